@@ -1,0 +1,28 @@
+"""Waiting for a condition with a deadline: the only way a test may wait."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def wait_until(
+    condition: Callable[[], T],
+    what: str,
+    timeout: float = 20.0,
+    state: Callable[[], object] = lambda: "",
+) -> T:
+    """The first true value of ``condition``; after ``timeout`` seconds fails and shows ``state``."""
+    deadline = time.monotonic() + timeout
+    pause = 0.002
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {timeout} s; state: {state()}")
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.1)

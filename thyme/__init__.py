@@ -1,0 +1,1 @@
+"""The job, its journey and its worker."""

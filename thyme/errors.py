@@ -1,0 +1,67 @@
+"""What can go wrong on a job's journey, and with which exit code the worker says so.
+
+    ThymeError
+    ├── BadInvocation        6   the command line or the environment is wrong
+    ├── NodeUnfit            5   this node cannot run jobs
+    ├── BrokerError          4   the broker
+    │   ├── BrokerUnreachable    is not there (may pass)
+    │   └── BrokerRefused        said no (will not pass by itself)
+    └── BadMessage               a message that cannot be read or must not be sent
+        ├── UnknownVersion
+        └── MessageTooLarge
+
+Libraries' own errors are translated into these once, in the module that
+imports the library.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """The worker's exit codes; Plancton is configured with these numbers, it does not import them."""
+
+    OK = 0  #: ran a job to its end, whatever the job's own exit code
+    NO_WORK = 3  #: nothing to do within ``--timeout``
+    BROKER = 4  #: broker unreachable, or it refused us
+    NODE_UNFIT = 5  #: this node cannot run jobs (scratch not writable, ...)
+    BAD_INVOCATION = 6  #: wrong option, no broker named, ...
+
+
+class ThymeError(Exception):
+    """Anything of ours; the text is one line that an admin can act on."""
+
+    exit_code: ExitCode = ExitCode.BROKER
+
+
+class BadInvocation(ThymeError):
+    exit_code = ExitCode.BAD_INVOCATION
+
+
+class NodeUnfit(ThymeError):
+    exit_code = ExitCode.NODE_UNFIT
+
+
+class BrokerError(ThymeError):
+    exit_code = ExitCode.BROKER
+
+
+class BrokerUnreachable(BrokerError):
+    """No broker at that place now; trying again may help."""
+
+
+class BrokerRefused(BrokerError):
+    """The broker answered, and the answer is no; trying again will not help."""
+
+
+class BadMessage(ThymeError):
+    """A message that cannot be read, or must not be sent."""
+
+
+class UnknownVersion(BadMessage):
+    """A message of a version this program does not know."""
+
+
+class MessageTooLarge(BadMessage):
+    """A message over the size that the transport carries."""

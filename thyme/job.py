@@ -1,0 +1,83 @@
+"""A job: its id and what a worker has to run for it.
+
+The words are HTCondor's: a job is one *proc* of a *cluster* and is written
+``cluster.proc``; an *attempt* is the n-th run of a job, counted from 0.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+#: Seconds a running job is believed without a heartbeat, when it sets none.
+DEFAULT_LEASE = 300.0
+#: Bytes of stdout and of stderr that a worker returns; the middle of a longer one is cut.
+DEFAULT_MAX_STREAM = 16 * 1024 * 1024
+#: Bytes of changed files, all together, that a worker returns.
+DEFAULT_MAX_OUTPUT = 64 * 1024 * 1024
+
+_JOB_ID = re.compile(r"(\d+)\.(\d+)\Z", re.ASCII)
+
+
+class JobId(NamedTuple):
+    """``cluster.proc``, unique within one schedd; sorts as HTCondor sorts."""
+
+    cluster: int
+    proc: int
+
+    @classmethod
+    def parse(cls, text: str) -> JobId:
+        """Read ``"12.0"``; raises ValueError for anything else."""
+        match = _JOB_ID.match(text)
+        if match is None:
+            raise ValueError(f"{text!r} is not a job id (cluster.proc)")
+        return cls(int(match[1]), int(match[2]))
+
+    def __str__(self) -> str:
+        return f"{self.cluster}.{self.proc}"
+
+
+@dataclass(frozen=True)
+class SandboxFile:
+    """A file that travels with the job or comes back from it.
+
+    ``name`` is a path relative to the scratch directory, without ``..``;
+    ``mode`` are the permission bits, e.g. 0o600 for a proxy.
+    """
+
+    name: str
+    data: bytes
+    mode: int = 0o644
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to run, exactly as HTCondor's starter would.
+
+    The environment is the whole environment that the submit description asks
+    for; the worker adds HTCondor's own variables (``_CONDOR_SCRATCH_DIR``,
+    ...) and nothing of its own environment.
+    """
+
+    #: absolute path on the node, or a name relative to the scratch directory
+    executable: str
+    arguments: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+    files: tuple[SandboxFile, ...] = ()
+    #: name of the file (among ``files``) or absolute path that becomes stdin; "" is /dev/null
+    stdin: str = ""
+    #: run here instead of in the scratch directory ("" means scratch): should_transfer_files = NO
+    directory: str = ""
+    #: which files come back: None all new or changed ones at the top, () none, else these names
+    output_files: tuple[str, ...] | None = None
+    #: stderr goes into the same file as stdout (output == error in the description)
+    merge_stderr: bool = False
+    max_stream: int = DEFAULT_MAX_STREAM
+    max_output: int = DEFAULT_MAX_OUTPUT
+    #: signal that asks the job to end (kill_sig)
+    kill_signal: int = 15
+    #: seconds between asking and SIGKILL
+    kill_grace: float = 10.0
+    #: seconds (job_lease_duration); see DEFAULT_LEASE
+    lease: float = DEFAULT_LEASE

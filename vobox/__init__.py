@@ -1,0 +1,1 @@
+"""The CE's side: the schedd, the condor commands and the demo CE."""

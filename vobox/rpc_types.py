@@ -1,0 +1,101 @@
+"""What a thin condor command asks the schedd, and what it gets back.
+
+The wire format is in ``thin.py`` (the client's side, standard library only)
+and ``rpc.py`` (the schedd's side).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from thyme.job import Task
+
+from .ads import Ad
+
+
+@dataclass(frozen=True)
+class Request:
+    """One run of a condor command by a user.
+
+    ``uid``, ``gid`` and ``user`` are the socket peer's, told by the kernel
+    (SO_PEERCRED), never by the client.
+    """
+
+    command: str
+    argv: Sequence[str]
+    cwd: str
+    env: Mapping[str, str]
+    uid: int
+    gid: int
+    user: str
+    stdin: bytes = b""
+
+
+@dataclass(frozen=True)
+class Answer:
+    stdout: str = ""
+    stderr: str = ""
+    code: int = 0
+
+
+class QueueView(Protocol):
+    """What the query commands may know of the ledger (read only)."""
+
+    schedd_name: str  #: e.g. "vobox1.example.org"
+    address: str  #: sinful string without brackets' content parsed, e.g. "<127.0.0.1:0>"
+
+    def jobs(self, clusters: Sequence[int] | None = None) -> Iterator[Ad]:
+        """Ads of the jobs in the queue, by cluster and proc; only these clusters if given."""
+
+    def history(self, clusters: Sequence[int] | None = None) -> Iterator[Ad]:
+        """Ads of the jobs that left the queue, newest first."""
+
+    def counts(self, owner: str | None = None) -> Mapping[int, int]:
+        """JobStatus → how many jobs in the queue, of one owner or of all."""
+
+    def trouble(self) -> str:
+        """Why the answer cannot be trusted to be current; "" when it can."""
+
+
+@dataclass(frozen=True)
+class PreparedJob:
+    """One proc as condor_submit made it from the description."""
+
+    proc: int
+    ad: Ad
+    task: Task
+    on_hold: bool = False  #: ``hold = true``: recorded, not queued
+
+
+class SubmitTarget(Protocol):
+    """Where condor_submit hands its jobs in."""
+
+    schedd_name: str
+    address: str
+    pool: str
+
+    def new_cluster(self) -> int:
+        """The next cluster id; ids may be burnt, never reused."""
+
+    def submit(self, cluster: int, jobs: Sequence[PreparedJob]) -> None:
+        """Queue all jobs or none; returns when condor_q shows them. Raises SubmitRefused."""
+
+
+class SubmitRefused(Exception):
+    """The schedd could not take the jobs; the text is what follows ``ERROR: ``."""
+
+
+class OwnerFiles(Protocol):
+    """The submit host's files, seen with the owner's rights."""
+
+    def read(self, path: str) -> bytes:
+        """Whole content; raises OSError."""
+
+    def mode(self, path: str) -> int:
+        """st_mode; raises OSError."""
+
+    def walk(self, path: str) -> Iterator[str]:
+        """Relative paths of the regular files below a directory; raises OSError."""
+
