@@ -20,7 +20,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """The worker's exit codes; Plancton is configured with these numbers, it does not import them."""
+    """The worker's exit codes; Plancton has these numbers in its configuration."""
 
     OK = 0  #: ran a job to its end, whatever the job's own exit code
     NO_WORK = 3  #: nothing to do within ``--timeout``

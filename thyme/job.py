@@ -13,7 +13,7 @@ from typing import NamedTuple
 #: Seconds a running job is believed without a heartbeat, when it sets none.
 DEFAULT_LEASE = 300.0
 #: Bytes of stdout and of stderr that a worker returns; the middle of a longer one is cut.
-DEFAULT_MAX_STREAM = 16 * 1024 * 1024
+DEFAULT_MAX_STREAM = 4 * 1024 * 1024
 #: Bytes of changed files, all together, that a worker returns.
 DEFAULT_MAX_OUTPUT = 64 * 1024 * 1024
 
@@ -64,6 +64,9 @@ class Task:
     executable: str
     arguments: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
+    #: names of variables whose value is a path inside the scratch directory (X509_USER_PROXY);
+    #: the worker makes the values absolute
+    scratch_env: tuple[str, ...] = ()
     files: tuple[SandboxFile, ...] = ()
     #: name of the file (among ``files``) or absolute path that becomes stdin; "" is /dev/null
     stdin: str = ""

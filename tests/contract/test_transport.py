@@ -1,0 +1,230 @@
+"""The contract of ``thyme.transport.base.Transport``: every transport passes these."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.waiting import wait_until
+from thyme.errors import BrokerRefused
+from thyme.transport import Mail, Transport, connect
+
+Connect = Callable[[], Transport]
+POOL = "alien_jobs"
+
+
+@pytest.fixture(params=["sqlite"])
+def new(request: pytest.FixtureRequest, tmp_path) -> Iterator[Connect]:
+    """A function that opens one more connection to one broker."""
+    opened: list[Transport] = []
+
+    def one_more() -> Transport:
+        transport = connect(f"sqlite://{tmp_path}/broker.db")
+        opened.append(transport)
+        return transport
+
+    yield one_more
+    for transport in opened:
+        transport.close()
+
+
+def test_a_submitted_message_is_in_the_queue_and_in_the_stream(new: Connect) -> None:
+    vobox, worker = new(), new()
+
+    vobox.submit(POOL, [b"job"])
+
+    delivery = worker.take(POOL)
+    assert delivery is not None
+    assert (delivery.body, delivery.redelivered) == (b"job", False)
+    assert [record.body for record in worker.read(-1, 10)] == [b"job"]
+
+
+def test_a_record_is_in_the_stream_only(new: Connect) -> None:
+    broker = new()
+
+    broker.record([b"started", b"finished"])
+
+    assert broker.take(POOL) is None
+    assert [record.body for record in broker.read(-1, 10)] == [b"started", b"finished"]
+
+
+def test_messages_come_in_the_order_of_submission(new: Connect) -> None:
+    broker = new()
+    broker.submit(POOL, [b"1", b"2"])
+    broker.submit(POOL, [b"3"])
+
+    taken = []
+    while (delivery := broker.take(POOL)) is not None:
+        taken.append(delivery.body)
+        broker.ack(delivery)
+
+    assert taken == [b"1", b"2", b"3"]
+
+
+def test_a_taken_message_is_nobody_elses(new: Connect) -> None:
+    vobox, one, other = new(), new(), new()
+    vobox.submit(POOL, [b"job"])
+
+    assert one.take(POOL) is not None
+    assert other.take(POOL) is None
+    assert vobox.depth(POOL) == 0
+
+
+def test_pools_do_not_mix(new: Connect) -> None:
+    broker = new()
+    broker.submit("other", [b"job"])
+
+    assert broker.take(POOL) is None
+    assert broker.depth("other") == 1
+
+
+def test_what_a_closed_connection_had_taken_comes_again(new: Connect) -> None:
+    vobox, one, other = new(), new(), new()
+    vobox.submit(POOL, [b"job"])
+    assert one.take(POOL) is not None
+
+    one.close()
+
+    delivery = wait_until(lambda: other.take(POOL), "the message to come again")
+    assert (delivery.body, delivery.redelivered) == (b"job", True)
+
+
+def test_an_acknowledged_message_never_comes_again(new: Connect) -> None:
+    vobox, one, other = new(), new(), new()
+    vobox.submit(POOL, [b"job"])
+    delivery = one.take(POOL)
+    assert delivery is not None
+
+    one.ack(delivery)
+    one.close()
+
+    other.wait(1.0)
+    assert other.take(POOL) is None
+
+
+def test_a_message_given_back_keeps_its_place(new: Connect) -> None:
+    broker, other = new(), new()
+    broker.submit(POOL, [b"1", b"2"])
+    first = broker.take(POOL)
+    assert first is not None
+
+    broker.give_back(first)
+
+    again = other.take(POOL)
+    assert again is not None
+    assert again.body == b"1"
+
+
+def test_a_rejected_message_is_kept_aside_with_its_reason(new: Connect) -> None:
+    broker = new()
+    broker.submit(POOL, [b"garbage"])
+    delivery = broker.take(POOL)
+    assert delivery is not None
+
+    broker.reject(delivery, "not a thyme message")
+
+    assert broker.take(POOL) is None
+    (letter,) = broker.dead_letters()
+    assert (letter.body, letter.reason) == (b"garbage", "not a thyme message")
+
+
+def test_the_stream_is_read_from_any_offset_again_and_by_everyone(new: Connect) -> None:
+    one, other = new(), new()
+    one.record([b"a", b"b", b"c"])
+
+    first, *_ = one.read(-1, 1)
+    assert first.body == b"a"
+    assert [r.body for r in other.read(first.offset, 10)] == [b"b", b"c"]
+    assert [r.body for r in one.read(-1, 2)] == [b"a", b"b"]
+    assert one.read(one.read(-1, 10)[-1].offset, 10) == []
+
+
+def test_mail_reaches_the_inbox_and_its_reply_comes_back(new: Connect) -> None:
+    schedd, worker = new(), new()
+    schedd.open_inbox("schedd")
+    worker.open_inbox("worker")
+
+    assert worker.send("schedd", Mail(b"may I?", "worker", "7"))
+    asked = wait_until(schedd.receive, "the question")
+    assert asked == Mail(b"may I?", "worker", "7")
+    assert schedd.send(asked.reply_to, Mail(b"yes", "", asked.correlation))
+    assert wait_until(worker.receive, "the answer") == Mail(b"yes", "", "7")
+    assert worker.receive() is None
+
+
+def test_mail_to_nobody_is_said_so(new: Connect) -> None:
+    assert new().send("schedd", Mail(b"may I?")) is False
+
+
+def test_an_inbox_ends_with_its_process(new: Connect) -> None:
+    schedd, worker = new(), new()
+    schedd.open_inbox("schedd")
+    schedd.close()
+
+    assert worker.send("schedd", Mail(b"may I?")) is False
+
+
+def test_an_inbox_has_one_owner_at_a_time(new: Connect) -> None:
+    first, second = new(), new()
+    first.open_inbox("schedd")
+
+    with pytest.raises(BrokerRefused, match="'schedd'"):
+        second.open_inbox("schedd")
+    first.close()
+    second.open_inbox("schedd")
+
+
+def test_waiting_ends_when_something_comes(new: Connect) -> None:
+    waiting, go = new(), threading.Event()
+
+    def somebody_else() -> None:
+        other = new()  # a connection belongs to one thread
+        go.wait(10.0)
+        other.record([b"news"])
+        other.close()
+
+    sender = threading.Thread(target=somebody_else)
+    sender.start()
+    waiting.wait(0.1)  # what was before
+    go.set()
+
+    start = time.monotonic()
+    while not waiting.read(-1, 1):
+        waiting.wait(20.0)
+
+    assert time.monotonic() - start < 10.0
+    assert [record.body for record in waiting.read(-1, 1)] == [b"news"]
+    sender.join()
+
+
+def test_waiting_ends_on_wake_from_another_thread(new: Connect) -> None:
+    broker = new()
+    broker.wait(0.1)
+    other = threading.Timer(0.05, broker.wake)
+    other.start()
+
+    start = time.monotonic()
+    broker.wait(20.0)
+
+    assert time.monotonic() - start < 10.0
+    other.join()
+
+
+def test_waiting_ends_by_itself(new: Connect) -> None:
+    broker = new()
+    broker.wait(0.1)
+
+    start = time.monotonic()
+    broker.wait(0.05)
+
+    assert time.monotonic() - start >= 0.05
+
+
+def test_closing_twice_is_no_error(new: Connect) -> None:
+    broker = new()
+    broker.close()
+    broker.close()
+    broker.wake()

@@ -1,0 +1,232 @@
+"""The kinds of message that travel between the schedd, the broker and the workers.
+
+``codec.py`` puts them into bytes. Which way each kind goes:
+
+========================================  ==========================================
+submit                                    schedd → pool queue and stream
+recorded, lost, removed, held, released,  schedd → stream
+delivered, marker
+started, finished, evicted                worker → stream
+claim, heartbeat                          worker → the schedd's inbox (transient)
+verdict, control                          schedd → the worker's inbox (transient)
+========================================  ==========================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Final, TypeVar
+
+from .errors import BadMessage
+from .job import JobId, SandboxFile, Task
+
+
+@dataclass(frozen=True)
+class Message:
+    """Base of all kinds. ``schedd`` is the name of the schedd whose job it is."""
+
+    kind: ClassVar[str]
+    schedd: str
+
+
+@dataclass(frozen=True)
+class JobMessage(Message):
+    """About one job; ``time`` is the sender's wall clock, seconds since the epoch."""
+
+    job: JobId
+    time: float
+
+
+@dataclass(frozen=True)
+class Submit(JobMessage):
+    """Run this job: goes to the pool's queue and to the stream.
+
+    ``ad`` is the job ad (attribute → ClassAd text). ``attempt`` > 0 is a
+    re-queue of a job the stream already knows; its ``ad`` is then empty.
+    """
+
+    kind = "submit"
+    pool: str
+    attempt: int
+    ad: dict[str, str]
+    task: Task
+
+
+@dataclass(frozen=True)
+class Recorded(JobMessage):
+    """A job submitted on hold: recorded in the stream, in no queue yet."""
+
+    kind = "recorded"
+    pool: str
+    ad: dict[str, str]
+    task: Task
+
+
+@dataclass(frozen=True)
+class Started(JobMessage):
+    """Attempt ``attempt`` starts on ``host`` under ``worker`` (a mail address)."""
+
+    kind = "started"
+    attempt: int
+    worker: str
+    host: str
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a run used: CPU and wall-clock seconds, peak resident KiB."""
+
+    user_cpu: float = 0.0
+    system_cpu: float = 0.0
+    wall: float = 0.0
+    peak_rss: int = 0
+
+
+@dataclass(frozen=True)
+class HoldReason:
+    """HTCondor's HoldReasonCode, HoldReasonSubCode (mostly an errno) and HoldReason."""
+
+    code: int
+    subcode: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Finished(JobMessage):
+    """The job ended by itself: exactly one of ``exit_code`` and ``signal`` is set,
+    or neither where ``hold`` says why it never ran."""
+
+    kind = "finished"
+    attempt: int
+    worker: str
+    host: str
+    exit_code: int | None
+    signal: int | None
+    usage: Usage
+    stdout: bytes
+    stderr: bytes
+    files: tuple[SandboxFile, ...]
+    hold: HoldReason | None
+
+
+@dataclass(frozen=True)
+class Evicted(JobMessage):
+    """The job was ended before its time: by a control message or with its pilot."""
+
+    kind = "evicted"
+    attempt: int
+    worker: str
+    host: str
+    reason: str
+    usage: Usage
+
+
+@dataclass(frozen=True)
+class Lost(JobMessage):
+    """No news of attempt ``attempt`` for its whole lease: the schedd gives it up."""
+
+    kind = "lost"
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Removed(JobMessage):
+    kind = "removed"
+    reason: str
+
+
+@dataclass(frozen=True)
+class Held(JobMessage):
+    kind = "held"
+    hold: HoldReason
+
+
+@dataclass(frozen=True)
+class Released(JobMessage):
+    kind = "released"
+    reason: str
+
+
+@dataclass(frozen=True)
+class Delivered(JobMessage):
+    """Output and user log are on the submit host: a rebuilt ledger must not write them again."""
+
+    kind = "delivered"
+
+
+@dataclass(frozen=True)
+class Marker(Message):
+    """A schedd's own mark in the stream: read back, it shows that all before it was read.
+
+    ``next_cluster`` keeps cluster ids from being used again after a rebuild.
+    """
+
+    kind = "marker"
+    token: str
+    next_cluster: int
+
+
+@dataclass(frozen=True)
+class Claim(Message):
+    """May ``worker`` start this attempt?"""
+
+    kind = "claim"
+    job: JobId
+    attempt: int
+    worker: str
+    host: str
+
+
+@dataclass(frozen=True)
+class Verdict(Message):
+    """The answer to a claim; ``reason`` says why not."""
+
+    kind = "verdict"
+    job: JobId
+    attempt: int
+    run: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Heartbeat(Message):
+    """``worker`` is running this attempt; ``peak_rss`` in KiB."""
+
+    kind = "heartbeat"
+    job: JobId
+    attempt: int
+    worker: str
+    host: str
+    peak_rss: int
+
+
+@dataclass(frozen=True)
+class Control(Message):
+    """To a worker: end this attempt. ``action``: remove, hold, vacate or superseded."""
+
+    kind = "control"
+    job: JobId
+    attempt: int
+    action: str
+
+
+ACTIONS: Final = ("remove", "hold", "vacate", "superseded")
+
+#: kind → class
+KINDS: Final[dict[str, type[Message]]] = {
+    kind.kind: kind
+    for kind in (
+        Submit, Recorded, Started, Finished, Evicted, Lost, Removed, Held, Released, Delivered,
+        Marker, Claim, Verdict, Heartbeat, Control,
+    )
+}  # fmt: skip
+
+M = TypeVar("M", bound=Message)
+
+
+def expect(message: Message, kind: type[M]) -> M:
+    """``message`` if it is of that kind; raises BadMessage."""
+    if not isinstance(message, kind):
+        raise BadMessage(f"expected a {kind.kind} message, not {message.kind}")
+    return message

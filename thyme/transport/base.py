@@ -1,0 +1,141 @@
+"""The one way to a broker: what every transport can do.
+
+A transport is one connection of one process and belongs to one thread; only
+``wake`` may be called from others (and from signal handlers). It carries bytes:
+what they mean is in ``codec.py``. Three things live in a broker:
+
+* a *job queue* per pool: each message goes to one worker, stays *taken* until
+  it is acknowledged, and comes back when the process that took it dies;
+* one *stream* of records in one order, read from any offset, by anyone, again;
+* *inboxes*: mail for one living process (claims, verdicts, control,
+  heartbeats). Mail is transient: it may be lost, and nothing relies on it.
+
+Implementations: ``sqlite.py`` (the embedded default); the contract that all
+must pass is ``tests/contract/test_transport.py``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A message of a job queue, taken and not yet acknowledged.
+
+    ``redelivered`` is true when somebody took it before and died.
+    """
+
+    tag: int
+    body: bytes
+    redelivered: bool
+
+
+@dataclass(frozen=True)
+class Record:
+    """One entry of the stream. Offsets grow, not always by one; ``time`` is the broker's clock."""
+
+    offset: int
+    time: float
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Mail:
+    """``reply_to`` is the sender's inbox or ""; ``correlation`` is the sender's, to be returned."""
+
+    body: bytes
+    reply_to: str = ""
+    correlation: str = ""
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A message that nobody could read, kept aside with the reason."""
+
+    body: bytes
+    reason: str
+    time: float
+
+
+class Transport(ABC):
+    """Every method raises BrokerUnreachable or BrokerRefused (see ``thyme.errors``).
+
+    After an error the connection is of no more use: close it and make another.
+    What was being published may or may not have been recorded.
+    """
+
+    # --- publishing -------------------------------------------------------------
+
+    @abstractmethod
+    def submit(self, pool: str, bodies: Sequence[bytes]) -> None:
+        """Put messages into a pool's queue *and* the stream; returns once all are durable."""
+
+    @abstractmethod
+    def record(self, bodies: Sequence[bytes]) -> None:
+        """Append to the stream, in this order; returns once all are durable."""
+
+    # --- job queue --------------------------------------------------------------
+
+    @abstractmethod
+    def take(self, pool: str) -> Delivery | None:
+        """The oldest free message, or None at once. One process takes one at a time."""
+
+    @abstractmethod
+    def ack(self, delivery: Delivery) -> None:
+        """Done with it: it will not come back."""
+
+    @abstractmethod
+    def give_back(self, delivery: Delivery) -> None:
+        """Not by me: it goes back to the head of the queue."""
+
+    @abstractmethod
+    def reject(self, delivery: Delivery, reason: str) -> None:
+        """Unreadable: keep it aside among the dead letters."""
+
+    @abstractmethod
+    def depth(self, pool: str) -> int:
+        """How many messages of the pool's queue nobody has taken."""
+
+    @abstractmethod
+    def dead_letters(self) -> list[DeadLetter]:
+        """What was rejected, oldest first."""
+
+    # --- stream -----------------------------------------------------------------
+
+    @abstractmethod
+    def read(self, after: int, limit: int) -> list[Record]:
+        """At most ``limit`` records with an offset over ``after`` (-1: all); may be []."""
+
+    # --- mail -------------------------------------------------------------------
+
+    @abstractmethod
+    def open_inbox(self, name: str) -> None:
+        """Receive mail under this name as long as this process lives.
+
+        Raises BrokerRefused while another living process has it.
+        """
+
+    @abstractmethod
+    def send(self, to: str, mail: Mail) -> bool:
+        """Leave mail; False when nobody has that inbox."""
+
+    @abstractmethod
+    def receive(self) -> Mail | None:
+        """The next mail of my inboxes, or None at once."""
+
+    # --- waiting ----------------------------------------------------------------
+
+    @abstractmethod
+    def wait(self, timeout: float) -> None:
+        """Return when something may have come, on ``wake``, or after ``timeout`` seconds."""
+
+    @abstractmethod
+    def wake(self) -> None:
+        """End the present or the next ``wait``; for other threads and signal handlers."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give everything back; never raises. What was taken goes back to its queue."""

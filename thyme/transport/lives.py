@@ -1,0 +1,67 @@
+"""Which processes live, told by locks that the kernel gives up when a process ends.
+
+A process id would not do: ids are used again, and inside containers they mean
+something else. Each process locks a file of its own in a shared directory;
+whoever can lock it knows that its process is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+
+
+class Life:
+    """This process's life, known to others by ``name``."""
+
+    def __init__(self, directory: Path) -> None:
+        """Make and lock this process's file; raises OSError."""
+        self._directory = directory
+        directory.mkdir(mode=0o700, exist_ok=True)
+        self._sweep()
+        while True:
+            self.name = f"{os.getpid()}-{os.urandom(6).hex()}"
+            path = directory / self.name
+            self._lock = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            # somebody sweeping may have removed the file before it was locked
+            if os.fstat(self._lock).st_nlink:
+                return
+            os.close(self._lock)
+
+    def sees(self, name: str) -> bool:
+        """Whether the process of that name lives; a dead one's file is removed."""
+        if name == self.name:
+            return True
+        path = self._directory / name
+        try:
+            lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True  # cannot tell: believe that it lives
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
+            return False
+        finally:
+            os.close(lock)
+
+    def end(self) -> None:
+        """Give the lock up; may be called again."""
+        if self._lock >= 0:
+            with contextlib.suppress(OSError):
+                (self._directory / self.name).unlink()
+            os.close(self._lock)
+            self._lock = -1
+
+    def _sweep(self) -> None:
+        self.name = ""
+        for path in list(self._directory.iterdir()):
+            self.sees(path.name)

@@ -1,0 +1,336 @@
+"""The embedded broker: one SQLite file in WAL mode, shared by the processes of one machine.
+
+A process's life stands for its connection: each holds a lock (``flock``) on a
+file of its own beside the database, which the kernel gives up when the
+process ends in any way. What a dead process had taken is free again, and its
+inboxes are gone, as soon as another one looks.
+
+What is published is on the disk (``synchronous=FULL``) before the call
+returns. Taking, acknowledging and mail are only written (``NORMAL``): after a
+power cut a message may come again, which the claim sorts out; none is lost.
+
+Waiting looks at SQLite's ``data_version`` (2 us a look), often while things
+happen and 40 times a second when nothing does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ..errors import BrokerRefused, BrokerUnreachable
+from .base import DeadLetter, Delivery, Mail, Record, Transport
+from .lives import Life
+
+#: Deliveries after which a message is a dead letter: whoever takes it dies of it.
+DELIVERY_LIMIT = 20
+#: Seconds to wait for another process's write; longer means it hangs.
+BUSY_TIMEOUT = 30.0
+#: Seconds between looks for what dead processes had taken.
+RECLAIM_INTERVAL = 0.5
+#: Seconds between looks at data_version: while busy, and at rest.
+POLL_MIN, POLL_MAX = 0.001, 0.025
+#: Mail that nobody fetched for this many seconds is thrown away.
+MAIL_TTL = 3600.0
+
+SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS stream(
+    offset INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS queue(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, pool TEXT NOT NULL, body BLOB NOT NULL,
+    deliveries INTEGER NOT NULL DEFAULT 0, owner TEXT);
+CREATE INDEX IF NOT EXISTS queue_free ON queue(pool, id) WHERE owner IS NULL;
+CREATE INDEX IF NOT EXISTS queue_taken ON queue(owner) WHERE owner IS NOT NULL;
+CREATE TABLE IF NOT EXISTS dead(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, pool TEXT NOT NULL,
+    reason TEXT NOT NULL, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS inbox(name TEXT PRIMARY KEY, owner TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS mail(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, inbox TEXT NOT NULL, time REAL NOT NULL,
+    reply_to TEXT NOT NULL, correlation TEXT NOT NULL, body BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS mail_inbox ON mail(inbox, id);
+"""
+
+
+class SqliteTransport(Transport):
+    def __init__(self, path: str) -> None:
+        """``path``: the database; its directory must exist and be writable."""
+        self._path = path
+        self._next_reclaim = 0.0
+        self._version = -1
+        self._dirty = True
+        self._poll = POLL_MIN
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._closed = False
+        try:
+            self._life = Life(Path(path + ".connections"))
+        except OSError as error:
+            self._close_pipe()
+            raise BrokerRefused(f"cannot use the broker {path}: {error}") from error
+        self._me = self._life.name
+        try:
+            with self._translated():
+                self._db = self._open()
+        except BaseException:
+            self._life.end()
+            self._close_pipe()
+            raise
+
+    # --- connection ---------------------------------------------------------------
+
+    def _open(self) -> sqlite3.Connection:
+        # job messages carry proxies: only the owner may read the file (WAL and shm inherit this)
+        with contextlib.suppress(OSError):
+            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        db = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None)
+        try:
+            self._turn_on_wal(db)
+            if db.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
+                db.executescript(
+                    "PRAGMA synchronous=FULL; BEGIN IMMEDIATE;"
+                    f"{_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
+                )
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    @staticmethod
+    def _turn_on_wal(db: sqlite3.Connection) -> None:
+        """SQLite does not wait by itself when two processes do this at once."""
+        deadline = time.monotonic() + BUSY_TIMEOUT
+        while True:
+            try:
+                db.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(POLL_MIN)
+
+    def _close_pipe(self) -> None:
+        for end in (self._wake_read, self._wake_write):
+            os.close(end)
+        self._wake_read = self._wake_write = -1
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            # sqlite_errorname exists from Python 3.11; on an older one the text must do
+            name = str(getattr(error, "sqlite_errorname", error))
+            text = f"broker {self._path}: {error}"
+            if "BUSY" in name or "LOCKED" in name or "locked" in name:
+                raise BrokerUnreachable(text) from error
+            raise BrokerRefused(text) from error
+
+    @contextlib.contextmanager
+    def _write(self, durable: bool) -> Iterator[sqlite3.Connection]:
+        """One transaction; ``durable``: on the disk when it ends."""
+        with self._translated():
+            self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
+                raise
+            # data_version tells of other connections' writes only
+            self._dirty = True
+
+    # --- publishing -----------------------------------------------------------------
+
+    def submit(self, pool: str, bodies: Sequence[bytes]) -> None:
+        now = time.time()
+        with self._write(durable=True) as db:
+            db.executemany(
+                "INSERT INTO queue(pool, body) VALUES(?, ?)", [(pool, b) for b in bodies]
+            )
+            db.executemany(
+                "INSERT INTO stream(time, body) VALUES(?, ?)", [(now, b) for b in bodies]
+            )
+
+    def record(self, bodies: Sequence[bytes]) -> None:
+        now = time.time()
+        with self._write(durable=True) as db:
+            db.executemany(
+                "INSERT INTO stream(time, body) VALUES(?, ?)", [(now, b) for b in bodies]
+            )
+
+    # --- job queue ------------------------------------------------------------------
+
+    def take(self, pool: str) -> Delivery | None:
+        self._reclaim()
+        with self._translated():
+            # look before asking for the write lock: most looks of an idle worker find nothing
+            if not self._first_free(pool):
+                return None
+        with self._write(durable=False) as db:
+            row = self._first_free(pool)
+            if row is None:
+                return None
+            tag, body, deliveries = row
+            if deliveries >= DELIVERY_LIMIT:
+                self._bury(tag, f"delivered {deliveries} times, and each time its worker died")
+                return None
+            db.execute(
+                "UPDATE queue SET owner=?, deliveries=deliveries+1 WHERE id=?", (self._me, tag)
+            )
+        return Delivery(tag, body, redelivered=deliveries > 0)
+
+    def _first_free(self, pool: str) -> tuple[int, bytes, int] | None:
+        row: tuple[int, bytes, int] | None = self._db.execute(
+            "SELECT id, body, deliveries FROM queue WHERE pool=? AND owner IS NULL "
+            "ORDER BY id LIMIT 1",
+            (pool,),
+        ).fetchone()
+        return row
+
+    def ack(self, delivery: Delivery) -> None:
+        with self._write(durable=False) as db:
+            db.execute("DELETE FROM queue WHERE id=? AND owner=?", (delivery.tag, self._me))
+
+    def give_back(self, delivery: Delivery) -> None:
+        with self._write(durable=False) as db:
+            db.execute(
+                "UPDATE queue SET owner=NULL WHERE id=? AND owner=?", (delivery.tag, self._me)
+            )
+
+    def reject(self, delivery: Delivery, reason: str) -> None:
+        with self._write(durable=True):
+            self._bury(delivery.tag, reason)
+
+    def _bury(self, tag: int, reason: str) -> None:
+        self._db.execute(
+            "INSERT INTO dead(time, pool, reason, body) "
+            "SELECT ?, pool, ?, body FROM queue WHERE id=?",
+            (time.time(), reason, tag),
+        )
+        self._db.execute("DELETE FROM queue WHERE id=?", (tag,))
+
+    def depth(self, pool: str) -> int:
+        with self._translated():
+            row = self._db.execute(
+                "SELECT count(*) FROM queue WHERE pool=? AND owner IS NULL", (pool,)
+            ).fetchone()
+        return int(row[0])
+
+    def dead_letters(self) -> list[DeadLetter]:
+        with self._translated():
+            rows = self._db.execute("SELECT body, reason, time FROM dead ORDER BY id").fetchall()
+        return [DeadLetter(*row) for row in rows]
+
+    def _reclaim(self) -> None:
+        """Free what dead processes had taken, and their inboxes."""
+        if time.monotonic() < self._next_reclaim:
+            return
+        self._next_reclaim = time.monotonic() + RECLAIM_INTERVAL
+        with self._translated():
+            owners = self._db.execute(
+                "SELECT owner FROM queue WHERE owner IS NOT NULL UNION SELECT owner FROM inbox"
+            ).fetchall()
+        dead = [(owner,) for (owner,) in owners if not self._life.sees(owner)]
+        if dead:
+            with self._write(durable=False) as db:
+                db.executemany("UPDATE queue SET owner=NULL WHERE owner=?", dead)
+                db.executemany("DELETE FROM inbox WHERE owner=?", dead)
+
+    # --- stream ---------------------------------------------------------------------
+
+    def read(self, after: int, limit: int) -> list[Record]:
+        with self._translated():
+            rows = self._db.execute(
+                "SELECT offset, time, body FROM stream WHERE offset > ? ORDER BY offset LIMIT ?",
+                (after, limit),
+            ).fetchall()
+        return [Record(*row) for row in rows]
+
+    # --- mail -----------------------------------------------------------------------
+
+    def open_inbox(self, name: str) -> None:
+        with self._write(durable=False) as db:
+            row = db.execute("SELECT owner FROM inbox WHERE name=?", (name,)).fetchone()
+            if row and row[0] != self._me:
+                if self._life.sees(row[0]):
+                    raise BrokerRefused(
+                        f"broker {self._path}: another living process already answers as {name!r}"
+                    )
+                db.execute("DELETE FROM mail WHERE inbox=?", (name,))
+            db.execute("INSERT OR REPLACE INTO inbox(name, owner) VALUES(?, ?)", (name, self._me))
+            db.execute("DELETE FROM mail WHERE time < ?", (time.time() - MAIL_TTL,))
+
+    def send(self, to: str, mail: Mail) -> bool:
+        with self._translated():
+            row = self._db.execute("SELECT owner FROM inbox WHERE name=?", (to,)).fetchone()
+        if row is None or not self._life.sees(row[0]):
+            return False
+        with self._write(durable=False) as db:
+            db.execute(
+                "INSERT INTO mail(inbox, time, reply_to, correlation, body) VALUES(?, ?, ?, ?, ?)",
+                (to, time.time(), mail.reply_to, mail.correlation, mail.body),
+            )
+        return True
+
+    def receive(self) -> Mail | None:
+        query = (
+            "SELECT mail.id, body, reply_to, correlation FROM inbox JOIN mail ON inbox = name "
+            "WHERE owner=? ORDER BY mail.id LIMIT 1"
+        )
+        with self._translated():
+            row = self._db.execute(query, (self._me,)).fetchone()
+        if row is None:
+            return None
+        with self._write(durable=False) as db:
+            db.execute("DELETE FROM mail WHERE id=?", (row[0],))
+        return Mail(*row[1:])
+
+    # --- waiting --------------------------------------------------------------------
+
+    def wait(self, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while True:
+            with self._translated():
+                version = self._db.execute("PRAGMA data_version").fetchone()[0]
+            if version != self._version or self._dirty:
+                self._version, self._dirty, self._poll = version, False, POLL_MIN
+                return
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            # what a process had taken comes back without anybody writing
+            pause = min(self._poll, left, max(self._next_reclaim - time.monotonic(), POLL_MIN))
+            if select.select([self._wake_read], [], [], pause)[0]:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wake_read, 4096)
+                return
+            self._poll = min(self._poll * 1.2, POLL_MAX)
+            self._reclaim()
+
+    def wake(self) -> None:
+        with contextlib.suppress(OSError):  # full: it will wake; -1: closed
+            os.write(self._wake_write, b"x")
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        with contextlib.suppress(Exception), self._write(durable=False) as db:
+            mine = (self._me,)
+            db.execute("UPDATE queue SET owner=NULL WHERE owner=?", mine)
+            db.execute(
+                "DELETE FROM mail WHERE inbox IN (SELECT name FROM inbox WHERE owner=?)", mine
+            )
+            db.execute("DELETE FROM inbox WHERE owner=?", mine)
+        with contextlib.suppress(sqlite3.Error):
+            self._db.close()
+        self._life.end()
+        self._close_pipe()
