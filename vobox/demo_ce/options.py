@@ -1,0 +1,139 @@
+"""The demo CE's command line: options, their help and what is wrong with a value."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from .agent import Behaviour, parse_behaviour
+from .dialects import DIALECTS, Dialect
+from .errors import BadUse
+
+PROGRAM = "plancton-demo-ce"
+
+_EPILOG = """\
+dialects: alien (the current AliEn: a file, V2 environment, condor_status), alien-stdin
+(the older AliEn: stdin, condor_q -totals), condor-pm (the first one: stdin, V1 environment),
+jalien (JAliEn: a file, condor_q -const); mixed: all of them in turn.
+
+exit codes: 0 every agent ended as it was meant to (removed ones count as meant); 1 one did
+not; 2 bad use; 3 the site never answered or took no agent; 130, 143 interrupted.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Submit real job agents through condor_submit as the AliEn CE does, "
+        "follow them to their end and say what came of each.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = made.add_argument
+    add("--agents", type=_positive, default=24, metavar="N", help="agents in all (%(default)s)")
+    add(
+        "--max-queued",
+        type=_positive,
+        default=8,
+        metavar="N",
+        help="agents waiting at once (%(default)s)",
+    )
+    add(
+        "--max-running",
+        type=_positive,
+        default=1000,
+        metavar="N",
+        help="agents queued and running at once (%(default)s)",
+    )
+    add("--dialect", default="mixed", metavar="D[,D]", help="whose texts to submit (%(default)s)")
+    add(
+        "--seconds",
+        type=_natural,
+        default=3,
+        metavar="S",
+        help="seconds of work of an agent (%(default)s)",
+    )
+    add(
+        "--agent",
+        action="append",
+        default=[],
+        metavar="N=DO",
+        help="agent N does otherwise: exit:CODE, signal:NUMBER, seconds:S, joined with commas",
+    )
+    add("--dir", default="demo-ce", metavar="D", help="the CE's own directory (./%(default)s)")
+    add(
+        "--interval",
+        type=_seconds,
+        default=5.0,
+        metavar="S",
+        help="seconds between two turns of the loop (%(default)s)",
+    )
+    add(
+        "--patience",
+        type=_seconds,
+        default=900.0,
+        metavar="S",
+        help="give up after as many seconds in which nothing moved (%(default)s)",
+    )
+    add(
+        "--route",
+        default="router",
+        metavar="R",
+        help="router (vanilla, WantJobRouter), local (vanilla), or a grid_resource (%(default)s)",
+    )
+    add("--submit-args", default="", metavar="ARGS", help="more arguments for condor_submit")
+    add("--custom-classad", metavar="FILE", help="the site's custom-classad.jdl")
+    add(
+        "--ledger",
+        default="",
+        metavar="FILE",
+        help="file that every run of an agent appends to (nodes must share it)",
+    )
+    return made
+
+
+def _natural(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    value = _natural(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError("it must be at least 1")
+    return value
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return value
+
+
+def parse_dialects(text: str) -> list[Dialect]:
+    """``mixed`` or names with commas; raises BadUse."""
+    if text == "mixed":
+        return list(DIALECTS.values())
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in DIALECTS:
+            raise BadUse(f"--dialect {name!r}: known are {', '.join(DIALECTS)} and mixed")
+    return [DIALECTS[name] for name in names]
+
+
+def parse_agents(values: Sequence[str], agents: int, default: Behaviour) -> dict[int, Behaviour]:
+    """The ``N=DO`` of --agent; raises BadUse."""
+    found: dict[int, Behaviour] = {}
+    for value in values:
+        number, equals, text = value.partition("=")
+        if not equals or not (number.isascii() and number.isdigit()):
+            raise BadUse(f"--agent {value!r}: write it as N=DO, e.g. 5=exit:7")
+        if not 1 <= int(number) <= agents:
+            raise BadUse(f"--agent {value!r}: agents are numbered 1 to {agents}")
+        found[int(number)] = parse_behaviour(text, default)
+    return found
