@@ -107,6 +107,13 @@ def parse(expression: str) -> classad2.ExprTree:
     return classad2.ExprTree(expression)
 
 
-def evaluate(expression: str, ad: Ad) -> Any:
-    """The value of ``expression`` in ``ad``; raises ParseError. Undefined and error are classad2.Value."""
-    return parse(expression).eval(ad.classad())
+def evaluate(expression: str, ad: Ad, now: float) -> Any:
+    """The value of ``expression`` in ``ad``; raises ParseError.
+
+    Undefined and error are classad2.Value. ``now``: epoch seconds, the value
+    of ``CurrentTime`` (``time()`` is the library's own clock).
+    """
+    # Without a target ad the library knows no ``MY.``; with one it knows no
+    # ``CurrentTime``. Real job policies use both.
+    scope = Ad({"CurrentTime": str(int(now)), **ad}).classad()
+    return parse(expression).eval(scope, classad2.ClassAd())
