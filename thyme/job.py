@@ -82,5 +82,5 @@ class Task:
     kill_signal: int = 15
     #: seconds between asking and SIGKILL
     kill_grace: float = 10.0
-    #: seconds (job_lease_duration); see DEFAULT_LEASE
-    lease: float = DEFAULT_LEASE
+    #: seconds (job_lease_duration) that it is believed without news; 0: the schedd's default
+    lease: float = 0.0

@@ -43,10 +43,13 @@ class Submit(JobMessage):
 
     ``ad`` is the job ad (attribute → ClassAd text). ``attempt`` > 0 is a
     re-queue of a job the stream already knows; its ``ad`` is then empty.
+    ``uid`` and ``gid`` own the job's files on the submit host.
     """
 
     kind = "submit"
     pool: str
+    uid: int
+    gid: int
     attempt: int
     ad: dict[str, str]
     task: Task
@@ -58,6 +61,8 @@ class Recorded(JobMessage):
 
     kind = "recorded"
     pool: str
+    uid: int
+    gid: int
     ad: dict[str, str]
     task: Task
 

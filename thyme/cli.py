@@ -1,0 +1,137 @@
+"""The command ``thyme-worker``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from .errors import BadInvocation, ExitCode, ThymeError
+from .processes import adopt_orphans
+from .transport import check_url, connect
+from .worker import Orders, Settings, Worker
+
+EPILOG = """\
+The broker is named by --url, THYME_URL_FILE (a file that holds the URL) or THYME_URL, the
+first that is set: sqlite:////path/to/broker.db is the embedded default of one machine.
+
+exit codes:
+  0      ran a job to its end, whatever the job's own exit code
+  3      nothing to do within --timeout
+  4      broker unreachable, or it refused us
+  5      this node cannot run jobs (scratch not writable, ...)
+  6      bad invocation
+  128+n  ended by signal n; SIGTERM ends the job too: SIGTERM, its grace, SIGKILL;
+         a second SIGTERM ends it at once
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise BadInvocation(f"{message}; see {self.prog} --help")
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1e9:
+        raise ValueError
+    return value
+
+
+def _jobs(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError
+    return value
+
+
+_seconds.__name__, _jobs.__name__ = "number of seconds", "number of jobs"
+
+
+def parser() -> argparse.ArgumentParser:
+    made = _Parser(
+        prog="thyme-worker",
+        description="Take one job from the queue, run it, report, end.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    option = made.add_argument
+    option("--url", help="the broker")
+    option("--queue", help="the pool to work for (THYME_QUEUE; alien_jobs)")
+    option("--workdir", type=Path, help="scratch directories are made here (TMPDIR; /tmp)")
+    option("--timeout", type=_seconds, default=120.0, help="end after so many idle seconds (120)")
+    option(
+        "--max-backoff",
+        type=_seconds,
+        default=16.0,
+        help="longest pause in seconds between attempts to reach the broker (16)",
+    )
+    option("--max-jobs", type=_jobs, default=1, help="end after so many jobs; 0: no limit (1)")
+    option("--heartbeat", type=_seconds, default=60.0, help="seconds between heartbeats (60)")
+    option("--verbose", action="store_true", help="log each step to stderr")
+    return made
+
+
+def broker_url(option: str | None, env: Mapping[str, str]) -> str:
+    """The broker's URL from the option, THYME_URL_FILE or THYME_URL; raises BadInvocation."""
+    if option:
+        return check_url(option)
+    if file := env.get("THYME_URL_FILE"):
+        try:
+            return check_url(Path(file).read_text().strip())
+        except (OSError, UnicodeError) as error:
+            raise BadInvocation(f"THYME_URL_FILE: cannot read {file}: {error}") from error
+    if url := env.get("THYME_URL"):
+        return check_url(url)
+    raise BadInvocation("no broker named: use --url, THYME_URL_FILE or THYME_URL")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the worker; returns the exit code."""
+    try:
+        options = parser().parse_args(argv)
+        logging.basicConfig(
+            stream=sys.stderr,
+            level=logging.INFO if options.verbose else logging.WARNING,
+            format="thyme-worker: %(message)s",
+        )
+        settings = Settings(
+            pool=options.queue or os.environ.get("THYME_QUEUE") or "alien_jobs",
+            workdir=options.workdir or Path(os.environ.get("TMPDIR") or "/tmp"),  # noqa: S108
+            timeout=options.timeout,
+            max_backoff=options.max_backoff,
+            max_jobs=options.max_jobs,
+            heartbeat=options.heartbeat,
+        )
+        url = broker_url(options.url, os.environ)
+        orders = Orders()
+        worker = Worker(settings, lambda: connect(url), orders)
+
+        def leave(number: int, _frame: object) -> None:
+            orders.signals.append(number)
+            worker.link.wake()
+
+        signal.signal(signal.SIGTERM, leave)
+        signal.signal(signal.SIGINT, leave)
+        adopt_orphans()
+        return int(worker.run())
+    except ThymeError as error:
+        print(f"thyme-worker: {error}", file=sys.stderr)
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+def entry() -> NoReturn:
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    entry()
+
+__all__ = ["ExitCode", "broker_url", "main", "parser"]

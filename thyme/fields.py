@@ -1,0 +1,254 @@
+"""Every field that a message may have: how it is checked, written and read.
+
+A name means the same in every kind of message. Writing gives a JSON value and
+puts bytes aside; reading takes them back. Both raise ValueError with what was
+wanted ("a finite number").
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import Any, Final
+
+from .job import JobId, SandboxFile
+from .message import ACTIONS, HoldReason, Usage
+
+#: Bytes of a blob below which deflating it is not worth the time.
+_DEFLATE_FROM = 256
+#: Bytes that all blobs of one message may inflate to: a small message must not fill the memory.
+MAX_INFLATED: Final = 256 * 1024 * 1024
+
+
+class Blobs:
+    """The bytes after the header, being written."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.size = 0
+
+    def put(self, data: bytes) -> dict[str, int]:
+        stored = data
+        if len(data) >= _DEFLATE_FROM:
+            deflated = zlib.compress(data, 1)
+            if len(deflated) < len(data):
+                stored = deflated
+        place = {"at": self.size, "size": len(stored)}
+        if stored is not data:
+            place["raw"] = len(data)
+        self.parts.append(stored)
+        self.size += len(stored)
+        return place
+
+
+class Stored:
+    """The bytes after the header, being read."""
+
+    def __init__(self, data: memoryview) -> None:
+        self.data = data
+        self.left = MAX_INFLATED
+
+    def get(self, place: Any) -> bytes:
+        if not isinstance(place, dict):
+            raise ValueError("the place of some bytes")
+        start, size = _count(place.get("at")), _count(place.get("size"))
+        piece = self.data[start : start + size]
+        if len(piece) != size:
+            raise ValueError("bytes that are in the message (it is cut short)")
+        if "raw" not in place:
+            return bytes(piece)
+        raw = _count(place["raw"])
+        self.left -= raw
+        if self.left < 0:
+            raise ValueError(f"less than {MAX_INFLATED} bytes in all")
+        try:
+            inflater = zlib.decompressobj()
+            data = inflater.decompress(piece, raw + 1)
+        except zlib.error as error:
+            raise ValueError("deflated bytes") from error
+        if len(data) != raw or not inflater.eof:
+            raise ValueError("bytes of the length that it gives")
+        return data
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError("a whole number from 0")
+    return value
+
+
+def _integer(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError("a whole number")
+    return value
+
+
+def _number(value: Any) -> float:
+    # NaN compares to nothing: the last clause refuses it and the infinities
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e300:
+        raise ValueError("a finite number")
+    return float(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("a text")
+    return value
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or not value or len(value) > 255:
+        raise ValueError("a name of 1 to 255 characters")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
+def _action(value: Any) -> str:
+    if value not in ACTIONS:
+        raise ValueError("one of " + ", ".join(ACTIONS))
+    return str(value)
+
+
+def _job(value: Any) -> JobId:
+    return JobId.parse(_text(value))
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise ValueError("a list of texts")
+    return tuple(_text(item) for item in value)
+
+
+def _mapping(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise ValueError("names with texts")
+    return {_text(name): _text(text) for name, text in value.items()}
+
+
+def _relative(value: Any) -> str:
+    name = _name_of_file(value)
+    parts = name.split("/")
+    if name.startswith("/") or ".." in parts or "" in parts:
+        raise ValueError("a path inside the scratch directory")
+    return name
+
+
+def _name_of_file(value: Any) -> str:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError("a path")
+    return value
+
+
+def _write_files(files: Any, blobs: Blobs) -> list[Any]:
+    return [
+        {"name": _relative(file.name), "mode": _count(file.mode), "data": blobs.put(file.data)}
+        for file in files
+    ]
+
+
+def _read_files(value: Any, stored: Stored) -> tuple[SandboxFile, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise ValueError("a list of files")
+    return tuple(
+        SandboxFile(
+            name=_relative(item.get("name")),
+            data=stored.get(item.get("data")),
+            mode=_count(item.get("mode")) & 0o7777,
+        )
+        for item in value
+    )
+
+
+def _write_hold(hold: Any, _blobs: Blobs) -> Any:
+    return None if hold is None else [_integer(hold.code), _integer(hold.subcode), _text(hold.text)]
+
+
+def _read_hold(value: Any, _stored: Stored) -> HoldReason | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) != 3:
+        raise ValueError("[code, subcode, text]")
+    return HoldReason(_integer(value[0]), _integer(value[1]), _text(value[2]))
+
+
+def _write_usage(usage: Any, _blobs: Blobs) -> Any:
+    return [
+        _number(usage.user_cpu),
+        _number(usage.system_cpu),
+        _number(usage.wall),
+        _count(usage.peak_rss),
+    ]
+
+
+def _read_usage(value: Any, _stored: Stored) -> Usage:
+    if not isinstance(value, list) or len(value) != 4:
+        raise ValueError("[user CPU, system CPU, wall, peak RSS]")
+    return Usage(_number(value[0]), _number(value[1]), _number(value[2]), _count(value[3]))
+
+
+Writer = Callable[[Any, Blobs], Any]
+Reader = Callable[[Any, Stored], Any]
+
+
+def _both(check: Callable[[Any], Any]) -> tuple[Writer, Reader]:
+    return (lambda value, _blobs: check(value)), (lambda value, _stored: check(value))
+
+
+def _optional(check: Callable[[Any], Any]) -> tuple[Writer, Reader]:
+    return _both(lambda value: None if value is None else check(value))
+
+
+_BLOB: tuple[Writer, Reader] = (
+    lambda data, blobs: blobs.put(data),
+    lambda place, stored: stored.get(place),
+)
+_FILES: tuple[Writer, Reader] = (_write_files, _read_files)
+
+
+TASK: dict[str, tuple[Writer, Reader]] = {
+    "executable": _both(_name_of_file),
+    "arguments": _both(_texts),
+    "environment": _both(_mapping),
+    "scratch_env": _both(_texts),
+    "files": _FILES,
+    "stdin": _both(_text),
+    "directory": _both(_text),
+    "output_files": _optional(_texts),
+    "merge_stderr": _both(_flag),
+    "max_stream": _both(_count),
+    "max_output": _both(_count),
+    "kill_signal": _both(_count),
+    "kill_grace": _both(_number),
+    "lease": _both(_number),
+}
+
+FIELDS: dict[str, tuple[Writer, Reader]] = {
+    "schedd": _both(_name),
+    "job": ((lambda job, _blobs: str(job)), (lambda value, _stored: _job(value))),
+    "time": _both(_number),
+    "pool": _both(_name),
+    "uid": _both(_count),
+    "gid": _both(_count),
+    "attempt": _both(_count),
+    "ad": _both(_mapping),
+    "worker": _both(_name),
+    "host": _both(_name),
+    "exit_code": _optional(_integer),
+    "signal": _optional(_count),
+    "usage": (_write_usage, _read_usage),
+    "stdout": _BLOB,
+    "stderr": _BLOB,
+    "files": _FILES,
+    "hold": (_write_hold, _read_hold),
+    "reason": _both(_text),
+    "token": _both(_name),
+    "next_cluster": _both(_count),
+    "run": _both(_flag),
+    "peak_rss": _both(_count),
+    "action": _both(_action),
+}

@@ -1,0 +1,306 @@
+"""The worker: takes one job, runs it, reports, and ends.
+
+The order of a job, and what a death at each step leads to:
+
+1. *take*: the message is ours; dying gives it back to the queue.
+2. *claim*: ask the job's schedd; no schedd or no answer in time means yes, so
+   that jobs flow without a VOBox. Dying: as 1.
+3. *started* is recorded. Dying: the message comes again, and the schedd
+   refuses it to others, knowing that it was started; the lease brings it back
+   as the next attempt.
+4. *ack*: the message is gone. Dying from here on: the lease.
+5. *run*, with heartbeats; control mail is obeyed.
+6. *finished* or *evicted* is recorded, however long the broker is away.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import codec
+from .errors import BadMessage, BrokerError, BrokerRefused, BrokerUnreachable, ExitCode, NodeUnfit
+from .executor import CannotStart, Execution
+from .link import Link
+from .message import (
+    Claim,
+    Control,
+    Heartbeat,
+    Message,
+    Started,
+    Submit,
+    Usage,
+    Verdict,
+    expect,
+)
+from .reports import Reporter, encode_fitting
+from .sandbox import Sandbox
+from .transport import Mail, Transport
+
+log = logging.getLogger(__name__)
+
+#: Seconds to wait for the schedd's answer to a claim before starting without it.
+CLAIM_TIMEOUT = 3.0
+#: Seconds between two looks at whether there is anything to do, when nothing wakes us.
+TICK = 1.0
+#: Seconds that a finished job's report is offered to a broker that is away. Longer than any
+#: lease would make sense of: by then the job is running elsewhere.
+REPORT_TIMEOUT = 3600.0
+
+EVICTED = "evicted with its pilot"
+REASONS = {"remove": "removed", "hold": "held", "vacate": "vacated"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``timeout``, ``heartbeat`` and ``max_backoff`` in seconds; ``max_jobs`` 0 is no limit."""
+
+    pool: str
+    workdir: Path
+    timeout: float = 120.0
+    max_backoff: float = 16.0
+    max_jobs: int = 1
+    heartbeat: float = 60.0
+
+
+@dataclass
+class Orders:
+    """What signals have asked for; set by handlers, read by the loop."""
+
+    signals: list[int] = field(default_factory=list)
+
+    @property
+    def leave(self) -> bool:
+        return bool(self.signals)
+
+    @property
+    def now(self) -> bool:
+        return len(self.signals) > 1
+
+
+class Worker:
+    def __init__(
+        self,
+        settings: Settings,
+        connect: Callable[[], Transport],
+        orders: Orders,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._orders = orders
+        self._clock = clock
+        self._wall = wall
+        node = os.uname().nodename
+        self.name = f"thyme.worker.{node}.{os.getpid()}-{os.urandom(4).hex()}"
+        #: HTCondor's RemoteHost: the slot and the node
+        self.slot = f"slot1_{os.getpid()}@{node}"
+        self.link = Link(connect, self.name, settings.max_backoff, clock)
+        self._reporter = Reporter(self.name, self.slot, wall)
+        self._jobs_done = 0
+
+    def run(self) -> int:
+        """Work until there is nothing more to do; the exit code. Raises NodeUnfit."""
+        self._check_node()
+        idle_since = self._clock()
+        try:
+            while not self._orders.leave:
+                if self._jobs_done and self._jobs_done == self._settings.max_jobs:
+                    return ExitCode.OK
+                job = self._next_job()
+                if job is not None:
+                    self._work(job)
+                    idle_since = self._clock()
+                    continue
+                if isinstance(self.link.last_error, BrokerRefused) and not self._jobs_done:
+                    raise self.link.last_error  # waiting will not help
+                left = idle_since + self._settings.timeout - self._clock()
+                if left <= 0:
+                    return self._nothing_came()
+                self._rest(min(left, TICK))
+            return 128 + self._orders.signals[0]
+        finally:
+            self.link.close()
+
+    def _nothing_came(self) -> int:
+        if self._jobs_done:
+            return ExitCode.OK
+        if self.link.last_error is not None:
+            raise BrokerUnreachable(f"gave up after --timeout: {self.link.last_error}")
+        return ExitCode.NO_WORK
+
+    def _check_node(self) -> None:
+        """Raises NodeUnfit where no job could run."""
+        Sandbox(self._settings.workdir).remove()
+
+    def _rest(self, seconds: float) -> None:
+        """Wait for news, at most so long; on a broken line, until it is tried again."""
+        transport = self.link.transport()
+        if transport is None:
+            # nothing to wait on but the clock; a signal ends it early enough
+            time.sleep(min(seconds, self.link.until_next_try() + 0.01))
+            return
+        try:
+            transport.wait(seconds)
+        except BrokerError as error:
+            self.link.broke(error)
+
+    # --- taking a job -------------------------------------------------------------------
+
+    def _next_job(self) -> Submit | None:
+        """A job that we may start, recorded as started and acknowledged; or None."""
+        transport = self.link.transport()
+        if transport is None:
+            return None
+        try:
+            delivery = transport.take(self._settings.pool)
+            if delivery is None:
+                while transport.receive() is not None:
+                    pass  # late answers to claims that we gave up waiting for
+                return None
+            try:
+                job = expect(codec.decode(delivery.body), Submit)
+            except BadMessage as error:
+                log.error("message kept aside: %s", error)
+                transport.reject(delivery, str(error))
+                return None
+            refusal = self._claim(transport, job)
+            if refusal:
+                log.info("job %s attempt %d refused: %s", job.job, job.attempt, refusal)
+                transport.ack(delivery)
+                return None
+            if self._orders.leave:
+                return None  # closing the line gives the message back
+            started = Started(job.schedd, job.job, self._wall(), job.attempt, self.name, self.slot)
+            transport.record([codec.encode(started)])
+            transport.ack(delivery)
+        except BrokerError as error:
+            # whatever we had taken goes back to its queue; we start nothing
+            self.link.broke(error)
+            return None
+        return job
+
+    def _claim(self, transport: Transport, job: Submit) -> str:
+        """Why the schedd refuses this job to us; "" for go on."""
+        token = os.urandom(8).hex()
+        claim = Claim(job.schedd, job.job, job.attempt, self.name, self.slot)
+        if not transport.send(
+            schedd_inbox(job.schedd), Mail(codec.encode(claim), self.name, token)
+        ):
+            return ""
+        deadline = self._clock() + CLAIM_TIMEOUT
+        while (left := deadline - self._clock()) > 0 and not self._orders.leave:
+            while (mail := transport.receive()) is not None:
+                if mail.correlation == token:
+                    verdict = expect(codec.decode(mail.body), Verdict)
+                    return "" if verdict.run else verdict.reason
+            transport.wait(left)
+        return ""
+
+    # --- running it ---------------------------------------------------------------------
+
+    def _work(self, job: Submit) -> None:
+        log.info("job %s attempt %d: starting", job.job, job.attempt)
+        sandbox = Sandbox(self._settings.workdir)
+        try:
+            report = self._run(job, sandbox)
+        finally:
+            sandbox.remove()
+        if report is not None:
+            self._report(job, report)
+        self._jobs_done += 1
+
+    def _run(self, job: Submit, sandbox: Sandbox) -> Message | None:
+        """The message that ends this attempt; None when nobody is to hear of it any more."""
+        try:
+            sandbox.unpack(job.task)
+        except NodeUnfit as error:
+            self._report(job, self._reporter.evicted(job, str(error), Usage()))
+            raise
+        try:
+            execution = Execution(job.task, sandbox, self.slot, self._clock, self.link.wake)
+        except CannotStart as error:
+            return self._reporter.never_ran(job, error.hold)
+        action = self._watch(job, execution)
+        outcome = execution.outcome()
+        execution.clean_up()
+        if action == "superseded" or outcome is None:
+            return None
+        if action:
+            return self._reporter.evicted(job, REASONS.get(action, action), outcome.usage)
+        return self._reporter.finished(job, outcome, sandbox)
+
+    def _watch(self, job: Submit, execution: Execution) -> str:
+        """Until the job has ended: beat, obey. Returns why it was ended, "" if by itself."""
+        action = ""
+        pulse = min(self._settings.heartbeat, (job.task.lease or self._settings.heartbeat) / 3)
+        next_beat = self._clock() + pulse
+        while execution.outcome() is None:
+            if self._orders.leave:
+                action = action or EVICTED
+                execution.ask_to_end()
+                if self._orders.now:
+                    execution.kill()
+            transport = self.link.transport()
+            if transport is not None:
+                try:
+                    ordered = self._control(transport, job)
+                    if ordered:
+                        action = action or ordered
+                        execution.ask_to_end()
+                    if self._clock() >= next_beat:
+                        next_beat = self._clock() + pulse
+                        self._beat(transport, job, execution)
+                except BrokerError as error:
+                    self.link.broke(error)
+            grace = execution.keep_after()
+            if execution.outcome() is None:
+                pause = min(TICK, max(next_beat - self._clock(), 0.0))
+                self._rest(pause if grace is None else min(pause, grace + 0.001))
+        return action
+
+    def _control(self, transport: Transport, job: Submit) -> str:
+        """The action that control mail asks for this attempt, or ""."""
+        while (mail := transport.receive()) is not None:
+            try:
+                message = codec.decode(mail.body)
+            except BadMessage as error:
+                log.warning("mail not understood: %s", error)
+                continue
+            if isinstance(message, Control) and (message.job, message.attempt) == (
+                job.job,
+                job.attempt,
+            ):
+                log.info("job %s attempt %d: %s", job.job, job.attempt, message.action)
+                return message.action
+        return ""
+
+    def _beat(self, transport: Transport, job: Submit, execution: Execution) -> None:
+        beat = Heartbeat(
+            job.schedd, job.job, job.attempt, self.name, self.slot, execution.peak_rss()
+        )
+        transport.send(schedd_inbox(job.schedd), Mail(codec.encode(beat), self.name))
+
+    # --- reporting ----------------------------------------------------------------------
+
+    def _report(self, job: Submit, message: Message) -> None:
+        """Record the end of an attempt; waits for a broker that is away."""
+        self.link.post(encode_fitting(message))
+        log.info("job %s attempt %d: %s", job.job, job.attempt, message.kind)
+        deadline = self._clock() + REPORT_TIMEOUT
+        while not self.link.flush():
+            if self._clock() > deadline or self._orders.now:
+                raise BrokerUnreachable(
+                    f"the end of job {job.job} could not be reported: {self.link.last_error}; "
+                    "its lease will bring it back"
+                )
+            self._rest(TICK)
+
+
+def schedd_inbox(schedd: str) -> str:
+    """Where the mail for a schedd goes."""
+    return f"thyme.schedd.{schedd}"
