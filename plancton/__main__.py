@@ -1,0 +1,3 @@
+from plancton.cli import main
+
+raise SystemExit(main())

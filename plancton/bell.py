@@ -1,0 +1,41 @@
+"""What the loop sleeps on: rung by engine threads and by signal handlers alike."""
+
+from __future__ import annotations
+
+import os
+import select
+from typing import Protocol
+
+
+class Bell(Protocol):
+    """The tests have one whose ``wait`` moves a fake clock."""
+
+    def ring(self) -> None: ...
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep until rung (True; several rings are one) or until the time is over (False)."""
+        ...
+
+
+class PipeBell:
+    """A pipe, because a lock must not be taken in a signal handler."""
+
+    def __init__(self) -> None:
+        self._out, self._in = os.pipe()
+        os.set_blocking(self._in, False)
+
+    def ring(self) -> None:
+        try:
+            os.write(self._in, b"!")
+        except BlockingIOError:
+            pass  # rung often enough
+
+    def wait(self, seconds: float) -> bool:
+        rung, _, _ = select.select([self._out], [], [], max(0.0, seconds))
+        if rung:
+            os.read(self._out, 65536)
+        return bool(rung)
+
+    def close(self) -> None:
+        os.close(self._in)
+        os.close(self._out)

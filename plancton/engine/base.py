@@ -1,0 +1,94 @@
+"""What runs the pilots: the one interface behind which containers and processes look alike.
+
+Rules that every engine keeps (``tests/contract/test_plancton_engine.py``):
+
+* The engine is the truth.  ``pilots`` asks it each time; nothing is counted in memory.
+* An event is only a hint to look: losing one costs time, never correctness.
+* No call waits for a pilot.  ``stop`` returns at once, and the end shows in ``pilots``.
+* Pilots outlive the daemon.  A new engine object over the same place lists the same
+  pilots, with their exit codes.
+* An engine touches nothing that Plancton did not start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from plancton.launch import PilotSpec
+from plancton.model import Pilot
+
+
+@dataclass(frozen=True)
+class PilotUsage:
+    cpu_seconds: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What pilots use, from one read.
+
+    ``cpu_seconds`` is the CPU time of all pilots together, those that ended included,
+    counted from any fixed moment: only differences mean something.
+    """
+
+    cpu_seconds: float
+    #: None: the engine cannot tell
+    memory_bytes: int | None
+    #: by pilot id, as far as the engine can tell them apart
+    pilots: Mapping[str, PilotUsage] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """Raises EngineUnavailable wherever the engine does not answer."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def place(self) -> str:
+        """Where its pilots are found again, e.g. a directory or a socket."""
+        ...
+
+    @property
+    def isolation(self) -> str:
+        """One sentence on what this engine does not protect the owner from; "" if nothing."""
+        ...
+
+    def pilots(self) -> tuple[Pilot, ...]:
+        """Every pilot of this node, ended ones too until they are removed."""
+        ...
+
+    def start(self, spec: PilotSpec) -> None:
+        """Create and start one.  Raises StartFailed; then nothing of it is left behind."""
+        ...
+
+    def stop(self, pilot_id: str, grace: float) -> None:
+        """Ask it to end (SIGTERM, once) and kill all of it after ``grace`` seconds.
+
+        Asking again can only bring the end nearer.  An ended or unknown pilot is no error.
+        """
+        ...
+
+    def remove(self, pilot_id: str) -> None:
+        """Clear away an ended pilot.  An unknown one is no error; a running one is refused.
+
+        Raises EngineError when something stays behind: it is then listed still.
+        """
+        ...
+
+    def pull(self, image: str) -> None:
+        """Make an image ready; nothing to do where pilots are processes."""
+        ...
+
+    def usage(self) -> Usage: ...
+
+    def watch(self, wake: Callable[[], None]) -> None:
+        """Call ``wake``, from any thread, soon after a pilot ends."""
+        ...
+
+    def close(self) -> None:
+        """Stop watching.  Pilots go on."""
+        ...

@@ -1,0 +1,81 @@
+"""The configuration's expressions and templates, in jinja2's sandbox; never ``eval``.
+
+A configuration may come from a web server, so it must not be able to run
+code: only arithmetic over a few numbers, and text with those numbers in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import StrictUndefined, TemplateError, Undefined
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+#: A larger exponent only makes a number no node has, and takes for ever to compute.
+MAX_EXPONENT = 64
+
+
+class BadExpression(ValueError):
+    """The text cannot be read or computed; the message says why, in half a line."""
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    intercepted_binops = frozenset(["**", "*", "%"])
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        # "x" * 10**9 and 9**9**9 are how arithmetic alone can hang or fill a daemon.
+        if not all(isinstance(value, (int, float)) for value in (left, right)):
+            raise BadExpression(f"{operator!r} is for numbers")
+        if operator == "**" and abs(right) > MAX_EXPONENT:
+            raise BadExpression(f"an exponent over {MAX_EXPONENT}")
+        return super().call_binop(context, operator, left, right)
+
+
+_ENVIRONMENT = _Sandbox(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+
+
+@lru_cache(maxsize=64)
+def _compiled(expression: str) -> Any:
+    return _ENVIRONMENT.compile_expression(expression, undefined_to_none=False)
+
+
+def compute(expression: str, names: Mapping[str, float]) -> int:
+    """The whole number that ``expression`` gives, cut towards zero; never below 0.
+
+    Raises BadExpression.
+    """
+    try:
+        value = _compiled(expression)(**names)
+        if isinstance(value, Undefined):
+            raise BadExpression(f"unknown name; known: {', '.join(sorted(names))}")
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise BadExpression(f"gives {value!r}, not a number")
+        return max(0, int(value))
+    except BadExpression:
+        raise
+    except TemplateError as error:
+        raise BadExpression(_one_line(error, names)) from error
+    except (ArithmeticError, TypeError, ValueError, AttributeError) as error:
+        raise BadExpression(_one_line(error, names)) from error
+
+
+def render(template: str, names: Mapping[str, str | float]) -> str:
+    """``template`` with its ``{{ name }}`` filled in.  Raises BadExpression."""
+    if "{" not in template:
+        return template
+    try:
+        return _ENVIRONMENT.from_string(template).render(**names)
+    except BadExpression:
+        raise
+    except (TemplateError, ArithmeticError, TypeError, ValueError, AttributeError) as error:
+        raise BadExpression(_one_line(error, names)) from error
+
+
+def _one_line(error: Exception, names: Mapping[str, object]) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    if "is undefined" in text:
+        text += f"; known: {', '.join(sorted(names))}"
+    return text

@@ -1,0 +1,258 @@
+"""observe → decide → act, on a timer and whenever a pilot ends."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from plancton import launch, limits, outcomes, policy
+from plancton.bell import Bell
+from plancton.config_watch import ConfigWatch
+from plancton.control import Flags
+from plancton.engine.base import Engine, PilotUsage, Usage
+from plancton.errors import EngineError, EngineUnavailable
+from plancton.host import Sensors
+from plancton.model import (
+    History,
+    HostLoad,
+    Mode,
+    NodeState,
+    Pilot,
+    PilotState,
+    RemovePilot,
+    StartPilots,
+    StopPilot,
+    Trigger,
+)
+from plancton.status import Ended, Look
+
+_log = logging.getLogger("plancton")
+
+#: Seconds between two glances at memory and the flags, which cost some 0.1 ms each.
+GLANCE = 1.0
+#: Seconds to the next look while a pilot that was started does not run yet.
+STARTING_LOOK = 0.1
+#: No rule is looked at again sooner than this (s), however near its moment is.
+SHORTEST = 0.02
+#: Pilots that ended and are still told about in the status.
+ENDED_KEPT = 100
+
+
+@dataclass(frozen=True)
+class Clock:
+    """``now`` never jumps and measures; ``wall`` (since 1970) is for people."""
+
+    now: Callable[[], float]
+    wall: Callable[[], float]
+
+
+class Loop:
+    """One daemon's work, apart from being a process (``daemon``)."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        sensors: Sensors,
+        config: ConfigWatch,
+        flags: Flags,
+        bell: Bell,
+        clock: Clock,
+        publish: Callable[[Look], None],
+    ) -> None:
+        self._engine, self._sensors, self._config = engine, sensors, config
+        self._flags, self._bell, self._clock, self._publish = flags, bell, clock, publish
+        self.facts = sensors.facts()
+        self.ended: deque[Ended] = deque(maxlen=ENDED_KEPT)
+        self.counts = {"started": 0, "ended": 0, "asked_to_stop": 0, "start_failures": 0}
+        self._history = History()
+        self._usage: dict[str, PilotUsage] = {}
+        self._problems: dict[str, str] = {}
+        self._summary = ""
+        self._last_mode = Mode.ACTIVE
+        self._any_active = False
+        self._reload = False
+        self._end = False
+
+    def end(self) -> None:
+        """Leave ``run`` soon; pilots go on.  Safe in a signal handler."""
+        self._end = True
+        self._bell.ring()
+
+    def reload(self) -> None:
+        """Read the configuration at the next look, which is now.  Safe in a signal handler."""
+        self._reload = True
+        self._bell.ring()
+
+    def run(self) -> None:
+        """Until ``end``, or until drain-stop or force-stop have nothing left to wait for."""
+        trigger, next_timer = Trigger.TIMER, self._clock.now()
+        while not self._end:
+            if trigger is Trigger.TIMER:
+                next_timer = self._clock.now() + self._config.config.main_sleep
+            look = self.step(trigger)
+            if self._finished(look):
+                self._flags.stopped()
+                return
+            trigger = self._sleep(next_timer, look.decision.look_again)
+
+    def step(self, trigger: Trigger) -> Look:
+        """One look at the node and what follows from it."""
+        self._config.refresh(force=self._reload)
+        self._reload = False
+        state = self._observe(trigger)
+        self._note_ends(state.pilots)
+        now = self._clock.now()
+        decision = policy.decide(state, self._config.config, now)
+        self._history = decision.history
+        if decision.summary != self._summary and decision.actions:
+            _log.info("%s", decision.summary)
+        self._summary = decision.summary
+        started = False
+        for action in decision.actions:
+            if isinstance(action, RemovePilot):
+                self._try(action.pilot, lambda pilot: self._engine.remove(pilot.id))
+            elif isinstance(action, StopPilot):
+                self._stop(action)
+            else:
+                started = self._start(action) > 0
+        pilots = state.pilots
+        if decision.actions:
+            # People and programs want to see what was done, not what was found.
+            pilots = self._list()[0]
+        wait = decision.look_again
+        if started or any(p.state is PilotState.STARTING for p in pilots or ()):
+            wait = STARTING_LOOK if wait is None else min(wait, STARTING_LOOK)
+        look = Look(
+            decision=replace(decision, history=self._history, look_again=wait),
+            pilots=pilots,
+            load=state.load,
+            mode=state.mode,
+            engine_problem=state.engine_problem,
+        )
+        self._last_mode = state.mode
+        self._any_active = any(p.state is not PilotState.EXITED for p in pilots or ())
+        self._publish(look)
+        return look
+
+    def _observe(self, trigger: Trigger) -> NodeState:
+        pilots, problem = self._list()
+        load = self._load()
+        if pilots is not None:
+            pilots = tuple(self._with_usage(pilot) for pilot in pilots)
+        return NodeState(
+            facts=self.facts,
+            load=load,
+            pilots=pilots,
+            mode=self._flags.mode(),
+            trigger=trigger,
+            history=self._history,
+            engine_problem=problem,
+        )
+
+    def _list(self) -> tuple[tuple[Pilot, ...] | None, str]:
+        try:
+            pilots = self._engine.pilots()
+        except EngineUnavailable as error:
+            self._problem("engine", f"the engine does not answer: {error}")
+            return None, str(error)
+        self._problem("engine", "")
+        return pilots, ""
+
+    def _load(self) -> HostLoad:
+        usage: Usage | None = None
+        if self._sensors.due(self._clock.now()):
+            try:
+                usage = self._engine.usage()
+                self._usage = dict(usage.pilots)
+            except EngineUnavailable:
+                self._usage = {}
+        return self._sensors.load(usage, self._clock.now())
+
+    def _with_usage(self, pilot: Pilot) -> Pilot:
+        used = self._usage.get(pilot.id)
+        if used is None or pilot.state is PilotState.EXITED:
+            return pilot
+        return replace(pilot, cpu_seconds=used.cpu_seconds, memory_bytes=used.memory_bytes)
+
+    def _note_ends(self, pilots: tuple[Pilot, ...] | None) -> None:
+        for pilot in pilots or ():
+            if pilot.state is PilotState.EXITED and pilot.id not in self._history.judged:
+                _log.info("%s ended: %s", pilot.name, outcomes.describe_end(pilot))
+                self.counts["ended"] += 1
+                self.ended.append(
+                    Ended(
+                        pilot.name,
+                        pilot.exit_code,
+                        pilot.age,
+                        self._clock.wall(),
+                        pilot.asked_to_stop,
+                        pilot.detail,
+                    )
+                )
+
+    def _start(self, action: StartPilots) -> int:
+        """How many were started: after a failure no further one is tried in this pass."""
+        config = self._config.config
+        for done in range(action.count):
+            name = launch.new_name()
+            try:
+                self._engine.start(launch.spec(config, self.facts, name))
+            except EngineError as error:
+                _log.error("not started: %s", error)
+                self.counts["start_failures"] += 1
+                self._history = outcomes.start_failed(
+                    self._history, str(error), config, self._clock.now()
+                )
+                return done
+            _log.info("%s started", name)
+            self.counts["started"] += 1
+        return action.count
+
+    def _stop(self, action: StopPilot) -> None:
+        if action.pilot.state is not PilotState.STOPPING:
+            _log.info("%s is asked to end: %s", action.pilot.name, action.reason)
+            self.counts["asked_to_stop"] += 1
+        self._try(action.pilot, lambda pilot: self._engine.stop(pilot.id, action.grace))
+
+    def _try(self, pilot: Pilot, what: Callable[[Pilot], None]) -> None:
+        """Failures are told once and tried again with the next look."""
+        try:
+            what(pilot)
+        except EngineError as error:
+            self._problem(pilot.id, str(error))
+        else:
+            self._problem(pilot.id, "")
+
+    def _problem(self, key: str, text: str) -> None:
+        before = self._problems.pop(key, "")
+        if text:
+            self._problems[key] = text
+            if text != before:
+                _log.error("%s", text)
+        elif before:
+            _log.info("%s: all is well again", key)
+
+    def _finished(self, look: Look) -> bool:
+        stopping = look.mode in (Mode.DRAIN_STOP, Mode.FORCE_STOP)
+        return stopping and look.pilots is not None and not look.pilots
+
+    def _sleep(self, next_timer: float, look_again: float | None) -> Trigger:
+        """Sleep until there is a reason to look; says which."""
+        at = next_timer
+        if look_again is not None:
+            at = min(at, self._clock.now() + max(SHORTEST, look_again))
+        while (left := at - self._clock.now()) > 0:
+            if self._bell.wait(min(left, GLANCE)) or self._end:
+                return Trigger.EVENT
+            if self._flags.mode() is not self._last_mode or self._memory_is_short():
+                return Trigger.EVENT
+        return Trigger.TIMER if self._clock.now() >= next_timer else Trigger.EVENT
+
+    def _memory_is_short(self) -> bool:
+        if not self._any_active:
+            return False
+        load = HostLoad(mem_available=self._sensors.mem_available())
+        return bool(limits.memory_shortage(self._config.config, load))

@@ -1,0 +1,197 @@
+"""The words of a decision: what is seen, what is remembered, what is to be done and why.
+
+Everything here is a value.  ``None`` always means "not known" and is never
+taken for zero.  Times called ``now``, ``since`` or ``at`` are seconds of one
+monotonic clock; ages and intervals are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class PilotState(str, Enum):
+    STARTING = "starting"  #: created, its command does not run yet
+    RUNNING = "running"
+    STOPPING = "stopping"  #: asked to end; still uses the node
+    EXITED = "exited"  #: ended; its remains wait to be removed
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """A pilot as its engine lists it."""
+
+    id: str  #: the engine's handle
+    name: str  #: ``plancton-worker-<6 chars>``
+    state: PilotState
+    #: seconds since its start; of an exited one, how long it lived
+    age: float | None = None
+    #: the main process on this node
+    pid: int | None = None
+    #: of an exited one: 0-255, or 128 + signal
+    exit_code: int | None = None
+    #: Plancton asked it to end, so its end tells nothing about the node or the work
+    asked_to_stop: bool = False
+    #: CPU seconds used so far
+    cpu_seconds: float | None = None
+    memory_bytes: int | None = None
+    #: what the engine knows about a bad end, e.g. why the command could not run
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """What does not change while the node is up."""
+
+    hostname: str
+    ncpus: int
+    ram_bytes: int
+    swap_bytes: int
+
+
+@dataclass(frozen=True)
+class HostLoad:
+    """What the node does now."""
+
+    #: CPUs in use by everybody, as a number of CPUs (2.5 = two and a half)
+    busy_cpus: float | None = None
+    #: CPUs in use by all pilots together
+    pilots_cpus: float | None = None
+    #: bytes that programs could still get without swapping (MemAvailable)
+    mem_available: int | None = None
+    #: bytes in use by all pilots together
+    pilots_mem: int | None = None
+    #: share of the last 10 s in which every task waited for memory, in percent (PSI);
+    #: None on kernels without it, and then simply not used
+    memory_stall: float | None = None
+
+    @property
+    def owner_cpus(self) -> float | None:
+        """CPUs that the owner uses: everything that is not a pilot."""
+        if self.busy_cpus is None or self.pilots_cpus is None:
+            return None
+        return max(0.0, self.busy_cpus - self.pilots_cpus)
+
+
+class Mode(str, Enum):
+    """What the admin wants."""
+
+    ACTIVE = "active"
+    DRAIN = "drain"  #: start nothing, let pilots end by themselves
+    DRAIN_STOP = "drain-stop"  #: the same, and the daemon ends after the last of them
+    FORCE_STOP = "force-stop"  #: end every pilot now, then the daemon
+
+
+class Trigger(str, Enum):
+    """Why the loop looks."""
+
+    TIMER = "timer"
+    EVENT = "event"
+
+
+@dataclass(frozen=True)
+class NoWork:
+    """The back-off of pilots that find nothing to do; level 0 is none."""
+
+    level: int = 0
+    #: when the level was last raised: only a pilot started later is a probe of it
+    since: float = 0.0
+    next_probe: float = 0.0
+    #: seconds that the most patient pilot waited before it gave up
+    patience: float = 0.0
+
+
+@dataclass(frozen=True)
+class Breaker:
+    """The circuit breaker for pilots that fail; level 0 is closed (all is well)."""
+
+    failures: int = 0  #: in a row
+    level: int = 0
+    since: float = 0.0
+    next_probe: float = 0.0
+    #: seconds that the slowest failing pilot lived
+    patience: float = 0.0
+    reason: str = ""  #: the last failure
+
+
+@dataclass(frozen=True)
+class History:
+    """What one decision hands to the next."""
+
+    owner_cpus: float | None = None  #: smoothed
+    owner_at: float = 0.0
+    over_since: float | None = None
+    last_eviction: float | None = None
+    no_work: NoWork = field(default_factory=NoWork)
+    breaker: Breaker = field(default_factory=Breaker)
+    #: ids of exited pilots that were counted and whose removal is not done yet
+    judged: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """Everything a decision rests on, but the configuration and the time."""
+
+    facts: HostFacts
+    load: HostLoad
+    #: None: the engine did not answer
+    pilots: tuple[Pilot, ...] | None
+    mode: Mode = Mode.ACTIVE
+    trigger: Trigger = Trigger.TIMER
+    history: History = field(default_factory=History)
+    #: why the engine did not answer
+    engine_problem: str = ""
+
+
+@dataclass(frozen=True)
+class StartPilots:
+    count: int
+
+
+@dataclass(frozen=True)
+class StopPilot:
+    """Ask a pilot to end; kill it after ``grace`` seconds."""
+
+    pilot: Pilot
+    grace: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class RemovePilot:
+    """Clear away what an exited pilot left."""
+
+    pilot: Pilot
+
+
+Action = StartPilots | StopPilot | RemovePilot
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One rule's say, in one sentence; ``room`` is how many starts it allows (None: no limit)."""
+
+    rule: str
+    room: int | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """How many pilots this node should hold; None where a reading is missing."""
+
+    start: int | None  #: up to here pilots are started
+    keep: int | None  #: beyond this for ``grace_kill`` seconds, pilots are evicted
+
+
+@dataclass(frozen=True)
+class Decision:
+    actions: tuple[Action, ...]
+    reasons: tuple[Reason, ...]
+    capacity: Capacity
+    history: History
+    #: one sentence: what was decided and which rule decided it
+    summary: str
+    #: seconds until a rule may change its mind by the passing of time alone
+    look_again: float | None = None

@@ -1,0 +1,287 @@
+"""decide(state, config, now): what to start, stop and remove, and each rule's reason.
+
+Pure: it reads no clock, no file and no engine, so every rule is tested with
+values alone.  The rules, in the order in which ``explain`` tells them:
+
+    engine       no answer: how many pilots run is unknown, so nothing is done
+    mode         the admin's drain or force-stop
+    cpu, memory, max_docks   how many pilots the node can hold (``limits``)
+    pressure     memory is short: evict at once
+    grace_kill   more pilots than fit: evict after that time
+    grace_spawn  a pause after an eviction, and only after an eviction
+    breaker      pilots fail (``outcomes``)
+    no-work      pilots find nothing to do (``outcomes``)
+    pace         docks_per_loop
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from plancton import limits, outcomes
+from plancton.config import Config
+from plancton.model import (
+    Action,
+    Capacity,
+    Decision,
+    History,
+    Mode,
+    NodeState,
+    Pilot,
+    PilotState,
+    Reason,
+    RemovePilot,
+    StartPilots,
+    StopPilot,
+    Trigger,
+)
+
+#: Seconds that force-stop leaves a pilot to tell others that it ends.
+FORCE_GRACE = 2.0
+#: Seconds to the next look while memory is short or a reading is missing.
+SOON = 0.5
+
+_SHORT = "memory is short"
+_OVER = "the owner needs the node"
+_OLD = "it is older than max_ttl"
+_FORCED = "force-stop"
+#: Only these start the pause of ``grace_spawn``: a normal end, or old age, must not leave
+#: the node empty.
+_EVICTIONS = frozenset({_SHORT, _OVER})
+
+#: Whose word explains best that nothing starts, when several rules forbid it.
+_MOST_TELLING = (
+    "engine",
+    "mode",
+    "pressure",
+    "grace_kill",
+    "grace_spawn",
+    "breaker",
+    "no-work",
+    "max_docks",
+    "memory",
+    "cpu",
+    "pace",
+)
+
+
+def decide(state: NodeState, config: Config, now: float) -> Decision:
+    """What to do at ``now`` (monotonic seconds), why, and what to remember."""
+    if state.pilots is None:
+        return _blind(state)
+    active = [p for p in state.pilots if p.state in (PilotState.STARTING, PilotState.RUNNING)]
+    stopping = [p for p in state.pilots if p.state is PilotState.STOPPING]
+    exited = [p for p in state.pilots if p.state is PilotState.EXITED]
+    ended = sum(pilot.id not in state.history.judged for pilot in exited)
+
+    history = outcomes.fold(state.history, state.pilots, config, now)
+    history = limits.smooth_owner(history, state.load, now)
+    capacity, reasons = _capacity(state, config, history, len(active), len(stopping))
+    history = _watch_capacity(history, capacity, len(active), now)
+
+    stops = _stops(state, config, history, capacity, active, stopping, now)
+    evicted = any(stop.reason in _EVICTIONS for stop in stops)
+    if evicted:
+        history = replace(history, last_eviction=now)
+    reasons += _gates(state, config, history, active, ended, now)
+    starts = 0 if stops else min(reason.room for reason in reasons if reason.room is not None)
+
+    actions: list[Action] = [RemovePilot(pilot) for pilot in exited]
+    actions += stops
+    if starts:
+        actions.append(StartPilots(starts))
+    return Decision(
+        actions=tuple(actions),
+        reasons=tuple(reasons),
+        capacity=capacity,
+        history=history,
+        summary=_summary(starts, stops, reasons),
+        look_again=_look_again(state, config, history, capacity, active, now),
+    )
+
+
+def _blind(state: NodeState) -> Decision:
+    text = f"The engine does not answer: nothing is started or stopped ({state.engine_problem})."
+    return Decision(
+        actions=(),
+        reasons=(Reason("engine", 0, text),),
+        capacity=Capacity(None, None),
+        # The time over capacity must be seen, not assumed.
+        history=replace(state.history, over_since=None),
+        summary=text,
+        look_again=None,
+    )
+
+
+def _capacity(
+    state: NodeState, config: Config, history: History, active: int, stopping: int
+) -> tuple[Capacity, list[Reason]]:
+    committed = active + stopping
+    parts = {
+        "cpu": limits.by_cpu(config, state.facts, state.load, history),
+        "memory": limits.by_memory(config, state.load, committed),
+        "max_docks": limits.by_admin(config, state.facts),
+    }
+    ending = f", {stopping} still ending" if stopping else ""
+    reasons = [Reason("engine", None, f"The engine answers: {active} pilots run{ending}.")]
+    for rule, (part, text) in parts.items():
+        room = 0 if part.start is None else max(0, part.start - committed)
+        reasons.append(Reason(rule, room, text))
+    return limits.combined([part for part, _ in parts.values()]), reasons
+
+
+def _watch_capacity(history: History, capacity: Capacity, active: int, now: float) -> History:
+    if capacity.keep is None or active <= capacity.keep:
+        return replace(history, over_since=None)
+    return history if history.over_since is not None else replace(history, over_since=now)
+
+
+def _stops(
+    state: NodeState,
+    config: Config,
+    history: History,
+    capacity: Capacity,
+    active: list[Pilot],
+    stopping: list[Pilot],
+    now: float,
+) -> list[StopPilot]:
+    if state.mode is Mode.FORCE_STOP:
+        return [StopPilot(pilot, FORCE_GRACE, _FORCED) for pilot in active + stopping]
+    old = [pilot for pilot in active if pilot.age is not None and pilot.age > config.max_ttl]
+    stops = {pilot.id: StopPilot(pilot, config.stop_grace, _OLD) for pilot in old}
+    youngest = sorted(
+        (pilot for pilot in active if pilot.id not in stops),
+        key=lambda pilot: pilot.age if pilot.age is not None else 0.0,
+    )
+    for pilot in _for_memory(state, config, youngest, stopping):
+        stops[pilot.id] = StopPilot(pilot, config.stop_grace, _SHORT)
+    over = history.over_since is not None and now - history.over_since >= config.grace_kill
+    if over and capacity.start is not None:
+        for pilot in youngest[: max(0, len(active) - len(old) - capacity.start)]:
+            stops.setdefault(pilot.id, StopPilot(pilot, config.stop_grace, _OVER))
+    return list(stops.values())
+
+
+def _for_memory(
+    state: NodeState, config: Config, youngest: Sequence[Pilot], stopping: Sequence[Pilot]
+) -> list[Pilot]:
+    """The youngest pilots whose end gives back what is missing."""
+    missing = limits.memory_shortage(config, state.load)
+    if missing:
+        missing -= sum(pilot.memory_bytes or 0 for pilot in stopping)
+        chosen = []
+        for pilot in youngest:
+            if missing <= 0:
+                break
+            chosen.append(pilot)
+            # Unknown counts as a whole pilot's share; the next look is soon and corrects it.
+            known = pilot.memory_bytes
+            missing -= config.max_dock_mem if known is None else known
+        return chosen
+    if limits.stalled(config, state.load) and not stopping:
+        # The figure is an average over 10 s: evicting by it alone would empty the node.
+        return list(youngest[:1])
+    return []
+
+
+def _gates(
+    state: NodeState,
+    config: Config,
+    history: History,
+    active: list[Pilot],
+    ended: int,
+    now: float,
+) -> list[Reason]:
+    missing = limits.memory_shortage(config, state.load)
+    searching = outcomes.waiting(active, history.no_work, config)
+    return [
+        _mode_reason(state.mode),
+        limits.describe_shortage(config, state.load, missing),
+        _kill_reason(config, history, now),
+        _spawn_reason(config, history, now),
+        outcomes.breaker_reason(history.breaker, active, now),
+        outcomes.no_work_reason(history.no_work, searching, now),
+        _pace_reason(state.trigger, config, ended),
+    ]
+
+
+def _mode_reason(mode: Mode) -> Reason:
+    text = {
+        Mode.ACTIVE: "The node is in use: it neither drains nor stops.",
+        Mode.DRAIN: "The node drains: `planctonctl resume` ends that.",
+        Mode.DRAIN_STOP: "The node drains, and the daemon ends after the last pilot.",
+        Mode.FORCE_STOP: "The daemon ends, and every pilot with it.",
+    }
+    return Reason("mode", None if mode is Mode.ACTIVE else 0, text[mode])
+
+
+def _kill_reason(config: Config, history: History, now: float) -> Reason:
+    if history.over_since is None:
+        return Reason("grace_kill", None, "No more pilots run than the node can hold.")
+    lasted = now - history.over_since
+    return Reason(
+        "grace_kill",
+        0,
+        f"More pilots run than the node can hold, for {lasted:.1f} s; "
+        f"the youngest are evicted after {config.grace_kill:g} s.",
+    )
+
+
+def _spawn_reason(config: Config, history: History, now: float) -> Reason:
+    if history.last_eviction is None:
+        return Reason("grace_spawn", None, "No pilot was evicted.")
+    left = history.last_eviction + config.grace_spawn - now
+    if left > 0:
+        return Reason("grace_spawn", 0, f"A pilot was evicted; the pause lasts {left:.1f} s more.")
+    return Reason("grace_spawn", None, "The last eviction was long enough ago.")
+
+
+def _pace_reason(trigger: Trigger, config: Config, ended: int) -> Reason:
+    if config.docks_per_loop is None:
+        return Reason("pace", None, "docks_per_loop is not set: any number may start at once.")
+    if trigger is Trigger.TIMER:
+        most = max(config.docks_per_loop, ended)
+        return Reason("pace", most, f"docks_per_loop lets {most} pilots start in this pass.")
+    return Reason(
+        "pace", ended, f"Between two timer passes only pilots that ended are replaced: {ended}."
+    )
+
+
+def _summary(starts: int, stops: Sequence[StopPilot], reasons: Sequence[Reason]) -> str:
+    if stops:
+        why = sorted({stop.reason for stop in stops})
+        return f"Stopping {_pilots(len(stops))}: {'; '.join(why)}."
+    if starts:
+        return f"Starting {_pilots(starts)}."
+    shut = [reason for reason in reasons if reason.room == 0]
+    first = min(shut, key=lambda reason: _MOST_TELLING.index(reason.rule))
+    return f"Starting none. {first.text}"
+
+
+def _pilots(count: int) -> str:
+    return "1 pilot" if count == 1 else f"{count} pilots"
+
+
+def _look_again(
+    state: NodeState,
+    config: Config,
+    history: History,
+    capacity: Capacity,
+    active: list[Pilot],
+    now: float,
+) -> float | None:
+    """Seconds until the passing of time alone changes an answer; None: the timer will do."""
+    waits = [config.max_ttl - pilot.age for pilot in active if pilot.age is not None]
+    if history.last_eviction is not None:
+        waits.append(history.last_eviction + config.grace_spawn - now)
+    if history.over_since is not None:
+        waits.append(history.over_since + config.grace_kill - now)
+    for backoff in (history.no_work, history.breaker):
+        if backoff.level:
+            waits.append(backoff.next_probe - now)
+    ahead = [wait for wait in waits if wait > 0]
+    short = limits.memory_shortage(config, state.load) or limits.stalled(config, state.load)
+    if capacity.start is None or (short and active):
+        ahead.append(SOON)
+    return min(ahead, default=None)

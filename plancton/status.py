@@ -1,0 +1,142 @@
+"""The status document: written by the daemon after each look, read by the commands.
+
+``<rundir>/status.json`` is for programs too.  Times are seconds since 1970 where
+called ``written``, ``started``, ``loaded`` or ``ended``, and seconds otherwise.
+``null`` means "not known".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from plancton import __version__
+from plancton.config import Config, notes
+from plancton.engine.base import Engine
+from plancton.model import Breaker, Decision, HostFacts, HostLoad, Mode, NoWork, Pilot
+
+#: Raised when a key changes its meaning or goes away, not when one is added.
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A pilot that ended, for those who look later."""
+
+    name: str
+    exit_code: int | None
+    lived: float | None
+    ended: float
+    asked_to_stop: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Daemon:
+    pid: int
+    started: float
+    running: bool = True
+
+
+@dataclass(frozen=True)
+class Look:
+    """One pass of the loop."""
+
+    decision: Decision
+    pilots: tuple[Pilot, ...] | None
+    load: HostLoad
+    mode: Mode
+    engine_problem: str
+
+
+def document(
+    daemon: Daemon,
+    look: Look,
+    *,
+    engine: Engine,
+    facts: HostFacts,
+    config: Config,
+    config_path: str,
+    config_loaded: float,
+    config_problem: str,
+    ended: Iterable[Ended],
+    counts: dict[str, int],
+    now: float,
+    wall: float,
+) -> dict[str, Any]:
+    """The whole document; ``now`` is monotonic, ``wall`` since 1970."""
+    load = look.load
+    return {
+        "version": VERSION,
+        "plancton": __version__,
+        "written": wall,
+        "daemon": asdict(daemon),
+        "mode": look.mode.value,
+        "summary": look.decision.summary,
+        "engine": {
+            "name": engine.name,
+            "place": engine.place,
+            "isolation": engine.isolation,
+            "problem": look.engine_problem,
+        },
+        "host": {
+            **asdict(facts),
+            "owner_cpus": load.owner_cpus,
+            "owner_cpu_fraction": _share(load.owner_cpus, facts.ncpus),
+            "owner_cpus_smoothed": look.decision.history.owner_cpus,
+            "pilots_cpus": load.pilots_cpus,
+            "pilots_cpu_fraction": _share(load.pilots_cpus, facts.ncpus),
+            "mem_available": load.mem_available,
+            "pilots_mem": load.pilots_mem,
+            "memory_stall": load.memory_stall,
+        },
+        "capacity": asdict(look.decision.capacity),
+        "pilots": None if look.pilots is None else [pilot_as_dict(pilot) for pilot in look.pilots],
+        "ended": [asdict(one) for one in ended],
+        "counts": counts,
+        "no_work": _no_work(look.decision.history.no_work, now),
+        "breaker": _breaker(look.decision.history.breaker, now),
+        "config": {
+            "path": config_path,
+            "loaded": config_loaded,
+            "problem": config_problem,
+            "notes": list(notes(config)),
+        },
+        "rules": [asdict(reason) for reason in look.decision.reasons],
+    }
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Whole or not at all, so that a reader never sees half of it.  Raises OSError."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(json.dumps(content), encoding="utf-8")
+    fresh.replace(path)
+
+
+def pilot_as_dict(pilot: Pilot) -> dict[str, Any]:
+    return {**asdict(pilot), "state": pilot.state.value}
+
+
+def _share(cpus: float | None, ncpus: int) -> float | None:
+    return None if cpus is None else cpus / ncpus
+
+
+def _no_work(no_work: NoWork, now: float) -> dict[str, Any]:
+    return {"level": no_work.level, "next_probe_in": _wait(no_work.level, no_work.next_probe, now)}
+
+
+def _breaker(breaker: Breaker, now: float) -> dict[str, Any]:
+    return {
+        "state": "open" if breaker.level else "closed",
+        "level": breaker.level,
+        "failures": breaker.failures,
+        "next_probe_in": _wait(breaker.level, breaker.next_probe, now),
+        "reason": breaker.reason,
+    }
+
+
+def _wait(level: int, at: float, now: float) -> float | None:
+    return max(0.0, at - now) if level else None
