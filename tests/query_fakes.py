@@ -1,0 +1,127 @@
+"""A queue in memory for tests of the query commands, and jobs to put into it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from vobox.ads import Ad, literal, quote
+from vobox.rpc_types import Answer, QueueView, Request
+
+#: 2026-11-22 13:25:12 UTC, a Sunday; the tests run in UTC.
+NOW = 1795353912.0
+
+Value = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class Text:
+    """Expression text that goes into the ad as it is."""
+
+    text: str
+
+
+@dataclass
+class FakeQueue:
+    """The QueueView of tests: what is in the lists is what the ledger knows."""
+
+    queue: list[Ad] = field(default_factory=list)
+    #: newest first
+    left: list[Ad] = field(default_factory=list)
+    why_not_trusted: str = ""
+    schedd_name: str = "vobox1.example.org"
+    address: str = "<127.0.0.1:36097?addrs=127.0.0.1-36097&alias=vobox1>"
+    #: the ads that a query made us read
+    read: int = 0
+
+    def jobs(self, clusters: Sequence[int] | None = None) -> Iterator[Ad]:
+        return self._of(self.queue, clusters)
+
+    def history(self, clusters: Sequence[int] | None = None) -> Iterator[Ad]:
+        return self._of(self.left, clusters)
+
+    def counts(self, owner: str | None = None) -> Mapping[int, int]:
+        totals: dict[int, int] = {}
+        for ad in self.queue:
+            if owner is None or ad.text("Owner") == owner:
+                status = ad.number("JobStatus")
+                totals[status] = totals.get(status, 0) + 1
+        return totals
+
+    def trouble(self) -> str:
+        return self.why_not_trusted
+
+    def _of(self, ads: list[Ad], clusters: Sequence[int] | None) -> Iterator[Ad]:
+        for ad in ads:
+            if clusters is None or ad.number("ClusterId") in clusters:
+                self.read += 1
+                yield ad
+
+
+def job(cluster: int = 1, proc: int = 0, status: int = 1, **attributes: Value | Text) -> Ad:
+    """A job as condor_submit makes it, with these attributes besides."""
+    ad = Ad(
+        {
+            "ClusterId": str(cluster),
+            "ProcId": str(proc),
+            "GlobalJobId": quote(f"vobox1.example.org#{cluster}.{proc}#1795353552"),
+            "Owner": '"games"',
+            "User": '"games@example.org"',
+            "JobStatus": str(status),
+            "QDate": "1795353552",  # 13:19:12
+            "EnteredCurrentStatus": "1795353846",
+            "JobUniverse": "5",
+            "JobPrio": "0",
+            "Cmd": '"/bin/sleep"',
+            "Args": '"600"',
+            "Iwd": '"/home/games"',
+            "Environment": "\"A=1 B=x' 'y\"",
+            "Requirements": '(TARGET.Arch == "X86_64") && (TARGET.Disk >= RequestDisk)',
+            "RequestDisk": "DiskUsage",
+            "DiskUsage": "43",
+            "ImageSize": "43",
+            "LeaveJobInQueue": "false",
+            "ExitStatus": "0",
+            "ExitBySignal": "false",
+            "RemoteWallClockTime": "0.0",
+            "RemoteUserCpu": "0.0",
+            "TotalSubmitProcs": "1",
+        }
+    )
+    if status == 2:
+        ad["JobCurrentStartDate"] = "1795353846"
+        ad["RemoteHost"] = '"slot1@node7"'
+        ad["MemoryUsage"] = "((ResidentSetSize + 1023) / 1024)"
+        ad["ResidentSetSize"] = "0"
+    if status == 5:
+        ad["HoldReason"] = '"bad code"'
+        ad["HoldReasonCode"] = "3"
+        ad["HoldReasonSubCode"] = "55"
+    for name, value in attributes.items():
+        ad[name] = value.text if isinstance(value, Text) else literal(value)
+    return ad
+
+
+Command = Callable[[Request, QueueView, float], Answer]
+
+
+def ask(
+    command: Command,
+    view: QueueView,
+    *argv: str,
+    user: str = "games",
+    env: Mapping[str, str] | None = None,
+    now: float = NOW,
+) -> Answer:
+    """One run of a command by a user."""
+    name = command.__module__.rpartition(".")[2]
+    request = Request(name, argv, "/home/games", env or {}, os.geteuid(), os.getegid(), user)
+    return command(request, view, now)
+
+
+def out(command: Command, view: QueueView, *argv: str, user: str = "games") -> str:
+    """stdout of a run that has to end well, with nothing on stderr."""
+    answer = ask(command, view, *argv, user=user)
+    assert (answer.code, answer.stderr) == (0, ""), answer
+    return answer.stdout

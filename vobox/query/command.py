@@ -1,0 +1,45 @@
+"""What condor_q, condor_history and condor_status have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vobox.rpc_types import Answer, QueueView
+
+from .errors import Ended, refused
+from .expressions import is_expression
+
+
+def cleaned(argv: Sequence[str]) -> list[str]:
+    """The words with every byte that is not UTF-8 spelled out: no job has such a name."""
+    return [word.encode("utf-8", "backslashreplace").decode() for word in argv]
+
+
+def ended(early: Ended) -> Answer:
+    return Answer(early.stdout, early.stderr, early.code)
+
+
+def warning(command: str, view: QueueView) -> str:
+    """The line on stderr for an answer that may be out of date; "" for one that is not."""
+    trouble = " ".join(view.trouble().split())
+    if not trouble:
+        return ""
+    return f"{command}: warning: answered from the ledger, which may be out of date: {trouble}\n"
+
+
+def checked_constraint(text: str, message: str) -> str:
+    """A constraint that can be parsed; raises Ended with the message otherwise."""
+    if not is_expression(text):
+        raise refused(message)
+    return text
+
+
+def positive(text: str, option: str) -> int:
+    """The number of ``-limit N``; raises Ended with HTCondor's words."""
+    try:
+        number = int(text)
+    except ValueError:
+        raise refused(f"Unable to convert ({text}) to a number for {option}.") from None
+    if number <= 0:
+        raise refused(f"{number} is not a valid for {option}.")
+    return number

@@ -1,0 +1,166 @@
+"""C's printf for one value, as ``-format`` promises it, without C's undefined corners.
+
+A format holds at most one conversion; its widths, precisions and flags mean
+what they mean in C. ``%v %V %r %T %Y`` are HTCondor's own letters. Conversions
+that C would answer with garbage (a second one, ``*``, ``%n``) are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_SPEC = re.compile(
+    r"%(?P<flags>[-+ 0#']*)(?P<width>\d*)(?:\.(?P<precision>\d*))?[hlLqjzt]*(?P<letter>.)",
+    re.DOTALL,
+)
+_STARRED = re.compile(r"%[-+ 0#']*\d*(?:\*|\.\*)")
+_ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|x([0-9A-Fa-f]{1,2})|(.))", re.DOTALL)
+_ESCAPED = {
+    "a": "\a",
+    "b": "\b",
+    "f": "\f",
+    "n": "\n",
+    "r": "\r",
+    "t": "\t",
+    "v": "\v",
+    "\\": "\\",
+    "'": "'",
+    '"': '"',
+    "?": "?",
+}
+#: Wider would only serve to fill the schedd's memory.
+MAX_WIDTH = 4096
+_SIGNED, _UNSIGNED, _REAL = "di", "ouxX", "eEfFgG"
+_KNOWN = _SIGNED + _UNSIGNED + _REAL + "cCpsSvVrRTY"
+_REFUSED = "naA"  # writes to memory; hexadecimal floats that nobody reads
+_BITS = (1 << 64) - 1
+
+
+class BadFormat(ValueError):
+    """A format that C would answer with garbage; the text says why."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """``before``, one conversion, ``after``; without conversion (letter "") only ``before``."""
+
+    before: str
+    letter: str = ""
+    flags: str = ""
+    width: int = 0
+    precision: int | None = None
+    after: str = ""
+
+    @property
+    def wants_integer(self) -> bool:
+        return self.letter in _SIGNED + _UNSIGNED + "cCp"
+
+    @property
+    def wants_real(self) -> bool:
+        return self.letter in _REAL
+
+    def blank(self) -> str:
+        """What stands for a value that is not there: blanks of the width, if it has one."""
+        return " " * self.width
+
+    def text(self, value: str) -> str:
+        """A string, under ``%s`` or one of HTCondor's own letters."""
+        if self.precision is not None:
+            value = value[: self.precision]
+        return self._framed(value)
+
+    def integer(self, value: int) -> str:
+        if self.letter in "cC":
+            return self._framed(chr(value & 0xFF) if value & 0xFF else "")
+        if self.letter == "p":
+            return self._framed(f"0x{value & _BITS:x}")
+        sign = self._sign(value < 0) if self.letter in _SIGNED else ""
+        digits = self._digits(value)
+        if self.precision is not None:
+            digits = "" if value == 0 and self.precision == 0 else digits.zfill(self.precision)
+        prefix = ""
+        if "#" in self.flags:
+            prefix = {"x": "0x", "X": "0X"}.get(self.letter, "") if value else ""
+            if self.letter == "o" and not digits.startswith("0"):
+                digits = "0" + digits
+        return self._framed(digits, sign + prefix, zeros=self.precision is None)
+
+    def real(self, value: float) -> str:
+        alternate = "#" if "#" in self.flags else ""
+        precision = 6 if self.precision is None else self.precision
+        body = f"%{alternate}.{precision}{self.letter}" % abs(value)
+        finite = value - value == 0
+        return self._framed(body, self._sign(value < 0 or str(value) == "-0.0"), zeros=finite)
+
+    def _digits(self, value: int) -> str:
+        if self.letter in _SIGNED:
+            return str(abs(value))
+        return format(value & _BITS, {"o": "o", "x": "x", "X": "X"}.get(self.letter, "d"))
+
+    def _sign(self, negative: bool) -> str:
+        if negative:
+            return "-"
+        return "+" if "+" in self.flags else " " if " " in self.flags else ""
+
+    def _framed(self, body: str, prefix: str = "", zeros: bool = False) -> str:
+        if "-" in self.flags:
+            body = (prefix + body).ljust(self.width)
+        elif "0" in self.flags and zeros:
+            body = prefix + body.rjust(self.width - len(prefix), "0")
+        else:
+            body = (prefix + body).rjust(self.width)
+        return self.before + body + self.after
+
+
+def parse_format(text: str) -> Format:
+    """Read a ``-format`` argument, escapes included; raises BadFormat."""
+    text = _unescaped(text)
+    found = _conversion(text, 0)
+    if found is None:
+        # As in HTCondor, a text without conversion is printed as it is, ``%%`` included.
+        return Format(before=text)
+    if _conversion(text, found.end()) is not None:
+        raise BadFormat("it has more than one conversion, for one attribute")
+    if found["letter"] in _REFUSED:
+        raise BadFormat(f"%{found['letter']} is not supported")
+    width = int(found["width"] or 0)
+    precision = None if found["precision"] is None else int(found["precision"] or 0)
+    if max(width, precision or 0) > MAX_WIDTH:
+        raise BadFormat(f"it is wider than {MAX_WIDTH} characters")
+    return Format(
+        before=text[: found.start()].replace("%%", "%"),
+        letter=found["letter"],
+        flags=found["flags"],
+        width=width,
+        precision=precision,
+        after=text[found.end() :].replace("%%", "%"),
+    )
+
+
+def _conversion(text: str, start: int) -> re.Match[str] | None:
+    """The next conversion from ``start`` on; an unknown letter ends the search, as in HTCondor."""
+    while True:
+        percent = text.find("%", start)
+        if percent < 0:
+            return None
+        if _STARRED.match(text, percent):
+            raise BadFormat("a width or precision of * has no value here")
+        found = _SPEC.match(text, percent)
+        if found is None or found["letter"] not in _KNOWN + _REFUSED + "%":
+            return None
+        if found["letter"] != "%":
+            return found
+        start = found.end()
+
+
+def _unescaped(text: str) -> str:
+    """``\\n`` and the other escapes of C, which shells pass on as two characters."""
+
+    def replaced(match: re.Match[str]) -> str:
+        octal, hexadecimal, letter = match.groups()
+        if octal or hexadecimal:
+            return chr(int(octal or hexadecimal, 8 if octal else 16) & 0xFF)
+        return _ESCAPED.get(letter, match[0])
+
+    return _ESCAPE.sub(replaced, text).partition("\0")[0]

@@ -1,0 +1,247 @@
+"""``-format`` and ``-autoformat``: columns of one job's values.
+
+Both may be mixed on one command line; their columns then make one row. Only
+``-autoformat`` puts anything between columns and ends rows with a newline.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from vobox.ads import Ad
+
+from .expressions import Evaluator, is_expression, number_of
+from .literals import expression_text, value_text
+from .printf import Format, parse_format
+from .times import duration, short_date
+
+Show = Callable[[Ad], str]
+
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+#: Names whose value does not come from the ad.
+_OWN_MEANING = frozenset(
+    {"currenttime", "error", "false", "is", "isnt", "my", "parent", "self", "true", "undefined"}
+)
+
+
+class BadExpression(ValueError):
+    """What was asked for is neither an attribute nor an expression."""
+
+
+@dataclass(frozen=True)
+class Column:
+    show: Show
+    prefixed: bool = True  #: the separator before it is printed
+    suffixed: bool = True  #: the separator after it is printed
+    heading: str = ""
+    #: widened to its widest value (only where there are headings)
+    widening: bool = False
+    least_width: int = 0
+    left: bool = True
+
+
+class PrintMask:
+    """The columns asked for, in order, and what stands between them."""
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self._evaluator = evaluator
+        self._columns: list[Column] = []
+        self._row_prefix = self._column_prefix = self._column_suffix = self._row_suffix = ""
+        self._headings = False
+        #: what was named, for the forms that print whole ads
+        self.names: list[str] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._columns)
+
+    def add_format(self, text: str, attribute: str) -> None:
+        """``-format TEXT ATTRIBUTE``; raises BadFormat and BadExpression."""
+        form = parse_format(text)
+        self._name(attribute)
+        self._columns.append(Column(self._printf(form, attribute)))
+
+    def add_autoformat(self, attributes: Sequence[str], letters: str) -> None:
+        """``-autoformat:LETTERS ATTRIBUTES``, unknown letters ignored; raises BadExpression."""
+        row_prefix, prefix, suffix = "", " ", ""
+        for letter in letters:
+            if letter == ",":
+                suffix = ","
+            elif letter == "n":
+                suffix = "\n"
+            elif letter == "g":
+                row_prefix, prefix = "\n", ""
+            elif letter == "t":
+                prefix = "\t"
+        self._row_prefix, self._column_prefix = row_prefix, prefix
+        self._column_suffix, self._row_suffix = suffix, "\n"
+        own_headings = "h" in letters
+        self._headings = self._headings or own_headings
+        if "j" in letters:
+            self._add_job_id(labelled="l" in letters)
+        for attribute in attributes:
+            self._name(attribute)
+            show = self._auto(attribute, letters)
+            if self._headings:
+                heading = attribute if own_headings else "(expr)"
+                width = len(heading)
+                column = Column(show, heading=heading, widening=True, least_width=width)
+            elif "l" in letters:
+                column = Column(_labelled(attribute, show))
+            else:
+                column = Column(show)
+            self._columns.append(column)
+
+    def rows(self, ads: Iterable[Ad]) -> Iterator[str]:
+        """The text of each job, with its newline where there is one; headings first."""
+        shows = [column.show for column in self._columns]
+        if self._headings:
+            yield from self._aligned([[show(ad) for show in shows] for ad in ads])
+            return
+        first, *others = shows
+        following = list(zip(self._separators(), others, strict=True))
+        for ad in ads:
+            row = self._row_prefix + first(ad)
+            for separator, show in following:
+                row += separator + show(ad)
+            yield row + self._row_suffix
+
+    def _separators(self) -> list[str]:
+        return [
+            (self._column_suffix if left.suffixed else "")
+            + (self._column_prefix if right.prefixed else "")
+            for left, right in zip(self._columns, self._columns[1:], strict=False)
+        ]
+
+    def _aligned(self, rows: list[list[str]]) -> Iterator[str]:
+        if not rows:
+            return
+        widths = [
+            max(column.least_width, *(len(row[place]) for row in rows)) if column.widening else 0
+            for place, column in enumerate(self._columns)
+        ]
+        separators = [*self._separators(), self._row_suffix]
+        headings = [column.heading for column in self._columns]
+        for number, row in enumerate([headings, *rows]):
+            yield self._row_prefix + "".join(
+                (cell.ljust(width) if column.left or number == 0 else cell.rjust(width)) + separator
+                for cell, width, column, separator in zip(
+                    row, widths, self._columns, separators, strict=True
+                )
+            )
+
+    def _add_job_id(self, labelled: bool) -> None:
+        label = "ID = " if labelled else ""
+        cluster = self._printf(parse_format(label + "%d."), "ClusterId")
+        proc = self._printf(parse_format("%d"), "ProcId")
+        self._columns += [
+            Column(
+                cluster, suffixed=False, heading=" ID", widening=True, least_width=5, left=False
+            ),
+            Column(proc, prefixed=False, heading=" ", widening=True, least_width=3),
+        ]
+
+    def _name(self, attribute: str) -> None:
+        if not _is_name(attribute) and not is_expression(attribute):
+            raise BadExpression(attribute)
+        self.names.append(attribute)
+
+    def _auto(self, attribute: str, letters: str) -> Show:
+        if "r" in letters or "o" in letters:
+            return self._raw(attribute)
+        if "T" in letters or "Y" in letters:
+            return self._time(attribute, duration if "T" in letters else short_date)
+        return self._value(attribute, quoted="V" in letters)
+
+    def _value(self, attribute: str, quoted: bool) -> Show:
+        evaluator, extra = self._evaluator, self._evaluator.extra
+        is_name = _is_name(attribute)
+
+        def show(ad: Ad) -> str:
+            try:
+                text = ad[attribute]
+            except KeyError:
+                if attribute in extra:
+                    text = extra[attribute]
+                elif is_name:
+                    return "undefined"
+                else:
+                    text = attribute
+            if text.isdigit() and (text[0] != "0" or text == "0"):
+                return text
+            return value_text(evaluator.value(ad, text), quoted)
+
+        return show
+
+    def _raw(self, attribute: str) -> Show:
+        evaluator = self._evaluator
+        missing = "undefined" if _is_name(attribute) else expression_text(attribute)
+
+        def show(ad: Ad) -> str:
+            text = evaluator.text(ad, attribute)
+            return missing if text is None else expression_text(text)
+
+        return show
+
+    def _time(self, attribute: str, written: Callable[[float], str]) -> Show:
+        def show(ad: Ad) -> str:
+            value = self._asked(ad, attribute)
+            number = number_of(value)
+            return value_text(value) if number is None else written(number)
+
+        return show
+
+    def _printf(self, form: Format, attribute: str) -> Show:
+        if not form.letter:
+            return lambda ad: form.before
+        if form.letter in "sS":
+            return self._string(form, attribute)
+        if form.letter in "vV":
+            quoted = form.letter == "V"
+            return lambda ad: form.text(value_text(self._asked(ad, attribute), quoted))
+        if form.letter in "rR":
+            raw = self._raw(attribute)
+            return lambda ad: form.text(raw(ad))
+        return self._number(form, attribute)
+
+    def _string(self, form: Format, attribute: str) -> Show:
+        """``%s``: a string, or the text of an attribute that is none; else nothing."""
+        evaluator = self._evaluator
+
+        def show(ad: Ad) -> str:
+            text = evaluator.text(ad, attribute)
+            value = evaluator.value(ad, attribute if text is None else text)
+            if isinstance(value, str):
+                return form.text(value)
+            return form.blank() if text is None else form.text(expression_text(text))
+
+        return show
+
+    def _number(self, form: Format, attribute: str) -> Show:
+        def show(ad: Ad) -> str:
+            number = number_of(self._asked(ad, attribute))
+            if number is None:
+                return form.blank()
+            if form.wants_real:
+                return form.real(float(number))
+            if form.letter == "T":
+                return form.text(duration(number))
+            if form.letter == "Y":
+                return form.text(short_date(number))
+            return form.integer(int(number))
+
+        return show
+
+    def _asked(self, ad: Ad, attribute: str) -> object:
+        text = self._evaluator.text(ad, attribute)
+        return self._evaluator.value(ad, attribute if text is None else text)
+
+
+def _labelled(attribute: str, show: Show) -> Show:
+    label = attribute + " = "
+    return lambda ad: label + show(ad)
+
+
+def _is_name(attribute: str) -> bool:
+    return bool(_PLAIN_NAME.match(attribute)) and attribute.lower() not in _OWN_MEANING

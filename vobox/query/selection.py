@@ -1,0 +1,111 @@
+"""Which jobs a query is about: ids and owners in any number, and conditions on top of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from vobox.ads import Ad, quote
+
+from .expressions import Evaluator
+
+_JOB_ID = re.compile(r"(\d+)(?:\.(\d+))?\Z", re.ASCII)
+_SIMPLE_OWNER = re.compile(r"[A-Za-z0-9_.@+-]+\Z")
+
+
+@dataclass
+class Selection:
+    """Ids and owners are OR-ed (none means every job); everything else is AND-ed to them."""
+
+    #: (cluster, proc or None for the whole cluster), as ad text
+    ids: list[tuple[str, str | None]] = field(default_factory=list)
+    owners: list[str] = field(default_factory=list)
+    #: JobStatus values as ad text; None for any
+    statuses: frozenset[str] | None = None
+    constraints: list[str] = field(default_factory=list)
+    #: how many jobs at most; None for all
+    limit: int | None = None
+
+    def add_word(self, word: str) -> None:
+        """A positional argument: ``12``, ``12.0`` or an owner (also the empty one, of no job)."""
+        match = _JOB_ID.match(word)
+        if match is None:
+            self.owners.append(word)
+        else:
+            cluster, proc = match.groups()
+            self.ids.append((_canonical(cluster), None if proc is None else _canonical(proc)))
+
+    def narrow(self, statuses: Iterable[str]) -> None:
+        wanted = frozenset(statuses)
+        self.statuses = wanted if self.statuses is None else self.statuses & wanted
+
+    def clusters(self) -> list[int] | None:
+        """The only clusters that can hold a selected job; None if that is not known."""
+        if self.owners or not self.ids:
+            return None
+        # An id of 19 digits is no job's, and no integer that a database holds.
+        return sorted({int(cluster) for cluster, _ in self.ids if len(cluster) < 19})
+
+    @property
+    def is_whole_owners(self) -> bool:
+        """Whether this selects all jobs of some owners (or of all), no others."""
+        return not self.ids and self._is_unconditional
+
+    @property
+    def is_whole_clusters(self) -> bool:
+        """Whether no job of a cluster is left out while another one is selected."""
+        return self._is_unconditional and all(proc is None for _, proc in self.ids)
+
+    @property
+    def _is_unconditional(self) -> bool:
+        return not self.constraints and self.statuses is None and self.limit is None
+
+    def of(self, ads: Iterable[Ad], evaluator: Evaluator) -> Iterator[Ad]:
+        """The selected ones, in the order given."""
+        chosen: Iterator[Ad] = iter(ads)
+        if self.ids or self.owners:
+            chosen = filter(self._named(), chosen)
+        if self.statuses is not None:
+            statuses = self.statuses
+            chosen = (ad for ad in chosen if ad.get("JobStatus") in statuses)
+        for constraint in self.constraints:
+            chosen = _constrained(chosen, evaluator, constraint)
+        return chosen if self.limit is None else islice(chosen, self.limit)
+
+    def _named(self) -> Callable[[Ad], bool]:
+        clusters = {cluster for cluster, proc in self.ids if proc is None}
+        jobs = {(cluster, proc) for cluster, proc in self.ids if proc is not None}
+        # ``Owner == "x"`` ignores case, as every ClassAd comparison does.
+        owners = {_owner_text(owner) for owner in self.owners if "@" not in owner}
+        users = {_owner_text(owner) for owner in self.owners if "@" in owner}
+
+        def is_named(ad: Ad) -> bool:
+            cluster = ad.get("ClusterId", "")
+            return (
+                cluster in clusters
+                or (cluster, ad.get("ProcId")) in jobs
+                or (bool(owners) and ad.get("Owner", "").lower() in owners)
+                or (bool(users) and ad.get("User", "").lower() in users)
+            )
+
+        return is_named
+
+
+def _constrained(ads: Iterator[Ad], evaluator: Evaluator, constraint: str) -> Iterator[Ad]:
+    return (ad for ad in ads if evaluator.holds(ad, constraint))
+
+
+def _canonical(digits: str) -> str:
+    return digits.lstrip("0") or "0"
+
+
+def _owner_text(owner: str) -> str:
+    """How an ad writes this owner, in lower case."""
+    if _SIMPLE_OWNER.match(owner):
+        return f'"{owner}"'.lower()
+    try:
+        return quote(owner).lower()
+    except ValueError:
+        return ""  # not UTF-8: nobody's name
