@@ -1,0 +1,38 @@
+"""The demo's exit codes and the errors that carry one.
+
+DemoError
+├── BadUse   2   an option or the directory is wrong
+├── Busy     3   another demo has the directory
+└── Broken   1   a program of the site did not come up or did not obey
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    OK = 0  #: every job is what it should be
+    MISMATCH = 1  #: something differed, or the site broke down
+    BAD_USE = 2
+    BUSY = 3
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class DemoError(Exception):
+    """The text is one line that says what is wrong and where to look."""
+
+    exit_code: ExitCode = ExitCode.MISMATCH
+
+
+class BadUse(DemoError):
+    exit_code = ExitCode.BAD_USE
+
+
+class Busy(DemoError):
+    exit_code = ExitCode.BUSY
+
+
+class Broken(DemoError):
+    exit_code = ExitCode.MISMATCH

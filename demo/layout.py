@@ -1,0 +1,128 @@
+"""The demo's directory: where everything is, that one demo at a time has it, and emptying it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import BadUse, Busy
+
+#: Longest path of a Unix socket (sun_path has 108 bytes on Linux), less a margin for
+#: a server that binds a temporary name first.
+SOCKET_PATH = 90
+_LOCK = "lock"
+
+
+@dataclass(frozen=True)
+class Layout:
+    root: Path
+    socket: Path
+
+    @property
+    def broker(self) -> Path:
+        return self.root / "broker.db"
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:///{self.broker}"
+
+    @property
+    def spool(self) -> Path:
+        return self.root / "spool"
+
+    @property
+    def ce(self) -> Path:
+        return self.root / "ce"
+
+    @property
+    def ledger(self) -> Path:
+        """Every run of an agent appends to this file by itself."""
+        return self.root / "ledger"
+
+    @property
+    def scratch(self) -> Path:
+        return self.root / "scratch"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"
+
+    def plancton(self, part: str) -> Path:
+        """``run``, ``log`` or ``conf``."""
+        return self.root / "plancton" / part
+
+    def log(self, program: str) -> Path:
+        return self.root / "logs" / f"{program}.log"
+
+
+@contextmanager
+def claimed(directory: Path) -> Iterator[Layout]:
+    """An empty demo directory that nobody else uses while the block runs.
+
+    Raises Busy when another demo has it, BadUse when it cannot be used or is
+    somebody else's.
+    """
+    root = directory.absolute()
+    lock = _open_lock(root)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
+            raise Busy(
+                f"another demo runs in {root} (process {holder}); "
+                "wait for it, or name another directory with --dir"
+            ) from error
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        with _socket(root) as socket:
+            layout = Layout(root, socket)
+            _empty(layout)
+            yield layout
+    finally:
+        os.close(lock)
+
+
+def _open_lock(root: Path) -> int:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        if not (root / _LOCK).exists() and any(root.iterdir()):
+            raise BadUse(f"{root} holds files that no demo made; name another directory with --dir")
+        return os.open(root / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise BadUse(f"cannot use {root}: {error.strerror}; name another with --dir") from error
+
+
+@contextmanager
+def _socket(root: Path) -> Iterator[Path]:
+    path = root / "schedd.sock"
+    if len(os.fsencode(path)) <= SOCKET_PATH:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="plancton-demo-") as short:
+        yield Path(short) / "schedd.sock"
+
+
+def _empty(layout: Layout) -> None:
+    for entry in layout.root.iterdir():
+        if entry.name == _LOCK:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    for folder in (
+        layout.spool,
+        layout.scratch,
+        layout.ce,
+        layout.root / "logs",
+        *(layout.plancton(part) for part in ("run", "log", "conf")),
+    ):
+        folder.mkdir(parents=True)
+    layout.ledger.touch()

@@ -1,0 +1,98 @@
+"""Gathers what there is of every agent after the demo, for the check."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import htcondor2
+
+from vobox.demo_ce.eventlog import Event, events
+from vobox.demo_ce.records import AgentRecord
+
+from .check import Ended, Seen
+from .errors import Broken
+from .site import Site
+from .view import Run
+
+_ATTRIBUTES = ("JobStatus", "ExitBySignal", "ExitCode", "ExitSignal", "RemoveReason")
+
+
+def history(site: Site) -> dict[str, Ended]:
+    """Every job that left the queue, by condor_history; raises Broken."""
+    text = site.tell("condor_history", "-af:j", *_ATTRIBUTES)
+    ended: dict[str, Ended] = {}
+    for line in text.splitlines():
+        job, end = parse_history(line)
+        if job in ended:
+            raise Broken(f"condor_history names job {job} twice")
+        ended[job] = end
+    return ended
+
+
+def parse_history(line: str) -> tuple[str, Ended]:
+    """One line: job id, status, by signal?, exit code, signal, reason; raises Broken."""
+    try:
+        job, status, by_signal, code, signal, reason = line.split(" ", 5)
+        outcome = ""
+        if by_signal == "true" and signal != "undefined":
+            outcome = f"signal {int(signal)}"
+        elif by_signal == "false" and code != "undefined":
+            outcome = f"exit {int(code)}"
+        return job, Ended(int(status), outcome, "" if reason == "undefined" else reason)
+    except ValueError as error:
+        raise Broken(f"condor_history printed {line!r}") from error
+
+
+def seen(
+    records: Sequence[AgentRecord], ended: dict[str, Ended], runs: Sequence[Run]
+) -> tuple[list[Seen], list[str]]:
+    """What there is of each agent, and what could not be read."""
+    counted = Counter((run.token, run.what) for run in runs)
+    problems: list[str] = []
+    found = []
+    for record in records:
+        found.append(
+            Seen(
+                record=record,
+                ended=ended.get(record.job),
+                stdout=_text(record.output),
+                stderr=_text(record.error),
+                events=_events(record, problems),
+                library=_library(record, problems),
+                starts=counted[record.token, "start"],
+                dones=counted[record.token, "done"],
+                fails=counted[record.token, "failed"],
+            )
+        )
+    tokens = {record.token for record in records}
+    problems += [
+        f"the ledger has a run of nobody: {run}" for run in runs if run.token not in tokens
+    ]
+    return found, problems
+
+
+def _text(path: str) -> str:
+    with suppress(FileNotFoundError):
+        return Path(path).read_text(errors="replace")
+    return ""
+
+
+def _events(record: AgentRecord, problems: list[str]) -> tuple[Event, ...]:
+    try:
+        return tuple(events(_text(record.log)))
+    except ValueError as error:
+        problems.append(f"the user log {record.log}: {error}")
+        return ()
+
+
+def _library(record: AgentRecord, problems: list[str]) -> tuple[int, ...]:
+    try:
+        with htcondor2.JobEventLog(record.log) as log:
+            # 0: what is there now, without waiting for more
+            return tuple(int(event.type) for event in log.events(stop_after=0))
+    except Exception as error:  # the library raises its own and the built-in ones
+        problems.append(f"HTCondor's reader on {record.log}: {error}")
+        return ()

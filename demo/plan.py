@@ -1,0 +1,92 @@
+"""What the demo does, as data: 24 agents, how each must end, and its settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from vobox.demo_ce.agent import Behaviour
+
+
+class Story(Enum):
+    """What happens to an agent beside its own work."""
+
+    PLAIN = "runs"
+    HELD = "held, then released"
+    REMOVED_IDLE = "removed while idle"
+    REMOVED_RUNNING = "removed while running"
+    PILOT_KILLED = "its pilot is killed"
+
+
+#: What an agent does unless it has a part of its own.
+USUAL = Behaviour(seconds=2)
+
+
+@dataclass(frozen=True)
+class Agent:
+    """One agent of the plan; ``number`` counts from 1 in the order of submission."""
+
+    number: int
+    story: Story = Story.PLAIN
+    behaviour: Behaviour = USUAL
+
+    @property
+    def removed(self) -> bool:
+        return self.story in (Story.REMOVED_IDLE, Story.REMOVED_RUNNING)
+
+    @property
+    def meant(self) -> str:
+        """The end it must come to, as the tables print it."""
+        return "removed" if self.removed else self.behaviour.expected()
+
+
+AGENTS = 24
+
+#: The CE's dialects take turns, so numbers 3, 7, 11, ... are condor-pm's. Agent 7 has to be
+#: one of them: the other texts ask for a lease of two hours, and a job whose pilot died
+#: waits as long as it asked for.
+_SPECIAL = {
+    3: Agent(3, Story.REMOVED_RUNNING, Behaviour(seconds=300)),
+    5: Agent(5, behaviour=Behaviour(USUAL.seconds, code=7)),
+    7: Agent(7, Story.PILOT_KILLED, Behaviour(seconds=5)),
+    10: Agent(10, behaviour=Behaviour(USUAL.seconds, signal=11)),
+    11: Agent(11, Story.HELD),
+    12: Agent(12, Story.REMOVED_IDLE),
+}
+
+PLAN: tuple[Agent, ...] = tuple(_SPECIAL.get(n, Agent(n)) for n in range(1, AGENTS + 1))
+
+#: Pilots at once, also on one core: they run at the lowest priority and share it.
+PILOTS = 4
+#: Agents waiting at once; the site's queue stays filled while faults happen.
+MAX_QUEUED = 12
+#: Seconds a running job is believed without a heartbeat, and between two heartbeats.
+#: The lease has to bridge a busy single core, where a heartbeat may be seconds late.
+LEASE = 5.0
+HEARTBEAT = 0.5
+#: Seconds after which an idle pilot ends; at the end of the demo this is waited for.
+PILOT_TIMEOUT = 3.0
+#: Seconds between two samples, between the CE's turns, between Plancton's looks.
+SAMPLE = 0.3
+CE_INTERVAL = 0.5
+MAIN_SLEEP = 0.5
+#: Seconds until the demo gives up; it takes well under half of this on one core.
+DEADLINE = 150.0
+
+
+def ce_arguments(plan: tuple[Agent, ...] = PLAN) -> list[str]:
+    """The demo CE's options that make it submit this plan."""
+    arguments = [
+        f"--agents={len(plan)}",
+        f"--max-queued={MAX_QUEUED}",
+        f"--seconds={USUAL.seconds}",
+        f"--interval={CE_INTERVAL}",
+        "--dialect=mixed",
+        f"--patience={DEADLINE / 2:.0f}",
+    ]
+    for agent in plan:
+        if agent.behaviour != USUAL:
+            does = agent.behaviour
+            end = f"signal:{does.signal}" if does.signal else f"exit:{does.code}"
+            arguments.append(f"--agent={agent.number}=seconds:{does.seconds},{end}")
+    return arguments

@@ -1,0 +1,107 @@
+"""What the demo shows while it runs: a live panel on a terminal, plain lines otherwise."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from .plan import AGENTS
+from .timeline import Mark, Point
+
+#: Seconds between two plain lines when nothing is done to the site.
+_QUIET = 5.0
+#: Cells of the bar of all agents.
+_WIDTH = 48
+
+
+class Progress(Protocol):
+    def show(self, point: Point) -> None: ...
+
+    def mark(self, mark: Mark) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def describe(point: Point) -> str:
+    """The site in one line."""
+    pilots = " ".join(
+        f"[{number}]" if number else "[-]" for number in sorted(point.pilots.values())
+    )
+    mute = "" if point.answered else ", schedd mute"
+    return (
+        f"{point.ended:2} of {AGENTS} ended, {point.running} running, {point.idle} idle, "
+        f"{point.held} held{mute}; {len(point.pilots)} pilots {pilots}".rstrip()
+    )
+
+
+class Plain:
+    """A line for every mark, and one from time to time."""
+
+    def __init__(self) -> None:
+        self._last = -_QUIET
+
+    def show(self, point: Point) -> None:
+        if point.at - self._last >= _QUIET:
+            self._last = point.at
+            print(f"{point.at:5.1f} s  {describe(point)}", flush=True)
+
+    def mark(self, mark: Mark) -> None:
+        print(f"{mark.at:5.1f} s  * {mark.text}", flush=True)
+
+    def close(self) -> None:
+        pass
+
+
+class Lively:
+    """A panel that is redrawn in place; what was done to the site stays above it."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=8, transient=True)
+        self._live.start()
+
+    def show(self, point: Point) -> None:
+        self._live.update(_panel(point))
+
+    def mark(self, mark: Mark) -> None:
+        self._console.print(Text(f"{mark.at:5.1f} s  {mark.text}"))
+
+    def close(self) -> None:
+        self._live.stop()
+
+
+def progress(console: Console) -> Progress:
+    return Lively(console) if console.is_terminal else Plain()
+
+
+def _panel(point: Point) -> Panel:
+    bar = Text()
+    for count, style in (
+        (point.ended, "on green"),
+        (point.running, "on blue"),
+        (point.held, "on magenta"),
+        (point.idle, "on bright_black"),
+    ):
+        bar.append(" " * round(count * _WIDTH / AGENTS), style)
+    legend = Text.assemble(
+        ("  ", "on green"),
+        f" {point.ended} ended  ",
+        ("  ", "on blue"),
+        f" {point.running} running  ",
+        ("  ", "on magenta"),
+        f" {point.held} held  ",
+        ("  ", "on bright_black"),
+        f" {point.idle} idle",
+    )
+    pilots = Table.grid(padding=(0, 2))
+    for name, number in sorted(point.pilots.items()):
+        pilots.add_row(name, f"agent {number}" if number else "looks for work")
+    parts: list[Text | Table] = [bar, legend, pilots]
+    if not point.answered:
+        parts.append(Text("the schedd does not answer", "yellow"))
+    return Panel(Group(*parts), title=f"Plancton demo, {point.at:.0f} s", title_align="left")

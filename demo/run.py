@@ -1,0 +1,146 @@
+"""The demo itself: bring the site up, let it work, hurt it, end it, look at every job."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vobox.demo_ce.records import AgentRecord
+
+from . import faults, observe, processes
+from .check import Seen, Verdict, verdict
+from .errors import Broken
+from .faults import Act, Step
+from .layout import Layout
+from .plan import DEADLINE, PILOTS, PLAN, SAMPLE
+from .progress import Progress
+from .site import CE, PLANCTON, SCHEDD, Site
+from .timeline import Mark, Timeline
+from .view import View, look
+from .watch import Watcher
+
+
+@dataclass(frozen=True)
+class Result:
+    verdict: Verdict
+    seen: Sequence[Seen]
+    timeline: Timeline
+    seconds: float
+
+
+class Demo:
+    """One run. ``began`` is the monotonic time it counts from."""
+
+    def __init__(self, layout: Layout, site: Site, progress: Progress, began: float) -> None:
+        self._layout = layout
+        self._site = site
+        self._progress = progress
+        self._began = began
+        self._watcher = Watcher(site, layout, began)
+        self._faults = faults.faults(PLAN, PILOTS)
+        self._taken = faults.Progress()
+        self._view = View()
+        self._records: list[AgentRecord] = []
+        self._trouble: list[str] = []
+        self._dead_on_purpose: set[str] = set()
+        self.timeline = Timeline()
+
+    def play(self) -> Result:
+        """The whole demo; raises Broken when the site does not come up or does not obey."""
+        self._mark("schedd, CE and plancton start")
+        self._site.start_schedd()
+        self._site.start_ce()
+        self._site.start_plancton()
+        while not (self._site.ended(CE) and not self._dead_on_purpose):
+            began = time.monotonic()
+            if began - self._began > DEADLINE:
+                self._trouble.append(f"the agents had not ended after {DEADLINE:.0f} s")
+                break
+            self._turn()
+            time.sleep(max(0.0, SAMPLE - (time.monotonic() - began)))
+        self._mark("drain")
+        return self._finish()
+
+    def _turn(self) -> None:
+        self._records = self._watcher.records()
+        runs = self._watcher.runs()
+        sample = self._watcher.sample(self._records, runs)
+        self._view = look(self._view, sample, self._records, runs)
+        self.timeline.add(sample, self._view)
+        self._progress.show(self.timeline.points[-1])
+        self._expect_alive()
+        for fault, step in faults.due(self._faults, self._taken, self._view):
+            self._take(step)
+            self._taken = self._taken.advanced(fault.name, self._now())
+
+    def _expect_alive(self) -> None:
+        for name in (SCHEDD, PLANCTON):
+            if name not in self._dead_on_purpose and self._site.ended(name):
+                code = self._site.code(name)
+                raise Broken(f"{name} ended with {code}; see {self._layout.log(name)}")
+
+    def _take(self, step: Step) -> None:
+        record = next((one for one in self._records if one.number == step.agent), None)
+        job = record.job if record else ""
+        self._mark(f"{step.act.value} {job} (agent {step.agent})" if record else step.act.value)
+        if step.act in (Act.HOLD, Act.RELEASE, Act.REMOVE):
+            self._site.tell(step.act.value, job)
+        elif step.act is Act.KILL_PILOT and record is not None:
+            self._kill_pilot(record)
+        elif step.act is Act.KILL_PLANCTON:
+            self._dead_on_purpose.add(PLANCTON)
+            self._site.kill(PLANCTON)
+        elif step.act is Act.START_PLANCTON:
+            self._site.start_plancton()
+            self._dead_on_purpose.remove(PLANCTON)
+        elif step.act is Act.KILL_SCHEDD:
+            self._dead_on_purpose.add(SCHEDD)
+            self._site.kill(SCHEDD)
+            self._site.wipe_spool()
+        elif step.act is Act.START_SCHEDD:
+            self._site.start_schedd()
+            self._dead_on_purpose.remove(SCHEDD)
+
+    def _kill_pilot(self, record: AgentRecord) -> None:
+        group = self._watcher.pilot_of(record)
+        if not group:
+            raise Broken(f"agent {record.number} runs ({record.job}), but no pilot has it")
+        for process in group:
+            processes.send(process, signal.SIGKILL)
+
+    def _finish(self) -> Result:
+        """Drain the node, look at every job, stop the rest, look that nothing is left."""
+        site, trouble = self._site, self._trouble
+        trouble += [f"never came to {text}" for text in faults.missing(self._faults, self._taken)]
+        if site.code(CE) != 0:
+            trouble.append(f"the CE ended with {site.code(CE)}; see {self._layout.log(CE)}")
+        site.planctonctl("drain-stop")
+        if (code := site.wait(PLANCTON)) != 0:
+            trouble.append(f"plancton ended with {code}; see {self._layout.log(PLANCTON)}")
+        queue = site.tell("condor_q", "-af:j", "JobStatus")
+        trouble += [f"still in the queue: job {line}" for line in queue.splitlines()]
+        ended = observe.history(site)
+        if (code := site.stop(SCHEDD)) != 0:
+            trouble.append(f"thyme-schedd ended with {code}; see {self._layout.log(SCHEDD)}")
+        trouble += [
+            f"still running: process {process.pid}: {process.command}"
+            for process in processes.scan(self._layout.root)
+        ]
+        if self.timeline.most_pilots > PILOTS:
+            trouble.append(f"{self.timeline.most_pilots} pilots at once instead of {PILOTS}")
+        self._records = self._watcher.records()
+        seen, unreadable = observe.seen(self._records, ended, self._watcher.runs())
+        strangers = sorted(set(ended) - {record.job for record in self._records})
+        found = verdict(PLAN, seen, strangers, [*trouble, *unreadable])
+        self._mark("end")
+        return Result(found, seen, self.timeline, self._now())
+
+    def _mark(self, text: str) -> None:
+        mark = Mark(self._now(), text)
+        self.timeline.marks.append(mark)
+        self._progress.mark(mark)
+
+    def _now(self) -> float:
+        return time.monotonic() - self._began

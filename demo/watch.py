@@ -1,0 +1,89 @@
+"""Looks at the site: one ``condor_q`` and one pass over /proc make a sample."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from vobox.demo_ce.records import AgentRecord, from_json
+
+from . import processes
+from .layout import Layout
+from .site import Site
+from .view import Run, Sample, parse_ledger, parse_queue
+
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Watcher:
+    """``began`` is the monotonic time that samples count from."""
+
+    def __init__(self, site: Site, layout: Layout, began: float) -> None:
+        self._site = site
+        self._layout = layout
+        self._began = began
+        self._cpu: tuple[float, int, dict[int, int]] | None = None
+
+    def records(self) -> list[AgentRecord]:
+        """The agents that the CE has submitted so far."""
+        text = ""
+        with suppress(FileNotFoundError):
+            text = (self._layout.ce / "agents.jsonl").read_text()
+        # The last line may be half written.
+        return [from_json(line) for line in text.split("\n")[:-1]]
+
+    def runs(self) -> list[Run]:
+        return parse_ledger(self._layout.ledger.read_text())
+
+    def sample(self, records: Iterable[AgentRecord], runs: Iterable[Run]) -> Sample:
+        found = processes.pilots(processes.scan(self._layout.root))
+        ticks = {top.pid: sum(process.ticks for process in group) for top, group in found.values()}
+        owner, pilots = self._shares(ticks)
+        numbers = {record.token: record.number for record in records}
+        agent_of = {
+            run.pid: numbers[run.token]
+            for run in runs
+            if run.what == "start" and run.token in numbers
+        }
+        return Sample(
+            at=time.monotonic() - self._began,
+            queue=self._queue(),
+            pilots={
+                top.pilot: next((agent_of[p.pid] for p in group if p.pid in agent_of), 0)
+                for top, group in found.values()
+            },
+            owner_cpus=owner,
+            pilots_cpus=pilots,
+        )
+
+    def pilot_of(self, record: AgentRecord) -> list[processes.Process]:
+        """The pilot that runs this agent now, main process first, then all below it."""
+        pids = {run.pid for run in self.runs() if run.what == "start" and run.token == record.token}
+        for _, group in processes.pilots(processes.scan(self._layout.root)).values():
+            if any(process.pid in pids for process in group):
+                return group
+        return []
+
+    def _queue(self) -> dict[str, int] | None:
+        answer = self._site.ask("condor_q", "-af:j", "JobStatus")
+        return parse_queue(answer.stdout) if answer.returncode == 0 else None
+
+    def _shares(self, ticks: dict[int, int]) -> tuple[float | None, float | None]:
+        """CPUs in use since the last look by everybody else and by the pilots."""
+        now, busy = time.monotonic(), busy_ticks(Path("/proc/stat").read_text())
+        before, self._cpu = self._cpu, (now, busy, ticks)
+        if before is None or now <= before[0]:
+            return None, None
+        # A pilot's count includes its waited-for children, so it only grows while it lives.
+        used = sum(max(0, count - before[2].get(pid, 0)) for pid, count in ticks.items())
+        passed = (now - before[0]) * _TICK
+        return max(0.0, (busy - before[1] - used) / passed), used / passed
+
+
+def busy_ticks(text: str) -> int:
+    """Ticks that all CPUs were busy, of /proc/stat: all but idle and waiting for disks."""
+    fields = [int(field) for field in text.split("\n", 1)[0].split()[1:9]]
+    return sum(fields) - fields[3] - fields[4]

@@ -1,0 +1,334 @@
+"""The demo's view of its site, and which fault comes when."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from demo.errors import BadUse, Busy
+from demo.faults import Act, Progress, due, faults, missing
+from demo.layout import SOCKET_PATH, claimed
+from demo.plan import AGENTS, PILOTS, PLAN, Story, ce_arguments
+from demo.processes import Process, marked, parse_stat, pilots
+from demo.site import environment
+from demo.view import (
+    HELD,
+    IDLE,
+    LEFT,
+    RUNNING,
+    Run,
+    Sample,
+    View,
+    look,
+    parse_ledger,
+    parse_queue,
+)
+from demo.watch import busy_ticks
+from vobox.demo_ce.agent import Behaviour
+from vobox.demo_ce.options import parse_agents, parser
+from vobox.demo_ce.records import AgentRecord
+
+
+def record(number: int) -> AgentRecord:
+    return AgentRecord(
+        number, f"t{number}", "alien", f"{number}.0", "s", "o", "e", "l", Behaviour()
+    )
+
+
+def agent_with(story: Story) -> int:
+    (number,) = (agent.number for agent in PLAN if agent.story is story)
+    return number
+
+
+# -- the plan --------------------------------------------------------------------
+
+
+def test_the_plan_holds_what_the_demo_promises():
+    assert [agent.number for agent in PLAN] == list(range(1, AGENTS + 1))
+    assert sum(agent.behaviour.code == 7 for agent in PLAN) == 1
+    assert sum(agent.behaviour.signal > 0 for agent in PLAN) == 1
+    for story in Story:
+        if story is not Story.PLAIN:
+            agent_with(story)
+
+
+def test_the_agent_whose_pilot_dies_speaks_the_one_dialect_without_a_long_lease():
+    # dialects take turns: alien, alien-stdin, condor-pm, jalien
+    assert (agent_with(Story.PILOT_KILLED) - 1) % 4 == 2
+
+
+def test_the_ce_gets_the_plan_as_it_is():
+    options = parser().parse_args(ce_arguments())
+
+    behaviours = parse_agents(options.agent, options.agents, Behaviour(options.seconds))
+
+    assert options.agents == AGENTS
+    for agent in PLAN:
+        meant = behaviours.get(agent.number, Behaviour(options.seconds))
+        assert meant == agent.behaviour
+
+
+# -- the view --------------------------------------------------------------------
+
+
+def test_a_submitted_agent_that_is_not_in_the_queue_has_left_it():
+    view = look(View(), Sample(1.0, {"1.0": IDLE}), [record(1), record(2)], [])
+
+    assert view.state == {1: IDLE, 2: LEFT}
+
+
+def test_a_state_has_an_age():
+    first = look(View(), Sample(1.0, {"1.0": IDLE}), [record(1)], [])
+    second = look(first, Sample(2.0, {"1.0": IDLE}), [record(1)], [])
+    third = look(second, Sample(3.0, {"1.0": RUNNING}), [record(1)], [])
+
+    assert second.is_in(1, IDLE, 1.0)
+    assert not second.is_in(1, IDLE, 1.1)
+    assert third.is_in(1, RUNNING)
+    assert not third.is_in(1, RUNNING, 0.1)
+
+
+def test_a_mute_schedd_changes_no_state_and_adds_none():
+    before = look(View(), Sample(1.0, {"1.0": RUNNING}), [record(1)], [])
+
+    after = look(before, Sample(2.0, None), [record(1), record(2)], [])
+
+    assert after.state == {1: RUNNING}
+    assert after.is_in(1, RUNNING, 1.0)
+
+
+def test_an_agent_has_started_when_it_says_so_itself():
+    runs = [Run("start", "t2", 10), Run("start", "nobody", 11)]
+
+    view = look(View(), Sample(1.0, {"1.0": RUNNING, "2.0": RUNNING}), [record(1), record(2)], runs)
+
+    assert view.started == {2}
+
+
+def test_the_ledger_is_read_up_to_its_last_whole_line():
+    assert parse_ledger("start a 1\ndone a 1\nsta") == [Run("start", "a", 1), Run("done", "a", 1)]
+
+
+@pytest.mark.parametrize("line", ["slept a 1", "start a", "start a x"])
+def test_a_foreign_line_in_the_ledger_is_refused(line):
+    with pytest.raises(ValueError):
+        parse_ledger(line + "\n")
+
+
+def test_the_queue_is_read_from_condor_q():
+    assert parse_queue("1.0 2\n12.0 5\n") == {"1.0": 2, "12.0": 5}
+    assert parse_queue("") == {}
+
+
+# -- the faults ------------------------------------------------------------------
+
+
+def at(seconds: float, started=(), **states: int) -> View:
+    """A view in which every agent has been in its state since the beginning."""
+    numbers = {int(name[1:]): state for name, state in states.items()}
+    return View(seconds, numbers, dict.fromkeys(numbers, 0.0), frozenset(started))
+
+
+def busy(seconds: float, **states: int) -> View:
+    return at(seconds, **{f"a{n}": RUNNING for n in range(1, 1 + PILOTS)}, **states)
+
+
+FAULTS = faults(PLAN, PILOTS)
+
+
+def acts(view: View, progress: Progress | None = None) -> list[tuple[str, Act]]:
+    return [(fault.name, step.act) for fault, step in due(FAULTS, progress or Progress(), view)]
+
+
+def test_nothing_is_done_to_an_empty_site():
+    assert acts(View()) == []
+
+
+def test_an_idle_agent_is_held_and_removed_only_behind_busy_pilots():
+    held, removed = agent_with(Story.HELD), agent_with(Story.REMOVED_IDLE)
+    states = {f"a{held}": IDLE, f"a{removed}": IDLE}
+
+    assert acts(at(1.0, **states)) == []
+    assert acts(busy(1.0, **states)) == [
+        (f"agent {held}", Act.HOLD),
+        (f"agent {removed}", Act.REMOVE),
+    ]
+
+
+def test_a_held_agent_is_released_after_two_seconds():
+    number = agent_with(Story.HELD)
+    progress = Progress().advanced(f"agent {number}", 1.0)
+
+    assert acts(at(1.9, **{f"a{number}": HELD}), progress) == []
+    assert acts(at(2.1, **{f"a{number}": HELD}), progress) == [(f"agent {number}", Act.RELEASE)]
+
+
+@pytest.mark.parametrize(
+    ("story", "act"),
+    [(Story.REMOVED_RUNNING, Act.REMOVE), (Story.PILOT_KILLED, Act.KILL_PILOT)],
+)
+def test_a_running_agent_is_hit_once_it_has_really_started(story, act):
+    number = agent_with(story)
+    states = {f"a{number}": RUNNING}
+
+    assert acts(at(9.0, **states)) == []
+    assert acts(at(0.1, started=[number], **states)) == []
+    assert acts(at(9.0, started=[number], **states)) == [(f"agent {number}", act)]
+
+
+def site(ended: int, running: int, all_in: bool = True) -> View:
+    states = [LEFT] * ended + [RUNNING] * running
+    # the agents with a part of their own are past it
+    states += [HELD] * ((AGENTS if all_in else AGENTS - 1) - len(states))
+    return at(60.0, **{f"a{n}": state for n, state in enumerate(states, 1)})
+
+
+def done_with_agents() -> Progress:
+    progress = Progress()
+    for fault in FAULTS:
+        if fault.name.startswith("agent"):
+            for _ in fault.steps:
+                progress = progress.advanced(fault.name, 0.0)
+    return progress
+
+
+def test_plancton_dies_when_a_quarter_has_ended_and_comes_back():
+    progress = done_with_agents()
+
+    assert acts(site(5, 4), progress) == []
+    assert acts(site(6, 1), progress) == []
+    assert acts(site(6, 2), progress) == [("plancton", Act.KILL_PLANCTON)]
+    progress = progress.advanced("plancton", 59.0)
+    assert acts(site(6, 2), progress) == []
+    progress = progress.advanced("agent 0", 60.0)
+    assert acts(replace(site(6, 2), at=60.5), progress) == [("plancton", Act.START_PLANCTON)]
+
+
+def test_the_schedd_dies_after_plancton_and_when_the_ce_is_through():
+    progress = done_with_agents().advanced("plancton", 1.0)
+    assert acts(site(12, 2), progress) == [("plancton", Act.START_PLANCTON)]
+
+    progress = progress.advanced("plancton", 2.0)
+    assert acts(site(12, 2, all_in=False), progress) == []
+    assert acts(site(11, 2), progress) == []
+    assert acts(site(12, 2), progress) == [("schedd", Act.KILL_SCHEDD)]
+
+
+def test_what_was_never_done_is_named():
+    progress = done_with_agents().advanced("plancton", 1.0)
+
+    assert missing(FAULTS, progress) == [
+        "plancton: plancton again",
+        "schedd: kill -9 schedd, wipe its disk",
+        "schedd: schedd again",
+    ]
+
+
+# -- processes and places ----------------------------------------------------------
+
+ROOT = Path("/site/build/demo")
+
+
+@pytest.mark.parametrize(
+    ("environment", "command", "ours"),
+    [
+        ({"PLANCTON_DEMO": "/site/build/demo"}, "", True),
+        ({"PLANCTON_DEMO": "/site/build/demo2"}, "", False),
+        ({"_CONDOR_SCRATCH_DIR": "/site/build/demo/scratch/p/job"}, "", True),
+        ({"_CONDOR_SCRATCH_DIR": "/site/build/demo2/scratch/p/job"}, "", False),
+        ({"PWD": "/site/build/demo"}, "less /site/build/demo/ledger", False),
+        ({"PLANCTON_PILOT": "p"}, "shim.py /site/build/demo/scratch/p", True),
+        ({"PLANCTON_PILOT": "p"}, "shim.py /site/build/demo2/scratch/p", False),
+        ({}, "", False),
+    ],
+)
+def test_only_marked_processes_are_the_demos(environment, command, ours):
+    assert marked(environment, command.split(), ROOT) is ours
+
+
+def test_a_stat_line_is_read_past_a_name_with_parentheses():
+    line = "7 (a) b (c) S 3 7 7 0 -1 4194560 1 2 3 4 50 20 5 1 20 0 1 0 987 1 2 3\n"
+
+    assert parse_stat(line) == (3, 76, 987)
+
+
+def process(pid: int, parent: int, pilot: str = "") -> Process:
+    return Process(pid, parent, pid, 0, {"PLANCTON_PILOT": pilot} if pilot else {}, "")
+
+
+def test_a_pilot_is_its_main_process_and_all_below_it():
+    found = [
+        process(12, 11),
+        process(10, 1, "p1"),
+        process(11, 10, "p1"),
+        process(20, 1, "p2"),
+        process(30, 1),
+    ]
+
+    groups = pilots(found)
+
+    assert {pid: [member.pid for member in group] for pid, (_, group) in groups.items()} == {
+        10: [10, 11, 12],
+        20: [20],
+    }
+
+
+def test_busy_ticks_are_all_but_idle_and_waiting():
+    assert busy_ticks("cpu  10 1 5 1000 200 2 3 4 99 0\ncpu0 1 1\n") == 25
+
+
+def test_a_demos_programs_inherit_no_other_sites_settings(tmp_path):
+    with claimed(tmp_path / "demo") as layout:
+        clean = environment(
+            {"PATH": "/bin", "THYME_URL": "amqp://x", "_CONDOR_SCRATCH_DIR": "/x", "LANG": "C"},
+            layout,
+        )
+
+    assert "THYME_URL" not in clean
+    assert "_CONDOR_SCRATCH_DIR" not in clean
+    assert clean["LANG"] == "C"
+    assert clean["PATH"].endswith(":/bin")
+    assert clean["PLANCTON_DEMO"] == str(tmp_path / "demo")
+
+
+def test_a_directory_has_one_demo_at_a_time(tmp_path):
+    with claimed(tmp_path / "demo") as layout:
+        (layout.ce / "precious").touch()
+        with (
+            pytest.raises(Busy, match=r"another demo runs in .* name another directory"),
+            claimed(tmp_path / "demo"),
+        ):
+            pass
+        assert (layout.ce / "precious").exists()
+
+    with claimed(tmp_path / "demo") as layout:
+        assert not (layout.ce / "precious").exists()
+
+
+def test_a_directory_that_no_demo_made_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").touch()
+
+    with pytest.raises(BadUse, match="holds files that no demo made"), claimed(tmp_path):
+        pass
+
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_a_directory_that_cannot_be_made_is_named():
+    with pytest.raises(BadUse, match="cannot use /proc/x"), claimed(Path("/proc/x")):
+        pass
+
+
+def test_a_deep_directory_gets_its_socket_where_the_path_is_short(tmp_path):
+    deep = tmp_path / ("d" * 100)
+
+    with claimed(deep) as layout:
+        short = layout.socket
+        assert len(str(short)) <= SOCKET_PATH
+        assert short.parent.is_dir()
+
+    assert not short.parent.exists()
+    with claimed(Path("/tmp") / f"plancton-demo-{tmp_path.name[-8:]}") as layout:
+        assert layout.socket.parent == layout.root
