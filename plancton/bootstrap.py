@@ -6,6 +6,7 @@ What it does not do yet is make the node start Plancton at boot; it says so.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -104,7 +105,13 @@ def _clone(source: Source, where: Path) -> None:
         command += ["--branch", source.branch]
     command += ["--", source.url, str(where)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
+        )
     except FileNotFoundError:
         raise PlanctonError("git is not installed") from None
     if done.returncode:

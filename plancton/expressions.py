@@ -16,6 +16,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 #: A larger exponent only makes a number no node has, and takes for ever to compute.
 MAX_EXPONENT = 64
+MAX_OPERAND = 1e18
+#: Enough for numbers and names; the others can loop or pad without end.
+_FILTERS = ("abs", "float", "int", "lower", "max", "min", "round", "upper")
 
 
 class BadExpression(ValueError):
@@ -31,10 +34,15 @@ class _Sandbox(ImmutableSandboxedEnvironment):
             raise BadExpression(f"{operator!r} is for numbers")
         if operator == "**" and abs(right) > MAX_EXPONENT:
             raise BadExpression(f"an exponent over {MAX_EXPONENT}")
+        if max(abs(left), abs(right)) > MAX_OPERAND:
+            raise BadExpression(f"{operator!r} with a number over {MAX_OPERAND:g}")
         return super().call_binop(context, operator, left, right)
 
 
 _ENVIRONMENT = _Sandbox(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+
+_ENVIRONMENT.globals.clear()
+_ENVIRONMENT.filters = {name: _ENVIRONMENT.filters[name] for name in _FILTERS}
 
 
 @lru_cache(maxsize=64)

@@ -19,8 +19,7 @@ OWNER_FALL = 60.0
 ROUNDING = 0.5
 #: A pilot that runs is kept until this much more (in pilots) is missing than would have let
 #: it start: without the gap, a load that rests at the edge would evict and start in turns.
-CPU_SLACK = 0.5
-MEM_SLACK = 0.25
+SLACK = 0.25
 
 
 def smooth_owner(history: History, load: HostLoad, now: float) -> History:
@@ -72,7 +71,7 @@ def by_cpu(
     free = facts.ncpus - config.cpu_reserve - history.owner_cpus
     slots = free / config.cpus_per_dock
     start = max(0, math.floor(slots + ROUNDING))
-    keep = max(0, math.floor(slots + ROUNDING + CPU_SLACK))
+    keep = max(0, math.floor(slots + ROUNDING + SLACK))
     return Capacity(start, keep), (
         f"CPU allows {start} pilots: {facts.ncpus} CPUs, {history.owner_cpus:.2f} used by the "
         f"owner, {config.cpu_reserve:g} in reserve, {config.cpus_per_dock:g} a pilot."
@@ -93,7 +92,7 @@ def by_memory(config: Config, load: HostLoad, pilots: int) -> tuple[Capacity, st
     room = load.mem_available + load.pilots_mem - config.mem_reserve
     start = math.floor(room / config.max_dock_mem)
     now = pilots + math.floor((load.mem_available - config.mem_reserve) / config.max_dock_mem)
-    keep = math.floor(room / config.max_dock_mem + MEM_SLACK)
+    keep = math.floor(room / config.max_dock_mem + SLACK)
     most = max(0, min(start, now))
     return Capacity(most, max(0, keep)), (
         f"Memory allows {most} pilots: {_gb(load.mem_available)} available, "

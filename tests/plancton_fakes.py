@@ -1,0 +1,247 @@
+"""A node without a node: a clock that a test moves, an engine in memory, sensors that obey."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from plancton.config import Config
+from plancton.config_watch import ConfigWatch
+from plancton.control import Flags
+from plancton.engine.base import PilotUsage, Usage
+from plancton.errors import EngineError, EngineUnavailable, StartFailed
+from plancton.launch import PilotSpec
+from plancton.loop import Clock, Loop
+from plancton.model import HostFacts, HostLoad, Pilot, PilotState
+from plancton.status import Look
+
+GB = 1_000_000_000
+FACTS = HostFacts(hostname="node1", ncpus=8, ram_bytes=64 * GB, swap_bytes=0)
+#: An idle node that was read twice.
+IDLE = HostLoad(busy_cpus=0.0, pilots_cpus=0.0, mem_available=60 * GB, pilots_mem=0)
+
+
+class FakeClock:
+    """Monotonic seconds that pass only when told to."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.time = now
+
+    def now(self) -> float:
+        return self.time
+
+    def wall(self) -> float:
+        return 1.7e9 + self.time
+
+    def advance(self, seconds: float) -> None:
+        self.time += seconds
+
+
+class FakeBell:
+    """``wait`` lets the fake clock run; ``during`` is what happens in that time."""
+
+    def __init__(self, clock: FakeClock, during: Callable[[float], None]) -> None:
+        self._clock, self._during = clock, during
+        self.rung = False
+        self.waits: list[float] = []
+
+    def ring(self) -> None:
+        self.rung = True
+
+    def wait(self, seconds: float) -> bool:
+        self.waits.append(seconds)
+        if not self.rung:
+            self._during(seconds)
+        if not self.rung:
+            self._clock.advance(seconds)
+        rung, self.rung = self.rung, False
+        return rung
+
+
+class FakeSensors:
+    def __init__(self, facts: HostFacts = FACTS, load: HostLoad = IDLE) -> None:
+        self.the_facts, self.the_load = facts, load
+
+    def facts(self) -> HostFacts:
+        return self.the_facts
+
+    def load(self, usage: Usage | None, now: float) -> HostLoad:
+        return self.the_load
+
+    def due(self, now: float) -> bool:
+        return True
+
+    def mem_available(self) -> int | None:
+        return self.the_load.mem_available
+
+
+@dataclass
+class FakePilot:
+    spec: PilotSpec
+    began: float
+    asked: bool = False
+    kill_at: float | None = None
+    ended: float | None = None
+    code: int | None = None
+    detail: str = ""
+    #: does not end when asked to, only when killed
+    stubborn: bool = False
+
+
+@dataclass
+class FakePlace:
+    """What outlives an engine object: the pilots."""
+
+    clock: FakeClock
+    pilots: dict[str, FakePilot] = field(default_factory=dict)
+
+
+class FakeEngine:
+    """The engine's contract in memory.
+
+    A pilot's command says what it does: ``exit N``, ``sleep`` (ends when asked to) or
+    ``stubborn`` (ends only when killed).  ``calls`` records every change that was asked for.
+    """
+
+    name = "fake"
+    place = "memory"
+    isolation = ""
+
+    def __init__(self, place: FakePlace) -> None:
+        self._place = place
+        self._wake: Callable[[], None] = lambda: None
+        self.calls: list[tuple[str, str]] = []
+        self.unavailable = ""
+        self.start_problem = ""
+        self.remove_problem = ""
+        self.used: dict[str, PilotUsage] = {}
+
+    # What the interface asks for
+
+    def pilots(self) -> tuple[Pilot, ...]:
+        self._answer()
+        self._kill_overdue()
+        return tuple(self._pilot(name, one) for name, one in self._place.pilots.items())
+
+    def start(self, spec: PilotSpec) -> None:
+        self._answer()
+        if self.start_problem:
+            raise StartFailed(f"{spec.name}: {self.start_problem}")
+        self.calls.append(("start", spec.name))
+        pilot = FakePilot(spec, self._place.clock.now(), stubborn=spec.command[0] == "stubborn")
+        self._place.pilots[spec.name] = pilot
+        if spec.command[0] == "exit":
+            self.end(spec.name, int(spec.command[1]))
+        elif spec.command[0] not in ("sleep", "stubborn"):
+            self.end(spec.name, 127, f"cannot run {spec.command[0]!r}: No such file or directory")
+
+    def stop(self, pilot_id: str, grace: float) -> None:
+        self._answer()
+        self.calls.append(("stop", pilot_id))
+        pilot = self._place.pilots.get(pilot_id)
+        if pilot is None or pilot.ended is not None:
+            return
+        pilot.asked = True
+        kill_at = self._place.clock.now() + grace
+        pilot.kill_at = kill_at if pilot.kill_at is None else min(pilot.kill_at, kill_at)
+        if grace > 0 and not pilot.stubborn:
+            self.end(pilot_id, 143)
+        self._kill_overdue()
+
+    def remove(self, pilot_id: str) -> None:
+        self._answer()
+        pilot = self._place.pilots.get(pilot_id)
+        if pilot is None:
+            return
+        if pilot.ended is None:
+            raise EngineError(f"{pilot_id}: is running; stop it first")
+        if self.remove_problem:
+            raise EngineError(f"{pilot_id}: {self.remove_problem}")
+        self.calls.append(("remove", pilot_id))
+        del self._place.pilots[pilot_id]
+
+    def pull(self, image: str) -> None:
+        self.calls.append(("pull", image))
+
+    def usage(self) -> Usage:
+        self._answer()
+        cpu = sum(used.cpu_seconds for used in self.used.values())
+        return Usage(cpu, sum(used.memory_bytes for used in self.used.values()), self.used)
+
+    def watch(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+
+    def close(self) -> None:
+        self._wake = lambda: None
+
+    # What a test does to it
+
+    def end(self, name: str, code: int | None, detail: str = "") -> None:
+        """The pilot ends by itself."""
+        pilot = self._place.pilots[name]
+        pilot.ended, pilot.code, pilot.detail = self._place.clock.now(), code, detail
+        self._wake()
+
+    def running(self) -> list[str]:
+        return [name for name, one in self._place.pilots.items() if one.ended is None]
+
+    def changes(self) -> list[str]:
+        """What was asked for since the last time, by kind, e.g. ``["start", "start"]``."""
+        kinds = [kind for kind, _ in self.calls]
+        self.calls.clear()
+        return kinds
+
+    def _answer(self) -> None:
+        if self.unavailable:
+            raise EngineUnavailable(self.unavailable)
+
+    def _kill_overdue(self) -> None:
+        for name, pilot in self._place.pilots.items():
+            overdue = pilot.kill_at is not None and self._place.clock.now() >= pilot.kill_at
+            if pilot.ended is None and overdue:
+                self.end(name, 137)
+
+    def _pilot(self, name: str, one: FakePilot) -> Pilot:
+        until = self._place.clock.now() if one.ended is None else one.ended
+        pilot = Pilot(
+            id=name,
+            name=name,
+            state=PilotState.RUNNING,
+            age=until - one.began,
+            asked_to_stop=one.asked,
+        )
+        if one.ended is not None:
+            return replace(pilot, state=PilotState.EXITED, exit_code=one.code, detail=one.detail)
+        return (
+            replace(pilot, state=PilotState.STOPPING, pid=1) if one.asked else replace(pilot, pid=1)
+        )
+
+
+class FakeNode:
+    """A whole loop on fakes."""
+
+    def __init__(self, rundir: Path, **config: object) -> None:
+        values: dict[str, object] = {"max_docks": 4, "docker_cmd": ("sleep",)}
+        self.clock = FakeClock()
+        self.engine = FakeEngine(FakePlace(self.clock))
+        self.sensors = FakeSensors()
+        self.bell = FakeBell(self.clock, self._during)
+        self.during: Callable[[float], None] = lambda _seconds: None
+        self.config = Config.model_validate(values | config)
+        self.watch = ConfigWatch(lambda: self.config, self.clock.now, self.clock.wall)
+        self.flags = Flags(rundir)
+        self.looks: list[Look] = []
+        self.loop = Loop(
+            engine=self.engine,
+            sensors=self.sensors,
+            config=self.watch,
+            flags=self.flags,
+            bell=self.bell,
+            clock=Clock(self.clock.now, self.clock.wall),
+            publish=self.looks.append,
+        )
+        self.engine.watch(self.bell.ring)
+
+    def _during(self, seconds: float) -> None:
+        self.during(seconds)

@@ -1,0 +1,175 @@
+"""Who may import whom: read from the code itself, so that no import can slip in.
+
+* plancton knows nothing of jobs: it imports neither thyme nor vobox;
+* thyme imports neither plancton nor vobox; vobox may import thyme, not plancton;
+* a heavy library has one importer;
+* the thin condor commands run on an old CE's Python 3.6 without any library.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("plancton", "thyme", "vobox")
+FORBIDDEN = {
+    "plancton": {"thyme", "vobox", "demo", "tests"},
+    "thyme": {"plancton", "vobox", "demo", "tests"},
+    "vobox": {"plancton", "demo", "tests"},
+}
+ONLY_IN = {
+    "docker": "plancton/engine/docker.py",
+    "pika": "thyme/transport/amqp.py",
+}
+THIN = ("vobox/__init__.py", "vobox/condor_*.py", "vobox/thin.py")
+#: Modules of the same package that a thin command may use: they are thin themselves.
+THIN_MODULES = {"vobox", "vobox.thin"}
+
+
+def imported(source: str, module: str) -> set[str]:
+    """Every module that ``source`` (being ``module``, e.g. ``vobox.thin``) imports, anywhere."""
+    package = module.rpartition(".")[0]
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*parents, base] if base else parents)
+            found.add(base)
+            # `from vobox import thin` imports vobox.thin.
+            found |= {f"{base}.{alias.name}" for alias in node.names}
+        elif (
+            isinstance(node, ast.Call)
+            and getattr(node.func, "attr", getattr(node.func, "id", ""))
+            in ("import_module", "__import__")
+            and node.args
+            and isinstance(node.args[0], ast.Constant)
+        ):
+            found.add(str(node.args[0].value))
+    return found
+
+
+def violations(path: str, source: str) -> list[str]:
+    """What the file at ``path`` (relative to the repository) must not import, but does."""
+    module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    if path.endswith("/__init__.py"):
+        module += ".__init__"
+    tops = {name.partition(".")[0] for name in imported(source, module)}
+    found = [f"{path} imports {top}" for top in tops & FORBIDDEN[path.partition("/")[0]]]
+    for library, owner in ONLY_IN.items():
+        if library in tops and path != owner:
+            found.append(f"{path} imports {library}; only {owner} may")
+    return sorted(found)
+
+
+def thin_violations(path: str, source: str) -> list[str]:
+    """What keeps a thin command from running on a bare Python 3.6."""
+    try:
+        # mode="exec" with feature_version checks the grammar of that Python.
+        ast.parse(source, filename=path, feature_version=(3, 6))
+    except SyntaxError as error:
+        return [f"{path}:{error.lineno}: not Python 3.6: {error.msg}"]
+    module = path.removesuffix(".py").replace("/", ".")
+    found = []
+    for name in sorted(imported(source, module)):
+        top = name.partition(".")[0]
+        if top == "__future__":
+            found.append(f"{path} imports __future__, whose annotations came with 3.7")
+        elif top == "vobox":
+            if name not in THIN_MODULES and not name.startswith("vobox.thin."):
+                found.append(f"{path} imports {name}")
+        elif top not in sys.stdlib_module_names:
+            found.append(f"{path} imports {name}")
+    return found
+
+
+def files(*patterns: str) -> list[str]:
+    return sorted(
+        str(path.relative_to(ROOT)) for pattern in patterns for path in ROOT.glob(pattern)
+    )
+
+
+def test_there_is_something_to_check() -> None:
+    for package in PACKAGES:
+        assert files(f"{package}/**/*.py"), f"no files in {package}"
+
+
+@pytest.mark.parametrize("path", files(*(f"{package}/**/*.py" for package in PACKAGES)))
+def test_a_module_imports_only_what_it_may(path: str) -> None:
+    assert violations(path, (ROOT / path).read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("path", files(*THIN))
+def test_a_thin_command_runs_on_a_bare_python_3_6(path: str) -> None:
+    assert thin_violations(path, (ROOT / path).read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "expected"),
+    [
+        ("plancton/loop.py", "import thyme.job", "plancton/loop.py imports thyme"),
+        ("plancton/loop.py", "from vobox import ads", "plancton/loop.py imports vobox"),
+        ("plancton/x.py", "def f():\n    import thyme", "plancton/x.py imports thyme"),
+        ("plancton/x.py", "importlib.import_module('thyme.cli')", "plancton/x.py imports thyme"),
+        ("thyme/worker.py", "import plancton", "thyme/worker.py imports plancton"),
+        ("thyme/worker.py", "import vobox.ads", "thyme/worker.py imports vobox"),
+        ("vobox/schedd.py", "from plancton.model import Pilot", "vobox/schedd.py imports plancton"),
+        (
+            "plancton/engine/process.py",
+            "from docker import errors",
+            "plancton/engine/process.py imports docker; only plancton/engine/docker.py may",
+        ),
+        (
+            "thyme/transport/sqlite.py",
+            "import pika",
+            "thyme/transport/sqlite.py imports pika; only thyme/transport/amqp.py may",
+        ),
+    ],
+)
+def test_the_check_finds_a_forbidden_import(path: str, source: str, expected: str) -> None:
+    assert violations(path, source) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("vobox/schedd.py", "import thyme.job"),
+        ("plancton/engine/choose.py", "from plancton.engine import docker"),
+        ("plancton/engine/choose.py", "from . import docker"),
+        ("plancton/engine/choose.py", "from .docker import DockerEngine"),
+        ("plancton/engine/docker.py", "import docker"),
+        ("thyme/transport/__init__.py", "from .sqlite import SqliteTransport"),
+    ],
+)
+def test_the_check_allows_what_is_allowed(path: str, source: str) -> None:
+    assert violations(path, source) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pydantic",
+        "from vobox import ads",
+        "import vobox.query.table",
+        "from __future__ import annotations",
+        "if (n := 1): pass",
+        "def f(a, /): pass",
+        "try:\n    pass\nexcept* OSError:\n    pass",
+    ],
+)
+def test_the_check_finds_what_a_thin_command_must_not_do(source: str) -> None:
+    assert thin_violations("vobox/condor_q.py", source) != []
+
+
+@pytest.mark.parametrize(
+    "source", ["import socket, json", "from vobox.thin import main", "from vobox import thin"]
+)
+def test_the_check_allows_a_thin_command(source: str) -> None:
+    assert thin_violations("vobox/condor_q.py", source) == []
