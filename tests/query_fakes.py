@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from vobox.ads import Ad, literal, quote
@@ -125,3 +127,19 @@ def out(command: Command, view: QueueView, *argv: str, user: str = "games") -> s
     answer = ask(command, view, *argv, user=user)
     assert (answer.code, answer.stderr) == (0, ""), answer
     return answer.stdout
+
+
+@contextmanager
+def utc() -> Iterator[None]:
+    """Local time is UTC inside."""
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TZ"]
+        else:
+            os.environ["TZ"] = before
+        time.tzset()

@@ -143,7 +143,9 @@ def _history(
     query: _Query, request: Request, view: QueueView, files: OwnerFiles | None
 ) -> Iterator[Ad]:
     if not query.file:
-        return view.history(query.selection.clusters() if not query.since else None)
+        # -since and -scanlimit look at the other clusters' jobs, too.
+        looks_at_all = bool(query.since) or query.scan is not None
+        return view.history(None if looks_at_all else query.selection.clusters())
     path = os.path.join(request.cwd, query.file)  # noqa: PTH118 - a joined text, not a path to walk
     if files is None and request.uid != os.geteuid():
         raise refused(f"-file {query.file}: this schedd cannot read files with your rights")

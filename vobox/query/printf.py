@@ -54,11 +54,11 @@ class Format:
 
     @property
     def wants_integer(self) -> bool:
-        return self.letter in _SIGNED + _UNSIGNED + "cCp"
+        return bool(self.letter) and self.letter in _SIGNED + _UNSIGNED + "cCp"
 
     @property
     def wants_real(self) -> bool:
-        return self.letter in _REAL
+        return bool(self.letter) and self.letter in _REAL
 
     def blank(self) -> str:
         """What stands for a value that is not there: blanks of the width, if it has one."""

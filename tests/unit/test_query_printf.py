@@ -1,0 +1,79 @@
+"""The printf of ``-format`` against the C library's."""
+
+from __future__ import annotations
+
+import ctypes
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vobox.query.printf import BadFormat, parse_format
+
+C_LIBRARY = ctypes.CDLL(None)
+FLAGS = st.text("-+ 0#", max_size=3)
+WIDTH = st.sampled_from(["", "1", "5", "12", "30"])
+PRECISION = st.sampled_from(["", ".", ".0", ".1", ".3", ".15"])
+
+
+def in_c(form: str, value: object) -> str:
+    buffer = ctypes.create_string_buffer(2048)
+    C_LIBRARY.snprintf(buffer, len(buffer), form.encode(), value)
+    return buffer.value.decode()
+
+
+@given(FLAGS, WIDTH, PRECISION, st.sampled_from("diouxX"), st.integers(-(2**63), 2**63 - 1))
+@settings(max_examples=500, deadline=None)
+def test_integers(flags: str, width: str, precision: str, letter: str, value: int) -> None:
+    start = f"a%%<%{flags}{width}{precision}"
+    expected = in_c(f"{start}ll{letter}>", ctypes.c_longlong(value))
+    assert parse_format(f"{start}{letter}>").integer(value) == expected
+    assert parse_format(f"{start}ld>").integer(value) == in_c(
+        f"{start}lld>", ctypes.c_longlong(value)
+    )
+
+
+@given(FLAGS, WIDTH, PRECISION, st.sampled_from("eEfFgG"), st.floats(allow_nan=False))
+@settings(max_examples=500, deadline=None)
+def test_reals(flags: str, width: str, precision: str, letter: str, value: float) -> None:
+    form = f"<%{flags}{width}{precision}{letter}>%%"
+    assert parse_format(form).real(value) == in_c(form, ctypes.c_double(value))
+
+
+@given(st.sampled_from(["", "-"]), WIDTH, PRECISION, st.text("abc xyz"))
+@settings(max_examples=200, deadline=None)
+def test_strings(flags: str, width: str, precision: str, value: str) -> None:
+    form = f"<%{flags}{width}{precision}s>"
+    assert parse_format(form).text(value) == in_c(form, ctypes.c_char_p(value.encode()))
+
+
+@pytest.mark.parametrize(
+    ("escaped", "plain"),
+    [
+        (r"\n\t\r\a\b\f\v", "\n\t\r\a\b\f\v"),
+        (r"\"\'\?\\", "\"'?\\"),
+        (r"\101\x41", "AA"),
+        (r"\q", r"\q"),
+    ],
+)
+def test_escapes(escaped: str, plain: str) -> None:
+    assert parse_format(escaped).before == plain
+
+
+@pytest.mark.parametrize("text", ["", "no conversion", "100%", "%", "%5", "%k", "%%", "50%% of %k"])
+def test_a_text_without_conversion_stays_as_it_is(text: str) -> None:
+    form = parse_format(text)
+    assert (form.before, form.letter) == (text, "")
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        form = parse_format(text)
+    except BadFormat:
+        return
+    form.text("x"), form.blank()
+    if form.wants_integer:
+        form.integer(5)
+    if form.wants_real:
+        form.real(5.0)
