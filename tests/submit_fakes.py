@@ -1,0 +1,121 @@
+"""A submit host without disk and a schedd without broker, for the submit tests."""
+
+from __future__ import annotations
+
+import errno
+import os
+import posixpath
+import stat
+from collections.abc import Iterator, Sequence
+
+from vobox.rpc_types import Answer, PreparedJob, Request, SubmitRefused
+from vobox.submit.command import condor_submit
+
+NOW = 1_700_000_000
+CWD = "/home/alice/work"
+SCRIPT = b"#!/bin/sh\necho hello\n"
+
+
+class FakeFiles:
+    """``OwnerFiles`` over a dict of path → content; directories are implied by the paths."""
+
+    def __init__(self, files: dict[str, bytes] | None = None) -> None:
+        self.files = {f"{CWD}/agent.sh": SCRIPT, "/bin/echo": b"\x7fELF", **(files or {})}
+        self.special: dict[str, int] = {}
+        self.unreadable: set[str] = set()
+        self.read_paths: list[str] = []
+
+    def _find(self, path: str) -> bytes | None:
+        """The content; None for a directory. Raises FileNotFoundError."""
+        path = posixpath.normpath(path)
+        if path in self.files:
+            return self.files[path]
+        if any(name.startswith(path.rstrip("/") + "/") for name in self.files):
+            return None
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+
+    def read(self, path: str) -> bytes:
+        self.read_paths.append(path)
+        if path in self.unreadable:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        content = self._find(path)
+        if content is None:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        return content
+
+    def mode(self, path: str) -> int:
+        if path in self.special:
+            return self.special[path]
+        return stat.S_IFDIR | 0o755 if self._find(path) is None else stat.S_IFREG | 0o644
+
+    def size(self, path: str) -> int:
+        return len(self._find(path) or b"")
+
+    def walk(self, path: str) -> Iterator[str]:
+        base = posixpath.normpath(path) + "/"
+        self._find(path)
+        return iter(sorted(n[len(base) :] for n in self.files if n.startswith(base)))
+
+    def write(self, path: str, data: bytes) -> None:
+        if not posixpath.dirname(path).startswith("/home"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        self.files[path] = data
+
+
+class FakeTarget:
+    """``SubmitTarget`` that records."""
+
+    schedd_name = "vobox1.example.org"
+    address = "<127.0.0.1:0>"
+    pool = "alien_jobs"
+
+    def __init__(self, refuses: str = "") -> None:
+        self.refuses = refuses
+        self.clusters = 7
+        self.submitted: list[tuple[int, Sequence[PreparedJob]]] = []
+
+    def new_cluster(self) -> int:
+        self.clusters += 1
+        return self.clusters - 1
+
+    def submit(self, cluster: int, jobs: Sequence[PreparedJob]) -> None:
+        if self.refuses:
+            raise SubmitRefused(self.refuses)
+        self.submitted.append((cluster, jobs))
+
+
+class Host:
+    """One user at one submit host."""
+
+    def __init__(self, files: dict[str, bytes] | None = None, refuses: str = "") -> None:
+        self.files = FakeFiles(files)
+        self.target = FakeTarget(refuses)
+        self.env: dict[str, str] = {"HOME": "/home/alice", "PATH": "/bin"}
+
+    def run(self, *argv: str, stdin: str = "") -> Answer:
+        request = Request(
+            command="condor_submit",
+            argv=argv,
+            cwd=CWD,
+            env=self.env,
+            uid=1000,
+            gid=1000,
+            user="alice",
+            stdin=stdin.encode("utf-8", "surrogateescape"),
+        )
+        return condor_submit(request, self.target, self.files, NOW)
+
+    def submit(self, text: str, *argv: str) -> Answer:
+        """Submit ``text`` as the file e.sub."""
+        self.files.files[f"{CWD}/e.sub"] = text.encode("utf-8", "surrogateescape")
+        return self.run(*argv, "e.sub")
+
+    def jobs(self, text: str, *argv: str) -> Sequence[PreparedJob]:
+        """The jobs that ``text`` makes; fails if it is refused."""
+        answer = self.submit(text, *argv)
+        assert answer.code == 0, answer
+        return self.target.submitted[-1][1]
+
+    def job(self, text: str, *argv: str) -> PreparedJob:
+        (job,) = self.jobs(text, *argv)
+        return job

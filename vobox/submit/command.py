@@ -1,0 +1,194 @@
+"""condor_submit, the server's side."""
+
+from __future__ import annotations
+
+import posixpath
+import time
+from collections.abc import Iterable
+
+from ..ads import Ad
+from ..rpc_types import Answer, OwnerFiles, PreparedJob, Request, SubmitRefused, SubmitTarget
+from .cargo import FileStore
+from .commands import Commands, unused
+from .commands_table import KNOWN
+from .description import Description, QueueStep, read_description
+from .errors import Refusal, refused
+from .job import Submitter, make_job
+from .jobad import Submission
+from .lines import MAX_DESCRIPTION
+from .options import USAGE, Options, parse_options
+from .queue import slots
+from .report import Report, long_forms
+
+#: -dry-run burns no id; HTCondor's says 1 as well.
+DRY_RUN_CLUSTER = 1
+
+
+def condor_submit(request: Request, target: SubmitTarget, files: OwnerFiles, now: float) -> Answer:
+    """Run one condor_submit. ``now``: epoch seconds. Every refusal is an Answer with code 1."""
+    try:
+        options = parse_options(request.argv)
+    except Refusal as refusal:
+        return Answer(stderr=refusal.stderr, code=1)
+    if options.help:
+        return Answer(stdout=USAGE)
+    run = _Run(request, options, target, files, now)
+    try:
+        return run.submit()
+    except Refusal as refusal:
+        return Answer(run.report.stdout if run.report else "", refusal.stderr, 1)
+    except SubmitRefused as refusal:
+        stdout = run.report.stdout if run.report else ""
+        return Answer(stdout, f"\nERROR: {refusal}\n", 1)
+
+
+class _Run:
+    def __init__(
+        self,
+        request: Request,
+        options: Options,
+        target: SubmitTarget,
+        files: OwnerFiles,
+        now: float,
+    ) -> None:
+        self._request = request
+        self._options = options
+        self._target = target
+        self._files = files
+        self._now = now
+        self._warnings: list[str] = []
+        self.report: Report | None = None
+        day = time.localtime(now)
+        #: the macros that are there without an assignment
+        self._builtin = {
+            "submit_file": options.file or "",
+            "submit_time": str(int(now)),
+            "year": str(day.tm_year),
+            "month": f"{day.tm_mon:02}",
+            "day": f"{day.tm_mday:02}",
+            "arch": "X86_64",
+            "opsys": "LINUX",
+        }
+
+    def submit(self) -> Answer:
+        options = self._options
+        _check_schedd(options.name, self._target.schedd_name)
+        text, source = self._text()
+        self.report = Report(options)
+        description = read_description(
+            text, source, options.extra, self._request.env, self._builtin
+        )
+        if not description.steps:
+            shown = "(stdin)" if options.file in (None, "-") else options.file
+            raise refused(f'"{shown}" doesn\'t contain any "queue" commands -- no jobs queued')
+        cluster = DRY_RUN_CLUSTER if options.dry_run else self._target.new_cluster()
+        jobs = self._jobs(description, cluster, self.report)
+        if not jobs and not options.terse:
+            shown = "(stdin)" if options.file in (None, "-") else options.file
+            self._warnings.append(
+                f'\nWARNING: "{shown}" has only empty "queue" commands -- no jobs queued\n'
+            )
+        ads = ""
+        if options.dry_run:
+            ads = self._write_ads([job.ad for job in jobs])
+        elif jobs:
+            self._target.submit(cluster, jobs)
+        self.report.done(cluster, len(jobs), ads)
+        return Answer(self.report.stdout, "".join([*description.warnings, *self._warnings]))
+
+    def _text(self) -> tuple[str, str]:
+        """The description and the name that errors give it."""
+        options = self._options
+        if options.from_stdin:
+            return self._request.stdin.decode("utf-8", "surrogateescape"), "<stdin>"
+        if options.file is None:
+            return "", "null"
+        path = posixpath.join(self._request.cwd, options.file)
+        try:
+            size = self._files.size(path)
+            if size > MAX_DESCRIPTION:
+                raise refused(
+                    f"{options.file} has {size} bytes; a submit description "
+                    f"may have {MAX_DESCRIPTION}"
+                )
+            data = FileStore(self._files).read(path)
+        except OSError as error:
+            raise refused(
+                f"Failed to open command file ({options.file}) ({error.strerror})"
+            ) from None
+        return data.decode("utf-8", "surrogateescape"), options.file
+
+    def _jobs(self, description: Description, cluster: int, report: Report) -> list[PreparedJob]:
+        request, options = self._request, self._options
+        submission = Submission(
+            cluster,
+            request.user,
+            self._target.schedd_name,
+            int(self._now),
+            "" if options.file in (None, "-") else options.file or "",
+        )
+        submitter = Submitter(request.cwd, request.env, request.uid, options.allow_crlf)
+        store = FileStore(self._files)
+        jobs: list[PreparedJob] = []
+        for step in description.steps:
+            used = set(KNOWN)
+            for slot in slots(step, description.source, request.cwd, self._files):
+                proc = len(jobs)
+                if options.max_jobs and proc >= options.max_jobs:
+                    raise refused(
+                        f"Number of submitted jobs would exceed -maxjobs ({options.max_jobs})"
+                    )
+                ids = _ids(cluster, proc)
+                commands = Commands(
+                    step.symbols, slot.variables, {**self._builtin, **ids}, request.env
+                )
+                job = make_job(commands, proc, submission, submitter, store)
+                used |= commands.used
+                jobs.append(job.prepared)
+                report.made(cluster, proc, job.prepared.ad)
+                self._warn(job.warnings)
+            if options.warn_unused:
+                self._warn(_unused_warnings(step, used))
+        for prepared in jobs:
+            prepared.ad["TotalSubmitProcs"] = str(len(jobs))
+        return jobs
+
+    def _warn(self, texts: Iterable[str]) -> None:
+        """Each warning once, however many jobs it is about."""
+        self._warnings += [text for text in texts if text not in self._warnings]
+
+    def _write_ads(self, ads: list[Ad]) -> str:
+        """Write the ads of a dry run to its file; returns them if that is stdout."""
+        text, path = long_forms(ads), self._options.dry_run
+        if path == "-":
+            return text
+        try:
+            self._files.write(posixpath.join(self._request.cwd, path), text.encode())
+        except OSError as error:
+            raise refused(f"Failed to open file -dry-run output file ({error.strerror})") from None
+        return ""
+
+
+def _check_schedd(asked: str, ours: str) -> None:
+    """``-name`` may say this schedd in any of its forms; raises Refusal for another."""
+    host = ours.rpartition("@")[2].lower()
+    if asked and asked.lower() not in (ours.lower(), host, host.partition(".")[0], "localhost"):
+        raise refused(f"Can't find address of schedd {asked}")
+
+
+def _ids(cluster: int, proc: int) -> dict[str, str]:
+    return {
+        "cluster": str(cluster),
+        "clusterid": str(cluster),
+        "process": str(proc),
+        "procid": str(proc),
+        "jobid": f"{cluster}.{proc}",
+        "node": "",
+    }
+
+
+def _unused_warnings(step: QueueStep, used: set[str]) -> list[str]:
+    return [
+        f"WARNING: the line '{line}' was unused by condor_submit. Is it a typo?\n"
+        for line in unused(step.symbols, used, set(step.mentions))
+    ]

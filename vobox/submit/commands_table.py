@@ -1,0 +1,228 @@
+"""Every command of the submit language and what becomes of it here.
+
+One row each: honoured (it acts), recorded (it is in the job ad and has no
+other effect), refused (a description that sets it is not taken, because
+leaving it out would change what runs). The reference page
+docs/reference/submit-commands.md is made from this table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Verdict(Enum):
+    HONOURED = "honoured"
+    RECORDED = "recorded"
+    REFUSED = "refused"
+
+
+class Kind(Enum):
+    """How a recorded command's value becomes the attribute's."""
+
+    STRING = "string"
+    LIST = "list"  #: comma list, blanks dropped
+    EXPRESSION = "expression"
+    BOOLEAN = "boolean"
+    INTEGER = "integer"
+
+
+@dataclass(frozen=True)
+class Row:
+    names: tuple[str, ...]  #: the command and its other spellings, in order of precedence
+    verdict: Verdict
+    effect: str  #: one sentence; of a refused one: why, and what to do instead
+    attribute: str = ""
+    kind: Kind | None = None  #: set where the generic code records it
+
+
+def _honoured(names: str, effect: str, attribute: str = "", kind: Kind | None = None) -> Row:
+    return Row(tuple(names.split()), Verdict.HONOURED, effect, attribute, kind)
+
+
+def _recorded(names: str, attribute: str, kind: Kind, effect: str = "No other effect.") -> Row:
+    return Row(tuple(names.split()), Verdict.RECORDED, effect, attribute, kind)
+
+
+def _ignored(names: str, effect: str) -> Row:
+    return Row(tuple(names.split()), Verdict.RECORDED, effect)
+
+
+def _refused(names: str, effect: str) -> Row:
+    return Row(tuple(names.split()), Verdict.REFUSED, effect)
+
+
+_S, _L, _E, _B, _I = Kind.STRING, Kind.LIST, Kind.EXPRESSION, Kind.BOOLEAN, Kind.INTEGER
+
+TABLE: tuple[Row, ...] = (
+    # what runs
+    _honoured("executable cmd", "The program; it travels with the job.", "Cmd"),
+    _honoured("shell", "A command line for /bin/sh -c instead of an executable.", "Cmd"),
+    _honoured("arguments args", "Its arguments, both syntaxes.", "Arguments or Args"),
+    _honoured("arguments2", "Its arguments, new syntax only.", "Arguments"),
+    _honoured("universe", "vanilla and grid; the others are refused by name.", "JobUniverse"),
+    _honoured(
+        "grid_resource",
+        "Recorded; the job goes to the local pool, GridJobId and GridJobStatus are set at once.",
+        "GridResource",
+    ),
+    _honoured("environment env environment2", "Its environment, both syntaxes.", "Environment"),
+    _honoured("getenv get_env", "Variables of the submitter: all, or names and patterns."),
+    # files
+    _honoured("input stdin", "The job's stdin; it travels with the job.", "In"),
+    _honoured("output stdout", "Where stdout goes on this host.", "Out"),
+    _honoured("error stderr", "Where stderr goes; may be the same file as output.", "Err"),
+    _honoured("transfer_input", "false: input is a path on the node.", "TransferIn"),
+    _honoured("transfer_output", "false: output is not written on this host.", "TransferOut"),
+    _honoured("transfer_error", "false: error is not written on this host.", "TransferErr"),
+    _recorded("stream_input", "StreamIn", _B, "The job gets its input at the start."),
+    _recorded("stream_output", "StreamOut", _B, "Output comes when the job has ended."),
+    _recorded("stream_error", "StreamErr", _B, "Error comes when the job has ended."),
+    _honoured("log", "The user log.", "UserLog"),
+    _recorded("log_xml", "UserLogUseXML", _B, "The log is written as text all the same."),
+    _recorded("submit_event_notes", "SubmitEventNotes", _S),
+    _recorded("job_ad_information_attrs", "JobAdInformationAttrs", _S),
+    _recorded("ulog_execute_attrs", "UserLogExecuteEventAttrs", _S),
+    _recorded("dagman_log", "DAGManNodesLog", _S),
+    _honoured("initialdir iwd initial_dir job_iwd", "Where relative paths begin.", "Iwd"),
+    _recorded("remote_initialdir", "RemoteIwd", _S),
+    _honoured(
+        "should_transfer_files",
+        "YES and IF_NEEDED: a directory of its own on the node; NO: in initialdir, which must "
+        "exist there.",
+        "ShouldTransferFiles",
+    ),
+    _honoured(
+        "when_to_transfer_output",
+        "Checked and recorded; files come back when the job has ended.",
+        "WhenToTransferOutput",
+    ),
+    _honoured("transfer_executable", "false: the program is on the node.", "TransferExecutable"),
+    _honoured("transfer_input_files", "Files and directories that travel.", "TransferInput"),
+    _honoured("transfer_output_files", 'What comes back; "": nothing.', "TransferOutput"),
+    _honoured("transfer_output_remaps", "Other names for them here.", "TransferOutputRemaps", _S),
+    _honoured("preserve_relative_paths", "Input keeps its directories.", "PreserveRelativePaths"),
+    _recorded("max_transfer_input_mb", "MaxTransferInputMB", _E),
+    _recorded("max_transfer_output_mb", "MaxTransferOutputMB", _E),
+    _recorded("encrypt_input_files", "EncryptInputFiles", _L, "All travel over TLS."),
+    _recorded("encrypt_output_files", "EncryptOutputFiles", _L, "All travel over TLS."),
+    _recorded("dont_encrypt_input_files", "DontEncryptInputFiles", _L),
+    _recorded("dont_encrypt_output_files", "DontEncryptOutputFiles", _L),
+    _recorded("erase_output_and_error_on_restart", "EraseOutputAndErrorOnRestart", _B),
+    _recorded("jar_files", "JarFiles", _L),
+    _recorded("append_files", "AppendFiles", _L),
+    _recorded("compress_files", "CompressFiles", _L),
+    _recorded("fetch_files", "FetchFiles", _L),
+    _recorded("manifest", "ManifestDesired", _B),
+    _ignored("copy_to_spool", "The executable always travels with the job."),
+    _ignored("skip_filechecks", "Nothing but the executable is checked at submit."),
+    _refused(
+        "transfer_plugins output_destination",
+        "pilots fetch and store nothing by URL; list the files in transfer_input_files",
+    ),
+    _refused("public_input_files", "there is no web cache; use transfer_input_files"),
+    _refused("checkpoint_exit_code transfer_checkpoint_files", "jobs are not checkpointed here"),
+    _refused("encrypt_execute_directory", "scratch directories are not encrypted here"),
+    # credentials
+    _honoured(
+        "use_x509userproxy",
+        "The proxy of the submitter travels (mode 0600); X509_USER_PROXY names it.",
+    ),
+    _honoured("x509userproxy", "The same with this file.", "x509userproxy"),
+    _recorded(
+        "delegate_job_gsi_credentials_lifetime",
+        "DelegateJobGSICredentialsLifetime",
+        _I,
+        "The proxy travels as it is.",
+    ),
+    _refused(
+        "use_oauth_services use_scitokens scitokens_file",
+        "tokens do not travel with jobs yet; use x509userproxy or transfer_input_files",
+    ),
+    # resources and matching
+    _honoured("request_cpus", "Recorded for the schedd's limits.", "RequestCpus"),
+    _honoured("request_memory", "MiB, or with a unit.", "RequestMemory"),
+    _honoured("request_disk", "KiB, or with a unit.", "RequestDisk"),
+    _honoured("request_gpus", "Recorded; pilots do not match it.", "RequestGPUs"),
+    _recorded("require_gpus", "RequireGPUs", _E),
+    _honoured("requirements", "Checked and recorded; pilots do not match it.", "Requirements"),
+    _honoured("rank preferences", "Checked and recorded.", "Rank"),
+    _recorded("concurrency_limits_expr", "ConcurrencyLimits", _E),
+    _recorded("concurrency_limits", "ConcurrencyLimits", _L),
+    # what becomes of it
+    _honoured("periodic_hold", "Held when true.", "PeriodicHold"),
+    _honoured("periodic_hold_reason", "Its reason.", "PeriodicHoldReason"),
+    _honoured("periodic_hold_subcode", "Its subcode.", "PeriodicHoldSubCode"),
+    _honoured("periodic_release", "Released when true.", "PeriodicRelease"),
+    _honoured("periodic_remove", "Removed when true.", "PeriodicRemove"),
+    _ignored("periodic_release_reason periodic_remove_reason on_exit_remove_reason", "Not read."),
+    _recorded("periodic_vacate", "PeriodicVacate", _E),
+    _honoured("on_exit_hold", "Held instead of completed.", "OnExitHold"),
+    _honoured("on_exit_hold_reason", "Its reason.", "OnExitHoldReason"),
+    _honoured("on_exit_hold_subcode", "Its subcode.", "OnExitHoldSubCode"),
+    _honoured("on_exit_remove", "false: runs again.", "OnExitRemove"),
+    _honoured("max_retries", "Runs again after a failure.", "JobMaxRetries"),
+    _honoured("retry_until", "No further run when true, or with this exit code."),
+    _honoured("success_exit_code success_code", "What is no failure.", "JobSuccessExitCode"),
+    _honoured("leave_in_queue", "Stays in the queue while true.", "LeaveJobInQueue"),
+    _honoured("hold", "Held until released.", "JobStatus"),
+    _honoured(
+        "job_lease_duration", "Seconds without news until it runs again.", "JobLeaseDuration"
+    ),
+    _honoured("kill_sig", "The signal that asks it to end.", "KillSig"),
+    _honoured("kill_sig_timeout", "Seconds until SIGKILL.", "KillSigTimeout"),
+    _recorded("job_max_vacate_time", "JobMaxVacateTime", _E),
+    _recorded("want_graceful_removal", "WantGracefulRemoval", _E),
+    _recorded("keep_claim_idle", "KeepClaimIdle", _E),
+    _recorded("next_job_start_delay", "NextJobStartDelay", _E),
+    _refused(
+        "allowed_execute_duration allowed_job_duration",
+        "not supported; say it as periodic_hold, e.g. "
+        "JobStatus == 2 && time() - JobCurrentStartDate > 3600",
+    ),
+    _refused(
+        "deferral_time cron_minute cron_hour cron_day_of_month cron_month cron_day_of_week",
+        "jobs start when a pilot is free, not at a set time",
+    ),
+    _refused("noop_job noop_job_exit_code noop_job_exit_signal", "every job is run"),
+    # who and how it is shown
+    _honoured("priority prio", "Recorded and shown.", "JobPrio"),
+    _honoured("batch_name", "Shown by condor_q.", "JobBatchName"),
+    _recorded("batch_id", "JobBatchId", _S),
+    _recorded("description", "JobDescription", _S),
+    _honoured("notification", "Checked and recorded; no mail is sent.", "JobNotification"),
+    _recorded("notify_user", "NotifyUser", _S, "No mail is sent."),
+    _recorded("email_attributes", "EmailAttributes", _L, "No mail is sent."),
+    _honoured(
+        "accounting_group acct_group accounting_group_user acct_group_user nice_user",
+        "Recorded and shown.",
+        "AccountingGroup",
+    ),
+    # containers and other universes
+    _refused(
+        "docker_image container_image",
+        "jobs run in the pilot's own container; leave the image out, or choose the pilots' image",
+    ),
+    _refused("vm_type vm_memory vm_disk", "there is no vm universe here"),
+    # late materialisation
+    _ignored("max_materialize max_idle materialize_max_idle", "All jobs are queued at once."),
+    # local habits of farms with nothing to act on here
+    _recorded("run_as_owner", "RunAsOwner", _B),
+    _recorded("load_profile", "LoadProfile", _B),
+    _recorded("coresize core_size", "CoreSize", _I),
+    _honoured("image_size", "The first value of ImageSize (KiB).", "ImageSize"),
+    _recorded("stack_size", "StackSize", _E),
+    _recorded("remove_kill_sig rm_kill_sig", "RemoveKillSig", _S, "kill_sig is sent."),
+    _recorded("hold_kill_sig", "HoldKillSig", _S, "kill_sig is sent."),
+    _recorded("primary_unix_group", "PrimaryUnixGroup", _S),
+    _recorded("starter_debug", "JobStarterDebug", _S),
+    _recorded("starter_log", "JobStarterLog", _S),
+    _recorded("want_io_proxy", "WantIOProxy", _B),
+    _recorded("buffer_size", "BufferSize", _I),
+    _recorded("buffer_block_size", "BufferBlockSize", _I),
+    _ignored("rendezvousdir allow_startup_script want_remote_io", "Nothing reads it."),
+)
+
+#: All keys that are commands. machine_count is none in our universes: HTCondor warns of it.
+KNOWN: frozenset[str] = frozenset(name for row in TABLE for name in row.names)

@@ -1,0 +1,92 @@
+"""``if`` / ``elif`` / ``else`` / ``endif``: which lines of a description count."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .errors import bad_job
+from .macros import Expander
+from .version import VERSION
+
+_VERSION = re.compile(r"version\s*(>=|<=|==|!=|>|<)\s*(\d+(?:\.\d+){0,2})\Z", re.IGNORECASE)
+_DEFINED = re.compile(r"defined\s+([\w.]+)\Z", re.IGNORECASE)
+_TRUTH = {"true": True, "yes": True, "t": True, "false": False, "no": False, "f": False}
+
+
+@dataclass
+class _Block:
+    outer: bool  #: whether the lines around it count
+    taken: bool  #: whether one of its branches counted
+    active: bool
+    closed: bool = False  #: after its else
+
+
+class Conditions:
+    """Follows the keywords; ``active`` says whether the current line counts."""
+
+    def __init__(self, expander: Expander, is_defined: Callable[[str], bool]) -> None:
+        self._expander = expander
+        self._is_defined = is_defined
+        self._blocks: list[_Block] = []
+
+    @property
+    def open(self) -> bool:
+        return bool(self._blocks)
+
+    @property
+    def active(self) -> bool:
+        return not self._blocks or self._blocks[-1].active
+
+    def take(self, word: str, condition: str) -> None:
+        """``word`` in lower case. Raises Refusal."""
+        if word == "if":
+            active = self.active and self._holds(condition)
+            self._blocks.append(_Block(self.active, active, active))
+            return
+        if not self._blocks:
+            raise bad_job(f"{word} without matching if")
+        block = self._blocks[-1]
+        if word == "endif":
+            self._blocks.pop()
+        elif block.closed:
+            raise bad_job(f"{word} after else")
+        elif word == "else":
+            block.active, block.closed = block.outer and not block.taken, True
+        else:
+            block.active = block.outer and not block.taken and self._holds(condition)
+            block.taken = block.taken or block.active
+
+    def _holds(self, condition: str) -> bool:
+        text = self._expander.expand(condition).strip()
+        if negated := re.match(r"!\s*|not\s+", text, re.IGNORECASE):
+            return not self._holds(text[negated.end() :])
+        if found := _DEFINED.match(text):
+            return self._is_defined(found[1])
+        if found := _VERSION.match(text):
+            return _compare(found[1], found[2])
+        if text.lower() in _TRUTH:
+            return _TRUTH[text.lower()]
+        try:
+            return float(text) != 0
+        except ValueError:
+            problem = (
+                f"'{text}' is not a valid if condition; " if text else "if without condition; "
+            )
+            raise bad_job(
+                problem + "known are true, false, a number, defined NAME, version >= X.Y.Z"
+            ) from None
+
+
+def _compare(operator: str, wanted: str) -> bool:
+    asked = tuple(int(part) for part in wanted.split("."))
+    ours = VERSION[: len(asked)]
+    return {
+        ">=": ours >= asked,
+        "<=": ours <= asked,
+        "==": ours == asked,
+        "!=": ours != asked,
+        ">": ours > asked,
+        "<": ours < asked,
+    }[operator]

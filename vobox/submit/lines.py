@@ -1,0 +1,126 @@
+"""Text of a description → logical lines that know their numbers.
+
+Rules (HTCondor 25.14): every physical line is trimmed at both ends; one that
+ends in ``\\`` goes on in the next, with nothing put in between; a comment
+inside such a run counts as blank and the run goes on; a comment outside
+swallows nothing. ``key @=tag`` opens a text that ends at a line ``@tag``, and
+a queue statement whose ``(`` is not closed on its line takes the lines up to
+one that begins with ``)``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .errors import bad_line
+
+#: Bytes of a description. HTCondor sets no limit; this one keeps a mistaken
+#: argument (a data file) from being held in the schedd's memory line by line.
+MAX_DESCRIPTION = 4 * 1024 * 1024
+
+_ASSIGNMENT = re.compile(r"([-+]?[A-Za-z0-9_.$()]+)\s*=(.*)\Z", re.DOTALL)
+_HEREDOC = re.compile(r"([-+]?[A-Za-z0-9_.]+)\s*@=\s*(\S+)\Z")
+_QUEUE = re.compile(r"queue(?=\s|\(|\Z)", re.IGNORECASE)
+_WORD = re.compile(r"(if|elif|else|endif|include|use|error|warning)(?![\w.])", re.IGNORECASE)
+_LIST = re.compile(r"\b(?:in|from|matching)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One statement. ``number`` is that of its last physical line, as HTCondor reports it."""
+
+    number: int
+    kind: str  #: "set", "queue", or the keyword: "if" "elif" "else" "endif" "include" ...
+    key: str = ""  #: as typed, e.g. ``+Foo``
+    value: str = ""  #: right-hand side; arguments of a queue statement or keyword
+    items: tuple[str, ...] | None = None  #: inline lines of a queue statement
+
+
+def is_queue(text: str) -> bool:
+    return _QUEUE.match(text.strip()) is not None
+
+
+def read_lines(text: str, source: str) -> Iterator[Line]:
+    """The statements of ``text``; raises Refusal for a line that is none.
+
+    ``source`` names the description in the error, e.g. its file name.
+    """
+    physical = _Physical(text.split("\n"))
+    while (logical := physical.next_logical()) is not None:
+        yield _statement(logical, physical, source)
+
+
+class _Physical:
+    def __init__(self, lines: list[str]) -> None:
+        self._lines = lines
+        self.number = 0
+
+    def next(self) -> str | None:
+        """The next physical line, trimmed; None at the end."""
+        if self.number >= len(self._lines):
+            return None
+        self.number += 1
+        return self._lines[self.number - 1].strip()
+
+    def next_logical(self) -> str | None:
+        while (line := self.next()) is not None:
+            if not line or line.startswith("#"):
+                continue
+            pieces = []
+            while line.endswith("\\"):
+                pieces.append(line[:-1])
+                following = self.next()
+                line = "\\" if following and following.startswith("#") else following or ""
+            joined = "".join((*pieces, line)).strip()
+            if joined:
+                return joined
+        return None
+
+
+def _statement(text: str, physical: _Physical, source: str) -> Line:
+    if word := _QUEUE.match(text):
+        rest = text[word.end() :].strip()
+        if not rest.startswith("="):  # `queue = 3` is an assignment to every HTCondor
+            return _queue(rest, physical, source)
+    if heredoc := _HEREDOC.match(text):
+        key, tag = heredoc.groups()
+        return Line(physical.number, "set", key, _until(f"@{tag}", physical, source))
+    if assignment := _ASSIGNMENT.match(text):
+        return Line(physical.number, "set", assignment[1], assignment[2].strip())
+    if word := _WORD.match(text):
+        rest = text[word.end() :].strip()
+        if word[1].lower() not in ("if", "elif", "else", "endif"):
+            rest = rest.removeprefix(":").strip()
+        return Line(physical.number, word[1].lower(), "", rest)
+    key, colon, _ = text.partition(":")
+    raise bad_line(
+        physical.number,
+        source,
+        "invalid queue statement." if colon and " " not in key.strip() else "",
+    )
+
+
+def _until(end: str, physical: _Physical, source: str) -> str:
+    opened = physical.number
+    lines: list[str] = []
+    while (line := physical.next()) is not None:
+        if line == end:
+            return "\n".join(lines)
+        lines.append(line)
+    raise bad_line(opened, source, f"the text that begins here has no end: no line {end}")
+
+
+def _queue(rest: str, physical: _Physical, source: str) -> Line:
+    head, opened, first = rest.rpartition("(")
+    if not opened or ")" in first or not _LIST.search(head):
+        return Line(physical.number, "queue", "", rest)
+    items = [first.strip()] if first.strip() else []
+    start = physical.number
+    while (line := physical.next()) is not None:
+        if line.startswith(")"):
+            return Line(physical.number, "queue", "", head.rstrip(), tuple(items))
+        if line and not line.startswith("#"):
+            items.append(line)
+    raise bad_line(start, source, "Reached end of file without finding closing brace ')'")

@@ -1,0 +1,150 @@
+"""``$(X)``, ``$(X:default)``, ``$ENV(X)`` and ``$FN(...)`` in a value.
+
+Why not ``htcondor2.Submit.expand``: inside the schedd it would read the
+schedd's own environment (where the broker's password may be) whatever the
+text says, and two macros that name each other keep it busy for ever. The
+tests compare the two. See docs/decisions/030.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from .errors import bad_job
+from .functions import FUNCTIONS, FunctionError
+
+#: Macros inside macros inside ...; more than this is a circle.
+MAX_DEPTH = 32
+#: Characters of one expanded value, and macros filled in for it: a text can double 32 times over.
+MAX_VALUE = 4 * 1024 * 1024
+MAX_MACROS = 100_000
+
+_START = re.compile(r"\$\$|\$([A-Za-z_]*)\(")
+_NAME = re.compile(r"[A-Za-z0-9_.]+\Z")
+
+
+@dataclass
+class Expander:
+    """Expands values against ``lookup``: name in any case → raw value, None if unknown."""
+
+    lookup: Callable[[str], str | None]
+    env: Mapping[str, str]
+    rng: random.Random = field(default_factory=random.Random)
+
+    def expand(self, text: str) -> str:
+        """``text`` with everything filled in; raises Refusal for a circle or a bad function."""
+        return _Run(self).expand(text) if "$" in text else text
+
+
+@dataclass
+class _Run:
+    """One value being expanded."""
+
+    source: Expander
+    names: tuple[str, ...] = ()  #: the macros being expanded, outermost first
+    spent: list[int] = field(default_factory=lambda: [0])  #: macros so far, shared by all depths
+
+    def expand(self, text: str) -> str:
+        pieces: list[str] = []
+        position = size = 0
+        while (found := _START.search(text, position)) is not None:
+            pieces.append(text[position : found.start()])
+            if found[0] == "$$":  # match-time substitution: stays in the ad
+                piece, position = "$$", found.end()
+            else:
+                self.spent[0] += 1
+                if self.spent[0] > MAX_MACROS:
+                    raise bad_job(f"a value names more than {MAX_MACROS} macros")
+                piece, position = self._macro(text, found)
+            pieces.append(piece)
+            size += len(piece)
+            if size > MAX_VALUE:
+                raise bad_job(f"a value is longer than {MAX_VALUE} characters: {text[:60]}...")
+        return "".join(pieces) + text[position:]
+
+    def _macro(self, text: str, found: re.Match[str]) -> tuple[str, int]:
+        end = _closing(text, found.end())
+        if end < 0:
+            return found[0], found.end()
+        name, body = found[1], text[found.end() : end]
+        try:
+            if not name:
+                value = self._variable(body)
+            elif name == "ENV":
+                value = self._environment(body)
+            else:
+                value = self._call(name, body)
+        except FunctionError as error:
+            raise bad_job(f"${name}({body}): {error}") from None
+        if value is None:
+            return found[0], found.end()
+        return value, end + 1
+
+    def _variable(self, body: str) -> str | None:
+        name, colon, default = body.partition(":")
+        if not _NAME.match(name):
+            return None
+        if name.lower() == "dollar":
+            return "$"
+        value = self.value_of(name)
+        if value is None:
+            return self.expand(default) if colon else ""
+        return value
+
+    def _environment(self, body: str) -> str | None:
+        name, colon, default = body.partition(":")
+        name = self.expand(name)
+        if not _NAME.match(name):
+            return None
+        if name in self.source.env:
+            return self.source.env[name]
+        return self.expand(default) if colon else "UNDEFINED"
+
+    def _call(self, name: str, body: str) -> str | None:
+        function = FUNCTIONS.get("F" if _is_filename_function(name) else name)
+        if function is None:
+            return None
+        flags = name[1:] if _is_filename_function(name) else ""
+        arguments = [part.strip() for part in self.expand(body).split(",")]
+        return function(arguments, flags, self.value_of, self.source.rng)
+
+    def value_of(self, name: str) -> str | None:
+        """The expanded value of the macro ``name``; None if there is none."""
+        raw = self.source.lookup(name)
+        if raw is None:
+            return None
+        if name.lower() in self.names or len(self.names) >= MAX_DEPTH:
+            circle = " -> ".join((*self.names, name.lower()))
+            raise bad_job(f"the macro $({name}) refers to itself: {circle}")
+        return _Run(self.source, (*self.names, name.lower()), self.spent).expand(raw)
+
+
+def replace_self(name: str, value: str, previous: str) -> str:
+    """``value`` with references to its own name replaced by what it was (``X = $(X) y``)."""
+    pattern = re.compile(rf"\$\({re.escape(name)}(?::([^()]*))?\)", re.IGNORECASE)
+    return pattern.sub(lambda found: previous or (found[1] or ""), value)
+
+
+def references(text: str) -> set[str]:
+    """Names (lower case) that ``text`` mentions in ``$(X)`` or ``$FN(X``."""
+    return {name.lower() for name in re.findall(r"\$[A-Za-z_]*\(\s*([A-Za-z0-9_.]+)", text)}
+
+
+def _is_filename_function(name: str) -> bool:
+    return re.fullmatch(r"F[fpduwnxbqa]*", name) is not None
+
+
+def _closing(text: str, position: int) -> int:
+    """Index of the ``)`` that closes what was opened before ``position``; -1 if none does."""
+    depth = 1
+    for index in range(position, len(text)):
+        if text[index] == "(":
+            depth += 1
+        elif text[index] == ")":
+            depth -= 1
+            if depth == 0:
+                return index
+    return -1

@@ -1,0 +1,84 @@
+"""The job's executable: found, checked, and what it is called on the node."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+
+from ..ads import Ad, quote
+from .cargo import Cargo
+from .commands import Commands
+from .errors import Refusal, bad_job, refused
+
+#: What HTCondor's starter calls an executable that travelled.
+SENT_NAME = "condor_exec.exe"
+
+
+@dataclass(frozen=True)
+class Program:
+    command: str  #: what the task runs
+    sent: bool
+    size: int = 0  #: bytes, of one that travels
+
+
+def program(
+    commands: Commands,
+    ad: Ad,
+    cargo: Cargo,
+    sandbox: bool,
+    cwd: str,
+    iwd: str,
+    allow_crlf: bool,
+) -> Program:
+    """Record Cmd and put the executable into ``cargo``; raises Refusal.
+
+    ``sandbox``: the job has a directory of its own, else it runs in ``iwd``.
+    ``cwd``: where condor_submit was run; relative executables begin there.
+    """
+    if commands.get("shell"):
+        ad["Cmd"], ad["TransferExecutable"] = '"/bin/sh"', "false"
+        return Program("/bin/sh", sent=False)
+    name = commands.get("executable", "cmd")
+    if name is None:
+        raise bad_job("No 'executable' parameter was provided")
+    wanted = commands.get("transfer_executable", "TransferExecutable")
+    if wanted is not None and wanted.lower() not in ("true", "t", "yes", "1"):
+        ad["Cmd"], ad["TransferExecutable"] = quote(name), "false"
+        return Program(_on_node(name, sandbox, iwd), sent=False)
+    path = posixpath.join(cwd, name)
+    ad["Cmd"] = quote(path)
+    try:
+        if not sandbox:
+            cargo.store.mode(path)
+            return Program(path, sent=False)
+        data = cargo.store.read(path)
+    except OSError as error:
+        problem = f"Can't access executable file {path}: {error.strerror}"
+        raise refused(problem) from None
+    if not data:
+        raise refused(f"Executable file {path} has zero length")
+    _check_script(data, path, allow_crlf)
+    cargo.add(SENT_NAME, data, 0o755)
+    return Program(SENT_NAME, sent=True, size=len(data))
+
+
+def _on_node(name: str, sandbox: bool, iwd: str) -> str:
+    if posixpath.isabs(name):
+        return name
+    if not sandbox:
+        return posixpath.join(iwd, name)
+    name = posixpath.normpath(name)
+    if name.startswith(".."):
+        raise refused(f"executable = {name}: outside the job's directory on the node")
+    return name
+
+
+def _check_script(data: bytes, path: str, allow_crlf: bool) -> None:
+    first = data[:127].partition(b"\n")
+    if data[:2] != b"#!" or not first[1] or not first[0].endswith(b"\r") or allow_crlf:
+        return
+    raise Refusal(
+        f"\nERROR: Executable file {path} is a script with CRLF (DOS/Windows) line endings.\n"
+        "This generally doesn't work, and you should probably run "
+        f"'dos2unix {path}' -- or a similar tool -- before you resubmit.\n"
+    )

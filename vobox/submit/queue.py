@@ -1,0 +1,161 @@
+"""The queue statement: how many jobs, over which items.
+
+``queue [count] [[var[,var...]] in|from [slice] items]``; count is an integer
+expression and means that many jobs for each item.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..rpc_types import OwnerFiles
+from .description import QueueStep
+from .errors import Refusal, bad_line
+from .expressions import integer_value
+
+#: Jobs of one submit; HTCondor's MAX_JOBS_PER_SUBMISSION has this default.
+MAX_JOBS = 20_000
+
+_MODE = re.compile(r"(?<![\w.])(in|from|matching)(?=[\s(\[]|\Z)", re.IGNORECASE)
+_COUNT = re.compile(r"[-+*/%()\d\s]*")
+_NAMES = re.compile(r"[A-Za-z_][\w.]*\Z")
+_SLICE = re.compile(r"\[\s*(-?\d*)\s*(?:(:)\s*(-?\d*)\s*(?::\s*(-?\d*)\s*)?)?\]")
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One job of a queue statement: the values of its macros, by lower-case name."""
+
+    variables: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    count: int
+    variables: tuple[str, ...]
+    items: list[str] | None
+    selected: range | None
+
+
+def slots(step: QueueStep, source: str, cwd: str, files: OwnerFiles) -> Iterator[Slot]:
+    """The jobs of a queue statement in order; raises Refusal."""
+    plan = _plan(step, source, cwd, files)
+    items = [""] if plan.items is None else plan.items
+    chosen = range(len(items)) if plan.selected is None else plan.selected
+    if plan.count * len(chosen) > MAX_JOBS:
+        raise Refusal(
+            "\nERROR: Failed to create proc\n"
+            f"Number of submitted jobs would exceed MAX_JOBS_PER_SUBMISSION ({MAX_JOBS})\n"
+        )
+    for index in chosen:
+        fields = _fields(items[index], plan.variables)
+        for number in range(plan.count):
+            yield Slot(
+                {
+                    "step": str(number),
+                    "row": str(index),
+                    "itemindex": str(index),
+                    "item": "",
+                    **fields,
+                }
+            )
+
+
+def _plan(step: QueueStep, source: str, cwd: str, files: OwnerFiles) -> _Plan:
+    text = step.arguments
+    found = _MODE.search(text)
+    if found is None:
+        return _Plan(_count(text, step.line, source), (), None, None)
+    head, rest = text[: found.start()], text[found.end() :].strip()
+    counted = _COUNT.match(head)
+    end = counted.end() if counted else 0
+    count = _count(head[:end], step.line, source)
+    variables = tuple(name for name in re.split(r"[,\s]+", head[end:]) if name) or ("Item",)
+    if not all(_NAMES.match(name) for name in variables):
+        raise bad_line(step.line, source, "Invalid Queue count expression")
+    selected = None
+    if sliced := _SLICE.match(rest):
+        rest, selected = rest[sliced.end() :].strip(), sliced
+    mode = found[1].lower()
+    if mode == "matching":
+        text = "queue ... matching is not supported; list the files with: queue NAME in (...)"
+        raise bad_line(step.line, source, text)
+    items = _items(mode, rest, step, source, cwd, files)
+    return _Plan(count, variables, items, None if selected is None else _range(selected, items))
+
+
+def _count(text: str, line: int, source: str) -> int:
+    if not text.strip():
+        return 1
+    value = integer_value(text)
+    if value is None:
+        raise bad_line(line, source, "Invalid Queue count expression")
+    return max(value, 0)
+
+
+def _items(
+    mode: str, rest: str, step: QueueStep, source: str, cwd: str, files: OwnerFiles
+) -> list[str]:
+    if step.items is not None:
+        lines = list(step.items)
+    elif rest.startswith("("):
+        if not rest.endswith(")"):
+            raise bad_line(step.line, source, "Unexpected characters after closing brace ')'")
+        lines = [rest[1:-1].strip()] if rest[1:-1].strip() else []
+    elif mode == "from":
+        return _file_items(rest, step.line, source, cwd, files)
+    else:
+        lines = [rest]
+    if mode == "from":
+        return lines
+    return [item for line in lines for item in re.split(r"[,\s]+", line) if item]
+
+
+def _file_items(name: str, line: int, source: str, cwd: str, files: OwnerFiles) -> list[str]:
+    if name.endswith("|") or name in ("", "-", "<"):
+        text = "queue ... from takes a file or a list in (...) here, no command and no stdin"
+        raise bad_line(line, source, text)
+    try:
+        text = files.read(posixpath.join(cwd, name)).decode("utf-8", "surrogateescape")
+    except OSError as error:
+        raise bad_line(
+            line, source, f"Can't open itemlist file: {name} ({error.strerror})"
+        ) from None
+    lines = (entry.strip() for entry in text.split("\n"))
+    return [entry for entry in lines if entry and not entry.startswith("#")]
+
+
+def _range(found: re.Match[str], items: list[str]) -> range:
+    start, colon, stop, step = (found[number] for number in (1, 2, 3, 4))
+    if not colon:
+        position = int(start) if start else 0
+        position = position + len(items) if position < 0 else position
+        return range(position, position + 1) if 0 <= position < len(items) else range(0)
+    numbers = [int(part) if part else None for part in (start, stop, step)]
+    if numbers[2] == 0:
+        numbers[2] = 1
+    return range(len(items))[slice(*numbers)]
+
+
+def _fields(item: str, variables: tuple[str, ...]) -> dict[str, str]:
+    """Split an item among the variables; the last one takes what is left."""
+    values = dict.fromkeys((name.lower() for name in variables), "")
+    if "\x1f" in item:
+        parts = item.split("\x1f")
+        values.update(zip(values, parts, strict=False))
+        return values
+    rest = item
+    for name in variables[:-1]:
+        found = re.search(r"[, \t]", rest)
+        if found is None:
+            values[name.lower()], rest = rest, ""
+            break
+        values[name.lower()] = rest[: found.start()]
+        rest = rest[found.end() :].lstrip(" \t")
+    else:
+        if variables:
+            values[variables[-1].lower()] = rest
+    return values
