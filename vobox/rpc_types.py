@@ -96,6 +96,11 @@ class OwnerFiles(Protocol):
     def mode(self, path: str) -> int:
         """st_mode; raises OSError."""
 
+    def size(self, path: str) -> int:
+        """st_size; raises OSError."""
+
     def walk(self, path: str) -> Iterator[str]:
         """Relative paths of the regular files below a directory; raises OSError."""
 
+    def write(self, path: str, data: bytes) -> None:
+        """Create or replace a file; raises OSError."""
