@@ -15,7 +15,7 @@ from vobox.query.condor_status_options import OPTIONS as STATUS
 ADS = [
     job(1, 0, 1),
     job(1, 1, 2, Odd=Text("[a = {1, x}]"), Name='"\n'),
-    job(2, 0, 5, HoldReason="é\x00\x7f"[0], Big=1e300, QDate=10**17),
+    job(2, 0, 5, HoldReason="é\x7f", Big=1e300, QDate=10**17),
     job(3, 0, 4, Broken=Text("1 +"), Owner="bob", CompletionDate=-1, ImageSize=Text("1/0")),
     job(4, 0, 3, QDate=Text("undefined"), JobPrio=Text('"x"'), Cmd=Text("Nope")),
     job(5, 0, 99),
