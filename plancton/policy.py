@@ -39,7 +39,7 @@ from plancton.model import (
 
 #: Seconds that force-stop leaves a pilot to tell others that it ends.
 FORCE_GRACE = 2.0
-#: Seconds to the next look while memory is short or a reading is missing.
+#: Seconds to the next look while memory is short, a reading is missing, or all must end.
 SOON = 0.5
 
 _SHORT = "memory is short"
@@ -282,6 +282,6 @@ def _look_again(
             waits.append(backoff.next_probe - now)
     ahead = [wait for wait in waits if wait > 0]
     short = limits.memory_shortage(config, state.load) or limits.stalled(config, state.load)
-    if capacity.start is None or (short and active):
+    if capacity.start is None or (short and active) or state.mode is Mode.FORCE_STOP:
         ahead.append(SOON)
     return min(ahead, default=None)

@@ -1,0 +1,313 @@
+"""What every engine keeps, in one body for the fake and for the real ones.
+
+The fake is held to the same promises as the engine it stands for; another
+engine joins with a harness of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from plancton.config import Config
+from plancton.engine.base import Engine
+from plancton.engine.process import ProcessEngine
+from plancton.errors import EngineError
+from plancton.launch import PilotSpec, new_name, spec
+from plancton.model import Pilot, PilotState
+from tests.plancton_fakes import FACTS, FakeClock, FakeEngine, FakePlace
+from tests.waiting import wait_until
+
+
+class Harness(Protocol):
+    """How a test speaks to an engine about pilots that behave in a known way."""
+
+    def open(self) -> Engine:
+        """A further engine object over the same pilots, as a restarted daemon has."""
+        ...
+
+    def exits(self, code: int) -> tuple[str, ...]: ...
+
+    def sleeps(self) -> tuple[str, ...]: ...
+
+    def ignores_term(self) -> tuple[str, ...]:
+        """A command that does not end when asked to."""
+        ...
+
+    def missing(self) -> tuple[str, ...]:
+        """A command that is not there."""
+        ...
+
+    def pause(self) -> None:
+        """Let a little time pass."""
+        ...
+
+
+class FakeHarness:
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.place = FakePlace(self.clock)
+
+    def open(self) -> Engine:
+        return FakeEngine(self.place)
+
+    def exits(self, code: int) -> tuple[str, ...]:
+        return ("exit", str(code))
+
+    def sleeps(self) -> tuple[str, ...]:
+        return ("sleep",)
+
+    def ignores_term(self) -> tuple[str, ...]:
+        return ("stubborn",)
+
+    def missing(self) -> tuple[str, ...]:
+        return ("/nowhere/thyme-worker",)
+
+    def pause(self) -> None:
+        self.clock.advance(0.01)
+
+
+class ProcessHarness:
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def open(self) -> Engine:
+        return ProcessEngine(self.directory / "pilots", self.directory / "outputs")
+
+    def exits(self, code: int) -> tuple[str, ...]:
+        return ("sh", "-c", f"exit {code}")
+
+    def sleeps(self) -> tuple[str, ...]:
+        return ("sleep", "600")
+
+    def ignores_term(self) -> tuple[str, ...]:
+        return ("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
+
+    def missing(self) -> tuple[str, ...]:
+        return ("/nowhere/thyme-worker",)
+
+    def pause(self) -> None:
+        pass
+
+
+class Bench:
+    """An engine with what the tests need around it; ends every pilot at the end."""
+
+    def __init__(self, harness: Harness) -> None:
+        self.harness = harness
+        self.woken = threading.Event()
+        self.engine = harness.open()
+        self.engine.watch(self.woken.set)
+
+    def reopen(self) -> None:
+        """As if the daemon had been killed and started again."""
+        self.engine.close()
+        self.engine = self.harness.open()
+        self.engine.watch(self.woken.set)
+
+    def spec(self, command: tuple[str, ...]) -> PilotSpec:
+        return spec(Config(docker_cmd=command), FACTS, new_name())
+
+    def start(self, command: tuple[str, ...]) -> str:
+        one = self.spec(command)
+        self.engine.start(one)
+        return one.name
+
+    def look(self, name: str) -> Pilot:
+        (pilot,) = (pilot for pilot in self.engine.pilots() if pilot.name == name)
+        return pilot
+
+    def until(self, name: str, state: PilotState) -> Pilot:
+        def reached() -> Pilot | None:
+            self.harness.pause()
+            pilot = self.look(name)
+            return pilot if pilot.state is state else None
+
+        found = wait_until(reached, f"{name} {state.value}", state=self.engine.pilots)
+        assert found is not None
+        return found
+
+    def clean(self) -> None:
+        for pilot in self.engine.pilots():
+            self.engine.stop(pilot.id, 0.0)
+        for pilot in self.engine.pilots():
+            self.until(pilot.name, PilotState.EXITED)
+            self.engine.remove(pilot.id)
+        self.engine.close()
+
+
+@pytest.fixture(params=["fake", "process"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(FakeHarness() if request.param == "fake" else ProcessHarness(tmp_path))
+    yield made
+    made.clean()
+
+
+def test_an_engine_without_pilots_lists_none(bench: Bench) -> None:
+    assert bench.engine.pilots() == ()
+
+
+def test_a_started_pilot_is_listed_at_once_and_soon_runs(bench: Bench) -> None:
+    name = bench.start(bench.harness.sleeps())
+    assert bench.look(name).state in (PilotState.STARTING, PilotState.RUNNING)
+    pilot = bench.until(name, PilotState.RUNNING)
+    assert pilot.pid is not None
+    assert pilot.age is not None and 0.0 <= pilot.age < 20.0
+    assert pilot.exit_code is None and not pilot.asked_to_stop
+
+
+def test_age_grows(bench: Bench) -> None:
+    name = bench.start(bench.harness.sleeps())
+    first = bench.until(name, PilotState.RUNNING).age
+    assert first is not None
+
+    def older() -> bool:
+        bench.harness.pause()
+        age = bench.look(name).age
+        return age is not None and age > first
+
+    wait_until(older, "an older pilot")
+
+
+@pytest.mark.parametrize("code", [0, 3, 255])
+def test_the_exit_code_is_kept_until_the_pilot_is_removed(bench: Bench, code: int) -> None:
+    name = bench.start(bench.harness.exits(code))
+    pilot = bench.until(name, PilotState.EXITED)
+    assert (pilot.exit_code, pilot.asked_to_stop) == (code, False)
+    assert pilot.age is not None and pilot.age >= 0.0
+    assert bench.look(name).exit_code == code
+    bench.engine.remove(name)
+    assert bench.engine.pilots() == ()
+
+
+def test_an_end_wakes_the_daemon(bench: Bench) -> None:
+    name = bench.start(bench.harness.exits(0))
+    wait_until(bench.woken.is_set, "to be woken", state=bench.engine.pilots)
+    assert bench.look(name).state is PilotState.EXITED
+
+
+def test_a_command_that_is_not_there_is_an_end_with_a_reason(bench: Bench) -> None:
+    pilot = bench.until(bench.start(bench.harness.missing()), PilotState.EXITED)
+    assert pilot.exit_code == 127
+    assert pilot.detail == "cannot run '/nowhere/thyme-worker': No such file or directory"
+
+
+def test_a_pilot_asked_to_end_ends_and_is_known_to_have_been_asked(bench: Bench) -> None:
+    name = bench.start(bench.harness.sleeps())
+    bench.until(name, PilotState.RUNNING)
+    bench.engine.stop(name, 600.0)
+    pilot = bench.until(name, PilotState.EXITED)
+    assert (pilot.exit_code, pilot.asked_to_stop) == (128 + 15, True)
+
+
+def test_a_pilot_that_will_not_end_is_stopping_and_then_killed(bench: Bench) -> None:
+    name = bench.start(bench.harness.ignores_term())
+    bench.until(name, PilotState.RUNNING)
+    bench.engine.stop(name, 0.3)
+    assert bench.look(name).state is PilotState.STOPPING
+    pilot = bench.until(name, PilotState.EXITED)
+    assert (pilot.exit_code, pilot.asked_to_stop) == (128 + 9, True)
+
+
+def test_asking_again_brings_the_end_nearer_and_never_further(bench: Bench) -> None:
+    name = bench.start(bench.harness.ignores_term())
+    bench.until(name, PilotState.RUNNING)
+    bench.engine.stop(name, 600.0)
+    assert bench.look(name).state is PilotState.STOPPING
+    bench.engine.stop(name, 0.1)
+    bench.engine.stop(name, 600.0)
+    assert bench.until(name, PilotState.EXITED).exit_code == 128 + 9
+
+
+def test_a_grace_of_nothing_kills(bench: Bench) -> None:
+    name = bench.start(bench.harness.sleeps())
+    bench.until(name, PilotState.RUNNING)
+    bench.engine.stop(name, 0.0)
+    assert bench.until(name, PilotState.EXITED).exit_code == 128 + 9
+
+
+def test_a_pilot_stopped_before_it_runs_ends_too(bench: Bench) -> None:
+    name = bench.start(bench.harness.sleeps())
+    bench.engine.stop(name, 5.0)
+    assert bench.until(name, PilotState.EXITED).asked_to_stop
+
+
+def test_stopping_or_removing_what_is_not_there_is_no_error(bench: Bench) -> None:
+    bench.engine.stop("plancton-worker-nobody", 1.0)
+    bench.engine.remove("plancton-worker-nobody")
+    name = bench.start(bench.harness.exits(0))
+    bench.until(name, PilotState.EXITED)
+    bench.engine.stop(name, 1.0)
+    assert bench.look(name).exit_code == 0
+
+
+def test_a_running_pilot_is_not_removed(bench: Bench) -> None:
+    name = bench.start(bench.harness.sleeps())
+    bench.until(name, PilotState.RUNNING)
+    with pytest.raises(EngineError, match="stop it first"):
+        bench.engine.remove(name)
+    assert bench.look(name).state is PilotState.RUNNING
+
+
+def test_pilots_outlive_the_daemon_and_are_the_same_ones_after(bench: Bench) -> None:
+    names = {bench.start(bench.harness.sleeps()) for _ in range(3)}
+    before = {name: bench.until(name, PilotState.RUNNING).pid for name in names}
+    bench.reopen()
+    assert {pilot.name: pilot.pid for pilot in bench.engine.pilots()} == before
+
+
+def test_an_exit_code_outlives_the_daemon(bench: Bench) -> None:
+    name = bench.start(bench.harness.exits(4))
+    bench.until(name, PilotState.EXITED)
+    bench.reopen()
+    pilot = bench.look(name)
+    assert (pilot.state, pilot.exit_code) == (PilotState.EXITED, 4)
+
+
+def test_the_end_of_an_adopted_pilot_wakes_the_daemon(bench: Bench) -> None:
+    name = bench.start(bench.harness.sleeps())
+    bench.until(name, PilotState.RUNNING)
+    bench.reopen()
+    bench.woken.clear()
+    bench.engine.stop(name, 600.0)
+    wait_until(bench.woken.is_set, "to be woken", state=bench.engine.pilots)
+    pilot = bench.look(name)
+    assert (pilot.state, pilot.exit_code) == (PilotState.EXITED, 143)
+
+
+def test_that_a_pilot_was_asked_to_end_outlives_the_daemon(bench: Bench) -> None:
+    name = bench.start(bench.harness.ignores_term())
+    bench.until(name, PilotState.RUNNING)
+    bench.engine.stop(name, 600.0)
+    bench.reopen()
+    assert bench.look(name).state is PilotState.STOPPING
+
+
+def test_cpu_use_never_counts_back_when_pilots_end_and_are_removed(bench: Bench) -> None:
+    readings = [bench.engine.usage().cpu_seconds]
+    names = [bench.start(bench.harness.exits(0)) for _ in range(3)]
+    for name in names:
+        readings.append(bench.engine.usage().cpu_seconds)
+        bench.until(name, PilotState.EXITED)
+        readings.append(bench.engine.usage().cpu_seconds)
+        bench.engine.remove(name)
+        readings.append(bench.engine.usage().cpu_seconds)
+    assert readings == sorted(readings)
+
+
+def test_an_image_is_asked_for_without_harm(bench: Bench) -> None:
+    bench.engine.pull("busybox")
+    assert bench.engine.pilots() == ()
+
+
+def test_closing_leaves_pilots_alone(bench: Bench) -> None:
+    name = bench.start(bench.harness.sleeps())
+    pid = bench.until(name, PilotState.RUNNING).pid
+    bench.engine.close()
+    bench.engine = bench.harness.open()
+    assert bench.look(name).state is PilotState.RUNNING
+    assert pid == 1 or Path(f"/proc/{pid}").exists()
