@@ -29,5 +29,10 @@ def host_of(name: str) -> str:
 
 
 def open_address(address: str) -> str:
-    """A sinful string as titles show it: ``<ip:port?...``, its parameters left out."""
-    return "<" + address.strip("<>").partition("?")[0] + "?..."
+    """A sinful string as titles show it: ``<ip:port?...``, its parameters left out.
+
+    A socket's path is such a parameter (``sock``): what is left of it is the
+    loopback, without a port.
+    """
+    host = address.strip("<>").partition("?")[0]
+    return f"<{'127.0.0.1:0' if '/' in host or not host else host}?..."
