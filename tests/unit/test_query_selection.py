@@ -179,6 +179,7 @@ def test_an_unknown_option_is_an_error_with_usage(word: str) -> None:
         (["-attributes"], "Error: -attributes requires a list of attributes to show"),
         (["-limit"], "Error: -limit requires the max number of results as an argument."),
         (["-limit", "x"], "Error: Unable to convert (x) to a number for -limit."),
+        (["-limit", "9" * 19], f"Error: Unable to convert ({'9' * 19}) to a number for -limit."),
         (["-limit", "0"], "Error: 0 is not a valid for -limit."),
         (["-name"], "Error: -name requires the name of a schedd as an argument."),
         (["-submitter"], "Error: -submitter requires the name of a user."),

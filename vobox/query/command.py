@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from vobox.rpc_types import Answer, QueueView
 
 from .errors import Ended, refused
 from .expressions import is_expression
+
+# 18 digits: more than there will ever be jobs, and few enough to count to.
+_NUMBER = re.compile(r"[-+]?\d{1,18}\Z", re.ASCII)
 
 
 def cleaned(argv: Sequence[str]) -> list[str]:
@@ -36,10 +40,9 @@ def checked_constraint(text: str, message: str) -> str:
 
 def positive(text: str, option: str) -> int:
     """The number of ``-limit N``; raises Ended with HTCondor's words."""
-    try:
-        number = int(text)
-    except ValueError:
-        raise refused(f"Unable to convert ({text}) to a number for {option}.") from None
+    if _NUMBER.match(text) is None:
+        raise refused(f"Unable to convert ({text}) to a number for {option}.")
+    number = int(text)
     if number <= 0:
         raise refused(f"{number} is not a valid for {option}.")
     return number
