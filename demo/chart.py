@@ -71,16 +71,18 @@ def picture(timeline: Timeline, agents: int, killed: Iterable[int] = ()) -> str:
     pilots = bars(points)
     lanes = max((bar.lane for bar in pilots), default=0) + 1
     scale = _Scale(span)
-    top = _TOP
-    parts = [_pilots(pilots, scale, top, frozenset(killed))]
-    jobs_top = top + lanes * _LANE + _GAP
-    parts.append(_jobs(points, agents, scale, jobs_top))
+    jobs_top = _TOP + lanes * _LANE + _GAP
     cpu_top = jobs_top + _JOBS + _GAP
-    parts.append(_cpus(points, scale, cpu_top))
     bottom = cpu_top + _CPU
-    parts.append(_time_axis(scale, bottom))
-    parts.append(_marks(timeline.marks, scale, bottom))
-    height = bottom + 44
+    parts = [
+        _jobs(points, agents, scale, jobs_top),
+        _cpus(points, scale, cpu_top),
+        _time_axis(scale, bottom),
+        # above the areas, and below the numbers on the pilots' bars
+        _marks(timeline.marks, scale, bottom),
+        _pilots(pilots, scale, _TOP, frozenset(killed)),
+    ]
+    height = bottom + 26
     return (
         f'<svg viewBox="0 0 {_WIDTH:g} {height:g}" role="img" '
         'aria-label="Pilots, agents by state and CPU use over the time of the demo">'
