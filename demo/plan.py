@@ -62,10 +62,10 @@ PILOTS = 4
 MAX_QUEUED = 12
 #: Seconds a running job is believed without a heartbeat, and between two heartbeats.
 #: The lease has to bridge a busy single core, where a heartbeat may be seconds late.
-LEASE = 5.0
+LEASE = 8.0
 HEARTBEAT = 0.5
 #: Seconds after which an idle pilot ends; at the end of the demo this is waited for.
-PILOT_TIMEOUT = 3.0
+PILOT_TIMEOUT = 2.0
 #: Seconds between two samples, between the CE's turns, between Plancton's looks.
 SAMPLE = 0.3
 CE_INTERVAL = 0.5
