@@ -249,6 +249,7 @@ FIELDS: dict[str, tuple[Writer, Reader]] = {
     "token": _both(_name),
     "next_cluster": _both(_count),
     "run": _both(_flag),
+    "force": _both(_flag),
     "peak_rss": _both(_count),
     "action": _both(_action),
 }

@@ -137,8 +137,11 @@ class Lost(JobMessage):
 
 @dataclass(frozen=True)
 class Removed(JobMessage):
+    """``force``: a removed job leaves the queue although its worker has not answered."""
+
     kind = "removed"
     reason: str
+    force: bool
 
 
 @dataclass(frozen=True)

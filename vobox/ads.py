@@ -18,6 +18,9 @@ import classad2
 #: What the ClassAd library raises for text it cannot parse.
 ParseError = classad2.ClassAdException
 
+#: Characters. The library's parser is recursive: 100,000 of ``a.a.a…`` overflow its stack.
+MAX_EXPRESSION = 16 * 1024
+
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _RESERVED = {"error", "false", "is", "isnt", "parent", "true", "undefined"}
 
@@ -101,6 +104,8 @@ def literal(value: bool | int | float | str) -> str:
 
 def parse(expression: str) -> classad2.ExprTree:
     """The parsed expression; raises ParseError."""
+    if len(expression) > MAX_EXPRESSION:
+        raise ParseError(f"an expression of {len(expression)} characters; at most {MAX_EXPRESSION}")
     # ExprTree pastes the text into an ad: without the first line `1; b = 2` would
     # slip through, without the second `1) + (2`.
     classad2.ExprTree(f"({expression})")

@@ -1,0 +1,75 @@
+"""Which function answers which condor command."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from . import act_command
+from .intake import Intake
+from .ledger import Ledger, LedgerView
+from .owner import OwnerFileReader, user_name
+from .query import condor_history, condor_q, condor_status
+from .rpc_types import Answer, QueueView, Request
+from .schedd import Schedd
+from .submit.command import condor_submit
+from .submit.options import reads_stdin
+
+_QUERIES: dict[str, Callable[[Request, QueueView, float], Answer]] = {
+    "condor_q": condor_q.answer,
+    "condor_status": condor_status.answer,
+}
+_ACTIONS = ("condor_rm", "condor_hold", "condor_release")
+
+
+def wants_stdin(command: str, argv: list[str]) -> bool:
+    """Whether the command reads its standard input."""
+    return command == "condor_submit" and reads_stdin(argv)
+
+
+class Dispatch:
+    """The RPC server's handler."""
+
+    def __init__(self, schedd: Schedd, ledger: Ledger, socket: Path) -> None:
+        self._schedd = schedd
+        self._ledger = ledger
+        self._address = f"<{socket}>"
+
+    def __call__(self, request: Request) -> Answer:
+        if request.command in _QUERIES or request.command == "condor_history":
+            return self._query(request)
+        intake = Intake(self._schedd, self._ledger, request, self._address)
+        if request.command in _ACTIONS:
+            return act_command.answer(request, intake)
+        if request.command == "condor_submit":
+            # our own rights are all that a schedd without root has
+            if os.geteuid() not in (0, request.uid):
+                us = user_name(os.geteuid())
+                return Answer(
+                    stderr=f"\nERROR: this schedd runs as {us} and takes jobs of {us} only; "
+                    "run it as root to serve other users\n",
+                    code=1,
+                )
+            files = OwnerFileReader(request.uid, request.gid)
+            return condor_submit(request, intake, files, time.time())
+        text = f"thyme-schedd: unknown command {request.command!r}; install the same release\n"
+        return Answer(stderr=text, code=1)
+
+    def _query(self, request: Request) -> Answer:
+        settings = self._schedd.settings
+        try:
+            view = LedgerView(self._ledger.path, settings.name, self._address, self._schedd.trouble)
+        except sqlite3.Error as error:
+            return Answer(stderr=f"thyme-schedd: ledger {self._ledger.path}: {error}\n", code=1)
+        try:
+            if request.command == "condor_history":
+                files = OwnerFileReader(request.uid, request.gid)
+                return condor_history.answer(request, view, time.time(), files)
+            return _QUERIES[request.command](request, view, time.time())
+        except sqlite3.Error as error:
+            return Answer(stderr=f"thyme-schedd: ledger {self._ledger.path}: {error}\n", code=1)
+        finally:
+            view.close()

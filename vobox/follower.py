@@ -1,0 +1,175 @@
+"""Reads the stream into the ledger.
+
+While *replaying* (everything up to our own mark), what events ask for outside
+is put down and done afterwards, and only if it has not been done before: the
+user log is looked into, and delivered results are dropped. Afterwards, log
+lines are written before the state that they tell of can be seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+
+from thyme import codec
+from thyme.errors import BadMessage
+from thyme.job import JobId
+from thyme.message import (
+    Delivered,
+    Evicted,
+    Finished,
+    HoldReason,
+    JobMessage,
+    Marker,
+    Recorded,
+    Started,
+    Submit,
+)
+from thyme.transport import Record, Transport
+
+from . import delivery
+from .fold import Job, LogEvent, Tell, apply
+from .leases import Leases
+from .ledger import Ledger
+
+log = logging.getLogger(__name__)
+
+#: Records in one transaction: many while rebuilding, and still a short pause for readers.
+BATCH = 500
+
+
+class Follower:
+    def __init__(
+        self, schedd: str, ledger: Ledger, leases: Leases, clock: Callable[[], float]
+    ) -> None:
+        self._schedd = schedd
+        self._ledger = ledger
+        self._leases = leases
+        self._clock = clock
+        self._tells: list[tuple[JobId, Tell]] = []
+        self._log_failures: list[tuple[HoldReason, JobId]] = []
+        #: token of the last marker of ours that was read
+        self.last_marker = ""
+        #: jobs of which something may have been written before we started
+        self.recovered: set[JobId] = set()
+        #: records that nobody could read, since the start
+        self.unreadable = 0
+
+    def check_same_stream(self, transport: Transport) -> None:
+        """Start from nothing if the ledger was made from another stream."""
+        offset = int(self._ledger.meta("offset", "-1"))
+        if offset < 0:
+            return
+        here = transport.read(offset - 1, 1)
+        # a record with a higher offset in that place: the older ones were trimmed away
+        if here and (
+            here[0].offset > offset or _digest(here[0]) == self._ledger.meta("digest", "")
+        ):
+            return
+        log.warning("the ledger is of another stream; rebuilding it")
+        self._ledger.clear()
+
+    def catch_up(self, transport: Transport, replaying: bool) -> bool:
+        """Read all that is there; whether there was anything."""
+        any_read = False
+        while True:
+            offset = int(self._ledger.meta("offset", "-1"))
+            records = transport.read(offset, BATCH)
+            if not records:
+                return any_read
+            any_read = True
+            kept = len(self._tells)
+            try:
+                with self._ledger.transaction():
+                    for record in records:
+                        self._read(record, replaying)
+                    self._ledger.set_meta("offset", str(records[-1].offset))
+                    self._ledger.set_meta("digest", _digest(records[-1]))
+            except BaseException:
+                del self._tells[kept:]
+                raise
+
+    def take_tells(self) -> list[tuple[JobId, Tell]]:
+        """Control mail to send."""
+        tells, self._tells = self._tells, []
+        return tells
+
+    def take_log_failures(self) -> list[tuple[HoldReason, JobId]]:
+        """Jobs whose user log could not be written, with the reason to hold them."""
+        failures, self._log_failures = self._log_failures, []
+        return failures
+
+    def write_waiting_logs(self) -> list[tuple[HoldReason, JobId]]:
+        """After a replay: the log lines that are not in the files yet."""
+        failures = []
+        for job_id, text in self._ledger.waiting_log():
+            job = self._ledger.get(job_id)
+            failed = delivery.write_log(job, text, once=True) if job is not None else None
+            if failed and job is not None and job.in_queue:
+                failures.append((failed, job_id))
+        with self._ledger.transaction():
+            self._ledger.drop_all_logs()
+        return failures
+
+    def _read(self, record: Record, replaying: bool) -> None:
+        try:
+            event = codec.decode(record.body)
+        except BadMessage as error:
+            self.unreadable += 1
+            log.error(
+                "stream record %d cannot be read and is passed over: %s", record.offset, error
+            )
+            return
+        if event.schedd != self._schedd:
+            return
+        if isinstance(event, Marker):
+            self.last_marker = event.token
+            self._raise_next_cluster(event.next_cluster)
+        elif isinstance(event, JobMessage):
+            self._fold(event, record.body, replaying)
+
+    def _fold(self, event: JobMessage, body: bytes, replaying: bool) -> None:
+        change = apply(self._ledger.get(event.job), event)
+        job = change.job
+        if job is None:
+            return
+        if isinstance(event, (Submit, Recorded)) and self._ledger.body(job.id, "task") is None:
+            self._raise_next_cluster(job.id.cluster + 1)
+            self._ledger.put_body(job.id, "task", body)
+        if isinstance(event, Finished) and job.has_result:
+            self._ledger.put_body(job.id, "result", body)
+        if isinstance(event, Started) and job.worker == event.worker:
+            self._leases.started(job.id, self._clock())
+        if isinstance(event, (Finished, Evicted)) and not job.worker:
+            self._leases.forget(job.id)
+        if isinstance(event, Delivered) or not job.in_queue:
+            self._ledger.drop_bodies(job.id)
+        if isinstance(event, Delivered):
+            self._ledger.drop_log(job.id)
+        for effect in change.effects:
+            if isinstance(effect, Tell):
+                self._tells.append((job.id, effect))
+            else:
+                self._log(job, effect, replaying)
+        if replaying:
+            self.recovered.add(job.id)
+        self._ledger.put(job)
+
+    def _log(self, job: Job, effect: LogEvent, replaying: bool) -> None:
+        if not job.ad.text("UserLog"):
+            return
+        if replaying:
+            self._ledger.add_log(job.id, effect.text)
+            return
+        failed = delivery.write_log(job, effect.text, once=job.id in self.recovered)
+        if failed and job.in_queue and job.ad.number("HoldReasonCode") != delivery.LOG_ERROR:
+            self._log_failures.append((failed, job.id))
+
+    def _raise_next_cluster(self, to: int) -> None:
+        if to > int(self._ledger.meta("next_cluster", "1")):
+            self._ledger.set_meta("next_cluster", str(to))
+
+
+def _digest(record: Record) -> str:
+    return hashlib.sha256(record.body).hexdigest()

@@ -1,0 +1,87 @@
+"""What the commands may do to the queue; each method runs in the schedd's own thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from thyme import codec
+from thyme.errors import BadMessage
+from thyme.job import JobId
+from thyme.message import JobMessage, Recorded, Submit
+from thyme.transport import Transport
+
+from .ledger import Ledger
+from .rpc_types import PreparedJob, Request, SubmitRefused
+from .schedd import CALL_TIMEOUT, Schedd
+
+
+class Intake:
+    """``rpc_types.SubmitTarget`` for one request; ``act`` for the other commands."""
+
+    def __init__(self, schedd: Schedd, ledger: Ledger, request: Request, address: str) -> None:
+        self.schedd_name = schedd.settings.name
+        self.pool = schedd.settings.pool
+        self.address = address
+        self._schedd = schedd
+        self._ledger = ledger
+        self._request = request
+
+    def new_cluster(self) -> int:
+        """The next cluster id, on the disk before it is used; raises SubmitRefused."""
+        return self._schedd.call(self._new_cluster)
+
+    def submit(self, cluster: int, jobs: Sequence[PreparedJob]) -> None:
+        """Queue the jobs and return when the ledger shows them; raises SubmitRefused."""
+        if jobs:
+            self._schedd.call(lambda transport: self._submit(transport, cluster, jobs))
+
+    def act(self, decide: Callable[[Ledger, float], list[JobMessage]]) -> None:
+        """Record the events that ``decide(ledger, now)`` gives, and settle what follows."""
+        self._schedd.call(lambda transport: self._act(transport, decide))
+
+    def _new_cluster(self, _transport: Transport) -> int:
+        cluster = int(self._ledger.meta("next_cluster", "1"))
+        with self._ledger.transaction():
+            self._ledger.set_meta("next_cluster", str(cluster + 1))
+        return cluster
+
+    def _submit(self, transport: Transport, cluster: int, jobs: Sequence[PreparedJob]) -> None:
+        schedd = self._schedd
+        queued: list[bytes] = []
+        recorded: list[bytes] = []
+        for each in jobs:
+            try:
+                body = codec.encode(self._message(cluster, each))
+            except BadMessage as error:
+                raise SubmitRefused(f"job {cluster}.{each.proc}: {error}") from error
+            (recorded if each.on_hold else queued).append(body)
+        if recorded:
+            transport.record(recorded)
+        if queued:
+            transport.submit(self.pool, queued)
+        last = JobId(cluster, jobs[-1].proc)
+        deadline = schedd.clock() + CALL_TIMEOUT / 2
+        schedd.settle(transport)
+        while self._ledger.get(last) is None:
+            if schedd.clock() > deadline:
+                raise SubmitRefused("the jobs are queued, but the stream does not show them yet")
+            transport.wait(0.1)
+            schedd.settle(transport)
+
+    def _message(self, cluster: int, each: PreparedJob) -> Submit | Recorded:
+        schedd, request = self._schedd, self._request
+        job, ad = JobId(cluster, each.proc), dict(each.ad.items())
+        task = replace(each.task, lease=each.task.lease or schedd.settings.lease)
+        now, uid, gid = schedd.wall(), request.uid, request.gid
+        if each.on_hold:
+            return Recorded(self.schedd_name, job, now, self.pool, uid, gid, ad, task)
+        return Submit(self.schedd_name, job, now, self.pool, uid, gid, 0, ad, task)
+
+    def _act(
+        self, transport: Transport, decide: Callable[[Ledger, float], list[JobMessage]]
+    ) -> None:
+        events = decide(self._ledger, self._schedd.wall())
+        if events:
+            transport.record([codec.encode(event) for event in events])
+            self._schedd.settle(transport)

@@ -1,0 +1,76 @@
+"""How long a job is believed to be in the hands of a worker without news.
+
+Times are of a monotonic clock and so never outlive the process: a schedd that
+starts again gives every running job a fresh lease.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from thyme.job import JobId
+
+from .fold import Job
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """An attempt that a worker was told to start, and has not yet reported as started."""
+
+    attempt: int
+    worker: str
+    since: float
+    lease: float
+
+
+class Leases:
+    """``default``: seconds for jobs that ask for no lease of their own."""
+
+    def __init__(self, default: float) -> None:
+        self._default = default
+        self._seen: dict[JobId, float] = {}
+        self._claims: dict[JobId, Claimed] = {}
+
+    def claim(self, job: Job, worker: str, now: float) -> None:
+        lease = job.lease or self._default
+        self._claims[job.id] = Claimed(job.attempt, worker, now, lease)
+
+    def claimant(self, job: Job) -> str:
+        """Who was told to start the present attempt; "" for nobody."""
+        claimed = self._claims.get(job.id)
+        return claimed.worker if claimed and claimed.attempt == job.attempt else ""
+
+    def started(self, job: JobId, now: float) -> None:
+        self._claims.pop(job, None)
+        self._seen[job] = now
+
+    def heard(self, job: JobId, now: float) -> None:
+        self._seen[job] = now
+
+    def forget(self, job: JobId) -> None:
+        self._claims.pop(job, None)
+        self._seen.pop(job, None)
+
+    def renew_all(self, now: float) -> None:
+        """Nobody could be heard until now (no broker): start every clock again."""
+        self._seen = dict.fromkeys(self._seen, now)
+        self._claims = {
+            job: Claimed(c.attempt, c.worker, now, c.lease) for job, c in self._claims.items()
+        }
+
+    def expired(
+        self, worked_on: Iterable[tuple[JobId, int, float]], now: float
+    ) -> list[tuple[JobId, int, float]]:
+        """Job, attempt and lease of each whose time has passed."""
+        over = [
+            (job, claimed.attempt, claimed.lease)
+            for job, claimed in self._claims.items()
+            if now - claimed.since > claimed.lease
+        ]
+        for job, attempt, own in worked_on:
+            lease = own or self._default
+            # a job seen for the first time here gets its whole lease
+            if now - self._seen.setdefault(job, now) > lease:
+                over.append((job, attempt, lease))
+        return over

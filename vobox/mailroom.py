@@ -1,0 +1,93 @@
+"""Answers the workers' mail: claims and heartbeats."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from thyme import codec
+from thyme.errors import BadMessage
+from thyme.job import JobId
+from thyme.message import Claim, Control, Heartbeat, Verdict
+from thyme.transport import Mail, Transport
+
+from .fold import Job, Tell
+from .leases import Leases
+from .ledger import Ledger
+from .status import HELD, IDLE, REMOVED, RUNNING
+
+log = logging.getLogger(__name__)
+
+
+def refusal(job: Job | None, claim: Claim, claimant: str) -> str:
+    """Why that worker must not start that attempt; "" for go on.
+
+    ``claimant``: who was told to start the job's present attempt before. The
+    same worker may ask again. Another one is refused although the first may be
+    dead: its lease tells, and then the next attempt is queued.
+    """
+    if job is None:
+        return ""  # the stream no longer knows it, the queue does: run it
+    if not job.in_queue or job.status != IDLE:
+        return f"JobStatus is {job.status}"
+    if claim.attempt != job.attempt or not job.queued:
+        return f"superseded by attempt {job.attempt}"
+    if claimant not in ("", claim.worker):
+        return f"claimed by {claimant}"
+    return ""
+
+
+def reply_to_heartbeat(job: Job, beat: Heartbeat) -> str:
+    """The control action for a worker that runs what it should not; "" when all is well."""
+    if job.attempt > beat.attempt or not job.in_queue:
+        return "superseded"
+    if job.worker not in ("", beat.worker):
+        return "superseded"
+    if job.status == RUNNING:
+        return ""
+    # the first control mail may have been lost; an idle job is one held and released meanwhile
+    return {REMOVED: "remove", HELD: "hold", IDLE: "vacate"}.get(job.status, "superseded")
+
+
+class Mailroom:
+    def __init__(
+        self, schedd: str, ledger: Ledger, leases: Leases, clock: Callable[[], float]
+    ) -> None:
+        self._schedd = schedd
+        self._ledger = ledger
+        self._leases = leases
+        self._clock = clock
+
+    def read(self, transport: Transport, mail: Mail) -> None:
+        try:
+            message = codec.decode(mail.body)
+        except BadMessage as error:
+            log.warning("mail not understood: %s", error)
+            return
+        if isinstance(message, Claim):
+            self._claim(transport, mail, message)
+        elif isinstance(message, Heartbeat):
+            self._heartbeat(transport, message)
+
+    def tell(self, transport: Transport, job: JobId, tell: Tell) -> None:
+        """Send control mail; the worker may be gone, its lease then tells."""
+        control = Control(self._schedd, job, tell.attempt, tell.action)
+        transport.send(tell.worker, Mail(codec.encode(control)))
+
+    def _claim(self, transport: Transport, mail: Mail, claim: Claim) -> None:
+        job = self._ledger.get(claim.job)
+        reason = refusal(job, claim, self._leases.claimant(job) if job is not None else "")
+        if job is not None and not reason:
+            self._leases.claim(job, claim.worker, self._clock())
+        verdict = Verdict(claim.schedd, claim.job, claim.attempt, not reason, reason)
+        transport.send(mail.reply_to, Mail(codec.encode(verdict), "", mail.correlation))
+
+    def _heartbeat(self, transport: Transport, beat: Heartbeat) -> None:
+        job = self._ledger.get(beat.job)
+        if job is None:
+            return
+        if job.worker == beat.worker:
+            self._leases.heard(beat.job, self._clock())
+        action = reply_to_heartbeat(job, beat)
+        if action:
+            self.tell(transport, beat.job, Tell(beat.worker, beat.attempt, action))

@@ -1,0 +1,112 @@
+"""Files of the submit host, read and written with their owner's rights.
+
+As root the schedd takes on the owner's file-system identity for the calling
+thread (``setfsuid``, as a file server does) and so can reach nothing that the
+owner could not. The calls go to the kernel directly: the C library would
+change all threads at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import pwd
+from collections.abc import Iterator
+from pathlib import Path
+
+from thyme.errors import NodeUnfit
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+#: setgroups, setfsuid, setfsgid by machine (asm/unistd.h)
+_CALLS = {"x86_64": (116, 122, 123), "aarch64": (159, 151, 152)}
+
+
+def user_name(uid: int) -> str:
+    """The user's name; the number where this host does not know it."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+@contextlib.contextmanager
+def as_owner(uid: int, gid: int) -> Iterator[None]:
+    """Within: this thread's file access is the owner's. Raises PermissionError if it cannot be.
+
+    Without root only one's own identity can be taken.
+    """
+    if os.geteuid() != 0:
+        if uid != os.geteuid():
+            raise PermissionError(
+                1,
+                f"the schedd runs as {user_name(os.geteuid())} and cannot act for "
+                f"{user_name(uid)}; run it as root or as that user",
+            )
+        yield
+        return
+    if uid == 0:
+        yield
+        return
+    try:
+        groups = os.getgrouplist(pwd.getpwuid(uid).pw_name, gid)
+    except KeyError:
+        groups = [gid]
+    _take(uid, gid, groups)
+    try:
+        yield
+    finally:
+        _take(0, 0, [])
+
+
+def _take(uid: int, gid: int, groups: list[int]) -> None:
+    try:
+        setgroups, setfsuid, setfsgid = _CALLS[os.uname().machine]
+    except KeyError:
+        raise NodeUnfit(f"acting for other users is not known on {os.uname().machine}") from None
+    array = (ctypes.c_uint32 * len(groups))(*groups)
+    if _libc.syscall(setgroups, ctypes.c_size_t(len(groups)), array) != 0:
+        raise OSError(ctypes.get_errno(), "setgroups")
+    _libc.syscall(setfsgid, ctypes.c_uint32(gid))
+    _libc.syscall(setfsuid, ctypes.c_uint32(uid))
+    # neither call tells whether it worked; asking with an invalid id does
+    if _libc.syscall(setfsuid, ctypes.c_uint32(0xFFFFFFFF)) != uid:
+        raise PermissionError(1, f"cannot take on the identity of uid {uid}")
+
+
+class OwnerFileReader:
+    """``rpc_types.OwnerFiles`` on the real file system."""
+
+    def __init__(self, uid: int, gid: int) -> None:
+        self._uid, self._gid = uid, gid
+
+    def read(self, path: str) -> bytes:
+        with as_owner(self._uid, self._gid):
+            return Path(path).read_bytes()
+
+    def mode(self, path: str) -> int:
+        with as_owner(self._uid, self._gid):
+            return Path(path).stat().st_mode
+
+    def size(self, path: str) -> int:
+        with as_owner(self._uid, self._gid):
+            return Path(path).stat().st_size
+
+    def walk(self, path: str) -> Iterator[str]:
+        with as_owner(self._uid, self._gid):
+            found = [
+                str(Path(base, name).relative_to(path))
+                for base, _directories, names in os.walk(path, onerror=_raise)
+                for name in names
+                if Path(base, name).is_file()
+            ]
+        return iter(sorted(found))
+
+    def write(self, path: str, data: bytes) -> None:
+        with as_owner(self._uid, self._gid):
+            Path(path).write_bytes(data)
+
+
+def _raise(error: OSError) -> None:
+    raise error

@@ -1,0 +1,172 @@
+"""The command ``thyme-schedd``."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import logging
+import os
+import signal
+import sqlite3
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+# the ClassAd library looks for HTCondor's configuration; there is none here
+os.environ.setdefault("CONDOR_CONFIG", "/dev/null")
+
+from thyme.cli import broker_url
+from thyme.errors import BadInvocation, ExitCode, ThymeError
+from thyme.transport import connect
+
+from .dispatch import Dispatch, wants_stdin
+from .ledger import Ledger
+from .rpc import Server
+from .schedd import Schedd, Settings
+from .thin import DEFAULT_SOCKET
+
+EPILOG = """\
+The broker is named by --url, THYME_URL_FILE (a file that holds the URL) or THYME_URL.
+The spool is a cache: wiped, it is made again from the broker's stream; jobs do not notice.
+
+exit codes:
+  0  ended by SIGTERM or SIGINT
+  4  the broker refused us
+  5  spool or socket cannot be used (another schedd has it, not writable, ...)
+  6  bad invocation
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise BadInvocation(f"{message}; see {self.prog} --help")
+
+
+class CannotServe(ThymeError):
+    exit_code = ExitCode.NODE_UNFIT
+
+
+def parser() -> argparse.ArgumentParser:
+    made = _Parser(
+        prog="thyme-schedd",
+        description="Answer the condor commands: queue jobs, follow them, write their output.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    option = made.add_argument
+    option("--url", help="the broker")
+    option("--spool", type=Path, required=True, help="directory for the ledger")
+    option("--socket", type=Path, default=Path(DEFAULT_SOCKET), help=f"({DEFAULT_SOCKET})")
+    option("--name", default=os.uname().nodename, help="the schedd's name (the host's)")
+    option("--pool", help="the pool that jobs are submitted to (THYME_QUEUE; alien_jobs)")
+    option(
+        "--lease",
+        type=_positive,
+        default=300.0,
+        help="seconds that a running job is believed without news, unless it says so (300)",
+    )
+    option(
+        "--policy-interval",
+        type=_positive,
+        default=60.0,
+        help="seconds between looks at periodic_hold, periodic_release, periodic_remove (60)",
+    )
+    option(
+        "--max-attempts",
+        type=int,
+        default=5,
+        help="hold a job whose worker was lost so many times (5)",
+    )
+    option("--verbose", action="store_true", help="log each step")
+    return made
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e9:
+        raise ValueError
+    return value
+
+
+_positive.__name__ = "number of seconds"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    try:
+        options = parser().parse_args(argv)
+        logging.basicConfig(
+            stream=sys.stderr,
+            level=logging.INFO if options.verbose else logging.WARNING,
+            format="thyme-schedd: %(message)s",
+        )
+        return _serve(options)
+    except ThymeError as error:
+        print(f"thyme-schedd: {error}", file=sys.stderr)
+        return int(error.exit_code)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    url = broker_url(options.url, os.environ)
+    if os.geteuid() == 0:
+        # acting for other users must not bring root's groups along
+        os.setgroups([])
+    lock = _lock_spool(options.spool)
+    try:
+        ledger = Ledger(options.spool / "ledger.db")
+    except (sqlite3.Error, OSError) as error:
+        raise CannotServe(f"spool {options.spool}: {error}") from error
+    settings = Settings(
+        name=options.name,
+        pool=options.pool or os.environ.get("THYME_QUEUE") or "alien_jobs",
+        lease=options.lease,
+        policy_interval=options.policy_interval,
+        max_attempts=options.max_attempts,
+    )
+    schedd = Schedd(settings, lambda: connect(url), ledger)
+    try:
+        options.socket.parent.mkdir(parents=True, exist_ok=True)
+        server = Server(options.socket, Dispatch(schedd, ledger, options.socket), wants_stdin)
+    except OSError as error:
+        raise CannotServe(f"socket {options.socket}: {error.strerror or error}") from error
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: schedd.stop())
+    threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
+    announced = False
+
+    def ready() -> None:
+        nonlocal announced
+        if not announced:
+            print("thyme-schedd: ready", file=sys.stderr, flush=True)
+        announced = True
+
+    try:
+        schedd.run(ready)
+    finally:
+        server.shutdown()
+        server.server_close()
+        options.socket.unlink(missing_ok=True)
+        ledger.close()
+        os.close(lock)
+    return 0
+
+
+def _lock_spool(spool: Path) -> int:
+    """The lock that makes the spool this schedd's."""
+    try:
+        spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(spool / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise CannotServe(f"spool {spool}: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise CannotServe(f"spool {spool}: another schedd is using it") from None
+    return lock
+
+
+if __name__ == "__main__":
+    sys.exit(main())

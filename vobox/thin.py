@@ -1,0 +1,176 @@
+"""The condor commands' client: hands a command to the schedd and prints its answer.
+
+A CE runs these by the hundred, and an old one runs them inside its own
+container with its own Python. Hence: Python 3.6, the standard library alone,
+and of that only what the interpreter has loaded anyway (``json`` or ``socket``
+would double the start-up time; ``_socket`` is the part of ``socket`` in C).
+
+On the wire (Unix stream socket), client to schedd: ``thyme-rpc 1 N\\n`` and N
+bytes, strings that end in NUL: command, working directory, number of
+arguments, arguments, environment as NAME=VALUE. Schedd to client: frames of
+one letter, eight decimal digits (the length), and so many bytes: ``o`` to
+stdout, ``e`` to stderr, ``i`` asks for stdin (client: eight digits and the
+bytes), ``x`` the exit code and the end.
+"""
+
+import _socket
+import os
+import sys
+
+#: seconds without a byte from the schedd; CEs give a command 60
+TIMEOUT = 120.0
+DEFAULT_SOCKET = "/run/thyme/schedd.sock"
+
+
+class Unreachable(Exception):
+    """No schedd answers; the text is one line that says why and what to do."""
+
+
+def socket_path() -> str:
+    """Where the schedd listens: THYME_SCHEDD_SOCKET, the site's place, or the user's own."""
+    given = os.environ.get("THYME_SCHEDD_SOCKET")
+    if given:
+        return given
+    if os.path.exists(DEFAULT_SOCKET):
+        return DEFAULT_SOCKET
+    own = os.path.expanduser("~/.thyme/schedd.sock")
+    return own if os.path.exists(own) else DEFAULT_SOCKET
+
+
+def run(command: str) -> int:
+    """Run ``command`` with this process's arguments; returns the exit code."""
+    try:
+        return _run(command)
+    except Unreachable as error:
+        _say(failure(command, sys.argv[1:], socket_path(), str(error)))
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(command: str) -> int:
+    line = _connect(socket_path())
+    try:
+        return _converse(line, request(command, sys.argv[1:]))
+    except OSError as error:
+        raise Unreachable("the schedd broke off: %s" % error) from None
+    finally:
+        line.close()
+
+
+def _connect(path: str) -> "_socket.socket":
+    line = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    line.settimeout(TIMEOUT)
+    try:
+        line.connect(os.fsencode(path))
+    except OSError as error:
+        line.close()
+        if isinstance(error, PermissionError):
+            raise Unreachable(
+                "the socket %s belongs to another user (%s); "
+                "ask for access, or name your own schedd's in THYME_SCHEDD_SOCKET"
+                % (path, _owner(path))
+            ) from None
+        raise Unreachable(
+            "no thyme-schedd answers at %s (%s); start it, or name its socket in "
+            "THYME_SCHEDD_SOCKET" % (path, error.strerror or error)
+        ) from None
+    return line
+
+
+def _owner(path: str) -> str:
+    try:
+        return "uid %d" % os.stat(path).st_uid
+    except OSError:
+        return "in a directory that is closed to you"
+
+
+def request(command: str, argv: "list[str]") -> bytes:
+    """The bytes that ask for this command."""
+    try:
+        cwd = os.getcwd()
+    except OSError:  # it was removed under us
+        cwd = "/"
+    words = [command, cwd, str(len(argv))]
+    words.extend(argv)
+    body = b"".join(os.fsencode(word) + b"\0" for word in words)
+    body += b"".join(name + b"=" + value + b"\0" for name, value in os.environb.items())
+    return b"thyme-rpc 1 %d\n" % len(body) + body
+
+
+def _converse(line: "_socket.socket", body: bytes) -> int:
+    _send(line, body)
+    while True:
+        head = _receive(line, 9)
+        kind, data = head[:1], _receive(line, int(head[1:]))
+        if kind == b"o":
+            _write(1, data)
+        elif kind == b"e":
+            _write(2, data)
+        elif kind == b"i":
+            given = _stdin()
+            _send(line, b"%08d" % len(given) + given)
+        elif kind == b"x":
+            return int(data)
+
+
+def _send(line: "_socket.socket", data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[line.send(view) :]
+
+
+def _receive(line: "_socket.socket", size: int) -> bytes:
+    parts = bytearray()
+    while size:
+        part = line.recv(min(size, 1 << 16))
+        if not part:
+            raise OSError("no more to read")
+        parts += part
+        size -= len(part)
+    return bytes(parts)
+
+
+def _stdin() -> bytes:
+    parts = bytearray()
+    while True:
+        try:
+            part = os.read(0, 1 << 16)
+        except OSError:  # closed: as empty
+            part = b""
+        if not part:
+            return bytes(parts)
+        parts += part
+
+
+def _write(where: int, data: bytes) -> None:
+    while data:
+        try:
+            data = data[os.write(where, data) :]
+        except OSError:  # nobody reads it: the command was carried out all the same
+            return
+
+
+def _say(text: str) -> None:
+    _write(2, text.encode("utf-8", "replace"))
+
+
+def failure(command: str, argv: "list[str]", path: str, why: str) -> str:
+    """What HTCondor's command says on stderr without a schedd, then why in our words."""
+    link = "Failed to connect to <%s>\n" % path
+    if command == "condor_submit":
+        text = "\nERROR: Failed to connect to local queue manager\nCEDAR:6001:" + link
+    elif command == "condor_q":
+        text = "\n-- Failed to fetch ads from: <%s> : %s\nCEDAR:6001:%s" % (
+            path,
+            os.uname().nodename,
+            link,
+        )
+    elif command in ("condor_rm", "condor_hold", "condor_release"):
+        text = "DCSchedd::actOnJobs:6001:Failed to connect to schedd\n"
+        for word in argv:
+            if word[:1].isdigit() and "." in word:
+                text += "No result found for job %s\n" % word
+    else:
+        text = "Error: communication error\nCEDAR:6001:" + link
+    return text + why + "\n"
