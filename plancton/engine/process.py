@@ -48,9 +48,10 @@ class ProcessEngine:
         self._janitor = Janitor(pilots, outputs)
         self._files: dict[str, PilotFiles] = {}
         self._watch: ExitWatch | None = None
-        #: shims that this object started, until they are reaped; then their exit code
+        #: shims that this object started, until they are reaped; then their exit code,
+        #: None if a signal ended them (how their pilot ended is then unknown)
         self._children: dict[str, int] = {}
-        self._statuses: dict[str, int] = {}
+        self._statuses: dict[str, int | None] = {}
         self._first_seen: dict[str, float] = {}
         self._cpu: dict[str, float] = {}
         self._cpu_of_removed = 0.0
@@ -171,7 +172,8 @@ class ProcessEngine:
                 (os.POSIX_SPAWN_DUP2, 1, 2),
             ],
             setsid=True,
-            setsigmask=(),
+            # From its first instruction: a stop must wait until the shim can pass it on.
+            setsigmask=(signal.SIGTERM, signal.SIGCHLD),
         )
 
     def _known(self, pilot_id: str) -> PilotFiles | None:
@@ -247,6 +249,4 @@ class ProcessEngine:
             if ended:
                 del self._children[name]
                 code = os.waitstatus_to_exitcode(status)
-                # A signal hit the shim, not the pilot: how the pilot ended is unknown.
-                if code >= 0:
-                    self._statuses[name] = code
+                self._statuses[name] = code if code >= 0 else None

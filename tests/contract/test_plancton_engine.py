@@ -68,7 +68,7 @@ class FakeHarness:
         return ("/nowhere/thyme-worker",)
 
     def pause(self) -> None:
-        self.clock.advance(0.01)
+        self.clock.advance(0.1)
 
 
 class ProcessHarness:

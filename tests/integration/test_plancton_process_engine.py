@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -213,6 +214,7 @@ def test_a_pilot_whose_daemon_died_while_it_was_made_is_waited_for_and_then_give
     monkeypatch.setattr(process_module, "CREATION_GRACE", 0.0)
     pilot = place.look(one.name)
     assert (pilot.state, pilot.exit_code) == (PilotState.EXITED, None)
+    place.engine.remove(one.name)
 
 
 def test_half_made_and_half_removed_directories_are_cleared_at_the_next_start(
@@ -225,19 +227,17 @@ def test_half_made_and_half_removed_directories_are_cleared_at_the_next_start(
     place.clean()
 
 
-def test_a_damaged_record_is_an_end_of_unknown_code_and_not_a_crash(place: Place) -> None:
+def test_a_damaged_record_is_an_end_of_unknown_code_and_not_a_crash(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     directory = place.pilots / "plancton-worker-broken"
     directory.mkdir(parents=True)
     (directory / "state.json").write_text("{")
     (directory / "exit.json").write_text('{"code": "seven"}')
-    process_module_grace = process_module.CREATION_GRACE
-    process_module.CREATION_GRACE = 0.0
-    try:
-        pilot = place.look("plancton-worker-broken")
-        assert (pilot.state, pilot.exit_code) == (PilotState.EXITED, None)
-        place.engine.remove(pilot.id)
-    finally:
-        process_module.CREATION_GRACE = process_module_grace
+    monkeypatch.setattr(process_module, "CREATION_GRACE", 0.0)
+    pilot = place.look("plancton-worker-broken")
+    assert (pilot.state, pilot.exit_code) == (PilotState.EXITED, None)
+    place.engine.remove(pilot.id)
 
 
 def test_a_directory_that_cannot_be_made_is_a_failed_start_with_a_reason(tmp_path: Path) -> None:
@@ -252,8 +252,6 @@ def test_a_directory_that_cannot_be_made_is_a_failed_start_with_a_reason(tmp_pat
 def test_where_the_kernel_has_no_pidfd_ends_are_seen_by_looking(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import threading
-
     monkeypatch.delattr(os, "pidfd_open")
     woken = threading.Event()
     watch = ExitWatch(woken.set)
@@ -270,8 +268,6 @@ def test_where_the_kernel_has_no_pidfd_ends_are_seen_by_looking(
 
 
 def test_a_process_that_ended_before_it_was_watched_wakes_too() -> None:
-    import threading
-
     woken = threading.Event()
     watch = ExitWatch(woken.set)
     watch.add(2**22 + 1, 1)  # beyond the largest pid
