@@ -7,6 +7,12 @@ import os
 import posixpath
 import stat
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from vobox.rpc_types import Answer, PreparedJob, Request, SubmitRefused
 from vobox.submit.command import condor_submit
@@ -14,6 +20,45 @@ from vobox.submit.command import condor_submit
 NOW = 1_700_000_000
 CWD = "/home/alice/work"
 SCRIPT = b"#!/bin/sh\necho hello\n"
+
+
+def make_proxy(now: float = NOW, hours: float = 12, generations: int = 1) -> bytes:
+    """An X.509 proxy file of /C=CH/O=Example/CN=Alice Agent: chain, key in between."""
+    chain = []
+    names = [("CH", "C"), ("Example", "O"), ("Alice Agent", "CN")]
+    key = issuer_key = ec.generate_private_key(ec.SECP256R1())
+    issuer = _name([("CH", "C"), ("Example CA", "CN")])
+    for generation in range(generations + 1):
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = _name(names + [(str(100 + n), "CN") for n in range(generation)])
+        until = now + (hours * 3600 if generation == generations else 365 * 86400)
+        chain.append(
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(issuer)
+            .public_key(key.public_key())
+            .serial_number(100 + generation)
+            .not_valid_before(_date(now - 5 * 86400))
+            .not_valid_after(_date(until))
+            .sign(issuer_key, hashes.SHA256())
+        )
+        issuer, issuer_key = subject, key
+    secret = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    last, *others = [c.public_bytes(serialization.Encoding.PEM) for c in reversed(chain)]
+    return last + secret + b"".join(others)
+
+
+def _name(parts: list[tuple[str, str]]) -> x509.Name:
+    kinds = {"C": NameOID.COUNTRY_NAME, "O": NameOID.ORGANIZATION_NAME, "CN": NameOID.COMMON_NAME}
+    return x509.Name([x509.NameAttribute(kinds[kind], value) for value, kind in parts])
+
+
+def _date(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, tz=timezone.utc)
 
 
 class FakeFiles:

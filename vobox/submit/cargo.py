@@ -41,6 +41,10 @@ class FileStore:
         """st_mode; raises OSError."""
         return self._files.mode(path)
 
+    def size(self, path: str) -> int:
+        """st_size; raises OSError."""
+        return self._files.size(path)
+
     def walk(self, path: str) -> list[str]:
         """Relative paths of the regular files below; raises OSError."""
         return list(self._files.walk(path))

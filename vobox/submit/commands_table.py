@@ -41,7 +41,9 @@ def _honoured(names: str, effect: str, attribute: str = "", kind: Kind | None = 
     return Row(tuple(names.split()), Verdict.HONOURED, effect, attribute, kind)
 
 
-def _recorded(names: str, attribute: str, kind: Kind, effect: str = "No other effect.") -> Row:
+def _recorded(
+    names: str, attribute: str, kind: Kind | None, effect: str = "No other effect."
+) -> Row:
     return Row(tuple(names.split()), Verdict.RECORDED, effect, attribute, kind)
 
 
@@ -76,9 +78,9 @@ TABLE: tuple[Row, ...] = (
     _honoured("transfer_input", "false: input is a path on the node.", "TransferIn"),
     _honoured("transfer_output", "false: output is not written on this host.", "TransferOut"),
     _honoured("transfer_error", "false: error is not written on this host.", "TransferErr"),
-    _recorded("stream_input", "StreamIn", _B, "The job gets its input at the start."),
-    _recorded("stream_output", "StreamOut", _B, "Output comes when the job has ended."),
-    _recorded("stream_error", "StreamErr", _B, "Error comes when the job has ended."),
+    _recorded("stream_input", "StreamIn", None, "The job gets its input at the start."),
+    _recorded("stream_output", "StreamOut", None, "Output comes when the job has ended."),
+    _recorded("stream_error", "StreamErr", None, "Error comes when the job has ended."),
     _honoured("log", "The user log.", "UserLog"),
     _recorded("log_xml", "UserLogUseXML", _B, "The log is written as text all the same."),
     _recorded("submit_event_notes", "SubmitEventNotes", _S),
@@ -101,7 +103,7 @@ TABLE: tuple[Row, ...] = (
     _honoured("transfer_executable", "false: the program is on the node.", "TransferExecutable"),
     _honoured("transfer_input_files", "Files and directories that travel.", "TransferInput"),
     _honoured("transfer_output_files", 'What comes back; "": nothing.', "TransferOutput"),
-    _honoured("transfer_output_remaps", "Other names for them here.", "TransferOutputRemaps", _S),
+    _honoured("transfer_output_remaps", "Other names for them here.", "TransferOutputRemaps"),
     _honoured("preserve_relative_paths", "Input keeps its directories.", "PreserveRelativePaths"),
     _recorded("max_transfer_input_mb", "MaxTransferInputMB", _E),
     _recorded("max_transfer_output_mb", "MaxTransferOutputMB", _E),
@@ -146,10 +148,15 @@ TABLE: tuple[Row, ...] = (
     _honoured("request_disk", "KiB, or with a unit.", "RequestDisk"),
     _honoured("request_gpus", "Recorded; pilots do not match it.", "RequestGPUs"),
     _recorded("require_gpus", "RequireGPUs", _E),
+    _refused(
+        "gpus_minimum_capability gpus_maximum_capability gpus_minimum_memory gpus_minimum_runtime "
+        "cuda_version",
+        "pilots do not know their GPUs' properties; write them into require_gpus",
+    ),
     _honoured("requirements", "Checked and recorded; pilots do not match it.", "Requirements"),
     _honoured("rank preferences", "Checked and recorded.", "Rank"),
     _recorded("concurrency_limits_expr", "ConcurrencyLimits", _E),
-    _recorded("concurrency_limits", "ConcurrencyLimits", _L),
+    _recorded("concurrency_limits", "ConcurrencyLimits", None),
     # what becomes of it
     _honoured("periodic_hold", "Held when true.", "PeriodicHold"),
     _honoured("periodic_hold_reason", "Its reason.", "PeriodicHoldReason"),
@@ -204,9 +211,16 @@ TABLE: tuple[Row, ...] = (
         "docker_image container_image",
         "jobs run in the pilot's own container; leave the image out, or choose the pilots' image",
     ),
+    _recorded("docker_network_type", "DockerNetworkType", _S),
     _refused("vm_type vm_memory vm_disk", "there is no vm universe here"),
     # late materialisation
-    _ignored("max_materialize max_idle materialize_max_idle", "All jobs are queued at once."),
+    _ignored("max_materialize", "All jobs are queued at once."),
+    _recorded(
+        "max_idle materialize_max_idle",
+        "JobMaterializeMaxIdle",
+        _I,
+        "All jobs are queued at once.",
+    ),
     # local habits of farms with nothing to act on here
     _recorded("run_as_owner", "RunAsOwner", _B),
     _recorded("load_profile", "LoadProfile", _B),

@@ -111,8 +111,6 @@ def _substr(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Rand
     if len(arguments) not in (2, 3):
         raise FunctionError("needs (name, start) or (name, start, length)")
     text = _value(arguments[0], lookup)
-    if len(text) > 1 and text[0] == text[-1] == '"':
-        text = text[1:-1]
     start = int(_number(_value(arguments[1], lookup)))
     start = max(len(text) + start, 0) if start < 0 else start
     if len(arguments) == 2:

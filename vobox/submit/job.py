@@ -28,12 +28,12 @@ from .matching import filled
 from .policies import record_policies
 from .program import Program, program
 from .proxy import Proxy, proxy
-from .recorded import record, refuse_unsupported
+from .recorded import record, record_concurrency, refuse_unsupported
 from .requirements import record_requirements
 from .resources import record_requests, size
 from .streams import Streams, streams
 from .transfer import Transfer, output_names, transfer
-from .universe import GRID, VANILLA, record_grid, universe
+from .universe import GRID, VANILLA, record_grid, to_batch, universe
 
 #: HTCondor's HoldReasonCodes: input cannot be transferred; asked for.
 TRANSFER_INPUT_ERROR, SUBMITTED_ON_HOLD = 13, 15
@@ -85,11 +85,12 @@ def make_job(
     variables.record(ad)
     flow = streams(commands, ad, iwd)
     credential = proxy(commands, iwd, submitter.env, submitter.uid, store, submission.now)
-    asked = record_requests(commands, ad)
+    asked = record_requests(commands, ad, defaults=not to_batch(ad))
     warnings = record_policies(commands, ad, kind == VANILLA)
     record_presentation(commands, ad, submission.owner)
     _record_signal(commands, ad, kind)
     held = _record_hold(commands, ad)
+    record_concurrency(commands, ad)
     record(commands, ad)
     record_requirements(commands, ad, asked, kind == GRID)
     if credential is not None:
@@ -192,7 +193,7 @@ def _load(flow: Streams, moved: Transfer, cargo: Cargo, iwd: str) -> tuple[str, 
 def _record_sizes(commands: Commands, ad: Ad, runs: Program, cargo: Cargo) -> None:
     kib = (runs.size + 1023) // 1024
     ad["ExecutableSize"] = str(kib)
-    ad["DiskUsage"] = str((cargo.size + 1023) // 1024 if runs.sent else kib)
+    ad["DiskUsage"] = str(max((cargo.size + 1023) // 1024, kib))
     ad["TransferInputSizeMB"] = str(cargo.size // 1024**2)
     ad["ImageSize"] = str(kib)
     if text := commands.get("image_size", "ImageSize"):

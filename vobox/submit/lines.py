@@ -2,8 +2,8 @@
 
 Rules (HTCondor 25.14): every physical line is trimmed at both ends; one that
 ends in ``\\`` goes on in the next, with nothing put in between; a comment
-inside such a run counts as blank and the run goes on; a comment outside
-swallows nothing. ``key @=tag`` opens a text that ends at a line ``@tag``, and
+inside such a run counts as blank, and the run goes on if the comment ends in
+``\\``, too; a comment outside swallows nothing. ``key @=tag`` opens a text that ends at a line ``@tag``, and
 a queue statement whose ``(`` is not closed on its line takes the lines up to
 one that begins with ``)``.
 """
@@ -71,8 +71,9 @@ class _Physical:
             pieces = []
             while line.endswith("\\"):
                 pieces.append(line[:-1])
-                following = self.next()
-                line = "\\" if following and following.startswith("#") else following or ""
+                line = self.next() or ""
+                if line.startswith("#"):
+                    line = "\\" if line.endswith("\\") else ""
             joined = "".join((*pieces, line)).strip()
             if joined:
                 return joined

@@ -89,10 +89,7 @@ class _Run:
             return None
         if name.lower() == "dollar":
             return "$"
-        value = self.value_of(name)
-        if value is None:
-            return self.expand(default) if colon else ""
-        return value
+        return self.value_of(name) or (self.expand(default) if colon else "")
 
     def _environment(self, body: str) -> str | None:
         name, colon, default = body.partition(":")

@@ -18,7 +18,7 @@ SENT_NAME = "condor_exec.exe"
 class Program:
     command: str  #: what the task runs
     sent: bool
-    size: int = 0  #: bytes, of one that travels
+    size: int = 0  #: bytes; 0 where this host does not have it
 
 
 def program(
@@ -37,20 +37,20 @@ def program(
     """
     if commands.get("shell"):
         ad["Cmd"], ad["TransferExecutable"] = '"/bin/sh"', "false"
-        return Program("/bin/sh", sent=False)
+        return Program("/bin/sh", sent=False, size=_size(cargo, "/bin/sh"))
     name = commands.get("executable", "cmd")
     if name is None:
         raise bad_job("No 'executable' parameter was provided")
     wanted = commands.get("transfer_executable", "TransferExecutable")
     if wanted is not None and wanted.lower() not in ("true", "t", "yes", "1"):
         ad["Cmd"], ad["TransferExecutable"] = quote(name), "false"
-        return Program(_on_node(name, sandbox, iwd), sent=False)
+        size = _size(cargo, posixpath.join(cwd, name))
+        return Program(_on_node(name, sandbox, iwd), sent=False, size=size)
     path = posixpath.join(cwd, name)
     ad["Cmd"] = quote(path)
     try:
         if not sandbox:
-            cargo.store.mode(path)
-            return Program(path, sent=False)
+            return Program(path, sent=False, size=cargo.store.size(path))
         data = cargo.store.read(path)
     except OSError as error:
         problem = f"Can't access executable file {path}: {error.strerror}"
@@ -60,6 +60,13 @@ def program(
     _check_script(data, path, allow_crlf)
     cargo.add(SENT_NAME, data, 0o755)
     return Program(SENT_NAME, sent=True, size=len(data))
+
+
+def _size(cargo: Cargo, path: str) -> int:
+    try:
+        return cargo.store.size(path)
+    except OSError:
+        return 0  # it is on the node
 
 
 def _on_node(name: str, sandbox: bool, iwd: str) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from ..ads import Ad, quote
 from .commands import Commands
 from .commands_table import TABLE, Kind, Row, Verdict
-from .errors import refused
+from .errors import bad_job, refused
 from .expressions import boolean, canonical, integer
 
+_LIMIT = re.compile(r"[a-z_][\w.]*(?::\d+(?:\.\d+)?)?\Z")
 _OFF = ("false", "undefined", "0", "")
 
 
@@ -32,6 +35,18 @@ def record(commands: Commands, ad: Ad) -> None:
             ad[row.attribute] = _expression(row, value)
 
 
+def record_concurrency(commands: Commands, ad: Ad) -> None:
+    """``concurrency_limits = a,b:2``; raises Refusal for a name that cannot be one."""
+    text = commands.get("concurrency_limits", "ConcurrencyLimits")
+    if text is None:
+        return
+    limits = [part for part in re.split(r"[,\s]+", text.lower()) if part]
+    for limit in limits:
+        if not _LIMIT.match(limit):
+            raise bad_job(f"Invalid concurrency limit '{limit}'")
+    ad["ConcurrencyLimits"] = quote(",".join(limits))
+
+
 def _expression(row: Row, value: str) -> str:
     if row.kind is Kind.EXPRESSION:
         return canonical(row.attribute, value)
@@ -41,8 +56,4 @@ def _expression(row: Row, value: str) -> str:
         return str(integer(row.names[0], value))
     if row.kind is Kind.LIST:
         return quote(",".join(item for part in value.split(",") if (item := part.strip())))
-    return quote(_unquoted(value))
-
-
-def _unquoted(value: str) -> str:
-    return value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
+    return quote(value)

@@ -7,6 +7,7 @@ import re
 from ..ads import Ad
 from .commands import Commands
 from .expressions import canonical, integer_value
+from .universe import to_condor
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _PLATFORM = {"opsys", "opsysandver", "opsyslongname", "opsysname", "opsysshortname"}
@@ -16,7 +17,7 @@ def record_requirements(commands: Commands, ad: Ad, asked: dict[str, str], grid:
     """``asked``: the resources requested, as resources.record_requests returns them."""
     rank = commands.get("rank", "preferences")
     ad["Rank"] = canonical("Rank", rank) if rank else "0.0"
-    if grid and not ad.text("GridResource").lower().startswith("condor"):
+    if grid and not to_condor(ad):
         text = commands.get("requirements")
         ad["Requirements"] = canonical("Requirements", text) if text else "true"
         return
@@ -27,13 +28,13 @@ def record_requirements(commands: Commands, ad: Ad, asked: dict[str, str], grid:
         clauses.append('(TARGET.Arch == "X86_64")')
     if not _PLATFORM & mentioned:
         clauses.append('(TARGET.OpSys == "LINUX")')
-    clauses += _resource_clauses(ad, asked)
+    clauses += _resource_clauses(ad, asked, mentioned)
     if not grid:
         clauses += _transfer_clause(ad, mentioned)
     ad["Requirements"] = canonical("Requirements", " && ".join(clauses))
 
 
-def _resource_clauses(ad: Ad, asked: dict[str, str]) -> list[str]:
+def _resource_clauses(ad: Ad, asked: dict[str, str], mentioned: set[str]) -> list[str]:
     clauses = []
     if "RequestDisk" not in ad:
         clauses.append("(TARGET.Disk >= DiskUsage)")
@@ -45,11 +46,13 @@ def _resource_clauses(ad: Ad, asked: dict[str, str]) -> list[str]:
     for tag, attribute in asked.items():
         if attribute in ("RequestMemory", "RequestDisk") or attribute not in ad:
             continue
+        if tag.lower() in mentioned:
+            continue
         number = integer_value(ad[attribute])
         if number is not None and number <= (1 if tag == "cpus" else 0):
             continue
         resource = {"cpus": "Cpus", "gpus": "GPUs"}.get(tag, tag)
-        if ad[attribute].startswith('"'):
+        if ad[attribute].startswith('"') and tag not in ("cpus", "gpus"):
             clauses.append(f"regexp({attribute},TARGET.{resource})")
         elif attribute == "RequestGPUs" and "RequireGPUs" in ad:
             clauses.append("(countMatches(MY.RequireGPUs,TARGET.AvailableGPUs) >= RequestGPUs)")

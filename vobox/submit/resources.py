@@ -29,21 +29,27 @@ def size(text: str, unit: int) -> int | None:
     return math.ceil(kib / unit)
 
 
-def record_requests(commands: Commands, ad: Ad) -> dict[str, str]:
+def record_requests(commands: Commands, ad: Ad, defaults: bool) -> dict[str, str]:
     """Put Request... into the ad; returns those that were asked for (lower-case tag → attribute).
 
-    Raises Refusal.
+    ``defaults``: whether those that were not asked for have a value. Raises Refusal.
     """
     asked: dict[str, str] = {}
     for tag, (attribute, unit, default) in _SIZES.items():
         text = commands.get(f"request_{tag}", attribute)
         number = None if text is None else size(text, unit)
-        _put(ad, attribute, text, str(number) if number is not None else None, default)
+        _put(
+            ad,
+            attribute,
+            text,
+            str(number) if number is not None else None,
+            default if defaults else "",
+        )
         if text is not None:
             asked[tag] = attribute
     for tag, (attribute, default) in _NUMBERS.items():
         text = commands.get(f"request_{tag}", attribute)
-        _put(ad, attribute, text, None, default)
+        _put(ad, attribute, text, None, default if defaults else "")
         if text is not None:
             asked[tag] = attribute
     for key in commands.names("request_"):

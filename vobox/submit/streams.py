@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 from dataclasses import dataclass
 
 from ..ads import Ad, quote
@@ -42,5 +43,5 @@ def streams(commands: Commands, ad: Ad, iwd: str) -> Streams:
             ad[f"Transfer{attribute}"] = "false"
         names[attribute] = name
     if log := commands.get("log", "UserLog"):
-        ad["UserLog"] = quote(posixpath.join(iwd, log))
+        ad["UserLog"] = quote(re.sub("//+", "/", posixpath.join(iwd, log)))
     return Streams(names["In"], names["Out"], names["Err"], sent["In"])

@@ -56,7 +56,7 @@ def transfer(commands: Commands, ad: Ad, domain: str, grid: bool) -> Transfer:
     """Record the commands; raises Refusal. ``domain``: this host's FileSystemDomain."""
     should, when = _modes(commands)
     inputs = _names(commands.get("transfer_input_files", "TransferInputFiles", "TransferInput"))
-    output = commands.get("transfer_output_files", "TransferOutputFiles", "TransferOutput")
+    output = commands.get("transfer_output_files", "TransferOutputFiles")
     if should == "NO" and (inputs or output is not None):
         if inputs and output is not None:
             raise Refusal(_BOTH_BUT_NO)
@@ -71,6 +71,8 @@ def transfer(commands: Commands, ad: Ad, domain: str, grid: bool) -> Transfer:
         ad["TransferInput"] = quote(",".join(inputs))
     if output is not None:
         ad["TransferOutput"] = quote(_output_list(output))
+    if remaps := commands.get("transfer_output_remaps", "TransferOutputRemaps"):
+        ad["TransferOutputRemaps"] = quote(remaps.strip('"'))
     keep = commands.get("preserve_relative_paths")
     keep_paths = boolean("preserve_relative_paths", keep) if keep else False
     if keep:

@@ -73,3 +73,17 @@ def record_grid(commands: Commands, ad: Ad, job: str, schedd: str) -> None:
     words = resource.split() if kind.lower() == "condor" else [resource]
     ad["GridJobId"] = quote(" ".join((*words, schedd) if len(words) == 1 else words) + f" {job}")
     ad["GridJobStatus"] = '"IDLE"'
+
+
+def to_condor(ad: Ad) -> bool:
+    """A grid job that another HTCondor would take; only those are matched to machines."""
+    return _grid_type(ad) == "condor"
+
+
+def to_batch(ad: Ad) -> bool:
+    """A grid job for a batch system; it has no default requests."""
+    return _grid_type(ad) == "batch"
+
+
+def _grid_type(ad: Ad) -> str:
+    return ad.text("GridResource").partition(" ")[0].lower()

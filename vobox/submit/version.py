@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-VERSION = (25, 14, 0)
-CONDOR_VERSION = "$CondorVersion: 25.14.0 2026-11-22 BuildID: plancton PackageID: plancton $"
-CONDOR_PLATFORM = "$CondorPlatform: X86_64-Linux $"
+from ..condor_version import VERSION_LINE, platform
+
+CONDOR_VERSION = VERSION_LINE
+CONDOR_PLATFORM = platform()
+VERSION = tuple(int(part) for part in VERSION_LINE.split()[1].split("."))
