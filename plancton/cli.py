@@ -83,7 +83,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="planctonctl",
         description="Runs pilots in the idle rest of this node.",
         epilog=_EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(
+            prog, max_help_position=22
+        ),
         allow_abbrev=False,
     )
     _places(parser, None, False)

@@ -22,6 +22,11 @@ ROUNDING = 0.5
 SLACK = 0.25
 
 
+def count(pilots: int) -> str:
+    """ "1 pilot", "2 pilots"."""
+    return "1 pilot" if pilots == 1 else f"{pilots} pilots"
+
+
 def smooth_owner(history: History, load: HostLoad, now: float) -> History:
     """The history with the owner's CPU load followed: quick up, slow down."""
     current = load.owner_cpus
@@ -53,7 +58,7 @@ def max_docks(config: Config, facts: HostFacts) -> int:
 
 def by_admin(config: Config, facts: HostFacts) -> tuple[Capacity, str]:
     most = max_docks(config, facts)
-    told = f"max_docks allows {most} pilots"
+    told = f"max_docks allows {count(most)}"
     if isinstance(config.max_docks, str):
         told += f" ({config.max_docks!r} with ncpus = {facts.ncpus})"
     return Capacity(most, most), told + "."
@@ -73,7 +78,7 @@ def by_cpu(
     start = max(0, math.floor(slots + ROUNDING))
     keep = max(0, math.floor(slots + ROUNDING + SLACK))
     return Capacity(start, keep), (
-        f"CPU allows {start} pilots: {facts.ncpus} CPUs, {history.owner_cpus:.2f} used by the "
+        f"CPU allows {count(start)}: {facts.ncpus} CPUs, {history.owner_cpus:.2f} used by the "
         f"owner, {config.cpu_reserve:g} in reserve, {config.cpus_per_dock:g} a pilot."
     )
 
@@ -95,7 +100,7 @@ def by_memory(config: Config, load: HostLoad, pilots: int) -> tuple[Capacity, st
     keep = math.floor(room / config.max_dock_mem + SLACK)
     most = max(0, min(start, now))
     return Capacity(most, max(0, keep)), (
-        f"Memory allows {most} pilots: {_gb(load.mem_available)} available, "
+        f"Memory allows {count(most)}: {_gb(load.mem_available)} available, "
         f"{_gb(load.pilots_mem)} used by pilots, {_gb(config.mem_reserve)} in reserve, "
         f"{_gb(config.max_dock_mem)} a pilot."
     )

@@ -12,6 +12,7 @@ from plancton.paths import Paths
 
 #: Seconds that a daemon may need between taking the lock and writing its pid into it.
 _PID_WAIT = 1.0
+_PAUSE = 0.01
 
 
 class DaemonLock:
@@ -29,15 +30,13 @@ class DaemonLock:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise PlanctonError(f"{path}: cannot be opened: {error.strerror}") from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _lock(handle):
             os.close(handle)
             pid = running_pid(self._paths)
             raise AlreadyRunning(
                 f"a daemon (pid {pid}) runs with {self._paths.rundir} already; "
                 "give the second one its own --rundir"
-            ) from None
+            )
         os.ftruncate(handle, 0)
         os.write(handle, f"{os.getpid()}\n".encode())
         self._handle = handle
@@ -79,11 +78,28 @@ def running_pid(paths: Paths) -> int | None:
                     return int(text)
                 if time.monotonic() > deadline:
                     raise PlanctonError(f"{path}: is held by an unknown process") from None
-                time.sleep(0.01)
+                time.sleep(_PAUSE)
             else:
                 return None
     finally:
         os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    """Take the lock for good; False if a daemon has it."""
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            pass
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        # Only somebody who asked, e.g. `planctonctl status`: it lets go at once.
+        fcntl.flock(handle, fcntl.LOCK_UN)
+        time.sleep(_PAUSE)
 
 
 def _lock_file(paths: Paths) -> Path:

@@ -95,8 +95,7 @@ class NoWork:
     """The back-off of pilots that find nothing to do; level 0 is none."""
 
     level: int = 0
-    #: when the level was last raised: only a pilot started later is a probe of it
-    since: float = 0.0
+    #: from then on one pilot may try: only one that started then is a probe
     next_probe: float = 0.0
     #: seconds that the most patient pilot waited before it gave up
     patience: float = 0.0
@@ -108,7 +107,7 @@ class Breaker:
 
     failures: int = 0  #: in a row
     level: int = 0
-    since: float = 0.0
+    #: as for NoWork
     next_probe: float = 0.0
     #: seconds that the slowest failing pilot lived
     patience: float = 0.0

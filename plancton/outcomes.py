@@ -22,6 +22,8 @@ from plancton.model import Breaker, History, NoWork, Pilot, PilotState, Reason
 #: to count as one that did not: a share, and seconds for the short ones.
 PATIENCE_SHARE = 0.25
 PATIENCE_MARGIN = 1.0
+#: Seconds by which an age and ``now``, read one after the other, may disagree.
+CLOCK_ERROR = 0.001
 #: A wait is not doubled more often than this (2^20 of any allowed wait is beyond its maximum).
 MAX_DOUBLINGS = 20
 
@@ -63,10 +65,10 @@ def fold(history: History, pilots: Iterable[Pilot], config: Config, now: float) 
         no_work = _no_work_after(no_work, pilot, told, config, now)
         breaker = _breaker_after(breaker, pilot, told, config, now)
     for pilot in running:
-        if _started_after(no_work.since, pilot, now) and _found_work(no_work, pilot, config):
+        if _is_probe(no_work, pilot, now) and _found_work(no_work, pilot, config):
             no_work = replace(no_work, level=0)
         sound = _outlived(max(breaker.patience, config.quick_death), pilot)
-        if breaker.level and sound and _started_after(breaker.since, pilot, now):
+        if breaker.level and sound and _is_probe(breaker, pilot, now):
             breaker = Breaker(patience=breaker.patience)
     return replace(
         history,
@@ -116,7 +118,7 @@ def breaker_reason(breaker: Breaker, pilots: Iterable[Pilot], now: float) -> Rea
         pilot
         for pilot in pilots
         if pilot.state in (PilotState.STARTING, PilotState.RUNNING)
-        and _started_after(breaker.since, pilot, now)
+        and _is_probe(breaker, pilot, now)
     ]
     if trying:
         return Reason("breaker", 0, f"{why}; {trying[0].name} is the one that is tried.")
@@ -139,17 +141,17 @@ def _no_work_after(
 ) -> NoWork:
     if told is Outcome.NORMAL:
         # A pilot that found its work long ago says nothing about the work there is now.
-        recent = _started_after(no_work.since, pilot, now) or not _outlived(no_work.patience, pilot)
+        recent = _is_probe(no_work, pilot, now) or not _outlived(no_work.patience, pilot)
         return replace(no_work, level=0) if recent else no_work
     if told is not Outcome.NO_WORK:
         return no_work
     patience = max(no_work.patience, pilot.age or 0.0)
-    if no_work.level and not _started_after(no_work.since, pilot, now):
+    if no_work.level and not _is_probe(no_work, pilot, now):
         # Started before the back-off: part of the news that raised the level already.
         return replace(no_work, patience=patience)
     level = no_work.level + 1
     wait = _doubled(config.no_work_backoff, level, config.no_work_backoff_max)
-    return NoWork(level=level, since=now, next_probe=now + wait, patience=patience)
+    return NoWork(level=level, next_probe=now + wait, patience=patience)
 
 
 def _breaker_after(
@@ -160,7 +162,7 @@ def _breaker_after(
         return Breaker()
     if told is not Outcome.FAILURE:
         return breaker
-    probe = _started_after(breaker.since, pilot, now)
+    probe = _is_probe(breaker, pilot, now)
     return _failure(
         breaker, f"{pilot.name}: {describe_end(pilot)}", pilot.age or 0.0, probe, config, now
     )
@@ -179,7 +181,7 @@ def _failure(
         return after
     level = breaker.level + 1
     wait = _doubled(config.breaker_backoff, level, config.breaker_backoff_max)
-    return replace(after, level=level, since=now, next_probe=now + wait)
+    return replace(after, level=level, next_probe=now + wait)
 
 
 def _doubled(first: float, level: int, most: float) -> float:
@@ -187,9 +189,13 @@ def _doubled(first: float, level: int, most: float) -> float:
     return wait
 
 
-def _started_after(since: float, pilot: Pilot, now: float) -> bool:
-    """An exited pilot's age is its life, so its start is at the latest that long ago."""
-    return pilot.age is not None and now - pilot.age > since
+def _is_probe(backoff: NoWork | Breaker, pilot: Pilot, now: float) -> bool:
+    """Whether it started after the wait.
+
+    Not "after the level was raised": a pilot launched just before may come up just after.
+    An exited pilot's age is its life, so its start is at the latest that long ago.
+    """
+    return pilot.age is not None and now - pilot.age >= backoff.next_probe - CLOCK_ERROR
 
 
 def _outlived(patience: float, pilot: Pilot) -> bool:

@@ -123,8 +123,10 @@ def _capacity(
         "memory": limits.by_memory(config, state.load, committed),
         "max_docks": limits.by_admin(config, state.facts),
     }
-    ending = f", {stopping} still ending" if stopping else ""
-    reasons = [Reason("engine", None, f"The engine answers: {active} pilots run{ending}.")]
+    ending = f", {stopping} more still ending" if stopping else ""
+    reasons = [
+        Reason("engine", None, f"The engine answers: {limits.count(active)} in use{ending}.")
+    ]
     for rule, (part, text) in parts.items():
         room = 0 if part.start is None else max(0, part.start - committed)
         reasons.append(Reason(rule, room, text))
@@ -251,16 +253,12 @@ def _pace_reason(trigger: Trigger, config: Config, ended: int) -> Reason:
 def _summary(starts: int, stops: Sequence[StopPilot], reasons: Sequence[Reason]) -> str:
     if stops:
         why = sorted({stop.reason for stop in stops})
-        return f"Stopping {_pilots(len(stops))}: {'; '.join(why)}."
+        return f"Stopping {limits.count(len(stops))}: {'; '.join(why)}."
     if starts:
-        return f"Starting {_pilots(starts)}."
+        return f"Starting {limits.count(starts)}."
     shut = [reason for reason in reasons if reason.room == 0]
     first = min(shut, key=lambda reason: _MOST_TELLING.index(reason.rule))
     return f"Starting none. {first.text}"
-
-
-def _pilots(count: int) -> str:
-    return "1 pilot" if count == 1 else f"{count} pilots"
 
 
 def _look_again(

@@ -29,10 +29,12 @@ class Janitor:
 
     def start(self) -> None:
         """Begin, with what a daemon that was killed left half made or half removed."""
-        if self._pilots.is_dir():
+        try:
             for path in self._pilots.iterdir():
                 if path.name.startswith((NEW, TRASH)):
                     self._todo.put(path)
+        except OSError:
+            pass  # nothing there yet, or nothing to be had: listing the pilots will tell
         self._thread = threading.Thread(target=self._run, name="janitor", daemon=True)
         self._thread.start()
 
@@ -44,6 +46,11 @@ class Janitor:
             self._clear(trash)
         else:
             self._todo.put(trash)
+
+    def forget(self, name: str) -> None:
+        """Clear away what there is of a pilot that was never started."""
+        for path in (self._pilots / (NEW + name), self._pilots / name):
+            shutil.rmtree(path, ignore_errors=True)
 
     def close(self) -> None:
         """Finish what was taken, then end."""

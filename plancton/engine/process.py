@@ -77,13 +77,14 @@ class ProcessEngine:
         try:
             files = PilotFiles.create(self._directory, spec, environment, spec.config.stop_grace)
         except OSError as error:
+            self._janitor.forget(spec.name)
             raise StartFailed(
                 f"{spec.name}: no scratch directory in {self._directory}: {error.strerror}"
             ) from error
         try:
             pid = self._spawn(files)
         except OSError as error:
-            self._janitor.take(files.path)
+            self._janitor.forget(spec.name)
             raise StartFailed(f"{spec.name}: no process: {error.strerror}") from error
         self._files[spec.name] = files
         self._children[spec.name] = pid
@@ -97,14 +98,16 @@ class ProcessEngine:
             return
         try:
             files.ask_to_stop(grace)
+            shim = files.shim()
+            if shim is not None:
+                if self._alive(shim):
+                    os.kill(shim.pid, signal.SIGTERM)
+            elif pilot_id in self._children:
+                os.kill(self._children[pilot_id], signal.SIGTERM)
+        except ProcessLookupError:
+            pass  # ended just now
         except OSError as error:
             raise EngineError(f"{pilot_id}: cannot be asked to end: {error.strerror}") from error
-        shim = files.shim()
-        if shim is not None:
-            if self._alive(shim):
-                os.kill(shim.pid, signal.SIGTERM)
-        elif pilot_id in self._children:
-            os.kill(self._children[pilot_id], signal.SIGTERM)
 
     def remove(self, pilot_id: str) -> None:
         files = self._known(pilot_id)
@@ -151,8 +154,8 @@ class ProcessEngine:
     def watch(self, wake: Callable[[], None]) -> None:
         self._janitor.start()
         self._watch = ExitWatch(wake)
-        for path in PilotFiles.every(self._directory):
-            self._adopt(self._known(path.name))
+        for pilot in self.pilots():
+            self._adopt(self._known(pilot.id))
 
     def close(self) -> None:
         if self._watch is not None:

@@ -6,6 +6,7 @@ engine joins with a harness of its own.
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,10 @@ class Harness(Protocol):
         """A command that does not end when asked to."""
         ...
 
+    def is_deaf(self, pilot: Pilot) -> bool:
+        """Whether such a pilot has come so far that it ignores being asked."""
+        ...
+
     def missing(self) -> tuple[str, ...]:
         """A command that is not there."""
         ...
@@ -64,6 +69,9 @@ class FakeHarness:
     def ignores_term(self) -> tuple[str, ...]:
         return ("stubborn",)
 
+    def is_deaf(self, pilot: Pilot) -> bool:
+        return True
+
     def missing(self) -> tuple[str, ...]:
         return ("/nowhere/thyme-worker",)
 
@@ -86,6 +94,11 @@ class ProcessHarness:
 
     def ignores_term(self) -> tuple[str, ...]:
         return ("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
+
+    def is_deaf(self, pilot: Pilot) -> bool:
+        status = Path(f"/proc/{pilot.pid}/status").read_text()
+        (ignored,) = (line.split()[1] for line in status.splitlines() if "SigIgn" in line)
+        return bool(int(ignored, 16) & 1 << signal.SIGTERM - 1)
 
     def missing(self) -> tuple[str, ...]:
         return ("/nowhere/thyme-worker",)
@@ -130,6 +143,12 @@ class Bench:
         found = wait_until(reached, f"{name} {state.value}", state=self.engine.pilots)
         assert found is not None
         return found
+
+    def start_deaf(self) -> str:
+        name = self.start(self.harness.ignores_term())
+        self.until(name, PilotState.RUNNING)
+        wait_until(lambda: self.harness.is_deaf(self.look(name)), "a deaf pilot")
+        return name
 
     def clean(self) -> None:
         for pilot in self.engine.pilots():
@@ -205,8 +224,7 @@ def test_a_pilot_asked_to_end_ends_and_is_known_to_have_been_asked(bench: Bench)
 
 
 def test_a_pilot_that_will_not_end_is_stopping_and_then_killed(bench: Bench) -> None:
-    name = bench.start(bench.harness.ignores_term())
-    bench.until(name, PilotState.RUNNING)
+    name = bench.start_deaf()
     bench.engine.stop(name, 0.3)
     assert bench.look(name).state is PilotState.STOPPING
     pilot = bench.until(name, PilotState.EXITED)
@@ -214,8 +232,7 @@ def test_a_pilot_that_will_not_end_is_stopping_and_then_killed(bench: Bench) -> 
 
 
 def test_asking_again_brings_the_end_nearer_and_never_further(bench: Bench) -> None:
-    name = bench.start(bench.harness.ignores_term())
-    bench.until(name, PilotState.RUNNING)
+    name = bench.start_deaf()
     bench.engine.stop(name, 600.0)
     assert bench.look(name).state is PilotState.STOPPING
     bench.engine.stop(name, 0.1)
@@ -280,8 +297,7 @@ def test_the_end_of_an_adopted_pilot_wakes_the_daemon(bench: Bench) -> None:
 
 
 def test_that_a_pilot_was_asked_to_end_outlives_the_daemon(bench: Bench) -> None:
-    name = bench.start(bench.harness.ignores_term())
-    bench.until(name, PilotState.RUNNING)
+    name = bench.start_deaf()
     bench.engine.stop(name, 600.0)
     bench.reopen()
     assert bench.look(name).state is PilotState.STOPPING

@@ -93,6 +93,12 @@ def test_many_pilots_that_give_up_together_are_one_piece_of_news() -> None:
     assert later.history.no_work.next_probe == 1010
 
 
+def test_a_pilot_launched_before_the_news_that_came_up_after_it_is_no_probe() -> None:
+    _, first = look(History(), 1000, ended(3, age=0.01, id="a"))
+    _, later = look(first.history, 1000.05, ended(3, age=0.01, id="b"))
+    assert later.history.no_work.level == 1
+
+
 def test_a_pilot_that_still_looks_for_work_is_the_probe() -> None:
     _, first = look(History(), 1000, ended(3, age=120.0), running(60.0))
     none, later = look(first.history, 1010, running(70.0))
@@ -157,7 +163,7 @@ def test_failing_pilots_stop_new_ones_after_three_in_a_row_and_say_why() -> None
 
 
 def opened(now: float = 1000.0) -> History:
-    breaker = Breaker(failures=3, level=1, since=now, next_probe=now + 30, patience=0.3, reason="r")
+    breaker = Breaker(failures=3, level=1, next_probe=now + 30, patience=0.3, reason="r")
     return History(breaker=breaker)
 
 

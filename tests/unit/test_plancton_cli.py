@@ -1,0 +1,308 @@
+"""planctonctl's command line, places, flags, lock and messages, without a daemon."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from plancton import cli
+from plancton import lock as lock_module
+from plancton.commands.document import current
+from plancton.control import Flags
+from plancton.errors import AlreadyRunning, EngineNotBuilt, ExitCode, PlanctonError, StartFailed
+from plancton.lock import DaemonLock, running_pid
+from plancton.model import Mode
+from plancton.paths import Paths
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    return Paths.choose(
+        logdir=str(tmp_path / "log"), rundir=str(tmp_path / "run"), confdir=str(tmp_path / "conf")
+    )
+
+
+def places(paths: Paths) -> list[str]:
+    return [
+        f"--logdir={paths.logdir}", f"--rundir={paths.rundir}", f"--confdir={paths.confdir}",
+    ]  # fmt: skip
+
+
+# Command line
+
+
+def test_every_command_of_2017_is_there() -> None:
+    of_2017 = "start force-start stop force-stop status nodaemon drain drain-stop resume help"
+    assert set(of_2017.split()) <= set(cli.COMMANDS)
+
+
+def test_every_command_has_code_behind_it() -> None:
+    from importlib import import_module
+
+    for name, (module, function, _) in cli.COMMANDS.items():
+        if name != "help":
+            assert callable(getattr(import_module(f"plancton.commands.{module}"), function)), name
+
+
+def test_help_names_every_command_and_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["help"]) == 0
+    told = capsys.readouterr().out
+    assert all(re.search(rf"^ +{name}\s", told, re.MULTILINE) for name in cli.COMMANDS)
+    assert all(f"\n  {code.value}  " in told for code in ExitCode)
+
+
+def test_no_command_is_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == ExitCode.USAGE
+    assert "planctonctl" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["frobnicate"], "invalid choice: 'frobnicate'"),
+        (["status", "--jsno"], "unrecognized arguments: --jsno"),
+        (["--rundir"], "argument --rundir: expected one argument"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_code_2(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(words)
+    assert caught.value.code == ExitCode.USAGE == 2
+    told = capsys.readouterr().err
+    assert said in told and told.count("\n") == 1
+    assert told.endswith("; see `planctonctl help`\n")
+
+
+def test_places_may_stand_before_and_after_the_command(paths: Paths) -> None:
+    for words in ([*places(paths), "drain"], ["drain", *places(paths)]):
+        Flags(paths.rundir).resume()
+        assert cli.main(words) == 0
+        assert Flags(paths.rundir).mode() is Mode.DRAIN
+
+
+def test_status_is_quick_because_it_loads_no_heavy_library(paths: Paths) -> None:
+    lock = DaemonLock(paths)
+    lock.take()
+    daemon = {"pid": os.getpid(), "started": 0.0}
+    document = {"version": 1, "daemon": daemon, "pilots": [], "written": 0.0}
+    paths.status.write_text(json.dumps(document))
+    script = (
+        f"import sys; from plancton import cli; cli.main({[*places(paths), 'status', '--json']});"
+        "print(sorted({'pydantic', 'jinja2', 'docker', 'yaml', 'rich'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    lock.release()
+    assert done.stdout.endswith("\n[]\n"), done.stdout + done.stderr
+    assert '"running": true' in done.stdout
+
+
+def test_a_reader_that_goes_away_is_no_traceback() -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -u -m plancton help | head -c 1"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""
+
+
+# Places
+
+
+def test_root_has_the_system_s_places_and_everybody_else_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    system = Paths.choose()
+    assert (str(system.rundir), str(system.config)) == (
+        "/var/run/plancton",
+        "/etc/plancton/config.yaml",
+    )
+    assert str(system.pidfile) == "/var/run/plancton.pid"
+    as_user = Paths.choose(user=True)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert Paths.choose() == as_user
+    assert str(as_user.config) == "/home/somebody/.plancton/conf/config.yaml"
+    assert (as_user.logdir.name, as_user.rundir.name) == ("log", "run")
+
+
+def test_a_run_directory_of_its_own_has_its_own_pid_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert str(Paths.choose(rundir="/x").pidfile) == "/x/plancton.pid"
+
+
+# Flags
+
+
+def test_flags_are_the_files_of_2017(tmp_path: Path) -> None:
+    flags = Flags(tmp_path)
+    flags.drain(then_stop=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"drain", "stop"}
+    assert flags.mode() is Mode.DRAIN_STOP
+    flags.force_stop()
+    assert flags.mode() is Mode.FORCE_STOP
+    flags.stopped()
+    assert {path.name for path in tmp_path.iterdir()} == {"drain"}
+    flags.resume()
+    assert flags.mode() is Mode.ACTIVE
+
+
+def test_a_force_stop_that_came_too_late_is_forgotten_and_a_drain_is_not(tmp_path: Path) -> None:
+    flags = Flags(tmp_path)
+    flags.drain()
+    flags.force_stop()
+    flags.starting()
+    assert flags.mode() is Mode.DRAIN
+
+
+def test_a_flag_that_cannot_be_set_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("a file")
+    with pytest.raises(PlanctonError, match="drain: cannot be written: "):
+        Flags(tmp_path / "run").drain()
+
+
+# Lock
+
+
+def test_a_lock_is_held_once_and_free_again_after(paths: Paths) -> None:
+    lock, other = DaemonLock(paths), DaemonLock(paths)
+    assert running_pid(paths) is None
+    lock.take()
+    assert running_pid(paths) == os.getpid()
+    assert paths.pidfile.read_text() == f"{os.getpid()}\n"
+    with pytest.raises(AlreadyRunning, match=rf"a daemon \(pid {os.getpid()}\) runs with"):
+        other.take()
+    lock.release()
+    assert running_pid(paths) is None
+    assert not paths.pidfile.exists()
+    other.take()
+    other.release()
+
+
+def test_a_status_that_is_asked_for_just_then_does_not_keep_a_daemon_from_starting(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths.rundir.mkdir()
+    asking = os.open(paths.rundir / "lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(asking, fcntl.LOCK_SH)
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        fcntl.flock(asking, fcntl.LOCK_UN)
+
+    monkeypatch.setattr(lock_module.time, "sleep", pause)
+    lock = DaemonLock(paths)
+    lock.take()
+    assert len(pauses) == 1
+    lock.release()
+    os.close(asking)
+
+
+def test_a_pid_file_that_a_killed_daemon_left_is_not_believed(paths: Paths) -> None:
+    paths.rundir.mkdir()
+    paths.pidfile.write_text(f"{os.getpid()}\n")
+    (paths.rundir / "lock").write_text(f"{os.getpid()}\n")
+    assert running_pid(paths) is None
+
+
+# Without a daemon
+
+
+def test_status_without_a_daemon_is_code_3(
+    paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*places(paths), "status"]) == ExitCode.NOT_RUNNING == 3
+    assert capsys.readouterr().out == "The daemon does not run. Pilots that go on without it: 0.\n"
+    assert cli.main([*places(paths), "status", "--json"]) == ExitCode.NOT_RUNNING
+    document = json.loads(capsys.readouterr().out)
+    assert document["daemon"] == {"pid": None, "started": None, "running": False}
+    assert document["pilots"] == []
+    assert cli.main([*places(paths), "explain"]) == ExitCode.NOT_RUNNING
+
+
+def test_a_daemon_that_has_not_looked_yet_shows_nothing_of_the_one_before(paths: Paths) -> None:
+    lock = DaemonLock(paths)
+    lock.take()
+    old = {"version": 1, "daemon": {"pid": 1, "started": 5.0}, "pilots": [], "written": 5.0}
+    paths.status.write_text(json.dumps(old))
+    try:
+        document = current(paths, 10.0)
+        assert document["daemon"] == {"pid": os.getpid(), "started": None, "running": True}
+        assert document["pilots"] is None
+        assert cli.main([*places(paths), "status"]) == 0
+        assert cli.main([*places(paths), "explain"]) == 0
+    finally:
+        lock.release()
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", "null"])
+def test_a_damaged_status_file_is_no_traceback(paths: Paths, damage: str) -> None:
+    paths.rundir.mkdir()
+    paths.status.write_text(damage)
+    assert cli.main([*places(paths), "status"]) == ExitCode.NOT_RUNNING
+
+
+def test_stopping_what_does_not_run_is_done_already(
+    paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*places(paths), "stop"]) == 0
+    assert capsys.readouterr().out == "the daemon does not run\n"
+
+
+def test_ages_are_moved_on_to_now(paths: Paths) -> None:
+    lock = DaemonLock(paths)
+    lock.take()
+    pilot = {"name": "p", "age": 5.0, "state": "running"}
+    dead = {"name": "q", "age": 5.0, "state": "exited"}
+    daemon = {"pid": os.getpid(), "started": 0.0}
+    document = {"version": 1, "daemon": daemon, "pilots": [pilot, dead], "written": 100.0}
+    paths.status.write_text(json.dumps(document))
+    try:
+        shown = current(paths, 103.0)
+    finally:
+        lock.release()
+    assert [one["age"] for one in shown["pilots"]] == [8.0, 5.0]
+
+
+def test_validate_shows_what_a_configuration_gives_here(
+    paths: Paths, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "some.yaml"
+    file.write_text("engine: process\nmax_docks: 7\ndocker_cmd: run {{ pilot }}\nbinds: [/x]\n")
+    assert cli.main([*places(paths), "validate", str(file)]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith(f"{file}: good\n")
+    assert "  max_docks  7 on this node" in told
+    assert "  command    run plancton-worker-" in told
+    assert "  note       binds has no effect with engine: process" in told
+
+
+# Errors
+
+
+def test_every_error_has_its_documented_exit_code() -> None:
+    assert (AlreadyRunning().exit_code, StartFailed().exit_code) == (5, 6)
+    assert EngineNotBuilt().exit_code == 6
+    assert PlanctonError().exit_code == 1
+
+
+def test_an_error_is_told_in_one_line_and_becomes_the_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(_paths: Paths, _arguments: argparse.Namespace) -> int:
+        raise StartFailed("no room")
+
+    monkeypatch.setattr("plancton.commands.show.status", fails)
+    assert cli.main(["status"]) == ExitCode.ENGINE
+    assert capsys.readouterr().err == "planctonctl: no room\n"
