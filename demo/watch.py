@@ -74,11 +74,16 @@ class Watcher:
     def _shares(self, ticks: dict[int, int]) -> tuple[float | None, float | None]:
         """CPUs in use since the last look by everybody else and by the pilots."""
         now, busy = time.monotonic(), busy_ticks(Path("/proc/stat").read_text())
-        before, self._cpu = self._cpu, (now, busy, ticks)
+        before = self._cpu
+        if before is not None:
+            # A pilot's count includes its waited-for children, so it only grows while it
+            # lives. A child that ends during the pass over /proc is missed by this pass
+            # alone: without the larger of both, the next one would count it again.
+            ticks = {pid: max(count, before[2].get(pid, 0)) for pid, count in ticks.items()}
+        self._cpu = (now, busy, ticks)
         if before is None or now <= before[0]:
             return None, None
-        # A pilot's count includes its waited-for children, so it only grows while it lives.
-        used = sum(max(0, count - before[2].get(pid, 0)) for pid, count in ticks.items())
+        used = sum(count - before[2].get(pid, 0) for pid, count in ticks.items())
         passed = (now - before[0]) * _TICK
         return max(0.0, (busy - before[1] - used) / passed), used / passed
 
