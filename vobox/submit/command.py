@@ -27,6 +27,7 @@ DRY_RUN_CLUSTER = 1
 def condor_submit(request: Request, target: SubmitTarget, files: OwnerFiles, now: float) -> Answer:
     """Run one condor_submit. ``now``: epoch seconds. Every refusal is an Answer with code 1."""
     try:
+        _check_text(request)
         options = parse_options(request.argv)
     except Refusal as refusal:
         return Answer(stderr=refusal.stderr, code=1)
@@ -131,7 +132,8 @@ class _Run:
         store = FileStore(self._files)
         jobs: list[PreparedJob] = []
         for step in description.steps:
-            used = set(KNOWN)
+            used = KNOWN | step.mentions
+            named: set[str] = set()
             for slot in slots(step, description.source, request.cwd, self._files):
                 proc = len(jobs)
                 if options.max_jobs and proc >= options.max_jobs:
@@ -144,11 +146,12 @@ class _Run:
                 )
                 job = make_job(commands, proc, submission, submitter, store)
                 used |= commands.used
+                named |= set(slot.named)
                 jobs.append(job.prepared)
                 report.made(cluster, proc, job.prepared.ad)
                 self._warn(job.warnings)
             if options.warn_unused:
-                self._warn(_unused_warnings(step, used))
+                self._warn(_unused_warnings(step, named, used))
         for prepared in jobs:
             prepared.ad["TotalSubmitProcs"] = str(len(jobs))
         return jobs
@@ -169,6 +172,15 @@ class _Run:
         return ""
 
 
+def _check_text(request: Request) -> None:
+    """Raises Refusal where names are not UTF-8: neither ads nor messages can hold them."""
+    for text in (request.cwd, *request.argv):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise refused(f"{text!a} is not UTF-8") from None
+
+
 def _check_schedd(asked: str, ours: str) -> None:
     """``-name`` may say this schedd in any of its forms; raises Refusal for another."""
     host = ours.rpartition("@")[2].lower()
@@ -187,8 +199,8 @@ def _ids(cluster: int, proc: int) -> dict[str, str]:
     }
 
 
-def _unused_warnings(step: QueueStep, used: set[str]) -> list[str]:
+def _unused_warnings(step: QueueStep, named: set[str], used: frozenset[str]) -> list[str]:
     return [
-        f"WARNING: the line '{line}' was unused by condor_submit. Is it a typo?\n"
-        for line in unused(step.symbols, used, set(step.mentions))
+        f"WARNING: {what} was unused by condor_submit. Is it a typo?\n"
+        for what in unused(step.symbols, named, set(used))
     ]

@@ -61,12 +61,15 @@ class Commands:
         return self._builtin.get(key)
 
 
-def unused(symbols: Symbols, used: set[str], known: set[str]) -> list[str]:
-    """``KEY = value`` of the assignments that nothing asked for or mentioned."""
-    mentioned = set().union(*(references(symbol.value) for symbol in symbols.values()))
-    return [
-        f"{symbol.key} = {symbol.value}"
+def unused(symbols: Symbols, variables: set[str], used: set[str]) -> list[str]:
+    """What nothing asked for or mentioned, as the warnings name it.
+
+    ``variables``: the queue statement's own; ``used``: keys in lower case.
+    """
+    seen = used.union(*(references(symbol.value) for symbol in symbols.values()))
+    lines = [
+        f"the line '{symbol.key} = {symbol.value}'"
         for key, symbol in symbols.items()
-        if key not in used and key not in known and key not in mentioned
-        if not key.startswith("my.")
+        if key not in seen and not key.startswith("my.")
     ]
+    return lines + [f"the Queue variable '{name}'" for name in sorted(variables - seen)]

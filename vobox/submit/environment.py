@@ -55,8 +55,6 @@ def environment(commands: Commands, submitter: Mapping[str, str]) -> Environment
         except QuotingError as error:
             raise _bad(str(error), chosen) from None
         variables.update(explicit)
-    if any("\0" in name + value for name, value in variables.items()):
-        raise _bad("A variable holds a zero byte.", chosen or "")
     return Environment(variables, obsolete)
 
 
@@ -64,7 +62,8 @@ def imported(selection: str, submitter: Mapping[str, str]) -> dict[str, str]:
     """The submitter's variables that ``getenv`` asks for.
 
     ``true``: all; else a list of names and patterns, ``!`` in front takes out.
-    Condor's own (``_CONDOR_*``) never travel.
+    Condor's own (``_CONDOR_*``) never travel, nor does what is not UTF-8: ads
+    cannot hold it.
     """
     word = selection.strip().lower()
     if not word or word in _FALSE:
@@ -78,9 +77,18 @@ def imported(selection: str, submitter: Mapping[str, str]) -> dict[str, str]:
         name: value
         for name, value in submitter.items()
         if not name.lower().startswith("_condor_")
+        if (name + value).isprintable() or _is_utf8(name + value)
         if any(fnmatch.fnmatchcase(name, pattern) for pattern in wanted or ["*"])
         if not any(fnmatch.fnmatchcase(name, pattern) for pattern in unwanted)
     }
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _bad(problem: str, text: str) -> Exception:

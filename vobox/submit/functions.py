@@ -131,7 +131,7 @@ def _dirname(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Ran
 
 def _filename(arguments: list[str], flags: str, lookup: Lookup, _rng: random.Random) -> str:
     """``$F[fpduwnxbqa](name)``: parts of a file name, in the order the path has them."""
-    path = _bare(lookup(arguments[0]) or "")
+    path = _bare(_value(arguments[0], lookup))
     if "f" in flags and not path.startswith("/"):
         raise FunctionError("the f of $F needs an absolute path here")
     directory, base = path[: path.rfind("/") + 1], path[path.rfind("/") + 1 :]
@@ -160,7 +160,7 @@ def _filename(arguments: list[str], flags: str, lookup: Lookup, _rng: random.Ran
 
 
 def _bare(text: str) -> str:
-    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+    return text[1:].removesuffix('"') if text.startswith('"') else text
 
 
 FUNCTIONS: dict[str, Function] = {

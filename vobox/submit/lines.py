@@ -3,9 +3,9 @@
 Rules (HTCondor 25.14): every physical line is trimmed at both ends; one that
 ends in ``\\`` goes on in the next, with nothing put in between; a comment
 inside such a run counts as blank, and the run goes on if the comment ends in
-``\\``, too; a comment outside swallows nothing. ``key @=tag`` opens a text that ends at a line ``@tag``, and
-a queue statement whose ``(`` is not closed on its line takes the lines up to
-one that begins with ``)``.
+``\\``, too; a comment outside swallows nothing. ``key @=tag`` opens a text
+that ends at a line ``@tag``, and a queue statement whose ``(`` is not closed
+on its line takes the lines up to one that begins with ``)``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_DESCRIPTION = 4 * 1024 * 1024
 
 _ASSIGNMENT = re.compile(r"([-+]?[A-Za-z0-9_.$()]+)\s*=(.*)\Z", re.DOTALL)
 _HEREDOC = re.compile(r"([-+]?[A-Za-z0-9_.]+)\s*@=\s*(\S+)\Z")
-_QUEUE = re.compile(r"queue(?=\s|\(|\Z)", re.IGNORECASE)
+_QUEUE = re.compile(r"queue(?=\s|\(|=|\Z)", re.IGNORECASE)
 _WORD = re.compile(r"(if|elif|else|endif|include|use|error|warning)(?![\w.])", re.IGNORECASE)
 _LIST = re.compile(r"\b(?:in|from|matching)\b", re.IGNORECASE)
 
@@ -49,6 +49,8 @@ def read_lines(text: str, source: str) -> Iterator[Line]:
     """
     physical = _Physical(text.split("\n"))
     while (logical := physical.next_logical()) is not None:
+        if not logical.isprintable() and (problem := _unprintable(logical)):
+            raise bad_line(physical.number, source, problem)
         yield _statement(logical, physical, source)
 
 
@@ -80,11 +82,18 @@ class _Physical:
         return None
 
 
+def _unprintable(text: str) -> str:
+    """What ads and messages cannot carry, if ``text`` holds it."""
+    if "\0" in text:
+        return "the line holds a zero byte"
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        return "the line is not UTF-8"
+    return ""
+
+
 def _statement(text: str, physical: _Physical, source: str) -> Line:
     if word := _QUEUE.match(text):
-        rest = text[word.end() :].strip()
-        if not rest.startswith("="):  # `queue = 3` is an assignment to every HTCondor
-            return _queue(rest, physical, source)
+        return _queue(text[word.end() :].strip(), physical, source)
     if heredoc := _HEREDOC.match(text):
         key, tag = heredoc.groups()
         return Line(physical.number, "set", key, _until(f"@{tag}", physical, source))

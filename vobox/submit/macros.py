@@ -97,7 +97,8 @@ class _Run:
         if not _NAME.match(name):
             return None
         if name in self.source.env:
-            return self.source.env[name]
+            # what is not UTF-8 cannot be in an ad
+            return self.source.env[name].encode("utf-8", "replace").decode()
         return self.expand(default) if colon else "UNDEFINED"
 
     def _call(self, name: str, body: str) -> str | None:

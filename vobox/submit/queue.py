@@ -30,6 +30,7 @@ class Slot:
     """One job of a queue statement: the values of its macros, by lower-case name."""
 
     variables: dict[str, str]
+    named: tuple[str, ...] = ()  #: those that the statement names, not Item
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ def slots(step: QueueStep, source: str, cwd: str, files: OwnerFiles) -> Iterator
                     "itemindex": str(index),
                     "item": "",
                     **fields,
-                }
+                },
+                () if plan.variables == ("Item",) else tuple(fields),
             )
 
 

@@ -18,6 +18,8 @@ _SIZES = {
     "disk": ("RequestDisk", 1, "DiskUsage"),
 }
 _NUMBERS = {"cpus": ("RequestCpus", "1"), "gpus": ("RequestGPUs", "")}
+_SIZES_ONLY = {tag: (attribute, unit, "") for tag, (attribute, unit, _) in _SIZES.items()}
+_NUMBERS_ONLY = {tag: (attribute, "") for tag, (attribute, _) in _NUMBERS.items()}
 
 
 def size(text: str, unit: int) -> int | None:
@@ -35,7 +37,8 @@ def record_requests(commands: Commands, ad: Ad, defaults: bool) -> dict[str, str
     ``defaults``: whether those that were not asked for have a value. Raises Refusal.
     """
     asked: dict[str, str] = {}
-    for tag, (attribute, unit, default) in _SIZES.items():
+    sizes, numbers = (_SIZES, _NUMBERS) if defaults else (_SIZES_ONLY, _NUMBERS_ONLY)
+    for tag, (attribute, unit, default) in sizes.items():
         text = commands.get(f"request_{tag}", attribute)
         number = None if text is None else size(text, unit)
         _put(
@@ -47,9 +50,9 @@ def record_requests(commands: Commands, ad: Ad, defaults: bool) -> dict[str, str
         )
         if text is not None:
             asked[tag] = attribute
-    for tag, (attribute, default) in _NUMBERS.items():
+    for tag, (attribute, default) in numbers.items():
         text = commands.get(f"request_{tag}", attribute)
-        _put(ad, attribute, text, None, default if defaults else "")
+        _put(ad, attribute, text, None, default)
         if text is not None:
             asked[tag] = attribute
     for key in commands.names("request_"):
