@@ -16,6 +16,9 @@ from .processes import adopt_orphans
 from .transport import check_url, connect
 from .worker import Orders, Settings, Worker
 
+#: Characters of a pool's name, as in a message.
+MAX_POOL = 255
+
 EPILOG = """\
 The broker is named by --url, THYME_URL_FILE (a file that holds the URL) or THYME_URL, the
 first that is set: sqlite:////path/to/broker.db is the embedded default of one machine.
@@ -83,12 +86,23 @@ def broker_url(option: str | None, env: Mapping[str, str]) -> str:
         return check_url(option)
     if file := env.get("THYME_URL_FILE"):
         try:
-            return check_url(Path(file).read_text().strip())
+            content = Path(file).read_text().strip()
         except (OSError, UnicodeError) as error:
             raise BadInvocation(f"THYME_URL_FILE: cannot read {file}: {error}") from error
+        if not content:
+            raise BadInvocation(f"THYME_URL_FILE: {file} is empty")
+        return check_url(content)
     if url := env.get("THYME_URL"):
         return check_url(url)
     raise BadInvocation("no broker named: use --url, THYME_URL_FILE or THYME_URL")
+
+
+def _pool(name: str) -> str:
+    if len(name) > MAX_POOL or not name.isprintable():
+        raise BadInvocation(
+            f"queue {name[:MAX_POOL]!r}: give at most {MAX_POOL} printable characters"
+        )
+    return name
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -101,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             format="thyme-worker: %(message)s",
         )
         settings = Settings(
-            pool=options.queue or os.environ.get("THYME_QUEUE") or "alien_jobs",
+            pool=_pool(options.queue or os.environ.get("THYME_QUEUE") or "alien_jobs"),
             workdir=options.workdir or Path(os.environ.get("TMPDIR") or "/tmp"),  # noqa: S108
             timeout=options.timeout,
             max_backoff=options.max_backoff,

@@ -19,6 +19,7 @@ worker must stay small (docs/decisions/002-message-validation.md).
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Final
@@ -34,13 +35,17 @@ VERSION: Final = 1
 MAX_SIZE: Final = 16 * 1024 * 1024
 
 
-def _write(thing: Any, table: Mapping[str, tuple[Writer, Reader]], blobs: Blobs) -> dict[str, Any]:
+def _write(
+    thing: Any, table: Mapping[str, tuple[Writer, Reader]], blobs: Blobs, what: str
+) -> dict[str, Any]:
     header = {}
     for each in fields(thing):
         try:
             header[each.name] = table[each.name][0](getattr(thing, each.name), blobs)
+        except BadMessage as error:
+            raise type(error)(f"{what}: {error}") from error
         except ValueError as error:
-            raise BadMessage(f"field {each.name!r} should be {error}") from error
+            raise BadMessage(f"{what}: field {each.name!r} should be {error}") from error
     return header
 
 
@@ -57,13 +62,17 @@ def _read(
             raise BadMessage(f"{what}: field {name!r} is missing")
         try:
             values[name] = table[name][1](header[name], stored)
+        except BadMessage as error:
+            raise BadMessage(f"{what}: {error}") from error
         except ValueError as error:
             raise BadMessage(f"{what}: field {name!r} should be {error}") from error
     return values
 
 
-def _write_task(task: Task, blobs: Blobs) -> Any:
-    return _write(task, TASK, blobs)
+def _write_task(task: Any, blobs: Blobs) -> Any:
+    if not isinstance(task, Task):
+        raise ValueError("a task")
+    return _write(task, TASK, blobs, "task")
 
 
 def _read_task(value: Any, stored: Stored) -> Task:
@@ -78,7 +87,11 @@ _ALL: dict[str, tuple[Writer, Reader]] = {**FIELDS, "task": (_write_task, _read_
 def encode(message: Message) -> bytes:
     """The bytes of a message; raises BadMessage, or MessageTooLarge with the sizes in the text."""
     blobs = Blobs()
-    header = {"thyme": VERSION, "kind": message.kind, **_write(message, _ALL, blobs)}
+    header = {
+        "thyme": VERSION,
+        "kind": message.kind,
+        **_write(message, _ALL, blobs, message.kind),
+    }
     # surrogates (file names that are no UTF-8) are kept by JSON's \u escapes
     line = json.dumps(header, separators=(",", ":")).encode("ascii")
     size = len(line) + 1 + blobs.size
@@ -102,13 +115,14 @@ def decode(data: bytes) -> Message:
         raise BadMessage("not a thyme message: no version")
     if header["thyme"] != VERSION:
         raise UnknownVersion(
-            f"message version {header['thyme']!r} is not known here (this is {VERSION}); "
+            f"message version {reprlib.repr(header['thyme'])} is not known here "
+            f"(this is {VERSION}); "
             "update thyme on this side, or the sender was never ours"
         )
     kind = header.get("kind")
     cls = KINDS.get(kind) if isinstance(kind, str) else None
     if cls is None:
-        raise BadMessage(f"unknown kind of message {kind!r}")
+        raise BadMessage(f"unknown kind of message {reprlib.repr(kind)}")
     stored = Stored(memoryview(data)[end + 1 if end >= 0 else len(data) :])
     names = tuple(each.name for each in fields(cls))
     return cls(**_read(header, _ALL, stored, cls.kind, names))

@@ -14,22 +14,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from . import processes
+from .faults import EXEC_FAILED, NO_DIRECTORY, NO_STDIN, CannotStart, fault, one_line
 from .job import Task
 from .message import HoldReason, Usage
 from .sandbox import STDERR, STDOUT, Sandbox
-
-#: HTCondor's HoldReasonCodes: the executable could not be run; the directory is missing.
-EXEC_FAILED, NO_DIRECTORY = 6, 14
-
-
-class CannotStart(Exception):
-    """The job cannot be run at all, here or anywhere; ``hold`` says why."""
-
-    def __init__(self, hold: HoldReason) -> None:
-        super().__init__(hold.text)
-        self.hold = hold
 
 
 @dataclass(frozen=True)
@@ -52,7 +43,7 @@ class Execution:
         clock: Callable[[], float],
         on_exit: Callable[[], None],
     ) -> None:
-        """Start it; raises CannotStart."""
+        """Start it; raises CannotStart, or NodeUnfit."""
         self._task = task
         self._clock = clock
         self._started = clock()
@@ -65,17 +56,15 @@ class Execution:
     def _start(self, sandbox: Sandbox, slot: str) -> subprocess.Popen[bytes]:
         task, scratch = self._task, sandbox.path
         program = scratch / task.executable  # an absolute path stays what it is
-        directory = Path(task.directory) if task.directory else scratch
-        if not directory.is_dir():
+        directory = scratch / task.directory
+        # unlike Path.is_dir this is False, not an error, for whatever a path may hold
+        if not os.path.isdir(directory):  # noqa: PTH112
             text = f"Error from {slot}: the job's directory {directory} does not exist on this node"
-            raise CannotStart(HoldReason(NO_DIRECTORY, 2, text))
+            raise CannotStart(HoldReason(NO_DIRECTORY, 2, one_line(text)))
+        stdout, stderr = sandbox.open_stream(STDOUT), sandbox.open_stream(STDERR)
         parent = os.getpid()
-        try:
-            with (
-                open(scratch / task.stdin if task.stdin else os.devnull, "rb") as stdin,
-                open(scratch / STDOUT, "wb") as stdout,
-                open(scratch / STDERR, "wb") as stderr,
-            ):
+        with _open_stdin(scratch / task.stdin if task.stdin else Path(os.devnull)) as stdin:
+            try:
                 return subprocess.Popen(
                     [str(program), *task.arguments],
                     cwd=directory,
@@ -88,14 +77,10 @@ class Execution:
                     # must not leave its job running, it will run elsewhere
                     preexec_fn=lambda: processes.die_with_parent(parent),
                 )
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
-            number = getattr(error, "errno", None) or 0
-            reason = getattr(error, "strerror", None) or str(error)
-            text = (
-                f"Error from {slot}: Failed to execute '{program}'"
-                f"{''.join(' ' + a for a in task.arguments)}: (errno={number}: '{reason}')"
-            )
-            raise CannotStart(HoldReason(EXEC_FAILED, number, text)) from error
+            except (OSError, ValueError, subprocess.SubprocessError) as error:
+                line = " ".join([f"'{program}'", *task.arguments])
+                text = f"Error from {slot}: Failed to execute {line}"
+                raise fault(error, EXEC_FAILED, text) from error
 
     def _wait(self, on_exit: Callable[[], None]) -> None:
         _pid, status, used = os.wait4(self._process.pid, 0)
@@ -159,7 +144,21 @@ class Execution:
             try:
                 os.killpg(self._process.pid, number)
             except (ProcessLookupError, PermissionError):
-                pass
+                pass  # gone, or all of another user: clean_up says what is left
+
+
+def _open_stdin(path: Path) -> IO[bytes]:
+    """Raises CannotStart or NodeUnfit. A pipe that nobody writes to does not stop us here."""
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_NONBLOCK)
+
+    try:
+        stdin = open(path, "rb", buffering=0, opener=opener)  # noqa: SIM115
+    except (OSError, ValueError) as error:
+        raise fault(error, NO_STDIN, f"Failed to open '{path}' as standard input") from error
+    os.set_blocking(stdin.fileno(), True)
+    return stdin
 
 
 def environment(task: Task, scratch: Path, slot: str) -> dict[str, str]:
@@ -174,6 +173,6 @@ def environment(task: Task, scratch: Path, slot: str) -> dict[str, str]:
         **temporary,
         **given,
         "_CONDOR_SCRATCH_DIR": str(scratch),
-        "_CONDOR_JOB_IWD": task.directory or str(scratch),
+        "_CONDOR_JOB_IWD": str(scratch / task.directory),
         "_CONDOR_SLOT": slot.partition("@")[0],
     }

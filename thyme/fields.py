@@ -7,10 +7,12 @@ wanted ("a finite number").
 
 from __future__ import annotations
 
+import signal
 import zlib
 from collections.abc import Callable
 from typing import Any, Final
 
+from .errors import MessageTooLarge
 from .job import JobId, SandboxFile
 from .message import ACTIONS, HoldReason, Usage
 
@@ -18,6 +20,8 @@ from .message import ACTIONS, HoldReason, Usage
 _DEFLATE_FROM = 256
 #: Bytes that all blobs of one message may inflate to: a small message must not fill the memory.
 MAX_INFLATED: Final = 256 * 1024 * 1024
+#: Whole numbers are below this: every database and language at the other end holds them.
+_NUMBER_LIMIT: Final = 2**63
 
 
 class Blobs:
@@ -26,8 +30,16 @@ class Blobs:
     def __init__(self) -> None:
         self.parts: list[bytes] = []
         self.size = 0
+        self.inflated = 0
 
-    def put(self, data: bytes) -> dict[str, int]:
+    def put(self, data: Any) -> dict[str, int]:
+        if not isinstance(data, bytes):
+            raise ValueError("bytes")
+        self.inflated += len(data)
+        if self.inflated > MAX_INFLATED:  # what nobody would read must not be sent
+            raise MessageTooLarge(
+                f"{self.inflated} bytes of files and output; the limit is {MAX_INFLATED}"
+            )
         stored = data
         if len(data) >= _DEFLATE_FROM:
             deflated = zlib.compress(data, 1)
@@ -71,16 +83,16 @@ class Stored:
         return data
 
 
-def _count(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError("a whole number from 0")
-    return value
-
-
 def _integer(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError("a whole number")
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= _NUMBER_LIMIT:
+        raise ValueError("a whole number below 2**63")
     return value
+
+
+def _count(value: Any) -> int:
+    if _integer(value) < 0:
+        raise ValueError("a whole number from 0")
+    return int(value)
 
 
 def _number(value: Any) -> float:
@@ -90,6 +102,19 @@ def _number(value: Any) -> float:
     return float(value)
 
 
+def _seconds(value: Any) -> float:
+    if _number(value) < 0:
+        raise ValueError("a number of seconds from 0")
+    return float(value)
+
+
+def _signal(value: Any) -> int:
+    # 0 is HTCondor's default, SIGTERM
+    if not 0 <= _integer(value) < signal.NSIG:
+        raise ValueError(f"a signal, 0 to {signal.NSIG - 1}")
+    return int(value)
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("a text")
@@ -97,8 +122,9 @@ def _text(value: Any) -> str:
 
 
 def _name(value: Any) -> str:
-    if not isinstance(value, str) or not value or len(value) > 255:
-        raise ValueError("a name of 1 to 255 characters")
+    # printable: neither a line end nor half a character, which no database or log would take
+    if not isinstance(value, str) or not 0 < len(value) <= 255 or not value.isprintable():
+        raise ValueError("a name of 1 to 255 printable characters")
     return value
 
 
@@ -109,13 +135,22 @@ def _flag(value: Any) -> bool:
 
 
 def _action(value: Any) -> str:
-    if value not in ACTIONS:
+    if not isinstance(value, str) or value not in ACTIONS:
         raise ValueError("one of " + ", ".join(ACTIONS))
-    return str(value)
+    return value
+
+
+def _write_job(job: Any, _blobs: Blobs) -> str:
+    if not isinstance(job, JobId):
+        raise ValueError("a job id")
+    return str(_job(str(job)))
 
 
 def _job(value: Any) -> JobId:
-    return JobId.parse(_text(value))
+    try:
+        return JobId.parse(_text(value))
+    except ValueError as error:
+        raise ValueError("a job id (cluster.proc)") from error
 
 
 def _texts(value: Any) -> tuple[str, ...]:
@@ -133,7 +168,7 @@ def _mapping(value: Any) -> dict[str, str]:
 def _relative(value: Any) -> str:
     name = _name_of_file(value)
     parts = name.split("/")
-    if name.startswith("/") or ".." in parts or "" in parts:
+    if name.startswith("/") or not {"", ".", ".."}.isdisjoint(parts):
         raise ValueError("a path inside the scratch directory")
     return name
 
@@ -144,7 +179,19 @@ def _name_of_file(value: Any) -> str:
     return value
 
 
+def _paths(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise ValueError("a list of paths")
+    return tuple(_name_of_file(item) for item in value)
+
+
+def _stdin(value: Any) -> str:
+    return "" if value == "" else _name_of_file(value)
+
+
 def _write_files(files: Any, blobs: Blobs) -> list[Any]:
+    if not isinstance(files, tuple) or not all(isinstance(file, SandboxFile) for file in files):
+        raise ValueError("a list of files")
     return [
         {"name": _relative(file.name), "mode": _count(file.mode), "data": blobs.put(file.data)}
         for file in files
@@ -158,14 +205,19 @@ def _read_files(value: Any, stored: Stored) -> tuple[SandboxFile, ...]:
         SandboxFile(
             name=_relative(item.get("name")),
             data=stored.get(item.get("data")),
-            mode=_count(item.get("mode")) & 0o7777,
+            # neither setuid nor sticky: the worker writes files as itself, not as the job
+            mode=_count(item.get("mode")) & 0o777,
         )
         for item in value
     )
 
 
 def _write_hold(hold: Any, _blobs: Blobs) -> Any:
-    return None if hold is None else [_integer(hold.code), _integer(hold.subcode), _text(hold.text)]
+    if hold is None:
+        return None
+    if not isinstance(hold, HoldReason):
+        raise ValueError("a hold reason")
+    return [_integer(hold.code), _integer(hold.subcode), _text(hold.text)]
 
 
 def _read_hold(value: Any, _stored: Stored) -> HoldReason | None:
@@ -177,6 +229,8 @@ def _read_hold(value: Any, _stored: Stored) -> HoldReason | None:
 
 
 def _write_usage(usage: Any, _blobs: Blobs) -> Any:
+    if not isinstance(usage, Usage):
+        raise ValueError("a usage")
     return [
         _number(usage.user_cpu),
         _number(usage.system_cpu),
@@ -216,20 +270,20 @@ TASK: dict[str, tuple[Writer, Reader]] = {
     "environment": _both(_mapping),
     "scratch_env": _both(_texts),
     "files": _FILES,
-    "stdin": _both(_text),
+    "stdin": _both(_stdin),
     "directory": _both(_text),
-    "output_files": _optional(_texts),
+    "output_files": _optional(_paths),
     "merge_stderr": _both(_flag),
     "max_stream": _both(_count),
     "max_output": _both(_count),
-    "kill_signal": _both(_count),
-    "kill_grace": _both(_number),
-    "lease": _both(_number),
+    "kill_signal": _both(_signal),
+    "kill_grace": _both(_seconds),
+    "lease": _both(_seconds),
 }
 
 FIELDS: dict[str, tuple[Writer, Reader]] = {
     "schedd": _both(_name),
-    "job": ((lambda job, _blobs: str(job)), (lambda value, _stored: _job(value))),
+    "job": (_write_job, lambda value, _stored: _job(value)),
     "time": _both(_number),
     "pool": _both(_name),
     "uid": _both(_count),

@@ -14,10 +14,13 @@ from typing import NamedTuple
 DEFAULT_LEASE = 300.0
 #: Bytes of stdout and of stderr that a worker returns; the middle of a longer one is cut.
 DEFAULT_MAX_STREAM = 4 * 1024 * 1024
+#: Bytes of each that it returns at most, whatever is asked: two fit into one message.
+LARGEST_STREAM = 7 * 1024 * 1024
 #: Bytes of changed files, all together, that a worker returns.
 DEFAULT_MAX_OUTPUT = 64 * 1024 * 1024
 
-_JOB_ID = re.compile(r"(\d+)\.(\d+)\Z", re.ASCII)
+#: 18 digits fit every 64-bit integer.
+_JOB_ID = re.compile(r"(\d{1,18})\.(\d{1,18})\Z", re.ASCII)
 
 
 class JobId(NamedTuple):

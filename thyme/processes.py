@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import os
 import signal
+import time
 from collections import defaultdict
 from pathlib import Path
 
+log = logging.getLogger(__name__)
+
+#: Seconds that what a job left running has to die of SIGKILL.
+_KILL_TIMEOUT = 10.0
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -51,15 +57,24 @@ def kill_descendants() -> None:
     """Kill everything below this process until nothing is left, and reap it.
 
     Needs ``adopt_orphans``: having no child then means that nothing is left.
+    Gives up on what another user runs (a setuid program), or hangs in the
+    kernel, after ``_KILL_TIMEOUT``, and says so.
     """
+    deadline = time.monotonic() + _KILL_TIMEOUT
+    pause = 0.001
     while True:
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
-            # something lives: this look at all processes is the exception
-            for pid in descendants():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            os.waitpid(-1, 0)
         except ChildProcessError:
             return
+        # something lives: this look at all processes is the exception
+        left = descendants()
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            log.warning("processes left behind that cannot be killed: %s", left)
+            return
+        time.sleep(pause)
+        pause = min(pause * 2, 0.1)

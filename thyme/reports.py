@@ -9,8 +9,9 @@ from dataclasses import replace
 from . import codec
 from .errors import MessageTooLarge
 from .executor import Outcome
+from .faults import OUTPUT_FAILED
 from .message import Evicted, Finished, HoldReason, Message, Submit, Usage
-from .sandbox import STDERR, STDOUT, TRANSFER_OUTPUT_ERROR, Sandbox
+from .sandbox import STDERR, STDOUT, Sandbox
 
 
 class Reporter:
@@ -53,8 +54,6 @@ def encode_fitting(message: Message) -> bytes:
         if not isinstance(message, Finished):
             raise
         text = f"Failed to send output files: (errno={errno.EFBIG}) {error}"
-        hold = HoldReason(TRANSFER_OUTPUT_ERROR, errno.EFBIG, text)
-        try:
-            return codec.encode(replace(message, files=(), hold=hold))
-        except MessageTooLarge:
-            return codec.encode(replace(message, files=(), stdout=b"", stderr=b"", hold=hold))
+        # stdout and stderr alone always fit: LARGEST_STREAM
+        hold = HoldReason(OUTPUT_FAILED, errno.EFBIG, text)
+        return codec.encode(replace(message, files=(), hold=hold))

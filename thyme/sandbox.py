@@ -3,24 +3,34 @@
 HTCondor's rules: inputs land at the top under their own names; what comes
 back are the new or changed regular files at the top, or exactly the named
 ones; the job's executable, its proxy and HTCondor's own files never come back.
+
+What the job leaves behind is hostile until proven otherwise: it may have made
+pipes, links to the worker's own files, sparse giants, unreadable directories.
+Nothing outside the scratch directory is ever read or removed for it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import logging
 import os
 import shutil
 import stat
+import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from .errors import NodeUnfit
-from .job import SandboxFile, Task
+from .faults import INPUT_FAILED, NO_STDOUT, OUTPUT_FAILED, fault, one_line
+from .fields import MAX_INFLATED
+from .job import LARGEST_STREAM, SandboxFile, Task
 from .message import HoldReason
 
-#: HTCondor's HoldReasonCode for "output files could not be transferred".
-TRANSFER_OUTPUT_ERROR = 12
+log = logging.getLogger(__name__)
+
 STDOUT, STDERR = "_condor_stdout", "_condor_stderr"
 EXECUTABLE = "condor_exec.exe"
 
@@ -31,88 +41,124 @@ class Sandbox:
     def __init__(self, workdir: Path) -> None:
         """Make a scratch directory below ``workdir``; raises NodeUnfit."""
         try:
-            self.path = Path(tempfile.mkdtemp(prefix="dir_", dir=workdir))
+            # absolute: the job runs in it, a relative one would mean another place there
+            self.path = Path(tempfile.mkdtemp(prefix="dir_", dir=workdir.absolute()))
         except OSError as error:
             raise NodeUnfit(f"cannot make a scratch directory in {workdir}: {error}") from error
         self._before: dict[str, Fingerprint] = {}
+        self._streams: dict[str, IO[bytes]] = {}
+
+    # --- before the job -------------------------------------------------------------------
 
     def unpack(self, task: Task) -> None:
-        """Write the input files; raises NodeUnfit (a full disk, mostly)."""
-        try:
-            for file in task.files:
-                path = self.path / file.name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                # created with its final mode: a proxy is at no time readable by others
-                handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, file.mode)
-                with os.fdopen(handle, "wb") as target:
-                    os.fchmod(handle, file.mode)
-                    target.write(file.data)
-        except OSError as error:
-            raise NodeUnfit(f"cannot write the job's files to {self.path}: {error}") from error
+        """Write the input files; raises NodeUnfit (a full disk, mostly) or CannotStart."""
+        for file in task.files:
+            try:
+                self._write(file)
+            except (OSError, ValueError) as error:
+                raise fault(
+                    error, INPUT_FAILED, f"Failed to write input file '{file.name}'"
+                ) from error
         self._before = self._fingerprints()
+
+    def _write(self, file: SandboxFile) -> None:
+        path = self.path / file.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # created with its final mode: a proxy is at no time readable by others
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, file.mode)
+        with os.fdopen(handle, "wb") as target:
+            os.fchmod(handle, file.mode)
+            target.write(file.data)
+
+    def open_stream(self, name: str) -> IO[bytes]:
+        """The file for the job's stdout or stderr; raises NodeUnfit or CannotStart.
+
+        It is kept open, so that ``stream`` finds what was written even if the
+        job removes the file or puts something else in its place.
+        """
+
+        def opener(path: str, flags: int) -> int:
+            # appending, as HTCondor opens them: two writers do not overwrite each other
+            return os.open(path, flags | os.O_APPEND | os.O_NOFOLLOW, 0o644)
+
+        try:
+            stream = open(self.path / name, "w+b", buffering=0, opener=opener)  # noqa: SIM115
+        except OSError as error:
+            raise fault(error, NO_STDOUT, f"Failed to open '{self.path / name}'") from error
+        self._streams[name] = stream
+        return stream
+
+    # --- after the job --------------------------------------------------------------------
 
     def stream(self, name: str, limit: int) -> bytes:
         """At most about ``limit`` bytes of stdout or stderr; the middle of a longer one is cut."""
-        try:
-            with (self.path / name).open("rb") as source:
-                size = os.fstat(source.fileno()).st_size
-                if size <= limit:
-                    return source.read(limit)
-                head = source.read(limit // 2)
-                source.seek(size - (limit - len(head)))
-                tail = source.read(limit - len(head))
-        except FileNotFoundError:
+        source = self._streams.get(name)
+        if source is None:
             return b""
+        limit = min(limit, LARGEST_STREAM)
+        size = os.fstat(source.fileno()).st_size
+        if size <= limit:
+            return os.pread(source.fileno(), size, 0)
+        head = os.pread(source.fileno(), limit // 2, 0)
+        rest = limit - len(head)
+        tail = os.pread(source.fileno(), rest, size - rest)
         cut = size - len(head) - len(tail)
         note = f"\n[thyme-worker: {cut} bytes cut here; the job wrote {size}]\n".encode()
         return head + note + tail
 
     def outputs(self, task: Task) -> tuple[tuple[SandboxFile, ...], HoldReason | None]:
         """The files that go back to the submit host, and why the job is held if they cannot."""
-        if task.output_files is None:
-            now = self._fingerprints()
-            names = [name for name in now if now[name] != self._before.get(name)]
-            inputs = {file.name for file in task.files if file.mode & 0o077 == 0}  # proxies
-            names = [name for name in names if not self._is_ours(name) and name not in inputs]
-        else:
-            names = list(task.output_files)
+        with contextlib.suppress(OSError):
+            self.path.chmod(0o700)
         try:
-            files = self._read(sorted(names))
-            size = sum(len(file.data) for file in files)
-            if size > task.max_output:
-                raise OSError(
-                    errno.EFBIG, f"{size} bytes of output; the limit is {task.max_output}"
-                )
-        except OSError as error:
-            where = f" {error.filename!r}" if error.filename else ""
-            text = f"Failed to send output file{where}: (errno={error.errno}) {error.strerror}"
-            return (), HoldReason(TRANSFER_OUTPUT_ERROR, error.errno or 0, text)
-        return tuple(files), None
-
-    def remove(self) -> None:
-        """The scratch directory goes, whatever the job did to its modes."""
-
-        def make_writable(function: Callable[[str], object], path: str, _error: object) -> None:
-            Path(path).parent.chmod(0o700)
-            function(path)
-
-        try:
-            shutil.rmtree(self.path, onerror=make_writable)
-        except OSError:
-            shutil.rmtree(self.path, ignore_errors=True)
-
-    def _read(self, names: list[str]) -> list[SandboxFile]:
-        files = []
-        for name in names:
-            path = self.path / name
-            if path.is_dir():
-                for child in sorted(path.rglob("*")):
-                    if child.is_file() and not child.is_symlink():
-                        files.append(self._file(str(child.relative_to(self.path)), child))
+            if task.output_files is None:
+                found = self._changed(task)
             else:
-                # the name on the submit host is the last part of what was asked for
-                files.append(self._file(path.name, path))
-        return files
+                found = [each for name in task.output_files for each in self._named(name)]
+            # sizes first: what is too large is not even read
+            sizes = [path.stat().st_size for _name, path in found]
+            limit = min(task.max_output, MAX_INFLATED - 2 * LARGEST_STREAM)
+            if sum(sizes) > limit:
+                raise OSError(errno.EFBIG, f"{sum(sizes)} bytes of output; the limit is {limit}")
+            return tuple(self._file(name, path) for name, path in sorted(found)), None
+        except (OSError, ValueError) as error:
+            number = getattr(error, "errno", None) or 0
+            where = f" {str(name)!r}" if (name := getattr(error, "filename", None)) else ""
+            reason = getattr(error, "strerror", None) or str(error)
+            text = one_line(f"Failed to send output file{where}", f": (errno={number}) {reason}")
+            return (), HoldReason(OUTPUT_FAILED, number, text)
+
+    def _changed(self, task: Task) -> list[tuple[str, Path]]:
+        """New or changed regular files at the top."""
+        now = self._fingerprints()
+        proxies = {file.name for file in task.files if file.mode & 0o077 == 0}
+        return [
+            (name, self.path / name)
+            for name in now
+            if now[name] != self._before.get(name)
+            and name not in proxies
+            and not self._is_ours(name)
+        ]
+
+    def _named(self, name: str) -> Iterator[tuple[str, Path]]:
+        """One output file, or all below an output directory, with their names there.
+
+        On the submit host the name is the last part of what was asked for.
+        """
+        path = self.path / name
+        if path.name in ("", "..") or path == self.path:
+            raise OSError(errno.EINVAL, "not the name of a file", name)
+        real = path.resolve()
+        if self.path.resolve() not in real.parents:
+            raise OSError(errno.EACCES, "it is outside the scratch directory", name)
+        mode = real.stat().st_mode
+        if stat.S_ISREG(mode):
+            yield path.name, real
+        elif stat.S_ISDIR(mode):
+            for child in _files_below(real):
+                yield f"{path.name}/{child.relative_to(real)}", child
+        else:
+            raise OSError(errno.EINVAL, "neither a file nor a directory", name)
 
     @staticmethod
     def _file(name: str, path: Path) -> SandboxFile:
@@ -130,3 +176,37 @@ class Sandbox:
     @staticmethod
     def _is_ours(name: str) -> bool:
         return name == EXECUTABLE or name.startswith("_condor_")
+
+    def remove(self) -> None:
+        """The scratch directory goes, whatever the job did to its modes and however deep it is."""
+        for stream in self._streams.values():
+            stream.close()
+        try:
+            shutil.rmtree(self.path)
+            return
+        except (OSError, RecursionError):
+            pass
+        # rare: directories without modes, or nested deeper than Python can recurse
+        for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+            with contextlib.suppress(OSError):
+                subprocess.run(
+                    [*command, "--", str(self.path)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    check=False,
+                )
+        if self.path.exists():
+            log.warning("the scratch directory %s could not be removed", self.path)
+
+
+def _files_below(top: Path) -> Iterator[Path]:
+    """Regular files in ``top`` and its directories; links are not followed. Raises OSError."""
+    todo = [top]
+    while todo:
+        with os.scandir(todo.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    todo.append(Path(entry.path))
+                elif entry.is_file(follow_symlinks=False):
+                    yield Path(entry.path)

@@ -24,7 +24,9 @@ from pathlib import Path
 
 from . import codec
 from .errors import BadMessage, BrokerError, BrokerRefused, BrokerUnreachable, ExitCode, NodeUnfit
-from .executor import CannotStart, Execution
+from .executor import Execution
+from .faults import CannotStart
+from .job import DEFAULT_LEASE
 from .link import Link
 from .message import (
     Claim,
@@ -47,6 +49,8 @@ log = logging.getLogger(__name__)
 CLAIM_TIMEOUT = 3.0
 #: Seconds between two looks at whether there is anything to do, when nothing wakes us.
 TICK = 1.0
+#: Seconds between two heartbeats at least, however short the lease.
+MIN_PULSE = 0.05
 #: Seconds that a finished job's report is offered to a broker that is away. Longer than any
 #: lease would make sense of: by then the job is running elsewhere.
 REPORT_TIMEOUT = 3600.0
@@ -134,8 +138,12 @@ class Worker:
         return ExitCode.NO_WORK
 
     def _check_node(self) -> None:
-        """Raises NodeUnfit where no job could run."""
+        """Raises NodeUnfit where no job could run: better than to hold job after job."""
         Sandbox(self._settings.workdir).remove()
+        if os.statvfs(self._settings.workdir).f_flag & os.ST_NOEXEC:
+            raise NodeUnfit(
+                f"{self._settings.workdir} is mounted noexec: no job could run there; use --workdir"
+            )
 
     def _rest(self, seconds: float) -> None:
         """Wait for news, at most so long; on a broken line, until it is tried again."""
@@ -196,8 +204,12 @@ class Worker:
         while (left := deadline - self._clock()) > 0 and not self._orders.leave:
             while (mail := transport.receive()) is not None:
                 if mail.correlation == token:
-                    verdict = expect(codec.decode(mail.body), Verdict)
-                    return "" if verdict.run else verdict.reason
+                    try:
+                        verdict = expect(codec.decode(mail.body), Verdict)
+                    except BadMessage as error:
+                        log.warning("verdict not understood, as good as none: %s", error)
+                        return ""
+                    return "" if verdict.run else (verdict.reason or "no reason given")
             transport.wait(left)
         return ""
 
@@ -205,11 +217,16 @@ class Worker:
 
     def _work(self, job: Submit) -> None:
         log.info("job %s attempt %d: starting", job.job, job.attempt)
-        sandbox = Sandbox(self._settings.workdir)
         try:
-            report = self._run(job, sandbox)
-        finally:
-            sandbox.remove()
+            sandbox = Sandbox(self._settings.workdir)
+            try:
+                report = self._run(job, sandbox)
+            finally:
+                sandbox.remove()
+        except NodeUnfit as error:
+            # it goes back as it was; this node takes no other
+            self._report(job, self._reporter.evicted(job, str(error), Usage()))
+            raise
         if report is not None:
             self._report(job, report)
         self._jobs_done += 1
@@ -218,10 +235,6 @@ class Worker:
         """The message that ends this attempt; None when nobody is to hear of it any more."""
         try:
             sandbox.unpack(job.task)
-        except NodeUnfit as error:
-            self._report(job, self._reporter.evicted(job, str(error), Usage()))
-            raise
-        try:
             execution = Execution(job.task, sandbox, self.slot, self._clock, self.link.wake)
         except CannotStart as error:
             return self._reporter.never_ran(job, error.hold)
@@ -237,7 +250,8 @@ class Worker:
     def _watch(self, job: Submit, execution: Execution) -> str:
         """Until the job has ended: beat, obey. Returns why it was ended, "" if by itself."""
         action = ""
-        pulse = min(self._settings.heartbeat, (job.task.lease or self._settings.heartbeat) / 3)
+        pulse = min(self._settings.heartbeat, (job.task.lease or DEFAULT_LEASE) / 3)
+        pulse = max(pulse, MIN_PULSE)
         next_beat = self._clock() + pulse
         while execution.outcome() is None:
             if self._orders.leave:
@@ -250,7 +264,8 @@ class Worker:
                 try:
                     ordered = self._control(transport, job)
                     if ordered:
-                        action = action or ordered
+                        # whoever is superseded says nothing, whatever it was told before
+                        action = ordered if ordered == "superseded" else action or ordered
                         execution.ask_to_end()
                     if self._clock() >= next_beat:
                         next_beat = self._clock() + pulse

@@ -12,9 +12,14 @@ __all__ = ["DeadLetter", "Delivery", "Mail", "Record", "Transport", "check_url",
 
 def check_url(url: str) -> str:
     """``url`` if it names a broker this version can use; raises BadInvocation."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise BadInvocation(f"broker URL: {error}") from error
     if parts.scheme == "sqlite":
-        if parts.netloc or not parts.path.startswith("/") or parts.path.endswith("/"):
+        path = unquote(parts.path)
+        odd = parts.netloc or parts.query or parts.fragment or not path.isprintable()
+        if odd or not path.startswith("/") or path.endswith("/"):
             raise BadInvocation(
                 f"broker URL {url!r}: write sqlite:///ABSOLUTE/PATH (four slashes in all, "
                 "e.g. sqlite:////var/lib/thyme/broker.db)"

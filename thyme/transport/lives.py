@@ -1,8 +1,8 @@
 """Which processes live, told by locks that the kernel gives up when a process ends.
 
 A process id would not do: ids are used again, and inside containers they mean
-something else. Each process locks a file of its own in a shared directory;
-whoever can lock it knows that its process is gone.
+something else. Each process locks a file of its own (exclusively) in a shared directory;
+whoever can lock it (shared) knows that its process is gone.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class Life:
         except OSError:
             return True  # cannot tell: believe that it lives
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # shared: two that look at once must not take each other for the owner
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
             return True
         else:

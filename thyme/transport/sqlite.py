@@ -16,10 +16,13 @@ happen and 40 times a second when nothing does.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import select
 import sqlite3
+import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -65,11 +68,15 @@ class SqliteTransport(Transport):
         self._next_reclaim = 0.0
         self._version = -1
         self._dirty = True
+        self._durable: bool | None = None
         self._poll = POLL_MIN
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._waking = threading.Lock()
         self._closed = False
+        self._received: deque[Mail] = deque()
         try:
             self._life = Life(Path(path + ".connections"))
+            self._turn = os.open(path + ".turn", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as error:
             self._close_pipe()
             raise BrokerRefused(f"cannot use the broker {path}: {error}") from error
@@ -91,15 +98,30 @@ class SqliteTransport(Transport):
         db = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None)
         try:
             self._turn_on_wal(db)
-            if db.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
-                db.executescript(
-                    "PRAGMA synchronous=FULL; BEGIN IMMEDIATE;"
-                    f"{_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
-                )
+            if _version(db) != SCHEMA_VERSION:
+                self._make_tables(db)
         except BaseException:
             db.close()
             raise
         return db
+
+    def _make_tables(self, db: sqlite3.Connection) -> None:
+        """In a new file only: never in a later version's, nor in anybody else's database."""
+        db.execute("PRAGMA synchronous=FULL")
+        db.execute("BEGIN IMMEDIATE")  # from here on, no other process makes them
+        version = _version(db)
+        if version not in (0, SCHEMA_VERSION):
+            raise BrokerRefused(
+                f"broker {self._path}: it has version {version}, this program knows "
+                f"{SCHEMA_VERSION}; update thyme on this side"
+            )
+        if version == 0:
+            if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                raise BrokerRefused(f"broker {self._path}: this is another program's database")
+            for statement in _SCHEMA.split(";"):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        db.execute("COMMIT")
 
     @staticmethod
     def _turn_on_wal(db: sqlite3.Connection) -> None:
@@ -115,9 +137,10 @@ class SqliteTransport(Transport):
                 time.sleep(POLL_MIN)
 
     def _close_pipe(self) -> None:
-        for end in (self._wake_read, self._wake_write):
-            os.close(end)
-        self._wake_read = self._wake_write = -1
+        with self._waking:  # never under the hands of a thread that wakes us
+            for end in (self._wake_read, self._wake_write):
+                os.close(end)
+            self._wake_read = self._wake_write = -1
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -135,15 +158,22 @@ class SqliteTransport(Transport):
     def _write(self, durable: bool) -> Iterator[sqlite3.Connection]:
         """One transaction; ``durable``: on the disk when it ends."""
         with self._translated():
-            self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-            self._db.execute("BEGIN IMMEDIATE")
+            if durable != self._durable:
+                self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+                self._durable = durable
+            # SQLite's own waiting sleeps for milliseconds; the kernel wakes the next at once
+            fcntl.flock(self._turn, fcntl.LOCK_EX)
             try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    self._db.execute("ROLLBACK")
-                raise
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._db
+                    self._db.execute("COMMIT")
+                except BaseException:
+                    with contextlib.suppress(sqlite3.Error):
+                        self._db.execute("ROLLBACK")
+                    raise
+            finally:
+                fcntl.flock(self._turn, fcntl.LOCK_UN)
             # data_version tells of other connections' writes only
             self._dirty = True
 
@@ -172,7 +202,8 @@ class SqliteTransport(Transport):
         self._reclaim()
         with self._translated():
             # look before asking for the write lock: most looks of an idle worker find nothing
-            if not self._first_free(pool):
+            free = "SELECT 1 FROM queue WHERE pool=? AND owner IS NULL LIMIT 1"
+            if not self._db.execute(free, (pool,)).fetchone():
                 return None
         with self._write(durable=False) as db:
             row = self._first_free(pool)
@@ -281,17 +312,22 @@ class SqliteTransport(Transport):
         return True
 
     def receive(self) -> Mail | None:
+        if not self._received:
+            self._fetch_mail()
+        return self._received.popleft() if self._received else None
+
+    def _fetch_mail(self) -> None:
+        """All of it in one transaction: mail may be lost with its reader."""
         query = (
             "SELECT mail.id, body, reply_to, correlation FROM inbox JOIN mail ON inbox = name "
-            "WHERE owner=? ORDER BY mail.id LIMIT 1"
+            "WHERE owner=? ORDER BY mail.id LIMIT 100"
         )
         with self._translated():
-            row = self._db.execute(query, (self._me,)).fetchone()
-        if row is None:
-            return None
-        with self._write(durable=False) as db:
-            db.execute("DELETE FROM mail WHERE id=?", (row[0],))
-        return Mail(*row[1:])
+            rows = self._db.execute(query, (self._me,)).fetchall()
+        if rows:
+            with self._write(durable=False) as db:
+                db.executemany("DELETE FROM mail WHERE id=?", [(row[0],) for row in rows])
+            self._received.extend(Mail(*row[1:]) for row in rows)
 
     # --- waiting --------------------------------------------------------------------
 
@@ -316,8 +352,14 @@ class SqliteTransport(Transport):
             self._reclaim()
 
     def wake(self) -> None:
-        with contextlib.suppress(OSError):  # full: it will wake; -1: closed
-            os.write(self._wake_write, b"x")
+        # a signal handler must not wait for the lock: whoever has it wakes us, or closes
+        if not self._waking.acquire(blocking=False):
+            return
+        try:
+            with contextlib.suppress(OSError):  # full: it will wake; -1: closed
+                os.write(self._wake_write, b"x")
+        finally:
+            self._waking.release()
 
     def close(self) -> None:
         if self._closed:
@@ -333,4 +375,9 @@ class SqliteTransport(Transport):
         with contextlib.suppress(sqlite3.Error):
             self._db.close()
         self._life.end()
+        os.close(self._turn)
         self._close_pipe()
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
