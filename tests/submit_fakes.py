@@ -153,7 +153,7 @@ class Host:
     def submit(self, text: str, *argv: str) -> Answer:
         """Submit ``text`` as the file e.sub."""
         self.files.files[f"{CWD}/e.sub"] = text.encode("utf-8", "surrogateescape")
-        return self.run(*argv, "e.sub")
+        return self.run("e.sub", *argv)
 
     def jobs(self, text: str, *argv: str) -> Sequence[PreparedJob]:
         """The jobs that ``text`` makes; fails if it is refused."""

@@ -1,0 +1,372 @@
+"""condor_submit's options, streams and exit codes, to the byte."""
+
+from __future__ import annotations
+
+import stat
+
+import pytest
+
+from tests.submit_fakes import CWD, SCRIPT, Host
+from vobox.submit.options import USAGE, reads_stdin
+
+ONE = "executable = agent.sh\nqueue 1"
+THREE = "executable = agent.sh\nqueue 3\n"
+
+
+def test_a_submit_prints_a_dot_a_job_and_one_sentence() -> None:
+    answer = Host().submit(THREE)
+
+    assert answer.stdout == "Submitting job(s)...\n3 job(s) submitted to cluster 7.\n"
+    assert (answer.stderr, answer.code) == ("", 0)
+
+
+def test_a_description_on_stdin_is_reported_as_one_in_a_file() -> None:
+    answer = Host().run(stdin=ONE)
+
+    assert answer.stdout == "Submitting job(s).\n1 job(s) submitted to cluster 7.\n"
+
+
+@pytest.mark.parametrize("option", ["-terse", "--terse", "-ter", "-terse -terse"])
+def test_terse_prints_the_range_of_ids_alone(option: str) -> None:
+    assert Host().submit(THREE, *option.split()).stdout == "7.0 - 7.2\n"
+    assert Host().submit(ONE, *option.split()).stdout == "7.0 - 7.0\n"
+
+
+def test_verbose_prints_every_ad_and_no_sentence() -> None:
+    answer = Host().submit("executable = agent.sh\nqueue 2\n", "-verbose")
+
+    head, first, second = answer.stdout.split("** Proc ")
+    assert head == "Submitting job(s)\n"
+    for text, number in ((first, 0), (second, 1)):
+        title, *lines = text.split("\n")
+        assert title == f"7.{number}:"
+        assert lines[-2:] == ["", ""]
+        names = [line.partition(" = ")[0] for line in lines[:-2]]
+        assert names == sorted(names, key=str.lower)
+        assert f"ProcId = {number}" in lines
+    assert "submitted to cluster" not in answer.stdout
+
+
+def test_a_dash_as_file_means_verbose_without_submitting_line() -> None:
+    answer = Host().run("-", stdin=ONE)
+
+    assert answer.stdout.startswith("\n** Proc 7.0:\nArguments = ")
+    assert "Submitting" not in answer.stdout
+    assert Host().run("-", "-terse", stdin=ONE).stdout == "7.0 - 7.0\n"
+
+
+def test_appended_lines_override_the_description() -> None:
+    host = Host()
+    job = host.job(
+        "executable = agent.sh\narguments = from the file\nqueue\n",
+        "-a", "arguments = appended", "-append", "+Site = \"CERN\"",
+    )  # fmt: skip
+
+    assert job.task.arguments == ("appended",)
+    assert job.ad["Site"] == '"CERN"'
+
+
+def test_assignments_on_the_command_line_come_before_the_description() -> None:
+    job = Host().job(
+        "executable = agent.sh\narguments = $(a) $(b)\nb = file\nqueue\n", "a=x", "b=y"
+    )
+
+    assert job.task.arguments == ("x", "file")
+
+
+@pytest.mark.parametrize("argv", [("-queue", "2", "x", "in", "a", "b"), ("-a", "queue 2 x in a b")])
+def test_the_queue_statement_may_come_from_the_command_line(argv: tuple[str, ...]) -> None:
+    jobs = Host().jobs("executable = agent.sh\narguments = $(x)\n", *argv)
+
+    assert [job.task.arguments for job in jobs] == [("a",), ("a",), ("b",), ("b",)]
+
+
+def test_two_queue_statements_of_which_one_is_an_option_conflict() -> None:
+    answer = Host().submit(ONE, "-queue", "2")
+
+    assert answer.code == 1
+    assert answer.stderr == (
+        "\nERROR: on Line 2 of e.sub: "
+        "-queue argument conflicts with queue statement in submit file\n"
+        "\nERROR: Failed to parse command file (line 2).\n"
+    )
+
+
+def test_everything_on_the_command_line_needs_no_description() -> None:
+    host = Host()
+
+    assert not reads_stdin(["executable=agent.sh", "-q", "2"])
+    assert host.run("executable=agent.sh", "-q", "2").code == 0
+    assert len(host.target.submitted[0][1]) == 2
+
+
+@pytest.mark.parametrize(
+    ("argv", "reads"),
+    [([], True), (["-"], True), (["e.sub"], False), (["-terse"], True), (["-f", "e.sub"], True),
+     (["-fi", "e.sub"], False), (["-help"], False), (["-zzz"], False), (["a=1"], True)],
+)  # fmt: skip
+def test_stdin_is_read_only_when_the_description_is_there(argv: list[str], reads: bool) -> None:
+    # -f alone is too short for -file: usage
+    assert reads_stdin(argv) == (reads and argv[:1] != ["-f"])
+
+
+def test_the_batch_name_option_wins_over_the_description() -> None:
+    job = Host().job("executable = agent.sh\nbatch_name = file\nqueue\n", "-batch-name", "my batch")
+
+    assert job.ad["JobBatchName"] == '"my batch"'
+
+
+def test_a_batch_name_may_look_like_an_assignment() -> None:
+    assert Host().job(ONE, "-batch-name", "k=v").ad["JobBatchName"] == '"k=v"'
+
+
+def test_a_dry_run_to_stdout_submits_nothing_and_burns_no_id() -> None:
+    host = Host()
+    answer = host.submit(THREE, "-dry-run", "-")
+
+    assert answer.stdout.startswith("Dry-Run job(s)...\nArguments = ")
+    assert answer.stdout.endswith("\n3 job(s) dry-run to cluster 1.\n")
+    assert host.target.clusters == 7
+    assert not host.target.submitted
+
+
+def test_a_dry_run_writes_the_ads_to_its_file() -> None:
+    host = Host()
+    answer = host.submit(ONE, "-dry-run", "out.ads")
+
+    assert answer.stdout == "Dry-Run job(s).\n1 job(s) dry-run to cluster 1.\n"
+    assert b"ClusterId = 1\n" in host.files.files[f"{CWD}/out.ads"]
+
+
+def test_a_dry_run_that_cannot_write_says_so() -> None:
+    answer = Host().submit(ONE, "-dry-run", "/root/out.ads")
+
+    assert answer.code == 1
+    assert (
+        answer.stderr == "\nERROR: Failed to open file -dry-run output file (Permission denied)\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["vobox1.example.org", "vobox1", "VOBOX1", "localhost"])
+def test_a_schedd_name_that_is_ours_is_taken(name: str) -> None:
+    assert Host().submit(ONE, "-name", name, "-pool", "ce.example.org:9619").code == 0
+
+
+@pytest.mark.parametrize(
+    ("argv", "stderr"),
+    [
+        (("-name", "other"), "\nERROR: Can't find address of schedd other\n"),
+        (("-spool",), "condor_submit: -spool is not supported here: submit from this host, where "
+                      "the files are read at once\n"),
+        (("-remote", "ce"), "condor_submit: -remote is not supported here: submit on the host of "
+                            "that schedd\n"),
+        (("-interactive",), "condor_submit: -interactive is not supported here: jobs have no "
+                            "terminal\n"),
+        (("-zzz",), USAGE),
+        (("-version",), USAGE),
+        (("--ter",), USAGE),
+        (("-maxjobs", "x"), "Error: Unable to convert argument (x) to a number for -maxjobs.\n"),
+        (("-maxjobs", "-2"), "Error: -2 is not a valid for -maxjobs.\n"),
+        (("-q", "1", "-q", "2"), "condor_submit: only one -queue command allowed\n"),
+        (("-q", "-v"), "condor_submit: -q requires at least one argument\n"),
+        (("9 x=1",), "condor_submit: invalid attribute name '9 x' for attrib=value assigment\n"),
+        (("-dry", "a", "-dump", "b"),
+         "condor_submit: -dump <file> and -dry-run <file> cannot be used together\n"),
+        (("-dry:hash", "a"), "unknown option hash for -dry-run:<opts>\n"),
+    ],
+)  # fmt: skip
+def test_a_bad_command_line_is_refused_before_anything_is_read(
+    argv: tuple[str, ...], stderr: str
+) -> None:
+    host = Host()
+    answer = host.submit(ONE, *argv)
+
+    assert (answer.code, answer.stdout, answer.stderr) == (1, "", stderr)
+    assert host.files.read_paths == []
+
+
+@pytest.mark.parametrize(
+    "option", ["-append", "-file", "-name", "-pool", "-maxjobs", "-batch-name"]
+)
+def test_an_option_without_its_value_is_refused(option: str) -> None:
+    answer = Host().run(option)
+
+    assert (answer.code, answer.stderr) == (
+        1,
+        f"condor_submit: {option} requires another argument\n",
+    )
+
+
+def test_help_goes_to_stdout() -> None:
+    answer = Host().run("-help")
+
+    assert (answer.code, answer.stdout, answer.stderr) == (0, USAGE, "")
+
+
+def test_a_bad_appended_line_is_named_by_its_number() -> None:
+    answer = Host().submit(ONE, "-a", "x = 1", "-a", "foo bar")
+
+    assert answer.code == 1
+    assert answer.stderr == (
+        "\nERROR: on Line 0 of <append>: foo bar\n\nERROR: Failed to parse -a argument line (#2).\n"
+    )
+
+
+def test_more_jobs_than_maxjobs_submit_none() -> None:
+    host = Host()
+    answer = host.submit(THREE, "-maxjobs", "2")
+
+    assert (answer.code, answer.stdout) == (1, "Submitting job(s)..")
+    assert answer.stderr == "\nERROR: Number of submitted jobs would exceed -maxjobs (2)\n"
+    assert not host.target.submitted
+
+
+def test_no_queue_statement_submits_nothing() -> None:
+    answer = Host().submit("executable = agent.sh\n")
+
+    assert (answer.code, answer.stdout) == (1, "Submitting job(s)")
+    assert answer.stderr == (
+        '\nERROR: "e.sub" doesn\'t contain any "queue" commands -- no jobs queued\n'
+    )
+    terse = Host().run("-terse", stdin="executable = agent.sh\n")
+    assert (terse.stdout, terse.stderr) == (
+        "",
+        '\nERROR: "(stdin)" doesn\'t contain any "queue" commands -- no jobs queued\n',
+    )
+
+
+def test_a_queue_statement_without_jobs_is_a_warning() -> None:
+    host = Host()
+    answer = host.submit("executable = agent.sh\nqueue 0\n")
+
+    assert (answer.code, answer.stdout) == (0, "Submitting job(s)\n")
+    assert answer.stderr == (
+        '\nWARNING: "e.sub" has only empty "queue" commands -- no jobs queued\n'
+    )
+    assert not host.target.submitted
+
+
+def test_a_description_that_is_not_there_is_named() -> None:
+    answer = Host().run("nope.sub")
+
+    assert (answer.code, answer.stdout) == (1, "")
+    assert answer.stderr == (
+        "\nERROR: Failed to open command file (nope.sub) (No such file or directory)\n"
+    )
+
+
+def test_a_huge_description_is_refused_unread() -> None:
+    host = Host({f"{CWD}/big.sub": b"\n" * (4 * 1024 * 1024 + 1)})
+    answer = host.run("big.sub")
+
+    assert answer.code == 1
+    assert "big.sub has 4194305 bytes; a submit description may have 4194304" in answer.stderr
+    assert host.files.read_paths == []
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFIFO, stat.S_IFCHR])
+def test_a_pipe_or_device_is_never_opened(kind: int) -> None:
+    host = Host({f"{CWD}/odd": b""})
+    host.files.special[f"{CWD}/odd"] = kind | 0o644
+
+    assert "(odd) (Not a regular file)" in host.run("odd").stderr
+    assert "odd: Not a regular file" in host.submit("executable = odd\nqueue\n").stderr
+    assert f"{CWD}/odd" not in host.files.read_paths
+
+
+@pytest.mark.parametrize(
+    ("text", "stderr"),
+    [
+        ("queue\n", "ERROR: No 'executable' parameter was provided\n"),
+        ("executable = /nope\nqueue\n",
+         "\nERROR: Can't access executable file /nope: No such file or directory\n"),
+        ("executable = empty\nqueue\n",
+         f"\nERROR: Executable file {CWD}/empty has zero length\n"),
+        ("executable = dos\nqueue\n",
+         f"\nERROR: Executable file {CWD}/dos is a script with CRLF (DOS/Windows) line endings.\n"
+         "This generally doesn't work, and you should probably run "
+         f"'dos2unix {CWD}/dos' -- or a similar tool -- before you resubmit.\n"),
+        ("executable = agent.sh\ninitialdir = /nope\nqueue\n",
+         "ERROR: No such directory: /nope\n"),
+        ("executable = agent.sh\n+Foo = a b\nqueue\n",
+         "ERROR: Parse error in expression: \n\tFoo = a b\n\t\n"),
+        ("executable = agent.sh\nuse_x509userproxy = true\nqueue\n",
+         "ERROR: unable to read proxy file\n"),
+        ("executable = agent.sh\nuniverse = standard\nqueue\n",
+         "ERROR: 'Standard' is not a supported universe.\n"),
+        ("executable = agent.sh\nuniverse = foo\nqueue\n",
+         "ERROR: I don't know about the 'foo' universe.\n"),
+        ("executable = agent.sh\nuniverse = grid\nqueue\n",
+         "ERROR: grid_resource attribute not defined for grid universe job\n"),
+        ("executable = agent.sh\nuniverse = grid\ngrid_resource = gt2 x\nqueue\n",
+         "ERROR: Invalid value 'gt2' for grid type\n"
+         "Must be one of: condor, batch, arc, ec2, gce, or azure\n"),
+        ("executable = agent.sh\nnotification = maybe\nqueue\n",
+         "ERROR: Notification must be 'Never', 'Always', 'Complete', 'Start', or 'Error'\n"),
+        ("executable = agent.sh\nenvironment = A=1;BB\nqueue\n",
+         "ERROR: Missing '=' after environment variable 'BB'.\n"
+         "The environment you specified was: 'A=1;BB'\n"),
+    ],
+)  # fmt: skip
+def test_a_job_that_cannot_be_made_is_refused_in_htcondors_words(text: str, stderr: str) -> None:
+    host = Host({f"{CWD}/empty": b"", f"{CWD}/dos": b"#!/bin/sh\r\necho\r\n"})
+    answer = host.submit(text)
+
+    assert (answer.code, answer.stdout, answer.stderr) == (1, "Submitting job(s)", stderr)
+    assert not host.target.submitted
+
+
+def test_a_script_of_windows_is_taken_when_asked_for() -> None:
+    host = Host({f"{CWD}/dos": b"#!/bin/sh\r\necho\r\n"})
+
+    assert host.submit("executable = dos\nqueue\n", "-allow-crlf-script").code == 0
+
+
+def test_the_schedds_refusal_is_the_error() -> None:
+    answer = Host(refuses="the broker is not reachable").submit(ONE)
+
+    assert (answer.code, answer.stdout) == (1, "Submitting job(s).")
+    assert answer.stderr == "\nERROR: the broker is not reachable\n"
+
+
+def test_an_unused_assignment_is_a_warning_and_the_job_is_submitted() -> None:
+    answer = Host().submit(
+        "executable = agent.sh\nFoo = a b\nDir = logs\noutput = $(Dir)/x\nqueue\n"
+    )
+
+    assert answer.code == 0
+    assert answer.stderr == (
+        "WARNING: the line 'Foo = a b' was unused by condor_submit. Is it a typo?\n"
+    )
+    assert Host().submit("executable = agent.sh\nFoo = a b\nqueue 2\n", "-unused").stderr == ""
+
+
+def test_machine_count_of_parsl_and_nextflow_only_warns() -> None:
+    answer = Host().submit("executable = agent.sh\nmachine_count = 1\nqueue\n")
+
+    assert answer.code == 0
+    assert "'machine_count = 1' was unused" in answer.stderr
+
+
+def test_a_warning_of_the_description_is_printed() -> None:
+    answer = Host().submit(f"warning : careful\n{ONE}")
+
+    assert (answer.code, answer.stderr) == (0, "WARNING: careful\n")
+
+
+def test_a_lease_too_short_is_lengthened_with_a_warning() -> None:
+    host = Host()
+    answer = host.submit("executable = agent.sh\njob_lease_duration = 5\nqueue 2\n")
+
+    assert answer.stderr == (
+        "WARNING: JobLeaseDuration less than 20 seconds is not allowed, using 20 instead\n"
+    )
+    assert [job.ad["JobLeaseDuration"] for job in host.target.submitted[0][1]] == ["20", "20"]
+
+
+def test_the_executable_is_read_once_for_all_jobs() -> None:
+    host = Host()
+    jobs = host.jobs("executable = agent.sh\nqueue 100\n")
+
+    assert host.files.read_paths.count(f"{CWD}/agent.sh") == 1
+    assert all(job.task.files[0].data == SCRIPT for job in jobs)
