@@ -6,6 +6,7 @@ the reference: ``docs/reference/plancton-config.md`` is generated from them.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -22,7 +23,15 @@ def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _periods(value: Any) -> Any:
+    """A lone date is a date to YAML, and a text to us."""
+    if not isinstance(value, list):
+        return value
+    return tuple(part.isoformat() if isinstance(part, date) else part for part in value)
+
+
 Texts = Annotated[tuple[str, ...], BeforeValidator(_tuple)]
+Periods = Annotated[tuple[str, ...], BeforeValidator(_periods)]
 Codes = Annotated[ExitCodes, BeforeValidator(_tuple)]
 
 
@@ -122,6 +131,37 @@ class Config(BaseModel):
     max_ttl: Annotated[float, Field(gt=0)] = _key(43200.0, "s", "Time a pilot may live.")
     stop_grace: Seconds = _key(
         10.0, "s", "Time between asking a pilot to end (SIGTERM) and killing it.", "1.0"
+    )
+
+    # Windows
+    windows: Periods = _key(
+        (),
+        "",
+        "When the node may be used, e.g. `mon-fri 20:00-06:00`, `sat,sun`, "
+        "`fri 18:00 - mon 06:00`, `2026-12-24 18:00 - 2027-01-02 08:00`; empty: always.",
+        "1.0",
+    )
+    stops: Periods = _key(
+        (),
+        "",
+        "When it may not, whatever `windows` says; written alike. A lone date is the whole day.",
+        "1.0",
+    )
+    timezone: str = _key(
+        "",
+        "",
+        "Time zone of `windows` and `stops`, e.g. `Europe/Zurich`; empty: that of the node. "
+        "In a container name it: the clock there is often UTC.",
+        "1.0",
+    )
+    drain_lead: Seconds = _key(
+        0.0,
+        "s",
+        "Time before the end of a window, or before a stop, from which on no pilot starts.",
+        "1.0",
+    )
+    window_grace: Seconds = _key(
+        60.0, "s", "Time after that end before the pilots that still run are evicted.", "1.0"
     )
 
     # What a pilot's end tells

@@ -16,6 +16,8 @@ from plancton.expressions import BadExpression
 from plancton.launch import command_of, environment_of, names_for
 from plancton.limits import max_docks
 from plancton.model import HostFacts
+from plancton.window_text import BadPeriod, zone
+from plancton.window_text import parse as parse_period
 
 
 def load(path: Path, facts: HostFacts) -> Config:
@@ -136,6 +138,16 @@ def _computed(config: Config, facts: HostFacts) -> Iterator[tuple[str, str]]:
         environment_of(config, names)
     except BadExpression as error:
         yield "environment", f"{error}"
+    for key in ("windows", "stops"):
+        for number, text in enumerate(getattr(config, key)):
+            try:
+                parse_period(text)
+            except BadPeriod as error:
+                yield key, f"[{number}] {error}"
+    try:
+        zone(config.timezone or facts.timezone)
+    except BadPeriod as error:
+        yield "timezone", f"{error}"
     both = sorted(set(config.exit_no_work) & set(config.exit_failure))
     if both:
         yield "exit_failure", f"exit code {both[0]} is in exit_no_work too"

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from plancton.engine.base import Usage
 from plancton.model import HostFacts, HostLoad
+from plancton.window_text import BadPeriod, zone
 
 #: Shorter than this (s), the kernel's 10 ms ticks make a CPU reading too coarse to act on.
 MIN_INTERVAL = 0.5
@@ -35,6 +36,18 @@ class Sensors(Protocol):
     def mem_available(self) -> int | None: ...
 
 
+def _timezone(localtime: Path = Path("/etc/localtime")) -> str:
+    """The node's time zone by its name where that can be told, else the file that holds it."""
+    asked = os.environ.get("TZ", "").removeprefix(":")
+    for name in (asked, str(localtime.resolve()).partition("/zoneinfo/")[2], str(localtime)):
+        try:
+            zone(name)
+        except BadPeriod:
+            continue
+        return name
+    return "UTC"  # as the C library does
+
+
 class ProcSensors:
     """The real node."""
 
@@ -53,6 +66,7 @@ class ProcSensors:
             ncpus=self._ncpus(),
             ram_bytes=memory.get("MemTotal", 0),
             swap_bytes=memory.get("SwapTotal", 0),
+            timezone=_timezone(),
         )
 
     def due(self, now: float) -> bool:

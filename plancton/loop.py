@@ -150,6 +150,7 @@ class Loop:
             trigger=trigger,
             history=self._history,
             engine_problem=problem,
+            wall=self._clock.wall(),
         )
 
     def _list(self) -> tuple[tuple[Pilot, ...] | None, str]:

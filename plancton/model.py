@@ -38,6 +38,8 @@ class Pilot:
     memory_bytes: int | None = None
     #: what the engine knows about a bad end, e.g. why the command could not run
     detail: str = ""
+    #: digest of the image that it was made of, e.g. ``sha256:…``; "" without images
+    image: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class HostFacts:
     ncpus: int
     ram_bytes: int
     swap_bytes: int
+    #: of its clock: a name of the tz database, or a file in that format
+    timezone: str = "UTC"
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,8 @@ class NodeState:
     history: History = field(default_factory=History)
     #: why the engine did not answer
     engine_problem: str = ""
+    #: seconds since 1970: what the windows go by, and nothing else
+    wall: float = 0.0
 
 
 @dataclass(frozen=True)

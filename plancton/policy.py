@@ -5,6 +5,7 @@ values alone.  The rules, in the order in which ``explain`` tells them:
 
     engine       no answer: how many pilots run is unknown, so nothing is done
     mode         the admin's drain or force-stop
+    window       the weekly windows and the dated stops (``opening``)
     cpu, memory, max_docks   how many pilots the node can hold (``limits``)
     pressure     memory is short: evict at once
     grace_kill   more pilots than fit: evict after that time
@@ -19,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from plancton import limits, outcomes
+from plancton import limits, opening, outcomes
 from plancton.config import Config
 from plancton.model import (
     Action,
@@ -45,6 +46,7 @@ SOON = 0.5
 _SHORT = "memory is short"
 _OVER = "the owner needs the node"
 _OLD = "it is older than max_ttl"
+_WINDOW = "its window is over"
 _FORCED = "force-stop"
 #: Only these start the pause of ``grace_spawn``: a normal end, or old age, must not leave
 #: the node empty.
@@ -54,6 +56,7 @@ _EVICTIONS = frozenset({_SHORT, _OVER})
 _MOST_TELLING = (
     "engine",
     "mode",
+    "window",
     "pressure",
     "grace_kill",
     "grace_spawn",
@@ -75,16 +78,17 @@ def decide(state: NodeState, config: Config, now: float) -> Decision:
     exited = [p for p in state.pilots if p.state is PilotState.EXITED]
     ended = sum(pilot.id not in state.history.judged for pilot in exited)
 
+    phase = opening.phase(config, state.facts, state.wall)
     history = outcomes.fold(state.history, state.pilots, config, now)
     history = limits.smooth_owner(history, state.load, now)
     capacity, reasons = _capacity(state, config, history, len(active), len(stopping))
     history = _watch_capacity(history, capacity, len(active), now)
 
-    stops = _stops(state, config, history, capacity, active, stopping, now)
+    stops = _stops(state, config, history, capacity, phase, active, stopping, now)
     evicted = any(stop.reason in _EVICTIONS for stop in stops)
     if evicted:
         history = replace(history, last_eviction=now)
-    reasons += _gates(state, config, history, active, ended, now)
+    reasons += _gates(state, config, history, phase, active, ended, now)
     starts = 0 if stops else min(reason.room for reason in reasons if reason.room is not None)
 
     actions: list[Action] = [RemovePilot(pilot) for pilot in exited]
@@ -97,7 +101,7 @@ def decide(state: NodeState, config: Config, now: float) -> Decision:
         capacity=capacity,
         history=history,
         summary=_summary(starts, stops, reasons),
-        look_again=_look_again(state, config, history, capacity, active, now),
+        look_again=_look_again(state, config, history, capacity, phase, active, now),
     )
 
 
@@ -144,12 +148,15 @@ def _stops(
     config: Config,
     history: History,
     capacity: Capacity,
+    phase: opening.Phase,
     active: list[Pilot],
     stopping: list[Pilot],
     now: float,
 ) -> list[StopPilot]:
     if state.mode is Mode.FORCE_STOP:
         return [StopPilot(pilot, FORCE_GRACE, _FORCED) for pilot in active + stopping]
+    if phase.evicts:
+        return [StopPilot(pilot, config.stop_grace, _WINDOW) for pilot in active]
     old = [pilot for pilot in active if pilot.age is not None and pilot.age > config.max_ttl]
     stops = {pilot.id: StopPilot(pilot, config.stop_grace, _OLD) for pilot in old}
     youngest = sorted(
@@ -191,6 +198,7 @@ def _gates(
     state: NodeState,
     config: Config,
     history: History,
+    phase: opening.Phase,
     active: list[Pilot],
     ended: int,
     now: float,
@@ -199,6 +207,7 @@ def _gates(
     searching = outcomes.waiting(active, history.no_work, config)
     return [
         _mode_reason(state.mode),
+        phase.reason(),
         limits.describe_shortage(config, state.load, missing),
         _kill_reason(config, history, now),
         _spawn_reason(config, history, now),
@@ -266,6 +275,7 @@ def _look_again(
     config: Config,
     history: History,
     capacity: Capacity,
+    phase: opening.Phase,
     active: list[Pilot],
     now: float,
 ) -> float | None:
@@ -275,6 +285,8 @@ def _look_again(
         waits.append(history.last_eviction + config.grace_spawn - now)
     if history.over_since is not None:
         waits.append(history.over_since + config.grace_kill - now)
+    if phase.change is not None:
+        waits.append(phase.change - state.wall)
     for backoff in (history.no_work, history.breaker):
         if backoff.level:
             waits.append(backoff.next_probe - now)
