@@ -1,6 +1,7 @@
-"""``plancton-bootstrap``: fetch a node's configuration from a git repository, check it, install it.
+"""Fetch a node's configuration from a git repository, check it, install it, start it at boot.
 
-What it does not do yet is make the node start Plancton at boot; it says so.
+Done again, it takes over what the repository has now, unless somebody changed the
+configuration on the node.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from plancton import config_file
+from plancton.boot import Machine, Start
 from plancton.errors import BadUsage, ExitCode, PlanctonError
 from plancton.host import ProcSensors
 from plancton.paths import Paths
@@ -39,9 +41,11 @@ class Source(NamedTuple):
         raise BadUsage(f"{text!r} is neither user/repo[:branch] nor a git URL")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Exit codes as ``planctonctl`` (``errors.ExitCode``)."""
-    parser = argparse.ArgumentParser(prog="plancton-bootstrap", description=__doc__)
+def main(argv: Sequence[str] | None = None, machine: Machine | None = None) -> int:
+    """Exit codes as ``planctonctl`` (``errors.ExitCode``); ``machine`` is this one."""
+    parser = argparse.ArgumentParser(
+        prog="plancton-bootstrap", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("source", nargs="?", help="user/repo[:branch] on GitHub, or a git URL")
     parser.add_argument("--branch", help="branch of a git URL")
     parser.add_argument("--dryrun", action="store_true", help="say what would be done")
@@ -49,16 +53,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--confdir", metavar="D", help="install here (/etc/plancton)")
     arguments = parser.parse_args(argv)
     try:
-        if arguments.source is None:
+        if arguments.source is None and not arguments.dryrun:
             raise BadUsage("name a configuration: user/repo[:branch] or a git URL")
-        source = Source.parse(arguments.source)
-        source = source._replace(branch=arguments.branch or source.branch)
+        source = Source.parse(arguments.source) if arguments.source else None
+        if source and arguments.branch:
+            source = source._replace(branch=arguments.branch)
         paths = Paths.choose(user=arguments.user, confdir=arguments.confdir)
-        if arguments.dryrun:
-            for line in _plan(source, paths.confdir):
-                print(line)
+        start = _start(arguments, machine or Machine())
+        if arguments.dryrun or source is None:
+            for line in _plan(source, paths.confdir, start):
+                print(f"would {line}")
         else:
             _install(source, paths.confdir)
+            for line in start.install():
+                print(line)
+            print(f"start it now with: {start.now()}")
     except PlanctonError as error:
         for line in str(error).splitlines():
             print(f"plancton-bootstrap: {line}", file=sys.stderr)
@@ -66,19 +75,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     return ExitCode.OK
 
 
-def _plan(source: Source, confdir: Path) -> list[str]:
-    branch = f" (branch {source.branch})" if source.branch else ""
+def _start(arguments: argparse.Namespace, machine: Machine) -> Start:
+    places = ["--user"] if arguments.user else []
+    if arguments.confdir:
+        places += ["--confdir", str(Path(arguments.confdir).absolute())]
+    return Start(machine, arguments.user or os.geteuid() != 0, tuple(places))
+
+
+def _plan(source: Source | None, confdir: Path, start: Start) -> list[str]:
+    what = "the repository that you name (user/repo[:branch] or a git URL)"
+    if source is not None:
+        what = source.url + (f" (branch {source.branch})" if source.branch else "")
     return [
-        f"would clone {source.url}{branch}",
-        "would check its config.yaml, and stop there if it is wrong",
-        f"would install it as {confdir}",
-        "would not make the node start Plancton at boot: this version cannot do that yet",
+        f"clone {what}",
+        "check its config.yaml, and stop there if it is wrong",
+        f"install it as {confdir}",
+        *start.plan(),
     ]
 
 
 def _install(source: Source, confdir: Path) -> None:
-    if confdir.exists() and any(confdir.iterdir()):
-        raise PlanctonError(f"{confdir}: holds a configuration already; move it away first")
+    occupied = confdir.exists() and any(confdir.iterdir())
+    if occupied and not _is_clean_clone(confdir, source):
+        raise PlanctonError(
+            f"{confdir}: holds another configuration, or one that was changed here; "
+            "move it away first"
+        )
     try:
         confdir.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         # Beside its destination, so that the last step is one rename.
@@ -90,12 +112,24 @@ def _install(source: Source, confdir: Path) -> None:
         _clone(source, clone)
         config_file.load(clone / "config.yaml", ProcSensors().facts())
         if confdir.exists():
-            confdir.rmdir()
+            confdir.rename(work / "before")
         clone.rename(confdir)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    print(f"installed {confdir}; start it with: planctonctl start")
-    print("It does not start at boot: this version cannot set that up yet.")
+    print(f"installed {confdir}{' anew' if occupied else ''} from {source.url}")
+
+
+def _is_clean_clone(confdir: Path, source: Source) -> bool:
+    """Whether it is what we cloned from there before, and nobody changed it since."""
+    if not (confdir / ".git").is_dir():
+        return False
+    answers = []
+    for words in (["remote", "get-url", "origin"], ["status", "--porcelain"]):
+        done = subprocess.run(["git", "-C", str(confdir), *words], capture_output=True, text=True)
+        if done.returncode:
+            return False
+        answers.append(done.stdout.strip())
+    return answers == [source.url, ""]
 
 
 def _clone(source: Source, where: Path) -> None:

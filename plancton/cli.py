@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -23,12 +24,15 @@ COMMANDS = {
     "resume": ("stopping", "resume", "end a drain"),
     "status": ("show", "status", "what runs"),
     "explain": ("show", "explain", "one sentence per rule: why pilots start, or do not"),
+    "top": ("top", "top", "what runs, shown anew every few seconds"),
+    "health": ("health", "health", "0 if the daemon works, 1 if not (for a HEALTHCHECK)"),
     "validate": ("check", "validate", "check a configuration and show what it gives here"),
+    "simulate": ("simulate", "simulate", "what the configuration would do with a recorded load"),
     "help": ("", "", "this text"),
 }
 _EXIT_CODES = """\
 exit codes:
-  0  done (status, explain: the daemon runs)
+  0  done (status, explain, top: the daemon runs; health: it works)
   1  failed
   2  wrong command line
   3  the daemon does not run
@@ -54,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         rundir=arguments.rundir,
         confdir=arguments.confdir,
         pidfile=arguments.pidfile,
+        config_url=os.environ.get("PLANCTON_CONF_URL", ""),
     )
     # Only what this command needs: `status` must not wait for the configuration's libraries.
     run: Callable[[Paths, argparse.Namespace], int] = getattr(
@@ -94,15 +99,44 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         # Also after the command; without a default of its own, which would hide the first.
         _places(command, argparse.SUPPRESS, argparse.SUPPRESS)
-        if name in ("status", "explain"):
+        if name in ("status", "explain", "simulate"):
             command.add_argument("--json", action="store_true", help="for programs")
-        if name == "start":
-            command.add_argument("--wait", type=float, default=20.0, help=argparse.SUPPRESS)
-        if name == "nodaemon":
-            command.add_argument("--log-file", action="store_true", help=argparse.SUPPRESS)
-        if name == "validate":
-            command.add_argument("file", nargs="?", help="instead of CONFDIR/config.yaml")
+        _own_options(name, command.add_argument)
     return parser
+
+
+def _own_options(command: str, add: Callable[..., object]) -> None:
+    if command == "start":
+        add("--wait", type=float, help=argparse.SUPPRESS)
+    elif command == "nodaemon":
+        add("--log-file", action="store_true", help=argparse.SUPPRESS)
+    elif command == "validate":
+        add("file", nargs="?", help="file or URL, instead of CONFDIR/config.yaml")
+        add("--schema", action="store_true", help="print the JSON schema of a configuration")
+    elif command == "top":
+        add("--interval", type=_seconds, default=2.0, metavar="S", help="time between two (2)")
+        add("--count", type=_positive, metavar="N", help="end after N (a terminal: never; else 1)")
+    elif command == "simulate":
+        add("trace", help="percentages of CPU use, one line a node; may be a .gz")
+        add("--config", metavar="F", help="instead of CONFDIR/config.yaml")
+        add("--step", type=_seconds, default=300.0, metavar="S", help="between two values (300)")
+        add("--nodes", type=_positive, default=10, metavar="N", help="lines to replay (10)")
+        add("--ncpus", type=_positive, metavar="N", help="CPUs of a node (those of this one)")
+        add("--ram", type=_positive, metavar="BYTES", help="its memory (that of this one)")
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0.1 <= value <= 86400:
+        raise argparse.ArgumentTypeError("must be 0.1 to 86400 seconds")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
 
 
 def _places(parser: argparse.ArgumentParser, nothing: str | None, no: object) -> None:
@@ -110,7 +144,12 @@ def _places(parser: argparse.ArgumentParser, nothing: str | None, no: object) ->
     add("--user", action="store_true", default=no, help="use ~/.plancton, also as root")
     add("--logdir", metavar="D", default=nothing, help="log files (/var/log/plancton)")
     add("--rundir", metavar="D", default=nothing, help="state and flags (/var/run/plancton)")
-    add("--confdir", metavar="D", default=nothing, help="config.yaml (/etc/plancton)")
+    add(
+        "--confdir",
+        metavar="D",
+        default=nothing,
+        help="config.yaml (/etc/plancton), or the URL of one ($PLANCTON_CONF_URL)",
+    )
     add("--pidfile", metavar="F", default=nothing, help="pid of the daemon")
 
 

@@ -6,44 +6,16 @@ the reference: ``docs/reference/plancton-config.md`` is generated from them.
 
 from __future__ import annotations
 
-from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-#: Intervals that a loop sleeps: zero would burn the owner's CPU.
-Interval = Annotated[float, Field(ge=0.05, allow_inf_nan=False)]
-Bytes = Annotated[int, Field(ge=0)]
-ExitCodes = tuple[Annotated[int, Field(ge=0, le=255)], ...]
+from plancton.config_container import CONTAINERS_ONLY, ContainerKeys
+from plancton.config_types import Bytes, Codes, Interval, Periods, Seconds, Texts
+from plancton.config_types import key as _key
 
 
-def _tuple(value: Any) -> Any:
-    """YAML knows lists only; the model keeps tuples, so that a configuration is a value."""
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _periods(value: Any) -> Any:
-    """A lone date is a date to YAML, and a text to us."""
-    if not isinstance(value, list):
-        return value
-    return tuple(part.isoformat() if isinstance(part, date) else part for part in value)
-
-
-Texts = Annotated[tuple[str, ...], BeforeValidator(_tuple)]
-Periods = Annotated[tuple[str, ...], BeforeValidator(_periods)]
-Codes = Annotated[ExitCodes, BeforeValidator(_tuple)]
-
-
-def _key(default: Any, unit: str, description: str, since: str = "2017") -> Any:
-    return Field(
-        default=default,
-        description=description,
-        json_schema_extra={"unit": unit, "since": since},
-    )
-
-
-class Config(BaseModel):
+class Config(ContainerKeys):
     """A node's configuration; a value that never changes (a reload makes a new one)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -52,7 +24,7 @@ class Config(BaseModel):
     engine: Literal["docker", "process"] = _key(
         "docker",
         "",
-        "`docker`: each pilot is a container (not built into this version yet). "
+        "`docker`: each pilot is a container of Docker or Podman. "
         "`process`: each pilot is a process group with its own scratch directory; "
         "no isolation, for one's own workstation and for trying things out. "
         "Never chosen silently.",
@@ -77,8 +49,7 @@ class Config(BaseModel):
         "",
         "",
         "`engine: process`: directory for the pilots' scratch directories; empty means the run "
-        "directory. As root the run directory is often in memory: name a disk here. "
-        "Read at start only.",
+        "directory. As root the run directory is often in memory: name a disk here.",
         "1.0",
     )
 
@@ -100,7 +71,6 @@ class Config(BaseModel):
         "1.0",
     )
     max_dock_mem: Annotated[int, Field(gt=0)] = _key(2_000_000_000, "bytes", "Memory of one pilot.")
-    max_dock_swap: Bytes = _key(0, "bytes", "Swap of one pilot.")
     mem_reserve: Bytes = _key(
         1_000_000_000,
         "bytes",
@@ -130,7 +100,11 @@ class Config(BaseModel):
     grace_spawn: Seconds = _key(60.0, "s", "Time without starts after an eviction.")
     max_ttl: Annotated[float, Field(gt=0)] = _key(43200.0, "s", "Time a pilot may live.")
     stop_grace: Seconds = _key(
-        10.0, "s", "Time between asking a pilot to end (SIGTERM) and killing it.", "1.0"
+        10.0,
+        "s",
+        "Time between asking a pilot to end (SIGTERM) and killing it. "
+        "At most 1 s when memory is short.",
+        "1.0",
     )
 
     # Windows
@@ -192,15 +166,13 @@ class Config(BaseModel):
     )
     breaker_backoff_max: Interval = _key(1800.0, "s", "Longest wait of the breaker.", "1.0")
 
-    # Containers (used by `engine: docker`)
-    docker_image: str = _key("busybox", "", "Image of a pilot: repository[:tag].")
-    image_expiration: Interval = _key(43200.0, "s", "Time between pulls of the image.")
-    docker_privileged: bool = _key(False, "", "Run the container privileged.")
-    user_group: str = _key("0:0", "", "uid:gid inside the container.")
-    binds: Texts = _key((), "", "Bind mounts.")
-    devices: Texts = _key((), "", "Devices, host:container[:cgroup permissions].")
-    capabilities: Texts = _key((), "", "Capabilities to add, or to drop with a leading `-`.")
-    security_opts: Texts = _key((), "", "Security options, e.g. an AppArmor profile.")
+    # Log
+    syslog: str = _key(
+        "",
+        "",
+        "Log there too: a socket such as `/dev/log`, or `host[:port]` (UDP). Empty: nowhere.",
+        "1.0",
+    )
 
     # Metrics
     influxdb_url: str | Texts | None = _key(
@@ -209,17 +181,7 @@ class Config(BaseModel):
 
 
 #: Keys that do nothing with an engine; ``validate`` and the log name those that are set.
-UNUSED_WITH_PROCESS = (
-    "docker_image",
-    "image_expiration",
-    "docker_privileged",
-    "user_group",
-    "binds",
-    "devices",
-    "capabilities",
-    "security_opts",
-    "max_dock_swap",
-)
+UNUSED_WITH_PROCESS = CONTAINERS_ONLY
 #: Keys of 2017 that this version reads and does not act on yet.
 NOT_BUILT = ("influxdb_url",)
 

@@ -10,11 +10,13 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from plancton import container
 from plancton.config import Config
 from plancton.errors import ConfigError
 from plancton.expressions import BadExpression
-from plancton.launch import command_of, environment_of, names_for
-from plancton.limits import max_docks
+from plancton.launch import command_of, environment_of, filled, names_for
+from plancton.limits import max_docks, pilots_memory
+from plancton.logs import address
 from plancton.model import HostFacts
 from plancton.window_text import BadPeriod, zone
 from plancton.window_text import parse as parse_period
@@ -63,7 +65,7 @@ def _mapping(text: str, where: str) -> tuple[dict[str, int], dict[str, Any]]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{where}:{line}: not YAML: {error.problem}") from error
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: not YAML: {_reason(error)}") from error
     if values is None:
         return {}, {}
@@ -145,9 +147,24 @@ def _computed(config: Config, facts: HostFacts) -> Iterator[tuple[str, str]]:
             except BadPeriod as error:
                 yield key, f"[{number}] {error}"
     try:
+        if config.syslog:
+            address(config.syslog)
+    except ValueError as error:
+        yield "syslog", f"{error}, not {config.syslog!r}"
+    try:
         zone(config.timezone or facts.timezone)
     except BadPeriod as error:
         yield "timezone", f"{error}"
+    if config.engine == "docker":
+        try:
+            yield from container.problems(filled(config, names))
+        except BadExpression as error:
+            key, _, what = str(error).partition(": ")
+            yield key, what
+    try:
+        pilots_memory(config, facts)
+    except BadExpression as error:
+        yield "pilots_memory", f"cannot compute {config.pilots_memory!r}: {error}"
     both = sorted(set(config.exit_no_work) & set(config.exit_failure))
     if both:
         yield "exit_failure", f"exit code {both[0]} is in exit_no_work too"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from plancton.config import NOT_BUILT, UNUSED_WITH_PROCESS, Config
+from plancton.config_container import ContainerKeys
 
 _HEAD = """\
 # Configuration of Plancton
@@ -34,7 +35,9 @@ This page is generated:
 
 def page() -> str:
     """The whole page, in Markdown."""
-    return _HEAD + "".join(_row(name) for name in Config.model_fields)
+    # The keys of every engine first; a class lists those that it inherits before its own.
+    own = [name for name in Config.model_fields if name not in ContainerKeys.model_fields]
+    return _HEAD + "".join(_row(name) for name in (*own, *ContainerKeys.model_fields))
 
 
 def _row(name: str) -> str:

@@ -10,31 +10,43 @@ from plancton.errors import ConfigError
 
 _log = logging.getLogger("plancton")
 
-#: Read when the engine is opened; a change needs a restart, and says so.
-FIXED = ("engine", "scratch_dir")
-
 
 class ConfigWatch:
-    """``read`` gives a checked configuration or raises ConfigError.
+    """``read`` gives a checked configuration at once or raises ConfigError.
 
-    The first read must succeed; later, a bad configuration changes nothing and
-    ``problem`` says why.
+    The first read (``first``, where that differs) must succeed; later, a bad configuration
+    changes nothing and ``problem`` says why.  ``ask`` makes a source that is elsewhere look
+    for a new one.
     """
 
     def __init__(
-        self, read: Callable[[], Config], now: Callable[[], float], wall: Callable[[], float]
+        self,
+        read: Callable[[], Config],
+        now: Callable[[], float],
+        wall: Callable[[], float],
+        *,
+        first: Callable[[], Config] | None = None,
+        ask: Callable[[], None] = lambda: None,
     ) -> None:
-        self._read, self._now, self._wall = read, now, wall
-        self.config = read()
+        self._read, self._now, self._wall, self._ask = read, now, wall, ask
+        self.config = (first or read)()
         self.problem = ""
+        # What came first may be one that was kept: then the problem is not known yet.
+        self._news = first is not None
         self.loaded = wall()  #: seconds since 1970
         self._last_look = now()
 
+    def news(self) -> None:
+        """Read at the next look.  For any thread."""
+        self._news = True
+
     def refresh(self, force: bool = False) -> None:
         """Read again if ``updateconfig`` seconds are over, or if told to."""
-        if not force and self._now() - self._last_look < self.config.updateconfig:
+        if force:
+            self._ask()
+        if not (force or self._news) and self._now() - self._last_look < self.config.updateconfig:
             return
-        self._last_look = self._now()
+        self._last_look, self._news = self._now(), False
         try:
             new = self._read()
         except ConfigError as error:
@@ -43,17 +55,12 @@ class ConfigWatch:
                 _log.error("the configuration of before stays in force: %s", problem)
             self.problem = problem
             return
-        self.problem = self._fixed_problem(new)
+        if self.problem:
+            _log.info("the configuration is good again")
+        self.problem = ""
         if new != self.config:
-            _log.info("new configuration")
-            self.loaded = self._wall()
-        self.config = new.model_copy(update={key: getattr(self.config, key) for key in FIXED})
-
-    def _fixed_problem(self, new: Config) -> str:
-        changed = [key for key in FIXED if getattr(new, key) != getattr(self.config, key)]
-        if not changed:
-            return ""
-        problem = f"a new {' and '.join(changed)} takes effect when the daemon is restarted"
-        if problem != self.problem:
-            _log.warning("%s", problem)
-        return problem
+            changed = sorted(
+                key for key in Config.model_fields if getattr(new, key) != getattr(self.config, key)
+            )
+            _log.info("new configuration: %s changed", ", ".join(changed))
+            self.config, self.loaded = new, self._wall()

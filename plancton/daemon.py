@@ -11,33 +11,59 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from types import FrameType
 
-from plancton import __version__, config_file, status
+from plancton import __version__, config_source, history_file, status
 from plancton.bell import PipeBell
-from plancton.config import notes
-from plancton.config_watch import ConfigWatch
+from plancton.config import Config, notes
+from plancton.config_url import is_set
 from plancton.control import Flags
 from plancton.engine.choose import engine_for
+from plancton.engine.processes import boot_id
+from plancton.handover import Handover
 from plancton.host import ProcSensors
 from plancton.lock import DaemonLock
+from plancton.logs import Syslog
 from plancton.loop import Clock, Loop
+from plancton.model import History
+from plancton.notify import Supervisor
 from plancton.paths import Paths
 
 _log = logging.getLogger("plancton")
 
 
-def run(paths: Paths) -> None:
+def run(paths: Paths, environ: Mapping[str, str]) -> None:
     """Work until told to end.  Raises PlanctonError when it cannot begin."""
     sensors = ProcSensors()
     facts = sensors.facts()
     clock = Clock(now=time.monotonic, wall=time.time)
-    config = ConfigWatch(lambda: config_file.load(paths.config, facts), clock.now, clock.wall)
     lock = DaemonLock(paths)
-    engine = engine_for(config.config, paths)
     lock.take()
     bell = PipeBell()
+    source = None
+    try:
+        source = config_source.open_source(paths, facts, environ, clock, bell.ring)
+        _work(paths, environ, sensors, clock, bell, source)
+    finally:
+        if source is not None:
+            source.close()
+        lock.release()
+        bell.close()
+
+
+def _work(
+    paths: Paths,
+    environ: Mapping[str, str],
+    sensors: ProcSensors,
+    clock: Clock,
+    bell: PipeBell,
+    source: config_source.Source,
+) -> None:
+    config = source.watch
+    engine = Handover(lambda config: engine_for(config, paths), config.config)
+    syslog, supervisor = Syslog(), Supervisor(environ)
     me = status.Daemon(pid=os.getpid(), started=clock.wall())
     last: list[status.Look] = []
 
@@ -49,7 +75,7 @@ def run(paths: Paths) -> None:
             engine=engine,
             facts=loop.facts,
             config=config.config,
-            config_path=str(paths.config),
+            config_path=paths.config_name,
             config_loaded=config.loaded,
             config_problem=config.problem,
             ended=loop.ended,
@@ -62,6 +88,16 @@ def run(paths: Paths) -> None:
         except OSError as error:
             # A full disk must not stop the work; the age of the file tells.
             _log.error("%s: cannot be written: %s", paths.status, error.strerror)
+        supervisor.working(look.decision.summary)
+
+    def follow(new: Config) -> str:
+        return "; ".join(filter(None, (syslog.follow(new.syslog), engine.follow(new))))
+
+    def remember(history: History) -> None:
+        try:
+            history_file.save(paths.history, history, boot_id())
+        except OSError as error:
+            _log.error("%s: cannot be written: %s", paths.history, error.strerror)
 
     flags = Flags(paths.rundir)
     loop = Loop(
@@ -72,11 +108,16 @@ def run(paths: Paths) -> None:
         bell=bell,
         clock=clock,
         publish=publish,
+        follow=follow,
+        history=history_file.load(paths.history, config.config, clock.now(), boot_id()),
+        remember=remember,
     )
     try:
         flags.starting()
+        if is_set(environ, "PLANCTON_START_DRAIN"):
+            flags.drain()
         _log.info("plancton %s, engine %s, pid %d", __version__, engine.name, os.getpid())
-        for note in (engine.isolation, *notes(config.config)):
+        for note in filter(None, (engine.isolation, *notes(config.config))):
             _log.warning("%s", note)
         _handle_signals(loop, bell)
         engine.watch(bell.ring)
@@ -84,13 +125,13 @@ def run(paths: Paths) -> None:
     finally:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)
+        supervisor.ending()
         engine.close()
         if last:
             publish(last[0], replace(me, running=False))
             left = len(last[0].pilots or ())
             _log.info("the daemon ends; %d pilots go on", left)
-        lock.release()
-        bell.close()
+        syslog.close()
 
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)

@@ -7,7 +7,12 @@
     ├── AlreadyRunning        5   another daemon holds this run directory
     └── EngineError           6   what runs the pilots
         ├── EngineUnavailable     does not answer now (may pass by itself)
-        ├── EngineNotBuilt        is not part of this version
+        │   └── EngineTimeout     ... within the time that it has for it
+        ├── EngineRefused         answered with an error
+        │   ├── NotThere          what was asked for is not there
+        │   │   └── NoSuchImage
+        │   ├── Conflict          it is not in a state for that
+        │   └── OutOfDisk         the engine's disk is full
         └── StartFailed           would not start this pilot
 
 Each text is made for an admin: what is wrong, where, and what to do.  They
@@ -67,8 +72,28 @@ class EngineUnavailable(EngineError):
     """The engine does not answer: how many pilots run is unknown, which is not zero."""
 
 
-class EngineNotBuilt(EngineError):
-    """The configured engine is not part of this version."""
+class EngineTimeout(EngineUnavailable):
+    """No answer in time: whether it was done is not known."""
+
+
+class EngineRefused(EngineError):
+    """The engine answered with an error."""
+
+
+class NotThere(EngineRefused):
+    pass
+
+
+class NoSuchImage(NotThere):
+    pass
+
+
+class Conflict(EngineRefused):
+    pass
+
+
+class OutOfDisk(EngineRefused):
+    """The engine's disk is full."""
 
 
 class StartFailed(EngineError):

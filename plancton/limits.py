@@ -56,6 +56,23 @@ def max_docks(config: Config, facts: HostFacts) -> int:
     )
 
 
+def pilots_memory(config: Config, facts: HostFacts) -> int:
+    """Most bytes for all pilots together; 0: no ceiling.  Raises BadExpression."""
+    if isinstance(config.pilots_memory, int):
+        return max(0, config.pilots_memory)
+    return compute(
+        config.pilots_memory,
+        {
+            "ncpus": facts.ncpus,
+            "ram_bytes": facts.ram_bytes,
+            "swap_bytes": facts.swap_bytes,
+            "max_dock_mem": config.max_dock_mem,
+            "max_dock_swap": config.max_dock_swap,
+            "mem_reserve": config.mem_reserve,
+        },
+    )
+
+
 def by_admin(config: Config, facts: HostFacts) -> tuple[Capacity, str]:
     most = max_docks(config, facts)
     told = f"max_docks allows {count(most)}"

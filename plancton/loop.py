@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 
 from plancton import launch, limits, outcomes, policy
 from plancton.bell import Bell
+from plancton.config import Config
 from plancton.config_watch import ConfigWatch
 from plancton.control import Flags
 from plancton.engine.base import Engine, PilotUsage, Usage
 from plancton.errors import EngineError, EngineUnavailable
+from plancton.history_file import kept
 from plancton.host import Sensors
 from plancton.model import (
     History,
@@ -21,6 +23,7 @@ from plancton.model import (
     NodeState,
     Pilot,
     PilotState,
+    Prepared,
     RemovePilot,
     StartPilots,
     StopPilot,
@@ -32,8 +35,6 @@ _log = logging.getLogger("plancton")
 
 #: Seconds between two glances at memory and the flags, which cost some 0.1 ms each.
 GLANCE = 1.0
-#: Seconds to the next look while a pilot that was started does not run yet.
-STARTING_LOOK = 0.1
 #: No rule is looked at again sooner than this (s), however near its moment is.
 SHORTEST = 0.02
 #: Pilots that ended and are still told about in the status.
@@ -61,13 +62,21 @@ class Loop:
         bell: Bell,
         clock: Clock,
         publish: Callable[[Look], None],
+        follow: Callable[[Config], str] = lambda _config: "",
+        history: History | None = None,
+        remember: Callable[[History], None] = lambda _history: None,
     ) -> None:
+        """``publish`` shows each look; ``follow`` opens what a new configuration needs, and says
+        why it could not; ``remember`` keeps what has changed in the history since ``history``.
+        """
         self._engine, self._sensors, self._config = engine, sensors, config
         self._flags, self._bell, self._clock, self._publish = flags, bell, clock, publish
         self.facts = sensors.facts()
         self.ended: deque[Ended] = deque(maxlen=ENDED_KEPT)
         self.counts = {"started": 0, "ended": 0, "asked_to_stop": 0, "start_failures": 0}
-        self._history = History()
+        self._follow, self._remember = follow, remember
+        self._history = history or History()
+        self._remembered = kept(self._history)
         self._usage: dict[str, PilotUsage] = {}
         self._problems: dict[str, str] = {}
         self._summary = ""
@@ -102,6 +111,7 @@ class Loop:
         """One look at the node and what follows from it."""
         self._config.refresh(force=self._reload)
         self._reload = False
+        self._problem("configuration", self._follow(self._config.config))
         state = self._observe(trigger)
         self._note_ends(state.pilots)
         now = self._clock.now()
@@ -124,21 +134,28 @@ class Loop:
             pilots = self._list()[0]
         wait = decision.look_again
         if started or any(p.state is PilotState.STARTING for p in pilots or ()):
-            wait = STARTING_LOOK if wait is None else min(wait, STARTING_LOOK)
+            often = self._engine.starting_look
+            wait = often if wait is None else min(wait, often)
         look = Look(
             decision=replace(decision, history=self._history, look_again=wait),
             pilots=pilots,
             load=state.load,
             mode=state.mode,
             engine_problem=state.engine_problem,
+            settings_problem=self._problems.get("configuration", ""),
+            prepared=state.prepared,
+            problems=tuple(self._problems.values()),
         )
         self._last_mode = state.mode
         self._any_active = any(p.state is not PilotState.EXITED for p in pilots or ())
         self._publish(look)
+        if (now_kept := kept(self._history)) != self._remembered:
+            self._remembered = now_kept
+            self._remember(now_kept)
         return look
 
     def _observe(self, trigger: Trigger) -> NodeState:
-        pilots, problem = self._list()
+        prepared, pilots, problem = self._prepare_and_list()
         load = self._load()
         if pilots is not None:
             pilots = tuple(self._with_usage(pilot) for pilot in pilots)
@@ -151,7 +168,18 @@ class Loop:
             history=self._history,
             engine_problem=problem,
             wall=self._clock.wall(),
+            prepared=prepared,
         )
+
+    def _prepare_and_list(self) -> tuple[Prepared, tuple[Pilot, ...] | None, str]:
+        pilots, problem = self._list()
+        if pilots is None:
+            return Prepared(), None, problem
+        try:
+            return self._engine.prepare(self._config.config, self.facts), pilots, ""
+        except EngineUnavailable as error:
+            self._problem("engine", f"the engine does not answer: {error}")
+            return Prepared(), None, str(error)
 
     def _list(self) -> tuple[tuple[Pilot, ...] | None, str]:
         try:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from plancton.cgroup import Protection
+
 
 class PilotState(str, Enum):
     STARTING = "starting"  #: created, its command does not run yet
@@ -76,6 +78,25 @@ class HostLoad:
         if self.busy_cpus is None or self.pilots_cpus is None:
             return None
         return max(0.0, self.busy_cpus - self.pilots_cpus)
+
+
+@dataclass(frozen=True)
+class ImageStatus:
+    """The image that new pilots are made from."""
+
+    wanted: str  #: as configured
+    name: str = ""  #: the one in use, which stays while the wanted one cannot be had; "": none
+    digest: str = ""  #: of the one in use
+    pulling: str = ""  #: how far a pull is; "" when none is under way
+    problem: str = ""  #: why the last pull failed
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What an engine keeps ready beside the pilots; None where it has no such thing."""
+
+    image: ImageStatus | None = None
+    protection: Protection | None = None
 
 
 class Mode(str, Enum):
@@ -145,6 +166,7 @@ class NodeState:
     history: History = field(default_factory=History)
     #: why the engine did not answer
     engine_problem: str = ""
+    prepared: Prepared = field(default_factory=Prepared)
     #: seconds since 1970: what the windows go by, and nothing else
     wall: float = 0.0
 

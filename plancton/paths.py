@@ -6,19 +6,25 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from plancton.urls import is_url, shown
+
 
 @dataclass(frozen=True)
 class Paths:
     """The directories of one daemon, as in 2017.
 
-    Root: ``/var/log/plancton``, ``/var/run/plancton``, ``/etc/plancton``.
-    Others, and root with ``--user``: ``~/.plancton/{log,run,conf}``.
+    Root: ``/var/log/plancton``, ``/var/run/plancton``, ``/etc/plancton``, and
+    ``/var/lib/plancton`` for what must survive a restart of the node.
+    Others, and root with ``--user``: ``~/.plancton/{log,run,conf,state}``.
     """
 
     logdir: Path
     rundir: Path
     confdir: Path
     pidfile: Path
+    statedir: Path
+    #: where the configuration comes from instead of ``confdir``; "" if from there
+    config_url: str = ""
 
     @classmethod
     def choose(
@@ -29,29 +35,55 @@ class Paths:
         rundir: str | None = None,
         confdir: str | None = None,
         pidfile: str | None = None,
+        config_url: str = "",
     ) -> Paths:
-        """The defaults for this user, each replaced by what is given."""
+        """The defaults for this user, each replaced by what is given.
+
+        ``confdir`` may be the URL of a configuration; ``config_url`` (of the environment)
+        counts where no ``confdir`` is given.
+        """
         if user or os.geteuid() != 0:
             home = Path("~/.plancton").expanduser()
             log, run, conf = home / "log", home / "run", home / "conf"
-            pid = home / "plancton.pid"
+            pid, state = home / "plancton.pid", home / "state"
         else:
             log, run = Path("/var/log/plancton"), Path("/var/run/plancton")
             conf, pid = Path("/etc/plancton"), Path("/var/run/plancton.pid")
+            state = Path("/var/lib/plancton")
         if rundir:
             # Two daemons with a run directory each must not share one pid file.
             run = Path(rundir).absolute()
-            pid = run / "plancton.pid"
+            pid, state = run / "plancton.pid", run / "state"
+        if confdir and is_url(confdir):
+            config_url, confdir = confdir, None
+        elif confdir:
+            config_url = ""
         return cls(
             logdir=Path(logdir).absolute() if logdir else log,
             rundir=run,
             confdir=Path(confdir).absolute() if confdir else conf,
             pidfile=Path(pidfile).absolute() if pidfile else pid,
+            statedir=state,
+            config_url=config_url,
         )
 
     @property
     def config(self) -> Path:
         return self.confdir / "config.yaml"
+
+    @property
+    def config_name(self) -> str:
+        """Where the configuration is, for people."""
+        return shown(self.config_url) if self.config_url else str(self.config)
+
+    @property
+    def kept_config(self) -> Path:
+        """The last good configuration that ``config_url`` gave."""
+        return self.statedir / "config-from-url.json"
+
+    @property
+    def history(self) -> Path:
+        return self.rundir / "history.json"
 
     @property
     def status(self) -> Path:

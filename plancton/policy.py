@@ -4,6 +4,8 @@ Pure: it reads no clock, no file and no engine, so every rule is tested with
 values alone.  The rules, in the order in which ``explain`` tells them:
 
     engine       no answer: how many pilots run is unknown, so nothing is done
+    protection   how the owner is protected from the pilots (never forbids)
+    image        there is none to make pilots from
     mode         the admin's drain or force-stop
     window       the weekly windows and the dated stops (``opening``)
     cpu, memory, max_docks   how many pilots the node can hold (``limits``)
@@ -27,6 +29,7 @@ from plancton.model import (
     Capacity,
     Decision,
     History,
+    ImageStatus,
     Mode,
     NodeState,
     Pilot,
@@ -40,12 +43,14 @@ from plancton.model import (
 
 #: Seconds that force-stop leaves a pilot to tell others that it ends.
 FORCE_GRACE = 2.0
+#: Seconds at most for a pilot to end while memory is short: the owner waits for it.
+SHORT_GRACE = 1.0
 #: Seconds to the next look while memory is short, a reading is missing, or all must end.
 SOON = 0.5
 
 _SHORT = "memory is short"
 _OVER = "the owner needs the node"
-_OLD = "it is older than max_ttl"
+OLD = "it is older than max_ttl"
 _WINDOW = "its window is over"
 _FORCED = "force-stop"
 #: Only these start the pause of ``grace_spawn``: a normal end, or old age, must not leave
@@ -55,6 +60,7 @@ _EVICTIONS = frozenset({_SHORT, _OVER})
 #: Whose word explains best that nothing starts, when several rules forbid it.
 _MOST_TELLING = (
     "engine",
+    "image",
     "mode",
     "window",
     "pressure",
@@ -131,10 +137,26 @@ def _capacity(
     reasons = [
         Reason("engine", None, f"The engine answers: {limits.count(active)} in use{ending}.")
     ]
+    if state.prepared.protection is not None:
+        reasons.append(Reason("protection", None, state.prepared.protection.sentence))
+    if state.prepared.image is not None:
+        reasons.append(_image_reason(state.prepared.image))
     for rule, (part, text) in parts.items():
         room = 0 if part.start is None else max(0, part.start - committed)
         reasons.append(Reason(rule, room, text))
     return limits.combined([part for part, _ in parts.values()]), reasons
+
+
+def _image_reason(image: ImageStatus) -> Reason:
+    pulling = f"it is being pulled ({image.pulling})" if image.pulling else ""
+    failed = f"the last pull failed: {image.problem}" if image.problem else ""
+    told = "; ".join(filter(None, (pulling, failed)))
+    if not image.name:
+        return Reason("image", 0, f"Image {image.wanted} is not there: {told or 'unknown why'}.")
+    text = f"New pilots are made from {image.name} ({image.digest})"
+    if image.name != image.wanted:
+        text += f", as {image.wanted} is not there"
+    return Reason("image", None, text + (f": {told}." if told else "."))
 
 
 def _watch_capacity(history: History, capacity: Capacity, active: int, now: float) -> History:
@@ -158,13 +180,14 @@ def _stops(
     if phase.evicts:
         return [StopPilot(pilot, config.stop_grace, _WINDOW) for pilot in active]
     old = [pilot for pilot in active if pilot.age is not None and pilot.age > config.max_ttl]
-    stops = {pilot.id: StopPilot(pilot, config.stop_grace, _OLD) for pilot in old}
+    stops = {pilot.id: StopPilot(pilot, config.stop_grace, OLD) for pilot in old}
     youngest = sorted(
         (pilot for pilot in active if pilot.id not in stops),
         key=lambda pilot: pilot.age if pilot.age is not None else 0.0,
     )
     for pilot in _for_memory(state, config, youngest, stopping):
-        stops[pilot.id] = StopPilot(pilot, config.stop_grace, _SHORT)
+        grace = min(config.stop_grace, SHORT_GRACE)
+        stops[pilot.id] = StopPilot(pilot, grace, _SHORT)
     over = history.over_since is not None and now - history.over_since >= config.grace_kill
     if over and capacity.start is not None:
         for pilot in youngest[: max(0, len(active) - len(old) - capacity.start)]:

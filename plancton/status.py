@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from plancton import __version__
+from plancton import __version__, opening
 from plancton.config import Config, notes
 from plancton.engine.base import Engine
-from plancton.model import Breaker, Decision, HostFacts, HostLoad, Mode, NoWork, Pilot
+from plancton.model import Breaker, Decision, HostFacts, HostLoad, Mode, NoWork, Pilot, Prepared
 
 #: Raised when a key changes its meaning or goes away, not when one is added.
 VERSION = 1
@@ -50,6 +50,11 @@ class Look:
     load: HostLoad
     mode: Mode
     engine_problem: str
+    #: settings of the configuration that could not be put to use
+    settings_problem: str = ""
+    prepared: Prepared = field(default_factory=Prepared)
+    #: what does not work and is tried again, e.g. a container that cannot be removed
+    problems: tuple[str, ...] = ()
 
 
 def document(
@@ -73,6 +78,9 @@ def document(
         "version": VERSION,
         "plancton": __version__,
         "written": wall,
+        # Both on the node's monotonic clock: how fresh this is, whatever the wall clock did.
+        "looked": now,
+        "next_look_within": config.main_sleep,
         "daemon": asdict(daemon),
         "mode": look.mode.value,
         "summary": look.decision.summary,
@@ -81,7 +89,10 @@ def document(
             "place": engine.place,
             "isolation": engine.isolation,
             "problem": look.engine_problem,
+            "problems": list(look.problems),
         },
+        "image": _optional(look.prepared.image),
+        "protection": _protection(look.prepared),
         "host": {
             **asdict(facts),
             "owner_cpus": load.owner_cpus,
@@ -93,6 +104,7 @@ def document(
             "pilots_mem": load.pilots_mem,
             "memory_stall": load.memory_stall,
         },
+        "window": _window(config, facts, wall),
         "capacity": asdict(look.decision.capacity),
         "pilots": None if look.pilots is None else [pilot_as_dict(pilot) for pilot in look.pilots],
         "ended": [asdict(one) for one in ended],
@@ -102,7 +114,7 @@ def document(
         "config": {
             "path": config_path,
             "loaded": config_loaded,
-            "problem": config_problem,
+            "problem": "; ".join(filter(None, (config_problem, look.settings_problem))),
             "notes": list(notes(config)),
         },
         "rules": [asdict(reason) for reason in look.decision.reasons],
@@ -118,6 +130,21 @@ def write(path: Path, content: dict[str, Any]) -> None:
 
 def pilot_as_dict(pilot: Pilot) -> dict[str, Any]:
     return {**asdict(pilot), "state": pilot.state.value}
+
+
+def _window(config: Config, facts: HostFacts, wall: float) -> dict[str, Any]:
+    phase = opening.phase(config, facts, wall)
+    return {"phase": phase.name, "next_change": phase.change, "text": phase.text}
+
+
+def _optional(value: Any) -> dict[str, Any] | None:
+    return None if value is None else asdict(value)
+
+
+def _protection(prepared: Prepared) -> dict[str, Any] | None:
+    if prepared.protection is None:
+        return None
+    return {**asdict(prepared.protection), "text": prepared.protection.sentence}
 
 
 def _share(cpus: float | None, ncpus: int) -> float | None:

@@ -3,52 +3,40 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import logging.handlers
+import os
 import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
-from plancton import daemon
+from plancton import daemon, logs
 from plancton.commands.document import read_document
 from plancton.control import Flags
 from plancton.errors import AlreadyRunning, ExitCode, PlanctonError
 from plancton.lock import running_pid
 from plancton.paths import Paths
+from plancton.urls import is_url
 
-_FORMAT = "%(asctime)s %(levelname)s %(message)s"
-#: As in 2017, but fewer.
-_LOG_BYTES = 10_000_000
-_LOGS_KEPT = 10
+#: Seconds that a daemon may take to say that it works.
+_START_WAIT = 20.0
 
 
 def nodaemon(paths: Paths, arguments: argparse.Namespace) -> int:
     """The daemon itself; with --log-file (from ``start``) it logs there."""
-    log = logging.getLogger("plancton")
-    log.setLevel(logging.INFO)
-    handler: logging.Handler = logging.StreamHandler(sys.stdout)
-    if arguments.log_file:
-        try:
-            paths.logdir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handler = logging.handlers.RotatingFileHandler(
-                paths.log, maxBytes=_LOG_BYTES, backupCount=_LOGS_KEPT, encoding="utf-8"
-            )
-        except OSError as error:
-            raise PlanctonError(f"{paths.log}: cannot be written: {error.strerror}") from error
-    handler.setFormatter(logging.Formatter(_FORMAT))
-    log.addHandler(handler)
+    handler = logs.to_file(paths.log) if arguments.log_file else logs.to_stdout()
     try:
-        daemon.run(paths)
+        daemon.run(paths, os.environ)
     finally:
-        log.removeHandler(handler)
-        handler.close()
+        logs.remove(handler)
     return ExitCode.OK
 
 
 def force_start(paths: Paths, arguments: argparse.Namespace) -> int:
+    """End a drain, also one that the environment asks for, and start."""
     Flags(paths.rundir).resume()
-    arguments.wait = 20.0
+    os.environ.pop("PLANCTON_START_DRAIN", None)
+    arguments.wait = _START_WAIT
     return start(paths, arguments)
 
 
@@ -57,19 +45,17 @@ def start(paths: Paths, arguments: argparse.Namespace) -> int:
     pid = running_pid(paths)
     if pid is not None:
         raise AlreadyRunning(f"a daemon (pid {pid}) runs with {paths.rundir} already")
-    command = [sys.executable, "-m", "plancton", "nodaemon", "--log-file"]
-    command += ["--logdir", str(paths.logdir), "--rundir", str(paths.rundir)]
-    command += ["--confdir", str(paths.confdir), "--pidfile", str(paths.pidfile)]
+    wait = _START_WAIT if arguments.wait is None else arguments.wait
     with tempfile.TemporaryFile() as said:
         child = subprocess.Popen(
-            command,
+            [sys.executable, "-m", "plancton", "nodaemon", "--log-file", *_places(arguments)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=said,
             start_new_session=True,
             cwd="/",
         )
-        deadline = time.monotonic() + arguments.wait
+        deadline = time.monotonic() + wait
         while time.monotonic() < deadline:
             code = child.poll()
             if code is not None:
@@ -84,6 +70,16 @@ def start(paths: Paths, arguments: argparse.Namespace) -> int:
             time.sleep(0.02)
     child.returncode = 0
     raise PlanctonError(
-        f"the daemon (pid {child.pid}) has not said within {arguments.wait:g} s that it works; "
+        f"the daemon (pid {child.pid}) has not said within {wait:g} s that it works; "
         f"see {paths.log}"
     )
+
+
+def _places(arguments: argparse.Namespace) -> list[str]:
+    """The options as they were given; paths made absolute, since the daemon works in /."""
+    words = ["--user"] if arguments.user else []
+    for name in ("logdir", "rundir", "confdir", "pidfile"):
+        value = getattr(arguments, name)
+        if value:
+            words += [f"--{name}", value if is_url(value) else str(Path(value).absolute())]
+    return words

@@ -68,6 +68,12 @@ def engine_left(document: dict[str, Any] | None, paths: Paths) -> Any:
     known = (document or {}).get("engine")
     if known is None:
         return ProcessEngine(place_of_processes(paths, ""))
+    if known.get("name") == "docker":
+        from plancton.config import Config
+        from plancton.engine.docker_engine import DockerEngine
+
+        defaults = Config()
+        return DockerEngine(known["place"], defaults.cgroup_parent, Path(defaults.cgroup_root))
     if known.get("name") != ProcessEngine.name:
         return None
     return ProcessEngine(Path(known["place"]), paths.logdir / "pilots")

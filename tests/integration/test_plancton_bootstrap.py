@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from plancton import bootstrap
+from plancton.boot import Machine
 from plancton.bootstrap import Source
 from plancton.errors import BadUsage, ExitCode
 
@@ -55,65 +57,219 @@ def test_what_is_no_source_is_refused(text: str) -> None:
         Source.parse(text)
 
 
+class Node:
+    """The places of a machine, and commands that note what they are asked to do."""
+
+    def __init__(self, directory: Path) -> None:
+        self.confdir = directory / "etc" / "plancton"
+        self.noted = directory / "noted"
+        self.commands = directory / "bin"
+        self.commands.mkdir()
+        self.machine = Machine(systemd=directory / "run-systemd", units=directory / "units")
+        self.command("systemctl", f'echo "systemctl $*" >> {self.noted}')
+        self.crontab = directory / "crontab"
+        self.command(
+            "crontab",
+            f'case "$1" in\n'
+            f'-l) test -e {self.crontab} && cat {self.crontab} || {{ echo "no crontab for you" >&2;'
+            f" exit 1; }} ;;\n-) cat > {self.crontab} ;;\nesac",
+        )
+
+    def command(self, name: str, text: str) -> None:
+        path = self.commands / name
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+
+    def run(self, *words: str) -> int:
+        return bootstrap.main([*words, f"--confdir={self.confdir}"], self.machine)
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
+    made = Node(tmp_path)
+    monkeypatch.setenv("PATH", f"{made.commands}:{os.environ['PATH']}")
+    return made
+
+
 def test_a_good_configuration_is_installed(
-    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    repository: Path, node: Node, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    where = tmp_path / "etc" / "plancton"
-    assert bootstrap.main([str(repository), "--confdir", str(where)]) == 0
-    assert (where / "config.yaml").read_text() == "engine: process\n"
-    assert "does not start at boot" in capsys.readouterr().out
-    assert [path.name for path in where.parent.iterdir()] == ["plancton"]
+    assert node.run(str(repository)) == 0
+    assert (node.confdir / "config.yaml").read_text() == "engine: process\n"
+    assert f"installed {node.confdir} from {repository}\n" in capsys.readouterr().out
+    assert [path.name for path in node.confdir.parent.iterdir()] == ["plancton"]
 
 
-def test_a_branch_is_taken_when_named(repository: Path, tmp_path: Path) -> None:
+def test_a_branch_is_taken_when_named(repository: Path, node: Node) -> None:
     git(repository, "switch", "--quiet", "--create", "other")
     commit(repository, "engine: process\nmax_docks: 9\n")
     git(repository, "switch", "--quiet", "main")
-    where = tmp_path / "conf"
-    assert bootstrap.main([str(repository), "--branch=other", f"--confdir={where}"]) == 0
-    assert "max_docks: 9" in (where / "config.yaml").read_text()
+    assert node.run(str(repository), "--branch=other") == 0
+    assert "max_docks: 9" in (node.confdir / "config.yaml").read_text()
 
 
-def test_a_bad_configuration_is_not_installed(
-    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_bad_configuration_is_not_installed_and_nothing_starts_at_boot(
+    repository: Path, node: Node, capsys: pytest.CaptureFixture[str]
 ) -> None:
     commit(repository, "max_dokcs: 3\n")
-    where = tmp_path / "etc" / "plancton"
-    assert bootstrap.main([str(repository), f"--confdir={where}"]) == ExitCode.CONFIG
+    assert node.run(str(repository)) == ExitCode.CONFIG
     assert "did you mean 'max_docks'?" in capsys.readouterr().err
-    assert list(where.parent.iterdir()) == []
+    assert list(node.confdir.parent.iterdir()) == []
+    assert not node.crontab.exists()
 
 
-def test_a_configuration_that_is_there_is_not_overwritten(
-    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_configuration_of_somebody_else_is_not_overwritten(
+    repository: Path, node: Node, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    where = tmp_path / "conf"
-    where.mkdir()
-    (where / "config.yaml").write_text("mine")
-    assert bootstrap.main([str(repository), f"--confdir={where}"]) == ExitCode.FAILED
-    assert "holds a configuration already; move it away first" in capsys.readouterr().err
-    assert (where / "config.yaml").read_text() == "mine"
+    node.confdir.mkdir(parents=True)
+    (node.confdir / "config.yaml").write_text("mine")
+    assert node.run(str(repository)) == ExitCode.FAILED
+    assert "move it away first" in capsys.readouterr().err
+    assert (node.confdir / "config.yaml").read_text() == "mine"
+
+
+def test_done_again_it_takes_over_what_the_repository_has_now(repository: Path, node: Node) -> None:
+    assert node.run(str(repository)) == 0
+    commit(repository, "engine: process\nmax_docks: 9\n")
+    assert node.run(str(repository)) == 0
+    assert "max_docks: 9" in (node.confdir / "config.yaml").read_text()
+    assert [path.name for path in node.confdir.parent.iterdir()] == ["plancton"]
+
+
+def test_done_again_it_does_not_overwrite_what_was_changed_here(
+    repository: Path, node: Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert node.run(str(repository)) == 0
+    (node.confdir / "config.yaml").write_text("engine: process\nmax_docks: 1\n")
+    assert node.run(str(repository)) == ExitCode.FAILED
+    assert "one that was changed here" in capsys.readouterr().err
+    assert "max_docks: 1" in (node.confdir / "config.yaml").read_text()
+
+
+def test_done_again_with_a_bad_one_the_good_one_stays(repository: Path, node: Node) -> None:
+    assert node.run(str(repository)) == 0
+    commit(repository, "max_dokcs: 3\n")
+    assert node.run(str(repository)) == ExitCode.CONFIG
+    assert (node.confdir / "config.yaml").read_text() == "engine: process\n"
 
 
 def test_a_repository_that_is_not_there_is_one_clear_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, node: Node, capsys: pytest.CaptureFixture[str]
 ) -> None:
     missing = tmp_path / "missing"
-    assert bootstrap.main([str(missing), f"--confdir={tmp_path}/conf"]) == ExitCode.FAILED
+    assert node.run(str(missing)) == ExitCode.FAILED
     told = capsys.readouterr().err
     assert told.startswith(f"plancton-bootstrap: {missing}: cannot be cloned: ")
     assert told.count("\n") == 1
 
 
-def test_a_dry_run_says_what_it_would_do_and_does_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+# Start at boot
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root installs units")
+def test_where_systemd_runs_a_unit_is_installed_and_enabled(
+    repository: Path, node: Node, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    where = tmp_path / "conf"
-    assert bootstrap.main(["user/repo:dev", "--dryrun", f"--confdir={where}"]) == 0
+    node.machine.systemd.mkdir()
+    assert node.run(str(repository)) == 0
+    unit = node.machine.units / "plancton.service"
+    assert f"planctonctl --confdir {node.confdir} nodaemon\n" in unit.read_text()
+    assert node.noted.read_text().splitlines() == [
+        "systemctl daemon-reload",
+        "systemctl enable --quiet plancton.service",
+    ]
+    told = capsys.readouterr().out
+    assert f"wrote {unit}\nenabled plancton.service: it starts at boot\n" in told
+    assert told.endswith("start it now with: systemctl start plancton.service\n")
+    assert not node.crontab.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root installs units")
+def test_the_unit_is_one_that_systemd_understands(repository: Path, node: Node) -> None:
+    checker = shutil.which("systemd-analyze", path="/usr/bin:/bin")
+    if checker is None:
+        pytest.skip("this machine has no systemd-analyze")
+    node.machine.systemd.mkdir()
+    assert node.run(str(repository)) == 0
+    done = subprocess.run(
+        [checker, "verify", "--man=no", str(node.machine.units / "plancton.service")],
+        capture_output=True,
+        text=True,
+    )
+    said = [line for line in done.stderr.splitlines() if "plancton.service" in line]
+    assert said == [], done.stderr
+
+
+def test_without_systemd_cron_starts_it_and_the_crontab_s_own_lines_stay(
+    repository: Path, node: Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node.crontab.write_text("0 5 * * * backup\n")
+    for _ in range(2):
+        assert node.run(str(repository)) == 0
+    lines = node.crontab.read_text().splitlines()
+    assert lines[0] == "0 5 * * * backup"
+    assert len(lines) == 2, "done twice, it is there once"
+    assert lines[1].startswith("@reboot /")
+    assert lines[1].endswith(f"--confdir {node.confdir} start # plancton-bootstrap")
+    assert f"put this line into the crontab: {lines[1]}\n" in capsys.readouterr().out
+
+
+def test_an_ordinary_user_gets_a_line_for_cron_also_where_systemd_runs(
+    repository: Path, node: Node
+) -> None:
+    node.machine.systemd.mkdir()
+    assert node.run(str(repository), "--user") == 0
+    assert " --user " in node.crontab.read_text()
+    assert not node.machine.units.exists()
+
+
+def test_a_crontab_that_cannot_be_read_is_not_replaced(
+    repository: Path, node: Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node.crontab.write_text("0 5 * * * backup\n")
+    node.command("crontab", "echo 'you may not use this program' >&2; exit 1")
+    assert node.run(str(repository)) == ExitCode.FAILED
+    assert "crontab -l: you may not use this program" in capsys.readouterr().err
+    assert node.crontab.read_text() == "0 5 * * * backup\n"
+
+
+def test_without_systemd_and_cron_it_says_that_nothing_starts_at_boot(
+    repository: Path,
+    node: Node,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (node.commands / "crontab").unlink()
+    git_program = shutil.which("git")
+    assert git_program is not None
+    (node.commands / "git").symlink_to(git_program)
+    monkeypatch.setenv("PATH", str(node.commands))
+    assert node.run(str(repository)) == ExitCode.FAILED
+    captured = capsys.readouterr()
+    assert "installed" in captured.out
+    assert "crontab is not installed, so nothing starts Plancton at boot" in captured.err
+
+
+# Dry run
+
+
+def test_a_dry_run_says_what_it_would_do_and_does_nothing(
+    tmp_path: Path, node: Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    assert node.run("user/repo:dev", "--dryrun") == 0
     told = capsys.readouterr().out
     assert "would clone https://github.com/user/repo (branch dev)\n" in told
-    assert f"would install it as {where}\n" in told
-    assert not where.exists()
+    assert f"would install it as {node.confdir}\n" in told
+    assert "would put this line into your crontab: @reboot " in told
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_dry_run_needs_no_source_as_in_2017(
+    node: Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert node.run("--dryrun") == 0
+    assert capsys.readouterr().out.startswith("would clone the repository that you name ")
 
 
 def test_nothing_to_install_is_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) -> None:

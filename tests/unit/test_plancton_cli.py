@@ -17,7 +17,7 @@ from plancton import cli
 from plancton import lock as lock_module
 from plancton.commands.document import current
 from plancton.control import Flags
-from plancton.errors import AlreadyRunning, EngineNotBuilt, ExitCode, PlanctonError, StartFailed
+from plancton.errors import AlreadyRunning, EngineUnavailable, ExitCode, PlanctonError, StartFailed
 from plancton.lock import DaemonLock, running_pid
 from plancton.model import Mode
 from plancton.paths import Paths
@@ -293,7 +293,7 @@ def test_validate_shows_what_a_configuration_gives_here(
 
 def test_every_error_has_its_documented_exit_code() -> None:
     assert (AlreadyRunning().exit_code, StartFailed().exit_code) == (5, 6)
-    assert EngineNotBuilt().exit_code == 6
+    assert EngineUnavailable().exit_code == 6
     assert PlanctonError().exit_code == 1
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from plancton import config_reference
+from plancton.commands.check import schema
 from plancton.config import Config, notes
 from plancton.config_file import load, parse
 from plancton.config_watch import ConfigWatch
@@ -263,13 +264,53 @@ def test_a_bad_new_configuration_keeps_the_last_good_one_and_says_so() -> None:
     assert (watch.config.max_docks, watch.problem) == (2, "")
 
 
-def test_a_new_engine_waits_for_a_restart_and_says_so() -> None:
-    clock, text = FakeClock(), "engine: process"
-    watch = ConfigWatch(lambda: parse(text, "c.yaml", FACTS), clock.now, clock.wall)
-    text = "max_docks: 7"
+def test_a_source_elsewhere_is_asked_when_told_to_and_read_when_it_has_news() -> None:
+    clock, text, asked = FakeClock(), "max_docks: 1", []
+    watch = ConfigWatch(
+        lambda: parse(text, "c.yaml", FACTS),
+        clock.now,
+        clock.wall,
+        first=lambda: parse("max_docks: 9", "kept.json", FACTS),
+        ask=lambda: asked.append("now"),
+    )
+    assert watch.config.max_docks == 9
+    watch.refresh()
+    assert watch.config.max_docks == 1, "what came first may have been an old one"
+    text = "max_docks: 2"
+    watch.refresh()
+    assert (watch.config.max_docks, asked) == (1, [])
+    watch.news()
+    watch.refresh()
+    assert watch.config.max_docks == 2
     watch.refresh(force=True)
-    assert (watch.config.engine, watch.config.max_docks) == ("process", 7)
-    assert watch.problem == "a new engine takes effect when the daemon is restarted"
+    assert asked == ["now"]
+
+
+def test_a_new_configuration_says_in_the_log_what_changed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock, text = FakeClock(), "max_docks: 1\nmain_sleep: 30"
+    watch = ConfigWatch(lambda: parse(text, "c.yaml", FACTS), clock.now, clock.wall)
+    text = "max_docks: 2\nmain_sleep: 5"
+    with caplog.at_level("INFO", "plancton"):
+        watch.refresh(force=True)
+        watch.refresh(force=True)
+    assert caplog.messages == ["new configuration: main_sleep, max_docks changed"]
+
+
+# Schema
+
+
+def test_the_schema_knows_every_key_and_no_other() -> None:
+    written = schema()
+    properties = written["properties"]
+    assert isinstance(properties, dict)
+    assert set(properties) == set(Config.model_fields)
+    assert written["additionalProperties"] is False
+    assert written["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert properties["main_sleep"]["minimum"] == 0.05
+    assert properties["engine"]["enum"] == ["docker", "process"]
+    assert all(value.get("description") for value in properties.values())
 
 
 # The page and the example
@@ -283,7 +324,12 @@ def test_the_reference_page_is_the_generated_one(capsys: pytest.CaptureFixture[s
     )
 
 
-def test_the_example_is_a_good_configuration() -> None:
+def test_the_first_example_is_a_good_configuration() -> None:
     config = load(ROOT / "examples/plancton/config.yaml", FACTS)
     assert config.engine == "process"
     assert max_docks(config, FACTS) == 8
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples/plancton").glob("*.yaml")), ids=str)
+def test_every_example_is_a_good_configuration(path: Path) -> None:
+    load(path, FACTS)

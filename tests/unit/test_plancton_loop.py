@@ -11,7 +11,7 @@ import pytest
 from plancton import status
 from plancton.config import Config
 from plancton.errors import ConfigError
-from plancton.loop import GLANCE, STARTING_LOOK
+from plancton.loop import GLANCE
 from plancton.model import Mode, PilotState, Trigger
 from tests.plancton_fakes import GB, IDLE, FakeNode
 
@@ -69,7 +69,7 @@ def test_the_timer_looks_every_main_sleep_and_no_more(node: FakeNode) -> None:
 
 
 def test_a_started_pilot_is_looked_at_again_soon(node: FakeNode) -> None:
-    assert node.loop.step(Trigger.TIMER).decision.look_again == STARTING_LOOK
+    assert node.loop.step(Trigger.TIMER).decision.look_again == node.engine.starting_look
 
 
 def test_no_answer_of_the_engine_starts_nothing_and_the_reason_is_published(node: FakeNode) -> None:

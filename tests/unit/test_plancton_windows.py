@@ -212,7 +212,8 @@ _moments = st.datetimes(datetime(2025, 1, 1), datetime(2028, 1, 1))
 _texts = st.lists(
     st.sampled_from(
         ["mon-fri 20:00-06:00", "sat,sun", "sun 02:15-02:45", "sun 00:00-02:30",
-         "daily 02:00-03:00", "fri 18:00 - mon 06:00", "2026-03-29", "2026-10-25 01:30-02:30", "wed 12:00-12:00"]
+         "daily 02:00-03:00", "fri 18:00 - mon 06:00", "2026-03-29",
+         "2026-10-25 01:30-02:30", "wed 12:00-12:00"]
     ),
     max_size=4,
 )  # fmt: skip

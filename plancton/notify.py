@@ -1,0 +1,31 @@
+"""Telling systemd that the daemon works, where systemd started it; sd_notify(3)."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+
+
+class Supervisor:
+    """Without ``NOTIFY_SOCKET`` (a container, a shell) it does nothing."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        where = environ.get("NOTIFY_SOCKET", "")
+        # An abstract socket is written with an @ in front.
+        self._where = "\0" + where[1:] if where.startswith("@") else where
+
+    def working(self, summary: str) -> None:
+        """After each look: ready, alive for its watchdog, and what was decided."""
+        self._tell(f"READY=1\nWATCHDOG=1\nSTATUS={summary}")
+
+    def ending(self) -> None:
+        self._tell("STOPPING=1")
+
+    def _tell(self, text: str) -> None:
+        if not self._where:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
+            try:
+                line.sendto(text.encode(), self._where)
+            except OSError:
+                pass  # it will not hear of us, and decides by itself

@@ -1,0 +1,485 @@
+"""A configuration from a real web server on loopback: good, bad, changed, silent, untrusted."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from plancton import config_file, config_url
+from plancton.config import Config
+from plancton.config_fetch import MAX_BYTES, FetchFailed, Page, fetch
+from plancton.config_url import Origin, UrlConfig
+from plancton.config_watch import ConfigWatch
+from plancton.errors import ConfigError
+from plancton.urls import is_url, shown
+from tests.plancton_fakes import FACTS, FakeClock
+from tests.waiting import wait_until
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+class Web:
+    """A web server that answers as ``answer`` says; ``asked`` has the headers of each question."""
+
+    def __init__(self, certificate: Path | None = None) -> None:
+        self.text, self.etag = "engine: process\nmax_docks: 3\n", '"1"'
+        self.asked: list[dict[str, str]] = []
+        self.answer: Answer = self.as_usual
+        web = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                web.asked.append(dict(self.headers))
+                web.answer(self)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.scheme = "http"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+            self.server.handle_error = lambda *_: None  # type: ignore[method-assign]
+            self.scheme = "https"
+        self.thread = threading.Thread(
+            target=partial(self.server.serve_forever, poll_interval=0.01), daemon=True
+        )
+        self.thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self.server.server_port}/config.yaml"
+
+    def as_usual(self, request: BaseHTTPRequestHandler) -> None:
+        if request.headers.get("If-None-Match") == self.etag:
+            request.send_response(304)
+            request.end_headers()
+            return
+        body = self.text.encode()
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(body)))
+        request.send_header("ETag", self.etag)
+        request.end_headers()
+        request.wfile.write(body)
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    server = Web()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key and a certificate that nobody has signed, for 127.0.0.1."""
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(timezone.utc)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "server.pem"
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + made.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
+
+
+def failure(url: str, **options: object) -> str:
+    with pytest.raises(FetchFailed) as caught:
+        fetch(url, "", **options)  # type: ignore[arg-type]
+    return str(caught.value)
+
+
+# One question
+
+
+def test_a_configuration_comes_with_its_etag(web: Web) -> None:
+    assert fetch(web.url, "") == Page("engine: process\nmax_docks: 3\n", '"1"')
+
+
+def test_what_has_not_changed_is_not_sent_again(web: Web) -> None:
+    assert fetch(web.url, '"1"') is None
+    assert web.asked[-1]["If-None-Match"] == '"1"'
+    web.etag = '"2"'
+    page = fetch(web.url, '"1"')
+    assert page is not None and page.etag == '"2"'
+
+
+def test_the_password_in_the_url_is_sent_as_one_and_never_shown(web: Web) -> None:
+    url = web.url.replace("://", "://us%40er:se%3Acret@")
+    assert fetch(url, "") is not None
+    assert web.asked[-1]["Authorization"] == "Basic dXNAZXI6c2U6Y3JldA=="
+    assert "cret" not in shown(url) and shown(url).startswith("http://us%40er:***@127.0.0.1:")
+    assert shown(web.url) == web.url
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [("http://x/y", True), ("insecure_https://x", True), ("/etc/x", False), ("ftp://x", False),
+     ("file:///etc/passwd", False), ("conf", False)],
+)  # fmt: skip
+def test_only_http_is_a_url(text: str, is_one: bool) -> None:
+    assert is_url(text) is is_one
+
+
+@pytest.mark.parametrize("status", [404, 403, 500, 503])
+def test_an_error_of_the_server_is_told(web: Web, status: int) -> None:
+    web.answer = lambda request: request.send_error(status)
+    assert failure(web.url).startswith(f"the server answers {status} ")
+
+
+def test_a_server_that_is_not_there_is_told() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    assert failure(f"http://127.0.0.1:{port}/") == "Connection refused"
+
+
+def test_a_server_that_says_nothing_is_given_up(web: Web) -> None:
+    hold = threading.Event()
+    web.answer = lambda _request: hold.wait(20) and None
+    assert failure(web.url, timeout=0.2) == "no answer in time"
+    hold.set()
+
+
+def test_a_server_that_drips_is_given_up(web: Web) -> None:
+    stop = threading.Event()
+
+    def drip(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", "100000")
+        request.end_headers()
+        try:
+            while not stop.wait(0.02):
+                request.wfile.write(b"#")
+        except OSError:
+            pass
+
+    web.answer = drip
+    assert failure(web.url, timeout=0.3) == "the answer did not come in time"
+    stop.set()
+
+
+def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one(web: Web) -> None:
+    """Half a configuration may well be a good one: with other limits."""
+
+    def half(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", "100")
+        request.end_headers()
+        request.wfile.write(b"engine: process\n")
+
+    web.answer = half
+    assert failure(web.url) == "the answer broke off after 16 of 100 bytes"
+
+
+def test_an_endless_answer_does_not_fill_the_memory(web: Web) -> None:
+    def endless(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.end_headers()
+        try:
+            for _ in range(100):
+                request.wfile.write(b"#" * 100_000)
+        except OSError:
+            pass
+
+    web.answer = endless
+    assert failure(web.url) == f"the answer has more than {MAX_BYTES} bytes"
+
+
+def test_what_is_no_text_is_told(web: Web) -> None:
+    def binary(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.end_headers()
+        request.wfile.write(b"\xff\xfe")
+
+    web.answer = binary
+    assert failure(web.url) == "the answer is no text in UTF-8"
+
+
+# Certificates
+
+
+def test_a_certificate_that_nobody_signed_is_refused_unless_that_is_written(
+    certificate: Path,
+) -> None:
+    server = Web(certificate)
+    try:
+        told = failure(server.url)
+        assert told.startswith("the certificate is not believed (self-signed certificate")
+        assert told.endswith("insecure_https:// would believe any")
+        assert fetch(server.url.replace("https", "insecure_https"), "") is not None
+        assert fetch(server.url, "", verify=False) is not None
+    finally:
+        server.close()
+
+
+def test_a_redirect_from_https_to_http_is_refused(certificate: Path, web: Web) -> None:
+    server = Web(certificate)
+
+    def away(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(302)
+        request.send_header("Location", web.url)
+        request.end_headers()
+
+    server.answer = away
+    try:
+        assert failure(server.url, verify=False) == (
+            f"the server redirects to {web.url}, which is not HTTPS"
+        )
+        assert web.asked == []
+    finally:
+        server.close()
+
+
+def test_a_redirect_to_another_server_does_not_take_the_password_along(web: Web) -> None:
+    other = Web()
+
+    def away(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(302)
+        request.send_header("Location", other.url)
+        request.end_headers()
+
+    web.answer = away
+    try:
+        assert fetch(web.url.replace("://", "://user:secret@"), "") is not None
+        assert "Authorization" in web.asked[0]
+        assert "Authorization" not in other.asked[0]
+    finally:
+        other.close()
+
+
+# The environment
+
+
+@pytest.mark.parametrize("text", ["soon", "0", "-5", "nan", "inf"])
+def test_a_bad_interval_in_the_environment_is_one_clear_line(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Origin.of("http://x/", {"PLANCTON_CONF_UPDATE": text})
+    assert str(caught.value) == (
+        f"PLANCTON_CONF_UPDATE: must be a number of seconds, at least 1, not {text!r}"
+    )
+
+
+def test_the_environment_of_2017_is_understood() -> None:
+    assert Origin.of("http://x/", {}) == Origin("http://x/", 600.0, True)
+    environ = {"PLANCTON_CONF_UPDATE": "30", "PLANCTON_CONF_NOSSLVERIFY": "1"}
+    assert Origin.of("http://x/", environ) == Origin("http://x/", 30.0, False)
+    assert Origin.of("http://x/", {"PLANCTON_CONF_NOSSLVERIFY": "0"}).verify
+
+
+# Over time
+
+
+class Source:
+    """A watch over a web server; ``news`` is what wakes the loop."""
+
+    def __init__(self, web: Web, kept: Path) -> None:
+        self.clock = FakeClock()
+        self.news = threading.Event()
+        self.url = UrlConfig(
+            Origin(web.url, every=600.0),
+            lambda text: config_file.parse(text, web.url, FACTS),
+            kept,
+            self.on_news,
+            partial(fetch, timeout=0.5),
+        )
+        self.watches: list[ConfigWatch] = []
+        self.watch = ConfigWatch(
+            self.url.read,
+            self.clock.now,
+            self.clock.wall,
+            first=self.url.first,
+            ask=self.url.ask_now,
+        )
+        self.watches.append(self.watch)
+        self.news.clear()
+
+    def on_news(self) -> None:
+        for watch in self.watches:
+            watch.news()
+        self.news.set()
+
+    def ask(self) -> None:
+        """As SIGHUP does, and the look after the news."""
+        self.watch.refresh(force=True)
+        assert self.news.wait(10)
+        self.news.clear()
+        self.watch.refresh()
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Iterator[Callable[[Web], Source]]:
+    made: list[Source] = []
+
+    def make(web: Web) -> Source:
+        made.append(Source(web, tmp_path / "state" / "kept.json"))
+        return made[-1]
+
+    yield make
+    for source in made:
+        source.url.close()
+        source.url._thread.join(10)
+        assert not source.url._thread.is_alive()
+
+
+Sources = Callable[[Web], Source]
+
+
+def test_a_new_configuration_is_taken_over(web: Web, sources: Sources) -> None:
+    source = sources(web)
+    assert source.watch.config.max_docks == 3
+    web.text, web.etag = "engine: process\nmax_docks: 5\n", '"2"'
+    source.ask()
+    assert (source.watch.config.max_docks, source.watch.problem) == (5, "")
+
+
+def test_a_bad_configuration_keeps_the_last_good_one_and_says_so(
+    web: Web, sources: Sources
+) -> None:
+    source = sources(web)
+    web.text, web.etag = "max_dokcs: 5\n", '"2"'
+    source.ask()
+    assert source.watch.config.max_docks == 3
+    assert source.watch.problem == (
+        f"{web.url}:1: unknown key 'max_dokcs'; did you mean 'max_docks'?"
+    )
+    # The server says "unchanged": it still is a bad one.
+    source.watch.refresh(force=True)
+    wait_until(lambda: len(web.asked) == 3, "the next question", state=lambda: web.asked)
+    source.watch.refresh(force=True)
+    assert "max_dokcs" in source.watch.problem
+    web.text, web.etag = "max_docks: 7\n", '"3"'
+    source.ask()
+    assert (source.watch.config.max_docks, source.watch.problem) == (7, "")
+
+
+def test_a_server_that_goes_away_changes_nothing_and_is_told(web: Web, sources: Sources) -> None:
+    source = sources(web)
+    web.answer = lambda request: request.send_error(503)
+    source.ask()
+    assert source.watch.config.max_docks == 3
+    assert source.watch.problem.startswith(f"{web.url}: cannot be fetched: the server answers 503")
+    web.answer = web.as_usual
+    source.ask()
+    assert source.watch.problem == ""
+
+
+def test_a_daemon_that_starts_while_the_server_is_away_uses_the_one_it_kept(
+    web: Web, sources: Sources, tmp_path: Path
+) -> None:
+    sources(web)
+    kept = tmp_path / "state" / "kept.json"
+    assert kept.stat().st_mode & 0o777 == 0o600, "it may hold passwords"
+    web.answer = lambda request: request.send_error(503)
+    again = sources(web)
+    again.watch.refresh()
+    assert again.watch.config.max_docks == 3
+    assert "cannot be fetched: the server answers 503" in again.watch.problem
+
+
+def test_a_daemon_that_starts_with_a_bad_one_on_the_server_uses_the_one_it_kept(
+    web: Web, sources: Sources
+) -> None:
+    sources(web)
+    web.text, web.etag = "max_dokcs: 5\n", '"2"'
+    again = sources(web)
+    again.watch.refresh()
+    assert again.watch.config.max_docks == 3
+    assert "did you mean 'max_docks'?" in again.watch.problem
+
+
+def test_what_was_kept_of_another_url_is_not_used(
+    web: Web, sources: Sources, tmp_path: Path
+) -> None:
+    kept = tmp_path / "state" / "kept.json"
+    kept.parent.mkdir()
+    kept.write_text(json.dumps({"url": "http://other/", "etag": "", "text": "max_docks: 9"}))
+    web.answer = lambda request: request.send_error(503)
+    with pytest.raises(ConfigError, match="cannot be fetched: the server answers 503"):
+        sources(web)
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"url": 1}', "null"])
+def test_a_damaged_file_of_what_was_kept_is_told_and_not_used(
+    web: Web, sources: Sources, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = tmp_path / "state" / "kept.json"
+    kept.parent.mkdir()
+    kept.write_text(damage)
+    with caplog.at_level(logging.ERROR, "plancton"):
+        source = sources(web)
+    assert source.watch.config.max_docks == 3
+    assert damage == '{"url": 1}' or "cannot be used" in caplog.text
+
+
+def test_a_disk_that_is_full_does_not_keep_the_configuration_from_being_used(
+    web: Web, tmp_path: Path, sources: Sources, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "state").write_text("a file, where a directory should be")
+    with caplog.at_level(logging.ERROR, "plancton"):
+        assert sources(web).watch.config.max_docks == 3
+    assert "cannot be written" in caplog.text
+
+
+def test_the_loop_never_waits_for_the_server(
+    web: Web, sources: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = sources(web)
+    hold, asked = threading.Event(), threading.Event()
+
+    def hang(*_args: object, **_options: object) -> Page | None:
+        asked.set()
+        hold.wait(20)
+        return None
+
+    source.url._ask = hang
+    source.watch.refresh(force=True)
+    assert asked.wait(10)
+    source.watch.refresh(force=True)
+    assert isinstance(source.url.read(), Config), "answers at once with what it has"
+    monkeypatch.setattr(config_url, "STUCK", -1.0)
+    with pytest.raises(ConfigError, match="cannot be fetched: the answer does not end"):
+        source.url.read()
+    hold.set()
