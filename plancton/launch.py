@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 import shlex
@@ -14,6 +15,8 @@ from plancton.expressions import BadExpression, render
 from plancton.model import HostFacts
 
 PREFIX = "plancton-worker-"
+#: Labels of every pilot: which node it is for, and with which configuration it was started.
+NODE, CONFIG = "plancton.node", "plancton.config"
 _SUFFIX_LENGTH = 6
 _ALPHABET = string.digits + string.ascii_lowercase
 #: A host name may have 63 characters; ``plancton-``, ``-`` and the suffix take 16 (as in 2017).
@@ -49,9 +52,47 @@ def spec(config: Config, facts: HostFacts, name: str) -> PilotSpec:
         hostname=f"plancton-{facts.hostname[:_HOST_LENGTH]}-{name[len(PREFIX) :]}",
         command=command_of(config, names),
         environment=environment_of(config, names),
-        config=config,
-        labels={"plancton.node": facts.hostname},
+        config=filled(config, names),
+        labels={NODE: facts.hostname, CONFIG: fingerprint(config)},
     )
+
+
+def fingerprint(config: Config) -> str:
+    """Which configuration it is: the same for the same keys."""
+    return hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:12]
+
+
+#: Keys whose texts may hold templates; the others are read before any pilot has a name.
+TEMPLATES = (
+    "user_group",
+    "security_opts",
+    "binds",
+    "tmpfs",
+    "devices",
+    "gpus",
+    "networks",
+    "labels",
+)
+
+
+def filled(config: Config, names: Mapping[str, str | float]) -> Config:
+    """The configuration with the templates of its container filled in.  Raises BadExpression."""
+    changed: dict[str, object] = {}
+    for key in TEMPLATES:
+        value = getattr(config, key)
+        try:
+            new: object
+            if isinstance(value, str):
+                new = render(value, names)
+            elif isinstance(value, tuple):
+                new = tuple(render(part, names) for part in value)
+            else:
+                new = {render(name, names): render(part, names) for name, part in value.items()}
+        except BadExpression as error:
+            raise BadExpression(f"{key}: {error}") from error
+        if new != value:
+            changed[key] = new
+    return config.model_copy(update=changed) if changed else config
 
 
 def names_for(config: Config, facts: HostFacts, pilot: str) -> dict[str, str | float]:

@@ -13,7 +13,7 @@ from plancton.engine.base import PilotUsage, Usage
 from plancton.errors import EngineError, EngineUnavailable, StartFailed
 from plancton.launch import PilotSpec
 from plancton.loop import Clock, Loop
-from plancton.model import HostFacts, HostLoad, Pilot, PilotState
+from plancton.model import HostFacts, HostLoad, Pilot, PilotState, Prepared
 from plancton.status import Look
 
 GB = 1_000_000_000
@@ -107,6 +107,7 @@ class FakeEngine:
     name = "fake"
     place = "memory"
     isolation = ""
+    starting_look = 0.1
 
     def __init__(self, place: FakePlace) -> None:
         self._place = place
@@ -116,8 +117,13 @@ class FakeEngine:
         self.start_problem = ""
         self.remove_problem = ""
         self.used: dict[str, PilotUsage] = {}
+        self.prepared = Prepared()
 
     # What the interface asks for
+
+    def prepare(self, config: Config, facts: HostFacts) -> Prepared:
+        self._answer()
+        return self.prepared
 
     def pilots(self) -> tuple[Pilot, ...]:
         self._answer()

@@ -16,8 +16,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from plancton.config import Config
 from plancton.launch import PilotSpec
-from plancton.model import Pilot
+from plancton.model import HostFacts, Pilot, Prepared
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,25 @@ class Engine(Protocol):
         """One sentence on what this engine does not protect the owner from; "" if nothing."""
         ...
 
+    @property
+    def starting_look(self) -> float:
+        """Seconds to the next look while a pilot starts: short where its start is not told."""
+        ...
+
+    def prepare(self, config: Config, facts: HostFacts) -> Prepared:
+        """Keep ready what pilots need and what protects the owner from them; never waits."""
+        ...
+
     def pilots(self) -> tuple[Pilot, ...]:
         """Every pilot of this node, ended ones too until they are removed."""
         ...
 
     def start(self, spec: PilotSpec) -> None:
-        """Create and start one.  Raises StartFailed; then nothing of it is left behind."""
+        """Create and start one.  Raises StartFailed; then nothing of it is left behind.
+
+        An engine that starts beside the loop lists the pilot as starting at once, and one
+        that could not be started as ended, with the reason.
+        """
         ...
 
     def stop(self, pilot_id: str, grace: float) -> None:

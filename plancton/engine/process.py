@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from plancton.config import Config
 from plancton.engine import processes
 from plancton.engine.base import PilotUsage, Usage
 from plancton.engine.exits import ExitWatch
@@ -22,7 +23,7 @@ from plancton.engine.janitor import Janitor
 from plancton.engine.records import PilotFiles, Shim
 from plancton.errors import EngineError, EngineUnavailable, StartFailed
 from plancton.launch import PilotSpec
-from plancton.model import Pilot, PilotState
+from plancton.model import HostFacts, Pilot, PilotState, Prepared
 
 _SHIM = Path(__file__).with_name("shim.py")
 #: Seconds after which a pilot whose shim never wrote itself down is given up.
@@ -37,6 +38,8 @@ class ProcessEngine:
     """Pilots under ``pilots`` (a directory); ``outputs`` keeps the end of what they print."""
 
     name = "process"
+    #: A shim does not tell when its pilot runs.
+    starting_look = 0.1
     isolation = (
         "Pilots are processes of this user without isolation: "
         "nothing limits their memory, and they can read what the user can."
@@ -56,6 +59,10 @@ class ProcessEngine:
         self._cpu: dict[str, float] = {}
         self._cpu_of_removed = 0.0
         self._boot = processes.boot_id()
+
+    def prepare(self, config: Config, facts: HostFacts) -> Prepared:
+        """Processes have no image, and protect the owner by their priority alone."""
+        return Prepared()
 
     def pilots(self) -> tuple[Pilot, ...]:
         try:

@@ -16,11 +16,13 @@ import pytest
 
 from plancton.config import Config
 from plancton.engine.base import Engine
+from plancton.engine.docker_engine import DockerEngine
 from plancton.engine.process import ProcessEngine
 from plancton.errors import EngineError
 from plancton.launch import PilotSpec, new_name, spec
 from plancton.model import Pilot, PilotState
 from tests.plancton_fakes import FACTS, FakeClock, FakeEngine, FakePlace
+from tests.services.engines import IMAGE, ContainerService
 from tests.waiting import wait_until
 
 
@@ -107,6 +109,33 @@ class ProcessHarness:
         pass
 
 
+class ContainerHarness:
+    """Docker and Podman: the first process of a container needs a handler to end by SIGTERM."""
+
+    def __init__(self, service: ContainerService, cgroup: str) -> None:
+        self.service, self.cgroup = service, cgroup
+
+    def open(self) -> Engine:
+        return DockerEngine(self.service.host, self.cgroup, Path("/sys/fs/cgroup"))
+
+    def exits(self, code: int) -> tuple[str, ...]:
+        return ("sh", "-c", f"exit {code}")
+
+    def sleeps(self) -> tuple[str, ...]:
+        return ("sh", "-c", "trap 'exit 143' TERM; sleep 600 & wait")
+
+    def ignores_term(self) -> tuple[str, ...]:
+        return ("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
+
+    is_deaf = ProcessHarness.is_deaf
+
+    def missing(self) -> tuple[str, ...]:
+        return ("/nowhere/thyme-worker",)
+
+    def pause(self) -> None:
+        pass
+
+
 class Bench:
     """An engine with what the tests need around it; ends every pilot at the end."""
 
@@ -123,7 +152,9 @@ class Bench:
         self.engine.watch(self.woken.set)
 
     def spec(self, command: tuple[str, ...]) -> PilotSpec:
-        return spec(Config(docker_cmd=command), FACTS, new_name())
+        config = Config(docker_cmd=command, docker_image=IMAGE, networks=("none",))
+        self.engine.prepare(config, FACTS)
+        return spec(config, FACTS, new_name())
 
     def start(self, command: tuple[str, ...]) -> str:
         one = self.spec(command)
@@ -159,11 +190,20 @@ class Bench:
         self.engine.close()
 
 
-@pytest.fixture(params=["fake", "process"])
+@pytest.fixture(params=["fake", "process", "docker", "podman"])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(FakeHarness() if request.param == "fake" else ProcessHarness(tmp_path))
+    made = Bench(harness(request, tmp_path))
     yield made
     made.clean()
+
+
+def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Harness:
+    if request.param == "fake":
+        return FakeHarness()
+    if request.param == "process":
+        return ProcessHarness(tmp_path)
+    service = request.getfixturevalue(f"{request.param}_service")
+    return ContainerHarness(service, request.getfixturevalue("cgroup_name"))
 
 
 def test_an_engine_without_pilots_lists_none(bench: Bench) -> None:
@@ -205,8 +245,14 @@ def test_the_exit_code_is_kept_until_the_pilot_is_removed(bench: Bench, code: in
 
 def test_an_end_wakes_the_daemon(bench: Bench) -> None:
     name = bench.start(bench.harness.exits(0))
-    wait_until(bench.woken.is_set, "to be woken", state=bench.engine.pilots)
-    assert bench.look(name).state is PilotState.EXITED
+
+    def seen_when_woken() -> bool:
+        if not bench.woken.is_set():
+            return False
+        bench.woken.clear()
+        return bench.look(name).state is PilotState.EXITED
+
+    wait_until(seen_when_woken, "to be woken by the end", state=bench.engine.pilots)
 
 
 def test_a_command_that_is_not_there_is_an_end_with_a_reason(bench: Bench) -> None:
@@ -291,9 +337,15 @@ def test_the_end_of_an_adopted_pilot_wakes_the_daemon(bench: Bench) -> None:
     bench.reopen()
     bench.woken.clear()
     bench.engine.stop(name, 600.0)
-    wait_until(bench.woken.is_set, "to be woken", state=bench.engine.pilots)
-    pilot = bench.look(name)
-    assert (pilot.state, pilot.exit_code) == (PilotState.EXITED, 143)
+
+    def seen_when_woken() -> bool:
+        if not bench.woken.is_set():
+            return False
+        bench.woken.clear()
+        pilot = bench.look(name)
+        return (pilot.state, pilot.exit_code) == (PilotState.EXITED, 143)
+
+    wait_until(seen_when_woken, "to be woken by the end", state=bench.engine.pilots)
 
 
 def test_that_a_pilot_was_asked_to_end_outlives_the_daemon(bench: Bench) -> None:
@@ -315,8 +367,10 @@ def test_cpu_use_never_counts_back_when_pilots_end_and_are_removed(bench: Bench)
     assert readings == sorted(readings)
 
 
-def test_an_image_is_asked_for_without_harm(bench: Bench) -> None:
-    bench.engine.pull("busybox")
+def test_what_pilots_need_is_kept_ready_without_harm(bench: Bench) -> None:
+    config = Config(docker_image=IMAGE)
+    prepared = bench.engine.prepare(config, FACTS)
+    assert prepared.image is None or prepared.image.name == IMAGE
     assert bench.engine.pilots() == ()
 
 

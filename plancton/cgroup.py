@@ -1,0 +1,226 @@
+"""The control group that holds every pilot: the owner comes first, and one read tells all.
+
+Everything outside the group wins over everything inside it: ``cpu.idle`` (Linux
+5.15) lets the group run only when nobody else wants the CPU.  Children keep their
+own shares among themselves.  Without ``cpu.idle`` the lowest weight is the next best.
+
+    cgroup v1   /sys/fs/cgroup/{cpu,cpuacct,memory}/plancton/
+    cgroup v2   /sys/fs/cgroup/plancton/
+    systemd     /sys/fs/cgroup/[...]/plancton.slice/    (a-b.slice lies in a.slice)
+
+Formats: Documentation/admin-guide/cgroup-v1/ and cgroup-v2.rst of the kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+#: The lowest weight that the kernel takes, where it has no cpu.idle.
+_LOWEST = {1: ("cpu.shares", "2"), 2: ("cpu.weight", "1")}
+_MEMORY_LIMIT = {1: "memory.limit_in_bytes", 2: "memory.max"}
+_NO_LIMIT = {1: "-1", 2: "max"}
+#: Bytes that cannot be dropped when memory is short, by the fields of memory.stat.
+_HELD = {1: ("total_rss", "total_shmem"), 2: ("anon", "shmem", "slab_unreclaimable")}
+#: How engines name a container's own group.
+_CHILDREN = ("{id}", "libpod-{id}", "docker-{id}.scope", "libpod-{id}.scope")
+#: The kernel rounds a limit down to whole pages.
+_PAGE = 4096
+
+
+@dataclass(frozen=True)
+class Protection:
+    """How the owner is protected from the pilots, as far as the node lets us."""
+
+    group: str  #: where, for people
+    cpu: str = ""  #: "idle", "weight" or "" (not at all)
+    memory: int | None = None  #: bytes for all pilots together, if there is a ceiling
+    problems: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """One sentence for ``explain``."""
+        cpu = {
+            "idle": "pilots get the CPU only when nobody else wants it (cpu.idle)",
+            "weight": "pilots get the CPU with the lowest weight (this kernel has no cpu.idle)",
+            "": "the pilots' CPU is not held back, so the owner is protected by eviction alone",
+        }[self.cpu]
+        ceiling = "" if self.memory is None else f", {self.memory / 1e9:.1f} GB at most for all"
+        why = "".join(f"; {problem}" for problem in self.problems)
+        return f"Control group {self.group}: {cpu}{ceiling}{why}."
+
+
+@dataclass(frozen=True)
+class GroupUsage:
+    cpu_seconds: float
+    #: bytes that cannot be dropped; None where the kernel does not tell
+    memory_bytes: int | None
+
+
+def version(root: Path) -> int:
+    """1 or 2: which hierarchy has the controllers (a hybrid one is 1)."""
+    return 2 if (root / "cgroup.controllers").is_file() else 1
+
+
+def engine_parent(name: str, driver: str) -> str:
+    """The group in the form that an engine wants it (``cgroup_parent`` of a container).
+
+    Without the leading slash Docker would make it inside its own group.
+    """
+    if driver == "systemd":
+        return slice_name(name)
+    return "/" + name.strip("/")
+
+
+def slice_name(name: str) -> str:
+    """``batch/plancton`` is ``batch-plancton.slice`` to systemd."""
+    if name.endswith(".slice"):
+        return name.strip("/").rpartition("/")[2]
+    return name.strip("/").replace("-", "_").replace("/", "-") + ".slice"
+
+
+def path_of(name: str, driver: str) -> str:
+    """The group's path below a hierarchy."""
+    if driver != "systemd":
+        return name.strip("/")
+    parts = slice_name(name).removesuffix(".slice").split("-")
+    return "/".join("-".join(parts[: n + 1]) + ".slice" for n in range(len(parts)))
+
+
+class Group:
+    """The pilots' group on this node."""
+
+    def __init__(self, root: Path, name: str, driver: str) -> None:
+        self._root = root
+        self._version = version(root)
+        self._path = path_of(name, driver)
+
+    def protect(self, ceiling: int) -> Protection:
+        """Put the protection in place, or back in place; ``ceiling`` in bytes, 0 for none.
+
+        Cheap when all is well: nothing is written that is there already.
+        """
+        problems: list[str] = []
+        cpu = self._hold_cpu(problems)
+        memory = self._hold_memory(ceiling, problems)
+        return Protection(str(self._directory("cpu")), cpu, memory, tuple(problems))
+
+    def usage(self) -> GroupUsage | None:
+        """What all pilots used, those that ended included; None when it cannot be read."""
+        return self._usage(self._directory("cpuacct"), self._directory("memory"))
+
+    def usage_of(self, container: str) -> GroupUsage | None:
+        """The same of one container; None if it does not run in this group."""
+        for form in _CHILDREN:
+            child = form.format(id=container)
+            found = self._usage(
+                self._directory("cpuacct") / child, self._directory("memory") / child
+            )
+            if found is not None:
+                return found
+        return None
+
+    def _directory(self, controller: str) -> Path:
+        if self._version == 2:
+            return self._root / self._path
+        return self._root / controller / self._path
+
+    def _hold_cpu(self, problems: list[str]) -> str:
+        directory = self._directory("cpu")
+        told = self._make(directory, "cpu")
+        if told:
+            problems.append(told)
+            return ""
+        if (directory / "cpu.idle").exists():
+            told = _set(directory / "cpu.idle", "1")
+            if not told:
+                return "idle"
+            problems.append(told)
+        name, value = _LOWEST[self._version]
+        told = _set(directory / name, value)
+        if told:
+            problems.append(told)
+            return ""
+        return "weight"
+
+    def _hold_memory(self, ceiling: int, problems: list[str]) -> int | None:
+        directory = self._directory("memory")
+        told = self._make(directory, "memory")
+        limit = directory / _MEMORY_LIMIT[self._version]
+        if not told:
+            wanted = str(ceiling // _PAGE * _PAGE) if ceiling else _NO_LIMIT[self._version]
+            told = _set(limit, wanted)
+        if told:
+            if ceiling:
+                problems.append(told)
+            return None
+        return ceiling or None
+
+    def _make(self, directory: Path, controller: str) -> str:
+        """Make a group; what went wrong, "" if nothing did."""
+        try:
+            for parent in reversed((directory, *self._between(directory))):
+                if not parent.is_dir():
+                    parent.mkdir()
+                if self._version == 2 and parent != directory:
+                    self._enable(parent, controller)
+            if self._version == 2:
+                self._enable(directory.parent, controller)
+        except OSError as error:
+            return f"{error.filename or directory}: {error.strerror}"
+        return ""
+
+    def _between(self, directory: Path) -> Iterator[Path]:
+        top = (
+            self._root
+            if self._version == 2
+            else self._root / directory.relative_to(self._root).parts[0]
+        )
+        for parent in directory.parents:
+            if parent == top:
+                return
+            yield parent
+
+    @staticmethod
+    def _enable(parent: Path, controller: str) -> None:
+        """Let a v2 group's children be held by the controller."""
+        control = parent / "cgroup.subtree_control"
+        if controller not in control.read_text(encoding="ascii").split():
+            control.write_text(f"+{controller}", encoding="ascii")
+
+    def _usage(self, cpu: Path, memory: Path) -> GroupUsage | None:
+        try:
+            if self._version == 2:
+                stat = _fields(cpu / "cpu.stat")
+                seconds = stat["usage_usec"] / 1e6
+            else:
+                seconds = int((cpu / "cpuacct.usage").read_text(encoding="ascii")) / 1e9
+        except (OSError, ValueError, KeyError):
+            return None
+        try:
+            held = _fields(memory / "memory.stat")
+            size = sum(held.get(name, 0) for name in _HELD[self._version])
+            return GroupUsage(seconds, size if _HELD[self._version][0] in held else None)
+        except (OSError, ValueError):
+            return GroupUsage(seconds, None)
+
+
+def _set(path: Path, value: str) -> str:
+    """Write ``value`` unless it is there; what went wrong, "" if nothing did."""
+    try:
+        if path.read_text(encoding="ascii").strip() == value:
+            return ""
+        path.write_text(value, encoding="ascii")
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    return ""
+
+
+def _fields(path: Path) -> dict[str, int]:
+    """A file of ``name number`` lines."""
+    found = {}
+    for line in path.read_text(encoding="ascii").splitlines():
+        name, _, value = line.partition(" ")
+        found[name] = int(value)
+    return found

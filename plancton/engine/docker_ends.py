@@ -1,0 +1,169 @@
+"""Asking pilots to end, and killing those that do not, when their grace is over.
+
+The engine's own ``stop`` is not used: it would hold a connection for as long as the
+grace lasts, sends SIGTERM once more with each call, and knows whole seconds only.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from plancton.engine.docker_list import Asked, mark
+from plancton.errors import Conflict, EngineError, EngineUnavailable, NotThere
+
+_log = logging.getLogger("plancton")
+#: Seconds to the next try where the engine did not answer.
+_RETRY = 1.0
+#: What engines say of a container that has ended meanwhile.
+_ENDED = ("not running", "not paused", "state exited", "state stopped")
+
+
+class Signals(Protocol):
+    """What is needed of the engine's API."""
+
+    def kill(self, container: str, signal: str) -> None: ...
+
+    def unpause(self, container: str) -> None: ...
+
+    def rename(self, container: str, name: str) -> None: ...
+
+
+class Ends:
+    """By pilot name; ``now`` is monotonic, ``wall`` since 1970."""
+
+    def __init__(
+        self,
+        api: Signals,
+        now: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._api, self._now, self._wall = api, now, wall
+        self._lock = threading.Condition()
+        #: when to kill, by pilot: (moment, container)
+        self._kills: dict[str, tuple[float, str]] = {}
+        #: marks to be written: (container, name)
+        self._marks: dict[str, str] = {}
+        self._asked: set[str] = set()
+        self._thread: threading.Thread | None = None
+        self._closing = False
+
+    def ask(self, name: str, container: str, grace: float, paused: bool) -> None:
+        """SIGTERM once; SIGKILL after ``grace`` seconds, or sooner if asked again for sooner.
+
+        Raises EngineError.
+        """
+        with self._lock:
+            first = name not in self._asked
+            self._asked.add(name)
+            due = self._now() + grace
+            before = self._kills.get(name)
+            nearer = before is None or due < before[0]
+            if nearer:
+                self._kills[name] = (due, container)
+                self._marks[container] = mark(name, Asked(round(self._wall()), grace))
+        if nearer:
+            self._ring()
+        if first and grace > 0:
+            self._signal(container, "SIGTERM", paused)
+
+    def adopt(self, name: str, container: str, asked: Asked) -> None:
+        """A pilot that a daemon before asked to end: its time goes on."""
+        with self._lock:
+            if name in self._asked:
+                return
+            self._asked.add(name)
+            self._kills[name] = (self._now() + asked.left(self._wall()), container)
+        self._ring()
+
+    def asked(self, name: str) -> bool:
+        with self._lock:
+            return name in self._asked
+
+    def over(self, name: str) -> None:
+        """The pilot has ended: nothing is to be killed, but it was asked all the same."""
+        with self._lock:
+            self._kills.pop(name, None)
+
+    def forget(self, gone: Callable[[str], bool]) -> None:
+        """Drop the memory of pilots that are not there any more."""
+        with self._lock:
+            for name in [name for name in self._asked if gone(name)]:
+                self._asked.discard(name)
+                self._kills.pop(name, None)
+
+    def close(self) -> None:
+        """Write the marks that are not written; the next daemon does the killing."""
+        with self._lock:
+            self._closing = True
+            self._lock.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+        self._write_marks()
+
+    def _ring(self) -> None:
+        with self._lock:
+            if self._thread is None and not self._closing:
+                self._thread = threading.Thread(target=self._run, name="ends", daemon=True)
+                self._thread.start()
+            self._lock.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            self._write_marks()
+            with self._lock:
+                if self._closing:
+                    return
+                now = self._now()
+                due = {name: one for name, one in self._kills.items() if one[0] <= now}
+                if not due and not self._marks:
+                    first = min((at for at, _ in self._kills.values()), default=None)
+                    self._lock.wait(None if first is None else first - now)
+                    continue
+            for name, (_, container) in due.items():
+                self._kill(name, container)
+
+    def _kill(self, name: str, container: str) -> None:
+        try:
+            self._signal(container, "SIGKILL", paused=False)
+        except EngineUnavailable:
+            retry: float | None = _RETRY
+        except EngineError as error:
+            _log.error("%s cannot be killed: %s", name, error)
+            retry = _RETRY
+        else:
+            retry = None
+        with self._lock:
+            if retry is None:
+                self._kills.pop(name, None)
+            elif name in self._kills:
+                self._kills[name] = (self._now() + retry, container)
+
+    def _signal(self, container: str, signal: str, paused: bool) -> None:
+        try:
+            if paused:
+                self._api.unpause(container)
+            self._api.kill(container, signal)
+        except NotThere:
+            pass  # gone already
+        except Conflict as error:
+            text = str(error).lower()
+            if "paused" in text and not paused:
+                self._signal(container, signal, paused=True)
+            elif not any(words in text for words in _ENDED):
+                raise
+
+    def _write_marks(self) -> None:
+        while True:
+            with self._lock:
+                if not self._marks:
+                    return
+                container, name = self._marks.popitem()
+            try:
+                self._api.rename(container, name)
+            except EngineError as error:
+                # Only a daemon that comes after this one would have read it.
+                _log.info("%s: not marked as asked to end: %s", name, error)

@@ -1,0 +1,75 @@
+"""The fixtures: shared by the whole session, except the engine that a test may break."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.services.engines import IMAGE, DockerService, PodmanService
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+@pytest.fixture(scope="session")
+def docker_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerService]:
+    """A running Docker engine with the test image; leave no container behind."""
+    service = DockerService(tmp_path_factory.mktemp("docker"))
+    try:
+        service.up()
+        service.add_image(IMAGE)
+        yield service
+    finally:
+        service.clean()
+
+
+@pytest.fixture(scope="session")
+def podman_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PodmanService]:
+    service = PodmanService(tmp_path_factory.mktemp("podman"))
+    try:
+        service.up()
+        service.add_image(IMAGE)
+        yield service
+    finally:
+        service.clean()
+
+
+@pytest.fixture
+def breakable_docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerService]:
+    """A Docker engine of this test's own, to be stopped, hung and restarted."""
+    service = DockerService(tmp_path_factory.mktemp("docker"))
+    try:
+        service.up()
+        service.add_image(IMAGE)
+        yield service
+    finally:
+        service.clean()
+
+
+@pytest.fixture(scope="session")
+def cgroup_name() -> Iterator[str]:
+    """A parent group of the tests' own, for ``cgroup_parent``."""
+    name = f"plancton-test-{os.getpid()}"
+    yield name
+    remove_groups(name)
+
+
+def remove_groups(name: str) -> None:
+    """What engines and tests left in the control groups; only empty ones can go."""
+    tops = [CGROUPS / name] if (CGROUPS / "cgroup.controllers").exists() else [
+        hierarchy / name for hierarchy in CGROUPS.iterdir() if (hierarchy / name).is_dir()
+    ]  # fmt: skip
+    for top in tops:
+        for directory in sorted(top.rglob("*"), reverse=True):
+            if directory.is_dir():
+                _rmdir(directory)
+        _rmdir(top)
+
+
+def _rmdir(directory: Path) -> None:
+    try:
+        directory.rmdir()
+    except OSError:
+        pass
