@@ -23,7 +23,9 @@ _VERSION = 1
 
 def kept(history: History) -> History:
     """The part that is kept.  The owner's load, and the time over capacity, are seen anew."""
-    return replace(history, owner_cpus=None, owner_at=0.0, over_since=None)
+    return replace(
+        history, owner_cpus=None, owner_at=0.0, over_since=None, churn_since=None, acted=False
+    )
 
 
 def save(path: Path, history: History, boot: str) -> None:

@@ -14,6 +14,10 @@ from plancton.model import Capacity, History, HostFacts, HostLoad, Reason
 #: pilots that are evicted again a minute later.
 OWNER_RISE = 5.0
 OWNER_FALL = 60.0
+#: Seconds for which a rise of the owner's load is not believed while pilots come and go: it is
+#: mostly the engine's own work on them, which would make a fill of the node stop half way.
+#: Pilots yield the CPU in any case, so an owner who comes back just then loses nothing.
+CHURN_PATIENCE = 30.0
 #: Pilots are counted to the nearest whole one: with idle priority, half a CPU too much costs
 #: the owner nothing, while rounding down would lose one pilot to every background process.
 ROUNDING = 0.5
@@ -34,10 +38,20 @@ def smooth_owner(history: History, load: HostLoad, now: float) -> History:
         return history
     if history.owner_cpus is None:
         return replace(history, owner_cpus=current, owner_at=now)
+    churning = history.churn_since is not None and now - history.churn_since < CHURN_PATIENCE
+    if churning and current > history.owner_cpus:
+        return replace(history, owner_at=now)
     constant = OWNER_RISE if current > history.owner_cpus else OWNER_FALL
     weight = 1.0 - math.exp(-max(0.0, now - history.owner_at) / constant)
     owner = history.owner_cpus + weight * (current - history.owner_cpus)
     return replace(history, owner_cpus=owner, owner_at=now)
+
+
+def note_churn(history: History, starting: bool, now: float) -> History:
+    """The history with whether pilots come or go."""
+    if not (history.acted or starting):
+        return replace(history, churn_since=None)
+    return history if history.churn_since is not None else replace(history, churn_since=now)
 
 
 def max_docks(config: Config, facts: HostFacts) -> int:

@@ -35,6 +35,8 @@ _log = logging.getLogger("plancton")
 
 #: Seconds between two glances at memory and the flags, which cost some 0.1 ms each.
 GLANCE = 1.0
+#: Bytes a second that an owner's programs may take at most, and the shortest wait (s) for it.
+FASTEST_OWNER, SHORTEST_GLANCE = 5e9, 0.1
 #: No rule is looked at again sooner than this (s), however near its moment is.
 SHORTEST = 0.02
 #: Pilots that ended and are still told about in the status.
@@ -274,11 +276,19 @@ class Loop:
         if look_again is not None:
             at = min(at, self._clock.now() + max(SHORTEST, look_again))
         while (left := at - self._clock.now()) > 0:
-            if self._bell.wait(min(left, GLANCE)) or self._end:
+            if self._bell.wait(min(left, self._glance())) or self._end:
                 return Trigger.EVENT
             if self._flags.mode() is not self._last_mode or self._memory_is_short():
                 return Trigger.EVENT
         return Trigger.TIMER if self._clock.now() >= next_timer else Trigger.EVENT
+
+    def _glance(self) -> float:
+        """Seconds to the next glance: the sooner, the nearer memory is to its reserve."""
+        available = self._sensors.mem_available() if self._any_active else None
+        if available is None:
+            return GLANCE
+        left = available - self._config.config.mem_reserve
+        return min(GLANCE, max(SHORTEST_GLANCE, left / FASTEST_OWNER))
 
     def _memory_is_short(self) -> bool:
         if not self._any_active:

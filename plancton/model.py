@@ -145,6 +145,9 @@ class History:
 
     owner_cpus: float | None = None  #: smoothed
     owner_at: float = 0.0
+    #: since when pilots have come or gone at every look; None: the last one was quiet
+    churn_since: float | None = None
+    acted: bool = False  #: the last decision started, stopped or removed pilots
     over_since: float | None = None
     last_eviction: float | None = None
     no_work: NoWork = field(default_factory=NoWork)

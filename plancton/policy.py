@@ -22,14 +22,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from plancton import limits, opening, outcomes
+from plancton import gates, limits, opening, outcomes
 from plancton.config import Config
 from plancton.model import (
     Action,
     Capacity,
     Decision,
     History,
-    ImageStatus,
     Mode,
     NodeState,
     Pilot,
@@ -38,7 +37,6 @@ from plancton.model import (
     RemovePilot,
     StartPilots,
     StopPilot,
-    Trigger,
 )
 
 #: Seconds that force-stop leaves a pilot to tell others that it ends.
@@ -86,6 +84,8 @@ def decide(state: NodeState, config: Config, now: float) -> Decision:
 
     phase = opening.phase(config, state.facts, state.wall)
     history = outcomes.fold(state.history, state.pilots, config, now)
+    starting = any(pilot.state is PilotState.STARTING for pilot in active)
+    history = limits.note_churn(history, starting, now)
     history = limits.smooth_owner(history, state.load, now)
     capacity, reasons = _capacity(state, config, history, len(active), len(stopping))
     history = _watch_capacity(history, capacity, len(active), now)
@@ -94,13 +94,14 @@ def decide(state: NodeState, config: Config, now: float) -> Decision:
     evicted = any(stop.reason in _EVICTIONS for stop in stops)
     if evicted:
         history = replace(history, last_eviction=now)
-    reasons += _gates(state, config, history, phase, active, ended, now)
+    reasons += gates.reasons(state, config, history, phase, active, ended, now)
     starts = 0 if stops else min(reason.room for reason in reasons if reason.room is not None)
 
     actions: list[Action] = [RemovePilot(pilot) for pilot in exited]
     actions += stops
     if starts:
         actions.append(StartPilots(starts))
+    history = replace(history, acted=bool(actions))
     return Decision(
         actions=tuple(actions),
         reasons=tuple(reasons),
@@ -140,23 +141,11 @@ def _capacity(
     if state.prepared.protection is not None:
         reasons.append(Reason("protection", None, state.prepared.protection.sentence))
     if state.prepared.image is not None:
-        reasons.append(_image_reason(state.prepared.image))
+        reasons.append(gates.image(state.prepared.image))
     for rule, (part, text) in parts.items():
         room = 0 if part.start is None else max(0, part.start - committed)
         reasons.append(Reason(rule, room, text))
     return limits.combined([part for part, _ in parts.values()]), reasons
-
-
-def _image_reason(image: ImageStatus) -> Reason:
-    pulling = f"it is being pulled ({image.pulling})" if image.pulling else ""
-    failed = f"the last pull failed: {image.problem}" if image.problem else ""
-    told = "; ".join(filter(None, (pulling, failed)))
-    if not image.name:
-        return Reason("image", 0, f"Image {image.wanted} is not there: {told or 'unknown why'}.")
-    text = f"New pilots are made from {image.name} ({image.digest})"
-    if image.name != image.wanted:
-        text += f", as {image.wanted} is not there"
-    return Reason("image", None, text + (f": {told}." if told else "."))
 
 
 def _watch_capacity(history: History, capacity: Capacity, active: int, now: float) -> History:
@@ -177,8 +166,6 @@ def _stops(
 ) -> list[StopPilot]:
     if state.mode is Mode.FORCE_STOP:
         return [StopPilot(pilot, FORCE_GRACE, _FORCED) for pilot in active + stopping]
-    if phase.evicts:
-        return [StopPilot(pilot, config.stop_grace, _WINDOW) for pilot in active]
     old = [pilot for pilot in active if pilot.age is not None and pilot.age > config.max_ttl]
     stops = {pilot.id: StopPilot(pilot, config.stop_grace, OLD) for pilot in old}
     youngest = sorted(
@@ -188,6 +175,9 @@ def _stops(
     for pilot in _for_memory(state, config, youngest, stopping):
         grace = min(config.stop_grace, SHORT_GRACE)
         stops[pilot.id] = StopPilot(pilot, grace, _SHORT)
+    if phase.evicts:
+        for pilot in active:
+            stops.setdefault(pilot.id, StopPilot(pilot, config.stop_grace, _WINDOW))
     over = history.over_since is not None and now - history.over_since >= config.grace_kill
     if over and capacity.start is not None:
         for pilot in youngest[: max(0, len(active) - len(old) - capacity.start)]:
@@ -215,71 +205,6 @@ def _for_memory(
         # The figure is an average over 10 s: evicting by it alone would empty the node.
         return list(youngest[:1])
     return []
-
-
-def _gates(
-    state: NodeState,
-    config: Config,
-    history: History,
-    phase: opening.Phase,
-    active: list[Pilot],
-    ended: int,
-    now: float,
-) -> list[Reason]:
-    missing = limits.memory_shortage(config, state.load)
-    searching = outcomes.waiting(active, history.no_work, config)
-    return [
-        _mode_reason(state.mode),
-        phase.reason(),
-        limits.describe_shortage(config, state.load, missing),
-        _kill_reason(config, history, now),
-        _spawn_reason(config, history, now),
-        outcomes.breaker_reason(history.breaker, active, now),
-        outcomes.no_work_reason(history.no_work, searching, now),
-        _pace_reason(state.trigger, config, ended),
-    ]
-
-
-def _mode_reason(mode: Mode) -> Reason:
-    text = {
-        Mode.ACTIVE: "The node is in use: it neither drains nor stops.",
-        Mode.DRAIN: "The node drains: `planctonctl resume` ends that.",
-        Mode.DRAIN_STOP: "The node drains, and the daemon ends after the last pilot.",
-        Mode.FORCE_STOP: "The daemon ends, and every pilot with it.",
-    }
-    return Reason("mode", None if mode is Mode.ACTIVE else 0, text[mode])
-
-
-def _kill_reason(config: Config, history: History, now: float) -> Reason:
-    if history.over_since is None:
-        return Reason("grace_kill", None, "No more pilots run than the node can hold.")
-    lasted = now - history.over_since
-    return Reason(
-        "grace_kill",
-        0,
-        f"More pilots run than the node can hold, for {lasted:.1f} s; "
-        f"the youngest are evicted after {config.grace_kill:g} s.",
-    )
-
-
-def _spawn_reason(config: Config, history: History, now: float) -> Reason:
-    if history.last_eviction is None:
-        return Reason("grace_spawn", None, "No pilot was evicted.")
-    left = history.last_eviction + config.grace_spawn - now
-    if left > 0:
-        return Reason("grace_spawn", 0, f"A pilot was evicted; the pause lasts {left:.1f} s more.")
-    return Reason("grace_spawn", None, "The last eviction was long enough ago.")
-
-
-def _pace_reason(trigger: Trigger, config: Config, ended: int) -> Reason:
-    if config.docks_per_loop is None:
-        return Reason("pace", None, "docks_per_loop is not set: any number may start at once.")
-    if trigger is Trigger.TIMER:
-        most = max(config.docks_per_loop, ended)
-        return Reason("pace", most, f"docks_per_loop lets {most} pilots start in this pass.")
-    return Reason(
-        "pace", ended, f"Between two timer passes only pilots that ended are replaced: {ended}."
-    )
 
 
 def _summary(starts: int, stops: Sequence[StopPilot], reasons: Sequence[Reason]) -> str:

@@ -30,6 +30,7 @@ def current(paths: Paths, wall: float) -> dict[str, Any]:
         document = document or {"version": None, "daemon": {"pid": None, "started": None}}
         document["pilots"] = _left(document, paths)
         document["rules"] = []
+        document |= {"image": None, "protection": None, "window": None}
         document["summary"] = "The daemon does not run: nothing is started or stopped."
     elif document is None or document["daemon"]["pid"] != pid:
         # It has not looked at the node yet; what the one before wrote is over.

@@ -24,7 +24,10 @@ def status(paths: Paths, arguments: argparse.Namespace) -> int:
 def explain(paths: Paths, arguments: argparse.Namespace) -> int:
     document = current(paths, time.time())
     if arguments.json:
-        keys = ("written", "daemon", "summary", "capacity", "rules", "config")
+        keys = (
+            "written", "daemon", "summary", "capacity", "rules", "window", "image", "protection",
+            "config",
+        )  # fmt: skip
         print(json.dumps({key: document.get(key) for key in keys}, indent=2))
         return _code(document)
     print(document["summary"])

@@ -46,7 +46,7 @@ def lines(document: dict[str, Any]) -> list[str]:
     ]
     if window["next_change"] is not None or window["phase"] != "open":
         found.append(f"Window: {window['text']}")
-    found += _owner_lines(document)
+    found += container_lines(document)
     if engine["problem"]:
         found.append(f"Engine: {engine['problem']}")
     found += [
@@ -59,7 +59,7 @@ def lines(document: dict[str, Any]) -> list[str]:
     return found
 
 
-def _owner_lines(document: dict[str, Any]) -> list[str]:
+def container_lines(document: dict[str, Any]) -> list[str]:
     """What engines with containers tell besides."""
     found = []
     image, protection = document.get("image"), document.get("protection")

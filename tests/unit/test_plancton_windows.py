@@ -26,7 +26,7 @@ from plancton.model import (
 )
 from plancton.window_text import BadPeriod, calendar, parse, zone
 from plancton.windows import Calendar, Dated, Opening, Weekly, look
-from tests.plancton_fakes import FACTS, IDLE, FakeNode
+from tests.plancton_fakes import FACTS, GB, IDLE, FakeNode
 
 ZURICH = ZoneInfo("Europe/Zurich")
 HOUR = 3600.0
@@ -306,6 +306,15 @@ def test_at_the_end_pilots_have_window_grace_and_then_all_go() -> None:
 
 def test_a_daemon_that_comes_up_long_after_the_end_evicts_at_once() -> None:
     assert stopped(decide(CLOSES + 86400, *RUNNING)) == ["p0", "p1", "p2"]
+
+
+def test_at_the_end_of_a_window_an_owner_short_of_memory_waits_no_longer() -> None:
+    short = replace(IDLE, mem_available=0, pilots_mem=3 * GB)
+    pilots = tuple(replace(pilot, memory_bytes=GB) for pilot in RUNNING)
+    state = NodeState(facts=FACTS, load=short, pilots=pilots, wall=CLOSES + 120)
+    actions = policy.decide(state, WEEKEND, 5000.0).actions
+    graces = [action.grace for action in actions if isinstance(action, StopPilot)]
+    assert sorted(graces) == [policy.SHORT_GRACE, WEEKEND.stop_grace, WEEKEND.stop_grace]
 
 
 def test_the_next_window_fills_the_node_without_a_pause() -> None:
