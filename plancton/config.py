@@ -170,7 +170,7 @@ class Config(ContainerKeys):
     syslog: str = _key(
         "",
         "",
-        "Log there too: a socket such as `/dev/log`, or `host[:port]` (UDP). Empty: nowhere.",
+        "Log there too: a socket such as `/dev/log`, or `address[:port]` (UDP). Empty: nowhere.",
         "1.0",
     )
 

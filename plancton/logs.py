@@ -9,7 +9,9 @@ from __future__ import annotations
 import io
 import logging
 import logging.handlers
+import re
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 
 from plancton.errors import PlanctonError
@@ -20,6 +22,8 @@ _SYSLOG_FORMAT = "plancton[%(process)d]: %(message)s"
 _LOG_BYTES = 10_000_000
 _LOGS_KEPT = 10
 _SYSLOG_PORT = 514
+#: 10.0.0.1:514 or [2001:db8::1]:514
+_ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:]+)\]|([0-9.]+))(?::(\d{1,5}))?", re.ASCII)
 
 _log = logging.getLogger("plancton")
 
@@ -54,7 +58,10 @@ class _File(_Lossy, logging.handlers.RotatingFileHandler):
 
 
 class _Syslog(_Lossy, logging.handlers.SysLogHandler):
-    pass
+    def _connect_unixsocket(self, address: str) -> None:
+        super()._connect_unixsocket(address)  # type: ignore[misc]
+        # A syslog that hangs would hang whoever writes to it.
+        self.socket.setblocking(False)  # type: ignore[attr-defined]
 
 
 def to_stdout() -> logging.Handler:
@@ -115,16 +122,19 @@ class Syslog:
 
 
 def address(where: str) -> str | tuple[str, int]:
-    """``/dev/log`` (a socket) or ``host[:port]`` (UDP), as the library wants it.
+    """``/dev/log`` (a socket) or ``address[:port]`` (UDP), as the library wants it.
 
-    Raises ValueError.
+    No names: the library would look them up for each line, and wait for that.  Raises ValueError.
     """
     if where.startswith("/"):
         return where
-    host, _, port = where.partition(":")
-    if not host or (port and not (port.isdigit() and 0 < int(port) < 65536)):
-        raise ValueError("must be a socket such as /dev/log, or host[:port]")
-    return host, int(port or _SYSLOG_PORT)
+    found = _ADDRESS.fullmatch(where)
+    try:
+        if found is None or not 0 < (port := int(found[3] or _SYSLOG_PORT)) < 65536:
+            raise ValueError
+        return str(ip_address(found[1] or found[2])), port
+    except ValueError:
+        raise ValueError("must be a socket such as /dev/log, or an IP address[:port]") from None
 
 
 def _added(handler: logging.Handler, form: str) -> logging.Handler:

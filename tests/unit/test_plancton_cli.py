@@ -288,6 +288,53 @@ def test_validate_shows_what_a_configuration_gives_here(
     assert "  note       binds has no effect with engine: process" in told
 
 
+def test_validate_prints_the_schema_without_needing_a_configuration(
+    paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*places(paths), "validate", "--schema"]) == 0
+    assert "max_docks" in json.loads(capsys.readouterr().out)["properties"]
+
+
+def test_a_url_may_stand_where_the_directory_does_and_the_option_wins() -> None:
+    by_option = Paths.choose(confdir="https://x/c.yaml", config_url="https://env/c.yaml")
+    assert by_option.config_url == "https://x/c.yaml"
+    assert Paths.choose(confdir="/here", config_url="https://env/c.yaml").config_url == ""
+    by_environment = Paths.choose(config_url="https://u:p@env/c.yaml")
+    assert by_environment.config_url == "https://u:p@env/c.yaml"
+    assert by_environment.config_name == "https://u:***@env/c.yaml"
+
+
+def test_what_must_survive_the_node_s_restart_is_not_in_the_run_directory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert str(Paths.choose().statedir) == "/var/lib/plancton"
+    assert str(Paths.choose(rundir="/x").statedir) == "/x/state", "two daemons do not share it"
+
+
+def test_start_hands_its_options_on_with_absolute_paths() -> None:
+    from plancton.commands.daemon import _places
+
+    given = argparse.Namespace(
+        user=True, logdir=None, rundir="run", confdir="https://x/c.yaml", pidfile="/p"
+    )
+    assert _places(given) == [
+        "--user", "--rundir", f"{Path.cwd()}/run", "--confdir", "https://x/c.yaml",
+        "--pidfile", "/p",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["top", "--interval=0"], ["top", "--interval=x"], ["top", "--count=0"], ["simulate"],
+     ["simulate", "f", "--nodes=-1"]],
+)  # fmt: skip
+def test_a_wrong_number_is_a_wrong_command_line(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(words)
+    assert caught.value.code == ExitCode.USAGE
+
+
 # Errors
 
 

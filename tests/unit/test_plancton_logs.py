@@ -108,20 +108,51 @@ def test_a_syslog_that_is_not_there_is_told_and_tried_again(
     syslog.close()
 
 
+def test_a_syslog_that_hangs_does_not_hang_the_daemon(
+    socket_of_syslog: tuple[socket.socket, str],
+) -> None:
+    """Nobody reads: the socket is soon full, and a write that waits would never end."""
+    _, path = socket_of_syslog
+    syslog = logs.Syslog()
+    assert syslog.follow(path) == ""
+    for number in range(2000):
+        log.info("line %d", number)
+    syslog.close()
+
+
+def test_a_syslog_elsewhere_is_sent_datagrams() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
+        line.bind(("127.0.0.1", 0))
+        line.settimeout(10)
+        syslog = logs.Syslog()
+        assert syslog.follow(f"127.0.0.1:{line.getsockname()[1]}") == ""
+        log.error("no")
+        assert line.recv(1000).startswith(b"<27>plancton[")
+        syslog.close()
+
+
 @pytest.mark.parametrize(
     ("where", "found"),
-    [("/dev/log", "/dev/log"), ("host", ("host", 514)), ("10.0.0.1:1514", ("10.0.0.1", 1514))],
+    [
+        ("/dev/log", "/dev/log"),
+        ("10.0.0.1", ("10.0.0.1", 514)),
+        ("10.0.0.1:1514", ("10.0.0.1", 1514)),
+        ("[::1]:99", ("::1", 99)),
+    ],
 )
-def test_a_syslog_is_a_socket_or_a_host(where: str, found: object) -> None:
+def test_a_syslog_is_a_socket_or_an_address(where: str, found: object) -> None:
     assert logs.address(where) == found
 
 
-@pytest.mark.parametrize("where", [":514", "host:port", "host:0", "host:99999"])
+@pytest.mark.parametrize(
+    "where", [":514", "loghost", "10.0.0.1:", "10.0.0.1:0", "10.0.0.1:99999", "10.0.0", "::1"]
+)
 def test_what_is_no_syslog_is_one_clear_line(where: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(f"syslog: '{where}'", "c.yaml", FACTS)
     assert str(caught.value) == (
-        f"c.yaml:1: syslog: must be a socket such as /dev/log, or host[:port], not {where!r}"
+        "c.yaml:1: syslog: must be a socket such as /dev/log, or an IP address[:port], "
+        f"not {where!r}"
     )
 
 
