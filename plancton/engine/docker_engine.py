@@ -23,7 +23,7 @@ from plancton.engine.docker import DockerApi
 from plancton.engine.docker_ends import Ends
 from plancton.engine.docker_events import EventWatch
 from plancton.engine.docker_images import ImageKeeper
-from plancton.engine.docker_list import Life, Phase, Row, life, rows, why_not_started
+from plancton.engine.docker_list import Life, Phase, Row, life, phase_of, rows, why_not_started
 from plancton.engine.docker_removals import Removals
 from plancton.engine.docker_starts import Failed, NotStarted, Starts
 from plancton.engine.docker_usage import UsageReader
@@ -66,7 +66,7 @@ class DockerEngine:
         self._protected_at: float | None = None
         self._usage = UsageReader(self._api)
         self._rows: dict[str, Row] = {}
-        self._lives: dict[tuple[str, str], Life] = {}
+        self._lives: dict[str, Life] = {}
         #: monotonic moments: when a pilot began, and when a container was first seen
         self._began: dict[str, float] = {}
         self._first_seen: dict[str, float] = {}
@@ -95,7 +95,7 @@ class DockerEngine:
         self._forget(here, starting)
         self._rows = {row.name: row for row in found if not self._removals.hides(row.id)}
         pilots = []
-        for row in self._rows.values():
+        for row in list(self._rows.values()):
             if row.name not in starting or row.phase is not Phase.MADE:
                 starting.pop(row.name, None)
                 pilot = self._pilot(row)
@@ -166,7 +166,10 @@ class DockerEngine:
         except NotThere:
             return None
         asked = row.asked is not None or self._ends.asked(row.name)
-        if row.phase is Phase.OVER:
+        phase = phase_of(told.state)
+        if phase is not row.phase:
+            self._rows[row.name] = replace(row, phase=phase, state=told.state)
+        if phase is Phase.OVER:
             self._ends.over(row.name)
             return replace(
                 pilot,
@@ -174,7 +177,7 @@ class DockerEngine:
                 age=self._lived(row, told),
                 exit_code=told.exit_code,
                 asked_to_stop=asked,
-                detail=told.detail or ("" if row.state == "exited" else row.state),
+                detail=told.detail or ("" if told.state == "exited" else told.state),
             )
         if row.asked is not None:
             self._ends.adopt(row.name, row.id, row.asked)
@@ -184,7 +187,7 @@ class DockerEngine:
             age=time.monotonic() - self._began_at(row, told),
             pid=told.pid,
             asked_to_stop=asked,
-            detail="" if row.state == "running" else row.state,
+            detail="" if told.state == "running" else told.state,
         )
 
     def _made(self, row: Row, pilot: Pilot) -> Pilot:
@@ -196,10 +199,10 @@ class DockerEngine:
         return replace(pilot, state=PilotState.EXITED, detail="it was made and never started")
 
     def _life(self, row: Row) -> Life:
-        key = (row.id, row.state)
-        if key not in self._lives:
-            self._lives[key] = life(self._api.inspect(row.id))
-        return self._lives[key]
+        known = self._lives.get(row.id)
+        if known is None or known.state != row.state:
+            known = self._lives[row.id] = life(self._api.inspect(row.id))
+        return known
 
     def _began_at(self, row: Row, told: Life) -> float:
         """Asked of the wall clock once: a jump of it later must not make anybody older."""
@@ -226,12 +229,11 @@ class DockerEngine:
 
     def _changed(self, container_id: str) -> None:
         """An event about a container: what an inspection told before may be over."""
-        for key in [key for key in list(self._lives) if key[0] == container_id]:
-            self._lives.pop(key, None)
+        self._lives.pop(container_id, None)
 
     def _forget(self, here: set[str], starting: dict[str, bool]) -> None:
-        for key in [key for key in list(self._lives) if key[0] not in here]:
-            self._lives.pop(key, None)
+        for one in [one for one in list(self._lives) if one not in here]:
+            self._lives.pop(one, None)
         self._began = {one: at for one, at in self._began.items() if one in here}
         self._first_seen = {one: at for one, at in self._first_seen.items() if one in here}
         names = {row.name for row in self._rows.values() if row.id in here} | set(starting)

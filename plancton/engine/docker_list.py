@@ -72,8 +72,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Life:
-    """What only an inspection tells."""
+    """What only an inspection tells.
 
+    Also the state, which can be newer than the list's: Docker tells of an end before
+    its list does.
+    """
+
+    state: str
     pid: int | None
     started: float | None  #: s since 1970; None: never
     finished: float | None
@@ -97,7 +102,7 @@ def rows(listed: Iterable[Mapping[str, Any]]) -> list[Row]:
             Row(
                 id=str(one["Id"]),
                 name=name,
-                phase=_PHASES.get(state, Phase.ALIVE),
+                phase=phase_of(state),
                 state=state,
                 asked=asked,
                 image=labels.get(container.IMAGE_DIGEST) or str(one.get("ImageID") or ""),
@@ -107,10 +112,15 @@ def rows(listed: Iterable[Mapping[str, Any]]) -> list[Row]:
     return found
 
 
+def phase_of(state: str) -> Phase:
+    return _PHASES.get(state, Phase.ALIVE)
+
+
 def life(inspected: Mapping[str, Any]) -> Life:
     state = inspected.get("State") or {}
     started = moment(str(state.get("StartedAt") or ""))
     return Life(
+        state=str(state.get("Status") or "unknown").lower(),
         pid=int(state.get("Pid") or 0) or None,
         started=started,
         finished=moment(str(state.get("FinishedAt") or "")),

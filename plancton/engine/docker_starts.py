@@ -149,7 +149,13 @@ class Starts:
                     return
                 start = self._starts[self._queue.popleft()]
             self._one(start)
-            self.wake()
+            if self._worth_a_look():
+                self.wake()
+
+    def _worth_a_look(self) -> bool:
+        """Not after each of many: the looks would take the CPU that the engine needs."""
+        with self._lock:
+            return bool(self._failed) or not any(s.doubted is None for s in self._starts.values())
 
     def _one(self, start: Start) -> None:
         name = start.spec.name
