@@ -59,7 +59,10 @@ class Ad(MutableMapping[str, str]):
         expression = self.get(name)
         if expression is None or not expression.startswith('"'):
             return default
-        return unquote(expression)
+        try:
+            return unquote(expression)
+        except ValueError:  # `"a" + "b"` begins like a literal
+            return default
 
     def number(self, name: str, default: int = 0) -> int:
         """The integer value of an integer literal; ``default`` if absent or no such literal."""

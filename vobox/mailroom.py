@@ -11,9 +11,9 @@ from thyme.job import JobId
 from thyme.message import Claim, Control, Heartbeat, Verdict
 from thyme.transport import Mail, Transport
 
-from .fold import Job, Tell
 from .leases import Leases
 from .ledger import Ledger
+from .state import Job, Tell
 from .status import HELD, IDLE, REMOVED, RUNNING
 
 log = logging.getLogger(__name__)

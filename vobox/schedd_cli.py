@@ -24,7 +24,8 @@ from thyme.transport import connect
 from .dispatch import Dispatch, wants_stdin
 from .ledger import Ledger
 from .rpc import Server
-from .schedd import Schedd, Settings
+from .schedd import Schedd
+from .settings import Settings
 from .thin import DEFAULT_SOCKET
 
 EPILOG = """\
@@ -37,6 +38,10 @@ exit codes:
   5  spool or socket cannot be used (another schedd has it, not writable, ...)
   6  bad invocation
 """
+
+
+#: Seconds that commands under way get for their answers at the end.
+ANSWER_TIMEOUT = 2.0
 
 
 class _Parser(argparse.ArgumentParser):
@@ -59,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
     option("--url", help="the broker")
     option("--spool", type=Path, required=True, help="directory for the ledger")
     option("--socket", type=Path, default=Path(DEFAULT_SOCKET), help=f"({DEFAULT_SOCKET})")
-    option("--name", default=os.uname().nodename, help="the schedd's name (the host's)")
+    option("--name", type=_name, default=os.uname().nodename, help="the schedd's name (the host's)")
     option("--pool", help="the pool that jobs are submitted to (THYME_QUEUE; alien_jobs)")
     option(
         "--lease",
@@ -75,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     )
     option(
         "--max-attempts",
-        type=int,
+        type=_attempts,
         default=5,
         help="hold a job whose worker was lost so many times (5)",
     )
@@ -90,7 +95,22 @@ def _positive(text: str) -> float:
     return value
 
 
+def _name(text: str) -> str:
+    if not 0 < len(text) < 200 or not text.isprintable() or " " in text or "#" in text:
+        raise ValueError
+    return text
+
+
+def _attempts(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
 _positive.__name__ = "number of seconds"
+_name.__name__ = "name (no blanks, no #)"
+_attempts.__name__ = "number of attempts from 1"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -146,6 +166,8 @@ def _serve(options: argparse.Namespace) -> int:
         schedd.run(ready)
     finally:
         server.shutdown()
+        # whoever submitted has to be told: a lost answer is a job submitted twice
+        server.drain(ANSWER_TIMEOUT)
         server.server_close()
         options.socket.unlink(missing_ok=True)
         ledger.close()
