@@ -278,7 +278,9 @@ class Worker:
                     self.link.broke(error)
             grace = execution.keep_after()
             if execution.outcome() is None:
-                pause = min(TICK, max(next_beat - self._clock(), 0.0))
+                # with no line there is no beat to wait for, however long it has been due
+                due = max(next_beat - self._clock(), 0.0) if self.link.is_up else TICK
+                pause = min(TICK, due)
                 self._rest(pause if grace is None else min(pause, grace + 0.001))
         return action
 
