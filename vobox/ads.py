@@ -85,7 +85,7 @@ def _name(name: str) -> str:
 
 
 def quote(value: str) -> str:
-    """A ClassAd string literal of ``value``."""
+    """A ClassAd string literal of ``value``; ValueError for what is no UTF-8, or has a NUL."""
     return str(classad2.quote(value))
 
 
@@ -95,14 +95,17 @@ def unquote(literal: str) -> str:
 
 
 def literal(value: bool | int | float | str) -> str:
-    """Expression text of a Python value, as HTCondor writes it (``0.0``, ``true``, ``"x"``)."""
+    """Expression text of a Python value, as HTCondor writes it (``0.0``, ``true``, ``"x"``).
+
+    Never fails: what a ClassAd string cannot hold (half characters, NUL) is spelled out.
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
         return repr(value)
     if isinstance(value, int):
         return str(value)
-    return quote(value)
+    return quote(value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0"))
 
 
 def parse(expression: str) -> classad2.ExprTree:

@@ -82,9 +82,12 @@ def _started(job: Job, event: Started) -> Change:
     if word:
         if word in ("remove", "hold") and job.in_queue and not job.worker:
             job.worker = event.worker  # until it has ended, nobody else may run the job
+            job.attempt = max(job.attempt, event.attempt)
         return Change(job, [Tell(event.worker, event.attempt, word)])
     _enter(job, RUNNING, event.time)
     job.worker = event.worker
+    # a worker may be faster than the record of what it took from the queue
+    job.attempt = max(job.attempt, event.attempt)
     attributes.run_started(job.ad, event.host, event.time)
     return Change(job, [LogEvent(logtext.executing(job.id, event.time, event.host))])
 
@@ -102,7 +105,7 @@ def _unwelcome(job: Job, event: Started) -> str:
     if job.status == HELD:
         return "hold"
     # idle without a message out: the run of this attempt has ended, or was held before it began
-    return "" if job.queued else "superseded"
+    return "" if job.queued or event.attempt > job.attempt else "superseded"
 
 
 def _finished(job: Job, event: Finished) -> Change:
@@ -146,6 +149,7 @@ def _is_old_news(job: Job, event: Finished | Evicted) -> bool:
 def _run_ended(job: Job, event: Finished | Evicted) -> None:
     job.worker = ""
     job.ended = max(job.ended, event.attempt)
+    job.attempt = max(job.attempt, event.attempt)
     attributes.run_ended(job.ad, event.host, event.usage)
 
 

@@ -84,7 +84,7 @@ def _has_any(ad: Ad, *kinds: str) -> bool:
 def _scope(ad: Ad, now: float) -> classad2.ClassAd | None:
     try:
         scope = ad.classad()
-    except ParseError:
+    except (ParseError, ValueError):  # ValueError: text that is no UTF-8
         return None
     scope["CurrentTime"] = int(now)
     return scope
