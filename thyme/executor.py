@@ -59,8 +59,9 @@ class Execution:
         directory = scratch / task.directory
         # unlike Path.is_dir this is False, not an error, for whatever a path may hold
         if not os.path.isdir(directory):  # noqa: PTH112
-            text = f"Error from {slot}: the job's directory {directory} does not exist on this node"
-            raise CannotStart(HoldReason(NO_DIRECTORY, 2, one_line(text)))
+            text = f"Error from {slot}: the job's directory {directory}"
+            text = one_line(text, " does not exist on this node")
+            raise CannotStart(HoldReason(NO_DIRECTORY, 2, text))
         stdout, stderr = sandbox.open_stream(STDOUT), sandbox.open_stream(STDERR)
         parent = os.getpid()
         with _open_stdin(scratch / task.stdin if task.stdin else Path(os.devnull)) as stdin:
