@@ -73,7 +73,8 @@ class Duties:
             self._follower.catch_up(transport, replaying=False)
             for tell in self._follower.take_tells():
                 self._mailroom.tell(transport, *tell)
-            for reason, job_id in self._follower.take_log_failures():
+            failures = self._follower.take_log_failures()
+            for reason, job_id in failures:
                 self.hold(transport, job_id, reason)
             for job_id in self._ledger.outputs_to_save():
                 self._save_output(job_id)
@@ -82,7 +83,7 @@ class Duties:
             again = self._ledger.to_queue()
             for job in again:
                 self._queue_again(transport, job)
-            if not events and not again:
+            if not failures and not events and not again:
                 return
 
     def _record(self, transport: Transport, events: Sequence[JobMessage]) -> None:
