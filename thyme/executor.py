@@ -76,7 +76,7 @@ class Execution:
                     start_new_session=True,
                     # the one thing that only the child can do: a worker killed with -9
                     # must not leave its job running, it will run elsewhere
-                    preexec_fn=lambda: processes.die_with_parent(parent),
+                    preexec_fn=lambda: processes.start_as_a_job(parent),
                 )
             except (OSError, ValueError, subprocess.SubprocessError) as error:
                 line = " ".join([f"'{program}'", *task.arguments])

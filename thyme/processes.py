@@ -26,8 +26,16 @@ def adopt_orphans() -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
-def die_with_parent(parent: int) -> None:
-    """In a new child: be killed when the process ``parent`` ends, however it ends."""
+def start_as_a_job(parent: int) -> None:
+    """In a new child: heed every signal, and be killed when the process ``parent`` ends.
+
+    Ignoring a signal is inherited; a worker started in the background by a shell ignores
+    SIGINT, and HTCondor's jobs do not.
+    """
+    for number in signal.valid_signals():
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it ended before the line above
         os.kill(os.getpid(), signal.SIGKILL)
