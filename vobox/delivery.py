@@ -112,13 +112,20 @@ def _write(path: Path, file: SandboxFile) -> None:
         handle = os.open(path, flags, file.mode)
     except PermissionError:
         # a read-only file that the job's last run left, or that we wrote before a crash
-        if not stat.S_ISREG(path.lstat().st_mode):
+        if not _is_plain_file(path):
             raise
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
         handle = os.open(path, flags | os.O_EXCL, file.mode)
     with os.fdopen(handle, "wb") as target:
         target.write(file.data)
+
+
+def _is_plain_file(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
 
 
 def remaps(text: str) -> dict[str, str]:
