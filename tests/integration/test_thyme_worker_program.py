@@ -18,7 +18,7 @@ from tests.waiting import wait_until
 from thyme.cli import parser
 from thyme.codec import decode, encode
 from thyme.errors import ExitCode
-from thyme.job import Task
+from thyme.job import SandboxFile, Task
 from thyme.message import Message
 from thyme.transport import Transport, connect
 
@@ -197,6 +197,47 @@ def test_5_a_scratch_of_another_user(site: Site) -> None:
     assert code == 5
     assert "Permission denied" in line
     assert line.count("\n") == 1
+
+
+@pytest.fixture
+def small_disk(site: Site) -> Iterator[Path]:
+    """A disk of 256 KiB for scratch directories, or skip."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(site.work)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs to be root and allowed to mount")
+    yield site.work
+    subprocess.run(["umount", str(site.work)], check=True)
+
+
+@pytest.mark.root
+def test_5_inputs_that_do_not_fit_go_back_to_the_queue(site: Site, small_disk: Path) -> None:
+    big = SandboxFile("big", os.urandom(1_000_000))
+    site.submit(Task("/bin/true", files=(big,)))
+
+    code, line = site.run()
+
+    assert code == 5
+    assert line == (
+        "thyme-worker: Failed to write input file 'big': [Errno 28] No space left on device\n"
+    )
+    assert site.kinds() == ["started", "evicted"]
+    assert site.told()[-1].reason in line
+    assert list(small_disk.iterdir()) == []
+
+
+@pytest.mark.root
+def test_a_job_that_fills_its_scratch_is_reported_and_cleaned_up(
+    site: Site, small_disk: Path
+) -> None:
+    site.submit(shell("echo before; head -c 9000000 /dev/zero > fill; echo after; exit 4"))
+
+    assert site.run() == (0, "")
+
+    finished = site.told()[-1]
+    assert finished.exit_code == 4
+    assert finished.stdout.startswith(b"before\n")
+    assert [file.name for file in finished.files] == ["fill"]
+    assert list(small_disk.iterdir()) == []
 
 
 # --- 4: brokers that cannot be used ----------------------------------------------------------

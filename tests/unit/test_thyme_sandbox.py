@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -94,6 +95,12 @@ def test_a_proxy_is_at_no_time_readable_by_others(
         os.umask(old)
 
     assert seen == [0o600]
+
+
+def test_inputs_look_older_than_the_tick_in_which_the_job_could_change_them(tmp_path: Path) -> None:
+    sandbox = filled(tmp_path, SandboxFile("in", b"x"))
+
+    assert time.time() - (sandbox.path / "in").stat().st_mtime > 0.9
 
 
 def test_the_scratch_directory_is_the_jobs_alone_and_absolute(
