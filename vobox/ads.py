@@ -31,9 +31,8 @@ class Ad(MutableMapping[str, str]):
     __slots__ = ("_items",)
 
     def __init__(self, items: Mapping[str, str] | None = None) -> None:
-        self._items: dict[str, tuple[str, str]] = {}
-        if items:
-            self.update(items)
+        # the ledger makes one a row: not through __setitem__
+        self._items = {name.lower(): (name, text) for name, text in (items or {}).items()}
 
     def __getitem__(self, name: str) -> str:
         return self._items[name.lower()][1]

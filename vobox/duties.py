@@ -45,6 +45,9 @@ HISTORY = 30 * 86400.0
 #: HoldReasonCode "system policy": the site's rule, not the job's, holds it.
 SYSTEM_POLICY = 26
 
+#: Jobs queued again in one go: few enough to be held in memory with their input.
+AT_ONCE = 200
+
 
 class Duties:
     """``clock`` is monotonic, ``wall`` the wall clock; both in seconds."""
@@ -80,9 +83,8 @@ class Duties:
                 self._save_output(job_id)
             events = [self._delivered(job) for job in self._ledger.to_deliver()]
             self._record(transport, events)
-            again = self._ledger.to_queue()
-            for job in again:
-                self._queue_again(transport, job)
+            again = self._ledger.to_queue()[:AT_ONCE]
+            self._queue_again(transport, again)
             if not failures and not events and not again:
                 return
 
@@ -113,19 +115,27 @@ class Duties:
             return Held(self._settings.name, job.id, self._wall(), failed)
         return Delivered(self._settings.name, job.id, self._wall())
 
-    def _queue_again(self, transport: Transport, job: Job) -> None:
-        body = self._ledger.body(job.id, "task")
-        if body is None:
-            self.hold(transport, job.id, HoldReason(16, 0, "its input is no longer known"))
-            return
+    def _queue_again(self, transport: Transport, jobs: Sequence[Job]) -> None:
+        pools: dict[str, list[bytes]] = {}
+        for job in jobs:
+            body = self._ledger.body(job.id, "task")
+            if body is None:
+                self.hold(transport, job.id, HoldReason(16, 0, "its input is no longer known"))
+            else:
+                pools.setdefault(job.pool, []).append(self._next_attempt(job, body))
+        for pool, bodies in pools.items():
+            transport.submit(pool, bodies)
+
+    def _next_attempt(self, job: Job, body: bytes) -> bytes:
         first = codec.decode(body)
         if not isinstance(first, (Submit, Recorded)):
             raise BadMessage(f"job {job.id}: a {first.kind} message where its task should be")
-        again = Submit(
-            schedd=self._settings.name, job=job.id, time=self._wall(), pool=job.pool,
-            uid=job.uid, gid=job.gid, attempt=job.attempt + 1, ad={}, task=first.task,
+        return codec.encode(
+            Submit(
+                schedd=self._settings.name, job=job.id, time=self._wall(), pool=job.pool,
+                uid=job.uid, gid=job.gid, attempt=job.attempt + 1, ad={}, task=first.task,
+            )
         )  # fmt: skip
-        transport.submit(job.pool, [codec.encode(again)])
 
     def hold(self, transport: Transport, job: JobId, reason: HoldReason) -> None:
         transport.record([codec.encode(Held(self._settings.name, job, self._wall(), reason))])

@@ -93,6 +93,7 @@ class Schedd:
 
     def fail_later(self, error: Exception) -> None:
         """For calls: what was asked for is done, and then the line or the disk failed."""
+        self._set_trouble(self._described(error))
         self._failed = error
 
     def stop(self) -> None:
@@ -211,7 +212,9 @@ class Schedd:
             try:
                 answer.set_result(what(transport))
             except (BrokerError, sqlite3.Error, OSError) as error:
-                answer.set_exception(SubmitRefused(self._described(error)))
+                # first, so that whoever asks next is told as well
+                self._set_trouble(self._described(error))
+                answer.set_exception(SubmitRefused(self.trouble))
                 raise
             except Exception as error:
                 answer.set_exception(error)
