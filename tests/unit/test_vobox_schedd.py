@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -179,11 +179,19 @@ def test_a_broker_that_fails_while_jobs_are_queued_queues_none(running: Running)
     assert (running.queued(), running.idle()) == ([], 0)
 
 
-def test_jobs_that_are_queued_are_never_called_refused(running: Running) -> None:
+def test_jobs_that_are_queued_are_never_called_refused(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # the broker took them, and then the line broke: a CE that hears of an error submits twice
     intake = running.intake()
     cluster = intake.new_cluster()
-    running.broker.break_at("read")
+    take = running.broker.submit
+
+    def take_and_break(pool: str, bodies: Sequence[bytes]) -> None:
+        take(pool, bodies)
+        running.broker.break_at("read")
+
+    monkeypatch.setattr(running.broker, "submit", take_and_break)
     jobs = [PreparedJob(0, ad_of(JobId(cluster, 0)), Task("/bin/sh"))]
     intake.submit(cluster, jobs)
     assert running.queued() == ["1.0"]
