@@ -54,20 +54,19 @@ class SqliteTransport(Transport):
         self._waking = threading.Lock()
         self._closed = False
         self._received: deque[Mail] = deque()
-        try:
-            self._life = Life(Path(path + ".connections"))
-            self._turn = os.open(path + ".turn", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            self._close_pipe()
-            raise BrokerRefused(f"cannot use the broker {path}: {error}") from error
-        self._me = self._life.name
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._close_pipe)
+            try:
+                self._life = Life(Path(path + ".connections"))
+                undo.callback(self._life.end)
+                self._turn = os.open(path + ".turn", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+                undo.callback(os.close, self._turn)
+            except OSError as error:
+                raise BrokerRefused(f"cannot use the broker {path}: {error}") from error
+            self._me = self._life.name
             with self._translated():
                 self._db = open_database(path)
-        except BaseException:
-            self._life.end()
-            self._close_pipe()
-            raise
+            undo.pop_all()  # it is open: close() will do all this
 
     # --- connection ---------------------------------------------------------------
 
