@@ -214,7 +214,7 @@ class Bench:
         self.open()
         self.follower.check_same_stream(self.transport)
         self.follower.catch_up(self.transport, replaying=True)
-        for reason, job in self.follower.write_waiting_logs():
+        for reason, job in self.follower.end_replay():
             self.duties.hold(self.transport, job, reason)
         self.settle()
 

@@ -103,8 +103,10 @@ class Follower:
         failures, self._log_failures = self._log_failures, []
         return failures
 
-    def write_waiting_logs(self) -> list[tuple[HoldReason, JobId]]:
-        """After a replay: the log lines that are not in the files yet."""
+    def end_replay(self) -> list[tuple[HoldReason, JobId]]:
+        """Write the log lines that are not in the files yet; jobs whose log cannot be written."""
+        # their last line may be in the file although nobody could record that it is
+        self.recovered.update(job.id for job in self._ledger.to_deliver())
         failures = []
         for job_id, text in self._ledger.waiting_log():
             job = self._ledger.get(job_id)

@@ -153,7 +153,10 @@ class Schedd:
     def _described(self, error: Exception) -> str:
         if isinstance(error, BrokerError):
             return str(error)
-        return f"spool {self._ledger.path.parent}: {error}"
+        text = f"spool {self._ledger.path.parent}: {error}"
+        if type(error) is sqlite3.DatabaseError:  # the content, not the disk
+            text += "; restart thyme-schedd, it then makes the ledger again"
+        return text
 
     def _disconnect(self) -> None:
         transport, self._transport = self._transport, None
@@ -180,7 +183,7 @@ class Schedd:
             if not self._follower.catch_up(transport, replaying=True):
                 transport.wait(1.0)
         self._leases.renew_all(self.clock())
-        for reason, job_id in self._follower.write_waiting_logs():
+        for reason, job_id in self._follower.end_replay():
             self._duties.hold(transport, job_id, reason)
         self.settle(transport)
         self._set_trouble("")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -14,12 +15,13 @@ from pathlib import Path
 import pytest
 
 from tests.vobox_fakes import logged
-from tests.vobox_live import LiveSchedd
+from tests.vobox_live import ROOT, LiveSchedd
 from tests.waiting import wait_until
 from thyme import codec
 from thyme.errors import ExitCode
 from thyme.job import JobId, Task
 from thyme.message import Submit
+from vobox.schedd_cli import parser
 
 JOBS = """
 executable = /bin/sh
@@ -266,3 +268,10 @@ def test_a_job_of_a_schedd_that_nobody_knows_is_run_and_disturbs_nobody(
         line.submit("alien_jobs", [codec.encode(stranger)])
     schedd.work()
     assert schedd.states() == {}
+
+
+def test_the_reference_names_every_option_and_no_other() -> None:
+    text = (ROOT / "docs/reference/schedd.md").read_text()
+    described = set(re.findall(r"^\| `(--[a-z-]+)`", text, re.MULTILINE))
+    known = {o for action in parser()._actions for o in action.option_strings if o[:2] == "--"}
+    assert described == known - {"--help"}

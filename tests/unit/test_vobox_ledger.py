@@ -20,6 +20,7 @@ from tests.vobox_fakes import (
     logged,
 )
 from thyme import codec
+from thyme.errors import BrokerUnreachable
 from thyme.job import JobId, SandboxFile
 from thyme.message import Marker
 from vobox.ads import quote
@@ -317,6 +318,26 @@ def test_log_lines_written_before_a_crash_are_not_written_again(
     bench.record(e.finished())
     bench.restart(wiped=True)
     assert logged(history.log) == ["000 1.0", "001 1.0", "005 1.0"]
+
+
+def test_a_crash_between_the_last_log_line_and_the_word_of_it_doubles_nothing(
+    bench: Bench, tmp_path: Path
+) -> None:
+    history = History(bench, tmp_path / "home")
+    e = history.job()
+    bench.submit(e.submit())
+    bench.record(e.started())
+    bench.transport.record([codec.encode(e.finished(stdout=b"x"))])
+    bench.broker.break_at("record")
+    with pytest.raises(BrokerUnreachable):
+        bench.settle()
+    assert logged(history.log)[-1] == "005 1.0"
+
+    bench.transport = bench.broker.connect()
+    bench.restart()
+
+    assert logged(history.log) == ["000 1.0", "001 1.0", "005 1.0"]
+    assert bench.job(JobId(1, 0)).status == 4
 
 
 def test_an_output_that_was_delivered_and_taken_away_does_not_come_back(
