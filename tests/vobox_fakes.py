@@ -35,7 +35,7 @@ from vobox.leases import Leases
 from vobox.ledger import Ledger
 from vobox.mailroom import Mailroom
 from vobox.settings import Settings
-from vobox.state import Change, Job
+from vobox.state import Change, Job, LogEvent, SaveOutput, Tell
 
 SCHEDD = "vobox1.example.org"
 #: 2026-11-22 13:25:12 UTC
@@ -278,3 +278,19 @@ def logged(path: Path) -> list[str]:
             cluster, proc, _sub = line[5:].partition(")")[0].split(".")
             found.append(f"{line[:3]} {int(cluster)}.{int(proc)}")
     return found
+
+
+STATUS = {1: "idle", 2: "running", 3: "removed", 4: "completed", 5: "held", 6: "ended"}
+
+
+def shown(job: Job) -> str:
+    """State, worker, whether a message is out, a result waits, and it is in the queue."""
+    words = [STATUS[job.status], f"by {job.worker or 'nobody'}"]
+    words += ["queued"] * job.queued + ["result"] * job.has_result
+    return " ".join([*words, "in" if job.in_queue else "out"])
+
+
+def effects(change: Change) -> str:
+    """Numbers of log events, orders to workers, ``save``."""
+    names = {LogEvent: lambda e: e.text[:3], Tell: lambda e: e.action, SaveOutput: lambda e: "save"}
+    return " ".join(names[type(effect)](effect) for effect in change.effects)
