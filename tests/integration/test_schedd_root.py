@@ -7,6 +7,7 @@ import pwd
 import shutil
 import stat
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,11 +25,13 @@ pytestmark = [
 NOBODY = pwd.getpwnam("nobody").pw_uid if is_root() else 65534
 
 
-def reachable(path: Path) -> None:
-    """Let nobody come through to here (pytest's own directories are root's alone)."""
-    for parent in (path, *path.parents):
-        if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o011)
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A directory that nobody can come into: pytest keeps its own closed to all but root."""
+    path = Path(tempfile.mkdtemp(prefix="thyme-root-"))
+    path.chmod(0o711)
+    yield path
+    shutil.rmtree(path)
 
 
 @pytest.fixture
@@ -38,7 +41,6 @@ def schedd(tmp_path: Path) -> Iterator[LiveSchedd]:
     ).returncode:
         pytest.skip("nobody cannot read this checkout")
     made = LiveSchedd(tmp_path)
-    reachable(tmp_path)
     os.chown(made.home, NOBODY, NOBODY)
     made.start()
     yield made
@@ -162,7 +164,7 @@ def test_a_socket_of_another_user_is_explained(schedd: LiveSchedd) -> None:
 
 def test_a_users_own_schedd_takes_his_jobs_alone(tmp_path: Path) -> None:
     made = LiveSchedd(tmp_path / "site")
-    reachable(tmp_path)
+    made.directory.chmod(0o711)
     for path in (made.directory, made.broker.parent, made.home):
         os.chown(path, NOBODY, NOBODY)
     try:
