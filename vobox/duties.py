@@ -29,6 +29,7 @@ from thyme.message import (
 from thyme.transport import Transport
 
 from . import delivery, logtext, policy
+from .ads import Ad
 from .fold import leave_queue
 from .follower import Follower
 from .leases import Leases
@@ -39,6 +40,9 @@ from .state import Job
 from .status import COMPLETED, REMOVED
 
 log = logging.getLogger(__name__)
+
+#: HoldReasonCode: an input file could not be transferred.
+TRANSFER_INPUT_ERROR = 13
 
 #: Seconds that an ended job stays in condor_history.
 HISTORY = 30 * 86400.0
@@ -121,15 +125,19 @@ class Duties:
             body = self._ledger.body(job.id, "task")
             if body is None:
                 self.hold(transport, job.id, HoldReason(16, 0, "its input is no longer known"))
+                continue
+            first = codec.decode(body)
+            if not isinstance(first, (Submit, Recorded)):
+                raise BadMessage(f"job {job.id}: a {first.kind} message where its task should be")
+            incomplete = _incomplete(first)
+            if incomplete is not None:
+                self.hold(transport, job.id, incomplete)
             else:
-                pools.setdefault(job.pool, []).append(self._next_attempt(job, body))
+                pools.setdefault(job.pool, []).append(self._next_attempt(job, first))
         for pool, bodies in pools.items():
             transport.submit(pool, bodies)
 
-    def _next_attempt(self, job: Job, body: bytes) -> bytes:
-        first = codec.decode(body)
-        if not isinstance(first, (Submit, Recorded)):
-            raise BadMessage(f"job {job.id}: a {first.kind} message where its task should be")
+    def _next_attempt(self, job: Job, first: Submit | Recorded) -> bytes:
         return codec.encode(
             Submit(
                 schedd=self._settings.name, job=job.id, time=self._wall(), pool=job.pool,
@@ -182,3 +190,16 @@ class Duties:
                 self._ledger.put(job)
                 self._ledger.drop_bodies(job.id)
             self._ledger.forget_before(now - HISTORY)
+
+
+def _incomplete(first: Submit | Recorded) -> HoldReason | None:
+    """Why this job's message can never be run: an input file was missing when it was submitted.
+
+    HTCondor would look for the file again; here it travels with the message, so that releasing
+    the job would run it without its input.
+    """
+    ad = Ad(first.ad)
+    if ad.number("HoldReasonCode") != TRANSFER_INPUT_ERROR:
+        return None
+    text = f"{ad.text('HoldReason')} (when the job was submitted; submit it again)"
+    return HoldReason(TRANSFER_INPUT_ERROR, ad.number("HoldReasonSubCode"), text)

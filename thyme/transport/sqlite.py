@@ -29,7 +29,7 @@ from pathlib import Path
 from ..errors import BrokerRefused, BrokerUnreachable
 from .base import DeadLetter, Delivery, Mail, Record, Transport
 from .lives import Life
-from .sqlite_file import open_database
+from .sqlite_file import CONNECTIONS, claim_place, open_database
 
 #: Deliveries after which a message is a dead letter: whoever takes it dies of it.
 DELIVERY_LIMIT = 20
@@ -57,7 +57,8 @@ class SqliteTransport(Transport):
         with contextlib.ExitStack() as undo:
             undo.callback(self._close_pipe)
             try:
-                self._life = Life(Path(path + ".connections"))
+                self._file = claim_place(path)
+                self._life = Life(Path(path + CONNECTIONS))
                 undo.callback(self._life.end)
                 self._turn = os.open(path + ".turn", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
                 undo.callback(os.close, self._turn)
@@ -199,6 +200,7 @@ class SqliteTransport(Transport):
         if time.monotonic() < self._next_reclaim:
             return
         self._next_reclaim = time.monotonic() + RECLAIM_INTERVAL
+        self._check_place()
         with self._translated():
             owners = self._db.execute(
                 "SELECT owner FROM queue WHERE owner IS NOT NULL UNION SELECT owner FROM inbox"
@@ -208,6 +210,16 @@ class SqliteTransport(Transport):
             with self._write(durable=False) as db:
                 db.executemany("UPDATE queue SET owner=NULL WHERE owner=?", dead)
                 db.executemany("DELETE FROM inbox WHERE owner=?", dead)
+
+    def _check_place(self) -> None:
+        """A file that was taken away stays open, and nobody else would see what we write."""
+        try:
+            status = Path(self._path).stat()
+        except OSError as error:
+            text = f"broker {self._path}: {error.strerror}"
+            raise BrokerUnreachable(text) from error
+        if (status.st_dev, status.st_ino) != self._file:
+            raise BrokerUnreachable(f"broker {self._path}: the file was replaced")
 
     # --- stream ---------------------------------------------------------------------
 

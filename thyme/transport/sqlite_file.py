@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sqlite3
 import time
+from pathlib import Path
 from typing import Final
 
 from ..errors import BrokerRefused
 
 #: Seconds to wait for another process's write; longer means it hangs.
 BUSY_TIMEOUT: Final = 30.0
+#: Beside the file: the directory of the processes that have it open.
+CONNECTIONS: Final = ".connections"
 #: Seconds between two attempts at what SQLite does not wait for by itself.
 _POLL = 0.001
 
@@ -35,11 +37,28 @@ CREATE INDEX IF NOT EXISTS mail_inbox ON mail(inbox, id);
 """
 
 
+def claim_place(path: str) -> tuple[int, int]:
+    """Make the file if nobody has yet; its device and inode. Raises BrokerRefused, OSError.
+
+    A broker whose file was taken away must not be replaced by an empty one: the schedd would
+    take that for the truth.
+    """
+    if not Path(path).exists() and Path(path + CONNECTIONS).exists():
+        raise BrokerRefused(
+            f"broker {path}: the file is gone; put it back, or remove {path}{CONNECTIONS} too "
+            "to begin with an empty broker"
+        )
+    # job messages carry proxies: only the owner may read the file (WAL and shm inherit this)
+    handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        status = os.fstat(handle)
+        return status.st_dev, status.st_ino
+    finally:
+        os.close(handle)
+
+
 def open_database(path: str) -> sqlite3.Connection:
     """The open database; raises BrokerRefused, or sqlite3.Error."""
-    # job messages carry proxies: only the owner may read the file (WAL and shm inherit this)
-    with contextlib.suppress(OSError):
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
     try:
         if not _is_made(db, path):
