@@ -46,6 +46,8 @@ CREATE INDEX waiting_log_job ON waiting_log(cluster, proc);
 CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 SCHEMA_VERSION = 2
+#: Jobs kept in memory as they were last written.
+RECENT = 2000
 _COLUMNS = (
     "cluster, proc, uid, gid, pool, status, attempt, queued, worker, ended, losses, lease, "
     "has_result, in_queue, left_at, ad"
@@ -62,6 +64,9 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         """Open, or make, the ledger; a file that is none is put aside."""
         self.path = path
+        # a job's events follow each other closely: reading and parsing it anew for each of
+        # them is half of what a job costs the schedd
+        self._recent: dict[JobId, Job] = {}
         try:
             self._db = self._open()
         except sqlite3.DatabaseError as error:
@@ -102,12 +107,14 @@ class Ledger:
             yield
             self._db.execute("COMMIT")
         except BaseException:
+            self._recent.clear()
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
             raise
 
     def clear(self) -> None:
         """Forget everything but the used cluster ids: the stream is another one."""
+        self._recent.clear()
         with self.transaction():
             for table in ("jobs", "bodies", "waiting_log"):
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608 (names from the line above)
@@ -119,12 +126,17 @@ class Ledger:
     # --- jobs -------------------------------------------------------------------------
 
     def get(self, job: JobId) -> Job | None:
+        if job in self._recent:
+            return self._recent[job]
         if max(job) > _MAX_INTEGER:
             return None
         rows = self._jobs("cluster=? AND proc=?", tuple(job))
         return rows[0] if rows else None
 
     def put(self, job: Job) -> None:
+        self._recent[job.id] = job
+        if len(self._recent) > RECENT:
+            del self._recent[next(iter(self._recent))]
         ad = job.ad
         # leave_in_queue keeps ended jobs for as long as it says
         policy = any(name in ad for name in _POLICIES) or job.status in (COMPLETED, REMOVED)
@@ -169,7 +181,9 @@ class Ledger:
 
     def forget_before(self, left_at: float) -> None:
         """Drop from the history what left the queue before that time."""
-        self._db.execute("DELETE FROM jobs WHERE in_queue=0 AND left_at<?", (left_at,))
+        gone = self._db.execute("DELETE FROM jobs WHERE in_queue=0 AND left_at<?", (left_at,))
+        if gone.rowcount:
+            self._recent.clear()
 
     def _jobs(self, where: str, values: Sequence[object] = ()) -> list[Job]:
         rows = self._db.execute(
