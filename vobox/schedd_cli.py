@@ -12,13 +12,12 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 # the ClassAd library looks for HTCondor's configuration; there is none here
 os.environ.setdefault("CONDOR_CONFIG", "/dev/null")
 
-from thyme.cli import broker_url
-from thyme.errors import BadInvocation, ExitCode, ThymeError
+from thyme.arguments import Parser, broker_url, number_of, number_of_seconds
+from thyme.errors import ExitCode, ThymeError
 from thyme.transport import connect
 
 from .dispatch import Dispatch, wants_stdin
@@ -44,17 +43,12 @@ exit codes:
 ANSWER_TIMEOUT = 2.0
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise BadInvocation(f"{message}; see {self.prog} --help")
-
-
 class CannotServe(ThymeError):
     exit_code = ExitCode.NODE_UNFIT
 
 
 def parser() -> argparse.ArgumentParser:
-    made = _Parser(
+    made = Parser(
         prog="thyme-schedd",
         description="Answer the condor commands: queue jobs, follow them, write their output.",
         epilog=EPILOG,
@@ -80,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     )
     option(
         "--max-attempts",
-        type=_attempts,
+        type=number_of("attempts", 1),
         default=5,
         help="hold a job whose worker was lost so many times (5)",
     )
@@ -89,10 +83,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e9:
+    if number_of_seconds(text) == 0:
         raise ValueError
-    return value
+    return float(text)
 
 
 def _name(text: str) -> str:
@@ -101,16 +94,8 @@ def _name(text: str) -> str:
     return text
 
 
-def _attempts(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
-
-
 _positive.__name__ = "number of seconds"
 _name.__name__ = "name (no blanks, no #)"
-_attempts.__name__ = "number of attempts from 1"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
