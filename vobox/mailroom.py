@@ -45,6 +45,8 @@ def reply_to_heartbeat(job: Job, beat: Heartbeat) -> str:
         return "superseded"
     if job.status == RUNNING:
         return ""
+    if job.status == IDLE and job.queued:
+        return ""  # it has just started, and the word of it was not read yet
     # the first control mail may have been lost; an idle job is one held and released meanwhile
     return {REMOVED: "remove", HELD: "hold", IDLE: "vacate"}.get(job.status, "superseded")
 

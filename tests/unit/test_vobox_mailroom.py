@@ -53,7 +53,8 @@ STORIES: dict[str, Any] = {
 #: state → why w1 may not start attempt 0, and what it is told when it says that it runs it
 TABLE = {
     "unknown": ("", None),
-    "idle": ("", "vacate"),
+    # its start is recorded before it beats, and may be read after the beat
+    "idle": ("", ""),
     "running": ("JobStatus is 2", ""),
     "held": ("JobStatus is 5", "hold"),
     "held, ending": ("JobStatus is 5", "hold"),
