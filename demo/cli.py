@@ -20,7 +20,7 @@ from .plan import PLAN
 from .progress import progress
 from .report import page
 from .run import Demo, Result
-from .site import Site, kill_all
+from .site import Site
 
 _EPILOG = """\
 exit codes: 0 every job is what it should be; 1 something differed or the site broke down;
@@ -71,9 +71,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _demo(layout: Layout, began: float) -> int:
-    # A demo in this directory that was itself killed could not clear away; the lock says
-    # that it is no more.
-    kill_all(layout.root)
     site = Site(layout)
     shown = progress(Console())
     try:

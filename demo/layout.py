@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import processes
 from .errors import BadUse, Busy
 
 #: Longest path of a Unix socket (sun_path has 108 bytes on Linux), less a margin for
@@ -83,6 +84,9 @@ def claimed(directory: Path) -> Iterator[Layout]:
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         with _socket(root) as socket:
             layout = Layout(root, socket)
+            # A demo here that was itself killed could not clear away; the lock says that it is
+            # no more. What it left must end first: it would write into what is being emptied.
+            processes.kill_all(root)
             _empty(layout)
             yield layout
     finally:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -93,6 +94,18 @@ def send(process: Process, number: signal.Signals) -> bool:
         finally:
             os.close(handle)
     return False
+
+
+def kill_all(root: Path, seconds: float = 10.0) -> list[Process]:
+    """kill -9 every process of the demo in ``root`` until none is left; returns what stays."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = scan(root)
+        if not found or time.monotonic() > deadline:
+            return found
+        for process in found:
+            send(process, signal.SIGKILL)
+        time.sleep(0.05)
 
 
 def pilots(found: Iterable[Process]) -> dict[int, tuple[Process, list[Process]]]:

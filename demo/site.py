@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -211,20 +210,8 @@ class Site:
                 process.terminate()
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(timeout=3.0)
-        left = kill_all(self._layout.root)
+        left = processes.kill_all(self._layout.root)
         for process in self._running.values():
             with suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=1.0)
         return left
-
-
-def kill_all(root: Path, seconds: float = 10.0) -> list[processes.Process]:
-    """kill -9 every process of the demo in ``root`` until none is left; returns what stays."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = processes.scan(root)
-        if not found or time.monotonic() > deadline:
-            return found
-        for process in found:
-            processes.send(process, signal.SIGKILL)
-        time.sleep(0.05)

@@ -15,7 +15,7 @@ def wait_until(
     timeout: float = 20.0,
     state: Callable[[], object] = lambda: "",
 ) -> T:
-    """The first true value of ``condition``; after ``timeout`` seconds fails and shows ``state``."""
+    """The first true value of ``condition``; fails after ``timeout`` s and shows ``state``."""
     deadline = time.monotonic() + timeout
     pause = 0.002
     while True:

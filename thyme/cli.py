@@ -7,13 +7,14 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from .arguments import Parser, broker_url, number_of, number_of_seconds
 from .errors import BadInvocation, ExitCode, ThymeError
 from .processes import adopt_orphans
-from .transport import check_url, connect
+from .transport import connect
 from .worker import Orders, Settings, Worker
 
 #: Characters of a pool's name, as in a message.
@@ -34,30 +35,8 @@ exit codes:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise BadInvocation(f"{message}; see {self.prog} --help")
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 1e9:
-        raise ValueError
-    return value
-
-
-def _jobs(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise ValueError
-    return value
-
-
-_seconds.__name__, _jobs.__name__ = "number of seconds", "number of jobs"
-
-
 def parser() -> argparse.ArgumentParser:
-    made = _Parser(
+    made = Parser(
         prog="thyme-worker",
         description="Take one job from the queue, run it, report, end.",
         epilog=EPILOG,
@@ -67,34 +46,29 @@ def parser() -> argparse.ArgumentParser:
     option("--url", help="the broker")
     option("--queue", help="the pool to work for (THYME_QUEUE; alien_jobs)")
     option("--workdir", type=Path, help="scratch directories are made here (TMPDIR; /tmp)")
-    option("--timeout", type=_seconds, default=120.0, help="end after so many idle seconds (120)")
+    option(
+        "--timeout",
+        type=number_of_seconds,
+        default=120.0,
+        help="end after so many idle seconds (120)",
+    )
     option(
         "--max-backoff",
-        type=_seconds,
+        type=number_of_seconds,
         default=16.0,
         help="longest pause in seconds between attempts to reach the broker (16)",
     )
-    option("--max-jobs", type=_jobs, default=1, help="end after so many jobs; 0: no limit (1)")
-    option("--heartbeat", type=_seconds, default=60.0, help="seconds between heartbeats (60)")
+    option(
+        "--max-jobs",
+        type=number_of("jobs", 0),
+        default=1,
+        help="end after so many jobs; 0: no limit (1)",
+    )
+    option(
+        "--heartbeat", type=number_of_seconds, default=60.0, help="seconds between heartbeats (60)"
+    )
     option("--verbose", action="store_true", help="log each step to stderr")
     return made
-
-
-def broker_url(option: str | None, env: Mapping[str, str]) -> str:
-    """The broker's URL from the option, THYME_URL_FILE or THYME_URL; raises BadInvocation."""
-    if option:
-        return check_url(option)
-    if file := env.get("THYME_URL_FILE"):
-        try:
-            content = Path(file).read_text().strip()
-        except (OSError, UnicodeError) as error:
-            raise BadInvocation(f"THYME_URL_FILE: cannot read {file}: {error}") from error
-        if not content:
-            raise BadInvocation(f"THYME_URL_FILE: {file} is empty")
-        return check_url(content)
-    if url := env.get("THYME_URL"):
-        return check_url(url)
-    raise BadInvocation("no broker named: use --url, THYME_URL_FILE or THYME_URL")
 
 
 def _pool(name: str) -> str:

@@ -59,10 +59,11 @@ class Execution:
         directory = scratch / task.directory
         # unlike Path.is_dir this is False, not an error, for whatever a path may hold
         if not os.path.isdir(directory):  # noqa: PTH112
-            text = f"Error from {slot}: the job's directory {directory} does not exist on this node"
-            raise CannotStart(HoldReason(NO_DIRECTORY, 2, one_line(text)))
+            text = f"Error from {slot}: the job's directory {directory}"
+            text = one_line(text, " does not exist on this node")
+            raise CannotStart(HoldReason(NO_DIRECTORY, 2, text))
         stdout, stderr = sandbox.open_stream(STDOUT), sandbox.open_stream(STDERR)
-        parent = os.getpid()
+        parent, ignored = os.getpid(), processes.ignored_signals()
         with _open_stdin(scratch / task.stdin if task.stdin else Path(os.devnull)) as stdin:
             try:
                 return subprocess.Popen(
@@ -75,7 +76,7 @@ class Execution:
                     start_new_session=True,
                     # the one thing that only the child can do: a worker killed with -9
                     # must not leave its job running, it will run elsewhere
-                    preexec_fn=lambda: processes.die_with_parent(parent),
+                    preexec_fn=lambda: processes.start_as_a_job(parent, ignored),
                 )
             except (OSError, ValueError, subprocess.SubprocessError) as error:
                 line = " ".join([f"'{program}'", *task.arguments])

@@ -55,6 +55,11 @@ class Link:
                 self._transport, self._backoff, self.last_error = transport, 0.0, None
         return self._transport
 
+    @property
+    def is_up(self) -> bool:
+        """Whether there is a line, as far as we know."""
+        return self._transport is not None
+
     def broke(self, error: BrokerError) -> None:
         """The line failed: drop it. What had been taken on it goes back to its queue."""
         if self._transport is not None:

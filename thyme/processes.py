@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 _KILL_TIMEOUT = 10.0
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_SIGNALS = tuple(map(int, signal.valid_signals()))
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -26,8 +27,20 @@ def adopt_orphans() -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
-def die_with_parent(parent: int) -> None:
-    """In a new child: be killed when the process ``parent`` ends, however it ends."""
+def ignored_signals() -> list[int]:
+    """The signals that this process ignores, and that a child of it would ignore too."""
+    return [number for number in _SIGNALS if signal.getsignal(number) is signal.SIG_IGN]
+
+
+def start_as_a_job(parent: int, ignored: list[int]) -> None:
+    """In a new child: heed every signal, and be killed when the process ``parent`` ends.
+
+    A worker started in the background by a shell ignores SIGINT, and HTCondor's jobs do not.
+    What can be done before the fork is done there: this is most of what starting a job costs.
+    """
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it ended before the line above
         os.kill(os.getpid(), signal.SIGKILL)

@@ -19,6 +19,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -69,6 +70,10 @@ class Sandbox:
         with os.fdopen(handle, "wb") as target:
             os.fchmod(handle, file.mode)
             target.write(file.data)
+            target.flush()
+            # file times come in ticks of up to 10 ms: a change in this very tick must show
+            earlier = time.time_ns() - 1_000_000_000
+            os.utime(handle, ns=(earlier, earlier))
 
     def open_stream(self, name: str) -> IO[bytes]:
         """The file for the job's stdout or stderr; raises NodeUnfit or CannotStart.
@@ -131,7 +136,8 @@ class Sandbox:
     def _changed(self, task: Task) -> list[tuple[str, Path]]:
         """New or changed regular files at the top."""
         now = self._fingerprints()
-        proxies = {file.name for file in task.files if file.mode & 0o077 == 0}
+        # what such a variable points to is the job's proxy: it does not travel back
+        proxies = {task.environment.get(name) for name in task.scratch_env}
         return [
             (name, self.path / name)
             for name in now
@@ -148,8 +154,9 @@ class Sandbox:
         path = self.path / name
         if path.name in ("", "..") or path == self.path:
             raise OSError(errno.EINVAL, "not the name of a file", name)
-        real = path.resolve()
-        if self.path.resolve() not in real.parents:
+        # not Path.resolve: a loop of links must be an OSError at the stat below
+        real, top = (Path(os.path.realpath(each)) for each in (path, self.path))
+        if top not in real.parents:
             raise OSError(errno.EACCES, "it is outside the scratch directory", name)
         mode = real.stat().st_mode
         if stat.S_ISREG(mode):

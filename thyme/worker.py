@@ -94,11 +94,15 @@ class Worker:
         orders: Orders,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+        execute: Callable[..., Execution] = Execution,
     ) -> None:
         self._settings = settings
         self._orders = orders
         self._clock = clock
         self._wall = wall
+        self._sleep = sleep
+        self._execute = execute
         node = os.uname().nodename
         self.name = f"thyme.worker.{node}.{os.getpid()}-{os.urandom(4).hex()}"
         #: HTCondor's RemoteHost: the slot and the node
@@ -150,7 +154,7 @@ class Worker:
         transport = self.link.transport()
         if transport is None:
             # nothing to wait on but the clock; a signal ends it early enough
-            time.sleep(min(seconds, self.link.until_next_try() + 0.01))
+            self._sleep(min(seconds, self.link.until_next_try() + 0.01))
             return
         try:
             transport.wait(seconds)
@@ -235,7 +239,7 @@ class Worker:
         """The message that ends this attempt; None when nobody is to hear of it any more."""
         try:
             sandbox.unpack(job.task)
-            execution = Execution(job.task, sandbox, self.slot, self._clock, self.link.wake)
+            execution = self._execute(job.task, sandbox, self.slot, self._clock, self.link.wake)
         except CannotStart as error:
             return self._reporter.never_ran(job, error.hold)
         action = self._watch(job, execution)
@@ -274,7 +278,9 @@ class Worker:
                     self.link.broke(error)
             grace = execution.keep_after()
             if execution.outcome() is None:
-                pause = min(TICK, max(next_beat - self._clock(), 0.0))
+                # with no line there is no beat to wait for, however long it has been due
+                due = max(next_beat - self._clock(), 0.0) if self.link.is_up else TICK
+                pause = min(TICK, due)
                 self._rest(pause if grace is None else min(pause, grace + 0.001))
         return action
 

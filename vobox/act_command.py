@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
+from thyme.job import JobId
 from thyme.message import JobMessage
 
-from .actions import Order, Outcome, Selection, decide, group
+from .actions import WORDS, Order, Outcome, Selection, decide, groups_of, is_job, is_number
 from .ads import ParseError, parse
-from .condor_version import VERSION_LINE, platform
 from .intake import Intake
 from .ledger import Ledger
+from .query.command import cleaned
 from .query.options import Flag, MissingValue, Option, UnknownOption, parse_arguments
+from .query.schedds import is_schedd
+from .query.version import VERSION_TEXT
 from .rpc_types import Answer, Request, SubmitRefused
 
 _COMMON = (
-    Option("all", 2),
-    Option("addr", 2, values=1),
-    Option("constraint", 1, values=1),
     Option("debug", 1, ignored=True),
-    Option("help", 1),
+    Option("long", 1, refused="the answer as a ClassAd is not known here"),
+    Option("totals", 3),
+    Option("constraint", 1, values=1),
+    Option("all", 1),
+    Option("addr", 2, values=1),
+    Option("reason", 1, values=1),
     Option("name", 1, values=1),
     Option("pool", 1, values=1),
     Option("version", 1),
+    Option("help", 1),
 )
 OPTIONS = {
-    "condor_rm": (*_COMMON, Option("forcex", 1), Option("reason", 1, values=1)),
-    "condor_hold": (*_COMMON, Option("reason", 1, values=1), Option("subcode", 1, values=1)),
-    "condor_release": (*_COMMON, Option("reason", 1, values=1)),
+    "condor_rm": (*_COMMON, Option("forcex", 1)),
+    "condor_hold": (*_COMMON, Option("subcode", 1, values=1)),
+    "condor_release": _COMMON,
 }
 
 
@@ -46,63 +55,79 @@ def usage(command: str) -> str:
 def read(command: str, argv: Sequence[str], schedd: str) -> Order | Answer:
     """The order of a command line, or the answer that needs no schedd; raises BadCommandLine."""
     words: list[str] = []
-    special: list[Selection] = []
-    reason, subcode, force = "", 0, False
+    constraints: list[str] = []
+    order = Order(command, ())
+    everything = False
     try:
-        for item in parse_arguments(argv, OPTIONS[command]):
+        for item in parse_arguments(cleaned(argv), OPTIONS[command]):
             if not isinstance(item, Flag):
                 words.append(item.text)
                 continue
             name, value = item.option.name, (item.values or ("",))[0]
             if name == "help":
-                return Answer(usage(command))
+                return Answer(stderr=usage(command))
             if name == "version":
-                return Answer(f"{VERSION_LINE}\n{platform()}\n")
-            if name == "reason":
-                reason = value
-            elif name == "subcode":
-                subcode = _number(value)
-            elif name == "forcex":
-                force = True
+                return Answer(VERSION_TEXT)
+            if name == "constraint":
+                constraints.append(_constraint(command, value))
             elif name == "all":
-                special.append(Selection("", everything=True))
-            elif name == "constraint":
-                special.append(_constraint(command, value))
-            elif name == "name" and value not in (schedd, schedd.partition("@")[2]):
-                raise BadCommandLine(f"Can't find address of schedd {value}\n")
+                everything = True
+            else:
+                order = _with(order, item, value, schedd)
     except UnknownOption as error:
         text = f"Unrecognized option: {error.spelled}\n{usage(command)}"
         raise BadCommandLine(text) from error
     except MissingValue as error:
-        text = f"{error.flag.spelled} requires another argument\n{usage(command)}"
-        raise BadCommandLine(text) from error
-    groups = [*group(command, words), *special]
+        name = error.flag.option.name
+        raise BadCommandLine(f"{command}: -{name} requires another argument\n") from error
+    if everything and (words or constraints):
+        raise BadCommandLine(f"{command}: can't mix -all with other constraints\n")
+    invalid = tuple(word for word in words if _is_invalid(word))
+    groups = groups_of([word for word in words if word not in invalid], constraints)
+    if everything:
+        groups = [Selection("")]
     if not groups:
-        if any(word == "" for word in words):
-            # HTCondor's own message; the empty word alone names nothing
-            raise BadCommandLine("Invalid cluster # from .\n")
-        raise BadCommandLine(f"You did not specify any jobs\n{usage(command)}")
-    return Order(command, tuple(groups), reason, subcode, force)
+        said = "".join(f"Invalid cluster # from {word}.\n" for word in invalid)
+        raise BadCommandLine(f"{said}You did not specify any jobs\n{usage(command)}")
+    return replace(order, groups=tuple(groups), invalid=invalid)
 
 
-def _number(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise BadCommandLine(f"-subcode requires a number, not {text!r}\n") from None
+def _with(order: Order, item: Flag, value: str, schedd: str) -> Order:
+    """The order with one more option; raises BadCommandLine."""
+    name = item.option.name
+    if item.option.refused:
+        raise BadCommandLine(f"{order.command}: {item.spelled}: {item.option.refused}\n")
+    if name == "name" and not is_schedd(value, schedd):
+        raise BadCommandLine(f"Error: cannot get address of schedd {value}\n")
+    if name == "subcode" and not re.fullmatch(r"-?[0-9]{1,9}", value):
+        raise BadCommandLine(f"Invalid -subcode {value}!\n")
+    changes: dict[str, dict[str, Any]] = {
+        "reason": {"reason": value},
+        "subcode": {"subcode": int(value) if name == "subcode" else 0},
+        "forcex": {"force": True},
+        "totals": {"totals": True},
+    }
+    return replace(order, **changes.get(name, {}))
 
 
-def _constraint(command: str, text: str) -> Selection:
+def _is_invalid(word: str) -> bool:
+    """An empty word or a cluster 0; HTCondor complains, and goes on with the others."""
+    if is_job(word):
+        return JobId.parse(word).cluster == 0
+    return word == "" or (is_number(word) and int(word) == 0)
+
+
+def _constraint(command: str, text: str) -> str:
+    """The constraint, if it can be parsed; raises BadCommandLine."""
     try:
         parse(text)
     except ParseError:
-        verb = command.partition("_")[2]
-        verb = {"rm": "remove"}.get(verb, verb)
+        verb = WORDS[command].verb
         raise BadCommandLine(
-            f"DCSchedd::actOnJobs:1:Can't insert constraint into ClassAd\n"
-            f"\nCouldn't find/{verb} all jobs matching constraint ({text})\n"
+            "DCSchedd::actOnJobs:1:Can't insert constraint into ClassAd\n"
+            f"Couldn't find/{verb} all jobs matching constraint ({text})\n"
         ) from None
-    return Selection(f"matching constraint ({text})", constraint=text)
+    return text
 
 
 def answer(request: Request, intake: Intake) -> Answer:
@@ -123,9 +148,20 @@ def answer(request: Request, intake: Intake) -> Answer:
     try:
         intake.act(carry_out)
     except SubmitRefused as error:
-        return Answer(stderr=f"DCSchedd::actOnJobs:6001:{error}\n", code=1)
+        return Answer(stderr=_nothing_done(order, str(error)), code=1)
     return Answer(
         "".join(line + "\n" for line in outcome.stdout),
         "".join(line + "\n" for line in outcome.stderr),
         1 if outcome.failed else 0,
     )
+
+
+def _nothing_done(order: Order, why: str) -> str:
+    """HTCondor's words for a schedd that does not act, with our reason."""
+    lines = []
+    for each in order.groups:
+        lines.append(f"DCSchedd::actOnJobs:6001:{why}")
+        lines += [f"No result found for job {job}" for job in each.jobs]
+        if not each.jobs:
+            lines.append(f"Couldn't find/{WORDS[order.command].verb} all jobs{each.what}")
+    return "".join(line + "\n" for line in lines)

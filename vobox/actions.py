@@ -2,20 +2,24 @@
 
 Texts, streams and exit codes are HTCondor's (ce-contract section "condor_rm /
 hold / release"): job ids together, clusters together, and each user are
-*groups*; a group succeeds when one of its jobs was acted on.
+*groups*; a group succeeds when one of its jobs was acted on. ``-constraint``
+narrows the clusters and users that stand beside it, as HTCondor's does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+import classad2
 
 from thyme.job import JobId
 from thyme.message import Held, HoldReason, JobMessage, Released, Removed
 
 from .ads import Ad, ParseError, parse
-from .fold import Job
 from .ledger import Ledger
+from .state import Job
 from .status import COMPLETED, HELD, REMOVED, TRANSFERRING_OUTPUT
 
 
@@ -26,41 +30,48 @@ class Words:
     verb: str  #: remove
     done: str  #: marked for removal
     have: str  #: have been marked for removal
+    bad_status: str = ""  #: of a job in another state than the command needs
 
 
 WORDS = {
     "condor_rm": Words("remove", "marked for removal", "have been marked for removal"),
     "condor_hold": Words("hold", "held", "have been held"),
-    "condor_release": Words("release", "released", "have been released"),
+    "condor_release": Words("release", "released", "have been released", "not held to be released"),
 }
 FORCED = Words(
     "remove",
     "removed locally (remote state unknown)",
     "have been removed locally (remote state unknown)",
+    "not in `X' state to be forcibly removed",
 )
 
 
 @dataclass(frozen=True)
 class Selection:
-    """One group: how it is named in the answer, and which jobs it means."""
+    """One group: how it is named in the answer, and which jobs it means.
 
-    what: str  #: "cluster 7", "jobs matching constraint (…)", …; "" for job ids
+    ``clusters`` and ``owners`` are alternatives; no such given means every
+    job. ``constraints`` must hold as well.
+    """
+
+    what: str  #: " in cluster 7", " matching constraint (…)", …; "" for job ids and for all
     jobs: tuple[JobId, ...] = ()
     clusters: tuple[int, ...] = ()
-    owner: str | None = None
-    constraint: str = ""
-    everything: bool = False
+    owners: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Order:
-    """A parsed command line."""
+    """A parsed command line. ``invalid``: words that name nothing."""
 
     command: str
     groups: tuple[Selection, ...]
     reason: str = ""
     subcode: int = 0
     force: bool = False
+    totals: bool = False
+    invalid: tuple[str, ...] = ()
 
 
 @dataclass
@@ -73,10 +84,15 @@ class Outcome:
     failed: bool = False
 
 
+#: What keeps a job from being acted on → its column in -totals.
+_TOTALS = ("", "error", "not found", "bad status", "already", "permission")
+
+
 def decide(order: Order, ledger: Ledger, uid: int, user: str, schedd: str, now: float) -> Outcome:
     """Carry the order out on the present ledger: what to record, what to say."""
     words = FORCED if order.force else WORDS[order.command]
-    outcome = Outcome()
+    outcome = Outcome(failed=bool(order.invalid))
+    outcome.stderr += [f"Invalid cluster # from {word}." for word in order.invalid]
     acted: set[JobId] = set()
 
     def act(job: Job) -> str:
@@ -91,45 +107,44 @@ def decide(order: Order, ledger: Ledger, uid: int, user: str, schedd: str, now: 
 
     for group in order.groups:
         if group.jobs:
-            successes = [_one_job(job, ledger, act, words, order, outcome) for job in group.jobs]
-            outcome.failed |= not any(successes)
-            continue
-        count = sum(1 for job in _selected(group, ledger) if not act(job))
-        if count:
-            # "All jobs have been held" where every job is meant
-            meant = f"All jobs {group.what} " if group.what else "All jobs "
-            outcome.stdout.append(f"{meant}{words.have}")
+            known = [(each, ledger.get(each)) for each in group.jobs]
+            results = [
+                (job_id, act(job) if job is not None and job.in_queue else "not found")
+                for job_id, job in known
+            ]
         else:
-            outcome.failed = True
-            meant = f" {group.what}" if group.what else ""
-            outcome.stderr.append(f"\nCouldn't find/{words.verb} all jobs{meant}")
+            results = [(job.id, act(job)) for job in _selected(group, ledger, now)]
+        done = any(not why for _job, why in results)
+        outcome.failed |= not done
+        if order.totals:
+            outcome.stdout.append(_totals([why for _job, why in results]))
+        if group.jobs:
+            # HTCondor's tool prints its (empty) error stack once anything has failed
+            outcome.stderr += [""] if outcome.failed else []
+            for job_id, why in results:
+                said = outcome.stderr if why else outcome.stdout
+                said.append(_said(job_id, why, words))
+        elif done:
+            outcome.stdout.append(f"All jobs{group.what} {words.have}")
+        else:
+            outcome.stderr += ["", f"Couldn't find/{words.verb} all jobs{group.what}"]
     return outcome
 
 
-def _one_job(
-    job_id: JobId,
-    ledger: Ledger,
-    act: Callable[[Job], str],
-    words: Words,
-    order: Order,
-    outcome: Outcome,
-) -> bool:
-    job = ledger.get(job_id)
-    if job is None or not job.in_queue:
-        outcome.stderr.append(f"Job {job_id} not found")
-        return False
-    why = act(job)
-    if not why:
-        outcome.stdout.append(f"Job {job_id} {words.done}")
-        return True
-    text = {
-        "permission": f"Permission denied to {words.verb} job {job_id}",
-        "already": f"Job {job_id} already {words.done}",
-        "not held": f"Job {job_id} not held to be released",
-        "not removed": f"Job {job_id} not in `X' state to be forcibly removed",
+def _said(job: JobId, why: str, words: Words) -> str:
+    return {
+        "": f"Job {job} {words.done}",
+        "not found": f"Job {job} not found",
+        "permission": f"Permission denied to {words.verb} job {job}",
+        "already": f"Job {job} already {words.done}",
+        "bad status": f"Job {job} {words.bad_status}",
     }[why]
-    outcome.stderr.append(text)
-    return False
+
+
+def _totals(reasons: Sequence[str]) -> str:
+    names = ("Succeeded", "Failed", "Not Found", "Bad Status", "Already Done", "Permission Denied")
+    numbers = (reasons.count(reason) for reason in _TOTALS)
+    return ", ".join(f"{number} {name}" for number, name in zip(numbers, names, strict=True))
 
 
 def obstacle(order: Order, job: Job, uid: int) -> str:
@@ -138,14 +153,14 @@ def obstacle(order: Order, job: Job, uid: int) -> str:
         return "permission"
     if order.command == "condor_rm":
         if order.force:
-            return "" if job.status == REMOVED else "not removed"
+            return "" if job.status == REMOVED else "bad status"
         return "already" if job.status == REMOVED else ""
     if order.command == "condor_hold":
         if job.status == HELD:
             return "already"
         ended = (REMOVED, COMPLETED, TRANSFERRING_OUTPUT)
         return "permission" if job.status in ended else ""
-    return "" if job.status == HELD else "not held"
+    return "" if job.status == HELD else "bad status"
 
 
 def _event(order: Order, job: Job, user: str, schedd: str, now: float) -> JobMessage:
@@ -159,45 +174,60 @@ def _event(order: Order, job: Job, user: str, schedd: str, now: float) -> JobMes
     return Released(schedd, job.id, now, reason)
 
 
-def _selected(group: Selection, ledger: Ledger) -> list[Job]:
-    if group.clusters:
-        return [job for cluster in group.clusters for job in ledger.in_queue(cluster=cluster)]
-    if group.owner is not None:
-        return ledger.in_queue(owner=group.owner)
-    jobs = ledger.in_queue()
-    if group.constraint:
-        tree = parse(group.constraint)
-        return [job for job in jobs if _matches(tree, job.ad)]
-    return jobs
+def _selected(group: Selection, ledger: Ledger, now: float) -> list[Job]:
+    jobs: dict[JobId, Job] = {}
+    for cluster in group.clusters:
+        jobs.update((job.id, job) for job in ledger.in_queue(cluster=cluster))
+    for owner in group.owners:
+        jobs.update((job.id, job) for job in ledger.in_queue(owner=owner))
+    if not group.clusters and not group.owners:
+        jobs.update((job.id, job) for job in ledger.in_queue())
+    trees = [parse(constraint) for constraint in group.constraints]
+    return [job for job in jobs.values() if all(matches(tree, job.ad, now) for tree in trees)]
 
 
-def _matches(tree: object, ad: Ad) -> bool:
+def matches(tree: Any, ad: Ad, now: float) -> bool:
+    """Whether a parsed constraint holds; undefined and error do not match."""
     try:
-        value = tree.eval(ad.classad())  # type: ignore[attr-defined]
+        # as policies: MY needs a target ad, and then CurrentTime has to be given
+        scope = Ad({"CurrentTime": str(int(now)), **ad}).classad()
+        value = tree.eval(scope, classad2.ClassAd())
     except ParseError:
         return False
     return value is True or (type(value) in (int, float) and value != 0)
 
 
-def group(command: str, words: Sequence[str]) -> list[Selection]:
-    """The groups of positional arguments: ids together, clusters together, each user."""
-    ids = tuple(JobId.parse(word) for word in words if _is_id(word))
-    clusters = tuple(int(word) for word in words if word.isascii() and word.isdigit())
-    groups = []
-    if ids:
-        groups.append(Selection("", jobs=ids))
+def groups_of(words: Sequence[str], constraints: Sequence[str]) -> list[Selection]:
+    """The groups of positional arguments and constraints."""
+    ids = tuple(JobId.parse(word) for word in words if is_job(word))
+    clusters = tuple(int(word) for word in words if is_number(word))
+    users = tuple(word for word in words if not is_job(word) and not is_number(word))
+    groups = [Selection("", jobs=ids)] if ids else []
+    names = [f"ClusterId == {cluster}" for cluster in clusters]
+    names += [f'Owner == "{user}"' for user in users]
+    if constraints:
+        parts = [*constraints, " || ".join(names)] if names else list(constraints)
+        text = parts[0] if len(parts) == 1 else " && ".join(f"({part})" for part in parts)
+        what = f" matching constraint ({text})"
+        groups.append(
+            Selection(what, clusters=clusters, owners=users, constraints=tuple(constraints))
+        )
+        return groups
     if len(clusters) == 1:
-        groups.append(Selection(f"in cluster {clusters[0]}", clusters=clusters))
+        groups.append(Selection(f" in cluster {clusters[0]}", clusters=clusters))
     elif clusters:
-        text = " || ".join(f"ClusterId == {cluster}" for cluster in clusters)
-        groups.append(Selection(f"matching constraint ({text})", clusters=clusters))
-    for word in words:
-        if word and not word.isdigit() and not _is_id(word):
-            groups.append(Selection(f'of user "{word}"', owner=word))
+        what = f" matching constraint ({' || '.join(names[: len(clusters)])})"
+        groups.append(Selection(what, clusters=clusters))
+    groups += [Selection(f' of user "{user}"', owners=(user,)) for user in users]
     return groups
 
 
-def _is_id(word: str) -> bool:
+def is_number(word: str) -> bool:
+    """A cluster id, good or not."""
+    return word.isascii() and word.isdigit()
+
+
+def is_job(word: str) -> bool:
     try:
         JobId.parse(word)
     except ValueError:

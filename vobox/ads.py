@@ -31,9 +31,8 @@ class Ad(MutableMapping[str, str]):
     __slots__ = ("_items",)
 
     def __init__(self, items: Mapping[str, str] | None = None) -> None:
-        self._items: dict[str, tuple[str, str]] = {}
-        if items:
-            self.update(items)
+        # the ledger makes one a row: not through __setitem__
+        self._items = {name.lower(): (name, text) for name, text in (items or {}).items()}
 
     def __getitem__(self, name: str) -> str:
         return self._items[name.lower()][1]
@@ -59,7 +58,10 @@ class Ad(MutableMapping[str, str]):
         expression = self.get(name)
         if expression is None or not expression.startswith('"'):
             return default
-        return unquote(expression)
+        try:
+            return unquote(expression)
+        except ValueError:  # `"a" + "b"` begins like a literal
+            return default
 
     def number(self, name: str, default: int = 0) -> int:
         """The integer value of an integer literal; ``default`` if absent or no such literal."""
@@ -82,7 +84,7 @@ def _name(name: str) -> str:
 
 
 def quote(value: str) -> str:
-    """A ClassAd string literal of ``value``."""
+    """A ClassAd string literal of ``value``; ValueError for what is no UTF-8, or has a NUL."""
     return str(classad2.quote(value))
 
 
@@ -92,14 +94,17 @@ def unquote(literal: str) -> str:
 
 
 def literal(value: bool | int | float | str) -> str:
-    """Expression text of a Python value, as HTCondor writes it (``0.0``, ``true``, ``"x"``)."""
+    """Expression text of a Python value, as HTCondor writes it (``0.0``, ``true``, ``"x"``).
+
+    Never fails: what a ClassAd string cannot hold (half characters, NUL) is spelled out.
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
         return repr(value)
     if isinstance(value, int):
         return str(value)
-    return quote(value)
+    return quote(value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0"))
 
 
 def parse(expression: str) -> classad2.ExprTree:

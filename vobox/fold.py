@@ -4,16 +4,16 @@ Pure: no clock, no files. A ledger rebuilt from the stream therefore equals
 the one it replaces. What has to happen outside because of an event (a line in
 the user log, output to be written, word to a worker) comes back as effects.
 
-States are HTCondor's JobStatus; attributes are set when HTCondor sets them.
+States are HTCondor's JobStatus; which attributes an event sets is in
+``attributes.py``. Every run of a job has an attempt of its own: once a run
+has ended, only a message with a higher attempt can start the next one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
-from thyme.job import JobId
 from thyme.message import (
     Delivered,
     Evicted,
@@ -29,67 +29,12 @@ from thyme.message import (
     Submit,
 )
 
-from . import logtext
+from . import attributes, logtext
 from .ads import Ad, literal
+from .attributes import SUBMITTED_ON_HOLD
 from .policy import on_exit, stays_in_queue
+from .state import Change, Effect, Job, LogEvent, SaveOutput, Tell
 from .status import COMPLETED, HELD, IDLE, REMOVED, RUNNING, TRANSFERRING_OUTPUT
-
-#: HoldReasonCode of ``hold = true``, the one hold that leaves no line in the user log.
-SUBMITTED_ON_HOLD = 15
-
-
-@dataclass
-class Job:
-    """A job as the ledger knows it.
-
-    ``attempt``: number of the current attempt; ``queued``: whether a message
-    of that attempt is out (an idle job without one is to be queued again);
-    ``worker``: who runs it, or is still ending it, "" for nobody;
-    ``has_result``: it ended by itself, and its output is not on the submit host
-    yet (JobStatus 6 until it is; held if it could not be written).
-    """
-
-    id: JobId
-    uid: int
-    gid: int
-    pool: str
-    ad: Ad
-    status: int
-    attempt: int = 0
-    queued: bool = True
-    worker: str = ""
-    losses: int = 0
-    lease: float = 0.0
-    has_result: bool = False
-    in_queue: bool = True
-    left_at: float = 0.0
-
-
-@dataclass(frozen=True)
-class LogEvent:
-    """Append this text to the job's user log."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Tell:
-    """Send control mail to ``worker`` about its ``attempt``."""
-
-    worker: str
-    attempt: int
-    action: str
-
-
-Effect = LogEvent | Tell
-
-
-@dataclass
-class Change:
-    """What an event did: the job after it (None: the event is about no known job)."""
-
-    job: Job | None
-    effects: list[Effect] = field(default_factory=list)
 
 
 def apply(job: Job | None, event: JobMessage) -> Change:
@@ -103,23 +48,23 @@ def apply(job: Job | None, event: JobMessage) -> Change:
 
 
 def _created(event: Submit | Recorded) -> Change:
-    ad = Ad(event.ad)
+    if isinstance(event, Submit) and event.attempt > 0:
+        return Change(None)  # a later attempt of a job whose beginning the stream has forgotten
     on_hold = isinstance(event, Recorded)
     job = Job(
         id=event.job,
         uid=event.uid,
         gid=event.gid,
         pool=event.pool,
-        ad=ad,
+        ad=Ad(event.ad),
         status=HELD if on_hold else IDLE,
-        attempt=0 if on_hold else event.attempt,  # type: ignore[union-attr]
         queued=not on_hold,
         lease=event.task.lease,
     )
-    ad["JobStatus"] = literal(job.status)
-    effects: list[Effect] = [LogEvent(logtext.submitted(job.id, event.time, ad))]
-    if on_hold and ad.number("HoldReasonCode") != SUBMITTED_ON_HOLD:
-        effects.append(LogEvent(logtext.held(job.id, event.time, ad)))
+    attributes.created(job.ad, job.status)
+    effects: list[Effect] = [LogEvent(logtext.submitted(job.id, event.time, job.ad))]
+    if on_hold and job.ad.number("HoldReasonCode") != SUBMITTED_ON_HOLD:
+        effects.append(LogEvent(logtext.held(job.id, event.time, job.ad)))
     return Change(job, effects)
 
 
@@ -131,25 +76,19 @@ def _requeued(job: Job, event: Submit | Recorded) -> Change:
 
 
 def _started(job: Job, event: Started) -> Change:
+    if job.worker == event.worker and job.attempt == event.attempt:
+        return Change(job)
     word = _unwelcome(job, event)
     if word:
-        if job.in_queue and job.status in (REMOVED, HELD) and not job.worker:
+        if word in ("remove", "hold") and job.in_queue and not job.worker:
             job.worker = event.worker  # until it has ended, nobody else may run the job
+            job.attempt = max(job.attempt, event.attempt)
         return Change(job, [Tell(event.worker, event.attempt, word)])
-    if job.worker == event.worker and job.status == RUNNING:
-        return Change(job)
-    now = int(event.time)
     _enter(job, RUNNING, event.time)
     job.worker = event.worker
-    ad = job.ad
-    ad.setdefault("JobStartDate", literal(now))
-    if "JobCurrentStartDate" in ad:
-        ad["JobLastStartDate"] = ad["JobCurrentStartDate"]
-    ad["JobCurrentStartDate"] = ad["JobCurrentStartExecutingDate"] = literal(now)
-    for counter in ("NumJobStarts", "JobRunCount", "NumShadowStarts"):
-        ad[counter] = literal(ad.number(counter) + 1)
-    ad["RemoteHost"] = literal(event.host)
-    ad["CurrentHosts"] = literal(1)
+    # a worker may be faster than the record of what it took from the queue
+    job.attempt = max(job.attempt, event.attempt)
+    attributes.run_started(job.ad, event.host, event.time)
     return Change(job, [LogEvent(logtext.executing(job.id, event.time, event.host))])
 
 
@@ -157,88 +96,68 @@ def _unwelcome(job: Job, event: Started) -> str:
     """Why this start must end at once: the control action; "" when it may go on."""
     if job.status == REMOVED:
         return "remove"
-    if job.status in (COMPLETED, TRANSFERRING_OUTPUT) or event.attempt < job.attempt:
+    if job.status in (COMPLETED, TRANSFERRING_OUTPUT) or job.has_result:
+        return "superseded"
+    if event.attempt < job.attempt or event.attempt <= job.ended:
+        return "superseded"
+    if job.worker not in ("", event.worker):
         return "superseded"
     if job.status == HELD:
         return "hold"
-    if job.worker and job.worker != event.worker:
-        return "superseded"
-    return ""
+    # idle without a message out: the run of this attempt has ended, or was held before it began
+    return "" if job.queued or event.attempt > job.attempt else "superseded"
 
 
 def _finished(job: Job, event: Finished) -> Change:
-    if job.status == REMOVED:
-        return _ended_for_good(job, event.worker, event.time)
-    if job.has_result or job.status == COMPLETED or not job.in_queue:
+    if _is_old_news(job, event):
         return Change(job)
-    if job.status == RUNNING and job.worker != event.worker:
-        return Change(job)  # a lost attempt came back while the next one runs
+    if job.status == REMOVED:
+        return _removed_run_ended(job, event)
+    if job.has_result or job.status in (COMPLETED, TRANSFERRING_OUTPUT):
+        return Change(job)
     _run_ended(job, event)
     ad = job.ad
-    _forget_hold(ad)
-    ran = event.exit_code is not None or event.signal is not None
-    if ran:
-        ad["ExitBySignal"] = literal(event.signal is not None)
-        ad.pop("ExitCode", None)
-        ad.pop("ExitSignal", None)
-        if event.signal is not None:
-            ad["ExitSignal"] = literal(event.signal)
-        else:
-            ad["ExitCode"] = literal(event.exit_code or 0)
-        ad["TerminationPending"] = "true"
-        ad["BytesSent"] = literal(float(_bytes_sent(event)))
-        ad["NumJobCompletions"] = literal(ad.number("NumJobCompletions") + 1)
-    if event.hold is not None:
-        return _hold(job, event.hold, event.time)
-    verdict = on_exit(ad, event.time)
-    if verdict.hold is not None:
-        return _hold(job, verdict.hold, event.time)
-    if not verdict.leaves:
-        _enter(job, IDLE, event.time)
-        job.queued = False
-        text = logtext.evicted(job.id, event.time, event.usage, "OnExitRemove is false", True)
-        return Change(job, [LogEvent(text)])
-    _enter(job, TRANSFERRING_OUTPUT, event.time)
-    ad["CompletionDate"] = literal(int(event.time))
-    job.has_result = True
-    return Change(job)
+    attributes.no_longer_held(ad)
+    if event.exit_code is not None or event.signal is not None:
+        attributes.exited(ad, event)
+    hold = event.hold
+    if hold is None:
+        verdict = on_exit(ad, event.time)
+        hold = verdict.hold
+        if hold is None and verdict.leaves:
+            _enter(job, TRANSFERRING_OUTPUT, event.time)
+            ad["CompletionDate"] = literal(int(event.time))
+            job.has_result = True
+            return Change(job)
+    if hold is not None:
+        change = _hold(job, hold, event.time)
+        change.effects.append(SaveOutput())
+        return change
+    _enter(job, IDLE, event.time)
+    job.queued = False
+    text = logtext.evicted(job.id, event.time, event.usage, "OnExitRemove is false", True)
+    return Change(job, [LogEvent(text), SaveOutput()])
 
 
-def _bytes_sent(event: Finished) -> int:
-    return len(event.stdout) + len(event.stderr) + sum(len(file.data) for file in event.files)
+def _is_old_news(job: Job, event: Finished | Evicted) -> bool:
+    """Whether this end of a run was told before, or is of a lost attempt while another runs."""
+    if not job.in_queue or job.worker not in ("", event.worker):
+        return True
+    return job.status != REMOVED and event.attempt <= job.ended
 
 
 def _run_ended(job: Job, event: Finished | Evicted) -> None:
-    """The attributes of an ended run, however it ended."""
-    ad, used = job.ad, event.usage
     job.worker = ""
-    ad["LastRemoteHost"] = ad.pop("RemoteHost", literal(event.host))
-    ad["CurrentHosts"] = literal(0)
-    for name, seconds in (
-        ("RemoteWallClockTime", used.wall),
-        ("CumulativeSlotTime", used.wall),
-        ("CumulativeRemoteUserCpu", used.user_cpu),
-        ("CumulativeRemoteSysCpu", used.system_cpu),
-    ):
-        ad[name] = literal(_real(ad, name) + round(seconds, 6))
-    ad["RemoteUserCpu"] = literal(round(used.user_cpu, 6))
-    ad["RemoteSysCpu"] = literal(round(used.system_cpu, 6))
-    ad["LastRemoteWallClockTime"] = literal(round(used.wall, 6))
-    if used.peak_rss:
-        ad["ResidentSetSize"] = ad["ResidentSetSize_RAW"] = literal(used.peak_rss)
-        ad["MemoryUsage"] = "((ResidentSetSize + 1023) / 1024)"
-
-
-def _real(ad: Ad, name: str) -> float:
-    try:
-        return float(ad[name])
-    except (KeyError, ValueError):
-        return 0.0
+    job.ended = max(job.ended, event.attempt)
+    job.attempt = max(job.attempt, event.attempt)
+    attributes.run_ended(job.ad, event.host, event.usage)
 
 
 def _evicted(job: Job, event: Evicted) -> Change:
+    if _is_old_news(job, event):
+        return Change(job)
     if job.status == REMOVED:
-        return _ended_for_good(job, event.worker, event.time)
+        return _removed_run_ended(job, event)
     if job.worker != event.worker:
         return Change(job)
     _run_ended(job, event)
@@ -250,28 +169,32 @@ def _evicted(job: Job, event: Evicted) -> Change:
     return Change(job, [LogEvent(text)])
 
 
+def _removed_run_ended(job: Job, event: Finished | Evicted) -> Change:
+    if job.worker:
+        _run_ended(job, event)
+    return _ended_for_good(job, event.time)
+
+
 def _lost(job: Job, event: Lost) -> Change:
-    if event.attempt != job.attempt or job.has_result or not job.in_queue:
+    lost_worker = job.worker
+    if event.attempt != job.attempt or not job.in_queue:
         return Change(job)
+    if job.status == IDLE and job.queued:  # claimed, and never started
+        job.queued = False
+        return Change(job)
+    if not lost_worker:
+        return Change(job)
+    job.worker = ""
+    attributes.run_lost(job.ad, event.time)
+    effects: list[Effect] = [Tell(lost_worker, event.attempt, "superseded")]
     if job.status == REMOVED:
-        return _ended_for_good(job, job.worker, event.time)
-    lost_worker, job.worker = job.worker, ""
-    if job.status == HELD:
-        return Change(job)
-    job.queued = False
-    if job.status == IDLE:  # claimed, and never started
-        return Change(job)
-    job.losses += 1
-    job.ad["LastRemoteHost"] = job.ad.pop("RemoteHost", literal(""))
-    job.ad["CurrentHosts"] = literal(0)
-    _enter(job, IDLE, event.time)
-    return Change(
-        job,
-        [
-            Tell(lost_worker, event.attempt, "superseded"),
-            LogEvent(logtext.lost(job.id, event.time, event.reason)),
-        ],
-    )
+        return _ended_for_good(job, event.time)
+    if job.status == RUNNING:
+        job.losses += 1
+        job.queued = False
+        _enter(job, IDLE, event.time)
+        effects.append(LogEvent(logtext.lost(job.id, event.time, event.reason)))
+    return Change(job, effects)
 
 
 def _removed(job: Job, event: Removed) -> Change:
@@ -279,65 +202,52 @@ def _removed(job: Job, event: Removed) -> Change:
         leave_queue(job, event.time)
     if not job.in_queue or job.status == REMOVED:
         return Change(job)
-    was_running = job.status in (RUNNING, HELD, IDLE) and bool(job.worker)
     _enter(job, REMOVED, event.time)
     job.ad["RemoveReason"] = literal(event.reason)
     job.has_result = False
     effects: list[Effect] = [LogEvent(logtext.aborted(job.id, event.time, event.reason))]
-    if was_running:
-        job.ad["ExitBySignal"], job.ad["ExitSignal"] = "true", literal(15)
+    if job.worker:
+        attributes.removed_while_running(job.ad)
         effects.append(Tell(job.worker, job.attempt, "remove"))
         return Change(job, effects)
-    change = _ended_for_good(job, "", event.time)
-    return Change(change.job, effects)
+    return Change(_ended_for_good(job, event.time).job, effects)
 
 
-def _ended_for_good(job: Job, worker: str, now: float) -> Change:
-    """A removed job's last run has ended: it leaves the queue."""
-    if job.in_queue and job.worker in ("", worker):
-        job.worker = ""
-        if "RemoteHost" in job.ad:
-            job.ad["LastRemoteHost"] = job.ad.pop("RemoteHost")
-        job.ad["CurrentHosts"] = literal(0)
-        # as HTCondor: leave_in_queue keeps a removed job too, until condor_rm -forcex
-        if not stays_in_queue(job.ad, now):
-            leave_queue(job, now)
+def _ended_for_good(job: Job, now: float) -> Change:
+    """A removed job that nobody runs: it leaves the queue."""
+    # as HTCondor: leave_in_queue keeps a removed job too, until condor_rm -forcex
+    if job.in_queue and not stays_in_queue(job.ad, now):
+        leave_queue(job, now)
     return Change(job)
 
 
 def leave_queue(job: Job, now: float) -> None:
     """From the queue into the history; at no time in neither."""
-    job.in_queue, job.left_at, job.queued, job.has_result = False, now, False, False
+    attributes.nobody_runs(job.ad)
+    job.in_queue, job.left_at = False, now
+    job.queued, job.has_result, job.worker = False, False, ""
 
 
 def _held(job: Job, event: Held) -> Change:
-    if not job.in_queue or job.status in (REMOVED, HELD):
-        return Change(job)
-    if job.status == COMPLETED:
+    if not job.in_queue or job.status in (REMOVED, HELD, COMPLETED):
         return Change(job)
     return _hold(job, event.hold, event.time)
 
 
 def _hold(job: Job, hold: HoldReason, now: float) -> Change:
     _enter(job, HELD, now)
-    ad = job.ad
-    ad["HoldReason"] = literal(hold.text)
-    ad["HoldReasonCode"], ad["HoldReasonSubCode"] = literal(hold.code), literal(hold.subcode)
-    ad["NumHolds"] = literal(ad.number("NumHolds") + 1)
-    if hold.code not in (1, SUBMITTED_ON_HOLD):
-        ad["NumSystemHolds"] = literal(ad.number("NumSystemHolds") + 1)
-    effects: list[Effect] = [LogEvent(logtext.held(job.id, now, ad))]
+    attributes.held(job.ad, hold)
+    effects: list[Effect] = [LogEvent(logtext.held(job.id, now, job.ad))]
     if job.worker:
         effects.append(Tell(job.worker, job.attempt, "hold"))
     return Change(job, effects)
 
 
 def _released(job: Job, event: Released) -> Change:
-    if job.status != HELD:
+    if not job.in_queue or job.status != HELD:
         return Change(job)
-    ad = job.ad
-    _forget_hold(ad)
-    ad["ReleaseReason"] = literal(event.reason)
+    attributes.no_longer_held(job.ad)
+    job.ad["ReleaseReason"] = literal(event.reason)
     effects: list[Effect] = [LogEvent(logtext.released(job.id, event.time, event.reason))]
     if job.has_result:
         # it ran; only its output could not be written. Running it again would waste it
@@ -347,13 +257,6 @@ def _released(job: Job, event: Released) -> Change:
     job.queued = False
     job.losses = 0
     return Change(job, effects)
-
-
-def _forget_hold(ad: Ad) -> None:
-    for name in ("HoldReason", "HoldReasonCode", "HoldReasonSubCode"):
-        if name in ad and ad[name] != "undefined":
-            ad["Last" + name] = ad[name]
-            ad[name] = "undefined"
 
 
 def _delivered(job: Job, event: Delivered) -> Change:
@@ -367,11 +270,8 @@ def _delivered(job: Job, event: Delivered) -> Change:
 
 
 def _enter(job: Job, status: int, now: float) -> None:
-    if status != job.status:
-        job.ad["LastJobStatus"] = literal(job.status)
+    attributes.entered(job.ad, status, job.status, now)
     job.status = status
-    job.ad["JobStatus"] = literal(status)
-    job.ad["EnteredCurrentStatus"] = literal(int(now))
 
 
 _RULES: dict[type[JobMessage], Callable[[Job, Any], Change]] = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import sqlite3
 from collections.abc import Callable
 
 from thyme import codec
@@ -21,6 +22,7 @@ from thyme.message import (
     Finished,
     HoldReason,
     JobMessage,
+    Lost,
     Marker,
     Recorded,
     Started,
@@ -29,9 +31,10 @@ from thyme.message import (
 from thyme.transport import Record, Transport
 
 from . import delivery
-from .fold import Job, LogEvent, Tell, apply
+from .fold import apply
 from .leases import Leases
 from .ledger import Ledger
+from .state import Job, LogEvent, SaveOutput, Tell
 
 log = logging.getLogger(__name__)
 
@@ -100,13 +103,17 @@ class Follower:
         failures, self._log_failures = self._log_failures, []
         return failures
 
-    def write_waiting_logs(self) -> list[tuple[HoldReason, JobId]]:
-        """After a replay: the log lines that are not in the files yet."""
+    def end_replay(self) -> list[tuple[HoldReason, JobId]]:
+        """Write the log lines that are not in the files yet; jobs whose log cannot be written."""
+        # their last line may be in the file although nobody could record that it is
+        self.recovered.update(job.id for job in self._ledger.to_deliver())
         failures = []
         for job_id, text in self._ledger.waiting_log():
             job = self._ledger.get(job_id)
-            failed = delivery.write_log(job, text, once=True) if job is not None else None
-            if failed and job is not None and job.in_queue:
+            if job is None:
+                continue
+            failed = delivery.write_log(job, text, once=True)
+            if failed and job.in_queue:
                 failures.append((failed, job_id))
         with self._ledger.transaction():
             self._ledger.drop_all_logs()
@@ -116,10 +123,7 @@ class Follower:
         try:
             event = codec.decode(record.body)
         except BadMessage as error:
-            self.unreadable += 1
-            log.error(
-                "stream record %d cannot be read and is passed over: %s", record.offset, error
-            )
+            self._pass_over(record, str(error))
             return
         if event.schedd != self._schedd:
             return
@@ -127,12 +131,30 @@ class Follower:
             self.last_marker = event.token
             self._raise_next_cluster(event.next_cluster)
         elif isinstance(event, JobMessage):
-            self._fold(event, record.body, replaying)
+            try:
+                self._fold(event, record.body, replaying)
+            except (sqlite3.Error, OSError):
+                raise
+            except Exception as error:
+                # one record that we cannot stomach must not stop all others, at every start again
+                log.exception("folding stream record %d", record.offset)
+                self._pass_over(record, f"{type(error).__name__}: {error}")
+
+    def _pass_over(self, record: Record, why: str) -> None:
+        """It stays in the stream; nobody else will look at it."""
+        self.unreadable += 1
+        log.error(
+            "stream record %d cannot be read and is passed over (%d so far): %s",
+            record.offset,
+            self.unreadable,
+            why,
+        )
 
     def _fold(self, event: JobMessage, body: bytes, replaying: bool) -> None:
         change = apply(self._ledger.get(event.job), event)
         job = change.job
         if job is None:
+            log.error("%s of job %s, which the stream does not know", event.kind, event.job)
             return
         if isinstance(event, (Submit, Recorded)) and self._ledger.body(job.id, "task") is None:
             self._raise_next_cluster(job.id.cluster + 1)
@@ -141,8 +163,10 @@ class Follower:
             self._ledger.put_body(job.id, "result", body)
         if isinstance(event, Started) and job.worker == event.worker:
             self._leases.started(job.id, self._clock())
-        if isinstance(event, (Finished, Evicted)) and not job.worker:
+        if (isinstance(event, (Finished, Evicted, Lost)) and not job.worker) or not job.in_queue:
             self._leases.forget(job.id)
+        if SaveOutput() in change.effects:
+            self._ledger.put_body(job.id, "output", body)
         if isinstance(event, Delivered) or not job.in_queue:
             self._ledger.drop_bodies(job.id)
         if isinstance(event, Delivered):
@@ -150,7 +174,7 @@ class Follower:
         for effect in change.effects:
             if isinstance(effect, Tell):
                 self._tells.append((job.id, effect))
-            else:
+            elif isinstance(effect, LogEvent):
                 self._log(job, effect, replaying)
         if replaying:
             self.recovered.add(job.id)

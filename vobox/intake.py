@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from thyme import codec
-from thyme.errors import BadMessage
+from thyme.errors import BadMessage, BrokerError
 from thyme.job import JobId
 from thyme.message import JobMessage, Recorded, Submit
 from thyme.transport import Transport
@@ -60,14 +61,17 @@ class Intake:
             transport.record(recorded)
         if queued:
             transport.submit(self.pool, queued)
+        # From here on they are queued, and that is what the answer has to say: a CE that is
+        # told of an error submits them again.
         last = JobId(cluster, jobs[-1].proc)
         deadline = schedd.clock() + CALL_TIMEOUT / 2
-        schedd.settle(transport)
-        while self._ledger.get(last) is None:
-            if schedd.clock() > deadline:
-                raise SubmitRefused("the jobs are queued, but the stream does not show them yet")
-            transport.wait(0.1)
+        try:
             schedd.settle(transport)
+            while self._ledger.get(last) is None and schedd.clock() < deadline:
+                transport.wait(0.1)
+                schedd.settle(transport)
+        except (BrokerError, sqlite3.Error, OSError) as error:
+            schedd.fail_later(error)
 
     def _message(self, cluster: int, each: PreparedJob) -> Submit | Recorded:
         schedd, request = self._schedd, self._request

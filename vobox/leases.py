@@ -11,7 +11,11 @@ from dataclasses import dataclass
 
 from thyme.job import JobId
 
-from .fold import Job
+from .state import Job
+
+#: Seconds within which a worker that may start an attempt has reported its start. Between
+#: the two it does nothing but write to the broker; if it comes later, it is superseded.
+CLAIM_LEASE = 60.0
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Leases:
         self._claims: dict[JobId, Claimed] = {}
 
     def claim(self, job: Job, worker: str, now: float) -> None:
-        lease = job.lease or self._default
+        lease = min(job.lease or self._default, CLAIM_LEASE)
         self._claims[job.id] = Claimed(job.attempt, worker, now, lease)
 
     def claimant(self, job: Job) -> str:

@@ -23,6 +23,7 @@ def submitted(job: JobId, now: float, ad: Ad) -> str:
 
 def executing(job: JobId, now: float, host: str) -> str:
     """``host``: the slot and the node, ``slot1_12@node``."""
+    host = _line(host)
     slot, _, node = host.partition("@")
     return _event(1, job, now, f"Job executing on host: <{node or slot}:0>\n\tSlotName: {host}\n")
 
@@ -107,4 +108,5 @@ def _number(ad: Ad, name: str) -> float:
 
 def _submit_host(ad: Ad) -> str:
     # GlobalJobId is schedd#cluster.proc#time; no port is open there, hence 0
-    return f"<{ad.text('GlobalJobId').partition('#')[0] or 'localhost'}:0>"
+    schedd = _line(ad.text("GlobalJobId").partition("#")[0])
+    return f"<{schedd or 'localhost'}:0>"

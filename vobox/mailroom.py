@@ -11,9 +11,9 @@ from thyme.job import JobId
 from thyme.message import Claim, Control, Heartbeat, Verdict
 from thyme.transport import Mail, Transport
 
-from .fold import Job, Tell
 from .leases import Leases
 from .ledger import Ledger
+from .state import Job, Tell
 from .status import HELD, IDLE, REMOVED, RUNNING
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,8 @@ def reply_to_heartbeat(job: Job, beat: Heartbeat) -> str:
         return "superseded"
     if job.status == RUNNING:
         return ""
+    if job.status == IDLE and job.queued:
+        return ""  # it has just started, and the word of it was not read yet
     # the first control mail may have been lost; an idle job is one held and released meanwhile
     return {REMOVED: "remove", HELD: "hold", IDLE: "vacate"}.get(job.status, "superseded")
 

@@ -48,7 +48,7 @@ def periodic(ad: Ad, status: int, now: float) -> Verdict:
     if status != HELD and _fires(scope, "PeriodicHold"):
         return Verdict(hold=_hold(ad, scope, "PeriodicHold"))
     if status == HELD and _fires(scope, "PeriodicRelease"):
-        return Verdict(release=_fired(ad, "PeriodicRelease"))
+        return Verdict(release=_reason(ad, scope, "PeriodicRelease"))
     if _fires(scope, "PeriodicRemove"):
         return Verdict(remove=_reason(ad, scope, "PeriodicRemove"))
     return Verdict()
@@ -63,10 +63,9 @@ def on_exit(ad: Ad, now: float) -> ExitVerdict:
         return ExitVerdict()
     if _fires(scope, "OnExitHold"):
         return ExitVerdict(hold=_hold(ad, scope, "OnExitHold"), leaves=False)
-    # only a plain false keeps it: undefined must not run a job for ever
-    return ExitVerdict(
-        leaves="OnExitRemove" not in ad or _value(scope, "OnExitRemove") is not False
-    )
+    # only false keeps it: undefined must not run a job for ever
+    keeps = "OnExitRemove" in ad and _truth(_value(scope, "OnExitRemove")) is False
+    return ExitVerdict(leaves=not keeps)
 
 
 def stays_in_queue(ad: Ad, now: float) -> bool:
@@ -85,7 +84,7 @@ def _has_any(ad: Ad, *kinds: str) -> bool:
 def _scope(ad: Ad, now: float) -> classad2.ClassAd | None:
     try:
         scope = ad.classad()
-    except ParseError:
+    except (ParseError, ValueError):  # ValueError: text that is no UTF-8
         return None
     scope["CurrentTime"] = int(now)
     return scope
@@ -94,19 +93,23 @@ def _scope(ad: Ad, now: float) -> classad2.ClassAd | None:
 def _value(scope: classad2.ClassAd, name: str) -> Any:
     if name not in scope:
         return classad2.Value.Undefined
-    expression = scope.lookup(name)
-    # an empty target ad: without one the library does not know MY
-    return expression.eval(scope, classad2.ClassAd())
+    try:
+        # an empty target ad: without one the library does not know MY
+        return scope.lookup(name).eval(scope, classad2.ClassAd())
+    except ParseError:  # `random(0)` raises where other mistakes give the value error
+        return classad2.Value.Error
 
 
 def _fires(scope: classad2.ClassAd, name: str) -> bool:
-    value = _value(scope, name)
+    return _truth(_value(scope, name)) is True
+
+
+def _truth(value: Any) -> bool | None:
+    """Numbers count as booleans; None for all that is neither."""
     # Value.Error and Value.Undefined are ints too
-    return (
-        not isinstance(value, classad2.Value)
-        and isinstance(value, (bool, int, float))
-        and value != 0
-    )
+    if isinstance(value, classad2.Value) or not isinstance(value, (bool, int, float)):
+        return None
+    return value != 0
 
 
 def _fired(ad: Ad, name: str) -> str:

@@ -12,8 +12,10 @@ import os
 import socket
 import socketserver
 import struct
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from .owner import user_name
 from .rpc_types import Answer, Request
@@ -48,6 +50,8 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         """Raises OSError where the path cannot be used or another schedd serves there."""
         self.handler = handler
         self.wants_stdin = wants_stdin
+        self._busy = 0
+        self._changed = threading.Condition()
         _remove_dead_socket(path)
         super().__init__(str(path), _Connection)
         # as root for all users, each known by its uid; else for this user alone
@@ -59,6 +63,21 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             super().server_bind()
         finally:
             os.umask(previous)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        with self._changed:
+            self._busy += 1
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self._changed:
+                self._busy -= 1
+                self._changed.notify_all()
+
+    def drain(self, timeout: float) -> bool:
+        """Wait, at most so many seconds, until all commands have their answers."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._busy == 0, timeout)
 
     def handle_error(self, _request: object, _client: object) -> None:
         log.exception("a command failed in a way that is our fault")
@@ -120,7 +139,7 @@ class _Connection(socketserver.StreamRequestHandler):
             raise BadRequest(f"{size} bytes of arguments and environment; at most {MAX_REQUEST}")
         body = self.rfile.read(size)
         fields = [os.fsdecode(each) for each in body.split(b"\0")[:-1]]
-        if len(body) != size or len(fields) < 3 or not fields[2].isdigit():
+        if len(body) != size or len(fields) < 3 or not _is_count(fields[2]):
             raise BadRequest("the request is cut short")
         count = int(fields[2])
         command, argv, env = fields[0], fields[3 : 3 + count], fields[3 + count :]
@@ -151,10 +170,22 @@ class _Connection(socketserver.StreamRequestHandler):
 
     def _answer(self, answer: Answer) -> None:
         for kind, text in ((b"o", answer.stdout), (b"e", answer.stderr)):
-            data = text.encode("utf-8", "surrogateescape")
+            data = _encoded(text)
             for start in range(0, len(data), _FRAME):
                 self._frame(kind, data[start : start + _FRAME])
         self._frame(b"x", str(answer.code).encode())
 
     def _frame(self, kind: bytes, data: bytes) -> None:
         self.wfile.write(b"%s%08d" % (kind, len(data)) + data)
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 9
+
+
+def _encoded(text: str) -> bytes:
+    """File names that are no UTF-8 come out as they went in."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a surrogate pair, out of an expression
+        return text.encode("utf-8", "backslashreplace")

@@ -12,19 +12,19 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 # the ClassAd library looks for HTCondor's configuration; there is none here
 os.environ.setdefault("CONDOR_CONFIG", "/dev/null")
 
-from thyme.cli import broker_url
-from thyme.errors import BadInvocation, ExitCode, ThymeError
+from thyme.arguments import Parser, broker_url, number_of, number_of_seconds
+from thyme.errors import ExitCode, ThymeError
 from thyme.transport import connect
 
 from .dispatch import Dispatch, wants_stdin
 from .ledger import Ledger
 from .rpc import Server
-from .schedd import Schedd, Settings
+from .schedd import Schedd
+from .settings import Settings
 from .thin import DEFAULT_SOCKET
 
 EPILOG = """\
@@ -39,9 +39,8 @@ exit codes:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise BadInvocation(f"{message}; see {self.prog} --help")
+#: Seconds that commands under way get for their answers at the end.
+ANSWER_TIMEOUT = 2.0
 
 
 class CannotServe(ThymeError):
@@ -49,7 +48,7 @@ class CannotServe(ThymeError):
 
 
 def parser() -> argparse.ArgumentParser:
-    made = _Parser(
+    made = Parser(
         prog="thyme-schedd",
         description="Answer the condor commands: queue jobs, follow them, write their output.",
         epilog=EPILOG,
@@ -59,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     option("--url", help="the broker")
     option("--spool", type=Path, required=True, help="directory for the ledger")
     option("--socket", type=Path, default=Path(DEFAULT_SOCKET), help=f"({DEFAULT_SOCKET})")
-    option("--name", default=os.uname().nodename, help="the schedd's name (the host's)")
+    option("--name", type=_name, default=os.uname().nodename, help="the schedd's name (the host's)")
     option("--pool", help="the pool that jobs are submitted to (THYME_QUEUE; alien_jobs)")
     option(
         "--lease",
@@ -75,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     )
     option(
         "--max-attempts",
-        type=int,
+        type=number_of("attempts", 1),
         default=5,
         help="hold a job whose worker was lost so many times (5)",
     )
@@ -84,13 +83,19 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e9:
+    if number_of_seconds(text) == 0:
         raise ValueError
-    return value
+    return float(text)
+
+
+def _name(text: str) -> str:
+    if not 0 < len(text) < 200 or not text.isprintable() or " " in text or "#" in text:
+        raise ValueError
+    return text
 
 
 _positive.__name__ = "number of seconds"
+_name.__name__ = "name (no blanks, no #)"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -146,6 +151,8 @@ def _serve(options: argparse.Namespace) -> int:
         schedd.run(ready)
     finally:
         server.shutdown()
+        # whoever submitted has to be told: a lost answer is a job submitted twice
+        server.drain(ANSWER_TIMEOUT)
         server.server_close()
         options.socket.unlink(missing_ok=True)
         ledger.close()

@@ -20,10 +20,16 @@ import sys
 #: seconds without a byte from the schedd; CEs give a command 60
 TIMEOUT = 120.0
 DEFAULT_SOCKET = "/run/thyme/schedd.sock"
+#: what each of the commands that change jobs does, in HTCondor's words
+ACTIONS = {"condor_rm": "remove", "condor_hold": "hold", "condor_release": "release"}
 
 
 class Unreachable(Exception):
     """No schedd answers; the text is one line that says why and what to do."""
+
+
+class NoDirectory(Exception):
+    """The directory that we are in was removed; a job cannot begin there."""
 
 
 def socket_path() -> str:
@@ -39,8 +45,12 @@ def socket_path() -> str:
 
 def run(command: str) -> int:
     """Run ``command`` with this process's arguments; returns the exit code."""
+    _keep_standard_streams()
     try:
         return _run(command)
+    except NoDirectory as error:
+        _say("\nERROR: %s\n" % error)
+        return 1
     except Unreachable as error:
         _say(failure(command, sys.argv[1:], socket_path(), str(error)))
         return 1
@@ -48,12 +58,24 @@ def run(command: str) -> int:
         return 130
 
 
+def _keep_standard_streams() -> None:
+    """A closed stdin, stdout or stderr must not become the number of our socket."""
+    while True:
+        handle = os.open(os.devnull, os.O_RDWR)
+        if handle > 2:
+            os.close(handle)
+            return
+
+
 def _run(command: str) -> int:
+    body = request(command, sys.argv[1:])
     line = _connect(socket_path())
     try:
-        return _converse(line, request(command, sys.argv[1:]))
+        return _converse(line, body)
     except OSError as error:
         raise Unreachable("the schedd broke off: %s" % error) from None
+    except ValueError:
+        raise Unreachable("what answers there is no thyme-schedd") from None
     finally:
         line.close()
 
@@ -89,7 +111,11 @@ def request(command: str, argv: "list[str]") -> bytes:
     """The bytes that ask for this command."""
     try:
         cwd = os.getcwd()
-    except OSError:  # it was removed under us
+    except OSError as error:  # it was removed under us
+        if command == "condor_submit":
+            raise NoDirectory(
+                "the current directory is gone (%s); cd to one that exists" % error
+            ) from None
         cwd = "/"
     words = [command, cwd, str(len(argv))]
     words.extend(argv)
@@ -99,7 +125,10 @@ def request(command: str, argv: "list[str]") -> bytes:
 
 
 def _converse(line: "_socket.socket", body: bytes) -> int:
-    _send(line, body)
+    try:
+        _send(line, body)
+    except OSError:
+        pass  # it may have said why before it closed the line
     while True:
         head = _receive(line, 9)
         kind, data = head[:1], _receive(line, int(head[1:]))
@@ -166,11 +195,37 @@ def failure(command: str, argv: "list[str]", path: str, why: str) -> str:
             os.uname().nodename,
             link,
         )
-    elif command in ("condor_rm", "condor_hold", "condor_release"):
-        text = "DCSchedd::actOnJobs:6001:Failed to connect to schedd\n"
-        for word in argv:
-            if word[:1].isdigit() and "." in word:
-                text += "No result found for job %s\n" % word
+    elif command in ACTIONS:
+        text = _failed_action(ACTIONS[command], argv)
     else:
         text = "Error: communication error\nCEDAR:6001:" + link
     return text + why + "\n"
+
+
+def _failed_action(verb: str, argv: "list[str]") -> str:
+    """Job ids first, then whatever else was meant, each after the library's own line."""
+    ids, clusters, others = [], [], []
+    words = iter(argv)
+    for word in words:
+        if word in ("-all", "-a"):
+            others.append("")
+        elif word.startswith("-c"):
+            others.append(" matching constraint (%s)" % next(words, ""))
+        elif word in ("-reason", "-subcode", "-name", "-pool", "-addr"):
+            next(words, "")
+        elif word.isdigit():
+            clusters.append(word)
+        elif word.replace(".", "", 1).isdigit():
+            ids.append(word)
+        elif word and not word.startswith("-"):
+            others.append(' of user "%s"' % word)
+    if len(clusters) == 1:
+        others.insert(0, " in cluster " + clusters[0])
+    elif clusters:
+        every = " || ".join("ClusterId == " + cluster for cluster in clusters)
+        others.insert(0, " matching constraint (%s)" % every)
+    why = "DCSchedd::actOnJobs:6001:Failed to connect to schedd\n"
+    text = why if ids else ""
+    text += "".join("No result found for job %s\n" % job for job in ids)
+    text += "".join("%sCouldn't find/%s all jobs%s\n" % (why, verb, each) for each in others)
+    return text or why

@@ -57,7 +57,7 @@ class ProcessEngine:
         self._statuses: dict[str, int | None] = {}
         self._first_seen: dict[str, float] = {}
         self._cpu: dict[str, float] = {}
-        self._cpu_of_removed = 0.0
+        self._cpu_of_removed = 0  # microseconds
         self._boot = processes.boot_id()
 
     def prepare(self, config: Config, facts: HostFacts) -> Prepared:
@@ -128,7 +128,8 @@ class ProcessEngine:
             self._janitor.take(files.path)
         except OSError as error:
             raise EngineError(f"{pilot_id}: cannot be removed: {error.strerror}") from error
-        self._cpu_of_removed += max(self._cpu.pop(pilot_id, 0.0), pilot.cpu_seconds or 0.0)
+        cpu = max(self._cpu.pop(pilot_id, 0.0), pilot.cpu_seconds or 0.0)
+        self._cpu_of_removed += _microseconds(cpu)
         self._files.pop(pilot_id, None)
         self._statuses.pop(pilot_id, None)
         self._first_seen.pop(pilot_id, None)
@@ -152,8 +153,10 @@ class ProcessEngine:
             end = files.end()
             if end is not None:
                 self._cpu[name] = max(self._cpu.get(name, 0.0), end.cpu_seconds)
+        # whole numbers: a sum of floats depends on the order and may come out a hair smaller
+        total = self._cpu_of_removed + sum(map(_microseconds, self._cpu.values()))
         return Usage(
-            cpu_seconds=self._cpu_of_removed + sum(self._cpu.values()),
+            cpu_seconds=total / 1e6,
             memory_bytes=sum(used.memory_bytes for used in pilots.values()),
             pilots=pilots,
         )
@@ -260,3 +263,7 @@ class ProcessEngine:
                 del self._children[name]
                 code = os.waitstatus_to_exitcode(status)
                 self._statuses[name] = code if code >= 0 else None
+
+
+def _microseconds(seconds: float) -> int:
+    return round(seconds * 1e6)

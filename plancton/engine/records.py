@@ -3,7 +3,7 @@
     <pilots>/plancton-worker-abc123/
         spec.json    written first, by the daemon: what to run
         state.json   by the shim, before the pilot runs: its own pid, start time and boot
-        stop.json    by the daemon: asked to end, with which grace
+        stop.json    by the daemon: asked to end, and until when
         exit.json    by the shim, at the end: exit code, life, CPU time
         output       stdout and stderr
         scratch/     the pilot's working directory
@@ -15,6 +15,7 @@ is missing: what it would have said is then unknown.
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,9 +120,16 @@ class PilotFiles:
         return (self.path / "stop.json").exists()
 
     def ask_to_stop(self, grace: float) -> None:
-        """Raises OSError."""
+        """Raises OSError. Asked again, the earlier end stays.
+
+        The shim may see two requests as one signal, so that the file must hold the earliest.
+        """
+        until = time.clock_gettime(time.CLOCK_BOOTTIME) + grace
+        known = self._load("stop.json").get("until")
+        if isinstance(known, (int, float)):
+            until = min(until, known)
         fresh = self.path / "stop.json.new"
-        fresh.write_text(json.dumps({"grace": grace}), encoding="utf-8")
+        fresh.write_text(json.dumps({"until": until}), encoding="utf-8")
         fresh.replace(self.path / "stop.json")
 
     def _load(self, name: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.thyme_fakes import FakeBroker
 from tests.waiting import wait_until
 from thyme.errors import BrokerRefused
 from thyme.transport import Mail, Transport, connect
@@ -16,13 +17,15 @@ Connect = Callable[[], Transport]
 POOL = "alien_jobs"
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "fake"])
 def new(request: pytest.FixtureRequest, tmp_path) -> Iterator[Connect]:
     """A function that opens one more connection to one broker."""
     opened: list[Transport] = []
+    fake = FakeBroker()
 
     def one_more() -> Transport:
-        transport = connect(f"sqlite://{tmp_path}/broker.db")
+        real = request.param == "sqlite"
+        transport = connect(f"sqlite://{tmp_path}/broker.db") if real else fake.connect()
         opened.append(transport)
         return transport
 

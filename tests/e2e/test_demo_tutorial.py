@@ -40,7 +40,7 @@ def home():
     shutil.rmtree(path)
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(620)
 def test_every_command_of_the_tutorial_does_what_it_says(home):
     programs = Path(sys.executable).parent
 
@@ -51,7 +51,7 @@ def test_every_command_of_the_tutorial_does_what_it_says(home):
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
         text=True,
-        timeout=180,
+        timeout=600,
         check=False,
     )
 

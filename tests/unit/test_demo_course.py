@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -330,5 +331,8 @@ def test_a_deep_directory_gets_its_socket_where_the_path_is_short(tmp_path):
         assert short.parent.is_dir()
 
     assert not short.parent.exists()
-    with claimed(Path("/tmp") / f"plancton-demo-{tmp_path.name[-8:]}") as layout:
+    with (
+        tempfile.TemporaryDirectory(prefix="demo-", dir="/tmp") as root,
+        claimed(Path(root)) as layout,
+    ):
         assert layout.socket.parent == layout.root

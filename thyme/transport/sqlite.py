@@ -29,36 +29,16 @@ from pathlib import Path
 from ..errors import BrokerRefused, BrokerUnreachable
 from .base import DeadLetter, Delivery, Mail, Record, Transport
 from .lives import Life
+from .sqlite_file import CONNECTIONS, claim_place, open_database
 
 #: Deliveries after which a message is a dead letter: whoever takes it dies of it.
 DELIVERY_LIMIT = 20
-#: Seconds to wait for another process's write; longer means it hangs.
-BUSY_TIMEOUT = 30.0
 #: Seconds between looks for what dead processes had taken.
 RECLAIM_INTERVAL = 0.5
 #: Seconds between looks at data_version: while busy, and at rest.
 POLL_MIN, POLL_MAX = 0.001, 0.025
 #: Mail that nobody fetched for this many seconds is thrown away.
 MAIL_TTL = 3600.0
-
-SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS stream(
-    offset INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, body BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS queue(
-    id INTEGER PRIMARY KEY AUTOINCREMENT, pool TEXT NOT NULL, body BLOB NOT NULL,
-    deliveries INTEGER NOT NULL DEFAULT 0, owner TEXT);
-CREATE INDEX IF NOT EXISTS queue_free ON queue(pool, id) WHERE owner IS NULL;
-CREATE INDEX IF NOT EXISTS queue_taken ON queue(owner) WHERE owner IS NOT NULL;
-CREATE TABLE IF NOT EXISTS dead(
-    id INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, pool TEXT NOT NULL,
-    reason TEXT NOT NULL, body BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS inbox(name TEXT PRIMARY KEY, owner TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS mail(
-    id INTEGER PRIMARY KEY AUTOINCREMENT, inbox TEXT NOT NULL, time REAL NOT NULL,
-    reply_to TEXT NOT NULL, correlation TEXT NOT NULL, body BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS mail_inbox ON mail(inbox, id);
-"""
 
 
 class SqliteTransport(Transport):
@@ -74,67 +54,22 @@ class SqliteTransport(Transport):
         self._waking = threading.Lock()
         self._closed = False
         self._received: deque[Mail] = deque()
-        try:
-            self._life = Life(Path(path + ".connections"))
-            self._turn = os.open(path + ".turn", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            self._close_pipe()
-            raise BrokerRefused(f"cannot use the broker {path}: {error}") from error
-        self._me = self._life.name
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._close_pipe)
+            try:
+                self._file = claim_place(path)
+                self._life = Life(Path(path + CONNECTIONS))
+                undo.callback(self._life.end)
+                self._turn = os.open(path + ".turn", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+                undo.callback(os.close, self._turn)
+            except OSError as error:
+                raise BrokerRefused(f"cannot use the broker {path}: {error}") from error
+            self._me = self._life.name
             with self._translated():
-                self._db = self._open()
-        except BaseException:
-            self._life.end()
-            self._close_pipe()
-            raise
+                self._db = open_database(path)
+            undo.pop_all()  # it is open: close() will do all this
 
     # --- connection ---------------------------------------------------------------
-
-    def _open(self) -> sqlite3.Connection:
-        # job messages carry proxies: only the owner may read the file (WAL and shm inherit this)
-        with contextlib.suppress(OSError):
-            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        db = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None)
-        try:
-            self._turn_on_wal(db)
-            if _version(db) != SCHEMA_VERSION:
-                self._make_tables(db)
-        except BaseException:
-            db.close()
-            raise
-        return db
-
-    def _make_tables(self, db: sqlite3.Connection) -> None:
-        """In a new file only: never in a later version's, nor in anybody else's database."""
-        db.execute("PRAGMA synchronous=FULL")
-        db.execute("BEGIN IMMEDIATE")  # from here on, no other process makes them
-        version = _version(db)
-        if version not in (0, SCHEMA_VERSION):
-            raise BrokerRefused(
-                f"broker {self._path}: it has version {version}, this program knows "
-                f"{SCHEMA_VERSION}; update thyme on this side"
-            )
-        if version == 0:
-            if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                raise BrokerRefused(f"broker {self._path}: this is another program's database")
-            for statement in _SCHEMA.split(";"):
-                db.execute(statement)
-            db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        db.execute("COMMIT")
-
-    @staticmethod
-    def _turn_on_wal(db: sqlite3.Connection) -> None:
-        """SQLite does not wait by itself when two processes do this at once."""
-        deadline = time.monotonic() + BUSY_TIMEOUT
-        while True:
-            try:
-                db.execute("PRAGMA journal_mode=WAL")
-                return
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > deadline:
-                    raise
-                time.sleep(POLL_MIN)
 
     def _close_pipe(self) -> None:
         with self._waking:  # never under the hands of a thread that wakes us
@@ -265,6 +200,7 @@ class SqliteTransport(Transport):
         if time.monotonic() < self._next_reclaim:
             return
         self._next_reclaim = time.monotonic() + RECLAIM_INTERVAL
+        self._check_place()
         with self._translated():
             owners = self._db.execute(
                 "SELECT owner FROM queue WHERE owner IS NOT NULL UNION SELECT owner FROM inbox"
@@ -274,6 +210,16 @@ class SqliteTransport(Transport):
             with self._write(durable=False) as db:
                 db.executemany("UPDATE queue SET owner=NULL WHERE owner=?", dead)
                 db.executemany("DELETE FROM inbox WHERE owner=?", dead)
+
+    def _check_place(self) -> None:
+        """A file that was taken away stays open, and nobody else would see what we write."""
+        try:
+            status = Path(self._path).stat()
+        except OSError as error:
+            text = f"broker {self._path}: {error.strerror}"
+            raise BrokerUnreachable(text) from error
+        if (status.st_dev, status.st_ino) != self._file:
+            raise BrokerUnreachable(f"broker {self._path}: the file was replaced")
 
     # --- stream ---------------------------------------------------------------------
 
@@ -377,7 +323,3 @@ class SqliteTransport(Transport):
         self._life.end()
         os.close(self._turn)
         self._close_pipe()
-
-
-def _version(db: sqlite3.Connection) -> int:
-    return int(db.execute("PRAGMA user_version").fetchone()[0])

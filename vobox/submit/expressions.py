@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 import classad2
@@ -12,6 +13,7 @@ from .errors import bad_expression, not_a
 _LITERAL = re.compile(r"-?\d+\Z|true\Z|false\Z|undefined\Z", re.IGNORECASE)
 
 
+@functools.lru_cache(maxsize=4096)  # the jobs of a cluster share most of their expressions
 def canonical(attribute: str, text: str) -> str:
     """``text`` as HTCondor spells it back (``ifThenElse(a, b)`` → ``ifThenElse(a,b)``).
 

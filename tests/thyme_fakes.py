@@ -1,0 +1,380 @@
+"""A broker in memory and a job in virtual time, behind the interfaces of the real ones.
+
+``FakeBroker(VirtualTime())`` decides when everything happens: waiting moves
+the clock to the next thing that was planned with ``at``, or to the end of the
+wait. Without a clock of its own it waits in real time, between real threads.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from thyme import codec
+from thyme.errors import BrokerError, BrokerRefused, BrokerUnreachable
+from thyme.executor import Outcome
+from thyme.job import JobId, Task
+from thyme.message import Claim, Control, Heartbeat, Message, Submit, Usage, Verdict
+from thyme.transport import DeadLetter, Delivery, Mail, Record, Transport
+
+#: Real seconds that a virtual wait lasts at least, when real jobs are run in virtual time.
+REAL_PAUSE = 0.002
+
+
+class VirtualTime:
+    """Seconds that pass only when somebody waits; calling it gives the time."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self._plans: list[tuple[float, int, Callable[[], object]]] = []
+        self._order = itertools.count()
+
+    def __call__(self) -> float:
+        return self.now
+
+    def at(self, when: float, action: Callable[[], object]) -> None:
+        heapq.heappush(self._plans, (when, next(self._order), action))
+
+    def after(self, seconds: float, action: Callable[[], object]) -> None:
+        self.at(self.now + seconds, action)
+
+    def sleep(self, seconds: float) -> None:
+        deadline = self.now + seconds
+        while self.step(deadline):
+            pass
+
+    def step(self, deadline: float) -> bool:
+        """Go to the next plan and carry it out, or to ``deadline``: False."""
+        if not self._plans or self._plans[0][0] > deadline:
+            self.now = max(self.now, deadline)
+            return False
+        when, _order, action = heapq.heappop(self._plans)
+        self.now = max(self.now, when)
+        action()
+        return True
+
+
+@dataclass
+class _Queued:
+    body: bytes
+    deliveries: int = 0
+    owner: FakeTransport | None = None
+
+
+class FakeBroker:
+    """What all connections share. ``calls`` are the names of what was asked, in order."""
+
+    def __init__(self, clock: VirtualTime | None = None, real_jobs: bool = False) -> None:
+        self.clock = clock
+        self.real_jobs = real_jobs
+        self.changed = threading.Condition(threading.RLock())
+        self.version = 0
+        self.stream: list[Record] = []
+        self.queues: dict[str, dict[int, _Queued]] = defaultdict(dict)
+        self.dead: list[DeadLetter] = []
+        self.inboxes: dict[str, tuple[object, list[Mail]]] = {}
+        self.handlers: dict[str, Callable[[Mail], None]] = {}
+        self.calls: list[str] = []
+        self.down: BrokerError | None = None
+        self._breaks: dict[str, int] = {}
+        self._tags = itertools.count(1)
+
+    def time(self) -> float:
+        return self.clock() if self.clock else time.time()
+
+    def connect(self) -> FakeTransport:
+        if self.down:
+            raise self.down
+        return FakeTransport(self)
+
+    def break_at(self, method: str, call: int = 1) -> None:
+        """The connection that makes the ``call``-th next call of ``method`` is lost in it."""
+        self._breaks[method] = call
+
+    def answer(self, inbox: str, handler: Callable[[Mail], None]) -> None:
+        """Mail to ``inbox`` goes to ``handler`` at once: a schedd, played by the test."""
+        self.inboxes[inbox] = (self, [])
+        self.handlers[inbox] = handler
+
+    def deliver(self, to: str, mail: Mail) -> bool:
+        with self.changed:
+            if to not in self.inboxes:
+                return False
+            if to in self.handlers:
+                self.handlers[to](mail)
+            else:
+                self.inboxes[to][1].append(mail)
+            self.touch()
+            return True
+
+    def touch(self) -> None:
+        self.version += 1
+        self.changed.notify_all()
+
+    def submit(self, pool: str, bodies: Sequence[bytes]) -> None:
+        with self.changed:
+            for body in bodies:
+                self.queues[pool][next(self._tags)] = _Queued(body)
+        self.record(bodies)
+
+    def record(self, bodies: Sequence[bytes]) -> None:
+        with self.changed:
+            for body in bodies:
+                self.stream.append(Record(len(self.stream) + 1, self.time(), body))
+            self.touch()
+
+    def messages(self) -> list[Message]:
+        return [codec.decode(record.body) for record in self.stream]
+
+    def called(self, method: str) -> None:
+        self.calls.append(method)
+        if method in self._breaks:
+            self._breaks[method] -= 1
+            if not self._breaks[method]:
+                del self._breaks[method]
+                raise BrokerUnreachable(f"the line broke in {method}")
+        if self.down:
+            raise self.down
+
+
+class FakeTransport(Transport):
+    def __init__(self, broker: FakeBroker) -> None:
+        self._broker = broker
+        self._seen = -1
+        self._woken = threading.Event()
+        self._error: BrokerError | None = None
+        self._closed = False
+
+    @contextmanager
+    def _call(self, method: str) -> Iterator[FakeBroker]:
+        with self._broker.changed:
+            if self._error is not None:
+                raise AssertionError(f"{method} on a connection lost before: {self._error}")
+            try:
+                self._broker.called(method)
+                yield self._broker
+            except BrokerUnreachable as error:
+                self._error = error
+                raise
+
+    def submit(self, pool: str, bodies: Sequence[bytes]) -> None:
+        with self._call("submit") as broker:
+            broker.submit(pool, bodies)
+
+    def record(self, bodies: Sequence[bytes]) -> None:
+        with self._call("record") as broker:
+            broker.record(bodies)
+
+    def take(self, pool: str) -> Delivery | None:
+        with self._call("take") as broker:
+            for tag, message in sorted(broker.queues[pool].items()):
+                if message.owner is None:
+                    message.owner = self
+                    message.deliveries += 1
+                    return Delivery(tag, message.body, redelivered=message.deliveries > 1)
+        return None
+
+    def _mine(self, delivery: Delivery) -> tuple[dict[int, _Queued], _Queued] | None:
+        for queue in self._broker.queues.values():
+            message = queue.get(delivery.tag)
+            if message is not None and message.owner is self:
+                return queue, message
+        return None
+
+    def ack(self, delivery: Delivery) -> None:
+        with self._call("ack"):
+            if found := self._mine(delivery):
+                del found[0][delivery.tag]
+
+    def give_back(self, delivery: Delivery) -> None:
+        with self._call("give_back") as broker:
+            if found := self._mine(delivery):
+                found[1].owner = None
+                broker.touch()
+
+    def reject(self, delivery: Delivery, reason: str) -> None:
+        with self._call("reject") as broker:
+            if found := self._mine(delivery):
+                del found[0][delivery.tag]
+                broker.dead.append(DeadLetter(delivery.body, reason, broker.time()))
+
+    def depth(self, pool: str) -> int:
+        with self._call("depth") as broker:
+            return sum(message.owner is None for message in broker.queues[pool].values())
+
+    def dead_letters(self) -> list[DeadLetter]:
+        with self._call("dead_letters") as broker:
+            return list(broker.dead)
+
+    def read(self, after: int, limit: int) -> list[Record]:
+        with self._call("read") as broker:
+            return [record for record in broker.stream if record.offset > after][:limit]
+
+    def open_inbox(self, name: str) -> None:
+        with self._call("open_inbox") as broker:
+            owner, _mail = broker.inboxes.get(name, (self, []))
+            if owner is not self:
+                raise BrokerRefused(f"another living process already answers as {name!r}")
+            broker.inboxes[name] = (self, [])
+
+    def send(self, to: str, mail: Mail) -> bool:
+        with self._call("send") as broker:
+            return broker.deliver(to, mail)
+
+    def receive(self) -> Mail | None:
+        with self._call("receive") as broker:
+            for owner, mail in broker.inboxes.values():
+                if owner is self and mail:
+                    return mail.pop(0)
+        return None
+
+    def wait(self, timeout: float) -> None:
+        with self._call("wait") as broker:
+            if broker.clock is not None:
+                self._wait_virtually(broker.clock, timeout)
+                return
+            news = lambda: self._woken.is_set() or broker.version != self._seen  # noqa: E731
+            broker.changed.wait_for(news, timeout)
+            self._woken.clear()
+            self._seen = broker.version
+
+    def _wait_virtually(self, clock: VirtualTime, timeout: float) -> None:
+        deadline = clock() + timeout
+        while not self._woken.is_set() and self._broker.version == self._seen:
+            if not clock.step(deadline):
+                if self._broker.real_jobs:
+                    self._woken.wait(REAL_PAUSE)
+                break
+        self._woken.clear()
+        self._seen = self._broker.version
+
+    def wake(self) -> None:
+        self._woken.set()
+        # a real waiter sleeps on the condition; a virtual one is never woken by another thread
+        if self._broker.clock is None:
+            with self._broker.changed:
+                self._broker.changed.notify_all()
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        with self._broker.changed:
+            for queue in self._broker.queues.values():
+                for message in queue.values():
+                    if message.owner is self:
+                        message.owner = None
+            for name, (owner, _mail) in list(self._broker.inboxes.items()):
+                if owner is self:
+                    del self._broker.inboxes[name]
+            self._broker.touch()
+
+
+@dataclass
+class FakeSchedd:
+    """Answers claims as it is told, after ``delay`` virtual seconds, and keeps what it was sent."""
+
+    broker: FakeBroker
+    name: str = "vobox"
+    run: bool = True
+    reason: str = ""
+    delay: float = 0.0
+    claims: list[Claim] = field(default_factory=list)
+    beats: list[tuple[float, Heartbeat]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.broker.answer(f"thyme.schedd.{self.name}", self._mail)
+
+    def _mail(self, mail: Mail) -> None:
+        message = codec.decode(mail.body)
+        if isinstance(message, Heartbeat):
+            self.beats.append((self.broker.time(), message))
+        elif isinstance(message, Claim):
+            self.claims.append(message)
+            verdict = Verdict(self.name, message.job, message.attempt, self.run, self.reason)
+            answer = Mail(codec.encode(verdict), "", mail.correlation)
+            assert self.broker.clock is not None
+            self.broker.clock.after(self.delay, lambda: self.broker.deliver(mail.reply_to, answer))
+
+    def tell(self, job: Submit, action: str, attempt: int | None = None) -> None:
+        """Control mail to every worker that has an inbox."""
+        attempt = job.attempt if attempt is None else attempt
+        body = codec.encode(Control(self.name, job.job, attempt, action))
+        for inbox in list(self.broker.inboxes):
+            if inbox.startswith("thyme.worker."):
+                self.broker.deliver(inbox, Mail(body))
+
+
+@dataclass
+class FakeExecution:
+    """A job that lasts ``SECONDS`` of its environment, in virtual time.
+
+    It ends with ``EXIT``; asked to end it takes ``DYING`` seconds, and none when killed.
+    """
+
+    task: Task
+    clock: VirtualTime
+    wake: Callable[[], None]
+    signals: list[str]
+
+    def __post_init__(self) -> None:
+        self.started = self.clock()
+        self._outcome: Outcome | None = None
+        self._kill_at: float | None = None
+        self.clean = False
+        self.clock.after(
+            float(self.task.environment.get("SECONDS", "1")),
+            lambda: self._end(int(self.task.environment.get("EXIT", "0")), None),
+        )
+
+    def _end(self, exit_code: int | None, signal: int | None) -> None:
+        if self._outcome is None:
+            wall = self.clock() - self.started
+            self._outcome = Outcome(exit_code, signal, Usage(0.5, 0.25, wall, 1234))
+            self.wake()
+
+    def outcome(self) -> Outcome | None:
+        return self._outcome
+
+    def peak_rss(self) -> int:
+        return 1234
+
+    def ask_to_end(self) -> None:
+        if self._kill_at is None:
+            self.signals.append(f"{self.task.kill_signal} at {self.clock() - self.started:g}")
+            self._kill_at = self.clock() + self.task.kill_grace
+            number = self.task.kill_signal
+            dying = float(self.task.environment.get("DYING", "0.5"))
+            self.clock.after(dying, lambda: self._end(None, number))
+
+    def kill(self) -> None:
+        self._kill_at = float("inf")
+        self.signals.append(f"9 at {self.clock() - self.started:g}")
+        self._end(None, 9)
+
+    def keep_after(self) -> float | None:
+        if self._kill_at is None:
+            return None
+        left = self._kill_at - self.clock()
+        if left <= 0:
+            self.kill()
+        return max(left, 0.0)
+
+    def clean_up(self) -> None:
+        self.clean = True
+
+
+def submission(
+    task: Task | None = None,
+    job: str = "1.0",
+    attempt: int = 0,
+    schedd: str = "vobox",
+    pool: str = "alien_jobs",
+) -> Submit:
+    return Submit(schedd, JobId.parse(job), 1.0, pool, 0, 0, attempt, {}, task or Task("/bin/true"))

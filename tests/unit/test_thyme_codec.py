@@ -1,0 +1,393 @@
+"""Messages are bytes that say what was meant, or are refused by name; nothing else happens."""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from dataclasses import fields, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.thyme_fakes import submission
+from thyme.codec import MAX_SIZE, decode, encode
+from thyme.errors import BadMessage, MessageTooLarge, UnknownVersion
+from thyme.fields import FIELDS, MAX_INFLATED, TASK
+from thyme.job import JobId, SandboxFile, Task
+from thyme.message import (
+    ACTIONS,
+    KINDS,
+    Finished,
+    Held,
+    HoldReason,
+    Marker,
+    Message,
+    Submit,
+    Usage,
+    Verdict,
+    expect,
+)
+
+# --- every message there can be --------------------------------------------------------------
+
+counts = st.integers(0, 2**63 - 1)
+numbers = st.floats(-1e290, 1e290)
+seconds = st.floats(0, 1e290)
+#: any text at all, surrogates too: file names need not be UTF-8
+texts = st.text(st.characters(), max_size=20)
+names = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20).filter(
+    str.isprintable
+)
+paths = st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=20)
+part = paths.filter(lambda text: "/" not in text and text not in (".", ".."))
+relative = st.lists(part, min_size=1, max_size=3).map("/".join)
+blobs = st.one_of(st.binary(max_size=600), st.integers(0, 9999).map(lambda n: b"ab" * n))
+files = st.lists(st.builds(SandboxFile, relative, blobs, st.integers(0, 0o777)), max_size=3).map(
+    tuple
+)
+holds = st.builds(HoldReason, st.integers(0, 99), st.integers(-9, 9999), texts)
+tasks = st.builds(
+    Task,
+    executable=paths,
+    arguments=st.lists(texts, max_size=3).map(tuple),
+    environment=st.dictionaries(texts, texts, max_size=3),
+    scratch_env=st.lists(texts, max_size=2).map(tuple),
+    files=files,
+    stdin=st.one_of(st.just(""), paths),
+    directory=texts,
+    output_files=st.none() | st.lists(paths, max_size=3).map(tuple),
+    merge_stderr=st.booleans(),
+    max_stream=counts,
+    max_output=counts,
+    kill_signal=st.integers(0, 64),
+    kill_grace=seconds,
+    lease=seconds,
+)
+VALUES = {
+    "schedd": names, "time": numbers, "pool": names, "uid": counts, "gid": counts,
+    "job": st.builds(JobId, st.integers(0, 10**18 - 1), st.integers(0, 10**18 - 1)),
+    "attempt": counts, "ad": st.dictionaries(texts, texts, max_size=3), "task": tasks,
+    "worker": names, "host": names, "exit_code": st.none() | st.integers(-9, 255),
+    "signal": st.none() | st.integers(0, 64), "stdout": blobs, "stderr": blobs, "files": files,
+    "usage": st.builds(Usage, numbers, numbers, numbers, counts), "hold": st.none() | holds,
+    "reason": texts, "token": names, "next_cluster": counts, "run": st.booleans(),
+    "force": st.booleans(), "peak_rss": counts, "action": st.sampled_from(ACTIONS),
+}  # fmt: skip
+
+
+def messages(kind: type[Message]) -> st.SearchStrategy[Message]:
+    values = {each.name: VALUES[each.name] for each in fields(kind)}
+    if kind is Held:
+        values["hold"] = holds
+    return st.builds(kind, **values)
+
+
+def test_every_field_of_every_kind_has_a_rule() -> None:
+    for kind in KINDS.values():
+        assert {each.name for each in fields(kind)} <= {*FIELDS, "task"}
+    assert [each.name for each in fields(Task)] == list(TASK)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_a_message_comes_out_as_it_went_in(kind: type[Message]) -> None:
+    @given(messages(kind))
+    @settings(max_examples=60, deadline=None)
+    def check(message: Message) -> None:
+        assert decode(encode(message)) == message
+
+    check()
+
+
+# --- fields that are missing or wrong --------------------------------------------------------
+
+EXAMPLE: dict[str, object] = {
+    "schedd": "vobox", "job": JobId(1, 0), "time": 1.0, "pool": "p", "uid": 0, "gid": 0,
+    "attempt": 0, "ad": {}, "task": Task("/bin/true"), "worker": "w", "host": "h",
+    "exit_code": 0, "signal": None, "usage": Usage(), "stdout": b"out", "stderr": b"",
+    "files": (SandboxFile("a", b"b"),), "hold": HoldReason(1, 0, "why"), "reason": "because",
+    "token": "t", "next_cluster": 2, "run": True, "force": False, "peak_rss": 1,
+    "action": "hold",
+}  # fmt: skip
+#: values that no field takes: each JSON type that the field is not of is among them
+WRONG = {
+    "text": "\ud800", "empty": "", "list": [[]], "object": {"at": -1}, "nan": math.nan,
+    "huge": 10**400, "negative": -(2**70), "fraction": 0.5,
+}  # fmt: skip
+
+
+def example(kind: type[Message]) -> Message:
+    return kind(**{each.name: EXAMPLE[each.name] for each in fields(kind)})
+
+
+def parts(message: Message) -> tuple[dict[str, object], bytes]:
+    head, _, rest = encode(message).partition(b"\n")
+    return json.loads(head), rest
+
+
+def put(header: object, rest: bytes = b"") -> bytes:
+    return json.dumps(header).encode() + b"\n" + rest
+
+
+CASES = [(kind, each.name) for kind in KINDS.values() for each in fields(kind)]
+IDS = [f"{kind.kind}-{name}" for kind, name in CASES]
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES, ids=IDS)
+def test_a_missing_field_is_named_with_its_kind(kind: type[Message], name: str) -> None:
+    header, rest = parts(example(kind))
+    del header[name]
+
+    with pytest.raises(BadMessage) as refused:
+        decode(put(header, rest))
+
+    assert str(refused.value) == f"{kind.kind}: field {name!r} is missing"
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES, ids=IDS)
+def test_an_ill_typed_field_is_named_with_its_kind(kind: type[Message], name: str) -> None:
+    header, rest = parts(example(kind))
+    refusals = []
+    for wrong in WRONG.values():
+        try:
+            decode(put({**header, name: wrong}, rest))
+        except BadMessage as error:
+            refusals.append(str(error))
+
+    assert len(refusals) >= 4
+    for text in refusals:
+        # a task that lacks its own fields names those
+        named = (f"{kind.kind}: field {name!r} should be ", f"{kind.kind}: {name}: field ")
+        assert text.startswith(named)
+
+
+@pytest.mark.parametrize("name", TASK)
+def test_a_bad_field_of_a_task_is_named_with_task_and_kind(name: str) -> None:
+    header, rest = parts(submission())
+    task = header["task"]
+    assert isinstance(task, dict)
+
+    with pytest.raises(BadMessage, match=rf"^submit: task: field '{name}' should be "):
+        decode(put({**header, "task": {**task, name: 17.5 + 1e301}}, rest))
+    with pytest.raises(BadMessage, match=rf"^submit: task: field '{name}' is missing"):
+        decode(put({**header, "task": {k: v for k, v in task.items() if k != name}}, rest))
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES, ids=IDS)
+def test_an_ill_typed_field_is_not_sent_either(kind: type[Message], name: str) -> None:
+    with pytest.raises(BadMessage, match=f"^{kind.kind}: field '{name}' should be "):
+        encode(replace(example(kind), **{name: object()}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("executable", ""), ("executable", "a\0b"), ("output_files", ("",)),
+        ("output_files", ("a\0",)), ("stdin", "\0"), ("kill_signal", 65), ("kill_signal", -1),
+        ("kill_grace", -1.0), ("kill_grace", math.inf), ("lease", -0.1), ("max_stream", -1),
+        ("max_output", 2**63), ("files", (SandboxFile("../a", b""),)),
+        ("files", (SandboxFile("/a", b""),)), ("files", (SandboxFile("a//b", b""),)),
+        ("files", (SandboxFile(".", b""),)), ("files", (SandboxFile("a/..", b""),)),
+        ("files", (SandboxFile("a\0", b""),)), ("files", (SandboxFile("", b""),)),
+    ],
+)  # fmt: skip
+def test_a_task_that_no_node_could_run_is_not_sent(name: str, value: object) -> None:
+    with pytest.raises(BadMessage, match=f"^submit: task: field '{name}' should be "):
+        encode(submission(replace(Task("x"), **{name: value})))
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "nul\0", "half \ud800", "x" * 256, ""])
+def test_a_name_that_a_broker_could_not_hold_is_refused(name: str) -> None:
+    with pytest.raises(BadMessage, match="marker: field 'token' should be a name"):
+        encode(Marker("vobox", name, 1))
+
+
+def test_a_file_never_arrives_setuid() -> None:
+    task = Task("x", files=(SandboxFile("x", b"", 0o6755),))
+
+    message = expect(decode(encode(submission(task))), Submit)
+
+    assert message.task.files[0].mode == 0o755
+
+
+def test_fields_of_a_later_program_are_left_alone() -> None:
+    header, rest = parts(submission())
+
+    assert decode(put({**header, "colour": "blue"}, rest)) == submission()
+
+
+# --- what is not a message -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"\n", b"garbage", b"\xff\xfe\n", b"[1]\n", b"null\n", b"{}\n", b"7",
+        b"[" * 100_000, b'{"thyme": ' + b"[" * 100_000, b"1" * 10_000,
+    ],
+)  # fmt: skip
+def test_what_is_no_message_is_refused(data: bytes) -> None:
+    with pytest.raises(BadMessage, match=r"^not a thyme message: "):
+        decode(data)
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None, [[[[[]]]]], "x" * 10**6])
+def test_another_version_is_said_with_ours_and_what_to_do(version: object) -> None:
+    with pytest.raises(UnknownVersion) as refused:
+        decode(put({"thyme": version, "kind": "submit"}))
+
+    text = str(refused.value)
+    assert text.startswith("message version ")
+    assert "(this is 1); update thyme on this side" in text
+    assert len(text) < 200
+
+
+def test_the_version_is_in_the_text() -> None:
+    with pytest.raises(UnknownVersion, match=r"^message version 2 is not known here"):
+        decode(put({"thyme": 2}))
+
+
+@pytest.mark.parametrize("kind", ["resign", "", None, 3, ["submit"], "x" * 10**6])
+def test_an_unknown_kind_is_said(kind: object) -> None:
+    with pytest.raises(BadMessage, match=r"^unknown kind of message ") as refused:
+        decode(put({"thyme": 1, "kind": kind}))
+
+    assert len(str(refused.value)) < 200
+
+
+def test_another_kind_than_expected_is_said() -> None:
+    with pytest.raises(BadMessage, match=r"^expected a verdict message, not submit$"):
+        expect(submission(), Verdict)
+
+
+@given(st.binary(max_size=300))
+@settings(max_examples=300, deadline=None)
+def test_any_bytes_are_a_message_or_refused(data: bytes) -> None:
+    try:
+        decode(data)
+    except BadMessage:
+        pass
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_any_json_in_any_field_is_a_message_or_refused(kind: type[Message]) -> None:
+    header, rest = parts(example(kind))
+
+    @given(st.sampled_from(sorted(header)), json_values, st.binary(max_size=9))
+    @settings(max_examples=60, deadline=None)
+    def check(name: str, value: object, tail: bytes) -> None:
+        try:
+            message = decode(put({**header, name: value}, rest + tail))
+        except BadMessage as error:
+            assert "\n" not in str(error)
+        else:
+            assert encode(message)  # what we believe, we could send
+
+    check()
+
+
+# --- sizes -----------------------------------------------------------------------------------
+
+
+def incompressible(size: int) -> bytes:
+    import random
+
+    return random.Random(7).randbytes(size)
+
+
+def result(**changes: object) -> Finished:
+    message = example(Finished)
+    assert isinstance(message, Finished)
+    return replace(message, **changes)
+
+
+def test_a_message_too_large_says_both_sizes() -> None:
+    with pytest.raises(MessageTooLarge) as refused:
+        encode(result(stdout=incompressible(MAX_SIZE)))
+
+    words = str(refused.value).split()
+    sizes = [int(word) for word in words if word.isdigit()]
+    assert sizes[1] == MAX_SIZE == 16777216
+    assert MAX_SIZE < sizes[0] < MAX_SIZE + 1000
+
+
+def test_the_largest_message_fits() -> None:
+    message = result(stdout=incompressible(MAX_SIZE - 1000))
+
+    assert decode(encode(message)) == message
+
+
+def test_bytes_over_the_limit_are_refused_unread() -> None:
+    with pytest.raises(MessageTooLarge, match="16777217 bytes; the limit is 16777216"):
+        decode(b" " * (MAX_SIZE + 1))
+
+
+def test_what_nobody_would_inflate_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("thyme.fields.MAX_INFLATED", 1000)
+
+    message = result(stdout=b"x" * 900, stderr=b"x" * 101, files=())
+
+    with pytest.raises(MessageTooLarge, match="1001 bytes of files and output; the limit is 1000"):
+        encode(message)
+
+
+def bomb(raw: int, claimed: int) -> bytes:
+    stored = zlib.compress(b"\0" * raw, 9)
+    header, _ = parts(result())
+    header["stdout"] = {"at": 0, "size": len(stored), "raw": claimed}
+    header["stderr"] = {"at": 0, "size": 0}
+    header["files"] = []
+    return put(header, stored)
+
+
+def test_a_bomb_that_says_its_size_is_refused_before_it_is_inflated() -> None:
+    with pytest.raises(BadMessage, match=f"'stdout' should be less than {MAX_INFLATED} bytes"):
+        decode(bomb(1000, MAX_INFLATED + 1))
+
+
+def test_a_bomb_that_lies_about_its_size_is_inflated_no_further() -> None:
+    with pytest.raises(BadMessage, match="'stdout' should be bytes of the length that it gives"):
+        decode(bomb(50_000_000, 10))
+
+
+def test_many_small_bombs_count_together() -> None:
+    stored = zlib.compress(b"\0" * 1000, 9)
+    header, _ = parts(result())
+    place = {"at": 0, "size": len(stored), "raw": MAX_INFLATED // 2}
+    header["stdout"] = {"at": 0, "size": 0}
+    header["files"] = [{"name": "a", "mode": 0, "data": place}] * 3
+
+    with pytest.raises(BadMessage, match=r"^finished: field 'files' should be "):
+        decode(put(header, stored))
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_message_cut_short_is_refused(data: st.DataObject) -> None:
+    whole = encode(result(stdout=b"abc" * 500, stderr=incompressible(400)))
+    cut = data.draw(st.integers(0, len(whole) - 1))
+
+    with pytest.raises(BadMessage):
+        decode(whole[:cut])
+
+
+@pytest.mark.parametrize("change", [{"at": 10**30}, {"size": -1}, {"raw": 2**62}, {"at": None}])
+def test_a_place_outside_the_message_is_refused(change: dict[str, object]) -> None:
+    header, rest = parts(result(stdout=b"abc" * 500))
+    place = header["stdout"]
+    assert isinstance(place, dict)
+
+    with pytest.raises(BadMessage, match=r"^finished: field 'stdout' should be "):
+        decode(put({**header, "stdout": {**place, **change}}, rest))
+
+
+def test_output_of_one_letter_costs_little() -> None:
+    assert len(encode(result(stdout=b"x" * 4_000_000))) < 30_000

@@ -1,0 +1,108 @@
+"""What is particular to the embedded broker: its files, and who is believed to live."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from thyme.errors import BrokerRefused
+from thyme.transport import Mail, connect
+from thyme.transport.lives import Life
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_broker_that_cannot_be_opened_leaves_nothing_open_and_nobody_alive(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "broker.db").write_bytes(b"no database " * 100)
+    before = open_files()
+
+    for _ in range(3):
+        with pytest.raises(BrokerRefused, match="file is not a database"):
+            connect(f"sqlite://{tmp_path}/broker.db")
+
+    assert open_files() == before
+    assert list((tmp_path / "broker.db.connections").iterdir()) == []
+
+
+def test_a_broker_whose_lock_cannot_be_made_leaves_nothing_open(tmp_path: Path) -> None:
+    (tmp_path / "broker.db.turn").mkdir()
+    before = open_files()
+
+    with pytest.raises(BrokerRefused, match="cannot use the broker"):
+        connect(f"sqlite://{tmp_path}/broker.db")
+
+    assert open_files() == before
+    assert list((tmp_path / "broker.db.connections").iterdir()) == []
+
+
+def test_a_closed_broker_leaves_nothing_open(tmp_path: Path) -> None:
+    before = open_files()
+    broker = connect(f"sqlite://{tmp_path}/broker.db")
+    broker.submit("pool", [b"x"])
+
+    broker.close()
+
+    assert open_files() == before
+
+
+def test_what_carries_proxies_is_for_its_owner_alone(tmp_path: Path) -> None:
+    old = os.umask(0)
+    try:
+        broker = connect(f"sqlite://{tmp_path}/broker.db")
+        broker.submit("pool", [b"x"])
+    finally:
+        os.umask(old)
+
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) & 0o077 for path in tmp_path.iterdir()}
+    assert set(modes) >= {"broker.db", "broker.db-wal", "broker.db-shm", "broker.db.connections"}
+    assert set(modes.values()) == {0}
+    broker.close()
+
+
+def test_two_that_look_at_once_do_not_take_each_other_for_the_owner(tmp_path: Path) -> None:
+    mine = Life(tmp_path)
+    dead = tmp_path / "1-dead"
+    dead.touch()
+    with dead.open("rb+") as looked_at:
+        fcntl.flock(looked_at, fcntl.LOCK_SH)  # as another process that looks just now
+
+        assert mine.sees("1-dead") is False
+
+    assert not dead.exists()
+    mine.end()
+
+
+def test_the_living_are_seen_and_the_ended_are_not(tmp_path: Path) -> None:
+    one, other = Life(tmp_path), Life(tmp_path)
+
+    assert one.sees(other.name)
+    assert one.sees(one.name)
+    other.end()
+    assert not one.sees(other.name)
+    one.end()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mail_comes_in_the_order_it_was_sent_however_much(tmp_path: Path) -> None:
+    url = f"sqlite://{tmp_path}/broker.db"
+    reader, writer = connect(url), connect(url)
+    reader.open_inbox("reader")
+    sent = [b"%d" % n for n in range(250)]
+    for body in sent:
+        assert writer.send("reader", Mail(body))
+
+    received = []
+    while (mail := reader.receive()) is not None:
+        received.append(mail.body)
+
+    assert received == sent
+    reader.close()
+    writer.close()

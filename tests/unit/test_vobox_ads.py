@@ -1,0 +1,57 @@
+"""Job ads as text: names without case, literals, and expressions that cannot hurt."""
+
+from __future__ import annotations
+
+import pytest
+
+from vobox.ads import Ad, ParseError, evaluate, literal, parse, unquote
+
+
+def test_names_are_found_in_any_case_and_keep_their_first_spelling() -> None:
+    ad = Ad({"QDate": "17"})
+    ad["QDATE"] = "18"
+    assert dict(ad.items()) == {"QDate": "18"} and ad["qdate"] == "18" and "qDate" in ad
+
+
+@pytest.mark.parametrize("text", ['"a" + "b"', '"unfinished', "Other", "17", 'strcat("a")'])
+def test_what_is_no_string_literal_has_no_text(text: str) -> None:
+    assert Ad({"A": text}).text("A", "none") == "none"
+
+
+@pytest.mark.parametrize("text", ["1.5", "true", '"1"', "1 + 1", ""])
+def test_what_is_no_integer_literal_has_no_number(text: str) -> None:
+    assert Ad({"A": text}).number("A", -1) == -1
+
+
+@pytest.mark.parametrize("value", ['a "b" \\c', "two\nlines", "tab\t", "käse", ""])
+def test_a_text_is_the_same_after_quoting(value: str) -> None:
+    assert unquote(literal(value)) == value
+
+
+def test_literals_are_written_as_htcondor_writes_them() -> None:
+    assert [literal(v) for v in (True, False, 0, 0.0, 1.5)] == ["true", "false", "0", "0.0", "1.5"]
+
+
+@pytest.mark.parametrize("value", ["caf\udce9", "\ud800", "a\0b"])
+def test_what_a_string_cannot_hold_is_spelled_out(value: str) -> None:
+    assert "\\" in unquote(literal(value))
+
+
+@pytest.mark.parametrize("text", ["", "a b", "1; B = 2", "1) + (2", "(((", "]"])
+def test_what_is_no_expression_is_refused(text: str) -> None:
+    with pytest.raises(ParseError):
+        parse(text)
+
+
+def test_an_expression_too_long_for_the_parser_is_refused() -> None:
+    with pytest.raises(ParseError, match="at most 16384"):
+        parse("a" + ".a" * 10000)
+
+
+def test_my_and_currenttime_are_known_together() -> None:
+    assert evaluate("CurrentTime - MY.QDate", Ad({"QDate": "17"}), 20.9) == 3
+
+
+def test_odd_attribute_names_can_be_parsed() -> None:
+    ad = Ad({"a.b": "1", "it's": "2", "true": "3", "Plain": "4"})
+    assert {name: ad.classad()[name] for name in ad} == {"a.b": 1, "it's": 2, "true": 3, "Plain": 4}

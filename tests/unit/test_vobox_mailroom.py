@@ -1,0 +1,360 @@
+"""Workers' mail: who may start a job, who must end one, and how long silence is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.vobox_fakes import JOB, SCHEDD, Bench, Events, Expression, after
+from thyme import codec
+from thyme.job import JobId, Task
+from thyme.message import Claim, Control, Heartbeat, Held, JobMessage, Submit, Verdict
+from thyme.transport import Mail
+from vobox.leases import CLAIM_LEASE
+from vobox.mailroom import refusal, reply_to_heartbeat
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path, lease=300.0, max_attempts=3)
+    yield made
+    made.close()
+
+
+def claim(worker: str = "w1", attempt: int = 0, job: JobId = JOB) -> Claim:
+    return Claim(SCHEDD, job, attempt, worker, f"slot1@{worker}")
+
+
+def beat(worker: str = "w1", attempt: int = 0) -> Heartbeat:
+    return Heartbeat(SCHEDD, JOB, attempt, worker, f"slot1@{worker}", 1024)
+
+
+STORIES: dict[str, Any] = {
+    "unknown": lambda e: [],
+    "idle": lambda e: [e.submit()],
+    "running": lambda e: [e.submit(), e.started()],
+    "held": lambda e: [e.submit(), e.held()],
+    "held, ending": lambda e: [e.submit(), e.started(), e.held()],
+    "released, ending": lambda e: [e.submit(), e.started(), e.held(), e.released()],
+    "to be queued": lambda e: [e.submit(), e.started(), e.evicted()],
+    "next idle": lambda e: [e.submit(), e.started(), e.lost(), e.submit(1)],
+    "next running": lambda e: [
+        e.submit(), e.started(), e.lost(), e.submit(1), e.started("w2", 1),
+    ],
+    "removed, ending": lambda e: [e.submit(), e.started(), e.removed()],
+    "removed": lambda e: [e.submit(), e.removed()],
+    "output on its way": lambda e: [e.submit(), e.started(), e.finished()],
+    "completed": lambda e: [e.submit(), e.started(), e.finished(), e.delivered()],
+}  # fmt: skip
+
+#: state → why w1 may not start attempt 0, and what it is told when it says that it runs it
+TABLE = {
+    "unknown": ("", None),
+    # its start is recorded before it beats, and may be read after the beat
+    "idle": ("", ""),
+    "running": ("JobStatus is 2", ""),
+    "held": ("JobStatus is 5", "hold"),
+    "held, ending": ("JobStatus is 5", "hold"),
+    "released, ending": ("superseded by attempt 0", "vacate"),
+    "to be queued": ("superseded by attempt 0", "vacate"),
+    "next idle": ("superseded by attempt 1", "superseded"),
+    "next running": ("JobStatus is 2", "superseded"),
+    "removed, ending": ("JobStatus is 3", "remove"),
+    "removed": ("JobStatus is 3", "superseded"),
+    "output on its way": ("JobStatus is 6", "superseded"),
+    "completed": ("JobStatus is 4", "superseded"),
+}
+
+
+@pytest.mark.parametrize("state", TABLE)
+def test_claims_and_heartbeats_are_answered_as_the_table_says(state: str) -> None:
+    job = after(*STORIES[state](Events()))
+    why, action = TABLE[state]
+    assert refusal(job, claim(), "") == why
+    if action is not None:
+        assert reply_to_heartbeat(job, beat()) == action
+
+
+def test_another_worker_is_refused_what_one_was_told_to_start() -> None:
+    job = after(Events().submit())
+    assert refusal(job, claim("w2"), "w1") == "claimed by w1"
+    assert refusal(job, claim("w1"), "w1") == ""
+
+
+def test_a_heartbeat_from_the_wrong_worker_is_superseded() -> None:
+    e = Events()
+    assert reply_to_heartbeat(after(e.submit(), e.started()), beat("w2")) == "superseded"
+
+
+# --- the mailroom -------------------------------------------------------------------------------
+
+
+def ask(bench: Bench, message: Claim | Heartbeat) -> list[Any]:
+    """What comes back to the worker."""
+    line = bench.broker.connect()
+    line.open_inbox(message.worker)
+    bench.mailroom.read(bench.transport, Mail(codec.encode(message), message.worker, "token"))
+    answers = []
+    while (mail := line.receive()) is not None:
+        answers.append((codec.decode(mail.body), mail.correlation))
+    line.close()
+    return answers
+
+
+def test_the_verdict_goes_back_with_the_claims_token(bench: Bench) -> None:
+    bench.submit(Events().submit())
+    assert ask(bench, claim()) == [(Verdict(SCHEDD, JOB, 0, True, ""), "token")]
+    refused = Verdict(SCHEDD, JOB, 0, False, "claimed by w1")
+    assert ask(bench, claim("w2")) == [(refused, "token")]
+
+
+def test_a_worker_that_runs_a_held_job_is_told_again_at_its_heartbeat(bench: Bench) -> None:
+    e = Events()
+    bench.submit(e.submit())
+    bench.record(e.started(), e.held())  # the control mail found nobody
+    assert ask(bench, beat()) == [(Control(SCHEDD, JOB, 0, "hold"), "")]
+
+
+def test_a_heartbeat_of_a_good_run_is_not_answered(bench: Bench) -> None:
+    e = Events()
+    bench.submit(e.submit())
+    bench.record(e.started())
+    assert ask(bench, beat()) == []
+
+
+def test_mail_that_nobody_can_read_is_dropped_with_a_line(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.mailroom.read(bench.transport, Mail(b"garbage", "w1", "t"))
+    assert "mail not understood" in caplog.text
+
+
+def test_control_mail_reaches_the_worker_of_a_removed_job(bench: Bench) -> None:
+    line = bench.broker.connect()
+    line.open_inbox("w1")
+    e = Events()
+    bench.submit(e.submit())
+    bench.record(e.started(), e.removed())
+    mail = line.receive()
+    assert mail is not None
+    assert codec.decode(mail.body) == Control(SCHEDD, JOB, 0, "remove")
+    line.close()
+
+
+# --- leases -------------------------------------------------------------------------------------
+
+
+def running(bench: Bench, lease: float = 0.0) -> Events:
+    e = Events(task=Task("/bin/sh", lease=lease))
+    bench.submit(e.submit())
+    bench.record(e.started())
+    return e
+
+
+def test_a_worker_without_news_for_its_lease_loses_the_job(bench: Bench) -> None:
+    running(bench)
+    bench.clock.now += 300
+    bench.end_leases()
+    assert bench.job().status == 2
+
+    bench.clock.now += 1
+    bench.end_leases()
+
+    job = bench.job()
+    assert (job.status, job.attempt, job.losses, job.queued) == (1, 1, 1, True)
+    assert bench.kinds() == ["submit", "started", "lost", "submit"]
+    last = bench.broker.messages()[-1]
+    assert isinstance(last, Submit) and (last.attempt, last.ad) == (1, {})
+    assert last.task == Task("/bin/sh")
+
+
+def test_heartbeats_keep_the_job(bench: Bench) -> None:
+    running(bench)
+    for _ in range(5):
+        bench.clock.now += 299
+        assert ask(bench, beat()) == []
+        bench.end_leases()
+    assert (bench.job().status, bench.job().losses) == (2, 0)
+
+
+def test_the_jobs_own_lease_counts(bench: Bench) -> None:
+    running(bench, lease=7200.0)
+    bench.clock.now += 7200
+    bench.end_leases()
+    assert bench.job().status == 2
+    bench.clock.now += 1
+    bench.end_leases()
+    assert bench.job().attempt == 1
+
+
+def test_leases_start_again_after_the_broker_was_away(bench: Bench) -> None:
+    running(bench)
+    bench.clock.now += 10_000
+    bench.leases.renew_all(bench.clock())
+    bench.end_leases()
+    assert bench.job().status == 2
+    bench.clock.now += 301
+    bench.end_leases()
+    assert bench.job().attempt == 1
+
+
+def test_leases_start_again_with_the_schedd(bench: Bench) -> None:
+    running(bench)
+    bench.clock.now += 10_000
+    bench.restart()
+    bench.end_leases()
+    assert bench.job().status == 2
+
+
+def test_a_claim_that_was_never_started_is_queued_again_and_is_no_loss(bench: Bench) -> None:
+    bench.submit(Events().submit())
+    ask(bench, claim())
+    bench.clock.now += CLAIM_LEASE
+    bench.end_leases()
+    assert bench.job().attempt == 0
+
+    bench.clock.now += 1
+    bench.end_leases()
+
+    job = bench.job()
+    assert (job.status, job.attempt, job.losses, job.queued) == (1, 1, 0, True)
+    assert [verdict.run for verdict, _ in ask(bench, claim("w2", 1))] == [True]
+    # and whoever had claimed it first is too late
+    bench.record(Events().started("w1", 0))
+    assert bench.job().status == 1
+
+
+def test_after_so_many_losses_the_job_is_held(bench: Bench) -> None:
+    e = running(bench)
+    for attempt in (1, 2):
+        bench.clock.now += 301
+        bench.end_leases()
+        bench.record(e.started(f"w{attempt}", attempt))
+    bench.clock.now += 301
+    bench.end_leases()
+
+    job = bench.job()
+    assert (job.status, job.ad["HoldReasonCode"], job.ad["NumSystemHolds"]) == (5, "26", "1")
+    reason = job.ad.text("HoldReason")
+    assert reason == "lost 3 times: no news of its worker for 300 s each time"
+
+    bench.record(e.released())
+    assert (bench.job().status, bench.job().losses, bench.job().attempt) == (1, 0, 3)
+
+
+def test_a_removed_job_whose_worker_is_silent_leaves_after_the_lease(bench: Bench) -> None:
+    e = running(bench)
+    bench.record(e.removed())
+    assert bench.job().in_queue
+    bench.clock.now += 301
+    bench.end_leases()
+    assert not bench.job().in_queue
+
+
+def test_ended_jobs_have_no_lease(bench: Bench) -> None:
+    e = running(bench)
+    bench.record(e.finished())
+    bench.clock.now += 10_000
+    bench.end_leases()
+    assert bench.kinds() == ["submit", "started", "finished", "delivered"]
+
+
+# --- what else the schedd owes ------------------------------------------------------------------
+
+
+def events_of(bench: Bench, kind: type[JobMessage]) -> list[Any]:
+    return [m for m in bench.broker.messages() if isinstance(m, kind)]
+
+
+def test_an_evicted_job_is_queued_again_at_once(bench: Bench) -> None:
+    e = running(bench)
+    bench.record(e.evicted(reason="evicted with its pilot"))
+    job = bench.job()
+    assert (job.status, job.attempt, job.losses, job.queued) == (1, 1, 0, True)
+    assert bench.transport.depth("pool") == 2
+
+
+def test_a_job_submitted_on_hold_is_queued_when_released(bench: Bench) -> None:
+    e = Events()
+    bench.record(e.recorded())
+    assert bench.transport.depth("pool") == 0
+    bench.record(e.released())
+    assert bench.transport.depth("pool") == 1 and bench.job().queued
+
+
+def test_a_result_that_cannot_be_written_waits_for_the_release(
+    bench: Bench, tmp_path: Path
+) -> None:
+    e = Events(attributes={"Iwd": str(tmp_path), "Out": "there/out"})
+    bench.submit(e.submit())
+    bench.record(e.started(), e.finished(stdout=b"kept\n"))
+    job = bench.job()
+    assert (job.status, job.ad["HoldReasonCode"], job.ad["HoldReasonSubCode"]) == (5, "12", "2")
+
+    (tmp_path / "there").mkdir()
+    bench.record(e.released())
+
+    assert (tmp_path / "there/out").read_bytes() == b"kept\n"
+    job = bench.job()
+    assert (job.status, job.in_queue, job.ad["NumJobStarts"]) == (4, False, "1")
+    assert bench.transport.depth("pool") == 1, "it was not queued again"
+
+
+def test_a_log_that_cannot_be_written_holds_the_job_once(bench: Bench, tmp_path: Path) -> None:
+    e = Events(attributes={"UserLog": str(tmp_path / "there/log")})
+    bench.submit(e.submit())
+    assert (bench.job().status, bench.job().ad["HoldReasonCode"]) == (5, "22")
+    assert len(events_of(bench, Held)) == 1
+
+    (tmp_path / "there").mkdir()
+    bench.record(e.released())
+    assert bench.job().status == 1
+    assert (tmp_path / "there/log").read_text().startswith("013 (038.000.000)")
+
+
+def test_policies_fire_through_the_stream(bench: Bench) -> None:
+    e = Events(attributes={"PeriodicHold": Expression("CurrentTime - QDate > 1500")})
+    bench.submit(e.submit())
+    bench.policies()
+    assert bench.job().status == 1
+    bench.wall.now += 501
+    bench.policies()
+    assert (bench.job().status, bench.job().ad["HoldReasonCode"]) == (5, "3")
+    bench.policies()
+    assert bench.kinds() == ["submit", "held"]
+
+
+def test_a_job_leaves_when_leave_in_queue_turns_false(bench: Bench) -> None:
+    keep = Expression("CurrentTime - QDate < 2000")
+    completed, removed = Events(JobId(1, 0)), Events(JobId(2, 0))
+    for e in (completed, removed):
+        e.attributes = {"LeaveJobInQueue": keep}
+        bench.submit(e.submit())
+    bench.record(completed.started(), completed.finished(), removed.removed())
+    bench.policies()
+    assert [bench.job(e.job).in_queue for e in (completed, removed)] == [True, True]
+
+    bench.wall.now += 2000
+    bench.policies()
+
+    assert [bench.job(e.job).in_queue for e in (completed, removed)] == [False, False]
+
+
+def test_output_of_a_run_that_its_exit_held_is_on_the_submit_host(
+    bench: Bench, tmp_path: Path
+) -> None:
+    e = Events(
+        attributes={
+            "Iwd": str(tmp_path), "Out": "out", "OnExitHold": Expression("ExitCode =!= 0"),
+        }
+    )  # fmt: skip
+    bench.submit(e.submit())
+    bench.record(e.started(), e.finished(code=1, stdout=b"what went wrong\n"))
+    assert (tmp_path / "out").read_bytes() == b"what went wrong\n"
+    assert bench.ledger.outputs_to_save() == []
+
+    bench.record(e.released())
+    assert (bench.job().status, bench.job().attempt) == (1, 1), "it runs again"

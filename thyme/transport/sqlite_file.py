@@ -1,0 +1,106 @@
+"""The database file of the embedded broker: made by whoever comes first, and opened."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+from typing import Final
+
+from ..errors import BrokerRefused
+
+#: Seconds to wait for another process's write; longer means it hangs.
+BUSY_TIMEOUT: Final = 30.0
+#: Beside the file: the directory of the processes that have it open.
+CONNECTIONS: Final = ".connections"
+#: Seconds between two attempts at what SQLite does not wait for by itself.
+_POLL = 0.001
+
+SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS stream(
+    offset INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS queue(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, pool TEXT NOT NULL, body BLOB NOT NULL,
+    deliveries INTEGER NOT NULL DEFAULT 0, owner TEXT);
+CREATE INDEX IF NOT EXISTS queue_free ON queue(pool, id) WHERE owner IS NULL;
+CREATE INDEX IF NOT EXISTS queue_taken ON queue(owner) WHERE owner IS NOT NULL;
+CREATE TABLE IF NOT EXISTS dead(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, pool TEXT NOT NULL,
+    reason TEXT NOT NULL, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS inbox(name TEXT PRIMARY KEY, owner TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS mail(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, inbox TEXT NOT NULL, time REAL NOT NULL,
+    reply_to TEXT NOT NULL, correlation TEXT NOT NULL, body BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS mail_inbox ON mail(inbox, id);
+"""
+
+
+def claim_place(path: str) -> tuple[int, int]:
+    """Make the file if nobody has yet; its device and inode. Raises BrokerRefused, OSError.
+
+    A broker whose file was taken away must not be replaced by an empty one: the schedd would
+    take that for the truth.
+    """
+    if not Path(path).exists() and Path(path + CONNECTIONS).exists():
+        raise BrokerRefused(
+            f"broker {path}: the file is gone; put it back, or remove {path}{CONNECTIONS} too "
+            "to begin with an empty broker"
+        )
+    # job messages carry proxies: only the owner may read the file (WAL and shm inherit this)
+    handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        status = os.fstat(handle)
+        return status.st_dev, status.st_ino
+    finally:
+        os.close(handle)
+
+
+def open_database(path: str) -> sqlite3.Connection:
+    """The open database; raises BrokerRefused, or sqlite3.Error."""
+    db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
+    try:
+        if not _is_made(db, path):
+            _turn_on_wal(db)
+            _make_tables(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _is_made(db: sqlite3.Connection, path: str) -> bool:
+    """False for a new file; never a later version's, nor anybody else's: raises BrokerRefused."""
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version not in (0, SCHEMA_VERSION):
+        raise BrokerRefused(
+            f"broker {path}: it has version {version}, this program knows {SCHEMA_VERSION}; "
+            "update thyme on this side"
+        )
+    if version == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        raise BrokerRefused(f"broker {path}: this is another program's database")
+    return bool(version)
+
+
+def _turn_on_wal(db: sqlite3.Connection) -> None:
+    """SQLite does not wait by itself when two processes do this at once."""
+    deadline = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(_POLL)
+
+
+def _make_tables(db: sqlite3.Connection, path: str) -> None:
+    db.execute("PRAGMA synchronous=FULL")
+    db.execute("BEGIN IMMEDIATE")  # from here on, no other process makes them
+    if not _is_made(db, path):
+        for statement in _SCHEMA.split(";"):
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    db.execute("COMMIT")

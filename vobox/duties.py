@@ -1,0 +1,205 @@
+"""What the schedd owes after reading the stream: each look does all that is due.
+
+Output to deliver, jobs to queue again, leases that have passed, policies that
+fire. What is due is read from the ledger, so nothing is forgotten in a crash;
+what is decided is an event in the stream.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from thyme import codec
+from thyme.errors import BadMessage
+from thyme.job import JobId
+from thyme.message import (
+    Delivered,
+    Finished,
+    Held,
+    HoldReason,
+    JobMessage,
+    Lost,
+    Recorded,
+    Released,
+    Removed,
+    Submit,
+    expect,
+)
+from thyme.transport import Transport
+
+from . import delivery, logtext, policy
+from .ads import Ad
+from .fold import leave_queue
+from .follower import Follower
+from .leases import Leases
+from .ledger import Ledger
+from .mailroom import Mailroom
+from .settings import Settings
+from .state import Job
+from .status import COMPLETED, REMOVED
+
+log = logging.getLogger(__name__)
+
+#: HoldReasonCode: an input file could not be transferred.
+TRANSFER_INPUT_ERROR = 13
+
+#: Seconds that an ended job stays in condor_history.
+HISTORY = 30 * 86400.0
+#: HoldReasonCode "system policy": the site's rule, not the job's, holds it.
+SYSTEM_POLICY = 26
+
+#: Jobs queued again in one go: few enough to be held in memory with their input.
+AT_ONCE = 200
+
+
+class Duties:
+    """``clock`` is monotonic, ``wall`` the wall clock; both in seconds."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        leases: Leases,
+        follower: Follower,
+        mailroom: Mailroom,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._leases = leases
+        self._follower = follower
+        self._mailroom = mailroom
+        self._clock = clock
+        self._wall = wall
+
+    def settle(self, transport: Transport) -> None:
+        """Read what is new and do what follows from it, until nothing more follows."""
+        while True:
+            self._follower.catch_up(transport, replaying=False)
+            for tell in self._follower.take_tells():
+                self._mailroom.tell(transport, *tell)
+            failures = self._follower.take_log_failures()
+            for reason, job_id in failures:
+                self.hold(transport, job_id, reason)
+            for job_id in self._ledger.outputs_to_save():
+                self._save_output(job_id)
+            events = [self._delivered(job) for job in self._ledger.to_deliver()]
+            self._record(transport, events)
+            again = self._ledger.to_queue()[:AT_ONCE]
+            self._queue_again(transport, again)
+            if not failures and not events and not again:
+                return
+
+    def _record(self, transport: Transport, events: Sequence[JobMessage]) -> None:
+        if events:
+            transport.record([codec.encode(event) for event in events])
+
+    def _save_output(self, job_id: JobId) -> None:
+        """What a run left that was not the job's last; it is held already, or runs again."""
+        job, body = self._ledger.get(job_id), self._ledger.body(job_id, "output")
+        if job is not None and body is not None:
+            failed = delivery.write_output(job, expect(codec.decode(body), Finished))
+            if failed:
+                log.warning("job %s: %s", job_id, failed.text)
+        self._ledger.drop_body(job_id, "output")
+
+    def _delivered(self, job: Job) -> JobMessage:
+        """Write the output and the last log event; the event that says so, or that it failed."""
+        body = self._ledger.body(job.id, "result")
+        if body is None:
+            reason = HoldReason(delivery.OUTPUT_ERROR, 2, "the result is no longer known")
+            return Held(self._settings.name, job.id, self._wall(), reason)
+        result = expect(codec.decode(body), Finished)
+        failed = delivery.write_output(job, result) or delivery.write_log(
+            job, logtext.terminated(job.id, result, job.ad), job.id in self._follower.recovered
+        )
+        if failed:
+            return Held(self._settings.name, job.id, self._wall(), failed)
+        return Delivered(self._settings.name, job.id, self._wall())
+
+    def _queue_again(self, transport: Transport, jobs: Sequence[Job]) -> None:
+        pools: dict[str, list[bytes]] = {}
+        for job in jobs:
+            body = self._ledger.body(job.id, "task")
+            if body is None:
+                self.hold(transport, job.id, HoldReason(16, 0, "its input is no longer known"))
+                continue
+            first = codec.decode(body)
+            if not isinstance(first, (Submit, Recorded)):
+                raise BadMessage(f"job {job.id}: a {first.kind} message where its task should be")
+            incomplete = _incomplete(first)
+            if incomplete is not None:
+                self.hold(transport, job.id, incomplete)
+            else:
+                pools.setdefault(job.pool, []).append(self._next_attempt(job, first))
+        for pool, bodies in pools.items():
+            transport.submit(pool, bodies)
+
+    def _next_attempt(self, job: Job, first: Submit | Recorded) -> bytes:
+        return codec.encode(
+            Submit(
+                schedd=self._settings.name, job=job.id, time=self._wall(), pool=job.pool,
+                uid=job.uid, gid=job.gid, attempt=job.attempt + 1, ad={}, task=first.task,
+            )
+        )  # fmt: skip
+
+    def hold(self, transport: Transport, job: JobId, reason: HoldReason) -> None:
+        transport.record([codec.encode(Held(self._settings.name, job, self._wall(), reason))])
+
+    def end_leases(self, transport: Transport) -> None:
+        over = self._leases.expired(self._ledger.worked_on(), self._clock())
+        for job_id, attempt, lease in over:
+            self._leases.forget(job_id)
+            job = self._ledger.get(job_id)
+            if job is None or job.attempt != attempt:
+                continue
+            text = f"no news of its worker for {lease:g} s"
+            events: list[JobMessage] = [
+                Lost(self._settings.name, job_id, self._wall(), attempt, text)
+            ]
+            # claimed and never started is no loss: nothing of the job has run
+            if job.worker and job.losses + 1 >= self._settings.max_attempts:
+                text = f"lost {job.losses + 1} times: {text} each time"
+                hold = HoldReason(SYSTEM_POLICY, 0, text)
+                events.append(Held(self._settings.name, job_id, self._wall(), hold))
+            log.info("job %s attempt %d: %s", job_id, attempt, text)
+            self._record(transport, events)
+
+    def apply_policies(self, transport: Transport) -> None:
+        now, name = self._wall(), self._settings.name
+        left: list[Job] = []
+        events: list[JobMessage] = []
+        for job in self._ledger.with_policy():
+            if job.status in (COMPLETED, REMOVED):
+                if not job.worker and not policy.stays_in_queue(job.ad, now):
+                    leave_queue(job, now)
+                    left.append(job)
+                continue
+            verdict = policy.periodic(job.ad, job.status, now)
+            if verdict.hold is not None:
+                events.append(Held(name, job.id, now, verdict.hold))
+            elif verdict.release:
+                events.append(Released(name, job.id, now, verdict.release))
+            elif verdict.remove:
+                events.append(Removed(name, job.id, now, verdict.remove, False))
+        self._record(transport, events)
+        with self._ledger.transaction():
+            for job in left:
+                self._ledger.put(job)
+                self._ledger.drop_bodies(job.id)
+            self._ledger.forget_before(now - HISTORY)
+
+
+def _incomplete(first: Submit | Recorded) -> HoldReason | None:
+    """Why this job's message can never be run: an input file was missing when it was submitted.
+
+    HTCondor would look for the file again; here it travels with the message, so that releasing
+    the job would run it without its input.
+    """
+    ad = Ad(first.ad)
+    if ad.number("HoldReasonCode") != TRANSFER_INPUT_ERROR:
+        return None
+    text = f"{ad.text('HoldReason')} (when the job was submitted; submit it again)"
+    return HoldReason(TRANSFER_INPUT_ERROR, ad.number("HoldReasonSubCode"), text)
