@@ -14,7 +14,7 @@ import re
 import shutil
 import signal
 import subprocess
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,70 +63,76 @@ def test_killing_a_process_at_a_random_moment_loses_and_doubles_nothing(
     site.start_schedd()
     site.start_plancton()
 
-    killed_after = moment if victim == "condor_submit" else None
-    cluster = submit_jobs(site, script, killed_after)
+    if victim == "condor_submit":
+        kill_condor_submit(site, script, moment)
+    cluster = submit_jobs(site, script)
     wait_some(moment, site)
     killed_workers = kill(site, victim)
 
-    jobs = [f"{cluster}.{proc}" for proc in range(JOBS)]
     wait_until(
-        lambda: (
-            set(site.command("condor_history", "-af:j", "JobStatus").stdout.split("\n"))
-            >= {f"{job} 4" for job in jobs}
-        ),
+        lambda: all(line.endswith(" 4") for line in everything(site)),
         f"all jobs to complete after kill -9 of {victim} at {moment:.2f} s",
-        timeout=60.0,
-        state=lambda: (
-            site.command("condor_q", "-nobatch").stdout
-            + site.command("condor_history").stdout
-            + (site.root / "schedd.log").read_text()
-        ),
+        timeout=90.0,
+        state=lambda: "\n".join([*everything(site), (site.root / "schedd.log").read_text()]),
     )
 
-    for proc, job in enumerate(jobs):
-        check_job(site, job, proc)
-    check_runs(site, jobs_of(site, killed_workers))
+    clusters = Counter(line.partition(".")[0] for line in everything(site))
+    # a client that is killed leaves all of its jobs, or none; the others are all there
+    assert set(clusters.values()) == {JOBS}
+    assert str(cluster) in clusters
+    for each in clusters:
+        for proc in range(JOBS):
+            check_job(site, int(each), proc)
+    check_runs(site, set(clusters), jobs_of(site, killed_workers))
 
 
-def submit_jobs(site: LiveSite, script: Path, killed_after: float | None) -> int:
-    """Submit; returns the cluster. Killed in the middle, the client leaves all jobs or none."""
-    description = submit_text(
+def description(script: Path) -> str:
+    return submit_text(
         [
             f"executable = {script}",
-            "arguments = $(Process) $(Process)",
-            "output = out.$(Process)",
+            "arguments = $(Cluster).$(Process) $(Process)",
+            "output = out.$(Cluster).$(Process)",
             "log = jobs.log",
             f"queue {JOBS}",
         ]
     )
-    if killed_after is not None:
-        client = subprocess.Popen(
-            [PROGRAMS / "condor_submit"],
-            env=site.env,
-            cwd=site.root,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        assert client.stdin is not None
-        client.stdin.write(description.encode())
-        client.stdin.close()
-        # a client lives for tens of milliseconds: kill it within them
-        wait_at_most(client, killed_after / 20)
-        client.kill()
-        client.wait()
-        assert client.stdout is not None
-        assert client.stderr is not None
-        client.stdout.close()
-        client.stderr.close()
-        counts = {count_all(site) for _ in range(2)}
-        assert counts <= {0, JOBS}, counts
-        if counts == {JOBS}:
-            return 1
-    answer = site.ask("condor_submit", stdin=description)
+
+
+def submit_jobs(site: LiveSite, script: Path) -> int:
+    """Submit; returns the cluster."""
+    answer = site.ask("condor_submit", stdin=description(script))
     match = re.search(r"submitted to cluster (\d+)\.", answer)
     assert match is not None, answer
     return int(match[1])
+
+
+def kill_condor_submit(site: LiveSite, script: Path, moment: float) -> None:
+    """A submission whose client dies in the middle; the schedd may have it, or not."""
+    client = subprocess.Popen(
+        [PROGRAMS / "condor_submit"],
+        env=site.env,
+        cwd=site.root,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    assert client.stdin is not None
+    client.stdin.write(description(script).encode())
+    client.stdin.close()
+    # a client lives for tens of milliseconds: kill it within them
+    wait_at_most(client, moment / 20)
+    client.kill()
+    client.wait()
+
+
+def everything(site: LiveSite) -> list[str]:
+    """``cluster.proc status`` of every job, in the queue or out of it."""
+    # in this order: at every moment a job is in one of the two
+    queued = site.command("condor_q", "-af:j", "JobStatus")
+    ended = site.command("condor_history", "-af:j", "JobStatus")
+    if ended.returncode or queued.returncode:
+        return [f"? {ended.stderr} {queued.stderr}"]
+    return sorted({*ended.stdout.splitlines(), *queued.stdout.splitlines()})
 
 
 def wait_at_most(process: subprocess.Popen[bytes], seconds: float) -> None:
@@ -134,12 +140,6 @@ def wait_at_most(process: subprocess.Popen[bytes], seconds: float) -> None:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
         pass
-
-
-def count_all(site: LiveSite) -> int:
-    queued = site.ask("condor_q", "-af", "ProcId").split()
-    ended = site.ask("condor_history", "-af", "ProcId").split()
-    return len(queued) + len(ended)
 
 
 def wait_some(seconds: float, site: LiveSite) -> None:
@@ -172,12 +172,12 @@ def kill(site: LiveSite, victim: str) -> set[int]:
 
 
 def jobs_of(site: LiveSite, workers: set[int]) -> set[str]:
-    """The procs that these workers had started: their jobs may have been cut off."""
+    """The jobs that these workers had started: they may have been cut off."""
     broker = connect(site.url)
     messages = [codec.decode(record.body) for record in broker.read(-1, 10_000)]
     broker.close()
     return {
-        str(message.job.proc)
+        str(message.job)
         for message in messages
         if isinstance(message, Started)
         and int(message.worker.split(".")[-1].split("-")[0]) in workers
@@ -201,13 +201,13 @@ def processes_below(pid: int) -> list[int]:
     return found
 
 
-def check_job(site: LiveSite, job: str, proc: int) -> None:
+def check_job(site: LiveSite, cluster: int, proc: int) -> None:
     """Exit code, output and user log are those of one complete run."""
+    job = f"{cluster}.{proc}"
     code = site.ask("condor_history", job, "-af", "ExitCode", "ExitBySignal").strip()
     assert code == f"{proc} false", job
-    assert (site.root / f"out.{proc}").read_text() == f"hello from {proc}\n"
-    cluster, _, number = job.partition(".")
-    head = f"({int(cluster):03d}.{int(number):03d}.000)"
+    assert (site.root / f"out.{job}").read_text() == f"hello from {job}\n"
+    head = f"({cluster:03d}.{proc:03d}.000)"
     log = (site.root / "jobs.log").read_text()
     events = [line[:3] for line in log.splitlines() if head in line]
     assert events.count("000") == 1, (job, events)
@@ -221,13 +221,13 @@ def pid_of(worker: str) -> int:
     return int(worker.rpartition(".")[2].partition("-")[0])
 
 
-def check_runs(site: LiveSite, cut_off: set[str]) -> None:
+def check_runs(site: LiveSite, clusters: set[str], cut_off: set[str]) -> None:
     """What the jobs themselves wrote: who ran, how often, and never two at once."""
     runs: dict[str, dict[int, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     for line in (site.root / "runs").read_text().splitlines():
         what, job, pid, when = line.split()
         runs[job][int(pid)][what] = float(when)
-    assert sorted(runs) == [str(proc) for proc in range(JOBS)]
+    assert set(runs) == {f"{cluster}.{proc}" for cluster in clusters for proc in range(JOBS)}
     for job, attempts in runs.items():
         assert len(attempts) == 1 or job in cut_off, (job, dict(attempts), cut_off)
         assert any("end" in attempt for attempt in attempts.values()), (job, dict(attempts))
