@@ -24,7 +24,11 @@ _VERSION = 1
 def kept(history: History) -> History:
     """The part that is kept.  The owner's load, and the time over capacity, are seen anew."""
     return replace(
-        history, owner_cpus=None, owner_at=0.0, over_since=None, churn_since=None, acted=False
+        History(),
+        last_eviction=history.last_eviction,
+        no_work=history.no_work,
+        breaker=history.breaker,
+        judged=history.judged,
     )
 
 

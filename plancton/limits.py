@@ -18,6 +18,9 @@ OWNER_FALL = 60.0
 #: mostly the engine's own work on them, which would make a fill of the node stop half way.
 #: Pilots yield the CPU in any case, so an owner who comes back just then loses nothing.
 CHURN_PATIENCE = 30.0
+#: Shortest time (s) over which the owner's appetite for memory is measured, and the time for
+#: which it is taken to last: so long does an eviction take until the memory is there.
+ROOM_INTERVAL, ROOM_AHEAD = 0.2, 1.5
 #: Pilots are counted to the nearest whole one: with idle priority, half a CPU too much costs
 #: the owner nothing, while rounding down would lose one pilot to every background process.
 ROUNDING = 0.5
@@ -45,6 +48,20 @@ def smooth_owner(history: History, load: HostLoad, now: float) -> History:
     weight = 1.0 - math.exp(-max(0.0, now - history.owner_at) / constant)
     owner = history.owner_cpus + weight * (current - history.owner_cpus)
     return replace(history, owner_cpus=owner, owner_at=now)
+
+
+def note_room(history: History, load: HostLoad, now: float) -> History:
+    """The history with how fast the owner takes memory."""
+    if load.mem_available is None or load.pilots_mem is None:
+        return replace(history, room=None, room_loss=0.0)
+    room = load.mem_available + load.pilots_mem
+    if history.room is None:
+        return replace(history, room=room, room_at=now)
+    passed = now - history.room_at
+    if passed < ROOM_INTERVAL:
+        return history
+    loss = max(0.0, (history.room - room) / passed)
+    return replace(history, room=room, room_at=now, room_loss=loss)
 
 
 def note_churn(history: History, starting: bool, now: float) -> History:

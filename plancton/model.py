@@ -148,6 +148,11 @@ class History:
     #: since when pilots have come or gone at every look; None: the last one was quiet
     churn_since: float | None = None
     acted: bool = False  #: the last decision started, stopped or removed pilots
+    #: bytes that the owner left (available, and what pilots hold) and when; how fast (bytes/s)
+    #: they grew less
+    room: int | None = None
+    room_at: float = 0.0
+    room_loss: float = 0.0
     over_since: float | None = None
     last_eviction: float | None = None
     no_work: NoWork = field(default_factory=NoWork)

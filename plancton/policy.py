@@ -84,6 +84,7 @@ def decide(state: NodeState, config: Config, now: float) -> Decision:
 
     phase = opening.phase(config, state.facts, state.wall)
     history = outcomes.fold(state.history, state.pilots, config, now)
+    history = limits.note_room(history, state.load, now)
     starting = any(pilot.state is PilotState.STARTING for pilot in active)
     history = limits.note_churn(history, starting, now)
     history = limits.smooth_owner(history, state.load, now)
@@ -172,7 +173,7 @@ def _stops(
         (pilot for pilot in active if pilot.id not in stops),
         key=lambda pilot: pilot.age if pilot.age is not None else 0.0,
     )
-    for pilot in _for_memory(state, config, youngest, stopping):
+    for pilot in _for_memory(state, config, history, youngest, stopping):
         grace = min(config.stop_grace, SHORT_GRACE)
         stops[pilot.id] = StopPilot(pilot, grace, _SHORT)
     if phase.evicts:
@@ -186,11 +187,16 @@ def _stops(
 
 
 def _for_memory(
-    state: NodeState, config: Config, youngest: Sequence[Pilot], stopping: Sequence[Pilot]
+    state: NodeState,
+    config: Config,
+    history: History,
+    youngest: Sequence[Pilot],
+    stopping: Sequence[Pilot],
 ) -> list[Pilot]:
-    """The youngest pilots whose end gives back what is missing."""
+    """The youngest pilots whose end gives back what is missing, and what will be by then."""
     missing = limits.memory_shortage(config, state.load)
     if missing:
+        missing += round(history.room_loss * limits.ROOM_AHEAD)
         missing -= sum(pilot.memory_bytes or 0 for pilot in stopping)
         chosen = []
         for pilot in youngest:

@@ -18,6 +18,9 @@ from plancton.errors import Conflict, EngineError, EngineUnavailable, NotThere
 _log = logging.getLogger("plancton")
 #: Seconds to the next try where the engine did not answer.
 _RETRY = 1.0
+#: Seconds of grace up to which a pilot gets the CPU like anybody else for its end: somebody
+#: waits for what it holds.
+HURRY = 2.0
 #: What engines say of a container that has ended meanwhile.
 _ENDED = ("not running", "not paused", "state exited", "state stopped")
 
@@ -33,15 +36,16 @@ class Signals(Protocol):
 
 
 class Ends:
-    """By pilot name; ``now`` is monotonic, ``wall`` since 1970."""
+    """By pilot name; ``hurry`` gives a container the CPU to end; ``now`` is monotonic."""
 
     def __init__(
         self,
         api: Signals,
+        hurry: Callable[[str], None] = lambda _container: None,
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._api, self._now, self._wall = api, now, wall
+        self._api, self._hurry, self._now, self._wall = api, hurry, now, wall
         self._lock = threading.Condition()
         #: when to kill, by pilot: (moment, container)
         self._kills: dict[str, tuple[float, str]] = {}
@@ -67,6 +71,8 @@ class Ends:
                 self._marks[container] = mark(name, Asked(round(self._wall()), grace))
         if nearer:
             self._ring()
+        if grace <= HURRY:
+            self._hurry(container)
         if first and grace > 0:
             self._signal(container, "SIGTERM", paused)
 
@@ -127,6 +133,7 @@ class Ends:
                 self._kill(name, container)
 
     def _kill(self, name: str, container: str) -> None:
+        self._hurry(container)
         try:
             self._signal(container, "SIGKILL", paused=False)
         except EngineUnavailable:

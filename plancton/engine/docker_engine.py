@@ -56,7 +56,7 @@ class DockerEngine:
         self._group_name, self._cgroup_root = cgroup_parent, cgroup_root
         self._api = DockerApi(host)
         self._images = ImageKeeper(self._api)
-        self._ends = Ends(self._api)
+        self._ends = Ends(self._api, self._hurry)
         self._starts = Starts(self._launch, self._started, STARTS)
         self._removals = Removals(self._api.remove, self._starts.wait_while_busy)
         self._events: EventWatch | None = None
@@ -293,6 +293,10 @@ class DockerEngine:
             driver = self._engine_facts().cgroup_driver
             self._group = Group(self._cgroup_root, self._group_name, driver)
         return self._group
+
+    def _hurry(self, container_id: str) -> None:
+        if self._group is not None:
+            self._group.hurry(container_id)
 
     def _parent(self) -> str:
         return engine_parent(self._group_name, self._engine_facts().cgroup_driver)

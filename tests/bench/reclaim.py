@@ -18,14 +18,14 @@ PILOTS = 16
 GOAL = 2.0
 _RESERVE = 1_000_000_000
 _MB = 1 << 20
-#: Takes memory in steps of 64 MB, says so, and holds it until it is told to end.
+#: Takes memory in steps of 64 MB, says so when it has it, and holds it until told to end.
 _OWNER = """
 import mmap, sys
 size, step = int(sys.argv[1]), 64 << 20
-held = mmap.mmap(-1, size)
+held = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+zeros = bytes(step)
 for at in range(0, size, step):
-    for page in range(at, min(size, at + step), 4096):
-        held[page] = 1
+    held[at:min(size, at + step)] = zeros[:min(size, at + step) - at]
 print("taken", flush=True)
 sys.stdin.read()
 """
