@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +17,6 @@ from hypothesis import strategies as st
 
 from tests.thyme_fakes import FakeBroker, VirtualTime, submission
 from tests.waiting import wait_until
-from thyme import processes
 from thyme.codec import encode
 from thyme.errors import BadMessage, NodeUnfit
 from thyme.executor import Execution
@@ -30,16 +27,10 @@ from thyme.sandbox import STDERR, STDOUT, Sandbox
 from thyme.worker import Orders, Settings, Worker
 
 SLOT = "slot1_7@node"
-PR_SET_CHILD_SUBREAPER = 36
 
 
-@pytest.fixture(autouse=True)
-def _no_child_left() -> Iterator[None]:
-    """Be what the worker is to its jobs, and only here; whatever a test started ends with it."""
-    processes.adopt_orphans()
-    yield
-    processes.kill_descendants()
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+# what a test starts ends with it, as with the worker: see conftest.py
+pytestmark = pytest.mark.own_process
 
 
 def script(text: str, **task: object) -> Task:
