@@ -1,0 +1,190 @@
+"""When the image of new pilots is pulled, and what is told of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from plancton.engine import images
+from plancton.engine.docker_images import ImageKeeper
+from plancton.engine.images import Keeper, Local
+from plancton.errors import EngineRefused, NoSuchImage
+from tests.plancton_fakes import FakeClock
+from tests.waiting import wait_until
+
+OLD = Local("repo/worker:1", "sha256:id1", "sha256:old")
+NEW = Local("repo/worker:1", "sha256:id2", "sha256:new")
+DAY = 86400.0
+
+
+def keeper(**values: Any) -> Keeper:
+    return Keeper(**{"wanted": OLD.name, "usable": OLD, "pulled": OLD.name, **values})
+
+
+def test_a_missing_image_is_pulled_at_once() -> None:
+    assert images.to_pull(images.wants(Keeper(), "a"), DAY, 0.0) == "a"
+
+
+def test_an_image_that_is_there_is_pulled_once_when_the_daemon_starts() -> None:
+    # It may have slept for months.
+    there = images.found(images.wants(Keeper(), OLD.name), OLD)
+    assert images.to_pull(there, DAY, 5.0) == OLD.name
+
+
+def test_an_image_is_pulled_again_every_image_expiration_and_not_before() -> None:
+    # In 2017 the timer was set back in every loop, and no image was ever refreshed.
+    known = keeper(pulled_at=100.0)
+    for now in range(100, 100 + int(DAY), 3600):
+        assert images.to_pull(known, DAY, float(now)) == ""
+    assert images.to_pull(known, DAY, 100.0 + DAY) == OLD.name
+
+
+def test_another_name_in_the_configuration_is_pulled_at_once() -> None:
+    changed = images.found(images.wants(keeper(), "repo/worker:2"), None)
+    assert images.to_pull(changed, DAY, 0.0) == "repo/worker:2"
+    assert changed.usable == OLD, "until it is there, the one of before goes on"
+
+
+def test_one_pull_at_a_time() -> None:
+    assert images.to_pull(keeper(pulling="x", pulled=""), DAY, 0.0) == ""
+
+
+def test_a_pull_that_fails_keeps_the_image_and_is_tried_again_ever_later() -> None:
+    state, now, waits = keeper(pulled=""), 0.0, []
+    for _ in range(12):
+        begun = now
+        while not images.to_pull(state, DAY, now):
+            now += 1.0
+        waits.append(now - begun)
+        state = images.failed(images.begun(state, OLD.name), "no route", now)
+    assert state.usable == OLD
+    assert state.problem == "no route"
+    assert waits[:4] == [0.0, 10.0, 20.0, 40.0]
+    assert waits[-1] == images.RETRY_MAX
+
+
+def test_a_pull_that_went_well_ends_the_problem() -> None:
+    state = images.failed(images.begun(keeper(), OLD.name), "no route", 0.0)
+    state = images.succeeded(images.begun(state, OLD.name), 50.0)
+    assert (state.problem, state.failures, state.pulled_at) == ("", 0, 50.0)
+
+
+def test_an_old_pull_that_fails_says_nothing_about_the_new_image() -> None:
+    state = images.wants(images.begun(keeper(), OLD.name), "other")
+    assert images.failed(state, "no route", 0.0).problem == ""
+
+
+def test_an_image_that_was_deleted_is_pulled_again() -> None:
+    gone = images.found(keeper(pulled_at=1.0), None)
+    assert gone.usable is None
+    assert images.to_pull(gone, DAY, 2.0) == OLD.name
+
+
+def test_an_image_named_by_its_digest_is_pulled_once() -> None:
+    name = "repo/worker@sha256:12"
+    state = images.found(images.wants(Keeper(), name), Local(name, "id", "sha256:12"))
+    assert images.to_pull(state, DAY, 10 * DAY) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("busybox", "busybox"),
+        ("busybox:1.36", "busybox"),
+        ("localhost:5000/a/b", "localhost:5000/a/b"),
+        ("localhost:5000/a/b:3", "localhost:5000/a/b"),
+        ("a/b@sha256:12", "a/b"),
+        ("host:5000/a/b:3@sha256:12", "host:5000/a/b"),
+    ],
+)
+def test_the_repository_of_a_name(name: str, expected: str) -> None:
+    assert images.repository(name) == expected
+
+
+def test_a_pilot_is_made_from_the_digest_where_there_is_one() -> None:
+    inspected = {"Id": "sha256:id", "RepoDigests": ["other@sha256:x", "localhost:5000/w@sha256:d"]}
+    found = images.local("localhost:5000/w:2", inspected)
+    assert found.reference == "localhost:5000/w@sha256:d"
+    assert found.label == "sha256:d"
+    built_here = images.local("w:2", {"Id": "sha256:id", "RepoDigests": []})
+    assert (built_here.reference, built_here.label) == ("w:2", "sha256:id")
+    podman = images.local("busybox", {"Id": "i", "RepoDigests": ["docker.io/library/busybox@s"]})
+    assert podman.digest == "s"
+
+
+def test_progress_is_told_in_layers_and_megabytes() -> None:
+    progress = images.Progress()
+    assert progress.sentence == "asking the registry"
+    for step in (
+        {"status": "Pulling from library/busybox", "id": "latest"},
+        {"status": "Already exists", "id": "a"},
+        {"status": "Downloading", "id": "b", "progressDetail": {"current": 5e6, "total": 2e7}},
+        {"status": "Pulling fs layer", "id": "c"},
+    ):
+        progress = progress.after(step)
+    assert progress.sentence == "1 of 3 layers, 5.0 of 20.0 MB"
+    assert progress.after({"status": "Pull complete", "id": "b"}).sentence == (
+        "2 of 3 layers, 20.0 of 20.0 MB"
+    )
+
+
+class FakeRegistry:
+    """An engine's images; a pull waits until the test lets it go on."""
+
+    def __init__(self) -> None:
+        self.local: dict[str, dict[str, Any]] = {}
+        self.remote: dict[str, dict[str, Any]] = {}
+        self.go = threading.Event()
+        self.pulls: list[tuple[str, str]] = []
+
+    def image(self, name: str) -> dict[str, Any]:
+        if name not in self.local:
+            raise NoSuchImage(f"no such image: {name}")
+        return self.local[name]
+
+    def pull(self, name: str, credentials: str, tell: Callable[[dict[str, Any]], None]) -> None:
+        self.pulls.append((name, credentials))
+        tell({"status": "Downloading", "id": "a", "progressDetail": {"current": 1, "total": 2}})
+        assert self.go.wait(20), "the test lets it go on"
+        if name not in self.remote:
+            raise EngineRefused(f"{name}: not found in the registry")
+        self.local[name] = self.remote[name]
+
+
+def test_the_keeper_pulls_beside_the_loop_and_wakes_it() -> None:
+    registry, clock, woken = FakeRegistry(), FakeClock(), threading.Event()
+    registry.remote["w:1"] = {"Id": "sha256:1"}
+    made = ImageKeeper(registry, clock.now)
+    made.wake = woken.set
+    first = made.want("w:1", DAY, "/creds")
+    assert first.name == ""
+    with pytest.raises(NoSuchImage):
+        made.usable()
+    wait_until(lambda: made.want("w:1", DAY, "/creds").pulling == "0 of 1 layers, 0.0 of 0.0 MB",
+               "progress")  # fmt: skip
+    registry.go.set()
+    wait_until(woken.is_set, "to be woken")
+    after = made.want("w:1", DAY, "/creds")
+    assert (after.name, after.digest, after.pulling, after.problem) == ("w:1", "sha256:1", "", "")
+    assert made.usable().reference == "w:1"
+    assert registry.pulls == [("w:1", "/creds")], "once, and not for every look"
+
+
+def test_a_new_image_that_cannot_be_had_leaves_the_old_one_in_use_and_says_so() -> None:
+    registry, clock, woken = FakeRegistry(), FakeClock(), threading.Event()
+    registry.local["w:1"] = registry.remote["w:1"] = {"Id": "sha256:1"}
+    registry.go.set()
+    made = ImageKeeper(registry, clock.now)
+    made.wake = woken.set
+    made.want("w:1", DAY, "")
+    wait_until(woken.is_set, "the first pull")
+    woken.clear()
+    made.want("w:2", DAY, "")
+    wait_until(woken.is_set, "the second pull to fail")
+    told = made.want("w:2", DAY, "")
+    assert (told.wanted, told.name) == ("w:2", "w:1")
+    assert told.problem == "w:2: not found in the registry"
+    assert made.usable().name == "w:1"
