@@ -119,13 +119,17 @@ def phase_of(state: str) -> Phase:
 def life(inspected: Mapping[str, Any]) -> Life:
     state = inspected.get("State") or {}
     started = moment(str(state.get("StartedAt") or ""))
+    exit_code, detail = None if started is None else int(state.get("ExitCode") or 0), _detail(state)
+    if started is None and detail:
+        # the engine's own note may be seen before its answer to the start that failed
+        exit_code, detail = why_not_started(detail)
     return Life(
         state=str(state.get("Status") or "unknown").lower(),
         pid=int(state.get("Pid") or 0) or None,
         started=started,
         finished=moment(str(state.get("FinishedAt") or "")),
-        exit_code=None if started is None else int(state.get("ExitCode") or 0),
-        detail=_detail(state),
+        exit_code=exit_code,
+        detail=detail,
     )
 
 
