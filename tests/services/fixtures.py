@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.services.engines import IMAGE, DockerService, PodmanService
+from tests.services.registry import Registry
 
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -37,15 +38,35 @@ def podman_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PodmanS
 
 
 @pytest.fixture
-def breakable_docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerService]:
-    """A Docker engine of this test's own, to be stopped, hung and restarted."""
-    service = DockerService(tmp_path_factory.mktemp("docker"))
-    try:
+def make_docker(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[..., DockerService]]:
+    """Docker engines of this test's own, to be stopped, hung and restarted."""
+    made: list[DockerService] = []
+
+    def make(*options: str, disk: int | None = None) -> DockerService:
+        """``options`` of dockerd; ``disk``: bytes that its data may take."""
+        service = DockerService(tmp_path_factory.mktemp("docker"), *options)
+        made.append(service)
+        if disk is not None:
+            service.limit_disk(disk)
         service.up()
         service.add_image(IMAGE)
-        yield service
-    finally:
+        return service
+
+    yield make
+    for service in made:
         service.clean()
+
+
+@pytest.fixture
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    made = Registry(tmp_path_factory.mktemp("registry"))
+    try:
+        made.up()
+        yield made
+    finally:
+        made.clean()
 
 
 @pytest.fixture(scope="session")
