@@ -315,5 +315,6 @@ def _failed(one: Failed) -> Pilot:
         age=0.0,
         exit_code=one.exit_code,
         asked_to_stop=one.asked,
+        never_ran=True,
         detail=one.detail,
     )
