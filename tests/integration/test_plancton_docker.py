@@ -25,6 +25,7 @@ from tests.services.fixtures import CGROUPS
 from tests.waiting import wait_until
 
 SLEEPS = ("sh", "-c", "trap 'exit 143' TERM; sleep 600 & wait")
+ROOT = Path(__file__).parents[2]
 BUSY = ("sh", "-c", "while :; do :; done")
 
 
@@ -358,6 +359,50 @@ def test_killed_pilots_end_at_once_although_the_owner_uses_every_core(bench: Ben
             process.wait()
     for name in names:
         assert bench.until(name, PilotState.EXITED).exit_code == 137
+
+
+def test_plancton_in_a_container_protects_the_owner_all_the_same(
+    bench: Bench, cgroup_name: str, tmp_path: Path
+) -> None:
+    # As documented: the engine's socket, and the node's control groups at a place of their own.
+    (tmp_path / "config.yaml").write_text(
+        f"docker_host: unix:///engine.sock\ndocker_image: {IMAGE}\nnetworks: [none]\n"
+        f"docker_cmd: [sh, -c, {SLEEPS[2]!r}]\nmax_docks: 2\ncpu_reserve: -100\n"
+        f"max_dock_mem: 10000000\ncgroup_root: /node/cgroup\ncgroup_parent: {cgroup_name}/in\n"
+    )
+    code = {Path(sys.base_prefix), Path(sys.prefix), ROOT}
+    places = {str(place): str(place) for place in code | {Path("/usr"), Path("/lib")}}
+    places |= {place: place for place in ("/lib64",) if Path(place).exists()}
+    body = {
+        "Image": IMAGE,
+        "Cmd": [sys.executable, "-m", "plancton", "nodaemon"],
+        "Env": [f"PYTHONPATH={ROOT}", "PATH=/bin"],
+        "HostConfig": {
+            "NetworkMode": "none",
+            "UTSMode": "host",
+            "Binds": [
+                *(f"{place}:{place}:ro" for place in places),
+                f"{tmp_path}:/etc/plancton:ro",
+                f"{bench.service.socket}:/engine.sock",
+                f"{CGROUPS}:/node/cgroup:rw",
+            ],
+        },
+    }
+    daemon = bench.client.create_container_from_config(body)["Id"]
+    bench.client.start(daemon)
+
+    def running() -> int:
+        return sum(pilot.state is PilotState.RUNNING for pilot in bench.engine.pilots())
+
+    wait_until(
+        lambda: running() == 2, "two pilots", 60.0, lambda: bench.client.logs(daemon).decode()
+    )
+    said = bench.client.logs(daemon).decode()
+    assert "Control group /node/cgroup/" in said
+    assert "only when nobody else wants it" in said or "with the lowest weight" in said
+    for top in ("", "cpu/"):
+        for idle in CGROUPS.glob(f"{top}{cgroup_name}/in/cpu.idle"):
+            assert idle.read_text().strip() == "1"
 
 
 # The engine itself
