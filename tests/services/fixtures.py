@@ -10,12 +10,15 @@ import pytest
 
 from tests.services.engines import IMAGE, DockerService, PodmanService
 from tests.services.registry import Registry
+from tests.waiting import wait_until
 
 CGROUPS = Path("/sys/fs/cgroup")
 
 
 @pytest.fixture(scope="session")
-def docker_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerService]:
+def docker_service(
+    tmp_path_factory: pytest.TempPathFactory, cgroup_name: str
+) -> Iterator[DockerService]:
     """A running Docker engine with the test image; leave no container behind."""
     service = DockerService(tmp_path_factory.mktemp("docker"))
     try:
@@ -27,7 +30,9 @@ def docker_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerS
 
 
 @pytest.fixture(scope="session")
-def podman_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PodmanService]:
+def podman_service(
+    tmp_path_factory: pytest.TempPathFactory, cgroup_name: str
+) -> Iterator[PodmanService]:
     service = PodmanService(tmp_path_factory.mktemp("podman"))
     try:
         service.up()
@@ -71,26 +76,29 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 
 @pytest.fixture(scope="session")
 def cgroup_name() -> Iterator[str]:
-    """A parent group of the tests' own, for ``cgroup_parent``."""
+    """A parent group of the tests' own, for ``cgroup_parent``; ends after the engines in it."""
     name = f"plancton-test-{os.getpid()}"
     yield name
     remove_groups(name)
 
 
 def remove_groups(name: str) -> None:
-    """What engines and tests left in the control groups; only empty ones can go."""
-    tops = [CGROUPS / name] if (CGROUPS / "cgroup.controllers").exists() else [
-        hierarchy / name for hierarchy in CGROUPS.iterdir() if (hierarchy / name).is_dir()
-    ]  # fmt: skip
-    for top in tops:
-        for directory in sorted(top.rglob("*"), reverse=True):
-            if directory.is_dir():
+    """What engines and tests left in the control groups, as soon as they are empty."""
+    hierarchies = [CGROUPS] if (CGROUPS / "cgroup.controllers").exists() else CGROUPS.iterdir()
+    tops = [hierarchy / name for hierarchy in hierarchies]
+
+    def gone() -> bool:
+        for top in tops:
+            inside = [one for one in top.rglob("*") if one.is_dir()]
+            for directory in (*sorted(inside, reverse=True), top):
                 _rmdir(directory)
-        _rmdir(top)
+        return not any(top.is_dir() for top in tops)
+
+    wait_until(gone, f"the control groups {name} to be empty", timeout=10.0)
 
 
 def _rmdir(directory: Path) -> None:
     try:
         directory.rmdir()
     except OSError:
-        pass
+        pass  # not there, or not empty yet
