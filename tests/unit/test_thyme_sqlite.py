@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from thyme.errors import BrokerRefused
+from thyme.errors import BrokerRefused, BrokerUnreachable
 from thyme.transport import Mail, connect
 from thyme.transport.lives import Life
 
@@ -106,3 +106,26 @@ def test_mail_comes_in_the_order_it_was_sent_however_much(tmp_path: Path) -> Non
     assert received == sent
     reader.close()
     writer.close()
+
+
+def test_a_broker_whose_file_was_taken_away_is_not_replaced_by_an_empty_one(tmp_path: Path) -> None:
+    connect(f"sqlite://{tmp_path}/broker.db").close()
+    (tmp_path / "broker.db").unlink()
+
+    with pytest.raises(BrokerRefused) as refused:
+        connect(f"sqlite://{tmp_path}/broker.db")
+
+    assert "the file is gone; put it back, or remove " in str(refused.value)
+    assert "broker.db.connections too to begin with an empty broker" in str(refused.value)
+    assert not (tmp_path / "broker.db").exists()
+
+
+def test_a_broker_whose_file_was_replaced_is_noticed(tmp_path: Path) -> None:
+    broker = connect(f"sqlite://{tmp_path}/broker.db")
+    (tmp_path / "broker.db").rename(tmp_path / "away")
+    (tmp_path / "broker.db").touch()
+
+    with pytest.raises(BrokerUnreachable, match="the file was replaced"):
+        broker.take("alien_jobs")
+
+    broker.close()
