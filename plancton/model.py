@@ -38,6 +38,8 @@ class Pilot:
     #: CPU seconds used so far
     cpu_seconds: float | None = None
     memory_bytes: int | None = None
+    #: its command never ran: the engine, the image or the configuration is at fault
+    never_ran: bool = False
     #: what the engine knows about a bad end, e.g. why the command could not run
     detail: str = ""
     #: digest of the image that it was made of, e.g. ``sha256:…``; "" without images

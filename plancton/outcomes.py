@@ -39,6 +39,9 @@ def outcome(pilot: Pilot, config: Config) -> Outcome:
     """What the end of an exited pilot tells about the node and the work."""
     if pilot.asked_to_stop:
         return Outcome.SAYS_NOTHING
+    if pilot.never_ran:
+        # Whatever quick_death says: trying again at once would only burn the owner's CPU.
+        return Outcome.FAILURE
     if pilot.exit_code == 0:
         return Outcome.NORMAL
     if pilot.exit_code in config.exit_no_work:

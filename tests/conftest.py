@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from tests.services.fixtures import (
-    breakable_docker,
     cgroup_name,
     docker_service,
+    make_docker,
     podman_service,
+    registry,
 )
 
-__all__ = ["breakable_docker", "cgroup_name", "docker_service", "podman_service"]
+__all__ = ["cgroup_name", "docker_service", "make_docker", "podman_service", "registry"]

@@ -220,7 +220,13 @@ class FakeEngine:
             asked_to_stop=one.asked,
         )
         if one.ended is not None:
-            return replace(pilot, state=PilotState.EXITED, exit_code=one.code, detail=one.detail)
+            return replace(
+                pilot,
+                state=PilotState.EXITED,
+                exit_code=one.code,
+                detail=one.detail,
+                never_ran=one.code == 127 and bool(one.detail),
+            )
         return (
             replace(pilot, state=PilotState.STOPPING, pid=1) if one.asked else replace(pilot, pid=1)
         )

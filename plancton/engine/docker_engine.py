@@ -21,11 +21,12 @@ from plancton.container import EngineFacts
 from plancton.engine.base import Usage
 from plancton.engine.docker import DockerApi
 from plancton.engine.docker_ends import Ends
-from plancton.engine.docker_events import EventWatch
+from plancton.engine.docker_events import Event, EventWatch
 from plancton.engine.docker_images import ImageKeeper
-from plancton.engine.docker_list import Life, Phase, Row, life, phase_of, rows, why_not_started
+from plancton.engine.docker_list import Life, Phase, Row, phase_of, rows, why_not_started
+from plancton.engine.docker_lives import Lives
 from plancton.engine.docker_removals import Removals
-from plancton.engine.docker_starts import Failed, NotStarted, Starts
+from plancton.engine.docker_starts import NotStarted, Starts, failed_pilot, on_its_way
 from plancton.engine.docker_usage import UsageReader
 from plancton.errors import EngineError, EngineRefused, NoSuchImage, NotThere
 from plancton.launch import NODE, PilotSpec
@@ -66,7 +67,7 @@ class DockerEngine:
         self._protected_at: float | None = None
         self._usage = UsageReader(self._api)
         self._rows: dict[str, Row] = {}
-        self._lives: dict[str, Life] = {}
+        self._lives = Lives(self._api.inspect)
         #: monotonic moments: when a pilot began, and when a container was first seen
         self._began: dict[str, float] = {}
         self._first_seen: dict[str, float] = {}
@@ -101,8 +102,8 @@ class DockerEngine:
                 pilot = self._pilot(row)
                 if pilot is not None:
                     pilots.append(pilot)
-        pilots += [_on_its_way(name, asked) for name, asked in starting.items()]
-        pilots += [_failed(one) for one in failed]
+        pilots += [on_its_way(name, asked) for name, asked in starting.items()]
+        pilots += [failed_pilot(one) for one in failed]
         return tuple(pilots)
 
     def start(self, spec: PilotSpec) -> None:
@@ -142,7 +143,9 @@ class DockerEngine:
 
     def watch(self, wake: Callable[[], None]) -> None:
         self._starts.wake = self._removals.wake = self._images.wake = wake
-        self._events = EventWatch(self._api, wake, self._changed, self._images.forget)
+        self._events = EventWatch(
+            self._api, wake, self._hear, self._lives.lost, self._images.forget
+        )
 
     def close(self) -> None:
         if self._events is not None:
@@ -162,7 +165,7 @@ class DockerEngine:
         if row.phase is Phase.MADE:
             return self._made(row, pilot)
         try:
-            told = self._life(row)
+            told = self._lives.of(row)
         except NotThere:
             return None
         asked = row.asked is not None or self._ends.asked(row.name)
@@ -198,12 +201,6 @@ class DockerEngine:
         # No age: it says nothing about the node, as a pilot that died at once would.
         return replace(pilot, state=PilotState.EXITED, detail="it was made and never started")
 
-    def _life(self, row: Row) -> Life:
-        known = self._lives.get(row.id)
-        if known is None or known.state != row.state:
-            known = self._lives[row.id] = life(self._api.inspect(row.id))
-        return known
-
     def _began_at(self, row: Row, told: Life) -> float:
         """Asked of the wall clock once: a jump of it later must not make anybody older."""
         if row.id not in self._began:
@@ -227,13 +224,12 @@ class DockerEngine:
                 self._rows[pilot_id] = row
         return row
 
-    def _changed(self, container_id: str) -> None:
-        """An event about a container: what an inspection told before may be over."""
-        self._lives.pop(container_id, None)
+    def _hear(self, event: Event) -> bool:
+        """Whether the loop should look: not for what it does itself."""
+        return self._lives.hear(event) and not self._removals.hides(event.container)
 
     def _forget(self, here: set[str], starting: dict[str, bool]) -> None:
-        for one in [one for one in list(self._lives) if one not in here]:
-            self._lives.pop(one, None)
+        self._lives.keep(here)
         self._began = {one: at for one, at in self._began.items() if one in here}
         self._first_seen = {one: at for one, at in self._first_seen.items() if one in here}
         names = {row.name for row in self._rows.values() if row.id in here} | set(starting)
@@ -300,20 +296,3 @@ class DockerEngine:
 
     def _parent(self) -> str:
         return engine_parent(self._group_name, self._engine_facts().cgroup_driver)
-
-
-def _on_its_way(name: str, asked: bool) -> Pilot:
-    state = PilotState.STOPPING if asked else PilotState.STARTING
-    return Pilot(id=name, name=name, state=state, age=0.0, asked_to_stop=asked)
-
-
-def _failed(one: Failed) -> Pilot:
-    return Pilot(
-        id=one.name,
-        name=one.name,
-        state=PilotState.EXITED,
-        age=0.0,
-        exit_code=one.exit_code,
-        asked_to_stop=one.asked,
-        detail=one.detail,
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from plancton.errors import EngineError
@@ -13,8 +14,16 @@ from plancton.launch import NODE
 _log = logging.getLogger("plancton")
 #: Seconds before the stream is opened again after it broke; doubles, up to the second.
 RETRY, RETRY_MAX = 0.1, 5.0
-#: What happened to a container so that the loop should look at once.
-_TELLING = {"die", "died", "destroy", "remove", "pause", "unpause", "oom"}
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened to one of our containers."""
+
+    container: str
+    action: str  #: Docker's word, e.g. ``die``
+    at: float | None = None  #: s since 1970
+    exit_code: int | None = None  #: of ``die``
 
 
 class Source(Protocol):
@@ -22,18 +31,19 @@ class Source(Protocol):
 
 
 class EventWatch:
-    """``changed(id)`` hears of each of our containers that something happened to, and
-    ``image_changed`` of images; ``wake`` is called when the loop should look."""
+    """``heard`` gets each event about one of our containers and says whether the loop should
+    look; ``lost`` is called when events may have been missed, ``image_changed`` for images."""
 
     def __init__(
         self,
         source: Source,
         wake: Callable[[], None],
-        changed: Callable[[str], None],
+        heard: Callable[[Event], bool],
+        lost: Callable[[], None],
         image_changed: Callable[[], None],
     ) -> None:
         self._source, self._wake = source, wake
-        self._changed, self._image_changed = changed, image_changed
+        self._heard, self._lost, self._image_changed = heard, lost, image_changed
         self._closing = threading.Event()
         self._stream: Any = None
         self._lock = threading.Lock()
@@ -61,6 +71,7 @@ class EventWatch:
             with self._lock:
                 self._stream = stream
             # What ended while nobody listened; and that the engine is back.
+            self._lost()
             self._image_changed()
             self._wake()
             heard = self._listen(stream)
@@ -91,6 +102,19 @@ class EventWatch:
         actor = event.get("Actor") or {}
         if NODE not in (actor.get("Attributes") or {}):
             return
-        self._changed(str(actor.get("ID") or event.get("id") or ""))
-        if action in _TELLING:
+        known = actor["Attributes"]
+        code = str(known.get("exitCode", known.get("containerExitCode", "")))
+        told = Event(
+            container=str(actor.get("ID") or event.get("id") or ""),
+            action=action,
+            at=_seconds(event),
+            exit_code=int(code) if code.isdigit() else None,
+        )
+        if self._heard(told):
             self._wake()
+
+
+def _seconds(event: dict[str, Any]) -> float | None:
+    """When it happened, s since 1970."""
+    nanoseconds = event.get("timeNano")
+    return nanoseconds / 1e9 if isinstance(nanoseconds, int) else None

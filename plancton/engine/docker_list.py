@@ -40,6 +40,7 @@ _EXEC = re.compile(
     r"(?P<why>no such file or directory|executable file not found in \$PATH|permission denied)",
     re.IGNORECASE,
 )
+OUT_OF_MEMORY = "killed for lack of memory (max_dock_mem, or all pilots together)"
 #: Go's zero time: "never".
 _NEVER = "0001-01-01"
 
@@ -135,7 +136,7 @@ def life(inspected: Mapping[str, Any]) -> Life:
 
 def _detail(state: Mapping[str, Any]) -> str:
     if state.get("OOMKilled"):
-        return "killed for lack of memory (max_dock_mem, or all pilots together)"
+        return OUT_OF_MEMORY
     return " ".join(str(state.get("Error") or "").split())
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from plancton.errors import EngineUnavailable, NoSuchImage
 from plancton.launch import PilotSpec
+from plancton.model import Pilot, PilotState
 
 #: Seconds for which a start is believed in after the engine did not answer: it may have
 #: taken the request, and its container may still come up.
@@ -185,3 +186,21 @@ class Starts:
     def _drop(self, name: str) -> None:
         self._starts.pop(name, None)
         self._lock.notify_all()
+
+
+def on_its_way(name: str, asked: bool) -> Pilot:
+    state = PilotState.STOPPING if asked else PilotState.STARTING
+    return Pilot(id=name, name=name, state=state, age=0.0, asked_to_stop=asked)
+
+
+def failed_pilot(one: Failed) -> Pilot:
+    return Pilot(
+        id=one.name,
+        name=one.name,
+        state=PilotState.EXITED,
+        age=0.0,
+        exit_code=one.exit_code,
+        asked_to_stop=one.asked,
+        never_ran=True,
+        detail=one.detail,
+    )

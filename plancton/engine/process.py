@@ -222,6 +222,7 @@ class ProcessEngine:
                 age=end.lived,
                 exit_code=end.code,
                 cpu_seconds=end.cpu_seconds,
+                never_ran=end.code in (126, 127) and bool(end.detail),
                 detail=end.detail,
             )
         if shim is None and self._may_still_start(files.name):

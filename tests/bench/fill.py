@@ -10,7 +10,7 @@ from .container_node import PLAIN, ContainerNode, container_node
 from .result import Result
 
 PILOTS = 24
-ROUNDS = 3
+ROUNDS = 4
 #: The plain loop is tried with each of these, and the best counts.
 PARALLEL = (2, 4, 8)
 GOAL = 0.9

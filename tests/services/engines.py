@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import shutil
 import socket
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,7 @@ class DockerService(ContainerService):
     def __init__(self, directory: Path, *options: str) -> None:
         super().__init__(directory)
         self.options = options
+        self.disk: Path | None = None
         need("Docker", ["dockerd", "containerd", "runc"], ["docker.io"])
 
     def start(self) -> None:
@@ -122,12 +124,19 @@ class DockerService(ContainerService):
         wait_until(address.exists, "containerd", state=containerd.said)
         self.start_dockerd()
 
+    def limit_disk(self, size: int) -> None:
+        """Let what Docker stores lie on a disk of ``size`` bytes."""
+        self.disk = self.directory / "disk"
+        self.disk.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(self.disk)]
+        subprocess.run(mount, check=True, capture_output=True)
+
     def start_dockerd(self) -> None:
         place = self.directory
         (place / "dockerd.pid").unlink(missing_ok=True)
         dockerd = Program(
             ["dockerd", "--host", self.host, "--containerd", str(place / "containerd.sock"),
-             "--data-root", str(place / "data"), "--exec-root", str(place / "exec"),
+             "--data-root", str((self.disk or place) / "data"), "--exec-root", str(place / "exec"),
              "--pidfile", str(place / "dockerd.pid"), "--bridge=none", "--iptables=false",
              "--ip6tables=false", "--ip-forward=false", "--ip-masq=false",
              "--storage-driver=overlay2", "--log-level=warn", *self.options],

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.services.engines import IMAGE, DockerService, PodmanService
+from tests.services.registry import Registry
+from tests.waiting import wait_until
 
 CGROUPS = Path("/sys/fs/cgroup")
 
 
 @pytest.fixture(scope="session")
-def docker_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerService]:
+def docker_service(
+    tmp_path_factory: pytest.TempPathFactory, cgroup_name: str
+) -> Iterator[DockerService]:
     """A running Docker engine with the test image; leave no container behind."""
     service = DockerService(tmp_path_factory.mktemp("docker"))
     try:
@@ -26,7 +30,9 @@ def docker_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerS
 
 
 @pytest.fixture(scope="session")
-def podman_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PodmanService]:
+def podman_service(
+    tmp_path_factory: pytest.TempPathFactory, cgroup_name: str
+) -> Iterator[PodmanService]:
     service = PodmanService(tmp_path_factory.mktemp("podman"))
     try:
         service.up()
@@ -37,39 +43,62 @@ def podman_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PodmanS
 
 
 @pytest.fixture
-def breakable_docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerService]:
-    """A Docker engine of this test's own, to be stopped, hung and restarted."""
-    service = DockerService(tmp_path_factory.mktemp("docker"))
-    try:
+def make_docker(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[..., DockerService]]:
+    """Docker engines of this test's own, to be stopped, hung and restarted."""
+    made: list[DockerService] = []
+
+    def make(*options: str, disk: int | None = None) -> DockerService:
+        """``options`` of dockerd; ``disk``: bytes that its data may take."""
+        service = DockerService(tmp_path_factory.mktemp("docker"), *options)
+        made.append(service)
+        if disk is not None:
+            service.limit_disk(disk)
         service.up()
         service.add_image(IMAGE)
-        yield service
-    finally:
+        return service
+
+    yield make
+    for service in made:
         service.clean()
+
+
+@pytest.fixture
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    made = Registry(tmp_path_factory.mktemp("registry"))
+    try:
+        made.up()
+        yield made
+    finally:
+        made.clean()
 
 
 @pytest.fixture(scope="session")
 def cgroup_name() -> Iterator[str]:
-    """A parent group of the tests' own, for ``cgroup_parent``."""
+    """A parent group of the tests' own, for ``cgroup_parent``; ends after the engines in it."""
     name = f"plancton-test-{os.getpid()}"
     yield name
     remove_groups(name)
 
 
 def remove_groups(name: str) -> None:
-    """What engines and tests left in the control groups; only empty ones can go."""
-    tops = [CGROUPS / name] if (CGROUPS / "cgroup.controllers").exists() else [
-        hierarchy / name for hierarchy in CGROUPS.iterdir() if (hierarchy / name).is_dir()
-    ]  # fmt: skip
-    for top in tops:
-        for directory in sorted(top.rglob("*"), reverse=True):
-            if directory.is_dir():
+    """What engines and tests left in the control groups, as soon as they are empty."""
+    hierarchies = [CGROUPS] if (CGROUPS / "cgroup.controllers").exists() else CGROUPS.iterdir()
+    tops = [hierarchy / name for hierarchy in hierarchies]
+
+    def gone() -> bool:
+        for top in tops:
+            inside = [one for one in top.rglob("*") if one.is_dir()]
+            for directory in (*sorted(inside, reverse=True), top):
                 _rmdir(directory)
-        _rmdir(top)
+        return not any(top.is_dir() for top in tops)
+
+    wait_until(gone, f"the control groups {name} to be empty", timeout=10.0)
 
 
 def _rmdir(directory: Path) -> None:
     try:
         directory.rmdir()
     except OSError:
-        pass
+        pass  # not there, or not empty yet

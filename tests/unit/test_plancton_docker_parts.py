@@ -11,7 +11,9 @@ import pytest
 from plancton.config import Config
 from plancton.engine import docker_events, docker_list, docker_removals, docker_starts
 from plancton.engine.docker_ends import Ends
-from plancton.engine.docker_list import Asked, Phase
+from plancton.engine.docker_events import Event
+from plancton.engine.docker_list import Asked, Phase, Row
+from plancton.engine.docker_lives import BELIEF, Lives
 from plancton.engine.docker_removals import Removals
 from plancton.engine.docker_starts import NotStarted, Starts
 from plancton.engine.docker_usage import from_stats
@@ -496,11 +498,17 @@ def event(action: str, kind: str = "container", **attributes: str) -> dict[str, 
 def heard(*streams: list[dict[str, Any]] | EngineError) -> tuple[list[str], int]:
     """What was told, and how often the stream was opened."""
     told: list[str] = []
+
+    def hear(event: Event) -> bool:
+        told.append(f"{event.action} {event.container} {event.exit_code}")
+        return event.action == "die"
+
     source = FakeSource(*streams)
     watch = docker_events.EventWatch(
         source,
         lambda: told.append("wake"),
-        lambda container: told.append(container),
+        hear,
+        lambda: told.append("lost"),
         lambda: told.append("image"),
     )
     wait_until(source.drained.is_set, "all streams to be heard", state=lambda: told)
@@ -508,28 +516,115 @@ def heard(*streams: list[dict[str, Any]] | EngineError) -> tuple[list[str], int]
     return told, source.opened
 
 
+OPENED = ["lost", "image", "wake"]
+OURS = {"plancton.node": "n"}
+
+
 def test_an_end_of_a_pilot_wakes_and_other_containers_do_not() -> None:
-    told, _ = heard([event("die", **{"plancton.node": "n"}), event("die"), event("start")])
-    assert told == ["image", "wake", "c1", "wake"]
+    told, _ = heard([event("die", **OURS, exitCode="3"), event("die"), event("start")])
+    assert told == [*OPENED, "die c1 3", "wake"]
 
 
-def test_a_start_is_noted_and_wakes_nobody() -> None:
-    told, _ = heard([event("start", **{"plancton.node": "n"})])
-    assert told == ["image", "wake", "c1"]
+def test_a_start_is_told_and_wakes_nobody() -> None:
+    told, _ = heard([event("start", **OURS)])
+    assert told == [*OPENED, "start c1 None"]
 
 
 def test_an_event_that_makes_no_sense_does_not_end_the_listening() -> None:
     strange = {"Type": "container", "Actor": "nobody"}
-    told, _ = heard([strange, event("die", **{"plancton.node": "n"})])
-    assert told == ["image", "wake", "c1", "wake"]
+    told, _ = heard([strange, event("die", **OURS, exitCode="many")])
+    assert told == [*OPENED, "die c1 None", "wake"]
 
 
 def test_after_the_engine_was_away_it_is_listened_to_again_and_looked_at() -> None:
     told, opened = heard([], EngineUnavailable("no engine"), [])
     assert opened == 3
     assert told.count("wake") >= 3, "when it broke, and when it was there again"
+    assert told.count("lost") == 2
 
 
 def test_an_image_that_came_in_by_other_means_wakes() -> None:
     told, _ = heard([event("load", "image"), event("pull", "image")])
-    assert told == ["image", "wake", "image", "wake", "image"]
+    assert told == [*OPENED, "image", "wake", "image"]
+
+
+# What events tell before the list does
+
+
+def inspected(state: str, code: int = 0) -> dict[str, Any]:
+    times = {"StartedAt": "2026-11-22T15:32:42Z", "FinishedAt": "2026-11-22T15:32:52Z"}
+    return {"State": {"Status": state, "Pid": 7, "ExitCode": code, **times}}
+
+
+STARTED = 1795361562.0
+
+
+class Inspector:
+    def __init__(self) -> None:
+        self.state, self.asked = "running", 0
+
+    def __call__(self, container: str) -> dict[str, Any]:
+        self.asked += 1
+        return inspected(self.state)
+
+
+@pytest.fixture
+def seen() -> tuple[Lives, Inspector, FakeClock, Row]:
+    """A pilot that runs, and was looked at once."""
+    inspector, clock = Inspector(), FakeClock()
+    lives = Lives(inspector, clock.now)
+    (row,) = docker_list.rows([listed("running")])
+    assert lives.of(row).pid == 7
+    return lives, inspector, clock, row
+
+
+Seen = tuple[Lives, Inspector, FakeClock, Row]
+
+
+def test_what_is_known_is_not_asked_for_again(seen: Seen) -> None:
+    lives, inspector, _, row = seen
+    lives.of(row)
+    assert inspector.asked == 1
+
+
+def test_an_end_that_was_heard_of_is_known_before_the_list_shows_it(seen: Seen) -> None:
+    lives, inspector, _, row = seen
+    assert lives.hear(Event("c1", "die", STARTED + 5.0, 3))
+    told = lives.of(row)
+    assert (told.state, told.exit_code, told.pid) == ("exited", 3, None)
+    assert told.finished == STARTED + 5.0
+    assert inspector.asked == 1
+
+
+def test_an_end_for_lack_of_memory_is_told_as_such(seen: Seen) -> None:
+    lives, _, _, row = seen
+    lives.hear(Event("c1", "oom"))
+    lives.hear(Event("c1", "die", STARTED + 5.0, 137))
+    assert lives.of(row).detail == docker_list.OUT_OF_MEMORY
+
+
+def test_an_end_that_the_list_never_shows_is_not_believed_for_long(seen: Seen) -> None:
+    lives, _, clock, row = seen
+    lives.hear(Event("c1", "die", STARTED, 3))
+    clock.advance(BELIEF + 1.0)
+    assert lives.of(row).state == "running"
+
+
+@pytest.mark.parametrize("forget", [lambda one: one.hear(Event("c1", "start")),
+                                    lambda one: one.lost()])  # fmt: skip
+def test_a_container_that_somebody_started_again_is_asked_about(seen: Seen, forget: Any) -> None:
+    lives, inspector, _, row = seen
+    lives.hear(Event("c1", "die", STARTED, 3))
+    forget(lives)
+    assert lives.of(row).state == "running"
+    assert inspector.asked == 2
+
+
+def test_an_end_of_a_pilot_that_was_never_looked_at_is_asked_about() -> None:
+    inspector = Inspector()
+    lives = Lives(inspector)
+    inspector.state = "exited"
+    lives.hear(Event("c1", "die", STARTED, 3))
+    (row,) = docker_list.rows([listed("running")])
+    assert lives.of(row).state == "exited"
+    assert inspector.asked == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from plancton import limits, policy
+from plancton import limits, outcomes, policy
 from plancton.cgroup import Protection
 from plancton.config import Config
 from plancton.host import ProcSensors
@@ -145,6 +145,16 @@ def test_free_pages_on_the_cpus_own_lists_are_free(tmp_path: Path) -> None:
     assert ProcSensors(tmp_path).mem_available() == 1000 * 1024
     (tmp_path / "meminfo").unlink()
     assert ProcSensors(tmp_path).mem_available() is None
+
+
+# Pilots that could not be started
+
+
+def test_a_pilot_whose_command_never_ran_is_a_failure_whatever_its_life_was() -> None:
+    ended = Pilot("p", "p", PilotState.EXITED, age=0.0, never_ran=True)
+    assert outcomes.outcome(ended, Config(quick_death=0.0)) is outcomes.Outcome.FAILURE
+    asked = replace(ended, asked_to_stop=True)
+    assert outcomes.outcome(asked, Config()) is outcomes.Outcome.SAYS_NOTHING
 
 
 # Our own noise
