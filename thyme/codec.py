@@ -25,7 +25,7 @@ from dataclasses import fields
 from typing import Any, Final
 
 from .errors import BadMessage, MessageTooLarge, UnknownVersion
-from .fields import FIELDS, TASK, Blobs, Reader, Stored, Writer
+from .fields import FIELDS, OPTIONAL, TASK, Blobs, Reader, Stored, Writer
 from .job import Task
 from .message import KINDS, Message
 
@@ -59,6 +59,8 @@ def _read(
     values = {}
     for name in table if names is None else names:
         if name not in header:
+            if f"{what}.{name}" in OPTIONAL:
+                continue
             raise BadMessage(f"{what}: field {name!r} is missing")
         try:
             values[name] = table[name][1](header[name], stored)

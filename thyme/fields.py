@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from .errors import MessageTooLarge
 from .job import JobId, SandboxFile
-from .message import ACTIONS, HoldReason, Usage
+from .message import ACTIONS, HoldReason, Machine, Usage
 
 #: Bytes of a blob below which deflating it is not worth the time.
 _DEFLATE_FROM = 256
@@ -236,13 +236,36 @@ def _write_usage(usage: Any, _blobs: Blobs) -> Any:
         _number(usage.system_cpu),
         _number(usage.wall),
         _count(usage.peak_rss),
+        _count(usage.rss),
+        _count(usage.disk),
     ]
 
 
 def _read_usage(value: Any, _stored: Stored) -> Usage:
-    if not isinstance(value, list) or len(value) != 4:
-        raise ValueError("[user CPU, system CPU, wall, peak RSS]")
-    return Usage(_number(value[0]), _number(value[1]), _number(value[2]), _count(value[3]))
+    # the first release knew four of them; a later one may add some
+    if not isinstance(value, list) or len(value) < 4:
+        raise ValueError("[user CPU, system CPU, wall, peak RSS, RSS, disk]")
+    cpu_and_wall = [_number(each) for each in value[:3]]
+    return Usage(*cpu_and_wall, *(_count(each) for each in value[3:6]))
+
+
+def _write_machine(machine: Any, _blobs: Blobs) -> Any:
+    if machine is None:
+        return None
+    if not isinstance(machine, Machine):
+        raise ValueError("a machine")
+    return {name: check(getattr(machine, name)) for name, check in _MACHINE.items()}
+
+
+def _read_machine(value: Any, _stored: Stored) -> Machine | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise ValueError("a machine")
+    try:
+        return Machine(**{name: check(value.get(name)) for name, check in _MACHINE.items()})
+    except ValueError as error:
+        raise ValueError(f"a machine, each of it {error}") from error
 
 
 Writer = Callable[[Any, Blobs], Any]
@@ -263,6 +286,15 @@ _BLOB: tuple[Writer, Reader] = (
 )
 _FILES: tuple[Writer, Reader] = (_write_files, _read_files)
 
+_MACHINE: dict[str, Callable[[Any], Any]] = {
+    "cpus": _count,
+    "memory": _count,
+    "disk": _count,
+    "arch": _name,
+    "opsys": _name,
+    "opsys_and_ver": _name,
+    "load": _seconds,
+}
 
 TASK: dict[str, tuple[Writer, Reader]] = {
     "executable": _both(_name_of_file),
@@ -304,6 +336,18 @@ FIELDS: dict[str, tuple[Writer, Reader]] = {
     "next_cluster": _both(_count),
     "run": _both(_flag),
     "force": _both(_flag),
-    "peak_rss": _both(_count),
+    "machine": (_write_machine, _read_machine),
+    "since": _both(_number),
+    "interval": _both(_seconds),
+    "jobs": _both(_count),
+    "leaving": _both(_flag),
     "action": _both(_action),
+    "name": _both(_name_of_file),
+    "offset": _both(_integer),
+    "limit": _both(_count),
+    "size": _both(_count),
+    "data": _BLOB,
 }
+
+#: ``kind.field`` that a message may lack: it then has the class's default.
+OPTIONAL: frozenset[str] = frozenset({"heartbeat.machine", "waiting.jobs", "waiting.leaving"})

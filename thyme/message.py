@@ -5,10 +5,13 @@
 ========================================  ==========================================
 submit                                    schedd → pool queue and stream
 recorded, lost, removed, held, released,  schedd → stream
-delivered, marker
+delivered, marker, edited, suspended,
+continued
 started, finished, evicted                worker → stream
 claim, heartbeat                          worker → the schedd's inbox (transient)
-verdict, control                          schedd → the worker's inbox (transient)
+waiting                                   worker → every schedd of its pool (transient)
+verdict, control, peek                    schedd → the worker's inbox (transient)
+peeked                                    worker → the schedd's inbox (transient)
 ========================================  ==========================================
 """
 
@@ -23,14 +26,20 @@ from .job import JobId, SandboxFile, Task
 
 @dataclass(frozen=True)
 class Message:
-    """Base of all kinds. ``schedd`` is the name of the schedd whose job it is."""
+    """Base of all kinds."""
 
     kind: ClassVar[str]
+
+
+@dataclass(frozen=True)
+class ScheddMessage(Message):
+    """``schedd`` is the name of the schedd whose job, or whose mark, it is about."""
+
     schedd: str
 
 
 @dataclass(frozen=True)
-class JobMessage(Message):
+class JobMessage(ScheddMessage):
     """About one job; ``time`` is the sender's wall clock, seconds since the epoch."""
 
     job: JobId
@@ -79,12 +88,33 @@ class Started(JobMessage):
 
 @dataclass(frozen=True)
 class Usage:
-    """What a run used: CPU and wall-clock seconds, peak resident KiB."""
+    """What a run used, or has used so far: CPU and wall-clock seconds; KiB of memory at the
+    most and now, of its scratch directory. 0 KiB is also said where nobody could measure.
+    """
 
     user_cpu: float = 0.0
     system_cpu: float = 0.0
     wall: float = 0.0
     peak_rss: int = 0
+    rss: int = 0
+    disk: int = 0
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a worker offers to a job, in HTCondor's units: CPUs, MiB of memory, KiB of scratch.
+
+    ``arch``, ``opsys`` and ``opsys_and_ver`` in HTCondor's spelling: ``X86_64``, ``LINUX``,
+    ``AlmaLinux9``. ``load`` is the node's load average of the last minute.
+    """
+
+    cpus: int
+    memory: int
+    disk: int
+    arch: str
+    opsys: str
+    opsys_and_ver: str
+    load: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -157,6 +187,30 @@ class Released(JobMessage):
 
 
 @dataclass(frozen=True)
+class Edited(JobMessage):
+    """These attributes (name → ClassAd text) have these values from now on."""
+
+    kind = "edited"
+    ad: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Suspended(JobMessage):
+    """The running job is to stand still; its worker is told by control mail."""
+
+    kind = "suspended"
+    reason: str
+
+
+@dataclass(frozen=True)
+class Continued(JobMessage):
+    """The suspended job is to run on."""
+
+    kind = "continued"
+    reason: str
+
+
+@dataclass(frozen=True)
 class Delivered(JobMessage):
     """Output and user log are on the submit host: a rebuilt ledger must not write them again."""
 
@@ -164,7 +218,7 @@ class Delivered(JobMessage):
 
 
 @dataclass(frozen=True)
-class Marker(Message):
+class Marker(ScheddMessage):
     """A schedd's own mark in the stream: read back, it shows that all before it was read.
 
     ``next_cluster`` keeps cluster ids from being used again after a rebuild.
@@ -176,7 +230,7 @@ class Marker(Message):
 
 
 @dataclass(frozen=True)
-class Claim(Message):
+class Claim(ScheddMessage):
     """May ``worker`` start this attempt?"""
 
     kind = "claim"
@@ -187,7 +241,7 @@ class Claim(Message):
 
 
 @dataclass(frozen=True)
-class Verdict(Message):
+class Verdict(ScheddMessage):
     """The answer to a claim; ``reason`` says why not."""
 
     kind = "verdict"
@@ -198,20 +252,46 @@ class Verdict(Message):
 
 
 @dataclass(frozen=True)
-class Heartbeat(Message):
-    """``worker`` is running this attempt; ``peak_rss`` in KiB."""
+class Heartbeat(ScheddMessage):
+    """``worker`` is running this attempt on ``host``, and what it has used so far."""
 
     kind = "heartbeat"
     job: JobId
     attempt: int
     worker: str
     host: str
-    peak_rss: int
+    usage: Usage
+    machine: Machine | None = None
 
 
 @dataclass(frozen=True)
-class Control(Message):
-    """To a worker: end this attempt. ``action``: remove, hold, vacate or superseded."""
+class Waiting(Message):
+    """``worker`` waits for a job of ``pool`` on ``host`` (the slot, HTCondor's ``slot1@node``).
+
+    Sent when it begins to wait and every ``interval`` seconds from then on; who hears nothing
+    for some intervals forgets it. ``since``: when it began to wait, epoch seconds; ``jobs``:
+    how many it has run; ``leaving``: it goes, and will not be heard of again.
+    ``machine``: None where the worker could not tell.
+    """
+
+    kind = "waiting"
+    worker: str
+    host: str
+    pool: str
+    since: float
+    interval: float
+    machine: Machine | None
+    jobs: int = 0
+    leaving: bool = False
+
+
+@dataclass(frozen=True)
+class Control(ScheddMessage):
+    """To a worker, about this attempt. ``action`` is one of ``ACTIONS``.
+
+    remove, hold, vacate, superseded end it; vacate_fast ends it without a
+    grace; suspend (SIGSTOP) and continue (SIGCONT) do not end it.
+    """
 
     kind = "control"
     job: JobId
@@ -219,14 +299,51 @@ class Control(Message):
     action: str
 
 
-ACTIONS: Final = ("remove", "hold", "vacate", "superseded")
+ACTIONS: Final = (
+    "remove", "hold", "vacate", "vacate_fast", "superseded", "suspend", "continue",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Peek(ScheddMessage):
+    """To a worker: send some of a file of the running attempt, as ``Peeked`` to ``reply_to``.
+
+    ``name``: path in the scratch directory (``_condor_stdout``, ``_condor_stderr`` are the
+    streams). At most ``limit`` bytes from ``offset``; -1 means the last ``limit`` bytes.
+    """
+
+    kind = "peek"
+    job: JobId
+    attempt: int
+    name: str
+    offset: int
+    limit: int
+
+
+@dataclass(frozen=True)
+class Peeked(ScheddMessage):
+    """The answer to a ``Peek``: ``data`` begins at ``offset`` of a file of ``size`` bytes now.
+
+    ``reason``: why there is nothing to send; "" when the file was read.
+    """
+
+    kind = "peeked"
+    job: JobId
+    attempt: int
+    name: str
+    offset: int
+    size: int
+    data: bytes
+    reason: str
+
 
 #: kind → class
 KINDS: Final[dict[str, type[Message]]] = {
     kind.kind: kind
     for kind in (
         Submit, Recorded, Started, Finished, Evicted, Lost, Removed, Held, Released, Delivered,
-        Marker, Claim, Verdict, Heartbeat, Control,
+        Edited, Suspended, Continued, Peek, Peeked, Marker, Claim, Verdict, Heartbeat, Waiting,
+        Control,
     )
 }  # fmt: skip
 

@@ -301,9 +301,8 @@ class Worker:
         return ""
 
     def _beat(self, transport: Transport, job: Submit, execution: Execution) -> None:
-        beat = Heartbeat(
-            job.schedd, job.job, job.attempt, self.name, self.slot, execution.peak_rss()
-        )
+        usage = Usage(peak_rss=execution.peak_rss())
+        beat = Heartbeat(job.schedd, job.job, job.attempt, self.name, self.slot, usage)
         transport.send(schedd_inbox(job.schedd), Mail(codec.encode(beat), self.name))
 
     # --- reporting ----------------------------------------------------------------------

@@ -25,6 +25,7 @@ from thyme.message import (
     Lost,
     Marker,
     Recorded,
+    ScheddMessage,
     Started,
     Submit,
 )
@@ -125,7 +126,7 @@ class Follower:
         except BadMessage as error:
             self._pass_over(record, str(error))
             return
-        if event.schedd != self._schedd:
+        if not isinstance(event, ScheddMessage) or event.schedd != self._schedd:
             return
         if isinstance(event, Marker):
             self.last_marker = event.token

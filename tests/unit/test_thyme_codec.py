@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 
 import pytest
 from hypothesis import given, settings
@@ -14,19 +14,22 @@ from hypothesis import strategies as st
 from tests.thyme_fakes import submission
 from thyme.codec import MAX_SIZE, decode, encode
 from thyme.errors import BadMessage, MessageTooLarge, UnknownVersion
-from thyme.fields import FIELDS, MAX_INFLATED, TASK
+from thyme.fields import FIELDS, MAX_INFLATED, OPTIONAL, TASK
 from thyme.job import JobId, SandboxFile, Task
 from thyme.message import (
     ACTIONS,
     KINDS,
     Finished,
+    Heartbeat,
     Held,
     HoldReason,
+    Machine,
     Marker,
     Message,
     Submit,
     Usage,
     Verdict,
+    Waiting,
     expect,
 )
 
@@ -65,15 +68,20 @@ tasks = st.builds(
     kill_grace=seconds,
     lease=seconds,
 )
+machines = st.builds(Machine, counts, counts, counts, names, names, names, seconds)
 VALUES = {
     "schedd": names, "time": numbers, "pool": names, "uid": counts, "gid": counts,
     "job": st.builds(JobId, st.integers(0, 10**18 - 1), st.integers(0, 10**18 - 1)),
     "attempt": counts, "ad": st.dictionaries(texts, texts, max_size=3), "task": tasks,
     "worker": names, "host": names, "exit_code": st.none() | st.integers(-9, 255),
     "signal": st.none() | st.integers(0, 64), "stdout": blobs, "stderr": blobs, "files": files,
-    "usage": st.builds(Usage, numbers, numbers, numbers, counts), "hold": st.none() | holds,
+    "usage": st.builds(Usage, numbers, numbers, numbers, counts, counts, counts),
+    "hold": st.none() | holds,
     "reason": texts, "token": names, "next_cluster": counts, "run": st.booleans(),
-    "force": st.booleans(), "peak_rss": counts, "action": st.sampled_from(ACTIONS),
+    "force": st.booleans(), "action": st.sampled_from(ACTIONS),
+    "machine": st.none() | machines, "since": numbers, "interval": seconds, "jobs": counts,
+    "leaving": st.booleans(), "name": paths, "offset": st.integers(-1, 2**63 - 1),
+    "limit": counts, "size": counts, "data": blobs,
 }  # fmt: skip
 
 
@@ -107,8 +115,10 @@ EXAMPLE: dict[str, object] = {
     "attempt": 0, "ad": {}, "task": Task("/bin/true"), "worker": "w", "host": "h",
     "exit_code": 0, "signal": None, "usage": Usage(), "stdout": b"out", "stderr": b"",
     "files": (SandboxFile("a", b"b"),), "hold": HoldReason(1, 0, "why"), "reason": "because",
-    "token": "t", "next_cluster": 2, "run": True, "force": False, "peak_rss": 1,
-    "action": "hold",
+    "token": "t", "next_cluster": 2, "run": True, "force": False,
+    "action": "hold", "machine": Machine(1, 2000, 10**6, "X86_64", "LINUX", "AlmaLinux9", 0.5),
+    "since": 1.0, "interval": 60.0, "jobs": 3, "leaving": True, "name": "n", "offset": 0,
+    "limit": 1, "size": 1, "data": b"x",
 }  # fmt: skip
 #: values that no field takes: each JSON type that the field is not of is among them
 WRONG = {
@@ -132,9 +142,10 @@ def put(header: object, rest: bytes = b"") -> bytes:
 
 CASES = [(kind, each.name) for kind in KINDS.values() for each in fields(kind)]
 IDS = [f"{kind.kind}-{name}" for kind, name in CASES]
+NEEDED = [(kind, name) for kind, name in CASES if f"{kind.kind}.{name}" not in OPTIONAL]
 
 
-@pytest.mark.parametrize(("kind", "name"), CASES, ids=IDS)
+@pytest.mark.parametrize(("kind", "name"), NEEDED)
 def test_a_missing_field_is_named_with_its_kind(kind: type[Message], name: str) -> None:
     header, rest = parts(example(kind))
     del header[name]
@@ -143,6 +154,41 @@ def test_a_missing_field_is_named_with_its_kind(kind: type[Message], name: str) 
         decode(put(header, rest))
 
     assert str(refused.value) == f"{kind.kind}: field {name!r} is missing"
+
+
+def test_a_field_that_may_be_missing_has_its_default() -> None:
+    header, rest = parts(example(Waiting))
+    del header["jobs"], header["leaving"]
+
+    message = decode(put(header, rest))
+
+    assert message == replace(example(Waiting), jobs=0, leaving=False)
+    assert {name.partition(".")[0] for name in OPTIONAL} <= set(KINDS)
+    for kind, name in set(CASES) - set(NEEDED):
+        assert {each.name: each for each in fields(kind)}[name].default is not MISSING
+
+
+def test_a_usage_of_the_first_release_is_read_and_one_of_a_later_release_too() -> None:
+    header, rest = parts(example(Heartbeat))
+
+    for sent, read in [
+        ([1.5, 0.5, 9.0, 77], Usage(1.5, 0.5, 9.0, 77)),
+        ([1.5, 0.5, 9.0, 77, 50, 8, "new"], Usage(1.5, 0.5, 9.0, 77, 50, 8)),
+    ]:
+        assert expect(decode(put({**header, "usage": sent}, rest)), Heartbeat).usage == read
+    with pytest.raises(BadMessage, match=r"^heartbeat: field 'usage' should be \[user CPU"):
+        decode(put({**header, "usage": [1.5, 0.5, 9.0]}, rest))
+
+
+@pytest.mark.parametrize("bad", [{"cpus": -1}, {"arch": ""}, {"memory": None}, {"load": -0.1}])
+def test_a_machine_that_is_none_is_not_believed(bad: dict[str, object]) -> None:
+    header, rest = parts(example(Waiting))
+    machine = header["machine"]
+    assert isinstance(machine, dict)
+
+    assert decode(put({**header, "machine": {**machine, "gpus": 2}}, rest)) == example(Waiting)
+    with pytest.raises(BadMessage, match=r"^waiting: field 'machine' should be a machine, "):
+        decode(put({**header, "machine": {**machine, **bad}}, rest))
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES, ids=IDS)

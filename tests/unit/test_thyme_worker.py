@@ -294,7 +294,7 @@ def test_heartbeats_come_at_the_shorter_of_the_option_and_a_third_of_the_lease(
     times = [round(when - site.start, 3) for when, _beat in schedd.beats]
     assert times == [expected, expected * 2, expected * 3]
     _when, beat = schedd.beats[0]
-    assert (str(beat.job), beat.attempt, beat.peak_rss) == ("1.0", 0, 1234)
+    assert (str(beat.job), beat.attempt, beat.usage.peak_rss) == ("1.0", 0, 1234)
 
 
 def test_a_lease_of_nothing_floods_nobody(site: Site) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.vobox_fakes import JOB, SCHEDD, Bench, Events, Expression, after
 from thyme import codec
 from thyme.job import JobId, Task
-from thyme.message import Claim, Control, Heartbeat, Held, JobMessage, Submit, Verdict
+from thyme.message import Claim, Control, Heartbeat, Held, JobMessage, Submit, Usage, Verdict
 from thyme.transport import Mail
 from vobox.leases import CLAIM_LEASE
 from vobox.mailroom import refusal, reply_to_heartbeat
@@ -29,7 +29,7 @@ def claim(worker: str = "w1", attempt: int = 0, job: JobId = JOB) -> Claim:
 
 
 def beat(worker: str = "w1", attempt: int = 0) -> Heartbeat:
-    return Heartbeat(SCHEDD, JOB, attempt, worker, f"slot1@{worker}", 1024)
+    return Heartbeat(SCHEDD, JOB, attempt, worker, f"slot1@{worker}", Usage(peak_rss=1024))
 
 
 STORIES: dict[str, Any] = {

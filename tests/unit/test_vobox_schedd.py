@@ -18,7 +18,7 @@ from tests.waiting import wait_until
 from thyme import codec
 from thyme.errors import BrokerRefused, BrokerUnreachable
 from thyme.job import JobId, Task
-from thyme.message import Submit
+from thyme.message import Submit, Usage
 from vobox.dispatch import Dispatch
 from vobox.intake import Intake
 from vobox.ledger import Ledger
@@ -267,7 +267,7 @@ def test_a_heartbeat_sent_right_after_the_start_is_believed(running: Running) ->
     worker.open_inbox("w1")
     with running.broker.changed:
         worker.record([codec.encode(e.started())])
-        beat = Heartbeat(SCHEDD, e.job, 0, "w1", "slot1@w1", 1)
+        beat = Heartbeat(SCHEDD, e.job, 0, "w1", "slot1@w1", Usage())
         worker.send(schedd_inbox(SCHEDD), Mail(codec.encode(beat), "w1"))
     wait_until(
         lambda: running.run("condor_q", "-allusers", "-af", "JobStatus").stdout == "2\n", "it runs"
