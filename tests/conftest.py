@@ -6,8 +6,20 @@ from tests.services.fixtures import (
     cgroup_name,
     docker_service,
     make_docker,
+    make_rabbitmq,
     podman_service,
+    rabbitmq,
+    rabbitmq_server,
     registry,
 )
 
-__all__ = ["cgroup_name", "docker_service", "make_docker", "podman_service", "registry"]
+__all__ = [
+    "cgroup_name",
+    "docker_service",
+    "make_docker",
+    "make_rabbitmq",
+    "podman_service",
+    "rabbitmq",
+    "rabbitmq_server",
+    "registry",
+]

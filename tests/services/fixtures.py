@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.services.engines import IMAGE, DockerService, PodmanService
+from tests.services.rabbitmq import Rabbit, VirtualHost
 from tests.services.registry import Registry
 from tests.waiting import wait_until
 
@@ -72,6 +73,40 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
         yield made
     finally:
         made.clean()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
+    """A RabbitMQ that all tests share: leave it as it is."""
+    server = Rabbit(tmp_path_factory.mktemp("rabbitmq"))
+    try:
+        server.up()
+        yield server
+    finally:
+        server.clean()
+
+
+@pytest.fixture
+def rabbitmq(rabbitmq_server: Rabbit) -> VirtualHost:
+    """A virtual host of this test's own; ``url`` is its address, ``server`` its RabbitMQ."""
+    return rabbitmq_server.vhost()
+
+
+@pytest.fixture
+def make_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Rabbit]]:
+    """RabbitMQ servers of this test's own, to be stopped, hung, filled and restarted."""
+    made: list[Rabbit] = []
+
+    def make(configuration: str = "") -> Rabbit:
+        """``configuration``: its rabbitmq.conf; ``{tls_port}``, ``{directory}`` are filled in."""
+        server = Rabbit(tmp_path_factory.mktemp("rabbitmq"), configuration)
+        made.append(server)
+        server.up()
+        return server
+
+    yield make
+    for server in made:
+        server.clean()
 
 
 @pytest.fixture(scope="session")
