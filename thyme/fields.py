@@ -245,8 +245,8 @@ def _read_usage(value: Any, _stored: Stored) -> Usage:
     # the first release knew four of them; a later one may add some
     if not isinstance(value, list) or len(value) < 4:
         raise ValueError("[user CPU, system CPU, wall, peak RSS, RSS, disk]")
-    cpu_and_wall = [_number(each) for each in value[:3]]
-    return Usage(*cpu_and_wall, *(_count(each) for each in value[3:6]))
+    user_cpu, system_cpu, wall = (_number(each) for each in value[:3])
+    return Usage(user_cpu, system_cpu, wall, *(_count(each) for each in value[3:6]))
 
 
 def _write_machine(machine: Any, _blobs: Blobs) -> Any:
