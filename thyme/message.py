@@ -211,6 +211,15 @@ class Continued(JobMessage):
 
 
 @dataclass(frozen=True)
+class Vacated(JobMessage):
+    """The run is to end, and the job to be queued again; ``force``: without a grace."""
+
+    kind = "vacated"
+    reason: str
+    force: bool
+
+
+@dataclass(frozen=True)
 class Delivered(JobMessage):
     """Output and user log are on the submit host: a rebuilt ledger must not write them again."""
 
@@ -342,8 +351,8 @@ KINDS: Final[dict[str, type[Message]]] = {
     kind.kind: kind
     for kind in (
         Submit, Recorded, Started, Finished, Evicted, Lost, Removed, Held, Released, Delivered,
-        Edited, Suspended, Continued, Peek, Peeked, Marker, Claim, Verdict, Heartbeat, Waiting,
-        Control,
+        Edited, Suspended, Continued, Vacated, Peek, Peeked, Marker, Claim, Verdict, Heartbeat,
+        Waiting, Control,
     )
 }  # fmt: skip
 

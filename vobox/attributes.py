@@ -9,7 +9,7 @@ from __future__ import annotations
 from thyme.message import Finished, HoldReason, Usage
 
 from .ads import Ad, literal
-from .status import HELD
+from .status import HELD, SUSPENDED
 
 #: HoldReasonCode of ``hold = true``, the one hold that leaves no line in the user log.
 SUBMITTED_ON_HOLD = 15
@@ -21,6 +21,10 @@ def entered(ad: Ad, status: int, before: int, now: float) -> None:
     """``before`` is the JobStatus that it leaves."""
     if status != before:
         ad["LastJobStatus"] = literal(before)
+    if before == SUSPENDED:
+        stood = max(0, int(now) - ad.number("LastSuspensionTime", int(now)))
+        ad["CumulativeSuspensionTime"] = literal(ad.number("CumulativeSuspensionTime") + stood)
+        ad["LastSuspensionTime"] = literal(0)
     ad["JobStatus"] = literal(status)
     ad["EnteredCurrentStatus"] = literal(int(now))
 

@@ -15,7 +15,9 @@ from collections.abc import Callable
 from typing import Any
 
 from thyme.message import (
+    Continued,
     Delivered,
+    Edited,
     Evicted,
     Finished,
     Held,
@@ -27,14 +29,16 @@ from thyme.message import (
     Removed,
     Started,
     Submit,
+    Suspended,
+    Vacated,
 )
 
-from . import attributes, logtext
+from . import attributes, fold_orders, logtext
 from .ads import Ad, literal
 from .attributes import SUBMITTED_ON_HOLD
 from .policy import on_exit, stays_in_queue
 from .state import Change, Effect, Job, LogEvent, SaveOutput, Tell
-from .status import COMPLETED, HELD, IDLE, REMOVED, RUNNING, TRANSFERRING_OUTPUT
+from .status import COMPLETED, HELD, IDLE, REMOVED, RUNNING, SUSPENDED, TRANSFERRING_OUTPUT
 
 
 def apply(job: Job | None, event: JobMessage) -> Change:
@@ -161,7 +165,8 @@ def _evicted(job: Job, event: Evicted) -> Change:
     if job.worker != event.worker:
         return Change(job)
     _run_ended(job, event)
-    if job.status != RUNNING:  # held, or held and released: now it may be queued again
+    if job.status not in (RUNNING, SUSPENDED):
+        # held, or held and released: now it may be queued again
         return Change(job)
     _enter(job, IDLE, event.time)
     job.queued = False
@@ -189,7 +194,7 @@ def _lost(job: Job, event: Lost) -> Change:
     effects: list[Effect] = [Tell(lost_worker, event.attempt, "superseded")]
     if job.status == REMOVED:
         return _ended_for_good(job, event.time)
-    if job.status == RUNNING:
+    if job.status in (RUNNING, SUSPENDED):
         job.losses += 1
         job.queued = False
         _enter(job, IDLE, event.time)
@@ -283,4 +288,8 @@ _RULES: dict[type[JobMessage], Callable[[Job, Any], Change]] = {
     Held: _held,
     Released: _released,
     Delivered: _delivered,
+    Edited: fold_orders.edited,
+    Suspended: fold_orders.suspended,
+    Continued: fold_orders.continued,
+    Vacated: fold_orders.vacated,
 }

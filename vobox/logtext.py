@@ -76,6 +76,15 @@ def released(job: JobId, now: float, reason: str) -> str:
     return _event(13, job, now, f"Job was released.\n\t{_line(reason)}\n")
 
 
+def suspended(job: JobId, now: float) -> str:
+    # the worker stops all of them; how many there are it does not tell
+    return _event(10, job, now, "Job was suspended.\n\tNumber of processes actually suspended: 1\n")
+
+
+def unsuspended(job: JobId, now: float) -> str:
+    return _event(11, job, now, "Job was unsuspended.\n")
+
+
 def _event(number: int, job: JobId, now: float, body: str) -> str:
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
     return f"{number:03d} ({job.cluster:03d}.{job.proc:03d}.000) {when} {body}...\n"

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 
 from thyme import codec
 from thyme.errors import BadMessage
 from thyme.job import JobId
-from thyme.message import Claim, Control, Heartbeat, Verdict
+from thyme.message import Claim, Control, Heartbeat, Peek, Peeked, Verdict
 from thyme.transport import Mail, Transport
+from thyme.worker import schedd_inbox
 
 from .leases import Leases
 from .ledger import Ledger
 from .state import Job, Tell
-from .status import HELD, IDLE, REMOVED, RUNNING
+from .status import HELD, IDLE, REMOVED, RUNNING, SUSPENDED
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,10 @@ def refusal(job: Job | None, claim: Claim, claimant: str) -> str:
     return ""
 
 
+#: What a worker is told again, by JobStatus.
+_AGAIN = {REMOVED: "remove", HELD: "hold", IDLE: "vacate", SUSPENDED: "suspend"}
+
+
 def reply_to_heartbeat(job: Job, beat: Heartbeat) -> str:
     """The control action for a worker that runs what it should not; "" when all is well."""
     if job.attempt > beat.attempt or not job.in_queue:
@@ -44,11 +50,12 @@ def reply_to_heartbeat(job: Job, beat: Heartbeat) -> str:
     if job.worker not in ("", beat.worker):
         return "superseded"
     if job.status == RUNNING:
-        return ""
+        # once suspended, the word to go on may have been lost; saying it twice does no harm
+        return "continue" if job.ad.number("TotalSuspensions") else ""
     if job.status == IDLE and job.queued:
         return ""  # it has just started, and the word of it was not read yet
     # the first control mail may have been lost; an idle job is one held and released meanwhile
-    return {REMOVED: "remove", HELD: "hold", IDLE: "vacate"}.get(job.status, "superseded")
+    return _AGAIN.get(job.status, "superseded")
 
 
 class Mailroom:
@@ -59,6 +66,8 @@ class Mailroom:
         self._ledger = ledger
         self._leases = leases
         self._clock = clock
+        #: correlation → who waits for that answer
+        self._awaited: dict[str, Callable[[Peeked], None]] = {}
 
     def read(self, transport: Transport, mail: Mail) -> None:
         try:
@@ -70,6 +79,23 @@ class Mailroom:
             self._claim(transport, mail, message)
         elif isinstance(message, Heartbeat):
             self._heartbeat(transport, message)
+        elif isinstance(message, Peeked) and mail.correlation in self._awaited:
+            self._awaited.pop(mail.correlation)(message)
+
+    def ask(
+        self, transport: Transport, worker: str, peek: Peek, answered: Callable[[Peeked], None]
+    ) -> str:
+        """Send ``peek``; its token until ``answered`` was called, "" if nobody is there."""
+        token = os.urandom(8).hex()
+        mail = Mail(codec.encode(peek), schedd_inbox(self._schedd), token)
+        if not transport.send(worker, mail):
+            return ""
+        self._awaited[token] = answered
+        return token
+
+    def give_up(self, token: str) -> None:
+        """The answer is not wanted any more."""
+        self._awaited.pop(token, None)
 
     def tell(self, transport: Transport, job: JobId, tell: Tell) -> None:
         """Send control mail; the worker may be gone, its lease then tells."""
