@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from plancton.engine import images
+from plancton.engine.docker_old_images import OldImages
 from plancton.errors import EngineError, NoSuchImage
 from plancton.model import ImageStatus
 
@@ -22,6 +23,8 @@ class Registry(Protocol):
 
     def pull(self, name: str, credentials: str, tell: Callable[[dict[str, Any]], None]) -> None: ...
 
+    def remove_image(self, image: str) -> None: ...
+
 
 class ImageKeeper:
     """Safe in several threads."""
@@ -31,6 +34,7 @@ class ImageKeeper:
         self.wake: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._keeper = images.Keeper()
+        self._old = OldImages(api.remove_image, now)
         #: whether the engine was asked since something changed
         self._known = False
         self._closing = False
@@ -41,6 +45,7 @@ class ImageKeeper:
             self._known = self._known and self._keeper.wanted == name
             self._keeper = images.wants(self._keeper, name)
         self._look()
+        self._old.tidy()
         with self._lock:
             todo = images.to_pull(self._keeper, expiration, self._now())
             if todo and not self._closing:
@@ -87,6 +92,7 @@ class ImageKeeper:
             raise
         with self._lock:
             before, self._keeper = self._keeper.usable, images.found(self._keeper, local)
+        self._old.replaced(before, local)
         if local is not None and local != before:
             _log.info("new pilots are made from %s (%s)", local.name, local.label)
 

@@ -124,6 +124,25 @@ def test_a_new_build_of_a_tag_rolls_in_without_touching_running_pilots(node: Ima
     assert (node.build_of(fresh), node.build_of(max(before))) == ("B", "A")
 
 
+def test_a_replaced_build_goes_with_its_last_pilot(node: ImageNode) -> None:
+    old = node.push("A")
+    node.configure(image_expiration=0.5)
+    node.nodaemon()
+    before = node.wait_for(3)
+    new = node.push("B")
+    wait_until(lambda: node.image_status().get("digest") == new, "the new build", state=node.log)
+    reference = f"{node.registry.name}/{REPOSITORY}@{old}"
+    assert node.client.inspect_image(reference), "its pilots still run"
+    for name in before:
+        node.client.kill(name)
+
+    def gone() -> bool:
+        return not any(reference in (one["RepoDigests"] or ()) for one in node.client.images())
+
+    wait_until(gone, "the old build to be removed", timeout=90.0, state=node.log)
+    assert node.digests() == [new] * 3
+
+
 def test_a_registry_that_is_gone_leaves_the_image_in_use_and_is_told(node: ImageNode) -> None:
     digest = node.push("A")
     node.configure(image_expiration=0.5)

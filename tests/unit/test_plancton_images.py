@@ -10,8 +10,9 @@ import pytest
 
 from plancton.engine import images
 from plancton.engine.docker_images import ImageKeeper
+from plancton.engine.docker_old_images import RETRY as RETRY_REMOVAL
 from plancton.engine.images import Keeper, Local
-from plancton.errors import EngineRefused, NoSuchImage
+from plancton.errors import Conflict, EngineRefused, NoSuchImage
 from tests.plancton_fakes import FakeClock
 from tests.waiting import wait_until
 
@@ -139,6 +140,8 @@ class FakeRegistry:
         self.remote: dict[str, dict[str, Any]] = {}
         self.go = threading.Event()
         self.pulls: list[tuple[str, str]] = []
+        self.removals: list[str] = []
+        self.in_use: set[str] = set()
 
     def image(self, name: str) -> dict[str, Any]:
         if name not in self.local:
@@ -152,6 +155,11 @@ class FakeRegistry:
         if name not in self.remote:
             raise EngineRefused(f"{name}: not found in the registry")
         self.local[name] = self.remote[name]
+
+    def remove_image(self, image: str) -> None:
+        self.removals.append(image)
+        if image in self.in_use:
+            raise Conflict(f"conflict: unable to remove {image}: a container uses it")
 
 
 def test_the_keeper_pulls_beside_the_loop_and_wakes_it() -> None:
@@ -188,3 +196,54 @@ def test_a_new_image_that_cannot_be_had_leaves_the_old_one_in_use_and_says_so() 
     assert (told.wanted, told.name) == ("w:2", "w:1")
     assert told.problem == "w:2: not found in the registry"
     assert made.usable().name == "w:1"
+
+
+def built(build: int) -> dict[str, Any]:
+    return {"Id": f"sha256:{build}", "RepoDigests": [f"site/w@sha256:d{build}"]}
+
+
+def replace_build(registry: FakeRegistry, made: ImageKeeper) -> None:
+    """The engine's tag moves from build 1 to build 2, seen by the keeper."""
+    registry.local["site/w:1"] = registry.remote["site/w:1"] = built(1)
+    registry.go.set()
+    wait_until(lambda: made.want("site/w:1", DAY, "").digest == "sha256:d1", "the first build")
+    wait_until(lambda: not made.want("site/w:1", DAY, "").pulling, "the pull at the start")
+    registry.local["site/w:1"] = registry.remote["site/w:1"] = built(2)
+    made.forget()
+    assert made.want("site/w:1", DAY, "").digest == "sha256:d2"
+
+
+def test_a_replaced_build_is_removed_once_no_container_uses_it() -> None:
+    registry, clock = FakeRegistry(), FakeClock()
+    registry.in_use.add("site/w@sha256:d1")
+    made = ImageKeeper(registry, clock.now)
+    replace_build(registry, made)
+
+    made.want("site/w:1", DAY, "")
+    wait_until(lambda: len(registry.removals) == 1, "the first try")
+    made.want("site/w:1", DAY, "")
+    assert len(registry.removals) == 1, "in use: not asked again at once"
+    registry.in_use.clear()
+
+    def tried_again() -> bool:
+        clock.advance(RETRY_REMOVAL)
+        made.want("site/w:1", DAY, "")
+        return len(registry.removals) == 2
+
+    wait_until(tried_again, "the second try")
+    clock.advance(10 * RETRY_REMOVAL)
+    made.want("site/w:1", DAY, "")
+    assert registry.removals == ["site/w@sha256:d1"] * 2, "gone, and not asked for again"
+
+
+def test_an_image_that_the_configuration_no_longer_names_is_kept() -> None:
+    registry, clock = FakeRegistry(), FakeClock()
+    registry.go.set()
+    made = ImageKeeper(registry, clock.now)
+    registry.local["site/w:1"] = registry.remote["site/w:1"] = built(1)
+    registry.local["site/w:2"] = registry.remote["site/w:2"] = built(2)
+    made.want("site/w:1", DAY, "")
+    assert made.want("site/w:2", DAY, "").digest == "sha256:d2"
+    clock.advance(10 * RETRY_REMOVAL)
+    made.want("site/w:2", DAY, "")
+    assert registry.removals == []
