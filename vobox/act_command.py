@@ -1,4 +1,4 @@
-"""The command lines of condor_rm, condor_hold and condor_release, and their answers."""
+"""The command lines of condor_rm, condor_hold and their like, and their answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ from typing import Any
 from thyme.job import JobId
 from thyme.message import JobMessage
 
-from .actions import WORDS, Order, Outcome, Selection, decide, groups_of, is_job, is_number
+from .actions import (
+    WORDS,
+    Order,
+    Outcome,
+    Selection,
+    decide,
+    groups_of,
+    is_job,
+    is_number,
+    words_of,
+)
 from .ads import ParseError, parse
 from .intake import Intake
 from .ledger import Ledger
@@ -37,6 +47,16 @@ OPTIONS = {
     "condor_rm": (*_COMMON, Option("forcex", 1)),
     "condor_hold": (*_COMMON, Option("subcode", 1, values=1)),
     "condor_release": _COMMON,
+    "condor_suspend": _COMMON,
+    "condor_continue": _COMMON,
+    "condor_vacate_job": (*_COMMON, Option("fast", 1)),
+}
+
+
+_USAGE = {
+    "condor_rm": " [-forcex]",
+    "condor_hold": " [-subcode N]",
+    "condor_vacate_job": " [-fast]",
 }
 
 
@@ -45,7 +65,7 @@ class BadCommandLine(Exception):
 
 
 def usage(command: str) -> str:
-    extra = {"condor_rm": " [-forcex]", "condor_hold": " [-subcode N]"}.get(command, "")
+    extra = _USAGE.get(command, "")
     return (
         f"Usage: {command} [-reason TEXT]{extra} [-name SCHEDD] "
         "{CLUSTER | CLUSTER.PROC | USER | -constraint EXPR | -all}...\n"
@@ -61,7 +81,7 @@ def read(command: str, argv: Sequence[str], schedd: str) -> Order | Answer:
     try:
         for item in parse_arguments(cleaned(argv), OPTIONS[command]):
             if not isinstance(item, Flag):
-                words.append(item.text)
+                words += [item.text] if item.text else []  # DIRAC passes an empty one
                 continue
             name, value = item.option.name, (item.values or ("",))[0]
             if name == "help":
@@ -105,16 +125,17 @@ def _with(order: Order, item: Flag, value: str, schedd: str) -> Order:
         "reason": {"reason": value},
         "subcode": {"subcode": int(value) if name == "subcode" else 0},
         "forcex": {"force": True},
+        "fast": {"force": True},
         "totals": {"totals": True},
     }
     return replace(order, **changes.get(name, {}))
 
 
 def _is_invalid(word: str) -> bool:
-    """An empty word or a cluster 0; HTCondor complains, and goes on with the others."""
+    """A cluster 0; HTCondor complains, and goes on with the others."""
     if is_job(word):
         return JobId.parse(word).cluster == 0
-    return word == "" or (is_number(word) and int(word) == 0)
+    return is_number(word) and int(word) == 0
 
 
 def _constraint(command: str, text: str) -> str:
@@ -131,7 +152,7 @@ def _constraint(command: str, text: str) -> str:
 
 
 def answer(request: Request, intake: Intake) -> Answer:
-    """Carry out one of the three commands."""
+    """Carry out one of these commands."""
     try:
         order = read(request.command, request.argv, intake.schedd_name)
     except BadCommandLine as error:
@@ -163,5 +184,5 @@ def _nothing_done(order: Order, why: str) -> str:
         lines.append(f"DCSchedd::actOnJobs:6001:{why}")
         lines += [f"No result found for job {job}" for job in each.jobs]
         if not each.jobs:
-            lines.append(f"Couldn't find/{WORDS[order.command].verb} all jobs{each.what}")
+            lines.append(f"Couldn't find/{words_of(order).verb} all jobs{each.what}")
     return "".join(line + "\n" for line in lines)

@@ -1,4 +1,4 @@
-"""condor_rm, condor_hold and condor_release: which jobs are meant, what is said, what happens.
+"""condor_rm, condor_hold and their like: which jobs are meant, what is said, what happens.
 
 Texts, streams and exit codes are HTCondor's (ce-contract section "condor_rm /
 hold / release"): job ids together, clusters together, and each user are
@@ -15,12 +15,21 @@ from typing import Any
 import classad2
 
 from thyme.job import JobId
-from thyme.message import Held, HoldReason, JobMessage, Released, Removed
+from thyme.message import (
+    Continued,
+    Held,
+    HoldReason,
+    JobMessage,
+    Released,
+    Removed,
+    Suspended,
+    Vacated,
+)
 
 from .ads import Ad, ParseError, parse
 from .ledger import Ledger
 from .state import Job
-from .status import COMPLETED, HELD, REMOVED, TRANSFERRING_OUTPUT
+from .status import COMPLETED, HELD, REMOVED, RUNNING, SUSPENDED, TRANSFERRING_OUTPUT
 
 
 @dataclass(frozen=True)
@@ -31,19 +40,37 @@ class Words:
     done: str  #: marked for removal
     have: str  #: have been marked for removal
     bad_status: str = ""  #: of a job in another state than the command needs
+    already: str = ""  #: of a job that is so already; "" for what ``done`` says
+    denied: str = ""  #: what another user may not; "" for ``verb``
 
 
 WORDS = {
     "condor_rm": Words("remove", "marked for removal", "have been marked for removal"),
     "condor_hold": Words("hold", "held", "have been held"),
     "condor_release": Words("release", "released", "have been released", "not held to be released"),
+    "condor_suspend": Words(
+        "suspend", "suspended", "have been suspended", "not running to be suspended"
+    ),
+    "condor_continue": Words(
+        "continue", "continued", "have been continued", "not running to be continued", "running"
+    ),
+    "condor_vacate_job": Words(
+        "vacate", "vacated", "have been vacated", "not running to be vacated"
+    ),
 }
-FORCED = Words(
-    "remove",
-    "removed locally (remote state unknown)",
-    "have been removed locally (remote state unknown)",
-    "not in `X' state to be forcibly removed",
-)
+#: With -forcex, -fast.
+FORCED = {
+    "condor_rm": Words(
+        "remove",
+        "removed locally (remote state unknown)",
+        "have been removed locally (remote state unknown)",
+        "not in `X' state to be forcibly removed",
+        denied="force removal of",
+    ),
+    "condor_vacate_job": Words(
+        "fast-vacate", "fast-vacated", "have been fast-vacated", "not running to be fast-vacated"
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -90,9 +117,11 @@ _TOTALS = ("", "error", "not found", "bad status", "already", "permission")
 
 def decide(order: Order, ledger: Ledger, uid: int, user: str, schedd: str, now: float) -> Outcome:
     """Carry the order out on the present ledger: what to record, what to say."""
-    words = FORCED if order.force else WORDS[order.command]
+    words = words_of(order)
     outcome = Outcome(failed=bool(order.invalid))
     outcome.stderr += [f"Invalid cluster # from {word}." for word in order.invalid]
+    if any(group.jobs for group in order.groups) and any(g.constraints for g in order.groups):
+        outcome.stderr.append("Warning, -constraint is ignored for fully qualified job ids")
     acted: set[JobId] = set()
 
     def act(job: Job) -> str:
@@ -131,12 +160,16 @@ def decide(order: Order, ledger: Ledger, uid: int, user: str, schedd: str, now: 
     return outcome
 
 
+def words_of(order: Order) -> Words:
+    return FORCED[order.command] if order.force else WORDS[order.command]
+
+
 def _said(job: JobId, why: str, words: Words) -> str:
     return {
         "": f"Job {job} {words.done}",
         "not found": f"Job {job} not found",
-        "permission": f"Permission denied to {words.verb} job {job}",
-        "already": f"Job {job} already {words.done}",
+        "permission": f"Permission denied to {words.denied or words.verb} job {job}",
+        "already": f"Job {job} already {words.already or words.done}",
         "bad status": f"Job {job} {words.bad_status}",
     }[why]
 
@@ -147,6 +180,14 @@ def _totals(reasons: Sequence[str]) -> str:
     return ", ".join(f"{number} {name}" for number, name in zip(numbers, names, strict=True))
 
 
+#: Commands for running jobs: the states that they need, and the one that they lead to.
+_RUNS: dict[str, tuple[tuple[int, ...], int | None]] = {
+    "condor_suspend": ((RUNNING,), SUSPENDED),
+    "condor_continue": ((SUSPENDED,), RUNNING),
+    "condor_vacate_job": ((RUNNING, SUSPENDED), None),
+}
+
+
 def obstacle(order: Order, job: Job, uid: int) -> str:
     """Why this user cannot do this to this job now; "" if he can."""
     if uid not in (0, job.uid):
@@ -155,6 +196,11 @@ def obstacle(order: Order, job: Job, uid: int) -> str:
         if order.force:
             return "" if job.status == REMOVED else "bad status"
         return "already" if job.status == REMOVED else ""
+    if order.command in _RUNS:
+        status, already = _RUNS[order.command]
+        if already is not None and job.status == already:
+            return "already"
+        return "" if job.status in status and job.worker else "bad status"
     if order.command == "condor_hold":
         if job.status == HELD:
             return "already"
@@ -171,7 +217,10 @@ def _event(order: Order, job: Job, user: str, schedd: str, now: float) -> JobMes
         return Removed(schedd, job.id, now, reason, order.force)
     if order.command == "condor_hold":
         return Held(schedd, job.id, now, HoldReason(1, order.subcode, reason))
-    return Released(schedd, job.id, now, reason)
+    if order.command == "condor_vacate_job":
+        return Vacated(schedd, job.id, now, reason, order.force)
+    kind = {"condor_suspend": Suspended, "condor_continue": Continued}.get(order.command, Released)
+    return kind(schedd, job.id, now, reason)
 
 
 def _selected(group: Selection, ledger: Ledger, now: float) -> list[Job]:

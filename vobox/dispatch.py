@@ -22,7 +22,6 @@ _QUERIES: dict[str, Callable[[Request, QueueView, float], Answer]] = {
     "condor_q": condor_q.answer,
     "condor_status": condor_status.answer,
 }
-_ACTIONS = ("condor_rm", "condor_hold", "condor_release")
 
 
 def wants_stdin(command: str, argv: list[str]) -> bool:
@@ -42,7 +41,7 @@ class Dispatch:
         if request.command in _QUERIES or request.command == "condor_history":
             return self._query(request)
         intake = Intake(self._schedd, self._ledger, request, self._address)
-        if request.command in _ACTIONS:
+        if request.command in act_command.OPTIONS:
             return act_command.answer(request, intake)
         if request.command == "condor_submit":
             # our own rights are all that a schedd without root has

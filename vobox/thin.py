@@ -21,7 +21,14 @@ import sys
 TIMEOUT = 120.0
 DEFAULT_SOCKET = "/run/thyme/schedd.sock"
 #: what each of the commands that change jobs does, in HTCondor's words
-ACTIONS = {"condor_rm": "remove", "condor_hold": "hold", "condor_release": "release"}
+ACTIONS = {
+    "condor_rm": "remove",
+    "condor_hold": "hold",
+    "condor_release": "release",
+    "condor_suspend": "suspend",
+    "condor_continue": "continue",
+    "condor_vacate_job": "vacate",
+}
 
 
 class Unreachable(Exception):
@@ -45,7 +52,7 @@ def socket_path() -> str:
 
 def run(command: str) -> int:
     """Run ``command`` with this process's arguments; returns the exit code."""
-    _keep_standard_streams()
+    keep_standard_streams()
     try:
         return _run(command)
     except NoDirectory as error:
@@ -58,7 +65,7 @@ def run(command: str) -> int:
         return 130
 
 
-def _keep_standard_streams() -> None:
+def keep_standard_streams() -> None:
     """A closed stdin, stdout or stderr must not become the number of our socket."""
     while True:
         handle = os.open(os.devnull, os.O_RDWR)
@@ -133,9 +140,9 @@ def _converse(line: "_socket.socket", body: bytes) -> int:
         head = _receive(line, 9)
         kind, data = head[:1], _receive(line, int(head[1:]))
         if kind == b"o":
-            _write(1, data)
+            write(1, data)
         elif kind == b"e":
-            _write(2, data)
+            write(2, data)
         elif kind == b"i":
             given = _stdin()
             _send(line, b"%08d" % len(given) + given)
@@ -172,16 +179,18 @@ def _stdin() -> bytes:
         parts += part
 
 
-def _write(where: int, data: bytes) -> None:
+def write(where: int, data: bytes) -> bool:
+    """Write all of it; whether somebody takes it (the command was carried out all the same)."""
     while data:
         try:
             data = data[os.write(where, data) :]
-        except OSError:  # nobody reads it: the command was carried out all the same
-            return
+        except OSError:
+            return False
+    return True
 
 
 def _say(text: str) -> None:
-    _write(2, text.encode("utf-8", "replace"))
+    write(2, text.encode("utf-8", "replace"))
 
 
 def failure(command: str, argv: "list[str]", path: str, why: str) -> str:

@@ -260,16 +260,30 @@ def test_each_user_is_a_group(queue: Queue) -> None:
 # --- command lines ------------------------------------------------------------------------------
 
 
-def test_an_empty_word_is_complained_of_and_the_others_are_carried_out(queue: Queue) -> None:
-    # DIRAC with a local schedd
-    said = queue.run("condor_rm", "", "5.0")
+def test_an_empty_word_is_no_word(queue: Queue) -> None:
+    # DIRAC with a local schedd; HTCondor complains, which fails DIRAC
+    assert queue.run("condor_rm", "", "5.0") == Answer("Job 5.0 marked for removal\n", "", 0)
+    expected = "You did not specify any jobs\n" + usage("condor_rm")
+    assert queue.run("condor_rm", "") == Answer("", expected, 1)
+
+
+def test_a_constraint_beside_job_ids_is_said_to_be_ignored(queue: Queue) -> None:
+    said = queue.run("condor_hold", "5.0", "-constraint", "ProcId == 1")
+    assert said.stderr == "Warning, -constraint is ignored for fully qualified job ids\n"
+    assert said.stdout.splitlines() == [
+        "Job 5.0 held", "All jobs matching constraint (ProcId == 1) have been held",
+    ]  # fmt: skip
+
+
+def test_a_cluster_0_is_complained_of_and_the_others_are_carried_out(queue: Queue) -> None:
+    said = queue.run("condor_rm", "0", "5.0")
     assert said.stdout == "Job 5.0 marked for removal\n"
-    assert said.stderr.startswith("Invalid cluster # from .\n")
+    assert said.stderr.startswith("Invalid cluster # from 0.\n")
     assert said.code == 1
     assert queue.states()["5.0"] == 3
 
 
-@pytest.mark.parametrize("word", ["", "0", "0.0"])
+@pytest.mark.parametrize("word", ["0", "0.0"])
 def test_a_word_that_names_nothing_alone_is_an_error(queue: Queue, word: str) -> None:
     said = queue.run("condor_rm", word)
     expected = f"Invalid cluster # from {word}.\nYou did not specify any jobs\n"

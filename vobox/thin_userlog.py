@@ -1,0 +1,72 @@
+"""Reads HTCondor's user log with the standard library alone, while others append to it."""
+
+import os
+import time
+
+
+class Event:
+    """One event of a user log; raises ValueError for a text that is none."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        head, bracket, rest = text.partition(") ")
+        number, opening, ids = head.partition(" (")
+        if not bracket or not opening:
+            raise ValueError(text)
+        self.number = int(number)
+        self.id = tuple(int(part) for part in ids.split("."))
+        day, clock, self.body = rest.split(" ", 2)
+        if len(self.id) != 3:
+            raise ValueError(text)
+        form = "%Y-%m-%d %H:%M:%S" if "-" in day else "%Y/%m/%d %H:%M:%S"
+        year = "" if "-" in day else "%d/" % time.localtime().tm_year
+        # a part of a second may follow
+        self.time = time.strptime("%s%s %s" % (year, day, clock[:8]), form)
+        self.head = head + bracket
+
+    @property
+    def key(self) -> str:
+        return "%d.%d.%d" % self.id
+
+    def shown(self, iso: bool, utc: bool) -> str:
+        """The event again, with the date in that form."""
+        when = self.time
+        if utc:
+            when = time.gmtime(time.mktime((*when[:8], -1)))
+        form = "%Y-%m-%d %H:%M:%S" if iso else "%m/%d %H:%M:%S"
+        return self.head + time.strftime(form, when) + " " + self.body + "...\n"
+
+
+class Log:
+    """The events of a file that others append to."""
+
+    def __init__(self, path: str) -> None:
+        """Raises OSError."""
+        # a pipe without a writer must not stop us for ever
+        self._file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self._rest = b""
+        self._line = 1
+        os.read(self._file, 0)  # a directory can be opened, and not read
+
+    def read(self) -> "list[Event]":
+        """The whole events that are there by now; raises OSError, ValueError with the line."""
+        while True:
+            try:
+                data = os.read(self._file, 1 << 16)
+            except BlockingIOError:
+                data = b""
+            if not data:
+                break
+            self._rest += data
+        events = []  # type: list[Event]
+        while True:
+            begin, end, rest = self._rest.partition(b"\n...\n")
+            if not end:
+                return events
+            text = begin.decode("utf-8", "surrogateescape") + "\n"
+            try:
+                events.append(Event(text))
+            except ValueError:
+                raise ValueError("line %d begins no event" % self._line) from None
+            self._line += text.count("\n") + 1
+            self._rest = rest
