@@ -10,7 +10,8 @@ import pytest
 from tests.vobox_fakes import JOB, Events, Expression, after
 from thyme.job import JobId
 from vobox.ads import quote
-from vobox.ledger import Ledger, LedgerView
+from vobox.ledger import Ledger
+from vobox.ledger_view import LedgerView
 from vobox.state import Job
 
 

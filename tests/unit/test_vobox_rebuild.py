@@ -14,7 +14,8 @@ from thyme import codec
 from thyme.errors import BrokerUnreachable
 from thyme.job import JobId, SandboxFile
 from thyme.message import Marker
-from vobox.ledger import SCHEMA_VERSION, Ledger
+from vobox.ledger import Ledger
+from vobox.ledger_schema import VERSION
 from vobox.state import Job
 
 
@@ -62,7 +63,7 @@ def test_a_damaged_ledger_is_put_aside_and_made_again(bench: Bench, how: str) ->
 def test_a_ledger_of_another_version_is_made_again(bench: Bench) -> None:
     bench.submit(Events().submit())
     before = everything(bench.ledger)
-    bench.ledger._db.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
+    bench.ledger._db.execute(f"PRAGMA user_version={VERSION + 1}")
     bench.ledger._db.execute("DROP TABLE jobs")
     bench.restart()
     assert everything(bench.ledger) == before

@@ -1,0 +1,67 @@
+"""Conditions on the columns of the ledger, which a database answers without reading an ad.
+
+They are exact only for jobs whose columns are what their ads say (``plain`` in
+``ledger_schema.py``): no value is undefined then, and logic has two values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+#: Lower-case name of an attribute → how ads write it, its column, its type.
+COLUMNS: Final[dict[str, tuple[str, str, type]]] = {
+    "clusterid": ("ClusterId", "cluster", int),
+    "procid": ("ProcId", "proc", int),
+    "jobstatus": ("JobStatus", "status", int),
+    "owner": ("Owner", "owner", str),
+    "qdate": ("QDate", "qdate", int),
+}
+_OPERATORS: Final = {
+    "==": "=", "=?=": "=", "!=": "<>", "=!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">=",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``attribute`` (lower-case) compared to a value of its column's type."""
+
+    attribute: str
+    operator: str
+    value: int | str
+
+    def sql(self, values: list[int | str]) -> str:
+        """The condition in SQL; its values are added to ``values``."""
+        _name, column, kind = COLUMNS[self.attribute]
+        values.append(self.value)
+        # == on strings ignores case, =?= does not
+        nocase = kind is str and self.operator in ("==", "!=")
+        return f"{column}{_OPERATORS[self.operator]}?{' COLLATE NOCASE' if nocase else ''}"
+
+
+@dataclass(frozen=True)
+class Every:
+    """All parts are true; without parts, always true."""
+
+    parts: tuple[Condition, ...]
+
+    def sql(self, values: list[int | str]) -> str:
+        return _joined(" AND ", self.parts, values) or "1"
+
+
+@dataclass(frozen=True)
+class Some:
+    """One part at least is true; without parts, never."""
+
+    parts: tuple[Condition, ...]
+
+    def sql(self, values: list[int | str]) -> str:
+        return _joined(" OR ", self.parts, values) or "0"
+
+
+Condition = Comparison | Every | Some
+
+
+def _joined(word: str, parts: tuple[Condition, ...], values: list[int | str]) -> str:
+    text = word.join(part.sql(values) for part in parts)
+    return f"({text})" if text else ""

@@ -1,0 +1,135 @@
+"""What a transaction of the ledger has still to write.
+
+A rebuild reads a job's whole life within moments. Only what is left of it at
+the end of a transaction is written: half of the rows, and few of the bodies,
+which are most of the bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+
+from thyme.job import JobId
+
+from .ads import Ad
+from .state import Job
+from .status import COMPLETED, REMOVED
+from .templates import NewTemplates
+
+#: Attributes that make a job one to look at from time to time.
+_POLICIES = ("PeriodicHold", "PeriodicRelease", "PeriodicRemove")
+_COLUMNS = (
+    "cluster", "proc", "owner", "uid", "gid", "pool", "status", "attempt", "queued", "worker",
+    "ended", "losses", "lease", "has_result", "in_queue", "left_at", "has_policy", "qdate",
+    "plain", "template", "ad",
+)  # fmt: skip
+# not REPLACE: that would write every index anew
+_PUT_JOB = (
+    f"INSERT INTO jobs({','.join(_COLUMNS)}) VALUES({','.join('?' * len(_COLUMNS))}) "
+    "ON CONFLICT(cluster, proc) DO UPDATE SET "
+    + ",".join(f"{name}=excluded.{name}" for name in _COLUMNS[2:])
+)
+_PUT_BODY = "INSERT OR REPLACE INTO bodies VALUES(?,?,?,?)"
+
+
+class WriteBack:
+    def __init__(self, db: sqlite3.Connection, templates: NewTemplates) -> None:
+        self._db = db
+        self._templates = templates
+        self._jobs: dict[JobId, Job] = {}
+        #: job → kind → body; None where it is to be deleted
+        self._bodies: dict[JobId, dict[str, bytes | None]] = {}
+        #: jobs whose bodies in the ledger are all to be deleted first
+        self._bodiless: set[JobId] = set()
+        #: job → (place among all lines, line)
+        self._logs: dict[JobId, list[tuple[int, bytes]]] = {}
+        self._unlogged: set[JobId] = set()
+        self._lines = 0
+
+    def put(self, job: Job) -> None:
+        # now, so that no whole ad is held until the end of the transaction
+        self._templates.number(job.ad)
+        self._jobs[job.id] = job
+
+    def get(self, job: JobId) -> Job | None:
+        return self._jobs.get(job)
+
+    def put_body(self, job: JobId, kind: str, body: bytes | None) -> None:
+        self._bodies.setdefault(job, {})[kind] = body
+
+    def drop_bodies(self, job: JobId) -> None:
+        self._bodies.pop(job, None)
+        self._bodiless.add(job)
+
+    def body(self, job: JobId, kind: str) -> tuple[bool, bytes | None]:
+        """Whether it is known here, and the body (None: there is none)."""
+        kinds = self._bodies.get(job, {})
+        return kind in kinds or job in self._bodiless, kinds.get(kind)
+
+    def add_log(self, job: JobId, text: bytes) -> None:
+        self._lines += 1
+        self._logs.setdefault(job, []).append((self._lines, text))
+
+    def drop_log(self, job: JobId) -> None:
+        self._logs.pop(job, None)
+        self._unlogged.add(job)
+
+    def drop_all(self) -> None:
+        """Forget it: the transaction is undone, or was written."""
+        for each in (self._jobs, self._bodies, self._bodiless, self._logs, self._unlogged):
+            each.clear()
+
+    def flush(self) -> None:
+        """Write everything down; what follows is one transaction if the caller has one."""
+        many = self._db.executemany
+        if self._jobs:
+            many(_PUT_JOB, (self._row(job) for job in self._jobs.values()))
+        if self._bodiless:
+            many("DELETE FROM bodies WHERE cluster=? AND proc=?", self._bodiless)
+        if self._bodies:
+            gone = "DELETE FROM bodies WHERE cluster=? AND proc=? AND kind=?"
+            many(gone, ((*job, kind) for job, kind, body in self._each_body() if body is None))
+            some = ((*job, kind, body) for job, kind, body in self._each_body() if body is not None)
+            many(_PUT_BODY, some)
+        if self._unlogged:
+            many("DELETE FROM waiting_log WHERE cluster=? AND proc=?", self._unlogged)
+        if self._logs:
+            lines = sorted(
+                (place, *job, text) for job, texts in self._logs.items() for place, text in texts
+            )
+            put_line = "INSERT INTO waiting_log(cluster, proc, text) VALUES(?,?,?)"
+            many(put_line, (line[1:] for line in lines))
+        self.drop_all()
+
+    def _each_body(self) -> Iterator[tuple[JobId, str, bytes | None]]:
+        for job, kinds in self._bodies.items():
+            for kind, body in kinds.items():
+                yield job, kind, body
+
+    def _row(self, job: Job) -> tuple[object, ...]:
+        ad = job.ad
+        # leave_in_queue keeps ended jobs for as long as it says
+        policy = any(name in ad for name in _POLICIES) or job.status in (COMPLETED, REMOVED)
+        owner = ad.text("Owner").encode("utf-8", "replace").decode()
+        qdate = ad.number("QDate")
+        return (
+            *job.id, owner, job.uid, job.gid, job.pool, job.status, job.attempt, job.queued,
+            job.worker, job.ended, job.losses, job.lease, job.has_result, job.in_queue,
+            job.left_at, policy, qdate, _is_plain(ad, job, owner, qdate),
+            self._templates.number(ad), json.dumps(ad.difference()),
+        )  # fmt: skip
+
+
+def _is_plain(ad: Ad, job: Job, owner: str, qdate: int) -> bool:
+    """Whether the columns are what the ad says, to the letter."""
+    return (
+        ad.get("ClusterId") == str(job.id.cluster)
+        and ad.get("ProcId") == str(job.id.proc)
+        and ad.get("JobStatus") == str(job.status)
+        and ad.get("QDate") == str(qdate)
+        and ad.get("Owner") == f'"{owner}"'
+        and owner.isprintable()
+        and "\\" not in owner
+    )
