@@ -21,7 +21,8 @@ from thyme.errors import BrokerError, BrokerRefused, BrokerUnreachable
 from thyme.executor import Outcome
 from thyme.job import JobId, Task
 from thyme.message import Claim, Control, Heartbeat, Message, Submit, Usage, Verdict
-from thyme.transport import DeadLetter, Delivery, Mail, Record, Transport
+from thyme.transport import DeadLetter, Delivery, Mail, QueueState, Record, Transport, keys
+from thyme.transport.base import letter_id
 
 #: Real seconds that a virtual wait lasts at least, when real jobs are run in virtual time.
 REAL_PAUSE = 0.002
@@ -79,6 +80,8 @@ class FakeBroker:
         self.queues: dict[str, dict[int, _Queued]] = defaultdict(dict)
         self.dead: list[DeadLetter] = []
         self.inboxes: dict[str, tuple[object, list[Mail]]] = {}
+        #: pool → inboxes that hear what is announced to it
+        self.listeners: dict[str, set[str]] = defaultdict(set)
         self.handlers: dict[str, Callable[[Mail], None]] = {}
         self.calls: list[str] = []
         self.down: BrokerError | None = None
@@ -117,20 +120,31 @@ class FakeBroker:
         self.version += 1
         self.changed.notify_all()
 
-    def submit(self, pool: str, bodies: Sequence[bytes]) -> None:
+    def enqueue(self, pool: str, bodies: Sequence[bytes]) -> None:
         with self.changed:
             for body in bodies:
                 self.queues[pool][next(self._tags)] = _Queued(body)
-        self.record(bodies)
+
+    def submit(self, pool: str, bodies: Sequence[bytes]) -> None:
+        self.enqueue(pool, bodies)
+        self.append(bodies, lambda _body: keys.submit_key(pool))
 
     def record(self, bodies: Sequence[bytes]) -> None:
+        self.append(bodies, keys.event_key)
+
+    def append(
+        self, bodies: Sequence[bytes], key: Callable[[bytes], str], reason: str = ""
+    ) -> None:
         with self.changed:
             for body in bodies:
-                self.stream.append(Record(len(self.stream) + 1, self.time(), body))
+                offset = len(self.stream) + 1
+                self.stream.append(Record(offset, self.time(), body, key(body), reason))
             self.touch()
 
     def messages(self) -> list[Message]:
-        return [codec.decode(record.body) for record in self.stream]
+        """What was recorded; not what was put aside."""
+        records = [record for record in self.stream if not keys.pool_of_dead(record.key)]
+        return [codec.decode(record.body) for record in records]
 
     def called(self, method: str) -> None:
         self.calls.append(method)
@@ -163,6 +177,10 @@ class FakeTransport(Transport):
                 self._error = error
                 raise
 
+    def establish(self, pools: Sequence[str]) -> None:
+        with self._call("establish"):
+            pass
+
     def submit(self, pool: str, bodies: Sequence[bytes]) -> None:
         with self._call("submit") as broker:
             broker.submit(pool, bodies)
@@ -180,17 +198,17 @@ class FakeTransport(Transport):
                     return Delivery(tag, message.body, redelivered=message.deliveries > 1)
         return None
 
-    def _mine(self, delivery: Delivery) -> tuple[dict[int, _Queued], _Queued] | None:
-        for queue in self._broker.queues.values():
+    def _mine(self, delivery: Delivery) -> tuple[str, _Queued] | None:
+        for pool, queue in self._broker.queues.items():
             message = queue.get(delivery.tag)
             if message is not None and message.owner is self:
-                return queue, message
+                return pool, message
         return None
 
     def ack(self, delivery: Delivery) -> None:
-        with self._call("ack"):
+        with self._call("ack") as broker:
             if found := self._mine(delivery):
-                del found[0][delivery.tag]
+                del broker.queues[found[0]][delivery.tag]
 
     def give_back(self, delivery: Delivery) -> None:
         with self._call("give_back") as broker:
@@ -201,8 +219,11 @@ class FakeTransport(Transport):
     def reject(self, delivery: Delivery, reason: str) -> None:
         with self._call("reject") as broker:
             if found := self._mine(delivery):
-                del found[0][delivery.tag]
-                broker.dead.append(DeadLetter(delivery.body, reason, broker.time()))
+                pool, body = found[0], delivery.body
+                del broker.queues[pool][delivery.tag]
+                letter = DeadLetter(body, reason, broker.time(), pool, letter_id(pool, body))
+                broker.dead.append(letter)
+                broker.append([body], lambda _body: keys.dead_key(pool), reason)
 
     def depth(self, pool: str) -> int:
         with self._call("depth") as broker:
@@ -212,16 +233,49 @@ class FakeTransport(Transport):
         with self._call("dead_letters") as broker:
             return list(broker.dead)
 
+    def queue_state(self, pool: str) -> QueueState:
+        return QueueState(self.depth(pool), None)
+
+    def requeue_dead(self, ids: Sequence[str] | None = None) -> int:
+        with self._call("requeue_dead") as broker:
+            chosen = [letter for letter in broker.dead if ids is None or letter.id in ids]
+            for letter in chosen:
+                broker.dead.remove(letter)
+                broker.enqueue(letter.pool, [letter.body])
+            broker.touch()
+            return len(chosen)
+
+    def purge(self, pool: str) -> int:
+        with self._call("purge") as broker:
+            queue = broker.queues[pool]
+            free = [tag for tag, message in queue.items() if message.owner is None]
+            for tag in free:
+                del queue[tag]
+            return len(free)
+
+    def purge_dead(self) -> int:
+        with self._call("purge_dead") as broker:
+            count = len(broker.dead)
+            broker.dead.clear()
+            return count
+
     def read(self, after: int, limit: int) -> list[Record]:
         with self._call("read") as broker:
             return [record for record in broker.stream if record.offset > after][:limit]
 
-    def open_inbox(self, name: str) -> None:
+    def open_inbox(self, name: str, pools: Sequence[str] = ()) -> None:
         with self._call("open_inbox") as broker:
             owner, _mail = broker.inboxes.get(name, (self, []))
             if owner is not self:
                 raise BrokerRefused(f"another living process already answers as {name!r}")
             broker.inboxes[name] = (self, [])
+            for pool in pools:
+                broker.listeners[pool].add(name)
+
+    def announce(self, pool: str, mail: Mail) -> None:
+        with self._call("announce") as broker:
+            for inbox in broker.listeners[pool]:
+                broker.deliver(inbox, mail)
 
     def send(self, to: str, mail: Mail) -> bool:
         with self._call("send") as broker:

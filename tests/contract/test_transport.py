@@ -131,7 +131,88 @@ def test_a_rejected_message_is_kept_aside_with_its_reason(new: Connect) -> None:
 
     assert broker.take(POOL) is None
     (letter,) = broker.dead_letters()
-    assert (letter.body, letter.reason) == (b"garbage", "not a thyme message")
+    assert (letter.body, letter.reason, letter.pool) == (b"garbage", "not a thyme message", POOL)
+    assert abs(letter.time - time.time()) < 600
+    assert broker.dead_letters() == [letter]  # looking takes nothing away
+
+
+def test_the_stream_tells_of_what_was_put_aside(new: Connect) -> None:
+    broker = new()
+    broker.submit(POOL, [b"garbage"])
+    delivery = broker.take(POOL)
+    assert delivery is not None
+
+    broker.reject(delivery, "not a thyme message")
+
+    *_, last = broker.read(-1, 10)
+    assert (last.body, last.key, last.reason) == (
+        b"garbage",
+        f"dead.{POOL}",
+        "not a thyme message",
+    )
+
+
+def test_a_dead_letter_can_be_queued_again_and_is_not_recorded_again(new: Connect) -> None:
+    broker = new()
+    put_aside(broker, b"1", b"2", b"3")
+    second = next(letter for letter in broker.dead_letters() if letter.body == b"2")
+    recorded = len(broker.read(-1, 100))
+
+    assert broker.requeue_dead([second.id]) == 1
+    assert [letter.body for letter in broker.dead_letters()] == [b"1", b"3"]
+    delivery = broker.take(POOL)
+    assert delivery is not None and delivery.body == b"2"
+    broker.ack(delivery)
+    assert broker.requeue_dead() == 2
+    assert broker.requeue_dead() == 0
+    assert broker.dead_letters() == []
+    assert broker.depth(POOL) == 2
+    assert len(broker.read(-1, 100)) == recorded
+
+
+def test_an_operator_can_throw_messages_away(new: Connect) -> None:
+    broker, worker = new(), new()
+    put_aside(broker, b"garbage")
+    broker.submit(POOL, [b"1", b"2", b"3"])
+    taken = worker.take(POOL)
+    assert taken is not None
+
+    assert broker.purge(POOL) == 2
+    assert broker.purge_dead() == 1
+
+    assert broker.depth(POOL) == 0
+    assert broker.dead_letters() == []
+    worker.give_back(taken)  # what a worker has is its own
+    wait_until(lambda: broker.queue_state(POOL).ready == 1, "the message to be back")
+
+
+def put_aside(broker: Transport, *bodies: bytes) -> None:
+    broker.submit(POOL, bodies)
+    for _body in bodies:
+        delivery = broker.take(POOL)
+        assert delivery is not None
+        broker.reject(delivery, "not a thyme message")
+
+
+def test_a_record_s_key_says_what_it_may_be(new: Connect) -> None:
+    broker = new()
+    broker.submit(POOL, [b'{"thyme":1,"kind":"submit"}\n'])
+    broker.record(
+        [
+            b'{"thyme":1,"kind":"started","job":"1.0"}\n',
+            b'{"kind": "removed", "thyme": 1}\nbytes',
+            b'{"kind": "a.b"}',
+            b"garbage",
+        ]
+    )
+
+    assert [record.key for record in broker.read(-1, 10)] == [
+        f"submit.{POOL}",
+        "event.started",
+        "event.removed",
+        "event.unreadable",
+        "event.unreadable",
+    ]
 
 
 def test_the_stream_is_read_from_any_offset_again_and_by_everyone(new: Connect) -> None:
@@ -156,6 +237,31 @@ def test_mail_reaches_the_inbox_and_its_reply_comes_back(new: Connect) -> None:
     assert schedd.send(asked.reply_to, Mail(b"yes", "", asked.correlation))
     assert wait_until(worker.receive, "the answer") == Mail(b"yes", "", "7")
     assert worker.receive() is None
+
+
+def test_what_is_announced_to_a_pool_reaches_all_who_listen_to_it(new: Connect) -> None:
+    one, two, other, worker = new(), new(), new(), new()
+    one.open_inbox("thyme.schedd.one", [POOL])
+    two.open_inbox("thyme.schedd.two", ["another", POOL])
+    other.open_inbox("thyme.schedd.other", ["another"])
+
+    worker.announce(POOL, Mail(b"I wait", "thyme.worker.w"))
+    worker.announce("nobody listens to this one", Mail(b"I wait"))
+
+    for schedd in (one, two):
+        assert wait_until(schedd.receive, "the word") == Mail(b"I wait", "thyme.worker.w")
+        assert schedd.receive() is None
+    assert other.receive() is None
+
+
+def test_the_topology_may_be_established_again_and_again(new: Connect) -> None:
+    broker = new()
+    broker.establish([POOL])
+    broker.submit(POOL, [b"job"])
+    new().establish([POOL, "other"])
+
+    assert broker.depth(POOL) == 1
+    assert broker.depth("other") == 0
 
 
 def test_mail_to_nobody_is_said_so(new: Connect) -> None:

@@ -5,9 +5,18 @@ from __future__ import annotations
 from urllib.parse import unquote, urlsplit
 
 from ..errors import BadInvocation
-from .base import DeadLetter, Delivery, Mail, Record, Transport
+from .base import DeadLetter, Delivery, Mail, QueueState, Record, Transport
 
-__all__ = ["DeadLetter", "Delivery", "Mail", "Record", "Transport", "check_url", "connect"]
+__all__ = [
+    "DeadLetter",
+    "Delivery",
+    "Mail",
+    "QueueState",
+    "Record",
+    "Transport",
+    "check_url",
+    "connect",
+]
 
 
 def check_url(url: str) -> str:

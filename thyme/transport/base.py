@@ -10,12 +10,13 @@ what they mean is in ``codec.py``. Three things live in a broker:
 * *inboxes*: mail for one living process (claims, verdicts, control,
   heartbeats). Mail is transient: it may be lost, and nothing relies on it.
 
-Implementations: ``sqlite.py`` (the embedded default); the contract that all
+Implementations: ``amqp.py`` (RabbitMQ) and ``sqlite.py`` (the embedded default); the contract that all
 must pass is ``tests/contract/test_transport.py``.
 """
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,11 +36,19 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Record:
-    """One entry of the stream. Offsets grow, not always by one; ``time`` is the broker's clock."""
+    """One entry of the stream. Offsets grow, not always by one.
+
+    ``time``: seconds since the epoch, when it was published, for display only. ``key`` says who may
+    have written it, as only the broker knows that: ``submit.<pool>``, ``event.<kind>`` (see
+    ``keys.py``) or ``dead.<pool>``: put aside because of ``reason``. A record of version 1 of the
+    embedded broker has the key "".
+    """
 
     offset: int
     time: float
     body: bytes
+    key: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,11 +62,30 @@ class Mail:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message that nobody could read, kept aside with the reason."""
+    """A message that nobody could read, or that each of its workers died of.
+
+    ``time``: seconds since the epoch, when it was put aside (0: unknown). ``id`` names it for
+    ``requeue_dead``: the same for the same message, if it is put aside again.
+    """
 
     body: bytes
     reason: str
     time: float
+    pool: str = ""
+    id: str = ""
+
+
+def letter_id(pool: str, body: bytes) -> str:
+    """The ``id`` of a dead letter."""
+    return hashlib.sha256(pool.encode() + b"\n" + body).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class QueueState:
+    """``ready``: messages that nobody has taken; ``consumers``: workers that wait (None: unknown)."""
+
+    ready: int
+    consumers: int | None
 
 
 class Transport(ABC):
@@ -67,6 +95,16 @@ class Transport(ABC):
     What was being published may or may not have been recorded.
     """
 
+    # --- topology ---------------------------------------------------------------
+
+    @abstractmethod
+    def establish(self, pools: Sequence[str]) -> None:
+        """Make what is missing for these pools and the stream, and check what is there.
+
+        Raises BrokerRefused where something is there that cannot serve. Whoever comes first does
+        this by itself; it is called to check, and to mend what somebody deleted.
+        """
+
     # --- publishing -------------------------------------------------------------
 
     @abstractmethod
@@ -75,7 +113,10 @@ class Transport(ABC):
 
     @abstractmethod
     def record(self, bodies: Sequence[bytes]) -> None:
-        """Append to the stream, in this order; returns once all are durable."""
+        """Append to the stream, in this order; returns once all are durable.
+
+        The key of each is ``event.`` and its kind.
+        """
 
     # --- job queue --------------------------------------------------------------
 
@@ -93,15 +134,37 @@ class Transport(ABC):
 
     @abstractmethod
     def reject(self, delivery: Delivery, reason: str) -> None:
-        """Unreadable: keep it aside among the dead letters."""
+        """Unreadable: keep it aside among the dead letters, and tell so in the stream."""
 
     @abstractmethod
     def depth(self, pool: str) -> int:
         """How many messages of the pool's queue nobody has taken."""
 
+    # --- for the operator -------------------------------------------------------
+
+    @abstractmethod
+    def queue_state(self, pool: str) -> QueueState:
+        """What waits in the pool's queue, and who waits for it."""
+
     @abstractmethod
     def dead_letters(self) -> list[DeadLetter]:
-        """What was rejected, oldest first."""
+        """What was put aside, oldest first; it stays there. Two must not look at once."""
+
+    @abstractmethod
+    def requeue_dead(self, ids: Sequence[str] | None = None) -> int:
+        """Put dead letters (None: all) into their pools' queues again; how many.
+
+        The stream knows these jobs: nothing is recorded. A job that was held because of its dead
+        letter is to be released as well, or no worker may run it.
+        """
+
+    @abstractmethod
+    def purge(self, pool: str) -> int:
+        """Throw away what waits in the pool's queue; how many messages. The stream stays."""
+
+    @abstractmethod
+    def purge_dead(self) -> int:
+        """Throw away the dead letters; how many."""
 
     # --- stream -----------------------------------------------------------------
 
@@ -112,8 +175,8 @@ class Transport(ABC):
     # --- mail -------------------------------------------------------------------
 
     @abstractmethod
-    def open_inbox(self, name: str) -> None:
-        """Receive mail under this name as long as this process lives.
+    def open_inbox(self, name: str, pools: Sequence[str] = ()) -> None:
+        """Receive mail under this name, and what is announced to ``pools``, while we live.
 
         Raises BrokerRefused while another living process has it.
         """
@@ -121,6 +184,10 @@ class Transport(ABC):
     @abstractmethod
     def send(self, to: str, mail: Mail) -> bool:
         """Leave mail; False when nobody has that inbox."""
+
+    @abstractmethod
+    def announce(self, pool: str, mail: Mail) -> None:
+        """Leave mail in every inbox that listens to ``pool``; nobody may be there."""
 
     @abstractmethod
     def receive(self) -> Mail | None:

@@ -27,7 +27,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..errors import BrokerRefused, BrokerUnreachable
-from .base import DeadLetter, Delivery, Mail, Record, Transport
+from . import keys
+from .base import DeadLetter, Delivery, Mail, QueueState, Record, Transport, letter_id
 from .lives import Life
 from .sqlite_file import CONNECTIONS, claim_place, open_database
 
@@ -112,24 +113,28 @@ class SqliteTransport(Transport):
             # data_version tells of other connections' writes only
             self._dirty = True
 
+    def establish(self, pools: Sequence[str]) -> None:
+        self._check_place()  # all else is in the file from the start
+
     # --- publishing -----------------------------------------------------------------
 
     def submit(self, pool: str, bodies: Sequence[bytes]) -> None:
-        now = time.time()
         with self._write(durable=True) as db:
             db.executemany(
                 "INSERT INTO queue(pool, body) VALUES(?, ?)", [(pool, b) for b in bodies]
             )
-            db.executemany(
-                "INSERT INTO stream(time, body) VALUES(?, ?)", [(now, b) for b in bodies]
-            )
+            self._append([(b, keys.submit_key(pool), "") for b in bodies])
 
     def record(self, bodies: Sequence[bytes]) -> None:
+        with self._write(durable=True):
+            self._append([(b, keys.event_key(b), "") for b in bodies])
+
+    def _append(self, entries: Sequence[tuple[bytes, str, str]]) -> None:
         now = time.time()
-        with self._write(durable=True) as db:
-            db.executemany(
-                "INSERT INTO stream(time, body) VALUES(?, ?)", [(now, b) for b in bodies]
-            )
+        self._db.executemany(
+            "INSERT INTO stream(time, body, key, reason) VALUES(?, ?, ?, ?)",
+            [(now, *entry) for entry in entries],
+        )
 
     # --- job queue ------------------------------------------------------------------
 
@@ -176,11 +181,13 @@ class SqliteTransport(Transport):
             self._bury(delivery.tag, reason)
 
     def _bury(self, tag: int, reason: str) -> None:
-        self._db.execute(
-            "INSERT INTO dead(time, pool, reason, body) "
-            "SELECT ?, pool, ?, body FROM queue WHERE id=?",
-            (time.time(), reason, tag),
-        )
+        taken = "SELECT pool, body FROM queue WHERE id=?"
+        for pool, body in self._db.execute(taken, (tag,)).fetchall():
+            self._db.execute(
+                "INSERT INTO dead(time, pool, reason, body) VALUES(?, ?, ?, ?)",
+                (time.time(), pool, reason, body),
+            )
+            self._append([(body, keys.dead_key(pool), reason)])
         self._db.execute("DELETE FROM queue WHERE id=?", (tag,))
 
     def depth(self, pool: str) -> int:
@@ -190,10 +197,38 @@ class SqliteTransport(Transport):
             ).fetchone()
         return int(row[0])
 
+    # --- for the operator -----------------------------------------------------------
+
+    def queue_state(self, pool: str) -> QueueState:
+        return QueueState(self.depth(pool), None)
+
     def dead_letters(self) -> list[DeadLetter]:
+        return [letter for _row, letter in self._dead()]
+
+    def _dead(self) -> list[tuple[int, DeadLetter]]:
+        query = "SELECT id, body, reason, time, pool FROM dead ORDER BY id"
         with self._translated():
-            rows = self._db.execute("SELECT body, reason, time FROM dead ORDER BY id").fetchall()
-        return [DeadLetter(*row) for row in rows]
+            rows = self._db.execute(query).fetchall()
+        return [
+            (row, DeadLetter(body, reason, when, pool, letter_id(pool, body)))
+            for row, body, reason, when, pool in rows
+        ]
+
+    def requeue_dead(self, ids: Sequence[str] | None = None) -> int:
+        with self._write(durable=True) as db:
+            chosen = [(n, letter) for n, letter in self._dead() if ids is None or letter.id in ids]
+            for row, letter in chosen:
+                db.execute("INSERT INTO queue(pool, body) VALUES(?, ?)", (letter.pool, letter.body))
+                db.execute("DELETE FROM dead WHERE id=?", (row,))
+        return len(chosen)
+
+    def purge(self, pool: str) -> int:
+        with self._write(durable=True) as db:
+            return db.execute("DELETE FROM queue WHERE pool=? AND owner IS NULL", (pool,)).rowcount
+
+    def purge_dead(self) -> int:
+        with self._write(durable=True) as db:
+            return db.execute("DELETE FROM dead").rowcount
 
     def _reclaim(self) -> None:
         """Free what dead processes had taken, and their inboxes."""
@@ -210,6 +245,7 @@ class SqliteTransport(Transport):
             with self._write(durable=False) as db:
                 db.executemany("UPDATE queue SET owner=NULL WHERE owner=?", dead)
                 db.executemany("DELETE FROM inbox WHERE owner=?", dead)
+                db.execute("DELETE FROM listener WHERE inbox NOT IN (SELECT name FROM inbox)")
 
     def _check_place(self) -> None:
         """A file that was taken away stays open, and nobody else would see what we write."""
@@ -226,14 +262,15 @@ class SqliteTransport(Transport):
     def read(self, after: int, limit: int) -> list[Record]:
         with self._translated():
             rows = self._db.execute(
-                "SELECT offset, time, body FROM stream WHERE offset > ? ORDER BY offset LIMIT ?",
+                "SELECT offset, time, body, key, reason FROM stream WHERE offset > ? "
+                "ORDER BY offset LIMIT ?",
                 (after, limit),
             ).fetchall()
         return [Record(*row) for row in rows]
 
     # --- mail -----------------------------------------------------------------------
 
-    def open_inbox(self, name: str) -> None:
+    def open_inbox(self, name: str, pools: Sequence[str] = ()) -> None:
         with self._write(durable=False) as db:
             row = db.execute("SELECT owner FROM inbox WHERE name=?", (name,)).fetchone()
             if row and row[0] != self._me:
@@ -243,6 +280,11 @@ class SqliteTransport(Transport):
                     )
                 db.execute("DELETE FROM mail WHERE inbox=?", (name,))
             db.execute("INSERT OR REPLACE INTO inbox(name, owner) VALUES(?, ?)", (name, self._me))
+            db.execute("DELETE FROM listener WHERE inbox=?", (name,))
+            db.executemany(
+                "INSERT OR IGNORE INTO listener(pool, inbox) VALUES(?, ?)",
+                [(pool, name) for pool in pools],
+            )
             db.execute("DELETE FROM mail WHERE time < ?", (time.time() - MAIL_TTL,))
 
     def send(self, to: str, mail: Mail) -> bool:
@@ -250,12 +292,22 @@ class SqliteTransport(Transport):
             row = self._db.execute("SELECT owner FROM inbox WHERE name=?", (to,)).fetchone()
         if row is None or not self._life.sees(row[0]):
             return False
-        with self._write(durable=False) as db:
-            db.execute(
-                "INSERT INTO mail(inbox, time, reply_to, correlation, body) VALUES(?, ?, ?, ?, ?)",
-                (to, time.time(), mail.reply_to, mail.correlation, mail.body),
-            )
+        self._put_mail([to], mail)
         return True
+
+    def announce(self, pool: str, mail: Mail) -> None:
+        with self._translated():
+            rows = self._db.execute("SELECT inbox FROM listener WHERE pool=?", (pool,)).fetchall()
+        if rows:
+            self._put_mail([inbox for (inbox,) in rows], mail)
+
+    def _put_mail(self, inboxes: Sequence[str], mail: Mail) -> None:
+        now = time.time()
+        with self._write(durable=False) as db:
+            db.executemany(
+                "INSERT INTO mail(inbox, time, reply_to, correlation, body) VALUES(?, ?, ?, ?, ?)",
+                [(to, now, mail.reply_to, mail.correlation, mail.body) for to in inboxes],
+            )
 
     def receive(self) -> Mail | None:
         if not self._received:
@@ -318,6 +370,7 @@ class SqliteTransport(Transport):
                 "DELETE FROM mail WHERE inbox IN (SELECT name FROM inbox WHERE owner=?)", mine
             )
             db.execute("DELETE FROM inbox WHERE owner=?", mine)
+            db.execute("DELETE FROM listener WHERE inbox NOT IN (SELECT name FROM inbox)")
         with contextlib.suppress(sqlite3.Error):
             self._db.close()
         self._life.end()

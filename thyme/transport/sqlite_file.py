@@ -17,10 +17,11 @@ CONNECTIONS: Final = ".connections"
 #: Seconds between two attempts at what SQLite does not wait for by itself.
 _POLL = 0.001
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS stream(
-    offset INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, body BLOB NOT NULL);
+    offset INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, body BLOB NOT NULL,
+    key TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT '');
 CREATE TABLE IF NOT EXISTS queue(
     id INTEGER PRIMARY KEY AUTOINCREMENT, pool TEXT NOT NULL, body BLOB NOT NULL,
     deliveries INTEGER NOT NULL DEFAULT 0, owner TEXT);
@@ -34,6 +35,13 @@ CREATE TABLE IF NOT EXISTS mail(
     id INTEGER PRIMARY KEY AUTOINCREMENT, inbox TEXT NOT NULL, time REAL NOT NULL,
     reply_to TEXT NOT NULL, correlation TEXT NOT NULL, body BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS mail_inbox ON mail(inbox, id);
+CREATE TABLE IF NOT EXISTS listener(
+    pool TEXT NOT NULL, inbox TEXT NOT NULL, PRIMARY KEY(pool, inbox)) WITHOUT ROWID;
+"""
+#: What a file of version 1 lacks; a program of that version would not write it.
+_FROM_1 = """
+ALTER TABLE stream ADD COLUMN key TEXT NOT NULL DEFAULT '';
+ALTER TABLE stream ADD COLUMN reason TEXT NOT NULL DEFAULT '';
 """
 
 
@@ -72,15 +80,19 @@ def open_database(path: str) -> sqlite3.Connection:
 
 def _is_made(db: sqlite3.Connection, path: str) -> bool:
     """False for a new file; never a later version's, nor anybody else's: raises BrokerRefused."""
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version not in (0, SCHEMA_VERSION):
+    version = _version(db)
+    if version > SCHEMA_VERSION:
         raise BrokerRefused(
             f"broker {path}: it has version {version}, this program knows {SCHEMA_VERSION}; "
             "update thyme on this side"
         )
     if version == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         raise BrokerRefused(f"broker {path}: this is another program's database")
-    return bool(version)
+    return version == SCHEMA_VERSION
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _turn_on_wal(db: sqlite3.Connection) -> None:
@@ -100,7 +112,8 @@ def _make_tables(db: sqlite3.Connection, path: str) -> None:
     db.execute("PRAGMA synchronous=FULL")
     db.execute("BEGIN IMMEDIATE")  # from here on, no other process makes them
     if not _is_made(db, path):
-        for statement in _SCHEMA.split(";"):
+        older = _FROM_1 if _version(db) == 1 else ""
+        for statement in (older + _SCHEMA).split(";"):
             db.execute(statement)
         db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     db.execute("COMMIT")
