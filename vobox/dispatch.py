@@ -10,7 +10,8 @@ from pathlib import Path
 
 from . import act_command
 from .intake import Intake
-from .ledger import Ledger, LedgerView
+from .ledger import Ledger
+from .ledger_view import LedgerView
 from .owner import OwnerFileReader, user_name
 from .query import condor_history, condor_q, condor_status
 from .rpc_types import Answer, QueueView, Request
