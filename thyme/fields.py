@@ -311,6 +311,8 @@ TASK: dict[str, tuple[Writer, Reader]] = {
     "kill_signal": _both(_signal),
     "kill_grace": _both(_seconds),
     "lease": _both(_seconds),
+    "allowed_job_duration": _both(_seconds),
+    "allowed_execute_duration": _both(_seconds),
 }
 
 FIELDS: dict[str, tuple[Writer, Reader]] = {
@@ -350,4 +352,9 @@ FIELDS: dict[str, tuple[Writer, Reader]] = {
 }
 
 #: ``kind.field`` that a message may lack: it then has the class's default.
-OPTIONAL: frozenset[str] = frozenset({"heartbeat.machine", "waiting.jobs", "waiting.leaving"})
+OPTIONAL: frozenset[str] = frozenset(
+    {
+        "heartbeat.machine", "waiting.jobs", "waiting.leaving",
+        "task.allowed_job_duration", "task.allowed_execute_duration",
+    }
+)  # fmt: skip

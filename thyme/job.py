@@ -87,3 +87,7 @@ class Task:
     kill_grace: float = 10.0
     #: seconds (job_lease_duration) that it is believed without news; 0: the schedd's default
     lease: float = 0.0
+    #: seconds that a run may last, from the start of the attempt (allowed_job_duration), and
+    #: that its program may run (allowed_execute_duration); 0: as long as it likes
+    allowed_job_duration: float = 0.0
+    allowed_execute_duration: float = 0.0
