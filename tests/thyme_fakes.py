@@ -120,13 +120,10 @@ class FakeBroker:
         self.version += 1
         self.changed.notify_all()
 
-    def enqueue(self, pool: str, bodies: Sequence[bytes]) -> None:
+    def submit(self, pool: str, bodies: Sequence[bytes]) -> None:
         with self.changed:
             for body in bodies:
                 self.queues[pool][next(self._tags)] = _Queued(body)
-
-    def submit(self, pool: str, bodies: Sequence[bytes]) -> None:
-        self.enqueue(pool, bodies)
         self.append(bodies, lambda _body: keys.submit_key(pool))
 
     def record(self, bodies: Sequence[bytes]) -> None:
@@ -241,8 +238,7 @@ class FakeTransport(Transport):
             chosen = [letter for letter in broker.dead if ids is None or letter.id in ids]
             for letter in chosen:
                 broker.dead.remove(letter)
-                broker.enqueue(letter.pool, [letter.body])
-            broker.touch()
+                broker.submit(letter.pool, [letter.body])
             return len(chosen)
 
     def purge(self, pool: str) -> int:

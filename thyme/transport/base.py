@@ -10,8 +10,8 @@ what they mean is in ``codec.py``. Three things live in a broker:
 * *inboxes*: mail for one living process (claims, verdicts, control,
   heartbeats). Mail is transient: it may be lost, and nothing relies on it.
 
-Implementations: ``amqp.py`` (RabbitMQ) and ``sqlite.py`` (the embedded default); the contract that all
-must pass is ``tests/contract/test_transport.py``.
+Implementations: ``amqp.py`` (RabbitMQ) and ``sqlite.py`` (the embedded default); the contract that
+all must pass is ``tests/contract/test_transport.py``.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def letter_id(pool: str, body: bytes) -> str:
 
 @dataclass(frozen=True)
 class QueueState:
-    """``ready``: messages that nobody has taken; ``consumers``: workers that wait (None: unknown)."""
+    """``ready``: messages that nobody has taken; ``consumers``: who waits (None: unknown)."""
 
     ready: int
     consumers: int | None
@@ -152,10 +152,10 @@ class Transport(ABC):
 
     @abstractmethod
     def requeue_dead(self, ids: Sequence[str] | None = None) -> int:
-        """Put dead letters (None: all) into their pools' queues again; how many.
+        """Submit dead letters (None: all) to their pools again; how many.
 
-        The stream knows these jobs: nothing is recorded. A job that was held because of its dead
-        letter is to be released as well, or no worker may run it.
+        To the queue and to the stream, as ``submit`` does: whoever holds such a job because of its
+        dead letter learns from that record that it is queued again.
         """
 
     @abstractmethod

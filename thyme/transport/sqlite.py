@@ -119,11 +119,14 @@ class SqliteTransport(Transport):
     # --- publishing -----------------------------------------------------------------
 
     def submit(self, pool: str, bodies: Sequence[bytes]) -> None:
-        with self._write(durable=True) as db:
-            db.executemany(
-                "INSERT INTO queue(pool, body) VALUES(?, ?)", [(pool, b) for b in bodies]
-            )
-            self._append([(b, keys.submit_key(pool), "") for b in bodies])
+        with self._write(durable=True):
+            self._enqueue(pool, bodies)
+
+    def _enqueue(self, pool: str, bodies: Sequence[bytes]) -> None:
+        self._db.executemany(
+            "INSERT INTO queue(pool, body) VALUES(?, ?)", [(pool, b) for b in bodies]
+        )
+        self._append([(b, keys.submit_key(pool), "") for b in bodies])
 
     def record(self, bodies: Sequence[bytes]) -> None:
         with self._write(durable=True):
@@ -218,8 +221,8 @@ class SqliteTransport(Transport):
         with self._write(durable=True) as db:
             chosen = [(n, letter) for n, letter in self._dead() if ids is None or letter.id in ids]
             for row, letter in chosen:
-                db.execute("INSERT INTO queue(pool, body) VALUES(?, ?)", (letter.pool, letter.body))
                 db.execute("DELETE FROM dead WHERE id=?", (row,))
+                self._enqueue(letter.pool, [letter.body])
         return len(chosen)
 
     def purge(self, pool: str) -> int:
