@@ -25,9 +25,11 @@ PROGRAMS = Path(sys.executable).parent
 
 
 class LiveSite:
-    def __init__(self, root: Path, lease: float = 4.0, pilots: int = 3) -> None:
+    def __init__(
+        self, root: Path, lease: float = 4.0, pilots: int = 3, url: str | None = None
+    ) -> None:
         self.root = root
-        self.url = f"sqlite://{root}/broker.db"
+        self.url = url or f"sqlite://{root}/broker.db"
         self.spool = root / "spool"
         # a Unix socket's path must stay short, pytest's directories do not
         self._short = Path(tempfile.mkdtemp(prefix="site-"))

@@ -1,0 +1,1 @@
+"""Batch clients, real ones and callers after their source, against a live schedd."""

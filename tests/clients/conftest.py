@@ -1,0 +1,41 @@
+"""One small site for all clients: a real schedd, a real broker, pilots kept by planctonctl."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.clients.packages import client_python
+from tests.clients.pool import Pool
+
+PILOTS = 4
+
+
+@pytest.fixture(scope="session")
+def python() -> Path:
+    """The Python that has the real clients."""
+    return client_python()
+
+
+@pytest.fixture(scope="session")
+def pool() -> Iterator[Pool]:
+    # jobs make Unix sockets in their scratch directories: pytest's are too deep for that
+    root = Path(tempfile.mkdtemp(prefix="c-"))
+    made = Pool(root, pilots=PILOTS)
+    try:
+        made.up()
+        yield made
+    finally:
+        left = made.stop()
+        shutil.rmtree(root)
+    assert left == []
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """The client's own directory."""
+    return tmp_path

@@ -1,0 +1,92 @@
+"""The site as a client sees it: commands on PATH, and nothing else of ours."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.live_site import LiveSite
+from tests.waiting import wait_until
+
+
+class Pool(LiveSite):
+    """A live site with helpers for callers; a lease long enough for a busy machine."""
+
+    def __init__(self, root: Path, pilots: int, url: str | None = None) -> None:
+        super().__init__(root, lease=60.0, pilots=pilots, url=url)
+
+    def up(self) -> None:
+        self.start_schedd("--name=vobox1.example.org")
+        self.start_plancton()
+
+    def call(
+        self,
+        command: str,
+        cwd: Path,
+        stdin: str = "",
+        env: Mapping[str, str] | None = None,
+        shell: str = "/bin/sh",
+    ) -> subprocess.CompletedProcess[str]:
+        """A client's command line, through a shell as the client would."""
+        return subprocess.run(
+            [shell, "-c", command],
+            cwd=cwd,
+            env={**self.env, **(env or {})},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def script(self, python: Path, name: str, cwd: Path, *arguments: str, timeout: float) -> str:
+        """Run a client program of this directory in the clients' environment; its output."""
+        program = Path(__file__).parent / "programs" / name
+        done = subprocess.run(
+            [python, program, *arguments],
+            cwd=cwd,
+            env={**self.env, "PATH": f"{python.parent}:{self.env['PATH']}"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        assert done.returncode == 0, "\n".join(
+            [name, done.stdout, done.stderr[-4000:], _ends_of(cwd, "*err*"), self.said()]
+        )
+        return done.stdout
+
+    def attributes(self, job: str, *names: str) -> list[str]:
+        """Of a job in queue or history; empty while neither has it."""
+        for command in ("condor_q", "condor_history"):
+            text = self.ask(command, job, "-af:t", *names).rstrip("\n")
+            if text:
+                return text.split("\t")
+        return []
+
+    def status(self, job: str) -> int | None:
+        """JobStatus in queue or history; None while neither has the job."""
+        found = self.attributes(job, "JobStatus")
+        return int(found[0]) if found else None
+
+    def wait_for(self, job: str, status: int) -> None:
+        wait_until(
+            lambda: self.status(job) == status,
+            f"job {job} in state {status}",
+            timeout=60.0,
+            state=lambda: self.ask("condor_q", "-nobatch", "-allusers") + self.said(),
+        )
+
+    def said(self) -> str:
+        """The end of the site's logs."""
+        return _ends_of(self.root, "*.log")
+
+
+def _ends_of(directory: Path, pattern: str) -> str:
+    return "\n".join(
+        f"--- {file.name}\n{file.read_text(errors='replace')[-2000:]}"
+        for file in sorted(directory.rglob(pattern))
+        if file.is_file()
+    )
