@@ -31,6 +31,7 @@ class FakeQueue:
     queue: list[Ad] = field(default_factory=list)
     #: newest first
     left: list[Ad] = field(default_factory=list)
+    machines: list[Ad] = field(default_factory=list)
     why_not_trusted: str = ""
     schedd_name: str = "vobox1.example.org"
     address: str = "<127.0.0.1:36097?addrs=127.0.0.1-36097&alias=vobox1>"
@@ -50,6 +51,9 @@ class FakeQueue:
                 status = ad.number("JobStatus")
                 totals[status] = totals.get(status, 0) + 1
         return totals
+
+    def slots(self) -> Iterator[Ad]:
+        return iter(self.machines)
 
     def trouble(self) -> str:
         return self.why_not_trusted

@@ -61,7 +61,10 @@ class Dispatch:
     def _query(self, request: Request) -> Answer:
         settings = self._schedd.settings
         try:
-            view = LedgerView(self._ledger.path, settings.name, self._address, self._schedd.trouble)
+            view = LedgerView(
+                self._ledger.path, settings.name, self._address, self._schedd.trouble,
+                self._schedd.slot_ads, self._schedd.live,
+            )  # fmt: skip
         except sqlite3.Error as error:
             return Answer(stderr=f"thyme-schedd: ledger {self._ledger.path}: {error}\n", code=1)
         try:

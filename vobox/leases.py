@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from thyme.job import JobId
 
+from .live import Live
 from .state import Job
 
 #: Seconds within which a worker that may start an attempt has reported its start. Between
@@ -35,6 +36,8 @@ class Leases:
         self._default = default
         self._seen: dict[JobId, float] = {}
         self._claims: dict[JobId, Claimed] = {}
+        #: what the runs have used so far; it lives as long as the lease
+        self.live = Live()
 
     def claim(self, job: Job, worker: str, now: float) -> None:
         lease = min(job.lease or self._default, CLAIM_LEASE)
@@ -48,6 +51,7 @@ class Leases:
     def started(self, job: JobId, now: float) -> None:
         self._claims.pop(job, None)
         self._seen[job] = now
+        self.live.forget(job)
 
     def heard(self, job: JobId, now: float) -> None:
         self._seen[job] = now
@@ -55,6 +59,7 @@ class Leases:
     def forget(self, job: JobId) -> None:
         self._claims.pop(job, None)
         self._seen.pop(job, None)
+        self.live.forget(job)
 
     def renew_all(self, now: float) -> None:
         """Nobody could be heard until now (no broker): start every clock again."""

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable
 
 from thyme import codec
 from thyme.errors import BadMessage
 from thyme.job import JobId
-from thyme.message import Claim, Control, Heartbeat, Peek, Peeked, Verdict
+from thyme.message import Claim, Control, Heartbeat, Peek, Peeked, Verdict, Waiting
 from thyme.transport import Mail, Transport
 from thyme.worker import schedd_inbox
 
 from .leases import Leases
 from .ledger import Ledger
+from .slots import Slots
 from .state import Job, Tell
 from .status import HELD, IDLE, REMOVED, RUNNING, SUSPENDED
 
@@ -60,12 +62,19 @@ def reply_to_heartbeat(job: Job, beat: Heartbeat) -> str:
 
 class Mailroom:
     def __init__(
-        self, schedd: str, ledger: Ledger, leases: Leases, clock: Callable[[], float]
+        self,
+        schedd: str,
+        ledger: Ledger,
+        leases: Leases,
+        clock: Callable[[], float],
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._schedd = schedd
         self._ledger = ledger
         self._leases = leases
         self._clock = clock
+        self._wall = wall
+        self.slots = Slots()
         #: correlation → who waits for that answer
         self._awaited: dict[str, Callable[[Peeked], None]] = {}
 
@@ -79,6 +88,8 @@ class Mailroom:
             self._claim(transport, mail, message)
         elif isinstance(message, Heartbeat):
             self._heartbeat(transport, message)
+        elif isinstance(message, Waiting):
+            self.slots.waits(message, self._clock())
         elif isinstance(message, Peeked) and mail.correlation in self._awaited:
             self._awaited.pop(mail.correlation)(message)
 
@@ -107,6 +118,7 @@ class Mailroom:
         reason = refusal(job, claim, self._leases.claimant(job) if job is not None else "")
         if job is not None and not reason:
             self._leases.claim(job, claim.worker, self._clock())
+            self.slots.taken(claim.worker, self._clock())
         verdict = Verdict(claim.schedd, claim.job, claim.attempt, not reason, reason)
         transport.send(mail.reply_to, Mail(codec.encode(verdict), "", mail.correlation))
 
@@ -116,6 +128,8 @@ class Mailroom:
             return
         if job.worker == beat.worker:
             self._leases.heard(beat.job, self._clock())
+            self._leases.live.heard(beat.job, beat.usage, self._wall())
+            self.slots.works(beat, self._clock())
         action = reply_to_heartbeat(job, beat)
         if action:
             self.tell(transport, beat.job, Tell(beat.worker, beat.attempt, action))

@@ -55,6 +55,9 @@ class QueueView(Protocol):
     def counts(self, owner: str | None = None) -> Mapping[int, int]:
         """JobStatus → how many jobs in the queue, of one owner or of all."""
 
+    def slots(self) -> Iterator[Ad]:
+        """Machine ads of the workers that wait or work."""
+
     def trouble(self) -> str:
         """Why the answer cannot be trusted to be current; "" when it can."""
 

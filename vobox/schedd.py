@@ -14,17 +14,19 @@ import os
 import queue
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TypeVar
 
 from thyme import codec
 from thyme.errors import BrokerError, BrokerRefused
+from thyme.job import JobId
 from thyme.message import Marker
 from thyme.transport import Transport
 from thyme.worker import schedd_inbox
 
+from .ads import Ad
 from .duties import Duties
 from .follower import Follower
 from .leases import Leases
@@ -32,6 +34,7 @@ from .ledger import Ledger
 from .mailroom import Mailroom
 from .rpc_types import SubmitRefused
 from .settings import Settings
+from .slot_ads import slot_ads
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -61,7 +64,7 @@ class Schedd:
         self.wall = wall
         self._leases = Leases(settings.lease)
         self._follower = Follower(settings.name, ledger, self._leases, clock)
-        self._mailroom = Mailroom(settings.name, ledger, self._leases, clock)
+        self._mailroom = Mailroom(settings.name, ledger, self._leases, clock, wall)
         self._duties = Duties(
             settings, ledger, self._leases, self._follower, self._mailroom, clock, wall
         )
@@ -87,6 +90,20 @@ class Schedd:
                 # it has begun: "try again" would do it twice
                 return answer.result()  # type: ignore[return-value]
             raise SubmitRefused(self._not_ready()) from None
+
+    @property
+    def mailroom(self) -> Mailroom:
+        """For calls, in the schedd's own thread."""
+        return self._mailroom
+
+    def live(self, job: JobId) -> Mapping[str, str]:
+        """What the job's present run has used so far: attribute → ClassAd text."""
+        return self._leases.live.attributes(job)
+
+    def slot_ads(self, busy: Iterable[tuple[str, Ad]]) -> Iterator[Ad]:
+        """The slots, given the workers that have a job, with the job's ad."""
+        slots = self._mailroom.slots
+        return slot_ads(slots, busy, self.settings.name, self.clock(), self.wall())
 
     def _not_ready(self) -> str:
         return f"the schedd is not ready: {self.trouble or 'busy'}; try again"
