@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fnmatch
 import os
 import posixpath
 import stat
@@ -101,10 +102,34 @@ class FakeFiles:
         self._find(path)
         return iter(sorted(n[len(base) :] for n in self.files if n.startswith(base)))
 
+    def glob(self, directory: str, pattern: str) -> list[str]:
+        base = "" if pattern.startswith("/") else posixpath.normpath(directory) + "/"
+        depth = pattern.count("/") + base.count("/")
+        names = {"/".join(name.split("/")[: depth + 1]) for name in self.files}
+        inside = (name[len(base) :] for name in names if name.startswith(base))
+        return sorted(name for name in inside if fnmatch.fnmatchcase(name, pattern))
+
     def write(self, path: str, data: bytes) -> None:
         if not posixpath.dirname(path).startswith("/home"):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
         self.files[path] = data
+
+
+class FakeCaller:
+    """``Caller`` that knows what programs print: words → exit code and output."""
+
+    def __init__(self) -> None:
+        self.given = b""
+        self.programs: dict[tuple[str, ...], tuple[int, bytes]] = {}
+        self.ran: list[tuple[str, ...]] = []
+
+    def stdin(self) -> bytes:
+        return self.given
+
+    def run(self, argv: Sequence[str], limit: int) -> tuple[int, bytes]:
+        self.ran.append(tuple(argv))
+        code, output = self.programs.get(tuple(argv), (127, b""))
+        return code, output[:limit]
 
 
 class FakeTarget:
@@ -135,6 +160,7 @@ class Host:
     def __init__(self, files: dict[str, bytes] | None = None, refuses: str = "") -> None:
         self.files = FakeFiles(files)
         self.target = FakeTarget(refuses)
+        self.caller = FakeCaller()
         self.env: dict[str, str] = {"HOME": "/home/alice", "PATH": "/bin"}
 
     def run(self, *argv: str, stdin: str = "") -> Answer:
@@ -147,6 +173,7 @@ class Host:
             gid=1000,
             user="alice",
             stdin=stdin.encode("utf-8", "surrogateescape"),
+            caller=self.caller,
         )
         return condor_submit(request, self.target, self.files, NOW)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import glob
 import os
 import pwd
 from collections.abc import Iterator
@@ -102,6 +103,10 @@ class OwnerFileReader:
                 if Path(base, name).is_file()
             ]
         return iter(sorted(found))
+
+    def glob(self, directory: str, pattern: str) -> list[str]:
+        with as_owner(self._uid, self._gid):
+            return sorted(glob.glob(pattern, root_dir=directory))  # noqa: PTH207 (relative names)
 
     def write(self, path: str, data: bytes) -> None:
         with as_owner(self._uid, self._gid):

@@ -13,12 +13,12 @@ import socket
 import socketserver
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from .owner import user_name
-from .rpc_types import Answer, Request
+from .rpc_types import Answer, Request, SubmitRefused
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,8 @@ MAX_REQUEST = 4 * 1024 * 1024
 MAX_STDIN = 16 * 1024 * 1024
 #: Seconds without a byte from a client.
 TIMEOUT = 60.0
+#: Seconds that a program may take which the client runs for us.
+RUN_TIMEOUT = 600.0
 _FRAME = 1 << 16
 
 Handler = Callable[[Request], Answer]
@@ -156,7 +158,28 @@ class _Connection(socketserver.StreamRequestHandler):
             gid=gid,
             user=user_name(uid),
             stdin=stdin,
+            caller=_Caller(self),
         )
+
+    def stdin(self) -> bytes:
+        """Ask the client for its standard input; raises BadRequest."""
+        return self._stdin()
+
+    def run(self, argv: Sequence[str], limit: int) -> tuple[int, bytes]:
+        """Let the client run a program; raises BadRequest."""
+        words = [str(limit), *argv]
+        self._frame(b"r", b"".join(os.fsencode(word) + b"\0" for word in words))
+        self.connection.settimeout(RUN_TIMEOUT)
+        try:
+            head = self.rfile.read(8)
+            if len(head) != 8 or not head.isdigit() or int(head) > limit + 16:
+                raise BadRequest(f"the output of {argv[0]} is cut short or over {limit} bytes")
+            code, mark, output = self.rfile.read(int(head)).partition(b"\n")
+        finally:
+            self.connection.settimeout(TIMEOUT)
+        if not mark or not code.isdigit() or len(mark + code + output) != int(head):
+            raise BadRequest(f"the output of {argv[0]} is cut short")
+        return int(code), output
 
     def _stdin(self) -> bytes:
         self._frame(b"i", b"")
@@ -169,14 +192,49 @@ class _Connection(socketserver.StreamRequestHandler):
         return data
 
     def _answer(self, answer: Answer) -> None:
+        self._print(answer)
+        code = answer.code
+        try:
+            for part in answer.more or ():
+                self._print(part)
+                # an empty one shows whether the client is still there, and shows it that we are
+                self._frame(b"o", b"")
+                code = part.code
+        except OSError:
+            raise
+        except Exception:
+            log.exception("the rest of an answer failed in a way that is our fault")
+            self._print(Answer(stderr="ERROR: failed in the schedd; its log tells more\n"))
+            code = 1
+        self._frame(b"x", str(code).encode())
+
+    def _print(self, answer: Answer) -> None:
         for kind, text in ((b"o", answer.stdout), (b"e", answer.stderr)):
             data = _encoded(text)
             for start in range(0, len(data), _FRAME):
                 self._frame(kind, data[start : start + _FRAME])
-        self._frame(b"x", str(answer.code).encode())
 
     def _frame(self, kind: bytes, data: bytes) -> None:
         self.wfile.write(b"%s%08d" % (kind, len(data)) + data)
+
+
+class _Caller:
+    """``rpc_types.Caller``: the client at the other end of a connection."""
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+
+    def stdin(self) -> bytes:
+        try:
+            return self._connection.stdin()
+        except BadRequest as error:
+            raise SubmitRefused(str(error)) from error
+
+    def run(self, argv: Sequence[str], limit: int) -> tuple[int, bytes]:
+        try:
+            return self._connection.run(argv, limit)
+        except BadRequest as error:
+            raise SubmitRefused(str(error)) from error
 
 
 def _is_count(text: str) -> bool:

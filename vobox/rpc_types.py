@@ -15,6 +15,17 @@ from thyme.job import Task
 from .ads import Ad
 
 
+class Caller(Protocol):
+    """The condor command that asked, which can itself be asked while it waits."""
+
+    def stdin(self) -> bytes:
+        """Its standard input, to the end."""
+
+    def run(self, argv: Sequence[str], limit: int) -> tuple[int, bytes]:
+        """Let it run a program: the exit code (127: there is none) and at most ``limit`` bytes
+        of its stdout. Raises SubmitRefused where there was more, or where it went away."""
+
+
 @dataclass(frozen=True)
 class Request:
     """One run of a condor command by a user.
@@ -31,13 +42,17 @@ class Request:
     gid: int
     user: str
     stdin: bytes = b""
+    caller: Caller | None = None
 
 
 @dataclass(frozen=True)
 class Answer:
+    """``more``: further parts, printed as they come; the last one's code is the command's."""
+
     stdout: str = ""
     stderr: str = ""
     code: int = 0
+    more: Iterator[Answer] | None = None
 
 
 class QueueView(Protocol):
@@ -104,6 +119,9 @@ class OwnerFiles(Protocol):
 
     def walk(self, path: str) -> Iterator[str]:
         """Relative paths of the regular files below a directory; raises OSError."""
+
+    def glob(self, directory: str, pattern: str) -> list[str]:
+        """Paths that match, relative ones seen from ``directory``, sorted; raises OSError."""
 
     def write(self, path: str, data: bytes) -> None:
         """Create or replace a file; raises OSError."""

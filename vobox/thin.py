@@ -10,7 +10,9 @@ bytes, strings that end in NUL: command, working directory, number of
 arguments, arguments, environment as NAME=VALUE. Schedd to client: frames of
 one letter, eight decimal digits (the length), and so many bytes: ``o`` to
 stdout, ``e`` to stderr, ``i`` asks for stdin (client: eight digits and the
-bytes), ``x`` the exit code and the end.
+bytes), ``r`` asks for a program to be run (strings that end in NUL: the most
+bytes of output, then the words; client: eight digits, then the exit code, a
+line end and the output), ``x`` the exit code and the end.
 """
 
 import _socket
@@ -146,6 +148,9 @@ def _converse(line: "_socket.socket", body: bytes) -> int:
         elif kind == b"i":
             given = _stdin()
             _send(line, b"%08d" % len(given) + given)
+        elif kind == b"r":
+            output = _output_of(data.split(b"\0")[:-1])
+            _send(line, b"%08d" % len(output) + output)
         elif kind == b"x":
             return int(data)
 
@@ -177,6 +182,22 @@ def _stdin() -> bytes:
         if not part:
             return bytes(parts)
         parts += part
+
+
+def _output_of(words: "list[bytes]") -> bytes:
+    """Run a program for a submit description (``queue x from COMMAND |``), as who we are."""
+    import subprocess  # only the few descriptions that need it pay for it
+
+    limit = int(words[0])
+    try:
+        process = subprocess.Popen(words[1:], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    except OSError:
+        return b"127\n"
+    with process.stdout as stream:  # type: ignore[union-attr]
+        output = stream.read(limit + 1)
+    if len(output) > limit:
+        process.kill()
+    return b"%d\n" % (process.wait() & 0xFF) + output
 
 
 def write(where: int, data: bytes) -> bool:

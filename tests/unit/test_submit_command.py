@@ -148,18 +148,27 @@ def test_a_dry_run_that_cannot_write_says_so() -> None:
 
 
 @pytest.mark.parametrize("name", ["vobox1.example.org", "vobox1", "VOBOX1", "localhost"])
-def test_a_schedd_name_that_is_ours_is_taken(name: str) -> None:
-    assert Host().submit(ONE, "-name", name, "-pool", "ce.example.org:9619").code == 0
+@pytest.mark.parametrize("option", ["-name", "-remote"])
+def test_a_schedd_name_that_is_ours_is_taken(option: str, name: str) -> None:
+    assert Host().submit(ONE, option, name, "-pool", "ce.example.org:9619").code == 0
+
+
+def test_capabilities_name_the_schedd_and_nothing_that_it_has_not() -> None:
+    answer = Host().run("-capabilities")
+
+    assert (answer.code, answer.stdout, answer.stderr) == (0, "Schedd vobox1.example.org\n", "")
+
+
+@pytest.mark.parametrize("option", ["-factory", "-single-cluster", "-disable", "-debug"])
+def test_an_option_that_changes_nothing_here_is_taken(option: str) -> None:
+    assert Host().submit(ONE, option).stdout.endswith("1 job(s) submitted to cluster 7.\n")
 
 
 @pytest.mark.parametrize(
     ("argv", "stderr"),
     [
         (("-name", "other"), "\nERROR: Can't find address of schedd other\n"),
-        (("-spool",), "condor_submit: -spool is not supported here: submit from this host, where "
-                      "the files are read at once\n"),
-        (("-remote", "ce"), "condor_submit: -remote is not supported here: submit on the host of "
-                            "that schedd\n"),
+        (("-remote", "ce"), "\nERROR: Can't find address of schedd ce\n"),
         (("-interactive",), "condor_submit: -interactive is not supported here: jobs have no "
                             "terminal\n"),
         (("-zzz",), USAGE),

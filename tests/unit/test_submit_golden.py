@@ -63,9 +63,7 @@ REFUSED = {
     "public_input_files = a": "there is no web cache",
     "gpus_minimum_memory = 4G\nrequest_gpus = 1": "pilots do not know their GPUs' properties",
     "cuda_version = 3": "pilots do not know their GPUs' properties",
-    "allowed_execute_duration = 60\nallowed_job_duration = 120": "say it as periodic_hold",
-    "use_oauth_services = a": "tokens do not travel",
-    "scitokens_file = @CWD@/data/a": "tokens do not travel",
+    "use_oauth_services = a": "there is no credential store here",
     "deferral_time = 17": "not at a set time",
     "cron_hour = 1": "not at a set time",
     "cron_minute = */5\ndeferral_prep_time = 60\ndeferral_window = 60": "not at a set time",
@@ -92,6 +90,10 @@ DIFFERENT: dict[str, dict[str, str]] = {
     "preserve_relative_paths = true": {"requirements": _EXECUTION_POINT},
     "TransferInput = a b": {"transferinput": "the attribute's name counts as the command"},
     "request_memory = -5": {"requestmemory": "rounded up, not towards zero"},
+    'periodic_release = NumJobStarts < 3\nperiodic_release_reason = "x"\n'
+    'periodic_remove_reason = "y"': dict.fromkeys(
+        ("periodicreleasereason", "periodicremovereason"), "24.12 does not read them"
+    ),
     "starter_log = a": dict.fromkeys(("jobstarterlog", "jobstarterdebug"), "there is no starter"),
     "starter_log=x": dict.fromkeys(("jobstarterlog", "jobstarterdebug"), "there is no starter"),
     "shell = echo hi": dict.fromkeys(("imagesize", "executablesize"), _SIZE),
@@ -189,8 +191,6 @@ OTHER_WORDS = {
     "universe = parallel": "a job runs in one pilot",
     "universe = mpi": "a job runs in one pilot",
     "universe = vm": "pilots start no virtual machines",
-    "use_scitokens = true": "tokens do not travel",
-    "allowed_execute_duration = foo bar": "say it as periodic_hold",
     "+Foo": "on Line 2 of e.sub",
     "delegate_job_GSI_credentials_lifetime = x y": (
         "delegate_job_gsi_credentials_lifetime=x y is invalid, must eval to an integer"

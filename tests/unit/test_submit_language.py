@@ -8,14 +8,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.submit_fakes import CWD, NOW, Host
+from tests.submit_fakes import CWD, NOW, FakeCaller, FakeFiles, Host
+from vobox.submit.cargo import FileStore
 from vobox.submit.commands import Commands
 from vobox.submit.description import CommandLine, read_description
 from vobox.submit.errors import Refusal
+from vobox.submit.sources import Sources
 
 os.environ["CONDOR_CONFIG"] = "/dev/null"
 htcondor2 = pytest.importorskip("htcondor2")
 
+FILES = FakeFiles()
+SOURCES = Sources(FILES, FileStore(FILES), CWD, FakeCaller())
 IDS = {"Cluster": "7", "ClusterId": "7", "Process": "3", "ProcId": "3"}
 
 NAMES = ["aa", "bb", "cc", "dd", "ee"]
@@ -81,7 +85,7 @@ def test_values_expand_as_in_htcondors_library(text: str) -> None:
     for name, value in IDS.items():
         theirs[name] = value
 
-    read = read_description(text, "e.sub", CommandLine(), env, {})
+    read = read_description(text, "e.sub", CommandLine(), env, {}, SOURCES)
     (step,) = read.steps
     variables = {name.lower(): value for name, value in IDS.items()} | {"jobid": "7.3"}
     ours = Commands(step.symbols, variables, {}, env)
@@ -220,21 +224,28 @@ def test_any_command_line_is_taken_or_refused_in_words(argv: list[str]) -> None:
         ),
         ("x @=end\na\n", 1, "the text that begins here has no end: no line @end"),
         ("queue x in (\na\n", 1, "Reached end of file without finding closing brace ')'"),
+        ("include : nope\n", 1, "Can't open include file: nope (No such file or directory)"),
+        ("include nope\n", 1, "include needs ': FILE', or 'command : COMMAND'"),
+        ("include : $(nope)\n", 1, "include needs ': FILE', or 'command : COMMAND'"),
         (
-            "include : /etc/passwd\n",
+            "include command into x : cat y\n",
             1,
-            "include is not supported here; write its commands into the description",
+            "include into a file is not supported; run the command beforehand",
+        ),
+        ("include command : nope 1\n", 1, "nope 1: not a valid command"),
+        (
+            "use template : x\n",
+            1,
+            "use template : x: this schedd has no templates; write its lines out",
         ),
         (
-            "executable = agent.sh\nqueue x from ls |\n",
+            "executable = agent.sh\nqueue x from nope -l |\n",
             2,
-            "queue ... from takes a file or a list in (...) here, no command and no stdin",
+            "nope -l: not a valid command",
         ),
-        (
-            "executable = agent.sh\nqueue x matching *.dat\n",
-            2,
-            "queue ... matching is not supported; list the files with: queue NAME in (...)",
-        ),
+        ("executable = agent.sh\nqueue x matching\n", 2, "Invalid Queue count expression"),
+        ("x+=3\n", 1, ""),
+        ("+x += 3\n", 1, ""),
         (
             "executable = agent.sh\nqueue x from nope.txt\n",
             2,
@@ -360,4 +371,4 @@ def test_the_date_macros_come_from_the_clock_of_the_submit() -> None:
 
 def test_a_description_is_refused_by_exception_with_its_line() -> None:
     with pytest.raises(Refusal, match="on Line 3 of x"):
-        read_description("a=1\nb=2\nc d\n", "x", CommandLine(), {}, {})
+        read_description("a=1\nb=2\nc d\n", "x", CommandLine(), {}, {}, SOURCES)

@@ -13,20 +13,21 @@ from thyme.job import SandboxFile
 from ..rpc_types import OwnerFiles
 from .errors import refused
 
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
 class FileStore:
-    """Reads each file once for all jobs of a submit."""
+    """Reads each file, and looks at each, once for all jobs of a submit."""
 
     def __init__(self, files: OwnerFiles) -> None:
         self._files = files
         self._read: dict[str, bytes] = {}
+        self._modes: dict[str, int] = {}
 
     def read(self, path: str) -> bytes:
         """Raises OSError, and Refusal for more than a message carries."""
         if path not in self._read:
-            if not stat.S_ISREG(self._files.mode(path)):  # a pipe would block, /dev/zero never end
+            if not stat.S_ISREG(self.mode(path)):  # a pipe would block, /dev/zero never end
                 raise OSError(errno.EINVAL, "Not a regular file", path)
             size = self._files.size(path)
             if size > MAX_SIZE:
@@ -39,7 +40,9 @@ class FileStore:
 
     def mode(self, path: str) -> int:
         """st_mode; raises OSError."""
-        return self._files.mode(path)
+        if path not in self._modes:
+            self._modes[path] = self._files.mode(path)
+        return self._modes[path]
 
     def size(self, path: str) -> int:
         """st_size; raises OSError."""
@@ -79,7 +82,7 @@ class Cargo:
         ``keep_path``: a relative entry keeps its directories. Raises OSError
         (with ``filename``) for what cannot be read, Refusal for a URL.
         """
-        if found := _URL.match(item):
+        if found := URL.match(item):
             if found[1].lower() != "file":
                 raise refused(
                     f"transfer_input_files: {item}: pilots fetch nothing by URL; "

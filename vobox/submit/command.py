@@ -7,18 +7,20 @@ import time
 from collections.abc import Iterable
 
 from ..ads import Ad
+from ..query.schedds import is_schedd
 from ..rpc_types import Answer, OwnerFiles, PreparedJob, Request, SubmitRefused, SubmitTarget
 from .cargo import FileStore
 from .commands import Commands, unused
 from .commands_table import KNOWN
 from .description import Description, QueueStep, read_description
 from .errors import Refusal, refused
-from .job import Submitter, make_job
+from .job import JobMaker, Submitter
 from .jobad import Submission
 from .lines import MAX_DESCRIPTION
 from .options import USAGE, Options, parse_options
 from .queue import slots
 from .report import Report, long_forms
+from .sources import NoCaller, Sources
 
 #: -dry-run burns no id; HTCondor's says 1 as well.
 DRY_RUN_CLUSTER = 1
@@ -33,6 +35,9 @@ def condor_submit(request: Request, target: SubmitTarget, files: OwnerFiles, now
         return Answer(stderr=refusal.stderr, code=1)
     if options.help:
         return Answer(stdout=USAGE)
+    if options.capabilities:
+        # HTCondor lists what it has beyond that: late materialization, job sets; nothing here
+        return Answer(stdout=f"Schedd {target.schedd_name}\n")
     run = _Run(request, options, target, files, now)
     try:
         return run.submit()
@@ -58,6 +63,8 @@ class _Run:
         self._files = files
         self._now = now
         self._warnings: list[str] = []
+        self._store = FileStore(files)
+        self._sources = Sources(files, self._store, request.cwd, request.caller or NoCaller())
         self.report: Report | None = None
         day = time.localtime(now)
         #: the macros that are there without an assignment
@@ -73,11 +80,12 @@ class _Run:
 
     def submit(self) -> Answer:
         options = self._options
-        _check_schedd(options.name, self._target.schedd_name)
+        for name in (options.name, options.remote):
+            _check_schedd(name, self._target.schedd_name)
         text, source = self._text()
         self.report = Report(options)
         description = read_description(
-            text, source, options.extra, self._request.env, self._builtin
+            text, source, options.extra, self._request.env, self._builtin, self._sources
         )
         if not description.steps:
             shown = "(stdin)" if options.file in (None, "-") else options.file
@@ -112,7 +120,7 @@ class _Run:
                     f"{options.file} has {size} bytes; a submit description "
                     f"may have {MAX_DESCRIPTION}"
                 )
-            data = FileStore(self._files).read(path)
+            data = self._store.read(path)
         except OSError as error:
             raise refused(
                 f"Failed to open command file ({options.file}) ({error.strerror})"
@@ -127,30 +135,33 @@ class _Run:
             self._target.schedd_name,
             int(self._now),
             "" if options.file in (None, "-") else options.file or "",
+            options.spool,
         )
         submitter = Submitter(request.cwd, request.env, request.uid, options.allow_crlf)
-        store = FileStore(self._files)
         jobs: list[PreparedJob] = []
         for step in description.steps:
-            used = KNOWN | step.mentions
             named: set[str] = set()
-            for slot in slots(step, description.source, request.cwd, self._files):
+            commands = maker = None
+            for slot in slots(step, description.source, self._sources, self._warn):
                 proc = len(jobs)
                 if options.max_jobs and proc >= options.max_jobs:
                     raise refused(
                         f"Number of submitted jobs would exceed -maxjobs ({options.max_jobs})"
                     )
-                ids = _ids(cluster, proc)
-                commands = Commands(
-                    step.symbols, slot.variables, {**self._builtin, **ids}, request.env
-                )
-                job = make_job(commands, proc, submission, submitter, store)
-                used |= commands.used
-                named |= set(slot.named)
+                builtin = {**self._builtin, **_ids(cluster, proc)}
+                if commands is None or maker is None:
+                    commands = Commands(step.symbols, slot.variables, builtin, request.env)
+                    maker = JobMaker(commands, submission, submitter, self._store)
+                    named = set(slot.named)
+                else:
+                    commands.turn_to(slot.variables, builtin)
+                job = maker.make(proc)
                 jobs.append(job.prepared)
                 report.made(cluster, proc, job.prepared.ad)
-                self._warn(job.warnings)
+                if job.warnings:
+                    self._warn(job.warnings)
             if options.warn_unused:
+                used = KNOWN | step.mentions | (commands.used if commands else set())
                 self._warn(_unused_warnings(step, named, used))
         for prepared in jobs:
             prepared.ad["TotalSubmitProcs"] = str(len(jobs))
@@ -182,9 +193,8 @@ def _check_text(request: Request) -> None:
 
 
 def _check_schedd(asked: str, ours: str) -> None:
-    """``-name`` may say this schedd in any of its forms; raises Refusal for another."""
-    host = ours.rpartition("@")[2].lower()
-    if asked and asked.lower() not in (ours.lower(), host, host.partition(".")[0], "localhost"):
+    """``-name`` and ``-remote`` may say this schedd in any form; raises Refusal for another."""
+    if asked and not is_schedd(asked, ours):
         raise refused(f"Can't find address of schedd {asked}")
 
 

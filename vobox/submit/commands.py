@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 
 from .description import Symbols
 from .macros import Expander, references
 
 Get = Callable[..., "str | None"]
 
+#: Macros that differ from job to job; the queue statement's own variables do, too.
+_OF_ONE_JOB = frozenset({"process", "procid", "jobid", "step", "row", "itemindex", "item"})
+_WORD = re.compile(r"[A-Za-z_][\w.]*")
+#: A name that is itself made of macros, or chance: nobody can tell beforehand.
+_UNFORESEEN = re.compile(r"\$[A-Za-z_]*\([^()]*\$|\$RANDOM_", re.IGNORECASE)
+
 
 class Commands:
-    """The commands of one job. A command that is empty counts as not given."""
+    """The commands of one job at a time. A command that is empty counts as not given."""
 
     def __init__(
         self,
@@ -25,18 +32,25 @@ class Commands:
         self._variables = variables
         self._builtin = builtin
         self._expander = Expander(self._lookup, env)
+        self._shared: dict[str, str] = {}  #: values that are the same for all jobs
         self.used: set[str] = set()  #: keys that were asked for, lower case
+        self.touched: set[str] = set()  #: the same, for whoever empties it
+        #: keys whose value may be another for the next job
+        self.varying = _varying(symbols, _OF_ONE_JOB.union(variables))
+
+    def turn_to(self, variables: Mapping[str, str], builtin: Mapping[str, str]) -> None:
+        """The next job of the same queue statement."""
+        self._variables = variables
+        self._builtin = builtin
 
     def get(self, *names: str) -> str | None:
         """The value of the first of these commands that has one; raises Refusal."""
         for name in names:
             key = name.lower()
             self.used.add(key)
-            raw = self._lookup(key)
-            if raw:
-                value = self._expander.expand(raw).strip()
-                if value:
-                    return value
+            self.touched.add(key)
+            if value := self._value(key):
+                return value
         return None
 
     def custom(self) -> list[tuple[str, str]]:
@@ -45,12 +59,26 @@ class Commands:
         for key, symbol in self._symbols.items():
             if key.startswith("my."):
                 self.used.add(key)
+                self.touched.add(key)
                 found.append((symbol.key[3:], self._expander.expand(symbol.value).strip()))
         return found
 
     def names(self, prefix: str) -> list[str]:
         """Keys (as typed) that begin with ``prefix``, in any case."""
         return [s.key for key, s in self._symbols.items() if key.startswith(prefix)]
+
+    def sets(self, name: str) -> bool:
+        """Whether the description, or the queue statement, says anything about this key."""
+        return name in self._symbols or name in self._variables
+
+    def _value(self, key: str) -> str:
+        if key in self._shared:
+            return self._shared[key]
+        raw = self._lookup(key)
+        value = self._expander.expand(raw).strip() if raw else ""
+        if key not in self.varying:
+            self._shared[key] = value
+        return value
 
     def _lookup(self, name: str) -> str | None:
         key = name.lower()
@@ -59,6 +87,24 @@ class Commands:
         if key in self._symbols:
             return self._symbols[key].value
         return self._builtin.get(key)
+
+
+def _varying(symbols: Symbols, names: Collection[str]) -> frozenset[str]:
+    """Keys that, by way of others or not, name one of ``names``; rather too many than too few."""
+    found = set(names)
+    mentions: dict[str, set[str]] = {}
+    for key, symbol in symbols.items():
+        if "$" not in symbol.value:
+            continue
+        if _UNFORESEEN.search(symbol.value):
+            found.add(key)
+        else:
+            mentions[key] = {word.lower() for word in _WORD.findall(symbol.value)}
+    while more := [key for key, words in mentions.items() if not words.isdisjoint(found)]:
+        found.update(more)
+        for key in more:
+            del mentions[key]
+    return frozenset(found)
 
 
 def unused(symbols: Symbols, variables: set[str], used: set[str]) -> list[str]:

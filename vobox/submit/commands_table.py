@@ -105,8 +105,18 @@ TABLE: tuple[Row, ...] = (
     _honoured("transfer_output_files", 'What comes back; "": nothing.', "TransferOutput"),
     _honoured("transfer_output_remaps", "Other names for them here.", "TransferOutputRemaps"),
     _honoured("preserve_relative_paths", "Input keeps its directories.", "PreserveRelativePaths"),
-    _recorded("max_transfer_input_mb", "MaxTransferInputMB", _E),
-    _recorded("max_transfer_output_mb", "MaxTransferOutputMB", _E),
+    _honoured(
+        "max_transfer_input_mb",
+        "Held (code 32) when its input is larger (MiB).",
+        "MaxTransferInputMB",
+        _E,
+    ),
+    _honoured(
+        "max_transfer_output_mb",
+        "Held (code 12) when its output is larger (MiB).",
+        "MaxTransferOutputMB",
+        _E,
+    ),
     _recorded("encrypt_input_files", "EncryptInputFiles", _L, "All travel over TLS."),
     _recorded("encrypt_output_files", "EncryptOutputFiles", _L, "All travel over TLS."),
     _recorded("dont_encrypt_input_files", "DontEncryptInputFiles", _L),
@@ -138,9 +148,14 @@ TABLE: tuple[Row, ...] = (
         _I,
         "The proxy travels as it is.",
     ),
+    _honoured(
+        "use_scitokens use_scitoken",
+        "The submitter's token travels (mode 0600); BEARER_TOKEN_FILE names it. It is not renewed.",
+    ),
+    _honoured("scitokens_file", "The same with this file.", "ScitokensFile"),
     _refused(
-        "use_oauth_services use_scitokens scitokens_file",
-        "tokens do not travel with jobs yet; use x509userproxy or transfer_input_files",
+        "use_oauth_services",
+        "there is no credential store here; name a token with scitokens_file",
     ),
     # resources and matching
     _honoured("request_cpus", "Recorded for the schedd's limits.", "RequestCpus"),
@@ -163,7 +178,9 @@ TABLE: tuple[Row, ...] = (
     _honoured("periodic_hold_subcode", "Its subcode.", "PeriodicHoldSubCode"),
     _honoured("periodic_release", "Released when true.", "PeriodicRelease"),
     _honoured("periodic_remove", "Removed when true.", "PeriodicRemove"),
-    _ignored("periodic_release_reason periodic_remove_reason on_exit_remove_reason", "Not read."),
+    _honoured("periodic_release_reason", "Its reason.", "PeriodicReleaseReason", _E),
+    _honoured("periodic_remove_reason", "Its reason.", "PeriodicRemoveReason", _E),
+    _ignored("on_exit_remove_reason", "A job that leaves the queue so has completed."),
     _recorded("periodic_vacate", "PeriodicVacate", _E),
     _honoured("on_exit_hold", "Held instead of completed.", "OnExitHold"),
     _honoured("on_exit_hold_reason", "Its reason.", "OnExitHoldReason"),
@@ -183,10 +200,17 @@ TABLE: tuple[Row, ...] = (
     _recorded("want_graceful_removal", "WantGracefulRemoval", _E),
     _recorded("keep_claim_idle", "KeepClaimIdle", _E),
     _recorded("next_job_start_delay", "NextJobStartDelay", _E),
-    _refused(
-        "allowed_execute_duration allowed_job_duration",
-        "not supported; say it as periodic_hold, e.g. "
-        "JobStatus == 2 && time() - JobCurrentStartDate > 3600",
+    _honoured(
+        "allowed_execute_duration",
+        "Held (code 47) when its program has run for so many seconds.",
+        "AllowedExecuteDuration",
+        _E,
+    ),
+    _honoured(
+        "allowed_job_duration",
+        "Held (code 46) when a run has lasted for so many seconds.",
+        "AllowedJobDuration",
+        _E,
     ),
     _refused(
         "deferral_time cron_minute cron_hour cron_day_of_month cron_month cron_day_of_week",

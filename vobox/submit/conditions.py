@@ -32,8 +32,9 @@ class Conditions:
         self._blocks: list[_Block] = []
 
     @property
-    def open(self) -> bool:
-        return bool(self._blocks)
+    def open(self) -> int:
+        """How many blocks are open."""
+        return len(self._blocks)
 
     @property
     def active(self) -> bool:

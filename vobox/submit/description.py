@@ -1,18 +1,27 @@
 """A description, read to its end: what every queue statement sees.
 
 Assignments apply to the queue statements after them; ``if`` blocks are
-decided where they stand.
+decided where they stand, and ``include`` takes in another text there.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .conditions import Conditions
 from .errors import Refusal, bad_append, bad_job, bad_line
 from .lines import Line, is_queue, read_lines
 from .macros import Expander, references, replace_self
+from .sources import Sources
+
+#: HTCondor's own limit: texts that take in texts.
+MAX_INCLUDES = 8
+_INCLUDE = re.compile(
+    r"(?P<words>(?:\s+(?:command|output|ifexists?))*)(?P<into>\s+into\s+\S+)?\s*:(?P<what>.*)\Z",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -61,12 +70,13 @@ def read_description(
     extra: CommandLine,
     env: Mapping[str, str],
     builtin: Mapping[str, str],
+    sources: Sources,
 ) -> Description:
     """Read ``text`` (of the file ``source``); raises Refusal with the line that is wrong.
 
     ``builtin``: macros that are there before any assignment, by lower-case name.
     """
-    return _Reader(source, extra, env, builtin).read(text)
+    return _Reader(source, extra, env, builtin, sources).read(text)
 
 
 class _Reader:
@@ -76,9 +86,11 @@ class _Reader:
         extra: CommandLine,
         env: Mapping[str, str],
         builtin: Mapping[str, str],
+        sources: Sources,
     ) -> None:
+        self._sources = sources
         self._result = Description(source)
-        self._source = source
+        self._texts = [source]  #: the description and the texts that it takes in, innermost last
         self._extra = extra
         self._builtin = builtin
         self._symbols: Symbols = {
@@ -89,8 +101,16 @@ class _Reader:
         self._append = list(_append_lines(extra.append))
 
     def read(self, text: str) -> Description:
-        line_number = 0
-        for line in read_lines(text, self._source):
+        self._read(text)
+        if self._extra.queue and not self._result.steps:
+            (line,) = read_lines(self._extra.queue, "-queue")
+            self._queue(line)
+        return self._result
+
+    def _read(self, text: str) -> None:
+        source, line_number = self._texts[-1], 0
+        opened = self._conditions.open
+        for line in read_lines(text, source):
             line_number = line.number
             try:
                 self._take(line)
@@ -98,13 +118,9 @@ class _Reader:
                 if "on Line" in refusal.stderr:
                     raise
                 reason = refusal.stderr.strip().removeprefix("ERROR: ")
-                raise bad_line(line.number, self._source, reason) from None
-        if self._conditions.open:
-            raise bad_line(line_number, self._source, "if without matching endif")
-        if self._extra.queue and not self._result.steps:
-            (line,) = read_lines(self._extra.queue, "-queue")
-            self._queue(line)
-        return self._result
+                raise bad_line(line.number, source, reason) from None
+        if self._conditions.open > opened:
+            raise bad_line(line_number, source, "if without matching endif")
 
     def _take(self, line: Line) -> None:
         if line.kind in ("if", "elif", "else", "endif"):
@@ -113,18 +129,45 @@ class _Reader:
             return
         elif line.kind == "set":
             self._assign(line)
+        elif line.kind == "append":
+            known = self._symbols.get(line.key.lower())
+            before = f"{known.value} " if known and known.value else ""
+            self._assign(replace(line, value=before + line.value))
         elif line.kind == "queue":
             if self._extra.queue:
-                text = "-queue argument conflicts with queue statement in submit file"
-                raise bad_line(line.number, self._source, text)
+                raise bad_job("-queue argument conflicts with queue statement in submit file")
+            if len(self._texts) > 1:
+                raise bad_job("an included text cannot hold a queue statement")
             self._queue(line)
         elif line.kind == "warning":
             self._result.warnings.append(f"WARNING: {self._expander.expand(line.value)}\n")
         elif line.kind == "error":
-            raise bad_line(line.number, self._source, self._expander.expand(line.value))
+            raise bad_job(self._expander.expand(line.value))
+        elif line.kind == "include":
+            self._include(line)
         else:
-            text = f"{line.kind} is not supported here; write its commands into the description"
-            raise bad_line(line.number, self._source, text)
+            what = " ".join(self._expander.expand(line.value).split())
+            raise bad_job(f"use {what}: this schedd has no templates; write its lines out")
+
+    def _include(self, line: Line) -> None:
+        found = _INCLUDE.match(" " + line.value)
+        what = self._expander.expand(found["what"]).strip() if found else ""
+        if found is None or not what:
+            raise bad_job("include needs ': FILE', or 'command : COMMAND'")
+        if found["into"]:
+            raise bad_job("include into a file is not supported; run the command beforehand")
+        if len(self._texts) > MAX_INCLUDES:
+            raise bad_job(f"more than {MAX_INCLUDES} texts include each other")
+        words = found["words"].lower()
+        if "command" in words or "output" in words or what.endswith("|"):
+            text = self._sources.output(what.removesuffix("|").strip())
+        elif "ifexist" in words and not self._sources.exists(what):
+            return
+        else:
+            text = self._sources.file(what, "include file")
+        self._texts.append(what)
+        self._read(text)
+        self._texts.pop()
 
     def _queue(self, line: Line) -> None:
         for appended in self._append:

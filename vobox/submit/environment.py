@@ -5,11 +5,11 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ..ads import Ad, quote
 from .commands import Commands
 from .errors import bad_job
+from .matching import filled
 from .quoting import (
     QuotingError,
     environment_v1,
@@ -22,23 +22,11 @@ from .quoting import (
 _TRUE, _FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 
 
-@dataclass(frozen=True)
-class Environment:
-    """What the job gets, and whether its ad says so in the old way (``env``)."""
+def environment(commands: Commands, ad: Ad, submitter: Mapping[str, str]) -> dict[str, str]:
+    """Record the environment and return it as the job gets it; raises Refusal.
 
-    variables: dict[str, str]
-    obsolete: bool = False
-
-    def record(self, ad: Ad) -> None:
-        if self.obsolete:
-            ad["Env"] = quote(";".join(f"{n}={v}" for n, v in sorted(self.variables.items())))
-            ad["EnvDelim"] = '";"'
-        else:
-            ad["Environment"] = quote(join_environment(self.variables))
-
-
-def environment(commands: Commands, submitter: Mapping[str, str]) -> Environment:
-    """The job's environment; explicit settings win over imported ones. Raises Refusal."""
+    Explicit settings win over imported ones.
+    """
     old = commands.get("env")
     text = commands.get("environment")
     v2_only = commands.get("environment2")
@@ -55,7 +43,12 @@ def environment(commands: Commands, submitter: Mapping[str, str]) -> Environment
         except QuotingError as error:
             raise _bad(str(error), chosen) from None
         variables.update(explicit)
-    return Environment(variables, obsolete)
+    if obsolete:
+        ad["Env"] = quote(";".join(f"{n}={v}" for n, v in sorted(variables.items())))
+        ad["EnvDelim"] = '";"'
+    else:
+        ad["Environment"] = quote(join_environment(variables))
+    return {name: filled(f"environment: {name}", value) for name, value in variables.items()}
 
 
 def imported(selection: str, submitter: Mapping[str, str]) -> dict[str, str]:

@@ -84,6 +84,7 @@ class Submission:
     schedd: str
     now: int  #: epoch seconds
     submit_file: str = ""
+    spooled: bool = False  #: -spool: its output waits here until it is fetched
 
     @property
     def domain(self) -> str:
@@ -91,15 +92,12 @@ class Submission:
         return self.schedd.rpartition("@")[2]
 
 
-def first_ad(submission: Submission, proc: int) -> Ad:
-    """The ad of a new job before its description is read."""
-    ad = Ad({name: literal(value) for name, value in _START.items()})
-    identity = f"{submission.schedd}#{submission.cluster}.{proc}#{submission.now}"
+def first_ad(submission: Submission, ad: Ad) -> None:
+    """What the ad of every job of the submit begins with."""
+    ad.update({name: literal(value) for name, value in _START.items()})
     ad.update(
         {
             "ClusterId": str(submission.cluster),
-            "ProcId": str(proc),
-            "GlobalJobId": quote(identity),
             "Owner": quote(submission.owner),
             "User": quote(f"{submission.owner}@{submission.domain}"),
             "QDate": str(submission.now),
@@ -108,7 +106,15 @@ def first_ad(submission: Submission, proc: int) -> Ad:
     )
     if submission.submit_file:
         ad["JobSubmitFile"] = quote(submission.submit_file)
-    return ad
+
+
+def name_job(submission: Submission, proc: int, ad: Ad, grid_prefix: str) -> None:
+    """What no two jobs have in common. ``grid_prefix``: of a grid job, else ""."""
+    identity = f"{submission.schedd}#{submission.cluster}.{proc}#{submission.now}"
+    ad["ProcId"] = str(proc)
+    ad["GlobalJobId"] = quote(identity)
+    if grid_prefix:
+        ad["GridJobId"] = quote(f"{grid_prefix} {submission.cluster}.{proc}")
 
 
 def record_presentation(commands: Commands, ad: Ad, owner: str) -> None:

@@ -3,8 +3,8 @@
 Rules (HTCondor 25.14): every physical line is trimmed at both ends; one that
 ends in ``\\`` goes on in the next, with nothing put in between; a comment
 inside such a run counts as blank, and the run goes on if the comment ends in
-``\\``, too; a comment outside swallows nothing. ``key @=tag`` opens a text
-that ends at a line ``@tag``, and a queue statement whose ``(`` is not closed
+``\\``, too; a comment outside swallows nothing. ``key @=tag`` opens a text of
+such lines that ends at a line ``@tag``, and a queue statement whose ``(`` is not closed
 on its line takes the lines up to one that begins with ``)``.
 """
 
@@ -22,6 +22,7 @@ MAX_DESCRIPTION = 4 * 1024 * 1024
 
 _ASSIGNMENT = re.compile(r"([-+]?[A-Za-z0-9_.$()]+)\s*=(.*)\Z", re.DOTALL)
 _HEREDOC = re.compile(r"([-+]?[A-Za-z0-9_.]+)\s*@=\s*(\S+)\Z")
+_APPEND = re.compile(r"([A-Za-z0-9_.$()]+)\s+\+=(.*)\Z", re.DOTALL)
 _QUEUE = re.compile(r"queue(?=\s|\(|=|\Z)", re.IGNORECASE)
 _WORD = re.compile(r"(if|elif|else|endif|include|use|error|warning)(?![\w.])", re.IGNORECASE)
 _LIST = re.compile(r"\b(?:in|from|matching)\b", re.IGNORECASE)
@@ -32,7 +33,7 @@ class Line:
     """One statement. ``number`` is that of its last physical line, as HTCondor reports it."""
 
     number: int
-    kind: str  #: "set", "queue", or the keyword: "if" "elif" "else" "endif" "include" ...
+    kind: str  #: "set", "append", "queue", or the keyword: "if" "elif" "else" "endif" "include" ...
     key: str = ""  #: as typed, e.g. ``+Foo``
     value: str = ""  #: right-hand side; arguments of a queue statement or keyword
     items: tuple[str, ...] | None = None  #: inline lines of a queue statement
@@ -97,11 +98,13 @@ def _statement(text: str, physical: _Physical, source: str) -> Line:
     if heredoc := _HEREDOC.match(text):
         key, tag = heredoc.groups()
         return Line(physical.number, "set", key, _until(f"@{tag}", physical, source))
+    if addition := _APPEND.match(text):
+        return Line(physical.number, "append", addition[1], addition[2].strip())
     if assignment := _ASSIGNMENT.match(text):
         return Line(physical.number, "set", assignment[1], assignment[2].strip())
     if word := _WORD.match(text):
         rest = text[word.end() :].strip()
-        if word[1].lower() not in ("if", "elif", "else", "endif"):
+        if word[1].lower() in ("error", "warning"):
             rest = rest.removeprefix(":").strip()
         return Line(physical.number, word[1].lower(), "", rest)
     key, colon, _ = text.partition(":")
@@ -115,7 +118,7 @@ def _statement(text: str, physical: _Physical, source: str) -> Line:
 def _until(end: str, physical: _Physical, source: str) -> str:
     opened = physical.number
     lines: list[str] = []
-    while (line := physical.next()) is not None:
+    while (line := physical.next_logical()) is not None:
         if line == end:
             return "\n".join(lines)
         lines.append(line)

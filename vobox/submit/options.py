@@ -22,10 +22,15 @@ Usage: condor_submit [options] [<attrib>=<value>] [- | <submit-file>]
     -dump <filename>        the same without the summary
     -maxjobs <number>       submit nothing if there would be more jobs
     -single-cluster         accepted; a submit is always one cluster
+    -factory                accepted; all jobs are queued at once
+    -spool                  keep the output here until condor_transfer_data
+    -remote <name>          the same as -name and -spool
     -name <name>            the schedd; it must be this host's
+    -addr <address>         accepted; the schedd is the one behind the socket
     -pool <host>            accepted; there is one pool
     -unused                 turn the warnings about unused assignments off or on
     -disable, -debug        accepted, without effect
+    -capabilities           say what this schedd has of HTCondor's extras
     -allow-crlf-script      take a script whose lines end in CR LF
     <attrib>=<value>        assign before the description is read
     Without a file, or with -, the description is read from stdin; - also
@@ -42,7 +47,7 @@ _OPTIONS: tuple[tuple[str, int, bool], ...] = (
     ("spool", 1, False),
     ("file", 2, True),
     ("factory", 2, False),
-    ("address", 2, True),
+    ("addr", 2, True),
     ("remote", 1, True),
     ("name", 1, True),
     ("append", 1, True),
@@ -58,14 +63,7 @@ _OPTIONS: tuple[tuple[str, int, bool], ...] = (
     ("capabilities", 3, False),
     ("interactive", 1, False),
 )
-_NOT_HERE = {
-    "spool": "submit from this host, where the files are read at once",
-    "remote": "submit on the host of that schedd",
-    "address": "the schedd is the one behind this command's socket",
-    "factory": "all jobs are queued at once",
-    "interactive": "jobs have no terminal",
-    "capabilities": "see the reference of the submit commands",
-}
+_NOT_HERE = {"interactive": "jobs have no terminal"}
 _NAME = re.compile(r"(?:\+|MY\.)?[A-Za-z_][\w.]*\Z", re.IGNORECASE | re.ASCII)
 
 
@@ -78,6 +76,9 @@ class Options:
     dump: bool = False  #: dry_run was given as -dump
     max_jobs: int = 0  #: 0: no limit
     name: str = ""  #: the schedd asked for
+    remote: str = ""  #: the same, by -remote
+    spool: bool = False  #: output waits for condor_transfer_data
+    capabilities: bool = False
     warn_unused: bool = True
     allow_crlf: bool = False
     help: bool = False
@@ -108,7 +109,7 @@ def reads_stdin(argv: Sequence[str]) -> bool:
         options = parse_options(argv)
     except Refusal:
         return False
-    return options.from_stdin and not options.help
+    return options.from_stdin and not options.help and not options.capabilities
 
 
 def parse_options(argv: Sequence[str]) -> Options:
@@ -204,6 +205,12 @@ def _set(options: Options, name: str, value: str, suffix: str) -> None:
         options.file = value
     elif name == "name":
         options.name = value
+    elif name == "remote":
+        options.remote, options.spool = value, True
+    elif name == "spool":
+        options.spool = True
+    elif name == "capabilities":
+        options.capabilities = True
     elif name == "append":
         if is_queue(value):
             _set_queue(options, value)

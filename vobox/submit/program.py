@@ -6,9 +6,10 @@ import posixpath
 from dataclasses import dataclass
 
 from ..ads import Ad, quote
-from .cargo import Cargo
+from .cargo import FileStore
 from .commands import Commands
 from .errors import Refusal, bad_job, refused
+from .matching import filled
 
 #: What HTCondor's starter calls an executable that travelled.
 SENT_NAME = "condor_exec.exe"
@@ -17,54 +18,53 @@ SENT_NAME = "condor_exec.exe"
 @dataclass(frozen=True)
 class Program:
     command: str  #: what the task runs
-    sent: bool
+    sent: bytes | None = None  #: its content, if it travels
     size: int = 0  #: bytes; 0 where this host does not have it
 
 
 def program(
     commands: Commands,
     ad: Ad,
-    cargo: Cargo,
+    store: FileStore,
     sandbox: bool,
     cwd: str,
     iwd: str,
     allow_crlf: bool,
 ) -> Program:
-    """Record Cmd and put the executable into ``cargo``; raises Refusal.
+    """Record Cmd; raises Refusal.
 
     ``sandbox``: the job has a directory of its own, else it runs in ``iwd``.
     ``cwd``: where condor_submit was run; relative executables begin there.
     """
     if commands.get("shell"):
         ad["Cmd"], ad["TransferExecutable"] = '"/bin/sh"', "false"
-        return Program("/bin/sh", sent=False, size=_size(cargo, "/bin/sh"))
+        return Program("/bin/sh", size=_size(store, "/bin/sh"))
     name = commands.get("executable", "cmd")
     if name is None:
         raise bad_job("No 'executable' parameter was provided")
     wanted = commands.get("transfer_executable", "TransferExecutable")
     if wanted is not None and wanted.lower() not in ("true", "t", "yes", "1"):
         ad["Cmd"], ad["TransferExecutable"] = quote(name), "false"
-        size = _size(cargo, posixpath.join(cwd, name))
-        return Program(_on_node(name, sandbox, iwd), sent=False, size=size)
+        size = _size(store, posixpath.join(cwd, name))
+        return Program(_on_node(filled("executable", name), sandbox, iwd), size=size)
     path = posixpath.join(cwd, name)
     ad["Cmd"] = quote(path)
     try:
         if not sandbox:
-            return Program(path, sent=False, size=cargo.store.size(path))
-        data = cargo.store.read(path)
+            return Program(filled("executable", path), size=store.size(path))
+        data = store.read(path)
     except OSError as error:
         problem = f"Can't access executable file {path}: {error.strerror}"
         raise refused(problem) from None
     if not data:
         raise refused(f"Executable file {path} has zero length")
     _check_script(data, path, allow_crlf)
-    cargo.add(SENT_NAME, data, 0o755)
-    return Program(SENT_NAME, sent=True, size=len(data))
+    return Program(SENT_NAME, data, len(data))
 
 
-def _size(cargo: Cargo, path: str) -> int:
+def _size(store: FileStore, path: str) -> int:
     try:
-        return cargo.store.size(path)
+        return store.size(path)
     except OSError:
         return 0  # it is on the node
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from ..ads import Ad, quote
 from .cargo import FileStore
 from .commands import Commands
 from .errors import bad_job
@@ -29,11 +28,6 @@ class Proxy:
     data: bytes
     subject: str  #: of whoever the proxy speaks for: /C=CH/O=.../CN=...
     expires: int  #: epoch seconds; of the chain's first certificate to expire
-
-    def record(self, ad: Ad) -> None:
-        ad["x509userproxy"] = quote(self.path)
-        ad["x509UserProxySubject"] = quote(self.subject)
-        ad["x509UserProxyExpiration"] = str(self.expires)
 
 
 def proxy(

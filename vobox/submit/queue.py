@@ -1,25 +1,25 @@
 """The queue statement: how many jobs, over which items.
 
-``queue [count] [[var[,var...]] in|from [slice] items]``; count is an integer
-expression and means that many jobs for each item.
+``queue [count] [[var[,var...]] in|from|matching [files|dirs|any] [slice] items]``;
+count is an integer expression and means that many jobs for each item.
 """
 
 from __future__ import annotations
 
-import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ..rpc_types import OwnerFiles
 from .description import QueueStep
-from .errors import Refusal, bad_line
+from .errors import Refusal, bad_job, bad_line
 from .expressions import integer_value
+from .sources import Sources
 
 #: Jobs of one submit; HTCondor's MAX_JOBS_PER_SUBMISSION has this default.
 MAX_JOBS = 20_000
 
 _MODE = re.compile(r"(?<![\w.])(in|from|matching)(?=[\s(\[]|\Z)", re.IGNORECASE)
+_KIND = re.compile(r"(files|dirs|any)(?=[\s(\[]|\Z)", re.IGNORECASE)
 _COUNT = re.compile(r"[-+*/%()\d\s]*")
 _NAMES = re.compile(r"[A-Za-z_][\w.]*\Z")
 _SLICE = re.compile(r"\[\s*(-?\d*)\s*(?:(:)\s*(-?\d*)\s*(?::\s*(-?\d*)\s*)?)?\]")
@@ -41,9 +41,11 @@ class _Plan:
     selected: range | None
 
 
-def slots(step: QueueStep, source: str, cwd: str, files: OwnerFiles) -> Iterator[Slot]:
-    """The jobs of a queue statement in order; raises Refusal."""
-    plan = _plan(step, source, cwd, files)
+def slots(
+    step: QueueStep, source: str, sources: Sources, warn: Callable[[list[str]], None]
+) -> Iterator[Slot]:
+    """The jobs of a queue statement in order; raises Refusal. ``warn`` takes warnings."""
+    plan = _plan(step, source, sources, warn)
     items = [""] if plan.items is None else plan.items
     chosen = range(len(items)) if plan.selected is None else plan.selected
     if plan.count * len(chosen) > MAX_JOBS:
@@ -66,7 +68,9 @@ def slots(step: QueueStep, source: str, cwd: str, files: OwnerFiles) -> Iterator
             )
 
 
-def _plan(step: QueueStep, source: str, cwd: str, files: OwnerFiles) -> _Plan:
+def _plan(
+    step: QueueStep, source: str, sources: Sources, warn: Callable[[list[str]], None]
+) -> _Plan:
     text = step.arguments
     found = _MODE.search(text)
     if found is None:
@@ -78,14 +82,22 @@ def _plan(step: QueueStep, source: str, cwd: str, files: OwnerFiles) -> _Plan:
     variables = tuple(name for name in re.split(r"[,\s]+", head[end:]) if name) or ("Item",)
     if not all(_NAMES.match(name) for name in variables):
         raise bad_line(step.line, source, "Invalid Queue count expression")
+    mode, kind = found[1].lower(), "any"
+    if mode == "matching" and (word := _KIND.match(rest)):
+        kind, rest = word[1].lower(), rest[word.end() :].strip()
     selected = None
     if sliced := _SLICE.match(rest):
         rest, selected = rest[sliced.end() :].strip(), sliced
-    mode = found[1].lower()
-    if mode == "matching":
-        text = "queue ... matching is not supported; list the files with: queue NAME in (...)"
-        raise bad_line(step.line, source, text)
-    items = _items(mode, rest, step, source, cwd, files)
+    if not rest and step.items is None:
+        raise bad_line(step.line, source, "Invalid Queue count expression")
+    try:
+        items = _items(mode, rest, step, sources)
+        if mode == "matching":
+            items, warnings = sources.matching(items, kind)
+            warn(warnings)
+    except Refusal as refusal:
+        reason = refusal.stderr.strip().removeprefix("ERROR: ")
+        raise bad_line(step.line, source, reason) from None
     return _Plan(count, variables, items, None if selected is None else _range(selected, items))
 
 
@@ -98,17 +110,15 @@ def _count(text: str, line: int, source: str) -> int:
     return max(value, 0)
 
 
-def _items(
-    mode: str, rest: str, step: QueueStep, source: str, cwd: str, files: OwnerFiles
-) -> list[str]:
+def _items(mode: str, rest: str, step: QueueStep, sources: Sources) -> list[str]:
     if step.items is not None:
         lines = list(step.items)
     elif rest.startswith("("):
         if not rest.endswith(")"):
-            raise bad_line(step.line, source, "Unexpected characters after closing brace ')'")
+            raise bad_job("Unexpected characters after closing brace ')'")
         lines = [rest[1:-1].strip()] if rest[1:-1].strip() else []
     elif mode == "from":
-        return _file_items(rest, step.line, source, cwd, files)
+        return _lines_from(rest, sources)
     else:
         lines = [rest]
     if mode == "from":
@@ -116,16 +126,14 @@ def _items(
     return [item for line in lines for item in re.split(r"[,\s]+", line) if item]
 
 
-def _file_items(name: str, line: int, source: str, cwd: str, files: OwnerFiles) -> list[str]:
-    if name.endswith("|") or name in ("", "-", "<"):
-        text = "queue ... from takes a file or a list in (...) here, no command and no stdin"
-        raise bad_line(line, source, text)
-    try:
-        text = files.read(posixpath.join(cwd, name)).decode("utf-8", "surrogateescape")
-    except OSError as error:
-        raise bad_line(
-            line, source, f"Can't open itemlist file: {name} ({error.strerror})"
-        ) from None
+def _lines_from(name: str, sources: Sources) -> list[str]:
+    """The items of ``from FILE``, ``from -`` and ``from COMMAND |``."""
+    if name.endswith("|"):
+        text = sources.output(name[:-1].strip())
+    elif name in ("-", "<"):
+        text = sources.stdin()
+    else:
+        text = sources.file(name, "itemlist file")
     lines = (entry.strip() for entry in text.split("\n"))
     return [entry for entry in lines if entry and not entry.startswith("#")]
 

@@ -27,6 +27,7 @@ def refuse_unsupported(commands: Commands) -> None:
 
 def record(commands: Commands, ad: Ad) -> None:
     """Put what the table records into the ad; raises Refusal for a bad value."""
+    _record_concurrency(commands, ad)
     for row in TABLE:
         if row.kind is None or row.attribute in ad:
             continue
@@ -35,7 +36,7 @@ def record(commands: Commands, ad: Ad) -> None:
             ad[row.attribute] = _expression(row, value)
 
 
-def record_concurrency(commands: Commands, ad: Ad) -> None:
+def _record_concurrency(commands: Commands, ad: Ad) -> None:
     """``concurrency_limits = a,b:2``; raises Refusal for a name that cannot be one."""
     text = commands.get("concurrency_limits", "ConcurrencyLimits")
     if text is None:

@@ -7,17 +7,17 @@ import re
 from ..ads import Ad
 from .commands import Commands
 from .expressions import canonical, integer_value
-from .universe import to_condor
+from .universe import Universe
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _PLATFORM = {"opsys", "opsysandver", "opsyslongname", "opsysname", "opsysshortname"}
 
 
-def record_requirements(commands: Commands, ad: Ad, asked: dict[str, str], grid: bool) -> None:
+def record_requirements(commands: Commands, ad: Ad, asked: dict[str, str], kind: Universe) -> None:
     """``asked``: the resources requested, as resources.record_requests returns them."""
     rank = commands.get("rank", "preferences")
     ad["Rank"] = canonical("Rank", rank) if rank else "0.0"
-    if grid and not to_condor(ad):
+    if kind.is_grid and not kind.to_condor:
         text = commands.get("requirements")
         ad["Requirements"] = canonical("Requirements", text) if text else "true"
         return
@@ -29,7 +29,7 @@ def record_requirements(commands: Commands, ad: Ad, asked: dict[str, str], grid:
     if not _PLATFORM & mentioned:
         clauses.append('(TARGET.OpSys == "LINUX")')
     clauses += _resource_clauses(ad, asked, mentioned)
-    if not grid:
+    if not kind.is_grid:
         clauses += _transfer_clause(ad, mentioned)
     ad["Requirements"] = canonical("Requirements", " && ".join(clauses))
 

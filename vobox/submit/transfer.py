@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..ads import Ad, quote
+from ..remaps import remaps
+from .cargo import URL
 from .commands import Commands
-from .errors import Refusal
+from .errors import Refusal, refused
 from .expressions import boolean
 
 # HTCondor wraps these at 80 columns and prints them so.
@@ -86,6 +88,16 @@ def output_names(ad: Ad) -> tuple[str, ...] | None:
         return None
     names = (name.strip().strip('"') for name in ad.text("TransferOutput").split(","))
     return tuple(name for name in names if name)
+
+
+def check_remaps(ad: Ad) -> None:
+    """Raises Refusal for an output that would have to be stored by URL."""
+    for target in remaps(ad.text("TransferOutputRemaps")).values():
+        if URL.match(target):
+            raise refused(
+                f"transfer_output_remaps: {target}: output is stored by URL nowhere here; "
+                "store it from within the job"
+            )
 
 
 def _modes(commands: Commands) -> tuple[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ..ads import Ad, quote
 from .commands import Commands
 from .errors import bad_job, refused
@@ -39,8 +41,41 @@ _WHY = {
 _GRID_TYPES = ("condor", "batch", "arc", "ec2", "gce", "azure")
 
 
-def universe(commands: Commands) -> int:
-    """VANILLA or GRID; raises Refusal for another."""
+@dataclass(frozen=True)
+class Universe:
+    """The universe and, of a grid job, what its GridJobId begins with and its grid type."""
+
+    number: int
+    grid_prefix: str = ""
+    grid_type: str = ""
+
+    @property
+    def is_vanilla(self) -> bool:
+        return self.number == VANILLA
+
+    @property
+    def is_grid(self) -> bool:
+        return self.number == GRID
+
+    @property
+    def to_condor(self) -> bool:
+        """A grid job that another HTCondor would take; only those are matched to machines."""
+        return self.grid_type == "condor"
+
+    @property
+    def to_batch(self) -> bool:
+        """A grid job for a batch system; it has no default requests."""
+        return self.grid_type == "batch"
+
+
+def universe(commands: Commands, ad: Ad, schedd: str) -> Universe:
+    """Record the universe; raises Refusal for one that is not vanilla or grid."""
+    number = _number(commands)
+    ad["JobUniverse"] = str(number)
+    return _grid(commands, ad, schedd) if number == GRID else Universe(number)
+
+
+def _number(commands: Commands) -> int:
     text = commands.get("universe", "JobUniverse") or "vanilla"
     name = text.lower()
     if name.isascii() and name.isdigit():
@@ -54,11 +89,11 @@ def universe(commands: Commands) -> int:
     return _NUMBERS[name]
 
 
-def record_grid(commands: Commands, ad: Ad, job: str, schedd: str) -> None:
+def _grid(commands: Commands, ad: Ad, schedd: str) -> Universe:
     """The attributes of a grid job; raises Refusal.
 
     GridJobId and GridJobStatus are there from the start: AliEn holds a job
-    whose GridJobStatus is still undefined after half an hour. ``job``: its id.
+    whose GridJobStatus is still undefined after half an hour.
     """
     resource = commands.get("grid_resource", "GridResource")
     if resource is None:
@@ -70,20 +105,7 @@ def record_grid(commands: Commands, ad: Ad, job: str, schedd: str) -> None:
             "Must be one of: condor, batch, arc, ec2, gce, or azure"
         )
     ad["GridResource"] = quote(resource)
-    words = resource.split() if kind.lower() == "condor" else [resource]
-    ad["GridJobId"] = quote(" ".join((*words, schedd) if len(words) == 1 else words) + f" {job}")
     ad["GridJobStatus"] = '"IDLE"'
-
-
-def to_condor(ad: Ad) -> bool:
-    """A grid job that another HTCondor would take; only those are matched to machines."""
-    return _grid_type(ad) == "condor"
-
-
-def to_batch(ad: Ad) -> bool:
-    """A grid job for a batch system; it has no default requests."""
-    return _grid_type(ad) == "batch"
-
-
-def _grid_type(ad: Ad) -> str:
-    return ad.text("GridResource").partition(" ")[0].lower()
+    words = resource.split() if kind.lower() == "condor" else [resource]
+    prefix = " ".join((*words, schedd) if len(words) == 1 else words)
+    return Universe(GRID, prefix, kind.lower())
