@@ -213,7 +213,8 @@ class Bench:
                 path.unlink()
         self.open()
         self.follower.check_same_stream(self.transport)
-        self.follower.catch_up(self.transport, replaying=True)
+        while self.follower.catch_up(self.transport, replaying=True):
+            pass
         for reason, job in self.follower.end_replay():
             self.duties.hold(self.transport, job, reason)
         self.settle()

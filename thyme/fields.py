@@ -162,6 +162,9 @@ def _texts(value: Any) -> tuple[str, ...]:
 def _mapping(value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
         raise ValueError("names with texts")
+    # a job ad has seventy; a schedd that rebuilds its ledger reads a million of them
+    if {*map(type, value), *map(type, value.values())} <= {str}:
+        return dict(value)
     return {_text(name): _text(text) for name, text in value.items()}
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from thyme import codec
 from thyme.errors import BadMessage
@@ -39,8 +39,11 @@ from .state import Job, LogEvent, SaveOutput, Tell
 
 log = logging.getLogger(__name__)
 
-#: Records in one transaction: many while rebuilding, and still a short pause for readers.
+#: Records asked for at once.
 BATCH = 500
+#: Records in one transaction of a rebuild, and bytes of them: the more, the fewer jobs are
+#: written twice. A second's work, and memory that a schedd has.
+AT_ONCE, AT_ONCE_BYTES = 10_000, 32 * 1024 * 1024
 
 
 class Follower:
@@ -57,6 +60,8 @@ class Follower:
         self.last_marker = ""
         #: jobs of which something may have been written before we started
         self.recovered: set[JobId] = set()
+        #: records read since the start
+        self.records_read = 0
         #: records that nobody could read, since the start
         self.unreadable = 0
 
@@ -75,24 +80,36 @@ class Follower:
         self._ledger.clear()
 
     def catch_up(self, transport: Transport, replaying: bool) -> bool:
-        """Read all that is there; whether there was anything."""
+        """Read what is there, while replaying at most ``AT_ONCE``; whether there was anything."""
         any_read = False
-        while True:
-            offset = int(self._ledger.meta("offset", "-1"))
-            records = transport.read(offset, BATCH)
-            if not records:
-                return any_read
+        while records := transport.read(int(self._ledger.meta("offset", "-1")), BATCH):
             any_read = True
             kept = len(self._tells)
             try:
                 with self._ledger.transaction():
-                    for record in records:
-                        self._read(record, replaying)
-                    self._ledger.set_meta("offset", str(records[-1].offset))
-                    self._ledger.set_meta("digest", _digest(records[-1]))
+                    self._read_all(transport, records, replaying)
             except BaseException:
                 del self._tells[kept:]
                 raise
+            if replaying:
+                break  # whoever rebuilds wants to say how far it is, and to stop when told to
+        return any_read
+
+    def _read_all(self, transport: Transport, records: Sequence[Record], replaying: bool) -> None:
+        """These records and, while replaying, as many more as one transaction may hold."""
+        number, size = 0, 0
+        while records:
+            for record in records:
+                self._read(record, replaying)
+                size += len(record.body)
+            last = records[-1]
+            number += len(records)
+            if not replaying or number >= AT_ONCE or size >= AT_ONCE_BYTES:
+                break
+            records = transport.read(last.offset, BATCH)
+        self.records_read += number
+        self._ledger.set_meta("offset", str(last.offset))
+        self._ledger.set_meta("digest", _digest(last))
 
     def take_tells(self) -> list[tuple[JobId, Tell]]:
         """Control mail to send."""
@@ -152,12 +169,15 @@ class Follower:
         )
 
     def _fold(self, event: JobMessage, body: bytes, replaying: bool) -> None:
-        change = apply(self._ledger.get(event.job), event)
+        before = self._ledger.get(event.job)
+        change = apply(before, event)
         job = change.job
         if job is None:
             log.error("%s of job %s, which the stream does not know", event.kind, event.job)
             return
-        if isinstance(event, (Submit, Recorded)) and self._ledger.body(job.id, "task") is None:
+        if isinstance(event, (Submit, Recorded)) and (
+            before is None or self._ledger.body(job.id, "task") is None
+        ):
             self._raise_next_cluster(job.id.cluster + 1)
             self._ledger.put_body(job.id, "task", body)
         if isinstance(event, Finished) and job.has_result:
@@ -177,7 +197,9 @@ class Follower:
                 self._tells.append((job.id, effect))
             elif isinstance(effect, LogEvent):
                 self._log(job, effect, replaying)
-        if replaying:
+        if not job.in_queue:
+            self.recovered.discard(job.id)  # nothing will be written for it any more
+        elif replaying:
             self.recovered.add(job.id)
         self._ledger.put(job)
 

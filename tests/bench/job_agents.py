@@ -1,0 +1,127 @@
+"""A site's life as its stream tells it: AliEn job agents, submitted, run and delivered.
+
+The messages are real ones, made once by condor_submit's own code out of AliEn's
+description, and then written again for each job with its numbers: making a
+million of them must not be what a bench measures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from tests.submit_fakes import Host, make_proxy
+from thyme import codec
+from thyme.job import JobId
+from thyme.message import (
+    Delivered,
+    Evicted,
+    Finished,
+    Message,
+    Started,
+    Submit,
+    Usage,
+)
+from vobox.rpc_types import PreparedJob
+
+SCHEDD = "vobox1.example.org"
+POOL = "alien_jobs"
+#: Seconds of the wall clock at which the first job is submitted, and between two of them.
+BEGIN, STEP = 1795353912, 1
+#: How many jobs wait, and how many run, while the next one is submitted.
+WAITING, RUNNING = 1000, 4000
+#: One job of so many is evicted by its node's owner and runs a second time.
+EVICTED = 25
+
+#: What AliEn's HTCONDOR.pm writes (contract, section 7), for the vanilla universe.
+DESCRIPTION = r"""
+cmd = /home/alice/work/agent.startup.@JOB@
+output = /home/alice/log/@JOB@.out
+error = /home/alice/log/@JOB@.err
+log = /home/alice/log/@JOB@.log
+universe = vanilla
++WantJobRouter = True
+job_lease_duration = 7200
+ShouldTransferFiles = YES
++WantExternalCloud = True
++TransferOutput = ""
+periodic_hold = \
+    ( JobStatus == 1 && CurrentTime - EnteredCurrentStatus > 604800 ) || \
+    ( NumJobStarts > 9 )
+periodic_remove = CurrentTime - QDate > 172800 * 7
+use_x509userproxy = true
+environment = "ALIEN_CM_AS_LDAP_PROXY=vobox1.example.org:8084 ALIEN_JOBAGENT_ID=@JOB@ CE_NAME=Site_1"
+queue 1
+"""
+_JOB, _NOW, _WORKER = 987654, 1695353912.25, "worker.7f3a9c.node0042"
+_SCRIPT = b"#!/bin/bash\n" + b"".join(
+    b"export ALIEN_VARIABLE_%03d=%d\n" % (n, n * n) for n in range(100)
+)
+
+
+def prepared() -> PreparedJob:
+    """The job that condor_submit makes of AliEn's description."""
+    host = Host(
+        {
+            f"/home/alice/work/agent.startup.{_JOB}": _SCRIPT,
+            "/tmp/x509up_u1000": make_proxy(),
+            "/home/alice/log/x": b"",
+        }
+    )
+    host.target.clusters = _JOB
+    return host.job(DESCRIPTION.replace("@JOB@", str(_JOB)))
+
+
+class JobAgents:
+    """Makes the messages of any number of job agents."""
+
+    def __init__(self) -> None:
+        job, made = JobId(_JOB, 0), prepared()
+        submit = Submit(SCHEDD, job, _NOW, POOL, 1000, 1000, 0, dict(made.ad.items()), made.task)
+        host = f"slot1_1@{_WORKER}"
+        usage = Usage(15021.5, 120.25, 18000.0, 1_900_000)
+        text = b"Job agent ended.\n" * 20
+        kinds: dict[str, Message] = {
+            "submit": submit,
+            "submit1": replace(submit, attempt=1, ad={}),
+            "started": Started(SCHEDD, job, _NOW, 0, _WORKER, host),
+            "started1": Started(SCHEDD, job, _NOW, 1, _WORKER, host),
+            "finished": Finished(
+                SCHEDD, job, _NOW, 0, _WORKER, host, 0, None, usage, text, b"", (), None
+            ),
+            "finished1": Finished(
+                SCHEDD, job, _NOW, 1, _WORKER, host, 0, None, usage, text, b"", (), None
+            ),
+            "evicted": Evicted(SCHEDD, job, _NOW, 0, _WORKER, host, "the owner is back", usage),
+            "delivered": Delivered(SCHEDD, job, _NOW),
+        }
+        self._parts = {
+            kind: [
+                part.split(str(_NOW).encode())
+                for part in codec.encode(message).split(str(_JOB).encode())
+            ]
+            for kind, message in kinds.items()
+        }
+
+    def message(self, kind: str, job: int, now: float) -> bytes:
+        """The bytes of that kind of message, about that job."""
+        when = b"%.2f" % now
+        return str(job).encode().join(when.join(part) for part in self._parts[kind])
+
+    def life(self, jobs: int) -> Iterator[bytes]:
+        """All that happens to so many jobs, in order; at the end some wait and some run."""
+        for step in range(jobs):
+            now = BEGIN + step * STEP
+            yield self.message("submit", 1 + step, now)
+            began = 1 + step - WAITING
+            if began > 0:
+                yield self.message("started", began, now + 0.25)
+                if began % EVICTED == 0:
+                    yield self.message("evicted", began, now + 0.5)
+                    yield self.message("submit1", began, now + 0.5)
+                    yield self.message("started1", began, now + 0.75)
+            ended = began - RUNNING
+            if ended > 0:
+                again = "1" if ended % EVICTED == 0 else ""
+                yield self.message("finished" + again, ended, now + 0.75)
+                yield self.message("delivered", ended, now + 0.8)
