@@ -176,14 +176,22 @@ class Config(ContainerKeys):
 
     # Metrics
     influxdb_url: str | Texts | None = _key(
-        None, "", "One URL or a list, `http://user:pass@host:8086#database`."
+        None,
+        "",
+        "One URL or a list, `http://user:pass@host:8086#database`; `https` or, believing any "
+        "certificate, `insecure_https`. `/?password_file=PATH` before the `#` names a file with "
+        "the password. The database is made when it is missing.",
+    )
+    metrics_interval: Annotated[float, Field(ge=1, allow_inf_nan=False)] = _key(
+        30.0, "s", "Between two points of each series.", "1.0"
+    )
+    site: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$", max_length=64)] = _key(
+        "", "", "Name of the site, a tag of the series: for dashboards of several sites.", "1.0"
     )
 
 
 #: Keys that do nothing with an engine; ``validate`` and the log name those that are set.
 UNUSED_WITH_PROCESS = CONTAINERS_ONLY
-#: Keys of 2017 that this version reads and does not act on yet.
-NOT_BUILT = ("influxdb_url",)
 
 
 def notes(config: Config) -> tuple[str, ...]:
@@ -199,9 +207,4 @@ def notes(config: Config) -> tuple[str, ...]:
             "max_dock_mem decides how many pilots start; "
             "with engine: process nothing keeps a pilot below it"
         )
-    found += [
-        f"{key} is read, but this version sends no metrics yet"
-        for key in NOT_BUILT
-        if key in config.model_fields_set
-    ]
     return tuple(found)

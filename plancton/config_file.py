@@ -20,6 +20,7 @@ from plancton.logs import address
 from plancton.model import HostFacts
 from plancton.window_text import BadPeriod, zone
 from plancton.window_text import parse as parse_period
+from telemetry import targets
 
 
 def load(path: Path, facts: HostFacts) -> Config:
@@ -151,6 +152,10 @@ def _computed(config: Config, facts: HostFacts) -> Iterator[tuple[str, str]]:
             address(config.syslog)
     except ValueError as error:
         yield "syslog", f"{error}, not {config.syslog!r}"
+    try:
+        targets.parse_all(config.influxdb_url)
+    except targets.BadTarget as error:
+        yield "influxdb_url", f"{error}"
     try:
         zone(config.timezone or facts.timezone)
     except BadPeriod as error:

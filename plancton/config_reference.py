@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from plancton.config import NOT_BUILT, UNUSED_WITH_PROCESS, Config
+from plancton.config import UNUSED_WITH_PROCESS, Config
 from plancton.config_container import ContainerKeys
 
 _HEAD = """\
@@ -48,8 +48,6 @@ def _row(name: str) -> str:
     meaning = field.description or ""
     if name in UNUSED_WITH_PROCESS:
         meaning += " No effect with `engine: process`."
-    if name in NOT_BUILT:
-        meaning += " Read, but this version sends no metrics yet."
     cells = (f"`{name}`", f"`{_default(field.default)}`", extra["unit"], extra["since"], meaning)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 

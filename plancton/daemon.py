@@ -27,6 +27,7 @@ from plancton.host import ProcSensors
 from plancton.lock import DaemonLock
 from plancton.logs import Syslog
 from plancton.loop import Clock, Loop
+from plancton.metrics import Metrics
 from plancton.model import History
 from plancton.notify import Supervisor
 from plancton.paths import Paths
@@ -64,6 +65,7 @@ def _work(
     config = source.watch
     engine = Handover(lambda config: engine_for(config, paths), config.config)
     syslog, supervisor = Syslog(), Supervisor(environ)
+    metrics = Metrics(sensors.facts(), clock.now, clock.wall)
     me = status.Daemon(pid=os.getpid(), started=clock.wall())
     last: list[status.Look] = []
 
@@ -88,10 +90,20 @@ def _work(
         except OSError as error:
             # A full disk must not stop the work; the age of the file tells.
             _log.error("%s: cannot be written: %s", paths.status, error.strerror)
+        if daemon.running:
+            metrics.look(
+                look,
+                config.config,
+                loop.counts,
+                loop.errors,
+                loaded=config.loaded,
+                rejected=bool(config.problem),
+            )
         supervisor.working(look.decision.summary)
 
     def follow(new: Config) -> str:
-        return "; ".join(filter(None, (syslog.follow(new.syslog), engine.follow(new))))
+        problems = (syslog.follow(new.syslog), engine.follow(new), metrics.follow(new))
+        return "; ".join(filter(None, problems))
 
     def remember(history: History) -> None:
         try:
@@ -131,6 +143,7 @@ def _work(
             publish(last[0], replace(me, running=False))
             left = len(last[0].pilots or ())
             _log.info("the daemon ends; %d pilots go on", left)
+        metrics.close()
         syslog.close()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -76,6 +76,8 @@ class Loop:
         self.facts = sensors.facts()
         self.ended: deque[Ended] = deque(maxlen=ENDED_KEPT)
         self.counts = {"started": 0, "ended": 0, "asked_to_stop": 0, "start_failures": 0}
+        #: how often each kind of error came up
+        self.errors: Counter[str] = Counter()
         self._follow, self._remember = follow, remember
         self._history = history or History()
         self._remembered = kept(self._history)
@@ -111,11 +113,12 @@ class Loop:
 
     def step(self, trigger: Trigger) -> Look:
         """One look at the node and what follows from it."""
+        began = self._clock.now()
         self._config.refresh(force=self._reload)
         self._reload = False
         self._problem("configuration", self._follow(self._config.config))
         state = self._observe(trigger)
-        self._note_ends(state.pilots)
+        ends = self._note_ends(state.pilots)
         now = self._clock.now()
         decision = policy.decide(state, self._config.config, now)
         self._history = decision.history
@@ -147,6 +150,8 @@ class Loop:
             settings_problem=self._problems.get("configuration", ""),
             prepared=state.prepared,
             problems=tuple(self._problems.values()),
+            ends=ends,
+            took=self._clock.now() - began,
         )
         self._last_mode = state.mode
         self._any_active = any(p.state is not PilotState.EXITED for p in pilots or ())
@@ -208,21 +213,29 @@ class Loop:
             return pilot
         return replace(pilot, cpu_seconds=used.cpu_seconds, memory_bytes=used.memory_bytes)
 
-    def _note_ends(self, pilots: tuple[Pilot, ...] | None) -> None:
-        for pilot in pilots or ():
-            if pilot.state is PilotState.EXITED and pilot.id not in self._history.judged:
-                _log.info("%s ended: %s", pilot.name, outcomes.describe_end(pilot))
-                self.counts["ended"] += 1
-                self.ended.append(
-                    Ended(
-                        pilot.name,
-                        pilot.exit_code,
-                        pilot.age,
-                        self._clock.wall(),
-                        pilot.asked_to_stop,
-                        pilot.detail,
-                    )
-                )
+    def _note_ends(self, pilots: tuple[Pilot, ...] | None) -> tuple[Ended, ...]:
+        fresh = [
+            pilot
+            for pilot in pilots or ()
+            if pilot.state is PilotState.EXITED and pilot.id not in self._history.judged
+        ]
+        new = tuple(self._ended(pilot) for pilot in fresh)
+        self.counts["ended"] += len(new)
+        self.ended.extend(new)
+        return new
+
+    def _ended(self, pilot: Pilot) -> Ended:
+        _log.info("%s ended: %s", pilot.name, outcomes.describe_end(pilot))
+        return Ended(
+            pilot.name,
+            pilot.exit_code,
+            pilot.age,
+            self._clock.wall(),
+            pilot.asked_to_stop,
+            pilot.detail,
+            outcomes.outcome(pilot, self._config.config).value,
+            ran=not pilot.never_ran,
+        )
 
     def _start(self, action: StartPilots) -> int:
         """How many were started: after a failure no further one is tried in this pass."""
@@ -234,6 +247,7 @@ class Loop:
             except EngineError as error:
                 _log.error("not started: %s", error)
                 self.counts["start_failures"] += 1
+                self.errors["start"] += 1
                 self._history = outcomes.start_failed(
                     self._history, str(error), config, self._clock.now()
                 )
@@ -262,6 +276,7 @@ class Loop:
         if text:
             self._problems[key] = text
             if text != before:
+                self.errors[key if key in ("engine", "configuration") else "pilot"] += 1
                 _log.error("%s", text)
         elif before:
             _log.info("%s: all is well again", key)

@@ -91,6 +91,8 @@ class ImageStatus:
     digest: str = ""  #: of the one in use
     pulling: str = ""  #: how far a pull is; "" when none is under way
     problem: str = ""  #: why the last pull failed
+    #: seconds since the registry last gave it; None: not since the daemon began
+    age: float | None = None
 
 
 @dataclass(frozen=True)

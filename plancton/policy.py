@@ -51,6 +51,10 @@ _OVER = "the owner needs the node"
 OLD = "it is older than max_ttl"
 _WINDOW = "its window is over"
 _FORCED = "force-stop"
+#: Each of them in one word, for series and tables.
+CAUSES = {
+    _SHORT: "memory", _OVER: "owner", OLD: "max_ttl", _WINDOW: "window", _FORCED: "force-stop"
+}  # fmt: skip
 #: Only these start the pause of ``grace_spawn``: a normal end, or old age, must not leave
 #: the node empty.
 _EVICTIONS = frozenset({_SHORT, _OVER})
@@ -219,9 +223,14 @@ def _summary(starts: int, stops: Sequence[StopPilot], reasons: Sequence[Reason])
         return f"Stopping {limits.count(len(stops))}: {'; '.join(why)}."
     if starts:
         return f"Starting {limits.count(starts)}."
+    first = most_telling(reasons)
+    return f"Starting none. {first.text}" if first is not None else "Starting none."
+
+
+def most_telling(reasons: Sequence[Reason]) -> Reason | None:
+    """The rule whose word explains best that nothing starts; None when something may."""
     shut = [reason for reason in reasons if reason.room == 0]
-    first = min(shut, key=lambda reason: _MOST_TELLING.index(reason.rule))
-    return f"Starting none. {first.text}"
+    return min(shut, key=lambda reason: _MOST_TELLING.index(reason.rule), default=None)
 
 
 def _look_again(

@@ -32,6 +32,10 @@ class Ended:
     ended: float
     asked_to_stop: bool
     detail: str
+    #: what its end told: ``normal``, ``no work``, ``failure`` or ``says nothing``
+    outcome: str = ""
+    #: its command ran
+    ran: bool = True
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,10 @@ class Look:
     prepared: Prepared = field(default_factory=Prepared)
     #: what does not work and is tried again, e.g. a container that cannot be removed
     problems: tuple[str, ...] = ()
+    #: pilots whose end was seen in this pass
+    ends: tuple[Ended, ...] = ()
+    #: seconds that the pass took
+    took: float = 0.0
 
 
 def document(

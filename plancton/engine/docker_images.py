@@ -53,7 +53,7 @@ class ImageKeeper:
                 threading.Thread(
                     target=self._pull, args=(todo, credentials), name="pull", daemon=True
                 ).start()
-            return _status(self._keeper)
+            return _status(self._keeper, self._now())
 
     def usable(self) -> images.Local:
         """What a pilot is made from now.  Raises NoSuchImage."""
@@ -117,12 +117,14 @@ class ImageKeeper:
             self.wake()
 
 
-def _status(keeper: images.Keeper) -> ImageStatus:
+def _status(keeper: images.Keeper, now: float) -> ImageStatus:
     usable = keeper.usable
+    pulled = usable is not None and keeper.pulled == usable.name
     return ImageStatus(
         wanted=keeper.wanted,
         name=usable.name if usable else "",
         digest=usable.label if usable else "",
         pulling=keeper.progress.sentence if keeper.pulling else "",
         problem=keeper.problem,
+        age=now - keeper.pulled_at if pulled else None,
     )

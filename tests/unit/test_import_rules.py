@@ -15,15 +15,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("plancton", "thyme", "vobox")
+PACKAGES = ("plancton", "thyme", "vobox", "telemetry")
 FORBIDDEN = {
     "plancton": {"thyme", "vobox", "demo", "tests"},
     "thyme": {"plancton", "vobox", "demo", "tests"},
     "vobox": {"plancton", "demo", "tests"},
+    "telemetry": {"plancton", "thyme", "vobox", "demo", "tests"},
 }
 ONLY_IN = {
     "docker": "plancton/engine/docker.py",
-    "pika": "thyme/transport/amqp.py",
+    "influxdb": "telemetry/influx.py",
+    "pika": "thyme/transport/amqp_frames.py",
 }
 THIN = ("vobox/__init__.py", "vobox/condor_*.py", "vobox/thin*.py")
 #: Modules of the same package that a thin command may use: they are thin themselves.

@@ -1,0 +1,95 @@
+"""Sends the node's series, every ``metrics_interval`` seconds; the loop never waits for it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+from plancton import node_points
+from plancton.config import Config
+from plancton.model import HostFacts
+from plancton.node_points import Tally, Totals
+from plancton.status import Look
+from telemetry import targets
+from telemetry.points import Point, spread
+from telemetry.sender import Senders
+
+_log = logging.getLogger("plancton")
+
+#: A look that comes this share of the interval early is soon enough: the loop's own timer
+#: would otherwise let every second one slip.
+_EARLY = 0.1
+
+
+class Metrics:
+    """Told of each look; makes points of what it saw.
+
+    ``now`` is monotonic, ``wall`` since 1970.
+    """
+
+    def __init__(
+        self,
+        facts: HostFacts,
+        now: Callable[[], float],
+        wall: Callable[[], float],
+        senders: Senders | None = None,
+    ) -> None:
+        self._facts, self._now, self._wall = facts, now, wall
+        self._senders = senders or Senders(_log)
+        self._began = self._last = now()
+        self._tally = Tally()
+        self._since = Totals()
+        #: others that want the same points, e.g. the page for Prometheus
+        self.listeners: list[Callable[[list[Point]], None]] = []
+
+    def follow(self, config: Config) -> str:
+        """Send where the configuration says; why it cannot, or ""."""
+        try:
+            self._senders.follow(targets.parse_all(config.influxdb_url))
+        except targets.BadTarget as error:
+            return f"influxdb_url: {error}"
+        return ""
+
+    def look(
+        self,
+        look: Look,
+        config: Config,
+        counts: Mapping[str, int],
+        errors: Mapping[str, int],
+        *,
+        loaded: float,
+        rejected: bool,
+    ) -> None:
+        """``counts`` and ``errors`` are the loop's totals; ``loaded``: when the configuration was
+        read (since 1970)."""
+        now, wall = self._now(), self._wall()
+        self._tally.see(look, now)
+        interval = now - self._last
+        if interval < config.metrics_interval * (1.0 - _EARLY):
+            return
+        totals = Totals(counts["started"], counts["start_failures"], dict(errors))
+        made = node_points.ends(self._tally, self._facts.hostname)
+        made += node_points.points(
+            look,
+            self._tally,
+            config,
+            self._facts,
+            since=self._since,
+            totals=totals,
+            interval=interval,
+            uptime=now - self._began,
+            config_age=max(0.0, wall - loaded),
+            config_rejected=rejected,
+            sending=self._senders.states(),
+            wall=wall,
+        )
+        self._last, self._since = now, totals
+        self._tally.clear()
+        points = spread(made)
+        self._senders.send(points)
+        for listener in self.listeners:
+            listener(points)
+
+    def close(self) -> None:
+        """Give what is waiting a last chance."""
+        self._senders.close()

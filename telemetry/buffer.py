@@ -1,0 +1,71 @@
+"""Points on their way to one target: bounded, oldest out first, and what was dropped is counted."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable
+
+from .points import Point
+
+#: Points kept for a target that is away: at some 60 a minute, two hours and a half of a node.
+CAPACITY = 10_000
+
+
+class Buffer:
+    """Safe in several threads. A batch that is being sent stays until it is ``done``."""
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._points: deque[Point] = deque()
+        #: the first so many are being sent
+        self._out = 0
+        self.dropped = 0
+
+    def __len__(self) -> int:
+        return len(self._points)
+
+    def add(self, points: Iterable[Point]) -> None:
+        with self._lock:
+            self._points.extend(points)
+            self._shrink()
+
+    def batch(self, most: int) -> list[Point]:
+        """The oldest, which stay here until ``done`` or ``back``."""
+        with self._lock:
+            self._out = min(most, len(self._points))
+            return [self._points[index] for index in range(self._out)]
+
+    def done(self) -> None:
+        """The batch has arrived."""
+        self._take_out()
+
+    def refused(self) -> None:
+        """The batch will never be taken: dropped and counted."""
+        self.dropped += self._take_out()
+
+    def back(self) -> None:
+        """The batch could not be sent now."""
+        with self._lock:
+            self._out = 0
+            self._shrink()
+
+    def _take_out(self) -> int:
+        with self._lock:
+            number, self._out = self._out, 0
+            for _ in range(number):
+                self._points.popleft()
+            self._shrink()
+            return number
+
+    def _shrink(self) -> None:
+        """While a batch is out, its points are not touched: they may have arrived."""
+        too_many = len(self._points) - self._out - self._capacity
+        if too_many <= 0:
+            return
+        out = [self._points.popleft() for _ in range(self._out)]
+        for _ in range(too_many):
+            self._points.popleft()
+        self._points.extendleft(reversed(out))
+        self.dropped += too_many

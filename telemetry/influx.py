@@ -1,0 +1,159 @@
+"""An InfluxDB at work: the only importer of ``influxdb``; its errors are translated here, once.
+
+The endpoints of 1.x, which 2.x and 3 have too: there the password is a token, the
+database is a bucket, and creating it is the admin's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import requests
+import urllib3
+from influxdb import InfluxDBClient
+from influxdb.exceptions import InfluxDBClientError, InfluxDBServerError
+
+from .points import Point
+from .targets import Target
+
+#: Seconds for an answer; a target that hangs costs its own thread no more than that.
+TIMEOUT = 10.0
+
+
+class TargetAway(Exception):
+    """Not now: to be tried again with the same points.  One sentence, without passwords."""
+
+
+class PointsRefused(Exception):
+    """The target will never take these points.  One sentence."""
+
+
+class Database(Protocol):
+    """Where points are written; a fake of it is in the tests."""
+
+    def write(self, points: Sequence[Point]) -> None:
+        """All of them have arrived when it returns.  Raises TargetAway or PointsRefused."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Influx:
+    """One connection; belongs to one thread.  Makes its database when it is missing."""
+
+    def __init__(self, target: Target, timeout: float = TIMEOUT) -> None:
+        self._target, self._timeout = target, timeout
+        self._client: Any = None
+        self._secret = ""
+
+    def write(self, points: Sequence[Point]) -> None:
+        try:
+            self._write(points)
+        except _NoDatabase:
+            self._create()
+            try:
+                self._write(points)
+            except _NoDatabase as error:
+                raise TargetAway(f"{self._target.name}: {error}") from None
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _write(self, points: Sequence[Point]) -> None:
+        with self._translated():
+            self._connected().write_points(
+                [_as_dict(point) for point in points], time_precision="u"
+            )
+
+    def _create(self) -> None:
+        with self._translated():
+            try:
+                self._connected().create_database(self._target.database)
+            except InfluxDBClientError as error:
+                if error.code in (401, 403):
+                    raise TargetAway(
+                        f"{self._target.name}: there is no such database, and user "
+                        f"{self._target.user!r} may not make it; create it, or give the user "
+                        "the right to write to it"
+                    ) from None
+                raise
+
+    def _connected(self) -> Any:
+        target = self._target
+        try:
+            secret = target.secret()
+        except OSError as error:
+            raise TargetAway(
+                f"{target.name}: password file {target.password_file}: {error.strerror}"
+            ) from None
+        if self._client is None or secret != self._secret:
+            self.close()
+            if not target.verify:
+                # the admin has written insecure_https: saying so with each request is noise
+                urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+            self._client = InfluxDBClient(
+                host=target.host,
+                port=target.port,
+                username=target.user or None,
+                password=secret or None,
+                database=target.database,
+                ssl=target.tls,
+                verify_ssl=target.verify,
+                timeout=self._timeout,
+                retries=1,  # 0 would be "for ever"
+                gzip=True,
+            )
+            self._secret = secret
+        return self._client
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        name = self._target.name
+        try:
+            yield
+        except InfluxDBClientError as error:
+            text = _one_line(str(error.content))
+            if error.code == 404 and "database not found" in text:
+                raise _NoDatabase(text) from None
+            if error.code in (400, 413, 422):
+                # a field of another type, or older than the retention: it stays so
+                raise PointsRefused(f"{name}: {text}") from None
+            if error.code in (401, 403):
+                text += "; check the user, the password and the user's rights"
+            raise TargetAway(f"{name}: {error.code}: {text}") from None
+        except InfluxDBServerError as error:
+            raise TargetAway(f"{name}: {_one_line(str(error))}") from None
+        except requests.Timeout:
+            raise TargetAway(f"{name}: no answer within {self._timeout:g} s") from None
+        except (requests.RequestException, OSError) as error:
+            raise TargetAway(f"{name}: {_cause(error)}") from None
+
+
+class _NoDatabase(Exception):
+    pass
+
+
+def _as_dict(point: Point) -> dict[str, Any]:
+    return {
+        "measurement": point.series,
+        "tags": dict(point.tags),
+        "fields": dict(point.fields),
+        "time": round(point.time * 1e6),
+    }
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:300]
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason: the outer ones repeat the URL, and with it perhaps a password."""
+    seen = error
+    while (inner := seen.__cause__ or seen.__context__) is not None:
+        seen = inner
+    reason = getattr(seen, "strerror", None) or str(seen)
+    return _one_line(str(reason)) or type(seen).__name__

@@ -1,0 +1,178 @@
+"""Sends points beside everything else: a thread, a buffer and a back-off for each target."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from .buffer import CAPACITY, Buffer
+from .influx import Database, Influx, PointsRefused, TargetAway
+from .points import Point
+from .targets import Target
+
+#: Points in one request.
+BATCH = 2000
+#: Seconds to the next try after a failure; doubled with each, up to the second.
+RETRY, RETRY_MAX = 5.0, 300.0
+#: Seconds that an ending program gives a target to take what is left.
+LAST_WORDS = 3.0
+
+
+@dataclass(frozen=True)
+class TargetState:
+    """How sending to one target goes; ``problem`` is "" when all is well."""
+
+    name: str
+    waiting: int
+    sent: int
+    dropped: int
+    failures: int
+    problem: str
+
+
+class TargetSender:
+    """One target.  ``add`` and ``flush`` never wait."""
+
+    def __init__(
+        self,
+        target: Target,
+        log: logging.Logger,
+        open_database: Callable[[Target], Database] = Influx,
+        capacity: int = CAPACITY,
+        retry: tuple[float, float] = (RETRY, RETRY_MAX),
+    ) -> None:
+        self.target = target
+        self._log, self._retry = log, retry
+        self._database = open_database(target)
+        self._buffer = Buffer(capacity)
+        self._go = threading.Event()
+        self._ending = threading.Event()
+        self._sent = self._failures = 0
+        self._problem = ""
+        self._told_dropped = 0
+        self._thread = threading.Thread(
+            target=self._run, name=f"metrics {target.name}", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def state(self) -> TargetState:
+        return TargetState(
+            self.target.name,
+            len(self._buffer),
+            self._sent,
+            self._buffer.dropped,
+            self._failures,
+            self._problem,
+        )
+
+    def add(self, points: Iterable[Point]) -> None:
+        self._buffer.add(points)
+
+    def flush(self) -> None:
+        """Send what there is, soon; unless a failure made it wait."""
+        self._go.set()
+
+    def close(self, wait: float) -> None:
+        """Try once more to send what is left, for at most ``wait`` seconds."""
+        self._ending.set()
+        self._go.set()
+        self._thread.join(wait)
+
+    def _run(self) -> None:
+        failed = 0
+        while True:
+            self._go.wait()
+            self._go.clear()
+            last = self._ending.is_set()
+            while len(self._buffer):
+                if self._send_one():
+                    failed = 0
+                    continue
+                failed += 1
+                if last:
+                    break
+                first, most = self._retry
+                pause = min(most, first * 2.0 ** min(failed - 1, 10))
+                # 2,000 nodes must not come back to a server at the same moment
+                last = self._ending.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311
+            if last:
+                self._database.close()
+                return
+
+    def _send_one(self) -> bool:
+        batch: Sequence[Point] = self._buffer.batch(BATCH)
+        try:
+            self._database.write(batch)
+        except TargetAway as error:
+            self._buffer.back()
+            self._failures += 1
+            self._tell(str(error))
+            return False
+        except PointsRefused as error:
+            self._buffer.refused()
+            self._failures += 1
+            self._log.error("metrics: %d points were refused: %s", len(batch), error)
+            return True
+        except Exception as error:
+            # a bug must neither end this thread in silence nor keep its points for ever
+            self._buffer.refused()
+            self._failures += 1
+            self._log.exception("metrics: %s: %d points dropped", self.target.name, len(batch))
+            self._tell(f"{self.target.name}: {type(error).__name__}")
+            return True
+        self._buffer.done()
+        self._sent += len(batch)
+        self._tell("")
+        return True
+
+    def _tell(self, problem: str) -> None:
+        """Once when it begins, and once when it is over."""
+        if problem and not self._problem:
+            self._log.warning("metrics cannot be sent, and are kept for a while: %s", problem)
+        elif self._problem and not problem:
+            lost = self._buffer.dropped - self._told_dropped
+            self._told_dropped = self._buffer.dropped
+            self._log.info("metrics go to %s again; %d points lost", self.target.name, lost)
+        self._problem = problem
+
+
+class Senders:
+    """All targets of a program; follows its configuration."""
+
+    def __init__(
+        self,
+        log: logging.Logger,
+        new: Callable[[Target, logging.Logger], TargetSender] = TargetSender,
+    ) -> None:
+        self._log, self._new = log, new
+        self._senders: dict[Target, TargetSender] = {}
+
+    def follow(self, targets: Iterable[Target]) -> None:
+        """Send there from now on, and nowhere else; what waits for others is given up."""
+        wanted = dict.fromkeys(targets)
+        for target in [one for one in self._senders if one not in wanted]:
+            self._senders.pop(target).close(0.0)
+        for target in wanted:
+            if target not in self._senders:
+                self._senders[target] = self._new(target, self._log)
+
+    def send(self, points: Sequence[Point]) -> None:
+        for sender in self._senders.values():
+            sender.add(points)
+            sender.flush()
+
+    def states(self) -> list[TargetState]:
+        return [sender.state for sender in self._senders.values()]
+
+    def close(self, wait: float = LAST_WORDS) -> None:
+        deadline = time.monotonic() + wait
+        for sender in self._senders.values():
+            sender.close(0.0)
+        for sender in self._senders.values():
+            sender.close(max(0.0, deadline - time.monotonic()))
+        self._senders.clear()

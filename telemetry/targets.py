@@ -1,0 +1,85 @@
+"""Where points go: the URL of an InfluxDB, read and checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+#: The scheme of 2017 for HTTPS that believes any certificate.
+INSECURE = "insecure_https"
+SCHEMES = ("http", "https", INSECURE)
+FORM = "write http[s]://[USER[:PASSWORD]@]HOST[:PORT][/?password_file=PATH]#DATABASE"
+
+
+class BadTarget(ValueError):
+    """One sentence for the admin; never holds a password."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One InfluxDB: 1.x, or 2.x and 3 through the endpoints of 1.x (the password is a token)."""
+
+    host: str
+    port: int
+    database: str
+    user: str = ""
+    #: never shown: the password, or the file that holds it
+    password: str = field(default="", repr=False)
+    password_file: str = ""
+    tls: bool = False
+    verify: bool = True
+
+    @property
+    def name(self) -> str:
+        """For people and logs."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}#{self.database}"
+
+    def secret(self) -> str:
+        """The password now: a file may be renewed.  Raises OSError."""
+        if not self.password_file:
+            return self.password
+        return Path(self.password_file).read_text(encoding="utf-8").strip()
+
+
+def parse(url: str) -> Target:
+    """Raises BadTarget."""
+    scheme, _, rest = url.strip().partition("://")
+    if scheme not in SCHEMES:
+        known = ", ".join(SCHEMES)
+        raise BadTarget(f"unknown scheme of an InfluxDB's URL; use one of {known}: {FORM}")
+    try:
+        # an underscore is in no scheme that urlsplit knows
+        parts = urlsplit(f"http://{rest}")
+        port = parts.port
+    except ValueError as error:
+        raise BadTarget(f"a URL of an InfluxDB is wrong ({error}); {FORM}") from None
+    if not parts.hostname:
+        raise BadTarget(f"the URL of an InfluxDB has no host; {FORM}")
+    where = f"the URL of the InfluxDB at {parts.hostname}"
+    if not parts.fragment:
+        raise BadTarget(f"{where} names no database; {FORM}")
+    query = parse_qs(parts.query, keep_blank_values=True)
+    files = query.pop("password_file", [""])
+    if query or parts.path not in ("", "/"):
+        raise BadTarget(f"{where} has parts that mean nothing here; {FORM}")
+    if files[0] and parts.password:
+        raise BadTarget(f"{where} has a password and a password_file; write one of them")
+    return Target(
+        host=parts.hostname,
+        port=port or 8086,
+        database=unquote(parts.fragment),
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        password_file=files[0],
+        tls=scheme != "http",
+        verify=scheme != INSECURE,
+    )
+
+
+def parse_all(urls: str | tuple[str, ...] | None) -> tuple[Target, ...]:
+    """One URL, several or none; raises BadTarget."""
+    if not urls:
+        return ()
+    return tuple(parse(url) for url in ((urls,) if isinstance(urls, str) else urls))
