@@ -121,14 +121,14 @@ def test_what_is_not_known_is_left_out_and_never_zero(tmp_path: Path) -> None:
 
 
 def test_starts_and_ends_are_counted_between_two_points(tmp_path: Path) -> None:
-    node = Node(tmp_path, max_docks=3, exit_no_work=(3,), no_work_backoff=600)
+    node = Node(tmp_path, max_docks=3, exit_no_work=(3,), exit_failure=(4,))
     node.look()
     first = node.interval()["plancton_pilots"].fields
     assert (first["started"], first["starts_per_second"], first["running"]) == (3, 0.1, 3)
     one, two, three = node.engine.running()
     node.engine.end(one, 0)
     node.engine.end(two, 3)
-    node.engine.end(three, 9)
+    node.engine.end(three, 4)
     node.look(5.0)
     fields = node.interval()["plancton_pilots"].fields
     told = [fields[f"ended_{what}"] for what in ("normal", "no_work", "failure", "other")]
