@@ -1,0 +1,288 @@
+"""``thyme-admin roles``: users, passwords and files, without a broker."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thyme.admin import cli, passwords
+from thyme.admin.definitions import definitions
+from thyme.admin.roles import Role, roles
+from thyme.transport import amqp_topology
+
+
+def run(directory: Path, *options: str) -> int:
+    return cli.main(["roles", "--dir", str(directory), *options])
+
+
+def content(directory: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in directory.iterdir()}
+
+
+def role(user: str, *pools: str) -> Role:
+    return next(each for each in roles(pools or ("alien_jobs",)) if each.user == user)
+
+
+def loaded(directory: Path) -> dict[str, Any]:
+    document = json.loads((directory / "definitions.json").read_text())
+    assert isinstance(document, dict)
+    return document
+
+
+# --- passwords -----------------------------------------------------------------------
+
+
+def test_a_password_is_hashed_as_rabbitmq_hashes_it() -> None:
+    # the example of https://www.rabbitmq.com/docs/passwords
+    expected = "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR"
+    assert passwords.hashed("test12", bytes.fromhex("908DC60A")) == expected
+    assert passwords.fits("test12", expected)
+    assert not passwords.fits("test13", expected)
+
+
+@pytest.mark.parametrize("stored", ["", "no base64!", "AAAA", "ü"])
+def test_what_is_no_hash_fits_no_password(stored: str) -> None:
+    assert not passwords.fits("test12", stored)
+
+
+def test_no_two_passwords_are_the_same() -> None:
+    assert len({passwords.new_password() for _ in range(100)}) == 100
+
+
+# --- what each may do ------------------------------------------------------------------
+
+
+def test_a_worker_may_write_where_no_job_queue_listens_and_nowhere_else() -> None:
+    worker = role("worker")
+    made = amqp_topology.topology(["alien_jobs"])
+    writable = [each.name for each in made.exchanges if re.search(worker.write, each.name)]
+    assert writable == [amqp_topology.WORK]
+    reached = {each.queue for each in made.bindings if each.exchange in writable}
+    assert reached == {amqp_topology.STREAM, amqp_topology.DEAD}
+    for exchange in ("", "amq.default", "amq.topic", "thyme", "thyme.schedd.x", "xthyme.work"):
+        assert not re.search(worker.write, exchange)
+
+
+def test_a_worker_reads_its_own_pool_and_no_other() -> None:
+    worker = role("worker", "alien_jobs", "other")
+    assert re.search(worker.read, "thyme.jobs.alien_jobs")
+    for queue in ("thyme.jobs.other", "thyme.jobs.alien_jobs2", "thyme.events", "thyme.dead"):
+        assert not re.search(worker.read, queue)
+
+
+def test_a_pool_named_like_a_pattern_opens_no_other_pool() -> None:
+    worker = role("worker-.%2A", ".*")
+    assert re.search(worker.read, amqp_topology.job_queue(".*"))
+    assert not re.search(worker.read, "thyme.jobs.alien_jobs")
+    assert not re.search(worker.topics["thyme.work"][0], "dead.alien_jobs")
+
+
+@pytest.mark.parametrize(
+    "key", ["event.started", "event.finished", "event.evicted", "schedd.vobox1.example.org",
+            "idle.alien_jobs", "dead.alien_jobs"],
+)  # fmt: skip
+def test_a_worker_may_say_what_workers_say(key: str) -> None:
+    assert re.search(role("worker").topics["thyme.work"][0], key)
+
+
+@pytest.mark.parametrize(
+    "key", ["event.removed", "event.held", "event.marker", "submit.alien_jobs", "dead.other",
+            "worker.somebody", "schedd.#", "schedd.*", "event.started.more", "idle.other"],
+)  # fmt: skip
+def test_a_worker_may_not_say_what_others_say(key: str) -> None:
+    assert not re.search(role("worker").topics["thyme.work"][0], key)
+
+
+@pytest.mark.parametrize(
+    "key", ["worker.#", "worker.*", "#", "*.x", "submit.alien_jobs", "inbox.x"]
+)
+def test_a_worker_may_not_bind_its_inbox_to_what_is_not_for_it(key: str) -> None:
+    assert not re.search(role("worker").topics["thyme"][1], key)
+
+
+def test_the_monitor_may_touch_nothing() -> None:
+    monitor = role("monitor")
+    for name in ("thyme", "thyme.work", "thyme.jobs.alien_jobs", "x", "amq.topic"):
+        assert not any(
+            re.search(each, name) for each in (monitor.configure, monitor.write, monitor.read)
+        )
+
+
+def test_nobody_is_an_administrator() -> None:
+    assert {each.user: each.tags for each in roles(["alien_jobs"])} == {
+        "vobox": "", "monitor": "monitoring", "worker": "",
+    }  # fmt: skip
+    assert not re.search(role("vobox").write, "amq.default")
+
+
+def test_the_definitions_make_the_whole_topology() -> None:
+    pools = ["alien_jobs", "big/mem"]
+    users = {each.user: "secret" for each in roles(pools)}
+    document = definitions(pools, users, "grid", {})
+    made = amqp_topology.topology(pools)
+    assert {each["name"]: each["arguments"] for each in document["queues"]} == {
+        each.name: each.arguments for each in made.queues
+    }
+    assert {each["name"] for each in document["exchanges"]} == {"thyme", "thyme.work"}
+    assert [(b["source"], b["destination"], b["routing_key"]) for b in document["bindings"]] == [
+        (each.exchange, each.queue, each.key) for each in made.bindings
+    ]
+    everything = [*document["queues"], *document["bindings"], *document["permissions"]]
+    assert {each["vhost"] for each in everything} == {"grid"}
+
+
+# --- files -------------------------------------------------------------------------------
+
+
+def test_every_user_gets_a_file_that_only_its_owner_can_read(tmp_path: Path) -> None:
+    directory = tmp_path / "broker"
+    assert run(directory, "--host", "broker.example.org") == 0
+    names = {"vobox.url", "worker.url", "monitor.url", "definitions.json"}
+    assert {path.name for path in directory.iterdir()} == names
+    assert {path.stat().st_mode & 0o777 for path in directory.iterdir()} == {0o600}
+    assert directory.stat().st_mode & 0o777 == 0o700
+    for user in ("vobox", "worker", "monitor"):
+        text = (directory / f"{user}.url").read_text()
+        assert re.fullmatch(rf"amqp://{user}:[\w-]{{32}}@broker\.example\.org/%2F\n", text)
+
+
+def test_the_definitions_hold_no_password_but_its_hash(tmp_path: Path) -> None:
+    run(tmp_path)
+    hashes = {each["name"]: each["password_hash"] for each in loaded(tmp_path)["users"]}
+    for user in ("vobox", "worker", "monitor"):
+        password = (tmp_path / f"{user}.url").read_text().split(":")[2].split("@")[0]
+        assert passwords.fits(password, hashes[user])
+        assert password not in (tmp_path / "definitions.json").read_text()
+
+
+def test_running_it_again_changes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(
+        tmp_path,
+        "--host",
+        "a:5671",
+        "--host",
+        "b:5671",
+        "--tls",
+        "--ca",
+        "/etc/ca.pem",
+        "--vhost",
+        "g",
+    )
+    before = content(tmp_path)
+    capsys.readouterr()
+    assert run(tmp_path) == 0
+    assert content(tmp_path) == before
+    said = capsys.readouterr().out
+    assert [line.split()[0] for line in said.splitlines()] == ["kept"] * 4
+    assert before["worker.url"].endswith("@a:5671,b:5671/g?cafile=/etc/ca.pem\n")
+
+
+def test_a_further_pool_gets_workers_of_its_own_and_all_passwords_stay(tmp_path: Path) -> None:
+    run(tmp_path)
+    before = content(tmp_path)
+    assert run(tmp_path, "--pool", "big/mem") == 0
+    after = content(tmp_path)
+    assert set(after) - set(before) == {"worker-big%2Fmem.url"}
+    assert all(after[name] == before[name] for name in before if name.endswith(".url"))
+    queues = [each["name"] for each in loaded(tmp_path)["queues"]]
+    assert "thyme.jobs.alien_jobs" in queues
+    assert "thyme.jobs.big/mem" in queues
+    # and the next run knows it without being told
+    assert run(tmp_path) == 0
+    assert content(tmp_path) == after
+
+
+def test_only_the_user_whose_file_was_removed_gets_a_new_password(tmp_path: Path) -> None:
+    run(tmp_path)
+    before, hashes = content(tmp_path), loaded(tmp_path)["users"]
+    (tmp_path / "worker.url").unlink()
+    assert run(tmp_path) == 0
+    after = content(tmp_path)
+    assert after["worker.url"] != before["worker.url"]
+    assert after["vobox.url"] == before["vobox.url"]
+    changed = {
+        new["name"]
+        for new, old in zip(loaded(tmp_path)["users"], hashes, strict=True)
+        if new != old
+    }
+    assert changed == {"worker"}
+
+
+def test_another_host_is_written_only_with_force_and_keeps_the_passwords(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path, "--host", "a")
+    before = content(tmp_path)
+    assert run(tmp_path, "--host", "b") == 1
+    said = capsys.readouterr().err
+    assert said == (
+        f"thyme-admin: {tmp_path}/vobox.url would change: it names another place or has other "
+        "options; --force writes it anew, with the passwords that are there\n"
+    )
+    assert content(tmp_path) == before
+    assert run(tmp_path, "--host", "b", "--force") == 0
+    assert content(tmp_path)["vobox.url"] == before["vobox.url"].replace("@a/", "@b/")
+
+
+def test_definitions_changed_by_hand_are_left_alone_without_force(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path)
+    path = tmp_path / "definitions.json"
+    document = loaded(tmp_path)
+    document["users"].append({"name": "admin", "password_hash": "x", "tags": ["administrator"]})
+    path.write_text(json.dumps(document))
+    assert run(tmp_path, "--pool", "new") == 1
+    assert f"{path} was changed by hand" in capsys.readouterr().err
+    assert loaded(tmp_path) == document
+    assert not (tmp_path / "worker-new.url").exists()
+    assert run(tmp_path, "--pool", "new", "--force") == 0
+    assert "admin" not in {each["name"] for each in loaded(tmp_path)["users"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("worker.url", "amqp://somebody:hush@h/v", "holds no URL of worker with a password"),
+        ("worker.url", "hush", "holds no URL of worker with a password"),
+        ("vobox.url", "http://vobox:hush@h/", "holds no broker URL"),
+        ("definitions.json", "{hush", "not JSON"),
+        ("definitions.json", '{"users": "hush"}', "not RabbitMQ's definitions"),
+    ],
+)
+def test_a_file_that_holds_something_else_is_named_and_never_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, text: str, says: str
+) -> None:
+    run(tmp_path)
+    (tmp_path / name).write_text(text)
+    before = content(tmp_path)
+    assert run(tmp_path) == 5
+    said = capsys.readouterr().err
+    assert f"thyme-admin: {tmp_path}/{name}: {says}" in said
+    assert said.count("\n") == 1
+    assert "hush" not in said
+    assert content(tmp_path) == before
+
+
+def test_a_directory_that_cannot_be_made_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert run(tmp_path / "file" / "broker") == 5
+    assert capsys.readouterr().err == (
+        f"thyme-admin: {tmp_path}/file/broker: cannot be made: Not a directory\n"
+    )
+
+
+def test_no_password_is_ever_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(tmp_path, "--json")
+    run(tmp_path, "--host", "other")
+    said = "".join(capsys.readouterr())
+    for user in ("vobox", "worker", "monitor"):
+        assert (tmp_path / f"{user}.url").read_text().split(":")[2].split("@")[0] not in said

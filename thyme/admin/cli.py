@@ -1,0 +1,182 @@
+"""The command ``thyme-admin``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from ..arguments import Parser, broker_url
+from ..errors import BadInvocation, ThymeError
+from ..transport import Transport, connect
+from . import broker, dead
+from .errors import Exit, NotDone
+from .output import Output
+from .roles import DEFAULT_POOL
+from .roles_files import write_roles
+
+EPILOG = """\
+The broker is named by --url, THYME_URL_FILE (a file that holds the URL) or THYME_URL, as for
+thyme-worker. Every command but `roles` needs it; `status` works as any user, the others as vobox.
+
+exit codes:
+  0  done
+  1  not done, or not all of it: the text says what
+  4  broker unreachable, or it refused us
+  5  a file cannot be read or written
+  6  bad invocation
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    made = Parser(
+        prog="thyme-admin",
+        description="Look after the broker: users, queues, dead letters.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = made.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(name: str, run: Callable[..., int], text: str) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        one.set_defaults(run=run)
+        one.add_argument("--json", action="store_true", help="print one JSON document")
+        if run is not _roles:
+            one.add_argument("--url", help="the broker")
+        return one
+
+    def pools(one: argparse.ArgumentParser, what: str) -> None:
+        one.add_argument(
+            "--pool", action="append", metavar="POOL", help=f"{what} (THYME_QUEUE; {DEFAULT_POOL})"
+        )
+
+    one = command("topology", _topology, "make what is missing on the broker, and check the rest")
+    pools(one, "a pool to make; may be given several times")
+    one = command("status", _status, "show what waits in the queues, and who waits for it")
+    pools(one, "a pool to show; may be given several times")
+    command("dead", _dead, "list the dead letters: messages that no worker could read or survive")
+    one = command("requeue-dead", _requeue_dead, "queue dead letters again")
+    one.add_argument("ids", nargs="*", metavar="ID", help="as `thyme-admin dead` shows them")
+    one.add_argument("--all", action="store_true", help="all of them")
+    one = command(
+        "purge", _purge, "put a pool's queued jobs aside (they are held), or drop the dead"
+    )
+    one.add_argument("what", metavar="POOL|dead", help="a pool's name, or `dead`")
+    one.add_argument(
+        "--yes", action="store_true", help="do it; without, only say what would happen"
+    )
+    one = command("roles", _roles, "write the broker's users, and a file with each one's URL")
+    option = one.add_argument
+    option("--dir", type=Path, required=True, help="directory of the files; made if missing")
+    option("--pool", action="append", default=[], metavar="POOL",
+           help=f"a pool; each further one has workers of its own ({DEFAULT_POOL})")  # fmt: skip
+    option("--host", action="append", metavar="HOST[:PORT]", help="the broker, tried in turn")
+    option("--vhost", help="virtual host (/)")
+    option("--tls", action=argparse.BooleanOptionalAction, default=None, help="amqps://")
+    option("--ca", metavar="FILE", help="the authority's certificate, where the users run")
+    option("--force", action="store_true", help="rewrite files that differ; passwords stay")
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Carry out one command; returns the exit code."""
+    try:
+        options = parser().parse_args(argv)
+        return int(options.run(options, Output(options.json)))
+    except ThymeError as error:
+        print(f"thyme-admin: {error}", file=sys.stderr)
+        return int(getattr(error, "admin_exit", error.exit_code))
+    except BrokenPipeError:
+        # whoever read our output has seen enough; nothing more may be written at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.NOT_DONE
+    except KeyboardInterrupt:
+        return 130
+
+
+@contextlib.contextmanager
+def _line(options: argparse.Namespace) -> Iterator[Transport]:
+    transport = connect(broker_url(options.url, os.environ))
+    try:
+        yield transport
+    finally:
+        transport.close()
+
+
+def _pools(options: argparse.Namespace) -> list[str]:
+    return options.pool or [os.environ.get("THYME_QUEUE") or DEFAULT_POOL]
+
+
+def _topology(options: argparse.Namespace, output: Output) -> int:
+    pools = _pools(options)
+    with _line(options) as transport:
+        transport.establish(pools)
+        output.queues(broker.queues(transport, pools), "all there, and as it should be")
+    return Exit.OK
+
+
+def _status(options: argparse.Namespace, output: Output) -> int:
+    with _line(options) as transport:
+        output.queues(broker.queues(transport, _pools(options)))
+    return Exit.OK
+
+
+def _dead(options: argparse.Namespace, output: Output) -> int:
+    with _line(options) as transport:
+        output.letters([dead.described(letter) for letter in transport.dead_letters()])
+    return Exit.OK
+
+
+def _requeue_dead(options: argparse.Namespace, output: Output) -> int:
+    if bool(options.ids) == options.all:
+        raise BadInvocation("requeue-dead: give the ids that `thyme-admin dead` shows, or --all")
+    with _line(options) as transport:
+        missing = []
+        if not options.all:
+            known = {letter.id for letter in transport.dead_letters()}
+            missing = [each for each in options.ids if each not in known]
+        count = transport.requeue_dead(None if options.all else options.ids)
+    output.done("requeued", count, f"{count} dead letters are queued again")
+    if missing:
+        raise NotDone(f"no dead letter {', '.join(missing)}")
+    return Exit.OK
+
+
+def _purge(options: argparse.Namespace, output: Output) -> int:
+    with _line(options) as transport:
+        if options.what == "dead":
+            count = len(transport.dead_letters())
+            if not options.yes:
+                raise NotDone(dead.what_purging_dead_means(count))
+            count = transport.purge_dead()
+            output.done("purged", count, f"{count} dead letters are gone")
+            return Exit.OK
+        if not options.yes:
+            count = transport.queue_state(options.what).ready
+            raise NotDone(dead.what_purging_means(options.what, count))
+        count = dead.put_aside(transport, options.what)
+    output.done(
+        "put_aside",
+        count,
+        f"{count} messages of {options.what} are dead letters; their jobs are held",
+    )
+    return Exit.OK
+
+
+def _roles(options: argparse.Namespace, output: Output) -> int:
+    given = {
+        "hosts": tuple(options.host) if options.host else None,
+        "vhost": options.vhost,
+        "tls": options.tls,
+        "ca": options.ca,
+    }
+    asked = {name: value for name, value in given.items() if value is not None}
+    output.files(write_roles(options.dir, asked, options.pool, options.force))
+    return Exit.OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""Dead letters, and what may be done with them. Nothing of a body is ever shown but its job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .. import codec
+from ..errors import BadMessage
+from ..message import JobMessage
+from ..transport import DeadLetter, Transport
+
+#: Why a message is among the dead letters that nobody but us put there.
+PUT_ASIDE = "put aside by an administrator"
+
+
+@dataclass(frozen=True)
+class Letter:
+    """``job``: of whose schedd, "" where nobody can tell. ``time``: seconds since the epoch."""
+
+    id: str
+    time: float
+    pool: str
+    schedd: str
+    job: str
+    bytes: int
+    reason: str
+
+
+def described(letter: DeadLetter) -> Letter:
+    schedd = job = ""
+    try:
+        message = codec.decode(letter.body)
+    except BadMessage:
+        pass  # that is why it is here
+    else:
+        if isinstance(message, JobMessage):
+            schedd, job = message.schedd, str(message.job)
+    return Letter(letter.id, letter.time, letter.pool, schedd, job, len(letter.body), letter.reason)
+
+
+def put_aside(transport: Transport, pool: str) -> int:
+    """Make dead letters of all that waits in a pool now; how many.
+
+    Thrown away, their jobs would stay idle for ever: the schedd knows them as queued. A dead
+    letter is in the stream too, and the schedd holds its job, with the reason.
+    """
+    count = 0
+    # what is queued meanwhile is not meant
+    for _ in range(transport.queue_state(pool).ready):
+        delivery = transport.take(pool)
+        if delivery is None:
+            break
+        transport.reject(delivery, PUT_ASIDE)
+        count += 1
+    return count
+
+
+def what_purging_means(pool: str, count: int) -> str:
+    return (
+        f"{pool} has {count} messages: --yes makes dead letters of them, and the schedd holds "
+        "their jobs (condor_release queues them again); running jobs go on"
+    )
+
+
+def what_purging_dead_means(count: int) -> str:
+    return (
+        f"there are {count} dead letters: --yes deletes them; jobs held because of them stay held "
+        "(condor_release queues them again, condor_rm removes them)"
+    )

@@ -1,0 +1,115 @@
+"""The definitions that RabbitMQ loads: users, what they may do, and where messages go.
+
+The format is what ``rabbitmqctl export_definitions`` writes
+(https://www.rabbitmq.com/docs/definitions). Loading never deletes and never
+changes a queue that is there; users and permissions are set anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..transport import amqp_topology
+from .passwords import ALGORITHM, fits, hashed
+from .roles import Role, roles
+
+#: How a job queue's name begins; the pools of a file are known by it.
+_JOBS = amqp_topology.job_queue("")
+
+
+def definitions(
+    pools: Iterable[str], passwords: Mapping[str, str], vhost: str, before: Mapping[str, Any]
+) -> dict[str, Any]:
+    """``passwords`` by user; ``before``: the last file's content, whose fitting hashes are kept."""
+    pools = list(pools)
+    hashes = {user.get("name"): user.get("password_hash", "") for user in before.get("users", [])}
+    everybody = roles(pools)
+    return {
+        "users": [
+            _user(role, passwords[role.user], hashes.get(role.user, "")) for role in everybody
+        ],
+        "vhosts": [{"name": vhost}],
+        "permissions": [
+            {
+                "user": role.user,
+                "vhost": vhost,
+                "configure": role.configure,
+                "write": role.write,
+                "read": role.read,
+            }
+            for role in everybody
+        ],
+        "topic_permissions": [
+            {"user": role.user, "vhost": vhost, "exchange": name, "write": write, "read": read}
+            for role in everybody
+            for name, (write, read) in role.topics.items()
+        ],
+        **_topology(pools, vhost),
+        "policies": [],
+        "parameters": [],
+        "global_parameters": [],
+    }
+
+
+def pools_of(content: Mapping[str, Any]) -> list[str]:
+    """The pools of a definitions file, in its order."""
+    names = [str(queue.get("name", "")) for queue in content.get("queues", [])]
+    words = [name.removeprefix(_JOBS) for name in names if name.startswith(_JOBS)]
+    return [amqp_topology.pool_of_word(word) for word in words]
+
+
+def without_hashes(content: Mapping[str, Any]) -> dict[str, Any]:
+    """To compare two: a hash is another one each time that it is made."""
+    users = [{**user, "password_hash": ""} for user in content.get("users", [])]
+    return {**content, "users": users}
+
+
+def _user(role: Role, password: str, before: str) -> dict[str, Any]:
+    return {
+        "name": role.user,
+        "password_hash": before if fits(password, before) else hashed(password),
+        "hashing_algorithm": ALGORITHM,
+        "tags": [role.tags] if role.tags else [],
+        "limits": {},
+    }
+
+
+def _topology(pools: list[str], vhost: str) -> dict[str, Any]:
+    """Workers may declare none of it, so it is there before the first of them."""
+    made = amqp_topology.topology(pools)
+    return {
+        "exchanges": [
+            {
+                "name": exchange.name,
+                "vhost": vhost,
+                "type": exchange.type,
+                "durable": exchange.durable,
+                "auto_delete": False,
+                "internal": False,
+                "arguments": {},
+            }
+            for exchange in made.exchanges
+        ],
+        "queues": [
+            {
+                "name": queue.name,
+                "vhost": vhost,
+                "durable": queue.durable,
+                "auto_delete": queue.auto_delete,
+                "arguments": dict(queue.arguments),
+            }
+            for queue in made.queues
+        ],
+        "bindings": [
+            {
+                "source": binding.exchange,
+                "vhost": vhost,
+                "destination": binding.queue,
+                "destination_type": "queue",
+                "routing_key": binding.key,
+                "arguments": {},
+            }
+            for binding in made.bindings
+        ],
+    }

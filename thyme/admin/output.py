@@ -1,0 +1,93 @@
+"""What ``thyme-admin`` prints: tables on a terminal, lines elsewhere, JSON where asked."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from .broker import Waiting
+from .dead import Letter
+from .roles_files import Written
+
+
+class Output:
+    def __init__(self, as_json: bool) -> None:
+        self._json = as_json
+
+    def queues(self, queues: Sequence[Waiting], text: str = "") -> None:
+        if self._json:
+            _print_json({"queues": [asdict(each) for each in queues]})
+            return
+        rows = [
+            (each.kind, each.pool, _number(each.messages), _number(each.consumers))
+            for each in queues
+        ]
+        _print_table(("queue", "pool", "messages", "workers waiting"), rows)
+        if text:
+            print(text)
+
+    def letters(self, letters: Sequence[Letter]) -> None:
+        if self._json:
+            _print_json({"dead": [asdict(each) for each in letters]})
+            return
+        if not letters:
+            print("no dead letters")
+            return
+        rows = [
+            (
+                each.id,
+                time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each.time)) if each.time else "?",
+                each.pool,
+                f"{each.job} of {each.schedd}" if each.job else "?",
+                str(each.bytes),
+                _one_line(each.reason),
+            )
+            for each in letters
+        ]
+        _print_table(("id", "put aside", "pool", "job", "bytes", "reason"), rows)
+
+    def files(self, files: Sequence[Written]) -> None:
+        if self._json:
+            _print_json({str(each.path): each.what for each in files})
+            return
+        for each in files:
+            print(f"{each.what:8}{each.path}")
+
+    def done(self, what: str, count: int, text: str) -> None:
+        if self._json:
+            _print_json({what: count})
+        else:
+            print(text)
+
+
+def _print_json(document: Any) -> None:
+    print(json.dumps(document, indent=2))
+
+
+def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    if not sys.stdout.isatty():
+        for row in rows:
+            print("\t".join(row))
+        return
+    # late: half of what the command imports, and only people need it
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*head, box=None, padding=(0, 1))
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console().print(table)
+
+
+def _number(value: int | None) -> str:
+    return "?" if value is None else str(value)
+
+
+def _one_line(text: str) -> str:
+    """A reason comes from whoever put the message aside: nothing in it may move the cursor."""
+    return "".join(each if each.isprintable() else " " for each in text)

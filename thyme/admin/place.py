@@ -1,0 +1,53 @@
+"""Where the broker is, as its users reach it, and the URLs that say so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from .errors import FilesUnusable
+
+
+@dataclass(frozen=True)
+class Place:
+    """``hosts`` are ``name`` or ``name:port``, tried in turn; ``ca`` is a PEM file's path there."""
+
+    hosts: tuple[str, ...] = ("localhost",)
+    vhost: str = "/"
+    tls: bool = False
+    ca: str = ""
+
+    def url(self, user: str, password: str) -> str:
+        """The content of a URL file, without a line end."""
+        who = f"{quote(user, '')}:{quote(password, '')}"
+        scheme = "amqps" if self.tls else "amqp"
+        query = f"?cafile={quote(self.ca)}" if self.ca else ""
+        return f"{scheme}://{who}@{','.join(self.hosts)}/{quote(self.vhost, '')}{query}"
+
+    @classmethod
+    def read(cls, content: str, path: Path) -> Place:
+        """Back from ``url``; raises FilesUnusable, which names ``path`` and never its content."""
+        try:
+            parts = urlsplit(content.strip())
+            hosts = tuple(parts.netloc.rpartition("@")[2].split(","))
+            vhost, query = unquote(parts.path[1:]), parse_qs(parts.query)
+        except ValueError:
+            parts, hosts, vhost, query = urlsplit(""), (), "", {}
+        if parts.scheme not in ("amqp", "amqps") or not vhost or not all(hosts):
+            raise FilesUnusable(f"{path}: holds no broker URL; remove it to have it made anew")
+        return cls(hosts, vhost, parts.scheme == "amqps", query.get("cafile", [""])[0])
+
+
+def password_in(content: str, user: str, path: Path) -> str:
+    """The password of ``user`` in a URL file; raises FilesUnusable without telling its content."""
+    try:
+        who, _at, _where = urlsplit(content.strip()).netloc.rpartition("@")
+    except ValueError:
+        who = ""
+    name, _colon, password = who.partition(":")
+    if unquote(name) != user or not password:
+        raise FilesUnusable(
+            f"{path}: holds no URL of {user} with a password; remove it to have one made"
+        )
+    return unquote(password)

@@ -1,0 +1,96 @@
+"""Who may do what on the broker: three roles, as RabbitMQ's permissions.
+
+======== ============================ ======================== =================================
+role     may make                     may write to             may read
+======== ============================ ======================== =================================
+vobox    everything of thyme's        the same                 the same
+worker   its own inboxes              the workers' exchange    its pool's queue, its own inboxes
+monitor  nothing                      nothing                  nothing: depths need no permission
+======== ============================ ======================== =================================
+
+Nobody may use the default exchange, through which every queue could be reached
+by its name, and nobody is an administrator: users are changed on the broker's
+host (``rabbitmqctl``) or by loading new definitions.
+
+The worker has no write permission on the exchange that leads to the job
+queues. Topic permissions alone would not keep it from submitting: RabbitMQ
+checks them for a message's first routing key only, not for those in its CC
+and BCC headers, nor for what a queue of the worker's dead-letters, nor for what
+comes through an exchange of the worker's (docs/decisions/060-two-exchanges.md).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from ..transport.amqp_topology import (
+    EXCHANGE,
+    WORK,
+    WORKER,
+    WORKER_EVENTS,
+    dead_key,
+    idle_key,
+    job_queue,
+)
+from ..transport.keys import EVENT
+
+#: The pool of a worker that names none, and of the role that is called ``worker``.
+DEFAULT_POOL = "alien_jobs"
+#: A word of a routing key with no wildcard in it.
+_WORD = "[^#*]+"
+_NOTHING = "^$"
+
+
+@dataclass(frozen=True)
+class Role:
+    """A user; patterns are regular expressions on names. ``topics``: exchange → (write, read)."""
+
+    user: str
+    configure: str
+    write: str
+    read: str
+    tags: str = ""
+    topics: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+
+def worker_user(pool: str) -> str:
+    """One user for each pool: whoever has its password can take its jobs and no others.
+
+    It is a file's name too, so a slash and the like are written as in a URL.
+    """
+    return "worker" if pool == DEFAULT_POOL else f"worker-{quote(pool, safe='')}"
+
+
+def roles(pools: Iterable[str]) -> list[Role]:
+    """All users of a broker with these pools."""
+    ours = r"^thyme(\..*)?$"
+    return [
+        Role("vobox", ours, ours, ours),
+        # the tag opens the management plugin, where somebody has turned it on
+        Role("monitor", _NOTHING, _NOTHING, _NOTHING, tags="monitoring"),
+        *(_worker(pool) for pool in pools),
+    ]
+
+
+def _worker(pool: str) -> Role:
+    inboxes = rf"{re.escape(WORKER)}.+"
+    events = [rf"{re.escape(EVENT + kind)}" for kind in WORKER_EVENTS]
+    reports = [*events, rf"schedd\.{_WORD}", re.escape(idle_key(pool)), re.escape(dead_key(pool))]
+    return Role(
+        worker_user(pool),
+        configure=f"^{inboxes}$",
+        write=_any_of(re.escape(WORK), inboxes),
+        read=_any_of(re.escape(EXCHANGE), inboxes, re.escape(job_queue(pool))),
+        topics={
+            WORK: (_any_of(*reports), _NOTHING),
+            # to bind an inbox is to read; a wildcard would read everybody's mail
+            EXCHANGE: (_NOTHING, rf"^worker\.{_WORD}$"),
+        },
+    )
+
+
+def _any_of(*patterns: str) -> str:
+    return f"^({'|'.join(patterns)})$"

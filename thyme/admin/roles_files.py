@@ -1,0 +1,135 @@
+"""``thyme-admin roles``: the files that make a broker's users, and give each its URL.
+
+In the directory: ``definitions.json`` for the broker, and one ``USER.url`` for
+each user, to be named by THYME_URL_FILE. All are readable by their owner
+alone. Running it again keeps every password whose file is there; to change
+one, remove its file and run it again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .definitions import definitions, pools_of, without_hashes
+from .errors import FilesUnusable, NotDone
+from .passwords import new_password
+from .place import Place, password_in
+from .roles import DEFAULT_POOL, roles
+
+DEFINITIONS = "definitions.json"
+_AGAIN = "--force writes it anew, with the passwords that are there"
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file and what became of it: ``made``, ``kept`` or ``changed``."""
+
+    path: Path
+    what: str
+
+
+def write_roles(
+    directory: Path, asked: Mapping[str, Any], pools: Sequence[str], force: bool
+) -> list[Written]:
+    """Make or complete the files. ``asked``: the fields of Place that were given.
+
+    Raises FilesUnusable, or NotDone where a file would change for want of ``force``.
+    """
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise FilesUnusable(f"{directory}: cannot be made: {error.strerror}") from error
+    target = directory / DEFINITIONS
+    before = _read_definitions(target)
+    known = list(dict.fromkeys([*pools_of(before), *pools])) or [DEFAULT_POOL]
+    place = replace(_place_of(directory, known), **asked)
+    passwords, plans = {}, []
+    for role in roles(known):
+        path = directory / f"{role.user}.url"
+        old = _read(path)
+        passwords[role.user] = password_in(old, role.user, path) if old else new_password()
+        new = place.url(role.user, passwords[role.user]) + "\n"
+        if old and old != new and not force:
+            raise NotDone(
+                f"{path} would change: it names another place or has other options; {_AGAIN}"
+            )
+        plans.append((path, old, new))
+    if before and not force:
+        _check_ours(target, before, passwords)
+    plans.append((target, _read(target), _text(definitions(known, passwords, place.vhost, before))))
+    # the definitions come last: a password that the broker has is never without its file
+    return [_write(*plan) for plan in plans]
+
+
+def _place_of(directory: Path, pools: Sequence[str]) -> Place:
+    """What the files of before say, so that it need not be said again."""
+    for role in roles(pools):
+        if old := _read(directory / f"{role.user}.url"):
+            return Place.read(old, directory / f"{role.user}.url")
+    return Place()
+
+
+def _check_ours(path: Path, before: Mapping[str, Any], passwords: Mapping[str, str]) -> None:
+    vhosts = [each.get("name") for each in before.get("vhosts", [])]
+    users = {each.get("name") for each in before.get("users", [])}
+    expected = definitions(
+        pools_of(before), {**dict.fromkeys(users, ""), **passwords}, (vhosts or ["/"])[0], before
+    )
+    if without_hashes(before) != without_hashes(expected):
+        raise NotDone(f"{path} was changed by hand, or made by another version; {_AGAIN}")
+
+
+def _text(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=2) + "\n"
+
+
+def _read(path: Path) -> str:
+    """Its content, "" where there is none."""
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeError) as error:
+        raise FilesUnusable(f"{path}: cannot be read: {error}") from error
+
+
+def _read_definitions(path: Path) -> dict[str, Any]:
+    text = _read(path)
+    try:
+        content = json.loads(text or "{}")
+    except ValueError as error:
+        raise FilesUnusable(f"{path}: not JSON: {error}; remove it, passwords are kept") from error
+    lists = ("users", "vhosts", "queues")
+    if not isinstance(content, dict) or not all(
+        isinstance(content.get(name, []), list)
+        and all(isinstance(each, dict) for each in content.get(name, []))
+        for name in lists
+    ):
+        raise FilesUnusable(f"{path}: not RabbitMQ's definitions; remove it, passwords are kept")
+    return content
+
+
+def _write(path: Path, old: str, new: str) -> Written:
+    """As a whole or not at all; at no time readable by others."""
+    if old == new:
+        return Written(path, "kept")
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            fresh.unlink()
+        with open(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            file.write(new)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.rename(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            fresh.unlink()
+        raise FilesUnusable(f"{path}: cannot be written: {error.strerror}") from error
+    return Written(path, "changed" if old else "made")
