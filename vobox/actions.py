@@ -273,7 +273,8 @@ def groups_of(words: Sequence[str], constraints: Sequence[str]) -> list[Selectio
 
 def is_number(word: str) -> bool:
     """A cluster id, good or not."""
-    return word.isascii() and word.isdigit()
+    # Python makes no number of some thousand digits
+    return word.isascii() and word.isdigit() and len(word) < 1000
 
 
 def is_job(word: str) -> bool:

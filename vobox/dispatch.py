@@ -18,10 +18,19 @@ from .rpc_types import Answer, QueueView, Request
 from .schedd import Schedd
 from .submit.command import condor_submit
 from .submit.options import reads_stdin
+from .tools import config_val, prio, qedit, reschedule, tail, vacate
+from .tools.peeker import Peeker
 
 _QUERIES: dict[str, Callable[[Request, QueueView, float], Answer]] = {
     "condor_q": condor_q.answer,
     "condor_status": condor_status.answer,
+}
+
+
+_EDITS: dict[str, Callable[[Request, Intake], Answer]] = {
+    "condor_qedit": qedit.answer,
+    "condor_prio": prio.answer,
+    "condor_vacate": vacate.answer,
 }
 
 
@@ -44,6 +53,14 @@ class Dispatch:
         intake = Intake(self._schedd, self._ledger, request, self._address)
         if request.command in act_command.OPTIONS:
             return act_command.answer(request, intake)
+        if request.command in _EDITS:
+            return _EDITS[request.command](request, intake)
+        if request.command == "condor_tail":
+            return self._tail(request)
+        if request.command == "condor_config_val":
+            return config_val.answer(request, self._schedd.settings, self._address)
+        if request.command == "condor_reschedule":
+            return reschedule.answer(request, self._schedd.settings.name)
         if request.command == "condor_submit":
             # our own rights are all that a schedd without root has
             if os.geteuid() not in (0, request.uid):
@@ -57,6 +74,17 @@ class Dispatch:
             return condor_submit(request, intake, files, time.time())
         text = f"thyme-schedd: unknown command {request.command!r}; install the same release\n"
         return Answer(stderr=text, code=1)
+
+    def _tail(self, request: Request) -> Answer:
+        schedd = self._schedd
+        try:
+            order = tail.read(request.argv, schedd.settings.name)
+        except tail.BadCommandLine as error:
+            return Answer(stderr=str(error), code=1)
+        if isinstance(order, Answer):
+            return order
+        peeker = Peeker(schedd, self._ledger, request.uid, request.user)
+        return tail.answer(order, schedd.settings.name, peeker.ask)
 
     def _query(self, request: Request) -> Answer:
         settings = self._schedd.settings

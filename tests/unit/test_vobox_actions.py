@@ -2,51 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.vobox_fakes import NOW, SCHEDD, Bench, Events
+from tests.command_fakes import BOB, Queue
+from tests.vobox_fakes import SCHEDD, Bench, Events
+from thyme import codec
 from thyme.job import JobId
-from thyme.message import JobMessage
+from thyme.message import Control, expect
 from vobox import act_command
-from vobox.ledger import Ledger
-from vobox.rpc_types import Answer, Request, SubmitRefused
-
-ALICE, BOB = 1001, 1002
-
-
-class Queue:
-    """``Intake`` for these commands: acts on the ledger at once, as the schedd does."""
-
-    schedd_name = SCHEDD
-
-    def __init__(self, bench: Bench) -> None:
-        self.bench = bench
-        self.down = ""
-
-    def act(self, decide: Callable[[Ledger, float], list[JobMessage]]) -> None:
-        if self.down:
-            raise SubmitRefused(self.down)
-        self.bench.record(*decide(self.bench.ledger, NOW + 5000))
-
-    def add(self, *ids: str, uid: int = ALICE, owner: str = "alice", keep: bool = False) -> None:
-        for each in ids:
-            attributes = {"Owner": owner, "LeaveJobInQueue": keep}
-            e = Events(JobId.parse(each), attributes=attributes, uid=uid, gid=uid)
-            self.bench.submit(e.submit())
-
-    def run(self, *argv: str, uid: int = ALICE, user: str = "alice") -> Answer:
-        command, *rest = argv
-        request = Request(command, rest, "/", {}, uid, uid, user)
-        return act_command.answer(request, self)  # type: ignore[arg-type]
-
-    def states(self) -> dict[str, int]:
-        return {str(job.id): job.status for job in self.bench.ledger._jobs("1=1")}
-
-    def reason(self, job: str, attribute: str) -> str:
-        return self.bench.job(JobId.parse(job)).ad.text(attribute)
+from vobox.rpc_types import Answer
 
 
 @pytest.fixture
@@ -93,6 +60,16 @@ def test_a_whole_request_that_failed_starts_with_an_empty_line(queue: Queue) -> 
         (["condor_rm 5.0"], "condor_release 5.0", "Job 5.0 not held to be released"),
         (["condor_hold 5.0"], "condor_hold 5.0", "Job 5.0 already held"),
         ([], "condor_release 5.0", "Job 5.0 not held to be released"),
+        ([], "condor_rm -forcex 9.0", "Permission denied to force removal of job 9.0"),
+        ([], "condor_suspend 6.0", "Job 6.0 not running to be suspended"),
+        ([], "condor_continue 6.0", "Job 6.0 not running to be continued"),
+        ([], "condor_continue 5.0", "Job 5.0 already running"),
+        (["condor_suspend 5.0"], "condor_suspend 5.0", "Job 5.0 already suspended"),
+        ([], "condor_vacate_job 6.0", "Job 6.0 not running to be vacated"),
+        ([], "condor_vacate_job -fast 6.0", "Job 6.0 not running to be fast-vacated"),
+        ([], "condor_suspend 9.0", "Permission denied to suspend job 9.0"),
+        ([], "condor_vacate_job 9.0", "Permission denied to vacate job 9.0"),
+        ([], "condor_vacate_job -fast 9.0", "Permission denied to fast-vacate job 9.0"),
         ([], "condor_rm -forcex 5.0", "Job 5.0 not in `X' state to be forcibly removed"),
         ([], "condor_rm 9.0", "Permission denied to remove job 9.0"),
         ([], "condor_hold 9.0", "Permission denied to hold job 9.0"),
@@ -393,3 +370,47 @@ def test_a_schedd_without_broker_does_nothing_and_says_so(queue: Queue) -> None:
         f"DCSchedd::actOnJobs:6001:{queue.down}\nCouldn't find/remove all jobs in cluster 6\n",
         1,
     )
+
+
+# --- running jobs -------------------------------------------------------------------------------
+
+
+class W1:
+    """The worker of job 5.0, as far as its mail."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._line = queue.bench.broker.connect()
+        self._line.open_inbox("w1")
+        queue.start("5.0")
+
+    def told(self) -> list[str]:
+        """The actions that it was told since the last look, in order."""
+        actions = []
+        while (mail := self._line.receive()) is not None:
+            actions.append(expect(codec.decode(mail.body), Control).action)
+        return actions
+
+
+@pytest.fixture
+def w1(queue: Queue) -> W1:
+    return W1(queue)
+
+
+def test_a_suspended_job_stands_still_until_it_is_continued(queue: Queue, w1: W1) -> None:
+    assert queue.run("condor_suspend", "5.0") == Answer("Job 5.0 suspended\n", "", 0)
+    job = queue.bench.job(JobId(5, 0))
+    assert (job.status, job.ad["TotalSuspensions"], job.worker) == (7, "1", "w1")
+    assert queue.run("condor_continue", "5") == Answer(
+        "All jobs in cluster 5 have been continued\n", "", 0
+    )
+    assert queue.states()["5.0"] == 2
+    assert w1.told() == ["suspend", "continue"]
+
+
+def test_a_vacated_job_runs_until_its_worker_says_that_it_is_evicted(queue: Queue, w1: W1) -> None:
+    assert queue.run("condor_vacate_job", "5.0") == Answer("Job 5.0 vacated\n", "", 0)
+    assert queue.run("condor_vacate_job", "-fast", "5.0").stdout == "Job 5.0 fast-vacated\n"
+    assert queue.states()["5.0"] == 2
+    assert w1.told() == ["vacate", "vacate_fast"]
+    queue.bench.record(Events(JobId(5, 0)).evicted(reason="vacated"))
+    assert queue.states()["5.0"] == 1 and queue.bench.job(JobId(5, 0)).attempt == 1

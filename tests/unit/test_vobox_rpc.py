@@ -363,6 +363,44 @@ def test_a_fault_of_ours_is_one_line_for_the_user_and_a_traceback_in_the_log(
     wait_until(lambda: "oops" in caplog.text, "the log tells more")
 
 
+def test_the_parts_of_an_answer_are_printed_as_they_come(schedd: Schedd) -> None:
+    release = threading.Event()
+
+    def parts() -> Iterator[Answer]:
+        yield Answer("one\n")
+        assert release.wait(60)
+        yield Answer("two\n", "three\n", 7)
+
+    schedd.handler = lambda _request: Answer("zero\n", more=parts())
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(60)
+        line.connect(str(schedd.path))
+        line.sendall(asking(b"condor_tail", b"/"))
+        first = b""
+        while b"one" not in first:
+            first += line.recv(100)
+        release.set()
+        while not first.endswith(b"x000000017"):
+            first += line.recv(100)
+    assert first == (
+        b"o00000005zero\no00000004one\no00000000o00000004two\ne00000006three\no00000000x000000017"
+    )
+
+
+def test_a_fault_in_a_later_part_is_one_line_and_a_traceback_in_the_log(
+    schedd: Schedd, caplog: pytest.LogCaptureFixture
+) -> None:
+    def parts() -> Iterator[Answer]:
+        yield Answer("one\n")
+        raise ZeroDivisionError("oops")
+
+    schedd.handler = lambda _request: Answer(more=parts())
+    done = run(schedd.path, "condor_tail")
+    assert (done.returncode, done.stdout) == (1, b"one\n")
+    assert done.stderr == b"ERROR: failed in the schedd; its log tells more\n"
+    wait_until(lambda: "oops" in caplog.text, "the log tells more")
+
+
 # --- the socket's place -------------------------------------------------------------------------
 
 
