@@ -33,7 +33,7 @@ from thyme.message import (
     Vacated,
 )
 
-from . import attributes, fold_orders, logtext
+from . import attributes, fold_dead, fold_orders, logtext
 from .ads import Ad, literal
 from .attributes import SUBMITTED_ON_HOLD
 from .policy import on_exit, stays_in_queue
@@ -73,6 +73,8 @@ def _created(event: Submit | Recorded) -> Change:
 
 
 def _requeued(job: Job, event: Submit | Recorded) -> Change:
+    if isinstance(event, Submit) and fold_dead.is_back(job, event):
+        return fold_dead.queued_again(job, event)
     if isinstance(event, Submit) and event.attempt > job.attempt and job.in_queue:
         job.attempt = event.attempt
         job.queued = job.status == IDLE
@@ -289,6 +291,7 @@ _RULES: dict[type[JobMessage], Callable[[Job, Any], Change]] = {
     Released: _released,
     Delivered: _delivered,
     Edited: fold_orders.edited,
+    fold_dead.PutAside: fold_dead.put_aside,
     Suspended: fold_orders.suspended,
     Continued: fold_orders.continued,
     Vacated: fold_orders.vacated,

@@ -24,14 +24,16 @@ from thyme.message import (
     JobMessage,
     Lost,
     Marker,
+    Message,
     Recorded,
     ScheddMessage,
     Started,
     Submit,
 )
 from thyme.transport import Record, Transport
+from thyme.transport.keys import kind_of_key, pool_of_dead
 
-from . import delivery
+from . import delivery, fold_dead
 from .fold import apply
 from .leases import Leases
 from .ledger import Ledger
@@ -44,6 +46,8 @@ BATCH = 500
 #: Records in one transaction of a rebuild, and bytes of them: the more, the fewer jobs are
 #: written twice. A second's work, and memory that a schedd has.
 AT_ONCE, AT_ONCE_BYTES = 10_000, 32 * 1024 * 1024
+#: Keys of records that are not believed, each logged once.
+MAX_FORGED_KEYS = 100
 
 
 class Follower:
@@ -64,6 +68,9 @@ class Follower:
         self.records_read = 0
         #: records that nobody could read, since the start
         self.unreadable = 0
+        #: records whose sender was not allowed to say what they say, since the start
+        self.forged = 0
+        self._forged_keys: set[str] = set()
 
     def check_same_stream(self, transport: Transport) -> None:
         """Start from nothing if the ledger was made from another stream."""
@@ -139,7 +146,7 @@ class Follower:
 
     def _read(self, record: Record, replaying: bool) -> None:
         try:
-            event = codec.decode(record.body)
+            event = self._event(record)
         except BadMessage as error:
             self._pass_over(record, str(error))
             return
@@ -157,6 +164,23 @@ class Follower:
                 # one record that we cannot stomach must not stop all others, at every start again
                 log.exception("folding stream record %d", record.offset)
                 self._pass_over(record, f"{type(error).__name__}: {error}")
+
+    def _event(self, record: Record) -> Message | None:
+        """What the record tells; None for what its sender had no right to say."""
+        event = codec.decode(record.body)
+        if pool_of_dead(record.key):
+            return fold_dead.event_of(event, record.reason, record.time)
+        if not record.key or kind_of_key(record.key) == event.kind:
+            return event
+        self.forged += 1
+        if record.key not in self._forged_keys and len(self._forged_keys) < MAX_FORGED_KEYS:
+            self._forged_keys.add(record.key)
+            log.error(
+                "stream record %d came as %r and says that it is %r: not believed, nor any other "
+                "like it (they are counted, and not logged)",
+                record.offset, record.key, event.kind,
+            )  # fmt: skip
+        return None
 
     def _pass_over(self, record: Record, why: str) -> None:
         """It stays in the stream; nobody else will look at it."""

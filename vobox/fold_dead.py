@@ -1,0 +1,77 @@
+"""What a job's message among the dead letters does to the job (see ``fold.py``). Pure.
+
+A broker puts a message aside when a worker could not read it, when each worker that took it
+died, or when an administrator wants it so; it says so in the stream. Without this rule the job
+would stay idle for ever, with a message out that nobody will get.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from thyme.message import HoldReason, JobMessage, Message, Submit
+
+from . import attributes, logtext
+from .ads import Ad, literal
+from .state import Change, Job, LogEvent
+from .status import HELD, IDLE
+
+#: HoldReasonCode "system policy", with a subcode (EBADMSG) that only dead letters have.
+CODE: Final = 26
+SUBCODE: Final = 74
+
+
+@dataclass(frozen=True)
+class PutAside(JobMessage):
+    """The message of this attempt is among the dead letters. Never sent: made of a record's key."""
+
+    kind = "put_aside"
+    attempt: int
+    reason: str
+
+
+def event_of(message: Message, reason: str, now: float) -> PutAside | None:
+    """What the record of a dead letter tells; None for one that is no job. ``now``: its time."""
+    if not isinstance(message, Submit):
+        return None
+    return PutAside(message.schedd, message.job, now, message.attempt, reason)
+
+
+def put_aside(job: Job, event: PutAside) -> Change:
+    if not _waits(job) or event.attempt != job.attempt:
+        return Change(job)  # it has gone on without that message
+    why = " ".join(event.reason.split()) or "no worker could take it"
+    reason = f"its message was put aside by the broker: {why}"
+    _enter(job, HELD, event.time)
+    attributes.held(job.ad, HoldReason(CODE, SUBCODE, reason))
+    return Change(job, [LogEvent(logtext.held(job.id, event.time, job.ad))])
+
+
+def is_back(job: Job, event: Submit) -> bool:
+    """Whether that is the job's dead letter, which somebody put into the queue again."""
+    return job.status == HELD and event.attempt == job.attempt and _is_dead(job.ad)
+
+
+def queued_again(job: Job, event: Submit) -> Change:
+    attributes.no_longer_held(job.ad)
+    reason = "its message was taken from the dead letters and queued again"
+    job.ad["ReleaseReason"] = literal(reason)
+    # not the message's own time: that is of its first journey
+    now = max(event.time, float(job.ad.number("EnteredCurrentStatus")))
+    _enter(job, IDLE, now)
+    job.queued = True
+    return Change(job, [LogEvent(logtext.released(job.id, now, reason))])
+
+
+def _waits(job: Job) -> bool:
+    return job.in_queue and job.status == IDLE and job.queued
+
+
+def _is_dead(ad: Ad) -> bool:
+    return (ad.number("HoldReasonCode"), ad.number("HoldReasonSubCode")) == (CODE, SUBCODE)
+
+
+def _enter(job: Job, status: int, now: float) -> None:
+    attributes.entered(job.ad, status, job.status, now)
+    job.status = status
