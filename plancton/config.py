@@ -179,8 +179,9 @@ class Config(ContainerKeys):
         None,
         "",
         "One URL or a list, `http://user:pass@host:8086#database`; `https` or, believing any "
-        "certificate, `insecure_https`. `/?password_file=PATH` before the `#` names a file with "
-        "the password. The database is made when it is missing.",
+        "certificate, `insecure_https`. Before the `#` options: `/?password_file=PATH&ca_file=PATH`"
+        " (a file with the password; the authority of the server's certificate). The database is "
+        "made when it is missing.",
     )
     metrics_interval: Annotated[float, Field(ge=1, allow_inf_nan=False)] = _key(
         30.0, "s", "Between two points of each series.", "1.0"

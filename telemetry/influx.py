@@ -22,6 +22,11 @@ from .targets import Target
 TIMEOUT = 10.0
 
 
+#: What the answer says of points that will never be taken: a field of another type, a time
+#: before the retention. Other bad requests may be the admin's mistake (http for https).
+_FOR_GOOD = ("partial write", "unable to parse", "field type conflict", "beyond retention")
+
+
 class TargetAway(Exception):
     """Not now: to be tried again with the same points.  One sentence, without passwords."""
 
@@ -102,7 +107,7 @@ class Influx:
                 password=secret or None,
                 database=target.database,
                 ssl=target.tls,
-                verify_ssl=target.verify,
+                verify_ssl=target.ca_file or target.verify,
                 timeout=self._timeout,
                 retries=1,  # 0 would be "for ever"
                 gzip=True,
@@ -119,8 +124,7 @@ class Influx:
             text = _one_line(str(error.content))
             if error.code == 404 and "database not found" in text:
                 raise _NoDatabase(text) from None
-            if error.code in (400, 413, 422):
-                # a field of another type, or older than the retention: it stays so
+            if error.code in (400, 413, 422) and any(word in text for word in _FOR_GOOD):
                 raise PointsRefused(f"{name}: {text}") from None
             if error.code in (401, 403):
                 text += "; check the user, the password and the user's rights"

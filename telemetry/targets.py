@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 #: The scheme of 2017 for HTTPS that believes any certificate.
 INSECURE = "insecure_https"
 SCHEMES = ("http", "https", INSECURE)
-FORM = "write http[s]://[USER[:PASSWORD]@]HOST[:PORT][/?password_file=PATH]#DATABASE"
+FORM = "write http[s]://[USER[:PASSWORD]@]HOST[:PORT][/?OPTIONS]#DATABASE"
 
 
 class BadTarget(ValueError):
@@ -29,6 +29,8 @@ class Target:
     password_file: str = ""
     tls: bool = False
     verify: bool = True
+    #: a file with the authority that signed its certificate; "": those that the system trusts
+    ca_file: str = ""
 
     @property
     def name(self) -> str:
@@ -62,10 +64,16 @@ def parse(url: str) -> Target:
         raise BadTarget(f"{where} names no database; {FORM}")
     query = parse_qs(parts.query, keep_blank_values=True)
     files = query.pop("password_file", [""])
+    ca_files = query.pop("ca_file", [""])
     if query or parts.path not in ("", "/"):
-        raise BadTarget(f"{where} has parts that mean nothing here; {FORM}")
+        raise BadTarget(
+            f"{where} has parts that mean nothing here; {FORM}, "
+            "with password_file=PATH and ca_file=PATH (joined by &) as options"
+        )
     if files[0] and parts.password:
         raise BadTarget(f"{where} has a password and a password_file; write one of them")
+    if ca_files[0] and scheme != "https":
+        raise BadTarget(f"{where} has a ca_file, which only https looks at")
     return Target(
         host=parts.hostname,
         port=port or 8086,
@@ -75,6 +83,7 @@ def parse(url: str) -> Target:
         password_file=files[0],
         tls=scheme != "http",
         verify=scheme != INSECURE,
+        ca_file=ca_files[0],
     )
 
 

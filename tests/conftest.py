@@ -5,7 +5,9 @@ from __future__ import annotations
 from tests.services.fixtures import (
     cgroup_name,
     docker_service,
+    influxdb,
     make_docker,
+    make_influxdb,
     make_rabbitmq,
     podman_service,
     rabbitmq,
@@ -16,7 +18,9 @@ from tests.services.fixtures import (
 __all__ = [
     "cgroup_name",
     "docker_service",
+    "influxdb",
     "make_docker",
+    "make_influxdb",
     "make_rabbitmq",
     "podman_service",
     "rabbitmq",

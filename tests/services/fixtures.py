@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.services.engines import IMAGE, DockerService, PodmanService
+from tests.services.influx import InfluxServer
 from tests.services.rabbitmq import Rabbit, VirtualHost
 from tests.services.registry import Registry
 from tests.waiting import wait_until
@@ -102,6 +104,34 @@ def make_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
         server = Rabbit(tmp_path_factory.mktemp("rabbitmq"), configuration)
         made.append(server)
         server.up()
+        return server
+
+    yield make
+    for server in made:
+        server.clean()
+
+
+@pytest.fixture(scope="session")
+def influxdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxServer]:
+    """An InfluxDB without users that all tests share: each takes a database of its own."""
+    server = InfluxServer(tmp_path_factory.mktemp("influxdb"))
+    try:
+        server.up()
+        yield server
+    finally:
+        server.clean()
+
+
+@pytest.fixture
+def make_influxdb(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[..., InfluxServer]]:
+    """InfluxDB servers of this test's own, not started yet."""
+    made: list[InfluxServer] = []
+
+    def make(**options: Any) -> InfluxServer:
+        server = InfluxServer(tmp_path_factory.mktemp("influxdb"), **options)
+        made.append(server)
         return server
 
     yield make

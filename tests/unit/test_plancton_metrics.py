@@ -208,6 +208,6 @@ def test_a_wrong_target_is_a_problem_of_the_configuration() -> None:
     metrics = Metrics(FACTS, lambda: 0.0, lambda: 0.0, Senders(LOG))
     assert metrics.follow(Config(influxdb_url="http://u:geheim@influx:8086")) == (
         "influxdb_url: the URL of the InfluxDB at influx names no database; "
-        "write http[s]://[USER[:PASSWORD]@]HOST[:PORT][/?password_file=PATH]#DATABASE"
+        "write http[s]://[USER[:PASSWORD]@]HOST[:PORT][/?OPTIONS]#DATABASE"
     )
     assert metrics.follow(Config()) == ""

@@ -110,6 +110,7 @@ def test_a_password_can_come_from_a_file_and_is_never_shown(tmp_path: Path) -> N
         ("http://influx:x#db", "is wrong"),
         ("http://u:geheim@influx/path#db", "parts that mean nothing here"),
         ("http://u:geheim@influx/?password_file=/x#db", "write one of them"),
+        ("insecure_https://u:geheim@influx/?ca_file=/x#db", "which only https looks at"),
     ],
 )
 def test_a_wrong_url_is_told_without_its_password(url: str, what: str) -> None:
