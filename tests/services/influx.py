@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from influxdb import InfluxDBClient
+from influxdb.exceptions import InfluxDBClientError
 
 from tests.services.certificates import Signed
 from tests.services.programs import Program, end_all_with, need, unmount_all_in
@@ -85,6 +86,7 @@ class InfluxServer:
         if self.auth:
             # the first user may be made by anybody; later ones only by it
             self._ask(f"CREATE USER {ADMIN} WITH PASSWORD '{ADMIN_PASSWORD}' WITH ALL PRIVILEGES")
+            wait_until(self._knows_admin, "InfluxDB to know its admin", state=self.said)
 
     def down(self) -> None:
         assert self.program is not None
@@ -102,6 +104,12 @@ class InfluxServer:
         finally:
             client.close()
         return True
+
+    def _knows_admin(self) -> bool:
+        try:
+            return self.databases() is not None
+        except InfluxDBClientError:
+            return False
 
     def said(self) -> str:
         return self.log.read_text(errors="replace")[-3000:]
