@@ -51,7 +51,8 @@ def plancton_config(layout: Layout, worker: str) -> dict[str, object]:
             f"--timeout={PILOT_TIMEOUT}",
             f"--heartbeat={HEARTBEAT}",
         ],
-        "environment": {processes.MARK: str(layout.root)},
+        # jobs run as whoever runs the demo, below whose directory they have to be
+        "environment": {processes.MARK: str(layout.root), "THYME_JOB_USER": "self"},
         "scratch_dir": str(layout.scratch),
         "max_docks": PILOTS,
         "max_dock_mem": 50_000_000,

@@ -42,6 +42,8 @@ class LiveSite:
             "PATH": f"{PROGRAMS}:/usr/bin:/bin",
             "THYME_SCHEDD_SOCKET": str(self.socket),
             MARK: str(root),
+            # not an option: it may hold a password
+            "THYME_URL": self.url,
         }
         (root / "scratch").mkdir()
         for part in ("run", "log", "conf"):
@@ -50,11 +52,15 @@ class LiveSite:
             "engine": "process",
             "docker_cmd": [
                 str(PROGRAMS / "thyme-worker"),
-                f"--url={self.url}",
                 "--timeout=2",
                 "--heartbeat=0.4",
             ],
-            "environment": {MARK: str(root)},
+            # the jobs of these tests write into the test's own directories
+            "environment": {
+                MARK: str(root),
+                "THYME_URL": self.url,
+                "THYME_JOB_USER": "self",
+            },
             "scratch_dir": str(root / "scratch"),
             "max_docks": pilots,
             "max_dock_mem": 50_000_000,
@@ -79,7 +85,6 @@ class LiveSite:
             "schedd",
             log,
             "thyme-schedd",
-            f"--url={self.url}",
             f"--spool={self.spool}",
             f"--socket={self.socket}",
             f"--lease={self.lease}",
@@ -101,9 +106,9 @@ class LiveSite:
             name,
             self.root / f"{name}.log",
             "thyme-worker",
-            f"--url={self.url}",
             f"--workdir={self.root / 'scratch'}",
             "--heartbeat=0.4",
+            "--user=self",
             *options,
         )
 

@@ -378,6 +378,7 @@ class FakeExecution:
         self._outcome: Outcome | None = None
         self._kill_at: float | None = None
         self.clean = False
+        self.looks = 0
         self.clock.after(
             float(self.task.environment.get("SECONDS", "1")),
             lambda: self._end(int(self.task.environment.get("EXIT", "0")), None),
@@ -392,8 +393,17 @@ class FakeExecution:
     def outcome(self) -> Outcome | None:
         return self._outcome
 
-    def peak_rss(self) -> int:
-        return 1234
+    def measure(self) -> None:
+        self.looks += 1
+
+    def usage(self) -> Usage:
+        return Usage(0.25, 0.125, self.clock() - self.started, 1234, 1000, 8)
+
+    def suspend(self) -> None:
+        self.signals.append(f"stop at {self.clock() - self.started:g}")
+
+    def resume(self) -> None:
+        self.signals.append(f"continue at {self.clock() - self.started:g}")
 
     def ask_to_end(self) -> None:
         if self._kill_at is None:
@@ -416,8 +426,10 @@ class FakeExecution:
             self.kill()
         return max(left, 0.0)
 
-    def clean_up(self) -> None:
+    def clean_up(self) -> Outcome:
         self.clean = True
+        assert self._outcome is not None
+        return self._outcome
 
 
 def submission(

@@ -134,7 +134,7 @@ class LiveSchedd:
         process = subprocess.Popen(
             [
                 sys.executable, "-m", "thyme.cli", "--url", self.url, "--workdir", str(scratch),
-                "--timeout", "20", "--heartbeat", "0.5", *options,
+                "--timeout", "20", "--heartbeat", "0.5", "--user", "self", *options,
             ],
             cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

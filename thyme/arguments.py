@@ -6,9 +6,11 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 from .errors import BadInvocation
-from .transport import check_url
+from .privileges import scrub_environment
+from .transport import check_url, url_of_2017
 
 
 class Parser(argparse.ArgumentParser):
@@ -43,8 +45,16 @@ number_of_seconds.__name__ = "number of seconds"
 
 
 def broker_url(option: str | None, env: Mapping[str, str]) -> str:
-    """The broker's URL from the option, THYME_URL_FILE or THYME_URL; raises BadInvocation."""
+    """The broker's URL from the option, THYME_URL_FILE, THYME_URL or THYME_RABBITMQ.
+
+    Raises BadInvocation. A file may hold several URLs, one a line.
+    """
     if option:
+        if _has_password(option):
+            raise BadInvocation(
+                "--url: a password on the command line is seen by everybody on this machine; put "
+                "the URL into a file that only this user can read, and name that in THYME_URL_FILE"
+            )
         return check_url(option)
     if file := env.get("THYME_URL_FILE"):
         try:
@@ -56,4 +66,19 @@ def broker_url(option: str | None, env: Mapping[str, str]) -> str:
         return check_url(content)
     if url := env.get("THYME_URL"):
         return check_url(url)
-    raise BadInvocation("no broker named: use --url, THYME_URL_FILE or THYME_URL")
+    if place := env.get("THYME_RABBITMQ"):
+        return url_of_2017(place)
+    raise BadInvocation("no broker named: use --url, THYME_URL_FILE, THYME_URL or THYME_RABBITMQ")
+
+
+def _has_password(url: str) -> bool:
+    try:
+        return any(urlsplit(each).password for each in url.split())
+    except ValueError:
+        return False  # no URL at all: said by whoever reads it
+
+
+def forget_urls() -> None:
+    """Take what names the broker out of this process's environment: no job is to find it there."""
+    for name in ("THYME_URL", "THYME_URL_FILE", "THYME_RABBITMQ"):
+        scrub_environment(name)

@@ -7,22 +7,29 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from .arguments import Parser, broker_url, number_of, number_of_seconds
+from . import privileges
+from .arguments import Parser, broker_url, forget_urls, number_of, number_of_seconds
 from .errors import BadInvocation, ExitCode, ThymeError
-from .processes import adopt_orphans
-from .transport import connect
-from .worker import Orders, Settings, Worker
+from .orders import Orders
+from .transport import connect, url_of_2017
+from .users import choose
+from .worker import Settings, Worker
+
+log = logging.getLogger(__name__)
 
 #: Characters of a pool's name, as in a message.
 MAX_POOL = 255
 
 EPILOG = """\
-The broker is named by --url, THYME_URL_FILE (a file that holds the URL) or THYME_URL, the
-first that is set: sqlite:////path/to/broker.db is the embedded default of one machine.
+The broker is named by --url, --rabbitmq, THYME_URL_FILE (a file that holds the URL), THYME_URL
+or THYME_RABBITMQ, the first that is set: amqps://USER:PASSWORD@HOST/VHOST (never as an option:
+everybody could read the password), or sqlite:////path/to/broker.db, of one machine.
+
+Jobs of a worker that is root run as a user of their own, without any capability.
 
 exit codes:
   0      ran a job to its end, whatever the job's own exit code
@@ -43,9 +50,17 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     option = made.add_argument
-    option("--url", help="the broker")
+    option("--url", help="the broker, without a password")
+    option("--rabbitmq", metavar="HOST[:PORT]", help="the broker, as in 2017 (THYME_RABBITMQ)")
     option("--queue", help="the pool to work for (THYME_QUEUE; alien_jobs)")
     option("--workdir", type=Path, help="scratch directories are made here (TMPDIR; /tmp)")
+    option(
+        "--user",
+        metavar="USER[:GROUP]",
+        help="who jobs run as: a name, a number, or self, the worker's own user (THYME_JOB_USER; "
+        "where the worker is root: a number from 60600 on that no other worker here uses; else "
+        "self)",
+    )
     option(
         "--timeout",
         type=number_of_seconds,
@@ -79,8 +94,33 @@ def _pool(name: str) -> str:
     return name
 
 
+def _warn_of_open_secrets(user: str, url: str, env: Mapping[str, str]) -> None:
+    """Say it once where a job could read the broker's password."""
+    file = env.get("THYME_URL_FILE")
+    if not file or "@" not in url or not choose(user, 0, os.geteuid()).is_self:
+        return
+    if Path(file).is_file():
+        log.warning(
+            "jobs run as this worker's own user and can read the broker's password in %s; let the "
+            "worker be root, or hand it the URL through a pipe (THYME_URL_FILE=/dev/fd/3)",
+            file,
+        )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the worker; returns the exit code."""
+    orders = Orders()
+    working: list[Worker] = []
+
+    def leave(number: int, _frame: object) -> None:
+        orders.signals.append(number)
+        for worker in working:
+            worker.link.wake()
+
+    # first of all: the kernel keeps from a container's first process what it does not handle
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
+    privileges.hide()
     try:
         options = parser().parse_args(argv)
         logging.basicConfig(
@@ -88,31 +128,27 @@ def main(argv: Sequence[str] | None = None) -> int:
             level=logging.INFO if options.verbose else logging.WARNING,
             format="thyme-worker: %(message)s",
         )
+        env = dict(os.environ)
         settings = Settings(
-            pool=_pool(options.queue or os.environ.get("THYME_QUEUE") or "alien_jobs"),
-            workdir=options.workdir or Path(os.environ.get("TMPDIR") or "/tmp"),  # noqa: S108
+            pool=_pool(options.queue or env.get("THYME_QUEUE") or "alien_jobs"),
+            workdir=options.workdir or Path(env.get("TMPDIR") or "/tmp"),  # noqa: S108
             timeout=options.timeout,
             max_backoff=options.max_backoff,
             max_jobs=options.max_jobs,
             heartbeat=options.heartbeat,
+            user=options.user or env.get("THYME_JOB_USER") or "",
         )
-        url = broker_url(options.url, os.environ)
-        orders = Orders()
-        worker = Worker(settings, lambda: connect(url), orders)
-
-        def leave(number: int, _frame: object) -> None:
-            orders.signals.append(number)
-            worker.link.wake()
-
-        signal.signal(signal.SIGTERM, leave)
-        signal.signal(signal.SIGINT, leave)
-        adopt_orphans()
-        return int(worker.run())
+        if options.rabbitmq and not options.url:
+            options.url = url_of_2017(options.rabbitmq)
+        url = broker_url(options.url, env)
+        forget_urls()
+        _warn_of_open_secrets(settings.user, url, env)
+        working.append(Worker(settings, lambda: connect(url), orders))
+        privileges.adopt_orphans()
+        return int(working[0].run())
     except ThymeError as error:
         print(f"thyme-worker: {error}", file=sys.stderr)
         return int(error.exit_code)
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
 
 
 def entry() -> NoReturn:

@@ -20,19 +20,17 @@ from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any, Final
 
 from .errors import BadMessage, MessageTooLarge, UnknownVersion
-from .fields import FIELDS, OPTIONAL, TASK, Blobs, Reader, Stored, Writer
+from .fields import FIELDS, MAX_SIZE, OPTIONAL, TASK, Blobs, Deflated, Reader, Stored, Writer
 from .job import Task
 from .message import KINDS, Message
 
 VERSION: Final = 1
-#: Bytes. The largest message that an unmodified RabbitMQ of every supported release
-#: takes (max_message_size is 16 MiB from 4.0 on).
-MAX_SIZE: Final = 16 * 1024 * 1024
+_JSON = json.JSONEncoder(separators=(",", ":"))
 
 
 def _write(
@@ -88,14 +86,24 @@ _ALL: dict[str, tuple[Writer, Reader]] = {**FIELDS, "task": (_write_task, _read_
 
 def encode(message: Message) -> bytes:
     """The bytes of a message; raises BadMessage, or MessageTooLarge with the sizes in the text."""
-    blobs = Blobs()
+    return _encode(message, {})
+
+
+def encode_all(messages: Iterable[Message]) -> Iterator[bytes]:
+    """As ``encode``, one by one; files that they share (the same object) are deflated once."""
+    deflated: Deflated = {}
+    return (_encode(message, deflated) for message in messages)
+
+
+def _encode(message: Message, deflated: Deflated) -> bytes:
+    blobs = Blobs(deflated)
     header = {
         "thyme": VERSION,
         "kind": message.kind,
         **_write(message, _ALL, blobs, message.kind),
     }
     # surrogates (file names that are no UTF-8) are kept by JSON's \u escapes
-    line = json.dumps(header, separators=(",", ":")).encode("ascii")
+    line = _JSON.encode(header).encode("ascii")
     size = len(line) + 1 + blobs.size
     if size > MAX_SIZE:
         raise MessageTooLarge(

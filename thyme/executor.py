@@ -2,7 +2,8 @@
 
 The job's environment is what its description asked for plus HTCondor's own
 variables; nothing of the worker's environment reaches it. The job leads a
-session of its own; whatever it starts is killed when it ends.
+session of its own, as its own user where the worker is root; whatever it
+starts is killed when it ends.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -21,6 +22,13 @@ from .faults import EXEC_FAILED, NO_DIRECTORY, NO_STDIN, CannotStart, fault, one
 from .job import Task
 from .message import HoldReason, Usage
 from .sandbox import STDERR, STDOUT, Sandbox
+from .usage import Meter
+from .users import JobUser
+
+#: Seconds between two looks at what a job uses: the first soon, as many jobs are short.
+FIRST_LOOK, LOOK_INTERVAL = 0.25, 3.0
+#: The kernel, out of memory, takes the job before the worker, which has to report that.
+_OOM_SCORE = "1000"
 
 
 @dataclass(frozen=True)
@@ -46,10 +54,17 @@ class Execution:
         """Start it; raises CannotStart, or NodeUnfit."""
         self._task = task
         self._clock = clock
+        self._user = sandbox.user
         self._started = clock()
+        self._next_look = self._started + FIRST_LOOK
         self._kill_at: float | None = None
         self._outcome: Outcome | None = None
-        self._process = self._start(sandbox, slot)
+        self._meter = Meter(sandbox.path, self._user)
+        # a child begins as a copy of us, and the kernel counts that as its size
+        self._size_of_the_copy = processes.size()
+        with self._user.acting():
+            self._process = self._start(sandbox, slot)
+            _be_first_when_memory_is_out(self._process.pid)
         self._waiter = threading.Thread(target=self._wait, args=(on_exit,), daemon=True)
         self._waiter.start()
 
@@ -63,20 +78,20 @@ class Execution:
             text = one_line(text, " does not exist on this node")
             raise CannotStart(HoldReason(NO_DIRECTORY, 2, text))
         stdout, stderr = sandbox.open_stream(STDOUT), sandbox.open_stream(STDERR)
-        parent, ignored = os.getpid(), processes.ignored_signals()
+        parent, ignored, user = os.getpid(), processes.ignored_signals(), self._user
         with _open_stdin(scratch / task.stdin if task.stdin else Path(os.devnull)) as stdin:
             try:
                 return subprocess.Popen(
                     [str(program), *task.arguments],
                     cwd=directory,
-                    env=environment(task, scratch, slot),
+                    env=environment(task, scratch, slot, user),
                     stdin=stdin,
                     stdout=stdout,
                     stderr=subprocess.STDOUT if task.merge_stderr else stderr,
                     start_new_session=True,
-                    # the one thing that only the child can do: a worker killed with -9
-                    # must not leave its job running, it will run elsewhere
-                    preexec_fn=lambda: processes.start_as_a_job(parent, ignored),
+                    # what only the child can do: give up its rights, and die with a worker
+                    # that is killed with -9, as it will run elsewhere
+                    preexec_fn=lambda: processes.start_as_a_job(parent, ignored, user),
                 )
             except (OSError, ValueError, subprocess.SubprocessError) as error:
                 line = " ".join([f"'{program}'", *task.arguments])
@@ -87,39 +102,41 @@ class Execution:
         _pid, status, used = os.wait4(self._process.pid, 0)
         code = os.waitstatus_to_exitcode(status)
         self._process.returncode = code
-        self._outcome = Outcome(
-            exit_code=code if code >= 0 else None,
-            signal=-code if code < 0 else None,
-            usage=Usage(
-                used.ru_utime, used.ru_stime, self._clock() - self._started, used.ru_maxrss
-            ),
-        )
+        peak = used.ru_maxrss if used.ru_maxrss > self._size_of_the_copy else 0
+        usage = Usage(used.ru_utime, used.ru_stime, self._clock() - self._started, peak)
+        self._outcome = Outcome(code if code >= 0 else None, -code if code < 0 else None, usage)
         on_exit()
 
     def outcome(self) -> Outcome | None:
-        """How it ended, or None while it runs."""
+        """How it ended, or None while it runs; ``clean_up`` knows all that it used."""
         return self._outcome
 
-    def usage(self) -> Usage:
-        """What is known while it runs: wall-clock seconds and the first process's peak."""
-        return Usage(wall=self._clock() - self._started, peak_rss=self.peak_rss())
+    def measure(self) -> None:
+        """Look at what it uses, if it is time to."""
+        if self._clock() >= self._next_look and self._outcome is None:
+            self._next_look = self._clock() + LOOK_INTERVAL
+            self._meter.look(self._process.pid)
 
-    def peak_rss(self) -> int:
-        """Peak resident KiB of the job's first process so far; 0 when it cannot be read."""
-        try:
-            status = Path("/proc", str(self._process.pid), "status").read_text()
-        except OSError:
-            return 0
-        for line in status.splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1])
-        return 0
+    def usage(self) -> Usage:
+        """What all its processes have used up to the last ``measure``."""
+        meter, wall = self._meter, self._clock() - self._started
+        return Usage(*meter.cpu(), wall, meter.peak, meter.rss, meter.disk)
+
+    def suspend(self) -> None:
+        """Stop all its processes; again: also those that it has started since."""
+        self._signal_all(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let them go on."""
+        self._signal_all(signal.SIGCONT)
 
     def ask_to_end(self) -> None:
         """Send the job's kill signal; ``keep_after`` kills it when its grace has passed."""
         if self._kill_at is None:
             self._kill_at = self._clock() + self._task.kill_grace
             self._signal(self._task.kill_signal or signal.SIGTERM)
+            # one that stands still would not heed it
+            self._signal_all(signal.SIGCONT)
 
     def kill(self) -> None:
         """End it now."""
@@ -135,17 +152,29 @@ class Execution:
             self.kill()
         return max(left, 0.0)
 
-    def clean_up(self) -> None:
-        """After its end: whatever it left running is killed."""
+    def clean_up(self) -> Outcome:
+        """After its end: kill whatever it left running, and say how it ended and all it used."""
         self._waiter.join()
-        processes.kill_descendants()
+        processes.kill_descendants(self._user)
+        self._meter.ended()
+        if self._outcome is None:
+            raise RuntimeError("clean_up before the end of the job")
+        first, meter = self._outcome.usage, self._meter
+        usage = Usage(*meter.cpu(), first.wall, max(first.peak_rss, meter.peak), 0, meter.disk)
+        return replace(self._outcome, usage=usage)
 
     def _signal(self, number: int) -> None:
+        """To the job's own process group, as a terminal or HTCondor would."""
         if self._outcome is None:
             try:
-                os.killpg(self._process.pid, number)
+                with self._user.acting():
+                    os.killpg(self._process.pid, number)
             except (ProcessLookupError, PermissionError):
-                pass  # gone, or all of another user: clean_up says what is left
+                pass  # gone: clean_up says what is left
+
+    def _signal_all(self, number: int) -> None:
+        if self._outcome is None:
+            processes.signal_descendants(number, self._user)
 
 
 def _open_stdin(path: Path) -> IO[bytes]:
@@ -162,7 +191,17 @@ def _open_stdin(path: Path) -> IO[bytes]:
     return stdin
 
 
-def environment(task: Task, scratch: Path, slot: str) -> dict[str, str]:
+def _be_first_when_memory_is_out(pid: int) -> None:
+    try:
+        with open(f"/proc/{pid}/oom_score_adj", "w") as file:
+            file.write(_OOM_SCORE)
+    except OSError:
+        pass  # it has ended, or the node does not let us
+
+
+def environment(
+    task: Task, scratch: Path, slot: str, user: JobUser | None = None
+) -> dict[str, str]:
     """The job's whole environment: its own, completed as HTCondor's starter does."""
     given = dict(task.environment)
     for name in task.scratch_env:
@@ -172,6 +211,7 @@ def environment(task: Task, scratch: Path, slot: str) -> dict[str, str]:
     return {
         "BATCH_SYSTEM": "HTCondor",
         **temporary,
+        **(user or JobUser()).variables(str(scratch)),
         **given,
         "_CONDOR_SCRATCH_DIR": str(scratch),
         "_CONDOR_JOB_IWD": str(scratch / task.directory),

@@ -9,25 +9,34 @@ from __future__ import annotations
 
 import signal
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from .errors import MessageTooLarge
-from .job import JobId, SandboxFile
+from .job import FileOnDisk, JobId, SandboxFile
 from .message import ACTIONS, HoldReason, Machine, Usage
 
 #: Bytes of a blob below which deflating it is not worth the time.
 _DEFLATE_FROM = 256
+#: Bytes. The largest message that an unmodified RabbitMQ of every supported release
+#: takes (max_message_size is 16 MiB from 4.0 on).
+MAX_SIZE: Final = 16 * 1024 * 1024
 #: Bytes that all blobs of one message may inflate to: a small message must not fill the memory.
 MAX_INFLATED: Final = 256 * 1024 * 1024
 #: Whole numbers are below this: every database and language at the other end holds them.
 _NUMBER_LIMIT: Final = 2**63
 
 
+#: By the identity of some bytes: they, which keeps the identity theirs, and they deflated.
+Deflated = dict[int, tuple[bytes, bytes]]
+
+
 class Blobs:
     """The bytes after the header, being written."""
 
-    def __init__(self) -> None:
+    def __init__(self, deflated: Deflated | None = None) -> None:
+        """``deflated``: what messages that share their files keep of each other."""
+        self._deflated: Deflated = {} if deflated is None else deflated
         self.parts: list[bytes] = []
         self.size = 0
         self.inflated = 0
@@ -42,7 +51,9 @@ class Blobs:
             )
         stored = data
         if len(data) >= _DEFLATE_FROM:
-            deflated = zlib.compress(data, 1)
+            if id(data) not in self._deflated:
+                self._deflated[id(data)] = (data, zlib.compress(data, 1))
+            deflated = self._deflated[id(data)][1]
             if len(deflated) < len(data):
                 stored = deflated
         place = {"at": self.size, "size": len(stored)}
@@ -51,6 +62,26 @@ class Blobs:
         self.parts.append(stored)
         self.size += len(stored)
         return place
+
+    def put_chunks(self, chunks: Iterable[bytes]) -> dict[str, int]:
+        """As ``put``, without ever holding more than what is to be sent."""
+        deflater, at, raw = zlib.compressobj(1), self.size, 0
+        for chunk in chunks:
+            raw += len(chunk)
+            self.inflated += len(chunk)
+            self._append(deflater.compress(chunk))
+        self._append(deflater.flush())
+        return {"at": at, "size": self.size - at, "raw": raw}
+
+    def _append(self, piece: bytes) -> None:
+        if piece:
+            self.parts.append(piece)
+            self.size += len(piece)
+        if self.size > MAX_SIZE or self.inflated > MAX_INFLATED:
+            raise MessageTooLarge(
+                f"more than {MAX_SIZE} bytes of files and output, deflated, or "
+                f"{MAX_INFLATED} before that; these are the limits of a message"
+            )
 
 
 class Stored:
@@ -196,7 +227,13 @@ def _write_files(files: Any, blobs: Blobs) -> list[Any]:
     if not isinstance(files, tuple) or not all(isinstance(file, SandboxFile) for file in files):
         raise ValueError("a list of files")
     return [
-        {"name": _relative(file.name), "mode": _count(file.mode), "data": blobs.put(file.data)}
+        {
+            "name": _relative(file.name),
+            "mode": _count(file.mode),
+            "data": blobs.put_chunks(file.chunks())
+            if isinstance(file, FileOnDisk)
+            else blobs.put(file.data),
+        }
         for file in files
     ]
 

@@ -7,7 +7,9 @@ The words are HTCondor's: a job is one *proc* of a *cluster* and is written
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 #: Seconds a running job is believed without a heartbeat, when it sets none.
@@ -19,6 +21,8 @@ LARGEST_STREAM = 7 * 1024 * 1024
 #: Bytes of changed files, all together, that a worker returns.
 DEFAULT_MAX_OUTPUT = 64 * 1024 * 1024
 
+#: Bytes of a file that are in memory at once.
+_CHUNK = 256 * 1024
 #: 18 digits fit every 64-bit integer.
 _JOB_ID = re.compile(r"(\d{1,18})\.(\d{1,18})\Z", re.ASCII)
 
@@ -52,6 +56,27 @@ class SandboxFile:
     name: str
     data: bytes
     mode: int = 0o644
+
+
+class FileOnDisk(SandboxFile):
+    """One whose bytes stay on the disk until its message is made: a job may leave gigabytes."""
+
+    def __init__(self, name: str, path: Path, mode: int) -> None:
+        for field_name, value in (("name", name), ("mode", mode), ("path", path)):
+            object.__setattr__(self, field_name, value)
+
+    path: Path
+
+    @property
+    def data(self) -> bytes:
+        """All of it at once; raises OSError."""
+        return self.path.read_bytes()
+
+    def chunks(self) -> Iterator[bytes]:
+        """All of it, bit by bit; raises OSError."""
+        with self.path.open("rb", buffering=0) as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
 
 
 @dataclass(frozen=True)

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import os
+import resource
 import signal
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
+
+from . import privileges
+from .privileges import adopt_orphans
+from .users import JobUser
+
+__all__ = [
+    "adopt_orphans", "descendants", "ignored_signals", "kill_descendants", "reap",
+    "signal_descendants", "size", "start_as_a_job",
+]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
 #: Seconds that what a job left running has to die of SIGKILL.
 _KILL_TIMEOUT = 10.0
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
+#: How often a signal to all processes is repeated for those that were born meanwhile.
+_ROUNDS = 5
 _SIGNALS = tuple(map(int, signal.valid_signals()))
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def adopt_orphans() -> None:
-    """Processes whose parent dies below us become our children: ``descendants`` finds them."""
-    if _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
 def ignored_signals() -> list[int]:
@@ -32,8 +35,8 @@ def ignored_signals() -> list[int]:
     return [number for number in _SIGNALS if signal.getsignal(number) is signal.SIG_IGN]
 
 
-def start_as_a_job(parent: int, ignored: list[int]) -> None:
-    """In a new child: heed every signal, and be killed when the process ``parent`` ends.
+def start_as_a_job(parent: int, ignored: list[int], user: JobUser) -> None:
+    """In a new child: be ``user``, heed every signal, die with the process ``parent``.
 
     A worker started in the background by a shell ignores SIGINT, and HTCondor's jobs do not.
     What can be done before the fork is done there: this is most of what starting a job costs.
@@ -41,13 +44,37 @@ def start_as_a_job(parent: int, ignored: list[int]) -> None:
     for number in ignored:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    os.umask(0o022)  # as HTCondor's starter
+    user.become()
+    privileges.die_with_parent(signal.SIGKILL)
     if os.getppid() != parent:  # it ended before the line above
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def descendants() -> list[int]:
     """All processes below this one, whatever session or group they are in."""
+    try:
+        return list(_by_children_files())
+    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
+        return _by_looking_at_all()
+
+
+def _by_children_files() -> Iterator[int]:
+    """By asking each process for its children: a node may run thousands of others."""
+    todo = [os.getpid()]
+    while todo:
+        pid = todo.pop()
+        if pid == os.getpid():
+            Path(f"/proc/{pid}/task/{pid}/children").read_bytes()  # not there: raise
+        else:
+            yield pid
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                with contextlib.suppress(OSError):
+                    todo += map(int, (thread / "children").read_bytes().split())
+
+
+def _by_looking_at_all() -> list[int]:
     children = defaultdict(list)
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -66,12 +93,43 @@ def descendants() -> list[int]:
     return found
 
 
-def kill_descendants() -> None:
+def signal_descendants(number: int, user: JobUser) -> None:
+    """Send a signal to everything below this process, also to what is born meanwhile."""
+    told: set[int] = set()
+    with user.acting():
+        for _ in range(_ROUNDS):
+            new = set(descendants()) - told
+            if not new:
+                return
+            for pid in new:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, number)
+            told |= new
+
+
+def size() -> int:
+    """Resident KiB of this process now."""
+    pages = Path("/proc/self/statm").read_bytes().split()[1]
+    return int(pages) * resource.getpagesize() // 1024
+
+
+def reap(but: int = 0) -> None:
+    """Bury children that have ended, except ``but``: orphans of a job, or of a whole container."""
+    try:
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_bytes()
+    except OSError:
+        return  # they stay until the job ends
+    for word in children.split():
+        if int(word) != but:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(int(word), os.WNOHANG)
+
+
+def kill_descendants(user: JobUser | None = None) -> None:
     """Kill everything below this process until nothing is left, and reap it.
 
     Needs ``adopt_orphans``: having no child then means that nothing is left.
-    Gives up on what another user runs (a setuid program), or hangs in the
-    kernel, after ``_KILL_TIMEOUT``, and says so.
+    Gives up on what hangs in the kernel after ``_KILL_TIMEOUT``, and says so.
     """
     deadline = time.monotonic() + _KILL_TIMEOUT
     pause = 0.001
@@ -81,13 +139,10 @@ def kill_descendants() -> None:
                 pass
         except ChildProcessError:
             return
-        # something lives: this look at all processes is the exception
-        left = descendants()
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+        # something lives: this look at the processes is the exception
+        signal_descendants(signal.SIGKILL, user or JobUser())
         if time.monotonic() > deadline:
-            log.warning("processes left behind that cannot be killed: %s", left)
+            log.warning("processes left behind that cannot be killed: %s", descendants())
             return
         time.sleep(pause)
         pause = min(pause * 2, 0.1)

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from . import codec
 from .errors import MessageTooLarge
 from .executor import Outcome
-from .faults import OUTPUT_FAILED
+from .faults import OUTPUT_FAILED, one_line
 from .message import Evicted, Finished, HoldReason, Message, Submit, Usage
 from .sandbox import STDERR, STDOUT, Sandbox
+
+
+@dataclass(frozen=True)
+class Report:
+    """The kind of the message and its bytes: at most one message's size, whatever the job left."""
+
+    kind: str
+    body: bytes
 
 
 class Reporter:
@@ -22,38 +30,59 @@ class Reporter:
         self._slot = slot
         self._wall = wall
 
-    def evicted(self, job: Submit, reason: str, usage: Usage) -> Evicted:
+    def evicted(self, job: Submit, reason: str, usage: Usage) -> Report:
         """It was ended before its time."""
-        return Evicted(
+        message = Evicted(
             job.schedd, job.job, self._wall(), job.attempt, self._worker, self._slot, reason, usage
         )
+        return Report(message.kind, codec.encode(message))
 
-    def finished(self, job: Submit, outcome: Outcome, sandbox: Sandbox) -> Finished:
+    def finished(self, job: Submit, outcome: Outcome, sandbox: Sandbox) -> Report:
         """It ended by itself; a result that cannot be fetched holds the job, its exit code kept."""
         files, hold = sandbox.outputs(job.task)
-        limit = job.task.max_stream
-        return Finished(
-            job.schedd, job.job, self._wall(), job.attempt, self._worker, self._slot,
-            outcome.exit_code, outcome.signal, outcome.usage,
-            sandbox.stream(STDOUT, limit), sandbox.stream(STDERR, limit), files, hold,
-        )  # fmt: skip
+        message = replace(
+            self._finished(job, hold, outcome.usage, sandbox),
+            exit_code=outcome.exit_code,
+            signal=outcome.signal,
+            files=files,
+        )
+        with sandbox.user.acting():  # the files are read now, bit by bit
+            return Report(message.kind, encode_fitting(message))
 
-    def never_ran(self, job: Submit, hold: HoldReason) -> Finished:
+    def ended(self, job: Submit, outcome: Outcome, sandbox: Sandbox, hold: HoldReason) -> Report:
+        """It was ended for taking too much, and is held; how it then exited means nothing."""
+        message = self._finished(job, hold, outcome.usage, sandbox)
+        return Report(message.kind, encode_fitting(message))
+
+    def never_ran(self, job: Submit, hold: HoldReason) -> Report:
         """It could not be started at all."""
+        message = self._finished(job, hold, Usage(), None)
+        return Report(message.kind, codec.encode(message))
+
+    def _finished(
+        self, job: Submit, hold: HoldReason | None, usage: Usage, sandbox: Sandbox | None
+    ) -> Finished:
+        limit = job.task.max_stream
+        stdout, stderr = (
+            b"" if sandbox is None else sandbox.stream(name, limit) for name in (STDOUT, STDERR)
+        )
         return Finished(
             job.schedd, job.job, self._wall(), job.attempt, self._worker, self._slot,
-            None, None, Usage(), b"", b"", (), hold,
+            None, None, usage, stdout, stderr, (), hold,
         )  # fmt: skip
 
 
 def encode_fitting(message: Message) -> bytes:
-    """The message's bytes; a result over the size limit goes without its files, held for it."""
+    """The message's bytes; a result that does not fit, or that the disk does not give back, goes
+    without its files, held for it."""
     try:
         return codec.encode(message)
-    except MessageTooLarge as error:
+    except (MessageTooLarge, OSError) as error:
         if not isinstance(message, Finished):
             raise
-        text = f"Failed to send output files: (errno={errno.EFBIG}) {error}"
+        number = errno.EFBIG if isinstance(error, MessageTooLarge) else error.errno or 0
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        text = one_line("Failed to send output files", f": (errno={number}) {reason}")
         # stdout and stderr alone always fit: LARGEST_STREAM
-        hold = HoldReason(OUTPUT_FAILED, errno.EFBIG, text)
+        hold = HoldReason(OUTPUT_FAILED, number, text)
         return codec.encode(replace(message, files=(), hold=hold))

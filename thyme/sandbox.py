@@ -13,24 +13,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
-import shutil
 import stat
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from .den import remove
 from .errors import NodeUnfit
 from .faults import INPUT_FAILED, NO_STDOUT, OUTPUT_FAILED, fault, one_line
 from .fields import MAX_INFLATED
-from .job import LARGEST_STREAM, SandboxFile, Task
+from .job import LARGEST_STREAM, FileOnDisk, SandboxFile, Task
 from .message import HoldReason
-
-log = logging.getLogger(__name__)
+from .users import JobUser
 
 STDOUT, STDERR = "_condor_stdout", "_condor_stderr"
 EXECUTABLE = "condor_exec.exe"
@@ -39,28 +36,51 @@ Fingerprint = tuple[int, int, int]
 
 
 class Sandbox:
-    def __init__(self, workdir: Path) -> None:
-        """Make a scratch directory below ``workdir``; raises NodeUnfit."""
+    def __init__(self, workdir: Path, user: JobUser | None = None) -> None:
+        """Make a scratch directory of ``user`` (the worker's own) in ``workdir``; raises NodeUnfit.
+
+        ``workdir`` is the worker's den; where the user is another, it must be the worker's own.
+        """
+        self.user = user or JobUser()
+        # absolute: the job runs in it, a relative one would mean another place there
+        workdir = workdir.absolute()
         try:
-            # absolute: the job runs in it, a relative one would mean another place there
-            self.path = Path(tempfile.mkdtemp(prefix="dir_", dir=workdir.absolute()))
+            self.path = self._made(workdir)
         except OSError as error:
-            raise NodeUnfit(f"cannot make a scratch directory in {workdir}: {error}") from error
+            text = f"cannot make a scratch directory in {workdir}: {error}"
+            if isinstance(error, PermissionError) and not self.user.is_self:
+                text += (
+                    f"; jobs run as user {self.user.uid}, who must be able to pass through "
+                    "every directory above (use --workdir or --user)"
+                )
+            raise NodeUnfit(text) from error
         self._before: dict[str, Fingerprint] = {}
         self._streams: dict[str, IO[bytes]] = {}
 
     # --- before the job -------------------------------------------------------------------
 
+    def _made(self, den: Path) -> Path:
+        if self.user.is_self:
+            return Path(tempfile.mkdtemp(prefix="dir_", dir=den))
+        # without the capability CHOWN, it belongs to whoever makes it; no job runs meanwhile
+        den.chmod(0o733)
+        try:
+            with self.user.acting():
+                return Path(tempfile.mkdtemp(prefix="dir_", dir=den))
+        finally:
+            den.chmod(0o711)
+
     def unpack(self, task: Task) -> None:
         """Write the input files; raises NodeUnfit (a full disk, mostly) or CannotStart."""
-        for file in task.files:
-            try:
-                self._write(file)
-            except (OSError, ValueError) as error:
-                raise fault(
-                    error, INPUT_FAILED, f"Failed to write input file '{file.name}'"
-                ) from error
-        self._before = self._fingerprints()
+        with self.user.acting():
+            for file in task.files:
+                try:
+                    self._write(file)
+                except (OSError, ValueError) as error:
+                    raise fault(
+                        error, INPUT_FAILED, f"Failed to write input file '{file.name}'"
+                    ) from error
+            self._before = self._fingerprints()
 
     def _write(self, file: SandboxFile) -> None:
         path = self.path / file.name
@@ -87,7 +107,8 @@ class Sandbox:
             return os.open(path, flags | os.O_APPEND | os.O_NOFOLLOW, 0o644)
 
         try:
-            stream = open(self.path / name, "w+b", buffering=0, opener=opener)  # noqa: SIM115
+            with self.user.acting():
+                stream = open(self.path / name, "w+b", buffering=0, opener=opener)  # noqa: SIM115
         except OSError as error:
             raise fault(error, NO_STDOUT, f"Failed to open '{self.path / name}'") from error
         self._streams[name] = stream
@@ -113,6 +134,10 @@ class Sandbox:
 
     def outputs(self, task: Task) -> tuple[tuple[SandboxFile, ...], HoldReason | None]:
         """The files that go back to the submit host, and why the job is held if they cannot."""
+        with self.user.acting():
+            return self._outputs(task)
+
+    def _outputs(self, task: Task) -> tuple[tuple[SandboxFile, ...], HoldReason | None]:
         with contextlib.suppress(OSError):
             self.path.chmod(0o700)
         try:
@@ -169,7 +194,8 @@ class Sandbox:
 
     @staticmethod
     def _file(name: str, path: Path) -> SandboxFile:
-        return SandboxFile(name, path.read_bytes(), stat.S_IMODE(path.stat().st_mode) & 0o777)
+        os.close(os.open(path, os.O_RDONLY))  # it can be read: say now if not
+        return FileOnDisk(name, path, stat.S_IMODE(path.stat().st_mode) & 0o777)
 
     def _fingerprints(self) -> dict[str, Fingerprint]:
         found = {}
@@ -185,26 +211,10 @@ class Sandbox:
         return name == EXECUTABLE or name.startswith("_condor_")
 
     def remove(self) -> None:
-        """The scratch directory goes, whatever the job did to its modes and however deep it is."""
+        """The scratch directory goes, whatever the job did to it."""
         for stream in self._streams.values():
             stream.close()
-        try:
-            shutil.rmtree(self.path)
-            return
-        except (OSError, RecursionError):
-            pass
-        # rare: directories without modes, or nested deeper than Python can recurse
-        for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
-            with contextlib.suppress(OSError):
-                subprocess.run(
-                    [*command, "--", str(self.path)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    check=False,
-                )
-        if self.path.exists():
-            log.warning("the scratch directory %s could not be removed", self.path)
+        remove(self.path, self.user)
 
 
 def _files_below(top: Path) -> Iterator[Path]:

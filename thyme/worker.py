@@ -19,49 +19,41 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from . import codec
+from . import codec, limits, processes
+from .den import Den
 from .errors import BadMessage, BrokerError, BrokerRefused, BrokerUnreachable, ExitCode, NodeUnfit
 from .executor import Execution
 from .faults import CannotStart
-from .job import DEFAULT_LEASE
+from .idle import Idle
 from .link import Link
-from .message import (
-    Claim,
-    Control,
-    Heartbeat,
-    Message,
-    Started,
-    Submit,
-    Usage,
-    Verdict,
-    expect,
-)
-from .reports import Reporter, encode_fitting
+from .machine import machine
+from .memory import MemoryGroup
+from .message import Claim, HoldReason, Started, Submit, Usage, Verdict, expect
+from .orders import Orders
+from .reports import Report, Reporter
 from .sandbox import Sandbox
 from .transport import Mail, Transport
+from .users import choose
+from .watch import SUPERSEDED, TICK, Me, Watch, schedd_inbox
 
 log = logging.getLogger(__name__)
 
 #: Seconds to wait for the schedd's answer to a claim before starting without it.
 CLAIM_TIMEOUT = 3.0
-#: Seconds between two looks at whether there is anything to do, when nothing wakes us.
-TICK = 1.0
-#: Seconds between two heartbeats at least, however short the lease.
-MIN_PULSE = 0.05
 #: Seconds that a finished job's report is offered to a broker that is away. Longer than any
 #: lease would make sense of: by then the job is running elsewhere.
 REPORT_TIMEOUT = 3600.0
 
-EVICTED = "evicted with its pilot"
-REASONS = {"remove": "removed", "hold": "held", "vacate": "vacated"}
-
 
 @dataclass(frozen=True)
 class Settings:
-    """``timeout``, ``heartbeat`` and ``max_backoff`` in seconds; ``max_jobs`` 0 is no limit."""
+    """``timeout``, ``heartbeat`` and ``max_backoff`` in seconds; ``max_jobs`` 0 is no limit.
+
+    ``user``: who jobs run as, see ``users.choose``.
+    """
 
     pool: str
     workdir: Path
@@ -69,21 +61,7 @@ class Settings:
     max_backoff: float = 16.0
     max_jobs: int = 1
     heartbeat: float = 60.0
-
-
-@dataclass
-class Orders:
-    """What signals have asked for; set by handlers, read by the loop."""
-
-    signals: list[int] = field(default_factory=list)
-
-    @property
-    def leave(self) -> bool:
-        return bool(self.signals)
-
-    @property
-    def now(self) -> bool:
-        return len(self.signals) > 1
+    user: str = ""
 
 
 class Worker:
@@ -104,35 +82,51 @@ class Worker:
         self._sleep = sleep
         self._execute = execute
         node = os.uname().nodename
-        self.name = f"thyme.worker.{node}.{os.getpid()}-{os.urandom(4).hex()}"
+        # whoever knows the name can send it mail: it is a secret
+        self.name = f"thyme.worker.{node}.{os.getpid()}-{os.urandom(8).hex()}"
         #: HTCondor's RemoteHost: the slot and the node
         self.slot = f"slot1_{os.getpid()}@{node}"
         self.link = Link(connect, self.name, settings.max_backoff, clock)
+        self._memory = MemoryGroup()
+        self._me = Me(self.name, self.slot, lambda: machine(settings.workdir, self._memory))
+        self._idle = Idle(
+            self.name, self.slot, settings.pool, settings.heartbeat, self._me.machine, clock, wall
+        )
         self._reporter = Reporter(self.name, self.slot, wall)
         self._jobs_done = 0
 
     def run(self) -> int:
         """Work until there is nothing more to do; the exit code. Raises NodeUnfit."""
-        self._check_node()
-        idle_since = self._clock()
+        den = Den(self._settings.workdir, lambda n: choose(self._settings.user, n, os.geteuid()))
         try:
-            while not self._orders.leave:
-                if self._jobs_done and self._jobs_done == self._settings.max_jobs:
-                    return ExitCode.OK
-                job = self._next_job()
-                if job is not None:
-                    self._work(job)
-                    idle_since = self._clock()
-                    continue
-                if isinstance(self.link.last_error, BrokerRefused) and not self._jobs_done:
-                    raise self.link.last_error  # waiting will not help
-                left = idle_since + self._settings.timeout - self._clock()
-                if left <= 0:
-                    return self._nothing_came()
-                self._rest(min(left, TICK))
-            return 128 + self._orders.signals[0]
+            self._check_node(den)
+            return self._loop(den)
         finally:
             self.link.close()
+            den.close()
+
+    def _loop(self, den: Den) -> int:
+        idle_since = self._clock()
+        while not self._orders.leave:
+            if self._jobs_done and self._jobs_done == self._settings.max_jobs:
+                return ExitCode.OK
+            job = self._next_job()
+            if job is not None:
+                self._idle.works()
+                self._work(job, den)
+                idle_since = self._clock()
+                continue
+            if isinstance(self.link.last_error, BrokerRefused) and not self._jobs_done:
+                raise self.link.last_error  # waiting will not help
+            left = idle_since + self._settings.timeout - self._clock()
+            if left <= 0:
+                self._take_leave()
+                return self._nothing_came()
+            self._rest(min(left, TICK))
+            if os.getpid() == 1:
+                processes.reap()  # a container's first process inherits what loses its parent
+        self._take_leave()
+        return 128 + self._orders.signals[0]
 
     def _nothing_came(self) -> int:
         if self._jobs_done:
@@ -141,10 +135,17 @@ class Worker:
             raise BrokerUnreachable(f"gave up after --timeout: {self.link.last_error}")
         return ExitCode.NO_WORK
 
-    def _check_node(self) -> None:
+    def _take_leave(self) -> None:
+        if self.link.is_up and (transport := self.link.transport()) is not None:
+            try:
+                self._idle.leaves(transport, self._jobs_done)
+            except BrokerError as error:
+                log.info("leaving without a word: %s", error)
+
+    def _check_node(self, den: Den) -> None:
         """Raises NodeUnfit where no job could run: better than to hold job after job."""
-        Sandbox(self._settings.workdir).remove()
-        if os.statvfs(self._settings.workdir).f_flag & os.ST_NOEXEC:
+        Sandbox(den.path, den.user).remove()
+        if os.statvfs(den.path).f_flag & os.ST_NOEXEC:
             raise NodeUnfit(
                 f"{self._settings.workdir} is mounted noexec: no job could run there; use --workdir"
             )
@@ -173,6 +174,7 @@ class Worker:
             if delivery is None:
                 while transport.receive() is not None:
                     pass  # late answers to claims that we gave up waiting for
+                self._idle.waits(transport, self._jobs_done)
                 return None
             try:
                 job = expect(codec.decode(delivery.body), Submit)
@@ -219,12 +221,13 @@ class Worker:
 
     # --- running it ---------------------------------------------------------------------
 
-    def _work(self, job: Submit) -> None:
+    def _work(self, job: Submit, den: Den) -> None:
         log.info("job %s attempt %d: starting", job.job, job.attempt)
+        began = self._clock()
         try:
-            sandbox = Sandbox(self._settings.workdir)
+            sandbox = Sandbox(den.path, den.user)
             try:
-                report = self._run(job, sandbox)
+                report = self._run(job, sandbox, began)
             finally:
                 sandbox.remove()
         except NodeUnfit as error:
@@ -235,82 +238,34 @@ class Worker:
             self._report(job, report)
         self._jobs_done += 1
 
-    def _run(self, job: Submit, sandbox: Sandbox) -> Message | None:
-        """The message that ends this attempt; None when nobody is to hear of it any more."""
+    def _run(self, job: Submit, sandbox: Sandbox, began: float) -> Report | None:
+        """What ends this attempt; None when nobody is to hear of it any more."""
+        memory = self._memory.read()
         try:
             sandbox.unpack(job.task)
             execution = self._execute(job.task, sandbox, self.slot, self._clock, self.link.wake)
         except CannotStart as error:
             return self._reporter.never_ran(job, error.hold)
-        action = self._watch(job, execution)
-        outcome = execution.outcome()
-        execution.clean_up()
-        if action == "superseded" or outcome is None:
+        heartbeat = self._settings.heartbeat
+        watch = Watch(job, execution, sandbox, self._me, heartbeat, began, self._clock)
+        why = watch.until_it_ends(self.link, self._orders, self._rest)
+        outcome = execution.clean_up()
+        if why == SUPERSEDED:
             return None
-        if action:
-            return self._reporter.evicted(job, REASONS.get(action, action), outcome.usage)
+        if not why:
+            why = limits.out_of_memory(memory, self._memory.read(), outcome, self.slot)
+        if isinstance(why, HoldReason):
+            return self._reporter.ended(job, outcome, sandbox, why)
+        if why:
+            return self._reporter.evicted(job, why, outcome.usage)
         return self._reporter.finished(job, outcome, sandbox)
-
-    def _watch(self, job: Submit, execution: Execution) -> str:
-        """Until the job has ended: beat, obey. Returns why it was ended, "" if by itself."""
-        action = ""
-        pulse = min(self._settings.heartbeat, (job.task.lease or DEFAULT_LEASE) / 3)
-        pulse = max(pulse, MIN_PULSE)
-        next_beat = self._clock() + pulse
-        while execution.outcome() is None:
-            if self._orders.leave:
-                action = action or EVICTED
-                execution.ask_to_end()
-                if self._orders.now:
-                    execution.kill()
-            transport = self.link.transport()
-            if transport is not None:
-                try:
-                    ordered = self._control(transport, job)
-                    if ordered:
-                        # whoever is superseded says nothing, whatever it was told before
-                        action = ordered if ordered == "superseded" else action or ordered
-                        execution.ask_to_end()
-                    if self._clock() >= next_beat:
-                        next_beat = self._clock() + pulse
-                        self._beat(transport, job, execution)
-                except BrokerError as error:
-                    self.link.broke(error)
-            grace = execution.keep_after()
-            if execution.outcome() is None:
-                # with no line there is no beat to wait for, however long it has been due
-                due = max(next_beat - self._clock(), 0.0) if self.link.is_up else TICK
-                pause = min(TICK, due)
-                self._rest(pause if grace is None else min(pause, grace + 0.001))
-        return action
-
-    def _control(self, transport: Transport, job: Submit) -> str:
-        """The action that control mail asks for this attempt, or ""."""
-        while (mail := transport.receive()) is not None:
-            try:
-                message = codec.decode(mail.body)
-            except BadMessage as error:
-                log.warning("mail not understood: %s", error)
-                continue
-            if isinstance(message, Control) and (message.job, message.attempt) == (
-                job.job,
-                job.attempt,
-            ):
-                log.info("job %s attempt %d: %s", job.job, job.attempt, message.action)
-                return message.action
-        return ""
-
-    def _beat(self, transport: Transport, job: Submit, execution: Execution) -> None:
-        usage = Usage(peak_rss=execution.peak_rss())
-        beat = Heartbeat(job.schedd, job.job, job.attempt, self.name, self.slot, usage)
-        transport.send(schedd_inbox(job.schedd), Mail(codec.encode(beat), self.name))
 
     # --- reporting ----------------------------------------------------------------------
 
-    def _report(self, job: Submit, message: Message) -> None:
+    def _report(self, job: Submit, report: Report) -> None:
         """Record the end of an attempt; waits for a broker that is away."""
-        self.link.post(encode_fitting(message))
-        log.info("job %s attempt %d: %s", job.job, job.attempt, message.kind)
+        self.link.post(report.body)
+        log.info("job %s attempt %d: %s", job.job, job.attempt, report.kind)
         deadline = self._clock() + REPORT_TIMEOUT
         while not self.link.flush():
             if self._clock() > deadline or self._orders.now:
@@ -319,8 +274,3 @@ class Worker:
                     "its lease will bring it back"
                 )
             self._rest(TICK)
-
-
-def schedd_inbox(schedd: str) -> str:
-    """Where the mail for a schedd goes."""
-    return f"thyme.schedd.{schedd}"

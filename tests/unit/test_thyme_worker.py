@@ -14,9 +14,11 @@ from thyme.codec import encode
 from thyme.errors import BrokerRefused, BrokerUnreachable, NodeUnfit
 from thyme.job import Task
 from thyme.message import Evicted, Finished, Message, Started, Submit, Verdict
+from thyme.orders import Orders
 from thyme.sandbox import Sandbox
 from thyme.transport import Mail
-from thyme.worker import CLAIM_TIMEOUT, Orders, Settings, Worker
+from thyme.users import JobUser
+from thyme.worker import CLAIM_TIMEOUT, Settings, Worker
 
 POOL = "alien_jobs"
 
@@ -52,7 +54,7 @@ class Site:
         return self.jobs[-1]
 
     def run(self, **options: float) -> int:
-        settings = Settings(POOL, self.workdir, **{"timeout": 10.0, **options})  # type: ignore
+        settings = Settings(POOL, self.workdir, user="self", **{"timeout": 10.0, **options})  # type: ignore
         self.worker = Worker(
             settings, self.broker.connect, self.orders, self.clock, self.clock, self.clock.sleep,
             self._execute,
@@ -580,11 +582,11 @@ def test_a_job_whose_scratch_cannot_be_made_goes_back_at_once(
     site.submit(job())
     made = []
 
-    def second_fails(workdir: Path) -> Sandbox:
-        made.append(workdir)
+    def second_fails(den: Path, user: JobUser) -> Sandbox:
+        made.append(den)
         if len(made) > 1:
             raise NodeUnfit("no space left")
-        return Sandbox(workdir)
+        return Sandbox(den, user)
 
     monkeypatch.setattr("thyme.worker.Sandbox", second_fails)
 

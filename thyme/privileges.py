@@ -1,0 +1,74 @@
+"""What the kernel lets a process give up, for good: rights for the job, openness for the worker.
+
+Numbers are from ``linux/prctl.h`` and ``linux/capability.h``. What a kernel or
+a container does not let us give up is tried and left: a job's rights end with
+its user id in any case.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_CAPBSET_DROP = 24
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_CLEAR_ALL = 4
+_CAPABILITY_VERSION_3 = 0x20080522
+#: Capabilities that a kernel may know; the last one so far is 40.
+_CAPABILITIES = range(64)
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _prctl(option: int, value: int = 0) -> bool:
+    done: int = _libc.prctl(option, value, 0, 0, 0)
+    return done == 0
+
+
+def hide() -> None:
+    """Nobody but real root can look into this process: memory, environment, open files, ptrace.
+
+    Its ``/proc`` entries belong to root from now on, so that a job of the same user cannot
+    open them; a program that is executed starts visible again.
+    """
+    _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def adopt_orphans() -> None:
+    """Processes whose parent dies below us become our children."""
+    if not _prctl(_PR_SET_CHILD_SUBREAPER, 1):
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def die_with_parent(number: int) -> None:
+    """Get this signal when the parent ends. Forgotten when the user changes: call it after."""
+    _prctl(_PR_SET_PDEATHSIG, number)
+
+
+def drop_bounding_set() -> None:
+    """No program that is executed gains a capability; needs CAP_SETPCAP, else nothing happens."""
+    for capability in _CAPABILITIES:
+        if not _prctl(_PR_CAPBSET_DROP, capability):
+            return  # not allowed, or beyond the last one
+
+
+def drop_capabilities() -> None:
+    """None in any set, and no program that is executed has more rights than this process."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    _libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    _libc.capset(header, (ctypes.c_uint32 * 6)())
+
+
+def scrub_environment(name: str) -> None:
+    """Take a variable away, also from what ``/proc/PID/environ`` shows of our start."""
+    _libc.getenv.restype = ctypes.c_void_p
+    value = os.environ.get(name)
+    place = _libc.getenv(os.fsencode(name))
+    if place and value is not None:
+        ctypes.memset(place, ord("x"), len(os.fsencode(value)))
+    os.environ.pop(name, None)

@@ -1,0 +1,158 @@
+"""What a running job uses: of all its processes together, and of its scratch directory.
+
+CPU seconds are exact when the job has ended (the kernel adds up every child
+that was waited for, and orphans become the worker's). Memory is looked at
+every few seconds: the anonymous pages of all processes, and of pages of files
+and of shared memory the largest share, as the processes of a job mostly map
+the same ones. It is not read from the container's control group, which counts
+the worker and the page cache too and remembers earlier jobs
+(docs/decisions/075-usage-of-the-process-tree.md).
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import processes
+from .users import JobUser
+
+#: Entries of a scratch directory that are looked at in one go: the broker wants to be heard.
+DISK_STEP = 2000
+_TICK = 1.0 / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Of all processes of a job at one moment: seconds and KiB."""
+
+    user_cpu: float = 0.0
+    system_cpu: float = 0.0
+    rss: int = 0
+    #: the largest that any single one of them has been
+    largest: int = 0
+
+
+def read_tree(pids: list[int], proc: Path = Path("/proc")) -> Reading:
+    """What these processes use; those that end meanwhile count as far as they can be read."""
+    user = system = 0
+    anonymous = files = shared = largest = 0
+    for pid in pids:
+        try:
+            stat = (proc / str(pid) / "stat").read_bytes()
+            status = (proc / str(pid) / "status").read_bytes()
+        except OSError:
+            continue
+        # from the third on: the name before may hold anything; proc(5) counts from 1
+        words = stat[stat.rindex(b")") + 2 :].split()
+        # children that it has waited for are its own use from then on
+        user += int(words[11]) + int(words[13])
+        system += int(words[12]) + int(words[14])
+        sizes = _sizes(status)
+        # kernels before 4.5 do not tell the kinds apart
+        anonymous += sizes.get("RssAnon", sizes.get("VmRSS", 0))
+        files = max(files, sizes.get("RssFile", 0))
+        shared = max(shared, sizes.get("RssShmem", 0))
+        largest = max(largest, sizes.get("VmHWM", 0))
+    return Reading(user * _TICK, system * _TICK, anonymous + files + shared, largest)
+
+
+def _sizes(status: bytes) -> dict[str, int]:
+    found = {}
+    for line in status.decode(errors="replace").splitlines():
+        name, _colon, value = line.partition(":")
+        if name.startswith(("Vm", "Rss")):
+            found[name] = int(value.split()[0])
+    return found
+
+
+class Meter:
+    """Measures one job, from before its start to after its end. Not to be used by two at once."""
+
+    def __init__(self, top: Path, user: JobUser) -> None:
+        self._user = user
+        self._before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self._last = Reading()
+        self._peak = 0
+        self._disk = Disk(top)
+
+    def look(self, but: int) -> None:
+        """Measure now, and bury the job's orphans that have ended; not ``but``, its first process.
+
+        Costs some 100 us for each process of the job.
+        """
+        processes.reap(but)
+        self._last = read_tree(processes.descendants())
+        self._peak = max(self._peak, self._last.rss, self._last.largest)
+        with self._user.acting():
+            self._disk.step(DISK_STEP)
+
+    @property
+    def rss(self) -> int:
+        """KiB at the last look."""
+        return self._last.rss
+
+    @property
+    def peak(self) -> int:
+        """KiB, the largest at any look; 0 before the first."""
+        return self._peak
+
+    @property
+    def disk(self) -> int:
+        """KiB of the scratch directory when it was last counted to its end; 0 before."""
+        return self._disk.size
+
+    def cpu(self) -> tuple[float, float]:
+        """User and system seconds: up to the last look, or of all once nothing is left."""
+        waited = resource.getrusage(resource.RUSAGE_CHILDREN)
+        user = waited.ru_utime - self._before.ru_utime
+        system = waited.ru_stime - self._before.ru_stime
+        return user + self._last.user_cpu, system + self._last.system_cpu
+
+    def ended(self) -> None:
+        """Nothing is left of the job but its files: count those, if they are not too many."""
+        self._last = Reading()
+        with self._user.acting():
+            self._disk.step(DISK_STEP)
+
+
+class Disk:
+    """Adds up a directory bit by bit; what cannot be read does not count."""
+
+    def __init__(self, top: Path) -> None:
+        self._top = top
+        self._walk: Iterator[int] | None = None
+        self._sum = 0
+        #: KiB at the last complete count
+        self.size = 0
+
+    def step(self, entries: int) -> None:
+        """Look at so many entries; at the end of a count the next step begins anew."""
+        if self._walk is None:
+            self._walk, self._sum = _blocks(str(self._top)), 0
+        for _ in range(entries):
+            blocks = next(self._walk, None)
+            if blocks is None:
+                self.size, self._walk = (self._sum + 1) // 2, None
+                return
+            self._sum += blocks
+
+
+def _blocks(top: str) -> Iterator[int]:
+    """Of each entry, the 512-byte blocks that it takes on the disk."""
+    todo = [top]
+    while todo:
+        try:
+            with os.scandir(todo.pop()) as entries:
+                for entry in entries:
+                    try:
+                        if entry.is_dir(follow_symlinks=False):
+                            todo.append(entry.path)
+                        yield entry.stat(follow_symlinks=False).st_blocks
+                    except OSError:
+                        continue
+        except OSError:
+            continue

@@ -1,0 +1,150 @@
+"""Who a job runs as: a user of its own where the worker is root, else the worker itself.
+
+The worker acts as that user (``acting``) whenever it touches what belongs to
+the job: makes its scratch directory, opens its streams, fetches its output,
+signals it, cleans up. So no link and no race that a job sets up leads to
+anything that the job's user could not reach anyway, and the worker needs no
+capabilities but SETUID and SETGID.
+
+Only the effective ids change meanwhile: a job's process can neither signal
+nor trace a process whose real and saved ids are root's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from . import privileges
+from .errors import BadInvocation, NodeUnfit
+
+#: User (and group) of the first worker's jobs in a workdir; the n-th worker's is this plus n.
+#: systemd's table of uid ranges leaves 60578-61183 to nobody.
+FIRST_UID = 60600
+#: How many such users there are.
+AUTOMATIC = 400
+#: ``--user`` that means the worker's own user.
+SELF = "self"
+
+
+@dataclass
+class JobUser:
+    """``uid`` and ``gid`` of None are the worker's own. ``home`` and ``name`` are "" if unknown."""
+
+    uid: int | None = None
+    gid: int | None = None
+    name: str = ""
+    home: str = ""
+    _depth: int = field(default=0, repr=False)
+
+    @property
+    def is_self(self) -> bool:
+        """Whether jobs run as the worker itself."""
+        return self.uid is None
+
+    @contextlib.contextmanager
+    def acting(self) -> Iterator[None]:
+        """Be this user for the files and signals of this block; may be nested."""
+        if self.uid is None or self.gid is None or self._depth:
+            yield
+            return
+        groups, gid = os.getgroups(), os.getegid()
+        self._depth += 1
+        try:
+            os.setgroups([])
+            os.setegid(self.gid)
+            os.seteuid(self.uid)
+            yield
+        finally:
+            self._depth -= 1
+            os.seteuid(os.getuid())
+            os.setegid(gid)
+            os.setgroups(groups)
+
+    def become(self) -> None:
+        """In a new child, which may be ``acting`` already: be this user for good."""
+        if self.uid is not None and self.gid is not None:
+            os.seteuid(os.getuid())
+            privileges.drop_bounding_set()
+            os.setgroups([])
+            os.setresgid(self.gid, self.gid, self.gid)
+            os.setresuid(self.uid, self.uid, self.uid)
+        privileges.drop_capabilities()
+
+    def variables(self, scratch: str) -> dict[str, str]:
+        """HOME, USER and LOGNAME as HTCondor's starter sets them: the node's entry for the user.
+
+        A user that the node does not know has its scratch directory for a home: much does not
+        run without one.
+        """
+        names = {"USER": self.name, "LOGNAME": self.name} if self.name else {}
+        return {"HOME": self.home or scratch, **names}
+
+    def check(self) -> None:
+        """Raises NodeUnfit where we may not be this user."""
+        try:
+            with self.acting():
+                pass
+        except PermissionError as error:
+            raise NodeUnfit(
+                f"cannot run jobs as user {self.uid}: {error.strerror}; the worker needs the "
+                "capabilities SETUID and SETGID (in Plancton's configuration: "
+                "capabilities: [SETUID, SETGID]), or another --user"
+            ) from error
+
+
+def described(user: JobUser, uid: int) -> JobUser:
+    """With the name and home directory of the user ``uid``, if the node knows them."""
+    try:
+        entry = pwd.getpwuid(uid)
+    except KeyError:
+        return user
+    return JobUser(user.uid, user.gid, entry.pw_name, entry.pw_dir)
+
+
+def choose(option: str, number: int, euid: int) -> JobUser:
+    """Whom ``--user`` means, for the worker with this number in its workdir.
+
+    ``option``: "" (a user of the worker's own if it is root, else itself), ``self``, or
+    ``USER[:GROUP]``, names or numbers. Raises BadInvocation.
+    """
+    if option == SELF or (not option and euid != 0):
+        return described(JobUser(), euid)
+    if not option:
+        return JobUser(FIRST_UID + number, FIRST_UID + number)
+    uid, gid = _ids(option)
+    if uid == euid:
+        return described(JobUser(), uid)
+    if euid == 0:
+        return described(JobUser(uid, gid), uid)
+    raise BadInvocation(f"--user {option}: only a worker that is root runs jobs as another user")
+
+
+def _ids(option: str) -> tuple[int, int]:
+    user, _colon, group = option.partition(":")
+    try:
+        entry = None if _is_number(user) else pwd.getpwnam(user)
+        uid = int(user) if entry is None else entry.pw_uid
+        if group:
+            return uid, int(group) if _is_number(group) else _group(group)
+        if entry is None:
+            with contextlib.suppress(KeyError):
+                entry = pwd.getpwuid(uid)
+        return uid, uid if entry is None else entry.pw_gid
+    except KeyError as error:
+        raise BadInvocation(
+            f"--user {option}: no such user or group here; a number need not be known here"
+        ) from error
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and int(text) < 2**32 - 1
+
+
+def _group(name: str) -> int:
+    import grp  # rarely needed: kept out of an idle worker
+
+    return grp.getgrnam(name).gr_gid
