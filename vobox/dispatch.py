@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import act_command
+from . import act_command, transfer_data
 from .intake import Intake
 from .ledger import Ledger
-from .ledger_view import LedgerView
 from .owner import OwnerFileReader, user_name
-from .query import condor_history, condor_q, condor_status
-from .rpc_types import Answer, QueueView, Request
+from .queries import COMMANDS, Queries
+from .rpc_types import Answer, Request
 from .schedd import Schedd
 from .submit.command import condor_submit
 from .submit.options import reads_stdin
 from .tools import config_val, prio, qedit, reschedule, tail, vacate
 from .tools.peeker import Peeker
-
-_QUERIES: dict[str, Callable[[Request, QueueView, float], Answer]] = {
-    "condor_q": condor_q.answer,
-    "condor_status": condor_status.answer,
-}
-
 
 _EDITS: dict[str, Callable[[Request, Intake], Answer]] = {
     "condor_qedit": qedit.answer,
@@ -46,10 +38,14 @@ class Dispatch:
         self._schedd = schedd
         self._ledger = ledger
         self._address = f"<{socket}>"
+        self._queries = Queries(
+            ledger.path, schedd.settings.name, self._address, schedd.doubt,
+            schedd.slot_ads, schedd.live,
+        )  # fmt: skip
 
     def __call__(self, request: Request) -> Answer:
-        if request.command in _QUERIES or request.command == "condor_history":
-            return self._query(request)
+        if request.command in COMMANDS:
+            return self._queries.answer(request, time.time())
         intake = Intake(self._schedd, self._ledger, request, self._address)
         if request.command in act_command.OPTIONS:
             return act_command.answer(request, intake)
@@ -59,6 +55,10 @@ class Dispatch:
             return self._tail(request)
         if request.command == "condor_config_val":
             return config_val.answer(request, self._schedd.settings, self._address)
+        if request.command == "condor_transfer_data":
+            return transfer_data.answer(
+                request, self._schedd.settings.name, intake.look, intake.body
+            )
         if request.command == "condor_reschedule":
             return reschedule.answer(request, self._schedd.settings.name)
         if request.command == "condor_submit":
@@ -85,22 +85,3 @@ class Dispatch:
             return order
         peeker = Peeker(schedd, self._ledger, request.uid, request.user)
         return tail.answer(order, schedd.settings.name, peeker.ask)
-
-    def _query(self, request: Request) -> Answer:
-        settings = self._schedd.settings
-        try:
-            view = LedgerView(
-                self._ledger.path, settings.name, self._address, self._schedd.trouble,
-                self._schedd.slot_ads, self._schedd.live,
-            )  # fmt: skip
-        except sqlite3.Error as error:
-            return Answer(stderr=f"thyme-schedd: ledger {self._ledger.path}: {error}\n", code=1)
-        try:
-            if request.command == "condor_history":
-                files = OwnerFileReader(request.uid, request.gid)
-                return condor_history.answer(request, view, time.time(), files)
-            return _QUERIES[request.command](request, view, time.time())
-        except sqlite3.Error as error:
-            return Answer(stderr=f"thyme-schedd: ledger {self._ledger.path}: {error}\n", code=1)
-        finally:
-            view.close()

@@ -21,23 +21,23 @@ from thyme.message import (
     JobMessage,
     Lost,
     Recorded,
-    Released,
-    Removed,
     Submit,
     expect,
 )
 from thyme.transport import Transport
 
-from . import delivery, logtext, policy
+from . import delivery, logtext
 from .ads import Ad
 from .fold import leave_queue
 from .follower import Follower
 from .leases import Leases
 from .ledger import Ledger
 from .mailroom import Mailroom
+from .policy_round import PolicyRound
+from .refused import Refused
 from .settings import Settings
+from .spooled import is_spooled
 from .state import Job
-from .status import COMPLETED, REMOVED
 
 log = logging.getLogger(__name__)
 
@@ -73,24 +73,37 @@ class Duties:
         self._mailroom = mailroom
         self._clock = clock
         self._wall = wall
+        self.refused = Refused(settings.name, ledger)
+        self._policies = PolicyRound(settings.name, ledger, leases.live.attributes)
 
     def settle(self, transport: Transport) -> None:
         """Read what is new and do what follows from it, until nothing more follows."""
-        while True:
-            self._follower.catch_up(transport, replaying=False)
-            for tell in self._follower.take_tells():
-                self._mailroom.tell(transport, *tell)
-            failures = self._follower.take_log_failures()
-            for reason, job_id in failures:
-                self.hold(transport, job_id, reason)
-            for job_id in self._ledger.outputs_to_save():
-                self._save_output(job_id)
-            events = [self._delivered(job) for job in self._ledger.to_deliver()]
-            self._record(transport, events)
-            again = self._ledger.to_queue()[:AT_ONCE]
-            self._queue_again(transport, again)
-            if not failures and not events and not again:
-                return
+        while self.settle_some(transport):
+            pass
+
+    def settle_some(self, transport: Transport) -> bool:
+        """Read what is new and do what follows from it; whether more may follow.
+
+        Bounded, so that a busy stream keeps nobody waiting for the answer to a claim.
+        """
+        self._follower.catch_up(transport, replaying=False)
+        for tell in self._follower.take_tells():
+            self._mailroom.tell(transport, *tell)
+        failures = self._follower.take_log_failures()
+        for reason, job_id in failures:
+            self.hold(transport, job_id, reason)
+        outputs = self._ledger.outputs_to_save()[:AT_ONCE]
+        for job_id in outputs:
+            self._save_output(job_id)
+        events = [self._delivered(job) for job in self._ledger.to_deliver()[:AT_ONCE]]
+        self._record(transport, events)
+        again = self._ledger.to_queue()[:AT_ONCE]
+        self._queue_again(transport, again)
+        return bool(failures or outputs or events or again)
+
+    def remove_refused(self, transport: Transport) -> None:
+        """What the broker took of a condor_submit that failed leaves the queue again."""
+        self._record(transport, self.refused.to_remove(self._wall()))
 
     def _record(self, transport: Transport, events: Sequence[JobMessage]) -> None:
         if events:
@@ -99,7 +112,9 @@ class Duties:
     def _save_output(self, job_id: JobId) -> None:
         """What a run left that was not the job's last; it is held already, or runs again."""
         job, body = self._ledger.get(job_id), self._ledger.body(job_id, "output")
-        if job is not None and body is not None:
+        if job is not None and body is not None and is_spooled(job.ad):
+            self._ledger.put_body(job_id, "spooled", body)
+        elif job is not None and body is not None:
             failed = delivery.write_output(job, expect(codec.decode(body), Finished))
             if failed:
                 log.warning("job %s: %s", job_id, failed.text)
@@ -167,29 +182,19 @@ class Duties:
             log.info("job %s attempt %d: %s", job_id, attempt, text)
             self._record(transport, events)
 
-    def apply_policies(self, transport: Transport) -> None:
-        now, name = self._wall(), self._settings.name
-        left: list[Job] = []
-        events: list[JobMessage] = []
-        for job in self._ledger.with_policy():
-            if job.status in (COMPLETED, REMOVED):
-                if not job.worker and not policy.stays_in_queue(job.ad, now):
-                    leave_queue(job, now)
-                    left.append(job)
-                continue
-            verdict = policy.periodic(job.ad, job.status, now)
-            if verdict.hold is not None:
-                events.append(Held(name, job.id, now, verdict.hold))
-            elif verdict.release:
-                events.append(Released(name, job.id, now, verdict.release))
-            elif verdict.remove:
-                events.append(Removed(name, job.id, now, verdict.remove, False))
+    def apply_policies(self, transport: Transport) -> bool:
+        """Look at some of the jobs with policies; whether more are left of this round."""
+        now = self._wall()
+        events, leaving, more = self._policies.look(now)
         self._record(transport, events)
         with self._ledger.transaction():
-            for job in left:
+            for job in leaving:
+                leave_queue(job, now)
                 self._ledger.put(job)
                 self._ledger.drop_bodies(job.id)
-            self._ledger.forget_before(now - HISTORY)
+            if not more:
+                self._ledger.forget_before(now - HISTORY)
+        return more
 
 
 def _incomplete(first: Submit | Recorded) -> HoldReason | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from thyme import codec
 from thyme.errors import BadMessage, BrokerError
@@ -15,6 +16,10 @@ from thyme.transport import Transport
 from .ledger import Ledger
 from .rpc_types import PreparedJob, Request, SubmitRefused
 from .schedd import CALL_TIMEOUT, Schedd
+
+T = TypeVar("T")
+#: Bytes of messages of one submit: all are in memory until the broker has them.
+MAX_SUBMIT = 1024**3
 
 
 class Intake:
@@ -35,11 +40,22 @@ class Intake:
     def submit(self, cluster: int, jobs: Sequence[PreparedJob]) -> None:
         """Queue the jobs and return when the ledger shows them; raises SubmitRefused."""
         if jobs:
-            self._schedd.call(lambda transport: self._submit(transport, cluster, jobs))
+            # in this thread: ten thousand messages must not keep the schedd from its other work
+            queued, recorded = self._encoded(cluster, jobs)
+            last = JobId(cluster, jobs[-1].proc)
+            self._schedd.call(lambda line: self._submit(line, queued, recorded, last))
 
     def act(self, decide: Callable[[Ledger, float], list[JobMessage]]) -> None:
         """Record the events that ``decide(ledger, now)`` gives, and settle what follows."""
         self._schedd.call(lambda transport: self._act(transport, decide))
+
+    def look(self, read: Callable[[Ledger, float], T]) -> T:
+        """What ``read(ledger, now)`` gives, in the schedd's own thread; raises SubmitRefused."""
+        return self._schedd.call(lambda _line: read(self._ledger, self._schedd.wall()))
+
+    def body(self, job: JobId, kind: str) -> bytes | None:
+        """A message that the ledger keeps for a job; raises SubmitRefused."""
+        return self._schedd.call(lambda _line: self._ledger.body(job, kind))
 
     def _new_cluster(self, _transport: Transport) -> int:
         cluster = int(self._ledger.meta("next_cluster", "1"))
@@ -47,23 +63,43 @@ class Intake:
             self._ledger.set_meta("next_cluster", str(cluster + 1))
         return cluster
 
-    def _submit(self, transport: Transport, cluster: int, jobs: Sequence[PreparedJob]) -> None:
-        schedd = self._schedd
+    def _encoded(
+        self, cluster: int, jobs: Sequence[PreparedJob]
+    ) -> tuple[list[bytes], list[bytes]]:
+        """The messages of the jobs to run, and of those that begin held."""
         queued: list[bytes] = []
         recorded: list[bytes] = []
+        bodies = codec.encode_all(self._message(cluster, each) for each in jobs)
+        size = 0
         for each in jobs:
             try:
-                body = codec.encode(self._message(cluster, each))
+                body = next(bodies)
             except BadMessage as error:
                 raise SubmitRefused(f"job {cluster}.{each.proc}: {error}") from error
+            size += len(body)
+            if size > MAX_SUBMIT:
+                raise SubmitRefused(
+                    f"these {len(jobs)} jobs carry their files with them, more than {MAX_SUBMIT} "
+                    "bytes together; submit fewer at once, or let them fetch large files"
+                )
             (recorded if each.on_hold else queued).append(body)
-        if recorded:
-            transport.record(recorded)
-        if queued:
-            transport.submit(self.pool, queued)
+        return queued, recorded
+
+    def _submit(
+        self, transport: Transport, queued: list[bytes], recorded: list[bytes], last: JobId
+    ) -> None:
+        schedd = self._schedd
+        try:
+            if recorded:
+                transport.record(recorded)
+            if queued:
+                transport.submit(self.pool, queued)
+        except BrokerError:
+            # nobody knows what the broker took of them
+            schedd.refuse(last.cluster)
+            raise
         # From here on they are queued, and that is what the answer has to say: a CE that is
         # told of an error submits them again.
-        last = JobId(cluster, jobs[-1].proc)
         deadline = schedd.clock() + CALL_TIMEOUT / 2
         try:
             schedd.settle(transport)
@@ -75,7 +111,7 @@ class Intake:
 
     def _message(self, cluster: int, each: PreparedJob) -> Submit | Recorded:
         schedd, request = self._schedd, self._request
-        job, ad = JobId(cluster, each.proc), dict(each.ad.items())
+        job, ad = JobId(cluster, each.proc), dict(each.ad.pairs())
         task = replace(each.task, lease=each.task.lease or schedd.settings.lease)
         now, uid, gid = schedd.wall(), request.uid, request.gid
         if each.on_hold:

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 import queue
+import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -41,6 +42,10 @@ T = TypeVar("T")
 
 #: Seconds between looks at leases.
 TICK = 0.5
+#: Seconds between questions to the broker that only show that it still answers.
+PROBE = 5.0
+#: Seconds without an answer from the broker after which the ledger is not trusted any more.
+STALE = 15.0
 #: Seconds that a command waits for the schedd's own thread before it says so.
 CALL_TIMEOUT = 30.0
 #: Seconds until the broker is tried again, after the first failure and at most.
@@ -75,6 +80,10 @@ class Schedd:
         self._stop = False
         self._next_tick = 0.0
         self._next_policy = 0.0
+        self._next_probe = 0.0
+        self._more_to_settle = False
+        #: when the ledger was last known to be current; None: never since the start
+        self._current_at: float | None = None
 
     # --- from other threads -----------------------------------------------------------
 
@@ -104,6 +113,18 @@ class Schedd:
         """The slots, given the workers that have a job, with the job's ad."""
         slots = self._mailroom.slots
         return slot_ads(slots, busy, self.settings.name, self.clock(), self.wall())
+
+    def refuse(self, cluster: int) -> None:
+        """For calls: the submitter is told of an error; what was taken of it is to be removed."""
+        self._duties.refused.add(cluster)
+
+    def doubt(self) -> str:
+        """Why the ledger may be out of date and how old it is; "" when it can be trusted."""
+        age = None if self._current_at is None else self.clock() - self._current_at
+        if not self.trouble:
+            # packets that vanish break a line only after minutes
+            return f"no answer from the broker for {age:.0f} s" if age and age > STALE else ""
+        return self.trouble if age is None else f"{self.trouble} (it is {age:.0f} s old)"
 
     def _not_ready(self) -> str:
         return f"the schedd is not ready: {self.trouble or 'busy'}; try again"
@@ -145,7 +166,8 @@ class Schedd:
                 if isinstance(error, BrokerRefused) and not was_live:
                     raise  # waiting will not help: another schedd has our name, or no permission
                 self._set_trouble(self._described(error))
-                deadline = self.clock() + backoff
+                # jitter: what one broker's end has cut off must not come back in one moment
+                deadline = self.clock() + backoff * random.uniform(0.5, 1.0)  # noqa: S311
                 backoff = min(backoff * 2, BACKOFF[1])
                 while not self._stop and self.clock() < deadline:
                     self._refuse_calls()
@@ -187,7 +209,9 @@ class Schedd:
         """
         transport = self._connect()
         self._transport = transport
-        transport.open_inbox(schedd_inbox(self.settings.name))
+        pools = (self.settings.pool,)
+        transport.establish(pools)
+        transport.open_inbox(schedd_inbox(self.settings.name), pools)
         self._follower.check_same_stream(transport)
         token = os.urandom(16).hex()
         next_cluster = int(self._ledger.meta("next_cluster", "1"))
@@ -202,24 +226,32 @@ class Schedd:
         self._leases.renew_all(self.clock())
         for reason, job_id in self._follower.end_replay():
             self._duties.hold(transport, job_id, reason)
+        self._duties.remove_refused(transport)
         self.settle(transport)
+        self._current_at = self.clock()
         self._set_trouble("")
         return transport
 
     def _step(self, transport: Transport) -> None:
-        transport.wait(max(0.0, min(self._next_tick - self.clock(), TICK)))
+        pause = max(0.0, min(self._next_tick - self.clock(), TICK))
+        transport.wait(0.0 if self._more_to_settle else pause)
         self._answer_calls(transport)
         # before the mail: a heartbeat of a job whose start was not read yet looks like a ghost's
-        self.settle(transport)
+        self._more_to_settle = self._duties.settle_some(transport)
         while (mail := transport.receive()) is not None:
             self._mailroom.read(transport, mail)
         now = self.clock()
         if now >= self._next_tick:
             self._next_tick = now + TICK
+            self._duties.remove_refused(transport)
             self._duties.end_leases(transport)
         if now >= self._next_policy:
-            self._next_policy = now + self.settings.policy_interval
-            self._duties.apply_policies(transport)
+            more = self._duties.apply_policies(transport)
+            self._next_policy = now if more else now + self.settings.policy_interval
+        if now >= self._next_probe:
+            transport.depth(self.settings.pool)
+            self._next_probe = self.clock() + PROBE
+            self._current_at = self.clock()
 
     def _answer_calls(self, transport: Transport) -> None:
         while True:

@@ -1,0 +1,140 @@
+"""A submit that the broker did not confirm: condor_submit fails, and nothing of it stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.thyme_fakes import FakeBroker
+from tests.unit.test_vobox_schedd import Running
+from tests.vobox_fakes import Clock
+from tests.waiting import wait_until
+from thyme.errors import BrokerUnreachable
+from thyme.message import Removed
+from vobox.ledger import Ledger
+from vobox.refused import MOST, REASON, Refused
+from vobox.rpc_types import SubmitRefused
+from vobox.schedd import STALE, Schedd
+from vobox.settings import Settings
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    made: list[Running] = []
+
+    def one(broker: FakeBroker) -> Running:
+        made.append(Running(tmp_path, broker))
+        assert made[-1].ready.wait(20)
+        return made[-1]
+
+    yield one
+    for each in made:
+        each.end()
+
+
+def take(monkeypatch: pytest.MonkeyPatch, broker: FakeBroker, number: int) -> None:
+    """The line breaks in the next submit, when the broker has taken so many of its jobs."""
+    real = broker.submit
+
+    def half(pool: str, bodies: Sequence[bytes]) -> None:
+        monkeypatch.setattr(broker, "submit", real)
+        real(pool, bodies[:number])
+        raise BrokerUnreachable("no confirm came")
+
+    monkeypatch.setattr(broker, "submit", half)
+
+
+def states(running: Running) -> str:
+    queue = running.run("condor_q", "-allusers", "-af:j", "JobStatus").stdout
+    history = running.run("condor_history", "-af:j", "JobStatus", "RemoveReason").stdout
+    return queue + "--\n" + "".join(sorted(history.splitlines(keepends=True)))
+
+
+@pytest.mark.parametrize("taken", [0, 2, 3])
+def test_what_the_broker_took_of_it_is_removed_when_it_is_read_back(
+    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch, taken: int
+) -> None:
+    running = start(FakeBroker())
+    take(monkeypatch, running.broker, taken)
+
+    with pytest.raises(SubmitRefused, match="no confirm came"):
+        running.submit(procs=3)
+
+    wait_until(lambda: not running.schedd.trouble, "all well again")
+    again = running.submit(procs=1)
+    assert again == 2  # a CE that tries again gets another cluster, and only that one stays
+    left = "".join(f"1.{proc} 3 {REASON}\n" for proc in range(taken))
+    assert states(running) == f"2.0 1\n--\n{left}"
+
+
+def test_it_is_removed_by_the_next_schedd_too(
+    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = FakeBroker()
+    first = start(broker)
+    take(monkeypatch, broker, 1)
+    broker.break_at("establish")
+    with pytest.raises(SubmitRefused):
+        first.submit(procs=2)
+    first.end()
+
+    second = start(broker)
+
+    assert states(second) == f"--\n1.0 3 {REASON}\n"
+    assert sum(isinstance(message, Removed) for message in broker.messages()) == 1
+
+
+def test_as_many_as_can_be_are_remembered_and_no_disk_is_needed_for_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger = Ledger(tmp_path / "ledger.db")
+    refused = Refused("vobox", ledger)
+    for cluster in range(MOST + 5):
+        refused.add(cluster)
+    assert refused._clusters == Refused("vobox", ledger)._clusters == list(range(5, MOST + 5))
+
+    ledger.close()
+    refused.add(999)
+
+    assert refused._clusters[-1] == 999
+    assert "only remembered until we end" in caplog.text
+
+
+# --- how old the answers are -----------------------------------------------------------------
+
+
+def test_the_age_of_the_ledger_is_told_when_the_broker_is_away(
+    start: Callable[..., Running],
+) -> None:
+    running = start(FakeBroker())
+    running.submit()
+    assert running.run("condor_q").code == 0
+    running.lose_broker(BrokerUnreachable("broker vanished"))
+
+    bare = running.run("condor_q")
+
+    assert bare.code == 1
+    assert "broker vanished (it is " in bare.stderr
+    assert bare.stderr.endswith(" s old)\n")
+
+
+def test_a_line_that_is_silent_for_long_is_not_trusted(tmp_path: Path) -> None:
+    clock = Clock()
+    ledger = Ledger(tmp_path / "ledger.db")
+    schedd = Schedd(Settings("vobox", "pool"), FakeBroker().connect, ledger, clock, clock)
+    assert schedd.doubt() == "starting"
+    transport = schedd._go_live()
+    assert transport is not None
+    assert schedd.doubt() == ""
+
+    clock.now += STALE
+    assert schedd.doubt() == ""
+    clock.now += 1
+    assert schedd.doubt() == f"no answer from the broker for {STALE + 1:.0f} s"
+
+    schedd._step(transport)
+    assert schedd.doubt() == ""
+    transport.close()
+    ledger.close()
