@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from vobox.ads import Ad, literal, quote
+from vobox.conditions import Condition
 from vobox.rpc_types import Answer, QueueView, Request
 
 #: 2026-11-22 13:25:12 UTC, a Sunday; the tests run in UTC.
@@ -38,11 +39,23 @@ class FakeQueue:
     #: the ads that a query made us read
     read: int = 0
 
-    def jobs(self, clusters: Sequence[int] | None = None) -> Iterator[Ad]:
+    def is_plain(self) -> bool:
+        return False  # there are no columns: queries look at the ads themselves
+
+    def jobs(
+        self,
+        clusters: Sequence[int] | None = None,
+        names: Collection[str] | None = None,
+        only: Condition | None = None,
+    ) -> Iterator[Ad]:
+        assert names is None
+        assert only is None
         return self._of(self.queue, clusters)
 
-    def history(self, clusters: Sequence[int] | None = None) -> Iterator[Ad]:
-        return self._of(self.left, clusters)
+    def history(
+        self, clusters: Sequence[int] | None = None, oldest_first: bool = False
+    ) -> Iterator[Ad]:
+        return self._of(self.left[:: -1 if oldest_first else 1], clusters)
 
     def counts(self, owner: str | None = None) -> Mapping[int, int]:
         totals: dict[int, int] = {}

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, MutableMapping
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import classad2
+
+T = TypeVar("T")
 
 #: What the ClassAd library raises for text it cannot parse.
 ParseError = classad2.ClassAdException
@@ -94,7 +96,11 @@ class Ad(MutableMapping[str, str]):
             raise KeyError(name)
         return item[1]
 
-    def get(self, name: str, default: Any = None) -> Any:
+    @overload
+    def get(self, name: str, /) -> str | None: ...
+    @overload
+    def get(self, name: str, /, default: str | T) -> str | T: ...
+    def get(self, name: str, /, default: object = None) -> object:
         # Mapping's own goes through an exception where there is no such attribute
         low = name.lower()
         item = self._items.get(low) or self._template.get(low)

@@ -16,7 +16,11 @@ COLUMNS: Final[dict[str, tuple[str, str, type]]] = {
     "jobstatus": ("JobStatus", "status", int),
     "owner": ("Owner", "owner", str),
     "qdate": ("QDate", "qdate", int),
+    "jobbatchname": ("JobBatchName", "batch", str),
+    "totalsubmitprocs": ("TotalSubmitProcs", "procs", int),
 }
+#: Those that every job has.
+ALWAYS: Final = frozenset({"clusterid", "procid", "jobstatus", "owner", "qdate"})
 _OPERATORS: Final = {
     "==": "=", "=?=": "=", "!=": "<>", "=!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">=",
 }  # fmt: skip
@@ -24,7 +28,7 @@ _OPERATORS: Final = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """``attribute`` (lower-case) compared to a value of its column's type."""
+    """``attribute`` (lower-case, one of ALWAYS) compared to a value of its column's type."""
 
     attribute: str
     operator: str

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import act_command, transfer_data
+from . import act_command
 from .intake import Intake
 from .ledger import Ledger
 from .owner import OwnerFileReader, user_name
@@ -39,7 +39,7 @@ class Dispatch:
         self._ledger = ledger
         self._address = f"<{socket}>"
         self._queries = Queries(
-            ledger.path, schedd.settings.name, self._address, schedd.doubt,
+            ledger.path, schedd.settings.name, self._address, lambda: schedd.trouble,
             schedd.slot_ads, schedd.live,
         )  # fmt: skip
 
@@ -55,10 +55,6 @@ class Dispatch:
             return self._tail(request)
         if request.command == "condor_config_val":
             return config_val.answer(request, self._schedd.settings, self._address)
-        if request.command == "condor_transfer_data":
-            return transfer_data.answer(
-                request, self._schedd.settings.name, intake.look, intake.body
-            )
         if request.command == "condor_reschedule":
             return reschedule.answer(request, self._schedd.settings.name)
         if request.command == "condor_submit":

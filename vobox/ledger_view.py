@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from thyme.job import JobId
 
@@ -23,6 +24,10 @@ Live = Callable[[JobId], Mapping[str, str]]
 Slots = Callable[[Iterable[tuple[str, Ad]]], Iterator[Ad]]
 #: Clusters that fit one statement; of more, all jobs are read.
 _MAX_CLUSTERS = 5000
+#: Rows read between two pauses: some milliseconds.
+_ROWS = 500
+#: KiB of the file that one view keeps in memory; it reads most pages once, and there are many.
+_CACHE = 256
 
 
 def _nothing(_job: JobId) -> Mapping[str, str]:
@@ -44,12 +49,15 @@ class LedgerView:
         trouble: str,
         slots: Slots = _no_slots,
         live: Live = _nothing,
+        pause: Callable[[], None] = lambda: None,
     ) -> None:
+        """``pause`` is called now and then while rows are read."""
         self.schedd_name = schedd_name
         self.address = address
         self._trouble = trouble
         self._slots = slots
         self._live = live
+        self._pause = pause
         self._counts: dict[str, dict[int, int]] | None = None
         self._db = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30.0, isolation_level=None,
@@ -57,6 +65,7 @@ class LedgerView:
             check_same_thread=False,
         )  # fmt: skip
         try:
+            self._db.execute(f"PRAGMA cache_size=-{_CACHE}")
             self._db.execute("BEGIN")
         except BaseException:
             self._db.close()
@@ -118,28 +127,34 @@ class LedgerView:
     def _columns(
         self, names: Collection[str], where: str, values: Sequence[int | str]
     ) -> Iterator[Ad]:
-        wanted = sorted(names) or ["clusterid"]
+        wanted = [COLUMNS[name] for name in sorted(names) or ["clusterid"]]
         shown = ", ".join(
             f"""'"' || {column} || '"'""" if kind is str else f"CAST({column} AS TEXT)"
-            for _name, column, kind in map(COLUMNS.__getitem__, wanted)
+            for _name, column, kind in wanted
         )
+        spelled = [(name.lower(), name) for name, _column, _kind in wanted]
         query = f"SELECT {shown} FROM jobs WHERE {where} ORDER BY cluster, proc"  # noqa: S608
-        spelled = [(name, COLUMNS[name][0]) for name in wanted]
         of_items = Ad.of_items
-        for row in self._db.execute(query, values):
-            yield of_items(
-                {low: (name, text) for (low, name), text in zip(spelled, row, strict=True)}
-            )
+        for row in self._rows(query, values):
+            # an attribute that the job does not have is None in an ad's items, too
+            yield of_items({low: (name, text) for (low, name), text in zip(spelled, row)})
 
     def _ads(self, where: str, values: Sequence[int | str], order: str) -> Iterator[Ad]:
         query = (
             f"SELECT cluster, proc, status, template, ad FROM jobs WHERE {where} ORDER BY {order}"  # noqa: S608
         )
-        for cluster, proc, status, template, difference in self._db.execute(query, values):
+        for cluster, proc, status, template, difference in self._rows(query, values):
             ad = self._templates.ad(template, difference)
             if status in (RUNNING, SUSPENDED):
                 ad.update(self._live(JobId(cluster, proc)))
             yield ad
+
+    def _rows(self, query: str, values: Sequence[int | str]) -> Iterator[Any]:
+        """All rows, with a pause for others now and then."""
+        cursor = self._db.execute(query, values)
+        while rows := cursor.fetchmany(_ROWS):
+            yield from rows
+            self._pause()
 
 
 def _among(clusters: Sequence[int] | None) -> str:

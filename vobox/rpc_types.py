@@ -6,13 +6,14 @@ and ``rpc.py`` (the schedd's side).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from thyme.job import Task
 
 from .ads import Ad
+from .conditions import Condition
 
 
 class Caller(Protocol):
@@ -61,10 +62,25 @@ class QueueView(Protocol):
     schedd_name: str  #: e.g. "vobox1.example.org"
     address: str  #: sinful string without brackets' content parsed, e.g. "<127.0.0.1:0>"
 
-    def jobs(self, clusters: Sequence[int] | None = None) -> Iterator[Ad]:
-        """Ads of the jobs in the queue, by cluster and proc; only these clusters if given."""
+    def is_plain(self) -> bool:
+        """Whether every job's columns are what its ad says: only then may ``jobs`` be given
+        ``names`` and ``only``."""
 
-    def history(self, clusters: Sequence[int] | None = None) -> Iterator[Ad]:
+    def jobs(
+        self,
+        clusters: Sequence[int] | None = None,
+        names: Collection[str] | None = None,
+        only: Condition | None = None,
+    ) -> Iterator[Ad]:
+        """Ads of the jobs in the queue, by cluster and proc; only these clusters if given.
+
+        Only the jobs of which ``only`` is true. ``names`` are the (lower-case) attributes
+        that will be looked at: the ads need hold no others.
+        """
+
+    def history(
+        self, clusters: Sequence[int] | None = None, oldest_first: bool = False
+    ) -> Iterator[Ad]:
         """Ads of the jobs that left the queue, newest first."""
 
     def counts(self, owner: str | None = None) -> Mapping[int, int]:

@@ -19,12 +19,16 @@ from .status import COMPLETED, REMOVED
 from .templates import NewTemplates
 
 #: Attributes that make a job one to look at from time to time.
-_POLICIES = ("PeriodicHold", "PeriodicRelease", "PeriodicRemove")
+_POLICIES = (
+    "PeriodicHold", "PeriodicRelease", "PeriodicRemove", "AllowedJobDuration",
+    "AllowedExecuteDuration",
+)  # fmt: skip
 _COLUMNS = (
     "cluster", "proc", "owner", "uid", "gid", "pool", "status", "attempt", "queued", "worker",
     "ended", "losses", "lease", "has_result", "in_queue", "left_at", "has_policy", "qdate",
-    "plain", "template", "ad",
+    "batch", "procs", "plain", "template", "ad",
 )  # fmt: skip
+_SHOWN = ("ClusterId", "ProcId", "JobStatus", "Owner", "QDate", "JobBatchName", "TotalSubmitProcs")
 # not REPLACE: that would write every index anew
 _PUT_JOB = (
     f"INSERT INTO jobs({','.join(_COLUMNS)}) VALUES({','.join('?' * len(_COLUMNS))}) "
@@ -113,23 +117,43 @@ class WriteBack:
         # leave_in_queue keeps ended jobs for as long as it says
         policy = any(name in ad for name in _POLICIES) or job.status in (COMPLETED, REMOVED)
         owner = ad.text("Owner").encode("utf-8", "replace").decode()
-        qdate = ad.number("QDate")
+        columns = (ad.number("QDate"), _text(ad, "JobBatchName"), _number(ad, "TotalSubmitProcs"))
         return (
             *job.id, owner, job.uid, job.gid, job.pool, job.status, job.attempt, job.queued,
             job.worker, job.ended, job.losses, job.lease, job.has_result, job.in_queue,
-            job.left_at, policy, qdate, _is_plain(ad, job, owner, qdate),
+            job.left_at, policy, *columns, _is_plain(ad, job, owner, *columns),
             self._templates.number(ad), json.dumps(ad.difference()),
         )  # fmt: skip
 
 
-def _is_plain(ad: Ad, job: Job, owner: str, qdate: int) -> bool:
+def _text(ad: Ad, name: str) -> str | None:
+    if name not in ad:
+        return None
+    return ad.text(name).encode("utf-8", "replace").decode()
+
+
+def _number(ad: Ad, name: str) -> int | None:
+    return ad.number(name) if name in ad else None
+
+
+def _is_plain(
+    ad: Ad, job: Job, owner: str, qdate: int, batch: str | None, procs: int | None
+) -> bool:
     """Whether the columns are what the ad says, to the letter."""
-    return (
-        ad.get("ClusterId") == str(job.id.cluster)
-        and ad.get("ProcId") == str(job.id.proc)
-        and ad.get("JobStatus") == str(job.status)
-        and ad.get("QDate") == str(qdate)
-        and ad.get("Owner") == f'"{owner}"'
-        and owner.isprintable()
-        and "\\" not in owner
-    )
+    said = [ad.get(name) for name in _SHOWN]
+    return said == [
+        str(job.id.cluster),
+        str(job.id.proc),
+        str(job.status),
+        _literal(owner),
+        str(qdate),
+        None if batch is None else _literal(batch),
+        None if procs is None else str(procs),
+    ]
+
+
+def _literal(text: str) -> str | None:
+    """The text as a ClassAd literal where that needs no escape."""
+    if not text.isprintable() or "\\" in text or '"' in text:
+        return "no literal of ours"
+    return f'"{text}"'

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from vobox.rpc_types import Answer, QueueView
 
@@ -17,6 +18,35 @@ _NUMBER = re.compile(r"[-+]?\d{1,18}\Z", re.ASCII)
 def cleaned(argv: Sequence[str]) -> list[str]:
     """The words with every byte that is not UTF-8 spelled out: no job has such a name."""
     return [word.encode("utf-8", "backslashreplace").decode() for word in argv]
+
+
+#: Characters of stdout that are made before they are sent.
+_PIECE = 1 << 16
+
+
+def answered(text: Iterable[str], stderr: str = "", code: int = 0) -> Answer:
+    """The answer with this stdout: all of it if it is short, else the rest as it is made."""
+    pieces = _pieces(text)
+    first = next(pieces, "")
+    second = next(pieces, None)
+    if second is None:
+        return Answer(first, stderr, code)
+    return Answer(
+        first, stderr, code, (Answer(each, code=code) for each in chain([second], pieces))
+    )
+
+
+def _pieces(text: Iterable[str]) -> Iterator[str]:
+    piece: list[str] = []
+    size = 0
+    for each in text:
+        piece.append(each)
+        size += len(each)
+        if size >= _PIECE:
+            yield "".join(piece)
+            piece, size = [], 0
+    if piece:
+        yield "".join(piece)
 
 
 def ended(early: Ended) -> Answer:

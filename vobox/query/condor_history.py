@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice, takewhile
+from itertools import chain, islice, takewhile
 from pathlib import Path
 
 from vobox.ads import Ad
 from vobox.rpc_types import Answer, OwnerFiles, QueueView, Request
 
-from .command import cleaned, ended, positive, warning
+from .command import answered, cleaned, ended, positive, warning
 from .condor_history_options import OPTIONS, USAGE
 from .errors import Ended, refused
 from .expressions import Evaluator, is_expression
@@ -40,13 +40,16 @@ def answer(
         ads = _history(query, request, view, files)
     except Ended as early:
         return ended(early)
-    scanned = _scanned(ads, query, evaluator)
-    jobs = query.selection.of(reversed(list(scanned)) if query.forwards else scanned, evaluator)
+
+    def find() -> Iterator[Ad]:
+        scanned = _scanned(ads(), query, evaluator)
+        in_order = reversed(list(scanned)) if query.turns_round else scanned
+        return query.selection.of(in_order, evaluator)
+
+    stderr = "" if query.file else warning("condor_history", view)
     if query.output.is_table:
-        text = HISTORY_HEADER + "".join(map(Rows(evaluator).history, jobs))
-    else:
-        text = "".join(query.output.text(jobs))
-    return Answer(text, "" if query.file else warning("condor_history", view))
+        return answered(chain([HISTORY_HEADER], map(Rows(evaluator).history, find())), stderr)
+    return answered(query.output.text(find), stderr)
 
 
 @dataclass
@@ -61,6 +64,16 @@ class _Query:
     scan: int | None = None
     #: stop at the first job that this is true of
     since: str = ""
+
+    @property
+    def looks_at_all(self) -> bool:
+        """Whether other jobs than the selected ones count: newest first, up to some place."""
+        return bool(self.since) or self.scan is not None
+
+    @property
+    def turns_round(self) -> bool:
+        """Whether the jobs come newest first and are wanted the other way."""
+        return self.forwards and (bool(self.file) or self.looks_at_all)
 
 
 def _read(request: Request, query: _Query) -> None:
@@ -141,11 +154,13 @@ def _check_place(query: _Query, view: QueueView) -> None:
 
 def _history(
     query: _Query, request: Request, view: QueueView, files: OwnerFiles | None
-) -> Iterator[Ad]:
+) -> Callable[[], Iterator[Ad]]:
+    """What finds the jobs to look at, as often as it is called; raises Ended for a bad file."""
     if not query.file:
         # -since and -scanlimit look at the other clusters' jobs, too.
-        looks_at_all = bool(query.since) or query.scan is not None
-        return view.history(None if looks_at_all else query.selection.clusters())
+        clusters = None if query.looks_at_all else query.selection.clusters()
+        oldest_first = query.forwards and not query.turns_round
+        return lambda: view.history(clusters, oldest_first)
     path = os.path.join(request.cwd, query.file)  # noqa: PTH118 - a joined text, not a path to walk
     if files is None and request.uid != os.geteuid():
         raise refused(f"-file {query.file}: this schedd cannot read files with your rights")
@@ -154,7 +169,7 @@ def _history(
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise refused(f"-file {query.file}: {reason}") from None
-    return read_history(content.decode("utf-8", "replace"))
+    return lambda: read_history(content.decode("utf-8", "replace"))
 
 
 def _scanned(ads: Iterator[Ad], query: _Query, evaluator: Evaluator) -> Iterator[Ad]:

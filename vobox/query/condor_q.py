@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter, deque
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,8 +12,9 @@ from vobox.rpc_types import Answer, QueueView, Request
 from vobox.status import HELD, IDLE, RUNNING, SUSPENDED, TRANSFERRING_OUTPUT
 
 from . import knobs, tables
+from .batch import NAMES as BATCH_NAMES
 from .batch import batch_table
-from .command import checked_constraint, cleaned, ended, positive, warning
+from .command import answered, checked_constraint, cleaned, ended, positive, warning
 from .condor_q_options import OPTIONS, USAGE
 from .errors import Ended, refused
 from .expressions import Evaluator
@@ -21,7 +23,7 @@ from .output import Output
 from .schedds import host_of, is_pool, is_schedd, open_address
 from .selection import Selection
 from .times import title_date
-from .totals import count, footer
+from .totals import footer
 from .version import VERSION_TEXT
 
 _RUN_STATES: Final = (RUNNING, TRANSFERRING_OUTPUT, SUSPENDED)
@@ -37,7 +39,7 @@ def answer(request: Request, view: QueueView, now: float) -> Answer:
     stderr = warning("condor_q", view)
     # The CE's health check: only it asks whether the queue can be relied on.
     code = 1 if stderr and not request.argv else 0
-    return Answer(_print(query, request, view, evaluator), stderr, code)
+    return answered(_print(query, request, view, evaluator), stderr, code)
 
 
 @dataclass
@@ -169,38 +171,52 @@ _PLAIN: Final = {
 }
 
 
-def _print(query: _Query, request: Request, view: QueueView, evaluator: Evaluator) -> str:
+def _print(query: _Query, request: Request, view: QueueView, evaluator: Evaluator) -> Iterator[str]:
     if query.every_schedd and not any(view.counts().values()):
-        return "All queues are empty\n"
+        yield "All queues are empty\n"
+        return
     selection = query.selection
-    if query.output.is_table and query.table == "totals" and selection.is_whole_owners:
-        # Nothing but numbers: the ledger knows them without reading a job.
-        totals = _owned(selection, view)
-        return _title(query, view, evaluator) + "\n" + _footer(totals, request, view)
-    jobs = selection.of(view.jobs(selection.clusters()), evaluator)
-    if not query.output.is_table:
-        return "".join(query.output.text(jobs))
-    return _title(query, view, evaluator) + _table(query, list(jobs), request, view, evaluator)
+    if query.output.is_table:
+        yield _title(query, view, evaluator)
+        if query.table == "totals" and selection.is_whole_owners:
+            # Nothing but numbers: the ledger knows them without reading a job.
+            yield "\n" + _footer(_owned(selection, view), request, view)
+        else:
+            yield from _table(query, request, view, evaluator)
+        return
+    names = query.output.looked_at()
+    yield from query.output.text(lambda: selection.find(view, evaluator, names))
 
 
-def _table(
-    query: _Query, jobs: list[Ad], request: Request, view: QueueView, evaluator: Evaluator
-) -> str:
+def _table(query: _Query, request: Request, view: QueueView, evaluator: Evaluator) -> Iterator[str]:
     rows = tables.Rows(evaluator, query.clock)
+    totals: Counter[int] = Counter()
+
+    def counted(names: Collection[str] | None = None) -> Iterator[Ad]:
+        totals.clear()
+        for ad in query.selection.find(view, evaluator, names):
+            totals[ad.number("JobStatus")] += 1
+            yield ad
+
     if query.table == "run":
-        return tables.RUN_HEADER + "".join(map(rows.run, jobs))
-    footing = "\n" + _footer(count(jobs), request, view)
+        yield tables.RUN_HEADER
+        yield from map(rows.run, counted())
+        return
     if query.table == "totals":
         # HTCondor ends here, too, with an empty line; AliEn reads the last line.
-        return footing
+        deque(counted({"jobstatus"}), maxlen=0)
+        yield "\n" + _footer(totals, request, view)
+        return
     if query.table == "batch":
-        body = batch_table(jobs, evaluator, query.selection.is_whole_clusters)
+        whole = query.selection.is_whole_clusters
+        yield from batch_table(lambda: counted(BATCH_NAMES), evaluator, whole)
     elif query.table == "hold":
-        body = tables.HOLD_HEADER + "".join(map(rows.hold, jobs))
+        yield tables.HOLD_HEADER
+        yield from map(rows.hold, counted())
     else:
-        header = tables.CPU_HEADER if query.clock == "cpu" else tables.QUEUE_HEADER
-        body = header + "".join(map(rows.queue, jobs))
-    return body + footing + "\n"
+        yield tables.CPU_HEADER if query.clock == "cpu" else tables.QUEUE_HEADER
+        yield from map(rows.queue, counted())
+    yield "\n" + _footer(totals, request, view) + "\n"
 
 
 def _owned(selection: Selection, view: QueueView) -> Mapping[int, int]:

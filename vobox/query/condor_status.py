@@ -164,7 +164,7 @@ def _is(ad: Ad, name: str, view: QueueView) -> bool:
 
 def _printed(query: _Query, ads: list[Ad], evaluator: Evaluator) -> str:
     if not query.output.is_table:
-        return "".join(query.output.text(ads))
+        return "".join(query.output.text(lambda: ads))
     if query.kind == "schedd":
         return schedd_table(ads, query.totals_only)
     if query.kind == "collector":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from vobox.ads import Ad, ParseError
@@ -56,10 +56,15 @@ class Output:
             return False
         return True
 
-    def text(self, ads: Iterable[Ad]) -> Iterator[str]:
-        """All that is printed for these jobs, piece by piece."""
+    def looked_at(self) -> set[str] | None:
+        """Lower-case names of the attributes that are printed; None for all, or unknown."""
+        return None if self._form else self._mask.looked_at()
+
+    def text(self, find: Callable[[], Iterable[Ad]]) -> Iterator[str]:
+        """All that is printed for the jobs that ``find`` finds, piece by piece."""
         if not self._form:
-            return self._mask.rows(ads)
+            return self._mask.rows(find)
+        ads = find()
         projection = Projection(self._names(), self._evaluator.extra)
         if self._form == "json":
             return json_ads(ads, projection, self._empty_list)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from vobox.ads import Ad
 
-from .expressions import Evaluator, is_expression, number_of
+from .expressions import Evaluator, compile_expression, is_expression, number_of
 from .literals import expression_text, value_text
 from .printf import Format, parse_format
 from .times import duration, short_date
@@ -50,6 +51,8 @@ class PrintMask:
         self._columns: list[Column] = []
         self._row_prefix = self._column_prefix = self._column_suffix = self._row_suffix = ""
         self._headings = False
+        #: what is named and printed, other than by a text without conversion
+        self._values: list[str] = []
         #: what was named, for the forms that print whole ads
         self.names: list[str] = []
 
@@ -60,6 +63,8 @@ class PrintMask:
         """``-format TEXT ATTRIBUTE``; raises BadFormat and BadExpression."""
         form = parse_format(text)
         self._name(attribute)
+        if form.letter:
+            self._values.append(attribute)
         self._columns.append(Column(self._printf(form, attribute)))
 
     def add_autoformat(self, attributes: Sequence[str], letters: str) -> None:
@@ -82,6 +87,7 @@ class PrintMask:
             self._add_job_id(labelled="l" in letters)
         for attribute in attributes:
             self._name(attribute)
+            self._values.append(attribute)
             show = self._auto(attribute, letters)
             if self._headings:
                 heading = attribute if own_headings else "(expr)"
@@ -93,19 +99,37 @@ class PrintMask:
                 column = Column(show)
             self._columns.append(column)
 
-    def rows(self, ads: Iterable[Ad]) -> Iterator[str]:
-        """The text of each job, with its newline where there is one; headings first."""
+    def looked_at(self) -> set[str] | None:
+        """Lower-case names that rows are made of; None where that is not known."""
+        names: set[str] = set()
+        for asked in self._values:
+            if _is_name(asked):
+                names.add(asked.lower())
+                continue
+            compiled = compile_expression(asked)
+            if compiled.unbounded:
+                return None
+            names.update(compiled.names)
+        return names
+
+    def rows(self, find: Callable[[], Iterable[Ad]]) -> Iterator[str]:
+        """The text of each job, with its newline where there is one; headings first.
+
+        ``find`` is called twice where there are headings: columns are as wide as their
+        widest value, and nobody wants to hold all of them in memory.
+        """
         shows = [column.show for column in self._columns]
         if self._headings:
-            yield from self._aligned([[show(ad) for show in shows] for ad in ads])
+            yield from self._aligned(lambda: ([show(ad) for show in shows] for ad in find()))
             return
         first, *others = shows
         following = list(zip(self._separators(), others, strict=True))
-        for ad in ads:
-            row = self._row_prefix + first(ad)
+        prefix, suffix = self._row_prefix, self._row_suffix
+        for ad in find():
+            row = prefix + first(ad)
             for separator, show in following:
                 row += separator + show(ad)
-            yield row + self._row_suffix
+            yield row + suffix
 
     def _separators(self) -> list[str]:
         return [
@@ -114,16 +138,21 @@ class PrintMask:
             for left, right in zip(self._columns, self._columns[1:], strict=False)
         ]
 
-    def _aligned(self, rows: list[list[str]]) -> Iterator[str]:
-        if not rows:
+    def _aligned(self, rows: Callable[[], Iterable[list[str]]]) -> Iterator[str]:
+        widths = [column.least_width for column in self._columns]
+        any_row = False
+        for row in rows():
+            any_row = True
+            widths = [max(width, len(cell)) for width, cell in zip(widths, row, strict=True)]
+        if not any_row:
             return
         widths = [
-            max(column.least_width, *(len(row[place]) for row in rows)) if column.widening else 0
-            for place, column in enumerate(self._columns)
+            width if column.widening else 0
+            for width, column in zip(widths, self._columns, strict=True)
         ]
         separators = [*self._separators(), self._row_suffix]
         headings = [column.heading for column in self._columns]
-        for number, row in enumerate([headings, *rows]):
+        for number, row in enumerate(chain([headings], rows())):
             yield self._row_prefix + "".join(
                 (cell.ljust(width) if column.left or number == 0 else cell.rjust(width)) + separator
                 for cell, width, column, separator in zip(
@@ -133,6 +162,7 @@ class PrintMask:
 
     def _add_job_id(self, labelled: bool) -> None:
         label = "ID = " if labelled else ""
+        self._values += ["ClusterId", "ProcId"]
         cluster = self._printf(parse_format(label + "%d."), "ClusterId")
         proc = self._printf(parse_format("%d"), "ProcId")
         self._columns += [

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from vobox.ads import Ad, quote
+from vobox.conditions import Comparison, Condition, Every, Some
+from vobox.rpc_types import QueueView
 
-from .expressions import Evaluator
+from .expressions import Evaluator, compile_expression
+from .narrow import narrowed
 
 _JOB_ID = re.compile(r"(\d+)(?:\.(\d+))?\Z", re.ASCII)
 _SIMPLE_OWNER = re.compile(r"[A-Za-z0-9_.@+-]+\Z")
+#: Owners of one search; SQLite limits the parts of an expression.
+_MAX_OWNERS = 200
 
 
 @dataclass
@@ -61,6 +66,54 @@ class Selection:
     @property
     def _is_unconditional(self) -> bool:
         return not self.constraints and self.statuses is None and self.limit is None
+
+    def find(
+        self, view: QueueView, evaluator: Evaluator, names: Collection[str] | None = None
+    ) -> Iterator[Ad]:
+        """The selected jobs of the queue; ``names``: (lower-case) attributes to be looked at.
+
+        Every call looks again: what it gives may be gone through twice.
+        """
+        if not view.is_plain():
+            return self.of(view.jobs(self.clusters()), evaluator)
+        only, rest = self._narrowed()
+        needed = rest._looked_at()
+        if names is not None and needed is not None:
+            names = {*names, *needed} - {name.lower() for name in evaluator.extra}
+        else:
+            names = None
+        return rest.of(view.jobs(rest.clusters(), names, only), evaluator)
+
+    def _narrowed(self) -> tuple[Condition, Selection]:
+        """What the columns decide, and what is left to look at."""
+        known: list[Condition] = []
+        rest = replace(self, statuses=None, owners=list(self.owners), constraints=[])
+        if self.statuses is not None:
+            wanted = sorted(int(status) for status in self.statuses)
+            known.append(Some(tuple(Comparison("jobstatus", "==", each) for each in wanted)))
+        if not self.ids and 0 < len(self.owners) < _MAX_OWNERS and "@" not in "".join(self.owners):
+            known.append(Some(tuple(Comparison("owner", "==", each) for each in self.owners)))
+            rest.owners = []
+        for constraint in self.constraints:
+            found = narrowed(constraint)
+            known.append(found.condition)
+            if not found.exact:
+                rest.constraints.append(constraint)
+        return Every(tuple(known)), rest
+
+    def _looked_at(self) -> set[str] | None:
+        """Names that ``of`` looks at; None where that is not known."""
+        names: set[str] = set()
+        if self.ids:
+            names |= {"clusterid", "procid"}
+        if self.owners:
+            names |= {"clusterid", "procid", "owner", "user"}
+        for constraint in self.constraints:
+            compiled = compile_expression(constraint)
+            if compiled.unbounded:
+                return None
+            names.update(compiled.names)
+        return names
 
     def of(self, ads: Iterable[Ad], evaluator: Evaluator) -> Iterator[Ad]:
         """The selected ones, in the order given."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from vobox.ads import Ad
 from vobox.status import (
     COMPLETED,
     HELD,
@@ -20,11 +18,6 @@ from vobox.status import (
 def running(counts: Mapping[int, int]) -> int:
     """Jobs that hold a pilot and run; one that sends its output home counts as running."""
     return counts.get(RUNNING, 0) + counts.get(TRANSFERRING_OUTPUT, 0)
-
-
-def count(ads: Iterable[Ad]) -> Counter[int]:
-    """JobStatus → how many."""
-    return Counter(ad.number("JobStatus") for ad in ads)
 
 
 def totals_line(whose: str, counts: Mapping[int, int]) -> str:
