@@ -17,15 +17,17 @@ Connect = Callable[[], Transport]
 POOL = "alien_jobs"
 
 
-@pytest.fixture(params=["sqlite", "fake"])
+@pytest.fixture(params=["sqlite", "fake", "amqp"])
 def new(request: pytest.FixtureRequest, tmp_path) -> Iterator[Connect]:
     """A function that opens one more connection to one broker."""
     opened: list[Transport] = []
     fake = FakeBroker()
+    url = f"sqlite://{tmp_path}/broker.db"
+    if request.param == "amqp":
+        url = request.getfixturevalue("rabbitmq").url
 
     def one_more() -> Transport:
-        real = request.param == "sqlite"
-        transport = connect(f"sqlite://{tmp_path}/broker.db") if real else fake.connect()
+        transport = fake.connect() if request.param == "fake" else connect(url)
         opened.append(transport)
         return transport
 

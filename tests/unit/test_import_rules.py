@@ -25,6 +25,7 @@ FORBIDDEN = {
 ONLY_IN = {
     "docker": "plancton/engine/docker.py",
     "influxdb": "telemetry/influx.py",
+    "prometheus_client": "telemetry/prometheus.py",
     "pika": "thyme/transport/amqp_frames.py",
 }
 THIN = ("vobox/__init__.py", "vobox/condor_*.py", "vobox/thin*.py")

@@ -16,38 +16,61 @@ __all__ = [
     "Transport",
     "check_url",
     "connect",
+    "url_of_2017",
 ]
+
+_FORMS = "use amqp://USER:PASSWORD@HOST/VHOST, amqps://... or sqlite:////PATH"
 
 
 def check_url(url: str) -> str:
-    """``url`` if it names a broker this version can use; raises BadInvocation."""
+    """``url`` if it names a broker; raises BadInvocation. It may be several AMQP URLs."""
+    # a URL may hold a password: it is never repeated
+    scheme, separator, _rest = url.strip().partition("://")
+    if separator and scheme in ("amqp", "amqps"):
+        # late, so that a worker reads only what it needs
+        from . import amqp_url
+
+        amqp_url.parse(url)
+        return url
+    if scheme != "sqlite":
+        named = f"unknown scheme {scheme!r}" if separator and scheme.isalnum() else "no URL"
+        raise BadInvocation(f"broker URL: {named}; {_FORMS}")
     try:
         parts = urlsplit(url)
     except ValueError as error:
         raise BadInvocation(f"broker URL: {error}") from error
-    if parts.scheme == "sqlite":
-        path = unquote(parts.path)
-        odd = parts.netloc or parts.query or parts.fragment or not path.isprintable()
-        if odd or not path.startswith("/") or path.endswith("/"):
-            raise BadInvocation(
-                f"broker URL {url!r}: write sqlite:///ABSOLUTE/PATH (four slashes in all, "
-                "e.g. sqlite:////var/lib/thyme/broker.db)"
-            )
-        return url
-    if parts.scheme in ("amqp", "amqps"):
-        # never repeat the URL: it may hold a password
-        raise BadInvocation("broker URL: amqp is not built into this version; use sqlite:///PATH")
-    raise BadInvocation(f"broker URL: unknown scheme {parts.scheme!r}; use sqlite:///PATH")
+    path = unquote(parts.path)
+    odd = parts.netloc or parts.query or parts.fragment or not path.isprintable()
+    if odd or not path.startswith("/") or path.endswith("/"):
+        raise BadInvocation(
+            f"broker URL {url!r}: write sqlite:///ABSOLUTE/PATH (four slashes in all, "
+            "e.g. sqlite:////var/lib/thyme/broker.db)"
+        )
+    return url
+
+
+def url_of_2017(text: str) -> str:
+    """The URL for 2017's ``THYME_RABBITMQ=host[:port]``; raises BadInvocation."""
+    from . import amqp_url
+
+    return amqp_url.url_of_2017(text)
 
 
 def connect(url: str) -> Transport:
     """Connect to the broker at ``url``; raises BadInvocation, BrokerUnreachable or BrokerRefused.
 
     ``sqlite:////path/to/broker.db`` is the embedded default; the file is made
-    by whoever comes first, its directory must exist.
+    by whoever comes first, its directory must exist. ``amqp[s]://`` is RabbitMQ
+    (``amqp_url.py``): several hosts or URLs are nodes of one broker, of which
+    the first that answers is taken, in an order of chance.
     """
     check_url(url)
     # late, so that a worker imports the one transport that it uses
+    if url.strip().startswith("amqp"):
+        from .amqp import AmqpTransport
+        from .amqp_url import parse
+
+        return AmqpTransport(parse(url))
     from .sqlite import SqliteTransport
 
     return SqliteTransport(unquote(urlsplit(url).path))

@@ -20,7 +20,6 @@ import fcntl
 import os
 import select
 import sqlite3
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -31,6 +30,7 @@ from . import keys
 from .base import DeadLetter, Delivery, Mail, QueueState, Record, Transport, letter_id
 from .lives import Life
 from .sqlite_file import CONNECTIONS, claim_place, open_database
+from .wakeup import Wakeup
 
 #: Deliveries after which a message is a dead letter: whoever takes it dies of it.
 DELIVERY_LIMIT = 20
@@ -51,12 +51,11 @@ class SqliteTransport(Transport):
         self._dirty = True
         self._durable: bool | None = None
         self._poll = POLL_MIN
-        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._waking = threading.Lock()
+        self._wakeup = Wakeup()
         self._closed = False
         self._received: deque[Mail] = deque()
         with contextlib.ExitStack() as undo:
-            undo.callback(self._close_pipe)
+            undo.callback(self._wakeup.close)
             try:
                 self._file = claim_place(path)
                 self._life = Life(Path(path + CONNECTIONS))
@@ -71,12 +70,6 @@ class SqliteTransport(Transport):
             undo.pop_all()  # it is open: close() will do all this
 
     # --- connection ---------------------------------------------------------------
-
-    def _close_pipe(self) -> None:
-        with self._waking:  # never under the hands of a thread that wakes us
-            for end in (self._wake_read, self._wake_write):
-                os.close(end)
-            self._wake_read = self._wake_write = -1
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -345,22 +338,14 @@ class SqliteTransport(Transport):
                 return
             # what a process had taken comes back without anybody writing
             pause = min(self._poll, left, max(self._next_reclaim - time.monotonic(), POLL_MIN))
-            if select.select([self._wake_read], [], [], pause)[0]:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(self._wake_read, 4096)
+            if select.select([self._wakeup.fileno], [], [], pause)[0]:
+                self._wakeup.clear()
                 return
             self._poll = min(self._poll * 1.2, POLL_MAX)
             self._reclaim()
 
     def wake(self) -> None:
-        # a signal handler must not wait for the lock: whoever has it wakes us, or closes
-        if not self._waking.acquire(blocking=False):
-            return
-        try:
-            with contextlib.suppress(OSError):  # full: it will wake; -1: closed
-                os.write(self._wake_write, b"x")
-        finally:
-            self._waking.release()
+        self._wakeup.wake()
 
     def close(self) -> None:
         if self._closed:
@@ -378,4 +363,4 @@ class SqliteTransport(Transport):
             self._db.close()
         self._life.end()
         os.close(self._turn)
-        self._close_pipe()
+        self._wakeup.close()

@@ -1,0 +1,295 @@
+"""RabbitMQ, 3.10 to 4.x: the transport of a site with more than one machine.
+
+What there is in the broker is in ``amqp_topology.py`` and docs/reference/broker.md. One
+connection, with one channel for all but the stream (which has its own) and for questions that the
+broker may refuse. Nothing is assumed of the broker's configuration.
+
+A message is published with a confirm: it is durable in the queue *and* in the stream when
+``submit`` returns. After a loss of the line what was taken comes again, and what was being
+published may have been recorded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+from ..errors import BrokerError, BrokerRefused, BrokerUnreachable
+from . import amqp_errors, amqp_topology, keys
+from .amqp_errors import ChannelClosed, refused, unreachable
+from .amqp_frames import Content, Envelope, spec
+from .amqp_jobs import Jobs
+from .amqp_letters import MAX_REASON, REASON, Letters
+from .amqp_line import Line
+from .amqp_publisher import Publisher, not_routed
+from .amqp_setup import Setup
+from .amqp_stream import StreamReader
+from .amqp_topology import EXCHANGE, WORK
+from .amqp_url import Place
+from .base import DeadLetter, Delivery, Mail, QueueState, Record, Transport
+from .wakeup import Wakeup
+
+_DURABLE: Final = 2
+_LOCKED: Final = 405
+
+
+class AmqpTransport(Transport):
+    def __init__(self, places: Sequence[Place]) -> None:
+        """The first of ``places``, in an order of chance, that lets us in; raises BrokerError.
+
+        Chance spreads thousands of workers over the nodes of a cluster.
+        """
+        self._line = _connected(random.sample(places, len(places)))
+        self._wakeup = Wakeup()
+        self._mail: deque[Mail] = deque()
+        self._consumers: dict[str, Callable[[Content], None]] = {}
+        self._inboxes: set[str] = set()
+        self._closed = False
+        try:
+            with self._translated():
+                self._channel = self._line.channel()
+                self._channel.contents, self._channel.methods = self._content, self._method
+                self._publisher = Publisher(self._channel)
+                self._jobs = Jobs(self._channel, self._consumers)
+        except BaseException:
+            self.close()
+            raise
+        self._setup = Setup(self._line)
+        self._stream = StreamReader(self._line)
+
+    # --- what comes -----------------------------------------------------------------
+
+    def _content(self, content: Content) -> None:
+        if isinstance(content.method, spec.Basic.Return):
+            self._publisher.returned(content)
+        elif take := self._consumers.get(content.method.consumer_tag):
+            take(content)
+
+    def _method(self, method: Any) -> None:
+        if isinstance(method, spec.Basic.Cancel):
+            text = "a queue of ours was deleted, or its node left"
+            raise unreachable(self._line.place, text)
+        self._publisher.confirmed(method)
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except ChannelClosed as error:
+            raise self._closed_error(error) from error
+
+    def _closed_error(self, error: ChannelClosed) -> BrokerError:
+        return amqp_errors.closed(self._line.place, error.code, error.text)
+
+    # --- topology -------------------------------------------------------------------
+
+    def establish(self, pools: Sequence[str]) -> None:
+        self._setup.establish(amqp_topology.topology(pools))
+
+    # --- publishing -----------------------------------------------------------------
+
+    def submit(self, pool: str, bodies: Sequence[bytes]) -> None:
+        # where the queue is gone, the stream alone would take the message, and the job wait forever
+        self._setup.need_pool(pool, anew=True)
+        envelope = self._envelope(EXCHANGE, amqp_topology.submit_key(pool), _durable())
+        with self._translated():
+            self._publish([(envelope, body) for body in bodies])
+
+    def record(self, bodies: Sequence[bytes]) -> None:
+        self._setup.need_stream()
+        properties = _durable()
+        envelopes: dict[str, Envelope] = {}
+        messages = []
+        for body in bodies:
+            key = keys.event_key(body)
+            if key not in envelopes:
+                workers = key.removeprefix(keys.EVENT) in amqp_topology.WORKER_EVENTS
+                exchange = WORK if workers else EXCHANGE
+                envelopes[key] = self._envelope(exchange, key, properties)
+            messages.append((envelopes[key], body))
+        with self._translated():
+            self._publish(messages)
+
+    def _envelope(self, exchange: str, key: str, properties: Any) -> Envelope:
+        return Envelope(self._channel.number, exchange, key, properties)
+
+    def _publish(self, messages: Sequence[tuple[Envelope, bytes]]) -> None:
+        for content in self._publisher.publish(messages):
+            raise not_routed(self._line.place, content)
+
+    # --- job queue ------------------------------------------------------------------
+
+    def take(self, pool: str) -> Delivery | None:
+        self._setup.need_pool(pool)
+        with self._translated():
+            return self._jobs.take(pool)
+
+    def ack(self, delivery: Delivery) -> None:
+        with self._translated():
+            self._jobs.ack(delivery)
+
+    def give_back(self, delivery: Delivery) -> None:
+        with self._translated():
+            self._jobs.give_back(delivery)
+
+    def reject(self, delivery: Delivery, reason: str) -> None:
+        pool = self._jobs.pool_of(delivery)
+        properties = _durable({REASON: reason[:MAX_REASON]})
+        envelope = self._envelope(WORK, amqp_topology.dead_key(pool), properties)
+        with self._translated():
+            # put aside first: between the two it is in both places, never in none
+            self._publish([(envelope, delivery.body)])
+            self._jobs.ack(delivery)
+
+    def depth(self, pool: str) -> int:
+        return self.queue_state(pool).ready
+
+    # --- for the operator -----------------------------------------------------------
+
+    def queue_state(self, pool: str) -> QueueState:
+        self._setup.need_pool(pool, anew=True)
+        found = self._setup.look(amqp_topology.job_queue(pool))
+        if found is None:
+            raise refused(self._line.place, f"the queue of pool {pool!r} was deleted just now")
+        return QueueState(int(found.message_count), int(found.consumer_count))
+
+    def dead_letters(self) -> list[DeadLetter]:
+        self._setup.need_stream()
+        with self._translated():
+            return Letters(self._line).all()
+
+    def requeue_dead(self, ids: Sequence[str] | None = None) -> int:
+        self._setup.need_stream()
+        with self._translated():
+            return Letters(self._line).requeue(ids, lambda pool, body: self.submit(pool, [body]))
+
+    def purge(self, pool: str) -> int:
+        self._setup.need_pool(pool, anew=True)
+        return self._purge(amqp_topology.job_queue(pool))
+
+    def purge_dead(self) -> int:
+        self._setup.need_stream()
+        return self._purge(amqp_topology.DEAD)
+
+    def _purge(self, queue: str) -> int:
+        with self._translated():
+            return int(self._setup.ask(spec.Queue.Purge(queue=queue)).message_count)
+
+    # --- stream ---------------------------------------------------------------------
+
+    def read(self, after: int, limit: int) -> list[Record]:
+        self._setup.need_stream()
+        with self._translated():
+            return self._stream.read(after, limit)
+
+    # --- mail -----------------------------------------------------------------------
+
+    def open_inbox(self, name: str, pools: Sequence[str] = ()) -> None:
+        if name in self._inboxes:
+            return
+        self._setup.need_stream()
+        inbox = amqp_topology.inbox(name)
+        queue = inbox.queue.name
+        if name.startswith(amqp_topology.WORKER):
+            # after a cut line the broker keeps the old one for minutes
+            queue = amqp_topology.short_enough(f"{queue}.{os.urandom(4).hex()}", "inbox")
+        with self._translated():
+            declare = spec.Queue.Declare(
+                queue=queue, exclusive=True, arguments=inbox.queue.arguments
+            )
+            try:
+                self._setup.ask(declare)
+            except ChannelClosed as error:
+                if error.code != _LOCKED:
+                    raise
+                text = f"another living process already answers as {name!r}"
+                raise refused(self._line.place, text) from error
+            bindings = [(inbox.exchange, inbox.key)]
+            bindings += [(WORK, amqp_topology.idle_key(pool)) for pool in pools]
+            for exchange, key in bindings:
+                bind = spec.Queue.Bind(queue=queue, exchange=exchange, routing_key=key)
+                self._setup.ask(bind)
+            tag = f"mail-{len(self._inboxes)}"
+            self._consumers[tag] = self._got_mail
+            self._channel.ask(spec.Basic.Consume(queue=queue, consumer_tag=tag, no_ack=True))
+        self._inboxes.add(name)
+
+    def _got_mail(self, content: Content) -> None:
+        sent = content.properties
+        self._mail.append(Mail(content.body, sent.reply_to or "", sent.correlation_id or ""))
+
+    def send(self, to: str, mail: Mail) -> bool:
+        inbox = amqp_topology.inbox(to)
+        self._setup.need_stream()
+        with self._translated():
+            envelope = self._of_mail(inbox.exchange, inbox.key, mail)
+            return not self._publisher.publish([(envelope, mail.body)])
+
+    def announce(self, pool: str, mail: Mail) -> None:
+        self._setup.need_stream()
+        with self._translated():
+            envelope = self._of_mail(WORK, amqp_topology.idle_key(pool), mail)
+            self._publisher.send(envelope, mail.body)
+            self._line.pump(0)
+
+    def _of_mail(self, exchange: str, key: str, mail: Mail) -> Envelope:
+        properties = spec.BasicProperties(
+            reply_to=mail.reply_to or None, correlation_id=mail.correlation or None
+        )
+        return self._envelope(exchange, key, properties)
+
+    def receive(self) -> Mail | None:
+        if not self._mail:
+            self._line.pump(0)
+        return self._mail.popleft() if self._mail else None
+
+    # --- waiting --------------------------------------------------------------------
+
+    def wait(self, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        left = timeout
+        while True:
+            if self._channel.ended is not None:
+                raise self._closed_error(self._channel.ended)
+            # what came within another question counts as well
+            woken = self._line.pump(0.0 if self._line.news else left, self._wakeup.fileno)
+            if woken:
+                self._wakeup.clear()
+            left = deadline - time.monotonic()
+            if woken or self._line.news or left <= 0:
+                self._line.news = False
+                return
+
+    def wake(self) -> None:
+        self._wakeup.wake()
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._line.close()
+            self._wakeup.close()
+
+
+def _durable(headers: dict[str, str] | None = None) -> Any:
+    return spec.BasicProperties(delivery_mode=_DURABLE, timestamp=int(time.time()), headers=headers)
+
+
+def _connected(places: Sequence[Place]) -> Line:
+    errors: list[BrokerError] = []
+    for place in places:
+        try:
+            return Line(place, "thyme")
+        except BrokerError as error:
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    text = "; ".join(str(error) for error in errors)
+    # one that says no: the others would say so as well, if they answered
+    if any(isinstance(error, BrokerRefused) for error in errors):
+        raise BrokerRefused(text)
+    raise BrokerUnreachable(text)
