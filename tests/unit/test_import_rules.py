@@ -134,7 +134,7 @@ def test_a_thin_command_runs_on_a_bare_python_3_6(path: str) -> None:
         (
             "thyme/transport/sqlite.py",
             "import pika",
-            "thyme/transport/sqlite.py imports pika; only thyme/transport/amqp.py may",
+            "thyme/transport/sqlite.py imports pika; only thyme/transport/amqp_frames.py may",
         ),
     ],
 )
