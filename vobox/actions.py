@@ -142,7 +142,7 @@ def decide(order: Order, ledger: Ledger, uid: int, user: str, schedd: str, now: 
                 for job_id, job in known
             ]
         else:
-            results = [(job.id, act(job)) for job in _selected(group, ledger, now)]
+            results = [(job.id, act(job)) for job in selected(group, ledger, now)]
         done = any(not why for _job, why in results)
         outcome.failed |= not done
         if order.totals:
@@ -223,7 +223,8 @@ def _event(order: Order, job: Job, user: str, schedd: str, now: float) -> JobMes
     return kind(schedd, job.id, now, reason)
 
 
-def _selected(group: Selection, ledger: Ledger, now: float) -> list[Job]:
+def selected(group: Selection, ledger: Ledger, now: float) -> list[Job]:
+    """The jobs in the queue that a group without job ids means."""
     jobs: dict[JobId, Job] = {}
     for cluster in group.clusters:
         jobs.update((job.id, job) for job in ledger.in_queue(cluster=cluster))

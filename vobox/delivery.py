@@ -10,20 +10,23 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import posixpath
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 from thyme.job import SandboxFile
 from thyme.message import Finished, HoldReason
 
+from .logged import WrittenEvents
 from .owner import as_owner
+from .reached import open_file, open_handle
+from .remaps import remaps
+from .spooled import is_spooled
 from .state import Job
 
 #: HTCondor's HoldReasonCodes: output could not be written; the user log could not.
 OUTPUT_ERROR, LOG_ERROR = 12, 22
-
-#: Never block: a job's owner may name a pipe, and one thread writes for all owners.
-_FLAGS = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 def write_log(job: Job, text: str, once: bool) -> HoldReason | None:
@@ -37,32 +40,37 @@ def write_log(job: Job, text: str, once: bool) -> HoldReason | None:
     event = text.encode("utf-8", "surrogateescape")
     try:
         with as_owner(job.uid, job.gid):
-            if once and event in _content(path):
+            if once and _written.holds(path, event):
                 return None
             # one write() an event, so that readers and other writers see whole events
-            handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _FLAGS, 0o664)
+            handle = open_handle(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o664)
             try:
                 if os.write(handle, event) < len(event):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             finally:
                 os.close(handle)
+            if once:
+                _written.add(path, event)
     except (OSError, ValueError) as error:
         number, reason = _described(error)
         return HoldReason(LOG_ERROR, number, f"Failed to initialize user log to {path}: {reason}")
     return None
 
 
-def _content(path: str) -> bytes:
-    try:
-        handle = os.open(path, os.O_RDONLY | _FLAGS)
-    except FileNotFoundError:
-        return b""
-    with os.fdopen(handle, "rb") as file:
-        return file.read() if stat.S_ISREG(os.fstat(handle).st_mode) else b""
+#: What the logs that are looked into hold: only after a restart, and in the schedd's one thread.
+_written = WrittenEvents()
 
 
 def write_output(job: Job, result: Finished) -> HoldReason | None:
-    """Write stdout, stderr and files; the reason to hold the job if that cannot be done."""
+    """Write stdout, stderr and files; the reason to hold the job if that cannot be done.
+
+    A spooled job's are not written: they wait for condor_transfer_data.
+    """
+    return None if is_spooled(job.ad) else fetch_output(job, result)
+
+
+def fetch_output(job: Job, result: Finished) -> HoldReason | None:
+    """As ``write_output``, whatever job it is."""
     for file, make_parents in _targets(job, result):
         path = Path(file.name)
         try:
@@ -93,8 +101,8 @@ def _targets(job: Job, result: Finished) -> list[tuple[SandboxFile, bool]]:
     mapping = remaps(ad.text("TransferOutputRemaps"))
     found = []
     for file in result.files:
-        where = os.path.join(iwd, mapping.get(file.name, file.name))  # noqa: PTH118 (keeps "//")
-        inner = "/" in file.name and file.name not in mapping
+        target, inner = _remapped(file.name, mapping)
+        where = os.path.join(iwd, target)  # noqa: PTH118 (keeps "//")
         found.append((SandboxFile(where, file.data, file.mode), inner))
     streams: dict[str, bytes] = {}
     for name, data in (("Out", result.stdout), ("Err", result.stderr)):
@@ -106,18 +114,39 @@ def _targets(job: Job, result: Finished) -> list[tuple[SandboxFile, bool]]:
     return found
 
 
+def _remapped(name: str, mapping: Mapping[str, str]) -> tuple[str, bool]:
+    """Where a file of the sandbox goes, and whether it has directories of its own there.
+
+    What is said of a directory holds for all in it. A target that ends in
+    ``/`` is a directory, which has to be there.
+    """
+    if name in mapping:
+        target = mapping[name]
+        return (target + posixpath.basename(name) if target.endswith("/") else target), False
+    head, inner = posixpath.dirname(name), posixpath.basename(name)
+    while head:
+        if head in mapping:
+            target = mapping[head]
+            if target.endswith("/"):
+                target += posixpath.basename(head)
+            return posixpath.join(target, inner), True
+        inner = posixpath.join(posixpath.basename(head), inner)
+        head = posixpath.dirname(head)
+    return name, "/" in name
+
+
 def _write(path: Path, file: SandboxFile) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     try:
-        handle = os.open(path, flags, file.mode)
+        target = open_file(path, flags, file.mode)
     except PermissionError:
         # a read-only file that the job's last run left, or that we wrote before a crash
         if not _is_plain_file(path):
             raise
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
-        handle = os.open(path, flags | os.O_EXCL, file.mode)
-    with os.fdopen(handle, "wb") as target:
+        target = open_file(path, flags | os.O_EXCL, file.mode)
+    with target:
         target.write(file.data)
 
 
@@ -126,12 +155,6 @@ def _is_plain_file(path: Path) -> bool:
         return stat.S_ISREG(path.lstat().st_mode)
     except OSError:
         return False
-
-
-def remaps(text: str) -> dict[str, str]:
-    """transfer_output_remaps ``a=b;c=d``: name in the sandbox → where it goes."""
-    pairs = (entry.partition("=") for entry in text.split(";"))
-    return {name.strip(): target.strip() for name, equals, target in pairs if equals}
 
 
 def _described(error: OSError | ValueError) -> tuple[int, str]:

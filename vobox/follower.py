@@ -37,6 +37,7 @@ from . import delivery, fold_dead
 from .fold import apply
 from .leases import Leases
 from .ledger import Ledger
+from .spooled import is_spooled
 from .state import Job, LogEvent, SaveOutput, Tell
 
 log = logging.getLogger(__name__)
@@ -212,7 +213,7 @@ class Follower:
             self._leases.forget(job.id)
         if SaveOutput() in change.effects:
             self._ledger.put_body(job.id, "output", body)
-        if isinstance(event, Delivered) or not job.in_queue:
+        if not job.in_queue or (isinstance(event, Delivered) and not is_spooled(job.ad)):
             self._ledger.drop_bodies(job.id)
         if isinstance(event, Delivered):
             self._ledger.drop_log(job.id)

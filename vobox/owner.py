@@ -10,16 +10,29 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
+import functools
 import glob
+import itertools
 import os
 import pwd
+import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from thyme.errors import NodeUnfit
 
+from .reached import open_file
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
+#: Bytes of one file of a user's that we read; a job can carry less than that.
+MAX_FILE = 64 * 1024 * 1024
+#: Files of one directory that travels, with all below it.
+MAX_FILES = 20_000
+#: Seconds that a user's groups are remembered.
+GROUPS_KEPT = 60
 #: setgroups, setfsuid, setfsgid by machine (asm/unistd.h)
 _CALLS = {"x86_64": (116, 122, 123), "aarch64": (159, 151, 152)}
 
@@ -50,18 +63,24 @@ def as_owner(uid: int, gid: int) -> Iterator[None]:
     if uid == 0:
         yield
         return
+    groups = _groups(uid, gid, int(time.monotonic() // GROUPS_KEPT))
     try:
-        groups = os.getgrouplist(pwd.getpwuid(uid).pw_name, gid)
-    except KeyError:
-        groups = [gid]
-    _take(uid, gid, groups)
-    try:
+        _take(uid, gid, groups)
         yield
     finally:
-        _take(0, 0, [])
+        _take(0, 0, ())
 
 
-def _take(uid: int, gid: int, groups: list[int]) -> None:
+@functools.lru_cache(maxsize=1024)
+def _groups(uid: int, gid: int, _when: int) -> tuple[int, ...]:
+    """The user's groups; asking for them may take a directory server's time."""
+    try:
+        return tuple(os.getgrouplist(pwd.getpwuid(uid).pw_name, gid))
+    except KeyError:
+        return (gid,)
+
+
+def _take(uid: int, gid: int, groups: tuple[int, ...]) -> None:
     try:
         setgroups, setfsuid, setfsgid = _CALLS[os.uname().machine]
     except KeyError:
@@ -83,8 +102,13 @@ class OwnerFileReader:
         self._uid, self._gid = uid, gid
 
     def read(self, path: str) -> bytes:
-        with as_owner(self._uid, self._gid):
-            return Path(path).read_bytes()
+        with as_owner(self._uid, self._gid), open_file(path, os.O_RDONLY) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise OSError(errno.EINVAL, "Not a regular file", path)
+            data = file.read(MAX_FILE + 1)
+        if len(data) > MAX_FILE:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+        return data
 
     def mode(self, path: str) -> int:
         with as_owner(self._uid, self._gid):
@@ -96,12 +120,15 @@ class OwnerFileReader:
 
     def walk(self, path: str) -> Iterator[str]:
         with as_owner(self._uid, self._gid):
-            found = [
-                str(Path(base, name).relative_to(path))
+            names = (
+                Path(base, name)
                 for base, _directories, names in os.walk(path, onerror=_raise)
                 for name in names
-                if Path(base, name).is_file()
-            ]
+            )
+            files = itertools.islice((each for each in names if each.is_file()), MAX_FILES + 1)
+            found = [str(each.relative_to(path)) for each in files]
+        if len(found) > MAX_FILES:
+            raise OSError(errno.E2BIG, f"more than {MAX_FILES} files", path)
         return iter(sorted(found))
 
     def glob(self, directory: str, pattern: str) -> list[str]:
@@ -109,8 +136,9 @@ class OwnerFileReader:
             return sorted(glob.glob(pattern, root_dir=directory))  # noqa: PTH207 (relative names)
 
     def write(self, path: str, data: bytes) -> None:
-        with as_owner(self._uid, self._gid):
-            Path(path).write_bytes(data)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        with as_owner(self._uid, self._gid), open_file(path, flags) as file:
+            file.write(data)
 
 
 def _raise(error: OSError) -> None:

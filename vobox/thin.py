@@ -225,6 +225,8 @@ def failure(command: str, argv: "list[str]", path: str, why: str) -> str:
             os.uname().nodename,
             link,
         )
+    elif command == "condor_transfer_data":
+        text = "\n%sERROR: Failed to spool job files.\n" % link
     elif command in ACTIONS:
         text = _failed_action(ACTIONS[command], argv)
     else:

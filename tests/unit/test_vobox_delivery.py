@@ -13,7 +13,8 @@ import pytest
 from tests.vobox_fakes import Events, Value, after, logged
 from thyme.job import SandboxFile
 from thyme.message import Finished, HoldReason
-from vobox.delivery import remaps, write_log, write_output
+from vobox.delivery import write_log, write_output
+from vobox.remaps import remaps
 from vobox.state import Job
 
 

@@ -1,0 +1,62 @@
+"""Opens a file of the submit host so that the identity of the thread is what counts.
+
+Taking on a user's file-system identity (``owner.py``) leaves two gaps, both by
+way of ``/proc/self``, which is the schedd's for all of its threads: a link
+``/proc/self/fd/N`` leads past the directories that are closed to the user, to
+whatever some other thread has open; and the kernel shows a process its own
+``maps``. So what was opened has to be found again under its real name, and
+files of ``/proc`` are refused.
+
+Nothing here waits (a pipe without a reader is an error), and nothing is cut
+off before it is known to be the user's.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import BinaryIO
+
+#: Never block: a user may name a pipe, and one thread writes for all users.
+_FLAGS = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+#: A file may be renamed or replaced while we look.
+_TRIES = 5
+
+
+def open_file(path: str | os.PathLike[str], flags: int, mode: int = 0o644) -> BinaryIO:
+    """The file; O_TRUNC only empties regular ones. Raises OSError."""
+    handle = open_handle(path, flags, mode)
+    return os.fdopen(handle, "rb" if flags & os.O_ACCMODE == os.O_RDONLY else "wb")
+
+
+def open_handle(path: str | os.PathLike[str], flags: int, mode: int = 0o644) -> int:
+    """As ``open_file``, but the bare number."""
+    for _try in range(1 if flags & os.O_EXCL else _TRIES):
+        handle = os.open(path, flags & ~os.O_TRUNC | _FLAGS, mode)
+        try:
+            if os.geteuid() != 0 or _is_reachable(handle):
+                if flags & os.O_TRUNC and stat.S_ISREG(os.fstat(handle).st_mode):
+                    os.ftruncate(handle, 0)
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+
+def _is_reachable(handle: int) -> bool:
+    """Whether this thread could have opened the file by its real name."""
+    opened = os.fstat(handle)
+    try:
+        real = os.readlink(f"/proc/self/fd/{handle}")  # noqa: PTH115 ("pipe:[7]" is no path)
+        if opened.st_dev == os.stat("/proc").st_dev:  # noqa: PTH116
+            return False
+    except FileNotFoundError:
+        return True  # no /proc here, and no gap
+    try:
+        named = os.stat(real)  # noqa: PTH116
+    except OSError:
+        return False
+    return (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)
