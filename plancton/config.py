@@ -186,6 +186,13 @@ class Config(ContainerKeys):
     metrics_interval: Annotated[float, Field(ge=1, allow_inf_nan=False)] = _key(
         30.0, "s", "Between two points of each series.", "1.0"
     )
+    prometheus: str = _key(
+        "",
+        "",
+        "Show the same at `ADDRESS:PORT/metrics` for Prometheus (needs `prometheus_client`). "
+        "Empty: nowhere.",
+        "1.0",
+    )
     site: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$", max_length=64)] = _key(
         "", "", "Name of the site, a tag of the series: for dashboards of several sites.", "1.0"
     )

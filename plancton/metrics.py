@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
-from plancton import node_points
+from plancton import node_points, node_series
 from plancton.config import Config
 from plancton.model import HostFacts
 from plancton.node_points import Tally, Totals
@@ -13,6 +14,9 @@ from plancton.status import Look
 from telemetry import targets
 from telemetry.points import Point, spread
 from telemetry.sender import Senders
+
+if TYPE_CHECKING:
+    from telemetry.prometheus import Newest, Page
 
 _log = logging.getLogger("plancton")
 
@@ -41,14 +45,38 @@ class Metrics:
         self._since = Totals()
         #: others that want the same points, e.g. the page for Prometheus
         self.listeners: list[Callable[[list[Point]], None]] = []
+        #: the page for Prometheus and its address, while there is one
+        self._page: tuple[str, Page] | None = None
+        self._newest: Newest | None = None
 
     def follow(self, config: Config) -> str:
-        """Send where the configuration says; why it cannot, or ""."""
+        """Send and show where the configuration says; why it cannot, or ""."""
+        problems = []
         try:
             self._senders.follow(targets.parse_all(config.influxdb_url))
         except targets.BadTarget as error:
-            return f"influxdb_url: {error}"
-        return ""
+            problems.append(f"influxdb_url: {error}")
+        try:
+            self._show(config.prometheus)
+        except ImportError:
+            problems.append("prometheus: the Python package prometheus_client is not installed")
+        except ValueError as error:
+            problems.append(f"prometheus: {error}")
+        return "; ".join(problems)
+
+    def _show(self, address: str) -> None:
+        if address == (self._page[0] if self._page else ""):
+            return
+        if self._page is not None:
+            self._page[1].close()
+            self._page = self._newest = None
+        if address:
+            # late: most nodes have no use for it
+            from telemetry.prometheus import Newest, Page
+
+            newest = Newest(node_series.ALL, events=(node_series.CONTAINER.name,))
+            self._page = (address, Page(newest, address))
+            self._newest = newest
 
     def look(
         self,
@@ -87,9 +115,13 @@ class Metrics:
         self._tally.clear()
         points = spread(made)
         self._senders.send(points)
+        if self._newest is not None:
+            self._newest.update(points)
         for listener in self.listeners:
             listener(points)
 
     def close(self) -> None:
         """Give what is waiting a last chance."""
         self._senders.close()
+        if self._page is not None:
+            self._page[1].close()

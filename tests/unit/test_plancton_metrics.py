@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from plancton.status import Look
 from telemetry.points import Point
 from telemetry.sender import Senders
 from tests.plancton_fakes import FACTS, GB, FakeNode
+from tests.services.rabbitmq import free_port
 
 LOG = logging.getLogger("test-metrics")
 
@@ -211,3 +213,19 @@ def test_a_wrong_target_is_a_problem_of_the_configuration() -> None:
         "write http[s]://[USER[:PASSWORD]@]HOST[:PORT][/?OPTIONS]#DATABASE"
     )
     assert metrics.follow(Config()) == ""
+
+
+def test_the_page_for_prometheus_follows_the_configuration(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    one, other = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    try:
+        assert node.metrics.follow(Config(prometheus=one)) == ""
+        node.look(30.0)
+        with urllib.request.urlopen(f"http://{one}/metrics", timeout=20) as answer:
+            assert b'plancton_node_ncpus{hostname="node1",site="occam"} 8.0' in answer.read()
+        assert node.metrics.follow(Config(prometheus=other)) == ""
+        with pytest.raises(OSError, match="refused"):
+            urllib.request.urlopen(f"http://{one}/metrics", timeout=20)
+        assert node.metrics.follow(Config(prometheus="x")).startswith("prometheus: write ADDRESS")
+    finally:
+        node.metrics.close()
