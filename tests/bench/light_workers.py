@@ -1,0 +1,112 @@
+"""Thousands of workers in one process: `python -m tests.bench.light_workers COUNT FIRST`.
+
+Each has a connection, an inbox and a consumer of its own and says what a real worker says; only
+the job is missing: it "runs" from its start on and never ends. The broker's URL comes in
+THYME_URL. Standard output: ``connected`` when all wait, then a line with the monotonic clock for
+each job that was recorded as started and acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from urllib.parse import unquote, urlsplit
+
+from pika import spec
+
+from thyme import codec
+from thyme.message import Claim, Machine, Started, Submit, Verdict, Waiting, expect
+from thyme.transport import amqp_topology as topology
+
+from .amqp_site import POOL
+from .light_amqp import LightConnection, Message, connect
+
+#: Seconds between two words of a worker that waits.
+INTERVAL = 60.0
+#: Connections being made at one time; the broker's backlog is finite.
+AT_ONCE = 64
+MACHINE = Machine(1, 2000, 1_000_000, "X86_64", "LINUX", "Debian12")
+
+
+class LightWorker:
+    def __init__(self, number: int, url: str) -> None:
+        parts = urlsplit(url)
+        self._where = (parts.hostname or "", parts.port or 5672)
+        self._login = (unquote(parts.username or ""), unquote(parts.password or ""))
+        self._vhost = unquote(parts.path[1:])
+        self.name = f"{topology.WORKER}light.{number}-{os.urandom(4).hex()}"
+        self.host = f"slot1_{number}@light"
+        self.line: LightConnection
+        self._inbox = topology.inbox(self.name)
+        self._queue = f"{self._inbox.queue.name}.{os.urandom(4).hex()}"
+        self._since = time.time()
+        self._verdicts: asyncio.Queue[Message] = asyncio.Queue()
+        self._job: asyncio.Task[None] | None = None
+
+    async def come(self) -> None:
+        """Connect, and wait for a job as a worker does."""
+        self.line = line = await connect(*self._where, *self._login, self._vhost)
+        await line.ask(spec.Queue.Declare(queue=self._queue, exclusive=True))
+        await line.ask(
+            spec.Queue.Bind(
+                queue=self._queue,
+                exchange=self._inbox.exchange,
+                routing_key=self._inbox.key,
+            )
+        )
+        await line.consume(self._queue, self._verdicts.put_nowait, no_ack=True)
+        await line.ask(spec.Basic.Qos(prefetch_count=1))
+        await line.consume(topology.job_queue(POOL), self._take, no_ack=False)
+        await self.announce()
+
+    async def announce(self) -> None:
+        waiting = Waiting(self.name, self.host, POOL, self._since, INTERVAL, MACHINE)
+        await self.line.publish(
+            topology.WORK, topology.idle_key(POOL), codec.encode(waiting),
+            spec.BasicProperties(), mandatory=False,
+        )  # fmt: skip
+
+    def _take(self, message: Message) -> None:
+        self._job = asyncio.get_running_loop().create_task(self._work(message))
+
+    async def _work(self, message: Message) -> None:
+        job = expect(codec.decode(message.body), Submit)
+        claim = Claim(job.schedd, job.job, job.attempt, self.name, self.host)
+        inbox = topology.inbox(topology.SCHEDD + job.schedd)
+        mail = spec.BasicProperties(reply_to=self.name, correlation_id=os.urandom(8).hex())
+        heard = await self.line.publish(inbox.exchange, inbox.key, codec.encode(claim), mail)
+        if heard:
+            answer = await self._verdicts.get()
+            verdict = expect(codec.decode(answer.body), Verdict)
+            assert verdict.run, verdict
+        started = Started(job.schedd, job.job, time.time(), job.attempt, self.name, self.host)
+        await self.line.publish(
+            topology.WORK, "event.started", codec.encode(started),
+            spec.BasicProperties(delivery_mode=2),
+        )  # fmt: skip
+        self.line.ack(message)
+        print(time.monotonic(), flush=True)
+
+
+async def main(count: int, first: int) -> None:
+    url = os.environ["THYME_URL"]
+    workers = [LightWorker(number, url) for number in range(first, first + count)]
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def come(worker: LightWorker) -> None:
+        async with gate:
+            await worker.come()
+
+    await asyncio.gather(*(come(worker) for worker in workers))
+    print("connected", flush=True)
+    while True:
+        for worker in workers:
+            await asyncio.sleep(INTERVAL / count)
+            # a word to the broker keeps the connection up, as a real worker's heartbeat does
+            await worker.announce()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
