@@ -152,9 +152,10 @@ class Ledger:
         ).fetchall()
         return [(JobId(cluster, proc), attempt, lease) for cluster, proc, attempt, lease in rows]
 
-    def with_policy(self) -> list[Job]:
-        """Jobs in the queue whose policy expressions may fire."""
-        return self._jobs("in_queue=1 AND has_policy=1")
+    def with_policy(self, after: JobId, limit: int) -> list[Job]:
+        """The next jobs in the queue whose policy expressions may fire, by cluster and proc."""
+        where = "in_queue=1 AND has_policy=1 AND (cluster, proc)>(?,?)"
+        return self._jobs(where, tuple(after), limit)
 
     def forget_before(self, left_at: float) -> None:
         """Drop from the history what left the queue before that time."""
@@ -175,11 +176,9 @@ class Ledger:
             self._unwritten.flush()
         return self._db.execute(text, values)
 
-    def _jobs(self, where: str, values: Sequence[object] = ()) -> list[Job]:
-        rows = self._query(
-            f"SELECT {_COLUMNS} FROM jobs WHERE {where} ORDER BY cluster, proc",  # noqa: S608
-            values,
-        )
+    def _jobs(self, where: str, values: Sequence[object] = (), limit: int = -1) -> list[Job]:
+        query = f"SELECT {_COLUMNS} FROM jobs WHERE {where} ORDER BY cluster, proc LIMIT {limit}"  # noqa: S608
+        rows = self._query(query, values)
         return [_job(row, self._templates) for row in rows.fetchall()]
 
     # --- what goes with a job: its message, its result, its unwritten log --------------

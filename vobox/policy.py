@@ -1,8 +1,10 @@
 """The job's own policy expressions: what they say about it now.
 
-As HTCondor's user job policy: an expression that is undefined or an error has
-not fired. ``CurrentTime`` is the given ``now``; the function ``time()`` is
-the library's own clock.
+As HTCondor's user job policy (src/condor_utils/user_job_policy.cpp): an
+expression that is undefined or an error has not fired. ``CurrentTime`` is the
+given ``now``; the function ``time()`` is the library's own clock. Jobs with
+the same expressions and the same values are evaluated once: who looks at many
+hands one ``Evaluator`` to all.
 """
 
 from __future__ import annotations
@@ -14,11 +16,15 @@ import classad2
 
 from thyme.message import HoldReason
 
-from .ads import Ad, ParseError
+from .ads import Ad
+from .query.expressions import Evaluator
 from .status import COMPLETED, HELD, REMOVED
 
 #: HoldReasonCode of a hold by periodic_hold or on_exit_hold.
 JOB_POLICY = 3
+#: HoldReasonCodes of jobs that periodic_release leaves alone: held by condor_hold; waiting
+#: for their input, which no policy of theirs is asked about at all.
+USER_REQUEST, SPOOLING_INPUT = 1, 16
 
 
 @dataclass(frozen=True)
@@ -38,70 +44,48 @@ class ExitVerdict:
     leaves: bool = True
 
 
-def periodic(ad: Ad, status: int, now: float) -> Verdict:
+NOTHING = Verdict()
+
+
+def periodic(ad: Ad, status: int, now: float, evaluator: Evaluator | None = None) -> Verdict:
     """The first periodic expression that fires: hold, then release, then remove."""
-    if status in (REMOVED, COMPLETED) or not _has_any(ad, "Hold", "Release", "Remove"):
-        return Verdict()
-    scope = _scope(ad, now)
-    if scope is None:
-        return Verdict()
-    if status != HELD and _fires(scope, "PeriodicHold"):
-        return Verdict(hold=_hold(ad, scope, "PeriodicHold"))
-    if status == HELD and _fires(scope, "PeriodicRelease"):
-        return Verdict(release=_reason(ad, scope, "PeriodicRelease"))
-    if _fires(scope, "PeriodicRemove"):
-        return Verdict(remove=_reason(ad, scope, "PeriodicRemove"))
-    return Verdict()
+    if status == REMOVED:
+        return NOTHING
+    code = ad.number("HoldReasonCode") if status == HELD else 0
+    if code == SPOOLING_INPUT:
+        return NOTHING
+    look = evaluator or Evaluator(now)
+    if status not in (HELD, COMPLETED) and _fires(look, ad, "PeriodicHold"):
+        return Verdict(hold=_hold(look, ad, "PeriodicHold"))
+    if status == HELD and code != USER_REQUEST and _fires(look, ad, "PeriodicRelease"):
+        return Verdict(release=_reason(look, ad, "PeriodicRelease"))
+    if _fires(look, ad, "PeriodicRemove"):
+        return Verdict(remove=_reason(look, ad, "PeriodicRemove"))
+    return NOTHING
 
 
 def on_exit(ad: Ad, now: float) -> ExitVerdict:
     """on_exit_hold and on_exit_remove for a job that has just ended."""
     if "OnExitHold" not in ad and "OnExitRemove" not in ad:
         return ExitVerdict()
-    scope = _scope(ad, now)
-    if scope is None:
-        return ExitVerdict()
-    if _fires(scope, "OnExitHold"):
-        return ExitVerdict(hold=_hold(ad, scope, "OnExitHold"), leaves=False)
+    look = Evaluator(now)
+    if _fires(look, ad, "OnExitHold"):
+        return ExitVerdict(hold=_hold(look, ad, "OnExitHold"), leaves=False)
     # only false keeps it: undefined must not run a job for ever
-    keeps = "OnExitRemove" in ad and _truth(_value(scope, "OnExitRemove")) is False
+    keeps = "OnExitRemove" in ad and _truth(look.attribute(ad, "OnExitRemove")) is False
     return ExitVerdict(leaves=not keeps)
 
 
-def stays_in_queue(ad: Ad, now: float) -> bool:
+def stays_in_queue(ad: Ad, now: float, evaluator: Evaluator | None = None) -> bool:
     """leave_in_queue: whether an ended job is still to be shown by condor_q."""
     expression = ad.get("LeaveJobInQueue", "false")
     if expression.lower() in ("true", "false"):
-        return expression.lower() == "true"
-    scope = _scope(ad, now)
-    return scope is not None and _fires(scope, "LeaveJobInQueue")
+        return bool(expression.lower() == "true")
+    return _fires(evaluator or Evaluator(now), ad, "LeaveJobInQueue")
 
 
-def _has_any(ad: Ad, *kinds: str) -> bool:
-    return any("Periodic" + kind in ad for kind in kinds)
-
-
-def _scope(ad: Ad, now: float) -> classad2.ClassAd | None:
-    try:
-        scope = ad.classad()
-    except (ParseError, ValueError):  # ValueError: text that is no UTF-8
-        return None
-    scope["CurrentTime"] = int(now)
-    return scope
-
-
-def _value(scope: classad2.ClassAd, name: str) -> Any:
-    if name not in scope:
-        return classad2.Value.Undefined
-    try:
-        # an empty target ad: without one the library does not know MY
-        return scope.lookup(name).eval(scope, classad2.ClassAd())
-    except ParseError:  # `random(0)` raises where other mistakes give the value error
-        return classad2.Value.Error
-
-
-def _fires(scope: classad2.ClassAd, name: str) -> bool:
-    return _truth(_value(scope, name)) is True
+def _fires(look: Evaluator, ad: Ad, name: str) -> bool:
+    return name in ad and _truth(look.attribute(ad, name)) is True
 
 
 def _truth(value: Any) -> bool | None:
@@ -116,12 +100,12 @@ def _fired(ad: Ad, name: str) -> str:
     return f"The job attribute {name} expression '{ad[name]}' evaluated to TRUE"
 
 
-def _reason(ad: Ad, scope: classad2.ClassAd, name: str) -> str:
-    own = _value(scope, name + "Reason")
+def _reason(look: Evaluator, ad: Ad, name: str) -> str:
+    own = look.attribute(ad, name + "Reason")
     return own if isinstance(own, str) and own else _fired(ad, name)
 
 
-def _hold(ad: Ad, scope: classad2.ClassAd, name: str) -> HoldReason:
-    subcode = _value(scope, name + "SubCode")
+def _hold(look: Evaluator, ad: Ad, name: str) -> HoldReason:
+    subcode = look.attribute(ad, name + "SubCode")
     known = isinstance(subcode, int) and not isinstance(subcode, classad2.Value)
-    return HoldReason(JOB_POLICY, int(subcode) if known else 0, _reason(ad, scope, name))
+    return HoldReason(JOB_POLICY, int(subcode) if known else 0, _reason(look, ad, name))

@@ -85,11 +85,23 @@ def test_hold_comes_before_remove_and_release_is_for_held_jobs_alone() -> None:
     )
 
 
-@pytest.mark.parametrize("status", [REMOVED, COMPLETED])
-def test_ended_jobs_have_no_policy(status: int) -> None:
+def test_a_removed_job_has_no_policy_and_a_completed_one_can_be_removed() -> None:
     true = Expression("true")
-    ad = ad_of(PeriodicHold=true, PeriodicRemove=true)
-    assert periodic(ad, status, NOW) == Verdict()
+    ad = ad_of(PeriodicHold=true, PeriodicRemove=true, PeriodicRelease=true)
+    assert periodic(ad, REMOVED, NOW) == Verdict()
+    completed = periodic(ad, COMPLETED, NOW)
+    assert completed.remove and not completed.hold and not completed.release
+
+
+@pytest.mark.parametrize(("code", "released"), [(1, False), (3, True), (13, True), (16, False)])
+def test_what_a_user_held_is_not_released_by_its_policy(code: int, released: bool) -> None:
+    ad = ad_of(PeriodicRelease=Expression("true"), JobStatus=5, HoldReasonCode=code)
+    assert bool(periodic(ad, HELD, NOW).release) is released
+
+
+def test_a_job_that_waits_for_its_input_is_not_removed_by_its_policy() -> None:
+    ad = ad_of(PeriodicRemove=Expression("true"), JobStatus=5, HoldReasonCode=16)
+    assert periodic(ad, HELD, NOW) == Verdict()
 
 
 def test_aliens_hold_fires_after_half_an_hour_without_a_grid_status() -> None:
@@ -156,11 +168,13 @@ def test_leave_in_queue_is_evaluated_each_time() -> None:
     assert stays_in_queue(ad_of(LeaveJobInQueue=Expression("TRUE")), NOW)
 
 
-def test_an_ad_that_cannot_be_parsed_has_no_policy() -> None:
-    for broken in ("1 +", '"caf\udce9"'):
-        ad = ad_of(PeriodicHold=Expression("true"), Broken=Expression(broken))
-        assert periodic(ad, IDLE, NOW) == Verdict()
-    assert on_exit(ad_of(OnExitHold=Expression("1 +")), NOW).leaves
+@pytest.mark.parametrize("broken", ["1 +", '"caf\udce9"'])
+def test_an_attribute_that_cannot_be_parsed_spoils_only_what_refers_to_it(broken: str) -> None:
+    text = Expression(broken)
+    assert periodic(ad_of(PeriodicHold=Expression("true"), Broken=text), IDLE, NOW).hold
+    assert periodic(ad_of(PeriodicHold=Expression("Broken"), Broken=text), IDLE, NOW) == Verdict()
+    assert periodic(ad_of(PeriodicHold=text), IDLE, NOW) == Verdict()
+    assert not stays_in_queue(ad_of(LeaveJobInQueue=text), NOW)
 
 
 def test_a_job_whose_output_is_on_its_way_can_still_be_removed_by_policy() -> None:
