@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import act_command
+from . import act_command, transfer_data
 from .intake import Intake
 from .ledger import Ledger
 from .owner import OwnerFileReader, user_name
@@ -55,6 +55,10 @@ class Dispatch:
             return self._tail(request)
         if request.command == "condor_config_val":
             return config_val.answer(request, self._schedd.settings, self._address)
+        if request.command == "condor_transfer_data":
+            return transfer_data.answer(
+                request, self._schedd.settings.name, intake.look, intake.body
+            )
         if request.command == "condor_reschedule":
             return reschedule.answer(request, self._schedd.settings.name)
         if request.command == "condor_submit":

@@ -22,6 +22,7 @@ from thyme.message import (
     Submit,
     Usage,
 )
+from vobox.ads import quote
 from vobox.rpc_types import PreparedJob
 
 SCHEDD = "vobox1.example.org"
@@ -29,7 +30,7 @@ POOL = "alien_jobs"
 #: Seconds of the wall clock at which the first job is submitted, and between two of them.
 BEGIN, STEP = 1795353912, 1
 #: How many jobs wait, and how many run, while the next one is submitted.
-WAITING, RUNNING = 1000, 4000
+WAITING, RUNNING = 1_000, 4_000
 #: One job of so many is evicted by its node's owner and runs a second time.
 EVICTED = 25
 
@@ -50,7 +51,7 @@ periodic_hold = \
     ( NumJobStarts > 9 )
 periodic_remove = CurrentTime - QDate > 172800 * 7
 use_x509userproxy = true
-environment = "ALIEN_CM_AS_LDAP_PROXY=vobox1.example.org:8084 ALIEN_JOBAGENT_ID=@JOB@ CE_NAME=Site_1"
+environment = "ALIEN_CM_AS_LDAP_PROXY=vobox1.example.org:8084 ALIEN_JOBAGENT_ID=@JOB@ CE_NAME=S1"
 queue 1
 """
 _JOB, _NOW, _WORKER = 987654, 1695353912.25, "worker.7f3a9c.node0042"
@@ -59,7 +60,7 @@ _SCRIPT = b"#!/bin/bash\n" + b"".join(
 )
 
 
-def prepared() -> PreparedJob:
+def prepared(owner: str) -> PreparedJob:
     """The job that condor_submit makes of AliEn's description."""
     host = Host(
         {
@@ -69,31 +70,34 @@ def prepared() -> PreparedJob:
         }
     )
     host.target.clusters = _JOB
-    return host.job(DESCRIPTION.replace("@JOB@", str(_JOB)))
+    job = host.job(DESCRIPTION.replace("@JOB@", str(_JOB)))
+    # whoever asks for jobs asks for their own
+    job.ad["Owner"], job.ad["User"] = quote(owner), quote(f"{owner}@{SCHEDD}")
+    return job
 
 
 class JobAgents:
     """Makes the messages of any number of job agents."""
 
-    def __init__(self) -> None:
-        job, made = JobId(_JOB, 0), prepared()
-        submit = Submit(SCHEDD, job, _NOW, POOL, 1000, 1000, 0, dict(made.ad.items()), made.task)
+    def __init__(self, owner: str = "alice", schedd: str = SCHEDD) -> None:
+        job, made = JobId(_JOB, 0), prepared(owner)
+        submit = Submit(schedd, job, _NOW, POOL, 1000, 1000, 0, dict(made.ad.items()), made.task)
         host = f"slot1_1@{_WORKER}"
         usage = Usage(15021.5, 120.25, 18000.0, 1_900_000)
         text = b"Job agent ended.\n" * 20
         kinds: dict[str, Message] = {
             "submit": submit,
             "submit1": replace(submit, attempt=1, ad={}),
-            "started": Started(SCHEDD, job, _NOW, 0, _WORKER, host),
-            "started1": Started(SCHEDD, job, _NOW, 1, _WORKER, host),
+            "started": Started(schedd, job, _NOW, 0, _WORKER, host),
+            "started1": Started(schedd, job, _NOW, 1, _WORKER, host),
             "finished": Finished(
-                SCHEDD, job, _NOW, 0, _WORKER, host, 0, None, usage, text, b"", (), None
+                schedd, job, _NOW, 0, _WORKER, host, 0, None, usage, text, b"", (), None
             ),
             "finished1": Finished(
-                SCHEDD, job, _NOW, 1, _WORKER, host, 0, None, usage, text, b"", (), None
+                schedd, job, _NOW, 1, _WORKER, host, 0, None, usage, text, b"", (), None
             ),
-            "evicted": Evicted(SCHEDD, job, _NOW, 0, _WORKER, host, "the owner is back", usage),
-            "delivered": Delivered(SCHEDD, job, _NOW),
+            "evicted": Evicted(schedd, job, _NOW, 0, _WORKER, host, "the owner is back", usage),
+            "delivered": Delivered(schedd, job, _NOW),
         }
         self._parts = {
             kind: [
@@ -108,19 +112,19 @@ class JobAgents:
         when = b"%.2f" % now
         return str(job).encode().join(when.join(part) for part in self._parts[kind])
 
-    def life(self, jobs: int) -> Iterator[bytes]:
+    def life(self, jobs: int, waiting: int = WAITING, running: int = RUNNING) -> Iterator[bytes]:
         """All that happens to so many jobs, in order; at the end some wait and some run."""
         for step in range(jobs):
             now = BEGIN + step * STEP
             yield self.message("submit", 1 + step, now)
-            began = 1 + step - WAITING
+            began = 1 + step - waiting
             if began > 0:
                 yield self.message("started", began, now + 0.25)
                 if began % EVICTED == 0:
                     yield self.message("evicted", began, now + 0.5)
                     yield self.message("submit1", began, now + 0.5)
                     yield self.message("started1", began, now + 0.75)
-            ended = began - RUNNING
+            ended = began - running
             if ended > 0:
                 again = "1" if ended % EVICTED == 0 else ""
                 yield self.message("finished" + again, ended, now + 0.75)

@@ -165,7 +165,7 @@ def test_a_socket_of_another_user_is_explained(schedd: LiveSchedd) -> None:
 def test_a_users_own_schedd_takes_his_jobs_alone(tmp_path: Path) -> None:
     made = LiveSchedd(tmp_path / "site")
     made.directory.chmod(0o711)
-    for path in (made.directory, made.broker.parent, made.home):
+    for path in (made.directory, made.broker.parent, made.home, *made.directory.glob("url")):
         os.chown(path, NOBODY, NOBODY)
     try:
         made.start(wrapper=["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"])
@@ -241,3 +241,23 @@ def test_a_full_spool_is_named_and_nothing_is_queued(tmp_path: Path, small_disk:
         assert "Traceback" not in made.said()
     finally:
         made.close()
+
+
+def test_a_descriptions_commands_run_as_whoever_submits(schedd: LiveSchedd) -> None:
+    text = "executable = /bin/true\narguments = $(who)\nqueue who from id -u |\n"
+    as_nobody(schedd, text)
+    assert schedd.run("condor_q", "-allusers", "-af", "Args").stdout == f"{NOBODY}\n"
+
+
+def test_spooled_output_is_fetched_by_its_owner_alone_and_is_his(schedd: LiveSchedd) -> None:
+    text = "executable = /bin/echo\narguments = hi\noutput = out\nqueue\n"
+    done = schedd.run("condor_submit", "-spool", stdin=text.encode(), uid=NOBODY)
+    assert done.returncode == 0, done
+    schedd.work()
+    schedd.wait_for(j1_0=4)
+    other = schedd.run("condor_transfer_data", "1.0", uid=NOBODY + 1)
+    assert other.returncode == 1
+    assert "Permission denied to fetch the output of job 1.0\n" in other.stderr
+    assert not (schedd.home / "out").exists()
+    assert schedd.run("condor_transfer_data", "1.0").returncode == 0  # root may
+    assert (schedd.home / "out").stat().st_uid == NOBODY

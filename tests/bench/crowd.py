@@ -1,0 +1,89 @@
+"""A schedd with 100,000 job agents in its queue, for the benches that ask it."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+
+from tests.vobox_live import ROOT, LiveSchedd
+from tests.waiting import wait_until
+from thyme.transport import connect
+from vobox.owner import user_name
+
+from .job_agents import JobAgents
+
+JOBS = 100_000
+#: So many of them run, the others wait.
+RUNNING = 40_000
+_BATCH = 2000
+
+
+class Crowd(LiveSchedd):
+    """The running schedd; the condor commands ask it through its socket."""
+
+    def ask(self, *words: str, python: Sequence[str] = ()) -> str:
+        """stdout of a command that has to succeed."""
+        done = subprocess.run(
+            [*(python or [Path(sys.executable).parent / words[0]]), *words[1:]],
+            env=self.environment(), stdin=subprocess.DEVNULL, capture_output=True,
+            text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, ""), (words, done.returncode, done.stderr)
+        return done.stdout
+
+    def seconds(self, *words: str) -> tuple[float, str]:
+        """How long a command takes from its start to its end, and its stdout."""
+        start = time.perf_counter()
+        said = self.ask(*words)
+        return time.perf_counter() - start, said
+
+    def environment(self) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        return {**kept, "THYME_SCHEDD_SOCKET": str(self.socket)}
+
+    def memory(self, what: str = "VmRSS") -> int:
+        """Bytes of the schedd; ``VmHWM``: the most that it ever had."""
+        assert self.process is not None
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        (line,) = (line for line in lines if line.startswith(what + ":"))
+        return int(line.split()[1]) * 1024
+
+
+@lru_cache(maxsize=1)
+def crowd() -> Crowd:
+    """Started once for all benches of a run; ended with it."""
+    directory = Path(tempfile.mkdtemp(prefix="crowd-"))
+    made = Crowd(directory)
+    made.options = ["--lease", "7200", "--policy-interval", "60"]
+    atexit.register(_end, made)
+    broker = connect(made.url)
+    life = JobAgents(user_name(os.getuid()), made.name).life(JOBS, JOBS - RUNNING, JOBS)
+    while bodies := list(islice(life, _BATCH)):
+        broker.record(bodies)
+    broker.close()
+    with made.log.open("ab") as log:
+        made.process = subprocess.Popen(
+            made.command(), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+    wait_until(lambda: "ready" in made.said(), "the schedd is ready", 300.0, state=made.said)
+    in_queue = made.ask("condor_q", "-totals")
+    assert f"Total for query: {JOBS} jobs; 0 completed, 0 removed, {JOBS - RUNNING} idle, " in (
+        in_queue
+    ), in_queue
+    return made
+
+
+def _end(made: Crowd) -> None:
+    if made.process is not None:
+        made.process.kill()
+        made.process.wait()
+    shutil.rmtree(made.directory, ignore_errors=True)
