@@ -113,7 +113,9 @@ def _wants_more(error: OSError) -> bool:
 
 def _connected(place: Place) -> socket.socket:
     try:
-        found = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+        # bytes: a text would be taken through the tables of Unicode, a megabyte in each worker
+        host = place.host.encode() if place.host.isascii() else place.host
+        found = socket.getaddrinfo(host, place.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         text = getattr(error, "strerror", None) or str(error)
         raise unreachable(place, f"no address is known for {place.host!r}: {text}") from error

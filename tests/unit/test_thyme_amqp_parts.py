@@ -1,0 +1,287 @@
+"""The parts of the AMQP transport that need no broker: topology, frames, refusals."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thyme.errors import BadInvocation, BrokerRefused, BrokerUnreachable
+from thyme.transport import amqp_errors, keys
+from thyme.transport.amqp_frames import (
+    HEARTBEAT,
+    BadFrame,
+    Content,
+    Decoder,
+    Envelope,
+    Method,
+    encode_method,
+    spec,
+)
+from thyme.transport.amqp_letters import reason_of
+from thyme.transport.amqp_topology import (
+    DEAD,
+    EXCHANGE,
+    STREAM,
+    WORK,
+    dead_key,
+    idle_key,
+    inbox,
+    job_queue,
+    pool_of_word,
+    submit_key,
+    topology,
+)
+from thyme.transport.amqp_url import Place
+
+PLACE = Place("broker", 5672, "site", "worker", "secret")
+
+
+# --- topology -------------------------------------------------------------------------------------
+
+
+def bound(exchange: str, queue: str) -> set[str]:
+    return {
+        one.key
+        for one in topology(["p"]).bindings
+        if (one.exchange, one.queue) == (exchange, queue)
+    }
+
+
+def test_what_workers_may_say_reaches_neither_a_job_queue_nor_another_s_events() -> None:
+    assert bound(WORK, "thyme.jobs.p") == set()
+    assert bound(WORK, STREAM) == {"event.started", "event.finished", "event.evicted", "dead.#"}
+    assert bound(WORK, DEAD) == {"dead.#"}
+
+
+def test_a_submission_goes_to_its_queue_and_to_the_stream() -> None:
+    assert bound(EXCHANGE, "thyme.jobs.p") == {"submit.p"}
+    assert bound(EXCHANGE, STREAM) == {"submit.#", "event.#", "dead.#"}
+
+
+def test_all_that_lasts_is_durable_and_of_a_kind_that_every_supported_release_has() -> None:
+    made = topology(["p"])
+
+    assert {queue.name: queue.arguments["x-queue-type"] for queue in made.queues} == {
+        "thyme.dead": "quorum",
+        "thyme.events": "stream",
+        "thyme.jobs.p": "quorum",
+    }
+    assert all(queue.durable and not queue.exclusive for queue in made.queues)
+    assert all(one.durable and one.type == "topic" for one in made.exchanges)
+
+
+def test_an_inbox_ends_with_its_connection_and_belongs_to_the_right_exchange() -> None:
+    schedd, worker, other = inbox("thyme.schedd.a"), inbox("thyme.worker.n.1-f"), inbox("x")
+
+    assert (schedd.exchange, schedd.key) == (WORK, "schedd.a")
+    assert (worker.exchange, worker.key) == (EXCHANGE, "worker.n.1-f")
+    assert (other.exchange, other.key, other.queue.name) == (EXCHANGE, "inbox.x", "thyme.inbox.x")
+    for one in (schedd, worker, other):
+        assert one.queue.exclusive and not one.queue.durable
+
+
+@given(st.text(min_size=1, max_size=20))
+def test_no_pool_s_name_is_a_pattern_and_each_keeps_its_own(name: str) -> None:
+    for key in (submit_key(name), dead_key(name), idle_key(name), job_queue(name)):
+        assert "*" not in key and "#" not in key
+    assert pool_of_word(keys.pool_of_dead(dead_key(name))) == name
+
+
+def test_a_pool_with_a_plain_name_has_a_plain_queue() -> None:
+    assert job_queue("alien_jobs") == "thyme.jobs.alien_jobs"
+    assert submit_key("grid-2.long") == "submit.grid-2.long"
+
+
+def test_a_name_too_long_for_the_broker_is_refused() -> None:
+    with pytest.raises(BadInvocation, match="too long for RabbitMQ"):
+        topology(["p" * 250])
+    with pytest.raises(BadInvocation, match="too long for RabbitMQ"):
+        inbox("thyme.worker." + "é" * 130)
+
+
+# --- frames ---------------------------------------------------------------------------------------
+
+
+def delivery(body: bytes, frame_max: int) -> bytes:
+    properties = spec.BasicProperties(reply_to="me", headers={"x": 7})
+    published = Envelope(3, "thyme", "k", properties).around(body, frame_max)
+    publish = encode_method(
+        3, spec.Basic.Publish(exchange="thyme", routing_key="k", mandatory=True)
+    )
+    came = encode_method(
+        3, spec.Basic.Deliver(consumer_tag="c", delivery_tag=9, exchange="thyme", routing_key="k")
+    )
+    assert published.startswith(publish)
+    return came + published.removeprefix(publish)
+
+
+@given(
+    st.lists(st.binary(max_size=60), min_size=1, max_size=4),
+    st.integers(min_value=16, max_value=64),
+    st.data(),
+)
+def test_messages_survive_any_frames_and_any_pieces(
+    bodies: list[bytes], frame_max: int, data: st.DataObject
+) -> None:
+    stream = b"".join(delivery(body, frame_max) + HEARTBEAT for body in bodies)
+    decoder, events, at = Decoder(4096), [], 0
+    while at < len(stream):
+        size = data.draw(st.integers(min_value=1, max_value=len(stream) - at))
+        events += decoder.feed(stream[at : at + size])
+        at += size
+
+    assert [event.body for event in events if isinstance(event, Content)] == bodies
+    assert len(events) == len(bodies)
+    first = events[0]
+    assert isinstance(first, Content)
+    assert (first.channel, first.method.delivery_tag) == (3, 9)
+    assert (first.properties.reply_to, first.properties.headers) == ("me", {"x": 7})
+
+
+def test_a_method_comes_as_it_was_sent() -> None:
+    sent = spec.Queue.Declare(queue="q", durable=True, arguments={"x-max-age": "7D", "n": 20**9})
+
+    (event,) = Decoder(4096).feed(encode_method(2, sent))
+
+    assert isinstance(event, Method)
+    assert (event.channel, event.method.queue, event.method.durable) == (2, "q", True)
+    assert event.method.arguments == {"x-max-age": "7D", "n": 20**9}
+
+
+@given(st.binary(min_size=8, max_size=100))
+def test_what_is_not_amqp_is_said_so_and_nothing_else_happens(noise: bytes) -> None:
+    decoder = Decoder(4096)
+    try:
+        list(decoder.feed(noise))
+    except BadFrame:
+        pass
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [b"HTTP/1.1 400 Bad Request\r\n", b"\x15\x03\x01\x00\x02\x02\x46\x00", b"AMQP\0\0\x09\x01"],
+)
+def test_another_protocol_is_not_believed(noise: bytes) -> None:
+    with pytest.raises(BadFrame):
+        list(Decoder(4096).feed(noise))
+
+
+def test_a_program_that_needs_all_of_pika_gets_it_afterwards() -> None:
+    code = (
+        "import sys, thyme.transport.amqp_frames as frames\n"
+        "assert 'asyncio' not in sys.modules and 'ssl' not in sys.modules\n"
+        "import pika\n"
+        "assert pika.spec is frames.spec\n"
+        "assert pika.BlockingConnection and pika.ConnectionParameters and pika.__version__\n"
+        "from pika.exceptions import AMQPError\n"
+        "assert isinstance(pika.spec.Basic.Ack(), frames.spec.Basic.Ack)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# --- keys -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "pool"),
+    [
+        ("submit.alien_jobs", "submit", ""),
+        ("event.finished", "finished", ""),
+        ("dead.alien_jobs", "", "alien_jobs"),
+        ("", "", ""),
+        ("other", "", ""),
+    ],
+)
+def test_a_key_gives_away_its_kind(key: str, kind: str, pool: str) -> None:
+    assert keys.kind_of_key(key) == kind
+    assert keys.pool_of_dead(key) == pool
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "error", "said"),
+    [
+        (
+            403,
+            "ACCESS_REFUSED - access to queue 'q' in vhost 'site' refused for user 'worker'",
+            BrokerRefused,
+            "user 'worker' has no permission for queue 'q' in vhost 'site'",
+        ),
+        (404, "NOT_FOUND - no queue 'q' in vhost 'site'", BrokerRefused, "there is no queue 'q'"),
+        (320, "CONNECTION_FORCED - broker forced connection closure", BrokerUnreachable, "ended"),
+        (541, "INTERNAL_ERROR", BrokerUnreachable, "INTERNAL_ERROR"),
+        (
+            530,
+            "NOT_ALLOWED - vhost site not found",
+            BrokerRefused,
+            "it has no vhost 'site': rabbitmqctl add_vhost makes one",
+        ),
+        (
+            530,
+            "NOT_ALLOWED - access to vhost 'site' refused for user 'worker'",
+            BrokerRefused,
+            "user 'worker' may not use vhost 'site'",
+        ),
+        (
+            405,
+            "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue 'q' in vhost 'site'.",
+            BrokerRefused,
+            "another living process already answers as 'q'",
+        ),
+        (
+            406,
+            "PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'q' in vhost 'site': "
+            "received the value 'quorum' of type 'longstr' but current is none",
+            BrokerRefused,
+            "queue 'q' exists with another x-queue-type: none instead of 'quorum'",
+        ),
+        (
+            406,
+            "PRECONDITION_FAILED - message size 99 is larger than configured max size 9",
+            BrokerRefused,
+            "the message is larger than it takes",
+        ),
+        (501, "FRAME_ERROR - what", BrokerRefused, "it said 501 FRAME_ERROR - what"),
+    ],
+)
+def test_each_refusal_says_what_and_where(
+    code: int, text: str, error: type[Exception], said: str
+) -> None:
+    made = amqp_errors.closed(PLACE, code, text)
+
+    assert type(made) is error
+    assert str(made).startswith("broker amqp://broker:5672: ")
+    assert said in str(made)
+    assert "secret" not in str(made)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "found"),
+    [
+        ("the value '7D' of type 'longstr'", ("x", "longstr", "7D")),
+        ("the value '20' of type 'signedint'", ("x", "signedint", "20")),
+        ("none", ("x", "", "")),
+    ],
+)
+def test_another_argument_is_read_from_the_broker_s_words(
+    theirs: str, found: tuple[str, str, str]
+) -> None:
+    text = f"PRECONDITION_FAILED - inequivalent arg 'x' for queue 'q' in vhost '/': received the \
+value '1' of type 'long' but current is {theirs}"
+
+    assert amqp_errors.other_argument(text) == found
+    assert amqp_errors.other_argument("PRECONDITION_FAILED - what else") is None
+
+
+def test_a_dead_letter_s_reason_is_the_worker_s_or_the_broker_s() -> None:
+    assert reason_of({"x-thyme-reason": "garbage", "x-first-death-reason": "expired"}) == "garbage"
+    assert "delivered more than 20 times" in reason_of({"x-first-death-reason": "delivery_limit"})
+    assert reason_of({}) == "put aside by the broker: it does not say why"
