@@ -26,6 +26,7 @@ COMMANDS = {
     "explain": ("show", "explain", "one sentence per rule: why pilots start, or do not"),
     "top": ("top", "top", "what runs, shown anew every few seconds"),
     "health": ("health", "health", "0 if the daemon works, 1 if not (for a HEALTHCHECK)"),
+    "report": ("report", "report", "the node's last day as one HTML page"),
     "validate": ("check", "validate", "check a configuration and show what it gives here"),
     "simulate": ("simulate", "simulate", "what the configuration would do with a recorded load"),
     "help": ("", "", "this text"),
@@ -116,6 +117,13 @@ def _own_options(command: str, add: Callable[..., object]) -> None:
     elif command == "top":
         add("--interval", type=_seconds, default=2.0, metavar="S", help="time between two (2)")
         add("--count", type=_positive, metavar="N", help="end after N (a terminal: never; else 1)")
+    elif command == "report":
+        add(
+            "--output",
+            default="plancton-report.html",
+            metavar="F",
+            help="where to write it (plancton-report.html); -: to stdout",
+        )
     elif command == "simulate":
         add("trace", help="percentages of CPU use, one line a node; may be a .gz")
         add("--config", metavar="F", help="instead of CONFDIR/config.yaml")

@@ -20,6 +20,7 @@ from plancton.bell import PipeBell
 from plancton.config import Config, notes
 from plancton.config_url import is_set
 from plancton.control import Flags
+from plancton.day.recorder import Recorder
 from plancton.engine.choose import engine_for
 from plancton.engine.processes import boot_id
 from plancton.handover import Handover
@@ -66,6 +67,8 @@ def _work(
     engine = Handover(lambda config: engine_for(config, paths), config.config)
     syslog, supervisor = Syslog(), Supervisor(environ)
     metrics = Metrics(sensors.facts(), clock.now, clock.wall)
+    recorder = Recorder(paths.day)
+    metrics.listeners.append(recorder.take)
     me = status.Daemon(pid=os.getpid(), started=clock.wall())
     last: list[status.Look] = []
 
@@ -144,6 +147,7 @@ def _work(
             left = len(last[0].pilots or ())
             _log.info("the daemon ends; %d pilots go on", left)
         metrics.close()
+        recorder.flush()
         syslog.close()
 
 

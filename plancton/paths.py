@@ -82,6 +82,11 @@ class Paths:
         return self.statedir / "config-from-url.json"
 
     @property
+    def day(self) -> Path:
+        """The node's last day, a row a minute."""
+        return self.statedir / "day.ring"
+
+    @property
     def history(self) -> Path:
         return self.rundir / "history.json"
 

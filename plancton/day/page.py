@@ -1,0 +1,108 @@
+"""The page of a node's last day: one file that refers to nothing outside of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, tzinfo
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from plancton.day import picture
+from plancton.day.picture import Layer
+from plancton.day.ring import ROWS, Minute
+from plancton.day.summary import Summary, summarise
+
+_TEMPLATE = Path(__file__).with_name("page.html.j2")
+_GB = 1e9
+
+
+def page(rows: Sequence[Minute], node: str, source: str, now: float, zone: tzinfo) -> str:
+    """HTML; ``now``: seconds since 1970."""
+    last = int(now // 60)
+    found = summarise(rows)
+
+    def most(name: str) -> float:
+        return max((row.values.get(name, 0.0) for row in rows), default=0.0)
+
+    def drawn(layers: Sequence[Layer], top: float) -> Markup:
+        # our own text of numbers
+        return Markup(picture.stacked(rows, layers, top, last, zone))  # noqa: S704
+
+    template = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(
+        node=node,
+        said=_said(found),
+        cpus=drawn(_CPUS, most("ncpus")),
+        running=drawn((Layer("running", lambda row: row.values.get("running")),), most("running")),
+        memory=drawn(_MEMORY, most("mem_total") / _GB),
+        evictions=Markup(picture.marks(rows, "evicted", last)),  # noqa: S704
+        figures=_figures(found),
+        made=f"{datetime.fromtimestamp(now, zone):%Y-%m-%d %H:%M %Z}".rstrip(),
+        source=source,
+        minutes=found.minutes,
+        rows=ROWS,
+    )
+
+
+def _idle(row: Minute) -> float | None:
+    known = [row.values.get(name) for name in ("ncpus", "owner_cpus", "pilots_cpus")]
+    ncpus, owner, pilots = known
+    if ncpus is None or owner is None or pilots is None:
+        return None
+    return max(0.0, ncpus - owner - pilots)
+
+
+def _owner_memory(row: Minute) -> float | None:
+    total, available, pilots = (
+        row.values.get(name) for name in ("mem_total", "mem_available", "pilots_mem")
+    )
+    if total is None or available is None or pilots is None:
+        return None
+    return max(0.0, total - available - pilots) / _GB
+
+
+def _in_gb(name: str) -> Layer:
+    def value(row: Minute) -> float | None:
+        found = row.values.get(name)
+        return None if found is None else found / _GB
+
+    return Layer({"pilots_mem": "pilots", "mem_available": "idle"}[name], value)
+
+
+_CPUS = (
+    Layer("owner", lambda row: row.values.get("owner_cpus")),
+    Layer("pilots", lambda row: row.values.get("pilots_cpus")),
+    Layer("idle", _idle),
+)
+_MEMORY = (Layer("owner", _owner_memory), _in_gb("pilots_mem"), _in_gb("mem_available"))
+
+
+def _said(found: Summary) -> str:
+    if found.harvested is None or found.share is None:
+        return "Nothing is known of the CPUs in the last day."
+    return (
+        f"Pilots used {found.harvested:.1f} core-hours, {found.share:.0%} of what the owner left; "
+        f"{found.evicted} were asked to go for the owner's sake or another reason."
+    )
+
+
+def _figures(found: Summary) -> list[tuple[str, str]]:
+    def hours(value: float | None) -> str:
+        return "–" if value is None else f"{value:.1f}"
+
+    share = "–" if found.share is None else f"{found.share:.0%}"
+    return [
+        (hours(found.harvested), "core-hours harvested"),
+        (share, "of the idle CPU harvested"),
+        (hours(found.owner), "core-hours of the owner"),
+        (hours(found.idle), "core-hours left idle"),
+        (str(found.started), "pilots started"),
+        (str(found.ended), "pilots ended"),
+        (str(found.failed), "of them failed"),
+        (str(found.no_work), "of them found no work"),
+        (str(found.evicted), "evicted"),
+    ]

@@ -1,0 +1,107 @@
+"""The day as SVG: stacked areas over 24 hours, with gaps where nothing is known.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+
+from plancton.day.ring import ROWS, Minute
+
+WIDTH, HEIGHT, LEFT, BOTTOM = 960, 220, 44, 22
+#: Minutes that one step of the picture stands for: finer than a pixel shows nothing.
+STEP = 2
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One area; ``value`` of a minute is None where it is not known."""
+
+    css: str
+    value: Callable[[Minute], float | None]
+
+
+def stacked(
+    rows: Sequence[Minute], layers: Sequence[Layer], top: float, last_minute: int, zone: tzinfo
+) -> str:
+    """Areas on top of one another, the first at the bottom; ``top`` is the scale's end."""
+    top = top if top > 0.0 else 1.0
+    steps = _steps(rows, layers, last_minute)
+    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">', _scale(top)]
+    for number, layer in enumerate(layers):
+        for begin, values in steps:
+            lower = [sum(one[:number]) for one in values]
+            upper = [sum(one[: number + 1]) for one in values]
+            parts.append(f'<path class="{layer.css}" d="{_area(begin, lower, upper, top)}"/>')
+    parts += [_hours(last_minute, zone), "</svg>"]
+    return "".join(parts)
+
+
+def marks(rows: Sequence[Minute], name: str, last_minute: int) -> str:
+    """A line of ticks, one for each minute with ``name`` over 0."""
+    ticks = [
+        f'<line x1="{_x(row.minute - last_minute + ROWS):.1f}" x2="'
+        f'{_x(row.minute - last_minute + ROWS):.1f}" y1="2" y2="14"/>'
+        for row in rows
+        if row.values.get(name, 0.0) > 0.0
+    ]
+    return f'<svg class="ticks" viewBox="0 0 {WIDTH} 16" role="img">{"".join(ticks)}</svg>'
+
+
+def _steps(
+    rows: Sequence[Minute], layers: Sequence[Layer], last_minute: int
+) -> list[tuple[int, list[list[float]]]]:
+    """Runs of neighbouring steps: the first one's number, and each one's mean values."""
+    cells: dict[int, list[list[float]]] = {}
+    for row in rows:
+        values = [layer.value(row) for layer in layers]
+        known = [value for value in values if value is not None]
+        if len(known) == len(values):
+            cells.setdefault((row.minute - last_minute + ROWS) // STEP, []).append(known)
+    runs: list[tuple[int, list[list[float]]]] = []
+    for number in sorted(cells):
+        seen = cells[number]
+        mean = [sum(column) / len(seen) for column in zip(*seen, strict=True)]
+        if runs and runs[-1][0] + len(runs[-1][1]) == number:
+            runs[-1][1].append(mean)
+        else:
+            runs.append((number, [mean]))
+    return runs
+
+
+def _area(begin: int, lower: Sequence[float], upper: Sequence[float], top: float) -> str:
+    there = [(begin * STEP + STEP * n, value) for n, value in enumerate(upper)]
+    there.append(((begin + len(upper)) * STEP, upper[-1]))
+    back = [((begin + len(lower)) * STEP, lower[-1])]
+    back += [(begin * STEP + STEP * n, lower[n]) for n in reversed(range(len(lower)))]
+    points = " ".join(f"{_x(minute):.1f},{_y(value, top):.1f}" for minute, value in there + back)
+    return f"M{points}Z"
+
+
+def _x(minute: float) -> float:
+    return LEFT + (WIDTH - LEFT) * min(max(minute, 0.0), ROWS) / ROWS
+
+
+def _y(value: float, top: float) -> float:
+    height = HEIGHT - BOTTOM
+    return height - (height - 8) * min(value / top, 1.0)
+
+
+def _scale(top: float) -> str:
+    lines = []
+    for share in (0.0, 0.5, 1.0):
+        y = _y(top * share, top)
+        lines.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        lines.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" class="scale">{top * share:.4g}</text>')
+    return "".join(lines)
+
+
+def _hours(last_minute: int, zone: tzinfo) -> str:
+    """Every third full hour of the node's clock."""
+    labels = []
+    for minute in range(last_minute - ROWS, last_minute + 1):
+        local = datetime.fromtimestamp(minute * 60, zone)
+        if local.minute == 0 and local.hour % 3 == 0:
+            x = _x(minute - last_minute + ROWS)
+            labels.append(f'<text x="{x:.1f}" y="{HEIGHT - 6}" class="hour">{local:%H:%M}</text>')
+    return "".join(labels)

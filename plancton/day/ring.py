@@ -1,0 +1,81 @@
+"""A file with one row a minute for the last day; it never grows.
+
+A header line names the columns, so that a file of another version is not misread.
+Row ``minute % ROWS`` holds that minute (minutes since 1970) and a double for each
+column; NaN is "not known".
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROWS = 1440
+#: What is averaged over the minute ...
+GAUGES = (
+    "ncpus", "owner_cpus", "pilots_cpus", "mem_total", "mem_available", "pilots_mem",
+    "running", "capacity",
+)  # fmt: skip
+#: ... and what is summed.
+COUNTS = ("started", "evicted", "ended_normal", "ended_no_work", "ended_failure", "ended_other")
+COLUMNS = GAUGES + COUNTS
+_HEAD = json.dumps({"plancton-day": 1, "columns": COLUMNS}).encode().ljust(511) + b"\n"
+_ROW = struct.Struct(f"<q{len(COLUMNS)}d")
+
+
+@dataclass(frozen=True)
+class Minute:
+    """``minute`` since 1970; only what is known is in ``values``."""
+
+    minute: int
+    values: Mapping[str, float]
+
+
+class NotOurs(ValueError):
+    """The file is of another version, or of somebody else."""
+
+
+def write(path: Path, row: Minute) -> None:
+    """Put one row into its place; makes the file, or begins anew if it is of another version.
+
+    Raises OSError.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        if os.pread(handle, len(_HEAD), 0) != _HEAD:
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, _HEAD, 0)
+            # from the start: a full disk shows now, and no row can fail later
+            os.posix_fallocate(handle, 0, len(_HEAD) + ROWS * _ROW.size)
+        values = [row.values.get(name, math.nan) for name in COLUMNS]
+        place = len(_HEAD) + row.minute % ROWS * _ROW.size
+        os.pwrite(handle, _ROW.pack(row.minute, *values), place)
+    finally:
+        os.close(handle)
+
+
+def read(path: Path, now: float) -> list[Minute]:
+    """The rows of the day before ``now`` (seconds since 1970), in order.
+
+    Raises OSError, NotOurs.
+    """
+    data = path.read_bytes()
+    if not data.startswith(_HEAD):
+        raise NotOurs(f"{path}: not a day file of this version")
+    rows = []
+    last = int(now // 60)
+    for place in range(len(_HEAD), len(data) - _ROW.size + 1, _ROW.size):
+        minute, *values = _ROW.unpack_from(data, place)
+        if last - ROWS < minute <= last:
+            known = {
+                name: value
+                for name, value in zip(COLUMNS, values, strict=True)
+                if not math.isnan(value)
+            }
+            rows.append(Minute(minute, known))
+    return sorted(rows, key=lambda row: row.minute)

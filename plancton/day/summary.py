@@ -1,0 +1,57 @@
+"""What a day comes to: core-hours, shares and counts.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from plancton.day.ring import Minute
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Core-hours over the minutes that are known; None where nothing is."""
+
+    minutes: int  #: that are known at all
+    owner: float | None
+    harvested: float | None
+    idle: float | None
+    started: int
+    evicted: int
+    ended: int
+    failed: int
+    no_work: int
+
+    @property
+    def share(self) -> float | None:
+        """Of what the owner left, what pilots used."""
+        if self.harvested is None or self.idle is None or self.harvested + self.idle <= 0.0:
+            return None
+        return self.harvested / (self.harvested + self.idle)
+
+
+def summarise(rows: Sequence[Minute]) -> Summary:
+    known = [
+        row.values for row in rows if {"ncpus", "owner_cpus", "pilots_cpus"} <= set(row.values)
+    ]
+    owner = sum(row["owner_cpus"] for row in known) / 60.0 if known else None
+    harvested = sum(row["pilots_cpus"] for row in known) / 60.0 if known else None
+    idle = None
+    if known:
+        left = (row["ncpus"] - row["owner_cpus"] - row["pilots_cpus"] for row in known)
+        idle = sum(max(0.0, one) for one in left) / 60.0
+
+    def total(*names: str) -> int:
+        return round(sum(row.values.get(name, 0.0) for row in rows for name in names))
+
+    return Summary(
+        minutes=len(rows),
+        owner=owner,
+        harvested=harvested,
+        idle=idle,
+        started=total("started"),
+        evicted=total("evicted"),
+        ended=total("ended_normal", "ended_no_work", "ended_failure", "ended_other"),
+        failed=total("ended_failure"),
+        no_work=total("ended_no_work"),
+    )

@@ -1,0 +1,180 @@
+"""The node's last day: the ring that never grows, what it comes to, and the page."""
+
+from __future__ import annotations
+
+import logging
+import re
+import xml.etree.ElementTree as ET
+from datetime import timezone
+from pathlib import Path
+
+import pytest
+
+from plancton import cli
+from plancton.day import page, ring
+from plancton.day.recorder import Recorder
+from plancton.day.ring import ROWS, Minute, NotOurs
+from plancton.day.summary import summarise
+from telemetry.points import Point
+
+MINUTE = 30_000_000
+NOW = MINUTE * 60.0
+FULL = {"ncpus": 8.0, "owner_cpus": 2.0, "pilots_cpus": 4.5}
+
+
+def at(minute: int, **values: float) -> Minute:
+    return Minute(minute, {**FULL, **values})
+
+
+# The ring
+
+
+def test_what_is_written_is_read_in_order_and_what_is_not_known_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "day"
+    ring.write(path, Minute(MINUTE, {"running": 3.0}))
+    ring.write(path, Minute(MINUTE - 1, {"running": 2.0, "evicted": 1.0}))
+    assert ring.read(path, NOW) == [
+        Minute(MINUTE - 1, {"running": 2.0, "evicted": 1.0}),
+        Minute(MINUTE, {"running": 3.0}),
+    ]
+
+
+def test_the_file_never_grows_and_holds_one_day(tmp_path: Path) -> None:
+    path = tmp_path / "day"
+    ring.write(path, at(MINUTE - 2 * ROWS))
+    size = path.stat().st_size
+    for minute in range(MINUTE - ROWS - 10, MINUTE + 1):
+        ring.write(path, at(minute))
+    assert path.stat().st_size == size
+    rows = ring.read(path, NOW)
+    assert (len(rows), rows[0].minute, rows[-1].minute) == (ROWS, MINUTE - ROWS + 1, MINUTE)
+
+
+def test_rows_of_an_earlier_day_and_of_a_clock_that_was_ahead_are_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "day"
+    ring.write(path, at(MINUTE - ROWS))
+    ring.write(path, at(MINUTE + 5))
+    ring.write(path, at(MINUTE - 7))
+    assert [row.minute for row in ring.read(path, NOW)] == [MINUTE - 7]
+
+
+def test_a_file_of_another_version_is_not_misread_but_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "day"
+    path.write_bytes(b'{"plancton-day": 0}' + b"x" * 200_000)
+    with pytest.raises(NotOurs, match="not a day file of this version"):
+        ring.read(path, NOW)
+    ring.write(path, at(MINUTE))
+    assert ring.read(path, NOW) == [at(MINUTE)]
+
+
+# The recorder
+
+
+def node(time: float, **fields: float) -> Point:
+    return Point("plancton_node", {}, fields, time)
+
+
+def pilots(time: float, **fields: float) -> Point:
+    return Point("plancton_pilots", {}, fields, time)
+
+
+def test_a_minute_is_the_mean_of_its_gauges_and_the_sum_of_its_counts(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "day"
+    recorder = Recorder(path)
+    recorder.take([node(NOW, owner_cpus=1.0), pilots(NOW, running=4, started=2)])
+    recorder.take([node(NOW + 30, owner_cpus=2.0), pilots(NOW + 30, running=6, started=3)])
+    recorder.take([Point("plancton_evictions", {"reason": "owner"}, {"count": 2}, NOW + 30)])
+    assert not path.exists(), "the minute is not over"
+    recorder.take([node(NOW + 60, owner_cpus=5.0)])
+    (row,) = ring.read(path, NOW + 60)
+    assert row.values == {"owner_cpus": 1.5, "running": 5.0, "started": 5.0, "evicted": 2.0}
+    recorder.flush()
+    assert ring.read(path, NOW + 60)[-1].values == {"owner_cpus": 5.0}
+
+
+def test_a_disk_that_is_full_is_told_once_and_stops_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "state").write_text("a file where the directory should be")
+    recorder = Recorder(tmp_path / "state" / "day")
+    with caplog.at_level(logging.ERROR):
+        for minute in range(3):
+            recorder.take([node(NOW + 60 * minute, owner_cpus=1.0)])
+        recorder.flush()
+    assert len(caplog.records) == 1
+    assert "cannot be written" in caplog.text
+
+
+# What it comes to
+
+
+def test_core_hours_are_summed_over_the_minutes_that_are_known() -> None:
+    rows = [at(MINUTE - n, evicted=1.0, ended_failure=2.0) for n in range(60)]
+    rows.append(Minute(MINUTE - 100, {"running": 1.0}))
+    found = summarise(rows)
+    assert (found.owner, found.harvested, found.idle) == pytest.approx((2.0, 4.5, 1.5))
+    assert found.share == pytest.approx(0.75)
+    assert (found.evicted, found.failed, found.ended, found.minutes) == (60, 120, 120, 61)
+
+
+def test_nothing_known_is_not_zero() -> None:
+    found = summarise([Minute(MINUTE, {"running": 1.0})])
+    assert (found.owner, found.harvested, found.idle, found.share) == (None, None, None, None)
+
+
+# The page
+
+
+def test_the_page_refers_to_nothing_outside_of_itself_and_shows_the_figures() -> None:
+    rows = [at(MINUTE - n, running=4.0, mem_total=8e9, mem_available=2e9, pilots_mem=4e9)
+            for n in range(120)]  # fmt: skip
+    made = page.page(rows, "node1", "/state/day", NOW, timezone.utc)
+    assert not re.search(r"(?:src|href)=|url\(|@import", made)
+    assert "Pilots used 9.0 core-hours, 75% of what the owner left" in made
+    assert "120 of 1440 minutes are known" in made
+    for svg in re.findall(r"<svg.*?</svg>", made, re.DOTALL):
+        ET.fromstring(svg)  # noqa: S314
+    assert len(re.findall(r'<path class="pilots"', made)) == 2, "CPU and memory, without a gap"
+
+
+def test_a_gap_is_a_gap_in_the_picture() -> None:
+    rows = [at(MINUTE - n) for n in [*range(10), *range(60, 70)]]
+    made = page.page(rows, "node1", "x", NOW, timezone.utc)
+    assert len(re.findall(r'<path class="owner"', made)) == 2
+
+
+def test_a_node_name_cannot_break_the_page() -> None:
+    made = page.page([at(MINUTE)], "<script>x", "/a&b", NOW, timezone.utc)
+    assert "<script>x" not in made
+    assert "/a&amp;b" in made
+
+
+# The command
+
+
+def call(tmp_path: Path, *words: str) -> int:
+    return cli.main(["--rundir", str(tmp_path / "run"), "report", *words])
+
+
+def test_a_node_without_a_day_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(tmp_path) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("planctonctl: ") and "no day was recorded" in told
+
+
+def test_the_report_is_written_where_it_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run" / "state" / "day.ring"
+    path.parent.mkdir(parents=True)
+    monkeypatch.setattr("time.time", lambda: NOW)
+    ring.write(path, at(MINUTE))
+    assert call(tmp_path, "--output", str(tmp_path / "page.html")) == 0
+    assert capsys.readouterr().out == f"wrote {tmp_path}/page.html\n"
+    assert call(tmp_path, "--output", "-") == 0
+    assert capsys.readouterr().out == (tmp_path / "page.html").read_text()
+    assert call(tmp_path, "--output", str(tmp_path / "none" / "page.html")) == 1
+    assert "cannot be written: No such file" in capsys.readouterr().err
+    path.write_bytes(b"rubbish")
+    assert call(tmp_path) == 1
+    assert "not a day file of this version" in capsys.readouterr().err
