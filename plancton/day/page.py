@@ -86,7 +86,7 @@ def _said(found: Summary) -> str:
         return "Nothing is known of the CPUs in the last day."
     return (
         f"Pilots used {found.harvested:.1f} core-hours, {found.share:.0%} of what the owner left; "
-        f"{found.evicted} were asked to go for the owner's sake or another reason."
+        f"{found.evicted} of them were asked to go."
     )
 
 

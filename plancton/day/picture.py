@@ -8,7 +8,7 @@ from datetime import datetime, tzinfo
 
 from plancton.day.ring import ROWS, Minute
 
-WIDTH, HEIGHT, LEFT, BOTTOM = 960, 220, 44, 22
+WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM = 960, 220, 44, 18, 22
 #: Minutes that one step of the picture stands for: finer than a pixel shows nothing.
 STEP = 2
 
@@ -79,7 +79,7 @@ def _area(begin: int, lower: Sequence[float], upper: Sequence[float], top: float
 
 
 def _x(minute: float) -> float:
-    return LEFT + (WIDTH - LEFT) * min(max(minute, 0.0), ROWS) / ROWS
+    return LEFT + (WIDTH - LEFT - RIGHT) * min(max(minute, 0.0), ROWS) / ROWS
 
 
 def _y(value: float, top: float) -> float:
@@ -91,7 +91,9 @@ def _scale(top: float) -> str:
     lines = []
     for share in (0.0, 0.5, 1.0):
         y = _y(top * share, top)
-        lines.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        lines.append(
+            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        )
         lines.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" class="scale">{top * share:.4g}</text>')
     return "".join(lines)
 
