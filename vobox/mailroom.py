@@ -12,7 +12,7 @@ from thyme.errors import BadMessage
 from thyme.job import JobId
 from thyme.message import Claim, Control, Heartbeat, Peek, Peeked, Verdict, Waiting
 from thyme.transport import Mail, Transport
-from thyme.worker import schedd_inbox
+from thyme.watch import schedd_inbox
 
 from .leases import Leases
 from .ledger import Ledger

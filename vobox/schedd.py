@@ -25,7 +25,7 @@ from thyme.errors import BrokerError, BrokerRefused
 from thyme.job import JobId
 from thyme.message import Marker
 from thyme.transport import Transport
-from thyme.worker import schedd_inbox
+from thyme.watch import schedd_inbox
 
 from .ads import Ad
 from .duties import Duties
