@@ -26,6 +26,8 @@ from .users import AUTOMATIC, FIRST_UID, JobUser
 log = logging.getLogger(__name__)
 
 PREFIX = "thyme_"
+#: In it, each scratch directory; nothing else is ever removed.
+SCRATCH = "dir_"
 
 
 class Den:
@@ -103,7 +105,7 @@ def _sweep(workdir: Path) -> None:
 
 def _empty(den: Path) -> None:
     with contextlib.suppress(OSError):
-        for each in list(den.iterdir()):
+        for each in list(den.glob(f"{SCRATCH}*")):
             status = each.lstat()
             owner = JobUser(status.st_uid, status.st_gid)
             remove(each, owner if status.st_uid != os.geteuid() else JobUser())

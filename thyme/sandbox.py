@@ -15,13 +15,12 @@ import contextlib
 import errno
 import os
 import stat
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from .den import remove
+from .den import SCRATCH, remove
 from .errors import NodeUnfit
 from .faults import INPUT_FAILED, NO_STDOUT, OUTPUT_FAILED, fault, one_line
 from .fields import MAX_INFLATED
@@ -61,12 +60,12 @@ class Sandbox:
 
     def _made(self, den: Path) -> Path:
         if self.user.is_self:
-            return Path(tempfile.mkdtemp(prefix="dir_", dir=den))
+            return _new_directory(den)
         # without the capability CHOWN, it belongs to whoever makes it; no job runs meanwhile
         den.chmod(0o733)
         try:
             with self.user.acting():
-                return Path(tempfile.mkdtemp(prefix="dir_", dir=den))
+                return _new_directory(den)
         finally:
             den.chmod(0o711)
 
@@ -215,6 +214,19 @@ class Sandbox:
         for stream in self._streams.values():
             stream.close()
         remove(self.path, self.user)
+
+
+def _new_directory(den: Path) -> Path:
+    # short: jobs make sockets in it, and the path of a socket has at most 107 bytes
+    number = 1
+    while True:
+        path = den / f"{SCRATCH}{number}"
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError:  # one that could not be removed
+            number += 1
+        else:
+            return path
 
 
 def _files_below(top: Path) -> Iterator[Path]:
