@@ -26,10 +26,14 @@ def thin(name: str) -> list[str]:
 
 
 class LiveSchedd:
-    """One spool, socket and broker in a directory; ``start`` and ``kill`` as often as one likes."""
+    """One spool, socket and broker in a directory; ``start`` and ``kill`` as often as one likes.
 
-    def __init__(self, directory: Path, name: str = "vobox1.example.org") -> None:
+    ``url`` names another broker than one of its own; it may hold a password.
+    """
+
+    def __init__(self, directory: Path, name: str = "vobox1.example.org", url: str = "") -> None:
         self.directory = directory
+        directory.mkdir(exist_ok=True)
         self.name = name
         self.broker = directory / "broker" / "broker.db"
         self.broker.parent.mkdir(parents=True, exist_ok=True)
@@ -42,15 +46,21 @@ class LiveSchedd:
         self._others: list[subprocess.Popen[bytes]] = []
         self.options: list[str] = ["--lease", "3", "--policy-interval", "0.2"]
 
+        self.url = url or f"sqlite://{self.broker}"
+        self.url_file = directory / "url"
+        self.url_file.write_text(self.url + "\n")
+        self.url_file.chmod(0o600)
+
     @property
-    def url(self) -> str:
-        return f"sqlite://{self.broker}"
+    def environment(self) -> dict[str, str]:
+        """Of schedd and workers."""
+        return {**os.environ, "THYME_URL_FILE": str(self.url_file)}
 
     def command(self, *options: str) -> list[str]:
+        url = ["--url", self.url] if self.url.startswith("sqlite:") else []
         return [
-            sys.executable, "-m", "vobox.schedd_cli", "--url", self.url, "--spool",
-            str(self.spool), "--socket", str(self.socket), "--name", self.name,
-            *self.options, *options,
+            sys.executable, "-m", "vobox.schedd_cli", *url, "--spool", str(self.spool), "--socket",
+            str(self.socket), "--name", self.name, *self.options, *options,
         ]  # fmt: skip
 
     def start(self, *options: str, wrapper: Sequence[str] = ()) -> None:
@@ -58,8 +68,8 @@ class LiveSchedd:
         before = self.said().count("thyme-schedd: ready")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*wrapper, *self.command(*options)], cwd=ROOT, stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log,
+                [*wrapper, *self.command(*options)], cwd=ROOT, env=self.environment,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         process = self.process
         wait_until(
@@ -133,10 +143,10 @@ class LiveSchedd:
         scratch.mkdir(exist_ok=True)
         process = subprocess.Popen(
             [
-                sys.executable, "-m", "thyme.cli", "--url", self.url, "--workdir", str(scratch),
+                sys.executable, "-m", "thyme.cli", "--workdir", str(scratch),
                 "--timeout", "20", "--heartbeat", "0.5", "--user", "self", *options,
             ],
-            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )  # fmt: skip
         self._others.append(process)
