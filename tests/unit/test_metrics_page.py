@@ -10,7 +10,7 @@ import pytest
 from telemetry import page
 
 ROOT = Path(__file__).parents[2]
-MODULES = ["plancton.node_series"]
+MODULES = ["plancton.node_series", "vobox.schedd_series"]
 
 
 def test_the_page_is_what_the_code_declares() -> None:
@@ -46,3 +46,30 @@ def test_a_wrong_call_of_the_generator_is_told(
 ) -> None:
     assert page.main(words) == 2
     assert capsys.readouterr().err.startswith("usage: python -m telemetry.page")
+
+
+#: What a tag may be at a large site. A tag that is not here must not be added in passing.
+VALUES = {
+    "hostname": 2000,
+    "site": 1,
+    "schedd": 4,
+    "pool": 8,
+    "started": 2,
+    "killed": 2,
+    "reason": 5,
+    "kind": 4,
+    "target": 2,
+    "state": 7,
+    "class": 4,
+}
+
+
+def test_a_large_site_has_few_series_and_none_of_its_million_jobs_is_one() -> None:
+    total = 0
+    for module in MODULES:
+        for series in importlib.import_module(module).ALL:
+            number = 1
+            for tag in series.tags:
+                number *= VALUES[tag]
+            total += number
+    assert total < 50_000, "one InfluxDB bears a million; 2,000 nodes are to leave room for others"
