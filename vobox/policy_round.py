@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from thyme.job import JobId
 from thyme.message import Held, JobMessage, Released, Removed
 
-from . import policy
+from . import durations, policy
 from .ads import Ad
 from .ledger import Ledger
 from .query.expressions import Evaluator
@@ -45,7 +45,12 @@ class PolicyRound:
         events: list[JobMessage] = []
         leaving: list[Job] = []
         for job in jobs:
-            verdict = policy.periodic(self._ad(job), job.status, now, evaluator)
+            hold = durations.exceeded(job.ad, job.status, now)
+            verdict = (
+                policy.Verdict(hold=hold)
+                if hold is not None
+                else policy.periodic(self._ad(job), job.status, now, evaluator)
+            )
             if verdict is not policy.NOTHING:
                 events.append(self._event(job, verdict, now))
             elif (

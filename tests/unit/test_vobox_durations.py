@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 
-from tests.vobox_fakes import NOW, Value, ad_of
+from tests.vobox_fakes import NOW, Bench, Events, Value, ad_of, shown
 from vobox.durations import PATIENCE, duration, exceeded
 
 
@@ -47,3 +50,22 @@ def test_without_a_limit_that_is_a_number_there_is_none() -> None:
 )  # fmt: skip
 def test_a_duration_is_written_without_what_is_nothing(seconds: int, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_the_schedd_holds_a_run_whose_worker_did_not_end_it(tmp_path: Path) -> None:
+    e = Events(attributes={"AllowedExecuteDuration": 100})
+    with closing(Bench(tmp_path)) as bench:
+        bench.submit(e.submit())
+        bench.record(e.started())
+        began = e.now
+
+        bench.wall.now = began + 100 + PATIENCE
+        bench.policies()
+        assert shown(bench.job()).startswith("running by w1")
+
+        bench.wall.now += 1
+        bench.policies()
+        assert shown(bench.job()).startswith("held by w1")
+        assert bench.job().ad.number("HoldReasonCode") == 47
+        bench.record(e.evicted())
+        assert shown(bench.job()).startswith("held by nobody")
