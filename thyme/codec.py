@@ -18,6 +18,7 @@ worker must stay small (docs/decisions/002-message-validation.md).
 
 from __future__ import annotations
 
+import functools
 import json
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -33,17 +34,22 @@ VERSION: Final = 1
 _JSON = json.JSONEncoder(separators=(",", ":"))
 
 
+@functools.cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind))
+
+
 def _write(
     thing: Any, table: Mapping[str, tuple[Writer, Reader]], blobs: Blobs, what: str
 ) -> dict[str, Any]:
     header = {}
-    for each in fields(thing):
+    for name in _names(type(thing)):
         try:
-            header[each.name] = table[each.name][0](getattr(thing, each.name), blobs)
+            header[name] = table[name][0](getattr(thing, name), blobs)
         except BadMessage as error:
             raise type(error)(f"{what}: {error}") from error
         except ValueError as error:
-            raise BadMessage(f"{what}: field {each.name!r} should be {error}") from error
+            raise BadMessage(f"{what}: field {name!r} should be {error}") from error
     return header
 
 
@@ -134,5 +140,5 @@ def decode(data: bytes) -> Message:
     if cls is None:
         raise BadMessage(f"unknown kind of message {reprlib.repr(kind)}")
     stored = Stored(memoryview(data)[end + 1 if end >= 0 else len(data) :])
-    names = tuple(each.name for each in fields(cls))
+    names = _names(cls)
     return cls(**_read(header, _ALL, stored, cls.kind, names))

@@ -34,7 +34,6 @@ class Commands:
         self._expander = Expander(self._lookup, env)
         self._shared: dict[str, str] = {}  #: values that are the same for all jobs
         self.used: set[str] = set()  #: keys that were asked for, lower case
-        self.touched: set[str] = set()  #: the same, for whoever empties it
         #: keys whose value may be another for the next job
         self.varying = _varying(symbols, _OF_ONE_JOB.union(variables))
 
@@ -48,7 +47,6 @@ class Commands:
         for name in names:
             key = name.lower()
             self.used.add(key)
-            self.touched.add(key)
             if value := self._value(key):
                 return value
         return None
@@ -59,17 +57,12 @@ class Commands:
         for key, symbol in self._symbols.items():
             if key.startswith("my."):
                 self.used.add(key)
-                self.touched.add(key)
                 found.append((symbol.key[3:], self._expander.expand(symbol.value).strip()))
         return found
 
     def names(self, prefix: str) -> list[str]:
         """Keys (as typed) that begin with ``prefix``, in any case."""
         return [s.key for key, s in self._symbols.items() if key.startswith(prefix)]
-
-    def sets(self, name: str) -> bool:
-        """Whether the description, or the queue statement, says anything about this key."""
-        return name in self._symbols or name in self._variables
 
     def _value(self, key: str) -> str:
         if key in self._shared:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 import stat
 from collections.abc import Mapping
@@ -29,7 +28,7 @@ from .recorded import record, refuse_unsupported
 from .requirements import record_requirements
 from .resources import record_requests
 from .spooling import record_spooling
-from .streams import Streams, streams
+from .streams import record_log, standard_input, standard_output
 from .transfer import Transfer, check_remaps, output_names, transfer
 from .universe import universe
 
@@ -85,7 +84,9 @@ class JobMaker:
                     "transfer", "iwd")
         words = part("arguments", lambda: arguments(commands, ad))
         variables = part("environment", lambda: environment(commands, ad, who.env))
-        flow = part("streams", lambda: streams(commands, ad, iwd), "iwd")
+        stdin = part("stdin", lambda: standard_input(commands, ad))
+        merged = part("stdout", lambda: standard_output(commands, ad))
+        part("log", lambda: record_log(commands, ad, iwd), "iwd")
         credentials = part("credentials", lambda: credentials_of(commands, iwd, who.env, who.uid,
                                                                  store, of.now),
                            "iwd")
@@ -100,16 +101,15 @@ class JobMaker:
         part("requirements", lambda: record_requirements(commands, ad, asked, kind),
              "universe", "transfer", "requests", "table")
         part("credential ads", lambda: record_credentials(credentials, ad), "credentials")
-        cargo = part("cargo", lambda: load(commands, store, runs, flow, moved, credentials, iwd),
-                     "program", "streams", "transfer", "credentials", "iwd")
+        cargo = part("cargo", lambda: load(commands, store, runs, stdin, moved, credentials, iwd),
+                     "program", "stdin", "transfer", "credentials", "iwd")
         part("sizes", lambda: record_sizes(commands, ad, runs, cargo.size), "program", "cargo")
         part("spooling", lambda: record_spooling(commands, ad, of),
              "iwd", "program", "transfer", "policies")
         part("custom", lambda: record_custom(commands, ad))
-        frame = part("task", lambda: _frame(commands, ad, runs, credentials, flow, moved, cargo,
-                                            iwd),
-                     "program", "credentials", "streams", "transfer", "cargo", "iwd", "signal",
-                     "policies", "table", "custom")
+        frame = part("task", lambda: _frame(commands, ad, runs, credentials, moved, cargo, iwd),
+                     "program", "credentials", "transfer", "cargo", "iwd", "signal", "policies",
+                     "table", "custom")
         given = part("variables", lambda: _with_paths(variables, credentials),
                      "environment", "credentials")
         # fmt: on
@@ -117,7 +117,7 @@ class JobMaker:
         if cargo.missing is not None and not held:
             held = True
             hold(ad, cargo.missing)
-        task = replace(frame, arguments=words, environment=given)
+        task = replace(frame, arguments=words, environment=given, merge_stderr=merged)
         return Job(PreparedJob(proc, ad, task, held), warnings)
 
 
@@ -139,7 +139,6 @@ def _frame(
     ad: Ad,
     runs: Program,
     credentials: tuple[Credential, ...],
-    flow: Streams,
     moved: Transfer,
     cargo: Load,
     iwd: str,
@@ -153,7 +152,6 @@ def _frame(
         stdin=cargo.stdin,
         directory="" if moved.sandbox else iwd,
         output_files=output_names(ad) if moved.sandbox else (),
-        merge_stderr=flow.output == flow.error != os.devnull,
         max_output=_max_output(ad),
         **ending(commands, ad),
     )

@@ -20,7 +20,7 @@ from .expressions import integer_value
 from .matching import filled
 from .program import SENT_NAME, Program
 from .resources import size
-from .streams import Streams
+from .streams import Stdin
 from .transfer import Transfer
 
 #: HTCondor's HoldReasonCodes: input cannot be transferred; more input than the job allows.
@@ -39,7 +39,7 @@ def load(
     commands: Commands,
     store: FileStore,
     runs: Program,
-    flow: Streams,
+    source: Stdin,
     moved: Transfer,
     credentials: tuple[Credential, ...],
     iwd: str,
@@ -54,10 +54,10 @@ def load(
         for item in moved.inputs:
             path = posixpath.join(iwd, item)
             cargo.load(filled("transfer_input_files", item), iwd, moved.keep_paths)
-        if flow.input != os.devnull:
-            name = filled("input", flow.input)
+        if source.name != os.devnull:
+            name = filled("input", source.name)
             path = posixpath.join(iwd, name)
-            if flow.send_input and moved.sandbox:
+            if source.sent and moved.sandbox:
                 stdin = posixpath.basename(name)
                 cargo.add(stdin, store.read(path), 0o644)
             else:

@@ -84,9 +84,11 @@ class Parts:
         if name in self._own:
             return section()
         self.ad.watch()
-        self._commands.touched.clear()
+        used, self._commands.used = self._commands.used, set()
         result = section()
-        if self._commands.touched & self._commands.varying or self._own.intersection(after):
+        touched = self._commands.used
+        self._commands.used = used | touched
+        if touched & self._commands.varying or self._own.intersection(after):
             self._own.add(name)
         else:
             self._made[name] = _Made(result, *self.ad.changes())

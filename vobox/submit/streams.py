@@ -13,35 +13,40 @@ from .expressions import boolean
 
 
 @dataclass(frozen=True)
-class Streams:
-    input: str
-    output: str
-    error: str
-    send_input: bool  #: input is a file of this host that travels
+class Stdin:
+    name: str
+    sent: bool  #: it is a file of this host that travels
 
 
-def streams(commands: Commands, ad: Ad, iwd: str) -> Streams:
-    """Record the streams and the log; raises Refusal."""
-    sent = {}
-    names = {}
-    for command, other, attribute, flag in (
-        ("input", "stdin", "In", "input"),
-        ("output", "stdout", "Out", "output"),
-        ("error", "stderr", "Err", "error"),
-    ):
-        name = commands.get(command, other) or os.devnull
-        ad[attribute] = quote(name)
-        wanted = commands.get(f"transfer_{flag}", f"Transfer{attribute}")
-        stream = commands.get(f"stream_{flag}", f"Stream{attribute}")
-        live = boolean(f"stream_{flag}", stream) if stream else False
-        sent[attribute] = name != os.devnull and (
-            wanted is None or boolean(f"transfer_{flag}", wanted)
-        )
-        if sent[attribute]:
-            ad[f"Stream{attribute}"] = str(live).lower()
-        else:
-            ad[f"Transfer{attribute}"] = "false"
-        names[attribute] = name
+def standard_input(commands: Commands, ad: Ad) -> Stdin:
+    """Record stdin; raises Refusal."""
+    return Stdin(*_stream(commands, ad, "input", "stdin", "In"))
+
+
+def standard_output(commands: Commands, ad: Ad) -> bool:
+    """Record stdout and stderr; whether they are one file. Raises Refusal."""
+    output, _sent = _stream(commands, ad, "output", "stdout", "Out")
+    error, _sent = _stream(commands, ad, "error", "stderr", "Err")
+    return output == error != os.devnull
+
+
+def record_log(commands: Commands, ad: Ad, iwd: str) -> None:
     if log := commands.get("log", "UserLog"):
         ad["UserLog"] = quote(re.sub("//+", "/", posixpath.join(iwd, log)))
-    return Streams(names["In"], names["Out"], names["Err"], sent["In"])
+
+
+def _stream(
+    commands: Commands, ad: Ad, command: str, other: str, attribute: str
+) -> tuple[str, bool]:
+    """The stream's name, and whether its content travels."""
+    name = commands.get(command, other) or os.devnull
+    ad[attribute] = quote(name)
+    wanted = commands.get(f"transfer_{command}", f"Transfer{attribute}")
+    stream = commands.get(f"stream_{command}", f"Stream{attribute}")
+    live = boolean(f"stream_{command}", stream) if stream else False
+    sent = name != os.devnull and (wanted is None or boolean(f"transfer_{command}", wanted))
+    if sent:
+        ad[f"Stream{attribute}"] = str(live).lower()
+    else:
+        ad[f"Transfer{attribute}"] = "false"
+    return name, sent
