@@ -18,7 +18,6 @@ worker must stay small (docs/decisions/002-message-validation.md).
 
 from __future__ import annotations
 
-import functools
 import json
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -34,16 +33,17 @@ VERSION: Final = 1
 _JSON = json.JSONEncoder(separators=(",", ":"))
 
 
-@functools.cache
-def _names(kind: Any) -> tuple[str, ...]:
-    return tuple(each.name for each in fields(kind))
+#: The fields of every kind of message, and of a task.
+_NAMES: dict[type, tuple[str, ...]] = {
+    kind: tuple(each.name for each in fields(kind)) for kind in (*KINDS.values(), Task)
+}
 
 
 def _write(
     thing: Any, table: Mapping[str, tuple[Writer, Reader]], blobs: Blobs, what: str
 ) -> dict[str, Any]:
     header = {}
-    for name in _names(type(thing)):
+    for name in _NAMES[type(thing)]:
         try:
             header[name] = table[name][0](getattr(thing, name), blobs)
         except BadMessage as error:
@@ -140,5 +140,5 @@ def decode(data: bytes) -> Message:
     if cls is None:
         raise BadMessage(f"unknown kind of message {reprlib.repr(kind)}")
     stored = Stored(memoryview(data)[end + 1 if end >= 0 else len(data) :])
-    names = _names(cls)
+    names = _NAMES[cls]
     return cls(**_read(header, _ALL, stored, cls.kind, names))
