@@ -8,7 +8,7 @@ the buffer is bounded by the job it runs.
 from __future__ import annotations
 
 import logging
-import random
+import os
 from collections.abc import Callable
 
 from .errors import BrokerError
@@ -101,5 +101,5 @@ class Link:
         self.last_error = error
         self._backoff = min(max(self._backoff * 2, FIRST_BACKOFF), self._max_backoff)
         # jitter: a thousand workers must not come back in one moment
-        self._next_try = self._clock() + self._backoff * random.uniform(0.5, 1.0)  # noqa: S311
+        self._next_try = self._clock() + self._backoff * (0.5 + os.urandom(1)[0] / 510)
         log.warning("%s; next try in %.1f s", error, self._next_try - self._clock())
