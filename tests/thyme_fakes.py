@@ -233,6 +233,14 @@ class FakeTransport(Transport):
     def queue_state(self, pool: str) -> QueueState:
         return QueueState(self.depth(pool), None)
 
+    def dead_state(self) -> QueueState:
+        with self._call("dead_state") as broker:
+            return QueueState(len(broker.dead), None)
+
+    def stream_state(self) -> QueueState:
+        with self._call("stream_state") as broker:
+            return QueueState(len(broker.stream), None)
+
     def requeue_dead(self, ids: Sequence[str] | None = None) -> int:
         with self._call("requeue_dead") as broker:
             chosen = [letter for letter in broker.dead if ids is None or letter.id in ids]

@@ -16,7 +16,7 @@ from thyme.job import Task
 from thyme.transport import Transport, connect
 
 POOL = "alien_jobs"
-SECRET = "hush-hush"
+SECRET = "hush-hush"  # noqa: S105
 GOOD = codec.encode(submission(Task("/bin/true", environment={"TOKEN": SECRET}), job="12.3"))
 BAD = b'{"thyme": 99, "token": "hush-hush"}\n'
 

@@ -10,18 +10,17 @@ from ..transport import Transport
 
 @dataclass(frozen=True)
 class Waiting:
-    """``messages``: that nobody has taken. ``consumers``: workers that wait (None: not told)."""
+    """``messages``: that nobody has taken. ``consumers``: who waits for one (None: not told)."""
 
     kind: str
     pool: str
-    messages: int | None
+    messages: int
     consumers: int | None
 
 
 def queues(transport: Transport, pools: Sequence[str]) -> list[Waiting]:
-    """The pools' queues, and the dead letters where the user may look at them."""
-    found = []
-    for pool in pools:
-        state = transport.queue_state(pool)
-        found.append(Waiting("jobs", pool, state.ready, state.consumers))
-    return found
+    """The pools' queues, the dead letters and the stream; raises BrokerError."""
+    found = [("jobs", pool, transport.queue_state(pool)) for pool in pools]
+    found.append(("dead", "", transport.dead_state()))
+    found.append(("stream", "", transport.stream_state()))
+    return [Waiting(kind, pool, state.ready, state.consumers) for kind, pool, state in found]

@@ -12,6 +12,9 @@ from ..transport import DeadLetter, Transport
 #: Why a message is among the dead letters that nobody but us put there.
 PUT_ASIDE = "put aside by an administrator"
 
+#: Seconds between looks for a message that is on its way to us.
+_PAUSE = 0.2
+
 
 @dataclass(frozen=True)
 class Letter:
@@ -45,13 +48,16 @@ def put_aside(transport: Transport, pool: str) -> int:
     letter is in the stream too, and the schedd holds its job, with the reason.
     """
     count = 0
-    # what is queued meanwhile is not meant
-    for _ in range(transport.queue_state(pool).ready):
+    wanted = transport.queue_state(pool).ready  # what is queued meanwhile is not meant
+    while count < wanted:
         delivery = transport.take(pool)
-        if delivery is None:
-            break
-        transport.reject(delivery, PUT_ASIDE)
-        count += 1
+        if delivery is not None:
+            transport.reject(delivery, PUT_ASIDE)
+            count += 1
+        elif transport.queue_state(pool).ready == 0:
+            break  # workers were faster
+        else:
+            transport.wait(_PAUSE)
     return count
 
 

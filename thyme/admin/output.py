@@ -23,10 +23,9 @@ class Output:
             _print_json({"queues": [asdict(each) for each in queues]})
             return
         rows = [
-            (each.kind, each.pool, _number(each.messages), _number(each.consumers))
-            for each in queues
+            (each.kind, each.pool, str(each.messages), _number(each.consumers)) for each in queues
         ]
-        _print_table(("queue", "pool", "messages", "workers waiting"), rows)
+        _print_table(("queue", "pool", "messages", "waiting for one"), rows)
         if text:
             print(text)
 

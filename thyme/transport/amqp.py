@@ -147,15 +147,26 @@ class AmqpTransport(Transport):
             self._jobs.ack(delivery)
 
     def depth(self, pool: str) -> int:
+        self._setup.need_pool(pool)
         return self.queue_state(pool).ready
 
     # --- for the operator -----------------------------------------------------------
 
     def queue_state(self, pool: str) -> QueueState:
-        self._setup.need_pool(pool, anew=True)
-        found = self._setup.look(amqp_topology.job_queue(pool))
+        return self._state(amqp_topology.job_queue(pool))
+
+    def dead_state(self) -> QueueState:
+        return self._state(amqp_topology.DEAD)
+
+    def stream_state(self) -> QueueState:
+        return self._state(amqp_topology.STREAM)
+
+    def _state(self, queue: str) -> QueueState:
+        found = self._setup.look(queue)
         if found is None:
-            raise refused(self._line.place, f"the queue of pool {pool!r} was deleted just now")
+            raise refused(
+                self._line.place, f"there is no queue {queue!r}; run thyme-admin topology"
+            )
         return QueueState(int(found.message_count), int(found.consumer_count))
 
     def dead_letters(self) -> list[DeadLetter]:

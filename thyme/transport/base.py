@@ -16,7 +16,6 @@ all must pass is ``tests/contract/test_transport.py``.
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,6 +76,8 @@ class DeadLetter:
 
 def letter_id(pool: str, body: bytes) -> str:
     """The ``id`` of a dead letter."""
+    import hashlib  # late: it costs a worker, who never asks, 4 MB
+
     return hashlib.sha256(pool.encode() + b"\n" + body).hexdigest()[:16]
 
 
@@ -144,7 +145,15 @@ class Transport(ABC):
 
     @abstractmethod
     def queue_state(self, pool: str) -> QueueState:
-        """What waits in the pool's queue, and who waits for it."""
+        """What waits in the pool's queue, and who waits for it; makes no queue."""
+
+    @abstractmethod
+    def dead_state(self) -> QueueState:
+        """How many dead letters there are, without looking at them."""
+
+    @abstractmethod
+    def stream_state(self) -> QueueState:
+        """How many records the stream has. RabbitMQ's count may be some seconds old."""
 
     @abstractmethod
     def dead_letters(self) -> list[DeadLetter]:

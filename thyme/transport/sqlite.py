@@ -198,6 +198,16 @@ class SqliteTransport(Transport):
     def queue_state(self, pool: str) -> QueueState:
         return QueueState(self.depth(pool), None)
 
+    def dead_state(self) -> QueueState:
+        return self._count("SELECT count(*) FROM dead")
+
+    def stream_state(self) -> QueueState:
+        return self._count("SELECT count(*) FROM stream")
+
+    def _count(self, query: str) -> QueueState:
+        with self._translated():
+            return QueueState(int(self._db.execute(query).fetchone()[0]), None)
+
     def dead_letters(self) -> list[DeadLetter]:
         return [letter for _row, letter in self._dead()]
 
