@@ -22,6 +22,7 @@ class Live:
 
     def __init__(self) -> None:
         self._attributes: dict[JobId, Mapping[str, str]] = {}
+        self._logged: dict[JobId, int] = {}
 
     def heard(self, job: JobId, usage: Usage, now: float) -> None:
         """``now``: epoch seconds."""
@@ -29,6 +30,16 @@ class Live:
 
     def forget(self, job: JobId) -> None:
         self._attributes.pop(job, None)
+        self._logged.pop(job, None)
+
+    def size_to_log(self, job: JobId, usage: Usage) -> int:
+        """KiB to tell the user log of: at first, and when it grew by a quarter; else 0."""
+        memory = max(usage.peak_rss, usage.rss)
+        # a leak must not write a line a minute for days
+        if memory * 4 <= self._logged.get(job, 0) * 5:
+            return 0
+        self._logged[job] = memory
+        return memory
 
     def attributes(self, job: JobId) -> Mapping[str, str]:
         """Attribute → ClassAd text, over those of the job's ad; empty without news."""

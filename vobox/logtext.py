@@ -76,6 +76,18 @@ def released(job: JobId, now: float, reason: str) -> str:
     return _event(13, job, now, f"Job was released.\n\t{_line(reason)}\n")
 
 
+def image_size(job: JobId, now: float, memory: int) -> str:
+    """``memory``: KiB that the job has in memory, or had at most."""
+    return _event(
+        6,
+        job,
+        now,
+        f"Image size of job updated: {memory}\n"
+        f"\t{(memory + 1023) // 1024}  -  MemoryUsage of job (MB)\n"
+        f"\t{memory}  -  ResidentSetSize of job (KB)\n",
+    )
+
+
 def suspended(job: JobId, now: float) -> str:
     # the worker stops all of them; how many there are it does not tell
     return _event(10, job, now, "Job was suspended.\n\tNumber of processes actually suspended: 1\n")

@@ -14,6 +14,7 @@ from thyme.message import Claim, Control, Heartbeat, Peek, Peeked, Verdict, Wait
 from thyme.transport import Mail, Transport
 from thyme.watch import schedd_inbox
 
+from . import delivery, logtext
 from .leases import Leases
 from .ledger import Ledger
 from .slots import Slots
@@ -122,6 +123,14 @@ class Mailroom:
         verdict = Verdict(claim.schedd, claim.job, claim.attempt, not reason, reason)
         transport.send(mail.reply_to, Mail(codec.encode(verdict), "", mail.correlation))
 
+    def _log_size(self, job: Job, beat: Heartbeat) -> None:
+        if job.status not in (RUNNING, SUSPENDED):
+            return
+        memory = self._leases.live.size_to_log(job.id, beat.usage)
+        text = logtext.image_size(job.id, self._wall(), memory)
+        if memory and (failed := delivery.write_log(job, text, once=False)):
+            log.warning("job %s: %s", job.id, failed.text)  # not worth a hold
+
     def _heartbeat(self, transport: Transport, beat: Heartbeat) -> None:
         job = self._ledger.get(beat.job)
         if job is None:
@@ -130,6 +139,7 @@ class Mailroom:
             self._leases.heard(beat.job, self._clock())
             self._leases.live.heard(beat.job, beat.usage, self._wall())
             self.slots.works(beat, self._clock())
+            self._log_size(job, beat)
         action = reply_to_heartbeat(job, beat)
         if action:
             self.tell(transport, beat.job, Tell(beat.worker, beat.attempt, action))

@@ -42,6 +42,9 @@ def whole_life(job: JobId) -> str:
             logtext.executing(job, NOW + 1, "slot1_77@node7"),
             logtext.evicted(job, NOW + 2, USAGE, "pilot evicted", requeued=False),
             logtext.executing(job, NOW + 3, "slot1_78@node8"),
+            logtext.image_size(job, NOW + 3, 125000),
+            logtext.suspended(job, NOW + 3),
+            logtext.unsuspended(job, NOW + 3),
             logtext.lost(job, NOW + 4, "no news of its worker for 300 s"),
             logtext.held(job, NOW + 5, held_ad("first line\nsecond\r\nthird")),
             logtext.released(job, NOW + 6, "via condor_release (by user games)"),
@@ -68,16 +71,20 @@ def test_htcondors_own_reader_reads_every_event(tmp_path: Path) -> None:
 
     kinds = htcondor2.JobEventType
     assert [event.type for event in events] == [
-        kinds.SUBMIT, kinds.EXECUTE, kinds.JOB_EVICTED, kinds.EXECUTE, kinds.JOB_EVICTED,
+        kinds.SUBMIT, kinds.EXECUTE, kinds.JOB_EVICTED, kinds.EXECUTE,
+        kinds.IMAGE_SIZE, kinds.JOB_SUSPENDED, kinds.JOB_UNSUSPENDED, kinds.JOB_EVICTED,
         kinds.JOB_HELD, kinds.JOB_RELEASED, kinds.JOB_TERMINATED, kinds.JOB_ABORTED,
     ]  # fmt: skip
     assert {(e.cluster, e.proc) for e in events[:-1]} == {(38, 0)}
     assert (events[-1].cluster, events[-1].proc) == (12345, 1234)
     assert events[0].timestamp == int(NOW)
-    hold = events[5]
+    size, suspended = events[4], events[5]
+    assert (size["Size"], size["MemoryUsage"], size["ResidentSetSize"]) == (125000, 123, 125000)
+    assert suspended["NumberOfPIDs"] == 1
+    hold = events[8]
     assert (hold["HoldReasonCode"], hold["HoldReasonSubCode"]) == (3, 55)
     assert hold["HoldReason"] == "first line|second|third"
-    assert events[7]["ReturnValue"] == 3 and events[7]["TerminatedNormally"] is True
+    assert events[10]["ReturnValue"] == 3 and events[10]["TerminatedNormally"] is True
 
 
 def test_htcondors_own_reader_reads_a_death_by_signal(tmp_path: Path) -> None:
@@ -124,6 +131,7 @@ def test_arcs_patterns_find_host_and_usage() -> None:
     assert host and host[1] == "node7"
     total = re.search(r"Usr (\d+ \d\d:\d\d:\d\d), .*Total Remote Usage", text)
     assert total and total[1] == "1 01:01:01"
+    assert re.search(r"Image size of job updated: (\d+)", text)[1] == "125000"  # type: ignore[index]
     run = re.search(
         r"Usr (\d+ \d\d:\d\d:\d\d), Sys (\S+ \S+)  -  Run Remote Usage\n.*\n.*\n", ended()
     )
