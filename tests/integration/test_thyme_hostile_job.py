@@ -29,7 +29,7 @@ PLAIN = 54321
 #: ``python -c WORKER UID BROKER OPTIONS...``: a worker whose URL has a password, and whose broker
 #: is a file all the same. Everything is imported before it is another user.
 WORKER = """
-import os, sys, grp, thyme.cli, thyme.transport.amqp_url
+import os, sys, grp, shutil, thyme.cli, thyme.transport.amqp_url
 from thyme.transport.sqlite import SqliteTransport
 user, broker = int(sys.argv[1]), sys.argv[2]
 if user != os.geteuid():

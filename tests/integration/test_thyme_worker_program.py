@@ -26,7 +26,7 @@ from thyme.transport.sqlite_file import SCHEMA_VERSION
 WORKER = Path(sys.executable).with_name("thyme-worker")
 PAGE = Path(__file__).parents[2] / "docs/reference/worker.md"
 AS_USER = """
-import os, sys, thyme.transport.sqlite
+import os, shutil, sys, thyme.transport.sqlite
 from thyme.cli import main
 user = int(sys.argv.pop(1))
 os.setgroups([]), os.setgid(user), os.setuid(user)
