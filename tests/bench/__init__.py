@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .condor_submit import condor_submit
 from .dispatch import demo_dispatch
 from .dispatch_amqp import dispatch
 from .fill import fill
@@ -24,6 +25,7 @@ BENCHES: dict[str, Callable[[], Result]] = {
     "refill": refill,
     "reclaim": reclaim,
     "daemon-rest": daemon_rest,
+    "condor-submit": condor_submit,
     "submit-bulk": submit_bulk,
     "dispatch": dispatch,
     "latency": latency,

@@ -1,0 +1,70 @@
+"""What one condor_submit costs a CE that runs it by the hundred."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.vobox_live import LiveSchedd
+
+from .result import Result
+
+TIMES = 50
+RATIO, SECONDS = 2.5, 0.030
+TEXT = """\
+executable = agent.sh
+arguments = $(Cluster)
+output = out
+error = err
+log = log
+environment = "A=1"
+queue 1
+"""
+
+
+def condor_submit() -> Result:
+    """Wall-clock seconds of the installed command for one job, against a bare Python's."""
+    command = Path(sys.executable).with_name("condor_submit")
+    ours, bare = [], []
+    with tempfile.TemporaryDirectory(prefix="thyme-bench-") as directory:
+        schedd = LiveSchedd(Path(directory))
+        (schedd.home / "agent.sh").write_text("#!/bin/sh\necho hello\n")
+        (schedd.home / "agent.sub").write_text(TEXT)
+        env = {"THYME_SCHEDD_SOCKET": str(schedd.socket), "PATH": os.environ["PATH"]}
+        schedd.start()
+        try:
+            for number in range(TIMES + 3):
+                said, seconds = timed([str(command), "agent.sub"], schedd.home, env)
+                assert b"1 job(s) submitted to cluster" in said, said
+                _said, reference = timed([sys.executable, "-c", "pass"], schedd.home, env)
+                if number >= 3:  # everything is in the schedd's memory
+                    ours.append(seconds)
+                    bare.append(reference)
+        finally:
+            schedd.end()
+            schedd.close()
+    value, reference = statistics.median(ours), statistics.median(bare)
+    return Result(
+        id="condor-submit",
+        what=f"condor_submit of one job, median of {TIMES}",
+        value=value * 1000,
+        unit="ms",
+        reference=f"{reference * 1000:.3g} ms for a Python that starts and exits",
+        ratio=value / reference,
+        goal=f"<= {RATIO} times and <= {SECONDS * 1000:g} ms",
+        met=value <= RATIO * reference and value <= SECONDS,
+    )
+
+
+def timed(argv: Sequence[str], cwd: Path, env: dict[str, str]) -> tuple[bytes, float]:
+    begin = time.monotonic()
+    done = subprocess.run(
+        argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True
+    )
+    return done.stdout, time.monotonic() - begin
