@@ -24,7 +24,7 @@ def python() -> Path:
 @pytest.fixture(scope="session")
 def pool() -> Iterator[Pool]:
     # jobs make Unix sockets in their scratch directories: pytest's are too deep for that
-    root = Path(tempfile.mkdtemp(prefix="c-"))
+    root = Path(tempfile.mkdtemp(prefix="c"))
     made = Pool(root, pilots=PILOTS)
     try:
         made.up()

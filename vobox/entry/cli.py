@@ -1,0 +1,89 @@
+"""The command ``thyme-vobox``."""
+
+import os
+import signal
+import sys
+from typing import List, Optional
+
+from . import links
+from .credentials import look
+from .health import health
+from .loop import Box, run
+from .settings import VARIABLES, BadSettings, Settings, Variable, read_settings
+from .tasks import Log, Tasks
+
+USAGE = """\
+usage: thyme-vobox [run|health|settings]
+
+  run       wait for the schedd and the credentials, then keep a CE running (the default)
+  health    one line: what is wrong, or that all is well; exit code 0 or 1
+  settings  the environment variables that configure it
+
+exit codes of run:
+  0  stopped by SIGTERM or SIGINT
+  3  no schedd answered within SCHEDD_TIMEOUT
+  4  no good credentials within CREDENTIALS_TIMEOUT
+  5  its own directory VOBOX_DIR cannot be used
+  6  a setting is missing or wrong
+"""
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Run it; returns the exit code."""
+    words = sys.argv[1:] if arguments is None else arguments
+    command = words[0] if words else "run"
+    if command in ("-h", "--help"):
+        return _print(USAGE)
+    if command not in ("run", "health", "settings") or len(words) > 1:
+        sys.stderr.write("thyme-vobox: unknown arguments: %s\n%s" % (" ".join(words), USAGE))
+        return 6
+    if command == "settings":
+        return _print("".join(_line(one) for one in VARIABLES))
+    try:
+        settings = read_settings(os.environ, os.geteuid(), links.interpreter(""))
+    except BadSettings as error:
+        for line in str(error).splitlines():
+            sys.stderr.write("thyme-vobox: %s\n" % line)
+        return 6
+    if command == "health":
+        code, line = health(settings)
+        sys.stdout.write(line + "\n")
+        return code
+    return _run(settings)
+
+
+def _line(one: Variable) -> str:
+    default = " (%s)" % one.default if one.default else ""
+    return "%-20s %s%s\n" % (one.name, one.meaning, default)
+
+
+def _print(text: str) -> int:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads it; do not complain again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 0
+
+
+def _run(settings: Settings) -> int:
+    log = Log()
+    try:
+        os.makedirs(settings.directory, exist_ok=True)
+        made = links.make(os.path.join(settings.directory, "bin"), settings.python)
+    except OSError as error:
+        sys.stderr.write(
+            "thyme-vobox: VOBOX_DIR=%s cannot be used: %s\n"
+            % (settings.directory, error.strerror or error)
+        )
+        return 5
+    log("vobox", "CE %s as %s; %d condor commands first on PATH" % (
+        settings.kind, settings.user.name, len(made)
+    ))  # fmt: skip
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    other = settings.as_root and settings.user.uid != 0
+    return run(Box(settings, Tasks(log, settings.user if other else None), look, log))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

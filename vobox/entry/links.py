@@ -1,0 +1,54 @@
+"""The condor commands in one directory, for the front of the CE's PATH.
+
+The console scripts name the Python that they were installed with, which the CE's container may
+not have; these name the one that runs here. Isolated (``-I``): a CE's PYTHONPATH and PYTHONHOME
+are meant for its own Python (AliEn sets them).
+"""
+
+import os
+import stat
+import sys
+from typing import List
+
+#: For whoever the CE runs as.
+_MODE = stat.S_IRWXU | stat.S_IRGRP | stat.S_IXGRP | stat.S_IROTH | stat.S_IXOTH
+_TEXT = """\
+#!{python} -IS
+import sys
+sys.path.append({root!r})
+from vobox.{name} import main
+sys.exit(main())
+"""
+
+
+def package_root() -> str:
+    """The directory that has the package vobox."""
+    return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def commands(root: str) -> List[str]:
+    """Every thin command of the package: ``condor_q``, …"""
+    names = os.listdir(os.path.join(root, "vobox"))
+    return sorted(name[:-3] for name in names if name.startswith("condor_") and name[-3:] == ".py")
+
+
+def make(directory: str, python: str) -> List[str]:
+    """Write the commands into ``directory`` and nothing else; their names. Raises OSError."""
+    root = package_root()
+    os.makedirs(directory, 0o755, exist_ok=True)
+    names = commands(root)
+    for old in os.listdir(directory):
+        if old not in names:
+            os.unlink(os.path.join(directory, old))
+    for name in names:
+        path = os.path.join(directory, name)
+        with open(path + ".new", "w") as file:
+            file.write(_TEXT.format(python=python, root=root, name=name))
+            os.fchmod(file.fileno(), _MODE)
+        os.rename(path + ".new", path)
+    return names
+
+
+def interpreter(given: str) -> str:
+    """An absolute path of a Python for ``#!``; a virtual environment's is as good as any."""
+    return os.path.abspath(given or sys.executable)
