@@ -8,7 +8,6 @@ import pytest
 
 from tests.vobox_fakes import (
     JOB,
-    NOW,
     SCHEDD,
     Bench,
     Events,
