@@ -186,11 +186,14 @@ def wait(options: Options) -> None:
     watch = Watch(options)
     while True:
         try:
-            for event in log.read():
-                watch.see(event)
-                watch.check(False)
+            events, at_end = log.read()
         except (OSError, ValueError) as error:
             raise Ended(1, "", "Couldn't read %s: %s\n" % (options.log, error)) from None
+        for event in events:
+            watch.see(event)
+            watch.check(False)
+        if not at_end:
+            continue
         watch.check(True)
         if at_once:
             raise Ended(0)

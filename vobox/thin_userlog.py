@@ -48,8 +48,8 @@ class Log:
         self._line = 1
         os.read(self._file, 0)  # a directory can be opened, and not read
 
-    def read(self) -> "list[Event]":
-        """The whole events that are there by now; raises OSError, ValueError with the line."""
+    def read(self) -> "tuple[list[Event], bool]":
+        """Whole events, and whether these are all by now; raises OSError, ValueError (line)."""
         while True:
             try:
                 data = os.read(self._file, 1 << 16)
@@ -62,11 +62,13 @@ class Log:
         while True:
             begin, end, rest = self._rest.partition(b"\n...\n")
             if not end:
-                return events
+                return events, True
             text = begin.decode("utf-8", "surrogateescape") + "\n"
             try:
                 events.append(Event(text))
             except ValueError:
+                if events:  # first what is before it
+                    return events, False
                 raise ValueError("line %d begins no event" % self._line) from None
             self._line += text.count("\n") + 1
             self._rest = rest
