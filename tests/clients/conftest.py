@@ -11,6 +11,7 @@ import pytest
 
 from tests.clients.packages import client_python
 from tests.clients.pool import Pool
+from tests.services.rabbitmq import Rabbit
 
 PILOTS = 4
 
@@ -22,10 +23,10 @@ def python() -> Path:
 
 
 @pytest.fixture(scope="session")
-def pool() -> Iterator[Pool]:
+def pool(rabbitmq_server: Rabbit) -> Iterator[Pool]:
     # jobs make Unix sockets in their scratch directories: pytest's are too deep for that
     root = Path(tempfile.mkdtemp(prefix="c"))
-    made = Pool(root, pilots=PILOTS)
+    made = Pool(root, pilots=PILOTS, url=rabbitmq_server.vhost().url)
     try:
         made.up()
         yield made
