@@ -54,6 +54,7 @@ class AmqpTransport(Transport):
             with self._translated():
                 self._channel = self._line.channel()
                 self._channel.contents, self._channel.methods = self._content, self._method
+                self._channel.listening = True
                 self._publisher = Publisher(self._channel)
                 self._jobs = Jobs(self._channel, self._consumers)
         except BaseException:
@@ -94,8 +95,7 @@ class AmqpTransport(Transport):
     # --- publishing -----------------------------------------------------------------
 
     def submit(self, pool: str, bodies: Sequence[bytes]) -> None:
-        # where the queue is gone, the stream alone would take the message, and the job wait forever
-        self._setup.need_pool(pool, anew=True)
+        self._setup.need_pool_to_submit(pool)
         envelope = self._envelope(EXCHANGE, amqp_topology.submit_key(pool), _durable())
         with self._translated():
             self._publish([(envelope, body) for body in bodies])
@@ -180,7 +180,7 @@ class AmqpTransport(Transport):
             return Letters(self._line).requeue(ids, lambda pool, body: self.submit(pool, [body]))
 
     def purge(self, pool: str) -> int:
-        self._setup.need_pool(pool, anew=True)
+        self._setup.need_pool(pool)
         return self._purge(amqp_topology.job_queue(pool))
 
     def purge_dead(self) -> int:
@@ -240,6 +240,14 @@ class AmqpTransport(Transport):
         with self._translated():
             envelope = self._of_mail(inbox.exchange, inbox.key, mail)
             return not self._publisher.publish([(envelope, mail.body)])
+
+    def post(self, to: str, mail: Mail) -> None:
+        inbox = amqp_topology.inbox(to)
+        self._setup.need_stream()
+        with self._translated():
+            envelope = self._of_mail(inbox.exchange, inbox.key, mail)
+            self._publisher.send(envelope, mail.body)
+            self._line.pump(0)
 
     def announce(self, pool: str, mail: Mail) -> None:
         self._setup.need_stream()

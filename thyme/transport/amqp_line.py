@@ -53,6 +53,8 @@ class Channel:
         self.number = number
         self.contents: Callable[[Content], None] = lambda _content: None
         self.methods: Callable[[Any], None] = lambda _method: None
+        #: whether somebody waits for what comes on it, or only for answers
+        self.listening = False
         self.answers: deque[Any] = deque()
         self.ended: ChannelClosed | None = None
 
@@ -240,7 +242,7 @@ class Line:
         if isinstance(method, spec.Channel.Close):
             self.send(channel.number, spec.Channel.CloseOk())
             channel.ended = ChannelClosed(method.reply_code, str(method.reply_text))
-            self.news = True
+            self.news = self.news or channel.listening
             self.forget(channel)
         elif isinstance(method, (spec.Basic.Ack, spec.Basic.Nack, spec.Basic.Cancel)):
             channel.methods(method)

@@ -1,6 +1,6 @@
 """Makes what ``amqp_topology`` names, or sees that it is there.
 
-Each question that the broker may refuse has a channel of its own: a refusal ends the channel.
+Questions that the broker may refuse have a channel of their own: a refusal ends the channel.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from ..errors import BrokerError
 from . import amqp_errors
 from .amqp_errors import ChannelClosed, other_argument, refused
 from .amqp_frames import spec
-from .amqp_line import Line
+from .amqp_line import Channel, Line
 from .amqp_topology import (
+    EXCHANGE,
     OPERATORS_CHOICE,
     STREAM,
+    WORK,
     Exchange,
     Queue,
     Topology,
@@ -30,29 +32,49 @@ _OTHERWISE: Final = 406
 class Setup:
     def __init__(self, line: Line) -> None:
         self._line = line
-        self._known: set[str] = set()
+        self._channel: Channel | None = None
+        self._stream_is_there = False
+        #: pools whose queue is there
+        self._pools: set[str] = set()
+        #: pools whose queue is there, and gets what is submitted
+        self._bound: set[str] = set()
 
     def need_stream(self) -> None:
-        """The stream, and with it all that does not belong to a pool; made if it is missing."""
-        self._need(STREAM, ())
+        """All that does not belong to a pool; made if any of it is missing."""
+        if not self._stream_is_there:
+            exchanges = [
+                spec.Exchange.Declare(exchange=name, passive=True) for name in (EXCHANGE, WORK)
+            ]
+            if not all(self._is_there(declare) for declare in exchanges) or not self.look(STREAM):
+                self.establish(topology(()))
+            self._stream_is_there = True
 
-    def need_pool(self, pool: str, anew: bool = False) -> None:
-        """The pool's queue; ``anew``: look again although it was there."""
-        if anew:
-            self._known.discard(job_queue(pool))
-        self._need(job_queue(pool), (pool,))
+    def need_pool(self, pool: str) -> None:
+        """The pool's queue, to take from."""
+        if pool not in self._pools:
+            if self.look(job_queue(pool)) is None:
+                self.establish(topology((pool,)))
+            self._pools.add(pool)
 
-    def _need(self, queue: str, pools: tuple[str, ...]) -> None:
-        if queue in self._known:
-            return
-        if self.look(queue) is None:
-            self.establish(topology(pools))
-        self._known.add(queue)
+    def need_pool_to_submit(self, pool: str) -> Any:
+        """The pool's queue, as the broker describes it now; bound, too.
+
+        Looked at each time: where it is gone, the stream alone would take a message, and its job
+        would wait for ever.
+        """
+        if pool not in self._bound or (found := self.look(job_queue(pool))) is None:
+            self.establish(topology((pool,)))
+            self._bound.add(pool)
+            found = self.look(job_queue(pool))
+        return found
 
     def look(self, queue: str) -> Any:
         """What the broker says of a queue: its answer, or None where there is no such queue."""
+        return self._is_there(spec.Queue.Declare(queue=queue, passive=True))
+
+    def _is_there(self, passive: Any) -> Any:
         try:
-            return self.ask(spec.Queue.Declare(queue=queue, passive=True))
+            return self.ask(passive)
         except ChannelClosed as error:
             if error.code == _NOT_FOUND:
                 return None
@@ -78,11 +100,9 @@ class Setup:
 
     def ask(self, method: Any) -> Any:
         """Raises ChannelClosed, BrokerError."""
-        channel = self._line.channel()
-        try:
-            return channel.ask(method)
-        finally:
-            channel.close()
+        if self._channel is None or self._channel.ended is not None:
+            self._channel = self._line.channel()
+        return self._channel.ask(method)
 
     def _try(self, method: Any) -> Any:
         try:

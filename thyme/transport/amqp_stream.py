@@ -74,6 +74,7 @@ class StreamReader:
         self._ahead, self._position = ahead, after
         self._channel = channel = self._line.channel()
         channel.contents, channel.methods = self._record, self._method
+        channel.listening = True
         channel.ask(spec.Basic.Qos(prefetch_count=ahead))
         start: int | str = after + 1 if after >= 0 else "first"
         channel.ask(spec.Basic.Consume(queue=STREAM, arguments={"x-stream-offset": start}))
@@ -102,7 +103,7 @@ class StreamReader:
 
     def _method(self, method: Any) -> None:
         if isinstance(method, spec.Basic.Cancel):
-            self._cancelled = True
+            self._cancelled = self._line.news = True
 
     def _record(self, content: Content) -> None:
         if self._too_much:

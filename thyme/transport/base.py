@@ -198,6 +198,10 @@ class Transport(ABC):
     def announce(self, pool: str, mail: Mail) -> None:
         """Leave mail in every inbox that listens to ``pool``; nobody may be there."""
 
+    def post(self, to: str, mail: Mail) -> None:
+        """As ``send``, where nobody waits to hear whether it arrived."""
+        self.send(to, mail)
+
     @abstractmethod
     def receive(self) -> Mail | None:
         """The next mail of my inboxes, or None at once."""
