@@ -7,6 +7,7 @@ Run it in an environment of its own, which is never a dependency of ours:
 
 The directory of the run is written as @CWD@. An ad is kept as its differences
 from the first one, the plain job's. Needs the openssl command, for a proxy.
+The descriptions of queues.txt are whole ones.
 """
 
 import json
@@ -40,6 +41,8 @@ def main():
     (work / "agent.sh").write_text("#!/bin/sh\necho hello\n")
     (work / "data/a").write_text("a\n")
     (work / "data/b").write_text("b\n")
+    (work / "items.txt").write_text("i1 v1\ni2, v2 w\ni3\n")
+    (work / "common.sub").write_text("executable = agent.sh\narguments = common\ncommon = here\n")
     make_proxy(work / "proxy.pem")
     results = []
     plain = None
@@ -87,6 +90,8 @@ def texts():
     blocks = (HERE / "descriptions.txt").read_text().rstrip("\n").split("\n%%\n")
     for block in blocks:
         yield "", f"executable = agent.sh\n{block}\nqueue\n"
+    for block in (HERE / "queues.txt").read_text().rstrip("\n").split("\n%%\n"):
+        yield "queues.txt: " + block, block + "\n"
     for path in sorted(HERE.glob("*.sub")):
         yield path.name, path.read_text()
 
