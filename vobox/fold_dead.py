@@ -13,7 +13,7 @@ from typing import Final
 from thyme.message import HoldReason, JobMessage, Message, Submit
 
 from . import attributes, logtext
-from .ads import Ad, literal
+from .ads import literal
 from .state import Change, Job, LogEvent
 from .status import HELD, IDLE
 
@@ -50,7 +50,13 @@ def put_aside(job: Job, event: PutAside) -> Change:
 
 def is_back(job: Job, event: Submit) -> bool:
     """Whether that is the job's dead letter, which somebody put into the queue again."""
-    return job.status == HELD and event.attempt == job.attempt and _is_dead(job.ad)
+    return event.attempt == job.attempt and is_dead(job)
+
+
+def is_dead(job: Job) -> bool:
+    """Whether it is held because its message is among the dead letters."""
+    codes = (job.ad.number("HoldReasonCode"), job.ad.number("HoldReasonSubCode"))
+    return job.status == HELD and codes == (CODE, SUBCODE)
 
 
 def queued_again(job: Job, event: Submit) -> Change:
@@ -66,10 +72,6 @@ def queued_again(job: Job, event: Submit) -> Change:
 
 def _waits(job: Job) -> bool:
     return job.in_queue and job.status == IDLE and job.queued
-
-
-def _is_dead(ad: Ad) -> bool:
-    return (ad.number("HoldReasonCode"), ad.number("HoldReasonSubCode")) == (CODE, SUBCODE)
 
 
 def _enter(job: Job, status: int, now: float) -> None:

@@ -39,14 +39,14 @@ class Leases:
         #: what the runs have used so far; it lives as long as the lease
         self.live = Live()
 
-    def claim(self, job: Job, worker: str, now: float) -> None:
+    def claim(self, job: Job, attempt: int, worker: str, now: float) -> None:
         lease = min(job.lease or self._default, CLAIM_LEASE)
-        self._claims[job.id] = Claimed(job.attempt, worker, now, lease)
+        self._claims[job.id] = Claimed(attempt, worker, now, lease)
 
-    def claimant(self, job: Job) -> str:
-        """Who was told to start the present attempt; "" for nobody."""
-        claimed = self._claims.get(job.id)
-        return claimed.worker if claimed and claimed.attempt == job.attempt else ""
+    def claimant(self, job: JobId, attempt: int) -> str:
+        """Who was told to start that attempt; "" for nobody."""
+        claimed = self._claims.get(job)
+        return claimed.worker if claimed and claimed.attempt == attempt else ""
 
     def started(self, job: JobId, now: float) -> None:
         self._claims.pop(job, None)

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from thyme import codec
 from thyme.errors import BadMessage
 from thyme.job import JobId
-from thyme.message import Claim, Control, Heartbeat, Peek, Peeked, Verdict, Waiting
+from thyme.message import Claim, Control, Heartbeat, Message, Peek, Peeked, Verdict, Waiting
 from thyme.transport import Mail, Transport
 from thyme.watch import schedd_inbox
 
 from . import delivery, logtext
+from .fold_dead import is_dead
 from .leases import Leases
 from .ledger import Ledger
 from .slots import Slots
@@ -27,15 +28,20 @@ log = logging.getLogger(__name__)
 def refusal(job: Job | None, claim: Claim, claimant: str) -> str:
     """Why that worker must not start that attempt; "" for go on.
 
-    ``claimant``: who was told to start the job's present attempt before. The
-    same worker may ask again. Another one is refused although the first may be
-    dead: its lease tells, and then the next attempt is queued.
+    ``claimant``: who was told to start that attempt before. The same worker may
+    ask again. Another one is refused although the first may be dead: its lease
+    tells, and then the next attempt is queued.
+
+    Whoever is refused throws the message away. So nothing is refused that we
+    have queued and not read back yet: a worker may be faster than the stream.
     """
     if job is None:
-        return ""  # the stream no longer knows it, the queue does: run it
+        return ""  # the stream no longer knows it, or not yet; the queue does: run it
     if not job.in_queue or job.status != IDLE:
-        return f"JobStatus is {job.status}"
-    if claim.attempt != job.attempt or not job.queued:
+        # a dead letter that was queued again: the word of it is on its way
+        back = is_dead(job) and claim.attempt == job.attempt
+        return "" if back else f"JobStatus is {job.status}"
+    if claim.attempt < job.attempt or (claim.attempt == job.attempt and not job.queued):
         return f"superseded by attempt {job.attempt}"
     if claimant not in ("", claim.worker):
         return f"claimed by {claimant}"
@@ -76,18 +82,47 @@ class Mailroom:
         self._clock = clock
         self._wall = wall
         self.slots = Slots()
+        self._rest: list[tuple[Mail, Message]] = []
         #: correlation → who waits for that answer
         self._awaited: dict[str, Callable[[Peeked], None]] = {}
 
+    def answer_claims(self, transport: Transport) -> None:
+        """Receive what there is and answer claims at once; the rest is for ``read_rest``.
+
+        Workers wait for these answers with a job in their hands; nothing that is in the stream
+        by then and was not read yet can make an answer wrong (see ``refusal``).
+        """
+        while (mail := transport.receive()) is not None:
+            message = self._message(mail)
+            if isinstance(message, Claim):
+                self._claim(transport, mail, message)
+            elif message is not None:
+                self._rest.append((mail, message))
+
+    def read_rest(self, transport: Transport) -> None:
+        """Read what came beside claims. After the stream: a heartbeat of a job whose start was
+        not read yet looks like a ghost's."""
+        rest, self._rest = self._rest, []
+        for mail, message in rest:
+            self._read(transport, mail, message)
+
     def read(self, transport: Transport, mail: Mail) -> None:
-        try:
-            message = codec.decode(mail.body)
-        except BadMessage as error:
-            log.warning("mail not understood: %s", error)
-            return
+        """Read one mail, whatever it is."""
+        message = self._message(mail)
         if isinstance(message, Claim):
             self._claim(transport, mail, message)
-        elif isinstance(message, Heartbeat):
+        elif message is not None:
+            self._read(transport, mail, message)
+
+    def _message(self, mail: Mail) -> Message | None:
+        try:
+            return codec.decode(mail.body)
+        except BadMessage as error:
+            log.warning("mail not understood: %s", error)
+            return None
+
+    def _read(self, transport: Transport, mail: Mail, message: Message) -> None:
+        if isinstance(message, Heartbeat):
             self._heartbeat(transport, message)
         elif isinstance(message, Waiting):
             self.slots.waits(message, self._clock())
@@ -112,16 +147,17 @@ class Mailroom:
     def tell(self, transport: Transport, job: JobId, tell: Tell) -> None:
         """Send control mail; the worker may be gone, its lease then tells."""
         control = Control(self._schedd, job, tell.attempt, tell.action)
-        transport.send(tell.worker, Mail(codec.encode(control)))
+        transport.post(tell.worker, Mail(codec.encode(control)))
 
     def _claim(self, transport: Transport, mail: Mail, claim: Claim) -> None:
         job = self._ledger.get(claim.job)
-        reason = refusal(job, claim, self._leases.claimant(job) if job is not None else "")
-        if job is not None and not reason:
-            self._leases.claim(job, claim.worker, self._clock())
+        reason = refusal(job, claim, self._leases.claimant(claim.job, claim.attempt))
+        if not reason:
             self.slots.taken(claim.worker, self._clock())
+            if job is not None:
+                self._leases.claim(job, claim.attempt, claim.worker, self._clock())
         verdict = Verdict(claim.schedd, claim.job, claim.attempt, not reason, reason)
-        transport.send(mail.reply_to, Mail(codec.encode(verdict), "", mail.correlation))
+        transport.post(mail.reply_to, Mail(codec.encode(verdict), "", mail.correlation))
 
     def _log_size(self, job: Job, beat: Heartbeat) -> None:
         if job.status not in (RUNNING, SUSPENDED):

@@ -235,11 +235,10 @@ class Schedd:
     def _step(self, transport: Transport) -> None:
         pause = max(0.0, min(self._next_tick - self.clock(), TICK))
         transport.wait(0.0 if self._more_to_settle else pause)
+        self._mailroom.answer_claims(transport)
         self._answer_calls(transport)
-        # before the mail: a heartbeat of a job whose start was not read yet looks like a ghost's
         self._more_to_settle = self._duties.settle_some(transport)
-        while (mail := transport.receive()) is not None:
-            self._mailroom.read(transport, mail)
+        self._mailroom.read_rest(transport)
         now = self.clock()
         if now >= self._next_tick:
             self._next_tick = now + TICK

@@ -84,6 +84,52 @@ def test_another_worker_is_refused_what_one_was_told_to_start() -> None:
     assert refusal(job, claim("w1"), "w1") == ""
 
 
+def test_a_worker_that_is_faster_than_the_stream_is_not_refused(bench: Bench) -> None:
+    # whoever is refused throws the message away: the job would wait for ever
+    e = Events()
+    bench.submit(e.submit())
+    bench.record(e.started(), e.evicted())
+    bench.ledger.get(JOB).attempt = 0  # type: ignore[union-attr]
+    bench.ledger.get(JOB).queued = False  # type: ignore[union-attr]
+
+    assert ask(bench, claim("w2", attempt=1)) == [(Verdict(SCHEDD, JOB, 1, True, ""), "token")]
+    claimed = Verdict(SCHEDD, JOB, 1, False, "claimed by w2")
+    assert ask(bench, claim("w3", attempt=1)) == [(claimed, "token")]
+
+
+def test_a_dead_letter_that_was_queued_again_may_be_started_before_we_know(bench: Bench) -> None:
+    bench.submit(Events().submit())
+    delivery = bench.transport.take("pool")
+    assert delivery is not None
+    bench.transport.reject(delivery, "unreadable")
+    bench.settle()
+
+    assert refusal(bench.job(), claim(attempt=1), "") == "JobStatus is 5"
+    assert refusal(bench.job(), claim(), "") == ""
+
+
+def test_claims_are_answered_before_the_stream_is_read_and_heartbeats_after(
+    bench: Bench,
+) -> None:
+    e = Events()
+    bench.submit(e.submit())
+    line = bench.broker.connect()
+    line.open_inbox("w1")
+    bench.transport.open_inbox("schedd")
+    for message in (beat(attempt=1), claim()):
+        line.send("schedd", Mail(codec.encode(message), "w1", "token"))
+
+    bench.mailroom.answer_claims(bench.transport)
+    verdict = line.receive()
+    assert verdict is not None
+    assert codec.decode(verdict.body) == Verdict(SCHEDD, JOB, 0, True, "")
+
+    bench.record(e.started(), e.evicted(), e.started("w1", attempt=1))
+    bench.mailroom.read_rest(bench.transport)
+    assert line.receive() is None  # the heartbeat was of a job that we know by now
+    line.close()
+
+
 def test_a_heartbeat_from_the_wrong_worker_is_superseded() -> None:
     e = Events()
     assert reply_to_heartbeat(after(e.submit(), e.started()), beat("w2")) == "superseded"

@@ -83,7 +83,7 @@ class Running:
         self.broker.down = error  # type: ignore[assignment]
         self.broker.break_at("wait")
         self.schedd._wake()
-        wait_until(lambda: self.schedd.trouble, "the trouble is seen")
+        wait_until(lambda: self.schedd.trouble == str(error), "the trouble is seen")
 
     def end(self) -> None:
         self.schedd.stop()
