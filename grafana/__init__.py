@@ -1,0 +1,1 @@
+"""Makes what Grafana is provisioned with, and shows it without Grafana."""

@@ -1,0 +1,73 @@
+"""Makes the dashboards and the alert rules from ``source/``: ``python -m grafana.generate``.
+
+What is committed is what this makes; ``--check`` (and a test) says when it is not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from grafana import alerts, dashboard
+
+HERE = Path(__file__).parent
+SOURCE = HERE / "source"
+#: In the order of the menu.
+DASHBOARDS = ("site", "node", "jobs", "diagnostics")
+
+
+class _Plain(yaml.SafeDumper):
+    """No anchors, and lists indented: as people write it."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
+
+
+def source(name: str) -> Any:
+    """What ``source/NAME.yml.j2`` says, with its query fragments filled in."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(SOURCE),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - queries, not HTML
+    )
+    return yaml.safe_load(environment.get_template(f"{name}.yml.j2").render())
+
+
+def made() -> Iterator[tuple[Path, str]]:
+    """Every file that is generated, with its content."""
+    for name in DASHBOARDS:
+        content = json.dumps(dashboard.build(source(name)), indent=2)
+        yield HERE / "dashboards" / f"{name}.json", content + "\n"
+    built = alerts.build(source("alerts"))
+    rules = yaml.dump(built, Dumper=_Plain, sort_keys=False, width=90, allow_unicode=True)
+    head = "# Made by `python -m grafana.generate` from grafana/source/alerts.yml.j2.\n---\n"
+    yield HERE / "provisioning" / "alerting" / "rules.yml", head + rules
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m grafana.generate", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="only say what is old (exit 1)")
+    check = parser.parse_args(argv).check
+    old = []
+    for path, content in made():
+        if not path.exists() or path.read_text(encoding="utf-8") != content:
+            old.append(path.relative_to(HERE))
+            if not check:
+                path.write_text(content, encoding="utf-8")
+    for path in old:
+        print(f"{path}: {'old' if check else 'written'}")
+    return 1 if check and old else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
