@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -12,10 +14,13 @@ from typing import Any
 import pika
 import pytest
 
+from tests.live_site import LiveSite, submit_text
 from tests.services.certificates import Authority
 from tests.services.rabbitmq import Rabbit
 from tests.waiting import wait_until
 from thyme.admin import cli
+from thyme.errors import BrokerRefused
+from thyme.transport import connect
 
 IMAGE = Path(__file__).parents[2] / "images" / "rabbitmq"
 VHOST = "grid"
@@ -104,9 +109,45 @@ def test_everybody_can_connect_over_tls_too(site: Site) -> None:
     where = ["--host", f"localhost:{site.server.tls_port}", "--vhost", VHOST, "--tls"]
     ca = str(site.directory.parent / "tls" / "ca.pem")
     assert cli.main(["roles", "--dir", str(directory), *where, "--ca", ca]) == 0
-    text = (directory / "worker.url").read_text()
-    assert text.startswith("amqps://worker:")
-    assert text.endswith(f"@localhost:{site.server.tls_port}/grid?cafile={ca}\n")
+    for user in ("vobox", "worker", "monitor"):
+        # this directory has passwords of its own, which the broker was never given
+        made = (directory / f"{user}.url").read_text()
+        known = site.url(user).split("@")[0].replace("amqp://", "amqps://")
+        with contextlib.closing(connect(known + "@" + made.split("@")[1])) as transport:
+            assert transport.queue_state("alien_jobs").ready == 0
+        with pytest.raises(BrokerRefused, match="ACCESS_REFUSED"):
+            connect(made)
+
+
+def test_the_topology_is_there_before_anybody_comes(site: Site) -> None:
+    with contextlib.closing(connect(site.url("vobox"))) as vobox:
+        vobox.establish(["alien_jobs", "other"])  # raises where anything is otherwise
+    with contextlib.closing(connect(site.url("worker"))) as worker:
+        worker.establish(["alien_jobs"])  # may make nothing, and finds all
+
+
+def test_a_job_gets_through_with_nobody_allowed_more_than_his_role(
+    site: Site, tmp_path: Path
+) -> None:
+    live = LiveSite(tmp_path, lease=60.0)
+    try:
+        del live.env["THYME_URL"]
+        live.env["THYME_URL_FILE"] = str(site.directory / "vobox.url")
+        live.start_schedd("--name=roles")
+        job = ["executable = /bin/echo", "transfer_executable = false", "arguments = hello"]
+        live.ask("condor_submit", stdin=submit_text([*job, f"output = {tmp_path}/out", "queue"]))
+        live.env["THYME_URL_FILE"] = str(site.directory / "worker.url")
+        live.start_worker("worker", "--timeout=60")
+        wait_until(
+            lambda: (tmp_path / "out").exists() and not live.ask("condor_q", "-af", "ProcId"),
+            "the job's output", timeout=60.0,
+            state=lambda: live.ask("condor_q") + (tmp_path / "worker.log").read_text(),
+        )  # fmt: skip
+        assert (tmp_path / "out").read_text() == "hello\n"
+        assert live.running["worker"].wait(60) == 0
+    finally:
+        left = live.stop()
+    assert left == []
 
 
 # --- the worker -----------------------------------------------------------------------------
@@ -208,14 +249,14 @@ def test_nothing_that_a_worker_tried_looks_like_the_schedds_word(
     """The keys of what the tests before left in the stream."""
     vobox, keys = channel("vobox"), []
     vobox.basic_qos(prefetch_count=100)
-    publish(vobox, "thyme", "event.marker")
+    publish(vobox, "thyme", "event.the-end")
     for method, _properties, _body in vobox.consume(
         "thyme.events", arguments={"x-stream-offset": "first"}, inactivity_timeout=30
     ):
         assert method is not None, keys
         keys.append((method.exchange, method.routing_key))
         vobox.basic_ack(method.delivery_tag)
-        if keys[-1] == ("thyme", "event.marker"):
+        if keys[-1] == ("thyme", "event.the-end"):
             break
     from_workers = {key for exchange, key in keys if exchange != "thyme"}
     assert from_workers <= {"event.started", "event.finished", "event.evicted"}
@@ -262,6 +303,52 @@ def test_the_monitor_sees_depths_and_touches_nothing(channel: Callable[[str], An
     for exchange in ("thyme", "thyme.work", ""):
         refused(publish, channel("monitor"), exchange, "x")
     refused(channel("monitor").queue_declare, "", exclusive=True)
+
+
+def test_the_operator_looks_as_monitor_and_acts_as_vobox(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("THYME_URL", raising=False)
+    monkeypatch.setenv("THYME_URL_FILE", str(site.directory / "monitor.url"))
+    assert cli.main(["status", "--pool", "alien_jobs", "--pool", "other", "--json"]) == 0
+    queues = json.loads(capsys.readouterr().out)["queues"]
+    assert [each["kind"] for each in queues] == ["jobs", "jobs", "dead", "stream"]
+    for argv in (["dead"], ["purge", "dead", "--yes"], ["requeue-dead", "--all"]):
+        assert cli.main(argv) == 4
+        said = capsys.readouterr().err
+        assert "ACCESS_REFUSED" in said
+        assert said.count("\n") == 1
+        assert site.url("monitor").split(":")[2].split("@")[0] not in said
+    assert cli.main(["status", "--pool", "mistyped"]) == 4
+    assert "there is no queue 'thyme.jobs.mistyped'" in capsys.readouterr().err
+    monkeypatch.setenv("THYME_URL_FILE", str(site.directory / "vobox.url"))
+    for argv in (["topology"], ["dead"], ["purge", "dead", "--yes"], ["requeue-dead", "--all"]):
+        assert cli.main(argv) == 0, capsys.readouterr().err
+
+
+def test_an_unreadable_message_is_put_aside_listed_queued_again_and_purged(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("THYME_URL_FILE", str(site.directory / "vobox.url"))
+    monkeypatch.delenv("THYME_URL", raising=False)
+    with contextlib.closing(connect(site.url("vobox"))) as vobox:
+        vobox.submit("other", [b"garbage", b"more garbage"])
+    assert cli.main(["purge", "other", "--yes"]) == 0
+    assert capsys.readouterr().out == (
+        "2 messages of other are dead letters; their jobs are held\n"
+    )
+    assert cli.main(["dead", "--json"]) == 0
+    letters = json.loads(capsys.readouterr().out)["dead"]
+    assert [(each["pool"], each["job"], each["reason"]) for each in letters] == [
+        ("other", "", "put aside by an administrator")
+    ] * 2
+    assert cli.main(["requeue-dead", letters[0]["id"]]) == 0
+    capsys.readouterr()
+    assert cli.main(["status", "--pool", "other"]) == 0
+    assert capsys.readouterr().out.splitlines()[:2] == ["jobs\tother\t1\t0", "dead\t\t1\t0"]
+    assert cli.main(["purge", "other", "--yes"]) == 0
+    assert cli.main(["purge", "dead", "--yes"]) == 0
+    assert capsys.readouterr().out.endswith("2 dead letters are gone\n")
 
 
 def test_the_vobox_has_all_of_thyme_and_nothing_else(channel: Callable[[str], Any]) -> None:
