@@ -24,7 +24,7 @@ from .templates import NewTemplates, Templates
 from .write_back import WriteBack
 
 #: Jobs kept in memory as they were last written.
-RECENT = 2000
+RECENT = 1000
 #: Rows forgotten until it is looked for templates that nobody has any more.
 _FORGOTTEN = 10_000
 _COLUMNS = (
@@ -59,6 +59,9 @@ class Ledger:
             self._db = open_ledger(path)
         self._templates = NewTemplates(self._db)
         self._unwritten = WriteBack(self._db, self._templates)
+        newest = "SELECT cluster, proc FROM jobs ORDER BY cluster DESC, proc DESC LIMIT 1"
+        #: no job with a higher id was ever put down
+        self._newest = JobId(*(self._db.execute(newest).fetchone() or (-1, -1)))
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -112,8 +115,8 @@ class Ledger:
         known = self._recent.get(job) or self._unwritten.get(job)
         if known is not None:
             return known
-        if max(job) > _MAX_INTEGER:
-            return None
+        if job > self._newest or job.proc > _MAX_INTEGER:
+            return None  # a new one: no need to look
         row = self._db.execute(
             f"SELECT {_COLUMNS} FROM jobs WHERE cluster=? AND proc=?",  # noqa: S608
             tuple(job),
@@ -121,6 +124,7 @@ class Ledger:
         return None if row is None else _job(row, self._templates)
 
     def put(self, job: Job) -> None:
+        self._newest = max(self._newest, job.id)
         self._recent[job.id] = job
         if len(self._recent) > RECENT:
             del self._recent[next(iter(self._recent))]
@@ -224,12 +228,13 @@ class Ledger:
     def drop_all_logs(self) -> None:
         self._query("DELETE FROM waiting_log")
 
-    def waiting_log(self) -> list[tuple[JobId, str]]:
-        rows = self._query("SELECT cluster, proc, text FROM waiting_log ORDER BY id")
-        return [
-            (JobId(cluster, proc), bytes(text).decode("utf-8", "surrogateescape"))
-            for cluster, proc, text in rows.fetchall()
-        ]
+    def waiting_log(self) -> Iterator[tuple[JobId, str]]:
+        """In the order in which they were added; nothing may be added meanwhile."""
+        last = 0
+        query = "SELECT id, cluster, proc, text FROM waiting_log WHERE id>? ORDER BY id LIMIT 500"
+        while rows := self._query(query, (last,)).fetchall():
+            for last, cluster, proc, text in rows:
+                yield JobId(cluster, proc), bytes(text).decode("utf-8", "surrogateescape")
 
     # --- where we are -------------------------------------------------------------------
 
