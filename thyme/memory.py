@@ -12,6 +12,8 @@ from pathlib import Path
 
 #: v1 says this, rounded down to a page, for no limit (bytes).
 _V1_UNLIMITED = 2**62
+#: Bytes: the kernel charges in batches (32 pages for each CPU), and may stop before the limit.
+_V1_SLACK = 2**20
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,13 @@ def _read_v2(group: Path) -> Memory:
 
 
 def _read_v1(group: Path) -> Memory:
+    kills = _words(group / "memory.oom_control")["oom_kill"]
     limit = int((group / "memory.limit_in_bytes").read_text())
-    return Memory(
-        _words(group / "memory.oom_control")["oom_kill"],
-        int((group / "memory.failcnt").read_text()),
-        None if limit >= _V1_UNLIMITED else limit // 1024,
-    )
+    if limit >= _V1_UNLIMITED:
+        return Memory(kills, 0, None)
+    # memory.failcnt stays 0 in some groups of 6.x kernels; whether the limit was ever met is sure
+    met = int((group / "memory.max_usage_in_bytes").read_text()) >= limit - _V1_SLACK
+    return Memory(kills, kills if met else 0, limit // 1024)
 
 
 def _words(path: Path) -> dict[str, int]:
