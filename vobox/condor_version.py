@@ -6,6 +6,8 @@ Needs no schedd: clients ask it to see whether HTCondor is installed at all.
 import os
 import sys
 
+from .thin import keep_standard_streams, write
+
 #: clients compare the number with features of HTCondor
 NUMBER = "25.14.0"
 VERSION_LINE = "$CondorVersion: " + NUMBER + " 2026-11-22 BuildID: plancton PackageID: plancton $"
@@ -18,24 +20,17 @@ def platform() -> str:
 
 def main() -> int:
     """Print the version; returns the exit code."""
+    keep_standard_streams()
     arch = False
     for word in sys.argv[1:]:
         if word == "-arch":
             arch = True
         elif word not in ("", "-version", "-help"):
-            sys.stderr.write("Unrecognized option: %s\n" % word)
-            sys.stderr.write("Usage: condor_version [-arch]\n")
+            text = "Unrecognized option: %s\nUsage: condor_version [-arch]\n" % word
+            write(2, text.encode("utf-8", "backslashreplace"))
             return 1
-    try:
-        if arch:
-            print(os.uname().machine.upper())
-        else:
-            print(VERSION_LINE)
-            print(platform())
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # nobody reads it; do not complain again at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    text = os.uname().machine.upper() if arch else VERSION_LINE + "\n" + platform()
+    write(1, (text + "\n").encode("ascii"))
     return 0
 
 
