@@ -114,6 +114,8 @@ class _Reader:
             line_number = line.number
             try:
                 self._take(line)
+                if self._conditions.open < opened:
+                    raise bad_job(f"{line.kind} without matching if")
             except Refusal as refusal:
                 if "on Line" in refusal.stderr:
                     raise

@@ -70,21 +70,8 @@ class Sources:
         found: list[str] = []
         warnings: list[str] = []
         for pattern in patterns:
-            try:
-                names = self._files.glob(self._cwd, pattern)
-            except OSError as error:
-                raise bad_job(f"{pattern}: {error.strerror}") from None
-            matched = False
-            for name in names:
-                try:
-                    mode = self._files.mode(posixpath.join(self._cwd, name))
-                except OSError:
-                    continue  # a link to nowhere, or gone meanwhile
-                is_directory = stat.S_ISDIR(mode)
-                if kind != "any" and is_directory != (kind == "dirs"):
-                    continue
-                shown = name.rstrip("/") + "/" if is_directory else name
-                matched = True
+            matched = self._matching(pattern, kind)
+            for shown in matched:
                 if shown in found:
                     warnings.append(
                         f"WARNING: '{shown}' matching pattern '{pattern}' is a duplicate of item "
@@ -95,6 +82,22 @@ class Sources:
             if not matched:
                 warnings.append(f"WARNING: no matches for '{pattern}'\n")
         return found, warnings
+
+    def _matching(self, pattern: str, kind: str) -> list[str]:
+        try:
+            names = self._files.glob(self._cwd, pattern)
+        except OSError as error:
+            raise bad_job(f"{pattern}: {error.strerror}") from None
+        found = []
+        for name in names:
+            try:
+                mode = self._files.mode(posixpath.join(self._cwd, name))
+            except OSError:
+                continue  # a link to nowhere, or gone meanwhile
+            is_directory = stat.S_ISDIR(mode)
+            if kind == "any" or is_directory == (kind == "dirs"):
+                found.append(name.rstrip("/") + "/" if is_directory else name)
+        return sorted(found)
 
 
 class NoCaller:
