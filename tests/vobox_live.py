@@ -31,6 +31,9 @@ class LiveSchedd:
     ``url`` names another broker than one of its own; it may hold a password.
     """
 
+    #: seconds until it has to be ready
+    patience = 20.0
+
     def __init__(self, directory: Path, name: str = "vobox1.example.org", url: str = "") -> None:
         self.directory = directory
         directory.mkdir(exist_ok=True)
@@ -75,6 +78,7 @@ class LiveSchedd:
         wait_until(
             lambda: self.said().count("thyme-schedd: ready") > before or process.poll() is not None,
             "the schedd is ready",
+            self.patience,
             state=self.said,
         )
         assert process.poll() is None, self.said()

@@ -14,8 +14,7 @@ from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
-from tests.vobox_live import ROOT, LiveSchedd
-from tests.waiting import wait_until
+from tests.vobox_live import LiveSchedd
 from thyme.transport import connect
 from vobox.owner import user_name
 
@@ -34,7 +33,7 @@ class Crowd(LiveSchedd):
         """stdout of a command that has to succeed."""
         done = subprocess.run(
             [*(python or [Path(sys.executable).parent / words[0]]), *words[1:]],
-            env=self.environment(), stdin=subprocess.DEVNULL, capture_output=True,
+            env=self.caller(), stdin=subprocess.DEVNULL, capture_output=True,
             text=True, timeout=300, check=False,
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (0, ""), (words, done.returncode, done.stderr)
@@ -46,7 +45,7 @@ class Crowd(LiveSchedd):
         said = self.ask(*words)
         return time.perf_counter() - start, said
 
-    def environment(self) -> dict[str, str]:
+    def caller(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         return {**kept, "THYME_SCHEDD_SOCKET": str(self.socket)}
 
@@ -70,11 +69,8 @@ def crowd() -> Crowd:
     while bodies := list(islice(life, _BATCH)):
         broker.record(bodies)
     broker.close()
-    with made.log.open("ab") as log:
-        made.process = subprocess.Popen(
-            made.command(), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-        )
-    wait_until(lambda: "ready" in made.said(), "the schedd is ready", 300.0, state=made.said)
+    made.patience = 300.0
+    made.start()
     in_queue = made.ask("condor_q", "-totals")
     assert f"Total for query: {JOBS} jobs; 0 completed, 0 removed, {JOBS - RUNNING} idle, " in (
         in_queue

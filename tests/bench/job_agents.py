@@ -34,12 +34,13 @@ WAITING, RUNNING = 1_000, 4_000
 #: One job of so many is evicted by its node's owner and runs a second time.
 EVICTED = 25
 
-#: What AliEn's HTCONDOR.pm writes (contract, section 7), for the vanilla universe.
+#: What AliEn's HTCONDOR.pm writes (contract, section 7), for the vanilla universe; but a log
+#: that can be written on this machine, too.
 DESCRIPTION = r"""
 cmd = /home/alice/work/agent.startup.@JOB@
 output = /home/alice/log/@JOB@.out
 error = /home/alice/log/@JOB@.err
-log = /home/alice/log/@JOB@.log
+log = /dev/null
 universe = vanilla
 +WantJobRouter = True
 job_lease_duration = 7200
