@@ -1,0 +1,234 @@
+"""What a worker finds out about its node: users for jobs, what it offers, what a job uses."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from pathlib import Path
+
+import pytest
+
+from thyme import users
+from thyme.den import Den
+from thyme.errors import BadInvocation, NodeUnfit
+from thyme.machine import distribution, machine
+from thyme.memory import MemoryGroup
+from thyme.usage import Disk, Reading, read_tree
+from thyme.users import FIRST_UID, JobUser, choose
+
+# --- users -----------------------------------------------------------------------------------
+
+
+def test_jobs_of_root_get_a_user_for_each_worker() -> None:
+    assert choose("", 0, euid=0) == JobUser(FIRST_UID, FIRST_UID)
+    assert choose("", 7, euid=0) == JobUser(FIRST_UID + 7, FIRST_UID + 7)
+
+
+def test_jobs_of_others_run_as_themselves() -> None:
+    for option, euid in (("", 1000), ("self", 0), ("self", 1000), ("1000", 1000), ("0", 0)):
+        assert choose(option, 3, euid).is_self
+
+
+def test_a_user_is_known_by_name_or_number() -> None:
+    root, nobody = pwd.getpwuid(0), pwd.getpwnam("nobody")
+
+    assert choose("nobody", 0, euid=0) == JobUser(
+        nobody.pw_uid, nobody.pw_gid, "nobody", nobody.pw_dir
+    )
+    assert choose("4242", 0, euid=0) == JobUser(4242, 4242)
+    assert choose("4242:17", 0, euid=0) == JobUser(4242, 17)
+    assert choose("4242:root", 0, euid=0).gid == 0
+    assert choose("self", 0, euid=0).home == root.pw_dir
+
+
+@pytest.mark.parametrize("option", ["no-such-user", "0:no-such-group", "-1", "4294967295", ":"])
+def test_a_user_that_is_not_there_is_refused(option: str) -> None:
+    with pytest.raises(BadInvocation, match="no such user or group here; a number need not"):
+        choose(option, 0, euid=0)
+
+
+def test_only_root_runs_jobs_as_others() -> None:
+    with pytest.raises(BadInvocation, match="--user 1: only a worker that is root runs jobs as"):
+        choose("1", 0, euid=1000)
+
+
+def test_a_user_without_an_entry_has_its_scratch_directory_for_a_home() -> None:
+    assert JobUser(4242, 4242).variables("/scratch") == {"HOME": "/scratch"}
+    assert JobUser(1, 1, "joe", "/home/joe").variables("/scratch") == {
+        "HOME": "/home/joe", "USER": "joe", "LOGNAME": "joe",
+    }  # fmt: skip
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs to be root to be another user")
+def test_acting_ends_with_its_block_whatever_happens() -> None:
+    me = (os.getresuid(), os.getresgid(), os.getgroups())
+    user = JobUser(4242, 4243)
+
+    with pytest.raises(ZeroDivisionError), user.acting(), user.acting():
+        assert (os.geteuid(), os.getegid(), os.getgroups()) == (4242, 4243, [])
+        # whoever is to be kept out looks at these
+        assert (os.getuid(), os.getresuid()[2]) == (0, 0)
+        _ = 1 // 0
+
+    assert (os.getresuid(), os.getresgid(), os.getgroups()) == me
+
+
+# --- dens ------------------------------------------------------------------------------------
+
+
+def den(workdir: Path) -> Den:
+    return Den(workdir, lambda number: choose("self", number, os.geteuid()))
+
+
+def test_each_living_worker_has_a_den_of_its_own_and_the_lowest_free_one(tmp_path: Path) -> None:
+    first, second = den(tmp_path), den(tmp_path)
+    assert (first.path.name, second.path.name) == ("thyme_0", "thyme_1")
+    assert stat.S_IMODE(first.path.stat().st_mode) == 0o711
+
+    first.close()
+    third = den(tmp_path)
+
+    assert third.path.name == "thyme_0"
+    for each in (second, third, third):
+        each.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_dens_of_the_dead_are_swept_and_nothing_else_is_touched(tmp_path: Path) -> None:
+    dead = tmp_path / "thyme_5/dir_1/deep"
+    dead.mkdir(parents=True)
+    (dead / "file").touch()
+    dead.chmod(0)
+    for kept in ("dir_1", "thyme_7.txt", "thyme_9"):
+        (tmp_path / kept).mkdir()
+    (tmp_path / "thyme_9/mine").touch()
+    living = den(tmp_path)
+    (living.path / "dir_1").mkdir()
+
+    newcomer = den(tmp_path)
+
+    assert sorted(each.name for each in tmp_path.iterdir()) == [
+        "dir_1", "thyme_0", "thyme_1", "thyme_9",
+    ]  # fmt: skip
+    assert (tmp_path / "thyme_9/mine").exists()
+    assert (living.path / "dir_1").exists()
+    for each in (newcomer, living):
+        each.close()
+
+
+def test_a_link_in_the_place_of_a_den_leads_nowhere(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    (target / "dir_1").mkdir(parents=True)
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "thyme_0").symlink_to(target)
+
+    mine = den(work)
+
+    assert mine.path.name == "thyme_1"
+    assert (target / "dir_1").exists()
+    mine.close()
+
+
+def test_a_den_that_cannot_be_had_says_why(tmp_path: Path) -> None:
+    with pytest.raises(NodeUnfit, match=r"a scratch directory in /.*/none: \[Errno 2\]"):
+        den(tmp_path / "none")
+
+
+# --- what a node offers ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ('NAME="Debian GNU/Linux"\nVERSION_ID="12"\nID=debian\n', "Debian12"),
+        ('NAME="AlmaLinux"\nVERSION_ID="9.4"\nID="almalinux"\n', "AlmaLinux9"),
+        ('NAME="CentOS Linux"\nVERSION_ID="7"\nID="centos"\n', "CentOS7"),
+        ('NAME="Red Hat Enterprise Linux"\nVERSION_ID="8.10"\nID="rhel"\n', "RedHat8"),
+        ("NAME='Ubuntu'\nVERSION_ID='22.04'\nID=ubuntu\n", "Ubuntu22"),
+        ('NAME="Rocky Linux"\nID="rocky"\nVERSION_ID="9.3"\n', "Rocky9"),
+        ("ID=arch\n# no name\nrubbish\n", "LINUX"),
+        ("", "LINUX"),
+    ],
+)
+def test_a_distribution_is_called_as_htcondor_calls_it(text: str, name: str) -> None:
+    assert distribution(text) == name
+
+
+def test_a_node_tells_what_it_has(tmp_path: Path) -> None:
+    found = machine(tmp_path, MemoryGroup())
+
+    assert found is not None
+    assert (found.cpus, found.opsys) == (1, "LINUX")
+    assert found.memory > 16
+    assert found.disk > 1024
+    assert found.opsys_and_ver
+    assert machine(tmp_path / "none", MemoryGroup()) is None
+
+
+def test_a_pilots_limit_is_all_the_memory_it_offers(tmp_path: Path) -> None:
+    (tmp_path / "groups").write_text("0::/")
+    (tmp_path / "memory.events").write_text("oom 0\noom_kill 0\n")
+    (tmp_path / "memory.max").write_text(str(48 * 1024 * 1024))
+
+    found = machine(tmp_path, MemoryGroup(tmp_path / "groups", tmp_path))
+
+    assert found is not None
+    assert found.memory == 48
+
+
+# --- what a job uses -------------------------------------------------------------------------
+
+
+def process(proc: Path, pid: int, ticks: tuple[int, ...], **sizes: int) -> None:
+    place = proc / str(pid)
+    place.mkdir()
+    zeros = " ".join("0" * 10)
+    times = " ".join(map(str, ticks))
+    # a name may hold anything
+    (place / "stat").write_text(f"{pid} (a) S 9 (b\n) S {zeros} {times} 20 0 1 0\n")
+    lines = [f"{name}:\t{size:8} kB" for name, size in sizes.items()]
+    (place / "status").write_text("\n".join(["Name:\ta b", "Threads:\t3", *lines]))
+
+
+def test_a_jobs_processes_are_added_up_without_counting_what_they_share(tmp_path: Path) -> None:
+    tick = os.sysconf("SC_CLK_TCK")
+    process(tmp_path, 1, (2 * tick, tick, tick, 0), VmHWM=900, RssAnon=100, RssFile=50, RssShmem=7)
+    process(tmp_path, 2, (tick, 0, 0, tick), VmHWM=400, RssAnon=300, RssFile=60, RssShmem=5)
+    process(tmp_path, 3, (0, 0, 0, 0), VmHWM=70, VmRSS=60)  # a kernel that tells no kinds
+    (tmp_path / "4").mkdir()  # it has just ended
+    process(tmp_path, 5, (0, 0, 0, 0))  # a zombie
+
+    reading = read_tree([1, 2, 3, 4, 5, 6], tmp_path)
+
+    assert reading == Reading(user_cpu=4, system_cpu=2, rss=100 + 300 + 60 + 60 + 7, largest=900)
+
+
+def test_a_scratch_directory_is_counted_bit_by_bit(tmp_path: Path) -> None:
+    for number in range(30):
+        (tmp_path / f"d{number}").mkdir()
+        (tmp_path / f"d{number}/file").write_bytes(b"x" * 8192)
+    disk = Disk(tmp_path)
+
+    disk.step(59)
+    assert disk.size == 0  # not known yet
+    disk.step(59)
+    first = disk.size
+    assert first >= 30 * 8
+    (tmp_path / "d0/more").write_bytes(b"x" * 65536)
+    disk.step(1000)
+
+    assert disk.size >= first + 64
+
+
+def test_a_directory_that_is_gone_uses_nothing(tmp_path: Path) -> None:
+    disk = Disk(tmp_path / "none")
+    disk.step(10)
+    assert disk.size == 0
+
+
+def test_the_users_of_jobs_are_nobody_elses_by_any_table() -> None:
+    taken = {entry.pw_uid for entry in pwd.getpwall()}
+    assert not taken & set(range(FIRST_UID, FIRST_UID + users.AUTOMATIC))
