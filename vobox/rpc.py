@@ -13,10 +13,12 @@ import socket
 import socketserver
 import struct
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from .gate import Gate, room
 from .owner import user_name
 from .rpc_types import Answer, Request, SubmitRefused
 
@@ -52,6 +54,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         """Raises OSError where the path cannot be used or another schedd serves there."""
         self.handler = handler
         self.wants_stdin = wants_stdin
+        self.gate = Gate(room())
         self._busy = 0
         self._changed = threading.Condition()
         _remove_dead_socket(path)
@@ -65,6 +68,14 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             super().server_bind()
         finally:
             os.umask(previous)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        try:
+            return super().get_request()
+        except OSError:
+            # no file left to accept it with: it stays there, and asking at once again is of no use
+            time.sleep(0.05)
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         with self._changed:
@@ -112,6 +123,14 @@ class _Connection(socketserver.StreamRequestHandler):
     def _serve(self) -> None:
         credentials = self.connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         _pid, uid, gid = struct.unpack("3i", credentials)
+        with self.server.gate.entered(uid) as why:
+            if why:
+                log.warning("request from uid %d: %s", uid, why)
+                self._answer(Answer(stderr=f"thyme-schedd: {why}\n", code=1))
+            else:
+                self._serve_user(uid, gid)
+
+    def _serve_user(self, uid: int, gid: int) -> None:
         try:
             request = self._read(uid, gid)
         except BadRequest as error:

@@ -18,6 +18,7 @@ line end and the output), ``x`` the exit code and the end.
 import _socket
 import os
 import sys
+import time
 
 #: seconds without a byte from the schedd; CEs give a command 60
 TIMEOUT = 120.0
@@ -93,7 +94,7 @@ def _connect(path: str) -> "_socket.socket":
     line = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     line.settimeout(TIMEOUT)
     try:
-        line.connect(os.fsencode(path))
+        _patiently_connect(line, os.fsencode(path))
     except OSError as error:
         line.close()
         if isinstance(error, PermissionError):
@@ -107,6 +108,19 @@ def _connect(path: str) -> "_socket.socket":
             "THYME_SCHEDD_SOCKET" % (path, error.strerror or error)
         ) from None
     return line
+
+
+def _patiently_connect(line: "_socket.socket", path: bytes) -> None:
+    """Raises OSError."""
+    until = time.monotonic() + TIMEOUT
+    while True:
+        try:
+            line.connect(path)
+            return
+        except BlockingIOError:  # hundreds connect in one moment, and its queue of them is full
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.02)
 
 
 def _owner(path: str) -> str:

@@ -7,14 +7,17 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.vobox_live import BARE, ROOT, thin
 from tests.waiting import wait_until
+from vobox.gate import Gate
 from vobox.rpc import MAX_REQUEST, MAX_STDIN, Server
 from vobox.rpc_types import Answer, Request
+from vobox.thin import _connect
 
 
 class Schedd:
@@ -399,6 +402,71 @@ def test_a_fault_in_a_later_part_is_one_line_and_a_traceback_in_the_log(
     assert (done.returncode, done.stdout) == (1, b"one\n")
     assert done.stderr == b"ERROR: failed in the schedd; its log tells more\n"
     wait_until(lambda: "oops" in caplog.text, "the log tells more")
+
+
+# --- many of them -------------------------------------------------------------------------------
+
+
+def test_a_user_may_fill_half_and_root_all() -> None:
+    gate = Gate(4)
+    with ExitStack() as inside:
+        enter = [inside.enter_context(gate.entered(uid)) for uid in (7, 7, 7, 8, 0, 0, 9)]
+    half, all_of_it = "2 commands of yours are under way; try again", "4 commands are under way"
+    assert enter[:2] + enter[3:5] == [""] * 4
+    assert enter[2] == half and enter[5].startswith(all_of_it) and enter[6].startswith(all_of_it)
+    with gate.entered(7) as why:
+        assert why == ""  # who has left makes room
+
+
+def test_a_client_that_leaves_connections_open_hears_so_and_the_others_are_served(
+    schedd: Schedd,
+) -> None:
+    schedd.server.gate = Gate(40)
+    # as root we may fill it all, as somebody else half of it
+    most = 40 if os.geteuid() == 0 else 20
+    with ExitStack() as open_ones:
+        for _ in range(most - 1):
+            idle = open_ones.enter_context(socket.socket(socket.AF_UNIX))
+            idle.connect(str(schedd.path))
+        wait_until(lambda: schedd.server._busy == most - 1, "all are waited for")
+        assert run(schedd.path, "condor_q").returncode == 3
+        last = open_ones.enter_context(socket.socket(socket.AF_UNIX))
+        last.connect(str(schedd.path))
+        wait_until(lambda: schedd.server._busy == most, "the last one is waited for, too")
+        done = run(schedd.path, "condor_q")
+        assert done.returncode == 1 and b"are under way; try again\n" in done.stderr
+    wait_until(lambda: schedd.server._busy == 0, "they are gone")
+    assert run(schedd.path, "condor_q").returncode == 3
+
+
+def test_a_command_waits_while_too_many_connect_in_one_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s.sock"
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as first:
+        server.bind(str(path))
+        server.listen(0)
+        first.connect(str(path))
+        naps = []
+
+        def nap(seconds: float) -> None:
+            naps.append(seconds)
+            server.accept()[0].close()
+
+        monkeypatch.setattr("vobox.thin.time.sleep", nap)
+        _connect(str(path)).close()
+    assert len(naps) == 1
+
+
+def test_a_thousand_connections_are_opened_and_the_next_command_is_served(schedd: Schedd) -> None:
+    with ExitStack() as open_ones:
+        for _ in range(1000):
+            idle = open_ones.enter_context(socket.socket(socket.AF_UNIX))
+            idle.connect(str(schedd.path))
+            idle.sendall(b"thyme-rpc 1 100\nhalf of it")
+        done = run(schedd.path, "condor_q")
+        assert done.returncode == 3 or b"are under way; try again" in done.stderr
+    assert wait_until(lambda: run(schedd.path, "condor_q").returncode == 3, "it serves again")
 
 
 # --- the socket's place -------------------------------------------------------------------------
