@@ -173,7 +173,8 @@ class Sandbox:
     def _named(self, name: str) -> Iterator[tuple[str, Path]]:
         """One output file, or all below an output directory, with their names there.
 
-        On the submit host the name is the last part of what was asked for.
+        On the submit host the name is the last part of what was asked for; of a
+        directory with a ``/`` behind it, only what is in it.
         """
         path = self.path / name
         if path.name in ("", "..") or path == self.path:
@@ -186,8 +187,9 @@ class Sandbox:
         if stat.S_ISREG(mode):
             yield path.name, real
         elif stat.S_ISDIR(mode):
+            prefix = "" if name.endswith("/") else f"{path.name}/"
             for child in _files_below(real):
-                yield f"{path.name}/{child.relative_to(real)}", child
+                yield f"{prefix}{child.relative_to(real)}", child
         else:
             raise OSError(errno.EINVAL, "neither a file nor a directory", name)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from thyme.job import SandboxFile
 from thyme.message import Finished, HoldReason
 
+from .ads import Ad
 from .logged import WrittenEvents
 from .owner import as_owner
 from .reached import open_file, open_handle
@@ -99,9 +100,12 @@ def _targets(job: Job, result: Finished) -> list[tuple[SandboxFile, bool]]:
     ad = job.ad
     iwd = ad.text("Iwd", "/")
     mapping = remaps(ad.text("TransferOutputRemaps"))
+    kept = _kept_paths(ad)
     found = []
     for file in result.files:
         target, inner = _remapped(file.name, mapping)
+        if target == file.name and (head := kept.get(target.partition("/")[0])):
+            target, inner = posixpath.join(head, target), True
         where = os.path.join(iwd, target)  # noqa: PTH118 (keeps "//")
         found.append((SandboxFile(where, file.data, file.mode), inner))
     streams: dict[str, bytes] = {}
@@ -112,6 +116,20 @@ def _targets(job: Job, result: Finished) -> list[tuple[SandboxFile, bool]]:
             streams[where] = streams.get(where, b"") + data
     found += [(SandboxFile(where, data), False) for where, data in streams.items()]
     return found
+
+
+def _kept_paths(ad: Ad) -> dict[str, str]:
+    """preserve_relative_paths: an output's last name → the directories that were before it."""
+    if ad.get("PreserveRelativePaths", "false") != "true":
+        return {}
+    paths = [name.strip().rstrip("/") for name in ad.text("TransferOutput").split(",")]
+    return {
+        posixpath.basename(path): head
+        for path in paths
+        if (head := posixpath.normpath(posixpath.dirname(path) or "."))
+        and head != "."
+        and not head.startswith(("/", ".."))
+    }
 
 
 def _remapped(name: str, mapping: Mapping[str, str]) -> tuple[str, bool]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+
 import pytest
 
 from tests.submit_fakes import CWD, NOW, SCRIPT, Host, make_proxy
@@ -356,3 +359,130 @@ def test_a_job_passes_through_a_message() -> None:
     sent = Submit("vobox1", JobId(7, 0), float(NOW), "alien_jobs", 1000, 1000, 0, ad, job.task)
 
     assert decode(encode(sent)) == sent
+
+
+@pytest.mark.parametrize(
+    ("line", "job", "execute"),
+    [
+        ("", 0.0, 0.0),
+        ("allowed_job_duration = 3600", 3600.0, 0.0),
+        ("allowed_execute_duration = 60 * 2", 0.0, 120.0),
+        ("+AllowedJobDuration = 5", 5.0, 0.0),
+        ("allowed_job_duration = 0", 1.0, 0.0),
+        ("allowed_job_duration = -7", 1.0, 0.0),
+        ("allowed_job_duration = Other + 1", 0.0, 0.0),
+    ],
+)
+def test_the_limits_of_a_runs_duration_are_the_tasks(line: str, job: float, execute: float) -> None:
+    task = job_of(line).task
+
+    assert (task.allowed_job_duration, task.allowed_execute_duration) == (job, execute)
+
+
+def token(expires: float | None) -> bytes:
+    claims = {"sub": "alice"} if expires is None else {"exp": expires}
+    parts = [json.dumps(each).encode() for each in ({"alg": "none"}, claims)]
+    return b".".join([*(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts), b"sig"])
+
+
+@pytest.mark.parametrize("expires", [NOW + 60.0, None])
+def test_a_token_travels_readable_by_its_owner_alone(expires: float | None) -> None:
+    host = Host({f"{CWD}/tok/en": token(expires)})
+    job = host.job(f"{HEAD}use_scitokens = true\nscitokens_file = tok/en\nqueue\n")
+
+    assert SandboxFile("en", token(expires), 0o600) in job.task.files
+    assert job.task.environment == {"BEARER_TOKEN_FILE": "en"}
+    assert job.task.scratch_env == ("BEARER_TOKEN_FILE",)
+    assert job.ad.text("ScitokensFile") == f"{CWD}/tok/en"
+
+
+def test_a_token_and_a_proxy_may_travel_together() -> None:
+    host = Host({f"{CWD}/token": token(None), f"{CWD}/p": make_proxy()})
+    host.env["BEARER_TOKEN_FILE"] = f"{CWD}/token"
+    task = host.job(f"{HEAD}use_scitokens = true\nx509userproxy = p\nqueue\n").task
+
+    assert task.scratch_env == ("X509_USER_PROXY", "BEARER_TOKEN_FILE")
+    assert {file.name: file.mode for file in task.files[1:]} == {"p": 0o600, "token": 0o600}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (token(NOW), "has expired; get a new one"),
+        (None, f"unable to read token file {CWD}/token: No such file or directory"),
+    ],
+)
+def test_a_token_that_cannot_be_used_is_refused(content: bytes | None, words: str) -> None:
+    host = Host({} if content is None else {f"{CWD}/token": content})
+    answer = host.submit(f"{HEAD}scitokens_file = token\nqueue\n")
+
+    assert answer.code == 1
+    assert words in answer.stderr
+    assert token(NOW).decode() not in answer.stderr
+
+
+def test_no_input_file_takes_the_place_of_the_proxy() -> None:
+    proxy = make_proxy()
+    host = Host({f"{CWD}/p": proxy, f"{CWD}/d/p": b"other"})
+    task = host.job(f"{HEAD}x509userproxy = p\ntransfer_input_files = d/p\nqueue\n").task
+
+    assert [file for file in task.files if file.name == "p"] == [SandboxFile("p", proxy, 0o600)]
+
+
+def test_more_input_than_the_job_allows_holds_it() -> None:
+    files = {f"{CWD}/big": b"x" * (1024 * 1024)}
+    text = "transfer_input_files = big\nmax_transfer_input_mb = "
+    job = job_of(f"{text}1", files)
+
+    assert job.on_hold
+    assert (job.ad["HoldReasonCode"], job.ad["HoldReasonSubCode"]) == ("32", "0")
+    assert job.ad.text("HoldReason").endswith(
+        f"{1024 * 1024 + len(SCRIPT)} bytes of input are more than max_transfer_input_mb = 1 allows"
+    )
+    assert not job_of(f"{text}2", files).on_hold
+    assert not job_of(f"{text}-1", files).on_hold
+
+
+def test_a_job_may_limit_its_output() -> None:
+    assert job_of("max_transfer_output_mb = 3").task.max_output == 3 * 1024 * 1024
+    assert job_of("max_transfer_output_mb = -1").task.max_output == job_of("").task.max_output
+
+
+@pytest.mark.parametrize("line", ["transfer_output_remaps = \"a=http://x/y\"",
+                                  '+TransferOutputRemaps = "b=c;a=gsiftp://x/y"'])  # fmt: skip
+def test_output_goes_to_no_url(line: str) -> None:
+    answer = Host().submit(f"{HEAD}{line}\nqueue\n")
+
+    assert answer.code == 1
+    assert "output is stored by URL nowhere here; store it from within the job" in answer.stderr
+
+
+def test_a_spooled_jobs_ad_says_what_htcondors_says_once_its_input_is_spooled() -> None:
+    host = Host({f"{CWD}/in": b"x"})
+    text = f"{HEAD}transfer_input_files = in\noutput = out\nqueue\n"
+    ad = host.job(text, "-spool").ad
+
+    assert ad["JobStatus"] == "1"
+    assert ad["StageInStart"] == ad["StageInFinish"] == str(NOW)
+    assert ad["LastHoldReasonCode"] == "16"
+    assert (ad.text("Cmd"), ad.text("SUBMIT_Cmd")) == ("agent.sh", f"{CWD}/agent.sh")
+    assert ad.text("Iwd") == ad.text("SUBMIT_Iwd") == CWD
+    assert ad["LeaveJobInQueue"] == (
+        "JobStatus == 4 && (CompletionDate =?= undefined || CompletionDate == 0 || "
+        "((time() - CompletionDate) < 864000))"
+    )
+    assert "StageInStart" not in host.job(text).ad
+
+
+def test_a_spooled_job_stays_for_as_long_as_its_description_says() -> None:
+    host = Host()
+    ad = host.job(f"{HEAD}leave_in_queue = false\nqueue\n", "-remote", "vobox1").ad
+
+    assert ad["LeaveJobInQueue"] == "false"
+
+
+def test_the_reasons_of_policies_are_recorded_where_they_are_read() -> None:
+    ad = job_of('periodic_remove_reason = "a"\nperiodic_release_reason = strcat("b", Owner)').ad
+
+    assert ad["PeriodicRemoveReason"] == '"a"'
+    assert ad["PeriodicReleaseReason"] == 'strcat("b",Owner)'

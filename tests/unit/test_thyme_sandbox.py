@@ -271,6 +271,9 @@ def test_exactly_the_named_files_come_back_under_their_last_names(sandbox: Sandb
     assert outputs(sandbox, task("a", "sub/c")) == {"a": b"a", "c": b"c"}
     assert outputs(sandbox, task("sub")) == {"sub/c": b"c", "sub/dir/d": b"d"}
     assert outputs(sandbox, task("sub/dir")) == {"dir/d": b"d"}
+    # with a slash behind it: what is in it, without it
+    assert outputs(sandbox, task("sub/")) == {"c": b"c", "dir/d": b"d"}
+    assert outputs(sandbox, task("sub/dir/")) == {"d": b"d"}
 
 
 def test_a_named_link_inside_the_scratch_directory_is_followed(sandbox: Sandbox) -> None:

@@ -14,6 +14,7 @@ from tests.vobox_fakes import Events, Value, after, logged
 from thyme.job import SandboxFile
 from thyme.message import Finished, HoldReason
 from vobox.delivery import write_log, write_output
+from vobox.logged import WrittenEvents
 from vobox.remaps import remaps
 from vobox.state import Job
 
@@ -84,6 +85,61 @@ def test_remaps_rename_and_move_files(tmp_path: Path) -> None:
 
 def test_remaps_text_is_read_as_names() -> None:
     assert remaps("a=b;c=d/e; ;f") == {"a": "b", "c": "d/e"}
+
+
+def test_a_backslash_makes_a_mark_part_of_a_name() -> None:
+    text = "a\\=b = c\\;d; e = f\\\\g; h = x=y; i = j\\k"
+    assert remaps(text) == {"a=b": "c;d", "e": "f\\g", "h": "x=y", "i": "j\\k"}
+
+
+def test_a_directory_may_be_remapped_with_all_in_it(tmp_path: Path) -> None:
+    (tmp_path / "into").mkdir()
+    job = job_in(tmp_path, TransferOutputRemaps="d = e; d/b = own; p = into/; q/r = into/")
+    files = tuple(SandboxFile(name, b"x") for name in ("d/a", "d/s/c", "d/b", "p", "q/r/z"))
+    assert delivered(job, files=files) is None
+    found = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
+    assert found == ["e/a", "e/s/c", "into/p", "into/r/z", "own"]
+
+
+def test_outputs_keep_their_directories_when_asked_to(tmp_path: Path) -> None:
+    job = job_in(tmp_path, TransferOutput="x/y/a, d/, /abs/b, ../c")
+    job.ad["PreserveRelativePaths"] = "true"
+    files = tuple(SandboxFile(name, b"x") for name in ("a", "in-d", "b", "c"))
+    assert delivered(job, files=files) is None
+    found = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
+    assert found == ["b", "c", "in-d", "x/y/a"]
+
+
+def test_a_spooled_jobs_output_is_written_only_when_it_is_fetched(tmp_path: Path) -> None:
+    job = job_in(tmp_path, Out="out", SUBMIT_Iwd=str(tmp_path))
+    job.ad["StageInFinish"] = "1"
+    assert delivered(job, stdout=b"x") is None
+    assert names(tmp_path) == []
+
+
+def test_a_log_that_many_jobs_share_is_read_once(tmp_path: Path) -> None:
+    path, events = str(tmp_path / "log"), WrittenEvents()
+    first, second = b"000 (001.000.000) a\n...\n", b"000 (001.001.000) b\n    more\n...\n"
+    assert not events.holds(path, first)
+    Path(path).write_bytes(first)
+    assert events.holds(path, first) and not events.holds(path, second)
+    with Path(path).open("ab") as log:
+        log.write(second)
+    events.add(path, second)
+    assert events.holds(path, second) and events.holds(path, first)
+    # as long as it is the same file of the size that we know, it is not read again
+    Path(path).write_bytes(first[:-1] + b"!" * (len(second) + 1))
+    assert events.holds(path, second)
+    Path(path).write_bytes(first)
+    assert not events.holds(path, second)
+    Path(path).unlink()
+    assert not events.holds(path, first)
+
+
+def test_half_an_event_is_not_the_event(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"000 (001.000.000) a\n..")
+    assert not WrittenEvents().holds(str(path), b"000 (001.000.000) a\n...\n")
 
 
 def test_a_read_only_file_of_the_last_run_is_replaced(tmp_path: Path) -> None:
