@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 
 from thyme import codec
@@ -37,6 +38,7 @@ from . import delivery, fold_dead
 from .fold import apply
 from .leases import Leases
 from .ledger import Ledger
+from .schedd_points import Before, Tally
 from .spooled import is_spooled
 from .state import Job, LogEvent, SaveOutput, Tell
 
@@ -53,8 +55,14 @@ MAX_FORGED_KEYS = 100
 
 class Follower:
     def __init__(
-        self, schedd: str, ledger: Ledger, leases: Leases, clock: Callable[[], float]
+        self,
+        schedd: str,
+        ledger: Ledger,
+        leases: Leases,
+        clock: Callable[[], float],
+        wall: Callable[[], float] = time.time,
     ) -> None:
+        self._wall = wall
         self._schedd = schedd
         self._ledger = ledger
         self._leases = leases
@@ -72,6 +80,8 @@ class Follower:
         #: records whose sender was not allowed to say what they say, since the start
         self.forged = 0
         self._forged_keys: set[str] = set()
+        #: told of each event that is not replayed
+        self.tally: Tally | None = None
 
     def check_same_stream(self, transport: Transport) -> None:
         """Start from nothing if the ledger was made from another stream."""
@@ -149,10 +159,13 @@ class Follower:
         try:
             event = self._event(record)
         except BadMessage as error:
-            self._pass_over(record, str(error))
+            if not pool_of_dead(record.key):  # else told when it was submitted
+                self._pass_over(record, str(error))
             return
         if not isinstance(event, ScheddMessage) or event.schedd != self._schedd:
             return
+        if self.tally and not replaying:
+            self.tally.read(self._wall() - record.time)
         if isinstance(event, Marker):
             self.last_marker = event.token
             self._raise_next_cluster(event.next_cluster)
@@ -195,6 +208,7 @@ class Follower:
 
     def _fold(self, event: JobMessage, body: bytes, replaying: bool) -> None:
         before = self._ledger.get(event.job)
+        was = Before.of(before) if self.tally and not replaying else None
         change = apply(before, event)
         job = change.job
         if job is None:
@@ -227,6 +241,8 @@ class Follower:
         elif replaying:
             self.recovered.add(job.id)
         self._ledger.put(job)
+        if self.tally and not replaying:
+            self.tally.see(was, event, job, self._wall())
 
     def _log(self, job: Job, effect: LogEvent, replaying: bool) -> None:
         if not job.ad.text("UserLog"):

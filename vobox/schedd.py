@@ -34,6 +34,7 @@ from .leases import Leases
 from .ledger import Ledger
 from .mailroom import Mailroom
 from .rpc_types import SubmitRefused
+from .schedd_points import ScheddNow, Tally
 from .settings import Settings
 from .slot_ads import slot_ads
 
@@ -48,6 +49,7 @@ PROBE = 5.0
 STALE = 15.0
 #: Seconds that a command waits for the schedd's own thread before it says so.
 CALL_TIMEOUT = 30.0
+REBUILDING = "the ledger is being rebuilt from the stream"
 #: Seconds until the broker is tried again, after the first failure and at most.
 BACKOFF = (0.2, 5.0)
 
@@ -68,7 +70,7 @@ class Schedd:
         self.clock = clock
         self.wall = wall
         self._leases = Leases(settings.lease)
-        self._follower = Follower(settings.name, ledger, self._leases, clock)
+        self._follower = Follower(settings.name, ledger, self._leases, clock, wall)
         self._mailroom = Mailroom(settings.name, ledger, self._leases, clock, wall)
         self._duties = Duties(
             settings, ledger, self._leases, self._follower, self._mailroom, clock, wall
@@ -82,6 +84,8 @@ class Schedd:
         self._next_policy = 0.0
         self._next_probe = 0.0
         self._more_to_settle = False
+        #: messages of the pool that nobody has taken; None: not known
+        self._queued: int | None = None
         #: when the ledger was last known to be current; None: never since the start
         self._current_at: float | None = None
 
@@ -113,6 +117,21 @@ class Schedd:
         """The slots, given the workers that have a job, with the job's ad."""
         slots = self._mailroom.slots
         return slot_ads(slots, busy, self.settings.name, self.clock(), self.wall())
+
+    def tell(self, tally: Tally) -> None:
+        """Count there what happens to jobs from now on."""
+        self._follower.tally = tally
+
+    def now(self) -> ScheddNow:
+        """How things stand, for the figures; from any thread."""
+        return ScheddNow(
+            broker_ok=not self.doubt(),
+            rebuilding=self.trouble == REBUILDING,
+            unreadable=self._follower.unreadable,
+            queued=self._queued,
+            pool=self.settings.pool,
+            waiting=self._mailroom.slots.waiting(self.clock()),
+        )
 
     def refuse(self, cluster: int) -> None:
         """For calls: the submitter is told of an error; what was taken of it is to be removed."""
@@ -199,6 +218,7 @@ class Schedd:
 
     def _disconnect(self) -> None:
         transport, self._transport = self._transport, None
+        self._queued = None
         if transport is not None:
             transport.close()
 
@@ -216,11 +236,13 @@ class Schedd:
         token = os.urandom(16).hex()
         next_cluster = int(self._ledger.meta("next_cluster", "1"))
         transport.record([codec.encode(Marker(self.settings.name, token, next_cluster))])
-        if self.trouble == "starting":
-            self.trouble = "the ledger is being rebuilt from the stream"
+        starting = self.trouble == "starting"
         while self._follower.last_marker != token:
             if self._stop:
                 return None
+            if starting:
+                read = self._follower.records_read
+                self.trouble = f"the ledger is being rebuilt from the stream ({read:,} events read)"
             if not self._follower.catch_up(transport, replaying=True):
                 transport.wait(1.0)
         self._leases.renew_all(self.clock())
@@ -248,7 +270,7 @@ class Schedd:
             more = self._duties.apply_policies(transport)
             self._next_policy = now if more else now + self.settings.policy_interval
         if now >= self._next_probe:
-            transport.depth(self.settings.pool)
+            self._queued = transport.depth(self.settings.pool)
             self._next_probe = self.clock() + PROBE
             self._current_at = self.clock()
 

@@ -20,6 +20,7 @@ from thyme.arguments import Parser, broker_url, number_of, number_of_seconds
 from thyme.errors import ExitCode, ThymeError
 from thyme.transport import connect
 
+from . import figures
 from .dispatch import Dispatch, wants_stdin
 from .ledger import Ledger
 from .rpc import Server
@@ -28,12 +29,13 @@ from .settings import Settings
 from .thin import DEFAULT_SOCKET
 
 EPILOG = """\
-The broker is named by --url, THYME_URL_FILE (a file that holds the URL) or THYME_URL.
+The broker is named by --url (without a password), THYME_URL_FILE (a file that holds the URL),
+THYME_URL, or THYME_RABBITMQ (host[:port]). One that cannot be reached is waited for.
 The spool is a cache: wiped, it is made again from the broker's stream; jobs do not notice.
 
 exit codes:
   0  ended by SIGTERM or SIGINT
-  4  the broker refused us
+  4  the broker refused us (wrong password, no permission, another schedd has our name, ...)
   5  spool or socket cannot be used (another schedd has it, not writable, ...)
   6  bad invocation
 """
@@ -41,6 +43,8 @@ exit codes:
 
 #: Seconds that commands under way get for their answers at the end.
 ANSWER_TIMEOUT = 2.0
+#: Seconds after SIGTERM for which a broker or a disk that does not answer can keep us.
+END_TIMEOUT = 5.0
 
 
 class CannotServe(ThymeError):
@@ -78,6 +82,19 @@ def parser() -> argparse.ArgumentParser:
         default=5,
         help="hold a job whose worker was lost so many times (5)",
     )
+    option("--site", default="", help="name of the site, a tag of the series")
+    option(
+        "--influxdb-url",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="send metrics there: http[s]://USER@HOST:PORT/?password_file=PATH#DATABASE (may be "
+        "given several times; or THYME_INFLUXDB_URL, with blanks between several)",
+    )
+    option(
+        "--metrics-interval", type=_positive, default=30.0, help="seconds between two points (30)"
+    )
+    option("--prometheus", default="", metavar="ADDRESS:PORT", help="show them at /metrics there")
     option("--verbose", action="store_true", help="log each step")
     return made
 
@@ -131,13 +148,21 @@ def _serve(options: argparse.Namespace) -> int:
         max_attempts=options.max_attempts,
     )
     schedd = Schedd(settings, lambda: connect(url), ledger)
+    metrics = figures.begin(options, os.environ, schedd, ledger.path)
     try:
         options.socket.parent.mkdir(parents=True, exist_ok=True)
         server = Server(options.socket, Dispatch(schedd, ledger, options.socket), wants_stdin)
     except OSError as error:
         raise CannotServe(f"socket {options.socket}: {error.strerror or error}") from error
+
+    def end(_number: int, _frame: object) -> None:
+        schedd.stop()
+        watch = threading.Timer(END_TIMEOUT, _end_now, [options.socket])
+        watch.daemon = True
+        watch.start()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: schedd.stop())
+        signal.signal(number, end)
     threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
     announced = False
 
@@ -150,6 +175,8 @@ def _serve(options: argparse.Namespace) -> int:
     try:
         schedd.run(ready)
     finally:
+        if metrics is not None:
+            metrics.close()
         server.shutdown()
         # whoever submitted has to be told: a lost answer is a job submitted twice
         server.drain(ANSWER_TIMEOUT)
@@ -158,6 +185,13 @@ def _serve(options: argparse.Namespace) -> int:
         ledger.close()
         os.close(lock)
     return 0
+
+
+def _end_now(socket: Path) -> None:
+    """Nothing is lost by it: all that counts is in the stream."""
+    print("thyme-schedd: broker or disk does not answer; ended without it", file=sys.stderr)
+    socket.unlink(missing_ok=True)
+    os._exit(0)
 
 
 def _lock_spool(spool: Path) -> int:

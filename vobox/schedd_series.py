@@ -73,7 +73,6 @@ SCHEDD = Series(
         Field("event_lag", "float", "s", "Age of the newest event when it was read; longest."),
         Field("rebuilding", "boolean", "", "The ledger is being made from the stream."),
         Field("unreadable", "integer", "records", "Passed over since the start."),
-        Field("dead_letters", "integer", "messages", "Put aside, and still there."),
         Field("rss", "integer", "bytes", "Memory of the process."),
         Field("version", "string", "", "Of Plancton."),
     ),
