@@ -7,6 +7,7 @@ import random
 import re
 import resource
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -275,3 +276,61 @@ def test_the_reference_names_every_option_and_no_other() -> None:
     described = set(re.findall(r"^\| `(--[a-z-]+)`", text, re.MULTILINE))
     known = {o for action in parser()._actions for o in action.option_strings if o[:2] == "--"}
     assert described == known - {"--help"}
+
+
+# --- brokers that do not behave ------------------------------------------------------------------
+
+
+def test_a_broker_that_accepts_and_says_nothing_does_not_keep_it_from_ending(
+    schedd: LiveSchedd,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        environment = {**os.environ, "THYME_RABBITMQ": f"127.0.0.1:{silent.getsockname()[1]}"}
+        command = schedd.command()
+        at = command.index("--url")
+        process = subprocess.Popen(
+            [*command[:at], *command[at + 2 :]], env=environment, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            connected, _address = silent.accept()
+            with connected:
+                wait_until(
+                    lambda: "starting" in schedd.run("condor_q").stderr, "condor_q to be answered"
+                )
+                assert schedd.run("condor_q").returncode == 1
+                process.send_signal(signal.SIGTERM)
+                _out, said = process.communicate(timeout=60)
+            assert process.returncode == 0
+            assert said == "thyme-schedd: broker or disk does not answer; ended without it\n"
+            assert not schedd.socket.exists()
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def test_a_broker_that_is_not_there_is_waited_for_and_told_of(schedd: LiveSchedd) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+    schedd.url_file.write_text(f"amqp://someone:hush@{place}\n")
+    command = schedd.command()
+    at = command.index("--url")
+    process = subprocess.Popen(
+        [*command[:at], *command[at + 2 :]], env=schedd.environment, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    try:
+        wait_until(
+            lambda: place in schedd.run("condor_q").stderr, "condor_q to say who is not there"
+        )
+        done = schedd.run("condor_submit", stdin=b"executable = /bin/true\nqueue\n")
+        assert (done.returncode, done.stderr.count("\n")) == (1, 2)
+        assert done.stderr.startswith("\nERROR: the schedd is not ready: ")
+        assert place in done.stderr
+        process.send_signal(signal.SIGTERM)
+        _out, said = process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert place in said
+        assert "hush" not in said + done.stderr
+    finally:
+        process.kill()
+        process.communicate()
