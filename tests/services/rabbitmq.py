@@ -129,6 +129,10 @@ class Rabbit:
         assert self._server is not None
         return self._server.pid
 
+    def settle(self) -> None:
+        """Write down which queues there are: those made within seconds do not survive a kill."""
+        self.evaluate("[dets:sync(Table) || Table <- dets:all()].")
+
     def stop(self) -> None:
         """As an admin would: it closes its connections and writes everything down."""
         assert self._server is not None

@@ -216,6 +216,12 @@ def test_a_key_gives_away_its_kind(key: str, kind: str, pool: str) -> None:
             "user 'worker' has no permission for queue 'q' in vhost 'site'",
         ),
         (404, "NOT_FOUND - no queue 'q' in vhost 'site'", BrokerRefused, "there is no queue 'q'"),
+        (
+            404,
+            "NOT_FOUND - home node 'r@h' of durable queue 'q' in vhost '/' is down or inaccessible",
+            BrokerUnreachable,
+            "a queue's node is not there",
+        ),
         (320, "CONNECTION_FORCED - broker forced connection closure", BrokerUnreachable, "ended"),
         (541, "INTERNAL_ERROR", BrokerUnreachable, "INTERNAL_ERROR"),
         (

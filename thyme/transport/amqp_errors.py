@@ -10,6 +10,7 @@ from .amqp_url import Place
 
 #: Reply codes of AMQP 0-9-1 after which another attempt may do: shutdown, out of something.
 _PASSING: Final = frozenset({320, 506, 541})
+_GONE: Final = 404
 _BY_NAME: Final = re.compile(r"(exchange|queue) '([^']*)' in vhost")
 _NOT_FOUND: Final = re.compile(r"no (exchange|queue) '([^']*)'")
 _ARGUMENT: Final = re.compile(
@@ -54,6 +55,8 @@ def closed(place: Place, code: int, text: str) -> BrokerError:
     """The reason for which the broker ended a channel or the connection."""
     if code in _PASSING:
         return unreachable(place, f"it ended the connection: {text}")
+    if code == _GONE and "inaccessible" in text:
+        return unreachable(place, f"a queue's node is not there: {text}")
     if code == 530 and "vhost" in text:
         return refused(place, _vhost_refused(place, text))
     if found := _ARGUMENT.search(text):
@@ -71,7 +74,7 @@ def closed(place: Place, code: int, text: str) -> BrokerError:
             f"user {place.user!r} has no permission for {name} in vhost {place.vhost!r}; see "
             f"thyme-admin roles (it said: {text})",
         )
-    if code == 404 and (missing := _NOT_FOUND.search(text)):
+    if code == _GONE and (missing := _NOT_FOUND.search(text)):
         return refused(
             place,
             f"there is no {missing[1]} {missing[2]!r} in vhost {place.vhost!r}: the schedd makes "
@@ -100,6 +103,11 @@ def _vhost_refused(place: Place, text: str) -> str:
 def _value(text: str) -> str:
     found = _VALUE.search(text)
     return repr(found[1]) if found else text
+
+
+def is_missing(error: ChannelClosed) -> bool:
+    """Whether the broker knows no such queue or exchange; one whose node is away is not missing."""
+    return error.code == _GONE and bool(_NOT_FOUND.search(error.text))
 
 
 def other_argument(text: str) -> tuple[str, str, str] | None:

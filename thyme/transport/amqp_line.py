@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from ..errors import BrokerError
+from ..errors import BrokerError, BrokerUnreachable
 from . import amqp_errors
 from .amqp_errors import ChannelClosed, login_refused, refused, unreachable
 from .amqp_frames import (
@@ -112,7 +112,13 @@ class Line:
 
     def _log_in(self, program: str) -> None:
         self._put(GREETING)
-        start = self.until(self._heard, "greeting")
+        try:
+            start = self.until(self._heard, "greeting")
+        except BrokerUnreachable as error:
+            if self.place.tls or error.__cause__ is None:
+                raise
+            hint = "is that a TLS port? then use amqps://"
+            raise self.fail(BrokerUnreachable(f"{error}; {hint}")) from error.__cause__
         mechanism = "EXTERNAL" if self.place.by_certificate else "PLAIN"
         if mechanism.encode() not in bytes(_as_bytes(start.mechanisms)).split():
             raise login_refused(self.place, f"it offers {start.mechanisms!r}")

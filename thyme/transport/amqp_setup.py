@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ..errors import BrokerError
 from . import amqp_errors
-from .amqp_errors import ChannelClosed, other_argument, refused
+from .amqp_errors import ChannelClosed, is_missing, other_argument, refused
 from .amqp_frames import spec
 from .amqp_line import Channel, Line
 from .amqp_topology import (
@@ -25,7 +25,6 @@ from .amqp_topology import (
 )
 
 _NO_PERMISSION: Final = 403
-_NOT_FOUND: Final = 404
 _OTHERWISE: Final = 406
 
 
@@ -76,7 +75,7 @@ class Setup:
         try:
             return self.ask(passive)
         except ChannelClosed as error:
-            if error.code == _NOT_FOUND:
+            if is_missing(error):
                 return None
             raise self._translated(error) from error
 
