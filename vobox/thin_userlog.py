@@ -48,6 +48,9 @@ class Log:
         self._line = 1
         os.read(self._file, 0)  # a directory can be opened, and not read
 
+    def close(self) -> None:
+        os.close(self._file)
+
     def read(self) -> "tuple[list[Event], bool]":
         """Whole events, and whether these are all by now; raises OSError, ValueError (line)."""
         while True:
