@@ -24,12 +24,26 @@ typo?` and the job is submitted. `+Attr = expression` and `MY.Attr = expression`
 go into the job ad as they are, except for the attributes that the schedd sets
 itself (`Owner`, `ClusterId`, ...) and those that have a command (`+Cmd`).
 
-Not read: `include`, `use`, `queue ... matching` and commands after `from`
-(`queue x from CMD |`); each is refused with its line number. Macros are
+Besides assignments there are `if`/`elif`/`else`/`endif`, `key += value`,
+`key @=tag` ... `@tag`, `error : text`, `warning : text`, `include : FILE`,
+`include ifexist : FILE` and `include command : COMMAND` (also
+`include : COMMAND |`). `include into` is refused, and so is `use`: there are no
+templates. An included text cannot hold a queue statement.
+
+The queue statement is `queue [count] [[names] in|from|matching [files|dirs|any]
+[slice] items]`; the items are a list, lines in `(...)`, a file, stdin (`-`) or
+what a command prints (`from COMMAND |`). Files are read with the rights of
+whoever runs `condor_submit`; commands are run by `condor_submit` itself, where
+it is, and not through a shell. Macros are
 `$(X)`, `$(X:default)`, `$ENV()`, `$F[fpduwnxbqa]()`, `$BASENAME()`,
 `$DIRNAME()`, `$INT()`, `$REAL()`, `$STRING()`, `$SUBSTR()`, `$CHOICE()`,
 `$RANDOM_CHOICE()`, `$RANDOM_INTEGER()`, `$EVAL()`. `$$(Attr)` is filled in
 only where it has a default: pilots have no machine ad.
+
+All files of a job travel in one message: together they may have 16 MiB, and
+what comes back as well. `condor_submit -spool` and `-remote NAME` keep what
+comes back until `condor_transfer_data` fetches it, for ten days at most unless
+`leave_in_queue` says something else.
 """
 _TITLES = {
     Verdict.HONOURED: ("Honoured", "what it does"),
