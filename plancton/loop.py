@@ -114,8 +114,10 @@ class Loop:
     def step(self, trigger: Trigger) -> Look:
         """One look at the node and what follows from it."""
         began = self._clock.now()
+        wrong = self._config.problem
         self._config.refresh(force=self._reload)
         self._reload = False
+        self.errors["configuration"] += self._config.problem not in ("", wrong)
         self._problem("configuration", self._follow(self._config.config))
         state = self._observe(trigger)
         ends = self._note_ends(state.pilots)

@@ -159,10 +159,9 @@ def _node(look: Look, config: Config, facts: HostFacts) -> dict[str, Value | Non
     squeezed: float | None = None
     if pilots is not None and full is not None and promised:
         squeezed = max(0.0, 1.0 - pilots / promised) if full else 0.0
-    protection = look.prepared.protection
     felt: float | None = None
-    if pilots is not None and full is not None and protection is not None:
-        felt = 0.0 if protection.cpu or not full else pilots
+    if pilots is not None and full is not None and not look.engine_problem:
+        felt = pilots if full and not _is_protected(look) else 0.0
     return {
         "ncpus": facts.ncpus,
         "owner_cpus": owner,
@@ -177,6 +176,12 @@ def _node(look: Look, config: Config, facts: HostFacts) -> dict[str, Value | Non
         "pilots_mem": load.pilots_mem,
         "memory_stall": load.memory_stall,
     }
+
+
+def _is_protected(look: Look) -> bool:
+    """An engine that knows no protection gives none."""
+    protection = look.prepared.protection
+    return protection is not None and bool(protection.cpu)
 
 
 def _pilots(
@@ -207,7 +212,6 @@ def _pilots(
 def _state(look: Look, config: Config, facts: HostFacts, wall: float) -> dict[str, Value | None]:
     phase = opening.phase(config, facts, wall)
     history, image = look.decision.history, look.prepared.image
-    protection = look.prepared.protection
     return {
         "mode": look.mode.value,
         "window": phase.name,
@@ -216,7 +220,7 @@ def _state(look: Look, config: Config, facts: HostFacts, wall: float) -> dict[st
         "breaker_failures": history.breaker.failures,
         "no_work_level": history.no_work.level,
         "engine_ok": not look.engine_problem,
-        "protected": None if protection is None else bool(protection.cpu),
+        "protected": None if look.engine_problem else _is_protected(look),
         "image": (image.digest or None) if image is not None else None,
         "image_age": image.age if image is not None else None,
         "image_problem": bool(image.problem) if image is not None else None,
