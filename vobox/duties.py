@@ -8,6 +8,7 @@ what is decided is an event in the stream.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 
 from thyme import codec
@@ -33,6 +34,7 @@ from .follower import Follower
 from .leases import Leases
 from .ledger import Ledger
 from .mailroom import Mailroom
+from .matching import Gate
 from .policy_round import PolicyRound
 from .refused import Refused
 from .settings import Settings
@@ -51,6 +53,9 @@ SYSTEM_POLICY = 26
 
 #: Jobs queued again in one go: few enough to be held in memory with their input.
 AT_ONCE = 200
+#: Seconds between two heaps of results: each waits for the broker's confirm, and workers with
+#: it. Whoever ends alone waits for nobody.
+DELIVERY_PAUSE = 0.05
 
 
 class Duties:
@@ -73,18 +78,21 @@ class Duties:
         self._mailroom = mailroom
         self._clock = clock
         self._wall = wall
+        self._gate = Gate(settings.policy_interval)
+        self._next_delivery = 0.0
         self.refused = Refused(settings.name, ledger)
         self._policies = PolicyRound(settings.name, ledger, leases.live.attributes)
 
     def settle(self, transport: Transport) -> None:
         """Read what is new and do what follows from it, until nothing more follows."""
-        while self.settle_some(transport):
+        while self.settle_some(transport, at_once=True) == 0.0:
             pass
 
-    def settle_some(self, transport: Transport) -> bool:
-        """Read what is new and do what follows from it; whether more may follow.
+    def settle_some(self, transport: Transport, at_once: bool = False) -> float:
+        """Read what is new and do what follows from it; in how many seconds more is due.
 
-        Bounded, so that a busy stream keeps nobody waiting for the answer to a claim.
+        Bounded, so that a busy stream keeps nobody waiting for the answer to a claim: results
+        are written in heaps (``at_once``: now), and 0.0 means that more may follow already.
         """
         self._follower.catch_up(transport, replaying=False)
         for tell in self._follower.take_tells():
@@ -95,11 +103,18 @@ class Duties:
         outputs = self._ledger.outputs_to_save()[:AT_ONCE]
         for job_id in outputs:
             self._save_output(job_id)
-        events = [self._delivered(job) for job in self._ledger.to_deliver()[:AT_ONCE]]
-        self._record(transport, events)
-        again = self._ledger.to_queue()[:AT_ONCE]
+        again = self._gate.passed(
+            self._ledger.to_queue(), self._ledger.get, self._clock(), self._wall(), AT_ONCE
+        )
         self._queue_again(transport, again)
-        return bool(failures or outputs or events or again)
+        wait = self._next_delivery - self._clock()
+        if at_once or wait <= 0:
+            ended = self._ledger.to_deliver()[:AT_ONCE]
+            if ended:
+                self._record(transport, [self._delivered(job) for job in ended])
+                self._next_delivery = self._clock() + DELIVERY_PAUSE
+            wait = 0.0 if ended else math.inf
+        return 0.0 if failures or outputs or again else wait
 
     def remove_refused(self, transport: Transport) -> None:
         """What the broker took of a condor_submit that failed leaves the queue again."""

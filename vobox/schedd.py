@@ -83,7 +83,7 @@ class Schedd:
         self._next_tick = 0.0
         self._next_policy = 0.0
         self._next_probe = 0.0
-        self._more_to_settle = False
+        self._settle_in = 0.0
         #: messages of the pool that nobody has taken; None: not known
         self._queued: int | None = None
         #: when the ledger was last known to be current; None: never since the start
@@ -256,10 +256,10 @@ class Schedd:
 
     def _step(self, transport: Transport) -> None:
         pause = max(0.0, min(self._next_tick - self.clock(), TICK))
-        transport.wait(0.0 if self._more_to_settle else pause)
+        transport.wait(min(pause, self._settle_in))
         self._mailroom.answer_claims(transport)
         self._answer_calls(transport)
-        self._more_to_settle = self._duties.settle_some(transport)
+        self._settle_in = self._duties.settle_some(transport)
         self._mailroom.read_rest(transport)
         now = self.clock()
         if now >= self._next_tick:
