@@ -378,3 +378,11 @@ def test_an_agent_whose_hold_was_released_shows_literal_undefined() -> None:
     view = FakeQueue([job(1, HoldReasonCode=Text("undefined"))])
     text = run(r'condor_q -format "HoldReason=%s " HoldReasonCode -format "%s \n" Cmd', view)
     assert text == "HoldReason=undefined /bin/sleep \n"
+
+
+def test_dirac_reads_idle_and_running_from_the_totals_as_json() -> None:
+    [ad] = json.loads(run("condor_q -totals -json", site()))
+    assert (ad["Idle"], ad["Running"], ad["Held"], ad["Jobs"]) == (3, 2, 1, 6)
+    [ad] = json.loads(run("condor_q -totals -json -constraint JobStatus==5", site()))
+    assert (ad["Idle"], ad["Held"], ad["AllusersIdle"]) == (0, 1, 3)
+    assert "Idle = 3\n" in run("condor_q -totals -long", site())

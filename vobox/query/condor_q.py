@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -23,7 +23,7 @@ from .output import Output
 from .schedds import host_of, is_pool, is_schedd, open_address
 from .selection import Selection
 from .times import title_date
-from .totals import footer
+from .totals import footer, summary
 from .version import VERSION_TEXT
 
 _RUN_STATES: Final = (RUNNING, TRANSFERRING_OUTPUT, SUSPENDED)
@@ -178,13 +178,18 @@ def _print(query: _Query, request: Request, view: QueueView, evaluator: Evaluato
     selection = query.selection
     if query.output.is_table:
         yield _title(query, view, evaluator)
-        if query.table == "totals" and selection.is_whole_owners:
-            # Nothing but numbers: the ledger knows them without reading a job.
-            yield "\n" + _footer(_owned(selection, view), request, view)
+        if query.table == "totals":
+            # HTCondor ends here with one more empty line; AliEn reads the last line.
+            yield "\n" + _footer(_counts(query, view, evaluator), request, view)
         else:
             yield from _table(query, request, view, evaluator)
         return
     names = query.output.looked_at()
+    if query.table == "totals" and query.output.is_whole_ads:
+        counts = _counts(query, view, evaluator)
+        ad = summary(counts, view.counts(request.user), view.counts())
+        yield from query.output.text(lambda: [ad])
+        return
     yield from query.output.text(lambda: selection.find(view, evaluator, names))
 
 
@@ -202,11 +207,6 @@ def _table(query: _Query, request: Request, view: QueueView, evaluator: Evaluato
         yield tables.RUN_HEADER
         yield from map(rows.run, counted())
         return
-    if query.table == "totals":
-        # HTCondor ends here, too, with an empty line; AliEn reads the last line.
-        deque(counted({"jobstatus"}), maxlen=0)
-        yield "\n" + _footer(totals, request, view)
-        return
     if query.table == "batch":
         whole = query.selection.is_whole_clusters
         yield from batch_table(lambda: counted(BATCH_NAMES), evaluator, whole)
@@ -217,6 +217,15 @@ def _table(query: _Query, request: Request, view: QueueView, evaluator: Evaluato
         yield tables.CPU_HEADER if query.clock == "cpu" else tables.QUEUE_HEADER
         yield from map(rows.queue, counted())
     yield "\n" + _footer(totals, request, view) + "\n"
+
+
+def _counts(query: _Query, view: QueueView, evaluator: Evaluator) -> Mapping[int, int]:
+    """JobStatus to number of the jobs that are asked for."""
+    if query.selection.is_whole_owners:
+        # Nothing but numbers: the ledger knows them without reading a job.
+        return _owned(query.selection, view)
+    found = query.selection.find(view, evaluator, {"jobstatus"})
+    return Counter(ad.number("JobStatus") for ad in found)
 
 
 def _owned(selection: Selection, view: QueueView) -> Mapping[int, int]:

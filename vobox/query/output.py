@@ -36,6 +36,11 @@ class Output:
     def is_table(self) -> bool:
         return not self._form and not self._mask
 
+    @property
+    def is_whole_ads(self) -> bool:
+        """-long, -json, -jsonl or -xml, with or without -attributes."""
+        return bool(self._form)
+
     def take(self, flag: Flag) -> bool:
         """Obey the option if it is about the form; raises Ended for one that cannot be obeyed."""
         name = flag.option.name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from vobox.ads import Ad
 from vobox.status import (
     COMPLETED,
     HELD,
@@ -20,19 +21,37 @@ def running(counts: Mapping[int, int]) -> int:
     return counts.get(RUNNING, 0) + counts.get(TRANSFERRING_OUTPUT, 0)
 
 
+def _parts(counts: Mapping[int, int]) -> dict[str, int]:
+    """In the order in which HTCondor names them."""
+    return {
+        "completed": counts.get(COMPLETED, 0),
+        "removed": counts.get(REMOVED, 0),
+        "idle": counts.get(IDLE, 0),
+        "running": running(counts),
+        "held": counts.get(HELD, 0),
+        "suspended": counts.get(SUSPENDED, 0),
+    }
+
+
 def totals_line(whose: str, counts: Mapping[int, int]) -> str:
     """``Total for WHOSE: 3 jobs; 0 completed, ...``, without newline."""
-    parts = [
-        (counts.get(COMPLETED, 0), "completed"),
-        (counts.get(REMOVED, 0), "removed"),
-        (counts.get(IDLE, 0), "idle"),
-        (running(counts), "running"),
-        (counts.get(HELD, 0), "held"),
-        (counts.get(SUSPENDED, 0), "suspended"),
-    ]
-    total = sum(number for number, _ in parts)
-    details = ", ".join(f"{number} {state}" for number, state in parts)
-    return f"Total for {whose}: {total} jobs; {details}"
+    parts = _parts(counts)
+    details = ", ".join(f"{number} {state}" for state, number in parts.items())
+    return f"Total for {whose}: {sum(parts.values())} jobs; {details}"
+
+
+def summary(query: Mapping[int, int], users: Mapping[int, int], everybody: Mapping[int, int]) -> Ad:
+    """The one ad of ``-totals -json``: of the query, of the user (My), of all (Allusers).
+
+    Names as in HTCondor's LiveJobCounters; DIRAC reads Idle and Running.
+    """
+    ad = Ad({"MyType": '"Summary"'})
+    for prefix, counts in (("", query), ("My", users), ("Allusers", everybody)):
+        parts = _parts(counts)
+        ad[prefix + "Jobs"] = str(sum(parts.values()))
+        for state, number in parts.items():
+            ad[prefix + state.capitalize()] = str(number)
+    return ad
 
 
 def footer(
