@@ -36,10 +36,10 @@ _COMMON = (
     Option("totals", 3),
     Option("constraint", 1, values=1),
     Option("all", 1),
-    Option("addr", 2, values=1),
+    Option("addr", 2, values=1, ignored=True),
     Option("reason", 1, values=1),
     Option("name", 1, values=1),
-    Option("pool", 1, values=1),
+    Option("pool", 1, values=1, ignored=True),
     Option("version", 1),
     Option("help", 1),
 )

@@ -11,10 +11,10 @@ from ..rpc_types import Answer, Request
 OPTIONS = (
     Option("help", 1),
     Option("version", 1),
-    Option("all", 1),
+    Option("all", 1, ignored=True),
     Option("name", 1, values=1),
-    Option("pool", 1, values=1),
-    Option("addr", 2, values=1),
+    Option("pool", 1, values=1, ignored=True),
+    Option("addr", 2, values=1, ignored=True),
     Option("debug", 2, ignored=True),
 )
 USAGE = "Usage: condor_reschedule [-all] [-name SCHEDD] [-pool POOL] [SCHEDD...]\n"

@@ -29,7 +29,7 @@ OPTIONS = (
     Option("help", 4),
     Option("version", 7),
     Option("debug", 5, ignored=True),
-    Option("pool", 4, values=1),
+    Option("pool", 4, values=1, ignored=True),
     Option("name", 4, values=1),
     Option("maxbytes", 8, values=1),
     Option("no-stdout", 9),

@@ -29,7 +29,7 @@ OPTIONS = (
     Option("fast", 2),
     Option("graceful", 1),
     Option("name", 1, values=1),
-    Option("pool", 1, values=1),
+    Option("pool", 1, values=1, ignored=True),
     Option("debug", 2, ignored=True),
     Option("addr", 2, values=1, refused="workers have no address; name the machine or the slot"),
     Option("constraint", 1, values=1, refused="use condor_vacate_job -constraint for jobs"),
