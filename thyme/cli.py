@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from . import privileges
+from . import privileges, processes
 from .arguments import Parser, broker_url, forget_urls, number_of, number_of_seconds
 from .errors import BadInvocation, ExitCode, ThymeError
 from .orders import Orders
@@ -112,14 +112,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     orders = Orders()
     working: list[Worker] = []
 
-    def leave(number: int, _frame: object) -> None:
-        orders.signals.append(number)
+    def wake(_number: int, _frame: object) -> None:
         for worker in working:
             worker.link.wake()
+
+    def leave(number: int, frame: object) -> None:
+        orders.signals.append(number)
+        wake(number, frame)
 
     # first of all: the kernel keeps from a container's first process what it does not handle
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, leave)
+    signal.signal(signal.SIGCHLD, wake)
     privileges.hide()
     try:
         options = parser().parse_args(argv)
@@ -145,6 +149,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _warn_of_open_secrets(settings.user, url, env)
         working.append(Worker(settings, lambda: connect(url), orders))
         privileges.adopt_orphans()
+        privileges.give_nothing_on()
+        processes.heed_all_signals()
         return int(working[0].run())
     except ThymeError as error:
         print(f"thyme-worker: {error}", file=sys.stderr)

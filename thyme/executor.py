@@ -9,9 +9,9 @@ starts is killed when it ends.
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +28,7 @@ from .users import JobUser
 #: Seconds between two looks at what a job uses: the first soon, as many jobs are short.
 FIRST_LOOK, LOOK_INTERVAL = 0.25, 3.0
 #: The kernel, out of memory, takes the job before the worker, which has to report that.
-_OOM_SCORE = "1000"
+_OOM_SCORE = b"1000"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Outcome:
 
 
 class Execution:
-    """A running job. ``on_exit`` is called once, from another thread, when it has ended."""
+    """A running job. ``outcome`` has to be asked; SIGCHLD tells when that pays."""
 
     def __init__(
         self,
@@ -49,7 +49,6 @@ class Execution:
         sandbox: Sandbox,
         slot: str,
         clock: Callable[[], float],
-        on_exit: Callable[[], None],
     ) -> None:
         """Start it; raises CannotStart, or NodeUnfit."""
         self._task = task
@@ -61,12 +60,10 @@ class Execution:
         self._outcome: Outcome | None = None
         self._meter = Meter(sandbox.path, self._user)
         # a child begins as a copy of us, and the kernel counts that as its size
-        self._size_of_the_copy = processes.size()
+        self._size_of_the_copy = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         with self._user.acting():
             self._process = self._start(sandbox, slot)
             _be_first_when_memory_is_out(self._process.pid)
-        self._waiter = threading.Thread(target=self._wait, args=(on_exit,), daemon=True)
-        self._waiter.start()
 
     def _start(self, sandbox: Sandbox, slot: str) -> subprocess.Popen[bytes]:
         task, scratch = self._task, sandbox.path
@@ -78,38 +75,33 @@ class Execution:
             text = one_line(text, " does not exist on this node")
             raise CannotStart(HoldReason(NO_DIRECTORY, 2, text))
         stdout, stderr = sandbox.open_stream(STDOUT), sandbox.open_stream(STDERR)
-        parent, ignored, user = os.getpid(), processes.ignored_signals(), self._user
         with _open_stdin(scratch / task.stdin if task.stdin else Path(os.devnull)) as stdin:
             try:
-                return subprocess.Popen(
+                return processes.start(
                     [str(program), *task.arguments],
-                    cwd=directory,
-                    env=environment(task, scratch, slot, user),
-                    stdin=stdin,
-                    stdout=stdout,
-                    stderr=subprocess.STDOUT if task.merge_stderr else stderr,
-                    start_new_session=True,
-                    # what only the child can do: give up its rights, and die with a worker
-                    # that is killed with -9, as it will run elsewhere
-                    preexec_fn=lambda: processes.start_as_a_job(parent, ignored, user),
+                    directory,
+                    environment(task, scratch, slot, self._user),
+                    (stdin, stdout, subprocess.STDOUT if task.merge_stderr else stderr),
+                    self._user,
                 )
             except (OSError, ValueError, subprocess.SubprocessError) as error:
                 line = " ".join([f"'{program}'", *task.arguments])
                 text = f"Error from {slot}: Failed to execute {line}"
                 raise fault(error, EXEC_FAILED, text) from error
 
-    def _wait(self, on_exit: Callable[[], None]) -> None:
-        _pid, status, used = os.wait4(self._process.pid, 0)
-        code = os.waitstatus_to_exitcode(status)
+    def outcome(self) -> Outcome | None:
+        """How it ended, or None while it runs; ``clean_up`` knows all that it used."""
+        if self._outcome is None:
+            pid, status, used = os.wait4(self._process.pid, os.WNOHANG)
+            if pid:
+                self._outcome = self._ended(os.waitstatus_to_exitcode(status), used)
+        return self._outcome
+
+    def _ended(self, code: int, used: resource.struct_rusage) -> Outcome:
         self._process.returncode = code
         peak = used.ru_maxrss if used.ru_maxrss > self._size_of_the_copy else 0
         usage = Usage(used.ru_utime, used.ru_stime, self._clock() - self._started, peak)
-        self._outcome = Outcome(code if code >= 0 else None, -code if code < 0 else None, usage)
-        on_exit()
-
-    def outcome(self) -> Outcome | None:
-        """How it ended, or None while it runs; ``clean_up`` knows all that it used."""
-        return self._outcome
+        return Outcome(code if code >= 0 else None, -code if code < 0 else None, usage)
 
     def measure(self) -> None:
         """Look at what it uses, if it is time to."""
@@ -154,11 +146,10 @@ class Execution:
 
     def clean_up(self) -> Outcome:
         """After its end: kill whatever it left running, and say how it ended and all it used."""
-        self._waiter.join()
-        processes.kill_descendants(self._user)
-        self._meter.ended()
         if self._outcome is None:
             raise RuntimeError("clean_up before the end of the job")
+        processes.kill_descendants(self._user)
+        self._meter.ended()
         first, meter = self._outcome.usage, self._meter
         usage = Usage(*meter.cpu(), first.wall, max(first.peak_rss, meter.peak), 0, meter.disk)
         return replace(self._outcome, usage=usage)
@@ -193,8 +184,11 @@ def _open_stdin(path: Path) -> IO[bytes]:
 
 def _be_first_when_memory_is_out(pid: int) -> None:
     try:
-        with open(f"/proc/{pid}/oom_score_adj", "w") as file:
-            file.write(_OOM_SCORE)
+        handle = os.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY)
+        try:
+            os.write(handle, _OOM_SCORE)
+        finally:
+            os.close(handle)
     except OSError:
         pass  # it has ended, or the node does not let us
 

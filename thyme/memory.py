@@ -7,9 +7,14 @@ their own; files and words are of the kernel's ``cgroup-v1/memory.rst`` and
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+_EVENTS, _MAX = _V2_FILES = ("memory.events", "memory.max")
+_OOM_CONTROL, _LIMIT, _MAX_USAGE = _V1_FILES = (
+    "memory.oom_control", "memory.limit_in_bytes", "memory.max_usage_in_bytes",
+)  # fmt: skip
 #: v1 says this, rounded down to a page, for no limit (bytes).
 _V1_UNLIMITED = 2**62
 #: Bytes: the kernel charges in batches (32 pages for each CPU), and may stop before the limit.
@@ -29,33 +34,71 @@ class Memory:
 
 
 class MemoryGroup:
-    """The group's files, found once; ``read`` costs two small files."""
+    """The group's files, found and opened once; ``read`` is two system calls at each job."""
 
     def __init__(
         self, groups: Path = Path("/proc/self/cgroup"), mounted: Path = Path("/sys/fs/cgroup")
     ) -> None:
-        self._v2 = False
-        self._path: Path | None = None
-        try:
-            lines = groups.read_text().splitlines()
-        except (OSError, UnicodeError):
+        self._files: dict[str, int] = {}
+        place = _place(groups, mounted)
+        if place is None:
             return
-        for line in lines:
-            _number, controllers, path = line.split(":", 2)
-            if "memory" in controllers.split(","):
-                self._path, self._v2 = _group(mounted / "memory", path), False
-                return  # on a mixed system memory is where it is named
-            if controllers == "":
-                self._path, self._v2 = _group(mounted, path), True
+        names, directory = place
+        try:
+            for name in names:
+                self._files[name] = os.open(directory / name, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self.close()
+
+    def close(self) -> None:
+        for handle in self._files.values():
+            os.close(handle)
+        self._files = {}
 
     def read(self) -> Memory | None:
         """None where it cannot be known."""
-        if self._path is None:
-            return None
         try:
-            return _read_v2(self._path) if self._v2 else _read_v1(self._path)
+            if _EVENTS in self._files:
+                return self._read_v2()
+            return self._read_v1() if self._files else None
         except (OSError, ValueError, KeyError):
             return None
+
+    def _read_v2(self) -> Memory:
+        events, limit = self._words(_EVENTS), self._text(_MAX)
+        return Memory(
+            events["oom_kill"], events["oom"], None if limit == "max" else int(limit) // 1024
+        )
+
+    def _read_v1(self) -> Memory:
+        kills, limit = self._words(_OOM_CONTROL)["oom_kill"], int(self._text(_LIMIT))
+        if limit >= _V1_UNLIMITED:
+            return Memory(kills, 0, None)
+        # memory.failcnt stays 0 in some groups of 6.x kernels; whether it was ever met is sure
+        met = int(self._text(_MAX_USAGE)) >= limit - _V1_SLACK
+        return Memory(kills, kills if met else 0, limit // 1024)
+
+    def _text(self, name: str) -> str:
+        return os.pread(self._files[name], 4096, 0).decode("ascii").strip()
+
+    def _words(self, name: str) -> dict[str, int]:
+        return {word: int(value) for word, value in map(str.split, self._text(name).splitlines())}
+
+
+def _place(groups: Path, mounted: Path) -> tuple[tuple[str, ...], Path] | None:
+    """The names of our group's files, and where they are."""
+    found = None
+    try:
+        for line in groups.read_text().splitlines():
+            _number, controllers, path = line.split(":", 2)
+            if "memory" in controllers.split(","):
+                # on a mixed system memory is where it is named
+                return _V1_FILES, _group(mounted / "memory", path)
+            if controllers == "":
+                found = _V2_FILES, _group(mounted, path)
+    except (OSError, ValueError):
+        return None
+    return found
 
 
 def _group(mounted: Path, path: str) -> Path:
@@ -63,23 +106,3 @@ def _group(mounted: Path, path: str) -> Path:
     # mounted at the top
     own = mounted / path.lstrip("/")
     return own if own.is_dir() else mounted
-
-
-def _read_v2(group: Path) -> Memory:
-    events = _words(group / "memory.events")
-    limit = (group / "memory.max").read_text().strip()
-    return Memory(events["oom_kill"], events["oom"], None if limit == "max" else int(limit) // 1024)
-
-
-def _read_v1(group: Path) -> Memory:
-    kills = _words(group / "memory.oom_control")["oom_kill"]
-    limit = int((group / "memory.limit_in_bytes").read_text())
-    if limit >= _V1_UNLIMITED:
-        return Memory(kills, 0, None)
-    # memory.failcnt stays 0 in some groups of 6.x kernels; whether the limit was ever met is sure
-    met = int((group / "memory.max_usage_in_bytes").read_text()) >= limit - _V1_SLACK
-    return Memory(kills, kills if met else 0, limit // 1024)
-
-
-def _words(path: Path) -> dict[str, int]:
-    return {name: int(value) for name, value in map(str.split, path.read_text().splitlines())}

@@ -49,17 +49,27 @@ def die_with_parent(number: int) -> None:
     _prctl(_PR_SET_PDEATHSIG, number)
 
 
-def drop_bounding_set() -> None:
-    """No program that is executed gains a capability; needs CAP_SETPCAP, else nothing happens."""
+def give_nothing_on() -> None:
+    """No program that is executed from now on has rights that this process's user has not.
+
+    Our own rights stay. Emptying the bounding set needs CAP_SETPCAP.
+    """
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    _libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     for capability in _CAPABILITIES:
         if not _prctl(_PR_CAPBSET_DROP, capability):
-            return  # not allowed, or beyond the last one
+            break  # not allowed, or beyond the last one
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    sets = (ctypes.c_uint32 * 6)()
+    if _libc.capget(header, sets) == 0:
+        sets[2] = sets[5] = 0  # the inheritable ones; 32 capabilities each
+        _libc.capset(header, sets)
 
 
 def drop_capabilities() -> None:
-    """None in any set, and no program that is executed has more rights than this process."""
+    """None in any set, also after executing a program."""
+    # else root's programs get theirs back, and forget whom to die with
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    _libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     _libc.capset(header, (ctypes.c_uint32 * 6)())
 

@@ -64,12 +64,29 @@ class JobUser:
             os.setegid(gid)
             os.setgroups(groups)
 
+    @contextlib.contextmanager
+    def executing(self) -> Iterator[None]:
+        """In ``acting``: a program that is executed now is this user for good.
+
+        Executing makes the saved id the effective one, and both are the job's; ours stays root's,
+        so that we come back, and no process of the job's user may trace us meanwhile.
+        """
+        if self.uid is None or self.gid is None:
+            yield
+            return
+        uid, gid = os.getuid(), os.getgid()
+        try:
+            os.setresgid(self.gid, self.gid, gid)
+            os.setresuid(self.uid, self.uid, uid)
+            yield
+        finally:
+            os.setresuid(uid, uid, uid)
+            os.setresgid(gid, self.gid, gid)
+            os.seteuid(self.uid)
+
     def become(self) -> None:
-        """In a new child, which may be ``acting`` already: be this user for good."""
+        """In a new child: this user for good, and without rights even where that is root."""
         if self.uid is not None and self.gid is not None:
-            os.seteuid(os.getuid())
-            privileges.drop_bounding_set()
-            os.setgroups([])
             os.setresgid(self.gid, self.gid, self.gid)
             os.setresuid(self.uid, self.uid, self.uid)
         privileges.drop_capabilities()

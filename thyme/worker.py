@@ -243,7 +243,7 @@ class Worker:
         memory = self._memory.read()
         try:
             sandbox.unpack(job.task)
-            execution = self._execute(job.task, sandbox, self.slot, self._clock, self.link.wake)
+            execution = self._execute(job.task, sandbox, self.slot, self._clock)
         except CannotStart as error:
             return self._reporter.never_ran(job, error.hold)
         heartbeat = self._settings.heartbeat

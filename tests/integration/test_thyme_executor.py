@@ -45,12 +45,9 @@ class Run:
     def __init__(self, workdir: Path, task: Task, wait: bool = True) -> None:
         self.task = task
         self.sandbox = Sandbox(workdir)
-        self.ended: list[bool] = []
         try:
             self.sandbox.unpack(task)
-            self.job = Execution(
-                task, self.sandbox, SLOT, time.monotonic, lambda: self.ended.append(True)
-            )
+            self.job = Execution(task, self.sandbox, SLOT, time.monotonic)
         except (CannotStart, NodeUnfit):
             self.sandbox.remove()
             raise
@@ -60,10 +57,9 @@ class Run:
     def end(self) -> None:
         def over() -> bool:
             self.job.measure()
-            return bool(self.ended)
+            return self.job.outcome() is not None
 
         wait_until(over, "the job to end", state=lambda: self.out)
-        assert self.job.outcome() is not None
         self.outcome = self.job.clean_up()
         files, self.hold = self.sandbox.outputs(self.task)
         # their bytes stay on the disk until they are asked for
@@ -287,7 +283,7 @@ def test_a_node_that_can_start_no_process_holds_no_job(
     def fails(*_args: object, **_options: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("thyme.executor.subprocess.Popen", fails)
+    monkeypatch.setattr("thyme.processes.subprocess.Popen", fails)
 
     with pytest.raises(NodeUnfit, match=rf"Failed to execute '/bin/true': \[Errno {number}\]"):
         Run(tmp_path, Task("/bin/true"))
@@ -367,7 +363,7 @@ def test_a_worker_killed_with_9_takes_its_job_with_it(tmp_path: Path) -> None:
             "from thyme.sandbox import Sandbox; from thyme.executor import Execution\n"
             "from thyme.job import Task\n"
             "Execution(Task('/bin/sleep', ('600',)), Sandbox(Path(sys.argv[1])), 's@n',\n"
-            "          time.monotonic, print)._waiter.join()", str(tmp_path),
+            "          time.monotonic)\ntime.sleep(600)", str(tmp_path),
         ]
     )  # fmt: skip
     children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children")

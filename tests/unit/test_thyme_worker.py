@@ -47,10 +47,9 @@ class Site:
         assert self.worker is not None
         self.worker.link.wake()
 
-    def _execute(
-        self, task: Task, _sandbox: Sandbox, _slot: str, _clock: object, wake: Callable[[], None]
-    ) -> FakeExecution:
-        self.jobs.append(FakeExecution(task, self.clock, wake, self.signals))
+    def _execute(self, task: Task, _sandbox: Sandbox, _slot: str, _clock: object) -> FakeExecution:
+        assert self.worker is not None
+        self.jobs.append(FakeExecution(task, self.clock, self.worker.link.wake, self.signals))
         return self.jobs[-1]
 
     def run(self, **options: float) -> int:
