@@ -9,10 +9,10 @@ PYTEST_ARGS ?=
 DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench dashboards-preview clean
 
 help: ## list the commands
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## run a whole site on this machine: 24 jobs, faults included (under 90 s)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m demo $(DEMO_ARGS)
@@ -29,6 +29,9 @@ lint: $(STAMP) ## ruff, mypy --strict, shellcheck, yamllint
 
 bench: $(STAMP) ## measure against the goals (ONLY=id,id); writes build/bench.json
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.bench --only '$(ONLY)'
+
+dashboards-preview: $(STAMP) ## draw the Grafana dashboards without Grafana, from a real run
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.dashboards_preview
 
 clean: ## remove .venv and everything built
 	rm -rf $(VENV) build ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

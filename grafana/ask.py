@@ -13,15 +13,16 @@ _POINTS = 240
 
 @dataclass(frozen=True)
 class Period:
-    """Seconds since 1970."""
+    """Seconds since 1970; ``least``: seconds between two points of a node."""
 
     begin: float
     end: float
+    least: int = 30
 
     @property
     def interval(self) -> int:
-        """Seconds of one step, 30 at least: the time between two points of a node."""
-        return max(30, round((self.end - self.begin) / _POINTS))
+        """Seconds of one step."""
+        return max(self.least, round((self.end - self.begin) / _POINTS))
 
 
 @dataclass(frozen=True)

@@ -30,16 +30,14 @@ def build(described: Mapping[str, Any]) -> dict[str, Any]:
     for row in described["rows"]:
         panels.append(_row(row["title"], len(panels) + 1, y))
         y += 1
-        x, tallest = 0, 0
+        # how far down each column is taken
+        bottoms = [y] * COLUMNS
         for one in row["panels"]:
             made = panel(one, SOURCE, len(panels) + 1)
             width, height = one.get("width", 12), one.get("height", _height(one["kind"]))
-            if x + width > COLUMNS:
-                x, y, tallest = 0, y + tallest, 0
-            made["gridPos"] = {"x": x, "y": y, "w": width, "h": height}
-            x, tallest = x + width, max(tallest, height)
+            made["gridPos"] = _place(bottoms, width, height)
             panels.append(made)
-        y += tallest
+        y = max(bottoms)
     return {
         "uid": described["uid"],
         "title": f"Plancton: {described['title']}",
@@ -57,6 +55,15 @@ def build(described: Mapping[str, Any]) -> dict[str, Any]:
         "annotations": {"list": []},
         "panels": panels,
     }
+
+
+def _place(bottoms: list[int], width: int, height: int) -> dict[str, int]:
+    """The highest place that is free, the leftmost of these; takes it."""
+    tops = [max(bottoms[x : x + width]) for x in range(COLUMNS - width + 1)]
+    y = min(tops)
+    x = tops.index(y)
+    bottoms[x : x + width] = [y + height] * width
+    return {"x": x, "y": y, "w": width, "h": height}
 
 
 def _row(title: str, number: int, y: int) -> dict[str, Any]:
