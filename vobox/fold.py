@@ -54,7 +54,10 @@ def apply(job: Job | None, event: JobMessage) -> Change:
 def _created(event: Submit | Recorded) -> Change:
     if isinstance(event, Submit) and event.attempt > 0:
         return Change(None)  # a later attempt of a job whose beginning the stream has forgotten
-    on_hold = isinstance(event, Recorded)
+    queued = isinstance(event, Submit)
+    # recorded and not held: its Requirements cannot match, so it waits for them to change
+    held = "HoldReasonCode" in event.ad or event.ad.get("JobStatus") != str(IDLE)
+    on_hold = held and not queued
     job = Job(
         id=event.job,
         uid=event.uid,
@@ -62,7 +65,7 @@ def _created(event: Submit | Recorded) -> Change:
         pool=event.pool,
         ad=Ad(event.ad),
         status=HELD if on_hold else IDLE,
-        queued=not on_hold,
+        queued=queued,
         lease=event.task.lease,
     )
     attributes.created(job.ad, job.status)

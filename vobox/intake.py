@@ -82,7 +82,7 @@ class Intake:
                     f"these {len(jobs)} jobs carry their files with them, more than {MAX_SUBMIT} "
                     "bytes together; submit fewer at once, or let them fetch large files"
                 )
-            (recorded if each.on_hold else queued).append(body)
+            (recorded if each.on_hold or each.unmatched else queued).append(body)
         return queued, recorded
 
     def _submit(
@@ -114,7 +114,7 @@ class Intake:
         job, ad = JobId(cluster, each.proc), dict(each.ad.pairs())
         task = replace(each.task, lease=each.task.lease or schedd.settings.lease)
         now, uid, gid = schedd.wall(), request.uid, request.gid
-        if each.on_hold:
+        if each.on_hold or each.unmatched:
             return Recorded(self.schedd_name, job, now, self.pool, uid, gid, ad, task)
         return Submit(self.schedd_name, job, now, self.pool, uid, gid, 0, ad, task)
 

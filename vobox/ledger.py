@@ -141,9 +141,19 @@ class Ledger:
             return self._jobs("in_queue=1 AND owner=? COLLATE NOCASE", (owner,))
         return self._jobs("in_queue=1")
 
-    def to_queue(self) -> list[Job]:
+    def left(self) -> Iterator[Job]:
+        """Jobs of the history, while nothing else is done with the ledger."""
+        for row in self._query(f"SELECT {_COLUMNS} FROM jobs WHERE in_queue=0"):  # noqa: S608
+            yield _job(row, self._templates)
+
+    def to_queue(self) -> list[JobId]:
         """Idle jobs without a message out, which nobody is still ending."""
-        return self._jobs(f"in_queue=1 AND status={IDLE} AND queued=0 AND worker=''")
+        rows = self._query(
+            # the planner would rather go through all idle jobs
+            "SELECT cluster, proc FROM jobs INDEXED BY jobs_to_queue "  # noqa: S608
+            f"WHERE in_queue=1 AND status={IDLE} AND queued=0 AND worker='' ORDER BY cluster, proc"
+        ).fetchall()
+        return [JobId(cluster, proc) for cluster, proc in rows]
 
     def to_deliver(self) -> list[Job]:
         """Ended jobs whose result is not on the submit host."""
@@ -233,8 +243,9 @@ class Ledger:
         last = 0
         query = "SELECT id, cluster, proc, text FROM waiting_log WHERE id>? ORDER BY id LIMIT 500"
         while rows := self._query(query, (last,)).fetchall():
-            for last, cluster, proc, text in rows:
+            for _id, cluster, proc, text in rows:
                 yield JobId(cluster, proc), bytes(text).decode("utf-8", "surrogateescape")
+            last = rows[-1][0]
 
     # --- where we are -------------------------------------------------------------------
 

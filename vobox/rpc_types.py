@@ -101,6 +101,7 @@ class PreparedJob:
     ad: Ad
     task: Task
     on_hold: bool = False  #: ``hold = true``: recorded, not queued
+    unmatched: bool = False  #: no machine can meet its Requirements: the same, but idle
 
 
 class SubmitTarget(Protocol):

@@ -89,7 +89,8 @@ def description(draw: st.DrawFn) -> str:
         form = draw(st.sampled_from(["", "", "here", "append", "include"]))
         if form == "here":
             inside = draw(st.lists(st.sampled_from(HERE), max_size=4))
-            inside += ["x"] if inside and inside[-1].endswith("\\") else []
+            # of a comment after a continuation the library keeps the last letter
+            inside = [part for line in inside for part in (line, "x")[: 1 + line.endswith("\\")]]
             lines += [f"{name} @=end", *inside, "@end"]
         elif form == "append":
             # HTCondor looks for "+= " alone; its value may name what it is appended to

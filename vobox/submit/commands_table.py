@@ -168,7 +168,12 @@ TABLE: tuple[Row, ...] = (
         "cuda_version",
         "pilots do not know their GPUs' properties; write them into require_gpus",
     ),
-    _honoured("requirements", "Checked and recorded; pilots do not match it.", "Requirements"),
+    _honoured(
+        "requirements",
+        "While it is false for every machine the job stays idle; what depends on a machine's own "
+        "attributes is not looked at: pilots take jobs in turn.",
+        "Requirements",
+    ),
     _honoured("rank preferences", "Checked and recorded.", "Rank"),
     _recorded("concurrency_limits_expr", "ConcurrencyLimits", _E),
     _recorded("concurrency_limits", "ConcurrencyLimits", None),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from thyme.job import DEFAULT_MAX_OUTPUT, Task
 
 from ..ads import Ad, quote
+from ..matching import can_match
 from ..rpc_types import PreparedJob
 from .arguments import arguments
 from .cargo import FileStore
@@ -118,7 +119,9 @@ class JobMaker:
             held = True
             hold(ad, cargo.missing)
         task = replace(frame, arguments=words, environment=given, merge_stderr=merged)
-        return Job(PreparedJob(proc, ad, task, held), warnings)
+        asks = commands.get("requirements") or commands.get("MY.Requirements")
+        unmatched = asks is not None and not held and not can_match(ad, of.now)
+        return Job(PreparedJob(proc, ad, task, held, unmatched), warnings)
 
 
 def _iwd(commands: Commands, ad: Ad, cwd: str, store: FileStore) -> str:
