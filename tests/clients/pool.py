@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +18,7 @@ class Pool(LiveSite):
 
     def __init__(self, root: Path, pilots: int, url: str | None = None) -> None:
         super().__init__(root, lease=60.0, pilots=pilots, url=url)
+        self.user = pwd.getpwuid(os.getuid()).pw_name
 
     def up(self) -> None:
         self.start_schedd("--name=vobox1.example.org")
@@ -40,20 +44,26 @@ class Pool(LiveSite):
             check=False,
         )
 
-    def script(self, python: Path, name: str, cwd: Path, *arguments: str, timeout: float) -> str:
-        """Run a client program of this directory in the clients' environment; its output."""
-        program = Path(__file__).parent / "programs" / name
+    def script(
+        self, python: Path, name: str, cwd: Path, *arguments: str, timeout: float, code: int = 0
+    ) -> str:
+        """Run one of our programs in the clients' environment; its output.
+
+        ``timeout`` in s; ``code``: the exit code that it has to end with.
+        """
+        # a program that sends itself to its jobs, or works beside itself, must do it there
+        program = Path(shutil.copy(Path(__file__).parent / "programs" / name, cwd))
+        command = ["timeout", "-k", "5", str(timeout), str(python), str(program), *arguments]
         done = subprocess.run(
-            [python, program, *arguments],
+            command,
             cwd=cwd,
             env={**self.env, "PATH": f"{python.parent}:{self.env['PATH']}"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=timeout,
             check=False,
         )
-        assert done.returncode == 0, "\n".join(
+        assert done.returncode == code, "\n".join(
             [name, done.stdout, done.stderr[-4000:], _ends_of(cwd, "*err*"), self.said()]
         )
         return done.stdout

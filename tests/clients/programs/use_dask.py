@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from operator import mul
+from pathlib import Path
 
 from dask.distributed import Client
 from dask_jobqueue import HTCondorCluster
@@ -18,7 +19,7 @@ def main() -> None:
         cores=1,
         memory="512 MB",
         disk="100 MB",
-        log_directory=os.getcwd(),
+        log_directory=str(Path.cwd()),
         scheduler_options={"host": "127.0.0.1", "dashboard_address": None},
         death_timeout=60,
     )

@@ -1,0 +1,61 @@
+"""DIRAC's own BatchSystems/Condor.py, which it also copies to remote hosts: it stands alone."""
+
+import importlib.metadata
+import importlib.util
+import json
+import sys
+import time
+from pathlib import Path
+
+MODULE = "DIRAC/Resources/Computing/BatchSystems/Condor.py"
+
+
+def load():
+    found = next(f for f in importlib.metadata.files("DIRAC") or [] if str(f) == MODULE)
+    spec = importlib.util.spec_from_file_location("Condor", found.locate())
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def main() -> None:
+    pilot = Path("pilot.sh").absolute()
+    pilot.write_text(
+        "#!/bin/sh\necho pilot $DIRAC_PILOT_STAMP $CONDOR_JOBID\n"
+        "case $DIRAC_PILOT_STAMP in bad) exit 3;; long) sleep 1000;; esac\n"
+    )
+    pilot.chmod(0o755)
+    condor = load().Condor()
+    submitted = condor.submitJob(
+        Executable=str(pilot), OutputDir=str(Path.cwd()), SubmitOptions="", NJobs=3,
+        JobStamps=["good", "bad", "long"], NumberOfProcessors=1,
+    )  # fmt: skip
+    jobs = submitted.get("Jobs", [])
+    deadline = time.monotonic() + 60
+    wanted = dict(zip(jobs, ["Done", "Aborted", "Running"]))
+    seen = {}
+    counts = {}
+    while time.monotonic() < deadline and jobs:
+        seen = condor.getJobStatus(JobIDList=jobs)
+        counts = condor.getCEStatus()
+        if seen.get("Jobs") == wanted:
+            break
+        time.sleep(0.1)
+    killed = condor.killJob(JobIDList=jobs[2:])
+    while time.monotonic() < deadline:
+        after = condor.getJobStatus(JobIDList=jobs[2:])
+        if after.get("Jobs", {}).get(jobs[2]) in ("Aborted", "Unknown"):
+            break
+        time.sleep(0.1)
+    files = condor.getJobOutputFiles(
+        JobIDList=jobs[:1], OutputDir=str(Path.cwd()), ErrorDir=str(Path.cwd())
+    )
+    json.dump(
+        {"submitted": submitted, "seen": seen, "counts": counts, "killed": killed,
+         "after": after, "files": files},
+        sys.stdout,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
