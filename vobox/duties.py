@@ -205,6 +205,8 @@ class Duties:
         with self._ledger.transaction():
             for job in leaving:
                 leave_queue(job, now)
+                if self._follower.history is not None:
+                    self._follower.history.write(job)
                 self._ledger.put(job)
                 self._ledger.drop_bodies(job.id)
             if not more:

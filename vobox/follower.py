@@ -36,6 +36,7 @@ from thyme.transport.keys import kind_of_key, pool_of_dead
 
 from . import delivery, fold_dead
 from .fold import apply
+from .history_files import HistoryFiles
 from .leases import Leases
 from .ledger import Ledger
 from .schedd_points import Before, Tally
@@ -75,6 +76,8 @@ class Follower:
         self.recovered: set[JobId] = set()
         #: records read since the start
         self.records_read = 0
+        #: where ads of jobs that left are written; None for nowhere
+        self.history: HistoryFiles | None = None
         #: records that nobody could read, since the start
         self.unreadable = 0
         #: records whose sender was not allowed to say what they say, since the start
@@ -209,6 +212,7 @@ class Follower:
     def _fold(self, event: JobMessage, body: bytes, replaying: bool) -> None:
         before = self._ledger.get(event.job)
         was = Before.of(before) if self.tally and not replaying else None
+        was_in_queue = before is not None and before.in_queue
         change = apply(before, event)
         job = change.job
         if job is None:
@@ -238,6 +242,8 @@ class Follower:
                 self._log(job, effect, replaying)
         if not job.in_queue:
             self.recovered.discard(job.id)  # nothing will be written for it any more
+            if was_in_queue and self.history is not None and not replaying:
+                self.history.write(job)
         elif replaying:
             self.recovered.add(job.id)
         self._ledger.put(job)

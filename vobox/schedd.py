@@ -30,6 +30,7 @@ from thyme.watch import schedd_inbox
 from .ads import Ad
 from .duties import Duties
 from .follower import Follower
+from .history_files import HistoryFiles
 from .leases import Leases
 from .ledger import Ledger
 from .mailroom import Mailroom
@@ -71,6 +72,8 @@ class Schedd:
         self.wall = wall
         self._leases = Leases(settings.lease)
         self._follower = Follower(settings.name, ledger, self._leases, clock, wall)
+        if settings.history_dir is not None:
+            self._follower.history = HistoryFiles(settings.history_dir)
         self._mailroom = Mailroom(settings.name, ledger, self._leases, clock, wall)
         self._duties = Duties(
             settings, ledger, self._leases, self._follower, self._mailroom, clock, wall
@@ -248,6 +251,8 @@ class Schedd:
         self._leases.renew_all(self.clock())
         for reason, job_id in self._follower.end_replay():
             self._duties.hold(transport, job_id, reason)
+        if self._follower.history is not None:
+            self._follower.history.complete(self._ledger.left())
         self._duties.remove_refused(transport)
         self.settle(transport)
         self._current_at = self.clock()

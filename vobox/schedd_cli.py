@@ -95,6 +95,11 @@ def parser() -> argparse.ArgumentParser:
         "--metrics-interval", type=_positive, default=30.0, help="seconds between two points (30)"
     )
     option("--prometheus", default="", metavar="ADDRESS:PORT", help="show them at /metrics there")
+    option(
+        "--history-dir",
+        type=Path,
+        help="write a file history.C.P there for each job that ends (PER_JOB_HISTORY_DIR)",
+    )
     option("--verbose", action="store_true", help="log each step")
     return made
 
@@ -146,6 +151,7 @@ def _serve(options: argparse.Namespace) -> int:
         lease=options.lease,
         policy_interval=options.policy_interval,
         max_attempts=options.max_attempts,
+        history_dir=_history_dir(options.history_dir),
     )
     schedd = Schedd(settings, lambda: connect(url), ledger)
     metrics = figures.begin(options, os.environ, schedd, ledger.path)
@@ -192,6 +198,12 @@ def _end_now(socket: Path) -> None:
     print("thyme-schedd: broker or disk does not answer; ended without it", file=sys.stderr)
     socket.unlink(missing_ok=True)
     os._exit(0)
+
+
+def _history_dir(path: Path | None) -> Path | None:
+    if path is not None and not (path.is_dir() and os.access(path, os.W_OK | os.X_OK)):
+        raise CannotServe(f"--history-dir {path}: no directory that we can write to; make it")
+    return path.absolute() if path is not None else None
 
 
 def _lock_spool(spool: Path) -> int:

@@ -138,3 +138,35 @@ def test_condor_wait_ends_at_once_by_a_signal(live: LiveSchedd) -> None:
     out, err = waiting.communicate(timeout=TIMEOUT)
     assert (out, err, waiting.returncode) == (b"", b"", 130)
     assert os.path.exists(job.log)  # noqa: PTH110
+
+
+def test_arcs_history_file_is_there_when_the_job_has_ended_and_after_a_restart(
+    live: LiveSchedd,
+) -> None:
+    history = live.directory / "history"
+    history.mkdir()
+    live.end()
+    live.options += ["--history-dir", str(history)]
+    live.start()
+    told = live.run("condor_config_val", "PER_JOB_HISTORY_DIR")
+    assert told.stdout == f"{history}\n"
+    cluster = live.submit("executable=/bin/sh\narguments=-c exit\\ 3\nqueue")
+    live.work()
+    path = history / f"history.{cluster}.0"
+    wait_until(path.exists, "the history file is there", TIMEOUT, live.said)
+    assert "JobStatus = 4\n" in path.read_text()
+    path.unlink()
+    live.kill()
+    live.start()
+    assert "JobStatus = 4\n" in path.read_text()
+
+
+def test_a_history_directory_that_is_none_is_said_at_the_start(live: LiveSchedd) -> None:
+    live.end()
+    done = subprocess.run(
+        live.command("--history-dir", "/nonexistent"), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 5
+    assert done.stderr == (
+        "thyme-schedd: --history-dir /nonexistent: no directory that we can write to; make it\n"
+    )

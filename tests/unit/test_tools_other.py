@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -177,3 +178,11 @@ def test_a_dump_has_all_values_or_those_that_match() -> None:
         "\n# Parameters with names that match domain:\n"
         "FILESYSTEM_DOMAIN = vobox1.example.org\nUID_DOMAIN = vobox1.example.org\n"
     )
+
+
+def test_the_directory_of_history_files_is_told_where_there_is_one() -> None:
+    request = Request("condor_config_val", ["PER_JOB_HISTORY_DIR"], "/", {}, 1, 1, "alice")
+    with_one = replace(SETTINGS, history_dir=Path("/var/lib/thyme/history"))
+    assert config_val.answer(request, with_one, "<>") == Answer("/var/lib/thyme/history\n")
+    without = config_val.answer(request, SETTINGS, "<>")
+    assert without == Answer("", "Not defined: PER_JOB_HISTORY_DIR\n", 1)

@@ -64,6 +64,8 @@ def values(settings: Settings, address: str) -> dict[str, str]:
         "THYME_QUEUE": settings.pool,
         "UID_DOMAIN": host,
     }
+    if settings.history_dir is not None:
+        known["PER_JOB_HISTORY_DIR"] = str(settings.history_dir)
     return dict(sorted(known.items()))
 
 
