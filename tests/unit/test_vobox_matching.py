@@ -50,6 +50,13 @@ def test_the_custom_attribute_counts_as_the_command() -> None:
     assert Host().job(f"{HEAD}+Requirements = false\nqueue\n").unmatched
 
 
+def test_each_job_of_a_cluster_is_asked_for_itself() -> None:
+    jobs = Host().jobs(f"{HEAD}requirements = ProcId > 0\nqueue 3\n")
+    assert [job.unmatched for job in jobs] == [True, False, False]
+    jobs = Host().jobs(f"{HEAD}requirements = $(x)\nqueue x in (true false)\n")
+    assert [job.unmatched for job in jobs] == [False, True]
+
+
 def test_a_held_job_is_held_first() -> None:
     job = Host().job(f"{HEAD}requirements = false\nhold = true\nqueue\n")
 

@@ -113,15 +113,15 @@ class JobMaker:
                      "table", "custom")
         given = part("variables", lambda: _with_paths(variables, credentials),
                      "environment", "credentials")
-        # fmt: on
         name_job(of, proc, ad, kind.grid_prefix)
         if cargo.missing is not None and not held:
             held = True
             hold(ad, cargo.missing)
         task = replace(frame, arguments=words, environment=given, merge_stderr=merged)
-        asks = commands.get("requirements") or commands.get("MY.Requirements")
-        unmatched = asks is not None and not held and not can_match(ad, of.now)
-        return Job(PreparedJob(proc, ad, task, held, unmatched), warnings)
+        fits = part("matching", lambda: _can_match(commands, ad, of.now), "requirements", "custom",
+                    "requests", "policies", "presentation", "table")
+        # fmt: on
+        return Job(PreparedJob(proc, ad, task, held, not held and not fits), warnings)
 
 
 def _iwd(commands: Commands, ad: Ad, cwd: str, store: FileStore) -> str:
@@ -135,6 +135,13 @@ def _iwd(commands: Commands, ad: Ad, cwd: str, store: FileStore) -> str:
         raise bad_job(f"No such directory: {iwd}")
     ad["Iwd"] = quote(iwd)
     return iwd
+
+
+def _can_match(commands: Commands, ad: Ad, now: float) -> bool:
+    asked = commands.get("requirements", "MY.Requirements")
+    if asked is not None and "procid" in asked.lower():
+        commands.get("process")  # the answer is this job's own
+    return asked is None or can_match(ad, now)
 
 
 def _frame(
