@@ -4,7 +4,8 @@ The order of a job, and what a death at each step leads to:
 
 1. *take*: the message is ours; dying gives it back to the queue.
 2. *claim*: ask the job's schedd; no schedd or no answer in time means yes, so
-   that jobs flow without a VOBox. Dying: as 1.
+   that jobs flow without a VOBox. A message that comes again waits for the answer
+   as long as a lease: whoever had it may be running it. Dying: as 1.
 3. *started* is recorded. Dying: the message comes again, and the schedd
    refuses it to others, knowing that it was started; the lease brings it back
    as the next attempt.
@@ -43,6 +44,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds to wait for the schedd's answer to a claim before starting without it.
 CLAIM_TIMEOUT = 3.0
+#: Seconds for the same, where the message comes again and the job names no lease: whoever had it
+#: may be running the job, and nobody but the schedd knows.
+SECOND_CLAIM_TIMEOUT = 300.0
 #: Seconds that a finished job's report is offered to a broker that is away. Longer than any
 #: lease would make sense of: by then the job is running elsewhere.
 REPORT_TIMEOUT = 3600.0
@@ -182,7 +186,7 @@ class Worker:
                 log.error("message kept aside: %s", error)
                 transport.reject(delivery, str(error))
                 return None
-            refusal = self._claim(transport, job)
+            refusal = self._claim(transport, job, delivery.redelivered)
             if refusal:
                 log.info("job %s attempt %d refused: %s", job.job, job.attempt, refusal)
                 transport.ack(delivery)
@@ -198,14 +202,30 @@ class Worker:
             return None
         return job
 
-    def _claim(self, transport: Transport, job: Submit) -> str:
-        """Why the schedd refuses this job to us; "" for go on."""
+    def _claim(self, transport: Transport, job: Submit, again: bool) -> str:
+        """Why the schedd refuses this job to us; "" for go on.
+
+        ``again``: somebody had this message before, and may be running the job; only the schedd
+        knows. No answer means yes all the same, but not before the lease has passed.
+        """
+        began = self._clock()
+        patience = (job.task.lease or SECOND_CLAIM_TIMEOUT) if again else 0.0
+        while (verdict := self._ask(transport, job)) is None:
+            left = began + patience - self._clock()
+            if left <= 0 or self._orders.leave:
+                return ""
+            log.info("job %s comes again: its schedd has to say whether it runs", job.job)
+            transport.wait(min(left, CLAIM_TIMEOUT))
+        return verdict
+
+    def _ask(self, transport: Transport, job: Submit) -> str | None:
+        """The schedd's answer to a claim: "" or why not; None where there is none in time."""
         token = os.urandom(8).hex()
         claim = Claim(job.schedd, job.job, job.attempt, self.name, self.slot)
         if not transport.send(
             schedd_inbox(job.schedd), Mail(codec.encode(claim), self.name, token)
         ):
-            return ""
+            return None
         deadline = self._clock() + CLAIM_TIMEOUT
         while (left := deadline - self._clock()) > 0 and not self._orders.leave:
             while (mail := transport.receive()) is not None:
@@ -214,10 +234,10 @@ class Worker:
                         verdict = expect(codec.decode(mail.body), Verdict)
                     except BadMessage as error:
                         log.warning("verdict not understood, as good as none: %s", error)
-                        return ""
+                        return None
                     return "" if verdict.run else (verdict.reason or "no reason given")
             transport.wait(left)
-        return ""
+        return None
 
     # --- running it ---------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from thyme.orders import Orders
 from thyme.sandbox import Sandbox
 from thyme.transport import Mail
 from thyme.users import JobUser
-from thyme.worker import CLAIM_TIMEOUT, Settings, Worker
+from thyme.worker import CLAIM_TIMEOUT, SECOND_CLAIM_TIMEOUT, Settings, Worker
 
 POOL = "alien_jobs"
 
@@ -153,6 +153,54 @@ def test_a_silent_schedd_does_not_stop_the_jobs(site: Site) -> None:
 
     assert len(schedd.claims) == 1
     assert site.told()[0].time == site.start + CLAIM_TIMEOUT
+
+
+def taken_before(site: Site, *jobs: Submit) -> None:
+    """Submit jobs that somebody takes, and loses with his line."""
+    site.submit(*jobs)
+    other = site.broker.connect()
+    assert other.take(POOL) is not None
+    other.close()
+
+
+def test_a_job_that_comes_again_waits_for_the_schedd_s_word_and_not_for_ever(site: Site) -> None:
+    taken_before(site, job(lease=100.0))
+
+    assert site.run() == 0
+
+    assert site.told()[0].time == site.start + 100.0
+
+
+def test_a_job_that_comes_again_waits_for_the_usual_lease_where_it_names_none(site: Site) -> None:
+    taken_before(site, job())
+
+    assert site.run() == 0
+
+    assert site.told()[0].time == site.start + SECOND_CLAIM_TIMEOUT
+
+
+def test_a_job_that_comes_again_and_runs_elsewhere_is_not_started_when_the_schedd_is_back(
+    site: Site,
+) -> None:
+    taken_before(site, job())
+    back = lambda: FakeSchedd(site.broker, run=False, reason="JobStatus is 2")  # noqa: E731
+    site.after(20.0, back)
+
+    assert site.run() == 3
+
+    assert site.jobs == []
+    assert site.told() == []
+    assert site.queued() == 0
+
+
+def test_a_job_that_comes_again_goes_back_when_its_worker_is_asked_to_leave(site: Site) -> None:
+    taken_before(site, job())
+    site.after(20.0, site.signal)
+
+    site.run()
+
+    assert site.jobs == []
+    assert site.queued() == 1
 
 
 def test_a_slow_schedd_is_waited_for(site: Site) -> None:
