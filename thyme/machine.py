@@ -23,8 +23,7 @@ def machine(workdir: Path, group: MemoryGroup) -> Machine | None:
         disk = os.statvfs(workdir)
         total = _total_memory(Path("/proc/meminfo").read_text())
         return Machine(
-            # a pilot is one CPU's worth, as Plancton counts them, however many it may see
-            cpus=1,
+            cpus=cpus(),
             memory=_within(group.read(), total) // 1024,
             disk=disk.f_bavail * disk.f_frsize // 1024,
             arch=_ARCHITECTURES.get(os.uname().machine, os.uname().machine),
@@ -34,6 +33,29 @@ def machine(workdir: Path, group: MemoryGroup) -> Machine | None:
         )
     except (OSError, ValueError):
         return None
+
+
+def cpus(mounted: Path = Path("/sys/fs/cgroup")) -> int:
+    """What the pilot's container may use at once, rounded; where nothing limits it, 1.
+
+    A pilot is one CPU's worth of work, as Plancton counts them, however many it may see.
+    """
+    try:
+        quota, period = _quota(mounted)
+        return max(round(quota / period), 1)
+    except (OSError, ValueError, ZeroDivisionError):
+        return 1  # also "max" and -1: no limit
+
+
+def _quota(mounted: Path) -> tuple[int, int]:
+    """Microseconds of CPU time in each period; a container sees its own group at the top."""
+    try:
+        quota, period = (mounted / "cpu.max").read_text().split()
+    except FileNotFoundError:
+        one = mounted / "cpu"
+        quota = (one / "cpu.cfs_quota_us").read_text()
+        period = (one / "cpu.cfs_period_us").read_text()
+    return int(quota), int(period)
 
 
 def distribution(os_release: str) -> str:
