@@ -1,4 +1,4 @@
-"""The contract's table of submit commands (section 1.9): honoured, recorded or refused as it says."""
+"""The contract of the submit commands (its section 1.9): honoured, recorded or refused."""
 
 from __future__ import annotations
 

@@ -1,0 +1,99 @@
+"""What the schedd asks of the command that waits for it: its stdin, and to run a program."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vobox import thin
+from vobox.rpc import Server
+from vobox.rpc_types import Answer, Request, SubmitRefused
+
+REQUEST = b"condor_submit\0/tmp\x000\0"
+
+
+def handler(request: Request) -> Answer:
+    assert request.caller is not None
+    try:
+        code, output = request.caller.run(["seq", "3"], 10)
+        return Answer(f"{code} {output!r} {request.caller.stdin()!r}")
+    except SubmitRefused as error:
+        return Answer(stderr=str(error), code=1)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Iterator[Path]:
+    server = Server(tmp_path / "s", handler, lambda _command, _argv: False)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield tmp_path / "s"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def frames(stream: socket.SocketIO) -> Iterator[tuple[bytes, bytes]]:
+    while head := stream.read(9):
+        yield head[:1], stream.read(int(head[1:])) if int(head[1:]) else b""
+
+
+def talk(path: Path, *replies: bytes) -> dict[bytes, bytes]:
+    """What a client gets that answers each question with the next of these."""
+    got: dict[bytes, bytes] = {}
+    left = list(replies)
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(60)
+        line.connect(str(path))
+        line.sendall(b"thyme-rpc 1 %d\n" % len(REQUEST) + REQUEST)
+        with line.makefile("rb") as stream:
+            for kind, data in frames(stream):  # type: ignore[arg-type]
+                got[kind] = got.get(kind, b"") + data
+                if kind in (b"r", b"i"):
+                    line.sendall(left.pop(0))
+                    if not left:
+                        line.shutdown(socket.SHUT_WR)
+    return got
+
+
+def framed(data: bytes) -> bytes:
+    return b"%08d" % len(data) + data
+
+
+def test_a_program_is_named_with_the_most_that_it_may_print(path: Path) -> None:
+    got = talk(path, framed(b"0\n1\n2\n3\n"), framed(b"typed"))
+
+    assert got[b"r"] == b"10\0seq\x003\0"
+    assert got[b"o"] == b"0 b'1\\n2\\n3\\n' b'typed'"
+    assert got[b"x"] == b"0"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [b"", b"0000", b"xxxxxxxx", b"99999999", b"00000004", framed(b"0"), framed(b"x\n"),
+     framed(b"-1\n"), framed(b"0\n" + b"x" * 200), b"00000005" + b"0\n1"],
+)  # fmt: skip
+def test_an_answer_that_is_none_ends_the_command_in_words(path: Path, reply: bytes) -> None:
+    got = talk(path, reply)
+
+    assert got[b"x"] == b"1"
+    assert b"the output of seq is cut short" in got[b"e"]
+
+
+def test_the_command_runs_the_program_as_it_is_and_without_a_shell(tmp_path: Path) -> None:
+    assert thin._output_of([b"100", b"seq", b"3"]) == b"0\n1\n2\n3\n"
+    assert thin._output_of([b"100", b"echo", b"$HOME;", b"*"]) == b"0\n$HOME; *\n"
+    assert thin._output_of([b"100", b"false"]) == b"1\n"
+    assert thin._output_of([b"100", b"cat"]) == b"0\n", "its stdin is not ours"
+    assert thin._output_of([b"100", b"/nope"]) == b"127\n"
+    assert thin._output_of([b"100", bytes(tmp_path)]) == b"127\n"
+
+
+def test_a_program_that_prints_without_end_is_ended() -> None:
+    code, _, output = thin._output_of([b"10", b"yes"]).partition(b"\n")
+
+    assert len(output) == 11
+    assert code != b"0"
