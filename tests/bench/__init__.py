@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .condor_q import condor_q_af, condor_q_constraint, condor_q_totals
 from .condor_submit import condor_submit
 from .dispatch import demo_dispatch
 from .dispatch_amqp import dispatch
 from .fill import fill
 from .latency import latency
 from .many_workers import workers_8000
+from .metrics_node import metrics_node
+from .metrics_schedd import metrics_schedd
 from .owner import owner_speed
+from .rebuild import rebuild
 from .reclaim import reclaim
 from .refill import refill
 from .rest import daemon_rest
 from .result import Result
+from .schedd_rss import schedd_rss
 from .submit_bulk import submit_bulk
 from .worker_rss import worker_rss
 
@@ -26,9 +31,16 @@ BENCHES: dict[str, Callable[[], Result]] = {
     "reclaim": reclaim,
     "daemon-rest": daemon_rest,
     "condor-submit": condor_submit,
+    "condor-q-totals": condor_q_totals,
+    "condor-q-af": condor_q_af,
+    "condor-q-constraint": condor_q_constraint,
+    "schedd-rss": schedd_rss,
+    "rebuild": rebuild,
     "submit-bulk": submit_bulk,
     "dispatch": dispatch,
     "latency": latency,
     "workers-8000": workers_8000,
     "worker-rss": worker_rss,
+    "metrics-node": metrics_node,
+    "metrics-schedd": metrics_schedd,
 }

@@ -1,0 +1,47 @@
+"""What the schedd's memory holds with 100,000 jobs, also while it is asked by many at once."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from .crowd import JOBS, crowd
+from .result import Result
+
+#: Bytes: the goal, and what HTCondor 25.14's schedd had.
+GOAL, HTCONDOR = 200e6, 389e6
+CLIENTS = 20
+QUESTIONS = (
+    ("condor_q", "-totals"),
+    ("condor_q",),
+    ("condor_q", "-nobatch"),
+    ("condor_q", "-af", "ClusterId", "ProcId", "JobStatus"),
+    ("condor_q", "-constraint", "RequestMemory > 100", "-af", "Cmd"),
+)
+
+
+def schedd_rss() -> Result:
+    """The most that it ever had: rebuilt from the stream, asked one by one and all at once."""
+    site = crowd()
+    rebuilt = site.memory("VmHWM")
+    for question in QUESTIONS:
+        site.ask(*question)
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        for said in clients.map(
+            lambda number: site.ask(
+                "condor_q", "-nobatch", "-constraint", f"ProcId < {number + 1}"
+            ),
+            range(CLIENTS),
+        ):
+            assert said.count("\n") > JOBS
+    value = site.memory("VmHWM")
+    return Result(
+        id="schedd-rss",
+        what=f"{JOBS:,} jobs: the most that the schedd had ({rebuilt / 1e6:.0f} MB when rebuilt, "
+        f"{site.memory() / 1e6:.0f} MB in the end)",
+        value=value / 1e6,
+        unit="MB",
+        reference=f"{HTCONDOR / 1e6:.0f} MB, HTCondor 25.14",
+        ratio=value / HTCONDOR,
+        goal=f"<= {GOAL / 1e6:.0f} MB",
+        met=value <= GOAL,
+    )
