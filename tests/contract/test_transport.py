@@ -260,6 +260,18 @@ def test_what_is_announced_to_a_pool_reaches_all_who_listen_to_it(new: Connect) 
     assert other.receive() is None
 
 
+def test_mail_that_nobody_gets_does_not_disturb_what_follows(new: Connect) -> None:
+    broker = new()
+
+    for n in range(200):
+        broker.announce(POOL, Mail(b"I wait"))
+        broker.post("thyme.schedd.nobody", Mail(b"I live"))
+        assert broker.send("thyme.schedd.nobody", Mail(b"may I?")) is False
+        broker.record([b"%d" % n])
+
+    assert [record.body for record in broker.read(-1, 999)] == [b"%d" % n for n in range(200)]
+
+
 def test_the_topology_may_be_established_again_and_again(new: Connect) -> None:
     broker = new()
     broker.establish([POOL])

@@ -238,29 +238,29 @@ class AmqpTransport(Transport):
         inbox = amqp_topology.inbox(to)
         self._setup.need_stream()
         with self._translated():
-            envelope = self._of_mail(inbox.exchange, inbox.key, mail)
+            envelope = self._of_mail(inbox.exchange, inbox.key, mail, mandatory=True)
             return not self._publisher.publish([(envelope, mail.body)])
 
     def post(self, to: str, mail: Mail) -> None:
         inbox = amqp_topology.inbox(to)
-        self._setup.need_stream()
-        with self._translated():
-            envelope = self._of_mail(inbox.exchange, inbox.key, mail)
-            self._publisher.send(envelope, mail.body)
-            self._line.pump(0)
+        self._drop_off(inbox.exchange, inbox.key, mail)
 
     def announce(self, pool: str, mail: Mail) -> None:
+        self._drop_off(WORK, amqp_topology.idle_key(pool), mail)
+
+    def _drop_off(self, exchange: str, key: str, mail: Mail) -> None:
+        """Nobody waits to hear whether it arrived."""
         self._setup.need_stream()
         with self._translated():
-            envelope = self._of_mail(WORK, amqp_topology.idle_key(pool), mail)
+            envelope = self._of_mail(exchange, key, mail, mandatory=False)
             self._publisher.send(envelope, mail.body)
             self._line.pump(0)
 
-    def _of_mail(self, exchange: str, key: str, mail: Mail) -> Envelope:
+    def _of_mail(self, exchange: str, key: str, mail: Mail, mandatory: bool) -> Envelope:
         properties = spec.BasicProperties(
             reply_to=mail.reply_to or None, correlation_id=mail.correlation or None
         )
-        return self._envelope(exchange, key, properties)
+        return Envelope(self._channel.number, exchange, key, properties, mandatory)
 
     def receive(self) -> Mail | None:
         if not self._mail:

@@ -146,11 +146,13 @@ def encode_method(channel: int, method: Any) -> bytes:
 class Envelope:
     """How messages are published: encoded once for many of them."""
 
-    def __init__(self, channel: int, exchange: str, key: str, properties: Any) -> None:
-        """Mandatory: the broker tells of what it can put nowhere. Names have 255 bytes at most."""
+    def __init__(
+        self, channel: int, exchange: str, key: str, properties: Any, mandatory: bool = True
+    ) -> None:
+        """``mandatory``: the broker returns what it can put nowhere. Names have 255 bytes."""
         self.key = key
         self._channel = channel
-        method = spec.Basic.Publish(exchange=exchange, routing_key=key, mandatory=True)
+        method = spec.Basic.Publish(exchange=exchange, routing_key=key, mandatory=mandatory)
         self._method = encode_method(channel, method)
         self._properties = b"".join(properties.encode())
 

@@ -48,7 +48,8 @@ class Publisher:
         return returned
 
     def send(self, envelope: Envelope, body: bytes) -> None:
-        """Put a message on its way, and let nobody wait for its confirm."""
+        """Put a message on its way. Where nobody waits for it, it must not be mandatory:
+        its return would come into another's ``publish``."""
         if self._channel.ended is not None:
             raise self._channel.ended
         self._line.put(envelope.around(body, self._line.frame_max))
