@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.live_site import LiveSite
+from tests.live_site import PROGRAMS, LiveSite
 from tests.services.rabbitmq import Rabbit
 from thyme.transport import connect
 
@@ -31,8 +33,22 @@ class AmqpSite(LiveSite):
             transport.close()
 
     def start_pilots(self, count: int) -> None:
+        """Each is the first process of its own pid namespace, as in a container, if we are root.
+
+        A job is then started without a copy of the worker, which is a third of what it costs.
+        """
+        container = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
         for number in range(count):
-            self.start_worker(f"worker{number}", "--max-jobs=0", "--timeout=600", "--heartbeat=60")
+            name = f"worker{number}"
+            with (self.root / f"{name}.log").open("ab") as log:
+                self.running[name] = subprocess.Popen(
+                    [
+                        *(container if os.geteuid() == 0 else []), PROGRAMS / "thyme-worker",
+                        f"--workdir={self.root / 'scratch'}", "--user=self", "--max-jobs=0",
+                        "--timeout=600", "--heartbeat=60",
+                    ],
+                    env=self.env, cwd=self.root, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                )  # fmt: skip
 
 
 @contextmanager

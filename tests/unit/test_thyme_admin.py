@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,20 @@ def test_no_dead_letters_are_said_to_be_none(
     assert cli.main(["dead"]) == 0
     assert capsys.readouterr().out == "no dead letters\n"
     assert asked(capsys, "dead") == {"dead": []}
+
+
+def test_a_terminal_gets_a_table_with_a_heading(
+    broker: Transport, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_aside(broker, GOOD, reason="[red]why[/red]")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("TERM", "xterm")
+    assert cli.main(["dead"]) == 0
+    head, line = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert head.split() == ["id", "put", "aside", "pool", "job", "bytes", "reason"]
+    # what somebody else wrote is no markup of ours
+    assert line.rstrip().endswith("[red]why[/red]")
 
 
 # --- queueing again ----------------------------------------------------------------------------

@@ -280,6 +280,22 @@ def test_a_directory_that_cannot_be_made_is_named(
     )
 
 
+@pytest.mark.parametrize(
+    "options",
+    [["--host", "a b"], ["--host", "me:secret@h"], ["--host", "h:99999"], ["--host", "h/v"],
+     ["--host", ""], ["--ca", "/etc/ca.pem"], ["--pool", "x" * 250]],
+)  # fmt: skip
+def test_a_place_that_no_url_can_name_is_refused_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    assert run(tmp_path, *options) == 6
+    said = capsys.readouterr().err
+    assert said.startswith("thyme-admin: ")
+    assert said.count("\n") == 1
+    assert "secret" not in said
+    assert content(tmp_path) == {}
+
+
 def test_no_password_is_ever_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(tmp_path, "--json")
     run(tmp_path, "--host", "other")

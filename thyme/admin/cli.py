@@ -73,12 +73,25 @@ def parser() -> argparse.ArgumentParser:
     option("--dir", type=Path, required=True, help="directory of the files; made if missing")
     option("--pool", action="append", default=[], metavar="POOL",
            help=f"a pool; each further one has workers of its own ({DEFAULT_POOL})")  # fmt: skip
-    option("--host", action="append", metavar="HOST[:PORT]", help="the broker, tried in turn")
+    option(
+        "--host",
+        type=_host,
+        action="append",
+        metavar="HOST[:PORT]",
+        help="the broker, tried in turn",
+    )
     option("--vhost", help="virtual host (/)")
     option("--tls", action=argparse.BooleanOptionalAction, default=None, help="amqps://")
     option("--ca", metavar="FILE", help="the authority's certificate, where the users run")
     option("--force", action="store_true", help="rewrite files that differ; passwords stay")
     return made
+
+
+def _host(text: str) -> str:
+    if not text or any(each in "@/?#," or each.isspace() for each in text):
+        # not repeated: somebody may have put a password before the @
+        raise argparse.ArgumentTypeError("give a name or an address, with :PORT if need be")
+    return text
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..transport import check_url
 from .definitions import definitions, pools_of, without_hashes
 from .errors import FilesUnusable, NotDone
 from .passwords import new_password
@@ -39,7 +40,7 @@ def write_roles(
 ) -> list[Written]:
     """Make or complete the files. ``asked``: the fields of Place that were given.
 
-    Raises FilesUnusable, or NotDone where a file would change for want of ``force``.
+    Raises BadInvocation, FilesUnusable, or NotDone where a file would change without ``force``.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -49,6 +50,7 @@ def write_roles(
     before = _read_definitions(target)
     known = list(dict.fromkeys([*pools_of(before), *pools])) or [DEFAULT_POOL]
     place = replace(_place_of(directory, known), **asked)
+    check_url(place.url("user", "password"))  # nothing is written that nobody could use
     passwords, plans = {}, []
     for role in roles(known):
         path = directory / f"{role.user}.url"
