@@ -116,3 +116,7 @@ class Task:
     #: that its program may run (allowed_execute_duration); 0: as long as it likes
     allowed_job_duration: float = 0.0
     allowed_execute_duration: float = 0.0
+
+    def forget_files(self) -> None:
+        """They are on the disk: give back the memory, of which the job has better use."""
+        object.__setattr__(self, "files", ())

@@ -263,6 +263,7 @@ class Worker:
         memory = self._memory.read()
         try:
             sandbox.unpack(job.task)
+            job.task.forget_files()
             execution = self._execute(job.task, sandbox, self.slot, self._clock)
         except CannotStart as error:
             return self._reporter.never_ran(job, error.hold)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -78,10 +78,13 @@ class Site:
         broker.submit("alien_jobs", bodies)
         broker.close()
 
-    def start(self, user: int, *options: str, **env: str) -> subprocess.Popen[str]:
+    def start(
+        self, user: int, *options: str, prefix: Sequence[str] = (), **env: str
+    ) -> subprocess.Popen[str]:
         self.own_by(user)
         process = subprocess.Popen(
             [
+                *prefix,
                 sys.executable, "-c", WORKER, str(user), str(self.broker_file), "--workdir",
                 str(self.work), "--timeout", "5", *options,
             ],
@@ -169,9 +172,14 @@ def assert_contained(found: dict[str, object]) -> None:
     assert [Path(each).name for each in streams] == ["null", "_condor_stdout", "_condor_stderr"]
 
 
+#: As in a container, where a job is started in another way.
+FIRST_PROCESS = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+
+
 @ROOT_ONLY
 @pytest.mark.root
-def test_a_job_of_a_worker_that_is_root_gets_nothing(site: Site) -> None:
+@pytest.mark.parametrize("prefix", [(), FIRST_PROCESS], ids=["any process", "first process"])
+def test_a_job_of_a_worker_that_is_root_gets_nothing(site: Site, prefix: tuple[str, ...]) -> None:
     others = site.work / "thyme_1/dir_other"
     others.mkdir(parents=True)
     others.parent.chmod(0o711)
@@ -191,7 +199,7 @@ def test_a_job_of_a_worker_that_is_root_gets_nothing(site: Site) -> None:
                 f"list other={others}", f"proxy={others}/proxy",
             )
         )  # fmt: skip
-        worker = site.start(0, THYME_URL_FILE=str(site.url_file))
+        worker = site.start(0, prefix=prefix, THYME_URL_FILE=str(site.url_file))
         found = got(site.result(worker))
     finally:
         keeper.terminate()

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -428,6 +429,46 @@ def test_garbage_in_the_queue_is_kept_aside_and_said(site: Site) -> None:
     assert code == 0
     assert said.startswith("thyme-worker: message kept aside: not a thyme message: ")
     assert [letter.body for letter in site.broker.dead_letters()] == [b"garbage"]
+
+
+# --- what it costs ----------------------------------------------------------------------------
+
+MIB = 1024 * 1024
+
+
+def kib(worker: subprocess.Popen[str], name: str) -> int:
+    """A size that the kernel knows of it; 0 when it has ended."""
+    for line in Path(f"/proc/{worker.pid}/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1])
+    return 0
+
+
+def test_a_jobs_input_files_are_not_kept_in_memory_while_it_runs(site: Site) -> None:
+    wait = f"touch {site.path}/up; until [ -e {site.path}/go ]; do sleep 0.05; done"
+    site.submit(shell(wait, files=(SandboxFile("in", bytes(100 * MIB)),)))
+    worker = running(site)
+
+    resident = kib(worker, "VmRSS")
+    (site.path / "go").touch()
+
+    assert ended(worker) == 0
+    assert resident < 60 * 1024
+
+
+def test_a_result_is_read_and_deflated_bit_by_bit(site: Site) -> None:
+    site.submit(shell("head -c 150000000 /dev/zero > out", max_output=200 * MIB))
+    worker = site.start("--timeout", "10")
+
+    peaks = [0]
+    while worker.poll() is None:
+        peaks.append(kib(worker, "VmHWM"))
+        time.sleep(0.005)
+
+    assert ended(worker) == 0
+    (file,) = site.told()[-1].files
+    assert (file.name, len(file.data)) == ("out", 150_000_000)
+    assert 0 < max(peaks) < 60 * 1024
 
 
 # --- leaving ----------------------------------------------------------------------------------
