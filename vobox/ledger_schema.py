@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .status import IDLE, TRANSFERRING_OUTPUT
 
-VERSION = 3
+VERSION = 4
 
 _SCHEMA = f"""
 CREATE TABLE jobs(
@@ -26,7 +26,7 @@ CREATE TABLE jobs(
     in_queue INTEGER NOT NULL, left_at REAL NOT NULL, has_policy INTEGER NOT NULL,
     qdate INTEGER NOT NULL, batch TEXT, procs INTEGER, plain INTEGER NOT NULL,
     template INTEGER NOT NULL, ad TEXT NOT NULL, PRIMARY KEY(cluster, proc));
-CREATE INDEX jobs_in_queue ON jobs(status, owner) WHERE in_queue=1;
+CREATE INDEX jobs_in_queue ON jobs(status, owner, pool) WHERE in_queue=1;
 CREATE INDEX jobs_columns ON jobs(cluster, proc, status, owner, qdate, batch, procs)
     WHERE in_queue=1;
 CREATE INDEX jobs_not_plain ON jobs(cluster) WHERE plain=0;
@@ -34,7 +34,8 @@ CREATE INDEX jobs_to_queue ON jobs(cluster)
     WHERE in_queue=1 AND status={IDLE} AND queued=0;
 CREATE INDEX jobs_to_deliver ON jobs(cluster) WHERE in_queue=1 AND status={TRANSFERRING_OUTPUT};
 CREATE INDEX jobs_policy ON jobs(cluster, proc) WHERE in_queue=1 AND has_policy=1;
-CREATE INDEX jobs_worked ON jobs(cluster) WHERE in_queue=1 AND worker<>'';
+CREATE INDEX jobs_worked ON jobs(cluster, proc, attempt, lease, pool)
+    WHERE in_queue=1 AND worker<>'';
 CREATE INDEX jobs_left ON jobs(left_at, cluster, proc) WHERE in_queue=0;
 CREATE TABLE templates(id INTEGER PRIMARY KEY AUTOINCREMENT, ad TEXT NOT NULL);
 CREATE TABLE bodies(cluster INTEGER, proc INTEGER, kind TEXT, body BLOB NOT NULL,

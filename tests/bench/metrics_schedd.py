@@ -1,0 +1,63 @@
+"""What one round of a schedd's figures takes."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import time
+from itertools import count
+
+from telemetry.sender import Senders
+from tests.vobox_fakes import Events
+from thyme.job import JobId
+from vobox.fold import apply
+from vobox.metrics import Metrics
+from vobox.schedd_points import Before, ScheddNow, Tally
+from vobox.slots import Slot
+
+from .crowd import JOBS, crowd
+from .job_agents import POOL
+from .result import Result
+
+ROUNDS, WAITING, ENDED = 15, 8000, 2000
+GOAL = 0.05
+
+
+def metrics_schedd() -> Result:
+    """The ledger of 100,000 jobs read and counted, 8,000 workers, and 2,000 jobs just ended."""
+    site = crowd()
+    tally, ids = Tally(), count(1)
+    workers = [
+        Slot(f"w{n}", f"slot1@n{n}", POOL, None, 0.0, 0, is_waiting=True, until=1e18)
+        for n in range(WAITING)
+    ]
+    metrics = Metrics(
+        site.name, "", site.spool / "ledger.db", tally,
+        lambda: ScheddNow(True, False, 0, JOBS, POOL, workers), (),
+        senders=Senders(logging.getLogger("bench")),
+    )  # fmt: skip
+    took = []
+    for _ in range(ROUNDS):
+        for _ in range(ENDED):
+            e, job = Events(JobId(next(ids), 0)), None
+            for event in (e.submit(), e.started(), e.finished()):
+                before = Before.of(job)
+                job = apply(job, event).job
+                assert job is not None
+                tally.see(before, event, job, event.time)
+        begin = time.perf_counter()
+        made = metrics.round()
+        took.append(time.perf_counter() - begin)
+        running = [one for one in made if one.tags.get("state") == "idle"]
+        assert sum(int(one.fields["count"]) for one in running) > 0
+    value = statistics.median(took)
+    return Result(
+        id="metrics-schedd",
+        what=f"one round of figures, {JOBS:,} jobs, {WAITING:,} workers; median of {ROUNDS}",
+        value=value * 1000,
+        unit="ms",
+        reference="50 ms",
+        ratio=value / GOAL,
+        goal="<= 50 ms",
+        met=value <= GOAL,
+    )
