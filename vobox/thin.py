@@ -241,6 +241,12 @@ def failure(command: str, argv: "list[str]", path: str, why: str) -> str:
         )
     elif command == "condor_transfer_data":
         text = "\n%sERROR: Failed to spool job files.\n" % link
+    elif command in ("condor_qedit", "condor_prio"):
+        text = "Failed to connect to queue manager <%s>\n" % path
+    elif command == "condor_config_val":
+        text = "Can't connect to schedd on %s\n" % os.uname().nodename
+    elif command == "condor_tail":
+        text = "Can't find address of local schedd\n"
     elif command in ACTIONS:
         text = _failed_action(ACTIONS[command], argv)
     else:
@@ -257,7 +263,7 @@ def _failed_action(verb: str, argv: "list[str]") -> str:
             others.append("")
         elif word.startswith("-c"):
             others.append(" matching constraint (%s)" % next(words, ""))
-        elif word in ("-reason", "-subcode", "-name", "-pool", "-addr"):
+        elif word[:2] in ("-r", "-s", "-n", "-p") or word[:3] == "-ad":
             next(words, "")
         elif word.isdigit():
             clusters.append(word)

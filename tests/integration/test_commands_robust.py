@@ -7,7 +7,6 @@ ones, they are tried, too.
 from __future__ import annotations
 
 import array
-import configparser
 import fcntl
 import os
 import resource
@@ -22,22 +21,14 @@ from typing import IO
 
 import pytest
 
-from tests.vobox_live import ROOT, RUN, LiveSchedd
+from tests.command_socket import COMMANDS, ROOT, request, talk
+from tests.vobox_live import RUN, LiveSchedd
 from tests.waiting import wait_until
 
 NAMES = ("3.6", "3.7", "3.8", "3.9", "3.10", "3.12", "3.13")
 Ended = subprocess.CompletedProcess
 
 
-def _commands() -> list[str]:
-    parser = configparser.ConfigParser()
-    parser.read(ROOT / "setup.cfg")
-    lines = parser["options.entry_points"]["console_scripts"].split("\n")
-    names = [line.partition("=")[0].strip() for line in lines]
-    return [name for name in names if name.startswith("condor_")]
-
-
-COMMANDS = _commands()
 #: What is typed besides the name, so that there is something to do.
 ARGV = {
     "condor_config_val": ["UID_DOMAIN"],
@@ -129,9 +120,14 @@ ENVIRONMENTS = {
 }
 
 
+@pytest.fixture(scope="module")
+def usual(live: LiveSchedd) -> dict[str, Ended[bytes]]:
+    """What the talkers say in an environment of no oddity."""
+    return {command: run(live, command) for command in TALKERS}
+
+
 @pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_in_any_environment(live: LiveSchedd, name: str) -> None:
-    usual = {command: run(live, command) for command in TALKERS}
+def test_in_any_environment(live: LiveSchedd, usual: dict[str, Ended[bytes]], name: str) -> None:
     for command in COMMANDS:
         done = run(live, command, env=ENVIRONMENTS[name])
         if command in usual and command != "condor_q":  # its title holds the time
@@ -139,7 +135,11 @@ def test_in_any_environment(live: LiveSchedd, name: str) -> None:
             assert done.returncode == usual[command].returncode
 
 
-@pytest.mark.parametrize("python", _old_pythons() or [sys.executable])
+#: The oldest and the newest say it all, and quickly.
+PYTHONS = _old_pythons() or [sys.executable]
+
+
+@pytest.mark.parametrize("python", sorted({PYTHONS[0], PYTHONS[-1]}))
 def test_on_any_python(live: LiveSchedd, python: str) -> None:
     for command in COMMANDS:
         ours, theirs = run(live, command), run(live, command, python=python)
@@ -254,9 +254,16 @@ WORDS: list[list[str | bytes]] = [
 @pytest.mark.parametrize("words", WORDS, ids=lambda words: repr(words[0])[:20] + f"x{len(words)}")
 def test_whatever_is_typed(live: LiveSchedd, words: list[str | bytes]) -> None:
     for command in COMMANDS:
-        if command != "condor_wait" or words != ["-"]:
-            run(live, command, *words)
+        answer = talk(live.socket, request(command, words, str(live.home)))
+        assert answer[-10:-1] == b"x00000001" and answer[-1:] in b"01", (command, answer)
+        assert b"failed in the schedd" not in answer, (command, answer)
     alive(live)
+
+
+@pytest.mark.parametrize("words", [[b"\xff\xfe"], ["1.0"] * 20_000, ["x" * 100_000], [""]])
+def test_whatever_is_typed_gets_there(live: LiveSchedd, words: list[str | bytes]) -> None:
+    for command in COMMANDS:
+        run(live, command, *words)
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.integration.test_commands_robust import COMMANDS
+from tests.command_socket import COMMANDS, request, talk
 from tests.vobox_live import LiveSchedd
 
 OFTEN = settings(
@@ -48,23 +46,6 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSchedd]:
     assert made.run("condor_q", "-totals").returncode == 0
     assert "Traceback" not in made.said(), made.said()
     made.close()
-
-
-def talk(path: Path, request: bytes, stdin: bytes = b"") -> bytes:
-    """All that comes back; stdin is given when it is asked for."""
-    with socket.socket(socket.AF_UNIX) as line:
-        line.settimeout(60)
-        line.connect(str(path))
-        line.sendall(request)
-        if not request.startswith(b"thyme-rpc 1 "):
-            line.shutdown(socket.SHUT_WR)
-        answer = b""
-        while part := line.recv(1 << 16):
-            answer += part
-            if answer.endswith(b"i00000000"):
-                line.sendall(b"%08d" % len(stdin) + stdin)
-                line.shutdown(socket.SHUT_WR)
-        return answer
 
 
 @given(data=st.binary(max_size=300))
@@ -106,9 +87,7 @@ def test_any_length_is_answered_when_the_client_is_done(
 def test_any_command_is_answered(
     live: LiveSchedd, command: str, argv: list[str], env: dict[str, str], stdin: bytes
 ) -> None:
-    words = [command, str(live.home), str(len(argv)), *argv]
-    words += [f"{name}={value}" for name, value in env.items()]
-    body = b"".join(os.fsencode(word) + b"\0" for word in words)
-    answer = talk(live.socket, b"thyme-rpc 1 %d\n" % len(body) + body, stdin)
+    pairs = [f"{name}={value}" for name, value in env.items()]
+    answer = talk(live.socket, request(command, argv, str(live.home), pairs), stdin)
     assert answer[-10:-1] in (b"x00000001",) and answer[-1:] in b"01", (command, argv, answer)
     assert b"failed in the schedd" not in answer, (command, argv, stdin)

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import configparser
-from pathlib import Path
-
+from tests.command_socket import ROOT, entry_points
 from vobox import gate
 from vobox.tools import commands_page, editable, tail
 
-ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/reference/commands.md"
-
-
-def entry_points() -> dict[str, str]:
-    """Command → ``module:function``, as setup.cfg installs them."""
-    parser = configparser.ConfigParser()
-    parser.read(ROOT / "setup.cfg")
-    lines = parser["options.entry_points"]["console_scripts"].strip().split("\n")
-    pairs = (line.partition("=")[::2] for line in lines)
-    return {name.strip(): target.strip() for name, target in pairs}
 
 
 def test_the_page_is_up_to_date() -> None:

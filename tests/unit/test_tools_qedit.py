@@ -160,6 +160,26 @@ def test_a_wrong_command_says_what_is_wrong_and_sets_nothing(
     assert everything(queue.bench.ledger) == before
 
 
+@pytest.mark.parametrize(
+    ("attribute", "text", "why"),
+    [
+        ("Out", "5", "a string in double quotes is needed, as in '\"text\"'"),
+        ("err", 'strcat("a", "b")', "a string in double quotes is needed, as in '\"text\"'"),
+        ("UserLog", '"job.log"', "a path that begins with / is needed"),
+    ],
+)
+def test_a_file_is_named_by_a_string(queue: Queue, attribute: str, text: str, why: str) -> None:
+    # what is no string would be as no file at all, and the output be lost
+    said = queue.run("condor_qedit", "5.0", attribute, text)
+    assert said == Answer(
+        "",
+        f"Update aborted, illegal value for : {attribute}\n{FAILED}"
+        f"condor_qedit: {attribute}: {why}\n",
+        1,
+    )
+    assert queue.run("condor_qedit", "5.0", "UserLog", '"/tmp/log"', "Out", '"o"').code == 0
+
+
 def test_root_may_change_every_job(queue: Queue) -> None:
     said = queue.run("condor_qedit", "9.0", "Colour", "1", uid=0, user="root")
     assert said == Answer(set_line("Colour", "1"))

@@ -218,6 +218,17 @@ DOWN = {
         "DCSchedd::actOnJobs:6001:Failed to connect to schedd\n"
         "Couldn't find/hold all jobs in cluster 5\n"
     ),
+    "condor_vacate_job -fast -r because 1.0": (
+        "DCSchedd::actOnJobs:6001:Failed to connect to schedd\nNo result found for job 1.0\n"
+    ),
+    "condor_suspend 5": (
+        "DCSchedd::actOnJobs:6001:Failed to connect to schedd\n"
+        "Couldn't find/suspend all jobs in cluster 5\n"
+    ),
+    "condor_qedit 5 A 1": "Failed to connect to queue manager <{path}>\n",
+    "condor_prio +1 5": "Failed to connect to queue manager <{path}>\n",
+    "condor_config_val HISTORY": "Can't connect to schedd on {host}\n",
+    "condor_tail 5.0": "Can't find address of local schedd\n",
     "condor_release -reason x 1.1 -constraint A==1 bob -all": (
         "DCSchedd::actOnJobs:6001:Failed to connect to schedd\nNo result found for job 1.1\n"
         "DCSchedd::actOnJobs:6001:Failed to connect to schedd\n"

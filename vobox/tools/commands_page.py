@@ -142,8 +142,10 @@ _TAIL = """
 
 Everything that the schedd evaluates or shows: policies (`PeriodicRemove`, `LeaveJobInQueue`, …),
 `JobPrio`, `JobBatchName`, `UserLog`, `Out`, `Err`, requests, requirements, and attributes of your
-own. A change is an event in the stream: a rebuilt ledger has it too. Not these, and each is said
-so by `Update of … attribute "…" is not allowed.` with the reason:
+own. A change is an event in the stream: a rebuilt ledger has it too. Requirements are looked at
+when a job is queued: one that waits in the broker's queue already is not called back. `Out`,
+`Err`, `UserLog` and `TransferOutputRemaps` have to be strings. Not these, and each is said so by
+`Update of … attribute "…" is not allowed.` with the reason:
 
 | attributes | why not |
 | --- | --- |

@@ -7,6 +7,8 @@ be so. What the schedd itself evaluates or only shows can.
 
 from __future__ import annotations
 
+from ..ads import ParseError, unquote
+
 #: HTCondor's SYSTEM_IMMUTABLE_JOB_ATTRS and what names the job here.
 IMMUTABLE = "ClusterId GlobalJobId MyType Owner ProcId QDate TargetType User "
 #: What the schedd keeps itself: the state, and what happened.
@@ -41,6 +43,22 @@ _WHY = {
         for name in SENT.split()
     },
 }
+
+#: Names of files, which the schedd takes from the ad as they stand there.
+_TEXTS = frozenset(["err", "out", "transferoutputremaps", "userlog"])
+
+
+def wrong_value(attribute: str, text: str) -> str:
+    """Why an attribute that names a file cannot have this value; "" if it can."""
+    if attribute.lower() not in _TEXTS:
+        return ""
+    try:
+        value = unquote(text)
+    except (ValueError, ParseError):
+        return "a string in double quotes is needed, as in '\"text\"'"
+    if attribute.lower() == "userlog" and not value.startswith("/"):
+        return "a path that begins with / is needed"
+    return ""
 
 
 def refusal(attribute: str) -> tuple[str, str] | None:

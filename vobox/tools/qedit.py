@@ -24,7 +24,7 @@ from ..query.version import VERSION_TEXT
 from ..rpc_types import Answer, Request, SubmitRefused
 from ..state import Job
 from .chosen import constrained, may_touch, named
-from .editable import refusal
+from .editable import refusal, wrong_value
 
 OPTIONS = (
     Option("help", 1),
@@ -173,6 +173,11 @@ def _add_value(made: Edit, word: str, rest: list[str]) -> None:
         parse(value)
     except ParseError:
         raise BadCommandLine(f"Update aborted, illegal value for : {name}\n{FAILED}") from None
+    wrong = wrong_value(name, value)
+    if wrong:
+        raise BadCommandLine(
+            f"Update aborted, illegal value for : {name}\n{FAILED}condor_qedit: {name}: {wrong}\n"
+        )
     why = refusal(name)
     if why is not None:
         kind, reason = why
