@@ -33,6 +33,7 @@ MAX_FILE = 64 * 1024 * 1024
 MAX_FILES = 20_000
 #: Seconds that a user's groups are remembered.
 GROUPS_KEPT = 60
+_MACHINE = os.uname().machine
 #: setgroups, setfsuid, setfsgid by machine (asm/unistd.h)
 _CALLS = {"x86_64": (116, 122, 123), "aarch64": (159, 151, 152)}
 
@@ -82,9 +83,9 @@ def _groups(uid: int, gid: int, _when: int) -> tuple[int, ...]:
 
 def _take(uid: int, gid: int, groups: tuple[int, ...]) -> None:
     try:
-        setgroups, setfsuid, setfsgid = _CALLS[os.uname().machine]
+        setgroups, setfsuid, setfsgid = _CALLS[_MACHINE]
     except KeyError:
-        raise NodeUnfit(f"acting for other users is not known on {os.uname().machine}") from None
+        raise NodeUnfit(f"acting for other users is not known on {_MACHINE}") from None
     array = (ctypes.c_uint32 * len(groups))(*groups)
     if _libc.syscall(setgroups, ctypes.c_size_t(len(groups)), array) != 0:
         raise OSError(ctypes.get_errno(), "setgroups")
