@@ -60,7 +60,7 @@ class FakeQueue:
     def counts(self, owner: str | None = None) -> Mapping[int, int]:
         totals: dict[int, int] = {}
         for ad in self.queue:
-            if owner is None or ad.text("Owner") == owner:
+            if owner is None or ad.text("Owner").lower() == owner.lower():
                 status = ad.number("JobStatus")
                 totals[status] = totals.get(status, 0) + 1
         return totals

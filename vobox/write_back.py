@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from thyme.job import JobId
 
-from .ads import Ad
+from .ads import Ad, literal
 from .state import Job
 from .status import COMPLETED, REMOVED
 from .templates import NewTemplates
@@ -28,7 +28,6 @@ _COLUMNS = (
     "ended", "losses", "lease", "has_result", "in_queue", "left_at", "has_policy", "qdate",
     "batch", "procs", "plain", "template", "ad",
 )  # fmt: skip
-_SHOWN = ("ClusterId", "ProcId", "JobStatus", "Owner", "QDate", "JobBatchName", "TotalSubmitProcs")
 # not REPLACE: that would write every index anew
 _PUT_JOB = (
     f"INSERT INTO jobs({','.join(_COLUMNS)}) VALUES({','.join('?' * len(_COLUMNS))}) "
@@ -140,20 +139,18 @@ def _is_plain(
     ad: Ad, job: Job, owner: str, qdate: int, batch: str | None, procs: int | None
 ) -> bool:
     """Whether the columns are what the ad says, to the letter."""
-    said = [ad.get(name) for name in _SHOWN]
-    return said == [
-        str(job.id.cluster),
-        str(job.id.proc),
-        str(job.status),
-        _literal(owner),
-        str(qdate),
-        None if batch is None else _literal(batch),
-        None if procs is None else str(procs),
-    ]
+    said = (ad.get("ClusterId"), ad.get("ProcId"), ad.get("JobStatus"), ad.get("QDate"))
+    numbers = (str(job.id.cluster), str(job.id.proc), str(job.status), str(qdate))
+    return (
+        said == numbers
+        and _says(ad.get("Owner"), owner)
+        and (batch is None or _says(ad.get("JobBatchName"), batch))
+        and (procs is None or ad.get("TotalSubmitProcs") == str(procs))
+    )
 
 
-def _literal(text: str) -> str | None:
-    """The text as a ClassAd literal where that needs no escape."""
+def _says(expression: str | None, text: str) -> bool:
+    """Whether this is the text as a literal, and one that may be written without escapes."""
     if not text.isprintable() or "\\" in text or '"' in text:
-        return "no literal of ours"
-    return f'"{text}"'
+        return False
+    return expression in (f'"{text}"', literal(text))
