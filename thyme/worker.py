@@ -87,7 +87,7 @@ class Worker:
         self._execute = execute
         node = os.uname().nodename
         # whoever knows the name can send it mail: it is a secret
-        self.name = f"thyme.worker.{node}.{os.getpid()}-{os.urandom(8).hex()}"
+        self.name = f"thyme.worker.{node[:100]}.{os.getpid()}-{os.urandom(8).hex()}"
         #: HTCondor's RemoteHost: the slot and the node
         self.slot = f"slot1_{os.getpid()}@{node}"
         self.link = Link(connect, self.name, settings.max_backoff, clock)

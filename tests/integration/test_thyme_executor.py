@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from tests.thyme_fakes import FakeBroker, VirtualTime, submission
 from tests.waiting import wait_until
+from thyme import processes
 from thyme.codec import encode
 from thyme.errors import BadMessage, NodeUnfit
 from thyme.executor import Execution
@@ -189,6 +190,88 @@ def test_the_peak_so_far_is_known_while_it_runs(tmp_path: Path) -> None:
     assert run.outcome.signal == 9
     assert run.outcome.usage.peak_rss > 60_000
     assert run.outcome.usage.rss == 0
+
+
+def test_the_use_of_all_its_processes_is_added_up_also_of_those_that_left_it(
+    tmp_path: Path,
+) -> None:
+    burn = "import time, sys; x = bytearray(40_000_000)\nwhile time.process_time() < 0.4: pass\n"
+    (tmp_path / "burn.py").write_text(burn + "open(sys.argv[1], 'w'); time.sleep(600)")
+    python = f"{sys.executable} {tmp_path}/burn.py"
+    run = Run(
+        tmp_path,
+        script(
+            f"{python} a & {python} b & (setsid {python} c &)\n"
+            "head -c 3000000 /dev/zero > big\n"
+            "until [ -e a ] && [ -e b ] && [ -e c ] && [ -e go ]; do sleep 0.05; done"
+        ),
+        wait=False,
+    )
+    top = run.sandbox.path
+
+    def used() -> Usage:
+        run.job.measure()
+        return run.job.usage()
+
+    wait_until(lambda: all((top / n).exists() for n in "abc"), "three to work", timeout=60.0)
+    running = wait_until(
+        lambda: used().rss > 120_000 and used().disk > 2900 and used(), "their use", state=used,
+        timeout=60.0,
+    )  # fmt: skip
+    (top / "go").touch()
+    run.end()
+
+    ended = run.outcome.usage
+    for usage in (running, ended):
+        assert 1.0 <= usage.user_cpu + usage.system_cpu < 30
+        assert usage.peak_rss > 120_000
+        assert usage.disk >= 2900
+    assert ended.rss == 0
+
+
+def states(run: Run) -> set[str]:
+    """Of the job's processes: S sleeping, T stopped."""
+    found = set()
+    for pid in processes.descendants():
+        try:
+            found.add(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0])
+        except OSError:
+            continue
+    return found
+
+
+def still(run: Run) -> bool:
+    # D: a shell that waits for a child which was stopped before it executed anything
+    return "T" in states(run) <= {"T", "D"}
+
+
+def test_a_suspended_job_stands_still_with_all_its_processes_until_it_is_continued(
+    tmp_path: Path,
+) -> None:
+    run = Run(tmp_path, script("(setsid sleep 600 &); echo up; sleep 600; echo on"), wait=False)
+    wait_until(lambda: run.out, "the job to be up")
+
+    run.job.suspend()
+    run.job.suspend()
+    wait_until(lambda: still(run), "all to stop", state=lambda: states(run))
+    run.job.resume()
+    wait_until(lambda: states(run) == {"S"}, "all to go on", state=lambda: states(run))
+
+    run.job.kill()
+    run.end()
+
+
+def test_a_suspended_job_that_is_asked_to_end_can_hear_it(tmp_path: Path) -> None:
+    text = "trap 'exit 5' TERM; echo up; while :; do sleep 0.05; done"
+    run = Run(tmp_path, script(text, kill_grace=600.0), wait=False)
+    wait_until(lambda: run.out, "the job to be up")
+    run.job.suspend()
+    wait_until(lambda: still(run), "it to stop", state=lambda: states(run))
+
+    run.job.ask_to_end()
+    run.end()
+
+    assert run.outcome.exit_code == 5
 
 
 def test_binary_output_comes_back_as_it_is(tmp_path: Path) -> None:

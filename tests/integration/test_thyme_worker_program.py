@@ -471,6 +471,19 @@ def test_a_result_is_read_and_deflated_bit_by_bit(site: Site) -> None:
     assert 0 < max(peaks) < 60 * 1024
 
 
+def test_a_job_over_its_time_is_ended_and_held_and_its_output_kept(site: Site) -> None:
+    site.submit(
+        shell("trap 'echo asked; exit 1' TERM; echo up; while :; do sleep 0.05; done",
+              allowed_execute_duration=1.0)
+    )  # fmt: skip
+
+    assert site.run() == (0, "")
+
+    finished = site.told()[-1]
+    assert (finished.exit_code, finished.signal) == (None, None)
+    assert (finished.hold.code, finished.stdout) == (47, b"up\nasked\n")
+
+
 # --- leaving ----------------------------------------------------------------------------------
 
 
