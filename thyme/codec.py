@@ -24,8 +24,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any, Final
 
+from .blobs import MAX_SIZE, Blobs, Deflated, Stored
 from .errors import BadMessage, MessageTooLarge, UnknownVersion
-from .fields import FIELDS, MAX_SIZE, OPTIONAL, TASK, Blobs, Deflated, Reader, Stored, Writer
+from .fields import FIELDS, OPTIONAL, TASK, Reader, Writer
 from .job import Task
 from .message import KINDS, Message
 

@@ -8,122 +8,12 @@ wanted ("a finite number").
 from __future__ import annotations
 
 import signal
-import zlib
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any
 
-from .errors import MessageTooLarge
+from .blobs import Blobs, Stored, count, integer
 from .job import FileOnDisk, JobId, SandboxFile
 from .message import ACTIONS, HoldReason, Machine, Usage
-
-#: Bytes of a blob below which deflating it is not worth the time.
-_DEFLATE_FROM = 256
-#: Bytes. The largest message that an unmodified RabbitMQ of every supported release
-#: takes (max_message_size is 16 MiB from 4.0 on).
-MAX_SIZE: Final = 16 * 1024 * 1024
-#: Bytes that all blobs of one message may inflate to: a small message must not fill the memory.
-MAX_INFLATED: Final = 256 * 1024 * 1024
-#: Whole numbers are below this: every database and language at the other end holds them.
-_NUMBER_LIMIT: Final = 2**63
-
-
-#: By the identity of some bytes: they, which keeps the identity theirs, and they deflated.
-Deflated = dict[int, tuple[bytes, bytes]]
-
-
-class Blobs:
-    """The bytes after the header, being written."""
-
-    def __init__(self, deflated: Deflated | None = None) -> None:
-        """``deflated``: what messages that share their files keep of each other."""
-        self._deflated: Deflated = {} if deflated is None else deflated
-        self.parts: list[bytes] = []
-        self.size = 0
-        self.inflated = 0
-
-    def put(self, data: Any) -> dict[str, int]:
-        if not isinstance(data, bytes):
-            raise ValueError("bytes")
-        self.inflated += len(data)
-        if self.inflated > MAX_INFLATED:  # what nobody would read must not be sent
-            raise MessageTooLarge(
-                f"{self.inflated} bytes of files and output; the limit is {MAX_INFLATED}"
-            )
-        stored = data
-        if len(data) >= _DEFLATE_FROM:
-            if id(data) not in self._deflated:
-                self._deflated[id(data)] = (data, zlib.compress(data, 1))
-            deflated = self._deflated[id(data)][1]
-            if len(deflated) < len(data):
-                stored = deflated
-        place = {"at": self.size, "size": len(stored)}
-        if stored is not data:
-            place["raw"] = len(data)
-        self.parts.append(stored)
-        self.size += len(stored)
-        return place
-
-    def put_chunks(self, chunks: Iterable[bytes]) -> dict[str, int]:
-        """As ``put``, without ever holding more than what is to be sent."""
-        deflater, at, raw = zlib.compressobj(1), self.size, 0
-        for chunk in chunks:
-            raw += len(chunk)
-            self.inflated += len(chunk)
-            self._append(deflater.compress(chunk))
-        self._append(deflater.flush())
-        return {"at": at, "size": self.size - at, "raw": raw}
-
-    def _append(self, piece: bytes) -> None:
-        if piece:
-            self.parts.append(piece)
-            self.size += len(piece)
-        if self.size > MAX_SIZE or self.inflated > MAX_INFLATED:
-            raise MessageTooLarge(
-                f"more than {MAX_SIZE} bytes of files and output, deflated, or "
-                f"{MAX_INFLATED} before that; these are the limits of a message"
-            )
-
-
-class Stored:
-    """The bytes after the header, being read."""
-
-    def __init__(self, data: memoryview) -> None:
-        self.data = data
-        self.left = MAX_INFLATED
-
-    def get(self, place: Any) -> bytes:
-        if not isinstance(place, dict):
-            raise ValueError("the place of some bytes")
-        start, size = _count(place.get("at")), _count(place.get("size"))
-        piece = self.data[start : start + size]
-        if len(piece) != size:
-            raise ValueError("bytes that are in the message (it is cut short)")
-        if "raw" not in place:
-            return bytes(piece)
-        raw = _count(place["raw"])
-        self.left -= raw
-        if self.left < 0:
-            raise ValueError(f"less than {MAX_INFLATED} bytes in all")
-        try:
-            inflater = zlib.decompressobj()
-            data = inflater.decompress(piece, raw + 1)
-        except zlib.error as error:
-            raise ValueError("deflated bytes") from error
-        if len(data) != raw or not inflater.eof:
-            raise ValueError("bytes of the length that it gives")
-        return data
-
-
-def _integer(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= _NUMBER_LIMIT:
-        raise ValueError("a whole number below 2**63")
-    return value
-
-
-def _count(value: Any) -> int:
-    if _integer(value) < 0:
-        raise ValueError("a whole number from 0")
-    return int(value)
 
 
 def _number(value: Any) -> float:
@@ -141,7 +31,7 @@ def _seconds(value: Any) -> float:
 
 def _signal(value: Any) -> int:
     # 0 is HTCondor's default, SIGTERM
-    if not 0 <= _integer(value) < signal.NSIG:
+    if not 0 <= integer(value) < signal.NSIG:
         raise ValueError(f"a signal, 0 to {signal.NSIG - 1}")
     return int(value)
 
@@ -229,7 +119,7 @@ def _write_files(files: Any, blobs: Blobs) -> list[Any]:
     return [
         {
             "name": _relative(file.name),
-            "mode": _count(file.mode),
+            "mode": count(file.mode),
             "data": blobs.put_chunks(file.chunks())
             if isinstance(file, FileOnDisk)
             else blobs.put(file.data),
@@ -246,7 +136,7 @@ def _read_files(value: Any, stored: Stored) -> tuple[SandboxFile, ...]:
             name=_relative(item.get("name")),
             data=stored.get(item.get("data")),
             # neither setuid nor sticky: the worker writes files as itself, not as the job
-            mode=_count(item.get("mode")) & 0o777,
+            mode=count(item.get("mode")) & 0o777,
         )
         for item in value
     )
@@ -257,7 +147,7 @@ def _write_hold(hold: Any, _blobs: Blobs) -> Any:
         return None
     if not isinstance(hold, HoldReason):
         raise ValueError("a hold reason")
-    return [_integer(hold.code), _integer(hold.subcode), _text(hold.text)]
+    return [integer(hold.code), integer(hold.subcode), _text(hold.text)]
 
 
 def _read_hold(value: Any, _stored: Stored) -> HoldReason | None:
@@ -265,7 +155,7 @@ def _read_hold(value: Any, _stored: Stored) -> HoldReason | None:
         return None
     if not isinstance(value, list) or len(value) != 3:
         raise ValueError("[code, subcode, text]")
-    return HoldReason(_integer(value[0]), _integer(value[1]), _text(value[2]))
+    return HoldReason(integer(value[0]), integer(value[1]), _text(value[2]))
 
 
 def _write_usage(usage: Any, _blobs: Blobs) -> Any:
@@ -275,9 +165,9 @@ def _write_usage(usage: Any, _blobs: Blobs) -> Any:
         _number(usage.user_cpu),
         _number(usage.system_cpu),
         _number(usage.wall),
-        _count(usage.peak_rss),
-        _count(usage.rss),
-        _count(usage.disk),
+        count(usage.peak_rss),
+        count(usage.rss),
+        count(usage.disk),
     ]
 
 
@@ -286,7 +176,7 @@ def _read_usage(value: Any, _stored: Stored) -> Usage:
     if not isinstance(value, list) or len(value) < 4:
         raise ValueError("[user CPU, system CPU, wall, peak RSS, RSS, disk]")
     user_cpu, system_cpu, wall = (_number(each) for each in value[:3])
-    return Usage(user_cpu, system_cpu, wall, *(_count(each) for each in value[3:6]))
+    return Usage(user_cpu, system_cpu, wall, *(count(each) for each in value[3:6]))
 
 
 def _write_machine(machine: Any, _blobs: Blobs) -> Any:
@@ -327,9 +217,9 @@ _BLOB: tuple[Writer, Reader] = (
 _FILES: tuple[Writer, Reader] = (_write_files, _read_files)
 
 _MACHINE: dict[str, Callable[[Any], Any]] = {
-    "cpus": _count,
-    "memory": _count,
-    "disk": _count,
+    "cpus": count,
+    "memory": count,
+    "disk": count,
     "arch": _name,
     "opsys": _name,
     "opsys_and_ver": _name,
@@ -346,8 +236,8 @@ TASK: dict[str, tuple[Writer, Reader]] = {
     "directory": _both(_text),
     "output_files": _optional(_paths),
     "merge_stderr": _both(_flag),
-    "max_stream": _both(_count),
-    "max_output": _both(_count),
+    "max_stream": _both(count),
+    "max_output": _both(count),
     "kill_signal": _both(_signal),
     "kill_grace": _both(_seconds),
     "lease": _both(_seconds),
@@ -360,14 +250,14 @@ FIELDS: dict[str, tuple[Writer, Reader]] = {
     "job": (_write_job, lambda value, _stored: _job(value)),
     "time": _both(_number),
     "pool": _both(_name),
-    "uid": _both(_count),
-    "gid": _both(_count),
-    "attempt": _both(_count),
+    "uid": _both(count),
+    "gid": _both(count),
+    "attempt": _both(count),
     "ad": _both(_mapping),
     "worker": _both(_name),
     "host": _both(_name),
-    "exit_code": _optional(_integer),
-    "signal": _optional(_count),
+    "exit_code": _optional(integer),
+    "signal": _optional(count),
     "usage": (_write_usage, _read_usage),
     "stdout": _BLOB,
     "stderr": _BLOB,
@@ -375,19 +265,19 @@ FIELDS: dict[str, tuple[Writer, Reader]] = {
     "hold": (_write_hold, _read_hold),
     "reason": _both(_text),
     "token": _both(_name),
-    "next_cluster": _both(_count),
+    "next_cluster": _both(count),
     "run": _both(_flag),
     "force": _both(_flag),
     "machine": (_write_machine, _read_machine),
     "since": _both(_number),
     "interval": _both(_seconds),
-    "jobs": _both(_count),
+    "jobs": _both(count),
     "leaving": _both(_flag),
     "action": _both(_action),
     "name": _both(_name_of_file),
-    "offset": _both(_integer),
-    "limit": _both(_count),
-    "size": _both(_count),
+    "offset": _both(integer),
+    "limit": _both(count),
+    "size": _both(count),
     "data": _BLOB,
 }
 

@@ -20,10 +20,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from .blobs import MAX_INFLATED
 from .den import SCRATCH, remove
 from .errors import NodeUnfit
 from .faults import INPUT_FAILED, NO_STDOUT, OUTPUT_FAILED, fault, one_line
-from .fields import MAX_INFLATED
 from .job import LARGEST_STREAM, FileOnDisk, SandboxFile, Task
 from .message import HoldReason
 from .users import JobUser

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.thyme_fakes import submission
+from thyme.blobs import MAX_INFLATED
 from thyme.codec import MAX_SIZE, decode, encode
 from thyme.errors import BadMessage, MessageTooLarge, UnknownVersion
-from thyme.fields import FIELDS, MAX_INFLATED, OPTIONAL, TASK
+from thyme.fields import FIELDS, OPTIONAL, TASK
 from thyme.job import JobId, SandboxFile, Task
 from thyme.message import (
     ACTIONS,
@@ -379,7 +380,7 @@ def test_bytes_over_the_limit_are_refused_unread() -> None:
 
 
 def test_what_nobody_would_inflate_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("thyme.fields.MAX_INFLATED", 1000)
+    monkeypatch.setattr("thyme.blobs.MAX_INFLATED", 1000)
 
     message = result(stdout=b"x" * 900, stderr=b"x" * 101, files=())
 

@@ -7,7 +7,7 @@ import posixpath
 import re
 import stat
 
-from thyme.fields import MAX_SIZE
+from thyme.blobs import MAX_SIZE
 from thyme.job import SandboxFile
 
 from ..rpc_types import OwnerFiles
