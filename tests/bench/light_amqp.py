@@ -14,8 +14,12 @@ from typing import Any
 from pika import frame, spec
 
 _HEADER = struct.Struct(">BHI")
-_DELIVER = spec.Basic.Deliver.INDEX
 _METHOD, _CONTENT, _BODY = spec.FRAME_METHOD, spec.FRAME_HEADER, spec.FRAME_BODY
+#: The three that come by the thousand are read here, as pika takes 30 us for each: a method's
+#: number, Ack's tag and flag, Deliver's tag and flag, the size in a header.
+_INDEX = struct.Struct(">I")
+_TAG = struct.Struct(">QB")
+_SIZE = struct.Struct(">Q")
 
 
 class Closed(Exception):
@@ -23,11 +27,11 @@ class Closed(Exception):
 
 
 class Message:
-    """What was delivered: ``method`` is pika's Basic.Deliver, ``properties`` its properties."""
+    """What was delivered to the consumer ``consumer``, or returned (then that is "")."""
 
-    def __init__(self, method: Any) -> None:
-        self.method = method
-        self.properties: Any = None
+    def __init__(self, consumer: str, tag: int) -> None:
+        self.consumer = consumer
+        self.tag = tag
         self.body = b""
         self.size = 0
 
@@ -73,34 +77,42 @@ class LightConnection(asyncio.Protocol):
             self._content.body += data[at + 7 : stop - 1]
             self._complete()
             return
-        _used, read = frame.decode_frame(data[at:stop])
-        if kind == _METHOD:
-            self._method(read.method)
-        elif kind == _CONTENT:
+        if kind == _CONTENT:
             assert self._content is not None
-            self._content.properties, self._content.size = read.properties, read.body_size
+            (self._content.size,) = _SIZE.unpack_from(data, at + 11)
             self._complete()
-        elif kind == spec.FRAME_HEARTBEAT:
-            self.transport.write(frame.Heartbeat().marshal())
+            return
+        index = _INDEX.unpack_from(data, at + 7)[0] if kind == _METHOD else 0
+        if index == spec.Basic.Ack.INDEX:
+            self._confirmed(*_TAG.unpack_from(data, at + 11))
+        elif index == spec.Basic.Deliver.INDEX:
+            end = at + 12 + data[at + 11]
+            self._content = Message(data[at + 12 : end].decode(), _TAG.unpack_from(data, end)[0])
+        else:
+            _used, read = frame.decode_frame(data[at:stop])
+            if kind == _METHOD:
+                self._method(read.method)
+            elif kind == spec.FRAME_HEARTBEAT:
+                self.transport.write(frame.Heartbeat().marshal())
 
     def _complete(self) -> None:
         content = self._content
         if content is None or len(content.body) < content.size:
             return
         self._content = None
-        if isinstance(content.method, spec.Basic.Return):
+        if content.consumer:
+            self._consumers[content.consumer](content)
+        else:
             # the confirm of a returned message comes right after it
             self._returned.add(min(self._confirms, default=0))
-        else:
-            self._consumers[content.method.consumer_tag](content)
+
+    def _confirmed(self, upto: int, multiple: int) -> None:
+        for tag in [t for t in self._confirms if t == upto or (multiple and t < upto)]:
+            self._confirms.pop(tag).set_result(tag not in self._returned)
 
     def _method(self, method: Any) -> None:
-        if isinstance(method, (spec.Basic.Deliver, spec.Basic.Return)):
-            self._content = Message(method)
-        elif isinstance(method, spec.Basic.Ack):
-            upto = method.delivery_tag
-            for tag in [t for t in self._confirms if t == upto or (method.multiple and t < upto)]:
-                self._confirms.pop(tag).set_result(tag not in self._returned)
+        if isinstance(method, spec.Basic.Return):
+            self._content = Message("", 0)
         elif isinstance(method, (spec.Connection.Close, spec.Channel.Close)):
             self._fail(Closed(f"{method.reply_code} {method.reply_text}"))
         elif isinstance(method, spec.Connection.Start):
@@ -170,7 +182,7 @@ class LightConnection(asyncio.Protocol):
         return future
 
     def ack(self, message: Message) -> None:
-        self.send(spec.Basic.Ack(message.method.delivery_tag))
+        self.send(spec.Basic.Ack(message.tag))
 
 
 async def connect(host: str, port: int, user: str, password: str, vhost: str) -> LightConnection:
