@@ -30,11 +30,11 @@ class Pool(LiveSite):
         cwd: Path,
         stdin: str = "",
         env: Mapping[str, str] | None = None,
-        shell: str = "/bin/sh",
+        bash: bool = False,
     ) -> subprocess.CompletedProcess[str]:
         """A client's command line, through a shell as the client would."""
         return subprocess.run(
-            [shell, "-c", command],
+            ["/bin/bash" if bash else "/bin/sh", "-c", command],
             cwd=cwd,
             env={**self.env, **(env or {})},
             input=stdin,
@@ -85,6 +85,15 @@ class Pool(LiveSite):
         wait_until(
             lambda: self.status(job) == status,
             f"job {job} in state {status}",
+            timeout=60.0,
+            state=lambda: self.ask("condor_q", "-nobatch", "-allusers") + self.said(),
+        )
+
+    def wait_until_gone(self, job: str, status: int = 3) -> None:
+        """Until the job is in the history with this state, and no more in the queue."""
+        wait_until(
+            lambda: self.ask("condor_history", job, "-af", "JobStatus") == f"{status}\n",
+            f"job {job} gone with state {status}",
             timeout=60.0,
             state=lambda: self.ask("condor_q", "-nobatch", "-allusers") + self.said(),
         )

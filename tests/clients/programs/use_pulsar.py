@@ -1,0 +1,50 @@
+"""pulsar's (and Galaxy's) helpers for HTCondor: submit, follow the log, stop."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from pulsar.managers.util.condor import (
+    build_submit_description,
+    condor_stop,
+    condor_submit,
+    summarize_condor_log,
+)
+
+
+def submit(name: str, command: str) -> tuple[str, str]:
+    script = Path(f"{name}.sh").absolute()
+    script.write_text(f"#!/bin/sh\n{command}\n")
+    script.chmod(0o755)
+    log = Path(f"{name}.log").absolute()
+    log.touch()
+    text = build_submit_description(
+        str(script), f"{name}.out", f"{name}.err", str(log), {"request_memory": "64"}
+    )
+    file = Path(f"{name}.submit")
+    file.write_text(text)
+    job, problem = condor_submit(str(file))
+    assert job, problem
+    return job, str(log)
+
+
+def follow(job: str, log: str, *wanted: int) -> list[bool]:
+    """Started, evicted, failed, ended, aborted; until those of ``wanted`` are true."""
+    seen: list[bool] = []
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        seen = list(summarize_condor_log(log, job))[:5]
+        if all(seen[number] for number in wanted):
+            break
+        time.sleep(0.1)
+    return seen
+
+
+good, good_log = submit("good", "echo $HOME")
+long, long_log = submit("long", "sleep 1000")
+found = {"good": follow(good, good_log, 0, 3), "running": follow(long, long_log, 0)}
+found["stop"] = condor_stop(long)
+found["stopped"] = follow(long, long_log, 0, 4)
+found["again"] = condor_stop(long)
+json.dump(found, sys.stdout)
