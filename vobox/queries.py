@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -77,21 +77,22 @@ class Queries:
             with self._turns.turn():
                 first = self._first(request, view, now)
             yield first
-            deadline = self._clock() + LONGEST
-            rest = first.more or iter(())
-            while True:
-                if self._clock() > deadline:
-                    yield Answer(stderr=f"\nError: not read within {LONGEST:g} s\n", code=1)
-                    return
-                with self._turns.turn():
-                    part = next(rest, None)
-                if part is None:
-                    return
-                yield part
+            yield from self._rest(first.more or iter(()), self._clock() + LONGEST)
         except sqlite3.Error as error:
             yield self._failed(error)
         finally:
             view.close()
+
+    def _rest(self, parts: Iterator[Answer], deadline: float) -> Iterator[Answer]:
+        while True:
+            if self._clock() > deadline:
+                yield Answer(stderr=f"\nError: not read within {LONGEST:g} s\n", code=1)
+                return
+            with self._turns.turn():
+                part = next(parts, None)
+            if part is None:
+                return
+            yield part
 
     def _first(self, request: Request, view: LedgerView, now: float) -> Answer:
         if request.command == "condor_history":
