@@ -14,6 +14,7 @@ from .many_workers import workers_8000
 from .metrics_node import metrics_node
 from .metrics_schedd import metrics_schedd
 from .owner import owner_speed
+from .policies import policies
 from .rebuild import rebuild
 from .reclaim import reclaim
 from .refill import refill
@@ -36,6 +37,7 @@ BENCHES: dict[str, Callable[[], Result]] = {
     "condor-q-constraint": condor_q_constraint,
     "schedd-rss": schedd_rss,
     "rebuild": rebuild,
+    "policies": policies,
     "submit-bulk": submit_bulk,
     "dispatch": dispatch,
     "latency": latency,
