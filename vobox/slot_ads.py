@@ -104,12 +104,23 @@ def _unclaimed(slot: Slot, machine: Mapping[str, str]) -> Ad:
     )
 
 
+def _requested(job: Ad) -> dict[str, str]:
+    """For a worker that has not told what it has: what its job was promised, as of a slot that
+    was cut to size. ARC adds up the Cpus of all slots."""
+    ad = {}
+    for name in ("Cpus", "Memory", "Disk"):
+        asked = job.number("Request" + name, -1)
+        if asked >= 0:
+            ad[name] = ad["Total" + name] = ad["TotalSlot" + name] = str(asked)
+    return ad
+
+
 def _claimed(worker: str, job: Ad, client: str, machine: Mapping[str, str]) -> Ad:
     state = _BUSY.get(job.number("JobStatus"), _ENDING)
     since = job.number("EnteredCurrentStatus")
     ad = Ad(
         {
-            **machine,
+            **(machine if "Cpus" in machine else {**machine, **_requested(job)}),
             **_named(job.text("RemoteHost") or job.text("LastRemoteHost") or worker, worker),
             **_entered(*state, since),
             "JobId": f'"{job.number("ClusterId")}.{job.number("ProcId")}"',

@@ -148,6 +148,21 @@ def test_a_running_job_is_a_claimed_slot_even_if_its_worker_was_never_heard() ->
     assert "Cpus" not in unknown  # not known is not 0
 
 
+def test_a_worker_that_has_not_told_what_it_has_offers_what_its_job_asked_for() -> None:
+    job = ad_of(JobStatus=2, RemoteHost="slot1@n", RequestCpus=4, RequestMemory=2000)
+    job["RequestDisk"] = "DiskUsage"
+
+    (ad,) = slot_ads(Slots(), [("w1", job)], SCHEDD, 1.0, NOW)
+
+    assert [ad.number(name) for name in ("Cpus", "TotalCpus", "Memory")] == [4, 4, 2000]
+    assert "Disk" not in ad
+
+    slots = Slots()
+    slots.works(beat("w1"), 0.0)
+    (ad,) = slot_ads(slots, [("w1", job)], SCHEDD, 1.0, NOW)
+    assert ad.number("Cpus") == MACHINE.cpus
+
+
 def test_a_slot_whose_job_is_suspended_or_ending_says_so() -> None:
     def state(status: int) -> tuple[str, str]:
         busy = [("w1", ad_of(JobStatus=status, RemoteHost="slot1@n"))]
