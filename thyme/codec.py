@@ -28,7 +28,7 @@ from .blobs import MAX_SIZE, Blobs, Deflated, Stored
 from .errors import BadMessage, MessageTooLarge, UnknownVersion
 from .fields import FIELDS, OPTIONAL, TASK, Reader, Writer
 from .job import Task
-from .message import KINDS, Message
+from .message import KINDS, Message, Recorded, Submit
 
 VERSION: Final = 1
 _JSON = json.JSONEncoder(separators=(",", ":"))
@@ -119,8 +119,12 @@ def _encode(message: Message, deflated: Deflated) -> bytes:
     return b"".join([line, b"\n", *blobs.parts])
 
 
-def decode(data: bytes) -> Message:
-    """The message of these bytes; raises BadMessage or UnknownVersion, never anything else."""
+def decode(data: bytes, with_input: bool = True) -> Message:
+    """The message of these bytes; raises BadMessage or UnknownVersion, never anything else.
+
+    ``with_input``: False leaves a task's files empty, for whoever does not run it:
+    inflating them is most of what reading a message costs.
+    """
     if len(data) > MAX_SIZE:
         raise MessageTooLarge(f"a message of {len(data)} bytes; the limit is {MAX_SIZE}")
     end = data.find(b"\n")
@@ -140,6 +144,7 @@ def decode(data: bytes) -> Message:
     cls = KINDS.get(kind) if isinstance(kind, str) else None
     if cls is None:
         raise BadMessage(f"unknown kind of message {reprlib.repr(kind)}")
-    stored = Stored(memoryview(data)[end + 1 if end >= 0 else len(data) :])
+    rest = memoryview(data)[end + 1 if end >= 0 else len(data) :]
+    stored = Stored(rest, with_input or kind not in (Submit.kind, Recorded.kind))
     names = _NAMES[cls]
     return cls(**_read(header, _ALL, stored, cls.kind, names))

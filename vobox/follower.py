@@ -184,7 +184,7 @@ class Follower:
 
     def _event(self, record: Record) -> Message | None:
         """What the record tells; None for what its sender had no right to say."""
-        event = codec.decode(record.body)
+        event = codec.decode(record.body, with_input=False)
         if pool_of_dead(record.key):
             return fold_dead.event_of(event, record.reason, record.time)
         if not record.key or kind_of_key(record.key) == event.kind:

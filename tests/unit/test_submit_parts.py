@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -131,3 +133,15 @@ def test_messages_that_share_files_are_the_same_bytes_as_alone() -> None:
     ]
 
     assert list(codec.encode_all(messages)) == [codec.encode(each) for each in messages]
+
+
+def test_who_does_not_run_a_job_need_not_inflate_its_input() -> None:
+    job = Host({f"{CWD}/big": b"x" * 5000}).job(
+        "executable = agent.sh\ntransfer_input_files = big\nqueue\n"
+    )
+    sent = Submit("s", JobId(7, 0), 0.0, "p", 1, 1, 0, dict(job.ad.pairs()), job.task)
+
+    read = codec.decode(codec.encode(sent), with_input=False)
+
+    empty = tuple(replace(file, data=b"") for file in job.task.files)
+    assert read == replace(sent, task=replace(job.task, files=empty))
