@@ -161,9 +161,8 @@ def _requeue_dead(options: argparse.Namespace, output: Output) -> int:
 def _purge(options: argparse.Namespace, output: Output) -> int:
     with _line(options) as transport:
         if options.what == "dead":
-            count = len(transport.dead_letters())
             if not options.yes:
-                raise NotDone(dead.what_purging_dead_means(count))
+                raise NotDone(dead.what_purging_dead_means(transport.dead_state().ready))
             count = transport.purge_dead()
             output.done("purged", count, f"{count} dead letters are gone")
             return Exit.OK
