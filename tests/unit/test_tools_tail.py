@@ -11,10 +11,11 @@ from tests.vobox_fakes import JOB, SCHEDD, Bench, Events, after
 from thyme import codec
 from thyme.job import JobId
 from thyme.message import Peek, Peeked, expect
-from thyme.transport import Mail
-from vobox.rpc_types import Answer
+from thyme.transport import Mail, Transport
+from vobox.rpc_types import Answer, SubmitRefused
 from vobox.state import Job
 from vobox.tools import tail
+from vobox.tools.peeker import Peeker
 
 ALICE = 1001
 RUNNING = after(Events(uid=ALICE).submit(), Events(uid=ALICE).started())
@@ -165,4 +166,46 @@ def test_a_worker_that_is_not_there_is_no_answer(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     question = Peek(SCHEDD, JOB, 0, tail.STDOUT, -1, 10)
     assert bench.mailroom.ask(bench.transport, "w1", question, print) == ""
+    bench.close()
+
+
+class Line:
+    """A schedd's own thread, as far as ``Peeker`` needs it."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.mailroom = bench.mailroom
+        self.transport = bench.transport
+        self.down = ""
+
+    def call(self, what: Callable[[Transport], object]) -> object:
+        if self.down:
+            raise SubmitRefused(self.down)
+        return what(self.transport)
+
+
+def peek(bench: Bench, line: Line) -> str:
+    """Why condor_tail gets nothing."""
+    peeker = Peeker(line, bench.ledger, ALICE, "alice")  # type: ignore[arg-type]
+    with pytest.raises(tail.CannotPeek) as caught:
+        peeker.ask(JOB, lambda job: Peek(SCHEDD, job.id, job.attempt, "x", -1, 10))
+    return str(caught.value)
+
+
+def test_a_worker_that_does_not_answer_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vobox.tools.peeker.TIMEOUT", 0.01)
+    bench = Bench(tmp_path)
+    line = Line(bench)
+    e = Events(uid=ALICE)
+    bench.submit(e.submit())
+    bench.record(e.started())
+    start = "Failed to peek at file from starter: "
+    assert peek(bench, line) == start + "slot1_1@w1 is not there"
+    worker = bench.broker.connect()
+    worker.open_inbox("w1")
+    assert peek(bench, line) == start + "no answer from slot1_1@w1 in 0.01 s"
+    assert bench.mailroom._awaited == {}, "a late answer finds nobody"
+    line.down = "the schedd is not ready: no broker; try again"
+    assert peek(bench, line) == f"Failed to connect to schedd: {line.down}"
     bench.close()
