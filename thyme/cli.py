@@ -124,7 +124,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, leave)
     signal.signal(signal.SIGCHLD, wake)
-    privileges.hide()
     try:
         options = parser().parse_args(argv)
         logging.basicConfig(
@@ -146,6 +145,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             options.url = url_of_2017(options.rabbitmq)
         url = broker_url(options.url, env)
         forget_urls()
+        if "@" in url:
+            # only then: Plancton tells its pilots by their environment where containers do not
+            privileges.hide()
         _warn_of_open_secrets(settings.user, url, env)
         working.append(Worker(settings, lambda: connect(url), orders))
         privileges.adopt_orphans()
