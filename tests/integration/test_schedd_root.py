@@ -74,14 +74,43 @@ def test_what_a_users_job_leaves_belongs_to_him(schedd: LiveSchedd) -> None:
     assert (schedd.home / "out").read_text() == "hi\n"
 
 
+#: What another user says of job 1.0 → how he is refused.
+DENIED = {
+    "condor_rm": "remove",
+    "condor_rm -forcex": "force removal of",
+    "condor_hold": "hold",
+    "condor_release": "release",
+    "condor_suspend": "suspend",
+    "condor_continue": "continue",
+    "condor_vacate_job": "vacate",
+    "condor_vacate_job -fast": "fast-vacate",
+}
+REFUSED = {
+    "condor_rm 1": "\nCouldn't find/remove all jobs in cluster 1\n",
+    "condor_rm -all": "\nCouldn't find/remove all jobs\n",
+    "condor_qedit 1.0 A 1": 'Failed to set attribute "A" for job 1.0.\n'
+    "Queue transaction failed.  No attributes were set.\n",
+    "condor_prio +1 1.0": "Couldn't set new priority for 1.0.\n",
+    "condor_tail 1.0": "nobody is not authorized for access to the files of job 1.0\n",
+    "condor_vacate -all": "Can't find address for all startds\n"
+    "Perhaps you need to query another pool.\n",
+}
+
+
 def test_a_user_sees_his_own_jobs_and_cannot_touch_others(schedd: LiveSchedd) -> None:
     schedd.submit("executable = /bin/true\nqueue")
     assert schedd.run("condor_q", "-af", "JobStatus", uid=NOBODY).stdout == ""
     assert schedd.run("condor_q", "-allusers", "-af", "JobStatus", uid=NOBODY).stdout == "1\n"
-    for command, verb in (("condor_rm", "remove"), ("condor_hold", "hold")):
-        done = schedd.run(command, "1.0", uid=NOBODY)
+    for line, verb in DENIED.items():
+        command, *options = line.split()
+        done = schedd.run(command, *options, "1.0", uid=NOBODY)
         assert done.stderr == f"\nPermission denied to {verb} job 1.0\n"
         assert done.returncode == 1
+    for line, text in REFUSED.items():
+        command, *words = line.split()
+        done = schedd.run(command, *words, uid=NOBODY)
+        assert (done.stdout, done.stderr, done.returncode) == ("", text, 1)
+    assert schedd.run("condor_q", "-allusers", "-af", "JobStatus", uid=NOBODY).stdout == "1\n"
     mine = as_nobody(schedd, "executable = /bin/true\nqueue")
     assert schedd.run("condor_rm", f"{mine}.0", uid=NOBODY).returncode == 0
 
