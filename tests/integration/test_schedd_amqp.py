@@ -226,6 +226,21 @@ def test_a_second_schedd_of_the_same_name_is_refused_with_one_line(
     assert asked(live, "condor_q", "-af", "JobStatus") == ""
 
 
+def test_a_wrong_password_ends_it_with_one_line_that_does_not_repeat_it(
+    make: Make, rabbitmq: VirtualHost
+) -> None:
+    live = make(url=rabbitmq.url.replace("secret-", "mistyped-"))
+
+    done = subprocess.run(
+        live.command(), env=live.environment, capture_output=True, text=True, timeout=PATIENCE
+    )
+
+    assert done.returncode == ExitCode.BROKER
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert f"127.0.0.1:{rabbitmq.server.port}" in done.stderr
+    assert "mistyped" not in done.stderr
+
+
 # --- faults ----------------------------------------------------------------------------------
 
 

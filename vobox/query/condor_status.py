@@ -130,7 +130,7 @@ def _selected(query: _Query, view: QueueView, evaluator: Evaluator, now: float) 
     for constraint in (_IMPLIED.get(query.kind, ""), *query.constraints):
         if constraint:
             ads = [ad for ad in ads if evaluator.holds(ad, constraint)]
-    if query.sorted and len(ads) > 1:
+    if query.sorted and not query.totals_only:
         expressions = query.sort or ["Machine", "Name"]
 
         def key(ad: Ad) -> list[SortKey]:
