@@ -5,13 +5,15 @@ One server is harmed by one test after the other, and each leaves it well.
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import pytest
 
+from tests.services.programs import need
 from tests.services.rabbitmq import Rabbit, VirtualHost
 from tests.services.silent_line import SilentLine
 from tests.waiting import wait_until
@@ -167,6 +169,40 @@ def test_an_idle_line_that_is_cut_is_noticed_by_its_heartbeats(
     said = wait_for_error(worker)
     assert "the connection is cut: nothing came for " in said
     worker.close()
+
+
+def test_dropped_packets_are_noticed_by_whoever_waits_and_whoever_sends(
+    own: Rabbit, vhost: VirtualHost
+) -> None:
+    need("dropping packets", ["iptables"], ["iptables"])
+    url = f"{vhost.url}?heartbeat=5&timeout=3"
+    idle, busy = connect(url), connect(url)
+    idle.open_inbox("thyme.worker.idle")
+    busy.record([STARTED])
+    with dropping(own.port):
+        assert "no answer within 3 s" in error_of(lambda: busy.record([STARTED]))
+        assert "the connection is cut: " in wait_for_error(idle)
+        assert ": no answer" in error_of(lambda: connect(url))
+    idle.close()
+    busy.close()
+    with closing(connect(vhost.url)) as again:
+        again.submit(POOL, [b"job"])
+
+
+@contextmanager
+def dropping(port: int) -> Iterator[None]:
+    """No packet of that port arrives, in either direction; both ends live."""
+    rules = [
+        ["INPUT", "-i", "lo", "-p", "tcp", side, str(port), "-j", "DROP"]
+        for side in ("--dport", "--sport")
+    ]
+    for rule in rules:
+        subprocess.run(["iptables", "-w", "-I", *rule], check=True, capture_output=True)
+    try:
+        yield
+    finally:
+        for rule in rules:
+            subprocess.run(["iptables", "-w", "-D", *rule], check=True, capture_output=True)
 
 
 def test_a_line_that_is_cut_for_less_than_its_heartbeats_is_as_before(
