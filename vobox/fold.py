@@ -213,6 +213,7 @@ def _removed(job: Job, event: Removed) -> Change:
     if not job.in_queue or job.status == REMOVED:
         return Change(job)
     _enter(job, REMOVED, event.time)
+    attributes.no_longer_held(job.ad)
     job.ad["RemoveReason"] = literal(event.reason)
     job.has_result = False
     effects: list[Effect] = [LogEvent(logtext.aborted(job.id, event.time, event.reason))]

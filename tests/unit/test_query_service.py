@@ -38,6 +38,7 @@ class Site:
 
     def __init__(self, path: Path) -> None:
         self.ledger = Ledger(path)
+        self.ledger._db.execute("PRAGMA busy_timeout=0")  # a checkpoint says at once who is busy
         self.clock = Clock()
         self.live: dict[JobId, dict[str, str]] = {}
         self.queries = Queries(

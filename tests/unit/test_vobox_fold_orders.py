@@ -1,156 +1,149 @@
-"""Suspended, continued, vacated and edited jobs: the fold, the log, and what workers are told."""
+"""Any events in any order: a job is always in a state that makes sense, and a rebuild agrees."""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tests.vobox_fakes import (
-    JOB,
-    SCHEDD,
-    Bench,
-    Events,
-    after,
-    effects,
-    logged,
-    shown,
-    told,
-)
-from thyme.message import Continued, Edited, Heartbeat, JobMessage, Suspended, Usage, Vacated
-from vobox.mailroom import reply_to_heartbeat
+from tests.thyme_fakes import FakeBroker
+from tests.vobox_fakes import NOW, SCHEDD, Clock, Events, everything
+from thyme import codec
+from thyme.job import JobId
+from thyme.message import HoldReason, JobMessage, Removed
+from vobox import follower as following
+from vobox.fold import apply
+from vobox.follower import Follower
+from vobox.leases import Leases
+from vobox.ledger import Ledger
 from vobox.state import Job
+from vobox.status import COMPLETED, HELD, IDLE, REMOVED, RUNNING, SUSPENDED, TRANSFERRING_OUTPUT
+
+JOBS = (JobId(7, 0), JobId(7, 1), JobId(8, 0))
+WORKERS = st.sampled_from(["w1", "w2"])
+ATTEMPTS = st.integers(0, 2)
+KINDS = (
+    "submit", "recorded", "started", "finished", "evicted", "lost", "removed", "held", "released",
+    "delivered",
+)  # fmt: skip
 
 
-class Orders(Events):
-    """Events of one job, and orders about it."""
-
-    def suspended(self) -> Suspended:
-        return Suspended(SCHEDD, self.job, self._when(), "via condor_suspend (by user games)")
-
-    def continued(self) -> Continued:
-        return Continued(SCHEDD, self.job, self._when(), "via condor_continue (by user games)")
-
-    def vacated(self, force: bool = False) -> Vacated:
-        return Vacated(SCHEDD, self.job, self._when(), "via condor_vacate_job", force)
-
-    def edited(self, **values: str) -> Edited:
-        return Edited(SCHEDD, self.job, self._when(), values)
-
-    def running(self) -> list[JobMessage]:
-        return [self.submit(), self.started()]
-
-
-def status(job: Job) -> tuple[int, str]:
-    return job.status, job.worker
+def _event(draw: st.DrawFn, job: JobId, place: int) -> JobMessage:
+    made = Events(job, NOW + place, attributes={"LeaveJobInQueue": draw(st.booleans())})
+    kind = draw(st.sampled_from(KINDS))
+    if kind == "submit":
+        return made.submit(draw(ATTEMPTS))
+    if kind == "lost":
+        return made.lost(draw(ATTEMPTS))
+    if kind == "removed":
+        return made.removed(draw(st.booleans()))
+    if kind == "started":
+        return made.started(draw(WORKERS), draw(ATTEMPTS))
+    if kind == "evicted":
+        return made.evicted(draw(WORKERS), draw(ATTEMPTS))
+    if kind == "finished":
+        how = draw(st.sampled_from([(0, None, None), (None, 9, None), (None, None, (12, 2, "x"))]))
+        hold = HoldReason(*how[2]) if how[2] else None
+        return made.finished(draw(WORKERS), draw(ATTEMPTS), how[0], how[1], hold=hold)
+    simple: JobMessage = getattr(made, kind)()
+    return simple
 
 
-def test_a_suspended_job_keeps_its_worker_and_counts_the_time_that_it_stood_still() -> None:
-    e = Orders()
-    story = [*e.running(), e.suspended()]
-    change = told(*story)
-    assert change.job is not None and status(change.job) == (7, "w1")
-    assert effects(change) == "010 suspend"
-    e.now += 100
-    change = told(*story, e.continued())
-    assert effects(change) == "011 continue"
-    job = change.job
-    assert job is not None and status(job) == (2, "w1")
-    assert (job.ad["TotalSuspensions"], job.ad["CumulativeSuspensionTime"]) == ("1", "101")
-    assert (job.ad["LastSuspensionTime"], job.ad["LastJobStatus"]) == ("0", "7")
+@st.composite
+def streams(draw: st.DrawFn) -> list[JobMessage]:
+    """Events of three jobs, each submitted first; some told twice."""
+    events: list[JobMessage] = [Events(job).submit() for job in JOBS]
+    for place in range(draw(st.integers(0, 25))):
+        if place and draw(st.integers(0, 4)) == 0:
+            events.append(draw(st.sampled_from(events)))
+        else:
+            events.append(_event(draw, draw(st.sampled_from(JOBS)), place))
+    return events
 
 
-@pytest.mark.parametrize(
-    ("end", "state", "did"),
-    [
-        ("finished", "ended by nobody queued result in", ""),
-        ("evicted", "idle by nobody in", "004"),
-        ("lost", "idle by nobody in", "superseded 004"),
-        ("removed", "removed by w1 queued in", "009 remove"),
-        ("held", "held by w1 queued in", "012 hold"),
-    ],
-)
-def test_a_suspended_job_ends_as_a_running_one(end: str, state: str, did: str) -> None:
-    def story(e: Orders, *more: JobMessage) -> list[JobMessage]:
-        return [*e.running(), *more, getattr(e, end)()]
-
-    e = Orders()
-    running = told(*story(Orders()))
-    suspended = told(*e.running(), e.suspended(), getattr(e, end)())
-    assert suspended.job is not None and running.job is not None
-    assert (shown(suspended.job), effects(suspended)) == (state, did)
-    assert (shown(running.job), effects(running)) == (state, did)
-    assert suspended.job.losses == running.job.losses
-
-
-@pytest.mark.parametrize("before", ["idle", "held", "removed", "completed"])
-def test_only_a_running_job_is_suspended_or_vacated(before: str) -> None:
-    e = Orders()
-    stories = {
-        "idle": [e.submit()],
-        "held": [e.submit(), e.held()],
-        "removed": [e.submit(), e.removed()],
-        "completed": [*e.running(), e.finished(), e.delivered()],
+def makes_sense(job: Job) -> list[str]:
+    """What is wrong with this job's state."""
+    ad = job.ad
+    wrong = {
+        "status": ad.number("JobStatus") == job.status,
+        "state": job.status
+        in (IDLE, RUNNING, REMOVED, COMPLETED, HELD, TRANSFERRING_OUTPUT, SUSPENDED),
+        "running without a worker": job.status not in (RUNNING, SUSPENDED) or bool(job.worker),
+        "RemoteHost": ("RemoteHost" in ad) <= bool(job.worker),
+        "running, and out in the queue again": not (job.status == RUNNING and job.has_result),
+        "left, and yet at work": job.in_queue or not (job.worker or job.queued or job.has_result),
+        "left in a state of the queue": job.in_queue or job.status in (REMOVED, COMPLETED),
+        "attempts": -1 <= job.ended <= job.attempt,
+        "held without a reason": job.status != HELD or ad.number("HoldReasonCode", -1) >= 0,
+        "not held, with a reason": job.status == HELD or ad.get("HoldReasonCode") != "1",
     }
-    job = shown(after(*stories[before]))
-    for order in (e.suspended(), e.continued(), e.vacated()):
-        change = told(*stories[before], order)
-        assert change.job is not None
-        assert (shown(change.job), effects(change)) == (job, "")
+    return [what for what, is_right in wrong.items() if not is_right]
 
 
-def test_a_vacated_job_goes_on_until_its_worker_has_ended_it() -> None:
-    e = Orders()
-    assert effects(told(*e.running(), e.vacated())) == "vacate"
-    change = told(*e.running(), e.suspended(), e.vacated(force=True))
-    assert effects(change) == "vacate_fast" and change.job is not None
-    assert status(change.job) == (7, "w1")
-    assert shown(after(*e.running(), e.vacated(), e.evicted())) == "idle by nobody in"
+@given(events=streams())
+@settings(max_examples=150, deadline=None)
+def test_no_order_of_events_makes_a_state_without_sense(events: list[JobMessage]) -> None:
+    jobs: dict[JobId, Job | None] = {}
+    for event in events:
+        jobs[event.job] = apply(jobs.get(event.job), event).job
+        job = jobs[event.job]
+        assert job is None or makes_sense(job) == [], event
 
 
-def test_an_edit_changes_the_ad_and_one_of_a_job_that_left_changes_nothing() -> None:
-    e = Orders()
-    ad = after(e.submit(), e.edited(JobPrio="5", Colour='"red"')).ad
-    assert (ad["jobprio"], ad["Colour"]) == ("5", '"red"')
-    assert "Colour" not in after(e.submit(), e.removed(), e.edited(Colour="1")).ad
+@given(events=streams())
+@settings(max_examples=100, deadline=None)
+def test_an_event_told_again_at_once_changes_nothing(events: list[JobMessage]) -> None:
+    jobs: dict[JobId, Job | None] = {}
+    for event in events:
+        once = apply(jobs.get(event.job), event).job
+        assert once is not None
+        before = (vars(once) | {"ad": dict(once.ad.items())}).copy()
+        again = apply(once, event).job
+        assert again is not None
+        jobs[event.job] = again
+        # the second condor_rm -forcex ends what the first one has only asked to end
+        if not (isinstance(event, Removed) and event.force):
+            assert before == vars(again) | {"ad": dict(again.ad.items())}, event
 
 
-@pytest.mark.parametrize(
-    ("orders", "action"),
-    [([], ""), (["suspended"], "suspend"), (["suspended", "continued"], "continue")],
-)
-def test_a_worker_that_may_not_have_heard_is_told_again(orders: list[str], action: str) -> None:
-    e = Orders()
-    job = after(*e.running(), *(getattr(e, order)() for order in orders))
-    beat = Heartbeat(SCHEDD, JOB, 0, "w1", "slot1@w1", Usage())
-    assert reply_to_heartbeat(job, beat) == action
+def folded(events: Sequence[JobMessage], batch: int, at_once: int, reopen: bool) -> object:
+    """What a ledger holds that reads the stream in such portions."""
+    broker = FakeBroker()
+    transport = broker.connect()
+    transport.record([codec.encode(event) for event in events])
+    with tempfile.TemporaryDirectory() as directory:
+        sizes = following.BATCH, following.AT_ONCE
+        following.BATCH, following.AT_ONCE = batch, at_once
+        try:
+            more = True
+            ledger = Ledger(Path(directory) / "ledger.db")
+            while more:
+                made = Follower(SCHEDD, ledger, Leases(300.0), Clock())
+                more = made.catch_up(transport, replaying=True)
+                if reopen:
+                    ledger.close()
+                    ledger = Ledger(Path(directory) / "ledger.db")
+            bodies = sorted(
+                tuple(row)
+                for row in ledger._db.execute("SELECT cluster, proc, kind FROM bodies").fetchall()
+            )
+            logs = [(job, text) for job, text in ledger.waiting_log()]
+            found = everything(ledger), bodies, logs
+            ledger.close()
+        finally:
+            following.BATCH, following.AT_ONCE = sizes
+            transport.close()
+    return found
 
 
-def test_the_log_tells_of_suspensions_and_of_memory_when_it_has_grown(tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
-    path = tmp_path / "job.log"
-    e = Orders(attributes={"UserLog": str(path)})
-    bench.submit(e.submit())
-    bench.record(e.started())
-    for memory in (1000, 1100, 1250, 1251, 1000, 2000):
-        beat = Heartbeat(SCHEDD, JOB, 0, "w1", "slot1@w1", Usage(peak_rss=memory))
-        bench.mailroom._heartbeat(bench.transport, beat)
-    bench.record(e.suspended(), e.continued())
-    numbers = [each.split()[0] for each in logged(path)]
-    assert numbers == ["000", "001", "006", "006", "006", "010", "011"]
-    sizes = [line for line in path.read_text().splitlines() if "Image size" in line]
-    assert [line.split(": ")[1] for line in sizes] == ["1000", "1251", "2000"]
-    bench.close()
-
-
-def test_memory_that_is_not_known_or_of_another_worker_is_not_logged(tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
-    path = tmp_path / "job.log"
-    e = Orders(attributes={"UserLog": str(path)})
-    bench.submit(e.submit())
-    bench.record(e.started())
-    for worker, memory in (("w1", 0), ("w2", 5000)):
-        beat = Heartbeat(SCHEDD, JOB, 0, worker, f"slot1@{worker}", Usage(peak_rss=memory))
-        bench.mailroom._heartbeat(bench.transport, beat)
-    assert [each.split()[0] for each in logged(path)] == ["000", "001"]
-    bench.close()
+@given(events=streams(), batch=st.integers(1, 7), at_once=st.integers(1, 20))
+@settings(max_examples=25, deadline=None)
+def test_the_ledger_does_not_depend_on_the_portions_it_was_read_in(
+    events: list[JobMessage], batch: int, at_once: int
+) -> None:
+    one_by_one = folded(events, 1, 1, reopen=True)
+    assert folded(events, 500, 5000, reopen=False) == one_by_one
+    assert folded(events, batch, at_once, reopen=False) == one_by_one
