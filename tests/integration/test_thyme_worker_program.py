@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -394,6 +395,41 @@ def test_the_option_goes_before_the_environment(site: Site) -> None:
     code, _said = site.run("--url", site.url, env={"THYME_URL": "sqlite:////elsewhere/b.db"})
 
     assert code == 0
+
+
+@pytest.mark.parametrize("by_option", [True, False])
+def test_the_names_of_2017_still_say_where_the_broker_is(site: Site, by_option: bool) -> None:
+    with socket.socket() as nobody:  # bound, and nobody listens
+        nobody.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{nobody.getsockname()[1]}"
+        options = ["--rabbitmq", place] if by_option else []
+
+        code, said = site.run(*options, env={} if by_option else {"THYME_RABBITMQ": place})
+
+    assert code == 4
+    assert place in said.splitlines()[-1]
+
+
+def test_6_a_place_of_2017_holds_no_password(site: Site) -> None:
+    assert site.run("--rabbitmq", "worker:secret@broker", env={}) == (
+        6,
+        "thyme-worker: THYME_RABBITMQ: write HOST or HOST:PORT; for a user and a password use "
+        "THYME_URL_FILE\n",
+    )
+
+
+@ROOT_ONLY
+@pytest.mark.root
+def test_what_names_the_broker_is_gone_from_the_workers_environment(site: Site) -> None:
+    site.submit(shell(f"touch {site.path}/up; until [ -e {site.path}/go ]; do sleep 0.05; done"))
+    worker = running(site)
+
+    shown = Path(f"/proc/{worker.pid}/environ").read_bytes()
+    (site.path / "go").touch()
+
+    assert ended(worker) == 0
+    assert b"THYME_JOB_USER=self" in shown
+    assert site.url.encode() not in shown
 
 
 def test_the_pool_is_named_by_option_or_environment(site: Site) -> None:
