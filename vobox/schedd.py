@@ -48,6 +48,8 @@ TICK = 0.5
 PROBE = 5.0
 #: Seconds without an answer from the broker after which the ledger is not trusted any more.
 STALE = 15.0
+#: The same while a command is carried out: a submit of 100,000 jobs takes its time.
+STALE_IN_CALL = 90.0
 #: Seconds that a command waits for the schedd's own thread before it says so.
 CALL_TIMEOUT = 30.0
 REBUILDING = "the ledger is being rebuilt from the stream"
@@ -87,6 +89,7 @@ class Schedd:
         self._next_policy = 0.0
         self._next_probe = 0.0
         self._settle_in = 0.0
+        self._in_call = False
         #: messages of the pool that nobody has taken; None: not known
         self._queued: int | None = None
         #: when the ledger was last known to be current; None: never since the start
@@ -145,7 +148,8 @@ class Schedd:
         age = None if self._current_at is None else self.clock() - self._current_at
         if not self.trouble:
             # packets that vanish break a line only after minutes
-            return f"no answer from the broker for {age:.0f} s" if age and age > STALE else ""
+            late = age is not None and age > (STALE_IN_CALL if self._in_call else STALE)
+            return f"no answer from the broker for {age:.0f} s" if late else ""
         return self.trouble if age is None else f"{self.trouble} (it is {age:.0f} s old)"
 
     def _not_ready(self) -> str:
@@ -275,9 +279,7 @@ class Schedd:
             more = self._duties.apply_policies(transport)
             self._next_policy = now if more else now + self.settings.policy_interval
         if now >= self._next_probe:
-            self._queued = transport.depth(self.settings.pool)
-            self._next_probe = self.clock() + PROBE
-            self._current_at = self.clock()
+            self._current_at = self._probe(transport)
 
     def _answer_calls(self, transport: Transport) -> None:
         while True:
@@ -287,6 +289,7 @@ class Schedd:
                 return
             if not answer.set_running_or_notify_cancel():
                 continue
+            began, self._in_call = self.clock(), True
             try:
                 answer.set_result(what(transport))
             except (BrokerError, sqlite3.Error, OSError) as error:
@@ -296,9 +299,19 @@ class Schedd:
                 raise
             except Exception as error:
                 answer.set_exception(error)
+            finally:
+                self._in_call = False
             failed, self._failed = self._failed, None
             if failed is not None:
                 raise failed
+            if self.clock() - began > PROBE:  # before anybody doubts
+                self._current_at = self._probe(transport)
+
+    def _probe(self, transport: Transport) -> float:
+        """Ask the broker something; when it answered."""
+        self._queued = transport.depth(self.settings.pool)
+        self._next_probe = self.clock() + PROBE
+        return self.clock()
 
     def settle(self, transport: Transport) -> None:
         """Read what is new and do what follows from it; for calls, in this thread."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from thyme.message import Removed
 from vobox.ledger import Ledger
 from vobox.refused import MOST, REASON, Refused
 from vobox.rpc_types import SubmitRefused
-from vobox.schedd import STALE, Schedd
+from vobox.schedd import STALE, STALE_IN_CALL, Schedd
 from vobox.settings import Settings
 
 
@@ -136,5 +137,31 @@ def test_a_line_that_is_silent_for_long_is_not_trusted(tmp_path: Path) -> None:
 
     schedd._step(transport)
     assert schedd.doubt() == ""
+    transport.close()
+    ledger.close()
+
+
+def test_a_command_that_takes_long_is_no_silent_line(tmp_path: Path) -> None:
+    clock = Clock()
+    ledger = Ledger(tmp_path / "ledger.db")
+    broker = FakeBroker()
+    schedd = Schedd(Settings("vobox", "pool"), broker.connect, ledger, clock, clock)
+    transport = schedd._go_live()
+    assert transport is not None
+    seen = []
+
+    def submit_many(_transport: object) -> None:
+        clock.now += STALE + 1
+        seen.append(schedd.doubt())
+        clock.now += STALE_IN_CALL
+        seen.append(schedd.doubt())
+
+    answer: Future[object] = Future()
+    schedd._calls.put((submit_many, answer))
+    schedd._answer_calls(transport)
+
+    assert seen == ["", f"no answer from the broker for {STALE + STALE_IN_CALL + 1:.0f} s"]
+    assert (answer.done(), schedd.doubt()) == (True, "")
+    assert broker.calls[-1] == "depth"
     transport.close()
     ledger.close()
