@@ -44,7 +44,8 @@ def test_htcondors_reader_follows_our_log_while_jobs_run(pool: Pool, place: Path
                 break
 
     kinds = htcondor2.JobEventType
-    assert seen[good] == [kinds.SUBMIT, kinds.EXECUTE, kinds.JOB_TERMINATED]
+    text = (place / "jobs.log").read_text()
+    assert seen[good] == [kinds.SUBMIT, kinds.EXECUTE, kinds.JOB_TERMINATED], text
     assert [one for one in seen[long] if one != kinds.JOB_EVICTED] == [
         kinds.SUBMIT,
         kinds.EXECUTE,

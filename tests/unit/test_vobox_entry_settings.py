@@ -121,6 +121,28 @@ def test_jalien_runs_in_the_foreground_from_cvmfs() -> None:
     assert made.start.endswith("exec jalien alien.site.ComputingElement")
 
 
+def test_jaliens_package_cannot_push_the_condor_commands_aside(tmp_path: Path) -> None:
+    home, package, commands = (tmp_path / name for name in ("home", "package", "commands"))
+    (home / ".alien/config").mkdir(parents=True)
+    (home / ".alien/config/CE.env").write_text("export FROM_CE_ENV=yes\n")
+    for place, name, text in (
+        (package, "alienv", f"echo \"export ASKED='$*' PATH={package}:$PATH\""),
+        (package, "jalien", 'echo "$1 $ASKED $FROM_CE_ENV"; condor_submit'),
+        (package, "condor_submit", "echo the package's"),
+        (commands, "condor_submit", "echo ours"),
+    ):
+        place.mkdir(exist_ok=True)
+        (place / name).write_text(f"#!/bin/sh\n{text}\n")
+        (place / name).chmod(0o755)
+    made = ce.recipe(read(CE="jalien", X509_USER_PROXY="/p", JALIEN_VERSION="1.9"))
+    done = subprocess.run(
+        ["/bin/bash", "-c", made.start.replace(ce.ALIENV, str(package / "alienv"))],
+        env={"HOME": str(home), "PATH": "/usr/bin:/bin", "THYME_COMMANDS": str(commands)},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stdout == "alien.site.ComputingElement printenv JAliEn/1.9 yes\nours\n", done
+
+
 def test_ones_own_command_replaces_the_ces() -> None:
     made = ce.recipe(read(CE="jalien", X509_USER_PROXY="/p", CE_COMMAND="./my-ce"))
     assert made == ce.Recipe("./my-ce")
@@ -193,3 +215,15 @@ def test_python_3_6_runs_it() -> None:
     )  # fmt: skip
     assert done.returncode == 0, done
     assert [line.split()[0] for line in done.stdout.splitlines()] == [v.name for v in VARIABLES]
+
+
+def test_the_howto_shows_the_settings_as_they_are() -> None:
+    page = (ROOT / "docs/howto-vobox.md").read_text()
+    rows = [
+        f"| `{one.name}` | {f'`{one.default}`' if one.default else ''} | {one.meaning} |"
+        for one in VARIABLES
+    ]
+    assert "\n".join(rows) in page
+    for code in (0, 3, 4, 5, 6):
+        assert f"\n| {code} | " in page
+        assert f"\n  {code}  " in cli.USAGE
