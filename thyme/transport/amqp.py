@@ -12,10 +12,8 @@ published may have been recorded.
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -26,6 +24,7 @@ from .amqp_frames import Content, Envelope, spec
 from .amqp_jobs import Jobs
 from .amqp_letters import MAX_REASON, REASON, Letters
 from .amqp_line import Line
+from .amqp_mail import PostOffice
 from .amqp_publisher import Publisher, not_routed
 from .amqp_setup import Setup
 from .amqp_stream import StreamReader
@@ -35,7 +34,6 @@ from .base import DeadLetter, Delivery, Mail, QueueState, Record, Transport
 from .wakeup import Wakeup
 
 _DURABLE: Final = 2
-_LOCKED: Final = 405
 
 
 class AmqpTransport(Transport):
@@ -46,9 +44,7 @@ class AmqpTransport(Transport):
         """
         self._line = _connected(random.sample(places, len(places)))
         self._wakeup = Wakeup()
-        self._mail: deque[Mail] = deque()
         self._consumers: dict[str, Callable[[Content], None]] = {}
-        self._inboxes: set[str] = set()
         self._closed = False
         try:
             with self._translated():
@@ -62,6 +58,7 @@ class AmqpTransport(Transport):
             raise
         self._setup = Setup(self._line)
         self._stream = StreamReader(self._line)
+        self._post = PostOffice(self._channel, self._publisher, self._setup, self._consumers)
 
     # --- what comes -----------------------------------------------------------------
 
@@ -127,7 +124,10 @@ class AmqpTransport(Transport):
     def take(self, pool: str) -> Delivery | None:
         self._setup.need_pool(pool)
         with self._translated():
-            return self._jobs.take(pool)
+            delivery = self._jobs.take(pool)
+        if delivery is None:
+            self._setup.rest()
+        return delivery
 
     def ack(self, delivery: Delivery) -> None:
         with self._translated():
@@ -201,71 +201,27 @@ class AmqpTransport(Transport):
     # --- mail -----------------------------------------------------------------------
 
     def open_inbox(self, name: str, pools: Sequence[str] = ()) -> None:
-        if name in self._inboxes:
-            return
         self._setup.need_stream()
-        inbox = amqp_topology.inbox(name)
-        queue = inbox.queue.name
-        if name.startswith(amqp_topology.WORKER):
-            # after a cut line the broker keeps the old one for minutes
-            queue = amqp_topology.short_enough(f"{queue}.{os.urandom(4).hex()}", "inbox")
         with self._translated():
-            declare = spec.Queue.Declare(
-                queue=queue, exclusive=True, arguments=inbox.queue.arguments
-            )
-            try:
-                self._setup.ask(declare)
-            except ChannelClosed as error:
-                if error.code != _LOCKED:
-                    raise
-                text = f"another living process already answers as {name!r}"
-                raise refused(self._line.place, text) from error
-            bindings = [(inbox.exchange, inbox.key)]
-            bindings += [(WORK, amqp_topology.idle_key(pool)) for pool in pools]
-            for exchange, key in bindings:
-                bind = spec.Queue.Bind(queue=queue, exchange=exchange, routing_key=key)
-                self._setup.ask(bind)
-            tag = f"mail-{len(self._inboxes)}"
-            self._consumers[tag] = self._got_mail
-            self._channel.ask(spec.Basic.Consume(queue=queue, consumer_tag=tag, no_ack=True))
-        self._inboxes.add(name)
-
-    def _got_mail(self, content: Content) -> None:
-        sent = content.properties
-        self._mail.append(Mail(content.body, sent.reply_to or "", sent.correlation_id or ""))
+            self._post.open(name, pools)
 
     def send(self, to: str, mail: Mail) -> bool:
-        inbox = amqp_topology.inbox(to)
         self._setup.need_stream()
         with self._translated():
-            envelope = self._of_mail(inbox.exchange, inbox.key, mail, mandatory=True)
-            return not self._publisher.publish([(envelope, mail.body)])
+            return self._post.send(to, mail)
 
     def post(self, to: str, mail: Mail) -> None:
-        inbox = amqp_topology.inbox(to)
-        self._drop_off(inbox.exchange, inbox.key, mail)
-
-    def announce(self, pool: str, mail: Mail) -> None:
-        self._drop_off(WORK, amqp_topology.idle_key(pool), mail)
-
-    def _drop_off(self, exchange: str, key: str, mail: Mail) -> None:
-        """Nobody waits to hear whether it arrived."""
         self._setup.need_stream()
         with self._translated():
-            envelope = self._of_mail(exchange, key, mail, mandatory=False)
-            self._publisher.send(envelope, mail.body)
-            self._line.pump(0)
+            self._post.drop_off(to, mail)
 
-    def _of_mail(self, exchange: str, key: str, mail: Mail, mandatory: bool) -> Envelope:
-        properties = spec.BasicProperties(
-            reply_to=mail.reply_to or None, correlation_id=mail.correlation or None
-        )
-        return Envelope(self._channel.number, exchange, key, properties, mandatory)
+    def announce(self, pool: str, mail: Mail) -> None:
+        self._setup.need_stream()
+        with self._translated():
+            self._post.announce(pool, mail)
 
     def receive(self) -> Mail | None:
-        if not self._mail:
-            self._line.pump(0)
-        return self._mail.popleft() if self._mail else None
+        return self._post.receive()
 
     # --- waiting --------------------------------------------------------------------
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
+from .amqp_channel import Channel
 from .amqp_frames import Content, spec
-from .amqp_line import Channel
 from .amqp_topology import job_queue
 from .base import Delivery
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from . import keys
+from .amqp_channel import Channel
 from .amqp_frames import Content, spec
-from .amqp_line import Channel, Line
+from .amqp_line import Line
 from .amqp_topology import DEAD, DELIVERY_LIMIT, pool_of_word
 from .base import DeadLetter, letter_id
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from ..errors import BrokerError
+from .amqp_channel import Channel
 from .amqp_errors import refused, unreachable
 from .amqp_frames import Content, Envelope, spec
-from .amqp_line import Channel
 from .amqp_url import Place
 
 #: Messages on their way at once: the broker confirms in heaps, and must never run dry.

@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from ..errors import BrokerError
 from . import amqp_errors
+from .amqp_channel import Channel
 from .amqp_errors import ChannelClosed, is_missing, other_argument, refused
 from .amqp_frames import spec
-from .amqp_line import Channel, Line
+from .amqp_line import Line
 from .amqp_topology import (
     EXCHANGE,
     OPERATORS_CHOICE,
@@ -102,6 +103,12 @@ class Setup:
         if self._channel is None or self._channel.ended is not None:
             self._channel = self._line.channel()
         return self._channel.ask(method)
+
+    def rest(self) -> None:
+        """Nothing is to be asked for a while: thousands of idle workers need no second channel."""
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
 
     def _try(self, method: Any) -> Any:
         try:

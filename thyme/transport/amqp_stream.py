@@ -12,10 +12,11 @@ from collections import deque
 from typing import Any, Final
 
 from ..errors import BrokerUnreachable
+from .amqp_channel import Channel
 from .amqp_errors import unreachable
 from .amqp_frames import Content, spec
 from .amqp_letters import reason_of
-from .amqp_line import Channel, Line
+from .amqp_line import Line
 from .amqp_topology import STREAM
 from .base import Record
 
