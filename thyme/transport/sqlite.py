@@ -26,8 +26,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..errors import BrokerRefused, BrokerUnreachable
-from . import keys
-from .base import DeadLetter, Delivery, Mail, QueueState, Record, Transport, letter_id
+from . import keys, sqlite_rows
+from .base import DeadLetter, Delivery, Mail, QueueState, Record, Transport
 from .lives import Life
 from .sqlite_file import CONNECTIONS, claim_place, open_database
 from .wakeup import Wakeup
@@ -112,25 +112,12 @@ class SqliteTransport(Transport):
     # --- publishing -----------------------------------------------------------------
 
     def submit(self, pool: str, bodies: Sequence[bytes]) -> None:
-        with self._write(durable=True):
-            self._enqueue(pool, bodies)
-
-    def _enqueue(self, pool: str, bodies: Sequence[bytes]) -> None:
-        self._db.executemany(
-            "INSERT INTO queue(pool, body) VALUES(?, ?)", [(pool, b) for b in bodies]
-        )
-        self._append([(b, keys.submit_key(pool), "") for b in bodies])
+        with self._write(durable=True) as db:
+            sqlite_rows.enqueue(db, pool, bodies)
 
     def record(self, bodies: Sequence[bytes]) -> None:
-        with self._write(durable=True):
-            self._append([(b, keys.event_key(b), "") for b in bodies])
-
-    def _append(self, entries: Sequence[tuple[bytes, str, str]]) -> None:
-        now = time.time()
-        self._db.executemany(
-            "INSERT INTO stream(time, body, key, reason) VALUES(?, ?, ?, ?)",
-            [(now, *entry) for entry in entries],
-        )
+        with self._write(durable=True) as db:
+            sqlite_rows.append(db, [(b, keys.event_key(b), "") for b in bodies])
 
     # --- job queue ------------------------------------------------------------------
 
@@ -147,7 +134,9 @@ class SqliteTransport(Transport):
                 return None
             tag, body, deliveries = row
             if deliveries >= DELIVERY_LIMIT:
-                self._bury(tag, f"delivered {deliveries} times, and each time its worker died")
+                sqlite_rows.bury(
+                    db, tag, f"delivered {deliveries} times, and each time its worker died"
+                )
                 return None
             db.execute(
                 "UPDATE queue SET owner=?, deliveries=deliveries+1 WHERE id=?", (self._me, tag)
@@ -173,18 +162,8 @@ class SqliteTransport(Transport):
             )
 
     def reject(self, delivery: Delivery, reason: str) -> None:
-        with self._write(durable=True):
-            self._bury(delivery.tag, reason)
-
-    def _bury(self, tag: int, reason: str) -> None:
-        taken = "SELECT pool, body FROM queue WHERE id=?"
-        for pool, body in self._db.execute(taken, (tag,)).fetchall():
-            self._db.execute(
-                "INSERT INTO dead(time, pool, reason, body) VALUES(?, ?, ?, ?)",
-                (time.time(), pool, reason, body),
-            )
-            self._append([(body, keys.dead_key(pool), reason)])
-        self._db.execute("DELETE FROM queue WHERE id=?", (tag,))
+        with self._write(durable=True) as db:
+            sqlite_rows.bury(db, delivery.tag, reason)
 
     def depth(self, pool: str) -> int:
         with self._translated():
@@ -209,24 +188,12 @@ class SqliteTransport(Transport):
             return QueueState(int(self._db.execute(query).fetchone()[0]), None)
 
     def dead_letters(self) -> list[DeadLetter]:
-        return [letter for _row, letter in self._dead()]
-
-    def _dead(self) -> list[tuple[int, DeadLetter]]:
-        query = "SELECT id, body, reason, time, pool FROM dead ORDER BY id"
         with self._translated():
-            rows = self._db.execute(query).fetchall()
-        return [
-            (row, DeadLetter(body, reason, when, pool, letter_id(pool, body)))
-            for row, body, reason, when, pool in rows
-        ]
+            return [letter for _row, letter in sqlite_rows.dead(self._db)]
 
     def requeue_dead(self, ids: Sequence[str] | None = None) -> int:
         with self._write(durable=True) as db:
-            chosen = [(n, letter) for n, letter in self._dead() if ids is None or letter.id in ids]
-            for row, letter in chosen:
-                db.execute("DELETE FROM dead WHERE id=?", (row,))
-                self._enqueue(letter.pool, [letter.body])
-        return len(chosen)
+            return sqlite_rows.requeue(db, ids)
 
     def purge(self, pool: str) -> int:
         with self._write(durable=True) as db:
