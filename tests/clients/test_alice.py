@@ -27,7 +27,7 @@ def run(pool: Pool, place: Path, *options: str) -> subprocess.CompletedProcess[s
 
 @pytest.mark.parametrize("route", ["router", "condor ce.example.org ce.example.org:9619"])
 def test_agents_of_every_dialect_run_to_their_end(pool: Pool, place: Path, route: str) -> None:
-    number = 2 * len(DIALECTS)
+    number = len(DIALECTS)
     done = run(
         pool, place, "--agents", str(number), "--seconds", "0", "--agent", "2=exit:3",
         "--route", route,

@@ -118,6 +118,13 @@ def test_rubbish_is_not_taken_for_a_credential(tmp_path: Path) -> None:
     assert said == f"X509_USER_PROXY={path}: openssl cannot read it"
 
 
+def test_a_pipe_in_its_place_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "proxy"
+    os.mkfifo(path)
+    said = problem(tmp_path, X509_USER_PROXY=str(path))
+    assert said == f"X509_USER_PROXY={path}: it is not a file"
+
+
 def test_without_openssl_nothing_is_believed(tmp_path: Path, monkeypatch) -> None:
     path = x509.proxy(tmp_path / "proxy")
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -187,4 +194,19 @@ def test_a_directory_that_takes_nothing_leaves_the_old_one(tmp_path: Path, old: 
     key = x509.new_key()
     got = accept(tmp_path, old, x509.certificate(key, 48) + x509.private(key))
     assert got == f"the new proxy cannot be put at {old}: File exists"
+    assert old.read_bytes() == before
+
+
+def test_a_link_or_a_pipe_is_not_taken_for_a_new_proxy(tmp_path: Path, old: Path) -> None:
+    before = old.read_bytes()
+    place = tmp_path / "renewal"
+    place.mkdir()
+    mine = settings(tmp_path, **HERE, X509_USER_PROXY=str(old))
+    (place / "proxy").symlink_to(x509.proxy(tmp_path / "another", hours=48))
+    assert "wrote no proxy to $PROXY_OUT (" in renewal.accept(mine, str(place), time.time())
+    (place / "proxy").unlink()
+    os.mkfifo(place / "proxy")
+    assert renewal.accept(mine, str(place), time.time()) == (
+        "the command wrote no proxy to $PROXY_OUT (it is not a file)"
+    )
     assert old.read_bytes() == before

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from vobox.entry import ce, cli
+from vobox.entry import ce, cli, links
 from vobox.entry.settings import VARIABLES, BadSettings, read_settings
 
 ROOT = Path(__file__).parents[2]
@@ -176,6 +176,24 @@ def test_a_ce_that_is_all_there_lacks_nothing() -> None:
     for kind in ("alien", "jalien", "demo", "none"):
         mine = read(CE=kind, X509_USER_PROXY="/p")
         assert ce.lacking(mine, lambda _: True, lambda _: True) == ""
+
+
+# --- the condor commands --------------------------------------------------------------------
+
+
+def test_the_commands_are_written_and_nothing_else_is_touched(tmp_path: Path) -> None:
+    (tmp_path / "condor_of_long_ago").touch()
+    (tmp_path / "somebodys-program").touch()
+    names = links.make(str(tmp_path), sys.executable)
+    assert {"condor_submit", "condor_q", "condor_rm", "condor_version"} <= set(names)
+    assert {path.name for path in tmp_path.iterdir()} == {*names, "somebodys-program"}
+    # a CE's own Python settings do not reach them
+    done = subprocess.run(
+        [tmp_path / "condor_version"], capture_output=True, text=True, timeout=60, check=False,
+        env={"PYTHONHOME": "/nowhere", "PYTHONPATH": "/nowhere"},
+    )  # fmt: skip
+    assert done.returncode == 0, done
+    assert done.stdout.startswith("$CondorVersion: ")
 
 
 # --- old Pythons ----------------------------------------------------------------------------

@@ -80,7 +80,8 @@ def _run(settings: Settings) -> int:
     log("vobox", "CE %s as %s; %d condor commands first on PATH" % (
         settings.kind, settings.user.name, len(made)
     ))  # fmt: skip
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # not SIG_IGN, which the CE would inherit
+    signal.signal(signal.SIGHUP, lambda number, frame: None)
     other = settings.as_root and settings.user.uid != 0
     return run(Box(settings, Tasks(log, settings.user if other else None), look, log))
 

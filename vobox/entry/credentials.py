@@ -138,11 +138,7 @@ def _pair(
 
 def _read(path: str, owners: "Optional[set[int]]", user: User) -> bytes:
     """A file's content; ``owners``: it is secret, and belongs to one of these."""
-    try:
-        with open(path, "rb") as file:
-            status, content = os.fstat(file.fileno()), file.read(1 << 20)
-    except OSError as error:
-        raise Unreadable("%s" % (error.strerror or error)) from None
+    status, content = read_file(path)
     if owners is None and not _readable_by(user, status):
         raise Unreadable("%s (uid %d) cannot read it: chmod 644" % (user.name, user.uid))
     if owners is not None:
@@ -157,6 +153,19 @@ def _read(path: str, owners: "Optional[set[int]]", user: User) -> bytes:
                 % stat.S_IMODE(status.st_mode)
             )
     return content
+
+
+def read_file(path: str, flags: int = 0) -> Tuple[os.stat_result, bytes]:
+    """A regular file's status and content; a user's pipe must not stop us. Raises Unreadable."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | flags)
+        with os.fdopen(handle, "rb") as file:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise Unreadable("it is not a file")
+            return status, file.read(1 << 20)
+    except OSError as error:
+        raise Unreadable("%s" % (error.strerror or error)) from None
 
 
 def _readable_by(user: User, status: os.stat_result) -> bool:

@@ -28,7 +28,8 @@ def health(settings: Settings) -> Tuple[int, str]:
     problem = problem or schedd_problem(settings)
     if problem or known is None:
         return 1, problem
-    return 0, "healthy: the schedd answers; CE %s %s" % (known["ce"], known["ce_state"])
+    state = known["ce_state"].replace("over", "ended with")
+    return 0, "healthy: the schedd answers; CE %s %s" % (known["ce"], state)
 
 
 def problem_of(

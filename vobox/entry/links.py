@@ -33,12 +33,13 @@ def commands(root: str) -> List[str]:
 
 
 def make(directory: str, python: str) -> List[str]:
-    """Write the commands into ``directory`` and nothing else; their names. Raises OSError."""
+    """Write the commands into ``directory``; their names. Raises OSError."""
     root = package_root()
     os.makedirs(directory, 0o755, exist_ok=True)
     names = commands(root)
     for old in os.listdir(directory):
-        if old not in names:
+        # a command of an older release; whatever else is in there is not ours
+        if old.startswith("condor_") and old not in names:
             os.unlink(os.path.join(directory, old))
     for name in names:
         path = os.path.join(directory, name)

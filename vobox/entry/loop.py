@@ -37,6 +37,14 @@ STATUS = 5.0
 #: What of the output is shown: the questions to the schedd are asked every second.
 QUIET = {"schedd"}
 
+#: The lines themselves are the site's and may hold a password.
+SAID = {
+    "ce": "starting the CE",
+    "ce-start": "starting the CE",
+    "ce-stop": "stopping the CE",
+    "renew": "making a new proxy",
+}
+
 Say = Callable[[str, str], None]
 
 
@@ -148,8 +156,8 @@ class Box:
     def _start(self, task: str, clock: Clock) -> None:
         try:
             line, extra = self._line(task)
-            if task in ("ce", "ce-start", "ce-stop", "renew"):
-                self._say("vobox", "%s: %s" % (task, line))
+            if task in SAID:
+                self._say("vobox", SAID[task])
             self._tasks.start(task, line, self._environment(extra), loud=task not in QUIET)
         except (OSError, ValueError) as error:
             code = 127

@@ -4,7 +4,7 @@ import os
 import shutil
 from typing import Dict, Tuple
 
-from .credentials import Unreadable, life_of, same_key, utc
+from .credentials import Unreadable, life_of, read_file, same_key, utc
 from .settings import Settings
 
 #: Shell lines that write ``$PROXY_OUT``; the words are those of each program's manual. The old
@@ -45,13 +45,13 @@ def accept(settings: Settings, place: str, now: float) -> str:
     """
     new = os.path.join(place, "proxy")
     try:
-        with open(new, "rb") as file:
-            pem = file.read(1 << 20)
+        _, pem = read_file(new, os.O_NOFOLLOW)
+    except Unreadable as error:
+        return "the command wrote no proxy to $PROXY_OUT (%s)" % error
+    try:
         life = life_of(pem)
         if not same_key(pem, pem):
             raise Unreadable("its key is not that of its certificate")
-    except OSError as error:
-        return "the command wrote no proxy to $PROXY_OUT (%s)" % (error.strerror or error)
     except Unreadable as error:
         return "the command's proxy is no good: %s" % error
     if life.end - now < settings.valid_for:
@@ -67,9 +67,8 @@ def accept(settings: Settings, place: str, now: float) -> str:
 
 def _end_of(path: str) -> float:
     try:
-        with open(path, "rb") as file:
-            return life_of(file.read(1 << 20)).end
-    except (OSError, Unreadable):
+        return life_of(read_file(path)[1]).end
+    except Unreadable:
         return 0.0
 
 
