@@ -52,6 +52,11 @@ class FakeQueue:
         assert only is None
         return self._of(self.queue, clusters)
 
+    def texts(
+        self, row: Sequence[tuple[str, str]], only: Condition, limit: int | None
+    ) -> Iterator[str]:
+        raise AssertionError("there are no columns")
+
     def history(
         self, clusters: Sequence[int] | None = None, oldest_first: bool = False
     ) -> Iterator[Ad]:

@@ -26,6 +26,8 @@ Slots = Callable[[Iterable[tuple[str, Ad]]], Iterator[Ad]]
 _MAX_CLUSTERS = 5000
 #: Rows read between two pauses: some milliseconds.
 _ROWS = 500
+#: The same where SQLite makes the text.
+_TEXTS = 4000
 #: KiB of the file that one view keeps in memory; it reads most pages once, and there are many.
 _CACHE = 256
 
@@ -93,6 +95,24 @@ class LedgerView:
         if names is not None and COLUMNS.keys() >= set(names):
             return self._columns(names, where, values)
         return self._ads(where, values, "cluster, proc")
+
+    def texts(
+        self, row: Sequence[tuple[str, str]], only: Condition, limit: int | None
+    ) -> Iterator[str]:
+        values: list[int | str] = []
+        parts = []
+        for text, attribute in row:
+            values.append(text)
+            parts.append(f"? || {COLUMNS[attribute][1]}" if attribute else "?")
+        where = only.sql(values)
+        query = (
+            f"SELECT {' || '.join(parts)} FROM jobs WHERE in_queue=1 AND {where} "  # noqa: S608
+            f"ORDER BY cluster, proc LIMIT {-1 if limit is None else limit}"
+        )
+        cursor = self._db.execute(query, values)
+        while rows := cursor.fetchmany(_TEXTS):
+            yield "".join([text for (text,) in rows])
+            self._pause()
 
     def history(
         self, clusters: Sequence[int] | None = None, oldest_first: bool = False

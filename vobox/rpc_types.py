@@ -78,6 +78,11 @@ class QueueView(Protocol):
         that will be looked at: the ads need hold no others.
         """
 
+    def texts(
+        self, row: Sequence[tuple[str, str]], only: Condition, limit: int | None
+    ) -> Iterator[str]:
+        """For each of those jobs a row of (text, value of that column) pairs, many at once."""
+
     def history(
         self, clusters: Sequence[int] | None = None, oldest_first: bool = False
     ) -> Iterator[Ad]:

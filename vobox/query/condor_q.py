@@ -184,6 +184,11 @@ def _print(query: _Query, request: Request, view: QueueView, evaluator: Evaluato
         else:
             yield from _table(query, request, view, evaluator)
         return
+    row = query.output.simple_rows()
+    texts = None if row is None else selection.texts(view, row)
+    if texts is not None:
+        yield from texts
+        return
     names = query.output.looked_at()
     if query.table == "totals" and query.output.is_whole_ads:
         counts = _counts(query, view, evaluator)

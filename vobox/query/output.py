@@ -65,6 +65,10 @@ class Output:
         """Lower-case names of the attributes that are printed; None for all, or unknown."""
         return None if self._form else self._mask.looked_at()
 
+    def simple_rows(self) -> list[tuple[str, str]] | None:
+        """Rows that are attributes' values and texts alone, as ``PrintMask.simple_rows``."""
+        return None if self._form else self._mask.simple_rows()
+
     def text(self, find: Callable[[], Iterable[Ad]]) -> Iterator[str]:
         """All that is printed for the jobs that ``find`` finds, piece by piece."""
         if not self._form:

@@ -25,6 +25,8 @@ _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _OWN_MEANING = frozenset(
     {"currenttime", "error", "false", "is", "isnt", "my", "parent", "self", "true", "undefined"}
 )
+#: Letters of -autoformat that change how a value is written.
+_DECORATING = frozenset("roTYV")
 
 
 class BadExpression(ValueError):
@@ -41,6 +43,8 @@ class Column:
     widening: bool = False
     least_width: int = 0
     left: bool = True
+    #: text, attribute whose value is printed as it is ("": none), text; None: anything else
+    simple: tuple[str, str, str] | None = None
 
 
 class PrintMask:
@@ -65,7 +69,8 @@ class PrintMask:
         self._name(attribute)
         if form.letter:
             self._values.append(attribute)
-        self._columns.append(Column(self._printf(form, attribute)))
+        simple = None if form.letter else (form.before, "", "")
+        self._columns.append(Column(self._printf(form, attribute), simple=simple))
 
     def add_autoformat(self, attributes: Sequence[str], letters: str) -> None:
         """``-autoformat:LETTERS ATTRIBUTES``, unknown letters ignored; raises BadExpression."""
@@ -96,7 +101,9 @@ class PrintMask:
             elif "l" in letters:
                 column = Column(_labelled(attribute, show))
             else:
-                column = Column(show)
+                is_simple = _is_name(attribute) and _DECORATING.isdisjoint(letters)
+                simple = ("", attribute.lower(), "") if is_simple else None
+                column = Column(show, simple=simple)
             self._columns.append(column)
 
     def looked_at(self) -> set[str] | None:
@@ -111,6 +118,24 @@ class PrintMask:
                 return None
             names.update(compiled.names)
         return names
+
+    def simple_rows(self) -> list[tuple[str, str]] | None:
+        """A row as (text, attribute) pairs, the attributes' values printed as they are; the last
+        attribute is "". None where rows are made of more than that."""
+        if self._headings:
+            return None
+        pairs: list[tuple[str, str]] = []
+        text = self._row_prefix
+        for separator, column in zip(["", *self._separators()], self._columns, strict=True):
+            if column.simple is None:
+                return None
+            before, attribute, after = column.simple
+            text += separator + before
+            if attribute:
+                pairs.append((text, attribute))
+                text = ""
+            text += after
+        return [*pairs, (text + self._row_suffix, "")]
 
     def rows(self, find: Callable[[], Iterable[Ad]]) -> Iterator[str]:
         """The text of each job, with its newline where there is one; headings first.
@@ -167,9 +192,22 @@ class PrintMask:
         proc = self._printf(parse_format("%d"), "ProcId")
         self._columns += [
             Column(
-                cluster, suffixed=False, heading=" ID", widening=True, least_width=5, left=False
+                cluster,
+                suffixed=False,
+                heading=" ID",
+                widening=True,
+                least_width=5,
+                left=False,
+                simple=(label, "clusterid", "."),
             ),
-            Column(proc, prefixed=False, heading=" ", widening=True, least_width=3),
+            Column(
+                proc,
+                prefixed=False,
+                heading=" ",
+                widening=True,
+                least_width=3,
+                simple=("", "procid", ""),
+            ),
         ]
 
     def _name(self, attribute: str) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from vobox.ads import Ad, quote
-from vobox.conditions import Comparison, Condition, Every, Some
+from vobox.conditions import ALWAYS, Comparison, Condition, Every, Some
 from vobox.rpc_types import QueueView
 
 from .expressions import Evaluator, compile_expression
@@ -83,6 +83,15 @@ class Selection:
         else:
             names = None
         return rest.of(view.jobs(rest.clusters(), names, only), evaluator)
+
+    def texts(self, view: QueueView, row: Sequence[tuple[str, str]]) -> Iterator[str] | None:
+        """Rows of (text, attribute) pairs, if the columns decide all and hold all."""
+        if not {attribute for _text, attribute in row if attribute} <= ALWAYS:
+            return None
+        if self.ids or not view.is_plain():
+            return None
+        only, rest = self._narrowed()
+        return None if rest.owners or rest.constraints else view.texts(row, only, self.limit)
 
     def _narrowed(self) -> tuple[Condition, Selection]:
         """What the columns decide, and what is left to look at."""
