@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,7 @@ def test_condor_pm_counts_lines_and_finds_no_word_of_what_is_not_there(
 
 
 def test_new_alien_and_jalien_ask_in_an_empty_environment(pool: Pool, place: Path) -> None:
-    write_proxy(place / "proxy", demo_credential_now())
+    write_proxy(place / "proxy", demo_credential(datetime.now(timezone.utc)))
     agent = place / "agent.sh"
     agent.write_text("#!/bin/sh\nsleep 1000\n")
     agent.chmod(0o755)
@@ -113,9 +114,3 @@ def test_new_alien_and_jalien_ask_in_an_empty_environment(pool: Pool, place: Pat
     assert pool.attributes(f"{cluster}.0", "JobLeaseDuration", "TransferOutput") == ["7200", ""]
     assert pool.call(f"condor_rm {cluster}", place).returncode == 0
     pool.wait_for(f"{cluster}.0", 3)
-
-
-def demo_credential_now() -> bytes:
-    from datetime import datetime, timezone
-
-    return demo_credential(datetime.now(timezone.utc))
