@@ -39,7 +39,7 @@ class Dispatch:
         self._ledger = ledger
         self._address = f"<{socket}>"
         self._queries = Queries(
-            ledger.path, schedd.settings.name, self._address, lambda: schedd.trouble,
+            ledger.path, schedd.settings.name, self._address, schedd.doubt,
             schedd.slot_ads, schedd.live,
         )  # fmt: skip
 
