@@ -19,6 +19,9 @@ from tests.services.silent_line import SilentLine
 from tests.waiting import wait_until
 from thyme.errors import BrokerUnreachable
 from thyme.transport import Mail, Record, Transport, connect
+from thyme.transport.amqp_frames import spec
+from thyme.transport.amqp_line import Line
+from thyme.transport.amqp_url import parse
 
 POOL = "alien_jobs"
 STARTED = b'{"thyme":1,"kind":"started"}'
@@ -133,6 +136,27 @@ def test_a_memory_alarm_does_not_hang_a_submission_for_ever(
         again.submit(POOL, [b"after"])
 
 
+def test_a_question_that_is_never_answered_ends_although_mail_keeps_coming(
+    own: Rabbit, vhost: VirtualHost
+) -> None:
+    other = connect(vhost.url)
+    place = parse(f"{vhost.url}?timeout=1")[0]
+    line = Line(place, "test")
+    channel = line.channel()
+    queue = channel.ask(spec.Queue.Declare(queue="thyme.inbox.x", exclusive=True)).queue
+    other.establish([POOL])
+    channel.ask(spec.Queue.Bind(queue=queue, exchange="thyme", routing_key="inbox.x"))
+    channel.ask(spec.Basic.Consume(queue=queue, no_ack=True))
+
+    def never() -> None:
+        other.post("x", Mail(b"news"))
+        other.wait(0.05)
+
+    assert "no answer within 1 s (a word)" in error_of(lambda: line.until(never, "a word"))
+    line.close()
+    other.close()
+
+
 def test_a_server_that_hangs_is_noticed_and_nothing_waits_for_ever(
     own: Rabbit, vhost: VirtualHost
 ) -> None:
@@ -230,7 +254,7 @@ def test_an_idle_worker_keeps_its_line_by_heartbeats(own: Rabbit, vhost: Virtual
     worker = connect(f"{vhost.url}?heartbeat=5")
     worker.open_inbox("thyme.worker.idle")
 
-    deadline = time.monotonic() + 14
+    deadline = time.monotonic() + 12
     while time.monotonic() < deadline:
         worker.wait(1.0)  # as a worker does whose job runs
 

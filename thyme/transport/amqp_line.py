@@ -34,6 +34,10 @@ from .amqp_url import Place
 _FIRST_FRAME_MAX: Final = 131072
 #: Seconds that the broker may take to answer our leaving.
 _CLOSE_TIMEOUT: Final = 5.0
+#: Bytes that are progress, where nothing better is known.
+_HEAP: Final = 64 * 1024
+#: Timeouts after which even heaps of bytes are none.
+_PATIENCE: Final = 10
 #: Reads in one pump: whoever pumps has something else to do as well.
 _READS: Final = 8
 #: What we can do; without the first, a wrong password is only a closed connection.
@@ -60,6 +64,7 @@ class Line:
         self._said: deque[Any] = deque()
         self._decoder = Decoder(_FIRST_FRAME_MAX)
         self._heartbeat = 0.0
+        self._received = self._sent = 0
         self._last_read = self._last_write = time.monotonic()
         self._bytes = ByteLine(place)
         try:
@@ -120,6 +125,7 @@ class Line:
         if self._failed is not None:
             raise self._failed
         self._bytes.write(data)
+        self._sent += len(data)
 
     def put(self, data: bytes) -> None:
         """Frames of a message; they leave with the next pump."""
@@ -130,23 +136,32 @@ class Line:
         """Bytes that were not sent yet."""
         return self._bytes.waiting
 
-    def until(self, answer: Callable[[], Any], what: str) -> Any:
+    def until(
+        self, answer: Callable[[], Any], what: str, progress: Callable[[], object] | None = None
+    ) -> Any:
         """The first thing but None that ``answer`` gives, while bytes come and go.
 
-        Raises BrokerUnreachable when nothing at all moved for the place's timeout.
+        Raises BrokerUnreachable when ``progress`` gave the same for the place's timeout. Without
+        it, any heap of bytes is progress (the answer may be behind much else), but not for ever:
+        heartbeats and others' mail come on a line whose question is never answered, too.
         """
-        deadline = time.monotonic() + self.place.timeout
-        moved = (self._last_read, self._bytes.waiting)
+        timeout = self.place.timeout
+        began = moved = time.monotonic()
+        seen = self._heap() if progress is None else progress()
         late = False
         while (found := answer()) is None:
             if late:
                 raise self.fail(self._late(what))
-            self.pump(min(1.0, max(0.0, deadline - time.monotonic())))
-            if moved != (self._last_read, self._bytes.waiting) and not self.blocked:
-                moved = (self._last_read, self._bytes.waiting)
-                deadline = time.monotonic() + self.place.timeout
-            late = time.monotonic() >= deadline
+            self.pump(min(1.0, max(0.0, moved + timeout - time.monotonic())))
+            now, now_seen = time.monotonic(), self._heap() if progress is None else progress()
+            endless = progress is None and now - began > _PATIENCE * timeout
+            if now_seen != seen and not self.blocked and not endless:
+                seen, moved = now_seen, now
+            late = now >= moved + timeout
         return found
+
+    def _heap(self) -> int:
+        return (self._received + self._sent) // _HEAP
 
     def _late(self, what: str) -> BrokerError:
         if self.blocked:
@@ -174,6 +189,7 @@ class Line:
                 if data is None:
                     break
                 self._last_read = time.monotonic()
+                self._received += len(data)
                 for event in self._decoder.feed(data):
                     self._take(event)
             self._keep_alive()

@@ -42,8 +42,8 @@ class Publisher:
             self.send(envelope, body)
             if self._line.waiting > _FLUSH:
                 self._line.pump(0)
-            self._line.until(self._room, "confirm of a message")
-        self._line.until(self._all, "confirm of a message")
+            self._line.until(self._room, "confirm of a message", self._progress)
+        self._line.until(self._all, "confirm of a message", self._progress)
         returned, self._returned = self._returned, []
         return returned
 
@@ -59,6 +59,9 @@ class Publisher:
     def _room(self) -> bool | None:
         self._check()
         return True if len(self._open) < _MESSAGES and self._line.waiting < _BYTES else None
+
+    def _progress(self) -> tuple[int, int]:
+        return len(self._open), self._line.waiting
 
     def _all(self) -> bool | None:
         self._check()
