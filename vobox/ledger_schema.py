@@ -3,7 +3,8 @@
 One row a job. What queries ask for most stands in columns of its own; the ad
 itself is the difference from the *template* that jobs submitted alike share.
 ``plain`` says that the columns are exactly what the ad says, as ClassAd
-literals: only then may a query read them instead of the ad.
+literals: only then may a query read them instead of the ad. ``in_queue`` is in
+partial indexes on itself, because SQLite reads the table for it otherwise.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ CREATE TABLE jobs(
     qdate INTEGER NOT NULL, batch TEXT, procs INTEGER, plain INTEGER NOT NULL,
     template INTEGER NOT NULL, ad TEXT NOT NULL, PRIMARY KEY(cluster, proc));
 CREATE INDEX jobs_in_queue ON jobs(status, owner, pool) WHERE in_queue=1;
-CREATE INDEX jobs_columns ON jobs(cluster, proc, status, owner, qdate, batch, procs)
+CREATE INDEX jobs_columns ON jobs(cluster, proc, status, owner, qdate, batch, procs, in_queue)
     WHERE in_queue=1;
 CREATE INDEX jobs_not_plain ON jobs(cluster) WHERE plain=0;
 CREATE INDEX jobs_to_queue ON jobs(cluster)

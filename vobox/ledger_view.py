@@ -106,7 +106,8 @@ class LedgerView:
             parts.append(f"? || {COLUMNS[attribute][1]}" if attribute else "?")
         where = only.sql(values)
         query = (
-            f"SELECT {' || '.join(parts)} FROM jobs WHERE in_queue=1 AND {where} "  # noqa: S608
+            f"SELECT {' || '.join(parts)} FROM jobs INDEXED BY jobs_columns "  # noqa: S608
+            f"WHERE in_queue=1 AND {where} "
             f"ORDER BY cluster, proc LIMIT {-1 if limit is None else limit}"
         )
         cursor = self._db.execute(query, values)

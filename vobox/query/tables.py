@@ -106,4 +106,6 @@ class Rows:
 
 def cell(text: str) -> str:
     """The text without anything that would end the row or move the cursor."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else " " for char in text)
