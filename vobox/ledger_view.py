@@ -27,7 +27,8 @@ _MAX_CLUSTERS = 5000
 #: Rows read between two pauses: some milliseconds.
 _ROWS = 500
 #: The same where SQLite makes the text.
-_TEXTS = 4000
+_TEXTS = 10_000
+_NO_LIMIT = 2**62
 #: KiB of the file that one view keeps in memory; it reads most pages once, and there are many.
 _CACHE = 256
 
@@ -105,14 +106,24 @@ class LedgerView:
             values.append(text)
             parts.append(f"? || {COLUMNS[attribute][1]}" if attribute else "?")
         where = only.sql(values)
+        # one step a chunk: the interpreter lock is given up and asked for at each step. Of the
+        # bare columns, SQLite takes those of the row that has the maximum: the last one.
         query = (
-            f"SELECT {' || '.join(parts)} FROM jobs INDEXED BY jobs_columns "  # noqa: S608
-            f"WHERE in_queue=1 AND {where} "
-            f"ORDER BY cluster, proc LIMIT {-1 if limit is None else limit}"
+            "SELECT group_concat(text, ''), max(number), cluster, proc FROM ("  # noqa: S608
+            f"SELECT {' || '.join(parts)} AS text, row_number() OVER () AS number, cluster, proc "
+            f"FROM (SELECT * FROM jobs INDEXED BY jobs_columns WHERE in_queue=1 AND {where} "
+            "AND (cluster, proc) > (?, ?) ORDER BY cluster, proc LIMIT ?))"
         )
-        cursor = self._db.execute(query, values)
-        while rows := cursor.fetchmany(_TEXTS):
-            yield "".join([text for (text,) in rows])
+        left = _NO_LIMIT if limit is None else limit
+        last = (-1, -1)
+        while left > 0:
+            text, number, *key = self._db.execute(
+                query, (*values, *last, min(left, _TEXTS))
+            ).fetchone()
+            if text is None:
+                return
+            yield text
+            left, last = left - number, (key[0], key[1])
             self._pause()
 
     def history(

@@ -24,7 +24,7 @@ from .literals import ERROR, NOT_LITERAL, UNDEFINED, literal_value
 #: a limit of its own and would take the schedd down with it (at ~100,000 here).
 MAX_EXPRESSION = 16 * 1024
 #: Results remembered within one query.
-MAX_REMEMBERED = 4096
+MAX_REMEMBERED = 512
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
