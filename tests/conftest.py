@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+import pytest
+
 from tests.services.fixtures import (
     cgroup_name,
     docker_service,
@@ -27,3 +32,29 @@ __all__ = [
     "rabbitmq_server",
     "registry",
 ]
+
+ROOT = Path(__file__).parent
+#: Files that share a service which takes long to start; others are shared out one by one.
+TOGETHER = (
+    (re.compile("clients/"), "clients"),
+    (re.compile(r"(contract|integration)/.*(engine|docker|container|images)"), "containers"),
+)
+#: Long, and each test with a site of its own.
+APART = re.compile("chaos/")
+
+
+def group_of(path: Path) -> str | None:
+    """Which tests run in one process when there are several (``-n``); None: each where it likes."""
+    name = str(path.relative_to(ROOT))
+    for pattern, group in TOGETHER:
+        if pattern.match(name):
+            return group
+    return None if APART.match(name) else name
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        if (group := group_of(item.path)) is not None:
+            item.add_marker(pytest.mark.xdist_group(group))
