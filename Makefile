@@ -20,12 +20,13 @@ demo: $(STAMP) ## run a whole site on this machine: 24 jobs, faults included (un
 test: lint ## run the linters and every test
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(PYTEST_ARGS)
 
-lint: $(STAMP) ## ruff, mypy --strict, shellcheck, yamllint
+lint: $(STAMP) ## ruff, mypy --strict, shellcheck, yamllint, hadolint
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@git ls-files -z --cached --others --exclude-standard '*.sh' '.ci/run' | xargs -0 -r $(BIN)/shellcheck
 	@$(BIN)/yamllint --strict .
+	@git ls-files -z --cached --others --exclude-standard '*Dockerfile' | xargs -0 -r $(BIN)/hadolint
 
 bench: $(STAMP) ## measure against the goals (ONLY=id,id); writes build/bench.json
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.bench --only '$(ONLY)'

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Builds the images, all or those that are named, in the Docker engine of DOCKER_HOST.
+#
+#   images/build.sh [NAME...]
+#
+# PLANCTON_IMAGE_PREFIX (plancton), PLANCTON_TAG (the version): what they are called.
+# BASE_WORKER_CC7, BASE_WORKER_EL9, BASE_VOBOX, BASE_PLANCTON, BASE_SCHEDD, BASE_RABBITMQ,
+# BASE_INFLUXDB, PYTHON_BASE: what they are built on, if not on what their Dockerfile names.
+# PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_TRUSTED_HOST: the package index.
+# VAULT_URL, EPEL_URL, WLCG_URL, DEBIAN_URL: mirrors. http_proxy, https_proxy, no_proxy: proxies.
+# EXTRA_CA: a PEM file, authorities that stand before the package index.
+# BUILD_OPTIONS: options for docker build, for example --network=host. DOCKER: docker, or podman.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+docker=${DOCKER:-docker}
+version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' plancton/__init__.py)
+revision=$(git rev-parse HEAD 2> /dev/null || echo unknown)
+prefix=${PLANCTON_IMAGE_PREFIX:-plancton}
+tag=${PLANCTON_TAG:-$version}
+
+arguments=()
+for name in PYTHON_BASE PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST VAULT_URL EPEL_URL \
+    WLCG_URL DEBIAN_URL http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
+    if [ -n "${!name:-}" ]; then
+        arguments+=(--build-arg "$name")
+    fi
+done
+if [ -n "${EXTRA_CA:-}" ]; then
+    EXTRA_CA=$(< "$EXTRA_CA")
+    export EXTRA_CA
+    arguments+=(--build-arg EXTRA_CA)
+fi
+read -r -a options <<< "${BUILD_OPTIONS:-}"
+
+names=("$@")
+[ $# -gt 0 ] || names=(worker-cc7 worker-el9 vobox plancton schedd rabbitmq influxdb)
+for name in "${names[@]}"; do
+    if [ ! -f "images/$name/Dockerfile" ]; then
+        echo "build.sh: there is no images/$name/Dockerfile" >&2
+        exit 2
+    fi
+    own=()
+    base=BASE_$(echo "$name" | tr 'a-z-' 'A-Z_')
+    [ -z "${!base:-}" ] || own=(--build-arg "BASE=${!base}")
+    echo "build.sh: $prefix/$name:$tag" >&2
+    $docker build "${options[@]}" "${arguments[@]}" "${own[@]}" \
+        --build-arg "VERSION=$version" --build-arg "REVISION=$revision" \
+        -f "images/$name/Dockerfile" -t "$prefix/$name:$tag" .
+done

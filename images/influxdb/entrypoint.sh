@@ -1,0 +1,90 @@
+#!/bin/sh
+# Makes the database and its users from the secrets, then runs the server as `influxdb`.
+#   plancton-influxdb           run
+#   plancton-influxdb health    0 when it answers
+# Secrets: files in /run/secrets, one password each. They are read at every start; users are made
+# again only when one has changed, by a server that nobody but this script reaches.
+set -eu
+secrets=${INFLUXDB_SECRETS:-/run/secrets}
+database=${INFLUXDB_DATABASE:-plancton}
+data=/var/lib/influxdb
+private=127.0.0.1:8087
+mark=$data/.users
+
+if [ "${1:-}" = health ]; then
+    # a client without a password may ask how it is, and nothing else
+    answer=$(influx -execute 'SHOW DATABASES' 2>&1) && exit 0
+    case $answer in
+    *"unable to parse authentication credentials"*) exit 0 ;;
+    esac
+    echo "$answer"
+    exit 1
+fi
+
+secret() { # NAME
+    file=$secrets/influxdb-$1-password
+    if [ ! -s "$file" ]; then
+        echo "plancton-influxdb: $file is missing or empty" >&2
+        exit 1
+    fi
+    value=$(cat "$file")
+    case $value in
+    *[!A-Za-z0-9._~-]*)
+        echo "plancton-influxdb: $file: use letters, digits and ._~- only" >&2
+        exit 1
+        ;;
+    esac
+    printf '%s' "$value"
+}
+
+statements() {
+    cat <<Q
+CREATE DATABASE "$database"
+CREATE USER "admin" WITH PASSWORD '$admin' WITH ALL PRIVILEGES
+SET PASSWORD FOR "admin" = '$admin'
+CREATE USER "plancton" WITH PASSWORD '$plancton'
+SET PASSWORD FOR "plancton" = '$plancton'
+GRANT WRITE ON "$database" TO "plancton"
+CREATE USER "schedd" WITH PASSWORD '$schedd'
+SET PASSWORD FOR "schedd" = '$schedd'
+GRANT WRITE ON "$database" TO "schedd"
+CREATE USER "grafana" WITH PASSWORD '$grafana'
+SET PASSWORD FOR "grafana" = '$grafana'
+GRANT READ ON "$database" TO "grafana"
+Q
+}
+
+ask() { # one statement from stdin: a password is on no command line
+    influx -host "${private%:*}" -port "${private#*:}"
+}
+
+make_users() {
+    INFLUXDB_HTTP_AUTH_ENABLED=false INFLUXDB_HTTP_BIND_ADDRESS=$private \
+        setpriv --reuid influxdb --regid influxdb --clear-groups influxd run &
+    server=$!
+    trap 'kill "$server" 2>/dev/null; exit 143' TERM INT
+    until echo 'SHOW DATABASES' | ask > /dev/null 2>&1; do
+        kill -0 "$server" || exit 1
+        sleep 0.2
+    done
+    statements | while read -r line; do
+        said=$(echo "$line" | ask 2>&1) || { echo "plancton-influxdb: $said" >&2; exit 1; }
+        case $said in
+        *"user already exists"*) ;; # its password is set by the next line
+        *ERR:*) echo "plancton-influxdb: ${said}" | sed "s/'[^']*'/'...'/g" >&2; exit 1 ;;
+        esac
+    done
+    kill "$server"
+    wait "$server" || true
+    trap - TERM INT
+}
+
+admin=$(secret admin) plancton=$(secret plancton) schedd=$(secret schedd) grafana=$(secret grafana)
+find "$data" ! -user influxdb -exec chown influxdb: {} +
+now=$(statements | sha256sum)
+if [ ! -e "$mark" ] || [ "$(cat "$mark")" != "$now" ]; then
+    make_users
+    (umask 077 && echo "$now" > "$mark")
+fi
+unset admin plancton schedd grafana
+exec setpriv --reuid influxdb --regid influxdb --clear-groups influxd run

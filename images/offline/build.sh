@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# images/build.sh on the stand-ins of bases.sh: for CI, and wherever no registry is reachable.
+# `offline/build.sh --print` prints the settings instead, for a compose file's build section.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+authorities=$here/../../build/offline/authorities.pem
+mkdir -p "$(dirname "$authorities")"
+# where Debian keeps what a machine's owner trusts beyond the world's authorities
+find /usr/local/share/ca-certificates -name '*.crt' -exec cat {} + > "$authorities" 2> /dev/null || true
+[ -s "$authorities" ] && : "${EXTRA_CA:=$authorities}"
+export EXTRA_CA=${EXTRA_CA:-}
+export PYTHON_BASE=plancton-offline/manylinux
+export BASE_WORKER_CC7=plancton-offline/debian BASE_WORKER_EL9=plancton-offline/debian
+export BASE_VOBOX=plancton-offline/debian
+export BASE_PLANCTON=plancton-offline/python BASE_SCHEDD=plancton-offline/python
+export BASE_RABBITMQ=plancton-offline/rabbitmq BASE_INFLUXDB=plancton-offline/influxdb
+export BUILD_OPTIONS="--network=host ${BUILD_OPTIONS:-}"
+if [ "${1:-}" = --print ]; then
+    for name in EXTRA_CA PYTHON_BASE "${!BASE_@}" BUILD_OPTIONS; do
+        printf '%s=%q\n' "$name" "${!name}"
+    done
+    exit
+fi
+"$here/bases.sh"
+exec "$here/../build.sh" "$@"
