@@ -19,8 +19,10 @@ from tests.services.fixtures import (
     rabbitmq_server,
     registry,
 )
+from tests.services.image_builds import built_images
 
 __all__ = [
+    "built_images",
     "cgroup_name",
     "docker_service",
     "influxdb",
@@ -37,7 +39,10 @@ ROOT = Path(__file__).parent
 #: Files that share a service which takes long to start; others are shared out one by one.
 TOGETHER = (
     (re.compile("clients/"), "clients"),
-    (re.compile(r"(contract|integration)/.*(engine|docker|container|images)"), "containers"),
+    (
+        re.compile(r"(contract|integration)/.*(engine|docker|container|images)|e2e/test_compose"),
+        "containers",
+    ),
 )
 #: Long, and each test with a site of its own.
 APART = re.compile("chaos/")

@@ -13,7 +13,10 @@ mark=$data/.users
 
 if [ "${1:-}" = health ]; then
     # a client without a password may ask how it is, and nothing else
-    answer=$(influx -execute 'SHOW DATABASES' 2>&1) && exit 0
+    tls=
+    [ "${INFLUXDB_HTTP_HTTPS_ENABLED:-false}" = false ] || tls="-ssl -unsafeSsl"
+    # shellcheck disable=SC2086  # none, or two options
+    answer=$(influx $tls -execute 'SHOW DATABASES' 2>&1) && exit 0
     case $answer in
     *"unable to parse authentication credentials"*) exit 0 ;;
     esac
@@ -59,7 +62,8 @@ ask() { # one statement from stdin: a password is on no command line
 }
 
 make_users() {
-    INFLUXDB_HTTP_AUTH_ENABLED=false INFLUXDB_HTTP_BIND_ADDRESS=$private \
+    INFLUXDB_HTTP_AUTH_ENABLED=false INFLUXDB_HTTP_HTTPS_ENABLED=false \
+        INFLUXDB_HTTP_BIND_ADDRESS=$private \
         setpriv --reuid influxdb --regid influxdb --clear-groups influxd run &
     server=$!
     trap 'kill "$server" 2>/dev/null; exit 143' TERM INT

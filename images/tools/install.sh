@@ -28,7 +28,7 @@ package)
     for name in "$@"; do
         if [ "$name" = condor ]; then
             # as thyme-vobox writes them: deaf to a CE's PYTHONPATH
-            /opt/thyme/bin/python3 -c \
+            /opt/thyme/bin/python3 -I -c \
                 'from vobox.entry.links import make; make("/opt/thyme/commands", "/opt/thyme/bin/python3")'
         else
             ln -s "../bin/$name" "/opt/thyme/commands/$name"
