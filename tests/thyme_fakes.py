@@ -12,7 +12,7 @@ import itertools
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -178,7 +178,8 @@ class FakeTransport(Transport):
         with self._call("establish"):
             pass
 
-    def submit(self, pool: str, bodies: Sequence[bytes]) -> None:
+    def submit(self, pool: str, bodies: Iterable[bytes]) -> None:
+        bodies = list(bodies)
         with self._call("submit") as broker:
             broker.submit(pool, bodies)
 

@@ -20,22 +20,21 @@ from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Final
 
-from .blobs import MAX_SIZE, Blobs, Deflated, Stored
+from .blobs import MAX_SIZE, Blobs, Stored
 from .errors import BadMessage, MessageTooLarge, UnknownVersion
 from .fields import FIELDS, OPTIONAL, TASK, Reader, Writer
 from .job import Task
 from .message import KINDS, Message, Recorded, Submit
 
 VERSION: Final = 1
-_JSON = json.JSONEncoder(separators=(",", ":"))
-
+to_json: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 #: The fields of every kind of message, and of a task.
-_NAMES: dict[type, tuple[str, ...]] = {
+FIELD_NAMES: dict[type, tuple[str, ...]] = {
     kind: tuple(each.name for each in fields(kind)) for kind in (*KINDS.values(), Task)
 }
 
@@ -43,15 +42,22 @@ _NAMES: dict[type, tuple[str, ...]] = {
 def _write(
     thing: Any, table: Mapping[str, tuple[Writer, Reader]], blobs: Blobs, what: str
 ) -> dict[str, Any]:
-    header = {}
-    for name in _NAMES[type(thing)]:
-        try:
-            header[name] = table[name][0](getattr(thing, name), blobs)
-        except BadMessage as error:
-            raise type(error)(f"{what}: {error}") from error
-        except ValueError as error:
-            raise BadMessage(f"{what}: field {name!r} should be {error}") from error
-    return header
+    return {
+        name: write_field(name, getattr(thing, name), table, blobs, what)
+        for name in FIELD_NAMES[type(thing)]
+    }
+
+
+def write_field(
+    name: str, value: Any, table: Mapping[str, tuple[Writer, Reader]], blobs: Blobs, what: str
+) -> Any:
+    """The JSON value of a field; raises BadMessage. ``what``: whose field it is."""
+    try:
+        return table[name][0](value, blobs)
+    except BadMessage as error:
+        raise type(error)(f"{what}: {error}") from error
+    except ValueError as error:
+        raise BadMessage(f"{what}: field {name!r} should be {error}") from error
 
 
 def _read(
@@ -88,33 +94,28 @@ def _read_task(value: Any, stored: Stored) -> Task:
     return Task(**_read(value, TASK, stored, "task"))
 
 
-_ALL: dict[str, tuple[Writer, Reader]] = {**FIELDS, "task": (_write_task, _read_task)}
+ALL_FIELDS: dict[str, tuple[Writer, Reader]] = {**FIELDS, "task": (_write_task, _read_task)}
 
 
 def encode(message: Message) -> bytes:
     """The bytes of a message; raises BadMessage, or MessageTooLarge with the sizes in the text."""
-    return _encode(message, {})
-
-
-def encode_all(messages: Iterable[Message]) -> Iterator[bytes]:
-    """As ``encode``, one by one; files that they share (the same object) are deflated once."""
-    deflated: Deflated = {}
-    return (_encode(message, deflated) for message in messages)
-
-
-def _encode(message: Message, deflated: Deflated) -> bytes:
-    blobs = Blobs(deflated)
+    blobs = Blobs()
     header = {
         "thyme": VERSION,
         "kind": message.kind,
-        **_write(message, _ALL, blobs, message.kind),
+        **_write(message, ALL_FIELDS, blobs, message.kind),
     }
+    return put_together(message.kind, to_json(header), blobs)
+
+
+def put_together(kind: str, header: str, blobs: Blobs) -> bytes:
+    """The bytes of a message; raises MessageTooLarge."""
     # surrogates (file names that are no UTF-8) are kept by JSON's \u escapes
-    line = _JSON.encode(header).encode("ascii")
+    line = header.encode("ascii")
     size = len(line) + 1 + blobs.size
     if size > MAX_SIZE:
         raise MessageTooLarge(
-            f"the {message.kind} message would have {size} bytes; the limit is {MAX_SIZE}"
+            f"the {kind} message would have {size} bytes; the limit is {MAX_SIZE}"
         )
     return b"".join([line, b"\n", *blobs.parts])
 
@@ -146,5 +147,5 @@ def decode(data: bytes, with_input: bool = True) -> Message:
         raise BadMessage(f"unknown kind of message {reprlib.repr(kind)}")
     rest = memoryview(data)[end + 1 if end >= 0 else len(data) :]
     stored = Stored(rest, with_input or kind not in (Submit.kind, Recorded.kind))
-    names = _NAMES[cls]
-    return cls(**_read(header, _ALL, stored, cls.kind, names))
+    names = FIELD_NAMES[cls]
+    return cls(**_read(header, ALL_FIELDS, stored, cls.kind, names))

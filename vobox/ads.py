@@ -9,8 +9,11 @@ up case-insensitively, as ClassAds do.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping, MutableMapping
+from itertools import compress
+from operator import ne
 from typing import Any, TypeVar, overload
 
 import classad2
@@ -24,6 +27,7 @@ ParseError = classad2.ClassAdException
 MAX_EXPRESSION = 16 * 1024
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_ESCAPED = re.compile(r'["\\]')
 _RESERVED = {"error", "false", "is", "isnt", "parent", "true", "undefined"}
 
 
@@ -31,6 +35,12 @@ _RESERVED = {"error", "false", "is", "isnt", "parent", "true", "undefined"}
 #: attribute is gone).
 Items = dict[str, tuple[str, str | None]]
 _NOTHING: Items = {}
+
+
+@functools.lru_cache(256)
+def _lower(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Jobs of one kind have the same names: also the same objects, which are compared at once."""
+    return tuple(name.lower() for name in names)
 
 
 class Ad(MutableMapping[str, str]):
@@ -44,22 +54,16 @@ class Ad(MutableMapping[str, str]):
 
     def __init__(self, items: Mapping[str, str] | None = None) -> None:
         # the ledger makes one a row: not through __setitem__
-        self._items: Items = {name.lower(): (name, text) for name, text in (items or {}).items()}
+        given = items or {}
+        self._items: Items = dict(zip(_lower(tuple(given)), given.items(), strict=True))
         self._template = _NOTHING
 
     @classmethod
-    def on(cls, template: Items, difference: Mapping[str, str | None]) -> Ad:
-        """The ad that differs so from a template (None: has no such attribute)."""
+    def of_items(cls, items: Items, template: Items = _NOTHING) -> Ad:
+        """The ad of these items, which become its own; they are what differs from a template
+        (None: has no such attribute)."""
         ad = cls.__new__(cls)
-        ad._items = {name.lower(): (name, text) for name, text in difference.items()}
-        ad._template = template
-        return ad
-
-    @classmethod
-    def of_items(cls, items: Items) -> Ad:
-        """The ad of these items, which become its own."""
-        ad = cls.__new__(cls)
-        ad._items, ad._template = items, _NOTHING
+        ad._items, ad._template = items, template
         return ad
 
     def settle_on(self, template: Items) -> None:
@@ -67,6 +71,10 @@ class Ad(MutableMapping[str, str]):
         own, items = self._items, template.items()
         if self._template:
             own = {**self._template, **own}
+        if list(own) == list(template):  # a cluster's jobs: thousands, each with seventy
+            differs = map(ne, own.values(), template.values())
+            self._items, self._template = dict(compress(own.items(), differs)), template
+            return
         merged: Items = {low: item for low, item in own.items() if template.get(low) != item}
         for low, (name, _text) in items:
             if low not in own:
@@ -134,6 +142,13 @@ class Ad(MutableMapping[str, str]):
         items = {**self._template, **self._items} if self._template else self._items
         return ((name, text) for name, text in items.values() if text is not None)
 
+    def texts(self) -> dict[str, str]:
+        """``pairs()`` as a plain mapping, quickly where there is no template."""
+        if self._template:
+            return dict(self.pairs())
+        # None stands only for an attribute that a template has
+        return dict(self._items.values())  # type: ignore[arg-type]
+
     def __repr__(self) -> str:
         return f"Ad({dict(self.pairs())!r})"
 
@@ -142,6 +157,9 @@ class Ad(MutableMapping[str, str]):
         expression = self.get(name)
         if expression is None or not expression.startswith('"'):
             return default
+        inner = expression[1:-1]
+        if expression.endswith('"', 1) and inner.isprintable() and not _ESCAPED.search(inner):
+            return inner
         try:
             return unquote(expression)
         except ValueError:  # `"a" + "b"` begins like a literal

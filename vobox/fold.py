@@ -54,21 +54,23 @@ def apply(job: Job | None, event: JobMessage) -> Change:
 def _created(event: Submit | Recorded) -> Change:
     if isinstance(event, Submit) and event.attempt > 0:
         return Change(None)  # a later attempt of a job whose beginning the stream has forgotten
-    queued = isinstance(event, Submit)
+    queued, ad = isinstance(event, Submit), Ad(event.ad)
     # recorded and not held: its Requirements cannot match, so it waits for them to change
-    held = "HoldReasonCode" in event.ad or event.ad.get("JobStatus") != str(IDLE)
+    held = "HoldReasonCode" in ad or ad.get("JobStatus") != str(IDLE)
     on_hold = held and not queued
     job = Job(
         id=event.job,
         uid=event.uid,
         gid=event.gid,
         pool=event.pool,
-        ad=Ad(event.ad),
+        ad=ad,
         status=HELD if on_hold else IDLE,
         queued=queued,
         lease=event.task.lease,
     )
     attributes.created(job.ad, job.status)
+    if "UserLog" not in ad:  # a submit of ten thousand: no text that nobody writes
+        return Change(job)
     effects: list[Effect] = [LogEvent(logtext.submitted(job.id, event.time, job.ad))]
     if on_hold and job.ad.number("HoldReasonCode") != SUBMITTED_ON_HOLD:
         effects.append(LogEvent(logtext.held(job.id, event.time, job.ad)))

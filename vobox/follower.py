@@ -8,11 +8,13 @@ lines are written before the state that they tell of can be seen.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
+import math
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from thyme import codec
 from thyme.errors import BadMessage
@@ -83,6 +85,8 @@ class Follower:
         #: records whose sender was not allowed to say what they say, since the start
         self.forged = 0
         self._forged_keys: set[str] = set()
+        #: what is being published, by its bytes: it was checked when these were made
+        self._own: Mapping[bytes, JobMessage] = {}
         #: told of each event that is not replayed
         self.tally: Tally | None = None
 
@@ -100,11 +104,16 @@ class Follower:
         log.warning("the ledger is of another stream; rebuilding it")
         self._ledger.clear()
 
-    def catch_up(self, transport: Transport, replaying: bool) -> bool:
-        """Read what is there, while replaying at most ``AT_ONCE``; whether there was anything."""
-        any_read = False
-        while records := transport.read(int(self._ledger.meta("offset", "-1")), BATCH):
-            any_read = True
+    def catch_up(self, transport: Transport, replaying: bool, at_most: float = math.inf) -> bool:
+        """Read what is there, in ``at_most`` heaps; whether there was anything.
+
+        While replaying, one heap of ``AT_ONCE``.
+        """
+        any_read, heaps = False, 0
+        while heaps < at_most and (
+            records := transport.read(int(self._ledger.meta("offset", "-1")), BATCH)
+        ):
+            any_read, heaps = True, heaps + 1
             kept = len(self._tells)
             try:
                 with self._ledger.transaction():
@@ -131,6 +140,15 @@ class Follower:
         self.records_read += number
         self._ledger.set_meta("offset", str(last.offset))
         self._ledger.set_meta("digest", _digest(last))
+
+    @contextlib.contextmanager
+    def knowing(self, own: Mapping[bytes, JobMessage]) -> Iterator[None]:
+        """Meanwhile, records of these bytes are these messages: they are not decoded again."""
+        self._own = own
+        try:
+            yield
+        finally:
+            self._own = {}
 
     def take_tells(self) -> list[tuple[JobId, Tell]]:
         """Control mail to send."""
@@ -184,7 +202,9 @@ class Follower:
 
     def _event(self, record: Record) -> Message | None:
         """What the record tells; None for what its sender had no right to say."""
-        event = codec.decode(record.body, with_input=False)
+        event: Message | None = self._own.get(record.body)
+        if event is None:
+            event = codec.decode(record.body, with_input=False)
         if pool_of_dead(record.key):
             return fold_dead.event_of(event, record.reason, record.time)
         if not record.key or kind_of_key(record.key) == event.kind:

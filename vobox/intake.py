@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from thyme import codec
+from thyme.alike import encode_all
 from thyme.errors import BadMessage, BrokerError
-from thyme.job import JobId
+from thyme.job import JobId, Task
 from thyme.message import JobMessage, Recorded, Submit
 from thyme.transport import Transport
 
@@ -20,6 +21,10 @@ from .schedd import CALL_TIMEOUT, Schedd
 T = TypeVar("T")
 #: Bytes of messages of one submit: all are in memory until the broker has them.
 MAX_SUBMIT = 1024**3
+#: Messages handed to the broker between two looks at what has come back of them.
+LOOK_EVERY = 250
+#: Messages by their bytes.
+Encoded = dict[bytes, JobMessage]
 
 
 class Intake:
@@ -63,15 +68,15 @@ class Intake:
             self._ledger.set_meta("next_cluster", str(cluster + 1))
         return cluster
 
-    def _encoded(
-        self, cluster: int, jobs: Sequence[PreparedJob]
-    ) -> tuple[list[bytes], list[bytes]]:
+    def _encoded(self, cluster: int, jobs: Sequence[PreparedJob]) -> tuple[Encoded, Encoded]:
         """The messages of the jobs to run, and of those that begin held."""
-        queued: list[bytes] = []
-        recorded: list[bytes] = []
-        bodies = codec.encode_all(self._message(cluster, each) for each in jobs)
+        queued: Encoded = {}
+        recorded: Encoded = {}
+        now, leased = self._schedd.wall(), _Leased(self._schedd.settings.lease)
+        messages = [self._message(cluster, each, leased.task(each.task), now) for each in jobs]
+        bodies = encode_all(messages)
         size = 0
-        for each in jobs:
+        for each, message in zip(jobs, messages, strict=True):
             try:
                 body = next(bodies)
             except BadMessage as error:
@@ -82,22 +87,40 @@ class Intake:
                     f"these {len(jobs)} jobs carry their files with them, more than {MAX_SUBMIT} "
                     "bytes together; submit fewer at once, or let them fetch large files"
                 )
-            (recorded if each.on_hold or each.unmatched else queued).append(body)
+            (queued if isinstance(message, Submit) else recorded)[body] = message
         return queued, recorded
 
     def _submit(
-        self, transport: Transport, queued: list[bytes], recorded: list[bytes], last: JobId
+        self, transport: Transport, queued: Encoded, recorded: Encoded, last: JobId
     ) -> None:
         schedd = self._schedd
-        try:
-            if recorded:
-                transport.record(recorded)
-            if queued:
-                transport.submit(self.pool, queued)
-        except BrokerError:
-            # nobody knows what the broker took of them
-            schedd.refuse(last.cluster)
-            raise
+        with schedd.knowing({**queued, **recorded}):
+            try:
+                if recorded:
+                    transport.record(list(recorded))
+                if queued:
+                    transport.submit(self.pool, self._reading_back(transport, list(queued)))
+            except BrokerError:
+                # nobody knows what the broker took of them
+                schedd.refuse(last.cluster)
+                raise
+            self._see(transport, last)
+
+    def _reading_back(self, transport: Transport, bodies: list[bytes]) -> Iterator[bytes]:
+        """``bodies``; now and then the ledger is led on, while the broker has enough to do."""
+        reading = True
+        for number, body in enumerate(bodies, 1):
+            yield body
+            if reading and number % LOOK_EVERY == 0:
+                try:
+                    self._schedd.read_some(transport)
+                except (sqlite3.Error, OSError):
+                    # they are to be queued all the same; whoever reads next meets the failure
+                    reading = False
+
+    def _see(self, transport: Transport, last: JobId) -> None:
+        """Return when the ledger shows them, or when that takes too long."""
+        schedd = self._schedd
         # From here on they are queued, and that is what the answer has to say: a CE that is
         # told of an error submits them again.
         deadline = schedd.clock() + CALL_TIMEOUT / 2
@@ -109,11 +132,11 @@ class Intake:
         except (BrokerError, sqlite3.Error, OSError) as error:
             schedd.fail_later(error)
 
-    def _message(self, cluster: int, each: PreparedJob) -> Submit | Recorded:
-        schedd, request = self._schedd, self._request
-        job, ad = JobId(cluster, each.proc), dict(each.ad.pairs())
-        task = replace(each.task, lease=each.task.lease or schedd.settings.lease)
-        now, uid, gid = schedd.wall(), request.uid, request.gid
+    def _message(
+        self, cluster: int, each: PreparedJob, task: Task, now: float
+    ) -> Submit | Recorded:
+        job, ad = JobId(cluster, each.proc), each.ad.texts()
+        uid, gid = self._request.uid, self._request.gid
         if each.on_hold or each.unmatched:
             return Recorded(self.schedd_name, job, now, self.pool, uid, gid, ad, task)
         return Submit(self.schedd_name, job, now, self.pool, uid, gid, 0, ad, task)
@@ -125,3 +148,19 @@ class Intake:
         if events:
             transport.record([codec.encode(event) for event in events])
             self._schedd.settle(transport)
+
+
+class _Leased:
+    """Tasks with the schedd's lease where they name none; one task stays one object."""
+
+    def __init__(self, lease: float) -> None:
+        """``lease`` in seconds."""
+        self._lease = lease
+        self._last: tuple[Task, Task] | None = None
+
+    def task(self, task: Task) -> Task:
+        if task.lease:
+            return task
+        if self._last is None or self._last[0] is not task:
+            self._last = task, replace(task, lease=self._lease)
+        return self._last[1]

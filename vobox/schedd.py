@@ -18,12 +18,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from thyme import codec
 from thyme.errors import BrokerError, BrokerRefused
 from thyme.job import JobId
-from thyme.message import Marker
+from thyme.message import JobMessage, Marker
 from thyme.transport import Transport
 from thyme.watch import schedd_inbox
 
@@ -312,6 +313,14 @@ class Schedd:
         self._queued = transport.depth(self.settings.pool)
         self._next_probe = self.clock() + PROBE
         return self.clock()
+
+    def knowing(self, own: Mapping[bytes, JobMessage]) -> AbstractContextManager[None]:
+        """For calls: meanwhile, records of these bytes are these messages, which we made."""
+        return self._follower.knowing(own)
+
+    def read_some(self, transport: Transport) -> None:
+        """For calls: take what has come of the stream into the ledger; what follows can wait."""
+        self._follower.catch_up(transport, replaying=False, at_most=1)
 
     def settle(self, transport: Transport) -> None:
         """Read what is new and do what follows from it; for calls, in this thread."""

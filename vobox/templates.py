@@ -1,7 +1,11 @@
 """The ads that jobs submitted alike share, by their number in the ledger.
 
 A job agent's ad differs from the one before it in ten attributes of seventy.
-The seventy are stored once; the job keeps the ten and what happens to it.
+The seventy are stored once; the job keeps the ten and what happens to it. Jobs
+that the same has happened to differ in the same attributes: their *shape* is
+the template and the names of these, stored once as well. A row is then a list
+of values, and an attribute that is not in its shape reads the same in all of
+its jobs.
 """
 
 from __future__ import annotations
@@ -9,11 +13,14 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import OrderedDict
+from typing import NamedTuple
 
 from .ads import Ad, Items
 
 #: Templates kept in memory; a site's CE and its few users write a handful.
 KEPT = 128
+#: Shapes kept in memory; a job goes through some ten.
+KEPT_SHAPES = 1024
 
 
 class Template(dict[str, tuple[str, str | None]]):
@@ -26,12 +33,25 @@ class Template(dict[str, tuple[str, str | None]]):
         self.number = number
 
 
+class Shape(NamedTuple):
+    """``names`` as ads write them, ``lows`` in lower case: of what differs, in a row's order."""
+
+    template: Template
+    names: tuple[str, ...]
+    lows: tuple[str, ...]
+
+    def items(self, values: str) -> Items:
+        """What a row's values say."""
+        return dict(zip(self.lows, zip(self.names, json.loads(values), strict=True), strict=True))
+
+
 class Templates:
     """Reads them, for a connection of any thread."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self._known: OrderedDict[int, Template] = OrderedDict()
+        self._shapes: dict[int, Shape] = {}
 
     def __getitem__(self, number: int) -> Template:
         known = self._known.get(number)
@@ -40,9 +60,26 @@ class Templates:
             known = self._keep(Template(Ad(json.loads(row[0])).as_template(), number))
         return known
 
-    def ad(self, number: int, difference: str) -> Ad:
+    def ad(self, shape: int, values: str) -> Ad:
         """The ad that a row of the ledger stands for."""
-        return Ad.on(self[number], json.loads(difference))
+        found = self.shape(shape)
+        return Ad.of_items(found.items(values), found.template)
+
+    def shape(self, number: int) -> Shape:
+        known = self._shapes.get(number)
+        if known is None:
+            template, names = self._db.execute(
+                "SELECT template, names FROM shapes WHERE id=?", (number,)
+            ).fetchone()
+            if len(self._shapes) >= KEPT_SHAPES:
+                self._shapes.clear()
+            known = self._shapes[number] = _shape(self[template], json.loads(names))
+        return known
+
+    def shapes(self, most: int) -> list[int] | None:
+        """The numbers of all shapes, used or not; None where there are more than ``most``."""
+        found = self._db.execute("SELECT id FROM shapes LIMIT ?", (most + 1,)).fetchall()
+        return None if len(found) > most else [number for (number,) in found]
 
     def _keep(self, template: Template) -> Template:
         self._known[template.number] = template
@@ -57,12 +94,14 @@ class NewTemplates(Templates):
     def __init__(self, db: sqlite3.Connection) -> None:
         super().__init__(db)
         self._latest: OrderedDict[tuple[str, ...], Template] = OrderedDict()
+        #: template and names → number
+        self._numbers: dict[tuple[int | str, ...], int] = {}
 
     def number(self, ad: Ad) -> int:
         """The number of the ad's template; one without is put on one first."""
         if isinstance(ad.template, Template):
             return ad.template.number
-        kind = (ad.text("Owner"), *ad.names())
+        kind = (ad.get("Owner", ""), *ad.names())
         latest = self._latest.get(kind)
         if latest is not None:
             ad.settle_on(latest)
@@ -78,7 +117,34 @@ class NewTemplates(Templates):
         ad.settle_on(made)
         return made.number
 
+    def row(self, ad: Ad) -> tuple[int, str]:
+        """The number of the ad's shape, and its values."""
+        template = self.number(ad)
+        difference = ad.difference()
+        kind = (template, *difference)
+        number = self._numbers.get(kind)
+        if number is None:
+            names = json.dumps(list(difference))
+            put = "INSERT INTO shapes(template, names) VALUES(?,?)"
+            number = self._db.execute(put, (template, names)).lastrowid or 0
+            if len(self._numbers) >= KEPT_SHAPES:
+                self._numbers.clear()
+            self._numbers[kind] = number
+        return number, json.dumps(list(difference.values()))
+
     def forget(self) -> None:
         """What was made may not be in the ledger any more: begin anew."""
         self._known.clear()
         self._latest.clear()
+        self._shapes.clear()
+        self._numbers.clear()
+
+    def drop_unused(self) -> None:
+        """Drop what no job has any more from the ledger."""
+        self.forget()
+        self._db.execute("DELETE FROM shapes WHERE id NOT IN (SELECT shape FROM jobs)")
+        self._db.execute("DELETE FROM templates WHERE id NOT IN (SELECT template FROM shapes)")
+
+
+def _shape(template: Template, names: list[str]) -> Shape:
+    return Shape(template, tuple(names), tuple(name.lower() for name in names))

@@ -7,7 +7,6 @@ which are most of the bytes.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 
@@ -26,7 +25,7 @@ _POLICIES = (
 _COLUMNS = (
     "cluster", "proc", "owner", "uid", "gid", "pool", "status", "attempt", "queued", "worker",
     "ended", "losses", "lease", "has_result", "in_queue", "left_at", "has_policy", "qdate",
-    "batch", "procs", "plain", "template", "ad",
+    "batch", "procs", "plain", "shape", "ad",
 )  # fmt: skip
 # not REPLACE: that would write every index anew
 _PUT_JOB = (
@@ -121,7 +120,7 @@ class WriteBack:
             *job.id, owner, job.uid, job.gid, job.pool, job.status, job.attempt, job.queued,
             job.worker, job.ended, job.losses, job.lease, job.has_result, job.in_queue,
             job.left_at, policy, *columns, _is_plain(ad, job, owner, *columns),
-            self._templates.number(ad), json.dumps(ad.difference()),
+            *self._templates.row(ad),
         )  # fmt: skip
 
 
@@ -153,4 +152,4 @@ def _says(expression: str | None, text: str) -> bool:
     """Whether this is the text as a literal, and one that may be written without escapes."""
     if not text.isprintable() or "\\" in text or '"' in text:
         return False
-    return expression in (f'"{text}"', literal(text))
+    return expression == f'"{text}"' or expression == literal(text)

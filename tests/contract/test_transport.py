@@ -47,6 +47,23 @@ def test_a_submitted_message_is_in_the_queue_and_in_the_stream(new: Connect) -> 
     assert [record.body for record in worker.read(-1, 10)] == [b"job"]
 
 
+def test_who_makes_messages_one_by_one_may_read_meanwhile(new: Connect) -> None:
+    broker = new()
+    broker.record([b"first"])
+    seen: list[bytes] = []
+
+    def bodies() -> Iterator[bytes]:
+        yield b"1"
+        seen.extend(record.body for record in broker.read(-1, 1))
+        yield b"2"
+
+    broker.submit(POOL, bodies())
+
+    assert seen == [b"first"]
+    wait_until(lambda: len(broker.read(-1, 10)) == 3, "all to be in the stream")
+    assert [record.body for record in broker.read(-1, 10)] == [b"first", b"1", b"2"]
+
+
 def test_a_record_is_in_the_stream_only(new: Connect) -> None:
     broker = new()
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.submit_fakes import CWD, NOW, Host, make_proxy
 from thyme import codec
+from thyme.alike import encode_all
 from thyme.job import JobId
 from thyme.message import Submit
 from vobox.rpc_types import PreparedJob
@@ -132,7 +133,7 @@ def test_messages_that_share_files_are_the_same_bytes_as_alone() -> None:
         for job in jobs
     ]
 
-    assert list(codec.encode_all(messages)) == [codec.encode(each) for each in messages]
+    assert list(encode_all(messages)) == [codec.encode(each) for each in messages]
 
 
 def test_who_does_not_run_a_job_need_not_inflate_its_input() -> None:

@@ -114,8 +114,10 @@ def test_attributes_of_a_hold_and_of_the_release() -> None:
 
 
 def test_a_job_submitted_on_hold_logs_its_submission_alone() -> None:
-    assert effects(told(Events().recorded(15))) == "000"
-    assert effects(told(Events().recorded(13))) == "000 012"
+    logged = Events(attributes={"UserLog": "/home/games/log"})
+    assert effects(told(logged.recorded(15))) == "000"
+    assert effects(told(logged.recorded(13))) == "000 012"
+    assert effects(told(Events().recorded(13))) == ""
     assert shown(after(Events().recorded(15))) == "held by nobody in"
 
 

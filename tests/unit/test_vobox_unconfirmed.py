@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -12,8 +13,11 @@ from tests.thyme_fakes import FakeBroker
 from tests.unit.test_vobox_schedd import Running
 from tests.vobox_fakes import Clock
 from tests.waiting import wait_until
+from thyme import codec
 from thyme.errors import BrokerUnreachable
-from thyme.message import Removed
+from thyme.message import Message, Removed
+from thyme.transport import Transport
+from vobox import follower, intake
 from vobox.ledger import Ledger
 from vobox.refused import MOST, REASON, Refused
 from vobox.rpc_types import SubmitRefused
@@ -39,9 +43,9 @@ def take(monkeypatch: pytest.MonkeyPatch, broker: FakeBroker, number: int) -> No
     """The line breaks in the next submit, when the broker has taken so many of its jobs."""
     real = broker.submit
 
-    def half(pool: str, bodies: Sequence[bytes]) -> None:
+    def half(pool: str, bodies: Iterable[bytes]) -> None:
         monkeypatch.setattr(broker, "submit", real)
-        real(pool, bodies[:number])
+        real(pool, list(bodies)[:number])
         raise BrokerUnreachable("no confirm came")
 
     monkeypatch.setattr(broker, "submit", half)
@@ -85,6 +89,53 @@ def test_it_is_removed_by_the_next_schedd_too(
 
     assert states(second) == f"--\n1.0 3 {REASON}\n"
     assert sum(isinstance(message, Removed) for message in broker.messages()) == 1
+
+
+def test_a_disk_that_fails_while_they_are_published_does_not_refuse_them(
+    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = start(FakeBroker())
+    monkeypatch.setattr(intake, "LOOK_EVERY", 1)
+    looks: list[Transport] = []
+
+    def full(transport: Transport) -> None:
+        looks.append(transport)
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(running.schedd, "read_some", full)
+
+    running.submit(procs=3)
+
+    assert len(looks) == 1  # the disk is not asked again and again
+    assert states(running) == "1.0 1\n1.1 1\n1.2 1\n--\n"
+
+
+def test_what_a_submit_puts_into_the_ledger_is_what_the_stream_says(
+    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = FakeBroker()
+    first = start(broker)
+    decoded: list[bytes] = []
+    monkeypatch.setattr(follower.codec, "decode", _noting(decoded, codec.decode))
+    first.submit(procs=3)
+    published = {each.body for each in broker.stream if b'"submit"' in each.body}
+    assert len(published) == 3 and not published & set(decoded)  # ours: known already
+    shown = first.run("condor_q", "-allusers", "-long").stdout
+    first.end()
+    (first.directory / "ledger.db").unlink()
+
+    second = start(broker)
+
+    assert published <= set(decoded)
+    assert second.run("condor_q", "-allusers", "-long").stdout == shown
+
+
+def _noting(seen: list[bytes], real: Callable[..., Message]) -> Callable[..., Message]:
+    def decode(data: bytes, with_input: bool = True) -> Message:
+        seen.append(data)
+        return real(data, with_input)
+
+    return decode
 
 
 def test_as_many_as_can_be_are_remembered_and_no_disk_is_needed_for_it(

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from ..errors import BrokerError, BrokerRefused, BrokerUnreachable
@@ -91,11 +91,11 @@ class AmqpTransport(Transport):
 
     # --- publishing -----------------------------------------------------------------
 
-    def submit(self, pool: str, bodies: Sequence[bytes]) -> None:
+    def submit(self, pool: str, bodies: Iterable[bytes]) -> None:
         self._setup.need_pool_to_submit(pool)
         envelope = self._envelope(EXCHANGE, amqp_topology.submit_key(pool), _durable())
         with self._translated():
-            self._publish([(envelope, body) for body in bodies])
+            self._publish((envelope, body) for body in bodies)
 
     def record(self, bodies: Sequence[bytes]) -> None:
         self._setup.need_stream()
@@ -115,7 +115,7 @@ class AmqpTransport(Transport):
     def _envelope(self, exchange: str, key: str, properties: Any) -> Envelope:
         return Envelope(self._channel.number, exchange, key, properties)
 
-    def _publish(self, messages: Sequence[tuple[Envelope, bytes]]) -> None:
+    def _publish(self, messages: Iterable[tuple[Envelope, bytes]]) -> None:
         for content in self._publisher.publish(messages):
             raise not_routed(self._line.place, content)
 

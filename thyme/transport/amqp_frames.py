@@ -23,6 +23,8 @@ _END: Final = 0xCE
 _FRAME: Final = struct.Struct(">BHI")
 _CONTENT: Final = struct.Struct(">HHQ")
 _BASIC: Final = 60
+#: Class and weight of a content header.
+_CONTENT_START: Final = struct.pack(">HH", _BASIC, 0)
 #: Bytes of a frame beside its payload.
 _AROUND: Final = 8
 
@@ -153,14 +155,20 @@ class Envelope:
         self.key = key
         self._channel = channel
         method = spec.Basic.Publish(exchange=exchange, routing_key=key, mandatory=mandatory)
-        self._method = encode_method(channel, method)
-        self._properties = b"".join(properties.encode())
+        method_frame = encode_method(channel, method)
+        encoded = b"".join(properties.encode())
+        size = _CONTENT.size + len(encoded)
+        # all before and behind the body's size, of which alone each message has its own
+        self._before = method_frame + _FRAME.pack(_HEADER, channel, size) + _CONTENT_START
+        self._behind = encoded + bytes([_END])
 
     def around(self, body: bytes, frame_max: int) -> bytes:
         """The frames of a message. ``frame_max`` in bytes, as agreed with the broker."""
-        head = _CONTENT.pack(_BASIC, 0, len(body)) + self._properties
-        frames = [self._method, _frame(_HEADER, self._channel, head)]
-        piece = frame_max - _AROUND
+        size, piece = len(body), frame_max - _AROUND
+        frames = [self._before, size.to_bytes(8, "big"), self._behind]
+        if 0 < size <= piece:
+            frames += (_FRAME.pack(_BODY, self._channel, size), body, b"\xce")
+            return b"".join(frames)
         for at in range(0, len(body), piece):
             frames.append(_frame(_BODY, self._channel, body[at : at + piece]))
         return b"".join(frames)

@@ -42,7 +42,8 @@ class Publisher:
             self.send(envelope, body)
             if self._line.waiting > _FLUSH:
                 self._line.pump(0)
-            self._line.until(self._room, "confirm of a message", self._progress)
+            if len(self._open) >= _MESSAGES or self._line.waiting >= _BYTES:
+                self._line.until(self._room, "confirm of a message", self._progress)
         self._line.until(self._all, "confirm of a message", self._progress)
         returned, self._returned = self._returned, []
         return returned

@@ -17,7 +17,7 @@ all must pass is ``tests/contract/test_transport.py``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -109,8 +109,11 @@ class Transport(ABC):
     # --- publishing -------------------------------------------------------------
 
     @abstractmethod
-    def submit(self, pool: str, bodies: Sequence[bytes]) -> None:
-        """Put messages into a pool's queue *and* the stream; returns once all are durable."""
+    def submit(self, pool: str, bodies: Iterable[bytes]) -> None:
+        """Put messages into a pool's queue *and* the stream; returns once all are durable.
+
+        Whoever makes ``bodies`` one by one may ``read`` meanwhile: earlier ones may be there.
+        """
 
     @abstractmethod
     def record(self, bodies: Sequence[bytes]) -> None:

@@ -22,7 +22,7 @@ import select
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..errors import BrokerRefused, BrokerUnreachable
@@ -111,7 +111,8 @@ class SqliteTransport(Transport):
 
     # --- publishing -----------------------------------------------------------------
 
-    def submit(self, pool: str, bodies: Sequence[bytes]) -> None:
+    def submit(self, pool: str, bodies: Iterable[bytes]) -> None:
+        bodies = list(bodies)  # whoever makes them may read meanwhile
         with self._write(durable=True) as db:
             sqlite_rows.enqueue(db, pool, bodies)
 

@@ -6,6 +6,7 @@ import posixpath
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from operator import is_
 
 from thyme.job import DEFAULT_MAX_OUTPUT, Task
 
@@ -65,6 +66,8 @@ class JobMaker:
         self._submitter = submitter
         self._store = store
         self._parts = Parts(commands)
+        #: the last task, and what it was made of
+        self._last: tuple[tuple[object, ...], Task] | None = None
 
     def make(self, proc: int) -> Job:
         """The job with that number, of what the commands were turned to.
@@ -117,11 +120,21 @@ class JobMaker:
         if cargo.missing is not None and not held:
             held = True
             hold(ad, cargo.missing)
-        task = replace(frame, arguments=words, environment=given, merge_stderr=merged)
+        task = self._task(frame, words, given, merged)
         fits = part("matching", lambda: _can_match(commands, ad, of.now), "requirements", "custom",
                     "requests", "policies", "presentation", "table")
         # fmt: on
         return Job(PreparedJob(proc, ad, task, held, not held and not fits), warnings)
+
+    def _task(
+        self, frame: Task, words: tuple[str, ...], given: dict[str, str], merged: bool
+    ) -> Task:
+        """One object as long as it is made of the same parts."""
+        parts = (frame, words, given, merged)
+        if self._last is None or not all(map(is_, self._last[0], parts)):
+            task = replace(frame, arguments=words, environment=given, merge_stderr=merged)
+            self._last = parts, task
+        return self._last[1]
 
 
 def _iwd(commands: Commands, ad: Ad, cwd: str, store: FileStore) -> str:
