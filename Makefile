@@ -7,12 +7,14 @@ STAMP := $(VENV)/.installed
 ONLY ?=
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
+SECRETS_ARGS ?=
+TAG ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench dashboards-preview clean
+.PHONY: help demo test lint bench dashboards-preview clean up down secrets update-workers e2e
 
 help: ## list the commands
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## run a whole site on this machine: 24 jobs, faults included (under 90 s)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m demo $(DEMO_ARGS)
@@ -33,6 +35,21 @@ bench: $(STAMP) ## measure against the goals (ONLY=id,id); writes build/bench.js
 
 dashboards-preview: $(STAMP) ## draw the Grafana dashboards without Grafana, from a real run
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.dashboards_preview
+
+up: ## bring a site up with docker compose (docs/howto-site.md)
+	@$(PYTHON) compose/manage.py up
+
+down: ## stop it; what is stored is kept
+	@$(PYTHON) compose/manage.py down
+
+secrets: ## write the passwords and broker users that are missing in secrets/
+	@$(PYTHON) compose/manage.py secrets $(SECRETS_ARGS)
+
+update-workers: ## let new pilots run another version: TAG=1.2.3
+	@$(PYTHON) compose/manage.py update-workers '$(TAG)'
+
+e2e: $(STAMP) ## the same site from images built here without a registry: 60 agents, services killed
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -p no:xdist tests/e2e/test_compose_site.py $(PYTEST_ARGS)
 
 clean: ## remove .venv and everything built
 	rm -rf $(VENV) build ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,151 @@
+"""Write the site's own authority, and a certificate for its servers, where they are missing.
+
+Runs in the schedd's image (``docker compose run --rm certificates``). With certificates of your
+own put ``ca.pem``, ``server.pem`` and ``server.key`` there instead: what is there is not touched.
+``ca.key`` is only needed to sign again: take it off the machine.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import sys
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+DIRECTORY = Path("/secrets")
+#: Names by which the services are called inside of compose.
+INSIDE = ("rabbitmq", "influxdb", "localhost")
+CA_DAYS, SERVER_DAYS = 3650, 825
+
+
+class CannotMake(Exception):
+    """One line."""
+
+
+def name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def begun(
+    subject: str, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: int
+) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name(subject))
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        # clocks differ
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=days))
+    )
+
+
+def usage(signs: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs,
+        key_cert_sign=signs,
+        crl_sign=signs,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def authority() -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    text = "Plancton site CA"
+    certificate = (
+        begun(text, name(text), key, CA_DAYS)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage(signs=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return key, certificate
+
+
+def server(
+    host: str, ca_key: ec.EllipticCurvePrivateKey, ca: x509.Certificate
+) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    names = [x509.DNSName(one) for one in dict.fromkeys((host, *INSIDE))]
+    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
+    certificate = (
+        begun(host, ca.subject, key, SERVER_DAYS)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(usage(signs=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(issuer, critical=False)
+        .sign(ca_key, hashes.SHA256())
+    )
+    return key, certificate
+
+
+def write(path: Path, content: bytes, mode: int) -> None:
+    fresh = path.with_name(f".{path.name}")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+    fresh.chmod(mode)
+    fresh.replace(path)
+    print(f"made secrets/{path.name}")
+
+
+def pem(thing: x509.Certificate | ec.EllipticCurvePrivateKey) -> bytes:
+    if isinstance(thing, x509.Certificate):
+        return thing.public_bytes(serialization.Encoding.PEM)
+    return thing.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+def make(directory: Path, host: str) -> None:
+    """Raises CannotMake, OSError."""
+    for path in directory.iterdir():
+        if path.is_dir():
+            # docker-compose 1.29 makes one where it wants to mount a file that is not there
+            path.rmdir()
+    ca_path, ca_key_path = directory / "ca.pem", directory / "ca.key"
+    pair = directory / "server.pem", directory / "server.key"
+    if all(path.exists() for path in (ca_path, *pair)):
+        return
+    if not ca_path.exists():
+        ca_key, ca = authority()
+        write(ca_key_path, pem(ca_key), 0o400)
+        write(ca_path, pem(ca), 0o444)
+    elif not ca_key_path.exists():
+        raise CannotMake(
+            "secrets/ca.key is missing: bring it back, or remove ca.pem for a new one"
+        )
+    loaded = serialization.load_pem_private_key(ca_key_path.read_bytes(), None)
+    if not isinstance(loaded, ec.EllipticCurvePrivateKey):
+        raise CannotMake("secrets/ca.key was not made here: sign server.pem with it yourself")
+    key, certificate = server(host, loaded, x509.load_pem_x509_certificate(ca_path.read_bytes()))
+    write(pair[1], pem(key), 0o400)
+    write(pair[0], pem(certificate), 0o444)
+
+
+def main() -> int:
+    try:
+        make(DIRECTORY, os.environ["BROKER_HOST"])
+    except (CannotMake, OSError, ValueError) as error:
+        print(f"make_certificates: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
