@@ -29,7 +29,7 @@ RECENT = 1000
 _FORGOTTEN = 10_000
 _COLUMNS = (
     "cluster, proc, uid, gid, pool, status, attempt, queued, worker, ended, losses, lease, "
-    "has_result, in_queue, left_at, template, ad"
+    "has_result, in_queue, left_at, shape, ad"
 )
 #: SQLite's; a user may type any number.
 _MAX_INTEGER = 2**63 - 1
@@ -179,10 +179,7 @@ class Ledger:
             self._forgotten += gone.rowcount
         if self._forgotten >= _FORGOTTEN:
             self._forgotten = 0
-            self._templates.forget()
-            self._db.execute(
-                "DELETE FROM templates WHERE id NOT IN (SELECT DISTINCT template FROM jobs)"
-            )
+            self._templates.drop_unused()
 
     def _query(self, text: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
         """What is asked of the tables is asked of what is not written yet, too."""
@@ -265,13 +262,13 @@ class Ledger:
 
 def _job(row: tuple[Any, ...], templates: Templates) -> Job:
     (cluster, proc, uid, gid, pool, status, attempt, queued, worker, ended, losses, lease,
-     has_result, in_queue, left_at, template, ad) = row  # fmt: skip
+     has_result, in_queue, left_at, shape, ad) = row  # fmt: skip
     return Job(
         id=JobId(cluster, proc),
         uid=uid,
         gid=gid,
         pool=pool,
-        ad=templates.ad(template, ad),
+        ad=templates.ad(shape, ad),
         status=status,
         attempt=attempt,
         queued=bool(queued),

@@ -1,7 +1,8 @@
 """The ledger's tables, and how its file is opened.
 
 One row a job. What queries ask for most stands in columns of its own; the ad
-itself is the difference from the *template* that jobs submitted alike share.
+itself is the difference from the *template* that jobs submitted alike share
+(``templates.py``).
 ``plain`` says that the columns are exactly what the ad says, as ClassAd
 literals: only then may a query read them instead of the ad. ``in_queue`` is in
 partial indexes on itself, because SQLite reads the table for it otherwise.
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from .status import IDLE, TRANSFERRING_OUTPUT
 
-VERSION = 4
+VERSION = 5
 
 _SCHEMA = f"""
 CREATE TABLE jobs(
@@ -26,9 +27,9 @@ CREATE TABLE jobs(
     has_result INTEGER NOT NULL,
     in_queue INTEGER NOT NULL, left_at REAL NOT NULL, has_policy INTEGER NOT NULL,
     qdate INTEGER NOT NULL, batch TEXT, procs INTEGER, plain INTEGER NOT NULL,
-    template INTEGER NOT NULL, ad TEXT NOT NULL, PRIMARY KEY(cluster, proc));
+    shape INTEGER NOT NULL, ad TEXT NOT NULL, PRIMARY KEY(cluster, proc));
 CREATE INDEX jobs_in_queue ON jobs(status, owner, pool) WHERE in_queue=1;
-CREATE INDEX jobs_columns ON jobs(cluster, proc, status, owner, qdate, batch, procs, in_queue)
+CREATE INDEX jobs_columns ON jobs(cluster, proc, status, owner, qdate, batch, procs, shape, in_queue)
     WHERE in_queue=1;
 CREATE INDEX jobs_not_plain ON jobs(cluster) WHERE plain=0;
 CREATE INDEX jobs_to_queue ON jobs(cluster)
@@ -39,6 +40,8 @@ CREATE INDEX jobs_worked ON jobs(cluster, proc, attempt, lease, pool)
     WHERE in_queue=1 AND worker<>'';
 CREATE INDEX jobs_left ON jobs(left_at, cluster, proc) WHERE in_queue=0;
 CREATE TABLE templates(id INTEGER PRIMARY KEY AUTOINCREMENT, ad TEXT NOT NULL);
+CREATE TABLE shapes(id INTEGER PRIMARY KEY AUTOINCREMENT, template INTEGER NOT NULL,
+    names TEXT NOT NULL);
 CREATE TABLE bodies(cluster INTEGER, proc INTEGER, kind TEXT, body BLOB NOT NULL,
     PRIMARY KEY(cluster, proc, kind));
 CREATE INDEX bodies_output ON bodies(cluster, proc) WHERE kind='output';
@@ -47,7 +50,7 @@ CREATE TABLE waiting_log(
 CREATE INDEX waiting_log_job ON waiting_log(cluster, proc);
 CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
-TABLES = ("jobs", "templates", "bodies", "waiting_log", "meta")
+TABLES = ("jobs", "templates", "shapes", "bodies", "waiting_log", "meta")
 #: KiB of the file that the writer keeps in memory.
 _CACHE = 16 * 1024
 #: Pages (4 KiB) after which the log goes into the file.

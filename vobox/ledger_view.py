@@ -150,11 +150,11 @@ class LedgerView:
 
     def _busy(self) -> Iterator[tuple[str, Ad]]:
         query = (
-            "SELECT worker, template, ad FROM jobs WHERE in_queue=1 AND worker<>'' "
+            "SELECT worker, shape, ad FROM jobs WHERE in_queue=1 AND worker<>'' "
             "ORDER BY cluster, proc"
         )
-        for worker, template, difference in self._db.execute(query):
-            yield worker, self._templates.ad(template, difference)
+        for worker, shape, values in self._db.execute(query):
+            yield worker, self._templates.ad(shape, values)
 
     def _columns(
         self, names: Collection[str], where: str, values: Sequence[int | str]
@@ -173,10 +173,10 @@ class LedgerView:
 
     def _ads(self, where: str, values: Sequence[int | str], order: str) -> Iterator[Ad]:
         query = (
-            f"SELECT cluster, proc, status, template, ad FROM jobs WHERE {where} ORDER BY {order}"  # noqa: S608
+            f"SELECT cluster, proc, status, shape, ad FROM jobs WHERE {where} ORDER BY {order}"  # noqa: S608
         )
-        for cluster, proc, status, template, difference in self._rows(query, values):
-            ad = self._templates.ad(template, difference)
+        for cluster, proc, status, shape, text in self._rows(query, values):
+            ad = self._templates.ad(shape, text)
             if status in (RUNNING, SUSPENDED):
                 ad.update(self._live(JobId(cluster, proc)))
             yield ad
