@@ -6,6 +6,8 @@ STAMP := $(VENV)/.installed
 # `make bench ONLY=demo-dispatch,other` runs some benches; PYTEST_ARGS passes options to pytest.
 ONLY ?=
 PYTEST_ARGS ?=
+# Processes that share the tests out: most tests wait. 0: all in this one.
+JOBS ?= 3
 DEMO_ARGS ?=
 SECRETS_ARGS ?=
 TAG ?=
@@ -20,7 +22,7 @@ demo: $(STAMP) ## run a whole site on this machine: 24 jobs, faults included (un
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m demo $(DEMO_ARGS)
 
 test: lint ## run the linters and every test
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(PYTEST_ARGS)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
 
 lint: $(STAMP) ## ruff, mypy --strict, shellcheck, yamllint, hadolint
 	@$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,12 @@ def group_of(path: Path) -> str | None:
         if pattern.match(name):
             return group
     return None if APART.match(name) else name
+
+
+def pytest_configure() -> None:
+    """A shell's job in the background ignores these, and all that it starts: not our tests."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -253,7 +253,7 @@ def test_an_end_wakes_the_daemon(bench: Bench) -> None:
         bench.woken.clear()
         return bench.look(name).state is PilotState.EXITED
 
-    wait_until(seen_when_woken, "to be woken by the end", state=bench.engine.pilots)
+    wait_until(seen_when_woken, "to be woken by the end", 90.0, state=bench.engine.pilots)
 
 
 def test_a_command_that_is_not_there_is_an_end_with_a_reason(bench: Bench) -> None:
@@ -346,7 +346,7 @@ def test_the_end_of_an_adopted_pilot_wakes_the_daemon(bench: Bench) -> None:
         pilot = bench.look(name)
         return (pilot.state, pilot.exit_code) == (PilotState.EXITED, 143)
 
-    wait_until(seen_when_woken, "to be woken by the end", state=bench.engine.pilots)
+    wait_until(seen_when_woken, "to be woken by the end", 90.0, state=bench.engine.pilots)
 
 
 def test_that_a_pilot_was_asked_to_end_outlives_the_daemon(bench: Bench) -> None:

@@ -158,8 +158,8 @@ def test_a_registry_that_is_gone_leaves_the_image_in_use_and_is_told(node: Image
         state=node.log,
     )
     assert node.digests() == [digest] * 3
-    told = node.ctl("explain").stdout
-    assert "the last pull failed" in told and "refused" in told
+    # how it failed depends on when the registry went
+    assert "the last pull failed: " in node.ctl("explain").stdout
 
 
 def test_an_image_that_may_not_be_pulled_starts_nothing_and_says_why(node: ImageNode) -> None:

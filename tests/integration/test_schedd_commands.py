@@ -13,6 +13,8 @@ import pytest
 from tests.vobox_live import LiveSchedd, thin
 from tests.waiting import wait_until
 
+#: proc(5): stopped, or (a shell that was just starting a program) waiting for one that is.
+STOPPED = ("T", "D")
 TIMEOUT = 60.0
 #: Says who it is, counts, and ends when it is told to by a file.
 SCRIPT = """\
@@ -79,15 +81,15 @@ def test_a_running_job_is_looked_into_stopped_continued_and_run_elsewhere(
     assert missing.stderr.startswith("Failed to peek at file from starter: ")
 
     assert live.run("condor_suspend", job.id).stdout == f"Job {job.id} suspended\n"
-    wait_until(lambda: job.state() == "T", "it is stopped", TIMEOUT, job.state)
+    wait_until(lambda: job.state() in STOPPED, "it is stopped", TIMEOUT, job.state)
     assert live.states() == {job.id: 7}
     assert live.run("condor_continue", job.id).stdout == f"Job {job.id} continued\n"
-    wait_until(lambda: job.state() != "T", "it runs on", TIMEOUT, job.state)
+    wait_until(lambda: job.state() not in STOPPED, "it runs on", TIMEOUT, job.state)
     assert live.states() == {job.id: 2}
 
     # a stopped job can be vacated, too: it has to hear of it
     live.run("condor_suspend", job.id)
-    wait_until(lambda: job.state() == "T", "it is stopped", TIMEOUT, job.state)
+    wait_until(lambda: job.state() in STOPPED, "it is stopped", TIMEOUT, job.state)
     job.pid.unlink()
     assert live.run("condor_vacate_job", job.id).stdout == f"Job {job.id} vacated\n"
     assert job.process() != first

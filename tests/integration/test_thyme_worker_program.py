@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -197,7 +198,7 @@ def test_5_a_scratch_that_cannot_be_used(site: Site) -> None:
 
 def open_to_all(path: Path) -> None:
     for each in (path, *path.parents):
-        if each.name.startswith(("pytest", "test")):
+        if Path(tempfile.gettempdir()) in each.parents:
             each.chmod(each.stat().st_mode | 0o055)
 
 
