@@ -90,5 +90,11 @@ if [ ! -e "$mark" ] || [ "$(cat "$mark")" != "$now" ]; then
     make_users
     (umask 077 && echo "$now" > "$mark")
 fi
+if [ -n "${INFLUXDB_HTTP_HTTPS_PRIVATE_KEY:-}" ]; then
+    # a secret belongs to root: the server, which is another user, gets a copy of its own
+    install -d -o influxdb -m 0700 /run/influxdb
+    install -o influxdb -m 0400 "$INFLUXDB_HTTP_HTTPS_PRIVATE_KEY" /run/influxdb/server.key
+    export INFLUXDB_HTTP_HTTPS_PRIVATE_KEY=/run/influxdb/server.key
+fi
 unset admin plancton schedd grafana
 exec setpriv --reuid influxdb --regid influxdb --clear-groups influxd run
