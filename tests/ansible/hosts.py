@@ -1,0 +1,138 @@
+"""Containers that are a site's hosts: Debian with sshd and Python, and nothing else of ours.
+
+They reach each other and their mirror; the internet they do not reach.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import docker
+
+from tests.ansible.mirror import DEBIAN, KEPT, ROOT
+from tests.services.engines import DockerService
+from tests.services.programs import need
+from tests.waiting import wait_until
+
+IMAGE = "plancton-test-host"
+#: What an administrator finds on a freshly installed machine.
+_PACKAGES = "python3 openssh-server procps logrotate"
+#: InfluxDB's init script raises the limit of open files, which a container may not.
+_LIMITS = "echo 'ulimit() { :; }' > /etc/default/influxdb"
+_SUITE = "bookworm"
+
+
+class Hosts:
+    """``names`` as containers on a network of their own; ``mirror`` is set before ``up``."""
+
+    def __init__(self, engine: DockerService, directory: Path, names: list[str]) -> None:
+        self.engine, self.directory, self.names = engine, directory, names
+        self.docker = docker.DockerClient(engine.host, version="1.41", timeout=120)
+        # One of 250, so that two sessions on one machine do not meet.
+        self._net = f"10.213.{os.getpid() % 250}"
+        self.gateway = f"{self._net}.1"
+        self.containers: dict[str, Any] = {}
+        self.key = directory / "key"
+
+    def address(self, name: str) -> str:
+        return f"{self._net}.{10 + self.names.index(name)}"
+
+    def network(self) -> None:
+        need("hosts", ["ssh", "ssh-keygen"], ["openssh-client"])
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key)]
+        subprocess.run(command, check=True, capture_output=True)
+        pool = docker.types.IPAMPool(subnet=f"{self._net}.0/24", gateway=self.gateway)
+        self.docker.networks.create(
+            "site", driver="bridge", ipam=docker.types.IPAMConfig(pool_configs=[pool])
+        )
+
+    def image(self, proxy: str) -> None:
+        with open(_base(), "rb") as tar:
+            self.engine.client.import_image_from_data(tar.read(), repository="plancton-test-base")
+        made = self.docker.containers.run(
+            "plancton-test-base",
+            ["sh", "-ec", f"apt-get $O update -qq; apt-get $O install -y -qq {_PACKAGES}; apt-get clean; "
+             f"mkdir -p /run/sshd /root/.ssh; {_LIMITS}; rm -f /etc/ssh/ssh_host_*; rm -rf /var/lib/apt/lists/*"],
+            environment={
+                "O": f"-o Acquire::http::Proxy={proxy} --no-install-recommends",
+                "DEBIAN_FRONTEND": "noninteractive",
+            },
+            network="site",
+            detach=True,
+        )  # fmt: skip
+        assert made.wait(timeout=240)["StatusCode"] == 0, made.logs().decode()[-3000:]
+        made.commit(IMAGE)
+        made.remove()
+
+    def up(self) -> None:
+        known = []
+        others = {name: self.address(name) for name in self.names}
+        for name in self.names:
+            start = (
+                "ssh-keygen -A >/dev/null; cat > /root/.ssh/authorized_keys <<'E'\n"
+                f"{self.key.with_suffix('.pub').read_text()}E\n"
+                "exec /usr/sbin/sshd -D -e"
+            )
+            one = self.docker.api.create_container(
+                IMAGE,
+                ["sh", "-ec", start],
+                name=name,
+                hostname=name,
+                host_config=self.docker.api.create_host_config(extra_hosts=others),
+                networking_config=self.docker.api.create_networking_config(
+                    {"site": self.docker.api.create_endpoint_config(ipv4_address=others[name])}
+                ),
+            )
+            self.docker.api.start(one)
+            self.containers[name] = self.docker.containers.get(one["Id"])
+        for name in self.names:
+            wait_until(lambda name=name: self._host_key(name), f"sshd on {name}", timeout=60)
+            known.append(f"{name},{self.address(name)} {self._host_key(name)}")
+        (self.directory / "known_hosts").write_text("\n".join(known) + "\n")
+
+    def _host_key(self, name: str) -> str:
+        done = self.run(name, "cat /etc/ssh/ssh_host_ed25519_key.pub && pgrep -x sshd", check=False)
+        return " ".join(done.split()[:2]) if done.strip()[-1:].isdigit() else ""
+
+    def run(self, name: str, command: str, *, check: bool = True, user: str = "root") -> str:
+        """What a shell on host ``name`` prints."""
+        done = self.containers[name].exec_run(["sh", "-c", command], user=user)
+        text = str(done.output.decode())
+        assert not check or done.exit_code == 0, f"{name}: {command}: {done.exit_code}\n{text}"
+        return text
+
+    def code(self, name: str, command: str) -> int:
+        return int(self.containers[name].exec_run(["sh", "-c", command]).exit_code)
+
+    def clean(self) -> None:
+        for one in self.containers.values():
+            one.remove(force=True, v=True)
+        for network in self.docker.networks.list(names=["site"]):
+            network.remove()
+        self.docker.close()
+
+
+def _base() -> Path:
+    """Debian's smallest system as a tar, made once (the images' tests make the same)."""
+    kept = ROOT / f"build/offline/{_SUITE}.tar"
+    if not kept.exists():
+        need("a Debian system", ["debootstrap"], ["debootstrap"])
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        KEPT.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=KEPT) as work:
+            subprocess.run(
+                ["debootstrap", "--variant=minbase", _SUITE, work, DEBIAN],
+                check=True,
+                capture_output=True,
+                timeout=400,
+            )
+            new = kept.with_suffix(".ansible")
+            command = ["tar", "--numeric-owner", "-C", work, "--exclude=./dev/*"]
+            command += ["--exclude=./var/cache/apt/archives/*.deb", "-cf", str(new), "."]
+            subprocess.run(command, check=True, capture_output=True)
+            new.replace(kept)
+    return kept

@@ -1,0 +1,151 @@
+"""A site's inventory, and its playbooks run on it as an administrator runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from tests.ansible.hosts import Hosts
+from tests.ansible.mirror import DEBIAN, ROOT
+from tests.services.certificates import Authority
+
+PLAYBOOKS = ROOT / "ansible/playbooks"
+#: The first is the service host.
+NAMES = ["head", "node1", "node2", "node3"]
+NODES = NAMES[1:]
+_RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.M)
+_PLAYBOOK_SECONDS = 400
+
+
+class Run(NamedTuple):
+    """One ``ansible-playbook``; ``recap`` has ok, changed, unreachable and failed of each host."""
+
+    code: int
+    output: str
+    recap: dict[str, dict[str, int]]
+
+    @property
+    def changed(self) -> int:
+        return sum(host["changed"] for host in self.recap.values())
+
+
+class Site:
+    def __init__(self, hosts: Hosts, directory: Path, mirror: str, wheel: Path) -> None:
+        self.hosts, self.inventory = hosts, directory / "inventory"
+        self.secrets = self.inventory / "secrets"
+        self.secrets.mkdir(parents=True)
+        authority = Authority(directory / "ca")
+        signed = authority.signed("head", "head")
+        (self.secrets / "head.pem").write_bytes(signed.certificate.read_bytes())
+        (self.secrets / "head.key").write_bytes(signed.key.read_bytes())
+        groups = self.inventory / "group_vars"
+        for name in ("all", "nodes"):
+            (groups / name).mkdir(parents=True)
+        self._yaml("hosts.yml", _inventory(hosts))
+        self._yaml(
+            "group_vars/all/main.yml",
+            {
+                "ansible_user": "root",
+                "ansible_ssh_private_key_file": str(hosts.key),
+                "ansible_ssh_common_args": "-o ControlPath=none -o ControlMaster=no -o UserKnownHostsFile="
+                f"{hosts.directory / 'known_hosts'}",
+                "site_name": "testsite",
+                "site_secrets": "{{ inventory_dir }}/secrets",
+                "site_proxy": mirror,
+                "site_apt_repositories": [f"deb {DEBIAN} bookworm main"],
+                "site_only_these_repositories": True,
+                "site_pip_index": mirror,
+                "site_pip_args": f"--trusted-host {hosts.gateway}",
+                "site_plancton_wheel": str(wheel),
+                "site_tls": True,
+                "site_ca_file": str(authority.certificate),
+                "rabbitmq_disk_free_limit": "100MB",
+                # Not among Debian's packages: its files are provisioned, nothing runs.
+                "grafana_manage_package": False,
+                "grafana_manage_service": False,
+            },
+        )
+        self._yaml(
+            "group_vars/nodes/main.yml",
+            {
+                "plancton_engine": "process",
+                "plancton_max_docks": 2,
+                "plancton_max_dock_mem": 50_000_000,
+                "plancton_mem_reserve": 1_000_000,
+                "plancton_pilot_idle": 3,
+                "plancton_settings": {
+                    # All hosts show the machine's load, which is the tests' own.
+                    "cpu_reserve": -64.0,
+                    "memory_stall": 100,
+                    "main_sleep": 1,
+                    "metrics_interval": 2,
+                    "no_work_backoff": 1,
+                    "no_work_backoff_max": 2,
+                    "breaker_backoff": 1,
+                    "scratch_dir": "/srv/pilots",
+                },
+            },
+        )
+
+    def _yaml(self, name: str, content: dict[str, Any]) -> None:
+        (self.inventory / name).write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def play(self, name: str, *options: str, **variables: Any) -> Run:
+        """Run one playbook; ``variables`` are extra variables."""
+        command = [
+            str(Path(sys.executable).with_name("ansible-playbook")),
+            "-i", str(self.inventory / "hosts.yml"), str(PLAYBOOKS / f"{name}.yml"), *options,
+        ]  # fmt: skip
+        if variables:
+            command += ["-e", json.dumps(variables)]
+        done = subprocess.run(
+            command,
+            cwd=ROOT / "ansible",
+            env={
+                **os.environ,
+                "ANSIBLE_NOCOLOR": "1",
+                "ANSIBLE_LOCAL_TEMP": str(self.inventory.parent / "tmp"),
+                "ANSIBLE_DEPRECATION_WARNINGS": "0",
+            },
+            capture_output=True,
+            text=True,
+            timeout=_PLAYBOOK_SECONDS,
+        )
+        keys = ("ok", "changed", "unreachable", "failed")
+        recap = {
+            found[1]: dict(zip(keys, map(int, found.groups()[1:]), strict=True))
+            for found in _RECAP.finditer(done.stdout)
+        }
+        return Run(done.returncode, done.stdout + done.stderr, recap)
+
+    def well(self, name: str, *options: str, **variables: Any) -> Run:
+        """A run that must succeed."""
+        run = self.play(name, *options, **variables)
+        assert run.code == 0, run.output[-6000:]
+        return run
+
+    def status(self, node: str) -> dict[str, Any]:
+        found = json.loads(self.hosts.run(node, "planctonctl status --json"))
+        assert isinstance(found, dict)
+        return found
+
+
+def _inventory(hosts: Hosts) -> dict[str, Any]:
+    def group(*names: str) -> dict[str, Any]:
+        return {"hosts": {name: {"ansible_host": hosts.address(name)} for name in names}}
+
+    return {
+        "all": {
+            "children": {
+                "nodes": {"children": {"light": group("node1", "node2"), "fat": group("node3")}},
+                **{name: group("head") for name in ("brokers", "metrics", "dashboards", "voboxes")},
+            }
+        }
+    }
