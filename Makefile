@@ -39,16 +39,16 @@ dashboards-preview: $(STAMP) ## draw the Grafana dashboards without Grafana, fro
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.dashboards_preview
 
 up: ## bring a site up with docker compose (docs/howto-site.md)
-	@$(PYTHON) compose/manage.py up
+	@$(PYTHON) -m compose.manage up
 
 down: ## stop it; what is stored is kept
-	@$(PYTHON) compose/manage.py down
+	@$(PYTHON) -m compose.manage down
 
 secrets: ## write the passwords and broker users that are missing in secrets/
-	@$(PYTHON) compose/manage.py secrets $(SECRETS_ARGS)
+	@$(PYTHON) -m compose.manage secrets $(SECRETS_ARGS)
 
 update-workers: ## let new pilots run another version: TAG=1.2.3
-	@$(PYTHON) compose/manage.py update-workers '$(TAG)'
+	@$(PYTHON) -m compose.manage update-workers '$(TAG)'
 
 e2e: $(STAMP) ## the same site from images built here without a registry: 60 agents, services killed
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -p no:xdist tests/e2e/test_compose_site.py $(PYTEST_ARGS)

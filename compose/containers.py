@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from errors import CannotDo, hint
+from compose.errors import CannotDo, hint
 
 #: Labels of compose, v1 and v2 alike.
 _PROJECT, _SERVICE, _ONE_OFF = (

@@ -16,6 +16,10 @@ HINTS = (
     ("no space left", "the disk is full: docker system df"),
     ("pull access denied", "no such image there: IMAGES=build in .env makes it here"),
     ("manifest unknown", "that version of the image is not there: look at .env"),
+    (
+        "--force writes it anew",
+        "BROKER_HOST, POOL or TLS has changed in .env: make secrets SECRETS_ARGS=--force",
+    ),
     ("is unhealthy", "docker compose logs, of that service"),
 )
 

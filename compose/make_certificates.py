@@ -127,9 +127,7 @@ def make(directory: Path, host: str) -> None:
         write(ca_key_path, pem(ca_key), 0o400)
         write(ca_path, pem(ca), 0o444)
     elif not ca_key_path.exists():
-        raise CannotMake(
-            "secrets/ca.key is missing: bring it back, or remove ca.pem for a new one"
-        )
+        raise CannotMake("secrets/ca.key is missing: bring it back, or remove ca.pem for a new one")
     loaded = serialization.load_pem_private_key(ca_key_path.read_bytes(), None)
     if not isinstance(loaded, ec.EllipticCurvePrivateKey):
         raise CannotMake("secrets/ca.key was not made here: sign server.pem with it yourself")

@@ -2,7 +2,7 @@
 
 Needs Docker, compose (v2 or 1.29) and the standard library of Python 3.9.
 
-    python3 compose/manage.py up | down | secrets | update-workers TAG
+    python3 -m compose.manage up | down | secrets | update-workers TAG
 
 Exit codes: 0 done, 1 not done (the text says why), 2 bad use, 130 interrupted.
 """
@@ -19,10 +19,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import settings
-from containers import Docker
-from errors import CannotDo
-from health import FAILED, unwell
+from compose import settings
+from compose.containers import Docker
+from compose.errors import CannotDo
+from compose.health import FAILED, unwell
 
 DIRECTORY = Path(__file__).resolve().parents[1]
 #: Services with an image of ours, whose name is in .env.
@@ -59,8 +59,9 @@ class Site:
         """Write what is missing in secrets/."""
         for service in self._setup_services():
             said = self._docker.compose("run", "--rm", "-T", service, *arguments)
-            made = [line for line in said.splitlines() if line.startswith("made ")]
-            print("\n".join(made) if made else f"{service}: nothing was missing")
+            made = [line.split()[1] for line in said.splitlines() if line.startswith("made ")]
+            names = [f"secrets/{Path(name).name}" for name in made]
+            print(f"{service}: " + (f"made {', '.join(names)}" if names else "nothing was missing"))
 
     def _setup_services(self) -> list[str]:
         return ["certificates", "secrets"] if self._value("TLS") == "yes" else ["secrets"]
@@ -186,7 +187,7 @@ class Site:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="manage.py", description="A site, with compose.")
+    parser = argparse.ArgumentParser(prog="compose.manage", description="A site, with compose.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     commands.add_parser("up", help="start it and wait until everything is healthy")
     commands.add_parser("down", help="stop it; what is stored is kept")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from errors import CannotDo
+from compose.errors import CannotDo
 
 _LINE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)")
 
@@ -29,21 +29,18 @@ def lacking(text: str, example: str) -> list[str]:
 
 
 def read(directory: Path, node: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """The settings in force; makes ``.env`` where it is missing, names the node in it.
+    """The settings in force; makes ``.env`` where it is missing, with the node's name in it.
 
     ``environment`` wins, as it does for compose.  Raises CannotDo.
     """
     path, example = directory / ".env", (directory / ".env.example").read_text()
     if not path.exists():
-        write(path, example)
+        write(path, changed(example, "NODE_NAME", node))
         print("made .env from .env.example")
     text = path.read_text()
     missing = lacking(text, example)
     if missing:
         raise CannotDo(f".env lacks {', '.join(missing)}: copy these lines from .env.example")
-    if not parse(text)["NODE_NAME"]:
-        text = changed(text, "NODE_NAME", node)
-        write(path, text)
     known = parse(text)
     return {key: environment.get(key, value) for key, value in known.items()}
 

@@ -1,0 +1,1 @@
+"""Programs around docker-compose.yml; `make up` and its like run `compose.manage`."""
