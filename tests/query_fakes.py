@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from vobox.ads import Ad, literal, quote
-from vobox.conditions import Condition
+from vobox.conditions import Condition, Groups
 from vobox.rpc_types import Answer, QueueView, Request
 
 #: 2026-11-22 13:25:12 UTC, a Sunday; the tests run in UTC.
@@ -51,6 +51,9 @@ class FakeQueue:
         assert names is None
         assert only is None
         return self._of(self.queue, clusters)
+
+    def groups(self, names: Collection[str]) -> Groups | None:
+        raise AssertionError("there are no columns")
 
     def texts(
         self, row: Sequence[tuple[str, str]], only: Condition, limit: int | None

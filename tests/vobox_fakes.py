@@ -215,6 +215,7 @@ class Bench:
         self.follower.check_same_stream(self.transport)
         while self.follower.catch_up(self.transport, replaying=True):
             pass
+        self.leases.renew_all(self.ledger.worked_on(), self.clock())
         for reason, job in self.follower.end_replay():
             self.duties.hold(self.transport, job, reason)
         self.settle()

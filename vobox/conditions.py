@@ -7,7 +7,12 @@ They are exact only for jobs whose columns are what their ads say (``plain`` in
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
+
+from .ads import Ad
+
+#: What a statement in SQL leaves open.
+Values = list[int | str | None]
 
 #: Lower-case name of an attribute → how ads write it, its column, its type.
 COLUMNS: Final[dict[str, tuple[str, str, type]]] = {
@@ -34,7 +39,7 @@ class Comparison:
     operator: str
     value: int | str
 
-    def sql(self, values: list[int | str]) -> str:
+    def sql(self, values: Values) -> str:
         """The condition in SQL; its values are added to ``values``."""
         _name, column, kind = COLUMNS[self.attribute]
         values.append(self.value)
@@ -49,7 +54,7 @@ class Every:
 
     parts: tuple[Condition, ...]
 
-    def sql(self, values: list[int | str]) -> str:
+    def sql(self, values: Values) -> str:
         return _joined(" AND ", self.parts, values) or "1"
 
 
@@ -59,13 +64,39 @@ class Some:
 
     parts: tuple[Condition, ...]
 
-    def sql(self, values: list[int | str]) -> str:
-        return _joined(" OR ", self.parts, values) or "0"
+    def sql(self, values: Values) -> str:
+        # the planner finds no way to use an index for a plain 0
+        return _joined(" OR ", self.parts, values) or "cluster<0"
 
 
-Condition = Comparison | Every | Some
+@dataclass(frozen=True)
+class Alike:
+    """The job has this shape (``templates.py``) and these values, by attribute, in columns."""
+
+    shape: int
+    columns: tuple[tuple[str, int | str | None], ...] = ()
+
+    def sql(self, values: Values) -> str:
+        values += [self.shape, *(value for _name, value in self.columns)]
+        return (
+            " AND ".join(
+                ["(shape=?", *(f"{COLUMNS[name][1]} IS ?" for name, _value in self.columns)]
+            )
+            + ")"
+        )
 
 
-def _joined(word: str, parts: tuple[Condition, ...], values: list[int | str]) -> str:
+Condition = Comparison | Every | Some | Alike
+
+
+class Groups(NamedTuple):
+    """All jobs of a queue: those that are alike in what is looked at, each group with an ad that
+    says what that is, and the others."""
+
+    alike: list[tuple[Alike, Ad]]
+    others: list[Alike]
+
+
+def _joined(word: str, parts: tuple[Condition, ...], values: Values) -> str:
     text = word.join(part.sql(values) for part in parts)
     return f"({text})" if text else ""

@@ -179,9 +179,8 @@ class Duties:
         transport.record([codec.encode(Held(self._settings.name, job, self._wall(), reason))])
 
     def end_leases(self, transport: Transport) -> None:
-        over = self._leases.expired(self._ledger.worked_on(), self._clock())
+        over = self._leases.expired(self._ledger.get, self._clock())
         for job_id, attempt, lease in over:
-            self._leases.forget(job_id)
             job = self._ledger.get(job_id)
             if job is None or job.attempt != attempt:
                 continue

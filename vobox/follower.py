@@ -246,7 +246,7 @@ class Follower:
         if isinstance(event, Finished) and job.has_result:
             self._ledger.put_body(job.id, "result", body)
         if isinstance(event, Started) and job.worker == event.worker:
-            self._leases.started(job.id, self._clock())
+            self._leases.started(job, self._clock())
         if (isinstance(event, (Finished, Evicted, Lost)) and not job.worker) or not job.in_queue:
             self._leases.forget(job.id)
         if SaveOutput() in change.effects:

@@ -159,12 +159,12 @@ class Ledger:
         """Ended jobs whose result is not on the submit host."""
         return self._jobs(f"in_queue=1 AND status={TRANSFERRING_OUTPUT} AND has_result=1")
 
-    def worked_on(self) -> list[tuple[JobId, int, float]]:
-        """Job, attempt and lease of what a worker runs or is ending."""
+    def worked_on(self) -> list[tuple[JobId, float]]:
+        """What a worker runs or is ending, each with the lease that it asked for (0: none)."""
         rows = self._query(
-            "SELECT cluster, proc, attempt, lease FROM jobs WHERE in_queue=1 AND worker<>''"
+            "SELECT cluster, proc, lease FROM jobs WHERE in_queue=1 AND worker<>''"
         ).fetchall()
-        return [(JobId(cluster, proc), attempt, lease) for cluster, proc, attempt, lease in rows]
+        return [(JobId(cluster, proc), lease) for cluster, proc, lease in rows]
 
     def with_policy(self, after: JobId, limit: int) -> list[Job]:
         """The next jobs in the queue whose policy expressions may fire, by cluster and proc."""

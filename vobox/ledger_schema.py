@@ -29,8 +29,8 @@ CREATE TABLE jobs(
     qdate INTEGER NOT NULL, batch TEXT, procs INTEGER, plain INTEGER NOT NULL,
     shape INTEGER NOT NULL, ad TEXT NOT NULL, PRIMARY KEY(cluster, proc));
 CREATE INDEX jobs_in_queue ON jobs(status, owner, pool) WHERE in_queue=1;
-CREATE INDEX jobs_columns ON jobs(cluster, proc, status, owner, qdate, batch, procs, shape, in_queue)
-    WHERE in_queue=1;
+CREATE INDEX jobs_columns
+    ON jobs(cluster, proc, status, owner, qdate, batch, procs, shape, in_queue) WHERE in_queue=1;
 CREATE INDEX jobs_not_plain ON jobs(cluster) WHERE plain=0;
 CREATE INDEX jobs_to_queue ON jobs(cluster)
     WHERE in_queue=1 AND status={IDLE} AND queued=0;

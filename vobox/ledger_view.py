@@ -13,8 +13,9 @@ from typing import Any
 
 from thyme.job import JobId
 
-from .ads import Ad
-from .conditions import COLUMNS, Condition
+from .ads import Ad, Items
+from .conditions import COLUMNS, Alike, Condition, Groups, Values
+from .shapes import Part, common, part
 from .status import RUNNING, SUSPENDED
 from .templates import Templates
 
@@ -29,6 +30,12 @@ _ROWS = 500
 #: The same where SQLite makes the text.
 _TEXTS = 10_000
 _NO_LIMIT = 2**62
+#: More than any job has beside it in its cluster: cluster and proc as one number.
+_PROCS = 2**31
+#: Shapes looked at for what all their jobs have in common, and groups of jobs that are alike.
+_MOST_SHAPES, _MOST_GROUPS = 1000, 200
+#: Columns by which jobs are grouped: the others differ in each.
+GROUPED = frozenset({"jobstatus", "owner", "jobbatchname", "totalsubmitprocs"})
 #: KiB of the file that one view keeps in memory; it reads most pages once, and there are many.
 _CACHE = 256
 
@@ -90,40 +97,70 @@ class LedgerView:
         names: Collection[str] | None = None,
         only: Condition | None = None,
     ) -> Iterator[Ad]:
-        where, values = "in_queue=1" + _among(clusters), []  # type: tuple[str, list[int | str]]
+        where, values = "in_queue=1" + _among(clusters), []  # type: tuple[str, Values]
         if only is not None:
             where += f" AND {only.sql(values)}"
         if names is not None and COLUMNS.keys() >= set(names):
             return self._columns(names, where, values)
+        if names is not None and (parts := self._parts(names)) is not None:
+            return self._parts_of_ads(parts, names, where, values)
         return self._ads(where, values, "cluster, proc")
+
+    def groups(self, names: Collection[str]) -> Groups | None:
+        shapes = self._templates.shapes(_MOST_SHAPES)
+        if shapes is None:
+            return None
+        reaching = {
+            number: common(self._templates.shape(number), names, GROUPED) for number in shapes
+        }
+        if not any(found is not None for found in reaching.values()):
+            return None
+        looked_at: set[str] = set().union(*(found or () for found in reaching.values()))
+        grouped = sorted(looked_at & GROUPED)
+        columns = ", ".join(["shape", *(COLUMNS[name][1] for name in grouped)])
+        rows = self._db.execute(
+            f"SELECT DISTINCT {columns} FROM jobs INDEXED BY jobs_columns "  # noqa: S608
+            f"WHERE in_queue=1 LIMIT {_MOST_GROUPS + 1}"
+        ).fetchall()
+        if len(rows) > _MOST_GROUPS:
+            return None
+        found = Groups([], [])
+        for number, *values in rows:
+            if reaching[number] is None:
+                found.others.append(Alike(number))
+                continue
+            of_columns = tuple(zip(grouped, values, strict=True))
+            items: Items = {name: (COLUMNS[name][0], _said(value)) for name, value in of_columns}
+            ad = Ad.of_items(items, self._templates.shape(number).template)
+            found.alike.append((Alike(number, of_columns), ad))
+        return found
 
     def texts(
         self, row: Sequence[tuple[str, str]], only: Condition, limit: int | None
     ) -> Iterator[str]:
-        values: list[int | str] = []
+        values: Values = []
         parts = []
         for text, attribute in row:
             values.append(text)
             parts.append(f"? || {COLUMNS[attribute][1]}" if attribute else "?")
         where = only.sql(values)
-        # one step a chunk: the interpreter lock is given up and asked for at each step. Of the
-        # bare columns, SQLite takes those of the row that has the maximum: the last one.
+        # one step a chunk: the interpreter lock is given up and asked for at each step
         query = (
-            "SELECT group_concat(text, ''), max(number), cluster, proc FROM ("  # noqa: S608
-            f"SELECT {' || '.join(parts)} AS text, row_number() OVER () AS number, cluster, proc "
-            f"FROM (SELECT * FROM jobs INDEXED BY jobs_columns WHERE in_queue=1 AND {where} "
-            "AND (cluster, proc) > (?, ?) ORDER BY cluster, proc LIMIT ?))"
+            "SELECT group_concat(text, ''), count(*), max(place) FROM ("  # noqa: S608
+            f"SELECT {' || '.join(parts)} AS text, cluster * {_PROCS} + proc AS place "
+            f"FROM jobs INDEXED BY jobs_columns WHERE in_queue=1 AND {where} "
+            "AND (cluster, proc) > (?, ?) ORDER BY cluster, proc LIMIT ?)"
         )
         left = _NO_LIMIT if limit is None else limit
         last = (-1, -1)
         while left > 0:
-            text, number, *key = self._db.execute(
+            text, number, place = self._db.execute(
                 query, (*values, *last, min(left, _TEXTS))
             ).fetchone()
             if text is None:
                 return
             yield text
-            left, last = left - number, (key[0], key[1])
+            left, last = left - number, divmod(place, _PROCS)
             self._pause()
 
     def history(
@@ -157,13 +194,10 @@ class LedgerView:
             yield worker, self._templates.ad(shape, values)
 
     def _columns(
-        self, names: Collection[str], where: str, values: Sequence[int | str]
+        self, names: Collection[str], where: str, values: Sequence[int | str | None]
     ) -> Iterator[Ad]:
         wanted = [COLUMNS[name] for name in sorted(names) or ["clusterid"]]
-        shown = ", ".join(
-            f"""'"' || {column} || '"'""" if kind is str else f"CAST({column} AS TEXT)"
-            for _name, column, kind in wanted
-        )
+        shown = ", ".join(_shown(name.lower()) for name, _column, _kind in wanted)
         spelled = [(name.lower(), name) for name, _column, _kind in wanted]
         query = f"SELECT {shown} FROM jobs WHERE {where} ORDER BY cluster, proc"  # noqa: S608
         of_items = Ad.of_items
@@ -171,22 +205,65 @@ class LedgerView:
             # an attribute that the job does not have is None in an ad's items, too
             yield of_items({low: (name, text) for (low, name), text in zip(spelled, row)})
 
-    def _ads(self, where: str, values: Sequence[int | str], order: str) -> Iterator[Ad]:
+    def _parts(self, names: Collection[str]) -> dict[int, Part] | None:
+        """Of each shape what these names need; None: whole ads are needed."""
+        shapes = self._templates.shapes(_MOST_SHAPES)
+        if shapes is None:
+            return None
+        parts = {number: part(self._templates.shape(number), names, COLUMNS) for number in shapes}
+        known = {number: each for number, each in parts.items() if each is not None}
+        return known if len(known) == len(parts) else None
+
+    def _parts_of_ads(
+        self,
+        parts: Mapping[int, Part],
+        names: Collection[str],
+        where: str,
+        values: Sequence[int | str | None],
+    ) -> Iterator[Ad]:
+        wanted = set(names).union(*(each.reached for each in parts.values()))
+        columns = sorted(wanted & COLUMNS.keys()) or ["clusterid"]
+        spelled = [(low, COLUMNS[low][0]) for low in columns]
+        # the index on columns is a sixth of the table
+        text = "ad" if any(each.own for each in parts.values()) else "''"
         query = (
-            f"SELECT cluster, proc, status, shape, ad FROM jobs WHERE {where} ORDER BY {order}"  # noqa: S608
+            f"SELECT shape, {text}, cluster, proc, {', '.join(map(_shown, columns))} FROM jobs "  # noqa: S608
+            f"WHERE {where} ORDER BY cluster, proc"
         )
+        for shape, row, cluster, proc, *shown in self._rows(query, values):
+            items: Items = {low: (name, text) for (low, name), text in zip(spelled, shown)}
+            ad = parts[shape].ad(items, row)
+            yield self._whole(JobId(cluster, proc)) if ad is None else ad
+
+    def _whole(self, job: JobId) -> Ad:
+        (ad,) = self._ads("cluster=? AND proc=?", tuple(job), "cluster")
+        return ad
+
+    def _ads(self, where: str, values: Sequence[int | str | None], order: str) -> Iterator[Ad]:
+        query = f"SELECT cluster, proc, status, shape, ad FROM jobs WHERE {where} ORDER BY {order}"  # noqa: S608
         for cluster, proc, status, shape, text in self._rows(query, values):
             ad = self._templates.ad(shape, text)
             if status in (RUNNING, SUSPENDED):
                 ad.update(self._live(JobId(cluster, proc)))
             yield ad
 
-    def _rows(self, query: str, values: Sequence[int | str]) -> Iterator[Any]:
+    def _rows(self, query: str, values: Sequence[int | str | None]) -> Iterator[Any]:
         """All rows, with a pause for others now and then."""
         cursor = self._db.execute(query, values)
         while rows := cursor.fetchmany(_ROWS):
             yield from rows
             self._pause()
+
+
+def _shown(attribute: str) -> str:
+    """A column as the ad says it, in SQL."""
+    _name, column, kind = COLUMNS[attribute]
+    return f"""'"' || {column} || '"'""" if kind is str else f"CAST({column} AS TEXT)"
+
+
+def _said(value: int | str | None) -> str | None:
+    """The same of a value that was read."""
+    return f'"{value}"' if isinstance(value, str) else None if value is None else str(value)
 
 
 def _among(clusters: Sequence[int] | None) -> str:

@@ -66,3 +66,7 @@ def attributes_of(usage: Usage, now: float) -> Mapping[str, str]:
     if usage.disk:
         ad["DiskUsage"] = ad["DiskUsage_RAW"] = literal(usage.disk)
     return ad
+
+
+#: All that ``attributes_of`` can tell, in lower case.
+NAMES = frozenset(name.lower() for name in attributes_of(Usage(1.0, 1.0, 1.0, 1, 1, 1), 1.0))

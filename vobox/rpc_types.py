@@ -13,7 +13,7 @@ from typing import Protocol
 from thyme.job import Task
 
 from .ads import Ad
-from .conditions import Condition
+from .conditions import Condition, Groups
 
 
 class Caller(Protocol):
@@ -77,6 +77,10 @@ class QueueView(Protocol):
         Only the jobs of which ``only`` is true. ``names`` are the (lower-case) attributes
         that will be looked at: the ads need hold no others.
         """
+
+    def groups(self, names: Collection[str]) -> Groups | None:
+        """The queue in groups of jobs that read the same in these (lower-case) attributes; None
+        where too many differ. Only where ``is_plain``."""
 
     def texts(
         self, row: Sequence[tuple[str, str]], only: Condition, limit: int | None

@@ -253,7 +253,7 @@ class Schedd:
                 self.trouble = f"the ledger is being rebuilt from the stream ({read:,} events read)"
             if not self._follower.catch_up(transport, replaying=True):
                 transport.wait(1.0)
-        self._leases.renew_all(self.clock())
+        self._leases.renew_all(self._ledger.worked_on(), self.clock())
         for reason, job_id in self._follower.end_replay():
             self._duties.hold(transport, job_id, reason)
         if self._follower.history is not None:

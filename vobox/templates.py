@@ -42,7 +42,12 @@ class Shape(NamedTuple):
 
     def items(self, values: str) -> Items:
         """What a row's values say."""
-        return dict(zip(self.lows, zip(self.names, json.loads(values), strict=True), strict=True))
+        return dict(zip(self.lows, zip(self.names, self.values(values), strict=True), strict=True))
+
+    def values(self, values: str) -> list[str | None]:
+        """A row's values, in the order of the names; None: the job has no such attribute."""
+        found: list[str | None] = json.loads(values)
+        return found
 
 
 class Templates:
@@ -95,7 +100,7 @@ class NewTemplates(Templates):
         super().__init__(db)
         self._latest: OrderedDict[tuple[str, ...], Template] = OrderedDict()
         #: template and names → number
-        self._numbers: dict[tuple[int | str, ...], int] = {}
+        self._numbers: dict[tuple[object, ...], int] = {}
 
     def number(self, ad: Ad) -> int:
         """The number of the ad's template; one without is put on one first."""

@@ -33,6 +33,8 @@ _PUT_JOB = (
     "ON CONFLICT(cluster, proc) DO UPDATE SET "
     + ",".join(f"{name}=excluded.{name}" for name in _COLUMNS[2:])
 )
+#: Ids from here on do not fit one number of SQLite's together.
+_BIG = 2**31
 _PUT_BODY = "INSERT OR REPLACE INTO bodies VALUES(?,?,?,?)"
 
 
@@ -137,7 +139,9 @@ def _number(ad: Ad, name: str) -> int | None:
 def _is_plain(
     ad: Ad, job: Job, owner: str, qdate: int, batch: str | None, procs: int | None
 ) -> bool:
-    """Whether the columns are what the ad says, to the letter."""
+    """Whether the columns are what the ad says, to the letter, and ids of the usual size."""
+    if max(job.id) >= _BIG:
+        return False
     said = (ad.get("ClusterId"), ad.get("ProcId"), ad.get("JobStatus"), ad.get("QDate"))
     numbers = (str(job.id.cluster), str(job.id.proc), str(job.status), str(qdate))
     return (

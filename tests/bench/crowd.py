@@ -65,7 +65,8 @@ def crowd() -> Crowd:
     made.options = ["--lease", "7200", "--policy-interval", "60"]
     atexit.register(_end, made)
     broker = connect(made.url)
-    life = JobAgents(user_name(os.getuid()), made.name).life(JOBS, JOBS - RUNNING, JOBS)
+    agents = JobAgents(user_name(os.getuid()), made.name, time.time() - JOBS)
+    life = agents.life(JOBS, JOBS - RUNNING, JOBS)
     while bodies := list(islice(life, _BATCH)):
         broker.record(bodies)
     broker.close()

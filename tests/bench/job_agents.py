@@ -56,6 +56,8 @@ environment = "ALIEN_CM_AS_LDAP_PROXY=vobox1.example.org:8084 ALIEN_JOBAGENT_ID=
 queue 1
 """
 _JOB, _NOW, _WORKER = 987654, 1695353912.25, "worker.7f3a9c.node0042"
+#: When condor_submit made the job (``tests/submit_fakes.py``).
+_MADE = b"1700000000"
 _SCRIPT = b"#!/bin/bash\n" + b"".join(
     b"export ALIEN_VARIABLE_%03d=%d\n" % (n, n * n) for n in range(100)
 )
@@ -80,7 +82,10 @@ def prepared(owner: str) -> PreparedJob:
 class JobAgents:
     """Makes the messages of any number of job agents."""
 
-    def __init__(self, owner: str = "alice", schedd: str = SCHEDD) -> None:
+    def __init__(self, owner: str = "alice", schedd: str = SCHEDD, begin: float = BEGIN) -> None:
+        """``begin``: epoch seconds at which the first job is submitted. Their policies remove
+        jobs that wait for 14 days."""
+        self._begin = begin
         job, made = JobId(_JOB, 0), prepared(owner)
         submit = Submit(schedd, job, _NOW, POOL, 1000, 1000, 0, dict(made.ad.items()), made.task)
         host = f"slot1_1@{_WORKER}"
@@ -102,7 +107,7 @@ class JobAgents:
         }
         self._parts = {
             kind: [
-                part.split(str(_NOW).encode())
+                [moment.split(_MADE) for moment in part.split(str(_NOW).encode())]
                 for part in codec.encode(message).split(str(_JOB).encode())
             ]
             for kind, message in kinds.items()
@@ -110,13 +115,15 @@ class JobAgents:
 
     def message(self, kind: str, job: int, now: float) -> bytes:
         """The bytes of that kind of message, about that job."""
-        when = b"%.2f" % now
-        return str(job).encode().join(when.join(part) for part in self._parts[kind])
+        when, made = b"%.2f" % now, b"%d" % now
+        return (b"%d" % job).join(
+            when.join(made.join(moment) for moment in part) for part in self._parts[kind]
+        )
 
     def life(self, jobs: int, waiting: int = WAITING, running: int = RUNNING) -> Iterator[bytes]:
         """All that happens to so many jobs, in order; at the end some wait and some run."""
         for step in range(jobs):
-            now = BEGIN + step * STEP
+            now = self._begin + step * STEP
             yield self.message("submit", 1 + step, now)
             began = 1 + step - waiting
             if began > 0:

@@ -38,6 +38,11 @@ def crowd() -> list[Ad]:
         ad = job(cluster, proc, 1 + number % 7, Owner=owner, User=f"{owner}@example.org")
         ad["QDate"] = str(1795353000 + 7 * number)
         ad["TotalSubmitProcs"] = "3"
+        ad["RequestMemory"] = "128" if number % 3 else "64 + ProcId"
+        ad["Iwd"] = f'"/home/{number}"'
+        ad["Always"], ad["Twice"], ad["Text"] = "QDate > 7", "2 * Odd", '"ProcId"'
+        if number % 2:
+            ad["Odd"] = str(number) if number % 5 else "ClusterId - ProcId"
         if cluster == 30 or number == 2:
             ad["JobBatchName"] = '"mine"'
         ads.append(ad)
@@ -92,6 +97,16 @@ COMMAND_LINES = [
     ["-allusers", "-constraint", "JobStatus==1 || JobStatus==2", "-format", "%s\\n", "Cmd"],
     ["-allusers", "-constraint", "JobStatus == 1 && RequestDisk > 4", "-af", "ClusterId"],
     ["-allusers", "-constraint", "Owner == MY.Owner", "-af", "ClusterId"],
+    ["-allusers", "-constraint", "RequestMemory > 100", "-af", "ClusterId", "ProcId"],
+    ["-allusers", "-constraint", "RequestMemory > 100", "-af", "ClusterId", "RequestMemory"],
+    ["-allusers", "-constraint", "RequestMemory > 100 && JobStatus != 2", "-af:j", "Owner"],
+    ["-allusers", "-constraint", "MemoryUsage > 1", "-af", "ClusterId", "MemoryUsage"],
+    ["-allusers", "-constraint", "Odd > 3", "-af:j", "Odd"],
+    ["-allusers", "-constraint", "ServerTime > QDate + 1", "-af:j", "QDate"],
+    ["-allusers", "-constraint", 'regexp("2", Iwd) && Always', "-af:j", "Always", "Twice"],
+    ["-allusers", "-constraint", "JobBatchName =?= undefined", "-af:j", "Always", "Twice"],
+    ["-allusers", "-af:jr", "Iwd", "Odd", "Twice"],
+    ["-allusers", "-constraint", "eval(Text) == ProcId", "-af:j", "Text"],
     ["-allusers", "-constraint", "foo", "-af", "ClusterId"],
     ["-allusers", "-constraint", "ClusterId >= 30", "-batch"],
     ["-allusers", "-json", "-attributes", "ClusterId,JobStatus,ExitCode"],
@@ -116,6 +131,7 @@ def test_the_ledger_answers_as_whole_ads_do(view: LedgerView, argv: list[str]) -
         {"ProcId": Text("07")},
         {"JobBatchName": Text("strcat(Owner, Owner)")},
         {"TotalSubmitProcs": Text("1.0")},
+        {"ClusterId": 2**31},
     ],
     ids=str,
 )
@@ -141,7 +157,11 @@ NUMBERS = st.sampled_from(
 )
 STRINGS = st.sampled_from(['"games"', '"GAMES"', '"zoë"', '"o\'neill"', '"a&&b"', '"\\""', "5"])
 NAMES = st.sampled_from(
-    ["ClusterId", "PROCID", "MY.JobStatus", "QDate", "TARGET.JobStatus", "ExitCode", "JobPrio"]
+    [
+        *("ClusterId", "PROCID", "MY.JobStatus", "QDate", "TARGET.JobStatus", "ExitCode"),
+        *("JobPrio", "RequestMemory", "Odd", "Always", "Twice", "MY.Iwd", "ServerTime"),
+        "TotalSubmitProcs",
+    ]
 )
 SIGNS = st.sampled_from(["==", "!=", "<", "<=", ">", ">=", "=?=", "=!=", " is ", " isnt ", "+"])
 COMPARISONS = st.one_of(

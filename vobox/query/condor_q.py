@@ -185,7 +185,7 @@ def _print(query: _Query, request: Request, view: QueueView, evaluator: Evaluato
             yield from _table(query, request, view, evaluator)
         return
     row = query.output.simple_rows()
-    texts = None if row is None else selection.texts(view, row)
+    texts = None if row is None else selection.texts(view, evaluator, row)
     if texts is not None:
         yield from texts
         return

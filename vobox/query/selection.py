@@ -76,7 +76,7 @@ class Selection:
         """
         if not view.is_plain():
             return self.of(view.jobs(self.clusters()), evaluator)
-        only, rest = self._narrowed()
+        only, rest = self._narrowed(view, evaluator)
         needed = rest._looked_at()
         if names is not None and needed is not None:
             names = {*names, *needed} - {name.lower() for name in evaluator.extra}
@@ -84,17 +84,19 @@ class Selection:
             names = None
         return rest.of(view.jobs(rest.clusters(), names, only), evaluator)
 
-    def texts(self, view: QueueView, row: Sequence[tuple[str, str]]) -> Iterator[str] | None:
+    def texts(
+        self, view: QueueView, evaluator: Evaluator, row: Sequence[tuple[str, str]]
+    ) -> Iterator[str] | None:
         """Rows of (text, attribute) pairs, if the columns decide all and hold all."""
         if not {attribute for _text, attribute in row if attribute} <= ALWAYS:
             return None
         if self.ids or not view.is_plain():
             return None
-        only, rest = self._narrowed()
+        only, rest = self._narrowed(view, evaluator)
         return None if rest.owners or rest.constraints else view.texts(row, only, self.limit)
 
-    def _narrowed(self) -> tuple[Condition, Selection]:
-        """What the columns decide, and what is left to look at."""
+    def _narrowed(self, view: QueueView, evaluator: Evaluator) -> tuple[Condition, Selection]:
+        """What columns and shapes decide, and what is left to look at."""
         known: list[Condition] = []
         rest = replace(self, statuses=None, owners=list(self.owners), constraints=[])
         if self.statuses is not None:
@@ -106,7 +108,11 @@ class Selection:
         for constraint in self.constraints:
             found = narrowed(constraint)
             known.append(found.condition)
-            if not found.exact:
+            if found.exact:
+                continue
+            condition, exact = _decided(view, evaluator, constraint)
+            known.append(condition)
+            if not exact:
                 rest.constraints.append(constraint)
         return Every(tuple(known)), rest
 
@@ -153,6 +159,19 @@ class Selection:
             )
 
         return is_named
+
+
+def _decided(view: QueueView, evaluator: Evaluator, constraint: str) -> tuple[Condition, bool]:
+    """A condition that is true of every job that the constraint selects, and whether of no
+    other: jobs that are alike in all that it looks at need not be looked at one by one."""
+    compiled = compile_expression(constraint)
+    groups = None if compiled.unbounded else view.groups(compiled.names)
+    if groups is None:
+        return Every(()), False
+    chosen = [alike for alike, ad in groups.alike if evaluator.holds(ad, constraint)]
+    if not groups.others and len(chosen) == len(groups.alike):
+        return Every(()), True
+    return Some((*chosen, *groups.others)), not groups.others
 
 
 def _constrained(ads: Iterator[Ad], evaluator: Evaluator, constraint: str) -> Iterator[Ad]:
