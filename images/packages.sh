@@ -1,8 +1,8 @@
 #!/bin/sh
 # The one step of the images that is not the same on every distribution: packages.
 #
-#   packages.sh WHAT            install what the list of this distribution has for WHAT
-#                              (worker, vobox, schedd, plancton)
+#   packages.sh WHAT                      install what the list of this distribution has for WHAT
+#                                         (worker, vobox, schedd, plancton)
 #   packages.sh list WHAT DISTRIBUTION    print these names, install nothing
 #
 # Lists and repositories are beside it: cc7.list, cc7.conf, el9.list, el9.repo, debian.list.
@@ -10,6 +10,7 @@
 # your own instead of the public repositories: VAULT_URL, EPEL_URL, WLCG_URL, DEBIAN_URL.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
+[ ! -d "$here/packages" ] || here=$here/packages # in the source tree
 
 names() { # WHAT DISTRIBUTION
     awk -v what="$1" '!/^#/ && ($1 == what || $1 == "all") { print $2 }' "$here/$2.list"

@@ -72,10 +72,13 @@ make_users() {
         sleep 0.2
     done
     statements | while read -r line; do
-        said=$(echo "$line" | ask 2>&1) || { echo "plancton-influxdb: $said" >&2; exit 1; }
+        said=$(echo "$line" | ask 2>&1) && continue
         case $said in
-        *"user already exists"*) ;; # its password is set by the next line
-        *ERR:*) echo "plancton-influxdb: ${said}" | sed "s/'[^']*'/'...'/g" >&2; exit 1 ;;
+        *"user already exists"*) ;; # with another password: the next line sets it
+        *)
+            echo "plancton-influxdb: ${line%%\'*}: $said" | head -n 1 >&2
+            exit 1
+            ;;
         esac
     done
     kill "$server"
@@ -83,7 +86,11 @@ make_users() {
     trap - TERM INT
 }
 
-admin=$(secret admin) plancton=$(secret plancton) schedd=$(secret schedd) grafana=$(secret grafana)
+# one a line: of several in one line only the last one's failure would be seen
+admin=$(secret admin)
+plancton=$(secret plancton)
+schedd=$(secret schedd)
+grafana=$(secret grafana)
 find "$data" ! -user influxdb -exec chown influxdb: {} +
 now=$(statements | sha256sum)
 if [ ! -e "$mark" ] || [ "$(cat "$mark")" != "$now" ]; then

@@ -1,7 +1,7 @@
 """The images of images/, built for real on their stand-ins, in an engine that keeps them.
 
-Its data lie in build/docker, so that only what has changed is built again; two sessions at once wait
-for each other. ``built_images`` is the fixture. A test that asks for it needs
+Its data lie in build/docker, so that only what has changed is built again; two sessions at once
+wait for each other. ``built_images`` is the fixture. A test that asks for it needs
 ``pytest.mark.timeout(BUILD_SECONDS)``: the first build takes minutes.
 """
 
