@@ -8,14 +8,21 @@ from collections.abc import Callable
 
 import classad2
 
-from .crowd import JOBS, crowd
+from vobox.ledger_view import LedgerView
+
+from .crowd import JOBS, Crowd, crowd
 from .result import Result
 
 ROUNDS = 7
 #: Seconds that HTCondor 25.14 took on two idle cores.
 TOTALS, AUTOFORMAT = 0.050, 0.80
-#: AliEn's own question (contract, section 7), and one about an attribute that is no column.
-CONSTRAINT = "JobStatus == 1 || JobStatus == 2"
+#: AliEn's own question (contract, section 7); one about what all these jobs have in common, and
+#: one about what differs from job to job.
+CONSTRAINTS = (
+    "JobStatus == 1 || JobStatus == 2",
+    "RequestMemory > 100 && JobStatus != 5",
+    'regexp("7$", Cmd)',
+)
 GOAL = 1.2
 
 
@@ -57,35 +64,48 @@ def _against_htcondor(
 
 
 def condor_q_constraint() -> Result:
-    """The command, process and socket included, by a loop in one process.
+    """The command, process and socket included, by a plain classad2 loop in one process.
 
-    The loop gets every advantage: it reads the whole ads of the same jobs from
-    ``condor_q -long`` and parses them before the clock starts; what counts is
-    ``ExprTree.eval`` and the list of the ids.
+    The loop begins where the schedd begins, with the ads as they lie in the ledger: it makes a
+    ``ClassAd`` of each, asks ``ExprTree.eval`` and prints the ids. The same loop over ads that
+    are prepared in memory is told as well: it is the least that evaluating can cost, and these
+    ads take more than a gigabyte, which the schedd must not have (``schedd-rss``).
     """
     site = crowd()
-    text = site.ask("condor_q", "-long")
-    ads = list(classad2.parseAds(text))
-    del text
+    start = time.perf_counter()
+    ads = _prepared(site)
+    preparing = time.perf_counter() - start
     assert len(ads) == JOBS
-    ours, plain = [], []
-    for _ in range(ROUNDS):
-        start = time.perf_counter()
-        wanted = classad2.ExprTree(CONSTRAINT)
-        ids = [f"{ad['ClusterId']}\n" for ad in ads if wanted.eval(ad)]
-        plain.append(time.perf_counter() - start)
-        seconds, said = site.seconds("condor_q", "-constraint", CONSTRAINT, "-af", "ClusterId")
-        assert said == "".join(ids), "the loop selects other jobs"
-        ours.append(seconds)
-    value, loop = statistics.median(ours), statistics.median(plain)
-    ratio = statistics.median(a / b for a, b in zip(ours, plain, strict=True))
+    ratios, told = [], []
+    for constraint in CONSTRAINTS:
+        ours, loop = [], []
+        for _ in range(ROUNDS):
+            start = time.perf_counter()
+            wanted = classad2.ExprTree(constraint)
+            ids = [f"{ad['ClusterId']}\n" for ad in ads if wanted.eval(ad)]
+            loop.append(time.perf_counter() - start)
+            seconds, said = site.seconds("condor_q", "-constraint", constraint, "-af", "ClusterId")
+            assert ids and said == "".join(ids), f"the loop selects other jobs: {said[:100]}"
+            ours.append(seconds)
+        value, alone = statistics.median(ours), statistics.median(loop)
+        ratios.append(value / (preparing + alone))
+        told.append(f"{constraint}: {value:.3g} s, {value / alone:.2g} of a loop of prepared ads")
     return Result(
         id="condor-q-constraint",
-        what=f"condor_q -constraint '{CONSTRAINT}' -af ClusterId, {JOBS:,} jobs",
-        value=value,
-        unit="s",
-        reference=f"{loop:.3g} s, classad2 over ads that are parsed already",
-        ratio=ratio,
+        what=f"condor_q -constraint … -af ClusterId, {JOBS:,} jobs, the slowest of {told}",
+        value=max(ratios),
+        unit="of the loop",
+        reference=f"{preparing:.3g} s to read and prepare the ads, and the loop over them",
+        ratio=max(ratios),
         goal=f"<= {GOAL} of the loop",
-        met=ratio <= GOAL,
+        met=max(ratios) <= GOAL,
     )
+
+
+def _prepared(site: Crowd) -> list[classad2.ClassAd]:
+    (ledger,) = site.spool.rglob("ledger.db")
+    view = LedgerView(ledger, site.name, "", "")
+    try:
+        return [ad.classad() for ad in view.jobs()]
+    finally:
+        view.close()

@@ -13,7 +13,17 @@ from tests.thyme_fakes import FakeBroker
 from tests.vobox_fakes import NOW, SCHEDD, Clock, Events, everything
 from thyme import codec
 from thyme.job import JobId
-from thyme.message import HoldReason, JobMessage, Removed
+from thyme.message import (
+    Continued,
+    Edited,
+    HoldReason,
+    JobMessage,
+    Removed,
+    Suspended,
+    Vacated,
+)
+from thyme.transport import Record, keys
+from vobox import fold_dead
 from vobox import follower as following
 from vobox.fold import apply
 from vobox.follower import Follower
@@ -27,8 +37,12 @@ WORKERS = st.sampled_from(["w1", "w2"])
 ATTEMPTS = st.integers(0, 2)
 KINDS = (
     "submit", "recorded", "started", "finished", "evicted", "lost", "removed", "held", "released",
-    "delivered",
+    "delivered", "edited", "suspended", "continued", "vacated", "put_aside",
 )  # fmt: skip
+ORDERS = ("edited", "suspended", "continued", "vacated")
+EDITS = st.sampled_from(
+    [{"JobPrio": "7"}, {"Extra": '"new"', "jobprio": "ClusterId + 1"}, {"LeaveJobInQueue": "true"}]
+)
 
 
 def _event(draw: st.DrawFn, job: JobId, place: int) -> JobMessage:
@@ -48,8 +62,21 @@ def _event(draw: st.DrawFn, job: JobId, place: int) -> JobMessage:
         how = draw(st.sampled_from([(0, None, None), (None, 9, None), (None, None, (12, 2, "x"))]))
         hold = HoldReason(*how[2]) if how[2] else None
         return made.finished(draw(WORKERS), draw(ATTEMPTS), how[0], how[1], hold=hold)
+    if kind == "put_aside":
+        return fold_dead.PutAside(SCHEDD, job, made.now, draw(ATTEMPTS), "no worker could read it")
+    if kind in ORDERS:
+        return _order(draw, kind, job, made.now)
     simple: JobMessage = getattr(made, kind)()
     return simple
+
+
+def _order(draw: st.DrawFn, kind: str, job: JobId, now: float) -> JobMessage:
+    """What a user wants of a job that may run."""
+    if kind == "edited":
+        return Edited(SCHEDD, job, now, draw(EDITS))
+    if kind == "vacated":
+        return Vacated(SCHEDD, job, now, "via condor_vacate_job", draw(st.booleans()))
+    return (Suspended if kind == "suspended" else Continued)(SCHEDD, job, now, f"via {kind}")
 
 
 @st.composite
@@ -79,6 +106,11 @@ def makes_sense(job: Job) -> list[str]:
         "attempts": -1 <= job.ended <= job.attempt,
         "held without a reason": job.status != HELD or ad.number("HoldReasonCode", -1) >= 0,
         "not held, with a reason": job.status == HELD or ad.get("HoldReasonCode") != "1",
+        "suspended, and nobody counted": job.status != SUSPENDED
+        or ad.number("TotalSuspensions") > 0 < ad.number("LastSuspensionTime"),
+        "not suspended, and since when": job.status == SUSPENDED
+        or not ad.number("LastSuspensionTime"),
+        "time stood still": ad.number("CumulativeSuspensionTime") >= 0,
     }
     return [what for what, is_right in wrong.items() if not is_right]
 
@@ -113,7 +145,13 @@ def folded(events: Sequence[JobMessage], batch: int, at_once: int, reopen: bool)
     """What a ledger holds that reads the stream in such portions."""
     broker = FakeBroker()
     transport = broker.connect()
-    transport.record([codec.encode(event) for event in events])
+    for event in events:
+        if isinstance(event, fold_dead.PutAside):
+            body = codec.encode(Events(event.job).submit(event.attempt))
+            place, key = len(broker.stream) + 1, keys.dead_key("pool")
+            broker.stream.append(Record(place, event.time, body, key, event.reason))
+        else:
+            transport.record([codec.encode(event)])
     with tempfile.TemporaryDirectory() as directory:
         sizes = following.BATCH, following.AT_ONCE
         following.BATCH, following.AT_ONCE = batch, at_once

@@ -63,9 +63,9 @@ def test_jobs_with_the_same_values_are_evaluated_once(monkeypatch: pytest.Monkey
     evaluated = []
     real = Evaluator._evaluate
 
-    def counted(self: Evaluator, text: str, attributes: dict[str, str]) -> object:
+    def counted(self: Evaluator, text: str, attributes: dict[str, str], is_alone: bool) -> object:
         evaluated.append(text)
-        return real(self, text, attributes)
+        return real(self, text, attributes, is_alone)
 
     monkeypatch.setattr(Evaluator, "_evaluate", counted)
     look = Evaluator(NOW)

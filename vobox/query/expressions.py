@@ -132,7 +132,8 @@ class Evaluator:
                 if len(self._results) >= MAX_REMEMBERED:
                     self._results.clear()
                 known = {name: found for name, found in reached.items() if found is not None}
-                self._results[key] = self._evaluate(text, known)
+                is_alone = "my" not in reached and "target" not in reached
+                self._results[key] = self._evaluate(text, known, is_alone)
             return self._results[key]
         except _NO_VALUE:
             return ERROR
@@ -160,8 +161,12 @@ class Evaluator:
                 pending.extend(inner.names)
         return reached
 
-    def _evaluate(self, text: str, attributes: Mapping[str, str]) -> Any:
+    def _evaluate(self, text: str, attributes: Mapping[str, str], is_alone: bool = False) -> Any:
+        """``is_alone``: there is no ``MY.`` and no ``TARGET.`` in it, nor in what it reaches."""
+        tree = compile_expression(text).tree
+        scope = Ad({**self._clock, **attributes}).classad()
+        if is_alone:  # matching two ads takes ten times as long
+            return tree.eval(scope)
         # Without a target ad the library knows no ``MY.``; with one it knows
         # no ``CurrentTime``.
-        scope = Ad({**self._clock, **attributes}).classad()
-        return compile_expression(text).tree.eval(scope, _NO_TARGET)
+        return tree.eval(scope, _NO_TARGET)
