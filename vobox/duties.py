@@ -142,8 +142,12 @@ class Duties:
             reason = HoldReason(delivery.OUTPUT_ERROR, 2, "the result is no longer known")
             return Held(self._settings.name, job.id, self._wall(), reason)
         result = expect(codec.decode(body), Finished)
+        begun = job.id in self._follower.recovered
+        # Asked for again when the line breaks before this is recorded, or when the stream has not
+        # yet brought the record back: by then the log has the event.
+        self._follower.recovered.add(job.id)
         failed = delivery.write_output(job, result) or delivery.write_log(
-            job, logtext.terminated(job.id, result, job.ad), job.id in self._follower.recovered
+            job, logtext.terminated(job.id, result, job.ad), begun
         )
         if failed:
             return Held(self._settings.name, job.id, self._wall(), failed)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.vobox_fakes import Bench, Events
 from thyme import codec
+from thyme.errors import BrokerUnreachable
 from thyme.job import JobId
 from thyme.message import Message
 from vobox.duties import AT_ONCE, DELIVERY_PAUSE
@@ -77,3 +78,43 @@ def test_a_heap_is_bounded(bench: Bench) -> None:
     bench.settle()
 
     assert set(states(bench, AT_ONCE + 10)) == {4}
+
+
+def test_a_result_whose_word_comes_back_late_is_logged_once(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "user.log"
+    e = Events(JobId(1, 0), attributes={"UserLog": str(log)})
+    publish(bench, e.submit(), e.started(), e.finished())
+    some(bench)
+    # the broker has taken the word, and its reader is behind
+    with monkeypatch.context() as behind:
+        behind.setattr(bench.transport, "read", lambda after, limit: [])
+        bench.clock.now += DELIVERY_PAUSE
+        assert some(bench) == 0.0
+        assert states(bench, 1) == [6]
+
+    bench.settle()
+
+    assert states(bench, 1) == [4]
+    assert log.read_text().count("005 (") == 1
+
+
+def test_a_result_that_could_not_be_recorded_is_logged_once(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "user.log"
+    e = Events(JobId(1, 0), attributes={"UserLog": str(log)})
+    publish(bench, e.submit(), e.started(), e.finished())
+
+    def broken(bodies: object) -> None:
+        raise BrokerUnreachable("the line broke")
+
+    with monkeypatch.context() as away:
+        away.setattr(bench.transport, "record", broken)
+        with pytest.raises(BrokerUnreachable):
+            some(bench)
+    bench.settle()
+
+    assert states(bench, 1) == [4]
+    assert log.read_text().count("005 (") == 1
