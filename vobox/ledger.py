@@ -45,6 +45,8 @@ class Ledger:
         # them is half of what a job costs the schedd
         self._recent: dict[JobId, Job] = {}
         self._meta: dict[str, str] = {}
+        #: names of what is to be written at the end of the transaction
+        self._unwritten_meta: set[str] = set()
         self._forgotten = 0
         self._in_transaction = False
         try:
@@ -71,10 +73,12 @@ class Ledger:
         try:
             yield
             self._unwritten.flush()
+            self._write_meta()
             self._db.execute("COMMIT")
         except BaseException:
             self._recent.clear()
             self._meta.clear()
+            self._unwritten_meta.clear()
             self._templates.forget()
             self._unwritten.drop_all()
             with contextlib.suppress(sqlite3.Error):
@@ -88,6 +92,7 @@ class Ledger:
         with self.transaction():
             self._recent.clear()
             self._meta.clear()
+            self._unwritten_meta.clear()
             self._templates.forget()
             for table in TABLES:
                 if table != "meta":
@@ -257,7 +262,14 @@ class Ledger:
 
     def set_meta(self, name: str, value: str) -> None:
         self._meta[name] = value
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES(?,?)", (name, value))
+        self._unwritten_meta.add(name)
+        if not self._in_transaction:
+            self._write_meta()
+
+    def _write_meta(self) -> None:
+        rows = ((name, self._meta[name]) for name in self._unwritten_meta)
+        self._db.executemany("INSERT OR REPLACE INTO meta VALUES(?,?)", rows)
+        self._unwritten_meta.clear()
 
 
 def _job(row: tuple[Any, ...], templates: Templates) -> Job:
