@@ -47,6 +47,9 @@ T = TypeVar("T")
 TICK = 0.5
 #: Seconds between questions to the broker that only show that it still answers.
 PROBE = 5.0
+#: Seconds between two looks at a stream that goes on: a look at one record costs 160 us, at
+#: twenty 50 us each. No worker waits for it, and whoever asks for a change is served at once.
+LOOK_PAUSE = 0.02
 #: Seconds without an answer from the broker after which the ledger is not trusted any more.
 STALE = 15.0
 #: The same while a command is carried out: a submit of 100,000 jobs takes its time.
@@ -90,6 +93,7 @@ class Schedd:
         self._next_policy = 0.0
         self._next_probe = 0.0
         self._settle_in = 0.0
+        self._next_look = 0.0
         self._in_call = False
         #: messages of the pool that nobody has taken; None: not known
         self._queued: int | None = None
@@ -269,9 +273,14 @@ class Schedd:
         transport.wait(min(pause, self._settle_in))
         self._mailroom.answer_claims(transport)
         self._answer_calls(transport)
-        self._settle_in = self._duties.settle_some(transport)
-        self._mailroom.read_rest(transport)
         now = self.clock()
+        if now >= self._next_look:
+            self._settle_in = self._duties.settle_some(transport)
+            self._mailroom.read_rest(transport)
+            now = self.clock()
+            self._next_look = now + min(self._settle_in, LOOK_PAUSE)
+        else:
+            self._settle_in = self._next_look - now
         if now >= self._next_tick:
             self._next_tick = now + TICK
             self._duties.remove_refused(transport)

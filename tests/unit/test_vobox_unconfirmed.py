@@ -15,13 +15,13 @@ from tests.vobox_fakes import Clock
 from tests.waiting import wait_until
 from thyme import codec
 from thyme.errors import BrokerUnreachable
-from thyme.message import Message, Removed
+from thyme.message import Marker, Message, Removed
 from thyme.transport import Transport
 from vobox import follower, intake
 from vobox.ledger import Ledger
 from vobox.refused import MOST, REASON, Refused
 from vobox.rpc_types import SubmitRefused
-from vobox.schedd import STALE, STALE_IN_CALL, Schedd
+from vobox.schedd import LOOK_PAUSE, STALE, STALE_IN_CALL, Schedd
 from vobox.settings import Settings
 
 
@@ -214,5 +214,27 @@ def test_a_command_that_takes_long_is_no_silent_line(tmp_path: Path) -> None:
     assert seen == ["", f"no answer from the broker for {STALE + STALE_IN_CALL + 1:.0f} s"]
     assert (answer.done(), schedd.doubt()) == (True, "")
     assert broker.calls[-1] == "depth"
+    transport.close()
+    ledger.close()
+
+
+def test_what_comes_shortly_after_a_look_at_the_stream_is_read_with_the_next(
+    tmp_path: Path,
+) -> None:
+    clock, broker = Clock(), FakeBroker()
+    ledger = Ledger(tmp_path / "ledger.db")
+    schedd = Schedd(Settings("vobox", "pool"), broker.connect, ledger, clock, clock)
+    transport = schedd._go_live()
+    assert transport is not None
+    schedd._step(transport)
+    read = schedd._follower.records_read
+    broker.connect().record([codec.encode(Marker("vobox", "token", 1))])
+
+    schedd._step(transport)
+    assert schedd._follower.records_read == read
+
+    clock.now += 2 * LOOK_PAUSE
+    schedd._step(transport)
+    assert schedd._follower.records_read == read + 1
     transport.close()
     ledger.close()
