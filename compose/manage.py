@@ -59,9 +59,15 @@ class Site:
         """Write what is missing in secrets/."""
         for service in self._setup_services():
             said = self._docker.compose("run", "--rm", "-T", service, *arguments)
-            made = [line.split()[1] for line in said.splitlines() if line.startswith("made ")]
+            made = [
+                line.split()[1]
+                for line in said.splitlines()
+                if line.startswith(("made ", "changed "))
+            ]
             names = [f"secrets/{Path(name).name}" for name in made]
-            print(f"{service}: " + (f"made {', '.join(names)}" if names else "nothing was missing"))
+            print(
+                f"{service}: " + (f"wrote {', '.join(names)}" if names else "nothing was missing")
+            )
 
     def _setup_services(self) -> list[str]:
         return ["certificates", "secrets"] if self._value("TLS") == "yes" else ["secrets"]
