@@ -24,12 +24,13 @@ demo: $(STAMP) ## run a whole site on this machine: 24 jobs, faults included (un
 test: lint ## run the linters and every test
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
 
-lint: $(STAMP) ## ruff, mypy --strict, shellcheck, yamllint, hadolint
+lint: $(STAMP) ## ruff, mypy --strict, shellcheck, yamllint, ansible-lint, hadolint
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@git ls-files -z --cached --others --exclude-standard '*.sh' '.ci/run' | xargs -0 -r $(BIN)/shellcheck
 	@$(BIN)/yamllint --strict .
+	@cd ansible && PATH="$(CURDIR)/$(BIN):$$PATH" ansible-lint -q --strict
 	@git ls-files -z --cached --others --exclude-standard '*Dockerfile' | xargs -0 -r $(BIN)/hadolint
 
 bench: $(STAMP) ## measure against the goals (ONLY=id,id); writes build/bench.json

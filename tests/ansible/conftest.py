@@ -9,7 +9,7 @@ import pytest
 
 from tests.ansible import mirror
 from tests.ansible.hosts import Hosts
-from tests.ansible.site import NAMES, Site
+from tests.ansible.site import NODES, Site
 from tests.services.engines import DockerService
 
 
@@ -21,7 +21,7 @@ def fresh_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         engine = DockerService(tmp_path_factory.mktemp("docker"))
         stack.callback(engine.clean)
         engine.up()
-        hosts = Hosts(engine, directory, NAMES)
+        hosts = Hosts(engine, directory, NODES)
         stack.callback(hosts.clean)
         hosts.network()
         index = directory / "index"
@@ -30,4 +30,13 @@ def fresh_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         url = stack.enter_context(mirror.serve(hosts.gateway, index))
         hosts.image(url)
         hosts.up()
-        yield Site(hosts, directory, url, wheel)
+        site = Site(hosts, directory, url, wheel)
+        stack.callback(site.clean)
+        yield site
+
+
+@pytest.fixture(scope="session")
+def site(fresh_site: Site) -> Site:
+    """After the first ``site.yml``; each test leaves it as it found it."""
+    fresh_site.well("site")
+    return fresh_site

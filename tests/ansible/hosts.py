@@ -23,6 +23,13 @@ IMAGE = "plancton-test-host"
 _PACKAGES = "python3 openssh-server procps logrotate"
 #: InfluxDB's init script raises the limit of open files, which a container may not.
 _LIMITS = "echo 'ulimit() { :; }' > /etc/default/influxdb"
+_INSTALL = f"""
+apt-get $O update -qq
+apt-get $O install -y -qq {_PACKAGES}
+mkdir -p /run/sshd /root/.ssh
+{_LIMITS}
+rm -rf /etc/ssh/ssh_host_* /var/lib/apt/lists/* /var/cache/apt/archives/*.deb
+"""
 _SUITE = "bookworm"
 
 
@@ -36,7 +43,7 @@ class Hosts:
         self._net = f"10.213.{os.getpid() % 250}"
         self.gateway = f"{self._net}.1"
         self.containers: dict[str, Any] = {}
-        self.key = directory / "key"
+        self.key, self.known = directory / "key", directory / "known_hosts"
 
     def address(self, name: str) -> str:
         return f"{self._net}.{10 + self.names.index(name)}"
@@ -55,8 +62,7 @@ class Hosts:
             self.engine.client.import_image_from_data(tar.read(), repository="plancton-test-base")
         made = self.docker.containers.run(
             "plancton-test-base",
-            ["sh", "-ec", f"apt-get $O update -qq; apt-get $O install -y -qq {_PACKAGES}; apt-get clean; "
-             f"mkdir -p /run/sshd /root/.ssh; {_LIMITS}; rm -f /etc/ssh/ssh_host_*; rm -rf /var/lib/apt/lists/*"],
+            ["sh", "-ec", _INSTALL],
             environment={
                 "O": f"-o Acquire::http::Proxy={proxy} --no-install-recommends",
                 "DEBIAN_FRONTEND": "noninteractive",
@@ -82,7 +88,10 @@ class Hosts:
                 ["sh", "-ec", start],
                 name=name,
                 hostname=name,
-                host_config=self.docker.api.create_host_config(extra_hosts=others),
+                # Debian's init scripts look at the processes of other users.
+                host_config=self.docker.api.create_host_config(
+                    extra_hosts=others, cap_add=["SYS_PTRACE"]
+                ),
                 networking_config=self.docker.api.create_networking_config(
                     {"site": self.docker.api.create_endpoint_config(ipv4_address=others[name])}
                 ),
@@ -92,7 +101,7 @@ class Hosts:
         for name in self.names:
             wait_until(lambda name=name: self._host_key(name), f"sshd on {name}", timeout=60)
             known.append(f"{name},{self.address(name)} {self._host_key(name)}")
-        (self.directory / "known_hosts").write_text("\n".join(known) + "\n")
+        self.known.write_text("\n".join(known) + "\n")
 
     def _host_key(self, name: str) -> str:
         done = self.run(name, "cat /etc/ssh/ssh_host_ed25519_key.pub && pgrep -x sshd", check=False)

@@ -1,0 +1,217 @@
+"""A site of three hosts, rolled out and looked after by its playbooks.
+
+Pilots are processes here, as Docker inside of these containers is not to be had; and services are
+init scripts, as systemd does not run in them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.ansible import mirror
+from tests.ansible.site import NODES, Site
+from tests.waiting import wait_until
+
+#: Ansible starts a Python on a host for each task: minutes, where others use the CPUs, too.
+pytestmark = pytest.mark.timeout(1800)
+
+
+def submit(site: Site, number: int, command: str, name: str) -> None:
+    """``number`` jobs that run ``command``, as the description ``name``."""
+    text = (
+        f"executable = /bin/sh\narguments = \"-c '{command}'\"\noutput = /tmp/{name}.$(Process)\n"
+        f"log = /tmp/{name}.log\nqueue {number}\n"
+    )
+    site.hosts.run("head", f"cat > /tmp/{name}.sub <<'E'\n{text}E\ncondor_submit /tmp/{name}.sub")
+
+
+def queued(site: Site) -> list[dict[str, object]]:
+    found = json.loads(site.hosts.run("head", "condor_q -allusers -json") or "[]")
+    assert isinstance(found, list)
+    return found
+
+
+def wait_for_jobs(site: Site) -> None:
+    wait_until(
+        lambda: not queued(site),
+        "all jobs to complete",
+        timeout=180,
+        state=lambda: site.hosts.run("head", "condor_q -allusers -nobatch; planctonctl explain"),
+    )
+
+
+def pilots(site: Site, node: str) -> list[str]:
+    return [one["name"] for one in site.status(node)["pilots"]]
+
+
+def test_agents_complete_on_every_node_of_a_new_site(site: Site) -> None:
+    # Each keeps its pilot for a while, so that no node can take them all.
+    submit(site, 6, "hostname; sleep 5", "first")
+    wait_for_jobs(site)
+    ran = site.hosts.run("head", "cat /tmp/first.*[0-9]").split()
+    assert sorted(set(ran)) == sorted(NODES)
+    assert len(ran) == 6
+    assert site.hosts.run("head", "grep -c 'Job terminated' /tmp/first.log").strip() == "6"
+
+
+def test_a_second_run_changes_nothing(site: Site) -> None:
+    before = {node: site.status(node)["daemon"]["pid"] for node in NODES}
+    run = site.well("site")
+    changes = [line for line in run.output.splitlines() if line.startswith(("TASK", "changed"))]
+    assert run.changed == 0, "\n".join(changes)
+    assert sorted(run.recap) == sorted(NODES)
+    assert {node: site.status(node)["daemon"]["pid"] for node in NODES} == before
+
+
+def test_the_metrics_arrive(site: Site) -> None:
+    password = (site.secrets / "influxdb-grafana").read_text().strip()
+    ask = (
+        "import base64, json, ssl, urllib.parse, urllib.request as u\n"
+        f"r = u.Request('https://head:8086/query?db=plancton&q=' + urllib.parse.quote("
+        "'SHOW TAG VALUES FROM daemon WITH KEY = hostname'))\n"
+        f"who = base64.b64encode(b'grafana:{password}').decode()\n"
+        "r.add_header('Authorization', 'Basic ' + who)\n"
+        "c = ssl.create_default_context(cafile='/etc/influxdb/ca.pem')\n"
+        "print(u.urlopen(r, context=c).read().decode())\n"
+    )
+
+    def nodes() -> bool:
+        answer = json.loads(site.hosts.run("head", f"python3 - <<'E'\n{ask}E"))
+        series = answer["results"][0].get("series", [{"values": []}])
+        return {value for _key, value in series[0]["values"]} == set(NODES)
+
+    wait_until(nodes, "points of every node", timeout=60)
+
+
+def test_no_password_is_where_others_can_read_it(site: Site) -> None:
+    passwords = [one.read_text().strip() for one in site.secrets.glob("influxdb-*")]
+    urls = site.hosts.run("head", "cat /etc/thyme-roles/*.url").split()
+    passwords += [url.split("://")[1].split("@")[0].split(":")[1] for url in urls]
+    assert len(passwords) >= 6
+    shown = site.well("site", "-v", "--check", "--limit", "head").output
+    for node in NODES:
+        open_to_all = site.hosts.run(
+            node, "find /etc /var/log /run /var/lib/plancton /var/spool -type f -perm /044 "
+            "-exec cat {} + 2>/dev/null; ps axww -o args", check=False,
+        )  # fmt: skip
+        for password in passwords:
+            assert password not in open_to_all
+            assert password not in shown
+
+
+def test_drained_nodes_take_no_agents_until_they_are_resumed(site: Site) -> None:
+    site.well("drain", "--limit", "light", drain_wait=60)
+    try:
+        submit(site, 3, "hostname", "drained")
+        wait_for_jobs(site)
+        assert set(site.hosts.run("head", "cat /tmp/drained.*[0-9]").split()) == {"head"}
+        assert [site.status(node)["mode"] for node in NODES] == ["run", "drain", "drain"]
+        assert site.well("drain", "--limit", "light").changed == 0
+    finally:
+        site.well("resume")
+    assert [site.status(node)["mode"] for node in NODES] == ["run"] * 3
+    assert site.well("resume").changed == 0
+
+
+def test_the_status_is_one_table_with_the_nodes_that_do_not_answer(site: Site) -> None:
+    site.hosts.run("node1", "service plancton stop")
+    try:
+        output = site.well("status").output
+    finally:
+        site.hosts.run("node1", "service plancton start")
+    rows = [line.strip(" -'\"") for line in output.splitlines()]
+    assert next(row.split()[:2] for row in rows if row.startswith("head ")) == ["head", "run"]
+    (stopped,) = [row for row in rows if row.startswith("node1 ") and "ok=" not in row]
+    assert "does not run" in stopped
+    assert any(row.startswith("3 nodes, ") and row.endswith("1 nodes not well") for row in rows)
+
+
+def test_a_closed_window_is_kept_by_the_group_and_the_next_rollout(site: Site) -> None:
+    stop = "2020-01-01 - 2090-01-01"
+    site.well("windows", target="light", stops=[stop])
+    kept = site.inventory / "group_vars/light/windows.yml"
+    try:
+        assert stop in kept.read_text()
+        for node in ("node1", "node2"):
+            wait_until(
+                lambda node=node: site.status(node)["capacity"]["pilots"] == 0,
+                f"{node} to be closed",
+                state=lambda node=node: site.hosts.run(node, "planctonctl explain"),
+            )
+        assert site.status("head")["capacity"]["pilots"] > 0
+        assert site.well("nodes", "--limit", "node1", "--tags", "plancton").changed == 0
+    finally:
+        site.well("windows", target="light", stops=[])
+    wait_until(lambda: site.status("node1")["capacity"]["pilots"] > 0, "node1 to be open")
+
+
+def test_an_update_goes_on_with_the_pilots_that_run(site: Site, tmp_path: Path) -> None:
+    wheel = mirror.wheel(tmp_path / "next", "1.0.1")
+    submit(site, 1, "hostname; while [ ! -e /var/tmp/go ]; do sleep 0.2; done", "long")
+    wait_until(lambda: [job for job in queued(site) if job["JobStatus"] == 2], "it to run", 90)
+    busy = next(node for node in NODES if "/var/tmp/go" in site.hosts.run(node, "ps axww"))
+    pids = site.hosts.run(busy, "pgrep -f thyme-worker").split()
+    before = {node: site.status(node)["daemon"]["pid"] for node in NODES}
+
+    site.well("update", site_plancton_wheel=str(wheel), update_batch=1)
+
+    for node in NODES:
+        assert site.status(node)["plancton"] == "1.0.1"
+        assert site.status(node)["daemon"]["pid"] != before[node]
+    assert set(pids) & set(site.hosts.run(busy, "pgrep -f thyme-worker").split())
+    site.hosts.run(busy, "touch /var/tmp/go")
+    wait_for_jobs(site)
+    assert site.hosts.run("head", "cat /tmp/long.0").split() == [busy]
+    assert site.hosts.run("head", "grep -c 'Job executing' /tmp/long.log").strip() == "1"
+
+
+def test_an_update_stops_at_the_first_node_that_is_not_well(site: Site, tmp_path: Path) -> None:
+    before = {node: site.hosts.run(node, "readlink /opt/plancton/current") for node in NODES}
+    bad = mirror.wheel(tmp_path / "bad", "1.0.2", broken=True)
+    run = site.play(
+        "update", site_plancton_wheel=str(bad), update_batch=1, plancton_healthy_within=9
+    )
+    assert run.code != 0
+    assert list(run.recap) == ["head"]
+    assert "went back to" in run.output
+    after = {node: site.hosts.run(node, "readlink /opt/plancton/current") for node in NODES}
+    assert after == before
+    wait_until(lambda: site.hosts.code("head", "planctonctl health") == 0, "head to be well", 60)
+
+
+def test_a_wrong_setting_never_reaches_a_node(site: Site) -> None:
+    before = site.hosts.run("node1", "cat /etc/plancton/config.yaml")
+    run = site.play(
+        "nodes", "--limit", "node1", "--tags", "plancton", plancton_max_docks="ncpu - 2"
+    )
+    assert run.code != 0
+    assert "ncpu" in run.output
+    assert site.hosts.run("node1", "cat /etc/plancton/config.yaml") == before
+
+
+def test_check_mode_changes_nothing(site: Site) -> None:
+    before = site.hosts.run(
+        "node2", "cat /etc/plancton/config.yaml; readlink /opt/plancton/current"
+    )
+    run = site.well("nodes", "--check", "--limit", "node2", plancton_max_docks=1)
+    assert run.changed > 0
+    assert before == site.hosts.run(
+        "node2", "cat /etc/plancton/config.yaml; readlink /opt/plancton/current"
+    )
+
+
+def test_removing_asks_for_consent_and_leaves_nothing(site: Site) -> None:
+    assert site.play("remove", "--limit", "node2").code != 0
+    assert site.status("node2")["mode"] == "run"
+    site.well("remove", remove=True, remove_services=True)
+    for node in NODES:
+        left = site.hosts.run(
+            node, "find / -xdev \\( -path /proc -o -path /sys \\) -prune -o "
+            "\\( -iname '*plancton*' -o -iname '*thyme*' \\) -print; ps axww -o args | "
+            "grep -E 'plancton|thyme|beam|influxd' | grep -v grep; true",
+        )  # fmt: skip
+        assert left == "", node
+    assert site.hosts.code("head", "test -e /var/lib/rabbitmq -o -e /var/lib/influxdb") != 0
