@@ -68,7 +68,8 @@ def filled(template: str, values: Mapping[str, str]) -> str:
 
 
 def lay_out(source: Path, target: Path) -> None:
-    """Copy what pilots may read; whole files only, readable by root alone."""
+    """Copy what pilots may read; whole files only, in reach of root alone: not of their jobs."""
+    target.chmod(0o700)
     for name in FOR_PILOTS:
         if (source / name).is_file():
             fresh = target / f".{name}"

@@ -206,6 +206,7 @@ def test_pilots_get_their_url_and_the_authority_and_no_other_secret(tmp_path: Pa
 
     assert sorted(path.name for path in pilots.iterdir()) == ["site-ca", "thyme-worker-url"]
     assert {stat.S_IMODE(path.stat().st_mode) for path in pilots.iterdir()} == {0o400}
+    assert stat.S_IMODE(pilots.stat().st_mode) == 0o700
 
 
 # --- is all well? -----------------------------------------------------------------------------
