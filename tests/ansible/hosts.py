@@ -110,7 +110,7 @@ class Hosts:
     def run(self, name: str, command: str, *, check: bool = True, user: str = "root") -> str:
         """What a shell on host ``name`` prints."""
         done = self.containers[name].exec_run(["sh", "-c", command], user=user)
-        text = str(done.output.decode())
+        text = str(done.output.decode(errors="replace"))
         assert not check or done.exit_code == 0, f"{name}: {command}: {done.exit_code}\n{text}"
         return text
 

@@ -108,11 +108,11 @@ def test_drained_nodes_take_no_agents_until_they_are_resumed(site: Site) -> None
         submit(site, 3, "hostname", "drained")
         wait_for_jobs(site)
         assert set(site.hosts.run("head", "cat /tmp/drained.*[0-9]").split()) == {"head"}
-        assert [site.status(node)["mode"] for node in NODES] == ["run", "drain", "drain"]
+        assert [site.status(node)["mode"] for node in NODES] == ["active", "drain", "drain"]
         assert site.well("drain", "--limit", "light").changed == 0
     finally:
         site.well("resume")
-    assert [site.status(node)["mode"] for node in NODES] == ["run"] * 3
+    assert [site.status(node)["mode"] for node in NODES] == ["active"] * 3
     assert site.well("resume").changed == 0
 
 
@@ -123,7 +123,7 @@ def test_the_status_is_one_table_with_the_nodes_that_do_not_answer(site: Site) -
     finally:
         site.hosts.run("node1", "service plancton start")
     rows = [line.strip(" -'\"") for line in output.splitlines()]
-    assert next(row.split()[:2] for row in rows if row.startswith("head ")) == ["head", "run"]
+    assert next(row.split()[:2] for row in rows if row.startswith("head ")) == ["head", "active"]
     (stopped,) = [row for row in rows if row.startswith("node1 ") and "ok=" not in row]
     assert "does not run" in stopped
     assert any(row.startswith("3 nodes, ") and row.endswith("1 nodes not well") for row in rows)
@@ -137,15 +137,15 @@ def test_a_closed_window_is_kept_by_the_group_and_the_next_rollout(site: Site) -
         assert stop in kept.read_text()
         for node in ("node1", "node2"):
             wait_until(
-                lambda node=node: site.status(node)["capacity"]["pilots"] == 0,
+                lambda node=node: site.status(node)["window"]["phase"] != "open",
                 f"{node} to be closed",
                 state=lambda node=node: site.hosts.run(node, "planctonctl explain"),
             )
-        assert site.status("head")["capacity"]["pilots"] > 0
+        assert site.status("head")["window"]["phase"] == "open"
         assert site.well("nodes", "--limit", "node1", "--tags", "plancton").changed == 0
     finally:
         site.well("windows", target="light", stops=[])
-    wait_until(lambda: site.status("node1")["capacity"]["pilots"] > 0, "node1 to be open")
+    wait_until(lambda: site.status("node1")["window"]["phase"] == "open", "node1 to be open")
 
 
 def test_an_update_goes_on_with_the_pilots_that_run(site: Site, tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_wrong_setting_never_reaches_a_node(site: Site) -> None:
         "nodes", "--limit", "node1", "--tags", "plancton", plancton_max_docks="ncpu - 2"
     )
     assert run.code != 0
-    assert "ncpu" in run.output
+    assert "max_docks" in run.output, run.output[-3000:]
     assert site.hosts.run("node1", "cat /etc/plancton/config.yaml") == before
 
 
@@ -205,7 +205,7 @@ def test_check_mode_changes_nothing(site: Site) -> None:
 
 def test_removing_asks_for_consent_and_leaves_nothing(site: Site) -> None:
     assert site.play("remove", "--limit", "node2").code != 0
-    assert site.status("node2")["mode"] == "run"
+    assert site.status("node2")["mode"] == "active"
     site.well("remove", remove=True, remove_services=True)
     for node in NODES:
         left = site.hosts.run(
