@@ -94,7 +94,7 @@ def test_no_password_is_where_others_can_read_it(site: Site) -> None:
     shown = site.well("site", "-v", "--check", "--limit", "head").output
     for node in NODES:
         open_to_all = site.hosts.run(
-            node, "find /etc /var/log /run /var/lib/plancton /var/spool -type f -perm /044 "
+            node, "find /etc /var/log /run /var/lib/plancton /var/spool -type f -perm -004 "
             "-exec cat {} + 2>/dev/null; ps axww -o args", check=False,
         )  # fmt: skip
         for password in passwords:
