@@ -13,7 +13,7 @@ SECRETS_ARGS ?=
 TAG ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench dashboards-preview clean up down secrets update-workers e2e
+.PHONY: help demo test lint bench dashboards-preview clean up down secrets update-workers e2e converge
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,8 +21,8 @@ help: ## list the commands
 demo: $(STAMP) ## run a whole site on this machine: 24 jobs, faults included (under 90 s)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m demo $(DEMO_ARGS)
 
-test: lint ## run the linters and every test
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
+test: lint ## run the linters and every test but those of e2e and converge
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m 'not site' $(PYTEST_ARGS)
 
 lint: $(STAMP) ## ruff, mypy --strict, shellcheck, yamllint, ansible-lint, hadolint
 	@$(BIN)/ruff check .
@@ -51,8 +51,11 @@ secrets: ## write the passwords and broker users that are missing in secrets/
 update-workers: ## let new pilots run another version: TAG=1.2.3
 	@$(PYTHON) -m compose.manage update-workers '$(TAG)'
 
-e2e: $(STAMP) ## the same site from images built here without a registry: 60 agents, services killed
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -p no:xdist tests/e2e/test_compose_site.py $(PYTEST_ARGS)
+e2e: $(STAMP) ## build the images here, without a registry, and run a whole site of them
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m site tests/integration tests/e2e $(PYTEST_ARGS)
+
+converge: $(STAMP) ## roll a site of three hosts out with Ansible, in containers
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m site tests/ansible $(PYTEST_ARGS)
 
 clean: ## remove .venv and everything built
 	rm -rf $(VENV) build ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -45,6 +45,8 @@ TOGETHER = (
         "containers",
     ),
 )
+#: Whole sites in containers, each of which takes minutes: ``make e2e`` and ``make converge``.
+SITES = re.compile(r"ansible/test_converge|e2e/test_compose|integration/test_images(_site)?\.py")
 #: Long, and each test with a site of its own.
 APART = re.compile("chaos/")
 
@@ -65,6 +67,9 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if SITES.match(str(item.path.relative_to(ROOT))):
+            item.add_marker("site")
     if not config.pluginmanager.hasplugin("xdist"):
         return
     for item in items:
