@@ -61,11 +61,13 @@ def group_of(path: Path) -> str | None:
 
 
 def pytest_configure() -> None:
-    """A shell's job in the background ignores these, and all that it starts: not our tests."""
+    """What runs in the background or under nohup ignores these: not what our tests start."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if SITES.match(str(item.path.relative_to(ROOT))):

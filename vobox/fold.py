@@ -81,6 +81,7 @@ def _requeued(job: Job, event: Submit | Recorded) -> Change:
     if isinstance(event, Submit) and fold_dead.is_back(job, event):
         return fold_dead.queued_again(job, event)
     if isinstance(event, Submit) and event.attempt > job.attempt and job.in_queue:
+        fold_dead.outlived(job)
         job.attempt = event.attempt
         job.queued = job.status == IDLE
     return Change(job)

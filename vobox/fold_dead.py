@@ -59,6 +59,12 @@ def is_dead(job: Job) -> bool:
     return job.status == HELD and codes == (CODE, SUBCODE)
 
 
+def outlived(job: Job) -> None:
+    """A later attempt is out: the dead letter is of one before, and cannot bring the job back."""
+    if is_dead(job):
+        job.ad["HoldReasonSubCode"] = "0"
+
+
 def queued_again(job: Job, event: Submit) -> Change:
     attributes.no_longer_held(job.ad)
     reason = "its message was taken from the dead letters and queued again"

@@ -9,6 +9,7 @@ import htcondor2
 
 from tests.clients.pool import Pool
 from tests.live_site import PROGRAMS
+from tests.waiting import wait_until
 
 ENDS = {htcondor2.JobEventType.JOB_TERMINATED, htcondor2.JobEventType.JOB_ABORTED}
 
@@ -74,4 +75,5 @@ def test_condor_wait_waits_until_the_jobs_are_done(pool: Pool, place: Path) -> N
         waiting.kill()
         waiting.wait()
     assert (waiting.returncode, out) == (0, "All jobs done.\n")
-    assert pool.status(job) == 4
+    # the log is written first
+    wait_until(lambda: pool.status(job) == 4, "the job to be completed")
