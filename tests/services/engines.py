@@ -6,6 +6,7 @@ import resource
 import shutil
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,8 @@ class PodmanService(ContainerService):
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         need("Podman", ["podman", "runc", "conmon"], ["podman"])
+        # Podman refuses a longer path than 50 characters, and pytest's are.
+        self.runroot = Path(tempfile.mkdtemp(prefix="podman-"))
 
     def start(self) -> None:
         place = self.directory
@@ -164,10 +167,16 @@ class PodmanService(ContainerService):
         )
         # crun refuses machines with a hybrid of both cgroup versions.
         service = Program(
-            ["podman", "--root", str(place / "root"), "--runroot", str(place / "runroot"),
+            ["podman", "--root", str(place / "root"), "--runroot", str(self.runroot),
              "--tmpdir", str(place / "tmp"), "--runtime", "runc", "--cgroup-manager", "cgroupfs",
              "--events-backend", "file", "system", "service", "--time=0", self.host],
             place / "podman.log",
             {"CONTAINERS_CONF": str(config)},
         )  # fmt: skip
         self.programs = [service]
+
+    def clean(self) -> None:
+        super().clean()
+        end_all_with(self.runroot)
+        unmount_all_in(self.runroot)
+        shutil.rmtree(self.runroot, ignore_errors=True)
