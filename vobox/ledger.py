@@ -180,6 +180,7 @@ class Ledger:
         """Drop from the history what left the queue before that time."""
         gone = self._query("DELETE FROM jobs WHERE in_queue=0 AND left_at<?", (left_at,))
         if gone.rowcount:
+            self._db.execute("DELETE FROM counts WHERE number=0")
             self._recent.clear()
             self._forgotten += gone.rowcount
         if self._forgotten >= _FORGOTTEN:

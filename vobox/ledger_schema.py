@@ -6,6 +6,8 @@ itself is the difference from the *template* that jobs submitted alike share
 ``plain`` says that the columns are exactly what the ad says, as ClassAd
 literals: only then may a query read them instead of the ad. ``in_queue`` is in
 partial indexes on itself, because SQLite reads the table for it otherwise.
+``counts`` says how many jobs there are of each kind: triggers keep it, so that
+it is right whatever is written, and whenever the writer ends.
 """
 
 from __future__ import annotations
@@ -16,8 +18,17 @@ from pathlib import Path
 
 from .status import IDLE, TRANSFERRING_OUTPUT
 
-VERSION = 5
+VERSION = 6
 
+_ONE_MORE = (
+    "INSERT INTO counts VALUES"
+    "(new.in_queue, new.pool, new.owner, new.status, new.worker<>'', 1) "
+    "ON CONFLICT DO UPDATE SET number=number+1"
+)
+_ONE_LESS = (
+    "UPDATE counts SET number=number-1 WHERE in_queue=old.in_queue AND pool=old.pool "
+    "AND owner=old.owner AND status=old.status AND busy=(old.worker<>'')"
+)
 _SCHEMA = f"""
 CREATE TABLE jobs(
     cluster INTEGER NOT NULL, proc INTEGER NOT NULL, owner TEXT NOT NULL,
@@ -28,7 +39,6 @@ CREATE TABLE jobs(
     in_queue INTEGER NOT NULL, left_at REAL NOT NULL, has_policy INTEGER NOT NULL,
     qdate INTEGER NOT NULL, batch TEXT, procs INTEGER, plain INTEGER NOT NULL,
     shape INTEGER NOT NULL, ad TEXT NOT NULL, PRIMARY KEY(cluster, proc));
-CREATE INDEX jobs_in_queue ON jobs(status, owner, pool) WHERE in_queue=1;
 CREATE INDEX jobs_columns
     ON jobs(cluster, proc, status, owner, qdate, batch, procs, shape, in_queue) WHERE in_queue=1;
 CREATE INDEX jobs_not_plain ON jobs(cluster) WHERE plain=0;
@@ -39,6 +49,16 @@ CREATE INDEX jobs_policy ON jobs(cluster, proc) WHERE in_queue=1 AND has_policy=
 CREATE INDEX jobs_worked ON jobs(cluster, proc, attempt, lease, pool)
     WHERE in_queue=1 AND worker<>'';
 CREATE INDEX jobs_left ON jobs(left_at, cluster, proc) WHERE in_queue=0;
+CREATE TABLE counts(
+    in_queue INTEGER NOT NULL, pool TEXT NOT NULL, owner TEXT NOT NULL, status INTEGER NOT NULL,
+    busy INTEGER NOT NULL, number INTEGER NOT NULL,
+    PRIMARY KEY(in_queue, pool, owner, status, busy)) WITHOUT ROWID;
+CREATE TRIGGER jobs_more AFTER INSERT ON jobs BEGIN {_ONE_MORE}; END;
+CREATE TRIGGER jobs_less AFTER DELETE ON jobs BEGIN {_ONE_LESS}; END;
+CREATE TRIGGER jobs_other AFTER UPDATE ON jobs
+    WHEN new.status<>old.status OR (new.worker<>'')<>(old.worker<>'')
+        OR new.in_queue<>old.in_queue OR new.owner<>old.owner OR new.pool<>old.pool
+    BEGIN {_ONE_LESS}; {_ONE_MORE}; END;
 CREATE TABLE templates(id INTEGER PRIMARY KEY AUTOINCREMENT, ad TEXT NOT NULL);
 CREATE TABLE shapes(id INTEGER PRIMARY KEY AUTOINCREMENT, template INTEGER NOT NULL,
     names TEXT NOT NULL);
@@ -50,7 +70,7 @@ CREATE TABLE waiting_log(
 CREATE INDEX waiting_log_job ON waiting_log(cluster, proc);
 CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
-TABLES = ("jobs", "templates", "shapes", "bodies", "waiting_log", "meta")
+TABLES = ("jobs", "counts", "templates", "shapes", "bodies", "waiting_log", "meta")
 #: KiB of the file that the writer keeps in memory.
 _CACHE = 16 * 1024
 #: Pages (4 KiB) after which the log goes into the file.

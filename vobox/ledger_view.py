@@ -174,7 +174,7 @@ class LedgerView:
         if self._counts is None:
             self._counts = {}
             for status, name, number in self._db.execute(
-                "SELECT status, owner, count(*) FROM jobs WHERE in_queue=1 GROUP BY status, owner"
+                "SELECT status, owner, number FROM counts WHERE in_queue=1 AND number>0"
             ):
                 # ClassAds compare names without regard to case
                 for whose in ("", name.lower()):

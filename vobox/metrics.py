@@ -120,23 +120,22 @@ class Metrics:
             log.warning("metrics: %s: %s", self._ledger, error)
             return None, None, None
         try:
-            states: dict[str, dict[int, int]] = {}
-            for pool, status, number in db.execute(
-                "SELECT pool, status, count(*) FROM jobs WHERE in_queue=1 GROUP BY pool, status"
-            ):
-                states.setdefault(pool, {})[status] = number
-            busy = dict(
-                db.execute(
-                    "SELECT pool, count(*) FROM jobs WHERE in_queue=1 AND worker<>'' GROUP BY pool"
-                )
-            )
-            (jobs,) = db.execute("SELECT count(*) FROM jobs").fetchone()
+            rows = db.execute(
+                "SELECT in_queue, pool, status, busy, number FROM counts WHERE number>0"
+            ).fetchall()
         except sqlite3.Error as error:
             log.warning("metrics: %s: %s", self._ledger, error)
             return None, None, None
         finally:
             db.close()
-        return states, busy, int(jobs)
+        states: dict[str, dict[int, int]] = {}
+        busy: dict[str, int] = {}
+        for in_queue, pool, status, is_busy, number in rows:
+            if in_queue:
+                of_pool = states.setdefault(pool, {})
+                of_pool[status] = of_pool.get(status, 0) + number
+                busy[pool] = busy.get(pool, 0) + number * is_busy
+        return states, busy, sum(row[-1] for row in rows)
 
 
 def rss() -> int | None:

@@ -15,6 +15,7 @@ import sqlite3
 from collections import OrderedDict
 from typing import NamedTuple
 
+from . import row_values
 from .ads import Ad, Items
 
 #: Templates kept in memory; a site's CE and its few users write a handful.
@@ -46,8 +47,7 @@ class Shape(NamedTuple):
 
     def values(self, values: str) -> list[str | None]:
         """A row's values, in the order of the names; None: the job has no such attribute."""
-        found: list[str | None] = json.loads(values)
-        return found
+        return row_values.read(values)
 
 
 class Templates:
@@ -135,7 +135,7 @@ class NewTemplates(Templates):
             if len(self._numbers) >= KEPT_SHAPES:
                 self._numbers.clear()
             self._numbers[kind] = number
-        return number, json.dumps(list(difference.values()))
+        return number, row_values.written(list(difference.values()))
 
     def forget(self) -> None:
         """What was made may not be in the ledger any more: begin anew."""
