@@ -22,7 +22,7 @@ demo: $(STAMP) ## run a whole site on this machine: 24 jobs, faults included (un
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m demo $(DEMO_ARGS)
 
 test: lint ## run the linters and every test but those of e2e and converge
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m 'not site' $(PYTEST_ARGS)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(JOBS) -m 'not site' $(PYTEST_ARGS)
 
 lint: $(STAMP) ## ruff, mypy --strict, shellcheck, yamllint, ansible-lint, hadolint
 	@$(BIN)/ruff check .

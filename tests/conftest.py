@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,13 +68,23 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Share out by our groups (the option ``--dist`` is not looked at).
+
+    Not by the marker ``xdist_group``: it works by changing test ids in a way that pytest 9.2 no
+    longer heeds, and then every process silently has every service.
+    """
+    from xdist.scheduler import LoadScopeScheduling  # only where it is installed
+
+    class ByService(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(ROOT.parent / nodeid.partition("::")[0]) or nodeid
+
+    return ByService(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SITES.match(str(item.path.relative_to(ROOT))):
             item.add_marker("site")
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        if (group := group_of(item.path)) is not None:
-            item.add_marker(pytest.mark.xdist_group(group))

@@ -18,11 +18,20 @@ from tests.waiting import wait_until
 CGROUPS = Path("/sys/fs/cgroup")
 
 
+def only_here(factory: pytest.TempPathFactory, service: str) -> None:
+    """Fail where another process of this run has ``service``: tests are not shared out as meant."""
+    run = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        run = run.parent
+    (run / f"{service}.here").touch(exist_ok=False)
+
+
 @pytest.fixture(scope="session")
 def docker_service(
     tmp_path_factory: pytest.TempPathFactory, cgroup_name: str
 ) -> Iterator[DockerService]:
     """A running Docker engine with the test image; leave no container behind."""
+    only_here(tmp_path_factory, "docker")
     service = DockerService(tmp_path_factory.mktemp("docker"))
     try:
         service.up()
@@ -36,6 +45,7 @@ def docker_service(
 def podman_service(
     tmp_path_factory: pytest.TempPathFactory, cgroup_name: str
 ) -> Iterator[PodmanService]:
+    only_here(tmp_path_factory, "podman")
     service = PodmanService(tmp_path_factory.mktemp("podman"))
     try:
         service.up()
@@ -141,9 +151,14 @@ def make_influxdb(
 
 @pytest.fixture(scope="session")
 def cgroup_name() -> Iterator[str]:
-    """A parent group of the tests' own, for ``cgroup_parent``; ends after the engines in it."""
+    """A parent group of the tests' own, for ``cgroup_parent``; ends after the engines in it.
+
+    One group further down, it comes last in a group that does not: its pilots together have
+    as much of a busy machine as one other program.  At the top they would have next to nothing
+    of one that is never idle, and no deadline would be long enough.
+    """
     name = f"plancton-test-{os.getpid()}"
-    yield name
+    yield f"{name}/pilots"
     remove_groups(name)
 
 
