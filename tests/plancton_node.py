@@ -84,18 +84,20 @@ class Node:
 
     def running(self) -> dict[str, int]:
         """The pilots that run, by name, with their pid."""
-        pilots = self.published()["pilots"] or []
-        return {p["name"]: p["pid"] for p in pilots if p["state"] == "running"}
+        return running(self.published())
 
     def wait_for(self, count: int, daemon: subprocess.Popen[bytes] | None = None) -> dict[str, int]:
         """Until ``count`` pilots run (as seen by ``daemon``)."""
 
-        def there() -> bool:
-            pid = self.published()["daemon"]["pid"]
-            return len(self.running()) == count and (daemon is None or pid == daemon.pid)
+        def there() -> tuple[dict[str, int]] | None:
+            document = self.published()
+            right = daemon is None or document["daemon"]["pid"] == daemon.pid
+            found = running(document)
+            return (found,) if right and len(found) == count else None
 
-        wait_until(there, f"{count} pilots", state=self.log)
-        return self.running()
+        reached = wait_until(there, f"{count} pilots", state=self.log)
+        assert reached is not None
+        return reached[0]
 
     def log(self) -> str:
         return "".join(
@@ -126,6 +128,12 @@ class Node:
         done = self.ctl("force-stop")
         assert done.returncode == 0, done.stderr
         assert self.marked() == set()
+
+
+def running(document: dict[str, Any]) -> dict[str, int]:
+    """In a status: the pilots that run, by name, with their pid."""
+    pilots = document["pilots"] or []
+    return {p["name"]: p["pid"] for p in pilots if p["state"] == "running"}
 
 
 def gone(pid: int) -> bool:

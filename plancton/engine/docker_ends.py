@@ -7,11 +7,14 @@ grace lasts, sends SIGTERM once more with each call, and knows whole seconds onl
 from __future__ import annotations
 
 import logging
+import signal as signals
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from plancton.engine import processes
 from plancton.engine.docker_list import Asked, mark
 from plancton.errors import Conflict, EngineError, EngineUnavailable, NotThere
 
@@ -21,6 +24,9 @@ _RETRY = 1.0
 #: Seconds of grace up to which a pilot gets the CPU like anybody else for its end: somebody
 #: waits for what it holds.
 HURRY = 2.0
+#: Seconds between two looks at whether a pilot can hear SIGTERM by now: as long as it could
+#: not hear so far, within these.
+_LISTEN, _LISTEN_MAX = 0.02, 1.0
 #: What engines say of a container that has ended meanwhile.
 _ENDED = ("not running", "not paused", "state exited", "state stopped")
 
@@ -35,6 +41,21 @@ class Signals(Protocol):
     def rename(self, container: str, name: str) -> None: ...
 
 
+def is_deaf(pid: int) -> bool:
+    """Whether SIGTERM would be lost on this first process of a container."""
+    return processes.is_deaf(pid, signals.SIGTERM)
+
+
+@dataclass(frozen=True)
+class _Untold:
+    """Asked to end while it was still deaf."""
+
+    container: str
+    pid: int
+    since: float
+    look: float
+
+
 class Ends:
     """By pilot name; ``hurry`` gives a container the CPU to end; ``now`` is monotonic."""
 
@@ -44,37 +65,50 @@ class Ends:
         hurry: Callable[[str], None] = lambda _container: None,
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        deaf: Callable[[int], bool] = is_deaf,
     ) -> None:
         self._api, self._hurry, self._now, self._wall = api, hurry, now, wall
+        self._deaf = deaf
         self._lock = threading.Condition()
         #: when to kill, by pilot: (moment, container)
         self._kills: dict[str, tuple[float, str]] = {}
         #: marks to be written: (container, name)
         self._marks: dict[str, str] = {}
+        self._untold: dict[str, _Untold] = {}
         self._asked: set[str] = set()
         self._thread: threading.Thread | None = None
         self._closing = False
 
-    def ask(self, name: str, container: str, grace: float, paused: bool) -> None:
+    def ask(
+        self, name: str, container: str, grace: float, paused: bool, pid: int | None = None
+    ) -> None:
         """SIGTERM once; SIGKILL after ``grace`` seconds, or sooner if asked again for sooner.
 
-        Raises EngineError.
+        SIGTERM waits until the container's first process ``pid`` can hear it; it is sent at
+        once where that is not known.  Raises EngineError.
         """
         with self._lock:
             first = name not in self._asked
             self._asked.add(name)
-            due = self._now() + grace
+            now = self._now()
             before = self._kills.get(name)
-            nearer = before is None or due < before[0]
+            nearer = before is None or now + grace < before[0]
             if nearer:
-                self._kills[name] = (due, container)
+                self._kills[name] = (now + grace, container)
+            tell = first and grace > 0
+            if tell and pid is not None and self._deaf(pid):
+                self._untold[name] = _Untold(container, pid, now, now + _LISTEN)
+            if nearer and name not in self._untold:
                 self._marks[container] = mark(name, Asked(round(self._wall()), grace))
+            deaf = name in self._untold
         if nearer:
             self._ring()
         if grace <= HURRY:
             self._hurry(container)
-        if first and grace > 0:
+        if tell and not deaf:
             self._signal(container, "SIGTERM", paused)
+        elif tell and paused:
+            self._unpause(container)
 
     def adopt(self, name: str, container: str, asked: Asked) -> None:
         """A pilot that a daemon before asked to end: its time goes on."""
@@ -93,6 +127,7 @@ class Ends:
         """The pilot has ended: nothing is to be killed, but it was asked all the same."""
         with self._lock:
             self._kills.pop(name, None)
+            self._untold.pop(name, None)
 
     def forget(self, gone: Callable[[str], bool]) -> None:
         """Drop the memory of pilots that are not there any more."""
@@ -100,9 +135,13 @@ class Ends:
             for name in [name for name in self._asked if gone(name)]:
                 self._asked.discard(name)
                 self._kills.pop(name, None)
+                self._untold.pop(name, None)
 
     def close(self) -> None:
-        """Write the marks that are not written; the next daemon does the killing."""
+        """Write the marks that are not written; the next daemon does the killing.
+
+        A pilot that could not be told has no mark: the next daemon asks it anew.
+        """
         with self._lock:
             self._closing = True
             self._lock.notify_all()
@@ -119,6 +158,7 @@ class Ends:
 
     def _run(self) -> None:
         while True:
+            self._tell()
             self._write_marks()
             with self._lock:
                 if self._closing:
@@ -126,11 +166,35 @@ class Ends:
                 now = self._now()
                 due = {name: one for name, one in self._kills.items() if one[0] <= now}
                 if not due and not self._marks:
-                    first = min((at for at, _ in self._kills.values()), default=None)
+                    moments = [at for at, _ in self._kills.values()]
+                    moments += [one.look for one in self._untold.values()]
+                    first = min(moments, default=None)
                     self._lock.wait(None if first is None else first - now)
                     continue
             for name, (_, container) in due.items():
                 self._kill(name, container)
+
+    def _tell(self) -> None:
+        """SIGTERM to those who can hear it by now."""
+        ready = []
+        with self._lock:
+            now = self._now()
+            for name, one in list(self._untold.items()):
+                if one.look > now:
+                    continue
+                if self._deaf(one.pid):
+                    pause = min(_LISTEN_MAX, max(_LISTEN, now - one.since))
+                    self._untold[name] = replace(one, look=now + pause)
+                    continue
+                del self._untold[name]
+                left = max(0.0, self._kills[name][0] - now)
+                self._marks[one.container] = mark(name, Asked(round(self._wall()), left))
+                ready.append((name, one.container))
+        for name, container in ready:
+            try:
+                self._signal(container, "SIGTERM", paused=False)
+            except EngineError as error:
+                _log.error("%s cannot be asked to end: %s", name, error)
 
     def _kill(self, name: str, container: str) -> None:
         self._hurry(container)
@@ -146,6 +210,7 @@ class Ends:
         with self._lock:
             if retry is None:
                 self._kills.pop(name, None)
+                self._untold.pop(name, None)
             elif name in self._kills:
                 self._kills[name] = (self._now() + retry, container)
 
@@ -162,6 +227,12 @@ class Ends:
                 self._signal(container, signal, paused=True)
             elif not any(words in text for words in _ENDED):
                 raise
+
+    def _unpause(self, container: str) -> None:
+        try:
+            self._api.unpause(container)
+        except (NotThere, Conflict):
+            pass  # gone, or it runs already
 
     def _write_marks(self) -> None:
         while True:

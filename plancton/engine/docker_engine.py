@@ -119,7 +119,11 @@ class DockerEngine:
         if row.phase is Phase.MADE:
             self._removals.add(row.id)
             return
-        self._ends.ask(row.name, row.id, grace, paused=row.phase is Phase.PAUSED)
+        try:
+            pid = self._lives.of(row).pid
+        except NotThere:
+            return
+        self._ends.ask(row.name, row.id, grace, row.phase is Phase.PAUSED, pid)
 
     def remove(self, pilot_id: str) -> None:
         if self._starts.forget(pilot_id):

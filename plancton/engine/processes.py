@@ -15,6 +15,11 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 #: The variable that marks every process of a pilot that did not clear its environment.
 MARK = "PLANCTON_PILOT"
 
+#: What may become of a signal, in /proc/PID/status (proc(5)).
+_MASKS = ("SigCgt", "SigBlk", "SigIgn")
+#: How runc calls itself in a container before it runs the command.
+_RUNC = "runc:["
+
 
 @dataclass(frozen=True)
 class Process:
@@ -47,6 +52,23 @@ def alive(pid: int, start: int) -> bool:
     """Whether this very process runs; a later one with the same pid is somebody else."""
     found = read(pid)
     return found is not None and found.start == start and found.state not in "ZX"
+
+
+def is_deaf(pid: int, number: int) -> bool:
+    """Whether the signal would be lost on ``pid``, the first process of a container.
+
+    The kernel drops what such a process neither handles nor blocks (pid_namespaces(7)), and
+    a program that starts has no handler yet.  False where /proc does not tell.
+    """
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            told = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+        first = told["NSpid"].split()[1:][-1:] == ["1"]
+        heard = any(int(told[mask], 16) >> number - 1 & 1 for mask in _MASKS)
+    except (OSError, KeyError, ValueError):
+        return False
+    # runc takes every signal until it becomes the command, and dies of them
+    return first and (told["Name"].startswith(_RUNC) or not heard)
 
 
 def boot_id() -> str:

@@ -370,6 +370,42 @@ def test_a_kill_that_the_engine_did_not_hear_is_tried_again() -> None:
     ends.close()
 
 
+def test_a_pilot_that_cannot_hear_yet_is_told_as_soon_as_it_can() -> None:
+    api, clock, deaf = FakeSignals(), FakeClock(), {7}
+    ends = Ends(api, now=clock.now, wall=lambda: 5000.0, deaf=deaf.__contains__)
+    ends.ask(NAME, "c1", 600.0, paused=True, pid=7)
+    ends.ask(NAME, "c1", 500.0, paused=False, pid=7)
+    clock.advance(100.0)
+    ends._tell()
+    assert ends.asked(NAME)
+    assert api.calls == [("unpause", "c1")], "it goes on, so that it comes to hear"
+    deaf.clear()
+    clock.advance(100.0)
+    ends._tell()
+    ends._tell()
+    assert api.sent() == ["unpause", "SIGTERM"]
+    ends.close()
+    assert (f"{NAME}.asked.5000.300", "c1") in api.calls, "what is left of its time"
+
+
+def test_a_pilot_that_never_hears_is_killed_when_its_grace_is_over() -> None:
+    api, clock = FakeSignals(), FakeClock()
+    ends = Ends(api, now=clock.now, deaf=lambda _pid: True)
+    ends.ask(NAME, "c1", 600.0, paused=False, pid=7)
+    clock.advance(600.0)
+    ends._ring()
+    wait_until(lambda: api.sent() == ["SIGKILL"], "the kill", state=lambda: api.calls)
+    ends.close()
+
+
+def test_a_pilot_that_was_never_told_to_end_is_not_marked_as_if_it_had_been() -> None:
+    api = FakeSignals()
+    ends = Ends(api, deaf=lambda _pid: True)
+    ends.ask(NAME, "c1", 600.0, paused=False, pid=7)
+    ends.close()
+    assert api.calls == []
+
+
 @pytest.mark.parametrize("error", [NotThere("no such container"), Conflict("is not running")])
 def test_a_pilot_that_ended_meanwhile_is_no_error(error: Exception) -> None:
     api = FakeSignals()
