@@ -22,6 +22,12 @@ from tests.waiting import wait_until
 
 MARK = "PLANCTON_TEST_SITE"
 PROGRAMS = Path(sys.executable).parent
+#: Pilots get the CPU when nobody else wants it. On a machine where tests keep every core busy
+#: that is hardly ever, and no deadline is long enough. Root takes it back; anybody else may not.
+AS_ANYBODY = """#!/bin/sh
+{ chrt --other --pid 0 $$; renice -n 0 -p $$; echo 0 > /proc/$$/autogroup; } > /dev/null 2>&1
+exec "$@"
+"""
 
 
 class LiveSite:
@@ -48,9 +54,13 @@ class LiveSite:
         (root / "scratch").mkdir()
         for part in ("run", "log", "conf"):
             (root / "plancton" / part).mkdir(parents=True)
+        as_anybody = root / "as-anybody"
+        as_anybody.write_text(AS_ANYBODY)
         config = {
             "engine": "process",
             "docker_cmd": [
+                "/bin/sh",
+                str(as_anybody),
                 str(PROGRAMS / "thyme-worker"),
                 "--timeout=2",
                 "--heartbeat=0.4",
@@ -167,13 +177,13 @@ class LiveSite:
                 process.terminate()
         for process in self.running.values():
             try:
-                process.wait(10.0)
+                process.wait(30.0)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
         left: list[tuple[int, str]] = []
         with suppress(AssertionError):
-            wait_until(lambda: not self._marked(), "everything to end", timeout=5.0)
+            wait_until(lambda: not self._marked(), "everything to end", timeout=30.0)
         left = self._marked()
         for pid, _command in left:
             with suppress(ProcessLookupError):

@@ -12,7 +12,7 @@ T = TypeVar("T")
 def wait_until(
     condition: Callable[[], T],
     what: str,
-    timeout: float = 20.0,
+    timeout: float = 60.0,
     state: Callable[[], object] = lambda: "",
 ) -> T:
     """The first true value of ``condition``; fails after ``timeout`` s and shows ``state``."""

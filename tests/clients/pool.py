@@ -12,6 +12,9 @@ from pathlib import Path
 from tests.live_site import LiveSite
 from tests.waiting import wait_until
 
+#: Seconds for one change of a job, and for one whole program: a busy machine, not a dead one.
+WAIT, PROGRAM = 120.0, 240.0
+
 
 class Pool(LiveSite):
     """A live site with helpers for callers; a lease long enough for a busy machine."""
@@ -40,20 +43,18 @@ class Pool(LiveSite):
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=WAIT,
             check=False,
         )
 
-    def script(
-        self, python: Path, name: str, cwd: Path, *arguments: str, timeout: float, code: int = 0
-    ) -> str:
+    def script(self, python: Path, name: str, cwd: Path, *arguments: str, code: int = 0) -> str:
         """Run one of our programs in the clients' environment; its output.
 
-        ``timeout`` in s; ``code``: the exit code that it has to end with.
+        ``code``: the exit code that it has to end with.
         """
         # a program that sends itself to its jobs, or works beside itself, must do it there
         program = Path(shutil.copy(Path(__file__).parent / "programs" / name, cwd))
-        command = ["timeout", "-k", "5", str(timeout), str(python), str(program), *arguments]
+        command = ["timeout", "-k", "5", str(PROGRAM), str(python), str(program), *arguments]
         done = subprocess.run(
             command,
             cwd=cwd,
@@ -85,7 +86,7 @@ class Pool(LiveSite):
         wait_until(
             lambda: self.status(job) == status,
             f"job {job} in state {status}",
-            timeout=60.0,
+            timeout=WAIT,
             state=lambda: self.ask("condor_q", "-nobatch", "-allusers") + self.said(),
         )
 
@@ -94,7 +95,7 @@ class Pool(LiveSite):
         wait_until(
             lambda: self.ask("condor_history", job, "-af", "JobStatus") == f"{status}\n",
             f"job {job} gone with state {status}",
-            timeout=60.0,
+            timeout=WAIT,
             state=lambda: self.ask("condor_q", "-nobatch", "-allusers") + self.said(),
         )
 

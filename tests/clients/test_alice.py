@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.pool import Pool
+from tests.clients.pool import PROGRAM, Pool
 from tests.live_site import PROGRAMS
 from vobox.demo_ce.dialects import DIALECTS
 from vobox.demo_ce.proxy import demo_credential, write_proxy
@@ -22,7 +22,7 @@ def run(pool: Pool, place: Path, *options: str) -> subprocess.CompletedProcess[s
     return subprocess.run(
         [PROGRAMS / "plancton-demo-ce", "--dir", str(place), "--interval", "0.3",
          "--patience", "60", *options],
-        env=pool.env, cwd=place, capture_output=True, text=True, timeout=150, check=False,
+        env=pool.env, cwd=place, capture_output=True, text=True, timeout=PROGRAM, check=False,
     )  # fmt: skip
 
 

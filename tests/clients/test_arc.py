@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.pool import Pool
+from tests.clients.pool import WAIT, Pool
 from tests.waiting import wait_until
 
 #: submit-condor-job: the job's id out of condor_submit's output
@@ -155,7 +155,7 @@ def test_arcs_information_provider_reads_jobs_and_machines(pool: Pool, place: Pa
 
     assert mine["RemoteHost"] in cpus()
     # a slot is known from the claim on, its machine from the first heartbeat
-    wait_until(lambda: int_or_zero(cpus().get(mine["RemoteHost"], "")) >= 1, "its CPUs", 60.0, cpus)
+    wait_until(lambda: int_or_zero(cpus().get(mine["RemoteHost"], "")) >= 1, "its CPUs", WAIT, cpus)
     assert pool.call(f"condor_rm {job}", place).returncode == 0
     pool.wait_until_gone(f"{job}.0")
 

@@ -8,7 +8,7 @@ from tests.clients.pool import Pool
 
 
 def test_b2luigi_runs_its_tasks_as_jobs(pool: Pool, python: Path, place: Path) -> None:
-    said = pool.script(python, "use_b2luigi.py", place, timeout=120)
+    said = pool.script(python, "use_b2luigi.py", place)
 
     results = {
         int(path.parent.name.partition("=")[2]): path.read_text().split()

@@ -13,7 +13,7 @@ REMOVED = 3
 def test_dask_computes_on_the_pool_and_takes_its_workers_away(
     pool: Pool, python: Path, place: Path
 ) -> None:
-    got = json.loads(pool.script(python, "use_dask.py", place, timeout=150))
+    got = json.loads(pool.script(python, "use_dask.py", place))
 
     assert got["sum"] == sum(n * n for n in range(100))
     assert len(got["jobs"]) == 2

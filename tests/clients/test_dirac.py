@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.pool import Pool
+from tests.clients.pool import WAIT, Pool
 from tests.waiting import wait_until
 from vobox.demo_ce.proxy import demo_credential, write_proxy
 
 
 def test_dirac_submits_follows_and_kills_its_pilots(pool: Pool, python: Path, place: Path) -> None:
-    got = json.loads(pool.script(python, "use_dirac.py", place, timeout=120))
+    got = json.loads(pool.script(python, "use_dirac.py", place))
 
     assert got["submitted"]["Status"] == 0
     good, bad, long = got["submitted"]["Jobs"]
@@ -97,7 +97,7 @@ def test_diracs_ce_class_submits_polls_and_fetches_the_output(
     wait_until(
         lambda: {job: state for job, (state, _) in polled().items()} == {good: 4, bad: 5},
         "one done, one failed",
-        timeout=60.0,
+        timeout=WAIT,
         state=polled,
     )
     assert polled()[bad][1] == ["3", "55"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import htcondor2
 
-from tests.clients.pool import Pool
+from tests.clients.pool import WAIT, Pool
 from tests.live_site import PROGRAMS
 from tests.waiting import wait_until
 
@@ -70,7 +70,7 @@ def test_condor_wait_waits_until_the_jobs_are_done(pool: Pool, place: Path) -> N
     )  # fmt: skip
     try:
         gate.touch()
-        out, _ = waiting.communicate(timeout=60)
+        out, _ = waiting.communicate(timeout=WAIT)
     finally:
         waiting.kill()
         waiting.wait()

@@ -9,7 +9,7 @@ from tests.clients.pool import Pool
 
 
 def test_law_submits_follows_and_cancels(pool: Pool, python: Path, place: Path) -> None:
-    got = json.loads(pool.script(python, "use_law.py", place, timeout=120))
+    got = json.loads(pool.script(python, "use_law.py", place))
 
     good, bad, long = got["jobs"]
     assert got["version"] >= [25, 0, 0]

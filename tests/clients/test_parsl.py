@@ -11,7 +11,7 @@ REMOVED = 3
 
 
 def test_parsl_runs_apps_on_the_pool_and_scales_in(pool: Pool, python: Path, place: Path) -> None:
-    got = json.loads(pool.script(python, "use_parsl.py", place, str(python.parent), timeout=150))
+    got = json.loads(pool.script(python, "use_parsl.py", place, str(python.parent)))
 
     assert got["squares"] == [n * n for n in range(8)]
     [scratch] = got["scratches"]

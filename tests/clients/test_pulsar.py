@@ -12,7 +12,7 @@ def test_pulsar_follows_its_jobs_by_the_log_and_stops_one(
     pool: Pool, python: Path, place: Path
 ) -> None:
     # condor_rm prints on the same stdout
-    got = json.loads(pool.script(python, "use_pulsar.py", place, timeout=100).splitlines()[-1])
+    got = json.loads(pool.script(python, "use_pulsar.py", place).splitlines()[-1])
 
     # started, evicted, failed, ended, aborted
     assert got["good"] == [True, False, False, True, False]

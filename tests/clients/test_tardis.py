@@ -9,7 +9,7 @@ from tests.clients.pool import Pool
 
 
 def test_tardis_runs_suspends_and_removes_its_drones(pool: Pool, python: Path, place: Path) -> None:
-    got = json.loads(pool.script(python, "use_tardis.py", place, timeout=100))
+    got = json.loads(pool.script(python, "use_tardis.py", place))
 
     first, second = got["jobs"]
     assert first.partition(".")[0] == second.partition(".")[0]

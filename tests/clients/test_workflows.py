@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.clients.pool import Pool
+from tests.clients.pool import WAIT, Pool
 from tests.waiting import wait_until
 
 
@@ -51,11 +51,11 @@ def test_nextflow_sees_its_tasks_and_finds_their_exit_files(pool: Pool, place: P
     wait_until(
         lambda: nextflow_states(pool.call("condor_q -nobatch", place).stdout).get(long) == "R",
         "the long task to run",
-        timeout=60.0,
+        timeout=WAIT,
         state=pool.said,
     )
     # a task that is no longer listed has ended, and its exit file is in the work directory
-    wait_until((place / "good/.exitcode").exists, "the exit file", timeout=60.0, state=pool.said)
+    wait_until((place / "good/.exitcode").exists, "the exit file", timeout=WAIT, state=pool.said)
     assert (place / "good/.exitcode").read_text() == "0\n"
     pool.wait_until_gone(good, 4)
     assert good not in nextflow_states(pool.call("condor_q -nobatch", place).stdout)
@@ -90,7 +90,7 @@ def test_cromwell_submits_asks_whether_it_lives_and_kills(pool: Pool, place: Pat
     assert found is not None, done
     job = found[1]
     pool.wait_for(f"{job}.0", 2)
-    wait_until((place / "here").exists, "the job in its Iwd", timeout=60.0)
+    wait_until((place / "here").exists, "the job in its Iwd", timeout=WAIT)
     assert pool.call(f"condor_q {job}", place).returncode == 0
     assert pool.attributes(f"{job}.0", "RequestMemory", "RequestDisk") == ["512", "256000"]
     assert pool.call(f"condor_rm {job}", place).returncode == 0
@@ -156,11 +156,11 @@ def test_makeflow_knows_its_jobs_by_the_log_alone(pool: Pool, place: Path) -> No
         events = makeflow_log(log.read_text())
         return all(event in [kind for kind, _ in events.get(jobs[name], [])] for name in names)
 
-    wait_until(lambda: ends(5, "0", "7"), "005 of two jobs", timeout=60.0, state=log.read_text)
-    wait_until(lambda: ends(1, "long"), "001 of the third", timeout=60.0, state=log.read_text)
+    wait_until(lambda: ends(5, "0", "7"), "005 of two jobs", timeout=WAIT, state=log.read_text)
+    wait_until(lambda: ends(1, "long"), "001 of the third", timeout=WAIT, state=log.read_text)
     events = makeflow_log(log.read_text())
     assert dict(events[jobs["0"]])[5] == 0
     assert dict(events[jobs["7"]])[5] == 7
     assert "alias=" not in log.read_text()
     assert pool.call(f"condor_rm {jobs['long']}", place).returncode == 0
-    wait_until(lambda: ends(9, "long"), "009 of the third", timeout=60.0, state=log.read_text)
+    wait_until(lambda: ends(9, "long"), "009 of the third", timeout=WAIT, state=log.read_text)

@@ -21,15 +21,15 @@ def main() -> None:
         disk="100 MB",
         log_directory=str(Path.cwd()),
         scheduler_options={"host": "127.0.0.1", "dashboard_address": None},
-        death_timeout=60,
+        death_timeout=100,
     )
     with cluster, Client(cluster) as client:
         cluster.scale(jobs=2)
-        client.wait_for_workers(2, timeout=60)
+        client.wait_for_workers(2, timeout=100)
         squares = client.map(mul, range(100), range(100))
         json.dump(
             {
-                "sum": client.submit(sum, squares).result(timeout=60),
+                "sum": client.submit(sum, squares).result(timeout=100),
                 "workers": list(client.run(where).values()),
                 "jobs": [worker.job_id for worker in cluster.workers.values()],
             },

@@ -31,7 +31,7 @@ def main() -> None:
         JobStamps=["good", "bad", "long"], NumberOfProcessors=1,
     )  # fmt: skip
     jobs = submitted.get("Jobs", [])
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 100
     wanted = dict(zip(jobs, ["Done", "Aborted", "Running"]))
     seen = {}
     counts = {}

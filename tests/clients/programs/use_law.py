@@ -39,7 +39,7 @@ def main() -> None:
     made = job_file()
     good, bad, long = manager.submit(made, job_files=[made] * len(JOBS))
     states: dict[str, list[str]] = {good: [], bad: [], long: []}
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 100
     found = {}
     while time.monotonic() < deadline:
         found = manager.query([good, bad, long])

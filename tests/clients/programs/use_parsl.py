@@ -28,11 +28,11 @@ def main() -> None:
     )
     executor = HighThroughputExecutor(
         label="htex", address="127.0.0.1", max_workers_per_node=1, provider=provider,
-        heartbeat_period=1, heartbeat_threshold=30, encrypted=False,
+        heartbeat_period=1, heartbeat_threshold=180, encrypted=False,
     )  # fmt: skip
     ask = partial(provider.status, [])
     with parsl.load(Config(executors=[executor], strategy="none", run_dir="runinfo")):
-        done = [app.result(timeout=90) for app in [scratch(number) for number in range(8)]]
+        done = [app.result(timeout=180) for app in [scratch(number) for number in range(8)]]
         ask()
         block = executor.blocks_to_job_id["0"]
         before = provider.status([block])[0].state.name

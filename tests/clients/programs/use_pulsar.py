@@ -32,7 +32,7 @@ def submit(name: str, command: str) -> tuple[str, str]:
 def follow(job: str, log: str, *wanted: int) -> list[bool]:
     """Started, evicted, failed, ended, aborted; until those of ``wanted`` are true."""
     seen: list[bool] = []
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 100
     while time.monotonic() < deadline:
         seen = list(summarize_condor_log(log, job))[:5]
         if all(seen[number] for number in wanted):

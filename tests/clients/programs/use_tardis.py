@@ -20,19 +20,19 @@ async def work() -> dict[str, object]:
     async def states() -> list[str]:
         return [row["JobStatus"] for row in await condor_q(*drones, gone, executor=shell)]
 
-    for _ in range(600):
+    for _ in range(1000):
         if await states() == ["2", "2", "4"]:
             break
         await asyncio.sleep(0.1)
     running = await states()
     suspended = list(await condor_suspend(drones[0], gone, executor=shell))
-    for _ in range(600):
+    for _ in range(1000):
         if (await states())[0] == "7":
             break
         await asyncio.sleep(0.1)
     stopped = await states()
     removed = list(await condor_rm(*drones, gone, executor=shell))
-    for _ in range(600):
+    for _ in range(1000):
         if set(await states()) == {"4"}:
             break
         await asyncio.sleep(0.1)
