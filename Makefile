@@ -62,12 +62,12 @@ clean: ## remove .venv and everything built
 
 # An editable install in "compat" mode is a plain path entry: the condor
 # commands then start as fast as installed ones (no import hook).
-$(STAMP): setup.cfg pyproject.toml
+$(STAMP): setup.cfg pyproject.toml tests/constraints.txt images/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "make: Python 3.11 or newer is needed; name it with: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
 	  { echo "make: this Python cannot make a venv; on Debian: apt install python3-venv" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -qq --upgrade pip setuptools
-	@$(BIN)/python -m pip install -qq --config-settings editable_mode=compat -e '.[node,worker,vobox,dev]'
+	@$(BIN)/python -m pip install -qq -c tests/constraints.txt --config-settings editable_mode=compat -e '.[node,worker,vobox,dev]'
 	@touch $@
