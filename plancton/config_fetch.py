@@ -7,6 +7,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from typing import Any
@@ -32,17 +33,24 @@ class Page:
     etag: str
 
 
-def fetch(url: str, etag: str, *, verify: bool = True, timeout: float = TIMEOUT) -> Page | None:
+def fetch(
+    url: str,
+    etag: str,
+    *,
+    verify: bool = True,
+    timeout: float = TIMEOUT,
+    now: Callable[[], float] = time.monotonic,
+) -> Page | None:
     """What ``url`` has now; None if it still is what ``etag`` stands for.
 
     ``insecure_https://`` and ``verify=False`` believe any certificate.  Raises FetchFailed.
     """
     if url.startswith("insecure_https://"):
         url, verify = url.removeprefix("insecure_"), False
-    deadline = time.monotonic() + timeout
+    deadline = now() + timeout
     try:
         with _open(url, etag, verify, timeout) as answer:
-            return Page(_body(answer, deadline), answer.headers.get("ETag") or "")
+            return Page(_body(answer, lambda: now() > deadline), answer.headers.get("ETag") or "")
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 304 and etag:
@@ -87,14 +95,14 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return new
 
 
-def _body(answer: HTTPResponse, deadline: float) -> str:
+def _body(answer: HTTPResponse, late: Callable[[], bool]) -> str:
     content = b""
     # What has come so far, so that a server that drips is noticed.
     while part := answer.read1(65536):
         content += part
         if len(content) > MAX_BYTES:
             raise FetchFailed(f"the answer has more than {MAX_BYTES} bytes")
-        if time.monotonic() > deadline:
+        if late():
             raise FetchFailed("the answer did not come in time")
     expected = answer.headers.get("Content-Length", "")
     if expected.isdigit() and len(content) < int(expected):

@@ -71,8 +71,9 @@ def holding(size: int) -> str:
 
 
 def pilots_hold(node: ContainerNode) -> int:
+    asked = time.monotonic()
     node.look()
-    time.sleep(0.3)  # a look takes some time, and there is nothing else to ask
+    wait_until(lambda: node.status().get("looked", 0.0) >= asked, "a look", state=node.said)
     return int((node.status().get("host") or {}).get("pilots_mem") or 0)
 
 

@@ -179,7 +179,7 @@ class Gate:
             self.names.append(spec.name)
             self._inside += 1
             self.most = max(self.most, self._inside)
-        assert self.go.wait(20), "the test lets it go on"
+        assert self.go.wait(60), "the test lets it go on"
         with self._lock:
             self._inside -= 1
         if self.error is not None:
@@ -519,7 +519,7 @@ class FakeStream(Iterator[dict[str, Any]]):
             return self.events.pop(0)
         if self.last_of is not None:
             self.last_of.drained.set()
-            self.last_of.closed.wait(20)
+            self.last_of.closed.wait(60)
         raise StopIteration
 
     def close(self) -> None:

@@ -151,7 +151,7 @@ class FakeRegistry:
     def pull(self, name: str, credentials: str, tell: Callable[[dict[str, Any]], None]) -> None:
         self.pulls.append((name, credentials))
         tell({"status": "Downloading", "id": "a", "progressDetail": {"current": 1, "total": 2}})
-        assert self.go.wait(20), "the test lets it go on"
+        assert self.go.wait(60), "the test lets it go on"
         if name not in self.remote:
             raise EngineRefused(f"{name}: not found in the registry")
         self.local[name] = self.remote[name]
