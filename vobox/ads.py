@@ -93,6 +93,10 @@ class Ad(MutableMapping[str, str]):
         """What differs from the template; everything where there is none."""
         return dict(self._items.values())
 
+    def is_as_template(self, lows: frozenset[str]) -> bool:
+        """Whether none of these (lower-case) attributes differs from the template."""
+        return bool(self._template) and lows.isdisjoint(self._items)
+
     def as_template(self) -> Items:
         """These attributes as a template for others."""
         return {name.lower(): (name, text) for name, text in self.pairs()}
@@ -200,6 +204,8 @@ def literal(value: bool | int | float | str) -> str:
 
     Never fails: what a ClassAd string cannot hold (half characters, NUL) is spelled out.
     """
+    if type(value) is int:  # most are, and a job's life has forty
+        return str(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):

@@ -42,8 +42,10 @@ from .history_files import HistoryFiles
 from .leases import Leases
 from .ledger import Ledger
 from .schedd_points import Before, Tally
+from .spoken import Spoken
 from .spooled import is_spooled
 from .state import Job, LogEvent, SaveOutput, Tell
+from .undisturbed import undisturbed
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +89,8 @@ class Follower:
         self._forged_keys: set[str] = set()
         #: what is being published, by its bytes: it was checked when these were made
         self._own: Mapping[bytes, JobMessage] = {}
+        #: what we recorded one by one
+        self.spoken = Spoken()
         #: told of each event that is not replayed
         self.tally: Tally | None = None
 
@@ -116,7 +120,7 @@ class Follower:
             any_read, heaps = True, heaps + 1
             kept = len(self._tells)
             try:
-                with self._ledger.transaction():
+                with undisturbed(replaying), self._ledger.transaction():
                     self._read_all(transport, records, replaying)
             except BaseException:
                 del self._tells[kept:]
@@ -202,7 +206,7 @@ class Follower:
 
     def _event(self, record: Record) -> Message | None:
         """What the record tells; None for what its sender had no right to say."""
-        event: Message | None = self._own.get(record.body)
+        event: Message | None = self._own.get(record.body) or self.spoken.heard(record.body)
         if event is None:
             event = codec.decode(record.body, with_input=False)
         if pool_of_dead(record.key):

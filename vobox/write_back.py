@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from thyme.job import JobId
 
@@ -22,6 +23,10 @@ _POLICIES = (
     "PeriodicHold", "PeriodicRelease", "PeriodicRemove", "AllowedJobDuration",
     "AllowedExecuteDuration",
 )  # fmt: skip
+#: What columns are made of and jobs of one template have in common, but for odd ones.
+_SHARED = frozenset(
+    {"owner", "jobbatchname", "totalsubmitprocs", *(name.lower() for name in _POLICIES)}
+)
 _COLUMNS = (
     "cluster", "proc", "owner", "uid", "gid", "pool", "status", "attempt", "queued", "worker",
     "ended", "losses", "lease", "has_result", "in_queue", "left_at", "has_policy", "qdate",
@@ -35,6 +40,8 @@ _PUT_JOB = (
 )
 #: Ids from here on do not fit one number of SQLite's together.
 _BIG = 2**31
+#: Templates of which ``_Shared`` is kept.
+_MOST_KNOWN = 1024
 _PUT_BODY = "INSERT OR REPLACE INTO bodies VALUES(?,?,?,?)"
 
 
@@ -51,6 +58,8 @@ class WriteBack:
         self._logs: dict[JobId, list[tuple[int, bytes]]] = {}
         self._unlogged: set[JobId] = set()
         self._lines = 0
+        #: by the template's number
+        self._known: dict[int, _Shared] = {}
 
     def put(self, job: Job) -> None:
         # now, so that no whole ad is held until the end of the transaction
@@ -81,7 +90,12 @@ class WriteBack:
         self._unlogged.add(job)
 
     def drop_all(self) -> None:
-        """Forget it: the transaction is undone, or was written."""
+        """Forget it: the transaction is undone."""
+        self._clear()
+        # a template that was made in it may be another one under the same number
+        self._known.clear()
+
+    def _clear(self) -> None:
         for each in (self._jobs, self._bodies, self._bodiless, self._logs, self._unlogged):
             each.clear()
 
@@ -105,7 +119,7 @@ class WriteBack:
             )
             put_line = "INSERT INTO waiting_log(cluster, proc, text) VALUES(?,?,?)"
             many(put_line, (line[1:] for line in lines))
-        self.drop_all()
+        self._clear()
 
     def _each_body(self) -> Iterator[tuple[JobId, str, bytes | None]]:
         for job, kinds in self._bodies.items():
@@ -114,16 +128,47 @@ class WriteBack:
 
     def _row(self, job: Job) -> tuple[object, ...]:
         ad = job.ad
+        shared = self._shared(ad)
         # leave_in_queue keeps ended jobs for as long as it says
-        policy = any(name in ad for name in _POLICIES) or job.status in (COMPLETED, REMOVED)
-        owner = ad.text("Owner").encode("utf-8", "replace").decode()
-        columns = (ad.number("QDate"), _text(ad, "JobBatchName"), _number(ad, "TotalSubmitProcs"))
+        policy = shared.has_policy or job.status in (COMPLETED, REMOVED)
+        qdate = ad.number("QDate")
         return (
-            *job.id, owner, job.uid, job.gid, job.pool, job.status, job.attempt, job.queued,
+            *job.id, shared.owner, job.uid, job.gid, job.pool, job.status, job.attempt, job.queued,
             job.worker, job.ended, job.losses, job.lease, job.has_result, job.in_queue,
-            job.left_at, policy, *columns, _is_plain(ad, job, owner, *columns),
-            *self._templates.row(ad),
+            job.left_at, policy, qdate, shared.batch, shared.procs,
+            shared.is_plain and _is_plain(ad, job, qdate), *self._templates.row(ad),
         )  # fmt: skip
+
+    def _shared(self, ad: Ad) -> _Shared:
+        if not ad.is_as_template(_SHARED):
+            return _shared(ad)
+        number = self._templates.number(ad)
+        if number not in self._known:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[number] = _shared(ad)
+        return self._known[number]
+
+
+class _Shared(NamedTuple):
+    """Columns; ``is_plain``: they are what the ad says, to the letter."""
+
+    owner: str
+    batch: str | None
+    procs: int | None
+    has_policy: bool
+    is_plain: bool
+
+
+def _shared(ad: Ad) -> _Shared:
+    owner = ad.text("Owner").encode("utf-8", "replace").decode()
+    batch, procs = _text(ad, "JobBatchName"), _number(ad, "TotalSubmitProcs")
+    is_plain = (
+        _says(ad.get("Owner"), owner)
+        and (batch is None or _says(ad.get("JobBatchName"), batch))
+        and (procs is None or ad.get("TotalSubmitProcs") == str(procs))
+    )
+    return _Shared(owner, batch, procs, any(name in ad for name in _POLICIES), is_plain)
 
 
 def _text(ad: Ad, name: str) -> str | None:
@@ -136,20 +181,12 @@ def _number(ad: Ad, name: str) -> int | None:
     return ad.number(name) if name in ad else None
 
 
-def _is_plain(
-    ad: Ad, job: Job, owner: str, qdate: int, batch: str | None, procs: int | None
-) -> bool:
-    """Whether the columns are what the ad says, to the letter, and ids of the usual size."""
+def _is_plain(ad: Ad, job: Job, qdate: int) -> bool:
+    """The same of the other columns; and ids are of the usual size."""
     if max(job.id) >= _BIG:
         return False
     said = (ad.get("ClusterId"), ad.get("ProcId"), ad.get("JobStatus"), ad.get("QDate"))
-    numbers = (str(job.id.cluster), str(job.id.proc), str(job.status), str(qdate))
-    return (
-        said == numbers
-        and _says(ad.get("Owner"), owner)
-        and (batch is None or _says(ad.get("JobBatchName"), batch))
-        and (procs is None or ad.get("TotalSubmitProcs") == str(procs))
-    )
+    return said == (str(job.id.cluster), str(job.id.proc), str(job.status), str(qdate))
 
 
 def _says(expression: str | None, text: str) -> bool:
