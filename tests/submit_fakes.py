@@ -191,3 +191,12 @@ class Host:
     def job(self, text: str, *argv: str) -> PreparedJob:
         (job,) = self.jobs(text, *argv)
         return job
+
+
+#: The first line of most descriptions.
+HEAD = "executable = agent.sh\n"
+
+
+def job_of(text: str, files: dict[str, bytes] | None = None):
+    """The one job of a description that goes on with ``text``."""
+    return Host(files).job(f"{HEAD}{text}\nqueue\n")

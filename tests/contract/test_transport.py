@@ -1,39 +1,15 @@
-"""The contract of ``thyme.transport.base.Transport``: every transport passes these."""
+"""The contract of ``thyme.transport.base.Transport``, jobs and stream: every transport passes."""
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-import pytest
-
-from tests.thyme_fakes import FakeBroker
+from tests.contract.conftest import Connect
 from tests.waiting import wait_until
-from thyme.errors import BrokerRefused
-from thyme.transport import Mail, Transport, connect
+from thyme.transport import Transport
 
-Connect = Callable[[], Transport]
 POOL = "alien_jobs"
-
-
-@pytest.fixture(params=["sqlite", "fake", "amqp"])
-def new(request: pytest.FixtureRequest, tmp_path) -> Iterator[Connect]:
-    """A function that opens one more connection to one broker."""
-    opened: list[Transport] = []
-    fake = FakeBroker()
-    url = f"sqlite://{tmp_path}/broker.db"
-    if request.param == "amqp":
-        url = request.getfixturevalue("rabbitmq").url
-
-    def one_more() -> Transport:
-        transport = fake.connect() if request.param == "fake" else connect(url)
-        opened.append(transport)
-        return transport
-
-    yield one_more
-    for transport in opened:
-        transport.close()
 
 
 def test_a_submitted_message_is_in_the_queue_and_in_the_stream(new: Connect) -> None:
@@ -249,46 +225,6 @@ def test_the_stream_is_read_from_any_offset_again_and_by_everyone(new: Connect) 
     assert one.read(one.read(-1, 10)[-1].offset, 10) == []
 
 
-def test_mail_reaches_the_inbox_and_its_reply_comes_back(new: Connect) -> None:
-    schedd, worker = new(), new()
-    schedd.open_inbox("schedd")
-    worker.open_inbox("worker")
-
-    assert worker.send("schedd", Mail(b"may I?", "worker", "7"))
-    asked = wait_until(schedd.receive, "the question")
-    assert asked == Mail(b"may I?", "worker", "7")
-    assert schedd.send(asked.reply_to, Mail(b"yes", "", asked.correlation))
-    assert wait_until(worker.receive, "the answer") == Mail(b"yes", "", "7")
-    assert worker.receive() is None
-
-
-def test_what_is_announced_to_a_pool_reaches_all_who_listen_to_it(new: Connect) -> None:
-    one, two, other, worker = new(), new(), new(), new()
-    one.open_inbox("thyme.schedd.one", [POOL])
-    two.open_inbox("thyme.schedd.two", ["another", POOL])
-    other.open_inbox("thyme.schedd.other", ["another"])
-
-    worker.announce(POOL, Mail(b"I wait", "thyme.worker.w"))
-    worker.announce("nobody listens to this one", Mail(b"I wait"))
-
-    for schedd in (one, two):
-        assert wait_until(schedd.receive, "the word") == Mail(b"I wait", "thyme.worker.w")
-        assert schedd.receive() is None
-    assert other.receive() is None
-
-
-def test_mail_that_nobody_gets_does_not_disturb_what_follows(new: Connect) -> None:
-    broker = new()
-
-    for n in range(200):
-        broker.announce(POOL, Mail(b"I wait"))
-        broker.post("thyme.schedd.nobody", Mail(b"I live"))
-        assert broker.send("thyme.schedd.nobody", Mail(b"may I?")) is False
-        broker.record([b"%d" % n])
-
-    assert [record.body for record in broker.read(-1, 999)] == [b"%d" % n for n in range(200)]
-
-
 def test_the_topology_may_be_established_again_and_again(new: Connect) -> None:
     broker = new()
     broker.establish([POOL])
@@ -297,74 +233,6 @@ def test_the_topology_may_be_established_again_and_again(new: Connect) -> None:
 
     assert broker.depth(POOL) == 1
     assert broker.depth("other") == 0
-
-
-def test_mail_to_nobody_is_said_so(new: Connect) -> None:
-    assert new().send("schedd", Mail(b"may I?")) is False
-
-
-def test_an_inbox_ends_with_its_process(new: Connect) -> None:
-    schedd, worker = new(), new()
-    schedd.open_inbox("schedd")
-    schedd.close()
-
-    assert worker.send("schedd", Mail(b"may I?")) is False
-
-
-def test_an_inbox_has_one_owner_at_a_time(new: Connect) -> None:
-    first, second = new(), new()
-    first.open_inbox("schedd")
-
-    with pytest.raises(BrokerRefused, match="'schedd'"):
-        second.open_inbox("schedd")
-    first.close()
-    second.open_inbox("schedd")
-
-
-def test_waiting_ends_when_something_comes(new: Connect) -> None:
-    waiting, go = new(), threading.Event()
-
-    def somebody_else() -> None:
-        other = new()  # a connection belongs to one thread
-        go.wait(10.0)
-        other.record([b"news"])
-        other.close()
-
-    sender = threading.Thread(target=somebody_else)
-    sender.start()
-    waiting.wait(0.1)  # what was before
-    go.set()
-
-    start = time.monotonic()
-    while not waiting.read(-1, 1):
-        waiting.wait(20.0)
-
-    assert time.monotonic() - start < 10.0
-    assert [record.body for record in waiting.read(-1, 1)] == [b"news"]
-    sender.join()
-
-
-def test_waiting_ends_on_wake_from_another_thread(new: Connect) -> None:
-    broker = new()
-    broker.wait(0.1)
-    other = threading.Timer(0.05, broker.wake)
-    other.start()
-
-    start = time.monotonic()
-    broker.wait(20.0)
-
-    assert time.monotonic() - start < 10.0
-    other.join()
-
-
-def test_waiting_ends_by_itself(new: Connect) -> None:
-    broker = new()
-    broker.wait(0.1)
-
-    start = time.monotonic()
-    broker.wait(0.05)
-
-    assert time.monotonic() - start >= 0.05
 
 
 def test_closing_twice_is_no_error(new: Connect) -> None:

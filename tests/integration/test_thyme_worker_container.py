@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from plancton.model import PilotState
-from tests.integration.test_plancton_docker import Bench
+from tests.plancton_docker_bench import Bench
 from tests.services.engines import DockerService
 from tests.thyme_fakes import submission
 from tests.waiting import wait_until

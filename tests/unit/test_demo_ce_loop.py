@@ -1,4 +1,4 @@
-"""The demo CE's loop against a batch system that is a fake with the real interface."""
+"""The demo CE's loop against a batch system that is a fake with the real log format."""
 
 from __future__ import annotations
 
@@ -7,100 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.demo_ce_fakes import NOW, Case, log
 from tests.waiting import wait_until
 from vobox.demo_ce.agent import Behaviour
 from vobox.demo_ce.cli import main
 from vobox.demo_ce.commands import Commands
-from vobox.demo_ce.counting import Answer, Query
-from vobox.demo_ce.decide import Limits
-from vobox.demo_ce.dialects import DIALECTS
+from vobox.demo_ce.counting import Answer
 from vobox.demo_ce.eventlog import Event, events, outcome
-from vobox.demo_ce.loop import Ce, Orders
 from vobox.demo_ce.records import Fate, complaint, fate, from_json
-from vobox.demo_ce.site import Site
 from vobox.demo_ce.summary import all_as_meant, summary
-
-NOW = 1_511_366_400.0
-
-
-class FakeBatch:
-    """Takes jobs, counts them, and lets a test end them in their user logs."""
-
-    def __init__(self) -> None:
-        self.broken = False
-        self.submitted: list[tuple[str, str]] = []
-        self.running = 0
-        self.idle = 0
-
-    def ask(self, query: Query) -> Answer:
-        if self.broken:
-            return Answer([], 1)
-        if "totalRunningJobs" in query.command:
-            return Answer([f"{self.running} {self.idle}\n"], 0)
-        if "totalIdleJobs" in query.command:
-            return Answer([f"{self.idle}\n"], 0)
-        totals = f"{self.idle} idle, {self.running} running, 0 held, 0 suspended\n"
-        return Answer([totals], 0)
-
-    def run(self, command: str, stdin: str = "", merge_stderr: bool = False) -> Answer:
-        if self.broken:
-            return Answer(["Submitting job(s)"], 1)
-        text = stdin or Path(command.split()[-1]).read_text()
-        self.submitted.append((command, text))
-        self.idle += 1
-        return Answer(
-            ["Submitting job(s).\n", f"1 job(s) submitted to cluster {len(self.submitted)}.\n"], 0
-        )
-
-
-class Case:
-    def __init__(self, directory: Path, agents: int = 3, queued: int = 2, dialects=("alien",)):
-        for name in ("tmp", "log/2017-11-22"):
-            (directory / name).mkdir(parents=True)
-        self.batch = FakeBatch()
-        self.said: list[str] = []
-        self.stopping = False
-        self.ce = Ce(
-            Orders(
-                agents=agents,
-                limits=Limits(queued, 100),
-                dialects=[DIALECTS[name] for name in dialects],
-                default=Behaviour(1),
-                behaviours={2: Behaviour(1, code=7)},
-            ),
-            Site("vobox:8084", str(directory / "log"), "2017-11-22", 4242),
-            "games",
-            self.batch,
-            directory,
-            "PROXY\n",
-            self.said.append,
-            lambda: self.stopping,
-        )
-        self.directory = directory
-
-    def end(self, number: int, code: int) -> None:
-        record = self.ce.records[number - 1]
-        Path(record.log).write_text(log(number, 0, 1, f"exit {code}"))
-        Path(record.output).write_text(
-            f"compressed and verified 1 blocks\nagent {number}: done {record.token}\n"
-        )
-        Path(record.error).write_text(f"agent {number}: error stream of {record.token}\n")
-
-
-def log(cluster: int, *course: int | str) -> str:
-    """A user log: event numbers, and an outcome for a termination."""
-    text = ""
-    for number in course:
-        head = f"({cluster:03d}.000.000) 2026-01-02 03:04:05"
-        if isinstance(number, int):
-            text += f"{number:03d} {head} Something happened.\n...\n"
-            continue
-        kind, value = number.split()
-        line = f"(1) Normal termination (return value {value})"
-        if kind == "signal":
-            line = f"(0) Abnormal termination (signal {value})"
-        text += f"005 {head} Job terminated.\n\t{line}\n\t\tUsr 0 00:00:00\n...\n"
-    return text
 
 
 @pytest.fixture

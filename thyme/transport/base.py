@@ -11,7 +11,7 @@ what they mean is in ``codec.py``. Three things live in a broker:
   heartbeats). Mail is transient: it may be lost, and nothing relies on it.
 
 Implementations: ``amqp.py`` (RabbitMQ) and ``sqlite.py`` (the embedded default); the contract that
-all must pass is ``tests/contract/test_transport.py``.
+all must pass is ``tests/contract/test_transport*.py``.
 """
 
 from __future__ import annotations

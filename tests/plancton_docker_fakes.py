@@ -1,0 +1,17 @@
+"""What Docker would list: containers of pilots."""
+
+from __future__ import annotations
+
+from typing import Any
+
+NAME = "plancton-worker-abc123"
+
+
+def listed(state: str, names: tuple[str, ...] = (f"/{NAME}",), **labels: str) -> dict[str, Any]:
+    return {
+        "Id": "c1",
+        "Names": list(names),
+        "State": state,
+        "ImageID": "sha256:i",
+        "Labels": {"plancton.node": "n", "plancton.pilot": NAME, **labels},
+    }

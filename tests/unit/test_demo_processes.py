@@ -1,0 +1,122 @@
+"""The demo's processes and directories: which are its own."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from demo.errors import BadUse, Busy
+from demo.layout import SOCKET_PATH, claimed
+from demo.processes import Process, marked, parse_stat, pilots
+from demo.site import environment
+from demo.watch import busy_ticks
+
+ROOT = Path("/site/build/demo")
+
+
+@pytest.mark.parametrize(
+    ("environment", "command", "ours"),
+    [
+        ({"PLANCTON_DEMO": "/site/build/demo"}, "", True),
+        ({"PLANCTON_DEMO": "/site/build/demo2"}, "", False),
+        ({"_CONDOR_SCRATCH_DIR": "/site/build/demo/scratch/p/job"}, "", True),
+        ({"_CONDOR_SCRATCH_DIR": "/site/build/demo2/scratch/p/job"}, "", False),
+        ({"PWD": "/site/build/demo"}, "less /site/build/demo/ledger", False),
+        ({"PLANCTON_PILOT": "p"}, "shim.py /site/build/demo/scratch/p", True),
+        ({"PLANCTON_PILOT": "p"}, "shim.py /site/build/demo2/scratch/p", False),
+        ({}, "", False),
+    ],
+)
+def test_only_marked_processes_are_the_demos(environment, command, ours):
+    assert marked(environment, command.split(), ROOT) is ours
+
+
+def test_a_stat_line_is_read_past_a_name_with_parentheses():
+    line = "7 (a) b (c) S 3 7 7 0 -1 4194560 1 2 3 4 50 20 5 1 20 0 1 0 987 1 2 3\n"
+
+    assert parse_stat(line) == (3, 76, 987)
+
+
+def process(pid: int, parent: int, pilot: str = "") -> Process:
+    return Process(pid, parent, pid, 0, {"PLANCTON_PILOT": pilot} if pilot else {}, "")
+
+
+def test_a_pilot_is_its_main_process_and_all_below_it():
+    found = [
+        process(12, 11),
+        process(10, 1, "p1"),
+        process(11, 10, "p1"),
+        process(20, 1, "p2"),
+        process(30, 1),
+    ]
+
+    groups = pilots(found)
+
+    assert {pid: [member.pid for member in group] for pid, (_, group) in groups.items()} == {
+        10: [10, 11, 12],
+        20: [20],
+    }
+
+
+def test_busy_ticks_are_all_but_idle_and_waiting():
+    assert busy_ticks("cpu  10 1 5 1000 200 2 3 4 99 0\ncpu0 1 1\n") == 25
+
+
+def test_a_demos_programs_inherit_no_other_sites_settings(tmp_path):
+    with claimed(tmp_path / "demo") as layout:
+        clean = environment(
+            {"PATH": "/bin", "THYME_URL": "amqp://x", "_CONDOR_SCRATCH_DIR": "/x", "LANG": "C"},
+            layout,
+        )
+
+    assert "THYME_URL" not in clean
+    assert "_CONDOR_SCRATCH_DIR" not in clean
+    assert clean["LANG"] == "C"
+    assert clean["PATH"].endswith(":/bin")
+    assert clean["PLANCTON_DEMO"] == str(tmp_path / "demo")
+
+
+def test_a_directory_has_one_demo_at_a_time(tmp_path):
+    with claimed(tmp_path / "demo") as layout:
+        (layout.ce / "precious").touch()
+        with (
+            pytest.raises(Busy, match=r"another demo runs in .* name another directory"),
+            claimed(tmp_path / "demo"),
+        ):
+            pass
+        assert (layout.ce / "precious").exists()
+
+    with claimed(tmp_path / "demo") as layout:
+        assert not (layout.ce / "precious").exists()
+
+
+def test_a_directory_that_no_demo_made_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").touch()
+
+    with pytest.raises(BadUse, match="holds files that no demo made"), claimed(tmp_path):
+        pass
+
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_a_directory_that_cannot_be_made_is_named():
+    with pytest.raises(BadUse, match="cannot use /proc/x"), claimed(Path("/proc/x")):
+        pass
+
+
+def test_a_deep_directory_gets_its_socket_where_the_path_is_short(tmp_path):
+    deep = tmp_path / ("d" * 100)
+
+    with claimed(deep) as layout:
+        short = layout.socket
+        assert len(str(short)) <= SOCKET_PATH
+        assert short.parent.is_dir()
+
+    assert not short.parent.exists()
+    with (
+        tempfile.TemporaryDirectory(prefix="demo-", dir="/tmp") as root,
+        claimed(Path(root)) as layout,
+    ):
+        assert layout.socket.parent == layout.root
