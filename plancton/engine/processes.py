@@ -57,18 +57,34 @@ def alive(pid: int, start: int) -> bool:
 def is_deaf(pid: int, number: int) -> bool:
     """Whether the signal would be lost on ``pid``, the first process of a container.
 
-    The kernel drops what such a process neither handles nor blocks (pid_namespaces(7)), and
-    a program that starts has no handler yet.  False where /proc does not tell.
+    The kernel drops what such a process neither handles, nor blocks, nor waits for
+    (pid_namespaces(7)), and a program that starts has no handler yet.  False where /proc does
+    not tell.
     """
     try:
         with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
             told = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
-        first = told["NSpid"].split()[1:][-1:] == ["1"]
+        if told["NSpid"].split()[1:][-1:] != ["1"]:
+            return False
+        # runc takes every signal until it becomes the command, and dies of them
+        if told["Name"].startswith(_RUNC):
+            return True
         heard = any(int(told[mask], 16) >> number - 1 & 1 for mask in _MASKS)
+        return not heard and not _waits_for_signals(pid)
     except (OSError, KeyError, ValueError):
         return False
-    # runc takes every signal until it becomes the command, and dies of them
-    return first and (told["Name"].startswith(_RUNC) or not heard)
+
+
+def _waits_for_signals(pid: int) -> bool:
+    """As an init does, tini for one; meanwhile the kernel shows what it waits for as not blocked.
+
+    Raises OSError where that is not for us to see.
+    """
+    with open(f"/proc/{pid}/syscall", encoding="ascii") as file:
+        if file.read().startswith("running"):
+            return False
+    with open(f"/proc/{pid}/wchan", encoding="ascii") as file:
+        return "sigtimedwait" in file.read()
 
 
 def boot_id() -> str:
