@@ -1,27 +1,39 @@
-"""One site for all tests here: its first ``site.yml`` is what most of them start from."""
+"""Sites of freshly installed hosts, and one that was rolled out, from which most tests start."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import pytest
 
 from tests.ansible import mirror
 from tests.ansible.hosts import Hosts
-from tests.ansible.site import NODES, Site
+from tests.ansible.site import NODE_SETTINGS, Site
+from tests.services.certificates import Authority
 from tests.services.engines import DockerService
 
+#: The first carries the services, too.
+NODES = ["head", "node1", "node2"]
 
-@pytest.fixture(scope="session")
-def fresh_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Freshly installed hosts and an inventory; nothing was rolled out yet."""
-    directory = tmp_path_factory.mktemp("ansible")
+
+@contextmanager
+def make_site(
+    make: pytest.TempPathFactory,
+    groups: dict[str, list[str]],
+    settings: dict[str, dict[str, Any]],
+    *,
+    sysv: Collection[str] = (),
+    engines: Collection[str] = (),
+) -> Iterator[Site]:
+    """Three hosts and an inventory; nothing was rolled out yet."""
+    directory = make.mktemp("ansible")
     with ExitStack() as stack:
-        engine = DockerService(tmp_path_factory.mktemp("docker"))
+        engine = DockerService(make.mktemp("docker"))
         stack.callback(engine.clean)
         engine.up()
-        hosts = Hosts(engine, directory, NODES)
+        hosts = Hosts(engine, directory, NODES, sysv=sysv, engines=engines)
         stack.callback(hosts.clean)
         hosts.network()
         index = directory / "index"
@@ -30,13 +42,26 @@ def fresh_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         url = stack.enter_context(mirror.serve(hosts.gateway, index))
         hosts.image(url)
         hosts.up()
-        site = Site(hosts, directory, url, wheel)
+        authority = Authority(directory / "ca")
+        site = Site(hosts, directory, mirror.Mirror(url, wheel, authority), groups, settings)
         stack.callback(site.clean)
         yield site
 
 
 @pytest.fixture(scope="session")
-def site(fresh_site: Site) -> Site:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """After the first ``site.yml``; each test leaves it as it found it."""
-    fresh_site.well("site")
-    return fresh_site
+    groups = {
+        "fat": ["head"],
+        "light": ["node1", "node2"],
+        "nodes": ["fat", "light"],
+        **{name: ["head"] for name in ("brokers", "metrics", "dashboards", "voboxes")},
+    }
+    settings = {
+        "nodes": {"plancton_engine": "process", **NODE_SETTINGS},
+        # Not among Debian's packages: its files are provisioned, nothing runs.
+        "dashboards": {"grafana_manage_package": False, "grafana_manage_service": False},
+    }
+    with make_site(tmp_path_factory, groups, settings, sysv=["node1"]) as made:
+        made.well("site")
+        yield made

@@ -1,6 +1,7 @@
 """Containers that are a site's hosts: Debian with sshd and Python, and nothing else of ours.
 
-They reach each other and their mirror; the internet they do not reach.
+They reach each other and their mirror; the internet they do not reach. systemd runs in them as on
+a machine; where a host is to have init scripts, sshd alone does.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +22,63 @@ from tests.waiting import wait_until
 
 IMAGE = "plancton-test-host"
 #: What an administrator finds on a freshly installed machine.
-_PACKAGES = "python3 openssh-server procps logrotate"
+_PACKAGES = "python3 openssh-server procps logrotate systemd systemd-sysv dbus iproute2"
 #: InfluxDB's init script raises the limit of open files, which a container may not.
 _LIMITS = "echo 'ulimit() { :; }' > /etc/default/influxdb"
+#: Units that would look after the machine below, which is not theirs.
+_MASKED = (
+    "systemd-sysctl.service systemd-udevd.service systemd-udev-trigger.service "
+    "systemd-modules-load.service systemd-logind.service systemd-binfmt.service "
+    "kmod-static-nodes.service getty@.service console-getty.service getty.target "
+    "proc-sys-fs-binfmt_misc.automount sys-kernel-debug.mount sys-kernel-tracing.mount "
+    "dev-hugepages.mount dev-mqueue.mount sys-fs-fuse-connections.mount "
+    "apt-daily.timer apt-daily-upgrade.timer fstrim.timer e2scrub_all.timer"
+)
 _INSTALL = f"""
 apt-get $O update -qq
 apt-get $O install -y -qq {_PACKAGES}
 mkdir -p /run/sshd /root/.ssh
+for unit in {_MASKED}; do ln -sf /dev/null /etc/systemd/system/$unit; done
 {_LIMITS}
 rm -rf /etc/ssh/ssh_host_* /var/lib/apt/lists/* /var/cache/apt/archives/*.deb
 """
 _SUITE = "bookworm"
+_KEYS = """\
+ssh-keygen -A >/dev/null
+cat > /root/.ssh/authorized_keys <<'E'
+{key}E
+"""
+_SSHD = "exec /usr/sbin/sshd -D -e"
+#: Its own part of the control groups is the host's to write.
+_SYSTEMD = """\
+for each in /sys/fs/cgroup /sys/fs/cgroup/*; do
+    if mountpoint -q "$each"; then mount -o remount,bind,rw "$each"; fi
+done
+exec /lib/systemd/systemd
+"""
+#: All that there are but SYS_RESOURCE, SYS_TIME, SYS_BOOT and SYS_MODULE, which are the machine's.
+_RIGHTS = ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "SYS_NICE", "IPC_LOCK", "DAC_READ_SEARCH"]
+_FREE = ["seccomp=unconfined", "apparmor=unconfined"]
+_ENGINES = ["/var/lib/docker", "/var/lib/containerd", "/var/lib/containers"]
 
 
 class Hosts:
-    """``names`` as containers on a network of their own; ``mirror`` is set before ``up``."""
+    """``names`` as containers on a network of their own.
 
-    def __init__(self, engine: DockerService, directory: Path, names: list[str]) -> None:
+    ``sysv``: those without systemd; ``engines``: those that can run containers themselves.
+    """
+
+    def __init__(
+        self,
+        engine: DockerService,
+        directory: Path,
+        names: list[str],
+        *,
+        sysv: Collection[str] = (),
+        engines: Collection[str] = (),
+    ) -> None:
         self.engine, self.directory, self.names = engine, directory, names
+        self.sysv, self.engines = sysv, engines
         self.docker = docker.DockerClient(engine.host, version="1.41", timeout=120)
         # One of 250, so that two sessions on one machine do not meet.
         self._net = f"10.213.{os.getpid() % 250}"
@@ -77,21 +118,19 @@ class Hosts:
     def up(self) -> None:
         known = []
         others = {name: self.address(name) for name in self.names}
+        keys = _KEYS.format(key=self.key.with_suffix(".pub").read_text())
         for name in self.names:
-            start = (
-                "ssh-keygen -A >/dev/null; cat > /root/.ssh/authorized_keys <<'E'\n"
-                f"{self.key.with_suffix('.pub').read_text()}E\n"
-                "exec /usr/sbin/sshd -D -e"
-            )
+            systemd = name not in self.sysv
             one = self.docker.api.create_container(
                 IMAGE,
-                ["sh", "-ec", start],
+                ["sh", "-ec", keys + (_SYSTEMD if systemd else _SSHD)],
                 name=name,
                 hostname=name,
-                # Debian's init scripts look at the processes of other users.
-                host_config=self.docker.api.create_host_config(
-                    extra_hosts=others, cap_add=["SYS_PTRACE"]
-                ),
+                environment={"container": "docker"},
+                stop_signal="SIGRTMIN+3" if systemd else "SIGTERM",
+                # What engines store must not lie on an overlay itself.
+                volumes=_ENGINES if name in self.engines else [],
+                host_config=self._may(name, others),
                 networking_config=self.docker.api.create_networking_config(
                     {"site": self.docker.api.create_endpoint_config(ipv4_address=others[name])}
                 ),
@@ -102,6 +141,22 @@ class Hosts:
             wait_until(lambda name=name: self._host_key(name), f"sshd on {name}", timeout=60)
             known.append(f"{name},{self.address(name)} {self._host_key(name)}")
         self.known.write_text("\n".join(known) + "\n")
+
+    def _may(self, name: str, others: dict[str, str]) -> Any:
+        """What the machine below lets it do."""
+        if name in self.sysv:
+            # Debian's init scripts look at the processes of other users.
+            return self.docker.api.create_host_config(extra_hosts=others, cap_add=["SYS_PTRACE"])
+        may = self.docker.api.create_host_config(
+            extra_hosts=others,
+            cap_add=_RIGHTS,
+            security_opt=_FREE,
+            cgroupns="private",
+            device_cgroup_rules=["a *:* rwm"],
+            tmpfs={"/run": "exec", "/run/lock": ""},
+        )
+        # An engine inside gives its containers a /proc/sys of their own.
+        return {**may, "MaskedPaths": [], "ReadonlyPaths": []}
 
     def _host_key(self, name: str) -> str:
         done = self.run(name, "cat /etc/ssh/ssh_host_ed25519_key.pub && pgrep -x sshd", check=False)

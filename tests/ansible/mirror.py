@@ -13,9 +13,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+
+from tests.services.certificates import Authority
 
 ROOT = Path(__file__).parents[2]
 #: Survives the session: Debian's packages never change under their name.
@@ -111,6 +114,15 @@ class _Proxy(http.server.SimpleHTTPRequestHandler):
 
     def log_message(self, *_args: object) -> None:
         pass
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """What a site without internet has: an index and proxy, a wheel, an authority of its own."""
+
+    url: str
+    wheel: Path
+    authority: Authority
 
 
 @contextmanager

@@ -15,12 +15,9 @@ from typing import Any, NamedTuple
 import yaml
 
 from tests.ansible.hosts import Hosts
-from tests.ansible.mirror import DEBIAN, ROOT
-from tests.services.certificates import Authority
+from tests.ansible.mirror import DEBIAN, ROOT, Mirror
 
 PLAYBOOKS = ROOT / "ansible/playbooks"
-#: The first carries the services, too.
-NODES = ["head", "node1", "node2"]
 _RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.M)
 _PLAYBOOK_SECONDS = 900
 
@@ -37,65 +34,67 @@ class Run(NamedTuple):
         return sum(host["changed"] for host in self.recap.values())
 
 
+#: Pilots as processes; hosts show the machine's load and memory, which are the tests' own.
+NODE_SETTINGS: dict[str, Any] = {
+    "plancton_max_docks": 2,
+    "plancton_max_dock_mem": 50_000_000,
+    "plancton_mem_reserve": 1_000_000,
+    "plancton_pilot_idle": 15,
+    "plancton_settings": {
+        "cpu_reserve": -64.0,
+        "memory_stall": 100,
+        "main_sleep": 1,
+        "metrics_interval": 2,
+        "no_work_backoff": 1,
+        "no_work_backoff_max": 3,
+        "breaker_backoff": 1,
+    },
+}
+
+
 class Site:
-    def __init__(self, hosts: Hosts, directory: Path, mirror: str, wheel: Path) -> None:
+    """``groups`` of the inventory and their hosts; ``settings``: the variables of a group."""
+
+    def __init__(
+        self,
+        hosts: Hosts,
+        directory: Path,
+        mirror: Mirror,
+        groups: dict[str, list[str]],
+        settings: dict[str, dict[str, Any]],
+    ) -> None:
         self.hosts, self.inventory = hosts, directory / "inventory"
         self.secrets = self.inventory / "secrets"
         self.secrets.mkdir(parents=True)
         self.short = Path(tempfile.mkdtemp(prefix="ans-"))
-        authority = Authority(directory / "ca")
-        signed = authority.signed("head", "head")
-        (self.secrets / "head.pem").write_bytes(signed.certificate.read_bytes())
-        (self.secrets / "head.key").write_bytes(signed.key.read_bytes())
-        groups = self.inventory / "group_vars"
-        for name in ("all", "nodes"):
-            (groups / name).mkdir(parents=True)
-        self._yaml("hosts.yml", _inventory(hosts))
-        self._yaml(
-            "group_vars/all/main.yml",
-            {
-                "ansible_user": "root",
-                "ansible_ssh_private_key_file": str(hosts.key),
-                "ansible_ssh_common_args": f"-o UserKnownHostsFile={hosts.known}",
-                "site_name": "testsite",
-                "site_secrets": "{{ inventory_dir }}/secrets",
-                "site_proxy": mirror,
-                "site_apt_repositories": [f"deb {DEBIAN} bookworm main"],
-                "site_only_these_repositories": True,
-                "site_pip_index": mirror,
-                "site_pip_args": f"--trusted-host {hosts.gateway}",
-                "site_plancton_wheel": str(wheel),
-                "site_tls": True,
-                "site_ca_file": str(authority.certificate),
-                "rabbitmq_disk_free_limit": "100MB",
-                # Not among Debian's packages: its files are provisioned, nothing runs.
-                "grafana_manage_package": False,
-                "grafana_manage_service": False,
-            },
-        )
-        self._yaml(
-            "group_vars/nodes/main.yml",
-            {
-                "plancton_engine": "process",
-                "plancton_max_docks": 2,
-                "plancton_max_dock_mem": 50_000_000,
-                "plancton_mem_reserve": 1_000_000,
-                "plancton_pilot_idle": 3,
-                "plancton_settings": {
-                    # All hosts show the machine's load, which is the tests' own.
-                    "cpu_reserve": -64.0,
-                    "memory_stall": 100,
-                    "main_sleep": 1,
-                    "metrics_interval": 2,
-                    "no_work_backoff": 1,
-                    "no_work_backoff_max": 2,
-                    "breaker_backoff": 1,
-                },
-            },
-        )
+        for name in {*groups.get("brokers", []), *groups.get("metrics", [])}:
+            signed = mirror.authority.signed(name, name)
+            (self.secrets / f"{name}.pem").write_bytes(signed.certificate.read_bytes())
+            (self.secrets / f"{name}.key").write_bytes(signed.key.read_bytes())
+        self._yaml("hosts.yml", _inventory(hosts, groups))
+        everywhere = {
+            "ansible_user": "root",
+            "ansible_ssh_private_key_file": str(hosts.key),
+            "ansible_ssh_common_args": f"-o UserKnownHostsFile={hosts.known}",
+            "site_name": "testsite",
+            "site_secrets": "{{ inventory_dir }}/secrets",
+            "site_proxy": mirror.url,
+            "site_apt_repositories": [f"deb {DEBIAN} bookworm main"],
+            "site_only_these_repositories": True,
+            "site_pip_index": mirror.url,
+            "site_pip_args": f"--trusted-host {hosts.gateway}",
+            "site_plancton_wheel": str(mirror.wheel),
+            "site_tls": True,
+            "site_ca_file": str(mirror.authority.certificate),
+            "rabbitmq_disk_free_limit": "100MB",
+        }
+        for group, variables in {**settings, "all": everywhere | settings.get("all", {})}.items():
+            self._yaml(f"group_vars/{group}/main.yml", variables)
 
     def _yaml(self, name: str, content: dict[str, Any]) -> None:
-        (self.inventory / name).write_text(yaml.safe_dump(content, sort_keys=False))
+        path = self.inventory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
 
     def play(self, name: str, *options: str, **variables: Any) -> Run:
         """Run one playbook; ``variables`` are extra variables."""
@@ -143,15 +142,12 @@ class Site:
         return found
 
 
-def _inventory(hosts: Hosts) -> dict[str, Any]:
-    def group(*names: str) -> dict[str, Any]:
-        return {"hosts": {name: {"ansible_host": hosts.address(name)} for name in names}}
-
-    return {
-        "all": {
-            "children": {
-                "nodes": {"children": {"fat": group("head"), "light": group("node1", "node2")}},
-                **{name: group("head") for name in ("brokers", "metrics", "dashboards", "voboxes")},
-            }
-        }
-    }
+def _inventory(hosts: Hosts, groups: dict[str, list[str]]) -> dict[str, Any]:
+    """A group of groups has their names for its hosts."""
+    made: dict[str, Any] = {}
+    for group, names in groups.items():
+        if set(names) <= set(groups):
+            made[group] = {"children": dict.fromkeys(names)}
+        else:
+            made[group] = {"hosts": {name: {"ansible_host": hosts.address(name)} for name in names}}
+    return {"all": {"children": made}}

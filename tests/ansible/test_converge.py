@@ -1,7 +1,7 @@
 """A site of three hosts, rolled out and looked after by its playbooks.
 
-Pilots are processes here, as Docker inside of these containers is not to be had; and services are
-init scripts, as systemd does not run in them.
+Pilots are processes here (test_containers has the others). node1 has init scripts, the others have
+systemd.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.ansible import mirror
-from tests.ansible.site import NODES, Site
+from tests.ansible.conftest import NODES
+from tests.ansible.site import Site
 from tests.waiting import wait_until
 
 #: Ansible starts a Python on a host for each task: minutes, where others use the CPUs, too.
