@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -29,6 +29,7 @@ from plancton.model import (
     StopPilot,
     Trigger,
 )
+from plancton.problems import Problems
 from plancton.status import Ended, Look
 
 _log = logging.getLogger("plancton")
@@ -76,13 +77,13 @@ class Loop:
         self.facts = sensors.facts()
         self.ended: deque[Ended] = deque(maxlen=ENDED_KEPT)
         self.counts = {"started": 0, "ended": 0, "asked_to_stop": 0, "start_failures": 0}
+        self._problems = Problems()
         #: how often each kind of error came up
-        self.errors: Counter[str] = Counter()
+        self.errors = self._problems.counts
         self._follow, self._remember = follow, remember
         self._history = history or History()
         self._remembered = kept(self._history)
         self._usage: dict[str, PilotUsage] = {}
-        self._problems: dict[str, str] = {}
         self._summary = ""
         self._last_mode = Mode.ACTIVE
         self._any_active = False
@@ -118,7 +119,7 @@ class Loop:
         self._config.refresh(force=self._reload)
         self._reload = False
         self.errors["configuration"] += self._config.problem not in ("", wrong)
-        self._problem("configuration", self._follow(self._config.config))
+        self._problems.note("configuration", self._follow(self._config.config))
         state = self._observe(trigger)
         ends = self._note_ends(state.pilots)
         now = self._clock.now()
@@ -130,7 +131,7 @@ class Loop:
         started = False
         for action in decision.actions:
             if isinstance(action, RemovePilot):
-                self._try(action.pilot, lambda pilot: self._engine.remove(pilot.id))
+                self._remove(action.pilot.id)
             elif isinstance(action, StopPilot):
                 self._stop(action)
             else:
@@ -149,9 +150,9 @@ class Loop:
             load=state.load,
             mode=state.mode,
             engine_problem=state.engine_problem,
-            settings_problem=self._problems.get("configuration", ""),
+            settings_problem=self._problems.of("configuration"),
             prepared=state.prepared,
-            problems=tuple(self._problems.values()),
+            problems=self._problems.texts,
             ends=ends,
             took=self._clock.now() - began,
         )
@@ -187,16 +188,16 @@ class Loop:
         try:
             return self._engine.prepare(self._config.config, self.facts), pilots, ""
         except EngineUnavailable as error:
-            self._problem("engine", f"the engine does not answer: {error}")
+            self._problems.note("engine", f"the engine does not answer: {error}")
             return Prepared(), None, str(error)
 
     def _list(self) -> tuple[tuple[Pilot, ...] | None, str]:
         try:
             pilots = self._engine.pilots()
         except EngineUnavailable as error:
-            self._problem("engine", f"the engine does not answer: {error}")
+            self._problems.note("engine", f"the engine does not answer: {error}")
             return None, str(error)
-        self._problem("engine", "")
+        self._problems.note("engine", "")
         return pilots, ""
 
     def _load(self) -> HostLoad:
@@ -262,26 +263,11 @@ class Loop:
         if action.pilot.state is not PilotState.STOPPING:
             _log.info("%s is asked to end: %s", action.pilot.name, action.reason)
             self.counts["asked_to_stop"] += 1
-        self._try(action.pilot, lambda pilot: self._engine.stop(pilot.id, action.grace))
+        pilot = action.pilot.id
+        self._problems.attempt(pilot, lambda: self._engine.stop(pilot, action.grace))
 
-    def _try(self, pilot: Pilot, what: Callable[[Pilot], None]) -> None:
-        """Failures are told once and tried again with the next look."""
-        try:
-            what(pilot)
-        except EngineError as error:
-            self._problem(pilot.id, str(error))
-        else:
-            self._problem(pilot.id, "")
-
-    def _problem(self, key: str, text: str) -> None:
-        before = self._problems.pop(key, "")
-        if text:
-            self._problems[key] = text
-            if text != before:
-                self.errors[key if key in ("engine", "configuration") else "pilot"] += 1
-                _log.error("%s", text)
-        elif before:
-            _log.info("%s: all is well again", key)
+    def _remove(self, pilot: str) -> None:
+        self._problems.attempt(pilot, lambda: self._engine.remove(pilot))
 
     def _finished(self, look: Look) -> bool:
         stopping = look.mode in (Mode.DRAIN_STOP, Mode.FORCE_STOP)
