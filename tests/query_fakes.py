@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from vobox.ads import Ad, literal, quote
 from vobox.conditions import Condition, Groups
+from vobox.query.expressions import Evaluator
 from vobox.rpc_types import Answer, QueueView, Request
 
 #: 2026-11-22 13:25:12 UTC, a Sunday; the tests run in UTC.
@@ -53,6 +54,9 @@ class FakeQueue:
         return self._of(self.queue, clusters)
 
     def groups(self, names: Collection[str]) -> Groups | None:
+        raise AssertionError("there are no columns")
+
+    def tested(self, constraint: str, evaluator: Evaluator) -> Condition | None:
         raise AssertionError("there are no columns")
 
     def texts(

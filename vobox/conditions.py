@@ -86,7 +86,19 @@ class Alike:
         )
 
 
-Condition = Comparison | Every | Some | Alike
+@dataclass(frozen=True)
+class Tested:
+    """A function of the database says so, given the job's row and these (lower-case) columns."""
+
+    function: str
+    columns: tuple[str, ...]
+
+    def sql(self, _values: Values) -> str:
+        row = ("shape", "ad", "cluster", "proc", "status")
+        return f"{self.function}({', '.join([*row, *(COLUMNS[name][1] for name in self.columns)])})"
+
+
+Condition = Comparison | Every | Some | Alike | Tested
 
 
 class Groups(NamedTuple):

@@ -13,24 +13,20 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from thyme.job import JobId
 
+from .ledger_rows import COLUMNS, Row, job_of
 from .ledger_schema import TABLES, open_ledger
 from .state import Job
 from .status import IDLE, TRANSFERRING_OUTPUT
-from .templates import NewTemplates, Templates
+from .templates import NewTemplates
 from .write_back import WriteBack
 
 #: Jobs kept in memory as they were last written.
 RECENT = 1000
 #: Rows forgotten until it is looked for templates that nobody has any more.
 _FORGOTTEN = 10_000
-_COLUMNS = (
-    "cluster, proc, uid, gid, pool, status, attempt, queued, worker, ended, losses, lease, "
-    "has_result, in_queue, left_at, shape, ad"
-)
 #: SQLite's; a user may type any number.
 _MAX_INTEGER = 2**63 - 1
 
@@ -123,10 +119,10 @@ class Ledger:
         if job > self._newest or job.proc > _MAX_INTEGER:
             return None  # a new one: no need to look
         row = self._db.execute(
-            f"SELECT {_COLUMNS} FROM jobs WHERE cluster=? AND proc=?",  # noqa: S608
+            f"SELECT {COLUMNS} FROM jobs WHERE cluster=? AND proc=?",  # noqa: S608
             tuple(job),
         ).fetchone()
-        return None if row is None else _job(row, self._templates)
+        return None if row is None else job_of(row, self._templates)
 
     def put(self, job: Job) -> None:
         self._newest = max(self._newest, job.id)
@@ -148,8 +144,8 @@ class Ledger:
 
     def left(self) -> Iterator[Job]:
         """Jobs of the history, while nothing else is done with the ledger."""
-        for row in self._query(f"SELECT {_COLUMNS} FROM jobs WHERE in_queue=0"):  # noqa: S608
-            yield _job(row, self._templates)
+        for row in self._query(f"SELECT {COLUMNS} FROM jobs WHERE in_queue=0"):  # noqa: S608
+            yield job_of(row, self._templates)
 
     def to_queue(self) -> list[JobId]:
         """Idle jobs without a message out, which nobody is still ending."""
@@ -171,10 +167,18 @@ class Ledger:
         ).fetchall()
         return [(JobId(cluster, proc), lease) for cluster, proc, lease in rows]
 
-    def with_policy(self, after: JobId, limit: int) -> list[Job]:
+    def with_policy(self, after: JobId, limit: int) -> list[Row]:
         """The next jobs in the queue whose policy expressions may fire, by cluster and proc."""
-        where = "in_queue=1 AND has_policy=1 AND (cluster, proc)>(?,?)"
-        return self._jobs(where, tuple(after), limit)
+        rows = self._query(
+            "SELECT cluster, proc, status, shape, ad FROM jobs WHERE in_queue=1 AND has_policy=1 "
+            "AND (cluster, proc)>(?,?) ORDER BY cluster, proc LIMIT ?",
+            (*after, limit),
+        ).fetchall()
+        shape = self._templates.shape
+        return [
+            Row(JobId(cluster, proc), status, number, shape(number), values)
+            for cluster, proc, status, number, values in rows
+        ]
 
     def forget_before(self, left_at: float) -> None:
         """Drop from the history what left the queue before that time."""
@@ -194,9 +198,9 @@ class Ledger:
         return self._db.execute(text, values)
 
     def _jobs(self, where: str, values: Sequence[object] = (), limit: int = -1) -> list[Job]:
-        query = f"SELECT {_COLUMNS} FROM jobs WHERE {where} ORDER BY cluster, proc LIMIT {limit}"  # noqa: S608
+        query = f"SELECT {COLUMNS} FROM jobs WHERE {where} ORDER BY cluster, proc LIMIT {limit}"  # noqa: S608
         rows = self._query(query, values)
-        return [_job(row, self._templates) for row in rows.fetchall()]
+        return [job_of(row, self._templates) for row in rows.fetchall()]
 
     # --- what goes with a job: its message, its result, its unwritten log --------------
 
@@ -271,25 +275,3 @@ class Ledger:
         rows = ((name, self._meta[name]) for name in self._unwritten_meta)
         self._db.executemany("INSERT OR REPLACE INTO meta VALUES(?,?)", rows)
         self._unwritten_meta.clear()
-
-
-def _job(row: tuple[Any, ...], templates: Templates) -> Job:
-    (cluster, proc, uid, gid, pool, status, attempt, queued, worker, ended, losses, lease,
-     has_result, in_queue, left_at, shape, ad) = row  # fmt: skip
-    return Job(
-        id=JobId(cluster, proc),
-        uid=uid,
-        gid=gid,
-        pool=pool,
-        ad=templates.ad(shape, ad),
-        status=status,
-        attempt=attempt,
-        queued=bool(queued),
-        worker=worker,
-        ended=ended,
-        losses=losses,
-        lease=lease,
-        has_result=bool(has_result),
-        in_queue=bool(in_queue),
-        left_at=left_at,
-    )

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from thyme.job import JobId
 
 from .ads import Ad, Items
-from .conditions import COLUMNS, Alike, Condition, Groups, Values
+from .conditions import COLUMNS, Alike, Condition, Groups, Tested, Values
+from .query.expressions import Evaluator, compile_expression
 from .shapes import Part, common, part
 from .status import RUNNING, SUSPENDED
 from .templates import Templates
+from .tested import Tester
 
 #: What is known of a running job beyond the ledger: attribute → expression text.
 Live = Callable[[JobId], Mapping[str, str]]
@@ -69,6 +72,8 @@ class LedgerView:
         self._live = live
         self._pause = pause
         self._counts: dict[str, dict[int, int]] | None = None
+        #: of functions that the database is given
+        self._number = count()
         self._db = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30.0, isolation_level=None,
             # made in the thread that reads the request, used in the one that answers it
@@ -134,6 +139,21 @@ class LedgerView:
             ad = Ad.of_items(items, self._templates.shape(number).template)
             found.alike.append((Alike(number, of_columns), ad))
         return found
+
+    def tested(self, constraint: str, evaluator: Evaluator) -> Condition | None:
+        compiled = compile_expression(constraint)
+        parts = None if compiled.unbounded else self._parts(compiled.names)
+        if parts is None:
+            return None
+        reached: set[str] = set().union(*(each.reached for each in parts.values()))
+        if any(name in evaluator.extra for name in reached):
+            return None
+        columns = tuple(sorted(reached & COLUMNS.keys()))
+        made = Tested(f"tested_{next(self._number)}", columns)
+        tester = Tester(constraint, evaluator, parts, columns, self._ad)
+        # what it is given: the row, and the columns (``Tested.sql``)
+        self._db.create_function(made.function, 5 + len(columns), tester)
+        return made
 
     def texts(
         self, row: Sequence[tuple[str, str]], only: Condition, limit: int | None
@@ -242,10 +262,14 @@ class LedgerView:
     def _ads(self, where: str, values: Sequence[int | str | None], order: str) -> Iterator[Ad]:
         query = f"SELECT cluster, proc, status, shape, ad FROM jobs WHERE {where} ORDER BY {order}"  # noqa: S608
         for cluster, proc, status, shape, text in self._rows(query, values):
-            ad = self._templates.ad(shape, text)
-            if status in (RUNNING, SUSPENDED):
-                ad.update(self._live(JobId(cluster, proc)))
-            yield ad
+            yield self._ad(JobId(cluster, proc), status, shape, text)
+
+    def _ad(self, job: JobId, status: int, shape: int, row: str) -> Ad:
+        """The whole ad; of a running job with what is known of it besides."""
+        ad = self._templates.ad(shape, row)
+        if status in (RUNNING, SUSPENDED):
+            ad.update(self._live(job))
+        return ad
 
     def _rows(self, query: str, values: Sequence[int | str | None]) -> Iterator[Any]:
         """All rows, with a pause for others now and then."""

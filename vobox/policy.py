@@ -72,7 +72,7 @@ def on_exit(ad: Ad, now: float) -> ExitVerdict:
     if _fires(look, ad, "OnExitHold"):
         return ExitVerdict(hold=_hold(look, ad, "OnExitHold"), leaves=False)
     # only false keeps it: undefined must not run a job for ever
-    keeps = "OnExitRemove" in ad and _truth(look.attribute(ad, "OnExitRemove")) is False
+    keeps = "OnExitRemove" in ad and truth(look.attribute(ad, "OnExitRemove")) is False
     return ExitVerdict(leaves=not keeps)
 
 
@@ -85,11 +85,11 @@ def stays_in_queue(ad: Ad, now: float, evaluator: Evaluator | None = None) -> bo
 
 
 def _fires(look: Evaluator, ad: Ad, name: str) -> bool:
-    return name in ad and _truth(look.attribute(ad, name)) is True
+    return name in ad and truth(look.attribute(ad, name)) is True
 
 
-def _truth(value: Any) -> bool | None:
-    """Numbers count as booleans; None for all that is neither."""
+def truth(value: Any) -> bool | None:
+    """Whether it has fired. Numbers count as booleans; None for all that is neither."""
     # Value.Error and Value.Undefined are ints too
     if isinstance(value, classad2.Value) or not isinstance(value, (bool, int, float)):
         return None

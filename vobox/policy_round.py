@@ -15,11 +15,12 @@ from thyme.message import Held, JobMessage, Released, Removed
 from . import durations, policy
 from .ads import Ad
 from .ledger import Ledger
+from .policy_filter import PolicyFilter
 from .query.expressions import Evaluator
 from .state import Job
 from .status import COMPLETED, REMOVED, RUNNING, SUSPENDED
 
-#: Jobs looked at in one go: some 80 ms.
+#: Jobs looked at in one go: some 20 ms, and 80 ms where each has to be read as a whole.
 SLICE = 2000
 _START = JobId(-1, -1)
 
@@ -37,14 +38,16 @@ class PolicyRound:
 
     def look(self, now: float) -> tuple[list[JobMessage], list[Job], bool]:
         """The next slice: events to record, ended jobs that need not stay, whether more is left."""
-        jobs = self._ledger.with_policy(self._after, SLICE)
-        more = len(jobs) == SLICE
-        self._after = jobs[-1].id if more else _START
+        rows = self._ledger.with_policy(self._after, SLICE)
+        more = len(rows) == SLICE
+        self._after = rows[-1].id if more else _START
+        some = PolicyFilter(self._live, now)
+        jobs = [self._ledger.get(row.id) for row in rows if some.may_fire(row)]
         # one for all: the same expression with the same values is evaluated once
         evaluator = Evaluator(now)
         events: list[JobMessage] = []
         leaving: list[Job] = []
-        for job in jobs:
+        for job in filter(None, jobs):
             hold = durations.exceeded(job.ad, job.status, now)
             verdict = (
                 policy.Verdict(hold=hold)

@@ -37,3 +37,13 @@ def read(text: str) -> list[str | None]:
     if _NONE in text:
         return [None if value == _NONE else value for value in values]
     return values
+
+
+def first(text: str, number: int) -> list[str | None]:
+    """At least so many of them, or all; the last one may be no value."""
+    if text[:1] == "[":
+        return read(text)
+    values: list[str | None] = text.split(_BETWEEN, number)  # type: ignore[assignment]
+    if _NONE in text:
+        return [None if value == _NONE else value for value in values]
+    return values

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from thyme.job import Task
 
 from .ads import Ad
 from .conditions import Condition, Groups
+
+if TYPE_CHECKING:
+    from .query.expressions import Evaluator
 
 
 class Caller(Protocol):
@@ -81,6 +84,10 @@ class QueueView(Protocol):
     def groups(self, names: Collection[str]) -> Groups | None:
         """The queue in groups of jobs that read the same in these (lower-case) attributes; None
         where too many differ. Only where ``is_plain``."""
+
+    def tested(self, constraint: str, evaluator: Evaluator) -> Condition | None:
+        """The jobs that the constraint selects, each of them asked; None where that takes whole
+        ads. Only where ``is_plain``."""
 
     def texts(
         self, row: Sequence[tuple[str, str]], only: Condition, limit: int | None

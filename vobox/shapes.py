@@ -30,9 +30,11 @@ def reached(shape: Shape, names: Collection[str], columns: Collection[str]) -> s
         if name in found:
             continue
         found.add(name)
+        if name in columns:
+            continue
         if name in LIVE:
             return None
-        if name in columns or name in shape.lows:
+        if name in shape.lows:
             continue
         item = shape.template.get(name)
         if item is not None and item[1] is not None and is_expression(item[1]):

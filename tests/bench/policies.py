@@ -82,7 +82,9 @@ def _round(ledger: Ledger) -> tuple[float, float]:
 def _plain(ledger: Ledger) -> float:
     """CPU seconds for SAMPLE jobs."""
     begin = time.process_time()
-    for job in ledger.with_policy(JobId(-1, -1), SAMPLE):
+    for row in ledger.with_policy(JobId(-1, -1), SAMPLE):
+        job = ledger.get(row.id)
+        assert job is not None
         scope = Ad({**job.ad, "CurrentTime": str(BEGIN + JOBS)}).classad()
         for name in ("PeriodicHold", "PeriodicRemove"):
             assert scope.lookup(name).eval(scope, classad2.ClassAd()) is False

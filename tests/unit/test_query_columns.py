@@ -41,6 +41,10 @@ def crowd() -> list[Ad]:
         ad["RequestMemory"] = "128" if number % 3 else "64 + ProcId"
         ad["Iwd"] = f'"/home/{number}"'
         ad["Always"], ad["Twice"], ad["Text"] = "QDate > 7", "2 * Odd", '"ProcId"'
+        ad["Note"] = ('"plain"', '"zo\u00eb"', "undefined", "error", '"a\\\\b\\"c"', "-0.5")[
+            number % 6
+        ]
+        ad["Half"] = "true" if number % 2 else '"\\t"'
         if number % 2:
             ad["Odd"] = str(number) if number % 5 else "ClusterId - ProcId"
         if cluster == 30 or number == 2:
@@ -160,7 +164,7 @@ NAMES = st.sampled_from(
     [
         *("ClusterId", "PROCID", "MY.JobStatus", "QDate", "TARGET.JobStatus", "ExitCode"),
         *("JobPrio", "RequestMemory", "Odd", "Always", "Twice", "MY.Iwd", "ServerTime"),
-        "TotalSubmitProcs",
+        *("TotalSubmitProcs", "Note", "Half", "ResidentSetSize"),
     ]
 )
 SIGNS = st.sampled_from(["==", "!=", "<", "<=", ">", ">=", "=?=", "=!=", " is ", " isnt ", "+"])

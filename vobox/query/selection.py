@@ -98,6 +98,7 @@ class Selection:
     def _narrowed(self, view: QueueView, evaluator: Evaluator) -> tuple[Condition, Selection]:
         """What columns and shapes decide, and what is left to look at."""
         known: list[Condition] = []
+        asked: list[Condition] = []
         rest = replace(self, statuses=None, owners=list(self.owners), constraints=[])
         if self.statuses is not None:
             wanted = sorted(int(status) for status in self.statuses)
@@ -112,9 +113,14 @@ class Selection:
                 continue
             condition, exact = _decided(view, evaluator, constraint)
             known.append(condition)
-            if not exact:
+            if exact:
+                continue
+            if (tested := view.tested(constraint, evaluator)) is not None:
+                asked.append(tested)
+            else:
                 rest.constraints.append(constraint)
-        return Every(tuple(known)), rest
+        # in this order: what costs nothing decides first
+        return Every((*known, *asked)), rest
 
     def _looked_at(self) -> set[str] | None:
         """Names that ``of`` looks at; None where that is not known."""
