@@ -2,15 +2,20 @@
 
 Every figure is a ratio of two measurements of one run: these machines are
 noisy, and an absolute number says more about the day than about the code.
+
+SIGTERM ends a run as Ctrl-C does: what the benches started is ended, and their
+directories go.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from types import FrameType
 
 from rich.console import Console
 from rich.table import Table
@@ -31,11 +36,22 @@ def main() -> int:
         known = ", ".join(BENCHES)
         print(f"bench: no such id: {', '.join(unknown)}; there are: {known}", file=sys.stderr)
         return 2
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, end)
     results = [BENCHES[each]() for each in chosen or BENCHES]
     Console(width=max(Console().width, 150)).print(table(results))
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     OUTPUT.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n")
     return 0 if all(result.met for result in results) else 1
+
+
+def end(number: int, _frame: FrameType | None) -> None:
+    """Leave through every ``with`` and ``finally`` of the bench, and what ``atexit`` keeps."""
+    # what is being ended must not be left half way by whoever is in a hurry
+    for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(each, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 def table(results: list[Result]) -> Table:

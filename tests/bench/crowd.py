@@ -59,11 +59,16 @@ class Crowd(LiveSchedd):
 
 @lru_cache(maxsize=1)
 def crowd() -> Crowd:
-    """Started once for all benches of a run; ended with it."""
+    """Started once for all benches of a run that only ask it; ended with it."""
+    return new_crowd()
+
+
+def new_crowd() -> Crowd:
+    """One that nobody has asked anything yet; ended with the run, if not before."""
     directory = Path(tempfile.mkdtemp(prefix="crowd-"))
     made = Crowd(directory)
     made.options = ["--lease", "7200", "--policy-interval", "60"]
-    atexit.register(_end, made)
+    atexit.register(end, made)
     broker = connect(made.url)
     agents = JobAgents(user_name(os.getuid()), made.name, time.time() - JOBS)
     life = agents.life(JOBS, JOBS - RUNNING, JOBS)
@@ -79,8 +84,10 @@ def crowd() -> Crowd:
     return made
 
 
-def _end(made: Crowd) -> None:
+def end(made: Crowd) -> None:
+    """Its process and its directory go."""
     if made.process is not None:
         made.process.kill()
         made.process.wait()
+        made.process = None
     shutil.rmtree(made.directory, ignore_errors=True)

@@ -72,7 +72,7 @@ def rebuild() -> Result:
             ledger.close()
 
         thread = threading.Thread(target=run, daemon=True)
-        start = time.perf_counter()
+        start, began = time.perf_counter(), time.process_time()
         thread.start()
         schedd = started.get(timeout=60)
         queries = Queries(path, SCHEDD, "<x>", schedd.doubt, schedd.slot_ads, schedd.live)
@@ -83,7 +83,7 @@ def rebuild() -> Result:
             assert time.perf_counter() - start < 10 * GOAL, answer.stderr
             assert thread.is_alive(), answer.stderr
             said.add((answer.code, "is being rebuilt from the stream" in answer.stderr))
-        value = time.perf_counter() - start
+        value, computed = time.perf_counter() - start, time.process_time() - began
         answer = queries.answer(question, time.time())
         schedd.stop()
         thread.join()
@@ -91,7 +91,8 @@ def rebuild() -> Result:
         assert (answer.code, answer.stderr) == (0, ""), answer.stderr
     return Result(
         id="rebuild",
-        what=f"a ledger made again from a stream of {EVENTS:,} events; condor_q says so meanwhile",
+        what=f"a ledger made again from a stream of {EVENTS:,} events, {computed:.3g} s of CPU; "
+        "condor_q says so meanwhile",
         value=value,
         unit="s",
         reference=f"{GOAL:g} s",
