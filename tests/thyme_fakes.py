@@ -158,6 +158,7 @@ class FakeTransport(Transport):
     def __init__(self, broker: FakeBroker) -> None:
         self._broker = broker
         self._seen = -1
+        self._returned: list[Mail] = []
         self._woken = threading.Event()
         self._error: BrokerError | None = None
         self._closed = False
@@ -286,8 +287,14 @@ class FakeTransport(Transport):
         with self._call("send") as broker:
             return broker.deliver(to, mail)
 
+    def ask(self, to: str, mail: Mail) -> None:
+        if not self.send(to, mail):
+            self._returned.append(mail)
+
     def receive(self) -> Mail | None:
         with self._call("receive") as broker:
+            if self._returned:
+                return self._returned.pop(0)
             for owner, mail in broker.inboxes.values():
                 if owner is self and mail:
                     return mail.pop(0)

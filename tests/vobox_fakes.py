@@ -199,7 +199,9 @@ class Bench:
         self.ledger = Ledger(self.directory / "ledger.db")
         self.leases = Leases(self.settings.lease)
         self.follower = Follower(SCHEDD, self.ledger, self.leases, self.clock)
-        self.mailroom = Mailroom(SCHEDD, self.ledger, self.leases, self.clock)
+        self.mailroom = Mailroom(
+            SCHEDD, self.ledger, self.leases, self.clock, self.wall, self.follower.spoken
+        )
         self.duties = Duties(
             self.settings, self.ledger, self.leases, self.follower, self.mailroom,
             self.clock, self.wall,

@@ -267,6 +267,7 @@ FIELDS: dict[str, tuple[Writer, Reader]] = {
     "token": _both(_name),
     "next_cluster": _both(count),
     "run": _both(_flag),
+    "recorded": _both(_flag),
     "force": _both(_flag),
     "machine": (_write_machine, _read_machine),
     "since": _both(_number),
@@ -284,7 +285,7 @@ FIELDS: dict[str, tuple[Writer, Reader]] = {
 #: ``kind.field`` that a message may lack: it then has the class's default.
 OPTIONAL: frozenset[str] = frozenset(
     {
-        "heartbeat.machine", "waiting.jobs", "waiting.leaving",
+        "heartbeat.machine", "waiting.jobs", "waiting.leaving", "verdict.recorded",
         "task.allowed_job_duration", "task.allowed_execute_duration",
     }
 )  # fmt: skip

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 
 from .errors import BrokerError
-from .transport import Transport
+from .transport import Delivery, Transport
 
 log = logging.getLogger(__name__)
 
@@ -67,20 +67,36 @@ class Link:
             self._transport = None
         self._note(error)
 
-    def post(self, body: bytes) -> None:
-        """Record this as soon as possible, after all that waits already."""
+    def post(self, body: bytes, pool: str | None = None) -> Delivery | None:
+        """Record this as soon as possible, after all that waits already.
+
+        ``pool``: take a message from there on the way; it is returned if all was recorded.
+        """
         self._unsent.append(body)
-        self.flush()
+        return self._try_to_send(pool)
+
+    def keep(self, body: bytes) -> None:
+        """Record this when next asked to, after all that waits already."""
+        self._unsent.append(body)
 
     def flush(self) -> bool:
         """Whether nothing waits any more, after trying."""
-        if self._unsent and (transport := self.transport()) is not None:
+        if self._unsent:
+            self._try_to_send(None)
+        return not self._unsent
+
+    def _try_to_send(self, pool: str | None) -> Delivery | None:
+        delivery = None
+        if (transport := self.transport()) is not None:
             try:
-                transport.record(self._unsent)
+                if pool is None:
+                    transport.record(self._unsent)
+                else:
+                    delivery = transport.record_and_take(pool, self._unsent)
                 self._unsent.clear()
             except BrokerError as error:
                 self.broke(error)
-        return not self._unsent
+        return delivery
 
     def until_next_try(self) -> float:
         """Seconds until a broken line is tried again."""

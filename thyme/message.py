@@ -7,7 +7,8 @@ submit                                    schedd → pool queue and stream
 recorded, lost, removed, held, released,  schedd → stream
 delivered, marker, edited, suspended,
 continued
-started, finished, evicted                worker → stream
+started                                   schedd, or worker, → stream
+finished, evicted                         worker → stream
 claim, heartbeat                          worker → the schedd's inbox (transient)
 waiting                                   worker → every schedd of its pool (transient)
 verdict, control, peek                    schedd → the worker's inbox (transient)
@@ -251,13 +252,17 @@ class Claim(ScheddMessage):
 
 @dataclass(frozen=True)
 class Verdict(ScheddMessage):
-    """The answer to a claim; ``reason`` says why not."""
+    """The answer to a claim; ``reason`` says why not.
+
+    ``recorded``: the stream has it that the worker starts this attempt; it need not say so.
+    """
 
     kind = "verdict"
     job: JobId
     attempt: int
     run: bool
     reason: str
+    recorded: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,15 @@
 The order of a job, and what a death at each step leads to:
 
 1. *take*: the message is ours; dying gives it back to the queue.
-2. *claim*: ask the job's schedd; no schedd or no answer in time means yes, so
-   that jobs flow without a VOBox. A message that comes again waits for the answer
-   as long as a lease: whoever had it may be running it. Dying: as 1.
-3. *started* is recorded. Dying: the message comes again, and the schedd
-   refuses it to others, knowing that it was started; the lease brings it back
-   as the next attempt.
+2. *claim*: ask the job's schedd (``claims.py``). Dying: as 1.
+3. *started* is recorded: by the schedd, before it says yes, or by us if it has not.
+   Dying: the message comes again, and the schedd refuses it to others, knowing that
+   it was started; the lease brings it back as the next attempt. Losing the line here:
+   the same, but we live, and record *evicted* as soon as there is a line.
 4. *ack*: the message is gone. Dying from here on: the lease.
 5. *run*, with heartbeats; control mail is obeyed.
-6. *finished* or *evicted* is recorded, however long the broker is away.
+6. *finished* or *evicted* is recorded, however long the broker is away; a worker that
+   may have another job asks for it in the same breath.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import codec, limits, processes
+from .claims import Claims
 from .den import Den
 from .errors import BadMessage, BrokerError, BrokerRefused, BrokerUnreachable, ExitCode, NodeUnfit
 from .executor import Execution
@@ -32,21 +33,18 @@ from .idle import Idle
 from .link import Link
 from .machine import machine
 from .memory import MemoryGroup
-from .message import Claim, HoldReason, Started, Submit, Usage, Verdict, expect
+from .message import HoldReason, Started, Submit, Usage, expect
 from .orders import Orders
 from .reports import Report, Reporter
 from .sandbox import Sandbox
-from .transport import Mail, Transport
+from .transport import Delivery, Transport
 from .users import choose
-from .watch import SUPERSEDED, TICK, Me, Watch, schedd_inbox
+from .watch import EVICTED, SUPERSEDED, TICK, Me, Watch
 
 log = logging.getLogger(__name__)
 
-#: Seconds to wait for the schedd's answer to a claim before starting without it.
-CLAIM_TIMEOUT = 3.0
-#: Seconds for the same, where the message comes again and the job names no lease: whoever had it
-#: may be running the job, and nobody but the schedd knows.
-SECOND_CLAIM_TIMEOUT = 300.0
+#: Why an attempt ended that perhaps was ours, and was never begun.
+LINE_LOST = "its worker lost the broker before it could begin"
 #: Seconds that a finished job's report is offered to a broker that is away. Longer than any
 #: lease would make sense of: by then the job is running elsewhere.
 REPORT_TIMEOUT = 3600.0
@@ -97,6 +95,7 @@ class Worker:
             self.name, self.slot, settings.pool, settings.heartbeat, self._me.machine, clock, wall
         )
         self._reporter = Reporter(self.name, self.slot, wall)
+        self._claims = Claims(self.name, self.slot, orders, clock)
         self._jobs_done = 0
 
     def run(self) -> int:
@@ -111,15 +110,17 @@ class Worker:
 
     def _loop(self, den: Den) -> int:
         idle_since = self._clock()
+        delivery: Delivery | None = None
         while not self._orders.leave:
             if self._jobs_done and self._jobs_done == self._settings.max_jobs:
                 return ExitCode.OK
-            job = self._next_job()
+            job = self._next_job(delivery)
             if job is not None:
                 self._idle.works()
-                self._work(job, den)
+                delivery = self._work(job, den)
                 idle_since = self._clock()
                 continue
+            delivery = None
             if isinstance(self.link.last_error, BrokerRefused) and not self._jobs_done:
                 raise self.link.last_error  # waiting will not help
             left = idle_since + self._settings.timeout - self._clock()
@@ -168,80 +169,64 @@ class Worker:
 
     # --- taking a job -------------------------------------------------------------------
 
-    def _next_job(self) -> Submit | None:
-        """A job that we may start, recorded as started and acknowledged; or None."""
+    def _next_job(self, delivery: Delivery | None) -> Submit | None:
+        """A job that we may start, recorded as started and acknowledged; or None.
+
+        ``delivery``: what was taken on the present line already.
+        """
         transport = self.link.transport()
-        if transport is None:
+        if transport is None or not self.link.flush():
             return None
         try:
-            delivery = transport.take(self._settings.pool)
+            delivery = delivery or transport.take(self._settings.pool)
             if delivery is None:
                 while transport.receive() is not None:
                     pass  # late answers to claims that we gave up waiting for
                 self._idle.waits(transport, self._jobs_done)
                 return None
-            try:
-                job = expect(codec.decode(delivery.body), Submit)
-            except BadMessage as error:
-                log.error("message kept aside: %s", error)
-                transport.reject(delivery, str(error))
-                return None
-            refusal = self._claim(transport, job, delivery.redelivered)
-            if refusal:
-                log.info("job %s attempt %d refused: %s", job.job, job.attempt, refusal)
-                transport.ack(delivery)
-                return None
-            if self._orders.leave:
-                return None  # closing the line gives the message back
-            started = Started(job.schedd, job.job, self._wall(), job.attempt, self.name, self.slot)
-            transport.record([codec.encode(started)])
-            transport.ack(delivery)
+            return self._claimed(transport, delivery)
         except BrokerError as error:
             # whatever we had taken goes back to its queue; we start nothing
             self.link.broke(error)
             return None
-        return job
 
-    def _claim(self, transport: Transport, job: Submit, again: bool) -> str:
-        """Why the schedd refuses this job to us; "" for go on.
-
-        ``again``: somebody had this message before, and may be running the job; only the schedd
-        knows. No answer means yes all the same, but not before the lease has passed.
-        """
-        began = self._clock()
-        patience = (job.task.lease or SECOND_CLAIM_TIMEOUT) if again else 0.0
-        while (verdict := self._ask(transport, job)) is None:
-            left = began + patience - self._clock()
-            if left <= 0 or self._orders.leave:
-                return ""
-            log.info("job %s comes again: its schedd has to say whether it runs", job.job)
-            transport.wait(min(left, CLAIM_TIMEOUT))
-        return verdict
-
-    def _ask(self, transport: Transport, job: Submit) -> str | None:
-        """The schedd's answer to a claim: "" or why not; None where there is none in time."""
-        token = os.urandom(8).hex()
-        claim = Claim(job.schedd, job.job, job.attempt, self.name, self.slot)
-        if not transport.send(
-            schedd_inbox(job.schedd), Mail(codec.encode(claim), self.name, token)
-        ):
+    def _claimed(self, transport: Transport, delivery: Delivery) -> Submit | None:
+        """The delivery's job, if we may start it. Raises BrokerError."""
+        try:
+            job = expect(codec.decode(delivery.body), Submit)
+        except BadMessage as error:
+            log.error("message kept aside: %s", error)
+            transport.reject(delivery, str(error))
             return None
-        deadline = self._clock() + CLAIM_TIMEOUT
-        while (left := deadline - self._clock()) > 0 and not self._orders.leave:
-            while (mail := transport.receive()) is not None:
-                if mail.correlation == token:
-                    try:
-                        verdict = expect(codec.decode(mail.body), Verdict)
-                    except BadMessage as error:
-                        log.warning("verdict not understood, as good as none: %s", error)
-                        return None
-                    return "" if verdict.run else (verdict.reason or "no reason given")
-            transport.wait(left)
-        return None
+        try:
+            return self._granted(transport, delivery, job)
+        except BrokerError:
+            # The schedd may have recorded our start all the same, and would wait for a lease. We
+            # take it back before we take anything else; of no start it means nothing.
+            self.link.keep(self._reporter.evicted(job, LINE_LOST, Usage()).body)
+            raise
+
+    def _granted(self, transport: Transport, delivery: Delivery, job: Submit) -> Submit | None:
+        """The job, if its schedd lets us start it. Raises BrokerError."""
+        answer = self._claims.claim(transport, job, delivery.redelivered)
+        if answer.refusal:
+            log.info("job %s attempt %d refused: %s", job.job, job.attempt, answer.refusal)
+            transport.ack(delivery)
+            return None
+        if self._orders.leave:
+            if answer.recorded:  # nobody else would be let start it before our lease has passed
+                transport.record([self._reporter.evicted(job, EVICTED, Usage()).body])
+            return None  # closing the line gives the message back
+        if not answer.recorded:
+            started = Started(job.schedd, job.job, self._wall(), job.attempt, self.name, self.slot)
+            transport.record([codec.encode(started)])
+        transport.ack(delivery)
+        return job
 
     # --- running it ---------------------------------------------------------------------
 
-    def _work(self, job: Submit, den: Den) -> None:
+    def _work(self, job: Submit, den: Den) -> Delivery | None:
+        """Run it and report; the next one, where it has come with the report's confirm."""
         log.info("job %s attempt %d: starting", job.job, job.attempt)
         began = self._clock()
         try:
@@ -254,9 +239,11 @@ class Worker:
             # it goes back as it was; this node takes no other
             self._report(job, self._reporter.evicted(job, str(error), Usage()))
             raise
-        if report is not None:
-            self._report(job, report)
         self._jobs_done += 1
+        if report is None:
+            return None
+        more = not self._orders.leave and self._jobs_done != self._settings.max_jobs
+        return self._report(job, report, more)
 
     def _run(self, job: Submit, sandbox: Sandbox, began: float) -> Report | None:
         """What ends this attempt; None when nobody is to hear of it any more."""
@@ -283,9 +270,12 @@ class Worker:
 
     # --- reporting ----------------------------------------------------------------------
 
-    def _report(self, job: Submit, report: Report) -> None:
-        """Record the end of an attempt; waits for a broker that is away."""
-        self.link.post(report.body)
+    def _report(self, job: Submit, report: Report, more: bool = False) -> Delivery | None:
+        """Record the end of an attempt; waits for a broker that is away.
+
+        ``more``: take the next message, too, if that costs no second journey to the broker.
+        """
+        delivery = self.link.post(report.body, self._settings.pool if more else None)
         log.info("job %s attempt %d: %s", job.job, job.attempt, report.kind)
         deadline = self._clock() + REPORT_TIMEOUT
         while not self.link.flush():
@@ -295,3 +285,4 @@ class Worker:
                     "its lease will bring it back"
                 )
             self._rest(TICK)
+        return delivery

@@ -75,6 +75,7 @@ class Duties:
         self._ledger = ledger
         self._leases = leases
         self._follower = follower
+        self._record = follower.spoken.record
         self._mailroom = mailroom
         self._clock = clock
         self._wall = wall
@@ -119,10 +120,6 @@ class Duties:
     def remove_refused(self, transport: Transport) -> None:
         """What the broker took of a condor_submit that failed leaves the queue again."""
         self._record(transport, self.refused.to_remove(self._wall()))
-
-    def _record(self, transport: Transport, events: Sequence[JobMessage]) -> None:
-        if events:
-            transport.record([codec.encode(event) for event in events])
 
     def _save_output(self, job_id: JobId) -> None:
         """What a run left that was not the job's last; it is held already, or runs again."""
@@ -180,7 +177,7 @@ class Duties:
         )  # fmt: skip
 
     def hold(self, transport: Transport, job: JobId, reason: HoldReason) -> None:
-        transport.record([codec.encode(Held(self._settings.name, job, self._wall(), reason))])
+        self._record(transport, [Held(self._settings.name, job, self._wall(), reason)])
 
     def end_leases(self, transport: Transport) -> None:
         over = self._leases.expired(self._ledger.get, self._clock())

@@ -5,12 +5,22 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from thyme import codec
 from thyme.errors import BadMessage
 from thyme.job import JobId
-from thyme.message import Claim, Control, Heartbeat, Message, Peek, Peeked, Verdict, Waiting
+from thyme.message import (
+    Claim,
+    Control,
+    Heartbeat,
+    Message,
+    Peek,
+    Peeked,
+    Started,
+    Verdict,
+    Waiting,
+)
 from thyme.transport import Mail, Transport
 from thyme.watch import schedd_inbox
 
@@ -19,10 +29,14 @@ from .fold_dead import is_dead
 from .leases import Leases
 from .ledger import Ledger
 from .slots import Slots
+from .spoken import Spoken
 from .state import Job, Tell
 from .status import HELD, IDLE, REMOVED, RUNNING, SUSPENDED
 
 log = logging.getLogger(__name__)
+
+#: Granted claims that are remembered: who asks again with the same token is told the same.
+_GRANTED = 10_000
 
 
 def refusal(job: Job | None, claim: Claim, claimant: str) -> str:
@@ -75,7 +89,10 @@ class Mailroom:
         leases: Leases,
         clock: Callable[[], float],
         wall: Callable[[], float] = time.time,
+        spoken: Spoken | None = None,
     ) -> None:
+        """``spoken``: records the starts."""
+        self._spoken = spoken or Spoken()
         self._schedd = schedd
         self._ledger = ledger
         self._leases = leases
@@ -83,6 +100,8 @@ class Mailroom:
         self._wall = wall
         self.slots = Slots()
         self._rest: list[tuple[Mail, Message]] = []
+        #: granted claims whose start is recorded, with their tokens, the oldest first
+        self._granted: dict[tuple[str, Claim], None] = {}
         #: correlation → who waits for that answer
         self._awaited: dict[str, Callable[[Peeked], None]] = {}
 
@@ -92,12 +111,14 @@ class Mailroom:
         Workers wait for these answers with a job in their hands; nothing that is in the stream
         by then and was not read yet can make an answer wrong (see ``refusal``).
         """
+        claims = []
         while (mail := transport.receive()) is not None:
             message = self._message(mail)
             if isinstance(message, Claim):
-                self._claim(transport, mail, message)
+                claims.append((mail, message))
             elif message is not None:
                 self._rest.append((mail, message))
+        self._answer(transport, claims)
 
     def read_rest(self, transport: Transport) -> None:
         """Read what came beside claims. After the stream: a heartbeat of a job whose start was
@@ -110,7 +131,7 @@ class Mailroom:
         """Read one mail, whatever it is."""
         message = self._message(mail)
         if isinstance(message, Claim):
-            self._claim(transport, mail, message)
+            self._answer(transport, [(mail, message)])
         elif message is not None:
             self._read(transport, mail, message)
 
@@ -149,15 +170,40 @@ class Mailroom:
         control = Control(self._schedd, job, tell.attempt, tell.action)
         transport.post(tell.worker, Mail(codec.encode(control)))
 
-    def _claim(self, transport: Transport, mail: Mail, claim: Claim) -> None:
-        job = self._ledger.get(claim.job)
+    def _answer(self, transport: Transport, claims: Sequence[tuple[Mail, Claim]]) -> None:
+        """Record the starts of all that is granted, in one go, and then say so to the workers."""
+        answers, starts = [], dict[tuple[str, Claim], Started]()
+        for mail, claim in claims:
+            asked = (mail.correlation, claim)
+            again = asked in self._granted
+            reason, start = ("", None) if again else self._judged(claim)
+            if start is not None:
+                starts[asked] = start
+            verdict = Verdict(
+                claim.schedd, claim.job, claim.attempt, not reason, reason,
+                recorded=again or start is not None,
+            )  # fmt: skip
+            answers.append((mail.reply_to, Mail(codec.encode(verdict), "", mail.correlation)))
+        self._spoken.record(transport, list(starts.values()))
+        self._granted.update(dict.fromkeys(starts))
+        while len(self._granted) > _GRANTED:
+            del self._granted[next(iter(self._granted))]
+        if answers:
+            transport.post_all(answers)
+
+    def _judged(self, claim: Claim) -> tuple[str, Started | None]:
+        """Why this claim is refused, "" if it is not; and the start that is to be recorded."""
+        # another schedd's job may have the number of one of ours
+        job = self._ledger.get(claim.job) if claim.schedd == self._schedd else None
         reason = refusal(job, claim, self._leases.claimant(claim.job, claim.attempt))
-        if not reason:
-            self.slots.taken(claim.worker, self._clock())
-            if job is not None:
-                self._leases.claim(job, claim.attempt, claim.worker, self._clock())
-        verdict = Verdict(claim.schedd, claim.job, claim.attempt, not reason, reason)
-        transport.post(mail.reply_to, Mail(codec.encode(verdict), "", mail.correlation))
+        if reason:
+            return reason, None
+        self.slots.taken(claim.worker, self._clock())
+        if job is None:
+            return "", None
+        self._leases.claim(job, claim.attempt, claim.worker, self._clock())
+        start = (claim.job, self._wall(), claim.attempt, claim.worker, claim.host)
+        return "", Started(self._schedd, *start)
 
     def _log_size(self, job: Job, beat: Heartbeat) -> None:
         if job.status not in (RUNNING, SUSPENDED):

@@ -80,7 +80,8 @@ class Schedd:
         self._follower = Follower(settings.name, ledger, self._leases, clock, wall)
         if settings.history_dir is not None:
             self._follower.history = HistoryFiles(settings.history_dir)
-        self._mailroom = Mailroom(settings.name, ledger, self._leases, clock, wall)
+        spoken = self._follower.spoken
+        self._mailroom = Mailroom(settings.name, ledger, self._leases, clock, wall, spoken)
         self._duties = Duties(
             settings, ledger, self._leases, self._follower, self._mailroom, clock, wall
         )

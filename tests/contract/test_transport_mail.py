@@ -121,3 +121,58 @@ def test_waiting_ends_by_itself(new: Connect) -> None:
     broker.wait(0.05)
 
     assert time.monotonic() - start >= 0.05
+
+
+def test_what_is_asked_is_answered_as_other_mail_is(new: Connect) -> None:
+    schedd, worker = new(), new()
+    schedd.open_inbox("thyme.schedd.s")
+    worker.open_inbox("thyme.worker.w")
+
+    worker.ask("thyme.schedd.s", Mail(b"may I?", "thyme.worker.w", "7"))
+    asked = wait_until(schedd.receive, "the question")
+    assert asked == Mail(b"may I?", "thyme.worker.w", "7")
+    schedd.post(asked.reply_to, Mail(b"yes", "", asked.correlation))
+
+    assert wait_until(worker.receive, "the answer") == Mail(b"yes", "", "7")
+    worker.wait(0.2)
+    assert worker.receive() is None
+
+
+def test_a_question_to_nobody_comes_back(new: Connect) -> None:
+    worker = new()
+    worker.open_inbox("thyme.worker.w")
+
+    for number in range(3):
+        question = Mail(b"may I?", "thyme.worker.w", str(number))
+        worker.ask("thyme.schedd.nobody", question)
+        # beside it other things are published, whose returns are theirs
+        assert worker.send("thyme.schedd.nobody", Mail(b"may I?")) is False
+        worker.record([b"news"])
+        assert wait_until(worker.receive, "the question back") == question
+    assert worker.receive() is None
+
+
+def test_letters_that_are_posted_together_all_arrive(new: Connect) -> None:
+    schedd = new()
+    workers = {f"thyme.worker.{n}": new() for n in range(3)}
+    for name, worker in workers.items():
+        worker.open_inbox(name)
+
+    letters = [(name, Mail(name.encode())) for name in workers]
+    schedd.post_all([*letters, ("thyme.worker.nobody", Mail(b"gone"))])
+
+    for name, worker in workers.items():
+        assert wait_until(worker.receive, "the letter") == Mail(name.encode())
+
+
+def test_what_is_recorded_on_the_way_to_the_next_message_is_in_the_stream(new: Connect) -> None:
+    vobox, worker = new(), new()
+    assert worker.record_and_take(POOL, [b"first"]) is None
+    vobox.submit(POOL, [b"job"])
+
+    delivery = wait_until(lambda: worker.record_and_take(POOL, [b"a", b"b"]), "the job")
+
+    assert (delivery.body, delivery.redelivered) == (b"job", False)
+    assert [r.body for r in vobox.read(-1, 10)][-2:] == [b"a", b"b"]
+    worker.ack(delivery)
+    assert worker.take(POOL) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,25 @@ import pytest
 
 from tests.vobox_fakes import JOB, SCHEDD, Bench, Events, Expression, after
 from thyme import codec
+from thyme.errors import BrokerUnreachable
 from thyme.job import JobId, Task
-from thyme.message import Claim, Control, Heartbeat, Held, JobMessage, Submit, Usage, Verdict
+from thyme.message import (
+    Claim,
+    Control,
+    Heartbeat,
+    Held,
+    JobMessage,
+    Started,
+    Submit,
+    Usage,
+    Verdict,
+)
 from thyme.transport import Mail
 from vobox.leases import CLAIM_LEASE
 from vobox.mailroom import refusal, reply_to_heartbeat
+
+#: Of a claim, unless it matters.
+CORRELATION = "token"
 
 
 @pytest.fixture
@@ -92,7 +107,9 @@ def test_a_worker_that_is_faster_than_the_stream_is_not_refused(bench: Bench) ->
     bench.ledger.get(JOB).attempt = 0  # type: ignore[union-attr]
     bench.ledger.get(JOB).queued = False  # type: ignore[union-attr]
 
-    assert ask(bench, claim("w2", attempt=1)) == [(Verdict(SCHEDD, JOB, 1, True, ""), "token")]
+    assert ask(bench, claim("w2", attempt=1)) == [
+        (Verdict(SCHEDD, JOB, 1, True, "", True), "token")
+    ]
     claimed = Verdict(SCHEDD, JOB, 1, False, "claimed by w2")
     assert ask(bench, claim("w3", attempt=1)) == [(claimed, "token")]
 
@@ -122,7 +139,7 @@ def test_claims_are_answered_before_the_stream_is_read_and_heartbeats_after(
     bench.mailroom.answer_claims(bench.transport)
     verdict = line.receive()
     assert verdict is not None
-    assert codec.decode(verdict.body) == Verdict(SCHEDD, JOB, 0, True, "")
+    assert codec.decode(verdict.body) == Verdict(SCHEDD, JOB, 0, True, "", True)
 
     bench.record(e.started(), e.evicted(), e.started("w1", attempt=1))
     bench.mailroom.read_rest(bench.transport)
@@ -138,23 +155,105 @@ def test_a_heartbeat_from_the_wrong_worker_is_superseded() -> None:
 # --- the mailroom -------------------------------------------------------------------------------
 
 
-def ask(bench: Bench, message: Claim | Heartbeat) -> list[Any]:
+def ask(bench: Bench, message: Claim | Heartbeat, token: str = CORRELATION) -> list[Any]:
     """What comes back to the worker."""
     line = bench.broker.connect()
     line.open_inbox(message.worker)
-    bench.mailroom.read(bench.transport, Mail(codec.encode(message), message.worker, "token"))
-    answers = []
-    while (mail := line.receive()) is not None:
-        answers.append((codec.decode(mail.body), mail.correlation))
-    line.close()
-    return answers
+    try:
+        bench.mailroom.read(bench.transport, Mail(codec.encode(message), message.worker, token))
+        answers = []
+        while (mail := line.receive()) is not None:
+            answers.append((codec.decode(mail.body), mail.correlation))
+        return answers
+    finally:
+        line.close()
 
 
 def test_the_verdict_goes_back_with_the_claims_token(bench: Bench) -> None:
     bench.submit(Events().submit())
-    assert ask(bench, claim()) == [(Verdict(SCHEDD, JOB, 0, True, ""), "token")]
+    assert ask(bench, claim()) == [(Verdict(SCHEDD, JOB, 0, True, "", True), "token")]
     refused = Verdict(SCHEDD, JOB, 0, False, "claimed by w1")
     assert ask(bench, claim("w2")) == [(refused, "token")]
+
+
+def test_the_start_is_recorded_before_the_worker_is_told(bench: Bench) -> None:
+    bench.submit(Events().submit())
+    ask(bench, claim())
+
+    *_before, started = bench.broker.messages()
+    assert isinstance(started, Started)
+    assert (started.job, started.attempt) == (JOB, 0)
+    assert (started.worker, started.host) == ("w1", "slot1@w1")
+    assert [c for c in bench.broker.calls if c in ("record", "send")] == ["record", "send"]
+    bench.settle()
+    assert bench.job().status == 2
+
+
+def test_claims_that_came_together_are_recorded_together(bench: Bench) -> None:
+    jobs = [JobId(38, proc) for proc in range(3)]
+    bench.submit(*(Events(job).submit() for job in jobs))
+    bench.transport.open_inbox("schedd")
+    line = bench.broker.connect()
+    for number, job in enumerate(jobs):
+        line.open_inbox(f"w{number}")
+        asked = claim(f"w{number}", job=job)
+        line.send("schedd", Mail(codec.encode(asked), asked.worker, f"token {number}"))
+    bench.broker.calls.clear()
+
+    bench.mailroom.answer_claims(bench.transport)
+
+    assert bench.broker.calls.count("record") == 1
+    assert [m.job for m in bench.broker.messages() if isinstance(m, Started)] == jobs
+    line.close()
+
+
+def test_a_worker_that_did_not_hear_the_answer_gets_the_same_when_it_asks_again(
+    bench: Bench,
+) -> None:
+    bench.submit(Events().submit())
+    first = ask(bench, claim())
+    bench.settle()
+
+    assert bench.job().status == 2
+    assert ask(bench, claim()) == first
+    assert sum(isinstance(m, Started) for m in bench.broker.messages()) == 1
+
+
+def test_a_message_that_comes_again_to_the_worker_that_runs_its_job_is_refused(
+    bench: Bench,
+) -> None:
+    bench.submit(Events().submit())
+    ask(bench, claim(), "one delivery")
+    bench.settle()
+
+    refused = Verdict(SCHEDD, JOB, 0, False, "JobStatus is 2")
+    assert ask(bench, claim(), "another") == [(refused, "another")]
+
+
+def test_a_start_that_could_not_be_recorded_is_not_granted(bench: Bench) -> None:
+    bench.submit(Events().submit())
+    bench.broker.break_at("record")
+
+    with pytest.raises(BrokerUnreachable):
+        ask(bench, claim())
+
+    assert bench.broker.calls[-1] == "record"
+    bench.transport = bench.broker.connect()
+    assert ask(bench, claim()) == [(Verdict(SCHEDD, JOB, 0, True, "", True), "token")]
+    assert sum(isinstance(m, Started) for m in bench.broker.messages()) == 1
+
+
+def test_a_job_that_the_ledger_does_not_know_is_for_its_worker_to_record(bench: Bench) -> None:
+    assert ask(bench, claim()) == [(Verdict(SCHEDD, JOB, 0, True, ""), "token")]
+    assert bench.broker.messages() == []
+
+
+def test_the_claim_of_another_schedds_job_starts_none_of_ours(bench: Bench) -> None:
+    bench.submit(Events().submit())
+    asked = replace(claim(), schedd="another")
+
+    assert ask(bench, asked) == [(Verdict("another", JOB, 0, True, ""), "token")]
+    assert not any(isinstance(m, Started) for m in bench.broker.messages())
 
 
 def test_a_worker_that_runs_a_held_job_is_told_again_at_its_heartbeat(bench: Bench) -> None:
@@ -257,7 +356,10 @@ def test_leases_start_again_with_the_schedd(bench: Bench) -> None:
 
 def test_a_claim_that_was_never_started_is_queued_again_and_is_no_loss(bench: Bench) -> None:
     bench.submit(Events().submit())
-    ask(bench, claim())
+    bench.broker.break_at("record")
+    with pytest.raises(BrokerUnreachable):
+        ask(bench, claim())
+    bench.transport = bench.broker.connect()
     bench.clock.now += CLAIM_LEASE
     bench.end_leases()
     assert bench.job().attempt == 0
@@ -270,7 +372,7 @@ def test_a_claim_that_was_never_started_is_queued_again_and_is_no_loss(bench: Be
     assert [verdict.run for verdict, _ in ask(bench, claim("w2", 1))] == [True]
     # and whoever had claimed it first is too late
     bench.record(Events().started("w1", 0))
-    assert bench.job().status == 1
+    assert bench.job().worker == "w2"
 
 
 def test_after_so_many_losses_the_job_is_held(bench: Bench) -> None:

@@ -259,7 +259,7 @@ def test_a_heartbeat_sent_right_after_the_start_is_believed(running: Running) ->
     # start and heartbeat wait together: read in the wrong order, the job would be vacated
     from thyme.message import Heartbeat
     from thyme.transport import Mail
-    from thyme.worker import schedd_inbox
+    from thyme.watch import schedd_inbox
 
     cluster = running.submit()
     e = Events(JobId(cluster, 0))

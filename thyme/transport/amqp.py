@@ -64,7 +64,8 @@ class AmqpTransport(Transport):
 
     def _content(self, content: Content) -> None:
         if isinstance(content.method, spec.Basic.Return):
-            self._publisher.returned(content)
+            if not self._post.came_back(content):
+                self._publisher.returned(content)
         elif take := self._consumers.get(content.method.consumer_tag):
             take(content)
 
@@ -98,6 +99,11 @@ class AmqpTransport(Transport):
             self._publish((envelope, body) for body in bodies)
 
     def record(self, bodies: Sequence[bytes]) -> None:
+        messages = self._events(bodies)
+        with self._translated():
+            self._publish(messages)
+
+    def _events(self, bodies: Sequence[bytes]) -> list[tuple[Envelope, bytes]]:
         self._setup.need_stream()
         properties = _durable()
         envelopes: dict[str, Envelope] = {}
@@ -109,14 +115,17 @@ class AmqpTransport(Transport):
                 exchange = WORK if workers else EXCHANGE
                 envelopes[key] = self._envelope(exchange, key, properties)
             messages.append((envelopes[key], body))
-        with self._translated():
-            self._publish(messages)
+        return messages
 
     def _envelope(self, exchange: str, key: str, properties: Any) -> Envelope:
         return Envelope(self._channel.number, exchange, key, properties)
 
     def _publish(self, messages: Iterable[tuple[Envelope, bytes]]) -> None:
-        for content in self._publisher.publish(messages):
+        self._publisher.put(messages)
+        self._confirmed()
+
+    def _confirmed(self) -> None:
+        for content in self._publisher.confirms():
             raise not_routed(self._line.place, content)
 
     # --- job queue ------------------------------------------------------------------
@@ -127,6 +136,15 @@ class AmqpTransport(Transport):
             delivery = self._jobs.take(pool)
         if delivery is None:
             self._setup.rest()
+        return delivery
+
+    def record_and_take(self, pool: str, bodies: Sequence[bytes]) -> Delivery | None:
+        messages = self._events(bodies)
+        with self._translated():
+            # both leave in one piece, and the broker's answers mostly come in one, too
+            self._publisher.put(messages)
+            delivery = self.take(pool)
+            self._confirmed()
         return delivery
 
     def ack(self, delivery: Delivery) -> None:
@@ -214,6 +232,16 @@ class AmqpTransport(Transport):
         self._setup.need_stream()
         with self._translated():
             self._post.drop_off(to, mail)
+
+    def post_all(self, letters: Sequence[tuple[str, Mail]]) -> None:
+        self._setup.need_stream()
+        with self._translated():
+            self._post.drop_all_off(letters)
+
+    def ask(self, to: str, mail: Mail) -> None:
+        self._setup.need_stream()
+        with self._translated():
+            self._post.ask(to, mail)
 
     def announce(self, pool: str, mail: Mail) -> None:
         self._setup.need_stream()

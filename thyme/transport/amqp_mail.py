@@ -17,6 +17,8 @@ from .amqp_topology import WORK
 from .base import Mail
 
 _LOCKED: Final = 405
+#: Questions that are remembered: whoever asks so many without an answer has given the first up.
+_ASKED: Final = 1000
 
 
 class PostOffice:
@@ -36,6 +38,8 @@ class PostOffice:
         self._consumers = consumers
         self._inboxes: set[str] = set()
         self._mail: deque[Mail] = deque()
+        #: what was asked and has neither been answered nor come back, by its correlation
+        self._asked: dict[str, Mail] = {}
 
     def open(self, name: str, pools: Sequence[str]) -> None:
         """See ``Transport.open_inbox``."""
@@ -64,6 +68,7 @@ class PostOffice:
 
     def _came(self, content: Content) -> None:
         sent = content.properties
+        self._asked.pop(sent.correlation_id, None)
         self._mail.append(Mail(content.body, sent.reply_to or "", sent.correlation_id or ""))
 
     def receive(self) -> Mail | None:
@@ -75,19 +80,42 @@ class PostOffice:
         """Whether somebody has that inbox."""
         inbox = amqp_topology.inbox(to)
         envelope = self._envelope(inbox.exchange, inbox.key, mail, mandatory=True)
-        return not self._publisher.publish([(envelope, mail.body)])
+        self._publisher.put([(envelope, mail.body)])
+        return not self._publisher.confirms()
+
+    def ask(self, to: str, mail: Mail) -> None:
+        """See ``Transport.ask``."""
+        inbox = amqp_topology.inbox(to)
+        self._asked[mail.correlation] = mail
+        if len(self._asked) > _ASKED:
+            del self._asked[next(iter(self._asked))]
+        self._leave(inbox.exchange, inbox.key, mail, mandatory=True)
+        self._channel.line.pump(0)
+
+    def came_back(self, content: Content) -> bool:
+        """Whether this message, which no queue took, is a question: it is mail then."""
+        asked = self._asked.pop(content.properties.correlation_id, None)
+        if asked is not None:
+            self._mail.append(asked)
+        return asked is not None
 
     def drop_off(self, to: str, mail: Mail) -> None:
         """As ``send``, where nobody waits to hear whether it arrived."""
-        inbox = amqp_topology.inbox(to)
-        self._leave(inbox.exchange, inbox.key, mail)
+        self.drop_all_off([(to, mail)])
+
+    def drop_all_off(self, letters: Sequence[tuple[str, Mail]]) -> None:
+        """``drop_off`` each of these, in one piece."""
+        for to, mail in letters:
+            inbox = amqp_topology.inbox(to)
+            self._leave(inbox.exchange, inbox.key, mail)
+        self._channel.line.pump(0)
 
     def announce(self, pool: str, mail: Mail) -> None:
         self._leave(WORK, amqp_topology.idle_key(pool), mail)
-
-    def _leave(self, exchange: str, key: str, mail: Mail) -> None:
-        self._publisher.send(self._envelope(exchange, key, mail, mandatory=False), mail.body)
         self._channel.line.pump(0)
+
+    def _leave(self, exchange: str, key: str, mail: Mail, mandatory: bool = False) -> None:
+        self._publisher.send(self._envelope(exchange, key, mail, mandatory), mail.body)
 
     def _envelope(self, exchange: str, key: str, mail: Mail, mandatory: bool) -> Envelope:
         properties = spec.BasicProperties(

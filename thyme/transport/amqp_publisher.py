@@ -32,10 +32,10 @@ class Publisher:
         self._returned: list[Content] = []
         channel.ask(spec.Confirm.Select())
 
-    def publish(self, messages: Iterable[tuple[Envelope, bytes]]) -> list[Content]:
-        """All are durable where they belong, when this returns.
+    def put(self, messages: Iterable[tuple[Envelope, bytes]]) -> None:
+        """Put messages on their way; ``confirms`` says what became of them.
 
-        The messages that no queue took. Raises ChannelClosed, BrokerError.
+        Raises ChannelClosed, BrokerError.
         """
         self._returned.clear()
         for envelope, body in messages:
@@ -44,13 +44,19 @@ class Publisher:
                 self._line.pump(0)
             if len(self._open) >= _MESSAGES or self._line.waiting >= _BYTES:
                 self._line.until(self._room, "confirm of a message", self._progress)
+
+    def confirms(self) -> list[Content]:
+        """All that was sent is durable where it belongs, when this returns.
+
+        The messages that no queue took. Raises ChannelClosed, BrokerError.
+        """
         self._line.until(self._all, "confirm of a message", self._progress)
         returned, self._returned = self._returned, []
         return returned
 
     def send(self, envelope: Envelope, body: bytes) -> None:
         """Put a message on its way. Where nobody waits for it, it must not be mandatory:
-        its return would come into another's ``publish``."""
+        its return would come into another's ``confirms``."""
         if self._channel.ended is not None:
             raise self._channel.ended
         self._line.put(envelope.around(body, self._line.frame_max))

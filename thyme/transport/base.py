@@ -128,6 +128,11 @@ class Transport(ABC):
     def take(self, pool: str) -> Delivery | None:
         """The oldest free message, or None at once. One process takes one at a time."""
 
+    def record_and_take(self, pool: str, bodies: Sequence[bytes]) -> Delivery | None:
+        """``record``, and then ``take``: one journey to the broker where there is one."""
+        self.record(bodies)
+        return self.take(pool)
+
     @abstractmethod
     def ack(self, delivery: Delivery) -> None:
         """Done with it: it will not come back."""
@@ -204,6 +209,18 @@ class Transport(ABC):
     def post(self, to: str, mail: Mail) -> None:
         """As ``send``, where nobody waits to hear whether it arrived."""
         self.send(to, mail)
+
+    def post_all(self, letters: Sequence[tuple[str, Mail]]) -> None:
+        """``post`` each of these (to whom, mail)."""
+        for to, mail in letters:
+            self.post(to, mail)
+
+    @abstractmethod
+    def ask(self, to: str, mail: Mail) -> None:
+        """Leave mail, and wait for nothing; it has a ``correlation``.
+
+        Where nobody has that inbox, it comes back: ``receive`` then gives it as it was.
+        """
 
     @abstractmethod
     def receive(self) -> Mail | None:

@@ -269,6 +269,10 @@ class SqliteTransport(Transport):
         self._put_mail([to], mail)
         return True
 
+    def ask(self, to: str, mail: Mail) -> None:
+        if not self.send(to, mail):
+            self._received.append(mail)
+
     def announce(self, pool: str, mail: Mail) -> None:
         with self._translated():
             rows = self._db.execute("SELECT inbox FROM listener WHERE pool=?", (pool,)).fetchall()

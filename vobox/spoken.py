@@ -1,0 +1,37 @@
+"""What the schedd has said in the stream and not read back yet.
+
+Half of a job's records are our own: its start and its delivery. They come back
+by the stream like everybody's, and are then known by their bytes
+(docs/decisions/069-our-own-records-are-not-decoded-again.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from thyme import codec
+from thyme.message import JobMessage
+from thyme.transport import Transport
+
+#: Records that are remembered; more than are ever on their way at once.
+_KEPT: Final = 10_000
+
+
+class Spoken:
+    def __init__(self) -> None:
+        self._events: dict[bytes, JobMessage] = {}
+
+    def record(self, transport: Transport, events: Sequence[JobMessage]) -> None:
+        """Record these; raises BrokerError, BadMessage."""
+        if not events:
+            return
+        bodies = [codec.encode(event) for event in events]
+        transport.record(bodies)
+        self._events.update(zip(bodies, events, strict=True))
+        while len(self._events) > _KEPT:
+            del self._events[next(iter(self._events))]
+
+    def heard(self, body: bytes) -> JobMessage | None:
+        """The event that we recorded as these bytes, once."""
+        return self._events.pop(body, None)
