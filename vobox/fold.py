@@ -171,7 +171,7 @@ def _evicted(job: Job, event: Evicted) -> Change:
     if job.status == REMOVED:
         return _removed_run_ended(job, event)
     if job.worker != event.worker:
-        return Change(job)
+        return _never_began(job, event)
     _run_ended(job, event)
     if job.status not in (RUNNING, SUSPENDED):
         # held, or held and released: now it may be queued again
@@ -180,6 +180,18 @@ def _evicted(job: Job, event: Evicted) -> Change:
     job.queued = False
     text = logtext.evicted(job.id, event.time, event.usage, event.reason, False)
     return Change(job, [LogEvent(text)])
+
+
+def _never_began(job: Job, event: Evicted) -> Change:
+    """A worker that may have been told to start it could not, and nobody runs it.
+
+    Whoever got the message after it may have been refused for its sake, and acknowledged: that
+    message may be gone, so the job is queued anew.
+    """
+    if not job.worker and job.status == IDLE and job.queued and event.attempt == job.attempt:
+        job.ended = event.attempt
+        job.queued = False
+    return Change(job)
 
 
 def _removed_run_ended(job: Job, event: Finished | Evicted) -> Change:

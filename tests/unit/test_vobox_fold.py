@@ -58,6 +58,7 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "start w2 again": "running by w2 queued in; 001",
             "finish w1": "ended by nobody queued result in; ",
             "finish w2": "ended by nobody queued result in; ",
+            "evict w1": "idle by nobody in; ",
             "lost": "idle by nobody in; ",
             "removed": "removed by nobody out; 009",
             "forced": "removed by nobody out; 009",
@@ -234,6 +235,18 @@ def test_every_event_in_every_state_does_what_the_table_says(state: str, event: 
     else:
         assert change.effects == []
         assert change.job == untouched
+
+
+def test_a_start_that_was_taken_back_before_it_was_told_never_happened() -> None:
+    # the worker lost the broker, and was faster to come back than the schedd's word of its start
+    e = Events()
+
+    job = after(e.submit(), e.evicted(), e.started())
+
+    assert shown(job) == "idle by nobody in"
+    assert shown(after(e.submit(), e.evicted(), e.started(), e.submit(1))) == (
+        "idle by nobody queued in"
+    )
 
 
 @pytest.mark.parametrize("state", TABLE)
