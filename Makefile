@@ -52,7 +52,7 @@ update-workers: ## let new pilots run another version: TAG=1.2.3
 	@$(PYTHON) -m compose.manage update-workers '$(TAG)'
 
 e2e: $(STAMP) ## build the images here, without a registry, and run a whole site of them
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m site tests/integration tests/e2e $(PYTEST_ARGS)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 -m site tests/integration/test_images*.py tests/e2e $(PYTEST_ARGS)
 
 converge: $(STAMP) ## roll a site of three hosts out with Ansible, in containers
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m site tests/ansible $(PYTEST_ARGS)

@@ -1,15 +1,12 @@
-"""Write the site's own authority, and a certificate for its servers, where they are missing.
+"""Make the site's own authority, and a certificate for its servers, where they are missing.
 
-Runs in the schedd's image (``docker compose run --rm certificates``). With certificates of your
-own put ``ca.pem``, ``server.pem`` and ``server.key`` there instead: what is there is not touched.
-``ca.key`` is only needed to sign again: take it off the machine.
+With certificates of your own put ``ca.pem``, ``server.pem`` and ``server.key`` there instead: what
+is there is not touched. ``ca.key`` is only needed to sign again: take it off the machine.
 """
 
 from __future__ import annotations
 
 import datetime
-import os
-import sys
 from pathlib import Path
 
 from cryptography import x509
@@ -17,14 +14,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-DIRECTORY = Path("/secrets")
+from compose.errors import CannotDo
+from compose.secret_files import write
+
 #: Names by which the services are called inside of compose.
 INSIDE = ("rabbitmq", "influxdb", "localhost")
 CA_DAYS, SERVER_DAYS = 3650, 825
-
-
-class CannotMake(Exception):
-    """One line."""
 
 
 def name(text: str) -> x509.Name:
@@ -92,16 +87,6 @@ def server(
     return key, certificate
 
 
-def write(path: Path, content: bytes, mode: int) -> None:
-    fresh = path.with_name(f".{path.name}")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-    fresh.chmod(mode)
-    fresh.replace(path)
-    print(f"made secrets/{path.name}")
-
-
 def pem(thing: x509.Certificate | ec.EllipticCurvePrivateKey) -> bytes:
     if isinstance(thing, x509.Certificate):
         return thing.public_bytes(serialization.Encoding.PEM)
@@ -112,38 +97,24 @@ def pem(thing: x509.Certificate | ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
-def make(directory: Path, host: str) -> None:
-    """Raises CannotMake, OSError."""
-    for path in directory.iterdir():
-        if path.is_dir():
-            # docker-compose 1.29 makes one where it wants to mount a file that is not there
-            path.rmdir()
+def make(directory: Path, host: str) -> list[str]:
+    """Names of the files that were made.  Raises CannotDo, OSError, ValueError."""
     ca_path, ca_key_path = directory / "ca.pem", directory / "ca.key"
     pair = directory / "server.pem", directory / "server.key"
     if all(path.exists() for path in (ca_path, *pair)):
-        return
+        return []
+    made = []
     if not ca_path.exists():
         ca_key, ca = authority()
         write(ca_key_path, pem(ca_key), 0o400)
         write(ca_path, pem(ca), 0o444)
+        made += [ca_key_path.name, ca_path.name]
     elif not ca_key_path.exists():
-        raise CannotMake("secrets/ca.key is missing: bring it back, or remove ca.pem for a new one")
+        raise CannotDo("secrets/ca.key is missing: bring it back, or remove ca.pem for a new one")
     loaded = serialization.load_pem_private_key(ca_key_path.read_bytes(), None)
     if not isinstance(loaded, ec.EllipticCurvePrivateKey):
-        raise CannotMake("secrets/ca.key was not made here: sign server.pem with it yourself")
+        raise CannotDo("secrets/ca.key was not made here: sign server.pem with it yourself")
     key, certificate = server(host, loaded, x509.load_pem_x509_certificate(ca_path.read_bytes()))
     write(pair[1], pem(key), 0o400)
     write(pair[0], pem(certificate), 0o444)
-
-
-def main() -> int:
-    try:
-        make(DIRECTORY, os.environ["BROKER_HOST"])
-    except (CannotMake, OSError, ValueError) as error:
-        print(f"make_certificates: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return [*made, pair[1].name, pair[0].name]

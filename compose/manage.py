@@ -57,20 +57,11 @@ class Site:
 
     def secrets(self, *arguments: str) -> None:
         """Write what is missing in secrets/."""
-        for service in self._setup_services():
-            said = self._docker.compose("run", "--rm", "-T", service, *arguments)
-            made = [
-                line.split()[1]
-                for line in said.splitlines()
-                if line.startswith(("made ", "changed "))
-            ]
-            names = [f"secrets/{Path(name).name}" for name in made]
-            print(
-                f"{service}: " + (f"wrote {', '.join(names)}" if names else "nothing was missing")
-            )
-
-    def _setup_services(self) -> list[str]:
-        return ["certificates", "secrets"] if self._value("TLS") == "yes" else ["secrets"]
+        said = self._docker.compose("run", "--rm", "-T", "secrets", *arguments)
+        lines = [line.split() for line in said.splitlines()]
+        names = [Path(words[1]).name for words in lines if words[:1] in (["made"], ["changed"])]
+        wrote = f"wrote {', '.join(f'secrets/{name}' for name in names)}"
+        print(f"secrets: {wrote if names else 'nothing was missing'}")
 
     def down(self) -> None:
         """Pilots give their jobs back, then everything ends; what is stored stays."""

@@ -9,6 +9,7 @@
 # PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_TRUSTED_HOST: the package index.
 # VAULT_URL, EPEL_URL, WLCG_URL, DEBIAN_URL: mirrors. http_proxy, https_proxy, no_proxy: proxies.
 # EXTRA_CA: a PEM file, authorities that stand before the package index.
+# PARALLEL=yes: what shares no stage at the same time; each image's output comes when it is done.
 # BUILD_OPTIONS: options for docker build, for example --network=host. DOCKER: docker, or podman.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -39,11 +40,41 @@ for name in "${names[@]}"; do
         echo "build.sh: there is no images/$name/Dockerfile" >&2
         exit 2
     fi
-    own=()
-    base=BASE_$(echo "$name" | tr 'a-z-' 'A-Z_')
+done
+
+build() { # NAME
+    local own=() base
+    base=BASE_$(echo "$1" | tr 'a-z-' 'A-Z_')
     [ -z "${!base:-}" ] || own=(--build-arg "BASE=${!base}")
-    echo "build.sh: $prefix/$name:$tag" >&2
+    echo "build.sh: $prefix/$1:$tag" >&2
     $docker build "${options[@]}" "${arguments[@]}" "${own[@]}" \
         --build-arg "VERSION=$version" --build-arg "REVISION=$revision" \
-        -f "images/$name/Dockerfile" -t "$prefix/$name:$tag" .
+        -f "images/$1/Dockerfile" -t "$prefix/$1:$tag" .
+}
+
+if [ "${PARALLEL:-no}" != yes ]; then
+    for name in "${names[@]}"; do
+        build "$name"
+    done
+    exit
+fi
+# one after the other what has the same first stage: the second finds it made
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+jobs=()
+for chain in "worker-cc7 worker-el9 vobox" "plancton schedd" "rabbitmq influxdb"; do
+    (
+        for name in $chain; do
+            case " ${names[*]} " in
+            *" $name "*) build "$name" > "$logs/$name" 2>&1 || exit ;;
+            esac
+        done
+    ) &
+    jobs+=($!)
 done
+result=0
+for job in "${jobs[@]}"; do
+    wait "$job" || result=$?
+done
+cat "$logs"/*
+exit "$result"

@@ -41,10 +41,9 @@ ROOT = Path(__file__).parent
 #: Files that share a service which takes long to start; others are shared out one by one.
 TOGETHER = (
     (re.compile("clients/"), "clients"),
-    (
-        re.compile(r"(contract|integration)/.*(engine|docker|container|images)|e2e/test_compose"),
-        "containers",
-    ),
+    (re.compile("e2e/test_compose"), "site"),
+    (re.compile(r"integration/test_images(_site)?\.py"), "images"),
+    (re.compile(r"(contract|integration)/.*(engine|docker|container|images)"), "containers"),
 )
 #: Whole sites in containers, each of which takes minutes: ``make e2e`` and ``make converge``.
 SITES = re.compile(r"ansible/test_converge|e2e/test_compose|integration/test_images(_site)?\.py")

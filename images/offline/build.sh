@@ -14,6 +14,7 @@ export BASE_WORKER_CC7=plancton-offline/debian BASE_WORKER_EL9=plancton-offline/
 export BASE_VOBOX=plancton-offline/debian
 export BASE_PLANCTON=plancton-offline/python BASE_SCHEDD=plancton-offline/python
 export BASE_RABBITMQ=plancton-offline/rabbitmq BASE_INFLUXDB=plancton-offline/influxdb
+export PARALLEL=${PARALLEL:-yes}
 export BUILD_OPTIONS="--network=host ${BUILD_OPTIONS:-}"
 if [ "${1:-}" = --print ]; then
     for name in EXTRA_CA PYTHON_BASE "${!BASE_@}" BUILD_OPTIONS; do

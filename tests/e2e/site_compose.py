@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.site_engine import SiteEngine
+from tests.services.compose import compose_v1, compose_v2
 from tests.services.image_builds import ROOT
-from tests.services.programs import which
 from tests.waiting import wait_until
 
 #: What an admin has after `git clone` and needs for a site.
@@ -37,6 +37,10 @@ class ComposeSite:
         self.worker = images["worker-el9"]
         worker, _, tag = self.worker.rpartition(":")
         (directory / "no-cgroups").mkdir()
+        plugins = directory / ".docker/cli-plugins"
+        plugins.mkdir(parents=True)
+        (plugins / "docker-compose").symlink_to(compose_v2())
+        self.program = ["docker", "compose"]
         values = {
             **{f"{name.upper()}_IMAGE": image for name, image in images.items() if "-" not in name},
             **SIZES,
@@ -88,12 +92,14 @@ class ComposeSite:
     def make(self, *words: str) -> subprocess.CompletedProcess[str]:
         return self.run("make", "--no-print-directory", *words, f"PYTHON={sys.executable}")
 
+    def use_v1(self) -> None:
+        """From here on docker-compose 1.29; by ``make`` too, where Docker has no v2 of its own."""
+        (self.directory / ".docker/cli-plugins/docker-compose").unlink()
+        self.program = [compose_v1()]
+
     def compose(self, *words: str) -> str:
-        """With docker-compose 1.29, whose own Python must not be the tests'."""
-        program = which("docker-compose")
-        assert program is not None
-        done = self.run(program, *words)
-        assert done.returncode == 0, f"docker-compose {' '.join(words)}: {done.stdout}"
+        done = self.run(*self.program, *words)
+        assert done.returncode == 0, f"compose {' '.join(words)}: {done.stdout}"
         return done.stdout
 
     def exec(self, service: str, *command: str, options: tuple[str, ...] = ()) -> str:
@@ -107,8 +113,21 @@ class ComposeSite:
 
     # --- what runs --------------------------------------------------------------------
 
+    def containers(self) -> dict[str, str]:
+        """The container of each service, whatever this version of compose calls it."""
+        client = self.engine.client
+        try:
+            made = client.containers(all=True, filters={"label": "com.docker.compose.service"})
+        finally:
+            client.close()
+        return {
+            one["Labels"]["com.docker.compose.service"]: one["Id"]
+            for one in made
+            if one["Labels"]["com.docker.compose.oneoff"] == "False"
+        }
+
     def container(self, service: str) -> str:
-        return f"plancton_{service}_1"
+        return self.containers()[service]
 
     def inspect(self, container: str) -> dict[str, Any]:
         client = self.engine.client
@@ -143,6 +162,11 @@ class ComposeSite:
             lambda: self.health(service) == "healthy", f"{service} to be healthy again",
             timeout=90.0, state=lambda: self.logs(service),
         )  # fmt: skip
+
+    def shows(self) -> str:
+        """What an admin looks at when it is not up."""
+        said = self.run("docker", "ps", "--all", "--format", "{{.Names}} {{.Status}}").stdout
+        return said + "".join(f"{name}: {self.logs(name)}" for name in self.containers())
 
     def logs(self, service: str) -> str:
         return self.run("docker", "logs", "--tail", "20", self.container(service)).stdout

@@ -30,6 +30,8 @@ WORLD, MACHINE = "203.0.113.1", "203.0.113.2"
 REPORTS_PORT = 7777
 #: Names of our network namespaces begin so.
 _MACHINE, _WORLD = "plancton-machine-", "plancton-world-"
+#: The images of a site; its pilots are of EL9's.
+USED = ("rabbitmq", "influxdb", "schedd", "vobox", "plancton", "worker-el9")
 #: Where clouds tell a machine its credentials.
 METADATA = "169.254.169.254"
 
@@ -96,7 +98,7 @@ class SiteEngine(DockerService):
     def inside(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["nsenter", f"--net=/run/netns/{self._machine}", *command],
-            capture_output=True, text=True, timeout=60, check=False,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
 
     def empty(self) -> None:
@@ -121,7 +123,11 @@ class SiteEngine(DockerService):
 
     def take(self, built: BuiltImages) -> None:
         """Copy the images that this engine does not have."""
-        missing = [name for name in built.names.values() if self._id(name) != built_id(built, name)]
+        missing = [
+            name
+            for image, name in built.names.items()
+            if image in USED and self._id(name) != built_id(built, name)
+        ]
         if not missing:
             return
         with subprocess.Popen(

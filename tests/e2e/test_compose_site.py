@@ -23,6 +23,7 @@ from vobox.demo_ce.proxy import demo_credential
 pytestmark = [pytest.mark.root, pytest.mark.timeout(BUILD_SECONDS)]
 
 SERVICES = ("rabbitmq", "influxdb", "schedd", "vobox", "pilot-guard", "plancton")
+INFLUX_USERS = ("admin", "plancton", "schedd", "grafana")
 #: Says outside of the site that it begins and that it ends: nothing of ours is needed for that.
 AGENT = f"""\
 #!/bin/bash
@@ -109,27 +110,39 @@ def logged(log: str) -> list[tuple[str, int, str]]:
     return found
 
 
-def test_make_up_brings_a_site_up(site: ComposeSite) -> None:
+def all_well(site: ComposeSite) -> bool:
+    return all(site.health(service) == "healthy" for service in SERVICES)
+
+
+def test_plain_compose_brings_a_site_up_from_nothing(site: ComposeSite) -> None:
+    site.compose("up", "-d")
+
+    wait_until(lambda: all_well(site), "all to be healthy", timeout=120.0, state=site.shows)
+    folder = site.directory / "secrets"
+    assert (folder.stat().st_mode & 0o777, folder.stat().st_uid) == (0o700, 0)
+    # each service finds what it needs and no more
+    for service, wanted in {
+        "rabbitmq": {"definitions.json"},
+        "influxdb": {f"influxdb-{user}-password" for user in INFLUX_USERS},
+        "schedd": {"thyme-vobox-url", "influxdb-schedd-password"},
+        "plancton": {"thyme-worker-url", "influxdb-plancton-password"},
+    }.items():
+        place = "/run/thyme" if service == "rabbitmq" else "/run/secrets"
+        assert set(site.exec(service, "ls", "-A", place).split()) == wanted
+    assert "no such file" in site.exec("vobox", "sh", "-c", "ls /run/secrets 2>&1 || true").lower()
+
+
+def test_make_up_finds_it_well_and_changes_nothing(site: ComposeSite) -> None:
+    files = [path for path in (site.directory / "secrets").rglob("*") if path.is_file()]
+    before, secrets = site.containers(), {path: path.read_bytes() for path in files}
+
     done = site.make("up")
 
     assert done.returncode == 0, done.stdout
+    assert "secrets: nothing was missing" in done.stdout
     assert "the site is up" in done.stdout
-    assert {service: site.health(service) for service in SERVICES} == dict.fromkeys(
-        SERVICES, "healthy"
-    )
-    for path in (site.directory / "secrets").iterdir():
-        assert path.stat().st_mode & 0o007 == 0, path
-
-
-def test_make_up_again_changes_nothing(site: ComposeSite) -> None:
-    before = {service: site.inspect(site.container(service))["Id"] for service in SERVICES}
-    secrets = {path: path.read_bytes() for path in (site.directory / "secrets").iterdir()}
-
-    done = site.make("up")
-
-    assert done.returncode == 0, done.stdout
-    assert before == {service: site.inspect(site.container(service))["Id"] for service in SERVICES}
-    assert secrets == {path: path.read_bytes() for path in (site.directory / "secrets").iterdir()}
+    assert site.containers() == before
+    assert {path: path.read_bytes() for path in files} == secrets
 
 
 def test_sixty_agents_run_some_of_them_on_eight_cores(site: ComposeSite) -> None:
@@ -145,24 +158,34 @@ def test_sixty_agents_run_some_of_them_on_eight_cores(site: ComposeSite) -> None
     assert sorted(ad["RequestCpus"] for ad in asked) == [1] * 48 + [8] * 12
 
 
-def influx(site: ComposeSite, user: str, query: str) -> str:
+def influx(site: ComposeSite, user: str, query: str, *more: str) -> str:
     secret = site.directory / "secrets" / f"influxdb-{user}-password"
-    command = ["influx", "-username", user, "-password", secret.read_text().strip()]
+    command = ["influx", *more, "-username", user, "-password", secret.read_text().strip()]
     options = ["-database", "plancton", "-format", "json", "-execute", query]
     return site.run("docker", "exec", site.container("influxdb"), *command, *options).stdout
 
 
-def test_the_figures_of_node_and_schedd_are_in_influxdb(site: ComposeSite) -> None:
-    def series() -> set[str]:
-        said = influx(site, "grafana", "SHOW SERIES")
-        rows = json.loads(said)["results"][0].get("series", [{"values": []}])[0]["values"]
-        return {row[0] for row in rows}
+def series(site: ComposeSite, *more: str) -> set[str]:
+    """Who has written what, since InfluxDB's container was made."""
+    since = site.inspect(site.container("influxdb"))["State"]["StartedAt"]
+    query = f"SELECT * FROM /./ WHERE time > '{since}' GROUP BY * LIMIT 1"
+    said = json.loads(influx(site, "grafana", query, *more))["results"][0].get("series", [])
+    return {f"{one['name']} {one.get('tags', {})}" for one in said}
 
+
+def figures_arrive(site: ComposeSite, *more: str) -> None:
     def both() -> bool:
-        found = series()
+        found = series(site, *more)
         return any(NODE in one for one in found) and any("schedd" in one for one in found)
 
-    wait_until(both, "series of the node and of the schedd", timeout=60.0, state=series)
+    wait_until(
+        both, "series of the node and of the schedd",
+        timeout=60.0, state=lambda: influx(site, "grafana", "SHOW SERIES", *more),
+    )  # fmt: skip
+
+
+def test_the_figures_of_node_and_schedd_are_in_influxdb(site: ComposeSite) -> None:
+    figures_arrive(site)
 
 
 def test_each_user_of_influxdb_may_do_its_own_work_only(site: ComposeSite) -> None:
@@ -313,7 +336,9 @@ def test_an_update_to_a_version_that_is_not_there_changes_nothing(site: ComposeS
     assert (site.directory / ".env").read_text() == before
 
 
-def test_down_gives_running_jobs_back_and_up_goes_on_with_them(site: ComposeSite) -> None:
+def test_down_gives_running_jobs_back_and_docker_compose_1_29_goes_on_with_them(
+    site: ComposeSite,
+) -> None:
     cluster = submit(site, "last", ones=4, eights=0, seconds=5)
     wait_until(lambda: site.reports("last"), "a job to begin", timeout=60.0)
 
@@ -324,8 +349,65 @@ def test_down_gives_running_jobs_back_and_up_goes_on_with_them(site: ComposeSite
     left = client.containers(all=True)
     client.close()
     assert left == []
-    up = site.make("up")
-    assert up.returncode == 0, up.stdout
+    site.use_v1()
+    site.compose("up", "-d")
+    wait_until(lambda: all_well(site), "all to be healthy", timeout=120.0, state=site.shows)
     site.wait_for(cluster, 4, timeout=120.0)
     ends = {job: words.count("end") for job, words in site.reports("last").items()}
     assert ends == {str(n): 1 for n in range(4)}
+
+
+def test_with_tls_the_demo_ce_gets_its_agents_back_and_figures_arrive(site: ComposeSite) -> None:
+    settings = {
+        "COMPOSE_FILE": "docker-compose.yml:docker-compose.tls.yml",
+        "COMPOSE_PROFILES": "demo-ce",
+        "DEMO_ARGS": "--agents 4 --seconds 1 --interval 1",
+        "TLS": "yes",
+        "BROKER_HOST": "site.example.org",
+        "BROKER_LISTEN": "127.0.0.1:45671",
+        "INFLUXDB_SCHEME": "https",
+        "INFLUXDB_LISTEN": "127.0.0.1:48086",
+        "INFLUXDB_CA": "ca_file=/run/secrets/site-ca&",
+    }
+    site.set(settings)
+
+    # the URLs and the broker's users would change, so it does not do it by itself
+    refused = site.make("up")
+    made = site.make("secrets", "SECRETS_ARGS=--force")
+    # pilots that run know the old URL
+    site.make("down")
+    up = site.make("up")
+
+    assert refused.returncode != 0
+    assert "make secrets SECRETS_ARGS=--force" in refused.stdout
+    assert made.returncode == 0, made.stdout
+    assert "secrets/server.pem" in made.stdout
+    assert up.returncode == 0, up.stdout
+    url = (site.directory / "secrets/worker.url").read_text()
+    assert url.startswith("amqps://worker:")
+    said = site.inspect(site.container("demo-ce"))["State"]["Health"]["Log"][-1]["Output"]
+    wait_until(
+        lambda: "4 of 4 agents submitted, 4 completed" in site.logs("demo-ce"),
+        "the agents to come back", timeout=120.0, state=lambda: site.logs("demo-ce") + said,
+    )  # fmt: skip
+    figures_arrive(site, "-ssl", "-unsafeSsl")
+    # from outside, as another node would, by the name in the certificate
+    for address in ("127.0.0.1:45671", "127.0.0.1:48086"):
+        shaken = site.engine.inside(
+            "openssl", "s_client", "-connect", address, "-verify_return_error", "-brief",
+            "-verify_hostname", "site.example.org",
+            "-CAfile", str(site.directory / "secrets/ca.pem"),
+        )  # fmt: skip
+        assert "Verification: OK" in shaken.stderr, shaken.stderr
+    assert not site.engine.reaches("127.0.0.1", 5672)
+
+
+def test_down_leaves_no_container_and_all_that_is_stored(site: ComposeSite) -> None:
+    down = site.make("down")
+
+    assert down.returncode == 0, down.stdout
+    client = site.engine.client
+    left, volumes = client.containers(all=True), client.volumes()["Volumes"]
+    client.close()
+    assert left == []
+    assert {"plancton_rabbitmq", "plancton_influxdb"} <= {volume["Name"] for volume in volumes}

@@ -20,7 +20,7 @@ _INSTALL_SECONDS = 280
 def need(what: str, programs: Sequence[str], packages: Sequence[str], root: bool = True) -> None:
     """Make sure that ``programs`` are there, else skip the test; in CI (``CI=true``) fail it."""
     if root and os.geteuid() != 0:
-        _lacking(f"{what} needs root")
+        lacking(f"{what} needs root")
     missing = [program for program in programs if which(program) is None]
     if not missing:
         return
@@ -36,7 +36,7 @@ def need(what: str, programs: Sequence[str], packages: Sequence[str], root: bool
             )
         missing = [program for program in programs if which(program) is None]
     if missing:
-        _lacking(f"{what} needs {', '.join(missing)}; on Debian: apt install {' '.join(packages)}")
+        lacking(f"{what} needs {', '.join(missing)}; on Debian: apt install {' '.join(packages)}")
 
 
 def which(program: str) -> str | None:
@@ -44,7 +44,8 @@ def which(program: str) -> str | None:
     return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/bin:/bin")
 
 
-def _lacking(text: str) -> None:
+def lacking(text: str) -> None:
+    """Skip the test on a user's machine; fail it in CI."""
     if os.environ.get("CI") == "true":
         pytest.fail(text)
     pytest.skip(text)

@@ -19,7 +19,11 @@ from compose.errors import CannotDo, hint
 from compose.health import FAILED, WAITING, WELL, state_of, unwell
 
 ROOT = Path(__file__).parents[2]
+#: Services that end before the others begin.
+FIRST = ("worker", "secrets")
 EXAMPLE = (ROOT / ".env.example").read_text()
+#: Who may write to InfluxDB.
+WRITERS = ("plancton", "schedd")
 COMPOSE = [path.read_text() for path in sorted(ROOT.glob("docker-compose*.yml"))]
 
 
@@ -57,8 +61,14 @@ def test_no_image_is_whatever_is_newest_and_no_password_is_in_a_file() -> None:
 
 def test_every_service_restarts_is_limited_and_checked() -> None:
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-    running = {name: one for name, one in services.items() if name not in ("worker", "secrets")}
+    running = {name: one for name, one in services.items() if name not in FIRST}
 
+    for name in FIRST:
+        # once, before the others
+        assert services[name]["restart"] == "no"
+        assert services[name]["mem_limit"], name
+        assert services[name]["logging"]["options"]["max-size"], name
+        assert services[name]["cap_drop"] == ["ALL"]
     for name, service in running.items():
         assert service["restart"] == "unless-stopped", name
         assert service["mem_limit"], name
@@ -73,6 +83,23 @@ def test_pilots_share_a_network_with_the_broker_alone() -> None:
     assert [name for name, one in services.items() if "pilots" in one.get("networks", ())] == [
         "rabbitmq"
     ]
+
+
+def test_every_service_with_secrets_waits_until_they_are_made() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    mounting = {
+        name
+        for name, service in services.items()
+        if any(volume.startswith("./secrets/services/") for volume in service.get("volumes", ()))
+    }
+
+    assert mounting == set(make_secrets.SHARES)
+    done = {"condition": "service_completed_successfully"}
+    for name in mounting:
+        waits = services[name]["depends_on"]
+        # by itself, or behind one that does
+        behind = [services[other].get("depends_on", {}) for other in waits]
+        assert done in [one.get("secrets") for one in (waits, *behind)], name
 
 
 # --- .env -------------------------------------------------------------------------------------
@@ -125,13 +152,84 @@ def test_secrets_are_made_once_and_closed_to_others(tmp_path: Path) -> None:
         assert re.fullmatch(r"[\w-]{30,}\n", first[name])
 
 
-def test_directories_that_compose_made_for_missing_secrets_give_way(tmp_path: Path) -> None:
-    (tmp_path / "vobox.url").mkdir()
-    (tmp_path / "worker.url").write_text("kept")
+def shared(directory: Path) -> dict[str, set[str]]:
+    return {
+        place.name: {path.name for path in place.iterdir()}
+        for place in (directory / "services").iterdir()
+    }
 
-    make_secrets.clear(tmp_path)
 
-    assert [path.name for path in tmp_path.iterdir()] == ["worker.url"]
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    make_secrets.passwords(tmp_path)
+    make_certificates.make(tmp_path, "site.example.org")
+    for name in ("definitions.json", "vobox.url", "worker.url", "monitor.url"):
+        (tmp_path / name).write_text(name)
+    return tmp_path
+
+
+def test_each_service_is_given_its_own_secrets_and_no_other(made: Path) -> None:
+    make_secrets.share_out(made, make_secrets.SHARES, "worker.url", tls=False)
+
+    assert shared(made) == {
+        "rabbitmq": {"definitions.json"},
+        "influxdb": {f"influxdb-{user}-password" for user in ("admin", *WRITERS, "grafana")},
+        "grafana": {"grafana-admin-password", "influxdb-grafana-password"},
+        "schedd": {"thyme-vobox-url", "influxdb-schedd-password"},
+        "plancton": {"thyme-worker-url", "influxdb-plancton-password"},
+    }
+    for path in made.glob("services/*/*"):
+        grafanas = path.parent.name == "grafana"
+        assert stat.S_IMODE(path.stat().st_mode) & ~0o040 == 0o400, path
+        assert bool(path.stat().st_mode & 0o040) <= ("grafana" in path.name), path
+        assert not grafanas or path.stat().st_mode & 0o040, path
+
+
+def test_with_tls_they_get_certificates_and_without_it_again_none(made: Path) -> None:
+    make_secrets.share_out(made, make_secrets.SHARES, "worker.url", tls=True)
+
+    given = shared(made)
+    assert {"ca.pem", "server.pem", "server.key"} < given["rabbitmq"]
+    assert {"server.pem", "server.key"} < given["influxdb"]
+    assert "site-ca" in given["schedd"] & given["plancton"]
+    assert not any("ca.key" in files for files in given.values())
+    # the servers are not root
+    for name, mode in {"server.pem": 0o444, "server.key": 0o400}.items():
+        assert stat.S_IMODE((made / "services/influxdb" / name).stat().st_mode) == mode
+    make_secrets.share_out(made, make_secrets.SHARES, "worker.url", tls=False)
+    assert "server.key" not in shared(made)["rabbitmq"]
+
+
+def test_a_changed_secret_reaches_its_service_and_nothing_else_is_written(made: Path) -> None:
+    make_secrets.share_out(made, make_secrets.SHARES, "worker.url", tls=False)
+    before = {path: path.stat().st_ino for path in made.glob("services/*/*")}
+    (made / "worker-eight.url").write_text("another")
+
+    make_secrets.share_out(made, make_secrets.SHARES, "worker-eight.url", tls=False)
+
+    given = made / "services/plancton/thyme-worker-url"
+    assert given.read_text() == "another"
+    after = {path: path.stat().st_ino for path in made.glob("services/*/*")}
+    assert {path for path in before if before[path] != after[path]} == {given}
+
+
+def test_a_node_shares_out_what_was_copied_to_it_and_makes_nothing(tmp_path: Path) -> None:
+    for name in ("worker.url", "ca.pem", "influxdb-plancton-password"):
+        (tmp_path / name).write_text(name)
+    config = {"TLS": "yes", "WORKER_URL": "worker.url"}
+
+    assert make_secrets.make(tmp_path, config, ["--share-out", "plancton"]) == 0
+
+    wanted = {"thyme-worker-url", "influxdb-plancton-password", "site-ca"}
+    assert shared(tmp_path) == {"plancton": wanted}
+    assert len(list(tmp_path.glob("*"))) == 4
+
+
+def test_a_secret_that_nobody_brought_is_named(tmp_path: Path) -> None:
+    config = {"TLS": "no", "WORKER_URL": "worker-eight.url"}
+
+    with pytest.raises(CannotDo, match=r"^secrets/worker-eight\.url is missing, which plancton"):
+        make_secrets.make(tmp_path, config, ["--share-out", "plancton"])
 
 
 def test_certificates_are_made_once_and_name_the_host(tmp_path: Path) -> None:
@@ -164,7 +262,7 @@ def test_an_authority_without_its_key_signs_nothing(tmp_path: Path) -> None:
     (tmp_path / "ca.key").unlink()
     (tmp_path / "server.key").unlink()
 
-    with pytest.raises(make_certificates.CannotMake, match=r"ca\.key is missing"):
+    with pytest.raises(CannotDo, match=r"ca\.key is missing"):
         make_certificates.make(tmp_path, "a")
 
 
