@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.submit_fakes import CWD, FakeCaller, FakeFiles
@@ -121,6 +121,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.mark.usefixtures("here")
 @settings(max_examples=300, deadline=None)
 @given(text=description())
+@example(text="cc = $(aa)\nee = $(cc:x)\nqueue")
 def test_values_expand_as_in_htcondors_library(text: str) -> None:
     os.environ["SUBMIT_AA"] = "from-the-environment"
     env = {"SUBMIT_AA": "from-the-environment"}

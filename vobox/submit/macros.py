@@ -89,7 +89,10 @@ class _Run:
             return None
         if name.lower() == "dollar":
             return "$"
-        return self.value_of(name) or (self.expand(default) if colon else "")
+        if self.source.lookup(name):
+            return self.value_of(name)
+        # as written, that is: what expands to nothing has a value all the same
+        return self.expand(default) if colon else ""
 
     def _environment(self, body: str) -> str | None:
         name, colon, default = body.partition(":")
