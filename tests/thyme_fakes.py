@@ -20,7 +20,7 @@ from thyme import codec
 from thyme.errors import BrokerError, BrokerRefused, BrokerUnreachable
 from thyme.executor import Outcome
 from thyme.job import JobId, Task
-from thyme.message import Claim, Control, Heartbeat, Message, Submit, Usage, Verdict
+from thyme.message import Claim, Control, Heartbeat, Message, Started, Submit, Usage, Verdict
 from thyme.transport import DeadLetter, Delivery, Mail, QueueState, Record, Transport, keys
 from thyme.transport.base import letter_id
 
@@ -351,6 +351,8 @@ class FakeSchedd:
     run: bool = True
     reason: str = ""
     delay: float = 0.0
+    #: whether it records the starts that it grants
+    records: bool = False
     claims: list[Claim] = field(default_factory=list)
     beats: list[tuple[float, Heartbeat]] = field(default_factory=list)
 
@@ -363,7 +365,14 @@ class FakeSchedd:
             self.beats.append((self.broker.time(), message))
         elif isinstance(message, Claim):
             self.claims.append(message)
-            verdict = Verdict(self.name, message.job, message.attempt, self.run, self.reason)
+            recorded = self.run and self.records
+            if recorded:
+                start = (message.job, self.broker.time(), message.attempt)
+                started = Started(self.name, *start, message.worker, message.host)
+                self.broker.record([codec.encode(started)])
+            verdict = Verdict(
+                self.name, message.job, message.attempt, self.run, self.reason, recorded
+            )
             answer = Mail(codec.encode(verdict), "", mail.correlation)
             assert self.broker.clock is not None
             self.broker.clock.after(self.delay, lambda: self.broker.deliver(mail.reply_to, answer))

@@ -66,19 +66,20 @@ class Execution:
             _be_first_when_memory_is_out(self._process.pid)
 
     def _start(self, sandbox: Sandbox, slot: str) -> subprocess.Popen[bytes]:
-        task, scratch = self._task, sandbox.path
-        program = scratch / task.executable  # an absolute path stays what it is
-        directory = scratch / task.directory
+        task, scratch = self._task, str(sandbox.path)
+        # an absolute path stays what it is
+        program = str(Path(scratch, task.executable))
+        directory = os.path.join(scratch, task.directory) if task.directory else scratch  # noqa: PTH118
         # unlike Path.is_dir this is False, not an error, for whatever a path may hold
         if not os.path.isdir(directory):  # noqa: PTH112
             text = f"Error from {slot}: the job's directory {directory}"
             text = one_line(text, " does not exist on this node")
             raise CannotStart(HoldReason(NO_DIRECTORY, 2, text))
         stdout, stderr = sandbox.open_stream(STDOUT), sandbox.open_stream(STDERR)
-        with _open_stdin(scratch / task.stdin if task.stdin else Path(os.devnull)) as stdin:
+        with _open_stdin(os.path.join(scratch, task.stdin or os.devnull)) as stdin:  # noqa: PTH118
             try:
                 return processes.start(
-                    [str(program), *task.arguments],
+                    [program, *task.arguments],
                     directory,
                     environment(task, scratch, slot, self._user),
                     (stdin, stdout, subprocess.STDOUT if task.merge_stderr else stderr),
@@ -168,7 +169,7 @@ class Execution:
             processes.signal_descendants(number, self._user)
 
 
-def _open_stdin(path: Path) -> IO[bytes]:
+def _open_stdin(path: str) -> IO[bytes]:
     """Raises CannotStart or NodeUnfit. A pipe that nobody writes to does not stop us here."""
 
     def opener(name: str, flags: int) -> int:
@@ -193,21 +194,19 @@ def _be_first_when_memory_is_out(pid: int) -> None:
         pass  # it has ended, or the node does not let us
 
 
-def environment(
-    task: Task, scratch: Path, slot: str, user: JobUser | None = None
-) -> dict[str, str]:
+def environment(task: Task, scratch: str, slot: str, user: JobUser | None = None) -> dict[str, str]:
     """The job's whole environment: its own, completed as HTCondor's starter does."""
     given = dict(task.environment)
     for name in task.scratch_env:
         if name in given:
-            given[name] = str(scratch / given[name])
-    temporary = {name: str(scratch) for name in ("TMPDIR", "TMP", "TEMP")}
+            given[name] = os.path.join(scratch, given[name])  # noqa: PTH118
+    temporary = dict.fromkeys(("TMPDIR", "TMP", "TEMP"), scratch)
     return {
         "BATCH_SYSTEM": "HTCondor",
         **temporary,
-        **(user or JobUser()).variables(str(scratch)),
+        **(user or JobUser()).variables(scratch),
         **given,
-        "_CONDOR_SCRATCH_DIR": str(scratch),
-        "_CONDOR_JOB_IWD": str(scratch / task.directory),
+        "_CONDOR_SCRATCH_DIR": scratch,
+        "_CONDOR_JOB_IWD": str(Path(scratch, task.directory)) if task.directory else scratch,
         "_CONDOR_SLOT": slot.partition("@")[0],
     }

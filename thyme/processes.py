@@ -45,7 +45,7 @@ def heed_all_signals() -> None:
 
 
 def start(
-    command: list[str], directory: Path, env: dict[str, str], streams: Streams, user: JobUser
+    command: list[str], directory: str, env: dict[str, str], streams: Streams, user: JobUser
 ) -> subprocess.Popen[bytes]:
     """Start a job's first process, as a leader of its session, that dies with us.
 

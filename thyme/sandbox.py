@@ -23,9 +23,10 @@ from typing import IO
 from .blobs import MAX_INFLATED
 from .den import SCRATCH, remove
 from .errors import NodeUnfit
-from .faults import INPUT_FAILED, NO_STDOUT, OUTPUT_FAILED, fault, one_line
+from .faults import INPUT_FAILED, OUTPUT_FAILED, fault, one_line
 from .job import LARGEST_STREAM, FileOnDisk, SandboxFile, Task
 from .message import HoldReason
+from .streams import Streams
 from .users import JobUser
 
 STDOUT, STDERR = "_condor_stdout", "_condor_stderr"
@@ -54,7 +55,8 @@ class Sandbox:
                 )
             raise NodeUnfit(text) from error
         self._before: dict[str, Fingerprint] = {}
-        self._streams: dict[str, IO[bytes]] = {}
+        self._streams = Streams(self.path)
+        self._made_as = _identity(self.path.lstat())
 
     # --- before the job -------------------------------------------------------------------
 
@@ -95,41 +97,15 @@ class Sandbox:
             os.utime(handle, ns=(earlier, earlier))
 
     def open_stream(self, name: str) -> IO[bytes]:
-        """The file for the job's stdout or stderr; raises NodeUnfit or CannotStart.
-
-        It is kept open, so that ``stream`` finds what was written even if the
-        job removes the file or puts something else in its place.
-        """
-
-        def opener(path: str, flags: int) -> int:
-            # appending, as HTCondor opens them: two writers do not overwrite each other
-            return os.open(path, flags | os.O_APPEND | os.O_NOFOLLOW, 0o644)
-
-        try:
-            with self.user.acting():
-                stream = open(self.path / name, "w+b", buffering=0, opener=opener)  # noqa: SIM115
-        except OSError as error:
-            raise fault(error, NO_STDOUT, f"Failed to open '{self.path / name}'") from error
-        self._streams[name] = stream
-        return stream
+        """The file for the job's stdout or stderr; raises NodeUnfit or CannotStart."""
+        with self.user.acting():
+            return self._streams.open(name)
 
     # --- after the job --------------------------------------------------------------------
 
     def stream(self, name: str, limit: int) -> bytes:
         """At most about ``limit`` bytes of stdout or stderr; the middle of a longer one is cut."""
-        source = self._streams.get(name)
-        if source is None:
-            return b""
-        limit = min(limit, LARGEST_STREAM)
-        size = os.fstat(source.fileno()).st_size
-        if size <= limit:
-            return os.pread(source.fileno(), size, 0)
-        head = os.pread(source.fileno(), limit // 2, 0)
-        rest = limit - len(head)
-        tail = os.pread(source.fileno(), rest, size - rest)
-        cut = size - len(head) - len(tail)
-        note = f"\n[thyme-worker: {cut} bytes cut here; the job wrote {size}]\n".encode()
-        return head + note + tail
+        return self._streams.text(name, limit)
 
     def outputs(self, task: Task) -> tuple[tuple[SandboxFile, ...], HoldReason | None]:
         """The files that go back to the submit host, and why the job is held if they cannot."""
@@ -211,11 +187,52 @@ class Sandbox:
     def _is_ours(name: str) -> bool:
         return name == EXECUTABLE or name.startswith("_condor_")
 
+    # --- and then ---------------------------------------------------------------------------
+
+    def empty(self) -> bool:
+        """Nothing of the job's is left in it but what ``is_as_made`` looks at; False: something is.
+
+        A directory and two files are more work to make and to remove than a short job is to run:
+        ext4 looks at every inode that was given back within the last five seconds.
+        """
+        try:
+            with self.user.acting():
+                if self._names() != self._streams.names():
+                    return False
+                self._streams.empty()
+                return True
+        except OSError:
+            return False
+
+    def is_as_made(self) -> bool:
+        """Whether another job of this user may have it: nobody can reach it who could not before.
+
+        Not if the last one changed a mode, left an access list or a second name.
+        """
+        try:
+            with self.user.acting():
+                status = self.path.lstat()
+                return (
+                    _identity(status) == self._made_as
+                    and not os.listxattr(self.path)
+                    and self._names() == self._streams.names()
+                    and self._streams.are_as_made()
+                )
+        except OSError:
+            return False
+
+    def _names(self) -> set[str]:
+        with os.scandir(self.path) as entries:
+            return {entry.name for entry in entries}
+
     def remove(self) -> None:
         """The scratch directory goes, whatever the job did to it."""
-        for stream in self._streams.values():
-            stream.close()
+        self._streams.close()
         remove(self.path, self.user)
+
+
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_mode, status.st_uid, status.st_gid
 
 
 def _new_directory(den: Path) -> Path:

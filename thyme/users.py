@@ -16,7 +16,9 @@ import contextlib
 import os
 import pwd
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import Final
 
 from . import privileges
 from .errors import BadInvocation, NodeUnfit
@@ -38,31 +40,18 @@ class JobUser:
     gid: int | None = None
     name: str = ""
     home: str = ""
-    _depth: int = field(default=0, repr=False)
+    _acts: bool = field(default=False, repr=False, compare=False)
 
     @property
     def is_self(self) -> bool:
         """Whether jobs run as the worker itself."""
         return self.uid is None
 
-    @contextlib.contextmanager
-    def acting(self) -> Iterator[None]:
+    def acting(self) -> AbstractContextManager[None]:
         """Be this user for the files and signals of this block; may be nested."""
-        if self.uid is None or self.gid is None or self._depth:
-            yield
-            return
-        groups, gid = os.getgroups(), os.getegid()
-        self._depth += 1
-        try:
-            os.setgroups([])
-            os.setegid(self.gid)
-            os.seteuid(self.uid)
-            yield
-        finally:
-            self._depth -= 1
-            os.seteuid(os.getuid())
-            os.setegid(gid)
-            os.setgroups(groups)
+        if self.uid is None or self.gid is None or self._acts:
+            return _AS_WE_ARE
+        return _Acting(self, self.uid, self.gid)
 
     @contextlib.contextmanager
     def executing(self) -> Iterator[None]:
@@ -111,6 +100,35 @@ class JobUser:
                 "capabilities SETUID and SETGID (in Plancton's configuration: "
                 "capabilities: [SETUID, SETGID]), or another --user"
             ) from error
+
+
+class _Acting(AbstractContextManager[None]):
+    """Not a generator: a short job's worker enters a dozen of these."""
+
+    def __init__(self, user: JobUser, uid: int, gid: int) -> None:
+        self._user, self._uid, self._gid = user, uid, gid
+
+    def __enter__(self) -> None:
+        self._groups, self._own_gid = os.getgroups(), os.getegid()
+        self._user._acts = True
+        try:
+            if self._groups:
+                os.setgroups([])
+            os.setegid(self._gid)
+            os.seteuid(self._uid)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_error: object) -> None:
+        self._user._acts = False
+        os.seteuid(os.getuid())
+        os.setegid(self._own_gid)
+        if self._groups:
+            os.setgroups(self._groups)
+
+
+_AS_WE_ARE: Final = contextlib.nullcontext()
 
 
 def described(user: JobUser, uid: int) -> JobUser:

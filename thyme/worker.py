@@ -97,6 +97,8 @@ class Worker:
         self._reporter = Reporter(self.name, self.slot, wall)
         self._claims = Claims(self.name, self.slot, orders, clock)
         self._jobs_done = 0
+        #: the last job's scratch directory, if there was nothing in it
+        self._spare: Sandbox | None = None
 
     def run(self) -> int:
         """Work until there is nothing more to do; the exit code. Raises NodeUnfit."""
@@ -106,6 +108,8 @@ class Worker:
             return self._loop(den)
         finally:
             self.link.close()
+            if self._spare is not None:
+                self._spare.remove()
             den.close()
 
     def _loop(self, den: Den) -> int:
@@ -230,11 +234,11 @@ class Worker:
         log.info("job %s attempt %d: starting", job.job, job.attempt)
         began = self._clock()
         try:
-            sandbox = Sandbox(den.path, den.user)
+            sandbox = self._sandbox(den)
             try:
                 report = self._run(job, sandbox, began)
             finally:
-                sandbox.remove()
+                self._put_away(sandbox)
         except NodeUnfit as error:
             # it goes back as it was; this node takes no other
             self._report(job, self._reporter.evicted(job, str(error), Usage()))
@@ -244,6 +248,21 @@ class Worker:
             return None
         more = not self._orders.leave and self._jobs_done != self._settings.max_jobs
         return self._report(job, report, more)
+
+    def _sandbox(self, den: Den) -> Sandbox:
+        """Raises NodeUnfit."""
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            if spare.is_as_made():
+                return spare
+            spare.remove()
+        return Sandbox(den.path, den.user)
+
+    def _put_away(self, sandbox: Sandbox) -> None:
+        if self._settings.max_jobs != 1 and sandbox.empty():
+            self._spare = sandbox
+        else:
+            sandbox.remove()
 
     def _run(self, job: Submit, sandbox: Sandbox, began: float) -> Report | None:
         """What ends this attempt; None when nobody is to hear of it any more."""

@@ -80,16 +80,19 @@ class LightWorker:
         claim = Claim(schedd, job_id, attempt, self.name, self.host)
         inbox = topology.inbox(topology.SCHEDD + schedd)
         mail = spec.BasicProperties(reply_to=self.name, correlation_id=os.urandom(8).hex())
+        recorded = False
         heard = await self.line.publish(inbox.exchange, inbox.key, codec.encode(claim), mail)
         if heard:
             answer = await self._verdicts.get()
             verdict = expect(codec.decode(answer.body), Verdict)
             assert verdict.run, verdict
-        started = Started(schedd, job_id, time.time(), attempt, self.name, self.host)
-        await self.line.publish(
-            topology.WORK, "event.started", codec.encode(started),
-            spec.BasicProperties(delivery_mode=2),
-        )  # fmt: skip
+            recorded = verdict.recorded
+        if not recorded:
+            started = Started(schedd, job_id, time.time(), attempt, self.name, self.host)
+            await self.line.publish(
+                topology.WORK, "event.started", codec.encode(started),
+                spec.BasicProperties(delivery_mode=2),
+            )  # fmt: skip
         self.line.ack(message)
         print(time.monotonic(), flush=True)
 

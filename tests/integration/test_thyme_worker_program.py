@@ -614,5 +614,5 @@ def test_the_page_names_every_variable_of_a_jobs_environment() -> None:
 
     page = PAGE.read_text()
 
-    for name in environment(TRUE, Path("/scratch"), "slot1_1@node"):
+    for name in environment(TRUE, "/scratch", "slot1_1@node"):
         assert f"`{name}" in page, name

@@ -7,6 +7,7 @@ idle workers: 8 MB and 40 ms of CPU each (docs/decisions/061-pika-for-the-protoc
 
 from __future__ import annotations
 
+import functools
 import importlib
 import struct
 import sys
@@ -154,8 +155,7 @@ class Envelope:
         """``mandatory``: the broker returns what it can put nowhere. Names have 255 bytes."""
         self.key = key
         self._channel = channel
-        method = spec.Basic.Publish(exchange=exchange, routing_key=key, mandatory=mandatory)
-        method_frame = encode_method(channel, method)
+        method_frame = _publish_frame(channel, exchange, key, mandatory)
         encoded = b"".join(properties.encode())
         size = _CONTENT.size + len(encoded)
         # all before and behind the body's size, of which alone each message has its own
@@ -172,6 +172,12 @@ class Envelope:
         for at in range(0, len(body), piece):
             frames.append(_frame(_BODY, self._channel, body[at : at + piece]))
         return b"".join(frames)
+
+
+@functools.lru_cache(maxsize=1000)
+def _publish_frame(channel: int, exchange: str, key: str, mandatory: bool) -> bytes:
+    method = spec.Basic.Publish(exchange=exchange, routing_key=key, mandatory=mandatory)
+    return encode_method(channel, method)
 
 
 def _frame(kind: int, channel: int, payload: bytes) -> bytes:

@@ -192,6 +192,8 @@ class Line:
                 self._received += len(data)
                 for event in self._decoder.feed(data):
                     self._take(event)
+                if self._bytes.has_no_more(data):
+                    break
             self._keep_alive()
         except BadFrame as error:
             text = "it answers, but not as RabbitMQ (AMQP 0-9-1) does"

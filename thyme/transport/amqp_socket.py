@@ -51,6 +51,13 @@ class ByteLine:
             raise unreachable(self.place, "it closed the connection")
         return data
 
+    def has_no_more(self, data: bytes) -> bool:
+        """After reading ``data``: whether the next ``read`` would find only what came since.
+
+        Not known of TLS, which takes in whole records.
+        """
+        return self.place.tls is None and len(data) < _READ
+
     def write(self, data: bytes) -> None:
         """Put ``data`` after all that waits; ``flush`` and ``wait`` send it."""
         self._out.append(data)

@@ -1,0 +1,176 @@
+"""A scratch directory that the last job left empty: the next job's, unless anything is odd."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.thyme_fakes import FakeBroker, submission
+from thyme.codec import encode
+from thyme.job import SandboxFile, Task
+from thyme.message import Finished
+from thyme.orders import Orders
+from thyme.sandbox import STDERR, STDOUT, Sandbox
+from thyme.worker import Settings, Worker
+
+POOL = "pool"
+TASK = Task("/bin/true")
+
+
+@pytest.fixture
+def used(tmp_path: Path) -> Iterator[Sandbox]:
+    """One in which a job has run that wrote to its streams alone."""
+    made = Sandbox(tmp_path)
+    begin(made, TASK)
+    os.write(made.open_stream(STDOUT).fileno(), b"secret of the last job\n")
+    yield made
+    made.remove()
+
+
+def begin(sandbox: Sandbox, task: Task) -> None:
+    sandbox.unpack(task)
+    sandbox.open_stream(STDOUT)
+    sandbox.open_stream(STDERR)
+
+
+def test_the_next_job_finds_nothing_of_the_last_one(used: Sandbox) -> None:
+    before = used.path.stat()
+
+    assert used.empty()
+    assert used.is_as_made()
+    begin(used, TASK)
+
+    assert used.path.stat().st_ino == before.st_ino
+    assert sorted(path.name for path in used.path.iterdir()) == [STDERR, STDOUT]
+    assert [path.stat().st_size for path in used.path.iterdir()] == [0, 0]
+    assert used.stream(STDOUT, 1000) == b""
+    assert used.outputs(TASK) == ((), None)
+    os.write(used.open_stream(STDERR).fileno(), b"mine")
+    assert used.stream(STDERR, 1000) == b"mine"
+
+
+def test_what_the_next_job_reads_of_its_streams_begins_at_their_beginning(used: Sandbox) -> None:
+    stream = used.open_stream(STDOUT)
+    os.write(stream.fileno(), b"a long line of the last job\n")
+    used.empty()
+    os.write(used.open_stream(STDOUT).fileno(), b"x")
+    os.lseek(stream.fileno(), 0, os.SEEK_SET)
+    assert os.read(stream.fileno(), 10) == b"x"
+
+
+def test_an_input_file_with_the_name_of_a_stream_does_not_become_output(used: Sandbox) -> None:
+    assert used.empty()
+    begin(used, Task("/bin/true", files=(SandboxFile(STDOUT, b"an input"),)))
+    assert used.stream(STDOUT, 1000) == b""
+
+
+LEFT: dict[str, Callable[[Path], object]] = {
+    "a file": lambda top: (top / "core").write_bytes(b"x"),
+    "a directory": lambda top: (top / "d").mkdir(),
+    "a hidden link": lambda top: (top / ".l").symlink_to("/etc/passwd"),
+    "no stream": lambda top: (top / STDERR).unlink(),
+}
+
+
+@pytest.mark.parametrize("left", LEFT)
+def test_a_directory_in_which_a_job_left_something_is_not_kept(used: Sandbox, left: str) -> None:
+    LEFT[left](used.path)
+    assert not used.empty()
+
+
+def replaced(path: Path) -> None:
+    path.unlink()
+    path.write_bytes(b"")
+    path.chmod(0o644)
+
+
+def moved(top: Path) -> None:
+    top.rename(top.with_name("away"))
+    top.mkdir(0o700)
+    for name in (STDOUT, STDERR):
+        (top / name).touch(0o644)
+
+
+#: What the job did meanwhile, or what a process that outlived it might.
+DONE: dict[str, Callable[[Path], object]] = {
+    "a file": lambda top: (top / "x").write_bytes(b"x"),
+    "an open directory": lambda top: top.chmod(0o755),
+    "an access list": lambda top: os.setxattr(top, "user.x", b"1"),
+    "another directory": moved,
+    "no directory": lambda top: top.rename(top.with_name("gone")),
+    "a second name of a stream": lambda top: os.link(top / STDOUT, top.parent / "mine"),
+    "another stream": lambda top: replaced(top / STDOUT),
+    "a link for a stream": lambda top: [
+        (top / STDOUT).unlink(), (top / STDOUT).symlink_to("/dev/null")
+    ],
+    "a stream that others may write": lambda top: (top / STDERR).chmod(0o666),
+    "an access list of a stream": lambda top: os.setxattr(top / STDERR, "user.x", b"1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("done", DONE)
+def test_a_directory_that_others_could_reach_is_not_given_to_another_job(
+    used: Sandbox, done: str
+) -> None:
+    assert used.empty()
+    try:
+        DONE[done](used.path)
+    except OSError as error:
+        pytest.skip(f"not on this file system: {error}")
+
+    assert not used.is_as_made()
+
+
+# --- in the worker ------------------------------------------------------------------------------
+
+
+class Workshop:
+    """A real worker with real jobs, one after the other, round a broker in memory."""
+
+    def __init__(self, workdir: Path) -> None:
+        self.broker = FakeBroker()
+        self.workdir = workdir
+
+    def run(self, *scripts: str, max_jobs: int = 0) -> list[str]:
+        """Standard output of each."""
+        jobs = [
+            submission(Task("/bin/sh", ("-c", script)), f"1.{number}")
+            for number, script in enumerate(scripts)
+        ]
+        self.broker.submit(POOL, [encode(job) for job in jobs])
+        settings = Settings(POOL, self.workdir, timeout=0.0, max_jobs=max_jobs, user="self")
+        Worker(settings, self.broker.connect, Orders()).run()
+        assert list(self.workdir.iterdir()) == []
+        finished = [m for m in self.broker.messages() if isinstance(m, Finished)]
+        return [m.stdout.decode() for m in finished]
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    return Workshop(tmp_path)
+
+
+def test_jobs_that_leave_nothing_share_a_directory_and_not_what_they_wrote(
+    workshop: Workshop,
+) -> None:
+    said = workshop.run(*["stat -c %i . ; ls -A; cat _condor_stdout | wc -l"] * 3)
+
+    assert len(said) == 3
+    assert len(set(said)) == 1
+    assert said[0].splitlines()[1:] == ["_condor_stderr", "_condor_stdout", "3"]
+
+
+def test_after_a_job_that_left_something_the_next_gets_another_directory(
+    workshop: Workshop,
+) -> None:
+    said = workshop.run("touch left; mkdir -p a/b; ls -A", "ls -A")
+
+    assert said[1] == "_condor_stderr\n_condor_stdout\n"
+
+
+def test_a_job_that_removed_its_directory_does_not_harm_the_next(workshop: Workshop) -> None:
+    said = workshop.run('rm -rf "$_CONDOR_SCRATCH_DIR"; echo one', "echo two; ls -A")
+    assert said == ["one\n", "two\n_condor_stderr\n_condor_stdout\n"]
