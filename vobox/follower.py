@@ -52,8 +52,8 @@ log = logging.getLogger(__name__)
 #: Records asked for at once.
 BATCH = 500
 #: Records in one transaction of a rebuild, and bytes of them: the more, the fewer jobs are
-#: written twice. Half a second's work, and memory that a schedd has.
-AT_ONCE, AT_ONCE_BYTES = 5_000, 8 * 1024 * 1024
+#: written twice. A second's work, and memory that a schedd has.
+AT_ONCE, AT_ONCE_BYTES = 10_000, 16 * 1024 * 1024
 #: Keys of records that are not believed, each logged once.
 MAX_FORGED_KEYS = 100
 

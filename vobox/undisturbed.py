@@ -11,7 +11,7 @@ from collections.abc import Iterator
 def undisturbed(wanted: bool) -> Iterator[None]:
     """Meanwhile nothing is looked at for cycles, in the whole process, if ``wanted``.
 
-    Five thousand messages and what becomes of them live until the end of a transaction, and
+    Ten thousand messages and what becomes of them live until the end of a transaction, and
     looking at them again and again is a fifth of a rebuild's time.
     """
     if not wanted or not gc.isenabled():
