@@ -51,7 +51,7 @@ class Site:
         self._get_images()
         self.secrets()
         print("starting; the first time takes a minute or two", flush=True)
-        self._docker.compose("up", "--detach", "--remove-orphans")
+        self._start("--remove-orphans")
         self._wait()
         self._where_to_look()
 
@@ -86,7 +86,7 @@ class Site:
         self._settings["WORKER_TAG"] = tag
         try:
             self._get_image("worker", self._worker, again=True)
-            self._docker.compose("up", "--detach", "--no-deps", "plancton")
+            self._start("--no-deps", "plancton")
         except CannotDo:
             settings.write(path, before)
             raise
@@ -139,6 +139,17 @@ class Site:
         if "docker-compose.tls.yml" in self._value("COMPOSE_FILE").split(":"):
             found += [("rabbitmq", "BROKER_LISTEN"), ("influxdb", "INFLUXDB_LISTEN")]
         return found
+
+    def _start(self, *arguments: str) -> None:
+        """Raises CannotDo, with the last words of what does not get well."""
+        try:
+            self._docker.compose("up", "--detach", *arguments)
+        except CannotDo:
+            services = self._docker.services(self._value("COMPOSE_PROJECT_NAME"))
+            ill = {name: one for name, one in unwell(services).items() if one[0] == FAILED}
+            if not ill:
+                raise
+            raise CannotDo(self._what_is_wrong(ill, services)) from None
 
     # --- what one sees ----------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import stat
@@ -418,6 +419,34 @@ def test_a_port_that_is_taken_is_told_before_anything_starts(place: Path) -> Non
         f"site: grafana cannot listen on {address} (Address already in use): "
         "set another GRAFANA_LISTEN in .env\n"
     )
+
+
+#: A docker whose `compose up` fails, as the schedd is not well.
+ILL = """
+case "$1 $2" in
+"compose up") echo "dependency failed to start: container p-schedd-1 is unhealthy" >&2; exit 1 ;;
+"ps --all") echo 0123456789ab ;;
+"inspect "*) cat containers.json ;;
+"logs "*) echo "thyme-schedd: the broker is not there" ;;
+esac
+"""
+
+
+def test_when_a_service_does_not_get_well_its_last_words_are_told(place: Path) -> None:
+    schedd = container("running", "unhealthy")
+    labels = {"com.docker.compose.service": "schedd", "com.docker.compose.oneoff": "False"}
+    (place / "containers.json").write_text(
+        json.dumps([{**schedd, "Id": "0123456789ab", "Config": {"Labels": labels}}])
+    )
+
+    code, said = run(place, "up", docker=ILL, IMAGES="local", PATH=f"{place}/bin:/usr/bin:/bin")
+
+    assert code == 1
+    assert said.splitlines() == [
+        "site: not everything is healthy",
+        "schedd: unhealthy: line 1 line 2",
+        "    thyme-schedd: the broker is not there",
+    ]
 
 
 @pytest.mark.parametrize("tag", ["", "a b", "-x", "1:2"])
