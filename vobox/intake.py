@@ -14,9 +14,10 @@ from thyme.job import JobId, Task
 from thyme.message import JobMessage, Recorded, Submit
 from thyme.transport import Transport
 
+from . import calls
 from .ledger import Ledger
 from .rpc_types import PreparedJob, Request, SubmitRefused
-from .schedd import CALL_TIMEOUT, Schedd
+from .schedd import Schedd
 
 T = TypeVar("T")
 #: Bytes of messages of one submit: all are in memory until the broker has them.
@@ -123,7 +124,7 @@ class Intake:
         schedd = self._schedd
         # From here on they are queued, and that is what the answer has to say: a CE that is
         # told of an error submits them again.
-        deadline = schedd.clock() + CALL_TIMEOUT / 2
+        deadline = schedd.clock() + calls.TIMEOUT / 2
         try:
             schedd.settle(transport)
             while self._ledger.get(last) is None and schedd.clock() < deadline:

@@ -8,16 +8,12 @@ what it changes is changed when the event is read back (``fold.py``).
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import queue
 import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
@@ -29,6 +25,7 @@ from thyme.transport import Transport
 from thyme.watch import schedd_inbox
 
 from .ads import Ad
+from .calls import Calls
 from .duties import Duties
 from .follower import Follower
 from .history_files import HistoryFiles
@@ -39,6 +36,7 @@ from .rpc_types import SubmitRefused
 from .schedd_points import ScheddNow, Tally
 from .settings import Settings
 from .slot_ads import slot_ads
+from .trouble import described
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -54,8 +52,6 @@ LOOK_PAUSE = 0.02
 STALE = 15.0
 #: The same while a command is carried out: a submit of 100,000 jobs takes its time.
 STALE_IN_CALL = 90.0
-#: Seconds that a command waits for the schedd's own thread before it says so.
-CALL_TIMEOUT = 30.0
 REBUILDING = "the ledger is being rebuilt from the stream"
 #: Seconds until the broker is tried again, after the first failure and at most.
 BACKOFF = (0.2, 5.0)
@@ -86,8 +82,7 @@ class Schedd:
             settings, ledger, self._leases, self._follower, self._mailroom, clock, wall
         )
         self._transport: Transport | None = None
-        self._calls: queue.SimpleQueue[tuple[Callable[[Transport], object], Future[object]]]
-        self._calls = queue.SimpleQueue()
+        self._calls = Calls()
         self._failed: Exception | None = None
         self._stop = False
         self._next_tick = 0.0
@@ -105,16 +100,7 @@ class Schedd:
 
     def call(self, what: Callable[[Transport], T]) -> T:
         """Run ``what`` in the schedd's own thread; raises what it raises, or SubmitRefused."""
-        answer: Future[object] = Future()
-        self._calls.put((what, answer))
-        self._wake()
-        try:
-            return answer.result(CALL_TIMEOUT)  # type: ignore[return-value]
-        except FutureTimeout:
-            if not answer.cancel():
-                # it has begun: "try again" would do it twice
-                return answer.result()  # type: ignore[return-value]
-            raise SubmitRefused(self._not_ready()) from None
+        return self._calls.ask(what, self._wake, self._not_ready)
 
     @property
     def mailroom(self) -> Mailroom:
@@ -163,7 +149,7 @@ class Schedd:
 
     def fail_later(self, error: Exception) -> None:
         """For calls: what was asked for is done, and then the line or the disk failed."""
-        self._set_trouble(self._described(error))
+        self._set_trouble(described(error, self._ledger.path.parent))
         self._failed = error
 
     def stop(self) -> None:
@@ -197,37 +183,21 @@ class Schedd:
                 self._disconnect()
                 if isinstance(error, BrokerRefused) and not was_live:
                     raise  # waiting will not help: another schedd has our name, or no permission
-                self._set_trouble(self._described(error))
+                self._set_trouble(described(error, self._ledger.path.parent))
                 # jitter: what one broker's end has cut off must not come back in one moment
                 deadline = self.clock() + backoff * random.uniform(0.5, 1.0)  # noqa: S311
                 backoff = min(backoff * 2, BACKOFF[1])
                 while not self._stop and self.clock() < deadline:
-                    self._refuse_calls()
+                    self._calls.refuse(self._not_ready())
                     time.sleep(0.05)
         self._disconnect()
         self.trouble = "the schedd is ending"
-        self._refuse_calls()
-
-    def _refuse_calls(self) -> None:
-        """A CE asks again later; it must not wait for a broker or a disk that is not there."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                _what, answer = self._calls.get_nowait()
-                if answer.set_running_or_notify_cancel():
-                    answer.set_exception(SubmitRefused(self._not_ready()))
+        self._calls.refuse(self._not_ready())
 
     def _set_trouble(self, text: str) -> None:
         if text != self.trouble:
             log.warning("%s", text) if text else log.info("all well")
         self.trouble = text
-
-    def _described(self, error: Exception) -> str:
-        if isinstance(error, BrokerError):
-            return str(error)
-        text = f"spool {self._ledger.path.parent}: {error}"
-        if type(error) is sqlite3.DatabaseError:  # the content, not the disk
-            text += "; restart thyme-schedd, it then makes the ledger again"
-        return text
 
     def _disconnect(self) -> None:
         transport, self._transport = self._transport, None
@@ -293,19 +263,13 @@ class Schedd:
             self._current_at = self._probe(transport)
 
     def _answer_calls(self, transport: Transport) -> None:
-        while True:
-            try:
-                what, answer = self._calls.get_nowait()
-            except queue.Empty:
-                return
-            if not answer.set_running_or_notify_cancel():
-                continue
+        for what, answer in self._calls.begun():
             began, self._in_call = self.clock(), True
             try:
                 answer.set_result(what(transport))
             except (BrokerError, sqlite3.Error, OSError) as error:
                 # first, so that whoever asks next is told as well
-                self._set_trouble(self._described(error))
+                self._set_trouble(described(error, self._ledger.path.parent))
                 answer.set_exception(SubmitRefused(self.trouble))
                 raise
             except Exception as error:

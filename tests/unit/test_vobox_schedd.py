@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -234,16 +233,10 @@ def test_a_job_that_no_message_can_carry_is_refused_with_its_size(running: Runni
 def test_calls_are_refused_when_it_ends(running: Running) -> None:
     running.end()
     # its thread is gone: nobody must wait for it
-    running.schedd._calls.put((lambda _t: None, future := _future()))
-    running.schedd._refuse_calls()
+    future = running.schedd._calls.put(lambda _transport: None)
+    running.schedd._calls.refuse(running.schedd._not_ready())
     with pytest.raises(SubmitRefused, match="the schedd is ending"):
         future.result(1)
-
-
-def _future() -> Any:
-    from concurrent.futures import Future
-
-    return Future()
 
 
 def test_a_fault_in_one_command_is_that_commands_own(running: Running) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -207,8 +206,7 @@ def test_a_command_that_takes_long_is_no_silent_line(tmp_path: Path) -> None:
         clock.now += STALE_IN_CALL
         seen.append(schedd.doubt())
 
-    answer: Future[object] = Future()
-    schedd._calls.put((submit_many, answer))
+    answer = schedd._calls.put(submit_many)
     schedd._answer_calls(transport)
 
     assert seen == ["", f"no answer from the broker for {STALE + STALE_IN_CALL + 1:.0f} s"]
