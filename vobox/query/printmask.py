@@ -6,25 +6,16 @@ Both may be mixed on one command line; their columns then make one row. Only
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
 from vobox.ads import Ad
 
-from .expressions import Evaluator, compile_expression, is_expression, number_of
-from .literals import expression_text, value_text
-from .printf import Format, parse_format
-from .times import duration, short_date
+from .expressions import Evaluator, compile_expression, is_expression
+from .printf import parse_format
+from .shows import Show, Shows, is_name
 
-Show = Callable[[Ad], str]
-
-_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-#: Names whose value does not come from the ad.
-_OWN_MEANING = frozenset(
-    {"currenttime", "error", "false", "is", "isnt", "my", "parent", "self", "true", "undefined"}
-)
 #: Letters of -autoformat that change how a value is written.
 _DECORATING = frozenset("roTYV")
 
@@ -51,7 +42,7 @@ class PrintMask:
     """The columns asked for, in order, and what stands between them."""
 
     def __init__(self, evaluator: Evaluator) -> None:
-        self._evaluator = evaluator
+        self._shows = Shows(evaluator)
         self._columns: list[Column] = []
         self._row_prefix = self._column_prefix = self._column_suffix = self._row_suffix = ""
         self._headings = False
@@ -70,7 +61,7 @@ class PrintMask:
         if form.letter:
             self._values.append(attribute)
         simple = None if form.letter else (form.before, "", "")
-        self._columns.append(Column(self._printf(form, attribute), simple=simple))
+        self._columns.append(Column(self._shows.printf(form, attribute), simple=simple))
 
     def add_autoformat(self, attributes: Sequence[str], letters: str) -> None:
         """``-autoformat:LETTERS ATTRIBUTES``, unknown letters ignored; raises BadExpression."""
@@ -93,7 +84,7 @@ class PrintMask:
         for attribute in attributes:
             self._name(attribute)
             self._values.append(attribute)
-            show = self._auto(attribute, letters)
+            show = self._shows.auto(attribute, letters)
             if self._headings:
                 heading = attribute if own_headings else "(expr)"
                 width = len(heading)
@@ -101,7 +92,7 @@ class PrintMask:
             elif "l" in letters:
                 column = Column(_labelled(attribute, show))
             else:
-                is_simple = _is_name(attribute) and _DECORATING.isdisjoint(letters)
+                is_simple = is_name(attribute) and _DECORATING.isdisjoint(letters)
                 simple = ("", attribute.lower(), "") if is_simple else None
                 column = Column(show, simple=simple)
             self._columns.append(column)
@@ -110,7 +101,7 @@ class PrintMask:
         """Lower-case names that rows are made of; None where that is not known."""
         names: set[str] = set()
         for asked in self._values:
-            if _is_name(asked):
+            if is_name(asked):
                 names.add(asked.lower())
                 continue
             compiled = compile_expression(asked)
@@ -188,8 +179,8 @@ class PrintMask:
     def _add_job_id(self, labelled: bool) -> None:
         label = "ID = " if labelled else ""
         self._values += ["ClusterId", "ProcId"]
-        cluster = self._printf(parse_format(label + "%d."), "ClusterId")
-        proc = self._printf(parse_format("%d"), "ProcId")
+        cluster = self._shows.printf(parse_format(label + "%d."), "ClusterId")
+        proc = self._shows.printf(parse_format("%d"), "ProcId")
         self._columns += [
             Column(
                 cluster,
@@ -211,105 +202,11 @@ class PrintMask:
         ]
 
     def _name(self, attribute: str) -> None:
-        if not _is_name(attribute) and not is_expression(attribute):
+        if not is_name(attribute) and not is_expression(attribute):
             raise BadExpression(attribute)
         self.names.append(attribute)
-
-    def _auto(self, attribute: str, letters: str) -> Show:
-        if "r" in letters or "o" in letters:
-            return self._raw(attribute)
-        if "T" in letters or "Y" in letters:
-            return self._time(attribute, duration if "T" in letters else short_date)
-        return self._value(attribute, quoted="V" in letters)
-
-    def _value(self, attribute: str, quoted: bool) -> Show:
-        evaluator, extra = self._evaluator, self._evaluator.extra
-        is_name = _is_name(attribute)
-
-        def show(ad: Ad) -> str:
-            try:
-                text = ad[attribute]
-            except KeyError:
-                if attribute in extra:
-                    text = extra[attribute]
-                elif is_name:
-                    return "undefined"
-                else:
-                    text = attribute
-            if text.isdigit() and (text[0] != "0" or text == "0"):
-                return text
-            return value_text(evaluator.value(ad, text), quoted)
-
-        return show
-
-    def _raw(self, attribute: str) -> Show:
-        evaluator = self._evaluator
-        missing = "undefined" if _is_name(attribute) else expression_text(attribute)
-
-        def show(ad: Ad) -> str:
-            text = evaluator.text(ad, attribute)
-            return missing if text is None else expression_text(text)
-
-        return show
-
-    def _time(self, attribute: str, written: Callable[[float], str]) -> Show:
-        def show(ad: Ad) -> str:
-            value = self._asked(ad, attribute)
-            number = number_of(value)
-            return value_text(value) if number is None else written(number)
-
-        return show
-
-    def _printf(self, form: Format, attribute: str) -> Show:
-        if not form.letter:
-            return lambda ad: form.before
-        if form.letter in "sS":
-            return self._string(form, attribute)
-        if form.letter in "vV":
-            quoted = form.letter == "V"
-            return lambda ad: form.text(value_text(self._asked(ad, attribute), quoted))
-        if form.letter in "rR":
-            raw = self._raw(attribute)
-            return lambda ad: form.text(raw(ad))
-        return self._number(form, attribute)
-
-    def _string(self, form: Format, attribute: str) -> Show:
-        """``%s``: a string, or the text of an attribute that is none; else nothing."""
-        evaluator = self._evaluator
-
-        def show(ad: Ad) -> str:
-            text = evaluator.text(ad, attribute)
-            value = evaluator.value(ad, attribute if text is None else text)
-            if isinstance(value, str):
-                return form.text(value)
-            return form.blank() if text is None else form.text(expression_text(text))
-
-        return show
-
-    def _number(self, form: Format, attribute: str) -> Show:
-        def show(ad: Ad) -> str:
-            number = number_of(self._asked(ad, attribute))
-            if number is None:
-                return form.blank()
-            if form.wants_real:
-                return form.real(float(number))
-            if form.letter == "T":
-                return form.text(duration(number))
-            if form.letter == "Y":
-                return form.text(short_date(number))
-            return form.integer(int(number))
-
-        return show
-
-    def _asked(self, ad: Ad, attribute: str) -> object:
-        text = self._evaluator.text(ad, attribute)
-        return self._evaluator.value(ad, attribute if text is None else text)
 
 
 def _labelled(attribute: str, show: Show) -> Show:
     label = attribute + " = "
     return lambda ad: label + show(ad)
-
-
-def _is_name(attribute: str) -> bool:
-    return bool(_PLAIN_NAME.match(attribute)) and attribute.lower() not in _OWN_MEANING
