@@ -2,9 +2,9 @@
 
 The lock (``flock`` on the directory) ends with the process, however that
 dies. Whoever finds a den without a living owner empties it: what jobs of a
-killed worker left does not pile up. N is also what tells the users of several
-workers' jobs apart (``users.py``), so one job can neither list nor enter
-another's scratch directory.
+killed worker left does not pile up. Jobs of several workers are different users
+(``users.py``, ``numbers.py``), so one job can neither list nor enter another's
+scratch directory.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .errors import NodeUnfit
+from .numbers import Number
 from .users import AUTOMATIC, FIRST_UID, JobUser
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,10 @@ class Den:
     """``path`` is the directory, ``user`` runs the jobs in it."""
 
     def __init__(self, workdir: Path, user_of: Callable[[int], JobUser]) -> None:
-        """Take the first free one, and empty those of the dead; raises NodeUnfit."""
+        """Take the first free one, and empty those of the dead; raises NodeUnfit.
+
+        ``user_of``: the user for the jobs of the worker with this number.
+        """
         # absolute: the job runs in it, a relative one would mean another place there
         workdir = workdir.absolute()
         try:
@@ -41,10 +45,15 @@ class Den:
             number, self.path, self._lock = _take(workdir)
         except OSError as error:
             raise NodeUnfit(f"cannot make a scratch directory in {workdir}: {error}") from error
+        self._number: Number | None = None
         try:
             self.user = user_of(number)
+            if self.user.is_automatic:
+                self._number = Number(number)
+                self.user = user_of(self._number.value)
             self.user.check()
-            _evict_strangers(self.user)
+            if self._number is not None:
+                _evict_strangers(self._number)
         except BaseException:
             self.close()
             raise
@@ -57,6 +66,8 @@ class Den:
                 self.path.rmdir()
             os.close(self._lock)
             self._lock = -1
+            if self._number is not None:
+                self._number.close()
 
 
 def _take(workdir: Path) -> tuple[int, Path, int]:
@@ -154,15 +165,17 @@ def _remove_inside(top: Path) -> None:
             )
 
 
-def _evict_strangers(user: JobUser) -> None:
-    """Kill what an earlier worker's job left running, if its user is nobody else's."""
-    if user.uid is None or not FIRST_UID <= user.uid < FIRST_UID + AUTOMATIC:
-        return
-    mark = f"Uid:\t{user.uid}\t"
+def _evict_strangers(number: Number) -> None:
+    """Kill what jobs of dead workers left running: no living worker has their users."""
+    here = Path("/proc/self/ns/pid").readlink()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
-        with contextlib.suppress(OSError):
-            if mark in (entry / "status").read_text(errors="replace"):
-                with user.acting():
+        with contextlib.suppress(OSError, LookupError, ValueError):
+            uid = int((entry / "status").read_text(errors="replace").split("\nUid:")[1].split()[0])
+            if not FIRST_UID <= uid < FIRST_UID + AUTOMATIC:
+                continue
+            with number.held(uid - FIRST_UID) as held, JobUser(uid, uid).acting():
+                # in a container below us other workers live, with locks of their own
+                if held and (entry / "ns/pid").readlink() == here:
                     os.kill(int(entry.name), signal.SIGKILL)

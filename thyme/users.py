@@ -23,7 +23,7 @@ from typing import Final
 from . import privileges
 from .errors import BadInvocation, NodeUnfit
 
-#: User (and group) of the first worker's jobs in a workdir; the n-th worker's is this plus n.
+#: User (and group) of the first worker's jobs on a machine; the n-th worker's is this plus n.
 #: systemd's table of uid ranges leaves 60578-61183 to nobody.
 FIRST_UID = 60600
 #: How many such users there are.
@@ -40,6 +40,8 @@ class JobUser:
     gid: int | None = None
     name: str = ""
     home: str = ""
+    #: one of those that a worker chose by its number: no person's, and no other worker's jobs'
+    is_automatic: bool = False
     _acts: bool = field(default=False, repr=False, compare=False)
 
     @property
@@ -81,7 +83,7 @@ class JobUser:
         privileges.drop_capabilities()
 
     def variables(self, scratch: str) -> dict[str, str]:
-        """HOME, USER and LOGNAME as HTCondor's starter sets them: the node's entry for the user.
+        """HOME, USER and LOGNAME: the node's entry for the user, as a login would set them.
 
         A user that the node does not know has its scratch directory for a home: much does not
         run without one.
@@ -141,7 +143,7 @@ def described(user: JobUser, uid: int) -> JobUser:
 
 
 def choose(option: str, number: int, euid: int) -> JobUser:
-    """Whom ``--user`` means, for the worker with this number in its workdir.
+    """Whom ``--user`` means, for the worker with this number on its machine.
 
     ``option``: "" (a user of the worker's own if it is root, else itself), ``self``, or
     ``USER[:GROUP]``, names or numbers. Raises BadInvocation.
@@ -149,7 +151,7 @@ def choose(option: str, number: int, euid: int) -> JobUser:
     if option == SELF or (not option and euid != 0):
         return described(JobUser(), euid)
     if not option:
-        return JobUser(FIRST_UID + number, FIRST_UID + number)
+        return JobUser(FIRST_UID + number, FIRST_UID + number, is_automatic=True)
     uid, gid = _ids(option)
     if uid == euid:
         return described(JobUser(), uid)

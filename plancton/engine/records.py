@@ -15,6 +15,7 @@ is missing: what it would have said is then unknown.
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,8 +72,13 @@ class PilotFiles:
         fresh = pilots / (NEW + spec.name)
         final = pilots / spec.name
         fresh.mkdir(mode=0o700)
-        (fresh / "scratch").mkdir()
-        (fresh / "output").touch()
+        (fresh / "scratch").mkdir(mode=0o700)
+        for name in ("output", "spec.json"):  # the environment may hold passwords
+            (fresh / name).touch(mode=0o600)
+        if os.geteuid() == 0:
+            # what a pilot of root's starts may be another user, who has to pass and no more
+            for directory in (pilots, fresh, fresh / "scratch"):
+                directory.chmod(0o711)
         content = {
             "command": list(spec.command),
             "environment": environment,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +71,35 @@ def place(tmp_path: Path) -> Iterator[Place]:
     made = Place(tmp_path)
     yield made
     made.clean()
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs to be root to be another user")
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_another_user_of_a_pilot_of_roots_reaches_its_place_and_nothing_else(umask: int) -> None:
+    # a worker that is root runs its jobs so
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        before = os.umask(umask)
+        try:
+            place = Place(Path(directory))
+            look = "cd den; pwd > mine; ls ..; ls ../..; ls ../../..; cat ../../spec.json"
+            name = place.start(
+                "mkdir den; chmod 777 den; "
+                f"setpriv --reuid=60999 --regid=60999 --clear-groups sh -c '{look}' > said 2>&1; "
+                "echo done > end",
+                SECRET="of the pilot",
+            )
+        finally:
+            os.umask(before)
+        try:
+            place.read(name, "end")
+            assert place.read(name, "den/mine") == f"{place.pilots}/{name}/scratch/den"
+            said = place.read(name, "said").splitlines()
+        finally:
+            place.clean()
+    assert len(said) == 4
+    assert all("Permission denied" in line for line in said)
 
 
 def gone(pid: int) -> bool:

@@ -21,8 +21,8 @@ from thyme.users import FIRST_UID, JobUser, choose
 
 
 def test_jobs_of_root_get_a_user_for_each_worker() -> None:
-    assert choose("", 0, euid=0) == JobUser(FIRST_UID, FIRST_UID)
-    assert choose("", 7, euid=0) == JobUser(FIRST_UID + 7, FIRST_UID + 7)
+    assert choose("", 0, euid=0) == JobUser(FIRST_UID, FIRST_UID, is_automatic=True)
+    assert choose("", 7, euid=0) == JobUser(FIRST_UID + 7, FIRST_UID + 7, is_automatic=True)
 
 
 def test_jobs_of_others_run_as_themselves() -> None:
