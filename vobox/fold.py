@@ -33,48 +33,21 @@ from thyme.message import (
     Vacated,
 )
 
-from . import attributes, fold_dead, fold_orders, logtext
-from .ads import Ad, literal
-from .attributes import SUBMITTED_ON_HOLD
+from . import attributes, fold_begin, fold_dead, fold_orders, logtext
+from .ads import literal
 from .policy import on_exit, stays_in_queue
-from .state import Change, Effect, Job, LogEvent, SaveOutput, Tell
+from .state import Change, Effect, Job, LogEvent, SaveOutput, Tell, enter
 from .status import COMPLETED, HELD, IDLE, REMOVED, RUNNING, SUSPENDED, TRANSFERRING_OUTPUT
 
 
 def apply(job: Job | None, event: JobMessage) -> Change:
     """The job after ``event``. Events that come late or twice change nothing."""
     if isinstance(event, (Submit, Recorded)):
-        return _requeued(job, event) if job is not None else _created(event)
+        return _requeued(job, event) if job is not None else fold_begin.created(event)
     if job is None:
         return Change(None)
     rule = _RULES.get(type(event))
     return rule(job, event) if rule else Change(job)
-
-
-def _created(event: Submit | Recorded) -> Change:
-    if isinstance(event, Submit) and event.attempt > 0:
-        return Change(None)  # a later attempt of a job whose beginning the stream has forgotten
-    queued, ad = isinstance(event, Submit), Ad(event.ad)
-    # recorded and not held: its Requirements cannot match, so it waits for them to change
-    held = "HoldReasonCode" in ad or ad.get("JobStatus") != str(IDLE)
-    on_hold = held and not queued
-    job = Job(
-        id=event.job,
-        uid=event.uid,
-        gid=event.gid,
-        pool=event.pool,
-        ad=ad,
-        status=HELD if on_hold else IDLE,
-        queued=queued,
-        lease=event.task.lease,
-    )
-    attributes.created(job.ad, job.status)
-    if "UserLog" not in ad:  # a submit of ten thousand: no text that nobody writes
-        return Change(job)
-    effects: list[Effect] = [LogEvent(logtext.submitted(job.id, event.time, job.ad))]
-    if on_hold and job.ad.number("HoldReasonCode") != SUBMITTED_ON_HOLD:
-        effects.append(LogEvent(logtext.held(job.id, event.time, job.ad)))
-    return Change(job, effects)
 
 
 def _requeued(job: Job, event: Submit | Recorded) -> Change:
@@ -85,39 +58,6 @@ def _requeued(job: Job, event: Submit | Recorded) -> Change:
         job.attempt = event.attempt
         job.queued = job.status == IDLE
     return Change(job)
-
-
-def _started(job: Job, event: Started) -> Change:
-    if job.worker == event.worker and job.attempt == event.attempt:
-        return Change(job)
-    word = _unwelcome(job, event)
-    if word:
-        if word in ("remove", "hold") and job.in_queue and not job.worker:
-            job.worker = event.worker  # until it has ended, nobody else may run the job
-            job.attempt = max(job.attempt, event.attempt)
-        return Change(job, [Tell(event.worker, event.attempt, word)])
-    _enter(job, RUNNING, event.time)
-    job.worker = event.worker
-    # a worker may be faster than the record of what it took from the queue
-    job.attempt = max(job.attempt, event.attempt)
-    attributes.run_started(job.ad, event.host, event.time)
-    return Change(job, [LogEvent(logtext.executing(job.id, event.time, event.host))])
-
-
-def _unwelcome(job: Job, event: Started) -> str:
-    """Why this start must end at once: the control action; "" when it may go on."""
-    if job.status == REMOVED:
-        return "remove"
-    if job.status in (COMPLETED, TRANSFERRING_OUTPUT) or job.has_result:
-        return "superseded"
-    if event.attempt < job.attempt or event.attempt <= job.ended:
-        return "superseded"
-    if job.worker not in ("", event.worker):
-        return "superseded"
-    if job.status == HELD:
-        return "hold"
-    # idle without a message out: the run of this attempt has ended, or was held before it began
-    return "" if job.queued or event.attempt > job.attempt else "superseded"
 
 
 def _finished(job: Job, event: Finished) -> Change:
@@ -137,7 +77,7 @@ def _finished(job: Job, event: Finished) -> Change:
         verdict = on_exit(ad, event.time)
         hold = verdict.hold
         if hold is None and verdict.leaves:
-            _enter(job, TRANSFERRING_OUTPUT, event.time)
+            enter(job, TRANSFERRING_OUTPUT, event.time)
             ad["CompletionDate"] = literal(int(event.time))
             job.has_result = True
             return Change(job)
@@ -145,7 +85,7 @@ def _finished(job: Job, event: Finished) -> Change:
         change = _hold(job, hold, event.time)
         change.effects.append(SaveOutput())
         return change
-    _enter(job, IDLE, event.time)
+    enter(job, IDLE, event.time)
     job.queued = False
     text = logtext.evicted(job.id, event.time, event.usage, "OnExitRemove is false", True)
     return Change(job, [LogEvent(text), SaveOutput()])
@@ -176,7 +116,7 @@ def _evicted(job: Job, event: Evicted) -> Change:
     if job.status not in (RUNNING, SUSPENDED):
         # held, or held and released: now it may be queued again
         return Change(job)
-    _enter(job, IDLE, event.time)
+    enter(job, IDLE, event.time)
     job.queued = False
     text = logtext.evicted(job.id, event.time, event.usage, event.reason, False)
     return Change(job, [LogEvent(text)])
@@ -217,7 +157,7 @@ def _lost(job: Job, event: Lost) -> Change:
     if job.status in (RUNNING, SUSPENDED):
         job.losses += 1
         job.queued = False
-        _enter(job, IDLE, event.time)
+        enter(job, IDLE, event.time)
         effects.append(LogEvent(logtext.lost(job.id, event.time, event.reason)))
     return Change(job, effects)
 
@@ -227,7 +167,7 @@ def _removed(job: Job, event: Removed) -> Change:
         leave_queue(job, event.time)
     if not job.in_queue or job.status == REMOVED:
         return Change(job)
-    _enter(job, REMOVED, event.time)
+    enter(job, REMOVED, event.time)
     attributes.no_longer_held(job.ad)
     job.ad["RemoveReason"] = literal(event.reason)
     job.has_result = False
@@ -261,7 +201,7 @@ def _held(job: Job, event: Held) -> Change:
 
 
 def _hold(job: Job, hold: HoldReason, now: float) -> Change:
-    _enter(job, HELD, now)
+    enter(job, HELD, now)
     attributes.held(job.ad, hold)
     effects: list[Effect] = [LogEvent(logtext.held(job.id, now, job.ad))]
     if job.worker:
@@ -277,9 +217,9 @@ def _released(job: Job, event: Released) -> Change:
     effects: list[Effect] = [LogEvent(logtext.released(job.id, event.time, event.reason))]
     if job.has_result:
         # it ran; only its output could not be written. Running it again would waste it
-        _enter(job, TRANSFERRING_OUTPUT, event.time)
+        enter(job, TRANSFERRING_OUTPUT, event.time)
         return Change(job, effects)
-    _enter(job, IDLE, event.time)
+    enter(job, IDLE, event.time)
     job.queued = False
     job.losses = 0
     return Change(job, effects)
@@ -288,20 +228,15 @@ def _released(job: Job, event: Released) -> Change:
 def _delivered(job: Job, event: Delivered) -> Change:
     if job.status != TRANSFERRING_OUTPUT:
         return Change(job)
-    _enter(job, COMPLETED, event.time)
+    enter(job, COMPLETED, event.time)
     job.has_result = False
     if not stays_in_queue(job.ad, event.time):
         leave_queue(job, event.time)
     return Change(job)
 
 
-def _enter(job: Job, status: int, now: float) -> None:
-    attributes.entered(job.ad, status, job.status, now)
-    job.status = status
-
-
 _RULES: dict[type[JobMessage], Callable[[Job, Any], Change]] = {
-    Started: _started,
+    Started: fold_begin.started,
     Finished: _finished,
     Evicted: _evicted,
     Lost: _lost,

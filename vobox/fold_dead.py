@@ -14,7 +14,7 @@ from thyme.message import HoldReason, JobMessage, Message, Submit
 
 from . import attributes, logtext
 from .ads import literal
-from .state import Change, Job, LogEvent
+from .state import Change, Job, LogEvent, enter
 from .status import HELD, IDLE
 
 #: HoldReasonCode "system policy", with a subcode (EBADMSG) that only dead letters have.
@@ -43,7 +43,7 @@ def put_aside(job: Job, event: PutAside) -> Change:
         return Change(job)  # it has gone on without that message
     why = " ".join(event.reason.split()) or "no worker could take it"
     reason = f"its message was put aside by the broker: {why}"
-    _enter(job, HELD, event.time)
+    enter(job, HELD, event.time)
     attributes.held(job.ad, HoldReason(CODE, SUBCODE, reason))
     return Change(job, [LogEvent(logtext.held(job.id, event.time, job.ad))])
 
@@ -71,15 +71,10 @@ def queued_again(job: Job, event: Submit) -> Change:
     job.ad["ReleaseReason"] = literal(reason)
     # not the message's own time: that is of its first journey
     now = max(event.time, float(job.ad.number("EnteredCurrentStatus")))
-    _enter(job, IDLE, now)
+    enter(job, IDLE, now)
     job.queued = True
     return Change(job, [LogEvent(logtext.released(job.id, now, reason))])
 
 
 def _waits(job: Job) -> bool:
     return job.in_queue and job.status == IDLE and job.queued
-
-
-def _enter(job: Job, status: int, now: float) -> None:
-    attributes.entered(job.ad, status, job.status, now)
-    job.status = status

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from thyme.message import Continued, Edited, Suspended, Vacated
 
-from . import attributes, logtext
+from . import logtext
 from .ads import literal
-from .state import Change, Job, LogEvent, Tell
+from .state import Change, Job, LogEvent, Tell, enter
 from .status import RUNNING, SUSPENDED
 
 
@@ -24,7 +24,7 @@ def edited(job: Job, event: Edited) -> Change:
 def suspended(job: Job, event: Suspended) -> Change:
     if job.status != RUNNING or not job.worker:
         return Change(job)
-    _enter(job, SUSPENDED, event.time)
+    enter(job, SUSPENDED, event.time)
     job.ad["TotalSuspensions"] = literal(job.ad.number("TotalSuspensions") + 1)
     job.ad["LastSuspensionTime"] = literal(int(event.time))
     text = logtext.suspended(job.id, event.time)
@@ -34,7 +34,7 @@ def suspended(job: Job, event: Suspended) -> Change:
 def continued(job: Job, event: Continued) -> Change:
     if job.status != SUSPENDED:
         return Change(job)
-    _enter(job, RUNNING, event.time)
+    enter(job, RUNNING, event.time)
     text = logtext.unsuspended(job.id, event.time)
     return Change(job, [LogEvent(text), Tell(job.worker, job.attempt, "continue")])
 
@@ -45,8 +45,3 @@ def vacated(job: Job, event: Vacated) -> Change:
         return Change(job)
     action = "vacate_fast" if event.force else "vacate"
     return Change(job, [Tell(job.worker, job.attempt, action)])
-
-
-def _enter(job: Job, status: int, now: float) -> None:
-    attributes.entered(job.ad, status, job.status, now)
-    job.status = status

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from thyme.job import JobId
 
+from . import attributes
 from .ads import Ad
 
 
@@ -68,3 +69,9 @@ class Change:
 
     job: Job | None
     effects: list[Effect] = field(default_factory=list)
+
+
+def enter(job: Job, status: int, now: float) -> None:
+    """Its state, and what its ad says of that, in one step. ``now``: epoch seconds."""
+    attributes.entered(job.ad, status, job.status, now)
+    job.status = status
