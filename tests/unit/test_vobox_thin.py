@@ -1,0 +1,198 @@
+"""The thin commands in odd surroundings, without a schedd, and with something that is none."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.rpc_fakes import Schedd, run
+from tests.vobox_live import BARE, ROOT, thin
+from vobox.rpc_types import Answer
+
+
+@pytest.fixture
+def schedd(tmp_path: Path) -> Iterator[Schedd]:
+    made = Schedd(tmp_path / "s.sock")
+    yield made
+    made.close()
+
+
+# --- odd surroundings of a command --------------------------------------------------------------
+
+
+def test_a_closed_stdin_is_empty(schedd: Schedd) -> None:
+    done = run(schedd.path, "condor_submit", stdin=None, redirect="<&-")
+    assert (done.stdout, done.returncode) == (b"out\n", 3)
+    assert schedd.asked[0].stdin == b""
+
+
+@pytest.mark.parametrize("redirect", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_outputs_change_nothing_of_what_is_done(schedd: Schedd, redirect: str) -> None:
+    done = run(schedd.path, "condor_rm", "1.0", stdin=None, redirect=redirect)
+    assert done.returncode == 3
+    assert schedd.asked[0].argv == ["1.0"]
+    assert done.stdout == (b"" if ">&-" in redirect.replace("2>&-", "") else b"out\n")
+
+
+def test_a_broken_pipe_is_no_traceback(schedd: Schedd) -> None:
+    schedd.handler = lambda _request: Answer("x" * 1_000_000, "", 0)
+    done = run(schedd.path, "condor_q", stdin=None, redirect="| head -c 1")
+    assert (done.stdout, done.stderr) == (b"x", b"")
+
+
+def test_an_empty_environment_and_no_home_are_fine(tmp_path: Path) -> None:
+    done = run(tmp_path, "condor_q", env={})
+    assert done.returncode == 1
+    assert b"no thyme-schedd answers at /run/thyme/schedd.sock" in done.stderr
+
+
+def test_the_users_own_socket_is_found_in_his_home(tmp_path: Path) -> None:
+    (tmp_path / ".thyme").mkdir()
+    made = Schedd(tmp_path / ".thyme/schedd.sock")
+    if Path("/run/thyme/schedd.sock").exists():
+        pytest.skip("a schedd serves this whole machine")
+    done = run(tmp_path, "condor_q", env={"HOME": str(tmp_path)})
+    made.close()
+    assert done.returncode == 3
+
+
+def test_a_directory_that_is_gone_stops_condor_submit_alone(schedd: Schedd, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+
+    def in_gone(name: str) -> subprocess.CompletedProcess[bytes]:
+        gone.mkdir()
+        there = f'cd "{gone}" && rmdir "{gone}" && exec "$@"'
+        return subprocess.run(
+            ["sh", "-c", there, "sh", *thin(name)], input=b"", capture_output=True, timeout=30,
+            env={"THYME_SCHEDD_SOCKET": str(schedd.path)},
+        )  # fmt: skip
+
+    assert in_gone("condor_q").returncode == 3
+    done = in_gone("condor_submit")
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"\nERROR: the current directory is gone (")
+    assert len(schedd.asked) == 1
+
+
+def test_thin_commands_load_next_to_nothing() -> None:
+    program = (
+        f"import os, sys; sys.path.insert(0, {str(ROOT)!r}); before = set(sys.modules);"
+        "import vobox.condor_q; print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run([*BARE, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["_socket", "vobox", "vobox.condor_q", "vobox.thin"]
+
+
+# --- no schedd ----------------------------------------------------------------------------------
+
+DOWN = {
+    "condor_submit": (
+        "\nERROR: Failed to connect to local queue manager\n"
+        "CEDAR:6001:Failed to connect to <{path}>\n"
+    ),
+    "condor_q": (
+        "\n-- Failed to fetch ads from: <{path}> : {host}\n"
+        "CEDAR:6001:Failed to connect to <{path}>\n"
+    ),
+    "condor_history": "Error: communication error\nCEDAR:6001:Failed to connect to <{path}>\n",
+    "condor_status": "Error: communication error\nCEDAR:6001:Failed to connect to <{path}>\n",
+    "condor_rm 1.0": (
+        "DCSchedd::actOnJobs:6001:Failed to connect to schedd\nNo result found for job 1.0\n"
+    ),
+    "condor_hold 5": (
+        "DCSchedd::actOnJobs:6001:Failed to connect to schedd\n"
+        "Couldn't find/hold all jobs in cluster 5\n"
+    ),
+    "condor_vacate_job -fast -r because 1.0": (
+        "DCSchedd::actOnJobs:6001:Failed to connect to schedd\nNo result found for job 1.0\n"
+    ),
+    "condor_suspend 5": (
+        "DCSchedd::actOnJobs:6001:Failed to connect to schedd\n"
+        "Couldn't find/suspend all jobs in cluster 5\n"
+    ),
+    "condor_qedit 5 A 1": "Failed to connect to queue manager <{path}>\n",
+    "condor_prio +1 5": "Failed to connect to queue manager <{path}>\n",
+    "condor_config_val HISTORY": "Can't connect to schedd on {host}\n",
+    "condor_tail 5.0": "Can't find address of local schedd\n",
+    "condor_release -reason x 1.1 -constraint A==1 bob -all": (
+        "DCSchedd::actOnJobs:6001:Failed to connect to schedd\nNo result found for job 1.1\n"
+        "DCSchedd::actOnJobs:6001:Failed to connect to schedd\n"
+        "Couldn't find/release all jobs matching constraint (A==1)\n"
+        "DCSchedd::actOnJobs:6001:Failed to connect to schedd\n"
+        'Couldn\'t find/release all jobs of user "bob"\n'
+        "DCSchedd::actOnJobs:6001:Failed to connect to schedd\n"
+        "Couldn't find/release all jobs\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("command", DOWN)
+def test_without_a_schedd_each_command_says_htcondors_words_and_one_line_of_ours(
+    tmp_path: Path, command: str
+) -> None:
+    path = tmp_path / "s.sock"
+    done = run(path, *command.split())
+    theirs = DOWN[command].format(path=path, host=os.uname().nodename)
+    ours = (
+        f"no thyme-schedd answers at {path} (No such file or directory); start it, or name its "
+        "socket in THYME_SCHEDD_SOCKET\n"
+    )
+    assert (done.stdout, done.stderr.decode(), done.returncode) == (b"", theirs + ours, 1)
+
+
+def test_condor_version_needs_no_schedd_and_takes_laws_empty_argument(tmp_path: Path) -> None:
+    done = run(tmp_path / "s.sock", "condor_version", "")
+    assert done.returncode == 0
+    assert [line.split()[0] for line in done.stdout.decode().splitlines()] == [
+        "$CondorVersion:", "$CondorPlatform:",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ["file", "directory", "too long"])
+def test_a_path_that_is_no_socket_is_explained(tmp_path: Path, what: str) -> None:
+    path = tmp_path / ("x" * 200 if what == "too long" else "thing")
+    if what == "file":
+        path.write_text("hello")
+    elif what == "directory":
+        path.mkdir()
+    done = run(path, "condor_q")
+    assert done.returncode == 1
+    assert f"no thyme-schedd answers at {path} (".encode() in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", b"what answers there is no thyme-schedd"),
+        (b"o0000", b"the schedd broke off: no more to read"),
+        (b"", b"the schedd broke off: no more to read"),
+        (b"o00000003abc", b"the schedd broke off: no more to read"),
+    ],
+)
+def test_a_server_that_is_no_schedd_is_explained(
+    tmp_path: Path, answer: bytes, text: bytes
+) -> None:
+    path = tmp_path / "s.sock"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+
+        def serve() -> None:
+            line, _ = server.accept()
+            with line:
+                line.recv(1 << 16)
+                line.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        done = run(path, "condor_q")
+        thread.join()
+    assert done.returncode == 1
+    assert text in done.stderr and b"Traceback" not in done.stderr
