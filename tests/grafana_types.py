@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.services.programs import need, which
+from tests.services.programs import lacking, need, which
 
 ROOT = Path(__file__).parents[1]
 #: Kept between runs; `make clean` removes it.
@@ -40,11 +40,14 @@ def types() -> Path:
         PLACE.mkdir(parents=True, exist_ok=True)
         npm = which("npm")
         assert npm is not None
-        subprocess.run(
-            [npm, "install", "--prefix", str(PLACE), "--no-audit", "--no-fund", "--ignore-scripts",
-             "--omit=peer", *PACKAGES],
-            check=True, capture_output=True, timeout=250,
-        )  # fmt: skip
+        command = [
+            npm, "install", "--prefix", str(PLACE), "--no-audit", "--no-fund", "--ignore-scripts",
+            "--omit=peer", "--fetch-retries=1", *PACKAGES,
+        ]  # fmt: skip
+        try:
+            subprocess.run(command, check=True, capture_output=True, text=True, timeout=250)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            lacking(f"Grafana's types cannot be had: {error}: {error.stderr}")
         stamp.write_text(wanted)
     return PLACE
 

@@ -53,7 +53,7 @@ def proxy(path: Path, hours: float = 24.0, age: float = 1.0, chain: float = 1000
 
 def write(path: Path, content: bytes, mode: int = 0o600) -> Path:
     path.unlink(missing_ok=True)
-    path.touch(mode)
+    path.touch(0o600)
     path.write_bytes(content)
     path.chmod(mode)
     return path
