@@ -84,11 +84,14 @@ class Docker:
         return found
 
     def services(self, project: str) -> dict[str, dict[str, Any]]:
-        """The container of each service, as Docker describes it."""
+        """The container of each service, as Docker describes it.
+
+        Pilots have a service's label too where compose v2 built their image, and no other one.
+        """
         return {
             one["Config"]["Labels"][_SERVICE]: one
             for one in self._inspect(f"{_PROJECT}={project}")
-            if one["Config"]["Labels"].get(_ONE_OFF, "False") == "False"
+            if one["Config"]["Labels"].get(_ONE_OFF) == "False"
         }
 
     def pilots(self, node: str) -> list[dict[str, Any]]:

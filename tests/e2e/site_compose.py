@@ -123,7 +123,7 @@ class ComposeSite:
         return {
             one["Labels"]["com.docker.compose.service"]: one["Id"]
             for one in made
-            if one["Labels"]["com.docker.compose.oneoff"] == "False"
+            if one["Labels"].get("com.docker.compose.oneoff") == "False"
         }
 
     def container(self, service: str) -> str:

@@ -435,8 +435,15 @@ esac
 def test_when_a_service_does_not_get_well_its_last_words_are_told(place: Path) -> None:
     schedd = container("running", "unhealthy")
     labels = {"com.docker.compose.service": "schedd", "com.docker.compose.oneoff": "False"}
+    # a pilot of an image that compose v2 built: no service of ours
+    pilot, its = container("exited", code=6), {"com.docker.compose.service": "worker"}
     (place / "containers.json").write_text(
-        json.dumps([{**schedd, "Id": "0123456789ab", "Config": {"Labels": labels}}])
+        json.dumps(
+            [
+                {**schedd, "Id": "0123456789ab", "Config": {"Labels": labels}},
+                {**pilot, "Id": "ba9876543210", "Config": {"Labels": its}, "RestartCount": 9},
+            ]
+        )
     )
 
     code, said = run(place, "up", docker=ILL, IMAGES="local", PATH=f"{place}/bin:/usr/bin:/bin")
