@@ -16,8 +16,6 @@ ROOT = Path(__file__).parents[2]
 #: Services that end before the others begin.
 FIRST = ("worker", "secrets")
 EXAMPLE = (ROOT / ".env.example").read_text()
-
-
 COMPOSE = [path.read_text() for path in sorted(ROOT.glob("docker-compose*.yml"))]
 
 
