@@ -63,5 +63,5 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "dashboards": {"grafana_manage_package": False, "grafana_manage_service": False},
     }
     with make_site(tmp_path_factory, groups, settings, sysv=["node1"]) as made:
-        made.well("site")
+        made.first = made.well("site", "-v")
         yield made

@@ -35,6 +35,7 @@ _MASKED = (
     "apt-daily.timer apt-daily-upgrade.timer fstrim.timer e2scrub_all.timer"
 )
 _INSTALL = f"""
+echo 'Acquire::Languages "none";' > /etc/apt/apt.conf.d/90no-translations
 apt-get $O update -qq
 apt-get $O install -y -qq {_PACKAGES}
 mkdir -p /run/sshd /root/.ssh

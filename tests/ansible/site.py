@@ -63,15 +63,17 @@ class Site:
         groups: dict[str, list[str]],
         settings: dict[str, dict[str, Any]],
     ) -> None:
-        self.hosts, self.inventory = hosts, directory / "inventory"
+        self.hosts, self.mirror, self.inventory = hosts, mirror, directory / "inventory"
         self.secrets = self.inventory / "secrets"
         self.secrets.mkdir(parents=True)
+        #: What the first ``site.yml`` did, in more words than others.
+        self.first: Run | None = None
         self.short = Path(tempfile.mkdtemp(prefix="ans-"))
         for name in {*groups.get("brokers", []), *groups.get("metrics", [])}:
             signed = mirror.authority.signed(name, name)
             (self.secrets / f"{name}.pem").write_bytes(signed.certificate.read_bytes())
             (self.secrets / f"{name}.key").write_bytes(signed.key.read_bytes())
-        self._yaml("hosts.yml", _inventory(hosts, groups))
+        self.write("hosts.yml", _inventory(hosts, groups))
         everywhere = {
             "ansible_user": "root",
             "ansible_ssh_private_key_file": str(hosts.key),
@@ -89,9 +91,10 @@ class Site:
             "rabbitmq_disk_free_limit": "100MB",
         }
         for group, variables in {**settings, "all": everywhere | settings.get("all", {})}.items():
-            self._yaml(f"group_vars/{group}/main.yml", variables)
+            self.write(f"group_vars/{group}/main.yml", variables)
 
-    def _yaml(self, name: str, content: dict[str, Any]) -> None:
+    def write(self, name: str, content: dict[str, Any]) -> None:
+        """A file of the inventory, as YAML."""
         path = self.inventory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(content, sort_keys=False))
@@ -135,6 +138,11 @@ class Site:
     def clean(self) -> None:
         # The masters of ssh end with their hosts.
         shutil.rmtree(self.short, ignore_errors=True)
+
+    def image(self, node: str, container: str) -> str:
+        """The image that a container of Docker on ``node`` was made from."""
+        command = f"docker inspect --format '{{{{.Config.Image}}}}' {container}"
+        return self.hosts.run(node, command).strip()
 
     def status(self, node: str) -> dict[str, Any]:
         found = json.loads(self.hosts.run(node, "planctonctl status --json"))

@@ -13,39 +13,12 @@ import pytest
 
 from tests.ansible import mirror
 from tests.ansible.conftest import NODES
+from tests.ansible.jobs import queued, submit, wait_for_jobs
 from tests.ansible.site import Site
 from tests.waiting import wait_until
 
 #: Ansible starts a Python on a host for each task: minutes, where others use the CPUs, too.
 pytestmark = pytest.mark.timeout(1800)
-
-
-def submit(site: Site, number: int, command: str, name: str) -> None:
-    """``number`` jobs that run ``command``, as the description ``name``."""
-    text = (
-        f"executable = /bin/sh\narguments = \"-c '{command}'\"\noutput = /tmp/{name}.$(Process)\n"
-        f"log = /tmp/{name}.log\nqueue {number}\n"
-    )
-    site.hosts.run("head", f"cat > /tmp/{name}.sub <<'E'\n{text}E\ncondor_submit /tmp/{name}.sub")
-
-
-def queued(site: Site) -> list[dict[str, object]]:
-    found = json.loads(site.hosts.run("head", "condor_q -allusers -json") or "[]")
-    assert isinstance(found, list)
-    return found
-
-
-def wait_for_jobs(site: Site) -> None:
-    wait_until(
-        lambda: not queued(site),
-        "all jobs to complete",
-        timeout=180,
-        state=lambda: site.hosts.run("head", "condor_q -allusers -nobatch; planctonctl explain"),
-    )
-
-
-def pilots(site: Site, node: str) -> list[str]:
-    return [one["name"] for one in site.status(node)["pilots"]]
 
 
 def test_agents_complete_on_every_node_of_a_new_site(site: Site) -> None:
@@ -92,15 +65,17 @@ def test_no_password_is_where_others_can_read_it(site: Site) -> None:
     urls = site.hosts.run("head", "cat /etc/thyme-roles/*.url").split()
     passwords += [url.split("://")[1].split("@")[0].split(":")[1] for url in urls]
     assert len(passwords) >= 6
-    shown = site.well("site", "-v", "--check", "--limit", "head").output
+    assert site.first is not None
     for node in NODES:
         open_to_all = site.hosts.run(
-            node, "find /etc /var/log /run /var/lib/plancton /var/spool -type f -perm -004 "
-            "-exec cat {} + 2>/dev/null; ps axww -o args", check=False,
+            node, "find / -xdev \\( -path /proc -o -path /sys -o -path /usr -o -path '/opt/*' \\) "
+            "-prune -o -type f -perm -004 -exec cat {} + 2>/dev/null; ps axww -o args; "
+            # What was logged is for nobody, not even for root.
+            "cat /var/log/*.out; journalctl --no-pager -o cat 2>/dev/null", check=False,
         )  # fmt: skip
         for password in passwords:
-            assert password not in open_to_all
-            assert password not in shown
+            assert password not in open_to_all, node
+            assert password not in site.first.output
 
 
 def test_drained_nodes_take_no_agents_until_they_are_resumed(site: Site) -> None:
@@ -157,7 +132,8 @@ def test_an_update_goes_on_with_the_pilots_that_run(site: Site, tmp_path: Path) 
     pids = site.hosts.run(busy, "pgrep -f thyme-worker").split()
     before = {node: site.status(node)["daemon"]["pid"] for node in NODES}
 
-    site.well("update", site_plancton_wheel=str(wheel), update_batch=1)
+    # Another configuration, too.
+    site.well("update", site_plancton_wheel=str(wheel), update_batch=1, plancton_max_docks=3)
 
     for node in NODES:
         assert site.status(node)["plancton"] == "1.0.1"
@@ -197,7 +173,9 @@ def test_check_mode_changes_nothing(site: Site) -> None:
     before = site.hosts.run(
         "node2", "cat /etc/plancton/config.yaml; readlink /opt/plancton/current"
     )
-    run = site.well("nodes", "--check", "--limit", "node2", plancton_max_docks=1)
+    run = site.well(
+        "nodes", "--check", "--limit", "node2", "--tags", "plancton", plancton_max_docks=1
+    )
     assert run.changed > 0
     assert before == site.hosts.run(
         "node2", "cat /etc/plancton/config.yaml; readlink /opt/plancton/current"

@@ -15,11 +15,14 @@ _PLAY = """\
 - hosts: localhost
   gather_facts: false
   connection: local
+  vars_files:
+    - "{roles}/plancton/vars/main.yml"
   vars:
     ansible_managed: by Ansible
+    ansible_remote_tmp: "{to}/.ansible"
     plancton_install: {install}
     plancton_config_url: https://example.org/config.yaml
-    plancton_docker_host: unix:///var/run/docker.sock
+    plancton_docker_host: unix:///run/{engine}.sock
     plancton_container_options: []
     plancton_image: registry.example.org/plancton:1
     plancton_service_name: plancton
@@ -28,6 +31,7 @@ _PLAY = """\
       {{{{ lookup('ansible.builtin.template', '{roles}/plancton/templates/command.j2')
       | from_yaml }}}}
     plancton_service_after: [docker.service]
+    plancton_service_before: "{{{{ [plancton_engine_command, 'rm', '-f', 'plancton'] }}}}"
     plancton_service_notify: true
     plancton_service_kill_mode: process
     plancton_service_stop_seconds: 40
@@ -42,22 +46,27 @@ _PLAY = """\
 """
 
 
-@pytest.mark.parametrize("install", ["pip", "container"])
-def test_systemd_takes_the_units_as_they_are(tmp_path: Path, install: str) -> None:
+@pytest.mark.parametrize(
+    ("install", "engine"), [("pip", "docker"), ("container", "docker"), ("container", "podman")]
+)
+def test_systemd_takes_the_units_as_they_are(tmp_path: Path, install: str, engine: str) -> None:
     need("units", ["systemd-analyze"], ["systemd"], root=False)
     play = tmp_path / "play.yml"
-    play.write_text(_PLAY.format(install=install, roles=ROOT / "ansible/roles", to=tmp_path))
+    play.write_text(
+        _PLAY.format(install=install, engine=engine, roles=ROOT / "ansible/roles", to=tmp_path)
+    )
     ansible = str(Path(sys.executable).with_name("ansible-playbook"))
     done = subprocess.run([ansible, str(play)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     unit = tmp_path / "plancton.service"
     start = next(line for line in unit.read_text().splitlines() if line.startswith("ExecStart="))
-    assert ("docker run" in start) == (install == "container")
+    assert (f"/usr/bin/{engine} run" in start) == (install == "container")
     assert "KillMode=process" in unit.read_text()
     # The programs are not on this machine; everything else must be as systemd wants it.
     program = tmp_path / "true"
     program.symlink_to("/bin/true")
-    unit.write_text(unit.read_text().replace(start.split("=")[1].split()[0], str(program)))
+    text = unit.read_text().replace(start.split("=")[1].split()[0], str(program))
+    unit.write_text(text.replace(f"/usr/bin/{engine}", str(program)))
     units = [str(unit), str(tmp_path / "plancton.slice")]
     read = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True)
     assert read.returncode == 0, read.stderr
