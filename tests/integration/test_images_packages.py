@@ -173,3 +173,23 @@ def test_the_images_that_share_a_python_build_it_in_the_same_way() -> None:
     }
 
     assert len(stages) == 1
+
+
+def test_side_by_side_every_image_is_built_once() -> None:
+    text = (IMAGES / "build.sh").read_text()
+    chains = re.search(r"for chain in (.*); do", text)
+    everything = re.search(r"names=\(([a-z].*)\)", text)
+    assert chains and everything
+
+    named = re.findall(r"[a-z][a-z0-9-]*", chains[1])
+
+    images = sorted(path.parent.name for path in IMAGES.glob("*/Dockerfile"))
+    assert sorted(named) == images
+    assert sorted(everything[1].split()) == images
+
+
+def test_the_two_workers_differ_in_their_base_and_their_name_alone() -> None:
+    cc7, el9 = ((IMAGES / name / "Dockerfile").read_text() for name in ("worker-cc7", "worker-el9"))
+    base = re.compile(r"^ARG BASE=\S+$", re.MULTILINE)
+
+    assert base.sub("", cc7).replace("cc7", "el9").replace("CC7", "EL9") == base.sub("", el9)
