@@ -78,7 +78,7 @@ def rebuild() -> Result:
         queries = Queries(path, SCHEDD, "<x>", schedd.doubt, schedd.slot_ads, schedd.live)
         question = Request("condor_q", [], "/", {}, os.geteuid(), os.getegid(), "alice")
         said = set()
-        while not ready.wait(2.0):
+        while not ready.wait(5.0):
             answer = queries.answer(question, time.time())
             assert time.perf_counter() - start < 10 * GOAL, answer.stderr
             assert thread.is_alive(), answer.stderr
