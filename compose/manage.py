@@ -29,8 +29,9 @@ DIRECTORY = Path(__file__).resolve().parents[1]
 OWN = ("PLANCTON", "SCHEDD", "VOBOX", "RABBITMQ", "INFLUXDB")
 #: Seconds until everything has to be healthy; RabbitMQ alone takes a minute on a slow disk.
 PATIENCE = 300.0
-#: Seconds that pilots get to give their jobs back.
-PILOT_GRACE = 20
+#: Seconds that pilots get to give their jobs back: on a busy machine that takes a while, and one
+#: that is killed has its job again only when its lease has passed.
+PILOT_GRACE = 60
 
 
 class Site:

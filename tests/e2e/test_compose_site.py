@@ -344,8 +344,8 @@ def test_an_update_to_a_version_that_is_not_there_changes_nothing(site: ComposeS
 def test_down_gives_running_jobs_back_and_docker_compose_1_29_goes_on_with_them(
     site: ComposeSite,
 ) -> None:
-    cluster = submit(site, "last", ones=4, eights=0, seconds=5)
-    wait_until(lambda: site.reports("last"), "a job to begin", timeout=60.0)
+    cluster = submit(site, "last", ones=4, eights=0, seconds=20)
+    wait_until(lambda: len(site.reports("last")) == 4, "all jobs to begin", timeout=60.0)
 
     down = site.make("down")
 
