@@ -102,6 +102,14 @@ class Link:
         """Seconds until a broken line is tried again."""
         return max(self._next_try - self._clock(), 0.0)
 
+    def pause(self, seconds: float) -> None:
+        """Wait for ``wake``, at most so long; there may be no line."""
+        if self._transport is not None:
+            try:
+                self._transport.pause(seconds)
+            except BrokerError as error:
+                self.broke(error)
+
     def wake(self) -> None:
         """For other threads and signal handlers: end the transport's wait, if it waits."""
         transport = self._transport

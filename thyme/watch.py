@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at whether there is anything to do, when nothing wakes us.
 TICK = 1.0
+#: Seconds that a job may have to end before we talk to the broker again.
+MOMENT = 0.02
 #: Seconds between two heartbeats at least, however short the lease.
 MIN_PULSE = 0.05
 
@@ -77,6 +79,9 @@ class Watch:
         self, link: Link, orders: Orders, rest: Callable[[float], None]
     ) -> str | HoldReason:
         """Returns why it was ended, "" if by itself. ``rest`` waits for news at most so long."""
+        # what ends at once is reported with its acknowledgement, and the broker asked once
+        if self._execution.outcome() is None and not orders.leave:
+            link.pause(MOMENT)
         while self._execution.outcome() is None:
             self._obey_signals(orders)
             self._mind_the_time()

@@ -8,7 +8,8 @@ The order of a job, and what a death at each step leads to:
    Dying: the message comes again, and the schedd refuses it to others, knowing that
    it was started; the lease brings it back as the next attempt. Losing the line here:
    the same, but we live, and record *evicted* as soon as there is a line.
-4. *ack*: the message is gone. Dying from here on: the lease.
+4. *ack*: the message is gone; it leaves within a moment, with the report of a job that has
+   ended by then. Dying before: as 3; from then on: the lease.
 5. *run*, with heartbeats; control mail is obeyed.
 6. *finished* or *evicted* is recorded, however long the broker is away; a worker that
    may have another job asks for it in the same breath.
@@ -218,13 +219,14 @@ class Worker:
             transport.ack(delivery)
             return None
         if self._orders.leave:
-            if answer.recorded:  # nobody else would be let start it before our lease has passed
-                transport.record([self._reporter.evicted(job, EVICTED, Usage()).body])
+            # answered or not: where the schedd has recorded our start, nobody else would be let
+            # start the job before our lease has passed; of no start this means nothing
+            transport.record([self._reporter.evicted(job, EVICTED, Usage()).body])
             return None  # closing the line gives the message back
         if not answer.recorded:
             started = Started(job.schedd, job.job, self._wall(), job.attempt, self.name, self.slot)
             transport.record([codec.encode(started)])
-        transport.ack(delivery)
+        transport.ack_soon(delivery)
         return job
 
     # --- running it ---------------------------------------------------------------------

@@ -55,7 +55,7 @@ SYSTEM_POLICY = 26
 AT_ONCE = 200
 #: Seconds between two heaps of results: each waits for the broker's confirm, and workers with
 #: it. Whoever ends alone waits for nobody.
-DELIVERY_PAUSE = 0.05
+DELIVERY_PAUSE = 0.1
 
 
 class Duties:

@@ -46,8 +46,12 @@ TICK = 0.5
 #: Seconds between questions to the broker that only show that it still answers.
 PROBE = 5.0
 #: Seconds between two looks at a stream that goes on: a look at one record costs 160 us, at
-#: twenty 50 us each. No worker waits for it, and whoever asks for a change is served at once.
-LOOK_PAUSE = 0.02
+#: twenty 50 us each, and of a short job only what became of it is written. No worker waits for
+#: it, and whoever asks for a change is served at once.
+LOOK_PAUSE = 0.1
+#: Seconds from one turn to the next while there is much to do: what comes within them costs one
+#: turn, and the starts that are granted in it one record. Nobody waits who comes alone.
+TURN = 0.003
 #: Seconds without an answer from the broker after which the ledger is not trusted any more.
 STALE = 15.0
 #: The same while a command is carried out: a submit of 100,000 jobs takes its time.
@@ -90,6 +94,7 @@ class Schedd:
         self._next_probe = 0.0
         self._settle_in = 0.0
         self._next_look = 0.0
+        self._next_turn = 0.0
         self._in_call = False
         #: messages of the pool that nobody has taken; None: not known
         self._queued: int | None = None
@@ -242,6 +247,9 @@ class Schedd:
     def _step(self, transport: Transport) -> None:
         pause = max(0.0, min(self._next_tick - self.clock(), TICK))
         transport.wait(min(pause, self._settle_in))
+        if (early := self._next_turn - self.clock()) > 0:
+            time.sleep(min(early, TURN))
+        self._next_turn = self.clock() + TURN
         self._mailroom.answer_claims(transport)
         self._answer_calls(transport)
         now = self.clock()

@@ -151,6 +151,10 @@ class AmqpTransport(Transport):
         with self._translated():
             self._jobs.ack(delivery)
 
+    def ack_soon(self, delivery: Delivery) -> None:
+        with self._translated():
+            self._jobs.ack_soon(delivery)
+
     def give_back(self, delivery: Delivery) -> None:
         with self._translated():
             self._jobs.give_back(delivery)
@@ -267,6 +271,10 @@ class AmqpTransport(Transport):
             if woken or self._line.news or left <= 0:
                 self._line.news = False
                 return
+
+    def pause(self, timeout: float) -> None:
+        if self._wakeup.comes_within(timeout):
+            self._wakeup.clear()
 
     def wake(self) -> None:
         self._wakeup.wake()

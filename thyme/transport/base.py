@@ -137,6 +137,10 @@ class Transport(ABC):
     def ack(self, delivery: Delivery) -> None:
         """Done with it: it will not come back."""
 
+    def ack_soon(self, delivery: Delivery) -> None:
+        """As ``ack``, with what is said next; until then it may come back, as if not done."""
+        self.ack(delivery)
+
     @abstractmethod
     def give_back(self, delivery: Delivery) -> None:
         """Not by me: it goes back to the head of the queue."""
@@ -231,6 +235,10 @@ class Transport(ABC):
     @abstractmethod
     def wait(self, timeout: float) -> None:
         """Return when something may have come, on ``wake``, or after ``timeout`` seconds."""
+
+    def pause(self, timeout: float) -> None:
+        """Return on ``wake`` or after ``timeout`` seconds; what comes meanwhile may wait."""
+        self.wait(timeout)
 
     @abstractmethod
     def wake(self) -> None:

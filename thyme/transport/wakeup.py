@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import threading
 
 
@@ -22,6 +23,10 @@ class Wakeup:
                 os.write(self._write_end, b"x")
         finally:
             self._lock.release()
+
+    def comes_within(self, timeout: float) -> bool:
+        """Whether somebody wakes us, at most after ``timeout`` seconds."""
+        return bool(select.select([self.fileno], [], [], timeout)[0])
 
     def clear(self) -> None:
         """It was seen."""
