@@ -19,7 +19,7 @@ from tests.ansible.mirror import DEBIAN, ROOT, Mirror
 
 PLAYBOOKS = ROOT / "ansible/playbooks"
 _RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.M)
-_PLAYBOOK_SECONDS = 900
+_PLAYBOOK_SECONDS = 1700
 
 
 class Run(NamedTuple):

@@ -31,6 +31,7 @@ _PLAY = """\
       {{{{ lookup('ansible.builtin.template', '{roles}/plancton/templates/command.j2')
       | from_yaml }}}}
     plancton_service_after: [docker.service]
+    plancton_service_part_of: docker.service
     plancton_service_before: "{{{{ [plancton_engine_command, 'rm', '-f', 'plancton'] }}}}"
     plancton_service_notify: true
     plancton_service_kill_mode: process
