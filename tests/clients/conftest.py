@@ -9,11 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.packages import client_python
+from tests.clients.packages import INSTALL, client_python
 from tests.clients.pool import Pool
 from tests.services.rabbitmq import Rabbit
 
 PILOTS = 4
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The time for a test includes its fixtures, and one of these makes the environment."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.timeout(3 * INSTALL + 300))
 
 
 @pytest.fixture(scope="session")
