@@ -160,14 +160,14 @@ def test_another_daemon_goes_on_with_the_pilots_of_the_one_before(site: Site) ->
     submit(site, 1, "cat /node; while [ ! -e /tmp/go ]; do sleep 0.2; done", "long")
     wait_until(lambda: [job for job in queued(site) if job["JobStatus"] == 2], "it to run", 90)
     busy = next(node for node in ("node1", "node2") if "/tmp/go" in site.hosts.run(node, "ps axww"))
-    (shell,) = site.hosts.run(busy, "pgrep -f '^/bin/sh -c cat /node'").split()
+    (shell,) = site.hosts.run(busy, "pgrep -f -- '-c cat /node; while'").split()
     image = site.image("node1", "plancton").rsplit(":", 1)[0]
 
     site.well("update", "--limit", "dockers", plancton_image=f"{image}:{NEXT}")
     site.well("update", "--limit", "podmans", plancton_restart=True)
 
     assert site.image("node1", "plancton").endswith(f":{NEXT}")
-    assert site.hosts.run(busy, "pgrep -f '^/bin/sh -c cat /node'").split() == [shell]
+    assert site.hosts.run(busy, "pgrep -f -- '-c cat /node; while'").split() == [shell]
     site.hosts.run(busy, f"touch /proc/{shell}/root/tmp/go")
     wait_for_jobs(site)
     assert site.hosts.run("head", "cat /tmp/long.0").split() == [busy]

@@ -129,7 +129,7 @@ def test_an_update_goes_on_with_the_pilots_that_run(site: Site, tmp_path: Path) 
     submit(site, 1, "hostname; while [ ! -e /var/tmp/go ]; do sleep 0.2; done", "long")
     wait_until(lambda: [job for job in queued(site) if job["JobStatus"] == 2], "it to run", 90)
     busy = next(node for node in NODES if "/var/tmp/go" in site.hosts.run(node, "ps axww"))
-    (shell,) = site.hosts.run(busy, "pgrep -f '^/bin/sh -c hostname; while'").split()
+    (shell,) = site.hosts.run(busy, "pgrep -f -- '-c hostname; while'").split()
     before = {node: site.status(node)["daemon"]["pid"] for node in NODES}
 
     # Another configuration, too.
@@ -138,7 +138,7 @@ def test_an_update_goes_on_with_the_pilots_that_run(site: Site, tmp_path: Path) 
     for node in NODES:
         assert site.status(node)["plancton"] == "1.0.1"
         assert site.status(node)["daemon"]["pid"] != before[node]
-    assert site.hosts.run(busy, "pgrep -f '^/bin/sh -c hostname; while'").split() == [shell]
+    assert site.hosts.run(busy, "pgrep -f -- '-c hostname; while'").split() == [shell]
     site.hosts.run(busy, "touch /var/tmp/go")
     wait_for_jobs(site)
     assert site.hosts.run("head", "cat /tmp/long.0").split() == [busy]
