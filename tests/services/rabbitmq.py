@@ -7,7 +7,6 @@ gets a virtual host of its own in a shared server, which takes milliseconds; a s
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import random
@@ -31,12 +30,22 @@ _VHOSTS_AT_ONCE = 12
 
 
 def free_port() -> int:
-    """Below the ports that the kernel gives to clients: none may take it while a server is down."""
+    """Below the ports that the kernel gives to clients: none may take it while a server is down.
+
+    It is this process's as long as it lives: an abstract socket of that name says so to the others.
+    """
     while True:
-        port = random.randint(15000, 31000)
-        with socket.socket() as here, contextlib.suppress(OSError):
-            here.bind(("127.0.0.1", port))
-            return port
+        port = random.SystemRandom().randint(15000, 31000)
+        mine = socket.socket(socket.AF_UNIX)
+        try:
+            mine.bind(f"\0plancton-test-port-{port}")
+            with socket.socket() as here:
+                here.bind(("127.0.0.1", port))
+        except OSError:
+            mine.close()
+            continue
+        mine.detach()
+        return port
 
 
 @dataclass(frozen=True)
