@@ -19,7 +19,7 @@ from .errors import NodeUnfit
 from .users import AUTOMATIC, FIRST_UID
 
 #: Of all workers that are root.
-PLACE: Final = Path("/run/thyme")
+PLACE: Final = Path("/run/thyme-worker")
 
 
 class Number:
