@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from thyme import codec
 from thyme.alike import encode_all
 from thyme.errors import BadMessage, BrokerError
 from thyme.job import JobId, Task
@@ -147,8 +146,7 @@ class Intake:
     ) -> None:
         events = decide(self._ledger, self._schedd.wall())
         if events:
-            transport.record([codec.encode(event) for event in events])
-            self._schedd.settle(transport)
+            self._schedd.record(transport, events)
 
 
 class _Leased:

@@ -13,7 +13,7 @@ import os
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
@@ -25,7 +25,7 @@ from thyme.transport import Transport
 from thyme.watch import schedd_inbox
 
 from .ads import Ad
-from .calls import Calls
+from .calls import TIMEOUT, Calls
 from .duties import Duties
 from .follower import Follower
 from .history_files import HistoryFiles
@@ -303,6 +303,17 @@ class Schedd:
     def read_some(self, transport: Transport) -> None:
         """For calls: take what has come of the stream into the ledger; what follows can wait."""
         self._follower.catch_up(transport, replaying=False, at_most=1)
+
+    def record(self, transport: Transport, events: Sequence[JobMessage]) -> None:
+        """For calls: record these, and return when the ledger has them, or when that takes too
+        long: the broker confirms a record before it hands it to those who read the stream."""
+        spoken = self._follower.spoken
+        last = spoken.record(transport, events)
+        self.settle(transport)
+        deadline = self.clock() + TIMEOUT / 2
+        while spoken.is_awaited(last) and self.clock() < deadline:
+            transport.wait(0.1)
+            self.settle(transport)
 
     def settle(self, transport: Transport) -> None:
         """Read what is new and do what follows from it; for calls, in this thread."""

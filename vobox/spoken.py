@@ -22,15 +22,21 @@ class Spoken:
     def __init__(self) -> None:
         self._events: dict[bytes, JobMessage] = {}
 
-    def record(self, transport: Transport, events: Sequence[JobMessage]) -> None:
-        """Record these; raises BrokerError, BadMessage."""
+    def record(self, transport: Transport, events: Sequence[JobMessage]) -> bytes:
+        """Record these; the bytes of the last, which is read back last. Raises BrokerError,
+        BadMessage."""
         if not events:
-            return
+            return b""
         bodies = [codec.encode(event) for event in events]
         transport.record(bodies)
         self._events.update(zip(bodies, events, strict=True))
         while len(self._events) > _KEPT:
             del self._events[next(iter(self._events))]
+        return bodies[-1]
+
+    def is_awaited(self, body: bytes) -> bool:
+        """Whether we recorded this and have not read it back yet."""
+        return body in self._events
 
     def heard(self, body: bytes) -> JobMessage | None:
         """The event that we recorded as these bytes, once."""

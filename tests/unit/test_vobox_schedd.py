@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.thyme_fakes import FakeBroker
+from tests.thyme_fakes import FakeBroker, FakeTransport
 from tests.vobox_fakes import SCHEDD, Events, ad_of, everything
 from tests.waiting import wait_until
 from thyme import codec
 from thyme.errors import BrokerRefused, BrokerUnreachable
 from thyme.job import JobId, Task
 from thyme.message import Submit, Usage
+from thyme.transport import Record
 from vobox.dispatch import Dispatch
 from vobox.intake import Intake
 from vobox.ledger import Ledger
@@ -115,6 +116,41 @@ def test_a_job_is_seen_as_soon_as_condor_submit_has_its_answer(running: Running)
     assert (cluster, running.idle()) == (1, 3)
     assert running.queued() == ["1.0", "1.1", "1.2"]
     assert running.submit() == 2
+
+
+class LateTransport(FakeTransport):
+    """As RabbitMQ's: a record may come to its readers some time after it was confirmed."""
+
+    shown = 10**9
+
+    def record(self, bodies: Sequence[bytes]) -> None:
+        self.shown = len(self._broker.stream)
+        super().record(bodies)
+
+    def read(self, after: int, limit: int) -> list[Record]:
+        return [each for each in super().read(after, limit) if each.offset <= self.shown]
+
+    def wait(self, timeout: float) -> None:
+        super().wait(timeout)
+        self.shown = 10**9
+
+
+class LateBroker(FakeBroker):
+    def connect(self) -> FakeTransport:
+        return LateTransport(self)
+
+
+def test_an_order_is_seen_as_soon_as_its_command_has_its_answer(
+    start: Callable[..., Running],
+) -> None:
+    running = start(LateBroker())
+    assert running.ready.wait(20)
+    running.submit(procs=2)
+
+    assert running.run("condor_hold", "1.0").code == 0
+    assert running.run("condor_q", "1.0", "-af", "JobStatus").stdout == "5\n"
+    assert running.run("condor_rm", "1").code == 0
+    assert running.run("condor_q", "-allusers", "-af", "JobStatus").stdout == ""
 
 
 def test_without_a_broker_condor_submit_fails_at_once_and_condor_q_answers_with_a_warning(
