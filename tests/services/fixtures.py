@@ -101,6 +101,7 @@ def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit
 @pytest.fixture
 def rabbitmq(rabbitmq_server: Rabbit) -> VirtualHost:
     """A virtual host of this test's own; ``url`` is its address, ``server`` its RabbitMQ."""
+    assert rabbitmq_server.answers(), rabbitmq_server.said()
     return rabbitmq_server.vhost()
 
 
