@@ -23,7 +23,7 @@ from plancton.engine.docker import DockerApi
 from plancton.engine.docker_ends import Ends
 from plancton.engine.docker_events import Event, EventWatch
 from plancton.engine.docker_images import ImageKeeper
-from plancton.engine.docker_list import Life, Phase, Row, phase_of, rows, why_not_started
+from plancton.engine.docker_list import Life, Phase, Row, ended, phase_of, rows, why_not_started
 from plancton.engine.docker_lives import Lives
 from plancton.engine.docker_removals import Removals
 from plancton.engine.docker_starts import NotStarted, Starts, failed_pilot, on_its_way
@@ -178,14 +178,7 @@ class DockerEngine:
             self._rows[row.name] = replace(row, phase=phase, state=told.state)
         if phase is Phase.OVER:
             self._ends.over(row.name)
-            return replace(
-                pilot,
-                state=PilotState.EXITED,
-                age=self._lived(row, told),
-                exit_code=told.exit_code,
-                asked_to_stop=asked,
-                detail=told.detail or ("" if told.state == "exited" else told.state),
-            )
+            return ended(row, told, asked, self._lived(row, told))
         if row.asked is not None:
             self._ends.adopt(row.name, row.id, row.asked)
         return replace(

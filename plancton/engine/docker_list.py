@@ -15,6 +15,7 @@ from typing import Any
 
 from plancton import container
 from plancton.launch import PREFIX
+from plancton.model import Pilot, PilotState
 
 
 class Phase(Enum):
@@ -122,7 +123,6 @@ def life(inspected: Mapping[str, Any]) -> Life:
     started = moment(str(state.get("StartedAt") or ""))
     exit_code, detail = None if started is None else int(state.get("ExitCode") or 0), _detail(state)
     if started is None and detail:
-        # the engine's own note may be seen before its answer to the start that failed
         exit_code, detail = why_not_started(detail)
     return Life(
         state=str(state.get("Status") or "unknown").lower(),
@@ -131,6 +131,22 @@ def life(inspected: Mapping[str, Any]) -> Life:
         finished=moment(str(state.get("FinishedAt") or "")),
         exit_code=exit_code,
         detail=detail,
+    )
+
+
+def ended(row: Row, told: Life, asked: bool, lived: float | None) -> Pilot:
+    """A pilot that runs no more, or never did: the engine's own note of a start that failed may
+    come before its answer to it. ``lived`` in s."""
+    return Pilot(
+        id=row.name,
+        name=row.name,
+        state=PilotState.EXITED,
+        age=lived,
+        image=row.image,
+        exit_code=told.exit_code,
+        asked_to_stop=asked,
+        never_ran=told.started is None and bool(told.detail),
+        detail=told.detail or ("" if told.state == "exited" else told.state),
     )
 
 

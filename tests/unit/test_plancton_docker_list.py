@@ -112,6 +112,19 @@ def test_why_a_container_did_not_start(text: str, expected: tuple[int | None, st
     assert docker_list.why_not_started(text) == expected
 
 
+def test_a_failed_start_that_is_being_cleared_away_is_a_pilot_that_never_ran() -> None:
+    [row] = docker_list.rows([listed("removing")])
+    state = {"Status": "removing", "StartedAt": "0001-01-01T00:00:00Z", "ExitCode": 127}
+    reason = 'exec: "/x": stat /x: no such file or directory: unknown'
+    failed = docker_list.life({"State": {**state, "Error": reason}})
+    pilot = docker_list.ended(row, failed, asked=False, lived=None)
+    assert (pilot.exit_code, pilot.never_ran) == (127, True)
+    assert pilot.detail == "cannot run '/x': No such file or directory"
+    # made, never started, and removed by somebody: it tells nothing of the node
+    gone = docker_list.ended(row, docker_list.life({"State": state}), asked=False, lived=None)
+    assert (gone.exit_code, gone.never_ran) == (None, False)
+
+
 def test_statistics_that_say_nothing_are_unknown() -> None:
     assert from_stats({"cpu_stats": {"cpu_usage": {"total_usage": 0}}}) is None
     told = {"cpu_stats": {"cpu_usage": {"total_usage": 5e9}}, "memory_stats": {"usage": 7}}
