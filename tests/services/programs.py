@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -96,7 +97,8 @@ class Program:
 
 def end_all_with(directory: Path) -> None:
     """Kill every process whose command line names ``directory``: what a killed service left."""
-    name = str(directory).encode()
+    # whole: the directory of the second server of a kind begins the name of the twentieth's
+    name = re.compile(re.escape(os.fsencode(directory)) + rb"(?![\w.-])")
     mine = os.getpid()
 
     def left() -> list[int]:
@@ -104,18 +106,21 @@ def end_all_with(directory: Path) -> None:
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and int(entry.name) != mine:
                 try:
-                    if name in (entry / "cmdline").read_bytes():
+                    if name.search((entry / "cmdline").read_bytes()):
                         found.append(int(entry.name))
                 except OSError:
                     continue
         return [pid for pid in found if (one := processes.read(pid)) and one.state not in "ZX"]
 
-    for pid in left():
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-    wait_until(lambda: not left(), f"the processes of {directory} to end", state=left)
+    def ended() -> bool:
+        for pid in (pids := left()):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        return not pids
+
+    wait_until(ended, f"the processes of {directory} to end", state=left)
 
 
 def unmount_all_in(directory: Path) -> None:
