@@ -20,7 +20,8 @@ from thyme import codec
 from thyme.errors import BrokerError, BrokerRefused, BrokerUnreachable
 from thyme.executor import Outcome
 from thyme.job import JobId, Task
-from thyme.message import Claim, Control, Heartbeat, Message, Started, Submit, Usage, Verdict
+from thyme.mail import Claim, Control, Heartbeat, Verdict
+from thyme.message import Message, Started, Submit, Usage
 from thyme.transport import DeadLetter, Delivery, Mail, QueueState, Record, Transport, keys
 from thyme.transport.base import letter_id
 

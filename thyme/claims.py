@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from . import codec
 from .errors import BadMessage
-from .message import Claim, Submit, Verdict, expect
+from .mail import Claim, Verdict
+from .message import Submit, expect
 from .orders import Orders
 from .transport import Mail, Transport
 from .watch import schedd_inbox

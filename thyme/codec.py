@@ -28,9 +28,12 @@ from .blobs import MAX_SIZE, Blobs, Stored
 from .errors import BadMessage, MessageTooLarge, UnknownVersion
 from .fields import FIELDS, OPTIONAL, TASK, Reader, Writer
 from .job import Task
-from .message import KINDS, Message, Recorded, Submit
+from .mail import BY_MAIL
+from .message import IN_STREAM, Message, Recorded, Submit
 
 VERSION: Final = 1
+#: Every kind of message by its name in the header.
+KINDS: Final[dict[str, type[Message]]] = {kind.kind: kind for kind in (*IN_STREAM, *BY_MAIL)}
 to_json: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 #: The fields of every kind of message, and of a task.

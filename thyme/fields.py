@@ -13,7 +13,8 @@ from typing import Any
 
 from .blobs import Blobs, Stored, count, integer
 from .job import FileOnDisk, JobId, SandboxFile
-from .message import ACTIONS, HoldReason, Machine, Usage
+from .mail import ACTIONS, Machine
+from .message import HoldReason, Usage
 
 
 def _number(value: Any) -> float:

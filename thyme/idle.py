@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from . import codec
-from .message import Machine, Waiting
+from .mail import Machine, Waiting
 from .transport import Mail, Transport
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from .mail import Machine
 from .memory import Memory, MemoryGroup
-from .message import Machine
 
 #: HTCondor's OpSysName where it is not the first word of the distribution's own name.
 _DISTRIBUTIONS = {

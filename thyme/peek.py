@@ -6,7 +6,7 @@ import os
 import stat
 from typing import Final
 
-from .message import Peek, Peeked
+from .mail import Peek, Peeked
 from .sandbox import Sandbox
 
 #: Bytes that one answer holds at most.

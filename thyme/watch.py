@@ -15,7 +15,8 @@ from .errors import BadMessage, BrokerError
 from .executor import Execution
 from .job import DEFAULT_LEASE
 from .link import Link
-from .message import Control, Heartbeat, HoldReason, Machine, Peek, Submit
+from .mail import Control, Heartbeat, Machine, Peek
+from .message import HoldReason, Submit
 from .orders import Orders
 from .peek import answer
 from .sandbox import Sandbox

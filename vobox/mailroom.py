@@ -10,17 +10,8 @@ from collections.abc import Callable, Sequence
 from thyme import codec
 from thyme.errors import BadMessage
 from thyme.job import JobId
-from thyme.message import (
-    Claim,
-    Control,
-    Heartbeat,
-    Message,
-    Peek,
-    Peeked,
-    Started,
-    Verdict,
-    Waiting,
-)
+from thyme.mail import Claim, Control, Heartbeat, Peek, Peeked, Verdict, Waiting
+from thyme.message import Message, Started
 from thyme.transport import Mail, Transport
 from thyme.watch import schedd_inbox
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from thyme.message import Machine
+from thyme.mail import Machine
 
 from .ads import Ad, literal
 from .slots import Slot, Slots

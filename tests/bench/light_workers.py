@@ -19,7 +19,8 @@ from pika import spec
 
 from thyme import codec
 from thyme.job import JobId
-from thyme.message import Claim, Machine, Started, Verdict, Waiting, expect
+from thyme.mail import Claim, Machine, Verdict, Waiting
+from thyme.message import Started, expect
 from thyme.transport import amqp_topology as topology
 
 from .amqp_site import POOL

@@ -16,7 +16,8 @@ from tests.thyme_fakes import submission
 from tests.waiting import wait_until
 from thyme.codec import decode, encode
 from thyme.job import Task
-from thyme.message import Finished, Message, Waiting
+from thyme.mail import Waiting
+from thyme.message import Finished, Message
 from thyme.transport import Transport, connect
 
 #: Seconds after which the broker gives up a client that it does not hear: the least there is.

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.query_fakes import NOW, FakeQueue, ask, out
-from thyme.message import Machine, Waiting
+from thyme.mail import Machine, Waiting
 from vobox.ads import Ad, literal
 from vobox.query.condor_status import answer as condor_status
 from vobox.slot_ads import slot_ads

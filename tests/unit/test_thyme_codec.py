@@ -13,26 +13,12 @@ from hypothesis import strategies as st
 
 from tests.thyme_fakes import submission
 from thyme.blobs import MAX_INFLATED
-from thyme.codec import MAX_SIZE, decode, encode
+from thyme.codec import KINDS, MAX_SIZE, decode, encode
 from thyme.errors import BadMessage, MessageTooLarge, UnknownVersion
 from thyme.fields import FIELDS, OPTIONAL, TASK
 from thyme.job import JobId, SandboxFile, Task
-from thyme.message import (
-    ACTIONS,
-    KINDS,
-    Finished,
-    Heartbeat,
-    Held,
-    HoldReason,
-    Machine,
-    Marker,
-    Message,
-    Submit,
-    Usage,
-    Verdict,
-    Waiting,
-    expect,
-)
+from thyme.mail import ACTIONS, Heartbeat, Machine, Verdict, Waiting
+from thyme.message import Finished, Held, HoldReason, Marker, Message, Submit, Usage, expect
 
 # --- every message there can be --------------------------------------------------------------
 

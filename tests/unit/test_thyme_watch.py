@@ -12,7 +12,8 @@ from tests.thyme_fakes import FakeSchedd
 from tests.unit.test_thyme_worker import POOL, Site, job
 from thyme.codec import decode, encode
 from thyme.errors import BrokerUnreachable
-from thyme.message import Control, Evicted, Finished, Message, Peek, Peeked, Waiting
+from thyme.mail import Control, Peek, Peeked, Waiting
+from thyme.message import Evicted, Finished, Message
 from thyme.peek import LARGEST, answer
 from thyme.sandbox import STDERR, STDOUT, Sandbox
 from thyme.transport import Mail

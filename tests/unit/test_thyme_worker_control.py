@@ -9,7 +9,8 @@ import pytest
 from tests.thyme_fakes import FakeSchedd, submission
 from tests.thyme_site import Site, job
 from thyme.codec import encode
-from thyme.message import Evicted, Verdict
+from thyme.mail import Verdict
+from thyme.message import Evicted
 from thyme.transport import Mail
 
 

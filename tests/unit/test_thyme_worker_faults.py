@@ -11,7 +11,8 @@ from tests.thyme_fakes import FakeSchedd, submission
 from tests.thyme_site import POOL, Site, job
 from thyme.codec import encode
 from thyme.errors import BrokerRefused, BrokerUnreachable, NodeUnfit
-from thyme.message import Evicted, Finished, Started, Verdict
+from thyme.mail import Verdict
+from thyme.message import Evicted, Finished, Started
 from thyme.sandbox import Sandbox
 from thyme.users import JobUser
 from thyme.worker import Settings, Worker

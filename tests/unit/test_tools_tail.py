@@ -10,7 +10,8 @@ import pytest
 from tests.vobox_fakes import JOB, SCHEDD, Bench, Events, after
 from thyme import codec
 from thyme.job import JobId
-from thyme.message import Peek, Peeked, expect
+from thyme.mail import Peek, Peeked
+from thyme.message import expect
 from thyme.transport import Mail, Transport
 from vobox.rpc_types import Answer, SubmitRefused
 from vobox.state import Job

@@ -11,7 +11,8 @@ from tests.command_fakes import BOB, Queue
 from tests.vobox_fakes import Bench, Events
 from thyme import codec
 from thyme.job import JobId
-from thyme.message import Control, expect
+from thyme.mail import Control
+from thyme.message import expect
 from vobox import act_command
 from vobox.rpc_types import Answer
 

@@ -12,12 +12,8 @@ from tests.vobox_fakes import JOB, SCHEDD, Bench, Events
 from thyme import codec
 from thyme.errors import BrokerUnreachable
 from thyme.job import JobId, Task
-from thyme.message import (
-    Claim,
-    Heartbeat,
-    Submit,
-    Usage,
-)
+from thyme.mail import Claim, Heartbeat
+from thyme.message import Submit, Usage
 from thyme.transport import Mail
 from vobox.leases import CLAIM_LEASE
 

@@ -13,14 +13,8 @@ from tests.vobox_fakes import JOB, SCHEDD, Bench, Events, after
 from thyme import codec
 from thyme.errors import BrokerUnreachable
 from thyme.job import JobId
-from thyme.message import (
-    Claim,
-    Control,
-    Heartbeat,
-    Started,
-    Usage,
-    Verdict,
-)
+from thyme.mail import Claim, Control, Heartbeat, Verdict
+from thyme.message import Started, Usage
 from thyme.transport import Mail
 from vobox.mailroom import refusal, reply_to_heartbeat
 

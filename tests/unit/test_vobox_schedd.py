@@ -286,7 +286,7 @@ def test_a_fault_in_one_command_is_that_commands_own(running: Running) -> None:
 
 def test_a_heartbeat_sent_right_after_the_start_is_believed(running: Running) -> None:
     # start and heartbeat wait together: read in the wrong order, the job would be vacated
-    from thyme.message import Heartbeat
+    from thyme.mail import Heartbeat
     from thyme.transport import Mail
     from thyme.watch import schedd_inbox
 

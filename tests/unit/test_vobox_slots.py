@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests.vobox_fakes import JOB, NOW, SCHEDD, ad_of
 from thyme.job import JobId
-from thyme.message import Heartbeat, Machine, Usage, Waiting
+from thyme.mail import Heartbeat, Machine, Waiting
+from thyme.message import Usage
 from vobox.live import attributes_of
 from vobox.slot_ads import slot_ads
 from vobox.slots import BUSY_KEPT, LONGEST_INTERVAL, MOST, SWEEP, Slots

@@ -6,7 +6,7 @@ import queue
 from collections.abc import Callable
 
 from thyme.job import JobId
-from thyme.message import Peek, Peeked
+from thyme.mail import Peek, Peeked
 from thyme.transport import Transport
 
 from ..ledger import Ledger

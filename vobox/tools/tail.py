@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from thyme.job import JobId
-from thyme.message import Peek, Peeked
+from thyme.mail import Peek, Peeked
 
 from ..actions import is_job
 from ..query.command import cleaned
