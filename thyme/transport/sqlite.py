@@ -16,20 +16,15 @@ happen and 40 times a second when nothing does.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import select
-import sqlite3
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
-from ..errors import BrokerRefused, BrokerUnreachable
+from ..errors import BrokerRefused
 from . import keys, sqlite_rows
 from .base import DeadLetter, Delivery, Mail, QueueState, Record, Transport
-from .lives import Life
-from .sqlite_file import CONNECTIONS, claim_place, open_database
+from .sqlite_connection import Connection
 from .wakeup import Wakeup
 
 #: Deliveries after which a message is a dead letter: whoever takes it dies of it.
@@ -45,92 +40,44 @@ MAIL_TTL = 3600.0
 class SqliteTransport(Transport):
     def __init__(self, path: str) -> None:
         """``path``: the database; its directory must exist and be writable."""
-        self._path = path
         self._next_reclaim = 0.0
-        self._version = -1
-        self._dirty = True
-        self._durable: bool | None = None
         self._poll = POLL_MIN
-        self._wakeup = Wakeup()
         self._closed = False
         self._received: deque[Mail] = deque()
-        with contextlib.ExitStack() as undo:
-            undo.callback(self._wakeup.close)
-            try:
-                self._file = claim_place(path)
-                self._life = Life(Path(path + CONNECTIONS))
-                undo.callback(self._life.end)
-                self._turn = os.open(path + ".turn", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-                undo.callback(os.close, self._turn)
-            except OSError as error:
-                raise BrokerRefused(f"cannot use the broker {path}: {error}") from error
-            self._me = self._life.name
-            with self._translated():
-                self._db = open_database(path)
-            undo.pop_all()  # it is open: close() will do all this
-
-    # --- connection ---------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
+        self._wakeup = Wakeup()
         try:
-            yield
-        except sqlite3.Error as error:
-            # sqlite_errorname exists from Python 3.11; on an older one the text must do
-            name = str(getattr(error, "sqlite_errorname", error))
-            text = f"broker {self._path}: {error}"
-            if "BUSY" in name or "LOCKED" in name or "locked" in name:
-                raise BrokerUnreachable(text) from error
-            raise BrokerRefused(text) from error
-
-    @contextlib.contextmanager
-    def _write(self, durable: bool) -> Iterator[sqlite3.Connection]:
-        """One transaction; ``durable``: on the disk when it ends."""
-        with self._translated():
-            if durable != self._durable:
-                self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-                self._durable = durable
-            # SQLite's own waiting sleeps for milliseconds; the kernel wakes the next at once
-            fcntl.flock(self._turn, fcntl.LOCK_EX)
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield self._db
-                    self._db.execute("COMMIT")
-                except BaseException:
-                    with contextlib.suppress(sqlite3.Error):
-                        self._db.execute("ROLLBACK")
-                    raise
-            finally:
-                fcntl.flock(self._turn, fcntl.LOCK_UN)
-            # data_version tells of other connections' writes only
-            self._dirty = True
+            self._connection = Connection(path)
+        except BaseException:
+            self._wakeup.close()
+            raise
+        self._life = self._connection.life
+        self._me = self._life.name
 
     def establish(self, pools: Sequence[str]) -> None:
-        self._check_place()  # all else is in the file from the start
+        self._connection.check_place()  # all else is in the file from the start
 
     # --- publishing -----------------------------------------------------------------
 
     def submit(self, pool: str, bodies: Iterable[bytes]) -> None:
         bodies = list(bodies)  # whoever makes them may read meanwhile
-        with self._write(durable=True) as db:
+        with self._connection.writing(durable=True) as db:
             sqlite_rows.enqueue(db, pool, bodies)
 
     def record(self, bodies: Sequence[bytes]) -> None:
-        with self._write(durable=True) as db:
+        with self._connection.writing(durable=True) as db:
             sqlite_rows.append(db, [(b, keys.event_key(b), "") for b in bodies])
 
     # --- job queue ------------------------------------------------------------------
 
     def take(self, pool: str) -> Delivery | None:
         self._reclaim()
-        with self._translated():
+        with self._connection.reading() as db:
             # look before asking for the write lock: most looks of an idle worker find nothing
             free = "SELECT 1 FROM queue WHERE pool=? AND owner IS NULL LIMIT 1"
-            if not self._db.execute(free, (pool,)).fetchone():
+            if not db.execute(free, (pool,)).fetchone():
                 return None
-        with self._write(durable=False) as db:
-            row = self._first_free(pool)
+        with self._connection.writing(durable=False) as db:
+            row = sqlite_rows.first_free(db, pool)
             if row is None:
                 return None
             tag, body, deliveries = row
@@ -144,31 +91,23 @@ class SqliteTransport(Transport):
             )
         return Delivery(tag, body, redelivered=deliveries > 0)
 
-    def _first_free(self, pool: str) -> tuple[int, bytes, int] | None:
-        row: tuple[int, bytes, int] | None = self._db.execute(
-            "SELECT id, body, deliveries FROM queue WHERE pool=? AND owner IS NULL "
-            "ORDER BY id LIMIT 1",
-            (pool,),
-        ).fetchone()
-        return row
-
     def ack(self, delivery: Delivery) -> None:
-        with self._write(durable=False) as db:
+        with self._connection.writing(durable=False) as db:
             db.execute("DELETE FROM queue WHERE id=? AND owner=?", (delivery.tag, self._me))
 
     def give_back(self, delivery: Delivery) -> None:
-        with self._write(durable=False) as db:
+        with self._connection.writing(durable=False) as db:
             db.execute(
                 "UPDATE queue SET owner=NULL WHERE id=? AND owner=?", (delivery.tag, self._me)
             )
 
     def reject(self, delivery: Delivery, reason: str) -> None:
-        with self._write(durable=True) as db:
+        with self._connection.writing(durable=True) as db:
             sqlite_rows.bury(db, delivery.tag, reason)
 
     def depth(self, pool: str) -> int:
-        with self._translated():
-            row = self._db.execute(
+        with self._connection.reading() as db:
+            row = db.execute(
                 "SELECT count(*) FROM queue WHERE pool=? AND owner IS NULL", (pool,)
             ).fetchone()
         return int(row[0])
@@ -185,23 +124,23 @@ class SqliteTransport(Transport):
         return self._count("SELECT count(*) FROM stream")
 
     def _count(self, query: str) -> QueueState:
-        with self._translated():
-            return QueueState(int(self._db.execute(query).fetchone()[0]), None)
+        with self._connection.reading() as db:
+            return QueueState(int(db.execute(query).fetchone()[0]), None)
 
     def dead_letters(self) -> list[DeadLetter]:
-        with self._translated():
-            return [letter for _row, letter in sqlite_rows.dead(self._db)]
+        with self._connection.reading() as db:
+            return [letter for _row, letter in sqlite_rows.dead(db)]
 
     def requeue_dead(self, ids: Sequence[str] | None = None) -> int:
-        with self._write(durable=True) as db:
+        with self._connection.writing(durable=True) as db:
             return sqlite_rows.requeue(db, ids)
 
     def purge(self, pool: str) -> int:
-        with self._write(durable=True) as db:
+        with self._connection.writing(durable=True) as db:
             return db.execute("DELETE FROM queue WHERE pool=? AND owner IS NULL", (pool,)).rowcount
 
     def purge_dead(self) -> int:
-        with self._write(durable=True) as db:
+        with self._connection.writing(durable=True) as db:
             return db.execute("DELETE FROM dead").rowcount
 
     def _reclaim(self) -> None:
@@ -209,33 +148,23 @@ class SqliteTransport(Transport):
         if time.monotonic() < self._next_reclaim:
             return
         self._next_reclaim = time.monotonic() + RECLAIM_INTERVAL
-        self._check_place()
-        with self._translated():
-            owners = self._db.execute(
+        self._connection.check_place()
+        with self._connection.reading() as db:
+            owners = db.execute(
                 "SELECT owner FROM queue WHERE owner IS NOT NULL UNION SELECT owner FROM inbox"
             ).fetchall()
         dead = [(owner,) for (owner,) in owners if not self._life.sees(owner)]
         if dead:
-            with self._write(durable=False) as db:
+            with self._connection.writing(durable=False) as db:
                 db.executemany("UPDATE queue SET owner=NULL WHERE owner=?", dead)
                 db.executemany("DELETE FROM inbox WHERE owner=?", dead)
                 db.execute("DELETE FROM listener WHERE inbox NOT IN (SELECT name FROM inbox)")
 
-    def _check_place(self) -> None:
-        """A file that was taken away stays open, and nobody else would see what we write."""
-        try:
-            status = Path(self._path).stat()
-        except OSError as error:
-            text = f"broker {self._path}: {error.strerror}"
-            raise BrokerUnreachable(text) from error
-        if (status.st_dev, status.st_ino) != self._file:
-            raise BrokerUnreachable(f"broker {self._path}: the file was replaced")
-
     # --- stream ---------------------------------------------------------------------
 
     def read(self, after: int, limit: int) -> list[Record]:
-        with self._translated():
-            rows = self._db.execute(
+        with self._connection.reading() as db:
+            rows = db.execute(
                 "SELECT offset, time, body, key, reason FROM stream WHERE offset > ? "
                 "ORDER BY offset LIMIT ?",
                 (after, limit),
@@ -245,13 +174,12 @@ class SqliteTransport(Transport):
     # --- mail -----------------------------------------------------------------------
 
     def open_inbox(self, name: str, pools: Sequence[str] = ()) -> None:
-        with self._write(durable=False) as db:
+        with self._connection.writing(durable=False) as db:
             row = db.execute("SELECT owner FROM inbox WHERE name=?", (name,)).fetchone()
             if row and row[0] != self._me:
                 if self._life.sees(row[0]):
-                    raise BrokerRefused(
-                        f"broker {self._path}: another living process already answers as {name!r}"
-                    )
+                    text = f"another living process already answers as {name!r}"
+                    raise BrokerRefused(f"broker {self._connection.path}: {text}")
                 db.execute("DELETE FROM mail WHERE inbox=?", (name,))
             db.execute("INSERT OR REPLACE INTO inbox(name, owner) VALUES(?, ?)", (name, self._me))
             db.execute("DELETE FROM listener WHERE inbox=?", (name,))
@@ -262,8 +190,8 @@ class SqliteTransport(Transport):
             db.execute("DELETE FROM mail WHERE time < ?", (time.time() - MAIL_TTL,))
 
     def send(self, to: str, mail: Mail) -> bool:
-        with self._translated():
-            row = self._db.execute("SELECT owner FROM inbox WHERE name=?", (to,)).fetchone()
+        with self._connection.reading() as db:
+            row = db.execute("SELECT owner FROM inbox WHERE name=?", (to,)).fetchone()
         if row is None or not self._life.sees(row[0]):
             return False
         self._put_mail([to], mail)
@@ -274,14 +202,14 @@ class SqliteTransport(Transport):
             self._received.append(mail)
 
     def announce(self, pool: str, mail: Mail) -> None:
-        with self._translated():
-            rows = self._db.execute("SELECT inbox FROM listener WHERE pool=?", (pool,)).fetchall()
+        with self._connection.reading() as db:
+            rows = db.execute("SELECT inbox FROM listener WHERE pool=?", (pool,)).fetchall()
         if rows:
             self._put_mail([inbox for (inbox,) in rows], mail)
 
     def _put_mail(self, inboxes: Sequence[str], mail: Mail) -> None:
         now = time.time()
-        with self._write(durable=False) as db:
+        with self._connection.writing(durable=False) as db:
             db.executemany(
                 "INSERT INTO mail(inbox, time, reply_to, correlation, body) VALUES(?, ?, ?, ?, ?)",
                 [(to, now, mail.reply_to, mail.correlation, mail.body) for to in inboxes],
@@ -298,10 +226,10 @@ class SqliteTransport(Transport):
             "SELECT mail.id, body, reply_to, correlation FROM inbox JOIN mail ON inbox = name "
             "WHERE owner=? ORDER BY mail.id LIMIT 100"
         )
-        with self._translated():
-            rows = self._db.execute(query, (self._me,)).fetchall()
+        with self._connection.reading() as db:
+            rows = db.execute(query, (self._me,)).fetchall()
         if rows:
-            with self._write(durable=False) as db:
+            with self._connection.writing(durable=False) as db:
                 db.executemany("DELETE FROM mail WHERE id=?", [(row[0],) for row in rows])
             self._received.extend(Mail(*row[1:]) for row in rows)
 
@@ -310,10 +238,8 @@ class SqliteTransport(Transport):
     def wait(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
         while True:
-            with self._translated():
-                version = self._db.execute("PRAGMA data_version").fetchone()[0]
-            if version != self._version or self._dirty:
-                self._version, self._dirty, self._poll = version, False, POLL_MIN
+            if self._connection.changed():
+                self._poll = POLL_MIN
                 return
             left = deadline - time.monotonic()
             if left <= 0:
@@ -333,7 +259,7 @@ class SqliteTransport(Transport):
         if self._closed:
             return
         self._closed = True
-        with contextlib.suppress(Exception), self._write(durable=False) as db:
+        with contextlib.suppress(Exception), self._connection.writing(durable=False) as db:
             mine = (self._me,)
             db.execute("UPDATE queue SET owner=NULL WHERE owner=?", mine)
             db.execute(
@@ -341,8 +267,5 @@ class SqliteTransport(Transport):
             )
             db.execute("DELETE FROM inbox WHERE owner=?", mine)
             db.execute("DELETE FROM listener WHERE inbox NOT IN (SELECT name FROM inbox)")
-        with contextlib.suppress(sqlite3.Error):
-            self._db.close()
-        self._life.end()
-        os.close(self._turn)
+        self._connection.close()
         self._wakeup.close()

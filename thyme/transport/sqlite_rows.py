@@ -1,4 +1,4 @@
-"""What is written into the embedded broker's tables, within the caller's transaction."""
+"""What is done to the embedded broker's queues and stream, within the caller's transaction."""
 
 from __future__ import annotations
 
@@ -23,6 +23,15 @@ def append(db: sqlite3.Connection, entries: Sequence[tuple[bytes, str, str]]) ->
         "INSERT INTO stream(time, body, key, reason) VALUES(?, ?, ?, ?)",
         [(now, *entry) for entry in entries],
     )
+
+
+def first_free(db: sqlite3.Connection, pool: str) -> tuple[int, bytes, int] | None:
+    """Id, body and number of deliveries of the oldest message that nobody has taken."""
+    row: tuple[int, bytes, int] | None = db.execute(
+        "SELECT id, body, deliveries FROM queue WHERE pool=? AND owner IS NULL ORDER BY id LIMIT 1",
+        (pool,),
+    ).fetchone()
+    return row
 
 
 def bury(db: sqlite3.Connection, tag: int, reason: str) -> None:
