@@ -6,7 +6,9 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.thyme_fakes import FakeBroker, FakeExecution, VirtualTime, submission
+from tests.broker_fakes import FakeBroker
+from tests.thyme_fakes import FakeExecution, submission
+from tests.virtual_time import VirtualTime
 from thyme.codec import encode
 from thyme.job import Task
 from thyme.message import Message, Submit

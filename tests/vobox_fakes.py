@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tests.thyme_fakes import FakeBroker
+from tests.broker_fakes import FakeBroker
 from thyme import codec
 from thyme.job import JobId, SandboxFile, Task
 from thyme.message import (

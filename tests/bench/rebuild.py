@@ -10,7 +10,7 @@ import time
 from itertools import islice
 from pathlib import Path
 
-from tests.thyme_fakes import FakeBroker, FakeTransport
+from tests.broker_fakes import FakeBroker, FakeTransport
 from thyme.transport import Record
 from thyme.transport.keys import event_key, submit_key
 from vobox.ledger import Ledger

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.thyme_fakes import FakeBroker
+from tests.broker_fakes import FakeBroker
 from thyme.transport import Transport, connect
 
 Connect = Callable[[], Transport]

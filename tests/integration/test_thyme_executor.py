@@ -15,7 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.thyme_fakes import FakeBroker, VirtualTime, submission
+from tests.broker_fakes import FakeBroker
+from tests.thyme_fakes import submission
+from tests.virtual_time import VirtualTime
 from tests.waiting import wait_until
 from thyme import processes
 from thyme.codec import encode

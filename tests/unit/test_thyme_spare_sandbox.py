@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.thyme_fakes import FakeBroker, submission
+from tests.broker_fakes import FakeBroker
+from tests.thyme_fakes import submission
 from thyme.codec import encode
 from thyme.job import SandboxFile, Task
 from thyme.message import Finished

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.thyme_fakes import FakeBroker
+from tests.broker_fakes import FakeBroker
 from tests.vobox_fakes import SCHEDD, Bench, Events, everything, logged, shown
 from thyme import codec
 from thyme.message import JobMessage, Started

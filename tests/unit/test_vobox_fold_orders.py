@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.thyme_fakes import FakeBroker
+from tests.broker_fakes import FakeBroker
 from tests.vobox_fakes import NOW, SCHEDD, Clock, Events, everything
 from thyme import codec
 from thyme.job import JobId

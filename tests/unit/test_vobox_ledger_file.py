@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.thyme_fakes import FakeBroker
+from tests.broker_fakes import FakeBroker
 from tests.vobox_fakes import Bench, Events, everything
 from thyme import codec
 from thyme.job import JobId

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.thyme_fakes import FakeBroker, FakeTransport
+from tests.broker_fakes import FakeBroker, FakeTransport
 from tests.vobox_fakes import SCHEDD, Events, ad_of, everything
 from tests.waiting import wait_until
 from thyme import codec

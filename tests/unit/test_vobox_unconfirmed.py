@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.thyme_fakes import FakeBroker
+from tests.broker_fakes import FakeBroker
 from tests.unit.test_vobox_schedd import Running
 from tests.vobox_fakes import Clock
 from tests.waiting import wait_until
