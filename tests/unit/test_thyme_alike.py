@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.test_thyme_codec import VALUES, files, messages, texts
+from tests.thyme_messages import VALUES, files, messages, texts
 from thyme.alike import encode_all
 from thyme.codec import encode
 from thyme.errors import BadMessage, MessageTooLarge

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import zlib
 from dataclasses import MISSING, fields, replace
 
 import pytest
@@ -12,72 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.thyme_fakes import submission
-from thyme.blobs import MAX_INFLATED
-from thyme.codec import KINDS, MAX_SIZE, decode, encode
-from thyme.errors import BadMessage, MessageTooLarge, UnknownVersion
+from tests.thyme_messages import example, messages, parts, put, texts
+from thyme.codec import KINDS, decode, encode
+from thyme.errors import BadMessage, UnknownVersion
 from thyme.fields import FIELDS, OPTIONAL, TASK
-from thyme.job import JobId, SandboxFile, Task
-from thyme.mail import ACTIONS, Heartbeat, Machine, Verdict, Waiting
-from thyme.message import Finished, Held, HoldReason, Marker, Message, Submit, Usage, expect
+from thyme.job import SandboxFile, Task
+from thyme.mail import Heartbeat, Verdict, Waiting
+from thyme.message import Marker, Message, Submit, Usage, expect
 
 # --- every message there can be --------------------------------------------------------------
-
-counts = st.integers(0, 2**63 - 1)
-numbers = st.floats(-1e290, 1e290)
-seconds = st.floats(0, 1e290)
-#: any text at all, surrogates too: file names need not be UTF-8
-texts = st.text(st.characters(), max_size=20)
-names = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20).filter(
-    str.isprintable
-)
-paths = st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=20)
-part = paths.filter(lambda text: "/" not in text and text not in (".", ".."))
-relative = st.lists(part, min_size=1, max_size=3).map("/".join)
-blobs = st.one_of(st.binary(max_size=600), st.integers(0, 9999).map(lambda n: b"ab" * n))
-files = st.lists(st.builds(SandboxFile, relative, blobs, st.integers(0, 0o777)), max_size=3).map(
-    tuple
-)
-holds = st.builds(HoldReason, st.integers(0, 99), st.integers(-9, 9999), texts)
-tasks = st.builds(
-    Task,
-    executable=paths,
-    arguments=st.lists(texts, max_size=3).map(tuple),
-    environment=st.dictionaries(texts, texts, max_size=3),
-    scratch_env=st.lists(texts, max_size=2).map(tuple),
-    files=files,
-    stdin=st.one_of(st.just(""), paths),
-    directory=texts,
-    output_files=st.none() | st.lists(paths, max_size=3).map(tuple),
-    merge_stderr=st.booleans(),
-    max_stream=counts,
-    max_output=counts,
-    kill_signal=st.integers(0, 64),
-    kill_grace=seconds,
-    lease=seconds,
-)
-machines = st.builds(Machine, counts, counts, counts, names, names, names, seconds)
-VALUES = {
-    "schedd": names, "time": numbers, "pool": names, "uid": counts, "gid": counts,
-    "job": st.builds(JobId, st.integers(0, 10**18 - 1), st.integers(0, 10**18 - 1)),
-    "attempt": counts, "ad": st.dictionaries(texts, texts, max_size=3), "task": tasks,
-    "worker": names, "host": names, "exit_code": st.none() | st.integers(-9, 255),
-    "signal": st.none() | st.integers(0, 64), "stdout": blobs, "stderr": blobs, "files": files,
-    "usage": st.builds(Usage, numbers, numbers, numbers, counts, counts, counts),
-    "hold": st.none() | holds,
-    "reason": texts, "token": names, "next_cluster": counts, "run": st.booleans(),
-    "recorded": st.booleans(),
-    "force": st.booleans(), "action": st.sampled_from(ACTIONS),
-    "machine": st.none() | machines, "since": numbers, "interval": seconds, "jobs": counts,
-    "leaving": st.booleans(), "name": paths, "offset": st.integers(-1, 2**63 - 1),
-    "limit": counts, "size": counts, "data": blobs,
-}  # fmt: skip
-
-
-def messages(kind: type[Message]) -> st.SearchStrategy[Message]:
-    values = {each.name: VALUES[each.name] for each in fields(kind)}
-    if kind is Held:
-        values["hold"] = holds
-    return st.builds(kind, **values)
 
 
 def test_every_field_of_every_kind_has_a_rule() -> None:
@@ -98,34 +39,11 @@ def test_a_message_comes_out_as_it_went_in(kind: type[Message]) -> None:
 
 # --- fields that are missing or wrong --------------------------------------------------------
 
-EXAMPLE: dict[str, object] = {
-    "schedd": "vobox", "job": JobId(1, 0), "time": 1.0, "pool": "p", "uid": 0, "gid": 0,
-    "attempt": 0, "ad": {}, "task": Task("/bin/true"), "worker": "w", "host": "h",
-    "exit_code": 0, "signal": None, "usage": Usage(), "stdout": b"out", "stderr": b"",
-    "files": (SandboxFile("a", b"b"),), "hold": HoldReason(1, 0, "why"), "reason": "because",
-    "token": "t", "next_cluster": 2, "run": True, "recorded": True, "force": False,
-    "action": "hold", "machine": Machine(1, 2000, 10**6, "X86_64", "LINUX", "AlmaLinux9", 0.5),
-    "since": 1.0, "interval": 60.0, "jobs": 3, "leaving": True, "name": "n", "offset": 0,
-    "limit": 1, "size": 1, "data": b"x",
-}  # fmt: skip
 #: values that no field takes: each JSON type that the field is not of is among them
 WRONG = {
     "text": "\ud800", "empty": "", "list": [[]], "object": {"at": -1}, "nan": math.nan,
     "huge": 10**400, "negative": -(2**70), "fraction": 0.5,
 }  # fmt: skip
-
-
-def example(kind: type[Message]) -> Message:
-    return kind(**{each.name: EXAMPLE[each.name] for each in fields(kind)})
-
-
-def parts(message: Message) -> tuple[dict[str, object], bytes]:
-    head, _, rest = encode(message).partition(b"\n")
-    return json.loads(head), rest
-
-
-def put(header: object, rest: bytes = b"") -> bytes:
-    return json.dumps(header).encode() + b"\n" + rest
 
 
 CASES = [(kind, each.name) for kind in KINDS.values() for each in fields(kind)]
@@ -328,102 +246,3 @@ def test_any_json_in_any_field_is_a_message_or_refused(kind: type[Message]) -> N
             assert encode(message)  # what we believe, we could send
 
     check()
-
-
-# --- sizes -----------------------------------------------------------------------------------
-
-
-def incompressible(size: int) -> bytes:
-    import random
-
-    return random.Random(7).randbytes(size)
-
-
-def result(**changes: object) -> Finished:
-    message = example(Finished)
-    assert isinstance(message, Finished)
-    return replace(message, **changes)
-
-
-def test_a_message_too_large_says_both_sizes() -> None:
-    with pytest.raises(MessageTooLarge) as refused:
-        encode(result(stdout=incompressible(MAX_SIZE)))
-
-    words = str(refused.value).split()
-    sizes = [int(word) for word in words if word.isdigit()]
-    assert sizes[1] == MAX_SIZE == 16777216
-    assert MAX_SIZE < sizes[0] < MAX_SIZE + 1000
-
-
-def test_the_largest_message_fits() -> None:
-    message = result(stdout=incompressible(MAX_SIZE - 1000))
-
-    assert decode(encode(message)) == message
-
-
-def test_bytes_over_the_limit_are_refused_unread() -> None:
-    with pytest.raises(MessageTooLarge, match="16777217 bytes; the limit is 16777216"):
-        decode(b" " * (MAX_SIZE + 1))
-
-
-def test_what_nobody_would_inflate_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("thyme.blobs.MAX_INFLATED", 1000)
-
-    message = result(stdout=b"x" * 900, stderr=b"x" * 101, files=())
-
-    with pytest.raises(MessageTooLarge, match="1001 bytes of files and output; the limit is 1000"):
-        encode(message)
-
-
-def bomb(raw: int, claimed: int) -> bytes:
-    stored = zlib.compress(b"\0" * raw, 9)
-    header, _ = parts(result())
-    header["stdout"] = {"at": 0, "size": len(stored), "raw": claimed}
-    header["stderr"] = {"at": 0, "size": 0}
-    header["files"] = []
-    return put(header, stored)
-
-
-def test_a_bomb_that_says_its_size_is_refused_before_it_is_inflated() -> None:
-    with pytest.raises(BadMessage, match=f"'stdout' should be less than {MAX_INFLATED} bytes"):
-        decode(bomb(1000, MAX_INFLATED + 1))
-
-
-def test_a_bomb_that_lies_about_its_size_is_inflated_no_further() -> None:
-    with pytest.raises(BadMessage, match="'stdout' should be bytes of the length that it gives"):
-        decode(bomb(50_000_000, 10))
-
-
-def test_many_small_bombs_count_together() -> None:
-    stored = zlib.compress(b"\0" * 1000, 9)
-    header, _ = parts(result())
-    place = {"at": 0, "size": len(stored), "raw": MAX_INFLATED // 2}
-    header["stdout"] = {"at": 0, "size": 0}
-    header["files"] = [{"name": "a", "mode": 0, "data": place}] * 3
-
-    with pytest.raises(BadMessage, match=r"^finished: field 'files' should be "):
-        decode(put(header, stored))
-
-
-@given(st.data())
-@settings(max_examples=60, deadline=None)
-def test_a_message_cut_short_is_refused(data: st.DataObject) -> None:
-    whole = encode(result(stdout=b"abc" * 500, stderr=incompressible(400)))
-    cut = data.draw(st.integers(0, len(whole) - 1))
-
-    with pytest.raises(BadMessage):
-        decode(whole[:cut])
-
-
-@pytest.mark.parametrize("change", [{"at": 10**30}, {"size": -1}, {"raw": 2**62}, {"at": None}])
-def test_a_place_outside_the_message_is_refused(change: dict[str, object]) -> None:
-    header, rest = parts(result(stdout=b"abc" * 500))
-    place = header["stdout"]
-    assert isinstance(place, dict)
-
-    with pytest.raises(BadMessage, match=r"^finished: field 'stdout' should be "):
-        decode(put({**header, "stdout": {**place, **change}}, rest))
-
-
-def test_output_of_one_letter_costs_little() -> None:
-    assert len(encode(result(stdout=b"x" * 4_000_000))) < 30_000
