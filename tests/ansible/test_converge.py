@@ -146,16 +146,20 @@ def test_an_update_goes_on_with_the_pilots_that_run(site: Site, tmp_path: Path) 
 
 
 def test_an_update_stops_at_the_first_node_that_is_not_well(site: Site, tmp_path: Path) -> None:
-    before = {node: site.hosts.run(node, "readlink /opt/plancton/current") for node in NODES}
+    look = "readlink /opt/plancton/current; cat /etc/plancton/config.yaml"
+    before = {node: site.hosts.run(node, look) for node in NODES}
     bad = mirror.wheel(tmp_path / "bad", "1.0.2", broken=True)
     run = site.play(
-        "update", site_plancton_wheel=str(bad), update_batch=1, plancton_healthy_within=9
+        "update",
+        site_plancton_wheel=str(bad),
+        update_batch=1,
+        plancton_healthy_within=9,
+        plancton_max_docks=4,
     )
     assert run.code != 0
     assert list(run.recap) == ["head"]
     assert "went back to" in run.output
-    after = {node: site.hosts.run(node, "readlink /opt/plancton/current") for node in NODES}
-    assert after == before
+    assert {node: site.hosts.run(node, look) for node in NODES} == before
     wait_until(lambda: site.hosts.code("head", "planctonctl health") == 0, "head to be well", 60)
 
 
