@@ -38,7 +38,7 @@ _NOTHING: Items = {}
 
 
 @functools.lru_cache(256)
-def _lower(names: tuple[str, ...]) -> tuple[str, ...]:
+def lower(names: tuple[str, ...]) -> tuple[str, ...]:
     """Jobs of one kind have the same names: also the same objects, which are compared at once."""
     return tuple(name.lower() for name in names)
 
@@ -55,7 +55,7 @@ class Ad(MutableMapping[str, str]):
     def __init__(self, items: Mapping[str, str] | None = None) -> None:
         # the ledger makes one a row: not through __setitem__
         given = items or {}
-        self._items: Items = dict(zip(_lower(tuple(given)), given.items(), strict=True))
+        self._items: Items = dict(zip(lower(tuple(given)), given.items(), strict=True))
         self._template = _NOTHING
 
     @classmethod
@@ -93,9 +93,11 @@ class Ad(MutableMapping[str, str]):
         """What differs from the template; everything where there is none."""
         return dict(self._items.values())
 
-    def is_as_template(self, lows: frozenset[str]) -> bool:
-        """Whether none of these (lower-case) attributes differs from the template."""
-        return bool(self._template) and lows.isdisjoint(self._items)
+    def own(self, lows: frozenset[str]) -> tuple[tuple[str, str | None], ...]:
+        """Those of these (lower-case) attributes that differ from the template."""
+        if lows.isdisjoint(self._items):  # mostly
+            return ()
+        return tuple(item for low, item in self._items.items() if low in lows)
 
     def as_template(self) -> Items:
         """These attributes as a template for others."""

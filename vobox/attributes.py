@@ -30,7 +30,9 @@ def entered(ad: Ad, status: int, before: int, now: float) -> None:
 
 
 def created(ad: Ad, status: int) -> None:
-    ad["JobStatus"] = literal(status)
+    said = literal(status)
+    if ad.get("JobStatus") != said:  # mostly it is: then it is the template's
+        ad["JobStatus"] = said
     if status == HELD:
         ad["NumHolds"] = literal(1)
 

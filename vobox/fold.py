@@ -34,16 +34,19 @@ from thyme.message import (
 )
 
 from . import attributes, fold_begin, fold_dead, fold_orders, logtext
-from .ads import literal
+from .ads import Ad, literal
 from .policy import on_exit, stays_in_queue
 from .state import Change, Effect, Job, LogEvent, SaveOutput, Tell, enter
 from .status import COMPLETED, HELD, IDLE, REMOVED, RUNNING, SUSPENDED, TRANSFERRING_OUTPUT
 
 
-def apply(job: Job | None, event: JobMessage) -> Change:
-    """The job after ``event``. Events that come late or twice change nothing."""
+def apply(job: Job | None, event: JobMessage, ad_of: fold_begin.AdOf = Ad) -> Change:
+    """The job after ``event``. Events that come late or twice change nothing.
+
+    ``ad_of`` makes the ad of a new job of what its message says.
+    """
     if isinstance(event, (Submit, Recorded)):
-        return _requeued(job, event) if job is not None else fold_begin.created(event)
+        return _requeued(job, event) if job is not None else fold_begin.created(event, ad_of)
     if job is None:
         return Change(None)
     rule = _RULES.get(type(event))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from thyme.message import Recorded, Started, Submit
 
 from . import attributes, logtext
@@ -10,11 +12,13 @@ from .attributes import SUBMITTED_ON_HOLD
 from .state import Change, Effect, Job, LogEvent, Tell, enter
 from .status import COMPLETED, HELD, IDLE, REMOVED, RUNNING, TRANSFERRING_OUTPUT
 
+AdOf = Callable[[Mapping[str, str]], Ad]
 
-def created(event: Submit | Recorded) -> Change:
+
+def created(event: Submit | Recorded, ad_of: AdOf) -> Change:
     if isinstance(event, Submit) and event.attempt > 0:
         return Change(None)  # a later attempt of a job whose beginning the stream has forgotten
-    queued, ad = isinstance(event, Submit), Ad(event.ad)
+    queued, ad = isinstance(event, Submit), ad_of(event.ad)
     # recorded and not held: its Requirements cannot match, so it waits for them to change
     held = "HoldReasonCode" in ad or ad.get("JobStatus") != str(IDLE)
     on_hold = held and not queued

@@ -237,7 +237,7 @@ class Follower:
         before = self._ledger.get(event.job)
         was = Before.of(before) if self.tally and not replaying else None
         was_in_queue = before is not None and before.in_queue
-        change = apply(before, event)
+        change = apply(before, event, self._ledger.ad_of)
         job = change.job
         if job is None:
             log.error("%s of job %s, which the stream does not know", event.kind, event.job)

@@ -11,11 +11,12 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from thyme.job import JobId
 
+from .ads import Ad
 from .ledger_rows import COLUMNS, Row, job_of
 from .ledger_schema import TABLES, open_ledger
 from .state import Job
@@ -123,6 +124,10 @@ class Ledger:
             tuple(job),
         ).fetchone()
         return None if row is None else job_of(row, self._templates)
+
+    def ad_of(self, texts: Mapping[str, str]) -> Ad:
+        """``Ad(texts)``, as the ledger would have it: at once a difference from one like it."""
+        return self._templates.ad_of(texts)
 
     def put(self, job: Job) -> None:
         self._newest = max(self._newest, job.id)

@@ -13,10 +13,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import OrderedDict
+from collections.abc import Mapping
+from itertools import compress
+from operator import ne
 from typing import NamedTuple
 
 from . import row_values
-from .ads import Ad, Items
+from .ads import Ad, Items, lower
 
 #: Templates kept in memory; a site's CE and its few users write a handful.
 KEPT = 128
@@ -93,29 +96,61 @@ class Templates:
         return template
 
 
+class _Latest(NamedTuple):
+    """A template, and what it says as its first ad was written."""
+
+    template: Template
+    names: tuple[str, ...]
+    texts: tuple[str, ...]
+
+    def fits(self, differing: int) -> bool:
+        """Whether an ad that differs in so many attributes is worth storing as a difference."""
+        return differing <= len(self.names) // 2
+
+
 class NewTemplates(Templates):
     """The writer's: makes a template where no known one fits."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         super().__init__(db)
-        self._latest: OrderedDict[tuple[str, ...], Template] = OrderedDict()
+        #: by the owner's expression and the lower-case names
+        self._latest: OrderedDict[tuple[str, ...], _Latest] = OrderedDict()
         #: template and names → number
         self._numbers: dict[tuple[object, ...], int] = {}
+
+    def ad_of(self, texts: Mapping[str, str]) -> Ad:
+        """The ad of these attributes, on a template at once where one fits.
+
+        A cluster's jobs come by the thousand: what differs is found without making the seventy
+        items of each.
+        """
+        names = tuple(texts)
+        lows = lower(names)
+        found = self._latest.get((texts.get("Owner", ""), *lows))
+        if found is None or found.names != names:
+            return Ad(texts)
+        values = tuple(texts.values())
+        differs = list(compress(range(len(names)), map(ne, values, found.texts)))
+        if not found.fits(len(differs)):
+            return Ad(texts)
+        own: Items = {lows[place]: (names[place], values[place]) for place in differs}
+        return Ad.of_items(own, found.template)
 
     def number(self, ad: Ad) -> int:
         """The number of the ad's template; one without is put on one first."""
         if isinstance(ad.template, Template):
             return ad.template.number
         kind = (ad.get("Owner", ""), *ad.names())
-        latest = self._latest.get(kind)
-        if latest is not None:
-            ad.settle_on(latest)
-            if len(ad.difference()) <= len(latest) // 2:
-                return latest.number
-        text = json.dumps(dict(ad.pairs()))
+        found = self._latest.get(kind)
+        if found is not None:
+            ad.settle_on(found.template)
+            if found.fits(len(ad.difference())):
+                return found.template.number
+        texts = ad.texts()
+        text = json.dumps(texts)
         cursor = self._db.execute("INSERT INTO templates(ad) VALUES(?)", (text,))
         made = self._keep(Template(ad.as_template(), cursor.lastrowid or 0))
-        self._latest[kind] = made
+        self._latest[kind] = _Latest(made, tuple(texts), tuple(texts.values()))
         self._latest.move_to_end(kind)
         if len(self._latest) > KEPT:
             self._latest.popitem(last=False)

@@ -23,7 +23,7 @@ _POLICIES = (
     "PeriodicHold", "PeriodicRelease", "PeriodicRemove", "AllowedJobDuration",
     "AllowedExecuteDuration",
 )  # fmt: skip
-#: What columns are made of and jobs of one template have in common, but for odd ones.
+#: What columns are made of and jobs that are submitted together have in common.
 _SHARED = frozenset(
     {"owner", "jobbatchname", "totalsubmitprocs", *(name.lower() for name in _POLICIES)}
 )
@@ -40,7 +40,7 @@ _PUT_JOB = (
 )
 #: Ids from here on do not fit one number of SQLite's together.
 _BIG = 2**31
-#: Templates of which ``_Shared`` is kept.
+#: Kinds of jobs of which ``_Shared`` is kept.
 _MOST_KNOWN = 1024
 _PUT_BODY = "INSERT OR REPLACE INTO bodies VALUES(?,?,?,?)"
 
@@ -58,8 +58,8 @@ class WriteBack:
         self._logs: dict[JobId, list[tuple[int, bytes]]] = {}
         self._unlogged: set[JobId] = set()
         self._lines = 0
-        #: by the template's number
-        self._known: dict[int, _Shared] = {}
+        #: by the template's number, and which of them differ from it
+        self._known: dict[tuple[int, object], _Shared] = {}
 
     def put(self, job: Job) -> None:
         # now, so that no whole ad is held until the end of the transaction
@@ -140,14 +140,13 @@ class WriteBack:
         )  # fmt: skip
 
     def _shared(self, ad: Ad) -> _Shared:
-        if not ad.is_as_template(_SHARED):
-            return _shared(ad)
-        number = self._templates.number(ad)
-        if number not in self._known:
+        kind = self._templates.number(ad), ad.own(_SHARED)
+        known = self._known.get(kind)
+        if known is None:
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
-            self._known[number] = _shared(ad)
-        return self._known[number]
+            known = self._known[kind] = _shared(ad)
+        return known
 
 
 class _Shared(NamedTuple):

@@ -12,6 +12,7 @@ from thyme import codec
 from thyme.errors import BrokerUnreachable
 from thyme.job import JobId, SandboxFile
 from thyme.message import Marker
+from vobox.fold_begin import AdOf
 from vobox.state import Job
 
 
@@ -225,10 +226,10 @@ def test_a_record_that_we_cannot_fold_is_passed_over(
 
     real = follower.apply
 
-    def stumble(job: Job | None, event: object) -> object:
+    def stumble(job: Job | None, event: object, ad_of: AdOf) -> object:
         if getattr(event, "kind", "") == "held":
             raise RecursionError("too deep")
-        return real(job, event)  # type: ignore[arg-type]
+        return real(job, event, ad_of)  # type: ignore[arg-type]
 
     monkeypatch.setattr(follower, "apply", stumble)
     e = Events()
