@@ -1,0 +1,14 @@
+"""A scratch directory with a job's files in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from thyme.job import SandboxFile, Task
+from thyme.sandbox import Sandbox
+
+
+def filled(workdir: Path, *files: SandboxFile) -> Sandbox:
+    sandbox = Sandbox(workdir)
+    sandbox.unpack(Task("condor_exec.exe", files=files))
+    return sandbox
