@@ -17,6 +17,7 @@ from pathlib import Path
 from thyme.job import JobId
 
 from .ads import Ad
+from .bodies import Bodies
 from .ledger_rows import COLUMNS, Row, job_of
 from .ledger_schema import TABLES, open_ledger
 from .state import Job
@@ -57,7 +58,8 @@ class Ledger:
                     Path(str(path) + suffix).unlink()
             self._db = open_ledger(path)
         self._templates = NewTemplates(self._db)
-        self._unwritten = WriteBack(self._db, self._templates)
+        self._bodies = Bodies(self._db)
+        self._unwritten = WriteBack(self._db, self._templates, self._bodies)
         newest = "SELECT cluster, proc FROM jobs ORDER BY cluster DESC, proc DESC LIMIT 1"
         #: no job with a higher id was ever put down
         self._newest = JobId(*(self._db.execute(newest).fetchone() or (-1, -1)))
@@ -77,6 +79,7 @@ class Ledger:
             self._meta.clear()
             self._unwritten_meta.clear()
             self._templates.forget()
+            self._bodies.forget()
             self._unwritten.drop_all()
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
@@ -91,6 +94,7 @@ class Ledger:
             self._meta.clear()
             self._unwritten_meta.clear()
             self._templates.forget()
+            self._bodies.forget()
             for table in TABLES:
                 if table != "meta":
                     self._db.execute(f"DELETE FROM {table}")  # noqa: S608 (names of ours)
@@ -195,6 +199,7 @@ class Ledger:
         if self._forgotten >= _FORGOTTEN:
             self._forgotten = 0
             self._templates.drop_unused()
+        self._bodies.drop_unused()
 
     def _query(self, text: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
         """What is asked of the tables is asked of what is not written yet, too."""
@@ -220,9 +225,9 @@ class Ledger:
         if is_known:
             return body
         row = self._db.execute(
-            "SELECT body FROM bodies WHERE cluster=? AND proc=? AND kind=?", (*job, kind)
+            "SELECT base, body FROM bodies WHERE cluster=? AND proc=? AND kind=?", (*job, kind)
         ).fetchone()
-        return None if row is None else bytes(row[0])
+        return None if row is None else self._bodies.read(row[0], bytes(row[1]))
 
     def outputs_to_save(self) -> list[JobId]:
         """Jobs with a body of the kind "output"."""

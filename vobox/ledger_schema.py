@@ -18,7 +18,7 @@ from pathlib import Path
 
 from .status import IDLE, TRANSFERRING_OUTPUT
 
-VERSION = 6
+VERSION = 7
 
 _ONE_MORE = (
     "INSERT INTO counts VALUES"
@@ -62,7 +62,8 @@ CREATE TRIGGER jobs_other AFTER UPDATE ON jobs
 CREATE TABLE templates(id INTEGER PRIMARY KEY AUTOINCREMENT, ad TEXT NOT NULL);
 CREATE TABLE shapes(id INTEGER PRIMARY KEY AUTOINCREMENT, template INTEGER NOT NULL,
     names TEXT NOT NULL);
-CREATE TABLE bodies(cluster INTEGER, proc INTEGER, kind TEXT, body BLOB NOT NULL,
+CREATE TABLE bases(id INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL);
+CREATE TABLE bodies(cluster INTEGER, proc INTEGER, kind TEXT, base INTEGER, body BLOB NOT NULL,
     PRIMARY KEY(cluster, proc, kind));
 CREATE INDEX bodies_output ON bodies(cluster, proc) WHERE kind='output';
 CREATE TABLE waiting_log(
@@ -70,7 +71,7 @@ CREATE TABLE waiting_log(
 CREATE INDEX waiting_log_job ON waiting_log(cluster, proc);
 CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
-TABLES = ("jobs", "counts", "templates", "shapes", "bodies", "waiting_log", "meta")
+TABLES = ("jobs", "counts", "templates", "shapes", "bases", "bodies", "waiting_log", "meta")
 #: KiB of the file that the writer keeps in memory.
 _CACHE = 16 * 1024
 #: Pages (4 KiB) after which the log goes into the file.

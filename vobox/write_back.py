@@ -14,6 +14,7 @@ from typing import NamedTuple
 from thyme.job import JobId
 
 from .ads import Ad, literal
+from .bodies import Bodies
 from .state import Job
 from .status import COMPLETED, REMOVED
 from .templates import NewTemplates
@@ -42,12 +43,13 @@ _PUT_JOB = (
 _BIG = 2**31
 #: Kinds of jobs of which ``_Shared`` is kept.
 _MOST_KNOWN = 1024
-_PUT_BODY = "INSERT OR REPLACE INTO bodies VALUES(?,?,?,?)"
+_PUT_BODY = "INSERT OR REPLACE INTO bodies VALUES(?,?,?,?,?)"
 
 
 class WriteBack:
-    def __init__(self, db: sqlite3.Connection, templates: NewTemplates) -> None:
+    def __init__(self, db: sqlite3.Connection, templates: NewTemplates, store: Bodies) -> None:
         self._db = db
+        self._store = store
         self._templates = templates
         self._jobs: dict[JobId, Job] = {}
         #: job → kind → body; None where it is to be deleted
@@ -109,8 +111,7 @@ class WriteBack:
         if self._bodies:
             gone = "DELETE FROM bodies WHERE cluster=? AND proc=? AND kind=?"
             many(gone, ((*job, kind) for job, kind, body in self._each_body() if body is None))
-            some = ((*job, kind, body) for job, kind, body in self._each_body() if body is not None)
-            many(_PUT_BODY, some)
+            many(_PUT_BODY, self._stored_bodies())
         if self._unlogged:
             many("DELETE FROM waiting_log WHERE cluster=? AND proc=?", self._unlogged)
         if self._logs:
@@ -125,6 +126,16 @@ class WriteBack:
         for job, kinds in self._bodies.items():
             for kind, body in kinds.items():
                 yield job, kind, body
+
+    def _stored_bodies(self) -> Iterator[tuple[object, ...]]:
+        for job, kind, body in self._each_body():
+            if body is None:
+                continue
+            known = self._jobs.get(job) if kind == "task" else None
+            if known is None:  # what came of a job is like nothing else, and soon gone
+                yield (*job, kind, None, body)
+            else:
+                yield (*job, kind, *self._store.written(self._templates.number(known.ad), body))
 
     def _row(self, job: Job) -> tuple[object, ...]:
         ad = job.ad
