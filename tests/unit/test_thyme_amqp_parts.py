@@ -119,6 +119,29 @@ def delivery(body: bytes, frame_max: int) -> bytes:
     return came + published.removeprefix(publish)
 
 
+@pytest.mark.parametrize(
+    "given_properties",
+    [
+        {},
+        {"headers": {"x": 7}, "timestamp": 3, "delivery_mode": 2},
+        {"reply_to": "me", "type": "t"},
+    ],
+)
+def test_the_properties_of_a_message_are_those_that_pika_reads(
+    given_properties: dict[str, object],
+) -> None:
+    properties = spec.BasicProperties(**given_properties)
+    published = Envelope(3, "thyme", "k", properties).around(b"body", 4096)
+    came = encode_method(3, spec.Basic.Deliver("c", 9, False, "thyme", "k"))
+    start = encode_method(3, spec.Basic.Publish(exchange="thyme", routing_key="k", mandatory=True))
+
+    (content,) = Decoder(4096).feed(came + published.removeprefix(start))
+
+    assert isinstance(content, Content)
+    assert vars(content.properties) == vars(properties)
+    assert content.method.delivery_tag == 9
+
+
 @given(
     st.lists(st.binary(max_size=60), min_size=1, max_size=4),
     st.integers(min_value=16, max_value=64),

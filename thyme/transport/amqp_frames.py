@@ -12,9 +12,8 @@ import importlib
 import struct
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import util
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 _METHOD: Final = 1
 _HEADER: Final = 2
@@ -64,14 +63,12 @@ class BadFrame(Exception):
     """What came is not AMQP."""
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
+class Method(NamedTuple):
     channel: int
     method: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(NamedTuple):
     """A message: the method that brought it, its properties and its bytes."""
 
     channel: int
@@ -124,7 +121,9 @@ class Decoder:
         elif kind == _HEADER:
             content = self._open[channel]
             content[2] = _CONTENT.unpack_from(payload)[2]
-            content[1] = spec.BasicProperties().decode(payload[_CONTENT.size :])
+            # not by __init__: decoding sets every attribute, and they come by the ten thousand
+            properties = spec.BasicProperties.__new__(spec.BasicProperties)
+            content[1] = properties.decode(payload, _CONTENT.size)
         elif kind == _METHOD:
             method = spec.methods[int.from_bytes(payload[:4], "big")]().decode(payload, 4)
             if method.INDEX not in _WITH_CONTENT:

@@ -19,6 +19,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,7 @@ class Delivery:
     redelivered: bool
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """One entry of the stream. Offsets grow, not always by one.
 
     ``time``: seconds since the epoch, when it was published, for display only. ``key`` says who may
