@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from itertools import compress
 from operator import ne
 from typing import Any, TypeVar, overload
@@ -41,6 +41,30 @@ _NOTHING: Items = {}
 def lower(names: tuple[str, ...]) -> tuple[str, ...]:
     """Jobs of one kind have the same names: also the same objects, which are compared at once."""
     return tuple(name.lower() for name in names)
+
+
+class SharedItems(Items):
+    """A template that is read whole for each of many ads: it has its texts ready."""
+
+    __slots__ = ("_texts",)
+
+    def __init__(self, items: Items) -> None:
+        super().__init__(items)
+        self._texts = {name: text for name, text in items.values() if text is not None}
+
+    def texts_with(self, own: Items) -> dict[str, str]:
+        """The texts of an ad that has these items of its own."""
+        found = self._texts.copy()
+        for low, (name, text) in own.items():
+            shared = self.get(low)
+            spelled = name if shared is None else shared[0]
+            if text is None:
+                found.pop(spelled, None)
+            elif spelled == name:
+                found[name] = text
+            else:  # it would have a place of its own
+                return {name: text for name, text in {**self, **own}.values() if text is not None}
+        return found
 
 
 class Ad(MutableMapping[str, str]):
@@ -137,6 +161,15 @@ class Ad(MutableMapping[str, str]):
         else:
             del self._items[low]
 
+    def repeat(self, kept: Items, deleted: Iterable[str]) -> None:
+        """Have these items, and not those (lower-case names)."""
+        self._items.update(kept)
+        for low in deleted:
+            if low in self._template:
+                self._items[low] = (self._template[low][0], None)
+            else:
+                self._items.pop(low, None)
+
     def __iter__(self) -> Iterator[str]:
         return (name for name, _ in self.pairs())
 
@@ -149,7 +182,9 @@ class Ad(MutableMapping[str, str]):
         return ((name, text) for name, text in items.values() if text is not None)
 
     def texts(self) -> dict[str, str]:
-        """``pairs()`` as a plain mapping, quickly where there is no template."""
+        """``pairs()`` as a plain mapping, quickly where there is no template or a shared one."""
+        if isinstance(self._template, SharedItems):
+            return self._template.texts_with(self._items)
         if self._template:
             return dict(self.pairs())
         # None stands only for an attribute that a template has

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from thyme import codec
 from thyme.alike import encode_all
 from thyme.job import JobId
 from thyme.message import Submit
+from vobox.ads import Ad
 from vobox.rpc_types import PreparedJob
 from vobox.submit.cargo import FileStore
 from vobox.submit.commands import Commands
@@ -20,6 +22,7 @@ from vobox.submit.description import CommandLine, read_description
 from vobox.submit.errors import Refusal
 from vobox.submit.job import JobMaker, Submitter
 from vobox.submit.jobad import Submission
+from vobox.submit.parts import Part, Parts
 from vobox.submit.queue import slots
 from vobox.submit.sources import Sources
 
@@ -78,7 +81,7 @@ def one_by_one(text: str) -> list[PreparedJob]:
         ids = {"cluster": "7", "process": str(proc), "procid": str(proc), "jobid": f"7.{proc}"}
         commands = Commands(step.symbols, slot.variables, ids, host.env)
         maker = JobMaker(commands, submission, submitter, store)
-        made.append(maker.make(proc).prepared)
+        made.append(maker.make(proc))
     return made
 
 
@@ -106,6 +109,61 @@ def test_a_job_of_a_cluster_is_what_it_would_be_alone(lines: list[str], queue: s
     together = host.target.submitted[-1][1]
 
     assert [said(job) for job in together] == [said(job) for job in one_by_one(text)]
+
+
+#: What a part does to the ad, one after the other; None: deletes.
+DEEDS = st.lists(
+    st.tuples(st.sampled_from(["A", "a", "B", "C", "D", "E"]), st.sampled_from(["1", "2", None])),
+    max_size=4,
+)
+
+
+def doing(deeds: list[tuple[str, str | None]]) -> Callable[[Ad], None]:
+    def make(ad: Ad) -> None:
+        for name, text in deeds:
+            if text is not None:
+                ad[name] = text
+            elif name in ad:
+                del ad[name]
+
+    return make
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.tuples(DEEDS, st.booleans()), max_size=6))
+def test_parts_that_are_merged_make_the_ad_that_they_make_one_by_one(
+    given_parts: list[tuple[list[tuple[str, str | None]], bool]],
+) -> None:
+    alone = Ad()
+    for deeds, _own in given_parts:
+        doing(deeds)(alone)
+    parts = Parts(
+        Commands({}, {}, {}, {}),
+        [Part(str(n), doing(deeds), own=own) for n, (deeds, own) in enumerate(given_parts)],
+    )
+
+    ads = [parts.make() for _ in range(3)]
+
+    assert [dict(ad.pairs()) for ad in ads] == [dict(alone.pairs())] * 3
+    assert [ad.texts() for ad in ads] == [dict(alone.pairs())] * 3
+    if all(text is not None for deeds, _own in given_parts for _name, text in deeds):
+        assert [list(ad.texts()) for ad in ads] == [list(alone)] * 3
+
+
+def test_a_part_that_reads_what_differs_is_made_for_each_job() -> None:
+    made: list[str] = []
+
+    def make(name: str) -> Callable[[Ad], None]:
+        return lambda _ad: made.append(name)
+
+    parts = Parts(
+        Commands({}, {}, {}, {}),
+        [Part("a", make("a")), Part("b", make("b"), own=True), Part("c", make("c"), ("b",))],
+    )
+    for _ in range(3):
+        parts.make()
+
+    assert made == ["a", "b", "c", "b", "c", "b", "c"]
 
 
 def test_what_jobs_share_is_the_same_object_and_so_is_deflated_once() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vobox.ads import Ad, ParseError, evaluate, literal, parse, unquote
+from vobox.ads import Ad, ParseError, SharedItems, evaluate, literal, parse, unquote
 
 
 def test_names_are_found_in_any_case_and_keep_their_first_spelling() -> None:
@@ -55,3 +55,14 @@ def test_my_and_currenttime_are_known_together() -> None:
 def test_odd_attribute_names_can_be_parsed() -> None:
     ad = Ad({"a.b": "1", "it's": "2", "true": "3", "Plain": "4"})
     assert {name: ad.classad()[name] for name in ad} == {"a.b": 1, "it's": 2, "true": 3, "Plain": 4}
+
+
+def test_the_texts_of_an_ad_are_the_same_over_a_shared_template() -> None:
+    shared = SharedItems(Ad({"A": "1", "B": "2", "C": "3"}).as_template())
+    ad = Ad({"A": "1", "b": "4", "D": "5"})
+
+    ad.settle_on(shared)
+    ad["a"] = "6"
+
+    assert list(ad.texts().items()) == list(ad.pairs())
+    assert dict(ad.pairs()) == {"A": "6", "b": "4", "D": "5"}

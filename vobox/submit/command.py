@@ -156,10 +156,10 @@ class _Run:
                 else:
                     commands.turn_to(slot.variables, builtin)
                 job = maker.make(proc)
-                jobs.append(job.prepared)
-                report.made(cluster, proc, job.prepared.ad)
-                if job.warnings:
-                    self._warn(job.warnings)
+                jobs.append(job)
+                report.made(cluster, proc, job.ad)
+                if maker.warnings:
+                    self._warn(maker.warnings)
             if options.warn_unused:
                 used = KNOWN | step.mentions | (commands.used if commands else set())
                 self._warn(_unused_warnings(step, named, used))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from operator import is_
 
 from thyme.job import DEFAULT_MAX_OUTPUT, Task
@@ -23,7 +23,7 @@ from .errors import bad_job
 from .expressions import integer_value
 from .jobad import Submission, first_ad, name_job, record_custom, record_presentation
 from .load import Load, hold, load, record_sizes
-from .parts import Parts
+from .parts import Part, Parts
 from .policies import record_policies
 from .program import Program, program
 from .recorded import record, refuse_unsupported
@@ -45,12 +45,6 @@ class Submitter:
     allow_crlf: bool = False
 
 
-@dataclass(frozen=True)
-class Job:
-    prepared: PreparedJob
-    warnings: list[str] = field(default_factory=list)
-
-
 class JobMaker:
     """Makes the jobs of one queue statement, one after the other.
 
@@ -65,76 +59,167 @@ class JobMaker:
         self._submission = submission
         self._submitter = submitter
         self._store = store
-        self._parts = Parts(commands)
+        #: what to say of the job that was made last, or of the first one like it
+        self.warnings: list[str] = []
+        self._proc = 0
         #: the last task, and what it was made of
         self._last: tuple[tuple[object, ...], Task] | None = None
+        of = submission
+        self._parts = Parts(
+            commands,
+            (
+                Part("first", lambda ad: first_ad(of, ad)),
+                Part("refused", lambda _ad: refuse_unsupported(commands)),
+                Part("universe", self._universe),
+                Part("iwd", self._directory),
+                Part("transfer", self._transfer, ("universe",)),
+                Part("program", self._program, ("transfer", "iwd")),
+                Part("arguments", self._arguments),
+                Part("environment", self._environment),
+                Part("stdin", self._input),
+                Part("stdout", self._output),
+                Part("log", lambda ad: record_log(commands, ad, self._iwd), ("iwd",)),
+                Part("credentials", self._credentials, ("iwd",)),
+                Part("requests", self._requests, ("universe",)),
+                Part("policies", self._policies, ("universe",)),
+                Part("presentation", lambda ad: record_presentation(commands, ad, of.owner)),
+                Part("signal", self._signal, ("universe",)),
+                Part("hold", self._hold),
+                Part("table", lambda ad: record(commands, ad)),
+                Part(
+                    "requirements",
+                    lambda ad: record_requirements(commands, ad, self._asked, self._kind),
+                    ("universe", "transfer", "requests", "table"),
+                ),
+                Part(
+                    "credential ads",
+                    lambda ad: record_credentials(self._found, ad),
+                    ("credentials",),
+                ),
+                Part(
+                    "cargo", self._load, ("program", "stdin", "transfer", "credentials", "iwd")
+                ),
+                Part("sizes", self._sizes, ("program", "cargo")),
+                Part(
+                    "spooling",
+                    lambda ad: record_spooling(commands, ad, of),
+                    ("iwd", "program", "transfer", "policies"),
+                ),
+                Part("custom", lambda ad: record_custom(commands, ad)),
+                Part(
+                    "frame",
+                    self._task_but_for_words,
+                    ("program", "credentials", "transfer", "cargo", "iwd", "signal", "policies",
+                     "table", "custom"),
+                ),
+                Part("variables", self._variables, ("environment", "credentials")),
+                Part("name", self._name, own=True),
+                Part("missing", self._hold_for_missing, ("cargo", "hold")),
+                Part("task", self._whole_task, ("frame", "arguments", "variables", "stdout")),
+                Part(
+                    "matching",
+                    self._match,
+                    ("requirements", "custom", "requests", "policies", "presentation", "table"),
+                ),
+            ),
+        )  # fmt: skip
 
-    def make(self, proc: int) -> Job:
+    def make(self, proc: int) -> PreparedJob:
         """The job with that number, of what the commands were turned to.
 
         Raises Refusal for what HTCondor refuses and for what cannot be honoured.
         """
-        # fmt: off
-        commands, of, who, store = self._commands, self._submission, self._submitter, self._store
-        ad, part = self._parts.begin(), self._parts.part
-        part("first", lambda: first_ad(of, ad))
-        part("refused", lambda: refuse_unsupported(commands))
-        kind = part("universe", lambda: universe(commands, ad, of.schedd))
-        iwd = part("iwd", lambda: _iwd(commands, ad, who.cwd, store))
-        moved = part("transfer", lambda: transfer(commands, ad, of.domain, kind.is_grid),
-                     "universe")
-        runs = part("program", lambda: program(commands, ad, store, moved.sandbox, who.cwd, iwd,
-                                               who.allow_crlf),
-                    "transfer", "iwd")
-        words = part("arguments", lambda: arguments(commands, ad))
-        variables = part("environment", lambda: environment(commands, ad, who.env))
-        stdin = part("stdin", lambda: standard_input(commands, ad))
-        merged = part("stdout", lambda: standard_output(commands, ad))
-        part("log", lambda: record_log(commands, ad, iwd), "iwd")
-        credentials = part("credentials", lambda: credentials_of(commands, iwd, who.env, who.uid,
-                                                                 store, of.now),
-                           "iwd")
-        asked = part("requests", lambda: record_requests(commands, ad, not kind.to_batch),
-                     "universe")
-        warnings = part("policies", lambda: record_policies(commands, ad, kind.is_vanilla),
-                        "universe")
-        part("presentation", lambda: record_presentation(commands, ad, of.owner))
-        part("signal", lambda: record_signal(commands, ad, kind.is_grid), "universe")
-        held = part("hold", lambda: record_hold(commands, ad))
-        part("table", lambda: record(commands, ad))
-        part("requirements", lambda: record_requirements(commands, ad, asked, kind),
-             "universe", "transfer", "requests", "table")
-        part("credential ads", lambda: record_credentials(credentials, ad), "credentials")
-        cargo = part("cargo", lambda: load(commands, store, runs, stdin, moved, credentials, iwd),
-                     "program", "stdin", "transfer", "credentials", "iwd")
-        part("sizes", lambda: record_sizes(commands, ad, runs, cargo.size), "program", "cargo")
-        part("spooling", lambda: record_spooling(commands, ad, of),
-             "iwd", "program", "transfer", "policies")
-        part("custom", lambda: record_custom(commands, ad))
-        frame = part("task", lambda: _frame(commands, ad, runs, credentials, moved, cargo, iwd),
-                     "program", "credentials", "transfer", "cargo", "iwd", "signal", "policies",
-                     "table", "custom")
-        given = part("variables", lambda: _with_paths(variables, credentials),
-                     "environment", "credentials")
-        name_job(of, proc, ad, kind.grid_prefix)
-        if cargo.missing is not None and not held:
-            held = True
-            hold(ad, cargo.missing)
-        task = self._task(frame, words, given, merged)
-        fits = part("matching", lambda: _can_match(commands, ad, of.now), "requirements", "custom",
-                    "requests", "policies", "presentation", "table")
-        # fmt: on
-        return Job(PreparedJob(proc, ad, task, held, not held and not fits), warnings)
+        self._proc = proc
+        ad = self._parts.make()
+        return PreparedJob(proc, ad, self._task, self._held, not self._held and not self._fits)
 
-    def _task(
-        self, frame: Task, words: tuple[str, ...], given: dict[str, str], merged: bool
-    ) -> Task:
+    # --- the parts that others read -----------------------------------------------------
+
+    def _universe(self, ad: Ad) -> None:
+        self._kind = universe(self._commands, ad, self._submission.schedd)
+
+    def _directory(self, ad: Ad) -> None:
+        self._iwd = _iwd(self._commands, ad, self._submitter.cwd, self._store)
+
+    def _transfer(self, ad: Ad) -> None:
+        domain = self._submission.domain
+        self._moved = transfer(self._commands, ad, domain, self._kind.is_grid)
+
+    def _program(self, ad: Ad) -> None:
+        who = self._submitter
+        self._runs = program(
+            self._commands, ad, self._store, self._moved.sandbox, who.cwd, self._iwd, who.allow_crlf
+        )
+
+    def _arguments(self, ad: Ad) -> None:
+        self._words = arguments(self._commands, ad)
+
+    def _environment(self, ad: Ad) -> None:
+        self._given = environment(self._commands, ad, self._submitter.env)
+
+    def _input(self, ad: Ad) -> None:
+        self._stdin = standard_input(self._commands, ad)
+
+    def _output(self, ad: Ad) -> None:
+        self._merged = standard_output(self._commands, ad)
+
+    def _credentials(self, _ad: Ad) -> None:
+        who = self._submitter
+        self._found = credentials_of(
+            self._commands, self._iwd, who.env, who.uid, self._store, self._submission.now
+        )
+
+    def _requests(self, ad: Ad) -> None:
+        self._asked = record_requests(self._commands, ad, not self._kind.to_batch)
+
+    def _policies(self, ad: Ad) -> None:
+        self.warnings = record_policies(self._commands, ad, self._kind.is_vanilla)
+
+    def _signal(self, ad: Ad) -> None:
+        record_signal(self._commands, ad, self._kind.is_grid)
+
+    def _hold(self, ad: Ad) -> None:
+        self._held = self._asked_to_hold = record_hold(self._commands, ad)
+
+    def _load(self, _ad: Ad) -> None:
+        self._cargo = load(
+            self._commands, self._store, self._runs, self._stdin, self._moved, self._found,
+            self._iwd,
+        )  # fmt: skip
+
+    def _sizes(self, ad: Ad) -> None:
+        record_sizes(self._commands, ad, self._runs, self._cargo.size)
+
+    def _variables(self, _ad: Ad) -> None:
+        self._environ = _with_paths(self._given, self._found)
+
+    def _name(self, ad: Ad) -> None:
+        name_job(self._submission, self._proc, ad, self._kind.grid_prefix)
+
+    def _hold_for_missing(self, ad: Ad) -> None:
+        missing = self._cargo.missing
+        self._held = self._asked_to_hold or missing is not None
+        if missing is not None and not self._asked_to_hold:
+            hold(ad, missing)
+
+    def _match(self, ad: Ad) -> None:
+        self._fits = _can_match(self._commands, ad, self._submission.now)
+
+    def _task_but_for_words(self, ad: Ad) -> None:
+        self._frame = _frame(
+            self._commands, ad, self._runs, self._found, self._moved, self._cargo, self._iwd
+        )
+
+    def _whole_task(self, _ad: Ad) -> None:
         """One object as long as it is made of the same parts."""
-        parts = (frame, words, given, merged)
+        parts = (self._frame, self._words, self._environ, self._merged)
         if self._last is None or not all(map(is_, self._last[0], parts)):
-            task = replace(frame, arguments=words, environment=given, merge_stderr=merged)
+            task = replace(
+                self._frame, arguments=self._words, environment=self._environ,
+                merge_stderr=self._merged,
+            )  # fmt: skip
             self._last = parts, task
-        return self._last[1]
+        self._task = self._last[1]
 
 
 def _iwd(commands: Commands, ad: Ad, cwd: str, store: FileStore) -> str:
