@@ -47,6 +47,7 @@ def socket_path() -> str:
     given = os.environ.get("THYME_SCHEDD_SOCKET")
     if given:
         return given
+    # False, too, in a directory that is closed to us (where Path.exists would raise)
     if os.path.exists(DEFAULT_SOCKET):
         return DEFAULT_SOCKET
     own = os.path.expanduser("~/.thyme/schedd.sock")

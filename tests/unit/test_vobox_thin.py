@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,9 @@ import pytest
 
 from tests.rpc_fakes import Schedd, run
 from tests.vobox_live import BARE, ROOT, thin
+from vobox.entry.settings import VARIABLES
 from vobox.rpc_types import Answer
+from vobox.thin import DEFAULT_SOCKET
 
 
 @pytest.fixture
@@ -46,20 +50,76 @@ def test_a_broken_pipe_is_no_traceback(schedd: Schedd) -> None:
     assert (done.stdout, done.stderr) == (b"x", b"")
 
 
-def test_an_empty_environment_and_no_home_are_fine(tmp_path: Path) -> None:
-    done = run(tmp_path, "condor_q", env={})
-    assert done.returncode == 1
-    assert b"no thyme-schedd answers at /run/thyme/schedd.sock" in done.stderr
+#: condor_q, where a whole machine's schedd would listen at PLACE; as nobody, if we are root.
+ON_A_MACHINE = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from vobox import condor_q, thin
+thin.DEFAULT_SOCKET = sys.argv[2]
+del sys.argv[1:]
+if os.geteuid() == 0:
+    os.setgroups([]), os.setgid(65534), os.setuid(65534)
+sys.exit(condor_q.main())
+"""
 
 
-def test_the_users_own_socket_is_found_in_his_home(tmp_path: Path) -> None:
-    (tmp_path / ".thyme").mkdir()
-    made = Schedd(tmp_path / ".thyme/schedd.sock")
-    if Path("/run/thyme/schedd.sock").exists():
-        pytest.skip("a schedd serves this whole machine")
-    done = run(tmp_path, "condor_q", env={"HOME": str(tmp_path)})
-    made.close()
-    assert done.returncode == 3
+def on_a_machine(place: Path, **env: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*BARE, "-c", ON_A_MACHINE, str(ROOT), str(place)], env=env, stdin=subprocess.DEVNULL,
+        capture_output=True, timeout=30,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def machine() -> Iterator[Path]:
+    """A directory that every user may pass."""
+    made = Path(tempfile.mkdtemp())
+    made.chmod(0o755)
+    yield made
+    (made / "run").chmod(0o700)
+    shutil.rmtree(made)
+
+
+@pytest.mark.parametrize("mode", [0o755, 0], ids=["not there", "closed"])
+def test_the_users_own_socket_is_found_in_his_home_if_the_sites_is_not_for_him(
+    machine: Path, mode: int
+) -> None:
+    (machine / "run").mkdir()
+    (machine / "run").chmod(mode)
+    (machine / ".thyme").mkdir()
+    made = Schedd(machine / ".thyme/schedd.sock")
+    try:
+        done = on_a_machine(machine / "run/schedd.sock", HOME=str(machine))
+    finally:
+        made.close()
+
+    assert (done.stdout, done.stderr, done.returncode) == (b"out\n", b"err\n", 3)
+
+
+@pytest.mark.parametrize(
+    ("mode", "why"),
+    [
+        (0o755, "no thyme-schedd answers at {} (No such file or directory); start it, or name its "
+         "socket in THYME_SCHEDD_SOCKET"),
+        (0, "the socket {} belongs to another user (in a directory that is closed to you); ask for "
+         "access, or name your own schedd's in THYME_SCHEDD_SOCKET"),
+    ],
+    ids=["not there", "closed"],
+)  # fmt: skip
+def test_an_empty_environment_and_no_home_are_fine(machine: Path, mode: int, why: str) -> None:
+    (machine / "run").mkdir()
+    (machine / "run").chmod(mode)
+    place = machine / "run/schedd.sock"
+
+    done = on_a_machine(place)
+
+    assert (done.stdout, done.returncode) == (b"", 1)
+    assert done.stderr.decode().splitlines()[-1] == why.format(place)
+    assert b"Traceback" not in done.stderr
+
+
+def test_commands_ask_where_the_schedd_of_a_vo_box_listens() -> None:
+    assert {each.name: each.default for each in VARIABLES}["THYME_SCHEDD_SOCKET"] == DEFAULT_SOCKET
 
 
 def test_a_directory_that_is_gone_stops_condor_submit_alone(schedd: Schedd, tmp_path: Path) -> None:
