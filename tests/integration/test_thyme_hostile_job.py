@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -114,7 +115,8 @@ def test_a_job_of_a_worker_that_is_root_gets_nothing(site: Site, prefix: tuple[s
     shutil.copy("/bin/cat", setuid)
     setuid.chmod(0o4755)
     # its living owner keeps the other worker's place, also from being swept
-    keeper = subprocess.Popen(["flock", str(others.parent), "sleep", "600"])
+    keeper = os.open(others.parent, os.O_RDONLY)
+    fcntl.flock(keeper, fcntl.LOCK_EX)
     try:
         site.submit(
             attack(
@@ -126,8 +128,7 @@ def test_a_job_of_a_worker_that_is_root_gets_nothing(site: Site, prefix: tuple[s
         worker = site.start(0, prefix=prefix, THYME_URL_FILE=str(site.url_file))
         found = got(site.result(worker))
     finally:
-        keeper.terminate()
-        keeper.wait()
+        os.close(keeper)
 
     assert_contained(found)
     refused = {"url", "broker", "list workers", "list other", "proxy", "own den"}
