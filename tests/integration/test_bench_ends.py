@@ -48,7 +48,9 @@ def test_a_run_that_is_told_to_end_ends_what_it_started(
                            stdout=subprocess.PIPE, text=True)  # fmt: skip
     try:
         assert run.stdout is not None
-        pid, directory = run.stdout.readline().split()
+        said = run.stdout.readline()
+        assert said, "the bench did not begin: its stderr says why"
+        pid, directory = said.split()
         assert is_there(int(pid)) and Path(directory).is_dir()
 
         run.send_signal(number)
