@@ -36,7 +36,7 @@ from .rpc_types import SubmitRefused
 from .schedd_points import ScheddNow, Tally
 from .settings import Settings
 from .slot_ads import slot_ads
-from .trouble import described
+from .trust import Trust
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -52,11 +52,6 @@ LOOK_PAUSE = 0.1
 #: Seconds from one turn to the next while there is much to do: what comes within them costs one
 #: turn, and the starts that are granted in it one record. Nobody waits who comes alone.
 TURN = 0.003
-#: Seconds without an answer from the broker after which the ledger is not trusted any more.
-STALE = 15.0
-#: The same while a command is carried out: a submit of 100,000 jobs takes its time.
-STALE_IN_CALL = 90.0
-REBUILDING = "the ledger is being rebuilt from the stream"
 #: Seconds until the broker is tried again, after the first failure and at most.
 BACKOFF = (0.2, 5.0)
 
@@ -71,11 +66,11 @@ class Schedd:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
-        self.trouble = "starting"
         self._connect = connect
         self._ledger = ledger
         self.clock = clock
         self.wall = wall
+        self._trust = Trust(ledger.path.parent, clock)
         self._leases = Leases(settings.lease)
         self._follower = Follower(settings.name, ledger, self._leases, clock, wall)
         if settings.history_dir is not None:
@@ -95,17 +90,14 @@ class Schedd:
         self._settle_in = 0.0
         self._next_look = 0.0
         self._next_turn = 0.0
-        self._in_call = False
         #: messages of the pool that nobody has taken; None: not known
         self._queued: int | None = None
-        #: when the ledger was last known to be current; None: never since the start
-        self._current_at: float | None = None
 
     # --- from other threads -----------------------------------------------------------
 
     def call(self, what: Callable[[Transport], T]) -> T:
         """Run ``what`` in the schedd's own thread; raises what it raises, or SubmitRefused."""
-        return self._calls.ask(what, self._wake, self._not_ready)
+        return self._calls.ask(what, self._wake, self._trust.not_ready)
 
     @property
     def mailroom(self) -> Mailroom:
@@ -129,7 +121,7 @@ class Schedd:
         """How things stand, for the figures; from any thread."""
         return ScheddNow(
             broker_ok=not self.doubt(),
-            rebuilding=self.trouble == REBUILDING,
+            rebuilding=self._trust.is_rebuilding,
             unreadable=self._follower.unreadable,
             queued=self._queued,
             pool=self.settings.pool,
@@ -140,21 +132,18 @@ class Schedd:
         """For calls: the submitter is told of an error; what was taken of it is to be removed."""
         self._duties.refused.add(cluster)
 
+    @property
+    def trouble(self) -> str:
+        """One line on what is wrong; "" when all is well."""
+        return self._trust.trouble
+
     def doubt(self) -> str:
         """Why the ledger may be out of date and how old it is; "" when it can be trusted."""
-        age = None if self._current_at is None else self.clock() - self._current_at
-        if not self.trouble:
-            # packets that vanish break a line only after minutes
-            late = age is not None and age > (STALE_IN_CALL if self._in_call else STALE)
-            return f"no answer from the broker for {age:.0f} s" if late else ""
-        return self.trouble if age is None else f"{self.trouble} (it is {age:.0f} s old)"
-
-    def _not_ready(self) -> str:
-        return f"the schedd is not ready: {self.trouble or 'busy'}; try again"
+        return self._trust.doubt()
 
     def fail_later(self, error: Exception) -> None:
         """For calls: what was asked for is done, and then the line or the disk failed."""
-        self._set_trouble(described(error, self._ledger.path.parent))
+        self._trust.failed(error)
         self._failed = error
 
     def stop(self) -> None:
@@ -188,21 +177,16 @@ class Schedd:
                 self._disconnect()
                 if isinstance(error, BrokerRefused) and not was_live:
                     raise  # waiting will not help: another schedd has our name, or no permission
-                self._set_trouble(described(error, self._ledger.path.parent))
+                self._trust.failed(error)
                 # jitter: what one broker's end has cut off must not come back in one moment
                 deadline = self.clock() + backoff * random.uniform(0.5, 1.0)  # noqa: S311
                 backoff = min(backoff * 2, BACKOFF[1])
                 while not self._stop and self.clock() < deadline:
-                    self._calls.refuse(self._not_ready())
+                    self._calls.refuse(self._trust.not_ready())
                     time.sleep(0.05)
         self._disconnect()
-        self.trouble = "the schedd is ending"
-        self._calls.refuse(self._not_ready())
-
-    def _set_trouble(self, text: str) -> None:
-        if text != self.trouble:
-            log.warning("%s", text) if text else log.info("all well")
-        self.trouble = text
+        self._trust.ends()
+        self._calls.refuse(self._trust.not_ready())
 
     def _disconnect(self) -> None:
         transport, self._transport = self._transport, None
@@ -224,13 +208,12 @@ class Schedd:
         token = os.urandom(16).hex()
         next_cluster = int(self._ledger.meta("next_cluster", "1"))
         transport.record([codec.encode(Marker(self.settings.name, token, next_cluster))])
-        starting = self.trouble == "starting"
+        starting = self._trust.is_starting
         while self._follower.last_marker != token:
             if self._stop:
                 return None
             if starting:
-                read = self._follower.records_read
-                self.trouble = f"the ledger is being rebuilt from the stream ({read:,} events read)"
+                self._trust.rebuilds(self._follower.records_read)
             if not self._follower.catch_up(transport, replaying=True):
                 transport.wait(1.0)
         self._leases.renew_all(self._ledger.worked_on(), self.clock())
@@ -240,8 +223,7 @@ class Schedd:
             self._follower.history.complete(self._ledger.left())
         self._duties.remove_refused(transport)
         self.settle(transport)
-        self._current_at = self.clock()
-        self._set_trouble("")
+        self._trust.restored()
         return transport
 
     def _step(self, transport: Transport) -> None:
@@ -268,33 +250,32 @@ class Schedd:
             more = self._duties.apply_policies(transport)
             self._next_policy = now if more else now + self.settings.policy_interval
         if now >= self._next_probe:
-            self._current_at = self._probe(transport)
+            self._probe(transport)
 
     def _answer_calls(self, transport: Transport) -> None:
         for what, answer in self._calls.begun():
-            began, self._in_call = self.clock(), True
+            began = self.clock()
             try:
-                answer.set_result(what(transport))
+                with self._trust.in_call():
+                    answer.set_result(what(transport))
             except (BrokerError, sqlite3.Error, OSError) as error:
                 # first, so that whoever asks next is told as well
-                self._set_trouble(described(error, self._ledger.path.parent))
+                self._trust.failed(error)
                 answer.set_exception(SubmitRefused(self.trouble))
                 raise
             except Exception as error:
                 answer.set_exception(error)
-            finally:
-                self._in_call = False
             failed, self._failed = self._failed, None
             if failed is not None:
                 raise failed
             if self.clock() - began > PROBE:  # before anybody doubts
-                self._current_at = self._probe(transport)
+                self._probe(transport)
 
-    def _probe(self, transport: Transport) -> float:
-        """Ask the broker something; when it answered."""
+    def _probe(self, transport: Transport) -> None:
+        """Ask the broker something."""
         self._queued = transport.depth(self.settings.pool)
         self._next_probe = self.clock() + PROBE
-        return self.clock()
+        self._trust.renewed()
 
     def knowing(self, own: Mapping[bytes, JobMessage]) -> AbstractContextManager[None]:
         """For calls: meanwhile, records of these bytes are these messages, which we made."""

@@ -270,7 +270,7 @@ def test_calls_are_refused_when_it_ends(running: Running) -> None:
     running.end()
     # its thread is gone: nobody must wait for it
     future = running.schedd._calls.put(lambda _transport: None)
-    running.schedd._calls.refuse(running.schedd._not_ready())
+    running.schedd._calls.refuse(running.schedd._trust.not_ready())
     with pytest.raises(SubmitRefused, match="the schedd is ending"):
         future.result(1)
 

@@ -20,7 +20,7 @@ from vobox import follower, intake
 from vobox.ledger import Ledger
 from vobox.refused import MOST, REASON, Refused
 from vobox.rpc_types import SubmitRefused
-from vobox.schedd import LOOK_PAUSE, STALE, STALE_IN_CALL, Schedd
+from vobox.schedd import LOOK_PAUSE, Schedd
 from vobox.settings import Settings
 
 
@@ -174,51 +174,6 @@ def test_the_age_of_the_ledger_is_told_when_the_broker_is_away(
     assert bare.code == 1
     assert "broker vanished (it is " in bare.stderr
     assert bare.stderr.endswith(" s old)\n")
-
-
-def test_a_line_that_is_silent_for_long_is_not_trusted(tmp_path: Path) -> None:
-    clock = Clock()
-    ledger = Ledger(tmp_path / "ledger.db")
-    schedd = Schedd(Settings("vobox", "pool"), FakeBroker().connect, ledger, clock, clock)
-    assert schedd.doubt() == "starting"
-    transport = schedd._go_live()
-    assert transport is not None
-    assert schedd.doubt() == ""
-
-    clock.now += STALE
-    assert schedd.doubt() == ""
-    clock.now += 1
-    assert schedd.doubt() == f"no answer from the broker for {STALE + 1:.0f} s"
-
-    schedd._step(transport)
-    assert schedd.doubt() == ""
-    transport.close()
-    ledger.close()
-
-
-def test_a_command_that_takes_long_is_no_silent_line(tmp_path: Path) -> None:
-    clock = Clock()
-    ledger = Ledger(tmp_path / "ledger.db")
-    broker = FakeBroker()
-    schedd = Schedd(Settings("vobox", "pool"), broker.connect, ledger, clock, clock)
-    transport = schedd._go_live()
-    assert transport is not None
-    seen = []
-
-    def submit_many(_transport: object) -> None:
-        clock.now += STALE + 1
-        seen.append(schedd.doubt())
-        clock.now += STALE_IN_CALL
-        seen.append(schedd.doubt())
-
-    answer = schedd._calls.put(submit_many)
-    schedd._answer_calls(transport)
-
-    assert seen == ["", f"no answer from the broker for {STALE + STALE_IN_CALL + 1:.0f} s"]
-    assert (answer.done(), schedd.doubt()) == (True, "")
-    assert broker.calls[-1] == "depth"
-    transport.close()
-    ledger.close()
 
 
 def test_what_comes_shortly_after_a_look_at_the_stream_is_read_with_the_next(
