@@ -37,27 +37,53 @@ class _Base:
         self._places = range(len(self._pieces))
         #: the header's newline, and the bytes of files
         self._rest = body[header_end:]
-        self._last: tuple[list[int], bytes] = ([], b"")
+        #: where the last message differed, and the header before, between and behind these places
+        self._last_places = b""
+        self._last_around = [body[:header_end]]
 
     def difference(self, body: bytes, header_end: int) -> bytes | None:
         """``over(self.body, difference)`` is ``body``. None: they are not alike."""
-        pieces = body[:header_end].split(_COMMA)
-        if (
-            len(pieces) != len(self._places)
-            or len(body) - header_end != len(self._rest)
-            or not body.endswith(self._rest)
-        ):
+        if len(body) - header_end != len(self._rest) or not body.endswith(self._rest):
             return None
-        differs = list(compress(self._places, map(ne, pieces, self._pieces)))
-        found = _BETWEEN.join([self._text(differs), *[pieces[place] for place in differs]])
-        is_plain = found.count(_BETWEEN) == len(differs)
+        own = self._as_last(body, header_end)
+        if own is None:
+            pieces = body[:header_end].split(_COMMA)
+            if len(pieces) != len(self._places):
+                return None
+            differs = list(compress(self._places, map(ne, pieces, self._pieces)))
+            own = [pieces[place] for place in differs]
+            self._last_places = ",".join(map(str, differs)).encode()
+            self._last_around = self._around(differs)
+        found = _BETWEEN.join([self._last_places, *own])
+        is_plain = found.count(_BETWEEN) == len(own)
         return found if is_plain and len(found) <= len(body) // 2 else None
 
-    def _text(self, places: list[int]) -> bytes:
-        """The places; those of a cluster's jobs are mostly the same ones."""
-        if self._last[0] != places:
-            self._last = places, ",".join(map(str, places)).encode()
-        return self._last[1]
+    def _as_last(self, body: bytes, header_end: int) -> list[bytes] | None:
+        """Its pieces in the places where the last one differed, if it differs nowhere else.
+
+        The messages of a cluster mostly do not: then they need not be taken to pieces.
+        """
+        *around, end = self._last_around
+        own, at = [], 0
+        for same in around:
+            if not body.startswith(same, at):
+                return None
+            start = at + len(same)
+            comma = body.find(_COMMA, start, header_end)
+            at = header_end if comma < 0 else comma
+            own.append(body[start:at])
+        return own if header_end - at == len(end) and body.startswith(end, at) else None
+
+    def _around(self, places: list[int]) -> list[bytes]:
+        """The header without these pieces; commas belong to what is left."""
+        found, start, comma = [], 0, b""
+        for place in places:
+            between = b"".join(piece + _COMMA for piece in self._pieces[start:place])
+            found.append(comma + between)
+            start, comma = place + 1, _COMMA
+        end = self._pieces[start:]
+        found.append(comma + _COMMA.join(end) if end else b"")
+        return found
 
 
 def over(base: bytes, difference: bytes) -> bytes:

@@ -52,6 +52,29 @@ def test_whatever_is_stored_is_read_back(messages: list[tuple[int, bytes]]) -> N
     assert [store.read(*each) for each in stored] == [body for _, body in messages]
 
 
+@settings(max_examples=500, deadline=None)
+@given(
+    pieces=st.lists(PIECES, min_size=1, max_size=6),
+    changes=st.lists(st.dictionaries(st.integers(0, 5), PIECES, max_size=3), max_size=8),
+    rest=st.sampled_from([b"\n", b"\nfile,"]),
+)
+def test_whatever_differs_in_places_is_read_back(
+    pieces: list[bytes], changes: list[dict[int, bytes]], rest: bytes
+) -> None:
+    store = bodies()
+    messages = []
+    for change in [{}, *changes]:
+        own = [change.get(place, piece) for place, piece in enumerate(pieces)]
+        own.insert(2, b"y" * 99)  # so that what differs is the less
+        messages.append(b",".join(own) + rest)
+
+    stored = [store.written(1, body) for body in messages]
+
+    assert [store.read(*each) for each in stored] == messages
+    if not any(b"\x1f" in body for body in messages):
+        assert [number for number, _difference in stored] == [None] + [1] * len(changes)
+
+
 def sent(proc: int, files: bytes = b"", arguments: tuple[str, ...] = ()) -> bytes:
     given_files = (SandboxFile("input", files),) if files else ()
     events = Events(JobId(7, proc), task=Task("/bin/sh", arguments, files=given_files))
