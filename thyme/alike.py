@@ -22,15 +22,25 @@ from .message import Recorded, Submit
 _TASK: Final = attrgetter(*FIELD_NAMES[Task])
 
 
-def encode_all(messages: Iterable[Submit | Recorded]) -> Iterator[bytes]:
-    """As ``codec.encode``, one by one; files that they share are deflated once."""
-    series: dict[type, _Series] = {}
-    deflated: Deflated = {}
-    for message in messages:
+class Alike:
+    """Encodes messages one after the other; files that they share are deflated once."""
+
+    def __init__(self) -> None:
+        self._series: dict[type, _Series] = {}
+        self._deflated: Deflated = {}
+
+    def encode(self, message: Submit | Recorded) -> bytes:
+        """As ``codec.encode``; raises BadMessage, and is of no use then."""
         kind = type(message)
-        if kind not in series:
-            series[kind] = _Series(kind, deflated)
-        yield series[kind].encode(message)
+        series = self._series.get(kind)
+        if series is None:
+            series = self._series[kind] = _Series(kind, self._deflated)
+        return series.encode(message)
+
+
+def encode_all(messages: Iterable[Submit | Recorded]) -> Iterator[bytes]:
+    """The bytes of each."""
+    return map(Alike().encode, messages)
 
 
 class _Object:

@@ -65,7 +65,9 @@ def _action(value: Any) -> str:
 def _write_job(job: Any, _blobs: Blobs) -> str:
     if not isinstance(job, JobId):
         raise ValueError("a job id")
-    return str(_job(str(job)))
+    text = str(job)
+    _job(text)
+    return text
 
 
 def _job(value: Any) -> JobId:

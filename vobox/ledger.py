@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -41,7 +42,7 @@ class Ledger:
         self.path = path
         # a job's events follow each other closely: reading and parsing it anew for each of
         # them is half of what a job costs the schedd
-        self._recent: dict[JobId, Job] = {}
+        self._recent: OrderedDict[JobId, Job] = OrderedDict()
         self._meta: dict[str, str] = {}
         #: names of what is to be written at the end of the transaction
         self._unwritten_meta: set[str] = set()
@@ -137,7 +138,7 @@ class Ledger:
         self._newest = max(self._newest, job.id)
         self._recent[job.id] = job
         if len(self._recent) > RECENT:
-            del self._recent[next(iter(self._recent))]
+            self._recent.popitem(last=False)
         self._unwritten.put(job)
         self._changed()
 

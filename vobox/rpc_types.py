@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from thyme.job import Task
 
@@ -109,8 +109,7 @@ class QueueView(Protocol):
         """Why the answer cannot be trusted to be current; "" when it can."""
 
 
-@dataclass(frozen=True)
-class PreparedJob:
+class PreparedJob(NamedTuple):
     """One proc as condor_submit made it from the description."""
 
     proc: int
@@ -118,6 +117,11 @@ class PreparedJob:
     task: Task
     on_hold: bool = False  #: ``hold = true``: recorded, not queued
     unmatched: bool = False  #: no machine can meet its Requirements: the same, but idle
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether it is recorded alone, and nobody may take it yet."""
+        return self.on_hold or self.unmatched
 
 
 class SubmitTarget(Protocol):

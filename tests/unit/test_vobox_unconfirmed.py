@@ -13,7 +13,7 @@ from tests.unit.test_vobox_schedd import Running
 from tests.vobox_fakes import Clock
 from tests.waiting import wait_until
 from thyme import codec
-from thyme.errors import BrokerUnreachable
+from thyme.errors import BadMessage, BrokerUnreachable
 from thyme.message import Marker, Message, Removed
 from thyme.transport import Transport
 from vobox import follower, intake
@@ -38,14 +38,19 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
         each.end()
 
 
-def take(monkeypatch: pytest.MonkeyPatch, broker: FakeBroker, number: int) -> None:
-    """The line breaks in the next submit, when the broker has taken so many of its jobs."""
+def take(
+    monkeypatch: pytest.MonkeyPatch,
+    broker: FakeBroker,
+    number: int,
+    fault: Exception | None = None,
+) -> None:
+    """The next submit fails, when the broker has taken so many of its jobs."""
     real = broker.submit
 
     def half(pool: str, bodies: Iterable[bytes]) -> None:
         monkeypatch.setattr(broker, "submit", real)
         real(pool, list(bodies)[:number])
-        raise BrokerUnreachable("no confirm came")
+        raise fault or BrokerUnreachable("no confirm came")
 
     monkeypatch.setattr(broker, "submit", half)
 
@@ -71,6 +76,21 @@ def test_what_the_broker_took_of_it_is_removed_when_it_is_read_back(
     assert again == 2  # a CE that tries again gets another cluster, and only that one stays
     left = "".join(f"1.{proc} 3 {REASON}\n" for proc in range(taken))
     assert states(running) == f"2.0 1\n--\n{left}"
+
+
+def test_a_job_whose_message_cannot_be_made_after_all_takes_the_others_with_it(
+    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = start(FakeBroker())
+    take(monkeypatch, running.broker, 2, BadMessage("nobody foresaw it"))
+
+    with pytest.raises(SubmitRefused, match="nobody foresaw it"):
+        running.submit(procs=3)
+
+    left = "".join(f"1.{proc} 3 {REASON}\n" for proc in range(2))
+    gone = f"--\n{left}"
+    wait_until(lambda: states(running) == gone, "they left", state=lambda: states(running))
+    assert running.submit(procs=1) == 2
 
 
 def test_it_is_removed_by_the_next_schedd_too(
