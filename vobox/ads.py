@@ -121,7 +121,7 @@ class Ad(MutableMapping[str, str]):
         """Those of these (lower-case) attributes that differ from the template."""
         if lows.isdisjoint(self._items):  # mostly
             return ()
-        return tuple(item for low, item in self._items.items() if low in lows)
+        return tuple([item for low, item in self._items.items() if low in lows])
 
     def as_template(self) -> Items:
         """These attributes as a template for others."""

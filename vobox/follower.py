@@ -14,7 +14,7 @@ import logging
 import math
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from thyme import codec
 from thyme.errors import BadMessage
@@ -88,7 +88,7 @@ class Follower:
         self.forged = 0
         self._forged_keys: set[str] = set()
         #: what is being published, by its bytes: it was checked when these were made
-        self._own: Mapping[bytes, JobMessage] = {}
+        self._own: dict[bytes, JobMessage] = {}
         #: what we recorded one by one
         self.spoken = Spoken()
         #: told of each event that is not replayed
@@ -146,8 +146,11 @@ class Follower:
         self._ledger.set_meta("digest", _digest(last))
 
     @contextlib.contextmanager
-    def knowing(self, own: Mapping[bytes, JobMessage]) -> Iterator[None]:
-        """Meanwhile, records of these bytes are these messages: they are not decoded again."""
+    def knowing(self, own: dict[bytes, JobMessage]) -> Iterator[None]:
+        """Meanwhile, records of these bytes are these messages: they are not decoded again.
+
+        Each leaves ``own`` when it is read; more may come to it.
+        """
         self._own = own
         try:
             yield
@@ -206,7 +209,7 @@ class Follower:
 
     def _event(self, record: Record) -> Message | None:
         """What the record tells; None for what its sender had no right to say."""
-        event: Message | None = self._own.get(record.body) or self.spoken.heard(record.body)
+        event: Message | None = self._own.pop(record.body, None) or self.spoken.heard(record.body)
         if event is None:
             event = codec.decode(record.body, with_input=False)
         if pool_of_dead(record.key):

@@ -277,7 +277,7 @@ class Schedd:
         self._next_probe = self.clock() + PROBE
         self._trust.renewed()
 
-    def knowing(self, own: Mapping[bytes, JobMessage]) -> AbstractContextManager[None]:
+    def knowing(self, own: dict[bytes, JobMessage]) -> AbstractContextManager[None]:
         """For calls: meanwhile, records of these bytes are these messages, which we made."""
         return self._follower.knowing(own)
 

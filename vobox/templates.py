@@ -100,7 +100,9 @@ class _Latest(NamedTuple):
     """A template, and what it says as its first ad was written."""
 
     template: Template
+    owner: str
     names: tuple[str, ...]
+    lows: tuple[str, ...]
     texts: tuple[str, ...]
 
     def fits(self, differing: int) -> bool:
@@ -115,6 +117,8 @@ class NewTemplates(Templates):
         super().__init__(db)
         #: by the owner's expression and the lower-case names
         self._latest: OrderedDict[tuple[str, ...], _Latest] = OrderedDict()
+        #: the one that fitted last
+        self._found: _Latest | None = None
         #: template and names → number
         self._numbers: dict[tuple[object, ...], int] = {}
 
@@ -125,11 +129,13 @@ class NewTemplates(Templates):
         items of each.
         """
         names = tuple(texts)
-        lows = lower(names)
-        found = self._latest.get((texts.get("Owner", ""), *lows))
-        if found is None or found.names != names:
-            return Ad(texts)
-        values = tuple(texts.values())
+        owner, found = texts.get("Owner", ""), self._found
+        if found is None or found.owner != owner or found.names != names:
+            found = self._latest.get((owner, *lower(names)))
+            if found is None or found.names != names:
+                return Ad(texts)
+            self._found = found
+        values, lows = tuple(texts.values()), found.lows
         differs = list(compress(range(len(names)), map(ne, values, found.texts)))
         if not found.fits(len(differs)):
             return Ad(texts)
@@ -150,7 +156,9 @@ class NewTemplates(Templates):
         text = json.dumps(texts)
         cursor = self._db.execute("INSERT INTO templates(ad) VALUES(?)", (text,))
         made = self._keep(Template(ad.as_template(), cursor.lastrowid or 0))
-        self._latest[kind] = _Latest(made, tuple(texts), tuple(texts.values()))
+        names = tuple(texts)
+        self._latest[kind] = _Latest(made, kind[0], names, lower(names), tuple(texts.values()))
+        self._found = None
         self._latest.move_to_end(kind)
         if len(self._latest) > KEPT:
             self._latest.popitem(last=False)
@@ -176,6 +184,7 @@ class NewTemplates(Templates):
         """What was made may not be in the ledger any more: begin anew."""
         self._known.clear()
         self._latest.clear()
+        self._found = None
         self._shapes.clear()
         self._numbers.clear()
 

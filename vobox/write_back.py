@@ -143,11 +143,13 @@ class WriteBack:
         # leave_in_queue keeps ended jobs for as long as it says
         policy = shared.has_policy or job.status in (COMPLETED, REMOVED)
         qdate = ad.number("QDate")
+        # no bool: each would be looked up among the adapters of the database's module
         return (
-            *job.id, shared.owner, job.uid, job.gid, job.pool, job.status, job.attempt, job.queued,
-            job.worker, job.ended, job.losses, job.lease, job.has_result, job.in_queue,
-            job.left_at, policy, qdate, shared.batch, shared.procs,
-            shared.is_plain and _is_plain(ad, job, qdate), *self._templates.row(ad),
+            *job.id, shared.owner, job.uid, job.gid, job.pool, job.status, job.attempt,
+            1 if job.queued else 0, job.worker, job.ended, job.losses, job.lease,
+            1 if job.has_result else 0, 1 if job.in_queue else 0, job.left_at,
+            1 if policy else 0, qdate, shared.batch, shared.procs,
+            1 if shared.is_plain and _is_plain(ad, job, qdate) else 0, *self._templates.row(ad),
         )  # fmt: skip
 
     def _shared(self, ad: Ad) -> _Shared:
