@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import signal
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.own_process import guard_services, pytest_pyfunc_call
 from tests.services.fixtures import (
     cgroup_name,
     docker_service,
@@ -32,18 +34,21 @@ __all__ = [
     "make_influxdb",
     "make_rabbitmq",
     "podman_service",
+    "pytest_pyfunc_call",
     "rabbitmq",
     "rabbitmq_server",
     "registry",
 ]
 
 ROOT = Path(__file__).parent
-#: Files that share a service which takes long to start; others are shared out one by one.
+#: Files that share a service which takes long to start, the longest first; others are shared
+#: out one by one.
 TOGETHER = (
-    (re.compile("clients/"), "clients"),
     (re.compile("e2e/test_compose"), "site"),
+    (re.compile("ansible/test_converge"), "converge"),
     (re.compile(r"integration/test_images(_site)?\.py"), "images"),
     (re.compile(r"(contract|integration)/.*(engine|docker|container|images)"), "containers"),
+    (re.compile("clients/"), "clients"),
 )
 #: Whole sites in containers, each of which takes minutes: ``make e2e`` and ``make converge``.
 SITES = re.compile(r"ansible/test_converge|e2e/test_compose|integration/test_images(_site)?\.py")
@@ -65,6 +70,7 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    guard_services()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -80,10 +86,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             return group_of(ROOT.parent / nodeid.partition("::")[0]) or nodeid
 
+    config.option.loadscopereorder = False  # it would begin the longest groups last
     return ByService(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    groups = Counter(group_of(item.path) for item in items)
+    longest = {name: place for place, (_, name) in enumerate(TOGETHER)}
+
+    def place(item: pytest.Item) -> tuple[int, int]:
+        group = group_of(item.path)
+        return longest.get(group or "", len(longest)), -groups[group]
+
+    items.sort(key=place)
     for item in items:
         if SITES.match(str(item.path.relative_to(ROOT))):
             item.add_marker("site")

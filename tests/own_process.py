@@ -8,8 +8,20 @@ import traceback
 import pytest
 
 from thyme import processes
+from thyme.users import JobUser
 
 PASSED, FAILED, SKIPPED = range(3)
+
+
+def guard_services() -> None:
+    """Fail the test that would end everything below *this* process, instead of the services."""
+    main, kill = os.getpid(), processes.kill_descendants
+
+    def guarded(user: JobUser | None = None) -> None:
+        assert os.getpid() != main, "a test that runs jobs in its process is marked own_process"
+        kill(user)
+
+    processes.kill_descendants = guarded
 
 
 @pytest.hookimpl(tryfirst=True)
