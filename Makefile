@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 ONLY ?=
 PYTEST_ARGS ?=
 # Processes that share the tests out: most tests wait. 0: all in this one.
-JOBS ?= 3
+JOBS ?= 4
 DEMO_ARGS ?=
 SECRETS_ARGS ?=
 TAG ?=
@@ -21,8 +21,8 @@ help: ## list the commands
 demo: $(STAMP) ## run a whole site on this machine: 24 jobs, faults included (under 90 s)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m demo $(DEMO_ARGS)
 
-test: lint ## run the linters and every test but those of e2e and converge
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(JOBS) -m 'not site' $(PYTEST_ARGS)
+test: lint ## run the linters and every test, whole sites in containers included
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(JOBS) -m 'not long' $(PYTEST_ARGS)
 
 lint: $(STAMP) ## ruff, mypy --strict, shellcheck, yamllint, ansible-lint, hadolint
 	@$(BIN)/ruff check .
@@ -52,10 +52,10 @@ update-workers: ## let new pilots run another version: TAG=1.2.3
 	@$(PYTHON) -m compose.manage update-workers '$(TAG)'
 
 e2e: $(STAMP) ## build the images here, without a registry, and run a whole site of them
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 -m site tests/integration/test_images*.py tests/e2e $(PYTEST_ARGS)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 tests/integration/test_images*.py tests/e2e/test_compose*.py $(PYTEST_ARGS)
 
-converge: $(STAMP) ## roll a site of three hosts out with Ansible, in containers
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m site tests/ansible $(PYTEST_ARGS)
+converge: $(STAMP) ## roll sites of three hosts out with Ansible, in containers
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest tests/ansible/test_con*.py $(PYTEST_ARGS)
 
 clean: ## remove .venv and everything built
 	rm -rf $(VENV) build ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -50,8 +50,6 @@ TOGETHER = (
     (re.compile(r"(contract|integration)/.*(engine|docker|container|images)"), "containers"),
     (re.compile("clients/"), "clients"),
 )
-#: Whole sites in containers, each of which takes minutes: ``make e2e`` and ``make converge``.
-SITES = re.compile(r"ansible/test_converge|e2e/test_compose|integration/test_images(_site)?\.py")
 #: Long, and each test with a site of its own.
 APART = re.compile("chaos/")
 
@@ -99,6 +97,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return longest.get(group or "", len(longest)), -groups[group]
 
     items.sort(key=place)
-    for item in items:
-        if SITES.match(str(item.path.relative_to(ROOT))):
-            item.add_marker("site")

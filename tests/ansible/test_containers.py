@@ -22,7 +22,7 @@ from tests.services.image_builds import BUILD_SECONDS, BuiltImages
 from tests.services.registry import PASSWORD, USER, Registry
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.site, pytest.mark.timeout(BUILD_SECONDS + 1800)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(BUILD_SECONDS + 1800)]
 GROUPS = {
     "brokers": NODES,
     "voboxes": ["head"],
