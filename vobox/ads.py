@@ -150,7 +150,9 @@ class Ad(MutableMapping[str, str]):
     def __setitem__(self, name: str, expression: str) -> None:
         low = name.lower()
         known = self._items.get(low) or self._template.get(low)
-        self._items[low] = (known[0] if known else name, expression)
+        # one that was deleted is spelled anew, with a template as without
+        spelled = name if known is None or known[1] is None else known[0]
+        self._items[low] = (spelled, expression)
 
     def __delitem__(self, name: str) -> None:
         low = name.lower()

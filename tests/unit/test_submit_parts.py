@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.submit_fakes import CWD, NOW, Host, make_proxy
@@ -131,6 +131,7 @@ def doing(deeds: list[tuple[str, str | None]]) -> Callable[[Ad], None]:
 
 @settings(max_examples=500, deadline=None)
 @given(st.lists(st.tuples(DEEDS, st.booleans()), max_size=6))
+@example([([("a", "1")], False), ([("A", None), ("A", "1")], True)])
 def test_parts_that_are_merged_make_the_ad_that_they_make_one_by_one(
     given_parts: list[tuple[list[tuple[str, str | None]], bool]],
 ) -> None:
