@@ -247,21 +247,25 @@ def test_many_processes_get_every_message_once_and_in_order(site: Site) -> None:
         assert own == [b"p%d-%d" % (n, i) for i in range(100)]
 
 
-class Taken:
-    """How many messages each consumer has taken; each record is read once."""
+class Supply:
+    """Enough messages for everybody at any time, and how many each consumer has taken."""
 
     def __init__(self, broker: Transport) -> None:
         self._broker = broker
-        self._offset = -1
+        self._made, self._offset = 0, -1
         self.counts: Counter[int] = Counter()
 
-    def by(self, pid: int) -> int:
+    def has_given(self, pid: int, share: int) -> bool:
+        """A consumer that starts late must not find all taken by the others."""
+        while self._broker.depth(POOL) < 500:
+            self._made += 500
+            self._broker.submit(POOL, [b"m-%d" % n for n in range(self._made - 500, self._made)])
         for record in self._broker.read(self._offset, 10**6):
             self._offset = record.offset
             words = record.body.split(b" ")
             if len(words) == 4:  # as ``consumed`` reads them
                 self.counts[int(words[0])] += 1
-        return self.counts[pid]
+        return self.counts[pid] >= share
 
 
 @pytest.mark.kill
@@ -270,19 +274,15 @@ def test_killing_consumers_at_random_loses_nothing_and_repeats_only_what_they_he
 ) -> None:
     dice = random.Random(2026)
     broker = connect(site.url)
-    taken = Taken(broker)
+    supply = Supply(broker)
     consumers = [site.start("-c", CONSUMER) for _ in range(3)]
-    made = 0
     for _ in range(KILLS):
-        while broker.depth(POOL) < 500:
-            broker.submit(POOL, [b"m-%d" % n for n in range(made, made + 500)])
-            made += 500
         victim = dice.randrange(3)
         pid, share = consumers[victim].pid, dice.randint(1, 60)
         wait_until(
-            lambda pid=pid, share=share: taken.by(pid) >= share,
+            lambda pid=pid, share=share: supply.has_given(pid, share),
             "the victim to have done its share",
-            state=lambda: taken.counts,
+            state=lambda: supply.counts,
         )
         consumers[victim].kill()
         assert consumers[victim].wait() == -signal.SIGKILL
