@@ -53,6 +53,13 @@ class AmqpSite(LiveSite):
                     env=self.env, cwd=self.root, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 )  # fmt: skip
 
+    def stop(self) -> list[tuple[int, str]]:
+        for name in [name for name in self.running if name.startswith("worker")]:
+            pilot = self.running.pop(name)
+            pilot.kill()  # unshare heeds no SIGTERM; what it started dies with it
+            pilot.wait()
+        return super().stop()
+
 
 @contextmanager
 def amqp_site(pilots: int = 8) -> Iterator[AmqpSite]:
