@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 ONLY ?=
 PYTEST_ARGS ?=
 # Processes that share the tests out: most tests wait. 0: all in this one.
-JOBS ?= 4
+JOBS ?= 3
 DEMO_ARGS ?=
 SECRETS_ARGS ?=
 TAG ?=

@@ -98,9 +98,10 @@ class DockerEngine:
         pilots = []
         for row in list(self._rows.values()):
             if row.name not in starting or row.phase is not Phase.MADE:
-                starting.pop(row.name, None)
                 pilot = self._pilot(row)
                 if pilot is not None:
+                    # else it is what the starts say: of one that failed, they clear away the rest
+                    starting.pop(row.name, None)
                     pilots.append(pilot)
         pilots += [on_its_way(name, asked) for name, asked in starting.items()]
         pilots += [failed_pilot(one) for one in failed]
