@@ -19,7 +19,7 @@ help: ## list the commands
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## run a whole site on this machine: 24 jobs, faults included (under 90 s)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m demo $(DEMO_ARGS)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" exec $(BIN)/python -m demo --end-with $$PPID $(DEMO_ARGS)
 
 test: lint ## run the linters and every test, whole sites in containers included
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(JOBS) -m 'not long' $(PYTEST_ARGS)

@@ -1,12 +1,15 @@
-"""``make demo``: a whole site on this machine, hurt while it works, and every job accounted for."""
+"""The command line of ``make demo``: its options, its signals and its exit codes."""
 
 from __future__ import annotations
 
 import argparse
+import ctypes
+import os
 import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -23,29 +26,44 @@ from .run import Demo, Result
 from .site import Site
 
 _EPILOG = """\
-exit codes: 0 every job is what it should be; 1 something differed or the site broke down;
-2 bad use; 3 another demo has the directory; 130, 143 interrupted (nothing is left running).
+exit codes: 0 every job ended as planned; 1 something differed or the site broke down;
+2 wrong use; 3 another demo uses the directory; 129, 130, 131, 143 ended by SIGHUP, SIGINT,
+SIGQUIT or SIGTERM. However it ends, nothing is left running.
 """
+#: What ends the demo in order; what is ignored from the start (nohup) stays so.
+_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+#: The option of prctl(2) that asks for a signal at the parent's end.
+_PR_SET_PDEATHSIG = 1
 
 
 class _Interrupted(BaseException):
-    """Not an Exception: nothing on the way may take it for an error."""
+    """A signal asked the demo to end. Not an Exception: no handler may take it for an error."""
 
-    def __init__(self, code: ExitCode) -> None:
-        super().__init__(code)
-        self.code = code
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.code = 128 + number
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Interrupted(ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED)
+    raise _Interrupted(number)
 
 
-def _listen(listening: bool) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt if listening else signal.SIG_IGN)
+def _set_signals(handler: signal.Handlers | None) -> None:
+    """Let the signals interrupt (None), or ignore them."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler or _interrupt)
+
+
+def _end_with(parent: int) -> None:
+    """Ask the kernel to send SIGTERM when the process that started this one ends."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        raise _Interrupted(signal.SIGTERM)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo; return its exit code."""
     parser = argparse.ArgumentParser(
         prog="demo",
         description="Run 24 agents through a whole site on this machine, faults included, "
@@ -56,43 +74,69 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--dir", type=Path, default=Path("build/demo"), help="where it all happens (%(default)s)"
     )
+    parser.add_argument(
+        "--end-with",
+        type=int,
+        metavar="PID",
+        help="end when the parent process, PID, ends, as `make demo` wants it",
+    )
     options = parser.parse_args(arguments)
     began = time.monotonic()
-    _listen(True)
+    _set_signals(None)
     try:
+        if options.end_with is not None:
+            _end_with(options.end_with)
         with claimed(options.dir) as layout:
-            return _demo(layout, began)
+            return _run(layout, began)
     except _Interrupted as interrupted:
-        print("demo: interrupted; everything it had started is ended", file=sys.stderr)
-        return interrupted.code
+        return _fail("interrupted; everything it had started is ended", interrupted.code)
     except DemoError as error:
-        print(f"demo: {error}", file=sys.stderr)
-        return error.exit_code
+        return _fail(str(error), error.exit_code)
+    except BrokenPipeError:
+        return _fail("nobody reads its output; everything it had started is ended", 1)
+    except OSError as error:  # a full disk, most likely
+        where = f": {error.filename}" if error.filename else ""
+        return _fail(f"{error.strerror}{where}", ExitCode.MISMATCH)
 
 
-def _demo(layout: Layout, began: float) -> int:
+def _fail(text: str, code: int) -> int:
+    """Print one line on stderr, which may be a terminal that was closed; return ``code``."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream, line in ((sys.stdout, ""), (sys.stderr, f"demo: {text}\n")):
+        try:
+            stream.write(line)
+            stream.flush()
+        except OSError:
+            # or Python complains of it once more, at its exit
+            os.dup2(nowhere, stream.fileno())
+    return code
+
+
+def _run(layout: Layout, began: float) -> int:
     site = Site(layout)
     shown = progress(Console())
     try:
         result = Demo(layout, site, shown, began).play()
     finally:
-        _listen(False)
-        shown.close()
+        _set_signals(signal.SIG_IGN)
+        # First of all: the terminal may be gone, and then every word raises an error.
         left = site.tear_down()
+        with suppress(OSError):
+            shown.close()
     if left:
         pids = " ".join(str(process.pid) for process in left)
         raise Broken(f"cannot end these processes: {pids}")
     layout.report.write_text(page(result, PLAN))
-    return _tell(result, layout)
+    return _print_result(result, layout)
 
 
-def _tell(result: Result, layout: Layout) -> int:
-    """The table, what differed, and the line that says it all."""
+def _print_result(result: Result, layout: Layout) -> int:
+    """Print the table, what differed, and the summary line; return the exit code."""
     Console(width=None if sys.stdout.isatty() else 100).print(_table(result))
     for difference in result.verdict.differences:
         print(f"differs: {difference}")
     print(f"the report: {layout.report}")
-    print(result.verdict.totals.line(result.seconds))
+    print(result.verdict.totals.line(result.seconds), flush=True)
     return ExitCode.MISMATCH if result.verdict.differences else ExitCode.OK
 
 

@@ -16,8 +16,7 @@ class ExitCode(IntEnum):
     MISMATCH = 1  #: something differed, or the site broke down
     BAD_USE = 2
     BUSY = 3
-    INTERRUPTED = 130
-    TERMINATED = 143
+    # 128 + N: ended by signal N (SIGHUP, SIGINT, SIGQUIT, SIGTERM)
 
 
 class DemoError(Exception):

@@ -1,4 +1,4 @@
-"""The demo's directory: where everything is, that one demo at a time has it, and emptying it."""
+"""The demo's directory: the paths in it, the lock on it, and emptying it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,11 +14,14 @@ from pathlib import Path
 
 from . import processes
 from .errors import BadUse, Busy
+from .guardian import guarded
 
 #: Longest path of a Unix socket (sun_path has 108 bytes on Linux), less a margin for
 #: a server that binds a temporary name first.
 SOCKET_PATH = 90
 _LOCK = "lock"
+#: Seconds that the guardian of a killed demo may take to end what that one had started.
+_CLEARING = 15.0
 
 
 @dataclass(frozen=True)
@@ -72,25 +76,34 @@ def claimed(directory: Path) -> Iterator[Layout]:
     root = directory.absolute()
     lock = _open_lock(root)
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
-            raise Busy(
-                f"another demo runs in {root} (process {holder}); "
-                "wait for it, or name another directory with --dir"
-            ) from error
+        _take(lock, root)
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-        with _socket(root) as socket:
+        with _socket(root) as socket, guarded(root, lock):
             layout = Layout(root, socket)
-            # A demo here that was itself killed could not clear away; the lock says that it is
-            # no more. What it left must end first: it would write into what is being emptied.
+            # What a killed demo left must end first: it would write into what is being emptied.
             processes.kill_all(root)
             _empty(layout)
             yield layout
     finally:
         os.close(lock)
+
+
+def _take(lock: int, root: Path) -> None:
+    """Lock the directory, or raise Busy; wait for a killed demo's guardian to finish."""
+    deadline = time.monotonic() + _CLEARING
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError as error:
+            holder = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
+            if Path("/proc", holder).exists() or time.monotonic() > deadline:
+                raise Busy(
+                    f"another demo runs in {root} (process {holder}); "
+                    "wait for it, or name another directory with --dir"
+                ) from error
+        time.sleep(0.05)
 
 
 def _open_lock(root: Path) -> int:

@@ -1,4 +1,4 @@
-"""The demo itself: bring the site up, let it work, hurt it, end it, look at every job."""
+"""One run of the demo: start the site, inject the faults, stop it, check every job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .check import Seen, Verdict, verdict
 from .errors import Broken
 from .faults import Act, Step
 from .layout import Layout
-from .plan import DEADLINE, PILOTS, PLAN, SAMPLE
+from .plan import PATIENCE, PILOTS, PLAN, SAMPLE
 from .progress import Progress
 from .site import CE, PLANCTON, SCHEDD, Site
 from .timeline import Mark, Timeline
@@ -45,6 +45,9 @@ class Demo:
         self._records: list[AgentRecord] = []
         self._trouble: list[str] = []
         self._dead_on_purpose: set[str] = set()
+        #: when an agent's state last changed, and the most pilots that Plancton has counted
+        self._changed = 0.0
+        self._most_pilots = 0
         self.timeline = Timeline()
 
     def play(self) -> Result:
@@ -55,8 +58,8 @@ class Demo:
         self._site.start_plancton()
         while not (self._site.ended(CE) and not self._dead_on_purpose):
             began = time.monotonic()
-            if began - self._began > DEADLINE:
-                self._trouble.append(f"the agents had not ended after {DEADLINE:.0f} s")
+            if self._now() - self._changed > PATIENCE:
+                self._trouble.append(f"nothing had changed for {PATIENCE:.0f} s")
                 break
             self._turn()
             time.sleep(max(0.0, SAMPLE - (time.monotonic() - began)))
@@ -67,9 +70,12 @@ class Demo:
         self._records = self._watcher.records()
         runs = self._watcher.runs()
         sample = self._watcher.sample(self._records, runs)
-        self._view = look(self._view, sample, self._records, runs)
+        before, self._view = self._view, look(self._view, sample, self._records, runs)
+        if self._view.state != before.state:
+            self._changed = self._now()
         self.timeline.add(sample, self._view)
         self._progress.show(self.timeline.points[-1])
+        self._most_pilots = max(self._most_pilots, self._watcher.count_pilots())
         self._expect_alive()
         for fault, step in faults.due(self._faults, self._taken, self._view):
             self._take(step)
@@ -128,8 +134,8 @@ class Demo:
             f"still running: process {process.pid}: {process.command}"
             for process in processes.scan(self._layout.root)
         ]
-        if self.timeline.most_pilots > PILOTS:
-            trouble.append(f"{self.timeline.most_pilots} pilots at once instead of {PILOTS}")
+        if self._most_pilots > PILOTS:
+            trouble.append(f"{self._most_pilots} pilots at once instead of {PILOTS}")
         self._records = self._watcher.records()
         seen, unreadable = observe.seen(self._records, ended, self._watcher.runs())
         strangers = sorted(set(ended) - {record.job for record in self._records})

@@ -20,10 +20,9 @@ from .plan import HEARTBEAT, LEASE, MAIN_SLEEP, PILOT_TIMEOUT, PILOTS, ce_argume
 
 SCHEDD, PLANCTON, CE = "thyme-schedd", "plancton", "demo-ce"
 
-#: Seconds for one of our commands; they take well under one.
-_COMMAND = 30.0
-#: Seconds for a program to come up, or to end when asked to, on a busy single core.
-_UP, _DOWN = 20.0, 20.0
+#: Seconds for one of our commands, for a program to come up, and for it to end when asked to.
+#: Each takes about one; a busy machine may need thirty times that.
+_COMMAND, _UP, _DOWN = 60.0, 60.0, 60.0
 #: The demo's site must not inherit another site's settings.
 _FOREIGN = ("THYME_", "ALIEN_", "PLANCTON_", "X509_", "_CONDOR_", "HTCONDOR_", "CONDOR_")
 

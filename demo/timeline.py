@@ -61,7 +61,3 @@ class Timeline:
                 pilots_cpus=sample.pilots_cpus,
             )
         )
-
-    @property
-    def most_pilots(self) -> int:
-        return max((len(point.pilots) for point in self.points), default=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterable
@@ -58,6 +59,18 @@ class Watcher:
             owner_cpus=owner,
             pilots_cpus=pilots,
         )
+
+    def count_pilots(self) -> int:
+        """Count the live pilots by Plancton's own status document.
+
+        Not by processes: on a busy machine a pilot that has ended may still be seen exiting beside
+        the one that replaces it.
+        """
+        try:
+            status = json.loads((self._layout.plancton("run") / "status.json").read_text())
+        except FileNotFoundError:  # Plancton has not looked yet
+            return 0
+        return sum(pilot["state"] != "exited" for pilot in status["pilots"] or [])
 
     def pilot_of(self, record: AgentRecord) -> list[processes.Process]:
         """The pilot that runs this agent now, main process first, then all below it."""

@@ -177,7 +177,6 @@ def test_a_sample_becomes_a_point_and_times_of_the_agents():
 
     assert timeline.points[0] == Point(3.0, 1, 3, 1, 1, True, {"p": 2}, 0.5, 1.5)
     assert not timeline.points[1].answered
-    assert timeline.most_pilots == 2
     assert timeline.started == {2: 3.0}
     assert timeline.left == {6: 3.0, 2: 4.0}
 
