@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from vobox.demo_ce.dialects import DIALECTS
-from vobox.demo_ce.eventlog import (
+from demo_ce.dialects import DIALECTS
+from demo_ce.eventlog import (
     ABORTED,
     EVICTED,
     EXECUTING,
@@ -17,7 +17,7 @@ from vobox.demo_ce.eventlog import (
     Event,
     outcome,
 )
-from vobox.demo_ce.records import AgentRecord
+from demo_ce.records import AgentRecord
 
 from .plan import Agent, Story
 from .view import COMPLETED, REMOVED

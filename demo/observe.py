@@ -9,8 +9,8 @@ from pathlib import Path
 
 import htcondor2
 
-from vobox.demo_ce.eventlog import Event, events
-from vobox.demo_ce.records import AgentRecord
+from demo_ce.eventlog import Event, events
+from demo_ce.records import AgentRecord
 
 from .check import Ended, Seen
 from .errors import Broken

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from vobox.demo_ce.agent import Behaviour
+from demo_ce.agent import Behaviour
 
 
 class Story(Enum):

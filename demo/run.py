@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vobox.demo_ce.records import AgentRecord
+from demo_ce.records import AgentRecord
 
 from . import faults, observe, processes
 from .check import Seen, Verdict, verdict

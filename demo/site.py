@@ -110,7 +110,7 @@ class Site:
         self._start(PLANCTON, ["planctonctl", *self._plancton_options(), "nodaemon"])
 
     def start_ce(self) -> None:
-        command = [sys.executable, "-m", "vobox.demo_ce", *ce_arguments()]
+        command = [sys.executable, "-m", "demo_ce", *ce_arguments()]
         command += [f"--dir={self._layout.ce}", f"--ledger={self._layout.ledger}"]
         self._start(CE, command)
 

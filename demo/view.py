@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from vobox.demo_ce.records import AgentRecord
+from demo_ce.records import AgentRecord
 
 #: JobStatus of HTCondor; LEFT is ours: submitted and no longer in the queue.
 LEFT, IDLE, RUNNING, REMOVED, COMPLETED, HELD, OUTPUT = 0, 1, 2, 3, 4, 5, 6

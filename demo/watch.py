@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from vobox.demo_ce.records import AgentRecord, from_json
+from demo_ce.records import AgentRecord, from_json
 
 from . import processes
 from .layout import Layout

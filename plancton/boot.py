@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from plancton.errors import PlanctonError
+from .errors import PlanctonError
 
 UNIT = "plancton.service"
 #: Marks our line among the user's own.

@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from plancton import config_file
-from plancton.boot import Machine, Start
-from plancton.errors import BadUsage, ExitCode, PlanctonError
-from plancton.host import ProcSensors
-from plancton.paths import Paths
+from . import config_file
+from .boot import Machine, Start
+from .errors import BadUsage, ExitCode, PlanctonError
+from .host import ProcSensors
+from .paths import Paths
 
 _SHORT = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+?)(:(?P<branch>[\w./-]+))?\Z", re.ASCII)
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import NoReturn
 
-from plancton.errors import ExitCode, PlanctonError
-from plancton.paths import Paths
+from .errors import ExitCode, PlanctonError
+from .paths import Paths
 
 #: command: (module, function, what it does)
 COMMANDS = {

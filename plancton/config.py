@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from plancton.config_container import CONTAINERS_ONLY, ContainerKeys
-from plancton.config_types import Bytes, Codes, Interval, Periods, Seconds, Texts
-from plancton.config_types import key as _key
+from .config_container import CONTAINERS_ONLY, ContainerKeys
+from .config_types import Bytes, Codes, Interval, Periods, Seconds, Texts
+from .config_types import key as _key
 
 
 class Config(ContainerKeys):

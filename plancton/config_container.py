@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from plancton.config_types import Bytes, Interval, Texts, key
+from .config_types import Bytes, Interval, Texts, key
 
 _NAMES = "May hold `{{ names }}`."
 

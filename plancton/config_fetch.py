@@ -13,8 +13,8 @@ from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from plancton import __version__
-from plancton.urls import shown
+from . import __version__
+from .urls import shown
 
 #: Seconds for a whole answer, and for each of its parts.
 TIMEOUT = 10.0

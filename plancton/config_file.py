@@ -10,17 +10,18 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from plancton import container
-from plancton.config import Config
-from plancton.errors import ConfigError
-from plancton.expressions import BadExpression
-from plancton.launch import command_of, environment_of, filled, names_for
-from plancton.limits import max_docks, pilots_memory
-from plancton.logs import address
-from plancton.model import HostFacts
-from plancton.window_text import BadPeriod, zone
-from plancton.window_text import parse as parse_period
 from telemetry import targets
+
+from . import container
+from .config import Config
+from .errors import ConfigError
+from .expressions import BadExpression
+from .launch import command_of, environment_of, filled, names_for
+from .limits import max_docks, pilots_memory
+from .logs import address
+from .model import HostFacts
+from .window_text import BadPeriod, zone
+from .window_text import parse as parse_period
 
 
 def load(path: Path, facts: HostFacts) -> Config:

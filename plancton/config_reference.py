@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from plancton.config import UNUSED_WITH_PROCESS, Config
-from plancton.config_container import ContainerKeys
+from .config import UNUSED_WITH_PROCESS, Config
+from .config_container import ContainerKeys
 
 _HEAD = """\
 # Configuration of Plancton

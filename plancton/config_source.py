@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from plancton import config_file
-from plancton.config_url import Origin, UrlConfig
-from plancton.config_watch import ConfigWatch
-from plancton.loop import Clock
-from plancton.model import HostFacts
-from plancton.paths import Paths
+from . import config_file
+from .config_url import Origin, UrlConfig
+from .config_watch import ConfigWatch
+from .loop import Clock
+from .model import HostFacts
+from .paths import Paths
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from plancton.config import Config
-from plancton.config_fetch import TIMEOUT, FetchFailed, Page, fetch
-from plancton.errors import ConfigError
-from plancton.urls import shown
+from .config import Config
+from .config_fetch import TIMEOUT, FetchFailed, Page, fetch
+from .errors import ConfigError
+from .urls import shown
 
 _log = logging.getLogger("plancton")
 

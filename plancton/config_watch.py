@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from plancton.config import Config
-from plancton.errors import ConfigError
+from .config import Config
+from .errors import ConfigError
 
 _log = logging.getLogger("plancton")
 

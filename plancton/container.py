@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from plancton.config import Config
-from plancton.expressions import BadExpression
-from plancton.launch import PilotSpec
+from .config import Config
+from .expressions import BadExpression
+from .launch import PilotSpec
 
 #: What Plancton writes on its containers, beside the labels of ``launch``.
 PILOT, IMAGE = "plancton.pilot", "plancton.image"

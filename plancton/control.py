@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from plancton.errors import PlanctonError
-from plancton.model import Mode
+from .errors import PlanctonError
+from .model import Mode
 
 
 class Flags:

@@ -15,23 +15,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import FrameType
 
-from plancton import __version__, config_source, history_file, status
-from plancton.bell import PipeBell
-from plancton.config import Config, notes
-from plancton.config_url import is_set
-from plancton.control import Flags
 from plancton.day.recorder import Recorder
 from plancton.engine.choose import engine_for
 from plancton.engine.processes import boot_id
-from plancton.handover import Handover
-from plancton.host import ProcSensors
-from plancton.lock import DaemonLock
-from plancton.logs import Syslog
-from plancton.loop import Clock, Loop
-from plancton.metrics import Metrics
-from plancton.model import History
-from plancton.notify import Supervisor
-from plancton.paths import Paths
+
+from . import __version__, config_source, history_file, status
+from .bell import PipeBell
+from .config import Config, notes
+from .config_url import is_set
+from .control import Flags
+from .handover import Handover
+from .host import ProcSensors
+from .lock import DaemonLock
+from .logs import Syslog
+from .loop import Clock, Loop
+from .metrics import Metrics
+from .model import History
+from .notify import Supervisor
+from .paths import Paths
 
 _log = logging.getLogger("plancton")
 

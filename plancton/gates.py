@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from plancton import limits, opening, outcomes
-from plancton.config import Config
-from plancton.model import History, ImageStatus, Mode, NodeState, Pilot, Reason, Trigger
+from . import limits, opening, outcomes
+from .config import Config
+from .model import History, ImageStatus, Mode, NodeState, Pilot, Reason, Trigger
 
 
 def reasons(

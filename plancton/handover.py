@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from plancton.config import Config
-from plancton.config_container import READ_AT_START
 from plancton.engine.base import Engine, PilotUsage, Usage
-from plancton.errors import EngineError
-from plancton.launch import PilotSpec
-from plancton.model import HostFacts, Pilot, Prepared
+
+from .config import Config
+from .config_container import READ_AT_START
+from .errors import EngineError
+from .launch import PilotSpec
+from .model import HostFacts, Pilot, Prepared
 
 _log = logging.getLogger("plancton")
 

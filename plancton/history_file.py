@@ -13,8 +13,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from plancton.config import Config
-from plancton.model import Breaker, History, NoWork
+from .config import Config
+from .model import Breaker, History, NoWork
 
 _log = logging.getLogger("plancton")
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Protocol
 
 from plancton.engine.base import Usage
-from plancton.model import HostFacts, HostLoad
-from plancton.window_text import BadPeriod, zone
+
+from .model import HostFacts, HostLoad
+from .window_text import BadPeriod, zone
 
 #: Shorter than this (s), the kernel's 10 ms ticks make a CPU reading too coarse to act on.
 MIN_INTERVAL = 0.5

@@ -10,9 +10,9 @@ import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from plancton.config import Config
-from plancton.expressions import BadExpression, render
-from plancton.model import HostFacts
+from .config import Config
+from .expressions import BadExpression, render
+from .model import HostFacts
 
 PREFIX = "plancton-worker-"
 #: Labels of every pilot: which node it is for, and with which configuration it was started.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from plancton.config import Config
-from plancton.expressions import compute
-from plancton.model import Capacity, History, HostFacts, HostLoad, Reason
+from .config import Config
+from .expressions import compute
+from .model import Capacity, History, HostFacts, HostLoad, Reason
 
 #: Time constants (s) of the owner's smoothed load.  A burst of the owner must count within
 #: seconds; a pause between two steps of one job of the owner must not fill the node with

@@ -7,8 +7,8 @@ import os
 import time
 from pathlib import Path
 
-from plancton.errors import AlreadyRunning, PlanctonError
-from plancton.paths import Paths
+from .errors import AlreadyRunning, PlanctonError
+from .paths import Paths
 
 #: Seconds that a daemon may need between taking the lock and writing its pid into it.
 _PID_WAIT = 1.0

@@ -14,7 +14,7 @@ import sys
 from ipaddress import ip_address
 from pathlib import Path
 
-from plancton.errors import PlanctonError
+from .errors import PlanctonError
 
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 _SYSLOG_FORMAT = "plancton[%(process)d]: %(message)s"

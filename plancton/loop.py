@@ -7,16 +7,17 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from plancton import launch, limits, outcomes, policy
-from plancton.bell import Bell
-from plancton.config import Config
-from plancton.config_watch import ConfigWatch
-from plancton.control import Flags
 from plancton.engine.base import Engine, PilotUsage, Usage
-from plancton.errors import EngineError, EngineUnavailable
-from plancton.history_file import kept
-from plancton.host import Sensors
-from plancton.model import (
+
+from . import launch, limits, outcomes, policy
+from .bell import Bell
+from .config import Config
+from .config_watch import ConfigWatch
+from .control import Flags
+from .errors import EngineError, EngineUnavailable
+from .history_file import kept
+from .host import Sensors
+from .model import (
     History,
     HostLoad,
     Mode,
@@ -29,8 +30,8 @@ from plancton.model import (
     StopPilot,
     Trigger,
 )
-from plancton.problems import Problems
-from plancton.status import Ended, Look
+from .problems import Problems
+from .status import Ended, Look
 
 _log = logging.getLogger("plancton")
 

@@ -6,14 +6,15 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from plancton import node_points, node_series
-from plancton.config import Config
-from plancton.model import HostFacts
-from plancton.node_points import Tally, Totals
-from plancton.status import Look
 from telemetry import targets
 from telemetry.points import Point, spread
 from telemetry.sender import Senders
+
+from . import node_points, node_series
+from .config import Config
+from .model import HostFacts
+from .node_points import Tally, Totals
+from .status import Look
 
 if TYPE_CHECKING:
     from telemetry.prometheus import Newest, Page

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from plancton.cgroup import Protection
+from .cgroup import Protection
 
 
 class PilotState(str, Enum):

@@ -7,10 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from plancton import __version__, opening, policy
-from plancton.config import Config
-from plancton.model import HostFacts, Mode, Pilot, PilotState, StopPilot
-from plancton.node_series import (
+from telemetry.points import Point, Series, Value, point
+from telemetry.sender import TargetState
+
+from . import __version__, opening, policy
+from .config import Config
+from .model import HostFacts, Mode, Pilot, PilotState, StopPilot
+from .node_series import (
     CONTAINER,
     DAEMON,
     ERRORS,
@@ -21,10 +24,8 @@ from plancton.node_series import (
     SENDING,
     STATE,
 )
-from plancton.outcomes import Outcome
-from plancton.status import Ended, Look
-from telemetry.points import Point, Series, Value, point
-from telemetry.sender import TargetState
+from .outcomes import Outcome
+from .status import Ended, Look
 
 #: A node with less than this share of its CPUs free is full: who waits for CPU, waits then.
 FULL = 0.95

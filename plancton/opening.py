@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
-from plancton import windows
-from plancton.config import Config
-from plancton.model import HostFacts, Reason
-from plancton.window_text import calendar
+from . import windows
+from .config import Config
+from .model import HostFacts, Reason
+from .window_text import calendar
 
 OPEN = "open"
 #: ``drain_lead`` before the end: nothing starts any more.

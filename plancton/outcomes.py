@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from enum import Enum
 
-from plancton.config import Config
-from plancton.model import Breaker, History, NoWork, Pilot, PilotState, Reason
+from .config import Config
+from .model import Breaker, History, NoWork, Pilot, PilotState, Reason
 
 #: How much longer than the most patient of the pilots that gave up a pilot must live
 #: to count as one that did not: a share, and seconds for the short ones.

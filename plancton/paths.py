@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from plancton.urls import is_url, shown
+from .urls import is_url, shown
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from plancton import gates, limits, opening, outcomes
-from plancton.config import Config
-from plancton.model import (
+from . import gates, limits, opening, outcomes
+from .config import Config
+from .model import (
     Action,
     Capacity,
     Decision,

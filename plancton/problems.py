@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 
-from plancton.errors import EngineError
+from .errors import EngineError
 
 _log = logging.getLogger("plancton")
 #: Kinds with one problem at a time, by which they are known; any other is a pilot's.

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from plancton import policy
-from plancton.config import Config
-from plancton.model import (
+from . import policy
+from .config import Config
+from .model import (
     History,
     HostFacts,
     HostLoad,

@@ -13,10 +13,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from plancton import __version__, opening
-from plancton.config import Config, notes
 from plancton.engine.base import Engine
-from plancton.model import Breaker, Decision, HostFacts, HostLoad, Mode, NoWork, Pilot, Prepared
+
+from . import __version__, opening
+from .config import Config, notes
+from .model import Breaker, Decision, HostFacts, HostLoad, Mode, NoWork, Pilot, Prepared
 
 #: Raised when a key changes its meaning or goes away, not when one is added.
 VERSION = 1

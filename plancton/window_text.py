@@ -18,8 +18,8 @@ from datetime import date, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from plancton.config import Config
-from plancton.windows import DAY_MINUTES, WEEK_MINUTES, Calendar, Dated, Period, Weekly
+from .config import Config
+from .windows import DAY_MINUTES, WEEK_MINUTES, Calendar, Dated, Period, Weekly
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _NUMBERS = {name[:length]: n for n, name in enumerate(_DAYS) for length in (3, len(name))}

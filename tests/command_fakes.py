@@ -7,10 +7,10 @@ from collections.abc import Callable
 from tests.vobox_fakes import NOW, SCHEDD, Bench, Events
 from thyme.job import JobId
 from thyme.message import JobMessage
-from vobox import act_command
-from vobox.ledger import Ledger
-from vobox.rpc_types import Answer, Request, SubmitRefused
-from vobox.tools import prio, qedit, vacate
+from vobox.commands import act as act_command
+from vobox.commands import prio, qedit, vacate
+from vobox.ledger.writer import Ledger
+from vobox.rpc.types import Answer, Request, SubmitRefused
 
 ALICE, BOB = 1001, 1002
 EDITS = {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vobox.demo_ce.agent import Behaviour
-from vobox.demo_ce.counting import Answer, Query
-from vobox.demo_ce.decide import Limits
-from vobox.demo_ce.dialects import DIALECTS
-from vobox.demo_ce.loop import Ce, Orders
-from vobox.demo_ce.site import Site
+from demo_ce.agent import Behaviour
+from demo_ce.counting import Answer, Query
+from demo_ce.decide import Limits
+from demo_ce.dialects import DIALECTS
+from demo_ce.loop import Ce, Orders
+from demo_ce.site import Site
 
 NOW = 1_511_366_400.0
 

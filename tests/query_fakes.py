@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from vobox.ads import Ad, literal, quote
-from vobox.conditions import Condition, Groups
-from vobox.query.expressions import Evaluator
-from vobox.rpc_types import Answer, QueueView, Request
+from vobox.classad.ad import Ad, literal, quote
+from vobox.classad.expressions import Evaluator
+from vobox.ledger.sql_conditions import Condition, Groups
+from vobox.rpc.types import Answer, QueueView, Request
 
 #: 2026-11-22 13:25:12 UTC, a Sunday; the tests run in UTC.
 NOW = 1795353912.0

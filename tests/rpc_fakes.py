@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.vobox_live import thin
-from vobox.rpc import Server
-from vobox.rpc_types import Answer, Request
+from vobox.rpc.server import Server
+from vobox.rpc.types import Answer, Request
 
 
 class Schedd:

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from vobox.rpc_types import Answer, PreparedJob, Request, SubmitRefused
-from vobox.submit.command import condor_submit
+from vobox.commands.submit.condor_submit import condor_submit
+from vobox.rpc.types import Answer, PreparedJob, Request, SubmitRefused
 
 NOW = 1_700_000_000
 CWD = "/home/alice/work"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from vobox.entry.credentials import Credential, Life
-from vobox.entry.loop import Box
-from vobox.entry.plan import Clock
-from vobox.entry.settings import Settings, read_settings
-from vobox.entry.tasks import Done
+from vobox.supervisor.credentials import Credential, Life
+from vobox.supervisor.loop import Box
+from vobox.supervisor.plan import Clock
+from vobox.supervisor.settings import Settings, read_settings
+from vobox.supervisor.tasks import Done
 
 HOUR = 3600.0
 #: Seconds since the epoch when a test begins.

@@ -27,15 +27,15 @@ from thyme.message import (
     Usage,
 )
 from thyme.transport import Transport
-from vobox.ads import Ad, literal, quote
-from vobox.duties import Duties
-from vobox.fold import apply
-from vobox.follower import Follower
-from vobox.leases import Leases
-from vobox.ledger import Ledger
-from vobox.mailroom import Mailroom
-from vobox.settings import Settings
-from vobox.state import Change, Job, LogEvent, SaveOutput, Tell
+from vobox.classad.ad import Ad, literal, quote
+from vobox.jobs.job import Change, Job, LogEvent, SaveOutput, Tell
+from vobox.jobs.transitions.apply import apply
+from vobox.ledger.writer import Ledger
+from vobox.schedd.reconciler import Duties
+from vobox.schedd.settings import Settings
+from vobox.schedd.stream_reader import Follower
+from vobox.workers.leases import Leases
+from vobox.workers.mail import Mailroom
 
 SCHEDD = "vobox1.example.org"
 #: 2026-11-22 13:25:12 UTC

@@ -12,17 +12,21 @@ from pathlib import Path
 
 from tests.waiting import wait_until
 from thyme.transport import Transport, connect
+from vobox.supervisor.links import commands
 
 ROOT = Path(__file__).parents[1]
 #: As an old CE runs them: no site packages, nothing from the environment.
 BARE = [sys.executable, "-I", "-S"]
-RUN = "import sys; sys.path.insert(0, {root!r}); from vobox.{name} import main; sys.exit(main())"
+RUN = (
+    "import sys; sys.path.insert(0, {root!r}); sys.argv[0] = {name!r};"
+    " from {module} import main; sys.exit(main())"
+)
 Ended = subprocess.CompletedProcess
 
 
 def thin(name: str) -> list[str]:
     """The command line of a condor command on a bare Python."""
-    return [*BARE, "-c", RUN.format(root=str(ROOT), name=name)]
+    return [*BARE, "-c", RUN.format(root=str(ROOT), name=name, module=commands()[name])]
 
 
 class LiveSchedd:
@@ -62,7 +66,7 @@ class LiveSchedd:
     def command(self, *options: str) -> list[str]:
         url = ["--url", self.url] if self.url.startswith("sqlite:") else []
         return [
-            sys.executable, "-m", "vobox.schedd_cli", *url, "--spool", str(self.spool), "--socket",
+            sys.executable, "-m", "vobox.server.cli", *url, "--spool", str(self.spool), "--socket",
             str(self.socket), "--name", self.name, *self.options, *options,
         ]  # fmt: skip
 

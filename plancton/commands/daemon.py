@@ -11,12 +11,13 @@ import time
 from pathlib import Path
 
 from plancton import daemon, logs
-from plancton.commands.document import read_document
 from plancton.control import Flags
 from plancton.errors import AlreadyRunning, ExitCode, PlanctonError
 from plancton.lock import running_pid
 from plancton.paths import Paths
 from plancton.urls import is_url
+
+from .document import read_document
 
 #: Seconds that a daemon may take to say that it works.
 _START_WAIT = 20.0

@@ -10,9 +10,10 @@ import argparse
 import time
 from typing import Any
 
-from plancton.commands.document import read_document
 from plancton.lock import running_pid
 from plancton.paths import Paths
+
+from .document import read_document
 
 #: A look may be this much later (s) than it was due: many starts, a slow engine.
 LATE = 60.0

@@ -7,9 +7,10 @@ import json
 import time
 from typing import Any
 
-from plancton.commands.document import current
 from plancton.errors import ExitCode
 from plancton.paths import Paths
+
+from .document import current
 
 
 def status(paths: Paths, arguments: argparse.Namespace) -> int:
@@ -47,7 +48,7 @@ def _code(document: dict[str, Any]) -> int:
 def _print_status(document: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from plancton.commands.table import view
+    from .table import view
 
     # Lines are for people: the terminal folds them better than a fixed width would.
     console = Console(highlight=False, soft_wrap=True, markup=False)

@@ -7,13 +7,14 @@ import os
 import signal
 import time
 
-from plancton.commands.document import engine_left, read_document
 from plancton.control import Flags
 from plancton.errors import EngineError, ExitCode, PlanctonError
 from plancton.lock import DaemonLock, running_pid
 from plancton.model import PilotState
 from plancton.paths import Paths
 from plancton.policy import FORCE_GRACE
+
+from .document import engine_left, read_document
 
 #: Seconds that a daemon may need to end after SIGTERM.
 _STOP_WAIT = 30.0

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
-from plancton.commands.document import current
-from plancton.commands.table import view
 from plancton.errors import ExitCode
 from plancton.lock import running_pid
 from plancton.paths import Paths
+
+from .document import current
+from .table import view
 
 
 def top(paths: Paths, arguments: argparse.Namespace) -> int:

@@ -9,10 +9,10 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from plancton.day import picture
-from plancton.day.picture import Layer
-from plancton.day.ring import ROWS, Minute
-from plancton.day.summary import Summary, summarise
+from . import picture
+from .picture import Layer
+from .ring import ROWS, Minute
+from .summary import Summary, summarise
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
 _GB = 1e9

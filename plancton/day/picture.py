@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
-from plancton.day.ring import ROWS, Minute
+from .ring import ROWS, Minute
 
 WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM = 960, 220, 44, 18, 22
 #: Minutes that one step of the picture stands for: finer than a pixel shows nothing.

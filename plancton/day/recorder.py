@@ -6,9 +6,10 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from plancton.day import ring
 from plancton.node_series import EVICTIONS, NODE, PILOTS
 from telemetry.points import Point
+
+from . import ring
 
 _log = logging.getLogger("plancton")
 

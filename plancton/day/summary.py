@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from plancton.day.ring import Minute
+from .ring import Minute
 
 
 @dataclass(frozen=True)

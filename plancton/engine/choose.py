@@ -5,17 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from plancton.config import Config
-from plancton.engine.base import Engine
-from plancton.engine.process import ProcessEngine
 from plancton.paths import Paths
+
+from .base import Engine
+from .process import ProcessEngine
 
 
 def engine_for(config: Config, paths: Paths) -> Engine:
     """Nothing is asked of it yet: an engine that is down now may be up in a moment."""
     if config.engine == "docker":
         # Imported here: its libraries take 80 ms, which a node without containers never needs.
-        from plancton.engine.docker import host_of
-        from plancton.engine.docker_engine import DockerEngine
+        from .docker import host_of
+        from .docker_engine import DockerEngine
 
         return DockerEngine(
             host_of(config.docker_host), config.cgroup_parent, Path(config.cgroup_root)

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from plancton.engine import processes
-from plancton.engine.docker_list import Asked, mark
 from plancton.errors import Conflict, EngineError, EngineUnavailable, NotThere
+
+from . import processes
+from .docker_list import Asked, mark
 
 _log = logging.getLogger("plancton")
 #: Seconds to the next try where the engine did not answer.

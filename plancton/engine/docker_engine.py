@@ -18,20 +18,21 @@ from plancton import container
 from plancton.cgroup import Group, Protection, engine_parent
 from plancton.config import Config
 from plancton.container import EngineFacts
-from plancton.engine.base import Usage
-from plancton.engine.docker import DockerApi
-from plancton.engine.docker_ends import Ends
-from plancton.engine.docker_events import Event, EventWatch
-from plancton.engine.docker_images import ImageKeeper
-from plancton.engine.docker_list import Life, Phase, Row, ended, phase_of, rows, why_not_started
-from plancton.engine.docker_lives import Lives
-from plancton.engine.docker_removals import Removals
-from plancton.engine.docker_starts import NotStarted, Starts, failed_pilot, on_its_way
-from plancton.engine.docker_usage import UsageReader
 from plancton.errors import EngineError, EngineRefused, NoSuchImage, NotThere
 from plancton.launch import NODE, PilotSpec
 from plancton.limits import pilots_memory
 from plancton.model import HostFacts, Pilot, PilotState, Prepared
+
+from .base import Usage
+from .docker import DockerApi
+from .docker_ends import Ends
+from .docker_events import Event, EventWatch
+from .docker_images import ImageKeeper
+from .docker_list import Life, Phase, Row, ended, phase_of, rows, why_not_started
+from .docker_lives import Lives
+from .docker_removals import Removals
+from .docker_starts import NotStarted, Starts, failed_pilot, on_its_way
+from .docker_usage import UsageReader
 
 _log = logging.getLogger("plancton")
 

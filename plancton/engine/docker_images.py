@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from plancton.engine import images
-from plancton.engine.docker_old_images import OldImages
 from plancton.errors import EngineError, NoSuchImage
 from plancton.model import ImageStatus
+
+from . import images
+from .docker_old_images import OldImages
 
 _log = logging.getLogger("plancton")
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from plancton.engine.docker_events import Event
-from plancton.engine.docker_list import OUT_OF_MEMORY, Life, Row, life
+from .docker_events import Event
+from .docker_list import OUT_OF_MEMORY, Life, Row, life
 
 #: Seconds for which an end that was heard of is believed against the list.
 BELIEF = 5.0

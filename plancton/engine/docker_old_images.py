@@ -13,8 +13,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from plancton.engine.images import Local
 from plancton.errors import EngineError, NotThere
+
+from .images import Local
 
 _log = logging.getLogger("plancton")
 

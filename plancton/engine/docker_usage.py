@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from plancton.cgroup import Group
-from plancton.engine.base import PilotUsage, Usage
-from plancton.engine.docker_list import Row
 from plancton.errors import EngineError, EngineUnavailable
+
+from .base import PilotUsage, Usage
+from .docker_list import Row
 
 #: Questions to the engine at once; each costs it some milliseconds of reading.
 _PARALLEL = 8

@@ -7,7 +7,7 @@ import selectors
 import threading
 from collections.abc import Callable
 
-from plancton.engine import processes
+from . import processes
 
 #: Seconds between two looks where the kernel has no pidfd.
 POLL = 0.2

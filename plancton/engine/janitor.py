@@ -9,7 +9,7 @@ import shutil
 import threading
 from pathlib import Path
 
-from plancton.engine.records import NEW, TRASH
+from .records import NEW, TRASH
 
 _log = logging.getLogger("plancton")
 #: Bytes of a pilot's output that are kept, from its end.

@@ -16,14 +16,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from plancton.config import Config
-from plancton.engine import processes
-from plancton.engine.base import PilotUsage, Usage
-from plancton.engine.exits import ExitWatch
-from plancton.engine.janitor import Janitor
-from plancton.engine.records import PilotFiles, Shim
 from plancton.errors import EngineError, EngineUnavailable, StartFailed
 from plancton.launch import PilotSpec
 from plancton.model import HostFacts, Pilot, PilotState, Prepared
+
+from . import processes
+from .base import PilotUsage, Usage
+from .exits import ExitWatch
+from .janitor import Janitor
+from .records import PilotFiles, Shim
 
 _SHIM = Path(__file__).with_name("shim.py")
 #: Seconds after which a pilot whose shim never wrote itself down is given up.

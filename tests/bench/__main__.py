@@ -20,7 +20,8 @@ from types import FrameType
 from rich.console import Console
 from rich.table import Table
 
-from . import BENCHES
+from tests.bench import BENCHES
+
 from .result import Result
 
 OUTPUT = Path("build/bench.json")

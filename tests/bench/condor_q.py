@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import classad2
 
-from vobox.ledger_view import LedgerView
+from vobox.ledger.snapshot import LedgerView
 
 from .crowd import JOBS, Crowd, crowd
 from .result import Result

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.vobox_live import LiveSchedd
 from thyme.transport import connect
-from vobox.owner import user_name
+from vobox.files.as_user import user_name
 
 from .job_agents import JobAgents
 

@@ -14,17 +14,9 @@ from dataclasses import replace
 from tests.submit_fakes import Host, make_proxy
 from thyme import codec
 from thyme.job import JobId
-from thyme.message import (
-    Delivered,
-    Evicted,
-    Finished,
-    Message,
-    Started,
-    Submit,
-    Usage,
-)
-from vobox.ads import quote
-from vobox.rpc_types import PreparedJob
+from thyme.message import Delivered, Evicted, Finished, Message, Started, Submit, Usage
+from vobox.classad.ad import quote
+from vobox.rpc.types import PreparedJob
 
 SCHEDD = "vobox1.example.org"
 POOL = "alien_jobs"

@@ -10,10 +10,10 @@ from itertools import count
 from telemetry.sender import Senders
 from tests.vobox_fakes import Events
 from thyme.job import JobId
-from vobox.fold import apply
-from vobox.metrics import Metrics
-from vobox.schedd_points import Before, ScheddNow, Tally
-from vobox.slots import Slot
+from vobox.jobs.transitions.apply import apply
+from vobox.metrics.points import Before, ScheddNow, Tally
+from vobox.metrics.sender import Metrics
+from vobox.workers.slots import Slot
 
 from .crowd import JOBS, crowd
 from .job_agents import POOL

@@ -11,10 +11,10 @@ import classad2
 
 from thyme.job import JobId, Task
 from thyme.message import Submit
-from vobox.ads import Ad
-from vobox.fold import apply
-from vobox.ledger import Ledger
-from vobox.policy_round import PolicyRound
+from vobox.classad.ad import Ad
+from vobox.jobs.transitions.apply import apply
+from vobox.ledger.writer import Ledger
+from vobox.schedd.policy_scan import PolicyRound
 
 from .job_agents import BEGIN, POOL, SCHEDD, prepared
 from .result import Result

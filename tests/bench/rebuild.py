@@ -13,11 +13,11 @@ from pathlib import Path
 from tests.broker_fakes import FakeBroker, FakeTransport
 from thyme.transport import Record
 from thyme.transport.keys import event_key, submit_key
-from vobox.ledger import Ledger
-from vobox.queries import Queries
-from vobox.rpc_types import Request
-from vobox.schedd import Schedd
-from vobox.settings import Settings
+from vobox.ledger.writer import Ledger
+from vobox.rpc.types import Request
+from vobox.schedd.main_loop import Schedd
+from vobox.schedd.settings import Settings
+from vobox.server.query_service import Queries
 
 from .job_agents import SCHEDD, JobAgents
 from .result import Result

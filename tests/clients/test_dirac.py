@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from demo_ce.proxy import demo_credential, write_proxy
 from tests.clients.pool import WAIT, Pool
 from tests.waiting import wait_until
-from vobox.demo_ce.proxy import demo_credential, write_proxy
 
 
 def test_dirac_submits_follows_and_kills_its_pilots(pool: Pool, python: Path, place: Path) -> None:

@@ -15,7 +15,7 @@ POOL = "alien_jobs"
 def test_a_submitted_message_is_in_the_queue_and_in_the_stream(new: Connect) -> None:
     vobox, worker = new(), new()
 
-    vobox.submit(POOL, [b"job"])
+    vobox.commands.submit(POOL, [b"job"])
 
     delivery = worker.take(POOL)
     assert delivery is not None
@@ -64,7 +64,7 @@ def test_messages_come_in_the_order_of_submission(new: Connect) -> None:
 
 def test_a_taken_message_is_nobody_elses(new: Connect) -> None:
     vobox, one, other = new(), new(), new()
-    vobox.submit(POOL, [b"job"])
+    vobox.commands.submit(POOL, [b"job"])
 
     assert one.take(POOL) is not None
     assert other.take(POOL) is None
@@ -81,7 +81,7 @@ def test_pools_do_not_mix(new: Connect) -> None:
 
 def test_what_a_closed_connection_had_taken_comes_again(new: Connect) -> None:
     vobox, one, other = new(), new(), new()
-    vobox.submit(POOL, [b"job"])
+    vobox.commands.submit(POOL, [b"job"])
     assert one.take(POOL) is not None
 
     one.close()
@@ -92,7 +92,7 @@ def test_what_a_closed_connection_had_taken_comes_again(new: Connect) -> None:
 
 def test_an_acknowledged_message_never_comes_again(new: Connect) -> None:
     vobox, one, other = new(), new(), new()
-    vobox.submit(POOL, [b"job"])
+    vobox.commands.submit(POOL, [b"job"])
     delivery = one.take(POOL)
     assert delivery is not None
 

@@ -168,7 +168,7 @@ def test_letters_that_are_posted_together_all_arrive(new: Connect) -> None:
 def test_what_is_recorded_on_the_way_to_the_next_message_is_in_the_stream(new: Connect) -> None:
     vobox, worker = new(), new()
     assert worker.record_and_take(POOL, [b"first"]) is None
-    vobox.submit(POOL, [b"job"])
+    vobox.commands.submit(POOL, [b"job"])
 
     delivery = wait_until(lambda: worker.record_and_take(POOL, [b"a", b"b"]), "the job")
 

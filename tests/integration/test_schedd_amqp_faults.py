@@ -9,16 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.schedd_amqp import (
-    HERE,
-    PATIENCE,
-    SHELL,
-    Make,
-    asked,
-    lines,
-    slots,
-    until,
-)
+from tests.schedd_amqp import HERE, PATIENCE, SHELL, Make, asked, lines, slots, until
 from tests.services.rabbitmq import Rabbit, VirtualHost
 from tests.vobox_live import LiveSchedd
 from thyme import codec

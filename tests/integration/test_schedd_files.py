@@ -15,11 +15,11 @@ import pytest
 from tests.vobox_live import is_root
 from thyme.job import JobId, SandboxFile
 from thyme.message import Finished, Usage
-from vobox.ads import Ad, quote
-from vobox.delivery import write_log, write_output
-from vobox.owner import OwnerFileReader, as_owner
-from vobox.reached import open_file
-from vobox.state import Job
+from vobox.classad.ad import Ad, quote
+from vobox.files.as_user import OwnerFileReader, as_owner
+from vobox.files.output import write_log, write_output
+from vobox.files.safe_open import open_file
+from vobox.jobs.job import Job
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(not is_root(), reason="needs root")]
 NOBODY = pwd.getpwnam("nobody").pw_uid if is_root() else 65534

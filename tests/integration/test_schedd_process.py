@@ -15,7 +15,7 @@ from tests.vobox_fakes import logged
 from tests.vobox_live import ROOT, LiveSchedd
 from tests.waiting import wait_until
 from thyme.errors import ExitCode
-from vobox.schedd_cli import parser
+from vobox.server.cli import parser
 
 JOBS = """
 executable = /bin/sh

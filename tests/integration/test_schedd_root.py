@@ -15,7 +15,7 @@ import pytest
 
 from tests.vobox_live import ROOT, LiveSchedd, is_root
 from tests.waiting import wait_until
-from vobox.owner import as_owner
+from vobox.files.as_user import as_owner
 
 pytestmark = [
     pytest.mark.root,
@@ -37,7 +37,14 @@ def tmp_path() -> Iterator[Path]:
 @pytest.fixture
 def schedd(tmp_path: Path) -> Iterator[LiveSchedd]:
     if subprocess.run(
-        ["setpriv", f"--reuid={NOBODY}", "--clear-groups", "test", "-r", ROOT / "vobox/thin.py"]
+        [
+            "setpriv",
+            f"--reuid={NOBODY}",
+            "--clear-groups",
+            "test",
+            "-r",
+            ROOT / "vobox/client/client.py",
+        ]
     ).returncode:
         pytest.skip("nobody cannot read this checkout")
     made = LiveSchedd(tmp_path)

@@ -150,7 +150,7 @@ def test_a_worker_whose_queue_is_deleted_is_told(
 def test_a_worker_that_runs_a_job_is_sent_no_other(new: Callable[[], Transport]) -> None:
     vobox, worker = new(), new()
     assert worker.take(POOL) is None  # it waits from now on
-    vobox.submit(POOL, [b"1", b"2"])
+    vobox.commands.submit(POOL, [b"1", b"2"])
     delivery = wait_until(lambda: worker.wait(1.0) or worker.take(POOL), "the first job")
 
     worker.ack(delivery)
@@ -169,7 +169,7 @@ def test_a_waiting_worker_is_told_of_a_job_and_is_counted(new: Callable[[], Tran
     waiter = threading.Thread(target=lambda: woken.append(worker.wait(60.0)))
     waiter.start()
 
-    vobox.submit(POOL, [b"1"])
+    vobox.commands.submit(POOL, [b"1"])
 
     waiter.join(30.0)
     assert woken, "it waits on"
@@ -182,7 +182,7 @@ def test_a_message_of_which_every_worker_dies_is_put_aside_and_told_of(
 ) -> None:
     ask(rabbitmq, declare(pool_queue(POOL), **{"x-delivery-limit": 2}))
     vobox = new()
-    vobox.submit(POOL, [b"poison"])
+    vobox.commands.submit(POOL, [b"poison"])
 
     for _ in range(3):
         worker = connect(rabbitmq.url)

@@ -332,7 +332,7 @@ def test_an_unreadable_message_is_put_aside_listed_queued_again_and_purged(
     monkeypatch.setenv("THYME_URL_FILE", str(site.directory / "vobox.url"))
     monkeypatch.delenv("THYME_URL", raising=False)
     with contextlib.closing(connect(site.url("vobox"))) as vobox:
-        vobox.submit("other", [b"garbage", b"more garbage"])
+        vobox.commands.submit("other", [b"garbage", b"more garbage"])
     assert cli.main(["purge", "other", "--yes"]) == 0
     assert capsys.readouterr().out == (
         "2 messages of other are dead letters; their jobs are held\n"

@@ -22,7 +22,7 @@ LONG = 45.0
 
 
 class LiveBox:
-    """``python -m vobox.entry`` with an environment of its own."""
+    """``python -m vobox.supervisor`` with an environment of its own."""
 
     def __init__(self, directory: Path, schedd: LiveSchedd) -> None:
         self.directory = directory
@@ -44,7 +44,7 @@ class LiveBox:
         self.environment.update(environment)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "vobox.entry", "run"], env=self.environment,
+                [sys.executable, "-m", "vobox.supervisor", "run"], env=self.environment,
                 cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 
@@ -56,7 +56,7 @@ class LiveBox:
 
     def health(self) -> tuple[int, str]:
         done = subprocess.run(
-            [sys.executable, "-m", "vobox.entry", "health"], env=self.environment,
+            [sys.executable, "-m", "vobox.supervisor", "health"], env=self.environment,
             cwd=self.directory, capture_output=True, text=True, timeout=LONG, check=False,
         )  # fmt: skip
         assert done.stderr == ""

@@ -13,7 +13,8 @@ from tests.query_fakes import utc
 from tests.vobox_fakes import NOW, Events, ad_of
 from tests.vobox_live import thin
 from thyme.job import JobId
-from vobox import condor_wait, logtext
+from vobox.client import wait
+from vobox.jobs import user_log_events
 
 ONE, TWO = JobId(38, 0), JobId(40, 1)
 Ended = subprocess.CompletedProcess
@@ -26,19 +27,19 @@ def _in_utc() -> Iterator[None]:
 
 
 def submitted(job: JobId) -> str:
-    return logtext.submitted(job, NOW, ad_of(job))
+    return user_log_events.submitted(job, NOW, ad_of(job))
 
 
 def executing(job: JobId) -> str:
-    return logtext.executing(job, NOW, "slot1_7@node7")
+    return user_log_events.executing(job, NOW, "slot1_7@node7")
 
 
 def terminated(job: JobId) -> str:
-    return logtext.terminated(job, Events(job).finished(), ad_of(job))
+    return user_log_events.terminated(job, Events(job).finished(), ad_of(job))
 
 
 def aborted(job: JobId) -> str:
-    return logtext.aborted(job, NOW, "via condor_rm (by user games)")
+    return user_log_events.aborted(job, NOW, "via condor_rm (by user games)")
 
 
 ENDED = submitted(ONE) + executing(ONE) + submitted(TWO) + terminated(ONE) + aborted(TWO)
@@ -186,22 +187,22 @@ def test_a_file_that_is_no_log_is_explained(tmp_path: Path, make: object, text: 
 @pytest.mark.parametrize(
     ("argv", "text", "code"),
     [
-        ([], condor_wait.USAGE, 1),
-        (["-help"], condor_wait.USAGE, 0),
-        (["-zzz", "l"], condor_wait.USAGE, 1),
-        (["l", "1", "2"], "Extra argument: 2\n\n" + condor_wait.USAGE, 1),
+        ([], wait.USAGE, 1),
+        (["-help"], wait.USAGE, 0),
+        (["-zzz", "l"], wait.USAGE, 1),
+        (["l", "1", "2"], "Extra argument: 2\n\n" + wait.USAGE, 1),
         (["l", "x"], "Couldn't understand job number: x\n", 1),
-        (["-wait"], "-wait requires an argument\n" + condor_wait.USAGE, 1),
-        (["-num"], "-num requires an argument\n" + condor_wait.USAGE, 1),
-        (["-num", "0", "l"], "-num must be greater than zero\n" + condor_wait.USAGE, 1),
+        (["-wait"], "-wait requires an argument\n" + wait.USAGE, 1),
+        (["-num"], "-num requires an argument\n" + wait.USAGE, 1),
+        (["-num", "0", "l"], "-num must be greater than zero\n" + wait.USAGE, 1),
         (["-num", "1", "-all", "l"],
-         "-num cannot be used with -allevents\n" + condor_wait.USAGE, 1),
+         "-num cannot be used with -allevents\n" + wait.USAGE, 1),
         (["-echo:XML", "l"], "-echo:XML: only ISO_DATE and UTC are known here\n", 1),
     ],
 )  # fmt: skip
 def test_a_wrong_command_line_is_explained(argv: list[str], text: str, code: int) -> None:
-    with pytest.raises(condor_wait.Ended) as caught:
-        condor_wait.wait(condor_wait.parse(argv))
+    with pytest.raises(wait.Ended) as caught:
+        wait.wait(wait.parse(argv))
     ended = caught.value
     assert (ended.stdout, ended.stderr, ended.code) == ("", text, code)
 
@@ -219,5 +220,5 @@ def test_htcondors_reader_and_ours_see_the_same_events(tmp_path: Path) -> None:
     theirs = htcondor2.JobEventLog(str(path))
     seen = [(int(e.type), e.cluster, e.proc) for e in theirs.events(stop_after=0)]
     theirs.close()
-    ours = condor_wait.Log(str(path)).read()[0]
+    ours = wait.Log(str(path)).read()[0]
     assert [(event.number, *event.id[:2]) for event in ours] == seen

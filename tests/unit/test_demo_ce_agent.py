@@ -12,9 +12,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from vobox.demo_ce.agent import WORK_FAILED, Behaviour, parse_behaviour, script
-from vobox.demo_ce.errors import BadUse
-from vobox.demo_ce.proxy import COMMON_NAME, demo_credential, write_proxy
+from demo_ce.agent import WORK_FAILED, Behaviour, parse_behaviour, script
+from demo_ce.errors import BadUse
+from demo_ce.proxy import COMMON_NAME, demo_credential, write_proxy
 
 PROXY = "-----BEGIN CERTIFICATE-----\nnot a real one: $HOME `id`\n-----END CERTIFICATE-----\n"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from vobox.demo_ce.counting import Answer, Counts, Query, counts
-from vobox.demo_ce.decide import Limits, free_slots, to_submit
-from vobox.demo_ce.dialects import DIALECTS
-from vobox.demo_ce.environment import clean_env
-from vobox.demo_ce.site import Site
+from demo_ce.counting import Answer, Counts, Query, counts
+from demo_ce.decide import Limits, free_slots, to_submit
+from demo_ce.dialects import DIALECTS
+from demo_ce.environment import clean_env
+from demo_ce.site import Site
 
 SITE = Site("vobox:8084", "/log", "2017-11-22", 1)
 LOCAL = Site("vobox:8084", "/log", "2017-11-22", 1, router=False)

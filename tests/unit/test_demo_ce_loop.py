@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from demo_ce.agent import Behaviour
+from demo_ce.cli import main
+from demo_ce.commands import Commands
+from demo_ce.counting import Answer
+from demo_ce.eventlog import Event, events, outcome
+from demo_ce.records import Fate, complaint, fate, from_json
+from demo_ce.summary import all_as_meant, summary
 from tests.demo_ce_fakes import NOW, Case, log
 from tests.waiting import wait_until
-from vobox.demo_ce.agent import Behaviour
-from vobox.demo_ce.cli import main
-from vobox.demo_ce.commands import Commands
-from vobox.demo_ce.counting import Answer
-from vobox.demo_ce.eventlog import Event, events, outcome
-from vobox.demo_ce.records import Fate, complaint, fate, from_json
-from vobox.demo_ce.summary import all_as_meant, summary
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def site(tmp_path):
 
     def run(*arguments: str, **environment: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "vobox.demo_ce", "--dir", tmp_path / "ce", *arguments],
+            [sys.executable, "-m", "demo_ce", "--dir", tmp_path / "ce", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import pytest
 
-from vobox.ads import parse
-from vobox.demo_ce.dialects import DIALECTS
-from vobox.demo_ce.site import Site, Submission, custom_attributes
+from demo_ce.dialects import DIALECTS
+from demo_ce.site import Site, Submission, custom_attributes
+from vobox.classad.ad import parse
 
 ROUTED = Site(
     cluster_monitor="vobox.example.org:8084",

@@ -11,9 +11,9 @@ from demo.check import Ended, Seen, Totals, Verdict, verdict
 from demo.errors import Broken
 from demo.observe import parse_history
 from demo.plan import PLAN, Agent, Story
-from vobox.demo_ce.dialects import DIALECTS
-from vobox.demo_ce.eventlog import Event
-from vobox.demo_ce.records import AgentRecord
+from demo_ce.dialects import DIALECTS
+from demo_ce.eventlog import Event
+from demo_ce.records import AgentRecord
 
 COURSES = {
     Story.PLAIN: (0, 1, 5),

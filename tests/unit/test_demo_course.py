@@ -20,9 +20,9 @@ from demo.view import (
     parse_ledger,
     parse_queue,
 )
-from vobox.demo_ce.agent import Behaviour
-from vobox.demo_ce.options import parse_agents, parser
-from vobox.demo_ce.records import AgentRecord
+from demo_ce.agent import Behaviour
+from demo_ce.options import parse_agents, parser
+from demo_ce.records import AgentRecord
 
 
 def record(number: int) -> AgentRecord:

@@ -28,13 +28,13 @@ ONLY_IN = {
     "prometheus_client": "telemetry/prometheus.py",
     "pika": "thyme/transport/amqp_frames.py",
 }
-THIN = ("vobox/__init__.py", "vobox/condor_*.py", "vobox/thin*.py")
-#: Modules of the same package that a thin command may use: they are thin themselves.
-THIN_MODULES = {"vobox", "vobox.thin", "vobox.thin_userlog", "vobox.condor_version"}
+THIN = ("vobox/__init__.py", "vobox/client/*.py")
+#: The only modules of vobox that the condor commands may use.
+CLIENT = "vobox.client."
 
 
 def imported(source: str, module: str) -> set[str]:
-    """Every module that ``source`` (being ``module``, e.g. ``vobox.thin``) imports, anywhere."""
+    """List every module that ``source`` imports anywhere, being the module ``module``."""
     package = module.rpartition(".")[0]
     found = set()
     for node in ast.walk(ast.parse(source)):
@@ -46,7 +46,7 @@ def imported(source: str, module: str) -> set[str]:
                 parents = package.split(".")[: len(package.split(".")) - node.level + 1]
                 base = ".".join([*parents, base] if base else parents)
             found.add(base)
-            # `from vobox import thin` imports vobox.thin.
+            # `from vobox import thin` imports vobox.client.client.
             found |= {f"{base}.{alias.name}" for alias in node.names}
         elif (
             isinstance(node, ast.Call)
@@ -86,9 +86,7 @@ def thin_violations(path: str, source: str) -> list[str]:
         if top == "__future__":
             found.append(f"{path} imports __future__, whose annotations came with 3.7")
         elif top == "vobox":
-            # a name out of a thin module is as good as the module
-            parent = name.rpartition(".")[0]
-            if name not in THIN_MODULES and parent not in THIN_MODULES - {"vobox"}:
+            if name != "vobox" and not f"{name}.".startswith(CLIENT):
                 found.append(f"{path} imports {name}")
         elif top not in sys.stdlib_module_names:
             found.append(f"{path} imports {name}")
@@ -124,8 +122,12 @@ def test_a_thin_command_runs_on_a_bare_python_3_6(path: str) -> None:
         ("plancton/x.py", "def f():\n    import thyme", "plancton/x.py imports thyme"),
         ("plancton/x.py", "importlib.import_module('thyme.cli')", "plancton/x.py imports thyme"),
         ("thyme/worker.py", "import plancton", "thyme/worker.py imports plancton"),
-        ("thyme/worker.py", "import vobox.ads", "thyme/worker.py imports vobox"),
-        ("vobox/schedd.py", "from plancton.model import Pilot", "vobox/schedd.py imports plancton"),
+        ("thyme/worker.py", "import vobox.classad.ad", "thyme/worker.py imports vobox"),
+        (
+            "vobox/schedd/main_loop.py",
+            "from plancton.model import Pilot",
+            "vobox/schedd/main_loop.py imports plancton",
+        ),
         (
             "plancton/engine/process.py",
             "from docker import errors",
@@ -145,7 +147,7 @@ def test_the_check_finds_a_forbidden_import(path: str, source: str, expected: st
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("vobox/schedd.py", "import thyme.job"),
+        ("vobox/schedd/main_loop.py", "import thyme.job"),
         ("plancton/engine/choose.py", "from plancton.engine import docker"),
         ("plancton/engine/choose.py", "from . import docker"),
         ("plancton/engine/choose.py", "from .docker import DockerEngine"),
@@ -162,7 +164,7 @@ def test_the_check_allows_what_is_allowed(path: str, source: str) -> None:
     [
         "import pydantic",
         "from vobox import ads",
-        "import vobox.query.table",
+        "import vobox.commands.query.table",
         "from __future__ import annotations",
         "if (n := 1): pass",
         "def f(a, /): pass",
@@ -170,11 +172,16 @@ def test_the_check_allows_what_is_allowed(path: str, source: str) -> None:
     ],
 )
 def test_the_check_finds_what_a_thin_command_must_not_do(source: str) -> None:
-    assert thin_violations("vobox/condor_q.py", source) != []
+    assert thin_violations("vobox/client/wait.py", source) != []
 
 
 @pytest.mark.parametrize(
-    "source", ["import socket, json", "from vobox.thin import main", "from vobox import thin"]
+    "source",
+    [
+        "import socket, json",
+        "from vobox.client.client import main",
+        "from vobox.client import wait",
+    ],
 )
 def test_the_check_allows_a_thin_command(source: str) -> None:
-    assert thin_violations("vobox/condor_q.py", source) == []
+    assert thin_violations("vobox/client/wait.py", source) == []

@@ -10,7 +10,7 @@ import pytest
 from telemetry import page
 
 ROOT = Path(__file__).parents[2]
-MODULES = ["plancton.node_series", "vobox.schedd_series"]
+MODULES = ["plancton.node_series", "vobox.metrics.series"]
 
 
 def test_the_page_is_what_the_code_declares() -> None:

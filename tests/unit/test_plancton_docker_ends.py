@@ -6,11 +6,7 @@ import pytest
 
 from plancton.engine.docker_ends import Ends
 from plancton.engine.docker_list import Asked
-from plancton.errors import (
-    Conflict,
-    EngineUnavailable,
-    NotThere,
-)
+from plancton.errors import Conflict, EngineUnavailable, NotThere
 from tests.plancton_docker_fakes import NAME
 from tests.plancton_fakes import FakeClock
 from tests.waiting import wait_until

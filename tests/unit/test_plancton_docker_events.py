@@ -8,10 +8,7 @@ from typing import Any
 
 from plancton.engine import docker_events
 from plancton.engine.docker_events import Event
-from plancton.errors import (
-    EngineError,
-    EngineUnavailable,
-)
+from plancton.errors import EngineError, EngineUnavailable
 from tests.waiting import wait_until
 
 

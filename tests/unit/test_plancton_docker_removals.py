@@ -8,11 +8,7 @@ import pytest
 
 from plancton.engine import docker_removals
 from plancton.engine.docker_removals import Removals
-from plancton.errors import (
-    Conflict,
-    EngineError,
-    EngineRefused,
-)
+from plancton.errors import Conflict, EngineError, EngineRefused
 from tests.waiting import wait_until
 
 

@@ -10,11 +10,7 @@ import pytest
 from plancton.config import Config
 from plancton.engine import docker_starts
 from plancton.engine.docker_starts import NotStarted, Starts
-from plancton.errors import (
-    EngineTimeout,
-    EngineUnavailable,
-    NoSuchImage,
-)
+from plancton.errors import EngineTimeout, EngineUnavailable, NoSuchImage
 from plancton.launch import PilotSpec, spec
 from tests.plancton_docker_fakes import NAME
 from tests.plancton_fakes import FACTS

@@ -11,15 +11,7 @@ import pytest
 
 from plancton import host, opening, policy
 from plancton.config import Config
-from plancton.model import (
-    Decision,
-    HostFacts,
-    NodeState,
-    Pilot,
-    PilotState,
-    StartPilots,
-    StopPilot,
-)
+from plancton.model import Decision, HostFacts, NodeState, Pilot, PilotState, StartPilots, StopPilot
 from plancton.window_text import calendar
 from tests.plancton_fakes import FACTS, GB, IDLE, FakeNode
 from tests.plancton_times import HOUR, at

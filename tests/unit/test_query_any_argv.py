@@ -7,10 +7,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.query_fakes import Command, FakeQueue, Text, ask, job
-from vobox.query import condor_history, condor_q, condor_status
-from vobox.query.condor_history_options import OPTIONS as HISTORY
-from vobox.query.condor_q_options import OPTIONS as QUEUE
-from vobox.query.condor_status_options import OPTIONS as STATUS
+from vobox.commands.query import condor_history, condor_q, condor_status
+from vobox.commands.query.condor_history_options import OPTIONS as HISTORY
+from vobox.commands.query.condor_q_options import OPTIONS as QUEUE
+from vobox.commands.query.condor_status_options import OPTIONS as STATUS
 
 ADS = [
     job(1, 0, 1),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.query_fakes import NOW, FakeQueue, Text, ask, job, out, utc
-from vobox.query.condor_q import answer as condor_q
+from vobox.commands.query.condor_q import answer as condor_q
 
 TWO = FakeQueue([job(30, 0, 5), job(30, 1, 2)])
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.query_fakes import Command, FakeQueue, Text, ask, job, out, utc
-from vobox.query import condor_history, condor_q, condor_status
+from vobox.commands.query import condor_history, condor_q, condor_status
 
 COMMANDS: dict[str, Command] = {
     "condor_q": condor_q.answer,

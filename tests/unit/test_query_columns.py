@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from tests.query_fakes import FakeQueue, Text, ask, job, utc
 from thyme.job import JobId
-from vobox.ads import Ad
-from vobox.ledger import Ledger
-from vobox.ledger_view import LedgerView
-from vobox.query import condor_q
-from vobox.query.narrow import narrowed
-from vobox.state import Job
+from vobox.classad.ad import Ad
+from vobox.commands.query import condor_q
+from vobox.jobs.job import Job
+from vobox.ledger.constraint_to_sql import narrowed
+from vobox.ledger.snapshot import LedgerView
+from vobox.ledger.writer import Ledger
 
 OWNERS = ("games", "Games", "alice", "o'neill", "zoë")
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.query_fakes import NOW, job
-from vobox.ads import Ad, ParseError, evaluate
-from vobox.query.expressions import MAX_EXPRESSION, Evaluator, compile_expression
-from vobox.query.literals import ERROR, UNDEFINED
+from vobox.classad.ad import Ad, ParseError, evaluate
+from vobox.classad.expressions import MAX_EXPRESSION, Evaluator, compile_expression
+from vobox.classad.literals import ERROR, UNDEFINED
 
 NAMES = ["JobStatus", "clusterid", "Owner", "Nope", "Chain", "Loop", "MY.ProcId", "Record", "Text"]
 AD = job(

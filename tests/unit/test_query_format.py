@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.query_fakes import FakeQueue, Text, ask, job, out
-from vobox.query.condor_q import answer as condor_q
+from vobox.commands.query.condor_q import answer as condor_q
 
 
 def formatted(*argv: str, **attributes: bool | int | float | str | Text) -> str:

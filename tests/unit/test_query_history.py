@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.query_fakes import FakeQueue, ask, job, out, utc
-from vobox.ads import Ad
-from vobox.query.condor_history import answer as condor_history
-from vobox.query.condor_history_options import OPTIONS, USAGE
-from vobox.query.version import VERSION_TEXT
-from vobox.rpc_types import Request
+from vobox.classad.ad import Ad
+from vobox.commands.query.condor_history import answer as condor_history
+from vobox.commands.query.condor_history_options import OPTIONS, USAGE
+from vobox.commands.version import VERSION_TEXT
+from vobox.rpc.types import Request
 
 HEADER = " ID          OWNER            SUBMITTED   RUN_TIME   ST   COMPLETED CMD\n"
 HISTORY = FakeQueue(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vobox.query.printf import BadFormat, parse_format
+from vobox.commands.query.printf import BadFormat, parse_format
 
 C_LIBRARY = ctypes.CDLL(None)
 FLAGS = st.text("-+ 0#", max_size=3)

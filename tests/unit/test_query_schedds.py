@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vobox.query.schedds import is_pool, is_schedd, open_address
+from vobox.commands.schedd_names import is_pool, is_schedd, open_address
 
 OURS = "vobox1.example.org"
 

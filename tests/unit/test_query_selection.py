@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.query_fakes import FakeQueue, Text, ask, job, out
-from vobox.query.condor_q import answer as condor_q
-from vobox.query.condor_q_options import OPTIONS
-from vobox.query.version import VERSION_TEXT
+from vobox.commands.query.condor_q import answer as condor_q
+from vobox.commands.query.condor_q_options import OPTIONS
+from vobox.commands.version import VERSION_TEXT
 
 QUEUE = FakeQueue(
     [

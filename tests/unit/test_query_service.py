@@ -14,13 +14,13 @@ import pytest
 from tests.query_fakes import NOW, job, utc
 from tests.waiting import wait_until
 from thyme.job import JobId
-from vobox.ads import Ad
-from vobox.ledger import Ledger
-from vobox.ledger_view import LedgerView
-from vobox.queries import LONGEST, Queries
-from vobox.rpc_types import Answer, Request
-from vobox.state import Job
-from vobox.turns import Turns
+from vobox.classad.ad import Ad
+from vobox.jobs.job import Job
+from vobox.ledger.snapshot import LedgerView
+from vobox.ledger.writer import Ledger
+from vobox.rpc.types import Answer, Request
+from vobox.server.fair_lock import Turns
+from vobox.server.query_service import LONGEST, Queries
 
 JOBS = 1500
 

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from tests.query_fakes import FakeQueue, ask, job, out
-from vobox.query.condor_status import answer as condor_status
-from vobox.query.condor_status_options import OPTIONS
-from vobox.query.version import VERSION_TEXT
+from vobox.commands.query.condor_status import answer as condor_status
+from vobox.commands.query.condor_status_options import OPTIONS
+from vobox.commands.version import VERSION_TEXT
 
 QUEUE = FakeQueue(
     [

@@ -8,10 +8,10 @@ import pytest
 
 from tests.query_fakes import NOW, FakeQueue, ask, out
 from thyme.mail import Machine, Waiting
-from vobox.ads import Ad, literal
-from vobox.query.condor_status import answer as condor_status
-from vobox.slot_ads import slot_ads
-from vobox.slots import Slots
+from vobox.classad.ad import Ad, literal
+from vobox.commands.query.condor_status import answer as condor_status
+from vobox.workers.slot_ads import slot_ads
+from vobox.workers.slots import Slots
 
 MACHINE = Machine(1, 2000, 10**6, "X86_64", "LINUX", "AlmaLinux9", 0.25)
 ARM = Machine(8, 257750, 10**7, "aarch64", "LINUX", "Debian12", 12.5)

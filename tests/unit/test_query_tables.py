@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.query_fakes import NOW, FakeQueue, ask, job, out, utc
-from vobox.query.condor_q import answer as condor_q
+from vobox.commands.query.condor_q import answer as condor_q
 
 TITLE = "\n\n-- Schedd: vobox1.example.org : <127.0.0.1:36097?... @ 11/22/26 13:25:12\n"
 NOBATCH = " ID      OWNER            SUBMITTED     RUN_TIME ST PRI SIZE CMD\n"

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.query_fakes import NOW, FakeQueue, Text, job, out
-from vobox.ads import Ad, literal
-from vobox.query.condor_q import answer as condor_q
-from vobox.query.formats import json_value
-from vobox.query.literals import NOT_LITERAL, expression_text, literal_value
+from vobox.classad.ad import Ad, literal
+from vobox.classad.literals import NOT_LITERAL, expression_text, literal_value
+from vobox.commands.query.condor_q import answer as condor_q
+from vobox.commands.query.formats import json_value
 
 QUEUE = FakeQueue(
     [

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.query_fakes import Command, FakeQueue, ask, job, out, utc
-from vobox.query import condor_history, condor_q, condor_status
+from vobox.commands.query import condor_history, condor_q, condor_status
 
 COMMANDS: dict[str, Command] = {
     "condor_q": condor_q.answer,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.submit_fakes import CWD, SCRIPT, Host
-from vobox.submit.options import USAGE, reads_stdin
+from vobox.commands.submit.options import USAGE, reads_stdin
 
 ONE = "executable = agent.sh\nqueue 1"
 THREE = "executable = agent.sh\nqueue 3\n"

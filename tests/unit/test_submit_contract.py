@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.submit_fakes import CWD, Host
-from vobox.submit.commands_table import TABLE, Verdict
+from vobox.commands.submit.commands_table import TABLE, Verdict
 
 H, R, X = Verdict.HONOURED, Verdict.RECORDED, Verdict.REFUSED
 VERDICTS = {name: row.verdict for row in TABLE for name in row.names}

@@ -7,10 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.submit_fakes import CWD, NOW, FakeCaller, FakeFiles, Host
-from vobox.submit.cargo import FileStore
-from vobox.submit.description import CommandLine, read_description
-from vobox.submit.errors import Refusal
-from vobox.submit.sources import Sources
+from vobox.commands.submit.description import CommandLine, read_description
+from vobox.commands.submit.errors import Refusal
+from vobox.commands.submit.input_files import FileStore
+from vobox.commands.submit.sources import Sources
 
 FILES = FakeFiles({})
 SOURCES = Sources(FILES, FileStore(FILES), CWD, FakeCaller())

@@ -11,11 +11,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.submit_fakes import CWD, FakeCaller, FakeFiles
-from vobox.submit.cargo import FileStore
-from vobox.submit.commands import Commands
-from vobox.submit.description import CommandLine, read_description
-from vobox.submit.queue import slots
-from vobox.submit.sources import Sources
+from vobox.commands.submit.description import CommandLine, read_description
+from vobox.commands.submit.input_files import FileStore
+from vobox.commands.submit.job_commands import Commands
+from vobox.commands.submit.queue import slots
+from vobox.commands.submit.sources import Sources
 
 os.environ["CONDOR_CONFIG"] = "/dev/null"
 htcondor2 = pytest.importorskip("htcondor2")

@@ -14,17 +14,17 @@ from thyme import codec
 from thyme.alike import encode_all
 from thyme.job import JobId
 from thyme.message import Submit
-from vobox.ads import Ad
-from vobox.rpc_types import PreparedJob
-from vobox.submit.cargo import FileStore
-from vobox.submit.commands import Commands
-from vobox.submit.description import CommandLine, read_description
-from vobox.submit.errors import Refusal
-from vobox.submit.job import JobMaker, Submitter
-from vobox.submit.jobad import Submission
-from vobox.submit.parts import Part, Parts
-from vobox.submit.queue import slots
-from vobox.submit.sources import Sources
+from vobox.classad.ad import Ad
+from vobox.commands.submit.base_attributes import Submission
+from vobox.commands.submit.description import CommandLine, read_description
+from vobox.commands.submit.errors import Refusal
+from vobox.commands.submit.input_files import FileStore
+from vobox.commands.submit.job import JobMaker, Submitter
+from vobox.commands.submit.job_commands import Commands
+from vobox.commands.submit.queue import slots
+from vobox.commands.submit.shared_parts import Part, Parts
+from vobox.commands.submit.sources import Sources
+from vobox.rpc.types import PreparedJob
 
 #: What may differ from job to job, said straight or by way of another macro.
 VALUES = st.sampled_from(

@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from tests.submit_fakes import CWD, Host
-from vobox.submit.options import USAGE
+from vobox.commands.submit.options import USAGE
 
 ONE = "executable = agent.sh\nqueue 1"
 THREE = "executable = agent.sh\nqueue 3\n"

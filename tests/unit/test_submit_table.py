@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.submit_fakes import Host
-from vobox.submit.commands_page import page
-from vobox.submit.commands_table import TABLE, Kind, Row, Verdict
+from vobox.commands.submit.commands_page import page
+from vobox.commands.submit.commands_table import TABLE, Kind, Row, Verdict
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "submit-commands.md"
 REFUSED = [(row, name) for row in TABLE if row.verdict is Verdict.REFUSED for name in row.names]
@@ -25,7 +25,9 @@ VALUES = {
 
 
 def test_the_reference_page_is_the_tables() -> None:
-    assert PAGE.read_text() == page(), "run: python -m vobox.submit.commands_page > " + str(PAGE)
+    assert PAGE.read_text() == page(), (
+        "run: python -m vobox.commands.submit.commands_page > " + str(PAGE)
+    )
 
 
 def test_every_command_has_one_row() -> None:

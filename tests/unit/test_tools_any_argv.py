@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 
 from tests.command_fakes import BOB, Queue
 from tests.vobox_fakes import SCHEDD, Bench
-from vobox import act_command, condor_wait
-from vobox.rpc_types import Answer, Request
-from vobox.settings import Settings
-from vobox.tools import config_val, qedit, reschedule, tail, vacate
+from vobox.client import wait
+from vobox.commands import act, config_val, qedit, reschedule, tail, vacate
+from vobox.rpc.types import Answer, Request
+from vobox.schedd.settings import Settings
 
-COMMANDS = (*act_command.OPTIONS, "condor_qedit", "condor_prio", "condor_vacate")
+COMMANDS = (*act.OPTIONS, "condor_qedit", "condor_prio", "condor_vacate")
 NAMES = sorted(
     {
         option.name
         for table in (
-            *act_command.OPTIONS.values(), qedit.OPTIONS, tail.OPTIONS, config_val.OPTIONS,
+            *act.OPTIONS.values(), qedit.OPTIONS, tail.OPTIONS, config_val.OPTIONS,
             vacate.OPTIONS, reschedule.OPTIONS,
         )
         for option in table
@@ -92,8 +92,8 @@ def _tail(argv: Sequence[str]) -> None:
 
 
 def _wait(argv: Sequence[str]) -> None:
-    with contextlib.suppress(condor_wait.Ended):
-        condor_wait.parse(list(argv))
+    with contextlib.suppress(wait.Ended):
+        wait.parse(list(argv))
 
 
 @pytest.mark.parametrize("command", [_config_val, _reschedule, _tail, _wait])
@@ -117,7 +117,7 @@ def test_any_bytes_in_a_log_are_events_or_said_to_be_none(
 ) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"".join(pieces))
-    log = condor_wait.Log(str(path))
+    log = wait.Log(str(path))
     with contextlib.suppress(ValueError):
         for _ in range(100):
             events, at_end = log.read()

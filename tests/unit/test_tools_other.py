@@ -11,9 +11,9 @@ import pytest
 from tests.command_fakes import BOB, Queue
 from tests.vobox_fakes import SCHEDD, Bench
 from thyme.message import Vacated
-from vobox.rpc_types import Answer, Request
-from vobox.settings import Settings
-from vobox.tools import config_val, reschedule, vacate
+from vobox.commands import config_val, reschedule, vacate
+from vobox.rpc.types import Answer, Request
+from vobox.schedd.settings import Settings
 
 SETTINGS = Settings(SCHEDD, "alien_jobs")
 

@@ -10,8 +10,8 @@ import pytest
 from tests.command_fakes import BOB, Queue
 from tests.vobox_fakes import Bench, everything
 from thyme.job import JobId
-from vobox.rpc_types import Answer
-from vobox.tools import prio, qedit
+from vobox.commands import prio, qedit
+from vobox.rpc.types import Answer
 
 FAILED = "Transaction failed.  No attributes were set.\n"
 QUEUE_FAILED = "Queue transaction failed.  No attributes were set.\n"

@@ -13,10 +13,10 @@ from thyme.job import JobId
 from thyme.mail import Peek, Peeked
 from thyme.message import expect
 from thyme.transport import Mail, Transport
-from vobox.rpc_types import Answer, SubmitRefused
-from vobox.state import Job
-from vobox.tools import tail
-from vobox.tools.peeker import Peeker
+from vobox.commands import tail
+from vobox.commands.peek import Peeker
+from vobox.jobs.job import Job
+from vobox.rpc.types import Answer, SubmitRefused
 
 ALICE = 1001
 RUNNING = after(Events(uid=ALICE).submit(), Events(uid=ALICE).started())
@@ -195,7 +195,7 @@ def peek(bench: Bench, line: Line) -> str:
 def test_a_worker_that_does_not_answer_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vobox.tools.peeker.TIMEOUT", 0.01)
+    monkeypatch.setattr("vobox.commands.peek.TIMEOUT", 0.01)
     bench = Bench(tmp_path)
     line = Line(bench)
     e = Events(uid=ALICE)

@@ -13,8 +13,8 @@ from thyme import codec
 from thyme.job import JobId
 from thyme.mail import Control
 from thyme.message import expect
-from vobox import act_command
-from vobox.rpc_types import Answer
+from vobox.commands import act
+from vobox.rpc.types import Answer
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def queue(tmp_path: Path) -> Iterator[Queue]:
 
 
 def usage(command: str) -> str:
-    return act_command.usage(command)
+    return act.usage(command)
 
 
 # --- reasons ------------------------------------------------------------------------------------

@@ -9,8 +9,8 @@ import pytest
 
 from tests.command_fakes import BOB, Queue
 from tests.vobox_fakes import SCHEDD, Bench
-from vobox import act_command
-from vobox.rpc_types import Answer
+from vobox.commands import act
+from vobox.rpc.types import Answer
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def queue(tmp_path: Path) -> Iterator[Queue]:
 
 
 def usage(command: str) -> str:
-    return act_command.usage(command)
+    return act.usage(command)
 
 
 # --- command lines ------------------------------------------------------------------------------

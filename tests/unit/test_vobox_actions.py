@@ -10,8 +10,8 @@ import pytest
 from tests.command_fakes import BOB, Queue
 from tests.vobox_fakes import Bench, Events
 from thyme.job import JobId
-from vobox import act_command
-from vobox.rpc_types import Answer
+from vobox.commands import act
+from vobox.rpc.types import Answer
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def queue(tmp_path: Path) -> Iterator[Queue]:
 
 
 def usage(command: str) -> str:
-    return act_command.usage(command)
+    return act.usage(command)
 
 
 # --- job ids ------------------------------------------------------------------------------------

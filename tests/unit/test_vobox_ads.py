@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vobox.ads import Ad, ParseError, SharedItems, evaluate, literal, parse, unquote
+from vobox.classad.ad import Ad, ParseError, SharedItems, evaluate, literal, parse, unquote
 
 
 def test_names_are_found_in_any_case_and_keep_their_first_spelling() -> None:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from tests.vobox_fakes import Events
 from thyme import codec
 from thyme.job import JobId, SandboxFile, Task
-from vobox.bodies import LARGEST, Bodies
-from vobox.fold import apply
-from vobox.ledger import Ledger
+from vobox.jobs.transitions.apply import apply
+from vobox.ledger.message_deltas import LARGEST, Bodies
+from vobox.ledger.writer import Ledger
 
 #: Pieces of messages, and what could be taken for the marks of a difference.
 PIECES = st.sampled_from([b"{", b"x" * 9, b'"a":"1"', b'"a":"12"', b"", b"\x1f", b"3", b"\0"])

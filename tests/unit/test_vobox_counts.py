@@ -11,9 +11,9 @@ import pytest
 
 from tests.vobox_fakes import Events, after
 from thyme.job import JobId
-from vobox.ledger import Ledger
-from vobox.ledger_view import LedgerView
-from vobox.state import Job
+from vobox.jobs.job import Job
+from vobox.ledger.snapshot import LedgerView
+from vobox.ledger.writer import Ledger
 
 
 def kinds(path: Path) -> tuple[Counter[tuple[object, ...]], Counter[tuple[object, ...]]]:

@@ -14,7 +14,7 @@ from tests.vobox_fakes import SCHEDD, Bench, Events, everything, logged, shown
 from thyme import codec
 from thyme.message import JobMessage, Started
 from thyme.transport import Transport, connect
-from vobox.fold_dead import CODE, SUBCODE
+from vobox.jobs.transitions.dead_letters import CODE, SUBCODE
 
 Brokers = Callable[[], Transport]
 

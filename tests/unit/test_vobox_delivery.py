@@ -13,10 +13,10 @@ import pytest
 from tests.vobox_fakes import Events, Value, after, logged
 from thyme.job import SandboxFile
 from thyme.message import Finished, HoldReason
-from vobox.delivery import write_log, write_output
-from vobox.logged import WrittenEvents
-from vobox.remaps import remaps
-from vobox.state import Job
+from vobox.files.output import write_log, write_output
+from vobox.files.user_log_index import WrittenEvents
+from vobox.jobs.job import Job
+from vobox.jobs.output_remaps import remaps
 
 
 def job_in(iwd: Path, **attributes: Value) -> Job:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.vobox_fakes import NOW, Bench, Events, Value, ad_of, shown
-from vobox.durations import PATIENCE, duration, exceeded
+from vobox.jobs.run_limits import PATIENCE, duration, exceeded
 
 
 def running(**limits: Value) -> object:

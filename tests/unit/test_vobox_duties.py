@@ -10,10 +10,7 @@ import pytest
 
 from tests.vobox_fakes import Bench, Events, Expression
 from thyme.job import JobId, Task
-from thyme.message import (
-    Held,
-    JobMessage,
-)
+from thyme.message import Held, JobMessage
 
 
 @pytest.fixture

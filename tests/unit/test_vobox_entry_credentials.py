@@ -10,8 +10,8 @@ import pytest
 
 from tests import x509
 from tests.vobox_entry_fakes import settings
-from vobox.entry import renewal
-from vobox.entry.credentials import look
+from vobox.supervisor import renewal
+from vobox.supervisor.credentials import look
 
 HERE = {"CE": "none"}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.vobox_entry_fakes import FakeBox, settings
-from vobox.entry import health, status
+from vobox.supervisor import health, status
 
 
 def known(box: FakeBox) -> dict:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.vobox_entry_fakes import FakeBox
-from vobox.entry import status
+from vobox.supervisor import status
 
 RUN = {"CE": "none", "CE_COMMAND": "my-ce --forever"}
 DAEMON = {"CE": "none", "CE_START": "up", "CE_STATUS": "see", "CE_STOP": "down"}

@@ -12,10 +12,10 @@ import pytest
 from tests.services.rabbitmq import free_port
 from tests.vobox_fakes import Clock
 from thyme.errors import BadInvocation
-from vobox import figures, schedd_cli
-from vobox.ledger import Ledger
-from vobox.schedd import Schedd
-from vobox.settings import Settings
+from vobox.ledger.writer import Ledger
+from vobox.schedd.main_loop import Schedd
+from vobox.schedd.settings import Settings
+from vobox.server import cli, metrics_setup
 
 
 class Start:
@@ -27,10 +27,10 @@ class Start:
         self.directory = directory
 
     def options(self, *words: str) -> argparse.Namespace:
-        return schedd_cli.parser().parse_args(["--spool", str(self.directory), *words])
+        return cli.parser().parse_args(["--spool", str(self.directory), *words])
 
-    def begin(self, *words: str, **environ: str) -> figures.Metrics | None:
-        return figures.begin(self.options(*words), environ, self.schedd, self.ledger.path)
+    def begin(self, *words: str, **environ: str) -> metrics_setup.Metrics | None:
+        return metrics_setup.begin(self.options(*words), environ, self.schedd, self.ledger.path)
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 
 from tests.vobox_fakes import Events, after, effects, shown
 from thyme.message import JobMessage
-from vobox.fold import apply
-from vobox.state import LogEvent
+from vobox.jobs.job import LogEvent
+from vobox.jobs.transitions.apply import apply
 
 #: state → the events that lead to it
 HISTORIES: dict[str, Callable[[Events], list[JobMessage]]] = {

@@ -13,24 +13,24 @@ from tests.broker_fakes import FakeBroker
 from tests.vobox_fakes import NOW, SCHEDD, Clock, Events, everything
 from thyme import codec
 from thyme.job import JobId
-from thyme.message import (
-    Continued,
-    Edited,
-    HoldReason,
-    JobMessage,
-    Removed,
-    Suspended,
-    Vacated,
-)
+from thyme.message import Continued, Edited, HoldReason, JobMessage, Removed, Suspended, Vacated
 from thyme.transport import Record, keys
-from vobox import fold_dead
-from vobox import follower as following
-from vobox.fold import apply
-from vobox.follower import Follower
-from vobox.leases import Leases
-from vobox.ledger import Ledger
-from vobox.state import Job
-from vobox.status import COMPLETED, HELD, IDLE, REMOVED, RUNNING, SUSPENDED, TRANSFERRING_OUTPUT
+from vobox.jobs.job import Job
+from vobox.jobs.status import (
+    COMPLETED,
+    HELD,
+    IDLE,
+    REMOVED,
+    RUNNING,
+    SUSPENDED,
+    TRANSFERRING_OUTPUT,
+)
+from vobox.jobs.transitions import dead_letters
+from vobox.jobs.transitions.apply import apply
+from vobox.ledger.writer import Ledger
+from vobox.schedd import stream_reader as following
+from vobox.schedd.stream_reader import Follower
+from vobox.workers.leases import Leases
 
 JOBS = (JobId(7, 0), JobId(7, 1), JobId(8, 0))
 WORKERS = st.sampled_from(["w1", "w2"])
@@ -63,7 +63,9 @@ def _event(draw: st.DrawFn, job: JobId, place: int) -> JobMessage:
         hold = HoldReason(*how[2]) if how[2] else None
         return made.finished(draw(WORKERS), draw(ATTEMPTS), how[0], how[1], hold=hold)
     if kind == "put_aside":
-        return fold_dead.PutAside(SCHEDD, job, made.now, draw(ATTEMPTS), "no worker could read it")
+        return dead_letters.PutAside(
+            SCHEDD, job, made.now, draw(ATTEMPTS), "no worker could read it"
+        )
     if kind in ORDERS:
         return _order(draw, kind, job, made.now)
     simple: JobMessage = getattr(made, kind)()
@@ -146,7 +148,7 @@ def folded(events: Sequence[JobMessage], batch: int, at_once: int, reopen: bool)
     broker = FakeBroker()
     transport = broker.connect()
     for event in events:
-        if isinstance(event, fold_dead.PutAside):
+        if isinstance(event, dead_letters.PutAside):
             body = codec.encode(Events(event.job).submit(event.attempt))
             place, key = len(broker.stream) + 1, keys.dead_key("pool")
             broker.stream.append(Record(place, event.time, body, key, event.reason))

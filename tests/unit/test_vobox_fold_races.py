@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.vobox_fakes import Events, Expression, after, told
 from thyme.message import JobMessage
-from vobox.fold import apply
-from vobox.state import Job, Tell
+from vobox.jobs.job import Job, Tell
+from vobox.jobs.transitions.apply import apply
 
 WORKERS = st.sampled_from(["w1", "w2", "w3"])
 ATTEMPTS = st.integers(0, 3)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.vobox_fakes import JOB, Bench, Events, Expression
 from thyme.job import JobId
-from vobox.history_files import HistoryFiles
+from vobox.files.history_files import HistoryFiles
 
 
 @pytest.fixture

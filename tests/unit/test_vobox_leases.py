@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from tests.vobox_fakes import Events, after
 from thyme.job import JobId, Task
-from vobox import leases as module
-from vobox.leases import Leases
-from vobox.state import Job
+from vobox.jobs.job import Job
+from vobox.workers import leases as module
+from vobox.workers.leases import Leases
 
 DEFAULT = 300.0
 Step = tuple[str, int, int]

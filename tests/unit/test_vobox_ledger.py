@@ -9,10 +9,10 @@ import pytest
 
 from tests.vobox_fakes import JOB, Events, Expression, after
 from thyme.job import JobId
-from vobox.ads import quote
-from vobox.ledger import Ledger
-from vobox.ledger_view import LedgerView
-from vobox.state import Job
+from vobox.classad.ad import quote
+from vobox.jobs.job import Job
+from vobox.ledger.snapshot import LedgerView
+from vobox.ledger.writer import Ledger
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from tests.broker_fakes import FakeBroker
 from tests.vobox_fakes import Bench, Events, everything
 from thyme import codec
 from thyme.job import JobId
-from vobox.ledger import Ledger
-from vobox.ledger_schema import VERSION
+from vobox.ledger.schema import VERSION
+from vobox.ledger.writer import Ledger
 
 
 @pytest.fixture

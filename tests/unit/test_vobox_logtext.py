@@ -13,8 +13,8 @@ from tests.query_fakes import utc
 from tests.vobox_fakes import NOW, USAGE, Events, ad_of
 from thyme.job import JobId
 from thyme.message import Usage
-from vobox import logtext
-from vobox.ads import Ad
+from vobox.classad.ad import Ad
+from vobox.jobs import user_log_events
 
 BIG = JobId(12345, 1234)
 
@@ -28,7 +28,7 @@ def _in_utc() -> Iterator[None]:
 def ended(job: JobId = BIG, code: int | None = 3, signal: int | None = None) -> str:
     event = Events(job, now=NOW + 9).finished(code=code, signal=signal, stdout=b"12345")
     ad = ad_of(job, CumulativeRemoteUserCpu=90061.5, CumulativeRemoteSysCpu=2.0, BytesSent=5.0)
-    return logtext.terminated(job, event, ad)
+    return user_log_events.terminated(job, event, ad)
 
 
 def held_ad(reason: str) -> Ad:
@@ -38,16 +38,16 @@ def held_ad(reason: str) -> Ad:
 def whole_life(job: JobId) -> str:
     return "".join(
         [
-            logtext.submitted(job, NOW, ad_of(job, JobBatchName="my batch")),
-            logtext.executing(job, NOW + 1, "slot1_77@node7"),
-            logtext.evicted(job, NOW + 2, USAGE, "pilot evicted", requeued=False),
-            logtext.executing(job, NOW + 3, "slot1_78@node8"),
-            logtext.image_size(job, NOW + 3, 125000),
-            logtext.suspended(job, NOW + 3),
-            logtext.unsuspended(job, NOW + 3),
-            logtext.lost(job, NOW + 4, "no news of its worker for 300 s"),
-            logtext.held(job, NOW + 5, held_ad("first line\nsecond\r\nthird")),
-            logtext.released(job, NOW + 6, "via condor_release (by user games)"),
+            user_log_events.submitted(job, NOW, ad_of(job, JobBatchName="my batch")),
+            user_log_events.executing(job, NOW + 1, "slot1_77@node7"),
+            user_log_events.evicted(job, NOW + 2, USAGE, "pilot evicted", requeued=False),
+            user_log_events.executing(job, NOW + 3, "slot1_78@node8"),
+            user_log_events.image_size(job, NOW + 3, 125000),
+            user_log_events.suspended(job, NOW + 3),
+            user_log_events.unsuspended(job, NOW + 3),
+            user_log_events.lost(job, NOW + 4, "no news of its worker for 300 s"),
+            user_log_events.held(job, NOW + 5, held_ad("first line\nsecond\r\nthird")),
+            user_log_events.released(job, NOW + 6, "via condor_release (by user games)"),
             ended(job),
         ]
     )
@@ -64,7 +64,8 @@ def read(path: Path) -> list[htcondor2.JobEvent]:
 def test_htcondors_own_reader_reads_every_event(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_text(
-        whole_life(JobId(38, 0)) + logtext.aborted(BIG, NOW, "via condor_rm (by user games)")
+        whole_life(JobId(38, 0))
+        + user_log_events.aborted(BIG, NOW, "via condor_rm (by user games)")
     )
 
     events = read(path)
@@ -96,19 +97,21 @@ def test_htcondors_own_reader_reads_a_death_by_signal(tmp_path: Path) -> None:
 
 def test_headers_are_padded_to_three_digits_and_grow_beyond() -> None:
     when = "2026-11-22 13:25:12"
-    assert logtext.aborted(JobId(3, 1), NOW, "x").startswith(f"009 (003.001.000) {when} Job was")
-    assert logtext.aborted(BIG, NOW, "x").startswith(f"009 (12345.1234.000) {when} Job was")
+    assert user_log_events.aborted(JobId(3, 1), NOW, "x").startswith(
+        f"009 (003.001.000) {when} Job was"
+    )
+    assert user_log_events.aborted(BIG, NOW, "x").startswith(f"009 (12345.1234.000) {when} Job was")
 
 
 @pytest.mark.parametrize("text", ["a\nb", "a\r\nb", "a\x0bb\x0cc", "a\u2028b", "...", "\n...\n"])
 def test_no_reason_can_end_or_forge_an_event(text: str) -> None:
     for event in (
-        logtext.aborted(BIG, NOW, text),
-        logtext.held(BIG, NOW, held_ad(text)),
-        logtext.released(BIG, NOW, text),
-        logtext.evicted(BIG, NOW, Usage(), text, requeued=False),
-        logtext.submitted(BIG, NOW, ad_of(JobBatchName=text)),
-        logtext.executing(BIG, NOW, f"slot1@{text}"),
+        user_log_events.aborted(BIG, NOW, text),
+        user_log_events.held(BIG, NOW, held_ad(text)),
+        user_log_events.released(BIG, NOW, text),
+        user_log_events.evicted(BIG, NOW, Usage(), text, requeued=False),
+        user_log_events.submitted(BIG, NOW, ad_of(JobBatchName=text)),
+        user_log_events.executing(BIG, NOW, f"slot1@{text}"),
     ):
         assert event.splitlines().count("...") == 1 and event.endswith("\n...\n"), event
 
@@ -150,5 +153,5 @@ def test_no_alias_is_promised_to_cctools() -> None:
 
 
 def test_a_batch_name_is_a_note_of_the_submit_event() -> None:
-    event = logtext.submitted(BIG, NOW, ad_of(JobBatchName='my "batch"'))
+    event = user_log_events.submitted(BIG, NOW, ad_of(JobBatchName='my "batch"'))
     assert event.splitlines()[1] == '    [ JobBatchName = "my "batch"" ]'

@@ -15,7 +15,7 @@ from thyme.job import JobId, Task
 from thyme.mail import Claim, Heartbeat
 from thyme.message import Submit, Usage
 from thyme.transport import Mail
-from vobox.leases import CLAIM_LEASE
+from vobox.workers.leases import CLAIM_LEASE
 
 CORRELATION = "token"
 

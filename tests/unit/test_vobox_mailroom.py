@@ -16,7 +16,7 @@ from thyme.job import JobId
 from thyme.mail import Claim, Control, Heartbeat, Verdict
 from thyme.message import Started, Usage
 from thyme.transport import Mail
-from vobox.mailroom import refusal, reply_to_heartbeat
+from vobox.workers.mail import refusal, reply_to_heartbeat
 
 #: Of a claim, unless it matters.
 CORRELATION = "token"

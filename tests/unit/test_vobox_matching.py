@@ -10,8 +10,8 @@ from tests.submit_fakes import Host
 from tests.vobox_fakes import Bench
 from thyme.job import JobId
 from thyme.message import Lost, Recorded, Started, Submit
-from vobox.ads import Ad
-from vobox.matching import can_match
+from vobox.classad.ad import Ad
+from vobox.jobs.requirements import can_match
 
 HEAD = "executable = agent.sh\n"
 

@@ -13,12 +13,12 @@ from telemetry.sender import Senders
 from tests.vobox_fakes import Events
 from thyme.job import JobId
 from thyme.message import JobMessage, Usage
-from vobox import schedd_points
-from vobox.fold import apply
-from vobox.ledger import Ledger
-from vobox.metrics import Metrics
-from vobox.schedd_points import Before, PoolTally, ScheddNow, Tally, percentile
-from vobox.state import Job
+from vobox.jobs.job import Job
+from vobox.jobs.transitions.apply import apply
+from vobox.ledger.writer import Ledger
+from vobox.metrics import points as schedd_points
+from vobox.metrics.points import Before, PoolTally, ScheddNow, Tally, percentile
+from vobox.metrics.sender import Metrics
 
 LOG = logging.getLogger("test-metrics")
 POOL = "pool"

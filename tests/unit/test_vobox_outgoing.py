@@ -15,10 +15,10 @@ from thyme.blobs import MAX_SIZE
 from thyme.errors import BadMessage
 from thyme.job import JobId, SandboxFile, Task
 from thyme.message import Recorded, Submit
-from vobox import outgoing
-from vobox.ads import Ad, SharedItems
-from vobox.outgoing import Outgoing
-from vobox.rpc_types import PreparedJob, SubmitRefused
+from vobox.classad.ad import Ad, SharedItems
+from vobox.rpc.types import PreparedJob, SubmitRefused
+from vobox.schedd import submit_batch
+from vobox.schedd.submit_batch import Outgoing
 
 SHARED = SharedItems(Ad({"Owner": '"games"', "Cmd": '"/bin/true"'}).as_template())
 TASK = Task("/bin/true")
@@ -108,7 +108,7 @@ def test_one_that_no_message_can_carry_refuses_all(bad: PreparedJob, says: str) 
 
 def test_all_together_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = [job(n, ProcId=str(n)) for n in range(10)]
-    monkeypatch.setattr(outgoing, "MAX_SUBMIT", sum(map(len, bodies(jobs))))
+    monkeypatch.setattr(submit_batch, "MAX_SUBMIT", sum(map(len, bodies(jobs))))
     assert len(bodies(jobs)) == 10
 
     with pytest.raises(SubmitRefused, match="these 11 jobs carry their files with them"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.vobox_fakes import NOW, Expression, ad_of
-from vobox.policy import Verdict, on_exit, periodic, stays_in_queue
-from vobox.status import COMPLETED, HELD, IDLE, REMOVED, RUNNING, TRANSFERRING_OUTPUT
+from vobox.jobs.policy import Verdict, on_exit, periodic, stays_in_queue
+from vobox.jobs.status import COMPLETED, HELD, IDLE, REMOVED, RUNNING, TRANSFERRING_OUTPUT
 
 #: What AliEn writes (multi-line in the description, joined by condor_submit).
 ALIEN_HOLD = (

@@ -11,13 +11,13 @@ import pytest
 from tests.vobox_fakes import NOW, Events, Expression, after
 from thyme.job import JobId
 from thyme.message import Usage
-from vobox import durations, policy
-from vobox.ads import Ad
-from vobox.ledger import Ledger
-from vobox.live import attributes_of
-from vobox.policy_filter import PolicyFilter
-from vobox.policy_round import PolicyRound
-from vobox.state import Job
+from vobox.classad.ad import Ad
+from vobox.jobs import policy, run_limits
+from vobox.jobs.job import Job
+from vobox.jobs.live_usage import attributes_of
+from vobox.ledger.writer import Ledger
+from vobox.schedd.policy_prefilter import PolicyFilter
+from vobox.schedd.policy_scan import PolicyRound
 
 EXPRESSIONS = (
     "false",
@@ -100,7 +100,7 @@ def of_whole_jobs(jobs: list[Job], now: float) -> tuple[dict[JobId, object], lis
     leaving = []
     for job in jobs:
         live = some_live(job.id) if job.status in (2, 7) else {}
-        hold = durations.exceeded(job.ad, job.status, now)
+        hold = run_limits.exceeded(job.ad, job.status, now)
         verdict = (
             policy.Verdict(hold=hold)
             if hold

@@ -10,9 +10,9 @@ import pytest
 from tests.vobox_fakes import NOW, Bench, Events, Expression, ad_of
 from thyme.job import JobId
 from thyme.message import Usage
-from vobox import policy_round
-from vobox.policy import periodic
-from vobox.query.expressions import Evaluator
+from vobox.classad.expressions import Evaluator
+from vobox.jobs.policy import periodic
+from vobox.schedd import policy_scan
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def states(bench: Bench) -> dict[str, int]:
 def test_a_round_is_cut_into_slices_and_reaches_every_job_once(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(policy_round, "SLICE", 2)
+    monkeypatch.setattr(policy_scan, "SLICE", 2)
     ids = ["1.0", "1.1", "1.2", "2.0", "10.0"]
     add(bench, *ids, PeriodicHold="NumHolds =?= undefined")
     add(bench, "3.0")

@@ -12,8 +12,8 @@ from thyme import codec
 from thyme.errors import BrokerUnreachable
 from thyme.job import JobId, SandboxFile
 from thyme.message import Marker
-from vobox.fold_begin import AdOf
-from vobox.state import Job
+from vobox.jobs.job import Job
+from vobox.jobs.transitions.submit_and_start import AdOf
 
 
 @pytest.fixture
@@ -222,7 +222,7 @@ def test_an_ad_that_makes_no_sense_does_not_stop_the_others(bench: Bench) -> Non
 def test_a_record_that_we_cannot_fold_is_passed_over(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    import vobox.follower as follower
+    import vobox.schedd.stream_reader as follower
 
     real = follower.apply
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vobox.row_values import read, written
+from vobox.ledger.row_codec import read, written
 
 #: What may stand between values, in their place or before them, and what SQLite cannot keep.
 ODD = st.text(alphabet=st.sampled_from('\x1e\x1f\0[]"a, \ud800é'), max_size=6)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.rpc_fakes import Schedd, asking, run
 from tests.waiting import wait_until
-from vobox.rpc_types import Answer
+from vobox.rpc.types import Answer
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ import pytest
 
 from tests.rpc_fakes import Schedd, asking, run, talk
 from tests.waiting import wait_until
-from vobox.gate import Gate
-from vobox.rpc import MAX_REQUEST, MAX_STDIN
-from vobox.rpc_types import Answer, Request
-from vobox.thin import _connect
+from vobox.client.client import _connect
+from vobox.rpc.connection_limit import Gate
+from vobox.rpc.server import MAX_REQUEST, MAX_STDIN
+from vobox.rpc.types import Answer, Request
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ def test_a_command_waits_while_too_many_connect_in_one_moment(
             naps.append(seconds)
             server.accept()[0].close()
 
-        monkeypatch.setattr("vobox.thin.time.sleep", nap)
+        monkeypatch.setattr("vobox.client.client.time.sleep", nap)
         _connect(str(path)).close()
     assert len(naps) == 1
 

@@ -19,12 +19,12 @@ from thyme.errors import BrokerRefused, BrokerUnreachable
 from thyme.job import JobId, Task
 from thyme.message import Submit, Usage
 from thyme.transport import Record
-from vobox.dispatch import Dispatch
-from vobox.intake import Intake
-from vobox.ledger import Ledger
-from vobox.rpc_types import Answer, PreparedJob, Request, SubmitRefused
-from vobox.schedd import Schedd
-from vobox.settings import Settings
+from vobox.ledger.writer import Ledger
+from vobox.rpc.types import Answer, PreparedJob, Request, SubmitRefused
+from vobox.schedd.command_gateway import Intake
+from vobox.schedd.main_loop import Schedd
+from vobox.schedd.settings import Settings
+from vobox.server.router import Dispatch
 
 
 class Running:

@@ -13,7 +13,7 @@ from thyme import codec
 from thyme.errors import BrokerUnreachable
 from thyme.job import JobId
 from thyme.message import Message
-from vobox.duties import AT_ONCE, DELIVERY_PAUSE
+from vobox.schedd.reconciler import AT_ONCE, DELIVERY_PAUSE
 
 
 @pytest.fixture

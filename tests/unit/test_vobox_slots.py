@@ -6,9 +6,9 @@ from tests.vobox_fakes import JOB, NOW, SCHEDD, ad_of
 from thyme.job import JobId
 from thyme.mail import Heartbeat, Machine, Waiting
 from thyme.message import Usage
-from vobox.live import attributes_of
-from vobox.slot_ads import slot_ads
-from vobox.slots import BUSY_KEPT, LONGEST_INTERVAL, MOST, SWEEP, Slots
+from vobox.jobs.live_usage import attributes_of
+from vobox.workers.slot_ads import slot_ads
+from vobox.workers.slots import BUSY_KEPT, LONGEST_INTERVAL, MOST, SWEEP, Slots
 
 MACHINE = Machine(2, 4000, 10**6, "X86_64", "LINUX", "AlmaLinux9", 0.5)
 

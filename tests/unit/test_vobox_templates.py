@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vobox.ads import Ad
-from vobox.ledger_schema import open_ledger
-from vobox.templates import NewTemplates, Templates
+from vobox.classad.ad import Ad
+from vobox.ledger.ad_templates import NewTemplates, Templates
+from vobox.ledger.schema import open_ledger
 
 FIRST = {"Owner": '"games"', "Cmd": '"/bin/true"', "ProcId": "0", "Rank": "0.0", "Args": '""'}
 

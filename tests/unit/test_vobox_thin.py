@@ -15,9 +15,9 @@ import pytest
 
 from tests.rpc_fakes import Schedd, run
 from tests.vobox_live import BARE, ROOT, thin
-from vobox.entry.settings import VARIABLES
-from vobox.rpc_types import Answer
-from vobox.thin import DEFAULT_SOCKET
+from vobox.client.client import DEFAULT_SOCKET
+from vobox.rpc.types import Answer
+from vobox.supervisor.settings import VARIABLES
 
 
 @pytest.fixture
@@ -54,12 +54,12 @@ def test_a_broken_pipe_is_no_traceback(schedd: Schedd) -> None:
 ON_A_MACHINE = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from vobox import condor_q, thin
-thin.DEFAULT_SOCKET = sys.argv[2]
-del sys.argv[1:]
+from vobox.client import client
+client.DEFAULT_SOCKET = sys.argv[2]
+sys.argv[:] = ["condor_q"]
 if os.geteuid() == 0:
     os.setgroups([]), os.setgid(65534), os.setuid(65534)
-sys.exit(condor_q.main())
+sys.exit(client.main())
 """
 
 
@@ -143,10 +143,15 @@ def test_a_directory_that_is_gone_stops_condor_submit_alone(schedd: Schedd, tmp_
 def test_thin_commands_load_next_to_nothing() -> None:
     program = (
         f"import os, sys; sys.path.insert(0, {str(ROOT)!r}); before = set(sys.modules);"
-        "import vobox.condor_q; print(*sorted(set(sys.modules) - before))"
+        "import vobox.client.client; print(*sorted(set(sys.modules) - before))"
     )
     done = subprocess.run([*BARE, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["_socket", "vobox", "vobox.condor_q", "vobox.thin"]
+    assert done.stdout.split() == [
+        "_socket",
+        "vobox",
+        "vobox.client",
+        "vobox.client.client",
+    ]
 
 
 # --- no schedd ----------------------------------------------------------------------------------

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from tests.broker_fakes import FakeBroker, FakeTransport
 from tests.vobox_fakes import Clock
-from vobox.ledger import Ledger
-from vobox.schedd import Schedd
-from vobox.settings import Settings
-from vobox.trust import STALE, STALE_IN_CALL
+from vobox.ledger.writer import Ledger
+from vobox.schedd.health import STALE, STALE_IN_CALL
+from vobox.schedd.main_loop import Schedd
+from vobox.schedd.settings import Settings
 
 
 def test_while_the_ledger_is_made_of_the_stream_commands_and_figures_say_so(tmp_path: Path) -> None:

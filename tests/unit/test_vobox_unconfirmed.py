@@ -16,12 +16,12 @@ from thyme import codec
 from thyme.errors import BadMessage, BrokerUnreachable
 from thyme.message import Marker, Message, Removed
 from thyme.transport import Transport
-from vobox import follower, intake
-from vobox.ledger import Ledger
-from vobox.refused import MOST, REASON, Refused
-from vobox.rpc_types import SubmitRefused
-from vobox.schedd import LOOK_PAUSE, Schedd
-from vobox.settings import Settings
+from vobox.ledger.writer import Ledger
+from vobox.rpc.types import SubmitRefused
+from vobox.schedd import command_gateway, stream_reader
+from vobox.schedd.failed_submits import MOST, REASON, Refused
+from vobox.schedd.main_loop import LOOK_PAUSE, Schedd
+from vobox.schedd.settings import Settings
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_a_disk_that_fails_while_they_are_published_does_not_refuse_them(
     start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = start(FakeBroker())
-    monkeypatch.setattr(intake, "LOOK_EVERY", 1)
+    monkeypatch.setattr(command_gateway, "LOOK_EVERY", 1)
     looks: list[Transport] = []
 
     def full(transport: Transport) -> None:
@@ -135,7 +135,7 @@ def test_what_a_submit_puts_into_the_ledger_is_what_the_stream_says(
     broker = FakeBroker()
     first = start(broker)
     decoded: list[bytes] = []
-    monkeypatch.setattr(follower.codec, "decode", _noting(decoded, codec.decode))
+    monkeypatch.setattr(stream_reader.codec, "decode", _noting(decoded, codec.decode))
     first.submit(procs=3)
     published = {each.body for each in broker.stream if b'"submit"' in each.body}
     assert len(published) == 3 and not published & set(decoded)  # ours: known already

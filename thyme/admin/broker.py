@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..transport import Transport
+from thyme.transport import Transport
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from ..arguments import Parser, broker_url
-from ..errors import BadInvocation, ThymeError
-from ..transport import Transport, connect
+from thyme.arguments import Parser, broker_url
+from thyme.errors import BadInvocation, ThymeError
+from thyme.transport import Transport, connect
+
 from . import broker, dead
 from .errors import Exit, NotDone
 from .output import Output

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .. import codec
-from ..errors import BadMessage
-from ..message import JobMessage
-from ..transport import DeadLetter, Transport
+from thyme import codec
+from thyme.errors import BadMessage
+from thyme.message import JobMessage
+from thyme.transport import DeadLetter, Transport
 
 #: Why a message is among the dead letters that nobody but us put there.
 PUT_ASIDE = "put aside by an administrator"

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..transport import amqp_topology
+from thyme.transport import amqp_topology
+
 from .passwords import ALGORITHM, fits, hashed
 from .roles import Role, roles
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from ..errors import ThymeError
+from thyme.errors import ThymeError
 
 
 class Exit(IntEnum):

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..transport import check_url
+from thyme.transport import check_url
+
 from .definitions import definitions, pools_of, without_hashes
 from .errors import FilesUnusable, NotDone
 from .passwords import new_password

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import unquote, urlsplit
 
-from ..errors import BadInvocation
+from thyme.errors import BadInvocation
+
 from .base import DeadLetter, Delivery, Mail, QueueState, Record, Transport
 
 __all__ = [

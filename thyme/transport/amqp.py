@@ -17,7 +17,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from ..errors import BrokerError, BrokerRefused, BrokerUnreachable
+from thyme.errors import BrokerError, BrokerRefused, BrokerUnreachable
+
 from . import amqp_errors, amqp_topology, keys
 from .amqp_errors import ChannelClosed, refused, unreachable
 from .amqp_frames import Content, Envelope, spec

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from ..errors import BrokerError, BrokerRefused, BrokerUnreachable
+from thyme.errors import BrokerError, BrokerRefused, BrokerUnreachable
+
 from .amqp_url import Place
 
 #: Reply codes of AMQP 0-9-1 after which another attempt may do: shutdown, out of something.

@@ -13,7 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from ..errors import BrokerError, BrokerUnreachable
+from thyme.errors import BrokerError, BrokerUnreachable
+
 from . import amqp_errors
 from .amqp_channel import Channel
 from .amqp_errors import ChannelClosed, login_refused, refused, unreachable

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from ..errors import BrokerError
+from thyme.errors import BrokerError
+
 from .amqp_channel import Channel
 from .amqp_errors import refused, unreachable
 from .amqp_frames import Content, Envelope, spec

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ..errors import BrokerError
+from thyme.errors import BrokerError
+
 from . import amqp_errors
 from .amqp_channel import Channel
 from .amqp_errors import ChannelClosed, is_missing, other_argument, refused

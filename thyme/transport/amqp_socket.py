@@ -10,7 +10,8 @@ import socket
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from ..errors import BrokerError
+from thyme.errors import BrokerError
+
 from .amqp_errors import refused, unreachable
 from .amqp_url import Place, Tls
 

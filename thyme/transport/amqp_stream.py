@@ -11,7 +11,8 @@ import time
 from collections import deque
 from typing import Any, Final
 
-from ..errors import BrokerUnreachable
+from thyme.errors import BrokerUnreachable
+
 from .amqp_channel import Channel
 from .amqp_errors import unreachable
 from .amqp_frames import Content, spec

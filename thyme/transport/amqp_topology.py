@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, unquote
 
-from ..errors import BadInvocation
+from thyme.errors import BadInvocation
+
 from . import keys
 
 #: What the schedd and the operator say.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote
 
-from ..errors import BadInvocation
+from thyme.errors import BadInvocation
 
 #: Seconds without any byte from the other side after which a line is dead (each side's promise).
 HEARTBEAT: Final = 60

@@ -21,7 +21,8 @@ import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from ..errors import BrokerRefused
+from thyme.errors import BrokerRefused
+
 from . import keys, sqlite_rows
 from .base import DeadLetter, Delivery, Mail, QueueState, Record, Transport
 from .sqlite_connection import Connection

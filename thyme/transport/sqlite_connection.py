@@ -9,7 +9,8 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import BrokerError, BrokerRefused, BrokerUnreachable
+from thyme.errors import BrokerError, BrokerRefused, BrokerUnreachable
+
 from .lives import Life
 from .sqlite_file import CONNECTIONS, claim_place, open_database
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from ..errors import BrokerRefused
+from thyme.errors import BrokerRefused
 
 #: Seconds to wait for another process's write; longer means it hangs.
 BUSY_TIMEOUT: Final = 30.0

@@ -1,0 +1,64 @@
+"""The current AliEn: ``common/lib/AliEn/LQ/HTCONDOR.pm`` of alien-git/alien, last versions.
+
+A file for condor_submit, V2 environment, policies over several lines,
+counting by ``condor_status``.
+"""
+
+from __future__ import annotations
+
+from demo_ce.counting import Query, by_schedd
+from demo_ce.site import Paths, Site, Submission
+
+NAME = "alien"
+ON_STDIN = False
+SENDS_PROXY = True
+
+# The blank line after each policy is AliEn's: its text ends in a newline and
+# gets another one when it is joined.
+_HOLD = (
+    "periodic_hold = \\\n"
+    "  JobStatus == 1 && ( \\\n"
+    "    GridJobStatus =?= undefined && CurrentTime - EnteredCurrentStatus > 1800 \\\n"
+    "  ) || \\\n"
+    "  JobStatus <= 2 && ( \\\n"
+    "    CurrentTime - EnteredCurrentStatus > 172800 \\\n"
+    "  )\n"
+)
+_REMOVE = "periodic_remove = \\\n  CurrentTime - QDate > 259200\n"
+
+
+def paths(agent: Submission, site: Site) -> Paths:
+    return Paths.of(f"{site.log_folder}/jobagent_{agent.agent_id(site)}")
+
+
+def submit_file(site: Site, now: float) -> str:
+    """Name of the description's file; AliEn writes one name for 64 s."""
+    return f"htc-submit.{int(now) >> 6}.jdl"
+
+
+def describe(agent: Submission, site: Site) -> str:
+    files = paths(agent, site)
+    output = f"output = {files.output}" if site.sandbox else ""
+    error = f"error  = {files.error}" if site.sandbox else ""
+    text = f"cmd = {agent.script}\n{output}\n{error}\nlog = {files.log}\n"
+    if site.router:
+        text += (
+            "universe = vanilla\n"
+            "+WantJobRouter = True\n"
+            "job_lease_duration = 7200\n"
+            "ShouldTransferFiles = YES\n"
+        )
+    elif site.grid_resource:
+        text += f"universe = grid\ngrid_resource = {site.grid_resource}\n"
+    if site.external_cloud:
+        text += "+WantExternalCloud = True\n"
+    text += f'+TransferOutput = ""\n{_HOLD}\n{_REMOVE}\nuse_x509userproxy = true\n'
+    environment = (
+        f"ALIEN_CM_AS_LDAP_PROXY='{site.cluster_monitor}' "
+        f"ALIEN_JOBAGENT_ID='{agent.agent_id(site)}'"
+    )
+    return text + f'environment = "{environment}"\n' + site.custom + "queue 1\n"
+
+
+def queries(user: str, site: Site) -> tuple[Query, ...]:
+    return by_schedd()

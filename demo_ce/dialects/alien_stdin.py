@@ -1,0 +1,64 @@
+"""The older AliEn: ``common/lib/AliEn/LQ/HTCONDOR.pm`` of alien-git/alien, first versions.
+
+The description goes to condor_submit's stdin, without a newline at its end;
+counting by ``condor_q USER -totals``.
+
+One byte differs from what that Perl writes: it joins its last policy and
+``use_x509userproxy`` without a newline, which every condor_submit refuses.
+Decision 040 has the story.
+"""
+
+from __future__ import annotations
+
+from demo_ce.counting import Query, by_totals
+from demo_ce.site import Paths, Site, Submission
+
+NAME = "alien-stdin"
+ON_STDIN = True
+SENDS_PROXY = True
+
+
+def paths(agent: Submission, site: Site) -> Paths:
+    return Paths.of(f"{site.log_folder}/jobagent_{agent.agent_id(site)}")
+
+
+def submit_file(site: Site, now: float) -> str:
+    return ""
+
+
+def describe(agent: Submission, site: Site) -> str:
+    files = paths(agent, site)
+    text = (
+        f"cmd = {agent.script}\noutput = {files.output}\nerror = {files.error}\nlog = {files.log}\n"
+    )
+    if site.router:
+        text += (
+            "universe = vanilla\n"
+            "\t+WantJobRouter=True\n"
+            "\tjob_lease_duration = 7200\n"
+            "\tshould_transfer_files = YES\n"
+            "\tperiodic_remove = (CurrentTime - QDate > 7*24*3600)"
+        )
+    else:
+        text += (
+            "universe = grid\n"
+            '\t+TransferOutput = ""\n'
+            "\t#periodic_remove = (RemoteWallClockTime > 48*3600 ) || "
+            "(JobStatus==5 && (CurrentTime - EnteredCurrentStatus) > 5*3600 ) \n"
+            "\tperiodic_remove = (CurrentTime - QDate) > 7*24*3600"
+        )
+        if site.grid_resource:
+            text += f"\ngrid_resource = {site.grid_resource}"
+    text += "\n"  # the newline that AliEn forgot
+    text += "use_x509userproxy = true\n"
+    monitor = site.cluster_monitor
+    return text + (
+        f"environment=\"ALIEN_CM_AS_LDAP_PROXY='{monitor}' "
+        f"ALIEN_ALICE_CM_AS_LDAP_PROXY='{monitor}' "
+        f"ALIEN_JOBAGENT_ID='{agent.agent_id(site)}'\"\n"
+        "queue 1"
+    )
+
+
+def queries(user: str, site: Site) -> tuple[Query, ...]:
+    return by_totals(user)

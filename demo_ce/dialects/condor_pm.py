@@ -1,0 +1,53 @@
+"""AliEn's first HTCondor back end: ``common/lib/AliEn/LQ/CONDOR.pm`` of alien-git/alien.
+
+The description goes to condor_submit's stdin, with a V1 environment that asks
+for the job's own id.
+
+It counts by ``condor_q USER -totals`` as its successor does. The Perl counts
+lines that show a GridJobStatus: outside of the grid universe that is always
+none, and it would submit without end.
+"""
+
+from __future__ import annotations
+
+from demo_ce.counting import Query, by_totals
+from demo_ce.site import Paths, Site, Submission
+
+NAME = "condor-pm"
+ON_STDIN = True
+SENDS_PROXY = False
+
+
+def paths(agent: Submission, site: Site) -> Paths:
+    # ALIEN_LOG, which the CE sets for each agent
+    return Paths.of(f"{site.log_folder}/AliEn.JobAgent.{agent.agent_id(site)}")
+
+
+def submit_file(site: Site, now: float) -> str:
+    return ""
+
+
+def describe(agent: Submission, site: Site) -> str:
+    files = paths(agent, site)
+    monitor = site.cluster_monitor
+    # CE_SUBMITARG_LIST: each entry is a line, and a line with nothing in it closes them.
+    extra = ""
+    if site.grid_resource and not site.router:
+        extra = f"universe = grid\ngrid_resource = {site.grid_resource}\n"
+    return (
+        f"executable = {agent.script}\n"
+        "arguments = \n"
+        f"{extra}\n"
+        f"output = {files.output}\n"
+        f"error  = {files.error}\n"
+        f"log    = {files.log}\n"
+        "environment=CONDOR_ID=$(Cluster).$(Process);"
+        f"ALIEN_CM_AS_LDAP_PROXY={monitor};"
+        f"ALIEN_JOBAGENT_ID={agent.agent_id(site)};"
+        f"ALIEN_ALICE_CM_AS_LDAP_PROXY={monitor}\n"
+        "queue\n"
+    )
+
+
+def queries(user: str, site: Site) -> tuple[Query, ...]:
+    return by_totals(user)

@@ -1,0 +1,65 @@
+"""JAliEn: ``alien.site.batchqueue.HTCONDOR``, the version with weighted CE lists (2020).
+
+A file for condor_submit, one-line policies, V2 environment; counting by
+``condor_q -const … -af``, with stderr among stdout.
+"""
+
+from __future__ import annotations
+
+from demo_ce.counting import Query, by_job_list
+from demo_ce.site import Paths, Site, Submission
+
+NAME = "jalien"
+ON_STDIN = False
+SENDS_PROXY = True
+
+
+def paths(agent: Submission, site: Site) -> Paths:
+    return Paths.of(f"{site.log_folder}/jobagent_{site.pid}_{agent.number - 1}")
+
+
+def submit_file(site: Site, now: float) -> str:
+    """Name of the description's file; JAliEn writes one name for 2^16 ms."""
+    return f"htc-submit.{int(now * 1000) >> 16}.jdl"
+
+
+def describe(agent: Submission, site: Site) -> str:
+    files = paths(agent, site)
+    text = f"cmd = {agent.script}\n"
+    if site.sandbox:
+        text += f"output = {files.output}\nerror = {files.error}\n"
+    hold = "(JobStatus <= 2 && CurrentTime - EnteredCurrentStatus > 172800)"
+    if not _local_pool(site):
+        hold = (
+            "(JobStatus == 1 && GridJobStatus =?= undefined"
+            f" && CurrentTime - EnteredCurrentStatus > 1800) || {hold}"
+        )
+    text += (
+        f"log = {files.log}\n"
+        '+TransferOutput = ""\n'
+        f"periodic_hold = {hold}\n"
+        "periodic_remove = CurrentTime - QDate > 259200\n"
+    )
+    if site.router or _local_pool(site):
+        text += "universe = vanilla\njob_lease_duration = 7200\nShouldTransferFiles = YES\n"
+        if site.router:
+            text += "+WantJobRouter = True\n"
+    else:
+        text += f"universe = grid\ngrid_resource = {site.grid_resource}\n"
+    if site.external_cloud:
+        text += "+WantExternalCloud = True\n"
+    text += (
+        "use_x509userproxy = true\n"
+        f"environment = \"ALIEN_CM_AS_LDAP_PROXY='{site.cluster_monitor}'\"\n"
+    )
+    # println adds a second newline behind the statement.
+    return text + site.custom + "queue 1\n" + "\n"
+
+
+def _local_pool(site: Site) -> bool:
+    """JAliEn's own word for a CE name without a dot: jobs for the pool next door."""
+    return not site.router and not site.grid_resource
+
+
+def queries(user: str, site: Site) -> tuple[Query, ...]:
+    return by_job_list(local_pool=_local_pool(site))

@@ -1,0 +1,109 @@
+"""ClassAd literals read and written without the ClassAd library.
+
+Nearly every attribute of a job ad is a plain number, string or truth value,
+and a query looks at 100,000 of them; only what is none of these goes through
+the parser. Writing follows HTCondor's *old ClassAd* syntax, which is what
+``condor_q -long`` and ``-af:r`` print.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any, Final
+
+import classad2
+
+from .ad import Ad, ParseError, unquote
+
+UNDEFINED: Final = classad2.Value.Undefined
+ERROR: Final = classad2.Value.Error
+
+#: What ``literal_value`` answers for text that has to be parsed and evaluated.
+NOT_LITERAL: Final = object()
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"\Z', re.DOTALL)
+# 18 digits always fit the 64 bits of a ClassAd integer; a leading 0 would mean octal.
+_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})\Z")
+_REAL = re.compile(r"-?[0-9]+\.[0-9]+(?:[eE][+-]?[0-9]{1,2})?\Z")
+_WORDS: Final = {"true": True, "false": False, "undefined": UNDEFINED, "error": ERROR}
+
+
+def literal_value(text: str) -> Any:
+    """The value of a literal: bool, int, float, str, UNDEFINED or ERROR; else NOT_LITERAL."""
+    if text[:1] == '"':
+        if _STRING.match(text) is None:
+            return NOT_LITERAL
+        return unquote(text) if "\\" in text else text[1:-1]
+    if _INTEGER.match(text):
+        return int(text)
+    if _REAL.match(text):
+        return float(text)
+    return _WORDS.get(text.lower(), NOT_LITERAL)
+
+
+def value_text(value: Any, quoted: bool = False) -> str:
+    """A value as ``%v`` prints it, or as ``%V`` does (``quoted``: strings in double quotes)."""
+    if isinstance(value, str):
+        return quoted_text(value) if quoted else value
+    if value is UNDEFINED:
+        return "undefined"
+    if value is ERROR:
+        return "error"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(int(value))
+    if isinstance(value, float):
+        return real_text(value)
+    return _unparsed(value)
+
+
+def real_text(value: float) -> str:
+    """16 significant digits and always visibly a real: ``0.0``, ``1E+30``."""
+    text = f"{value:.16G}"
+    if text.lstrip("-").isdigit():
+        return text + ".0"
+    if text in {"INF", "-INF"}:
+        return f'real("{text}")'
+    return 'real("NaN")' if text == "NAN" else text
+
+
+def quoted_text(value: str) -> str:
+    """A string as old ClassAds write it: only the double quote is escaped.
+
+    A line break, which that syntax cannot express, is written ``\\n``: printed
+    raw, a job's argument could pose as a line ``Attr = value`` of its own.
+    """
+    return '"' + one_line(value.replace('"', '\\"')) + '"'
+
+
+def one_line(text: str) -> str:
+    return text.replace("\n", "\\n").replace("\r", "\\r")
+
+
+@lru_cache(maxsize=4096)
+def expression_text(text: str) -> str:
+    """An expression as HTCondor unparses it, on one line (``A==1`` becomes ``A == 1``)."""
+    value = literal_value(text)
+    if value is not NOT_LITERAL:
+        return value_text(value, quoted=True)
+    try:
+        return _printed(Ad({"X": text}).classad())
+    except (ParseError, ValueError):
+        return one_line(text)
+
+
+def _unparsed(value: Any) -> str:
+    """A list, record or time, through the library."""
+    holder = classad2.ClassAd()
+    try:
+        holder["X"] = value
+        return _printed(holder)
+    except (ParseError, TypeError, ValueError):
+        return "error"
+
+
+def _printed(holder: classad2.ClassAd) -> str:
+    """The right side of a one-attribute ad ``X = ...``."""
+    return one_line(holder.printOld().strip()).partition(" = ")[2]

@@ -1,0 +1,38 @@
+"""condor_version: the release whose behaviour we follow, and who really answers.
+
+Needs no schedd: clients ask it to see whether HTCondor is installed at all.
+"""
+
+import os
+import sys
+
+from .client import keep_standard_streams, write
+
+#: clients compare the number with features of HTCondor
+NUMBER = "25.14.0"
+VERSION_LINE = "$CondorVersion: " + NUMBER + " 2026-11-22 BuildID: plancton PackageID: plancton $"
+
+
+def platform() -> str:
+    """The second line, of the machine that it runs on."""
+    return "$CondorPlatform: %s-Linux $" % os.uname().machine.upper()
+
+
+def main() -> int:
+    """Print the version; returns the exit code."""
+    keep_standard_streams()
+    arch = False
+    for word in sys.argv[1:]:
+        if word == "-arch":
+            arch = True
+        elif word not in ("", "-version", "-help"):
+            text = "Unrecognized option: %s\nUsage: condor_version [-arch]\n" % word
+            write(2, text.encode("utf-8", "backslashreplace"))
+            return 1
+    text = os.uname().machine.upper() if arch else VERSION_LINE + "\n" + platform()
+    write(1, (text + "\n").encode("ascii"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,225 @@
+"""condor_wait: wait until the jobs of a user log have ended.
+
+Reads the log alone and needs no schedd: a client may wait while the VOBox is
+being restarted. Texts, streams and exit codes are HTCondor's: 0 only when what
+was waited for has come, with ``-wait 0`` and ``-allevents`` also at the end of
+the file.
+"""
+
+import sys
+import time
+
+from .client import keep_standard_streams, write
+from .user_log import Event, Log
+from .version import VERSION_LINE, platform
+
+#: seconds between two looks at a log that has not grown
+PAUSE = 0.25
+SUBMITTED, EXECUTING, TERMINATED, ABORTED = 0, 1, 5, 9
+_STATUS = {SUBMITTED: "submitted", TERMINATED: "completed", ABORTED: "aborted"}
+USAGE = """
+Use: condor_wait [options] <log-file> [job-number]
+Where options are:
+    -help             Display options
+    -version          Display Condor version
+    -debug            Show job start and terminate info on standard error
+    -status           Show job start and terminate info
+    -echo[:<fmt>]     Echo log events relevant to [job-number]
+       optional <fmt>: ISO_DATE (dates with the year), UTC (time as UTC time)
+    -num <number>     Wait for this many jobs to end (default is all jobs)
+    -wait <seconds>   Wait no more than this time (default is unlimited)
+    -allevents        Continue on even if all jobs have ended.
+                      cannot be used with -num
+"""
+
+
+class Ended(Exception):
+    """Nothing more to do: exit code, a line for stdout, a text for stderr."""
+
+    def __init__(self, code: int, stdout: str = "", stderr: str = "") -> None:
+        Exception.__init__(self, code)
+        self.code, self.stdout, self.stderr = code, stdout, stderr
+
+
+class Options:
+    def __init__(self) -> None:
+        self.log = ""
+        self.job = (-1, -1, -1)  # type: tuple[int, ...]
+        self.status = self.debug = self.echo = self.allevents = False
+        self.iso = self.utc = False
+        self.number = 0
+        self.seconds = None  # type: int | None
+
+
+def parse(argv: "list[str]") -> Options:
+    """The options of a command line; raises Ended."""
+    made, job = Options(), ""
+    words = iter(argv)
+    for word in words:
+        if word == "-help":
+            raise Ended(0, "", USAGE)
+        if word == "-version":
+            raise Ended(1, VERSION_LINE + "\n" + platform() + "\n")
+        if word in ("-debug", "-status"):
+            setattr(made, word[1:], True)
+        elif word.partition(":")[0] == "-echo":
+            _echo(made, word.partition(":")[2])
+        elif len(word) >= 4 and "-allevents".startswith(word):
+            made.allevents = True
+        elif word in ("-wait", "-num"):
+            value = next(words, None)
+            if value is None:
+                raise Ended(1, "", "%s requires an argument\n%s" % (word, USAGE))
+            number = _leading_number(value)[0] or 0
+            if word == "-wait":
+                made.seconds = number
+            elif number < 1:
+                raise Ended(1, "", "-num must be greater than zero\n" + USAGE)
+            else:
+                made.number = number
+        elif word.startswith("-") and not (word == "-1" and made.log and not job):
+            raise Ended(1, "", USAGE)
+        elif not made.log:
+            made.log = word
+        elif not job:
+            job = word
+        else:
+            raise Ended(1, "", "Extra argument: %s\n\n%s" % (word, USAGE))
+    if made.number and made.allevents:
+        raise Ended(1, "", "-num cannot be used with -allevents\n" + USAGE)
+    if not made.log:
+        raise Ended(1, "", USAGE)
+    if job:
+        made.job = _job(job)
+    return made
+
+
+def _echo(made: Options, form: str) -> None:
+    made.echo = True
+    for name in filter(None, form.replace("|", ",").split(",")):
+        if name.upper() not in ("ISO_DATE", "UTC"):
+            text = "-echo:%s: only ISO_DATE and UTC are known here\n" % form
+            raise Ended(1, "", text)
+        made.iso = made.iso or name.upper() == "ISO_DATE"
+        made.utc = made.utc or name.upper() == "UTC"
+
+
+def _leading_number(text: str) -> "tuple[int | None, str]":
+    """As C's ``%d``: the number that a text begins with, and the rest."""
+    text = text.lstrip(" \t")
+    end = 1 if text[:1] in ("-", "+") else 0
+    while end < len(text) and text[end] in "0123456789":
+        end += 1
+    try:
+        return int(text[:end]), text[end:]
+    except ValueError:
+        return None, text
+
+
+def _job(text: str) -> "tuple[int, ...]":
+    """``C``, ``C.P`` or ``C.P.S``; -1 for what is any."""
+    found = []  # type: list[int]
+    rest = text
+    while len(found) < 3:
+        number, rest = _leading_number(rest)
+        if number is None:
+            break
+        found.append(number)
+        if not rest.startswith("."):
+            break
+        rest = rest[1:]
+    if not found:
+        raise Ended(1, "", "Couldn't understand job number: %s\n" % text)
+    return tuple(found + [-1] * (3 - len(found)))
+
+
+class Watch:
+    """What has become of the jobs so far."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._open = set()  # type: set[str]
+        self.submitted = self.ended = 0
+
+    def see(self, event: Event) -> None:
+        """Count one event and show it, as asked; raises Ended when nobody reads that."""
+        options = self._options
+        if any(ask not in (-1, have) for ask, have in zip(options.job, event.id)):
+            return
+        if options.echo:
+            _print(event.shown(options.iso, options.utc))
+        word = _STATUS.get(event.number)
+        if event.number == EXECUTING:
+            host = event.body.partition("\n")[0].partition("host: ")[2]
+            word = "executing on host " + host
+        if word and options.status and not options.debug:
+            _print("%s %s\n" % (event.key, word))
+        if word and options.debug:
+            write(2, ("%s %s\n" % (event.key, word)).encode("utf-8", "surrogateescape"))
+        if event.number == SUBMITTED:
+            self._open.add(event.key)
+            self.submitted += 1
+        elif event.number in (TERMINATED, ABORTED):
+            self._open.discard(event.key)
+            self.ended += 1
+
+    def check(self, at_end: bool) -> None:
+        """Raises Ended if what was waited for has come; ``at_end``: the file was read."""
+        number = self._options.number
+        if number and self.ended >= number:
+            raise Ended(0, "Specifed number of jobs (%d) done.\n" % number)
+        if at_end and not number and not self._options.allevents and not self._open:
+            raise Ended(0, "All jobs done.\n")
+
+
+def wait(options: Options) -> None:
+    """Until it is over; raises Ended."""
+    until = None
+    if options.seconds:
+        until = time.monotonic() + options.seconds
+    at_once = options.seconds == 0 or (options.allevents and options.seconds is None)
+    try:
+        log = Log(options.log)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise Ended(1, "", "Couldn't open %s: %s\n" % (options.log, reason)) from None
+    watch = Watch(options)
+    while True:
+        try:
+            events, at_end = log.read()
+        except (OSError, ValueError) as error:
+            raise Ended(1, "", "Couldn't read %s: %s\n" % (options.log, error)) from None
+        for event in events:
+            watch.see(event)
+            watch.check(False)
+        if not at_end:
+            continue
+        watch.check(True)
+        if at_once:
+            raise Ended(0)
+        if until is not None and time.monotonic() >= until:
+            raise Ended(1, "Time expired.\n")
+        time.sleep(PAUSE if until is None else min(PAUSE, max(0.0, until - time.monotonic())))
+
+
+def _print(text: str) -> None:
+    if not write(1, text.encode("utf-8", "surrogateescape")):
+        raise Ended(1)
+
+
+def main() -> int:
+    """Wait; returns the exit code."""
+    keep_standard_streams()
+    try:
+        wait(parse(sys.argv[1:]))
+    except Ended as ended:
+        write(1, ended.stdout.encode("utf-8", "surrogateescape"))
+        write(2, ended.stderr.encode("utf-8", "surrogateescape"))
+        return ended.code
+    except KeyboardInterrupt:
+        return 130
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

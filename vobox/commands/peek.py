@@ -1,0 +1,50 @@
+"""Asks workers for what running jobs have written, on behalf of one user."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable
+
+from thyme.job import JobId
+from thyme.mail import Peek, Peeked
+from thyme.transport import Transport
+from vobox.jobs.job import Job
+from vobox.ledger.writer import Ledger
+from vobox.rpc.types import SubmitRefused
+from vobox.schedd.main_loop import Schedd
+
+from .tail import CannotPeek, check
+
+#: Seconds that a worker has for its answer: it looks at its mail within a second.
+TIMEOUT = 20.0
+
+
+class Peeker:
+    def __init__(self, schedd: Schedd, ledger: Ledger, uid: int, user: str) -> None:
+        self._schedd = schedd
+        self._ledger = ledger
+        self._uid = uid
+        self._user = user
+
+    def ask(self, job_id: JobId, question: Callable[[Job], Peek]) -> Peeked:
+        """The worker's answer; raises CannotPeek."""
+        answers: queue.SimpleQueue[Peeked] = queue.SimpleQueue()
+
+        def send(transport: Transport) -> tuple[str, str]:
+            job = check(self._ledger.get(job_id), job_id, self._uid, self._user)
+            mailroom = self._schedd.mailroom
+            token = mailroom.ask(transport, job.worker, question(job), answers.put)
+            return token, job.ad.text("RemoteHost")
+
+        try:
+            token, host = self._schedd.call(send)
+            if not token:
+                raise CannotPeek(f"Failed to peek at file from starter: {host} is not there")
+            try:
+                return answers.get(timeout=TIMEOUT)
+            except queue.Empty:
+                self._schedd.call(lambda _transport: self._schedd.mailroom.give_up(token))
+                text = f"no answer from {host} in {TIMEOUT:g} s"
+                raise CannotPeek(f"Failed to peek at file from starter: {text}") from None
+        except SubmitRefused as error:
+            raise CannotPeek(f"Failed to connect to schedd: {error}") from error

@@ -1,0 +1,75 @@
+"""condor_history's options (contract, section 4.2); the order settles short spellings."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vobox.commands.option_parser import GREEDY, Option
+
+_ONLY_JOBS = "only jobs of this schedd are recorded"
+_NO_SUCH_TABLE = "print attributes with -af or -format"
+_PARAMETER = "Argument {} requires another parameter"
+_NUMBER = "Argument {} requires a number value  as a parameter."
+_COLUMNS = (
+    "Argument {0} requires at least one attribute parameter\n\t\te.g. condor_history {0} ClusterId"
+)
+
+OPTIONS: Final = (
+    Option("long", 1),
+    Option("xml", 3),
+    Option("jsonl", 5),
+    Option("json", 2),
+    Option("backwards", 1),
+    Option("nobackwards", 3),
+    Option("forwards", 4),
+    Option("wide", 1, modifiers=True, ignored=True),
+    Option("match", 1, 1, missing=_NUMBER),
+    Option("limit", 3, 1, missing=_NUMBER),
+    Option("scanlimit", 4, 1, missing=_NUMBER),
+    Option("since", 2, 1, missing="Argument {} requires a job id or an expression"),
+    Option("submitter", 2, 1, missing="Argument {} requires the name of a user"),
+    Option("startd", 3, refused=_ONLY_JOBS),
+    Option("schedd", 3, ignored=True),
+    Option("local", 2, ignored=True),
+    Option("file", 1, 1, missing="Argument {} requires a file name"),
+    Option("userlog", 1, 1, refused="read the event log itself, or use condor_history without it"),
+    Option("help", 1),
+    Option(
+        "format",
+        1,
+        2,
+        missing="Argument {} requires a spec and classad attribute name as parameters.\n"
+        "\t\te.g. condor_history -format '%d' ClusterId",
+    ),
+    Option("af", 2, GREEDY, modifiers=True, missing=_COLUMNS),
+    Option("autoformat", 5, GREEDY, modifiers=True, missing=_COLUMNS),
+    Option("attributes", 2, 1, missing="Argument {} requires a list of attributes to show"),
+    Option("print-format", 2, modifiers=True, refused=_NO_SUCH_TABLE),
+    Option("constraint", 1, 1, missing=_PARAMETER),
+    Option("completedsince", 3, refused="use -constraint 'CompletionDate >= EPOCH'"),
+    Option("debug", 1, modifiers=True, ignored=True),
+    Option("diagnostic", 4, ignored=True),
+    Option("name", 1, 1, missing="Argument {} requires name of a remote schedd"),
+    Option("pool", 1, 1, missing="Argument {} requires name of a pool"),
+    Option("version", 1),
+)
+
+USAGE: Final = """\
+Usage: condor_history [source] [restriction ...] [options]
+   source:
+\t-file FILE\t\ta history file instead of the schedd's own history
+\t-name SCHEDD, -pool HOST
+   restrictions:
+\tCLUSTER | CLUSTER.PROC | OWNER | -submitter OWNER
+\t-constraint EXPR\tjobs for which the expression is true
+\t-match N | -limit N\tat most N jobs
+\t-scanlimit N\t\tlook at the N newest jobs only
+\t-since ID | EXPR\tstop at this job, or where the expression becomes true
+   options:
+\t-backwards | -forwards\tnewest first (the default), or oldest first
+\t-format FMT ATTR\tprint the attribute as printf would
+\t-af[:jlhVrtng,] ATTR ...\tprint attributes in columns
+\t-long | -json | -jsonl | -xml\tprint whole job ads
+\t-attributes A,B\t\twith these attributes only
+\t-wide | -help | -version
+"""

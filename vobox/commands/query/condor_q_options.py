@@ -1,0 +1,101 @@
+"""condor_q's options (contract, section 3.1), in the order in which a short spelling picks one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vobox.commands.option_parser import GREEDY, Option
+
+_NO_MATCHMAKER = "pilots take jobs in turn, nothing is matched; use -af and -format"
+_NO_SUCH_TABLE = "print attributes with -af or -format"
+_ONLY_THE_QUEUE = "it answers from the schedd's queue only"
+_HOST = "-pool requires a hostname as an argument."
+
+OPTIONS: Final = (
+    Option("wide", 1, modifiers=True, ignored=True),
+    Option("long", 1),
+    Option("xml", 3),
+    Option("limit", 3, 1, missing="-limit requires the max number of results as an argument."),
+    Option("pool", 1, 1, missing=_HOST),
+    Option("D", 1, 1, missing="-D requires a list of flags as an argument.", ignored=True),
+    Option("name", 1, 1, missing="-name requires the name of a schedd as an argument."),
+    Option("direct", 1, 1, missing="-direct requires [schedd]"),
+    Option("submitter", 1, 1, missing="-submitter requires the name of a user."),
+    Option("constraint", 1, 1, missing="-constraint requires another parameter"),
+    Option("slotconstraint", 5, refused=_NO_MATCHMAKER),
+    Option("mconstraint", 2, refused=_NO_MATCHMAKER),
+    Option("machine", 2, refused=_NO_MATCHMAKER),
+    Option("address", 1, refused="name the schedd with -name"),
+    Option("autocluster", 2, modifiers=True, refused=_NO_MATCHMAKER),
+    Option("group-by", 2, modifiers=True, refused=_NO_SUCH_TABLE),
+    Option("attributes", 2, 1, missing="-attributes requires a list of attributes to show"),
+    Option("format", 1, 2, missing="-format requires format and attribute parameters"),
+    Option(
+        "autoformat",
+        5,
+        GREEDY,
+        modifiers=True,
+        missing="-autoformat requires at least one attribute parameter",
+    ),
+    Option(
+        "af",
+        2,
+        GREEDY,
+        modifiers=True,
+        missing="-autoformat requires at least one attribute parameter",
+    ),
+    Option("print-format", 2, modifiers=True, refused=_NO_SUCH_TABLE),
+    Option("global", 1),
+    Option("schedd-constraint", 5, refused="there is one schedd; name it with -name"),
+    Option("help", 1),
+    Option("better-analyze", 2, modifiers=True, refused=_NO_MATCHMAKER),
+    Option("better-analyse", 2, modifiers=True, refused=_NO_MATCHMAKER),
+    Option("analyze", 2, modifiers=True, refused=_NO_MATCHMAKER),
+    Option("analyse", 2, modifiers=True, refused=_NO_MATCHMAKER),
+    Option("reverse-analyze", 3, modifiers=True, refused=_NO_MATCHMAKER),
+    Option("verbose", 4, ignored=True),
+    Option("run", 1),
+    Option("hold", 2),
+    Option("held", 2),
+    Option("goodput", 2, refused=_NO_SUCH_TABLE),
+    Option("cputime", 2),
+    Option("currentrun", 2),
+    Option("grid", 2, refused=_NO_SUCH_TABLE),
+    Option("globus", 5, refused=_NO_SUCH_TABLE),
+    Option("debug", 3, modifiers=True, ignored=True),
+    Option("io", 2, refused=_NO_SUCH_TABLE),
+    Option("dag", 2, refused=_NO_SUCH_TABLE),
+    Option("totals", 3),
+    Option("expert", 1, ignored=True),
+    Option("jobads", 1, refused=_ONLY_THE_QUEUE),
+    Option("userlog", 1, refused=_ONLY_THE_QUEUE),
+    Option("slotads", 1, refused=_NO_MATCHMAKER),
+    Option("version", 1),
+    Option("json", 2),
+    Option("idle", 3),
+    Option("nobatch", 3),
+    Option("batch", 2),
+    Option("allusers", 2),
+    Option("unmatchable", 3, refused=_NO_MATCHMAKER),
+    Option("stream-results", 2, ignored=True),
+)
+
+USAGE: Final = """\
+Usage: condor_q [restriction ...] [options]
+   restrictions:
+\tCLUSTER | CLUSTER.PROC | OWNER
+\t-submitter OWNER\tjobs of this user
+\t-allusers\t\tjobs of all users (the default is your own)
+\t-global\t\t\tjobs of all users of all schedds
+\t-constraint EXPR\tjobs for which the expression is true
+\t-run | -idle | -hold\tjobs in this state
+\t-limit N\t\tat most N jobs
+\t-name SCHEDD, -pool HOST
+   options:
+\t-nobatch | -batch | -totals
+\t-format FMT ATTR\tprint the attribute as printf would
+\t-af[:jlhVrtng,] ATTR ...\tprint attributes in columns
+\t-long | -json | -xml\tprint whole job ads
+\t-attributes A,B\t\twith these attributes only
+\t-cputime | -currentrun | -wide | -help | -version
+"""

@@ -1,0 +1,89 @@
+"""condor_status's options (contract, section 4.4); the order settles short spellings.
+
+Least lengths are those of HTCondor's own command; where it would call a short
+spelling unknown or mean something we do not have, ours may take it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vobox.commands.option_parser import GREEDY, Option
+
+_OTHER_ADS: Final = (
+    ("absent", 2), ("any", 2), ("ckptsrvr", 2), ("cod", 3), ("data", 2), ("defrag", 3),
+    ("generic", 2), ("gpus", 3), ("grid", 1), ("java", 1), ("license", 2), ("negotiator", 2),
+    ("offline", 2), ("quill", 2), ("storage", 3), ("submitters", 4), ("vm", 2), ("world", 1),
+)  # fmt: skip
+_NO_SUCH_ADS: Final = "only slots, -schedd, -collector and -master are known"
+_NO_SUCH_TABLE: Final = "print attributes with -af or -format"
+_NOT_FROM_FILES: Final = "it answers from the pool only"
+_NEEDS_ONE: Final = "{} requires one additional argument"
+_COLUMNS: Final = "Argument {} requires at last one attribute parameter"
+
+OPTIONS: Final = (
+    Option("avail", 2),
+    Option("pool", 1, 1, missing="{} requires a hostname as an argument."),
+    Option("format", 1, 2, missing="{} requires two other arguments"),
+    Option("autoformat", 5, GREEDY, modifiers=True, missing=_COLUMNS),
+    Option("af", 2, GREEDY, modifiers=True, missing=_COLUMNS),
+    Option("print-format", 2, modifiers=True, refused=_NO_SUCH_TABLE),
+    Option("wide", 1, modifiers=True, ignored=True),
+    Option("natural", 3, modifiers=True, ignored=True),
+    Option("claimed", 2),
+    Option("compact", 3, refused="a pilot is one slot: nothing can be rolled up"),
+    Option("nocompact", 5, ignored=True),
+    Option("collector", 3),
+    Option("constraint", 1, 1, missing="{} requires another argument"),
+    Option("direct", 3, 1, missing="{} requires another argument"),
+    Option("diagnose", 3, modifiers=True, refused=_NOT_FROM_FILES),
+    Option("debug", 2, modifiers=True, ignored=True),
+    Option("help", 1),
+    Option("long", 1),
+    Option("limit", 2, 1, missing=_NEEDS_ONE),
+    Option("xml", 1),
+    Option("json", 2),
+    Option("jsonl", 5),
+    Option("attributes", 2, 1, missing=_NEEDS_ONE),
+    Option("schedd", 2),
+    Option("slots", 2),
+    Option("sort", 2, 1, missing="{} requires another argument"),
+    Option("startd", 4),
+    Option("state", 4, refused=_NO_SUCH_TABLE),
+    Option("server", 2, refused=f"nobody measures MIPS and KFLOPS; {_NO_SUCH_TABLE}"),
+    Option("statistics", 5, refused=_NO_SUCH_ADS),
+    Option("subsystem", 4, refused=_NO_SUCH_ADS),
+    Option("snapshot", 4, modifiers=True, ignored=True),
+    Option("run", 1, refused="use -claimed for slots that run jobs, -schedd for the counts"),
+    Option("master", 1),
+    Option("name", 1, 1, missing=_NEEDS_ONE),
+    Option("total", 1),
+    Option("totals", 1),
+    Option("target", 4, refused=_NOT_FROM_FILES),
+    Option("merge", 5, refused=_NOT_FROM_FILES),
+    Option("ads", 2, modifiers=True, refused=_NOT_FROM_FILES),
+    Option("group-by", 5, refused=_NO_SUCH_TABLE),
+    Option("annex-slots", 5, refused=_NO_SUCH_ADS),
+    Option("annex-name", 10, refused=_NO_SUCH_ADS),
+    Option("expert", 1, ignored=True),
+    Option("version", 3),
+    Option("verbose", 4, ignored=True),
+    *(Option(name, least, refused=_NO_SUCH_ADS) for name, least in _OTHER_ADS),
+)
+
+USAGE: Final = """\
+Usage: condor_status [query] [options] [NAME ...]
+   query (slots of pilots that wait or work, if none is given):
+\t-claimed | -avail\tslots that have a job, that wait for one
+\t-schedd\t\t\tthe schedd and its numbers of jobs
+\t-collector | -master\tthe schedd as its pool; the machines of the slots
+   options:
+\t-af[:lhVrtng,] ATTR ...\tprint attributes in columns
+\t-format FMT ATTR\tprint the attribute as printf would
+\t-long | -json | -jsonl | -xml\tprint the whole ad
+\t-attributes A,B\t\twith these attributes only
+\t-constraint EXPR\tonly where the expression is true
+\t-sort EXPR\t\tby the value of the expression, or in no order (no)
+\t-total\t\t\tthe totals only
+\t-name NAME | -direct HOST | -pool HOST | -limit N | -help | -version
+"""

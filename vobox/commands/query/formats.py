@@ -1,0 +1,119 @@
+"""Whole ads: ``-long``, ``-json``, ``-jsonl`` and ``-xml``, optionally a few attributes of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
+
+from vobox.classad.ad import Ad, ParseError
+from vobox.classad.literals import (
+    ERROR,
+    NOT_LITERAL,
+    UNDEFINED,
+    expression_text,
+    literal_value,
+    real_text,
+)
+
+#: Characters that no XML document can hold, not even escaped.
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
+XML_HEAD = '<?xml version="1.0"?>\n<!DOCTYPE classads SYSTEM "classads.dtd">\n<classads>\n'
+XML_TAIL = "</classads>\n"
+
+
+class Projection:
+    """The attributes to print: all with ``extra``, or those named that the job has."""
+
+    def __init__(self, names: Sequence[str] | None, extra: Mapping[str, str]) -> None:
+        self._names = None if names is None else frozenset(name.lower() for name in names)
+        self._extra = extra
+
+    def of(self, ad: Ad) -> list[tuple[str, str]]:
+        """(name as the ad writes it, expression text), sorted by name."""
+        found = chain(ad.items(), self._extra.items())
+        if self._names is not None:
+            names = self._names
+            found = chain(item for item in found if item[0].lower() in names)
+        # Where a job has an attribute of its own, the extra one is not printed.
+        unique = {name.lower(): (name, text) for name, text in reversed(list(found))}
+        return [unique[name] for name in sorted(unique)]
+
+
+def long_ads(ads: Iterable[Ad], projection: Projection) -> Iterator[str]:
+    """``Attr = value`` lines, an empty line after each ad."""
+    for ad in ads:
+        lines = [f"{name} = {expression_text(text)}\n" for name, text in projection.of(ad)]
+        yield "".join(lines) + "\n"
+
+
+def json_ads(ads: Iterable[Ad], projection: Projection, empty: str) -> Iterator[str]:
+    """A list of objects; ``empty`` where there is no ad at all."""
+    opening = "[\n"
+    for ad in ads:
+        members = [f"  {json_string(name)}: {json_value(text)}" for name, text in projection.of(ad)]
+        yield opening + "{\n" + ",\n".join(members) + "\n}\n"
+        opening = ",\n"
+    yield empty if opening == "[\n" else "]\n"
+
+
+def json_lines(ads: Iterable[Ad], projection: Projection) -> Iterator[str]:
+    """One object a line."""
+    for ad in ads:
+        members = {name: json.loads(json_value(text)) for name, text in projection.of(ad)}
+        yield json.dumps(members, ensure_ascii=False) + "\n"
+
+
+def xml_ads(ads: Iterable[Ad], projection: Projection) -> Iterator[str]:
+    yield XML_HEAD
+    for ad in ads:
+        members = [
+            f'    <a n="{_xml(name)}">{xml_value(text)}</a>\n' for name, text in projection.of(ad)
+        ]
+        yield "<c>\n" + "".join(members) + "</c>\n"
+    yield XML_TAIL
+
+
+def json_string(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+@lru_cache(maxsize=4096)
+def json_value(text: str) -> str:
+    """An attribute in JSON, as the ClassAd library writes it: ``"\\/Expr(...)\\/"``."""
+    value = literal_value(text)
+    if isinstance(value, str):
+        return json_string(value)
+    if value is UNDEFINED:
+        return "null"
+    if value is not NOT_LITERAL and value is not ERROR:
+        return real_text(value) if isinstance(value, float) else json.dumps(value)
+    try:
+        # {⏎  "X": value⏎}
+        return str(Ad({"X": text}).classad().printJson()).strip()[1:-1].partition(":")[2].strip()
+    except (ParseError, ValueError):
+        return json_string(f"/Expr({text})/").replace("/", "\\/")
+
+
+def xml_value(text: str) -> str:
+    value = literal_value(text)
+    if isinstance(value, str):
+        return f"<s>{_xml(value)}</s>"
+    if value is UNDEFINED:
+        return "<un/>"
+    if value is ERROR:
+        return "<er/>"
+    if isinstance(value, bool):
+        return f'<b v="{"t" if value else "f"}"/>'
+    if isinstance(value, int):
+        return f"<i>{value}</i>"
+    if isinstance(value, float):
+        return f"<r>{value:.15E}</r>"
+    return f"<e>{_xml(expression_text(text))}</e>"
+
+
+def _xml(text: str) -> str:
+    text = _NOT_XML.sub("", text)
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,212 @@
+"""``-format`` and ``-autoformat``: columns of one job's values.
+
+Both may be mixed on one command line; their columns then make one row. Only
+``-autoformat`` puts anything between columns and ends rows with a newline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from vobox.classad.ad import Ad
+from vobox.classad.expressions import Evaluator, compile_expression, is_expression
+
+from .printf import parse_format
+from .shows import Show, Shows, is_name
+
+#: Letters of -autoformat that change how a value is written.
+_DECORATING = frozenset("roTYV")
+
+
+class BadExpression(ValueError):
+    """What was asked for is neither an attribute nor an expression."""
+
+
+@dataclass(frozen=True)
+class Column:
+    show: Show
+    prefixed: bool = True  #: the separator before it is printed
+    suffixed: bool = True  #: the separator after it is printed
+    heading: str = ""
+    #: widened to its widest value (only where there are headings)
+    widening: bool = False
+    least_width: int = 0
+    left: bool = True
+    #: text, attribute whose value is printed as it is ("": none), text; None: anything else
+    simple: tuple[str, str, str] | None = None
+
+
+class PrintMask:
+    """The columns asked for, in order, and what stands between them."""
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self._shows = Shows(evaluator)
+        self._columns: list[Column] = []
+        self._row_prefix = self._column_prefix = self._column_suffix = self._row_suffix = ""
+        self._headings = False
+        #: what is named and printed, other than by a text without conversion
+        self._values: list[str] = []
+        #: what was named, for the forms that print whole ads
+        self.names: list[str] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._columns)
+
+    def add_format(self, text: str, attribute: str) -> None:
+        """``-format TEXT ATTRIBUTE``; raises BadFormat and BadExpression."""
+        form = parse_format(text)
+        self._name(attribute)
+        if form.letter:
+            self._values.append(attribute)
+        simple = None if form.letter else (form.before, "", "")
+        self._columns.append(Column(self._shows.printf(form, attribute), simple=simple))
+
+    def add_autoformat(self, attributes: Sequence[str], letters: str) -> None:
+        """``-autoformat:LETTERS ATTRIBUTES``, unknown letters ignored; raises BadExpression."""
+        row_prefix, prefix, suffix = "", " ", ""
+        for letter in letters:
+            if letter == ",":
+                suffix = ","
+            elif letter == "n":
+                suffix = "\n"
+            elif letter == "g":
+                row_prefix, prefix = "\n", ""
+            elif letter == "t":
+                prefix = "\t"
+        self._row_prefix, self._column_prefix = row_prefix, prefix
+        self._column_suffix, self._row_suffix = suffix, "\n"
+        own_headings = "h" in letters
+        self._headings = self._headings or own_headings
+        if "j" in letters:
+            self._add_job_id(labelled="l" in letters)
+        for attribute in attributes:
+            self._name(attribute)
+            self._values.append(attribute)
+            show = self._shows.auto(attribute, letters)
+            if self._headings:
+                heading = attribute if own_headings else "(expr)"
+                width = len(heading)
+                column = Column(show, heading=heading, widening=True, least_width=width)
+            elif "l" in letters:
+                column = Column(_labelled(attribute, show))
+            else:
+                is_simple = is_name(attribute) and _DECORATING.isdisjoint(letters)
+                simple = ("", attribute.lower(), "") if is_simple else None
+                column = Column(show, simple=simple)
+            self._columns.append(column)
+
+    def looked_at(self) -> set[str] | None:
+        """Lower-case names that rows are made of; None where that is not known."""
+        names: set[str] = set()
+        for asked in self._values:
+            if is_name(asked):
+                names.add(asked.lower())
+                continue
+            compiled = compile_expression(asked)
+            if compiled.unbounded:
+                return None
+            names.update(compiled.names)
+        return names
+
+    def simple_rows(self) -> list[tuple[str, str]] | None:
+        """A row as (text, attribute) pairs, the attributes' values printed as they are; the last
+        attribute is "". None where rows are made of more than that."""
+        if self._headings:
+            return None
+        pairs: list[tuple[str, str]] = []
+        text = self._row_prefix
+        for separator, column in zip(["", *self._separators()], self._columns, strict=True):
+            if column.simple is None:
+                return None
+            before, attribute, after = column.simple
+            text += separator + before
+            if attribute:
+                pairs.append((text, attribute))
+                text = ""
+            text += after
+        return [*pairs, (text + self._row_suffix, "")]
+
+    def rows(self, find: Callable[[], Iterable[Ad]]) -> Iterator[str]:
+        """The text of each job, with its newline where there is one; headings first.
+
+        ``find`` is called twice where there are headings: columns are as wide as their
+        widest value, and nobody wants to hold all of them in memory.
+        """
+        shows = [column.show for column in self._columns]
+        if self._headings:
+            yield from self._aligned(lambda: ([show(ad) for show in shows] for ad in find()))
+            return
+        first, *others = shows
+        following = list(zip(self._separators(), others, strict=True))
+        prefix, suffix = self._row_prefix, self._row_suffix
+        for ad in find():
+            row = prefix + first(ad)
+            for separator, show in following:
+                row += separator + show(ad)
+            yield row + suffix
+
+    def _separators(self) -> list[str]:
+        return [
+            (self._column_suffix if left.suffixed else "")
+            + (self._column_prefix if right.prefixed else "")
+            for left, right in zip(self._columns, self._columns[1:], strict=False)
+        ]
+
+    def _aligned(self, rows: Callable[[], Iterable[list[str]]]) -> Iterator[str]:
+        widths = [column.least_width for column in self._columns]
+        any_row = False
+        for row in rows():
+            any_row = True
+            widths = [max(width, len(cell)) for width, cell in zip(widths, row, strict=True)]
+        if not any_row:
+            return
+        widths = [
+            width if column.widening else 0
+            for width, column in zip(widths, self._columns, strict=True)
+        ]
+        separators = [*self._separators(), self._row_suffix]
+        headings = [column.heading for column in self._columns]
+        for number, row in enumerate(chain([headings], rows())):
+            yield self._row_prefix + "".join(
+                (cell.ljust(width) if column.left or number == 0 else cell.rjust(width)) + separator
+                for cell, width, column, separator in zip(
+                    row, widths, self._columns, separators, strict=True
+                )
+            )
+
+    def _add_job_id(self, labelled: bool) -> None:
+        label = "ID = " if labelled else ""
+        self._values += ["ClusterId", "ProcId"]
+        cluster = self._shows.printf(parse_format(label + "%d."), "ClusterId")
+        proc = self._shows.printf(parse_format("%d"), "ProcId")
+        self._columns += [
+            Column(
+                cluster,
+                suffixed=False,
+                heading=" ID",
+                widening=True,
+                least_width=5,
+                left=False,
+                simple=(label, "clusterid", "."),
+            ),
+            Column(
+                proc,
+                prefixed=False,
+                heading=" ",
+                widening=True,
+                least_width=3,
+                simple=("", "procid", ""),
+            ),
+        ]
+
+    def _name(self, attribute: str) -> None:
+        if not is_name(attribute) and not is_expression(attribute):
+            raise BadExpression(attribute)
+        self.names.append(attribute)
+
+
+def _labelled(attribute: str, show: Show) -> Show:
+    label = attribute + " = "
+    return lambda ad: label + show(ad)

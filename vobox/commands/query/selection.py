@@ -1,0 +1,197 @@
+"""Which jobs a query is about: ids and owners in any number, and conditions on top of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+from vobox.classad.ad import Ad, quote
+from vobox.classad.expressions import Evaluator, compile_expression
+from vobox.ledger.constraint_to_sql import narrowed
+from vobox.ledger.sql_conditions import ALWAYS, Comparison, Condition, Every, Some
+from vobox.rpc.types import QueueView
+
+_JOB_ID = re.compile(r"(\d+)(?:\.(\d+))?\Z", re.ASCII)
+_SIMPLE_OWNER = re.compile(r"[A-Za-z0-9_.@+-]+\Z")
+#: Owners of one search; SQLite limits the parts of an expression.
+_MAX_OWNERS = 200
+
+
+@dataclass
+class Selection:
+    """Ids and owners are OR-ed (none means every job); everything else is AND-ed to them."""
+
+    #: (cluster, proc or None for the whole cluster), as ad text
+    ids: list[tuple[str, str | None]] = field(default_factory=list)
+    owners: list[str] = field(default_factory=list)
+    #: JobStatus values as ad text; None for any
+    statuses: frozenset[str] | None = None
+    constraints: list[str] = field(default_factory=list)
+    #: how many jobs at most; None for all
+    limit: int | None = None
+
+    def add_word(self, word: str) -> None:
+        """A positional argument: ``12``, ``12.0`` or an owner (also the empty one, of no job)."""
+        match = _JOB_ID.match(word)
+        if match is None:
+            self.owners.append(word)
+        else:
+            cluster, proc = match.groups()
+            self.ids.append((_canonical(cluster), None if proc is None else _canonical(proc)))
+
+    def narrow(self, statuses: Iterable[str]) -> None:
+        wanted = frozenset(statuses)
+        self.statuses = wanted if self.statuses is None else self.statuses & wanted
+
+    def clusters(self) -> list[int] | None:
+        """The only clusters that can hold a selected job; None if that is not known."""
+        if self.owners or not self.ids:
+            return None
+        # An id of 19 digits is no job's, and no integer that a database holds.
+        return sorted({int(cluster) for cluster, _ in self.ids if len(cluster) < 19})
+
+    @property
+    def is_whole_owners(self) -> bool:
+        """Whether this selects all jobs of some owners (or of all), no others."""
+        return not self.ids and self._is_unconditional
+
+    @property
+    def is_whole_clusters(self) -> bool:
+        """Whether no job of a cluster is left out while another one is selected."""
+        return self._is_unconditional and all(proc is None for _, proc in self.ids)
+
+    @property
+    def _is_unconditional(self) -> bool:
+        return not self.constraints and self.statuses is None and self.limit is None
+
+    def find(
+        self, view: QueueView, evaluator: Evaluator, names: Collection[str] | None = None
+    ) -> Iterator[Ad]:
+        """The selected jobs of the queue; ``names``: (lower-case) attributes to be looked at.
+
+        Every call looks again: what it gives may be gone through twice.
+        """
+        if not view.is_plain():
+            return self.of(view.jobs(self.clusters()), evaluator)
+        only, rest = self._narrowed(view, evaluator)
+        needed = rest._looked_at()
+        if names is not None and needed is not None:
+            names = {*names, *needed} - {name.lower() for name in evaluator.extra}
+        else:
+            names = None
+        return rest.of(view.jobs(rest.clusters(), names, only), evaluator)
+
+    def texts(
+        self, view: QueueView, evaluator: Evaluator, row: Sequence[tuple[str, str]]
+    ) -> Iterator[str] | None:
+        """Rows of (text, attribute) pairs, if the columns decide all and hold all."""
+        if not {attribute for _text, attribute in row if attribute} <= ALWAYS:
+            return None
+        if self.ids or not view.is_plain():
+            return None
+        only, rest = self._narrowed(view, evaluator)
+        return None if rest.owners or rest.constraints else view.texts(row, only, self.limit)
+
+    def _narrowed(self, view: QueueView, evaluator: Evaluator) -> tuple[Condition, Selection]:
+        """What columns and shapes decide, and what is left to look at."""
+        known: list[Condition] = []
+        asked: list[Condition] = []
+        rest = replace(self, statuses=None, owners=list(self.owners), constraints=[])
+        if self.statuses is not None:
+            wanted = sorted(int(status) for status in self.statuses)
+            known.append(Some(tuple(Comparison("jobstatus", "==", each) for each in wanted)))
+        if not self.ids and 0 < len(self.owners) < _MAX_OWNERS and "@" not in "".join(self.owners):
+            known.append(Some(tuple(Comparison("owner", "==", each) for each in self.owners)))
+            rest.owners = []
+        for constraint in self.constraints:
+            found = narrowed(constraint)
+            known.append(found.condition)
+            if found.exact:
+                continue
+            condition, exact = _decided(view, evaluator, constraint)
+            known.append(condition)
+            if exact:
+                continue
+            if (tested := view.tested(constraint, evaluator)) is not None:
+                asked.append(tested)
+            else:
+                rest.constraints.append(constraint)
+        # in this order: what costs nothing decides first
+        return Every((*known, *asked)), rest
+
+    def _looked_at(self) -> set[str] | None:
+        """Names that ``of`` looks at; None where that is not known."""
+        names: set[str] = set()
+        if self.ids:
+            names |= {"clusterid", "procid"}
+        if self.owners:
+            names |= {"clusterid", "procid", "owner", "user"}
+        for constraint in self.constraints:
+            compiled = compile_expression(constraint)
+            if compiled.unbounded:
+                return None
+            names.update(compiled.names)
+        return names
+
+    def of(self, ads: Iterable[Ad], evaluator: Evaluator) -> Iterator[Ad]:
+        """The selected ones, in the order given."""
+        chosen: Iterator[Ad] = iter(ads)
+        if self.ids or self.owners:
+            chosen = filter(self._named(), chosen)
+        if self.statuses is not None:
+            statuses = self.statuses
+            chosen = (ad for ad in chosen if ad.get("JobStatus") in statuses)
+        for constraint in self.constraints:
+            chosen = _constrained(chosen, evaluator, constraint)
+        return chosen if self.limit is None else islice(chosen, self.limit)
+
+    def _named(self) -> Callable[[Ad], bool]:
+        clusters = {cluster for cluster, proc in self.ids if proc is None}
+        jobs = {(cluster, proc) for cluster, proc in self.ids if proc is not None}
+        # ``Owner == "x"`` ignores case, as every ClassAd comparison does.
+        owners = {_owner_text(owner) for owner in self.owners if "@" not in owner}
+        users = {_owner_text(owner) for owner in self.owners if "@" in owner}
+
+        def is_named(ad: Ad) -> bool:
+            cluster = ad.get("ClusterId", "")
+            return (
+                cluster in clusters
+                or (cluster, ad.get("ProcId")) in jobs
+                or (bool(owners) and ad.get("Owner", "").lower() in owners)
+                or (bool(users) and ad.get("User", "").lower() in users)
+            )
+
+        return is_named
+
+
+def _decided(view: QueueView, evaluator: Evaluator, constraint: str) -> tuple[Condition, bool]:
+    """A condition that is true of every job that the constraint selects, and whether of no
+    other: jobs that are alike in all that it looks at need not be looked at one by one."""
+    compiled = compile_expression(constraint)
+    groups = None if compiled.unbounded else view.groups(compiled.names)
+    if groups is None:
+        return Every(()), False
+    chosen = [alike for alike, ad in groups.alike if evaluator.holds(ad, constraint)]
+    if not groups.others and len(chosen) == len(groups.alike):
+        return Every(()), True
+    return Some((*chosen, *groups.others)), not groups.others
+
+
+def _constrained(ads: Iterator[Ad], evaluator: Evaluator, constraint: str) -> Iterator[Ad]:
+    return (ad for ad in ads if evaluator.holds(ad, constraint))
+
+
+def _canonical(digits: str) -> str:
+    return digits.lstrip("0") or "0"
+
+
+def _owner_text(owner: str) -> str:
+    """How an ad writes this owner, in lower case."""
+    if _SIMPLE_OWNER.match(owner):
+        return f'"{owner}"'.lower()
+    try:
+        return quote(owner).lower()
+    except ValueError:
+        return ""  # not UTF-8: nobody's name

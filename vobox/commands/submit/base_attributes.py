@@ -1,0 +1,162 @@
+"""The attributes that every job's ad begins with, and those a description may not set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vobox.classad.ad import Ad, literal, quote
+from vobox.jobs.status import IDLE
+
+from .errors import bad_job, refused
+from .expressions import boolean, canonical, integer
+from .job_commands import Commands
+from .version import CONDOR_PLATFORM, CONDOR_VERSION
+
+#: What a job starts with besides its own; HTCondor 25.14's names and types.
+_START: dict[str, bool | int | float | str] = {
+    "MyType": "Job",
+    "TargetType": "Machine",
+    "CommittedSlotTime": 0,
+    "CommittedSuspensionTime": 0,
+    "CommittedTime": 0,
+    "CumulativeRemoteSysCpu": 0.0,
+    "CumulativeRemoteUserCpu": 0.0,
+    "CumulativeSlotTime": 0,
+    "CumulativeSuspensionTime": 0,
+    "CurrentHosts": 0,
+    "ExitBySignal": False,
+    "ExitStatus": 0,
+    "LastSuspensionTime": 0,
+    "MaxHosts": 1,
+    "MinHosts": 1,
+    "NumCkpts": 0,
+    "NumJobCompletions": 0,
+    "NumJobStarts": 0,
+    "NumRestarts": 0,
+    "NumSystemHolds": 0,
+    "RemoteSysCpu": 0.0,
+    "RemoteUserCpu": 0.0,
+    "RemoteWallClockTime": 0.0,
+    "TotalSuspensions": 0,
+    "JobStatus": IDLE,
+    "CondorVersion": CONDOR_VERSION,
+    "SubmitVersion": CONDOR_VERSION,
+    "CondorPlatform": CONDOR_PLATFORM,
+}
+_NOTIFICATIONS = {"never": 0, "always": 1, "complete": 2, "error": 3, "start": 4}
+
+#: The schedd's own; with ``+Owner`` one user could pass for another.
+_OURS = {
+    name.lower()
+    for name in (
+        "ClusterId",
+        "ProcId",
+        "Owner",
+        "User",
+        "GlobalJobId",
+        "JobStatus",
+        "QDate",
+        "EnteredCurrentStatus",
+    )
+}
+#: What runs must be what the ad says: these have commands.
+_BY_COMMAND = {
+    "cmd": "executable",
+    "args": "arguments",
+    "arguments": "arguments",
+    "env": "environment",
+    "environment": "environment",
+    "iwd": "initialdir",
+    "in": "input",
+    "jobuniverse": "universe",
+    "transferinput": "transfer_input_files",
+    "transferexecutable": "transfer_executable",
+    "shouldtransferfiles": "should_transfer_files",
+    "x509userproxy": "x509userproxy",
+}
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What all jobs of one submit share."""
+
+    cluster: int
+    owner: str
+    schedd: str
+    now: int  #: epoch seconds
+    submit_file: str = ""
+    spooled: bool = False  #: -spool: its output waits here until it is fetched
+
+    @property
+    def domain(self) -> str:
+        """UID_DOMAIN and FILESYSTEM_DOMAIN: the host's name, as HTCondor's default."""
+        return self.schedd.rpartition("@")[2]
+
+
+def first_ad(submission: Submission, ad: Ad) -> None:
+    """What the ad of every job of the submit begins with."""
+    ad.update({name: literal(value) for name, value in _START.items()})
+    ad.update(
+        {
+            "ClusterId": str(submission.cluster),
+            "Owner": quote(submission.owner),
+            "User": quote(f"{submission.owner}@{submission.domain}"),
+            "QDate": str(submission.now),
+            "EnteredCurrentStatus": str(submission.now),
+        }
+    )
+    if submission.submit_file:
+        ad["JobSubmitFile"] = quote(submission.submit_file)
+
+
+def name_job(submission: Submission, proc: int, ad: Ad, grid_prefix: str) -> None:
+    """What no two jobs have in common. ``grid_prefix``: of a grid job, else ""."""
+    identity = f"{submission.schedd}#{submission.cluster}.{proc}#{submission.now}"
+    ad["ProcId"] = str(proc)
+    ad["GlobalJobId"] = quote(identity)
+    if grid_prefix:
+        ad["GridJobId"] = quote(f"{grid_prefix} {submission.cluster}.{proc}")
+
+
+def record_presentation(commands: Commands, ad: Ad, owner: str) -> None:
+    """Priority, notification, batch name, accounting; raises Refusal."""
+    priority = commands.get("priority", "prio", "JobPrio")
+    ad["JobPrio"] = str(integer("priority", priority)) if priority else "0"
+    notification = (commands.get("notification", "JobNotification") or "never").lower()
+    if notification not in _NOTIFICATIONS:
+        raise bad_job("Notification must be 'Never', 'Always', 'Complete', 'Start', or 'Error'")
+    ad["JobNotification"] = str(_NOTIFICATIONS[notification])
+    if name := commands.get("batch_name", "JobBatchName"):
+        ad["JobBatchName"] = quote(name.strip('"'))
+    _record_accounting(commands, ad, owner)
+
+
+def _record_accounting(commands: Commands, ad: Ad, owner: str) -> None:
+    nice = commands.get("nice_user")
+    group = commands.get("accounting_group", "acct_group", "AcctGroup")
+    user = commands.get("accounting_group_user", "acct_group_user", "AcctGroupUser")
+    for command, value in (("accounting_group", group), ("accounting_group_user", user)):
+        if value and any(character.isspace() for character in value):
+            raise bad_job(f"Invalid {command}: {value}")
+    if nice is not None and boolean("nice_user", nice):
+        group = group or "nice-user"
+        ad["MaxJobRetirementTime"] = "0"
+    if group is None and user is None:
+        return
+    ad["AcctGroupUser"] = quote(user or owner)
+    if group is None:
+        ad["AccountingGroup"] = quote(user or owner)
+    else:
+        ad["AcctGroup"] = quote(group)
+        ad["AccountingGroup"] = quote(f"{group}.{user or owner}")
+
+
+def record_custom(commands: Commands, ad: Ad) -> None:
+    """``+Attr`` and ``MY.Attr``: they win over everything else. Raises Refusal."""
+    for attribute, expression in commands.custom():
+        if attribute.lower() in _OURS:
+            raise refused(f"+{attribute}: the schedd sets this attribute itself")
+        if attribute.lower() in _BY_COMMAND:
+            command = _BY_COMMAND[attribute.lower()]
+            raise refused(f"+{attribute}: say it with the command {command}")
+        ad[attribute] = canonical(attribute, expression) if expression else "undefined"

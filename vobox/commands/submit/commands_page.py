@@ -1,0 +1,73 @@
+"""The reference page of the submit commands, made from the table.
+
+``python -m vobox.commands.submit.commands_page > docs/reference/submit-commands.md``
+"""
+
+from __future__ import annotations
+
+import sys
+
+from .commands_table import TABLE, Row, Verdict
+
+_HEAD = """\
+# Submit commands
+
+What `condor_submit` here does with every command of HTCondor's submit
+language. This page is made from `vobox/commands/submit/commands_table.py`; a test holds
+the two together.
+
+A *refused* command ends the submit with exit code 1 and an `ERROR` line,
+unless its value is `false`, `0` or empty: leaving it out would change what
+runs. Any other key is an assignment that macros may use; one that nothing uses
+is reported as `WARNING: the line '...' was unused by condor_submit. Is it a
+typo?` and the job is submitted. `+Attr = expression` and `MY.Attr = expression`
+go into the job ad as they are, except for the attributes that the schedd sets
+itself (`Owner`, `ClusterId`, ...) and those that have a command (`+Cmd`).
+
+Besides assignments there are `if`/`elif`/`else`/`endif`, `key += value`,
+`key @=tag` ... `@tag`, `error : text`, `warning : text`, `include : FILE`,
+`include ifexist : FILE` and `include command : COMMAND` (also
+`include : COMMAND |`). `include into` is refused, and so is `use`: there are no
+templates. An included text cannot hold a queue statement.
+
+The queue statement is `queue [count] [[names] in|from|matching [files|dirs|any]
+[slice] items]`; the items are a list, lines in `(...)`, a file, stdin (`-`) or
+what a command prints (`from COMMAND |`). Files are read with the rights of
+whoever runs `condor_submit`; commands are run by `condor_submit` itself, where
+it is, and not through a shell. Macros are
+`$(X)`, `$(X:default)`, `$ENV()`, `$F[fpduwnxbqa]()`, `$BASENAME()`,
+`$DIRNAME()`, `$INT()`, `$REAL()`, `$STRING()`, `$SUBSTR()`, `$CHOICE()`,
+`$RANDOM_CHOICE()`, `$RANDOM_INTEGER()`, `$EVAL()`. `$$(Attr)` is filled in
+only where it has a default: pilots have no machine ad.
+
+All files of a job travel in one message: together they may have 16 MiB, and
+what comes back as well. `condor_submit -spool` and `-remote NAME` keep what
+comes back until `condor_transfer_data` fetches it, for ten days at most unless
+`leave_in_queue` says something else.
+"""
+_TITLES = {
+    Verdict.HONOURED: ("Honoured", "what it does"),
+    Verdict.RECORDED: ("Recorded in the job ad only", "remark"),
+    Verdict.REFUSED: ("Refused", "why, and what to do instead"),
+}
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [_HEAD]
+    for verdict, (title, meaning) in _TITLES.items():
+        rows = sorted((row for row in TABLE if row.verdict is verdict), key=lambda r: r.names)
+        parts.append(f"\n## {title}\n\n| command | attribute | {meaning} |\n| --- | --- | --- |\n")
+        parts += [_line(row) for row in rows]
+    return "".join(parts)
+
+
+def _line(row: Row) -> str:
+    names = ", ".join(f"`{name}`" for name in row.names)
+    attributes = " or ".join(f"`{name}`" for name in row.attribute.split(" or ") if name)
+    effect = row.effect.replace("|", "\\|")
+    return f"| {names} | {attributes} | {effect[0].upper()}{effect[1:]} |\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

@@ -1,0 +1,99 @@
+"""What proves who the job works for: an X.509 proxy, a SciToken. Both travel readable by it alone.
+
+Neither is renewed: a pilot gets the job's message and no other file of the
+submit host. One that is no longer valid is refused at submit.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from vobox.classad.ad import Ad, quote
+
+from .errors import bad_job, refused
+from .expressions import boolean
+from .input_files import FileStore
+from .job_commands import Commands
+from .proxy import Proxy, proxy
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A file that travels with mode 0600, and the variable that tells the job its path."""
+
+    name: str
+    data: bytes
+    variable: str
+    attributes: tuple[tuple[str, str], ...]  #: for the job's ad
+
+
+def credentials_of(
+    commands: Commands, iwd: str, env: Mapping[str, str], uid: int, files: FileStore, now: float
+) -> tuple[Credential, ...]:
+    """What the description asks for; raises Refusal where it cannot be used."""
+    found = []
+    if (x509 := proxy(commands, iwd, env, uid, files, now)) is not None:
+        found.append(_of_proxy(x509))
+    if (path := _token_path(commands, iwd, env)) is not None:
+        found.append(_of_token(path, files, now))
+    return tuple(found)
+
+
+def record_credentials(credentials: tuple[Credential, ...], ad: Ad) -> None:
+    for each in credentials:
+        ad.update(each.attributes)
+
+
+def _of_proxy(x509: Proxy) -> Credential:
+    attributes = (
+        ("x509userproxy", quote(x509.path)),
+        ("x509UserProxySubject", quote(x509.subject)),
+        ("x509UserProxyExpiration", str(x509.expires)),
+    )
+    return Credential(posixpath.basename(x509.path), x509.data, "X509_USER_PROXY", attributes)
+
+
+def _token_path(commands: Commands, iwd: str, env: Mapping[str, str]) -> str | None:
+    named = commands.get("scitokens_file", "ScitokensFile")
+    wanted = commands.get("use_scitokens", "use_scitoken")
+    if named is None:
+        if wanted is None or wanted.lower() == "auto" or not boolean("use_scitokens", wanted):
+            return None
+        named = env.get("BEARER_TOKEN_FILE")
+        if not named:
+            raise bad_job(
+                "No Scitokens filename specified. Expected either scitokens_file command or the "
+                "BEARER_TOKEN_FILE environment variable to be set."
+            )
+    return posixpath.join(iwd, named)
+
+
+def _of_token(path: str, files: FileStore, now: float) -> Credential:
+    try:
+        data = files.read(path)
+    except OSError as error:
+        raise bad_job(f"unable to read token file {path}: {error.strerror}") from None
+    expires = _expiry(data)
+    if expires is not None and expires <= now:
+        raise refused(f"the token in {path} has expired; get a new one")
+    return Credential(
+        posixpath.basename(path), data, "BEARER_TOKEN_FILE", (("ScitokensFile", quote(path)),)
+    )
+
+
+def _expiry(token: bytes) -> float | None:
+    """The ``exp`` of a JSON web token (RFC 7519); None for any other text."""
+    parts = token.strip().split(b".")
+    if len(parts) != 3:
+        return None
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + b"=" * (-len(parts[1]) % 4)))
+    except (ValueError, binascii.Error, RecursionError):
+        return None
+    expires = claims.get("exp") if isinstance(claims, dict) else None
+    return float(expires) if isinstance(expires, (int, float)) else None

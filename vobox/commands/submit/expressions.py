@@ -1,0 +1,79 @@
+"""ClassAd expressions of a description → the text that the ad keeps."""
+
+from __future__ import annotations
+
+import functools
+import re
+
+import classad2
+
+from vobox.classad.ad import Ad, ParseError, evaluate, parse
+
+from .errors import bad_expression, not_a
+
+_LITERAL = re.compile(r"-?\d+\Z|true\Z|false\Z|undefined\Z", re.IGNORECASE)
+
+
+@functools.lru_cache(maxsize=4096)  # the jobs of a cluster share most of their expressions
+def canonical(attribute: str, text: str) -> str:
+    """``text`` as HTCondor spells it back (``ifThenElse(a, b)`` → ``ifThenElse(a,b)``).
+
+    Descriptions use the old ClassAd syntax, where a backslash in a string is
+    itself unless a double quote follows. Raises Refusal.
+    """
+    if _LITERAL.match(text):
+        return str(int(text)) if text[-1].isdigit() else text.lower()
+    if "\\" in text:
+        text = _escape(text)
+    try:
+        parse(text)
+    except ParseError:
+        raise bad_expression(attribute, text) from None
+    if "\\" in text or "\n" in text:
+        return text  # printOld would not give the escapes back
+    return str(classad2.ClassAd(f"[a={text}]").printOld()).partition(" = ")[2].rstrip("\n")
+
+
+def _escape(text: str) -> str:
+    return re.sub(
+        r'"((?:[^"\\]|\\.)*)"',
+        lambda found: '"' + re.sub(r'\\(?!")', r"\\\\", found[1]) + '"',
+        text,
+    )
+
+
+def boolean(command: str, text: str) -> bool:
+    """The value of a command that must be a boolean; raises Refusal."""
+    value = _value(text)
+    if isinstance(value, (bool, int, float)):
+        return bool(value)
+    raise not_a("a boolean", command, text)
+
+
+def integer(command: str, text: str) -> int:
+    """The value of a command that must be an integer; raises Refusal."""
+    value = _value(text)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return int(value)
+    raise not_a("an integer", command, text)
+
+
+def _value(text: str) -> object:
+    lowered = text.lower()
+    if lowered in ("true", "false"):
+        return lowered == "true"
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        value: object = evaluate(text, Ad(), 0)
+    except (ParseError, OverflowError):
+        return None
+    return None if isinstance(value, classad2.Value) else value  # undefined, error
+
+
+def integer_value(expression: str) -> int | None:
+    """The value of an ad's expression if it is an integer by itself."""
+    value = _value(expression)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,0 +1,178 @@
+"""The ``$FN(...)`` functions of the submit language.
+
+Each takes the arguments (expanded, trimmed), the letters after ``$F``, a
+function that gives a macro's expanded value, and the source of randomness.
+A first argument names a macro; where there is none of that name it is the
+value itself.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import random
+import re
+from collections.abc import Callable
+
+import classad2
+
+from vobox.classad.ad import Ad, ParseError, evaluate
+
+Lookup = Callable[[str], str | None]
+Function = Callable[[list[str], str, Lookup, random.Random], str]
+
+_INT_FORMAT = re.compile(r"%[-+ 0#]*\d{0,3}(?:\.\d{1,3})?[dixXo]\Z")
+_REAL_FORMAT = re.compile(r"%[-+ 0#]*\d{0,3}(?:\.\d{1,3})?[feEgG]\Z")
+_STRING_FORMAT = re.compile(r"%-?\d{0,4}(?:\.\d{1,4})?s\Z")
+
+
+class FunctionError(Exception):
+    """The arguments make no sense; the text says which."""
+
+
+def _value(argument: str, lookup: Lookup) -> str:
+    found = lookup(argument) if re.fullmatch(r"[A-Za-z_][\w.]*", argument) else None
+    return argument if found is None else found
+
+
+def _evaluated(text: str) -> object:
+    try:
+        return evaluate(text, Ad(), 0)
+    except ParseError:
+        raise FunctionError(f"{text!r} is not an expression") from None
+
+
+def _number(text: str) -> float:
+    value = _evaluated(text)
+    if isinstance(value, (bool, classad2.Value)) or not isinstance(value, (int, float)):
+        raise FunctionError(f"{text!r} is not a number")
+    return value
+
+
+def _formatted(pattern: re.Pattern[str], spec: list[str], default: str, value: object) -> str:
+    wanted = ",".join(spec) if spec else default
+    if not pattern.match(wanted):
+        raise FunctionError(f"{wanted!r} is not a format for this")
+    return wanted % value
+
+
+def _int(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Random) -> str:
+    number = int(_number(_value(arguments[0], lookup)))
+    return _formatted(_INT_FORMAT, arguments[1:], "%d", number)
+
+
+def _real(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Random) -> str:
+    number = _number(_value(arguments[0], lookup))
+    return _formatted(_REAL_FORMAT, arguments[1:], "%.16G", number)
+
+
+def _string(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Random) -> str:
+    text = _value(arguments[0], lookup)
+    if text.startswith('"'):
+        text = str(_evaluated(text))
+    return _formatted(_STRING_FORMAT, arguments[1:], "%s", text)
+
+
+def _eval(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Random) -> str:
+    value = _evaluated(_value(",".join(arguments), lookup))
+    if isinstance(value, classad2.Value):
+        raise FunctionError(f"evaluates to {value.name.lower()}")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _choice(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Random) -> str:
+    items = arguments[1:]
+    if len(items) == 1:
+        items = re.split(r"[,\s]+", _value(items[0], lookup))
+    index = int(_number(_value(arguments[0], lookup)))
+    if not 0 <= index < len(items):
+        raise FunctionError(f"index {index} is not within the {len(items)} items")
+    return items[index]
+
+
+def _random_choice(arguments: list[str], _flags: str, lookup: Lookup, rng: random.Random) -> str:
+    if len(arguments) == 1:
+        arguments = re.split(r"[,\s]+", _value(arguments[0], lookup))
+    return rng.choice(arguments)
+
+
+def _random_integer(arguments: list[str], _flags: str, lookup: Lookup, rng: random.Random) -> str:
+    numbers = [int(_number(_value(text, lookup))) for text in arguments]
+    if len(numbers) not in (2, 3):
+        raise FunctionError("needs (min, max) or (min, max, step)")
+    low, high, step = numbers[0], numbers[1], numbers[2] if len(numbers) == 3 else 1
+    if step < 1 or high < low:
+        raise FunctionError("min must not be above max, step must be 1 or more")
+    return str(rng.randrange(low, high + 1, step))
+
+
+def _substr(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Random) -> str:
+    if len(arguments) not in (2, 3):
+        raise FunctionError("needs (name, start) or (name, start, length)")
+    text = _value(arguments[0], lookup)
+    start = int(_number(_value(arguments[1], lookup)))
+    start = max(len(text) + start, 0) if start < 0 else start
+    if len(arguments) == 2:
+        return text[start:]
+    length = int(_number(_value(arguments[2], lookup)))
+    return text[start : start + length] if length >= 0 else text[start:length]
+
+
+def _basename(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Random) -> str:
+    name = posixpath.basename(_bare(_value(arguments[0], lookup)))
+    return name.removesuffix(arguments[1]) if len(arguments) > 1 else name
+
+
+def _dirname(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Random) -> str:
+    path = _bare(_value(arguments[0], lookup))
+    return path[: path.rfind("/") + 1]
+
+
+def _filename(arguments: list[str], flags: str, lookup: Lookup, _rng: random.Random) -> str:
+    """``$F[fpduwnxbqa](name)``: parts of a file name, in the order the path has them."""
+    path = _bare(_value(arguments[0], lookup))
+    if "f" in flags and not path.startswith("/"):
+        raise FunctionError("the f of $F needs an absolute path here")
+    directory, base = path[: path.rfind("/") + 1], path[path.rfind("/") + 1 :]
+    dot = base.rfind(".")
+    stem, extension = (base, "") if dot < 0 else (base[:dot], base[dot:])
+    if not set(flags) & set("pdnx"):
+        result = path
+    else:
+        result = ""
+        if "p" in flags:
+            result = directory
+        elif "d" in flags:
+            result = directory[:-1][directory[:-1].rfind("/") + 1 :] + "/" if directory else ""
+        if "n" in flags:
+            result += stem
+        if "x" in flags:
+            result += extension
+    if "b" in flags:
+        result = result.removeprefix(".") if flags.strip("bqa") == "x" else result.rstrip("/")
+    if "w" in flags:
+        result = result.replace("/", "\\")
+    if "q" in flags:
+        mark = "'" if "a" in flags else '"'
+        result = f"{mark}{result}{mark}"
+    return result
+
+
+def _bare(text: str) -> str:
+    return text[1:].removesuffix('"') if text.startswith('"') else text
+
+
+FUNCTIONS: dict[str, Function] = {
+    "BASENAME": _basename,
+    "CHOICE": _choice,
+    "DIRNAME": _dirname,
+    "EVAL": _eval,
+    "F": _filename,
+    "INT": _int,
+    "RANDOM_CHOICE": _random_choice,
+    "RANDOM_INTEGER": _random_integer,
+    "REAL": _real,
+    "STRING": _string,
+    "SUBSTR": _substr,
+}

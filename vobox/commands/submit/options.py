@@ -1,0 +1,238 @@
+"""The command line of condor_submit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .description import CommandLine
+from .errors import Refusal
+from .logical_lines import is_queue
+
+USAGE = """\
+Usage: condor_submit [options] [<attrib>=<value>] [- | <submit-file>]
+    -file <submit-file>     read the description from this file
+    -terse                  print only the range of job ids
+    -verbose                print the whole job ads
+    -append <line>          add an assignment after all others (several allowed)
+    -queue <queue-opts>     the queue statement, when the description has none
+    -batch-name <name>      the name that condor_q shows
+    -dry-run <filename>     write the job ads there instead of submitting; - is stdout
+    -dump <filename>        the same without the summary
+    -maxjobs <number>       submit nothing if there would be more jobs
+    -single-cluster         accepted; a submit is always one cluster
+    -factory                accepted; all jobs are queued at once
+    -spool                  keep the output here until condor_transfer_data
+    -remote <name>          the same as -name and -spool
+    -name <name>            the schedd; it must be this host's
+    -addr <address>         accepted; the schedd is the one behind the socket
+    -pool <host>            accepted; there is one pool
+    -unused                 turn the warnings about unused assignments off or on
+    -disable, -debug        accepted, without effect
+    -capabilities           say what this schedd has of HTCondor's extras
+    -allow-crlf-script      take a script whose lines end in CR LF
+    <attrib>=<value>        assign before the description is read
+    Without a file, or with -, the description is read from stdin; - also
+    means -verbose unless -terse is given.
+"""
+
+#: Name, fewest letters, whether a value follows. The order decides between equal prefixes.
+_OPTIONS: tuple[tuple[str, int, bool], ...] = (
+    ("verbose", 1, False),
+    ("terse", 3, False),
+    ("disable", 3, False),
+    ("debug", 2, False),
+    ("dry-run", 3, True),
+    ("spool", 1, False),
+    ("file", 2, True),
+    ("factory", 2, False),
+    ("addr", 2, True),
+    ("remote", 1, True),
+    ("name", 1, True),
+    ("append", 1, True),
+    ("batch-name", 1, True),
+    ("queue", 1, True),
+    ("maxjobs", 3, True),
+    ("single-cluster", 3, False),
+    ("pool", 2, True),
+    ("unused", 1, False),
+    ("dump", 2, True),
+    ("allow-crlf-script", 8, False),
+    ("help", 4, False),
+    ("capabilities", 3, False),
+    ("interactive", 1, False),
+)
+_NOT_HERE = {"interactive": "jobs have no terminal"}
+_NAME = re.compile(r"(?:\+|MY\.)?[A-Za-z_][\w.]*\Z", re.IGNORECASE | re.ASCII)
+
+
+@dataclass
+class Options:
+    file: str | None = None  #: None or "-": stdin
+    terse: bool = False
+    verbose: bool = False
+    dry_run: str = ""  #: the file for the ads, "-" for stdout; "" to submit
+    dump: bool = False  #: dry_run was given as -dump
+    max_jobs: int = 0  #: 0: no limit
+    name: str = ""  #: the schedd asked for
+    remote: str = ""  #: the same, by -remote
+    spool: bool = False  #: output waits for condor_transfer_data
+    capabilities: bool = False
+    warn_unused: bool = True
+    allow_crlf: bool = False
+    help: bool = False
+    before: list[tuple[str, str]] = field(default_factory=list)
+    append: list[str] = field(default_factory=list)
+    queue: str = ""
+
+    @property
+    def extra(self) -> CommandLine:
+        return CommandLine(self.before, self.append, self.queue)
+
+    @property
+    def from_stdin(self) -> bool:
+        """The description comes from stdin; without one the command line may say it all."""
+        if self.file is None:
+            return not (self.queue and (self.before or self.append))
+        return self.file == "-"
+
+    @property
+    def quiet(self) -> bool:
+        """No "Submitting job(s)": -terse, and ``-`` as file name."""
+        return self.terse or self.file == "-"
+
+
+def reads_stdin(argv: Sequence[str]) -> bool:
+    """Whether this command line makes condor_submit read its stdin."""
+    try:
+        options = parse_options(argv)
+    except Refusal:
+        return False
+    return options.from_stdin and not options.help and not options.capabilities
+
+
+def parse_options(argv: Sequence[str]) -> Options:
+    """``argv`` without the program's name. Raises Refusal."""
+    options = Options()
+    batch_name = ""
+    position = 0
+    while position < len(argv):
+        word = argv[position]
+        position += 1
+        if not word.startswith("-") or word == "-":
+            _positional(options, word)
+            continue
+        name, takes_value, suffix = _recognise(word)
+        value = ""
+        if takes_value:
+            if position >= len(argv):
+                raise Refusal(f"condor_submit: -{name} requires another argument\n")
+            value = argv[position]
+            position += 1
+        if name == "queue":
+            position = _queue(options, word, value, argv, position)
+        elif name == "batch-name":
+            batch_name = value if value.startswith('"') else f'"{value}"'
+        else:
+            _set(options, name, value, suffix)
+    if batch_name:
+        options.append.append(f"MY.JobBatchName = {batch_name}")
+    if options.file == "-" and not options.terse:
+        options.verbose = True
+    return options
+
+
+def _recognise(word: str) -> tuple[str, bool, str]:
+    text, colon, suffix = word.partition(":")
+    for name, shortest, takes_value in _OPTIONS:
+        if colon and name not in ("debug", "dry-run", "capabilities"):
+            continue
+        if text == f"--{name}" or (
+            not text.startswith("--") and len(text) > shortest and f"-{name}".startswith(text)
+        ):
+            return name, takes_value, suffix
+    raise Refusal(USAGE)
+
+
+def _positional(options: Options, word: str) -> None:
+    if "=" not in word:
+        options.file = word
+        return
+    name, _, value = word.partition("=")
+    name, value = name.strip(), " ".join(value.split("\n")).strip()
+    if not _NAME.match(name):
+        raise Refusal(
+            f"condor_submit: invalid attribute name '{name}' for attrib=value assigment\n"
+        )
+    options.before.append(("MY." + name[1:] if name.startswith("+") else name, value))
+
+
+def _queue(options: Options, word: str, value: str, argv: Sequence[str], position: int) -> int:
+    """``-queue`` takes words up to the next one with a dash; returns where it stopped."""
+    if value.startswith("-"):
+        raise Refusal(f"condor_submit: {word} requires at least one argument\n")
+    words = [value]
+    while position < len(argv) and not argv[position].startswith("-"):
+        words.append(argv[position])
+        position += 1
+    _set_queue(options, "queue " + " ".join(words))
+    return position
+
+
+def _set_queue(options: Options, statement: str) -> None:
+    if options.queue:
+        raise Refusal("condor_submit: only one -queue command allowed\n")
+    options.queue = statement
+
+
+def _set(options: Options, name: str, value: str, suffix: str) -> None:
+    if name in _NOT_HERE:
+        raise Refusal(f"condor_submit: -{name} is not supported here: {_NOT_HERE[name]}\n")
+    if name == "verbose":
+        options.verbose, options.terse = True, False
+    elif name == "terse":
+        options.terse, options.verbose = True, False
+    elif name in ("dry-run", "dump"):
+        if options.dry_run:
+            raise Refusal(
+                "condor_submit: -dump <file> and -dry-run <file> cannot be used together\n"
+            )
+        if suffix:
+            raise Refusal(f"unknown option {suffix} for -dry-run:<opts>\n")
+        options.dry_run, options.dump = value, name == "dump"
+    elif name == "file":
+        options.file = value
+    elif name == "name":
+        options.name = value
+    elif name == "remote":
+        options.remote, options.spool = value, True
+    elif name == "spool":
+        options.spool = True
+    elif name == "capabilities":
+        options.capabilities = True
+    elif name == "append":
+        if is_queue(value):
+            _set_queue(options, value)
+        else:
+            options.append.append(value)
+    elif name == "maxjobs":
+        options.max_jobs = _max_jobs(value)
+    elif name == "unused":
+        options.warn_unused = not options.warn_unused
+    elif name == "allow-crlf-script":
+        options.allow_crlf = True
+    elif name == "help":
+        options.help = True
+
+
+def _max_jobs(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        raise Refusal(
+            f"Error: Unable to convert argument ({text}) to a number for -maxjobs.\n"
+        ) from None
+    if number < -1:
+        raise Refusal(f"Error: {number} is not a valid for -maxjobs.\n")
+    return max(number, 0)

@@ -1,0 +1,92 @@
+"""The job's executable: found, checked, and what it is called on the node."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+
+from vobox.classad.ad import Ad, quote
+
+from .errors import Refusal, bad_job, refused
+from .input_files import FileStore
+from .job_commands import Commands
+from .matching import filled
+
+#: What HTCondor's starter calls an executable that travelled.
+SENT_NAME = "condor_exec.exe"
+
+
+@dataclass(frozen=True)
+class Program:
+    command: str  #: what the task runs
+    sent: bytes | None = None  #: its content, if it travels
+    size: int = 0  #: bytes; 0 where this host does not have it
+
+
+def program(
+    commands: Commands,
+    ad: Ad,
+    store: FileStore,
+    sandbox: bool,
+    cwd: str,
+    iwd: str,
+    allow_crlf: bool,
+) -> Program:
+    """Record Cmd; raises Refusal.
+
+    ``sandbox``: the job has a directory of its own, else it runs in ``iwd``.
+    ``cwd``: where condor_submit was run; relative executables begin there.
+    """
+    if commands.get("shell"):
+        ad["Cmd"], ad["TransferExecutable"] = '"/bin/sh"', "false"
+        return Program("/bin/sh", size=_size(store, "/bin/sh"))
+    name = commands.get("executable", "cmd")
+    if name is None:
+        raise bad_job("No 'executable' parameter was provided")
+    wanted = commands.get("transfer_executable", "TransferExecutable")
+    if wanted is not None and wanted.lower() not in ("true", "t", "yes", "1"):
+        ad["Cmd"], ad["TransferExecutable"] = quote(name), "false"
+        size = _size(store, posixpath.join(cwd, name))
+        return Program(_on_node(filled("executable", name), sandbox, iwd), size=size)
+    path = posixpath.join(cwd, name)
+    ad["Cmd"] = quote(path)
+    try:
+        if not sandbox:
+            return Program(filled("executable", path), size=store.size(path))
+        data = store.read(path)
+    except OSError as error:
+        problem = f"Can't access executable file {path}: {error.strerror}"
+        raise refused(problem) from None
+    if not data:
+        raise refused(f"Executable file {path} has zero length")
+    _check_script(data, path, allow_crlf)
+    return Program(SENT_NAME, data, len(data))
+
+
+def _size(store: FileStore, path: str) -> int:
+    try:
+        return store.size(path)
+    except OSError:
+        return 0  # it is on the node
+
+
+def _on_node(name: str, sandbox: bool, iwd: str) -> str:
+    if posixpath.isabs(name):
+        return name
+    if not sandbox:
+        return posixpath.join(iwd, name)
+    name = posixpath.normpath(name)
+    if name.startswith(".."):
+        raise refused(f"executable = {name}: outside the job's directory on the node")
+    return name
+
+
+def _check_script(data: bytes, path: str, allow_crlf: bool) -> None:
+    first = data[:127].partition(b"\n")
+    if data[:2] != b"#!" or not first[1] or not first[0].endswith(b"\r") or allow_crlf:
+        return
+    raise Refusal(
+        f"\nERROR: Executable file {path} is a script with CRLF (DOS/Windows) line endings.\n"
+        "This generally doesn't work, and you should probably run "
+        f"'dos2unix {path}' -- or a similar tool -- before you resubmit.\n"
+    )

@@ -1,0 +1,96 @@
+"""The X.509 proxy that travels with a job."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from .errors import bad_job
+from .expressions import boolean
+from .input_files import FileStore
+from .job_commands import Commands
+
+_UNREADABLE = "unable to read proxy file"
+_BEGIN, _END = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
+#: RFC 4514 leaves e-mail addresses as numbers; Grid subjects write them out.
+_SHORT = {NameOID.EMAIL_ADDRESS: "emailAddress", NameOID.USER_ID: "UID"}
+#: Grid proxies in their three generations end the subject with one of these or a number.
+_PROXY_NAMES = ("proxy", "limited proxy")
+
+
+@dataclass(frozen=True)
+class Proxy:
+    path: str  #: absolute, on the submit host
+    data: bytes
+    subject: str  #: of whoever the proxy speaks for: /C=CH/O=.../CN=...
+    expires: int  #: epoch seconds; of the chain's first certificate to expire
+
+
+def proxy(
+    commands: Commands,
+    iwd: str,
+    env: Mapping[str, str],
+    uid: int,
+    files: FileStore,
+    now: float,
+) -> Proxy | None:
+    """The proxy that the description asks for; None if it asks for none. Raises Refusal."""
+    wanted = commands.get("use_x509userproxy")
+    named = commands.get("x509userproxy")
+    if named is None:
+        if wanted is None or not boolean("use_x509userproxy", wanted):
+            return None
+        named = env.get("X509_USER_PROXY") or f"/tmp/x509up_u{uid}"  # noqa: S108 - the Grid's place
+    path = posixpath.join(iwd, named)
+    try:
+        data = files.read(path)
+    except OSError:
+        raise bad_job(_UNREADABLE) from None
+    certificates = _certificates(data)
+    if not certificates:
+        raise bad_job(_UNREADABLE)
+    expires = min(int(entry.not_valid_after_utc.timestamp()) for entry in certificates)
+    if expires <= now:
+        raise bad_job("proxy has expired")
+    return Proxy(path, data, _subject(certificates), expires)
+
+
+def _certificates(data: bytes) -> list[x509.Certificate]:
+    """The chain in the file, the proxy first; [] where one cannot be read."""
+    found, position = [], 0
+    while (start := data.find(_BEGIN, position)) >= 0:
+        end = data.find(_END, start)
+        if end < 0:
+            return []
+        position = end + len(_END)
+        try:
+            found.append(x509.load_pem_x509_certificate(data[start:position]))
+        except ValueError:
+            return []
+    return found
+
+
+def _subject(certificates: list[x509.Certificate]) -> str:
+    """The first subject of the chain that is not a proxy's own."""
+    for certificate in certificates:
+        if not _is_proxy(certificate):
+            return _slashed(certificate.subject)
+    return _slashed(certificates[-1].issuer)
+
+
+def _is_proxy(certificate: x509.Certificate) -> bool:
+    subject, issuer = list(certificate.subject), list(certificate.issuer)
+    if len(subject) != len(issuer) + 1 or subject[:-1] != issuer:
+        return False
+    last = str(subject[-1].value)
+    return subject[-1].oid == NameOID.COMMON_NAME and (last in _PROXY_NAMES or last.isdigit())
+
+
+def _slashed(name: x509.Name) -> str:
+    return "".join(
+        f"/{_SHORT.get(part.oid, part.rfc4514_attribute_name)}={part.value!s}" for part in name
+    )

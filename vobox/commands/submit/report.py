@@ -1,0 +1,54 @@
+"""What condor_submit prints, stream by stream."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vobox.classad.ad import Ad
+
+from .options import Options
+
+
+class Report:
+    """Collects stdout as jobs are made; a failure leaves what was printed by then."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._pieces: list[str] = []
+        if not options.quiet and not options.dump:
+            self._pieces.append("Dry-Run job(s)" if options.dry_run else "Submitting job(s)")
+
+    @property
+    def stdout(self) -> str:
+        return "".join(self._pieces)
+
+    def made(self, cluster: int, proc: int, ad: Ad) -> None:
+        """One job was made."""
+        if self._options.verbose and not self._options.dump:
+            self._pieces.append(f"\n** Proc {cluster}.{proc}:\n{long_form(ad)}")
+        elif not self._options.terse and not self._options.dump:
+            self._pieces.append(".")
+
+    def done(self, cluster: int, count: int, ads: str = "") -> None:
+        """All were submitted; ``ads``: to print for ``-dry-run -``."""
+        options = self._options
+        if ads:
+            self._pieces.append(ads if options.dump else f"\n{ads}")
+        if not options.quiet and not options.dump:
+            self._pieces.append("\n")
+        if options.dump or options.verbose or not count:
+            return
+        if options.terse:
+            self._pieces.append(f"{cluster}.0 - {cluster}.{count - 1}\n")
+        else:
+            verb = "dry-run" if options.dry_run else "submitted"
+            self._pieces.append(f"{count} job(s) {verb} to cluster {cluster}.\n")
+
+
+def long_form(ad: Ad) -> str:
+    """``Attr = value`` lines, sorted by name."""
+    return "".join(f"{name} = {ad[name]}\n" for name in sorted(ad, key=str.lower))
+
+
+def long_forms(ads: Sequence[Ad]) -> str:
+    return "\n".join(long_form(ad) for ad in ads)

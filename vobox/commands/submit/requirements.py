@@ -1,0 +1,74 @@
+"""Requirements and Rank as HTCondor completes them."""
+
+from __future__ import annotations
+
+import re
+
+from vobox.classad.ad import Ad
+
+from .expressions import canonical, integer_value
+from .job_commands import Commands
+from .universe import Universe
+
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_PLATFORM = {"opsys", "opsysandver", "opsyslongname", "opsysname", "opsysshortname"}
+
+
+def record_requirements(commands: Commands, ad: Ad, asked: dict[str, str], kind: Universe) -> None:
+    """``asked``: the resources requested, as resources.record_requests returns them."""
+    rank = commands.get("rank", "preferences")
+    ad["Rank"] = canonical("Rank", rank) if rank else "0.0"
+    if kind.is_grid and not kind.to_condor:
+        text = commands.get("requirements")
+        ad["Requirements"] = canonical("Requirements", text) if text else "true"
+        return
+    user = commands.get("requirements")
+    mentioned = {word.lower() for word in _WORD.findall(user or "")}
+    clauses = [f"({user})"] if user else []
+    if "arch" not in mentioned:
+        clauses.append('(TARGET.Arch == "X86_64")')
+    if not _PLATFORM & mentioned:
+        clauses.append('(TARGET.OpSys == "LINUX")')
+    clauses += _resource_clauses(ad, asked, mentioned)
+    if not kind.is_grid:
+        clauses += _transfer_clause(ad, mentioned)
+    ad["Requirements"] = canonical("Requirements", " && ".join(clauses))
+
+
+def _resource_clauses(ad: Ad, asked: dict[str, str], mentioned: set[str]) -> list[str]:
+    clauses = []
+    if "RequestDisk" not in ad:
+        clauses.append("(TARGET.Disk >= DiskUsage)")
+    elif integer_value(ad["RequestDisk"]) != 0:
+        clauses.append("(TARGET.Disk >= RequestDisk)")
+    memory = ad.get("RequestMemory")
+    if memory is not None and ((number := integer_value(memory)) is None or number > 1):
+        clauses.append("(TARGET.Memory >= RequestMemory)")
+    for tag, attribute in asked.items():
+        if attribute in ("RequestMemory", "RequestDisk") or attribute not in ad:
+            continue
+        if tag.lower() in mentioned:
+            continue
+        number = integer_value(ad[attribute])
+        if number is not None and number <= (1 if tag == "cpus" else 0):
+            continue
+        resource = {"cpus": "Cpus", "gpus": "GPUs"}.get(tag, tag)
+        if ad[attribute].startswith('"') and tag not in ("cpus", "gpus"):
+            clauses.append(f"regexp({attribute},TARGET.{resource})")
+        elif attribute == "RequestGPUs" and "RequireGPUs" in ad:
+            clauses.append("(countMatches(MY.RequireGPUs,TARGET.AvailableGPUs) >= RequestGPUs)")
+        else:
+            clauses.append(f"(TARGET.{resource} >= {attribute})")
+    return clauses
+
+
+def _transfer_clause(ad: Ad, mentioned: set[str]) -> list[str]:
+    should = ad.text("ShouldTransferFiles")
+    same = "(TARGET.FileSystemDomain == MY.FileSystemDomain)"
+    if should == "NO":
+        return [] if "filesystemdomain" in mentioned else [same]
+    if "hasfiletransfer" in mentioned:
+        return []
+    if should == "YES" or "filesystemdomain" in mentioned:
+        return ["(TARGET.HasFileTransfer)"]
+    return [f"({same} || (TARGET.HasFileTransfer))"]

@@ -1,0 +1,73 @@
+"""``request_cpus``, ``request_memory``, ``request_disk``, ``request_gpus``, ``request_<other>``."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from vobox.classad.ad import Ad
+
+from .expressions import canonical
+from .job_commands import Commands
+
+_SIZE = re.compile(r"(-?\d+(?:\.\d+)?)\s*([KMGTP]?)B?\Z", re.IGNORECASE)
+#: KiB in one unit
+_UNITS = {"K": 1, "M": 1024, "G": 1024**2, "T": 1024**3, "P": 1024**4}
+#: Attribute, unit (in KiB) that a bare number and the attribute count in, default.
+_SIZES = {
+    "memory": ("RequestMemory", 1024, "128"),
+    "disk": ("RequestDisk", 1, "DiskUsage"),
+}
+_NUMBERS = {"cpus": ("RequestCpus", "1"), "gpus": ("RequestGPUs", "")}
+_SIZES_ONLY = {tag: (attribute, unit, "") for tag, (attribute, unit, _) in _SIZES.items()}
+_NUMBERS_ONLY = {tag: (attribute, "") for tag, (attribute, _) in _NUMBERS.items()}
+
+
+def size(text: str, unit: int) -> int | None:
+    """``2 GB`` in units of ``unit`` KiB, rounded up; None if it is no size but an expression."""
+    found = _SIZE.match(text)
+    if found is None or (text[-1] in "bB" and not found[2]):
+        return None
+    kib = float(found[1]) * (_UNITS[found[2].upper()] if found[2] else unit)
+    return math.ceil(kib / unit)
+
+
+def record_requests(commands: Commands, ad: Ad, defaults: bool) -> dict[str, str]:
+    """Put Request... into the ad; returns those that were asked for (lower-case tag → attribute).
+
+    ``defaults``: whether those that were not asked for have a value. Raises Refusal.
+    """
+    asked: dict[str, str] = {}
+    sizes, numbers = (_SIZES, _NUMBERS) if defaults else (_SIZES_ONLY, _NUMBERS_ONLY)
+    for tag, (attribute, unit, default) in sizes.items():
+        text = commands.get(f"request_{tag}", attribute)
+        number = None if text is None else size(text, unit)
+        _put(
+            ad,
+            attribute,
+            text,
+            str(number) if number is not None else None,
+            default if defaults else "",
+        )
+        if text is not None:
+            asked[tag] = attribute
+    for tag, (attribute, default) in numbers.items():
+        text = commands.get(f"request_{tag}", attribute)
+        _put(ad, attribute, text, None, default)
+        if text is not None:
+            asked[tag] = attribute
+    for key in commands.names("request_"):
+        tag = key[len("request_") :]
+        if tag.lower() in (*_SIZES, *_NUMBERS) or not (text := commands.get(key)):
+            continue
+        _put(ad, f"Request{tag}", text, None, "")
+        asked[tag] = f"Request{tag}"
+    return asked
+
+
+def _put(ad: Ad, attribute: str, text: str | None, number: str | None, default: str) -> None:
+    if text is None:
+        if default:
+            ad[attribute] = default
+    elif text.lower() != "undefined":
+        ad[attribute] = number if number is not None else canonical(attribute, text)

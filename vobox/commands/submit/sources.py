@@ -1,0 +1,111 @@
+"""Where a description's text comes from besides itself: files, commands, stdin, globs.
+
+Files are read with the owner's rights. Commands are not run here at all: the
+condor_submit that asked runs them, as whoever it is and where it is.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import stat
+from collections.abc import Sequence
+
+from vobox.rpc.types import Caller, OwnerFiles
+
+from .errors import bad_job
+from .input_files import FileStore
+from .logical_lines import MAX_DESCRIPTION
+from .quoting import QuotingError, is_v2, split_arguments_v1, split_v2, unwrap_v2
+
+
+class Sources:
+    """What one condor_submit may read; every method raises Refusal."""
+
+    def __init__(self, files: OwnerFiles, store: FileStore, cwd: str, caller: Caller) -> None:
+        self._files = files
+        self._store = store
+        self._cwd = cwd
+        self._caller = caller
+
+    def exists(self, name: str) -> bool:
+        try:
+            self._files.mode(posixpath.join(self._cwd, name))
+        except OSError:
+            return False
+        return True
+
+    def file(self, name: str, what: str) -> str:
+        """The text of a file; ``what`` it is, for the error: "include file"."""
+        path = posixpath.join(self._cwd, name)
+        try:
+            size = self._files.size(path)
+            if size > MAX_DESCRIPTION:
+                raise bad_job(f"{what} {name} has {size} bytes; it may have {MAX_DESCRIPTION}")
+            return self._store.read(path).decode("utf-8", "surrogateescape")
+        except OSError as error:
+            raise bad_job(f"Can't open {what}: {name} ({error.strerror})") from None
+
+    def output(self, command: str) -> str:
+        """What a command prints; it is not given to a shell."""
+        try:
+            argv = split_v2(unwrap_v2(command)) if is_v2(command) else split_arguments_v1(command)
+        except QuotingError as error:
+            raise bad_job(f"{command}: {error}") from None
+        if not argv:
+            raise bad_job("a command is missing")
+        code, output = self._caller.run(argv, MAX_DESCRIPTION)
+        if code == 127:
+            raise bad_job(f"{command}: not a valid command")
+        if code:
+            raise bad_job(f'"{command}": command terminated with exit code {code}')
+        return output.decode("utf-8", "surrogateescape")
+
+    def stdin(self) -> str:
+        return self._caller.stdin().decode("utf-8", "surrogateescape")
+
+    def matching(self, patterns: Sequence[str], kind: str) -> tuple[list[str], list[str]]:
+        """Names that match, in the order of the patterns, each once; and warnings.
+
+        ``kind``: files, dirs or any. A directory's name ends in ``/``.
+        """
+        found: list[str] = []
+        warnings: list[str] = []
+        for pattern in patterns:
+            matched = self._matching(pattern, kind)
+            for shown in matched:
+                if shown in found:
+                    warnings.append(
+                        f"WARNING: '{shown}' matching pattern '{pattern}' is a duplicate of item "
+                        f"{found.index(shown)}, skipping\n"
+                    )
+                else:
+                    found.append(shown)
+            if not matched:
+                warnings.append(f"WARNING: no matches for '{pattern}'\n")
+        return found, warnings
+
+    def _matching(self, pattern: str, kind: str) -> list[str]:
+        try:
+            names = self._files.glob(self._cwd, pattern)
+        except OSError as error:
+            raise bad_job(f"{pattern}: {error.strerror}") from None
+        found = []
+        for name in names:
+            try:
+                mode = self._files.mode(posixpath.join(self._cwd, name))
+            except OSError:
+                continue  # a link to nowhere, or gone meanwhile
+            is_directory = stat.S_ISDIR(mode)
+            if kind == "any" or is_directory == (kind == "dirs"):
+                found.append(name.rstrip("/") + "/" if is_directory else name)
+        return sorted(found)
+
+
+class NoCaller:
+    """For descriptions that nobody can be asked about; ``rpc_types.Caller``."""
+
+    def stdin(self) -> bytes:
+        return b""
+
+    def run(self, argv: Sequence[str], _limit: int) -> tuple[int, bytes]:
+        raise bad_job(f"{' '.join(argv)}: commands cannot be run for this condor_submit")

@@ -1,0 +1,136 @@
+"""Whether and what files travel: the commands, checked as HTCondor checks them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vobox.classad.ad import Ad, quote
+from vobox.jobs.output_remaps import remaps
+
+from .errors import Refusal, refused
+from .expressions import boolean
+from .input_files import URL
+from .job_commands import Commands
+
+# HTCondor wraps these at 80 columns and prints them so.
+_BAD_SHOULD = (
+    "\nERROR: invalid value ({0}) for ShouldTransferFiles. Please either specify \n"
+    "YES, NO, or IF_NEEDED and try again. \n"
+)
+_BAD_WHEN = (
+    "\nERROR: invalid value ({0}) for WhenToTransferOutput. Please either specify \n"
+    "ON_EXIT, or ON_EXIT_OR_EVICT and try again. \n"
+)
+_WHEN_BUT_NO = (
+    "\nERROR: WhenToTransferOutput specified as {0} yet ShouldTransferFiles \n"
+    "defined as NO. Please remove this contradiction from your submit file and try \n"
+    "again. \n"
+)
+_EVICT_IF_NEEDED = (
+    '\nERROR: "when_to_transfer_output = ON_EXIT_OR_EVICT" and \n'
+    '"should_transfer_files = IF_NEEDED" are incompatible. The behavior of these \n'
+    "two settings together would produce incorrect file access in some cases. \n"
+    "Please decide which one of those two settings you're more interested in. If \n"
+    'you really want "IF_NEEDED", set "when_to_transfer_output = ON_EXIT". If you \n'
+    'really want "ON_EXIT_OR_EVICT", please set "should_transfer_files = YES". \n'
+    "After you have corrected this incompatibility, please try running \n"
+    "condor_submit again.\n \n"
+)
+_FILES_BUT_NO = (
+    "\nERROR: you specified files you want Condor to transfer via \n"
+    "{0}, but you disabled should_transfer_files. \n"
+)
+_BOTH_BUT_NO = (
+    "\nERROR: you specified files you want Condor to transfer via \n"
+    '"transfer_input_files" and "transfer_output_files", but you disabled \n'
+    "should_transfer_files. \n"
+)
+_WHEN = ("ON_EXIT", "ON_EXIT_OR_EVICT", "ON_SUCCESS", "NEVER", "ALWAYS")
+
+
+@dataclass(frozen=True)
+class Transfer:
+    sandbox: bool  #: False: the job runs in its Iwd
+    inputs: tuple[str, ...] = ()  #: as typed
+    keep_paths: bool = False  #: preserve_relative_paths
+
+
+def transfer(commands: Commands, ad: Ad, domain: str, grid: bool) -> Transfer:
+    """Record the commands; raises Refusal. ``domain``: this host's FileSystemDomain."""
+    should, when = _modes(commands)
+    inputs = _names(commands.get("transfer_input_files", "TransferInputFiles", "TransferInput"))
+    output = commands.get("transfer_output_files", "TransferOutputFiles")
+    if should == "NO" and (inputs or output is not None):
+        if inputs and output is not None:
+            raise Refusal(_BOTH_BUT_NO)
+        name = '"transfer_input_files"' if inputs else '"transfer_output_files"'
+        raise Refusal(_FILES_BUT_NO.format(name))
+    ad["ShouldTransferFiles"] = quote(should)
+    if should != "NO":
+        ad["WhenToTransferOutput"] = quote(when)
+    if should != "YES":
+        ad["FileSystemDomain"] = quote(domain)
+    if inputs:
+        ad["TransferInput"] = quote(",".join(inputs))
+    if output is not None:
+        ad["TransferOutput"] = quote(_output_list(output))
+    if remaps := commands.get("transfer_output_remaps", "TransferOutputRemaps"):
+        ad["TransferOutputRemaps"] = quote(remaps.strip('"'))
+    keep = commands.get("preserve_relative_paths")
+    keep_paths = boolean("preserve_relative_paths", keep) if keep else False
+    if keep:
+        ad["PreserveRelativePaths"] = str(keep_paths).lower()
+    return Transfer(should != "NO", inputs, keep_paths)
+
+
+def output_names(ad: Ad) -> tuple[str, ...] | None:
+    """What TransferOutput says: None all, () nothing, else these names."""
+    if "TransferOutput" not in ad:
+        return None
+    names = (name.strip().strip('"') for name in ad.text("TransferOutput").split(","))
+    return tuple(name for name in names if name)
+
+
+def check_remaps(ad: Ad) -> None:
+    """Raises Refusal for an output that would have to be stored by URL."""
+    for target in remaps(ad.text("TransferOutputRemaps")).values():
+        if URL.match(target):
+            raise refused(
+                f"transfer_output_remaps: {target}: output is stored by URL nowhere here; "
+                "store it from within the job"
+            )
+
+
+def _modes(commands: Commands) -> tuple[str, str]:
+    asked = commands.get("should_transfer_files", "ShouldTransferFiles")
+    when_asked = commands.get("when_to_transfer_output", "WhenToTransferOutput")
+    should = (asked or "IF_NEEDED").upper().replace("AUTO", "IF_NEEDED")
+    if should in ("TRUE", "ALWAYS"):
+        should = "YES"
+    elif should in ("FALSE", "NEVER"):
+        should = "NO"
+    if should not in ("YES", "NO", "IF_NEEDED"):
+        raise Refusal(_BAD_SHOULD.format(asked))
+    when = (when_asked or "ON_EXIT").upper()
+    if when not in _WHEN:
+        raise Refusal(_BAD_WHEN.format(when_asked))
+    if should == "NO" and when_asked is not None:
+        raise Refusal(_WHEN_BUT_NO.format(when_asked))
+    if when == "ON_EXIT_OR_EVICT":
+        if asked is None:
+            should = "YES"
+        elif should == "IF_NEEDED":
+            raise Refusal(_EVICT_IF_NEEDED)
+    return should, when if when in ("ON_EXIT_OR_EVICT", "ON_SUCCESS") else "ON_EXIT"
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    if text is None:
+        return ()
+    if len(text) > 1 and text[0] == text[-1] == '"' and '"' not in text[1:-1]:
+        text = text[1:-1]
+    return tuple(name for part in text.split(",") if (name := part.strip()))
+
+
+def _output_list(text: str) -> str:
+    return ",".join(_names(text))

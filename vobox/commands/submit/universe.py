@@ -1,0 +1,112 @@
+"""Which universe the job is of; ours are vanilla and grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vobox.classad.ad import Ad, quote
+
+from .errors import bad_job, refused
+from .job_commands import Commands
+
+VANILLA, GRID = 5, 9
+
+_NUMBERS = {
+    "standard": 1,
+    "pipe": 2,
+    "linda": 3,
+    "pvm": 4,
+    "vanilla": VANILLA,
+    "pvmd": 6,
+    "scheduler": 7,
+    "mpi": 8,
+    "grid": GRID,
+    "java": 10,
+    "parallel": 11,
+    "local": 12,
+    "vm": 13,
+}
+_NAMES = {number: name for name, number in _NUMBERS.items()}
+_GONE = {"standard": "Standard", "pipe": "Pipe", "linda": "Linda", "pvm": "PVM", "pvmd": "PVMD"}
+_WHY = {
+    "scheduler": "jobs run on the nodes' pilots, not on the submit host",
+    "local": "jobs run on the nodes' pilots, not on the submit host",
+    "mpi": "a job runs in one pilot",
+    "parallel": "a job runs in one pilot",
+    "java": "run java as the executable of a vanilla job",
+    "vm": "pilots start no virtual machines",
+    "docker": "jobs run in the pilot's own container",
+    "container": "jobs run in the pilot's own container",
+}
+#: 25.14's list; older ones (gt2, cream, ...) it refuses too
+_GRID_TYPES = ("condor", "batch", "arc", "ec2", "gce", "azure")
+
+
+@dataclass(frozen=True)
+class Universe:
+    """The universe and, of a grid job, what its GridJobId begins with and its grid type."""
+
+    number: int
+    grid_prefix: str = ""
+    grid_type: str = ""
+
+    @property
+    def is_vanilla(self) -> bool:
+        return self.number == VANILLA
+
+    @property
+    def is_grid(self) -> bool:
+        return self.number == GRID
+
+    @property
+    def to_condor(self) -> bool:
+        """A grid job that another HTCondor would take; only those are matched to machines."""
+        return self.grid_type == "condor"
+
+    @property
+    def to_batch(self) -> bool:
+        """A grid job for a batch system; it has no default requests."""
+        return self.grid_type == "batch"
+
+
+def universe(commands: Commands, ad: Ad, schedd: str) -> Universe:
+    """Record the universe; raises Refusal for one that is not vanilla or grid."""
+    number = _number(commands)
+    ad["JobUniverse"] = str(number)
+    return _grid(commands, ad, schedd) if number == GRID else Universe(number)
+
+
+def _number(commands: Commands) -> int:
+    text = commands.get("universe", "JobUniverse") or "vanilla"
+    name = text.lower()
+    if name.isascii() and name.isdigit():
+        name = _NAMES.get(int(name), name)
+    if name in _GONE:
+        raise bad_job(f"'{_GONE[name]}' is not a supported universe.")
+    if name in _WHY:
+        raise refused(f"the {name} universe is not supported here: {_WHY[name]}")
+    if name not in _NUMBERS:
+        raise bad_job(f"I don't know about the '{text}' universe.")
+    return _NUMBERS[name]
+
+
+def _grid(commands: Commands, ad: Ad, schedd: str) -> Universe:
+    """The attributes of a grid job; raises Refusal.
+
+    GridJobId and GridJobStatus are there from the start: AliEn holds a job
+    whose GridJobStatus is still undefined after half an hour.
+    """
+    resource = commands.get("grid_resource", "GridResource")
+    if resource is None:
+        raise bad_job("grid_resource attribute not defined for grid universe job")
+    kind = resource.split()[0]
+    if kind.lower() not in _GRID_TYPES:
+        raise bad_job(
+            f"Invalid value '{kind}' for grid type\n"
+            "Must be one of: condor, batch, arc, ec2, gce, or azure"
+        )
+    ad["GridResource"] = quote(resource)
+    ad["GridJobStatus"] = '"IDLE"'
+    words = resource.split() if kind.lower() == "condor" else [resource]
+    prefix = " ".join((*words, schedd) if len(words) == 1 else words)
+    return Universe(GRID, prefix, kind.lower())

@@ -1,0 +1,168 @@
+"""condor_tail: what a running job has written, asked of its worker.
+
+The worker is asked by mail and answers by mail; it reads nothing outside the
+job's own directory. Command line and texts as HTCondor's tool
+(src/condor_tools/peek.cpp); with ``-f`` it asks again every two seconds, until
+the job does not run any more.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from thyme.job import JobId
+from thyme.mail import Peek, Peeked
+from vobox.jobs.job import Job
+from vobox.jobs.status import HELD, IDLE, RUNNING, SUSPENDED
+from vobox.rpc.types import Answer
+
+from .common import cleaned
+from .job_actions import is_job
+from .job_selection import may_touch
+from .option_parser import Flag, MissingValue, Option, UnknownOption, parse_arguments
+from .schedd_names import is_schedd
+from .version import VERSION_TEXT
+
+OPTIONS = (
+    Option("help", 4),
+    Option("version", 7),
+    Option("debug", 5, ignored=True),
+    Option("pool", 4, values=1, ignored=True),
+    Option("name", 4, values=1),
+    Option("maxbytes", 8, values=1),
+    Option("no-stdout", 9),
+    Option("stderr", 6),
+    Option("f", 1),
+    Option("follow", 6),
+    Option("auto-retry", 10),
+)
+USAGE = (
+    "Usage: condor_tail [-name SCHEDD] [-pool POOL] [-maxbytes N] [-f] [-auto-retry] "
+    "[-no-stdout] [-stderr] CLUSTER.PROC [FILE...]\n"
+)
+#: HTCondor's names for the streams in the job's directory.
+STDOUT, STDERR = "_condor_stdout", "_condor_stderr"
+#: Bytes of a file at first, if not said otherwise.
+MAX_BYTES = 1024
+#: Bytes of a file in one answer at most.
+MOST = 1024 * 1024
+#: Seconds until a following tail asks again.
+PAUSE = 2.0
+
+
+class BadCommandLine(Exception):
+    """The whole text for stderr."""
+
+
+class CannotPeek(Exception):
+    """Why there is nothing to show; ``later`` whether there may be something after a while."""
+
+    def __init__(self, text: str, later: bool = False) -> None:
+        super().__init__(text)
+        self.later = later
+
+
+@dataclass
+class Tail:
+    """A parsed command line; ``files`` are names in the job's directory."""
+
+    job: JobId = field(default_factory=lambda: JobId(0, 0))
+    files: list[str] = field(default_factory=list)
+    limit: int = MAX_BYTES
+    follow: bool = False
+    retry: bool = False
+
+
+def read(argv: Sequence[str], schedd: str) -> Tail | Answer:
+    """The order of a command line, or the answer that needs no job; raises BadCommandLine."""
+    made, words, streams = Tail(), [], [STDOUT]
+    try:
+        for item in parse_arguments(cleaned(argv), OPTIONS):
+            if not isinstance(item, Flag):
+                words += [item.text] if item.text else []
+                continue
+            name, value = item.option.name, (item.values or ("",))[0]
+            if name == "help":
+                return Answer(stderr=USAGE)
+            if name == "version":
+                return Answer(VERSION_TEXT)
+            if name == "name" and not is_schedd(value, schedd):
+                raise BadCommandLine(f"No such schedd named {value} in local pool\n")
+            if name == "maxbytes":
+                if not (value.isascii() and value.isdigit() and len(value) < 12):
+                    text = f"Error: maxbytes ({value}) is not valid\n\n{USAGE}"
+                    raise BadCommandLine(text)
+                made.limit = min(int(value), MOST)
+            elif name in ("no-stdout", "stderr"):
+                streams = [STDERR] if name == "stderr" else []
+            made.follow |= name in ("f", "follow")
+            made.retry |= name == "auto-retry"
+    except UnknownOption as error:
+        raise BadCommandLine(f"Unrecognized option: {error.spelled}\n{USAGE}") from error
+    except MissingValue as error:
+        text = f"{error.flag.spelled} requires an argument.\n\n{USAGE}"
+        raise BadCommandLine(text) from error
+    made.files = streams + words[1:]
+    if not made.files:
+        raise BadCommandLine(f"No file transfer specified.\n\n{USAGE}")
+    if not words:
+        raise BadCommandLine(f"Job ID not specified.\n{USAGE}")
+    if not is_job(words[0]):
+        raise BadCommandLine(f"Invalid Job ID: {words[0]}\n{USAGE}")
+    made.job = JobId.parse(words[0])
+    return made
+
+
+def check(job: Job | None, wanted: JobId, uid: int, user: str) -> Job:
+    """The job, if it runs and the user may look into it; raises CannotPeek."""
+    if job is None or not job.in_queue:
+        raise CannotPeek(f"No such job: {wanted}")
+    if not may_touch(job, uid):
+        raise CannotPeek(f"{user} is not authorized for access to the files of job {wanted}")
+    if job.status in (RUNNING, SUSPENDED) and job.worker:
+        return job
+    if job.status == HELD:
+        raise CannotPeek(f"Job {wanted} is held: {job.ad.text('HoldReason')}")
+    raise CannotPeek(f"Job {wanted} is not running.", later=job.status == IDLE)
+
+
+#: Ask the worker that runs the job; raises CannotPeek.
+Ask = Callable[[JobId, Callable[[Job], Peek]], Peeked]
+
+
+def answer(
+    order: Tail, schedd: str, ask: Ask, sleep: Callable[[float], None] = time.sleep
+) -> Answer:
+    """Carry out condor_tail; what the files hold comes as the answer's further parts."""
+    return Answer(more=_parts(order, schedd, ask, sleep))
+
+
+def _parts(order: Tail, schedd: str, ask: Ask, sleep: Callable[[float], None]) -> Iterator[Answer]:
+    offsets = dict.fromkeys(order.files, -1)
+    shown = False
+    while True:
+        try:
+            for name, offset in offsets.items():
+                got = ask(order.job, _question(schedd, order, name, offset))
+                if got.reason:
+                    raise CannotPeek(f"Failed to peek at file from starter: {got.reason}")
+                offsets[name] = got.offset + len(got.data)
+                yield Answer(got.data.decode("utf-8", "surrogateescape"))
+            shown = True
+        except CannotPeek as error:
+            if shown:
+                return  # most likely the job has ended
+            if not (error.later and order.retry):
+                yield Answer(stderr=f"{error}\n", code=1)
+                return
+            yield Answer()  # nothing yet: shows whether the caller is still there
+        if shown and not order.follow:
+            return
+        sleep(PAUSE)
+
+
+def _question(schedd: str, order: Tail, name: str, offset: int) -> Callable[[Job], Peek]:
+    limit = order.limit if offset < 0 else MOST
+    return lambda job: Peek(schedd, job.id, job.attempt, name, offset, limit)

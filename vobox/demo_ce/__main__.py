@@ -1,7 +1,0 @@
-"""``python -m vobox.demo_ce``."""
-
-import sys
-
-from .cli import main
-
-sys.exit(main())

@@ -1,7 +1,0 @@
-"""``python3 -m vobox.entry``: as ``thyme-vobox``, with any Python from 3.6."""
-
-import sys
-
-from .cli import main
-
-sys.exit(main())

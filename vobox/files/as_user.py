@@ -1,0 +1,146 @@
+"""Files of the submit host, read and written with their owner's rights.
+
+As root the schedd takes on the owner's file-system identity for the calling
+thread (``setfsuid``, as a file server does) and so can reach nothing that the
+owner could not. The calls go to the kernel directly: the C library would
+change all threads at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import functools
+import glob
+import itertools
+import os
+import pwd
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from thyme.errors import NodeUnfit
+
+from .safe_open import open_file
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+#: Bytes of one file of a user's that we read; a job can carry less than that.
+MAX_FILE = 64 * 1024 * 1024
+#: Files of one directory that travels, with all below it.
+MAX_FILES = 20_000
+#: Seconds that a user's groups are remembered.
+GROUPS_KEPT = 60
+_MACHINE = os.uname().machine
+#: setgroups, setfsuid, setfsgid by machine (asm/unistd.h)
+_CALLS = {"x86_64": (116, 122, 123), "aarch64": (159, 151, 152)}
+
+
+def user_name(uid: int) -> str:
+    """The user's name; the number where this host does not know it."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+@contextlib.contextmanager
+def as_owner(uid: int, gid: int) -> Iterator[None]:
+    """Within: this thread's file access is the owner's. Raises PermissionError if it cannot be.
+
+    Without root only one's own identity can be taken.
+    """
+    if os.geteuid() != 0:
+        if uid != os.geteuid():
+            raise PermissionError(
+                1,
+                f"the schedd runs as {user_name(os.geteuid())} and cannot act for "
+                f"{user_name(uid)}; run it as root or as that user",
+            )
+        yield
+        return
+    if uid == 0:
+        yield
+        return
+    groups = _groups(uid, gid, int(time.monotonic() // GROUPS_KEPT))
+    try:
+        _take(uid, gid, groups)
+        yield
+    finally:
+        _take(0, 0, ())
+
+
+@functools.lru_cache(maxsize=1024)
+def _groups(uid: int, gid: int, _when: int) -> tuple[int, ...]:
+    """The user's groups; asking for them may take a directory server's time."""
+    try:
+        return tuple(os.getgrouplist(pwd.getpwuid(uid).pw_name, gid))
+    except KeyError:
+        return (gid,)
+
+
+def _take(uid: int, gid: int, groups: tuple[int, ...]) -> None:
+    try:
+        setgroups, setfsuid, setfsgid = _CALLS[_MACHINE]
+    except KeyError:
+        raise NodeUnfit(f"acting for other users is not known on {_MACHINE}") from None
+    array = (ctypes.c_uint32 * len(groups))(*groups)
+    if _libc.syscall(setgroups, ctypes.c_size_t(len(groups)), array) != 0:
+        raise OSError(ctypes.get_errno(), "setgroups")
+    _libc.syscall(setfsgid, ctypes.c_uint32(gid))
+    _libc.syscall(setfsuid, ctypes.c_uint32(uid))
+    # neither call tells whether it worked; asking with an invalid id does
+    if _libc.syscall(setfsuid, ctypes.c_uint32(0xFFFFFFFF)) != uid:
+        raise PermissionError(1, f"cannot take on the identity of uid {uid}")
+
+
+class OwnerFileReader:
+    """``rpc_types.OwnerFiles`` on the real file system."""
+
+    def __init__(self, uid: int, gid: int) -> None:
+        self._uid, self._gid = uid, gid
+
+    def read(self, path: str) -> bytes:
+        with as_owner(self._uid, self._gid), open_file(path, os.O_RDONLY) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise OSError(errno.EINVAL, "Not a regular file", path)
+            data = file.read(MAX_FILE + 1)
+        if len(data) > MAX_FILE:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+        return data
+
+    def mode(self, path: str) -> int:
+        with as_owner(self._uid, self._gid):
+            return Path(path).stat().st_mode
+
+    def size(self, path: str) -> int:
+        with as_owner(self._uid, self._gid):
+            return Path(path).stat().st_size
+
+    def walk(self, path: str) -> Iterator[str]:
+        with as_owner(self._uid, self._gid):
+            names = (
+                Path(base, name)
+                for base, _directories, names in os.walk(path, onerror=_raise)
+                for name in names
+            )
+            files = itertools.islice((each for each in names if each.is_file()), MAX_FILES + 1)
+            found = [str(each.relative_to(path)) for each in files]
+        if len(found) > MAX_FILES:
+            raise OSError(errno.E2BIG, f"more than {MAX_FILES} files", path)
+        return iter(sorted(found))
+
+    def glob(self, directory: str, pattern: str) -> list[str]:
+        with as_owner(self._uid, self._gid):
+            return sorted(glob.glob(pattern, root_dir=directory))  # noqa: PTH207 (relative names)
+
+    def write(self, path: str, data: bytes) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        with as_owner(self._uid, self._gid), open_file(path, flags) as file:
+            file.write(data)
+
+
+def _raise(error: OSError) -> None:
+    raise error

@@ -1,0 +1,182 @@
+"""Writes what a job leaves on the submit host: its output and its user log.
+
+Both may be asked for again after a crash: output files are written whole, and
+a log event that the file already holds is not added (``once``). Whatever the
+names lead to, nothing here waits: a pipe without a reader is an error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import posixpath
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from thyme.job import SandboxFile
+from thyme.message import Finished, HoldReason
+from vobox.classad.ad import Ad
+from vobox.jobs.job import Job
+from vobox.jobs.output_remaps import remaps
+from vobox.jobs.spooled import is_spooled
+
+from .as_user import as_owner
+from .safe_open import open_file, open_handle
+from .user_log_index import WrittenEvents
+
+#: HTCondor's HoldReasonCodes: output could not be written; the user log could not.
+OUTPUT_ERROR, LOG_ERROR = 12, 22
+
+
+def write_log(job: Job, text: str, once: bool) -> HoldReason | None:
+    """Append events to the job's user log; the reason to hold it if that cannot be done.
+
+    ``once``: leave out what the file holds already.
+    """
+    path = job.ad.text("UserLog")
+    if not path:
+        return None
+    event = text.encode("utf-8", "surrogateescape")
+    try:
+        with as_owner(job.uid, job.gid):
+            if once and _written.holds(path, event):
+                return None
+            # one write() an event, so that readers and other writers see whole events
+            handle = open_handle(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o664)
+            try:
+                if os.write(handle, event) < len(event):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            finally:
+                os.close(handle)
+            if once:
+                _written.add(path, event)
+    except (OSError, ValueError) as error:
+        number, reason = _described(error)
+        return HoldReason(LOG_ERROR, number, f"Failed to initialize user log to {path}: {reason}")
+    return None
+
+
+#: What the logs that are looked into hold: only after a restart, and in the schedd's one thread.
+_written = WrittenEvents()
+
+
+def write_output(job: Job, result: Finished) -> HoldReason | None:
+    """Write stdout, stderr and files; the reason to hold the job if that cannot be done.
+
+    A spooled job's are not written: they wait for condor_transfer_data.
+    """
+    return None if is_spooled(job.ad) else fetch_output(job, result)
+
+
+def fetch_output(job: Job, result: Finished) -> HoldReason | None:
+    """As ``write_output``, whatever job it is."""
+    for file, make_parents in _targets(job, result):
+        path = Path(file.name)
+        try:
+            with as_owner(job.uid, job.gid):
+                if make_parents:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                _write(path, file)
+        except (OSError, ValueError) as error:
+            number, reason = _described(error)
+            return HoldReason(
+                OUTPUT_ERROR,
+                number,
+                f"Transfer output files failure at access point {os.uname().nodename} while "
+                f"receiving files from the execution point. Details: writing {path}: "
+                f"(errno={number}) {reason}",
+            )
+    return None
+
+
+def _targets(job: Job, result: Finished) -> list[tuple[SandboxFile, bool]]:
+    """What to write under which absolute name, and whether its directory may be made.
+
+    It is for what came out of a directory of the sandbox alone: a directory
+    that the description names has to be there, as with HTCondor.
+    """
+    ad = job.ad
+    iwd = ad.text("Iwd", "/")
+    mapping = remaps(ad.text("TransferOutputRemaps"))
+    kept = _kept_paths(ad)
+    found = []
+    for file in result.files:
+        target, inner = _remapped(file.name, mapping)
+        if target == file.name and (head := kept.get(target.partition("/")[0])):
+            target, inner = posixpath.join(head, target), True
+        where = os.path.join(iwd, target)  # noqa: PTH118 (keeps "//")
+        found.append((SandboxFile(where, file.data, file.mode), inner))
+    streams: dict[str, bytes] = {}
+    for name, data in (("Out", result.stdout), ("Err", result.stderr)):
+        where = os.path.normpath(Path(iwd, ad.text(name, os.devnull)))
+        if where != os.devnull and ad.get(f"Transfer{name}", "true").lower() != "false":
+            # both into one file: neither cuts the other off
+            streams[where] = streams.get(where, b"") + data
+    found += [(SandboxFile(where, data), False) for where, data in streams.items()]
+    return found
+
+
+def _kept_paths(ad: Ad) -> dict[str, str]:
+    """preserve_relative_paths: an output's last name → the directories that were before it."""
+    if ad.get("PreserveRelativePaths", "false") != "true":
+        return {}
+    paths = [name.strip().rstrip("/") for name in ad.text("TransferOutput").split(",")]
+    return {
+        posixpath.basename(path): head
+        for path in paths
+        if (head := posixpath.normpath(posixpath.dirname(path) or "."))
+        and head != "."
+        and not head.startswith(("/", ".."))
+    }
+
+
+def _remapped(name: str, mapping: Mapping[str, str]) -> tuple[str, bool]:
+    """Where a file of the sandbox goes, and whether it has directories of its own there.
+
+    What is said of a directory holds for all in it. A target that ends in
+    ``/`` is a directory, which has to be there.
+    """
+    if name in mapping:
+        target = mapping[name]
+        return (target + posixpath.basename(name) if target.endswith("/") else target), False
+    head, inner = posixpath.dirname(name), posixpath.basename(name)
+    while head:
+        if head in mapping:
+            target = mapping[head]
+            if target.endswith("/"):
+                target += posixpath.basename(head)
+            return posixpath.join(target, inner), True
+        inner = posixpath.join(posixpath.basename(head), inner)
+        head = posixpath.dirname(head)
+    return name, "/" in name
+
+
+def _write(path: Path, file: SandboxFile) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    try:
+        target = open_file(path, flags, file.mode)
+    except PermissionError:
+        # a read-only file that the job's last run left, or that we wrote before a crash
+        if not _is_plain_file(path):
+            raise
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        target = open_file(path, flags | os.O_EXCL, file.mode)
+    with target:
+        target.write(file.data)
+
+
+def _is_plain_file(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def _described(error: OSError | ValueError) -> tuple[int, str]:
+    """errno and text; a name with a NUL in it is no OSError."""
+    if isinstance(error, OSError):
+        return error.errno or 0, error.strerror or str(error)
+    return errno.EINVAL, str(error)

@@ -1,0 +1,72 @@
+"""Which events a user log holds already.
+
+After a restart each event of the stream is looked for in the job's log. Jobs
+share logs, and a log of 10,000 jobs has to be read once, not once for each of
+them: what was found is kept, and read again only when the file is another one
+or has another size.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from .safe_open import open_file
+
+#: Logs of which the events are remembered.
+KEPT = 64
+_END = b"...\n"
+
+
+@dataclass
+class _Log:
+    identity: tuple[int, int]
+    size: int = 0
+    events: set[int] = field(default_factory=set)  #: hashes
+
+
+class WrittenEvents:
+    """For one thread."""
+
+    def __init__(self) -> None:
+        self._logs: OrderedDict[str, _Log] = OrderedDict()
+
+    def holds(self, path: str, event: bytes) -> bool:
+        """Whether the log has this very event; raises OSError where it cannot be read."""
+        log = self._read(path)
+        return log is not None and hash(event) in log.events
+
+    def add(self, path: str, event: bytes) -> None:
+        """The event was appended, by us."""
+        log = self._logs.get(path)
+        if log is not None:
+            log.events.add(hash(event))
+            log.size += len(event)
+
+    def _read(self, path: str) -> _Log | None:
+        try:
+            file = open_file(path, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        with file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                return None
+            log = self._logs.pop(path, None)
+            if log is None or log.identity != (status.st_dev, status.st_ino):
+                log = _Log((status.st_dev, status.st_ino))
+            if log.size != status.st_size:
+                log.events, log.size = set(), 0
+                event = b""
+                for line in file:
+                    log.size += len(line)
+                    event += line
+                    if line == _END:
+                        log.events.add(hash(event))
+                        event = b""
+        self._logs[path] = log
+        if len(self._logs) > KEPT:
+            self._logs.popitem(last=False)
+        return log

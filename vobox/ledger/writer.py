@@ -1,0 +1,288 @@
+"""The schedd's table of jobs: a fold of the stream, kept in SQLite.
+
+It is a cache. What it holds can be made again from the stream, so a damaged
+or missing file costs a rebuild and nothing else. One thread writes; any
+number of others read through ``LedgerView`` objects of their own
+(``ledger_view.py``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from thyme.job import JobId
+from vobox.classad.ad import Ad
+from vobox.jobs.job import Job
+from vobox.jobs.status import IDLE, TRANSFERRING_OUTPUT
+
+from .ad_templates import NewTemplates
+from .message_deltas import Bodies
+from .rows import COLUMNS, Row, job_of
+from .schema import TABLES, open_ledger
+from .write_buffer import WriteBack
+
+#: Jobs kept in memory as they were last written.
+RECENT = 1000
+#: Rows forgotten until it is looked for templates that nobody has any more.
+_FORGOTTEN = 10_000
+#: SQLite's; a user may type any number.
+_MAX_INTEGER = 2**63 - 1
+
+
+class Ledger:
+    """The writer's side. Every method raises sqlite3.Error when the disk fails."""
+
+    def __init__(self, path: Path) -> None:
+        """Open, or make, the ledger; a file that is none is put aside."""
+        self.path = path
+        # a job's events follow each other closely: reading and parsing it anew for each of
+        # them is half of what a job costs the schedd
+        self._recent: OrderedDict[JobId, Job] = OrderedDict()
+        self._meta: dict[str, str] = {}
+        #: names of what is to be written at the end of the transaction
+        self._unwritten_meta: set[str] = set()
+        self._forgotten = 0
+        self._in_transaction = False
+        try:
+            self._db = open_ledger(path)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise  # the disk, not the content
+            path.rename(path.with_name(f"{path.name}.damaged-{time.time_ns()}"))
+            for suffix in ("-wal", "-shm"):
+                with contextlib.suppress(FileNotFoundError):
+                    Path(str(path) + suffix).unlink()
+            self._db = open_ledger(path)
+        self._templates = NewTemplates(self._db)
+        self._bodies = Bodies(self._db)
+        self._unwritten = WriteBack(self._db, self._templates, self._bodies)
+        newest = "SELECT cluster, proc FROM jobs ORDER BY cluster DESC, proc DESC LIMIT 1"
+        #: no job with a higher id was ever put down
+        self._newest = JobId(*(self._db.execute(newest).fetchone() or (-1, -1)))
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of it or nothing; what is put down inside is written at its end."""
+        self._db.execute("BEGIN IMMEDIATE")
+        self._in_transaction = True
+        try:
+            yield
+            self._unwritten.flush()
+            self._write_meta()
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._recent.clear()
+            self._meta.clear()
+            self._unwritten_meta.clear()
+            self._templates.forget()
+            self._bodies.forget()
+            self._unwritten.drop_all()
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise
+        finally:
+            self._in_transaction = False
+
+    def clear(self) -> None:
+        """Forget everything but the used cluster ids: the stream is another one."""
+        with self.transaction():
+            self._recent.clear()
+            self._meta.clear()
+            self._unwritten_meta.clear()
+            self._templates.forget()
+            self._bodies.forget()
+            for table in TABLES:
+                if table != "meta":
+                    self._db.execute(f"DELETE FROM {table}")  # noqa: S608 (names of ours)
+            self._db.execute("DELETE FROM meta WHERE name<>'next_cluster'")
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _flush(self) -> None:
+        """Before a query, and after each change outside a transaction."""
+        if self._in_transaction:
+            self._unwritten.flush()
+        else:
+            with self.transaction():
+                pass
+
+    def _changed(self) -> None:
+        if not self._in_transaction:
+            self._flush()
+
+    # --- jobs -------------------------------------------------------------------------
+
+    def get(self, job: JobId) -> Job | None:
+        known = self._recent.get(job) or self._unwritten.get(job)
+        if known is not None:
+            return known
+        if job > self._newest or job.proc > _MAX_INTEGER:
+            return None  # a new one: no need to look
+        row = self._db.execute(
+            f"SELECT {COLUMNS} FROM jobs WHERE cluster=? AND proc=?",  # noqa: S608
+            tuple(job),
+        ).fetchone()
+        return None if row is None else job_of(row, self._templates)
+
+    def ad_of(self, texts: Mapping[str, str]) -> Ad:
+        """``Ad(texts)``, as the ledger would have it: at once a difference from one like it."""
+        return self._templates.ad_of(texts)
+
+    def put(self, job: Job) -> None:
+        self._newest = max(self._newest, job.id)
+        self._recent[job.id] = job
+        if len(self._recent) > RECENT:
+            self._recent.popitem(last=False)
+        self._unwritten.put(job)
+        self._changed()
+
+    def in_queue(self, cluster: int | None = None, owner: str | None = None) -> list[Job]:
+        """Jobs in the queue: all, of one cluster, or of one owner."""
+        if cluster is not None:
+            if cluster > _MAX_INTEGER:
+                return []
+            return self._jobs("in_queue=1 AND cluster=?", (cluster,))
+        if owner is not None:
+            return self._jobs("in_queue=1 AND owner=? COLLATE NOCASE", (owner,))
+        return self._jobs("in_queue=1")
+
+    def left(self) -> Iterator[Job]:
+        """Jobs of the history, while nothing else is done with the ledger."""
+        for row in self._query(f"SELECT {COLUMNS} FROM jobs WHERE in_queue=0"):  # noqa: S608
+            yield job_of(row, self._templates)
+
+    def to_queue(self) -> list[JobId]:
+        """Idle jobs without a message out, which nobody is still ending."""
+        rows = self._query(
+            # the planner would rather go through all idle jobs
+            "SELECT cluster, proc FROM jobs INDEXED BY jobs_to_queue "  # noqa: S608
+            f"WHERE in_queue=1 AND status={IDLE} AND queued=0 AND worker='' ORDER BY cluster, proc"
+        ).fetchall()
+        return [JobId(cluster, proc) for cluster, proc in rows]
+
+    def to_deliver(self) -> list[Job]:
+        """Ended jobs whose result is not on the submit host."""
+        return self._jobs(f"in_queue=1 AND status={TRANSFERRING_OUTPUT} AND has_result=1")
+
+    def worked_on(self) -> list[tuple[JobId, float]]:
+        """What a worker runs or is ending, each with the lease that it asked for (0: none)."""
+        rows = self._query(
+            "SELECT cluster, proc, lease FROM jobs WHERE in_queue=1 AND worker<>''"
+        ).fetchall()
+        return [(JobId(cluster, proc), lease) for cluster, proc, lease in rows]
+
+    def with_policy(self, after: JobId, limit: int) -> list[Row]:
+        """The next jobs in the queue whose policy expressions may fire, by cluster and proc."""
+        rows = self._query(
+            "SELECT cluster, proc, status, shape, ad FROM jobs WHERE in_queue=1 AND has_policy=1 "
+            "AND (cluster, proc)>(?,?) ORDER BY cluster, proc LIMIT ?",
+            (*after, limit),
+        ).fetchall()
+        shape = self._templates.shape
+        return [
+            Row(JobId(cluster, proc), status, number, shape(number), values)
+            for cluster, proc, status, number, values in rows
+        ]
+
+    def forget_before(self, left_at: float) -> None:
+        """Drop from the history what left the queue before that time."""
+        gone = self._query("DELETE FROM jobs WHERE in_queue=0 AND left_at<?", (left_at,))
+        if gone.rowcount:
+            self._db.execute("DELETE FROM counts WHERE number=0")
+            self._recent.clear()
+            self._forgotten += gone.rowcount
+        if self._forgotten >= _FORGOTTEN:
+            self._forgotten = 0
+            self._templates.drop_unused()
+        self._bodies.drop_unused()
+
+    def _query(self, text: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
+        """What is asked of the tables is asked of what is not written yet, too."""
+        if self._in_transaction:
+            self._unwritten.flush()
+        return self._db.execute(text, values)
+
+    def _jobs(self, where: str, values: Sequence[object] = (), limit: int = -1) -> list[Job]:
+        query = f"SELECT {COLUMNS} FROM jobs WHERE {where} ORDER BY cluster, proc LIMIT {limit}"  # noqa: S608
+        rows = self._query(query, values)
+        return [job_of(row, self._templates) for row in rows.fetchall()]
+
+    # --- what goes with a job: its message, its result, its unwritten log --------------
+
+    def put_body(self, job: JobId, kind: str, body: bytes) -> None:
+        """``kind``: "task" (the message that submitted it), "result" (that ended it) or
+        "output" (that ended a run, and whose output is to be written all the same)."""
+        self._unwritten.put_body(job, kind, body)
+        self._changed()
+
+    def body(self, job: JobId, kind: str) -> bytes | None:
+        is_known, body = self._unwritten.body(job, kind)
+        if is_known:
+            return body
+        row = self._db.execute(
+            "SELECT base, body FROM bodies WHERE cluster=? AND proc=? AND kind=?", (*job, kind)
+        ).fetchone()
+        return None if row is None else self._bodies.read(row[0], bytes(row[1]))
+
+    def outputs_to_save(self) -> list[JobId]:
+        """Jobs with a body of the kind "output"."""
+        rows = self._query("SELECT cluster, proc FROM bodies WHERE kind='output'").fetchall()
+        return [JobId(*row) for row in rows]
+
+    def drop_body(self, job: JobId, kind: str) -> None:
+        self._unwritten.put_body(job, kind, None)
+        self._changed()
+
+    def drop_bodies(self, job: JobId) -> None:
+        self._unwritten.drop_bodies(job)
+        self._changed()
+
+    def add_log(self, job: JobId, text: str) -> None:
+        """User log lines that the stream tells of and that may or may not be in the file."""
+        # as bytes: names that are no UTF-8 cannot be stored as text
+        self._unwritten.add_log(job, text.encode("utf-8", "surrogateescape"))
+        self._changed()
+
+    def drop_log(self, job: JobId) -> None:
+        self._unwritten.drop_log(job)
+        self._changed()
+
+    def drop_all_logs(self) -> None:
+        self._query("DELETE FROM waiting_log")
+
+    def waiting_log(self) -> Iterator[tuple[JobId, str]]:
+        """In the order in which they were added; nothing may be added meanwhile."""
+        last = 0
+        query = "SELECT id, cluster, proc, text FROM waiting_log WHERE id>? ORDER BY id LIMIT 500"
+        while rows := self._query(query, (last,)).fetchall():
+            for _id, cluster, proc, text in rows:
+                yield JobId(cluster, proc), bytes(text).decode("utf-8", "surrogateescape")
+            last = rows[-1][0]
+
+    # --- where we are -------------------------------------------------------------------
+
+    def meta(self, name: str, default: str) -> str:
+        if name in self._meta:
+            return self._meta[name]
+        row = self._db.execute("SELECT value FROM meta WHERE name=?", (name,)).fetchone()
+        if row is None:
+            return default
+        self._meta[name] = str(row[0])
+        return str(row[0])
+
+    def set_meta(self, name: str, value: str) -> None:
+        self._meta[name] = value
+        self._unwritten_meta.add(name)
+        if not self._in_transaction:
+            self._write_meta()
+
+    def _write_meta(self) -> None:
+        rows = ((name, self._meta[name]) for name in self._unwritten_meta)
+        self._db.executemany("INSERT OR REPLACE INTO meta VALUES(?,?)", rows)
+        self._unwritten_meta.clear()

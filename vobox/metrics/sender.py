@@ -1,0 +1,155 @@
+"""Sends the schedd's series, every interval, in a thread of its own: no command waits for it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+from telemetry.points import Point, Value, spread
+from telemetry.sender import Senders
+from telemetry.targets import Target
+
+from .points import PoolNow, PoolTally, ScheddNow, Tally, pool_points, schedd_point
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two points of each series.
+INTERVAL: Final = 30.0
+
+
+class Metrics:
+    """``now`` tells of the schedd; ``clock`` is monotonic, ``wall`` since 1970."""
+
+    def __init__(
+        self,
+        name: str,
+        site: str,
+        ledger: Path,
+        tally: Tally,
+        now: Callable[[], ScheddNow],
+        targets: Iterable[Target],
+        interval: float = INTERVAL,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        senders: Senders | None = None,
+    ) -> None:
+        self._tags = {"schedd": name, "site": site}
+        self._ledger, self._tally, self._now = ledger, tally, now
+        self._interval, self._clock, self._wall = interval, clock, wall
+        self._senders = senders or Senders(log)
+        self._senders.follow(targets)
+        self._began = clock()
+        self._end = threading.Event()
+        self._thread: threading.Thread | None = None
+        #: others that want the same points, e.g. the page for Prometheus
+        self.listeners: list[Callable[[list[Point]], None]] = []
+        #: called at the end
+        self.on_close: list[Callable[[], None]] = []
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """A last round, for what happened since the one before."""
+        self._end.set()
+        if self._thread is not None:
+            self._thread.join(10.0)
+            self.round()
+        self._senders.close()
+        for close in self.on_close:
+            close()
+
+    def _run(self) -> None:
+        while not self._end.wait(self._interval):
+            try:
+                self.round()
+            except Exception:
+                # a bug in the figures must not end them for ever
+                log.exception("metrics: this round is left out")
+
+    def round(self) -> list[Point]:
+        """The points of this moment, which are on their way then."""
+        now, happened, wall = self._now(), self._tally.take(), self._wall()
+        states, busy, jobs = self._counts()
+        made: list[Point] = []
+        waiting: dict[str, int] = {}
+        for slot in now.waiting:
+            waiting[slot.pool] = waiting.get(slot.pool, 0) + 1
+        for pool in sorted({now.pool, *happened.pools, *(states or {})}):
+            current = PoolNow(
+                states.get(pool, {}) if states is not None else None,
+                now.queued if pool == now.pool else None,
+                waiting.get(pool, 0) if now.broker_ok else None,
+                busy.get(pool, 0) if busy is not None else None,
+            )
+            tally = happened.pools.get(pool, PoolTally())
+            made += pool_points(self._tags, pool, current, tally, wall)
+        values: dict[str, Value | None] = {
+            "uptime": self._clock() - self._began,
+            "jobs": jobs,
+            "broker_ok": now.broker_ok,
+            "rebuilding": now.rebuilding,
+            "unreadable": now.unreadable,
+            "rss": rss(),
+            "version": version(),
+        }
+        if (one := schedd_point(self._tags, happened, values, wall)) is not None:
+            made.append(one)
+        made = spread(made)
+        self._senders.send(made)
+        for listener in self.listeners:
+            listener(made)
+        return made
+
+    def _counts(
+        self,
+    ) -> tuple[dict[str, dict[int, int]] | None, dict[str, int] | None, int | None]:
+        """By pool the jobs of each JobStatus, those with a worker, and all; None: not known."""
+        try:
+            # a connection of this round: the file may be another one after a rebuild
+            db = sqlite3.connect(f"file:{self._ledger}?mode=ro", uri=True, timeout=5.0)
+        except sqlite3.Error as error:
+            log.warning("metrics: %s: %s", self._ledger, error)
+            return None, None, None
+        try:
+            rows = db.execute(
+                "SELECT in_queue, pool, status, busy, number FROM counts WHERE number>0"
+            ).fetchall()
+        except sqlite3.Error as error:
+            log.warning("metrics: %s: %s", self._ledger, error)
+            return None, None, None
+        finally:
+            db.close()
+        states: dict[str, dict[int, int]] = {}
+        busy: dict[str, int] = {}
+        for in_queue, pool, status, is_busy, number in rows:
+            if in_queue:
+                of_pool = states.setdefault(pool, {})
+                of_pool[status] = of_pool.get(status, 0) + number
+                busy[pool] = busy.get(pool, 0) + number * is_busy
+        return states, busy, sum(row[-1] for row in rows)
+
+
+def rss() -> int | None:
+    """Resident bytes of this process (/proc/self/statm, proc(5)); None where it is not told."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * os.sysconf("SC_PAGESIZE")
+
+
+def version() -> str | None:
+    """Of the distribution; None where it was not installed."""
+    try:
+        return importlib.metadata.version("plancton")
+    except importlib.metadata.PackageNotFoundError:
+        return None

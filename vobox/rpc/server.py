@@ -1,0 +1,269 @@
+"""The schedd's side of the condor commands' socket (the wire format is in ``thin.py``).
+
+The caller is who the kernel says (SO_PEERCRED). Each connection has a thread
+of its own: a slow reader keeps nobody else waiting.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+import socketserver
+import struct
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from vobox.files.as_user import user_name
+
+from .connection_limit import Gate, room
+from .types import Answer, Request, SubmitRefused
+
+log = logging.getLogger(__name__)
+
+#: Bytes of arguments and environment; Linux itself allows a command a little over 2 MiB.
+MAX_REQUEST = 4 * 1024 * 1024
+#: Bytes of stdin, a submit description.
+MAX_STDIN = 16 * 1024 * 1024
+#: Seconds without a byte from a client.
+TIMEOUT = 60.0
+#: Seconds that a program may take which the client runs for us.
+RUN_TIMEOUT = 600.0
+_FRAME = 1 << 16
+
+Handler = Callable[[Request], Answer]
+#: Whether a command with these arguments reads stdin.
+WantsStdin = Callable[[str, list[str]], bool]
+
+
+class BadRequest(Exception):
+    """What came is no request of ours."""
+
+
+class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """Serves until ``shutdown``; ``handler`` runs in the connection's thread."""
+
+    daemon_threads = True
+    #: a CE may start a hundred commands in one moment
+    request_queue_size = 512
+
+    def __init__(self, path: Path, handler: Handler, wants_stdin: WantsStdin) -> None:
+        """Raises OSError where the path cannot be used or another schedd serves there."""
+        self.handler = handler
+        self.wants_stdin = wants_stdin
+        self.gate = Gate(room())
+        self._busy = 0
+        self._changed = threading.Condition()
+        _remove_dead_socket(path)
+        super().__init__(str(path), _Connection)
+        # as root for all users, each known by its uid; else for this user alone
+        path.chmod(0o666 if os.geteuid() == 0 else 0o600)
+
+    def server_bind(self) -> None:
+        previous = os.umask(0o177)
+        try:
+            super().server_bind()
+        finally:
+            os.umask(previous)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        try:
+            return super().get_request()
+        except OSError:
+            # no file left to accept it with: it stays there, and asking at once again is of no use
+            time.sleep(0.05)
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        with self._changed:
+            self._busy += 1
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self._changed:
+                self._busy -= 1
+                self._changed.notify_all()
+
+    def drain(self, timeout: float) -> bool:
+        """Wait, at most so many seconds, until all commands have their answers."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._busy == 0, timeout)
+
+    def handle_error(self, _request: object, _client: object) -> None:
+        log.exception("a command failed in a way that is our fault")
+
+
+def _remove_dead_socket(path: Path) -> None:
+    if not path.exists():
+        return
+    if not path.is_socket():
+        raise FileExistsError(errno.EEXIST, "there is a file that is no socket", str(path))
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise OSError(errno.EADDRINUSE, "another schedd is serving there", str(path))
+
+
+class _Connection(socketserver.StreamRequestHandler):
+    timeout = TIMEOUT
+    server: Server
+
+    def handle(self) -> None:
+        try:
+            self._serve()
+        except (BrokenPipeError, ConnectionResetError, TimeoutError):
+            log.info("a client went away")
+
+    def _serve(self) -> None:
+        credentials = self.connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        _pid, uid, gid = struct.unpack("3i", credentials)
+        with self.server.gate.entered(uid) as why:
+            if why:
+                log.warning("request from uid %d: %s", uid, why)
+                self._answer(Answer(stderr=f"thyme-schedd: {why}\n", code=1))
+            else:
+                self._serve_user(uid, gid)
+
+    def _serve_user(self, uid: int, gid: int) -> None:
+        try:
+            request = self._read(uid, gid)
+        except BadRequest as error:
+            log.warning("request from uid %d: %s", uid, error)
+            self._answer(Answer(stderr=f"thyme-schedd: {error}\n", code=1))
+            return
+        try:
+            answer = self.server.handler(request)
+        except Exception:
+            log.exception("%s failed in a way that is our fault", request.command)
+            text = f"ERROR: {request.command} failed in the schedd; its log tells more\n"
+            answer = Answer(stderr=text, code=1)
+        self._answer(answer)
+
+    def _read(self, uid: int, gid: int) -> Request:
+        head = self.rfile.readline(64)
+        words = head.split()
+        if len(words) != 3 or words[0] != b"thyme-rpc" or not words[2].isdigit():
+            raise BadRequest("this is the socket of the condor commands; something else connected")
+        if words[1] != b"1":
+            raise BadRequest(
+                f"the command speaks version {words[1].decode('ascii', 'replace')} of the "
+                "protocol, this schedd version 1; install the same release on both sides"
+            )
+        size = int(words[2])
+        if size > MAX_REQUEST:
+            raise BadRequest(f"{size} bytes of arguments and environment; at most {MAX_REQUEST}")
+        body = self.rfile.read(size)
+        fields = [os.fsdecode(each) for each in body.split(b"\0")[:-1]]
+        if len(body) != size or len(fields) < 3 or not _is_count(fields[2]):
+            raise BadRequest("the request is cut short")
+        count = int(fields[2])
+        command, argv, env = fields[0], fields[3 : 3 + count], fields[3 + count :]
+        if len(argv) != count:
+            raise BadRequest("the request is cut short")
+        stdin = self._stdin() if self.server.wants_stdin(command, argv) else b""
+        pairs = (each.partition("=") for each in env)
+        return Request(
+            command=command,
+            argv=argv,
+            cwd=fields[1],
+            env={name: value for name, equals, value in pairs if equals},
+            uid=uid,
+            gid=gid,
+            user=user_name(uid),
+            stdin=stdin,
+            caller=_Caller(self),
+        )
+
+    def stdin(self) -> bytes:
+        """Ask the client for its standard input; raises BadRequest."""
+        return self._stdin()
+
+    def run(self, argv: Sequence[str], limit: int) -> tuple[int, bytes]:
+        """Let the client run a program; raises BadRequest."""
+        words = [str(limit), *argv]
+        self._frame(b"r", b"".join(os.fsencode(word) + b"\0" for word in words))
+        self.connection.settimeout(RUN_TIMEOUT)
+        try:
+            head = self.rfile.read(8)
+            if len(head) != 8 or not head.isdigit() or int(head) > limit + 16:
+                raise BadRequest(f"the output of {argv[0]} is cut short or over {limit} bytes")
+            code, mark, output = self.rfile.read(int(head)).partition(b"\n")
+        finally:
+            self.connection.settimeout(TIMEOUT)
+        if not mark or not code.isdigit() or len(mark + code + output) != int(head):
+            raise BadRequest(f"the output of {argv[0]} is cut short")
+        return int(code), output
+
+    def _stdin(self) -> bytes:
+        self._frame(b"i", b"")
+        head = self.rfile.read(8)
+        if len(head) != 8 or not head.isdigit() or int(head) > MAX_STDIN:
+            raise BadRequest(f"standard input is cut short or over {MAX_STDIN} bytes")
+        data = self.rfile.read(int(head))
+        if len(data) != int(head):
+            raise BadRequest("standard input is cut short")
+        return data
+
+    def _answer(self, answer: Answer) -> None:
+        self._print(answer)
+        code = answer.code
+        try:
+            for part in answer.more or ():
+                self._print(part)
+                # an empty one shows whether the client is still there, and shows it that we are
+                self._frame(b"o", b"")
+                code = part.code
+        except OSError:
+            raise
+        except Exception:
+            log.exception("the rest of an answer failed in a way that is our fault")
+            self._print(Answer(stderr="ERROR: failed in the schedd; its log tells more\n"))
+            code = 1
+        self._frame(b"x", str(code).encode())
+
+    def _print(self, answer: Answer) -> None:
+        for kind, text in ((b"o", answer.stdout), (b"e", answer.stderr)):
+            data = _encoded(text)
+            for start in range(0, len(data), _FRAME):
+                self._frame(kind, data[start : start + _FRAME])
+
+    def _frame(self, kind: bytes, data: bytes) -> None:
+        self.wfile.write(b"%s%08d" % (kind, len(data)) + data)
+
+
+class _Caller:
+    """``rpc_types.Caller``: the client at the other end of a connection."""
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+
+    def stdin(self) -> bytes:
+        try:
+            return self._connection.stdin()
+        except BadRequest as error:
+            raise SubmitRefused(str(error)) from error
+
+    def run(self, argv: Sequence[str], limit: int) -> tuple[int, bytes]:
+        try:
+            return self._connection.run(argv, limit)
+        except BadRequest as error:
+            raise SubmitRefused(str(error)) from error
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 9
+
+
+def _encoded(text: str) -> bytes:
+    """File names that are no UTF-8 come out as they went in."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a surrogate pair, out of an expression
+        return text.encode("utf-8", "backslashreplace")

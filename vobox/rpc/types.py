@@ -1,0 +1,163 @@
+"""What a thin condor command asks the schedd, and what it gets back.
+
+The wire format is in ``thin.py`` (the client's side, standard library only)
+and ``rpc.py`` (the schedd's side).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from thyme.job import Task
+from vobox.classad.ad import Ad
+from vobox.ledger.sql_conditions import Condition, Groups
+
+if TYPE_CHECKING:
+    from vobox.classad.expressions import Evaluator
+
+
+class Caller(Protocol):
+    """The condor command that asked, which can itself be asked while it waits."""
+
+    def stdin(self) -> bytes:
+        """Its standard input, to the end."""
+
+    def run(self, argv: Sequence[str], limit: int) -> tuple[int, bytes]:
+        """Let it run a program: the exit code (127: there is none) and at most ``limit`` bytes
+        of its stdout. Raises SubmitRefused where there was more, or where it went away."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One run of a condor command by a user.
+
+    ``uid``, ``gid`` and ``user`` are the socket peer's, told by the kernel
+    (SO_PEERCRED), never by the client.
+    """
+
+    command: str
+    argv: Sequence[str]
+    cwd: str
+    env: Mapping[str, str]
+    uid: int
+    gid: int
+    user: str
+    stdin: bytes = b""
+    caller: Caller | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """``more``: further parts, printed as they come; the last one's code is the command's."""
+
+    stdout: str = ""
+    stderr: str = ""
+    code: int = 0
+    more: Iterator[Answer] | None = None
+
+
+class QueueView(Protocol):
+    """What the query commands may know of the ledger (read only)."""
+
+    schedd_name: str  #: e.g. "vobox1.example.org"
+    address: str  #: sinful string without brackets' content parsed, e.g. "<127.0.0.1:0>"
+
+    def is_plain(self) -> bool:
+        """Whether every job's columns are what its ad says: only then may ``jobs`` be given
+        ``names`` and ``only``."""
+
+    def jobs(
+        self,
+        clusters: Sequence[int] | None = None,
+        names: Collection[str] | None = None,
+        only: Condition | None = None,
+    ) -> Iterator[Ad]:
+        """Ads of the jobs in the queue, by cluster and proc; only these clusters if given.
+
+        Only the jobs of which ``only`` is true. ``names`` are the (lower-case) attributes
+        that will be looked at: the ads need hold no others.
+        """
+
+    def groups(self, names: Collection[str]) -> Groups | None:
+        """The queue in groups of jobs that read the same in these (lower-case) attributes; None
+        where too many differ. Only where ``is_plain``."""
+
+    def tested(self, constraint: str, evaluator: Evaluator) -> Condition | None:
+        """The jobs that the constraint selects, each of them asked; None where that takes whole
+        ads. Only where ``is_plain``."""
+
+    def texts(
+        self, row: Sequence[tuple[str, str]], only: Condition, limit: int | None
+    ) -> Iterator[str]:
+        """For each of those jobs a row of (text, value of that column) pairs, many at once."""
+
+    def history(
+        self, clusters: Sequence[int] | None = None, oldest_first: bool = False
+    ) -> Iterator[Ad]:
+        """Ads of the jobs that left the queue, newest first."""
+
+    def counts(self, owner: str | None = None) -> Mapping[int, int]:
+        """JobStatus → how many jobs in the queue, of one owner or of all."""
+
+    def slots(self) -> Iterator[Ad]:
+        """Machine ads of the workers that wait or work."""
+
+    def trouble(self) -> str:
+        """Why the answer cannot be trusted to be current; "" when it can."""
+
+
+class PreparedJob(NamedTuple):
+    """One proc as condor_submit made it from the description."""
+
+    proc: int
+    ad: Ad
+    task: Task
+    on_hold: bool = False  #: ``hold = true``: recorded, not queued
+    unmatched: bool = False  #: no machine can meet its Requirements: the same, but idle
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether it is recorded alone, and nobody may take it yet."""
+        return self.on_hold or self.unmatched
+
+
+class SubmitTarget(Protocol):
+    """Where condor_submit hands its jobs in."""
+
+    schedd_name: str
+    address: str
+    pool: str
+
+    def new_cluster(self) -> int:
+        """The next cluster id; ids may be burnt, never reused."""
+
+    def submit(self, cluster: int, jobs: Sequence[PreparedJob]) -> None:
+        """Queue all jobs or none; returns when condor_q shows them. Raises SubmitRefused."""
+
+
+class SubmitRefused(Exception):
+    """The schedd could not take the jobs; the text is what follows ``ERROR: ``."""
+
+
+class OwnerFiles(Protocol):
+    """The submit host's files, seen with the owner's rights."""
+
+    def read(self, path: str) -> bytes:
+        """Whole content; raises OSError."""
+
+    def mode(self, path: str) -> int:
+        """st_mode; raises OSError."""
+
+    def size(self, path: str) -> int:
+        """st_size; raises OSError."""
+
+    def walk(self, path: str) -> Iterator[str]:
+        """Relative paths of the regular files below a directory; raises OSError."""
+
+    def glob(self, directory: str, pattern: str) -> list[str]:
+        """Paths that match, relative ones seen from ``directory``, sorted; raises OSError."""
+
+    def write(self, path: str, data: bytes) -> None:
+        """Create or replace a file; raises OSError."""

@@ -1,0 +1,63 @@
+"""Starts sending figures, where ``thyme-schedd`` is told to: nothing of it is loaded otherwise."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from telemetry import targets
+from thyme.errors import BadInvocation
+from vobox.metrics import series
+from vobox.metrics.points import Tally
+from vobox.schedd.main_loop import Schedd
+
+if TYPE_CHECKING:
+    from vobox.metrics.sender import Metrics
+
+
+def begin(
+    options: argparse.Namespace, environ: Mapping[str, str], schedd: Schedd, ledger: Path
+) -> Metrics | None:
+    """None when nobody asked for them.  Raises BadInvocation."""
+    try:
+        named = targets.parse_all(tuple(options.influxdb_url))
+        if any(target.password for target in named):
+            raise BadInvocation(
+                "--influxdb-url: a password would be seen in ps; use /?password_file=PATH, or "
+                "THYME_INFLUXDB_URL"
+            )
+        wanted = named or targets.parse_all(tuple(environ.get("THYME_INFLUXDB_URL", "").split()))
+    except targets.BadTarget as error:
+        raise BadInvocation(f"metrics: {error}") from error
+    if not wanted and not options.prometheus:
+        return None
+    from vobox.metrics.sender import Metrics
+
+    tally = Tally()
+    made = Metrics(
+        schedd.settings.name, options.site, ledger, tally, schedd.now, wanted,
+        options.metrics_interval,
+    )  # fmt: skip
+    if options.prometheus:
+        _show(made, options.prometheus)
+    schedd.tell(tally)
+    made.start()
+    return made
+
+
+def _show(metrics: Metrics, address: str) -> None:
+    try:
+        from telemetry.prometheus import BadAddress, Newest, Page
+    except ImportError:
+        raise BadInvocation(
+            "--prometheus: the Python package prometheus_client is not installed"
+        ) from None
+    newest = Newest(series.ALL)
+    try:
+        page = Page(newest, address)
+    except BadAddress as error:
+        raise BadInvocation(f"--prometheus: {error}") from None
+    metrics.listeners.append(newest.update)
+    metrics.on_close.append(page.close)

@@ -1,0 +1,87 @@
+"""Which function answers which condor command."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from vobox.commands import act, config_val, prio, qedit, reschedule, tail, transfer_data, vacate
+from vobox.commands.peek import Peeker
+from vobox.commands.submit.condor_submit import condor_submit
+from vobox.commands.submit.options import reads_stdin
+from vobox.files.as_user import OwnerFileReader, user_name
+from vobox.ledger.writer import Ledger
+from vobox.rpc.types import Answer, Request
+from vobox.schedd.command_gateway import Intake
+from vobox.schedd.main_loop import Schedd
+
+from .query_service import COMMANDS, Queries
+
+_EDITS: dict[str, Callable[[Request, Intake], Answer]] = {
+    "condor_qedit": qedit.answer,
+    "condor_prio": prio.answer,
+    "condor_vacate": vacate.answer,
+}
+
+
+def wants_stdin(command: str, argv: list[str]) -> bool:
+    """Whether the command reads its standard input."""
+    return command == "condor_submit" and reads_stdin(argv)
+
+
+class Dispatch:
+    """The RPC server's handler."""
+
+    def __init__(self, schedd: Schedd, ledger: Ledger, socket: Path) -> None:
+        self._schedd = schedd
+        self._ledger = ledger
+        self._address = f"<{socket}>"
+        self._queries = Queries(
+            ledger.path, schedd.settings.name, self._address, schedd.doubt,
+            schedd.slot_ads, schedd.live,
+        )  # fmt: skip
+
+    def __call__(self, request: Request) -> Answer:
+        if request.command in COMMANDS:
+            return self._queries.answer(request, time.time())
+        intake = Intake(self._schedd, self._ledger, request, self._address)
+        if request.command in act.OPTIONS:
+            return act.answer(request, intake)
+        if request.command in _EDITS:
+            return _EDITS[request.command](request, intake)
+        if request.command == "condor_tail":
+            return self._tail(request)
+        if request.command == "condor_config_val":
+            return config_val.answer(request, self._schedd.settings, self._address)
+        if request.command == "condor_transfer_data":
+            return transfer_data.answer(
+                request, self._schedd.settings.name, intake.look, intake.body
+            )
+        if request.command == "condor_reschedule":
+            return reschedule.answer(request, self._schedd.settings.name)
+        if request.command == "condor_submit":
+            # our own rights are all that a schedd without root has
+            if os.geteuid() not in (0, request.uid):
+                us = user_name(os.geteuid())
+                return Answer(
+                    stderr=f"\nERROR: this schedd runs as {us} and takes jobs of {us} only; "
+                    "run it as root to serve other users\n",
+                    code=1,
+                )
+            files = OwnerFileReader(request.uid, request.gid)
+            return condor_submit(request, intake, files, time.time())
+        text = f"thyme-schedd: unknown command {request.command!r}; install the same release\n"
+        return Answer(stderr=text, code=1)
+
+    def _tail(self, request: Request) -> Answer:
+        schedd = self._schedd
+        try:
+            order = tail.read(request.argv, schedd.settings.name)
+        except tail.BadCommandLine as error:
+            return Answer(stderr=str(error), code=1)
+        if isinstance(order, Answer):
+            return order
+        peeker = Peeker(schedd, self._ledger, request.uid, request.user)
+        return tail.answer(order, schedd.settings.name, peeker.ask)

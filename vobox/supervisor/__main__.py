@@ -1,0 +1,7 @@
+"""``python3 -m vobox.supervisor``: as ``thyme-vobox``, with any Python from 3.6."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

@@ -1,0 +1,137 @@
+"""Slots as the machine ads that condor_status shows, with HTCondor's attributes.
+
+A pilot is a static slot: it offers what it has to one job after the other.
+What no worker measures (MIPS, KFLOPS, KeyboardIdle) is absent, not 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from thyme.mail import Machine
+from vobox.classad.ad import Ad, literal
+from vobox.jobs.status import RUNNING, SUSPENDED
+
+from .slots import Slot, Slots
+
+#: JobStatus → State and Activity of the slot that has the job.
+_BUSY: Final = {RUNNING: ("Claimed", "Busy"), SUSPENDED: ("Claimed", "Suspended")}
+#: Of a slot whose job was held, removed or vacated, and is still being ended.
+_ENDING: Final = ("Preempting", "Vacating")
+
+
+def slot_ads(
+    slots: Slots, busy: Iterable[tuple[str, Ad]], schedd: str, now: float, wall: float
+) -> Iterator[Ad]:
+    """One ad a slot: ``busy`` are the workers that have a job, with the job's ad.
+
+    ``schedd``: its name; ``now``: the monotonic clock of ``slots``; ``wall``: epoch seconds.
+    """
+    machines = _Machines(wall)
+    client = literal(schedd.rpartition("@")[2])
+    working = set()
+    for worker, job in busy:
+        working.add(worker)
+        yield _claimed(worker, job, client, machines.of(slots.machine(worker)))
+    for slot in slots.waiting(now):
+        if slot.worker not in working:
+            yield _unclaimed(slot, machines.of(slot.machine))
+
+
+class _Machines:
+    """What the ads of equal machines have in common, made once."""
+
+    def __init__(self, wall: float) -> None:
+        self._moment = str(int(wall))
+        self._known: dict[Machine | None, Mapping[str, str]] = {}
+
+    def of(self, machine: Machine | None) -> Mapping[str, str]:
+        if machine not in self._known:
+            self._known[machine] = self._made(machine)
+        return self._known[machine]
+
+    def _made(self, machine: Machine | None) -> Mapping[str, str]:
+        ad = {
+            "MyType": '"Machine"',
+            "MyCurrentTime": self._moment,
+            "LastHeardFrom": self._moment,
+            "SlotType": '"Static"',
+            "SlotTypeID": "0",
+            "SlotID": "1",
+            "PartitionableSlot": "false",
+            "DynamicSlot": "false",
+            "Start": "true",
+            "Requirements": "Start",
+            "Rank": "0.0",
+        }
+        if machine is None:
+            return ad
+        for name, value in (
+            ("Cpus", machine.cpus), ("Memory", machine.memory), ("Disk", machine.disk),
+        ):  # fmt: skip
+            ad[name] = ad["Total" + name] = ad["TotalSlot" + name] = literal(value)
+        ad["Arch"] = literal(machine.arch)
+        ad["OpSys"] = literal(machine.opsys)
+        ad["OpSysAndVer"] = literal(machine.opsys_and_ver)
+        ad["LoadAvg"] = ad["TotalLoadAvg"] = literal(machine.load)
+        return ad
+
+
+def _named(host: str, worker: str) -> dict[str, str]:
+    node = host.rpartition("@")[2]
+    return {"Name": literal(host), "Machine": literal(node), "ThymeWorker": literal(worker)}
+
+
+def _entered(state: str, activity: str, since: int) -> dict[str, str]:
+    return {
+        "State": f'"{state}"',
+        "Activity": f'"{activity}"',
+        "EnteredCurrentState": str(since),
+        "EnteredCurrentActivity": str(since),
+    }
+
+
+def _unclaimed(slot: Slot, machine: Mapping[str, str]) -> Ad:
+    return Ad(
+        {
+            **machine,
+            **_named(slot.host, slot.worker),
+            **_entered("Unclaimed", "Idle", int(slot.since)),
+            "ThymePool": literal(slot.pool),
+            "ThymeJobs": str(slot.jobs),
+        }
+    )
+
+
+def _requested(job: Ad) -> dict[str, str]:
+    """For a worker that has not told what it has: what its job was promised, as of a slot that
+    was cut to size. ARC adds up the Cpus of all slots."""
+    ad = {}
+    for name in ("Cpus", "Memory", "Disk"):
+        asked = job.number("Request" + name, -1)
+        if asked >= 0:
+            ad[name] = ad["Total" + name] = ad["TotalSlot" + name] = str(asked)
+    return ad
+
+
+def _claimed(worker: str, job: Ad, client: str, machine: Mapping[str, str]) -> Ad:
+    state = _BUSY.get(job.number("JobStatus"), _ENDING)
+    since = job.number("EnteredCurrentStatus")
+    ad = Ad(
+        {
+            **(machine if "Cpus" in machine else {**machine, **_requested(job)}),
+            **_named(job.text("RemoteHost") or job.text("LastRemoteHost") or worker, worker),
+            **_entered(*state, since),
+            "JobId": f'"{job.number("ClusterId")}.{job.number("ProcId")}"',
+            "ClientMachine": client,
+            "JobStart": str(job.number("JobCurrentStartDate", since)),
+        }
+    )
+    for name, source in (
+        ("GlobalJobId", "GlobalJobId"), ("RemoteOwner", "User"), ("RemoteUser", "User"),
+        ("AccountingGroup", "AccountingGroup"),
+    ):  # fmt: skip
+        if source in job:
+            ad[name] = job[source]
+    return ad
