@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from .cgroup import Protection
+from plancton.node.cgroup import Protection
 
 
 class PilotState(str, Enum):

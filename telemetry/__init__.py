@@ -3,5 +3,5 @@
 A package of its own, since the node's scheduler and the VO box both send and must
 not import one another (docs/decisions/090-telemetry-is-a-package.md). It knows
 nothing of pilots or jobs; what is sent is declared beside what it tells of
-(``plancton/node_series.py``).
+(``plancton/metrics/series.py``).
 """

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from grafana.ask import Period
-from plancton.cgroup import Protection
 from plancton.model import ImageStatus, Prepared
+from plancton.node.cgroup import Protection
 from telemetry.influx import Influx
 from telemetry.targets import parse
 from tests.live_site import LiveSite

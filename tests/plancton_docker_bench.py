@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from plancton import launch
-from plancton.config import Config
-from plancton.engine.docker_engine import DockerEngine
-from plancton.launch import new_name
+from plancton.config.model import Config
+from plancton.engine import pilot_spec
+from plancton.engine.docker.engine import DockerEngine
+from plancton.engine.pilot_spec import new_name
 from plancton.model import Pilot, PilotState
 from tests.plancton_fakes import FACTS
 from tests.services.engines import IMAGE, DockerService
@@ -32,7 +32,7 @@ class Bench:
         values = {"networks": ("none",), **values}
         config = Config(docker_image=IMAGE, docker_cmd=command or SLEEPS, **values)
         self.engine.prepare(config, FACTS)
-        spec = launch.spec(config, FACTS, new_name())
+        spec = pilot_spec.spec(config, FACTS, new_name())
         self.engine.start(spec)
         return spec.name
 

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from plancton.config import Config
-from plancton.config_watch import ConfigWatch
-from plancton.control import Flags
+from plancton.config.model import Config
+from plancton.config.reload import ConfigWatch
+from plancton.daemon.admin_mode import Flags
+from plancton.daemon.control_loop import Clock, Loop
+from plancton.daemon.status_document import Look
 from plancton.engine.base import PilotUsage, Usage
+from plancton.engine.pilot_spec import PilotSpec
 from plancton.errors import EngineError, EngineUnavailable, StartFailed
-from plancton.launch import PilotSpec
-from plancton.loop import Clock, Loop
 from plancton.model import HostFacts, HostLoad, Pilot, PilotState, Prepared
-from plancton.status import Look
 
 GB = 1_000_000_000
 FACTS = HostFacts(hostname="node1", ncpus=8, ram_bytes=64 * GB, swap_bytes=0)

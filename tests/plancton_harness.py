@@ -9,11 +9,11 @@ from typing import Protocol
 
 import pytest
 
-from plancton.config import Config
+from plancton.config.model import Config
 from plancton.engine.base import Engine
-from plancton.engine.docker_engine import DockerEngine
-from plancton.engine.process import ProcessEngine
-from plancton.launch import PilotSpec, new_name, spec
+from plancton.engine.docker.engine import DockerEngine
+from plancton.engine.pilot_spec import PilotSpec, new_name, spec
+from plancton.engine.process.engine import ProcessEngine
 from plancton.model import Pilot, PilotState
 from tests.plancton_fakes import FACTS, FakeClock, FakeEngine, FakePlace
 from tests.services.engines import IMAGE, ContainerService

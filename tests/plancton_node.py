@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from plancton.engine import processes
+from plancton.engine.process import procfs
 from tests.waiting import wait_until
 
 #: Fills up whatever else this machine does, and answers quickly.
@@ -137,5 +137,5 @@ def running(document: dict[str, Any]) -> dict[str, int]:
 
 
 def gone(pid: int) -> bool:
-    found = processes.read(pid)
+    found = procfs.read(pid)
     return found is None or found.state in "ZX"

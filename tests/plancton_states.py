@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from plancton.config import Config
+from plancton.config.model import Config
 from plancton.model import Decision, HostLoad, NodeState, Pilot, PilotState, StartPilots, StopPilot
 from tests.plancton_fakes import FACTS, IDLE
 

@@ -16,9 +16,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from plancton.config import Config
-from plancton.launch import PilotSpec
+from plancton.config.model import Config
 from plancton.model import HostFacts, Pilot, Prepared
+
+from .pilot_spec import PilotSpec
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def wheel(directory: Path, version: str = "", *, broken: bool = False) -> Path:
     if version:
         (tree / "plancton/__init__.py").write_text(f'__version__ = "{version}"\n')
     if broken:
-        with open(tree / "plancton/daemon.py", "a") as file:
+        with open(tree / "plancton/daemon/process.py", "a") as file:
             file.write('\nraise RuntimeError("this release does not start")\n')
     pip("wheel", "--no-deps", "--no-build-isolation", "-w", str(directory), str(tree))
     shutil.rmtree(tree)

@@ -18,9 +18,9 @@ from typing import Any
 import docker
 import yaml
 
-from plancton.control import Flags
-from plancton.engine.docker_list import moment
-from plancton.launch import NODE
+from plancton.daemon.admin_mode import Flags
+from plancton.engine.docker.listing import moment
+from plancton.engine.pilot_spec import NODE
 from tests.services.engines import IMAGE, DockerService
 from tests.services.fixtures import remove_groups
 from tests.waiting import wait_until

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from plancton.host import ProcSensors
+from plancton.node.sensors import ProcSensors
 from tests.waiting import wait_until
 
 from .container_node import ContainerNode, container_node

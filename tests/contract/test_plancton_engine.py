@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from plancton.config import Config
+from plancton.config.model import Config
 from plancton.errors import EngineError
 from plancton.model import PilotState
 from tests.plancton_fakes import FACTS

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from plancton import bootstrap
-from plancton.boot import Machine
-from plancton.bootstrap import Source
 from plancton.errors import BadUsage, ExitCode
+from plancton.install import bootstrap
+from plancton.install.boot_unit import Machine
+from plancton.install.bootstrap import Source
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from plancton.config_fetch import MAX_BYTES, TIMEOUT, FetchFailed, Page, fetch
-from plancton.config_url import Origin
+from plancton.config.http import MAX_BYTES, TIMEOUT, FetchFailed, Page, fetch
+from plancton.config.remote import Origin
 from plancton.errors import ConfigError
 from plancton.urls import is_url, shown
 from tests.plancton_web import Web

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from plancton import config_file, config_url
-from plancton.config import Config
-from plancton.config_fetch import Page
-from plancton.config_url import Origin, UrlConfig
-from plancton.config_watch import ConfigWatch
+from plancton.config import remote, yaml_file
+from plancton.config.http import Page
+from plancton.config.model import Config
+from plancton.config.reload import ConfigWatch
+from plancton.config.remote import Origin, UrlConfig
 from plancton.errors import ConfigError
 from tests.plancton_fakes import FACTS, FakeClock
 from tests.plancton_web import Web
@@ -36,7 +36,7 @@ class Source:
         self.news = threading.Event()
         self.url = UrlConfig(
             Origin(web.url, every=600.0),
-            lambda text: config_file.parse(text, web.url, FACTS),
+            lambda text: yaml_file.parse(text, web.url, FACTS),
             kept,
             self.on_news,
         )
@@ -194,7 +194,7 @@ def test_the_loop_never_waits_for_the_server(
     assert asked.wait(60)
     source.watch.refresh(force=True)
     assert isinstance(source.url.read(), Config), "answers at once with what it has"
-    monkeypatch.setattr(config_url, "STUCK", -1.0)
+    monkeypatch.setattr(remote, "STUCK", -1.0)
     with pytest.raises(ConfigError, match="cannot be fetched: the answer does not end"):
         source.url.read()
     hold.set()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from plancton.config import Config
-from plancton.engine.docker_engine import DockerEngine
+from plancton.config.model import Config
+from plancton.engine.docker.engine import DockerEngine
 from plancton.errors import EngineError, EngineUnavailable
 from plancton.model import PilotState
 from tests.plancton_docker_bench import SLEEPS, Bench
@@ -162,7 +162,7 @@ def test_a_socket_that_we_may_not_open_is_told_as_such(docker_service: DockerSer
     # Everything is imported before: another user may not read where this Python lies.
     code = (
         "import os, encodings.idna\n"
-        "from plancton.engine.docker import DockerApi\n"
+        "from plancton.engine.docker.api import DockerApi\n"
         "from plancton.errors import EngineError\n"
         "os.setgid(65534); os.setuid(65534)\n"
         f"try: DockerApi({docker_service.host!r}).facts()\n"

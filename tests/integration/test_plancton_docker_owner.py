@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from plancton import launch
-from plancton.config import Config
-from plancton.engine.docker_engine import DockerEngine
-from plancton.launch import new_name
+from plancton.config.model import Config
+from plancton.engine import pilot_spec
+from plancton.engine.docker.engine import DockerEngine
+from plancton.engine.pilot_spec import new_name
 from plancton.model import PilotState
 from tests.plancton_docker_bench import BUSY, SLEEPS, Bench
 from tests.plancton_fakes import FACTS
@@ -102,7 +102,7 @@ def test_a_pilot_in_another_group_is_counted_too(bench: Bench, cgroup_name: str)
     config = Config(docker_image=IMAGE, docker_cmd=BUSY, networks=("none",))
     other.prepare(config, FACTS)
     name = new_name()
-    other.start(launch.spec(config, FACTS, name))
+    other.start(pilot_spec.spec(config, FACTS, name))
     wait_until(lambda: not other._starts.busy(), "its start")
     other.close()
     bench.until(name, PilotState.RUNNING)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from plancton.engine import docker_engine
-from plancton.launch import new_name
+from plancton.engine.docker import engine
+from plancton.engine.pilot_spec import new_name
 from plancton.model import PilotState
 from tests.plancton_docker_bench import SLEEPS, Bench
 from tests.services.engines import IMAGE, DockerService
@@ -58,7 +58,7 @@ def test_what_was_made_and_never_started_is_then_cleared_away(
 ) -> None:
     name = made_and_not_started(bench)
     bench.look(name)
-    monkeypatch.setattr(docker_engine, "CREATION_GRACE", 0.0)
+    monkeypatch.setattr(engine, "CREATION_GRACE", 0.0)
     pilot = bench.until(name, PilotState.EXITED)
     assert (pilot.exit_code, pilot.age) == (None, None), "it says nothing about the node"
     bench.engine.remove(name)

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from plancton.config import Config
-from plancton.engine import process as process_module
-from plancton.engine import processes
-from plancton.engine.exits import ExitWatch
-from plancton.engine.process import ProcessEngine
-from plancton.engine.records import PilotFiles
+from plancton.config.model import Config
+from plancton.engine.pilot_spec import new_name, spec
+from plancton.engine.process import engine as process_module
+from plancton.engine.process import procfs
+from plancton.engine.process.engine import ProcessEngine
+from plancton.engine.process.exit_watch import ExitWatch
+from plancton.engine.process.pilot_files import PilotFiles
 from plancton.errors import EngineUnavailable, StartFailed
-from plancton.launch import new_name, spec
 from plancton.model import Pilot, PilotState
 from tests.plancton_fakes import FACTS
 from tests.waiting import wait_until
@@ -103,7 +103,7 @@ def test_another_user_of_a_pilot_of_roots_reaches_its_place_and_nothing_else(uma
 
 
 def gone(pid: int) -> bool:
-    found = processes.read(pid)
+    found = procfs.read(pid)
     return found is None or found.state in "ZX"
 
 

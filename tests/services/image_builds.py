@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 import plancton
-from plancton.engine import processes
+from plancton.engine.process import procfs
 from tests.services.engines import DockerService
 from tests.services.programs import end_all_with, need, unmount_all_in
 from tests.waiting import wait_until
@@ -99,7 +99,7 @@ def _users(file: Path) -> tuple[Path | None, list[int]]:
         known = json.loads(file.read_text())
     except (OSError, ValueError):
         return None, []
-    return Path(known["place"]), [pid for pid in known["pids"] if processes.read(pid) is not None]
+    return Path(known["place"]), [pid for pid in known["pids"] if procfs.read(pid) is not None]
 
 
 def _started(engine: DockerService) -> DockerService:
@@ -128,7 +128,7 @@ def _end(engine: DockerService) -> None:
 
 
 def _lives(pid: int) -> bool:
-    found = processes.read(pid)
+    found = procfs.read(pid)
     return found is not None and found.state not in "ZX"
 
 

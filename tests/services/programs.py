@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from plancton.engine import processes
+from plancton.engine.process import procfs
 from tests.waiting import wait_until
 
 _INSTALL_SECONDS = 280
@@ -110,7 +110,7 @@ def end_all_with(directory: Path) -> None:
                         found.append(int(entry.name))
                 except OSError:
                     continue
-        return [pid for pid in found if (one := processes.read(pid)) and one.state not in "ZX"]
+        return [pid for pid in found if (one := procfs.read(pid)) and one.state not in "ZX"]
 
     def ended() -> bool:
         for pid in (pids := left()):

@@ -23,7 +23,7 @@ DASHBOARDS = {
 RULES = yaml.safe_load((ROOT / "grafana/provisioning/alerting/rules.yml").read_text())
 SERIES = {
     series.name: series
-    for module in ("plancton.node_series", "vobox.metrics.series")
+    for module in ("plancton.metrics.series", "vobox.metrics.series")
     for series in importlib.import_module(module).ALL
 }
 #: One that an admin has links to; changing one breaks them.

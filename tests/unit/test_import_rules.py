@@ -15,15 +15,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("plancton", "thyme", "vobox", "telemetry")
+PACKAGES = ("plancton", "thyme", "vobox", "telemetry", "demo_ce")
 FORBIDDEN = {
     "plancton": {"thyme", "vobox", "demo", "tests"},
     "thyme": {"plancton", "vobox", "demo", "tests"},
     "vobox": {"plancton", "demo", "tests"},
-    "telemetry": {"plancton", "thyme", "vobox", "demo", "tests"},
+    "telemetry": {"plancton", "thyme", "vobox", "demo", "demo_ce", "tests"},
+    "demo_ce": {"plancton", "thyme", "vobox", "demo", "tests"},
 }
 ONLY_IN = {
-    "docker": "plancton/engine/docker.py",
+    "docker": "plancton/engine/docker/api.py",
     "influxdb": "telemetry/influx.py",
     "prometheus_client": "telemetry/prometheus.py",
     "pika": "thyme/transport/amqp_frames.py",
@@ -117,8 +118,16 @@ def test_a_thin_command_runs_on_a_bare_python_3_6(path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "source", "expected"),
     [
-        ("plancton/loop.py", "import thyme.job", "plancton/loop.py imports thyme"),
-        ("plancton/loop.py", "from vobox import ads", "plancton/loop.py imports vobox"),
+        (
+            "plancton/daemon/control_loop.py",
+            "import thyme.job",
+            "plancton/daemon/control_loop.py imports thyme",
+        ),
+        (
+            "plancton/daemon/control_loop.py",
+            "from vobox import ads",
+            "plancton/daemon/control_loop.py imports vobox",
+        ),
         ("plancton/x.py", "def f():\n    import thyme", "plancton/x.py imports thyme"),
         ("plancton/x.py", "importlib.import_module('thyme.cli')", "plancton/x.py imports thyme"),
         ("thyme/worker.py", "import plancton", "thyme/worker.py imports plancton"),
@@ -129,9 +138,10 @@ def test_a_thin_command_runs_on_a_bare_python_3_6(path: str) -> None:
             "vobox/schedd/main_loop.py imports plancton",
         ),
         (
-            "plancton/engine/process.py",
+            "plancton/engine/process/engine.py",
             "from docker import errors",
-            "plancton/engine/process.py imports docker; only plancton/engine/docker.py may",
+            "plancton/engine/process/engine.py imports docker; "
+            "only plancton/engine/docker/api.py may",
         ),
         (
             "thyme/transport/sqlite.py",
@@ -148,10 +158,10 @@ def test_the_check_finds_a_forbidden_import(path: str, source: str, expected: st
     ("path", "source"),
     [
         ("vobox/schedd/main_loop.py", "import thyme.job"),
-        ("plancton/engine/choose.py", "from plancton.engine import docker"),
-        ("plancton/engine/choose.py", "from . import docker"),
-        ("plancton/engine/choose.py", "from .docker import DockerEngine"),
-        ("plancton/engine/docker.py", "import docker"),
+        ("plancton/engine/select.py", "from plancton.engine import docker"),
+        ("plancton/engine/select.py", "from . import docker"),
+        ("plancton/engine/select.py", "from .docker import DockerEngine"),
+        ("plancton/engine/docker/api.py", "import docker"),
         ("thyme/transport/__init__.py", "from .sqlite import SqliteTransport"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from telemetry import page
 
 ROOT = Path(__file__).parents[2]
-MODULES = ["plancton.node_series", "vobox.metrics.series"]
+MODULES = ["plancton.metrics.series", "vobox.metrics.series"]
 
 
 def test_the_page_is_what_the_code_declares() -> None:
@@ -40,7 +40,7 @@ def test_the_page_can_be_printed_and_written(
     assert "### `plancton_pilots`" in printed
 
 
-@pytest.mark.parametrize("words", [[], ["--write"], ["plancton.node_series", "--write"]])
+@pytest.mark.parametrize("words", [[], ["--write"], ["plancton.metrics.series", "--write"]])
 def test_a_wrong_call_of_the_generator_is_told(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from plancton import cgroup
-from plancton.cgroup import Group
+from plancton.node import cgroup
+from plancton.node.cgroup import Group
 
 CEILING = 10_000_000_123
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from plancton import cli
-from plancton.commands.document import current
-from plancton.control import Flags
+from plancton.cli import main
+from plancton.cli.document import current
+from plancton.daemon.admin_mode import Flags
+from plancton.daemon.lock import DaemonLock
 from plancton.errors import AlreadyRunning, EngineUnavailable, ExitCode, PlanctonError, StartFailed
-from plancton.lock import DaemonLock
 from plancton.model import Mode
 from plancton.paths import Paths
 
@@ -39,26 +39,26 @@ def places(paths: Paths) -> list[str]:
 
 def test_every_command_of_2017_is_there() -> None:
     of_2017 = "start force-start stop force-stop status nodaemon drain drain-stop resume help"
-    assert set(of_2017.split()) <= set(cli.COMMANDS)
+    assert set(of_2017.split()) <= set(main.COMMANDS)
 
 
 def test_every_command_has_code_behind_it() -> None:
     from importlib import import_module
 
-    for name, (module, function, _) in cli.COMMANDS.items():
+    for name, (module, function, _) in main.COMMANDS.items():
         if name != "help":
-            assert callable(getattr(import_module(f"plancton.commands.{module}"), function)), name
+            assert callable(getattr(import_module(f"plancton.cli.{module}"), function)), name
 
 
 def test_help_names_every_command_and_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["help"]) == 0
+    assert main.main(["help"]) == 0
     told = capsys.readouterr().out
-    assert all(re.search(rf"^ +{name}\s", told, re.MULTILINE) for name in cli.COMMANDS)
+    assert all(re.search(rf"^ +{name}\s", told, re.MULTILINE) for name in main.COMMANDS)
     assert all(f"\n  {code.value}  " in told for code in ExitCode)
 
 
 def test_no_command_is_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main([]) == ExitCode.USAGE
+    assert main.main([]) == ExitCode.USAGE
     assert "planctonctl" in capsys.readouterr().out
 
 
@@ -74,7 +74,7 @@ def test_a_wrong_command_line_is_one_line_and_code_2(
     words: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
-        cli.main(words)
+        main.main(words)
     assert caught.value.code == ExitCode.USAGE == 2
     told = capsys.readouterr().err
     assert said in told and told.count("\n") == 1
@@ -84,7 +84,7 @@ def test_a_wrong_command_line_is_one_line_and_code_2(
 def test_places_may_stand_before_and_after_the_command(paths: Paths) -> None:
     for words in ([*places(paths), "drain"], ["drain", *places(paths)]):
         Flags(paths.rundir).resume()
-        assert cli.main(words) == 0
+        assert main.main(words) == 0
         assert Flags(paths.rundir).mode() is Mode.DRAIN
 
 
@@ -95,7 +95,7 @@ def test_status_is_quick_because_it_loads_no_heavy_library(paths: Paths) -> None
     document = {"version": 1, "daemon": daemon, "pilots": [], "written": 0.0}
     paths.status.write_text(json.dumps(document))
     script = (
-        f"import sys; from plancton import cli; cli.main({[*places(paths), 'status', '--json']});"
+        f"import sys; from plancton.cli import main; main.main({[*places(paths), 'status', '--json']});"
         "print(sorted({'pydantic', 'jinja2', 'docker', 'yaml', 'rich'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
@@ -116,13 +116,13 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
 def test_status_without_a_daemon_is_code_3(
     paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main([*places(paths), "status"]) == ExitCode.NOT_RUNNING == 3
+    assert main.main([*places(paths), "status"]) == ExitCode.NOT_RUNNING == 3
     assert capsys.readouterr().out == "The daemon does not run. Pilots that go on without it: 0.\n"
-    assert cli.main([*places(paths), "status", "--json"]) == ExitCode.NOT_RUNNING
+    assert main.main([*places(paths), "status", "--json"]) == ExitCode.NOT_RUNNING
     document = json.loads(capsys.readouterr().out)
     assert document["daemon"] == {"pid": None, "started": None, "running": False}
     assert document["pilots"] == []
-    assert cli.main([*places(paths), "explain"]) == ExitCode.NOT_RUNNING
+    assert main.main([*places(paths), "explain"]) == ExitCode.NOT_RUNNING
 
 
 def test_a_daemon_that_has_not_looked_yet_shows_nothing_of_the_one_before(paths: Paths) -> None:
@@ -134,8 +134,8 @@ def test_a_daemon_that_has_not_looked_yet_shows_nothing_of_the_one_before(paths:
         document = current(paths, 10.0)
         assert document["daemon"] == {"pid": os.getpid(), "started": None, "running": True}
         assert document["pilots"] is None
-        assert cli.main([*places(paths), "status"]) == 0
-        assert cli.main([*places(paths), "explain"]) == 0
+        assert main.main([*places(paths), "status"]) == 0
+        assert main.main([*places(paths), "explain"]) == 0
     finally:
         lock.release()
 
@@ -144,13 +144,13 @@ def test_a_daemon_that_has_not_looked_yet_shows_nothing_of_the_one_before(paths:
 def test_a_damaged_status_file_is_no_traceback(paths: Paths, damage: str) -> None:
     paths.rundir.mkdir()
     paths.status.write_text(damage)
-    assert cli.main([*places(paths), "status"]) == ExitCode.NOT_RUNNING
+    assert main.main([*places(paths), "status"]) == ExitCode.NOT_RUNNING
 
 
 def test_stopping_what_does_not_run_is_done_already(
     paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main([*places(paths), "stop"]) == 0
+    assert main.main([*places(paths), "stop"]) == 0
     assert capsys.readouterr().out == "the daemon does not run\n"
 
 
@@ -174,7 +174,7 @@ def test_validate_shows_what_a_configuration_gives_here(
 ) -> None:
     file = tmp_path / "some.yaml"
     file.write_text("engine: process\nmax_docks: 7\ndocker_cmd: run {{ pilot }}\nbinds: [/x]\n")
-    assert cli.main([*places(paths), "validate", str(file)]) == 0
+    assert main.main([*places(paths), "validate", str(file)]) == 0
     told = capsys.readouterr().out
     assert told.startswith(f"{file}: good\n")
     assert "  max_docks  7 on this node" in told
@@ -185,7 +185,7 @@ def test_validate_shows_what_a_configuration_gives_here(
 def test_validate_prints_the_schema_without_needing_a_configuration(
     paths: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main([*places(paths), "validate", "--schema"]) == 0
+    assert main.main([*places(paths), "validate", "--schema"]) == 0
     assert "max_docks" in json.loads(capsys.readouterr().out)["properties"]
 
 
@@ -207,7 +207,7 @@ def test_what_must_survive_the_node_s_restart_is_not_in_the_run_directory(
 
 
 def test_start_hands_its_options_on_with_absolute_paths() -> None:
-    from plancton.commands.daemon import _places
+    from plancton.cli.daemon import _places
 
     given = argparse.Namespace(
         user=True, logdir=None, rundir="run", confdir="https://x/c.yaml", pidfile="/p"
@@ -225,7 +225,7 @@ def test_start_hands_its_options_on_with_absolute_paths() -> None:
 )  # fmt: skip
 def test_a_wrong_number_is_a_wrong_command_line(words: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        cli.main(words)
+        main.main(words)
     assert caught.value.code == ExitCode.USAGE
 
 
@@ -244,6 +244,6 @@ def test_an_error_is_told_in_one_line_and_becomes_the_exit_code(
     def fails(_paths: Paths, _arguments: argparse.Namespace) -> int:
         raise StartFailed("no room")
 
-    monkeypatch.setattr("plancton.commands.show.status", fails)
-    assert cli.main(["status"]) == ExitCode.ENGINE
+    monkeypatch.setattr("plancton.cli.show.status", fails)
+    assert main.main(["status"]) == ExitCode.ENGINE
     assert capsys.readouterr().err == "planctonctl: no room\n"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from plancton import status
-from plancton.commands.health import problem_of
+from plancton.cli.health import problem_of
+from plancton.daemon import status_document
 from plancton.model import Trigger
 from tests.plancton_fakes import IDLE, FakeNode
 
@@ -57,8 +57,8 @@ def test_the_windows_follow_the_clock(tmp_path: Path) -> None:
 def test_health_is_measured_with_the_clock_that_does_not_jump(tmp_path: Path) -> None:
     node = FakeNode(tmp_path)
     look = node.loop.step(Trigger.TIMER)
-    document = status.document(
-        status.Daemon(pid=7, started=1.0),
+    document = status_document.document(
+        status_document.Daemon(pid=7, started=1.0),
         look,
         engine=node.engine,
         facts=node.loop.facts,

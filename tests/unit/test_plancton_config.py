@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from plancton import config_reference
-from plancton.commands.check import schema
-from plancton.config import Config, notes
-from plancton.config_file import load, parse
+from plancton.cli.check import schema
+from plancton.config import reference_page
+from plancton.config.expressions import BadExpression, compute, render
+from plancton.config.model import Config, notes
+from plancton.config.yaml_file import load, parse
+from plancton.engine.pilot_spec import new_name, spec
 from plancton.errors import ConfigError, ExitCode
-from plancton.expressions import BadExpression, compute, render
-from plancton.launch import new_name, spec
-from plancton.limits import max_docks
 from plancton.model import HostFacts
+from plancton.policy.capacity import max_docks
 from tests.plancton_fakes import FACTS
 
 ROOT = Path(__file__).parents[2]
@@ -260,10 +260,10 @@ def test_the_schema_knows_every_key_and_no_other() -> None:
 
 
 def test_the_reference_page_is_the_generated_one(capsys: pytest.CaptureFixture[str]) -> None:
-    assert config_reference.main([]) == 0
+    assert reference_page.main([]) == 0
     committed = (ROOT / "docs/reference/plancton-config.md").read_text(encoding="utf-8")
     assert committed == capsys.readouterr().out, (
-        "run: python -m plancton.config_reference --write docs/reference/plancton-config.md"
+        "run: python -m plancton.config.reference_page --write docs/reference/plancton-config.md"
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from plancton.config_file import parse
-from plancton.config_watch import ConfigWatch
+from plancton.config.reload import ConfigWatch
+from plancton.config.yaml_file import parse
 from tests.plancton_fakes import FACTS, FakeClock
 
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from plancton import config_file, container
-from plancton.config import Config
-from plancton.container import EngineFacts
+from plancton.config import yaml_file
+from plancton.config.model import Config
+from plancton.engine.docker import container_body
+from plancton.engine.docker.container_body import EngineFacts
+from plancton.engine.pilot_spec import spec
 from plancton.errors import ConfigError
-from plancton.launch import spec
 from tests.plancton_fakes import FACTS
 
 NAME = "plancton-worker-abc123"
@@ -19,7 +20,7 @@ DOCKER = EngineFacts(name="Docker 20.10", ncpus=8, log_driver="json-file")
 
 def body(facts: EngineFacts = DOCKER, **values: Any) -> dict[str, Any]:
     one = spec(Config.model_validate(values), FACTS, NAME)
-    return container.body(
+    return container_body.body(
         one, image="busybox", digest="sha256:12", facts=facts, cgroup_parent="/plancton"
     )
 
@@ -56,7 +57,7 @@ def test_a_container_carries_what_a_later_daemon_needs_to_find_it() -> None:
         "plancton.pilot": NAME,
         "plancton.image": "repo/worker:3",
         "plancton.image.digest": "sha256:12",
-        "plancton.cgroup": "/plancton",
+        "plancton.node.cgroup": "/plancton",
     }
     assert made["Hostname"] == "plancton-node1-abc123"
 
@@ -159,7 +160,7 @@ def test_the_further_settings() -> None:
     ]
     assert (made["ShmSize"], made["ReadonlyRootfs"], made["Init"]) == (64_000_000, True, True)
     assert made["NetworkMode"] == "batch"
-    assert container.further_networks(Config(networks=("batch", "monitor"))) == ("monitor",)
+    assert container_body.further_networks(Config(networks=("batch", "monitor"))) == ("monitor",)
     assert made["DeviceRequests"][0]["DeviceIDs"] == ["0", "1"]
     assert made["MemorySwap"] == 2_000_000_500
     assert made["OomScoreAdj"] == 300
@@ -205,11 +206,11 @@ def test_what_a_pilot_prints_cannot_fill_the_disk_where_we_know_how_to_say_so() 
 )
 def test_a_bad_value_is_one_clear_line(text: str, expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        config_file.parse(text, "c.yaml", FACTS)
+        yaml_file.parse(text, "c.yaml", FACTS)
     (problem,) = caught.value.problems
     assert expected in problem
 
 
 def test_a_value_that_only_containers_use_does_not_hold_up_processes() -> None:
     text = "engine: process\nmax_dock_mem: 1000"
-    assert config_file.parse(text, "c.yaml", FACTS).max_dock_mem == 1000
+    assert yaml_file.parse(text, "c.yaml", FACTS).max_dock_mem == 1000

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from plancton import cli
-from plancton.day import page, ring
-from plancton.day.recorder import Recorder
-from plancton.day.ring import ROWS, Minute, NotOurs
-from plancton.day.summary import summarise
+from plancton.cli import main
+from plancton.day_report import page, ring
+from plancton.day_report.recorder import Recorder
+from plancton.day_report.ring import ROWS, Minute, NotOurs
+from plancton.day_report.summary import summarise
 from telemetry.points import Point
 
 MINUTE = 30_000_000
@@ -153,7 +153,7 @@ def test_a_node_name_cannot_break_the_page() -> None:
 
 
 def call(tmp_path: Path, *words: str) -> int:
-    return cli.main(["--rundir", str(tmp_path / "run"), "report", *words])
+    return main.main(["--rundir", str(tmp_path / "run"), "report", *words])
 
 
 def test_a_node_without_a_day_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from plancton.engine.docker_ends import Ends
-from plancton.engine.docker_list import Asked
+from plancton.engine.docker.listing import Asked
+from plancton.engine.docker.stops import Ends
 from plancton.errors import Conflict, EngineUnavailable, NotThere
 from tests.plancton_docker_fakes import NAME
 from tests.plancton_fakes import FakeClock

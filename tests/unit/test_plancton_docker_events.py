@@ -6,8 +6,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from plancton.engine import docker_events
-from plancton.engine.docker_events import Event
+from plancton.engine.docker import events as docker_events
+from plancton.engine.docker.events import Event
 from plancton.errors import EngineError, EngineUnavailable
 from tests.waiting import wait_until
 

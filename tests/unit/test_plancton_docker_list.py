@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from plancton.engine import docker_list
-from plancton.engine.docker_list import Asked, Phase
-from plancton.engine.docker_usage import from_stats
+from plancton.engine.docker import listing
+from plancton.engine.docker.listing import Asked, Phase
+from plancton.engine.docker.usage import from_stats
 from tests.plancton_docker_fakes import NAME, listed
 
 
@@ -26,7 +26,7 @@ from tests.plancton_docker_fakes import NAME, listed
     ],
 )
 def test_every_state_of_docker_and_podman_has_a_meaning(state: str, phase: Phase) -> None:
-    (row,) = docker_list.rows([listed(state)])
+    (row,) = listing.rows([listed(state)])
     assert (row.phase, row.name, row.id) == (phase, NAME, "c1")
 
 
@@ -36,19 +36,19 @@ def test_a_container_without_our_labels_is_no_pilot() -> None:
         {"Id": "y", "Names": ["/b"], "State": "running", "Labels": None},
         {"Id": "z", "Names": ["/c"], "State": "running", "Labels": {"plancton.node": "n"}},
     ]
-    assert docker_list.rows(others) == []
+    assert listing.rows(others) == []
 
 
 def test_the_digest_of_the_label_comes_before_the_id_of_the_image() -> None:
-    (row,) = docker_list.rows([listed("running", **{"plancton.image.digest": "sha256:d"})])
+    (row,) = listing.rows([listed("running", **{"plancton.image.digest": "sha256:d"})])
     assert row.image == "sha256:d"
-    (row,) = docker_list.rows([listed("running")])
+    (row,) = listing.rows([listed("running")])
     assert row.image == "sha256:i"
 
 
 def test_that_a_pilot_was_asked_is_read_from_its_containers_name() -> None:
-    renamed = docker_list.mark(NAME, Asked(at=1000, grace=30.0))
-    (row,) = docker_list.rows([listed("running", (f"/{renamed}",))])
+    renamed = listing.mark(NAME, Asked(at=1000, grace=30.0))
+    (row,) = listing.rows([listed("running", (f"/{renamed}",))])
     assert row.name == NAME
     assert row.asked == Asked(1000, 30.0)
 
@@ -74,18 +74,18 @@ def test_the_time_left_stays_within_the_grace_whatever_the_clock_did(
     ],
 )
 def test_moments_of_the_api(text: str, seconds: float | None) -> None:
-    assert docker_list.moment(text) == (seconds and pytest.approx(seconds))
+    assert listing.moment(text) == (seconds and pytest.approx(seconds))
 
 
 def test_what_an_inspection_tells() -> None:
     state = {"Status": "exited", "Pid": 0, "ExitCode": 137, "OOMKilled": True}
     times = {"StartedAt": "2026-11-22T15:32:42Z", "FinishedAt": "2026-11-22T15:32:44Z"}
-    told = docker_list.life({"State": {**state, **times}})
+    told = listing.life({"State": {**state, **times}})
     assert (told.exit_code, told.pid) == (137, None)
     assert told.started is not None and told.finished is not None
     assert told.finished - told.started == 2.0
     assert told.detail.startswith("killed for lack of memory")
-    never = docker_list.life({"State": {"Status": "created", "ExitCode": 0}})
+    never = listing.life({"State": {"Status": "created", "ExitCode": 0}})
     assert never.exit_code is None, "what never ran has no exit code, and 0 would say success"
 
 
@@ -109,19 +109,19 @@ def test_what_an_inspection_tells() -> None:
     ],
 )  # fmt: skip
 def test_why_a_container_did_not_start(text: str, expected: tuple[int | None, str]) -> None:
-    assert docker_list.why_not_started(text) == expected
+    assert listing.why_not_started(text) == expected
 
 
 def test_a_failed_start_that_is_being_cleared_away_is_a_pilot_that_never_ran() -> None:
-    [row] = docker_list.rows([listed("removing")])
+    [row] = listing.rows([listed("removing")])
     state = {"Status": "removing", "StartedAt": "0001-01-01T00:00:00Z", "ExitCode": 127}
     reason = 'exec: "/x": stat /x: no such file or directory: unknown'
-    failed = docker_list.life({"State": {**state, "Error": reason}})
-    pilot = docker_list.ended(row, failed, asked=False, lived=None)
+    failed = listing.life({"State": {**state, "Error": reason}})
+    pilot = listing.ended(row, failed, asked=False, lived=None)
     assert (pilot.exit_code, pilot.never_ran) == (127, True)
     assert pilot.detail == "cannot run '/x': No such file or directory"
     # made, never started, and removed by somebody: it tells nothing of the node
-    gone = docker_list.ended(row, docker_list.life({"State": state}), asked=False, lived=None)
+    gone = listing.ended(row, listing.life({"State": state}), asked=False, lived=None)
     assert (gone.exit_code, gone.never_ran) == (None, False)
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from plancton.engine import docker_list
-from plancton.engine.docker_events import Event
-from plancton.engine.docker_list import Row
-from plancton.engine.docker_lives import BELIEF, Lives
+from plancton.engine.docker import listing
+from plancton.engine.docker.events import Event
+from plancton.engine.docker.inspections import BELIEF, Lives
+from plancton.engine.docker.listing import Row
 from tests.plancton_docker_fakes import listed
 from tests.plancton_fakes import FakeClock
 
@@ -36,7 +36,7 @@ def seen() -> tuple[Lives, Inspector, FakeClock, Row]:
     """A pilot that runs, and was looked at once."""
     inspector, clock = Inspector(), FakeClock()
     lives = Lives(inspector, clock.now)
-    (row,) = docker_list.rows([listed("running")])
+    (row,) = listing.rows([listed("running")])
     assert lives.of(row).pid == 7
     return lives, inspector, clock, row
 
@@ -63,7 +63,7 @@ def test_an_end_for_lack_of_memory_is_told_as_such(seen: Seen) -> None:
     lives, _, _, row = seen
     lives.hear(Event("c1", "oom"))
     lives.hear(Event("c1", "die", STARTED + 5.0, 137))
-    assert lives.of(row).detail == docker_list.OUT_OF_MEMORY
+    assert lives.of(row).detail == listing.OUT_OF_MEMORY
 
 
 def test_an_end_that_the_list_never_shows_is_not_believed_for_long(seen: Seen) -> None:
@@ -88,6 +88,6 @@ def test_an_end_of_a_pilot_that_was_never_looked_at_is_asked_about() -> None:
     lives = Lives(inspector)
     inspector.state = "exited"
     lives.hear(Event("c1", "die", STARTED, 3))
-    (row,) = docker_list.rows([listed("running")])
+    (row,) = listing.rows([listed("running")])
     assert lives.of(row).state == "exited"
     assert inspector.asked == 1

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from plancton.config import Config
-from plancton.engine.docker_engine import DockerEngine
-from plancton.engine.docker_starts import Starts
+from plancton.config.model import Config
+from plancton.engine.docker.engine import DockerEngine
+from plancton.engine.docker.starts import Starts
+from plancton.engine.pilot_spec import spec
 from plancton.errors import NotThere
-from plancton.launch import spec
 from plancton.model import PilotState
 from tests.plancton_docker_fakes import NAME, listed
 from tests.plancton_fakes import FACTS

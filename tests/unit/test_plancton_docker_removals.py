@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from plancton.engine import docker_removals
-from plancton.engine.docker_removals import Removals
+from plancton.engine.docker import removals as docker_removals
+from plancton.engine.docker.removals import Removals
 from plancton.errors import Conflict, EngineError, EngineRefused
 from tests.waiting import wait_until
 

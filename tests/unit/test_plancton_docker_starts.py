@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from plancton.config import Config
-from plancton.engine import docker_starts
-from plancton.engine.docker_starts import NotStarted, Starts
+from plancton.config.model import Config
+from plancton.engine.docker import starts as docker_starts
+from plancton.engine.docker.starts import NotStarted, Starts
+from plancton.engine.pilot_spec import PilotSpec, spec
 from plancton.errors import EngineTimeout, EngineUnavailable, NoSuchImage
-from plancton.launch import PilotSpec, spec
 from tests.plancton_docker_fakes import NAME
 from tests.plancton_fakes import FACTS
 from tests.waiting import wait_until

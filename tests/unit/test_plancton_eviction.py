@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from plancton.model import History, HostFacts, HostLoad, PilotState, StopPilot
-from plancton.policy import SOON, decide
+from plancton.policy.decide import SOON, decide
 from tests.plancton_fakes import GB, IDLE
 from tests.plancton_states import NOW, config, ended, node, pilots, starts, stopped, text
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from plancton.config import Config
+from plancton.config.model import Config
+from plancton.daemon.engine_switch import Handover
 from plancton.engine.base import PilotUsage
+from plancton.engine.pilot_spec import PilotSpec, spec
 from plancton.errors import EngineError
-from plancton.handover import Handover
-from plancton.launch import PilotSpec, spec
 from tests.plancton_fakes import FACTS, FakeClock, FakeEngine, FakePlace
 
 OLD = Config(engine="process", scratch_dir="/old", docker_cmd=("sleep",))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from plancton import history_file
-from plancton.config import Config
+from plancton.config.model import Config
+from plancton.daemon import backoff_store
 from plancton.model import Breaker, History, NoWork, Trigger
 from tests.plancton_fakes import FakeNode
 
@@ -27,37 +27,37 @@ CONFIG = Config(no_work_backoff_max=300.0, breaker_backoff_max=1800.0)
 
 def test_back_offs_are_known_again_and_the_owner_s_load_is_not(tmp_path: Path) -> None:
     file = tmp_path / "history.json"
-    history_file.save(file, LEARNED, "boot-1")
-    found = history_file.load(file, CONFIG, 1000.0, "boot-1")
-    assert found == history_file.kept(LEARNED)
+    backoff_store.save(file, LEARNED, "boot-1")
+    found = backoff_store.load(file, CONFIG, 1000.0, "boot-1")
+    assert found == backoff_store.kept(LEARNED)
     assert (found.owner_cpus, found.over_since) == (None, None)
     assert found.breaker == LEARNED.breaker
 
 
 def test_after_a_restart_of_the_node_nothing_is_known(tmp_path: Path) -> None:
     file = tmp_path / "history.json"
-    history_file.save(file, LEARNED, "boot-1")
-    assert history_file.load(file, CONFIG, 10.0, "boot-2") == History()
+    backoff_store.save(file, LEARNED, "boot-1")
+    assert backoff_store.load(file, CONFIG, 10.0, "boot-2") == History()
 
 
 def test_no_wait_is_longer_than_the_configuration_of_today_allows(tmp_path: Path) -> None:
     file = tmp_path / "history.json"
-    history_file.save(file, LEARNED, "boot-1")
+    backoff_store.save(file, LEARNED, "boot-1")
     short = Config(no_work_backoff_max=5.0, breaker_backoff_max=7.0)
-    found = history_file.load(file, short, 1000.0, "boot-1")
+    found = backoff_store.load(file, short, 1000.0, "boot-1")
     assert (found.no_work.next_probe, found.breaker.next_probe) == (1005.0, 1007.0)
 
 
 def test_a_pause_that_seems_to_begin_in_the_future_begins_now(tmp_path: Path) -> None:
     file = tmp_path / "history.json"
-    history_file.save(file, LEARNED, "boot-1")
-    assert history_file.load(file, CONFIG, 500.0, "boot-1").last_eviction == 500.0
+    backoff_store.save(file, LEARNED, "boot-1")
+    assert backoff_store.load(file, CONFIG, 500.0, "boot-1").last_eviction == 500.0
 
 
 def test_without_a_file_nothing_is_known_and_nothing_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert history_file.load(tmp_path / "history.json", CONFIG, 1000.0, "b") == History()
+    assert backoff_store.load(tmp_path / "history.json", CONFIG, 1000.0, "b") == History()
     assert caplog.text == ""
 
 
@@ -72,7 +72,7 @@ def test_a_damaged_file_is_told_and_not_believed(
     file = tmp_path / "history.json"
     file.write_text(damage)
     with caplog.at_level(logging.WARNING, "plancton"):
-        assert history_file.load(file, CONFIG, 1000.0, "b") == History()
+        assert backoff_store.load(file, CONFIG, 1000.0, "b") == History()
     assert "cannot be used, back-offs begin anew" in caplog.text
 
 

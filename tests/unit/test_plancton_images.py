@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from plancton.engine import images
-from plancton.engine.docker_images import ImageKeeper
-from plancton.engine.docker_old_images import RETRY as RETRY_REMOVAL
-from plancton.engine.images import Keeper, Local
+from plancton.engine.docker import image_schedule
+from plancton.engine.docker.image_cleanup import RETRY as RETRY_REMOVAL
+from plancton.engine.docker.image_puller import ImageKeeper
+from plancton.engine.docker.image_schedule import Keeper, Local
 from plancton.errors import Conflict, EngineRefused, NoSuchImage
 from tests.plancton_fakes import FakeClock
 from tests.waiting import wait_until
@@ -26,68 +26,70 @@ def keeper(**values: Any) -> Keeper:
 
 
 def test_a_missing_image_is_pulled_at_once() -> None:
-    assert images.to_pull(images.wants(Keeper(), "a"), DAY, 0.0) == "a"
+    assert image_schedule.to_pull(image_schedule.wants(Keeper(), "a"), DAY, 0.0) == "a"
 
 
 def test_an_image_that_is_there_is_pulled_once_when_the_daemon_starts() -> None:
     # It may have slept for months.
-    there = images.found(images.wants(Keeper(), OLD.name), OLD)
-    assert images.to_pull(there, DAY, 5.0) == OLD.name
+    there = image_schedule.found(image_schedule.wants(Keeper(), OLD.name), OLD)
+    assert image_schedule.to_pull(there, DAY, 5.0) == OLD.name
 
 
 def test_an_image_is_pulled_again_every_image_expiration_and_not_before() -> None:
     # In 2017 the timer was set back in every loop, and no image was ever refreshed.
     known = keeper(pulled_at=100.0)
     for now in range(100, 100 + int(DAY), 3600):
-        assert images.to_pull(known, DAY, float(now)) == ""
-    assert images.to_pull(known, DAY, 100.0 + DAY) == OLD.name
+        assert image_schedule.to_pull(known, DAY, float(now)) == ""
+    assert image_schedule.to_pull(known, DAY, 100.0 + DAY) == OLD.name
 
 
 def test_another_name_in_the_configuration_is_pulled_at_once() -> None:
-    changed = images.found(images.wants(keeper(), "repo/worker:2"), None)
-    assert images.to_pull(changed, DAY, 0.0) == "repo/worker:2"
+    changed = image_schedule.found(image_schedule.wants(keeper(), "repo/worker:2"), None)
+    assert image_schedule.to_pull(changed, DAY, 0.0) == "repo/worker:2"
     assert changed.usable == OLD, "until it is there, the one of before goes on"
 
 
 def test_one_pull_at_a_time() -> None:
-    assert images.to_pull(keeper(pulling="x", pulled=""), DAY, 0.0) == ""
+    assert image_schedule.to_pull(keeper(pulling="x", pulled=""), DAY, 0.0) == ""
 
 
 def test_a_pull_that_fails_keeps_the_image_and_is_tried_again_ever_later() -> None:
     state, now, waits = keeper(pulled=""), 0.0, []
     for _ in range(12):
         begun = now
-        while not images.to_pull(state, DAY, now):
+        while not image_schedule.to_pull(state, DAY, now):
             now += 1.0
         waits.append(now - begun)
-        state = images.failed(images.begun(state, OLD.name), "no route", now)
+        state = image_schedule.failed(image_schedule.begun(state, OLD.name), "no route", now)
     assert state.usable == OLD
     assert state.problem == "no route"
     assert waits[:4] == [0.0, 10.0, 20.0, 40.0]
-    assert waits[-1] == images.RETRY_MAX
+    assert waits[-1] == image_schedule.RETRY_MAX
 
 
 def test_a_pull_that_went_well_ends_the_problem() -> None:
-    state = images.failed(images.begun(keeper(), OLD.name), "no route", 0.0)
-    state = images.succeeded(images.begun(state, OLD.name), 50.0)
+    state = image_schedule.failed(image_schedule.begun(keeper(), OLD.name), "no route", 0.0)
+    state = image_schedule.succeeded(image_schedule.begun(state, OLD.name), 50.0)
     assert (state.problem, state.failures, state.pulled_at) == ("", 0, 50.0)
 
 
 def test_an_old_pull_that_fails_says_nothing_about_the_new_image() -> None:
-    state = images.wants(images.begun(keeper(), OLD.name), "other")
-    assert images.failed(state, "no route", 0.0).problem == ""
+    state = image_schedule.wants(image_schedule.begun(keeper(), OLD.name), "other")
+    assert image_schedule.failed(state, "no route", 0.0).problem == ""
 
 
 def test_an_image_that_was_deleted_is_pulled_again() -> None:
-    gone = images.found(keeper(pulled_at=1.0), None)
+    gone = image_schedule.found(keeper(pulled_at=1.0), None)
     assert gone.usable is None
-    assert images.to_pull(gone, DAY, 2.0) == OLD.name
+    assert image_schedule.to_pull(gone, DAY, 2.0) == OLD.name
 
 
 def test_an_image_named_by_its_digest_is_pulled_once() -> None:
     name = "repo/worker@sha256:12"
-    state = images.found(images.wants(Keeper(), name), Local(name, "id", "sha256:12"))
-    assert images.to_pull(state, DAY, 10 * DAY) == ""
+    state = image_schedule.found(
+        image_schedule.wants(Keeper(), name), Local(name, "id", "sha256:12")
+    )
+    assert image_schedule.to_pull(state, DAY, 10 * DAY) == ""
 
 
 @pytest.mark.parametrize(
@@ -102,22 +104,24 @@ def test_an_image_named_by_its_digest_is_pulled_once() -> None:
     ],
 )
 def test_the_repository_of_a_name(name: str, expected: str) -> None:
-    assert images.repository(name) == expected
+    assert image_schedule.repository(name) == expected
 
 
 def test_a_pilot_is_made_from_the_digest_where_there_is_one() -> None:
     inspected = {"Id": "sha256:id", "RepoDigests": ["other@sha256:x", "localhost:5000/w@sha256:d"]}
-    found = images.local("localhost:5000/w:2", inspected)
+    found = image_schedule.local("localhost:5000/w:2", inspected)
     assert found.reference == "localhost:5000/w@sha256:d"
     assert found.label == "sha256:d"
-    built_here = images.local("w:2", {"Id": "sha256:id", "RepoDigests": []})
+    built_here = image_schedule.local("w:2", {"Id": "sha256:id", "RepoDigests": []})
     assert (built_here.reference, built_here.label) == ("w:2", "sha256:id")
-    podman = images.local("busybox", {"Id": "i", "RepoDigests": ["docker.io/library/busybox@s"]})
+    podman = image_schedule.local(
+        "busybox", {"Id": "i", "RepoDigests": ["docker.io/library/busybox@s"]}
+    )
     assert podman.digest == "s"
 
 
 def test_progress_is_told_in_layers_and_megabytes() -> None:
-    progress = images.Progress()
+    progress = image_schedule.Progress()
     assert progress.sentence == "asking the registry"
     for step in (
         {"status": "Pulling from library/busybox", "id": "latest"},

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from plancton import logs
-from plancton.config_file import parse
+from plancton.config.yaml_file import parse
+from plancton.daemon import logs
+from plancton.daemon.sd_notify import Supervisor
 from plancton.errors import ConfigError, PlanctonError
-from plancton.notify import Supervisor
 from tests.plancton_fakes import FACTS
 
 log = logging.getLogger("plancton")

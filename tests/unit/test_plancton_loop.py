@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from plancton import status
-from plancton.config import Config
+from plancton.config.model import Config
+from plancton.daemon import status_document
+from plancton.daemon.control_loop import GLANCE
 from plancton.errors import ConfigError
-from plancton.loop import GLANCE
 from plancton.model import Mode, PilotState, Trigger
 from tests.plancton_fakes import GB, IDLE, FakeNode
 
@@ -245,8 +245,8 @@ def test_the_status_holds_what_the_promise_says(node: FakeNode) -> None:
     node.loop.step(Trigger.TIMER)
     node.engine.end(node.engine.running()[0], 4)
     look = node.loop.step(Trigger.EVENT)
-    document = status.document(
-        status.Daemon(pid=7, started=1.0),
+    document = status_document.document(
+        status_document.Daemon(pid=7, started=1.0),
         look,
         engine=node.engine,
         facts=node.loop.facts,

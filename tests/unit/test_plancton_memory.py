@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from plancton.config import Config
-from plancton.limits import by_memory
+from plancton.config.model import Config
 from plancton.model import Decision, HostFacts, HostLoad, NodeState, Pilot, PilotState, StartPilots
-from plancton.policy import decide
+from plancton.policy.capacity import by_memory
+from plancton.policy.decide import decide
 from tests.plancton_fakes import GB
 
 GIB = 1024**3

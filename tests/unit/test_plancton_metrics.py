@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from plancton.cgroup import Protection
-from plancton.config import Config
-from plancton.metrics import Metrics
+from plancton.config.model import Config
+from plancton.daemon.status_document import Look
+from plancton.metrics.points import Tally
+from plancton.metrics.sender import Metrics
 from plancton.model import HostLoad, ImageStatus, Pilot, PilotState, Prepared, Trigger
-from plancton.node_points import Tally
-from plancton.status import Look
+from plancton.node.cgroup import Protection
 from telemetry.points import Point
 from telemetry.sender import Senders
 from tests.plancton_fakes import FACTS, GB, FakeNode

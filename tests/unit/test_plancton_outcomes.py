@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from plancton.config import Config
+from plancton.config.model import Config
 from plancton.model import Breaker, Decision, History, NodeState, Pilot, PilotState, StartPilots
-from plancton.outcomes import Outcome, fold, outcome, start_failed
-from plancton.policy import decide
+from plancton.policy.backoff import Outcome, fold, outcome, start_failed
+from plancton.policy.decide import decide
 from tests.plancton_fakes import FACTS, IDLE
 
 CONFIG = Config(

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from plancton import lock as lock_module
-from plancton.control import Flags
+from plancton.daemon import lock as lock_module
+from plancton.daemon.admin_mode import Flags
+from plancton.daemon.lock import DaemonLock, running_pid
 from plancton.errors import AlreadyRunning, PlanctonError
-from plancton.lock import DaemonLock, running_pid
 from plancton.model import Mode
 from plancton.paths import Paths
 

@@ -20,7 +20,7 @@ from plancton.model import (
     StopPilot,
     Trigger,
 )
-from plancton.policy import FORCE_GRACE, SOON, decide
+from plancton.policy.decide import FORCE_GRACE, SOON, decide
 from tests.plancton_fakes import FACTS, GB, IDLE
 from tests.plancton_states import NOW, config, ended, node, pilots, starts, stopped
 

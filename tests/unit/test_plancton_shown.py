@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from plancton.commands.table import lines, view
+from plancton.cli.table import lines, view
 
 GB = 1_000_000_000
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from plancton.config import Config
+from plancton.config.model import Config
 from plancton.model import HostFacts
-from plancton.simulation import Outcome, replay, total
+from plancton.policy.simulation import Outcome, replay, total
 from tests.plancton_fakes import GB
 
 FACTS = HostFacts("n", ncpus=10, ram_bytes=640 * GB, swap_bytes=0)

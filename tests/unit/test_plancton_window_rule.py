@@ -9,10 +9,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from plancton import host, opening, policy
-from plancton.config import Config
+from plancton.calendar.syntax import calendar
+from plancton.config.model import Config
 from plancton.model import Decision, HostFacts, NodeState, Pilot, PilotState, StartPilots, StopPilot
-from plancton.window_text import calendar
+from plancton.node import sensors
+from plancton.policy import calendar_rule
+from plancton.policy import decide as policy
 from tests.plancton_fakes import FACTS, GB, IDLE, FakeNode
 from tests.plancton_times import HOUR, at
 
@@ -108,7 +110,7 @@ def test_without_windows_the_wall_clock_decides_nothing() -> None:
 def test_the_time_zone_is_the_node_s_unless_one_is_named() -> None:
     facts = replace(FACTS, timezone="America/New_York")
     config = Config(windows=("mon 08:00-12:00",))
-    there = opening.phase(config, facts, at("2026-11-23 08:00", ZoneInfo("America/New_York")))
+    there = calendar_rule.phase(config, facts, at("2026-11-23 08:00", ZoneInfo("America/New_York")))
     assert there.starts
     assert "until Mon 2026-11-23 12:00 EST" in there.text
     assert calendar(config, facts.timezone).zone == ZoneInfo("America/New_York")
@@ -140,13 +142,13 @@ def test_the_node_s_zone_is_that_of_tz_or_of_etc_localtime(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TZ", ":America/New_York")
-    assert host._timezone() == "America/New_York"
+    assert sensors._timezone() == "America/New_York"
     monkeypatch.delenv("TZ")
     link = tmp_path / "localtime"
     link.symlink_to("/usr/share/zoneinfo/Europe/Zurich")
-    assert host._timezone(link) == "Europe/Zurich"
+    assert sensors._timezone(link) == "Europe/Zurich"
     link.unlink()
-    assert host._timezone(link) == "UTC"
+    assert sensors._timezone(link) == "UTC"
 
 
 def test_a_zone_that_has_no_name_is_read_from_its_file(
@@ -158,7 +160,7 @@ def test_a_zone_that_has_no_name_is_read_from_its_file(
     monkeypatch.setenv("TZ", "CET-1CEST")
     copy = tmp_path / "localtime"
     copy.write_bytes(source.read_bytes())
-    assert host._timezone(copy) == str(copy)
+    assert sensors._timezone(copy) == str(copy)
     facts = HostFacts("n", 1, 1, 0, timezone=str(copy))
     assert calendar(Config(), facts.timezone).zone.utcoffset(datetime(2026, 7, 1)) == timedelta(
         hours=2

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plancton.config_file import parse as parse_config
+from plancton.calendar.periods import Calendar, Dated, Opening, Weekly, look
+from plancton.calendar.syntax import BadPeriod, parse, zone
+from plancton.config.yaml_file import parse as parse_config
 from plancton.errors import ConfigError
-from plancton.window_text import BadPeriod, parse, zone
-from plancton.windows import Calendar, Dated, Opening, Weekly, look
 from tests.plancton_fakes import FACTS
 from tests.plancton_times import HOUR, ZURICH, at
 

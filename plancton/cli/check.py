@@ -1,0 +1,62 @@
+"""planctonctl validate."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+from plancton.config import yaml_file
+from plancton.config.model import Config, notes
+from plancton.engine import pilot_spec
+from plancton.errors import ConfigError, ExitCode
+from plancton.model import HostFacts
+from plancton.node.sensors import ProcSensors
+from plancton.paths import Paths
+from plancton.policy import calendar_rule
+from plancton.policy.capacity import max_docks
+from plancton.urls import is_url, shown
+
+
+def validate(paths: Paths, arguments: argparse.Namespace) -> int:
+    """Prints what the configuration gives on this node; raises ConfigError."""
+    if arguments.schema:
+        print(json.dumps(schema(), indent=2))
+        return ExitCode.OK
+    where = arguments.file or paths.config_url or str(paths.config)
+    facts = ProcSensors().facts()
+    config = _from_url(where, facts) if is_url(where) else yaml_file.load(Path(where), facts)
+    example = pilot_spec.spec(config, facts, pilot_spec.PREFIX + "example"[:6])
+    print(f"{shown(where) if is_url(where) else where}: good")
+    print(f"  engine     {config.engine}")
+    print(f"  max_docks  {max_docks(config, facts)} on this node ({facts.ncpus} CPUs)")
+    print(f"  command    {' '.join(example.command)}")
+    if config.windows or config.stops:
+        print(f"  windows    {calendar_rule.phase(config, facts, time.time()).text}")
+    for note in notes(config):
+        print(f"  note       {note}")
+    return ExitCode.OK
+
+
+def schema() -> dict[str, object]:
+    """The configuration as JSON schema (draft 2020-12), for editors and for other checkers."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Config.model_json_schema(),
+        "title": "Plancton's config.yaml",
+    }
+
+
+def _from_url(url: str, facts: HostFacts) -> Config:
+    from plancton.config.http import FetchFailed, fetch
+    from plancton.config.remote import Origin
+
+    try:
+        page = fetch(url, "", verify=Origin.of(url, os.environ).verify)
+    except FetchFailed as error:
+        raise ConfigError(f"{shown(url)}: cannot be fetched: {error}") from error
+    if page is None:  # cannot be: nothing was named that could be unchanged
+        raise ConfigError(f"{shown(url)}: the server sent nothing")
+    return yaml_file.parse(page.text, shown(url), facts)

@@ -1,0 +1,86 @@
+"""planctonctl start, force-start, nodaemon."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from plancton.daemon import logs, process
+from plancton.daemon.admin_mode import Flags
+from plancton.daemon.lock import running_pid
+from plancton.errors import AlreadyRunning, ExitCode, PlanctonError
+from plancton.paths import Paths
+from plancton.urls import is_url
+
+from .document import read_document
+
+#: Seconds that a daemon may take to say that it works.
+_START_WAIT = 20.0
+
+
+def nodaemon(paths: Paths, arguments: argparse.Namespace) -> int:
+    """The daemon itself; with --log-file (from ``start``) it logs there."""
+    handler = logs.to_file(paths.log) if arguments.log_file else logs.to_stdout()
+    try:
+        process.run(paths, os.environ)
+    finally:
+        logs.remove(handler)
+    return ExitCode.OK
+
+
+def force_start(paths: Paths, arguments: argparse.Namespace) -> int:
+    """End a drain, also one that the environment asks for, and start."""
+    Flags(paths.rundir).resume()
+    os.environ.pop("PLANCTON_START_DRAIN", None)
+    arguments.wait = _START_WAIT
+    return start(paths, arguments)
+
+
+def start(paths: Paths, arguments: argparse.Namespace) -> int:
+    """Start the daemon apart from this terminal, and wait until it works."""
+    pid = running_pid(paths)
+    if pid is not None:
+        raise AlreadyRunning(f"a daemon (pid {pid}) runs with {paths.rundir} already")
+    wait = _START_WAIT if arguments.wait is None else arguments.wait
+    with tempfile.TemporaryFile() as said:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "plancton", "nodaemon", "--log-file", *_places(arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            start_new_session=True,
+            cwd="/",
+        )
+        deadline = time.monotonic() + wait
+        while time.monotonic() < deadline:
+            code = child.poll()
+            if code is not None:
+                said.seek(0)
+                sys.stderr.write(said.read().decode("utf-8", "replace"))
+                return code or ExitCode.FAILED
+            document = read_document(paths)
+            if document and document["daemon"]["pid"] == child.pid:
+                print(f"started (pid {child.pid}), log in {paths.log}")
+                child.returncode = 0  # it outlives us: nobody here waits for it
+                return ExitCode.OK
+            time.sleep(0.02)
+    child.returncode = 0
+    raise PlanctonError(
+        f"the daemon (pid {child.pid}) has not said within {wait:g} s that it works; "
+        f"see {paths.log}"
+    )
+
+
+def _places(arguments: argparse.Namespace) -> list[str]:
+    """The options as they were given; paths made absolute, since the daemon works in /."""
+    words = ["--user"] if arguments.user else []
+    for name in ("logdir", "rundir", "confdir", "pidfile"):
+        value = getattr(arguments, name)
+        if value:
+            words += [f"--{name}", value if is_url(value) else str(Path(value).absolute())]
+    return words

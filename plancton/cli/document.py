@@ -1,0 +1,80 @@
+"""The status document as the commands read it, with what has changed since it was written."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from plancton.daemon.lock import running_pid
+from plancton.paths import Paths
+
+
+def read_document(paths: Paths) -> dict[str, Any] | None:
+    """The document as written; None if there is none, or none that can be read."""
+    try:
+        document = json.loads(paths.status.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return document if isinstance(document, dict) and "daemon" in document else None
+
+
+def current(paths: Paths, wall: float) -> dict[str, Any]:
+    """What is known now (``wall``: since 1970).
+
+    While the daemon runs, ages are moved on to now.  When it does not, the pilots are
+    asked for at the place where it left them; what only it knew is ``null``.
+    """
+    pid = running_pid(paths)
+    document = read_document(paths)
+    if pid is None:
+        document = document or {"version": None, "daemon": {"pid": None, "started": None}}
+        document["pilots"] = _left(document, paths)
+        document["rules"] = []
+        document |= {"image": None, "protection": None, "window": None}
+        document["summary"] = "The daemon does not run: nothing is started or stopped."
+    elif document is None or document["daemon"]["pid"] != pid:
+        # It has not looked at the node yet; what the one before wrote is over.
+        document = {"version": None, "daemon": {"pid": pid, "started": None}, "pilots": None}
+        document |= {"rules": [], "summary": "The daemon starts."}
+    else:
+        late = max(0.0, wall - document["written"])
+        for pilot in document["pilots"] or ():
+            if pilot["age"] is not None and pilot["state"] != "exited":
+                pilot["age"] += late
+    document["daemon"]["running"] = pid is not None
+    return document
+
+
+def _left(document: dict[str, Any], paths: Paths) -> list[dict[str, Any]] | None:
+    from plancton.daemon.status_document import pilot_as_dict
+    from plancton.errors import EngineError
+
+    try:
+        engine = engine_left(document, paths)
+        return None if engine is None else [pilot_as_dict(pilot) for pilot in engine.pilots()]
+    except EngineError:
+        return None
+
+
+def engine_left(document: dict[str, Any] | None, paths: Paths) -> Any:
+    """The engine of the daemon that ran here last, without its configuration.
+
+    None if it was none that this version knows.
+    """
+    from pathlib import Path
+
+    from plancton.engine.process.engine import ProcessEngine
+    from plancton.engine.select import place_of_processes
+
+    known = (document or {}).get("engine")
+    if known is None:
+        return ProcessEngine(place_of_processes(paths, ""))
+    if known.get("name") == "docker":
+        from plancton.config.model import Config
+        from plancton.engine.docker.engine import DockerEngine
+
+        defaults = Config()
+        return DockerEngine(known["place"], defaults.cgroup_parent, Path(defaults.cgroup_root))
+    if known.get("name") != ProcessEngine.name:
+        return None
+    return ProcessEngine(Path(known["place"]), paths.logdir / "pilots")

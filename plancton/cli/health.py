@@ -1,0 +1,39 @@
+"""planctonctl health: one line and an exit code, made for a container's HEALTHCHECK.
+
+Only 0 and 1, the codes that Docker defines.  Draining, an open breaker or a closed window
+are health: the daemon does what it was told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+from plancton.daemon.lock import running_pid
+from plancton.paths import Paths
+
+from .document import read_document
+
+#: A look may be this much later (s) than it was due: many starts, a slow engine.
+LATE = 60.0
+
+
+def health(paths: Paths, _arguments: argparse.Namespace) -> int:
+    problem = problem_of(running_pid(paths), read_document(paths), time.monotonic())
+    print(problem or "healthy")
+    return 1 if problem else 0
+
+
+def problem_of(pid: int | None, document: dict[str, Any] | None, now: float) -> str:
+    """Why the daemon ``pid`` does not work, "" if it does; ``now`` on the monotonic clock."""
+    if pid is None:
+        return "the daemon does not run"
+    if document is None or document["daemon"]["pid"] != pid:
+        return "the daemon has not looked at the node yet"
+    age = now - document["looked"]
+    if not 0 <= age <= document["next_look_within"] + LATE:
+        return f"the daemon hangs: its last look at the node was {age:.0f} s ago"
+    if document["engine"]["problem"]:
+        return f"the engine does not answer: {document['engine']['problem']}"
+    return ""

@@ -1,0 +1,165 @@
+"""``planctonctl``: reads the command line and hands over to one small module per group."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from plancton.errors import ExitCode, PlanctonError
+from plancton.paths import Paths
+
+#: command: (module, function, what it does)
+COMMANDS = {
+    "start": ("daemon", "start", "start the daemon in the background"),
+    "force-start": ("daemon", "force_start", "end a drain, then start"),
+    "nodaemon": ("daemon", "nodaemon", "run in the foreground, log to stdout"),
+    "stop": ("stopping", "stop", "end the daemon; pilots go on and are adopted by the next one"),
+    "force-stop": ("stopping", "force_stop", "end every pilot and the daemon, now"),
+    "drain": ("stopping", "drain", "start no new pilots; running ones end by themselves"),
+    "drain-stop": ("stopping", "drain_stop", "drain, and end the daemon after the last pilot"),
+    "resume": ("stopping", "resume", "end a drain"),
+    "status": ("show", "status", "what runs"),
+    "explain": ("show", "explain", "one sentence per rule: why pilots start, or do not"),
+    "top": ("top", "top", "what runs, shown anew every few seconds"),
+    "health": ("health", "health", "0 if the daemon works, 1 if not (for a HEALTHCHECK)"),
+    "report": ("report", "report", "the node's last day as one HTML page"),
+    "validate": ("check", "validate", "check a configuration and show what it gives here"),
+    "simulate": ("simulate", "simulate", "what the configuration would do with a recorded load"),
+    "help": ("", "", "this text"),
+}
+_EXIT_CODES = """\
+exit codes:
+  0  done (status, explain, top: the daemon runs; health: it works)
+  1  failed
+  2  wrong command line
+  3  the daemon does not run
+  4  the configuration is missing or wrong
+  5  another daemon holds the run directory
+  6  the engine is not there or refused
+
+All configuration keys: docs/reference/plancton-config.md
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code (``errors.ExitCode``)."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command in (None, "help"):
+        parser.print_help()
+        return ExitCode.OK if arguments.command else ExitCode.USAGE
+    module, function, _ = COMMANDS[arguments.command]
+    paths = Paths.choose(
+        user=arguments.user,
+        logdir=arguments.logdir,
+        rundir=arguments.rundir,
+        confdir=arguments.confdir,
+        pidfile=arguments.pidfile,
+        config_url=os.environ.get("PLANCTON_CONF_URL", ""),
+    )
+    # Only what this command needs: `status` must not wait for the configuration's libraries.
+    run: Callable[[Paths, argparse.Namespace], int] = getattr(
+        import_module(f"plancton.cli.{module}"), function
+    )
+    try:
+        return run(paths, arguments)
+    except PlanctonError as error:
+        for line in str(error).splitlines():
+            print(f"planctonctl: {line}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return ExitCode.FAILED
+    except BrokenPipeError:
+        # The reader went away (`| head`); say nothing, and let no flush say it either.
+        sys.stdout = None
+        return ExitCode.FAILED
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(ExitCode.USAGE, f"planctonctl: {message}; see `planctonctl help`\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="planctonctl",
+        description="Runs pilots in the idle rest of this node.",
+        epilog=_EXIT_CODES,
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(
+            prog, max_help_position=22
+        ),
+        allow_abbrev=False,
+    )
+    _places(parser, None, False)
+    commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
+    for name, (_, _, text) in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        # Also after the command; without a default of its own, which would hide the first.
+        _places(command, argparse.SUPPRESS, argparse.SUPPRESS)
+        if name in ("status", "explain", "simulate"):
+            command.add_argument("--json", action="store_true", help="for programs")
+        _own_options(name, command.add_argument)
+    return parser
+
+
+def _own_options(command: str, add: Callable[..., object]) -> None:
+    if command == "start":
+        add("--wait", type=float, help=argparse.SUPPRESS)
+    elif command == "nodaemon":
+        add("--log-file", action="store_true", help=argparse.SUPPRESS)
+    elif command == "validate":
+        add("file", nargs="?", help="file or URL, instead of CONFDIR/config.yaml")
+        add("--schema", action="store_true", help="print the JSON schema of a configuration")
+    elif command == "top":
+        add("--interval", type=_seconds, default=2.0, metavar="S", help="time between two (2)")
+        add("--count", type=_positive, metavar="N", help="end after N (a terminal: never; else 1)")
+    elif command == "report":
+        add(
+            "--output",
+            default="plancton-report.html",
+            metavar="F",
+            help="where to write it (plancton-report.html); -: to stdout",
+        )
+    elif command == "simulate":
+        add("trace", help="percentages of CPU use, one line a node; may be a .gz")
+        add("--config", metavar="F", help="instead of CONFDIR/config.yaml")
+        add("--step", type=_seconds, default=300.0, metavar="S", help="between two values (300)")
+        add("--nodes", type=_positive, default=10, metavar="N", help="lines to replay (10)")
+        add("--ncpus", type=_positive, metavar="N", help="CPUs of a node (those of this one)")
+        add("--ram", type=_positive, metavar="BYTES", help="its memory (that of this one)")
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0.1 <= value <= 86400:
+        raise argparse.ArgumentTypeError("must be 0.1 to 86400 seconds")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
+
+
+def _places(parser: argparse.ArgumentParser, nothing: str | None, no: object) -> None:
+    add = parser.add_argument
+    add("--user", action="store_true", default=no, help="use ~/.plancton, also as root")
+    add("--logdir", metavar="D", default=nothing, help="log files (/var/log/plancton)")
+    add("--rundir", metavar="D", default=nothing, help="state and flags (/var/run/plancton)")
+    add(
+        "--confdir",
+        metavar="D",
+        default=nothing,
+        help="config.yaml (/etc/plancton), or the URL of one ($PLANCTON_CONF_URL)",
+    )
+    add("--pidfile", metavar="F", default=nothing, help="pid of the daemon")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,117 @@
+"""planctonctl stop, force-stop, drain, drain-stop, resume."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import time
+
+from plancton.daemon.admin_mode import Flags
+from plancton.daemon.lock import DaemonLock, running_pid
+from plancton.errors import EngineError, ExitCode, PlanctonError
+from plancton.model import PilotState
+from plancton.paths import Paths
+from plancton.policy.decide import FORCE_GRACE
+
+from .document import engine_left, read_document
+
+#: Seconds that a daemon may need to end after SIGTERM.
+_STOP_WAIT = 30.0
+#: Seconds beyond the grace for killing, removing and ending.
+_FORCE_WAIT = 30.0
+_PAUSE = 0.02
+
+
+def stop(paths: Paths, _arguments: argparse.Namespace) -> int:
+    pid = running_pid(paths)
+    if pid is None:
+        print("the daemon does not run")
+        return ExitCode.OK
+    _signal(pid, signal.SIGTERM)
+    _wait_for_end(paths, pid, _STOP_WAIT)
+    document = read_document(paths)
+    left = len((document or {}).get("pilots") or ())
+    print(f"stopped; pilots that go on: {left}")
+    return ExitCode.OK
+
+
+def force_stop(paths: Paths, _arguments: argparse.Namespace) -> int:
+    pid = running_pid(paths)
+    if pid is None:
+        _end_what_is_left(paths)
+        print("the daemon does not run; no pilot does")
+        return ExitCode.OK
+    Flags(paths.rundir).force_stop()
+    _signal(pid, signal.SIGUSR1)
+    _wait_for_end(paths, pid, FORCE_GRACE + _FORCE_WAIT)
+    print("stopped; no pilot goes on")
+    return ExitCode.OK
+
+
+def drain(paths: Paths, _arguments: argparse.Namespace) -> int:
+    Flags(paths.rundir).drain()
+    return _told(paths, "drains: no new pilots are started")
+
+
+def drain_stop(paths: Paths, _arguments: argparse.Namespace) -> int:
+    Flags(paths.rundir).drain(then_stop=True)
+    return _told(paths, "drains, and the daemon ends after the last pilot")
+
+
+def resume(paths: Paths, _arguments: argparse.Namespace) -> int:
+    Flags(paths.rundir).resume()
+    return _told(paths, "is in use: pilots are started again")
+
+
+def _told(paths: Paths, what: str) -> int:
+    pid = running_pid(paths)
+    if pid is None:
+        print(f"the daemon does not run; once it does, the node {what}")
+    else:
+        _signal(pid, signal.SIGUSR1)
+        print(f"the node {what}")
+    return ExitCode.OK
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass  # ended just now
+    except PermissionError as error:
+        raise PlanctonError(f"the daemon (pid {pid}) belongs to another user") from error
+
+
+def _wait_for_end(paths: Paths, pid: int, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while running_pid(paths) == pid:
+        if time.monotonic() > deadline:
+            raise PlanctonError(
+                f"the daemon (pid {pid}) still runs after {seconds:g} s; see {paths.log}"
+            )
+        time.sleep(_PAUSE)
+
+
+def _end_what_is_left(paths: Paths) -> None:
+    """End the pilots of a daemon that is gone; holds its lock, so that none starts meanwhile."""
+    lock = DaemonLock(paths)
+    lock.take()
+    try:
+        engine = engine_left(read_document(paths), paths)
+        if engine is None:
+            raise EngineError("the engine of the last daemon is not known to this version")
+        deadline = time.monotonic() + FORCE_GRACE + _FORCE_WAIT
+        while pilots := engine.pilots():
+            for pilot in pilots:
+                if pilot.state is PilotState.EXITED:
+                    engine.remove(pilot.id)
+                elif not pilot.asked_to_stop:
+                    engine.stop(pilot.id, FORCE_GRACE)
+            if time.monotonic() > deadline:
+                names = ", ".join(pilot.name for pilot in pilots)
+                raise EngineError(f"these pilots do not end: {names}")
+            time.sleep(_PAUSE)
+        engine.close()
+    finally:
+        lock.release()

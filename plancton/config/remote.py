@@ -1,0 +1,187 @@
+"""A configuration from a web server: fetched beside the loop, the last good one on disk.
+
+The loop must go on evicting while a server hangs, so a thread of its own asks; the loop
+reads what that has learned.  The last good text is kept in a file, for a daemon that starts
+while the server is away.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from plancton.errors import ConfigError
+from plancton.urls import shown
+
+from .http import TIMEOUT, FetchFailed, Page, fetch
+from .model import Config
+
+_log = logging.getLogger("plancton")
+
+#: Seconds between two questions, as in the container of 2017.
+DEFAULT_EVERY = 600.0
+SHORTEST_EVERY = 1.0
+#: Seconds to the next question after one that failed: the network may not be up yet at boot.
+RETRY = 30.0
+#: Seconds after which an answer that still drips in is told as a problem.
+STUCK = 2 * TIMEOUT
+
+
+@dataclass(frozen=True)
+class Origin:
+    url: str
+    every: float = DEFAULT_EVERY
+    verify: bool = True
+
+    @classmethod
+    def of(cls, url: str, environ: Mapping[str, str]) -> Origin:
+        """The url with ``PLANCTON_CONF_UPDATE`` and ``PLANCTON_CONF_NOSSLVERIFY``.
+
+        Raises ConfigError.
+        """
+        text = environ.get("PLANCTON_CONF_UPDATE", "").strip() or str(DEFAULT_EVERY)
+        try:
+            every = float(text)
+        except ValueError:
+            every = math.nan
+        if not SHORTEST_EVERY <= every < math.inf:
+            raise ConfigError(
+                "PLANCTON_CONF_UPDATE: must be a number of seconds, "
+                f"at least {SHORTEST_EVERY:g}, not {text!r}"
+            )
+        return cls(url, every, verify=not is_set(environ, "PLANCTON_CONF_NOSSLVERIFY"))
+
+
+def is_set(environ: Mapping[str, str], name: str) -> bool:
+    """Whether a switch of the container is on: set, and not to a word for no."""
+    return environ.get(name, "").strip().lower() not in ("", "0", "false", "no", "off")
+
+
+class UrlConfig:
+    """Asks ``origin`` and reads the answers with ``parse`` (text → Config or ConfigError)."""
+
+    def __init__(
+        self,
+        origin: Origin,
+        parse: Callable[[str], Config],
+        kept: Path,
+        on_news: Callable[[], None] = lambda: None,
+        ask: Callable[..., Page | None] = fetch,
+    ) -> None:
+        self._origin, self._parse, self._kept = origin, parse, kept
+        self._on_news, self._ask = on_news, ask
+        self.shown = shown(origin.url)
+        self._good: Config | None = None
+        self._etag = ""
+        self._bad: tuple[str, ...] = ()
+        self._failed = ""
+        self._asking_since: float | None = None
+        self._first = threading.Event()
+        self._wake = threading.Event()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="config", daemon=True)
+
+    def first(self) -> Config:
+        """Begin to ask; the configuration to start with.  Raises ConfigError.
+
+        A server that is away, or that gives a bad one, leaves the one that was kept.
+        """
+        self._read_kept()
+        self._thread.start()
+        self._first.wait(TIMEOUT + 2.0)
+        if self._good is None:
+            raise ConfigError(*(self._problems() or (f"{self.shown}: no answer in time",)))
+        return self._good
+
+    def read(self) -> Config:
+        """The newest configuration; never waits.
+
+        Raises ConfigError while it is not what the server has, or may not be.
+        """
+        problems = self._problems()
+        if problems or self._good is None:
+            raise ConfigError(*problems)
+        return self._good
+
+    def ask_now(self) -> None:
+        self._wake.set()
+
+    def close(self) -> None:
+        """Ask no more; does not wait for an answer."""
+        self._closed = True
+        self._wake.set()
+
+    def _problems(self) -> tuple[str, ...]:
+        found = list(self._bad)
+        since = self._asking_since
+        if since is not None and time.monotonic() - since > STUCK:
+            found.append(f"{self.shown}: cannot be fetched: the answer does not end")
+        elif self._failed:
+            found.append(f"{self.shown}: cannot be fetched: {self._failed}")
+        return tuple(found)
+
+    def _work(self) -> None:
+        while not self._closed:
+            before = (self._good, self._bad, self._failed)
+            self._asking_since = time.monotonic()
+            self._once()
+            self._asking_since = None
+            self._first.set()
+            if (self._good, self._bad, self._failed) != before:
+                self._on_news()
+            wait = min(RETRY, self._origin.every) if self._failed else self._origin.every
+            self._wake.wait(wait)
+            self._wake.clear()
+
+    def _once(self) -> None:
+        try:
+            page = self._ask(self._origin.url, self._etag, verify=self._origin.verify)
+        except FetchFailed as error:
+            self._failed = str(error)
+            return
+        self._failed = ""
+        if page is None:
+            return  # as before, be that good or bad
+        self._etag = page.etag
+        try:
+            good = self._parse(page.text)
+        except ConfigError as error:
+            self._bad = error.problems
+            return
+        self._good, self._bad = good, ()
+        self._keep(page)
+
+    def _keep(self, page: Page) -> None:
+        content = {"url": self._origin.url, "etag": page.etag, "text": page.text}
+        fresh = self._kept.with_name(self._kept.name + ".new")
+        try:
+            self._kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fresh.touch(mode=0o600)  # it may hold passwords
+            fresh.write_text(json.dumps(content), encoding="utf-8")
+            fresh.replace(self._kept)
+        except OSError as error:
+            _log.error(
+                "%s: cannot be written: %s; a daemon that starts while %s is away will have no "
+                "configuration",
+                self._kept,
+                error.strerror,
+                self.shown,
+            )
+
+    def _read_kept(self) -> None:
+        try:
+            content = json.loads(self._kept.read_text(encoding="utf-8"))
+            if content["url"] != self._origin.url:
+                return
+            self._good, self._etag = self._parse(content["text"]), str(content["etag"])
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
+            # Also one that an upgrade made wrong: then the server must have a better one.
+            _log.error("%s: cannot be used: %s", self._kept, error)

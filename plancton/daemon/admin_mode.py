@@ -1,0 +1,72 @@
+"""What the admin wants, as flag files in the run directory (as in 2017).
+
+    drain        start no new pilots
+    stop         with drain: the daemon ends after the last pilot
+    force-stop   end every pilot and the daemon, now
+
+Files, because a drained node must stay drained when the daemon or the node is
+restarted.  The exception is ``force-stop``: it is about the daemon that runs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from plancton.errors import PlanctonError
+from plancton.model import Mode
+
+
+class Flags:
+    """Raises PlanctonError where a flag cannot be set or taken away."""
+
+    def __init__(self, rundir: Path) -> None:
+        self._drain = rundir / "drain"
+        self._stop = rundir / "stop"
+        self._force = rundir / "force-stop"
+
+    def mode(self) -> Mode:
+        if self._force.exists():
+            return Mode.FORCE_STOP
+        if not self._drain.exists():
+            return Mode.ACTIVE
+        return Mode.DRAIN_STOP if self._stop.exists() else Mode.DRAIN
+
+    def drain(self, *, then_stop: bool = False) -> None:
+        if then_stop:
+            # First, so that no look in between sees a plain drain and a resumed stop later.
+            _set(self._stop)
+        _set(self._drain)
+
+    def force_stop(self) -> None:
+        _set(self._force)
+
+    def resume(self) -> None:
+        _clear(self._drain)
+        _clear(self._stop)
+
+    def stopped(self) -> None:
+        """The daemon ends as asked: it must not do so again at its next start.
+
+        ``drain`` stays, as in 2017: the node starts nothing until somebody resumes it.
+        """
+        _clear(self._stop)
+        _clear(self._force)
+
+    def starting(self) -> None:
+        """A force-stop that came too late for the daemon before."""
+        _clear(self._force)
+
+
+def _set(flag: Path) -> None:
+    try:
+        flag.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flag.touch(mode=0o600)
+    except OSError as error:
+        raise PlanctonError(f"{flag}: cannot be written: {error.strerror}") from error
+
+
+def _clear(flag: Path) -> None:
+    try:
+        flag.unlink(missing_ok=True)
+    except OSError as error:
+        raise PlanctonError(f"{flag}: cannot be removed: {error.strerror}") from error

@@ -1,0 +1,95 @@
+"""What the back-offs have learned, kept over a restart of the daemon.
+
+Without it, every upgrade of a node whose pilots fail would start a node full of them again.
+The times in it are of the monotonic clock, which goes on until the node is restarted; after
+that the file is not believed, as the restart may have been the repair.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from plancton.config.model import Config
+from plancton.model import Breaker, History, NoWork
+
+_log = logging.getLogger("plancton")
+
+_VERSION = 1
+
+
+def kept(history: History) -> History:
+    """The part that is kept.  The owner's load, and the time over capacity, are seen anew."""
+    return replace(
+        History(),
+        last_eviction=history.last_eviction,
+        no_work=history.no_work,
+        breaker=history.breaker,
+        judged=history.judged,
+    )
+
+
+def save(path: Path, history: History, boot: str) -> None:
+    """Raises OSError."""
+    content = {
+        "version": _VERSION,
+        "boot": boot,
+        "last_eviction": history.last_eviction,
+        "no_work": asdict(history.no_work),
+        "breaker": asdict(history.breaker),
+        "judged": sorted(history.judged),
+    }
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(json.dumps(content), encoding="utf-8")
+    fresh.replace(path)
+
+
+def load(path: Path, config: Config, now: float, boot: str) -> History:
+    """What was kept, if it is of this ``boot``; else nothing is known.
+
+    No wait is longer than the configuration of today allows.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["version"] != _VERSION or content["boot"] != boot:
+            return History()
+        found = _read(content)
+    except FileNotFoundError:
+        return History()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        _log.warning("%s: cannot be used, back-offs begin anew: %s", path, error)
+        return History()
+    no_work, breaker = found.no_work, found.breaker
+    return replace(
+        found,
+        last_eviction=None if found.last_eviction is None else min(found.last_eviction, now),
+        no_work=replace(
+            no_work, next_probe=min(no_work.next_probe, now + config.no_work_backoff_max)
+        ),
+        breaker=replace(
+            breaker, next_probe=min(breaker.next_probe, now + config.breaker_backoff_max)
+        ),
+    )
+
+
+def _read(content: dict[str, Any]) -> History:
+    no_work, breaker, last = content["no_work"], content["breaker"], content["last_eviction"]
+    return History(
+        last_eviction=None if last is None else float(last),
+        no_work=NoWork(
+            level=int(no_work["level"]),
+            next_probe=float(no_work["next_probe"]),
+            patience=float(no_work["patience"]),
+        ),
+        breaker=Breaker(
+            failures=int(breaker["failures"]),
+            level=int(breaker["level"]),
+            next_probe=float(breaker["next_probe"]),
+            patience=float(breaker["patience"]),
+            reason=str(breaker["reason"]),
+        ),
+        judged=frozenset(str(one) for one in content["judged"]),
+    )

@@ -1,0 +1,54 @@
+"""Where the daemon's configuration comes from: a file, or a web server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from plancton.config import yaml_file
+from plancton.config.reload import ConfigWatch
+from plancton.config.remote import Origin, UrlConfig
+from plancton.model import HostFacts
+from plancton.paths import Paths
+
+from .control_loop import Clock
+
+
+@dataclass(frozen=True)
+class Source:
+    watch: ConfigWatch
+    close: Callable[[], None]
+
+
+def open_source(
+    paths: Paths,
+    facts: HostFacts,
+    environ: Mapping[str, str],
+    clock: Clock,
+    ring: Callable[[], None],
+) -> Source:
+    """The configuration to start with, and the watch over it.  Raises ConfigError.
+
+    ``ring`` wakes the loop, from any thread, when there is a new one.
+    """
+    if not paths.config_url:
+        read = partial(yaml_file.load, paths.config, facts)
+        return Source(ConfigWatch(read, clock.now, clock.wall), close=lambda: None)
+    origin = Origin.of(paths.config_url, environ)
+    parse = partial(yaml_file.parse, where=paths.config_name, facts=facts)
+    watches: list[ConfigWatch] = []
+
+    def on_news() -> None:
+        for watch in watches:
+            watch.news()
+            ring()
+
+    url = UrlConfig(origin, parse, paths.kept_config, on_news)
+    try:
+        watch = ConfigWatch(url.read, clock.now, clock.wall, first=url.first, ask=url.ask_now)
+    except BaseException:
+        url.close()
+        raise
+    watches.append(watch)
+    return Source(watch, url.close)

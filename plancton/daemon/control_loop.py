@@ -1,0 +1,302 @@
+"""observe → decide → act, on a timer and whenever a pilot ends."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from plancton.config.model import Config
+from plancton.config.reload import ConfigWatch
+from plancton.engine import pilot_spec
+from plancton.engine.base import Engine, PilotUsage, Usage
+from plancton.errors import EngineError, EngineUnavailable
+from plancton.model import (
+    History,
+    HostLoad,
+    Mode,
+    NodeState,
+    Pilot,
+    PilotState,
+    Prepared,
+    RemovePilot,
+    StartPilots,
+    StopPilot,
+    Trigger,
+)
+from plancton.node.sensors import Sensors
+from plancton.policy import backoff, capacity, decide
+
+from .admin_mode import Flags
+from .backoff_store import kept
+from .problems import Problems
+from .status_document import Ended, Look
+from .wakeup import Bell
+
+_log = logging.getLogger("plancton")
+
+#: Seconds between two glances at memory and the flags, which cost some 0.1 ms each.
+GLANCE = 1.0
+#: Bytes a second that an owner's programs may take at most, and the shortest wait (s) for it.
+FASTEST_OWNER, SHORTEST_GLANCE = 5e9, 0.1
+#: No rule is looked at again sooner than this (s), however near its moment is.
+SHORTEST = 0.02
+#: Pilots that ended and are still told about in the status.
+ENDED_KEPT = 100
+
+
+@dataclass(frozen=True)
+class Clock:
+    """``now`` never jumps and measures; ``wall`` (since 1970) is for people."""
+
+    now: Callable[[], float]
+    wall: Callable[[], float]
+
+
+class Loop:
+    """One daemon's work, apart from being a process (``daemon``)."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        sensors: Sensors,
+        config: ConfigWatch,
+        flags: Flags,
+        bell: Bell,
+        clock: Clock,
+        publish: Callable[[Look], None],
+        follow: Callable[[Config], str] = lambda _config: "",
+        history: History | None = None,
+        remember: Callable[[History], None] = lambda _history: None,
+    ) -> None:
+        """``publish`` shows each look; ``follow`` opens what a new configuration needs, and says
+        why it could not; ``remember`` keeps what has changed in the history since ``history``.
+        """
+        self._engine, self._sensors, self._config = engine, sensors, config
+        self._flags, self._bell, self._clock, self._publish = flags, bell, clock, publish
+        self.facts = sensors.facts()
+        self.ended: deque[Ended] = deque(maxlen=ENDED_KEPT)
+        self.counts = {"started": 0, "ended": 0, "asked_to_stop": 0, "start_failures": 0}
+        self._problems = Problems()
+        #: how often each kind of error came up
+        self.errors = self._problems.counts
+        self._follow, self._remember = follow, remember
+        self._history = history or History()
+        self._remembered = kept(self._history)
+        self._usage: dict[str, PilotUsage] = {}
+        self._summary = ""
+        self._last_mode = Mode.ACTIVE
+        self._any_active = False
+        self._reload = False
+        self._end = False
+
+    def end(self) -> None:
+        """Leave ``run`` soon; pilots go on.  Safe in a signal handler."""
+        self._end = True
+        self._bell.ring()
+
+    def reload(self) -> None:
+        """Read the configuration at the next look, which is now.  Safe in a signal handler."""
+        self._reload = True
+        self._bell.ring()
+
+    def run(self) -> None:
+        """Until ``end``, or until drain-stop or force-stop have nothing left to wait for."""
+        trigger, next_timer = Trigger.TIMER, self._clock.now()
+        while not self._end:
+            if trigger is Trigger.TIMER:
+                next_timer = self._clock.now() + self._config.config.main_sleep
+            look = self.step(trigger)
+            if self._finished(look):
+                self._flags.stopped()
+                return
+            trigger = self._sleep(next_timer, look.decision.look_again)
+
+    def step(self, trigger: Trigger) -> Look:
+        """One look at the node and what follows from it."""
+        began = self._clock.now()
+        wrong = self._config.problem
+        self._config.refresh(force=self._reload)
+        self._reload = False
+        self.errors["configuration"] += self._config.problem not in ("", wrong)
+        self._problems.note("configuration", self._follow(self._config.config))
+        state = self._observe(trigger)
+        ends = self._note_ends(state.pilots)
+        now = self._clock.now()
+        decision = decide.decide(state, self._config.config, now)
+        self._history = decision.history
+        if decision.summary != self._summary and decision.actions:
+            _log.info("%s", decision.summary)
+        self._summary = decision.summary
+        started = False
+        for action in decision.actions:
+            if isinstance(action, RemovePilot):
+                self._remove(action.pilot.id)
+            elif isinstance(action, StopPilot):
+                self._stop(action)
+            else:
+                started = self._start(action) > 0
+        pilots = state.pilots
+        if decision.actions:
+            # People and programs want to see what was done, not what was found.
+            pilots = self._list()[0]
+        wait = decision.look_again
+        if started or any(p.state is PilotState.STARTING for p in pilots or ()):
+            often = self._engine.starting_look
+            wait = often if wait is None else min(wait, often)
+        look = Look(
+            decision=replace(decision, history=self._history, look_again=wait),
+            pilots=pilots,
+            load=state.load,
+            mode=state.mode,
+            engine_problem=state.engine_problem,
+            settings_problem=self._problems.of("configuration"),
+            prepared=state.prepared,
+            problems=self._problems.texts,
+            ends=ends,
+            took=self._clock.now() - began,
+        )
+        self._last_mode = state.mode
+        self._any_active = any(p.state is not PilotState.EXITED for p in pilots or ())
+        self._publish(look)
+        if (now_kept := kept(self._history)) != self._remembered:
+            self._remembered = now_kept
+            self._remember(now_kept)
+        return look
+
+    def _observe(self, trigger: Trigger) -> NodeState:
+        prepared, pilots, problem = self._prepare_and_list()
+        load = self._load()
+        if pilots is not None:
+            pilots = tuple(self._with_usage(pilot) for pilot in pilots)
+        return NodeState(
+            facts=self.facts,
+            load=load,
+            pilots=pilots,
+            mode=self._flags.mode(),
+            trigger=trigger,
+            history=self._history,
+            engine_problem=problem,
+            wall=self._clock.wall(),
+            prepared=prepared,
+        )
+
+    def _prepare_and_list(self) -> tuple[Prepared, tuple[Pilot, ...] | None, str]:
+        pilots, problem = self._list()
+        if pilots is None:
+            return Prepared(), None, problem
+        try:
+            return self._engine.prepare(self._config.config, self.facts), pilots, ""
+        except EngineUnavailable as error:
+            self._problems.note("engine", f"the engine does not answer: {error}")
+            return Prepared(), None, str(error)
+
+    def _list(self) -> tuple[tuple[Pilot, ...] | None, str]:
+        try:
+            pilots = self._engine.pilots()
+        except EngineUnavailable as error:
+            self._problems.note("engine", f"the engine does not answer: {error}")
+            return None, str(error)
+        self._problems.note("engine", "")
+        return pilots, ""
+
+    def _load(self) -> HostLoad:
+        usage: Usage | None = None
+        if self._sensors.due(self._clock.now()):
+            try:
+                usage = self._engine.usage()
+                self._usage = dict(usage.pilots)
+            except EngineUnavailable:
+                self._usage = {}
+        return self._sensors.load(usage, self._clock.now())
+
+    def _with_usage(self, pilot: Pilot) -> Pilot:
+        used = self._usage.get(pilot.id)
+        if used is None or pilot.state is PilotState.EXITED:
+            return pilot
+        return replace(pilot, cpu_seconds=used.cpu_seconds, memory_bytes=used.memory_bytes)
+
+    def _note_ends(self, pilots: tuple[Pilot, ...] | None) -> tuple[Ended, ...]:
+        fresh = [
+            pilot
+            for pilot in pilots or ()
+            if pilot.state is PilotState.EXITED and pilot.id not in self._history.judged
+        ]
+        new = tuple(self._ended(pilot) for pilot in fresh)
+        self.counts["ended"] += len(new)
+        self.ended.extend(new)
+        return new
+
+    def _ended(self, pilot: Pilot) -> Ended:
+        _log.info("%s ended: %s", pilot.name, backoff.describe_end(pilot))
+        return Ended(
+            pilot.name,
+            pilot.exit_code,
+            pilot.age,
+            self._clock.wall(),
+            pilot.asked_to_stop,
+            pilot.detail,
+            backoff.outcome(pilot, self._config.config).value,
+            ran=not pilot.never_ran,
+        )
+
+    def _start(self, action: StartPilots) -> int:
+        """How many were started: after a failure no further one is tried in this pass."""
+        config = self._config.config
+        for done in range(action.count):
+            name = pilot_spec.new_name()
+            try:
+                self._engine.start(pilot_spec.spec(config, self.facts, name))
+            except EngineError as error:
+                _log.error("not started: %s", error)
+                self.counts["start_failures"] += 1
+                self.errors["start"] += 1
+                self._history = backoff.start_failed(
+                    self._history, str(error), config, self._clock.now()
+                )
+                return done
+            _log.info("%s started", name)
+            self.counts["started"] += 1
+        return action.count
+
+    def _stop(self, action: StopPilot) -> None:
+        if action.pilot.state is not PilotState.STOPPING:
+            _log.info("%s is asked to end: %s", action.pilot.name, action.reason)
+            self.counts["asked_to_stop"] += 1
+        pilot = action.pilot.id
+        self._problems.attempt(pilot, lambda: self._engine.stop(pilot, action.grace))
+
+    def _remove(self, pilot: str) -> None:
+        self._problems.attempt(pilot, lambda: self._engine.remove(pilot))
+
+    def _finished(self, look: Look) -> bool:
+        stopping = look.mode in (Mode.DRAIN_STOP, Mode.FORCE_STOP)
+        return stopping and look.pilots is not None and not look.pilots
+
+    def _sleep(self, next_timer: float, look_again: float | None) -> Trigger:
+        """Sleep until there is a reason to look; says which."""
+        at = next_timer
+        if look_again is not None:
+            at = min(at, self._clock.now() + max(SHORTEST, look_again))
+        while (left := at - self._clock.now()) > 0:
+            if self._bell.wait(min(left, self._glance())) or self._end:
+                return Trigger.EVENT
+            if self._flags.mode() is not self._last_mode or self._memory_is_short():
+                return Trigger.EVENT
+        return Trigger.TIMER if self._clock.now() >= next_timer else Trigger.EVENT
+
+    def _glance(self) -> float:
+        """Seconds to the next glance: the sooner, the nearer memory is to its reserve."""
+        available = self._sensors.mem_available() if self._any_active else None
+        if available is None:
+            return GLANCE
+        left = available - self._config.config.mem_reserve
+        return min(GLANCE, max(SHORTEST_GLANCE, left / FASTEST_OWNER))
+
+    def _memory_is_short(self) -> bool:
+        if not self._any_active:
+            return False
+        load = HostLoad(mem_available=self._sensors.mem_available())
+        return bool(capacity.memory_shortage(self._config.config, load))

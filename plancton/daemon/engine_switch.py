@@ -1,0 +1,131 @@
+"""The engine while the configuration changes it: the new one starts, the old one's pilots end.
+
+A pilot stays with the engine that started it.  An engine that the configuration no longer
+names starts nothing, counts until its last pilot is gone, and is then closed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from plancton.config.container_keys import READ_AT_START
+from plancton.config.model import Config
+from plancton.engine.base import Engine, PilotUsage, Usage
+from plancton.engine.pilot_spec import PilotSpec
+from plancton.errors import EngineError
+from plancton.model import HostFacts, Pilot, Prepared
+
+_log = logging.getLogger("plancton")
+
+#: Keys that another engine object has to be opened for; all others reach a pilot when it starts.
+OPENED_WITH = ("engine", "scratch_dir", *READ_AT_START)
+
+
+class Handover:
+    """An Engine made of one that works and of those that only end."""
+
+    def __init__(self, open_engine: Callable[[Config], Engine], config: Config) -> None:
+        self._open = open_engine
+        self._current = open_engine(config)
+        self._opened_with = _settings(config)
+        self._retired: list[Engine] = []
+        self._owner: dict[str, Engine] = {}
+        self._wake: Callable[[], None] | None = None
+
+    def follow(self, config: Config) -> str:
+        """Use the engine that ``config`` names; why that is not done, or ""."""
+        if _settings(config) == self._opened_with:
+            return ""
+        try:
+            new = self._open(config)
+        except EngineError as error:
+            return f"the new engine settings are not in use: {error}"
+        self._opened_with = _settings(config)
+        remain: list[Engine] = []
+        _log.info("engine %s (%s)", new.name, new.place)
+        if self._wake is not None:
+            new.watch(self._wake)
+        # One of the same place lists the same pilots: it replaces, and nothing is counted twice.
+        for old in (self._current, *self._retired):
+            if (old.name, old.place) == (new.name, new.place):
+                old.close()
+            else:
+                remain.append(old)
+        self._current, self._retired = new, remain
+        return ""
+
+    # The interface of an engine
+
+    @property
+    def name(self) -> str:
+        return self._current.name
+
+    @property
+    def place(self) -> str:
+        return self._current.place
+
+    @property
+    def isolation(self) -> str:
+        return self._current.isolation
+
+    @property
+    def current(self) -> Engine:
+        """The engine that starts pilots."""
+        return self._current
+
+    @property
+    def starting_look(self) -> float:
+        return self._current.starting_look
+
+    def prepare(self, config: Config, facts: HostFacts) -> Prepared:
+        return self._current.prepare(config, facts)
+
+    def pilots(self) -> tuple[Pilot, ...]:
+        listed = [(engine, engine.pilots()) for engine in (self._current, *self._retired)]
+        self._owner = {pilot.id: engine for engine, pilots in listed for pilot in pilots}
+        for engine, pilots in listed[1:]:
+            if not pilots:
+                _log.info("engine %s (%s) is closed: its last pilot is gone", engine.name,
+                          engine.place)  # fmt: skip
+                self._retired.remove(engine)
+                engine.close()
+        return tuple(pilot for _, pilots in listed for pilot in pilots)
+
+    def start(self, spec: PilotSpec) -> None:
+        self._current.start(spec)
+
+    def stop(self, pilot_id: str, grace: float) -> None:
+        self._owner.get(pilot_id, self._current).stop(pilot_id, grace)
+
+    def remove(self, pilot_id: str) -> None:
+        self._owner.get(pilot_id, self._current).remove(pilot_id)
+
+    def pull(self, image: str) -> None:
+        self._current.pull(image)
+
+    def usage(self) -> Usage:
+        if not self._retired:
+            return self._current.usage()
+        parts = [engine.usage() for engine in (self._current, *self._retired)]
+        memory = [part.memory_bytes for part in parts]
+        pilots: dict[str, PilotUsage] = {}
+        for part in parts:
+            pilots |= part.pilots
+        return Usage(
+            sum(part.cpu_seconds for part in parts),
+            None if None in memory else sum(value for value in memory if value is not None),
+            pilots,
+        )
+
+    def watch(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._current.watch(wake)
+
+    def close(self) -> None:
+        for engine in (self._current, *self._retired):
+            engine.close()
+
+
+def _settings(config: Config) -> tuple[object, ...]:
+    return tuple(getattr(config, key) for key in OPENED_WITH)

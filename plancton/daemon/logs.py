@@ -1,0 +1,144 @@
+"""Where the daemon's log goes: standard output or a file that rotates, and syslog.
+
+A log that cannot be written (a full disk, a closed pipe) never stops the daemon: lines are
+lost, counted, and the count is told once there is room again.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import logging.handlers
+import re
+import sys
+from ipaddress import ip_address
+from pathlib import Path
+
+from plancton.errors import PlanctonError
+
+_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+_SYSLOG_FORMAT = "plancton[%(process)d]: %(message)s"
+#: As in 2017, but fewer.
+_LOG_BYTES = 10_000_000
+_LOGS_KEPT = 10
+_SYSLOG_PORT = 514
+#: 10.0.0.1:514 or [2001:db8::1]:514
+_ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:]+)\]|([0-9.]+))(?::(\d{1,5}))?", re.ASCII)
+
+_log = logging.getLogger("plancton")
+
+
+class _Lossy(logging.Handler):
+    """Counts the lines that could not be written; for mixing in before a real handler."""
+
+    lost = 0
+    why = ""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
+        self.lost += 1
+        self.why = str(sys.exc_info()[1])
+
+    def emit(self, record: logging.LogRecord) -> None:
+        lost, self.lost = self.lost, 0
+        super().emit(record)
+        if self.lost:
+            self.lost += lost
+        elif lost:
+            text = f"{lost} lines of this log were lost: {self.why}"
+            super().emit(logging.LogRecord(record.name, logging.WARNING, "", 0, text, None, None))
+
+
+class _Stream(_Lossy, logging.StreamHandler):  # type: ignore[type-arg]
+    pass
+
+
+class _File(_Lossy, logging.handlers.RotatingFileHandler):
+    def _open(self) -> io.TextIOWrapper:
+        return _unbuffered(open(self.baseFilename, "ab", buffering=0))
+
+
+class _Syslog(_Lossy, logging.handlers.SysLogHandler):
+    def _connect_unixsocket(self, address: str) -> None:
+        super()._connect_unixsocket(address)  # type: ignore[misc]
+        # A syslog that hangs would hang whoever writes to it.
+        self.socket.setblocking(False)  # type: ignore[attr-defined]
+
+
+def to_stdout() -> logging.Handler:
+    return _added(_Stream(_unbuffered(open(1, "wb", buffering=0, closefd=False))), _FORMAT)
+
+
+def to_file(path: Path) -> logging.Handler:
+    """Raises PlanctonError."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handler = _File(path, maxBytes=_LOG_BYTES, backupCount=_LOGS_KEPT, encoding="utf-8")
+    except OSError as error:
+        raise PlanctonError(f"{path}: cannot be written: {error.strerror}") from error
+    return _added(handler, _FORMAT)
+
+
+def _unbuffered(raw: io.RawIOBase) -> io.TextIOWrapper:
+    # A buffer that cannot be flushed fails again at every later line, and at the very end.
+    return io.TextIOWrapper(raw, encoding="utf-8", errors="replace", write_through=True)  # type: ignore[arg-type]
+
+
+def remove(handler: logging.Handler) -> None:
+    _log.removeHandler(handler)
+    try:
+        handler.close()
+    except OSError:
+        pass  # what it could not flush is lost, as said
+
+
+class Syslog:
+    """The syslog that the configuration names, and follows when that changes."""
+
+    def __init__(self) -> None:
+        self._where = ""
+        self._handler: logging.Handler | None = None
+
+    def follow(self, where: str) -> str:
+        """Log to ``where`` (see ``address``; "" is nowhere); why that is not done, or ""."""
+        if where == self._where:
+            return ""
+        self.close()
+        if not where:
+            return ""
+        try:
+            if where.startswith("/") and not Path(where).is_socket():
+                # The library would make do without it, and say nothing.
+                return f"syslog {where}: cannot be reached: there is no such socket"
+            handler = _Syslog(address(where), facility="daemon")
+        except OSError as error:
+            return f"syslog {where}: cannot be reached: {error.strerror or error}"
+        self._where, self._handler = where, _added(handler, _SYSLOG_FORMAT)
+        return ""
+
+    def close(self) -> None:
+        if self._handler is not None:
+            remove(self._handler)
+        self._where, self._handler = "", None
+
+
+def address(where: str) -> str | tuple[str, int]:
+    """``/dev/log`` (a socket) or ``address[:port]`` (UDP), as the library wants it.
+
+    No names: the library would look them up for each line, and wait for that.  Raises ValueError.
+    """
+    if where.startswith("/"):
+        return where
+    found = _ADDRESS.fullmatch(where)
+    try:
+        if found is None or not 0 < (port := int(found[3] or _SYSLOG_PORT)) < 65536:
+            raise ValueError
+        return str(ip_address(found[1] or found[2])), port
+    except ValueError:
+        raise ValueError("must be a socket such as /dev/log, or an IP address[:port]") from None
+
+
+def _added(handler: logging.Handler, form: str) -> logging.Handler:
+    handler.setFormatter(logging.Formatter(form))
+    _log.setLevel(logging.INFO)
+    _log.addHandler(handler)
+    return handler

@@ -1,0 +1,49 @@
+"""What does not work right now: told once when it begins and when it is over, and counted."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+
+from plancton.errors import EngineError
+
+_log = logging.getLogger("plancton")
+#: Kinds with one problem at a time, by which they are known; any other is a pilot's.
+_OWN_KIND = ("engine", "configuration")
+
+
+class Problems:
+    """By what has the problem: "engine", "configuration", or a pilot's id."""
+
+    def __init__(self) -> None:
+        #: how often each kind of error came up
+        self.counts: Counter[str] = Counter()
+        self._now: dict[str, str] = {}
+
+    def note(self, key: str, text: str) -> None:
+        """``text`` is wrong with ``key`` now; "" if all is well."""
+        before = self._now.pop(key, "")
+        if text:
+            self._now[key] = text
+            if text != before:
+                self.counts[key if key in _OWN_KIND else "pilot"] += 1
+                _log.error("%s", text)
+        elif before:
+            _log.info("%s: all is well again", key)
+
+    def attempt(self, key: str, what: Callable[[], None]) -> None:
+        """Failures are told once and tried again with the next look."""
+        try:
+            what()
+        except EngineError as error:
+            self.note(key, str(error))
+        else:
+            self.note(key, "")
+
+    def of(self, key: str) -> str:
+        return self._now.get(key, "")
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return tuple(self._now.values())

@@ -1,0 +1,170 @@
+"""The daemon as a process: its lock, its signals, its log and its status file.
+
+SIGTERM, SIGINT   end; pilots go on, and the next daemon adopts them
+SIGHUP            read the configuration now
+SIGUSR1           look now (``planctonctl`` sends it after it set a flag)
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from types import FrameType
+
+from plancton import __version__
+from plancton.config.model import Config, notes
+from plancton.config.remote import is_set
+from plancton.day_report.recorder import Recorder
+from plancton.engine.process.procfs import boot_id
+from plancton.engine.select import engine_for
+from plancton.metrics.sender import Metrics
+from plancton.model import History
+from plancton.node.sensors import ProcSensors
+from plancton.paths import Paths
+
+from . import backoff_store, config_source, status_document
+from .admin_mode import Flags
+from .control_loop import Clock, Loop
+from .engine_switch import Handover
+from .lock import DaemonLock
+from .logs import Syslog
+from .sd_notify import Supervisor
+from .wakeup import PipeBell
+
+_log = logging.getLogger("plancton")
+
+
+def run(paths: Paths, environ: Mapping[str, str]) -> None:
+    """Work until told to end.  Raises PlanctonError when it cannot begin."""
+    sensors = ProcSensors()
+    facts = sensors.facts()
+    clock = Clock(now=time.monotonic, wall=time.time)
+    lock = DaemonLock(paths)
+    lock.take()
+    bell = PipeBell()
+    source = None
+    try:
+        source = config_source.open_source(paths, facts, environ, clock, bell.ring)
+        _work(paths, environ, sensors, clock, bell, source)
+    finally:
+        if source is not None:
+            source.close()
+        lock.release()
+        bell.close()
+
+
+def _work(
+    paths: Paths,
+    environ: Mapping[str, str],
+    sensors: ProcSensors,
+    clock: Clock,
+    bell: PipeBell,
+    source: config_source.Source,
+) -> None:
+    config = source.watch
+    engine = Handover(lambda config: engine_for(config, paths), config.config)
+    syslog, supervisor = Syslog(), Supervisor(environ)
+    metrics = Metrics(sensors.facts(), clock.now, clock.wall)
+    recorder = Recorder(paths.day)
+    metrics.listeners.append(recorder.take)
+    me = status_document.Daemon(pid=os.getpid(), started=clock.wall())
+    last: list[status_document.Look] = []
+
+    def publish(look: status_document.Look, daemon: status_document.Daemon = me) -> None:
+        last[:] = [look]
+        content = status_document.document(
+            daemon,
+            look,
+            engine=engine,
+            facts=loop.facts,
+            config=config.config,
+            config_path=paths.config_name,
+            config_loaded=config.loaded,
+            config_problem=config.problem,
+            ended=loop.ended,
+            counts=loop.counts,
+            now=clock.now(),
+            wall=clock.wall(),
+        )
+        try:
+            status_document.write(paths.status, content)
+        except OSError as error:
+            # A full disk must not stop the work; the age of the file tells.
+            _log.error("%s: cannot be written: %s", paths.status, error.strerror)
+        if daemon.running:
+            metrics.look(
+                look,
+                config.config,
+                loop.counts,
+                loop.errors,
+                loaded=config.loaded,
+                rejected=bool(config.problem),
+            )
+        supervisor.working(look.decision.summary)
+
+    def follow(new: Config) -> str:
+        problems = (syslog.follow(new.syslog), engine.follow(new), metrics.follow(new))
+        return "; ".join(filter(None, problems))
+
+    def remember(history: History) -> None:
+        try:
+            backoff_store.save(paths.history, history, boot_id())
+        except OSError as error:
+            _log.error("%s: cannot be written: %s", paths.history, error.strerror)
+
+    flags = Flags(paths.rundir)
+    loop = Loop(
+        engine=engine,
+        sensors=sensors,
+        config=config,
+        flags=flags,
+        bell=bell,
+        clock=clock,
+        publish=publish,
+        follow=follow,
+        history=backoff_store.load(paths.history, config.config, clock.now(), boot_id()),
+        remember=remember,
+    )
+    try:
+        flags.starting()
+        if is_set(environ, "PLANCTON_START_DRAIN"):
+            flags.drain()
+        _log.info("plancton %s, engine %s, pid %d", __version__, engine.name, os.getpid())
+        for note in filter(None, (engine.isolation, *notes(config.config))):
+            _log.warning("%s", note)
+        _handle_signals(loop, bell)
+        engine.watch(bell.ring)
+        loop.run()
+    finally:
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        supervisor.ending()
+        engine.close()
+        if last:
+            publish(last[0], replace(me, running=False))
+            left = len(last[0].pilots or ())
+            _log.info("the daemon ends; %d pilots go on", left)
+        metrics.close()
+        recorder.flush()
+        syslog.close()
+
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+
+
+def _handle_signals(loop: Loop, bell: PipeBell) -> None:
+    def end(_number: int, _frame: FrameType | None) -> None:
+        loop.end()
+
+    def reload(_number: int, _frame: FrameType | None) -> None:
+        loop.reload()
+
+    def look(_number: int, _frame: FrameType | None) -> None:
+        bell.ring()
+
+    for number, handler in zip(_SIGNALS, (end, end, reload, look), strict=True):
+        signal.signal(number, handler)

@@ -1,0 +1,178 @@
+"""The status document: written by the daemon after each look, read by the commands.
+
+``<rundir>/status.json`` is for programs too.  Times are seconds since 1970 where
+called ``written``, ``started``, ``loaded`` or ``ended``, and seconds otherwise.
+``null`` means "not known".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from plancton import __version__
+from plancton.config.model import Config, notes
+from plancton.engine.base import Engine
+from plancton.model import Breaker, Decision, HostFacts, HostLoad, Mode, NoWork, Pilot, Prepared
+from plancton.policy import calendar_rule
+
+#: Raised when a key changes its meaning or goes away, not when one is added.
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A pilot that ended, for those who look later."""
+
+    name: str
+    exit_code: int | None
+    lived: float | None
+    ended: float
+    asked_to_stop: bool
+    detail: str
+    #: what its end told: ``normal``, ``no work``, ``failure`` or ``says nothing``
+    outcome: str = ""
+    #: its command ran
+    ran: bool = True
+
+
+@dataclass(frozen=True)
+class Daemon:
+    pid: int
+    started: float
+    running: bool = True
+
+
+@dataclass(frozen=True)
+class Look:
+    """One pass of the loop."""
+
+    decision: Decision
+    pilots: tuple[Pilot, ...] | None
+    load: HostLoad
+    mode: Mode
+    engine_problem: str
+    #: settings of the configuration that could not be put to use
+    settings_problem: str = ""
+    prepared: Prepared = field(default_factory=Prepared)
+    #: what does not work and is tried again, e.g. a container that cannot be removed
+    problems: tuple[str, ...] = ()
+    #: pilots whose end was seen in this pass
+    ends: tuple[Ended, ...] = ()
+    #: seconds that the pass took
+    took: float = 0.0
+
+
+def document(
+    daemon: Daemon,
+    look: Look,
+    *,
+    engine: Engine,
+    facts: HostFacts,
+    config: Config,
+    config_path: str,
+    config_loaded: float,
+    config_problem: str,
+    ended: Iterable[Ended],
+    counts: dict[str, int],
+    now: float,
+    wall: float,
+) -> dict[str, Any]:
+    """The whole document; ``now`` is monotonic, ``wall`` since 1970."""
+    load = look.load
+    return {
+        "version": VERSION,
+        "plancton": __version__,
+        "written": wall,
+        # Both on the node's monotonic clock: how fresh this is, whatever the wall clock did.
+        "looked": now,
+        "next_look_within": config.main_sleep,
+        "daemon": asdict(daemon),
+        "mode": look.mode.value,
+        "summary": look.decision.summary,
+        "engine": {
+            "name": engine.name,
+            "place": engine.place,
+            "isolation": engine.isolation,
+            "problem": look.engine_problem,
+            "problems": list(look.problems),
+        },
+        "image": _optional(look.prepared.image),
+        "protection": _protection(look.prepared),
+        "host": {
+            **asdict(facts),
+            "owner_cpus": load.owner_cpus,
+            "owner_cpu_fraction": _share(load.owner_cpus, facts.ncpus),
+            "owner_cpus_smoothed": look.decision.history.owner_cpus,
+            "pilots_cpus": load.pilots_cpus,
+            "pilots_cpu_fraction": _share(load.pilots_cpus, facts.ncpus),
+            "mem_available": load.mem_available,
+            "pilots_mem": load.pilots_mem,
+            "memory_stall": load.memory_stall,
+        },
+        "window": _window(config, facts, wall),
+        "capacity": asdict(look.decision.capacity),
+        "pilots": None if look.pilots is None else [pilot_as_dict(pilot) for pilot in look.pilots],
+        "ended": [asdict(one) for one in ended],
+        "counts": counts,
+        "no_work": _no_work(look.decision.history.no_work, now),
+        "breaker": _breaker(look.decision.history.breaker, now),
+        "config": {
+            "path": config_path,
+            "loaded": config_loaded,
+            "problem": "; ".join(filter(None, (config_problem, look.settings_problem))),
+            "notes": list(notes(config)),
+        },
+        "rules": [asdict(reason) for reason in look.decision.reasons],
+    }
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Whole or not at all, so that a reader never sees half of it.  Raises OSError."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(json.dumps(content), encoding="utf-8")
+    fresh.replace(path)
+
+
+def pilot_as_dict(pilot: Pilot) -> dict[str, Any]:
+    return {**asdict(pilot), "state": pilot.state.value}
+
+
+def _window(config: Config, facts: HostFacts, wall: float) -> dict[str, Any]:
+    phase = calendar_rule.phase(config, facts, wall)
+    return {"phase": phase.name, "next_change": phase.change, "text": phase.text}
+
+
+def _optional(value: Any) -> dict[str, Any] | None:
+    return None if value is None else asdict(value)
+
+
+def _protection(prepared: Prepared) -> dict[str, Any] | None:
+    if prepared.protection is None:
+        return None
+    return {**asdict(prepared.protection), "text": prepared.protection.sentence}
+
+
+def _share(cpus: float | None, ncpus: int) -> float | None:
+    return None if cpus is None else cpus / ncpus
+
+
+def _no_work(no_work: NoWork, now: float) -> dict[str, Any]:
+    return {"level": no_work.level, "next_probe_in": _wait(no_work.level, no_work.next_probe, now)}
+
+
+def _breaker(breaker: Breaker, now: float) -> dict[str, Any]:
+    return {
+        "state": "open" if breaker.level else "closed",
+        "level": breaker.level,
+        "failures": breaker.failures,
+        "next_probe_in": _wait(breaker.level, breaker.next_probe, now),
+        "reason": breaker.reason,
+    }
+
+
+def _wait(level: int, at: float, now: float) -> float | None:
+    return max(0.0, at - now) if level else None

@@ -1,0 +1,64 @@
+"""Turns the node's points into the rows of its day."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from plancton.metrics.series import EVICTIONS, NODE, PILOTS
+from telemetry.points import Point
+
+from . import ring
+
+_log = logging.getLogger("plancton")
+
+
+class Recorder:
+    """One daemon's; ``take`` is told of the points of each interval, ``close`` at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._minute: int | None = None
+        self._gauges: dict[str, list[float]] = {}
+        self._counts: dict[str, float] = {}
+        self._problem = ""
+
+    def take(self, points: Iterable[Point]) -> None:
+        for point in points:
+            if point.series not in (NODE.name, PILOTS.name, EVICTIONS.name):
+                continue
+            minute = int(point.time // 60)
+            if minute != self._minute:
+                self.flush()
+                self._minute = minute
+            if point.series == EVICTIONS.name:
+                self._count("evicted", point.fields.get("count"))
+                continue
+            for name, value in point.fields.items():
+                if name in ring.COUNTS:
+                    self._count(name, value)
+                elif name in ring.GAUGES and isinstance(value, (int, float)):
+                    self._gauges.setdefault(name, []).append(float(value))
+
+    def flush(self) -> None:
+        """Write what is known of the present minute."""
+        if self._minute is None:
+            return
+        values = {name: sum(seen) / len(seen) for name, seen in self._gauges.items()}
+        row = ring.Minute(self._minute, {**values, **self._counts})
+        self._minute, self._gauges, self._counts = None, {}, {}
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            ring.write(self._path, row)
+        except OSError as error:
+            problem = f"{self._path}: cannot be written: {error.strerror}"
+            if problem != self._problem:
+                _log.error("%s", problem)
+            self._problem = problem
+        else:
+            self._problem = ""
+
+    def _count(self, name: str, value: object) -> None:
+        if isinstance(value, (int, float)):
+            self._counts[name] = self._counts.get(name, 0.0) + value

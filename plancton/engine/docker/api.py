@@ -1,0 +1,291 @@
+"""The Docker API, which Docker and Podman both speak: the only importer of ``docker``.
+
+Every error of the libraries is translated here, once, into one of ``plancton.errors``.
+Every call has a timeout: an engine that hangs must not hang the daemon.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import docker
+import requests
+import urllib3
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+
+from plancton.errors import (
+    Conflict,
+    EngineError,
+    EngineRefused,
+    EngineTimeout,
+    EngineUnavailable,
+    NoSuchImage,
+    NotThere,
+    OutOfDisk,
+)
+
+from .container_body import EngineFacts
+
+_UNIX = "unix://"
+DEFAULT_HOST = "unix:///var/run/docker.sock"
+#: Seconds for an answer that needs no work of the engine: listing, inspecting, signals.
+QUICK = 10.0
+#: Seconds for work: creating, starting and removing a container on a busy node.
+SLOW = 120.0
+#: Seconds without a word after which a pull is given up.
+PULL_SILENCE = 300.0
+#: Seconds without an event after which the stream is opened anew: the other end may be gone.
+EVENT_SILENCE = 900.0
+#: All that a connection can break with; streams raise what is below ``requests``.
+_BROKEN = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    http.client.HTTPException,
+    DockerException,
+    OSError,
+    ValueError,
+)
+#: Connections that are kept open; more are opened when needed.
+_POOL = 16
+
+
+class _Client(docker.APIClient):  # type: ignore[misc]
+    """``docker`` lets its streams wait for ever."""
+
+    def _set_request_timeout(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        if kwargs.get("timeout") is None:
+            kwargs["timeout"] = self.timeout
+        return kwargs
+
+
+def host_of(configured: str) -> str:
+    """Where the engine listens, as the docker command would find it."""
+    return configured or os.environ.get("DOCKER_HOST") or DEFAULT_HOST
+
+
+class DockerApi:
+    """One engine's API.  Safe in several threads.  Connects when first needed."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self._lock = threading.Lock()
+        self._clients: dict[float, _Client] = {}
+
+    # The engine
+
+    def facts(self) -> EngineFacts:
+        with self._translated("info"):
+            client = self._client(QUICK)
+            info, version = client.info(), client.version()
+        podman = any(c.get("Name") == "Podman Engine" for c in version.get("Components") or ())
+        options = " ".join(info.get("SecurityOptions") or ())
+        return EngineFacts(
+            name=f"{'Podman' if podman else 'Docker'} {version.get('Version', '')}",
+            ncpus=int(info.get("NCPU") or 1),
+            apparmor="name=apparmor" in options,
+            log_driver=str(info.get("LoggingDriver") or ""),
+            cgroup_driver=str(info.get("CgroupDriver") or "cgroupfs"),
+        )
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Container and image events; ends when the engine does.  ``close`` ends it too."""
+        with self._translated("events"):
+            client = self._client(EVENT_SILENCE)
+            stream = client.events(decode=True, filters={"type": ["container", "image"]})
+        return _Events(stream)
+
+    def forget_connections(self) -> None:
+        """After the engine was away: a newer one may speak another version."""
+        with self._lock:
+            clients, self._clients = self._clients, {}
+        for client in clients.values():
+            client.close()
+
+    # Containers
+
+    def containers(self, label: str) -> list[dict[str, Any]]:
+        with self._translated("list of containers"):
+            found: list[dict[str, Any]] = self._client(QUICK).containers(
+                all=True, filters={"label": label}
+            )
+            return found or []
+
+    def inspect(self, container: str) -> dict[str, Any]:
+        with self._translated(container):
+            found: dict[str, Any] = self._client(QUICK).inspect_container(container)
+            return found
+
+    def create(self, name: str, body: dict[str, Any]) -> str:
+        with self._translated(name):
+            made = self._client(SLOW).create_container_from_config(body, name)
+            return str(made["Id"])
+
+    def connect(self, container: str, network: str) -> None:
+        with self._translated(f"network {network}"):
+            self._client(SLOW).connect_container_to_network(container, network)
+
+    def start(self, container: str) -> None:
+        with self._translated(container):
+            self._client(SLOW).start(container)
+
+    def kill(self, container: str, signal: str) -> None:
+        with self._translated(container):
+            self._client(QUICK).kill(container, signal)
+
+    def unpause(self, container: str) -> None:
+        with self._translated(container):
+            self._client(QUICK).unpause(container)
+
+    def rename(self, container: str, name: str) -> None:
+        with self._translated(container):
+            self._client(QUICK).rename(container, name)
+
+    def remove(self, container: str) -> None:
+        with self._translated(container):
+            self._client(SLOW).remove_container(container, v=True, force=True)
+
+    def stats(self, container: str) -> dict[str, Any]:
+        with self._translated(container):
+            found: dict[str, Any] = self._client(QUICK).stats(
+                container, stream=False, one_shot=True
+            )
+            return found
+
+    # Images
+
+    def image(self, name: str) -> dict[str, Any]:
+        """Raises NoSuchImage."""
+        with self._translated(name):
+            try:
+                found: dict[str, Any] = self._client(QUICK).inspect_image(name)
+            except NotFound as error:
+                raise NoSuchImage(_text(error)) from error
+            return found
+
+    def pull(self, name: str, credentials: str, tell: Callable[[dict[str, Any]], None]) -> None:
+        """Pull until done; ``tell`` hears of each step.  ``credentials``: a Docker config file."""
+        with self._translated(name):
+            client = self._new_client(PULL_SILENCE)
+            try:
+                client.reload_config(credentials or None)
+                for step in client.pull(name, stream=True, decode=True):
+                    if "error" in step:
+                        raise _refusal(str(step["error"]))
+                    tell(step)
+            finally:
+                client.close()
+
+    def remove_image(self, image: str) -> None:
+        with self._translated(image):
+            self._client(SLOW).remove_image(image)
+
+    # How
+
+    def _client(self, timeout: float) -> _Client:
+        with self._lock:
+            if timeout not in self._clients:
+                self._clients[timeout] = self._new_client(timeout)
+            return self._clients[timeout]
+
+    def _knock(self) -> None:
+        """Fails at once, and cleanly, where nobody listens: ``docker`` would leak a socket."""
+        if not self.host.startswith(_UNIX):
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
+            door.settimeout(QUICK)
+            door.connect(self.host.removeprefix(_UNIX))
+
+    def _new_client(self, timeout: float) -> _Client:
+        # Asking for the version is a first call, and may hang like any other.
+        client = _Client(
+            self.host, version="auto", timeout=min(timeout, QUICK), max_pool_size=_POOL
+        )
+        client.timeout = timeout
+        return client
+
+    @contextmanager
+    def _translated(self, what: str) -> Iterator[None]:
+        try:
+            self._knock()
+            yield
+        except EngineError:
+            raise
+        except ImageNotFound as error:
+            raise NoSuchImage(_text(error)) from error
+        except NotFound as error:
+            raise NotThere(_text(error)) from error
+        except APIError as error:
+            if error.status_code == 409:
+                raise Conflict(_text(error)) from error
+            raise _refusal(_text(error)) from error
+        except _BROKEN as error:
+            self.forget_connections()
+            raise self._unavailable(what, error) from error
+
+    def _unavailable(self, what: str, error: BaseException) -> EngineUnavailable:
+        causes = list(_causes(error))
+        if any(isinstance(cause, PermissionError) for cause in causes):
+            return EngineUnavailable(
+                f"{self.host}: permission denied; run as root or as a member of its group"
+            )
+        if any(isinstance(cause, (FileNotFoundError, ConnectionRefusedError)) for cause in causes):
+            return EngineUnavailable(f"{self.host}: no engine listens there")
+        if any(
+            isinstance(c, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError))
+            for c in causes
+        ):
+            return EngineTimeout(f"{self.host}: no answer in time ({what})")
+        return EngineUnavailable(f"{self.host}: {' '.join(str(causes[-1]).split()) or what}")
+
+
+class _Events(Iterator[dict[str, Any]]):
+    """An event stream that another thread can close."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __next__(self) -> dict[str, Any]:
+        try:
+            event: dict[str, Any] = next(self._stream)
+        except StopIteration:
+            raise
+        except _BROKEN as error:
+            # Cut, silent for too long, or closed by us: the end of this stream in any case.
+            raise StopIteration from error
+        return event
+
+    def close(self) -> None:
+        try:
+            self._stream.close()
+        except (OSError, AttributeError, DockerException):
+            pass  # closed already, at the other end
+
+
+def _refusal(text: str) -> EngineRefused:
+    if "no space left on device" in text.lower():
+        return OutOfDisk(f"the engine's disk is full: {text}")
+    return EngineRefused(text)
+
+
+def _text(error: APIError) -> str:
+    """The engine's own words, in one line."""
+    return " ".join(str(error.explanation or error).split())
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it came from, the innermost last."""
+    seen: set[int] = set()
+    todo: list[object] = [error]
+    while todo:
+        found = todo.pop(0)
+        if isinstance(found, BaseException) and id(found) not in seen:
+            seen.add(id(found))
+            yield found
+            todo += [found.__cause__, found.__context__, getattr(found, "reason", None)]
+            todo += list(found.args)

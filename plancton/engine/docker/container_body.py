@@ -1,0 +1,274 @@
+"""A pilot's container in the words of the Docker API (v1.41), from a checked configuration.
+
+Pure: it asks no engine and reads no file.  Source of the names:
+https://docs.docker.com/reference/api/engine/version/v1.41/#operation/ContainerCreate
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from plancton.config.expressions import BadExpression
+from plancton.config.model import Config
+from plancton.engine.pilot_spec import PilotSpec
+
+#: What Plancton writes on its containers, beside the labels of ``launch``.
+PILOT, IMAGE = "plancton.pilot", "plancton.image"
+IMAGE_DIGEST, CGROUP = "plancton.image.digest", "plancton.node.cgroup"
+_OURS = "plancton."
+
+#: Docker refuses less than this (bytes).
+MIN_MEMORY = 6 * 1024 * 1024
+#: The kernel's shortest quota is 1 ms of 100 ms.
+MIN_CPUS = 0.01
+#: What a pilot prints may not fill the owner's disk: its last 10 MB are kept while it lives.
+_LOG_LIMIT = {"max-size": "10m"}
+#: Networks that exclude all others.
+_LONE_NETWORKS = ("none", "host", "bridge", "default")
+_PROPAGATION = {"private", "rprivate", "shared", "rshared", "slave", "rslave"}
+_RELABEL = {"z", "Z"}
+_DEVICE_RIGHTS = re.compile(r"[rwm]{1,3}\Z")
+_USER = re.compile(r"[\w.-]+(:[\w.-]+)?\Z")
+_CAPABILITY = re.compile(r"-?[A-Z][A-Z0-9_]*\Z")
+
+
+@dataclass(frozen=True)
+class EngineFacts:
+    """What an engine says of itself and of its node."""
+
+    name: str = ""  #: e.g. "Docker 20.10.24"
+    ncpus: int = 1
+    apparmor: bool = False
+    log_driver: str = ""
+    cgroup_driver: str = "cgroupfs"
+
+
+def body(
+    spec: PilotSpec, *, image: str, digest: str, facts: EngineFacts, cgroup_parent: str
+) -> dict[str, Any]:
+    """The body of ``POST /containers/create``.
+
+    ``image`` is what the engine shall run, ``digest`` what is written on the label;
+    ``cgroup_parent`` is in the engine's own form, "" for none.  Raises BadExpression,
+    which a checked configuration does not.
+    """
+    config = spec.config
+    return {
+        "Image": image,
+        "Cmd": list(spec.command),
+        "Hostname": spec.hostname,
+        "User": config.user_group,
+        "Env": [f"{key}={value}" for key, value in spec.environment.items()],
+        "Labels": {
+            **config.labels,
+            **spec.labels,
+            PILOT: spec.name,
+            IMAGE: config.docker_image,
+            IMAGE_DIGEST: digest,
+            CGROUP: cgroup_parent,
+        },
+        # An image may name another; a pilot is always asked to end by SIGTERM.
+        "StopSignal": "SIGTERM",
+        "HostConfig": {
+            **_limits(config, facts),
+            **_rights(config, facts),
+            **_view(config),
+            "CgroupParent": cgroup_parent,
+            "OomScoreAdj": config.oom_score_adj,
+            "RestartPolicy": {"Name": "no"},
+            "LogConfig": _log_config(facts),
+        },
+    }
+
+
+def further_networks(config: Config) -> tuple[str, ...]:
+    """Networks to join after creation: the API takes one at a time."""
+    return config.networks[1:]
+
+
+def problems(config: Config) -> Iterator[tuple[str, str]]:
+    """What is wrong with the values, by key; ``config`` has its templates filled in."""
+    checks: Mapping[str, Any] = {
+        "binds": lambda: [_bind(text) for text in config.binds],
+        "devices": lambda: [_device(text) for text in config.devices],
+        "capabilities": lambda: _capabilities(config),
+        "ulimits": lambda: [_ulimit(*item) for item in config.ulimits.items()],
+        "gpus": lambda: _gpus(config.gpus),
+        "networks": lambda: _check_networks(config.networks),
+        "user_group": lambda: _check(_USER, config.user_group, "is not uid:gid"),
+        "labels": lambda: _check_labels(config.labels),
+        "cgroup_parent": lambda: _check(
+            re.compile(r"/?\w[\w.-]*(/\w[\w.-]*)*\Z"), config.cgroup_parent, "is no group's name"
+        ),
+        "tmpfs": lambda: [_absolute(path) for path in config.tmpfs],
+        "max_dock_mem": lambda: _check_memory(config.max_dock_mem),
+        "docker_image": lambda: _check(
+            re.compile(r"[\w.:/@-]+\Z"), config.docker_image, "is no image's name"
+        ),
+    }
+    for key, check in checks.items():
+        try:
+            check()
+        except BadExpression as error:
+            yield key, str(error)
+
+
+def _limits(config: Config, facts: EngineFacts) -> dict[str, Any]:
+    cpus = min(max(config.cpus_per_dock, MIN_CPUS), facts.ncpus)
+    return {
+        "NanoCpus": round(cpus * 1e9),
+        "Memory": config.max_dock_mem,
+        # Docker's word is for memory and swap together.
+        "MemorySwap": config.max_dock_mem + config.max_dock_swap,
+        "Ulimits": [_ulimit(*item) for item in config.ulimits.items()],
+        **({"ShmSize": config.shm_size} if config.shm_size else {}),
+    }
+
+
+def _rights(config: Config, facts: EngineFacts) -> dict[str, Any]:
+    if config.docker_privileged:
+        return {"Privileged": True, "Init": config.init}
+    add, drop = _capabilities(config)
+    options = [text.replace(":", "=", 1) for text in config.security_opts]
+    if not facts.apparmor:
+        options = [text for text in options if not text.startswith("apparmor=")]
+    if config.no_new_privileges:
+        options.append("no-new-privileges")
+    return {
+        "Privileged": False,
+        "CapAdd": add,
+        "CapDrop": drop,
+        "SecurityOpt": options,
+        "ReadonlyRootfs": config.read_only,
+        "Init": config.init,
+    }
+
+
+def _view(config: Config) -> dict[str, Any]:
+    binds = [_bind(text) for text in config.binds]
+    return {
+        "NetworkMode": config.networks[0] if config.networks else "default",
+        # Only the old form of a bind can relabel for SELinux; the new one refuses a host
+        # path that is not there, where the old one makes a directory on the owner's disk.
+        "Binds": [one for one in binds if isinstance(one, str)],
+        "Mounts": [one for one in binds if not isinstance(one, str)],
+        "Tmpfs": dict(config.tmpfs),
+        "Devices": [_device(text) for text in config.devices],
+        "DeviceRequests": _gpus(config.gpus),
+    }
+
+
+def _log_config(facts: EngineFacts) -> dict[str, Any]:
+    if facts.log_driver == "json-file":
+        return {"Type": facts.log_driver, "Config": _LOG_LIMIT}
+    return {"Type": "", "Config": {}}
+
+
+def _bind(text: str) -> str | dict[str, Any]:
+    # A lone path, as files of 2017 have it, is found at the same place inside.
+    host, colon, rest = text.partition(":")
+    inside, _, options = rest.partition(":") if colon else (host, "", "")
+    if not inside:
+        raise BadExpression(f"{text!r} is not host:container[:options]")
+    _absolute(host)
+    _absolute(inside)
+    given = set(options.split(",")) - {""}
+    unknown = given - _PROPAGATION - _RELABEL - {"ro", "rw"}
+    if unknown:
+        raise BadExpression(f"{text!r} has an unknown option, {min(unknown)!r}")
+    if {"ro", "rw"} <= given:
+        raise BadExpression(f"{text!r} cannot be both ro and rw")
+    spread = sorted(given & _PROPAGATION)
+    if len(spread) > 1:
+        raise BadExpression(f"{text!r} cannot be both {spread[0]} and {spread[1]}")
+    if given & _RELABEL:
+        mode = "rw" if "rw" in given else "ro"
+        return f"{host}:{inside}:" + ",".join([mode, *spread, *sorted(given & _RELABEL)])
+    mount: dict[str, Any] = {
+        "Type": "bind",
+        "Source": host,
+        "Target": inside,
+        "ReadOnly": "rw" not in given,
+    }
+    if spread:
+        mount["BindOptions"] = {"Propagation": spread[0]}
+    return mount
+
+
+def _device(text: str) -> dict[str, str]:
+    parts = text.split(":")
+    host = _absolute(parts[0])
+    inside, rights = host, "rwm"
+    if len(parts) == 2 and _DEVICE_RIGHTS.match(parts[1]):
+        rights = parts[1]
+    elif len(parts) >= 2:
+        inside = _absolute(parts[1])
+    if len(parts) == 3:
+        rights = parts[2]
+    if len(parts) > 3 or not _DEVICE_RIGHTS.match(rights):
+        raise BadExpression(f"{text!r} is not host:container[:permissions]")
+    return {"PathOnHost": host, "PathInContainer": inside, "CgroupPermissions": rights}
+
+
+def _capabilities(config: Config) -> tuple[list[str], list[str]]:
+    """What to add and what to drop."""
+    add: list[str] = []
+    drop: list[str] = []
+    for text in config.capabilities:
+        name = text.removeprefix("-").upper().removeprefix("CAP_")
+        _check(_CAPABILITY, name, "is no capability")
+        (drop if text.startswith("-") else add).append(name)
+    if "DEFAULT" in add or "ALL" in add:
+        return [name for name in add if name not in ("DEFAULT", *drop)], drop
+    return [name for name in add if name not in drop], ["ALL"]
+
+
+def _ulimit(name: str, value: int | str) -> dict[str, Any]:
+    parts = str(value).split(":")
+    if len(parts) > 2 or not all(re.fullmatch(r"-1|\d+", part) for part in parts):
+        raise BadExpression(f"{name}: {value!r} is not a number or soft:hard")
+    return {"Name": name, "Soft": int(parts[0]), "Hard": int(parts[-1])}
+
+
+def _gpus(text: str) -> list[dict[str, Any]]:
+    if not text:
+        return []
+    request: dict[str, Any] = {"Driver": "", "Capabilities": [["gpu"]], "Options": {}}
+    if text == "all":
+        return [{**request, "Count": -1}]
+    if text.isdigit():
+        return [{**request, "Count": int(text)}]
+    if text.startswith("device=") and all(text[len("device=") :].split(",")):
+        return [{**request, "DeviceIDs": text[len("device=") :].split(",")}]
+    raise BadExpression(f"{text!r} is not `all`, a number or `device=ID,ID`")
+
+
+def _check_networks(networks: tuple[str, ...]) -> None:
+    lone = [name for name in networks if name in _LONE_NETWORKS]
+    if lone and len(networks) > 1:
+        raise BadExpression(f"{lone[0]!r} cannot be joined with another network")
+
+
+def _check_labels(labels: Mapping[str, str]) -> None:
+    for name in labels:
+        if name.startswith(_OURS):
+            raise BadExpression(f"{name!r}: labels that begin with {_OURS!r} are Plancton's own")
+
+
+def _check_memory(size: int) -> None:
+    if size < MIN_MEMORY:
+        raise BadExpression(f"a container needs at least {MIN_MEMORY} bytes, not {size}")
+
+
+def _absolute(path: str) -> str:
+    if not path.startswith("/"):
+        raise BadExpression(f"{path!r} is not an absolute path")
+    return path
+
+
+def _check(pattern: re.Pattern[str], text: str, what: str) -> None:
+    if not pattern.match(text):
+        raise BadExpression(f"{text!r} {what}")

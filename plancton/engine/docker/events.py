@@ -1,0 +1,120 @@
+"""Listens to the engine's events.  They are hints: losing one costs time, never correctness."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from plancton.engine.pilot_spec import NODE
+from plancton.errors import EngineError
+
+_log = logging.getLogger("plancton")
+#: Seconds before the stream is opened again after it broke; doubles, up to the second.
+RETRY, RETRY_MAX = 0.1, 5.0
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened to one of our containers."""
+
+    container: str
+    action: str  #: Docker's word, e.g. ``die``
+    at: float | None = None  #: s since 1970
+    exit_code: int | None = None  #: of ``die``
+
+
+class Source(Protocol):
+    def events(self) -> Iterator[dict[str, Any]]: ...
+
+
+class EventWatch:
+    """``heard`` gets each event about one of our containers and says whether the loop should
+    look; ``lost`` is called when events may have been missed, ``image_changed`` for images."""
+
+    def __init__(
+        self,
+        source: Source,
+        wake: Callable[[], None],
+        heard: Callable[[Event], bool],
+        lost: Callable[[], None],
+        image_changed: Callable[[], None],
+    ) -> None:
+        self._source, self._wake = source, wake
+        self._heard, self._lost, self._image_changed = heard, lost, image_changed
+        self._closing = threading.Event()
+        self._stream: Any = None
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="events", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closing.set()
+        with self._lock:
+            if self._stream is not None:
+                self._stream.close()
+        # A hung engine may hold it for as long as opening a stream may take.
+        self._thread.join(1.0)
+
+    def _run(self) -> None:
+        wait = RETRY
+        while not self._closing.is_set():
+            try:
+                stream = self._source.events()
+            except EngineError:
+                # Whoever lists the pilots hears the same, and says it.
+                self._closing.wait(wait)
+                wait = min(RETRY_MAX, 2 * wait)
+                continue
+            with self._lock:
+                self._stream = stream
+            # What ended while nobody listened; and that the engine is back.
+            self._lost()
+            self._image_changed()
+            self._wake()
+            heard = self._listen(stream)
+            wait = RETRY if heard else min(RETRY_MAX, 2 * wait)
+            if not self._closing.is_set():
+                self._wake()
+                self._closing.wait(wait)
+
+    def _listen(self, stream: Iterator[dict[str, Any]]) -> bool:
+        heard = False
+        for event in stream:
+            heard = True
+            if self._closing.is_set():
+                break
+            try:
+                self._hear(event)
+            except (KeyError, TypeError, AttributeError) as error:
+                _log.info("an event that says nothing to us: %r (%s)", event, error)
+        return heard
+
+    def _hear(self, event: dict[str, Any]) -> None:
+        action = str(event.get("Action") or event.get("status") or "")
+        if event.get("Type") == "image":
+            self._image_changed()
+            if action in ("load", "import", "tag"):
+                self._wake()
+            return
+        actor = event.get("Actor") or {}
+        if NODE not in (actor.get("Attributes") or {}):
+            return
+        known = actor["Attributes"]
+        code = str(known.get("exitCode", known.get("containerExitCode", "")))
+        told = Event(
+            container=str(actor.get("ID") or event.get("id") or ""),
+            action=action,
+            at=_seconds(event),
+            exit_code=int(code) if code.isdigit() else None,
+        )
+        if self._heard(told):
+            self._wake()
+
+
+def _seconds(event: dict[str, Any]) -> float | None:
+    """When it happened, s since 1970."""
+    nanoseconds = event.get("timeNano")
+    return nanoseconds / 1e9 if isinstance(nanoseconds, int) else None

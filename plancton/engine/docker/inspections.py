@@ -1,0 +1,91 @@
+"""What is known of each container beyond the list: from inspections, and sooner from events."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from .events import Event
+from .listing import OUT_OF_MEMORY, Life, Row, life
+
+#: Seconds for which an end that was heard of is believed against the list.
+BELIEF = 5.0
+_ENDS = {"die", "died"}
+_REMOVALS = {"destroy", "remove"}
+#: Further events after which the loop should look.
+_TELLING = {"pause", "unpause", "oom"}
+
+
+class Lives:
+    """By container id.  Safe in several threads."""
+
+    def __init__(
+        self, inspect: Callable[[str], dict[str, Any]], now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._inspect, self._now = inspect, now
+        self._lock = threading.Lock()
+        self._known: dict[str, Life] = {}
+        #: ends that were heard of, and when that was
+        self._ended: dict[str, tuple[Event, float]] = {}
+        self._out_of_memory: set[str] = set()
+
+    def of(self, row: Row) -> Life:
+        """Asks the engine only for what is not known yet.  Raises NotThere, EngineUnavailable.
+
+        An end is told by an event with its exit code.  Docker's list shows it some 10 ms
+        later, and its inspection waits until the container is cleaned up: a replacement
+        should not.
+        """
+        with self._lock:
+            known = self._known.get(row.id)
+            heard = self._heard_end(row.id, known)
+        if heard is not None:
+            return heard
+        if known is None or known.state != row.state:
+            known = life(self._inspect(row.id))
+            with self._lock:
+                self._known[row.id] = known
+        return known
+
+    def hear(self, event: Event) -> bool:
+        """Whether the loop should look at once."""
+        with self._lock:
+            if event.action == "oom":
+                self._out_of_memory.add(event.container)
+            if event.action in _ENDS:
+                self._ended[event.container] = (event, self._now())
+                return True
+            self._ended.pop(event.container, None)
+            if event.action not in _TELLING:
+                # Started, renamed, ...: what was known may be over.
+                self._known.pop(event.container, None)
+        return event.action in _TELLING or event.action in _REMOVALS
+
+    def lost(self) -> None:
+        """Events may have been missed."""
+        with self._lock:
+            self._known.clear()
+            self._ended.clear()
+
+    def keep(self, here: set[str]) -> None:
+        """Forget what is not there any more."""
+        with self._lock:
+            self._known = {one: told for one, told in self._known.items() if one in here}
+            self._ended = {one: told for one, told in self._ended.items() if one in here}
+            self._out_of_memory &= here
+
+    def _heard_end(self, container: str, known: Life | None) -> Life | None:
+        event, at = self._ended.get(container, (None, 0.0))
+        if event is None or event.exit_code is None or known is None or known.started is None:
+            return None
+        if self._now() - at > BELIEF:
+            del self._ended[container]
+            return None
+        detail = OUT_OF_MEMORY if container in self._out_of_memory else ""
+        ended = replace(
+            known, state="exited", pid=None, finished=event.at, exit_code=event.exit_code
+        )
+        return replace(ended, detail=detail)

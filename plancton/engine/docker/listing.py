@@ -1,0 +1,192 @@
+"""From the engine's words about containers to pilots.  Pure.
+
+Docker's states: created, running, paused, restarting, removing, exited, dead.
+Podman adds configured, initialized, stopping, stopped and unknown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from enum import Enum
+from typing import Any
+
+from plancton.engine.pilot_spec import PREFIX
+from plancton.model import Pilot, PilotState
+
+from . import container_body
+
+
+class Phase(Enum):
+    MADE = "made"  #: created, never started
+    ALIVE = "alive"
+    PAUSED = "paused"
+    OVER = "over"
+
+
+_PHASES = {
+    "created": Phase.MADE,
+    "configured": Phase.MADE,
+    "initialized": Phase.MADE,
+    "paused": Phase.PAUSED,
+    "exited": Phase.OVER,
+    "stopped": Phase.OVER,
+    "dead": Phase.OVER,
+    "removing": Phase.OVER,
+}
+_MARK = re.compile(r"(?P<name>.+)\.asked\.(?P<at>\d+)\.(?P<grace>\d+)\Z")
+_EXEC = re.compile(
+    r'exec: "(?P<command>[^"]+)": (?:stat [^:]+: )?'
+    r"(?P<why>no such file or directory|executable file not found in \$PATH|permission denied)",
+    re.IGNORECASE,
+)
+OUT_OF_MEMORY = "killed for lack of memory (max_dock_mem, or all pilots together)"
+#: Go's zero time: "never".
+_NEVER = "0001-01-01"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A pilot was asked to end; written into the container's name, the one thing of it that
+    can be changed and that outlives both daemons."""
+
+    at: int  #: s since 1970
+    grace: float  #: s
+
+    def left(self, wall: float) -> float:
+        """Seconds until it is to be killed, whatever the wall clock did meanwhile."""
+        return min(self.grace, max(0.0, self.at + self.grace - wall))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One pilot's container in the list of the engine."""
+
+    id: str
+    name: str  #: the pilot's
+    phase: Phase
+    state: str  #: the engine's own word
+    asked: Asked | None
+    image: str  #: digest from the label, else the image's id
+    cgroup: str  #: the parent group that it was started in
+
+
+@dataclass(frozen=True)
+class Life:
+    """What only an inspection tells.
+
+    Also the state, which can be newer than the list's: Docker tells of an end before
+    its list does.
+    """
+
+    state: str
+    pid: int | None
+    started: float | None  #: s since 1970; None: never
+    finished: float | None
+    exit_code: int | None
+    detail: str
+
+
+def rows(listed: Iterable[Mapping[str, Any]]) -> list[Row]:
+    """The pilots among the containers, by the labels alone."""
+    found = []
+    for one in listed:
+        labels = one.get("Labels") or {}
+        name = labels.get(container_body.PILOT, "")
+        if not name.startswith(PREFIX):
+            continue
+        state = str(one.get("State") or "unknown").lower()
+        asked = None
+        for told in one.get("Names") or ():
+            asked = asked or unmark(str(told).lstrip("/"))
+        found.append(
+            Row(
+                id=str(one["Id"]),
+                name=name,
+                phase=phase_of(state),
+                state=state,
+                asked=asked,
+                image=labels.get(container_body.IMAGE_DIGEST) or str(one.get("ImageID") or ""),
+                cgroup=labels.get(container_body.CGROUP, ""),
+            )
+        )
+    return found
+
+
+def phase_of(state: str) -> Phase:
+    return _PHASES.get(state, Phase.ALIVE)
+
+
+def life(inspected: Mapping[str, Any]) -> Life:
+    state = inspected.get("State") or {}
+    started = moment(str(state.get("StartedAt") or ""))
+    exit_code, detail = None if started is None else int(state.get("ExitCode") or 0), _detail(state)
+    if started is None and detail:
+        exit_code, detail = why_not_started(detail)
+    return Life(
+        state=str(state.get("Status") or "unknown").lower(),
+        pid=int(state.get("Pid") or 0) or None,
+        started=started,
+        finished=moment(str(state.get("FinishedAt") or "")),
+        exit_code=exit_code,
+        detail=detail,
+    )
+
+
+def ended(row: Row, told: Life, asked: bool, lived: float | None) -> Pilot:
+    """A pilot that runs no more, or never did: the engine's own note of a start that failed may
+    come before its answer to it. ``lived`` in s."""
+    return Pilot(
+        id=row.name,
+        name=row.name,
+        state=PilotState.EXITED,
+        age=lived,
+        image=row.image,
+        exit_code=told.exit_code,
+        asked_to_stop=asked,
+        never_ran=told.started is None and bool(told.detail),
+        detail=told.detail or ("" if told.state == "exited" else told.state),
+    )
+
+
+def _detail(state: Mapping[str, Any]) -> str:
+    if state.get("OOMKilled"):
+        return OUT_OF_MEMORY
+    return " ".join(str(state.get("Error") or "").split())
+
+
+def moment(text: str) -> float | None:
+    """Seconds since 1970 of the API's time, RFC 3339 with up to nine decimals."""
+    if not text or text.startswith(_NEVER):
+        return None
+    match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", text)
+    if not match:
+        return None
+    whole = datetime.fromisoformat(match[1] + ("+00:00" if match[3] == "Z" else match[3]))
+    return whole.astimezone(timezone.utc).timestamp() + float(match[2] or 0)
+
+
+def mark(name: str, asked: Asked) -> str:
+    """The container's name from when its pilot is asked to end."""
+    return f"{name}.asked.{asked.at}.{round(asked.grace)}"
+
+
+def unmark(container_name: str) -> Asked | None:
+    found = _MARK.match(container_name)
+    return None if found is None else Asked(int(found["at"]), float(found["grace"]))
+
+
+def why_not_started(text: str) -> tuple[int | None, str]:
+    """Exit code and reason of a pilot that the engine would not start, from its words.
+
+    The codes are a shell's: 127 for a command that is not there, 126 for one that
+    cannot be run.
+    """
+    found = _EXEC.search(text)
+    if found is None:
+        return None, f"not started: {text}"
+    if "permission" in found["why"].lower():
+        return 126, f"cannot run {found['command']!r}: Permission denied"
+    return 127, f"cannot run {found['command']!r}: No such file or directory"

@@ -1,0 +1,206 @@
+"""Starts of containers, several at a time, beside the loop.
+
+What was asked for and is not done yet is a pilot that starts: the loop counts it,
+whether or not the engine lists its container already.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from plancton.engine.pilot_spec import PilotSpec
+from plancton.errors import EngineUnavailable, NoSuchImage
+from plancton.model import Pilot, PilotState
+
+#: Seconds for which a start is believed in after the engine did not answer: it may have
+#: taken the request, and its container may still come up.
+DOUBT = 10.0
+#: Seconds that ``close`` waits for the starts under way.
+_CLOSE_WAIT = 20.0
+
+
+class NotStarted(Exception):
+    """The engine would not start a pilot; nothing of it is left behind."""
+
+    def __init__(self, exit_code: int | None, detail: str) -> None:
+        super().__init__(detail)
+        self.exit_code, self.detail = exit_code, detail
+
+
+@dataclass
+class Start:
+    """One start on its way."""
+
+    spec: PilotSpec
+    begun: float = field(default_factory=time.monotonic)
+    #: grace (s) with which it was asked to end before it ran
+    asked: float | None = None
+    #: since when the engine's answer is missing
+    doubted: float | None = None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A pilot that was not started; shown as ended until it is removed."""
+
+    name: str
+    exit_code: int | None
+    detail: str
+    asked: bool
+
+
+class Starts:
+    """``launch`` creates and starts one container, in a thread; it returns when that runs.
+
+    It raises NotStarted, NoSuchImage or EngineUnavailable.  ``done(name, asked)`` is
+    called after each that succeeded, ``wake`` when somebody should look.
+    """
+
+    def __init__(
+        self,
+        launch: Callable[[PilotSpec], None],
+        done: Callable[[str, float | None], None],
+        parallel: int,
+    ) -> None:
+        self._launch, self._done, self._parallel = launch, done, parallel
+        self.wake: Callable[[], None] = lambda: None
+        self._lock = threading.Condition()
+        self._queue: deque[str] = deque()
+        self._starts: dict[str, Start] = {}
+        self._failed: dict[str, Failed] = {}
+        self._workers = 0
+        self._closing = False
+
+    def add(self, spec: PilotSpec) -> None:
+        with self._lock:
+            self._starts[spec.name] = Start(spec)
+            self._queue.append(spec.name)
+            if self._workers < self._parallel:
+                self._workers += 1
+                threading.Thread(target=self._work, name="start", daemon=True).start()
+
+    def view(self) -> tuple[dict[str, bool], list[Failed]]:
+        """Names that start, with whether they were asked to end; and what failed.
+
+        Take it before the engine's list: a start that ends in between is then seen twice
+        and not missed.
+        """
+        with self._lock:
+            return (
+                {name: start.asked is not None for name, start in self._starts.items()},
+                list(self._failed.values()),
+            )
+
+    def listed(self, names: set[str], now: float) -> None:
+        """The engine has answered with ``names``: doubts about them are over."""
+        with self._lock:
+            for name, start in list(self._starts.items()):
+                if start.doubted is None:
+                    continue
+                if name in names or now - start.doubted > DOUBT:
+                    del self._starts[name]
+
+    def ask_to_end(self, name: str, grace: float) -> bool:
+        """Whether the pilot was still on its way; then it ends as soon as it can."""
+        with self._lock:
+            start = self._starts.get(name)
+            if start is None or start.doubted is not None:
+                return False
+            start.asked = grace if start.asked is None else min(start.asked, grace)
+            if name in self._queue:
+                self._queue.remove(name)
+                self._fail(start, NotStarted(None, "it was asked to end before it ran"))
+            return True
+
+    def forget(self, name: str) -> bool:
+        """Whether it was one that failed; then it is gone."""
+        with self._lock:
+            return self._failed.pop(name, None) is not None
+
+    def busy(self) -> bool:
+        with self._lock:
+            return any(start.doubted is None for start in self._starts.values())
+
+    def wait_while_busy(self, seconds: float) -> None:
+        """Until nothing starts, or the time is over."""
+        with self._lock:
+            self._lock.wait_for(
+                lambda: not any(start.doubted is None for start in self._starts.values()), seconds
+            )
+
+    def close(self) -> None:
+        """Drop what has not begun, and let the rest finish."""
+        with self._lock:
+            self._closing = True
+            for name in self._queue:
+                del self._starts[name]
+            self._queue.clear()
+            self._lock.wait_for(lambda: self._workers == 0, _CLOSE_WAIT)
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._queue:
+                    self._workers -= 1
+                    self._lock.notify_all()
+                    return
+                start = self._starts[self._queue.popleft()]
+            self._one(start)
+            if self._worth_a_look():
+                self.wake()
+
+    def _worth_a_look(self) -> bool:
+        """Not after each of many: the looks would take the CPU that the engine needs."""
+        with self._lock:
+            return bool(self._failed) or not any(s.doubted is None for s in self._starts.values())
+
+    def _one(self, start: Start) -> None:
+        name = start.spec.name
+        try:
+            self._launch(start.spec)
+        except NotStarted as error:
+            with self._lock:
+                self._fail(start, error)
+        except NoSuchImage:
+            # No fault of the pilot nor of the node: it is asked for again when there is one.
+            with self._lock:
+                self._drop(name)
+        except EngineUnavailable:
+            with self._lock:
+                start.doubted = time.monotonic()
+                self._lock.notify_all()
+        else:
+            with self._lock:
+                self._drop(name)
+            self._done(name, start.asked)
+
+    def _fail(self, start: Start, error: NotStarted) -> None:
+        name = start.spec.name
+        self._failed[name] = Failed(name, error.exit_code, error.detail, start.asked is not None)
+        self._drop(name)
+
+    def _drop(self, name: str) -> None:
+        self._starts.pop(name, None)
+        self._lock.notify_all()
+
+
+def on_its_way(name: str, asked: bool) -> Pilot:
+    state = PilotState.STOPPING if asked else PilotState.STARTING
+    return Pilot(id=name, name=name, state=state, age=0.0, asked_to_stop=asked)
+
+
+def failed_pilot(one: Failed) -> Pilot:
+    return Pilot(
+        id=one.name,
+        name=one.name,
+        state=PilotState.EXITED,
+        age=0.0,
+        exit_code=one.exit_code,
+        asked_to_stop=one.asked,
+        never_ran=True,
+        detail=one.detail,
+    )

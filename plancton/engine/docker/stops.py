@@ -1,0 +1,248 @@
+"""Asking pilots to end, and killing those that do not, when their grace is over.
+
+The engine's own ``stop`` is not used: it would hold a connection for as long as the
+grace lasts, sends SIGTERM once more with each call, and knows whole seconds only.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal as signals
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from plancton.engine.process import procfs
+from plancton.errors import Conflict, EngineError, EngineUnavailable, NotThere
+
+from .listing import Asked, mark
+
+_log = logging.getLogger("plancton")
+#: Seconds to the next try where the engine did not answer.
+_RETRY = 1.0
+#: Seconds of grace up to which a pilot gets the CPU like anybody else for its end: somebody
+#: waits for what it holds.
+HURRY = 2.0
+#: Seconds between two looks at whether a pilot can hear SIGTERM by now: as long as it could
+#: not hear so far, within these.
+_LISTEN, _LISTEN_MAX = 0.02, 1.0
+#: What engines say of a container that has ended meanwhile.
+_ENDED = ("not running", "not paused", "state exited", "state stopped")
+
+
+class Signals(Protocol):
+    """What is needed of the engine's API."""
+
+    def kill(self, container: str, signal: str) -> None: ...
+
+    def unpause(self, container: str) -> None: ...
+
+    def rename(self, container: str, name: str) -> None: ...
+
+
+def is_deaf(pid: int) -> bool:
+    """Whether SIGTERM would be lost on this first process of a container."""
+    return procfs.is_deaf(pid, signals.SIGTERM)
+
+
+@dataclass(frozen=True)
+class _Untold:
+    """Asked to end while it was still deaf."""
+
+    container: str
+    pid: int
+    since: float
+    look: float
+
+
+class Ends:
+    """By pilot name; ``hurry`` gives a container the CPU to end; ``now`` is monotonic."""
+
+    def __init__(
+        self,
+        api: Signals,
+        hurry: Callable[[str], None] = lambda _container: None,
+        now: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        deaf: Callable[[int], bool] = is_deaf,
+    ) -> None:
+        self._api, self._hurry, self._now, self._wall = api, hurry, now, wall
+        self._deaf = deaf
+        self._lock = threading.Condition()
+        #: when to kill, by pilot: (moment, container)
+        self._kills: dict[str, tuple[float, str]] = {}
+        #: marks to be written: (container, name)
+        self._marks: dict[str, str] = {}
+        self._untold: dict[str, _Untold] = {}
+        self._asked: set[str] = set()
+        self._thread: threading.Thread | None = None
+        self._closing = False
+
+    def ask(
+        self, name: str, container: str, grace: float, paused: bool, pid: int | None = None
+    ) -> None:
+        """SIGTERM once; SIGKILL after ``grace`` seconds, or sooner if asked again for sooner.
+
+        SIGTERM waits until the container's first process ``pid`` can hear it; it is sent at
+        once where that is not known.  Raises EngineError.
+        """
+        with self._lock:
+            first = name not in self._asked
+            self._asked.add(name)
+            now = self._now()
+            before = self._kills.get(name)
+            nearer = before is None or now + grace < before[0]
+            if nearer:
+                self._kills[name] = (now + grace, container)
+            tell = first and grace > 0
+            if tell and pid is not None and self._deaf(pid):
+                self._untold[name] = _Untold(container, pid, now, now + _LISTEN)
+            if nearer and name not in self._untold:
+                self._marks[container] = mark(name, Asked(round(self._wall()), grace))
+            deaf = name in self._untold
+        if nearer:
+            self._ring()
+        if grace <= HURRY:
+            self._hurry(container)
+        if tell and not deaf:
+            self._signal(container, "SIGTERM", paused)
+        elif tell and paused:
+            self._unpause(container)
+
+    def adopt(self, name: str, container: str, asked: Asked) -> None:
+        """A pilot that a daemon before asked to end: its time goes on."""
+        with self._lock:
+            if name in self._asked:
+                return
+            self._asked.add(name)
+            self._kills[name] = (self._now() + asked.left(self._wall()), container)
+        self._ring()
+
+    def asked(self, name: str) -> bool:
+        with self._lock:
+            return name in self._asked
+
+    def over(self, name: str) -> None:
+        """The pilot has ended: nothing is to be killed, but it was asked all the same."""
+        with self._lock:
+            self._kills.pop(name, None)
+            self._untold.pop(name, None)
+
+    def forget(self, gone: Callable[[str], bool]) -> None:
+        """Drop the memory of pilots that are not there any more."""
+        with self._lock:
+            for name in [name for name in self._asked if gone(name)]:
+                self._asked.discard(name)
+                self._kills.pop(name, None)
+                self._untold.pop(name, None)
+
+    def close(self) -> None:
+        """Write the marks that are not written; the next daemon does the killing.
+
+        A pilot that could not be told has no mark: the next daemon asks it anew.
+        """
+        with self._lock:
+            self._closing = True
+            self._lock.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+        self._write_marks()
+
+    def _ring(self) -> None:
+        with self._lock:
+            if self._thread is None and not self._closing:
+                self._thread = threading.Thread(target=self._run, name="ends", daemon=True)
+                self._thread.start()
+            self._lock.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            self._tell()
+            self._write_marks()
+            with self._lock:
+                if self._closing:
+                    return
+                now = self._now()
+                due = {name: one for name, one in self._kills.items() if one[0] <= now}
+                if not due and not self._marks:
+                    moments = [at for at, _ in self._kills.values()]
+                    moments += [one.look for one in self._untold.values()]
+                    first = min(moments, default=None)
+                    self._lock.wait(None if first is None else first - now)
+                    continue
+            for name, (_, container) in due.items():
+                self._kill(name, container)
+
+    def _tell(self) -> None:
+        """SIGTERM to those who can hear it by now."""
+        ready = []
+        with self._lock:
+            now = self._now()
+            for name, one in list(self._untold.items()):
+                if one.look > now:
+                    continue
+                if self._deaf(one.pid):
+                    pause = min(_LISTEN_MAX, max(_LISTEN, now - one.since))
+                    self._untold[name] = replace(one, look=now + pause)
+                    continue
+                del self._untold[name]
+                left = max(0.0, self._kills[name][0] - now)
+                self._marks[one.container] = mark(name, Asked(round(self._wall()), left))
+                ready.append((name, one.container))
+        for name, container in ready:
+            try:
+                self._signal(container, "SIGTERM", paused=False)
+            except EngineError as error:
+                _log.error("%s cannot be asked to end: %s", name, error)
+
+    def _kill(self, name: str, container: str) -> None:
+        self._hurry(container)
+        try:
+            self._signal(container, "SIGKILL", paused=False)
+        except EngineUnavailable:
+            retry: float | None = _RETRY
+        except EngineError as error:
+            _log.error("%s cannot be killed: %s", name, error)
+            retry = _RETRY
+        else:
+            retry = None
+        with self._lock:
+            if retry is None:
+                self._kills.pop(name, None)
+                self._untold.pop(name, None)
+            elif name in self._kills:
+                self._kills[name] = (self._now() + retry, container)
+
+    def _signal(self, container: str, signal: str, paused: bool) -> None:
+        try:
+            if paused:
+                self._api.unpause(container)
+            self._api.kill(container, signal)
+        except NotThere:
+            pass  # gone already
+        except Conflict as error:
+            text = str(error).lower()
+            if "paused" in text and not paused:
+                self._signal(container, signal, paused=True)
+            elif not any(words in text for words in _ENDED):
+                raise
+
+    def _unpause(self, container: str) -> None:
+        try:
+            self._api.unpause(container)
+        except (NotThere, Conflict):
+            pass  # gone, or it runs already
+
+    def _write_marks(self) -> None:
+        while True:
+            with self._lock:
+                if not self._marks:
+                    return
+                container, name = self._marks.popitem()
+            try:
+                self._api.rename(container, name)
+            except EngineError as error:
+                # Only a daemon that comes after this one would have read it.
+                _log.info("%s: not marked as asked to end: %s", name, error)

@@ -1,0 +1,85 @@
+"""What containers use: from their control groups, and from the engine where that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+from plancton.engine.base import PilotUsage, Usage
+from plancton.errors import EngineError, EngineUnavailable
+from plancton.node.cgroup import Group
+
+from .listing import Row
+
+#: Questions to the engine at once; each costs it some milliseconds of reading.
+_PARALLEL = 8
+
+
+class Statistics(Protocol):
+    def stats(self, container: str) -> dict[str, Any]: ...
+
+
+class UsageReader:
+    """Sums never count back: pilots that ended stay in, and a group that was made anew goes on."""
+
+    def __init__(self, api: Statistics) -> None:
+        self._api = api
+        self._group_last = 0.0
+        self._group_before = 0.0
+        #: of containers outside the group, the most that was read of each
+        self._strays: dict[str, float] = {}
+
+    def read(self, group: Group, parent: str, pilots: Sequence[Row]) -> Usage:
+        """Raises EngineUnavailable when what the pilots use cannot be known."""
+        whole = group.usage()
+        inside = [row for row in pilots if whole is not None and row.cgroup == parent]
+        used: dict[str, PilotUsage] = {}
+        strays = [row for row in pilots if row not in inside]
+        for row in inside:
+            found = group.usage_of(row.id)
+            if found is not None:
+                used[row.name] = PilotUsage(found.cpu_seconds, found.memory_bytes or 0)
+        memory = None if whole is None else whole.memory_bytes
+        if whole is not None:
+            if whole.cpu_seconds < self._group_last:
+                self._group_before += self._group_last
+            self._group_last = whole.cpu_seconds
+        asked = self._ask(strays)
+        for row, told in zip(strays, asked, strict=True):
+            if told is not None:
+                most = max(self._strays.get(row.id, 0.0), told.cpu_seconds)
+                self._strays[row.id] = most
+                used[row.name] = PilotUsage(most, told.memory_bytes)
+        if whole is None:
+            memory = 0
+        if memory is not None:
+            memory += sum(used[row.name].memory_bytes for row in strays if row.name in used)
+        cpu = self._group_before + self._group_last + sum(self._strays.values())
+        return Usage(cpu, memory, used)
+
+    def _ask(self, rows: Sequence[Row]) -> list[PilotUsage | None]:
+        if not rows:
+            return []
+        with ThreadPoolExecutor(_PARALLEL, "stats") as pool:
+            return list(pool.map(self._one, rows))
+
+    def _one(self, row: Row) -> PilotUsage | None:
+        """None: it ended meanwhile."""
+        try:
+            return from_stats(self._api.stats(row.id))
+        except EngineUnavailable:
+            raise
+        except EngineError:
+            return None
+
+
+def from_stats(told: Mapping[str, Any]) -> PilotUsage | None:
+    """From ``GET /containers/ID/stats``; None when it says nothing (the container ended)."""
+    cpu = ((told.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage")
+    memory = told.get("memory_stats") or {}
+    stat = memory.get("stats") or {}
+    held = stat.get("total_rss", stat.get("anon", memory.get("usage")))
+    if not cpu:
+        return None
+    return PilotUsage(cpu / 1e9, int(held or 0))

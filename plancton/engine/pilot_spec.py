@@ -1,0 +1,142 @@
+"""From the configuration to one pilot: its name, command and environment."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import shlex
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from plancton.config.expressions import BadExpression, render
+from plancton.config.model import Config
+from plancton.model import HostFacts
+
+PREFIX = "plancton-worker-"
+#: Labels of every pilot: which node it is for, and with which configuration it was started.
+NODE, CONFIG = "plancton.node", "plancton.config"
+_SUFFIX_LENGTH = 6
+_ALPHABET = string.digits + string.ascii_lowercase
+#: A host name may have 63 characters; ``plancton-``, ``-`` and the suffix take 16 (as in 2017).
+_HOST_LENGTH = 40
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+@dataclass(frozen=True)
+class PilotSpec:
+    """What an engine needs to start a pilot; templates are filled in.
+
+    ``config`` carries the rest (image, mounts, ...) for engines with containers.
+    """
+
+    name: str
+    hostname: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    config: Config
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def new_name() -> str:
+    """``plancton-worker-`` and six random characters."""
+    return PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(_SUFFIX_LENGTH))
+
+
+def spec(config: Config, facts: HostFacts, name: str) -> PilotSpec:
+    """The pilot ``name``.  Raises BadExpression, which a checked configuration does not."""
+    names = names_for(config, facts, name)
+    return PilotSpec(
+        name=name,
+        hostname=f"plancton-{facts.hostname[:_HOST_LENGTH]}-{name[len(PREFIX) :]}",
+        command=command_of(config, names),
+        environment=environment_of(config, names),
+        config=filled(config, names),
+        labels={NODE: facts.hostname, CONFIG: fingerprint(config)},
+    )
+
+
+def fingerprint(config: Config) -> str:
+    """Which configuration it is: the same for the same keys."""
+    return hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:12]
+
+
+#: Keys whose texts may hold templates; the others are read before any pilot has a name.
+TEMPLATES = (
+    "user_group",
+    "security_opts",
+    "binds",
+    "tmpfs",
+    "devices",
+    "gpus",
+    "networks",
+    "labels",
+)
+
+
+def filled(config: Config, names: Mapping[str, str | float]) -> Config:
+    """The configuration with the templates of its container filled in.  Raises BadExpression."""
+    changed: dict[str, object] = {}
+    for key in TEMPLATES:
+        value = getattr(config, key)
+        try:
+            new: object
+            if isinstance(value, str):
+                new = render(value, names)
+            elif isinstance(value, tuple):
+                new = tuple(render(part, names) for part in value)
+            else:
+                new = {render(name, names): render(part, names) for name, part in value.items()}
+        except BadExpression as error:
+            raise BadExpression(f"{key}: {error}") from error
+        if new != value:
+            changed[key] = new
+    return config.model_copy(update=changed) if changed else config
+
+
+def names_for(config: Config, facts: HostFacts, pilot: str) -> dict[str, str | float]:
+    """The names that the configuration's templates may use."""
+    return {
+        "hostname": facts.hostname,
+        "ncpus": facts.ncpus,
+        "ram_bytes": facts.ram_bytes,
+        "swap_bytes": facts.swap_bytes,
+        "max_dock_mem": config.max_dock_mem,
+        "max_dock_swap": config.max_dock_swap,
+        "cpus_per_dock": config.cpus_per_dock,
+        "pilot": pilot,
+    }
+
+
+def command_of(config: Config, names: Mapping[str, str | float]) -> tuple[str, ...]:
+    """``docker_cmd`` filled in and split.  Raises BadExpression."""
+    if isinstance(config.docker_cmd, str):
+        try:
+            command = tuple(shlex.split(render(config.docker_cmd, names)))
+        except BadExpression:
+            raise
+        except ValueError as error:  # an open quote
+            raise BadExpression(f"{error} in {config.docker_cmd!r}") from error
+    else:
+        command = tuple(render(part, names) for part in config.docker_cmd)
+    if not command or not command[0]:
+        raise BadExpression("is empty; give the command that a pilot runs")
+    if any("\0" in part for part in command):
+        raise BadExpression("holds a null character")
+    return command
+
+
+def environment_of(config: Config, names: Mapping[str, str | float]) -> dict[str, str]:
+    """``environment`` filled in.  Raises BadExpression."""
+    filled = {}
+    for key, value in config.environment.items():
+        if not _VARIABLE.match(key):
+            raise BadExpression(f"{key!r} is not a name for a variable")
+        try:
+            filled[key] = render(value, names)
+        except BadExpression as error:
+            raise BadExpression(f"{key}: {error}") from error
+        if "\0" in filled[key]:
+            raise BadExpression(f"{key}: holds a null character")
+    return filled

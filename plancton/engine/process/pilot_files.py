@@ -1,0 +1,146 @@
+"""The files of one pilot, through which a restarted daemon finds it again.
+
+    <pilots>/plancton-worker-abc123/
+        spec.json    written first, by the daemon: what to run
+        state.json   by the shim, before the pilot runs: its own pid, start time and boot
+        stop.json    by the daemon: asked to end, and until when
+        exit.json    by the shim, at the end: exit code, life, CPU time
+        output       stdout and stderr
+        scratch/     the pilot's working directory
+
+Each file is written whole or not at all (rename).  A file that cannot be read
+is missing: what it would have said is then unknown.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from plancton.engine.pilot_spec import PREFIX, PilotSpec
+
+#: Directories that are being made, and that are being removed, begin with these.
+NEW, TRASH = ".new-", ".trash-"
+
+
+@dataclass(frozen=True)
+class Shim:
+    """A shim as it wrote itself down."""
+
+    pid: int
+    ticks: int  #: start time in clock ticks since boot
+    boot: str  #: the kernel's boot id: after a reboot every pid means somebody else
+    began: float  #: seconds on CLOCK_BOOTTIME
+    pilot_pid: int
+
+
+@dataclass(frozen=True)
+class End:
+    code: int
+    detail: str
+    lived: float
+    cpu_seconds: float
+
+
+class PilotFiles:
+    """One pilot's directory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.name
+        self._shim: Shim | None = None
+        self._end: End | None = None
+
+    @classmethod
+    def every(cls, pilots: Path) -> list[Path]:
+        """The directories of all pilots.  Raises OSError, but none where there is nothing yet."""
+        try:
+            return sorted(p for p in pilots.iterdir() if p.name.startswith(PREFIX))
+        except FileNotFoundError:
+            return []
+
+    @classmethod
+    def create(
+        cls, pilots: Path, spec: PilotSpec, environment: dict[str, str], stop_grace: float
+    ) -> PilotFiles:
+        """Make the directory, in one step for whoever looks.  Raises OSError."""
+        pilots.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = pilots / (NEW + spec.name)
+        final = pilots / spec.name
+        fresh.mkdir(mode=0o700)
+        (fresh / "scratch").mkdir(mode=0o700)
+        for name in ("output", "spec.json"):  # the environment may hold passwords
+            (fresh / name).touch(mode=0o600)
+        if os.geteuid() == 0:
+            # what a pilot of root's starts may be another user, who has to pass and no more
+            for directory in (pilots, fresh, fresh / "scratch"):
+                directory.chmod(0o711)
+        content = {
+            "command": list(spec.command),
+            "environment": environment,
+            "scratch": str(final / "scratch"),
+            "stop_grace": stop_grace,
+        }
+        (fresh / "spec.json").write_text(json.dumps(content), encoding="utf-8")
+        fresh.rename(final)
+        return cls(final)
+
+    @property
+    def output(self) -> Path:
+        return self.path / "output"
+
+    def shim(self) -> Shim | None:
+        if self._shim is None:
+            found = self._load("state.json")
+            try:
+                self._shim = Shim(
+                    pid=int(found["shim_pid"]),
+                    ticks=int(found["shim_ticks"]),
+                    boot=str(found["boot"]),
+                    began=float(found["began"]),
+                    pilot_pid=int(found["pid"]),
+                )
+            except (KeyError, TypeError, ValueError):
+                return None
+        return self._shim
+
+    def end(self) -> End | None:
+        if self._end is None:
+            found = self._load("exit.json")
+            try:
+                self._end = End(
+                    code=int(found["code"]),
+                    detail=str(found["detail"]),
+                    lived=float(found["lived"]),
+                    cpu_seconds=float(found["cpu_seconds"]),
+                )
+            except (KeyError, TypeError, ValueError):
+                return None
+        return self._end
+
+    def asked_to_stop(self) -> bool:
+        return (self.path / "stop.json").exists()
+
+    def ask_to_stop(self, grace: float) -> None:
+        """Raises OSError. Asked again, the earlier end stays.
+
+        The shim may see two requests as one signal, so that the file must hold the earliest.
+        """
+        until = time.clock_gettime(time.CLOCK_BOOTTIME) + grace
+        known = self._load("stop.json").get("until")
+        if isinstance(known, (int, float)):
+            until = min(until, known)
+        fresh = self.path / "stop.json.new"
+        fresh.write_text(json.dumps({"until": until}), encoding="utf-8")
+        fresh.replace(self.path / "stop.json")
+
+    def _load(self, name: str) -> dict[str, Any]:
+        try:
+            loaded = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return loaded if isinstance(loaded, dict) else {}

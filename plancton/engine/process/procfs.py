@@ -1,0 +1,158 @@
+"""Reading /proc about processes: who is alive, who descends from whom, what they use."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from plancton.engine.base import PilotUsage
+
+_TICK = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+#: The variable that marks every process of a pilot that did not clear its environment.
+MARK = "PLANCTON_PILOT"
+
+#: What may become of a signal, in /proc/PID/status (proc(5)).
+_MASKS = ("SigCgt", "SigBlk", "SigIgn")
+#: How runc calls itself in a container before it runs the command.
+_RUNC = "runc:["
+
+
+@dataclass(frozen=True)
+class Process:
+    """One line of /proc/PID/stat (proc(5))."""
+
+    pid: int
+    parent: int
+    state: str
+    #: ticks since boot
+    start: int
+    #: CPU seconds of the process and of the children that it waited for
+    cpu_seconds: float
+
+
+def read(pid: int) -> Process | None:
+    """The process; None when there is none (a zombie is one, with state ``Z``)."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # The name in parentheses may hold anything, so everything is counted from its end.
+            fields = file.read().rpartition(b")")[2].split()
+        used = sum(int(field) for field in fields[11:15])
+        return Process(
+            pid, int(fields[1]), fields[0].decode("ascii"), int(fields[19]), used / _TICK
+        )
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def alive(pid: int, start: int) -> bool:
+    """Whether this very process runs; a later one with the same pid is somebody else."""
+    found = read(pid)
+    return found is not None and found.start == start and found.state not in "ZX"
+
+
+def is_deaf(pid: int, number: int) -> bool:
+    """Whether the signal would be lost on ``pid``, the first process of a container.
+
+    The kernel drops what such a process neither handles, nor blocks, nor waits for
+    (pid_namespaces(7)), and a program that starts has no handler yet.  False where /proc does
+    not tell.
+    """
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            told = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+        if told["NSpid"].split()[1:][-1:] != ["1"]:
+            return False
+        # runc takes every signal until it becomes the command, and dies of them
+        if told["Name"].startswith(_RUNC):
+            return True
+        heard = any(int(told[mask], 16) >> number - 1 & 1 for mask in _MASKS)
+        return not heard and not _waits_for_signals(pid)
+    except (OSError, KeyError, ValueError):
+        return False
+
+
+def _waits_for_signals(pid: int) -> bool:
+    """As an init does, tini for one; meanwhile the kernel shows what it waits for as not blocked.
+
+    Raises OSError where that is not for us to see.
+    """
+    with open(f"/proc/{pid}/syscall", encoding="ascii") as file:
+        if file.read().startswith("running"):
+            return False
+    with open(f"/proc/{pid}/wchan", encoding="ascii") as file:
+        return "sigtimedwait" in file.read()
+
+
+def boot_id() -> str:
+    """Another value after each boot; "" when it cannot be read."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def usage_of_trees(roots: Iterable[int]) -> dict[int, PilotUsage]:
+    """What each root and everything under it uses, from one pass over /proc.
+
+    CPU time counts each process and the children it waited for, so what ended and
+    was reaped is still in.  Memory is anonymous memory (resident - shared): files
+    that are mapped can be dropped and are counted as available by the kernel.
+    """
+    table = {process.pid: process for process in _everything()}
+    children: dict[int, list[int]] = {}
+    for process in table.values():
+        children.setdefault(process.parent, []).append(process.pid)
+    found = {}
+    for root in roots:
+        cpu, memory, todo = 0.0, 0, [root]
+        while todo:
+            pid = todo.pop()
+            if pid in table:
+                cpu += table[pid].cpu_seconds
+                memory += _anonymous(pid)
+                todo += children.get(pid, [])
+        found[root] = PilotUsage(cpu, memory)
+    return found
+
+
+def kill_marked(pilot: str) -> int:
+    """SIGKILL every process that carries the pilot's mark; how many there were.
+
+    Only needed when the shim itself was killed: what it left has other parents now.
+    """
+    mark = f"{MARK}={pilot}".encode()
+    killed = 0
+    for pid in _pids():
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                if mark not in file.read().split(b"\0"):
+                    continue
+            os.kill(pid, signal.SIGKILL)
+            killed += 1
+        except OSError:
+            continue  # gone, or somebody else's, who cannot be part of our pilot
+    return killed
+
+
+def _pids() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 (ten times as fast)
+
+
+def _everything() -> Iterator[Process]:
+    for pid in _pids():
+        process = read(pid)
+        if process is not None:
+            yield process
+
+
+def _anonymous(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            fields = file.read().split()
+        return max(0, int(fields[1]) - int(fields[2])) * _PAGE
+    except (OSError, IndexError, ValueError):
+        return 0

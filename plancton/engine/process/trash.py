@@ -1,0 +1,96 @@
+"""Empties the trash in the background: a large scratch must not hold up the loop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import shutil
+import threading
+from pathlib import Path
+
+from .pilot_files import NEW, TRASH
+
+_log = logging.getLogger("plancton")
+#: Bytes of a pilot's output that are kept, from its end.
+OUTPUT_KEPT = 256 * 1024
+#: Outputs of ended pilots that are kept, the newest.
+OUTPUTS_KEPT = 50
+
+
+class Janitor:
+    """Removes what ended pilots left; keeps the end of their output if told where."""
+
+    def __init__(self, pilots: Path, outputs: Path | None) -> None:
+        self._pilots = pilots
+        self._outputs = outputs
+        self._todo: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin, with what a daemon that was killed left half made or half removed."""
+        try:
+            for path in self._pilots.iterdir():
+                if path.name.startswith((NEW, TRASH)):
+                    self._todo.put(path)
+        except OSError:
+            pass  # nothing there yet, or nothing to be had: listing the pilots will tell
+        self._thread = threading.Thread(target=self._run, name="janitor", daemon=True)
+        self._thread.start()
+
+    def take(self, path: Path) -> None:
+        """Take a pilot's directory away, at once for whoever looks.  Raises OSError."""
+        trash = path.with_name(TRASH + path.name)
+        path.rename(trash)
+        if self._thread is None:
+            self._clear(trash)
+        else:
+            self._todo.put(trash)
+
+    def forget(self, name: str) -> None:
+        """Clear away what there is of a pilot that was never started."""
+        for path in (self._pilots / (NEW + name), self._pilots / name):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def close(self) -> None:
+        """Finish what was taken, then end."""
+        if self._thread is not None:
+            self._todo.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _run(self) -> None:
+        while (path := self._todo.get()) is not None:
+            self._clear(path)
+
+    def _clear(self, path: Path) -> None:
+        try:
+            self._keep_output(path)
+        except OSError as error:
+            _log.warning("output of %s is lost: %s", path.name, error)
+        # A pilot may leave directories that even their owner cannot enter.
+        for top, directories, _ in os.walk(path):
+            for name in directories:
+                inner = Path(top, name)
+                if not inner.is_symlink():
+                    try:
+                        inner.chmod(0o700)
+                    except OSError:
+                        pass
+        shutil.rmtree(path, ignore_errors=True)
+        if path.exists():
+            _log.warning("%s cannot be removed whole; the next start tries again", path)
+
+    def _keep_output(self, path: Path) -> None:
+        output = path / "output"
+        if self._outputs is None or not output.is_file() or not output.stat().st_size:
+            return
+        self._outputs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(output, "rb") as file:
+            file.seek(max(0, output.stat().st_size - OUTPUT_KEPT))
+            kept = file.read(OUTPUT_KEPT)
+        name = path.name.removeprefix(TRASH).removeprefix(NEW)
+        (self._outputs / f"{name}.log").write_bytes(kept)
+        logs = sorted(self._outputs.glob("*.log"), key=lambda log: log.stat().st_mtime)
+        for log in logs[:-OUTPUTS_KEPT]:
+            log.unlink(missing_ok=True)

@@ -1,0 +1,253 @@
+"""The points of a node: what happened since the last ones, and how things stand.  Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from plancton import __version__
+from plancton.config.model import Config
+from plancton.daemon.status_document import Ended, Look
+from plancton.model import HostFacts, Mode, Pilot, PilotState, StopPilot
+from plancton.policy import calendar_rule, decide
+from plancton.policy.backoff import Outcome
+from telemetry.points import Point, Series, Value, point
+from telemetry.sender import TargetState
+
+from .series import CONTAINER, DAEMON, ERRORS, EVICTIONS, MEASUREMENT, NODE, PILOTS, SENDING, STATE
+
+#: A node with less than this share of its CPUs free is full: who waits for CPU, waits then.
+FULL = 0.95
+
+
+@dataclass
+class Tally:
+    """What happened since the last points."""
+
+    ends: list[Ended] = field(default_factory=list)
+    evictions: Counter[str] = field(default_factory=Counter)
+    latencies: list[float] = field(default_factory=list)
+    took: list[float] = field(default_factory=list)
+    #: pilot name: when (``now``) it was first seen starting
+    starting: dict[str, float] = field(default_factory=dict)
+
+    def see(self, look: Look, now: float) -> None:
+        self.took.append(look.took)
+        self.ends.extend(look.ends)
+        for action in look.decision.actions:
+            if isinstance(action, StopPilot) and action.pilot.state is not PilotState.STOPPING:
+                self.evictions[decide.CAUSES.get(action.reason, "other")] += 1
+        if look.pilots is not None:
+            self._see_starts(look.pilots, now)
+
+    def _see_starts(self, pilots: Sequence[Pilot], now: float) -> None:
+        names = set()
+        for pilot in pilots:
+            names.add(pilot.name)
+            if pilot.state is PilotState.STARTING:
+                self.starting.setdefault(pilot.name, now)
+            elif pilot.name in self.starting and pilot.age is not None:
+                asked = self.starting.pop(pilot.name)
+                self.latencies.append(max(0.0, now - pilot.age - asked))
+        for gone in [name for name in self.starting if name not in names]:
+            del self.starting[gone]
+
+    def clear(self) -> None:
+        """Start anew; pilots that are starting are still waited for."""
+        self.ends.clear()
+        self.evictions.clear()
+        self.latencies.clear()
+        self.took.clear()
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Counters that only grow, as the loop keeps them."""
+
+    started: int = 0
+    start_failures: int = 0
+    errors: Mapping[str, int] = field(default_factory=dict)
+
+
+def ends(tally: Tally, hostname: str) -> list[Point]:
+    """One point of 2017's ``container`` for each pilot that ended, when it ended."""
+    made = []
+    for one in tally.ends:
+        tags = {
+            "hostname": hostname,
+            "started": str(one.ran),
+            "killed": str(one.asked_to_stop),
+        }
+        made.append(point(CONTAINER, tags, {"uptime": one.lived}, one.ended))
+    return [one for one in made if one is not None]
+
+
+def points(
+    look: Look,
+    tally: Tally,
+    config: Config,
+    facts: HostFacts,
+    *,
+    since: Totals,
+    totals: Totals,
+    interval: float,
+    uptime: float,
+    config_age: float,
+    config_rejected: bool,
+    sending: Sequence[TargetState],
+    wall: float,
+) -> list[Point]:
+    """How things stand, and what happened in the last ``interval`` seconds."""
+    host = {"hostname": facts.hostname}
+    tags = {**host, "site": config.site}
+    made: list[Point | None] = [
+        point(DAEMON, host, _daemon(look, uptime), wall),
+        point(MEASUREMENT, host, {"cpu_eff": _percent(look, facts)}, wall),
+        point(NODE, tags, _node(look, config, facts), wall),
+        point(PILOTS, tags, _pilots(look, tally, since, totals, interval), wall),
+        point(
+            STATE,
+            tags,
+            {**_state(look, config, facts, wall), **_working(tally, config_age, config_rejected)},
+            wall,
+        ),
+    ]
+    for reason, count in sorted(tally.evictions.items()):
+        made.append(point(EVICTIONS, {**tags, "reason": reason}, {"count": count}, wall))
+    for kind, total in sorted(totals.errors.items()):
+        count = total - since.errors.get(kind, 0)
+        if count:
+            made.append(point(ERRORS, {**tags, "kind": kind}, {"count": count}, wall))
+    made += [_sending(SENDING, tags, state, wall) for state in sending]
+    return [one for one in made if one is not None]
+
+
+def _daemon(look: Look, uptime: float) -> dict[str, Value | None]:
+    if look.mode is not Mode.ACTIVE:
+        status = "draining"
+    else:
+        status = "waiting" if _limited_by(look) in _WAITING else "active"
+    return {"uptime": uptime, "containers": _count(look, PilotState.RUNNING), "status": status}
+
+
+#: Rules that keep a node with room from starting pilots, for a time.
+_WAITING = {"engine", "image", "window", "grace_kill", "grace_spawn", "pressure", "breaker"}
+
+
+def _percent(look: Look, facts: HostFacts) -> float | None:
+    busy = look.load.busy_cpus
+    return None if busy is None else 100.0 * busy / facts.ncpus
+
+
+def _node(look: Look, config: Config, facts: HostFacts) -> dict[str, Value | None]:
+    load = look.load
+    busy, owner, pilots = load.busy_cpus, load.owner_cpus, load.pilots_cpus
+    full = None if busy is None else busy >= FULL * facts.ncpus
+    left = None if owner is None else facts.ncpus - owner
+    harvest = pilots / left if pilots is not None and left is not None and left > 0.0 else None
+    promised = (_count(look, PilotState.RUNNING) or 0) * config.cpus_per_dock
+    squeezed: float | None = None
+    if pilots is not None and full is not None and promised:
+        squeezed = max(0.0, 1.0 - pilots / promised) if full else 0.0
+    felt: float | None = None
+    if pilots is not None and full is not None and not look.engine_problem:
+        felt = pilots if full and not _is_protected(look) else 0.0
+    return {
+        "ncpus": facts.ncpus,
+        "owner_cpus": owner,
+        "owner_cpus_smoothed": look.decision.history.owner_cpus,
+        "pilots_cpus": pilots,
+        "idle_cpus": None if busy is None else max(0.0, facts.ncpus - busy),
+        "harvest": None if harvest is None else min(1.0, harvest),
+        "pilots_squeezed": squeezed,
+        "owner_squeezed": felt,
+        "mem_total": facts.ram_bytes,
+        "mem_available": load.mem_available,
+        "pilots_mem": load.pilots_mem,
+        "memory_stall": load.memory_stall,
+    }
+
+
+def _is_protected(look: Look) -> bool:
+    """An engine that knows no protection gives none."""
+    protection = look.prepared.protection
+    return protection is not None and bool(protection.cpu)
+
+
+def _pilots(
+    look: Look, tally: Tally, since: Totals, totals: Totals, interval: float
+) -> dict[str, Value | None]:
+    ended = Counter(one.outcome for one in tally.ends)
+    known = {Outcome.NORMAL.value, Outcome.NO_WORK.value, Outcome.FAILURE.value}
+    started = totals.started - since.started
+    return {
+        "running": _count(look, PilotState.RUNNING),
+        "starting": _count(look, PilotState.STARTING),
+        "draining": _count(look, PilotState.STOPPING),
+        "capacity": look.decision.capacity.start,
+        "capacity_keep": look.decision.capacity.keep,
+        "limited_by": _limited_by(look),
+        "started": started,
+        "starts_per_second": started / interval if interval > 0.0 else None,
+        "start_failures": totals.start_failures - since.start_failures,
+        "start_latency": statistics.median(tally.latencies) if tally.latencies else None,
+        "start_latency_max": max(tally.latencies, default=None),
+        "ended_normal": ended[Outcome.NORMAL.value],
+        "ended_no_work": ended[Outcome.NO_WORK.value],
+        "ended_failure": ended[Outcome.FAILURE.value],
+        "ended_other": sum(n for told, n in ended.items() if told not in known),
+    }
+
+
+def _state(look: Look, config: Config, facts: HostFacts, wall: float) -> dict[str, Value | None]:
+    phase = calendar_rule.phase(config, facts, wall)
+    history, image = look.decision.history, look.prepared.image
+    return {
+        "mode": look.mode.value,
+        "window": phase.name,
+        "window_change": None if phase.change is None else max(0.0, phase.change - wall),
+        "breaker_open": history.breaker.level > 0,
+        "breaker_failures": history.breaker.failures,
+        "no_work_level": history.no_work.level,
+        "engine_ok": not look.engine_problem,
+        "protected": None if look.engine_problem else _is_protected(look),
+        "image": (image.digest or None) if image is not None else None,
+        "image_age": image.age if image is not None else None,
+        "image_problem": bool(image.problem) if image is not None else None,
+        "version": __version__,
+    }
+
+
+def _working(tally: Tally, config_age: float, rejected: bool) -> dict[str, Value | None]:
+    return {
+        "loop_time": statistics.fmean(tally.took) if tally.took else None,
+        "loop_time_max": max(tally.took, default=None),
+        "looks": len(tally.took),
+        "config_age": config_age,
+        "config_rejected": rejected,
+    }
+
+
+def _sending(
+    series: Series, tags: Mapping[str, str], state: TargetState, wall: float
+) -> Point | None:
+    values = {
+        "waiting": state.waiting,
+        "sent": state.sent,
+        "dropped": state.dropped,
+        "failures": state.failures,
+    }
+    return point(series, {**tags, "target": state.name}, values, wall)
+
+
+def _count(look: Look, state: PilotState) -> int | None:
+    if look.pilots is None:
+        return None
+    return sum(pilot.state is state for pilot in look.pilots)
+
+
+def _limited_by(look: Look) -> str:
+    shut = decide.most_telling(look.decision.reasons)
+    return "" if shut is None else shut.rule

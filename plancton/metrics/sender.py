@@ -1,0 +1,129 @@
+"""Sends the node's series, every ``metrics_interval`` seconds; the loop never waits for it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from plancton.config.model import Config
+from plancton.daemon.status_document import Look
+from plancton.model import HostFacts
+from telemetry import targets
+from telemetry.points import Point, spread
+from telemetry.sender import Senders
+
+from . import points as node_points
+from . import series
+from .points import Tally, Totals
+
+if TYPE_CHECKING:
+    from telemetry.prometheus import Newest, Page
+
+_log = logging.getLogger("plancton")
+
+#: A look that comes this share of the interval early is soon enough: the loop's own timer
+#: would otherwise let every second one slip.
+_EARLY = 0.1
+
+
+class Metrics:
+    """Told of each look; makes points of what it saw.
+
+    ``now`` is monotonic, ``wall`` since 1970.
+    """
+
+    def __init__(
+        self,
+        facts: HostFacts,
+        now: Callable[[], float],
+        wall: Callable[[], float],
+        senders: Senders | None = None,
+    ) -> None:
+        self._facts, self._now, self._wall = facts, now, wall
+        self._senders = senders or Senders(_log)
+        self._began = self._last = now()
+        self._tally = Tally()
+        self._since = Totals()
+        #: others that want the same points, e.g. the page for Prometheus
+        self.listeners: list[Callable[[list[Point]], None]] = []
+        #: the page for Prometheus and its address, while there is one
+        self._page: tuple[str, Page] | None = None
+        self._newest: Newest | None = None
+
+    def follow(self, config: Config) -> str:
+        """Send and show where the configuration says; why it cannot, or ""."""
+        problems = []
+        try:
+            self._senders.follow(targets.parse_all(config.influxdb_url))
+        except targets.BadTarget as error:
+            problems.append(f"influxdb_url: {error}")
+        try:
+            self._show(config.prometheus)
+        except ImportError:
+            problems.append("prometheus: the Python package prometheus_client is not installed")
+        except ValueError as error:
+            problems.append(f"prometheus: {error}")
+        return "; ".join(problems)
+
+    def _show(self, address: str) -> None:
+        if address == (self._page[0] if self._page else ""):
+            return
+        if self._page is not None:
+            self._page[1].close()
+            self._page = self._newest = None
+        if address:
+            # late: most nodes have no use for it
+            from telemetry.prometheus import Newest, Page
+
+            newest = Newest(series.ALL, events=(series.CONTAINER.name,))
+            self._page = (address, Page(newest, address))
+            self._newest = newest
+
+    def look(
+        self,
+        look: Look,
+        config: Config,
+        counts: Mapping[str, int],
+        errors: Mapping[str, int],
+        *,
+        loaded: float,
+        rejected: bool,
+    ) -> None:
+        """``counts`` and ``errors`` are the loop's totals; ``loaded``: when the configuration was
+        read (since 1970)."""
+        now, wall = self._now(), self._wall()
+        self._tally.see(look, now)
+        interval = now - self._last
+        if interval < config.metrics_interval * (1.0 - _EARLY):
+            return
+        totals = Totals(counts["started"], counts["start_failures"], dict(errors))
+        made = node_points.ends(self._tally, self._facts.hostname)
+        made += node_points.points(
+            look,
+            self._tally,
+            config,
+            self._facts,
+            since=self._since,
+            totals=totals,
+            interval=interval,
+            uptime=now - self._began,
+            config_age=max(0.0, wall - loaded),
+            config_rejected=rejected,
+            sending=self._senders.states(),
+            wall=wall,
+        )
+        self._last, self._since = now, totals
+        self._tally.clear()
+        points = spread(made)
+        self._senders.send(points)
+        if self._newest is not None:
+            self._newest.update(points)
+        for listener in self.listeners:
+            listener(points)
+
+    def close(self) -> None:
+        """Give what is waiting a last chance."""
+        self._senders.close()
+        if self._page is not None:
+            self._page[1].close()

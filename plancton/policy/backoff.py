@@ -1,0 +1,211 @@
+"""What the ends of pilots tell: the back-off when there is no work, the breaker when they fail.
+
+Both work alike.  The first bad end raises the level and sets the time of the
+next probe; one pilot is then tried at a time, and each probe that ends badly
+doubles the wait.  A probe that goes well sets the level back to 0, and the
+node fills again at once.
+
+Plancton knows nothing of jobs, so a running pilot is taken to have *found
+work* when it lives clearly longer than those that gave up, or uses CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from enum import Enum
+
+from plancton.config.model import Config
+from plancton.model import Breaker, History, NoWork, Pilot, PilotState, Reason
+
+#: How much longer than the most patient of the pilots that gave up a pilot must live
+#: to count as one that did not: a share, and seconds for the short ones.
+PATIENCE_SHARE = 0.25
+PATIENCE_MARGIN = 1.0
+#: Seconds by which an age and ``now``, read one after the other, may disagree.
+CLOCK_ERROR = 0.001
+#: A wait is not doubled more often than this (2^20 of any allowed wait is beyond its maximum).
+MAX_DOUBLINGS = 20
+
+
+class Outcome(Enum):
+    NORMAL = "normal"
+    NO_WORK = "no work"
+    FAILURE = "failure"
+    SAYS_NOTHING = "says nothing"  #: evicted, too old, or its exit code is unknown
+
+
+def outcome(pilot: Pilot, config: Config) -> Outcome:
+    """What the end of an exited pilot tells about the node and the work."""
+    if pilot.asked_to_stop:
+        return Outcome.SAYS_NOTHING
+    if pilot.never_ran:
+        # Whatever quick_death says: trying again at once would only burn the owner's CPU.
+        return Outcome.FAILURE
+    if pilot.exit_code == 0:
+        return Outcome.NORMAL
+    if pilot.exit_code in config.exit_no_work:
+        return Outcome.NO_WORK
+    if pilot.exit_code in config.exit_failure:
+        return Outcome.FAILURE
+    if pilot.age is not None and pilot.age < config.quick_death:
+        return Outcome.FAILURE
+    # It did something for a while and then died: its own affair.
+    return Outcome.SAYS_NOTHING
+
+
+def fold(history: History, pilots: Iterable[Pilot], config: Config, now: float) -> History:
+    """The history with every end counted once, and every running probe judged."""
+    exited = [pilot for pilot in pilots if pilot.state is PilotState.EXITED]
+    running = [pilot for pilot in pilots if pilot.state is PilotState.RUNNING]
+    no_work, breaker = history.no_work, history.breaker
+    # The oldest end first would be best; engines do not tell when, so the longest life first:
+    # a probe's good end in the same look must win over an older pilot's bad one.
+    for pilot in sorted(exited, key=lambda pilot: -(pilot.age or 0.0)):
+        if pilot.id in history.judged:
+            continue
+        told = outcome(pilot, config)
+        no_work = _no_work_after(no_work, pilot, told, config, now)
+        breaker = _breaker_after(breaker, pilot, told, config, now)
+    for pilot in running:
+        if _is_probe(no_work, pilot, now) and _found_work(no_work, pilot, config):
+            no_work = replace(no_work, level=0)
+        sound = _outlived(max(breaker.patience, config.quick_death), pilot)
+        if breaker.level and sound and _is_probe(breaker, pilot, now):
+            breaker = Breaker(patience=breaker.patience)
+    return replace(
+        history,
+        no_work=no_work,
+        breaker=breaker,
+        judged=frozenset(pilot.id for pilot in exited),
+    )
+
+
+def start_failed(history: History, reason: str, config: Config, now: float) -> History:
+    """The history after the engine would not start a pilot: counts as a pilot that failed."""
+    return replace(history, breaker=_failure(history.breaker, reason, 0.0, True, config, now))
+
+
+def waiting(pilots: Iterable[Pilot], no_work: NoWork, config: Config) -> list[Pilot]:
+    """The pilots that may still be looking for work."""
+    return [
+        pilot
+        for pilot in pilots
+        if pilot.state in (PilotState.STARTING, PilotState.RUNNING)
+        and not _found_work(no_work, pilot, config)
+    ]
+
+
+def no_work_reason(no_work: NoWork, searching: list[Pilot], now: float) -> Reason:
+    if not no_work.level:
+        return Reason("no-work", None, "Pilots find work.")
+    if searching:
+        return Reason(
+            "no-work", 0, f"Pilots found no work; {searching[0].name} is looking for some."
+        )
+    if now < no_work.next_probe:
+        wait = no_work.next_probe - now
+        return Reason("no-work", 0, f"Pilots found no work; the next one looks in {wait:.1f} s.")
+    return Reason("no-work", 1, "Pilots found no work; one may look now.")
+
+
+def breaker_reason(breaker: Breaker, pilots: Iterable[Pilot], now: float) -> Reason:
+    if not breaker.level:
+        if not breaker.failures:
+            return Reason("breaker", None, "Pilots do not fail.")
+        return Reason(
+            "breaker", None, f"Failures in a row: {breaker.failures}, the last: {breaker.reason}."
+        )
+    why = f"Pilots fail ({breaker.reason})"
+    trying = [
+        pilot
+        for pilot in pilots
+        if pilot.state in (PilotState.STARTING, PilotState.RUNNING)
+        and _is_probe(breaker, pilot, now)
+    ]
+    if trying:
+        return Reason("breaker", 0, f"{why}; {trying[0].name} is the one that is tried.")
+    if now < breaker.next_probe:
+        wait = breaker.next_probe - now
+        return Reason("breaker", 0, f"{why}; one is tried again in {wait:.1f} s.")
+    return Reason("breaker", 1, f"{why}; one may be tried now.")
+
+
+def describe_end(pilot: Pilot) -> str:
+    """An exited pilot's end, e.g. ``exit code 4 after 0.2 s``."""
+    code = "exit code unknown" if pilot.exit_code is None else f"exit code {pilot.exit_code}"
+    after = "" if pilot.age is None else f" after {pilot.age:.1f} s"
+    detail = f", {pilot.detail}" if pilot.detail else ""
+    return code + after + detail
+
+
+def _no_work_after(
+    no_work: NoWork, pilot: Pilot, told: Outcome, config: Config, now: float
+) -> NoWork:
+    if told is Outcome.NORMAL:
+        # A pilot that found its work long ago says nothing about the work there is now.
+        recent = _is_probe(no_work, pilot, now) or not _outlived(no_work.patience, pilot)
+        return replace(no_work, level=0) if recent else no_work
+    if told is not Outcome.NO_WORK:
+        return no_work
+    patience = max(no_work.patience, pilot.age or 0.0)
+    if no_work.level and not _is_probe(no_work, pilot, now):
+        # Started before the back-off: part of the news that raised the level already.
+        return replace(no_work, patience=patience)
+    level = no_work.level + 1
+    wait = _doubled(config.no_work_backoff, level, config.no_work_backoff_max)
+    return NoWork(level=level, next_probe=now + wait, patience=patience)
+
+
+def _breaker_after(
+    breaker: Breaker, pilot: Pilot, told: Outcome, config: Config, now: float
+) -> Breaker:
+    if told in (Outcome.NORMAL, Outcome.NO_WORK):
+        # A pilot that looked for work and found none could work.
+        return Breaker()
+    if told is not Outcome.FAILURE:
+        return breaker
+    probe = _is_probe(breaker, pilot, now)
+    return _failure(
+        breaker, f"{pilot.name}: {describe_end(pilot)}", pilot.age or 0.0, probe, config, now
+    )
+
+
+def _failure(
+    breaker: Breaker, reason: str, lived: float, probe: bool, config: Config, now: float
+) -> Breaker:
+    failures = breaker.failures + 1
+    after = replace(
+        breaker, failures=failures, reason=reason, patience=max(breaker.patience, lived)
+    )
+    if breaker.level and not probe:
+        return after
+    if failures < config.breaker_failures:
+        return after
+    level = breaker.level + 1
+    wait = _doubled(config.breaker_backoff, level, config.breaker_backoff_max)
+    return replace(after, level=level, next_probe=now + wait)
+
+
+def _doubled(first: float, level: int, most: float) -> float:
+    wait: float = min(most, first * 2.0 ** min(level - 1, MAX_DOUBLINGS))
+    return wait
+
+
+def _is_probe(backoff: NoWork | Breaker, pilot: Pilot, now: float) -> bool:
+    """Whether it started after the wait.
+
+    Not "after the level was raised": a pilot launched just before may come up just after.
+    An exited pilot's age is its life, so its start is at the latest that long ago.
+    """
+    return pilot.age is not None and now - pilot.age >= backoff.next_probe - CLOCK_ERROR
+
+
+def _outlived(patience: float, pilot: Pilot) -> bool:
+    return pilot.age is not None and pilot.age > patience * (1.0 + PATIENCE_SHARE) + PATIENCE_MARGIN
+
+
+def _found_work(no_work: NoWork, pilot: Pilot, config: Config) -> bool:
+    if pilot.cpu_seconds is not None and pilot.cpu_seconds >= config.probe_cpu:
+        return True
+    return no_work.level > 0 and _outlived(no_work.patience, pilot)
