@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tests.virtual_time import VirtualTime
-from thyme import codec
+from thyme.broker import DeadLetter, Delivery, Mail, QueueState, Record, Transport, routing_keys
+from thyme.broker.base import letter_id
 from thyme.errors import BrokerError, BrokerRefused, BrokerUnreachable
-from thyme.message import Message
-from thyme.transport import DeadLetter, Delivery, Mail, QueueState, Record, Transport, keys
-from thyme.transport.base import letter_id
+from thyme.protocol import codec
+from thyme.protocol.events import Message
 
 #: Real seconds that a virtual wait lasts at least, when real jobs are run in virtual time.
 REAL_PAUSE = 0.002
@@ -89,10 +89,10 @@ class FakeBroker:
         with self.changed:
             for body in bodies:
                 self.queues[pool][next(self._tags)] = _Queued(body)
-        self.append(bodies, lambda _body: keys.submit_key(pool))
+        self.append(bodies, lambda _body: routing_keys.submit_key(pool))
 
     def record(self, bodies: Sequence[bytes]) -> None:
-        self.append(bodies, keys.event_key)
+        self.append(bodies, routing_keys.event_key)
 
     def append(
         self, bodies: Sequence[bytes], key: Callable[[bytes], str], reason: str = ""
@@ -105,7 +105,7 @@ class FakeBroker:
 
     def messages(self) -> list[Message]:
         """What was recorded; not what was put aside."""
-        records = [record for record in self.stream if not keys.pool_of_dead(record.key)]
+        records = [record for record in self.stream if not routing_keys.pool_of_dead(record.key)]
         return [codec.decode(record.body) for record in records]
 
     def called(self, method: str) -> None:
@@ -187,7 +187,7 @@ class FakeTransport(Transport):
                 del broker.queues[pool][delivery.tag]
                 letter = DeadLetter(body, reason, broker.time(), pool, letter_id(pool, body))
                 broker.dead.append(letter)
-                broker.append([body], lambda _body: keys.dead_key(pool), reason)
+                broker.append([body], lambda _body: routing_keys.dead_key(pool), reason)
 
     def depth(self, pool: str) -> int:
         with self._call("depth") as broker:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.vobox_fakes import NOW, SCHEDD, Bench, Events
-from thyme.job import JobId
-from thyme.message import JobMessage
+from thyme.protocol.events import JobMessage
+from thyme.protocol.job import JobId
 from vobox.commands import act as act_command
 from vobox.commands import prio, qedit, vacate
 from vobox.ledger.writer import Ledger

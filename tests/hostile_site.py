@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.thyme_fakes import submission
-from thyme.codec import decode, encode
-from thyme.job import Task
-from thyme.message import Finished, Message
-from thyme.transport import connect
-from thyme.users import AUTOMATIC, FIRST_UID
+from thyme.broker import connect
+from thyme.protocol.codec import decode, encode
+from thyme.protocol.events import Finished, Message
+from thyme.protocol.job import Task
+from thyme.worker.users import AUTOMATIC, FIRST_UID
 
 SECRET = "correct-horse-battery-staple"  # noqa: S105
 #: A worker that is not root, for a test that is.
@@ -25,13 +25,13 @@ PLAIN = 54321
 #: ``python -c WORKER UID BROKER OPTIONS...``: a worker whose URL has a password, and whose broker
 #: is a file all the same. Everything is imported before it is another user.
 WORKER = """
-import os, sys, grp, shutil, thyme.cli, thyme.transport.amqp_url
-from thyme.transport.sqlite import SqliteTransport
+import os, sys, grp, shutil, thyme.worker.cli, thyme.broker.amqp.url
+from thyme.broker.sqlite.transport import SqliteTransport
 user, broker = int(sys.argv[1]), sys.argv[2]
 if user != os.geteuid():
     os.setgroups([]), os.setgid(user), os.setuid(user)
-thyme.cli.connect = lambda url: SqliteTransport(broker)
-sys.exit(thyme.cli.main(sys.argv[3:]))
+thyme.worker.cli.connect = lambda url: SqliteTransport(broker)
+sys.exit(thyme.worker.cli.main(sys.argv[3:]))
 """
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="needs to be root to be another user")
 #: Users of jobs whose worker is root: which of them, other workers on this machine have a word in.

@@ -7,8 +7,8 @@ import traceback
 
 import pytest
 
-from thyme import processes
-from thyme.users import JobUser
+from thyme.worker import processes
+from thyme.worker.users import JobUser
 
 PASSED, FAILED, SKIPPED = range(3)
 

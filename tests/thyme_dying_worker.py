@@ -13,9 +13,9 @@ import sys
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from thyme import cli
-from thyme.transport import Delivery, Mail
-from thyme.transport.sqlite import SqliteTransport
+from thyme.broker import Delivery, Mail
+from thyme.broker.sqlite.transport import SqliteTransport
+from thyme.worker import cli
 
 
 def main() -> int:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from tests.broker_fakes import FakeBroker
 from tests.virtual_time import VirtualTime
-from thyme import codec
-from thyme.executor import Outcome
-from thyme.job import JobId, Task
-from thyme.mail import Claim, Control, Heartbeat, Verdict
-from thyme.message import Started, Submit, Usage
-from thyme.transport import Mail
+from thyme.broker import Mail
+from thyme.protocol import codec
+from thyme.protocol.events import Started, Submit, Usage
+from thyme.protocol.job import JobId, Task
+from thyme.protocol.mail import Claim, Control, Heartbeat, Verdict
+from thyme.worker.executor import Outcome
 
 
 @dataclass

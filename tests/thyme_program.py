@@ -12,16 +12,16 @@ import pytest
 
 from tests.thyme_fakes import submission
 from tests.waiting import wait_until
-from thyme.codec import decode, encode
-from thyme.job import Task
-from thyme.message import Message
-from thyme.transport import Transport, connect
+from thyme.broker import Transport, connect
+from thyme.protocol.codec import decode, encode
+from thyme.protocol.events import Message
+from thyme.protocol.job import Task
 
 WORKER = Path(sys.executable).with_name("thyme-worker")
 PAGE = Path(__file__).parents[1] / "docs/reference/worker.md"
 AS_USER = """
-import os, shutil, sys, thyme.transport.sqlite
-from thyme.cli import main
+import os, shutil, sys, thyme.broker.sqlite.transport
+from thyme.worker.cli import main
 user = int(sys.argv.pop(1))
 os.setgroups([]), os.setgid(user), os.setuid(user)
 sys.exit(main(sys.argv[1:]))

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from tests.waiting import wait_until
 from thyme.errors import NodeUnfit
-from thyme.executor import Execution
-from thyme.faults import CannotStart
-from thyme.job import SandboxFile, Task
-from thyme.sandbox import STDERR, STDOUT, Sandbox
+from thyme.protocol.job import SandboxFile, Task
+from thyme.worker.executor import Execution
+from thyme.worker.sandbox import STDERR, STDOUT, Sandbox
+from thyme.worker.start_errors import CannotStart
 
 SLOT = "slot1_7@node"
 

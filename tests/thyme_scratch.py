@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from thyme.job import SandboxFile, Task
-from thyme.sandbox import Sandbox
+from thyme.protocol.job import SandboxFile, Task
+from thyme.worker.sandbox import Sandbox
 
 
 def filled(workdir: Path, *files: SandboxFile) -> Sandbox:

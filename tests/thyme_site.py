@@ -9,12 +9,12 @@ from pathlib import Path
 from tests.broker_fakes import FakeBroker
 from tests.thyme_fakes import FakeExecution, submission
 from tests.virtual_time import VirtualTime
-from thyme.codec import encode
-from thyme.job import Task
-from thyme.message import Message, Submit
-from thyme.orders import Orders
-from thyme.sandbox import Sandbox
-from thyme.worker import Settings, Worker
+from thyme.protocol.codec import encode
+from thyme.protocol.events import Message, Submit
+from thyme.protocol.job import Task
+from thyme.worker.sandbox import Sandbox
+from thyme.worker.shutdown import Orders
+from thyme.worker.worker import Settings, Worker
 
 POOL = "alien_jobs"
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.broker_fakes import FakeBroker
-from thyme import codec
-from thyme.job import JobId, SandboxFile, Task
-from thyme.message import (
+from thyme.broker import Transport
+from thyme.protocol import codec
+from thyme.protocol.events import (
     Delivered,
     Evicted,
     Finished,
@@ -26,7 +26,7 @@ from thyme.message import (
     Submit,
     Usage,
 )
-from thyme.transport import Transport
+from thyme.protocol.job import JobId, SandboxFile, Task
 from vobox.classad.ad import Ad, literal, quote
 from vobox.jobs.job import Change, Job, LogEvent, SaveOutput, Tell
 from vobox.jobs.transitions.apply import apply

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.waiting import wait_until
-from thyme.transport import Transport, connect
+from thyme.broker import Transport, connect
 from vobox.supervisor.links import commands
 
 ROOT = Path(__file__).parents[1]
@@ -151,7 +151,7 @@ class LiveSchedd:
         scratch.mkdir(exist_ok=True)
         process = subprocess.Popen(
             [
-                sys.executable, "-m", "thyme.cli", "--workdir", str(scratch),
+                sys.executable, "-m", "thyme.worker.cli", "--workdir", str(scratch),
                 "--timeout", "20", "--heartbeat", "0.5", "--user", "self", *options,
             ],
             cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
+from .broker import check_url, url_of_2017
 from .errors import BadInvocation
 from .privileges import scrub_environment
-from .transport import check_url, url_of_2017
 
 
 class Parser(argparse.ArgumentParser):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.live_site import PROGRAMS, LiveSite
 from tests.services.rabbitmq import Rabbit
-from thyme.transport import connect
+from thyme.broker import connect
 
 POOL = "alien_jobs"
 #: Seconds: no bench is to lose a job to a busy machine.

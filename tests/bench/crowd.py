@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 
 from tests.vobox_live import LiveSchedd
-from thyme.transport import connect
+from thyme.broker import connect
 from vobox.files.as_user import user_name
 
 from .job_agents import JobAgents

@@ -7,7 +7,7 @@ import time
 
 from tests.live_site import submit_text
 from tests.waiting import wait_until
-from thyme.transport import Transport, connect
+from thyme.broker import Transport, connect
 
 from .amqp_site import POOL, AmqpSite, amqp_site
 from .dispatch import COMMAND

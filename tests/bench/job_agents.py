@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tests.submit_fakes import Host, make_proxy
-from thyme import codec
-from thyme.job import JobId
-from thyme.message import Delivered, Evicted, Finished, Message, Started, Submit, Usage
+from thyme.protocol import codec
+from thyme.protocol.events import Delivered, Evicted, Finished, Message, Started, Submit, Usage
+from thyme.protocol.job import JobId
 from vobox.classad.ad import quote
 from vobox.rpc.types import PreparedJob
 

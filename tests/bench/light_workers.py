@@ -17,11 +17,11 @@ from urllib.parse import unquote, urlsplit
 
 from pika import spec
 
-from thyme import codec
-from thyme.job import JobId
-from thyme.mail import Claim, Machine, Verdict, Waiting
-from thyme.message import Started, expect
-from thyme.transport import amqp_topology as topology
+from thyme.broker.amqp import topology
+from thyme.protocol import codec
+from thyme.protocol.events import Started, expect
+from thyme.protocol.job import JobId
+from thyme.protocol.mail import Claim, Machine, Verdict, Waiting
 
 from .amqp_site import POOL
 from .light_amqp import LightConnection, Message, connect

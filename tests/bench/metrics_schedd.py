@@ -9,7 +9,7 @@ from itertools import count
 
 from telemetry.sender import Senders
 from tests.vobox_fakes import Events
-from thyme.job import JobId
+from thyme.protocol.job import JobId
 from vobox.jobs.transitions.apply import apply
 from vobox.metrics.points import Before, ScheddNow, Tally
 from vobox.metrics.sender import Metrics

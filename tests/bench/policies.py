@@ -9,8 +9,8 @@ from pathlib import Path
 
 import classad2
 
-from thyme.job import JobId, Task
-from thyme.message import Submit
+from thyme.protocol.events import Submit
+from thyme.protocol.job import JobId, Task
 from vobox.classad.ad import Ad
 from vobox.jobs.transitions.apply import apply
 from vobox.ledger.writer import Ledger

@@ -11,8 +11,8 @@ from itertools import islice
 from pathlib import Path
 
 from tests.broker_fakes import FakeBroker, FakeTransport
-from thyme.transport import Record
-from thyme.transport.keys import event_key, submit_key
+from thyme.broker import Record
+from thyme.broker.routing_keys import event_key, submit_key
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Request
 from vobox.schedd.main_loop import Schedd

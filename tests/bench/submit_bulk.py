@@ -6,8 +6,8 @@ import statistics
 import time
 
 from tests.live_site import submit_text
-from thyme.transport import connect
-from thyme.transport.amqp_topology import EXCHANGE, submit_key
+from thyme.broker import connect
+from thyme.broker.amqp.topology import EXCHANGE, submit_key
 
 from .amqp_site import POOL, AmqpSite, amqp_site
 from .raw_publish import RawPublisher

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.waiting import wait_until
-from thyme.transport import connect
+from thyme.broker import connect
 
 from .amqp_site import POOL, AmqpSite, amqp_site
 from .result import Result

@@ -19,7 +19,7 @@ from tests.live_site import LiveSite, submit_text
 from tests.services.rabbitmq import Rabbit
 from tests.services.silent_line import SilentLine
 from tests.waiting import wait_until
-from thyme.transport import connect
+from thyme.broker import connect
 
 JOBS = 200
 PILOTS = 8

@@ -22,9 +22,9 @@ import pytest
 
 from tests.live_site import PROGRAMS, LiveSite, submit_text
 from tests.waiting import wait_until
-from thyme import codec
-from thyme.message import Started
-from thyme.transport import connect
+from thyme.broker import connect
+from thyme.protocol import codec
+from thyme.protocol.events import Started
 
 RUNS = 50
 JOBS = 6

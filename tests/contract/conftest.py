@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.broker_fakes import FakeBroker
-from thyme.transport import Transport, connect
+from thyme.broker import Transport, connect
 
 Connect = Callable[[], Transport]
 

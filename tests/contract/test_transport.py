@@ -1,4 +1,4 @@
-"""The contract of ``thyme.transport.base.Transport``, jobs and stream: every transport passes."""
+"""The contract of ``thyme.broker.base.Transport``, jobs and stream: every transport passes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tests.contract.conftest import Connect
 from tests.waiting import wait_until
-from thyme.transport import Transport
+from thyme.broker import Transport
 
 POOL = "alien_jobs"
 

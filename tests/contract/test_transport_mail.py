@@ -1,4 +1,4 @@
-"""The contract of ``thyme.transport.base.Transport``, mail and waiting: every transport passes."""
+"""The contract of ``thyme.broker.base.Transport``, mail and waiting: every transport passes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from tests.contract.conftest import Connect
 from tests.waiting import wait_until
+from thyme.broker import Mail
 from thyme.errors import BrokerRefused
-from thyme.transport import Mail
 
 POOL = "alien_jobs"
 

@@ -12,7 +12,7 @@ from tests.services.boxes import LONG, Box
 from tests.services.image_builds import BUILD_SECONDS, BuiltImages
 from tests.waiting import wait_until
 from thyme.admin import cli
-from thyme.users import FIRST_UID
+from thyme.worker.users import FIRST_UID
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(BUILD_SECONDS)]
 OFTEN = {"Interval": 500_000_000, "Retries": 99, "StartPeriod": 1_000_000}

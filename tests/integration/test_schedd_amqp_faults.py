@@ -12,9 +12,9 @@ import pytest
 from tests.schedd_amqp import HERE, PATIENCE, SHELL, Make, asked, lines, slots, until
 from tests.services.rabbitmq import Rabbit, VirtualHost
 from tests.vobox_live import LiveSchedd
-from thyme import codec
 from thyme.errors import ExitCode
-from thyme.message import Started, Submit
+from thyme.protocol import codec
+from thyme.protocol.events import Started, Submit
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.vobox_live import is_root
-from thyme.job import JobId, SandboxFile
-from thyme.message import Finished, Usage
+from thyme.protocol.events import Finished, Usage
+from thyme.protocol.job import JobId, SandboxFile
 from vobox.classad.ad import Ad, quote
 from vobox.files.as_user import OwnerFileReader, as_owner
 from vobox.files.output import write_log, write_output

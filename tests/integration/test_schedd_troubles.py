@@ -15,9 +15,9 @@ import pytest
 
 from tests.vobox_live import LiveSchedd
 from tests.waiting import wait_until
-from thyme import codec
-from thyme.job import JobId, Task
-from thyme.message import Submit
+from thyme.protocol import codec
+from thyme.protocol.events import Submit
+from thyme.protocol.job import JobId, Task
 
 JOBS = """
 executable = /bin/sh

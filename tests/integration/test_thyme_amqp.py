@@ -10,12 +10,12 @@ import pytest
 
 from tests.services.rabbitmq import VirtualHost
 from tests.waiting import wait_until
+from thyme.broker import Mail, Record, Transport, connect
+from thyme.broker.amqp.connection import Line
+from thyme.broker.amqp.frames import spec
+from thyme.broker.amqp.topology import DELIVERY_LIMIT, Queue, job_queue, pool_queue, stream
+from thyme.broker.amqp.url import parse
 from thyme.errors import BrokerRefused, BrokerUnreachable
-from thyme.transport import Mail, Record, Transport, connect
-from thyme.transport.amqp_frames import spec
-from thyme.transport.amqp_line import Line
-from thyme.transport.amqp_topology import DELIVERY_LIMIT, Queue, job_queue, pool_queue, stream
-from thyme.transport.amqp_url import parse
 
 POOL = "alien_jobs"
 STARTED = b'{"thyme":1,"kind":"started"}'
@@ -226,7 +226,7 @@ def test_a_long_stream_is_read_whole_and_in_order(new: Callable[[], Transport]) 
 def test_large_records_are_read_without_keeping_them_all(
     new: Callable[[], Transport], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("thyme.transport.amqp_stream._KEPT", 3_000_000)
+    monkeypatch.setattr("thyme.broker.amqp.stream._KEPT", 3_000_000)
     writer, reader = new(), new()
     bodies = [STARTED + bytes([n]) * 1_000_000 for n in range(30)]
     writer.record(bodies)

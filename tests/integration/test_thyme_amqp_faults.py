@@ -17,11 +17,11 @@ from tests.services.programs import need
 from tests.services.rabbitmq import Rabbit, VirtualHost
 from tests.services.silent_line import SilentLine
 from tests.waiting import wait_until
+from thyme.broker import Mail, Record, Transport, connect
+from thyme.broker.amqp.connection import Line
+from thyme.broker.amqp.frames import spec
+from thyme.broker.amqp.url import parse
 from thyme.errors import BrokerUnreachable
-from thyme.transport import Mail, Record, Transport, connect
-from thyme.transport.amqp_frames import spec
-from thyme.transport.amqp_line import Line
-from thyme.transport.amqp_url import parse
 
 POOL = "alien_jobs"
 STARTED = b'{"thyme":1,"kind":"started"}'

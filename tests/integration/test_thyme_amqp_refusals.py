@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.services.rabbitmq import Rabbit, VirtualHost
+from thyme.broker import Transport, connect
 from thyme.errors import BrokerRefused, BrokerUnreachable
-from thyme.transport import Transport, connect
 
 POOL = "alien_jobs"
 STARTED = b'{"thyme":1,"kind":"started"}'

@@ -11,8 +11,8 @@ import pytest
 
 from tests.services.certificates import Authority, Signed
 from tests.services.rabbitmq import Rabbit, VirtualHost
+from thyme.broker import connect
 from thyme.errors import BrokerRefused, BrokerUnreachable
-from thyme.transport import connect
 
 POOL = "alien_jobs"
 CONFIGURATION = """\

@@ -15,12 +15,12 @@ from tests.broker_fakes import FakeBroker
 from tests.thyme_fakes import submission
 from tests.thyme_run import script
 from tests.virtual_time import VirtualTime
-from thyme.codec import encode
 from thyme.errors import BadMessage
-from thyme.job import SandboxFile, Task
-from thyme.message import Evicted, Finished, Message
-from thyme.orders import Orders
-from thyme.worker import Settings, Worker
+from thyme.protocol.codec import encode
+from thyme.protocol.events import Evicted, Finished, Message
+from thyme.protocol.job import SandboxFile, Task
+from thyme.worker.shutdown import Orders
+from thyme.worker.worker import Settings, Worker
 
 # what a test starts ends with it, as with the worker: see conftest.py
 pytestmark = pytest.mark.own_process

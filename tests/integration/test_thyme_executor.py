@@ -10,9 +10,9 @@ import pytest
 
 from tests.thyme_run import Run, script
 from tests.waiting import wait_until
-from thyme import processes
-from thyme.job import SandboxFile, Task
-from thyme.message import Usage
+from thyme.protocol.events import Usage
+from thyme.protocol.job import SandboxFile, Task
+from thyme.worker import processes
 
 # what a test starts ends with it, as with the worker: see conftest.py
 pytestmark = pytest.mark.own_process

@@ -12,7 +12,7 @@ import pytest
 
 from tests.thyme_run import Run, script
 from tests.waiting import wait_until
-from thyme.job import Task
+from thyme.protocol.job import Task
 
 # what a test starts ends with it, as with the worker: see conftest.py
 pytestmark = pytest.mark.own_process
@@ -86,8 +86,9 @@ def test_a_worker_killed_with_9_takes_its_job_with_it(tmp_path: Path) -> None:
         [
             sys.executable, "-c",
             "import sys, time; from pathlib import Path\n"
-            "from thyme.sandbox import Sandbox; from thyme.executor import Execution\n"
-            "from thyme.job import Task\n"
+            "from thyme.worker.sandbox import Sandbox\n"
+            "from thyme.worker.executor import Execution\n"
+            "from thyme.protocol.job import Task\n"
             "Execution(Task('/bin/sleep', ('600',)), Sandbox(Path(sys.argv[1])), 's@n',\n"
             "          time.monotonic)\ntime.sleep(600)", str(tmp_path),
         ]

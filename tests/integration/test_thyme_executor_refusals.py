@@ -9,8 +9,8 @@ import pytest
 
 from tests.thyme_run import SLOT, Run
 from thyme.errors import NodeUnfit
-from thyme.faults import CannotStart
-from thyme.job import SandboxFile, Task
+from thyme.protocol.job import SandboxFile, Task
+from thyme.worker.start_errors import CannotStart
 
 # what a test starts ends with it, as with the worker: see conftest.py
 pytestmark = pytest.mark.own_process
@@ -82,7 +82,7 @@ def test_a_node_that_can_start_no_process_holds_no_job(
     def fails(*_args: object, **_options: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("thyme.processes.subprocess.Popen", fails)
+    monkeypatch.setattr("thyme.worker.processes.subprocess.Popen", fails)
 
     with pytest.raises(NodeUnfit, match=rf"Failed to execute '/bin/true': \[Errno {number}\]"):
         Run(tmp_path, Task("/bin/true"))

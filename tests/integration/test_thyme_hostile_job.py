@@ -16,9 +16,9 @@ import pytest
 
 from tests.hostile_site import OWN_USERS, PLAIN, ROOT_ONLY, SECRET, WORKER, Site
 from tests.waiting import wait_until
-from thyme.job import SandboxFile, Task
-from thyme.message import Finished
-from thyme.users import FIRST_UID
+from thyme.protocol.events import Finished
+from thyme.protocol.job import SandboxFile, Task
+from thyme.worker.users import FIRST_UID
 
 ATTACK = Path(__file__).parents[1] / "hostile_job.py"
 

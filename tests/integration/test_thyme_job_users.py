@@ -13,9 +13,9 @@ import pytest
 
 from tests.hostile_site import OWN_USERS, PLAIN, ROOT_ONLY, SECRET, WORKER, Site
 from tests.waiting import wait_until
-from thyme.job import SandboxFile, Task
-from thyme.message import Finished
-from thyme.users import AUTOMATIC, FIRST_UID
+from thyme.protocol.events import Finished
+from thyme.protocol.job import SandboxFile, Task
+from thyme.worker.users import AUTOMATIC, FIRST_UID
 
 
 @pytest.fixture

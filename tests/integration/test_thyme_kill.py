@@ -15,11 +15,11 @@ import pytest
 
 from tests.thyme_fakes import submission
 from tests.waiting import wait_until
-from thyme.codec import decode, encode
-from thyme.job import Task
-from thyme.message import Message
-from thyme.transport import Transport, connect
-from thyme.transport.sqlite import DELIVERY_LIMIT
+from thyme.broker import Transport, connect
+from thyme.broker.sqlite.transport import DELIVERY_LIMIT
+from thyme.protocol.codec import decode, encode
+from thyme.protocol.events import Message
+from thyme.protocol.job import Task
 
 POOL = "alien_jobs"
 #: kill -9 of a random consumer at a random moment, so often.
@@ -52,7 +52,7 @@ class Site:
 
     def worker(self, *options: str) -> int:
         """Run one to its end; returns its exit code."""
-        process = self.start("-m", "thyme.cli", *options)
+        process = self.start("-m", "thyme.worker.cli", *options)
         _out, said = process.communicate(timeout=60)
         assert "Traceback" not in said, said
         return process.returncode
@@ -147,7 +147,7 @@ def test_a_worker_that_dies_while_its_job_runs_takes_it_along_and_leaves_the_res
     # nothing of it that would outlive its shell
     on = f"while sleep 0.1; do :; done; echo x >> {site.path}/ran"
     site.submit(f"echo $$ >> {site.path}/ran; kill -9 $PPID; {on}")
-    dying = site.start("-m", "thyme.cli")
+    dying = site.start("-m", "thyme.worker.cli")
     assert dying.wait(timeout=60) == -signal.SIGKILL
 
     assert site.worker("--timeout", "1.5") == 3
@@ -162,7 +162,7 @@ def test_a_message_of_which_every_worker_dies_is_kept_aside(site: Site) -> None:
     site.submit("true")
     broker = connect(site.url)
     killer = (
-        "import os, sys; from thyme.transport import connect\n"
+        "import os, sys; from thyme.broker import connect\n"
         f"assert connect(sys.argv[sys.argv.index('--url') + 1]).take('{POOL}')\n"
         "os.kill(os.getpid(), 9)"
     )
@@ -181,7 +181,7 @@ def test_a_message_of_which_every_worker_dies_is_kept_aside(site: Site) -> None:
 
 CONSUMER = f"""
 import os, sys, time
-from thyme.transport import Transport, connect
+from thyme.broker import Transport, connect
 broker = connect(sys.argv[sys.argv.index("--url") + 1])
 end = time.monotonic() + 280  # should nobody end it
 while time.monotonic() < end:
@@ -200,7 +200,7 @@ broker.close()
 """
 PRODUCER = f"""
 import sys
-from thyme.transport import Transport, connect
+from thyme.broker import Transport, connect
 broker = connect(sys.argv[sys.argv.index("--url") + 1])
 for n in range(100):
     broker.submit("{POOL}", [b"%s-%d" % (sys.argv[1].encode(), n)])
@@ -306,7 +306,7 @@ def test_a_dead_process_is_noticed_at_once(site: Site) -> None:
     site.submit("true")
     broker = connect(site.url)
     holder = site.start(
-        "-c", "import sys, time; from thyme.transport import connect\n"
+        "-c", "import sys, time; from thyme.broker import connect\n"
         f"c = connect(sys.argv[sys.argv.index('--url') + 1]); c.take('{POOL}'); time.sleep(60)",
     )  # fmt: skip
     wait_until(lambda: broker.depth(POOL) == 0, "the message to be taken")

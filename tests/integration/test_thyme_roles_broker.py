@@ -19,8 +19,8 @@ from tests.services.certificates import Authority
 from tests.services.rabbitmq import Rabbit
 from tests.waiting import wait_until
 from thyme.admin import cli
+from thyme.broker import connect
 from thyme.errors import BrokerRefused
-from thyme.transport import connect
 
 IMAGE = Path(__file__).parents[2] / "images" / "rabbitmq"
 VHOST = "grid"

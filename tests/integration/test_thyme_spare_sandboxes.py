@@ -8,11 +8,11 @@ import pytest
 
 from tests.broker_fakes import FakeBroker
 from tests.thyme_fakes import submission
-from thyme.codec import encode
-from thyme.job import Task
-from thyme.message import Finished
-from thyme.orders import Orders
-from thyme.worker import Settings, Worker
+from thyme.protocol.codec import encode
+from thyme.protocol.events import Finished
+from thyme.protocol.job import Task
+from thyme.worker.shutdown import Orders
+from thyme.worker.worker import Settings, Worker
 
 POOL = "pool"
 pytestmark = pytest.mark.own_process

@@ -14,11 +14,11 @@ from tests.services.rabbitmq import VirtualHost, free_port
 from tests.services.silent_line import SilentLine
 from tests.thyme_fakes import submission
 from tests.waiting import wait_until
-from thyme.codec import decode, encode
-from thyme.job import Task
-from thyme.mail import Waiting
-from thyme.message import Finished, Message
-from thyme.transport import Transport, connect
+from thyme.broker import Transport, connect
+from thyme.protocol.codec import decode, encode
+from thyme.protocol.events import Finished, Message
+from thyme.protocol.job import Task
+from thyme.protocol.mail import Waiting
 
 #: Seconds after which the broker gives up a client that it does not hear: the least there is.
 HEARTBEAT = 5
@@ -38,7 +38,15 @@ class Site:
         self.broker.submit("alien_jobs", [encode(submission(task))])
 
     def start(self, url: str, *options: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "thyme.cli", "--workdir", str(self.path), "--user", "self"]
+        command = [
+            sys.executable,
+            "-m",
+            "thyme.worker.cli",
+            "--workdir",
+            str(self.path),
+            "--user",
+            "self",
+        ]
         with open(self.path / "said", "a") as said:
             process = subprocess.Popen(
                 [*command, *options],

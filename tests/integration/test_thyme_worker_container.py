@@ -20,11 +20,11 @@ from tests.plancton_docker_bench import Bench
 from tests.services.engines import DockerService
 from tests.thyme_fakes import submission
 from tests.waiting import wait_until
-from thyme.codec import decode, encode
-from thyme.job import Task
-from thyme.message import Evicted, Finished, Message
-from thyme.transport import Transport, connect
-from thyme.users import FIRST_UID
+from thyme.broker import Transport, connect
+from thyme.protocol.codec import decode, encode
+from thyme.protocol.events import Evicted, Finished, Message
+from thyme.protocol.job import Task
+from thyme.worker.users import FIRST_UID
 
 pytestmark = pytest.mark.root
 ROOT = Path(__file__).parents[2]
@@ -49,7 +49,7 @@ class Site:
         # nobody but root sees what is below a directory like /root: jobs need none of it
         binds = [f"{place}:{place}" for place in sorted(PLACES) if Path(place).is_dir()]
         command = [
-            sys.executable, "-m", "thyme.cli", f"--url=sqlite://{self.path}/broker.db",
+            sys.executable, "-m", "thyme.worker.cli", f"--url=sqlite://{self.path}/broker.db",
             "--workdir=/tmp", *options,
         ]  # fmt: skip
         return self.bench.start(

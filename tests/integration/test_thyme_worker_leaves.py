@@ -12,7 +12,7 @@ import pytest
 
 from tests.thyme_program import TRUE, Site, ended, running, shell
 from tests.waiting import wait_until
-from thyme.job import SandboxFile
+from thyme.protocol.job import SandboxFile
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.thyme_program import ROOT_ONLY, TRUE, Site, open_to_all
-from thyme.transport.sqlite_file import SCHEMA_VERSION
+from thyme.broker.sqlite.schema import SCHEMA_VERSION
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_4_a_full_disk(site: Site) -> None:
     site._broker = None
     # no process may make a file longer than it is now: SQLite sees a write that fails
     script = (
-        "import resource, signal, sys; from thyme.cli import main\n"
+        "import resource, signal, sys; from thyme.worker.cli import main\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))\n"
         "sys.exit(main(sys.argv[1:]))"

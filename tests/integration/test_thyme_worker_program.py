@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.thyme_program import PAGE, ROOT_ONLY, TRUE, Site, open_to_all, shell
-from thyme.cli import parser
 from thyme.errors import ExitCode
-from thyme.job import SandboxFile, Task
+from thyme.protocol.job import SandboxFile, Task
+from thyme.worker.cli import parser
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_the_page_names_every_option_and_every_exit_code() -> None:
 
 
 def test_the_page_names_every_variable_of_a_jobs_environment() -> None:
-    from thyme.executor import environment
+    from thyme.worker.executor import environment
 
     page = PAGE.read_text()
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.thyme_fakes import submission
 from tests.thyme_program import ROOT_ONLY, TRUE, Site, ended, running, shell
-from thyme.codec import encode
+from thyme.protocol.codec import encode
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from tests.query_fakes import utc
 from tests.vobox_fakes import NOW, Events, ad_of
 from tests.vobox_live import thin
-from thyme.job import JobId
+from thyme.protocol.job import JobId
 from vobox.client import wait
 from vobox.jobs import user_log_events
 

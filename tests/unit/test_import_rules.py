@@ -27,7 +27,7 @@ ONLY_IN = {
     "docker": "plancton/engine/docker/api.py",
     "influxdb": "telemetry/influx.py",
     "prometheus_client": "telemetry/prometheus.py",
-    "pika": "thyme/transport/amqp_frames.py",
+    "pika": "thyme/broker/amqp/frames.py",
 }
 THIN = ("vobox/__init__.py", "vobox/client/*.py")
 #: The only modules of vobox that the condor commands may use.
@@ -120,7 +120,7 @@ def test_a_thin_command_runs_on_a_bare_python_3_6(path: str) -> None:
     [
         (
             "plancton/daemon/control_loop.py",
-            "import thyme.job",
+            "import thyme.protocol.job",
             "plancton/daemon/control_loop.py imports thyme",
         ),
         (
@@ -129,9 +129,17 @@ def test_a_thin_command_runs_on_a_bare_python_3_6(path: str) -> None:
             "plancton/daemon/control_loop.py imports vobox",
         ),
         ("plancton/x.py", "def f():\n    import thyme", "plancton/x.py imports thyme"),
-        ("plancton/x.py", "importlib.import_module('thyme.cli')", "plancton/x.py imports thyme"),
-        ("thyme/worker.py", "import plancton", "thyme/worker.py imports plancton"),
-        ("thyme/worker.py", "import vobox.classad.ad", "thyme/worker.py imports vobox"),
+        (
+            "plancton/x.py",
+            "importlib.import_module('thyme.worker.cli')",
+            "plancton/x.py imports thyme",
+        ),
+        ("thyme/worker/worker.py", "import plancton", "thyme/worker/worker.py imports plancton"),
+        (
+            "thyme/worker/worker.py",
+            "import vobox.classad.ad",
+            "thyme/worker/worker.py imports vobox",
+        ),
         (
             "vobox/schedd/main_loop.py",
             "from plancton.model import Pilot",
@@ -144,9 +152,9 @@ def test_a_thin_command_runs_on_a_bare_python_3_6(path: str) -> None:
             "only plancton/engine/docker/api.py may",
         ),
         (
-            "thyme/transport/sqlite.py",
+            "thyme/broker/sqlite/transport.py",
             "import pika",
-            "thyme/transport/sqlite.py imports pika; only thyme/transport/amqp_frames.py may",
+            "thyme/broker/sqlite/transport.py imports pika; only thyme/broker/amqp/frames.py may",
         ),
     ],
 )
@@ -157,12 +165,12 @@ def test_the_check_finds_a_forbidden_import(path: str, source: str, expected: st
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("vobox/schedd/main_loop.py", "import thyme.job"),
+        ("vobox/schedd/main_loop.py", "import thyme.protocol.job"),
         ("plancton/engine/select.py", "from plancton.engine import docker"),
         ("plancton/engine/select.py", "from . import docker"),
         ("plancton/engine/select.py", "from .docker import DockerEngine"),
         ("plancton/engine/docker/api.py", "import docker"),
-        ("thyme/transport/__init__.py", "from .sqlite import SqliteTransport"),
+        ("thyme/broker/__init__.py", "from .sqlite import SqliteTransport"),
     ],
 )
 def test_the_check_allows_what_is_allowed(path: str, source: str) -> None:

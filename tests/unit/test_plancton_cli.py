@@ -95,7 +95,8 @@ def test_status_is_quick_because_it_loads_no_heavy_library(paths: Paths) -> None
     document = {"version": 1, "daemon": daemon, "pilots": [], "written": 0.0}
     paths.status.write_text(json.dumps(document))
     script = (
-        f"import sys; from plancton.cli import main; main.main({[*places(paths), 'status', '--json']});"
+        "import sys; from plancton.cli import main;"
+        f"main.main({[*places(paths), 'status', '--json']});"
         "print(sorted({'pydantic', 'jinja2', 'docker', 'yaml', 'rich'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.query_fakes import FakeQueue, Text, ask, job, utc
-from thyme.job import JobId
+from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.commands.query import condor_q
 from vobox.jobs.job import Job

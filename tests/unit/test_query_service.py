@@ -13,7 +13,7 @@ import pytest
 
 from tests.query_fakes import NOW, job, utc
 from tests.waiting import wait_until
-from thyme.job import JobId
+from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.jobs.job import Job
 from vobox.ledger.snapshot import LedgerView

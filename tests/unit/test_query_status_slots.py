@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.query_fakes import NOW, FakeQueue, ask, out
-from thyme.mail import Machine, Waiting
+from thyme.protocol.mail import Machine, Waiting
 from vobox.classad.ad import Ad, literal
 from vobox.commands.query.condor_status import answer as condor_status
 from vobox.workers.slot_ads import slot_ads

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from tests.submit_fakes import CWD, HEAD, NOW, SCRIPT, Host, job_of, make_proxy
-from thyme.job import SandboxFile
+from thyme.protocol.job import SandboxFile
 
 
 def test_a_proxy_travels_readable_by_its_owner_alone() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.submit_fakes import CWD, HEAD, NOW, SCRIPT, Host, job_of
-from thyme.codec import decode, encode
-from thyme.job import JobId, SandboxFile
-from thyme.message import Submit
+from thyme.protocol.codec import decode, encode
+from thyme.protocol.events import Submit
+from thyme.protocol.job import JobId, SandboxFile
 
 
 def test_the_executable_travels_as_htcondors_starter_names_it() -> None:

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.submit_fakes import CWD, NOW, Host, make_proxy
-from thyme import codec
-from thyme.alike import encode_all
-from thyme.job import JobId
-from thyme.message import Submit
+from thyme.protocol import codec
+from thyme.protocol.batch_encoder import encode_all
+from thyme.protocol.events import Submit
+from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.commands.submit.base_attributes import Submission
 from vobox.commands.submit.description import CommandLine, read_description

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from tests.thyme_fakes import submission
-from thyme import codec
 from thyme.admin import cli
-from thyme.job import Task
-from thyme.transport import Transport, connect
+from thyme.broker import Transport, connect
+from thyme.protocol import codec
+from thyme.protocol.job import Task
 
 POOL = "alien_jobs"
 SECRET = "hush-hush"  # noqa: S105

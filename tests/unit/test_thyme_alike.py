@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.thyme_messages import VALUES, files, messages, texts
-from thyme.alike import encode_all
-from thyme.codec import encode
 from thyme.errors import BadMessage, MessageTooLarge
-from thyme.job import JobId, SandboxFile, Task
-from thyme.message import Recorded, Submit
+from thyme.protocol.batch_encoder import encode_all
+from thyme.protocol.codec import encode
+from thyme.protocol.events import Recorded, Submit
+from thyme.protocol.job import JobId, SandboxFile, Task
 
 FIRST = Submit(
     "s", JobId(7, 0), 1.5, "p", 1, 2, 0, {"Owner": '"games"', "ProcId": "0"}, Task("/bin/true")

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thyme.errors import BadInvocation, BrokerRefused, BrokerUnreachable
-from thyme.transport import amqp_errors, keys
-from thyme.transport.amqp_frames import (
+from thyme.broker import routing_keys
+from thyme.broker.amqp import errors
+from thyme.broker.amqp.dead_letters import reason_of
+from thyme.broker.amqp.frames import (
     HEARTBEAT,
     BadFrame,
     Content,
@@ -21,8 +22,7 @@ from thyme.transport.amqp_frames import (
     encode_method,
     spec,
 )
-from thyme.transport.amqp_letters import reason_of
-from thyme.transport.amqp_topology import (
+from thyme.broker.amqp.topology import (
     DEAD,
     EXCHANGE,
     STREAM,
@@ -35,7 +35,8 @@ from thyme.transport.amqp_topology import (
     submit_key,
     topology,
 )
-from thyme.transport.amqp_url import Place
+from thyme.broker.amqp.url import Place
+from thyme.errors import BadInvocation, BrokerRefused, BrokerUnreachable
 
 PLACE = Place("broker", 5672, "site", "worker", "secret")
 
@@ -88,7 +89,7 @@ def test_an_inbox_ends_with_its_connection_and_belongs_to_the_right_exchange() -
 def test_no_pool_s_name_is_a_pattern_and_each_keeps_its_own(name: str) -> None:
     for key in (submit_key(name), dead_key(name), idle_key(name), job_queue(name)):
         assert "*" not in key and "#" not in key
-    assert pool_of_word(keys.pool_of_dead(dead_key(name))) == name
+    assert pool_of_word(routing_keys.pool_of_dead(dead_key(name))) == name
 
 
 def test_a_pool_with_a_plain_name_has_a_plain_queue() -> None:
@@ -195,7 +196,7 @@ def test_another_protocol_is_not_believed(noise: bytes) -> None:
 
 def test_a_program_that_needs_all_of_pika_gets_it_afterwards() -> None:
     code = (
-        "import sys, thyme.transport.amqp_frames as frames\n"
+        "import sys, thyme.broker.amqp.frames as frames\n"
         "assert 'asyncio' not in sys.modules and 'ssl' not in sys.modules\n"
         "import pika\n"
         "assert pika.spec is frames.spec\n"
@@ -222,8 +223,8 @@ def test_a_program_that_needs_all_of_pika_gets_it_afterwards() -> None:
     ],
 )
 def test_a_key_gives_away_its_kind(key: str, kind: str, pool: str) -> None:
-    assert keys.kind_of_key(key) == kind
-    assert keys.pool_of_dead(key) == pool
+    assert routing_keys.kind_of_key(key) == kind
+    assert routing_keys.pool_of_dead(key) == pool
 
 
 # --- refusals -------------------------------------------------------------------------------------
@@ -284,7 +285,7 @@ def test_a_key_gives_away_its_kind(key: str, kind: str, pool: str) -> None:
 def test_each_refusal_says_what_and_where(
     code: int, text: str, error: type[Exception], said: str
 ) -> None:
-    made = amqp_errors.closed(PLACE, code, text)
+    made = errors.closed(PLACE, code, text)
 
     assert type(made) is error
     assert str(made).startswith("broker amqp://broker:5672: ")
@@ -306,8 +307,8 @@ def test_another_argument_is_read_from_the_broker_s_words(
     text = f"PRECONDITION_FAILED - inequivalent arg 'x' for queue 'q' in vhost '/': received the \
 value '1' of type 'long' but current is {theirs}"
 
-    assert amqp_errors.other_argument(text) == found
-    assert amqp_errors.other_argument("PRECONDITION_FAILED - what else") is None
+    assert errors.other_argument(text) == found
+    assert errors.other_argument("PRECONDITION_FAILED - what else") is None
 
 
 def test_a_dead_letter_s_reason_is_the_worker_s_or_the_broker_s() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from thyme.broker import check_url, url_of_2017
+from thyme.broker.amqp.url import Place, Tls, parse
 from thyme.errors import BadInvocation
-from thyme.transport import check_url, url_of_2017
-from thyme.transport.amqp_url import Place, Tls, parse
 
 
 @pytest.mark.parametrize(

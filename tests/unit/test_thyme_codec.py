@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from tests.thyme_fakes import submission
 from tests.thyme_messages import example, messages, parts, put, texts
-from thyme.codec import KINDS, decode, encode
 from thyme.errors import BadMessage, UnknownVersion
-from thyme.fields import FIELDS, OPTIONAL, TASK
-from thyme.job import SandboxFile, Task
-from thyme.mail import Heartbeat, Verdict, Waiting
-from thyme.message import Marker, Message, Submit, Usage, expect
+from thyme.protocol.codec import KINDS, decode, encode
+from thyme.protocol.events import Marker, Message, Submit, Usage, expect
+from thyme.protocol.fields import FIELDS, OPTIONAL, TASK
+from thyme.protocol.job import SandboxFile, Task
+from thyme.protocol.mail import Heartbeat, Verdict, Waiting
 
 # --- every message there can be --------------------------------------------------------------
 

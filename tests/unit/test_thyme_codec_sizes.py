@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.thyme_messages import example, parts, put
-from thyme.blobs import MAX_INFLATED
-from thyme.codec import MAX_SIZE, decode, encode
 from thyme.errors import BadMessage, MessageTooLarge
-from thyme.message import Finished
+from thyme.protocol.blobs import MAX_INFLATED
+from thyme.protocol.codec import MAX_SIZE, decode, encode
+from thyme.protocol.events import Finished
 
 
 def incompressible(size: int) -> bytes:
@@ -49,7 +49,7 @@ def test_bytes_over_the_limit_are_refused_unread() -> None:
 
 
 def test_what_nobody_would_inflate_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("thyme.blobs.MAX_INFLATED", 1000)
+    monkeypatch.setattr("thyme.protocol.blobs.MAX_INFLATED", 1000)
 
     message = result(stdout=b"x" * 900, stderr=b"x" * 101, files=())
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from thyme.executor import Outcome
-from thyme.job import Task
-from thyme.limits import NODE_WITHOUT_MEMORY, out_of_memory, overstayed, until_overstayed
-from thyme.memory import Memory, MemoryGroup
-from thyme.message import HoldReason, Usage
+from thyme.protocol.events import HoldReason, Usage
+from thyme.protocol.job import Task
+from thyme.worker.executor import Outcome
+from thyme.worker.limits import NODE_WITHOUT_MEMORY, out_of_memory, overstayed, until_overstayed
+from thyme.worker.memory_cgroup import Memory, MemoryGroup
 
 DAY = 86400.0
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from thyme import users
-from thyme.den import Den
 from thyme.errors import BadInvocation, NodeUnfit
-from thyme.machine import cpus, distribution, machine
-from thyme.memory import MemoryGroup
-from thyme.usage import Disk, Reading, read_tree
-from thyme.users import FIRST_UID, JobUser, choose
+from thyme.worker import users
+from thyme.worker.machine import cpus, distribution, machine
+from thyme.worker.memory_cgroup import MemoryGroup
+from thyme.worker.usage import Disk, Reading, read_tree
+from thyme.worker.users import FIRST_UID, JobUser, choose
+from thyme.worker.work_directory import Den
 
 # --- users -----------------------------------------------------------------------------------
 

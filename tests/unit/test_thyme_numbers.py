@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from thyme.errors import NodeUnfit
-from thyme.numbers import Number
-from thyme.users import AUTOMATIC
+from thyme.worker.uid_lock import Number
+from thyme.worker.users import AUTOMATIC
 
 
 def test_two_workers_never_have_the_same_number(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_whoever_wants_one_that_is_taken_gets_the_next_free_one(tmp_path: Path) 
 
 def test_a_worker_that_was_killed_leaves_its_number(tmp_path: Path) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from thyme.numbers import Number\n"
+        "import os, sys; from pathlib import Path; from thyme.worker.uid_lock import Number\n"
         "number = Number(0, Path(sys.argv[1])); print(number.value, flush=True)\n"
         "os.kill(os.getpid(), 9)"
     )

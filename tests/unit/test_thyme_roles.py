@@ -12,7 +12,7 @@ import pytest
 from thyme.admin import cli, passwords
 from thyme.admin.definitions import definitions
 from thyme.admin.roles import Role, roles
-from thyme.transport import amqp_topology
+from thyme.broker.amqp import topology
 
 
 def run(directory: Path, *options: str) -> int:
@@ -58,11 +58,11 @@ def test_no_two_passwords_are_the_same() -> None:
 
 def test_a_worker_may_write_where_no_job_queue_listens_and_nowhere_else() -> None:
     worker = role("worker")
-    made = amqp_topology.topology(["alien_jobs"])
+    made = topology.topology(["alien_jobs"])
     writable = [each.name for each in made.exchanges if re.search(worker.write, each.name)]
-    assert writable == [amqp_topology.WORK]
+    assert writable == [topology.WORK]
     reached = {each.queue for each in made.bindings if each.exchange in writable}
-    assert reached == {amqp_topology.STREAM, amqp_topology.DEAD}
+    assert reached == {topology.STREAM, topology.DEAD}
     for exchange in ("", "amq.default", "amq.topic", "thyme", "thyme.schedd.x", "xthyme.work"):
         assert not re.search(worker.write, exchange)
 
@@ -76,7 +76,7 @@ def test_a_worker_reads_its_own_pool_and_no_other() -> None:
 
 def test_a_pool_named_like_a_pattern_opens_no_other_pool() -> None:
     worker = role("worker-.%2A", ".*")
-    assert re.search(worker.read, amqp_topology.job_queue(".*"))
+    assert re.search(worker.read, topology.job_queue(".*"))
     assert not re.search(worker.read, "thyme.jobs.alien_jobs")
     assert not re.search(worker.topics["thyme.work"][0], "dead.alien_jobs")
 
@@ -123,7 +123,7 @@ def test_the_definitions_make_the_whole_topology() -> None:
     pools = ["alien_jobs", "big/mem"]
     users = {each.user: "secret" for each in roles(pools)}
     document = definitions(pools, users, "grid", {})
-    made = amqp_topology.topology(pools)
+    made = topology.topology(pools)
     assert {each["name"]: each["arguments"] for each in document["queues"]} == {
         each.name: each.arguments for each in made.queues
     }

@@ -15,9 +15,9 @@ import pytest
 
 from tests.thyme_scratch import filled
 from thyme.errors import NodeUnfit
-from thyme.faults import CannotStart
-from thyme.job import LARGEST_STREAM, SandboxFile
-from thyme.sandbox import STDERR, STDOUT, Sandbox
+from thyme.protocol.job import LARGEST_STREAM, SandboxFile
+from thyme.worker.sandbox import STDERR, STDOUT, Sandbox
+from thyme.worker.start_errors import CannotStart
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_a_proxy_is_at_no_time_readable_by_others(
             seen.append(stat.S_IMODE(os.fstat(handle).st_mode))
         return handle
 
-    monkeypatch.setattr("thyme.sandbox.os.open", watched)
+    monkeypatch.setattr("thyme.worker.sandbox.os.open", watched)
     old = os.umask(0)
     try:
         filled(tmp_path, SandboxFile("proxy", b"secret", 0o600))
@@ -120,7 +120,8 @@ def test_a_full_disk_is_the_nodes_fault(tmp_path: Path) -> None:
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "from pathlib import Path\n"
-        "from thyme.sandbox import Sandbox; from thyme.job import *; from thyme.errors import *\n"
+        "from thyme.worker.sandbox import Sandbox; from thyme.protocol.job import *\n"
+        "from thyme.errors import *\n"
         "box = Sandbox(Path(sys.argv[1]))\n"
         "try: box.unpack(Task('x', files=(SandboxFile('big', b'x' * 5000),)))\n"
         "except NodeUnfit as error: print(error)\n"
@@ -204,7 +205,8 @@ def as_nobody(code: str, workdir: Path) -> str:
             if Path(tempfile.gettempdir()) in parent.parents:
                 parent.chmod(0o755)
     done = subprocess.run(
-        [sys.executable, "-c", "import thyme.sandbox, thyme.faults, encodings.idna\n"
+        [sys.executable, "-c",
+         "import thyme.worker.sandbox, thyme.worker.start_errors, encodings.idna\n"
          + (drop if os.geteuid() == 0 else "") + code, str(workdir)],
         capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
@@ -224,8 +226,8 @@ def as_nobody(code: str, workdir: Path) -> str:
 )
 def test_whatever_a_job_does_to_its_scratch_it_is_removed(tmp_path: Path, deed: str) -> None:
     printed = as_nobody(
-        "import os, sys; from pathlib import Path; from thyme.job import Task\n"
-        "box = thyme.sandbox.Sandbox(Path(sys.argv[1])); box.unpack(Task('x'))\n"
+        "import os, sys; from pathlib import Path; from thyme.protocol.job import Task\n"
+        "box = thyme.worker.sandbox.Sandbox(Path(sys.argv[1])); box.unpack(Task('x'))\n"
         f"box.open_stream('_condor_stdout').write(b'said'); {deed}\n"
         "os.chdir('/')\n"
         "print(box.stream('_condor_stdout', 99), box.outputs(Task('x')))\n"

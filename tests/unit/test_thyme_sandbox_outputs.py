@@ -11,11 +11,11 @@ import pytest
 
 from tests.thyme_fakes import submission
 from tests.thyme_scratch import filled
-from thyme.codec import decode
-from thyme.job import LARGEST_STREAM, SandboxFile, Task
-from thyme.message import Finished, Usage
-from thyme.reports import encode_fitting
-from thyme.sandbox import Sandbox
+from thyme.protocol.codec import decode
+from thyme.protocol.events import Finished, Usage
+from thyme.protocol.job import LARGEST_STREAM, SandboxFile, Task
+from thyme.worker.reports import encode_fitting
+from thyme.worker.sandbox import Sandbox
 
 TASK = Task("condor_exec.exe")
 

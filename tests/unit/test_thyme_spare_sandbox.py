@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from thyme.job import SandboxFile, Task
-from thyme.sandbox import STDERR, STDOUT, Sandbox
+from thyme.protocol.job import SandboxFile, Task
+from thyme.worker.sandbox import STDERR, STDOUT, Sandbox
 
 TASK = Task("/bin/true")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from thyme.broker import Mail, connect
+from thyme.broker.sqlite.process_locks import Life
 from thyme.errors import BrokerRefused, BrokerUnreachable
-from thyme.transport import Mail, connect
-from thyme.transport.lives import Life
 
 
 def open_files() -> int:

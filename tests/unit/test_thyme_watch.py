@@ -10,13 +10,13 @@ import pytest
 
 from tests.thyme_fakes import FakeSchedd
 from tests.unit.test_thyme_worker import POOL, Site, job
-from thyme.codec import decode, encode
+from thyme.broker import Mail
 from thyme.errors import BrokerUnreachable
-from thyme.mail import Control, Peek, Peeked, Waiting
-from thyme.message import Evicted, Finished, Message
-from thyme.peek import LARGEST, answer
-from thyme.sandbox import STDERR, STDOUT, Sandbox
-from thyme.transport import Mail
+from thyme.protocol.codec import decode, encode
+from thyme.protocol.events import Evicted, Finished, Message
+from thyme.protocol.mail import Control, Peek, Peeked, Waiting
+from thyme.worker.peek import LARGEST, answer
+from thyme.worker.sandbox import STDERR, STDOUT, Sandbox
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from tests.thyme_fakes import FakeSchedd
 from tests.thyme_site import POOL, Site, job
-from thyme.message import Evicted
+from thyme.protocol.events import Evicted
 
 
 @pytest.fixture

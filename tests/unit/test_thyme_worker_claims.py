@@ -8,9 +8,9 @@ import pytest
 
 from tests.thyme_fakes import FakeSchedd
 from tests.thyme_site import POOL, Site, job
-from thyme.claims import CLAIM_TIMEOUT, SECOND_CLAIM_TIMEOUT
-from thyme.message import Finished, Started, Submit
-from thyme.transport import Mail
+from thyme.broker import Mail
+from thyme.protocol.events import Finished, Started, Submit
+from thyme.worker.claims import CLAIM_TIMEOUT, SECOND_CLAIM_TIMEOUT
 
 
 @pytest.fixture

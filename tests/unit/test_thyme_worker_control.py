@@ -8,10 +8,10 @@ import pytest
 
 from tests.thyme_fakes import FakeSchedd, submission
 from tests.thyme_site import Site, job
-from thyme.codec import encode
-from thyme.mail import Verdict
-from thyme.message import Evicted
-from thyme.transport import Mail
+from thyme.broker import Mail
+from thyme.protocol.codec import encode
+from thyme.protocol.events import Evicted
+from thyme.protocol.mail import Verdict
 
 
 @pytest.fixture

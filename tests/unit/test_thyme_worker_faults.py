@@ -9,13 +9,13 @@ import pytest
 
 from tests.thyme_fakes import FakeSchedd, submission
 from tests.thyme_site import POOL, Site, job
-from thyme.codec import encode
 from thyme.errors import BrokerRefused, BrokerUnreachable, NodeUnfit
-from thyme.mail import Verdict
-from thyme.message import Evicted, Finished, Started
-from thyme.sandbox import Sandbox
-from thyme.users import JobUser
-from thyme.worker import Settings, Worker
+from thyme.protocol.codec import encode
+from thyme.protocol.events import Evicted, Finished, Started
+from thyme.protocol.mail import Verdict
+from thyme.worker.sandbox import Sandbox
+from thyme.worker.users import JobUser
+from thyme.worker.worker import Settings, Worker
 
 
 @pytest.fixture
@@ -210,7 +210,7 @@ def test_a_noexec_scratch_holds_no_jobs(site: Site, monkeypatch: pytest.MonkeyPa
     class Noexec:
         f_flag = 8 | 1024
 
-    monkeypatch.setattr("thyme.worker.os.statvfs", lambda _path: Noexec)
+    monkeypatch.setattr("thyme.worker.worker.os.statvfs", lambda _path: Noexec)
     site.submit(job())
 
     with pytest.raises(NodeUnfit, match="is mounted noexec"):
@@ -231,7 +231,7 @@ def test_a_job_whose_scratch_cannot_be_made_goes_back_at_once(
             raise NodeUnfit("no space left")
         return Sandbox(den, user)
 
-    monkeypatch.setattr("thyme.worker.Sandbox", second_fails)
+    monkeypatch.setattr("thyme.worker.worker.Sandbox", second_fails)
 
     with pytest.raises(NodeUnfit, match="no space left"):
         site.run()

@@ -10,7 +10,7 @@ import pytest
 
 from tests.command_fakes import BOB, Queue
 from tests.vobox_fakes import SCHEDD, Bench
-from thyme.message import Vacated
+from thyme.protocol.events import Vacated
 from vobox.commands import config_val, reschedule, vacate
 from vobox.rpc.types import Answer, Request
 from vobox.schedd.settings import Settings

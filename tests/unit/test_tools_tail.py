@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.vobox_fakes import JOB, SCHEDD, Bench, Events, after
-from thyme import codec
-from thyme.job import JobId
-from thyme.mail import Peek, Peeked
-from thyme.message import expect
-from thyme.transport import Mail, Transport
+from thyme.broker import Mail, Transport
+from thyme.protocol import codec
+from thyme.protocol.events import expect
+from thyme.protocol.job import JobId
+from thyme.protocol.mail import Peek, Peeked
 from vobox.commands import tail
 from vobox.commands.peek import Peeker
 from vobox.jobs.job import Job

@@ -9,10 +9,10 @@ import pytest
 
 from tests.command_fakes import BOB, Queue
 from tests.vobox_fakes import Bench, Events
-from thyme import codec
-from thyme.job import JobId
-from thyme.mail import Control
-from thyme.message import expect
+from thyme.protocol import codec
+from thyme.protocol.events import expect
+from thyme.protocol.job import JobId
+from thyme.protocol.mail import Control
 from vobox.commands import act
 from vobox.rpc.types import Answer
 

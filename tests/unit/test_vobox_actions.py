@@ -9,7 +9,7 @@ import pytest
 
 from tests.command_fakes import BOB, Queue
 from tests.vobox_fakes import Bench, Events
-from thyme.job import JobId
+from thyme.protocol.job import JobId
 from vobox.commands import act
 from vobox.rpc.types import Answer
 

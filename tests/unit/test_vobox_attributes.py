@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.vobox_fakes import NOW, Events, Expression, after, effects, shown, told
-from thyme.message import HoldReason
+from thyme.protocol.events import HoldReason
 
 # --- the end by the job's own policy ------------------------------------------------------------
 

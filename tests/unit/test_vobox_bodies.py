@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.vobox_fakes import Events
-from thyme import codec
-from thyme.job import JobId, SandboxFile, Task
+from thyme.protocol import codec
+from thyme.protocol.job import JobId, SandboxFile, Task
 from vobox.jobs.transitions.apply import apply
 from vobox.ledger.message_deltas import LARGEST, Bodies
 from vobox.ledger.writer import Ledger

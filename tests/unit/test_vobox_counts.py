@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.vobox_fakes import Events, after
-from thyme.job import JobId
+from thyme.protocol.job import JobId
 from vobox.jobs.job import Job
 from vobox.ledger.snapshot import LedgerView
 from vobox.ledger.writer import Ledger

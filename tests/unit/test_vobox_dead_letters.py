@@ -11,9 +11,9 @@ import pytest
 
 from tests.broker_fakes import FakeBroker
 from tests.vobox_fakes import SCHEDD, Bench, Events, everything, logged, shown
-from thyme import codec
-from thyme.message import JobMessage, Started
-from thyme.transport import Transport, connect
+from thyme.broker import Transport, connect
+from thyme.protocol import codec
+from thyme.protocol.events import JobMessage, Started
 from vobox.jobs.transitions.dead_letters import CODE, SUBCODE
 
 Brokers = Callable[[], Transport]

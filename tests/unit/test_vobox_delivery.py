@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.vobox_fakes import Events, Value, after, logged
-from thyme.job import SandboxFile
-from thyme.message import Finished, HoldReason
+from thyme.protocol.events import Finished, HoldReason
+from thyme.protocol.job import SandboxFile
 from vobox.files.output import write_log, write_output
 from vobox.files.user_log_index import WrittenEvents
 from vobox.jobs.job import Job

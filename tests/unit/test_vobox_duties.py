@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.vobox_fakes import Bench, Events, Expression
-from thyme.job import JobId, Task
-from thyme.message import Held, JobMessage
+from thyme.protocol.events import Held, JobMessage
+from thyme.protocol.job import JobId, Task
 
 
 @pytest.fixture

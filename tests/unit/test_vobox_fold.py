@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.vobox_fakes import Events, after, effects, shown
-from thyme.message import JobMessage
+from thyme.protocol.events import JobMessage
 from vobox.jobs.job import LogEvent
 from vobox.jobs.transitions.apply import apply
 

@@ -11,10 +11,18 @@ from hypothesis import strategies as st
 
 from tests.broker_fakes import FakeBroker
 from tests.vobox_fakes import NOW, SCHEDD, Clock, Events, everything
-from thyme import codec
-from thyme.job import JobId
-from thyme.message import Continued, Edited, HoldReason, JobMessage, Removed, Suspended, Vacated
-from thyme.transport import Record, keys
+from thyme.broker import Record, routing_keys
+from thyme.protocol import codec
+from thyme.protocol.events import (
+    Continued,
+    Edited,
+    HoldReason,
+    JobMessage,
+    Removed,
+    Suspended,
+    Vacated,
+)
+from thyme.protocol.job import JobId
 from vobox.jobs.job import Job
 from vobox.jobs.status import (
     COMPLETED,
@@ -150,7 +158,7 @@ def folded(events: Sequence[JobMessage], batch: int, at_once: int, reopen: bool)
     for event in events:
         if isinstance(event, dead_letters.PutAside):
             body = codec.encode(Events(event.job).submit(event.attempt))
-            place, key = len(broker.stream) + 1, keys.dead_key("pool")
+            place, key = len(broker.stream) + 1, routing_keys.dead_key("pool")
             broker.stream.append(Record(place, event.time, body, key, event.reason))
         else:
             transport.record([codec.encode(event)])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.vobox_fakes import Events, Expression, after, told
-from thyme.message import JobMessage
+from thyme.protocol.events import JobMessage
 from vobox.jobs.job import Job, Tell
 from vobox.jobs.transitions.apply import apply
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.vobox_fakes import JOB, Bench, Events, Expression
-from thyme.job import JobId
+from thyme.protocol.job import JobId
 from vobox.files.history_files import HistoryFiles
 
 

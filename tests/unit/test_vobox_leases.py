@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.vobox_fakes import Events, after
-from thyme.job import JobId, Task
+from thyme.protocol.job import JobId, Task
 from vobox.jobs.job import Job
 from vobox.workers import leases as module
 from vobox.workers.leases import Leases

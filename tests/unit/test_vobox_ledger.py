@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.vobox_fakes import JOB, Events, Expression, after
-from thyme.job import JobId
+from thyme.protocol.job import JobId
 from vobox.classad.ad import quote
 from vobox.jobs.job import Job
 from vobox.ledger.snapshot import LedgerView

@@ -10,8 +10,8 @@ import pytest
 
 from tests.broker_fakes import FakeBroker
 from tests.vobox_fakes import Bench, Events, everything
-from thyme import codec
-from thyme.job import JobId
+from thyme.protocol import codec
+from thyme.protocol.job import JobId
 from vobox.ledger.schema import VERSION
 from vobox.ledger.writer import Ledger
 

@@ -11,8 +11,8 @@ import pytest
 
 from tests.query_fakes import utc
 from tests.vobox_fakes import NOW, USAGE, Events, ad_of
-from thyme.job import JobId
-from thyme.message import Usage
+from thyme.protocol.events import Usage
+from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.jobs import user_log_events
 

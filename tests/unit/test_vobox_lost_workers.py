@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from tests.vobox_fakes import JOB, SCHEDD, Bench, Events
-from thyme import codec
+from thyme.broker import Mail
 from thyme.errors import BrokerUnreachable
-from thyme.job import JobId, Task
-from thyme.mail import Claim, Heartbeat
-from thyme.message import Submit, Usage
-from thyme.transport import Mail
+from thyme.protocol import codec
+from thyme.protocol.events import Submit, Usage
+from thyme.protocol.job import JobId, Task
+from thyme.protocol.mail import Claim, Heartbeat
 from vobox.workers.leases import CLAIM_LEASE
 
 CORRELATION = "token"

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from tests.vobox_fakes import JOB, SCHEDD, Bench, Events, after
-from thyme import codec
+from thyme.broker import Mail
 from thyme.errors import BrokerUnreachable
-from thyme.job import JobId
-from thyme.mail import Claim, Control, Heartbeat, Verdict
-from thyme.message import Started, Usage
-from thyme.transport import Mail
+from thyme.protocol import codec
+from thyme.protocol.events import Started, Usage
+from thyme.protocol.job import JobId
+from thyme.protocol.mail import Claim, Control, Heartbeat, Verdict
 from vobox.workers.mail import refusal, reply_to_heartbeat
 
 #: Of a claim, unless it matters.

@@ -8,8 +8,8 @@ import pytest
 
 from tests.submit_fakes import Host
 from tests.vobox_fakes import Bench
-from thyme.job import JobId
-from thyme.message import Lost, Recorded, Started, Submit
+from thyme.protocol.events import Lost, Recorded, Started, Submit
+from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.jobs.requirements import can_match
 

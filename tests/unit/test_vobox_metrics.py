@@ -11,8 +11,8 @@ import pytest
 from telemetry.points import Point
 from telemetry.sender import Senders
 from tests.vobox_fakes import Events
-from thyme.job import JobId
-from thyme.message import JobMessage, Usage
+from thyme.protocol.events import JobMessage, Usage
+from thyme.protocol.job import JobId
 from vobox.jobs.job import Job
 from vobox.jobs.transitions.apply import apply
 from vobox.ledger.writer import Ledger

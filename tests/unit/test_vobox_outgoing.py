@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.submit_fakes import Host
-from thyme import codec
-from thyme.blobs import MAX_SIZE
 from thyme.errors import BadMessage
-from thyme.job import JobId, SandboxFile, Task
-from thyme.message import Recorded, Submit
+from thyme.protocol import codec
+from thyme.protocol.blobs import MAX_SIZE
+from thyme.protocol.events import Recorded, Submit
+from thyme.protocol.job import JobId, SandboxFile, Task
 from vobox.classad.ad import Ad, SharedItems
 from vobox.rpc.types import PreparedJob, SubmitRefused
 from vobox.schedd import submit_batch

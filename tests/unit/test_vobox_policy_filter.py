@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.vobox_fakes import NOW, Events, Expression, after
-from thyme.job import JobId
-from thyme.message import Usage
+from thyme.protocol.events import Usage
+from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.jobs import policy, run_limits
 from vobox.jobs.job import Job

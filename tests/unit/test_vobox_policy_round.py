@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.vobox_fakes import NOW, Bench, Events, Expression, ad_of
-from thyme.job import JobId
-from thyme.message import Usage
+from thyme.protocol.events import Usage
+from thyme.protocol.job import JobId
 from vobox.classad.expressions import Evaluator
 from vobox.jobs.policy import periodic
 from vobox.schedd import policy_scan

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.vobox_fakes import NOW, Bench, Events, Expression, everything, logged
-from thyme import codec
 from thyme.errors import BrokerUnreachable
-from thyme.job import JobId, SandboxFile
-from thyme.message import Marker
+from thyme.protocol import codec
+from thyme.protocol.events import Marker
+from thyme.protocol.job import JobId, SandboxFile
 from vobox.jobs.job import Job
 from vobox.jobs.transitions.submit_and_start import AdOf
 

@@ -14,11 +14,11 @@ import pytest
 from tests.broker_fakes import FakeBroker, FakeTransport
 from tests.vobox_fakes import SCHEDD, Events, ad_of, everything
 from tests.waiting import wait_until
-from thyme import codec
+from thyme.broker import Record
 from thyme.errors import BrokerRefused, BrokerUnreachable
-from thyme.job import JobId, Task
-from thyme.message import Submit, Usage
-from thyme.transport import Record
+from thyme.protocol import codec
+from thyme.protocol.events import Submit, Usage
+from thyme.protocol.job import JobId, Task
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Answer, PreparedJob, Request, SubmitRefused
 from vobox.schedd.command_gateway import Intake
@@ -257,7 +257,7 @@ def test_a_full_disk_refuses_before_anything_is_queued(
 
 
 def test_a_job_that_no_message_can_carry_is_refused_with_its_size(running: Running) -> None:
-    from thyme.job import SandboxFile
+    from thyme.protocol.job import SandboxFile
 
     huge = Task("/bin/sh", files=(SandboxFile("big", os.urandom(17 * 1024 * 1024)),))
     intake = running.intake()
@@ -286,9 +286,9 @@ def test_a_fault_in_one_command_is_that_commands_own(running: Running) -> None:
 
 def test_a_heartbeat_sent_right_after_the_start_is_believed(running: Running) -> None:
     # start and heartbeat wait together: read in the wrong order, the job would be vacated
-    from thyme.mail import Heartbeat
-    from thyme.transport import Mail
-    from thyme.watch import schedd_inbox
+    from thyme.broker import Mail
+    from thyme.protocol.mail import Heartbeat
+    from thyme.worker.run_monitor import schedd_inbox
 
     cluster = running.submit()
     e = Events(JobId(cluster, 0))

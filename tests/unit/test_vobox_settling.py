@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.vobox_fakes import Bench, Events
-from thyme import codec
 from thyme.errors import BrokerUnreachable
-from thyme.job import JobId
-from thyme.message import Message
+from thyme.protocol import codec
+from thyme.protocol.events import Message
+from thyme.protocol.job import JobId
 from vobox.schedd.reconciler import AT_ONCE, DELIVERY_PAUSE
 
 

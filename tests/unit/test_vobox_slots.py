@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tests.vobox_fakes import JOB, NOW, SCHEDD, ad_of
-from thyme.job import JobId
-from thyme.mail import Heartbeat, Machine, Waiting
-from thyme.message import Usage
+from thyme.protocol.events import Usage
+from thyme.protocol.job import JobId
+from thyme.protocol.mail import Heartbeat, Machine, Waiting
 from vobox.jobs.live_usage import attributes_of
 from vobox.workers.slot_ads import slot_ads
 from vobox.workers.slots import BUSY_KEPT, LONGEST_INTERVAL, MOST, SWEEP, Slots

@@ -12,10 +12,10 @@ from tests.broker_fakes import FakeBroker
 from tests.unit.test_vobox_schedd import Running
 from tests.vobox_fakes import Clock
 from tests.waiting import wait_until
-from thyme import codec
+from thyme.broker import Transport
 from thyme.errors import BadMessage, BrokerUnreachable
-from thyme.message import Marker, Message, Removed
-from thyme.transport import Transport
+from thyme.protocol import codec
+from thyme.protocol.events import Marker, Message, Removed
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import SubmitRefused
 from vobox.schedd import command_gateway, stream_reader

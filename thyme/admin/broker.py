@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from thyme.transport import Transport
+from thyme.broker import Transport
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from thyme.arguments import Parser, broker_url
+from thyme.broker import Transport, connect
 from thyme.errors import BadInvocation, ThymeError
-from thyme.transport import Transport, connect
 
 from . import broker, dead
 from .errors import Exit, NotDone

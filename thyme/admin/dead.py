@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from thyme import codec
+from thyme.broker import DeadLetter, Transport
 from thyme.errors import BadMessage
-from thyme.message import JobMessage
-from thyme.transport import DeadLetter, Transport
+from thyme.protocol import codec
+from thyme.protocol.events import JobMessage
 
 #: Why a message is among the dead letters that nobody but us put there.
 PUT_ASIDE = "put aside by an administrator"

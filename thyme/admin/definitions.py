@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from thyme.transport import amqp_topology
+from thyme.broker.amqp import topology
 
 from .passwords import ALGORITHM, fits, hashed
 from .roles import Role, roles
 
 #: How a job queue's name begins; the pools of a file are known by it.
-_JOBS = amqp_topology.job_queue("")
+_JOBS = topology.job_queue("")
 
 
 def definitions(
@@ -57,7 +57,7 @@ def pools_of(content: Mapping[str, Any]) -> list[str]:
     """The pools of a definitions file, in its order."""
     names = [str(queue.get("name", "")) for queue in content.get("queues", [])]
     words = [name.removeprefix(_JOBS) for name in names if name.startswith(_JOBS)]
-    return [amqp_topology.pool_of_word(word) for word in words]
+    return [topology.pool_of_word(word) for word in words]
 
 
 def without_hashes(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def _user(role: Role, password: str, before: str) -> dict[str, Any]:
 
 def _topology(pools: list[str], vhost: str) -> dict[str, Any]:
     """Workers may declare none of it, so it is there before the first of them."""
-    made = amqp_topology.topology(pools)
+    made = topology.topology(pools)
     return {
         "exchanges": [
             {

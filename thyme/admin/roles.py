@@ -26,7 +26,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from thyme.transport.amqp_topology import (
+from thyme.broker.amqp.topology import (
     EXCHANGE,
     WORK,
     WORKER,
@@ -35,7 +35,7 @@ from thyme.transport.amqp_topology import (
     idle_key,
     job_queue,
 )
-from thyme.transport.keys import EVENT
+from thyme.broker.routing_keys import EVENT
 
 #: The pool of a worker that names none, and of the role that is called ``worker``.
 DEFAULT_POOL = "alien_jobs"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from thyme.transport import check_url
+from thyme.broker import check_url
 
 from .definitions import definitions, pools_of, without_hashes
 from .errors import FilesUnusable, NotDone

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from thyme.job import JobId
-from thyme.message import JobMessage
+from thyme.protocol.events import JobMessage
+from thyme.protocol.job import JobId
 from vobox.classad.ad import ParseError, parse
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Answer, Request, SubmitRefused

@@ -14,8 +14,7 @@ from typing import Any
 
 import classad2
 
-from thyme.job import JobId
-from thyme.message import (
+from thyme.protocol.events import (
     Continued,
     Held,
     HoldReason,
@@ -25,6 +24,7 @@ from thyme.message import (
     Suspended,
     Vacated,
 )
+from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad, ParseError, parse
 from vobox.jobs.job import Job
 from vobox.jobs.status import COMPLETED, HELD, REMOVED, RUNNING, SUSPENDED, TRANSFERRING_OUTPUT

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from thyme.job import JobId
+from thyme.protocol.job import JobId
 from vobox.classad.ad import parse
 from vobox.jobs.job import Job
 from vobox.ledger.writer import Ledger

@@ -5,9 +5,9 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable
 
-from thyme.job import JobId
-from thyme.mail import Peek, Peeked
-from thyme.transport import Transport
+from thyme.broker import Transport
+from thyme.protocol.job import JobId
+from thyme.protocol.mail import Peek, Peeked
 from vobox.jobs.job import Job
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import SubmitRefused

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from thyme.message import Edited, JobMessage
+from thyme.protocol.events import Edited, JobMessage
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Answer, Request, SubmitRefused
 from vobox.schedd.command_gateway import Intake

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from thyme.message import Edited, JobMessage
+from thyme.protocol.events import Edited, JobMessage
 from vobox.classad.ad import ParseError, parse
 from vobox.jobs.job import Job
 from vobox.ledger.writer import Ledger

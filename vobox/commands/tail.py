@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from thyme.job import JobId
-from thyme.mail import Peek, Peeked
+from thyme.protocol.job import JobId
+from thyme.protocol.mail import Peek, Peeked
 from vobox.jobs.job import Job
 from vobox.jobs.status import HELD, IDLE, RUNNING, SUSPENDED
 from vobox.rpc.types import Answer

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from thyme import codec
 from thyme.errors import BadMessage
-from thyme.job import JobId
-from thyme.message import Finished, expect
+from thyme.protocol import codec
+from thyme.protocol.events import Finished, expect
+from thyme.protocol.job import JobId
 from vobox.classad.ad import ParseError, parse
 from vobox.files import output
 from vobox.jobs.job import Job

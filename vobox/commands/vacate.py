@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from thyme.message import JobMessage, Vacated
+from thyme.protocol.events import JobMessage, Vacated
 from vobox.jobs.job import Job
 from vobox.jobs.status import RUNNING, SUSPENDED
 from vobox.ledger.writer import Ledger

@@ -15,8 +15,8 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from thyme.job import SandboxFile
-from thyme.message import Finished, HoldReason
+from thyme.protocol.events import Finished, HoldReason
+from thyme.protocol.job import SandboxFile
 from vobox.classad.ad import Ad
 from vobox.jobs.job import Job
 from vobox.jobs.output_remaps import remaps

@@ -6,7 +6,7 @@ job's way through its states is in ``fold.py``.
 
 from __future__ import annotations
 
-from thyme.message import Finished, HoldReason, Usage
+from thyme.protocol.events import Finished, HoldReason, Usage
 from vobox.classad.ad import Ad, literal
 
 from .status import HELD, SUSPENDED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from thyme.job import JobId
+from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 
 from . import ad_updates

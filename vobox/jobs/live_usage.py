@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from thyme.job import JobId
-from thyme.message import Usage
+from thyme.protocol.events import Usage
+from thyme.protocol.job import JobId
 from vobox.classad.ad import literal
 
 _NOTHING: Mapping[str, str] = {}

@@ -14,7 +14,7 @@ from typing import Any
 
 import classad2
 
-from thyme.message import HoldReason
+from thyme.protocol.events import HoldReason
 from vobox.classad.ad import Ad
 from vobox.classad.expressions import Evaluator
 

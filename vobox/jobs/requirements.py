@@ -14,7 +14,7 @@ from typing import Any
 
 import classad2
 
-from thyme.job import JobId
+from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad, ParseError, parse
 
 from .job import Job

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from thyme.message import HoldReason
+from thyme.protocol.events import HoldReason
 from vobox.classad.ad import Ad
 
 from .status import RUNNING, SUSPENDED

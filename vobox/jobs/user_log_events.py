@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 
-from thyme.job import JobId
-from thyme.message import Finished, Usage
+from thyme.protocol.events import Finished, Usage
+from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 
 

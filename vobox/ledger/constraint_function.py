@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from thyme.job import JobId
+from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad, ParseError
 from vobox.classad.bound_expression import Prepared, plain, plain_value
 from vobox.classad.expressions import Evaluator, number_of

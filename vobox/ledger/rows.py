@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from thyme.job import JobId
+from thyme.protocol.job import JobId
 from vobox.jobs.job import Job
 
 from .ad_templates import Shape, Templates

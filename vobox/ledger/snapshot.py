@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from thyme.job import JobId
+from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad, Items
 from vobox.classad.expressions import Evaluator, compile_expression
 from vobox.jobs.status import RUNNING, SUSPENDED

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from thyme.job import JobId
+from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad, literal
 from vobox.jobs.job import Job
 from vobox.jobs.status import COMPLETED, REMOVED

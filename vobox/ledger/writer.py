@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from thyme.job import JobId
+from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.jobs.job import Job
 from vobox.jobs.status import IDLE, TRANSFERRING_OUTPUT

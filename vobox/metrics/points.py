@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from telemetry.points import Point, Value, point
-from thyme.message import (
+from thyme.protocol.events import (
     Evicted,
     Finished,
     Held,

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from thyme.job import Task
+from thyme.protocol.job import Task
 from vobox.classad.ad import Ad
 from vobox.ledger.sql_conditions import Condition, Groups
 

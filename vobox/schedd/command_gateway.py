@@ -6,10 +6,10 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
+from thyme.broker import Transport
 from thyme.errors import BadMessage, BrokerError
-from thyme.job import JobId, Task
-from thyme.message import JobMessage, Recorded, Submit
-from thyme.transport import Transport
+from thyme.protocol.events import JobMessage, Recorded, Submit
+from thyme.protocol.job import JobId, Task
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import PreparedJob, Request, SubmitRefused
 

@@ -12,7 +12,7 @@ import logging
 import sqlite3
 from typing import Final
 
-from thyme.message import Removed
+from thyme.protocol.events import Removed
 from vobox.jobs.status import REMOVED
 from vobox.ledger.writer import Ledger
 

@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
-from thyme import codec
+from thyme.broker import Transport
 from thyme.errors import BrokerError, BrokerRefused
-from thyme.job import JobId
-from thyme.message import JobMessage, Marker
-from thyme.transport import Transport
-from thyme.watch import schedd_inbox
+from thyme.protocol import codec
+from thyme.protocol.events import JobMessage, Marker
+from thyme.protocol.job import JobId
+from thyme.worker.run_monitor import schedd_inbox
 from vobox.classad.ad import Ad
 from vobox.files.history_files import HistoryFiles
 from vobox.ledger.writer import Ledger

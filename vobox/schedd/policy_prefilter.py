@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from thyme.job import JobId
+from thyme.protocol.job import JobId
 from vobox.classad.ad import ParseError
 from vobox.classad.bound_expression import Prepared, plain_value
 from vobox.classad.expressions import compile_expression

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from thyme.job import JobId
-from thyme.message import Held, JobMessage, Released, Removed
+from thyme.protocol.events import Held, JobMessage, Released, Removed
+from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.classad.expressions import Evaluator
 from vobox.jobs import policy, run_limits

@@ -11,10 +11,10 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 
-from thyme import codec
+from thyme.broker import Transport
 from thyme.errors import BadMessage
-from thyme.job import JobId
-from thyme.message import (
+from thyme.protocol import codec
+from thyme.protocol.events import (
     Delivered,
     Finished,
     Held,
@@ -25,7 +25,7 @@ from thyme.message import (
     Submit,
     expect,
 )
-from thyme.transport import Transport
+from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.files import output
 from vobox.jobs import user_log_events

@@ -16,10 +16,11 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from thyme import codec
+from thyme.broker import Record, Transport
+from thyme.broker.routing_keys import kind_of_key, pool_of_dead
 from thyme.errors import BadMessage
-from thyme.job import JobId
-from thyme.message import (
+from thyme.protocol import codec
+from thyme.protocol.events import (
     Delivered,
     Evicted,
     Finished,
@@ -33,8 +34,7 @@ from thyme.message import (
     Started,
     Submit,
 )
-from thyme.transport import Record, Transport
-from thyme.transport.keys import kind_of_key, pool_of_dead
+from thyme.protocol.job import JobId
 from vobox.files import output
 from vobox.files.history_files import HistoryFiles
 from vobox.jobs.job import Job, LogEvent, SaveOutput, Tell

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from thyme.alike import Alike
-from thyme.blobs import MAX_SIZE
-from thyme.codec import to_json
 from thyme.errors import BadMessage
-from thyme.job import Task
-from thyme.message import JobMessage, Recorded, Submit
+from thyme.protocol.batch_encoder import Alike
+from thyme.protocol.blobs import MAX_SIZE
+from thyme.protocol.codec import to_json
+from thyme.protocol.events import JobMessage, Recorded, Submit
+from thyme.protocol.job import Task
 from vobox.rpc.types import PreparedJob, SubmitRefused
 
 #: Bytes of messages of one submit: of all, as many may be in memory until the broker has them.

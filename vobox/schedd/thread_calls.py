@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, TypeVar
 
-from thyme.transport import Transport
+from thyme.broker import Transport
 from vobox.rpc.types import SubmitRefused
 
 T = TypeVar("T")

@@ -18,8 +18,8 @@ from pathlib import Path
 os.environ.setdefault("CONDOR_CONFIG", "/dev/null")
 
 from thyme.arguments import Parser, broker_url, number_of, number_of_seconds
+from thyme.broker import connect
 from thyme.errors import ExitCode, ThymeError
-from thyme.transport import connect
 from vobox.client.client import DEFAULT_SOCKET
 from vobox.ledger.writer import Ledger
 from vobox.rpc.server import Server

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
-from thyme.job import JobId
+from thyme.protocol.job import JobId
 from vobox.jobs.job import Job
 from vobox.jobs.live_usage import Live
 

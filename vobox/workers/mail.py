@@ -7,13 +7,13 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-from thyme import codec
+from thyme.broker import Mail, Transport
 from thyme.errors import BadMessage
-from thyme.job import JobId
-from thyme.mail import Claim, Control, Heartbeat, Peek, Peeked, Verdict, Waiting
-from thyme.message import Message, Started
-from thyme.transport import Mail, Transport
-from thyme.watch import schedd_inbox
+from thyme.protocol import codec
+from thyme.protocol.events import Message, Started
+from thyme.protocol.job import JobId
+from thyme.protocol.mail import Claim, Control, Heartbeat, Peek, Peeked, Verdict, Waiting
+from thyme.worker.run_monitor import schedd_inbox
 from vobox.files import output
 from vobox.jobs import user_log_events
 from vobox.jobs.job import Job, Tell

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from thyme.mail import Heartbeat, Machine, Waiting
+from thyme.protocol.mail import Heartbeat, Machine, Waiting
 
 #: A worker silent for so many of its own intervals is gone.
 MISSED: Final = 3

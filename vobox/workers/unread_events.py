@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from thyme import codec
-from thyme.message import JobMessage
-from thyme.transport import Transport
+from thyme.broker import Transport
+from thyme.protocol import codec
+from thyme.protocol.events import JobMessage
 
 #: Records that are remembered; more than are ever on their way at once.
 _KEPT: Final = 10_000

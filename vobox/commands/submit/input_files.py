@@ -7,8 +7,8 @@ import posixpath
 import re
 import stat
 
-from thyme.blobs import MAX_SIZE
-from thyme.job import SandboxFile
+from thyme.protocol.blobs import MAX_SIZE
+from thyme.protocol.job import SandboxFile
 from vobox.rpc.types import OwnerFiles
 
 from .errors import refused

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from operator import is_
 
-from thyme.job import DEFAULT_MAX_OUTPUT, Task
+from thyme.protocol.job import DEFAULT_MAX_OUTPUT, Task
 from vobox.classad.ad import Ad, quote
 from vobox.jobs.requirements import can_match
 from vobox.rpc.types import PreparedJob

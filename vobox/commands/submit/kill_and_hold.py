@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TypedDict
 
-from thyme.message import HoldReason
+from thyme.protocol.events import HoldReason
 from vobox.classad.ad import Ad, quote
 
 from .errors import bad_job

@@ -7,8 +7,8 @@ import os
 import posixpath
 from dataclasses import dataclass
 
-from thyme.job import SandboxFile
-from thyme.message import HoldReason
+from thyme.protocol.events import HoldReason
+from thyme.protocol.job import SandboxFile
 from vobox.classad.ad import Ad, quote
 from vobox.jobs.status import HELD
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from thyme.message import (
+from thyme.protocol.events import (
     Continued,
     Delivered,
     Edited,

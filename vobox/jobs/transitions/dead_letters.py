@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from thyme.message import HoldReason, JobMessage, Message, Submit
+from thyme.protocol.events import HoldReason, JobMessage, Message, Submit
 from vobox.classad.ad import literal
 from vobox.jobs import ad_updates, user_log_events
 from vobox.jobs.job import Change, Job, LogEvent, enter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from thyme.message import Recorded, Started, Submit
+from thyme.protocol.events import Recorded, Started, Submit
 from vobox.classad.ad import Ad
 from vobox.jobs import ad_updates, user_log_events
 from vobox.jobs.ad_updates import SUBMITTED_ON_HOLD

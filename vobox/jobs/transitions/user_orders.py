@@ -6,7 +6,7 @@ comes back as an effect.
 
 from __future__ import annotations
 
-from thyme.message import Continued, Edited, Suspended, Vacated
+from thyme.protocol.events import Continued, Edited, Suspended, Vacated
 from vobox.classad.ad import literal
 from vobox.jobs import user_log_events
 from vobox.jobs.job import Change, Job, LogEvent, Tell, enter

@@ -1,0 +1,127 @@
+"""What RabbitMQ says when it says no, as one line that an admin can act on."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from thyme.errors import BrokerError, BrokerRefused, BrokerUnreachable
+
+from .url import Place
+
+#: Reply codes of AMQP 0-9-1 after which another attempt may do: shutdown, out of something.
+_PASSING: Final = frozenset({320, 506, 541})
+_GONE: Final = 404
+_BY_NAME: Final = re.compile(r"(exchange|queue) '([^']*)' in vhost")
+_NOT_FOUND: Final = re.compile(r"no (exchange|queue) '([^']*)'")
+_ARGUMENT: Final = re.compile(
+    r"inequivalent arg '([^']+)' for (exchange|queue) '([^']*)'.*?: "
+    r"received (.*) but current is (.*)"
+)
+_VALUE: Final = re.compile(r"'([^']*)'")
+
+
+class ChannelClosed(Exception):
+    """The broker ended a channel: ``code`` and ``text`` of AMQP."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+def refused(place: Place, text: str) -> BrokerRefused:
+    return BrokerRefused(f"broker {place}: {text}")
+
+
+def unreachable(place: Place, text: str) -> BrokerUnreachable:
+    return BrokerUnreachable(f"broker {place}: {text}")
+
+
+def login_refused(place: Place, text: str) -> BrokerError:
+    """The answer to our user and password; never the password."""
+    if place.by_certificate:
+        return refused(
+            place,
+            "it does not know our client certificate: enable its plugin "
+            "rabbitmq_auth_mechanism_ssl and add its common name as a user, or give USER:PASSWORD",
+        )
+    hint = "check the password in the URL, and that the user exists"
+    if place.user == "guest":
+        hint += "; RabbitMQ lets 'guest' in from its own machine only"
+    return refused(place, f"it does not let user {place.user!r} in: {hint} (it said: {text})")
+
+
+def closed(place: Place, code: int, text: str) -> BrokerError:
+    """The reason for which the broker ended a channel or the connection."""
+    if code in _PASSING:
+        return unreachable(place, f"it ended the connection: {text}")
+    if code == _GONE and "inaccessible" in text:
+        return unreachable(place, f"a queue's node is not there: {text}")
+    if code == 530 and "vhost" in text:
+        return refused(place, _vhost_refused(place, text))
+    if found := _ARGUMENT.search(text):
+        argument, kind, name, ours, theirs = found.groups()
+        return refused(
+            place,
+            f"{kind} {name!r} exists with another {argument}: {_value(theirs)} instead of "
+            f"{_value(ours)}; delete it when it is empty, or use another vhost",
+        )
+    if code == 403 and "access to" in text:
+        what = _BY_NAME.search(text)
+        name = f"{what[1]} {what[2]!r}" if what else "that"
+        return refused(
+            place,
+            f"user {place.user!r} has no permission for {name} in vhost {place.vhost!r}; see "
+            f"thyme-admin roles (it said: {text})",
+        )
+    if code == _GONE and (missing := _NOT_FOUND.search(text)):
+        return refused(
+            place,
+            f"there is no {missing[1]} {missing[2]!r} in vhost {place.vhost!r}: the schedd makes "
+            "it when it starts, or thyme-admin topology",
+        )
+    if code == 405:
+        what = _BY_NAME.search(text)
+        name = what[2] if what else text
+        return refused(place, f"another living process already answers as {name!r}")
+    if code == 406 and "message size" in text:
+        return refused(place, f"the message is larger than it takes (it said: {text})")
+    return refused(place, f"it said {code} {text}")
+
+
+def _vhost_refused(place: Place, text: str) -> str:
+    if "not found" in text:
+        return f"it has no vhost {place.vhost!r}: rabbitmqctl add_vhost makes one"
+    if "refused" in text:
+        return (
+            f"user {place.user!r} may not use vhost {place.vhost!r}: rabbitmqctl set_permissions "
+            "gives permissions"
+        )
+    return f"vhost {place.vhost!r}: {text}"
+
+
+def _value(text: str) -> str:
+    found = _VALUE.search(text)
+    return repr(found[1]) if found else text
+
+
+def is_missing(error: ChannelClosed) -> bool:
+    """Whether the broker knows no such queue or exchange; one whose node is away is not missing."""
+    return error.code == _GONE and bool(_NOT_FOUND.search(error.text))
+
+
+def other_argument(text: str) -> tuple[str, str, str] | None:
+    """The argument in which a queue differs, the type of its present value, and that value.
+
+    From the text of a 406; None where it tells of something else.
+    """
+    found = _ARGUMENT.search(text)
+    if not found:
+        return None
+    argument, theirs = found[1], found[5]
+    kind = re.search(r"of type '([a-z]+)'", theirs)
+    value = _VALUE.search(theirs)
+    if "none" in theirs.split() or not kind or not value:
+        return argument, "", ""
+    return argument, kind[1], value[1]

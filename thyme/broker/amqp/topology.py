@@ -1,0 +1,204 @@
+"""What there is in RabbitMQ: names, arguments and keys, in one place. No I/O.
+
+Two exchanges, because a broker user who may publish to an exchange under *some* keys can reach
+every queue that is bound to it: ``CC`` headers are not checked, and a queue of the user's own may
+dead-letter to the exchange under any key. So workers may publish to ``thyme.work`` alone, and
+nothing is bound to that but what workers may say (docs/decisions/060-two-exchanges.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, unquote
+
+from thyme.broker import routing_keys
+from thyme.errors import BadInvocation
+
+#: What the schedd and the operator say.
+EXCHANGE: Final = "thyme"
+#: What workers say: their events, and mail to schedds.
+WORK: Final = "thyme.work"
+STREAM: Final = "thyme.events"
+DEAD: Final = "thyme.dead"
+
+#: The kinds of event that a worker records.
+WORKER_EVENTS: Final = ("started", "finished", "evicted")
+#: Of mail names.
+SCHEDD: Final = "thyme.schedd."
+WORKER: Final = "thyme.worker."
+_QUEUE: Final = "thyme.jobs."
+_INBOX: Final = "thyme.inbox."
+
+#: Deliveries of a message after which it is put aside: whoever takes it dies of it.
+DELIVERY_LIMIT: Final = 20
+#: Dead letters must not vanish by being looked at: 4.x counts that, and limits to 20 by itself.
+#: A limit of -1 (none) is not known to 3.x.
+DEAD_DELIVERY_LIMIT: Final = 1_000_000
+#: Age that the stream is kept.
+MAX_AGE: Final = "7D"
+#: Bytes on the disk that the stream may take, on each node that has a copy.
+MAX_BYTES: Final = 20_000_000_000
+#: Bytes of one file of the stream: only whole files are trimmed away.
+SEGMENT_BYTES: Final = 100_000_000
+#: Bytes that AMQP allows for a name or a key.
+MAX_NAME: Final = 255
+#: Arguments that an operator may have chosen otherwise: they are taken as they are.
+OPERATORS_CHOICE: Final = frozenset(
+    {
+        "x-max-age",
+        "x-max-length-bytes",
+        "x-stream-max-segment-size-bytes",
+        "x-delivery-limit",
+        "x-quorum-initial-group-size",
+        "x-initial-cluster-size",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Exchange:
+    name: str
+    type: str = "topic"
+    durable: bool = True
+
+
+@dataclass(frozen=True)
+class Queue:
+    name: str
+    arguments: dict[str, str | int]
+    durable: bool = True
+    exclusive: bool = False
+    auto_delete: bool = False
+
+
+@dataclass(frozen=True)
+class Binding:
+    exchange: str
+    queue: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Inbox:
+    """Where mail to a name goes. ``queue`` lives as long as its owner's connection."""
+
+    exchange: str
+    key: str
+    queue: Queue
+
+
+@dataclass(frozen=True)
+class Topology:
+    """All that is made for some pools, in the order in which it is to be made.
+
+    The stream comes last but for the pools' queues: where it is, all before it is.
+    """
+
+    exchanges: tuple[Exchange, ...]
+    queues: tuple[Queue, ...]
+    bindings: tuple[Binding, ...]
+    pools: tuple[str, ...] = ()
+
+
+def topology(pools: Sequence[str]) -> Topology:
+    """Raises BadInvocation for a pool whose name is too long."""
+    bindings = [
+        Binding(EXCHANGE, DEAD, routing_keys.DEAD + "#"),
+        Binding(WORK, DEAD, routing_keys.DEAD + "#"),
+        *(
+            Binding(EXCHANGE, STREAM, prefix + "#")
+            for prefix in (routing_keys.SUBMIT, routing_keys.EVENT)
+        ),
+        Binding(EXCHANGE, STREAM, routing_keys.DEAD + "#"),
+        Binding(WORK, STREAM, routing_keys.DEAD + "#"),
+        *(Binding(WORK, STREAM, routing_keys.EVENT + kind) for kind in WORKER_EVENTS),
+    ]
+    for pool in pools:
+        bindings.append(Binding(EXCHANGE, job_queue(pool), submit_key(pool)))
+    return Topology(
+        exchanges=(Exchange(EXCHANGE), Exchange(WORK)),
+        queues=(dead_queue(), stream(), *(pool_queue(pool) for pool in pools)),
+        bindings=tuple(bindings),
+        pools=tuple(pools),
+    )
+
+
+def dead_queue() -> Queue:
+    return Queue(DEAD, {"x-queue-type": "quorum", "x-delivery-limit": DEAD_DELIVERY_LIMIT})
+
+
+def stream() -> Queue:
+    return Queue(
+        STREAM,
+        {
+            "x-queue-type": "stream",
+            "x-max-age": MAX_AGE,
+            "x-max-length-bytes": MAX_BYTES,
+            "x-stream-max-segment-size-bytes": SEGMENT_BYTES,
+        },
+    )
+
+
+def pool_queue(pool: str) -> Queue:
+    return Queue(
+        job_queue(pool),
+        {
+            "x-queue-type": "quorum",
+            "x-delivery-limit": DELIVERY_LIMIT,
+            "x-dead-letter-exchange": EXCHANGE,
+            "x-dead-letter-routing-key": dead_key(pool),
+            # the default may lose a message on its way to the dead letters
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+        },
+    )
+
+
+def inbox(name: str) -> Inbox:
+    """``thyme.schedd.<name>`` is reached by workers, every other inbox by schedds alone."""
+    if name.startswith(SCHEDD):
+        exchange, queue, key = WORK, name, "schedd." + _word(name.removeprefix(SCHEDD))
+    elif name.startswith(WORKER):
+        exchange, queue, key = EXCHANGE, name, "worker." + _word(name.removeprefix(WORKER))
+    else:
+        exchange, queue, key = EXCHANGE, _INBOX + name, "inbox." + _word(name)
+    short_enough(queue, f"inbox {name[:60]!r}")
+    short_enough(key, f"inbox {name[:60]!r}")
+    # exclusive: ends with the connection, whatever ends that; 4.x knows no other transient queue
+    return Inbox(exchange, key, Queue(queue, {}, durable=False, exclusive=True))
+
+
+def job_queue(pool: str) -> str:
+    return short_enough(_QUEUE + _word(pool), f"pool {pool[:60]!r}")
+
+
+def submit_key(pool: str) -> str:
+    return routing_keys.submit_key(_word(pool))
+
+
+def dead_key(pool: str) -> str:
+    return routing_keys.dead_key(_word(pool))
+
+
+def idle_key(pool: str) -> str:
+    """What is announced to those who listen to a pool."""
+    return "idle." + _word(pool)
+
+
+def pool_of_word(word: str) -> str:
+    """The pool whose name is ``word`` in keys and queue names."""
+    return unquote(word)
+
+
+def _word(name: str) -> str:
+    """``name`` as a part of a key: nothing in it is a wildcard (``*``, ``#``) of a binding."""
+    return quote(name, safe=" !$&'()+,:;=@[]{}|~^/")
+
+
+def short_enough(name: str, what: str) -> str:
+    """``name`` if AMQP can carry it; raises BadInvocation."""
+    if len(name.encode()) > MAX_NAME:
+        raise BadInvocation(f"{what}: its name is too long for RabbitMQ ({MAX_NAME} bytes in all)")
+    return name

@@ -1,0 +1,108 @@
+"""One process's connection to the embedded broker: its file, its life, its turn to write."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from thyme.errors import BrokerError, BrokerRefused, BrokerUnreachable
+
+from .process_locks import Life
+from .schema import CONNECTIONS, claim_place, open_database
+
+
+class Connection:
+    """``life`` is what other processes see of it: its name is the owner of what it has taken.
+
+    Everything here raises BrokerRefused or BrokerUnreachable, no error of SQLite's own.
+    """
+
+    def __init__(self, path: str) -> None:
+        """``path``: the database; its directory must exist and be writable."""
+        self.path = path
+        self._version = -1
+        self._dirty = True
+        self._durable: bool | None = None
+        with contextlib.ExitStack() as undo:
+            try:
+                self._file = claim_place(path)
+                self.life = Life(Path(path + CONNECTIONS))
+                undo.callback(self.life.end)
+                self._turn = os.open(path + ".turn", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+                undo.callback(os.close, self._turn)
+            except OSError as error:
+                raise BrokerRefused(f"cannot use the broker {path}: {error}") from error
+            try:
+                self._db = open_database(path)
+            except sqlite3.Error as error:
+                raise _translated(path, error) from error
+            undo.pop_all()  # it is open: close() will do all this
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """For queries."""
+        try:
+            yield self._db
+        except sqlite3.Error as error:
+            raise _translated(self.path, error) from error
+
+    @contextlib.contextmanager
+    def writing(self, durable: bool) -> Iterator[sqlite3.Connection]:
+        """One transaction; ``durable``: on the disk when it ends."""
+        with self.reading() as db:
+            if durable != self._durable:
+                db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+                self._durable = durable
+            # SQLite's own waiting sleeps for milliseconds; the kernel wakes the next at once
+            fcntl.flock(self._turn, fcntl.LOCK_EX)
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield db
+                    db.execute("COMMIT")
+                except BaseException:
+                    with contextlib.suppress(sqlite3.Error):
+                        db.execute("ROLLBACK")
+                    raise
+            finally:
+                fcntl.flock(self._turn, fcntl.LOCK_UN)
+            # data_version tells of other connections' writes only
+            self._dirty = True
+
+    def changed(self) -> bool:
+        """Whether anybody wrote, this process included, since this was last asked."""
+        with self.reading() as db:
+            version = db.execute("PRAGMA data_version").fetchone()[0]
+        if version == self._version and not self._dirty:
+            return False
+        self._version, self._dirty = version, False
+        return True
+
+    def check_place(self) -> None:
+        """A file that was taken away stays open, and nobody else would see what we write."""
+        try:
+            status = Path(self.path).stat()
+        except OSError as error:
+            text = f"broker {self.path}: {error.strerror}"
+            raise BrokerUnreachable(text) from error
+        if (status.st_dev, status.st_ino) != self._file:
+            raise BrokerUnreachable(f"broker {self.path}: the file was replaced")
+
+    def close(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self._db.close()
+        self.life.end()
+        os.close(self._turn)
+
+
+def _translated(path: str, error: sqlite3.Error) -> BrokerError:
+    # sqlite_errorname exists from Python 3.11; on an older one the text must do
+    name = str(getattr(error, "sqlite_errorname", error))
+    text = f"broker {path}: {error}"
+    if "BUSY" in name or "LOCKED" in name or "locked" in name:
+        return BrokerUnreachable(text)
+    return BrokerRefused(text)

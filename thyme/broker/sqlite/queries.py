@@ -1,0 +1,64 @@
+"""What is done to the embedded broker's queues and stream, within the caller's transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Sequence
+
+from thyme.broker import routing_keys
+from thyme.broker.base import DeadLetter, letter_id
+
+
+def enqueue(db: sqlite3.Connection, pool: str, bodies: Sequence[bytes]) -> None:
+    """Into the pool's queue and the stream."""
+    db.executemany("INSERT INTO queue(pool, body) VALUES(?, ?)", [(pool, b) for b in bodies])
+    append(db, [(b, routing_keys.submit_key(pool), "") for b in bodies])
+
+
+def append(db: sqlite3.Connection, entries: Sequence[tuple[bytes, str, str]]) -> None:
+    """``entries``: body, key and reason of records."""
+    now = time.time()
+    db.executemany(
+        "INSERT INTO stream(time, body, key, reason) VALUES(?, ?, ?, ?)",
+        [(now, *entry) for entry in entries],
+    )
+
+
+def first_free(db: sqlite3.Connection, pool: str) -> tuple[int, bytes, int] | None:
+    """Id, body and number of deliveries of the oldest message that nobody has taken."""
+    row: tuple[int, bytes, int] | None = db.execute(
+        "SELECT id, body, deliveries FROM queue WHERE pool=? AND owner IS NULL ORDER BY id LIMIT 1",
+        (pool,),
+    ).fetchone()
+    return row
+
+
+def bury(db: sqlite3.Connection, tag: int, reason: str) -> None:
+    """Put a queued message aside, and tell so in the stream."""
+    query = "SELECT pool, body FROM queue WHERE id=?"
+    for pool, body in db.execute(query, (tag,)).fetchall():
+        db.execute(
+            "INSERT INTO dead(time, pool, reason, body) VALUES(?, ?, ?, ?)",
+            (time.time(), pool, reason, body),
+        )
+        append(db, [(body, routing_keys.dead_key(pool), reason)])
+    db.execute("DELETE FROM queue WHERE id=?", (tag,))
+
+
+def dead(db: sqlite3.Connection) -> list[tuple[int, DeadLetter]]:
+    """Row and letter, oldest first."""
+    found = db.execute("SELECT id, body, reason, time, pool FROM dead ORDER BY id").fetchall()
+    return [
+        (row, DeadLetter(body, reason, when, pool, letter_id(pool, body)))
+        for row, body, reason, when, pool in found
+    ]
+
+
+def requeue(db: sqlite3.Connection, ids: Sequence[str] | None) -> int:
+    """Submit dead letters (None: all) again; how many."""
+    chosen = [(row, one) for row, one in dead(db) if ids is None or one.id in ids]
+    for row, letter in chosen:
+        db.execute("DELETE FROM dead WHERE id=?", (row,))
+        enqueue(db, letter.pool, [letter.body])
+    return len(chosen)

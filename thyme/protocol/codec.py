@@ -1,0 +1,155 @@
+r"""The bytes of a message.
+
+A message is one line of JSON (the header), a newline, and the bytes that the
+header refers to (file contents, output), so that binary data costs its own
+size::
+
+    {"thyme": 1, "kind": "finished", "job": "12.0", "stdout": {"at": 0, "size": 42, "raw": 99}}\n...
+
+``at`` and ``size`` place the stored bytes after the newline; ``raw`` is their
+length once inflated and is absent where they are stored as they are. Both
+ends validate: a message with a missing or ill-typed field is not sent, and
+not believed. Fields that a reader does not know are left alone, so that a
+later program may add some without a new version.
+
+The checks are a table of plain functions and not pydantic models: an idle
+worker must stay small (docs/decisions/002-message-validation.md).
+"""
+
+from __future__ import annotations
+
+import json
+import reprlib
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Final
+
+from thyme.errors import BadMessage, MessageTooLarge, UnknownVersion
+
+from .blobs import MAX_SIZE, Blobs, Stored
+from .events import IN_STREAM, Message, Recorded, Submit
+from .fields import FIELDS, OPTIONAL, TASK, Reader, Writer
+from .job import Task
+from .mail import BY_MAIL
+
+VERSION: Final = 1
+#: Every kind of message by its name in the header.
+KINDS: Final[dict[str, type[Message]]] = {kind.kind: kind for kind in (*IN_STREAM, *BY_MAIL)}
+to_json: Final = json.JSONEncoder(separators=(",", ":")).encode
+
+#: The fields of every kind of message, and of a task.
+FIELD_NAMES: dict[type, tuple[str, ...]] = {
+    kind: tuple(each.name for each in fields(kind)) for kind in (*KINDS.values(), Task)
+}
+
+
+def _write(
+    thing: Any, table: Mapping[str, tuple[Writer, Reader]], blobs: Blobs, what: str
+) -> dict[str, Any]:
+    return {
+        name: write_field(name, getattr(thing, name), table, blobs, what)
+        for name in FIELD_NAMES[type(thing)]
+    }
+
+
+def write_field(
+    name: str, value: Any, table: Mapping[str, tuple[Writer, Reader]], blobs: Blobs, what: str
+) -> Any:
+    """The JSON value of a field; raises BadMessage. ``what``: whose field it is."""
+    try:
+        return table[name][0](value, blobs)
+    except BadMessage as error:
+        raise type(error)(f"{what}: {error}") from error
+    except ValueError as error:
+        raise BadMessage(f"{what}: field {name!r} should be {error}") from error
+
+
+def _read(
+    header: Mapping[str, Any],
+    table: Mapping[str, tuple[Writer, Reader]],
+    stored: Stored,
+    what: str,
+    names: tuple[str, ...] | None = None,
+) -> dict[str, Any]:
+    values = {}
+    for name in table if names is None else names:
+        if name not in header:
+            if f"{what}.{name}" in OPTIONAL:
+                continue
+            raise BadMessage(f"{what}: field {name!r} is missing")
+        try:
+            values[name] = table[name][1](header[name], stored)
+        except BadMessage as error:
+            raise BadMessage(f"{what}: {error}") from error
+        except ValueError as error:
+            raise BadMessage(f"{what}: field {name!r} should be {error}") from error
+    return values
+
+
+def _write_task(task: Any, blobs: Blobs) -> Any:
+    if not isinstance(task, Task):
+        raise ValueError("a task")
+    return _write(task, TASK, blobs, "task")
+
+
+def _read_task(value: Any, stored: Stored) -> Task:
+    if not isinstance(value, dict):
+        raise ValueError("a task")
+    return Task(**_read(value, TASK, stored, "task"))
+
+
+ALL_FIELDS: dict[str, tuple[Writer, Reader]] = {**FIELDS, "task": (_write_task, _read_task)}
+
+
+def encode(message: Message) -> bytes:
+    """The bytes of a message; raises BadMessage, or MessageTooLarge with the sizes in the text."""
+    blobs = Blobs()
+    header = {
+        "thyme": VERSION,
+        "kind": message.kind,
+        **_write(message, ALL_FIELDS, blobs, message.kind),
+    }
+    return put_together(message.kind, to_json(header), blobs)
+
+
+def put_together(kind: str, header: str, blobs: Blobs) -> bytes:
+    """The bytes of a message; raises MessageTooLarge."""
+    # surrogates (file names that are no UTF-8) are kept by JSON's \u escapes
+    line = header.encode("ascii")
+    size = len(line) + 1 + blobs.size
+    if size > MAX_SIZE:
+        raise MessageTooLarge(
+            f"the {kind} message would have {size} bytes; the limit is {MAX_SIZE}"
+        )
+    return b"".join([line, b"\n", *blobs.parts])
+
+
+def decode(data: bytes, with_input: bool = True) -> Message:
+    """The message of these bytes; raises BadMessage or UnknownVersion, never anything else.
+
+    ``with_input``: False leaves a task's files empty, for whoever does not run it:
+    inflating them is most of what reading a message costs.
+    """
+    if len(data) > MAX_SIZE:
+        raise MessageTooLarge(f"a message of {len(data)} bytes; the limit is {MAX_SIZE}")
+    end = data.find(b"\n")
+    try:
+        header = json.loads(data[: end if end >= 0 else len(data)])
+    except (ValueError, RecursionError) as error:
+        raise BadMessage(f"not a thyme message: {error}") from error
+    if not isinstance(header, dict) or "thyme" not in header:
+        raise BadMessage("not a thyme message: no version")
+    if header["thyme"] != VERSION:
+        raise UnknownVersion(
+            f"message version {reprlib.repr(header['thyme'])} is not known here "
+            f"(this is {VERSION}); "
+            "update thyme on this side, or the sender was never ours"
+        )
+    kind = header.get("kind")
+    cls = KINDS.get(kind) if isinstance(kind, str) else None
+    if cls is None:
+        raise BadMessage(f"unknown kind of message {reprlib.repr(kind)}")
+    rest = memoryview(data)[end + 1 if end >= 0 else len(data) :]
+    stored = Stored(rest, with_input or kind not in (Submit.kind, Recorded.kind))
+    names = FIELD_NAMES[cls]
+    return cls(**_read(header, ALL_FIELDS, stored, cls.kind, names))

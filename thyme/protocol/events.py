@@ -1,0 +1,235 @@
+"""The kinds of message that are kept: all in the stream, a submit in its pool's queue too.
+
+``mail.py`` has those that are not, ``codec.py`` puts both into bytes. Which way each kind goes:
+
+========================================  ==========================================
+submit                                    schedd → pool queue and stream
+recorded, lost, removed, held, released,  schedd → stream
+delivered, marker, edited, suspended,
+continued, vacated
+started                                   schedd, or worker, → stream
+finished, evicted                         worker → stream
+========================================  ==========================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Final, TypeVar
+
+from thyme.errors import BadMessage
+
+from .job import JobId, SandboxFile, Task
+
+
+@dataclass(frozen=True)
+class Message:
+    """Base of all kinds."""
+
+    kind: ClassVar[str]
+
+
+@dataclass(frozen=True)
+class ScheddMessage(Message):
+    """``schedd`` is the name of the schedd whose job, or whose mark, it is about."""
+
+    schedd: str
+
+
+@dataclass(frozen=True)
+class JobMessage(ScheddMessage):
+    """About one job; ``time`` is the sender's wall clock, seconds since the epoch."""
+
+    job: JobId
+    time: float
+
+
+@dataclass(frozen=True)
+class Submit(JobMessage):
+    """Run this job: goes to the pool's queue and to the stream.
+
+    ``ad`` is the job ad (attribute → ClassAd text). ``attempt`` > 0 is a
+    re-queue of a job the stream already knows; its ``ad`` is then empty.
+    ``uid`` and ``gid`` own the job's files on the submit host.
+    """
+
+    kind = "submit"
+    pool: str
+    uid: int
+    gid: int
+    attempt: int
+    ad: dict[str, str]
+    task: Task
+
+
+@dataclass(frozen=True)
+class Recorded(JobMessage):
+    """A job submitted on hold: recorded in the stream, in no queue yet."""
+
+    kind = "recorded"
+    pool: str
+    uid: int
+    gid: int
+    ad: dict[str, str]
+    task: Task
+
+
+@dataclass(frozen=True)
+class Started(JobMessage):
+    """Attempt ``attempt`` starts on ``host`` under ``worker`` (a mail address)."""
+
+    kind = "started"
+    attempt: int
+    worker: str
+    host: str
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a run used, or has used so far: CPU and wall-clock seconds; KiB of memory at the
+    most and now, of its scratch directory. 0 KiB is also said where nobody could measure.
+    """
+
+    user_cpu: float = 0.0
+    system_cpu: float = 0.0
+    wall: float = 0.0
+    peak_rss: int = 0
+    rss: int = 0
+    disk: int = 0
+
+
+@dataclass(frozen=True)
+class HoldReason:
+    """HTCondor's HoldReasonCode, HoldReasonSubCode (mostly an errno) and HoldReason."""
+
+    code: int
+    subcode: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Finished(JobMessage):
+    """The job ended by itself: exactly one of ``exit_code`` and ``signal`` is set,
+    or neither where ``hold`` says why it never ran."""
+
+    kind = "finished"
+    attempt: int
+    worker: str
+    host: str
+    exit_code: int | None
+    signal: int | None
+    usage: Usage
+    stdout: bytes
+    stderr: bytes
+    files: tuple[SandboxFile, ...]
+    hold: HoldReason | None
+
+
+@dataclass(frozen=True)
+class Evicted(JobMessage):
+    """The job was ended before its time: by a control message or with its pilot."""
+
+    kind = "evicted"
+    attempt: int
+    worker: str
+    host: str
+    reason: str
+    usage: Usage
+
+
+@dataclass(frozen=True)
+class Lost(JobMessage):
+    """No news of attempt ``attempt`` for its whole lease: the schedd gives it up."""
+
+    kind = "lost"
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Removed(JobMessage):
+    """``force``: a removed job leaves the queue although its worker has not answered."""
+
+    kind = "removed"
+    reason: str
+    force: bool
+
+
+@dataclass(frozen=True)
+class Held(JobMessage):
+    kind = "held"
+    hold: HoldReason
+
+
+@dataclass(frozen=True)
+class Released(JobMessage):
+    kind = "released"
+    reason: str
+
+
+@dataclass(frozen=True)
+class Edited(JobMessage):
+    """These attributes (name → ClassAd text) have these values from now on."""
+
+    kind = "edited"
+    ad: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Suspended(JobMessage):
+    """The running job is to stand still; its worker is told by control mail."""
+
+    kind = "suspended"
+    reason: str
+
+
+@dataclass(frozen=True)
+class Continued(JobMessage):
+    """The suspended job is to run on."""
+
+    kind = "continued"
+    reason: str
+
+
+@dataclass(frozen=True)
+class Vacated(JobMessage):
+    """The run is to end, and the job to be queued again; ``force``: without a grace."""
+
+    kind = "vacated"
+    reason: str
+    force: bool
+
+
+@dataclass(frozen=True)
+class Delivered(JobMessage):
+    """Output and user log are on the submit host: a rebuilt ledger must not write them again."""
+
+    kind = "delivered"
+
+
+@dataclass(frozen=True)
+class Marker(ScheddMessage):
+    """A schedd's own mark in the stream: read back, it shows that all before it was read.
+
+    ``next_cluster`` keeps cluster ids from being used again after a rebuild.
+    """
+
+    kind = "marker"
+    token: str
+    next_cluster: int
+
+
+#: All kinds that are kept.
+IN_STREAM: Final[tuple[type[Message], ...]] = (
+    Submit, Recorded, Started, Finished, Evicted, Lost, Removed, Held, Released, Delivered,
+    Edited, Suspended, Continued, Vacated, Marker,
+)  # fmt: skip
+
+M = TypeVar("M", bound=Message)
+
+
+def expect(message: Message, kind: type[M]) -> M:
+    """``message`` if it is of that kind; raises BadMessage."""
+    if not isinstance(message, kind):
+        raise BadMessage(f"expected a {kind.kind} message, not {message.kind}")
+    return message

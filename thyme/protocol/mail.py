@@ -1,0 +1,154 @@
+"""What a schedd and a worker tell each other by mail: transient, and never in the stream.
+
+``message.py`` has what is kept, ``codec.py`` puts both into bytes. Which way each kind goes:
+
+======================  =====================================
+claim, heartbeat        worker → the schedd's inbox
+waiting                 worker → every schedd of its pool
+verdict, control, peek  schedd → the worker's inbox
+peeked                  worker → the schedd's inbox
+======================  =====================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from .events import Message, ScheddMessage, Usage
+from .job import JobId
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a worker offers to a job, in HTCondor's units: CPUs, MiB of memory, KiB of scratch.
+
+    ``arch``, ``opsys`` and ``opsys_and_ver`` in HTCondor's spelling: ``X86_64``, ``LINUX``,
+    ``AlmaLinux9``. ``load`` is the node's load average of the last minute.
+    """
+
+    cpus: int
+    memory: int
+    disk: int
+    arch: str
+    opsys: str
+    opsys_and_ver: str
+    load: float = 0.0
+
+
+@dataclass(frozen=True)
+class Claim(ScheddMessage):
+    """May ``worker`` start this attempt?"""
+
+    kind = "claim"
+    job: JobId
+    attempt: int
+    worker: str
+    host: str
+
+
+@dataclass(frozen=True)
+class Verdict(ScheddMessage):
+    """The answer to a claim; ``reason`` says why not.
+
+    ``recorded``: the stream has it that the worker starts this attempt; it need not say so.
+    """
+
+    kind = "verdict"
+    job: JobId
+    attempt: int
+    run: bool
+    reason: str
+    recorded: bool = False
+
+
+@dataclass(frozen=True)
+class Heartbeat(ScheddMessage):
+    """``worker`` is running this attempt on ``host``, and what it has used so far."""
+
+    kind = "heartbeat"
+    job: JobId
+    attempt: int
+    worker: str
+    host: str
+    usage: Usage
+    machine: Machine | None = None
+
+
+@dataclass(frozen=True)
+class Waiting(Message):
+    """``worker`` waits for a job of ``pool`` on ``host`` (the slot, HTCondor's ``slot1@node``).
+
+    Sent when it begins to wait and every ``interval`` seconds from then on; who hears nothing
+    for some intervals forgets it. ``since``: when it began to wait, epoch seconds; ``jobs``:
+    how many it has run; ``leaving``: it goes, and will not be heard of again.
+    ``machine``: None where the worker could not tell.
+    """
+
+    kind = "waiting"
+    worker: str
+    host: str
+    pool: str
+    since: float
+    interval: float
+    machine: Machine | None
+    jobs: int = 0
+    leaving: bool = False
+
+
+@dataclass(frozen=True)
+class Control(ScheddMessage):
+    """To a worker, about this attempt. ``action`` is one of ``ACTIONS``.
+
+    remove, hold, vacate, superseded end it; vacate_fast ends it without a
+    grace; suspend (SIGSTOP) and continue (SIGCONT) do not end it.
+    """
+
+    kind = "control"
+    job: JobId
+    attempt: int
+    action: str
+
+
+ACTIONS: Final = (
+    "remove", "hold", "vacate", "vacate_fast", "superseded", "suspend", "continue",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Peek(ScheddMessage):
+    """To a worker: send some of a file of the running attempt, as ``Peeked`` to ``reply_to``.
+
+    ``name``: path in the scratch directory (``_condor_stdout``, ``_condor_stderr`` are the
+    streams). At most ``limit`` bytes from ``offset``; -1 means the last ``limit`` bytes.
+    """
+
+    kind = "peek"
+    job: JobId
+    attempt: int
+    name: str
+    offset: int
+    limit: int
+
+
+@dataclass(frozen=True)
+class Peeked(ScheddMessage):
+    """The answer to a ``Peek``: ``data`` begins at ``offset`` of a file of ``size`` bytes now.
+
+    ``reason``: why there is nothing to send; "" when the file was read.
+    """
+
+    kind = "peeked"
+    job: JobId
+    attempt: int
+    name: str
+    offset: int
+    size: int
+    data: bytes
+    reason: str
+
+
+#: All kinds that are not kept.
+BY_MAIL: Final[tuple[type[Message], ...]] = (
+    Claim, Verdict, Heartbeat, Waiting, Control, Peek, Peeked,
+)  # fmt: skip

@@ -1,0 +1,171 @@
+"""The command ``thyme-worker``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from thyme import privileges
+from thyme.arguments import Parser, broker_url, forget_urls, number_of, number_of_seconds
+from thyme.broker import connect, url_of_2017
+from thyme.errors import BadInvocation, ExitCode, ThymeError
+
+from . import processes
+from .shutdown import Orders
+from .users import choose
+from .worker import Settings, Worker
+
+log = logging.getLogger(__name__)
+
+#: Characters of a pool's name, as in a message.
+MAX_POOL = 255
+
+EPILOG = """\
+The broker is named by --url, --rabbitmq, THYME_URL_FILE (a file that holds the URL), THYME_URL
+or THYME_RABBITMQ, the first that is set: amqps://USER:PASSWORD@HOST/VHOST (never as an option:
+everybody could read the password), or sqlite:////path/to/broker.db, of one machine.
+
+Jobs of a worker that is root run as a user of their own, without any capability.
+
+exit codes:
+  0      ran a job to its end, whatever the job's own exit code
+  3      nothing to do within --timeout
+  4      broker unreachable, or it refused us
+  5      this node cannot run jobs (scratch not writable, ...)
+  6      bad invocation
+  128+n  ended by signal n; SIGTERM ends the job too: SIGTERM, its grace, SIGKILL;
+         a second SIGTERM ends it at once
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    made = Parser(
+        prog="thyme-worker",
+        description="Take one job from the queue, run it, report, end.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    option = made.add_argument
+    option("--url", help="the broker, without a password")
+    option("--rabbitmq", metavar="HOST[:PORT]", help="the broker, as in 2017 (THYME_RABBITMQ)")
+    option("--queue", help="the pool to work for (THYME_QUEUE; alien_jobs)")
+    option("--workdir", type=Path, help="scratch directories are made here (TMPDIR; /tmp)")
+    option(
+        "--user",
+        metavar="USER[:GROUP]",
+        help="who jobs run as: a name, a number, or self, the worker's own user (THYME_JOB_USER; "
+        "where the worker is root: a number from 60600 on that no other worker here uses; else "
+        "self)",
+    )
+    option(
+        "--timeout",
+        type=number_of_seconds,
+        default=120.0,
+        help="end after so many idle seconds (120)",
+    )
+    option(
+        "--max-backoff",
+        type=number_of_seconds,
+        default=16.0,
+        help="longest pause in seconds between attempts to reach the broker (16)",
+    )
+    option(
+        "--max-jobs",
+        type=number_of("jobs", 0),
+        default=1,
+        help="end after so many jobs; 0: no limit (1)",
+    )
+    option(
+        "--heartbeat", type=number_of_seconds, default=60.0, help="seconds between heartbeats (60)"
+    )
+    option("--verbose", action="store_true", help="log each step to stderr")
+    return made
+
+
+def _pool(name: str) -> str:
+    if len(name) > MAX_POOL or not name.isprintable():
+        raise BadInvocation(
+            f"queue {name[:MAX_POOL]!r}: give at most {MAX_POOL} printable characters"
+        )
+    return name
+
+
+def _warn_of_open_secrets(user: str, url: str, env: Mapping[str, str]) -> None:
+    """Say it once where a job could read the broker's password."""
+    file = env.get("THYME_URL_FILE")
+    if not file or "@" not in url or not choose(user, 0, os.geteuid()).is_self:
+        return
+    if Path(file).is_file():
+        log.warning(
+            "jobs run as this worker's own user and can read the broker's password in %s; let the "
+            "worker be root, or hand it the URL through a pipe (THYME_URL_FILE=/dev/fd/3)",
+            file,
+        )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the worker; returns the exit code."""
+    orders = Orders()
+    working: list[Worker] = []
+
+    def wake(_number: int, _frame: object) -> None:
+        for worker in working:
+            worker.link.wake()
+
+    def leave(number: int, frame: object) -> None:
+        orders.signals.append(number)
+        wake(number, frame)
+
+    # first of all: the kernel keeps from a container's first process what it does not handle
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
+    signal.signal(signal.SIGCHLD, wake)
+    try:
+        options = parser().parse_args(argv)
+        logging.basicConfig(
+            stream=sys.stderr,
+            level=logging.INFO if options.verbose else logging.WARNING,
+            format="thyme-worker: %(message)s",
+        )
+        env = dict(os.environ)
+        settings = Settings(
+            pool=_pool(options.queue or env.get("THYME_QUEUE") or "alien_jobs"),
+            workdir=options.workdir or Path(env.get("TMPDIR") or "/tmp"),  # noqa: S108
+            timeout=options.timeout,
+            max_backoff=options.max_backoff,
+            max_jobs=options.max_jobs,
+            heartbeat=options.heartbeat,
+            user=options.user or env.get("THYME_JOB_USER") or "",
+        )
+        if options.rabbitmq and not options.url:
+            options.url = url_of_2017(options.rabbitmq)
+        url = broker_url(options.url, env)
+        forget_urls()
+        if "@" in url:
+            # only then: Plancton tells its pilots by their environment where containers do not
+            privileges.hide()
+        _warn_of_open_secrets(settings.user, url, env)
+        working.append(Worker(settings, lambda: connect(url), orders))
+        privileges.adopt_orphans()
+        privileges.give_nothing_on()
+        processes.heed_all_signals()
+        return int(working[0].run())
+    except ThymeError as error:
+        print(f"thyme-worker: {error}", file=sys.stderr)
+        return int(error.exit_code)
+
+
+def entry() -> NoReturn:
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    entry()
+
+__all__ = ["ExitCode", "broker_url", "main", "parser"]

@@ -1,0 +1,213 @@
+"""Runs one task as HTCondor's starter would, and ends it when told to.
+
+The job's environment is what its description asked for plus HTCondor's own
+variables; nothing of the worker's environment reaches it. The job leads a
+session of its own, as its own user where the worker is root; whatever it
+starts is killed when it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO
+
+from thyme.protocol.events import HoldReason, Usage
+from thyme.protocol.job import Task
+
+from . import processes
+from .sandbox import STDERR, STDOUT, Sandbox
+from .start_errors import EXEC_FAILED, NO_DIRECTORY, NO_STDIN, CannotStart, fault, one_line
+from .usage import Meter
+from .users import JobUser
+
+#: Seconds between two looks at what a job uses: the first soon, as many jobs are short.
+FIRST_LOOK, LOOK_INTERVAL = 0.25, 3.0
+#: The kernel, out of memory, takes the job before the worker, which has to report that.
+_OOM_SCORE = b"1000"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the job's first process ended: one of the two is set."""
+
+    exit_code: int | None
+    signal: int | None
+    usage: Usage
+
+
+class Execution:
+    """A running job. ``outcome`` has to be asked; SIGCHLD tells when that pays."""
+
+    def __init__(
+        self,
+        task: Task,
+        sandbox: Sandbox,
+        slot: str,
+        clock: Callable[[], float],
+    ) -> None:
+        """Start it; raises CannotStart, or NodeUnfit."""
+        self._task = task
+        self._clock = clock
+        self._user = sandbox.user
+        self._started = clock()
+        self._next_look = self._started + FIRST_LOOK
+        self._kill_at: float | None = None
+        self._outcome: Outcome | None = None
+        self._meter = Meter(sandbox.path, self._user)
+        # a child begins as a copy of us, and the kernel counts that as its size
+        self._size_of_the_copy = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with self._user.acting():
+            self._process = self._start(sandbox, slot)
+            _be_first_when_memory_is_out(self._process.pid)
+
+    def _start(self, sandbox: Sandbox, slot: str) -> subprocess.Popen[bytes]:
+        task, scratch = self._task, str(sandbox.path)
+        # an absolute path stays what it is
+        program = str(Path(scratch, task.executable))
+        directory = os.path.join(scratch, task.directory) if task.directory else scratch  # noqa: PTH118
+        # unlike Path.is_dir this is False, not an error, for whatever a path may hold
+        if not os.path.isdir(directory):  # noqa: PTH112
+            text = f"Error from {slot}: the job's directory {directory}"
+            text = one_line(text, " does not exist on this node")
+            raise CannotStart(HoldReason(NO_DIRECTORY, 2, text))
+        stdout, stderr = sandbox.open_stream(STDOUT), sandbox.open_stream(STDERR)
+        with _open_stdin(os.path.join(scratch, task.stdin or os.devnull)) as stdin:  # noqa: PTH118
+            try:
+                return processes.start(
+                    [program, *task.arguments],
+                    directory,
+                    environment(task, scratch, slot, self._user),
+                    (stdin, stdout, subprocess.STDOUT if task.merge_stderr else stderr),
+                    self._user,
+                )
+            except (OSError, ValueError, subprocess.SubprocessError) as error:
+                line = " ".join([f"'{program}'", *task.arguments])
+                text = f"Error from {slot}: Failed to execute {line}"
+                raise fault(error, EXEC_FAILED, text) from error
+
+    def outcome(self) -> Outcome | None:
+        """How it ended, or None while it runs; ``clean_up`` knows all that it used."""
+        if self._outcome is None:
+            pid, status, used = os.wait4(self._process.pid, os.WNOHANG)
+            if pid:
+                self._outcome = self._ended(os.waitstatus_to_exitcode(status), used)
+        return self._outcome
+
+    def _ended(self, code: int, used: resource.struct_rusage) -> Outcome:
+        self._process.returncode = code
+        peak = used.ru_maxrss if used.ru_maxrss > self._size_of_the_copy else 0
+        usage = Usage(used.ru_utime, used.ru_stime, self._clock() - self._started, peak)
+        return Outcome(code if code >= 0 else None, -code if code < 0 else None, usage)
+
+    def measure(self) -> None:
+        """Look at what it uses, if it is time to."""
+        if self._clock() >= self._next_look and self._outcome is None:
+            self._next_look = self._clock() + LOOK_INTERVAL
+            self._meter.look(self._process.pid)
+
+    def usage(self) -> Usage:
+        """What all its processes have used up to the last ``measure``."""
+        meter, wall = self._meter, self._clock() - self._started
+        return Usage(*meter.cpu(), wall, meter.peak, meter.rss, meter.disk)
+
+    def suspend(self) -> None:
+        """Stop all its processes; again: also those that it has started since."""
+        self._signal_all(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let them go on."""
+        self._signal_all(signal.SIGCONT)
+
+    def ask_to_end(self) -> None:
+        """Send the job's kill signal; ``keep_after`` kills it when its grace has passed."""
+        if self._kill_at is None:
+            self._kill_at = self._clock() + self._task.kill_grace
+            self._signal(self._task.kill_signal or signal.SIGTERM)
+            # one that stands still would not heed it
+            self._signal_all(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it now."""
+        self._kill_at = float("inf")
+        self._signal(signal.SIGKILL)
+
+    def keep_after(self) -> float | None:
+        """Kill it if its grace has passed; else the seconds until then (None: not asked to end)."""
+        if self._kill_at is None:
+            return None
+        left = self._kill_at - self._clock()
+        if left <= 0:
+            self.kill()
+        return max(left, 0.0)
+
+    def clean_up(self) -> Outcome:
+        """After its end: kill whatever it left running, and say how it ended and all it used."""
+        if self._outcome is None:
+            raise RuntimeError("clean_up before the end of the job")
+        processes.kill_descendants(self._user)
+        self._meter.ended()
+        first, meter = self._outcome.usage, self._meter
+        usage = Usage(*meter.cpu(), first.wall, max(first.peak_rss, meter.peak), 0, meter.disk)
+        return replace(self._outcome, usage=usage)
+
+    def _signal(self, number: int) -> None:
+        """To the job's own process group, as a terminal or HTCondor would."""
+        if self._outcome is None:
+            try:
+                with self._user.acting():
+                    os.killpg(self._process.pid, number)
+            except (ProcessLookupError, PermissionError):
+                pass  # gone: clean_up says what is left
+
+    def _signal_all(self, number: int) -> None:
+        if self._outcome is None:
+            processes.signal_descendants(number, self._user)
+
+
+def _open_stdin(path: str) -> IO[bytes]:
+    """Raises CannotStart or NodeUnfit. A pipe that nobody writes to does not stop us here."""
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_NONBLOCK)
+
+    try:
+        stdin = open(path, "rb", buffering=0, opener=opener)  # noqa: SIM115
+    except (OSError, ValueError) as error:
+        raise fault(error, NO_STDIN, f"Failed to open '{path}' as standard input") from error
+    os.set_blocking(stdin.fileno(), True)
+    return stdin
+
+
+def _be_first_when_memory_is_out(pid: int) -> None:
+    try:
+        handle = os.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY)
+        try:
+            os.write(handle, _OOM_SCORE)
+        finally:
+            os.close(handle)
+    except OSError:
+        pass  # it has ended, or the node does not let us
+
+
+def environment(task: Task, scratch: str, slot: str, user: JobUser | None = None) -> dict[str, str]:
+    """The job's whole environment: its own, completed as HTCondor's starter does."""
+    given = dict(task.environment)
+    for name in task.scratch_env:
+        if name in given:
+            given[name] = os.path.join(scratch, given[name])  # noqa: PTH118
+    temporary = dict.fromkeys(("TMPDIR", "TMP", "TEMP"), scratch)
+    return {
+        "BATCH_SYSTEM": "HTCondor",
+        **temporary,
+        **(user or JobUser()).variables(scratch),
+        **given,
+        "_CONDOR_SCRATCH_DIR": scratch,
+        "_CONDOR_JOB_IWD": str(Path(scratch, task.directory)) if task.directory else scratch,
+        "_CONDOR_SLOT": slot.partition("@")[0],
+    }

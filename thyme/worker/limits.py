@@ -1,0 +1,79 @@
+"""Why a job is ended, or was, for what it used: pure decisions, with HTCondor's codes and texts.
+
+HTCondor's ``user_job_policy.cpp`` has the texts of the durations, its starter
+that of the memory limit.
+"""
+
+from __future__ import annotations
+
+from thyme.protocol.events import HoldReason
+from thyme.protocol.job import Task
+
+from .executor import Outcome
+from .memory_cgroup import Memory
+
+#: HoldReasonCodes: allowed_job_duration, allowed_execute_duration, out of resources.
+JOB_DURATION, EXECUTE_DURATION, OUT_OF_RESOURCES = 46, 47, 34
+#: HoldReasonSubCode of the last: of memory.
+MEMORY = 102
+
+_KILLED = 9
+NODE_WITHOUT_MEMORY = "killed by the kernel: the node was out of memory"
+
+
+def overstayed(task: Task, since_attempt: float, since_start: float) -> HoldReason | None:
+    """Whether it has run longer than it may; seconds since its attempt, its program began."""
+    for code, kind, allowed, passed in (
+        (JOB_DURATION, "job", task.allowed_job_duration, since_attempt),
+        (EXECUTE_DURATION, "execute", task.allowed_execute_duration, since_start),
+    ):
+        if 0 < allowed <= passed:
+            return HoldReason(
+                code, 0, f"The job exceeded allowed {kind} duration of {_time(allowed)}"
+            )
+    return None
+
+
+def until_overstayed(task: Task, since_attempt: float, since_start: float) -> float:
+    """Seconds until ``overstayed`` says so; infinity for never."""
+    left = [
+        allowed - passed
+        for allowed, passed in (
+            (task.allowed_job_duration, since_attempt),
+            (task.allowed_execute_duration, since_start),
+        )
+        if allowed > 0
+    ]
+    return max(min(left, default=float("inf")), 0.0)
+
+
+def out_of_memory(
+    before: Memory | None, after: Memory | None, outcome: Outcome, slot: str
+) -> HoldReason | str:
+    """What to make of a job that the kernel may have killed for its memory; "" for nothing.
+
+    A reason to hold it where it went over the pilot's own limit; a reason to
+    give it back, as a text, where the node had no memory left: not the job's
+    fault. A job that got over the loss of one of its processes ended as it says.
+    """
+    if before is None or after is None or after.kills <= before.kills:
+        return ""
+    if outcome.signal != _KILLED and outcome.exit_code != 128 + _KILLED:
+        return ""
+    if after.hits <= before.hits:
+        return NODE_WITHOUT_MEMORY
+    limit = "an unknown number of" if after.limit is None else str(after.limit // 1024)
+    return HoldReason(
+        OUT_OF_RESOURCES,
+        MEMORY,
+        f"Error from {slot}: Job has gone over cgroup memory limit of {limit} megabytes. "
+        f"Last measured usage: {outcome.usage.peak_rss // 1024} megabytes.  "
+        "Consider resubmitting with a higher request_memory.",
+    )
+
+
+def _time(seconds: float) -> str:
+    """As HTCondor's format_time_short."""
+    days, rest = divmod(int(seconds), 86400)
+    clock = f"{rest // 3600}:{rest // 60 % 60:02}:{rest % 60:02}"
+    return f"{days}+{clock:0>8}" if days else clock

@@ -1,0 +1,91 @@
+"""What this node offers to a job, in HTCondor's words: said by waiting workers and heartbeats."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from thyme.protocol.mail import Machine
+
+from .memory_cgroup import Memory, MemoryGroup
+
+#: HTCondor's OpSysName where it is not the first word of the distribution's own name.
+_DISTRIBUTIONS = {
+    "rhel": "RedHat", "sles": "SLES", "opensuse-leap": "openSUSE", "amzn": "AmazonLinux",
+    "scientific": "SL", "almalinux": "AlmaLinux", "centos": "CentOS",
+}  # fmt: skip
+#: HTCondor's Arch where it is not the kernel's name.
+_ARCHITECTURES = {"x86_64": "X86_64", "i686": "INTEL", "i386": "INTEL"}
+
+
+def machine(workdir: Path, group: MemoryGroup) -> Machine | None:
+    """None where the node does not tell. ``group``: the worker's own, for its memory limit."""
+    try:
+        disk = os.statvfs(workdir)
+        total = _total_memory(Path("/proc/meminfo").read_text())
+        return Machine(
+            cpus=cpus(),
+            memory=_within(group.read(), total) // 1024,
+            disk=disk.f_bavail * disk.f_frsize // 1024,
+            arch=_ARCHITECTURES.get(os.uname().machine, os.uname().machine),
+            opsys="LINUX",
+            opsys_and_ver=distribution(_os_release()),
+            load=os.getloadavg()[0],
+        )
+    except (OSError, ValueError):
+        return None
+
+
+def cpus(mounted: Path = Path("/sys/fs/cgroup")) -> int:
+    """What the pilot's container may use at once, rounded; where nothing limits it, 1.
+
+    A pilot is one CPU's worth of work, as Plancton counts them, however many it may see.
+    """
+    try:
+        quota, period = _quota(mounted)
+        return max(round(quota / period), 1)
+    except (OSError, ValueError, ZeroDivisionError):
+        return 1  # also "max" and -1: no limit
+
+
+def _quota(mounted: Path) -> tuple[int, int]:
+    """Microseconds of CPU time in each period; a container sees its own group at the top."""
+    try:
+        quota, period = (mounted / "cpu.max").read_text().split()
+    except FileNotFoundError:
+        one = mounted / "cpu"
+        quota = (one / "cpu.cfs_quota_us").read_text()
+        period = (one / "cpu.cfs_period_us").read_text()
+    return int(quota), int(period)
+
+
+def distribution(os_release: str) -> str:
+    """HTCondor's OpSysAndVer, e.g. ``AlmaLinux9``, from the text of ``/etc/os-release``."""
+    words = {}
+    for line in os_release.splitlines():
+        name, equals, value = line.partition("=")
+        if equals:
+            words[name.strip()] = value.strip().strip("\"'")
+    plain = words.get("NAME", "").split()
+    name = _DISTRIBUTIONS.get(words.get("ID", ""), plain[0] if plain else "LINUX")
+    return name + words.get("VERSION_ID", "").partition(".")[0]
+
+
+def _os_release() -> str:
+    for place in ("/etc/os-release", "/usr/lib/os-release"):
+        try:
+            return Path(place).read_text(errors="replace")
+        except OSError:
+            continue
+    return ""
+
+
+def _total_memory(meminfo: str) -> int:
+    for line in meminfo.splitlines():
+        if line.startswith("MemTotal:"):
+            return int(line.split()[1])
+    raise ValueError("no MemTotal")
+
+
+def _within(memory: Memory | None, total: int) -> int:
+    return total if memory is None or memory.limit is None else min(total, memory.limit)

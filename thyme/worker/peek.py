@@ -1,0 +1,58 @@
+"""Some bytes of a running job's files, for condor_tail."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Final
+
+from thyme.protocol.mail import Peek, Peeked
+
+from .sandbox import Sandbox
+
+#: Bytes that one answer holds at most.
+LARGEST: Final = 1024 * 1024
+
+
+def answer(peek: Peek, sandbox: Sandbox | None) -> Peeked:
+    """Never raises. ``sandbox``: of that attempt; None where it does not run here."""
+    if sandbox is None:
+        return _refused(peek, "that attempt does not run here")
+    parts = peek.name.split("/")
+    if peek.name.startswith("/") or not {"", ".", ".."}.isdisjoint(parts):
+        return _refused(peek, "it is outside the scratch directory")
+    try:
+        with sandbox.user.acting():
+            return _read(peek, sandbox)
+    except (OSError, ValueError) as error:
+        return _refused(peek, getattr(error, "strerror", None) or str(error))
+
+
+def _read(peek: Peek, sandbox: Sandbox) -> Peeked:
+    # step by step, so that no link on the way leads out of the scratch directory
+    *above, last = peek.name.split("/")
+    directory = os.open(sandbox.path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for part in above:
+            inside = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+            os.close(directory)
+            directory = inside
+        # a pipe must not stop us
+        handle = os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+    finally:
+        os.close(directory)
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            return _refused(peek, "not a regular file")
+        limit = min(peek.limit, LARGEST)
+        offset = peek.offset if peek.offset >= 0 else status.st_size - limit
+        offset = min(max(offset, 0), status.st_size)
+        data = os.pread(handle, limit, offset)
+    finally:
+        os.close(handle)
+    return Peeked(peek.schedd, peek.job, peek.attempt, peek.name, offset, status.st_size, data, "")
+
+
+def _refused(peek: Peek, reason: str) -> Peeked:
+    return Peeked(peek.schedd, peek.job, peek.attempt, peek.name, 0, 0, b"", reason)

@@ -1,0 +1,169 @@
+"""Linux's ways to keep hold of everything that a job starts."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from thyme import privileges
+from thyme.privileges import adopt_orphans
+
+from .users import JobUser
+
+__all__ = [
+    "adopt_orphans", "descendants", "heed_all_signals", "kill_descendants", "reap",
+    "signal_descendants", "start",
+]  # fmt: skip
+
+log = logging.getLogger(__name__)
+
+#: Seconds that what a job left running has to die of SIGKILL.
+_KILL_TIMEOUT = 10.0
+#: How often a signal to all processes is repeated for those that were born meanwhile.
+_ROUNDS = 5
+#: stdin, stdout, stderr, as subprocess takes them.
+Streams = tuple[IO[bytes], IO[bytes], "IO[bytes] | int"]
+
+
+def heed_all_signals() -> None:
+    """Let nothing that we ignore or block be ignored or blocked by the programs that we execute.
+
+    A worker started in the background by a shell ignores SIGINT, and HTCondor's jobs do not. We
+    go on ignoring it, with a handler: those end where a program begins.
+    """
+    for number in map(int, signal.valid_signals()):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda _number, _frame: None)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def start(
+    command: list[str], directory: str, env: dict[str, str], streams: Streams, user: JobUser
+) -> subprocess.Popen[bytes]:
+    """Start a job's first process, as a leader of its session, that dies with us.
+
+    To be called while ``user`` is ``acting``. Raises what subprocess.Popen raises.
+    """
+    stdin, stdout, stderr = streams
+    parent = os.getpid()
+
+    def give_up_rights() -> None:
+        user.become()
+        privileges.die_with_parent(signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before the line above
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    # the kernel ends everything in a container with its first process, and a child that needs to
+    # do nothing itself is not made as a copy of us: that is three quarters of a short job's cost
+    in_container = parent == 1 and not (user.is_self and os.geteuid() == 0)
+    with user.executing() if in_container else contextlib.nullcontext():
+        return subprocess.Popen(
+            command,
+            cwd=directory,
+            env=env,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+            umask=0o022,  # as HTCondor's starter
+            preexec_fn=None if in_container else give_up_rights,
+        )
+
+
+def descendants() -> list[int]:
+    """All processes below this one, whatever session or group they are in."""
+    try:
+        return list(_by_children_files())
+    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
+        return _by_looking_at_all()
+
+
+def _by_children_files() -> Iterator[int]:
+    """By asking each process for its children: a node may run thousands of others."""
+    todo = [os.getpid()]
+    while todo:
+        pid = todo.pop()
+        if pid == os.getpid():
+            Path(f"/proc/{pid}/task/{pid}/children").read_bytes()  # not there: raise
+        else:
+            yield pid
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                with contextlib.suppress(OSError):
+                    todo += map(int, (thread / "children").read_bytes().split())
+
+
+def _by_looking_at_all() -> list[int]:
+    children = defaultdict(list)
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_bytes()
+            except OSError:
+                continue  # it ended meanwhile
+            # the name, in parentheses, may hold anything; the parent is the second word after it
+            parent = int(stat[stat.rindex(b")") + 2 :].split()[1])
+            children[parent].append(int(entry.name))
+    found, todo = [], [os.getpid()]
+    while todo:
+        below = children.get(todo.pop(), [])
+        found += below
+        todo += below
+    return found
+
+
+def signal_descendants(number: int, user: JobUser) -> None:
+    """Send a signal to everything below this process, also to what is born meanwhile."""
+    told: set[int] = set()
+    with user.acting():
+        for _ in range(_ROUNDS):
+            new = set(descendants()) - told
+            if not new:
+                return
+            for pid in new:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, number)
+            told |= new
+
+
+def reap(but: int = 0) -> None:
+    """Bury children that have ended, except ``but``: orphans of a job, or of a whole container."""
+    try:
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_bytes()
+    except OSError:
+        return  # they stay until the job ends
+    for word in children.split():
+        if int(word) != but:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(int(word), os.WNOHANG)
+
+
+def kill_descendants(user: JobUser | None = None) -> None:
+    """Kill everything below this process until nothing is left, and reap it.
+
+    Needs ``adopt_orphans``: having no child then means that nothing is left.
+    Gives up on what hangs in the kernel after ``_KILL_TIMEOUT``, and says so.
+    """
+    deadline = time.monotonic() + _KILL_TIMEOUT
+    pause = 0.001
+    while True:
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        # something lives: this look at the processes is the exception
+        signal_descendants(signal.SIGKILL, user or JobUser())
+        if time.monotonic() > deadline:
+            log.warning("processes left behind that cannot be killed: %s", descendants())
+            return
+        time.sleep(pause)
+        pause = min(pause * 2, 0.1)

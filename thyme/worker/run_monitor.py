@@ -1,0 +1,175 @@
+"""A running job and its schedd: heartbeats out, control mail in, and what the job may take.
+
+One thread serves both: the broker is heard at least every second, however
+long the job runs, and a job runs on while the broker is away.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from thyme.broker import Mail, Transport
+from thyme.errors import BadMessage, BrokerError
+from thyme.protocol import codec
+from thyme.protocol.events import HoldReason, Submit
+from thyme.protocol.job import DEFAULT_LEASE
+from thyme.protocol.mail import Control, Heartbeat, Machine, Peek
+
+from . import limits
+from .connection import Link
+from .executor import Execution
+from .peek import answer
+from .sandbox import Sandbox
+from .shutdown import Orders
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks at whether there is anything to do, when nothing wakes us.
+TICK = 1.0
+#: Seconds that a job may have to end before we talk to the broker again.
+MOMENT = 0.02
+#: Seconds between two heartbeats at least, however short the lease.
+MIN_PULSE = 0.05
+
+EVICTED = "evicted with its pilot"
+SUPERSEDED = "superseded"
+#: What control mail says → why the job was ended.
+REASONS = {"remove": "removed", "hold": "held", "vacate": "vacated", "vacate_fast": "vacated"}
+
+
+def schedd_inbox(schedd: str) -> str:
+    """Where the mail for a schedd goes."""
+    return f"thyme.schedd.{schedd}"
+
+
+@dataclass(frozen=True)
+class Me:
+    """How a worker introduces itself: its mail address, and the slot and node of its jobs."""
+
+    name: str
+    slot: str
+    machine: Callable[[], Machine | None]
+
+
+class Watch:
+    """Of one attempt. ``began``: when the attempt did, by ``clock``."""
+
+    def __init__(
+        self,
+        job: Submit,
+        execution: Execution,
+        sandbox: Sandbox,
+        me: Me,
+        heartbeat: float,
+        began: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._job = job
+        self._execution = execution
+        self._sandbox = sandbox
+        self._me = me
+        self._clock = clock
+        self._began, self._started = began, clock()
+        pulse = min(heartbeat, (job.task.lease or DEFAULT_LEASE) / 3)
+        self._pulse = max(pulse, MIN_PULSE)
+        self._next_beat = clock() + self._pulse
+        #: why it was ended; "" if by itself
+        self.ending: str | HoldReason = ""
+
+    def until_it_ends(
+        self, link: Link, orders: Orders, rest: Callable[[float], None]
+    ) -> str | HoldReason:
+        """Returns why it was ended, "" if by itself. ``rest`` waits for news at most so long."""
+        # what ends at once is reported with its acknowledgement, and the broker asked once
+        if self._execution.outcome() is None and not orders.leave:
+            link.pause(MOMENT)
+        while self._execution.outcome() is None:
+            self._obey_signals(orders)
+            self._mind_the_time()
+            transport = link.transport()
+            if transport is not None:
+                try:
+                    self._serve(transport)
+                except BrokerError as error:
+                    link.broke(error)
+            self._execution.measure()
+            grace = self._execution.keep_after()
+            if self._execution.outcome() is None:
+                rest(self._pause(link, grace))
+        return self.ending
+
+    def _pause(self, link: Link, grace: float | None) -> float:
+        # with no line there is no beat to wait for, however long it has been due
+        due = max(self._next_beat - self._clock(), 0.0) if link.is_up else TICK
+        if grace is not None:
+            return min(TICK, due, grace + 0.001)
+        return min(TICK, due, limits.until_overstayed(self._job.task, *self._passed()) + 0.001)
+
+    def _passed(self) -> tuple[float, float]:
+        return self._clock() - self._began, self._clock() - self._started
+
+    def _end(self, why: str | HoldReason) -> None:
+        # whoever is superseded says nothing, whatever it was told before
+        self.ending = why if why == SUPERSEDED else self.ending or why
+        self._execution.ask_to_end()
+
+    def _obey_signals(self, orders: Orders) -> None:
+        if orders.leave:
+            self._end(EVICTED)
+            if orders.now:
+                self._execution.kill()
+
+    def _mind_the_time(self) -> None:
+        hold = limits.overstayed(self._job.task, *self._passed())
+        if hold is not None and not self.ending:
+            log.info("job %s attempt %d: %s", self._job.job, self._job.attempt, hold.text)
+            self._end(hold)
+
+    # --- mail ---------------------------------------------------------------------------
+
+    def _serve(self, transport: Transport) -> None:
+        while (mail := transport.receive()) is not None:
+            self._read(transport, mail)
+        if self._clock() >= self._next_beat:
+            self._next_beat = self._clock() + self._pulse
+            self._beat(transport)
+
+    def _read(self, transport: Transport, mail: Mail) -> None:
+        try:
+            message = codec.decode(mail.body)
+        except BadMessage as error:
+            log.warning("mail not understood: %s", error)
+            return
+        if isinstance(message, Peek):
+            if mail.reply_to:
+                mine = self._is_mine(message)
+                told = codec.encode(answer(message, self._sandbox if mine else None))
+                transport.send(mail.reply_to, Mail(told, "", mail.correlation))
+        elif isinstance(message, Control) and self._is_mine(message):
+            self._obey(message.action)
+
+    def _is_mine(self, message: Control | Peek) -> bool:
+        mine = (self._job.schedd, self._job.job, self._job.attempt)
+        return (message.schedd, message.job, message.attempt) == mine
+
+    def _obey(self, action: str) -> None:
+        log.info("job %s attempt %d: %s", self._job.job, self._job.attempt, action)
+        if action == "suspend":
+            if not self.ending:  # one that stands still would not end
+                self._execution.suspend()
+        elif action == "continue":
+            self._execution.resume()
+        else:
+            self._end(REASONS.get(action, action))
+            if action == "vacate_fast":
+                self._execution.kill()
+
+    def _beat(self, transport: Transport) -> None:
+        job, me = self._job, self._me
+        beat = Heartbeat(
+            job.schedd, job.job, job.attempt, me.name, me.slot, self._execution.usage(),
+            me.machine(),
+        )  # fmt: skip
+        transport.send(schedd_inbox(job.schedd), Mail(codec.encode(beat), me.name))

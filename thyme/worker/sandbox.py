@@ -1,0 +1,261 @@
+"""A job's scratch directory: what is put into it and what is fetched from it.
+
+HTCondor's rules: inputs land at the top under their own names; what comes
+back are the new or changed regular files at the top, or exactly the named
+ones; the job's executable, its proxy and HTCondor's own files never come back.
+
+What the job leaves behind is hostile until proven otherwise: it may have made
+pipes, links to the worker's own files, sparse giants, unreadable directories.
+Nothing outside the scratch directory is ever read or removed for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from thyme.errors import NodeUnfit
+from thyme.protocol.blobs import MAX_INFLATED
+from thyme.protocol.events import HoldReason
+from thyme.protocol.job import LARGEST_STREAM, FileOnDisk, SandboxFile, Task
+
+from .start_errors import INPUT_FAILED, OUTPUT_FAILED, fault, one_line
+from .streams import Streams
+from .users import JobUser
+from .work_directory import SCRATCH, remove
+
+STDOUT, STDERR = "_condor_stdout", "_condor_stderr"
+EXECUTABLE = "condor_exec.exe"
+
+Fingerprint = tuple[int, int, int]
+
+
+class Sandbox:
+    def __init__(self, workdir: Path, user: JobUser | None = None) -> None:
+        """Make a scratch directory of ``user`` (the worker's own) in ``workdir``; raises NodeUnfit.
+
+        ``workdir`` is the worker's den; where the user is another, it must be the worker's own.
+        """
+        self.user = user or JobUser()
+        # absolute: the job runs in it, a relative one would mean another place there
+        workdir = workdir.absolute()
+        try:
+            self.path = self._made(workdir)
+        except OSError as error:
+            text = f"cannot make a scratch directory in {workdir}: {error}"
+            if isinstance(error, PermissionError) and not self.user.is_self:
+                text += (
+                    f"; jobs run as user {self.user.uid}, who must be able to pass through "
+                    "every directory above (use --workdir or --user)"
+                )
+            raise NodeUnfit(text) from error
+        self._before: dict[str, Fingerprint] = {}
+        self._streams = Streams(self.path)
+        self._made_as = _identity(self.path.lstat())
+
+    # --- before the job -------------------------------------------------------------------
+
+    def _made(self, den: Path) -> Path:
+        if self.user.is_self:
+            return _new_directory(den)
+        # without the capability CHOWN, it belongs to whoever makes it; no job runs meanwhile
+        den.chmod(0o733)
+        try:
+            with self.user.acting():
+                return _new_directory(den)
+        finally:
+            den.chmod(0o711)
+
+    def unpack(self, task: Task) -> None:
+        """Write the input files; raises NodeUnfit (a full disk, mostly) or CannotStart."""
+        with self.user.acting():
+            for file in task.files:
+                try:
+                    self._write(file)
+                except (OSError, ValueError) as error:
+                    raise fault(
+                        error, INPUT_FAILED, f"Failed to write input file '{file.name}'"
+                    ) from error
+            self._before = self._fingerprints()
+
+    def _write(self, file: SandboxFile) -> None:
+        path = self.path / file.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # created with its final mode: a proxy is at no time readable by others
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, file.mode)
+        with os.fdopen(handle, "wb") as target:
+            os.fchmod(handle, file.mode)
+            target.write(file.data)
+            target.flush()
+            # file times come in ticks of up to 10 ms: a change in this very tick must show
+            earlier = time.time_ns() - 1_000_000_000
+            os.utime(handle, ns=(earlier, earlier))
+
+    def open_stream(self, name: str) -> IO[bytes]:
+        """The file for the job's stdout or stderr; raises NodeUnfit or CannotStart."""
+        with self.user.acting():
+            return self._streams.open(name)
+
+    # --- after the job --------------------------------------------------------------------
+
+    def stream(self, name: str, limit: int) -> bytes:
+        """At most about ``limit`` bytes of stdout or stderr; the middle of a longer one is cut."""
+        return self._streams.text(name, limit)
+
+    def outputs(self, task: Task) -> tuple[tuple[SandboxFile, ...], HoldReason | None]:
+        """The files that go back to the submit host, and why the job is held if they cannot."""
+        with self.user.acting():
+            return self._outputs(task)
+
+    def _outputs(self, task: Task) -> tuple[tuple[SandboxFile, ...], HoldReason | None]:
+        with contextlib.suppress(OSError):
+            self.path.chmod(0o700)
+        try:
+            if task.output_files is None:
+                found = self._changed(task)
+            else:
+                found = [each for name in task.output_files for each in self._named(name)]
+            # sizes first: what is too large is not even read
+            sizes = [path.stat().st_size for _name, path in found]
+            limit = min(task.max_output, MAX_INFLATED - 2 * LARGEST_STREAM)
+            if sum(sizes) > limit:
+                raise OSError(errno.EFBIG, f"{sum(sizes)} bytes of output; the limit is {limit}")
+            return tuple(self._file(name, path) for name, path in sorted(found)), None
+        except (OSError, ValueError) as error:
+            number = getattr(error, "errno", None) or 0
+            where = f" {str(name)!r}" if (name := getattr(error, "filename", None)) else ""
+            reason = getattr(error, "strerror", None) or str(error)
+            text = one_line(f"Failed to send output file{where}", f": (errno={number}) {reason}")
+            return (), HoldReason(OUTPUT_FAILED, number, text)
+
+    def _changed(self, task: Task) -> list[tuple[str, Path]]:
+        """New or changed regular files at the top."""
+        now = self._fingerprints()
+        # what such a variable points to is the job's proxy: it does not travel back
+        proxies = {task.environment.get(name) for name in task.scratch_env}
+        return [
+            (name, self.path / name)
+            for name in now
+            if now[name] != self._before.get(name)
+            and name not in proxies
+            and not self._is_ours(name)
+        ]
+
+    def _named(self, name: str) -> Iterator[tuple[str, Path]]:
+        """One output file, or all below an output directory, with their names there.
+
+        On the submit host the name is the last part of what was asked for; of a
+        directory with a ``/`` behind it, only what is in it.
+        """
+        path = self.path / name
+        if path.name in ("", "..") or path == self.path:
+            raise OSError(errno.EINVAL, "not the name of a file", name)
+        # not Path.resolve: a loop of links must be an OSError at the stat below
+        real, top = (Path(os.path.realpath(each)) for each in (path, self.path))
+        if top not in real.parents:
+            raise OSError(errno.EACCES, "it is outside the scratch directory", name)
+        mode = real.stat().st_mode
+        if stat.S_ISREG(mode):
+            yield path.name, real
+        elif stat.S_ISDIR(mode):
+            prefix = "" if name.endswith("/") else f"{path.name}/"
+            for child in _files_below(real):
+                yield f"{prefix}{child.relative_to(real)}", child
+        else:
+            raise OSError(errno.EINVAL, "neither a file nor a directory", name)
+
+    @staticmethod
+    def _file(name: str, path: Path) -> SandboxFile:
+        os.close(os.open(path, os.O_RDONLY))  # it can be read: say now if not
+        return FileOnDisk(name, path, stat.S_IMODE(path.stat().st_mode) & 0o777)
+
+    def _fingerprints(self) -> dict[str, Fingerprint]:
+        found = {}
+        with os.scandir(self.path) as entries:
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False):
+                    status = entry.stat(follow_symlinks=False)
+                    found[entry.name] = (status.st_ino, status.st_size, status.st_mtime_ns)
+        return found
+
+    @staticmethod
+    def _is_ours(name: str) -> bool:
+        return name == EXECUTABLE or name.startswith("_condor_")
+
+    # --- and then ---------------------------------------------------------------------------
+
+    def empty(self) -> bool:
+        """Nothing of the job's is left in it but what ``is_as_made`` looks at; False: something is.
+
+        A directory and two files are more work to make and to remove than a short job is to run:
+        ext4 looks at every inode that was given back within the last five seconds.
+        """
+        try:
+            with self.user.acting():
+                if self._names() != self._streams.names():
+                    return False
+                self._streams.empty()
+                return True
+        except OSError:
+            return False
+
+    def is_as_made(self) -> bool:
+        """Whether another job of this user may have it: nobody can reach it who could not before.
+
+        Not if the last one changed a mode, left an access list or a second name.
+        """
+        try:
+            with self.user.acting():
+                status = self.path.lstat()
+                return (
+                    _identity(status) == self._made_as
+                    and not os.listxattr(self.path)
+                    and self._names() == self._streams.names()
+                    and self._streams.are_as_made()
+                )
+        except OSError:
+            return False
+
+    def _names(self) -> set[str]:
+        with os.scandir(self.path) as entries:
+            return {entry.name for entry in entries}
+
+    def remove(self) -> None:
+        """The scratch directory goes, whatever the job did to it."""
+        self._streams.close()
+        remove(self.path, self.user)
+
+
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_mode, status.st_uid, status.st_gid
+
+
+def _new_directory(den: Path) -> Path:
+    # short: jobs make sockets in it, and the path of a socket has at most 107 bytes
+    number = 1
+    while True:
+        path = den / f"{SCRATCH}{number}"
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError:  # one that could not be removed
+            number += 1
+        else:
+            return path
+
+
+def _files_below(top: Path) -> Iterator[Path]:
+    """Regular files in ``top`` and its directories; links are not followed. Raises OSError."""
+    todo = [top]
+    while todo:
+        with os.scandir(todo.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    todo.append(Path(entry.path))
+                elif entry.is_file(follow_symlinks=False):
+                    yield Path(entry.path)

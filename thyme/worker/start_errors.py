@@ -1,0 +1,51 @@
+"""Whose fault it is when a job does not start: its own, or the node's.
+
+The job's own faults hold it, with HTCondor's codes; on the next node it would
+be the same. The node's faults (a full disk, no more processes) give the job
+back and end the worker: the job is as good as before, this node is not.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from thyme.errors import NodeUnfit
+from thyme.protocol.events import HoldReason
+
+#: HTCondor's HoldReasonCodes: the executable could not be run; stdout, stdin could not be
+#: opened; output, input files could not be transferred; the directory is missing.
+EXEC_FAILED, NO_STDOUT, NO_STDIN, OUTPUT_FAILED, INPUT_FAILED, NO_DIRECTORY = 6, 7, 8, 12, 13, 14
+
+#: What a node can do to any job; everything else is read as the job's own doing.
+_OF_THE_NODE = frozenset(
+    {
+        errno.EAGAIN, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE,
+        errno.ENOMEM, errno.ENOSPC, errno.EROFS, errno.ESTALE,
+    }
+)  # fmt: skip
+#: Characters of a hold reason: it may repeat the job's arguments, which may be megabytes.
+_LONGEST_REASON = 2000
+
+
+class CannotStart(Exception):
+    """The job cannot be run at all, here or anywhere; ``hold`` says why."""
+
+    def __init__(self, hold: HoldReason) -> None:
+        super().__init__(hold.text)
+        self.hold = hold
+
+
+def fault(error: Exception, code: int, what: str) -> NodeUnfit | CannotStart:
+    """What to raise for ``error``, met while doing ``what``, which fails with hold ``code``."""
+    number = getattr(error, "errno", None) or 0
+    if number in _OF_THE_NODE:
+        return NodeUnfit(one_line(f"{what}: {error}"))
+    reason = getattr(error, "strerror", None) or str(error)
+    return CannotStart(HoldReason(code, number, one_line(what, f": (errno={number}: '{reason}')")))
+
+
+def one_line(text: str, end: str = "") -> str:
+    """``text`` and ``end`` as one line of bounded length; ``end`` is kept whole."""
+    text = " ".join(text.splitlines())
+    room = _LONGEST_REASON - len(end)
+    return (text if len(text) <= room else text[: room - 3] + "...") + end

@@ -1,0 +1,87 @@
+"""Which of the users of 60600 to 60999 a worker's jobs are: nobody else's on this machine.
+
+Work directories do not tell: two pilots mostly have one each. So the number is
+locked in a directory of the machine's, where only root may write; the lock
+(``flock``) ends with the worker, however that dies. In a container the machine
+is the container.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from thyme.errors import NodeUnfit
+
+from .users import AUTOMATIC, FIRST_UID
+
+#: Of all workers that are root.
+PLACE: Final = Path("/run/thyme-worker")
+
+
+class Number:
+    """``value`` is ours until ``close``."""
+
+    def __init__(self, wanted: int, place: Path = PLACE) -> None:
+        """``wanted`` or the next free one; raises NodeUnfit where all are taken.
+
+        Where there is no such directory and we may not make it, ``wanted``, which others may have.
+        """
+        self.value, self._lock, self._place = wanted, -1, place
+        try:
+            place.mkdir(mode=0o700, exist_ok=True)
+            status = place.lstat()
+            # another user's locks would keep every worker from working
+            if (status.st_uid, status.st_mode & 0o022) != (os.geteuid(), 0):
+                return
+            self._take(place, wanted)
+        except OSError:
+            return
+        if self._lock < 0:
+            raise NodeUnfit(
+                f"{AUTOMATIC} workers of this machine have users for their jobs already (locks in "
+                f"{place}); use --user"
+            )
+
+    @contextlib.contextmanager
+    def held(self, number: int) -> Iterator[bool]:
+        """Whether no other living worker has this number, nor gets it within this block."""
+        if self._lock < 0 or number == self.value:
+            yield self._lock >= 0
+            return
+        lock = _locked(self._place, number)
+        try:
+            yield lock >= 0
+        finally:
+            if lock >= 0:
+                os.close(lock)
+
+    def _take(self, place: Path, wanted: int) -> None:
+        for number in (*range(wanted, AUTOMATIC), *range(wanted)):
+            lock = _locked(place, number)
+            if lock >= 0:
+                self.value, self._lock = number, lock
+                return
+
+    def close(self) -> None:
+        """Give it up; may be called again."""
+        if self._lock >= 0:
+            with contextlib.suppress(OSError):
+                os.close(self._lock)
+            self._lock = -1
+
+
+def _locked(place: Path, number: int) -> int:
+    """The lock of a number, an open file; -1 where a living worker has it. Raises OSError."""
+    path = place / f"user-{FIRST_UID + number}"
+    handle = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return -1
+    return handle

@@ -1,0 +1,318 @@
+"""The worker: takes one job, runs it, reports, and ends.
+
+The order of a job, and what a death at each step leads to:
+
+1. *take*: the message is ours; dying gives it back to the queue.
+2. *claim*: ask the job's schedd (``claims.py``). Dying: as 1.
+3. *started* is recorded: by the schedd, before it says yes, or by us if it has not.
+   Dying: the message comes again, and the schedd refuses it to others, knowing that
+   it was started; the lease brings it back as the next attempt. Losing the line here:
+   the same, but we live, and record *evicted* as soon as there is a line.
+4. *ack*: the message is gone; it leaves within a moment, with the report of a job that has
+   ended by then. Dying before: as 3; from then on: the lease.
+5. *run*, with heartbeats; control mail is obeyed.
+6. *finished* or *evicted* is recorded, however long the broker is away; a worker that
+   may have another job asks for it in the same breath.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from thyme.broker import Delivery, Transport
+from thyme.errors import (
+    BadMessage,
+    BrokerError,
+    BrokerRefused,
+    BrokerUnreachable,
+    ExitCode,
+    NodeUnfit,
+)
+from thyme.protocol import codec
+from thyme.protocol.events import HoldReason, Started, Submit, Usage, expect
+
+from . import limits, processes
+from .availability import Idle
+from .claims import Claims
+from .connection import Link
+from .executor import Execution
+from .machine import machine
+from .memory_cgroup import MemoryGroup
+from .reports import Report, Reporter
+from .run_monitor import EVICTED, SUPERSEDED, TICK, Me, Watch
+from .sandbox import Sandbox
+from .shutdown import Orders
+from .start_errors import CannotStart
+from .users import choose
+from .work_directory import Den
+
+log = logging.getLogger(__name__)
+
+#: Why an attempt ended that perhaps was ours, and was never begun.
+LINE_LOST = "its worker lost the broker before it could begin"
+#: Seconds that a finished job's report is offered to a broker that is away. Longer than any
+#: lease would make sense of: by then the job is running elsewhere.
+REPORT_TIMEOUT = 3600.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``timeout``, ``heartbeat`` and ``max_backoff`` in seconds; ``max_jobs`` 0 is no limit.
+
+    ``user``: who jobs run as, see ``users.choose``.
+    """
+
+    pool: str
+    workdir: Path
+    timeout: float = 120.0
+    max_backoff: float = 16.0
+    max_jobs: int = 1
+    heartbeat: float = 60.0
+    user: str = ""
+
+
+class Worker:
+    def __init__(
+        self,
+        settings: Settings,
+        connect: Callable[[], Transport],
+        orders: Orders,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+        execute: Callable[..., Execution] = Execution,
+    ) -> None:
+        self._settings = settings
+        self._orders = orders
+        self._clock = clock
+        self._wall = wall
+        self._sleep = sleep
+        self._execute = execute
+        node = os.uname().nodename
+        # whoever knows the name can send it mail: it is a secret
+        self.name = f"thyme.worker.{node[:100]}.{os.getpid()}-{os.urandom(8).hex()}"
+        #: HTCondor's RemoteHost: the slot and the node
+        self.slot = f"slot1_{os.getpid()}@{node}"
+        self.link = Link(connect, self.name, settings.max_backoff, clock)
+        self._memory = MemoryGroup()
+        self._me = Me(self.name, self.slot, lambda: machine(settings.workdir, self._memory))
+        self._idle = Idle(
+            self.name, self.slot, settings.pool, settings.heartbeat, self._me.machine, clock, wall
+        )
+        self._reporter = Reporter(self.name, self.slot, wall)
+        self._claims = Claims(self.name, self.slot, orders, clock)
+        self._jobs_done = 0
+        #: the last job's scratch directory, if there was nothing in it
+        self._spare: Sandbox | None = None
+
+    def run(self) -> int:
+        """Work until there is nothing more to do; the exit code. Raises NodeUnfit."""
+        den = Den(self._settings.workdir, lambda n: choose(self._settings.user, n, os.geteuid()))
+        try:
+            self._check_node(den)
+            return self._loop(den)
+        finally:
+            self.link.close()
+            if self._spare is not None:
+                self._spare.remove()
+            den.close()
+
+    def _loop(self, den: Den) -> int:
+        idle_since = self._clock()
+        delivery: Delivery | None = None
+        while not self._orders.leave:
+            if self._jobs_done and self._jobs_done == self._settings.max_jobs:
+                return ExitCode.OK
+            job = self._next_job(delivery)
+            if job is not None:
+                self._idle.works()
+                delivery = self._work(job, den)
+                idle_since = self._clock()
+                continue
+            delivery = None
+            if isinstance(self.link.last_error, BrokerRefused) and not self._jobs_done:
+                raise self.link.last_error  # waiting will not help
+            left = idle_since + self._settings.timeout - self._clock()
+            if left <= 0:
+                self._take_leave()
+                return self._nothing_came()
+            self._rest(min(left, TICK))
+            if os.getpid() == 1:
+                processes.reap()  # a container's first process inherits what loses its parent
+        self._take_leave()
+        return 128 + self._orders.signals[0]
+
+    def _nothing_came(self) -> int:
+        if self._jobs_done:
+            return ExitCode.OK
+        if self.link.last_error is not None:
+            raise BrokerUnreachable(f"gave up after --timeout: {self.link.last_error}")
+        return ExitCode.NO_WORK
+
+    def _take_leave(self) -> None:
+        if self.link.is_up and (transport := self.link.transport()) is not None:
+            try:
+                self._idle.leaves(transport, self._jobs_done)
+            except BrokerError as error:
+                log.info("leaving without a word: %s", error)
+
+    def _check_node(self, den: Den) -> None:
+        """Raises NodeUnfit where no job could run: better than to hold job after job."""
+        Sandbox(den.path, den.user).remove()
+        if os.statvfs(den.path).f_flag & os.ST_NOEXEC:
+            raise NodeUnfit(
+                f"{self._settings.workdir} is mounted noexec: no job could run there; use --workdir"
+            )
+
+    def _rest(self, seconds: float) -> None:
+        """Wait for news, at most so long; on a broken line, until it is tried again."""
+        transport = self.link.transport()
+        if transport is None:
+            # nothing to wait on but the clock; a signal ends it early enough
+            self._sleep(min(seconds, self.link.until_next_try() + 0.01))
+            return
+        try:
+            transport.wait(seconds)
+        except BrokerError as error:
+            self.link.broke(error)
+
+    # --- taking a job -------------------------------------------------------------------
+
+    def _next_job(self, delivery: Delivery | None) -> Submit | None:
+        """A job that we may start, recorded as started and acknowledged; or None.
+
+        ``delivery``: what was taken on the present line already.
+        """
+        transport = self.link.transport()
+        if transport is None or not self.link.flush():
+            return None
+        try:
+            delivery = delivery or transport.take(self._settings.pool)
+            if delivery is None:
+                while transport.receive() is not None:
+                    pass  # late answers to claims that we gave up waiting for
+                self._idle.waits(transport, self._jobs_done)
+                return None
+            return self._claimed(transport, delivery)
+        except BrokerError as error:
+            # whatever we had taken goes back to its queue; we start nothing
+            self.link.broke(error)
+            return None
+
+    def _claimed(self, transport: Transport, delivery: Delivery) -> Submit | None:
+        """The delivery's job, if we may start it. Raises BrokerError."""
+        try:
+            job = expect(codec.decode(delivery.body), Submit)
+        except BadMessage as error:
+            log.error("message kept aside: %s", error)
+            transport.reject(delivery, str(error))
+            return None
+        try:
+            return self._granted(transport, delivery, job)
+        except BrokerError:
+            # The schedd may have recorded our start all the same, and would wait for a lease. We
+            # take it back before we take anything else; of no start it means nothing.
+            self.link.keep(self._reporter.evicted(job, LINE_LOST, Usage()).body)
+            raise
+
+    def _granted(self, transport: Transport, delivery: Delivery, job: Submit) -> Submit | None:
+        """The job, if its schedd lets us start it. Raises BrokerError."""
+        answer = self._claims.claim(transport, job, delivery.redelivered)
+        if answer.refusal:
+            log.info("job %s attempt %d refused: %s", job.job, job.attempt, answer.refusal)
+            transport.ack(delivery)
+            return None
+        if self._orders.leave:
+            # answered or not: where the schedd has recorded our start, nobody else would be let
+            # start the job before our lease has passed; of no start this means nothing
+            transport.record([self._reporter.evicted(job, EVICTED, Usage()).body])
+            return None  # closing the line gives the message back
+        if not answer.recorded:
+            started = Started(job.schedd, job.job, self._wall(), job.attempt, self.name, self.slot)
+            transport.record([codec.encode(started)])
+        transport.ack_soon(delivery)
+        return job
+
+    # --- running it ---------------------------------------------------------------------
+
+    def _work(self, job: Submit, den: Den) -> Delivery | None:
+        """Run it and report; the next one, where it has come with the report's confirm."""
+        log.info("job %s attempt %d: starting", job.job, job.attempt)
+        began = self._clock()
+        try:
+            sandbox = self._sandbox(den)
+            try:
+                report = self._run(job, sandbox, began)
+            finally:
+                self._put_away(sandbox)
+        except NodeUnfit as error:
+            # it goes back as it was; this node takes no other
+            self._report(job, self._reporter.evicted(job, str(error), Usage()))
+            raise
+        self._jobs_done += 1
+        if report is None:
+            return None
+        more = not self._orders.leave and self._jobs_done != self._settings.max_jobs
+        return self._report(job, report, more)
+
+    def _sandbox(self, den: Den) -> Sandbox:
+        """Raises NodeUnfit."""
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            if spare.is_as_made():
+                return spare
+            spare.remove()
+        return Sandbox(den.path, den.user)
+
+    def _put_away(self, sandbox: Sandbox) -> None:
+        if self._settings.max_jobs != 1 and sandbox.empty():
+            self._spare = sandbox
+        else:
+            sandbox.remove()
+
+    def _run(self, job: Submit, sandbox: Sandbox, began: float) -> Report | None:
+        """What ends this attempt; None when nobody is to hear of it any more."""
+        memory = self._memory.read()
+        try:
+            sandbox.unpack(job.task)
+            job.task.forget_files()
+            execution = self._execute(job.task, sandbox, self.slot, self._clock)
+        except CannotStart as error:
+            return self._reporter.never_ran(job, error.hold)
+        heartbeat = self._settings.heartbeat
+        watch = Watch(job, execution, sandbox, self._me, heartbeat, began, self._clock)
+        why = watch.until_it_ends(self.link, self._orders, self._rest)
+        outcome = execution.clean_up()
+        if why == SUPERSEDED:
+            return None
+        if not why:
+            why = limits.out_of_memory(memory, self._memory.read(), outcome, self.slot)
+        if isinstance(why, HoldReason):
+            return self._reporter.ended(job, outcome, sandbox, why)
+        if why:
+            return self._reporter.evicted(job, why, outcome.usage)
+        return self._reporter.finished(job, outcome, sandbox)
+
+    # --- reporting ----------------------------------------------------------------------
+
+    def _report(self, job: Submit, report: Report, more: bool = False) -> Delivery | None:
+        """Record the end of an attempt; waits for a broker that is away.
+
+        ``more``: take the next message, too, if that costs no second journey to the broker.
+        """
+        delivery = self.link.post(report.body, self._settings.pool if more else None)
+        log.info("job %s attempt %d: %s", job.job, job.attempt, report.kind)
+        deadline = self._clock() + REPORT_TIMEOUT
+        while not self.link.flush():
+            if self._clock() > deadline or self._orders.now:
+                raise BrokerUnreachable(
+                    f"the end of job {job.job} could not be reported: {self.link.last_error}; "
+                    "its lease will bring it back"
+                )
+            self._rest(TICK)
+        return delivery
