@@ -37,7 +37,7 @@ bench: $(STAMP) ## measure against the goals (ONLY=id,id); writes build/bench.js
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.bench --only '$(ONLY)'
 
 dashboards-preview: $(STAMP) ## draw the Grafana dashboards without Grafana, from a real run
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.dashboards_preview
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.support.dashboards_preview
 
 up: ## bring a site up with docker compose (docs/howto-site.md)
 	@$(PYTHON) -m compose.manage up
@@ -52,7 +52,7 @@ update-workers: ## let new pilots run another version: TAG=1.2.3
 	@$(PYTHON) -m compose.manage update-workers '$(TAG)'
 
 e2e: $(STAMP) ## build the images here, without a registry, and run a whole site of them
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 tests/integration/test_images*.py tests/e2e/test_compose*.py $(PYTEST_ARGS)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 tests/integration/images tests/e2e/test_compose*.py $(PYTEST_ARGS)
 
 converge: $(STAMP) ## roll sites of three hosts out with Ansible, in containers
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest tests/ansible/test_con*.py $(PYTEST_ARGS)

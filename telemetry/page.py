@@ -1,7 +1,7 @@
 """The reference page of series, from the modules that declare them.
 
 ``python -m telemetry.page MODULE... --write docs/reference/metrics.md``; the modules are in
-``tests/unit/test_metrics_page.py``, which says when the page is old.
+``tests/unit/telemetry/test_metrics_page.py``, which says when the page is old.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.own_process import guard_services, pytest_pyfunc_call
-from tests.services.fixtures import (
+from tests.support.own_process import guard_services, pytest_pyfunc_call
+from tests.support.services.fixtures import (
     cgroup_name,
     docker_service,
     influxdb,
@@ -23,7 +23,7 @@ from tests.services.fixtures import (
     rabbitmq_server,
     registry,
 )
-from tests.services.image_builds import built_images
+from tests.support.services.image_builds import built_images
 
 __all__ = [
     "built_images",
@@ -46,7 +46,7 @@ ROOT = Path(__file__).parent
 TOGETHER = (
     (re.compile("e2e/test_compose"), "site"),
     (re.compile("ansible/test_converge"), "converge"),
-    (re.compile(r"integration/test_images(_site)?\.py"), "images"),
+    (re.compile(r"integration/images/"), "images"),
     (re.compile(r"(contract|integration)/.*(engine|docker|container|images)"), "containers"),
     (re.compile("clients/"), "clients"),
 )

@@ -11,8 +11,8 @@ import pytest
 from tests.ansible import mirror
 from tests.ansible.hosts import Hosts
 from tests.ansible.site import NODE_SETTINGS, Site
-from tests.services.certificates import Authority
-from tests.services.engines import DockerService
+from tests.support.services.certificates import Authority
+from tests.support.services.engines import DockerService
 
 #: The first carries the services, too.
 NODES = ["head", "node1", "node2"]

@@ -16,9 +16,9 @@ from typing import Any
 import docker
 
 from tests.ansible.mirror import DEBIAN, KEPT, ROOT
-from tests.services.engines import DockerService
-from tests.services.programs import need
-from tests.waiting import wait_until
+from tests.support.services.engines import DockerService
+from tests.support.services.programs import need
+from tests.support.waiting import wait_until
 
 IMAGE = "plancton-test-host"
 #: What an administrator finds on a freshly installed machine.

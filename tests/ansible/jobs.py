@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tests.ansible.site import Site
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 def submit(site: Site, number: int, command: str, name: str) -> None:

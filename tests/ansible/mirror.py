@@ -18,7 +18,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from tests.services.certificates import Authority
+from tests.support.services.certificates import Authority
 
 ROOT = Path(__file__).parents[2]
 #: Survives the session: Debian's packages never change under their name.

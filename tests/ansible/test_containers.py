@@ -18,9 +18,9 @@ import plancton
 from tests.ansible.conftest import NODES, make_site
 from tests.ansible.jobs import queued, submit, wait_for_jobs
 from tests.ansible.site import NODE_SETTINGS, Site
-from tests.services.image_builds import BUILD_SECONDS, BuiltImages
-from tests.services.registry import PASSWORD, USER, Registry
-from tests.waiting import wait_until
+from tests.support.services.image_builds import BUILD_SECONDS, BuiltImages
+from tests.support.services.registry import PASSWORD, USER, Registry
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(BUILD_SECONDS + 1800)]
 GROUPS = {

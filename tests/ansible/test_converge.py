@@ -15,7 +15,7 @@ from tests.ansible import mirror
 from tests.ansible.conftest import NODES
 from tests.ansible.jobs import queued, submit, wait_for_jobs
 from tests.ansible.site import Site
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 #: Ansible starts a Python on a host for each task: minutes, where others use the CPUs, too.
 pytestmark = pytest.mark.timeout(1800)

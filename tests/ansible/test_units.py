@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.ansible.mirror import ROOT
-from tests.services.programs import need
+from tests.support.services.programs import need
 
 _PLAY = """\
 - hosts: localhost

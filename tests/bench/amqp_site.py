@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.live_site import PROGRAMS, LiveSite
-from tests.services.rabbitmq import Rabbit
+from tests.support.process_site import PROGRAMS, LiveSite
+from tests.support.services.rabbitmq import Rabbit
 from thyme.broker import connect
 
 POOL = "alien_jobs"

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.vobox_live import LiveSchedd
+from tests.support.schedd_process import LiveSchedd
 
 from .result import Result
 

@@ -21,9 +21,9 @@ import yaml
 from plancton.daemon.admin_mode import Flags
 from plancton.engine.docker.listing import moment
 from plancton.engine.pilot_spec import NODE
-from tests.services.engines import IMAGE, DockerService
-from tests.services.fixtures import remove_groups
-from tests.waiting import wait_until
+from tests.support.services.engines import IMAGE, DockerService
+from tests.support.services.fixtures import remove_groups
+from tests.support.waiting import wait_until
 
 #: Ends when asked to, as a pilot does; the first process of a container needs a handler for it.
 SLEEPER = ["sh", "-c", "trap 'exit 143' TERM; sleep 3600 & wait"]

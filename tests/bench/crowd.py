@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
-from tests.vobox_live import LiveSchedd
+from tests.support.schedd_process import LiveSchedd
 from thyme.broker import connect
 from vobox.files.as_user import user_name
 

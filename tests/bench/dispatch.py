@@ -8,8 +8,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.live_site import LiveSite, submit_text
-from tests.waiting import wait_until
+from tests.support.process_site import LiveSite, submit_text
+from tests.support.waiting import wait_until
 
 from .result import Result
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import statistics
 import time
 
-from tests.live_site import submit_text
-from tests.waiting import wait_until
+from tests.support.process_site import submit_text
+from tests.support.waiting import wait_until
 from thyme.broker import Transport, connect
 
 from .amqp_site import POOL, AmqpSite, amqp_site

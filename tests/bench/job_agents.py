@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tests.submit_fakes import Host, make_proxy
+from tests.support.fake_submit_host import Host, make_proxy
 from thyme.protocol import codec
 from thyme.protocol.events import Delivered, Evicted, Finished, Message, Started, Submit, Usage
 from thyme.protocol.job import JobId
@@ -49,7 +49,7 @@ environment = "ALIEN_CM_AS_LDAP_PROXY=vobox1.example.org:8084 ALIEN_JOBAGENT_ID=
 queue 1
 """
 _JOB, _NOW, _WORKER = 987654, 1695353912.25, "worker.7f3a9c.node0042"
-#: When condor_submit made the job (``tests/submit_fakes.py``).
+#: When condor_submit made the job (``tests/support/fake_submit_host.py``).
 _MADE = b"1700000000"
 _SCRIPT = b"#!/bin/bash\n" + b"".join(
     b"export ALIEN_VARIABLE_%03d=%d\n" % (n, n * n) for n in range(100)

@@ -6,8 +6,8 @@ import statistics
 import subprocess
 import time
 
-from tests.live_site import submit_text
-from tests.waiting import wait_until
+from tests.support.process_site import submit_text
+from tests.support.waiting import wait_until
 
 from .amqp_site import AmqpSite, amqp_site
 from .result import Result

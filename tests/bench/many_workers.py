@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.live_site import submit_text
-from tests.waiting import wait_until
+from tests.support.process_site import submit_text
+from tests.support.waiting import wait_until
 
 from .amqp_site import AmqpSite, amqp_site
 from .result import Result

@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.services.influx import InfluxServer
+from tests.support.services.influx import InfluxServer
 
 from .container_node import container_node
 from .rest import PILOTS, cpu_seconds

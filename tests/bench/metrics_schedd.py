@@ -8,7 +8,7 @@ import time
 from itertools import count
 
 from telemetry.sender import Senders
-from tests.vobox_fakes import Events
+from tests.support.schedd_parts import Events
 from thyme.protocol.job import JobId
 from vobox.jobs.transitions.apply import apply
 from vobox.metrics.points import Before, ScheddNow, Tally

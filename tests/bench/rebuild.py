@@ -10,7 +10,7 @@ import time
 from itertools import islice
 from pathlib import Path
 
-from tests.broker_fakes import FakeBroker, FakeTransport
+from tests.support.fake_broker import FakeBroker, FakeTransport
 from thyme.broker import Record
 from thyme.broker.routing_keys import event_key, submit_key
 from vobox.ledger.writer import Ledger

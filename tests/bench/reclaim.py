@@ -7,7 +7,7 @@ import sys
 import time
 
 from plancton.node.sensors import ProcSensors
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 from .container_node import ContainerNode, container_node
 from .result import Result

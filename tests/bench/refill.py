@@ -7,7 +7,7 @@ import signal
 import statistics
 import time
 
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 from .container_node import PLAIN, ContainerNode, container_node
 from .result import Result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 
-from tests.live_site import submit_text
+from tests.support.process_site import submit_text
 from thyme.broker import connect
 from thyme.broker.amqp.topology import EXCHANGE, submit_key
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 from thyme.broker import connect
 
 from .amqp_site import POOL, AmqpSite, amqp_site

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.live_site import LiveSite, submit_text
-from tests.services.rabbitmq import Rabbit
-from tests.services.silent_line import SilentLine
-from tests.waiting import wait_until
+from tests.support.process_site import LiveSite, submit_text
+from tests.support.services.rabbitmq import Rabbit
+from tests.support.services.silent_line import SilentLine
+from tests.support.waiting import wait_until
 from thyme.broker import connect
 
 JOBS = 200

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.live_site import PROGRAMS, LiveSite, submit_text
-from tests.waiting import wait_until
+from tests.support.process_site import PROGRAMS, LiveSite, submit_text
+from tests.support.waiting import wait_until
 from thyme.broker import connect
 from thyme.protocol import codec
 from thyme.protocol.events import Started

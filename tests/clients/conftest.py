@@ -11,7 +11,7 @@ import pytest
 
 from tests.clients.packages import INSTALL, client_python
 from tests.clients.pool import Pool
-from tests.services.rabbitmq import Rabbit
+from tests.support.services.rabbitmq import Rabbit
 
 PILOTS = 4
 HERE = Path(__file__).parent

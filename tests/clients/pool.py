@@ -9,8 +9,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.live_site import LiveSite
-from tests.waiting import wait_until
+from tests.support.process_site import LiveSite
+from tests.support.waiting import wait_until
 
 #: Seconds for one change of a job, and for one whole program: a busy machine, not a dead one.
 WAIT, PROGRAM = 120.0, 240.0

@@ -12,7 +12,7 @@ import pytest
 from demo_ce.dialects import DIALECTS
 from demo_ce.proxy import demo_credential, write_proxy
 from tests.clients.pool import PROGRAM, Pool
-from tests.live_site import PROGRAMS
+from tests.support.process_site import PROGRAMS
 
 #: What AliEn's 60 s alarm and kill -9 leave of the environment: an empty one but for these.
 ALIEN = "cd / && env -i PATH={path} THYME_SCHEDD_SOCKET={socket} LC_ALL=C "

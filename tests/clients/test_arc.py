@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.pool import WAIT, Pool
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 #: submit-condor-job: the job's id out of condor_submit's output
 SUBMIT = r"""

@@ -10,7 +10,7 @@ import pytest
 
 from demo_ce.proxy import demo_credential, write_proxy
 from tests.clients.pool import WAIT, Pool
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 def test_dirac_submits_follows_and_kills_its_pilots(pool: Pool, python: Path, place: Path) -> None:

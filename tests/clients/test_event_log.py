@@ -8,8 +8,8 @@ from pathlib import Path
 import htcondor2
 
 from tests.clients.pool import WAIT, Pool
-from tests.live_site import PROGRAMS
-from tests.waiting import wait_until
+from tests.support.process_site import PROGRAMS
+from tests.support.waiting import wait_until
 
 ENDS = {htcondor2.JobEventType.JOB_TERMINATED, htcondor2.JobEventType.JOB_ABORTED}
 

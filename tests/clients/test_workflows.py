@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from tests.clients.pool import WAIT, Pool
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 def executable(path: Path, text: str) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.broker_fakes import FakeBroker
+from tests.support.fake_broker import FakeBroker
 from thyme.broker import Transport, connect
 
 Connect = Callable[[], Transport]

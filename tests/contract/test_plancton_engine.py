@@ -15,10 +15,10 @@ import pytest
 from plancton.config.model import Config
 from plancton.errors import EngineError
 from plancton.model import PilotState
-from tests.plancton_fakes import FACTS
-from tests.plancton_harness import Bench, harness
-from tests.services.engines import IMAGE
-from tests.waiting import wait_until
+from tests.support.engine_contract import Bench, harness
+from tests.support.fake_node import FACTS
+from tests.support.services.engines import IMAGE
+from tests.support.waiting import wait_until
 
 #: Seconds.
 GRACE = 0.3

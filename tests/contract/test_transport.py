@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 from tests.contract.conftest import Connect
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 from thyme.broker import Transport
 
 POOL = "alien_jobs"

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.contract.conftest import Connect
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 from thyme.broker import Mail
 from thyme.errors import BrokerRefused
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.site_engine import SiteEngine
-from tests.services.compose import compose_v1, compose_v2
-from tests.services.image_builds import ROOT
-from tests.waiting import wait_until
+from tests.support.services.compose import compose_v1, compose_v2
+from tests.support.services.image_builds import ROOT
+from tests.support.waiting import wait_until
 
 #: What an admin has after `git clone` and needs for a site.
 FILES = ("docker-compose.yml", "docker-compose.tls.yml", ".env.example", "Makefile")

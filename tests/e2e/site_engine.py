@@ -19,10 +19,10 @@ from typing import IO
 
 import docker
 
-from tests.services.engines import DockerService
-from tests.services.image_builds import ROOT, BuiltImages
-from tests.services.programs import Program, end_all_with, need, unmount_all_in
-from tests.waiting import wait_until
+from tests.support.services.engines import DockerService
+from tests.support.services.image_builds import ROOT, BuiltImages
+from tests.support.services.programs import Program, end_all_with, need, unmount_all_in
+from tests.support.waiting import wait_until
 
 KEPT = ROOT / "build" / "site"
 #: Of the networks for documentation (RFC 5737): nobody's.

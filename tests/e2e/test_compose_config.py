@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.services.compose import ROOT, compose_v1, compose_v2
+from tests.support.services.compose import ROOT, compose_v1, compose_v2
 
 TLS = "docker-compose.yml:docker-compose.tls.yml"
 FILES = ("docker-compose.yml", TLS, f"{TLS}:docker-compose.node.yml")

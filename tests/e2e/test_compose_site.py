@@ -16,9 +16,9 @@ import pytest
 from demo_ce.proxy import demo_credential
 from tests.e2e.site_compose import NODE, ComposeSite
 from tests.e2e.site_engine import METADATA, REPORTS_PORT, WORLD, machine
-from tests.services.fixtures import CGROUPS
-from tests.services.image_builds import BUILD_SECONDS, BuiltImages
-from tests.waiting import wait_until
+from tests.support.services.fixtures import CGROUPS
+from tests.support.services.image_builds import BUILD_SECONDS, BuiltImages
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(BUILD_SECONDS)]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from demo.processes import scan
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 PROJECT = Path(__file__).parents[2]
 #: Seconds; it takes half a minute on an idle machine.

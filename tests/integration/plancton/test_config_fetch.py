@@ -1,0 +1,250 @@
+"""One question to a real web server on loopback: good, bad, silent, endless, untrusted."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import threading
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+
+from plancton.config.http import MAX_BYTES, TIMEOUT, FetchFailed, Page, fetch
+from plancton.config.remote import Origin
+from plancton.errors import ConfigError
+from plancton.urls import is_url, shown
+from tests.support.config_server import Web
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    server = Web()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key and a certificate that nobody has signed, for 127.0.0.1."""
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(timezone.utc)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "server.pem"
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + made.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
+
+
+def failure(url: str, **options: object) -> str:
+    with pytest.raises(FetchFailed) as caught:
+        fetch(url, "", **options)  # type: ignore[arg-type]
+    return str(caught.value)
+
+
+# One question
+
+
+def test_a_configuration_comes_with_its_etag(web: Web) -> None:
+    assert fetch(web.url, "") == Page("engine: process\nmax_docks: 3\n", '"1"')
+
+
+def test_what_has_not_changed_is_not_sent_again(web: Web) -> None:
+    assert fetch(web.url, '"1"') is None
+    assert web.asked[-1]["If-None-Match"] == '"1"'
+    web.etag = '"2"'
+    page = fetch(web.url, '"1"')
+    assert page is not None and page.etag == '"2"'
+
+
+def test_the_password_in_the_url_is_sent_as_one_and_never_shown(web: Web) -> None:
+    url = web.url.replace("://", "://us%40er:se%3Acret@")
+    assert fetch(url, "") is not None
+    assert web.asked[-1]["Authorization"] == "Basic dXNAZXI6c2U6Y3JldA=="
+    assert "cret" not in shown(url) and shown(url).startswith("http://us%40er:***@127.0.0.1:")
+    assert shown(web.url) == web.url
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [("http://x/y", True), ("insecure_https://x", True), ("/etc/x", False), ("ftp://x", False),
+     ("file:///etc/passwd", False), ("conf", False)],
+)  # fmt: skip
+def test_only_http_is_a_url(text: str, is_one: bool) -> None:
+    assert is_url(text) is is_one
+
+
+@pytest.mark.parametrize("status", [404, 403, 500, 503])
+def test_an_error_of_the_server_is_told(web: Web, status: int) -> None:
+    web.answer = lambda request: request.send_error(status)
+    assert failure(web.url).startswith(f"the server answers {status} ")
+
+
+def test_a_server_that_is_not_there_is_told() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    assert failure(f"http://127.0.0.1:{port}/") == "Connection refused"
+
+
+def test_a_server_that_says_nothing_is_given_up(web: Web) -> None:
+    hold = threading.Event()
+    web.answer = lambda _request: hold.wait(60) and None
+    assert failure(web.url, timeout=0.2) == "no answer in time"
+    hold.set()
+
+
+def test_a_server_that_drips_is_given_up(web: Web) -> None:
+    stop = threading.Event()
+
+    def drip(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", "100000")
+        request.end_headers()
+        try:
+            while not stop.wait(0.02):
+                request.wfile.write(b"#")
+        except OSError:
+            pass
+
+    web.answer = drip
+    seconds = itertools.count()
+    told = failure(web.url, now=lambda: float(next(seconds)))
+    assert told == "the answer did not come in time"
+    assert next(seconds) > TIMEOUT, "and not sooner"
+    stop.set()
+
+
+def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one(web: Web) -> None:
+    """Half a configuration may well be a good one: with other limits."""
+
+    def half(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", "100")
+        request.end_headers()
+        request.wfile.write(b"engine: process\n")
+
+    web.answer = half
+    assert failure(web.url) == "the answer broke off after 16 of 100 bytes"
+
+
+def test_an_endless_answer_does_not_fill_the_memory(web: Web) -> None:
+    def endless(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.end_headers()
+        try:
+            for _ in range(100):
+                request.wfile.write(b"#" * 100_000)
+        except OSError:
+            pass
+
+    web.answer = endless
+    assert failure(web.url) == f"the answer has more than {MAX_BYTES} bytes"
+
+
+def test_what_is_no_text_is_told(web: Web) -> None:
+    def binary(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.end_headers()
+        request.wfile.write(b"\xff\xfe")
+
+    web.answer = binary
+    assert failure(web.url) == "the answer is no text in UTF-8"
+
+
+# Certificates
+
+
+def test_a_certificate_that_nobody_signed_is_refused_unless_that_is_written(
+    certificate: Path,
+) -> None:
+    server = Web(certificate)
+    try:
+        told = failure(server.url)
+        assert told.startswith("the certificate is not believed (self-signed certificate")
+        assert told.endswith("insecure_https:// would believe any")
+        assert fetch(server.url.replace("https", "insecure_https"), "") is not None
+        assert fetch(server.url, "", verify=False) is not None
+    finally:
+        server.close()
+
+
+def test_a_redirect_from_https_to_http_is_refused(certificate: Path, web: Web) -> None:
+    server = Web(certificate)
+
+    def away(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(302)
+        request.send_header("Location", web.url)
+        request.end_headers()
+
+    server.answer = away
+    try:
+        assert failure(server.url, verify=False) == (
+            f"the server redirects to {web.url}, which is not HTTPS"
+        )
+        assert web.asked == []
+    finally:
+        server.close()
+
+
+def test_a_redirect_to_another_server_does_not_take_the_password_along(web: Web) -> None:
+    other = Web()
+
+    def away(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(302)
+        request.send_header("Location", other.url)
+        request.end_headers()
+
+    web.answer = away
+    try:
+        assert fetch(web.url.replace("://", "://user:secret@"), "") is not None
+        assert "Authorization" in web.asked[0]
+        assert "Authorization" not in other.asked[0]
+    finally:
+        other.close()
+
+
+# The environment
+
+
+@pytest.mark.parametrize("text", ["soon", "0", "-5", "nan", "inf"])
+def test_a_bad_interval_in_the_environment_is_one_clear_line(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Origin.of("http://x/", {"PLANCTON_CONF_UPDATE": text})
+    assert str(caught.value) == (
+        f"PLANCTON_CONF_UPDATE: must be a number of seconds, at least 1, not {text!r}"
+    )
+
+
+def test_the_environment_of_2017_is_understood() -> None:
+    assert Origin.of("http://x/", {}) == Origin("http://x/", 600.0, True)
+    environ = {"PLANCTON_CONF_UPDATE": "30", "PLANCTON_CONF_NOSSLVERIFY": "1"}
+    assert Origin.of("http://x/", environ) == Origin("http://x/", 30.0, False)
+    assert Origin.of("http://x/", {"PLANCTON_CONF_NOSSLVERIFY": "0"}).verify

@@ -1,0 +1,200 @@
+"""A configuration from a real web server over time: changed, bad, away, kept."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from plancton.config import remote, yaml_file
+from plancton.config.http import Page
+from plancton.config.model import Config
+from plancton.config.reload import ConfigWatch
+from plancton.config.remote import Origin, UrlConfig
+from plancton.errors import ConfigError
+from tests.support.config_server import Web
+from tests.support.fake_node import FACTS, FakeClock
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    server = Web()
+    yield server
+    server.close()
+
+
+class Source:
+    """A watch over a web server; ``news`` is what wakes the loop."""
+
+    def __init__(self, web: Web, kept: Path) -> None:
+        self.clock = FakeClock()
+        self.news = threading.Event()
+        self.url = UrlConfig(
+            Origin(web.url, every=600.0),
+            lambda text: yaml_file.parse(text, web.url, FACTS),
+            kept,
+            self.on_news,
+        )
+        self.watches: list[ConfigWatch] = []
+        self.watch = ConfigWatch(
+            self.url.read,
+            self.clock.now,
+            self.clock.wall,
+            first=self.url.first,
+            ask=self.url.ask_now,
+        )
+        self.watches.append(self.watch)
+        self.news.clear()
+
+    def on_news(self) -> None:
+        for watch in self.watches:
+            watch.news()
+        self.news.set()
+
+    def ask(self) -> None:
+        """As SIGHUP does, and the look after the news."""
+        self.watch.refresh(force=True)
+        assert self.news.wait(60)
+        self.news.clear()
+        self.watch.refresh()
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Iterator[Callable[[Web], Source]]:
+    made: list[Source] = []
+
+    def make(web: Web) -> Source:
+        made.append(Source(web, tmp_path / "state" / "kept.json"))
+        return made[-1]
+
+    yield make
+    for source in made:
+        source.url.close()
+        source.url._thread.join(60)
+        assert not source.url._thread.is_alive()
+
+
+Sources = Callable[[Web], Source]
+
+
+def test_a_new_configuration_is_taken_over(web: Web, sources: Sources) -> None:
+    source = sources(web)
+    assert source.watch.config.max_docks == 3
+    web.text, web.etag = "engine: process\nmax_docks: 5\n", '"2"'
+    source.ask()
+    assert (source.watch.config.max_docks, source.watch.problem) == (5, "")
+
+
+def test_a_bad_configuration_keeps_the_last_good_one_and_says_so(
+    web: Web, sources: Sources
+) -> None:
+    source = sources(web)
+    web.text, web.etag = "max_dokcs: 5\n", '"2"'
+    source.ask()
+    assert source.watch.config.max_docks == 3
+    assert source.watch.problem == (
+        f"{web.url}:1: unknown key 'max_dokcs'; did you mean 'max_docks'?"
+    )
+    # The server says "unchanged": it still is a bad one.
+    source.watch.refresh(force=True)
+    wait_until(lambda: len(web.asked) == 3, "the next question", state=lambda: web.asked)
+    source.watch.refresh(force=True)
+    assert "max_dokcs" in source.watch.problem
+    web.text, web.etag = "max_docks: 7\n", '"3"'
+    source.ask()
+    assert (source.watch.config.max_docks, source.watch.problem) == (7, "")
+
+
+def test_a_server_that_goes_away_changes_nothing_and_is_told(web: Web, sources: Sources) -> None:
+    source = sources(web)
+    web.answer = lambda request: request.send_error(503)
+    source.ask()
+    assert source.watch.config.max_docks == 3
+    assert source.watch.problem.startswith(f"{web.url}: cannot be fetched: the server answers 503")
+    web.answer = web.as_usual
+    source.ask()
+    assert source.watch.problem == ""
+
+
+def test_a_daemon_that_starts_while_the_server_is_away_uses_the_one_it_kept(
+    web: Web, sources: Sources, tmp_path: Path
+) -> None:
+    sources(web)
+    kept = tmp_path / "state" / "kept.json"
+    assert kept.stat().st_mode & 0o777 == 0o600, "it may hold passwords"
+    web.answer = lambda request: request.send_error(503)
+    again = sources(web)
+    again.watch.refresh()
+    assert again.watch.config.max_docks == 3
+    assert "cannot be fetched: the server answers 503" in again.watch.problem
+
+
+def test_a_daemon_that_starts_with_a_bad_one_on_the_server_uses_the_one_it_kept(
+    web: Web, sources: Sources
+) -> None:
+    sources(web)
+    web.text, web.etag = "max_dokcs: 5\n", '"2"'
+    again = sources(web)
+    again.watch.refresh()
+    assert again.watch.config.max_docks == 3
+    assert "did you mean 'max_docks'?" in again.watch.problem
+
+
+def test_what_was_kept_of_another_url_is_not_used(
+    web: Web, sources: Sources, tmp_path: Path
+) -> None:
+    kept = tmp_path / "state" / "kept.json"
+    kept.parent.mkdir()
+    kept.write_text(json.dumps({"url": "http://other/", "etag": "", "text": "max_docks: 9"}))
+    web.answer = lambda request: request.send_error(503)
+    with pytest.raises(ConfigError, match="cannot be fetched: the server answers 503"):
+        sources(web)
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"url": 1}', "null"])
+def test_a_damaged_file_of_what_was_kept_is_told_and_not_used(
+    web: Web, sources: Sources, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = tmp_path / "state" / "kept.json"
+    kept.parent.mkdir()
+    kept.write_text(damage)
+    with caplog.at_level(logging.ERROR, "plancton"):
+        source = sources(web)
+    assert source.watch.config.max_docks == 3
+    assert damage == '{"url": 1}' or "cannot be used" in caplog.text
+
+
+def test_a_disk_that_is_full_does_not_keep_the_configuration_from_being_used(
+    web: Web, tmp_path: Path, sources: Sources, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "state").write_text("a file, where a directory should be")
+    with caplog.at_level(logging.ERROR, "plancton"):
+        assert sources(web).watch.config.max_docks == 3
+    assert "cannot be written" in caplog.text
+
+
+def test_the_loop_never_waits_for_the_server(
+    web: Web, sources: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = sources(web)
+    hold, asked = threading.Event(), threading.Event()
+
+    def hang(*_args: object, **_options: object) -> Page | None:
+        asked.set()
+        hold.wait(60)
+        return None
+
+    source.url._ask = hang
+    source.watch.refresh(force=True)
+    assert asked.wait(60)
+    source.watch.refresh(force=True)
+    assert isinstance(source.url.read(), Config), "answers at once with what it has"
+    monkeypatch.setattr(remote, "STUCK", -1.0)
+    with pytest.raises(ConfigError, match="cannot be fetched: the answer does not end"):
+        source.url.read()
+    hold.set()

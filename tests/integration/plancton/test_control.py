@@ -1,0 +1,203 @@
+"""The real daemon under control: environment, windows, other engines, back-offs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+import yaml
+
+from plancton.errors import ExitCode
+from tests.support.config_server import Web
+from tests.support.node_daemon import CONFIG, Node
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    made = Node(tmp_path)
+    yield made
+    made.clean()
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    server = Web()
+    yield server
+    server.close()
+
+
+# The container of 2017: its environment
+
+
+def test_a_daemon_takes_its_configuration_from_the_url_in_its_environment(
+    node: Node, web: Web
+) -> None:
+    web.text = yaml.safe_dump({**CONFIG, "main_sleep": 600})
+    node.environment = {
+        "PLANCTON_CONF_URL": web.url.replace("://", "://user:secret@"),
+        "PLANCTON_CONF_UPDATE": "1",
+    }
+    daemon = node.nodaemon()
+    node.wait_for(3)
+    web.text, web.etag = yaml.safe_dump({**CONFIG, "main_sleep": 600, "max_docks": 4}), '"2"'
+    node.wait_for(4)
+    web.text, web.etag = "max_dokcs: 5", '"3"'
+    wait_until(lambda: node.published()["config"]["problem"], "the problem", state=node.published)
+    for command in ("status", "explain"):
+        assert "did you mean 'max_docks'?" in node.ctl(command).stdout
+    assert len(node.running()) == 4
+    assert "secret" not in node.log() + json.dumps(node.published())
+    daemon.terminate()
+    assert daemon.wait(60) == 0
+    # Away: the last good one is used, and it is said.
+    web.answer = lambda request: request.send_error(503)
+    again = node.nodaemon()
+    node.wait_for(4, again)
+    wait_until(
+        lambda: "the server answers 503" in node.published()["config"]["problem"],
+        "the problem",
+        state=node.published,
+    )
+    assert "the server answers 503" in node.ctl("explain").stdout
+
+
+def test_start_in_the_background_hands_the_url_on(node: Node, web: Web) -> None:
+    web.text = yaml.safe_dump(CONFIG)
+    node.environment = {"PLANCTON_CONF_URL": web.url}
+    done = node.ctl("start")
+    assert done.returncode == 0, done.stderr
+    node.wait_for(3)
+    assert node.published()["config"]["path"] == web.url
+    assert node.ctl("force-stop").returncode == 0
+
+
+def test_a_daemon_whose_server_is_away_at_the_first_start_says_so(node: Node, web: Web) -> None:
+    web.answer = lambda request: request.send_error(404)
+    node.environment = {"PLANCTON_CONF_URL": web.url}
+    done = node.ctl("nodaemon")
+    assert done.returncode == ExitCode.CONFIG
+    assert done.stderr == (
+        f"planctonctl: {web.url}: cannot be fetched: the server answers 404 Not Found\n"
+    )
+
+
+def test_validate_fetches_too(node: Node, web: Web) -> None:
+    web.text = "engine: process\nmax_docks: 7\nwindows: [sat]\ntimezone: UTC\n"
+    done = node.ctl("validate", web.url)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{web.url}: good\n")
+    assert "  max_docks  7 on this node" in done.stdout
+    assert "  windows    The node is " in done.stdout
+    web.text = "max_dokcs: 7"
+    assert node.ctl("validate", web.url).returncode == ExitCode.CONFIG
+
+
+def test_start_drain_in_the_environment_drains_and_resume_ends_it(node: Node) -> None:
+    node.configure()
+    node.environment = {"PLANCTON_START_DRAIN": "1"}
+    node.nodaemon()
+    wait_until(lambda: node.published().get("mode") == "drain", "a drain", state=node.log)
+    assert node.running() == {}
+    assert node.ctl("resume").returncode == 0
+    node.wait_for(3)
+
+
+def test_force_start_ends_a_drain_whoever_asked_for_it(node: Node) -> None:
+    node.configure()
+    node.environment = {"PLANCTON_START_DRAIN": "1"}
+    assert node.ctl("drain").returncode == 0
+    done = node.ctl("force-start")
+    assert done.returncode == 0, done.stderr
+    node.wait_for(3)
+    assert node.ctl("force-stop").returncode == 0
+
+
+# Windows
+
+
+def test_a_window_that_closes_evicts_and_one_that_opens_fills(node: Node) -> None:
+    now = datetime.now(timezone.utc)
+    today = f"{now - timedelta(days=1):%Y-%m-%d} - {now + timedelta(days=1):%Y-%m-%d}"
+    node.configure(main_sleep=0.2, timezone="UTC", windows=[today], window_grace=0)
+    node.nodaemon()
+    node.wait_for(3)
+    assert "Window: The node is open until " in node.ctl("status").stdout
+    node.configure(main_sleep=0.2, timezone="UTC", windows=[today], stops=[today], window_grace=0)
+    wait_until(lambda: not node.running(), "an empty node", state=node.published)
+    assert "The node is closed, and no window will come." in node.ctl("explain").stdout
+    assert node.published()["window"]["phase"] == "closed"
+    node.configure(main_sleep=0.2)
+    node.wait_for(3)
+
+
+# Another engine while pilots run
+
+
+def test_new_engine_settings_are_followed_and_the_old_pilots_go_on(node: Node) -> None:
+    values = {"main_sleep": 0.2, "quick_death": 0}
+    node.configure(**values)
+    node.nodaemon()
+    before = node.wait_for(3)
+    elsewhere = node.directory / "elsewhere"
+    node.configure(**values, max_docks=5, scratch_dir=str(elsewhere))
+    after = node.wait_for(5)
+    assert {name: after.get(name) for name in before} == before
+    assert len(list((elsewhere / "pilots").glob("plancton-worker-*"))) == 2
+    for pid in before.values():
+        os.kill(pid, signal.SIGKILL)
+    wait_until(
+        lambda: len(list((elsewhere / "pilots").glob("plancton-worker-*"))) == 5,
+        "replacements in the new place",
+        state=node.published,
+    )
+    assert node.ctl("force-stop").returncode == 0
+
+
+def test_an_engine_that_is_not_there_starts_nothing_and_everybody_hears_why(node: Node) -> None:
+    """2017 fault 3: it was read as zero running."""
+    missing = f"unix://{node.directory}/nothing.sock"
+    node.configure(engine="docker", docker_host=missing, max_dock_mem=10_000_000)
+    daemon = node.nodaemon()
+    wait_until(lambda: node.published().get("engine"), "a look", state=node.log)
+    wait_until(lambda: node.published()["engine"]["problem"], "a problem", state=node.published)
+    assert node.published()["pilots"] is None, "unknown, which is not none"
+    done = node.ctl("health")
+    assert done.returncode == 1
+    assert done.stdout.startswith("the engine does not answer: ")
+    assert "Pilots: not known" in node.ctl("status").stdout
+    assert daemon.poll() is None, "it waits"
+    daemon.terminate()
+    assert daemon.wait(60) == 0
+    done = node.ctl("force-stop")
+    assert done.returncode == ExitCode.ENGINE, "nobody knows whether pilots are left"
+    assert done.stderr.count("\n") == 1 and missing in done.stderr
+    (node.rundir / "status.json").unlink()  # so that the fixture does not ask that engine too
+
+
+# Back-offs over a restart
+
+
+def test_a_breaker_that_is_open_stays_so_over_a_restart(node: Node) -> None:
+    node.configure(docker_cmd="/nowhere/worker", breaker_backoff=600)
+    first = node.nodaemon()
+    wait_until(
+        lambda: node.published().get("breaker", {}).get("state") == "open",
+        "an open breaker",
+        state=node.log,
+    )
+    wait_until(lambda: not node.published()["pilots"], "all removed", state=node.published)
+    before = node.published()["breaker"]
+    first.kill()
+    first.wait()
+    second = node.nodaemon()
+    wait_until(lambda: node.published()["daemon"]["pid"] == second.pid, "a look", state=node.log)
+    after = node.published()["breaker"]
+    assert (after["state"], after["reason"]) == ("open", before["reason"])
+    assert 0 < after["next_probe_in"] <= before["next_probe_in"]
+    assert node.published()["counts"]["started"] == 0

@@ -1,0 +1,114 @@
+"""The real daemon's control of real containers: what is shown, a new engine, health, windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plancton.errors import ExitCode
+from tests.support.node_daemon import Node
+from tests.support.services.engines import IMAGE, DockerService
+from tests.support.waiting import wait_until
+
+#: Ends when it is asked to; a first process is not ended by SIGTERM without a handler.
+SLEEPER = ["sh", "-c", "trap 'exit 143' TERM; sleep 600 & wait"]
+
+
+@pytest.fixture
+def node(tmp_path: Path, docker_service: DockerService, cgroup_name: str) -> Iterator[Node]:
+    made = Node(tmp_path)
+    yield made
+    made.clean()
+    docker_service.remove_containers()
+
+
+@pytest.fixture
+def values(docker_service: DockerService, cgroup_name: str) -> dict[str, Any]:
+    return {
+        "engine": "docker",
+        "docker_host": docker_service.host,
+        "docker_image": IMAGE,
+        "docker_cmd": SLEEPER,
+        "networks": ["none"],
+        "cgroup_parent": cgroup_name,
+        "max_dock_mem": 10_000_000,
+        "main_sleep": 0.2,
+        "stop_grace": 2,
+    }
+
+
+def containers(service: DockerService) -> set[str]:
+    client = service.client
+    try:
+        return {one["Names"][0].strip("/") for one in client.containers()}
+    finally:
+        client.close()
+
+
+def test_status_shows_each_container_with_its_image_and_health_is_good(
+    node: Node, values: dict[str, Any]
+) -> None:
+    node.configure(**values)
+    node.nodaemon()
+    names = node.wait_for(3)
+    wait_until(
+        lambda: all(p["memory_bytes"] is not None for p in node.published()["pilots"]),
+        "the use of each",
+        state=node.published,
+    )
+    told = node.ctl("status").stdout
+    digest = node.published()["pilots"][0]["image"].removeprefix("sha256:")[:12]
+    assert len(digest) == 12
+    rows = [line for line in told.splitlines() if line.lstrip().startswith("plancton-worker-")]
+    assert sorted(row.split()[0] for row in rows) == sorted(names)
+    assert all(row.split()[1:3] == ["running", digest] for row in rows), told
+    assert node.ctl("health").stdout == "healthy\n"
+    assert "protection" in node.ctl("explain").stdout
+
+
+def test_from_processes_to_containers_without_losing_a_pilot(
+    node: Node, values: dict[str, Any], docker_service: DockerService
+) -> None:
+    node.configure(main_sleep=0.2)
+    node.nodaemon()
+    processes = node.wait_for(3)
+    node.configure(**values, max_docks=5)
+    both = node.wait_for(5)
+    assert {name: both.get(name) for name in processes} == processes
+    assert containers(docker_service) == set(both) - set(processes)
+    done = node.ctl("force-stop")
+    assert done.returncode == 0, done.stderr
+    assert containers(docker_service) == set()
+    assert node.marked() == set()
+
+
+def test_a_window_that_closes_ends_containers_too(
+    node: Node, values: dict[str, Any], docker_service: DockerService
+) -> None:
+    now = datetime.now(timezone.utc)
+    around = f"{now - timedelta(days=1):%Y-%m-%d} - {now + timedelta(days=1):%Y-%m-%d}"
+    node.configure(**values)
+    node.nodaemon()
+    node.wait_for(3)
+    node.configure(**values, timezone="UTC", stops=[around], window_grace=0)
+    wait_until(lambda: containers(docker_service) == set(), "no container", state=node.published)
+    assert node.published()["window"]["phase"] == "closed"
+
+
+def test_force_stop_ends_containers_that_a_killed_daemon_left(
+    node: Node, values: dict[str, Any], docker_service: DockerService
+) -> None:
+    node.configure(**values)
+    daemon = node.nodaemon()
+    left = node.wait_for(3)
+    daemon.kill()
+    daemon.wait()
+    assert containers(docker_service) == set(left)
+    assert node.ctl("status").returncode == ExitCode.NOT_RUNNING
+    done = node.ctl("force-stop")
+    assert (done.returncode, done.stdout) == (0, "the daemon does not run; no pilot does\n")
+    assert containers(docker_service) == set()

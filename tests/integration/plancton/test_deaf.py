@@ -1,0 +1,77 @@
+"""Whether a real first process of a pid namespace would hear SIGTERM."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from plancton.engine.process import procfs
+from tests.support.waiting import wait_until
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+]
+
+#: What a process does about SIGTERM (15) when it has said that it is there.
+DOES = {
+    "nothing": "time.sleep(600)",
+    "other signals": "signal.signal(10, print); time.sleep(600)",
+    "handles": "signal.signal(15, print); time.sleep(600)",
+    "ignores": "signal.signal(15, signal.SIG_IGN); time.sleep(600)",
+    "blocks": "signal.pthread_sigmask(signal.SIG_BLOCK, [15]); time.sleep(600)",
+    # as tini and dumb-init do
+    "waits": "signal.pthread_sigmask(signal.SIG_BLOCK, [15]); signal.sigtimedwait([15], 600)",
+}
+
+First = Callable[[str], int]
+
+
+@pytest.fixture
+def first() -> Iterator[First]:
+    """Starts the first process of a namespace, which does what DOES says; its pid."""
+    made: list[subprocess.Popen[str]] = []
+
+    def start(what: str) -> int:
+        program = f"import signal, time; print('there', flush=True); {DOES[what]}"
+        outer = subprocess.Popen(
+            ["unshare", "--pid", "--fork", "--kill-child", sys.executable, "-c", program],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        made.append(outer)
+        assert outer.stdout is not None
+        assert outer.stdout.readline() == "there\n"
+        with open(f"/proc/{outer.pid}/task/{outer.pid}/children") as file:
+            return int(file.read())
+
+    yield start
+    for outer in made:
+        outer.kill()
+        outer.communicate()
+
+
+@pytest.mark.parametrize("what", ["handles", "ignores", "blocks", "waits"])
+def test_it_hears_what_it_handles_ignores_blocks_or_waits_for(first: First, what: str) -> None:
+    pid = first(what)
+    wait_until(lambda: not procfs.is_deaf(pid, signal.SIGTERM), "it to hear")
+
+
+@pytest.mark.parametrize("what", ["nothing", "other signals"])
+def test_it_does_not_hear_what_it_has_made_no_provision_for(first: First, what: str) -> None:
+    pid = first(what)
+    assert procfs.is_deaf(pid, signal.SIGTERM)
+    os.kill(pid, signal.SIGTERM)
+    assert procfs.is_deaf(pid, signal.SIGTERM), "it lives: the signal was lost"
+
+
+def test_any_other_process_hears() -> None:
+    with subprocess.Popen(["sleep", "600"]) as other:
+        assert not procfs.is_deaf(other.pid, signal.SIGTERM)
+        other.kill()
+    assert not procfs.is_deaf(other.pid, signal.SIGTERM), "nobody is there"

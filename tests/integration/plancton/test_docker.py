@@ -1,0 +1,181 @@
+"""The Docker engine on real Docker: what a pilot may do, and who is left alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from plancton.config.model import Config
+from plancton.engine.docker.engine import DockerEngine
+from plancton.errors import EngineError, EngineUnavailable
+from plancton.model import PilotState
+from tests.support.fake_node import FACTS
+from tests.support.real_docker import SLEEPS, Bench
+from tests.support.services.engines import IMAGE, DockerService
+from tests.support.services.fixtures import CGROUPS
+
+
+@pytest.fixture
+def bench(docker_service: DockerService, cgroup_name: str) -> Iterator[Bench]:
+    made = Bench(docker_service, cgroup_name)
+    yield made
+    made.clean()
+
+
+def test_by_default_a_pilot_has_no_capability_and_cannot_get_one(bench: Bench) -> None:
+    code, output = bench.run("grep -E 'CapEff|CapBnd|NoNewPrivs' /proc/self/status")
+    assert code == 0
+    values = dict(line.split() for line in output.splitlines())
+    assert set(values.values()) == {"0000000000000000", "1"}
+
+
+def test_capabilities_that_are_asked_for_are_there(bench: Bench) -> None:
+    _, output = bench.run("grep CapEff /proc/self/status", capabilities=("CHOWN",))
+    assert int(output.split()[1], 16) == 1
+
+
+def test_binds_are_read_only_unless_rw_is_written(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "seen").write_text("hello")
+    binds = (f"{tmp_path}:/plain", f"{tmp_path}:/writable:rw")
+    code, output = bench.run("cat /plain/seen; touch /writable/b; touch /plain/a", binds=binds)
+    assert code != 0
+    assert "hello" in output and "Read-only file system" in output
+    assert {path.name for path in tmp_path.iterdir()} == {"seen", "b"}
+
+
+def test_a_host_path_that_is_not_there_is_not_made_but_told(bench: Bench, tmp_path: Path) -> None:
+    code, output = bench.run("true", binds=(f"{tmp_path}/missing:/x",))
+    assert code is None
+    assert "does not exist" in output
+    assert not (tmp_path / "missing").exists()
+
+
+def test_further_settings_reach_the_pilot(bench: Bench) -> None:
+    # one stream: the engine copies stdout and stderr side by side, in no order
+    script = (
+        "exec 2>&1; id -u; hostname; echo $WHO; ulimit -n; grep /scratch /proc/mounts; "
+        "touch /x; true"
+    )
+    code, output = bench.run(
+        script,
+        user_group="1234:1234",
+        environment={"WHO": "{{ pilot }}"},
+        ulimits={"nofile": "512:512"},
+        tmpfs={"/scratch": "size=1m"},
+        read_only=True,
+        labels={"site": "{{ hostname }}"},
+    )
+    assert code == 0, output
+    lines = output.splitlines()
+    assert lines[0] == "1234"
+    assert lines[1].startswith("plancton-node1-")
+    assert lines[2].startswith("plancton-worker-")
+    assert lines[3] == "512"
+    assert "size=1024k" in output and "Read-only file system" in output
+
+
+def test_the_limits_of_2017_hold(bench: Bench) -> None:
+    name = bench.start(max_dock_mem=50_000_000, max_dock_swap=0, cpus_per_dock=0.5)
+    bench.until(name, PilotState.RUNNING)
+    made = bench.client.inspect_container(name)["HostConfig"]
+    assert (made["Memory"], made["MemorySwap"]) == (50_000_000, 50_000_000)
+    assert made["NanoCpus"] == 500_000_000
+    assert made["OomScoreAdj"] == 1000
+
+
+def test_a_pilot_that_takes_too_much_memory_ends_with_the_reason(bench: Bench) -> None:
+    hungry = "head -c 60000000 /dev/zero | tail -c 60000000 > /dev/null; exit $?"
+    name = bench.start("sh", "-c", hungry, max_dock_mem=20_000_000)
+    pilot = bench.until(name, PilotState.EXITED)
+    assert pilot.exit_code not in (0, None)
+    assert pilot.detail.startswith("killed for lack of memory")
+
+
+def test_init_passes_sigterm_on_to_a_command_that_has_no_handler(bench: Bench) -> None:
+    if not bench.client.info().get("InitBinary") or not Path("/usr/bin/docker-init").exists():
+        pytest.skip("this engine has no init")
+    name = bench.start("sleep", "600", init=True)
+    bench.until(name, PilotState.RUNNING)
+    bench.engine.stop(name, 600.0)
+    assert bench.until(name, PilotState.EXITED).exit_code == 143
+
+
+def test_a_pilot_asked_to_end_before_it_can_hear_is_told_later(
+    bench: Bench, tmp_path: Path
+) -> None:
+    # The kernel drops the SIGTERM of a first process without a handler, as each is at first.
+    script = f"until [ -e /test/go ]; do sleep 0.05; done; {SLEEPS[2]}"
+    name = bench.start("sh", "-c", script, binds=(f"{tmp_path}:/test",))
+    bench.until(name, PilotState.RUNNING)
+    bench.engine.stop(name, 600.0)
+    assert bench.until(name, PilotState.STOPPING).asked_to_stop
+    (tmp_path / "go").touch()
+    assert bench.until(name, PilotState.EXITED).exit_code == 143
+
+
+def test_a_pilot_joins_the_networks_that_are_named(bench: Bench) -> None:
+    for network in ("plancton-a", "plancton-b"):
+        bench.client.create_network(network, driver="bridge", internal=True)
+    try:
+        name = bench.start(networks=("plancton-a", "plancton-b"))
+        bench.until(name, PilotState.RUNNING)
+        joined = bench.client.inspect_container(name)["NetworkSettings"]["Networks"]
+        assert set(joined) == {"plancton-a", "plancton-b"}
+        bench.service.remove_containers()
+    finally:
+        for network in ("plancton-a", "plancton-b"):
+            bench.client.remove_network(network)
+
+
+# Who is left alone
+
+
+def test_containers_of_others_are_never_touched(bench: Bench) -> None:
+    name = "plancton-worker-abc123"  # as 2017 called them, without our label
+    body = {"Image": IMAGE, "Cmd": list(SLEEPS), "HostConfig": {"NetworkMode": "none"}}
+    other = bench.client.create_container_from_config(body, name)["Id"]
+    bench.client.start(other)
+    assert bench.engine.pilots() == ()
+    bench.engine.stop(name, 0.0)
+    bench.engine.stop(other, 0.0)
+    bench.engine.remove(name)
+    bench.engine.remove(other)
+    bench.engine.close()
+    assert bench.client.inspect_container(other)["State"]["Running"]
+
+
+def test_an_engine_that_is_not_there_is_unavailable_with_one_clear_line(tmp_path: Path) -> None:
+    engine = DockerEngine(f"unix://{tmp_path}/none.sock", "plancton", CGROUPS)
+    with pytest.raises(EngineUnavailable, match="no engine listens there"):
+        engine.pilots()
+    with pytest.raises(EngineUnavailable):
+        engine.prepare(Config(), FACTS)
+    engine.close()
+
+
+@pytest.mark.root
+def test_a_socket_that_we_may_not_open_is_told_as_such(docker_service: DockerService) -> None:
+    # Everything is imported before: another user may not read where this Python lies.
+    code = (
+        "import os, encodings.idna\n"
+        "from plancton.engine.docker.api import DockerApi\n"
+        "from plancton.errors import EngineError\n"
+        "os.setgid(65534); os.setuid(65534)\n"
+        f"try: DockerApi({docker_service.host!r}).facts()\n"
+        "except EngineError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[3]
+    )
+    assert "permission denied; run as root or as a member of its group" in done.stdout, done.stderr
+
+
+def test_the_engine_refuses_to_remove_what_runs(bench: Bench) -> None:
+    name = bench.start()
+    bench.until(name, PilotState.RUNNING)
+    with pytest.raises(EngineError, match="is running; stop it first"):
+        bench.engine.remove(name)

@@ -1,0 +1,263 @@
+"""Docker stopped, restarted, hung, full, and its containers taken away: nothing is lost, nothing
+is started twice, and the daemon says what it sees.  Real Docker, real daemon."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.node_daemon import Node, gone
+from tests.support.services.engines import IMAGE, DockerService
+from tests.support.waiting import wait_until
+
+LIVE = "--live-restore"
+
+
+class DockerNode(Node):
+    """A node on a Docker engine that the test may break."""
+
+    def __init__(self, directory: Path, service: DockerService, cgroup: str) -> None:
+        super().__init__(directory)
+        self.service, self.cgroup = service, cgroup
+
+    def configure(self, **values: Any) -> None:
+        super().configure(
+            **{
+                "engine": "docker",
+                "docker_host": self.service.host,
+                "docker_image": IMAGE,
+                "docker_cmd": ["sh", "-c", "trap 'exit 143' TERM; sleep 600 & wait"],
+                "cgroup_parent": self.cgroup,
+                "networks": ["none"],
+                "max_dock_mem": 20_000_000,
+                "main_sleep": 0.5,
+                "quick_death": 0,
+                **values,
+            }
+        )
+
+    def explained(self) -> str:
+        return self.ctl("explain").stdout
+
+    def containers(self) -> dict[str, str]:
+        """Every pilot's container by its name, with its state, by the engine."""
+        client = self.service.client
+        try:
+            found = client.containers(all=True, filters={"label": "plancton.node"})
+        finally:
+            client.close()
+        return {one["Labels"]["plancton.pilot"]: one["State"] for one in found}
+
+    def engine_problem(self) -> str:
+        return str((self.published().get("engine") or {}).get("problem") or "")
+
+    def started(self) -> int:
+        return int(self.published()["counts"]["started"])
+
+
+@pytest.fixture
+def make_node(
+    tmp_path: Path, make_docker: Callable[..., DockerService], cgroup_name: str
+) -> Iterator[Callable[..., DockerNode]]:
+    made: list[DockerNode] = []
+
+    def make(*options: str, **what: Any) -> DockerNode:
+        made.append(DockerNode(tmp_path, make_docker(*options, **what), cgroup_name))
+        return made[-1]
+
+    yield make
+    for node in made:
+        node.clean()
+
+
+def test_docker_stopped_and_started_again_loses_no_pilot_and_starts_none_twice(
+    make_node: Callable[..., DockerNode],
+) -> None:
+    node = make_node(LIVE)
+    node.configure()
+    daemon = node.nodaemon()
+    before = node.wait_for(3)
+    node.service.programs[-1].end()
+    wait_until(node.engine_problem, "the daemon to notice", state=node.log)
+    assert node.published()["pilots"] is None, "unknown, which is not zero"
+    assert "The engine does not answer: nothing is started or stopped" in node.explained()
+    assert "no engine listens there" in node.explained()
+    assert not any(gone(pid) for pid in before.values()), "pilots go on"
+    node.service.start_dockerd()
+    wait_until(lambda: not node.engine_problem(), "it to be seen again", 60.0, node.log)
+    assert node.wait_for(3) == before, "the same pilots, the same processes"
+    assert node.started() == 3
+    assert daemon.poll() is None
+
+
+def test_docker_restarted_without_live_restore_is_filled_again_and_not_over(
+    make_node: Callable[..., DockerNode],
+) -> None:
+    node = make_node()
+    node.configure()
+    node.nodaemon()
+    before = node.wait_for(3)
+    node.service.programs[-1].end()
+    node.service.start_dockerd()
+    wait_until(
+        lambda: len(node.running()) == 3 and not set(node.running()) & set(before),
+        "three new pilots",
+        60.0,
+        node.log,
+    )
+    wait_until(lambda: list(node.containers().values()) == ["running"] * 3, "only these",
+               state=node.containers)  # fmt: skip
+    assert node.started() == 6
+
+
+def test_a_docker_killed_with_9_is_no_worse(make_node: Callable[..., DockerNode]) -> None:
+    node = make_node(LIVE)
+    node.configure()
+    node.nodaemon()
+    before = node.wait_for(3)
+    os.kill(node.service.pid, signal.SIGKILL)
+    node.service.programs[-1].process.wait()
+    wait_until(node.engine_problem, "the daemon to notice", state=node.log)
+    node.service.start_dockerd()
+    wait_until(lambda: not node.engine_problem(), "it to be seen again", 60.0, node.log)
+    assert node.wait_for(3) == before
+    assert node.started() == 3
+
+
+def test_a_daemon_that_begins_before_docker_waits_for_it(
+    make_node: Callable[..., DockerNode],
+) -> None:
+    node = make_node()
+    node.service.programs[-1].end()
+    node.configure()
+    node.nodaemon()
+    wait_until(node.engine_problem, "the daemon to say so", state=node.log)
+    node.service.start_dockerd()
+    node.wait_for(3)
+
+
+def test_a_docker_that_hangs_is_told_and_nothing_is_started_twice(
+    make_node: Callable[..., DockerNode],
+) -> None:
+    node = make_node(LIVE)
+    node.configure()
+    node.nodaemon()
+    before = node.wait_for(3)
+    node.service.programs[-1].signal(signal.SIGSTOP)
+    victim = min(before)
+    os.kill(before[victim], signal.SIGKILL)  # there is something to replace meanwhile
+    wait_until(node.engine_problem, "the daemon to notice", 60.0, node.log)
+    assert "no answer in time" in node.explained()
+    assert node.started() == 3
+    node.service.programs[-1].signal(signal.SIGCONT)
+    survivors = set(before) - {victim}
+    # what Docker made of a start that nobody waits for any more may come first, and go again
+    wait_until(
+        lambda: len(running := set(node.running())) == 3 and running > survivors,
+        "the replacement",
+        60.0,
+        node.log,
+    )
+    wait_until(lambda: list(node.containers().values()) == ["running"] * 3, "three containers",
+               state=node.containers)  # fmt: skip
+
+
+def test_a_docker_that_hangs_while_pilots_start_ends_with_the_right_number(
+    make_node: Callable[..., DockerNode],
+) -> None:
+    node = make_node(LIVE)
+    node.configure(max_docks=8)
+    node.nodaemon()
+    wait_until(lambda: node.containers(), "the first container", state=node.log)
+    node.service.programs[-1].signal(signal.SIGSTOP)
+    wait_until(node.engine_problem, "the daemon to notice", 60.0, node.log)
+    node.service.programs[-1].signal(signal.SIGCONT)
+    wait_until(lambda: len(node.running()) == 8, "eight pilots", 60.0, node.log)
+    assert sorted(node.containers().values()) == ["running"] * 8
+
+
+def test_containers_removed_under_our_feet_are_replaced(
+    make_node: Callable[..., DockerNode],
+) -> None:
+    node = make_node()
+    node.configure()
+    node.nodaemon()
+    before = node.wait_for(3)
+    client = node.service.client
+    for name in before:
+        client.remove_container(name, force=True)
+    client.close()
+    wait_until(
+        lambda: len(node.running()) == 3 and not set(node.running()) & set(before),
+        "three new pilots",
+        state=node.log,
+    )
+    assert node.started() == 6
+
+
+def test_a_full_disk_opens_the_breaker_with_the_reason_and_is_got_over(
+    make_node: Callable[..., DockerNode],
+) -> None:
+    node = make_node(disk=40_000_000)
+    assert node.service.disk is not None
+    filler = node.service.disk / "filler"
+    fill(filler)
+    node.configure(breaker_backoff=0.5, breaker_backoff_max=0.5, breaker_failures=2)
+    node.nodaemon()
+
+    def breaker() -> dict[str, Any]:
+        return node.published().get("breaker") or {}
+
+    wait_until(lambda: breaker().get("state") == "open", "the breaker to open", state=node.log)
+    assert "no space left on device" in breaker()["reason"]
+    assert node.running() == {}
+    filler.unlink()
+    node.wait_for(3)
+
+
+def test_a_daemon_killed_while_it_fills_leaves_no_pilot_behind_and_starts_none_twice(
+    make_node: Callable[..., DockerNode],
+) -> None:
+    node = make_node()
+    node.configure(max_docks=6)
+    first = node.nodaemon()
+    wait_until(lambda: len(node.containers()) >= 2, "some containers", state=node.log)
+    first.kill()
+    first.wait()
+    second = node.nodaemon()
+    wait_until(
+        lambda: node.published()["daemon"]["pid"] == second.pid
+        and list(node.containers().values()).count("running")
+        + list(node.containers().values()).count("created") == 6,
+        "six pilots, those that were made and never started among them", 60.0, node.log,
+    )  # fmt: skip
+    assert len(node.containers()) == 6
+
+
+def test_pilots_outlive_a_stop_and_force_stop_ends_them_without_a_daemon(
+    make_node: Callable[..., DockerNode],
+) -> None:
+    node = make_node()
+    node.configure()
+    node.nodaemon()
+    before = node.wait_for(3)
+    assert node.ctl("stop").returncode == 0
+    assert set(node.containers()) == set(before)
+    done = node.ctl("force-stop")
+    assert (done.returncode, node.containers()) == (0, {}), done.stderr
+
+
+def fill(path: Path) -> None:
+    """Take what is left of the disk."""
+    with open(path, "wb", buffering=0) as file:
+        for size in (1 << 20, 1 << 12):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError:
+                continue

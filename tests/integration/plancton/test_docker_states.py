@@ -1,0 +1,88 @@
+"""Containers in odd states on real Docker: paused, never started, removed, restarted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from plancton.engine.docker import engine
+from plancton.engine.pilot_spec import new_name
+from plancton.model import PilotState
+from tests.support.real_docker import SLEEPS, Bench
+from tests.support.services.engines import IMAGE, DockerService
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def bench(docker_service: DockerService, cgroup_name: str) -> Iterator[Bench]:
+    made = Bench(docker_service, cgroup_name)
+    yield made
+    made.clean()
+
+
+def test_a_paused_pilot_counts_and_can_be_ended(bench: Bench) -> None:
+    name = bench.start()
+    bench.until(name, PilotState.RUNNING)
+    bench.client.pause(name)
+    wait_until(lambda: bench.until(name, PilotState.RUNNING).detail == "paused", "paused")
+    bench.engine.stop(name, 5.0)
+    assert bench.until(name, PilotState.EXITED).exit_code == 143
+
+
+def test_a_paused_pilot_can_be_killed(bench: Bench) -> None:
+    name = bench.start()
+    bench.until(name, PilotState.RUNNING)
+    bench.client.pause(name)
+    bench.engine.stop(name, 0.0)
+    assert bench.until(name, PilotState.EXITED).exit_code == 137
+
+
+def made_and_not_started(bench: Bench) -> str:
+    """As a daemon leaves it that is killed between the two."""
+    name = new_name()
+    labels = {"plancton.node": "node1", "plancton.pilot": name}
+    body = {"Image": IMAGE, "Cmd": list(SLEEPS), "Labels": labels}
+    bench.client.create_container_from_config(body, name)
+    return name
+
+
+def test_what_was_made_and_never_started_is_left_alone_for_a_while(bench: Bench) -> None:
+    name = made_and_not_started(bench)
+    pilot = bench.look(name)
+    assert pilot is not None and pilot.state is PilotState.STARTING
+
+
+def test_what_was_made_and_never_started_is_then_cleared_away(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = made_and_not_started(bench)
+    bench.look(name)
+    monkeypatch.setattr(engine, "CREATION_GRACE", 0.0)
+    pilot = bench.until(name, PilotState.EXITED)
+    assert (pilot.exit_code, pilot.age) == (None, None), "it says nothing about the node"
+    bench.engine.remove(name)
+    assert bench.engine.pilots() == ()
+
+
+def test_a_pilot_that_is_removed_under_our_feet_is_gone_without_an_error(bench: Bench) -> None:
+    name = bench.start()
+    bench.until(name, PilotState.RUNNING)
+    bench.client.remove_container(name, force=True)
+    assert bench.engine.pilots() == ()
+    bench.engine.stop(name, 1.0)
+    bench.engine.remove(name)
+
+
+def test_a_pilot_that_somebody_restarts_is_seen_with_its_new_process(bench: Bench) -> None:
+    bench.engine.watch(lambda: None)
+    name = bench.start()
+    first = bench.until(name, PilotState.RUNNING).pid
+    bench.client.restart(name, timeout=0)
+
+    def seen() -> bool:
+        now = bench.client.inspect_container(name)["State"]["Pid"]
+        pilot = bench.look(name)
+        return pilot is not None and pilot.pid == now != first
+
+    wait_until(seen, "its new process", state=bench.engine.pilots)

@@ -1,0 +1,338 @@
+"""The AMQP transport on a real RabbitMQ: what the contract does not say."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.support.services.rabbitmq import VirtualHost
+from tests.support.waiting import wait_until
+from thyme.broker import Mail, Record, Transport, connect
+from thyme.broker.amqp.connection import Line
+from thyme.broker.amqp.frames import spec
+from thyme.broker.amqp.topology import DELIVERY_LIMIT, Queue, job_queue, pool_queue, stream
+from thyme.broker.amqp.url import parse
+from thyme.errors import BrokerRefused, BrokerUnreachable
+
+POOL = "alien_jobs"
+STARTED = b'{"thyme":1,"kind":"started"}'
+
+
+@pytest.fixture
+def new(rabbitmq: VirtualHost) -> Iterator[Callable[[], Transport]]:
+    opened: list[Transport] = []
+
+    def one_more() -> Transport:
+        opened.append(connect(rabbitmq.url))
+        return opened[-1]
+
+    yield one_more
+    for transport in opened:
+        transport.close()
+
+
+def ask(vhost: VirtualHost, *methods: object) -> None:
+    """Put it into the broker beside the transport."""
+    line = Line(parse(vhost.url)[0], "test")
+    try:
+        channel = line.channel()
+        for method in methods:
+            channel.ask(method)
+    finally:
+        line.close()
+
+
+def declare(queue: Queue, **changes: str | int) -> object:
+    arguments = {**queue.arguments, **changes}
+    return spec.Queue.Declare(queue=queue.name, durable=True, arguments=arguments)
+
+
+def read_all(broker: Transport, count: int, after: int = -1) -> list[Record]:
+    """The next ``count`` records."""
+    found: list[Record] = []
+    deadline = time.monotonic() + 60
+    while len(found) < count:
+        assert time.monotonic() < deadline, f"{len(found)} of {count} records"
+        last = found[-1].offset if found else after
+        records = broker.read(last, 500)
+        found += records
+        if not records:
+            broker.wait(0.5)
+    return found
+
+
+# --- topology -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [lambda b: b.establish([POOL]), lambda b: b.submit(POOL, [b"1"])])
+def test_a_queue_of_another_kind_is_refused_by_name_and_argument(
+    new: Callable[[], Transport], rabbitmq: VirtualHost, make: Callable[[Transport], None]
+) -> None:
+    ask(rabbitmq, spec.Queue.Declare(queue=job_queue(POOL), durable=True))
+
+    with pytest.raises(BrokerRefused) as refused:
+        make(new())
+
+    assert str(refused.value) == (
+        f"broker amqp://127.0.0.1:{rabbitmq.server.port}: queue 'thyme.jobs.alien_jobs' exists "
+        "with another x-dead-letter-exchange: none instead of 'thyme'; delete it when it is "
+        "empty, or use another vhost"
+    )
+
+
+def test_an_operator_may_choose_retention_and_limits(
+    new: Callable[[], Transport], rabbitmq: VirtualHost
+) -> None:
+    ask(
+        rabbitmq,
+        declare(stream(), **{"x-max-age": "1D", "x-max-length-bytes": 5_000_000}),
+        declare(pool_queue(POOL), **{"x-delivery-limit": 3}),
+    )
+
+    broker = new()
+    broker.establish([POOL])
+    broker.submit(POOL, [b"job"])
+
+    assert [record.body for record in broker.read(-1, 10)] == [b"job"]
+    assert broker.depth(POOL) == 1
+
+
+def test_what_somebody_deleted_is_made_again_by_the_next_submission(
+    new: Callable[[], Transport], rabbitmq: VirtualHost
+) -> None:
+    broker = new()
+    broker.submit(POOL, [b"1"])
+    ask(rabbitmq, spec.Queue.Delete(queue=job_queue(POOL)))
+
+    broker.submit(POOL, [b"2"])
+
+    delivery = broker.take(POOL)
+    assert delivery is not None and delivery.body == b"2"
+
+
+def test_a_record_that_no_queue_takes_is_refused_and_not_lost_silently(
+    new: Callable[[], Transport], rabbitmq: VirtualHost
+) -> None:
+    broker = new()
+    broker.record([STARTED])
+    ask(
+        rabbitmq,
+        spec.Queue.Unbind(queue="thyme.events", exchange="thyme.work", routing_key="event.started"),
+    )
+
+    with pytest.raises(BrokerRefused, match=r"'thyme.work' has no queue for 'event.started'; run"):
+        broker.record([STARTED])
+
+
+def test_a_worker_whose_queue_is_deleted_is_told(
+    new: Callable[[], Transport], rabbitmq: VirtualHost
+) -> None:
+    worker = new()
+    assert worker.take(POOL) is None  # it waits from now on
+    ask(rabbitmq, spec.Queue.Delete(queue=job_queue(POOL)))
+
+    def told() -> bool:
+        try:
+            worker.wait(1.0)
+        except BrokerUnreachable as error:
+            return "a queue of ours was deleted" in str(error)
+        return False
+
+    wait_until(told, "the worker to be told")
+
+
+# --- the job queue --------------------------------------------------------------------------------
+
+
+def test_a_worker_that_runs_a_job_is_sent_no_other(new: Callable[[], Transport]) -> None:
+    vobox, worker = new(), new()
+    assert worker.take(POOL) is None  # it waits from now on
+    vobox.commands.submit(POOL, [b"1", b"2"])
+    delivery = wait_until(lambda: worker.wait(1.0) or worker.take(POOL), "the first job")
+
+    worker.ack(delivery)
+    worker.wait(0.5)
+
+    assert delivery.body == b"1"
+    assert vobox.queue_state(POOL).ready == 1
+    assert vobox.queue_state(POOL).consumers == 0
+
+
+def test_a_waiting_worker_is_told_of_a_job_and_is_counted(new: Callable[[], Transport]) -> None:
+    vobox, worker = new(), new()
+    assert worker.take(POOL) is None
+    wait_until(lambda: vobox.queue_state(POOL).consumers == 1, "the worker to be counted")
+    woken = []
+    waiter = threading.Thread(target=lambda: woken.append(worker.wait(60.0)))
+    waiter.start()
+
+    vobox.commands.submit(POOL, [b"1"])
+
+    waiter.join(30.0)
+    assert woken, "it waits on"
+    delivery = worker.take(POOL)
+    assert delivery is not None and delivery.body == b"1"
+
+
+def test_a_message_of_which_every_worker_dies_is_put_aside_and_told_of(
+    new: Callable[[], Transport], rabbitmq: VirtualHost
+) -> None:
+    ask(rabbitmq, declare(pool_queue(POOL), **{"x-delivery-limit": 2}))
+    vobox = new()
+    vobox.commands.submit(POOL, [b"poison"])
+
+    for _ in range(3):
+        worker = connect(rabbitmq.url)
+        assert wait_until(lambda w=worker: w.take(POOL), "the message") is not None
+        worker.close()
+
+    (letter,) = wait_until(vobox.dead_letters, "the dead letter")
+    assert (letter.body, letter.pool) == (b"poison", POOL)
+    assert letter.reason == (
+        f"delivered more than {DELIVERY_LIMIT} times, and each time its worker died"
+    )
+    assert abs(letter.time - time.time()) < 600
+    submitted, dead = read_all(vobox, 2)
+    assert (submitted.key, submitted.reason) == (f"submit.{POOL}", "")
+    assert (dead.body, dead.key, dead.reason) == (b"poison", f"dead.{POOL}", letter.reason)
+
+
+def test_dead_letters_survive_being_looked_at_often(new: Callable[[], Transport]) -> None:
+    broker = new()
+    broker.submit(POOL, [b"1", b"2", b"3"])
+    while (delivery := broker.take(POOL)) is not None:
+        broker.reject(delivery, f"bad {delivery.body!r}")
+
+    for _ in range(30):
+        assert [letter.body for letter in broker.dead_letters()] == [b"1", b"2", b"3"]
+
+
+# --- the stream -----------------------------------------------------------------------------------
+
+
+def test_a_long_stream_is_read_whole_and_in_order(new: Callable[[], Transport]) -> None:
+    writer, reader = new(), new()
+    writer.record([STARTED + b"%d" % n for n in range(20_000)])
+
+    records = read_all(reader, 20_000)
+
+    assert [record.body for record in records] == [STARTED + b"%d" % n for n in range(20_000)]
+    assert all(a.offset < b.offset for a, b in zip(records, records[1:], strict=False))
+
+
+def test_large_records_are_read_without_keeping_them_all(
+    new: Callable[[], Transport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thyme.broker.amqp.stream._KEPT", 3_000_000)
+    writer, reader = new(), new()
+    bodies = [STARTED + bytes([n]) * 1_000_000 for n in range(30)]
+    writer.record(bodies)
+    kept = []
+
+    after, found = -1, []
+    deadline = time.monotonic() + 60
+    while len(found) < len(bodies) and time.monotonic() < deadline:
+        for record in reader.read(after, 2):
+            found.append(record.body)
+            after = record.offset
+        kept.append(reader._stream._bytes)  # type: ignore[attr-defined]
+        reader.wait(0.1)
+
+    assert found == bodies
+    assert max(kept) <= 3_000_000 + 1_100_000
+
+
+def test_the_largest_message_passes(new: Callable[[], Transport]) -> None:
+    broker = new()
+    body = b'{"thyme":1,"kind":"submit"}\n' + bytes(16 * 1024 * 1024 - 28)
+
+    broker.submit(POOL, [body])
+
+    delivery = broker.take(POOL)
+    assert delivery is not None and delivery.body == body
+    assert [record.body for record in read_all(broker, 1)] == [body]
+
+
+def test_what_was_trimmed_away_is_passed_over(
+    new: Callable[[], Transport], rabbitmq: VirtualHost
+) -> None:
+    small = {"x-max-length-bytes": 300_000, "x-stream-max-segment-size-bytes": 100_000}
+    ask(rabbitmq, declare(stream(), **small))
+    broker = new()
+    for n in range(20):
+        broker.record([STARTED + b"%d " % n + bytes(50_000)])
+
+    def first_kept() -> Record | None:
+        """None while the broker is at it."""
+        found = read_all(new(), 1, after=0)[0]
+        return found if new().read(-1, 1)[0].offset == found.offset else None
+
+    first = wait_until(first_kept, "the broker to have trimmed")
+    assert first.offset > 1, "the broker has trimmed nothing: the test shows nothing"
+    left = read_all(broker, 4, after=first.offset - 2)
+    assert left[0].offset == first.offset
+    assert left[-1].body.startswith(STARTED + b"19 ")
+
+
+def test_a_place_after_the_end_is_empty_until_something_comes_there(
+    new: Callable[[], Transport],
+) -> None:
+    broker, reader = new(), new()
+    broker.record([STARTED + b"0", STARTED + b"1"])
+
+    assert reader.read(1, 10) == []
+    assert reader.read(5, 10) == []
+    broker.record([STARTED + b"%d" % n for n in range(2, 8)])
+
+    assert [r.body for r in read_all(reader, 2, after=5)] == [STARTED + b"6", STARTED + b"7"]
+
+
+def test_a_stream_that_is_deleted_is_noticed_and_the_new_one_is_another(
+    new: Callable[[], Transport], rabbitmq: VirtualHost
+) -> None:
+    reader = new()
+    reader.record([STARTED + b"%d" % n for n in range(5)])
+    assert len(read_all(reader, 5)) == 5
+    ask(rabbitmq, spec.Queue.Delete(queue="thyme.events"))
+
+    def told() -> bool:
+        try:
+            reader.wait(0.5)
+            reader.read(4, 1)
+        except BrokerUnreachable as error:
+            return "the stream 'thyme.events' was deleted" in str(error)
+        return False
+
+    wait_until(told, "the reader to be told")
+    again = new()
+    again.establish([POOL])
+    again.record([STARTED + b"new"])
+    assert [record.body for record in read_all(again, 1)] == [STARTED + b"new"]
+    assert again.read(3, 1) == []
+
+
+# --- mail -----------------------------------------------------------------------------------------
+
+
+def test_a_worker_that_comes_back_on_a_new_line_keeps_its_name(
+    new: Callable[[], Transport],
+) -> None:
+    schedd, before, after = new(), new(), new()
+    before.open_inbox("thyme.worker.n1.7-ff")
+
+    after.open_inbox("thyme.worker.n1.7-ff")  # the broker has not noticed that `before` is dead
+
+    assert schedd.send("thyme.worker.n1.7-ff", Mail(b"vacate"))
+    assert wait_until(after.receive, "the mail").body == b"vacate"
+
+
+def test_two_schedds_of_one_name_cannot_be(new: Callable[[], Transport]) -> None:
+    new().open_inbox("thyme.schedd.vobox", [POOL])
+
+    with pytest.raises(
+        BrokerRefused, match=r"another living process already answers as 'thyme.schedd.vobox'"
+    ):
+        new().open_inbox("thyme.schedd.vobox", [POOL])

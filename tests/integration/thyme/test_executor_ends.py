@@ -1,0 +1,103 @@
+"""A job that is brought to its end: in its own way if it may, and nothing of it goes on."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.run_job import Run, script
+from tests.support.waiting import wait_until
+from thyme.protocol.job import Task
+
+# what a test starts ends with it, as with the worker: see conftest.py
+pytestmark = pytest.mark.own_process
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
+def test_whatever_a_job_leaves_running_is_killed_with_it(tmp_path: Path) -> None:
+    run = Run(
+        tmp_path,
+        script(
+            "sleep 600 & echo $!\n"
+            "setsid sh -c 'echo $$; exec sleep 600' &\n"
+            "(setsid sh -c 'trap \"\" TERM HUP INT; echo $$; while :; do sleep 1; done' &)\n"
+            "while [ $(wc -l < _condor_stdout) -lt 3 ]; do sleep 0.02; done"
+        ),
+    )
+
+    left = [int(line) for line in run.stdout.split()]
+    assert len(left) == 3
+    assert [pid for pid in left if alive(pid)] == []
+
+
+def test_asked_to_end_it_gets_its_own_signal_and_time_to_tidy_up(tmp_path: Path) -> None:
+    run = Run(
+        tmp_path,
+        script("trap 'echo tidy > result; exit 5' USR1; echo up; while :; do sleep 0.05; done",
+               kill_signal=int(signal.SIGUSR1)),
+        wait=False,
+    )  # fmt: skip
+    wait_until(lambda: run.out, "the job to be up")
+
+    run.job.ask_to_end()
+    run.end()
+
+    assert run.outcome.exit_code == 5
+    assert [(f.name, f.data) for f in run.files] == [("result", b"tidy\n")]
+
+
+def test_after_its_grace_it_is_killed(tmp_path: Path) -> None:
+    text = "trap '' TERM; echo up; while :; do sleep 0.05; done"
+    run = Run(tmp_path, script(text, kill_grace=0.3), wait=False)
+    wait_until(lambda: run.out, "the job to be up")
+    asked = time.monotonic()
+
+    run.job.ask_to_end()
+    wait_until(lambda: run.job.keep_after() == float("inf"), "the kill")
+    run.end()
+
+    assert time.monotonic() - asked >= 0.3
+    assert run.outcome.signal == 9
+
+
+def test_a_signal_to_a_job_that_is_gone_is_no_error(tmp_path: Path) -> None:
+    run = Run(tmp_path, Task("/bin/true"))
+
+    run.job.ask_to_end()
+    run.job.kill()
+
+    assert run.outcome.exit_code == 0
+
+
+def test_a_worker_killed_with_9_takes_its_job_with_it(tmp_path: Path) -> None:
+    worker = subprocess.Popen(
+        [
+            sys.executable, "-c",
+            "import sys, time; from pathlib import Path\n"
+            "from thyme.worker.sandbox import Sandbox\n"
+            "from thyme.worker.executor import Execution\n"
+            "from thyme.protocol.job import Task\n"
+            "Execution(Task('/bin/sleep', ('600',)), Sandbox(Path(sys.argv[1])), 's@n',\n"
+            "          time.monotonic)\ntime.sleep(600)", str(tmp_path),
+        ]
+    )  # fmt: skip
+    children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children")
+    (job,) = wait_until(lambda: children.read_text().split(), "the job")
+    wait_until(lambda: b"sleep" in Path(f"/proc/{job}/cmdline").read_bytes(), "its exec")
+
+    worker.kill()
+    worker.wait()
+
+    wait_until(lambda: not alive(int(job)), "the job to die")

@@ -1,0 +1,320 @@
+"""Nothing is lost and nothing doubled when processes die with kill -9, at every step."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_schedd import submission
+from tests.support.waiting import wait_until
+from thyme.broker import Transport, connect
+from thyme.broker.sqlite.transport import DELIVERY_LIMIT
+from thyme.protocol.codec import decode, encode
+from thyme.protocol.events import Message
+from thyme.protocol.job import Task
+
+POOL = "alien_jobs"
+#: kill -9 of a random consumer at a random moment, so often.
+KILLS = 10
+
+
+class Site:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.work = path / "work"
+        self.work.mkdir()
+        self.url = f"sqlite://{path}/broker.db"
+        self.processes: list[subprocess.Popen[str]] = []
+
+    def submit(self, text: str, count: int = 1) -> None:
+        broker = connect(self.url)
+        # what comes again waits for its schedd, here nobody, as long as the lease
+        tasks = [Task("/bin/sh", arguments=("-c", text), lease=0.5)] * count
+        jobs = [submission(task, f"{n}.0") for n, task in enumerate(tasks, 1)]
+        broker.submit(POOL, [encode(job) for job in jobs])
+        broker.close()
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        options = ["--url", self.url, "--workdir", str(self.work), "--user", "self"]
+        process = subprocess.Popen(
+            [sys.executable, *command, *options], stderr=subprocess.PIPE, text=True
+        )
+        self.processes.append(process)
+        return process
+
+    def worker(self, *options: str) -> int:
+        """Run one to its end; returns its exit code."""
+        process = self.start("-m", "thyme.worker.cli", *options)
+        _out, said = process.communicate(timeout=60)
+        assert "Traceback" not in said, said
+        return process.returncode
+
+    def told(self) -> list[Message]:
+        broker = connect(self.url)
+        records = broker.read(-1, 10**6)
+        broker.close()
+        return [decode(record.body) for record in records]
+
+    def kinds(self) -> list[str]:
+        return [message.kind for message in self.told()][1:]
+
+    def runs(self) -> int:
+        """How often the job's first line was carried out."""
+        ran = self.path / "ran"
+        return len(ran.read_text().splitlines()) if ran.exists() else 0
+
+    def close(self) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            if process.stderr is not None:
+                process.stderr.close()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    made = Site(tmp_path)
+    yield made
+    made.close()
+
+
+BEFORE_THE_ACK = [
+    (("before", "take", "1"), []),
+    (("after", "take", "1"), []),
+    (("before", "send", "1"), []),  # the claim
+    (("after", "send", "1"), []),
+    (("before", "record", "1"), []),
+    (("after", "record", "1"), ["started"]),
+    (("before", "ack", "1"), ["started"]),
+]
+AFTER_THE_ACK = [
+    (("after", "ack", "1"), ["started"], 0),
+    (("before", "record", "2"), ["started"], 1),
+    (("after", "record", "2"), ["started", "finished"], 1),
+]
+
+
+def ident(step: tuple[str, str, str]) -> str:
+    return "-".join(step)
+
+
+@pytest.mark.parametrize(
+    ("step", "said"), BEFORE_THE_ACK, ids=[ident(step) for step, _ in BEFORE_THE_ACK]
+)
+def test_a_worker_that_dies_before_the_ack_loses_nothing(
+    site: Site, step: tuple[str, str, str], said: list[str]
+) -> None:
+    site.submit(f"echo x >> {site.path}/ran")
+    dying = site.start("-m", "tests.support.dying_worker", *step)
+    assert dying.wait(timeout=60) == -signal.SIGKILL
+    assert site.kinds() == said
+
+    assert site.worker("--timeout", "10") == 0
+
+    assert site.kinds() == [*said, "started", "finished"]
+    assert site.runs() == 1
+    assert site.worker("--timeout", "0") == 3
+
+
+@pytest.mark.parametrize(
+    ("step", "said", "runs"), AFTER_THE_ACK, ids=[ident(step) for step, *_ in AFTER_THE_ACK]
+)
+def test_a_worker_that_dies_after_the_ack_leaves_the_job_to_its_lease(
+    site: Site, step: tuple[str, str, str], said: list[str], runs: int
+) -> None:
+    site.submit(f"echo x >> {site.path}/ran")
+    dying = site.start("-m", "tests.support.dying_worker", *step)
+    assert dying.wait(timeout=60) == -signal.SIGKILL
+
+    assert site.worker("--timeout", "1.5") == 3
+
+    assert site.kinds() == said
+    assert site.runs() == runs
+
+
+def test_a_worker_that_dies_while_its_job_runs_takes_it_along_and_leaves_the_rest_to_the_lease(
+    site: Site,
+) -> None:
+    # nothing of it that would outlive its shell
+    on = f"while sleep 0.1; do :; done; echo x >> {site.path}/ran"
+    site.submit(f"echo $$ >> {site.path}/ran; kill -9 $PPID; {on}")
+    dying = site.start("-m", "thyme.worker.cli")
+    assert dying.wait(timeout=60) == -signal.SIGKILL
+
+    assert site.worker("--timeout", "1.5") == 3
+
+    assert site.kinds() == ["started"]
+    job = int((site.path / "ran").read_text())
+    wait_until(lambda: not Path(f"/proc/{job}").exists(), "the job to die with its worker")
+    assert site.runs() == 1
+
+
+def test_a_message_of_which_every_worker_dies_is_kept_aside(site: Site) -> None:
+    site.submit("true")
+    broker = connect(site.url)
+    killer = (
+        "import os, sys; from thyme.broker import connect\n"
+        f"assert connect(sys.argv[sys.argv.index('--url') + 1]).take('{POOL}')\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    for _ in range(DELIVERY_LIMIT):
+        assert site.start("-c", killer).wait(timeout=60) == -signal.SIGKILL
+
+    assert site.worker("--timeout", "1.5") == 3
+
+    (letter,) = broker.dead_letters()
+    assert letter.reason == f"delivered {DELIVERY_LIMIT} times, and each time its worker died"
+    assert decode(letter.body).kind == "submit"
+    # that it was put aside is in the stream too: its schedd then holds it
+    assert site.kinds() == ["submit"]
+    broker.close()
+
+
+CONSUMER = f"""
+import os, sys, time
+from thyme.broker import Transport, connect
+broker = connect(sys.argv[sys.argv.index("--url") + 1])
+end = time.monotonic() + 280  # should nobody end it
+while time.monotonic() < end:
+    delivery = broker.take("{POOL}")
+    if delivery is None:
+        if b"end" in [record.body for record in broker.read(-1, 10**6)]:
+            break
+        broker.wait(0.2)
+        continue
+    if delivery.body == b"end":
+        broker.ack(delivery)
+        continue
+    broker.record([b"%d took %s %d" % (os.getpid(), delivery.body, delivery.redelivered)])
+    broker.ack(delivery)
+broker.close()
+"""
+PRODUCER = f"""
+import sys
+from thyme.broker import Transport, connect
+broker = connect(sys.argv[sys.argv.index("--url") + 1])
+for n in range(100):
+    broker.submit("{POOL}", [b"%s-%d" % (sys.argv[1].encode(), n)])
+broker.close()
+"""
+
+
+def consumed(site: Site) -> tuple[list[bytes], list[tuple[int, bytes, bool]]]:
+    """What was submitted, and what was taken by whom, both in the order of the stream."""
+    broker = connect(site.url)
+    bodies = [record.body for record in broker.read(-1, 10**6)]
+    broker.close()
+    words = [body.split(b" ") for body in bodies]
+    takes = [(int(w[0]), w[2], w[3] == b"1") for w in words if len(w) == 4]
+    return [w[0] for w in words if len(w) == 1 and w[0] != b"end"], takes
+
+
+def finish(site: Site) -> None:
+    broker = connect(site.url)
+    broker.submit(POOL, [b"end"])
+    broker.close()
+
+
+def test_many_processes_get_every_message_once_and_in_order(site: Site) -> None:
+    consumers = [site.start("-c", CONSUMER) for _ in range(4)]
+    producers = [site.start("-c", PRODUCER, f"p{n}") for n in range(3)]
+    for producer in producers:
+        assert producer.wait(timeout=60) == 0
+    finish(site)
+    for consumer in consumers:
+        assert consumer.wait(timeout=60) == 0, consumer.communicate()
+
+    submitted, takes = consumed(site)
+
+    assert len(submitted) == 300
+    assert sorted(body for _pid, body, _again in takes) == sorted(submitted)
+    # one order for all: each consumer's share is in the order of submission
+    place = {body: n for n, body in enumerate(submitted)}
+    for consumer in consumers:
+        mine = [place[body] for pid, body, _again in takes if pid == consumer.pid]
+        assert mine == sorted(mine)
+    for n in range(3):
+        own = [body for body in submitted if body.startswith(b"p%d-" % n)]
+        assert own == [b"p%d-%d" % (n, i) for i in range(100)]
+
+
+class Supply:
+    """Enough messages for everybody at any time, and how many each consumer has taken."""
+
+    def __init__(self, broker: Transport) -> None:
+        self._broker = broker
+        self._made, self._offset = 0, -1
+        self.counts: Counter[int] = Counter()
+
+    def has_given(self, pid: int, share: int) -> bool:
+        """A consumer that starts late must not find all taken by the others."""
+        while self._broker.depth(POOL) < 500:
+            self._made += 500
+            self._broker.submit(POOL, [b"m-%d" % n for n in range(self._made - 500, self._made)])
+        for record in self._broker.read(self._offset, 10**6):
+            self._offset = record.offset
+            words = record.body.split(b" ")
+            if len(words) == 4:  # as ``consumed`` reads them
+                self.counts[int(words[0])] += 1
+        return self.counts[pid] >= share
+
+
+@pytest.mark.kill
+def test_killing_consumers_at_random_loses_nothing_and_repeats_only_what_they_held(
+    site: Site,
+) -> None:
+    dice = random.Random(2026)
+    broker = connect(site.url)
+    supply = Supply(broker)
+    consumers = [site.start("-c", CONSUMER) for _ in range(3)]
+    for _ in range(KILLS):
+        victim = dice.randrange(3)
+        pid, share = consumers[victim].pid, dice.randint(1, 60)
+        wait_until(
+            lambda pid=pid, share=share: supply.has_given(pid, share),
+            "the victim to have done its share",
+            state=lambda: supply.counts,
+        )
+        consumers[victim].kill()
+        assert consumers[victim].wait() == -signal.SIGKILL
+        consumers[victim] = site.start("-c", CONSUMER)
+    finish(site)
+    for consumer in consumers:
+        assert consumer.wait(timeout=60) == 0, consumer.communicate()
+    broker.close()
+
+    submitted, takes = consumed(site)
+
+    counts = Counter(body for _pid, body, _again in takes)
+    assert set(counts) == set(submitted)
+    # recorded, and killed before the ack: it says itself that it came again
+    assert sum(counts.values()) - len(submitted) <= KILLS
+    twice = {body for body, count in counts.items() if count > 1}
+    assert twice <= {body for _pid, body, again in takes if again}
+
+
+def test_a_dead_process_is_noticed_at_once(site: Site) -> None:
+    site.submit("true")
+    broker = connect(site.url)
+    holder = site.start(
+        "-c", "import sys, time; from thyme.broker import connect\n"
+        f"c = connect(sys.argv[sys.argv.index('--url') + 1]); c.take('{POOL}'); time.sleep(60)",
+    )  # fmt: skip
+    wait_until(lambda: broker.depth(POOL) == 0, "the message to be taken")
+
+    holder.kill()
+    holder.wait()
+    start = time.monotonic()
+    wait_until(lambda: broker.take(POOL), "the message to come back")
+
+    assert time.monotonic() - start < 2.0
+    broker.close()

@@ -1,0 +1,404 @@
+"""What each user of the broker may do, on a RabbitMQ with the files of images/rabbitmq."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pika
+import pytest
+
+from tests.support.process_site import LiveSite, submit_text
+from tests.support.services.certificates import Authority
+from tests.support.services.rabbitmq import Rabbit
+from tests.support.waiting import wait_until
+from thyme.admin import cli
+from thyme.broker import connect
+from thyme.errors import BrokerRefused
+
+IMAGE = Path(__file__).parents[3] / "images" / "rabbitmq"
+VHOST = "grid"
+JOBS, OTHER = "thyme.jobs.alien_jobs", "thyme.jobs.other"
+
+
+@dataclass
+class Site:
+    server: Rabbit
+    directory: Path
+
+    def url(self, user: str) -> str:
+        return (self.directory / f"{user}.url").read_text().strip()
+
+    def connect(self, user: str) -> pika.BlockingConnection:
+        return pika.BlockingConnection(pika.URLParameters(self.url(user)))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A broker that was configured by nothing but thyme-admin and images/rabbitmq."""
+    place = tmp_path_factory.mktemp("broker")
+    roles = place / "roles"
+    Authority(place / "tls").signed("server", "127.0.0.1", "localhost")
+    conf = "\n".join((IMAGE / name).read_text() for name in ("20-thyme.conf", "30-tls.conf"))
+    conf = conf.replace("/etc/rabbitmq/thyme/definitions.json", f"{roles}/definitions.json")
+    conf = conf.replace("/etc/rabbitmq/thyme", f"{place}/tls").replace("5671", "{tls_port}")
+    server = Rabbit(place, conf)
+    try:
+        options = ["--host", f"127.0.0.1:{server.port}", "--vhost", VHOST]
+        pools = ["--pool", "alien_jobs", "--pool", "other"]
+        assert cli.main(["roles", "--dir", str(roles), *options, *pools]) == 0
+        server.up()
+        yield Site(server, roles)
+    finally:
+        server.clean()
+
+
+@pytest.fixture
+def channel(site: Site) -> Iterator[Callable[[str], Any]]:
+    """``channel(user)``: a channel of that user's, in confirm mode, on a connection of its own."""
+    made = []
+
+    def make(user: str) -> Any:
+        made.append(site.connect(user))
+        opened = made[-1].channel()
+        opened.confirm_delivery()
+        return opened
+
+    yield make
+    for connection in made:
+        if connection.is_open:
+            connection.close()
+
+
+def refused(action: Callable[..., object], *arguments: Any, code: int = 403, **named: Any) -> None:
+    with pytest.raises(pika.exceptions.ChannelClosedByBroker) as caught:
+        action(*arguments, **named)
+    assert caught.value.reply_code == code, caught.value
+
+
+def depth(channel: Callable[[str], Any], queue: str) -> int:
+    return int(channel("monitor").queue_declare(queue, passive=True).method.message_count)
+
+
+def publish(there: Any, exchange: str, key: str, **headers: Any) -> None:
+    properties = pika.BasicProperties(delivery_mode=2, headers=headers or None)
+    there.basic_publish(exchange, key, b"forged", properties)
+
+
+def test_there_is_no_user_but_those_that_were_written(site: Site) -> None:
+    parameters = pika.ConnectionParameters(
+        "127.0.0.1", site.server.port, VHOST, pika.PlainCredentials("guest", "guest")
+    )
+    with pytest.raises(pika.exceptions.ProbableAuthenticationError):
+        pika.BlockingConnection(parameters)
+    users = site.server.ctl("list_users").split("\n")
+    assert sorted(line.split("\t")[0] for line in users if "\t" in line) == [
+        "monitor", "user", "vobox", "worker", "worker-other",
+    ]  # fmt: skip
+    assert "administrator" not in "".join(users)
+
+
+def test_everybody_can_connect_over_tls_too(site: Site) -> None:
+    directory = site.directory.parent / "over-tls"
+    where = ["--host", f"localhost:{site.server.tls_port}", "--vhost", VHOST, "--tls"]
+    ca = str(site.directory.parent / "tls" / "ca.pem")
+    assert cli.main(["roles", "--dir", str(directory), *where, "--ca", ca]) == 0
+    for user in ("vobox", "worker", "monitor"):
+        # this directory has passwords of its own, which the broker was never given
+        made = (directory / f"{user}.url").read_text()
+        known = site.url(user).split("@")[0].replace("amqp://", "amqps://")
+        with contextlib.closing(connect(known + "@" + made.split("@")[1])) as transport:
+            assert transport.queue_state("alien_jobs").ready == 0
+        with pytest.raises(BrokerRefused, match="ACCESS_REFUSED"):
+            connect(made)
+
+
+def test_the_topology_is_there_before_anybody_comes(site: Site) -> None:
+    with contextlib.closing(connect(site.url("vobox"))) as vobox:
+        vobox.establish(["alien_jobs", "other"])  # raises where anything is otherwise
+    with contextlib.closing(connect(site.url("worker"))) as worker:
+        worker.establish(["alien_jobs"])  # may make nothing, and finds all
+
+
+def test_a_job_gets_through_with_nobody_allowed_more_than_his_role(
+    site: Site, tmp_path: Path
+) -> None:
+    live = LiveSite(tmp_path, lease=60.0)
+    try:
+        del live.env["THYME_URL"]
+        live.env["THYME_URL_FILE"] = str(site.directory / "vobox.url")
+        live.start_schedd("--name=roles")
+        job = ["executable = /bin/echo", "transfer_executable = false", "arguments = hello"]
+        live.ask("condor_submit", stdin=submit_text([*job, f"output = {tmp_path}/out", "queue"]))
+        live.env["THYME_URL_FILE"] = str(site.directory / "worker.url")
+        live.start_worker("worker", "--timeout=60")
+        wait_until(
+            lambda: (tmp_path / "out").exists() and not live.ask("condor_q", "-af", "ProcId"),
+            "the job's output", timeout=60.0,
+            state=lambda: live.ask("condor_q") + (tmp_path / "worker.log").read_text(),
+        )  # fmt: skip
+        assert (tmp_path / "out").read_text() == "hello\n"
+        assert live.running["worker"].wait(60) == 0
+    finally:
+        left = live.stop()
+    assert left == []
+
+
+# --- the worker -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("queue", [OTHER, "thyme.events", "thyme.dead"])
+def test_a_worker_reads_neither_another_pool_nor_the_stream_nor_the_dead(
+    channel: Callable[[str], Any], queue: str
+) -> None:
+    arguments = {"x-stream-offset": "first"} if queue == "thyme.events" else {}
+
+    def consume() -> None:
+        worker = channel("worker")
+        worker.basic_qos(prefetch_count=1)
+        worker.basic_consume(queue, lambda *_: None, arguments=arguments)
+
+    refused(consume)
+    refused(channel("worker").basic_get, queue)
+    refused(channel("worker").queue_purge, queue)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "key"),
+    [
+        ("thyme", "submit.alien_jobs"),
+        ("thyme", "event.started"),
+        ("thyme", "worker.somebody"),
+        ("thyme.work", "submit.alien_jobs"),
+        ("thyme.work", "event.removed"),
+        ("thyme.work", "dead.other"),
+        ("", JOBS),
+        ("amq.topic", "x"),
+    ],
+)
+def test_a_worker_neither_submits_nor_speaks_for_the_schedd(
+    channel: Callable[[str], Any], exchange: str, key: str
+) -> None:
+    refused(publish, channel("worker"), exchange, key)
+
+
+@pytest.mark.parametrize("header", ["CC", "BCC"])
+def test_a_worker_does_not_submit_by_a_copy(channel: Callable[[str], Any], header: str) -> None:
+    worker = channel("worker")
+    # RabbitMQ checks the first key alone: it is what is bound that stops this
+    publish(worker, "thyme.work", "event.started", **{header: ["submit.alien_jobs"]})
+    publish(worker, "thyme.work", "event.started", **{header: ["event.removed"]})
+    assert depth(channel, JOBS) == 0
+
+
+def test_a_worker_does_not_submit_by_what_its_own_queue_throws_away(
+    channel: Callable[[str], Any],
+) -> None:
+    def inbox(exchange: str, key: str) -> Any:
+        arguments = {
+            "x-dead-letter-exchange": exchange,
+            "x-dead-letter-routing-key": key,
+            "x-message-ttl": 0,
+        }
+        worker = channel("worker")
+        worker.queue_declare("thyme.worker.trap", exclusive=True, arguments=arguments)
+        return worker
+
+    refused(inbox, "thyme", "submit.alien_jobs")
+    refused(inbox, "", JOBS)
+    worker = inbox("thyme.work", "submit.alien_jobs")
+    worker.queue_bind("thyme.worker.trap", "thyme", "worker.trap")
+    publish(channel("vobox"), "thyme", "worker.trap")
+    wait_until(
+        lambda: worker.queue_declare("thyme.worker.trap", passive=True).method.message_count == 0,
+        "the trap to throw it away",
+    )
+    assert depth(channel, JOBS) == 0
+
+
+def test_a_worker_does_not_submit_through_an_exchange_of_its_own(
+    channel: Callable[[str], Any],
+) -> None:
+    def through(exchange: str) -> Any:
+        worker = channel("worker")
+        worker.exchange_declare("thyme.worker.trap", "fanout", auto_delete=True)
+        worker.exchange_bind(exchange, "thyme.worker.trap")
+        return worker
+
+    refused(through, "thyme")
+    publish(through("thyme.work"), "thyme.worker.trap", "submit.alien_jobs")
+    assert depth(channel, JOBS) == 0
+
+    def alternate() -> None:
+        channel("worker").exchange_declare(
+            "thyme.worker.other", "fanout", arguments={"alternate-exchange": "thyme"}
+        )
+
+    refused(alternate)
+
+
+def test_nothing_that_a_worker_tried_looks_like_the_schedds_word(
+    channel: Callable[[str], Any],
+) -> None:
+    """The keys of what the tests before left in the stream."""
+    vobox, keys = channel("vobox"), []
+    vobox.basic_qos(prefetch_count=100)
+    publish(vobox, "thyme", "event.the-end")
+    for method, _properties, _body in vobox.consume(
+        "thyme.events", arguments={"x-stream-offset": "first"}, inactivity_timeout=30
+    ):
+        assert method is not None, keys
+        keys.append((method.exchange, method.routing_key))
+        vobox.basic_ack(method.delivery_tag)
+        if keys[-1] == ("thyme", "event.the-end"):
+            break
+    from_workers = {key for exchange, key in keys if exchange != "thyme"}
+    assert from_workers <= {"event.started", "event.finished", "event.evicted"}
+
+
+def test_a_worker_reads_nobody_elses_inbox(channel: Callable[[str], Any]) -> None:
+    other = channel("worker")
+    other.queue_declare("thyme.worker.other", exclusive=True)
+    other.queue_bind("thyme.worker.other", "thyme", "worker.other")
+    refused(channel("worker").basic_consume, "thyme.worker.other", print, code=405)
+    refused(channel("worker").basic_get, "thyme.worker.other", code=405)
+
+    for key in ("worker.#", "worker.*", "#", "submit.alien_jobs", "event.finished"):
+        worker = channel("worker")
+        mine = f"thyme.worker.mine.{key}"
+        worker.queue_declare(mine, exclusive=True)
+        refused(worker.queue_bind, mine, "thyme", key)
+    for exchange in ("thyme.work", "amq.topic"):
+        refused(channel("worker").queue_bind, JOBS, exchange, "#")
+
+
+def test_a_worker_makes_and_deletes_nothing_but_its_inbox(channel: Callable[[str], Any]) -> None:
+    for queue in (JOBS, OTHER, "thyme.events", "thyme.dead"):
+        refused(channel("worker").queue_delete, queue)
+    for exchange in ("thyme", "thyme.work"):
+        refused(channel("worker").exchange_delete, exchange)
+    for queue in ("mine", "", "thyme.jobs.mine", "thyme.schedd.vobox1"):
+        refused(channel("worker").queue_declare, queue, exclusive=True)
+
+
+def test_a_worker_of_another_pool_takes_its_own_jobs_only(channel: Callable[[str], Any]) -> None:
+    assert channel("worker-other").basic_get(OTHER) == (None, None, None)
+    refused(channel("worker-other").basic_get, JOBS)
+
+
+# --- monitor and vobox ------------------------------------------------------------------------
+
+
+def test_the_monitor_sees_depths_and_touches_nothing(channel: Callable[[str], Any]) -> None:
+    for queue in (JOBS, OTHER, "thyme.events", "thyme.dead"):
+        assert depth(channel, queue) >= 0
+        refused(channel("monitor").basic_get, queue)
+        refused(channel("monitor").queue_purge, queue)
+    for exchange in ("thyme", "thyme.work", ""):
+        refused(publish, channel("monitor"), exchange, "x")
+    refused(channel("monitor").queue_declare, "", exclusive=True)
+
+
+def test_the_operator_looks_as_monitor_and_acts_as_vobox(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("THYME_URL", raising=False)
+    monkeypatch.setenv("THYME_URL_FILE", str(site.directory / "monitor.url"))
+    assert cli.main(["status", "--pool", "alien_jobs", "--pool", "other", "--json"]) == 0
+    queues = json.loads(capsys.readouterr().out)["queues"]
+    assert [each["kind"] for each in queues] == ["jobs", "jobs", "dead", "stream"]
+    for argv in (["dead"], ["purge", "dead", "--yes"], ["requeue-dead", "--all"]):
+        assert cli.main(argv) == 4
+        said = capsys.readouterr().err
+        assert "ACCESS_REFUSED" in said
+        assert said.count("\n") == 1
+        assert site.url("monitor").split(":")[2].split("@")[0] not in said
+    assert cli.main(["status", "--pool", "mistyped"]) == 4
+    assert "there is no queue 'thyme.jobs.mistyped'" in capsys.readouterr().err
+    monkeypatch.setenv("THYME_URL_FILE", str(site.directory / "vobox.url"))
+    for argv in (["topology"], ["dead"], ["purge", "dead", "--yes"], ["requeue-dead", "--all"]):
+        assert cli.main(argv) == 0, capsys.readouterr().err
+
+
+def test_an_unreadable_message_is_put_aside_listed_queued_again_and_purged(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("THYME_URL_FILE", str(site.directory / "vobox.url"))
+    monkeypatch.delenv("THYME_URL", raising=False)
+    with contextlib.closing(connect(site.url("vobox"))) as vobox:
+        vobox.commands.submit("other", [b"garbage", b"more garbage"])
+    assert cli.main(["purge", "other", "--yes"]) == 0
+    assert capsys.readouterr().out == (
+        "2 messages of other are dead letters; their jobs are held\n"
+    )
+    assert cli.main(["dead", "--json"]) == 0
+    letters = json.loads(capsys.readouterr().out)["dead"]
+    assert [(each["pool"], each["job"], each["reason"]) for each in letters] == [
+        ("other", "", "put aside by an administrator")
+    ] * 2
+    assert cli.main(["requeue-dead", letters[0]["id"]]) == 0
+    capsys.readouterr()
+    assert cli.main(["status", "--pool", "other"]) == 0
+    assert capsys.readouterr().out.splitlines()[:2] == ["jobs\tother\t1\t0", "dead\t\t1\t0"]
+    assert cli.main(["purge", "other", "--yes"]) == 0
+    assert cli.main(["purge", "dead", "--yes"]) == 0
+    assert capsys.readouterr().out.endswith("2 dead letters are gone\n")
+
+
+def test_the_vobox_has_all_of_thyme_and_nothing_else(channel: Callable[[str], Any]) -> None:
+    vobox = channel("vobox")
+    vobox.queue_declare("thyme.schedd.vobox1", exclusive=True)
+    vobox.queue_bind("thyme.schedd.vobox1", "thyme.work", "schedd.vobox1")
+    refused(publish, channel("vobox"), "", JOBS)
+    refused(channel("vobox").queue_declare, "mine")
+    refused(channel("vobox").exchange_declare, "mine", "topic")
+
+
+# --- the image ----------------------------------------------------------------------------------
+
+
+def entrypoint(place: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
+    environment = {
+        **os.environ,
+        "THYME_SECRETS": str(place / "secrets"),
+        "THYME_BROKER_FILES": str(place / "files"),
+        "THYME_BROKER_CONF": str(place / "conf"),
+        "THYME_BROKER_SHELF": str(IMAGE),
+        "THYME_BROKER_USER": user,
+    }
+    return subprocess.run(
+        [IMAGE / "entrypoint.sh", *command],
+        env=environment, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+def test_the_image_gives_the_broker_copies_that_nobody_else_can_read(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    assert cli.main(["roles", "--dir", str(tmp_path / "secrets")]) == 0
+    done = entrypoint(tmp_path, "echo", "started as", "asked")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "started as asked\n", "")
+    made = tmp_path / "files" / "definitions.json"
+    assert made.read_text() == (tmp_path / "secrets" / "definitions.json").read_text()
+    assert made.stat().st_mode & 0o777 == 0o400
+    assert sorted(path.name for path in (tmp_path / "conf").iterdir()) == ["20-thyme.conf"]
+    for name in ("ca.pem", "server.pem", "server.key"):
+        (tmp_path / "secrets" / name).write_text("PEM")
+    assert entrypoint(tmp_path, "true").returncode == 0
+    assert (tmp_path / "conf" / "30-tls.conf").exists()
+    assert (tmp_path / "files" / "server.key").stat().st_mode & 0o777 == 0o400
+
+
+def test_the_image_without_definitions_says_what_to_do(tmp_path: Path) -> None:
+    done = entrypoint(tmp_path, "echo", "started")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"entrypoint: {tmp_path}/secrets/definitions.json is not there: "
+        "write it with thyme-admin roles\n"
+    )

@@ -1,0 +1,180 @@
+"""``thyme-worker`` on a real RabbitMQ that is slow to come, cuts it off, or does not know it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_schedd import submission
+from tests.support.services.rabbitmq import VirtualHost, free_port
+from tests.support.services.silent_line import SilentLine
+from tests.support.waiting import wait_until
+from thyme.broker import Transport, connect
+from thyme.protocol.codec import decode, encode
+from thyme.protocol.events import Finished, Message
+from thyme.protocol.job import Task
+from thyme.protocol.mail import Waiting
+
+#: Seconds after which the broker gives up a client that it does not hear: the least there is.
+HEARTBEAT = 5
+
+
+class Site:
+    def __init__(self, path: Path, host: VirtualHost) -> None:
+        self.path = path
+        self.host = host
+        self.url = f"{host.url}?heartbeat={HEARTBEAT}"
+        self.broker: Transport = connect(host.url)
+        self.broker.open_inbox("thyme.schedd.listener", ["alien_jobs"])
+        self.started: list[subprocess.Popen[str]] = []
+
+    def submit(self, text: str) -> None:
+        task = Task("/bin/sh", arguments=("-c", text))
+        self.broker.submit("alien_jobs", [encode(submission(task))])
+
+    def start(self, url: str, *options: str) -> subprocess.Popen[str]:
+        command = [
+            sys.executable,
+            "-m",
+            "thyme.worker.cli",
+            "--workdir",
+            str(self.path),
+            "--user",
+            "self",
+        ]
+        with open(self.path / "said", "a") as said:
+            process = subprocess.Popen(
+                [*command, *options],
+                env={"PATH": os.environ["PATH"], "THYME_URL": url},
+                stderr=said,
+                text=True,
+            )
+        self.started.append(process)
+        return process
+
+    def said(self) -> list[str]:
+        text = (self.path / "said").read_text()
+        assert "Traceback" not in text
+        assert self.host.password not in text
+        return text.splitlines()
+
+    def told(self) -> list[Message]:
+        records = self.broker.read(-1, 1000)
+        return [decode(record.body) for record in records]
+
+    def kinds(self) -> list[str]:
+        return [message.kind for message in self.told() if message.kind != "submit"]
+
+    def up(self) -> Path:
+        """A file that the job makes when it runs."""
+        return self.path / "up"
+
+    def close(self) -> None:
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+        self.broker.close()
+
+
+@pytest.fixture
+def site(tmp_path: Path, rabbitmq: VirtualHost) -> Iterator[Site]:
+    made = Site(tmp_path, rabbitmq)
+    yield made
+    made.close()
+
+
+def test_a_job_may_last_longer_than_the_broker_waits_for_a_word(site: Site) -> None:
+    site.submit(f"touch {site.up()}; sleep {HEARTBEAT * 2.5}; echo done")
+
+    worker = site.start(site.url)
+
+    assert worker.wait(90) == 0
+    # a line that broke would be said
+    assert site.said() == []
+    finished = site.told()[-1]
+    assert isinstance(finished, Finished)
+    assert (finished.exit_code, finished.stdout) == (0, b"done\n")
+
+
+def test_a_line_that_is_closed_while_a_job_runs_is_made_again_and_the_job_goes_on(
+    site: Site,
+) -> None:
+    site.submit(f"touch {site.up()}; until [ -e {site.path}/go ]; do sleep 0.1; done; exit 3")
+    worker = site.start(site.url)
+    wait_until(site.up().exists, "the job", timeout=60.0)
+
+    site.host.server.ctl("close_all_connections", "--vhost", site.host.name, "test")
+    wait_until(site.said, "the worker to notice", timeout=60.0)
+    (site.path / "go").touch()
+
+    assert worker.wait(90) == 0
+    assert all("; next try in " in line for line in site.said())
+    site.broker.close()
+    site.broker = connect(site.host.url)
+    assert site.kinds() == ["started", "finished"]
+
+
+def test_4_a_wrong_password_is_said_once_and_at_once(site: Site) -> None:
+    wrong = site.url.replace(site.host.password, "my-own-guess")
+
+    worker = site.start(wrong, "--timeout", "300")
+
+    assert worker.wait(60) == 4
+    *warnings, last = site.said()
+    assert len(warnings) <= 1  # no second attempt
+    assert last.startswith("thyme-worker: broker ")
+    assert "refused" in last
+    assert "my-own-guess" not in "".join(site.said())
+
+
+def test_4_a_broker_that_is_not_there_within_the_timeout(site: Site) -> None:
+    worker = site.start(site.host.url_at(free_port()), "--timeout", "1.5")
+
+    assert worker.wait(60) == 4
+    *warnings, last = site.said()
+    assert len(warnings) >= 2
+    assert all("; next try in " in line for line in warnings)
+    assert last.startswith("thyme-worker: gave up after --timeout: ")
+
+
+def test_a_broker_that_comes_up_later_is_waited_for(site: Site) -> None:
+    line = SilentLine(site.host.server.port)
+    line.cut()
+    site.submit("exit 0")
+    try:
+        worker = site.start(site.host.url_at(line.port) + "?timeout=1", "--max-backoff", "0.5")
+        wait_until(
+            lambda: (site.path / "said").exists() and site.said(), "a first attempt", timeout=60.0
+        )
+        line.mend()
+        assert worker.wait(90) == 0
+    finally:
+        line.close()
+    assert site.kinds() == ["started", "finished"]
+
+
+def test_a_waiting_worker_is_heard_by_whoever_listens_to_its_pool(site: Site) -> None:
+    worker = site.start(site.url, "--timeout", "60", "--heartbeat", "0.5")
+    heard: list[Waiting] = []
+
+    def listen() -> bool:
+        while (mail := site.broker.receive()) is not None:
+            message = decode(mail.body)
+            assert isinstance(message, Waiting)
+            heard.append(message)
+        site.broker.wait(0.2)
+        return len(heard) >= 3
+
+    wait_until(listen, "three words", timeout=60.0)
+    worker.terminate()
+    wait_until(lambda: listen() and heard[-1].leaving, "its leave", timeout=60.0)
+
+    assert worker.wait(60) == 143
+    assert len({word.worker for word in heard}) == 1
+    assert heard[0].pool == "alien_jobs"

@@ -1,0 +1,148 @@
+"""A worker as the first process of a pilot's container, with the two capabilities that it needs.
+
+The pilot is what Plancton's Docker engine makes of its configuration; Python and the project are
+the machine's own, bound into it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from plancton.model import PilotState
+from tests.support.fake_schedd import submission
+from tests.support.real_docker import Bench
+from tests.support.services.engines import DockerService
+from tests.support.waiting import wait_until
+from thyme.broker import Transport, connect
+from thyme.protocol.codec import decode, encode
+from thyme.protocol.events import Evicted, Finished, Message
+from thyme.protocol.job import Task
+from thyme.worker.users import FIRST_UID
+
+pytestmark = pytest.mark.root
+ROOT = Path(__file__).parents[3]
+#: Bytes that the pilot has: the worker takes a third of it.
+MEMORY = 64_000_000
+#: Where Python comes from: its own installation, the libraries that it is linked with, ours.
+PLACES = {"/lib", "/lib64", "/usr", sys.prefix, sys.base_prefix, str(ROOT)}
+
+
+class Site:
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        # not pytest's directory: a container's root without capabilities must be able to pass
+        self.path = Path(tempfile.mkdtemp(prefix="thyme-container-"))
+        self.broker: Transport = connect(f"sqlite://{self.path}/broker.db")
+
+    def submit(self, text: str) -> None:
+        task = Task("/bin/sh", arguments=("-c", text))
+        self.broker.submit("alien_jobs", [encode(submission(task))])
+
+    def start(self, *options: str, **values: object) -> str:
+        # nobody but root sees what is below a directory like /root: jobs need none of it
+        binds = [f"{place}:{place}" for place in sorted(PLACES) if Path(place).is_dir()]
+        command = [
+            sys.executable, "-m", "thyme.worker.cli", f"--url=sqlite://{self.path}/broker.db",
+            "--workdir=/tmp", *options,
+        ]  # fmt: skip
+        return self.bench.start(
+            *command, binds=(*binds, f"{self.path}:{self.path}:rw"), max_dock_mem=MEMORY,
+            environment={"PYTHONPATH": str(ROOT)},
+            **{"capabilities": ("SETUID", "SETGID"), **values},
+        )  # fmt: skip
+
+    def end(self, name: str) -> tuple[int | None, str]:
+        ended = self.bench.until(name, PilotState.EXITED)
+        return ended.exit_code, self.bench.client.logs(name).decode()
+
+    def told(self) -> list[Message]:
+        return [decode(record.body) for record in self.broker.read(-1, 10**6)]
+
+    def close(self) -> None:
+        self.bench.clean()
+        self.broker.close()
+        shutil.rmtree(self.path)
+
+
+@pytest.fixture
+def site(docker_service: DockerService, cgroup_name: str) -> Iterator[Site]:
+    made = Site(Bench(docker_service, cgroup_name))
+    yield made
+    made.close()
+
+
+def test_two_capabilities_are_enough_for_a_pilots_worker(site: Site) -> None:
+    site.submit(
+        "(sleep 0.1 & exec true); (setsid sleep 600 &)\n"
+        "mkdir shut; touch shut/in out; chmod 0 shut\n"
+        "id -u; grep -E 'CapPrm|NoNewPrivs' /proc/self/status; ls ..; exit 3"
+    )
+
+    name = site.start()
+
+    assert site.end(name) == (0, "")
+    finished = site.told()[-1]
+    assert isinstance(finished, Finished)
+    assert finished.exit_code == 3
+    words = finished.stdout.decode().split()
+    assert words == [str(FIRST_UID), "CapPrm:", "0" * 16, "NoNewPrivs:", "1"]
+    assert b"Permission denied" in finished.stderr
+    assert [file.name for file in finished.files] == ["out"]
+
+
+def test_the_first_process_of_a_container_buries_the_dead_and_heeds_sigterm(site: Site) -> None:
+    site.submit(
+        "(sleep 0.2 & exec true); trap 'exit 5' TERM; echo $$ > up; echo up\n"
+        "while :; do sleep 0.1; done"
+    )
+    name = site.start("--heartbeat=0.5")
+    pilot = site.bench.until(name, PilotState.RUNNING)
+    pid = int(site.bench.client.inspect_container(pilot.name)["State"]["Pid"])
+
+    def children() -> dict[str, str]:
+        below = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return {
+            child: Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]
+            for child in below
+        }
+
+    wait_until(lambda: "S" in children().values(), "the job to be up", state=children)
+    wait_until(lambda: len(children()) == 1, "its orphan to be buried", state=children)
+    site.bench.client.kill(name, "SIGTERM")
+
+    assert site.end(name)[0] == 143
+    evicted = site.told()[-1]
+    assert isinstance(evicted, Evicted)
+    assert evicted.reason == "evicted with its pilot"
+
+
+def test_a_job_over_the_memory_of_its_pilot_is_held_for_it(site: Site) -> None:
+    site.submit("echo before; x=$(yes | head -c 100000000); echo after")
+
+    name = site.start()
+
+    assert site.end(name) == (0, "")
+    finished = site.told()[-1]
+    assert isinstance(finished, Finished)
+    assert (finished.exit_code, finished.signal, finished.stdout) == (None, None, b"before\n")
+    assert finished.hold is not None
+    assert (finished.hold.code, finished.hold.subcode) == (34, 102)
+    assert "Job has gone over cgroup memory limit of 61 megabytes. Last " in finished.hold.text
+    assert finished.hold.text.endswith("Consider resubmitting with a higher request_memory.")
+
+
+def test_5_a_pilot_without_the_capabilities_says_which(site: Site) -> None:
+    name = site.start(capabilities=())
+
+    code, said = site.end(name)
+
+    assert code == 5
+    assert "capabilities: [SETUID, SETGID]" in said
+    assert os.linesep.join(said.splitlines()) == said.strip()

@@ -1,0 +1,123 @@
+"""``thyme-worker`` ends with 4 where the broker cannot be used, and says why."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.worker_program import ROOT_ONLY, TRUE, Site, open_to_all
+from thyme.broker.sqlite.schema import SCHEMA_VERSION
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    made = Site(tmp_path)
+    yield made
+    made.close()
+
+
+def refused(site: Site, **more: int) -> str:
+    code, said = site.run("--timeout", "20", **more)  # type: ignore[arg-type]
+    assert code == 4
+    *warnings, last = said.splitlines()
+    assert all("; next try in " in line for line in warnings)
+    assert last.startswith("thyme-worker: ")
+    return last
+
+
+def test_4_a_file_that_is_no_database(site: Site) -> None:
+    site.file.write_text("this is not a database, whatever its name\n" * 100)
+
+    assert refused(site) == f"thyme-worker: broker {site.file}: file is not a database"
+    assert site.file.read_text().startswith("this is not")
+
+
+def test_4_another_programs_database(site: Site) -> None:
+    other = sqlite3.connect(site.file)
+    other.execute("CREATE TABLE cookies(name)")
+    other.close()
+    before = site.file.read_bytes()
+
+    assert refused(site) == (
+        f"thyme-worker: broker {site.file}: this is another program's database"
+    )
+    assert site.file.read_bytes() == before
+
+
+def test_4_a_database_of_a_later_version(site: Site) -> None:
+    later = sqlite3.connect(site.file)
+    later.execute("PRAGMA user_version=999")
+    later.close()
+
+    assert refused(site) == (
+        f"thyme-worker: broker {site.file}: it has version 999, this program knows "
+        f"{SCHEMA_VERSION}; "
+        "update thyme on this side"
+    )
+
+
+def test_4_a_directory_that_is_not_there(site: Site) -> None:
+    site.url = f"sqlite://{site.path}/none/broker.db"
+
+    assert refused(site).startswith(
+        f"thyme-worker: cannot use the broker {site.path}/none/broker.db: [Errno 2] No such file"
+    )
+
+
+@ROOT_ONLY
+@pytest.mark.root
+def test_4_a_directory_that_is_not_writable(site: Site) -> None:
+    open_to_all(site.path)
+    site.work.chmod(0o777)
+
+    assert "Permission denied" in refused(site, user=65534)
+
+
+@ROOT_ONLY
+@pytest.mark.root
+def test_4_another_users_broker(site: Site) -> None:
+    site.submit(TRUE)
+    open_to_all(site.path)
+    site.path.chmod(0o777)
+    site.work.chmod(0o777)
+
+    last = refused(site, user=65534)
+
+    assert f"cannot use the broker {site.file}: [Errno 13] Permission denied" in last
+    assert site.kinds() == []
+
+
+def test_4_a_full_disk(site: Site) -> None:
+    """A disk that is full, played by SQLite's own limit on the size of the file."""
+    site.submit(TRUE)
+    site.broker.close()
+    site._broker = None
+    # no process may make a file longer than it is now: SQLite sees a write that fails
+    script = (
+        "import resource, signal, sys; from thyme.worker.cli import main\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [
+            sys.executable, "-c", script, "--url", site.url, "--workdir", str(site.work),
+            "--user", "self",
+        ],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 4
+    last = done.stderr.splitlines()[-1]
+    assert re.fullmatch(
+        rf"thyme-worker: broker {site.file}: (disk I/O error|database or disk is full)", last
+    )
+    assert "Traceback" not in done.stderr
+    assert site.kinds() == []
+    assert site.broker.depth("alien_jobs") == 1

@@ -1,0 +1,121 @@
+"""Where ``thyme-worker`` is told of its broker and its pool, and how many jobs it takes."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_schedd import submission
+from tests.support.worker_program import ROOT_ONLY, TRUE, Site, ended, running, shell
+from thyme.protocol.codec import encode
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    made = Site(tmp_path)
+    yield made
+    made.close()
+
+
+def test_the_url_is_read_from_a_file(site: Site) -> None:
+    site.submit(TRUE)
+    (site.path / "url").write_text(f"{site.url}\n")
+
+    code, _said = site.run(
+        env={"THYME_URL_FILE": f"{site.path}/url", "THYME_URL": "sqlite:////elsewhere/b.db"}
+    )
+
+    assert code == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "cannot read"), (b"", "is empty"), (b"\xff\xfe", "cannot read")],
+)
+def test_6_a_url_file_that_cannot_be_used(site: Site, content: bytes | None, said: str) -> None:
+    if content is not None:
+        (site.path / "url").write_bytes(content)
+
+    code, line = site.run(env={"THYME_URL_FILE": f"{site.path}/url"})
+
+    assert code == 6
+    assert line.startswith("thyme-worker: THYME_URL_FILE: ")
+    assert said in line
+
+
+def test_the_option_goes_before_the_environment(site: Site) -> None:
+    site.submit(TRUE)
+
+    code, _said = site.run("--url", site.url, env={"THYME_URL": "sqlite:////elsewhere/b.db"})
+
+    assert code == 0
+
+
+@pytest.mark.parametrize("by_option", [True, False])
+def test_the_names_of_2017_still_say_where_the_broker_is(site: Site, by_option: bool) -> None:
+    with socket.socket() as nobody:  # bound, and nobody listens
+        nobody.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{nobody.getsockname()[1]}"
+        options = ["--rabbitmq", place] if by_option else []
+
+        code, said = site.run(*options, env={} if by_option else {"THYME_RABBITMQ": place})
+
+    assert code == 4
+    assert place in said.splitlines()[-1]
+
+
+def test_6_a_place_of_2017_holds_no_password(site: Site) -> None:
+    assert site.run("--rabbitmq", "worker:secret@broker", env={}) == (
+        6,
+        "thyme-worker: THYME_RABBITMQ: write HOST or HOST:PORT; for a user and a password use "
+        "THYME_URL_FILE\n",
+    )
+
+
+@ROOT_ONLY
+@pytest.mark.root
+def test_what_names_the_broker_is_gone_from_the_workers_environment(site: Site) -> None:
+    site.submit(shell(f"touch {site.path}/up; until [ -e {site.path}/go ]; do sleep 0.05; done"))
+    worker = running(site)
+
+    shown = Path(f"/proc/{worker.pid}/environ").read_bytes()
+    (site.path / "go").touch()
+
+    assert ended(worker) == 0
+    assert b"THYME_JOB_USER=self" in shown
+    assert site.url.encode() not in shown
+
+
+def test_the_pool_is_named_by_option_or_environment(site: Site) -> None:
+    site.submit(TRUE, pool="gpu")
+    site.submit(TRUE, pool="big")
+
+    assert site.run()[0] == 3
+    assert site.run(env={"THYME_URL": site.url, "THYME_QUEUE": "gpu"})[0] == 0
+    assert site.run("--queue", "big", env={"THYME_URL": site.url, "THYME_QUEUE": "gpu"})[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("limit", "done"), [([], 1), (["--max-jobs", "3"], 3), (["--max-jobs", "0"], 5)]
+)
+def test_so_many_jobs_and_no_more(site: Site, limit: list[str], done: int) -> None:
+    site.submit(*[TRUE] * 5)
+
+    assert site.run(*limit) == (0, "")
+
+    assert site.kinds() == ["started", "finished"] * done
+    assert site.broker.depth("alien_jobs") == 5 - done
+
+
+def test_garbage_in_the_queue_is_kept_aside_and_said(site: Site) -> None:
+    site.broker.submit("alien_jobs", [b"garbage"])
+    site.broker.submit("alien_jobs", [encode(submission())])
+
+    code, said = site.run("--timeout", "1")
+
+    assert code == 0
+    assert said.startswith("thyme-worker: message kept aside: not a thyme message: ")
+    assert [letter.body for letter in site.broker.dead_letters()] == [b"garbage"]

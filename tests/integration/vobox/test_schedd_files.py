@@ -1,0 +1,184 @@
+"""As root: a user's file access is the user's, whatever he makes of links, pipes and /proc."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.schedd_process import is_root
+from thyme.protocol.events import Finished, Usage
+from thyme.protocol.job import JobId, SandboxFile
+from vobox.classad.ad import Ad, quote
+from vobox.files.as_user import OwnerFileReader, as_owner
+from vobox.files.output import write_log, write_output
+from vobox.files.safe_open import open_file
+from vobox.jobs.job import Job
+
+pytestmark = [pytest.mark.root, pytest.mark.skipif(not is_root(), reason="needs root")]
+NOBODY = pwd.getpwnam("nobody").pw_uid if is_root() else 65534
+#: A number that no user of this host has.
+NO_NAME = 54_321
+
+
+@pytest.fixture
+def top() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="thyme-files-"))
+    path.chmod(0o711)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def home(top: Path) -> Path:
+    path = top / "home"
+    path.mkdir()
+    os.chown(path, NOBODY, NOBODY)
+    return path
+
+
+@pytest.fixture
+def private(top: Path) -> Path:
+    """A file that everybody may read and write, in a directory of root's that is closed."""
+    directory = top / "private"
+    directory.mkdir(mode=0o700)
+    path = directory / "lax"
+    path.write_text("precious")
+    path.chmod(0o666)
+    return path
+
+
+def job(home: Path, uid: int = NOBODY, **attributes: str) -> Job:
+    ad = Ad({"Iwd": quote(str(home)), **{name: quote(text) for name, text in attributes.items()}})
+    return Job(JobId(1, 0), uid, uid, "pool", ad, 2)
+
+
+def result(*files: SandboxFile, stdout: bytes = b"") -> Finished:
+    return Finished("s", JobId(1, 0), 0.0, 0, "w", "h", 0, None, Usage(), stdout, b"", files, None)
+
+
+def test_a_link_to_what_another_thread_has_open_leads_nowhere(home: Path, private: Path) -> None:
+    with private.open() as opened:
+        way = f"/proc/self/fd/{opened.fileno()}"
+        with as_owner(NOBODY, NOBODY):
+            with pytest.raises(PermissionError):
+                private.read_text()
+            assert Path(way).read_text() == "precious"  # the gap that open_file closes
+        (home / "link").symlink_to(way)
+        for name in (way, str(home / "link")):
+            with pytest.raises(PermissionError):
+                OwnerFileReader(NOBODY, NOBODY).read(name)
+            hold = write_output(job(home, Out=name), result(stdout=b"gotcha"))
+            assert hold is not None and (hold.code, hold.subcode) == (12, 13)
+            hold = write_log(job(home, UserLog=name), "000 ...\n", once=False)
+            assert hold is not None and (hold.code, hold.subcode) == (22, 13)
+    assert private.read_text() == "precious"
+
+
+def test_what_the_kernel_tells_the_schedd_of_itself_is_not_read(home: Path) -> None:
+    for name in ("maps", "environ", "cmdline", "fd/0", "cwd/../maps", "task/1/comm"):
+        with pytest.raises(OSError):
+            OwnerFileReader(NOBODY, NOBODY).read(f"/proc/self/{name}")
+
+
+@pytest.mark.parametrize("kind", ["log", "output", "input"])
+def test_a_link_that_is_swapped_all_the_time_never_leads_to_roots_file(
+    top: Path, home: Path, kind: str
+) -> None:
+    roots = top / "roots"
+    roots.write_text("precious")
+    roots.chmod(0o600)
+    (home / "own").write_text("")
+    os.chown(home / "own", NOBODY, NOBODY)
+    link, stop = home / "link", threading.Event()
+    link.symlink_to(roots)
+
+    def swap() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            new = home / f"new{number}"
+            new.symlink_to(home / "own" if number % 2 else roots)
+            new.rename(link)
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        outcomes = set()
+        for _ in range(400):
+            if kind == "log":
+                hold = write_log(job(home, UserLog=str(link)), "x\n", once=False)
+                outcomes.add(None if hold is None else hold.subcode)
+            elif kind == "output":
+                hold = write_output(job(home, Out=str(link)), result(stdout=b"x"))
+                outcomes.add(None if hold is None else hold.subcode)
+            else:
+                try:
+                    outcomes.add(OwnerFileReader(NOBODY, NOBODY).read(str(link)) == b"precious")
+                except OSError as error:
+                    outcomes.add(error.errno)
+    finally:
+        stop.set()
+        thread.join()
+    assert roots.read_text() == "precious"
+    assert True not in outcomes
+    assert 13 in outcomes, "the link never led to root's file: the test tested nothing"
+
+
+def test_a_user_without_a_name_gets_his_files(top: Path) -> None:
+    home = top / "unnamed"
+    home.mkdir(mode=0o700)
+    os.chown(home, NO_NAME, NO_NAME)
+    made = SandboxFile("d/made", b"x", 0o755)
+    given = job(home, NO_NAME, Out="out", UserLog=str(home / "log"))
+
+    assert write_output(given, result(made, stdout=b"hi")) is None
+    assert write_log(given, "000 ...\n", once=False) is None
+
+    for name in ("out", "log", "d", "d/made"):
+        status = (home / name).stat()
+        assert (status.st_uid, status.st_gid) == (NO_NAME, NO_NAME), name
+
+
+def test_a_file_of_the_users_group_is_written_as_a_member_of_it(top: Path) -> None:
+    shared = top / "shared"
+    shared.write_text("")
+    group = os.getgrouplist("nobody", NOBODY)[0]
+    os.chown(shared, 0, group)
+    shared.chmod(0o664)
+
+    assert write_output(job(top, Out=str(shared)), result(stdout=b"x")) is None
+    assert shared.read_text() == "x"
+
+
+@pytest.mark.parametrize("kind", ["fifo", "directory", "dangling", "loop"])
+def test_whatever_a_name_leads_to_nothing_waits(home: Path, kind: str) -> None:
+    path = home / "odd"
+    if kind == "fifo":
+        os.mkfifo(path, 0o666)
+        path.chmod(0o666)
+    elif kind == "directory":
+        path.mkdir()
+    elif kind == "dangling":
+        path.symlink_to("/root/nowhere/x")
+    else:
+        path.symlink_to(path)
+
+    hold = write_output(job(home, Out="odd"), result(stdout=b"x"))
+    assert hold is not None and hold.code == 12 and hold.subcode
+    with pytest.raises(OSError):
+        OwnerFileReader(NOBODY, NOBODY).read(str(path))
+
+
+def test_a_file_that_another_identity_opens_keeps_its_content(home: Path, private: Path) -> None:
+    with private.open() as opened, as_owner(NOBODY, NOBODY):
+        for flags in (os.O_WRONLY | os.O_TRUNC, os.O_WRONLY | os.O_APPEND):
+            with pytest.raises(PermissionError):
+                open_file(f"/proc/self/fd/{opened.fileno()}", flags)
+    assert private.read_text() == "precious"

@@ -1,0 +1,194 @@
+"""The real schedd: started, ended, killed, and a second one beside it."""
+
+from __future__ import annotations
+
+import random
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.schedd_parts import logged
+from tests.support.schedd_process import ROOT, LiveSchedd
+from tests.support.waiting import wait_until
+from thyme.errors import ExitCode
+from vobox.server.cli import parser
+
+JOBS = """
+executable = /bin/sh
+arguments = "-c 'echo out $(Process); exit $(Process)'"
+output = out.$(Cluster).$(Process)
+error = err.$(Cluster).$(Process)
+log = log
+"""
+
+
+@pytest.fixture
+def schedd(tmp_path: Path) -> Iterator[LiveSchedd]:
+    made = LiveSchedd(tmp_path)
+    yield made
+    made.close()
+
+
+def test_a_job_goes_from_condor_submit_to_the_history(schedd: LiveSchedd) -> None:
+    schedd.start()
+    said = schedd.run("condor_submit", stdin=f"{JOBS}queue 3".encode())
+    assert said.stdout == "Submitting job(s)...\n3 job(s) submitted to cluster 1.\n"
+    assert schedd.states() == {"1.0": 1, "1.1": 1, "1.2": 1}
+
+    schedd.work()
+
+    schedd.wait_for(j1_0=4, j1_1=4, j1_2=4)
+    assert (schedd.home / "out.1.2").read_text() == "out 2\n"
+    assert schedd.run("condor_q", "-af", "JobStatus").stdout == ""
+    codes = schedd.run("condor_history", "-af", "ProcId", "ExitCode").stdout
+    assert sorted(codes.splitlines()) == ["0 0", "1 1", "2 2"]
+    events = logged(schedd.home / "log")
+    for job in ("1.0", "1.1", "1.2"):
+        assert [e[:3] for e in events if e.endswith(f" {job}")] == ["000", "001", "005"]
+
+
+def test_a_running_job_is_held_released_and_removed(schedd: LiveSchedd) -> None:
+    schedd.start()
+    schedd.submit("executable = /bin/sleep\narguments = 600\nlog = log\nqueue")
+    schedd.worker("--max-jobs", "0")
+    schedd.wait_for(j1_0=2)
+    assert schedd.run("condor_hold", "1.0").stdout == "Job 1.0 held\n"
+    schedd.wait_for(j1_0=5)
+    schedd.run("condor_release", "1.0")
+    schedd.wait_for(j1_0=2)
+    schedd.run("condor_rm", "1.0")
+    wait_until(lambda: not schedd.run("condor_q", "-af", "JobStatus").stdout, "it left the queue")
+    events = [event[:3] for event in logged(schedd.home / "log")]
+    assert events == ["000", "001", "012", "013", "001", "009"]
+
+
+def test_sigterm_ends_it_with_code_0_and_removes_the_socket(schedd: LiveSchedd) -> None:
+    schedd.start()
+    assert schedd.socket.is_socket()
+    assert schedd.end(signal.SIGTERM) == 0
+    assert not schedd.socket.exists()
+    assert schedd.said() == "thyme-schedd: ready\n"
+    done = schedd.run("condor_q")
+    assert done.returncode == 1 and "no thyme-schedd answers" in done.stderr
+
+
+@pytest.mark.kill
+def test_killed_at_any_time_nothing_is_lost_and_nothing_doubled(schedd: LiveSchedd) -> None:
+    chance = random.Random(7)
+    schedd.start()
+    clusters = []
+    for turn in range(8):
+        clusters.append(schedd.submit(f"{JOBS}queue 4"))
+        worker = schedd.worker("--max-jobs", "0", "--timeout", "0.5")
+        done = chance.randrange(4)
+        wait_until(
+            lambda at_least=4 * turn + done: len(logged(schedd.home / "log")) > at_least,
+            "the log grows",
+        )
+        schedd.kill()
+        if turn % 3 == 2:
+            for path in schedd.spool.iterdir():
+                path.unlink()
+        schedd.start()
+        worker.wait(60)
+    schedd.work()
+    wanted = {f"{cluster}.{proc}": 4 for cluster in clusters for proc in range(4)}
+    wait_until(lambda: schedd.states() == wanted, "all completed", state=schedd.states)
+
+    events = logged(schedd.home / "log")
+    for job in wanted:
+        mine = [event[:3] for event in events if event.endswith(f" {job}")]
+        assert mine.count("000") == 1 and mine.count("005") == 1 and mine[0] == "000", (job, mine)
+    for cluster in clusters:
+        for proc in range(4):
+            assert (schedd.home / f"out.{cluster}.{proc}").read_text() == f"out {proc}\n"
+    assert clusters == sorted(set(clusters))
+
+
+def test_a_wiped_spool_loses_nothing_and_uses_no_cluster_id_again(schedd: LiveSchedd) -> None:
+    schedd.start()
+    first = schedd.submit(f"{JOBS}queue 2")
+    schedd.run("condor_hold", f"{first}.1")
+    schedd.work()
+    schedd.wait_for(j1_0=4, j1_1=5)
+    ads = schedd.run("condor_q", "-long").stdout, schedd.run("condor_history", "-long").stdout
+    log = (schedd.home / "log").read_bytes()
+    schedd.kill()
+    for path in schedd.spool.iterdir():
+        path.unlink()
+
+    schedd.start()
+
+    again = schedd.run("condor_q", "-long").stdout, schedd.run("condor_history", "-long").stdout
+    assert without_time(again) == without_time(ads)
+    assert (schedd.home / "log").read_bytes() == log
+    assert schedd.submit(f"{JOBS}queue") > first
+
+
+def without_time(texts: tuple[str, str]) -> list[str]:
+    lines = "".join(texts).splitlines()
+    return [line for line in lines if not line.startswith("ServerTime")]
+
+
+# --- two of them --------------------------------------------------------------------------------
+
+
+def other(schedd: LiveSchedd, **changes: str) -> subprocess.CompletedProcess[str]:
+    """Start a second schedd that differs in these options only."""
+    command = schedd.command()
+    for name, value in changes.items():
+        command[command.index(f"--{name}") + 1] = value
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def test_a_second_schedd_is_refused_with_one_line(schedd: LiveSchedd, tmp_path: Path) -> None:
+    schedd.start()
+    new_spool, new_socket = str(tmp_path / "spool2"), str(tmp_path / "s2.sock")
+
+    same_spool = other(schedd, socket=new_socket, name="vobox2")
+    assert same_spool.returncode == ExitCode.NODE_UNFIT
+    assert same_spool.stderr == (
+        f"thyme-schedd: spool {schedd.spool}: another schedd is using it\n"
+    )
+    same_socket = other(schedd, spool=new_spool, name="vobox2")
+    assert same_socket.returncode == ExitCode.NODE_UNFIT
+    assert same_socket.stderr == (
+        f"thyme-schedd: socket {schedd.socket}: another schedd is serving there\n"
+    )
+    same_name = other(schedd, spool=new_spool, socket=new_socket)
+    assert same_name.returncode == ExitCode.BROKER
+    assert same_name.stderr.count("\n") == 1
+    assert "already answers as 'thyme.schedd.vobox1.example.org'" in same_name.stderr
+
+    assert schedd.run("condor_q").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "text"),
+    [
+        ({"url": "http://x"}, 6, "unknown scheme 'http'"),
+        ({"url": "sqlite:////nope/at/all/broker.db"}, 4, "/nope/at/all"),
+        ({"spool": "/proc/nope"}, 5, "spool /proc/nope"),
+        ({"socket": "/proc/nope/s.sock"}, 5, "socket /proc/nope/s.sock"),
+        ({"lease": "0"}, 6, "argument --lease: invalid number of seconds value: '0'"),
+        ({"name": "a b"}, 6, "argument --name: invalid name (no blanks, no #) value: 'a b'"),
+        ({"name": ""}, 6, "argument --name"),
+    ],
+)
+def test_a_bad_invocation_is_one_line_and_its_exit_code(
+    schedd: LiveSchedd, options: dict[str, str], code: int, text: str
+) -> None:
+    done = other(schedd, **options)
+    assert (done.returncode, done.stderr.count("\n")) == (code, 1), done.stderr
+    assert done.stderr.startswith("thyme-schedd: ") and text in done.stderr
+
+
+def test_the_reference_names_every_option_and_no_other() -> None:
+    text = (ROOT / "docs/reference/schedd.md").read_text()
+    described = set(re.findall(r"^\| `(--[a-z-]+)`", text, re.MULTILINE))
+    known = {o for action in parser()._actions for o in action.option_strings if o[:2] == "--"}
+    assert described == known - {"--help"}

@@ -1,0 +1,53 @@
+"""The condor commands by name, and their socket without the program that starts up for each."""
+
+from __future__ import annotations
+
+import configparser
+import contextlib
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def entry_points() -> dict[str, str]:
+    """Command → ``module:function``, as setup.cfg installs them."""
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    lines = parser["options.entry_points"]["console_scripts"].strip().split("\n")
+    pairs = (line.partition("=")[::2] for line in lines)
+    return {name.strip(): target.strip() for name, target in pairs}
+
+
+COMMANDS = [name for name in entry_points() if name.startswith("condor_")]
+
+
+def request(
+    command: str, argv: Sequence[str | bytes], cwd: str = "/", env: Sequence[str] = ()
+) -> bytes:
+    """What a thin command sends."""
+    words = [command, cwd, str(len(argv)), *argv, *env]
+    body = b"".join(os.fsencode(word) + b"\0" for word in words)
+    return b"thyme-rpc 1 %d\n" % len(body) + body
+
+
+def talk(path: Path, data: bytes, stdin: bytes = b"") -> bytes:
+    """All that comes back; stdin is given when it is asked for."""
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(60)
+        line.connect(str(path))
+        with contextlib.suppress(BrokenPipeError):  # it may have said no already
+            line.sendall(data)
+            if not data.startswith(b"thyme-rpc 1 "):
+                line.shutdown(socket.SHUT_WR)
+        answer = b""
+        # what it did not care to read makes the end a reset
+        with contextlib.suppress(ConnectionResetError):
+            while part := line.recv(1 << 16):
+                answer += part
+                if answer.endswith(b"i00000000"):
+                    line.sendall(b"%08d" % len(stdin) + stdin)
+                    line.shutdown(socket.SHUT_WR)
+        return answer

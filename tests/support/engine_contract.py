@@ -1,0 +1,194 @@
+"""The engines under one contract: how a test speaks to each about pilots of a known kind."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from plancton.config.model import Config
+from plancton.engine.base import Engine
+from plancton.engine.docker.engine import DockerEngine
+from plancton.engine.pilot_spec import PilotSpec, new_name, spec
+from plancton.engine.process.engine import ProcessEngine
+from plancton.model import Pilot, PilotState
+from tests.support.fake_node import FACTS, FakeClock, FakeEngine, FakePlace
+from tests.support.services.engines import IMAGE, ContainerService
+from tests.support.waiting import wait_until
+
+
+class Harness(Protocol):
+    """How a test speaks to an engine about pilots that behave in a known way."""
+
+    def open(self) -> Engine:
+        """A further engine object over the same pilots, as a restarted daemon has."""
+        ...
+
+    def exits(self, code: int) -> tuple[str, ...]: ...
+
+    def sleeps(self) -> tuple[str, ...]: ...
+
+    def ignores_term(self) -> tuple[str, ...]:
+        """A command that does not end when asked to."""
+        ...
+
+    def is_deaf(self, pilot: Pilot) -> bool:
+        """Whether such a pilot has come so far that it ignores being asked."""
+        ...
+
+    def missing(self) -> tuple[str, ...]:
+        """A command that is not there."""
+        ...
+
+    def pause(self) -> None:
+        """Let a little time pass."""
+        ...
+
+
+class FakeHarness:
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.place = FakePlace(self.clock)
+
+    def open(self) -> Engine:
+        return FakeEngine(self.place)
+
+    def exits(self, code: int) -> tuple[str, ...]:
+        return ("exit", str(code))
+
+    def sleeps(self) -> tuple[str, ...]:
+        return ("sleep",)
+
+    def ignores_term(self) -> tuple[str, ...]:
+        return ("stubborn",)
+
+    def is_deaf(self, pilot: Pilot) -> bool:
+        return True
+
+    def missing(self) -> tuple[str, ...]:
+        return ("/nowhere/thyme-worker",)
+
+    def pause(self) -> None:
+        self.clock.advance(0.1)
+
+
+class ProcessHarness:
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def open(self) -> Engine:
+        return ProcessEngine(self.directory / "pilots", self.directory / "outputs")
+
+    def exits(self, code: int) -> tuple[str, ...]:
+        return ("sh", "-c", f"exit {code}")
+
+    def sleeps(self) -> tuple[str, ...]:
+        return ("sleep", "600")
+
+    def ignores_term(self) -> tuple[str, ...]:
+        return ("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
+
+    def is_deaf(self, pilot: Pilot) -> bool:
+        status = Path(f"/proc/{pilot.pid}/status").read_text()
+        (ignored,) = (line.split()[1] for line in status.splitlines() if "SigIgn" in line)
+        return bool(int(ignored, 16) & 1 << signal.SIGTERM - 1)
+
+    def missing(self) -> tuple[str, ...]:
+        return ("/nowhere/thyme-worker",)
+
+    def pause(self) -> None:
+        pass
+
+
+class ContainerHarness:
+    """Docker and Podman: the first process of a container needs a handler to end by SIGTERM."""
+
+    def __init__(self, service: ContainerService, cgroup: str) -> None:
+        self.service, self.cgroup = service, cgroup
+
+    def open(self) -> Engine:
+        return DockerEngine(self.service.host, self.cgroup, Path("/sys/fs/cgroup"))
+
+    def exits(self, code: int) -> tuple[str, ...]:
+        return ("sh", "-c", f"exit {code}")
+
+    def sleeps(self) -> tuple[str, ...]:
+        return ("sh", "-c", "trap 'exit 143' TERM; sleep 600 & wait")
+
+    def ignores_term(self) -> tuple[str, ...]:
+        return ("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
+
+    is_deaf = ProcessHarness.is_deaf
+
+    def missing(self) -> tuple[str, ...]:
+        return ("/nowhere/thyme-worker",)
+
+    def pause(self) -> None:
+        pass
+
+
+class Bench:
+    """An engine with what the tests need around it; ends every pilot at the end."""
+
+    def __init__(self, harness: Harness) -> None:
+        self.harness = harness
+        self.woken = threading.Event()
+        self.engine = harness.open()
+        self.engine.watch(self.woken.set)
+
+    def reopen(self) -> None:
+        """As if the daemon had been killed and started again."""
+        self.engine.close()
+        self.engine = self.harness.open()
+        self.engine.watch(self.woken.set)
+
+    def spec(self, command: tuple[str, ...]) -> PilotSpec:
+        config = Config(docker_cmd=command, docker_image=IMAGE, networks=("none",))
+        self.engine.prepare(config, FACTS)
+        return spec(config, FACTS, new_name())
+
+    def start(self, command: tuple[str, ...]) -> str:
+        one = self.spec(command)
+        self.engine.start(one)
+        return one.name
+
+    def look(self, name: str) -> Pilot:
+        (pilot,) = (pilot for pilot in self.engine.pilots() if pilot.name == name)
+        return pilot
+
+    def until(self, name: str, state: PilotState) -> Pilot:
+        def reached() -> Pilot | None:
+            self.harness.pause()
+            pilot = self.look(name)
+            return pilot if pilot.state is state else None
+
+        # pilots come last by design: on a busy machine they get to their end slowly
+        found = wait_until(reached, f"{name} {state.value}", timeout=90.0, state=self.engine.pilots)
+        assert found is not None
+        return found
+
+    def start_deaf(self) -> str:
+        name = self.start(self.harness.ignores_term())
+        self.until(name, PilotState.RUNNING)
+        wait_until(lambda: self.harness.is_deaf(self.look(name)), "a deaf pilot")
+        return name
+
+    def clean(self) -> None:
+        for pilot in self.engine.pilots():
+            self.engine.stop(pilot.id, 0.0)
+        for pilot in self.engine.pilots():
+            self.until(pilot.name, PilotState.EXITED)
+            self.engine.remove(pilot.id)
+        self.engine.close()
+
+
+def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Harness:
+    if request.param == "fake":
+        return FakeHarness()
+    if request.param == "process":
+        return ProcessHarness(tmp_path)
+    service = request.getfixturevalue(f"{request.param}_service")
+    return ContainerHarness(service, request.getfixturevalue("cgroup_name"))

@@ -1,0 +1,58 @@
+"""A queue in memory for the commands that change jobs, and what its users type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.support.schedd_parts import NOW, SCHEDD, Bench, Events
+from thyme.protocol.events import JobMessage
+from thyme.protocol.job import JobId
+from vobox.commands import act as act_command
+from vobox.commands import prio, qedit, vacate
+from vobox.ledger.writer import Ledger
+from vobox.rpc.types import Answer, Request, SubmitRefused
+
+ALICE, BOB = 1001, 1002
+EDITS = {
+    "condor_qedit": qedit.answer,
+    "condor_prio": prio.answer,
+    "condor_vacate": vacate.answer,
+}
+
+
+class Queue:
+    """``Intake`` for these commands: acts on the ledger at once, as the schedd does."""
+
+    schedd_name = SCHEDD
+    address = "</run/thyme/schedd.sock>"
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.down = ""
+
+    def act(self, decide: Callable[[Ledger, float], list[JobMessage]]) -> None:
+        if self.down:
+            raise SubmitRefused(self.down)
+        self.bench.record(*decide(self.bench.ledger, NOW + 5000))
+
+    def add(self, *ids: str, uid: int = ALICE, owner: str = "alice", keep: bool = False) -> None:
+        for each in ids:
+            attributes = {"Owner": owner, "LeaveJobInQueue": keep}
+            e = Events(JobId.parse(each), attributes=attributes, uid=uid, gid=uid)
+            self.bench.submit(e.submit())
+
+    def run(self, *argv: str, uid: int = ALICE, user: str = "alice") -> Answer:
+        command, *rest = argv
+        request = Request(command, rest, "/", {}, uid, uid, user)
+        answer = EDITS.get(command, act_command.answer)
+        return answer(request, self)  # type: ignore[arg-type]
+
+    def states(self) -> dict[str, int]:
+        return {str(job.id): job.status for job in self.bench.ledger._jobs("1=1")}
+
+    def reason(self, job: str, attribute: str) -> str:
+        return self.bench.job(JobId.parse(job)).ad.text(attribute)
+
+    def start(self, job: str, worker: str = "w1") -> None:
+        """A worker on the node of its own name takes the job."""
+        self.bench.record(Events(JobId.parse(job)).started(worker))

@@ -1,0 +1,140 @@
+"""A schedd, as a worker meets it, and a job, both in virtual time; and a submit message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tests.support.fake_broker import FakeBroker
+from tests.support.virtual_time import VirtualTime
+from thyme.broker import Mail
+from thyme.protocol import codec
+from thyme.protocol.events import Started, Submit, Usage
+from thyme.protocol.job import JobId, Task
+from thyme.protocol.mail import Claim, Control, Heartbeat, Verdict
+from thyme.worker.executor import Outcome
+
+
+@dataclass
+class FakeSchedd:
+    """Answers claims as it is told, after ``delay`` virtual seconds, and keeps what it was sent."""
+
+    broker: FakeBroker
+    name: str = "vobox"
+    run: bool = True
+    reason: str = ""
+    delay: float = 0.0
+    #: whether it records the starts that it grants
+    records: bool = False
+    claims: list[Claim] = field(default_factory=list)
+    beats: list[tuple[float, Heartbeat]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.broker.answer(f"thyme.schedd.{self.name}", self._mail)
+
+    def _mail(self, mail: Mail) -> None:
+        message = codec.decode(mail.body)
+        if isinstance(message, Heartbeat):
+            self.beats.append((self.broker.time(), message))
+        elif isinstance(message, Claim):
+            self.claims.append(message)
+            recorded = self.run and self.records
+            if recorded:
+                start = (message.job, self.broker.time(), message.attempt)
+                started = Started(self.name, *start, message.worker, message.host)
+                self.broker.record([codec.encode(started)])
+            verdict = Verdict(
+                self.name, message.job, message.attempt, self.run, self.reason, recorded
+            )
+            answer = Mail(codec.encode(verdict), "", mail.correlation)
+            assert self.broker.clock is not None
+            self.broker.clock.after(self.delay, lambda: self.broker.deliver(mail.reply_to, answer))
+
+    def tell(self, job: Submit, action: str, attempt: int | None = None) -> None:
+        """Control mail to every worker that has an inbox."""
+        attempt = job.attempt if attempt is None else attempt
+        body = codec.encode(Control(self.name, job.job, attempt, action))
+        for inbox in list(self.broker.inboxes):
+            if inbox.startswith("thyme.worker."):
+                self.broker.deliver(inbox, Mail(body))
+
+
+@dataclass
+class FakeExecution:
+    """A job that lasts ``SECONDS`` of its environment, in virtual time.
+
+    It ends with ``EXIT``; asked to end it takes ``DYING`` seconds, and none when killed.
+    """
+
+    task: Task
+    clock: VirtualTime
+    wake: Callable[[], None]
+    signals: list[str]
+
+    def __post_init__(self) -> None:
+        self.started = self.clock()
+        self._outcome: Outcome | None = None
+        self._kill_at: float | None = None
+        self.clean = False
+        self.looks = 0
+        self.clock.after(
+            float(self.task.environment.get("SECONDS", "1")),
+            lambda: self._end(int(self.task.environment.get("EXIT", "0")), None),
+        )
+
+    def _end(self, exit_code: int | None, signal: int | None) -> None:
+        if self._outcome is None:
+            wall = self.clock() - self.started
+            self._outcome = Outcome(exit_code, signal, Usage(0.5, 0.25, wall, 1234))
+            self.wake()
+
+    def outcome(self) -> Outcome | None:
+        return self._outcome
+
+    def measure(self) -> None:
+        self.looks += 1
+
+    def usage(self) -> Usage:
+        return Usage(0.25, 0.125, self.clock() - self.started, 1234, 1000, 8)
+
+    def suspend(self) -> None:
+        self.signals.append(f"stop at {self.clock() - self.started:g}")
+
+    def resume(self) -> None:
+        self.signals.append(f"continue at {self.clock() - self.started:g}")
+
+    def ask_to_end(self) -> None:
+        if self._kill_at is None:
+            self.signals.append(f"{self.task.kill_signal} at {self.clock() - self.started:g}")
+            self._kill_at = self.clock() + self.task.kill_grace
+            number = self.task.kill_signal
+            dying = float(self.task.environment.get("DYING", "0.5"))
+            self.clock.after(dying, lambda: self._end(None, number))
+
+    def kill(self) -> None:
+        self._kill_at = float("inf")
+        self.signals.append(f"9 at {self.clock() - self.started:g}")
+        self._end(None, 9)
+
+    def keep_after(self) -> float | None:
+        if self._kill_at is None:
+            return None
+        left = self._kill_at - self.clock()
+        if left <= 0:
+            self.kill()
+        return max(left, 0.0)
+
+    def clean_up(self) -> Outcome:
+        self.clean = True
+        assert self._outcome is not None
+        return self._outcome
+
+
+def submission(
+    task: Task | None = None,
+    job: str = "1.0",
+    attempt: int = 0,
+    schedd: str = "vobox",
+    pool: str = "alien_jobs",
+) -> Submit:
+    return Submit(schedd, JobId.parse(job), 1.0, pool, 0, 0, attempt, {}, task or Task("/bin/true"))

@@ -1,0 +1,102 @@
+"""Workers of one user and another, whose broker has a password that no job may learn."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_schedd import submission
+from thyme.broker import connect
+from thyme.protocol.codec import decode, encode
+from thyme.protocol.events import Finished, Message
+from thyme.protocol.job import Task
+from thyme.worker.users import AUTOMATIC, FIRST_UID
+
+SECRET = "correct-horse-battery-staple"  # noqa: S105
+#: A worker that is not root, for a test that is.
+PLAIN = 54321
+#: ``python -c WORKER UID BROKER OPTIONS...``: a worker whose URL has a password, and whose broker
+#: is a file all the same. Everything is imported before it is another user.
+WORKER = """
+import os, sys, grp, shutil, thyme.worker.cli, thyme.broker.amqp.url
+from thyme.broker.sqlite.transport import SqliteTransport
+user, broker = int(sys.argv[1]), sys.argv[2]
+if user != os.geteuid():
+    os.setgroups([]), os.setgid(user), os.setuid(user)
+thyme.worker.cli.connect = lambda url: SqliteTransport(broker)
+sys.exit(thyme.worker.cli.main(sys.argv[3:]))
+"""
+ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="needs to be root to be another user")
+#: Users of jobs whose worker is root: which of them, other workers on this machine have a word in.
+OWN_USERS = range(FIRST_UID, FIRST_UID + AUTOMATIC)
+
+
+class Site:
+    def __init__(self) -> None:
+        # not pytest's directory: other users must be able to pass
+        self.path = Path(tempfile.mkdtemp(prefix="thyme-hostile-"))
+        self.path.chmod(0o755)
+        self.private = self.path / "private"
+        self.private.mkdir(mode=0o700)
+        self.work = self.path / "work"
+        self.work.mkdir()
+        self.work.chmod(0o1777)
+        self.url_file = self.private / "url"
+        self.url_file.write_text(f"amqp://worker:{SECRET}@127.0.0.1/")
+        self.url_file.chmod(0o400)
+        self.broker_file = self.private / "broker.db"
+        self.started: list[subprocess.Popen[str]] = []
+
+    def own_by(self, user: int) -> None:
+        if os.geteuid() == 0:
+            for path in (self.private, *self.private.iterdir()):
+                os.chown(path, user, user)
+
+    def submit(self, *tasks: Task) -> None:
+        broker = connect(f"sqlite://{self.broker_file}")
+        bodies = [encode(submission(task, f"{n}.0")) for n, task in enumerate(tasks, 1)]
+        broker.submit("alien_jobs", bodies)
+        broker.close()
+
+    def start(
+        self, user: int, *options: str, prefix: Sequence[str] = (), **env: str
+    ) -> subprocess.Popen[str]:
+        self.own_by(user)
+        process = subprocess.Popen(
+            [
+                *prefix,
+                sys.executable, "-c", WORKER, str(user), str(self.broker_file), "--workdir",
+                str(self.work), "--timeout", "5", *options,
+            ],
+            env={"PATH": "/usr/bin:/bin", **env}, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.started.append(process)
+        return process
+
+    def told(self) -> list[Message]:
+        broker = connect(f"sqlite://{self.broker_file}")
+        records = broker.read(-1, 10**6)
+        broker.close()
+        return [decode(record.body) for record in records]
+
+    def result(self, worker: subprocess.Popen[str]) -> Finished:
+        _out, said = worker.communicate(timeout=90)
+        assert "Traceback" not in said, said
+        assert worker.returncode == 0, said
+        finished = self.told()[-1]
+        assert isinstance(finished, Finished)
+        return finished
+
+    def close(self) -> None:
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+        shutil.rmtree(self.path)

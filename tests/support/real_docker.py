@@ -1,0 +1,65 @@
+"""A DockerEngine on real Docker, and what a test asks of Docker behind its back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from plancton.config.model import Config
+from plancton.engine import pilot_spec
+from plancton.engine.docker.engine import DockerEngine
+from plancton.engine.pilot_spec import new_name
+from plancton.model import Pilot, PilotState
+from tests.support.fake_node import FACTS
+from tests.support.services.engines import IMAGE, DockerService
+from tests.support.services.fixtures import CGROUPS
+from tests.support.waiting import wait_until
+
+SLEEPS = ("sh", "-c", "trap 'exit 143' TERM; sleep 600 & wait")
+
+
+BUSY = ("sh", "-c", "while :; do :; done")
+
+
+class Bench:
+    """A DockerEngine, and what a test asks of the engine behind its back."""
+
+    def __init__(self, service: DockerService, cgroup: str) -> None:
+        self.service, self.cgroup = service, cgroup
+        self.client = service.client
+        self.engine = DockerEngine(service.host, cgroup, CGROUPS)
+
+    def start(self, *command: str, **values: Any) -> str:
+        values = {"networks": ("none",), **values}
+        config = Config(docker_image=IMAGE, docker_cmd=command or SLEEPS, **values)
+        self.engine.prepare(config, FACTS)
+        spec = pilot_spec.spec(config, FACTS, new_name())
+        self.engine.start(spec)
+        return spec.name
+
+    def look(self, name: str) -> Pilot | None:
+        found = [pilot for pilot in self.engine.pilots() if pilot.name == name]
+        return found[0] if found else None
+
+    def until(self, name: str, *states: PilotState) -> Pilot:
+        def reached() -> Pilot | None:
+            pilot = self.look(name)
+            return pilot if pilot is not None and pilot.state in states else None
+
+        found = wait_until(reached, f"{name} {states}", timeout=90.0, state=self.engine.pilots)
+        assert found is not None
+        return found
+
+    def run(self, script: str, **values: Any) -> tuple[int | None, str]:
+        """The exit code and the output of a pilot that runs ``script``."""
+        name = self.start("sh", "-c", script, **values)
+        ended = self.until(name, PilotState.EXITED)
+        try:
+            output: bytes = self.client.logs(name)
+        except Exception as error:  # it was never made
+            return ended.exit_code, f"{ended.detail} ({type(error).__name__})"
+        return ended.exit_code, output.decode()
+
+    def clean(self) -> None:
+        self.engine.close()
+        self.service.remove_containers()
+        self.client.close()

@@ -1,0 +1,300 @@
+"""Jobs, events and a schedd without processes, for the tests of the schedd's parts."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from tests.support.fake_broker import FakeBroker
+from thyme.broker import Transport
+from thyme.protocol import codec
+from thyme.protocol.events import (
+    Delivered,
+    Evicted,
+    Finished,
+    Held,
+    HoldReason,
+    JobMessage,
+    Lost,
+    Marker,
+    Message,
+    Recorded,
+    Released,
+    Removed,
+    Started,
+    Submit,
+    Usage,
+)
+from thyme.protocol.job import JobId, SandboxFile, Task
+from vobox.classad.ad import Ad, literal, quote
+from vobox.jobs.job import Change, Job, LogEvent, SaveOutput, Tell
+from vobox.jobs.transitions.apply import apply
+from vobox.ledger.writer import Ledger
+from vobox.schedd.reconciler import Duties
+from vobox.schedd.settings import Settings
+from vobox.schedd.stream_reader import Follower
+from vobox.workers.leases import Leases
+from vobox.workers.mail import Mailroom
+
+SCHEDD = "vobox1.example.org"
+#: 2026-11-22 13:25:12 UTC
+NOW = 1795353912.0
+JOB = JobId(38, 0)
+USAGE = Usage(user_cpu=1.5, system_cpu=0.5, wall=10.0, peak_rss=2048)
+
+Value = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class Expression:
+    """ClassAd text that goes into the ad as it is."""
+
+    text: str
+
+
+def ad_of(job: JobId = JOB, **attributes: Value | Expression) -> Ad:
+    """A job ad as condor_submit makes it, with these attributes besides."""
+    ad = Ad(
+        {
+            "ClusterId": str(job.cluster),
+            "ProcId": str(job.proc),
+            "GlobalJobId": quote(f"{SCHEDD}#{job}#{int(NOW)}"),
+            "Owner": quote("games"),
+            "JobStatus": "1",
+            "QDate": str(int(NOW)),
+            "EnteredCurrentStatus": str(int(NOW)),
+            "Cmd": quote("/bin/sh"),
+            "Iwd": quote("/home/games"),
+            "Out": quote("/dev/null"),
+            "Err": quote("/dev/null"),
+            "LeaveJobInQueue": "false",
+            "ExitStatus": "0",
+            "ExitBySignal": "false",
+            "NumJobStarts": "0",
+            "NumJobCompletions": "0",
+            "NumSystemHolds": "0",
+            "CurrentHosts": "0",
+            "RemoteWallClockTime": "0.0",
+            "RemoteUserCpu": "0.0",
+            "RemoteSysCpu": "0.0",
+        }
+    )
+    for name, value in attributes.items():
+        ad[name] = value.text if isinstance(value, Expression) else literal(value)
+    return ad
+
+
+@dataclass
+class Events:
+    """Makes events of one job, a second apart."""
+
+    job: JobId = JOB
+    now: float = NOW
+    schedd: str = SCHEDD
+    attributes: dict[str, Value | Expression] = field(default_factory=dict)
+    task: Task = field(default_factory=lambda: Task("/bin/sh"))
+    uid: int = field(default_factory=os.geteuid)
+    gid: int = field(default_factory=os.getegid)
+
+    def _when(self) -> float:
+        self.now += 1
+        return self.now
+
+    def submit(self, attempt: int = 0) -> Submit:
+        ad = {} if attempt else dict(ad_of(self.job, **self.attributes).items())
+        return Submit(
+            self.schedd, self.job, self._when(), "pool", self.uid, self.gid, attempt, ad, self.task
+        )
+
+    def recorded(self, code: int = 15) -> Recorded:
+        ad = dict(
+            ad_of(self.job, HoldReason="because", HoldReasonCode=code, **self.attributes).items()
+        )
+        return Recorded(
+            self.schedd, self.job, self._when(), "pool", self.uid, self.gid, ad, self.task
+        )
+
+    def started(self, worker: str = "w1", attempt: int = 0) -> Started:
+        host = f"slot1_1@{worker}"
+        return Started(self.schedd, self.job, self._when(), attempt, worker, host)
+
+    def finished(
+        self,
+        worker: str = "w1",
+        attempt: int = 0,
+        code: int | None = 0,
+        signal: int | None = None,
+        stdout: bytes = b"",
+        stderr: bytes = b"",
+        files: tuple[SandboxFile, ...] = (),
+        hold: HoldReason | None = None,
+    ) -> Finished:
+        return Finished(
+            self.schedd, self.job, self._when(), attempt, worker, f"slot1_1@{worker}",
+            code, signal, USAGE, stdout, stderr, files, hold,
+        )  # fmt: skip
+
+    def evicted(self, worker: str = "w1", attempt: int = 0, reason: str = "held") -> Evicted:
+        return Evicted(
+            self.schedd, self.job, self._when(), attempt, worker, f"slot1_1@{worker}", reason, USAGE
+        )
+
+    def lost(self, attempt: int = 0) -> Lost:
+        return Lost(self.schedd, self.job, self._when(), attempt, "no news of its worker for 5 s")
+
+    def removed(self, force: bool = False) -> Removed:
+        reason = "via condor_rm (by user games)"
+        return Removed(self.schedd, self.job, self._when(), reason, force)
+
+    def held(self, code: int = 1, subcode: int = 0, text: str = "via condor_hold") -> Held:
+        return Held(self.schedd, self.job, self._when(), HoldReason(code, subcode, text))
+
+    def released(self) -> Released:
+        return Released(self.schedd, self.job, self._when(), "via condor_release (by user games)")
+
+    def delivered(self) -> Delivered:
+        return Delivered(self.schedd, self.job, self._when())
+
+
+def after(*events: JobMessage) -> Job:
+    """The job after these events."""
+    return told(*events).job  # type: ignore[return-value]
+
+
+def told(*events: JobMessage) -> Change:
+    """What the last of these events did."""
+    change = Change(None)
+    for event in events:
+        change = apply(change.job, event)
+    return change
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Bench:
+    """A schedd's parts around a broker in memory, without its thread: call ``settle``."""
+
+    def __init__(
+        self, directory: Path, broker: FakeBroker | None = None, **settings: float
+    ) -> None:
+        self.directory = directory
+        self.broker = broker or FakeBroker()
+        self.settings = replace(Settings(SCHEDD, "pool"), **settings)  # type: ignore[arg-type]
+        self.clock, self.wall = Clock(), Clock(NOW + 1000)
+        self.transport: Transport = self.broker.connect()
+        self.tells: list[tuple[JobId, str, str]] = []
+        self.open()
+
+    def open(self) -> None:
+        """Start, with whatever ledger is in the directory; nothing is read yet."""
+        self.ledger = Ledger(self.directory / "ledger.db")
+        self.leases = Leases(self.settings.lease)
+        self.follower = Follower(SCHEDD, self.ledger, self.leases, self.clock)
+        self.mailroom = Mailroom(
+            SCHEDD, self.ledger, self.leases, self.clock, self.wall, self.follower.spoken
+        )
+        self.duties = Duties(
+            self.settings, self.ledger, self.leases, self.follower, self.mailroom,
+            self.clock, self.wall,
+        )  # fmt: skip
+
+    def restart(self, wiped: bool = False) -> None:
+        """kill -9 and start again, with an empty disk if ``wiped``; reads all there is."""
+        self.ledger.close()
+        if wiped:
+            for path in self.directory.glob("ledger.db*"):
+                path.unlink()
+        self.open()
+        self.follower.check_same_stream(self.transport)
+        while self.follower.catch_up(self.transport, replaying=True):
+            pass
+        self.leases.renew_all(self.ledger.worked_on(), self.clock())
+        for reason, job in self.follower.end_replay():
+            self.duties.hold(self.transport, job, reason)
+        self.settle()
+
+    def record(self, *events: Message) -> None:
+        self.transport.record([codec.encode(event) for event in events])
+        self.settle()
+
+    def submit(self, *events: Submit) -> None:
+        self.transport.submit("pool", [codec.encode(event) for event in events])
+        self.settle()
+
+    def mark(self, next_cluster: int) -> None:
+        self.record(Marker(SCHEDD, "token", next_cluster))
+
+    def settle(self) -> None:
+        self.duties.settle(self.transport)
+
+    def end_leases(self) -> None:
+        self.duties.end_leases(self.transport)
+        self.settle()
+
+    def policies(self) -> None:
+        self.duties.apply_policies(self.transport)
+        self.settle()
+
+    def job(self, job: JobId = JOB) -> Job:
+        found = self.ledger.get(job)
+        assert found is not None, f"no job {job} in the ledger"
+        return found
+
+    def kinds(self, job: JobId = JOB) -> list[str]:
+        """The kinds of the stream's events about a job, in order."""
+        return [
+            message.kind
+            for message in self.broker.messages()
+            if isinstance(message, JobMessage) and message.job == job
+        ]
+
+    def close(self) -> None:
+        self.ledger.close()
+        self.transport.close()
+
+
+def everything(ledger: Ledger) -> dict[str, tuple[object, ...]]:
+    """All that a ledger says of its jobs; for comparing two of them."""
+    rows = ledger._jobs("1=1")
+    return {
+        str(job.id): (
+            job.status, job.attempt, job.queued, job.worker, job.ended, job.losses,
+            job.has_result, job.in_queue, dict(job.ad.items()),
+        )
+        for job in rows
+    }  # fmt: skip
+
+
+def logged(path: Path) -> list[str]:
+    """Numbers and ids of the events in a user log, e.g. ``005 38.0``, in order."""
+    found = []
+    for line in path.read_text().splitlines():
+        if line[3:5] == " (" and line[:3].isdigit():
+            cluster, proc, _sub = line[5:].partition(")")[0].split(".")
+            found.append(f"{line[:3]} {int(cluster)}.{int(proc)}")
+    return found
+
+
+STATUS = {1: "idle", 2: "running", 3: "removed", 4: "completed", 5: "held", 6: "ended"}
+
+
+def shown(job: Job) -> str:
+    """State, worker, whether a message is out, a result waits, and it is in the queue."""
+    words = [STATUS[job.status], f"by {job.worker or 'nobody'}"]
+    words += ["queued"] * job.queued + ["result"] * job.has_result
+    return " ".join([*words, "in" if job.in_queue else "out"])
+
+
+def effects(change: Change) -> str:
+    """Numbers of log events, orders to workers, ``save``."""
+    names = {LogEvent: lambda e: e.text[:3], Tell: lambda e: e.action, SaveOutput: lambda e: "save"}
+    return " ".join(names[type(effect)](effect) for effect in change.effects)

@@ -1,0 +1,180 @@
+"""A real thyme-schedd, the real condor commands and real workers, for the integration tests."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.support.waiting import wait_until
+from thyme.broker import Transport, connect
+from vobox.supervisor.links import commands
+
+ROOT = Path(__file__).parents[2]
+#: As an old CE runs them: no site packages, nothing from the environment.
+BARE = [sys.executable, "-I", "-S"]
+RUN = (
+    "import sys; sys.path.insert(0, {root!r}); sys.argv[0] = {name!r};"
+    " from {module} import main; sys.exit(main())"
+)
+Ended = subprocess.CompletedProcess
+
+
+def thin(name: str) -> list[str]:
+    """The command line of a condor command on a bare Python."""
+    return [*BARE, "-c", RUN.format(root=str(ROOT), name=name, module=commands()[name])]
+
+
+class LiveSchedd:
+    """One spool, socket and broker in a directory; ``start`` and ``kill`` as often as one likes.
+
+    ``url`` names another broker than one of its own; it may hold a password.
+    """
+
+    #: seconds until it has to be ready
+    patience = 20.0
+
+    def __init__(self, directory: Path, name: str = "vobox1.example.org", url: str = "") -> None:
+        self.directory = directory
+        directory.mkdir(exist_ok=True)
+        self.name = name
+        self.broker = directory / "broker" / "broker.db"
+        self.broker.parent.mkdir(parents=True, exist_ok=True)
+        self.spool = directory / "spool"
+        self.socket = directory / "schedd.sock"
+        self.home = directory / "home"
+        self.home.mkdir(exist_ok=True)
+        self.log = directory / "schedd.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._others: list[subprocess.Popen[bytes]] = []
+        self.options: list[str] = ["--lease", "3", "--policy-interval", "0.2"]
+
+        self.url = url or f"sqlite://{self.broker}"
+        self.url_file = directory / "url"
+        self.url_file.write_text(self.url + "\n")
+        self.url_file.chmod(0o600)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of schedd and workers."""
+        return {**os.environ, "THYME_URL_FILE": str(self.url_file)}
+
+    def command(self, *options: str) -> list[str]:
+        url = ["--url", self.url] if self.url.startswith("sqlite:") else []
+        return [
+            sys.executable, "-m", "vobox.server.cli", *url, "--spool", str(self.spool), "--socket",
+            str(self.socket), "--name", self.name, *self.options, *options,
+        ]  # fmt: skip
+
+    def start(self, *options: str, wrapper: Sequence[str] = ()) -> None:
+        """Start it and wait until it serves."""
+        before = self.said().count("thyme-schedd: ready")
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*wrapper, *self.command(*options)], cwd=ROOT, env=self.environment,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        process = self.process
+        wait_until(
+            lambda: self.said().count("thyme-schedd: ready") > before or process.poll() is not None,
+            "the schedd is ready",
+            self.patience,
+            state=self.said,
+        )
+        assert process.poll() is None, self.said()
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """End it by a signal; its exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        code = self.process.wait(20)
+        self.process = None
+        return code
+
+    def kill(self) -> None:
+        self.end(signal.SIGKILL)
+
+    def run(
+        self,
+        name: str,
+        *argv: str | bytes,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        uid: int | None = None,
+    ) -> Ended[str]:
+        """Run a condor command; ``uid`` (for root): as that user."""
+        who = (
+            [] if uid is None else ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+        )
+        done = subprocess.run(
+            [*who, *thin(name), *argv], input=stdin, capture_output=True, timeout=60,
+            cwd=cwd or self.home,
+            env={"THYME_SCHEDD_SOCKET": str(self.socket), **(env or {})},
+        )  # fmt: skip
+        out, err = (text.decode("utf-8", "surrogateescape") for text in (done.stdout, done.stderr))
+        return Ended(done.args, done.returncode, out, err)
+
+    def submit(self, text: str, uid: int | None = None, cwd: Path | None = None) -> int:
+        """Submit a description; the cluster id."""
+        done = self.run("condor_submit", "-terse", stdin=text.encode(), uid=uid, cwd=cwd)
+        assert done.returncode == 0, done
+        return int(done.stdout.split(".")[0])
+
+    def states(self, **how: int) -> dict[str, int]:
+        """JobStatus of every job in the queue or the history."""
+        found = {}
+        for name in ("condor_history", "condor_q"):
+            everybody = ["-allusers"] if name == "condor_q" else []
+            done = self.run(name, *everybody, "-af:j", "JobStatus", **how)  # type: ignore[arg-type]
+            assert done.returncode == 0, done
+            found.update(
+                (line.split()[0], int(line.split()[1])) for line in done.stdout.splitlines()
+            )
+        return found
+
+    def wait_for(self, **states: int) -> None:
+        """Wait for states: ``wait_for(j1_0=4)`` is job 1.0 completed."""
+        wanted = {name[1:].replace("_", "."): status for name, status in states.items()}
+        wait_until(lambda: wanted.items() <= self.states().items(), f"{wanted}", state=self.states)
+
+    def worker(self, *options: str) -> subprocess.Popen[bytes]:
+        """A real worker, working in the background."""
+        scratch = self.directory / "scratch"
+        scratch.mkdir(exist_ok=True)
+        process = subprocess.Popen(
+            [
+                sys.executable, "-m", "thyme.worker.cli", "--workdir", str(scratch),
+                "--timeout", "20", "--heartbeat", "0.5", "--user", "self", *options,
+            ],
+            cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        self._others.append(process)
+        return process
+
+    def work(self, *options: str) -> None:
+        """Let one worker run all there is."""
+        process = self.worker("--max-jobs", "0", "--timeout", "0.3", *options)
+        process.wait(60)
+
+    def line(self) -> contextlib.AbstractContextManager[Transport]:
+        """A connection to the broker."""
+        return contextlib.closing(connect(self.url))
+
+    def close(self) -> None:
+        for process in [*self._others, *([self.process] if self.process else [])]:
+            if process.poll() is None:
+                process.kill()
+            process.wait(20)
+
+
+def is_root() -> bool:
+    return os.geteuid() == 0

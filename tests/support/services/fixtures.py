@@ -1,0 +1,185 @@
+"""The fixtures: shared by the whole session, except the engine that a test may break."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.services.engines import IMAGE, DockerService, PodmanService
+from tests.support.services.influx import InfluxServer
+from tests.support.services.rabbitmq import Rabbit, VirtualHost
+from tests.support.services.registry import Registry
+from tests.support.waiting import wait_until
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def only_here(factory: pytest.TempPathFactory, service: str) -> None:
+    """Fail where another process of this run has ``service``: tests are not shared out as meant."""
+    run = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        run = run.parent
+    (run / f"{service}.here").touch(exist_ok=False)
+
+
+@pytest.fixture(scope="session")
+def docker_service(
+    tmp_path_factory: pytest.TempPathFactory, cgroup_name: str
+) -> Iterator[DockerService]:
+    """A running Docker engine with the test image; leave no container behind."""
+    only_here(tmp_path_factory, "docker")
+    service = DockerService(tmp_path_factory.mktemp("docker"))
+    try:
+        service.up()
+        service.add_image(IMAGE)
+        yield service
+    finally:
+        service.clean()
+
+
+@pytest.fixture(scope="session")
+def podman_service(
+    tmp_path_factory: pytest.TempPathFactory, cgroup_name: str
+) -> Iterator[PodmanService]:
+    only_here(tmp_path_factory, "podman")
+    service = PodmanService(tmp_path_factory.mktemp("podman"))
+    try:
+        service.up()
+        service.add_image(IMAGE)
+        yield service
+    finally:
+        service.clean()
+
+
+@pytest.fixture
+def make_docker(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[..., DockerService]]:
+    """Docker engines of this test's own, to be stopped, hung and restarted."""
+    made: list[DockerService] = []
+
+    def make(*options: str, disk: int | None = None) -> DockerService:
+        """``options`` of dockerd; ``disk``: bytes that its data may take."""
+        service = DockerService(tmp_path_factory.mktemp("docker"), *options)
+        made.append(service)
+        if disk is not None:
+            service.limit_disk(disk)
+        service.up()
+        service.add_image(IMAGE)
+        return service
+
+    yield make
+    for service in made:
+        service.clean()
+
+
+@pytest.fixture
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    made = Registry(tmp_path_factory.mktemp("registry"))
+    try:
+        made.up()
+        yield made
+    finally:
+        made.clean()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
+    """A RabbitMQ that all tests share: leave it as it is."""
+    server = Rabbit(tmp_path_factory.mktemp("rabbitmq"))
+    try:
+        server.up()
+        yield server
+    finally:
+        server.clean()
+
+
+@pytest.fixture
+def rabbitmq(rabbitmq_server: Rabbit) -> VirtualHost:
+    """A virtual host of this test's own; ``url`` is its address, ``server`` its RabbitMQ."""
+    assert rabbitmq_server.answers(), rabbitmq_server.said()
+    return rabbitmq_server.vhost()
+
+
+@pytest.fixture
+def make_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Rabbit]]:
+    """RabbitMQ servers of this test's own, to be stopped, hung, filled and restarted."""
+    made: list[Rabbit] = []
+
+    def make(configuration: str = "") -> Rabbit:
+        """``configuration``: its rabbitmq.conf; ``{tls_port}``, ``{directory}`` are filled in."""
+        server = Rabbit(tmp_path_factory.mktemp("rabbitmq"), configuration)
+        made.append(server)
+        server.up()
+        return server
+
+    yield make
+    for server in made:
+        server.clean()
+
+
+@pytest.fixture(scope="session")
+def influxdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxServer]:
+    """An InfluxDB without users that all tests share: each takes a database of its own."""
+    server = InfluxServer(tmp_path_factory.mktemp("influxdb"))
+    try:
+        server.up()
+        yield server
+    finally:
+        server.clean()
+
+
+@pytest.fixture
+def make_influxdb(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[..., InfluxServer]]:
+    """InfluxDB servers of this test's own, not started yet."""
+    made: list[InfluxServer] = []
+
+    def make(**options: Any) -> InfluxServer:
+        server = InfluxServer(tmp_path_factory.mktemp("influxdb"), **options)
+        made.append(server)
+        return server
+
+    yield make
+    for server in made:
+        server.clean()
+
+
+@pytest.fixture(scope="session")
+def cgroup_name() -> Iterator[str]:
+    """A parent group of the tests' own, for ``cgroup_parent``; ends after the engines in it.
+
+    One group further down, it comes last in a group that does not: its pilots together have
+    as much of a busy machine as one other program.  At the top they would have next to nothing
+    of one that is never idle, and no deadline would be long enough.
+    """
+    name = f"plancton-test-{os.getpid()}"
+    yield f"{name}/pilots"
+    remove_groups(name)
+
+
+def remove_groups(name: str) -> None:
+    """What engines and tests left in the control groups, as soon as they are empty."""
+    hierarchies = [CGROUPS] if (CGROUPS / "cgroup.controllers").exists() else CGROUPS.iterdir()
+    tops = [hierarchy / name for hierarchy in hierarchies]
+
+    def gone() -> bool:
+        for top in tops:
+            inside = [one for one in top.rglob("*") if one.is_dir()]
+            for directory in (*sorted(inside, reverse=True), top):
+                _rmdir(directory)
+        return not any(top.is_dir() for top in tops)
+
+    wait_until(gone, f"the control groups {name} to be empty", timeout=10.0)
+
+
+def _rmdir(directory: Path) -> None:
+    try:
+        directory.rmdir()
+    except OSError:
+        pass  # not there, or not empty yet

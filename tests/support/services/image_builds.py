@@ -1,0 +1,151 @@
+"""The images of images/, built for real on their stand-ins, in an engine that keeps them.
+
+Its data lie in build/docker, so that only what has changed is built again. Processes share the
+engine: the first starts it, the last one ends it. ``built_images`` is the fixture; a test that asks
+for it needs ``pytest.mark.timeout(BUILD_SECONDS)``, as the first build takes minutes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import plancton
+from plancton.engine.process import procfs
+from tests.support.services.engines import DockerService
+from tests.support.services.programs import end_all_with, need, unmount_all_in
+from tests.support.waiting import wait_until
+
+ROOT = Path(__file__).parents[3]
+KEPT = ROOT / "build" / "docker"
+NAMES = ("worker-cc7", "worker-el9", "vobox", "plancton", "schedd", "rabbitmq", "influxdb")
+#: With an empty cache on a busy machine of two cores, a slow mirror included.
+BUILD_SECONDS = 1200
+#: Layers that nothing was built from for so long are thrown away, hours.
+_STALE = "72h"
+#: Started here, and still in use elsewhere: not to be called forgotten when it is.
+_LENT: list[DockerService] = []
+
+
+@dataclass(frozen=True)
+class BuiltImages:
+    """``host``: for DOCKER_HOST; ``names``: the tag of each image in that engine."""
+
+    engine: DockerService
+    names: dict[str, str]
+
+    @property
+    def host(self) -> str:
+        return self.engine.host
+
+
+@pytest.fixture(scope="session")
+def built_images() -> Iterator[BuiltImages]:
+    """All images, and the engine that has them; leave no container behind."""
+    need("the images", ["docker", "debootstrap"], ["docker.io", "debootstrap"])
+    with shared_engine() as engine:
+        yield BuiltImages(
+            engine, {name: f"plancton/{name}:{plancton.__version__}" for name in NAMES}
+        )
+
+
+@contextmanager
+def shared_engine() -> Iterator[DockerService]:
+    """With the images; one at a time has build/docker, whoever uses it."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    users = KEPT / "users.json"
+    with _locked():
+        place, pids = _users(users)
+        engine = DockerService(place or Path(tempfile.mkdtemp(prefix="images-")))
+        engine.disk = KEPT
+        if not (pids and engine.answers()):
+            engine = _started(engine)
+        build(engine)
+        users.write_text(json.dumps({"place": str(engine.directory), "pids": [*pids, os.getpid()]}))
+    try:
+        yield engine
+    finally:
+        with _locked():
+            _, pids = _users(users)
+            left = [pid for pid in pids if pid != os.getpid()]
+            users.write_text(json.dumps({"place": str(engine.directory), "pids": left}))
+            if left:
+                _LENT.append(engine)
+            else:
+                _end(engine)
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    with open(KEPT / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _users(file: Path) -> tuple[Path | None, list[int]]:
+    """The engine's directory, and those of its users that are still there."""
+    try:
+        known = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return None, []
+    return Path(known["place"]), [pid for pid in known["pids"] if procfs.read(pid) is not None]
+
+
+def _started(engine: DockerService) -> DockerService:
+    """A new one, on what is stored; nothing is left of one of a session that was killed."""
+    _end(engine)
+    end_all_with(KEPT)
+    fresh = DockerService(Path(tempfile.mkdtemp(prefix="images-")))
+    fresh.disk = KEPT
+    fresh.up()
+    fresh.remove_containers()
+    return fresh
+
+
+def _end(engine: DockerService) -> None:
+    """Whoever has started it."""
+    try:
+        pid = int((engine.directory / "dockerd.pid").read_text())
+        os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: not _lives(pid), "dockerd to end", timeout=60.0)
+    except (OSError, ValueError):
+        pass  # it has ended
+    engine.down()
+    end_all_with(engine.directory)
+    unmount_all_in(engine.directory)
+    shutil.rmtree(engine.directory, ignore_errors=True)
+
+
+def _lives(pid: int) -> bool:
+    found = procfs.read(pid)
+    return found is not None and found.state not in "ZX"
+
+
+def build(engine: DockerService) -> None:
+    """Build what is missing or old. Fails with the build's last words."""
+    done = subprocess.run(
+        [ROOT / "images/offline/build.sh"],
+        env={**os.environ, "DOCKER_HOST": engine.host, "PLANCTON_TAG": plancton.__version__},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=BUILD_SECONDS - 60,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout[-3000:]}{done.stderr[-3000:]}"
+    client = engine.client
+    try:
+        client.prune_images({"dangling": True, "until": _STALE})
+    finally:
+        client.close()

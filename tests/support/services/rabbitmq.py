@@ -1,0 +1,225 @@
+"""RabbitMQ servers of the tests' own: real ones, with the configuration they come with.
+
+Each has its own node name, cookie, ports, port mapper and directories, all on loopback. A test
+gets a virtual host of its own in a shared server, which takes milliseconds; a server of its own
+(``make_rabbitmq``), which takes seconds, only to harm it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from tests.support.services.programs import Program, end_all_with, need
+from tests.support.waiting import wait_until
+
+#: Debian's scripts in /usr/sbin change the user; these run as whoever calls them.
+BIN = Path("/usr/lib/rabbitmq/bin")
+#: A cold start on a busy machine.
+START_SECONDS = 120.0
+#: Virtual hosts made in one go: most of the cost is one call of rabbitmqctl.
+_VHOSTS_AT_ONCE = 12
+
+
+def free_port() -> int:
+    """Below the ports that the kernel gives to clients: none may take it while a server is down.
+
+    It is this process's as long as it lives: an abstract socket of that name says so to the others.
+    """
+    while True:
+        port = random.SystemRandom().randint(15000, 31000)
+        mine = socket.socket(socket.AF_UNIX)
+        try:
+            mine.bind(f"\0plancton-test-port-{port}")
+            with socket.socket() as here:
+                here.bind(("127.0.0.1", port))
+        except OSError:
+            mine.close()
+            continue
+        mine.detach()
+        return port
+
+
+@dataclass(frozen=True)
+class VirtualHost:
+    """``url`` is of a user who may do everything in it; ``port`` may be a proxy's."""
+
+    server: Rabbit
+    name: str
+    user: str
+    password: str
+
+    @property
+    def url(self) -> str:
+        return self.url_at(self.server.port)
+
+    def url_at(self, port: int, scheme: str = "amqp", host: str = "127.0.0.1") -> str:
+        return (
+            f"{scheme}://{quote(self.user, '')}:{quote(self.password, '')}@{host}:{port}/"
+            f"{quote(self.name, '')}"
+        )
+
+
+class Rabbit:
+    """One server. ``configuration`` is rabbitmq.conf: empty where nobody wrote one."""
+
+    def __init__(self, directory: Path, configuration: str = "") -> None:
+        need("RabbitMQ", ["epmd", "rabbitmq-server"], ["rabbitmq-server"], root=False)
+        self.directory = directory
+        self.port = free_port()
+        self.tls_port = free_port()
+        self.node = f"test-{os.getpid()}-{self.port}@localhost"
+        self.log = directory / "rabbitmq.log"
+        self._configuration = configuration
+        self._server: Program | None = None
+        self._mapper: Program | None = None
+        self._vhosts: list[VirtualHost] = []
+        self._count = itertools.count(1)
+        self._environment = {
+            "HOME": str(directory),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": str(free_port()),
+            "RABBITMQ_NODENAME": self.node,
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_CTL_DIST_PORT_MIN": "36000",
+            "RABBITMQ_CTL_DIST_PORT_MAX": "39999",
+            "RABBITMQ_MNESIA_BASE": str(directory / "data"),
+            "RABBITMQ_LOG_BASE": str(directory / "log"),
+            "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq.conf"),
+            "RABBITMQ_CONF_ENV_FILE": str(directory / "none"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "plugins"),
+            # the script then becomes the virtual machine: its process is ours to signal
+            "RUNNING_UNDER_SYSTEMD": "true",
+        }
+
+    # --- life -------------------------------------------------------------------------
+
+    def up(self) -> None:
+        """Start it and wait until it answers; the same ports and data each time."""
+        assert self._server is None
+        (self.directory / "rabbitmq.conf").write_text(
+            self._configuration.format(tls_port=self.tls_port, directory=self.directory)
+        )
+        # one cookie for the server and its commands, before both would make one
+        cookie = self.directory / ".erlang.cookie"
+        if not cookie.exists():
+            cookie.write_text(f"cookie{self.port}")
+            cookie.chmod(0o400)
+        if self._mapper is None:
+            port = self._environment["ERL_EPMD_PORT"]
+            self._mapper = Program(["epmd", "-port", port], self.log, self._environment)
+        self._server = Program([str(BIN / "rabbitmq-server")], self.log, self._environment)
+        wait_until(self.answers, "RabbitMQ to answer", timeout=START_SECONDS, state=self.said)
+
+    def answers(self) -> bool:
+        assert self._server is not None
+        assert self._server.process.poll() is None, self.said()
+        with socket.socket() as door:
+            door.settimeout(1.0)
+            try:
+                door.connect(("127.0.0.1", self.port))
+                door.sendall(b"AMQP\0\0\x09\x01")
+                return bool(door.recv(1))
+            except OSError:
+                return False
+
+    @property
+    def pid(self) -> int:
+        assert self._server is not None
+        return self._server.pid
+
+    def settle(self) -> None:
+        """Write down which queues there are: those made within seconds do not survive a kill."""
+        self.evaluate("[dets:sync(Table) || Table <- dets:all()].")
+
+    def stop(self) -> None:
+        """As an admin would: it closes its connections and writes everything down."""
+        assert self._server is not None
+        self._server.end(60.0)
+        self._server = None
+
+    def kill(self) -> None:
+        assert self._server is not None
+        self._server.signal(signal.SIGKILL)
+        self._server.process.wait()
+        self._server = None
+
+    def hang(self) -> None:
+        """It takes no more part in anything, and its connections stay open."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def fill_memory(self) -> None:
+        """The memory alarm: it reads nothing more from those who publish."""
+        self.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
+
+    def free_memory(self) -> None:
+        self.ctl("set_vm_memory_high_watermark", "0.8")
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")[-2000:]
+
+    def clean(self) -> None:
+        for program in (self._server, self._mapper):
+            if program is not None:
+                program.end()
+        end_all_with(self.directory)  # the virtual machine's own children
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    # --- administration ---------------------------------------------------------------
+
+    def ctl(self, *arguments: str) -> str:
+        """What ``rabbitmqctl`` prints; a second or two."""
+        done = subprocess.run(
+            [BIN / "rabbitmqctl", "-q", *arguments],
+            env={**os.environ, **self._environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, f"rabbitmqctl {arguments}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def evaluate(self, erlang: str) -> str:
+        """The value of an Erlang expression inside the server."""
+        return self.ctl("eval", erlang)
+
+    def vhost(self) -> VirtualHost:
+        """A new virtual host with a user of its own."""
+        if not self._vhosts:
+            self._make_vhosts()
+        return self._vhosts.pop()
+
+    def _make_vhosts(self) -> None:
+        names = [f"t{next(self._count)}" for _ in range(_VHOSTS_AT_ONCE)]
+        binaries = ",".join(f'<<"{name}">>' for name in names)
+        self.evaluate(
+            "lists:foreach(fun(Name) ->"
+            ' rabbit_vhost:add(Name, <<"tests">>),'
+            ' rabbit_auth_backend_internal:add_user(Name, <<"secret-", Name/binary>>,'
+            ' <<"tests">>),'
+            " rabbit_auth_backend_internal:set_permissions("
+            ' Name, Name, <<".*">>, <<".*">>, <<".*">>, <<"tests">>)'
+            f" end, [{binaries}]), ok."
+        )
+        self._vhosts = [VirtualHost(self, name, name, f"secret-{name}") for name in names]
+
+    def add_user(self, user: str, password: str, *permissions: str, vhost: str = "/") -> None:
+        """``permissions``: configure, write and read patterns, if any."""
+        self.ctl("add_user", user, password)
+        if permissions:
+            self.ctl("set_permissions", "-p", vhost, user, *permissions)

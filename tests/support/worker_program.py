@@ -1,0 +1,121 @@
+"""``thyme-worker`` as a program beside a broker of its own, for the tests of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_schedd import submission
+from tests.support.waiting import wait_until
+from thyme.broker import Transport, connect
+from thyme.protocol.codec import decode, encode
+from thyme.protocol.events import Message
+from thyme.protocol.job import Task
+
+WORKER = Path(sys.executable).with_name("thyme-worker")
+PAGE = Path(__file__).parents[2] / "docs/reference/worker.md"
+AS_USER = """
+import os, shutil, sys, thyme.broker.sqlite.transport
+from thyme.worker.cli import main
+user = int(sys.argv.pop(1))
+os.setgroups([]), os.setgid(user), os.setuid(user)
+sys.exit(main(sys.argv[1:]))
+"""
+ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="needs to be root to be another user")
+
+
+class Site:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.file = path / "broker.db"
+        self.url = f"sqlite://{self.file}"
+        self.work = path / "work"
+        self.work.mkdir()
+        self.started: list[subprocess.Popen[str]] = []
+        self._broker: Transport | None = None
+
+    @property
+    def broker(self) -> Transport:
+        if self._broker is None:
+            self._broker = connect(self.url)
+        return self._broker
+
+    def submit(self, *tasks: Task, pool: str = "alien_jobs") -> None:
+        bodies = [encode(submission(task, f"{n}.0")) for n, task in enumerate(tasks, 1)]
+        self.broker.submit(pool, bodies)
+
+    def start(
+        self, *options: str, user: int | None = None, env: dict[str, str] | None = None
+    ) -> subprocess.Popen[str]:
+        # another user need not be able to read where Python and we are installed
+        command = [str(WORKER)] if user is None else [sys.executable, "-c", AS_USER, str(user)]
+        process = subprocess.Popen(
+            [*command, "--workdir", str(self.work), *options],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            cwd=self.path,
+            # these tests' jobs write into the test's own directories
+            env={
+                "PATH": os.environ["PATH"],
+                "THYME_JOB_USER": "self",
+                **({"THYME_URL": self.url} if env is None else env),
+            },
+        )
+        self.started.append(process)
+        return process
+
+    def run(
+        self, *options: str, user: int | None = None, env: dict[str, str] | None = None
+    ) -> tuple[int, str]:
+        """Exit code and what it said; never a traceback."""
+        process = self.start("--timeout", "0", *options, user=user, env=env)
+        _out, said = process.communicate(timeout=60)
+        assert "Traceback" not in said
+        return process.returncode, said
+
+    def told(self) -> list[Message]:
+        return [decode(record.body) for record in self.broker.read(-1, 10**6)]
+
+    def kinds(self) -> list[str]:
+        return [message.kind for message in self.told() if message.kind != "submit"]
+
+    def close(self) -> None:
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            if process.stderr is not None:
+                process.stderr.close()
+        if self._broker is not None:
+            self._broker.close()
+
+
+TRUE = Task("/bin/true")
+
+
+def shell(text: str, **task: object) -> Task:
+    return Task("/bin/sh", arguments=("-c", text), **task)  # type: ignore[arg-type]
+
+
+def open_to_all(path: Path) -> None:
+    for each in (path, *path.parents):
+        if Path(tempfile.gettempdir()) in each.parents:
+            each.chmod(each.stat().st_mode | 0o055)
+
+
+def running(site: Site, *options: str) -> subprocess.Popen[str]:
+    worker = site.start(*options)
+    wait_until((site.path / "up").exists, "the job to be up", state=site.kinds)
+    return worker
+
+
+def ended(worker: subprocess.Popen[str]) -> int:
+    _out, said = worker.communicate(timeout=60)
+    assert "Traceback" not in said
+    return worker.returncode

@@ -1,0 +1,127 @@
+"""docker-compose.yml and .env: explained, pinned, limited, checked, and without a password."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+import plancton
+from compose import make_secrets, settings
+from compose.errors import CannotDo
+
+ROOT = Path(__file__).parents[3]
+#: Services that end before the others begin.
+FIRST = ("worker", "secrets")
+EXAMPLE = (ROOT / ".env.example").read_text()
+COMPOSE = [path.read_text() for path in sorted(ROOT.glob("docker-compose*.yml"))]
+
+
+# --- the compose files ------------------------------------------------------------------------
+
+
+def test_every_variable_of_the_compose_files_is_explained_in_the_example() -> None:
+    used = set(re.findall(r"\$\{(\w+)\}", "".join(COMPOSE)))
+    known = set(settings.parse(EXAMPLE))
+
+    assert used <= known
+    by_compose = {"COMPOSE_FILE", "COMPOSE_PROFILES", "IMAGES"}
+    assert known - used == by_compose
+    lines = EXAMPLE.splitlines()
+    for number, line in enumerate(lines):
+        # a comment, or a line of the same group above it
+        if "=" in line and not line.startswith("#"):
+            assert lines[number - 1], line
+
+
+def test_our_images_have_this_versions_tag() -> None:
+    for key, value in settings.parse(EXAMPLE).items():
+        if key.endswith("_IMAGE") and value.startswith("plancton/") and key != "WORKER_IMAGE":
+            assert value.rpartition(":")[2] == plancton.__version__, key
+    assert settings.parse(EXAMPLE)["WORKER_TAG"] == plancton.__version__
+
+
+def test_no_image_is_whatever_is_newest_and_no_password_is_in_a_file() -> None:
+    for text in COMPOSE:
+        for service in (yaml.safe_load(text).get("services") or {}).values():
+            assert service.get("image", "${}").startswith("${")
+    assert "latest" not in EXAMPLE
+    assert not re.search(r"(?i)password[^:\n]*[:=] *[\w\"']", EXAMPLE)
+
+
+def test_every_service_restarts_is_limited_and_checked() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    running = {name: one for name, one in services.items() if name not in FIRST}
+
+    for name in FIRST:
+        # once, before the others
+        assert services[name]["restart"] == "no"
+        assert services[name]["mem_limit"], name
+        assert services[name]["logging"]["options"]["max-size"], name
+        assert services[name]["cap_drop"] == ["ALL"]
+    for name, service in running.items():
+        assert service["restart"] == "unless-stopped", name
+        assert service["mem_limit"], name
+        assert service["logging"]["options"]["max-size"], name
+        assert "no-new-privileges:true" in service["security_opt"], name
+        assert "healthcheck" in service or name == "influxdb", name
+
+
+def test_pilots_share_a_network_with_the_broker_alone() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+
+    assert [name for name, one in services.items() if "pilots" in one.get("networks", ())] == [
+        "rabbitmq"
+    ]
+
+
+def test_every_service_with_secrets_waits_until_they_are_made() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    mounting = {
+        name
+        for name, service in services.items()
+        if any(volume.startswith("./secrets/services/") for volume in service.get("volumes", ()))
+    }
+
+    assert mounting == set(make_secrets.SHARES)
+    done = {"condition": "service_completed_successfully"}
+    for name in mounting:
+        waits = services[name]["depends_on"]
+        # by itself, or behind one that does
+        behind = [services[other].get("depends_on", {}) for other in waits]
+        assert done in [one.get("secrets") for one in (waits, *behind)], name
+
+
+# --- .env -------------------------------------------------------------------------------------
+
+
+def test_the_first_time_env_is_made_with_the_nodes_name(tmp_path: Path) -> None:
+    (tmp_path / ".env.example").write_text(EXAMPLE)
+
+    read = settings.read(tmp_path, "farm7", {})
+
+    assert read["NODE_NAME"] == "farm7"
+    assert (tmp_path / ".env").read_text() == EXAMPLE.replace("NODE_NAME=node", "NODE_NAME=farm7")
+    assert settings.read(tmp_path, "renamed", {})["NODE_NAME"] == "farm7"
+
+
+def test_the_environment_wins_as_it_does_for_compose(tmp_path: Path) -> None:
+    (tmp_path / ".env.example").write_text(EXAMPLE)
+
+    assert settings.read(tmp_path, "n", {"SITE": "torino", "HOME": "/"})["SITE"] == "torino"
+
+
+def test_an_env_of_an_older_version_is_refused_with_what_it_lacks(tmp_path: Path) -> None:
+    (tmp_path / ".env.example").write_text("A=1\nNODE_NAME=n\nNEW=2\nOTHER=3\n")
+    (tmp_path / ".env").write_text("A=5\n# NEW=2\nNODE_NAME=x\n")
+
+    with pytest.raises(CannotDo, match=r"^\.env lacks NEW, OTHER: copy these lines from"):
+        settings.read(tmp_path, "n", {})
+
+
+def test_one_line_of_env_is_changed_and_no_other() -> None:
+    text = "# TAG=0\nTAG=1\nMY_TAG=1\n"
+
+    assert settings.changed(text, "TAG", r"\1.2") == "# TAG=0\nTAG=\\1.2\nMY_TAG=1\n"

@@ -1,0 +1,227 @@
+"""What stands around docker-compose.yml: Plancton's start, the checks and the commands."""
+
+from __future__ import annotations
+
+import json
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import plancton
+from compose import start_plancton
+from compose.errors import hint
+from compose.health import FAILED, WAITING, WELL, state_of, unwell
+
+ROOT = Path(__file__).parents[3]
+
+
+EXAMPLE = (ROOT / ".env.example").read_text()
+
+
+def test_the_shipped_configuration_is_filled_from_what_compose_gives() -> None:
+    service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["plancton"]
+    values = dict.fromkeys(service["environment"], "1")
+
+    text = start_plancton.filled(
+        (ROOT / "compose/plancton.yaml").read_text(), {**values, "PILOT_FILES": "/volumes/x"}
+    )
+
+    assert yaml.safe_load(text)["binds"] == ["/volumes/x:/run/secrets"]
+
+
+@pytest.mark.parametrize(
+    ("template", "says"),
+    [
+        ("a: ${NOT_SET}", "needs NOT_SET, which is not set"),
+        ("a: 5 $", r"Invalid placeholder .*; write \$\$ for a lone \$"),
+    ],
+)
+def test_a_configuration_that_cannot_be_filled_is_refused(template: str, says: str) -> None:
+    with pytest.raises(start_plancton.CannotStart, match=says):
+        start_plancton.filled(template, {})
+
+
+def test_pilots_get_their_url_and_the_authority_and_no_other_secret(tmp_path: Path) -> None:
+    secrets, pilots = tmp_path / "secrets", tmp_path / "pilots"
+    secrets.mkdir()
+    pilots.mkdir()
+    for name in ("thyme-worker-url", "site-ca", "influxdb-plancton-password"):
+        (secrets / name).write_text(name)
+
+    start_plancton.lay_out(secrets, pilots)
+    start_plancton.lay_out(secrets, pilots)
+
+    assert sorted(path.name for path in pilots.iterdir()) == ["site-ca", "thyme-worker-url"]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in pilots.iterdir()} == {0o400}
+    assert stat.S_IMODE(pilots.stat().st_mode) == 0o700
+
+
+# --- is all well? -----------------------------------------------------------------------------
+
+
+def container(status: str, health: str = "", code: int = 0, restarts: int = 0) -> dict:
+    state = {"Status": status, "ExitCode": code}
+    if health:
+        state["Health"] = {"Status": health, "Log": [{"Output": "line 1\nline 2\n"}]}
+    policy = {"Name": "unless-stopped"}
+    return {"State": state, "HostConfig": {"RestartPolicy": policy}, "RestartCount": restarts}
+
+
+@pytest.mark.parametrize(
+    ("one", "state"),
+    [
+        (container("running", "healthy"), (WELL, "healthy")),
+        (container("running"), (WELL, "running")),
+        (container("running", "starting"), (WAITING, "starting")),
+        (container("running", "unhealthy"), (FAILED, "unhealthy: line 1 line 2")),
+        (container("created"), (WAITING, "created (exit code 0)")),
+        (container("restarting", code=1), (WAITING, "restarting (exit code 1)")),
+        (container("restarting", code=1, restarts=5), (FAILED, "restarting (exit code 1)")),
+        (container("exited", code=137), (WAITING, "exited (exit code 137)")),
+    ],
+)
+def test_what_docker_says_of_a_container_is_one_of_three_words(
+    one: dict, state: tuple[str, str]
+) -> None:
+    assert state_of(one) == state
+    assert unwell({"a": one}) == ({} if state[0] == WELL else {"a": state})
+
+
+def test_what_docker_says_is_turned_into_what_to_do() -> None:
+    assert "PILOT_SUBNET" in hint("Pool overlaps with other one on this address space")
+    assert "group docker" in hint("dial unix /var/run/docker.sock: connect: permission denied")
+    assert hint("never heard of") == ""
+
+
+# --- the commands -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A copy of what the commands need, with a docker that a test writes on the PATH."""
+    (tmp_path / "compose").mkdir()
+    for path in (ROOT / "compose").glob("*.py"):
+        (tmp_path / "compose" / path.name).write_text(path.read_text())
+    (tmp_path / ".env.example").write_text(EXAMPLE)
+    (tmp_path / "bin").mkdir()
+    return tmp_path
+
+
+def run(place: Path, *arguments: str, docker: str = "", **more: str) -> tuple[int, str]:
+    """The exit code, and what it says on stderr."""
+    if docker:
+        (place / "bin" / "docker").write_text(f"#!/bin/sh\n{docker}\n")
+        (place / "bin" / "docker").chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-m", "compose.manage", *arguments],
+        cwd=place,
+        env={"PATH": str(place / "bin"), **more},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stderr
+
+
+def test_without_docker_it_says_where_to_get_it(place: Path) -> None:
+    assert run(place, "up") == (
+        1,
+        "site: there is no `docker`: install Docker (https://docs.docker.com/engine/)\n",
+    )
+
+
+def test_a_docker_that_does_not_answer_is_told_with_what_to_do(place: Path) -> None:
+    code, said = run(place, "up", docker="echo 'connect: permission denied' >&2; exit 1")
+
+    assert code == 1
+    assert said == (
+        "site: Docker does not answer: you may not use Docker: be root, or a member of the group "
+        "docker\n"
+    )
+
+
+def test_without_compose_it_says_what_to_install(place: Path) -> None:
+    code, said = run(place, "up", docker="[ $1 = version ]")
+
+    assert code == 1
+    assert said.startswith("site: there is no compose: install docker-compose-plugin")
+
+
+def test_a_port_that_is_taken_is_told_before_anything_starts(place: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        code, said = run(
+            place,
+            "up",
+            docker="exit 0",
+            COMPOSE_PROFILES="monitoring,demo-ce",
+            GRAFANA_LISTEN=address,
+        )
+
+    assert code == 1
+    assert said == (
+        f"site: grafana cannot listen on {address} (Address already in use): "
+        "set another GRAFANA_LISTEN in .env\n"
+    )
+
+
+#: A docker whose `compose up` fails, as the schedd is not well.
+ILL = """
+case "$1 $2" in
+"compose up") echo "dependency failed to start: container p-schedd-1 is unhealthy" >&2; exit 1 ;;
+"ps --all") echo 0123456789ab ;;
+"inspect "*) cat containers.json ;;
+"logs "*) echo "thyme-schedd: the broker is not there" ;;
+esac
+"""
+
+
+def test_when_a_service_does_not_get_well_its_last_words_are_told(place: Path) -> None:
+    schedd = container("running", "unhealthy")
+    labels = {"com.docker.compose.service": "schedd", "com.docker.compose.oneoff": "False"}
+    # a pilot of an image that compose v2 built: no service of ours
+    pilot, its = container("exited", code=6), {"com.docker.compose.service": "worker"}
+    (place / "containers.json").write_text(
+        json.dumps(
+            [
+                {**schedd, "Id": "0123456789ab", "Config": {"Labels": labels}},
+                {**pilot, "Id": "ba9876543210", "Config": {"Labels": its}, "RestartCount": 9},
+            ]
+        )
+    )
+
+    code, said = run(place, "up", docker=ILL, IMAGES="local", PATH=f"{place}/bin:/usr/bin:/bin")
+
+    assert code == 1
+    assert said.splitlines() == [
+        "site: not everything is healthy",
+        "schedd: unhealthy: line 1 line 2",
+        "    thyme-schedd: the broker is not there",
+    ]
+
+
+@pytest.mark.parametrize("tag", ["", "a b", "-x", "1:2"])
+def test_a_tag_that_is_none_is_refused(place: Path, tag: str) -> None:
+    code, said = run(place, "update-workers", "--", tag, docker="exit 0")
+
+    assert code == 1
+    assert said == f"site: {tag!r} is no tag: make update-workers TAG=1.2.3\n"
+
+
+def test_local_images_that_are_missing_are_named(place: Path) -> None:
+    code, said = run(place, "up", docker='[ "$1" != image ]', IMAGES="local")
+
+    assert code == 1
+    assert said == (
+        f"site: there is no image plancton/plancton:{plancton.__version__} here, "
+        "and .env says IMAGES=local\n"
+    )

@@ -1,0 +1,278 @@
+"""config.yaml: the keys of 2017, the new ones, and every message about a mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from plancton.cli.check import schema
+from plancton.config import reference_page
+from plancton.config.expressions import BadExpression, compute, render
+from plancton.config.model import Config, notes
+from plancton.config.yaml_file import load, parse
+from plancton.engine.pilot_spec import new_name, spec
+from plancton.errors import ConfigError, ExitCode
+from plancton.model import HostFacts
+from plancton.policy.capacity import max_docks
+from tests.support.fake_node import FACTS
+
+ROOT = Path(__file__).parents[4]
+
+#: The defaults of Plancton 0.6.0; docks_per_loop was 4 and is now unset (decision 012).
+OF_2017 = {
+    "influxdb_url": None,
+    "updateconfig": 60,
+    "image_expiration": 43200,
+    "main_sleep": 30,
+    "grace_kill": 120,
+    "grace_spawn": 60,
+    "cpus_per_dock": 1,
+    "max_docks": "ncpus - 2",
+    "docks_per_loop": None,
+    "max_ttl": 43200,
+    "docker_image": "busybox",
+    "docker_cmd": "/bin/sleep 60",
+    "docker_privileged": False,
+    "max_dock_mem": 2000000000,
+    "max_dock_swap": 0,
+    "user_group": "0:0",
+    "binds": (),
+    "devices": (),
+    "capabilities": (),
+    "security_opts": (),
+}
+FILE_OF_2017 = """\
+influxdb_url: ["http://u:p@influx:8086#plancton", "insecure_https://other:8086#db"]
+updateconfig: 60
+image_expiration: 43200
+main_sleep: 30
+grace_kill: 120
+grace_spawn: 60
+cpus_per_dock: 0.5
+max_docks: (ram_bytes + swap_bytes) / (max_dock_mem + max_dock_swap)
+docks_per_loop: 4
+max_ttl: 43200
+docker_image: alisw/slc6-builder:latest
+docker_cmd: ["/bin/bash", "-c", "exec thyme-worker"]
+docker_privileged: false
+max_dock_mem: 4000000000
+max_dock_swap: 1000000000
+user_group: 0:0
+binds: [/cvmfs]
+devices: ["/dev/fuse:/dev/fuse:rwm"]
+capabilities: [SYS_ADMIN, -MKNOD]
+security_opts: ["apparmor:docker-allow-ptrace"]
+"""
+
+
+def problem(text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "config.yaml", FACTS)
+    assert caught.value.exit_code == ExitCode.CONFIG == 4
+    return str(caught.value)
+
+
+def test_every_key_of_2017_is_there_with_its_default() -> None:
+    config = Config()
+    assert {key: getattr(config, key) for key in OF_2017} == OF_2017
+
+
+def test_a_file_of_2017_is_read_unchanged() -> None:
+    config = parse(FILE_OF_2017, "config.yaml", FACTS)
+    assert config.docker_cmd == ("/bin/bash", "-c", "exec thyme-worker")
+    assert config.docks_per_loop == 4
+    assert config.user_group == "0:0"
+    assert max_docks(config, FACTS) == 12
+
+
+def test_a_configuration_without_max_dock_mem_still_gives_pilots() -> None:
+    """2017 fault 4: it gave zero slots."""
+    config = parse("max_docks: ram_bytes // max_dock_mem", "config.yaml", FACTS)
+    assert max_docks(config, FACTS) == 32
+
+
+def test_an_empty_file_is_all_defaults() -> None:
+    assert parse("# nothing yet\n", "config.yaml", FACTS) == Config()
+
+
+def test_an_unknown_key_is_named_with_its_line_and_the_nearest_right_one() -> None:
+    assert problem("engine: process\nmax_dokcs: 3\n") == (
+        "config.yaml:2: unknown key 'max_dokcs'; did you mean 'max_docks'?"
+    )
+
+
+def test_an_unknown_key_like_no_other_names_the_place_of_the_list() -> None:
+    assert problem("colour: red") == (
+        "config.yaml:1: unknown key 'colour'; `planctonctl help` names the page with all keys"
+    )
+
+
+def test_every_problem_is_told_in_a_line_of_its_own() -> None:
+    assert problem("main_slep: 3\ngrace_kill: soon\n").splitlines() == [
+        "config.yaml:2: grace_kill: input should be a valid number, not 'soon'",
+        "config.yaml:1: unknown key 'main_slep'; did you mean 'main_sleep'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("max_docks: [1]", "1: max_docks: must be a whole number or an expression, not [1]"),
+        ("max_docks: 2.5", "1: max_docks: must be a whole number or an expression, not 2.5"),
+        ("main_sleep: 0", "1: main_sleep: input should be greater than or equal to 0.05, not 0"),
+        ("main_sleep: .inf", "1: main_sleep: input should be a finite number, not inf"),
+        ("main_sleep: true", "1: main_sleep: input should be a valid number, not True"),
+        ("cpus_per_dock: -1", "1: cpus_per_dock: input should be greater than 0, not -1"),
+        ("user_group: 10:20", '1: user_group: YAML reads it as a number; quote it: "uid:gid"'),
+        ("docker_cmd: 5", "1: docker_cmd: must be a string or a list of strings, not 5"),
+        ("exit_failure: [4, 900]", "1: exit_failure[1]: input should be less than or equal to "
+         "255, not 900"),
+        ("exit_failure: [3]", "1: exit_failure: exit code 3 is in exit_no_work too"),
+        ("exit_no_work: [0]", "1: exit_no_work: exit code 0 is a normal end"),
+        ("docks_per_loop: 0", "1: docks_per_loop: input should be greater than or equal to 1, "
+         "not 0"),
+        ("engine: podman", "1: engine: input should be 'docker' or 'process', not 'podman'"),
+        ("- a\n- b", "1: must be a list of `key: value` lines"),
+        ("a: b: c", "1: not YAML: mapping values are not allowed here"),
+        ("main_sleep: 3\nmain_sleep: 4", "2: main_sleep is given twice (first in line 1)"),
+        ("max_docks: ncpu - 2", "1: max_docks: cannot compute 'ncpu - 2': 'ncpu' is undefined; "
+         "known: max_dock_mem, max_dock_swap, ncpus, ram_bytes, swap_bytes"),
+        ("max_docks: ncpus -", "1: max_docks: cannot compute 'ncpus -': unexpected 'end of "
+         "template'"),
+        ("max_docks: 1 / swap_bytes", "1: max_docks: cannot compute '1 / swap_bytes': division "
+         "by zero"),
+        ("max_docks: \"'many'\"", "1: max_docks: cannot compute \"'many'\": gives 'many', not a "
+         "number"),
+        ("docker_cmd: 'run {{ nprocs }}'", "1: docker_cmd: 'nprocs' is undefined; known: "
+         "cpus_per_dock, hostname, max_dock_mem, max_dock_swap, ncpus, pilot, ram_bytes, "
+         "swap_bytes"),
+        ("docker_cmd: \"sh -c 'open\"", "1: docker_cmd: No closing quotation in \"sh -c 'open\""),
+        ("docker_cmd: []", "1: docker_cmd: is empty; give the command that a pilot runs"),
+        ("environment: {A B: x}", "1: environment: 'A B' is not a name for a variable"),
+        ("environment: {A: '{{ x }}'}", "1: environment: A: 'x' is undefined; known: "
+         "cpus_per_dock, hostname, max_dock_mem, max_dock_swap, ncpus, pilot, ram_bytes, "
+         "swap_bytes"),
+    ],
+)  # fmt: skip
+def test_a_bad_value_is_one_clear_line(text: str, expected: str) -> None:
+    assert problem(text) == f"config.yaml:{expected}"
+
+
+def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "config.yaml", FACTS)
+    assert str(caught.value) == (
+        f"{tmp_path}/config.yaml: no such file; write one (docs/howto-node.md has a first one) "
+        "or name its directory with --confdir"
+    )
+
+
+def test_a_file_that_is_no_text_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"config\.yaml: cannot be read: "):
+        load(tmp_path / "config.yaml", FACTS)
+
+
+# Expressions
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "().__class__.__bases__",
+        "ncpus.__class__.__mro__[1].__subclasses__()",
+        "''.join.__globals__",
+        "cycler.__init__.__globals__.os.popen('id').read()",
+        "__import__('os').system('id')",
+        "9 ** (9 ** 9)",
+        "2 ** 64 ** 64 ** 64 ** 64 ** 64",
+        "'x' | center(1000000000)",
+        "lipsum(n=10000000)",
+        "'x' * 1000000000",
+        "'%1000000000d' % 1",
+        "range(10000000)",
+    ],
+)
+def test_an_expression_cannot_run_code_nor_hang(expression: str) -> None:
+    with pytest.raises(BadExpression):
+        compute(expression, {"ncpus": 8})
+
+
+def test_a_negative_result_counts_as_none_and_fractions_are_cut() -> None:
+    assert compute("ncpus - 20", {"ncpus": 8}) == 0
+    assert compute("ncpus * 0.99", {"ncpus": 8}) == 7
+
+
+def test_text_may_hold_names_and_nothing_else() -> None:
+    assert render("x={{ ncpus }} on {{ hostname }}", {"ncpus": 8, "hostname": "n"}) == "x=8 on n"
+    with pytest.raises(BadExpression):
+        render("{{ hostname.__class__.__mro__ }}", {"hostname": "n"})
+
+
+# One pilot
+
+
+def test_a_pilot_gets_its_name_its_command_and_its_environment() -> None:
+    config = Config(
+        docker_cmd="run --cpus {{ ncpus }} 'two words' {{ pilot }}",
+        environment={"WHERE": "{{ hostname }}"},
+    )
+    one = spec(config, FACTS, "plancton-worker-abc123")
+    assert one.command == ("run", "--cpus", "8", "two words", "plancton-worker-abc123")
+    assert one.environment == {"WHERE": "node1"}
+    assert one.hostname == "plancton-node1-abc123"
+
+
+def test_a_long_host_name_is_cut_as_in_2017() -> None:
+    facts = HostFacts("h" * 63, 1, 1, 0)
+    assert len(spec(Config(), facts, "plancton-worker-abc123").hostname) == 40 + 16
+
+
+def test_names_are_new_each_time() -> None:
+    names = {new_name() for _ in range(100)}
+    assert len(names) == 100
+    assert all(len(name) == len("plancton-worker-") + 6 for name in names)
+
+
+# What has no effect is said
+
+
+def test_what_an_engine_does_not_use_is_said_and_nothing_else() -> None:
+    config = Config(engine="process", binds=("/cvmfs",))
+    assert notes(config)[0] == "binds has no effect with engine: process"
+    assert notes(Config(engine="docker", binds=("/cvmfs",))) == ()
+
+
+def test_the_schema_knows_every_key_and_no_other() -> None:
+    written = schema()
+    properties = written["properties"]
+    assert isinstance(properties, dict)
+    assert set(properties) == set(Config.model_fields)
+    assert written["additionalProperties"] is False
+    assert written["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert properties["main_sleep"]["minimum"] == 0.05
+    assert properties["engine"]["enum"] == ["docker", "process"]
+    assert all(value.get("description") for value in properties.values())
+
+
+# The page and the example
+
+
+def test_the_reference_page_is_the_generated_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert reference_page.main([]) == 0
+    committed = (ROOT / "docs/reference/plancton-config.md").read_text(encoding="utf-8")
+    assert committed == capsys.readouterr().out, (
+        "run: python -m plancton.config.reference_page --write docs/reference/plancton-config.md"
+    )
+
+
+def test_the_first_example_is_a_good_configuration() -> None:
+    config = load(ROOT / "examples/plancton/config.yaml", FACTS)
+    assert config.engine == "process"
+    assert max_docks(config, FACTS) == 8
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples/plancton").glob("*.yaml")), ids=str)
+def test_every_example_is_a_good_configuration(path: Path) -> None:
+    load(path, FACTS)

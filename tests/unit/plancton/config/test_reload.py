@@ -1,0 +1,58 @@
+"""A configuration that changes while the daemon runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from plancton.config.reload import ConfigWatch
+from plancton.config.yaml_file import parse
+from tests.support.fake_node import FACTS, FakeClock
+
+
+def test_a_bad_new_configuration_keeps_the_last_good_one_and_says_so() -> None:
+    clock, text = FakeClock(), "max_docks: 1"
+    watch = ConfigWatch(lambda: parse(text, "c.yaml", FACTS), clock.now, clock.wall)
+    text = "max_dokcs: 2"
+    watch.refresh()
+    assert watch.problem == "", "read again before updateconfig was over"
+    clock.advance(60)
+    watch.refresh()
+    assert watch.config.max_docks == 1
+    assert watch.problem == "c.yaml:1: unknown key 'max_dokcs'; did you mean 'max_docks'?"
+    text = "max_docks: 2"
+    watch.refresh(force=True)
+    assert (watch.config.max_docks, watch.problem) == (2, "")
+
+
+def test_a_source_elsewhere_is_asked_when_told_to_and_read_when_it_has_news() -> None:
+    clock, text, asked = FakeClock(), "max_docks: 1", []
+    watch = ConfigWatch(
+        lambda: parse(text, "c.yaml", FACTS),
+        clock.now,
+        clock.wall,
+        first=lambda: parse("max_docks: 9", "kept.json", FACTS),
+        ask=lambda: asked.append("now"),
+    )
+    assert watch.config.max_docks == 9
+    watch.refresh()
+    assert watch.config.max_docks == 1, "what came first may have been an old one"
+    text = "max_docks: 2"
+    watch.refresh()
+    assert (watch.config.max_docks, asked) == (1, [])
+    watch.news()
+    watch.refresh()
+    assert watch.config.max_docks == 2
+    watch.refresh(force=True)
+    assert asked == ["now"]
+
+
+def test_a_new_configuration_says_in_the_log_what_changed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock, text = FakeClock(), "max_docks: 1\nmain_sleep: 30"
+    watch = ConfigWatch(lambda: parse(text, "c.yaml", FACTS), clock.now, clock.wall)
+    text = "max_docks: 2\nmain_sleep: 5"
+    with caplog.at_level("INFO", "plancton"):
+        watch.refresh(force=True)
+        watch.refresh(force=True)
+    assert caplog.messages == ["new configuration: main_sleep, max_docks changed"]

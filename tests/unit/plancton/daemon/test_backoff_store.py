@@ -1,0 +1,103 @@
+"""What a restarted daemon still knows of pilots that fail and of work that is not there."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from plancton.config.model import Config
+from plancton.daemon import backoff_store
+from plancton.model import Breaker, History, NoWork, Trigger
+from tests.support.fake_node import FakeNode
+
+LEARNED = History(
+    owner_cpus=3.0,
+    owner_at=900.0,
+    over_since=950.0,
+    last_eviction=980.0,
+    no_work=NoWork(level=2, next_probe=1020.0, patience=3.5),
+    breaker=Breaker(failures=4, level=2, next_probe=1060.0, patience=0.3, reason="no disk"),
+    judged=frozenset({"a", "b"}),
+)
+CONFIG = Config(no_work_backoff_max=300.0, breaker_backoff_max=1800.0)
+
+
+def test_back_offs_are_known_again_and_the_owner_s_load_is_not(tmp_path: Path) -> None:
+    file = tmp_path / "history.json"
+    backoff_store.save(file, LEARNED, "boot-1")
+    found = backoff_store.load(file, CONFIG, 1000.0, "boot-1")
+    assert found == backoff_store.kept(LEARNED)
+    assert (found.owner_cpus, found.over_since) == (None, None)
+    assert found.breaker == LEARNED.breaker
+
+
+def test_after_a_restart_of_the_node_nothing_is_known(tmp_path: Path) -> None:
+    file = tmp_path / "history.json"
+    backoff_store.save(file, LEARNED, "boot-1")
+    assert backoff_store.load(file, CONFIG, 10.0, "boot-2") == History()
+
+
+def test_no_wait_is_longer_than_the_configuration_of_today_allows(tmp_path: Path) -> None:
+    file = tmp_path / "history.json"
+    backoff_store.save(file, LEARNED, "boot-1")
+    short = Config(no_work_backoff_max=5.0, breaker_backoff_max=7.0)
+    found = backoff_store.load(file, short, 1000.0, "boot-1")
+    assert (found.no_work.next_probe, found.breaker.next_probe) == (1005.0, 1007.0)
+
+
+def test_a_pause_that_seems_to_begin_in_the_future_begins_now(tmp_path: Path) -> None:
+    file = tmp_path / "history.json"
+    backoff_store.save(file, LEARNED, "boot-1")
+    assert backoff_store.load(file, CONFIG, 500.0, "boot-1").last_eviction == 500.0
+
+
+def test_without_a_file_nothing_is_known_and_nothing_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert backoff_store.load(tmp_path / "history.json", CONFIG, 1000.0, "b") == History()
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["", "{", "[]", "null", '{"version": 1, "boot": "b"}',
+     json.dumps({"version": 1, "boot": "b", "last_eviction": "x", "no_work": {}, "breaker": {}})],
+)  # fmt: skip
+def test_a_damaged_file_is_told_and_not_believed(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "history.json"
+    file.write_text(damage)
+    with caplog.at_level(logging.WARNING, "plancton"):
+        assert backoff_store.load(file, CONFIG, 1000.0, "b") == History()
+    assert "cannot be used, back-offs begin anew" in caplog.text
+
+
+def test_a_new_loop_goes_on_waiting_where_the_one_before_did(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path, docker_cmd=("exit", "4"))
+    kept: list[History] = []
+    node.loop._remember = kept.append
+    node.loop.step(Trigger.TIMER)
+    node.loop.step(Trigger.EVENT)
+    assert kept[-1].breaker.level == 1
+    again = FakeNode(tmp_path, docker_cmd=("exit", "4"))
+    again.clock.time = node.clock.time + 5
+    again.loop._history = kept[-1]
+    again.loop.step(Trigger.TIMER)
+    assert again.engine.changes() == [], "an upgrade is no reason to try a full node again"
+    again.clock.advance(30)
+    again.loop.step(Trigger.TIMER)
+    assert again.engine.changes().count("start") == 1
+
+
+def test_only_what_changed_is_written(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path)
+    kept: list[History] = []
+    node.loop._remember = kept.append
+    for _ in range(5):
+        node.loop.step(Trigger.TIMER)
+        node.clock.advance(30)
+    assert kept == []

@@ -1,0 +1,282 @@
+"""The loop on a fake node: what it does to the engine, and when it looks."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from plancton.config.model import Config
+from plancton.daemon import status_document
+from plancton.daemon.control_loop import GLANCE
+from plancton.errors import ConfigError
+from plancton.model import Mode, PilotState, Trigger
+from tests.support.fake_node import GB, IDLE, FakeNode
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> FakeNode:
+    return FakeNode(tmp_path)
+
+
+def test_an_idle_node_is_filled_in_one_look(node: FakeNode) -> None:
+    look = node.loop.step(Trigger.TIMER)
+    assert node.engine.changes() == ["start"] * 4
+    assert [pilot.state for pilot in look.pilots or ()] == [PilotState.RUNNING] * 4
+
+
+def test_a_full_node_is_left_alone(node: FakeNode) -> None:
+    node.loop.step(Trigger.TIMER)
+    node.engine.changes()
+    node.loop.step(Trigger.TIMER)
+    assert node.engine.changes() == []
+
+
+def test_a_pilot_that_ends_is_replaced_at_once(node: FakeNode) -> None:
+    """2017 fault 5: it took until the next loop, up to 30 s."""
+    ended_at: list[float] = []
+    started_at: list[float] = []
+
+    def life(seconds: float) -> None:
+        node.clock.advance(min(seconds, 0.3))
+        if not ended_at and node.clock.now() > 1010:
+            ended_at.append(node.clock.now())
+            node.engine.end(node.engine.running()[0], 0)
+        if ended_at and not started_at and len(node.engine.running()) == 4:
+            started_at.append(node.clock.now())
+        if node.clock.now() > 1020:
+            node.loop.end()
+
+    node.during = life
+    node.loop.run()
+    assert ended_at and started_at
+    assert started_at[0] - ended_at[0] <= 0.3
+    assert node.engine.changes() == ["start"] * 4 + ["remove", "start"]
+
+
+def test_the_timer_looks_every_main_sleep_and_no_more(node: FakeNode) -> None:
+    def life(_seconds: float) -> None:
+        if node.clock.now() > 1000 + 10 * 30 - 5:
+            node.loop.end()
+
+    node.during = life
+    node.loop.run()
+    # The first fills; the second sees that the pilots run; then one look each 30 s.
+    assert len(node.looks) == 2 + 9
+    assert max(node.bell.waits) <= GLANCE
+
+
+def test_a_started_pilot_is_looked_at_again_soon(node: FakeNode) -> None:
+    assert node.loop.step(Trigger.TIMER).decision.look_again == node.engine.starting_look
+
+
+def test_no_answer_of_the_engine_starts_nothing_and_the_reason_is_published(node: FakeNode) -> None:
+    node.loop.step(Trigger.TIMER)
+    node.engine.changes()
+    node.engine.unavailable = "connection refused"
+    look = node.loop.step(Trigger.TIMER)
+    assert node.engine.changes() == []
+    assert look.pilots is None
+    assert look.engine_problem == "connection refused"
+    node.engine.unavailable = ""
+    node.loop.step(Trigger.TIMER)
+    assert node.engine.changes() == []
+
+
+def test_after_a_failed_start_no_other_is_tried_in_that_look(node: FakeNode) -> None:
+    node.engine.start_problem = "no space left on device"
+    look = node.loop.step(Trigger.TIMER)
+    assert node.loop.counts["start_failures"] == 1
+    assert look.decision.history.breaker.failures == 1
+    assert "no space left on device" in look.decision.history.breaker.reason
+
+
+def test_starts_that_fail_again_and_again_back_off(node: FakeNode) -> None:
+    node.engine.start_problem = "no"
+    for _ in range(20):
+        node.loop.step(Trigger.TIMER)
+        node.clock.advance(1)
+    assert node.loop.counts["start_failures"] == 3
+    node.engine.start_problem = ""
+    node.clock.advance(30)
+    node.loop.step(Trigger.TIMER)
+    assert node.engine.changes() == ["start"], "one is tried first"
+    node.clock.advance(15)
+    node.loop.step(Trigger.TIMER)
+    assert node.engine.changes() == ["start"] * 3, "it lives: the rest follows"
+
+
+def test_a_removal_that_fails_is_told_once_and_tried_again(
+    node: FakeNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    node.loop.step(Trigger.TIMER)
+    name = node.engine.running()[0]
+    node.engine.end(name, 0)
+    node.engine.remove_problem = "device busy"
+    for _ in range(3):
+        node.loop.step(Trigger.TIMER)
+    assert caplog.text.count("device busy") == 1
+    assert node.loop.counts["ended"] == 1
+    node.engine.changes()
+    node.engine.remove_problem = ""
+    node.loop.step(Trigger.TIMER)
+    assert node.engine.changes() == ["remove"]
+
+
+def test_memory_that_runs_short_between_two_timer_passes_is_noticed(node: FakeNode) -> None:
+    def life(_seconds: float) -> None:
+        if node.clock.now() > 1005:
+            node.sensors.the_load = replace(IDLE, mem_available=0, pilots_mem=0)
+        if node.clock.now() > 1010:
+            node.loop.end()
+
+    node.during = life
+    node.loop.run()
+    assert ("stop", node.engine.calls[-1][1]) in node.engine.calls
+    first = next(look for look in node.looks if look.load.mem_available == 0)
+    # All at once: an owner who took 60 GB within seconds is not waited for.
+    assert first.decision.summary.startswith("Stopping 4 pilots: memory is short")
+
+
+def test_an_owner_who_comes_back_gets_the_node_after_grace_kill(node: FakeNode) -> None:
+    evicted_at: list[float] = []
+
+    def life(_seconds: float) -> None:
+        if node.clock.now() > 1100:
+            node.sensors.the_load = replace(IDLE, busy_cpus=8.0)
+        if not evicted_at and any(kind == "stop" for kind, _ in node.engine.calls):
+            evicted_at.append(node.clock.now())
+        if node.clock.now() > 1500:
+            node.loop.end()
+
+    node.during = life
+    node.loop.run()
+    assert node.engine.running() == []
+    assert 1100 + 120 <= evicted_at[0] <= 1100 + 120 + 2 * 30 + GLANCE
+
+
+# Modes
+
+
+def test_a_drain_is_seen_within_a_glance_and_survives_a_new_loop(
+    node: FakeNode, tmp_path: Path
+) -> None:
+    node.flags.drain()
+    look = node.loop.step(Trigger.TIMER)
+    assert look.mode is Mode.DRAIN
+    assert node.engine.changes() == []
+    again = FakeNode(tmp_path)
+    again.loop.step(Trigger.TIMER)
+    assert again.engine.changes() == []
+    again.flags.resume()
+    again.loop.step(Trigger.TIMER)
+    assert again.engine.changes() == ["start"] * 4
+
+
+def test_drain_stop_ends_the_loop_after_the_last_pilot_and_the_node_stays_drained(
+    node: FakeNode,
+) -> None:
+    node.loop.step(Trigger.TIMER)
+    node.flags.drain(then_stop=True)
+
+    def life(_seconds: float) -> None:
+        if node.engine.running():
+            node.engine.end(node.engine.running()[0], 0)
+
+    node.during = life
+    node.loop.run()
+    assert node.engine.changes() == ["start"] * 4 + ["remove"] * 4
+    assert node.flags.mode() is Mode.DRAIN
+
+
+def test_drain_stop_does_not_end_while_the_engine_is_silent(node: FakeNode) -> None:
+    node.engine.unavailable = "hung"
+    node.flags.drain(then_stop=True)
+    node.during = lambda _seconds: node.loop.end() if node.clock.now() > 1100 else None
+    node.loop.run()
+    assert node.flags.mode() is Mode.DRAIN_STOP
+
+
+def test_force_stop_ends_everything_the_stubborn_too(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path, docker_cmd=("stubborn",))
+    node.loop.step(Trigger.TIMER)
+    node.flags.force_stop()
+    node.loop.run()
+    assert node.engine.running() == []
+    assert node.clock.now() < 1010
+    assert node.flags.mode() is Mode.ACTIVE
+
+
+# Configuration
+
+
+def test_a_reload_changes_what_is_done_next(node: FakeNode) -> None:
+    node.loop.step(Trigger.TIMER)
+    node.engine.changes()
+    node.config = Config(max_docks=6, docker_cmd=("sleep",))
+    node.loop.step(Trigger.TIMER)
+    assert node.engine.changes() == []
+    node.loop.reload()
+    node.loop.step(Trigger.TIMER)
+    assert node.engine.changes() == ["start"] * 2
+
+
+def test_a_bad_reload_stops_nothing(node: FakeNode) -> None:
+    node.loop.step(Trigger.TIMER)
+    node.engine.changes()
+
+    def bad() -> Config:
+        raise ConfigError("config.yaml:1: no")
+
+    node.watch._read = bad  # the file went bad
+    node.loop.reload()
+    node.loop.step(Trigger.TIMER)
+    assert node.engine.changes() == []
+    assert node.watch.problem == "config.yaml:1: no"
+
+
+# Status
+
+
+def test_the_status_holds_what_the_promise_says(node: FakeNode) -> None:
+    node.sensors.the_load = replace(IDLE, busy_cpus=2.0, pilots_cpus=1.0)
+    node.loop.step(Trigger.TIMER)
+    node.engine.end(node.engine.running()[0], 4)
+    look = node.loop.step(Trigger.EVENT)
+    document = status_document.document(
+        status_document.Daemon(pid=7, started=1.0),
+        look,
+        engine=node.engine,
+        facts=node.loop.facts,
+        config=node.config,
+        config_path="/c.yaml",
+        config_loaded=2.0,
+        config_problem="bad",
+        ended=node.loop.ended,
+        counts=node.loop.counts,
+        now=node.clock.now(),
+        wall=node.clock.wall(),
+    )
+    assert json.loads(json.dumps(document)) == document
+    assert document["host"]["owner_cpu_fraction"] == 1.0 / 8
+    assert document["host"]["pilots_cpu_fraction"] == 1.0 / 8
+    assert document["capacity"] == {"start": 4, "keep": 4}
+    assert document["config"]["problem"] == "bad"
+    assert document["breaker"]["failures"] == 1
+    assert document["no_work"] == {"level": 0, "next_probe_in": None}
+    assert [one["exit_code"] for one in document["ended"]] == [4]
+    assert len(document["pilots"]) == 4
+    assert set(document["pilots"][0]) >= {"name", "pid", "age", "state"}
+
+
+def test_memory_of_the_pilots_reaches_the_decision(node: FakeNode) -> None:
+    from plancton.engine.base import PilotUsage
+
+    node.loop.step(Trigger.TIMER)
+    name = node.engine.running()[0]
+    node.engine.used = {name: PilotUsage(cpu_seconds=7.0, memory_bytes=GB)}
+    look = node.loop.step(Trigger.TIMER)
+    (pilot,) = (pilot for pilot in look.pilots or () if pilot.name == name)
+    assert (pilot.cpu_seconds, pilot.memory_bytes) == (7.0, GB)

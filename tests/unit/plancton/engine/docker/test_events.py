@@ -1,0 +1,103 @@
+"""The engine's events: whom they wake, what they make of nonsense, and after an outage."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from plancton.engine.docker import events as docker_events
+from plancton.engine.docker.events import Event
+from plancton.errors import EngineError, EngineUnavailable
+from tests.support.waiting import wait_until
+
+
+class FakeSource:
+    """Streams of events, one after the other; the last one waits until it is closed."""
+
+    def __init__(self, *streams: list[dict[str, Any]] | EngineError) -> None:
+        self.streams = list(streams)
+        self.opened = 0
+        self.closed = threading.Event()
+        self.drained = threading.Event()
+
+    def events(self) -> Any:
+        self.opened += 1
+        found = self.streams.pop(0) if self.streams else []
+        if isinstance(found, EngineError):
+            raise found
+        return FakeStream(found, None if self.streams else self)
+
+
+class FakeStream(Iterator[dict[str, Any]]):
+    def __init__(self, events: list[dict[str, Any]], last_of: FakeSource | None) -> None:
+        self.events, self.last_of = list(events), last_of
+
+    def __next__(self) -> dict[str, Any]:
+        if self.events:
+            return self.events.pop(0)
+        if self.last_of is not None:
+            self.last_of.drained.set()
+            self.last_of.closed.wait(60)
+        raise StopIteration
+
+    def close(self) -> None:
+        if self.last_of is not None:
+            self.last_of.closed.set()
+
+
+def event(action: str, kind: str = "container", **attributes: str) -> dict[str, Any]:
+    return {"Type": kind, "Action": action, "Actor": {"ID": "c1", "Attributes": attributes}}
+
+
+def heard(*streams: list[dict[str, Any]] | EngineError) -> tuple[list[str], int]:
+    """What was told, and how often the stream was opened."""
+    told: list[str] = []
+
+    def hear(event: Event) -> bool:
+        told.append(f"{event.action} {event.container} {event.exit_code}")
+        return event.action == "die"
+
+    source = FakeSource(*streams)
+    watch = docker_events.EventWatch(
+        source,
+        lambda: told.append("wake"),
+        hear,
+        lambda: told.append("lost"),
+        lambda: told.append("image"),
+    )
+    wait_until(source.drained.is_set, "all streams to be heard", state=lambda: told)
+    watch.close()
+    return told, source.opened
+
+
+OPENED = ["lost", "image", "wake"]
+OURS = {"plancton.node": "n"}
+
+
+def test_an_end_of_a_pilot_wakes_and_other_containers_do_not() -> None:
+    told, _ = heard([event("die", **OURS, exitCode="3"), event("die"), event("start")])
+    assert told == [*OPENED, "die c1 3", "wake"]
+
+
+def test_a_start_is_told_and_wakes_nobody() -> None:
+    told, _ = heard([event("start", **OURS)])
+    assert told == [*OPENED, "start c1 None"]
+
+
+def test_an_event_that_makes_no_sense_does_not_end_the_listening() -> None:
+    strange = {"Type": "container", "Actor": "nobody"}
+    told, _ = heard([strange, event("die", **OURS, exitCode="many")])
+    assert told == [*OPENED, "die c1 None", "wake"]
+
+
+def test_after_the_engine_was_away_it_is_listened_to_again_and_looked_at() -> None:
+    told, opened = heard([], EngineUnavailable("no engine"), [])
+    assert opened == 3
+    assert told.count("wake") >= 3, "when it broke, and when it was there again"
+    assert told.count("lost") == 2
+
+
+def test_an_image_that_came_in_by_other_means_wakes() -> None:
+    told, _ = heard([event("load", "image"), event("pull", "image")])
+    assert told == [*OPENED, "image", "wake", "image"]

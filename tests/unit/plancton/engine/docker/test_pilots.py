@@ -1,0 +1,38 @@
+"""Which pilots there are, while containers come and go between two questions to the engine."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from plancton.config.model import Config
+from plancton.engine.docker.engine import DockerEngine
+from plancton.engine.docker.starts import Starts
+from plancton.engine.pilot_spec import spec
+from plancton.errors import NotThere
+from plancton.model import PilotState
+from tests.support.container_listing import NAME, listed
+from tests.support.fake_node import FACTS
+
+
+def test_a_failed_start_whose_container_goes_between_two_questions_is_not_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = DockerEngine(f"unix://{tmp_path}/none.sock", "plancton", tmp_path)
+    go = threading.Event()
+
+    def inspect(container: str) -> None:
+        raise NotThere(container)
+
+    monkeypatch.setattr(engine._api, "containers", lambda _label: [listed("removing")])
+    monkeypatch.setattr(engine._lives, "_inspect", inspect)
+    engine._starts = Starts(lambda _spec: go.wait(60) and None, lambda _name, _grace: None, 1)
+    engine.start(spec(Config(docker_cmd=("sleep",)), FACTS, NAME))
+    try:
+        (pilot,) = engine.pilots()
+        assert (pilot.name, pilot.state) == (NAME, PilotState.STARTING)
+    finally:
+        go.set()
+        engine._starts.close()

@@ -1,0 +1,154 @@
+"""Starts of containers beside the loop: how many at once, failed, doubted, asked to end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from plancton.config.model import Config
+from plancton.engine.docker import starts as docker_starts
+from plancton.engine.docker.starts import NotStarted, Starts
+from plancton.engine.pilot_spec import PilotSpec, spec
+from plancton.errors import EngineTimeout, EngineUnavailable, NoSuchImage
+from tests.support.container_listing import NAME
+from tests.support.fake_node import FACTS
+from tests.support.waiting import wait_until
+
+
+def one(name: str = NAME) -> PilotSpec:
+    return spec(Config(docker_cmd=("sleep",)), FACTS, name)
+
+
+class Gate:
+    """A launch that waits until it is told how to end."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.go = threading.Event()
+        self.error: Exception | None = None
+        self.most = 0
+        self._inside = 0
+        self._lock = threading.Lock()
+
+    def launch(self, spec: PilotSpec) -> None:
+        with self._lock:
+            self.names.append(spec.name)
+            self._inside += 1
+            self.most = max(self.most, self._inside)
+        assert self.go.wait(60), "the test lets it go on"
+        with self._lock:
+            self._inside -= 1
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    made = Gate()
+    yield made
+    made.go.set()
+
+
+def starts(gate: Gate, parallel: int = 4) -> tuple[Starts, list[tuple[str, float | None]]]:
+    done: list[tuple[str, float | None]] = []
+    return Starts(gate.launch, lambda name, asked: done.append((name, asked)), parallel), done
+
+
+def names(made: Starts) -> set[str]:
+    return set(made.view()[0])
+
+
+def test_many_start_at_once_and_no_more_than_allowed(gate: Gate) -> None:
+    made, _ = starts(gate, parallel=3)
+    for n in range(10):
+        made.add(one(f"{NAME}{n}"))
+    wait_until(lambda: len(gate.names) == 3, "three at work")
+    assert len(names(made)) == 10, "all are pilots that start"
+    gate.go.set()
+    wait_until(lambda: not made.busy(), "the end")
+    assert gate.most == 3
+    assert sorted(gate.names) == [f"{NAME}{n}" for n in range(10)]
+
+
+def test_a_start_that_fails_is_an_end_with_its_reason(gate: Gate) -> None:
+    made, _ = starts(gate)
+    woken = threading.Event()
+    made.wake = woken.set
+    gate.error = NotStarted(127, "cannot run 'x'")
+    made.add(one())
+    gate.go.set()
+    wait_until(woken.is_set, "to be woken")
+    (failed,) = made.view()[1]
+    assert (failed.name, failed.exit_code, failed.detail, failed.asked) == (
+        NAME, 127, "cannot run 'x'", False,
+    )  # fmt: skip
+    assert made.forget(NAME) and not made.forget(NAME)
+    assert made.view() == ({}, [])
+
+
+def test_a_start_for_which_there_is_no_image_is_no_failure(gate: Gate) -> None:
+    made, _ = starts(gate)
+    gate.error = NoSuchImage("gone")
+    made.add(one())
+    gate.go.set()
+    wait_until(lambda: not made.busy(), "the end")
+    assert made.view() == ({}, [])
+
+
+def test_a_start_without_an_answer_counts_until_the_engine_has_told(gate: Gate) -> None:
+    made, _ = starts(gate)
+    gate.error = EngineTimeout("no answer in time")
+    made.add(one())
+    gate.go.set()
+    wait_until(lambda: not made.busy(), "the end")
+    now = next(iter(made._starts.values())).doubted
+    assert now is not None
+    made.listed(set(), now + 1.0)
+    assert names(made) == {NAME}, "it may still come up: another one would be one too many"
+    made.listed(set(), now + docker_starts.DOUBT + 1.0)
+    assert names(made) == set()
+
+
+def test_a_doubted_start_that_is_listed_is_the_lists_affair(gate: Gate) -> None:
+    made, _ = starts(gate)
+    gate.error = EngineUnavailable("gone")
+    made.add(one())
+    gate.go.set()
+    wait_until(lambda: not made.busy(), "the end")
+    made.listed({NAME}, 0.0)
+    assert names(made) == set()
+
+
+def test_asked_to_end_before_it_began_it_never_begins(gate: Gate) -> None:
+    made, _ = starts(gate, parallel=1)
+    made.add(one("first"))
+    made.add(one(NAME))
+    wait_until(lambda: gate.names == ["first"], "the first at work")
+    assert made.ask_to_end(NAME, 5.0)
+    (failed,) = made.view()[1]
+    assert failed.asked
+    gate.go.set()
+    wait_until(lambda: not made.busy(), "the end")
+    assert gate.names == ["first"]
+
+
+def test_asked_to_end_while_it_starts_it_is_asked_when_it_runs(gate: Gate) -> None:
+    made, done = starts(gate)
+    made.add(one())
+    wait_until(lambda: gate.names == [NAME], "it starts")
+    assert made.ask_to_end(NAME, 5.0) and made.ask_to_end(NAME, 1.0)
+    assert made.view()[0] == {NAME: True}
+    gate.go.set()
+    wait_until(lambda: done == [(NAME, 1.0)], "to be told")
+
+
+def test_closing_drops_what_has_not_begun_and_waits_for_the_rest(gate: Gate) -> None:
+    made, done = starts(gate, parallel=1)
+    made.add(one("first"))
+    made.add(one("second"))
+    wait_until(lambda: gate.names == ["first"], "the first at work")
+    threading.Timer(0.05, gate.go.set).start()
+    made.close()
+    assert done == [("first", None)]

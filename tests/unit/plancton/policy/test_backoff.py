@@ -1,0 +1,235 @@
+"""What ends tell: the back-off without work, and the circuit breaker."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from plancton.config.model import Config
+from plancton.model import Breaker, Decision, History, NodeState, Pilot, PilotState, StartPilots
+from plancton.policy.backoff import Outcome, fold, outcome, start_failed
+from plancton.policy.decide import decide
+from tests.support.fake_node import FACTS, IDLE
+
+CONFIG = Config(
+    max_docks=4,
+    no_work_backoff=10.0,
+    no_work_backoff_max=35.0,
+    breaker_failures=3,
+    breaker_backoff=30.0,
+    breaker_backoff_max=100.0,
+)
+
+
+def ended(code: int | None, age: float | None = 100.0, id: str = "x", **more: object) -> Pilot:
+    pilot = Pilot(id=id, name=id, state=PilotState.EXITED, age=age, exit_code=code)
+    return replace(pilot, **more)  # type: ignore[arg-type]
+
+
+def running(age: float, id: str = "r", cpu: float | None = None) -> Pilot:
+    return Pilot(id=id, name=id, state=PilotState.RUNNING, age=age, cpu_seconds=cpu)
+
+
+def look(history: History, now: float, *pilots: Pilot) -> tuple[int, Decision]:
+    """How many start, and the decision."""
+    state = NodeState(facts=FACTS, load=IDLE, pilots=pilots, history=history)
+    decision = decide(state, CONFIG, now)
+    return sum(a.count for a in decision.actions if isinstance(a, StartPilots)), decision
+
+
+@pytest.mark.parametrize(
+    ("pilot", "told"),
+    [
+        (ended(0), Outcome.NORMAL),
+        (ended(0, age=0.1), Outcome.NORMAL),
+        (ended(3), Outcome.NO_WORK),
+        (ended(4, age=5000.0), Outcome.FAILURE),
+        (ended(5), Outcome.FAILURE),
+        (ended(1, age=0.5), Outcome.FAILURE),
+        (ended(137, age=0.5), Outcome.FAILURE),
+        (ended(None, age=0.5), Outcome.FAILURE),
+        (ended(137, age=5000.0), Outcome.SAYS_NOTHING),
+        (ended(None, age=5000.0), Outcome.SAYS_NOTHING),
+        (ended(None, age=None), Outcome.SAYS_NOTHING),
+        (ended(143, age=0.5, asked_to_stop=True), Outcome.SAYS_NOTHING),
+        (ended(4, asked_to_stop=True), Outcome.SAYS_NOTHING),
+        (ended(3, asked_to_stop=True), Outcome.SAYS_NOTHING),
+    ],
+    ids=lambda value: f"{value.exit_code}-{value.age}" if isinstance(value, Pilot) else "",
+)
+def test_an_end_tells_what_it_can_and_no_more(pilot: Pilot, told: Outcome) -> None:
+    assert outcome(pilot, CONFIG) is told
+
+
+# No work
+
+
+def test_a_pilot_without_work_is_not_replaced_until_the_wait_is_over() -> None:
+    none, first = look(History(), 1000, ended(3))
+    assert none == 0
+    assert first.look_again == pytest.approx(10.0)
+    assert "found no work; the next one looks in 10.0 s" in first.summary
+    assert look(first.history, 1009.9)[0] == 0
+    assert look(first.history, 1010)[0] == 1, "one probe, not a full node"
+
+
+def test_each_probe_in_vain_doubles_the_wait_up_to_the_longest() -> None:
+    history, now, waits = History(), 1000.0, []
+    for n in range(5):
+        _, decision = look(history, now, ended(3, age=2.0, id=f"x{n}"))
+        waits.append(decision.history.no_work.next_probe - now)
+        history, now = decision.history, decision.history.no_work.next_probe + 2.5
+    assert waits == [10, 20, 35, 35, 35]
+
+
+def test_many_pilots_that_give_up_together_are_one_piece_of_news() -> None:
+    gone = [ended(3, id=f"x{n}") for n in range(48)]
+    _, decision = look(History(), 1000, *gone)
+    assert decision.history.no_work.level == 1
+    late = ended(3, age=120.0, id="late")
+    _, later = look(decision.history, 1005, late)
+    assert later.history.no_work.level == 1
+    assert later.history.no_work.next_probe == 1010
+
+
+def test_a_pilot_launched_before_the_news_that_came_up_after_it_is_no_probe() -> None:
+    _, first = look(History(), 1000, ended(3, age=0.01, id="a"))
+    _, later = look(first.history, 1000.05, ended(3, age=0.01, id="b"))
+    assert later.history.no_work.level == 1
+
+
+def test_a_pilot_that_still_looks_for_work_is_the_probe() -> None:
+    _, first = look(History(), 1000, ended(3, age=120.0), running(60.0))
+    none, later = look(first.history, 1010, running(70.0))
+    assert none == 0
+    assert "r is looking for some" in later.summary
+
+
+def test_a_probe_that_ran_a_job_fills_the_node_at_once() -> None:
+    _, first = look(History(), 1000, ended(3))
+    begun, _ = look(first.history, 1015, ended(0, age=4.0, id="probe"))
+    assert begun == 4
+
+
+def test_a_probe_that_outlives_those_that_gave_up_fills_the_node_while_it_runs() -> None:
+    _, first = look(History(), 1000, ended(3, age=20.0))
+    assert look(first.history, 1035, running(24.0))[0] == 0
+    assert look(first.history, 1038, running(27.0))[0] == 3
+
+
+def test_a_probe_that_uses_cpu_has_found_work() -> None:
+    _, first = look(History(), 1000, ended(3, age=120.0))
+    assert look(first.history, 1020, running(9.0, cpu=1.0))[0] == 0
+    assert look(first.history, 1020, running(9.0, cpu=5.0))[0] == 3
+
+
+def test_the_end_of_an_old_job_does_not_say_that_there_is_work_now() -> None:
+    _, first = look(History(), 1000, ended(3, age=20.0))
+    _, later = look(first.history, 1005, ended(0, age=7200.0, id="old"))
+    assert later.history.no_work.level == 1
+
+
+def test_a_long_job_from_before_does_not_end_the_back_off() -> None:
+    _, first = look(History(), 1000, ended(3, age=20.0), running(7200.0))
+    assert first.history.no_work.level == 1
+    assert look(first.history, 1010, running(7210.0))[0] == 1
+
+
+def test_an_end_is_counted_once_though_its_removal_takes_several_looks() -> None:
+    stuck = ended(4, age=100.0)
+    history = History()
+    for n in range(5):
+        _, decision = look(history, 1000.0 + n, stuck)
+        history = decision.history
+    assert history.breaker.failures == 1
+
+
+# Circuit breaker
+
+
+def test_failing_pilots_stop_new_ones_after_three_in_a_row_and_say_why() -> None:
+    history = History()
+    for n in range(2):
+        begun, decision = look(history, 1000.0 + n, ended(4, id=f"x{n}"))
+        history = decision.history
+        assert begun == 4
+    begun, decision = look(history, 1002, ended(4, age=0.3, id="x2"))
+    assert begun == 0
+    assert decision.summary == (
+        "Starting none. Pilots fail (x2: exit code 4 after 0.3 s); one is tried again in 30.0 s."
+    )
+    assert decision.look_again == pytest.approx(30.0)
+
+
+def opened(now: float = 1000.0) -> History:
+    breaker = Breaker(failures=3, level=1, next_probe=now + 30, patience=0.3, reason="r")
+    return History(breaker=breaker)
+
+
+def test_one_pilot_is_tried_after_the_wait() -> None:
+    assert look(opened(), 1029.9)[0] == 0
+    assert look(opened(), 1030)[0] == 1
+    none, decision = look(opened(), 1031, running(0.5))
+    assert none == 0
+    assert "r is the one that is tried" in decision.summary
+
+
+def test_a_tried_pilot_that_fails_doubles_the_wait() -> None:
+    history, now, waits = opened(), 1031.0, []
+    for n in range(3):
+        _, decision = look(history, now, ended(5, age=0.3, id=f"x{n}"))
+        history = decision.history
+        waits.append(history.breaker.next_probe - now)
+        now = history.breaker.next_probe + 1
+    assert waits == [60, 100, 100]
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_tried_pilot_that_could_work_closes_the_breaker(code: int) -> None:
+    _, decision = look(opened(), 1035, ended(code, age=3.0))
+    assert decision.history.breaker == Breaker()
+
+
+def test_a_tried_pilot_that_lives_longer_than_failing_ones_did_closes_the_breaker() -> None:
+    assert look(opened(), 1041, running(10.5))[0] == 0
+    assert look(opened(), 1045, running(13.6))[0] == 3
+
+
+def test_failures_of_pilots_from_before_do_not_prolong_the_wait() -> None:
+    _, decision = look(opened(), 1005, ended(4, age=60.0))
+    assert decision.history.breaker.next_probe == 1030
+
+
+@pytest.mark.parametrize(
+    "pilot",
+    [
+        ended(0, age=0.1),
+        ended(3, age=0.1),
+        ended(143, age=0.1, asked_to_stop=True),
+        ended(4, age=0.1, asked_to_stop=True),
+        ended(139, age=3600.0),
+    ],
+    ids=["normal end", "no work", "eviction", "eviction with code 4", "crash after an hour"],
+)
+def test_what_is_no_failure_never_trips_the_breaker(pilot: Pilot) -> None:
+    history = History()
+    for n in range(20):
+        history = fold(history, [replace(pilot, id=f"x{n}")], CONFIG, 1000.0 + n)
+    assert history.breaker == Breaker()
+
+
+def test_an_engine_that_will_not_start_pilots_opens_the_breaker_too() -> None:
+    history = History()
+    for n in range(3):
+        history = start_failed(history, "no space left on device", CONFIG, 1000.0 + n)
+    none, decision = look(history, 1003)
+    assert none == 0
+    assert "no space left on device" in decision.summary
+
+
+def test_a_success_between_failures_keeps_the_breaker_closed() -> None:
+    history = History()
+    for n, code in enumerate([4, 4, 0, 4, 4, 0]):
+        history = fold(history, [ended(code, id=f"x{n}")], CONFIG, 1000.0 + n)
+    assert history.breaker.level == 0

@@ -1,0 +1,36 @@
+"""Ending what a service left ends nothing of the other services."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.services.programs import end_all_with
+from tests.support.waiting import wait_until
+
+_SLEEPS = "import sys, time; time.sleep(600)"
+
+
+@pytest.mark.parametrize("argument", ["{0}", "{0}/data", "-config {0}/a.conf", '["{0}"]'])
+def test_what_names_the_directory_is_ended_and_its_neighbour_is_not(
+    tmp_path: Path, argument: str
+) -> None:
+    second, twentieth = tmp_path / "influxdb1", tmp_path / "influxdb19"
+    mine, other = (
+        subprocess.Popen([sys.executable, "-c", _SLEEPS, argument.format(directory)])
+        for directory in (second, twentieth)
+    )
+    try:
+        for process in (mine, other):  # for an instant a new program's command line is empty
+            line = Path(f"/proc/{process.pid}/cmdline")
+            wait_until(lambda line=line: b"influxdb1" in line.read_bytes(), "its command line")
+        end_all_with(second)
+        assert mine.wait(30) == -9
+        assert other.poll() is None
+    finally:
+        for process in (mine, other):
+            process.kill()
+            process.wait()

@@ -1,0 +1,75 @@
+"""The reference page of series is made from the code, and the number of series is bounded."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from telemetry import page
+
+ROOT = Path(__file__).parents[3]
+MODULES = ["plancton.metrics.series", "vobox.metrics.series"]
+
+
+def test_the_page_is_what_the_code_declares() -> None:
+    written = (ROOT / "docs/reference/metrics.md").read_text(encoding="utf-8")
+    assert page.of_modules(MODULES) == written, (
+        f"run: python -m telemetry.page {' '.join(MODULES)} --write docs/reference/metrics.md"
+    )
+
+
+def test_no_two_series_and_no_two_fields_have_one_name() -> None:
+    names = []
+    for module in MODULES:
+        for series in importlib.import_module(module).ALL:
+            names.append(series.name)
+            fields = [field.name for field in series.fields]
+            assert len(set(fields)) == len(fields) > 0, series.name
+    assert len(set(names)) == len(names)
+
+
+def test_the_page_can_be_printed_and_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert page.main(MODULES) == 0
+    printed = capsys.readouterr().out
+    assert page.main([*MODULES, "--write", str(tmp_path / "page")]) == 0
+    assert (tmp_path / "page").read_text() == printed
+    assert "### `plancton_pilots`" in printed
+
+
+@pytest.mark.parametrize("words", [[], ["--write"], ["plancton.metrics.series", "--write"]])
+def test_a_wrong_call_of_the_generator_is_told(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert page.main(words) == 2
+    assert capsys.readouterr().err.startswith("usage: python -m telemetry.page")
+
+
+#: What a tag may be at a large site. A tag that is not here must not be added in passing.
+VALUES = {
+    "hostname": 2000,
+    "site": 1,
+    "schedd": 4,
+    "pool": 8,
+    "started": 2,
+    "killed": 2,
+    "reason": 5,
+    "kind": 4,
+    "target": 2,
+    "state": 7,
+    "class": 4,
+}
+
+
+def test_a_large_site_has_few_series_and_none_of_its_million_jobs_is_one() -> None:
+    total = 0
+    for module in MODULES:
+        for series in importlib.import_module(module).ALL:
+            number = 1
+            for tag in series.tags:
+                number *= VALUES[tag]
+            total += number
+    assert total < 50_000, "one InfluxDB bears a million; 2,000 nodes are to leave room for others"

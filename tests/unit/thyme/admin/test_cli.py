@@ -1,0 +1,244 @@
+"""``thyme-admin`` on the embedded broker: what it says, and what it does to the messages."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.fake_schedd import submission
+from thyme.admin import cli
+from thyme.broker import Transport, connect
+from thyme.protocol import codec
+from thyme.protocol.job import Task
+
+POOL = "alien_jobs"
+SECRET = "hush-hush"  # noqa: S105
+GOOD = codec.encode(submission(Task("/bin/true", environment={"TOKEN": SECRET}), job="12.3"))
+BAD = b'{"thyme": 99, "token": "hush-hush"}\n'
+
+
+@pytest.fixture
+def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    made = f"sqlite://{tmp_path}/broker.db"
+    monkeypatch.setenv("THYME_URL", made)
+    for name in ("THYME_URL_FILE", "THYME_QUEUE"):
+        monkeypatch.delenv(name, raising=False)
+    return made
+
+
+@pytest.fixture
+def broker(url: str) -> Iterator[Transport]:
+    transport = connect(url)
+    yield transport
+    transport.close()
+
+
+def put_aside(broker: Transport, *bodies: bytes, reason: str = "version 99 is not known") -> None:
+    broker.submit(POOL, bodies)
+    for _ in bodies:
+        delivery = broker.take(POOL)
+        assert delivery is not None
+        broker.reject(delivery, reason)
+
+
+def asked(capsys: pytest.CaptureFixture[str], *argv: str) -> Any:
+    assert cli.main([*argv, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+# --- looking -------------------------------------------------------------------------------
+
+
+def test_status_tells_what_waits(broker: Transport, capsys: pytest.CaptureFixture[str]) -> None:
+    broker.submit(POOL, [GOOD, GOOD])
+    put_aside(broker, BAD)
+    assert cli.main(["status", "--pool", POOL, "--pool", "other"]) == 0
+    assert capsys.readouterr().out == (
+        "jobs\talien_jobs\t2\t?\njobs\tother\t0\t?\ndead\t\t1\t?\nstream\t\t4\t?\n"
+    )
+
+
+def test_status_shows_the_pool_of_the_environment(
+    broker: Transport, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THYME_QUEUE", "other")
+    document = asked(capsys, "status")
+    assert document["queues"][0] == {
+        "kind": "jobs", "pool": "other", "messages": 0, "consumers": None,
+    }  # fmt: skip
+
+
+def test_topology_says_that_all_is_there(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["topology"]) == 0
+    assert capsys.readouterr().out.endswith("all there, and as it should be\n")
+
+
+def test_dead_letters_are_listed_with_their_job_and_never_with_their_content(
+    broker: Transport, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_aside(broker, GOOD, BAD, reason="version\n99 \x1b[31mis not known")
+    assert cli.main(["dead"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    readable, garbage = (line.split("\t") for line in lines)
+    assert readable[2:5] == [POOL, "12.3 of vobox", str(len(GOOD))]
+    assert garbage[2:5] == [POOL, "?", str(len(BAD))]
+    assert readable[5] == "version 99  [31mis not known"
+    assert SECRET not in "".join(lines)
+    document = asked(capsys, "dead")
+    assert [each["job"] for each in document["dead"]] == ["12.3", ""]
+    assert document["dead"][0]["reason"] == "version\n99 \x1b[31mis not known"
+    assert SECRET not in json.dumps(document)
+
+
+def test_no_dead_letters_are_said_to_be_none(
+    broker: Transport, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["dead"]) == 0
+    assert capsys.readouterr().out == "no dead letters\n"
+    assert asked(capsys, "dead") == {"dead": []}
+
+
+def test_a_terminal_gets_a_table_with_a_heading(
+    broker: Transport, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_aside(broker, GOOD, reason="[red]why[/red]")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("TERM", "xterm")
+    assert cli.main(["dead"]) == 0
+    head, line = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert head.split() == ["id", "put", "aside", "pool", "job", "bytes", "reason"]
+    # what somebody else wrote is no markup of ours
+    assert line.rstrip().endswith("[red]why[/red]")
+
+
+# --- queueing again ----------------------------------------------------------------------------
+
+
+def test_a_dead_letter_is_queued_again_by_its_id(
+    broker: Transport, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_aside(broker, GOOD, BAD)
+    chosen = asked(capsys, "dead")["dead"][0]["id"]
+    assert cli.main(["requeue-dead", chosen]) == 0
+    assert capsys.readouterr().out == "1 dead letters are queued again\n"
+    delivery = broker.take(POOL)
+    assert delivery is not None
+    assert delivery.body == GOOD
+    assert [letter.body for letter in broker.dead_letters()] == [BAD]
+
+
+def test_an_id_that_nobody_has_is_named_and_the_others_are_queued(
+    broker: Transport, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_aside(broker, GOOD)
+    chosen = asked(capsys, "dead")["dead"][0]["id"]
+    assert cli.main(["requeue-dead", "nobody", chosen]) == 1
+    said = capsys.readouterr()
+    assert said.out == "1 dead letters are queued again\n"
+    assert said.err == "thyme-admin: no dead letter nobody\n"
+    assert broker.depth(POOL) == 1
+
+
+def test_all_dead_letters_are_queued_again(
+    broker: Transport, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_aside(broker, GOOD, BAD)
+    assert asked(capsys, "requeue-dead", "--all") == {"requeued": 2}
+    assert broker.depth(POOL) == 2
+
+
+@pytest.mark.parametrize("argv", [["requeue-dead"], ["requeue-dead", "--all", "x"]])
+def test_requeueing_wants_ids_or_all(
+    broker: Transport, capsys: pytest.CaptureFixture[str], argv: list[str]
+) -> None:
+    assert cli.main(argv) == 6
+    assert capsys.readouterr().err == (
+        "thyme-admin: requeue-dead: give the ids that `thyme-admin dead` shows, or --all\n"
+    )
+
+
+# --- purging -------------------------------------------------------------------------------------
+
+
+def test_purging_a_pool_keeps_every_message_aside_and_tells_the_stream(
+    broker: Transport, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broker.submit(POOL, [GOOD, BAD])
+    broker.submit("other", [GOOD])
+    assert cli.main(["purge", POOL, "--yes"]) == 0
+    assert capsys.readouterr().out == (
+        "2 messages of alien_jobs are dead letters; their jobs are held\n"
+    )
+    assert (broker.depth(POOL), broker.depth("other")) == (0, 1)
+    assert [letter.body for letter in broker.dead_letters()] == [GOOD, BAD]
+    told = [record for record in broker.read(-1, 10) if record.key == "dead.alien_jobs"]
+    assert [record.body for record in told] == [GOOD, BAD]
+    assert {record.reason for record in told} == {"put aside by an administrator"}
+
+
+def test_purging_the_dead_deletes_them(
+    broker: Transport, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_aside(broker, GOOD, BAD)
+    assert asked(capsys, "purge", "dead", "--yes") == {"purged": 2}
+    assert broker.dead_letters() == []
+
+
+def test_without_yes_purging_only_says_what_it_would_mean(
+    broker: Transport, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broker.submit(POOL, [GOOD, GOOD])
+    put_aside(broker, BAD)
+    assert cli.main(["purge", POOL]) == 1
+    assert capsys.readouterr().err == (
+        "thyme-admin: alien_jobs has 2 messages: --yes makes dead letters of them, and the schedd "
+        "holds their jobs (condor_release queues them again); running jobs go on\n"
+    )
+    assert cli.main(["purge", "dead"]) == 1
+    assert capsys.readouterr().err == (
+        "thyme-admin: there are 1 dead letters: --yes deletes them; jobs held because of them stay "
+        "held (condor_release queues them again, condor_rm removes them)\n"
+    )
+    assert broker.depth(POOL) == 2
+    assert len(broker.dead_letters()) == 1
+
+
+# --- what can be wrong -------------------------------------------------------------------------
+
+
+def test_without_a_broker_it_says_how_to_name_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("THYME_URL", "THYME_URL_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    assert cli.main(["status"]) == 6
+    assert capsys.readouterr().err == (
+        "thyme-admin: no broker named: use --url, THYME_URL_FILE, THYME_URL or THYME_RABBITMQ\n"
+    )
+
+
+def test_a_broker_that_cannot_be_used_is_exit_code_4(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert cli.main(["status", "--url", f"sqlite://{tmp_path}/no/such/broker.db"]) == 4
+    said = capsys.readouterr().err
+    assert said.startswith("thyme-admin: ")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("argv", [[], ["explode"], ["purge"], ["roles"], ["status", "--pool"]])
+def test_a_wrong_command_line_is_exit_code_6(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(argv) == 6
+    said = capsys.readouterr().err
+    assert said.startswith("thyme-admin: ")
+    assert said.endswith("--help\n")
+    assert said.count("\n") == 1

@@ -1,0 +1,203 @@
+"""Which files of a scratch directory come back, and why one that does not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_schedd import submission
+from tests.support.scratch_directory import filled
+from thyme.protocol.codec import decode
+from thyme.protocol.events import Finished, Usage
+from thyme.protocol.job import LARGEST_STREAM, SandboxFile, Task
+from thyme.worker.reports import encode_fitting
+from thyme.worker.sandbox import Sandbox
+
+TASK = Task("condor_exec.exe")
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
+    made = filled(tmp_path)
+    yield made
+    made.remove()
+
+
+def task(*names: str, **changes: object) -> Task:
+    return Task("condor_exec.exe", output_files=names, **changes)  # type: ignore[arg-type]
+
+
+def outputs(sandbox: Sandbox, of: Task) -> dict[str, bytes]:
+    files, hold = sandbox.outputs(of)
+    assert hold is None, hold
+    return {file.name: file.data for file in files}
+
+
+def held(sandbox: Sandbox, of: Task) -> tuple[int, int, str]:
+    files, hold = sandbox.outputs(of)
+    assert files == ()
+    assert hold is not None
+    return hold.code, hold.subcode, hold.text
+
+
+def test_new_and_changed_files_at_the_top_come_back(tmp_path: Path) -> None:
+    sandbox = filled(
+        tmp_path,
+        SandboxFile("condor_exec.exe", b"#!", 0o755),
+        SandboxFile("kept", b"same"),
+        SandboxFile("changed", b"before"),
+        SandboxFile("private", b"before", 0o600),
+        SandboxFile("proxy", b"old", 0o600),
+    )
+    (sandbox.path / "private").write_bytes(b"after?")
+    (sandbox.path / "changed").write_bytes(b"after!")
+    (sandbox.path / "proxy").write_bytes(b"renewed")
+    (sandbox.path / "condor_exec.exe").write_bytes(b"#!/changed")
+    (sandbox.path / "new").write_bytes(b"\x00result")
+    (sandbox.path / "new").chmod(0o750)
+    (sandbox.path / "_condor_stdout").write_bytes(b"out")
+    (sandbox.path / "sub").mkdir()
+    (sandbox.path / "sub/deep").write_bytes(b"deep")
+    (sandbox.path / "link").symlink_to("new")
+    os.mkfifo(sandbox.path / "pipe")
+
+    proxied = replace(
+        TASK, environment={"X509_USER_PROXY": "proxy"}, scratch_env=("X509_USER_PROXY",)
+    )
+    files, hold = sandbox.outputs(proxied)
+
+    assert hold is None
+    assert [(f.name, f.data, f.mode) for f in files] == [
+        ("changed", b"after!", 0o644),
+        ("new", b"\x00result", 0o750),
+        ("private", b"after?", 0o600),
+    ]
+
+
+def test_no_files_come_back_when_none_are_asked_for(sandbox: Sandbox) -> None:
+    (sandbox.path / "new").write_bytes(b"x")
+
+    assert outputs(sandbox, task()) == {}
+
+
+def test_exactly_the_named_files_come_back_under_their_last_names(sandbox: Sandbox) -> None:
+    (sandbox.path / "sub/dir").mkdir(parents=True)
+    (sandbox.path / "a").write_bytes(b"a")
+    (sandbox.path / "b").write_bytes(b"b")
+    (sandbox.path / "sub/c").write_bytes(b"c")
+    (sandbox.path / "sub/dir/d").write_bytes(b"d")
+    (sandbox.path / "sub/dir/link").symlink_to("/etc/passwd")
+
+    assert outputs(sandbox, task("a", "sub/c")) == {"a": b"a", "c": b"c"}
+    assert outputs(sandbox, task("sub")) == {"sub/c": b"c", "sub/dir/d": b"d"}
+    assert outputs(sandbox, task("sub/dir")) == {"dir/d": b"d"}
+    # with a slash behind it: what is in it, without it
+    assert outputs(sandbox, task("sub/")) == {"c": b"c", "dir/d": b"d"}
+    assert outputs(sandbox, task("sub/dir/")) == {"d": b"d"}
+
+
+def test_a_named_link_inside_the_scratch_directory_is_followed(sandbox: Sandbox) -> None:
+    (sandbox.path / "v2").write_bytes(b"two")
+    (sandbox.path / "latest").symlink_to("v2")
+
+    assert outputs(sandbox, task("latest")) == {"latest": b"two"}
+
+
+def test_a_missing_output_file_holds_the_job(sandbox: Sandbox) -> None:
+    code, number, text = held(sandbox, task("there", "nowhere"))
+
+    assert (code, number) == (12, 2)
+    assert text == (
+        f"Failed to send output file '{sandbox.path}/there': (errno=2) No such file or directory"
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "../secret", "link", "up/secret", "x/../../secret"]
+)
+def test_nothing_outside_the_scratch_directory_is_ever_sent(
+    sandbox: Sandbox, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "secret").write_bytes(b"broker password")
+    (sandbox.path / "link").symlink_to(tmp_path / "secret")
+    (sandbox.path / "up").symlink_to("..")
+    (sandbox.path / "x").mkdir()
+
+    code, number, text = held(sandbox, task(name))
+
+    assert (code, number) == (12, 13)
+    assert text == (
+        f"Failed to send output file '{name}': (errno=13) it is outside the scratch directory"
+    )
+
+
+@pytest.mark.parametrize("name", ["..", ".", "sub/..", "./", "a/../.."])
+def test_dots_are_no_output_files(sandbox: Sandbox, name: str) -> None:
+    (sandbox.path / "sub").mkdir()
+
+    code, _number, text = held(sandbox, task(name))
+
+    assert code == 12
+    assert "not the name of a file" in text
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link loop", "long name", "nul"])
+def test_what_is_no_file_holds_the_job_and_blocks_nobody(sandbox: Sandbox, kind: str) -> None:
+    path = sandbox.path / "out"
+    if kind == "pipe":
+        os.mkfifo(path)
+    if kind == "link loop":
+        path.symlink_to("out")
+    name = {"long name": "x" * 300, "nul": "a\0b"}.get(kind, "out")
+
+    code, _number, text = held(sandbox, task(name))
+
+    assert code == 12
+    assert text.startswith("Failed to send output file")
+
+
+@pytest.mark.parametrize("asked", [None, ("big",)])
+def test_too_much_output_is_not_even_read(sandbox: Sandbox, asked: tuple[str, ...] | None) -> None:
+    with (sandbox.path / "big").open("wb") as big:
+        big.truncate(2**40)  # a sparse terabyte
+
+    code, number, text = held(sandbox, Task("x", output_files=asked, max_output=1000))
+    assert (code, number) == (12, 27)
+    assert text == (
+        "Failed to send output file: (errno=27) 1099511627776 bytes of output; the limit is 1000"
+    )
+    assert held(sandbox, Task("x", output_files=asked, max_output=2**62))[1] == 27
+
+
+def test_a_scratch_directory_that_is_gone_holds_the_job(sandbox: Sandbox) -> None:
+    sandbox.path.rename(sandbox.path.with_name("elsewhere"))
+
+    assert held(sandbox, TASK)[:2] == (12, 2)
+
+
+def test_a_file_name_that_is_no_text_comes_back(sandbox: Sandbox) -> None:
+    name = os.fsdecode(b"result-\xff\n")
+    (sandbox.path / name).write_bytes(b"x")
+
+    assert outputs(sandbox, TASK) == {name: b"x"}
+
+
+def test_a_result_too_large_for_a_message_goes_without_its_files_and_is_held() -> None:
+    job = submission()
+    noise = os.urandom(LARGEST_STREAM)
+    report = Finished(
+        job.schedd, job.job, 1.0, 0, "w", "h", 0, None, Usage(), noise, noise,
+        (SandboxFile("a", os.urandom(10 * 2**20)),), None,
+    )  # fmt: skip
+
+    sent = decode(encode_fitting(report))
+
+    assert isinstance(sent, Finished)
+    assert sent.hold is not None
+    assert (sent.hold.code, sent.hold.subcode) == (12, 27)
+    assert "the limit is 16777216" in sent.hold.text
+    assert sent == replace(report, files=(), hold=sent.hold)

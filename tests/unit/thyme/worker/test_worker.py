@@ -1,0 +1,96 @@
+"""How a worker leaves, how many jobs it takes and how long it waits, in virtual time."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_schedd import FakeSchedd
+from tests.support.virtual_worker import POOL, Site, job
+from thyme.protocol.events import Evicted
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def test_sigterm_evicts_the_job_with_its_kill_signal_and_reports_it(site: Site) -> None:
+    site.submit(job(seconds=500, kill_signal=10), job(name="2.0"))
+    site.after(100, site.signal)
+
+    assert site.run(max_jobs=0) == 143
+
+    assert site.signals == ["10 at 100"]
+    evicted = site.told()[-1]
+    assert isinstance(evicted, Evicted)
+    assert evicted.reason == "evicted with its pilot"
+    assert site.queued() == 1
+
+
+def test_after_its_grace_an_evicted_job_is_killed(site: Site) -> None:
+    site.submit(job(seconds=500, kill_grace=30.0, environment={"DYING": "99"}))
+    site.after(100, site.signal)
+
+    assert site.run() == 143
+
+    assert site.signals[0] == "15 at 100"
+    assert site.signals[1].startswith("9 at 130")
+    assert site.kinds() == ["started", "evicted"]
+
+
+def test_a_second_sigterm_kills_at_once(site: Site) -> None:
+    site.submit(job(seconds=500, kill_grace=30.0, environment={"DYING": "99"}))
+    site.after(100, site.signal)
+    site.after(103, site.signal)
+
+    assert site.run() == 143
+
+    assert site.signals == ["15 at 100", "9 at 103"]
+    assert site.kinds() == ["started", "evicted"]
+
+
+def test_an_idle_worker_leaves_at_once(site: Site) -> None:
+    site.after(3, lambda: site.signal(signal.SIGINT))
+
+    assert site.run() == 130
+    assert site.clock() - site.start <= 4
+
+
+def test_a_worker_told_to_leave_while_it_claims_gives_the_job_back(site: Site) -> None:
+    FakeSchedd(site.broker, delay=1e9)
+    site.submit(job())
+    site.after(1, site.signal)
+
+    assert site.run() == 143
+
+    # the schedd may have recorded the start, and would wait for a lease
+    assert site.kinds() == ["evicted"]
+    (left,) = site.broker.queues[POOL].values()
+    assert left.owner is None
+
+
+def test_nothing_to_do_within_the_timeout(site: Site) -> None:
+    assert site.run(timeout=42.0) == 3
+    assert site.clock() - site.start == 42
+
+
+def test_the_timeout_counts_from_the_last_job(site: Site) -> None:
+    site.submit(job(seconds=30))
+    site.after(35, lambda: site.submit(job(seconds=30, name="2.0")))
+
+    assert site.run(timeout=10.0, max_jobs=0) == 0
+
+    assert site.clock() - site.start == pytest.approx(75, abs=1)
+    assert site.kinds() == ["started", "finished"] * 2
+
+
+def test_a_worker_takes_no_more_than_its_jobs(site: Site) -> None:
+    site.submit(*[job(name=f"{n}.0") for n in range(5)])
+
+    assert site.run(max_jobs=3) == 0
+
+    assert site.queued() == 2
+    assert [str(m.job) for m in site.told()] == ["0.0"] * 2 + ["1.0"] * 2 + ["2.0"] * 2

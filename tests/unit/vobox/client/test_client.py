@@ -1,0 +1,263 @@
+"""The thin commands in odd surroundings, without a schedd, and with something that is none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_rpc_server import Schedd, run
+from tests.support.schedd_process import BARE, ROOT, thin
+from vobox.client.client import DEFAULT_SOCKET
+from vobox.rpc.types import Answer
+from vobox.supervisor.settings import VARIABLES
+
+
+@pytest.fixture
+def schedd(tmp_path: Path) -> Iterator[Schedd]:
+    made = Schedd(tmp_path / "s.sock")
+    yield made
+    made.close()
+
+
+# --- odd surroundings of a command --------------------------------------------------------------
+
+
+def test_a_closed_stdin_is_empty(schedd: Schedd) -> None:
+    done = run(schedd.path, "condor_submit", stdin=None, redirect="<&-")
+    assert (done.stdout, done.returncode) == (b"out\n", 3)
+    assert schedd.asked[0].stdin == b""
+
+
+@pytest.mark.parametrize("redirect", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_outputs_change_nothing_of_what_is_done(schedd: Schedd, redirect: str) -> None:
+    done = run(schedd.path, "condor_rm", "1.0", stdin=None, redirect=redirect)
+    assert done.returncode == 3
+    assert schedd.asked[0].argv == ["1.0"]
+    assert done.stdout == (b"" if ">&-" in redirect.replace("2>&-", "") else b"out\n")
+
+
+def test_a_broken_pipe_is_no_traceback(schedd: Schedd) -> None:
+    schedd.handler = lambda _request: Answer("x" * 1_000_000, "", 0)
+    done = run(schedd.path, "condor_q", stdin=None, redirect="| head -c 1")
+    assert (done.stdout, done.stderr) == (b"x", b"")
+
+
+#: condor_q, where a whole machine's schedd would listen at PLACE; as nobody, if we are root.
+ON_A_MACHINE = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from vobox.client import client
+client.DEFAULT_SOCKET = sys.argv[2]
+sys.argv[:] = ["condor_q"]
+if os.geteuid() == 0:
+    os.setgroups([]), os.setgid(65534), os.setuid(65534)
+sys.exit(client.main())
+"""
+
+
+def on_a_machine(place: Path, **env: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*BARE, "-c", ON_A_MACHINE, str(ROOT), str(place)], env=env, stdin=subprocess.DEVNULL,
+        capture_output=True, timeout=30,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def machine() -> Iterator[Path]:
+    """A directory that every user may pass."""
+    made = Path(tempfile.mkdtemp())
+    made.chmod(0o755)
+    yield made
+    (made / "run").chmod(0o700)
+    shutil.rmtree(made)
+
+
+@pytest.mark.parametrize("mode", [0o755, 0], ids=["not there", "closed"])
+def test_the_users_own_socket_is_found_in_his_home_if_the_sites_is_not_for_him(
+    machine: Path, mode: int
+) -> None:
+    (machine / "run").mkdir()
+    (machine / "run").chmod(mode)
+    (machine / ".thyme").mkdir()
+    made = Schedd(machine / ".thyme/schedd.sock")
+    try:
+        done = on_a_machine(machine / "run/schedd.sock", HOME=str(machine))
+    finally:
+        made.close()
+
+    assert (done.stdout, done.stderr, done.returncode) == (b"out\n", b"err\n", 3)
+
+
+@pytest.mark.parametrize(
+    ("mode", "why"),
+    [
+        (0o755, "no thyme-schedd answers at {} (No such file or directory); start it, or name its "
+         "socket in THYME_SCHEDD_SOCKET"),
+        (0, "the socket {} belongs to another user (in a directory that is closed to you); ask for "
+         "access, or name your own schedd's in THYME_SCHEDD_SOCKET"),
+    ],
+    ids=["not there", "closed"],
+)  # fmt: skip
+def test_an_empty_environment_and_no_home_are_fine(machine: Path, mode: int, why: str) -> None:
+    (machine / "run").mkdir()
+    (machine / "run").chmod(mode)
+    place = machine / "run/schedd.sock"
+
+    done = on_a_machine(place)
+
+    assert (done.stdout, done.returncode) == (b"", 1)
+    assert done.stderr.decode().splitlines()[-1] == why.format(place)
+    assert b"Traceback" not in done.stderr
+
+
+def test_commands_ask_where_the_schedd_of_a_vo_box_listens() -> None:
+    assert {each.name: each.default for each in VARIABLES}["THYME_SCHEDD_SOCKET"] == DEFAULT_SOCKET
+
+
+def test_a_directory_that_is_gone_stops_condor_submit_alone(schedd: Schedd, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+
+    def in_gone(name: str) -> subprocess.CompletedProcess[bytes]:
+        gone.mkdir()
+        there = f'cd "{gone}" && rmdir "{gone}" && exec "$@"'
+        return subprocess.run(
+            ["sh", "-c", there, "sh", *thin(name)], input=b"", capture_output=True, timeout=30,
+            env={"THYME_SCHEDD_SOCKET": str(schedd.path)},
+        )  # fmt: skip
+
+    assert in_gone("condor_q").returncode == 3
+    done = in_gone("condor_submit")
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"\nERROR: the current directory is gone (")
+    assert len(schedd.asked) == 1
+
+
+def test_thin_commands_load_next_to_nothing() -> None:
+    program = (
+        f"import os, sys; sys.path.insert(0, {str(ROOT)!r}); before = set(sys.modules);"
+        "import vobox.client.client; print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run([*BARE, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [
+        "_socket",
+        "vobox",
+        "vobox.client",
+        "vobox.client.client",
+    ]
+
+
+# --- no schedd ----------------------------------------------------------------------------------
+
+DOWN = {
+    "condor_submit": (
+        "\nERROR: Failed to connect to local queue manager\n"
+        "CEDAR:6001:Failed to connect to <{path}>\n"
+    ),
+    "condor_q": (
+        "\n-- Failed to fetch ads from: <{path}> : {host}\n"
+        "CEDAR:6001:Failed to connect to <{path}>\n"
+    ),
+    "condor_history": "Error: communication error\nCEDAR:6001:Failed to connect to <{path}>\n",
+    "condor_status": "Error: communication error\nCEDAR:6001:Failed to connect to <{path}>\n",
+    "condor_rm 1.0": (
+        "DCSchedd::actOnJobs:6001:Failed to connect to schedd\nNo result found for job 1.0\n"
+    ),
+    "condor_hold 5": (
+        "DCSchedd::actOnJobs:6001:Failed to connect to schedd\n"
+        "Couldn't find/hold all jobs in cluster 5\n"
+    ),
+    "condor_vacate_job -fast -r because 1.0": (
+        "DCSchedd::actOnJobs:6001:Failed to connect to schedd\nNo result found for job 1.0\n"
+    ),
+    "condor_suspend 5": (
+        "DCSchedd::actOnJobs:6001:Failed to connect to schedd\n"
+        "Couldn't find/suspend all jobs in cluster 5\n"
+    ),
+    "condor_qedit 5 A 1": "Failed to connect to queue manager <{path}>\n",
+    "condor_prio +1 5": "Failed to connect to queue manager <{path}>\n",
+    "condor_config_val HISTORY": "Can't connect to schedd on {host}\n",
+    "condor_tail 5.0": "Can't find address of local schedd\n",
+    "condor_release -reason x 1.1 -constraint A==1 bob -all": (
+        "DCSchedd::actOnJobs:6001:Failed to connect to schedd\nNo result found for job 1.1\n"
+        "DCSchedd::actOnJobs:6001:Failed to connect to schedd\n"
+        "Couldn't find/release all jobs matching constraint (A==1)\n"
+        "DCSchedd::actOnJobs:6001:Failed to connect to schedd\n"
+        'Couldn\'t find/release all jobs of user "bob"\n'
+        "DCSchedd::actOnJobs:6001:Failed to connect to schedd\n"
+        "Couldn't find/release all jobs\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("command", DOWN)
+def test_without_a_schedd_each_command_says_htcondors_words_and_one_line_of_ours(
+    tmp_path: Path, command: str
+) -> None:
+    path = tmp_path / "s.sock"
+    done = run(path, *command.split())
+    theirs = DOWN[command].format(path=path, host=os.uname().nodename)
+    ours = (
+        f"no thyme-schedd answers at {path} (No such file or directory); start it, or name its "
+        "socket in THYME_SCHEDD_SOCKET\n"
+    )
+    assert (done.stdout, done.stderr.decode(), done.returncode) == (b"", theirs + ours, 1)
+
+
+def test_condor_version_needs_no_schedd_and_takes_laws_empty_argument(tmp_path: Path) -> None:
+    done = run(tmp_path / "s.sock", "condor_version", "")
+    assert done.returncode == 0
+    assert [line.split()[0] for line in done.stdout.decode().splitlines()] == [
+        "$CondorVersion:", "$CondorPlatform:",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ["file", "directory", "too long"])
+def test_a_path_that_is_no_socket_is_explained(tmp_path: Path, what: str) -> None:
+    path = tmp_path / ("x" * 200 if what == "too long" else "thing")
+    if what == "file":
+        path.write_text("hello")
+    elif what == "directory":
+        path.mkdir()
+    done = run(path, "condor_q")
+    assert done.returncode == 1
+    assert f"no thyme-schedd answers at {path} (".encode() in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", b"what answers there is no thyme-schedd"),
+        (b"o0000", b"the schedd broke off: no more to read"),
+        (b"", b"the schedd broke off: no more to read"),
+        (b"o00000003abc", b"the schedd broke off: no more to read"),
+    ],
+)
+def test_a_server_that_is_no_schedd_is_explained(
+    tmp_path: Path, answer: bytes, text: bytes
+) -> None:
+    path = tmp_path / "s.sock"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+
+        def serve() -> None:
+            line, _ = server.accept()
+            with line:
+                line.recv(1 << 16)
+                line.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        done = run(path, "condor_q")
+        thread.join()
+    assert done.returncode == 1
+    assert text in done.stderr and b"Traceback" not in done.stderr

@@ -1,0 +1,224 @@
+"""condor_wait: texts, streams and exit codes on logs that are there, grow, or are none."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_query_queue import utc
+from tests.support.schedd_parts import NOW, Events, ad_of
+from tests.support.schedd_process import thin
+from thyme.protocol.job import JobId
+from vobox.client import wait
+from vobox.jobs import user_log_events
+
+ONE, TWO = JobId(38, 0), JobId(40, 1)
+Ended = subprocess.CompletedProcess
+
+
+@pytest.fixture(autouse=True)
+def _in_utc() -> Iterator[None]:
+    with utc():
+        yield
+
+
+def submitted(job: JobId) -> str:
+    return user_log_events.submitted(job, NOW, ad_of(job))
+
+
+def executing(job: JobId) -> str:
+    return user_log_events.executing(job, NOW, "slot1_7@node7")
+
+
+def terminated(job: JobId) -> str:
+    return user_log_events.terminated(job, Events(job).finished(), ad_of(job))
+
+
+def aborted(job: JobId) -> str:
+    return user_log_events.aborted(job, NOW, "via condor_rm (by user games)")
+
+
+ENDED = submitted(ONE) + executing(ONE) + submitted(TWO) + terminated(ONE) + aborted(TWO)
+OPEN = submitted(ONE) + submitted(TWO) + executing(TWO) + terminated(TWO)
+DONE = "All jobs done.\n"
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "log"
+    path.write_text(ENDED)
+    return path
+
+
+def run(*argv: str | Path) -> Ended[str]:
+    """The command on a bare Python with an empty environment."""
+    env = {"TZ": "UTC"}
+    words = [*thin("condor_wait"), *map(str, argv)]
+    return subprocess.run(words, capture_output=True, text=True, timeout=60, env=env)
+
+
+def said(done: Ended[str]) -> tuple[str, str, int]:
+    return done.stdout, done.stderr, done.returncode
+
+
+# --- logs that say it all -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argv", "stdout"),
+    [
+        ([], DONE),
+        (["38"], DONE),
+        (["40.1"], DONE),
+        (["40.1.0"], DONE),
+        (["-1"], DONE),
+        # an id that never appears, as HTCondor 25
+        (["99"], DONE),
+        (["-wait", "0"], DONE),
+        (["-num", "1"], "Specifed number of jobs (1) done.\n"),
+        (["-num", "2"], "Specifed number of jobs (2) done.\n"),
+        (
+            ["-status"],
+            "38.0.0 submitted\n38.0.0 executing on host <node7:0>\n40.1.0 submitted\n"
+            "38.0.0 completed\n40.1.0 aborted\n" + DONE,
+        ),
+        (["-status", "40"], "40.1.0 submitted\n40.1.0 aborted\n" + DONE),
+        (["-allevents"], ""),
+    ],
+)
+def test_what_is_over_is_said_so(log: Path, argv: list[str], stdout: str) -> None:
+    job = [word for word in argv if word[0].isdigit() or word == "-1"]
+    job = job if argv[:1] not in (["-num"], ["-wait"]) else []
+    options = [word for word in argv if word not in job]
+    assert said(run(*options, log, *job)) == (stdout, "", 0)
+
+
+def test_an_empty_log_is_all_done(log: Path) -> None:
+    log.write_text("")
+    assert said(run(log)) == (DONE, "", 0)
+
+
+def test_events_are_echoed_with_the_date_asked_for(log: Path) -> None:
+    log.write_text(aborted(ONE))
+    body = "Job was aborted.\n\tvia condor_rm (by user games)\n...\n"
+    assert run("-echo", log).stdout == f"009 (038.000.000) 11/22 13:25:12 {body}{DONE}"
+    iso = f"009 (038.000.000) 2026-11-22 13:25:12 {body}{DONE}"
+    assert run("-echo:ISO_DATE", log).stdout == iso
+    assert run("-echo:UTC,ISO_DATE", log).stdout == iso
+
+
+def test_a_log_with_dates_without_a_year_is_read(log: Path) -> None:
+    log.write_text(ENDED.replace("2026-11-22", "11/22"))
+    assert said(run(log)) == (DONE, "", 0)
+
+
+def test_debug_tells_on_standard_error(log: Path) -> None:
+    done = run("-debug", "-status", log, "38")
+    assert done.stdout == DONE and done.stderr.startswith("38.0.0 submitted\n")
+
+
+# --- logs that grow -----------------------------------------------------------------------------
+
+
+def test_jobs_that_do_not_end_in_time_are_not_done(log: Path) -> None:
+    log.write_text(OPEN)
+    assert said(run("-wait", "1", log)) == ("Time expired.\n", "", 1)
+    assert said(run("-wait", "1", "-num", "2", log)) == ("Time expired.\n", "", 1)
+    assert said(run("-wait", "0", log)) == ("", "", 0)
+    assert said(run(log, "40")) == (DONE, "", 0)
+
+
+def test_it_waits_for_the_event_that_comes_later_even_in_two_pieces(log: Path) -> None:
+    log.write_text(OPEN)
+    waiting = subprocess.Popen(
+        [*thin("condor_wait"), "-status", "-wait", "60", str(log)],
+        stdout=subprocess.PIPE, text=True, env={},
+    )  # fmt: skip
+    assert waiting.stdout is not None
+    lines = iter(waiting.stdout.readline, "")
+    assert [next(lines) for _ in range(4)][-1] == "40.1.0 completed\n"
+    event = terminated(ONE)
+    with log.open("a") as file:
+        for part in (event[:40], event[40:]):
+            file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+    assert list(lines) == ["38.0.0 completed\n", DONE]
+    assert waiting.wait(60) == 0
+    waiting.stdout.close()
+
+
+def test_a_reader_that_goes_away_ends_it(log: Path) -> None:
+    log.write_text(OPEN)
+    end, start = os.pipe()
+    waiting = subprocess.Popen([*thin("condor_wait"), "-echo", str(log)], stdout=start, env={})
+    os.close(start)
+    os.read(end, 10)
+    os.close(end)
+    with log.open("a") as file:
+        file.write(executing(ONE))
+    assert waiting.wait(60) == 1
+
+
+# --- what is none -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda path: None, "Couldn't open {path}: No such file or directory\n"),
+        (lambda path: path.mkdir(), "Couldn't open {path}: Is a directory\n"),
+        (lambda path: path.write_text("hello\n...\n"),
+         "Couldn't read {path}: line 1 begins no event\n"),
+        (lambda path: path.write_text(ENDED + "<c>\n</c>\n...\n"),
+         "Couldn't read {path}: line 22 begins no event\n"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_log_is_explained(tmp_path: Path, make: object, text: str) -> None:
+    path = tmp_path / "thing"
+    make(path)  # type: ignore[operator]
+    assert said(run(path)) == ("", text.format(path=path), 1)
+
+
+@pytest.mark.parametrize(
+    ("argv", "text", "code"),
+    [
+        ([], wait.USAGE, 1),
+        (["-help"], wait.USAGE, 0),
+        (["-zzz", "l"], wait.USAGE, 1),
+        (["l", "1", "2"], "Extra argument: 2\n\n" + wait.USAGE, 1),
+        (["l", "x"], "Couldn't understand job number: x\n", 1),
+        (["-wait"], "-wait requires an argument\n" + wait.USAGE, 1),
+        (["-num"], "-num requires an argument\n" + wait.USAGE, 1),
+        (["-num", "0", "l"], "-num must be greater than zero\n" + wait.USAGE, 1),
+        (["-num", "1", "-all", "l"],
+         "-num cannot be used with -allevents\n" + wait.USAGE, 1),
+        (["-echo:XML", "l"], "-echo:XML: only ISO_DATE and UTC are known here\n", 1),
+    ],
+)  # fmt: skip
+def test_a_wrong_command_line_is_explained(argv: list[str], text: str, code: int) -> None:
+    with pytest.raises(wait.Ended) as caught:
+        wait.wait(wait.parse(argv))
+    ended = caught.value
+    assert (ended.stdout, ended.stderr, ended.code) == ("", text, code)
+
+
+def test_the_version_is_told_with_exit_code_1_as_htcondor_does() -> None:
+    done = run("-version")
+    assert done.returncode == 1 and done.stdout.startswith("$CondorVersion: ")
+
+
+def test_htcondors_reader_and_ours_see_the_same_events(tmp_path: Path) -> None:
+    import htcondor2
+
+    path = tmp_path / "log"
+    path.write_text(ENDED)
+    theirs = htcondor2.JobEventLog(str(path))
+    seen = [(int(e.type), e.cluster, e.proc) for e in theirs.events(stop_after=0)]
+    theirs.close()
+    ours = wait.Log(str(path)).read()[0]
+    assert [(event.number, *event.id[:2]) for event in ours] == seen

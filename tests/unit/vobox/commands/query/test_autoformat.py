@@ -1,0 +1,133 @@
+"""``-af`` / ``-autoformat``: contract, section 3.4."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.fake_query_queue import NOW, FakeQueue, Text, ask, job, out, utc
+from vobox.commands.query.condor_q import answer as condor_q
+
+TWO = FakeQueue([job(30, 0, 5), job(30, 1, 2)])
+
+
+def test_values_are_joined_by_a_blank_and_jobs_end_with_a_newline() -> None:
+    assert out(condor_q, TWO, "-af", "ClusterId", "ProcId", "JobStatus") == "30 0 5\n30 1 2\n"
+
+
+def test_absent_attributes_read_undefined() -> None:
+    assert out(condor_q, TWO, "-af", "JobStatus", "HoldReasonCode") == "5 3\n2 undefined\n"
+
+
+def test_expressions_are_evaluated_strings_bare_truth_in_lower_case() -> None:
+    queue = FakeQueue([job(7, 0, 2, T=Text("TRUE"), R=1.5)])
+    asked = ["MemoryUsage", "Owner", "T", "R", "RemoteUserCpu", 'strcat(Owner,"x")', "JobStatus==5"]
+    assert out(condor_q, queue, "-af", *asked) == "0 games true 1.5 0.0 gamesx false\n"
+
+
+def test_a_reference_to_a_machine_is_undefined() -> None:
+    assert out(condor_q, TWO, "30.0", "-af", "Requirements") == "undefined\n"
+
+
+def test_lists_and_records_stay_on_one_line() -> None:
+    queue = FakeQueue([job(L=Text('{1, "a",\n ProcId}'), R=Text("[a = 1]"))])
+    assert out(condor_q, queue, "-af", "L", "R") == '{ 1,"a",ProcId } [ a = 1 ]\n'
+
+
+def test_expressions_know_the_clock_the_job_and_the_server_time() -> None:
+    queue = FakeQueue([job(4)])
+    asked = ["CurrentTime", "ServerTime", "MY.ClusterId + 1", "ServerTime - QDate"]
+    assert out(condor_q, queue, "-af", *asked) == f"{int(NOW)} {int(NOW)} 5 360\n"
+
+
+def test_no_job_prints_nothing_even_with_headings() -> None:
+    assert out(condor_q, FakeQueue(), "-af", "ClusterId") == ""
+    assert out(condor_q, FakeQueue(), "-af:h", "ClusterId") == ""
+
+
+@pytest.mark.parametrize(
+    ("letters", "printed"),
+    [
+        ("j", "30.0 5 games\n"),
+        ("l", "JobStatus = 5 Owner = games\n"),
+        ("V", '5 "games"\n'),
+        ("lV", 'JobStatus = 5 Owner = "games"\n'),
+        ("r", '5 "games"\n'),
+        ("o", '5 "games"\n'),
+        (",", "5, games\n"),
+        ("t", "5\tgames\n"),
+        ("n", "5\n games\n"),
+        ("g", "\n5games\n"),
+        ("ng", "\n5\ngames\n"),
+        ("lng", "\nJobStatus = 5\nOwner = games\n"),
+        ("j,", "30.0, 5, games\n"),
+        ("jt", "30.0\t5\tgames\n"),
+        ("lj", "ID = 30.0 JobStatus = 5 Owner = games\n"),
+        ("zZ9", "5 games\n"),
+        ("", "5 games\n"),
+    ],
+)
+def test_modifiers(letters: str, printed: str) -> None:
+    assert out(condor_q, TWO, "30.0", f"-af:{letters}", "JobStatus", "Owner") == printed
+    assert out(condor_q, TWO, "30.0", f"-autoformat:{letters}", "JobStatus", "Owner") == printed
+
+
+def test_raw_is_the_text_not_the_value() -> None:
+    asked = ("MemoryUsage", "Requirements", "Nope", "ProcId+1")
+    assert out(condor_q, TWO, "30.1", "-af:r", *asked) == (
+        "((ResidentSetSize + 1023) / 1024) "
+        '(TARGET.Arch == "X86_64") && (TARGET.Disk >= RequestDisk) undefined ProcId + 1\n'
+    )
+
+
+def test_jr_is_what_parsl_asks() -> None:
+    assert out(condor_q, TWO, "30", "-af:jr", "JobStatus") == "30.0 5\n30.1 2\n"
+
+
+def test_headings_stand_over_their_columns() -> None:
+    queue = FakeQueue([job(1), job(12345, Owner="a-much-longer-name")])
+    assert out(condor_q, queue, "-all", "-af:h", "ClusterId", "Owner", "X") == (
+        "ClusterId Owner              X        \n"
+        "1         games              undefined\n"
+        "12345     a-much-longer-name undefined\n"
+    )
+    assert out(condor_q, queue, "1", "-af:jh", "JobStatus") == (
+        " ID      JobStatus\n   1.0   1        \n"
+    )
+
+
+def test_times_are_written_as_the_tables_write_them() -> None:
+    queue = FakeQueue([job(RemoteWallClockTime=93784.0)])
+    with utc():
+        assert out(condor_q, queue, "-af:T", "RemoteWallClockTime", "Owner") == (
+            "  1+02:03:04 games\n"
+        )
+        assert out(condor_q, queue, "-af:Y", "QDate", "Nope") == "11/22 13:19 undefined\n"
+
+
+def test_every_word_up_to_the_next_dash_is_an_attribute_also_a_number() -> None:
+    assert out(condor_q, TWO, "-af", "JobStatus", "38") == "5 38\n2 38\n"
+    assert out(condor_q, TWO, "-af", "JobStatus", "-", "30.1") == "2\n"
+
+
+def test_ids_before_it_are_ids() -> None:
+    assert out(condor_q, TWO, "30.1", "-af", "JobStatus") == "2\n"
+
+
+def test_format_and_autoformat_make_one_row() -> None:
+    queue = FakeQueue([job(GridResource="condor s p")])
+    asked = ("-af", "JobStatus", "-format", "local_pool", "GridResource")
+    assert out(condor_q, queue, *asked) == "1 local_pool\n"
+    assert out(condor_q, queue, "-format", "%d:", "ClusterId", "-af", "JobStatus") == "1: 1\n"
+
+
+@pytest.mark.parametrize("argv", [("-af",), ("-af", "-long"), ("-autoformat:j",)])
+def test_without_an_attribute_it_is_an_error(argv: tuple[str, ...]) -> None:
+    answer = ask(condor_q, TWO, *argv)
+    assert answer.stderr == "Error: -autoformat requires at least one attribute parameter\n"
+    assert (answer.stdout, answer.code) == ("", 1)
+
+
+def test_what_is_no_expression_is_an_error() -> None:
+    answer = ask(condor_q, TWO, "-af", "ClusterId", "JobStatus ==")
+    assert answer.stderr == "Error: invalid expression : JobStatus ==\n"
+    assert (answer.stdout, answer.code) == ("", 1)

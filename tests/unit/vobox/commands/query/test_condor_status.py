@@ -1,0 +1,135 @@
+"""condor_status -schedd: contract, section 4.4."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.support.fake_query_queue import FakeQueue, ask, job, out
+from vobox.commands.query.condor_status import answer as condor_status
+from vobox.commands.query.condor_status_options import OPTIONS
+from vobox.commands.version import VERSION_TEXT
+
+QUEUE = FakeQueue(
+    [
+        job(1, 0, 2),
+        job(1, 1, 6),
+        job(1, 2, 7, Owner="bob"),
+        job(2, 0, 1, Owner="bob"),
+        job(3, 0, 5),
+        job(4, 0, 3),
+        job(5, 0, 4),
+    ]
+)
+
+
+def test_the_question_of_alien_is_one_line_of_the_asked_integers() -> None:
+    asked = ("-schedd", "-af", "totalRunningJobs", "totalIdleJobs", "totalHeldJobs")
+    assert out(condor_status, QUEUE, *asked) == "3 1 1\n"
+    assert out(condor_status, QUEUE, "-schedd", "-af", "TOTALIDLEJOBS") == "1\n"
+    assert out(condor_status, FakeQueue(), *asked) == "0 0 0\n"
+
+
+def test_it_reads_no_job() -> None:
+    queue = FakeQueue([job(n) for n in range(9)])
+    assert out(condor_status, queue, "-schedd", "-af", "TotalIdleJobs") == "9\n"
+    assert queue.read == 0
+
+
+def test_the_table_is_exact() -> None:
+    queue = FakeQueue([job(1)], schedd_name="vobox1")
+    assert out(condor_status, queue, "-schedd") == (
+        "Name            Machine      RunningJobs   IdleJobs   HeldJobs\n"
+        "\n"
+        "vobox1          vobox1                 0          1          0\n"
+        "\n"
+        "                      TotalRunningJobs      TotalIdleJobs      TotalHeldJobs\n"
+        "\n"
+        "               Total                 0                  1                  0\n"
+    )
+    assert out(condor_status, queue, "-schedd", "-total").startswith(" " * 22 + "TotalRunningJobs")
+
+
+def test_the_other_forms() -> None:
+    assert out(condor_status, QUEUE, "-sc", "-format", "%d\n", "TotalHeldJobs") == "1\n"
+    ad = json.loads(out(condor_status, QUEUE, "-schedd", "-json"))[0]
+    assert ad["Name"] == ad["Machine"] == "vobox1.example.org"
+    assert ad["MyType"] == "Scheduler"
+    assert (ad["TotalRemovedJobs"], ad["TotalJobAds"]) == (1, 7)
+    lines = out(condor_status, QUEUE, "-schedd", "-long").splitlines()
+    assert "TotalRunningJobs = 3" in lines
+    asked = ("-schedd", "-xml", "-attributes", "TotalIdleJobs")
+    assert '<a n="TotalIdleJobs"><i>1</i></a>' in out(condor_status, QUEUE, *asked)
+
+
+@pytest.mark.parametrize(
+    ("argv", "found"),
+    [
+        (["vobox1.example.org"], True),
+        (["vobox1"], True),
+        (["-name", "VOBOX1"], True),
+        (["other"], False),
+        (["-const", "TotalHeldJobs > 0"], True),
+        (["-const", "TotalHeldJobs > 5"], False),
+        (["-pool", "vobox1.example.org:9619"], True),
+        (["-pool", "localhost"], True),
+        (["-limit", "1"], True),
+    ],
+)
+def test_which_schedd(argv: list[str], found: bool) -> None:
+    printed = out(condor_status, QUEUE, "-schedd", *argv, "-af", "TotalIdleJobs")
+    assert printed == ("1\n" if found else "")
+
+
+def test_counts_that_cannot_be_trusted_are_not_printed() -> None:
+    queue = FakeQueue([job(1)], why_not_trusted="no broker for 42 s")
+    answer = ask(condor_status, queue, "-schedd", "-af", "totalRunningJobs", "totalIdleJobs")
+    assert (answer.stdout, answer.code) == ("", 1)
+    assert answer.stderr == (
+        "Error: communication error\nThe job counts are not known: no broker for 42 s\n"
+    )
+    assert ask(condor_status, queue, "-schedd").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        (
+            ["-schedd", "-af"],
+            "Error: Argument -af requires at last one attribute parameter\n"
+            'Use "condor_status -help" for details',
+        ),
+        (["-schedd", "-const", "a b"], "Error: Failed to parse constraint: a b"),
+        (["-schedd", "-limit", "x"], "Error: Unable to convert (x) to a number for -limit."),
+        (
+            ["-schedd", "-pool", "elsewhere"],
+            "Error: Couldn't contact the condor_collector on elsewhere.",
+        ),
+    ],
+)
+def test_a_wrong_word_is_named_on_stderr(argv: list[str], line: str) -> None:
+    answer = ask(condor_status, QUEUE, *argv)
+    assert answer.stderr == line + "\n"
+    assert (answer.stdout, answer.code) == ("", 1)
+
+
+def test_an_unknown_option_is_an_error_with_usage() -> None:
+    answer = ask(condor_status, QUEUE, "-zzz")
+    assert answer.stderr.startswith("Error:  Unknown option -zzz\nUsage: condor_status ")
+    assert (answer.stdout, answer.code) == ("", 1)
+
+
+@pytest.mark.parametrize(
+    "option", [option for option in OPTIONS if option.refused], ids=lambda option: option.name
+)
+def test_what_is_not_done_is_refused_and_never_ignored(option: object) -> None:
+    name = option.name  # type: ignore[attr-defined]
+    answer = ask(condor_status, QUEUE, "--" + name, "x")
+    assert answer.stderr.startswith(f"Error: --{name} is not supported here: ")
+    assert (answer.stdout, answer.code) == ("", 1)
+
+
+def test_version_and_help_end_well() -> None:
+    assert out(condor_status, QUEUE, "-version") == VERSION_TEXT
+    assert out(condor_status, QUEUE, "-help").startswith("Usage: condor_status ")

@@ -1,0 +1,141 @@
+"""``-format``: every row of the contract's table 3.3."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.fake_query_queue import FakeQueue, Text, ask, job, out
+from vobox.commands.query.condor_q import answer as condor_q
+
+
+def formatted(*argv: str, **attributes: bool | int | float | str | Text) -> str:
+    return out(condor_q, FakeQueue([job(12, 3, 2, **attributes)]), *argv)
+
+
+def test_a_text_without_conversion_is_always_printed() -> None:
+    assert formatted("-format", ",", "ALWAYS") == ","
+    assert formatted("-format", "100%%", "ALWAYS") == "100%%"
+
+
+@pytest.mark.parametrize("text", ["HoldReason=%s ", "%d\n", "x%fy", "%i", "%u", "%x", "%e", "%c"])
+def test_an_absent_attribute_drops_the_text_around_it(text: str) -> None:
+    assert formatted("-format", text, "Nope") == ""
+
+
+@pytest.mark.parametrize(("text", "blanks"), [("[%-8s]", 8), ("%5d!", 5), ("%12.3f", 12)])
+def test_an_absent_attribute_with_a_width_leaves_blanks(text: str, blanks: int) -> None:
+    assert formatted("-format", text, "Nope") == " " * blanks
+
+
+def test_an_absent_attribute_is_undefined_under_v() -> None:
+    assert formatted("-format", "Attr = %v\n", "Nope") == "Attr = undefined\n"
+    assert formatted("-format", "Attr = %V\n\n", "Nope") == "Attr = undefined\n\n"
+
+
+def test_a_literal_undefined_is_text_under_s() -> None:
+    code = Text("undefined")
+    assert formatted("-format", "%s", "HoldReasonCode", HoldReasonCode=code) == "undefined"
+    assert formatted("-format", "%d", "HoldReasonCode", HoldReasonCode=code) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(5, "5"), (0.0, "0.0"), (True, "true"), (Text("A+1"), "A + 1"), ("a b", "a b")],
+)
+def test_s_prints_the_text_of_what_is_no_string(value: int | Text | str, text: str) -> None:
+    assert formatted("-format", "<%s>", "X", X=value) == f"<{text}>"
+
+
+def test_s_prints_the_value_of_an_attribute_that_evaluates_to_a_string() -> None:
+    assert formatted("-format", "%s", "X", X=Text('strcat(Owner,"!")')) == "games!"
+
+
+@pytest.mark.parametrize("letter", "diu")
+def test_integers_truncate_reals_and_count_truth_as_one(letter: str) -> None:
+    assert formatted("-format", f"%{letter}", "X", X=3.9) == "3"
+    assert formatted("-format", f"%{letter}", "X", X=True) == "1"
+    assert formatted("-format", f"%{letter}", "X", X=False) == "0"
+    assert formatted("-format", f"%{letter}", "X", X="7") == ""
+    assert formatted("-format", "%d", "X", X=-3.9) == "-3"
+
+
+def test_x_is_hexadecimal() -> None:
+    assert formatted("-format", "%x %%", "X", X=255) == "ff %"
+
+
+@pytest.mark.parametrize(
+    ("form", "text"), [("%f", "5.000000"), ("%.1f", "5.0"), ("%e", "5.000000e+00"), ("%g", "5")]
+)
+def test_reals_take_integers(form: str, text: str) -> None:
+    assert formatted("-format", form, "X", X=5) == text
+
+
+def test_an_expression_in_place_of_an_attribute_is_evaluated() -> None:
+    assert formatted("-format", "%d", "ClusterId+1") == "13"
+    assert formatted("-format", "%v", "ClusterId+1") == "13"
+    assert formatted("-format", "%s", 'strcat("a",Owner)') == "agames"
+
+
+def test_an_integer_expression_prints_nothing_under_s() -> None:
+    assert formatted("-format", "%s", "ClusterId+1") == ""
+    assert formatted("-format", "%6s|", "ClusterId+1") == " " * 6
+
+
+def test_escapes_are_read_also_when_the_shell_left_them_alone() -> None:
+    assert formatted("-format", r"%d\t\"\\\n", "ClusterId") == '12\t"\\\n'
+    assert formatted("-format", "%d\n", "ClusterId") == "12\n"
+
+
+def test_v_prints_strings_bare_and_capital_v_quotes_them() -> None:
+    assert formatted("-format", "%v", "X", X='a "b"') == 'a "b"'
+    assert formatted("-format", "%V", "X", X='a "b"') == r'"a \"b\""'
+    assert formatted("-format", "%V", "ClusterId") == "12"
+
+
+def test_attribute_names_ignore_case() -> None:
+    assert formatted("-format", "%d", "clusterid") == "12"
+
+
+def test_a_job_none_of_whose_items_prints_contributes_no_byte() -> None:
+    queue = FakeQueue([job(1), job(2, GridJobStatus="PENDING"), job(3)])
+    printed = out(
+        condor_q, queue, "-format", "%s ", "GridJobId", "-format", "%s \n", "GridJobStatus"
+    )
+    assert printed == "PENDING \n"
+
+
+def test_newlines_come_only_from_the_format() -> None:
+    queue = FakeQueue([job(1), job(2)])
+    assert out(condor_q, queue, "-format", "%d", "ClusterId") == "12"
+
+
+def test_ids_after_a_format_are_ids_again() -> None:
+    queue = FakeQueue([job(1), job(2)])
+    assert out(condor_q, queue, "-format", "%d\n", "ClusterId", "2") == "2\n"
+
+
+@pytest.mark.parametrize(
+    ("form", "why"),
+    [
+        ("%d %d", "more than one conversion"),
+        ("%*d", "width or precision of *"),
+        ("%.*f", "width or precision of *"),
+        ("%n", "%n is not supported"),
+        ("%99999999d", "wider than"),
+    ],
+)
+def test_a_format_that_c_would_answer_with_garbage_is_refused(form: str, why: str) -> None:
+    answer = ask(condor_q, FakeQueue([job()]), "-format", form, "ClusterId")
+    assert (answer.stdout, answer.code) == ("", 1)
+    assert answer.stderr.startswith(f"Error: -format '{form}': ")
+    assert why in answer.stderr
+
+
+def test_a_format_of_something_that_is_no_expression_is_refused() -> None:
+    answer = ask(condor_q, FakeQueue([job()]), "-format", "%d", "a b")
+    assert answer.stderr == "Error: invalid expression : a b\n"
+    assert (answer.stdout, answer.code) == ("", 1)
+
+
+def test_nothing_is_printed_for_no_job() -> None:
+    assert out(condor_q, FakeQueue(), "-format", "%d\n", "ClusterId") == ""

@@ -1,0 +1,237 @@
+"""Which jobs condor_q is about, and what it says to a wrong command line: contract, 3.1 and 3.6."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.fake_query_queue import FakeQueue, Text, ask, job, out
+from vobox.commands.query.condor_q import answer as condor_q
+from vobox.commands.query.condor_q_options import OPTIONS
+from vobox.commands.version import VERSION_TEXT
+
+QUEUE = FakeQueue(
+    [
+        job(1, 0, 1),
+        job(1, 1, 2),
+        job(2, 0, 5),
+        job(3, 0, 1, Owner="bob", User="bob@example.org"),
+        job(4, 0, 7),
+    ]
+)
+
+
+def ids(*argv: str, user: str = "games", view: FakeQueue = QUEUE) -> list[str]:
+    return out(condor_q, view, *argv, "-af:j", "ClusterId", user=user).split()[::2]
+
+
+@pytest.mark.parametrize(
+    ("argv", "found"),
+    [
+        ([], "1.0 1.1 2.0 4.0"),
+        (["1"], "1.0 1.1"),
+        (["1.1"], "1.1"),
+        (["1.1", "2"], "1.1 2.0"),
+        (["01.01"], "1.1"),
+        (["3"], "3.0"),
+        (["bob"], "3.0"),
+        (["BOB"], "3.0"),
+        (["bob@example.org"], "3.0"),
+        (["bob@elsewhere.org"], ""),
+        (["bob", "1.0"], "1.0 3.0"),
+        ([""], ""),
+        (["", "1.0"], "1.0"),
+        (["9"], ""),
+        (["1.9"], ""),
+        (["99999999999999999999.0"], ""),
+        (["1."], ""),
+        (['x"y'], ""),
+        (["-submitter", "bob"], "3.0"),
+        (["-submitter", "bob@example.org"], "3.0"),
+        (["-submitter", "bob", "2"], "2.0 3.0"),
+        (["-allusers"], "1.0 1.1 2.0 3.0 4.0"),
+        (["-all"], "1.0 1.1 2.0 3.0 4.0"),
+        (["-global"], "1.0 1.1 2.0 3.0 4.0"),
+        (["-g"], "1.0 1.1 2.0 3.0 4.0"),
+        (["-run"], "1.1 4.0"),
+        (["-idle"], "1.0"),
+        (["-hold"], "2.0"),
+        (["-held"], "2.0"),
+        (["-all", "-idle"], "1.0 3.0"),
+        (["1", "-idle"], "1.0"),
+        (["-hold", "-run"], ""),
+        (["-limit", "2"], "1.0 1.1"),
+        (["-all", "-limit", "99"], "1.0 1.1 2.0 3.0 4.0"),
+        (["-constraint", "JobStatus < 3"], "1.0 1.1"),
+        (["-c", "JobStatus == 1", "-all"], "1.0 3.0"),
+        (["-const", "JobStatus < 3", "-const", "ProcId == 1"], "1.1"),
+        (["1", "bob", "-const", "ProcId == 0"], "1.0 3.0"),
+        (["-const", "Nope == 1"], ""),
+        (["-const", "Nope =?= undefined", "-limit", "1"], "1.0"),
+        (["-const", "1/0"], ""),
+        (["-const", '"true"'], ""),
+        (["-const", "true", "1.0"], "1.0"),
+        (["-const", "0"], ""),
+        (["-const", 'Owner == "GAMES" && RemoteHost isnt undefined'], "1.1"),
+        (["-const", "MY.JobStatus == 5"], "2.0"),
+        (["-const", "CurrentTime - QDate > 300 && JobStatus == 5"], "2.0"),
+        (["-const", "TARGET.Nope"], ""),
+        (["-const", 'eval("JobStatus") == 5'], "2.0"),
+        (["-name", "vobox1.example.org", "1.0"], "1.0"),
+        (["-name", "vobox1", "-pool", "vobox1.example.org:9619", "1.0"], "1.0"),
+        (["-direct", "schedd", "1.0"], "1.0"),
+        (["-wide:200", "-debug:D_ALL", "-expert", "-D", "D_ALL", "1.0"], "1.0"),
+    ],
+)
+def test_selection(argv: list[str], found: str) -> None:
+    assert ids(*argv) == found.split()
+
+
+def test_own_jobs_are_the_callers() -> None:
+    assert ids(user="bob") == ["3.0"]
+    assert ids(user="nobody") == []
+
+
+def test_an_id_reads_only_its_cluster() -> None:
+    queue = FakeQueue([job(1), job(2), job(3)])
+    assert ids("2", "2.0", view=queue) == ["2.0"]
+    assert queue.read == 1
+
+
+@pytest.mark.parametrize("prefix", ["_condor_", "_CONDOR_", "_Condor_"])
+@pytest.mark.parametrize("value", ["false", "FALSE", "no", "0"])
+def test_the_environment_switches_the_own_jobs_default_off(prefix: str, value: str) -> None:
+    env = {f"{prefix}CONDOR_Q_ONLY_MY_JOBS": value, "_condor_SEC_CLIENT_AUTHENTICATION": "x"}
+    answer = ask(condor_q, QUEUE, "-af", "ClusterId", env=env, user="nobody")
+    assert answer.stdout == "1\n1\n2\n3\n4\n"
+    assert answer.stderr == ""
+
+
+def test_the_environment_switches_the_batch_table_off() -> None:
+    env = {"_condor_condor_q_dash_batch_is_default": "False"}
+    assert " 1.0   games " in ask(condor_q, QUEUE, env=env).stdout
+    assert "BATCH_NAME" in ask(condor_q, QUEUE, "-batch", env=env).stdout
+    assert "BATCH_NAME" in ask(condor_q, QUEUE, env={"_condor_x": "1"}).stdout
+
+
+def test_an_environment_that_is_neither_yes_nor_no_changes_nothing() -> None:
+    env = {"_condor_CONDOR_Q_ONLY_MY_JOBS": "maybe"}
+    answer = ask(condor_q, QUEUE, "-af", "ClusterId", env=env, user="nobody")
+    assert answer.stdout == ""
+
+
+#: The least length that the contract gives, and what the spelling then does.
+@pytest.mark.parametrize(
+    ("short", "full"),
+    [
+        ("-c", "constraint"),
+        ("-l", "long"),
+        ("-f", "format"),
+        ("-n", "name"),
+        ("-g", "global"),
+        ("-s", "submitter"),
+        ("-r", "run"),
+        ("-idl", "idle"),
+        ("-ho", "hold"),
+        ("-js", "json"),
+        ("-xml", "xml"),
+        ("-af", "af"),
+        ("-autof", "autoformat"),
+        ("-at", "attributes"),
+        ("-tot", "totals"),
+        ("-lim", "limit"),
+        ("-p", "pool"),
+        ("-nob", "nobatch"),
+        ("-ba", "batch"),
+        ("-al", "allusers"),
+        ("-w", "wide"),
+        ("-io", "io"),
+        ("-v", "version"),
+        ("-h", "help"),
+        ("-da", "dag"),
+        ("-gri", "grid"),
+        ("-cp", "cputime"),
+        ("-cu", "currentrun"),
+        ("-be", "better-analyze"),
+        ("-d", "direct"),
+        ("--hold", "hold"),
+        ("--name", "name"),
+        ("--af:j", "af"),
+        ("--better-analyze:x", "better-analyze"),
+    ],
+)
+def test_the_shortest_spelling(short: str, full: str) -> None:
+    first = next(option for option in OPTIONS if option.matches(short))
+    assert first.name == full
+
+
+@pytest.mark.parametrize("word", ["-zzz", "-", "--", "-1", "-longer", "--lon", "--ho", "-x", "-id"])
+def test_an_unknown_option_is_an_error_with_usage(word: str) -> None:
+    answer = ask(condor_q, QUEUE, word)
+    assert answer.stderr.startswith(f"Error: unrecognized argument {word}\nUsage: condor_q ")
+    assert (answer.stdout, answer.code) == ("", 1)
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        (["-constraint"], "Error: -constraint requires another parameter"),
+        (["-format", "%d"], "Error: -format requires format and attribute parameters"),
+        (["-attributes"], "Error: -attributes requires a list of attributes to show"),
+        (["-limit"], "Error: -limit requires the max number of results as an argument."),
+        (["-limit", "x"], "Error: Unable to convert (x) to a number for -limit."),
+        (["-limit", "9" * 19], f"Error: Unable to convert ({'9' * 19}) to a number for -limit."),
+        (["-limit", "0"], "Error: 0 is not a valid for -limit."),
+        (["-name"], "Error: -name requires the name of a schedd as an argument."),
+        (["-submitter"], "Error: -submitter requires the name of a user."),
+        (["-pool"], "Error: -pool requires a hostname as an argument."),
+        (["-name", "other.example.org"], "Error: Collector has no record of schedd/submitter"),
+        (["-direct", "quilld"], "Error: -direct quilld: there is only the schedd to ask"),
+        (["-constraint", "Foo ("], "Error: Failed to parse constraint: Foo ("),
+        (["-constraint", "1; b = 2"], "Error: Failed to parse constraint: 1; b = 2"),
+        (["-constraint", ""], "Error: Failed to parse constraint: "),
+        (
+            ["-io"],
+            "Error: -io is not supported here: print attributes with -af or -format",
+        ),
+    ],
+)
+def test_a_wrong_word_is_one_line_on_stderr(argv: list[str], line: str) -> None:
+    answer = ask(condor_q, QUEUE, *argv)
+    assert answer.stderr == line + "\n"
+    assert (answer.stdout, answer.code) == ("", 1)
+
+
+def test_another_pool_cannot_be_asked() -> None:
+    answer = ask(condor_q, QUEUE, "-pool", "ce.elsewhere.org:9619", "1.0")
+    assert answer.stderr.startswith(
+        "Error: Couldn't contact the condor_collector on ce.elsewhere.org:9619.\n\nExtra Info: "
+    )
+    assert (answer.stdout, answer.code) == ("", 1)
+
+
+@pytest.mark.parametrize(
+    "option", [option for option in OPTIONS if option.refused], ids=lambda option: option.name
+)
+def test_what_is_not_done_is_refused_and_never_ignored(option: object) -> None:
+    name = option.name  # type: ignore[attr-defined]
+    answer = ask(condor_q, QUEUE, "--" + name, "x")
+    assert answer.stderr.startswith(f"Error: --{name} is not supported here: ")
+    assert (answer.stdout, answer.code, answer.stderr.count("\n")) == ("", 1, 1)
+
+
+def test_an_endless_expression_cannot_stop_the_schedd() -> None:
+    answer = ask(condor_q, QUEUE, "-constraint", "a" + ".a" * 100_000)
+    assert answer.code == 1
+    queue = FakeQueue([job(Chain=Text("a" + ".a" * 100_000))])
+    assert out(condor_q, queue, "-af", "Chain") == "error\n"
+
+
+def test_version_and_help_end_well() -> None:
+    assert out(condor_q, QUEUE, "-version", "-zzz") == VERSION_TEXT
+    assert out(condor_q, QUEUE, "-help").startswith("Usage: condor_q ")
+
+
+def test_a_name_that_is_not_utf8_is_nobodys() -> None:
+    assert ids("caf\udce9") == []
+    answer = ask(condor_q, QUEUE, "-\udce9")
+    assert answer.stderr.startswith("Error: unrecognized argument -\\udce9\n")

@@ -1,0 +1,151 @@
+"""``-long``, ``-json``, ``-xml``, ``-attributes``: contract, section 3.5."""
+
+from __future__ import annotations
+
+import json
+from xml.etree import ElementTree
+
+import classad2
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.fake_query_queue import NOW, FakeQueue, Text, job, out
+from vobox.classad.ad import Ad, literal
+from vobox.classad.literals import NOT_LITERAL, expression_text, literal_value
+from vobox.commands.query.condor_q import answer as condor_q
+from vobox.commands.query.formats import json_value
+
+QUEUE = FakeQueue(
+    [
+        job(1, 0, 1, zeta='say "hi"', Alpha=Text("A+1"), Path="a\\b", Flag=True, R=1.5),
+        job(2, 0, 2),
+    ]
+)
+
+
+def test_long_is_sorted_and_ends_each_ad_with_an_empty_line() -> None:
+    text = out(condor_q, QUEUE, "1.0", "-long")
+    lines = text.splitlines()
+    assert text.endswith("\n\n")
+    assert lines.pop() == ""
+    names = [line.partition(" = ")[0] for line in lines]
+    assert names == sorted(names, key=str.lower)
+    assert r'zeta = "say \"hi\""' in lines
+    assert "Alpha = A + 1" in lines
+    assert r'Path = "a\b"' in lines
+    assert "Flag = true" in lines
+    assert "R = 1.5" in lines
+    assert f"ServerTime = {int(NOW)}" in lines
+
+
+def test_long_of_two_jobs_is_two_blocks() -> None:
+    text = out(condor_q, QUEUE, "-long", "-attributes", "procid,ClusterId,Nope")
+    assert text == "ClusterId = 1\nProcId = 0\n\nClusterId = 2\nProcId = 0\n\n"
+
+
+def test_a_line_break_in_a_string_cannot_pose_as_an_attribute() -> None:
+    queue = FakeQueue([job(X='a\nJobStatus = "evil')])
+    assert out(condor_q, queue, "-long", "-attributes", "X") == 'X = "a\\nJobStatus = \\"evil"\n\n'
+
+
+def test_long_of_no_job_is_nothing() -> None:
+    assert out(condor_q, FakeQueue(), "-long") == ""
+
+
+def test_json_is_exact() -> None:
+    asked = ("-json", "-attributes", "ClusterId,Alpha,Flag,R,zeta")
+    assert out(condor_q, QUEUE, *asked) == (
+        "[\n"
+        "{\n"
+        '  "Alpha": "\\/Expr(A + 1)\\/",\n'
+        '  "ClusterId": 1,\n'
+        '  "Flag": true,\n'
+        '  "R": 1.5,\n'
+        '  "zeta": "say \\"hi\\""\n'
+        "}\n"
+        ",\n"
+        "{\n"
+        '  "ClusterId": 2\n'
+        "}\n"
+        "]\n"
+    )
+
+
+def test_json_of_no_job_is_completely_empty() -> None:
+    assert out(condor_q, QUEUE, "99", "-json") == ""
+
+
+def test_json_holds_the_server_time_unless_attributes_are_named() -> None:
+    assert json.loads(out(condor_q, QUEUE, "1", "-json"))[0]["ServerTime"] == int(NOW)
+    named = json.loads(out(condor_q, QUEUE, "1", "-json", "-attributes", "ClusterId ServerTime"))
+    assert named == [{"ClusterId": 1, "ServerTime": int(NOW)}]
+
+
+def test_xml_is_exact() -> None:
+    asked = ("1.0", "-xml", "-attributes", "ClusterId,Alpha,Flag,R,zeta,U,E")
+    queue = FakeQueue([*QUEUE.queue])
+    queue.queue[0] = Ad({**queue.queue[0], "U": "undefined", "E": "error", "zeta": '"<a & b>"'})
+    assert out(condor_q, queue, *asked) == (
+        '<?xml version="1.0"?>\n'
+        '<!DOCTYPE classads SYSTEM "classads.dtd">\n'
+        "<classads>\n"
+        "<c>\n"
+        '    <a n="Alpha"><e>A + 1</e></a>\n'
+        '    <a n="ClusterId"><i>1</i></a>\n'
+        '    <a n="E"><er/></a>\n'
+        '    <a n="Flag"><b v="t"/></a>\n'
+        '    <a n="R"><r>1.500000000000000E+00</r></a>\n'
+        '    <a n="U"><un/></a>\n'
+        '    <a n="zeta"><s>&lt;a &amp; b&gt;</s></a>\n'
+        "</c>\n"
+        "</classads>\n"
+    )
+
+
+def test_xml_of_no_job_is_header_and_closing_tag() -> None:
+    assert out(condor_q, QUEUE, "99", "-xml") == (
+        '<?xml version="1.0"?>\n<!DOCTYPE classads SYSTEM "classads.dtd">\n<classads>\n'
+        "</classads>\n"
+    )
+
+
+def test_xml_can_be_read_whatever_a_string_holds() -> None:
+    queue = FakeQueue([job(X="\x01<&>\"'\t\n]]>\x7fé")])
+    root = ElementTree.fromstring(out(condor_q, queue, "-xml", "-attributes", "X"))  # noqa: S314
+    assert root.findtext("c/a/s") == "<&>\"'\t\n]]>\x7fé"
+
+
+def test_a_whole_ad_with_formats_holds_what_they_refer_to() -> None:
+    text = out(condor_q, QUEUE, "1", "-json", "-format", "%s", "zeta", "-af", "R + Nope")
+    assert sorted(json.loads(text)[0]) == ["ClusterId", "ProcId", "R", "zeta"]
+
+
+def test_a_broken_attribute_spoils_only_itself() -> None:
+    queue = FakeQueue([job(Bad=Text("1 +"), Good=1)])
+    assert out(condor_q, queue, "-af", "Good", "Bad", "Bad + 1") == "1 error error\n"
+    members = json.loads(out(condor_q, queue, "-json"))[0]
+    assert members["Good"] == 1
+    assert members["Bad"] == "/Expr(1 +)/"
+    assert "Bad = 1 +\n" in out(condor_q, queue, "-long")
+
+
+VALUES = st.one_of(
+    st.booleans(),
+    st.integers(-(2**63) + 1, 2**63 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
+)
+
+
+@given(VALUES)
+@settings(max_examples=400, deadline=None)
+def test_literals_read_and_print_as_the_classad_library_does(value: bool | float | str) -> None:
+    text = literal(value)
+    holder = classad2.ClassAd(f"[X = {text}]")
+    assert json.loads(json_value(text)) == json.loads(str(holder.printJson()))["X"]
+    if literal_value(text) is not NOT_LITERAL:
+        assert literal_value(text) == holder.eval("X")
+    printed = str(holder.printOld()).rstrip("\n").partition(" = ")[2]
+    # The one thing that we write in another way: see quoted_text.
+    printed = printed.replace("\n", "\\n").replace("\r", "\\r")
+    assert expression_text(text) == printed

@@ -1,0 +1,70 @@
+"""The table of submit commands: its page, and that the code does what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_submit_host import Host
+from vobox.commands.submit.commands_page import page
+from vobox.commands.submit.commands_table import TABLE, Kind, Row, Verdict
+
+PAGE = Path(__file__).parents[5] / "docs" / "reference" / "submit-commands.md"
+REFUSED = [(row, name) for row in TABLE if row.verdict is Verdict.REFUSED for name in row.names]
+RECORDED = [row for row in TABLE if row.kind is not None]
+KNOWN = [name for row in TABLE for name in row.names]
+
+VALUES = {
+    Kind.STRING: ("some text", '"some text"'),
+    Kind.LIST: ("a, b,", '"a,b"'),
+    Kind.EXPRESSION: ("JobPrio  >  1", "JobPrio > 1"),
+    Kind.BOOLEAN: ("True", "true"),
+    Kind.INTEGER: ("1 + 2", "3"),
+}
+
+
+def test_the_reference_page_is_the_tables() -> None:
+    assert PAGE.read_text() == page(), (
+        "run: python -m vobox.commands.submit.commands_page > " + str(PAGE)
+    )
+
+
+def test_every_command_has_one_row() -> None:
+    assert len(KNOWN) == len(set(KNOWN))
+    assert all(name == name.lower() for name in KNOWN)
+
+
+@pytest.mark.parametrize(("row", "name"), REFUSED, ids=[name for _, name in REFUSED])
+def test_a_refused_command_ends_the_submit_with_its_reason(row: Row, name: str) -> None:
+    host = Host()
+    answer = host.submit(f"executable = agent.sh\n{name} = 17\nqueue\n")
+
+    assert answer.code == 1
+    assert answer.stderr == f"\nERROR: {name} = 17: {row.effect}\n"
+    assert not host.target.submitted
+
+
+@pytest.mark.parametrize(("row", "name"), REFUSED, ids=[name for _, name in REFUSED])
+def test_a_refused_command_that_is_off_is_no_obstacle(row: Row, name: str) -> None:
+    answer = Host().submit(f"executable = agent.sh\n{name} = False\nqueue\n")
+
+    assert (answer.code, answer.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("row", RECORDED, ids=lambda row: row.names[0])
+def test_a_recorded_command_is_in_the_ad(row: Row) -> None:
+    assert row.kind is not None
+    typed, kept = VALUES[row.kind]
+    # ConcurrencyLimits is the other name of concurrency_limits
+    aliases = () if row.attribute == "ConcurrencyLimits" else (row.attribute,)
+    for name in (*row.names, *aliases):
+        job = Host().job(f"executable = agent.sh\n{name} = {typed}\nqueue\n")
+        assert job.ad[row.attribute] == kept
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_no_command_of_the_table_counts_as_a_typo(name: str) -> None:
+    answer = Host().submit(f"executable = agent.sh\n{name} = \nqueue\n")
+
+    assert "typo" not in answer.stderr

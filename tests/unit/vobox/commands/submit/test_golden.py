@@ -1,0 +1,222 @@
+"""Our job ads against those of HTCondor's own library (tests/golden/submit)."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import classad2
+import pytest
+
+from tests.support.fake_submit_host import CWD, NOW, Host, make_proxy
+
+GOLDEN = Path(__file__).parents[4] / "golden" / "submit"
+(PLAIN, *CASES) = json.loads((GOLDEN / "ads.json").read_text())
+
+PROXY = make_proxy()
+
+#: Ours alone: HTCondor's schedd adds them, the library of 24.12 does not know them.
+ADDED = {
+    "globaljobid",
+    "user",
+    "submitversion",
+    "jobsubmitfile",
+    "totalsubmitprocs",
+    "gridjobid",
+    "gridjobstatus",
+    "x509userproxysubject",
+    "x509userproxyexpiration",
+}
+#: Different by nature: who made the ad, and where.
+ELSEWHERE = {
+    "condorversion",
+    "condorplatform",
+    "jobsubmitmethod",
+    "owner",
+    "filesystemdomain",
+    "clusterid",
+    # 24.12 counts a directory's own blocks, we the bytes that travel
+    "diskusage",
+    "transferinputsizemb",
+}
+#: 25.14 asks for 128 MiB by default, 24.12 for an expression.
+MEMORY_24 = "ifthenelse(MemoryUsage isnt undefined,MemoryUsage,(ImageSize + 1023) / 1024)"
+
+_RUNS = "on the nodes' pilots, not on the submit host"
+_IMAGE = "jobs run in the pilot's own container"
+#: Refused here, on purpose, with these words; HTCondor takes them.
+REFUSED = {
+    "universe = local": _RUNS,
+    "universe = scheduler": _RUNS,
+    "universe = docker\ndocker_image = debian": _IMAGE,
+    "universe = container\ncontainer_image = debian": _IMAGE,
+    "container_image = debian": _IMAGE,
+    "universe = parallel\nmachine_count = 2": "a job runs in one pilot",
+    # the library does not check the executable, the command does
+    "executable = /nope": "Can't access executable file /nope: No such file or directory",
+    "executable = @CWD@/data": "data: Not a regular file",
+    "output_destination = http://x": "pilots fetch and store nothing by URL",
+    "transfer_input_files = @CWD@/data/a, http://x/y": "pilots fetch nothing by URL",
+    "transfer_plugins = a=b": "pilots fetch and store nothing by URL",
+    "public_input_files = a": "there is no web cache",
+    "gpus_minimum_memory = 4G\nrequest_gpus = 1": "pilots do not know their GPUs' properties",
+    "cuda_version = 3": "pilots do not know their GPUs' properties",
+    "use_oauth_services = a": "there is no credential store here",
+    "deferral_time = 17": "not at a set time",
+    "cron_hour = 1": "not at a set time",
+    "cron_minute = */5\ndeferral_prep_time = 60\ndeferral_window = 60": "not at a set time",
+    "encrypt_execute_directory = true": "scratch directories are not encrypted",
+    "noop_job = true": "every job is run",
+    "noop_job_exit_code = 3\nnoop_job_exit_signal = 4": "every job is run",
+    "checkpoint_exit_code = 85\ntransfer_checkpoint_files = a": "not checkpointed",
+    "environment = A=a\\b;B=$$(x);C=%": "give a default: $$(x:value)",
+    "+JobStatus = 4": "the schedd sets this attribute itself",
+    '+Owner = "bob"': "the schedd sets this attribute itself",
+    "+ClusterId = 99": "the schedd sets this attribute itself",
+    '+Iwd = "/x"': "say it with the command initialdir",
+    '+Cmd = "/x"': "say it with the command executable",
+}
+#: HTCondor holds these when they start; here the input is read at submit.
+HELD = {"transfer_input_files = /nope/x", 'transfer_input_files = "a b", c'}
+_EXECUTION_POINT = "asks for an abilty of HTCondor's own execution points"
+_SIZE = "the program of the machine where the golden ads were made"
+#: Attributes that differ on purpose, with the reason.
+DIFFERENT: dict[str, dict[str, str]] = {
+    "when_to_transfer_output = ON_SUCCESS": {"requirements": _EXECUTION_POINT},
+    "encrypt_input_files = a\nencrypt_output_files=b": {"requirements": _EXECUTION_POINT},
+    "dont_encrypt_input_files = x": {"requirements": _EXECUTION_POINT},
+    "preserve_relative_paths = true": {"requirements": _EXECUTION_POINT},
+    "TransferInput = a b": {"transferinput": "the attribute's name counts as the command"},
+    "request_memory = -5": {"requestmemory": "rounded up, not towards zero"},
+    'periodic_release = NumJobStarts < 3\nperiodic_release_reason = "x"\n'
+    'periodic_remove_reason = "y"': dict.fromkeys(
+        ("periodicreleasereason", "periodicremovereason"), "24.12 does not read them"
+    ),
+    "starter_log = a": dict.fromkeys(("jobstarterlog", "jobstarterdebug"), "there is no starter"),
+    "starter_log=x": dict.fromkeys(("jobstarterlog", "jobstarterdebug"), "there is no starter"),
+    "shell = echo hi": dict.fromkeys(("imagesize", "executablesize"), _SIZE),
+    "executable = $(nope)/bin/echo": dict.fromkeys(("imagesize", "executablesize"), _SIZE),
+    "dask.sub": dict.fromkeys(("imagesize", "executablesize"), _SIZE),
+}
+
+
+def host() -> Host:
+    made = Host(
+        {
+            f"{CWD}/data/a": b"a\n",
+            f"{CWD}/data/b": b"b\n",
+            f"{CWD}/proxy.pem": PROXY,
+            "/bin/sh": b"\x7fELF",
+            "/tmp/x": b"",
+            "/etc/input": b"",
+            **{f"{CWD}/{name}": b"1" for name in ("foo", "x", "a", "b/x", "a b", "c", "7")},
+            f"{CWD}/data/foo": b"",
+            f"{CWD}/items.txt": b"i1 v1\ni2, v2 w\ni3\n",
+            f"{CWD}/common.sub": b"executable = agent.sh\narguments = common\ncommon = here\n",
+        }
+    )
+    made.caller.programs = {
+        ("seq", "3"): (0, b"1\n2\n3\n"),
+        ("echo", "common", "=", "printed"): (0, b"common = printed\n"),
+        ("echo", "common", "=", "piped"): (0, b"common = piped\n"),
+    }
+    made.env = {
+        "FOO": "1",
+        "BARA": "x y",
+        "BARX": "3",
+        "HOME": "/home/alice",
+        "X509_USER_PROXY": f"{CWD}/proxy.pem",
+    }
+    return made
+
+
+def normal(expression: str) -> str:
+    return str(classad2.ExprTree(expression))
+
+
+def expected(case: dict[str, Any], number: int) -> dict[str, str]:
+    ad = {**PLAIN["plain"], **case["ads"][number]}
+    return {name: text.replace("@CWD@", CWD) for name, text in ad.items() if text is not None}
+
+
+def name(case: dict[str, Any]) -> str:
+    """What is between the executable and the queue statement, or the file's name."""
+    found = re.match(r"executable = agent.sh\n(.*)\nqueue\n\Z", case["description"], re.S)
+    if found is None:
+        return str(case.get("file", "plain"))
+    return found[1]
+
+
+TAKEN = [case for case in CASES if "ads" in case and name(case) not in REFUSED]
+FAILED = [case for case in CASES if "error" in case]
+
+
+def without(names: set[str], ad: dict[str, str]) -> dict[str, str]:
+    return {attribute: text for attribute, text in ad.items() if attribute not in names}
+
+
+@pytest.mark.parametrize("case", TAKEN, ids=name)
+def test_the_ad_is_htcondors_own(case: dict[str, Any]) -> None:
+    jobs = host().jobs(case["description"].replace("@CWD@", CWD))
+
+    assert len(jobs) == len(case["ads"])
+    for number, job in enumerate(jobs):
+        ours = {name.lower(): normal(text) for name, text in job.ad.items()}
+        theirs = {name.lower(): normal(text) for name, text in expected(case, number).items()}
+        if theirs.get("requestmemory") == normal(MEMORY_24):
+            theirs["requestmemory"] = "128"
+        if name(case) in HELD:
+            assert job.on_hold
+            assert ours.pop("holdreasoncode") == "13"
+            theirs["jobstatus"] = ours["jobstatus"]
+            del ours["holdreason"], ours["holdreasonsubcode"]
+        apart = ADDED | ELSEWHERE | set(DIFFERENT.get(name(case), {}))
+        assert without(apart, ours) == without(apart, theirs)
+        assert job.ad.number("QDate") == NOW
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if name(c) in REFUSED], ids=name)
+def test_what_cannot_be_honoured_is_refused_with_a_reason(case: dict[str, Any]) -> None:
+    answer = host().submit(case["description"].replace("@CWD@", CWD))
+
+    assert answer.code == 1
+    assert answer.stderr.startswith("\nERROR: ")
+    assert REFUSED[name(case)] in answer.stderr
+
+
+def test_the_lists_of_exceptions_name_real_cases() -> None:
+    names = {name(case) for case in CASES}
+    assert not (set(REFUSED) | HELD | set(DIFFERENT)) - names
+
+
+#: Refused by HTCondor for another reason than ours, or with words of an older release.
+OTHER_WORDS = {
+    "universe = docker": _IMAGE,
+    "universe = java": "the java universe is not supported here",
+    "universe = parallel": "a job runs in one pilot",
+    "universe = mpi": "a job runs in one pilot",
+    "universe = vm": "pilots start no virtual machines",
+    "+Foo": "on Line 2 of e.sub",
+    "delegate_job_GSI_credentials_lifetime = x y": (
+        "delegate_job_gsi_credentials_lifetime=x y is invalid, must eval to an integer"
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FAILED, ids=name)
+def test_a_bad_value_is_refused_in_htcondors_words(case: dict[str, Any]) -> None:
+    answer = host().submit(case["description"].replace("@CWD@", CWD))
+
+    assert (answer.code, answer.stdout) == (1, "Submitting job(s)")
+    if name(case) in OTHER_WORDS:
+        assert OTHER_WORDS[name(case)] in answer.stderr
+        return
+    printed, _, raised = case["error"].replace("@CWD@", CWD).partition("EXCEPTION ")
+    if printed:
+        assert answer.stderr == printed
+    else:
+        # the command puts ERROR: before what the library raises
+        text = raised.removeprefix("ERROR: ").removesuffix("\n")
+        assert answer.stderr == f"ERROR: {text}\n"

@@ -1,0 +1,268 @@
+"""What of a description the worker gets: the task, the environment, the limits, the ad."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.fake_submit_host import CWD, HEAD, NOW, SCRIPT, Host, job_of
+from thyme.protocol.codec import decode, encode
+from thyme.protocol.events import Submit
+from thyme.protocol.job import JobId, SandboxFile
+
+
+def test_the_executable_travels_as_htcondors_starter_names_it() -> None:
+    task = job_of("").task
+
+    assert task.executable == "condor_exec.exe"
+    assert task.files == (SandboxFile("condor_exec.exe", SCRIPT, 0o755),)
+    assert task.directory == ""
+
+
+def test_an_executable_of_the_node_does_not_travel_and_is_not_looked_for() -> None:
+    job = Host().job("executable = /opt/tool\ntransfer_executable = false\nqueue\n")
+
+    assert (job.task.executable, job.task.files) == ("/opt/tool", ())
+    assert job.ad["TransferExecutable"] == "false"
+
+
+def test_a_relative_executable_of_the_node_is_in_the_scratch() -> None:
+    text = (
+        "executable = ./run.sh\ntransfer_executable = false\ntransfer_input_files = run.sh\nqueue\n"
+    )
+    task = Host({f"{CWD}/run.sh": b"x"}).job(text).task
+
+    assert task.executable == "run.sh"
+    assert [file.name for file in task.files] == ["run.sh"]
+
+
+def test_an_executable_outside_the_scratch_is_refused() -> None:
+    text = "executable = ../run.sh\ntransfer_executable = false\nqueue\n"
+
+    assert "outside the job's directory" in Host().submit(text).stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("arguments = a  b\tc", ("a", "b", "c")),
+        ("arguments = -c exit\\ 3", ("-c", "exit\\", "3")),
+        ('arguments = say \\"hi\\"', ("say", '"hi"')),
+        ("arguments = \"-c 'exit 3' it''s \"\"x\"\" ''\"", ("-c", "exit 3", "its", '"x"', "")),
+        ("arguments = $(Cluster).$(Process)", ("7.0",)),
+        ("", ()),
+    ],
+)
+def test_arguments_are_the_words_that_htcondor_would_give(
+    line: str, words: tuple[str, ...]
+) -> None:
+    assert job_of(line).task.arguments == words
+
+
+@pytest.mark.parametrize(
+    ("lines", "variables"),
+    [
+        ('environment = A=1;B=x y; C="q"', {"A": "1", "B": "x y", "C": '"q"'}),
+        ("environment = \"A=1 B='x y' C=it''s\"", {"A": "1", "B": "x y", "C": "its"}),
+        ("environment=CONDOR_ID=$(Cluster).$(Process);N=", {"CONDOR_ID": "7.0", "N": ""}),
+        ("getenv = H*\nenvironment = A=1", {"A": "1", "HOME": "/home/alice"}),
+        ("getenv = true\nenvironment = HOME=/x", {"HOME": "/x", "PATH": "/bin"}),
+        ("env = A=1;B=2", {"A": "1", "B": "2"}),
+        ("", {}),
+    ],
+)
+def test_the_environment_is_what_the_description_asks_for_and_no_more(
+    lines: str, variables: dict[str, str]
+) -> None:
+    assert job_of(lines).task.environment == variables
+
+
+def test_getenv_leaves_out_condors_own_and_what_is_not_utf8() -> None:
+    host = Host()
+    host.env = {"_CONDOR_X": "1", "BAD": "\udcff", "GOOD": "é"}
+
+    assert host.job(f"{HEAD}getenv = true\nqueue\n").task.environment == {"GOOD": "é"}
+
+
+def test_a_job_asked_to_be_held_is_held_without_a_subcode() -> None:
+    job = job_of("hold = true")
+
+    assert job.on_hold
+    assert job.ad["HoldReasonCode"] == "15"
+    assert job.ad.text("HoldReason") == "submitted on hold at user's request"
+    assert "HoldReasonSubCode" not in job.ad
+
+
+def test_without_transfer_the_job_runs_in_its_initial_directory() -> None:
+    text = "should_transfer_files = NO\ninitialdir = /shared\ninput = in.txt\noutput = o"
+    task = job_of(text, {"/shared/in.txt": b"x"}).task
+
+    assert task.directory == "/shared"
+    assert task.executable == f"{CWD}/agent.sh"
+    assert task.stdin == "/shared/in.txt"
+    assert (task.files, task.output_files) == ((), ())
+
+
+@pytest.mark.parametrize("mode", ["", "should_transfer_files = IF_NEEDED"])
+def test_if_needed_means_a_sandbox_since_pilots_share_no_disk(mode: str) -> None:
+    assert job_of(mode).task.directory == ""
+
+
+@pytest.mark.parametrize(
+    ("lines", "merged"),
+    [("output = x\nerror = x", True), ("output = x\nerror = y", False), ("", False)],
+)
+def test_output_and_error_in_one_file_are_one_stream(lines: str, merged: bool) -> None:
+    assert job_of(lines).task.merge_stderr is merged
+
+
+@pytest.mark.parametrize(
+    ("lines", "number", "name"),
+    [
+        ("", 15, ""),
+        ("kill_sig = SIGINT", 2, "SIGINT"),
+        ("kill_sig = 9", 9, "SIGKILL"),
+        ('+KillSig = "SIGUSR1"', 10, "SIGUSR1"),
+        ("universe = grid\ngrid_resource = batch x", 15, "SIGTERM"),
+    ],
+)
+def test_the_kill_signal_is_the_ads(lines: str, number: int, name: str) -> None:
+    job = job_of(lines)
+
+    assert (job.task.kill_signal, job.ad.text("KillSig")) == (number, name)
+
+
+def test_the_grace_before_sigkill_is_kill_sig_timeout() -> None:
+    assert job_of("kill_sig_timeout = 30").task.kill_grace == 30.0
+
+
+@pytest.mark.parametrize(
+    ("line", "lease", "attribute"),
+    [
+        ("", 0.0, "2400"),
+        ("job_lease_duration = 7200", 7200.0, "7200"),
+        ("job_lease_duration = 60 * 60", 3600.0, "60 * 60"),
+        ("+JobLeaseDuration = 100", 100.0, "100"),
+    ],
+)
+def test_the_lease_is_the_schedds_unless_the_description_sets_one(
+    line: str, lease: float, attribute: str
+) -> None:
+    job = job_of(line)
+
+    assert (job.task.lease, job.ad["JobLeaseDuration"]) == (lease, attribute)
+
+
+def test_a_grid_job_has_its_grid_status_at_once() -> None:
+    job = job_of("universe = grid\ngrid_resource = condor ce.cern.ch ce.cern.ch:9619")
+
+    assert job.ad["JobUniverse"] == "9"
+    assert job.ad.text("GridResource") == "condor ce.cern.ch ce.cern.ch:9619"
+    assert job.ad.text("GridJobStatus") == "IDLE"
+    assert job.ad.text("GridJobId") == "condor ce.cern.ch ce.cern.ch:9619 7.0"
+
+
+def test_a_default_of_a_machine_attribute_is_filled_in() -> None:
+    job = job_of("arguments = $$(OpSysVer:9) $$(x)$$\n".replace("$$(x)$$", "b"))
+
+    assert job.task.arguments == ("9", "b")
+    assert job.ad["Args"] == '"$$(OpSysVer:9) b"'
+
+
+def test_a_machine_attribute_without_default_is_refused() -> None:
+    answer = Host().submit(f"{HEAD}arguments = $$(Machine)\nqueue\n")
+
+    assert answer.code == 1
+    assert "$$(Machine) is an attribute of the machine, which pilots do not have" in answer.stderr
+
+
+def test_a_shell_line_runs_under_sh() -> None:
+    job = Host({"/bin/sh": b"x"}).job("shell = echo a b; exit 3\nqueue\n")
+
+    assert job.task.executable == "/bin/sh"
+    assert job.task.arguments == ("-c", "echo a b; exit 3")
+
+
+def test_nobody_passes_for_another_by_a_custom_attribute() -> None:
+    answer = Host().submit(f'{HEAD}+Owner = "root"\nqueue\n')
+
+    assert answer.stderr == "\nERROR: +Owner: the schedd sets this attribute itself\n"
+
+
+def test_the_ad_says_whose_job_it_is_and_where_it_was_submitted() -> None:
+    ad = job_of("").ad
+
+    assert ad.text("Owner") == "alice"
+    assert ad.text("User") == "alice@vobox1.example.org"
+    assert ad.text("GlobalJobId") == f"vobox1.example.org#7.0#{NOW}"
+    assert ad.text("JobSubmitFile") == "e.sub"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["output", "log", "batch_name", "description", "arguments", "environment", "notify_user"],
+)
+def test_every_ad_parses_whatever_was_typed(command: str) -> None:
+    typed = "A=a\\b'c'd;E=\\\\[x]$"
+    ad = job_of(f"{command} = {typed}").ad
+
+    assert "a\\b" in str(ad.classad()).replace("\\\\", "\\")
+
+
+def test_a_job_passes_through_a_message() -> None:
+    job = job_of(
+        "transfer_input_files = d\narguments = é\nenvironment = A=é\ngetenv = true",
+        {f"{CWD}/d/x": bytes(range(256))},
+    )
+    ad = dict(job.ad.items())
+    sent = Submit("vobox1", JobId(7, 0), float(NOW), "alien_jobs", 1000, 1000, 0, ad, job.task)
+
+    assert decode(encode(sent)) == sent
+
+
+@pytest.mark.parametrize(
+    ("line", "job", "execute"),
+    [
+        ("", 0.0, 0.0),
+        ("allowed_job_duration = 3600", 3600.0, 0.0),
+        ("allowed_execute_duration = 60 * 2", 0.0, 120.0),
+        ("+AllowedJobDuration = 5", 5.0, 0.0),
+        ("allowed_job_duration = 0", 1.0, 0.0),
+        ("allowed_job_duration = -7", 1.0, 0.0),
+        ("allowed_job_duration = Other + 1", 0.0, 0.0),
+    ],
+)
+def test_the_limits_of_a_runs_duration_are_the_tasks(line: str, job: float, execute: float) -> None:
+    task = job_of(line).task
+
+    assert (task.allowed_job_duration, task.allowed_execute_duration) == (job, execute)
+
+
+def test_a_spooled_jobs_ad_says_what_htcondors_says_once_its_input_is_spooled() -> None:
+    host = Host({f"{CWD}/in": b"x"})
+    text = f"{HEAD}transfer_input_files = in\noutput = out\nqueue\n"
+    ad = host.job(text, "-spool").ad
+
+    assert ad["JobStatus"] == "1"
+    assert ad["StageInStart"] == ad["StageInFinish"] == str(NOW)
+    assert ad["LastHoldReasonCode"] == "16"
+    assert (ad.text("Cmd"), ad.text("SUBMIT_Cmd")) == ("agent.sh", f"{CWD}/agent.sh")
+    assert ad.text("Iwd") == ad.text("SUBMIT_Iwd") == CWD
+    assert ad["LeaveJobInQueue"] == (
+        "JobStatus == 4 && (CompletionDate =?= undefined || CompletionDate == 0 || "
+        "((time() - CompletionDate) < 864000))"
+    )
+    assert "StageInStart" not in host.job(text).ad
+
+
+def test_a_spooled_job_stays_for_as_long_as_its_description_says() -> None:
+    host = Host()
+    ad = host.job(f"{HEAD}leave_in_queue = false\nqueue\n", "-remote", "vobox1").ad
+
+    assert ad["LeaveJobInQueue"] == "false"
+
+
+def test_the_reasons_of_policies_are_recorded_where_they_are_read() -> None:
+    ad = job_of('periodic_remove_reason = "a"\nperiodic_release_reason = strcat("b", Owner)').ad
+
+    assert ad["PeriodicRemoveReason"] == '"a"'
+    assert ad["PeriodicReleaseReason"] == 'strcat("b",Owner)'

@@ -1,0 +1,299 @@
+"""The submit language: what is expanded, queued and counted, and whatever else may be written."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.fake_submit_host import CWD, NOW, FakeCaller, FakeFiles, Host
+from vobox.commands.submit.description import CommandLine, read_description
+from vobox.commands.submit.errors import Refusal
+from vobox.commands.submit.input_files import FileStore
+from vobox.commands.submit.sources import Sources
+
+FILES = FakeFiles({})
+SOURCES = Sources(FILES, FileStore(FILES), CWD, FakeCaller())
+WORDS = st.sampled_from(
+    [
+        "executable = agent.sh",
+        "queue",
+        "queue 3",
+        "queue x in (a, b)",
+        "queue x,y from (",
+        ")",
+        "1 2",
+        "queue foo",
+        "arguments = $(Process) $INT(",
+        'arguments = "a \'b"',
+        "environment = A=1;B",
+        "x = $(y)",
+        "y = $(x)",
+        "arguments = $(x)",
+        "if true",
+        "else",
+        "endif",
+        "if $(x",
+        "include : common",
+        "include : nope",
+        "include command : seq 3",
+        "include ifexist : nope",
+        "include into x : y",
+        "queue x matching files *.sh",
+        "queue x from seq 3 |",
+        "queue x from -",
+        "x += 1",
+        "y @=end",
+        "use feature:x",
+        "error : no",
+        "warning : yes",
+        "z @=end",
+        "@end",
+        "+Foo = a b",
+        "+Foo = {1, 2",
+        "request_memory = 1 GB",
+        "request_memory = (",
+        "universe = grid",
+        "grid_resource = condor a b",
+        "transfer_input_files = data, nope",
+        "use_x509userproxy = true",
+        "requirements = Memory >",
+        "periodic_hold = \\",
+        "  JobStatus == 1 \\",
+        "\\",
+        "# comment \\",
+        "hold = true",
+        "max_retries = 2",
+        "arguments = $CHOICE(9,a,b) $SUBSTR(a) $RANDOM_INTEGER(3,1)",
+        "arguments = $RANDOM_CHOICE() $REAL(x) $EVAL(x) $F()",
+        "kill_sig = SIGNOPE",
+        "\x00",
+        "é = \udcff",
+    ]
+)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(lines=st.lists(st.one_of(WORDS, st.text(max_size=12)), max_size=12))
+def test_any_text_is_submitted_or_refused_in_words(lines: list[str]) -> None:
+    host = Host({f"{CWD}/data": b"x", f"{CWD}/common": b"x = 2\n"})
+    answer = host.submit("\n".join(lines))
+
+    assert answer.code in (0, 1)
+    if answer.code:
+        assert "ERROR: " in answer.stderr
+        assert not host.target.submitted
+    else:
+        assert "job(s) submitted to cluster 7." in answer.stdout or "only empty" in answer.stderr
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    argv=st.lists(
+        st.one_of(
+            st.sampled_from(
+                [
+                    "-a",
+                    "-q",
+                    "-terse",
+                    "-v",
+                    "-file",
+                    "e.sub",
+                    "-",
+                    "k=v",
+                    "+A=1",
+                    "queue",
+                    "-dry",
+                    "-dump",
+                    "-batch",
+                    "-max",
+                    "2",
+                    "-n",
+                    "-unused",
+                    "-h",
+                    "--terse",
+                ]
+            ),
+            st.text(max_size=5),
+        ),
+        max_size=6,
+    )
+)
+def test_any_command_line_is_taken_or_refused_in_words(argv: list[str]) -> None:
+    host = Host()
+    host.files.files[f"{CWD}/e.sub"] = b"executable = agent.sh\nqueue\n"
+
+    answer = host.run(*argv, stdin="executable = agent.sh\nqueue\n")
+
+    assert answer.code in (0, 1)
+    assert answer.code == 0 or answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "problem"),
+    [
+        ("executable = agent.sh\nfoo bar\nqueue\n", 2, ""),
+        ("a = \\\n b\n\n$osb\nqueue\n", 4, ""),
+        ("key : value\nqueue\n", 1, "invalid queue statement."),
+        ("executable = agent.sh\nqueue foo\n", 2, "Invalid Queue count expression"),
+        ("executable = agent.sh\nqueue = 3\n", 2, "Invalid Queue count expression"),
+        ("+ Foo = 1\nqueue\n", 1, ""),
+        ("executable = agent.sh\nqueue\ntrailing words\n", 3, ""),
+        ("if true\nqueue\n", 2, "if without matching endif"),
+        ("else\n", 1, "else without matching if"),
+        (
+            "if maybe\nendif\n",
+            1,
+            "'maybe' is not a valid if condition; known are true, false, "
+            "a number, defined NAME, version >= X.Y.Z",
+        ),
+        ("x @=end\na\n", 1, "the text that begins here has no end: no line @end"),
+        ("queue x in (\na\n", 1, "Reached end of file without finding closing brace ')'"),
+        ("include : nope\n", 1, "Can't open include file: nope (No such file or directory)"),
+        ("include nope\n", 1, "include needs ': FILE', or 'command : COMMAND'"),
+        ("include : $(nope)\n", 1, "include needs ': FILE', or 'command : COMMAND'"),
+        (
+            "include command into x : cat y\n",
+            1,
+            "include into a file is not supported; run the command beforehand",
+        ),
+        ("include command : nope 1\n", 1, "nope 1: not a valid command"),
+        (
+            "use template : x\n",
+            1,
+            "use template : x: this schedd has no templates; write its lines out",
+        ),
+        (
+            "executable = agent.sh\nqueue x from nope -l |\n",
+            2,
+            "nope -l: not a valid command",
+        ),
+        ("executable = agent.sh\nqueue x matching\n", 2, "Invalid Queue count expression"),
+        ("x+=3\n", 1, ""),
+        ("+x += 3\n", 1, ""),
+        (
+            "executable = agent.sh\nqueue x from nope.txt\n",
+            2,
+            "Can't open itemlist file: nope.txt (No such file or directory)",
+        ),
+        ("error : the owner says no\n", 1, "the owner says no"),
+        ("a = \udcff\n", 1, "the line is not UTF-8"),
+        ("x = 1\0\n", 1, "the line holds a zero byte"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_named(text: str, line: int, problem: str) -> None:
+    answer = Host().submit(text)
+
+    assert answer.code == 1
+    assert answer.stdout == "Submitting job(s)"
+    assert answer.stderr == (
+        f"\nERROR: on Line {line} of e.sub: {problem}\n"
+        f"\nERROR: Failed to parse command file (line {line}).\n"
+    )
+
+
+def test_a_macro_that_names_itself_by_way_of_another_is_refused_not_followed() -> None:
+    answer = Host().submit("executable = agent.sh\nx = $(y)\ny = $(x)\narguments = $(x)\nqueue\n")
+
+    assert answer.code == 1
+    assert answer.stderr == "ERROR: the macro $(x) refers to itself: x -> y -> x\n"
+
+
+def test_macros_that_double_32_times_are_refused_at_once() -> None:
+    lines = [f"m{n} = $(m{n - 1})$(m{n - 1})" for n in range(1, 30)]
+    answer = Host().submit(
+        "\n".join(["executable = agent.sh", "m0 =", *lines, "arguments = $(m29)", "queue"])
+    )
+
+    assert answer.code == 1
+    assert "a value names more than 100000 macros" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["$ENV(SECRET)", "$(D)NV(SECRET)", "$ENV($(S))", "$(E)(SECRET)", "$(DOLLAR)ENV(SECRET)"],
+)
+def test_only_the_submitters_environment_is_seen(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET", "the-schedds-own")
+    job = Host().job(
+        f"executable = agent.sh\nD = $E\nE = $ENV\nS = SECRET\narguments = {value}\nqueue\n"
+    )
+
+    assert "the-schedds-own" not in repr(job)
+
+
+def test_dollar_env_is_the_clients_environment() -> None:
+    host = Host()
+    host.env["SITE"] = "CERN"
+    job = host.job("executable = agent.sh\narguments = $ENV(SITE) $ENV(NOPE) $ENV(NOPE:x)\nqueue\n")
+
+    assert job.task.arguments == ("CERN", "UNDEFINED", "x")
+
+
+def test_assignments_apply_to_later_queue_statements_and_procs_go_on_counting() -> None:
+    jobs = Host().jobs(
+        "executable = agent.sh\n"
+        "arguments = one $(Process)\nqueue 2\n"
+        "arguments = two $(ProcId)\nqueue\n"
+        "arguments = three\n"
+    )
+
+    assert [job.task.arguments for job in jobs] == [("one", "0"), ("one", "1"), ("two", "2")]
+    assert {job.ad["ClusterId"] for job in jobs} == {"7"}
+    assert {job.ad["TotalSubmitProcs"] for job in jobs} == {"3"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "values"),
+    [
+        ("queue x in (a b, c)", ["a", "b", "c"]),
+        ("Queue x in s1,s2", ["s1", "s2"]),
+        ("queue x in (\n  a\n # no\n b c\n)", ["a", "b", "c"]),
+        ("queue 2 x in (a b)", ["a", "a", "b", "b"]),
+        ("queue x from (\n a b\n c, d\n)", ["a b", "c, d"]),
+        ("queue x from items.txt", ["i1", "i2 i3"]),
+        ("queue x in [1:] (a b c)", ["b", "c"]),
+        ("queue x in [::2] (a b c)", ["a", "c"]),
+        ("queue x in [-1] (a b c)", ["c"]),
+        ("queue x in ()", []),
+        ("QUEUE 1+1", ["", ""]),
+        ("queue $(N)", ["", "", ""]),
+        ("queue", [""]),
+    ],
+)
+def test_the_queue_statement_says_which_jobs(statement: str, values: list[str]) -> None:
+    host = Host({f"{CWD}/items.txt": b"i1\n# no\n\n i2 i3 \n"})
+    text = f'executable = agent.sh\nN = 3\n+Item = "$(x)"\n{statement}\n'
+    answer = host.submit(text)
+
+    assert answer.code == 0, answer
+    jobs = host.target.submitted[-1][1] if host.target.submitted else []
+    assert [job.ad.text("Item") for job in jobs] == values
+
+
+def test_an_items_fields_are_split_and_the_last_variable_takes_the_rest() -> None:
+    jobs = Host().jobs(
+        'executable = agent.sh\n+A = "$(a)"\n+B = "$(b)"\nqueue a,b from (\n 1, x y, z\n 2\n)\n'
+    )
+
+    assert [(job.ad.text("A"), job.ad.text("B")) for job in jobs] == [("1", "x y, z"), ("2", "")]
+
+
+def test_more_jobs_than_htcondors_limit_are_refused_before_one_is_made() -> None:
+    answer = Host().submit("executable = agent.sh\nqueue 1000000000\n")
+
+    assert answer.code == 1
+    assert "would exceed MAX_JOBS_PER_SUBMISSION (20000)" in answer.stderr
+
+
+def test_the_date_macros_come_from_the_clock_of_the_submit() -> None:
+    job = Host().job("executable = agent.sh\narguments = $(SUBMIT_TIME) $(SUBMIT_FILE)\nqueue\n")
+
+    assert job.task.arguments == (str(NOW), "e.sub")
+
+
+def test_a_description_is_refused_by_exception_with_its_line() -> None:
+    with pytest.raises(Refusal, match="on Line 3 of x"):
+        read_description("a=1\nb=2\nc d\n", "x", CommandLine(), {}, {}, SOURCES)

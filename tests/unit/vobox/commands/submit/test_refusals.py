@@ -1,0 +1,164 @@
+"""What condor_submit refuses, in which words and with which exit code."""
+
+from __future__ import annotations
+
+import stat
+
+import pytest
+
+from tests.support.fake_submit_host import CWD, Host
+from vobox.commands.submit.options import USAGE
+
+ONE = "executable = agent.sh\nqueue 1"
+THREE = "executable = agent.sh\nqueue 3\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "stderr"),
+    [
+        (("-name", "other"), "\nERROR: Can't find address of schedd other\n"),
+        (("-remote", "ce"), "\nERROR: Can't find address of schedd ce\n"),
+        (("-interactive",), "condor_submit: -interactive is not supported here: jobs have no "
+                            "terminal\n"),
+        (("-zzz",), USAGE),
+        (("-version",), USAGE),
+        (("--ter",), USAGE),
+        (("-maxjobs", "x"), "Error: Unable to convert argument (x) to a number for -maxjobs.\n"),
+        (("-maxjobs", "-2"), "Error: -2 is not a valid for -maxjobs.\n"),
+        (("-q", "1", "-q", "2"), "condor_submit: only one -queue command allowed\n"),
+        (("-q", "-v"), "condor_submit: -q requires at least one argument\n"),
+        (("9 x=1",), "condor_submit: invalid attribute name '9 x' for attrib=value assigment\n"),
+        (("-dry", "a", "-dump", "b"),
+         "condor_submit: -dump <file> and -dry-run <file> cannot be used together\n"),
+        (("-dry:hash", "a"), "unknown option hash for -dry-run:<opts>\n"),
+    ],
+)  # fmt: skip
+def test_a_bad_command_line_is_refused_before_anything_is_read(
+    argv: tuple[str, ...], stderr: str
+) -> None:
+    host = Host()
+    answer = host.submit(ONE, *argv)
+
+    assert (answer.code, answer.stdout, answer.stderr) == (1, "", stderr)
+    assert host.files.read_paths == []
+
+
+@pytest.mark.parametrize(
+    "option", ["-append", "-file", "-name", "-pool", "-maxjobs", "-batch-name"]
+)
+def test_an_option_without_its_value_is_refused(option: str) -> None:
+    answer = Host().run(option)
+
+    assert (answer.code, answer.stderr) == (
+        1,
+        f"condor_submit: {option} requires another argument\n",
+    )
+
+
+def test_a_bad_appended_line_is_named_by_its_number() -> None:
+    answer = Host().submit(ONE, "-a", "x = 1", "-a", "foo bar")
+
+    assert answer.code == 1
+    assert answer.stderr == (
+        "\nERROR: on Line 0 of <append>: foo bar\n\nERROR: Failed to parse -a argument line (#2).\n"
+    )
+
+
+def test_more_jobs_than_maxjobs_submit_none() -> None:
+    host = Host()
+    answer = host.submit(THREE, "-maxjobs", "2")
+
+    assert (answer.code, answer.stdout) == (1, "Submitting job(s)..")
+    assert answer.stderr == "\nERROR: Number of submitted jobs would exceed -maxjobs (2)\n"
+    assert not host.target.submitted
+
+
+def test_no_queue_statement_submits_nothing() -> None:
+    answer = Host().submit("executable = agent.sh\n")
+
+    assert (answer.code, answer.stdout) == (1, "Submitting job(s)")
+    assert answer.stderr == (
+        '\nERROR: "e.sub" doesn\'t contain any "queue" commands -- no jobs queued\n'
+    )
+    terse = Host().run("-terse", stdin="executable = agent.sh\n")
+    assert (terse.stdout, terse.stderr) == (
+        "",
+        '\nERROR: "(stdin)" doesn\'t contain any "queue" commands -- no jobs queued\n',
+    )
+
+
+def test_a_description_that_is_not_there_is_named() -> None:
+    answer = Host().run("nope.sub")
+
+    assert (answer.code, answer.stdout) == (1, "")
+    assert answer.stderr == (
+        "\nERROR: Failed to open command file (nope.sub) (No such file or directory)\n"
+    )
+
+
+def test_a_huge_description_is_refused_unread() -> None:
+    host = Host({f"{CWD}/big.sub": b"\n" * (4 * 1024 * 1024 + 1)})
+    answer = host.run("big.sub")
+
+    assert answer.code == 1
+    assert "big.sub has 4194305 bytes; a submit description may have 4194304" in answer.stderr
+    assert host.files.read_paths == []
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFIFO, stat.S_IFCHR])
+def test_a_pipe_or_device_is_never_opened(kind: int) -> None:
+    host = Host({f"{CWD}/odd": b""})
+    host.files.special[f"{CWD}/odd"] = kind | 0o644
+
+    assert "(odd) (Not a regular file)" in host.run("odd").stderr
+    assert "odd: Not a regular file" in host.submit("executable = odd\nqueue\n").stderr
+    assert f"{CWD}/odd" not in host.files.read_paths
+
+
+@pytest.mark.parametrize(
+    ("text", "stderr"),
+    [
+        ("queue\n", "ERROR: No 'executable' parameter was provided\n"),
+        ("executable = /nope\nqueue\n",
+         "\nERROR: Can't access executable file /nope: No such file or directory\n"),
+        ("executable = empty\nqueue\n",
+         f"\nERROR: Executable file {CWD}/empty has zero length\n"),
+        ("executable = dos\nqueue\n",
+         f"\nERROR: Executable file {CWD}/dos is a script with CRLF (DOS/Windows) line endings.\n"
+         "This generally doesn't work, and you should probably run "
+         f"'dos2unix {CWD}/dos' -- or a similar tool -- before you resubmit.\n"),
+        ("executable = agent.sh\ninitialdir = /nope\nqueue\n",
+         "ERROR: No such directory: /nope\n"),
+        ("executable = agent.sh\n+Foo = a b\nqueue\n",
+         "ERROR: Parse error in expression: \n\tFoo = a b\n\t\n"),
+        ("executable = agent.sh\nuse_x509userproxy = true\nqueue\n",
+         "ERROR: unable to read proxy file\n"),
+        ("executable = agent.sh\nuniverse = standard\nqueue\n",
+         "ERROR: 'Standard' is not a supported universe.\n"),
+        ("executable = agent.sh\nuniverse = foo\nqueue\n",
+         "ERROR: I don't know about the 'foo' universe.\n"),
+        ("executable = agent.sh\nuniverse = grid\nqueue\n",
+         "ERROR: grid_resource attribute not defined for grid universe job\n"),
+        ("executable = agent.sh\nuniverse = grid\ngrid_resource = gt2 x\nqueue\n",
+         "ERROR: Invalid value 'gt2' for grid type\n"
+         "Must be one of: condor, batch, arc, ec2, gce, or azure\n"),
+        ("executable = agent.sh\nnotification = maybe\nqueue\n",
+         "ERROR: Notification must be 'Never', 'Always', 'Complete', 'Start', or 'Error'\n"),
+        ("executable = agent.sh\nenvironment = A=1;BB\nqueue\n",
+         "ERROR: Missing '=' after environment variable 'BB'.\n"
+         "The environment you specified was: 'A=1;BB'\n"),
+    ],
+)  # fmt: skip
+def test_a_job_that_cannot_be_made_is_refused_in_htcondors_words(text: str, stderr: str) -> None:
+    host = Host({f"{CWD}/empty": b"", f"{CWD}/dos": b"#!/bin/sh\r\necho\r\n"})
+    answer = host.submit(text)
+
+    assert (answer.code, answer.stdout, answer.stderr) == (1, "Submitting job(s)", stderr)
+    assert not host.target.submitted
+
+
+def test_the_schedds_refusal_is_the_error() -> None:
+    answer = Host(refuses="the broker is not reachable").submit(ONE)
+
+    assert (answer.code, answer.stdout) == (1, "Submitting job(s).")
+    assert answer.stderr == "\nERROR: the broker is not reachable\n"

@@ -1,0 +1,168 @@
+"""What a description takes in besides its own text."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.fake_submit_host import CWD, Host
+
+HEAD = "executable = agent.sh\narguments = $(x)\n"
+
+
+def arguments(host: Host, text: str) -> list[str]:
+    return [" ".join(job.task.arguments) for job in host.jobs(text)]
+
+
+@pytest.mark.parametrize("word", ["include : common", "INCLUDE:common", "include ifexist : common"])
+def test_an_included_text_stands_where_the_line_is(word: str) -> None:
+    host = Host({f"{CWD}/common": b"x = $(y) 2\ny = later\nz = kept\n"})
+
+    assert arguments(host, f"{HEAD}z = 1\n{word}\ny = last\nqueue\n") == ["last 2"]
+
+
+def test_an_included_text_sees_the_conditions_and_macros_of_the_one_around() -> None:
+    host = Host(
+        {
+            f"{CWD}/outer": b"if defined on\ninclude : $(name).sub\nendif\n",
+            f"{CWD}/inner.sub": b"if true\nx = inner\nelse\nx = else\nendif\n",
+        }
+    )
+
+    assert arguments(host, f"{HEAD}name = inner\non = 1\ninclude : outer\nqueue\n") == ["inner"]
+    assert arguments(host, f"{HEAD}name = nope\ninclude : outer\nqueue\n") == [""]
+
+
+@pytest.mark.parametrize(
+    "line", ["include command : site --name a", "include output : site --name a",
+             "include : site --name a |", 'include command : "site --name \'a\'"']
+)  # fmt: skip
+def test_an_included_command_is_run_by_the_command_that_asked_and_without_a_shell(
+    line: str,
+) -> None:
+    host = Host()
+    host.caller.programs = {("site", "--name", "a"): (0, b"x = CERN\r\n# no\n")}
+
+    assert arguments(host, f"{HEAD}{line}\nqueue\n") == ["CERN"]
+    assert host.caller.ran == [("site", "--name", "a")]
+
+
+def test_a_file_that_need_not_exist_is_passed_over() -> None:
+    assert arguments(Host(), f"{HEAD}include ifexist : nope\nqueue\n") == [""]
+
+
+def test_what_is_not_reached_is_not_read() -> None:
+    host = Host()
+    text = f"{HEAD}if false\ninclude : nope\ninclude command : nope\nuse template : x\nendif\nqueue"
+
+    assert arguments(host, text) == [""]
+    assert host.caller.ran == []
+
+
+@pytest.mark.parametrize(
+    ("files", "source", "line", "problem"),
+    [
+        ({"a": "x = 1\nfoo bar\n"}, "a", 2, ""),
+        ({"a": "include : b\n", "b": "\n\n\nerror : no good\n"}, "b", 4, "no good"),
+        ({"a": "queue\n"}, "a", 1, "an included text cannot hold a queue statement"),
+        ({"a": "include : a\n"}, "a", 1, "more than 8 texts include each other"),
+        ({"a": "endif\n"}, "a", 1, "endif without matching if"),
+        (
+            {"a": "if true\ninclude : b\nendif\n", "b": "x = 1\nendif\n"},
+            "b",
+            2,
+            "endif without matching if",
+        ),
+        ({"a": "if true\n"}, "a", 1, "if without matching endif"),
+        ({"a": "x = \udcff\n"}, "a", 1, "the line is not UTF-8"),
+        ({}, "e.sub", 1, "Can't open include file: a (No such file or directory)"),
+    ],
+)
+def test_a_bad_line_is_named_with_the_text_it_is_in(
+    files: dict[str, str], source: str, line: int, problem: str
+) -> None:
+    host = Host({f"{CWD}/{n}": t.encode("utf-8", "surrogateescape") for n, t in files.items()})
+    answer = host.submit("include : a\nexecutable = agent.sh\nqueue\n")
+
+    assert answer.code == 1
+    assert answer.stderr == (
+        f"\nERROR: on Line {line} of {source}: {problem}\n"
+        f"\nERROR: Failed to parse command file (line {line}).\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [(127, "nope 1: not a valid command"),
+     (3, '"nope 1": command terminated with exit code 3')],
+)  # fmt: skip
+def test_a_command_that_fails_ends_the_submit(code: int, problem: str) -> None:
+    for text, line in ((f"{HEAD}include command : nope 1\nqueue", 3),
+                       (f"{HEAD}queue x from nope 1 |", 3)):  # fmt: skip
+        host = Host()
+        host.caller.programs = {("nope", "1"): (code, b"x = 1\n")}
+        answer = host.submit(text)
+        assert answer.code == 1
+        assert f"on Line {line} of e.sub: {problem}\n" in answer.stderr
+
+
+def test_a_command_with_bad_quotes_is_refused_unrun() -> None:
+    host = Host()
+    answer = host.submit(f'{HEAD}include command : "nope\nqueue\n')
+
+    assert 'on Line 3 of e.sub: "nope: Unterminated double-quote.' in answer.stderr
+    assert host.caller.ran == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "items"),
+    [
+        ("queue x matching *.dat", ["a.dat", "b.dat", "d.dat/"]),
+        ("queue x matching files *.dat", ["a.dat", "b.dat"]),
+        ("queue x matching dirs *", ["d.dat/", "sub/"]),
+        ("queue x matching any (s* a*)", ["sub/", "a.dat", "agent.sh"]),
+        ("queue x matching files [1:] (\n *.dat\n)", ["b.dat"]),
+        ("queue x matching sub/?.dat", ["sub/c.dat"]),
+        ("queue 2 x MATCHING FILES a.dat", ["a.dat", "a.dat"]),
+        ("queue matching files b.*", ["b.dat"]),
+        ("queue x from list |", ["i1", "i2 i3"]),
+        ("queue x from [1:] list|", ["i2 i3"]),
+        ("queue x from -", ["s1", "s2"]),
+        ("queue x from [:1] -", ["s1"]),
+    ],
+)
+def test_items_come_from_globs_commands_and_stdin(statement: str, items: list[str]) -> None:
+    names = ("a.dat", "b.dat", "d.dat/x", "sub/c.dat")
+    host = Host({f"{CWD}/{name}": b"" for name in names})
+    host.caller.programs = {("list",): (0, b"i1\n# no\n\n i2 i3 \n")}
+    host.caller.given = b"s1\ns2\n"
+    text = f"executable = agent.sh\narguments = $(x)$(Item)\n{statement}\n"
+
+    assert arguments(host, text) == items
+
+
+def test_a_name_that_matches_twice_is_taken_once_with_a_warning() -> None:
+    host = Host({f"{CWD}/a.dat": b""})
+    answer = host.submit(f"{HEAD}queue x matching a.* *.dat\n")
+
+    assert answer.stderr == (
+        "WARNING: 'a.dat' matching pattern '*.dat' is a duplicate of item 0, skipping\n"
+    )
+    assert "1 job(s) submitted" in answer.stdout
+
+
+def test_a_pattern_without_a_match_is_a_warning_and_no_job() -> None:
+    answer = Host().submit(f"{HEAD}queue x matching *.dat\n")
+
+    assert answer.code == 0
+    assert answer.stderr == (
+        "WARNING: no matches for '*.dat'\n"
+        '\nWARNING: "e.sub" has only empty "queue" commands -- no jobs queued\n'
+    )
+
+
+def test_a_text_that_comes_from_no_command_can_run_none() -> None:
+    host = Host()
+    host.caller = None  # type: ignore[assignment]
+    answer = host.submit(f"{HEAD}queue x from seq 3 |\n")
+
+    assert "seq 3: commands cannot be run for this condor_submit" in answer.stderr

@@ -1,0 +1,122 @@
+"""Command lines of condor_rm and the like: words, options, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_command_queue import BOB, Queue
+from tests.support.schedd_parts import SCHEDD, Bench
+from vobox.commands import act
+from vobox.rpc.types import Answer
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Iterator[Queue]:
+    bench = Bench(tmp_path)
+    made = Queue(bench)
+    made.add("4.0", "5.0", "5.1", "6.0", "6.1")
+    made.add("9.0", uid=BOB, owner="bob")
+    yield made
+    bench.close()
+
+
+def usage(command: str) -> str:
+    return act.usage(command)
+
+
+# --- command lines ------------------------------------------------------------------------------
+
+
+def test_an_empty_word_is_no_word(queue: Queue) -> None:
+    # DIRAC with a local schedd; HTCondor complains, which fails DIRAC
+    assert queue.run("condor_rm", "", "5.0") == Answer("Job 5.0 marked for removal\n", "", 0)
+    expected = "You did not specify any jobs\n" + usage("condor_rm")
+    assert queue.run("condor_rm", "") == Answer("", expected, 1)
+
+
+def test_a_constraint_beside_job_ids_is_said_to_be_ignored(queue: Queue) -> None:
+    said = queue.run("condor_hold", "5.0", "-constraint", "ProcId == 1")
+    assert said.stderr == "Warning, -constraint is ignored for fully qualified job ids\n"
+    assert said.stdout.splitlines() == [
+        "Job 5.0 held", "All jobs matching constraint (ProcId == 1) have been held",
+    ]  # fmt: skip
+
+
+def test_a_cluster_0_is_complained_of_and_the_others_are_carried_out(queue: Queue) -> None:
+    said = queue.run("condor_rm", "0", "5.0")
+    assert said.stdout == "Job 5.0 marked for removal\n"
+    assert said.stderr.startswith("Invalid cluster # from 0.\n")
+    assert said.code == 1
+    assert queue.states()["5.0"] == 3
+
+
+@pytest.mark.parametrize("word", ["0", "0.0"])
+def test_a_word_that_names_nothing_alone_is_an_error(queue: Queue, word: str) -> None:
+    said = queue.run("condor_rm", word)
+    expected = f"Invalid cluster # from {word}.\nYou did not specify any jobs\n"
+    assert said == Answer("", expected + usage("condor_rm"), 1)
+
+
+@pytest.mark.parametrize("command", ["condor_rm", "condor_hold", "condor_release"])
+def test_nothing_given_is_an_error(queue: Queue, command: str) -> None:
+    expected = "You did not specify any jobs\n" + usage(command)
+    assert queue.run(command) == Answer("", expected, 1)
+    assert queue.run(command, "-debug") == Answer("", expected, 1)
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        ("condor_rm -zzz", "Unrecognized option: -zzz\n"),
+        ("condor_hold -forcex 5", "Unrecognized option: -forcex\n"),
+        ("condor_rm -subcode 5", "Unrecognized option: -subcode\n"),
+        ("condor_release --con 1", "Unrecognized option: --con\n"),
+    ],
+)
+def test_an_unknown_option_is_named_and_nothing_is_done(
+    queue: Queue, command: str, text: str
+) -> None:
+    states = queue.states()
+    said = queue.run(*command.split(), "5")
+    assert said == Answer("", text + usage(command.split()[0]), 1)
+    assert queue.states() == states
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        ("condor_rm 5 -reason", "condor_rm: -reason requires another argument\n"),
+        ("condor_hold 5 -subcode x", "Invalid -subcode x!\n"),
+        ("condor_hold 5 -subcode 99999999999", "Invalid -subcode 99999999999!\n"),
+        ("condor_rm -all 5", "condor_rm: can't mix -all with other constraints\n"),
+        ("condor_rm -all -constraint 1", "condor_rm: can't mix -all with other constraints\n"),
+        ("condor_rm -name other 5", "Error: cannot get address of schedd other\n"),
+        ("condor_rm -long 5", "condor_rm: -long: the answer as a ClassAd is not known here\n"),
+    ],
+)
+def test_a_wrong_option_is_explained_and_nothing_is_done(
+    queue: Queue, command: str, text: str
+) -> None:
+    states = queue.states()
+    assert queue.run(*command.split()) == Answer("", text, 1)
+    assert queue.states() == states
+
+
+@pytest.mark.parametrize("name", [SCHEDD, "vobox1", "VOBOX1.example.org", "localhost"])
+def test_our_own_name_in_any_form_is_accepted(queue: Queue, name: str) -> None:
+    assert queue.run("condor_rm", "-pool", "x:9619", "-name", name, "5").code == 0
+
+
+def test_version_and_help_need_no_jobs(queue: Queue) -> None:
+    assert queue.run("condor_rm", "-version").stdout.startswith("$CondorVersion: ")
+    assert queue.run("condor_hold", "-help") == Answer("", usage("condor_hold"), 0)
+
+
+def test_totals_are_one_line_a_group(queue: Queue) -> None:
+    said = queue.run("condor_rm", "-totals", "-constraint", "true")
+    assert said.stdout.splitlines()[0] == (
+        "5 Succeeded, 0 Failed, 0 Not Found, 0 Bad Status, 0 Already Done, 1 Permission Denied"
+    )

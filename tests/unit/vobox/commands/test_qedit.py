@@ -1,0 +1,242 @@
+"""condor_qedit and condor_prio: what may be changed, what is said, and that it lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_command_queue import BOB, Queue
+from tests.support.schedd_parts import Bench, everything
+from thyme.protocol.job import JobId
+from vobox.commands import prio, qedit
+from vobox.rpc.types import Answer
+
+FAILED = "Transaction failed.  No attributes were set.\n"
+QUEUE_FAILED = "Queue transaction failed.  No attributes were set.\n"
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Iterator[Queue]:
+    made = Queue(Bench(tmp_path))
+    made.add("5.0", "5.1", "6.0")
+    made.add("9.0", uid=BOB, owner="bob")
+    yield made
+    made.bench.close()
+
+
+def value(queue: Queue, job: str, attribute: str) -> str | None:
+    return queue.bench.job(JobId.parse(job)).ad.get(attribute)
+
+
+def set_line(attribute: str, count: str, can: str = "") -> str:
+    return f'{can}Set attribute "{attribute}" for {count} matching jobs.\n'
+
+
+# --- what is changed ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argv", "count", "changed"),
+    [
+        (["5.0", "Colour", '"red"'], "1", ["5.0"]),
+        (["5.0", 'Colour="red"'], "1", ["5.0"]),
+        (["5.0", 'Colour = "red"'], "1", ["5.0"]),
+        (["5.0", "6.0", "Colour", '"red"'], "2", ["5.0", "6.0"]),
+        (["-jobids", "5.0,6.0", "Colour", '"red"'], "2", ["5.0", "6.0"]),
+        (["5", "Colour", '"red"'], "all", ["5.0", "5.1"]),
+        (["alice", "Colour", '"red"'], "all", ["5.0", "5.1", "6.0"]),
+        (["-owner", "alice", "-cons", "ProcId==1", "Colour", '"red"'], "all", ["5.1"]),
+        (["-constraint", "true", "Colour", '"red"'], "all", ["5.0", "5.1", "6.0"]),
+        (["-debug", "-name", "vobox1", "5", "Colour", '"red"'], "all", ["5.0", "5.1"]),
+    ],
+)
+def test_the_jobs_that_are_meant_are_changed(
+    queue: Queue, argv: list[str], count: str, changed: list[str]
+) -> None:
+    assert queue.run("condor_qedit", *argv) == Answer(set_line("Colour", count))
+    jobs = ("5.0", "5.1", "6.0", "9.0")
+    assert [job for job in jobs if value(queue, job, "Colour") == '"red"'] == changed
+
+
+def test_several_attributes_are_set_at_once_in_the_order_of_their_names(queue: Queue) -> None:
+    said = queue.run("condor_qedit", "5.0", "JobPrio", "-3", "Expr=QDate + 1")
+    assert said == Answer(set_line("Expr", "1") + set_line("JobPrio", "1"))
+    assert value(queue, "5.0", "JobPrio") == "-3" and value(queue, "5.0", "Expr") == "QDate + 1"
+
+
+def test_a_policy_that_is_set_later_is_applied(queue: Queue) -> None:
+    queue.run("condor_qedit", "5", "PeriodicRemove", "ProcId == 1")
+    queue.bench.policies()
+    assert queue.states() == {"5.0": 1, "5.1": 3, "6.0": 1, "9.0": 1}
+
+
+def test_a_change_is_still_there_after_a_rebuild(queue: Queue) -> None:
+    queue.run("condor_qedit", "5.0", "Colour", '"red"')
+    queue.run("condor_prio", "-p", "7", "6")
+    before = everything(queue.bench.ledger)
+    queue.bench.restart(wiped=True)
+    assert everything(queue.bench.ledger) == before
+    assert value(queue, "5.0", "Colour") == '"red"' and value(queue, "6.0", "JobPrio") == "7"
+
+
+def test_a_dry_run_says_what_it_could_and_changes_nothing(queue: Queue) -> None:
+    said = queue.run("condor_qedit", "-dry-run", "5.0", "Colour", "1")
+    assert said == Answer(set_line("Colour", "1", "Can "))
+    assert value(queue, "5.0", "Colour") is None
+
+
+# --- what is refused ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("attribute", "kind", "why"),
+    [
+        ("Owner", "immutable", "it is what the job is known by"),
+        ("clusterid", "immutable", "it is what the job is known by"),
+        ("JobStatus", "protected", "the schedd keeps it itself"),
+        (
+            "Arguments",
+            "immutable",
+            "it travels with the job to its worker; remove the job and submit it again",
+        ),
+    ],
+)
+def test_what_cannot_be_changed_is_refused_with_a_reason_and_nothing_is_set(
+    queue: Queue, attribute: str, kind: str, why: str
+) -> None:
+    before = everything(queue.bench.ledger)
+    said = queue.run("condor_qedit", "5.0", "Colour", "1", attribute, '"x"')
+    assert said == Answer(
+        "",
+        f'Update of {kind} attribute "{attribute}" is not allowed.\n{FAILED}'
+        f"condor_qedit: {attribute}: {why}\n",
+        1,
+    )
+    assert everything(queue.bench.ledger) == before
+
+
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        (["99.0", "A", "1"], f'Failed to set attribute "A" for job 99.0.\n{QUEUE_FAILED}'),
+        (["9.0", "A", "1"], f'Failed to set attribute "A" for job 9.0.\n{QUEUE_FAILED}'),
+        (["5.0", "9.0", "A", "1"], f'Failed to set attribute "A" for job 9.0.\n{QUEUE_FAILED}'),
+        (
+            ["99", "A", "1"],
+            f'Failed to set attribute "A" by constraint: (ClusterId == 99)\n{QUEUE_FAILED}',
+        ),
+        (
+            ["bob", "A", "1"],
+            f'Failed to set attribute "A" by constraint: (Owner=="bob")\n{QUEUE_FAILED}',
+        ),
+        (["-cons", "1 +", "A", "1"], "condor_qedit: invalid constraint: 1 +\n"),
+        (["-cons", "1"], "condor_qedit : Error - no attributes specifed.\n" + qedit.USAGE),
+        (["-zzz"], "condor_qedit: -zzz is not a valid option\n" + qedit.USAGE),
+        (["-edits", "f"], "condor_qedit: -edits: edits from a file are not known here; give them"
+         " as words\n"),
+        (["5.0", "A"], "condor_qedit : expression required after attribute A\n" + qedit.USAGE),
+        (
+            ["5.0", "A B", "1"],
+            f'Update aborted, illegal attribute-name specified for attribute "A B".\n{FAILED}',
+        ),
+        (["5.0", "A", "1 +"], f"Update aborted, illegal value for : A\n{FAILED}"),
+        (["5.0", "A", "1; B = 2"], f"Update aborted, illegal value for : A\n{FAILED}"),
+        (["5.0", "A", ""], f"Update aborted, illegal value for : A\n{FAILED}"),
+        (["5.x", "A", "1"], f"condor_qedit: 5.x is no job id\n{FAILED}"),
+        (["-name", "other", "5", "A", "1"],
+         "condor_qedit: No such schedd named other in local pool\n"),
+        (["-name"], "condor_qedit: -name requires a SCHEDD name as an argument\n"),
+        (["-cons"], "condor_qedit: -cons requires a ClassAd expression an argument\n"),
+        ([], qedit.USAGE),
+    ],
+)  # fmt: skip
+def test_a_wrong_command_says_what_is_wrong_and_sets_nothing(
+    queue: Queue, argv: list[str], text: str
+) -> None:
+    before = everything(queue.bench.ledger)
+    assert queue.run("condor_qedit", *argv) == Answer("", text, 1)
+    assert everything(queue.bench.ledger) == before
+
+
+@pytest.mark.parametrize(
+    ("attribute", "text", "why"),
+    [
+        ("Out", "5", "a string in double quotes is needed, as in '\"text\"'"),
+        ("err", 'strcat("a", "b")', "a string in double quotes is needed, as in '\"text\"'"),
+        ("UserLog", '"job.log"', "a path that begins with / is needed"),
+    ],
+)
+def test_a_file_is_named_by_a_string(queue: Queue, attribute: str, text: str, why: str) -> None:
+    # what is no string would be as no file at all, and the output be lost
+    said = queue.run("condor_qedit", "5.0", attribute, text)
+    assert said == Answer(
+        "",
+        f"Update aborted, illegal value for : {attribute}\n{FAILED}"
+        f"condor_qedit: {attribute}: {why}\n",
+        1,
+    )
+    assert queue.run("condor_qedit", "5.0", "UserLog", '"/tmp/log"', "Out", '"o"').code == 0
+
+
+def test_root_may_change_every_job(queue: Queue) -> None:
+    said = queue.run("condor_qedit", "9.0", "Colour", "1", uid=0, user="root")
+    assert said == Answer(set_line("Colour", "1"))
+    assert value(queue, "9.0", "Colour") == "1"
+
+
+@pytest.mark.parametrize(
+    ("command", "argv"), [("condor_qedit", ["5", "A", "1"]), ("condor_prio", ["+1", "5"])]
+)
+def test_a_schedd_that_cannot_record_it_says_why(
+    queue: Queue, command: str, argv: list[str]
+) -> None:
+    queue.down = "no broker"
+    text = f"Failed to connect to queue manager {queue.address}\n{command}: no broker\n"
+    assert queue.run(command, *argv) == Answer("", text, 1)
+
+
+# --- condor_prio --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argv", "changed"),
+    [
+        (["-p", "5", "5.0"], {"5.0": "5"}),
+        (["-p", "-5", "5"], {"5.0": "-5", "5.1": "-5"}),
+        (["+3", "5.1"], {"5.1": "3"}),
+        (["-2", "alice"], {"5.0": "-2", "5.1": "-2", "6.0": "-2"}),
+        (["-p", "1", "-a"], {"5.0": "1", "5.1": "1", "6.0": "1"}),
+        (["-n", "vobox1", "-pool", "x", "-p", "1", "6"], {"6.0": "1"}),
+    ],
+)
+def test_a_priority_is_set_or_adjusted(
+    queue: Queue, argv: list[str], changed: dict[str, str]
+) -> None:
+    assert queue.run("condor_prio", *argv) == Answer()
+    jobs = ("5.0", "5.1", "6.0", "9.0")
+    now = {job: value(queue, job, "JobPrio") for job in jobs}
+    assert {job: text for job, text in now.items() if text is not None} == changed
+
+
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        (["5.0"], "You must specify a new priority or priority adjustment.\n" + prio.USAGE),
+        ([], prio.USAGE),
+        (["+1"], "You did not specify any jobs\n" + prio.USAGE),
+        (["+1", "9.0"], "Couldn't set new priority for 9.0.\n"),
+        (["+1", "99.0"], "Couldn't retrieve current priority for 99.0.\n"),
+        (["+1", "99"], "Couldn't retrieve current priority for 99.\n"),
+        (["+1", "0"], "Invalid cluster # from 0\n"),
+        (["-p"], "condor_prio: -p requires another argument\n"),
+        (["-p", "x", "5"], "condor_prio: -p x: not a whole number\n" + prio.USAGE),
+        (["-n", "o", "+1", "5"], "condor_prio: No such schedd named o in local pool\n"),
+        (["-zzz"], "condor_prio: unknown option -zzz\n" + prio.USAGE),
+    ],
+)
+def test_a_priority_that_cannot_be_set_is_said_so(queue: Queue, argv: list[str], text: str) -> None:
+    before = everything(queue.bench.ledger)
+    assert queue.run("condor_prio", *argv) == Answer("", text, 1)
+    assert everything(queue.bench.ledger) == before

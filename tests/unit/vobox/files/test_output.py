@@ -1,0 +1,248 @@
+"""Output and user logs on the submit host: the right bytes in the right place, or why not."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.schedd_parts import Events, Value, after, logged
+from thyme.protocol.events import Finished, HoldReason
+from thyme.protocol.job import SandboxFile
+from vobox.files.output import write_log, write_output
+from vobox.files.user_log_index import WrittenEvents
+from vobox.jobs.job import Job
+from vobox.jobs.output_remaps import remaps
+
+
+def job_in(iwd: Path, **attributes: Value) -> Job:
+    return after(Events(attributes={"Iwd": str(iwd), **attributes}).submit())
+
+
+def result(**what: object) -> Finished:
+    return Events().finished(**what)  # type: ignore[arg-type]
+
+
+def delivered(job: Job, **what: object) -> HoldReason | None:
+    return write_output(job, result(**what))
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def test_stdout_and_stderr_go_where_the_description_says(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    job = job_in(tmp_path, Out="job.out", Err=str(tmp_path / "elsewhere/job.err"))
+    assert delivered(job, stdout=b"out\n", stderr=b"err\n") is None
+    assert (tmp_path / "job.out").read_bytes() == b"out\n"
+    assert (tmp_path / "elsewhere/job.err").read_bytes() == b"err\n"
+
+
+def test_nothing_is_written_for_streams_that_nobody_wants(tmp_path: Path) -> None:
+    assert delivered(job_in(tmp_path), stdout=b"out", stderr=b"err") is None
+    unwanted = job_in(tmp_path, Out="out", TransferOut=False)
+    assert delivered(unwanted, stdout=b"out") is None
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("error", ["job.log", "./job.log", "sub/../job.log"])
+def test_one_file_for_both_streams_holds_both(tmp_path: Path, error: str) -> None:
+    # ARC; where the names differ the worker could not know that it is one file
+    (tmp_path / "sub").mkdir()
+    job = job_in(tmp_path, Out="job.log", Err=error)
+    assert delivered(job, stdout=b"out\n", stderr=b"err\n") is None
+    assert (tmp_path / "job.log").read_bytes() == b"out\nerr\n"
+
+
+def test_an_older_longer_output_is_replaced(tmp_path: Path) -> None:
+    job = job_in(tmp_path, Out="out")
+    delivered(job, stdout=b"a longer text")
+    assert delivered(job, stdout=b"short") is None
+    assert (tmp_path / "out").read_bytes() == b"short"
+
+
+def test_changed_files_come_back_with_their_modes_and_directories(tmp_path: Path) -> None:
+    files = (SandboxFile("run.sh", b"#!/bin/sh\n", 0o755), SandboxFile("plots/a/b.png", b"PNG"))
+    assert delivered(job_in(tmp_path), files=files) is None
+    assert (tmp_path / "run.sh").stat().st_mode & 0o700 == 0o700
+    assert (tmp_path / "plots/a/b.png").read_bytes() == b"PNG"
+
+
+def test_remaps_rename_and_move_files(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    there = tmp_path / "there/c.root"
+    job = job_in(tmp_path, TransferOutputRemaps=f" a = b ;c={there}")
+    files = (SandboxFile("a", b"1"), SandboxFile("c", b"2"), SandboxFile("d", b"3"))
+    assert delivered(job, files=files) is None
+    assert names(tmp_path) == ["b", "d", "there"]
+    assert there.read_bytes() == b"2"
+
+
+def test_remaps_text_is_read_as_names() -> None:
+    assert remaps("a=b;c=d/e; ;f") == {"a": "b", "c": "d/e"}
+
+
+def test_a_backslash_makes_a_mark_part_of_a_name() -> None:
+    text = "a\\=b = c\\;d; e = f\\\\g; h = x=y; i = j\\k"
+    assert remaps(text) == {"a=b": "c;d", "e": "f\\g", "h": "x=y", "i": "j\\k"}
+
+
+def test_a_directory_may_be_remapped_with_all_in_it(tmp_path: Path) -> None:
+    (tmp_path / "into").mkdir()
+    job = job_in(tmp_path, TransferOutputRemaps="d = e; d/b = own; p = into/; q/r = into/")
+    files = tuple(SandboxFile(name, b"x") for name in ("d/a", "d/s/c", "d/b", "p", "q/r/z"))
+    assert delivered(job, files=files) is None
+    found = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
+    assert found == ["e/a", "e/s/c", "into/p", "into/r/z", "own"]
+
+
+def test_outputs_keep_their_directories_when_asked_to(tmp_path: Path) -> None:
+    job = job_in(tmp_path, TransferOutput="x/y/a, d/, /abs/b, ../c")
+    job.ad["PreserveRelativePaths"] = "true"
+    files = tuple(SandboxFile(name, b"x") for name in ("a", "in-d", "b", "c"))
+    assert delivered(job, files=files) is None
+    found = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
+    assert found == ["b", "c", "in-d", "x/y/a"]
+
+
+def test_a_spooled_jobs_output_is_written_only_when_it_is_fetched(tmp_path: Path) -> None:
+    job = job_in(tmp_path, Out="out", SUBMIT_Iwd=str(tmp_path))
+    job.ad["StageInFinish"] = "1"
+    assert delivered(job, stdout=b"x") is None
+    assert names(tmp_path) == []
+
+
+def test_a_log_that_many_jobs_share_is_read_once(tmp_path: Path) -> None:
+    path, events = str(tmp_path / "log"), WrittenEvents()
+    first, second = b"000 (001.000.000) a\n...\n", b"000 (001.001.000) b\n    more\n...\n"
+    assert not events.holds(path, first)
+    Path(path).write_bytes(first)
+    assert events.holds(path, first) and not events.holds(path, second)
+    with Path(path).open("ab") as log:
+        log.write(second)
+    events.add(path, second)
+    assert events.holds(path, second) and events.holds(path, first)
+    # as long as it is the same file of the size that we know, it is not read again
+    Path(path).write_bytes(first[:-1] + b"!" * (len(second) + 1))
+    assert events.holds(path, second)
+    Path(path).write_bytes(first)
+    assert not events.holds(path, second)
+    Path(path).unlink()
+    assert not events.holds(path, first)
+
+
+def test_half_an_event_is_not_the_event(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"000 (001.000.000) a\n..")
+    assert not WrittenEvents().holds(str(path), b"000 (001.000.000) a\n...\n")
+
+
+def test_a_read_only_file_of_the_last_run_is_replaced(tmp_path: Path) -> None:
+    files = (SandboxFile("result", b"first", 0o400),)
+    assert delivered(job_in(tmp_path), files=files) is None
+    again = (SandboxFile("result", b"second", 0o400),)
+    assert delivered(job_in(tmp_path), files=again) is None
+    assert (tmp_path / "result").read_bytes() == b"second"
+
+
+@pytest.mark.parametrize("name", ["missing/out", "/nope/at/all/out"])
+def test_a_directory_that_is_missing_holds_the_job_with_its_errno(
+    tmp_path: Path, name: str
+) -> None:
+    hold = delivered(job_in(tmp_path, Out=name), stdout=b"x")
+    assert hold is not None
+    assert (hold.code, hold.subcode) == (12, errno.ENOENT)
+    assert name in hold.text and "No such file or directory" in hold.text
+    assert names(tmp_path) == []
+
+
+def test_an_output_that_is_a_directory_holds_the_job(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    hold = delivered(job_in(tmp_path, Out="out"))
+    assert hold is not None and (hold.code, hold.subcode) == (12, errno.EISDIR)
+
+
+def test_a_full_disk_holds_the_job() -> None:
+    hold = delivered(job_in(Path("/dev"), Out="full"), stdout=b"x")
+    assert hold is not None and (hold.code, hold.subcode) == (12, errno.ENOSPC)
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    yield path
+    path.unlink()
+
+
+def in_time(what: object) -> object:
+    """The result of ``what``; fails if it hangs."""
+    found: list[object] = []
+    thread = threading.Thread(target=lambda: found.append(what()), daemon=True)  # type: ignore[operator]
+    thread.start()
+    thread.join(10)
+    assert found, "it waits for somebody at the other end of the pipe"
+    return found[0]
+
+
+def test_a_pipe_without_a_reader_stops_nobody(pipe: Path) -> None:
+    job = job_in(pipe.parent, Out="pipe", UserLog=str(pipe))
+    hold = in_time(lambda: delivered(job, stdout=b"x"))
+    assert isinstance(hold, HoldReason) and (hold.code, hold.subcode) == (12, errno.ENXIO)
+    hold = in_time(lambda: write_log(job, "000 ...\n", once=False))
+    assert isinstance(hold, HoldReason) and (hold.code, hold.subcode) == (22, errno.ENXIO)
+    hold = in_time(lambda: write_log(job, "000 ...\n", once=True))
+    assert isinstance(hold, HoldReason) and hold.code == 22
+
+
+# --- the user log -------------------------------------------------------------------------------
+
+
+def test_log_events_are_appended(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("000 (001.000.000) older\n...\n")
+    job = job_in(tmp_path, UserLog=str(log))
+    assert write_log(job, "009 (038.000.000) newer\n...\n", once=False) is None
+    assert logged(log) == ["000 1.0", "009 38.0"]
+
+
+def test_without_a_log_nothing_is_written(tmp_path: Path) -> None:
+    assert write_log(job_in(tmp_path), "x", once=False) is None
+    assert names(tmp_path) == []
+
+
+def test_once_leaves_out_what_the_log_holds_already(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    job = job_in(tmp_path, UserLog=str(log))
+    for _ in range(3):
+        assert write_log(job, "009 (038.000.000) gone\n...\n", once=True) is None
+    assert logged(log) == ["009 38.0"]
+    assert write_log(job, "009 (038.000.000) gone\n...\n", once=False) is None
+    assert logged(log) == ["009 38.0"] * 2
+
+
+def test_a_log_that_cannot_be_written_holds_the_job(tmp_path: Path) -> None:
+    path = tmp_path / "missing/log"
+    hold = write_log(job_in(tmp_path, UserLog=str(path)), "x", once=False)
+    assert hold is not None
+    assert (hold.code, hold.subcode) == (22, errno.ENOENT)
+    assert hold.text == f"Failed to initialize user log to {path}: No such file or directory"
+
+
+def test_a_log_on_a_full_disk_holds_the_job() -> None:
+    hold = write_log(job_in(Path("/"), UserLog="/dev/full"), "x", once=False)
+    assert hold is not None and (hold.code, hold.subcode) == (22, errno.ENOSPC)
+
+
+def test_a_name_that_is_no_utf8_is_logged_as_it_was(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    job = job_in(tmp_path, UserLog=str(log))
+    text = os.fsdecode(b"009 (038.000.000) via caf\xe9\n...\n")
+    for _ in range(2):
+        assert write_log(job, text, once=True) is None
+    assert log.read_bytes() == b"009 (038.000.000) via caf\xe9\n...\n"

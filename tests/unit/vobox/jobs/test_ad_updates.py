@@ -1,0 +1,130 @@
+"""Which attributes a job has when (contract, section 5), and how its own policy ends it."""
+
+from __future__ import annotations
+
+from tests.support.schedd_parts import NOW, Events, Expression, after, effects, shown, told
+from thyme.protocol.events import HoldReason
+
+# --- the end by the job's own policy ------------------------------------------------------------
+
+
+def test_a_job_held_by_its_exit_keeps_its_exit_code_and_its_output_is_saved() -> None:
+    # DIRAC: on_exit_hold = ExitCode =!= 0, subcode 55
+    e = Events(attributes={"OnExitHold": Expression("ExitCode =!= 0"), "OnExitHoldSubCode": 55})
+    change = told(e.submit(), e.started(), e.finished(code=7))
+    job = change.job
+    assert job is not None
+    assert (job.status, job.ad["ExitCode"], job.ad["HoldReasonCode"]) == (5, "7", "3")
+    assert job.ad["HoldReasonSubCode"] == "55"
+    assert "CompletionDate" not in job.ad
+    assert effects(change) == "012 save"
+
+
+def test_a_job_that_does_not_want_to_leave_runs_again() -> None:
+    e = Events(attributes={"OnExitRemove": Expression("ExitCode == 0")})
+    change = told(e.submit(), e.started(), e.finished(code=1))
+    assert change.job is not None
+    assert shown(change.job) == "idle by nobody in"
+    assert effects(change) == "004 save"
+    done = after(e.submit(), e.started("w1", 0), e.finished(code=0))
+    assert done.status == 6
+
+
+def test_a_job_that_could_not_be_started_is_held_without_an_exit_code() -> None:
+    e = Events()
+    hold = HoldReason(6, 2, "Failed to execute")
+    job = after(e.submit(), e.started(), e.finished(code=None, hold=hold))
+    assert (job.status, job.ad["HoldReasonCode"], job.has_result) == (5, "6", False)
+    assert "ExitCode" not in job.ad and "TerminationPending" not in job.ad
+
+
+# --- attributes (contract, section 5) -----------------------------------------------------------
+
+
+def test_attributes_at_submit() -> None:
+    ad = after(Events().submit()).ad
+    assert {ad[name] for name in ("NumJobStarts", "NumJobCompletions", "CurrentHosts")} == {"0"}
+    assert ad["RemoteWallClockTime"] == "0.0" and ad["ExitBySignal"] == "false"
+    absent = ("JobStartDate", "CompletionDate", "ExitCode", "RemoteHost", "LastJobStatus")
+    assert [name for name in absent if name in ad] == []
+
+
+def test_attributes_of_a_running_job() -> None:
+    e = Events()
+    ad = after(e.submit(), e.started()).ad
+    start = str(int(NOW) + 2)
+    assert ad["JobStartDate"] == ad["JobCurrentStartDate"] == start
+    assert ad["JobCurrentStartExecutingDate"] == ad["EnteredCurrentStatus"] == start
+    assert (ad["RemoteHost"], ad["CurrentHosts"]) == ('"slot1_1@w1"', "1")
+    assert (ad["NumJobStarts"], ad["JobRunCount"], ad["LastJobStatus"]) == ("1", "1", "1")
+    assert ad["RemoteWallClockTime"] == "0.0"
+
+
+def test_attributes_of_a_second_run_remember_the_first() -> None:
+    e = Events()
+    first = [e.submit(), e.started(), e.evicted(reason="pilot evicted")]
+    ad = after(*first).ad
+    assert "RemoteHost" not in ad and ad["LastRemoteHost"] == '"slot1_1@w1"'
+    ad = after(*first, e.submit(1), e.started("w2", 1), e.finished("w2", 1)).ad
+    assert ad["NumJobStarts"] == "2"
+    assert ad["JobStartDate"] == ad["JobLastStartDate"] != ad["JobCurrentStartDate"]
+    assert (ad["RemoteWallClockTime"], ad["RemoteUserCpu"]) == ("20.0", "1.5")
+    assert (ad["CumulativeRemoteUserCpu"], ad["CumulativeRemoteSysCpu"]) == ("3.0", "1.0")
+
+
+def test_attributes_of_a_completed_job() -> None:
+    e = Events()
+    ended = [e.submit(), e.started(), e.finished(code=3, stdout=b"hi\n")]
+    ad = after(*ended, e.delivered()).ad
+    assert (ad["ExitCode"], ad["ExitBySignal"], ad["ExitStatus"]) == ("3", "false", "0")
+    assert "ExitSignal" not in ad and ad["BytesSent"] == "3.0"
+    assert ad["CompletionDate"] == str(int(NOW) + 3)
+    assert ad["EnteredCurrentStatus"] == str(int(NOW) + 4)
+    assert ad["ResidentSetSize"] == "2048"
+    assert ad["MemoryUsage"] == "((ResidentSetSize + 1023) / 1024)"
+
+
+def test_attributes_of_a_job_that_died_of_a_signal() -> None:
+    e = Events()
+    ad = after(e.submit(), e.started(), e.finished(code=None, signal=9)).ad
+    assert (ad["ExitBySignal"], ad["ExitSignal"], "ExitCode" in ad) == ("true", "9", False)
+
+
+def test_attributes_of_a_job_removed_while_it_ran() -> None:
+    e = Events()
+    ad = after(e.submit(), e.started(), e.removed(), e.evicted()).ad
+    assert (ad["ExitBySignal"], ad["ExitSignal"], "ExitCode" in ad) == ("true", "15", False)
+    assert ad["RemoveReason"] == '"via condor_rm (by user games)"'
+    assert "CompletionDate" not in ad and "RemoteHost" not in ad
+    assert ad["RemoteWallClockTime"] == "10.0"
+
+
+def test_attributes_of_a_hold_and_of_the_release() -> None:
+    e = Events()
+    held = [e.submit(), e.held(3, 7, "the job attribute")]
+    ad = after(*held).ad
+    assert (ad["HoldReasonCode"], ad["HoldReasonSubCode"]) == ("3", "7")
+    assert (ad["NumHolds"], ad["NumSystemHolds"]) == ("1", "1")
+
+    ad = after(*held, e.released()).ad
+    names = ("HoldReason", "HoldReasonCode", "HoldReasonSubCode")
+    assert {ad[name] for name in names} == {"undefined"}
+    assert ad["LastHoldReason"] == '"the job attribute"' and ad["LastHoldReasonCode"] == "3"
+    assert ad["ReleaseReason"] == '"via condor_release (by user games)"'
+
+
+def test_a_job_submitted_on_hold_logs_its_submission_alone() -> None:
+    logged = Events(attributes={"UserLog": "/home/games/log"})
+    assert effects(told(logged.recorded(15))) == "000"
+    assert effects(told(logged.recorded(13))) == "000 012"
+    assert effects(told(Events().recorded(13))) == ""
+    assert shown(after(Events().recorded(15))) == "held by nobody in"
+
+
+def test_wall_clock_time_of_a_lost_run_counts_and_its_cpu_time_stays_unknown() -> None:
+    e = Events()
+    history = [e.submit(), e.started()]
+    e.now += 100
+    ad = after(*history, e.lost()).ad
+    assert (ad["RemoteWallClockTime"], ad["RemoteUserCpu"]) == ("101.0", "0.0")
+    assert ad["LastRemoteHost"] == '"slot1_1@w1"'

@@ -1,0 +1,157 @@
+"""The user log's text, read back by HTCondor's own reader and by the clients' patterns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import htcondor2
+import pytest
+
+from tests.support.fake_query_queue import utc
+from tests.support.schedd_parts import NOW, USAGE, Events, ad_of
+from thyme.protocol.events import Usage
+from thyme.protocol.job import JobId
+from vobox.classad.ad import Ad
+from vobox.jobs import user_log_events
+
+BIG = JobId(12345, 1234)
+
+
+@pytest.fixture(autouse=True)
+def _in_utc() -> Iterator[None]:
+    with utc():
+        yield
+
+
+def ended(job: JobId = BIG, code: int | None = 3, signal: int | None = None) -> str:
+    event = Events(job, now=NOW + 9).finished(code=code, signal=signal, stdout=b"12345")
+    ad = ad_of(job, CumulativeRemoteUserCpu=90061.5, CumulativeRemoteSysCpu=2.0, BytesSent=5.0)
+    return user_log_events.terminated(job, event, ad)
+
+
+def held_ad(reason: str) -> Ad:
+    return ad_of(HoldReason=reason, HoldReasonCode=3, HoldReasonSubCode=55)
+
+
+def whole_life(job: JobId) -> str:
+    return "".join(
+        [
+            user_log_events.submitted(job, NOW, ad_of(job, JobBatchName="my batch")),
+            user_log_events.executing(job, NOW + 1, "slot1_77@node7"),
+            user_log_events.evicted(job, NOW + 2, USAGE, "pilot evicted", requeued=False),
+            user_log_events.executing(job, NOW + 3, "slot1_78@node8"),
+            user_log_events.image_size(job, NOW + 3, 125000),
+            user_log_events.suspended(job, NOW + 3),
+            user_log_events.unsuspended(job, NOW + 3),
+            user_log_events.lost(job, NOW + 4, "no news of its worker for 300 s"),
+            user_log_events.held(job, NOW + 5, held_ad("first line\nsecond\r\nthird")),
+            user_log_events.released(job, NOW + 6, "via condor_release (by user games)"),
+            ended(job),
+        ]
+    )
+
+
+def read(path: Path) -> list[htcondor2.JobEvent]:
+    log = htcondor2.JobEventLog(str(path))
+    try:
+        return list(log.events(stop_after=0))
+    finally:
+        log.close()
+
+
+def test_htcondors_own_reader_reads_every_event(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text(
+        whole_life(JobId(38, 0))
+        + user_log_events.aborted(BIG, NOW, "via condor_rm (by user games)")
+    )
+
+    events = read(path)
+
+    kinds = htcondor2.JobEventType
+    assert [event.type for event in events] == [
+        kinds.SUBMIT, kinds.EXECUTE, kinds.JOB_EVICTED, kinds.EXECUTE,
+        kinds.IMAGE_SIZE, kinds.JOB_SUSPENDED, kinds.JOB_UNSUSPENDED, kinds.JOB_EVICTED,
+        kinds.JOB_HELD, kinds.JOB_RELEASED, kinds.JOB_TERMINATED, kinds.JOB_ABORTED,
+    ]  # fmt: skip
+    assert {(e.cluster, e.proc) for e in events[:-1]} == {(38, 0)}
+    assert (events[-1].cluster, events[-1].proc) == (12345, 1234)
+    assert events[0].timestamp == int(NOW)
+    size, suspended = events[4], events[5]
+    assert (size["Size"], size["MemoryUsage"], size["ResidentSetSize"]) == (125000, 123, 125000)
+    assert suspended["NumberOfPIDs"] == 1
+    hold = events[8]
+    assert (hold["HoldReasonCode"], hold["HoldReasonSubCode"]) == (3, 55)
+    assert hold["HoldReason"] == "first line|second|third"
+    assert events[10]["ReturnValue"] == 3 and events[10]["TerminatedNormally"] is True
+
+
+def test_htcondors_own_reader_reads_a_death_by_signal(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text(ended(code=None, signal=9))
+    (event,) = read(path)
+    assert event["TerminatedBySignal"] == 9 and event["TerminatedNormally"] is False
+
+
+def test_headers_are_padded_to_three_digits_and_grow_beyond() -> None:
+    when = "2026-11-22 13:25:12"
+    assert user_log_events.aborted(JobId(3, 1), NOW, "x").startswith(
+        f"009 (003.001.000) {when} Job was"
+    )
+    assert user_log_events.aborted(BIG, NOW, "x").startswith(f"009 (12345.1234.000) {when} Job was")
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\r\nb", "a\x0bb\x0cc", "a\u2028b", "...", "\n...\n"])
+def test_no_reason_can_end_or_forge_an_event(text: str) -> None:
+    for event in (
+        user_log_events.aborted(BIG, NOW, text),
+        user_log_events.held(BIG, NOW, held_ad(text)),
+        user_log_events.released(BIG, NOW, text),
+        user_log_events.evicted(BIG, NOW, Usage(), text, requeued=False),
+        user_log_events.submitted(BIG, NOW, ad_of(JobBatchName=text)),
+        user_log_events.executing(BIG, NOW, f"slot1@{text}"),
+    ):
+        assert event.splitlines().count("...") == 1 and event.endswith("\n...\n"), event
+
+
+def test_makeflows_scanner_finds_the_return_value() -> None:
+    lines = ended(code=3).splitlines()
+    header = re.match(
+        r"(\d+) \((\d+)\.(\d+)\.(\d+)\) (\d+)-(\d+)-(\d+) (\d+):(\d+):(\d+)", lines[0]
+    )
+    assert header and [int(g) for g in header.groups()[:4]] == [5, 12345, 1234, 0]
+    assert re.match(r"\s\((\d)\) Normal termination \(return value (\d+)\)", lines[1])
+    by_signal = ended(code=None, signal=15).splitlines()
+    assert re.match(r"\s\((\d)\) Abnormal termination \(signal (\d+)\)", by_signal[1])
+    assert by_signal[2] == "\t(0) No core file"
+
+
+def test_arcs_patterns_find_host_and_usage() -> None:
+    text = whole_life(JobId(38, 0))
+    host = re.search(r"Job executing on host: *<([^:>]*)", text)
+    assert host and host[1] == "node7"
+    total = re.search(r"Usr (\d+ \d\d:\d\d:\d\d), .*Total Remote Usage", text)
+    assert total and total[1] == "1 01:01:01"
+    assert re.search(r"Image size of job updated: (\d+)", text)[1] == "125000"  # type: ignore[index]
+    run = re.search(
+        r"Usr (\d+ \d\d:\d\d:\d\d), Sys (\S+ \S+)  -  Run Remote Usage\n.*\n.*\n", ended()
+    )
+    assert run and run[1] == "0 00:00:01"
+
+
+def test_pulsars_substrings_are_there() -> None:
+    text = whole_life(JobId(38, 0))
+    for number in ("001", "004", "005"):
+        assert f"{number} (038." in text
+
+
+def test_no_alias_is_promised_to_cctools() -> None:
+    # newer cctools runs condor_rm -name ALIAS with whatever follows alias=
+    assert "alias=" not in whole_life(BIG)
+
+
+def test_a_batch_name_is_a_note_of_the_submit_event() -> None:
+    event = user_log_events.submitted(BIG, NOW, ad_of(JobBatchName='my "batch"'))
+    assert event.splitlines()[1] == '    [ JobBatchName = "my "batch"" ]'

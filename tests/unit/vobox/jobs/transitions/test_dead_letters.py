@@ -1,0 +1,192 @@
+"""Dead letters and records that nobody believes: no job is silently stuck, none is made up."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_broker import FakeBroker
+from tests.support.schedd_parts import SCHEDD, Bench, Events, everything, logged, shown
+from thyme.broker import Transport, connect
+from thyme.protocol import codec
+from thyme.protocol.events import JobMessage, Started
+from vobox.jobs.transitions.dead_letters import CODE, SUBCODE
+
+Brokers = Callable[[], Transport]
+
+
+@pytest.fixture(params=["fake", "sqlite"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    if request.param == "sqlite":
+        bench.transport = connect(f"sqlite://{tmp_path}/broker.db")
+        bench.transport.establish(["pool"])
+    yield bench
+    bench.close()
+
+
+@pytest.fixture
+def e(tmp_path: Path) -> Events:
+    return Events(attributes={"UserLog": str(tmp_path / "log")})
+
+
+def reject(bench: Bench, reason: str) -> None:
+    """What a worker does that cannot read the message."""
+    delivery = bench.transport.take("pool")
+    assert delivery is not None
+    bench.transport.reject(delivery, reason)
+    bench.settle()
+
+
+def test_a_job_whose_message_was_put_aside_is_held_and_says_why(
+    bench: Bench, e: Events, tmp_path: Path
+) -> None:
+    bench.submit(e.submit())
+
+    reject(bench, "task: field 'files' should be\na list")
+
+    job = bench.job()
+    assert shown(job) == "held by nobody queued in"
+    assert job.ad.text("HoldReason") == (
+        "its message was put aside by the broker: task: field 'files' should be a list"
+    )
+    assert (job.ad.number("HoldReasonCode"), job.ad.number("HoldReasonSubCode")) == (CODE, SUBCODE)
+    assert (CODE, SUBCODE) == (26, 74)
+    assert job.ad.number("NumSystemHolds") == 1
+    assert logged(tmp_path / "log") == ["000 38.0", "012 38.0"]
+
+
+def test_a_rebuilt_ledger_holds_it_too(bench: Bench, e: Events) -> None:
+    bench.submit(e.submit())
+    reject(bench, "unreadable")
+    before = everything(bench.ledger)
+
+    bench.restart(wiped=True)
+
+    assert everything(bench.ledger) == before
+
+
+def test_a_released_one_is_queued_as_the_next_attempt(bench: Bench, e: Events) -> None:
+    bench.submit(e.submit())
+    reject(bench, "unreadable")
+
+    bench.record(e.released())
+
+    assert (shown(bench.job()), bench.job().attempt) == ("idle by nobody queued in", 1)
+    bench.record(e.started(attempt=1))
+    assert shown(bench.job()) == "running by w1 queued in"
+
+
+def test_one_that_is_queued_again_goes_on_by_itself(
+    bench: Bench, e: Events, tmp_path: Path
+) -> None:
+    bench.submit(e.submit())
+    reject(bench, "unreadable")
+
+    assert bench.transport.requeue_dead() == 1
+    bench.settle()
+
+    job = bench.job()
+    assert (shown(job), job.attempt) == ("idle by nobody queued in", 0)
+    assert job.ad["HoldReasonCode"] == "undefined"
+    assert "queued again" in job.ad.text("ReleaseReason")
+    assert logged(tmp_path / "log") == ["000 38.0", "012 38.0", "013 38.0"]
+    bench.record(e.started())
+    assert shown(bench.job()) == "running by w1 queued in"
+    before = everything(bench.ledger)
+    bench.restart(wiped=True)
+    assert everything(bench.ledger) == before
+
+
+@pytest.mark.parametrize("held_by_user", [True, False])
+def test_one_that_is_queued_again_too_late_changes_nothing(
+    bench: Bench, e: Events, held_by_user: bool
+) -> None:
+    bench.submit(e.submit())
+    reject(bench, "unreadable")
+    bench.record(e.released(), *([e.held()] if held_by_user else [e.removed()]))
+    before = everything(bench.ledger)
+
+    bench.transport.requeue_dead()
+    bench.settle()
+
+    assert everything(bench.ledger) == before
+
+
+def test_the_dead_letter_of_an_attempt_that_is_over_holds_nothing(bench: Bench, e: Events) -> None:
+    bench.submit(e.submit())
+    bench.record(e.started(), e.evicted())
+    assert bench.job().attempt == 1
+
+    reject(bench, "delivered too often")
+
+    assert shown(bench.job()) == "idle by nobody queued in"
+
+
+def test_a_running_job_goes_on_although_its_message_was_put_aside(bench: Bench, e: Events) -> None:
+    bench.submit(e.submit())
+    bench.record(e.started())
+
+    reject(bench, "delivered too often")
+
+    assert shown(bench.job()).startswith("running by w1")
+
+
+def test_a_dead_letter_that_is_no_job_of_ours_is_nothing(bench: Bench, e: Events) -> None:
+    other = Events(schedd="another")
+    bench.submit(e.submit())
+    bench.transport.submit("pool", [codec.encode(other.submit())])
+    bench.transport.submit("pool", [codec.encode(e.held())])
+    delivery = bench.transport.take("pool")
+    assert delivery is not None
+    bench.transport.ack(delivery)
+
+    reject(bench, "x")
+    reject(bench, "y")
+
+    assert shown(bench.job()) == "idle by nobody queued in"
+    assert bench.follower.unreadable == 0
+
+
+# --- who may say what ------------------------------------------------------------------------
+
+
+def forge(broker: FakeBroker, key: str, *events: JobMessage) -> None:
+    """Records that came under another key than their kind's."""
+    broker.append([codec.encode(event) for event in events], lambda _body: key)
+
+
+def test_what_its_sender_had_no_right_to_say_is_not_believed_and_logged_once(
+    tmp_path: Path, e: Events, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = FakeBroker()
+    with closing(Bench(tmp_path, broker)) as bench, caplog.at_level(logging.ERROR):
+        bench.submit(e.submit())
+
+        forge(broker, "event.finished", e.removed(), e.held(), e.started())
+        forge(broker, "submit.pool", e.removed())
+        forge(broker, "event.started", e.submit(attempt=1))
+        bench.settle()
+
+        assert shown(bench.job()) == "idle by nobody queued in"
+        assert bench.follower.forged == 5
+        lines = [record.getMessage() for record in caplog.records]
+        assert len(lines) == 3
+        assert "came as 'event.finished' and says that it is 'removed': not believed" in lines[0]
+
+
+def test_a_record_of_an_old_embedded_broker_has_no_key_and_is_believed(
+    tmp_path: Path, e: Events
+) -> None:
+    broker = FakeBroker()
+    with closing(Bench(tmp_path, broker)) as bench:
+        forge(broker, "", e.submit(), e.started())
+        bench.settle()
+
+        assert shown(bench.job()).startswith("running by w1")
+        assert isinstance(broker.messages()[-1], Started)
+        assert bench.job().ad.text("GlobalJobId").startswith(SCHEDD)

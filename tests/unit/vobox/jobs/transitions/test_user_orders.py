@@ -1,0 +1,197 @@
+"""Any events in any order: a job is always in a state that makes sense, and a rebuild agrees."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.fake_broker import FakeBroker
+from tests.support.schedd_parts import NOW, SCHEDD, Clock, Events, everything
+from thyme.broker import Record, routing_keys
+from thyme.protocol import codec
+from thyme.protocol.events import (
+    Continued,
+    Edited,
+    HoldReason,
+    JobMessage,
+    Removed,
+    Suspended,
+    Vacated,
+)
+from thyme.protocol.job import JobId
+from vobox.jobs.job import Job
+from vobox.jobs.status import (
+    COMPLETED,
+    HELD,
+    IDLE,
+    REMOVED,
+    RUNNING,
+    SUSPENDED,
+    TRANSFERRING_OUTPUT,
+)
+from vobox.jobs.transitions import dead_letters
+from vobox.jobs.transitions.apply import apply
+from vobox.ledger.writer import Ledger
+from vobox.schedd import stream_reader as following
+from vobox.schedd.stream_reader import Follower
+from vobox.workers.leases import Leases
+
+JOBS = (JobId(7, 0), JobId(7, 1), JobId(8, 0))
+WORKERS = st.sampled_from(["w1", "w2"])
+ATTEMPTS = st.integers(0, 2)
+KINDS = (
+    "submit", "recorded", "started", "finished", "evicted", "lost", "removed", "held", "released",
+    "delivered", "edited", "suspended", "continued", "vacated", "put_aside",
+)  # fmt: skip
+ORDERS = ("edited", "suspended", "continued", "vacated")
+EDITS = st.sampled_from(
+    [{"JobPrio": "7"}, {"Extra": '"new"', "jobprio": "ClusterId + 1"}, {"LeaveJobInQueue": "true"}]
+)
+
+
+def _event(draw: st.DrawFn, job: JobId, place: int) -> JobMessage:
+    made = Events(job, NOW + place, attributes={"LeaveJobInQueue": draw(st.booleans())})
+    kind = draw(st.sampled_from(KINDS))
+    if kind == "submit":
+        return made.submit(draw(ATTEMPTS))
+    if kind == "lost":
+        return made.lost(draw(ATTEMPTS))
+    if kind == "removed":
+        return made.removed(draw(st.booleans()))
+    if kind == "started":
+        return made.started(draw(WORKERS), draw(ATTEMPTS))
+    if kind == "evicted":
+        return made.evicted(draw(WORKERS), draw(ATTEMPTS))
+    if kind == "finished":
+        how = draw(st.sampled_from([(0, None, None), (None, 9, None), (None, None, (12, 2, "x"))]))
+        hold = HoldReason(*how[2]) if how[2] else None
+        return made.finished(draw(WORKERS), draw(ATTEMPTS), how[0], how[1], hold=hold)
+    if kind == "put_aside":
+        return dead_letters.PutAside(
+            SCHEDD, job, made.now, draw(ATTEMPTS), "no worker could read it"
+        )
+    if kind in ORDERS:
+        return _order(draw, kind, job, made.now)
+    simple: JobMessage = getattr(made, kind)()
+    return simple
+
+
+def _order(draw: st.DrawFn, kind: str, job: JobId, now: float) -> JobMessage:
+    """What a user wants of a job that may run."""
+    if kind == "edited":
+        return Edited(SCHEDD, job, now, draw(EDITS))
+    if kind == "vacated":
+        return Vacated(SCHEDD, job, now, "via condor_vacate_job", draw(st.booleans()))
+    return (Suspended if kind == "suspended" else Continued)(SCHEDD, job, now, f"via {kind}")
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> list[JobMessage]:
+    """Events of three jobs, each submitted first; some told twice."""
+    events: list[JobMessage] = [Events(job).submit() for job in JOBS]
+    for place in range(draw(st.integers(0, 25))):
+        if place and draw(st.integers(0, 4)) == 0:
+            events.append(draw(st.sampled_from(events)))
+        else:
+            events.append(_event(draw, draw(st.sampled_from(JOBS)), place))
+    return events
+
+
+def makes_sense(job: Job) -> list[str]:
+    """What is wrong with this job's state."""
+    ad = job.ad
+    wrong = {
+        "status": ad.number("JobStatus") == job.status,
+        "state": job.status
+        in (IDLE, RUNNING, REMOVED, COMPLETED, HELD, TRANSFERRING_OUTPUT, SUSPENDED),
+        "running without a worker": job.status not in (RUNNING, SUSPENDED) or bool(job.worker),
+        "RemoteHost": ("RemoteHost" in ad) <= bool(job.worker),
+        "running, and out in the queue again": not (job.status == RUNNING and job.has_result),
+        "left, and yet at work": job.in_queue or not (job.worker or job.queued or job.has_result),
+        "left in a state of the queue": job.in_queue or job.status in (REMOVED, COMPLETED),
+        "attempts": -1 <= job.ended <= job.attempt,
+        "held without a reason": job.status != HELD or ad.number("HoldReasonCode", -1) >= 0,
+        "not held, with a reason": job.status == HELD or ad.get("HoldReasonCode") != "1",
+        "suspended, and nobody counted": job.status != SUSPENDED
+        or ad.number("TotalSuspensions") > 0 < ad.number("LastSuspensionTime"),
+        "not suspended, and since when": job.status == SUSPENDED
+        or not ad.number("LastSuspensionTime"),
+        "time stood still": ad.number("CumulativeSuspensionTime") >= 0,
+    }
+    return [what for what, is_right in wrong.items() if not is_right]
+
+
+@given(events=streams())
+@settings(max_examples=150, deadline=None)
+def test_no_order_of_events_makes_a_state_without_sense(events: list[JobMessage]) -> None:
+    jobs: dict[JobId, Job | None] = {}
+    for event in events:
+        jobs[event.job] = apply(jobs.get(event.job), event).job
+        job = jobs[event.job]
+        assert job is None or makes_sense(job) == [], event
+
+
+@given(events=streams())
+@settings(max_examples=100, deadline=None)
+def test_an_event_told_again_at_once_changes_nothing(events: list[JobMessage]) -> None:
+    jobs: dict[JobId, Job | None] = {}
+    for event in events:
+        once = apply(jobs.get(event.job), event).job
+        assert once is not None
+        before = (vars(once) | {"ad": dict(once.ad.items())}).copy()
+        again = apply(once, event).job
+        assert again is not None
+        jobs[event.job] = again
+        # the second condor_rm -forcex ends what the first one has only asked to end
+        if not (isinstance(event, Removed) and event.force):
+            assert before == vars(again) | {"ad": dict(again.ad.items())}, event
+
+
+def folded(events: Sequence[JobMessage], batch: int, at_once: int, reopen: bool) -> object:
+    """What a ledger holds that reads the stream in such portions."""
+    broker = FakeBroker()
+    transport = broker.connect()
+    for event in events:
+        if isinstance(event, dead_letters.PutAside):
+            body = codec.encode(Events(event.job).submit(event.attempt))
+            place, key = len(broker.stream) + 1, routing_keys.dead_key("pool")
+            broker.stream.append(Record(place, event.time, body, key, event.reason))
+        else:
+            transport.record([codec.encode(event)])
+    with tempfile.TemporaryDirectory() as directory:
+        sizes = following.BATCH, following.AT_ONCE
+        following.BATCH, following.AT_ONCE = batch, at_once
+        try:
+            more = True
+            ledger = Ledger(Path(directory) / "ledger.db")
+            while more:
+                made = Follower(SCHEDD, ledger, Leases(300.0), Clock())
+                more = made.catch_up(transport, replaying=True)
+                if reopen:
+                    ledger.close()
+                    ledger = Ledger(Path(directory) / "ledger.db")
+            bodies = sorted(
+                tuple(row)
+                for row in ledger._db.execute("SELECT cluster, proc, kind FROM bodies").fetchall()
+            )
+            logs = [(job, text) for job, text in ledger.waiting_log()]
+            found = everything(ledger), bodies, logs
+            ledger.close()
+        finally:
+            following.BATCH, following.AT_ONCE = sizes
+            transport.close()
+    return found
+
+
+@given(events=streams(), batch=st.integers(1, 7), at_once=st.integers(1, 20))
+@settings(max_examples=25, deadline=None)
+def test_the_ledger_does_not_depend_on_the_portions_it_was_read_in(
+    events: list[JobMessage], batch: int, at_once: int
+) -> None:
+    one_by_one = folded(events, 1, 1, reopen=True)
+    assert folded(events, 500, 5000, reopen=False) == one_by_one
+    assert folded(events, batch, at_once, reopen=False) == one_by_one

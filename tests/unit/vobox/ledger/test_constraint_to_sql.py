@@ -1,0 +1,241 @@
+"""Queries answered from the ledger's columns say what queries of whole ads say."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import classad2
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.fake_query_queue import FakeQueue, Text, ask, job, utc
+from thyme.protocol.job import JobId
+from vobox.classad.ad import Ad
+from vobox.commands.query import condor_q
+from vobox.jobs.job import Job
+from vobox.ledger.constraint_to_sql import narrowed
+from vobox.ledger.snapshot import LedgerView
+from vobox.ledger.writer import Ledger
+
+OWNERS = ("games", "Games", "alice", "o'neill", "zoë")
+
+
+@pytest.fixture(autouse=True)
+def _in_utc() -> Iterator[None]:
+    with utc():
+        yield
+
+
+def crowd() -> list[Ad]:
+    """Jobs of several owners, clusters and states; some with a batch name."""
+    ads = []
+    for cluster, proc in itertools.product((1, 2, 30, 31), (0, 1, 2)):
+        number = cluster + proc
+        owner = OWNERS[number % len(OWNERS)]
+        ad = job(cluster, proc, 1 + number % 7, Owner=owner, User=f"{owner}@example.org")
+        ad["QDate"] = str(1795353000 + 7 * number)
+        ad["TotalSubmitProcs"] = "3"
+        ad["RequestMemory"] = "128" if number % 3 else "64 + ProcId"
+        ad["Iwd"] = f'"/home/{number}"'
+        ad["Always"], ad["Twice"], ad["Text"] = "QDate > 7", "2 * Odd", '"ProcId"'
+        ad["Note"] = ('"plain"', '"zo\u00eb"', "undefined", "error", '"a\\\\b\\"c"', "-0.5")[
+            number % 6
+        ]
+        ad["Half"] = "true" if number % 2 else '"\\t"'
+        if number % 2:
+            ad["Odd"] = str(number) if number % 5 else "ClusterId - ProcId"
+        if cluster == 30 or number == 2:
+            ad["JobBatchName"] = '"mine"'
+        ads.append(ad)
+    return ads
+
+
+def stored(directory: Path, ads: list[Ad]) -> LedgerView:
+    ledger = Ledger(directory / "ledger.db")
+    with ledger.transaction():
+        for ad in ads:
+            number = JobId(ad.number("ClusterId"), ad.number("ProcId"))
+            ledger.put(Job(number, 1, 1, "pool", Ad(ad), ad.number("JobStatus")))
+    ledger.close()
+    fake = FakeQueue()
+    return LedgerView(directory / "ledger.db", fake.schedd_name, fake.address, "")
+
+
+@pytest.fixture
+def view(tmp_path: Path) -> Iterator[LedgerView]:
+    made = stored(tmp_path, crowd())
+    yield made
+    made.close()
+
+
+COMMAND_LINES = [
+    [],
+    ["-allusers"],
+    ["-allusers", "-nobatch"],
+    ["-allusers", "-totals"],
+    ["-allusers", "-hold"],
+    ["-allusers", "-run", "-idle"],
+    ["-allusers", "-idle", "-totals"],
+    ["-global", "-run"],
+    ["GAMES"],
+    ["games@example.org", "-af:j", "Owner"],
+    ["alice", "30", "2.1", "-af", "ClusterId", "ProcId"],
+    ["", "-af", "ClusterId"],
+    ["-submitter", "alice", "-af:h", "ClusterId", "Owner", "QDate"],
+    ["-allusers", "-af", "ClusterId", "ProcId", "JobStatus"],
+    ["-allusers", "-af:lng", "Owner", "JobBatchName", "TotalSubmitProcs"],
+    ["-allusers", "-af:rV", "Owner", "JobBatchName", "ClusterId+1", "ServerTime"],
+    ["-allusers", "-limit", "3", "-af", "ClusterId"],
+    ["-allusers", "-af:j,", "JobStatus", "QDate", "Owner"],
+    ["-allusers", "-af:jt", "JobStatus", "-format", "%%x\\t", "Y", "-limit", "2"],
+    ["-allusers", "-af:gn", "procid", "JOBSTATUS", "-idle"],
+    ["-allusers", "-af:V", "Owner", "ClusterId"],
+    ["-allusers", "-af:lj", "Owner", "ClusterId"],
+    ["-allusers", "-format", "text", "X"],
+    ["alice", "-af", "Owner", "ProcId", "-constraint", 'Owner == "ALICE" && QDate > 5'],
+    ["-allusers", "-format", "%d.", "ClusterId", "-format", "%d ", "ProcId", "-format", "\\n", "X"],
+    ["-allusers", "-const", "JobStatus < 3", "-af", "JobStatus", "-format", "p ", "GridResource"],
+    ["-allusers", "-constraint", "JobStatus==1 || JobStatus==2", "-format", "%s\\n", "Cmd"],
+    ["-allusers", "-constraint", "JobStatus == 1 && RequestDisk > 4", "-af", "ClusterId"],
+    ["-allusers", "-constraint", "Owner == MY.Owner", "-af", "ClusterId"],
+    ["-allusers", "-constraint", "RequestMemory > 100", "-af", "ClusterId", "ProcId"],
+    ["-allusers", "-constraint", "RequestMemory > 100", "-af", "ClusterId", "RequestMemory"],
+    ["-allusers", "-constraint", "RequestMemory > 100 && JobStatus != 2", "-af:j", "Owner"],
+    ["-allusers", "-constraint", "MemoryUsage > 1", "-af", "ClusterId", "MemoryUsage"],
+    ["-allusers", "-constraint", "Odd > 3", "-af:j", "Odd"],
+    ["-allusers", "-constraint", "ServerTime > QDate + 1", "-af:j", "QDate"],
+    ["-allusers", "-constraint", 'regexp("2", Iwd) && Always', "-af:j", "Always", "Twice"],
+    ["-allusers", "-constraint", "JobBatchName =?= undefined", "-af:j", "Always", "Twice"],
+    ["-allusers", "-af:jr", "Iwd", "Odd", "Twice"],
+    ["-allusers", "-constraint", "eval(Text) == ProcId", "-af:j", "Text"],
+    ["-allusers", "-constraint", "foo", "-af", "ClusterId"],
+    ["-allusers", "-constraint", "ClusterId >= 30", "-batch"],
+    ["-allusers", "-json", "-attributes", "ClusterId,JobStatus,ExitCode"],
+    ["-allusers", "-xml", "-constraint", "ProcId == 1"],
+    ["-allusers", "-long"],
+]
+
+
+@pytest.mark.parametrize("argv", COMMAND_LINES, ids=" ".join)
+def test_the_ledger_answers_as_whole_ads_do(view: LedgerView, argv: list[str]) -> None:
+    assert view.is_plain()
+    assert ask(condor_q.answer, view, *argv) == ask(condor_q.answer, FakeQueue(crowd()), *argv)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"Owner": 'a "b"'},
+        {"Owner": "back\\slash"},
+        {"QDate": Text("1 + 1")},
+        {"QDate": Text("undefined")},
+        {"ProcId": Text("07")},
+        {"JobBatchName": Text("strcat(Owner, Owner)")},
+        {"TotalSubmitProcs": Text("1.0")},
+        {"ClusterId": 2**31},
+    ],
+    ids=str,
+)
+def test_columns_that_are_not_what_an_ad_says_are_not_used(
+    tmp_path: Path, odd: dict[str, str | Text]
+) -> None:
+    ads = [*crowd(), job(31, 7, 1, **odd)]
+    view = stored(tmp_path, ads)
+    assert not view.is_plain()
+    for argv in COMMAND_LINES:
+        asked = ask(condor_q.answer, view, *argv)
+        if "-global" not in argv:
+            assert asked.code == 0
+        if "-af" in argv:
+            assert asked == ask(condor_q.answer, FakeQueue(ads), *argv), argv
+    view.close()
+
+
+# --- what a database may decide ----------------------------------------------------------------
+
+NUMBERS = st.sampled_from(
+    ["0", "1", "2", "3", "30", "007", "2.0", "-1", "true", '"1"', "undefined"]
+)
+STRINGS = st.sampled_from(['"games"', '"GAMES"', '"zoë"', '"o\'neill"', '"a&&b"', '"\\""', "5"])
+NAMES = st.sampled_from(
+    [
+        *("ClusterId", "PROCID", "MY.JobStatus", "QDate", "TARGET.JobStatus", "ExitCode"),
+        *("JobPrio", "RequestMemory", "Odd", "Always", "Twice", "MY.Iwd", "ServerTime"),
+        *("TotalSubmitProcs", "Note", "Half", "ResidentSetSize"),
+    ]
+)
+SIGNS = st.sampled_from(["==", "!=", "<", "<=", ">", ">=", "=?=", "=!=", " is ", " isnt ", "+"])
+COMPARISONS = st.one_of(
+    st.builds("{} {} {}".format, NAMES, SIGNS, NUMBERS),
+    st.builds("{}{}{}".format, NUMBERS, SIGNS, NAMES),
+    st.builds("Owner {} {}".format, SIGNS, STRINGS),
+    st.sampled_from(
+        ["true", "undefined", "JobStatus", 'strcat("a", Owner) == "agames"', "!ProcId"]
+    ),
+)
+CONSTRAINTS = st.recursive(
+    COMPARISONS,
+    lambda inner: st.one_of(
+        st.builds("{} && {}".format, inner, inner),
+        st.builds("{} || {}".format, inner, inner),
+        st.builds("({})".format, inner),
+        st.builds("!({})".format, inner),
+        st.builds("{} ? {} : {}".format, inner, inner, inner),
+        st.builds("{} == {}".format, inner, inner),
+        st.builds("{} // {}\n".format, inner, inner),
+        st.builds("{} /* {} */ && {}".format, inner, inner, inner),
+    ),
+    max_leaves=6,
+)
+
+
+@given(constraint=CONSTRAINTS)
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_constraint_selects_the_same_jobs_in_the_database(
+    view: LedgerView, constraint: str
+) -> None:
+    argv = ["-allusers", "-constraint", constraint, "-af:j", "JobStatus"]
+    by_columns = ask(condor_q.answer, view, *argv)
+    assert by_columns == ask(condor_q.answer, FakeQueue(crowd()), *argv), narrowed(constraint)
+
+
+@pytest.mark.parametrize(
+    ("constraint", "exact"),
+    [
+        ("JobStatus == 1", True),
+        ("JobStatus==1 || JobStatus==2", True),
+        ('ClusterId > 7 && (Owner == "x" || 3 <= ProcId)', True),
+        ("JobStatus == 1 && RequestMemory > 2", False),
+        ("RequestMemory > 2", False),
+        ("true", False),
+    ],
+)
+def test_what_the_columns_decide_alone(constraint: str, exact: bool) -> None:
+    assert narrowed(constraint).exact is exact
+
+
+def test_a_thousand_parts_are_not_given_to_the_database(view: LedgerView) -> None:
+    for parts in (90, 500):
+        constraint = " || ".join(f"ClusterId == {number}" for number in range(parts))
+        argv = ["-allusers", "-constraint", constraint, "-af", "ClusterId"]
+        assert ask(condor_q.answer, view, *argv) == ask(condor_q.answer, FakeQueue(crowd()), *argv)
+    owners = [f"user{number}" for number in range(3000)]
+    assert ask(condor_q.answer, view, *owners, "alice", "-af", "Owner").stdout.split() == [
+        "alice" for ad in crowd() if ad.text("Owner") == "alice"
+    ]
+    ids = [str(number) for number in range(40_000)]
+    assert len(ask(condor_q.answer, view, *ids, "-af", "ClusterId").stdout.split()) == 12
+
+
+def test_the_library_agrees_on_what_plain_comparisons_mean() -> None:
+    # what the columns stand for, without our own evaluator in between
+    for ad, text in itertools.product(crowd(), ("JobStatus < 3", 'Owner == "GAMES"')):
+        value = classad2.ExprTree(text).eval(ad.classad())
+        (column, wanted) = ("JobStatus", 3) if "<" in text else ("Owner", "games")
+        own = ad.number(column) < 3 if "<" in text else ad.text(column).lower() == wanted
+        assert value is own

@@ -1,0 +1,108 @@
+"""A ledger that is damaged, of another version or of another stream is made again."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_broker import FakeBroker
+from tests.support.schedd_parts import Bench, Events, everything
+from thyme.protocol import codec
+from thyme.protocol.job import JobId
+from vobox.ledger.schema import VERSION
+from vobox.ledger.writer import Ledger
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.close()
+
+
+# --- damage -------------------------------------------------------------------------------------
+
+
+def damage(path: Path, how: str) -> None:
+    data = path.read_bytes()
+    if how == "garbage":
+        path.write_bytes(b"this is no database " * 500)
+    elif how == "cut":
+        path.write_bytes(data[: len(data) // 2])
+    elif how == "holes":
+        path.write_bytes(data[:4096] + b"\xff" * (len(data) - 4096))
+    elif how == "empty":
+        path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("how", ["garbage", "cut", "holes", "empty"])
+def test_a_damaged_ledger_is_put_aside_and_made_again(bench: Bench, how: str) -> None:
+    e = Events()
+    bench.submit(e.submit())
+    bench.record(e.started())
+    before = everything(bench.ledger)
+    bench.ledger.close()
+    for suffix in ("-wal", "-shm"):
+        Path(f"{bench.ledger.path}{suffix}").unlink(missing_ok=True)
+    damage(bench.ledger.path, how)
+    bench.ledger = Ledger(bench.ledger.path)  # restart() closes it
+
+    bench.restart()
+
+    assert everything(bench.ledger) == before
+    aside = list(bench.directory.glob("ledger.db.damaged-*"))
+    assert bool(aside) is (how != "empty")
+
+
+def test_a_ledger_of_another_version_is_made_again(bench: Bench) -> None:
+    bench.submit(Events().submit())
+    before = everything(bench.ledger)
+    bench.ledger._db.execute(f"PRAGMA user_version={VERSION + 1}")
+    bench.ledger._db.execute("DROP TABLE jobs")
+    bench.restart()
+    assert everything(bench.ledger) == before
+
+
+def test_a_ledger_on_a_path_that_cannot_be_one_is_an_error_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").mkdir()
+    with pytest.raises((sqlite3.Error, OSError)):
+        Ledger(tmp_path / "ledger.db")
+    assert (tmp_path / "ledger.db").is_dir()
+
+
+def test_the_ledger_is_the_schedds_alone(bench: Bench) -> None:
+    # it holds job messages, and these hold proxies
+    assert bench.ledger.path.stat().st_mode & 0o077 == 0
+
+
+# --- another stream -----------------------------------------------------------------------------
+
+
+def test_a_ledger_of_another_stream_is_made_again_and_burns_its_cluster_ids(tmp_path: Path) -> None:
+    first = Bench(tmp_path)
+    for proc in range(3):
+        first.submit(Events(JobId(41, proc)).submit())
+    first.close()
+
+    second = Bench(tmp_path, FakeBroker())
+    other = Events(JobId(5, 0))
+    second.transport.record([codec.encode(other.submit())])
+    second.restart()
+
+    assert list(everything(second.ledger)) == ["5.0"]
+    assert second.ledger.meta("next_cluster", "1") == "42"
+    second.close()
+
+
+def test_a_stream_of_the_same_length_with_other_contents_is_another_stream(tmp_path: Path) -> None:
+    first = Bench(tmp_path)
+    first.submit(Events(JobId(1, 0)).submit())
+    first.close()
+    second = Bench(tmp_path, FakeBroker())
+    second.transport.record([codec.encode(Events(JobId(2, 0)).submit())])
+    second.restart()
+    assert list(everything(second.ledger)) == ["2.0"]
+    second.close()

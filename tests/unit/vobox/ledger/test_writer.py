@@ -1,0 +1,111 @@
+"""The table of jobs: written, read back, counted, seen by the commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.schedd_parts import JOB, Events, Expression, after
+from thyme.protocol.job import JobId
+from vobox.classad.ad import quote
+from vobox.jobs.job import Job
+from vobox.ledger.snapshot import LedgerView
+from vobox.ledger.writer import Ledger
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    made = Ledger(tmp_path / "ledger.db")
+    yield made
+    made.close()
+
+
+def view(ledger: Ledger) -> LedgerView:
+    return LedgerView(ledger.path, "vm", "<x>", "")
+
+
+def job(proc: int, owner: str = "games", left_at: float = 0.0) -> Job:
+    made = after(Events(JobId(7, proc), attributes={"Owner": owner}).submit())
+    if left_at:
+        made.status, made.in_queue, made.left_at = 4, False, left_at
+    return made
+
+
+# --- the table ----------------------------------------------------------------------------------
+
+
+def test_a_job_is_read_back_as_it_was_written(ledger: Ledger) -> None:
+    e = Events(
+        attributes={"Odd": Expression('"caf\udce9 \u2028"'), "Sum": Expression("1 + MY.QDate")}
+    )
+    written = after(e.submit(), e.started(), e.lost(), e.submit(1), e.started("w2", 1), e.held())
+    ledger.put(written)
+    assert ledger.get(JOB) == written
+
+
+def test_an_owner_that_is_no_text_for_sqlite_can_be_stored(ledger: Ledger) -> None:
+    made = job(0)
+    made.ad["Owner"] = '"caf\udce9"'
+    ledger.put(made)
+    assert ledger.get(JobId(7, 0)) is not None
+
+
+@pytest.mark.parametrize("number", [2**63, 10**40])
+def test_numbers_that_are_no_job_are_no_job(ledger: Ledger, number: int) -> None:
+    assert ledger.get(JobId(number, 0)) is None
+    assert ledger.get(JobId(0, number)) is None
+    assert ledger.in_queue(cluster=number) == []
+
+
+def test_the_view_gives_the_queue_in_order_and_the_history_newest_first(ledger: Ledger) -> None:
+    for each in (job(10), job(9), job(1, left_at=5.0), job(2, left_at=9.0)):
+        ledger.put(each)
+    seen = view(ledger)
+    assert [ad.number("ProcId") for ad in seen.jobs()] == [9, 10]
+    assert [ad.number("ProcId") for ad in seen.history()] == [2, 1]
+    assert list(seen.jobs([8])) == [] and len(list(seen.jobs([7, 8]))) == 2
+    seen.close()
+
+
+def test_the_view_counts_by_owner_without_regard_to_case(ledger: Ledger) -> None:
+    for each in (job(0), job(1), job(2, owner="alice"), job(3, left_at=1.0)):
+        ledger.put(each)
+    seen = view(ledger)
+    assert seen.counts() == {1: 3}
+    assert (seen.counts("GAMES"), seen.counts("bob")) == ({1: 2}, {})
+    seen.close()
+
+
+def test_a_spool_with_odd_characters_in_its_name_can_be_read(tmp_path: Path) -> None:
+    directory = tmp_path / "a?b#c%20d"
+    directory.mkdir()
+    ledger = Ledger(directory / "ledger.db")
+    ledger.put(job(0))
+    seen = view(ledger)
+    assert len(list(seen.jobs())) == 1
+    seen.close()
+    ledger.close()
+
+
+def test_old_history_is_forgotten(ledger: Ledger) -> None:
+    ledger.put(job(1, left_at=5.0))
+    ledger.put(job(2, left_at=9.0))
+    ledger.forget_before(6.0)
+    assert (ledger.get(JobId(7, 1)), ledger.get(JobId(7, 2)) is not None) == (None, True)
+
+
+def test_a_transaction_that_fails_leaves_nothing(ledger: Ledger) -> None:
+    with pytest.raises(ZeroDivisionError), ledger.transaction():
+        ledger.put(job(0))
+        raise ZeroDivisionError
+    assert ledger.get(JobId(7, 0)) is None
+
+
+def test_quoting_survives_the_ledger(ledger: Ledger) -> None:
+    made = job(0)
+    made.ad["Cmd"] = quote('a "b" \\c\n')
+    ledger.put(made)
+    found = ledger.get(JobId(7, 0))
+    assert found is not None and found.ad.text("Cmd") == 'a "b" \\c\n'

@@ -1,0 +1,162 @@
+"""What a schedd sends: what happened to jobs, how things stand, and nothing that is not known."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+
+import pytest
+
+from telemetry.points import Point
+from telemetry.sender import Senders
+from tests.support.schedd_parts import Events
+from thyme.protocol.events import JobMessage, Usage
+from thyme.protocol.job import JobId
+from vobox.jobs.job import Job
+from vobox.jobs.transitions.apply import apply
+from vobox.ledger.writer import Ledger
+from vobox.metrics import points as schedd_points
+from vobox.metrics.points import Before, PoolTally, ScheddNow, Tally, percentile
+from vobox.metrics.sender import Metrics
+
+LOG = logging.getLogger("test-metrics")
+POOL = "pool"
+
+
+class Site:
+    """Jobs that are folded, and a tally that sees it."""
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+        self.jobs: dict[JobId, Job] = {}
+
+    def happens(self, *events: JobMessage) -> None:
+        for event in events:
+            job = self.jobs.get(event.job)
+            before = Before.of(job)
+            after = apply(job, event).job
+            assert after is not None
+            self.jobs[event.job] = after
+            self.tally.see(before, event, after, event.time + 0.5)
+
+    def counts(self) -> dict[str, int]:
+        happened = self.tally.take()
+        (tally,) = happened.pools.values()
+        return {name: count for name, count in tally.counts.items() if count}
+
+
+def test_what_happens_to_a_job_is_counted_once() -> None:
+    site, e = Site(), Events()
+    site.happens(e.submit(), e.started(), e.finished())
+    assert site.counts() == {"submitted": 1, "started": 1, "finished": 1}
+    assert site.tally.take().pools == {}, "taken"
+
+
+def test_losses_evictions_holds_removals_and_retries_are_counted() -> None:
+    site, e = Site(), Events()
+    site.happens(e.submit(), e.started(), e.lost())
+    assert site.counts() == {"submitted": 1, "started": 1, "lost": 1}
+    other = Events(JobId(2, 0))
+    site.happens(other.submit(), other.held(), other.held(), other.removed(), other.removed())
+    counted = site.counts()
+    assert (counted["held"], counted["removed"]) == (1, 1), "not again what is so already"
+
+
+def test_percentiles_are_values_that_were_seen() -> None:
+    assert percentile([], 50) is None
+    assert [percentile([1.0, 2.0, 3.0, 4.0], p) for p in (50, 90, 99)] == [2.0, 4.0, 4.0]
+    assert percentile([float(n) for n in range(1, 101)], 99) == 99.0
+
+
+def points(now: schedd_points.PoolNow, tally: PoolTally) -> dict[tuple[str, str], Point]:
+    made = schedd_points.pool_points({"schedd": "s", "site": ""}, POOL, now, tally, 5.0)
+    return {(one.series, one.tags.get("state", one.tags.get("class", ""))): one for one in made}
+
+
+def test_ends_are_told_by_class_and_their_cpu_by_what_it_could_have_been() -> None:
+    site = Site()
+    ends = [{"code": 0}, {"code": 3}, {"code": None, "signal": 9}]
+    for number, end in enumerate(ends):
+        e = Events(JobId(number + 1, 0))
+        usage = Usage(user_cpu=6.0, system_cpu=2.0, wall=10.0 * (number + 1))
+        begin = (e.submit(), e.started())
+        site.happens(*begin, dataclasses.replace(e.finished(**end), usage=usage))
+    (tally,) = site.tally.take().pools.values()
+    made = points(schedd_points.PoolNow({2: 7}), tally)
+    ended = {name: made["thyme_exits", name].fields["count"]
+             for name in ("ok", "error", "signal", "never_ran")}  # fmt: skip
+    assert ended == {"ok": 1, "error": 1, "signal": 1, "never_ran": 0}
+    times = made["thyme_times", ""].fields
+    assert times["cpu_efficiency"] == pytest.approx(24.0 / 60.0)
+    assert (times["run_p50"], times["run_p99"], times["attempts"]) == (20.0, 30.0, 1.0)
+    assert made["thyme_jobs", "running"].fields == {"count": 7}
+    assert made["thyme_jobs", "idle"].fields == {"count": 0}
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    made = points(schedd_points.PoolNow(None), PoolTally())
+    assert ("thyme_jobs", "idle") not in made
+    assert ("thyme_slots", "") not in made
+    assert ("thyme_times", "") not in made
+    assert made["thyme_rates", ""].fields["lost"] == 0, "nothing happened, and that is known"
+
+
+class Bench:
+    def __init__(self, path: Path) -> None:
+        self.ledger = Ledger(path / "ledger.db")
+        self.site = Site()
+        self.now = ScheddNow(True, False, 0, 3, POOL, [])
+        self.metrics = Metrics(
+            "s", "occam", path / "ledger.db", self.site.tally, lambda: self.now, (),
+            clock=lambda: 100.0, wall=lambda: 1e9, senders=Senders(LOG),
+        )  # fmt: skip
+
+    def round(self) -> dict[tuple[str, ...], Point]:
+        made = self.metrics.round()
+        return {
+            (one.series, *(one.tags.get(t, "") for t in ("pool", "state"))): one for one in made
+        }
+
+
+def test_a_round_counts_the_ledger_and_the_workers(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    for number in range(5):
+        e = Events(JobId(number + 1, 0))
+        bench.site.happens(e.submit(), *([e.started()] if number < 2 else []))
+    with bench.ledger.transaction():
+        for job in bench.site.jobs.values():
+            bench.ledger.put(job)
+    made = bench.round()
+    pool = bench.site.jobs[JobId(1, 0)].pool
+    assert made["thyme_jobs", pool, "running"].fields == {"count": 2}
+    assert made["thyme_jobs", pool, "idle"].fields == {"count": 3}
+    assert made["thyme_slots", pool, ""].fields["busy"] == 2
+    schedd = made["thyme_schedd", "", ""]
+    assert schedd.tags == {"schedd": "s", "site": "occam"}
+    assert (schedd.fields["jobs"], schedd.fields["broker_ok"]) == (5, True)
+    assert schedd.fields["broker_latency"] == pytest.approx(0.5)
+    assert schedd.fields["rss"] > 1_000_000
+    bench.ledger.close()
+
+
+def test_a_ledger_that_cannot_be_read_is_not_zero_jobs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench(tmp_path)
+    bench.ledger.close()
+    (tmp_path / "ledger.db").write_bytes(b"rubbish" * 1000)
+    made = bench.round()
+    assert not [key for key in made if key[0] == "thyme_jobs"]
+    assert "jobs" not in made["thyme_schedd", "", ""].fields
+    assert "not a database" in caplog.text
+
+
+def test_a_broker_that_is_away_makes_workers_unknown(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.now = ScheddNow(False, True, 4, None, POOL, [])
+    made = bench.round()
+    assert made["thyme_slots", POOL, ""].fields == {"busy": 0}
+    fields = made["thyme_schedd", "", ""].fields
+    assert (fields["broker_ok"], fields["rebuilding"], fields["unreadable"]) == (False, True, 4)
+    bench.ledger.close()

@@ -1,0 +1,199 @@
+"""Odd clients of the commands' socket, and many of them: each gets its answer, or one line."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_rpc_server import Schedd, asking, run, talk
+from tests.support.waiting import wait_until
+from vobox.client.client import _connect
+from vobox.rpc.connection_limit import Gate
+from vobox.rpc.server import MAX_REQUEST, MAX_STDIN
+from vobox.rpc.types import Answer, Request
+
+
+@pytest.fixture
+def schedd(tmp_path: Path) -> Iterator[Schedd]:
+    made = Schedd(tmp_path / "s.sock")
+    yield made
+    made.close()
+
+
+# --- odd clients --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", b"this is the socket of the condor commands"),
+        (b"", b"this is the socket of the condor commands"),
+        (b"\xff" * 5000, b"this is the socket of the condor commands"),
+        (b"thyme-rpc 2 5\nabcde", b"the command speaks version 2 of the protocol"),
+        (b"thyme-rpc 1 100\nabc", b"the request is cut short"),
+        (b"thyme-rpc 1 0\n", b"the request is cut short"),
+        (asking(b"condor_q", b"/", count=b"7"), b"the request is cut short"),
+        (asking(b"condor_q", b"/", count="²".encode()), b"the request is cut short"),
+        (asking(b"condor_q", b"/", count=b"9" * 30), b"the request is cut short"),
+        (b"thyme-rpc 1 %d\n" % (MAX_REQUEST + 1), b"bytes of arguments and environment; at most"),
+        (b"thyme-rpc 1 " + b"9" * 40 + b"\n", b"bytes of arguments and environment; at most"),
+        (asking(b"condor_submit", b"/") + b"00000009abc", b"standard input is cut short"),
+        (asking(b"condor_submit", b"/") + b"%08d" % (MAX_STDIN + 1), b"standard input is cut"),
+        (asking(b"condor_submit", b"/") + b"-0000001", b"standard input is cut short"),
+    ],
+)
+def test_garbage_is_answered_with_one_line_and_the_next_is_served(
+    schedd: Schedd, data: bytes, text: bytes
+) -> None:
+    answer = talk(schedd.path, data)
+    assert text in answer and answer.endswith(b"x000000011")
+    assert schedd.asked == []
+    assert run(schedd.path, "condor_q").returncode == 3
+
+
+def test_a_request_that_is_too_large_is_told_so_before_it_was_read(schedd: Schedd) -> None:
+    answer = talk(schedd.path, b"thyme-rpc 1 %d\n" % (MAX_REQUEST + 1), then_close=False)
+    assert b"at most 4194304" in answer
+
+
+def test_a_client_that_goes_away_disturbs_nobody(schedd: Schedd) -> None:
+    release = threading.Event()
+    schedd.handler = lambda _request: Answer("x" * 5_000_000) if release.wait(20) else Answer()
+    with socket.socket(socket.AF_UNIX) as line:
+        line.connect(str(schedd.path))
+        line.sendall(asking(b"condor_q", b"/"))
+        wait_until(lambda: schedd.asked, "the request arrived")
+    release.set()
+    assert len(run(schedd.path, "condor_q").stdout) == 5_000_000
+
+
+def test_a_slow_reader_and_a_silent_client_keep_nobody_waiting(schedd: Schedd) -> None:
+    schedd.handler = lambda _request: Answer("x" * 5_000_000)
+    with socket.socket(socket.AF_UNIX) as slow, socket.socket(socket.AF_UNIX) as silent:
+        silent.connect(str(schedd.path))
+        slow.connect(str(schedd.path))
+        slow.sendall(asking(b"condor_q", b"/"))
+        wait_until(lambda: schedd.asked, "the slow reader was answered")
+        assert len(run(schedd.path, "condor_q").stdout) == 5_000_000
+
+
+def test_a_fault_of_ours_is_one_line_for_the_user_and_a_traceback_in_the_log(
+    schedd: Schedd, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_request: Request) -> Answer:
+        raise ZeroDivisionError("oops")
+
+    schedd.handler = fail
+    done = run(schedd.path, "condor_q")
+    assert done.returncode == 1
+    assert done.stderr == b"ERROR: condor_q failed in the schedd; its log tells more\n"
+    wait_until(lambda: "oops" in caplog.text, "the log tells more")
+
+
+def test_the_parts_of_an_answer_are_printed_as_they_come(schedd: Schedd) -> None:
+    release = threading.Event()
+
+    def parts() -> Iterator[Answer]:
+        yield Answer("one\n")
+        assert release.wait(60)
+        yield Answer("two\n", "three\n", 7)
+
+    schedd.handler = lambda _request: Answer("zero\n", more=parts())
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(60)
+        line.connect(str(schedd.path))
+        line.sendall(asking(b"condor_tail", b"/"))
+        first = b""
+        while b"one" not in first:
+            first += line.recv(100)
+        release.set()
+        while not first.endswith(b"x000000017"):
+            first += line.recv(100)
+    assert first == (
+        b"o00000005zero\no00000004one\no00000000o00000004two\ne00000006three\no00000000x000000017"
+    )
+
+
+def test_a_fault_in_a_later_part_is_one_line_and_a_traceback_in_the_log(
+    schedd: Schedd, caplog: pytest.LogCaptureFixture
+) -> None:
+    def parts() -> Iterator[Answer]:
+        yield Answer("one\n")
+        raise ZeroDivisionError("oops")
+
+    schedd.handler = lambda _request: Answer(more=parts())
+    done = run(schedd.path, "condor_tail")
+    assert (done.returncode, done.stdout) == (1, b"one\n")
+    assert done.stderr == b"ERROR: failed in the schedd; its log tells more\n"
+    wait_until(lambda: "oops" in caplog.text, "the log tells more")
+
+
+# --- many of them -------------------------------------------------------------------------------
+
+
+def test_a_user_may_fill_half_and_root_all() -> None:
+    gate = Gate(4)
+    with ExitStack() as inside:
+        enter = [inside.enter_context(gate.entered(uid)) for uid in (7, 7, 7, 8, 0, 0, 9)]
+    half, all_of_it = "2 commands of yours are under way; try again", "4 commands are under way"
+    assert enter[:2] + enter[3:5] == [""] * 4
+    assert enter[2] == half and enter[5].startswith(all_of_it) and enter[6].startswith(all_of_it)
+    with gate.entered(7) as why:
+        assert why == ""  # who has left makes room
+
+
+def test_a_client_that_leaves_connections_open_hears_so_and_the_others_are_served(
+    schedd: Schedd,
+) -> None:
+    schedd.server.gate = Gate(40)
+    # as root we may fill it all, as somebody else half of it
+    most = 40 if os.geteuid() == 0 else 20
+    with ExitStack() as open_ones:
+        for _ in range(most - 1):
+            idle = open_ones.enter_context(socket.socket(socket.AF_UNIX))
+            idle.connect(str(schedd.path))
+        wait_until(lambda: schedd.server._busy == most - 1, "all are waited for")
+        assert run(schedd.path, "condor_q").returncode == 3
+        last = open_ones.enter_context(socket.socket(socket.AF_UNIX))
+        last.connect(str(schedd.path))
+        wait_until(lambda: schedd.server._busy == most, "the last one is waited for, too")
+        done = run(schedd.path, "condor_q")
+        assert done.returncode == 1 and b"are under way; try again\n" in done.stderr
+    wait_until(lambda: schedd.server._busy == 0, "they are gone")
+    assert run(schedd.path, "condor_q").returncode == 3
+
+
+def test_a_command_waits_while_too_many_connect_in_one_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s.sock"
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as first:
+        server.bind(str(path))
+        server.listen(0)
+        first.connect(str(path))
+        naps = []
+
+        def nap(seconds: float) -> None:
+            naps.append(seconds)
+            server.accept()[0].close()
+
+        monkeypatch.setattr("vobox.client.client.time.sleep", nap)
+        _connect(str(path)).close()
+    assert len(naps) == 1
+
+
+def test_a_thousand_connections_are_opened_and_the_next_command_is_served(schedd: Schedd) -> None:
+    with ExitStack() as open_ones:
+        for _ in range(1000):
+            idle = open_ones.enter_context(socket.socket(socket.AF_UNIX))
+            idle.connect(str(schedd.path))
+            idle.sendall(b"thyme-rpc 1 100\nhalf of it")
+        done = run(schedd.path, "condor_q")
+        assert done.returncode == 3 or b"are under way; try again" in done.stderr
+    assert wait_until(lambda: run(schedd.path, "condor_q").returncode == 3, "it serves again")

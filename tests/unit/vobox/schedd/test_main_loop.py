@@ -1,0 +1,324 @@
+"""The schedd's own thread: calls from commands, a broker that goes away, a disk that fails."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_broker import FakeBroker, FakeTransport
+from tests.support.schedd_parts import SCHEDD, Events, ad_of, everything
+from tests.support.waiting import wait_until
+from thyme.broker import Record
+from thyme.errors import BrokerRefused, BrokerUnreachable
+from thyme.protocol import codec
+from thyme.protocol.events import Submit, Usage
+from thyme.protocol.job import JobId, Task
+from vobox.ledger.writer import Ledger
+from vobox.rpc.types import Answer, PreparedJob, Request, SubmitRefused
+from vobox.schedd.command_gateway import Intake
+from vobox.schedd.main_loop import Schedd
+from vobox.schedd.settings import Settings
+from vobox.server.router import Dispatch
+
+
+class Running:
+    """A schedd in a thread of its own, on a broker in memory."""
+
+    def __init__(self, directory: Path, broker: FakeBroker) -> None:
+        self.directory, self.broker = directory, broker
+        self.ready = threading.Event()
+        self.failed: list[BaseException] = []
+        self.schedd: Schedd
+        made = threading.Event()
+
+        def run() -> None:
+            ledger = Ledger(directory / "ledger.db")
+            self.ledger = ledger
+            settings = Settings(SCHEDD, "pool", lease=300.0)
+            self.schedd = Schedd(settings, broker.connect, ledger)
+            self.dispatch = Dispatch(self.schedd, ledger, Path("/s.sock"))
+            made.set()
+            try:
+                self.schedd.run(self.ready.set)
+            except BaseException as error:
+                self.failed.append(error)
+            finally:
+                ledger.close()
+
+        self.thread = threading.Thread(target=run)
+        self.thread.start()
+        assert made.wait(20)
+
+    def request(self, command: str, *argv: str) -> Request:
+        return Request(command, argv, "/", {}, os.getuid(), os.getgid(), "games")
+
+    def run(self, command: str, *argv: str) -> Answer:
+        return self.dispatch(self.request(command, *argv))
+
+    def intake(self) -> Intake:
+        return Intake(self.schedd, self.ledger, self.request("condor_submit"), "<x>")
+
+    def submit(self, procs: int = 1, cluster: int | None = None) -> int:
+        intake = self.intake()
+        cluster = intake.new_cluster() if cluster is None else cluster
+        jobs = [
+            PreparedJob(proc, ad_of(JobId(cluster, proc)), Task("/bin/sh")) for proc in range(procs)
+        ]
+        intake.submit(cluster, jobs)
+        return cluster
+
+    def idle(self) -> int:
+        return len(self.run("condor_q", "-allusers", "-af", "JobStatus").stdout.split())
+
+    def queued(self) -> list[str]:
+        return [str(m.job) for m in self.broker.messages() if isinstance(m, Submit)]
+
+    def lose_broker(self, error: Exception) -> None:
+        self.broker.down = error  # type: ignore[assignment]
+        self.broker.break_at("wait")
+        self.schedd._wake()
+        wait_until(lambda: self.schedd.trouble == str(error), "the trouble is seen")
+
+    def end(self) -> None:
+        self.schedd.stop()
+        self.thread.join(20)
+        assert not self.thread.is_alive()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    made: list[Running] = []
+
+    def one(broker: FakeBroker | None = None) -> Running:
+        made.append(Running(tmp_path, broker or FakeBroker()))
+        return made[-1]
+
+    yield one
+    for each in made:
+        each.end()
+
+
+@pytest.fixture
+def running(start: Callable[..., Running]) -> Running:
+    made = start()
+    assert made.ready.wait(20)
+    return made
+
+
+def test_a_job_is_seen_as_soon_as_condor_submit_has_its_answer(running: Running) -> None:
+    cluster = running.submit(procs=3)
+    assert (cluster, running.idle()) == (1, 3)
+    assert running.queued() == ["1.0", "1.1", "1.2"]
+    assert running.submit() == 2
+
+
+class LateTransport(FakeTransport):
+    """As RabbitMQ's: a record may come to its readers some time after it was confirmed."""
+
+    shown = 10**9
+
+    def record(self, bodies: Sequence[bytes]) -> None:
+        self.shown = len(self._broker.stream)
+        super().record(bodies)
+
+    def read(self, after: int, limit: int) -> list[Record]:
+        return [each for each in super().read(after, limit) if each.offset <= self.shown]
+
+    def wait(self, timeout: float) -> None:
+        super().wait(timeout)
+        self.shown = 10**9
+
+
+class LateBroker(FakeBroker):
+    def connect(self) -> FakeTransport:
+        return LateTransport(self)
+
+
+def test_an_order_is_seen_as_soon_as_its_command_has_its_answer(
+    start: Callable[..., Running],
+) -> None:
+    running = start(LateBroker())
+    assert running.ready.wait(20)
+    running.submit(procs=2)
+
+    assert running.run("condor_hold", "1.0").code == 0
+    assert running.run("condor_q", "1.0", "-af", "JobStatus").stdout == "5\n"
+    assert running.run("condor_rm", "1").code == 0
+    assert running.run("condor_q", "-allusers", "-af", "JobStatus").stdout == ""
+
+
+def test_without_a_broker_condor_submit_fails_at_once_and_condor_q_answers_with_a_warning(
+    running: Running,
+) -> None:
+    running.submit(procs=2)
+    running.lose_broker(BrokerUnreachable("broker vanished"))
+
+    began = time.monotonic()
+    with pytest.raises(SubmitRefused, match="not ready: broker vanished; try again"):
+        running.submit(cluster=9)
+    assert time.monotonic() - began < 10
+    bare = running.run("condor_q")
+    assert bare.code == 1 and "broker vanished" in bare.stderr
+    asked = running.run("condor_q", "-allusers", "-af", "JobStatus")
+    assert (asked.stdout, asked.code) == ("1\n1\n", 0)
+    assert asked.stderr.startswith("condor_q: warning: answered from the ledger")
+    removal = running.run("condor_rm", "1.0")
+    assert removal.code == 1 and removal.stderr.endswith("No result found for job 1.0\n")
+
+
+def test_it_goes_on_when_the_broker_is_back(running: Running) -> None:
+    running.submit()
+    running.lose_broker(BrokerUnreachable("broker vanished"))
+    running.broker.down = None
+    wait_until(lambda: not running.schedd.trouble, "all well again")
+    running.submit()
+    assert running.idle() == 2
+    assert running.run("condor_q", "-allusers").code == 0
+
+
+def test_a_broker_that_refuses_us_later_is_waited_for(running: Running) -> None:
+    running.lose_broker(BrokerRefused("no permission"))
+    assert not running.failed
+    running.broker.down = None
+    wait_until(lambda: not running.schedd.trouble, "all well again")
+
+
+def test_a_broker_that_refuses_us_at_the_start_ends_us(start: Callable[..., Running]) -> None:
+    broker = FakeBroker()
+    broker.down = BrokerRefused("no permission")
+    made = start(broker)
+    made.thread.join(20)
+    assert [str(error) for error in made.failed] == ["no permission"]
+
+
+def test_a_broker_that_is_not_there_yet_is_waited_for(start: Callable[..., Running]) -> None:
+    broker = FakeBroker()
+    broker.down = BrokerUnreachable("not there")
+    made = start(broker)
+    wait_until(lambda: made.schedd.trouble == "not there", "it waits")
+    broker.down = None
+    assert made.ready.wait(20)
+
+
+def test_a_broker_that_fails_while_jobs_are_queued_queues_none(running: Running) -> None:
+    running.broker.break_at("submit")
+    with pytest.raises(SubmitRefused):
+        running.submit(procs=3)
+    wait_until(lambda: not running.schedd.trouble, "all well again")
+    assert (running.queued(), running.idle()) == ([], 0)
+
+
+def test_jobs_that_are_queued_are_never_called_refused(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # the broker took them, and then the line broke: a CE that hears of an error submits twice
+    intake = running.intake()
+    cluster = intake.new_cluster()
+    take = running.broker.submit
+
+    def take_and_break(pool: str, bodies: Sequence[bytes]) -> None:
+        take(pool, bodies)
+        running.broker.break_at("read")
+
+    monkeypatch.setattr(running.broker, "submit", take_and_break)
+    jobs = [PreparedJob(0, ad_of(JobId(cluster, 0)), Task("/bin/sh"))]
+    intake.submit(cluster, jobs)
+    assert running.queued() == ["1.0"]
+    wait_until(lambda: running.idle() == 1, "it is seen once the line is back")
+
+
+def test_a_full_disk_refuses_before_anything_is_queued(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Ledger.set_meta
+    full = True
+
+    def set_meta(ledger: Ledger, name: str, value: str) -> None:
+        if full:
+            raise sqlite3.OperationalError("database or disk is full")
+        real(ledger, name, value)
+
+    monkeypatch.setattr(Ledger, "set_meta", set_meta)
+    with pytest.raises(SubmitRefused, match=r"spool .*: database or disk is full"):
+        running.submit()
+    assert running.queued() == []
+    assert running.run("condor_q").code == 1
+
+    full = False
+    wait_until(lambda: not running.schedd.trouble, "all well again", timeout=30)
+    running.submit()
+    assert running.idle() == 1
+
+
+def test_a_job_that_no_message_can_carry_is_refused_with_its_size(running: Running) -> None:
+    from thyme.protocol.job import SandboxFile
+
+    huge = Task("/bin/sh", files=(SandboxFile("big", os.urandom(17 * 1024 * 1024)),))
+    intake = running.intake()
+    with pytest.raises(SubmitRefused, match=r"job 1\.0: .*limit is 16777216"):
+        intake.submit(1, [PreparedJob(0, ad_of(JobId(1, 0)), huge)])
+    assert running.queued() == []
+
+
+def test_calls_are_refused_when_it_ends(running: Running) -> None:
+    running.end()
+    # its thread is gone: nobody must wait for it
+    future = running.schedd._calls.put(lambda _transport: None)
+    running.schedd._calls.refuse(running.schedd._trust.not_ready())
+    with pytest.raises(SubmitRefused, match="the schedd is ending"):
+        future.result(1)
+
+
+def test_a_fault_in_one_command_is_that_commands_own(running: Running) -> None:
+    def fail(_transport: object) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        running.schedd.call(fail)
+    assert running.submit() == 1
+
+
+def test_a_heartbeat_sent_right_after_the_start_is_believed(running: Running) -> None:
+    # start and heartbeat wait together: read in the wrong order, the job would be vacated
+    from thyme.broker import Mail
+    from thyme.protocol.mail import Heartbeat
+    from thyme.worker.run_monitor import schedd_inbox
+
+    cluster = running.submit()
+    e = Events(JobId(cluster, 0))
+    worker = running.broker.connect()
+    worker.open_inbox("w1")
+    with running.broker.changed:
+        worker.record([codec.encode(e.started())])
+        beat = Heartbeat(SCHEDD, e.job, 0, "w1", "slot1@w1", Usage())
+        worker.send(schedd_inbox(SCHEDD), Mail(codec.encode(beat), "w1"))
+    wait_until(
+        lambda: running.run("condor_q", "-allusers", "-af", "JobStatus").stdout == "2\n", "it runs"
+    )
+    running.submit()  # whatever was waiting has been read now
+    assert worker.receive() is None
+    worker.close()
+
+
+def test_the_ledger_is_the_same_after_a_restart(start: Callable[..., Running]) -> None:
+    broker = FakeBroker()
+    first = start(broker)
+    assert first.ready.wait(20)
+    first.submit(procs=2)
+    first.run("condor_hold", "1.0")
+    first.end()
+    before = Ledger(first.directory / "ledger.db")
+    jobs = everything(before)
+    before.close()
+    second = start(broker)
+    assert second.ready.wait(20)
+    second.end()
+    after = Ledger(first.directory / "ledger.db")
+    assert everything(after) == jobs
+    after.close()

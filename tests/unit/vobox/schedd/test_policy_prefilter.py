@@ -1,0 +1,171 @@
+"""A round that reads only what expressions look at does what one that reads whole jobs does."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.support.schedd_parts import NOW, Events, Expression, after
+from thyme.protocol.events import Usage
+from thyme.protocol.job import JobId
+from vobox.classad.ad import Ad
+from vobox.jobs import policy, run_limits
+from vobox.jobs.job import Job
+from vobox.jobs.live_usage import attributes_of
+from vobox.ledger.writer import Ledger
+from vobox.schedd.policy_prefilter import PolicyFilter
+from vobox.schedd.policy_scan import PolicyRound
+
+EXPRESSIONS = (
+    "false",
+    "true",
+    "undefined",
+    '"text"',
+    "0",
+    "2.5",
+    "JobStatus == 1 && CurrentTime - EnteredCurrentStatus > 50",
+    "NumJobStarts > 1 || JobStatus == 5",
+    "CurrentTime - QDate > 60",
+    "MY.Number > 3",
+    "TARGET.Number =?= undefined && Number > 3",
+    "Twice > 8",
+    "ResidentSetSize > 1000",
+    "MemoryUsage > 1",
+    "RemoteUserCpu > Number",
+    'regexp("[5-9]$", Note)',
+    "isUndefined(Note)",
+    "Note is error",
+    "eval(Spelled) > 3",
+    "1 / (Number - 3) > 0",
+    "PeriodicRelease",
+    "HoldReasonCode == 3",
+    "time() > 5 && Number == 2",
+)
+STATUSES = (1, 2, 3, 4, 5, 6, 7)
+
+
+def random_job(number: int, dice: random.Random) -> Job:
+    job = after(Events(JobId(number, 0)).submit())
+    ad = job.ad
+    for name in ("PeriodicHold", "PeriodicRelease", "PeriodicRemove", "LeaveJobInQueue"):
+        if dice.random() < 0.6:
+            ad[name] = dice.choice(EXPRESSIONS)
+    if dice.random() < 0.3:
+        ad["PeriodicHoldReason"] = '"of our own"'
+        ad["PeriodicHoldSubCode"] = "Number"
+    if dice.random() < 0.2:
+        ad["AllowedJobDuration"] = str(dice.randint(0, 100))
+        ad["JobCurrentStartDate"] = str(int(NOW) - dice.randint(0, 300))
+    ad["Number"] = dice.choice(("1", "2", "5", "9", "1 + 7", "true", "undefined", "error"))
+    ad["Twice"], ad["Spelled"] = "2 * Number", '"Number"'
+    ad["EnteredCurrentStatus"] = str(int(NOW) - dice.randint(0, 99))
+    ad["QDate"] = str(int(NOW) - dice.randint(0, 99))
+    ad["NumJobStarts"] = str(dice.randint(0, 3))
+    if dice.random() < 0.8:
+        ad["Note"] = dice.choice(
+            ('"n5"', '"zoë7"', '"a\\"5"', '"\\t"', "error", "undefined", '"x"')
+        )
+    if dice.random() < 0.3:
+        ad["ResidentSetSize"] = str(dice.choice((10, 5000)))
+        ad["MemoryUsage"] = "((ResidentSetSize + 1023) / 1024)"
+    job.status = dice.choice(STATUSES)
+    ad["JobStatus"] = str(job.status)
+    if job.status == 5:
+        ad["HoldReasonCode"] = str(dice.choice((1, 3, 16, 26)))
+    job.worker = "w1" if job.status in (2, 7) or dice.random() < 0.1 else ""
+    return job
+
+
+def stored(ledger: Ledger, seed: int) -> list[Job]:
+    dice = random.Random(seed)
+    jobs = [random_job(number, dice) for number in range(1, 401)]
+    with ledger.transaction():
+        for job in jobs:
+            ledger.put(job)
+    return jobs
+
+
+def some_live(job: JobId) -> Mapping[str, str]:
+    if job.cluster % 3:
+        return {}
+    return attributes_of(Usage(float(job.cluster % 7), 1.0, 9.0, 4096 * (job.cluster % 2)), NOW)
+
+
+def of_whole_jobs(jobs: list[Job], now: float) -> tuple[dict[JobId, object], list[JobId]]:
+    """What there is to do, from the definition: each job by itself, each with its whole ad."""
+    verdicts: dict[JobId, object] = {}
+    leaving = []
+    for job in jobs:
+        live = some_live(job.id) if job.status in (2, 7) else {}
+        hold = run_limits.exceeded(job.ad, job.status, now)
+        verdict = (
+            policy.Verdict(hold=hold)
+            if hold
+            else policy.periodic(Ad({**job.ad, **live}), job.status, now)
+        )
+        if verdict != policy.NOTHING:
+            verdicts[job.id] = verdict
+        elif job.status in (3, 4) and not job.worker and not policy.stays_in_queue(job.ad, now):
+            leaving.append(job.id)
+    return verdicts, leaving
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_round_does_what_looking_at_whole_jobs_does(tmp_path: Path, seed: int) -> None:
+    ledger = Ledger(tmp_path / "ledger.db")
+    jobs = stored(ledger, seed)
+    # what has no policy is not looked at, and would have nothing to do
+    with_policy = {row.id for row in ledger.with_policy(JobId(-1, -1), 1000)}
+
+    verdicts, leaving = of_whole_jobs([job for job in jobs if job.id in with_policy], NOW)
+    events, left, more = PolicyRound("vm", ledger, some_live).look(NOW)
+
+    assert more is False
+    assert [event.job for event in events] == list(verdicts)
+    assert [job.id for job in left] == leaving
+    for event in events:
+        verdict = verdicts[event.job]
+        assert isinstance(verdict, policy.Verdict)
+        kind = "held" if verdict.hold else "released" if verdict.release else "removed"
+        assert event.kind == kind
+        if verdict.hold:
+            assert event.hold == verdict.hold  # type: ignore[attr-defined]
+    assert verdicts and len(verdicts) < 300, "some fire, and some do not"
+    ledger.close()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_most_jobs_of_which_nothing_fires_are_not_read_as_a_whole(
+    tmp_path: Path, seed: int
+) -> None:
+    ledger = Ledger(tmp_path / "ledger.db")
+    jobs = {job.id: job for job in stored(ledger, seed) if job.status not in (3, 4)}
+    verdicts, _leaving = of_whole_jobs(list(jobs.values()), NOW)
+    rows = [row for row in ledger.with_policy(JobId(-1, -1), 1000) if row.id in jobs]
+    some = PolicyFilter(some_live, NOW)
+    looked_at = {row.id for row in rows if some.may_fire(row)}
+    assert looked_at >= verdicts.keys()
+    nothing = [row.id for row in rows if row.id not in verdicts]
+    assert sum(each in looked_at for each in nothing) < 0.7 * len(nothing)
+    ledger.close()
+
+
+def test_job_agents_that_wait_are_not_read_as_a_whole(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.db")
+    policies = {
+        "PeriodicHold": Expression(
+            "( JobStatus == 1 && CurrentTime - EnteredCurrentStatus > 604800 ) || "
+            "( NumJobStarts > 9 )"
+        ),
+        "PeriodicRemove": Expression("CurrentTime - QDate > 172800 * 7"),
+    }
+    for number in range(5):
+        ledger.put(after(Events(JobId(number, 0), attributes=dict(policies)).submit()))
+    rows = ledger.with_policy(JobId(-1, -1), 10)
+    for now, expected in ((NOW + 60, False), (NOW + 604900, True)):
+        some = PolicyFilter(lambda _job: {}, now)
+        assert [some.may_fire(row) for row in rows] == [expected] * 5
+    ledger.close()

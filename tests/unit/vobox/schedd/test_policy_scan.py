@@ -1,0 +1,96 @@
+"""A round of policies over many jobs: in slices, with live usage, each alike job once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.schedd_parts import NOW, Bench, Events, Expression, ad_of
+from thyme.protocol.events import Usage
+from thyme.protocol.job import JobId
+from vobox.classad.expressions import Evaluator
+from vobox.jobs.policy import periodic
+from vobox.schedd import policy_scan
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.close()
+
+
+def add(bench: Bench, *ids: str, **policies: str) -> None:
+    attributes = {name: Expression(text) for name, text in policies.items()}
+    bench.submit(*(Events(JobId.parse(each), attributes=attributes).submit() for each in ids))
+
+
+def states(bench: Bench) -> dict[str, int]:
+    return {str(job.id): job.status for job in bench.ledger._jobs("1=1")}
+
+
+def test_a_round_is_cut_into_slices_and_reaches_every_job_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policy_scan, "SLICE", 2)
+    ids = ["1.0", "1.1", "1.2", "2.0", "10.0"]
+    add(bench, *ids, PeriodicHold="NumHolds =?= undefined")
+    add(bench, "3.0")
+    more = [bench.duties.apply_policies(bench.transport) for _ in range(3)]
+    bench.settle()
+    assert more == [True, True, False]
+    assert states(bench) == {**dict.fromkeys(ids, 5), "3.0": 1}
+    # what is held already is looked at again in the next round, and left as it is
+    assert bench.duties.apply_policies(bench.transport) is True
+    bench.settle()
+    assert bench.kinds(JobId(1, 0)) == ["submit", "held"]
+
+
+def test_policies_see_what_a_running_job_has_used_so_far(bench: Bench) -> None:
+    add(bench, "1.0", "1.1", PeriodicHold="ResidentSetSize > 1000 && RemoteUserCpu > 10")
+    bench.record(Events(JobId(1, 0)).started(), Events(JobId(1, 1)).started("w2"))
+    bench.leases.live.heard(JobId(1, 0), Usage(20.0, 1.0, 30.0, 2048), NOW)
+    bench.leases.live.heard(JobId(1, 1), Usage(20.0, 1.0, 30.0, 512), NOW)
+    bench.policies()
+    assert states(bench) == {"1.0": 5, "1.1": 2}
+    # and the ledger's ad is not made of live values
+    assert "ResidentSetSize" not in bench.job(JobId(1, 1)).ad
+
+
+def test_jobs_with_the_same_values_are_evaluated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluated = []
+    real = Evaluator._evaluate
+
+    def counted(self: Evaluator, text: str, attributes: dict[str, str], is_alone: bool) -> object:
+        evaluated.append(text)
+        return real(self, text, attributes, is_alone)
+
+    monkeypatch.setattr(Evaluator, "_evaluate", counted)
+    look = Evaluator(NOW)
+    text = "CurrentTime - QDate > 100"
+    for proc in range(50):
+        ad = ad_of(JobId(7, proc), PeriodicRemove=Expression(text), Args=f"job {proc}")
+        periodic(ad, 1, NOW, look)
+    assert evaluated == [text]
+
+
+def test_a_completed_job_stays_for_as_long_as_it_says_and_then_leaves(bench: Bench) -> None:
+    add(bench, "1.0", LeaveJobInQueue="CurrentTime - CompletionDate < 5000")
+    e = Events(JobId(1, 0))
+    bench.record(e.started(), e.finished())
+    bench.policies()
+    assert bench.job(JobId(1, 0)).in_queue and bench.job(JobId(1, 0)).status == 4
+    bench.wall.now += 10000
+    bench.policies()
+    assert not bench.job(JobId(1, 0)).in_queue
+
+
+def test_a_policy_removes_a_completed_job_that_stays(bench: Bench) -> None:
+    add(bench, "1.0", LeaveJobInQueue="JobStatus == 4", PeriodicRemove="JobStatus == 4")
+    e = Events(JobId(1, 0))
+    bench.record(e.started(), e.finished())
+    bench.policies()
+    job = bench.job(JobId(1, 0))
+    assert (job.status, job.in_queue) == (3, False)

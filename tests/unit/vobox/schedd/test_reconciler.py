@@ -1,0 +1,122 @@
+"""What the schedd owes besides answers: jobs queued again, output and logs, policies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.schedd_parts import Bench, Events, Expression
+from thyme.protocol.events import Held, JobMessage
+from thyme.protocol.job import JobId, Task
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path, lease=300.0, max_attempts=3)
+    yield made
+    made.close()
+
+
+def running(bench: Bench, lease: float = 0.0) -> Events:
+    e = Events(task=Task("/bin/sh", lease=lease))
+    bench.submit(e.submit())
+    bench.record(e.started())
+    return e
+
+
+def events_of(bench: Bench, kind: type[JobMessage]) -> list[Any]:
+    return [m for m in bench.broker.messages() if isinstance(m, kind)]
+
+
+def test_an_evicted_job_is_queued_again_at_once(bench: Bench) -> None:
+    e = running(bench)
+    bench.record(e.evicted(reason="evicted with its pilot"))
+    job = bench.job()
+    assert (job.status, job.attempt, job.losses, job.queued) == (1, 1, 0, True)
+    assert bench.transport.depth("pool") == 2
+
+
+def test_a_job_submitted_on_hold_is_queued_when_released(bench: Bench) -> None:
+    e = Events()
+    bench.record(e.recorded())
+    assert bench.transport.depth("pool") == 0
+    bench.record(e.released())
+    assert bench.transport.depth("pool") == 1 and bench.job().queued
+
+
+def test_a_result_that_cannot_be_written_waits_for_the_release(
+    bench: Bench, tmp_path: Path
+) -> None:
+    e = Events(attributes={"Iwd": str(tmp_path), "Out": "there/out"})
+    bench.submit(e.submit())
+    bench.record(e.started(), e.finished(stdout=b"kept\n"))
+    job = bench.job()
+    assert (job.status, job.ad["HoldReasonCode"], job.ad["HoldReasonSubCode"]) == (5, "12", "2")
+
+    (tmp_path / "there").mkdir()
+    bench.record(e.released())
+
+    assert (tmp_path / "there/out").read_bytes() == b"kept\n"
+    job = bench.job()
+    assert (job.status, job.in_queue, job.ad["NumJobStarts"]) == (4, False, "1")
+    assert bench.transport.depth("pool") == 1, "it was not queued again"
+
+
+def test_a_log_that_cannot_be_written_holds_the_job_once(bench: Bench, tmp_path: Path) -> None:
+    e = Events(attributes={"UserLog": str(tmp_path / "there/log")})
+    bench.submit(e.submit())
+    assert (bench.job().status, bench.job().ad["HoldReasonCode"]) == (5, "22")
+    assert len(events_of(bench, Held)) == 1
+
+    (tmp_path / "there").mkdir()
+    bench.record(e.released())
+    assert bench.job().status == 1
+    assert (tmp_path / "there/log").read_text().startswith("013 (038.000.000)")
+
+
+def test_policies_fire_through_the_stream(bench: Bench) -> None:
+    e = Events(attributes={"PeriodicHold": Expression("CurrentTime - QDate > 1500")})
+    bench.submit(e.submit())
+    bench.policies()
+    assert bench.job().status == 1
+    bench.wall.now += 501
+    bench.policies()
+    assert (bench.job().status, bench.job().ad["HoldReasonCode"]) == (5, "3")
+    bench.policies()
+    assert bench.kinds() == ["submit", "held"]
+
+
+def test_a_job_leaves_when_leave_in_queue_turns_false(bench: Bench) -> None:
+    keep = Expression("CurrentTime - QDate < 2000")
+    completed, removed = Events(JobId(1, 0)), Events(JobId(2, 0))
+    for e in (completed, removed):
+        e.attributes = {"LeaveJobInQueue": keep}
+        bench.submit(e.submit())
+    bench.record(completed.started(), completed.finished(), removed.removed())
+    bench.policies()
+    assert [bench.job(e.job).in_queue for e in (completed, removed)] == [True, True]
+
+    bench.wall.now += 2000
+    bench.policies()
+
+    assert [bench.job(e.job).in_queue for e in (completed, removed)] == [False, False]
+
+
+def test_output_of_a_run_that_its_exit_held_is_on_the_submit_host(
+    bench: Bench, tmp_path: Path
+) -> None:
+    e = Events(
+        attributes={
+            "Iwd": str(tmp_path), "Out": "out", "OnExitHold": Expression("ExitCode =!= 0"),
+        }
+    )  # fmt: skip
+    bench.submit(e.submit())
+    bench.record(e.started(), e.finished(code=1, stdout=b"what went wrong\n"))
+    assert (tmp_path / "out").read_bytes() == b"what went wrong\n"
+    assert bench.ledger.outputs_to_save() == []
+
+    bench.record(e.released())
+    assert (bench.job().status, bench.job().attempt) == (1, 1), "it runs again"

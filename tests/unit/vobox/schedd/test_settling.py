@@ -1,0 +1,120 @@
+"""What follows from the stream is done in bounded heaps: nobody waits long for an answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.schedd_parts import Bench, Events
+from thyme.errors import BrokerUnreachable
+from thyme.protocol import codec
+from thyme.protocol.events import Message
+from thyme.protocol.job import JobId
+from vobox.schedd.reconciler import AT_ONCE, DELIVERY_PAUSE
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    made.clock.now = 1000.0
+    yield made
+    made.close()
+
+
+def ended(proc: int) -> list[Message]:
+    e = Events(JobId(1, proc))
+    return [e.submit(), e.started(), e.finished()]
+
+
+def publish(bench: Bench, *events: Message) -> None:
+    bench.transport.record([codec.encode(event) for event in events])
+
+
+def states(bench: Bench, procs: int) -> list[int]:
+    return [bench.job(JobId(1, proc)).status for proc in range(procs)]
+
+
+def some(bench: Bench) -> float:
+    return bench.duties.settle_some(bench.transport)
+
+
+def test_a_job_that_ends_alone_is_done_at_once(bench: Bench) -> None:
+    publish(bench, *ended(0))
+
+    assert some(bench) == 0.0
+    assert states(bench, 1) == [6]  # written; the word of it is in the stream
+    assert some(bench) == pytest.approx(DELIVERY_PAUSE)
+    assert states(bench, 1) == [4]
+    bench.clock.now += DELIVERY_PAUSE
+    assert some(bench) == math.inf
+
+
+def test_what_ends_right_after_it_is_done_together_a_moment_later(bench: Bench) -> None:
+    publish(bench, *ended(0))
+    some(bench)
+    publish(bench, *ended(1), *ended(2))
+
+    due = some(bench)
+    assert states(bench, 3) == [4, 6, 6]
+    before = len(bench.broker.calls)
+    bench.clock.now += due
+    assert some(bench) == 0.0
+
+    assert bench.broker.calls[before:].count("record") == 1
+    some(bench)
+    assert states(bench, 3) == [4, 4, 4]
+
+
+def test_a_heap_is_bounded(bench: Bench) -> None:
+    for proc in range(AT_ONCE + 10):
+        publish(bench, *ended(proc))
+
+    some(bench)
+    assert some(bench) > 0
+    assert sorted(states(bench, AT_ONCE + 10)) == [4] * AT_ONCE + [6] * 10
+    bench.settle()
+
+    assert set(states(bench, AT_ONCE + 10)) == {4}
+
+
+def test_a_result_whose_word_comes_back_late_is_logged_once(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "user.log"
+    e = Events(JobId(1, 0), attributes={"UserLog": str(log)})
+    publish(bench, e.submit(), e.started(), e.finished())
+    some(bench)
+    # the broker has taken the word, and its reader is behind
+    with monkeypatch.context() as behind:
+        behind.setattr(bench.transport, "read", lambda after, limit: [])
+        bench.clock.now += DELIVERY_PAUSE
+        assert some(bench) == 0.0
+        assert states(bench, 1) == [6]
+
+    bench.settle()
+
+    assert states(bench, 1) == [4]
+    assert log.read_text().count("005 (") == 1
+
+
+def test_a_result_that_could_not_be_recorded_is_logged_once(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "user.log"
+    e = Events(JobId(1, 0), attributes={"UserLog": str(log)})
+    publish(bench, e.submit(), e.started(), e.finished())
+
+    def broken(bodies: object) -> None:
+        raise BrokerUnreachable("the line broke")
+
+    with monkeypatch.context() as away:
+        away.setattr(bench.transport, "record", broken)
+        with pytest.raises(BrokerUnreachable):
+            some(bench)
+    bench.settle()
+
+    assert states(bench, 1) == [4]
+    assert log.read_text().count("005 (") == 1

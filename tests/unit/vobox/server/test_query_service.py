@@ -1,0 +1,197 @@
+"""Long answers: in pieces, from one state of the ledger, and nobody waits for a slow reader."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_query_queue import NOW, job, utc
+from tests.support.waiting import wait_until
+from thyme.protocol.job import JobId
+from vobox.classad.ad import Ad
+from vobox.jobs.job import Job
+from vobox.ledger.snapshot import LedgerView
+from vobox.ledger.writer import Ledger
+from vobox.rpc.types import Answer, Request
+from vobox.server.fair_lock import Turns
+from vobox.server.query_service import LONGEST, Queries
+
+JOBS = 1500
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Site:
+    """A ledger with some thousand jobs, and the queries that it answers."""
+
+    def __init__(self, path: Path) -> None:
+        self.ledger = Ledger(path)
+        self.ledger._db.execute("PRAGMA busy_timeout=0")  # a checkpoint says at once who is busy
+        self.clock = Clock()
+        self.live: dict[JobId, dict[str, str]] = {}
+        self.queries = Queries(
+            path, "vobox1.example.org", "<x>", lambda: "", lambda busy: iter(()),
+            lambda number: self.live.get(number, {}), self.clock,
+        )  # fmt: skip
+        self.put(range(JOBS), 1)
+
+    def put(self, clusters: range, status: int) -> None:
+        with self.ledger.transaction():
+            for cluster in clusters:
+                ad = job(cluster, 0, status, UserLog="/home/games/a_log_of_some_length")
+                self.ledger.put(Job(JobId(cluster, 0), 1, 1, "pool", Ad(ad), status))
+
+    def ask(self, *argv: str, command: str = "condor_q") -> Answer:
+        request = Request(command, argv, "/", {}, os.geteuid(), os.getegid(), "games")
+        return self.queries.answer(request, NOW)
+
+    def checkpointed(self) -> bool:
+        """Whether nobody looks at an old state any more."""
+        busy, _log, _done = self.ledger._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with utc():
+        made = Site(tmp_path / "ledger.db")
+        yield made
+        made.ledger.close()
+
+
+def whole(answer: Answer) -> str:
+    return answer.stdout + "".join(part.stdout for part in answer.more or ())
+
+
+@pytest.mark.parametrize(
+    "argv", [["-nobatch"], ["-long"], ["-json"], ["-xml"], ["-af", "UserLog", "Cmd"], []], ids=str
+)
+def test_a_long_answer_comes_in_pieces_and_is_whole(site: Site, argv: list[str]) -> None:
+    answer = site.ask(*argv)
+    assert answer.more is not None
+    assert len(answer.stdout) < 200_000
+    text = whole(answer)
+    count = {"-xml": "<c>\n", "-json": "{\n", "-long": "\n\n"}.get("".join(argv[:1]), "\n")
+    assert text.count(count) == JOBS + (0 if argv and argv[0] != "-nobatch" else 9)
+
+
+def test_a_short_answer_has_no_more(site: Site) -> None:
+    answer = site.ask("7", "-af", "ClusterId")
+    assert answer == Answer("7\n")
+    assert site.checkpointed()
+
+
+def test_what_is_folded_meanwhile_is_not_half_in_the_answer(site: Site) -> None:
+    answer = site.ask("-nobatch")
+    site.put(range(JOBS), 5)  # every job is held while the table is being read
+    text = whole(answer)
+    assert text.count(" I  0 ") == JOBS
+    assert f"{JOBS} idle, 0 running, 0 held" in text.splitlines()[-3]
+    assert f"{JOBS} held" in site.ask("-totals").stdout
+
+
+def test_two_passes_see_the_same_jobs(site: Site) -> None:
+    answer = site.ask("-af:h", "ClusterId", "Cmd", "UserLog")
+    site.put(range(JOBS, 2 * JOBS), 1)
+    assert whole(answer).count("\n") == JOBS + 1
+
+
+def test_whoever_stops_reading_keeps_nobody_waiting(site: Site) -> None:
+    stopped = [site.ask("-long") for _ in range(20)]  # nobody reads on
+    assert whole(site.ask("-af", "ClusterId")).count("\n") == JOBS
+    assert not site.checkpointed()
+    del stopped  # they have gone away
+    assert site.checkpointed()
+
+
+def test_an_answer_that_nobody_reads_to_its_end_is_broken_off(site: Site) -> None:
+    answer = site.ask("-long")
+    assert answer.more is not None
+    next(answer.more)
+    site.clock.now += LONGEST + 1
+    last = list(answer.more)[-1]
+    assert (last.code, "not read within" in last.stderr) == (1, True)
+    assert site.checkpointed()
+
+
+def test_a_ledger_that_is_gone_is_an_error_and_not_an_empty_queue(site: Site) -> None:
+    site.ledger.path.rename(site.ledger.path.with_suffix(".away"))
+    answer = site.ask("-af", "ClusterId")
+    assert (answer.code, answer.stdout) == (1, "")
+    assert str(site.ledger.path) in answer.stderr
+
+
+def test_a_ledger_that_fails_halfway_ends_with_an_error(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_self: LedgerView, *_args: object) -> Iterator[Ad]:
+        yield from (job(cluster) for cluster in range(1000))
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(LedgerView, "_ads", broken)
+    answer = site.ask("-long")
+    assert answer.more is not None
+    last = list(answer.more)[-1]
+    assert (last.code, "disk I/O error" in last.stderr) == (1, True)
+    assert site.checkpointed()
+
+
+def test_fifty_clients_at_once_all_get_everything(site: Site) -> None:
+    with ThreadPoolExecutor(50) as clients:
+        texts = list(clients.map(lambda _: whole(site.ask("-af", "ClusterId", "Cmd")), range(50)))
+    assert {text.count("\n") for text in texts} == {JOBS}
+    assert site.checkpointed()
+
+
+def test_a_running_job_shows_what_it_has_used_so_far(site: Site) -> None:
+    site.put(range(5, 6), 2)
+    used = {"RemoteUserCpu": "12.5", "ResidentSetSize": "2048"}
+    site.live = {JobId(5, 0): used, JobId(6, 0): used}
+    argv = ["-af", "RemoteUserCpu", "MemoryUsage", "RemoteWallClockTime"]
+    # 2048 KiB; the wall-clock time stays 0.0 until a run ends, as with HTCondor
+    assert site.ask("5", *argv).stdout == "12.5 2 0.0\n"
+    assert site.ask("6", "-af", "RemoteUserCpu").stdout == "0.0\n"  # it waits: old news
+
+
+# --- turns --------------------------------------------------------------------------------------
+
+
+def test_turns_are_handed_on_in_order() -> None:
+    turns, order = Turns(), []
+
+    def take(number: int) -> None:
+        with turns.turn():
+            order.append(number)
+
+    with turns.turn():
+        threads = []
+        for number in range(5):
+            thread = threading.Thread(target=take, args=(number,))
+            thread.start()
+            threads.append(thread)
+            wait_until(lambda: len(turns._waiting) == len(threads), "it waits")
+        assert order == []
+        turns.pause()  # all others have theirs first
+        assert order == [0, 1, 2, 3, 4]
+    for thread in threads:
+        thread.join()
+
+
+def test_a_turn_is_given_back_by_whoever_fails() -> None:
+    turns = Turns()
+    with pytest.raises(ZeroDivisionError), turns.turn():
+        raise ZeroDivisionError
+    with turns.turn():
+        turns.pause()

@@ -1,0 +1,212 @@
+"""What is said of X.509 files, and when a new proxy takes the old one's place."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support import x509
+from tests.support.fake_supervisor_tasks import settings
+from vobox.supervisor import renewal
+from vobox.supervisor.credentials import look
+
+HERE = {"CE": "none"}
+
+
+def problem(directory: Path, **environment: str) -> str:
+    """The one thing that is wrong; the files are those of whoever runs the tests."""
+    mine = settings(directory, **HERE, **environment)
+    mine = mine._replace(user=mine.user._replace(uid=os.getuid(), gid=os.getgid(), name="me"))
+    found = [one.problem for one in look(mine, time.time()) if one.problem]
+    assert len(found) <= 1
+    return found[0] if found else ""
+
+
+def pair(tmp_path: Path, hours: float = 24.0) -> dict[str, str]:
+    key = x509.new_key()
+    cert = x509.write(tmp_path / "cert.pem", x509.certificate(key, hours), 0o644)
+    secret = x509.write(tmp_path / "key.pem", x509.private(key), 0o400)
+    return {"X509_USER_CERT": str(cert), "X509_USER_KEY": str(secret)}
+
+
+def test_a_good_proxy_is_good_until_the_first_of_its_certificates_ends(tmp_path: Path) -> None:
+    path = x509.proxy(tmp_path / "proxy", hours=24, chain=5)
+    mine = settings(tmp_path, **HERE, X509_USER_PROXY=str(path))
+    mine = mine._replace(user=mine.user._replace(uid=os.getuid()))
+    [one] = look(mine, time.time())
+    assert one.problem == ""
+    assert one.life is not None
+    assert abs(one.life.end - time.time() - 5 * 3600) < 120
+
+
+def test_a_good_certificate_with_its_key_is_good(tmp_path: Path) -> None:
+    assert problem(tmp_path, **pair(tmp_path)) == ""
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "proxy"
+    said = problem(tmp_path, X509_USER_PROXY=str(path))
+    assert said == f"X509_USER_PROXY={path}: No such file or directory"
+
+
+def test_a_secret_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    path = x509.proxy(tmp_path / "proxy")
+    path.chmod(0o644)
+    said = problem(tmp_path, X509_USER_PROXY=str(path))
+    assert said == (f"X509_USER_PROXY={path}: its mode is 0644; others must not read it: chmod 600")
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.getuid() != 0, reason="makes another user's file")
+def test_a_proxy_of_another_user_is_refused(tmp_path: Path) -> None:
+    path = x509.proxy(tmp_path / "proxy")
+    os.chown(path, 12345, 12345)
+    said = problem(tmp_path, X509_USER_PROXY=str(path))
+    assert said == (
+        f"X509_USER_PROXY={path}: it belongs to uid 12345; it has to belong to me (uid 0)"
+    )
+
+
+def test_an_expired_one_says_since_when(tmp_path: Path) -> None:
+    path = x509.proxy(tmp_path / "proxy", hours=-1, age=2)
+    said = problem(tmp_path, X509_USER_PROXY=str(path))
+    assert said.startswith(f"X509_USER_PROXY={path}: it expired on 20")
+    assert said.endswith(" UTC")
+
+
+def test_one_that_begins_later_makes_one_think_of_the_clock(tmp_path: Path) -> None:
+    path = x509.proxy(tmp_path / "proxy", age=-1)
+    said = problem(tmp_path, X509_USER_PROXY=str(path))
+    assert "it is not valid before 20" in said
+    assert said.endswith("; is the clock right?")
+
+
+def test_one_that_ends_too_soon_says_how_soon(tmp_path: Path) -> None:
+    path = x509.proxy(tmp_path / "proxy", hours=1.05)
+    said = problem(tmp_path, X509_USER_PROXY=str(path))
+    assert "it is valid for 1.0 h only, until " in said
+    assert said.endswith("CREDENTIALS_HOURS asks for 2.0")
+
+
+def test_a_certificate_with_another_key_is_refused(tmp_path: Path) -> None:
+    given = pair(tmp_path)
+    x509.write(Path(given["X509_USER_KEY"]), x509.private(x509.new_key()))
+    said = problem(tmp_path, **given)
+    assert said == (
+        f"X509_USER_CERT={given['X509_USER_CERT']}: it does not belong to {given['X509_USER_KEY']}"
+    )
+
+
+def test_an_encrypted_key_is_refused(tmp_path: Path) -> None:
+    given = pair(tmp_path)
+    x509.write(Path(given["X509_USER_KEY"]), x509.private(x509.new_key(), b"secret"))
+    assert "the key is encrypted, and nobody is here to give the pass phrase" in problem(
+        tmp_path, **given
+    )
+
+
+def test_rubbish_is_not_taken_for_a_credential(tmp_path: Path) -> None:
+    path = x509.write(tmp_path / "proxy", b"rubbish\n")
+    said = problem(tmp_path, X509_USER_PROXY=str(path))
+    assert said == f"X509_USER_PROXY={path}: there is no certificate in it"
+    begin = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    x509.write(path, begin)
+    said = problem(tmp_path, X509_USER_PROXY=str(path))
+    assert said == f"X509_USER_PROXY={path}: openssl cannot read it"
+
+
+def test_a_pipe_in_its_place_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "proxy"
+    os.mkfifo(path)
+    said = problem(tmp_path, X509_USER_PROXY=str(path))
+    assert said == f"X509_USER_PROXY={path}: it is not a file"
+
+
+def test_without_openssl_nothing_is_believed(tmp_path: Path, monkeypatch) -> None:
+    path = x509.proxy(tmp_path / "proxy")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    said = problem(tmp_path, X509_USER_PROXY=str(path))
+    assert said == f"X509_USER_PROXY={path}: openssl is not there to look at it: install it"
+
+
+# --- a new proxy ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    return x509.proxy(tmp_path / "proxy", hours=5)
+
+
+def accept(tmp_path: Path, old: Path, content: bytes | None) -> str:
+    place = tmp_path / "renewal"
+    place.mkdir()
+    if content is not None:
+        x509.write(place / "proxy", content)
+    mine = settings(tmp_path, **HERE, X509_USER_PROXY=str(old))
+    return renewal.accept(mine, str(place), time.time())
+
+
+def test_a_better_proxy_takes_the_place_of_the_old(tmp_path: Path, old: Path) -> None:
+    key = x509.new_key()
+    pem = x509.certificate(key, 48) + x509.private(key)
+    assert accept(tmp_path, old, pem) == ""
+    assert old.read_bytes() == pem
+    assert old.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("hours", "said"),
+    [(1, "the command's proxy ends on "), (4, "the command's proxy ends on ")],
+)
+def test_a_proxy_that_is_no_better_leaves_the_old_one(
+    tmp_path: Path, old: Path, hours: float, said: str
+) -> None:
+    before = old.read_bytes()
+    key = x509.new_key()
+    got = accept(tmp_path, old, x509.certificate(key, hours) + x509.private(key))
+    assert got.startswith(said)
+    assert got.endswith("too soon" if hours < 2 else "no later than the present one")
+    assert old.read_bytes() == before
+
+
+def test_rubbish_leaves_the_old_one(tmp_path: Path, old: Path) -> None:
+    before = old.read_bytes()
+    got = accept(tmp_path, old, b"voms-proxy-init: internal error\n")
+    assert got == "the command's proxy is no good: there is no certificate in it"
+    assert old.read_bytes() == before
+
+
+def test_a_key_of_another_certificate_leaves_the_old_one(tmp_path: Path, old: Path) -> None:
+    before = old.read_bytes()
+    pem = x509.certificate(x509.new_key(), 48) + x509.private(x509.new_key())
+    got = accept(tmp_path, old, pem)
+    assert got == "the command's proxy is no good: its key is not that of its certificate"
+    assert old.read_bytes() == before
+
+
+def test_a_directory_that_takes_nothing_leaves_the_old_one(tmp_path: Path, old: Path) -> None:
+    beside = tmp_path / "proxy.new"
+    beside.mkdir()  # nothing can be written there, by root neither
+    before = old.read_bytes()
+    key = x509.new_key()
+    got = accept(tmp_path, old, x509.certificate(key, 48) + x509.private(key))
+    assert got == f"the new proxy cannot be put at {old}: File exists"
+    assert old.read_bytes() == before
+
+
+def test_a_link_or_a_pipe_is_not_taken_for_a_new_proxy(tmp_path: Path, old: Path) -> None:
+    before = old.read_bytes()
+    place = tmp_path / "renewal"
+    place.mkdir()
+    mine = settings(tmp_path, **HERE, X509_USER_PROXY=str(old))
+    (place / "proxy").symlink_to(x509.proxy(tmp_path / "another", hours=48))
+    assert "wrote no proxy to $PROXY_OUT (" in renewal.accept(mine, str(place), time.time())
+    (place / "proxy").unlink()
+    os.mkfifo(place / "proxy")
+    assert renewal.accept(mine, str(place), time.time()) == (
+        "the command wrote no proxy to $PROXY_OUT (it is not a file)"
+    )
+    assert old.read_bytes() == before

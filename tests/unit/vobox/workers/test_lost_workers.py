@@ -1,0 +1,170 @@
+"""Workers without news: after its lease a job runs elsewhere, and is held after so many losses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.schedd_parts import JOB, SCHEDD, Bench, Events
+from thyme.broker import Mail
+from thyme.errors import BrokerUnreachable
+from thyme.protocol import codec
+from thyme.protocol.events import Submit, Usage
+from thyme.protocol.job import JobId, Task
+from thyme.protocol.mail import Claim, Heartbeat
+from vobox.workers.leases import CLAIM_LEASE
+
+CORRELATION = "token"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path, lease=300.0, max_attempts=3)
+    yield made
+    made.close()
+
+
+def claim(worker: str = "w1", attempt: int = 0, job: JobId = JOB) -> Claim:
+    return Claim(SCHEDD, job, attempt, worker, f"slot1@{worker}")
+
+
+def beat(worker: str = "w1", attempt: int = 0) -> Heartbeat:
+    return Heartbeat(SCHEDD, JOB, attempt, worker, f"slot1@{worker}", Usage(peak_rss=1024))
+
+
+def ask(bench: Bench, message: Claim | Heartbeat, token: str = CORRELATION) -> list[Any]:
+    """What comes back to the worker."""
+    line = bench.broker.connect()
+    line.open_inbox(message.worker)
+    try:
+        bench.mailroom.read(bench.transport, Mail(codec.encode(message), message.worker, token))
+        answers = []
+        while (mail := line.receive()) is not None:
+            answers.append((codec.decode(mail.body), mail.correlation))
+        return answers
+    finally:
+        line.close()
+
+
+# --- leases -------------------------------------------------------------------------------------
+
+
+def running(bench: Bench, lease: float = 0.0) -> Events:
+    e = Events(task=Task("/bin/sh", lease=lease))
+    bench.submit(e.submit())
+    bench.record(e.started())
+    return e
+
+
+def test_a_worker_without_news_for_its_lease_loses_the_job(bench: Bench) -> None:
+    running(bench)
+    bench.clock.now += 300
+    bench.end_leases()
+    assert bench.job().status == 2
+
+    bench.clock.now += 1
+    bench.end_leases()
+
+    job = bench.job()
+    assert (job.status, job.attempt, job.losses, job.queued) == (1, 1, 1, True)
+    assert bench.kinds() == ["submit", "started", "lost", "submit"]
+    last = bench.broker.messages()[-1]
+    assert isinstance(last, Submit) and (last.attempt, last.ad) == (1, {})
+    assert last.task == Task("/bin/sh")
+
+
+def test_heartbeats_keep_the_job(bench: Bench) -> None:
+    running(bench)
+    for _ in range(5):
+        bench.clock.now += 299
+        assert ask(bench, beat()) == []
+        bench.end_leases()
+    assert (bench.job().status, bench.job().losses) == (2, 0)
+
+
+def test_the_jobs_own_lease_counts(bench: Bench) -> None:
+    running(bench, lease=7200.0)
+    bench.clock.now += 7200
+    bench.end_leases()
+    assert bench.job().status == 2
+    bench.clock.now += 1
+    bench.end_leases()
+    assert bench.job().attempt == 1
+
+
+def test_leases_start_again_after_the_broker_was_away(bench: Bench) -> None:
+    running(bench)
+    bench.clock.now += 10_000
+    bench.leases.renew_all(bench.ledger.worked_on(), bench.clock())
+    bench.end_leases()
+    assert bench.job().status == 2
+    bench.clock.now += 301
+    bench.end_leases()
+    assert bench.job().attempt == 1
+
+
+def test_leases_start_again_with_the_schedd(bench: Bench) -> None:
+    running(bench)
+    bench.clock.now += 10_000
+    bench.restart()
+    bench.end_leases()
+    assert bench.job().status == 2
+
+
+def test_a_claim_that_was_never_started_is_queued_again_and_is_no_loss(bench: Bench) -> None:
+    bench.submit(Events().submit())
+    bench.broker.break_at("record")
+    with pytest.raises(BrokerUnreachable):
+        ask(bench, claim())
+    bench.transport = bench.broker.connect()
+    bench.clock.now += CLAIM_LEASE
+    bench.end_leases()
+    assert bench.job().attempt == 0
+
+    bench.clock.now += 1
+    bench.end_leases()
+
+    job = bench.job()
+    assert (job.status, job.attempt, job.losses, job.queued) == (1, 1, 0, True)
+    assert [verdict.run for verdict, _ in ask(bench, claim("w2", 1))] == [True]
+    # and whoever had claimed it first is too late
+    bench.record(Events().started("w1", 0))
+    assert bench.job().worker == "w2"
+
+
+def test_after_so_many_losses_the_job_is_held(bench: Bench) -> None:
+    e = running(bench)
+    for attempt in (1, 2):
+        bench.clock.now += 301
+        bench.end_leases()
+        bench.record(e.started(f"w{attempt}", attempt))
+    bench.clock.now += 301
+    bench.end_leases()
+
+    job = bench.job()
+    assert (job.status, job.ad["HoldReasonCode"], job.ad["NumSystemHolds"]) == (5, "26", "1")
+    reason = job.ad.text("HoldReason")
+    assert reason == "lost 3 times: no news of its worker for 300 s each time"
+
+    bench.record(e.released())
+    assert (bench.job().status, bench.job().losses, bench.job().attempt) == (1, 0, 3)
+
+
+def test_a_removed_job_whose_worker_is_silent_leaves_after_the_lease(bench: Bench) -> None:
+    e = running(bench)
+    bench.record(e.removed())
+    assert bench.job().in_queue
+    bench.clock.now += 301
+    bench.end_leases()
+    assert not bench.job().in_queue
+
+
+def test_ended_jobs_have_no_lease(bench: Bench) -> None:
+    e = running(bench)
+    bench.record(e.finished())
+    bench.clock.now += 10_000
+    bench.end_leases()
+    assert bench.kinds() == ["submit", "started", "finished", "delivered"]

@@ -1,0 +1,279 @@
+"""Workers' mail: who may start a job, who must end one, and how long silence is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.schedd_parts import JOB, SCHEDD, Bench, Events, after
+from thyme.broker import Mail
+from thyme.errors import BrokerUnreachable
+from thyme.protocol import codec
+from thyme.protocol.events import Started, Usage
+from thyme.protocol.job import JobId
+from thyme.protocol.mail import Claim, Control, Heartbeat, Verdict
+from vobox.workers.mail import refusal, reply_to_heartbeat
+
+#: Of a claim, unless it matters.
+CORRELATION = "token"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path, lease=300.0, max_attempts=3)
+    yield made
+    made.close()
+
+
+def claim(worker: str = "w1", attempt: int = 0, job: JobId = JOB) -> Claim:
+    return Claim(SCHEDD, job, attempt, worker, f"slot1@{worker}")
+
+
+def beat(worker: str = "w1", attempt: int = 0) -> Heartbeat:
+    return Heartbeat(SCHEDD, JOB, attempt, worker, f"slot1@{worker}", Usage(peak_rss=1024))
+
+
+STORIES: dict[str, Any] = {
+    "unknown": lambda e: [],
+    "idle": lambda e: [e.submit()],
+    "running": lambda e: [e.submit(), e.started()],
+    "held": lambda e: [e.submit(), e.held()],
+    "held, ending": lambda e: [e.submit(), e.started(), e.held()],
+    "released, ending": lambda e: [e.submit(), e.started(), e.held(), e.released()],
+    "to be queued": lambda e: [e.submit(), e.started(), e.evicted()],
+    "next idle": lambda e: [e.submit(), e.started(), e.lost(), e.submit(1)],
+    "next running": lambda e: [
+        e.submit(), e.started(), e.lost(), e.submit(1), e.started("w2", 1),
+    ],
+    "removed, ending": lambda e: [e.submit(), e.started(), e.removed()],
+    "removed": lambda e: [e.submit(), e.removed()],
+    "output on its way": lambda e: [e.submit(), e.started(), e.finished()],
+    "completed": lambda e: [e.submit(), e.started(), e.finished(), e.delivered()],
+}  # fmt: skip
+
+#: state → why w1 may not start attempt 0, and what it is told when it says that it runs it
+TABLE = {
+    "unknown": ("", None),
+    # its start is recorded before it beats, and may be read after the beat
+    "idle": ("", ""),
+    "running": ("JobStatus is 2", ""),
+    "held": ("JobStatus is 5", "hold"),
+    "held, ending": ("JobStatus is 5", "hold"),
+    "released, ending": ("superseded by attempt 0", "vacate"),
+    "to be queued": ("superseded by attempt 0", "vacate"),
+    "next idle": ("superseded by attempt 1", "superseded"),
+    "next running": ("JobStatus is 2", "superseded"),
+    "removed, ending": ("JobStatus is 3", "remove"),
+    "removed": ("JobStatus is 3", "superseded"),
+    "output on its way": ("JobStatus is 6", "superseded"),
+    "completed": ("JobStatus is 4", "superseded"),
+}
+
+
+@pytest.mark.parametrize("state", TABLE)
+def test_claims_and_heartbeats_are_answered_as_the_table_says(state: str) -> None:
+    job = after(*STORIES[state](Events()))
+    why, action = TABLE[state]
+    assert refusal(job, claim(), "") == why
+    if action is not None:
+        assert reply_to_heartbeat(job, beat()) == action
+
+
+def test_another_worker_is_refused_what_one_was_told_to_start() -> None:
+    job = after(Events().submit())
+    assert refusal(job, claim("w2"), "w1") == "claimed by w1"
+    assert refusal(job, claim("w1"), "w1") == ""
+
+
+def test_a_worker_that_is_faster_than_the_stream_is_not_refused(bench: Bench) -> None:
+    # whoever is refused throws the message away: the job would wait for ever
+    e = Events()
+    bench.submit(e.submit())
+    bench.record(e.started(), e.evicted())
+    bench.ledger.get(JOB).attempt = 0  # type: ignore[union-attr]
+    bench.ledger.get(JOB).queued = False  # type: ignore[union-attr]
+
+    assert ask(bench, claim("w2", attempt=1)) == [
+        (Verdict(SCHEDD, JOB, 1, True, "", True), "token")
+    ]
+    claimed = Verdict(SCHEDD, JOB, 1, False, "claimed by w2")
+    assert ask(bench, claim("w3", attempt=1)) == [(claimed, "token")]
+
+
+def test_a_dead_letter_that_was_queued_again_may_be_started_before_we_know(bench: Bench) -> None:
+    bench.submit(Events().submit())
+    delivery = bench.transport.take("pool")
+    assert delivery is not None
+    bench.transport.reject(delivery, "unreadable")
+    bench.settle()
+
+    assert refusal(bench.job(), claim(attempt=1), "") == "JobStatus is 5"
+    assert refusal(bench.job(), claim(), "") == ""
+
+
+def test_claims_are_answered_before_the_stream_is_read_and_heartbeats_after(
+    bench: Bench,
+) -> None:
+    e = Events()
+    bench.submit(e.submit())
+    line = bench.broker.connect()
+    line.open_inbox("w1")
+    bench.transport.open_inbox("schedd")
+    for message in (beat(attempt=1), claim()):
+        line.send("schedd", Mail(codec.encode(message), "w1", "token"))
+
+    bench.mailroom.answer_claims(bench.transport)
+    verdict = line.receive()
+    assert verdict is not None
+    assert codec.decode(verdict.body) == Verdict(SCHEDD, JOB, 0, True, "", True)
+
+    bench.record(e.started(), e.evicted(), e.started("w1", attempt=1))
+    bench.mailroom.read_rest(bench.transport)
+    assert line.receive() is None  # the heartbeat was of a job that we know by now
+    line.close()
+
+
+def test_a_heartbeat_from_the_wrong_worker_is_superseded() -> None:
+    e = Events()
+    assert reply_to_heartbeat(after(e.submit(), e.started()), beat("w2")) == "superseded"
+
+
+# --- the mailroom -------------------------------------------------------------------------------
+
+
+def ask(bench: Bench, message: Claim | Heartbeat, token: str = CORRELATION) -> list[Any]:
+    """What comes back to the worker."""
+    line = bench.broker.connect()
+    line.open_inbox(message.worker)
+    try:
+        bench.mailroom.read(bench.transport, Mail(codec.encode(message), message.worker, token))
+        answers = []
+        while (mail := line.receive()) is not None:
+            answers.append((codec.decode(mail.body), mail.correlation))
+        return answers
+    finally:
+        line.close()
+
+
+def test_the_verdict_goes_back_with_the_claims_token(bench: Bench) -> None:
+    bench.submit(Events().submit())
+    assert ask(bench, claim()) == [(Verdict(SCHEDD, JOB, 0, True, "", True), "token")]
+    refused = Verdict(SCHEDD, JOB, 0, False, "claimed by w1")
+    assert ask(bench, claim("w2")) == [(refused, "token")]
+
+
+def test_the_start_is_recorded_before_the_worker_is_told(bench: Bench) -> None:
+    bench.submit(Events().submit())
+    ask(bench, claim())
+
+    *_before, started = bench.broker.messages()
+    assert isinstance(started, Started)
+    assert (started.job, started.attempt) == (JOB, 0)
+    assert (started.worker, started.host) == ("w1", "slot1@w1")
+    assert [c for c in bench.broker.calls if c in ("record", "send")] == ["record", "send"]
+    bench.settle()
+    assert bench.job().status == 2
+
+
+def test_claims_that_came_together_are_recorded_together(bench: Bench) -> None:
+    jobs = [JobId(38, proc) for proc in range(3)]
+    bench.submit(*(Events(job).submit() for job in jobs))
+    bench.transport.open_inbox("schedd")
+    line = bench.broker.connect()
+    for number, job in enumerate(jobs):
+        line.open_inbox(f"w{number}")
+        asked = claim(f"w{number}", job=job)
+        line.send("schedd", Mail(codec.encode(asked), asked.worker, f"token {number}"))
+    bench.broker.calls.clear()
+
+    bench.mailroom.answer_claims(bench.transport)
+
+    assert bench.broker.calls.count("record") == 1
+    assert [m.job for m in bench.broker.messages() if isinstance(m, Started)] == jobs
+    line.close()
+
+
+def test_a_worker_that_did_not_hear_the_answer_gets_the_same_when_it_asks_again(
+    bench: Bench,
+) -> None:
+    bench.submit(Events().submit())
+    first = ask(bench, claim())
+    bench.settle()
+
+    assert bench.job().status == 2
+    assert ask(bench, claim()) == first
+    assert sum(isinstance(m, Started) for m in bench.broker.messages()) == 1
+
+
+def test_a_message_that_comes_again_to_the_worker_that_runs_its_job_is_refused(
+    bench: Bench,
+) -> None:
+    bench.submit(Events().submit())
+    ask(bench, claim(), "one delivery")
+    bench.settle()
+
+    refused = Verdict(SCHEDD, JOB, 0, False, "JobStatus is 2")
+    assert ask(bench, claim(), "another") == [(refused, "another")]
+
+
+def test_a_start_that_could_not_be_recorded_is_not_granted(bench: Bench) -> None:
+    bench.submit(Events().submit())
+    bench.broker.break_at("record")
+
+    with pytest.raises(BrokerUnreachable):
+        ask(bench, claim())
+
+    assert bench.broker.calls[-1] == "record"
+    bench.transport = bench.broker.connect()
+    assert ask(bench, claim()) == [(Verdict(SCHEDD, JOB, 0, True, "", True), "token")]
+    assert sum(isinstance(m, Started) for m in bench.broker.messages()) == 1
+
+
+def test_a_job_that_the_ledger_does_not_know_is_for_its_worker_to_record(bench: Bench) -> None:
+    assert ask(bench, claim()) == [(Verdict(SCHEDD, JOB, 0, True, ""), "token")]
+    assert bench.broker.messages() == []
+
+
+def test_the_claim_of_another_schedds_job_starts_none_of_ours(bench: Bench) -> None:
+    bench.submit(Events().submit())
+    asked = replace(claim(), schedd="another")
+
+    assert ask(bench, asked) == [(Verdict("another", JOB, 0, True, ""), "token")]
+    assert not any(isinstance(m, Started) for m in bench.broker.messages())
+
+
+def test_a_worker_that_runs_a_held_job_is_told_again_at_its_heartbeat(bench: Bench) -> None:
+    e = Events()
+    bench.submit(e.submit())
+    bench.record(e.started(), e.held())  # the control mail found nobody
+    assert ask(bench, beat()) == [(Control(SCHEDD, JOB, 0, "hold"), "")]
+
+
+def test_a_heartbeat_of_a_good_run_is_not_answered(bench: Bench) -> None:
+    e = Events()
+    bench.submit(e.submit())
+    bench.record(e.started())
+    assert ask(bench, beat()) == []
+
+
+def test_mail_that_nobody_can_read_is_dropped_with_a_line(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.mailroom.read(bench.transport, Mail(b"garbage", "w1", "t"))
+    assert "mail not understood" in caplog.text
+
+
+def test_control_mail_reaches_the_worker_of_a_removed_job(bench: Bench) -> None:
+    line = bench.broker.connect()
+    line.open_inbox("w1")
+    e = Events()
+    bench.submit(e.submit())
+    bench.record(e.started(), e.removed())
+    mail = line.receive()
+    assert mail is not None
+    assert codec.decode(mail.body) == Control(SCHEDD, JOB, 0, "remove")
+    line.close()
