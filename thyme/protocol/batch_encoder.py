@@ -7,7 +7,7 @@ the message before is neither checked nor written again; the bytes are those of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import compress
 from operator import attrgetter, is_not
 from typing import Any, Final
@@ -37,11 +37,6 @@ class Alike:
         if series is None:
             series = self._series[kind] = _Series(kind, self._deflated)
         return series.encode(message)
-
-
-def encode_all(messages: Iterable[Submit | Recorded]) -> Iterator[bytes]:
-    """The bytes of each."""
-    return map(Alike().encode, messages)
 
 
 class _Object:

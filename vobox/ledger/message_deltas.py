@@ -131,13 +131,17 @@ class Bodies:
         return base.number
 
     def read(self, number: int | None, stored: bytes) -> bytes:
-        """The message; raises sqlite3.DatabaseError where it cannot be made again."""
+        """The message; raises sqlite3.DatabaseError where it cannot be made again.
+
+        Then the ledger is made again at the next start: nothing else looks that deep into it.
+        """
         if number is None:
             return stored
         row = self._db.execute("SELECT body FROM bases WHERE id=?", (number,)).fetchone()
         try:
             return over(bytes(row[0]), stored)
         except (TypeError, LookupError, ValueError) as error:
+            self._db.execute("PRAGMA user_version=0")
             raise sqlite3.DatabaseError(f"a message in the ledger is damaged: {error}") from error
 
     def forget(self) -> None:

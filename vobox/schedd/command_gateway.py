@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from thyme.broker import Transport
-from thyme.errors import BadMessage, BrokerError
+from thyme.errors import BrokerError
 from thyme.protocol.events import JobMessage, Recorded, Submit
 from thyme.protocol.job import JobId, Task
 from vobox.ledger.writer import Ledger
@@ -84,11 +84,9 @@ class Intake:
                 if outgoing.queued:
                     bodies = outgoing.bodies(outgoing.queued)
                     transport.submit(self.pool, self._reading_back(transport, bodies))
-            except (BrokerError, BadMessage) as error:
+            except (BrokerError, SubmitRefused):
                 # nobody knows what the broker took of them
                 schedd.refuse(last.cluster)
-                if isinstance(error, BadMessage):
-                    raise SubmitRefused(str(error)) from error
                 raise
             self._see(transport, last)
 

@@ -33,14 +33,14 @@ class Outgoing:
         self.published: dict[bytes, JobMessage] = {}
         self.queued = [each for each in jobs if not each.is_recorded]
         self.recorded = [each for each in jobs if each.is_recorded]
-        self._make = make
+        self._cluster, self._make = cluster, make
         self._task = _Leased(lease).task
         self._encode = Alike().encode
         #: those that had to be made to be checked, by the job's number
         self._made: dict[int, tuple[bytes, JobMessage]] = {}
         size = 0
         for some in (self.queued, self.recorded):
-            for length in self._checked(cluster, some):
+            for length in self._checked(some):
                 size += length
                 if size > MAX_SUBMIT:
                     raise SubmitRefused(
@@ -50,7 +50,7 @@ class Outgoing:
                     )
 
     def bodies(self, jobs: Sequence[PreparedJob]) -> Iterator[bytes]:
-        """Their messages, one by one. Raises BadMessage for what was not foreseen."""
+        """Their messages, one by one. Raises SubmitRefused for what was not foreseen."""
         for each in jobs:
             made = self._made.pop(each.proc) if each.proc in self._made else self._encoded(each)
             body, message = made
@@ -59,9 +59,12 @@ class Outgoing:
 
     def _encoded(self, each: PreparedJob) -> tuple[bytes, JobMessage]:
         message = self._make(each, self._task(each.task))
-        return self._encode(message), message
+        try:
+            return self._encode(message), message
+        except BadMessage as error:
+            raise SubmitRefused(f"job {self._cluster}.{each.proc}: {error}") from error
 
-    def _checked(self, cluster: int, jobs: Sequence[PreparedJob]) -> Iterator[int]:
+    def _checked(self, jobs: Sequence[PreparedJob]) -> Iterator[int]:
         """The bytes of each message; raises SubmitRefused."""
         last = _Own(None)
         length = 0
@@ -71,10 +74,7 @@ class Outgoing:
             if own.is_like(last) and length + longer <= MAX_SIZE:
                 length += longer
             else:
-                try:
-                    self._made[each.proc] = made = self._encoded(each)
-                except BadMessage as error:
-                    raise SubmitRefused(f"job {cluster}.{each.proc}: {error}") from error
+                self._made[each.proc] = made = self._encoded(each)
                 length = len(made[0])
             last = own
             yield length

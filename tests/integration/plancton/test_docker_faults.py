@@ -156,7 +156,7 @@ def test_a_docker_that_hangs_is_told_and_nothing_is_started_twice(
     assert node.started() == 3
     node.service.programs[-1].signal(signal.SIGCONT)
     survivors = set(before) - {victim}
-    # what Docker made of a start that nobody waits for any more may come first, and go again
+    # all of one look: before the next, a pilot may have come or gone
     wait_until(
         lambda: len(running := set(node.running())) == 3 and running > survivors,
         "the replacement",

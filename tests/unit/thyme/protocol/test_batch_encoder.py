@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.sample_messages import VALUES, files, messages, texts
 from thyme.errors import BadMessage, MessageTooLarge
-from thyme.protocol.batch_encoder import encode_all
+from thyme.protocol.batch_encoder import Alike
 from thyme.protocol.codec import encode
 from thyme.protocol.events import Recorded, Submit
 from thyme.protocol.job import JobId, SandboxFile, Task
@@ -44,7 +44,7 @@ def series(draw: st.DrawFn) -> list[Submit | Recorded]:
 @given(series())
 @settings(max_examples=300, deadline=None)
 def test_each_is_the_same_bytes_as_alone(made: list[Submit | Recorded]) -> None:
-    assert list(encode_all(made)) == [encode(each) for each in made]
+    assert list(map(Alike().encode, made)) == [encode(each) for each in made]
 
 
 def test_what_changes_and_changes_back_is_written_again() -> None:
@@ -53,7 +53,7 @@ def test_what_changes_and_changes_back_is_written_again() -> None:
         replace(FIRST, task=replace(FIRST.task, files=each)) for each in (big, small, (), big, big)
     ]
 
-    assert list(encode_all(made)) == [encode(each) for each in made]
+    assert list(map(Alike().encode, made)) == [encode(each) for each in made]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_wrong_one_among_them_is_refused_in_the_same_words(bad: Submit) -> Non
     with pytest.raises(BadMessage) as alone:
         encode(bad)
     with pytest.raises(BadMessage) as among:
-        list(encode_all([FIRST, bad]))
+        list(map(Alike().encode, [FIRST, bad]))
 
     assert str(among.value) == str(alone.value)
 
@@ -81,4 +81,4 @@ def test_a_wrong_one_among_them_is_refused_in_the_same_words(bad: Submit) -> Non
 def test_one_that_is_too_large_is_refused() -> None:
     large = replace(FIRST, ad={"Owner": "x" * 17 * 1024**2, "ProcId": "0"})
     with pytest.raises(MessageTooLarge, match="the submit message would have"):
-        list(encode_all([FIRST, large]))
+        list(map(Alike().encode, [FIRST, large]))

@@ -16,6 +16,7 @@ from thyme.protocol.job import JobId, SandboxFile, Task
 from vobox.jobs.transitions.apply import apply
 from vobox.ledger.message_deltas import LARGEST, Bodies
 from vobox.ledger.writer import Ledger
+from vobox.schedd.trouble import described
 
 #: Pieces of messages, and what could be taken for the marks of a difference.
 PIECES = st.sampled_from([b"{", b"x" * 9, b'"a":"1"', b'"a":"12"', b"", b"\x1f", b"3", b"\0"])
@@ -185,12 +186,20 @@ def test_a_base_that_no_message_has_leaves_the_ledger(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["DELETE FROM bases", "UPDATE bodies SET body=x'39391f'"])
-def test_a_message_that_cannot_be_made_again_is_a_fault_of_the_ledger(
+def test_a_ledger_with_a_message_that_cannot_be_made_again_is_made_again_at_the_next_start(
     ledger: Ledger, damage: str
 ) -> None:
     for proc in range(2):
         put(ledger, proc)
     ledger._db.execute(damage)
 
-    with pytest.raises(sqlite3.DatabaseError, match="a message in the ledger is damaged"):
+    with pytest.raises(sqlite3.DatabaseError, match="a message in the ledger is damaged") as told:
         ledger.body(JobId(7, 1), "task")
+
+    assert described(told.value, ledger.path.parent).endswith(
+        "; restart thyme-schedd, it then makes the ledger again"
+    )
+    next_one = Ledger(ledger.path)
+    assert next_one.in_queue() == []
+    assert next_one.meta("offset", "-1") == "-1"
+    next_one.close()

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.fake_submit_host import Host
-from thyme.errors import BadMessage
 from thyme.protocol import codec
 from thyme.protocol.blobs import MAX_SIZE
 from thyme.protocol.events import Recorded, Submit
@@ -63,7 +62,7 @@ def test_each_is_the_bytes_that_it_would_be_alone_and_its_size_was_known(
     sent = Outgoing(7, jobs, make, 600.0)
 
     for some in (sent.queued, sent.recorded):
-        sizes = list(sent._checked(7, some))
+        sizes = list(sent._checked(some))
         found = list(sent.bodies(some))
 
         assert sizes == [len(body) for body in found]
@@ -129,5 +128,5 @@ def test_what_nobody_foresaw_is_said_when_it_is_made() -> None:
     sent = Outgoing(7, [job(n, ProcId=str(n)) for n in range(3)], make, 600.0)
     sent.queued[2].ad["ProcId"] = "x" * MAX_SIZE
 
-    with pytest.raises(BadMessage, match="the limit"):
+    with pytest.raises(SubmitRefused, match=r"job 7\.2: .* the limit is 16777216"):
         list(sent.bodies(sent.queued))

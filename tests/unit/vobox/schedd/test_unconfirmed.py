@@ -13,7 +13,7 @@ from tests.support.schedd_parts import Clock
 from tests.support.waiting import wait_until
 from tests.unit.vobox.schedd.test_main_loop import Running
 from thyme.broker import Transport
-from thyme.errors import BadMessage, BrokerUnreachable
+from thyme.errors import BrokerUnreachable
 from thyme.protocol import codec
 from thyme.protocol.events import Marker, Message, Removed
 from vobox.ledger.writer import Ledger
@@ -82,9 +82,9 @@ def test_a_job_whose_message_cannot_be_made_after_all_takes_the_others_with_it(
     start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = start(FakeBroker())
-    take(monkeypatch, running.broker, 2, BadMessage("nobody foresaw it"))
+    take(monkeypatch, running.broker, 2, SubmitRefused("job 1.2: nobody foresaw it"))
 
-    with pytest.raises(SubmitRefused, match="nobody foresaw it"):
+    with pytest.raises(SubmitRefused, match=r"job 1\.2: nobody foresaw it"):
         running.submit(procs=3)
 
     left = "".join(f"1.{proc} 3 {REASON}\n" for proc in range(2))
