@@ -7,10 +7,9 @@ monotonic clock; ages and intervals are seconds.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-
-from plancton.node.cgroup import Protection
 
 
 class PilotState(str, Enum):
@@ -83,6 +82,27 @@ class HostLoad:
 
 
 @dataclass(frozen=True)
+class PilotUsage:
+    cpu_seconds: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What pilots use, from one read.
+
+    ``cpu_seconds`` is the CPU time of all pilots together, those that ended included,
+    counted from any fixed moment: only differences mean something.
+    """
+
+    cpu_seconds: float
+    #: None: the engine cannot tell
+    memory_bytes: int | None
+    #: by pilot id, as far as the engine can tell them apart
+    pilots: Mapping[str, PilotUsage] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class ImageStatus:
     """The image that new pilots are made from."""
 
@@ -93,6 +113,28 @@ class ImageStatus:
     problem: str = ""  #: why the last pull failed
     #: seconds since the registry last gave it; None: not since the daemon began
     age: float | None = None
+
+
+@dataclass(frozen=True)
+class Protection:
+    """How the owner is protected from the pilots, as far as the node lets us."""
+
+    group: str  #: where, for people
+    cpu: str = ""  #: "idle", "weight" or "" (not at all)
+    memory: int | None = None  #: bytes for all pilots together, if there is a ceiling
+    problems: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """One sentence for ``explain``."""
+        cpu = {
+            "idle": "pilots get the CPU only when nobody else wants it (cpu.idle)",
+            "weight": "pilots get the CPU with the lowest weight (this kernel has no cpu.idle)",
+            "": "the pilots' CPU is not held back, so the owner is protected by eviction alone",
+        }[self.cpu]
+        ceiling = "" if self.memory is None else f", {self.memory / 1e9:.1f} GB at most for all"
+        why = "".join(f"; {problem}" for problem in self.problems)
+        return f"Control group {self.group}: {cpu}{ceiling}{why}."
 
 
 @dataclass(frozen=True)
@@ -234,3 +276,39 @@ class Decision:
     summary: str
     #: seconds until a rule may change its mind by the passing of time alone
     look_again: float | None = None
+
+
+@dataclass(frozen=True)
+class EndedPilot:
+    """A pilot that ended, for those who look later."""
+
+    name: str
+    exit_code: int | None
+    lived: float | None
+    ended: float
+    asked_to_stop: bool
+    detail: str
+    #: what its end told: ``normal``, ``no work``, ``failure`` or ``says nothing``
+    outcome: str = ""
+    #: its command ran
+    ran: bool = True
+
+
+@dataclass(frozen=True)
+class LoopPass:
+    """One pass of the loop."""
+
+    decision: Decision
+    pilots: tuple[Pilot, ...] | None
+    load: HostLoad
+    mode: Mode
+    engine_problem: str
+    #: settings of the configuration that could not be put to use
+    settings_problem: str = ""
+    prepared: Prepared = field(default_factory=Prepared)
+    #: what does not work and is tried again, e.g. a container that cannot be removed
+    problems: tuple[str, ...] = ()
+    #: pilots whose end was seen in this pass
+    ends: tuple[EndedPilot, ...] = ()
+    #: seconds that the pass took
+    took: float = 0.0

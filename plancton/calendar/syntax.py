@@ -18,8 +18,6 @@ from datetime import date, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from plancton.config.model import Config
-
 from .periods import DAY_MINUTES, WEEK_MINUTES, Calendar, Dated, Period, Weekly
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -41,17 +39,13 @@ class BadPeriod(ValueError):
     """The text is no period, or the time zone is not known; the message says why."""
 
 
-def calendar(config: Config, node_zone: str) -> Calendar:
-    """The configuration's calendar; ``node_zone`` is used where it names no time zone.
+@lru_cache(maxsize=8)
+def parse_calendar(windows: tuple[str, ...], stops: tuple[str, ...], zone_name: str) -> Calendar:
+    """Return the calendar of the keys ``windows``, ``stops`` and ``timezone``.
 
     Raises BadPeriod, which a checked configuration does not.
     """
-    return _calendar(config.windows, config.stops, config.timezone or node_zone)
-
-
-@lru_cache(maxsize=8)
-def _calendar(windows: tuple[str, ...], stops: tuple[str, ...], name: str) -> Calendar:
-    return Calendar(tuple(map(parse, windows)), tuple(map(parse, stops)), zone(name))
+    return Calendar(tuple(map(parse, windows)), tuple(map(parse, stops)), zone(zone_name))
 
 
 @lru_cache(maxsize=8)

@@ -8,16 +8,15 @@ import os
 import time
 from pathlib import Path
 
-from plancton.config import yaml_file
+from plancton import preflight
+from plancton.config.computed_keys import max_docks
 from plancton.config.model import Config, notes
 from plancton.engine import pilot_spec
 from plancton.errors import ConfigError, ExitCode
 from plancton.model import HostFacts
 from plancton.node.sensors import ProcSensors
-from plancton.paths import Paths
+from plancton.paths import Paths, is_url, shown
 from plancton.policy import calendar_rule
-from plancton.policy.capacity import max_docks
-from plancton.urls import is_url, shown
 
 
 def validate(paths: Paths, arguments: argparse.Namespace) -> int:
@@ -27,7 +26,7 @@ def validate(paths: Paths, arguments: argparse.Namespace) -> int:
         return ExitCode.OK
     where = arguments.file or paths.config_url or str(paths.config)
     facts = ProcSensors().facts()
-    config = _from_url(where, facts) if is_url(where) else yaml_file.load(Path(where), facts)
+    config = _from_url(where, facts) if is_url(where) else preflight.load_config(Path(where), facts)
     example = pilot_spec.spec(config, facts, pilot_spec.PREFIX + "example"[:6])
     print(f"{shown(where) if is_url(where) else where}: good")
     print(f"  engine     {config.engine}")
@@ -59,4 +58,4 @@ def _from_url(url: str, facts: HostFacts) -> Config:
         raise ConfigError(f"{shown(url)}: cannot be fetched: {error}") from error
     if page is None:  # cannot be: nothing was named that could be unchanged
         raise ConfigError(f"{shown(url)}: the server sent nothing")
-    return yaml_file.parse(page.text, shown(url), facts)
+    return preflight.parse_config(page.text, shown(url), facts)

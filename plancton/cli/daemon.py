@@ -14,8 +14,7 @@ from plancton.daemon import logs, process
 from plancton.daemon.admin_mode import Flags
 from plancton.daemon.lock import running_pid
 from plancton.errors import AlreadyRunning, ExitCode, PlanctonError
-from plancton.paths import Paths
-from plancton.urls import is_url
+from plancton.paths import Paths, is_url
 
 from .document import read_document
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 
-from plancton.config import yaml_file
+from plancton import preflight
 from plancton.errors import ExitCode, PlanctonError
 from plancton.node.sensors import ProcSensors
 from plancton.paths import Paths
@@ -25,7 +25,7 @@ def simulate(paths: Paths, arguments: argparse.Namespace) -> int:
     if arguments.ram:
         facts = replace(facts, ram_bytes=arguments.ram)
     path = Path(arguments.config) if arguments.config else paths.config
-    config = yaml_file.load(path, facts)
+    config = preflight.load_config(path, facts)
     lines = list(islice(_read(Path(arguments.trace)), arguments.nodes))
     if not lines:
         raise PlanctonError(f"{arguments.trace}: holds no line of percentages")

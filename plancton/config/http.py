@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from plancton import __version__
-from plancton.urls import shown
+from plancton.paths import shown
 
 #: Seconds for a whole answer, and for each of its parts.
 TIMEOUT = 10.0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
+from ipaddress import ip_address
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -12,6 +14,10 @@ Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Interval = Annotated[float, Field(ge=0.05, allow_inf_nan=False)]
 Bytes = Annotated[int, Field(ge=0)]
 ExitCodes = tuple[Annotated[int, Field(ge=0, le=255)], ...]
+
+_SYSLOG_PORT = 514
+#: 10.0.0.1:514 or [2001:db8::1]:514
+_SYSLOG_ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:]+)\]|([0-9.]+))(?::(\d{1,5}))?", re.ASCII)
 
 
 def _tuple(value: Any) -> Any:
@@ -38,3 +44,19 @@ def key(default: Any, unit: str, description: str, since: str = "2017") -> Any:
         description=description,
         json_schema_extra={"unit": unit, "since": since},
     )
+
+
+def parse_syslog_address(where: str) -> str | tuple[str, int]:
+    """``/dev/log`` (a socket) or ``address[:port]`` (UDP), as the library wants it.
+
+    No names: the library would look them up for each line, and wait for that.  Raises ValueError.
+    """
+    if where.startswith("/"):
+        return where
+    found = _SYSLOG_ADDRESS.fullmatch(where)
+    try:
+        if found is None or not 0 < (port := int(found[3] or _SYSLOG_PORT)) < 65536:
+            raise ValueError
+        return str(ip_address(found[1] or found[2])), port
+    except ValueError:
+        raise ValueError("must be a socket such as /dev/log, or an IP address[:port]") from None

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plancton.errors import ConfigError
-from plancton.urls import shown
+from plancton.paths import shown
 
 from .http import TIMEOUT, FetchFailed, Page, fetch
 from .model import Config

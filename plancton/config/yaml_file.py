@@ -1,62 +1,29 @@
-"""Reading ``config.yaml``: every problem is one line with the file, the line and what to do."""
+"""Parse ``config.yaml``; each problem is one line with the file, the line and what to do."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from plancton.calendar.syntax import BadPeriod, zone
-from plancton.calendar.syntax import parse as parse_period
-from plancton.daemon.logs import address
-from plancton.engine.docker import container_body
-from plancton.engine.pilot_spec import command_of, environment_of, filled, names_for
 from plancton.errors import ConfigError
-from plancton.model import HostFacts
-from plancton.policy.capacity import max_docks, pilots_memory
-from telemetry import targets
 
-from .expressions import BadExpression
 from .model import Config
 
 
-def load(path: Path, facts: HostFacts) -> Config:
-    """The configuration at ``path``, checked against this node.
+def read_yaml(text: str, where: str) -> tuple[Config, dict[str, int]]:
+    """Return the configuration in ``text``, and the line of each key.
 
-    Raises ConfigError.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(
-            f"{path}: no such file; write one (docs/howto-node.md has a first one) "
-            "or name its directory with --confdir"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {_reason(error)}") from error
-    return parse(text, str(path), facts)
-
-
-def parse(text: str, where: str, facts: HostFacts) -> Config:
-    """The configuration written in ``text``; ``where`` names its source in the messages.
-
-    Raises ConfigError.
+    ``where`` names the source in the messages.  Raises ConfigError, with one line for each
+    problem.
     """
     lines, values = _mapping(text, where)
     try:
-        config = Config.model_validate(values)
+        return Config.model_validate(values), lines
     except ValidationError as error:
         raise ConfigError(*_problems(error, where, lines)) from error
-    problems = [
-        f"{where}:{lines.get(key, 1)}: {key}: {what}" for key, what in _computed(config, facts)
-    ]
-    if problems:
-        raise ConfigError(*problems)
-    return config
 
 
 def _mapping(text: str, where: str) -> tuple[dict[str, int], dict[str, Any]]:
@@ -68,7 +35,7 @@ def _mapping(text: str, where: str) -> tuple[dict[str, int], dict[str, Any]]:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{where}:{line}: not YAML: {error.problem}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{where}: not YAML: {_reason(error)}") from error
+        raise ConfigError(f"{where}: not YAML: {reason_of(error)}") from error
     if values is None:
         return {}, {}
     if not isinstance(node, yaml.MappingNode) or not isinstance(values, dict):
@@ -127,57 +94,6 @@ def _nearest(key: str) -> str:
     return "`planctonctl help` names the page with all keys"
 
 
-def _computed(config: Config, facts: HostFacts) -> Iterator[tuple[str, str]]:
-    """What only shows when the configuration is used on this node."""
-    try:
-        max_docks(config, facts)
-    except BadExpression as error:
-        yield "max_docks", f"cannot compute {config.max_docks!r}: {error}"
-    names = names_for(config, facts, "plancton-worker-000000")
-    try:
-        command_of(config, names)
-    except BadExpression as error:
-        yield "docker_cmd", f"{error}"
-    try:
-        environment_of(config, names)
-    except BadExpression as error:
-        yield "environment", f"{error}"
-    for key in ("windows", "stops"):
-        for number, text in enumerate(getattr(config, key)):
-            try:
-                parse_period(text)
-            except BadPeriod as error:
-                yield key, f"[{number}] {error}"
-    try:
-        if config.syslog:
-            address(config.syslog)
-    except ValueError as error:
-        yield "syslog", f"{error}, not {config.syslog!r}"
-    try:
-        targets.parse_all(config.influxdb_url)
-    except targets.BadTarget as error:
-        yield "influxdb_url", f"{error}"
-    try:
-        zone(config.timezone or facts.timezone)
-    except BadPeriod as error:
-        yield "timezone", f"{error}"
-    if config.engine == "docker":
-        try:
-            yield from container_body.problems(filled(config, names))
-        except BadExpression as error:
-            key, _, what = str(error).partition(": ")
-            yield key, what
-    try:
-        pilots_memory(config, facts)
-    except BadExpression as error:
-        yield "pilots_memory", f"cannot compute {config.pilots_memory!r}: {error}"
-    both = sorted(set(config.exit_no_work) & set(config.exit_failure))
-    if both:
-        yield "exit_failure", f"exit code {both[0]} is in exit_no_work too"
-    if 0 in config.exit_no_work + config.exit_failure:
-        key = "exit_no_work" if 0 in config.exit_no_work else "exit_failure"
-        yield key, "exit code 0 is a normal end"
-
-
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Return the error in one line, without the file name that an OSError repeats."""
     return getattr(error, "strerror", None) or " ".join(str(error).split())

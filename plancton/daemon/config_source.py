@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from plancton.config import yaml_file
+from plancton import preflight
 from plancton.config.reload import ConfigWatch
 from plancton.config.remote import Origin, UrlConfig
 from plancton.model import HostFacts
@@ -33,10 +33,10 @@ def open_source(
     ``ring`` wakes the loop, from any thread, when there is a new one.
     """
     if not paths.config_url:
-        read = partial(yaml_file.load, paths.config, facts)
+        read = partial(preflight.load_config, paths.config, facts)
         return Source(ConfigWatch(read, clock.now, clock.wall), close=lambda: None)
     origin = Origin.of(paths.config_url, environ)
-    parse = partial(yaml_file.parse, where=paths.config_name, facts=facts)
+    parse = partial(preflight.parse_config, where=paths.config_name, facts=facts)
     watches: list[ConfigWatch] = []
 
     def on_news() -> None:

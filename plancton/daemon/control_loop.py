@@ -10,20 +10,24 @@ from dataclasses import dataclass, replace
 from plancton.config.model import Config
 from plancton.config.reload import ConfigWatch
 from plancton.engine import pilot_spec
-from plancton.engine.base import Engine, PilotUsage, Usage
+from plancton.engine.base import Engine
 from plancton.errors import EngineError, EngineUnavailable
 from plancton.model import (
+    EndedPilot,
     History,
     HostLoad,
+    LoopPass,
     Mode,
     NodeState,
     Pilot,
     PilotState,
+    PilotUsage,
     Prepared,
     RemovePilot,
     StartPilots,
     StopPilot,
     Trigger,
+    Usage,
 )
 from plancton.node.sensors import Sensors
 from plancton.policy import backoff, capacity, decide
@@ -31,7 +35,6 @@ from plancton.policy import backoff, capacity, decide
 from .admin_mode import Flags
 from .backoff_store import kept
 from .problems import Problems
-from .status_document import Ended, Look
 from .wakeup import Bell
 
 _log = logging.getLogger("plancton")
@@ -66,7 +69,7 @@ class Loop:
         flags: Flags,
         bell: Bell,
         clock: Clock,
-        publish: Callable[[Look], None],
+        publish: Callable[[LoopPass], None],
         follow: Callable[[Config], str] = lambda _config: "",
         history: History | None = None,
         remember: Callable[[History], None] = lambda _history: None,
@@ -77,7 +80,7 @@ class Loop:
         self._engine, self._sensors, self._config = engine, sensors, config
         self._flags, self._bell, self._clock, self._publish = flags, bell, clock, publish
         self.facts = sensors.facts()
-        self.ended: deque[Ended] = deque(maxlen=ENDED_KEPT)
+        self.ended: deque[EndedPilot] = deque(maxlen=ENDED_KEPT)
         self.counts = {"started": 0, "ended": 0, "asked_to_stop": 0, "start_failures": 0}
         self._problems = Problems()
         #: how often each kind of error came up
@@ -114,7 +117,7 @@ class Loop:
                 return
             trigger = self._sleep(next_timer, look.decision.look_again)
 
-    def step(self, trigger: Trigger) -> Look:
+    def step(self, trigger: Trigger) -> LoopPass:
         """One look at the node and what follows from it."""
         began = self._clock.now()
         wrong = self._config.problem
@@ -146,7 +149,7 @@ class Loop:
         if started or any(p.state is PilotState.STARTING for p in pilots or ()):
             often = self._engine.starting_look
             wait = often if wait is None else min(wait, often)
-        look = Look(
+        look = LoopPass(
             decision=replace(decision, history=self._history, look_again=wait),
             pilots=pilots,
             load=state.load,
@@ -218,7 +221,7 @@ class Loop:
             return pilot
         return replace(pilot, cpu_seconds=used.cpu_seconds, memory_bytes=used.memory_bytes)
 
-    def _note_ends(self, pilots: tuple[Pilot, ...] | None) -> tuple[Ended, ...]:
+    def _note_ends(self, pilots: tuple[Pilot, ...] | None) -> tuple[EndedPilot, ...]:
         fresh = [
             pilot
             for pilot in pilots or ()
@@ -229,9 +232,9 @@ class Loop:
         self.ended.extend(new)
         return new
 
-    def _ended(self, pilot: Pilot) -> Ended:
+    def _ended(self, pilot: Pilot) -> EndedPilot:
         _log.info("%s ended: %s", pilot.name, backoff.describe_end(pilot))
-        return Ended(
+        return EndedPilot(
             pilot.name,
             pilot.exit_code,
             pilot.age,
@@ -271,7 +274,7 @@ class Loop:
     def _remove(self, pilot: str) -> None:
         self._problems.attempt(pilot, lambda: self._engine.remove(pilot))
 
-    def _finished(self, look: Look) -> bool:
+    def _finished(self, look: LoopPass) -> bool:
         stopping = look.mode in (Mode.DRAIN_STOP, Mode.FORCE_STOP)
         return stopping and look.pilots is not None and not look.pilots
 

@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from plancton.config.container_keys import READ_AT_START
 from plancton.config.model import Config
-from plancton.engine.base import Engine, PilotUsage, Usage
+from plancton.engine.base import Engine
 from plancton.engine.pilot_spec import PilotSpec
 from plancton.errors import EngineError
-from plancton.model import HostFacts, Pilot, Prepared
+from plancton.model import HostFacts, Pilot, PilotUsage, Prepared, Usage
 
 _log = logging.getLogger("plancton")
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 import io
 import logging
 import logging.handlers
-import re
 import sys
-from ipaddress import ip_address
 from pathlib import Path
 
+from plancton.config.key_types import parse_syslog_address
 from plancton.errors import PlanctonError
 
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
@@ -21,9 +20,6 @@ _SYSLOG_FORMAT = "plancton[%(process)d]: %(message)s"
 #: As in 2017, but fewer.
 _LOG_BYTES = 10_000_000
 _LOGS_KEPT = 10
-_SYSLOG_PORT = 514
-#: 10.0.0.1:514 or [2001:db8::1]:514
-_ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:]+)\]|([0-9.]+))(?::(\d{1,5}))?", re.ASCII)
 
 _log = logging.getLogger("plancton")
 
@@ -99,7 +95,7 @@ class Syslog:
         self._handler: logging.Handler | None = None
 
     def follow(self, where: str) -> str:
-        """Log to ``where`` (see ``address``; "" is nowhere); why that is not done, or ""."""
+        """Log to ``where`` ("" is nowhere); return why that is not done, or ""."""
         if where == self._where:
             return ""
         self.close()
@@ -109,7 +105,7 @@ class Syslog:
             if where.startswith("/") and not Path(where).is_socket():
                 # The library would make do without it, and say nothing.
                 return f"syslog {where}: cannot be reached: there is no such socket"
-            handler = _Syslog(address(where), facility="daemon")
+            handler = _Syslog(parse_syslog_address(where), facility="daemon")
         except OSError as error:
             return f"syslog {where}: cannot be reached: {error.strerror or error}"
         self._where, self._handler = where, _added(handler, _SYSLOG_FORMAT)
@@ -119,22 +115,6 @@ class Syslog:
         if self._handler is not None:
             remove(self._handler)
         self._where, self._handler = "", None
-
-
-def address(where: str) -> str | tuple[str, int]:
-    """``/dev/log`` (a socket) or ``address[:port]`` (UDP), as the library wants it.
-
-    No names: the library would look them up for each line, and wait for that.  Raises ValueError.
-    """
-    if where.startswith("/"):
-        return where
-    found = _ADDRESS.fullmatch(where)
-    try:
-        if found is None or not 0 < (port := int(found[3] or _SYSLOG_PORT)) < 65536:
-            raise ValueError
-        return str(ip_address(found[1] or found[2])), port
-    except ValueError:
-        raise ValueError("must be a socket such as /dev/log, or an IP address[:port]") from None
 
 
 def _added(handler: logging.Handler, form: str) -> logging.Handler:

@@ -22,7 +22,7 @@ from plancton.day_report.recorder import Recorder
 from plancton.engine.process.procfs import boot_id
 from plancton.engine.select import engine_for
 from plancton.metrics.sender import Metrics
-from plancton.model import History
+from plancton.model import History, LoopPass
 from plancton.node.sensors import ProcSensors
 from plancton.paths import Paths
 
@@ -72,9 +72,9 @@ def _work(
     recorder = Recorder(paths.day)
     metrics.listeners.append(recorder.take)
     me = status_document.Daemon(pid=os.getpid(), started=clock.wall())
-    last: list[status_document.Look] = []
+    last: list[LoopPass] = []
 
-    def publish(look: status_document.Look, daemon: status_document.Daemon = me) -> None:
+    def publish(look: LoopPass, daemon: status_document.Daemon = me) -> None:
         last[:] = [look]
         content = status_document.document(
             daemon,

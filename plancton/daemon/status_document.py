@@ -9,34 +9,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from plancton import __version__
 from plancton.config.model import Config, notes
 from plancton.engine.base import Engine
-from plancton.model import Breaker, Decision, HostFacts, HostLoad, Mode, NoWork, Pilot, Prepared
+from plancton.model import (
+    Breaker,
+    EndedPilot,
+    HostFacts,
+    LoopPass,
+    NoWork,
+    Pilot,
+    Prepared,
+)
 from plancton.policy import calendar_rule
 
 #: Raised when a key changes its meaning or goes away, not when one is added.
 VERSION = 1
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A pilot that ended, for those who look later."""
-
-    name: str
-    exit_code: int | None
-    lived: float | None
-    ended: float
-    asked_to_stop: bool
-    detail: str
-    #: what its end told: ``normal``, ``no work``, ``failure`` or ``says nothing``
-    outcome: str = ""
-    #: its command ran
-    ran: bool = True
 
 
 @dataclass(frozen=True)
@@ -46,29 +38,9 @@ class Daemon:
     running: bool = True
 
 
-@dataclass(frozen=True)
-class Look:
-    """One pass of the loop."""
-
-    decision: Decision
-    pilots: tuple[Pilot, ...] | None
-    load: HostLoad
-    mode: Mode
-    engine_problem: str
-    #: settings of the configuration that could not be put to use
-    settings_problem: str = ""
-    prepared: Prepared = field(default_factory=Prepared)
-    #: what does not work and is tried again, e.g. a container that cannot be removed
-    problems: tuple[str, ...] = ()
-    #: pilots whose end was seen in this pass
-    ends: tuple[Ended, ...] = ()
-    #: seconds that the pass took
-    took: float = 0.0
-
-
 def document(
     daemon: Daemon,
-    look: Look,
+    look: LoopPass,
     *,
     engine: Engine,
     facts: HostFacts,
@@ -76,7 +48,7 @@ def document(
     config_path: str,
     config_loaded: float,
     config_problem: str,
-    ended: Iterable[Ended],
+    ended: Iterable[EndedPilot],
     counts: dict[str, int],
     now: float,
     wall: float,

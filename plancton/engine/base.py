@@ -12,35 +12,13 @@ Rules that every engine keeps (``tests/contract/test_plancton_engine.py``):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Protocol
 
 from plancton.config.model import Config
-from plancton.model import HostFacts, Pilot, Prepared
+from plancton.model import HostFacts, Pilot, Prepared, Usage
 
 from .pilot_spec import PilotSpec
-
-
-@dataclass(frozen=True)
-class PilotUsage:
-    cpu_seconds: float
-    memory_bytes: int
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What pilots use, from one read.
-
-    ``cpu_seconds`` is the CPU time of all pilots together, those that ended included,
-    counted from any fixed moment: only differences mean something.
-    """
-
-    cpu_seconds: float
-    #: None: the engine cannot tell
-    memory_bytes: int | None
-    #: by pilot id, as far as the engine can tell them apart
-    pilots: Mapping[str, PilotUsage] = field(default_factory=dict)
 
 
 class Engine(Protocol):

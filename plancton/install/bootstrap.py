@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from plancton.config import yaml_file
+from plancton import preflight
 from plancton.errors import BadUsage, ExitCode, PlanctonError
 from plancton.node.sensors import ProcSensors
 from plancton.paths import Paths
@@ -111,7 +111,7 @@ def _install(source: Source, confdir: Path) -> None:
     try:
         clone = work / "clone"
         _clone(source, clone)
-        yaml_file.load(clone / "config.yaml", ProcSensors().facts())
+        preflight.load_config(clone / "config.yaml", ProcSensors().facts())
         if confdir.exists():
             confdir.rename(work / "before")
         clone.rename(confdir)

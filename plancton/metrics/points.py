@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 
 from plancton import __version__
 from plancton.config.model import Config
-from plancton.daemon.status_document import Ended, Look
-from plancton.model import HostFacts, Mode, Pilot, PilotState, StopPilot
+from plancton.model import EndedPilot, HostFacts, LoopPass, Mode, Pilot, PilotState, StopPilot
 from plancton.policy import calendar_rule, decide
 from plancton.policy.backoff import Outcome
 from telemetry.points import Point, Series, Value, point
@@ -26,14 +25,14 @@ FULL = 0.95
 class Tally:
     """What happened since the last points."""
 
-    ends: list[Ended] = field(default_factory=list)
+    ends: list[EndedPilot] = field(default_factory=list)
     evictions: Counter[str] = field(default_factory=Counter)
     latencies: list[float] = field(default_factory=list)
     took: list[float] = field(default_factory=list)
     #: pilot name: when (``now``) it was first seen starting
     starting: dict[str, float] = field(default_factory=dict)
 
-    def see(self, look: Look, now: float) -> None:
+    def see(self, look: LoopPass, now: float) -> None:
         self.took.append(look.took)
         self.ends.extend(look.ends)
         for action in look.decision.actions:
@@ -85,7 +84,7 @@ def ends(tally: Tally, hostname: str) -> list[Point]:
 
 
 def points(
-    look: Look,
+    look: LoopPass,
     tally: Tally,
     config: Config,
     facts: HostFacts,
@@ -124,7 +123,7 @@ def points(
     return [one for one in made if one is not None]
 
 
-def _daemon(look: Look, uptime: float) -> dict[str, Value | None]:
+def _daemon(look: LoopPass, uptime: float) -> dict[str, Value | None]:
     if look.mode is not Mode.ACTIVE:
         status = "draining"
     else:
@@ -136,12 +135,12 @@ def _daemon(look: Look, uptime: float) -> dict[str, Value | None]:
 _WAITING = {"engine", "image", "window", "grace_kill", "grace_spawn", "pressure", "breaker"}
 
 
-def _percent(look: Look, facts: HostFacts) -> float | None:
+def _percent(look: LoopPass, facts: HostFacts) -> float | None:
     busy = look.load.busy_cpus
     return None if busy is None else 100.0 * busy / facts.ncpus
 
 
-def _node(look: Look, config: Config, facts: HostFacts) -> dict[str, Value | None]:
+def _node(look: LoopPass, config: Config, facts: HostFacts) -> dict[str, Value | None]:
     load = look.load
     busy, owner, pilots = load.busy_cpus, load.owner_cpus, load.pilots_cpus
     full = None if busy is None else busy >= FULL * facts.ncpus
@@ -170,14 +169,14 @@ def _node(look: Look, config: Config, facts: HostFacts) -> dict[str, Value | Non
     }
 
 
-def _is_protected(look: Look) -> bool:
+def _is_protected(look: LoopPass) -> bool:
     """An engine that knows no protection gives none."""
     protection = look.prepared.protection
     return protection is not None and bool(protection.cpu)
 
 
 def _pilots(
-    look: Look, tally: Tally, since: Totals, totals: Totals, interval: float
+    look: LoopPass, tally: Tally, since: Totals, totals: Totals, interval: float
 ) -> dict[str, Value | None]:
     ended = Counter(one.outcome for one in tally.ends)
     known = {Outcome.NORMAL.value, Outcome.NO_WORK.value, Outcome.FAILURE.value}
@@ -201,7 +200,9 @@ def _pilots(
     }
 
 
-def _state(look: Look, config: Config, facts: HostFacts, wall: float) -> dict[str, Value | None]:
+def _state(
+    look: LoopPass, config: Config, facts: HostFacts, wall: float
+) -> dict[str, Value | None]:
     phase = calendar_rule.phase(config, facts, wall)
     history, image = look.decision.history, look.prepared.image
     return {
@@ -242,12 +243,12 @@ def _sending(
     return point(series, {**tags, "target": state.name}, values, wall)
 
 
-def _count(look: Look, state: PilotState) -> int | None:
+def _count(look: LoopPass, state: PilotState) -> int | None:
     if look.pilots is None:
         return None
     return sum(pilot.state is state for pilot in look.pilots)
 
 
-def _limited_by(look: Look) -> str:
+def _limited_by(look: LoopPass) -> str:
     shut = decide.most_telling(look.decision.reasons)
     return "" if shut is None else shut.rule

@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from plancton.config.model import Config
-from plancton.daemon.status_document import Look
-from plancton.model import HostFacts
+from plancton.model import HostFacts, LoopPass
 from telemetry import targets
 from telemetry.points import Point, spread
 from telemetry.sender import Senders
@@ -82,7 +81,7 @@ class Metrics:
 
     def look(
         self,
-        look: Look,
+        look: LoopPass,
         config: Config,
         counts: Mapping[str, int],
         errors: Mapping[str, int],

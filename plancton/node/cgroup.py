@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from plancton.model import Protection
+
 #: The lowest weight that the kernel takes, where it has no cpu.idle.
 _LOWEST = {1: ("cpu.shares", "2"), 2: ("cpu.weight", "1")}
 _MEMORY_LIMIT = {1: "memory.limit_in_bytes", 2: "memory.max"}
@@ -27,28 +29,6 @@ _HELD = {1: ("total_rss", "total_shmem"), 2: ("anon", "shmem", "slab_unreclaimab
 _CHILDREN = ("{id}", "libpod-{id}", "docker-{id}.scope", "libpod-{id}.scope")
 #: The kernel rounds a limit down to whole pages.
 _PAGE = 4096
-
-
-@dataclass(frozen=True)
-class Protection:
-    """How the owner is protected from the pilots, as far as the node lets us."""
-
-    group: str  #: where, for people
-    cpu: str = ""  #: "idle", "weight" or "" (not at all)
-    memory: int | None = None  #: bytes for all pilots together, if there is a ceiling
-    problems: tuple[str, ...] = ()
-
-    @property
-    def sentence(self) -> str:
-        """One sentence for ``explain``."""
-        cpu = {
-            "idle": "pilots get the CPU only when nobody else wants it (cpu.idle)",
-            "weight": "pilots get the CPU with the lowest weight (this kernel has no cpu.idle)",
-            "": "the pilots' CPU is not held back, so the owner is protected by eviction alone",
-        }[self.cpu]
-        ceiling = "" if self.memory is None else f", {self.memory / 1e9:.1f} GB at most for all"
-        why = "".join(f"; {problem}" for problem in self.problems)
-        return f"Control group {self.group}: {cpu}{ceiling}{why}."
 
 
 @dataclass(frozen=True)

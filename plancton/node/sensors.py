@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from plancton.calendar.syntax import BadPeriod, zone
-from plancton.engine.base import Usage
-from plancton.model import HostFacts, HostLoad
+from plancton.model import HostFacts, HostLoad, Usage
 
 #: Shorter than this (s), the kernel's 10 ms ticks make a CPU reading too coarse to act on.
 MIN_INTERVAL = 0.5

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
 from plancton.calendar import periods
-from plancton.calendar.syntax import calendar
+from plancton.calendar.syntax import parse_calendar
 from plancton.config.model import Config
 from plancton.model import HostFacts, Reason
 
@@ -44,7 +44,7 @@ def phase(config: Config, facts: HostFacts, wall: float) -> Phase:
     """The phase at ``wall``, seconds since 1970."""
     if not config.windows and not config.stops:
         return Phase(OPEN, None, "No windows are set: the node may be used at any time.")
-    times = calendar(config, facts.timezone)
+    times = parse_calendar(config.windows, config.stops, config.timezone or facts.timezone)
     found = periods.look(times, wall)
     end = "" if found.until is None else moment(found.until, times.zone)
     if not found.open:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from plancton.config.expressions import compute
+from plancton.config.computed_keys import max_docks
 from plancton.config.model import Config
 from plancton.model import Capacity, History, HostFacts, HostLoad, Reason
 
@@ -69,39 +69,6 @@ def note_churn(history: History, starting: bool, now: float) -> History:
     if not (history.acted or starting):
         return replace(history, churn_since=None)
     return history if history.churn_since is not None else replace(history, churn_since=now)
-
-
-def max_docks(config: Config, facts: HostFacts) -> int:
-    """The admin's limit.  Raises BadExpression, which a checked configuration does not."""
-    if isinstance(config.max_docks, int):
-        return max(0, config.max_docks)
-    return compute(
-        config.max_docks,
-        {
-            "ncpus": facts.ncpus,
-            "ram_bytes": facts.ram_bytes,
-            "swap_bytes": facts.swap_bytes,
-            "max_dock_mem": config.max_dock_mem,
-            "max_dock_swap": config.max_dock_swap,
-        },
-    )
-
-
-def pilots_memory(config: Config, facts: HostFacts) -> int:
-    """Most bytes for all pilots together; 0: no ceiling.  Raises BadExpression."""
-    if isinstance(config.pilots_memory, int):
-        return max(0, config.pilots_memory)
-    return compute(
-        config.pilots_memory,
-        {
-            "ncpus": facts.ncpus,
-            "ram_bytes": facts.ram_bytes,
-            "swap_bytes": facts.swap_bytes,
-            "max_dock_mem": config.max_dock_mem,
-            "max_dock_swap": config.max_dock_swap,
-            "mem_reserve": config.mem_reserve,
-        },
-    )
 
 
 def by_admin(config: Config, facts: HostFacts) -> tuple[Capacity, str]:

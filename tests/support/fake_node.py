@@ -10,11 +10,18 @@ from plancton.config.model import Config
 from plancton.config.reload import ConfigWatch
 from plancton.daemon.admin_mode import Flags
 from plancton.daemon.control_loop import Clock, Loop
-from plancton.daemon.status_document import Look
-from plancton.engine.base import PilotUsage, Usage
 from plancton.engine.pilot_spec import PilotSpec
 from plancton.errors import EngineError, EngineUnavailable, StartFailed
-from plancton.model import HostFacts, HostLoad, Pilot, PilotState, Prepared
+from plancton.model import (
+    HostFacts,
+    HostLoad,
+    LoopPass,
+    Pilot,
+    PilotState,
+    PilotUsage,
+    Prepared,
+    Usage,
+)
 
 GB = 1_000_000_000
 FACTS = HostFacts(hostname="node1", ncpus=8, ram_bytes=64 * GB, swap_bytes=0)
@@ -245,7 +252,7 @@ class FakeNode:
         self.config = Config.model_validate(values | config)
         self.watch = ConfigWatch(lambda: self.config, self.clock.now, self.clock.wall)
         self.flags = Flags(rundir)
-        self.looks: list[Look] = []
+        self.looks: list[LoopPass] = []
         self.loop = Loop(
             engine=self.engine,
             sensors=self.sensors,

@@ -9,8 +9,7 @@ from typing import Any
 import yaml
 
 from grafana.ask import Period
-from plancton.model import ImageStatus, Prepared
-from plancton.node.cgroup import Protection
+from plancton.model import ImageStatus, Prepared, Protection
 from telemetry.influx import Influx
 from telemetry.targets import parse
 from tests.support.process_site import LiveSite

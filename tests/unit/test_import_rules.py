@@ -3,6 +3,7 @@
 * plancton knows nothing of jobs: it imports neither thyme nor vobox;
 * thyme imports neither plancton nor vobox; vobox may import thyme, not plancton;
 * a heavy library has one importer;
+* inside a package, a module imports only from its own floor and from lower ones (``LAYERS``);
 * the thin condor commands run on an old CE's Python 3.6 without any library.
 """
 
@@ -28,6 +29,21 @@ ONLY_IN = {
     "influxdb": "telemetry/influx.py",
     "prometheus_client": "telemetry/prometheus.py",
     "pika": "thyme/broker/amqp/frames.py",
+}
+#: The floors of a package, the lowest first; a name is a subpackage or a module of it.
+LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "plancton": (
+        ("errors", "paths", "model"),
+        ("calendar",),
+        ("config",),
+        ("node",),
+        ("engine",),
+        ("policy", "preflight"),
+        ("metrics", "day_report"),
+        ("daemon",),
+        ("cli", "install"),
+        ("__main__",),
+    ),
 }
 THIN = ("vobox/__init__.py", "vobox/client/*.py")
 #: The only modules of vobox that the condor commands may use.
@@ -73,6 +89,25 @@ def violations(path: str, source: str) -> list[str]:
     return sorted(found)
 
 
+def layer_violations(path: str, source: str) -> list[str]:
+    """List the imports of the file at ``path`` that lead to a higher floor of its package."""
+    package = path.partition("/")[0]
+    floors = {name: floor for floor, names in enumerate(LAYERS[package]) for name in names}
+    module = path.removesuffix(".py").replace("/", ".")
+    room = module.split(".")[1]
+    if room == "__init__":
+        return []
+    if room not in floors:
+        return [f"{path}: {package}/{room} has no floor in LAYERS"]
+    found = set()
+    for name in imported(source, module):
+        top, _, below = name.partition(".")
+        target = below.partition(".")[0]
+        if top == package and floors.get(target, -1) > floors[room]:
+            found.add(f"{path} imports {package}.{target}, which is on a higher floor")
+    return sorted(found)
+
+
 def thin_violations(path: str, source: str) -> list[str]:
     """What keeps a thin command from running on a bare Python 3.6."""
     try:
@@ -108,6 +143,22 @@ def test_there_is_something_to_check() -> None:
 @pytest.mark.parametrize("path", files(*(f"{package}/**/*.py" for package in PACKAGES)))
 def test_a_module_imports_only_what_it_may(path: str) -> None:
     assert violations(path, (ROOT / path).read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("path", files(*(f"{package}/**/*.py" for package in LAYERS)))
+def test_a_module_imports_only_from_its_own_floor_and_lower_ones(path: str) -> None:
+    assert layer_violations(path, (ROOT / path).read_text(encoding="utf-8")) == []
+
+
+def test_the_check_finds_an_import_of_a_higher_floor() -> None:
+    path = "plancton/node/sensors.py"
+    higher = "which is on a higher floor"
+    for source in ("from plancton import daemon", "import plancton.daemon.lock"):
+        assert layer_violations(path, source) == [f"{path} imports plancton.daemon, {higher}"]
+    assert layer_violations(path, "from plancton.model import HostLoad") == []
+    assert layer_violations("plancton/new.py", "") == [
+        "plancton/new.py: plancton/new has no floor in LAYERS"
+    ]
 
 
 @pytest.mark.parametrize("path", files(*THIN))

@@ -14,13 +14,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from plancton.config.computed_keys import pilots_memory
 from plancton.config.model import Config
-from plancton.engine.base import Usage
 from plancton.engine.pilot_spec import NODE, PilotSpec
 from plancton.errors import EngineError, EngineRefused, NoSuchImage, NotThere
-from plancton.model import HostFacts, Pilot, PilotState, Prepared
-from plancton.node.cgroup import Group, Protection, engine_parent
-from plancton.policy.capacity import pilots_memory
+from plancton.model import HostFacts, Pilot, PilotState, Prepared, Protection, Usage
+from plancton.node.cgroup import Group, engine_parent
 
 from . import container_body
 from .api import DockerApi

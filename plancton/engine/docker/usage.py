@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
-from plancton.engine.base import PilotUsage, Usage
 from plancton.errors import EngineError, EngineUnavailable
+from plancton.model import PilotUsage, Usage
 from plancton.node.cgroup import Group
 
 from .listing import Row

@@ -16,10 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from plancton.config.model import Config
-from plancton.engine.base import PilotUsage, Usage
 from plancton.engine.pilot_spec import PilotSpec
 from plancton.errors import EngineError, EngineUnavailable, StartFailed
-from plancton.model import HostFacts, Pilot, PilotState, Prepared
+from plancton.model import HostFacts, Pilot, PilotState, PilotUsage, Prepared, Usage
 
 from . import procfs
 from .exit_watch import ExitWatch

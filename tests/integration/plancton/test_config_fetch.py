@@ -15,7 +15,7 @@ import pytest
 from plancton.config.http import MAX_BYTES, TIMEOUT, FetchFailed, Page, fetch
 from plancton.config.remote import Origin
 from plancton.errors import ConfigError
-from plancton.urls import is_url, shown
+from plancton.paths import is_url, shown
 from tests.support.config_server import Web
 
 

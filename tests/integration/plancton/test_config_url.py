@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from plancton.config import remote, yaml_file
+from plancton import preflight
+from plancton.config import remote
 from plancton.config.http import Page
 from plancton.config.model import Config
 from plancton.config.reload import ConfigWatch
@@ -36,7 +37,7 @@ class Source:
         self.news = threading.Event()
         self.url = UrlConfig(
             Origin(web.url, every=600.0),
-            lambda text: yaml_file.parse(text, web.url, FACTS),
+            lambda text: preflight.parse_config(text, web.url, FACTS),
             kept,
             self.on_news,
         )

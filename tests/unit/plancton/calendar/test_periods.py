@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from plancton.calendar.periods import Calendar, Dated, Opening, Weekly, look
 from plancton.calendar.syntax import BadPeriod, parse, zone
-from plancton.config.yaml_file import parse as parse_config
 from plancton.errors import ConfigError
+from plancton.preflight import parse_config
 from tests.support.fake_node import FACTS
 from tests.support.local_times import HOUR, ZURICH, at
 

@@ -8,13 +8,13 @@ import pytest
 
 from plancton.cli.check import schema
 from plancton.config import reference_page
+from plancton.config.computed_keys import max_docks
 from plancton.config.expressions import BadExpression, compute, render
 from plancton.config.model import Config, notes
-from plancton.config.yaml_file import load, parse
 from plancton.engine.pilot_spec import new_name, spec
 from plancton.errors import ConfigError, ExitCode
 from plancton.model import HostFacts
-from plancton.policy.capacity import max_docks
+from plancton.preflight import load_config, parse_config
 from tests.support.fake_node import FACTS
 
 ROOT = Path(__file__).parents[4]
@@ -68,7 +68,7 @@ security_opts: ["apparmor:docker-allow-ptrace"]
 
 def problem(text: str) -> str:
     with pytest.raises(ConfigError) as caught:
-        parse(text, "config.yaml", FACTS)
+        parse_config(text, "config.yaml", FACTS)
     assert caught.value.exit_code == ExitCode.CONFIG == 4
     return str(caught.value)
 
@@ -79,7 +79,7 @@ def test_every_key_of_2017_is_there_with_its_default() -> None:
 
 
 def test_a_file_of_2017_is_read_unchanged() -> None:
-    config = parse(FILE_OF_2017, "config.yaml", FACTS)
+    config = parse_config(FILE_OF_2017, "config.yaml", FACTS)
     assert config.docker_cmd == ("/bin/bash", "-c", "exec thyme-worker")
     assert config.docks_per_loop == 4
     assert config.user_group == "0:0"
@@ -88,12 +88,12 @@ def test_a_file_of_2017_is_read_unchanged() -> None:
 
 def test_a_configuration_without_max_dock_mem_still_gives_pilots() -> None:
     """2017 fault 4: it gave zero slots."""
-    config = parse("max_docks: ram_bytes // max_dock_mem", "config.yaml", FACTS)
+    config = parse_config("max_docks: ram_bytes // max_dock_mem", "config.yaml", FACTS)
     assert max_docks(config, FACTS) == 32
 
 
 def test_an_empty_file_is_all_defaults() -> None:
-    assert parse("# nothing yet\n", "config.yaml", FACTS) == Config()
+    assert parse_config("# nothing yet\n", "config.yaml", FACTS) == Config()
 
 
 def test_an_unknown_key_is_named_with_its_line_and_the_nearest_right_one() -> None:
@@ -161,7 +161,7 @@ def test_a_bad_value_is_one_clear_line(text: str, expected: str) -> None:
 
 def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        load(tmp_path / "config.yaml", FACTS)
+        load_config(tmp_path / "config.yaml", FACTS)
     assert str(caught.value) == (
         f"{tmp_path}/config.yaml: no such file; write one (docs/howto-node.md has a first one) "
         "or name its directory with --confdir"
@@ -171,7 +171,7 @@ def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
 def test_a_file_that_is_no_text_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match=r"config\.yaml: cannot be read: "):
-        load(tmp_path / "config.yaml", FACTS)
+        load_config(tmp_path / "config.yaml", FACTS)
 
 
 # Expressions
@@ -268,11 +268,11 @@ def test_the_reference_page_is_the_generated_one(capsys: pytest.CaptureFixture[s
 
 
 def test_the_first_example_is_a_good_configuration() -> None:
-    config = load(ROOT / "examples/plancton/config.yaml", FACTS)
+    config = load_config(ROOT / "examples/plancton/config.yaml", FACTS)
     assert config.engine == "process"
     assert max_docks(config, FACTS) == 8
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples/plancton").glob("*.yaml")), ids=str)
 def test_every_example_is_a_good_configuration(path: Path) -> None:
-    load(path, FACTS)
+    load_config(path, FACTS)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from plancton.config.reload import ConfigWatch
-from plancton.config.yaml_file import parse
+from plancton.preflight import parse_config
 from tests.support.fake_node import FACTS, FakeClock
 
 
 def test_a_bad_new_configuration_keeps_the_last_good_one_and_says_so() -> None:
     clock, text = FakeClock(), "max_docks: 1"
-    watch = ConfigWatch(lambda: parse(text, "c.yaml", FACTS), clock.now, clock.wall)
+    watch = ConfigWatch(lambda: parse_config(text, "c.yaml", FACTS), clock.now, clock.wall)
     text = "max_dokcs: 2"
     watch.refresh()
     assert watch.problem == "", "read again before updateconfig was over"
@@ -27,10 +27,10 @@ def test_a_bad_new_configuration_keeps_the_last_good_one_and_says_so() -> None:
 def test_a_source_elsewhere_is_asked_when_told_to_and_read_when_it_has_news() -> None:
     clock, text, asked = FakeClock(), "max_docks: 1", []
     watch = ConfigWatch(
-        lambda: parse(text, "c.yaml", FACTS),
+        lambda: parse_config(text, "c.yaml", FACTS),
         clock.now,
         clock.wall,
-        first=lambda: parse("max_docks: 9", "kept.json", FACTS),
+        first=lambda: parse_config("max_docks: 9", "kept.json", FACTS),
         ask=lambda: asked.append("now"),
     )
     assert watch.config.max_docks == 9
@@ -50,7 +50,7 @@ def test_a_new_configuration_says_in_the_log_what_changed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     clock, text = FakeClock(), "max_docks: 1\nmain_sleep: 30"
-    watch = ConfigWatch(lambda: parse(text, "c.yaml", FACTS), clock.now, clock.wall)
+    watch = ConfigWatch(lambda: parse_config(text, "c.yaml", FACTS), clock.now, clock.wall)
     text = "max_docks: 2\nmain_sleep: 5"
     with caplog.at_level("INFO", "plancton"):
         watch.refresh(force=True)

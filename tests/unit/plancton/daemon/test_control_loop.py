@@ -272,7 +272,7 @@ def test_the_status_holds_what_the_promise_says(node: FakeNode) -> None:
 
 
 def test_memory_of_the_pilots_reaches_the_decision(node: FakeNode) -> None:
-    from plancton.engine.base import PilotUsage
+    from plancton.model import PilotUsage
 
     node.loop.step(Trigger.TIMER)
     name = node.engine.running()[0]

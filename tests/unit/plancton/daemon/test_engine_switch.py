@@ -6,9 +6,9 @@ import pytest
 
 from plancton.config.model import Config
 from plancton.daemon.engine_switch import Handover
-from plancton.engine.base import PilotUsage
 from plancton.engine.pilot_spec import PilotSpec, spec
 from plancton.errors import EngineError
+from plancton.model import PilotUsage
 from tests.support.fake_node import FACTS, FakeClock, FakeEngine, FakePlace
 
 OLD = Config(engine="process", scratch_dir="/old", docker_cmd=("sleep",))

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from plancton.config.yaml_file import parse
+from plancton.config.key_types import parse_syslog_address
 from plancton.daemon import logs
 from plancton.daemon.sd_notify import Supervisor
 from plancton.errors import ConfigError, PlanctonError
+from plancton.preflight import parse_config
 from tests.support.fake_node import FACTS
 
 log = logging.getLogger("plancton")
@@ -141,7 +142,7 @@ def test_a_syslog_elsewhere_is_sent_datagrams() -> None:
     ],
 )
 def test_a_syslog_is_a_socket_or_an_address(where: str, found: object) -> None:
-    assert logs.address(where) == found
+    assert parse_syslog_address(where) == found
 
 
 @pytest.mark.parametrize(
@@ -149,7 +150,7 @@ def test_a_syslog_is_a_socket_or_an_address(where: str, found: object) -> None:
 )
 def test_what_is_no_syslog_is_one_clear_line(where: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        parse(f"syslog: '{where}'", "c.yaml", FACTS)
+        parse_config(f"syslog: '{where}'", "c.yaml", FACTS)
     assert str(caught.value) == (
         "c.yaml:1: syslog: must be a socket such as /dev/log, or an IP address[:port], "
         f"not {where!r}"

@@ -9,11 +9,18 @@ from pathlib import Path
 import pytest
 
 from plancton.config.model import Config
-from plancton.daemon.status_document import Look
 from plancton.metrics.points import Tally
 from plancton.metrics.sender import Metrics
-from plancton.model import HostLoad, ImageStatus, Pilot, PilotState, Prepared, Trigger
-from plancton.node.cgroup import Protection
+from plancton.model import (
+    HostLoad,
+    ImageStatus,
+    LoopPass,
+    Pilot,
+    PilotState,
+    Prepared,
+    Protection,
+    Trigger,
+)
 from telemetry.points import Point
 from telemetry.sender import Senders
 from tests.support.fake_node import FACTS, GB, FakeNode
@@ -31,7 +38,7 @@ class Node(FakeNode):
         self.metrics = Metrics(FACTS, self.clock.now, self.clock.wall, Senders(LOG))
         self.metrics.listeners.append(self.points.extend)
 
-    def look(self, seconds: float = 0.0) -> Look:
+    def look(self, seconds: float = 0.0) -> LoopPass:
         self.clock.advance(seconds)
         look = self.loop.step(Trigger.TIMER)
         self.metrics.look(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from plancton.engine.base import Usage
+from plancton.model import Usage
 from plancton.node.sensors import MIN_INTERVAL, ProcSensors
 
 MEMINFO = "MemTotal:  64000000 kB\nMemFree: 1 kB\nMemAvailable: 60000000 kB\nSwapTotal: 0 kB\n"

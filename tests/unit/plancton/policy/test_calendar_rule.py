@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from plancton.calendar.syntax import calendar
+from plancton.calendar.syntax import parse_calendar
 from plancton.config.model import Config
 from plancton.model import Decision, HostFacts, NodeState, Pilot, PilotState, StartPilots, StopPilot
 from plancton.node import sensors
@@ -113,7 +113,7 @@ def test_the_time_zone_is_the_node_s_unless_one_is_named() -> None:
     there = calendar_rule.phase(config, facts, at("2026-11-23 08:00", ZoneInfo("America/New_York")))
     assert there.starts
     assert "until Mon 2026-11-23 12:00 EST" in there.text
-    assert calendar(config, facts.timezone).zone == ZoneInfo("America/New_York")
+    assert parse_calendar((), (), facts.timezone).zone == ZoneInfo("America/New_York")
 
 
 def test_the_loop_wakes_when_the_window_opens_not_a_timer_later(tmp_path: Path) -> None:
@@ -162,6 +162,6 @@ def test_a_zone_that_has_no_name_is_read_from_its_file(
     copy.write_bytes(source.read_bytes())
     assert sensors._timezone(copy) == str(copy)
     facts = HostFacts("n", 1, 1, 0, timezone=str(copy))
-    assert calendar(Config(), facts.timezone).zone.utcoffset(datetime(2026, 7, 1)) == timedelta(
+    assert parse_calendar((), (), facts.timezone).zone.utcoffset(datetime(2026, 7, 1)) == timedelta(
         hours=2
     )

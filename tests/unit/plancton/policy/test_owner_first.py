@@ -17,11 +17,11 @@ from plancton.model import (
     Pilot,
     PilotState,
     Prepared,
+    Protection,
     Reason,
     StartPilots,
     StopPilot,
 )
-from plancton.node.cgroup import Protection
 from plancton.node.sensors import ProcSensors
 from plancton.policy import backoff, capacity
 from plancton.policy import decide as policy

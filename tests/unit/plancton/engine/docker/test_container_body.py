@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from plancton.config import yaml_file
+from plancton import preflight
 from plancton.config.model import Config
 from plancton.engine.docker import container_body
 from plancton.engine.docker.container_body import EngineFacts
@@ -206,11 +206,11 @@ def test_what_a_pilot_prints_cannot_fill_the_disk_where_we_know_how_to_say_so() 
 )
 def test_a_bad_value_is_one_clear_line(text: str, expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        yaml_file.parse(text, "c.yaml", FACTS)
+        preflight.parse_config(text, "c.yaml", FACTS)
     (problem,) = caught.value.problems
     assert expected in problem
 
 
 def test_a_value_that_only_containers_use_does_not_hold_up_processes() -> None:
     text = "engine: process\nmax_dock_mem: 1000"
-    assert yaml_file.parse(text, "c.yaml", FACTS).max_dock_mem == 1000
+    assert preflight.parse_config(text, "c.yaml", FACTS).max_dock_mem == 1000

@@ -1,0 +1,41 @@
+"""The keys whose value is computed from what the node has: ``max_docks``, ``pilots_memory``."""
+
+from __future__ import annotations
+
+from plancton.model import HostFacts
+
+from .expressions import compute
+from .model import Config
+
+
+def max_docks(config: Config, facts: HostFacts) -> int:
+    """The admin's limit.  Raises BadExpression, which a checked configuration does not."""
+    if isinstance(config.max_docks, int):
+        return max(0, config.max_docks)
+    return compute(
+        config.max_docks,
+        {
+            "ncpus": facts.ncpus,
+            "ram_bytes": facts.ram_bytes,
+            "swap_bytes": facts.swap_bytes,
+            "max_dock_mem": config.max_dock_mem,
+            "max_dock_swap": config.max_dock_swap,
+        },
+    )
+
+
+def pilots_memory(config: Config, facts: HostFacts) -> int:
+    """Most bytes for all pilots together; 0: no ceiling.  Raises BadExpression."""
+    if isinstance(config.pilots_memory, int):
+        return max(0, config.pilots_memory)
+    return compute(
+        config.pilots_memory,
+        {
+            "ncpus": facts.ncpus,
+            "ram_bytes": facts.ram_bytes,
+            "swap_bytes": facts.swap_bytes,
+            "max_dock_mem": config.max_dock_mem,
+            "max_dock_swap": config.max_dock_swap,
+            "mem_reserve": config.mem_reserve,
+        },
+    )

@@ -1,0 +1,102 @@
+"""Load a configuration and check it against this node, before anything is started with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from plancton.calendar.syntax import BadPeriod, zone
+from plancton.calendar.syntax import parse as parse_period
+from plancton.config.computed_keys import max_docks, pilots_memory
+from plancton.config.expressions import BadExpression
+from plancton.config.key_types import parse_syslog_address
+from plancton.config.model import Config
+from plancton.config.yaml_file import read_yaml, reason_of
+from plancton.engine.docker import container_body
+from plancton.engine.pilot_spec import command_of, environment_of, filled, names_for
+from plancton.errors import ConfigError
+from plancton.model import HostFacts
+from telemetry import targets
+
+
+def load_config(path: Path, facts: HostFacts) -> Config:
+    """The configuration at ``path``, checked against this node.
+
+    Raises ConfigError.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: no such file; write one (docs/howto-node.md has a first one) "
+            "or name its directory with --confdir"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {reason_of(error)}") from error
+    return parse_config(text, str(path), facts)
+
+
+def parse_config(text: str, where: str, facts: HostFacts) -> Config:
+    """The configuration written in ``text``; ``where`` names its source in the messages.
+
+    Raises ConfigError.
+    """
+    config, lines = read_yaml(text, where)
+    problems = [
+        f"{where}:{lines.get(key, 1)}: {key}: {what}" for key, what in _find_problems(config, facts)
+    ]
+    if problems:
+        raise ConfigError(*problems)
+    return config
+
+
+def _find_problems(config: Config, facts: HostFacts) -> Iterator[tuple[str, str]]:
+    """Yield the problems (key, text) that only show when the configuration is used here."""
+    try:
+        max_docks(config, facts)
+    except BadExpression as error:
+        yield "max_docks", f"cannot compute {config.max_docks!r}: {error}"
+    names = names_for(config, facts, "plancton-worker-000000")
+    try:
+        command_of(config, names)
+    except BadExpression as error:
+        yield "docker_cmd", f"{error}"
+    try:
+        environment_of(config, names)
+    except BadExpression as error:
+        yield "environment", f"{error}"
+    for key in ("windows", "stops"):
+        for number, text in enumerate(getattr(config, key)):
+            try:
+                parse_period(text)
+            except BadPeriod as error:
+                yield key, f"[{number}] {error}"
+    try:
+        if config.syslog:
+            parse_syslog_address(config.syslog)
+    except ValueError as error:
+        yield "syslog", f"{error}, not {config.syslog!r}"
+    try:
+        targets.parse_all(config.influxdb_url)
+    except targets.BadTarget as error:
+        yield "influxdb_url", f"{error}"
+    try:
+        zone(config.timezone or facts.timezone)
+    except BadPeriod as error:
+        yield "timezone", f"{error}"
+    if config.engine == "docker":
+        try:
+            yield from container_body.problems(filled(config, names))
+        except BadExpression as error:
+            key, _, what = str(error).partition(": ")
+            yield key, what
+    try:
+        pilots_memory(config, facts)
+    except BadExpression as error:
+        yield "pilots_memory", f"cannot compute {config.pilots_memory!r}: {error}"
+    both = sorted(set(config.exit_no_work) & set(config.exit_failure))
+    if both:
+        yield "exit_failure", f"exit code {both[0]} is in exit_no_work too"
+    if 0 in config.exit_no_work + config.exit_failure:
+        key = "exit_no_work" if 0 in config.exit_no_work else "exit_failure"
+        yield key, "exit code 0 is a normal end"
