@@ -7,6 +7,10 @@ has got its files from elsewhere. Other arguments go to ``thyme-admin roles``: `
 BROKER_HOST or TLS has changed.
 
 Files belong to root, mode 0400; Grafana's are readable by the group root, which its container has.
+
+Secrets are files and not environment variables, which ``docker inspect`` shows. They are not
+compose's own ``secrets:`` either: compose v2 looks for those files before the first service has
+made them.
 """
 
 from __future__ import annotations

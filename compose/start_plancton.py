@@ -3,6 +3,9 @@
 Needs the standard library alone. The configuration's ``${NAMES}`` are the container's environment,
 and ``${PILOT_FILES}``: where the machine keeps the volume ``PILOT_VOLUME``. A pilot is a container
 beside this one, so what is bound into it is named as the machine names it.
+
+A change of ``.env`` is then a new container, as for every other service; the pilots go on and the
+new container adopts them.
 """
 
 from __future__ import annotations

@@ -2,6 +2,12 @@
 
 Sites run these texts for years and nobody can change them there, so a
 condor_submit that takes them is what commissioning has to show.
+
+The tests' expected texts were printed by the CEs' own Perl code, and JAliEn's follow its Java.
+Where the demo CE differs from them: where the Perl adds up undefined values and would overfill a
+site that does not answer, it submits nothing; a failed submit is repeated as another agent with a
+new token, because the first may have been queued after all; the user is the one that the kernel
+names.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ counting by ``condor_q USER -totals``.
 
 One byte differs from what that Perl writes: it joins its last policy and
 ``use_x509userproxy`` without a newline, which every condor_submit refuses.
-Decision 040 has the story.
 """
 
 from __future__ import annotations

@@ -6,6 +6,10 @@ Run by the Python that is copied (manylinux2014's, built for glibc 2.17), so tha
 work on CC7 and on EL9, whose libffi, OpenSSL and SQLite have other names. TARGET/python is the
 interpreter with its standard library and, in TARGET/python/own, the shared libraries that it was
 linked with; TARGET is a virtual environment of it.
+
+A Python of the distribution would not do: CC7 has none that is new enough. Nothing is put into
+/usr, and PATH gets a directory with our commands alone, since the experiments' software must find
+the base as it is.
 """
 
 from __future__ import annotations

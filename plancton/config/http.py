@@ -1,4 +1,8 @@
-"""One configuration over HTTP(S): conditional, bounded in time and size, never half of it."""
+"""One configuration over HTTP(S): conditional, bounded in time and size, never half of it.
+
+``urllib`` is used because it can tell a server that sends very slowly from a slow network; an
+answer counts only when it is complete, since half a YAML file is often valid.
+"""
 
 from __future__ import annotations
 

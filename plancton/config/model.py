@@ -2,6 +2,10 @@
 
 Sizes are bytes and times are seconds throughout.  The descriptions below are
 the reference: ``docs/reference/plancton-config.md`` is generated from them.
+
+``engine`` defaults to ``docker`` because a configuration of 2017 means containers: as processes,
+its pilots would run without isolation, as root. ``docks_per_loop`` has no default, because the
+engine limits the rate of starts by itself.
 """
 
 from __future__ import annotations

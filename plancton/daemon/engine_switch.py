@@ -2,6 +2,9 @@
 
 A pilot stays with the engine that started it.  An engine that the configuration no longer
 names starts nothing, counts until its last pilot is gone, and is then closed.
+
+While an old engine does not answer, the number of pilots is unknown and nothing starts. A daemon
+that is restarted in the meantime knows the new engine only.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ node fills again at once.
 
 Plancton knows nothing of jobs, so a running pilot is taken to have *found
 work* when it lives clearly longer than those that gave up, or uses CPU.
+
+Only pilots that started after the wait are probes: 48 pilots that give up together count once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,10 @@
-"""How many pilots the node can hold: by the owner's CPU load, by memory, by the admin's word."""
+"""How many pilots the node can hold: by the owner's CPU load, by memory, by the admin's word.
+
+The number of pilots is rounded to the nearest whole number: the owner's load is never exactly
+zero, and pilots yield the CPU in any case. A running pilot is kept until another quarter of its
+CPUs is missing, so that a load at the edge does not evict and start in turns. Once memory is
+short, the rate at which it shrinks is extrapolated, because an eviction takes about a second.
+"""
 
 from __future__ import annotations
 

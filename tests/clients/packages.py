@@ -1,4 +1,8 @@
-"""An environment of the real clients' own: made once, kept in build/, never mixed with ours."""
+"""An environment of the real clients' own: made once, kept in build/, never mixed with ours.
+
+Clients that cannot be installed within a test (ARC, AliEn, JAliEn, BLAH, Nextflow, Cromwell,
+Makeflow) are represented by their own command lines and patterns.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 The network is a namespace, so the real machine's interfaces and firewall are left as they are. It
 leads to another one, "the world", where jobs report and where a cloud's metadata service answers.
 What Docker stores is kept in build/site, so that images are copied there once.
+
+Pilots run with ``cpu.idle`` in one test only: beside other tests they would not run at all.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Both versions of compose take the compose files, in every combination that is documented."""
+"""Both versions of compose take the compose files, in every combination that is documented.
+
+Debian 12 has compose 1.29 only. Where a machine has no v2, the tests download the package of
+Debian 13 and unpack it below ``build/``.
+"""
 
 from __future__ import annotations
 

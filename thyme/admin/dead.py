@@ -1,4 +1,9 @@
-"""Dead letters, and what may be done with them. Nothing of a body is ever shown but its job."""
+"""Dead letters, and what may be done with them. Nothing of a body is ever shown but its job.
+
+A queue cannot be browsed: all dead letters are taken and given back. The queue's delivery limit
+is therefore very high. ``purge`` puts a pool's messages aside as dead letters instead of deleting
+them, so that the schedd holds their jobs instead of showing them idle for ever.
+"""
 
 from __future__ import annotations
 

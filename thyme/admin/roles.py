@@ -16,7 +16,10 @@ The worker has no write permission on the exchange that leads to the job
 queues. Topic permissions alone would not keep it from submitting: RabbitMQ
 checks them for a message's first routing key only, not for those in its CC
 and BCC headers, nor for what a queue of the worker's dead-letters, nor for what
-comes through an exchange of the worker's (docs/decisions/060-two-exchanges.md).
+comes through an exchange of the worker's (decision 060).
+
+Each further pool has a worker's user of its own, so that no worker can read another pool's queue.
+Permissions cannot keep a worker from purging its own pool's queue.
 """
 
 from __future__ import annotations

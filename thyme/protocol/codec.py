@@ -13,7 +13,7 @@ not believed. Fields that a reader does not know are left alone, so that a
 later program may add some without a new version.
 
 The checks are a table of plain functions and not pydantic models: an idle
-worker must stay small (docs/decisions/002-message-validation.md).
+worker must stay small, and importing pydantic costs more than the rest of it.
 """
 
 from __future__ import annotations

@@ -4,6 +4,10 @@ The job's environment is what its description asked for plus HTCondor's own
 variables; nothing of the worker's environment reaches it. The job leads a
 session of its own, as its own user where the worker is root; whatever it
 starts is killed when it ends.
+
+A job must die with its worker, or it would run twice. Outside containers the child asks the
+kernel for that (PDEATHSIG), which takes a fork; the first process of a container needs no such
+request, and starts jobs by the cheaper vfork.
 """
 
 from __future__ import annotations

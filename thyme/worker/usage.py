@@ -5,8 +5,7 @@ that was waited for, and orphans become the worker's). Memory is looked at
 every few seconds: the anonymous pages of all processes, and of pages of files
 and of shared memory the largest share, as the processes of a job mostly map
 the same ones. It is not read from the container's control group, which counts
-the worker and the page cache too and remembers earlier jobs
-(docs/decisions/075-usage-of-the-process-tree.md).
+the worker and the page cache too and remembers earlier jobs.
 """
 
 from __future__ import annotations

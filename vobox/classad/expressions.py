@@ -5,6 +5,11 @@ evaluated in an ad of only those attributes that it can reach, and the result
 is remembered for every other job in which they read the same. An expression
 that can reach more than the names it spells (``eval("...")``, a record,
 ``MY`` by itself) gets the whole ad and is not remembered.
+
+Every expression is evaluated as if against an empty target ad, with ``CurrentTime`` set from
+``now``, as HTCondor does. The length of an expression is limited, because the library's parser
+recurses without a limit. Ads are reused where possible: the library leaks memory with every ad
+that is made.
 """
 
 from __future__ import annotations

@@ -4,6 +4,9 @@ Texts, streams and exit codes are HTCondor's (ce-contract section "condor_rm /
 hold / release"): job ids together, clusters together, and each user are
 *groups*; a group succeeds when one of its jobs was acted on. ``-constraint``
 narrows the clusters and users that stand beside it, as HTCondor's does.
+
+A command that finds no job fails. HTCondor's tools exit with 0 when the whole queue is empty,
+which a client cannot tell from success.
 """
 
 from __future__ import annotations

@@ -3,6 +3,11 @@
 Both may be asked for again after a crash: output files are written whole, and
 a log event that the file already holds is not added (``once``). Whatever the
 names lead to, nothing here waits: a pipe without a reader is an error.
+
+A job is Completed (JobStatus 4) only when its output and the last line of its user log are on the
+submit host; until then it is TransferringOutput (6). If the output cannot be written, the job is
+held with code 12 (22 for the user log) and its result stays in the stream: ``condor_release``
+delivers it again without running the job again.
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 It is the body of the job's *finished* event, kept in the ledger for as long as
 the job is in the queue, and made again from the stream like all the ledger.
+
+It is lost only if the stream has already deleted the event (after 7 days) and the schedd's disk
+is lost too.
 """
 
 from __future__ import annotations

@@ -3,8 +3,7 @@
 The ledger keeps a job's message for as long as the job may have to be queued again. Those of a
 cluster say the same two thousand bytes but for a few numbers, and carry the same files; each by
 itself takes a page of the ledger's file, which is written twice. As the difference from an
-earlier one, its *base*, it takes a hundred bytes
-(docs/decisions/025-messages-are-kept-as-differences.md).
+earlier one, its *base*, it takes a hundred bytes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,10 @@
-"""What the commands may do to the queue; each method runs in the schedd's own thread."""
+"""What the commands may do to the queue; each method runs in the schedd's own thread.
+
+A CE that sees an error submits again, so condor_submit fails only for jobs that were not queued.
+The cluster id is written to disk first: a full disk refuses before anything is published. Once
+the broker has confirmed, the answer is success, even if the ledger cannot be written at that
+moment; condor_q then says that it is out of date.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,10 @@
 
 The line can break after the broker has taken some of the jobs, or all, and before it has said
 so. condor_submit then fails, and whoever called it submits again, as another cluster. So what
-was taken is removed as soon as it is read back (docs/decisions/070-a-submit-nobody-confirmed.md).
+was taken is removed as soon as it is read back.
+
+A cluster is remembered only after its submit has failed. A note made before publishing could,
+after a power cut, remove jobs that were accepted.
 """
 
 from __future__ import annotations

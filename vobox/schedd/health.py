@@ -1,4 +1,8 @@
-"""Whether the ledger can be trusted: what ails it, and when it was last known to be current."""
+"""Whether the ledger can be trusted: what ails it, and when it was last known to be current.
+
+The schedd asks the broker for the depth of its pool every few seconds: on a connection whose
+packets vanish, AMQP itself notices only after two missed heartbeats.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Most jobs of a cluster differ from the one before in their number alone. Such a message needs no
 bytes to be checked: they are made while the broker stores those before it, which it would wait
-for otherwise (docs/decisions/069-our-own-records-are-not-decoded-again.md).
+for otherwise.
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""Answers the workers' mail: claims and heartbeats."""
+"""Answers the workers' mail: claims and heartbeats.
+
+A claim is refused only for what the ledger knows for certain, because a refused worker
+acknowledges the message and it is gone. A claim of a higher attempt than the ledger's is granted:
+the schedd published that attempt and has not read it back yet.
+"""
 
 from __future__ import annotations
 

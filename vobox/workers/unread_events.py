@@ -1,8 +1,7 @@
 """What the schedd has said in the stream and not read back yet.
 
 Half of a job's records are our own: its start and its delivery. They come back
-by the stream like everybody's, and are then known by their bytes
-(docs/decisions/069-our-own-records-are-not-decoded-again.md).
+by the stream like everybody's, and are then known by their bytes.
 """
 
 from __future__ import annotations

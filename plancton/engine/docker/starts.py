@@ -2,6 +2,10 @@
 
 What was asked for and is not done yet is a pilot that starts: the loop counts it,
 whether or not the engine lists its container already.
+
+A start without an answer counts until the engine answers again and still does not list the
+container some seconds later. The list of starts is taken before the engine's list, so that a
+pilot that comes up in between is seen twice rather than not at all.
 """
 
 from __future__ import annotations

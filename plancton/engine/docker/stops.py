@@ -2,6 +2,12 @@
 
 The engine's own ``stop`` is not used: it would hold a connection for as long as the
 grace lasts, sends SIGTERM once more with each call, and knows whole seconds only.
+
+That a pilot was asked to end, and until when, is written into its container's name, which a
+restarted daemon can read and which, unlike a label, can be changed. SIGTERM waits until the
+pilot's first process can receive it: the kernel drops a signal that the first process of a pid
+namespace neither handles nor blocks. Right before SIGKILL the processes leave the control group
+that runs only on idle CPUs, since a killed process needs CPU time to free its memory.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Of pika it takes the protocol alone (``pika.spec``: every method, its fields and their encoding).
 The connections of pika would bring asyncio, ssl and five event loops into each of thousands of
-idle workers: 8 MB and 40 ms of CPU each (docs/decisions/061-pika-for-the-protocol.md).
+idle workers.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Two exchanges, because a broker user who may publish to an exchange under *some* keys can reach
 every queue that is bound to it: ``CC`` headers are not checked, and a queue of the user's own may
 dead-letter to the exchange under any key. So workers may publish to ``thyme.work`` alone, and
-nothing is bound to that but what workers may say (docs/decisions/060-two-exchanges.md).
+nothing is bound to that but what workers may say (decision 060).
 """
 
 from __future__ import annotations

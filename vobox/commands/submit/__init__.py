@@ -8,4 +8,9 @@ queue        the queue statement and its items
 commands     what one job reads of the description
 job          commands → ad and task
 command      the whole of it, and what is printed
+
+Deliberate differences from HTCondor: a description without a queue statement is refused; one
+submit is one cluster, even if the executable changes; input files are read at submit and travel
+in the job's message; ``+Owner`` and other attributes of the schedd are refused; ``$$(Attr)``
+needs a default.
 """

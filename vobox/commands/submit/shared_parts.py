@@ -4,6 +4,8 @@ A job's ad is made part by part (``job.py``). A part whose commands are the same
 for every job of the queue statement, because none of them names a macro that
 differs, is made once; what it put into the ad is put into the next ones as it
 is. A cluster of 10,000 jobs then costs little more than what differs.
+
+A part must therefore get all it reads from commands, from files, or from parts that it names.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 HTCondor copies the input into the schedd's spool and holds the job (code 16)
 until it is there. Here input travels in the job's message in any case, so
 such a job is idle at once, and its ad says what HTCondor's says after the
-copying (docs/decisions/032-spooled-jobs.md).
+copying.
 """
 
 from __future__ import annotations

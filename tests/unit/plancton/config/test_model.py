@@ -19,7 +19,7 @@ from tests.support.fake_node import FACTS
 
 ROOT = Path(__file__).parents[4]
 
-#: The defaults of Plancton 0.6.0; docks_per_loop was 4 and is now unset (decision 012).
+#: The defaults of Plancton 0.6.0; docks_per_loop was 4 and is now unset.
 OF_2017 = {
     "influxdb_url": None,
     "updateconfig": 60,
