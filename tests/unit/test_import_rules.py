@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.import_graph import list_imports
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("plancton", "thyme", "vobox", "telemetry", "demo_ce")
 FORBIDDEN = {
@@ -50,38 +52,12 @@ THIN = ("vobox/__init__.py", "vobox/client/*.py")
 CLIENT = "vobox.client."
 
 
-def imported(source: str, module: str) -> set[str]:
-    """List every module that ``source`` imports anywhere, being the module ``module``."""
-    package = module.rpartition(".")[0]
-    found = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                parents = package.split(".")[: len(package.split(".")) - node.level + 1]
-                base = ".".join([*parents, base] if base else parents)
-            found.add(base)
-            # `from vobox import thin` imports vobox.client.client.
-            found |= {f"{base}.{alias.name}" for alias in node.names}
-        elif (
-            isinstance(node, ast.Call)
-            and getattr(node.func, "attr", getattr(node.func, "id", ""))
-            in ("import_module", "__import__")
-            and node.args
-            and isinstance(node.args[0], ast.Constant)
-        ):
-            found.add(str(node.args[0].value))
-    return found
-
-
 def violations(path: str, source: str) -> list[str]:
     """What the file at ``path`` (relative to the repository) must not import, but does."""
     module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     if path.endswith("/__init__.py"):
         module += ".__init__"
-    tops = {name.partition(".")[0] for name in imported(source, module)}
+    tops = {name.partition(".")[0] for name in list_imports(source, module)}
     found = [f"{path} imports {top}" for top in tops & FORBIDDEN[path.partition("/")[0]]]
     for library, owner in ONLY_IN.items():
         if library in tops and path != owner:
@@ -100,7 +76,7 @@ def layer_violations(path: str, source: str) -> list[str]:
     if room not in floors:
         return [f"{path}: {package}/{room} has no floor in LAYERS"]
     found = set()
-    for name in imported(source, module):
+    for name in list_imports(source, module):
         top, _, below = name.partition(".")
         target = below.partition(".")[0]
         if top == package and floors.get(target, -1) > floors[room]:
@@ -117,7 +93,7 @@ def thin_violations(path: str, source: str) -> list[str]:
         return [f"{path}:{error.lineno}: not Python 3.6: {error.msg}"]
     module = path.removesuffix(".py").replace("/", ".")
     found = []
-    for name in sorted(imported(source, module)):
+    for name in sorted(list_imports(source, module)):
         top = name.partition(".")[0]
         if top == "__future__":
             found.append(f"{path} imports __future__, whose annotations came with 3.7")
