@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from .broker import check_url, url_of_2017
+from .broker import check_url, url_from_host
 from .errors import BadInvocation
 from .privileges import scrub_environment
 
@@ -67,7 +67,7 @@ def broker_url(option: str | None, env: Mapping[str, str]) -> str:
     if url := env.get("THYME_URL"):
         return check_url(url)
     if place := env.get("THYME_RABBITMQ"):
-        return url_of_2017(place)
+        return url_from_host(place)
     raise BadInvocation("no broker named: use --url, THYME_URL_FILE, THYME_URL or THYME_RABBITMQ")
 
 
@@ -78,7 +78,7 @@ def _has_password(url: str) -> bool:
         return False  # no URL at all: said by whoever reads it
 
 
-def forget_urls() -> None:
+def hide_broker_urls() -> None:
     """Take what names the broker out of this process's environment: no job is to find it there."""
     for name in ("THYME_URL", "THYME_URL_FILE", "THYME_RABBITMQ"):
         scrub_environment(name)

@@ -28,7 +28,7 @@ class AmqpSite(LiveSite):
         self.other_url = rabbit.vhost().url
         transport = connect(self.other_url)
         try:
-            transport.establish([POOL])
+            transport.declare_topology([POOL])
         finally:
             transport.close()
 

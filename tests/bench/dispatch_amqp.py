@@ -53,7 +53,7 @@ def through_rabbitmq(site: AmqpSite, line: Transport, jobs: int, done: int) -> f
     site.ask("condor_submit", stdin=text)
     state = lambda: site.ask("condor_q", "-totals")  # noqa: E731
     wait_until(
-        lambda: line.queue_state(POOL).ready == 0, f"{jobs} jobs to start", 300.0, state=state
+        lambda: line.get_queue_state(POOL).ready == 0, f"{jobs} jobs to start", 300.0, state=state
     )
     wait_until(
         lambda: not site.ask("condor_q", "-limit", "1", "-af", "ProcId").split(),

@@ -19,9 +19,9 @@ from pika import spec
 
 from thyme.broker.amqp import topology
 from thyme.protocol import codec
-from thyme.protocol.events import Started, expect
+from thyme.protocol.events import Started, expect_kind
 from thyme.protocol.job import JobId
-from thyme.protocol.mail import Claim, Machine, Verdict, Waiting
+from thyme.protocol.mail import Claim, ClaimReply, Machine, Waiting
 
 from .amqp_site import POOL
 from .light_amqp import LightConnection, Message, connect
@@ -85,7 +85,7 @@ class LightWorker:
         heard = await self.line.publish(inbox.exchange, inbox.key, codec.encode(claim), mail)
         if heard:
             answer = await self._verdicts.get()
-            verdict = expect(codec.decode(answer.body), Verdict)
+            verdict = expect_kind(codec.decode(answer.body), ClaimReply)
             assert verdict.run, verdict
             recorded = verdict.recorded
         if not recorded:

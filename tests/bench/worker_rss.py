@@ -46,7 +46,7 @@ def worker_rss() -> Result:
 def waiting(site: AmqpSite) -> int | None:
     transport = connect(site.url)
     try:
-        return transport.queue_state(POOL).consumers
+        return transport.get_queue_state(POOL).consumers
     finally:
         transport.close()
 

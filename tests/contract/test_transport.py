@@ -15,7 +15,7 @@ POOL = "alien_jobs"
 def test_a_submitted_message_is_in_the_queue_and_in_the_stream(new: Connect) -> None:
     vobox, worker = new(), new()
 
-    vobox.commands.submit(POOL, [b"job"])
+    vobox.submit(POOL, [b"job"])
 
     delivery = worker.take(POOL)
     assert delivery is not None
@@ -64,11 +64,11 @@ def test_messages_come_in_the_order_of_submission(new: Connect) -> None:
 
 def test_a_taken_message_is_nobody_elses(new: Connect) -> None:
     vobox, one, other = new(), new(), new()
-    vobox.commands.submit(POOL, [b"job"])
+    vobox.submit(POOL, [b"job"])
 
     assert one.take(POOL) is not None
     assert other.take(POOL) is None
-    assert vobox.depth(POOL) == 0
+    assert vobox.count_ready(POOL) == 0
 
 
 def test_pools_do_not_mix(new: Connect) -> None:
@@ -76,12 +76,12 @@ def test_pools_do_not_mix(new: Connect) -> None:
     broker.submit("other", [b"job"])
 
     assert broker.take(POOL) is None
-    assert broker.depth("other") == 1
+    assert broker.count_ready("other") == 1
 
 
 def test_what_a_closed_connection_had_taken_comes_again(new: Connect) -> None:
     vobox, one, other = new(), new(), new()
-    vobox.commands.submit(POOL, [b"job"])
+    vobox.submit(POOL, [b"job"])
     assert one.take(POOL) is not None
 
     one.close()
@@ -92,7 +92,7 @@ def test_what_a_closed_connection_had_taken_comes_again(new: Connect) -> None:
 
 def test_an_acknowledged_message_never_comes_again(new: Connect) -> None:
     vobox, one, other = new(), new(), new()
-    vobox.commands.submit(POOL, [b"job"])
+    vobox.submit(POOL, [b"job"])
     delivery = one.take(POOL)
     assert delivery is not None
 
@@ -109,7 +109,7 @@ def test_a_message_given_back_keeps_its_place(new: Connect) -> None:
     first = broker.take(POOL)
     assert first is not None
 
-    broker.give_back(first)
+    broker.requeue(first)
 
     again = other.take(POOL)
     assert again is not None
@@ -125,10 +125,10 @@ def test_a_rejected_message_is_kept_aside_with_its_reason(new: Connect) -> None:
     broker.reject(delivery, "not a thyme message")
 
     assert broker.take(POOL) is None
-    (letter,) = broker.dead_letters()
+    (letter,) = broker.list_dead_letters()
     assert (letter.body, letter.reason, letter.pool) == (b"garbage", "not a thyme message", POOL)
     assert abs(letter.time - time.time()) < 600
-    assert broker.dead_letters() == [letter]  # looking takes nothing away
+    assert broker.list_dead_letters() == [letter]  # looking takes nothing away
 
 
 def test_the_stream_tells_of_what_was_put_aside(new: Connect) -> None:
@@ -150,18 +150,18 @@ def test_the_stream_tells_of_what_was_put_aside(new: Connect) -> None:
 def test_a_dead_letter_can_be_submitted_again(new: Connect) -> None:
     broker = new()
     put_aside(broker, b"1", b"2", b"3")
-    second = next(letter for letter in broker.dead_letters() if letter.body == b"2")
+    second = next(letter for letter in broker.list_dead_letters() if letter.body == b"2")
     last = broker.read(-1, 100)[-1].offset
 
-    assert broker.requeue_dead([second.id]) == 1
-    assert [letter.body for letter in broker.dead_letters()] == [b"1", b"3"]
+    assert broker.requeue_dead_letters([second.id]) == 1
+    assert [letter.body for letter in broker.list_dead_letters()] == [b"1", b"3"]
     delivery = broker.take(POOL)
     assert delivery is not None and delivery.body == b"2"
     broker.ack(delivery)
-    assert broker.requeue_dead() == 2
-    assert broker.requeue_dead() == 0
-    assert broker.dead_letters() == []
-    assert broker.depth(POOL) == 2
+    assert broker.requeue_dead_letters() == 2
+    assert broker.requeue_dead_letters() == 0
+    assert broker.list_dead_letters() == []
+    assert broker.count_ready(POOL) == 2
     assert [(record.key, record.body) for record in broker.read(last, 100)] == [
         (f"submit.{POOL}", b"2"),
         (f"submit.{POOL}", b"1"),
@@ -176,13 +176,13 @@ def test_an_operator_can_throw_messages_away(new: Connect) -> None:
     taken = worker.take(POOL)
     assert taken is not None
 
-    assert broker.purge(POOL) == 2
-    assert broker.purge_dead() == 1
+    assert broker.purge_queue(POOL) == 2
+    assert broker.purge_dead_letters() == 1
 
-    assert broker.depth(POOL) == 0
-    assert broker.dead_letters() == []
-    worker.give_back(taken)  # what a worker has is its own
-    wait_until(lambda: broker.queue_state(POOL).ready == 1, "the message to be back")
+    assert broker.count_ready(POOL) == 0
+    assert broker.list_dead_letters() == []
+    worker.requeue(taken)  # what a worker has is its own
+    wait_until(lambda: broker.get_queue_state(POOL).ready == 1, "the message to be back")
 
 
 def put_aside(broker: Transport, *bodies: bytes) -> None:
@@ -227,12 +227,12 @@ def test_the_stream_is_read_from_any_offset_again_and_by_everyone(new: Connect) 
 
 def test_the_topology_may_be_established_again_and_again(new: Connect) -> None:
     broker = new()
-    broker.establish([POOL])
+    broker.declare_topology([POOL])
     broker.submit(POOL, [b"job"])
-    new().establish([POOL, "other"])
+    new().declare_topology([POOL, "other"])
 
-    assert broker.depth(POOL) == 1
-    assert broker.depth("other") == 0
+    assert broker.count_ready(POOL) == 1
+    assert broker.count_ready("other") == 0
 
 
 def test_closing_twice_is_no_error(new: Connect) -> None:

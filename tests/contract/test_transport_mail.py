@@ -48,7 +48,7 @@ def test_mail_that_nobody_gets_does_not_disturb_what_follows(new: Connect) -> No
 
     for n in range(200):
         broker.announce(POOL, Mail(b"I wait"))
-        broker.post("thyme.schedd.nobody", Mail(b"I live"))
+        broker.send_unconfirmed("thyme.schedd.nobody", Mail(b"I live"))
         assert broker.send("thyme.schedd.nobody", Mail(b"may I?")) is False
         broker.record([b"%d" % n])
 
@@ -128,10 +128,10 @@ def test_what_is_asked_is_answered_as_other_mail_is(new: Connect) -> None:
     schedd.open_inbox("thyme.schedd.s")
     worker.open_inbox("thyme.worker.w")
 
-    worker.ask("thyme.schedd.s", Mail(b"may I?", "thyme.worker.w", "7"))
+    worker.request("thyme.schedd.s", Mail(b"may I?", "thyme.worker.w", "7"))
     asked = wait_until(schedd.receive, "the question")
     assert asked == Mail(b"may I?", "thyme.worker.w", "7")
-    schedd.post(asked.reply_to, Mail(b"yes", "", asked.correlation))
+    schedd.send_unconfirmed(asked.reply_to, Mail(b"yes", "", asked.correlation))
 
     assert wait_until(worker.receive, "the answer") == Mail(b"yes", "", "7")
     worker.wait(0.2)
@@ -144,7 +144,7 @@ def test_a_question_to_nobody_comes_back(new: Connect) -> None:
 
     for number in range(3):
         question = Mail(b"may I?", "thyme.worker.w", str(number))
-        worker.ask("thyme.schedd.nobody", question)
+        worker.request("thyme.schedd.nobody", question)
         # beside it other things are published, whose returns are theirs
         assert worker.send("thyme.schedd.nobody", Mail(b"may I?")) is False
         worker.record([b"news"])
@@ -159,7 +159,7 @@ def test_letters_that_are_posted_together_all_arrive(new: Connect) -> None:
         worker.open_inbox(name)
 
     letters = [(name, Mail(name.encode())) for name in workers]
-    schedd.post_all([*letters, ("thyme.worker.nobody", Mail(b"gone"))])
+    schedd.send_all_unconfirmed([*letters, ("thyme.worker.nobody", Mail(b"gone"))])
 
     for name, worker in workers.items():
         assert wait_until(worker.receive, "the letter") == Mail(name.encode())
@@ -168,7 +168,7 @@ def test_letters_that_are_posted_together_all_arrive(new: Connect) -> None:
 def test_what_is_recorded_on_the_way_to_the_next_message_is_in_the_stream(new: Connect) -> None:
     vobox, worker = new(), new()
     assert worker.record_and_take(POOL, [b"first"]) is None
-    vobox.commands.submit(POOL, [b"job"])
+    vobox.submit(POOL, [b"job"])
 
     delivery = wait_until(lambda: worker.record_and_take(POOL, [b"a", b"b"]), "the job")
 

@@ -24,7 +24,7 @@ def main() -> int:
 
     class Dying(SqliteTransport):
         def take(self, pool: str) -> Delivery | None:
-            if self.depth(pool) == 0:
+            if self.count_ready(pool) == 0:
                 return super().take(pool)
             self._step("before", "take")
             delivery = super().take(pool)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from tests.support.virtual_time import VirtualTime
 from thyme.broker import DeadLetter, Delivery, Mail, QueueState, Record, Transport, routing_keys
-from thyme.broker.base import letter_id
+from thyme.broker.base import dead_letter_id
 from thyme.errors import BrokerError, BrokerRefused, BrokerUnreachable
 from thyme.protocol import codec
 from thyme.protocol.events import Message
@@ -140,8 +140,8 @@ class FakeTransport(Transport):
                 self._error = error
                 raise
 
-    def establish(self, pools: Sequence[str]) -> None:
-        with self._call("establish"):
+    def declare_topology(self, pools: Sequence[str]) -> None:
+        with self._call("declare_topology"):
             pass
 
     def submit(self, pool: str, bodies: Iterable[bytes]) -> None:
@@ -174,8 +174,8 @@ class FakeTransport(Transport):
             if found := self._mine(delivery):
                 del broker.queues[found[0]][delivery.tag]
 
-    def give_back(self, delivery: Delivery) -> None:
-        with self._call("give_back") as broker:
+    def requeue(self, delivery: Delivery) -> None:
+        with self._call("requeue") as broker:
             if found := self._mine(delivery):
                 found[1].owner = None
                 broker.touch()
@@ -185,47 +185,47 @@ class FakeTransport(Transport):
             if found := self._mine(delivery):
                 pool, body = found[0], delivery.body
                 del broker.queues[pool][delivery.tag]
-                letter = DeadLetter(body, reason, broker.time(), pool, letter_id(pool, body))
+                letter = DeadLetter(body, reason, broker.time(), pool, dead_letter_id(pool, body))
                 broker.dead.append(letter)
                 broker.append([body], lambda _body: routing_keys.dead_key(pool), reason)
 
-    def depth(self, pool: str) -> int:
-        with self._call("depth") as broker:
+    def count_ready(self, pool: str) -> int:
+        with self._call("count_ready") as broker:
             return sum(message.owner is None for message in broker.queues[pool].values())
 
-    def dead_letters(self) -> list[DeadLetter]:
-        with self._call("dead_letters") as broker:
+    def list_dead_letters(self) -> list[DeadLetter]:
+        with self._call("list_dead_letters") as broker:
             return list(broker.dead)
 
-    def queue_state(self, pool: str) -> QueueState:
-        return QueueState(self.depth(pool), None)
+    def get_queue_state(self, pool: str) -> QueueState:
+        return QueueState(self.count_ready(pool), None)
 
-    def dead_state(self) -> QueueState:
-        with self._call("dead_state") as broker:
+    def get_dead_letter_state(self) -> QueueState:
+        with self._call("get_dead_letter_state") as broker:
             return QueueState(len(broker.dead), None)
 
-    def stream_state(self) -> QueueState:
-        with self._call("stream_state") as broker:
+    def get_stream_state(self) -> QueueState:
+        with self._call("get_stream_state") as broker:
             return QueueState(len(broker.stream), None)
 
-    def requeue_dead(self, ids: Sequence[str] | None = None) -> int:
-        with self._call("requeue_dead") as broker:
+    def requeue_dead_letters(self, ids: Sequence[str] | None = None) -> int:
+        with self._call("requeue_dead_letters") as broker:
             chosen = [letter for letter in broker.dead if ids is None or letter.id in ids]
             for letter in chosen:
                 broker.dead.remove(letter)
                 broker.submit(letter.pool, [letter.body])
             return len(chosen)
 
-    def purge(self, pool: str) -> int:
-        with self._call("purge") as broker:
+    def purge_queue(self, pool: str) -> int:
+        with self._call("purge_queue") as broker:
             queue = broker.queues[pool]
             free = [tag for tag, message in queue.items() if message.owner is None]
             for tag in free:
                 del queue[tag]
             return len(free)
 
-    def purge_dead(self) -> int:
-        with self._call("purge_dead") as broker:
+    def purge_dead_letters(self) -> int:
+        with self._call("purge_dead_letters") as broker:
             count = len(broker.dead)
             broker.dead.clear()
             return count
@@ -252,7 +252,7 @@ class FakeTransport(Transport):
         with self._call("send") as broker:
             return broker.deliver(to, mail)
 
-    def ask(self, to: str, mail: Mail) -> None:
+    def request(self, to: str, mail: Mail) -> None:
         if not self.send(to, mail):
             self._returned.append(mail)
 

@@ -11,8 +11,8 @@ from thyme.broker import Mail
 from thyme.protocol import codec
 from thyme.protocol.events import Started, Submit, Usage
 from thyme.protocol.job import JobId, Task
-from thyme.protocol.mail import Claim, Control, Heartbeat, Verdict
-from thyme.worker.executor import Outcome
+from thyme.protocol.mail import Claim, ClaimReply, Control, Heartbeat
+from thyme.worker.executor import ExecutionResult
 
 
 @dataclass
@@ -43,7 +43,7 @@ class FakeSchedd:
                 start = (message.job, self.broker.time(), message.attempt)
                 started = Started(self.name, *start, message.worker, message.host)
                 self.broker.record([codec.encode(started)])
-            verdict = Verdict(
+            verdict = ClaimReply(
                 self.name, message.job, message.attempt, self.run, self.reason, recorded
             )
             answer = Mail(codec.encode(verdict), "", mail.correlation)
@@ -73,7 +73,7 @@ class FakeExecution:
 
     def __post_init__(self) -> None:
         self.started = self.clock()
-        self._outcome: Outcome | None = None
+        self._outcome: ExecutionResult | None = None
         self._kill_at: float | None = None
         self.clean = False
         self.looks = 0
@@ -85,10 +85,10 @@ class FakeExecution:
     def _end(self, exit_code: int | None, signal: int | None) -> None:
         if self._outcome is None:
             wall = self.clock() - self.started
-            self._outcome = Outcome(exit_code, signal, Usage(0.5, 0.25, wall, 1234))
+            self._outcome = ExecutionResult(exit_code, signal, Usage(0.5, 0.25, wall, 1234))
             self.wake()
 
-    def outcome(self) -> Outcome | None:
+    def outcome(self) -> ExecutionResult | None:
         return self._outcome
 
     def measure(self) -> None:
@@ -124,7 +124,7 @@ class FakeExecution:
             self.kill()
         return max(left, 0.0)
 
-    def clean_up(self) -> Outcome:
+    def clean_up(self) -> ExecutionResult:
         self.clean = True
         assert self._outcome is not None
         return self._outcome

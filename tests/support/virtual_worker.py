@@ -13,8 +13,8 @@ from thyme.protocol.codec import encode
 from thyme.protocol.events import Message, Submit
 from thyme.protocol.job import Task
 from thyme.worker.sandbox import Sandbox
-from thyme.worker.shutdown import Orders
-from thyme.worker.worker import Settings, Worker
+from thyme.worker.shutdown import Shutdown
+from thyme.worker.worker import Worker, WorkerSettings
 
 POOL = "alien_jobs"
 
@@ -26,7 +26,7 @@ class Site:
         self.clock = VirtualTime()
         self.broker = FakeBroker(self.clock)
         self.workdir = workdir
-        self.orders = Orders()
+        self.shutdown = Shutdown()
         self.signals: list[str] = []
         self.jobs: list[FakeExecution] = []
         self.start = self.clock()
@@ -39,19 +39,19 @@ class Site:
         self.clock.after(seconds, action)
 
     def signal(self, number: int = signal.SIGTERM) -> None:
-        self.orders.signals.append(number)
+        self.shutdown.signals.append(number)
         assert self.worker is not None
-        self.worker.link.wake()
+        self.worker.connection.wake()
 
     def _execute(self, task: Task, _sandbox: Sandbox, _slot: str, _clock: object) -> FakeExecution:
         assert self.worker is not None
-        self.jobs.append(FakeExecution(task, self.clock, self.worker.link.wake, self.signals))
+        self.jobs.append(FakeExecution(task, self.clock, self.worker.connection.wake, self.signals))
         return self.jobs[-1]
 
     def run(self, **options: float) -> int:
-        settings = Settings(POOL, self.workdir, user="self", **{"timeout": 10.0, **options})  # type: ignore
+        settings = WorkerSettings(POOL, self.workdir, user="self", **{"timeout": 10.0, **options})  # type: ignore
         self.worker = Worker(
-            settings, self.broker.connect, self.orders, self.clock, self.clock, self.clock.sleep,
+            settings, self.broker.connect, self.shutdown, self.clock, self.clock, self.clock.sleep,
             self._execute,
         )  # fmt: skip
         try:

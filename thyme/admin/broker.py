@@ -20,7 +20,7 @@ class Waiting:
 
 def queues(transport: Transport, pools: Sequence[str]) -> list[Waiting]:
     """The pools' queues, the dead letters and the stream; raises BrokerError."""
-    found = [("jobs", pool, transport.queue_state(pool)) for pool in pools]
-    found.append(("dead", "", transport.dead_state()))
-    found.append(("stream", "", transport.stream_state()))
+    found = [("jobs", pool, transport.get_queue_state(pool)) for pool in pools]
+    found.append(("dead", "", transport.get_dead_letter_state()))
+    found.append(("stream", "", transport.get_stream_state()))
     return [Waiting(kind, pool, state.ready, state.consumers) for kind, pool, state in found]

@@ -127,7 +127,7 @@ def _pools(options: argparse.Namespace) -> list[str]:
 def _topology(options: argparse.Namespace, output: Output) -> int:
     pools = _pools(options)
     with _line(options) as transport:
-        transport.establish(pools)
+        transport.declare_topology(pools)
         output.queues(broker.queues(transport, pools), "all there, and as it should be")
     return Exit.OK
 
@@ -140,7 +140,7 @@ def _status(options: argparse.Namespace, output: Output) -> int:
 
 def _dead(options: argparse.Namespace, output: Output) -> int:
     with _line(options) as transport:
-        output.letters([dead.described(letter) for letter in transport.dead_letters()])
+        output.letters([dead.described(letter) for letter in transport.list_dead_letters()])
     return Exit.OK
 
 
@@ -150,9 +150,9 @@ def _requeue_dead(options: argparse.Namespace, output: Output) -> int:
     with _line(options) as transport:
         missing = []
         if not options.all:
-            known = {letter.id for letter in transport.dead_letters()}
+            known = {letter.id for letter in transport.list_dead_letters()}
             missing = [each for each in options.ids if each not in known]
-        count = transport.requeue_dead(None if options.all else options.ids)
+        count = transport.requeue_dead_letters(None if options.all else options.ids)
     output.done("requeued", count, f"{count} dead letters are queued again")
     if missing:
         raise NotDone(f"no dead letter {', '.join(missing)}")
@@ -163,12 +163,12 @@ def _purge(options: argparse.Namespace, output: Output) -> int:
     with _line(options) as transport:
         if options.what == "dead":
             if not options.yes:
-                raise NotDone(dead.what_purging_dead_means(transport.dead_state().ready))
-            count = transport.purge_dead()
+                raise NotDone(dead.what_purging_dead_means(transport.get_dead_letter_state().ready))
+            count = transport.purge_dead_letters()
             output.done("purged", count, f"{count} dead letters are gone")
             return Exit.OK
         if not options.yes:
-            count = transport.queue_state(options.what).ready
+            count = transport.get_queue_state(options.what).ready
             raise NotDone(dead.what_purging_means(options.what, count))
         count = dead.put_aside(transport, options.what)
     output.done(

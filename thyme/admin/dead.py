@@ -53,13 +53,13 @@ def put_aside(transport: Transport, pool: str) -> int:
     letter is in the stream too, and the schedd holds its job, with the reason.
     """
     count = 0
-    wanted = transport.queue_state(pool).ready  # what is queued meanwhile is not meant
+    wanted = transport.get_queue_state(pool).ready  # what is queued meanwhile is not meant
     while count < wanted:
         delivery = transport.take(pool)
         if delivery is not None:
             transport.reject(delivery, PUT_ASIDE)
             count += 1
-        elif transport.queue_state(pool).ready == 0:
+        elif transport.get_queue_state(pool).ready == 0:
             break  # workers were faster
         else:
             transport.wait(_PAUSE)

@@ -17,7 +17,7 @@ __all__ = [
     "Transport",
     "check_url",
     "connect",
-    "url_of_2017",
+    "url_from_host",
 ]
 
 _FORMS = "use amqp://USER:PASSWORD@HOST/VHOST, amqps://... or sqlite:////PATH"
@@ -50,11 +50,11 @@ def check_url(url: str) -> str:
     return url
 
 
-def url_of_2017(text: str) -> str:
+def url_from_host(text: str) -> str:
     """The URL for 2017's ``THYME_RABBITMQ=host[:port]``; raises BadInvocation."""
     from .amqp import url as amqp_url
 
-    return amqp_url.url_of_2017(text)
+    return amqp_url.url_from_host(text)
 
 
 def connect(url: str) -> Transport:

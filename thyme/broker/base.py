@@ -74,7 +74,7 @@ class DeadLetter:
     id: str = ""
 
 
-def letter_id(pool: str, body: bytes) -> str:
+def dead_letter_id(pool: str, body: bytes) -> str:
     """The ``id`` of a dead letter."""
     import hashlib  # late: it costs a worker, who never asks, 4 MB
 
@@ -99,7 +99,7 @@ class Transport(ABC):
     # --- topology ---------------------------------------------------------------
 
     @abstractmethod
-    def establish(self, pools: Sequence[str]) -> None:
+    def declare_topology(self, pools: Sequence[str]) -> None:
         """Make what is missing for these pools and the stream, and check what is there.
 
         Raises BrokerRefused where something is there that cannot serve. Whoever comes first does
@@ -137,12 +137,12 @@ class Transport(ABC):
     def ack(self, delivery: Delivery) -> None:
         """Done with it: it will not come back."""
 
-    def ack_soon(self, delivery: Delivery) -> None:
+    def ack_later(self, delivery: Delivery) -> None:
         """As ``ack``, with what is said next; until then it may come back, as if not done."""
         self.ack(delivery)
 
     @abstractmethod
-    def give_back(self, delivery: Delivery) -> None:
+    def requeue(self, delivery: Delivery) -> None:
         """Not by me: it goes back to the head of the queue."""
 
     @abstractmethod
@@ -150,29 +150,29 @@ class Transport(ABC):
         """Unreadable: keep it aside among the dead letters, and tell so in the stream."""
 
     @abstractmethod
-    def depth(self, pool: str) -> int:
+    def count_ready(self, pool: str) -> int:
         """How many messages of the pool's queue nobody has taken."""
 
     # --- for the operator -------------------------------------------------------
 
     @abstractmethod
-    def queue_state(self, pool: str) -> QueueState:
+    def get_queue_state(self, pool: str) -> QueueState:
         """What waits in the pool's queue, and who waits for it; makes no queue."""
 
     @abstractmethod
-    def dead_state(self) -> QueueState:
+    def get_dead_letter_state(self) -> QueueState:
         """How many dead letters there are, without looking at them."""
 
     @abstractmethod
-    def stream_state(self) -> QueueState:
+    def get_stream_state(self) -> QueueState:
         """How many records the stream has. RabbitMQ's count may be some seconds old."""
 
     @abstractmethod
-    def dead_letters(self) -> list[DeadLetter]:
+    def list_dead_letters(self) -> list[DeadLetter]:
         """What was put aside, oldest first; it stays there. Two must not look at once."""
 
     @abstractmethod
-    def requeue_dead(self, ids: Sequence[str] | None = None) -> int:
+    def requeue_dead_letters(self, ids: Sequence[str] | None = None) -> int:
         """Submit dead letters (None: all) to their pools again; how many.
 
         To the queue and to the stream, as ``submit`` does: whoever holds such a job because of its
@@ -180,11 +180,11 @@ class Transport(ABC):
         """
 
     @abstractmethod
-    def purge(self, pool: str) -> int:
+    def purge_queue(self, pool: str) -> int:
         """Throw away what waits in the pool's queue; how many messages. The stream stays."""
 
     @abstractmethod
-    def purge_dead(self) -> int:
+    def purge_dead_letters(self) -> int:
         """Throw away the dead letters; how many."""
 
     # --- stream -----------------------------------------------------------------
@@ -210,17 +210,17 @@ class Transport(ABC):
     def announce(self, pool: str, mail: Mail) -> None:
         """Leave mail in every inbox that listens to ``pool``; nobody may be there."""
 
-    def post(self, to: str, mail: Mail) -> None:
+    def send_unconfirmed(self, to: str, mail: Mail) -> None:
         """As ``send``, where nobody waits to hear whether it arrived."""
         self.send(to, mail)
 
-    def post_all(self, letters: Sequence[tuple[str, Mail]]) -> None:
-        """``post`` each of these (to whom, mail)."""
+    def send_all_unconfirmed(self, letters: Sequence[tuple[str, Mail]]) -> None:
+        """``send_unconfirmed`` each of these (to whom, mail)."""
         for to, mail in letters:
-            self.post(to, mail)
+            self.send_unconfirmed(to, mail)
 
     @abstractmethod
-    def ask(self, to: str, mail: Mail) -> None:
+    def request(self, to: str, mail: Mail) -> None:
         """Leave mail, and wait for nothing; it has a ``correlation``.
 
         Where nobody has that inbox, it comes back: ``receive`` then gives it as it was.

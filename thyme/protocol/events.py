@@ -228,7 +228,7 @@ IN_STREAM: Final[tuple[type[Message], ...]] = (
 M = TypeVar("M", bound=Message)
 
 
-def expect(message: Message, kind: type[M]) -> M:
+def expect_kind(message: Message, kind: type[M]) -> M:
     """``message`` if it is of that kind; raises BadMessage."""
     if not isinstance(message, kind):
         raise BadMessage(f"expected a {kind.kind} message, not {message.kind}")

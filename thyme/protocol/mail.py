@@ -48,7 +48,7 @@ class Claim(ScheddMessage):
 
 
 @dataclass(frozen=True)
-class Verdict(ScheddMessage):
+class ClaimReply(ScheddMessage):
     """The answer to a claim; ``reason`` says why not.
 
     ``recorded``: the stream has it that the worker starts this attempt; it need not say so.
@@ -150,5 +150,10 @@ class Peeked(ScheddMessage):
 
 #: All kinds that are not kept.
 BY_MAIL: Final[tuple[type[Message], ...]] = (
-    Claim, Verdict, Heartbeat, Waiting, Control, Peek, Peeked,
+    Claim, ClaimReply, Heartbeat, Waiting, Control, Peek, Peeked,
 )  # fmt: skip
+
+
+def schedd_inbox(schedd: str) -> str:
+    """Return the name of the inbox of the schedd named ``schedd``."""
+    return f"thyme.schedd.{schedd}"

@@ -9,7 +9,7 @@ from thyme.protocol import codec
 from thyme.protocol.mail import Machine, Waiting
 
 
-class Idle:
+class Availability:
     def __init__(
         self,
         worker: str,

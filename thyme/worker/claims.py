@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from thyme.broker import Mail, Transport
 from thyme.errors import BadMessage
 from thyme.protocol import codec
-from thyme.protocol.events import Submit, expect
-from thyme.protocol.mail import Claim, Verdict
+from thyme.protocol.events import Submit, expect_kind
+from thyme.protocol.mail import Claim, ClaimReply, schedd_inbox
 
-from .run_monitor import schedd_inbox
-from .shutdown import Orders
+from .shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +29,7 @@ SECOND_CLAIM_TIMEOUT = 300.0
 
 
 @dataclass(frozen=True)
-class Answer:
+class ClaimResult:
     """``refusal``: why not, "" for yes; ``recorded``: the schedd has recorded the start."""
 
     refusal: str = ""
@@ -38,14 +37,16 @@ class Answer:
 
 
 class Claims:
-    def __init__(self, worker: str, slot: str, orders: Orders, clock: Callable[[], float]) -> None:
-        """``worker``: whom the schedd answers; ``orders`` to leave end the waiting."""
+    def __init__(
+        self, worker: str, slot: str, shutdown: Shutdown, clock: Callable[[], float]
+    ) -> None:
+        """``worker``: whom the schedd answers; ``shutdown`` to leave end the waiting."""
         self._worker = worker
         self._slot = slot
-        self._orders = orders
+        self._shutdown = shutdown
         self._clock = clock
 
-    def claim(self, transport: Transport, job: Submit, again: bool) -> Answer:
+    def claim(self, transport: Transport, job: Submit, again: bool) -> ClaimResult:
         """The schedd's answer, or yes. Raises BrokerError.
 
         ``again``: somebody had this message before.
@@ -56,19 +57,19 @@ class Claims:
         token = os.urandom(8).hex()
         while (answer := self._ask(transport, job, token)) is None:
             left = began + patience - self._clock()
-            if left <= 0 or self._orders.leave:
-                return Answer()
+            if left <= 0 or self._shutdown.requested:
+                return ClaimResult()
             log.info("job %s comes again: its schedd has to say whether it runs", job.job)
             transport.wait(min(left, CLAIM_TIMEOUT))
         return answer
 
-    def _ask(self, transport: Transport, job: Submit, token: str) -> Answer | None:
+    def _ask(self, transport: Transport, job: Submit, token: str) -> ClaimResult | None:
         """None where there is no answer in time."""
         claim = Claim(job.schedd, job.job, job.attempt, self._worker, self._slot)
         question = Mail(codec.encode(claim), self._worker, token)
-        transport.ask(schedd_inbox(job.schedd), question)
+        transport.request(schedd_inbox(job.schedd), question)
         deadline = self._clock() + CLAIM_TIMEOUT
-        while (left := deadline - self._clock()) > 0 and not self._orders.leave:
+        while (left := deadline - self._clock()) > 0 and not self._shutdown.requested:
             while (mail := transport.receive()) is not None:
                 if mail.correlation == token:
                     return None if mail == question else _read(mail)
@@ -76,12 +77,12 @@ class Claims:
         return None
 
 
-def _read(mail: Mail) -> Answer | None:
+def _read(mail: Mail) -> ClaimResult | None:
     try:
-        verdict = expect(codec.decode(mail.body), Verdict)
+        verdict = expect_kind(codec.decode(mail.body), ClaimReply)
     except BadMessage as error:
         log.warning("verdict not understood, as good as none: %s", error)
         return None
     if verdict.run:
-        return Answer(recorded=verdict.recorded)
-    return Answer(verdict.reason or "no reason given")
+        return ClaimResult(recorded=verdict.recorded)
+    return ClaimResult(verdict.reason or "no reason given")

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from thyme import privileges
-from thyme.arguments import Parser, broker_url, forget_urls, number_of, number_of_seconds
-from thyme.broker import connect, url_of_2017
+from thyme.arguments import Parser, broker_url, hide_broker_urls, number_of, number_of_seconds
+from thyme.broker import connect, url_from_host
 from thyme.errors import BadInvocation, ExitCode, ThymeError
 
 from . import processes
-from .shutdown import Orders
-from .users import choose
-from .worker import Settings, Worker
+from .shutdown import Shutdown
+from .users import choose_job_user
+from .worker import Worker, WorkerSettings
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def _pool(name: str) -> str:
 def _warn_of_open_secrets(user: str, url: str, env: Mapping[str, str]) -> None:
     """Say it once where a job could read the broker's password."""
     file = env.get("THYME_URL_FILE")
-    if not file or "@" not in url or not choose(user, 0, os.geteuid()).is_self:
+    if not file or "@" not in url or not choose_job_user(user, 0, os.geteuid()).is_self:
         return
     if Path(file).is_file():
         log.warning(
@@ -111,15 +111,15 @@ def _warn_of_open_secrets(user: str, url: str, env: Mapping[str, str]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the worker; returns the exit code."""
-    orders = Orders()
+    shutdown = Shutdown()
     working: list[Worker] = []
 
     def wake(_number: int, _frame: object) -> None:
         for worker in working:
-            worker.link.wake()
+            worker.connection.wake()
 
     def leave(number: int, frame: object) -> None:
-        orders.signals.append(number)
+        shutdown.signals.append(number)
         wake(number, frame)
 
     # first of all: the kernel keeps from a container's first process what it does not handle
@@ -134,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             format="thyme-worker: %(message)s",
         )
         env = dict(os.environ)
-        settings = Settings(
+        settings = WorkerSettings(
             pool=_pool(options.queue or env.get("THYME_QUEUE") or "alien_jobs"),
             workdir=options.workdir or Path(env.get("TMPDIR") or "/tmp"),  # noqa: S108
             timeout=options.timeout,
@@ -144,14 +144,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             user=options.user or env.get("THYME_JOB_USER") or "",
         )
         if options.rabbitmq and not options.url:
-            options.url = url_of_2017(options.rabbitmq)
+            options.url = url_from_host(options.rabbitmq)
         url = broker_url(options.url, env)
-        forget_urls()
+        hide_broker_urls()
         if "@" in url:
             # only then: Plancton tells its pilots by their environment where containers do not
             privileges.hide()
         _warn_of_open_secrets(settings.user, url, env)
-        working.append(Worker(settings, lambda: connect(url), orders))
+        working.append(Worker(settings, lambda: connect(url), shutdown))
         privileges.adopt_orphans()
         privileges.give_nothing_on()
         processes.heed_all_signals()

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 FIRST_BACKOFF = 0.2
 
 
-class Link:
+class BrokerConnection:
     def __init__(
         self,
         connect: Callable[[], Transport],

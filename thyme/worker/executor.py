@@ -26,8 +26,15 @@ from thyme.protocol.job import Task
 
 from . import processes
 from .sandbox import STDERR, STDOUT, Sandbox
-from .start_errors import EXEC_FAILED, NO_DIRECTORY, NO_STDIN, CannotStart, fault, one_line
-from .usage import Meter
+from .start_errors import (
+    EXEC_FAILED,
+    NO_DIRECTORY,
+    NO_STDIN,
+    CannotStart,
+    one_line,
+    translate_start_error,
+)
+from .usage import UsageMeter
 from .users import JobUser
 
 #: Seconds between two looks at what a job uses: the first soon, as many jobs are short.
@@ -37,7 +44,7 @@ _OOM_SCORE = b"1000"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ExecutionResult:
     """How the job's first process ended: one of the two is set."""
 
     exit_code: int | None
@@ -62,8 +69,8 @@ class Execution:
         self._started = clock()
         self._next_look = self._started + FIRST_LOOK
         self._kill_at: float | None = None
-        self._outcome: Outcome | None = None
-        self._meter = Meter(sandbox.path, self._user)
+        self._outcome: ExecutionResult | None = None
+        self._meter = UsageMeter(sandbox.path, self._user)
         # a child begins as a copy of us, and the kernel counts that as its size
         self._size_of_the_copy = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         with self._user.acting():
@@ -93,9 +100,9 @@ class Execution:
             except (OSError, ValueError, subprocess.SubprocessError) as error:
                 line = " ".join([f"'{program}'", *task.arguments])
                 text = f"Error from {slot}: Failed to execute {line}"
-                raise fault(error, EXEC_FAILED, text) from error
+                raise translate_start_error(error, EXEC_FAILED, text) from error
 
-    def outcome(self) -> Outcome | None:
+    def outcome(self) -> ExecutionResult | None:
         """How it ended, or None while it runs; ``clean_up`` knows all that it used."""
         if self._outcome is None:
             pid, status, used = os.wait4(self._process.pid, os.WNOHANG)
@@ -103,11 +110,11 @@ class Execution:
                 self._outcome = self._ended(os.waitstatus_to_exitcode(status), used)
         return self._outcome
 
-    def _ended(self, code: int, used: resource.struct_rusage) -> Outcome:
+    def _ended(self, code: int, used: resource.struct_rusage) -> ExecutionResult:
         self._process.returncode = code
         peak = used.ru_maxrss if used.ru_maxrss > self._size_of_the_copy else 0
         usage = Usage(used.ru_utime, used.ru_stime, self._clock() - self._started, peak)
-        return Outcome(code if code >= 0 else None, -code if code < 0 else None, usage)
+        return ExecutionResult(code if code >= 0 else None, -code if code < 0 else None, usage)
 
     def measure(self) -> None:
         """Look at what it uses, if it is time to."""
@@ -150,7 +157,7 @@ class Execution:
             self.kill()
         return max(left, 0.0)
 
-    def clean_up(self) -> Outcome:
+    def clean_up(self) -> ExecutionResult:
         """After its end: kill whatever it left running, and say how it ended and all it used."""
         if self._outcome is None:
             raise RuntimeError("clean_up before the end of the job")
@@ -183,7 +190,9 @@ def _open_stdin(path: str) -> IO[bytes]:
     try:
         stdin = open(path, "rb", buffering=0, opener=opener)  # noqa: SIM115
     except (OSError, ValueError) as error:
-        raise fault(error, NO_STDIN, f"Failed to open '{path}' as standard input") from error
+        raise translate_start_error(
+            error, NO_STDIN, f"Failed to open '{path}' as standard input"
+        ) from error
     os.set_blocking(stdin.fileno(), True)
     return stdin
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from thyme.protocol.events import HoldReason
 from thyme.protocol.job import Task
 
-from .executor import Outcome
-from .memory_cgroup import Memory
+from .executor import ExecutionResult
+from .memory_cgroup import CgroupMemory
 
 #: HoldReasonCodes: allowed_job_duration, allowed_execute_duration, out of resources.
 JOB_DURATION, EXECUTE_DURATION, OUT_OF_RESOURCES = 46, 47, 34
@@ -48,7 +48,7 @@ def until_overstayed(task: Task, since_attempt: float, since_start: float) -> fl
 
 
 def out_of_memory(
-    before: Memory | None, after: Memory | None, outcome: Outcome, slot: str
+    before: CgroupMemory | None, after: CgroupMemory | None, outcome: ExecutionResult, slot: str
 ) -> HoldReason | str:
     """What to make of a job that the kernel may have killed for its memory; "" for nothing.
 

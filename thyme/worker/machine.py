@@ -7,7 +7,7 @@ from pathlib import Path
 
 from thyme.protocol.mail import Machine
 
-from .memory_cgroup import Memory, MemoryGroup
+from .memory_cgroup import CgroupMemory, MemoryCgroup
 
 #: HTCondor's OpSysName where it is not the first word of the distribution's own name.
 _DISTRIBUTIONS = {
@@ -18,7 +18,7 @@ _DISTRIBUTIONS = {
 _ARCHITECTURES = {"x86_64": "X86_64", "i686": "INTEL", "i386": "INTEL"}
 
 
-def machine(workdir: Path, group: MemoryGroup) -> Machine | None:
+def machine(workdir: Path, group: MemoryCgroup) -> Machine | None:
     """None where the node does not tell. ``group``: the worker's own, for its memory limit."""
     try:
         disk = os.statvfs(workdir)
@@ -87,5 +87,5 @@ def _total_memory(meminfo: str) -> int:
     raise ValueError("no MemTotal")
 
 
-def _within(memory: Memory | None, total: int) -> int:
+def _within(memory: CgroupMemory | None, total: int) -> int:
     return total if memory is None or memory.limit is None else min(total, memory.limit)

@@ -22,7 +22,7 @@ _V1_SLACK = 2**20
 
 
 @dataclass(frozen=True)
-class Memory:
+class CgroupMemory:
     """How often the kernel killed a process of the group, and how often that met its limit.
 
     ``limit`` in KiB; None where there is none.
@@ -33,7 +33,7 @@ class Memory:
     limit: int | None
 
 
-class MemoryGroup:
+class MemoryCgroup:
     """The group's files, found and opened once; ``read`` is two system calls at each job."""
 
     def __init__(
@@ -55,7 +55,7 @@ class MemoryGroup:
             os.close(handle)
         self._files = {}
 
-    def read(self) -> Memory | None:
+    def read(self) -> CgroupMemory | None:
         """None where it cannot be known."""
         try:
             if _EVENTS in self._files:
@@ -64,19 +64,19 @@ class MemoryGroup:
         except (OSError, ValueError, KeyError):
             return None
 
-    def _read_v2(self) -> Memory:
+    def _read_v2(self) -> CgroupMemory:
         events, limit = self._words(_EVENTS), self._text(_MAX)
-        return Memory(
+        return CgroupMemory(
             events["oom_kill"], events["oom"], None if limit == "max" else int(limit) // 1024
         )
 
-    def _read_v1(self) -> Memory:
+    def _read_v1(self) -> CgroupMemory:
         kills, limit = self._words(_OOM_CONTROL)["oom_kill"], int(self._text(_LIMIT))
         if limit >= _V1_UNLIMITED:
-            return Memory(kills, 0, None)
+            return CgroupMemory(kills, 0, None)
         # memory.failcnt stays 0 in some groups of 6.x kernels; whether it was ever met is sure
         met = int(self._text(_MAX_USAGE)) >= limit - _V1_SLACK
-        return Memory(kills, kills if met else 0, limit // 1024)
+        return CgroupMemory(kills, kills if met else 0, limit // 1024)
 
     def _text(self, name: str) -> str:
         return os.pread(self._files[name], 4096, 0).decode("ascii").strip()

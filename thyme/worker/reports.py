@@ -10,7 +10,7 @@ from thyme.errors import MessageTooLarge
 from thyme.protocol import codec
 from thyme.protocol.events import Evicted, Finished, HoldReason, Message, Submit, Usage
 
-from .executor import Outcome
+from .executor import ExecutionResult
 from .sandbox import STDERR, STDOUT, Sandbox
 from .start_errors import OUTPUT_FAILED, one_line
 
@@ -38,7 +38,7 @@ class Reporter:
         )
         return Report(message.kind, codec.encode(message))
 
-    def finished(self, job: Submit, outcome: Outcome, sandbox: Sandbox) -> Report:
+    def finished(self, job: Submit, outcome: ExecutionResult, sandbox: Sandbox) -> Report:
         """It ended by itself; a result that cannot be fetched holds the job, its exit code kept."""
         files, hold = sandbox.outputs(job.task)
         message = replace(
@@ -50,7 +50,9 @@ class Reporter:
         with sandbox.user.acting():  # the files are read now, bit by bit
             return Report(message.kind, encode_fitting(message))
 
-    def ended(self, job: Submit, outcome: Outcome, sandbox: Sandbox, hold: HoldReason) -> Report:
+    def ended(
+        self, job: Submit, outcome: ExecutionResult, sandbox: Sandbox, hold: HoldReason
+    ) -> Report:
         """It was ended for taking too much, and is held; how it then exited means nothing."""
         message = self._finished(job, hold, outcome.usage, sandbox)
         return Report(message.kind, encode_fitting(message))

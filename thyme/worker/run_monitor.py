@@ -15,14 +15,14 @@ from thyme.errors import BadMessage, BrokerError
 from thyme.protocol import codec
 from thyme.protocol.events import HoldReason, Submit
 from thyme.protocol.job import DEFAULT_LEASE
-from thyme.protocol.mail import Control, Heartbeat, Machine, Peek
+from thyme.protocol.mail import Control, Heartbeat, Machine, Peek, schedd_inbox
 
 from . import limits
-from .connection import Link
+from .connection import BrokerConnection
 from .executor import Execution
 from .peek import answer
 from .sandbox import Sandbox
-from .shutdown import Orders
+from .shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +39,8 @@ SUPERSEDED = "superseded"
 REASONS = {"remove": "removed", "hold": "held", "vacate": "vacated", "vacate_fast": "vacated"}
 
 
-def schedd_inbox(schedd: str) -> str:
-    """Where the mail for a schedd goes."""
-    return f"thyme.schedd.{schedd}"
-
-
 @dataclass(frozen=True)
-class Me:
+class WorkerIdentity:
     """How a worker introduces itself: its mail address, and the slot and node of its jobs."""
 
     name: str
@@ -53,7 +48,7 @@ class Me:
     machine: Callable[[], Machine | None]
 
 
-class Watch:
+class RunMonitor:
     """Of one attempt. ``began``: when the attempt did, by ``clock``."""
 
     def __init__(
@@ -61,7 +56,7 @@ class Watch:
         job: Submit,
         execution: Execution,
         sandbox: Sandbox,
-        me: Me,
+        identity: WorkerIdentity,
         heartbeat: float,
         began: float,
         clock: Callable[[], float],
@@ -69,7 +64,7 @@ class Watch:
         self._job = job
         self._execution = execution
         self._sandbox = sandbox
-        self._me = me
+        self._identity = identity
         self._clock = clock
         self._began, self._started = began, clock()
         pulse = min(heartbeat, (job.task.lease or DEFAULT_LEASE) / 3)
@@ -79,30 +74,30 @@ class Watch:
         self.ending: str | HoldReason = ""
 
     def until_it_ends(
-        self, link: Link, orders: Orders, rest: Callable[[float], None]
+        self, connection: BrokerConnection, shutdown: Shutdown, rest: Callable[[float], None]
     ) -> str | HoldReason:
         """Returns why it was ended, "" if by itself. ``rest`` waits for news at most so long."""
         # what ends at once is reported with its acknowledgement, and the broker asked once
-        if self._execution.outcome() is None and not orders.leave:
-            link.pause(MOMENT)
+        if self._execution.outcome() is None and not shutdown.requested:
+            connection.pause(MOMENT)
         while self._execution.outcome() is None:
-            self._obey_signals(orders)
+            self._obey_signals(shutdown)
             self._mind_the_time()
-            transport = link.transport()
+            transport = connection.transport()
             if transport is not None:
                 try:
                     self._serve(transport)
                 except BrokerError as error:
-                    link.broke(error)
+                    connection.broke(error)
             self._execution.measure()
             grace = self._execution.keep_after()
             if self._execution.outcome() is None:
-                rest(self._pause(link, grace))
+                rest(self._pause(connection, grace))
         return self.ending
 
-    def _pause(self, link: Link, grace: float | None) -> float:
+    def _pause(self, connection: BrokerConnection, grace: float | None) -> float:
         # with no line there is no beat to wait for, however long it has been due
-        due = max(self._next_beat - self._clock(), 0.0) if link.is_up else TICK
+        due = max(self._next_beat - self._clock(), 0.0) if connection.is_up else TICK
         if grace is not None:
             return min(TICK, due, grace + 0.001)
         return min(TICK, due, limits.until_overstayed(self._job.task, *self._passed()) + 0.001)
@@ -115,10 +110,10 @@ class Watch:
         self.ending = why if why == SUPERSEDED else self.ending or why
         self._execution.ask_to_end()
 
-    def _obey_signals(self, orders: Orders) -> None:
-        if orders.leave:
+    def _obey_signals(self, shutdown: Shutdown) -> None:
+        if shutdown.requested:
             self._end(EVICTED)
-            if orders.now:
+            if shutdown.immediate:
                 self._execution.kill()
 
     def _mind_the_time(self) -> None:
@@ -167,9 +162,9 @@ class Watch:
                 self._execution.kill()
 
     def _beat(self, transport: Transport) -> None:
-        job, me = self._job, self._me
+        job, identity = self._job, self._identity
         beat = Heartbeat(
-            job.schedd, job.job, job.attempt, me.name, me.slot, self._execution.usage(),
-            me.machine(),
+            job.schedd, job.job, job.attempt, identity.name, identity.slot, self._execution.usage(),
+            identity.machine(),
         )  # fmt: skip
-        transport.send(schedd_inbox(job.schedd), Mail(codec.encode(beat), me.name))
+        transport.send(schedd_inbox(job.schedd), Mail(codec.encode(beat), identity.name))

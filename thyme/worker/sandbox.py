@@ -25,7 +25,7 @@ from thyme.protocol.blobs import MAX_INFLATED
 from thyme.protocol.events import HoldReason
 from thyme.protocol.job import LARGEST_STREAM, FileOnDisk, SandboxFile, Task
 
-from .start_errors import INPUT_FAILED, OUTPUT_FAILED, fault, one_line
+from .start_errors import INPUT_FAILED, OUTPUT_FAILED, one_line, translate_start_error
 from .streams import Streams
 from .users import JobUser
 from .work_directory import SCRATCH, remove
@@ -61,16 +61,16 @@ class Sandbox:
 
     # --- before the job -------------------------------------------------------------------
 
-    def _made(self, den: Path) -> Path:
+    def _made(self, work_directory: Path) -> Path:
         if self.user.is_self:
-            return _new_directory(den)
+            return _new_directory(work_directory)
         # without the capability CHOWN, it belongs to whoever makes it; no job runs meanwhile
-        den.chmod(0o733)
+        work_directory.chmod(0o733)
         try:
             with self.user.acting():
-                return _new_directory(den)
+                return _new_directory(work_directory)
         finally:
-            den.chmod(0o711)
+            work_directory.chmod(0o711)
 
     def unpack(self, task: Task) -> None:
         """Write the input files; raises NodeUnfit (a full disk, mostly) or CannotStart."""
@@ -79,7 +79,7 @@ class Sandbox:
                 try:
                     self._write(file)
                 except (OSError, ValueError) as error:
-                    raise fault(
+                    raise translate_start_error(
                         error, INPUT_FAILED, f"Failed to write input file '{file.name}'"
                     ) from error
             self._before = self._fingerprints()
@@ -236,11 +236,11 @@ def _identity(status: os.stat_result) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_mode, status.st_uid, status.st_gid
 
 
-def _new_directory(den: Path) -> Path:
+def _new_directory(work_directory: Path) -> Path:
     # short: jobs make sockets in it, and the path of a socket has at most 107 bytes
     number = 1
     while True:
-        path = den / f"{SCRATCH}{number}"
+        path = work_directory / f"{SCRATCH}{number}"
         try:
             path.mkdir(mode=0o700)
         except FileExistsError:  # one that could not be removed

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Orders:
+class Shutdown:
     """Set by signal handlers, read by the loop."""
 
     signals: list[int] = field(default_factory=list)
 
     @property
-    def leave(self) -> bool:
+    def requested(self) -> bool:
         return bool(self.signals)
 
     @property
-    def now(self) -> bool:
+    def immediate(self) -> bool:
         return len(self.signals) > 1

@@ -1,4 +1,4 @@
-"""Whose fault it is when a job does not start: its own, or the node's.
+"""Whose translate_start_error it is when a job does not start: its own, or the node's.
 
 The job's own faults hold it, with HTCondor's codes; on the next node it would
 be the same. The node's faults (a full disk, no more processes) give the job
@@ -35,7 +35,7 @@ class CannotStart(Exception):
         self.hold = hold
 
 
-def fault(error: Exception, code: int, what: str) -> NodeUnfit | CannotStart:
+def translate_start_error(error: Exception, code: int, what: str) -> NodeUnfit | CannotStart:
     """What to raise for ``error``, met while doing ``what``, which fails with hold ``code``."""
     number = getattr(error, "errno", None) or 0
     if number in _OF_THE_NODE:

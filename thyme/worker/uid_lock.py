@@ -23,7 +23,7 @@ from .users import AUTOMATIC, FIRST_UID
 PLACE: Final = Path("/run/thyme-worker")
 
 
-class Number:
+class UidLock:
     """``value`` is ours until ``close``."""
 
     def __init__(self, wanted: int, place: Path = PLACE) -> None:

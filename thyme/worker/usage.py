@@ -25,7 +25,7 @@ _TICK = 1.0 / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
-class Reading:
+class ProcessTreeUsage:
     """Of all processes of a job at one moment: seconds and KiB."""
 
     user_cpu: float = 0.0
@@ -35,7 +35,7 @@ class Reading:
     largest: int = 0
 
 
-def read_tree(pids: list[int], proc: Path = Path("/proc")) -> Reading:
+def read_process_usage(pids: list[int], proc: Path = Path("/proc")) -> ProcessTreeUsage:
     """What these processes use; those that end meanwhile count as far as they can be read."""
     user = system = 0
     anonymous = files = shared = largest = 0
@@ -56,7 +56,7 @@ def read_tree(pids: list[int], proc: Path = Path("/proc")) -> Reading:
         files = max(files, sizes.get("RssFile", 0))
         shared = max(shared, sizes.get("RssShmem", 0))
         largest = max(largest, sizes.get("VmHWM", 0))
-    return Reading(user * _TICK, system * _TICK, anonymous + files + shared, largest)
+    return ProcessTreeUsage(user * _TICK, system * _TICK, anonymous + files + shared, largest)
 
 
 def _sizes(status: bytes) -> dict[str, int]:
@@ -68,15 +68,15 @@ def _sizes(status: bytes) -> dict[str, int]:
     return found
 
 
-class Meter:
+class UsageMeter:
     """Measures one job, from before its start to after its end. Not to be used by two at once."""
 
     def __init__(self, top: Path, user: JobUser) -> None:
         self._user = user
         self._before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        self._last = Reading()
+        self._last = ProcessTreeUsage()
         self._peak = 0
-        self._disk = Disk(top)
+        self._disk = DirectorySize(top)
 
     def look(self, but: int) -> None:
         """Measure now, and bury the job's orphans that have ended; not ``but``, its first process.
@@ -84,7 +84,7 @@ class Meter:
         Costs some 100 us for each process of the job.
         """
         processes.reap(but)
-        self._last = read_tree(processes.descendants())
+        self._last = read_process_usage(processes.descendants())
         self._peak = max(self._peak, self._last.rss, self._last.largest)
         with self._user.acting():
             self._disk.step(DISK_STEP)
@@ -113,12 +113,12 @@ class Meter:
 
     def ended(self) -> None:
         """Nothing is left of the job but its files: count those, if they are not too many."""
-        self._last = Reading()
+        self._last = ProcessTreeUsage()
         with self._user.acting():
             self._disk.step(DISK_STEP)
 
 
-class Disk:
+class DirectorySize:
     """Adds up a directory bit by bit; what cannot be read does not count."""
 
     def __init__(self, top: Path) -> None:

@@ -142,7 +142,7 @@ def described(user: JobUser, uid: int) -> JobUser:
     return JobUser(user.uid, user.gid, entry.pw_name, entry.pw_dir)
 
 
-def choose(option: str, number: int, euid: int) -> JobUser:
+def choose_job_user(option: str, number: int, euid: int) -> JobUser:
     """Whom ``--user`` means, for the worker with this number on its machine.
 
     ``option``: "" (a user of the worker's own if it is root, else itself), ``self``, or

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from thyme.errors import NodeUnfit
 
-from .uid_lock import Number
+from .uid_lock import UidLock
 from .users import AUTOMATIC, FIRST_UID, JobUser
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ PREFIX = "thyme_"
 SCRATCH = "dir_"
 
 
-class Den:
+class WorkDirectory:
     """``path`` is the directory, ``user`` runs the jobs in it."""
 
     def __init__(self, workdir: Path, user_of: Callable[[int], JobUser]) -> None:
@@ -46,11 +46,11 @@ class Den:
             number, self.path, self._lock = _take(workdir)
         except OSError as error:
             raise NodeUnfit(f"cannot make a scratch directory in {workdir}: {error}") from error
-        self._number: Number | None = None
+        self._number: UidLock | None = None
         try:
             self.user = user_of(number)
             if self.user.is_automatic:
-                self._number = Number(number)
+                self._number = UidLock(number)
                 self.user = user_of(self._number.value)
             self.user.check()
             if self._number is not None:
@@ -114,9 +114,9 @@ def _sweep(workdir: Path) -> None:
             os.close(lock)
 
 
-def _empty(den: Path) -> None:
+def _empty(work_directory: Path) -> None:
     with contextlib.suppress(OSError):
-        for each in list(den.glob(f"{SCRATCH}*")):
+        for each in list(work_directory.glob(f"{SCRATCH}*")):
             status = each.lstat()
             owner = JobUser(status.st_uid, status.st_gid)
             remove(each, owner if status.st_uid != os.geteuid() else JobUser())
@@ -166,7 +166,7 @@ def _remove_inside(top: Path) -> None:
             )
 
 
-def _evict_strangers(number: Number) -> None:
+def _evict_strangers(number: UidLock) -> None:
     """Kill what jobs of dead workers left running: no living worker has their users."""
     here = Path("/proc/self/ns/pid").readlink()
     for entry in Path("/proc").iterdir():

@@ -34,22 +34,22 @@ from thyme.errors import (
     NodeUnfit,
 )
 from thyme.protocol import codec
-from thyme.protocol.events import HoldReason, Started, Submit, Usage, expect
+from thyme.protocol.events import HoldReason, Started, Submit, Usage, expect_kind
 
 from . import limits, processes
-from .availability import Idle
+from .availability import Availability
 from .claims import Claims
-from .connection import Link
+from .connection import BrokerConnection
 from .executor import Execution
 from .machine import machine
-from .memory_cgroup import MemoryGroup
+from .memory_cgroup import MemoryCgroup
 from .reports import Report, Reporter
-from .run_monitor import EVICTED, SUPERSEDED, TICK, Me, Watch
+from .run_monitor import EVICTED, SUPERSEDED, TICK, RunMonitor, WorkerIdentity
 from .sandbox import Sandbox
-from .shutdown import Orders
+from .shutdown import Shutdown
 from .start_errors import CannotStart
-from .users import choose
-from .work_directory import Den
+from .users import choose_job_user
+from .work_directory import WorkDirectory
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ REPORT_TIMEOUT = 3600.0
 
 
 @dataclass(frozen=True)
-class Settings:
+class WorkerSettings:
     """``timeout``, ``heartbeat`` and ``max_backoff`` in seconds; ``max_jobs`` 0 is no limit.
 
     ``user``: who jobs run as, see ``users.choose``.
@@ -79,16 +79,16 @@ class Settings:
 class Worker:
     def __init__(
         self,
-        settings: Settings,
+        settings: WorkerSettings,
         connect: Callable[[], Transport],
-        orders: Orders,
+        shutdown: Shutdown,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
         execute: Callable[..., Execution] = Execution,
     ) -> None:
         self._settings = settings
-        self._orders = orders
+        self._shutdown = shutdown
         self._clock = clock
         self._wall = wall
         self._sleep = sleep
@@ -98,45 +98,55 @@ class Worker:
         self.name = f"thyme.worker.{node[:100]}.{os.getpid()}-{os.urandom(8).hex()}"
         #: HTCondor's RemoteHost: the slot and the node
         self.slot = f"slot1_{os.getpid()}@{node}"
-        self.link = Link(connect, self.name, settings.max_backoff, clock)
-        self._memory = MemoryGroup()
-        self._me = Me(self.name, self.slot, lambda: machine(settings.workdir, self._memory))
-        self._idle = Idle(
-            self.name, self.slot, settings.pool, settings.heartbeat, self._me.machine, clock, wall
+        self.connection = BrokerConnection(connect, self.name, settings.max_backoff, clock)
+        self._memory = MemoryCgroup()
+        self._identity = WorkerIdentity(
+            self.name, self.slot, lambda: machine(settings.workdir, self._memory)
+        )
+        self._availability = Availability(
+            self.name,
+            self.slot,
+            settings.pool,
+            settings.heartbeat,
+            self._identity.machine,
+            clock,
+            wall,
         )
         self._reporter = Reporter(self.name, self.slot, wall)
-        self._claims = Claims(self.name, self.slot, orders, clock)
+        self._claims = Claims(self.name, self.slot, shutdown, clock)
         self._jobs_done = 0
         #: the last job's scratch directory, if there was nothing in it
         self._spare: Sandbox | None = None
 
     def run(self) -> int:
         """Work until there is nothing more to do; the exit code. Raises NodeUnfit."""
-        den = Den(self._settings.workdir, lambda n: choose(self._settings.user, n, os.geteuid()))
+        work_directory = WorkDirectory(
+            self._settings.workdir, lambda n: choose_job_user(self._settings.user, n, os.geteuid())
+        )
         try:
-            self._check_node(den)
-            return self._loop(den)
+            self._check_node(work_directory)
+            return self._loop(work_directory)
         finally:
-            self.link.close()
+            self.connection.close()
             if self._spare is not None:
                 self._spare.remove()
-            den.close()
+            work_directory.close()
 
-    def _loop(self, den: Den) -> int:
+    def _loop(self, work_directory: WorkDirectory) -> int:
         idle_since = self._clock()
         delivery: Delivery | None = None
-        while not self._orders.leave:
+        while not self._shutdown.requested:
             if self._jobs_done and self._jobs_done == self._settings.max_jobs:
                 return ExitCode.OK
             job = self._next_job(delivery)
             if job is not None:
-                self._idle.works()
-                delivery = self._work(job, den)
+                self._availability.works()
+                delivery = self._work(job, work_directory)
                 idle_since = self._clock()
                 continue
             delivery = None
-            if isinstance(self.link.last_error, BrokerRefused) and not self._jobs_done:
-                raise self.link.last_error  # waiting will not help
+            if isinstance(self.connection.last_error, BrokerRefused) and not self._jobs_done:
+                raise self.connection.last_error  # waiting will not help
             left = idle_since + self._settings.timeout - self._clock()
             if left <= 0:
                 self._take_leave()
@@ -145,41 +155,41 @@ class Worker:
             if os.getpid() == 1:
                 processes.reap()  # a container's first process inherits what loses its parent
         self._take_leave()
-        return 128 + self._orders.signals[0]
+        return 128 + self._shutdown.signals[0]
 
     def _nothing_came(self) -> int:
         if self._jobs_done:
             return ExitCode.OK
-        if self.link.last_error is not None:
-            raise BrokerUnreachable(f"gave up after --timeout: {self.link.last_error}")
+        if self.connection.last_error is not None:
+            raise BrokerUnreachable(f"gave up after --timeout: {self.connection.last_error}")
         return ExitCode.NO_WORK
 
     def _take_leave(self) -> None:
-        if self.link.is_up and (transport := self.link.transport()) is not None:
+        if self.connection.is_up and (transport := self.connection.transport()) is not None:
             try:
-                self._idle.leaves(transport, self._jobs_done)
+                self._availability.leaves(transport, self._jobs_done)
             except BrokerError as error:
                 log.info("leaving without a word: %s", error)
 
-    def _check_node(self, den: Den) -> None:
+    def _check_node(self, work_directory: WorkDirectory) -> None:
         """Raises NodeUnfit where no job could run: better than to hold job after job."""
-        Sandbox(den.path, den.user).remove()
-        if os.statvfs(den.path).f_flag & os.ST_NOEXEC:
+        Sandbox(work_directory.path, work_directory.user).remove()
+        if os.statvfs(work_directory.path).f_flag & os.ST_NOEXEC:
             raise NodeUnfit(
                 f"{self._settings.workdir} is mounted noexec: no job could run there; use --workdir"
             )
 
     def _rest(self, seconds: float) -> None:
         """Wait for news, at most so long; on a broken line, until it is tried again."""
-        transport = self.link.transport()
+        transport = self.connection.transport()
         if transport is None:
             # nothing to wait on but the clock; a signal ends it early enough
-            self._sleep(min(seconds, self.link.until_next_try() + 0.01))
+            self._sleep(min(seconds, self.connection.until_next_try() + 0.01))
             return
         try:
             transport.wait(seconds)
         except BrokerError as error:
-            self.link.broke(error)
+            self.connection.broke(error)
 
     # --- taking a job -------------------------------------------------------------------
 
@@ -188,26 +198,26 @@ class Worker:
 
         ``delivery``: what was taken on the present line already.
         """
-        transport = self.link.transport()
-        if transport is None or not self.link.flush():
+        transport = self.connection.transport()
+        if transport is None or not self.connection.flush():
             return None
         try:
             delivery = delivery or transport.take(self._settings.pool)
             if delivery is None:
                 while transport.receive() is not None:
                     pass  # late answers to claims that we gave up waiting for
-                self._idle.waits(transport, self._jobs_done)
+                self._availability.waits(transport, self._jobs_done)
                 return None
             return self._claimed(transport, delivery)
         except BrokerError as error:
             # whatever we had taken goes back to its queue; we start nothing
-            self.link.broke(error)
+            self.connection.broke(error)
             return None
 
     def _claimed(self, transport: Transport, delivery: Delivery) -> Submit | None:
         """The delivery's job, if we may start it. Raises BrokerError."""
         try:
-            job = expect(codec.decode(delivery.body), Submit)
+            job = expect_kind(codec.decode(delivery.body), Submit)
         except BadMessage as error:
             log.error("message kept aside: %s", error)
             transport.reject(delivery, str(error))
@@ -217,7 +227,7 @@ class Worker:
         except BrokerError:
             # The schedd may have recorded our start all the same, and would wait for a lease. We
             # take it back before we take anything else; of no start it means nothing.
-            self.link.keep(self._reporter.evicted(job, LINE_LOST, Usage()).body)
+            self.connection.keep(self._reporter.evicted(job, LINE_LOST, Usage()).body)
             raise
 
     def _granted(self, transport: Transport, delivery: Delivery, job: Submit) -> Submit | None:
@@ -227,7 +237,7 @@ class Worker:
             log.info("job %s attempt %d refused: %s", job.job, job.attempt, answer.refusal)
             transport.ack(delivery)
             return None
-        if self._orders.leave:
+        if self._shutdown.requested:
             # answered or not: where the schedd has recorded our start, nobody else would be let
             # start the job before our lease has passed; of no start this means nothing
             transport.record([self._reporter.evicted(job, EVICTED, Usage()).body])
@@ -235,17 +245,17 @@ class Worker:
         if not answer.recorded:
             started = Started(job.schedd, job.job, self._wall(), job.attempt, self.name, self.slot)
             transport.record([codec.encode(started)])
-        transport.ack_soon(delivery)
+        transport.ack_later(delivery)
         return job
 
     # --- running it ---------------------------------------------------------------------
 
-    def _work(self, job: Submit, den: Den) -> Delivery | None:
+    def _work(self, job: Submit, work_directory: WorkDirectory) -> Delivery | None:
         """Run it and report; the next one, where it has come with the report's confirm."""
         log.info("job %s attempt %d: starting", job.job, job.attempt)
         began = self._clock()
         try:
-            sandbox = self._sandbox(den)
+            sandbox = self._sandbox(work_directory)
             try:
                 report = self._run(job, sandbox, began)
             finally:
@@ -257,17 +267,17 @@ class Worker:
         self._jobs_done += 1
         if report is None:
             return None
-        more = not self._orders.leave and self._jobs_done != self._settings.max_jobs
+        more = not self._shutdown.requested and self._jobs_done != self._settings.max_jobs
         return self._report(job, report, more)
 
-    def _sandbox(self, den: Den) -> Sandbox:
+    def _sandbox(self, work_directory: WorkDirectory) -> Sandbox:
         """Raises NodeUnfit."""
         spare, self._spare = self._spare, None
         if spare is not None:
             if spare.is_as_made():
                 return spare
             spare.remove()
-        return Sandbox(den.path, den.user)
+        return Sandbox(work_directory.path, work_directory.user)
 
     def _put_away(self, sandbox: Sandbox) -> None:
         if self._settings.max_jobs != 1 and sandbox.empty():
@@ -285,8 +295,8 @@ class Worker:
         except CannotStart as error:
             return self._reporter.never_ran(job, error.hold)
         heartbeat = self._settings.heartbeat
-        watch = Watch(job, execution, sandbox, self._me, heartbeat, began, self._clock)
-        why = watch.until_it_ends(self.link, self._orders, self._rest)
+        monitor = RunMonitor(job, execution, sandbox, self._identity, heartbeat, began, self._clock)
+        why = monitor.until_it_ends(self.connection, self._shutdown, self._rest)
         outcome = execution.clean_up()
         if why == SUPERSEDED:
             return None
@@ -305,14 +315,14 @@ class Worker:
 
         ``more``: take the next message, too, if that costs no second journey to the broker.
         """
-        delivery = self.link.post(report.body, self._settings.pool if more else None)
+        delivery = self.connection.post(report.body, self._settings.pool if more else None)
         log.info("job %s attempt %d: %s", job.job, job.attempt, report.kind)
         deadline = self._clock() + REPORT_TIMEOUT
-        while not self.link.flush():
-            if self._clock() > deadline or self._orders.now:
+        while not self.connection.flush():
+            if self._clock() > deadline or self._shutdown.immediate:
                 raise BrokerUnreachable(
-                    f"the end of job {job.job} could not be reported: {self.link.last_error}; "
-                    "its lease will bring it back"
+                    f"the end of job {job.job} could not be reported: "
+                    f"{self.connection.last_error}; its lease will bring it back"
                 )
             self._rest(TICK)
         return delivery

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from thyme.errors import BadMessage
 from thyme.protocol import codec
-from thyme.protocol.events import Finished, expect
+from thyme.protocol.events import Finished, expect_kind
 from thyme.protocol.job import JobId
 from vobox.classad.ad import ParseError, parse
 from vobox.files import output
@@ -159,7 +159,7 @@ def _fetch(job: Job, uid: int, named: bool, body: ReadBody) -> tuple[str, str]:
     if data is None:
         return "", f"Job {job.id} has no output yet\n"
     try:
-        hold = output.fetch_output(job, expect(codec.decode(data), Finished))
+        hold = output.fetch_output(job, expect_kind(codec.decode(data), Finished))
     except BadMessage as error:
         return f"Job {job.id}: {error}\n", ""
     return (f"Job {job.id}: {hold.text}\n" if hold else ""), ""

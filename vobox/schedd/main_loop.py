@@ -22,7 +22,7 @@ from thyme.errors import BrokerError, BrokerRefused
 from thyme.protocol import codec
 from thyme.protocol.events import JobMessage, Marker
 from thyme.protocol.job import JobId
-from thyme.worker.run_monitor import schedd_inbox
+from thyme.protocol.mail import schedd_inbox
 from vobox.classad.ad import Ad
 from vobox.files.history_files import HistoryFiles
 from vobox.ledger.writer import Ledger
@@ -202,7 +202,7 @@ class Schedd:
         transport = self._connect()
         self._transport = transport
         pools = (self.settings.pool,)
-        transport.establish(pools)
+        transport.declare_topology(pools)
         transport.open_inbox(schedd_inbox(self.settings.name), pools)
         self._follower.check_same_stream(transport)
         token = os.urandom(16).hex()
@@ -273,7 +273,7 @@ class Schedd:
 
     def _probe(self, transport: Transport) -> None:
         """Ask the broker something."""
-        self._queued = transport.depth(self.settings.pool)
+        self._queued = transport.count_ready(self.settings.pool)
         self._next_probe = self.clock() + PROBE
         self._trust.renewed()
 

@@ -23,7 +23,7 @@ from thyme.protocol.events import (
     Lost,
     Recorded,
     Submit,
-    expect,
+    expect_kind,
 )
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
@@ -128,7 +128,7 @@ class Duties:
         if job is not None and body is not None and is_spooled(job.ad):
             self._ledger.put_body(job_id, "spooled", body)
         elif job is not None and body is not None:
-            failed = output.write_output(job, expect(codec.decode(body), Finished))
+            failed = output.write_output(job, expect_kind(codec.decode(body), Finished))
             if failed:
                 log.warning("job %s: %s", job_id, failed.text)
         self._ledger.drop_body(job_id, "output")
@@ -139,7 +139,7 @@ class Duties:
         if body is None:
             reason = HoldReason(output.OUTPUT_ERROR, 2, "the result is no longer known")
             return Held(self._settings.name, job.id, self._wall(), reason)
-        result = expect(codec.decode(body), Finished)
+        result = expect_kind(codec.decode(body), Finished)
         begun = job.id in self._follower.recovered
         # Asked for again when the line breaks before this is recorded, or when the stream has not
         # yet brought the record back: by then the log has the event.

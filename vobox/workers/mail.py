@@ -17,8 +17,16 @@ from thyme.errors import BadMessage
 from thyme.protocol import codec
 from thyme.protocol.events import Message, Started
 from thyme.protocol.job import JobId
-from thyme.protocol.mail import Claim, Control, Heartbeat, Peek, Peeked, Verdict, Waiting
-from thyme.worker.run_monitor import schedd_inbox
+from thyme.protocol.mail import (
+    Claim,
+    ClaimReply,
+    Control,
+    Heartbeat,
+    Peek,
+    Peeked,
+    Waiting,
+    schedd_inbox,
+)
 from vobox.files import output
 from vobox.jobs import user_log_events
 from vobox.jobs.job import Job, Tell
@@ -165,7 +173,7 @@ class Mailroom:
     def tell(self, transport: Transport, job: JobId, tell: Tell) -> None:
         """Send control mail; the worker may be gone, its lease then tells."""
         control = Control(self._schedd, job, tell.attempt, tell.action)
-        transport.post(tell.worker, Mail(codec.encode(control)))
+        transport.send_unconfirmed(tell.worker, Mail(codec.encode(control)))
 
     def _answer(self, transport: Transport, claims: Sequence[tuple[Mail, Claim]]) -> None:
         """Record the starts of all that is granted, in one go, and then say so to the workers."""
@@ -176,7 +184,7 @@ class Mailroom:
             reason, start = ("", None) if again else self._judged(claim)
             if start is not None:
                 starts[asked] = start
-            verdict = Verdict(
+            verdict = ClaimReply(
                 claim.schedd, claim.job, claim.attempt, not reason, reason,
                 recorded=again or start is not None,
             )  # fmt: skip
@@ -186,7 +194,7 @@ class Mailroom:
         while len(self._granted) > _GRANTED:
             del self._granted[next(iter(self._granted))]
         if answers:
-            transport.post_all(answers)
+            transport.send_all_unconfirmed(answers)
 
     def _judged(self, claim: Claim) -> tuple[str, Started | None]:
         """Why this claim is refused, "" if it is not; and the start that is to be recorded."""

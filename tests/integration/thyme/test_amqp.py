@@ -67,7 +67,9 @@ def read_all(broker: Transport, count: int, after: int = -1) -> list[Record]:
 # --- topology -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [lambda b: b.establish([POOL]), lambda b: b.submit(POOL, [b"1"])])
+@pytest.mark.parametrize(
+    "make", [lambda b: b.declare_topology([POOL]), lambda b: b.submit(POOL, [b"1"])]
+)
 def test_a_queue_of_another_kind_is_refused_by_name_and_argument(
     new: Callable[[], Transport], rabbitmq: VirtualHost, make: Callable[[Transport], None]
 ) -> None:
@@ -93,11 +95,11 @@ def test_an_operator_may_choose_retention_and_limits(
     )
 
     broker = new()
-    broker.establish([POOL])
+    broker.declare_topology([POOL])
     broker.submit(POOL, [b"job"])
 
     assert [record.body for record in broker.read(-1, 10)] == [b"job"]
-    assert broker.depth(POOL) == 1
+    assert broker.count_ready(POOL) == 1
 
 
 def test_what_somebody_deleted_is_made_again_by_the_next_submission(
@@ -150,26 +152,26 @@ def test_a_worker_whose_queue_is_deleted_is_told(
 def test_a_worker_that_runs_a_job_is_sent_no_other(new: Callable[[], Transport]) -> None:
     vobox, worker = new(), new()
     assert worker.take(POOL) is None  # it waits from now on
-    vobox.commands.submit(POOL, [b"1", b"2"])
+    vobox.submit(POOL, [b"1", b"2"])
     delivery = wait_until(lambda: worker.wait(1.0) or worker.take(POOL), "the first job")
 
     worker.ack(delivery)
     worker.wait(0.5)
 
     assert delivery.body == b"1"
-    assert vobox.queue_state(POOL).ready == 1
-    assert vobox.queue_state(POOL).consumers == 0
+    assert vobox.get_queue_state(POOL).ready == 1
+    assert vobox.get_queue_state(POOL).consumers == 0
 
 
 def test_a_waiting_worker_is_told_of_a_job_and_is_counted(new: Callable[[], Transport]) -> None:
     vobox, worker = new(), new()
     assert worker.take(POOL) is None
-    wait_until(lambda: vobox.queue_state(POOL).consumers == 1, "the worker to be counted")
+    wait_until(lambda: vobox.get_queue_state(POOL).consumers == 1, "the worker to be counted")
     woken = []
     waiter = threading.Thread(target=lambda: woken.append(worker.wait(60.0)))
     waiter.start()
 
-    vobox.commands.submit(POOL, [b"1"])
+    vobox.submit(POOL, [b"1"])
 
     waiter.join(30.0)
     assert woken, "it waits on"
@@ -182,14 +184,14 @@ def test_a_message_of_which_every_worker_dies_is_put_aside_and_told_of(
 ) -> None:
     ask(rabbitmq, declare(pool_queue(POOL), **{"x-delivery-limit": 2}))
     vobox = new()
-    vobox.commands.submit(POOL, [b"poison"])
+    vobox.submit(POOL, [b"poison"])
 
     for _ in range(3):
         worker = connect(rabbitmq.url)
         assert wait_until(lambda w=worker: w.take(POOL), "the message") is not None
         worker.close()
 
-    (letter,) = wait_until(vobox.dead_letters, "the dead letter")
+    (letter,) = wait_until(vobox.list_dead_letters, "the dead letter")
     assert (letter.body, letter.pool) == (b"poison", POOL)
     assert letter.reason == (
         f"delivered more than {DELIVERY_LIMIT} times, and each time its worker died"
@@ -207,7 +209,7 @@ def test_dead_letters_survive_being_looked_at_often(new: Callable[[], Transport]
         broker.reject(delivery, f"bad {delivery.body!r}")
 
     for _ in range(30):
-        assert [letter.body for letter in broker.dead_letters()] == [b"1", b"2", b"3"]
+        assert [letter.body for letter in broker.list_dead_letters()] == [b"1", b"2", b"3"]
 
 
 # --- the stream -----------------------------------------------------------------------------------
@@ -308,7 +310,7 @@ def test_a_stream_that_is_deleted_is_noticed_and_the_new_one_is_another(
 
     wait_until(told, "the reader to be told")
     again = new()
-    again.establish([POOL])
+    again.declare_topology([POOL])
     again.record([STARTED + b"new"])
     assert [record.body for record in read_all(again, 1)] == [STARTED + b"new"]
     assert again.read(3, 1) == []

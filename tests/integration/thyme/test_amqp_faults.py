@@ -91,7 +91,7 @@ def test_what_was_acknowledged_is_there_after_the_server_was_ended(
     own: Rabbit, vhost: VirtualHost, end: Callable[[Rabbit], None]
 ) -> None:
     vobox, worker = connect(vhost.url), connect(vhost.url)
-    vobox.commands.submit(POOL, [b"%d" % n for n in range(50)])
+    vobox.submit(POOL, [b"%d" % n for n in range(50)])
     vobox.record([STARTED])
     taken = worker.take(POOL)
     assert taken is not None and taken.body == b"0"
@@ -118,11 +118,11 @@ def test_a_memory_alarm_does_not_hang_a_submission_for_ever(
     own: Rabbit, vhost: VirtualHost
 ) -> None:
     vobox, worker = connect(f"{vhost.url}?timeout=2"), connect(f"{vhost.url}?timeout=2")
-    vobox.commands.submit(POOL, [b"before"])
+    vobox.submit(POOL, [b"before"])
     own.fill_memory()
     try:
         # the broker tells of it at the first message, and may have taken that one
-        said = error_of(lambda: [vobox.commands.submit(POOL, [b"job"]) for _ in range(20)])
+        said = error_of(lambda: [vobox.submit(POOL, [b"job"]) for _ in range(20)])
         assert said.endswith("it takes no messages now (low on memory); it needs an admin")
         error_of(lambda: vobox.wait(0.0))  # of no more use
         delivery = worker.take(POOL)  # those who only take go on
@@ -144,12 +144,12 @@ def test_a_question_that_is_never_answered_ends_although_mail_keeps_coming(
     line = Line(place, "test")
     channel = line.channel()
     queue = channel.ask(spec.Queue.Declare(queue="thyme.inbox.x", exclusive=True)).queue
-    other.establish([POOL])
+    other.declare_topology([POOL])
     channel.ask(spec.Queue.Bind(queue=queue, exchange="thyme", routing_key="inbox.x"))
     channel.ask(spec.Basic.Consume(queue=queue, no_ack=True))
 
     def never() -> None:
-        other.post("x", Mail(b"news"))
+        other.send_unconfirmed("x", Mail(b"news"))
         other.wait(0.05)
 
     assert "no answer within 1 s (a word)" in error_of(lambda: line.until(never, "a word"))
@@ -268,14 +268,14 @@ def test_a_broken_submission_recorded_some_or_none_and_never_breaks_the_order(
     own: Rabbit, vhost: VirtualHost, line: SilentLine
 ) -> None:
     vobox = connect(vhost.url_at(line.port) + "?timeout=3")
-    vobox.commands.submit(POOL, [b"first"])
+    vobox.submit(POOL, [b"first"])
     bodies = [b"%d" % n + bytes(20_000) for n in range(400)]
     cutter = threading.Timer(0.05, line.cut)
     cutter.start()
 
     with pytest.raises(BrokerUnreachable):
         while True:
-            vobox.commands.submit(POOL, bodies)
+            vobox.submit(POOL, bodies)
     cutter.join()
     vobox.close()
 

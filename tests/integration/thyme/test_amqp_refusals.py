@@ -75,7 +75,7 @@ def test_a_user_without_the_right_to_make_things_uses_what_is_there(
 
     new().submit(POOL, [b"job"])
     with closing(connect(url)) as worker:
-        worker.establish([POOL])
+        worker.declare_topology([POOL])
         worker.open_inbox("thyme.worker.x")
         delivery = worker.take(POOL)
         assert delivery is not None and delivery.body == b"job"

@@ -19,8 +19,8 @@ from thyme.errors import BadMessage
 from thyme.protocol.codec import encode
 from thyme.protocol.events import Evicted, Finished, Message
 from thyme.protocol.job import SandboxFile, Task
-from thyme.worker.shutdown import Orders
-from thyme.worker.worker import Settings, Worker
+from thyme.worker.shutdown import Shutdown
+from thyme.worker.worker import Worker, WorkerSettings
 
 # what a test starts ends with it, as with the worker: see conftest.py
 pytestmark = pytest.mark.own_process
@@ -34,8 +34,8 @@ def work_on(workdir: Path, *tasks: Task) -> list[Message]:
         broker.submit("alien_jobs", [encode(submission(task, f"{number}.0"))])
     before = len(broker.stream)
     worker = Worker(
-        Settings("alien_jobs", workdir, timeout=5.0, max_jobs=0, user="self"),
-        broker.connect, Orders(), clock, time.time, clock.sleep,
+        WorkerSettings("alien_jobs", workdir, timeout=5.0, max_jobs=0, user="self"),
+        broker.connect, Shutdown(), clock, time.time, clock.sleep,
     )  # fmt: skip
     assert worker.run() == 0
     assert broker.queues["alien_jobs"] == {}

@@ -171,7 +171,7 @@ def test_a_message_of_which_every_worker_dies_is_kept_aside(site: Site) -> None:
 
     assert site.worker("--timeout", "1.5") == 3
 
-    (letter,) = broker.dead_letters()
+    (letter,) = broker.list_dead_letters()
     assert letter.reason == f"delivered {DELIVERY_LIMIT} times, and each time its worker died"
     assert decode(letter.body).kind == "submit"
     # that it was put aside is in the stream too: its schedd then holds it
@@ -257,7 +257,7 @@ class Supply:
 
     def has_given(self, pid: int, share: int) -> bool:
         """A consumer that starts late must not find all taken by the others."""
-        while self._broker.depth(POOL) < 500:
+        while self._broker.count_ready(POOL) < 500:
             self._made += 500
             self._broker.submit(POOL, [b"m-%d" % n for n in range(self._made - 500, self._made)])
         for record in self._broker.read(self._offset, 10**6):
@@ -309,7 +309,7 @@ def test_a_dead_process_is_noticed_at_once(site: Site) -> None:
         "-c", "import sys, time; from thyme.broker import connect\n"
         f"c = connect(sys.argv[sys.argv.index('--url') + 1]); c.take('{POOL}'); time.sleep(60)",
     )  # fmt: skip
-    wait_until(lambda: broker.depth(POOL) == 0, "the message to be taken")
+    wait_until(lambda: broker.count_ready(POOL) == 0, "the message to be taken")
 
     holder.kill()
     holder.wait()

@@ -114,16 +114,16 @@ def test_everybody_can_connect_over_tls_too(site: Site) -> None:
         made = (directory / f"{user}.url").read_text()
         known = site.url(user).split("@")[0].replace("amqp://", "amqps://")
         with contextlib.closing(connect(known + "@" + made.split("@")[1])) as transport:
-            assert transport.queue_state("alien_jobs").ready == 0
+            assert transport.get_queue_state("alien_jobs").ready == 0
         with pytest.raises(BrokerRefused, match="ACCESS_REFUSED"):
             connect(made)
 
 
 def test_the_topology_is_there_before_anybody_comes(site: Site) -> None:
     with contextlib.closing(connect(site.url("vobox"))) as vobox:
-        vobox.establish(["alien_jobs", "other"])  # raises where anything is otherwise
+        vobox.declare_topology(["alien_jobs", "other"])  # raises where anything is otherwise
     with contextlib.closing(connect(site.url("worker"))) as worker:
-        worker.establish(["alien_jobs"])  # may make nothing, and finds all
+        worker.declare_topology(["alien_jobs"])  # may make nothing, and finds all
 
 
 def test_a_job_gets_through_with_nobody_allowed_more_than_his_role(
@@ -332,7 +332,7 @@ def test_an_unreadable_message_is_put_aside_listed_queued_again_and_purged(
     monkeypatch.setenv("THYME_URL_FILE", str(site.directory / "vobox.url"))
     monkeypatch.delenv("THYME_URL", raising=False)
     with contextlib.closing(connect(site.url("vobox"))) as vobox:
-        vobox.commands.submit("other", [b"garbage", b"more garbage"])
+        vobox.submit("other", [b"garbage", b"more garbage"])
     assert cli.main(["purge", "other", "--yes"]) == 0
     assert capsys.readouterr().out == (
         "2 messages of other are dead letters; their jobs are held\n"

@@ -11,8 +11,8 @@ from tests.support.fake_schedd import submission
 from thyme.protocol.codec import encode
 from thyme.protocol.events import Finished
 from thyme.protocol.job import Task
-from thyme.worker.shutdown import Orders
-from thyme.worker.worker import Settings, Worker
+from thyme.worker.shutdown import Shutdown
+from thyme.worker.worker import Worker, WorkerSettings
 
 POOL = "pool"
 pytestmark = pytest.mark.own_process
@@ -32,8 +32,8 @@ class Workshop:
             for number, script in enumerate(scripts)
         ]
         self.broker.submit(POOL, [encode(job) for job in jobs])
-        settings = Settings(POOL, self.workdir, timeout=0.0, max_jobs=max_jobs, user="self")
-        Worker(settings, self.broker.connect, Orders()).run()
+        settings = WorkerSettings(POOL, self.workdir, timeout=0.0, max_jobs=max_jobs, user="self")
+        Worker(settings, self.broker.connect, Shutdown()).run()
         assert list(self.workdir.iterdir()) == []
         finished = [m for m in self.broker.messages() if isinstance(m, Finished)]
         return [m.stdout.decode() for m in finished]

@@ -120,4 +120,4 @@ def test_4_a_full_disk(site: Site) -> None:
     )
     assert "Traceback" not in done.stderr
     assert site.kinds() == []
-    assert site.broker.depth("alien_jobs") == 1
+    assert site.broker.count_ready("alien_jobs") == 1

@@ -94,7 +94,7 @@ def test_5_a_scratch_that_cannot_be_used(site: Site) -> None:
     assert line.startswith(
         f"thyme-worker: cannot make a scratch directory in {site.path}/none: [Errno 2] "
     )
-    assert site.broker.depth("alien_jobs") == 1
+    assert site.broker.count_ready("alien_jobs") == 1
 
 
 @ROOT_ONLY

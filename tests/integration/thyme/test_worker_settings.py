@@ -107,7 +107,7 @@ def test_so_many_jobs_and_no_more(site: Site, limit: list[str], done: int) -> No
     assert site.run(*limit) == (0, "")
 
     assert site.kinds() == ["started", "finished"] * done
-    assert site.broker.depth("alien_jobs") == 5 - done
+    assert site.broker.count_ready("alien_jobs") == 5 - done
 
 
 def test_garbage_in_the_queue_is_kept_aside_and_said(site: Site) -> None:
@@ -118,4 +118,4 @@ def test_garbage_in_the_queue_is_kept_aside_and_said(site: Site) -> None:
 
     assert code == 0
     assert said.startswith("thyme-worker: message kept aside: not a thyme message: ")
-    assert [letter.body for letter in site.broker.dead_letters()] == [b"garbage"]
+    assert [letter.body for letter in site.broker.list_dead_letters()] == [b"garbage"]

@@ -144,8 +144,8 @@ def test_a_dead_letter_holds_its_job_and_a_requeued_one_runs(make: Make) -> None
         assert reasons == f"26 74 {text}\n" * 2
 
         asked(live, "condor_release", "1.1")
-        letters = {str(codec.decode(each.body).job): each.id for each in line.dead_letters()}  # type: ignore[attr-defined]
-        assert line.requeue_dead([letters["1.0"]]) == 1
+        letters = {str(codec.decode(each.body).job): each.id for each in line.list_dead_letters()}  # type: ignore[attr-defined]
+        assert line.requeue_dead_letters([letters["1.0"]]) == 1
 
         live.work()
         until(lambda: set(live.states().values()) == {4}, "both to be done", live)

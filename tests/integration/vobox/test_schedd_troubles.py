@@ -94,7 +94,7 @@ def test_garbage_in_the_queue_and_in_the_stream_stops_nothing(schedd: LiveSchedd
 
     schedd.wait_for(j1_0=4)
     with schedd.line() as line:
-        aside = line.dead_letters()
+        aside = line.list_dead_letters()
     assert [letter.body for letter in aside] == [b"garbage", b'{"thyme": 99, "kind": "submit"}\n']
     assert "message version 99 is not known here" in aside[1].reason
     assert schedd.said().count("cannot be read and is passed over") == 3

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from thyme.broker import routing_keys
-from thyme.broker.base import DeadLetter, letter_id
+from thyme.broker.base import DeadLetter, dead_letter_id
 
 from .channel import Channel
 from .connection import Line
@@ -41,7 +41,9 @@ def letter(content: Content) -> DeadLetter:
     key = str(content.method.routing_key)
     pool = pool_of_word(routing_keys.pool_of_dead(key))
     time = _time(headers, content.properties.timestamp)
-    return DeadLetter(content.body, reason_of(headers), time, pool, letter_id(pool, content.body))
+    return DeadLetter(
+        content.body, reason_of(headers), time, pool, dead_letter_id(pool, content.body)
+    )
 
 
 def _time(headers: Mapping[str, Any], published: Any) -> float:

@@ -47,14 +47,14 @@ class Setup:
                 spec.Exchange.Declare(exchange=name, passive=True) for name in (EXCHANGE, WORK)
             ]
             if not all(self._is_there(declare) for declare in exchanges) or not self.look(STREAM):
-                self.establish(topology(()))
+                self.declare_topology(topology(()))
             self._stream_is_there = True
 
     def need_pool(self, pool: str) -> None:
         """The pool's queue, to take from."""
         if pool not in self._pools:
             if self.look(job_queue(pool)) is None:
-                self.establish(topology((pool,)))
+                self.declare_topology(topology((pool,)))
             self._pools.add(pool)
 
     def need_pool_to_submit(self, pool: str) -> Any:
@@ -64,7 +64,7 @@ class Setup:
         would wait for ever.
         """
         if pool not in self._bound or (found := self.look(job_queue(pool))) is None:
-            self.establish(topology((pool,)))
+            self.declare_topology(topology((pool,)))
             self._bound.add(pool)
             found = self.look(job_queue(pool))
         return found
@@ -81,7 +81,7 @@ class Setup:
                 return None
             raise self._translated(error) from error
 
-    def establish(self, wanted: Topology) -> None:
+    def declare_topology(self, wanted: Topology) -> None:
         """Make what is missing and check what is there; raises BrokerRefused.
 
         A user who may make nothing is content if all is there.

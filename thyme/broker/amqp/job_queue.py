@@ -66,15 +66,15 @@ class Jobs:
         self._channel.ask(spec.Basic.Consume(queue=job_queue(pool), consumer_tag=tag))
 
     def ack(self, delivery: Delivery) -> None:
-        self.ack_soon(delivery)
+        self.ack_later(delivery)
         self._channel.line.pump(0)
 
-    def ack_soon(self, delivery: Delivery) -> None:
+    def ack_later(self, delivery: Delivery) -> None:
         """It leaves with the next pump."""
         self._pools.pop(delivery.tag, None)
         self._channel.send(spec.Basic.Ack(delivery_tag=delivery.tag))
 
-    def give_back(self, delivery: Delivery) -> None:
+    def requeue(self, delivery: Delivery) -> None:
         """It is free when this returns."""
         self._pools.pop(delivery.tag, None)
         self._channel.send(spec.Basic.Nack(delivery_tag=delivery.tag, requeue=True))

@@ -90,8 +90,8 @@ class AmqpTransport(Transport):
 
     # --- topology -------------------------------------------------------------------
 
-    def establish(self, pools: Sequence[str]) -> None:
-        self._setup.establish(topology.topology(pools))
+    def declare_topology(self, pools: Sequence[str]) -> None:
+        self._setup.declare_topology(topology.topology(pools))
 
     # --- publishing -----------------------------------------------------------------
 
@@ -154,13 +154,13 @@ class AmqpTransport(Transport):
         with self._translated():
             self._jobs.ack(delivery)
 
-    def ack_soon(self, delivery: Delivery) -> None:
+    def ack_later(self, delivery: Delivery) -> None:
         with self._translated():
-            self._jobs.ack_soon(delivery)
+            self._jobs.ack_later(delivery)
 
-    def give_back(self, delivery: Delivery) -> None:
+    def requeue(self, delivery: Delivery) -> None:
         with self._translated():
-            self._jobs.give_back(delivery)
+            self._jobs.requeue(delivery)
 
     def reject(self, delivery: Delivery, reason: str) -> None:
         pool = self._jobs.pool_of(delivery)
@@ -171,19 +171,19 @@ class AmqpTransport(Transport):
             self._publish([(envelope, delivery.body)])
             self._jobs.ack(delivery)
 
-    def depth(self, pool: str) -> int:
+    def count_ready(self, pool: str) -> int:
         self._setup.need_pool(pool)
-        return self.queue_state(pool).ready
+        return self.get_queue_state(pool).ready
 
     # --- for the operator -----------------------------------------------------------
 
-    def queue_state(self, pool: str) -> QueueState:
+    def get_queue_state(self, pool: str) -> QueueState:
         return self._state(topology.job_queue(pool))
 
-    def dead_state(self) -> QueueState:
+    def get_dead_letter_state(self) -> QueueState:
         return self._state(topology.DEAD)
 
-    def stream_state(self) -> QueueState:
+    def get_stream_state(self) -> QueueState:
         return self._state(topology.STREAM)
 
     def _state(self, queue: str) -> QueueState:
@@ -194,21 +194,21 @@ class AmqpTransport(Transport):
             )
         return QueueState(int(found.message_count), int(found.consumer_count))
 
-    def dead_letters(self) -> list[DeadLetter]:
+    def list_dead_letters(self) -> list[DeadLetter]:
         self._setup.need_stream()
         with self._translated():
             return Letters(self._line).all()
 
-    def requeue_dead(self, ids: Sequence[str] | None = None) -> int:
+    def requeue_dead_letters(self, ids: Sequence[str] | None = None) -> int:
         self._setup.need_stream()
         with self._translated():
             return Letters(self._line).requeue(ids, lambda pool, body: self.submit(pool, [body]))
 
-    def purge(self, pool: str) -> int:
+    def purge_queue(self, pool: str) -> int:
         self._setup.need_pool(pool)
         return self._purge(topology.job_queue(pool))
 
-    def purge_dead(self) -> int:
+    def purge_dead_letters(self) -> int:
         self._setup.need_stream()
         return self._purge(topology.DEAD)
 
@@ -235,17 +235,17 @@ class AmqpTransport(Transport):
         with self._translated():
             return self._post.send(to, mail)
 
-    def post(self, to: str, mail: Mail) -> None:
+    def send_unconfirmed(self, to: str, mail: Mail) -> None:
         self._setup.need_stream()
         with self._translated():
             self._post.drop_off(to, mail)
 
-    def post_all(self, letters: Sequence[tuple[str, Mail]]) -> None:
+    def send_all_unconfirmed(self, letters: Sequence[tuple[str, Mail]]) -> None:
         self._setup.need_stream()
         with self._translated():
             self._post.drop_all_off(letters)
 
-    def ask(self, to: str, mail: Mail) -> None:
+    def request(self, to: str, mail: Mail) -> None:
         self._setup.need_stream()
         with self._translated():
             self._post.ask(to, mail)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from thyme.errors import BrokerError, BrokerRefused, BrokerUnreachable
 
-from .process_locks import Life
+from .process_locks import ProcessLock
 from .schema import CONNECTIONS, claim_place, open_database
 
 
@@ -30,7 +30,7 @@ class Connection:
         with contextlib.ExitStack() as undo:
             try:
                 self._file = claim_place(path)
-                self.life = Life(Path(path + CONNECTIONS))
+                self.life = ProcessLock(Path(path + CONNECTIONS))
                 undo.callback(self.life.end)
                 self._turn = os.open(path + ".turn", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
                 undo.callback(os.close, self._turn)

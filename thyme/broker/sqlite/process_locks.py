@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 
 
-class Life:
+class ProcessLock:
     """This process's life, known to others by ``name``."""
 
     def __init__(self, directory: Path) -> None:

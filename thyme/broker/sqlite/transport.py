@@ -55,7 +55,7 @@ class SqliteTransport(Transport):
         self._life = self._connection.life
         self._me = self._life.name
 
-    def establish(self, pools: Sequence[str]) -> None:
+    def declare_topology(self, pools: Sequence[str]) -> None:
         self._connection.check_place()  # all else is in the file from the start
 
     # --- publishing -----------------------------------------------------------------
@@ -97,7 +97,7 @@ class SqliteTransport(Transport):
         with self._connection.writing(durable=False) as db:
             db.execute("DELETE FROM queue WHERE id=? AND owner=?", (delivery.tag, self._me))
 
-    def give_back(self, delivery: Delivery) -> None:
+    def requeue(self, delivery: Delivery) -> None:
         with self._connection.writing(durable=False) as db:
             db.execute(
                 "UPDATE queue SET owner=NULL WHERE id=? AND owner=?", (delivery.tag, self._me)
@@ -107,7 +107,7 @@ class SqliteTransport(Transport):
         with self._connection.writing(durable=True) as db:
             queries.bury(db, delivery.tag, reason)
 
-    def depth(self, pool: str) -> int:
+    def count_ready(self, pool: str) -> int:
         with self._connection.reading() as db:
             row = db.execute(
                 "SELECT count(*) FROM queue WHERE pool=? AND owner IS NULL", (pool,)
@@ -116,32 +116,32 @@ class SqliteTransport(Transport):
 
     # --- for the operator -----------------------------------------------------------
 
-    def queue_state(self, pool: str) -> QueueState:
-        return QueueState(self.depth(pool), None)
+    def get_queue_state(self, pool: str) -> QueueState:
+        return QueueState(self.count_ready(pool), None)
 
-    def dead_state(self) -> QueueState:
+    def get_dead_letter_state(self) -> QueueState:
         return self._count("SELECT count(*) FROM dead")
 
-    def stream_state(self) -> QueueState:
+    def get_stream_state(self) -> QueueState:
         return self._count("SELECT count(*) FROM stream")
 
     def _count(self, query: str) -> QueueState:
         with self._connection.reading() as db:
             return QueueState(int(db.execute(query).fetchone()[0]), None)
 
-    def dead_letters(self) -> list[DeadLetter]:
+    def list_dead_letters(self) -> list[DeadLetter]:
         with self._connection.reading() as db:
             return [letter for _row, letter in queries.dead(db)]
 
-    def requeue_dead(self, ids: Sequence[str] | None = None) -> int:
+    def requeue_dead_letters(self, ids: Sequence[str] | None = None) -> int:
         with self._connection.writing(durable=True) as db:
             return queries.requeue(db, ids)
 
-    def purge(self, pool: str) -> int:
+    def purge_queue(self, pool: str) -> int:
         with self._connection.writing(durable=True) as db:
             return db.execute("DELETE FROM queue WHERE pool=? AND owner IS NULL", (pool,)).rowcount
 
-    def purge_dead(self) -> int:
+    def purge_dead_letters(self) -> int:
         with self._connection.writing(durable=True) as db:
             return db.execute("DELETE FROM dead").rowcount
 
@@ -199,7 +199,7 @@ class SqliteTransport(Transport):
         self._put_mail([to], mail)
         return True
 
-    def ask(self, to: str, mail: Mail) -> None:
+    def request(self, to: str, mail: Mail) -> None:
         if not self.send(to, mail):
             self._received.append(mail)
 

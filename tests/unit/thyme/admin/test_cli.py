@@ -131,7 +131,7 @@ def test_a_dead_letter_is_queued_again_by_its_id(
     delivery = broker.take(POOL)
     assert delivery is not None
     assert delivery.body == GOOD
-    assert [letter.body for letter in broker.dead_letters()] == [BAD]
+    assert [letter.body for letter in broker.list_dead_letters()] == [BAD]
 
 
 def test_an_id_that_nobody_has_is_named_and_the_others_are_queued(
@@ -143,7 +143,7 @@ def test_an_id_that_nobody_has_is_named_and_the_others_are_queued(
     said = capsys.readouterr()
     assert said.out == "1 dead letters are queued again\n"
     assert said.err == "thyme-admin: no dead letter nobody\n"
-    assert broker.depth(POOL) == 1
+    assert broker.count_ready(POOL) == 1
 
 
 def test_all_dead_letters_are_queued_again(
@@ -151,7 +151,7 @@ def test_all_dead_letters_are_queued_again(
 ) -> None:
     put_aside(broker, GOOD, BAD)
     assert asked(capsys, "requeue-dead", "--all") == {"requeued": 2}
-    assert broker.depth(POOL) == 2
+    assert broker.count_ready(POOL) == 2
 
 
 @pytest.mark.parametrize("argv", [["requeue-dead"], ["requeue-dead", "--all", "x"]])
@@ -176,8 +176,8 @@ def test_purging_a_pool_keeps_every_message_aside_and_tells_the_stream(
     assert capsys.readouterr().out == (
         "2 messages of alien_jobs are dead letters; their jobs are held\n"
     )
-    assert (broker.depth(POOL), broker.depth("other")) == (0, 1)
-    assert [letter.body for letter in broker.dead_letters()] == [GOOD, BAD]
+    assert (broker.count_ready(POOL), broker.count_ready("other")) == (0, 1)
+    assert [letter.body for letter in broker.list_dead_letters()] == [GOOD, BAD]
     told = [record for record in broker.read(-1, 10) if record.key == "dead.alien_jobs"]
     assert [record.body for record in told] == [GOOD, BAD]
     assert {record.reason for record in told} == {"put aside by an administrator"}
@@ -188,7 +188,7 @@ def test_purging_the_dead_deletes_them(
 ) -> None:
     put_aside(broker, GOOD, BAD)
     assert asked(capsys, "purge", "dead", "--yes") == {"purged": 2}
-    assert broker.dead_letters() == []
+    assert broker.list_dead_letters() == []
 
 
 def test_without_yes_purging_only_says_what_it_would_mean(
@@ -206,8 +206,8 @@ def test_without_yes_purging_only_says_what_it_would_mean(
         "thyme-admin: there are 1 dead letters: --yes deletes them; jobs held because of them stay "
         "held (condor_release queues them again, condor_rm removes them)\n"
     )
-    assert broker.depth(POOL) == 2
-    assert len(broker.dead_letters()) == 1
+    assert broker.count_ready(POOL) == 2
+    assert len(broker.list_dead_letters()) == 1
 
 
 # --- what can be wrong -------------------------------------------------------------------------

@@ -13,10 +13,10 @@ from tests.support.fake_schedd import submission
 from tests.support.sample_messages import example, messages, parts, put, texts
 from thyme.errors import BadMessage, UnknownVersion
 from thyme.protocol.codec import KINDS, decode, encode
-from thyme.protocol.events import Marker, Message, Submit, Usage, expect
+from thyme.protocol.events import Marker, Message, Submit, Usage, expect_kind
 from thyme.protocol.fields import FIELDS, OPTIONAL, TASK
 from thyme.protocol.job import SandboxFile, Task
-from thyme.protocol.mail import Heartbeat, Verdict, Waiting
+from thyme.protocol.mail import ClaimReply, Heartbeat, Waiting
 
 # --- every message there can be --------------------------------------------------------------
 
@@ -81,7 +81,7 @@ def test_a_usage_of_the_first_release_is_read_and_one_of_a_later_release_too() -
         ([1.5, 0.5, 9.0, 77], Usage(1.5, 0.5, 9.0, 77)),
         ([1.5, 0.5, 9.0, 77, 50, 8, "new"], Usage(1.5, 0.5, 9.0, 77, 50, 8)),
     ]:
-        assert expect(decode(put({**header, "usage": sent}, rest)), Heartbeat).usage == read
+        assert expect_kind(decode(put({**header, "usage": sent}, rest)), Heartbeat).usage == read
     with pytest.raises(BadMessage, match=r"^heartbeat: field 'usage' should be \[user CPU"):
         decode(put({**header, "usage": [1.5, 0.5, 9.0]}, rest))
 
@@ -160,7 +160,7 @@ def test_a_name_that_a_broker_could_not_hold_is_refused(name: str) -> None:
 def test_a_file_never_arrives_setuid() -> None:
     task = Task("x", files=(SandboxFile("x", b"", 0o6755),))
 
-    message = expect(decode(encode(submission(task))), Submit)
+    message = expect_kind(decode(encode(submission(task))), Submit)
 
     assert message.task.files[0].mode == 0o755
 
@@ -212,7 +212,7 @@ def test_an_unknown_kind_is_said(kind: object) -> None:
 
 def test_another_kind_than_expected_is_said() -> None:
     with pytest.raises(BadMessage, match=r"^expected a verdict message, not submit$"):
-        expect(submission(), Verdict)
+        expect_kind(submission(), ClaimReply)
 
 
 @given(st.binary(max_size=300))

@@ -11,7 +11,7 @@ from tests.support.virtual_worker import Site, job
 from thyme.broker import Mail
 from thyme.protocol.codec import encode
 from thyme.protocol.events import Evicted
-from thyme.protocol.mail import Verdict
+from thyme.protocol.mail import ClaimReply
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_mail_that_cannot_be_read_disturbs_no_job(site: Site) -> None:
 
     def litter() -> None:
         (inbox,) = site.broker.inboxes
-        for body in (b"", b"\xff", encode(Verdict("x", submission().job, 0, False, "late"))):
+        for body in (b"", b"\xff", encode(ClaimReply("x", submission().job, 0, False, "late"))):
             site.broker.deliver(inbox, Mail(body))
 
     site.after(10, litter)

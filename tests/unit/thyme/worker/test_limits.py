@@ -8,9 +8,9 @@ import pytest
 
 from thyme.protocol.events import HoldReason, Usage
 from thyme.protocol.job import Task
-from thyme.worker.executor import Outcome
+from thyme.worker.executor import ExecutionResult
 from thyme.worker.limits import NODE_WITHOUT_MEMORY, out_of_memory, overstayed, until_overstayed
-from thyme.worker.memory_cgroup import Memory, MemoryGroup
+from thyme.worker.memory_cgroup import CgroupMemory, MemoryCgroup
 
 DAY = 86400.0
 
@@ -53,16 +53,18 @@ def test_until_then_it_may_run(asked: Task, left: float) -> None:
 
 # --- memory ----------------------------------------------------------------------------------
 
-QUIET = Memory(kills=2, hits=5, limit=64 * 1024)
+QUIET = CgroupMemory(kills=2, hits=5, limit=64 * 1024)
 
 
-def ended(exit_code: int | None = None, signal: int | None = None) -> Outcome:
-    return Outcome(exit_code, signal, Usage(peak_rss=63 * 1024))
+def ended(exit_code: int | None = None, signal: int | None = None) -> ExecutionResult:
+    return ExecutionResult(exit_code, signal, Usage(peak_rss=63 * 1024))
 
 
 @pytest.mark.parametrize("outcome", [ended(signal=9), ended(exit_code=137)])
-def test_a_job_that_the_kernel_killed_at_its_pilots_limit_is_held(outcome: Outcome) -> None:
-    assert out_of_memory(QUIET, Memory(3, 6, 64 * 1024), outcome, "slot1_7@node") == HoldReason(
+def test_a_job_that_the_kernel_killed_at_its_pilots_limit_is_held(outcome: ExecutionResult) -> None:
+    assert out_of_memory(
+        QUIET, CgroupMemory(3, 6, 64 * 1024), outcome, "slot1_7@node"
+    ) == HoldReason(
         34,
         102,
         "Error from slot1_7@node: Job has gone over cgroup memory limit of 64 megabytes. Last "
@@ -71,7 +73,7 @@ def test_a_job_that_the_kernel_killed_at_its_pilots_limit_is_held(outcome: Outco
 
 
 def test_a_job_that_the_kernel_killed_for_others_sake_goes_back() -> None:
-    for after in (Memory(3, 5, 64 * 1024), Memory(3, 5, None)):
+    for after in (CgroupMemory(3, 5, 64 * 1024), CgroupMemory(3, 5, None)):
         assert out_of_memory(QUIET, after, ended(signal=9), "s") == NODE_WITHOUT_MEMORY
 
 
@@ -79,26 +81,26 @@ def test_a_job_that_the_kernel_killed_for_others_sake_goes_back() -> None:
     ("before", "after", "outcome"),
     [
         (QUIET, QUIET, ended(signal=9)),  # killed by somebody else
-        (QUIET, Memory(3, 6, 64 * 1024), ended(exit_code=0)),  # it got over it
-        (QUIET, Memory(3, 6, 64 * 1024), ended(exit_code=1)),
-        (QUIET, Memory(3, 6, 64 * 1024), ended(signal=11)),
+        (QUIET, CgroupMemory(3, 6, 64 * 1024), ended(exit_code=0)),  # it got over it
+        (QUIET, CgroupMemory(3, 6, 64 * 1024), ended(exit_code=1)),
+        (QUIET, CgroupMemory(3, 6, 64 * 1024), ended(signal=11)),
         (QUIET, None, ended(signal=9)),  # nobody knows
         (None, QUIET, ended(signal=9)),
     ],
 )
 def test_any_other_end_is_the_jobs_own(
-    before: Memory | None, after: Memory | None, outcome: Outcome
+    before: CgroupMemory | None, after: CgroupMemory | None, outcome: ExecutionResult
 ) -> None:
     assert out_of_memory(before, after, outcome, "s") == ""
 
 
-def group(tmp_path: Path, line: str, where: str, **files: str) -> Memory | None:
+def group(tmp_path: Path, line: str, where: str, **files: str) -> CgroupMemory | None:
     (tmp_path / "cgroup").write_text(line)
     place = tmp_path / "fs" / where
     place.mkdir(parents=True)
     for name, text in files.items():
         (place / name.replace("__", ".")).write_text(text)
-    return MemoryGroup(tmp_path / "cgroup", tmp_path / "fs").read()
+    return MemoryCgroup(tmp_path / "cgroup", tmp_path / "fs").read()
 
 
 V2 = {
@@ -118,7 +120,7 @@ V1 = {
 def test_version_2_is_read_with_and_without_a_namespace(
     tmp_path: Path, line: str, where: str
 ) -> None:
-    assert group(tmp_path, line, where, **V2) == Memory(2, 3, 64000)
+    assert group(tmp_path, line, where, **V2) == CgroupMemory(2, 3, 64000)
 
 
 @pytest.mark.parametrize(
@@ -132,24 +134,24 @@ def test_version_2_is_read_with_and_without_a_namespace(
 def test_version_1_is_read_with_and_without_a_namespace(
     tmp_path: Path, line: str, where: str
 ) -> None:
-    assert group(tmp_path, line, where, **V1) == Memory(2, 2, 64000)
+    assert group(tmp_path, line, where, **V1) == CgroupMemory(2, 2, 64000)
 
 
 def test_version_1_tells_a_limit_that_was_never_met_from_one_that_was(tmp_path: Path) -> None:
     files = {**V1, "memory__max_usage_in_bytes": "50000000"}
-    assert group(tmp_path, "9:memory:/", "memory", **files) == Memory(2, 0, 64000)
+    assert group(tmp_path, "9:memory:/", "memory", **files) == CgroupMemory(2, 0, 64000)
 
 
 def test_no_limit_is_none(tmp_path: Path) -> None:
     two, one = tmp_path / "two", tmp_path / "one"
     two.mkdir()
     one.mkdir()
-    assert group(two, "0::/", "", **{**V2, "memory__max": "max\n"}) == Memory(2, 3, None)
+    assert group(two, "0::/", "", **{**V2, "memory__max": "max\n"}) == CgroupMemory(2, 3, None)
     none = {**V1, "memory__limit_in_bytes": "9223372036854771712"}
-    assert group(one, "9:memory:/", "memory", **none) == Memory(2, 0, None)
+    assert group(one, "9:memory:/", "memory", **none) == CgroupMemory(2, 0, None)
 
 
 @pytest.mark.parametrize("files", [{}, {"memory__events": "low 0\n", "memory__max": "max"}])
 def test_what_cannot_be_read_is_not_zero(tmp_path: Path, files: dict[str, str]) -> None:
     assert group(tmp_path, "0::/", "", **files) is None
-    assert MemoryGroup(tmp_path / "nowhere").read() is None
+    assert MemoryCgroup(tmp_path / "nowhere").read() is None

@@ -12,45 +12,47 @@ import pytest
 from thyme.errors import BadInvocation, NodeUnfit
 from thyme.worker import users
 from thyme.worker.machine import cpus, distribution, machine
-from thyme.worker.memory_cgroup import MemoryGroup
-from thyme.worker.usage import Disk, Reading, read_tree
-from thyme.worker.users import FIRST_UID, JobUser, choose
-from thyme.worker.work_directory import Den
+from thyme.worker.memory_cgroup import MemoryCgroup
+from thyme.worker.usage import DirectorySize, ProcessTreeUsage, read_process_usage
+from thyme.worker.users import FIRST_UID, JobUser, choose_job_user
+from thyme.worker.work_directory import WorkDirectory
 
 # --- users -----------------------------------------------------------------------------------
 
 
 def test_jobs_of_root_get_a_user_for_each_worker() -> None:
-    assert choose("", 0, euid=0) == JobUser(FIRST_UID, FIRST_UID, is_automatic=True)
-    assert choose("", 7, euid=0) == JobUser(FIRST_UID + 7, FIRST_UID + 7, is_automatic=True)
+    assert choose_job_user("", 0, euid=0) == JobUser(FIRST_UID, FIRST_UID, is_automatic=True)
+    assert choose_job_user("", 7, euid=0) == JobUser(
+        FIRST_UID + 7, FIRST_UID + 7, is_automatic=True
+    )
 
 
 def test_jobs_of_others_run_as_themselves() -> None:
     for option, euid in (("", 1000), ("self", 0), ("self", 1000), ("1000", 1000), ("0", 0)):
-        assert choose(option, 3, euid).is_self
+        assert choose_job_user(option, 3, euid).is_self
 
 
 def test_a_user_is_known_by_name_or_number() -> None:
     root, nobody = pwd.getpwuid(0), pwd.getpwnam("nobody")
 
-    assert choose("nobody", 0, euid=0) == JobUser(
+    assert choose_job_user("nobody", 0, euid=0) == JobUser(
         nobody.pw_uid, nobody.pw_gid, "nobody", nobody.pw_dir
     )
-    assert choose("4242", 0, euid=0) == JobUser(4242, 4242)
-    assert choose("4242:17", 0, euid=0) == JobUser(4242, 17)
-    assert choose("4242:root", 0, euid=0).gid == 0
-    assert choose("self", 0, euid=0).home == root.pw_dir
+    assert choose_job_user("4242", 0, euid=0) == JobUser(4242, 4242)
+    assert choose_job_user("4242:17", 0, euid=0) == JobUser(4242, 17)
+    assert choose_job_user("4242:root", 0, euid=0).gid == 0
+    assert choose_job_user("self", 0, euid=0).home == root.pw_dir
 
 
 @pytest.mark.parametrize("option", ["no-such-user", "0:no-such-group", "-1", "4294967295", ":"])
 def test_a_user_that_is_not_there_is_refused(option: str) -> None:
     with pytest.raises(BadInvocation, match="no such user or group here; a number need not"):
-        choose(option, 0, euid=0)
+        choose_job_user(option, 0, euid=0)
 
 
 def test_only_root_runs_jobs_as_others() -> None:
     with pytest.raises(BadInvocation, match="--user 1: only a worker that is root runs jobs as"):
-        choose("1", 0, euid=1000)
+        choose_job_user("1", 0, euid=1000)
 
 
 def test_a_user_without_an_entry_has_its_scratch_directory_for_a_home() -> None:
@@ -78,8 +80,8 @@ def test_acting_ends_with_its_block_whatever_happens() -> None:
 # --- dens ------------------------------------------------------------------------------------
 
 
-def den(workdir: Path) -> Den:
-    return Den(workdir, lambda number: choose("self", number, os.geteuid()))
+def den(workdir: Path) -> WorkDirectory:
+    return WorkDirectory(workdir, lambda number: choose_job_user("self", number, os.geteuid()))
 
 
 def test_each_living_worker_has_a_den_of_its_own_and_the_lowest_free_one(tmp_path: Path) -> None:
@@ -179,7 +181,7 @@ def test_a_pilot_offers_the_cpus_that_it_may_use(
 
 
 def test_a_node_tells_what_it_has(tmp_path: Path) -> None:
-    found = machine(tmp_path, MemoryGroup())
+    found = machine(tmp_path, MemoryCgroup())
 
     assert found is not None
     assert found.cpus >= 1
@@ -187,7 +189,7 @@ def test_a_node_tells_what_it_has(tmp_path: Path) -> None:
     assert found.memory > 16
     assert found.disk > 1024
     assert found.opsys_and_ver
-    assert machine(tmp_path / "none", MemoryGroup()) is None
+    assert machine(tmp_path / "none", MemoryCgroup()) is None
 
 
 def test_a_pilots_limit_is_all_the_memory_it_offers(tmp_path: Path) -> None:
@@ -195,7 +197,7 @@ def test_a_pilots_limit_is_all_the_memory_it_offers(tmp_path: Path) -> None:
     (tmp_path / "memory.events").write_text("oom 0\noom_kill 0\n")
     (tmp_path / "memory.max").write_text(str(48 * 1024 * 1024))
 
-    found = machine(tmp_path, MemoryGroup(tmp_path / "groups", tmp_path))
+    found = machine(tmp_path, MemoryCgroup(tmp_path / "groups", tmp_path))
 
     assert found is not None
     assert found.memory == 48
@@ -223,16 +225,18 @@ def test_a_jobs_processes_are_added_up_without_counting_what_they_share(tmp_path
     (tmp_path / "4").mkdir()  # it has just ended
     process(tmp_path, 5, (0, 0, 0, 0))  # a zombie
 
-    reading = read_tree([1, 2, 3, 4, 5, 6], tmp_path)
+    reading = read_process_usage([1, 2, 3, 4, 5, 6], tmp_path)
 
-    assert reading == Reading(user_cpu=4, system_cpu=2, rss=100 + 300 + 60 + 60 + 7, largest=900)
+    assert reading == ProcessTreeUsage(
+        user_cpu=4, system_cpu=2, rss=100 + 300 + 60 + 60 + 7, largest=900
+    )
 
 
 def test_a_scratch_directory_is_counted_bit_by_bit(tmp_path: Path) -> None:
     for number in range(30):
         (tmp_path / f"d{number}").mkdir()
         (tmp_path / f"d{number}/file").write_bytes(b"x" * 8192)
-    disk = Disk(tmp_path)
+    disk = DirectorySize(tmp_path)
 
     disk.step(59)
     assert disk.size == 0  # not known yet
@@ -246,7 +250,7 @@ def test_a_scratch_directory_is_counted_bit_by_bit(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_is_gone_uses_nothing(tmp_path: Path) -> None:
-    disk = Disk(tmp_path / "none")
+    disk = DirectorySize(tmp_path / "none")
     disk.step(10)
     assert disk.size == 0
 

@@ -12,10 +12,10 @@ from tests.support.virtual_worker import POOL, Site, job
 from thyme.errors import BrokerRefused, BrokerUnreachable, NodeUnfit
 from thyme.protocol.codec import encode
 from thyme.protocol.events import Evicted, Finished, Started
-from thyme.protocol.mail import Verdict
+from thyme.protocol.mail import ClaimReply
 from thyme.worker.sandbox import Sandbox
 from thyme.worker.users import JobUser
-from thyme.worker.worker import Settings, Worker
+from thyme.worker.worker import Worker, WorkerSettings
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_a_broker_that_refuses_is_not_asked_again(site: Site) -> None:
     [
         (b"\x00garbage", "not a thyme message"),
         (b'{"thyme": 2, "kind": "submit"}\n', "message version 2 is not known here"),
-        (encode(Verdict("v", submission().job, 0, True, "")), "expected a submit message"),
+        (encode(ClaimReply("v", submission().job, 0, True, "")), "expected a submit message"),
     ],
 )
 def test_what_cannot_be_read_is_kept_aside_and_the_worker_goes_on(
@@ -198,7 +198,9 @@ def test_what_cannot_be_read_is_kept_aside_and_the_worker_goes_on(
 def test_a_node_without_scratch_takes_no_job(site: Site, tmp_path: Path) -> None:
     site.submit(job())
     site.workdir = tmp_path / "file"
-    worker = Worker(Settings(POOL, tmp_path / "none"), site.broker.connect, site.orders, site.clock)
+    worker = Worker(
+        WorkerSettings(POOL, tmp_path / "none"), site.broker.connect, site.shutdown, site.clock
+    )
 
     with pytest.raises(NodeUnfit, match=r"cannot make a scratch directory in .*/none"):
         worker.run()

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from thyme.errors import NodeUnfit
-from thyme.worker.uid_lock import Number
+from thyme.worker.uid_lock import UidLock
 from thyme.worker.users import AUTOMATIC
 
 
 def test_two_workers_never_have_the_same_number(tmp_path: Path) -> None:
     place = tmp_path / "thyme"
-    first, second = Number(0, place), Number(0, place)
+    first, second = UidLock(0, place), UidLock(0, place)
 
     assert (first.value, second.value) == (0, 1)
     with second.held(0) as held:
@@ -25,32 +25,32 @@ def test_two_workers_never_have_the_same_number(tmp_path: Path) -> None:
     first.close()
     with second.held(0) as held:
         assert held
-    assert Number(0, place).value == 0
+    assert UidLock(0, place).value == 0
 
 
 def test_whoever_wants_one_that_is_taken_gets_the_next_free_one(tmp_path: Path) -> None:
-    taken = [Number(wanted, tmp_path) for wanted in (3, 3, AUTOMATIC - 1, AUTOMATIC - 1)]
+    taken = [UidLock(wanted, tmp_path) for wanted in (3, 3, AUTOMATIC - 1, AUTOMATIC - 1)]
     assert [number.value for number in taken] == [3, 4, AUTOMATIC - 1, 0]
 
 
 def test_a_worker_that_was_killed_leaves_its_number(tmp_path: Path) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from thyme.worker.uid_lock import Number\n"
-        "number = Number(0, Path(sys.argv[1])); print(number.value, flush=True)\n"
+        "import os, sys; from pathlib import Path; from thyme.worker.uid_lock import UidLock\n"
+        "number = UidLock(0, Path(sys.argv[1])); print(number.value, flush=True)\n"
         "os.kill(os.getpid(), 9)"
     )
     killed = subprocess.run(
         [sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False
     )
     assert (killed.returncode, killed.stdout) == (-9, "0\n")
-    assert Number(0, tmp_path).value == 0
+    assert UidLock(0, tmp_path).value == 0
 
 
 def test_more_workers_than_numbers_are_told_where_to_look(tmp_path: Path) -> None:
-    taken = [Number(0, tmp_path) for _ in range(AUTOMATIC)]
+    taken = [UidLock(0, tmp_path) for _ in range(AUTOMATIC)]
 
     with pytest.raises(NodeUnfit, match=f"{AUTOMATIC} workers of this machine .* {tmp_path}"):
-        Number(0, tmp_path)
+        UidLock(0, tmp_path)
     assert len({number.value for number in taken}) == AUTOMATIC
     for number in taken:
         number.close()
@@ -60,7 +60,7 @@ def test_more_workers_than_numbers_are_told_where_to_look(tmp_path: Path) -> Non
 def test_a_place_where_others_could_take_them_all_is_not_used(tmp_path: Path, mode: int) -> None:
     tmp_path.chmod(mode)
 
-    number = Number(5, tmp_path)
+    number = UidLock(5, tmp_path)
 
     assert number.value == 5
     assert list(tmp_path.iterdir()) == []
@@ -69,11 +69,11 @@ def test_a_place_where_others_could_take_them_all_is_not_used(tmp_path: Path, mo
 
 
 def test_without_a_place_a_worker_has_the_number_that_it_wants(tmp_path: Path) -> None:
-    assert Number(7, tmp_path / "not/there").value == 7
+    assert UidLock(7, tmp_path / "not/there").value == 7
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be another user")
 def test_another_users_place_is_not_used(tmp_path: Path) -> None:
     os.chown(tmp_path, 1234, 1234)
-    assert Number(7, tmp_path).value == 7
+    assert UidLock(7, tmp_path).value == 7
     assert list(tmp_path.iterdir()) == []

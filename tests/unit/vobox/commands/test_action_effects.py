@@ -10,7 +10,7 @@ import pytest
 from tests.support.fake_command_queue import BOB, Queue
 from tests.support.schedd_parts import Bench, Events
 from thyme.protocol import codec
-from thyme.protocol.events import expect
+from thyme.protocol.events import expect_kind
 from thyme.protocol.job import JobId
 from thyme.protocol.mail import Control
 from vobox.commands import act
@@ -89,7 +89,7 @@ class W1:
         """The actions that it was told since the last look, in order."""
         actions = []
         while (mail := self._line.receive()) is not None:
-            actions.append(expect(codec.decode(mail.body), Control).action)
+            actions.append(expect_kind(codec.decode(mail.body), Control).action)
         return actions
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.support.schedd_parts import JOB, SCHEDD, Bench, Events, after
 from thyme.broker import Mail, Transport
 from thyme.protocol import codec
-from thyme.protocol.events import expect
+from thyme.protocol.events import expect_kind
 from thyme.protocol.job import JobId
 from thyme.protocol.mail import Peek, Peeked
 from vobox.commands import tail
@@ -152,7 +152,7 @@ def test_a_peek_reaches_the_worker_and_its_answer_who_asked(tmp_path: Path) -> N
     question = Peek(SCHEDD, JOB, 0, tail.STDOUT, -1, 10)
     token = bench.mailroom.ask(bench.transport, "w1", question, answers.append)
     mail = worker.receive()
-    assert mail is not None and expect(codec.decode(mail.body), Peek) == question
+    assert mail is not None and expect_kind(codec.decode(mail.body), Peek) == question
     told = Peeked(SCHEDD, JOB, 0, tail.STDOUT, 0, 3, b"abc", "")
     for correlation in ("stranger", token, token):
         answer = Mail(codec.encode(told), "", correlation)

@@ -81,6 +81,6 @@ def test_a_command_that_takes_long_is_no_silent_line(tmp_path: Path) -> None:
 
     assert seen == ["", f"no answer from the broker for {STALE + STALE_IN_CALL + 1:.0f} s"]
     assert (answer.done(), schedd.doubt()) == (True, "")
-    assert broker.calls[-1] == "depth"
+    assert broker.calls[-1] == "count_ready"
     transport.close()
     ledger.close()

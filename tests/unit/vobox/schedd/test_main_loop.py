@@ -287,8 +287,7 @@ def test_a_fault_in_one_command_is_that_commands_own(running: Running) -> None:
 def test_a_heartbeat_sent_right_after_the_start_is_believed(running: Running) -> None:
     # start and heartbeat wait together: read in the wrong order, the job would be vacated
     from thyme.broker import Mail
-    from thyme.protocol.mail import Heartbeat
-    from thyme.worker.run_monitor import schedd_inbox
+    from thyme.protocol.mail import Heartbeat, schedd_inbox
 
     cluster = running.submit()
     e = Events(JobId(cluster, 0))

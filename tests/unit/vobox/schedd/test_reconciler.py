@@ -36,15 +36,15 @@ def test_an_evicted_job_is_queued_again_at_once(bench: Bench) -> None:
     bench.record(e.evicted(reason="evicted with its pilot"))
     job = bench.job()
     assert (job.status, job.attempt, job.losses, job.queued) == (1, 1, 0, True)
-    assert bench.transport.depth("pool") == 2
+    assert bench.transport.count_ready("pool") == 2
 
 
 def test_a_job_submitted_on_hold_is_queued_when_released(bench: Bench) -> None:
     e = Events()
     bench.record(e.recorded())
-    assert bench.transport.depth("pool") == 0
+    assert bench.transport.count_ready("pool") == 0
     bench.record(e.released())
-    assert bench.transport.depth("pool") == 1 and bench.job().queued
+    assert bench.transport.count_ready("pool") == 1 and bench.job().queued
 
 
 def test_a_result_that_cannot_be_written_waits_for_the_release(
@@ -62,7 +62,7 @@ def test_a_result_that_cannot_be_written_waits_for_the_release(
     assert (tmp_path / "there/out").read_bytes() == b"kept\n"
     job = bench.job()
     assert (job.status, job.in_queue, job.ad["NumJobStarts"]) == (4, False, "1")
-    assert bench.transport.depth("pool") == 1, "it was not queued again"
+    assert bench.transport.count_ready("pool") == 1, "it was not queued again"
 
 
 def test_a_log_that_cannot_be_written_holds_the_job_once(bench: Bench, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_it_is_removed_by_the_next_schedd_too(
     broker = FakeBroker()
     first = start(broker)
     take(monkeypatch, broker, 1)
-    broker.break_at("establish")
+    broker.break_at("declare_topology")
     with pytest.raises(SubmitRefused):
         first.submit(procs=2)
     first.end()

@@ -15,7 +15,7 @@ from thyme.errors import BrokerUnreachable
 from thyme.protocol import codec
 from thyme.protocol.events import Started, Usage
 from thyme.protocol.job import JobId
-from thyme.protocol.mail import Claim, Control, Heartbeat, Verdict
+from thyme.protocol.mail import Claim, ClaimReply, Control, Heartbeat
 from vobox.workers.mail import refusal, reply_to_heartbeat
 
 #: Of a claim, unless it matters.
@@ -98,9 +98,9 @@ def test_a_worker_that_is_faster_than_the_stream_is_not_refused(bench: Bench) ->
     bench.ledger.get(JOB).queued = False  # type: ignore[union-attr]
 
     assert ask(bench, claim("w2", attempt=1)) == [
-        (Verdict(SCHEDD, JOB, 1, True, "", True), "token")
+        (ClaimReply(SCHEDD, JOB, 1, True, "", True), "token")
     ]
-    claimed = Verdict(SCHEDD, JOB, 1, False, "claimed by w2")
+    claimed = ClaimReply(SCHEDD, JOB, 1, False, "claimed by w2")
     assert ask(bench, claim("w3", attempt=1)) == [(claimed, "token")]
 
 
@@ -129,7 +129,7 @@ def test_claims_are_answered_before_the_stream_is_read_and_heartbeats_after(
     bench.mailroom.answer_claims(bench.transport)
     verdict = line.receive()
     assert verdict is not None
-    assert codec.decode(verdict.body) == Verdict(SCHEDD, JOB, 0, True, "", True)
+    assert codec.decode(verdict.body) == ClaimReply(SCHEDD, JOB, 0, True, "", True)
 
     bench.record(e.started(), e.evicted(), e.started("w1", attempt=1))
     bench.mailroom.read_rest(bench.transport)
@@ -161,8 +161,8 @@ def ask(bench: Bench, message: Claim | Heartbeat, token: str = CORRELATION) -> l
 
 def test_the_verdict_goes_back_with_the_claims_token(bench: Bench) -> None:
     bench.submit(Events().submit())
-    assert ask(bench, claim()) == [(Verdict(SCHEDD, JOB, 0, True, "", True), "token")]
-    refused = Verdict(SCHEDD, JOB, 0, False, "claimed by w1")
+    assert ask(bench, claim()) == [(ClaimReply(SCHEDD, JOB, 0, True, "", True), "token")]
+    refused = ClaimReply(SCHEDD, JOB, 0, False, "claimed by w1")
     assert ask(bench, claim("w2")) == [(refused, "token")]
 
 
@@ -216,7 +216,7 @@ def test_a_message_that_comes_again_to_the_worker_that_runs_its_job_is_refused(
     ask(bench, claim(), "one delivery")
     bench.settle()
 
-    refused = Verdict(SCHEDD, JOB, 0, False, "JobStatus is 2")
+    refused = ClaimReply(SCHEDD, JOB, 0, False, "JobStatus is 2")
     assert ask(bench, claim(), "another") == [(refused, "another")]
 
 
@@ -229,12 +229,12 @@ def test_a_start_that_could_not_be_recorded_is_not_granted(bench: Bench) -> None
 
     assert bench.broker.calls[-1] == "record"
     bench.transport = bench.broker.connect()
-    assert ask(bench, claim()) == [(Verdict(SCHEDD, JOB, 0, True, "", True), "token")]
+    assert ask(bench, claim()) == [(ClaimReply(SCHEDD, JOB, 0, True, "", True), "token")]
     assert sum(isinstance(m, Started) for m in bench.broker.messages()) == 1
 
 
 def test_a_job_that_the_ledger_does_not_know_is_for_its_worker_to_record(bench: Bench) -> None:
-    assert ask(bench, claim()) == [(Verdict(SCHEDD, JOB, 0, True, ""), "token")]
+    assert ask(bench, claim()) == [(ClaimReply(SCHEDD, JOB, 0, True, ""), "token")]
     assert bench.broker.messages() == []
 
 
@@ -242,7 +242,7 @@ def test_the_claim_of_another_schedds_job_starts_none_of_ours(bench: Bench) -> N
     bench.submit(Events().submit())
     asked = replace(claim(), schedd="another")
 
-    assert ask(bench, asked) == [(Verdict("another", JOB, 0, True, ""), "token")]
+    assert ask(bench, asked) == [(ClaimReply("another", JOB, 0, True, ""), "token")]
     assert not any(isinstance(m, Started) for m in bench.broker.messages())
 
 

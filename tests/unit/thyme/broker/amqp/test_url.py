@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from thyme.broker import check_url, url_of_2017
+from thyme.broker import check_url, url_from_host
 from thyme.broker.amqp.url import Place, Tls, parse
 from thyme.errors import BadInvocation
 
@@ -96,8 +96,8 @@ def test_a_place_never_shows_its_password() -> None:
 
 
 def test_the_broker_of_2017_is_still_understood() -> None:
-    assert parse(url_of_2017("broker.cern.ch:5673")) == (Place("broker.cern.ch", 5673),)
-    assert parse(url_of_2017("broker")) == (Place("broker", 5672),)
+    assert parse(url_from_host("broker.cern.ch:5673")) == (Place("broker.cern.ch", 5673),)
+    assert parse(url_from_host("broker")) == (Place("broker", 5672),)
     with pytest.raises(BadInvocation, match="THYME_RABBITMQ: write HOST or HOST:PORT") as refused:
-        url_of_2017("worker:secret@broker")
+        url_from_host("worker:secret@broker")
     assert "secret" not in str(refused.value)

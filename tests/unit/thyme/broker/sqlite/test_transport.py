@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from thyme.broker import Mail, connect
-from thyme.broker.sqlite.process_locks import Life
+from thyme.broker.sqlite.process_locks import ProcessLock
 from thyme.errors import BrokerRefused, BrokerUnreachable
 
 
@@ -69,7 +69,7 @@ def test_what_carries_proxies_is_for_its_owner_alone(tmp_path: Path) -> None:
 
 
 def test_two_that_look_at_once_do_not_take_each_other_for_the_owner(tmp_path: Path) -> None:
-    mine = Life(tmp_path)
+    mine = ProcessLock(tmp_path)
     dead = tmp_path / "1-dead"
     dead.touch()
     with dead.open("rb+") as looked_at:
@@ -82,7 +82,7 @@ def test_two_that_look_at_once_do_not_take_each_other_for_the_owner(tmp_path: Pa
 
 
 def test_the_living_are_seen_and_the_ended_are_not(tmp_path: Path) -> None:
-    one, other = Life(tmp_path), Life(tmp_path)
+    one, other = ProcessLock(tmp_path), ProcessLock(tmp_path)
 
     assert one.sees(other.name)
     assert one.sees(one.name)

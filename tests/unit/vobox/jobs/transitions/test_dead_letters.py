@@ -24,7 +24,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     bench = Bench(tmp_path)
     if request.param == "sqlite":
         bench.transport = connect(f"sqlite://{tmp_path}/broker.db")
-        bench.transport.establish(["pool"])
+        bench.transport.declare_topology(["pool"])
     yield bench
     bench.close()
 
@@ -87,7 +87,7 @@ def test_one_that_is_queued_again_goes_on_by_itself(
     bench.submit(e.submit())
     reject(bench, "unreadable")
 
-    assert bench.transport.requeue_dead() == 1
+    assert bench.transport.requeue_dead_letters() == 1
     bench.settle()
 
     job = bench.job()
@@ -111,7 +111,7 @@ def test_one_that_is_queued_again_too_late_changes_nothing(
     bench.record(e.released(), *([e.held()] if held_by_user else [e.removed()]))
     before = everything(bench.ledger)
 
-    bench.transport.requeue_dead()
+    bench.transport.requeue_dead_letters()
     bench.settle()
 
     assert everything(bench.ledger) == before
