@@ -6,20 +6,20 @@ from collections.abc import Sequence
 
 from vobox.classad.ad import Ad, quote
 
-from .errors import bad_job
+from .errors import job_error
 from .job_commands import Commands
-from .matching import filled
+from .matching import fill_machine_defaults
 from .quoting import QuotingError, is_v2, join_v2, split_arguments_v1, split_v2, unwrap_v2
 
 
-def arguments(commands: Commands, ad: Ad) -> tuple[str, ...]:
-    """Record the arguments and return them as the job gets them; raises Refusal."""
+def record_arguments(commands: Commands, ad: Ad) -> tuple[str, ...]:
+    """Record the arguments and return them as the job gets them; raises SubmitError."""
     words, old = _words(commands)
     if old:
         ad["Args"] = quote(" ".join(words))
     else:
         ad["Arguments"] = quote(join_v2(words))
-    return tuple(filled("arguments", word) for word in words)
+    return tuple(fill_machine_defaults("arguments", word) for word in words)
 
 
 def _words(commands: Commands) -> tuple[Sequence[str], bool]:
@@ -32,10 +32,10 @@ def _words(commands: Commands) -> tuple[Sequence[str], bool]:
         return (), False
     if v2_only is not None and not is_v2(v2_only):
         problem = "Expecting double-quoted input string (V2 format)."
-        raise bad_job(f"{problem}\nThe full arguments you specified were: {text}")
+        raise job_error(f"{problem}\nThe full arguments you specified were: {text}")
     try:
         if is_v2(text):
             return split_v2(unwrap_v2(text)), False
         return split_arguments_v1(text), True
     except QuotingError as error:
-        raise bad_job(f"{error}\nThe full arguments you specified were: {text}") from None
+        raise job_error(f"{error}\nThe full arguments you specified were: {text}") from None

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from vobox.classad.ad import Ad, literal, quote
 from vobox.jobs.status import IDLE
 
-from .errors import bad_job, refused
-from .expressions import boolean, canonical, integer
+from .errors import job_error, submit_error
+from .expressions import canonicalize, evaluate_boolean, evaluate_integer
 from .job_commands import Commands
 from .version import CONDOR_PLATFORM, CONDOR_VERSION
 
@@ -93,7 +93,7 @@ class Submission:
         return self.schedd.rpartition("@")[2]
 
 
-def first_ad(submission: Submission, ad: Ad) -> None:
+def record_common(submission: Submission, ad: Ad) -> None:
     """What the ad of every job of the submit begins with."""
     ad.update({name: literal(value) for name, value in _START.items()})
     ad.update(
@@ -109,7 +109,7 @@ def first_ad(submission: Submission, ad: Ad) -> None:
         ad["JobSubmitFile"] = quote(submission.submit_file)
 
 
-def name_job(submission: Submission, proc: int, ad: Ad, grid_prefix: str) -> None:
+def record_identity(submission: Submission, proc: int, ad: Ad, grid_prefix: str) -> None:
     """What no two jobs have in common. ``grid_prefix``: of a grid job, else ""."""
     identity = f"{submission.schedd}#{submission.cluster}.{proc}#{submission.now}"
     ad["ProcId"] = str(proc)
@@ -119,12 +119,12 @@ def name_job(submission: Submission, proc: int, ad: Ad, grid_prefix: str) -> Non
 
 
 def record_presentation(commands: Commands, ad: Ad, owner: str) -> None:
-    """Priority, notification, batch name, accounting; raises Refusal."""
+    """Priority, notification, batch name, accounting; raises SubmitError."""
     priority = commands.get("priority", "prio", "JobPrio")
-    ad["JobPrio"] = str(integer("priority", priority)) if priority else "0"
+    ad["JobPrio"] = str(evaluate_integer("priority", priority)) if priority else "0"
     notification = (commands.get("notification", "JobNotification") or "never").lower()
     if notification not in _NOTIFICATIONS:
-        raise bad_job("Notification must be 'Never', 'Always', 'Complete', 'Start', or 'Error'")
+        raise job_error("Notification must be 'Never', 'Always', 'Complete', 'Start', or 'Error'")
     ad["JobNotification"] = str(_NOTIFICATIONS[notification])
     if name := commands.get("batch_name", "JobBatchName"):
         ad["JobBatchName"] = quote(name.strip('"'))
@@ -137,8 +137,8 @@ def _record_accounting(commands: Commands, ad: Ad, owner: str) -> None:
     user = commands.get("accounting_group_user", "acct_group_user", "AcctGroupUser")
     for command, value in (("accounting_group", group), ("accounting_group_user", user)):
         if value and any(character.isspace() for character in value):
-            raise bad_job(f"Invalid {command}: {value}")
-    if nice is not None and boolean("nice_user", nice):
+            raise job_error(f"Invalid {command}: {value}")
+    if nice is not None and evaluate_boolean("nice_user", nice):
         group = group or "nice-user"
         ad["MaxJobRetirementTime"] = "0"
     if group is None and user is None:
@@ -152,11 +152,11 @@ def _record_accounting(commands: Commands, ad: Ad, owner: str) -> None:
 
 
 def record_custom(commands: Commands, ad: Ad) -> None:
-    """``+Attr`` and ``MY.Attr``: they win over everything else. Raises Refusal."""
-    for attribute, expression in commands.custom():
+    """``+Attr`` and ``MY.Attr``: they win over everything else. Raises SubmitError."""
+    for attribute, expression in commands.list_custom():
         if attribute.lower() in _OURS:
-            raise refused(f"+{attribute}: the schedd sets this attribute itself")
+            raise submit_error(f"+{attribute}: the schedd sets this attribute itself")
         if attribute.lower() in _BY_COMMAND:
             command = _BY_COMMAND[attribute.lower()]
-            raise refused(f"+{attribute}: say it with the command {command}")
-        ad[attribute] = canonical(attribute, expression) if expression else "undefined"
+            raise submit_error(f"+{attribute}: say it with the command {command}")
+        ad[attribute] = canonicalize(attribute, expression) if expression else "undefined"

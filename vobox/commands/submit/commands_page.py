@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from .commands_table import TABLE, Row, Verdict
+from .commands_table import SUBMIT_COMMANDS, SubmitCommand, Support
 
 _HEAD = """\
 # Submit commands
@@ -46,23 +46,25 @@ comes back until `condor_transfer_data` fetches it, for ten days at most unless
 `leave_in_queue` says something else.
 """
 _TITLES = {
-    Verdict.HONOURED: ("Honoured", "what it does"),
-    Verdict.RECORDED: ("Recorded in the job ad only", "remark"),
-    Verdict.REFUSED: ("Refused", "why, and what to do instead"),
+    Support.HONOURED: ("Honoured", "what it does"),
+    Support.RECORDED: ("Recorded in the job ad only", "remark"),
+    Support.REFUSED: ("Refused", "why, and what to do instead"),
 }
 
 
-def page() -> str:
+def build_page() -> str:
     """The whole page."""
     parts = [_HEAD]
     for verdict, (title, meaning) in _TITLES.items():
-        rows = sorted((row for row in TABLE if row.verdict is verdict), key=lambda r: r.names)
+        rows = sorted(
+            (row for row in SUBMIT_COMMANDS if row.support is verdict), key=lambda r: r.names
+        )
         parts.append(f"\n## {title}\n\n| command | attribute | {meaning} |\n| --- | --- | --- |\n")
-        parts += [_line(row) for row in rows]
+        parts += [_render_row(row) for row in rows]
     return "".join(parts)
 
 
-def _line(row: Row) -> str:
+def _render_row(row: SubmitCommand) -> str:
     names = ", ".join(f"`{name}`" for name in row.names)
     attributes = " or ".join(f"`{name}`" for name in row.attribute.split(" or ") if name)
     effect = row.effect.replace("|", "\\|")
@@ -70,4 +72,4 @@ def _line(row: Row) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(page())
+    sys.stdout.write(build_page())

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Verdict(Enum):
+class Support(Enum):
     HONOURED = "honoured"
     RECORDED = "recorded"
     REFUSED = "refused"
 
 
-class Kind(Enum):
+class ValueType(Enum):
     """How a recorded command's value becomes the attribute's."""
 
     STRING = "string"
@@ -29,35 +29,43 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True)
-class Row:
+class SubmitCommand:
     names: tuple[str, ...]  #: the command and its other spellings, in order of precedence
-    verdict: Verdict
+    support: Support
     effect: str  #: one sentence; of a refused one: why, and what to do instead
     attribute: str = ""
-    kind: Kind | None = None  #: set where the generic code records it
+    value_type: ValueType | None = None  #: set where the generic code records it
 
 
-def _honoured(names: str, effect: str, attribute: str = "", kind: Kind | None = None) -> Row:
-    return Row(tuple(names.split()), Verdict.HONOURED, effect, attribute, kind)
+def _honoured(
+    names: str, effect: str, attribute: str = "", kind: ValueType | None = None
+) -> SubmitCommand:
+    return SubmitCommand(tuple(names.split()), Support.HONOURED, effect, attribute, kind)
 
 
 def _recorded(
-    names: str, attribute: str, kind: Kind | None, effect: str = "No other effect."
-) -> Row:
-    return Row(tuple(names.split()), Verdict.RECORDED, effect, attribute, kind)
+    names: str, attribute: str, kind: ValueType | None, effect: str = "No other effect."
+) -> SubmitCommand:
+    return SubmitCommand(tuple(names.split()), Support.RECORDED, effect, attribute, kind)
 
 
-def _ignored(names: str, effect: str) -> Row:
-    return Row(tuple(names.split()), Verdict.RECORDED, effect)
+def _ignored(names: str, effect: str) -> SubmitCommand:
+    return SubmitCommand(tuple(names.split()), Support.RECORDED, effect)
 
 
-def _refused(names: str, effect: str) -> Row:
-    return Row(tuple(names.split()), Verdict.REFUSED, effect)
+def _refused(names: str, effect: str) -> SubmitCommand:
+    return SubmitCommand(tuple(names.split()), Support.REFUSED, effect)
 
 
-_S, _L, _E, _B, _I = Kind.STRING, Kind.LIST, Kind.EXPRESSION, Kind.BOOLEAN, Kind.INTEGER
+_S, _L, _E, _B, _I = (
+    ValueType.STRING,
+    ValueType.LIST,
+    ValueType.EXPRESSION,
+    ValueType.BOOLEAN,
+    ValueType.INTEGER,
+)
 
-TABLE: tuple[Row, ...] = (
+SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     # what runs
     _honoured("executable cmd", "The program; it travels with the job.", "Cmd"),
     _honoured("shell", "A command line for /bin/sh -c instead of an executable.", "Cmd"),
@@ -268,4 +276,4 @@ TABLE: tuple[Row, ...] = (
 )
 
 #: All keys that are commands. machine_count is none in our universes: HTCondor warns of it.
-KNOWN: frozenset[str] = frozenset(name for row in TABLE for name in row.names)
+COMMAND_NAMES: frozenset[str] = frozenset(name for row in SUBMIT_COMMANDS for name in row.names)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .errors import bad_job
+from .errors import job_error
 from .macros import Expander
 from .version import VERSION
 
@@ -16,23 +16,23 @@ _TRUTH = {"true": True, "yes": True, "t": True, "false": False, "no": False, "f"
 
 
 @dataclass
-class _Block:
-    outer: bool  #: whether the lines around it count
-    taken: bool  #: whether one of its branches counted
+class _IfBlock:
+    outer_active: bool  #: whether the lines around it count
+    branch_taken: bool  #: whether one of its branches counted
     active: bool
-    closed: bool = False  #: after its else
+    after_else: bool = False  #: after its else
 
 
-class Conditions:
+class IfBlocks:
     """Follows the keywords; ``active`` says whether the current line counts."""
 
     def __init__(self, expander: Expander, is_defined: Callable[[str], bool]) -> None:
         self._expander = expander
         self._is_defined = is_defined
-        self._blocks: list[_Block] = []
+        self._blocks: list[_IfBlock] = []
 
     @property
-    def open(self) -> int:
+    def depth(self) -> int:
         """How many blocks are open."""
         return len(self._blocks)
 
@@ -40,33 +40,35 @@ class Conditions:
     def active(self) -> bool:
         return not self._blocks or self._blocks[-1].active
 
-    def take(self, word: str, condition: str) -> None:
-        """``word`` in lower case. Raises Refusal."""
+    def handle_keyword(self, word: str, condition: str) -> None:
+        """``word`` in lower case. Raises SubmitError."""
         if word == "if":
-            active = self.active and self._holds(condition)
-            self._blocks.append(_Block(self.active, active, active))
+            active = self.active and self._is_true(condition)
+            self._blocks.append(_IfBlock(self.active, active, active))
             return
         if not self._blocks:
-            raise bad_job(f"{word} without matching if")
+            raise job_error(f"{word} without matching if")
         block = self._blocks[-1]
         if word == "endif":
             self._blocks.pop()
-        elif block.closed:
-            raise bad_job(f"{word} after else")
+        elif block.after_else:
+            raise job_error(f"{word} after else")
         elif word == "else":
-            block.active, block.closed = block.outer and not block.taken, True
+            block.active, block.after_else = block.outer_active and not block.branch_taken, True
         else:
-            block.active = block.outer and not block.taken and self._holds(condition)
-            block.taken = block.taken or block.active
+            block.active = (
+                block.outer_active and not block.branch_taken and self._is_true(condition)
+            )
+            block.branch_taken = block.branch_taken or block.active
 
-    def _holds(self, condition: str) -> bool:
+    def _is_true(self, condition: str) -> bool:
         text = self._expander.expand(condition).strip()
         if negated := re.match(r"!\s*|not\s+", text, re.IGNORECASE):
-            return not self._holds(text[negated.end() :])
+            return not self._is_true(text[negated.end() :])
         if found := _DEFINED.match(text):
             return self._is_defined(found[1])
         if found := _VERSION.match(text):
-            return _compare(found[1], found[2])
+            return _compare_version(found[1], found[2])
         if text.lower() in _TRUTH:
             return _TRUTH[text.lower()]
         try:
@@ -75,12 +77,12 @@ class Conditions:
             problem = (
                 f"'{text}' is not a valid if condition; " if text else "if without condition; "
             )
-            raise bad_job(
+            raise job_error(
                 problem + "known are true, false, a number, defined NAME, version >= X.Y.Z"
             ) from None
 
 
-def _compare(operator: str, wanted: str) -> bool:
+def _compare_version(operator: str, wanted: str) -> bool:
     asked = tuple(int(part) for part in wanted.split("."))
     ours = VERSION[: len(asked)]
     return {

@@ -11,17 +11,17 @@ from vobox.commands.schedd_names import is_schedd
 from vobox.rpc.types import Answer, OwnerFiles, PreparedJob, Request, SubmitRefused, SubmitTarget
 
 from .base_attributes import Submission
-from .commands_table import KNOWN
-from .description import Description, QueueStep, read_description
-from .errors import Refusal, refused
-from .input_files import FileStore
+from .commands_table import COMMAND_NAMES
+from .description import Description, QueueStatement, read_description
+from .errors import SubmitError, submit_error
+from .input_files import FileCache
 from .job import JobMaker, Submitter
-from .job_commands import Commands, unused
+from .job_commands import Commands, find_unused
 from .logical_lines import MAX_DESCRIPTION
-from .options import USAGE, Options, parse_options
-from .queue import slots
-from .report import Report, long_forms
-from .sources import NoCaller, Sources
+from .options import USAGE, SubmitOptions, parse_options
+from .queue import expand_queue
+from .report import Report, format_ads
+from .sources import NoCaller, TextSources
 
 #: -dry-run burns no id; HTCondor's says 1 as well.
 DRY_RUN_CLUSTER = 1
@@ -32,28 +32,28 @@ def condor_submit(request: Request, target: SubmitTarget, files: OwnerFiles, now
     try:
         _check_text(request)
         options = parse_options(request.argv)
-    except Refusal as refusal:
+    except SubmitError as refusal:
         return Answer(stderr=refusal.stderr, code=1)
     if options.help:
         return Answer(stdout=USAGE)
     if options.capabilities:
         # HTCondor lists what it has beyond that: late materialization, job sets; nothing here
         return Answer(stdout=f"Schedd {target.schedd_name}\n")
-    run = _Run(request, options, target, files, now)
+    run = _CondorSubmit(request, options, target, files, now)
     try:
         return run.submit()
-    except Refusal as refusal:
+    except SubmitError as refusal:
         return Answer(run.report.stdout if run.report else "", refusal.stderr, 1)
     except SubmitRefused as refusal:
         stdout = run.report.stdout if run.report else ""
         return Answer(stdout, f"\nERROR: {refusal}\n", 1)
 
 
-class _Run:
+class _CondorSubmit:
     def __init__(
         self,
         request: Request,
-        options: Options,
+        options: SubmitOptions,
         target: SubmitTarget,
         files: OwnerFiles,
         now: float,
@@ -64,8 +64,8 @@ class _Run:
         self._files = files
         self._now = now
         self._warnings: list[str] = []
-        self._store = FileStore(files)
-        self._sources = Sources(files, self._store, request.cwd, request.caller or NoCaller())
+        self._store = FileCache(files)
+        self._sources = TextSources(files, self._store, request.cwd, request.caller or NoCaller())
         self.report: Report | None = None
         day = time.localtime(now)
         #: the macros that are there without an assignment
@@ -83,16 +83,16 @@ class _Run:
         options = self._options
         for name in (options.name, options.remote):
             _check_schedd(name, self._target.schedd_name)
-        text, source = self._text()
+        text, source = self._read_text()
         self.report = Report(options)
         description = read_description(
             text, source, options.extra, self._request.env, self._builtin, self._sources
         )
-        if not description.steps:
+        if not description.queue_statements:
             shown = "(stdin)" if options.file in (None, "-") else options.file
-            raise refused(f'"{shown}" doesn\'t contain any "queue" commands -- no jobs queued')
+            raise submit_error(f'"{shown}" doesn\'t contain any "queue" commands -- no jobs queued')
         cluster = DRY_RUN_CLUSTER if options.dry_run else self._target.new_cluster()
-        jobs = self._jobs(description, cluster, self.report)
+        jobs = self._make_jobs(description, cluster, self.report)
         if not jobs and not options.terse:
             shown = "(stdin)" if options.file in (None, "-") else options.file
             self._warnings.append(
@@ -103,10 +103,10 @@ class _Run:
             ads = self._write_ads([job.ad for job in jobs])
         elif jobs:
             self._target.submit(cluster, jobs)
-        self.report.done(cluster, len(jobs), ads)
+        self.report.finish(cluster, len(jobs), ads)
         return Answer(self.report.stdout, "".join([*description.warnings, *self._warnings]))
 
-    def _text(self) -> tuple[str, str]:
+    def _read_text(self) -> tuple[str, str]:
         """The description and the name that errors give it."""
         options = self._options
         if options.from_stdin:
@@ -117,18 +117,20 @@ class _Run:
         try:
             size = self._files.size(path)
             if size > MAX_DESCRIPTION:
-                raise refused(
+                raise submit_error(
                     f"{options.file} has {size} bytes; a submit description "
                     f"may have {MAX_DESCRIPTION}"
                 )
             data = self._store.read(path)
         except OSError as error:
-            raise refused(
+            raise submit_error(
                 f"Failed to open command file ({options.file}) ({error.strerror})"
             ) from None
         return data.decode("utf-8", "surrogateescape"), options.file
 
-    def _jobs(self, description: Description, cluster: int, report: Report) -> list[PreparedJob]:
+    def _make_jobs(
+        self, description: Description, cluster: int, report: Report
+    ) -> list[PreparedJob]:
         request, options = self._request, self._options
         submission = Submission(
             cluster,
@@ -140,30 +142,29 @@ class _Run:
         )
         submitter = Submitter(request.cwd, request.env, request.uid, options.allow_crlf)
         jobs: list[PreparedJob] = []
-        for step in description.steps:
+        for step in description.queue_statements:
             named: set[str] = set()
             commands = maker = None
-            for slot in slots(step, description.source, self._sources, self._warn):
+            for slot in expand_queue(step, description.source, self._sources, self._warn):
                 proc = len(jobs)
                 if options.max_jobs and proc >= options.max_jobs:
-                    raise refused(
+                    raise submit_error(
                         f"Number of submitted jobs would exceed -maxjobs ({options.max_jobs})"
                     )
-                builtin = {**self._builtin, **_ids(cluster, proc)}
+                builtin = {**self._builtin, **_build_id_macros(cluster, proc)}
                 if commands is None or maker is None:
                     commands = Commands(step.symbols, slot.variables, builtin, request.env)
                     maker = JobMaker(commands, submission, submitter, self._store)
                     named = set(slot.named)
                 else:
-                    commands.turn_to(slot.variables, builtin)
-                job = maker.make(proc)
+                    commands.next_job(slot.variables, builtin)
+                job, warnings = maker.make(proc)
                 jobs.append(job)
-                report.made(cluster, proc, job.ad)
-                if maker.warnings:
-                    self._warn(maker.warnings)
+                report.add_job(cluster, proc, job.ad)
+                self._warn(warnings)
             if options.warn_unused:
-                used = KNOWN | step.mentions | (commands.used if commands else set())
-                self._warn(_unused_warnings(step, named, used))
+                used = COMMAND_NAMES | step.mentions | (commands.used if commands else set())
+                self._warn(_build_unused_warnings(step, named, used))
         for prepared in jobs:
             prepared.ad["TotalSubmitProcs"] = str(len(jobs))
         return jobs
@@ -174,32 +175,34 @@ class _Run:
 
     def _write_ads(self, ads: list[Ad]) -> str:
         """Write the ads of a dry run to its file; returns them if that is stdout."""
-        text, path = long_forms(ads), self._options.dry_run
+        text, path = format_ads(ads), self._options.dry_run
         if path == "-":
             return text
         try:
             self._files.write(posixpath.join(self._request.cwd, path), text.encode())
         except OSError as error:
-            raise refused(f"Failed to open file -dry-run output file ({error.strerror})") from None
+            raise submit_error(
+                f"Failed to open file -dry-run output file ({error.strerror})"
+            ) from None
         return ""
 
 
 def _check_text(request: Request) -> None:
-    """Raises Refusal where names are not UTF-8: neither ads nor messages can hold them."""
+    """Raises SubmitError where names are not UTF-8: neither ads nor messages can hold them."""
     for text in (request.cwd, *request.argv):
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise refused(f"{text!a} is not UTF-8") from None
+            raise submit_error(f"{text!a} is not UTF-8") from None
 
 
 def _check_schedd(asked: str, ours: str) -> None:
-    """``-name`` and ``-remote`` may say this schedd in any form; raises Refusal for another."""
+    """``-name`` and ``-remote`` may say this schedd in any form; raises SubmitError for another."""
     if asked and not is_schedd(asked, ours):
-        raise refused(f"Can't find address of schedd {asked}")
+        raise submit_error(f"Can't find address of schedd {asked}")
 
 
-def _ids(cluster: int, proc: int) -> dict[str, str]:
+def _build_id_macros(cluster: int, proc: int) -> dict[str, str]:
     return {
         "cluster": str(cluster),
         "clusterid": str(cluster),
@@ -210,8 +213,10 @@ def _ids(cluster: int, proc: int) -> dict[str, str]:
     }
 
 
-def _unused_warnings(step: QueueStep, named: set[str], used: frozenset[str]) -> list[str]:
+def _build_unused_warnings(
+    step: QueueStatement, named: set[str], used: frozenset[str]
+) -> list[str]:
     return [
         f"WARNING: {what} was unused by condor_submit. Is it a typo?\n"
-        for what in unused(step.symbols, named, set(used))
+        for what in find_unused(step.symbols, named, set(used))
     ]

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 from vobox.classad.ad import Ad, quote
 
-from .errors import bad_job, refused
-from .expressions import boolean
-from .input_files import FileStore
+from .errors import job_error, submit_error
+from .expressions import evaluate_boolean
+from .input_files import FileCache
 from .job_commands import Commands
-from .proxy import Proxy, proxy
+from .proxy import Proxy, read_proxy
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,15 @@ class Credential:
     attributes: tuple[tuple[str, str], ...]  #: for the job's ad
 
 
-def credentials_of(
-    commands: Commands, iwd: str, env: Mapping[str, str], uid: int, files: FileStore, now: float
+def read_credentials(
+    commands: Commands, iwd: str, env: Mapping[str, str], uid: int, files: FileCache, now: float
 ) -> tuple[Credential, ...]:
-    """What the description asks for; raises Refusal where it cannot be used."""
+    """What the description asks for; raises SubmitError where it cannot be used."""
     found = []
-    if (x509 := proxy(commands, iwd, env, uid, files, now)) is not None:
-        found.append(_of_proxy(x509))
-    if (path := _token_path(commands, iwd, env)) is not None:
-        found.append(_of_token(path, files, now))
+    if (x509 := read_proxy(commands, iwd, env, uid, files, now)) is not None:
+        found.append(_build_proxy_credential(x509))
+    if (path := _find_token(commands, iwd, env)) is not None:
+        found.append(_read_token(path, files, now))
     return tuple(found)
 
 
@@ -49,7 +49,7 @@ def record_credentials(credentials: tuple[Credential, ...], ad: Ad) -> None:
         ad.update(each.attributes)
 
 
-def _of_proxy(x509: Proxy) -> Credential:
+def _build_proxy_credential(x509: Proxy) -> Credential:
     attributes = (
         ("x509userproxy", quote(x509.path)),
         ("x509UserProxySubject", quote(x509.subject)),
@@ -58,35 +58,39 @@ def _of_proxy(x509: Proxy) -> Credential:
     return Credential(posixpath.basename(x509.path), x509.data, "X509_USER_PROXY", attributes)
 
 
-def _token_path(commands: Commands, iwd: str, env: Mapping[str, str]) -> str | None:
+def _find_token(commands: Commands, iwd: str, env: Mapping[str, str]) -> str | None:
     named = commands.get("scitokens_file", "ScitokensFile")
     wanted = commands.get("use_scitokens", "use_scitoken")
     if named is None:
-        if wanted is None or wanted.lower() == "auto" or not boolean("use_scitokens", wanted):
+        if (
+            wanted is None
+            or wanted.lower() == "auto"
+            or not evaluate_boolean("use_scitokens", wanted)
+        ):
             return None
         named = env.get("BEARER_TOKEN_FILE")
         if not named:
-            raise bad_job(
+            raise job_error(
                 "No Scitokens filename specified. Expected either scitokens_file command or the "
                 "BEARER_TOKEN_FILE environment variable to be set."
             )
     return posixpath.join(iwd, named)
 
 
-def _of_token(path: str, files: FileStore, now: float) -> Credential:
+def _read_token(path: str, files: FileCache, now: float) -> Credential:
     try:
         data = files.read(path)
     except OSError as error:
-        raise bad_job(f"unable to read token file {path}: {error.strerror}") from None
-    expires = _expiry(data)
+        raise job_error(f"unable to read token file {path}: {error.strerror}") from None
+    expires = _read_expiry(data)
     if expires is not None and expires <= now:
-        raise refused(f"the token in {path} has expired; get a new one")
+        raise submit_error(f"the token in {path} has expired; get a new one")
     return Credential(
         posixpath.basename(path), data, "BEARER_TOKEN_FILE", (("ScitokensFile", quote(path)),)
     )
 
 
-def _expiry(token: bytes) -> float | None:
+def _read_expiry(token: bytes) -> float | None:
     """The ``exp`` of a JSON web token (RFC 7519); None for any other text."""
     parts = token.strip().split(b".")
     if len(parts) != 3:

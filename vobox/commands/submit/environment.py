@@ -8,23 +8,23 @@ from collections.abc import Mapping
 
 from vobox.classad.ad import Ad, quote
 
-from .errors import bad_job
+from .errors import job_error
 from .job_commands import Commands
-from .matching import filled
+from .matching import fill_machine_defaults
 from .quoting import (
     QuotingError,
-    environment_v1,
-    environment_v2,
     is_v2,
     join_environment,
+    parse_environment_v1,
+    parse_environment_v2,
     unwrap_v2,
 )
 
 _TRUE, _FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 
 
-def environment(commands: Commands, ad: Ad, submitter: Mapping[str, str]) -> dict[str, str]:
-    """Record the environment and return it as the job gets it; raises Refusal.
+def record_environment(commands: Commands, ad: Ad, submitter: Mapping[str, str]) -> dict[str, str]:
+    """Record the environment and return it as the job gets it; raises SubmitError.
 
     Explicit settings win over imported ones.
     """
@@ -32,27 +32,34 @@ def environment(commands: Commands, ad: Ad, submitter: Mapping[str, str]) -> dic
     text = commands.get("environment")
     v2_only = commands.get("environment2")
     if v2_only is not None and not is_v2(v2_only):
-        raise _bad("Expecting a double-quoted environment string (V2 format).", v2_only)
+        raise _environment_error(
+            "Expecting a double-quoted environment string (V2 format).", v2_only
+        )
     obsolete = old is not None and not is_v2(old)
     chosen = v2_only or text or old
-    variables = imported(commands.get("getenv", "get_env") or "", submitter)
+    variables = import_variables(commands.get("getenv", "get_env") or "", submitter)
     if chosen is not None:
         try:
             explicit = (
-                environment_v2(unwrap_v2(chosen)) if is_v2(chosen) else environment_v1(chosen)
+                parse_environment_v2(unwrap_v2(chosen))
+                if is_v2(chosen)
+                else parse_environment_v1(chosen)
             )
         except QuotingError as error:
-            raise _bad(str(error), chosen) from None
+            raise _environment_error(str(error), chosen) from None
         variables.update(explicit)
     if obsolete:
         ad["Env"] = quote(";".join(f"{n}={v}" for n, v in sorted(variables.items())))
         ad["EnvDelim"] = '";"'
     else:
         ad["Environment"] = quote(join_environment(variables))
-    return {name: filled(f"environment: {name}", value) for name, value in variables.items()}
+    return {
+        name: fill_machine_defaults(f"environment: {name}", value)
+        for name, value in variables.items()
+    }
 
 
-def imported(selection: str, submitter: Mapping[str, str]) -> dict[str, str]:
+def import_variables(selection: str, submitter: Mapping[str, str]) -> dict[str, str]:
     """The submitter's variables that ``getenv`` asks for.
 
     ``true``: all; else a list of names and patterns, ``!`` in front takes out.
@@ -85,5 +92,5 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def _bad(problem: str, text: str) -> Exception:
-    return bad_job(f"{problem}\nThe environment you specified was: '{text}'")
+def _environment_error(problem: str, text: str) -> Exception:
+    return job_error(f"{problem}\nThe environment you specified was: '{text}'")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Refusal(Exception):
+class SubmitError(Exception):
     """condor_submit ends with exit code 1; ``stderr`` is the whole text that it prints."""
 
     def __init__(self, stderr: str) -> None:
@@ -11,33 +11,33 @@ class Refusal(Exception):
         self.stderr = stderr
 
 
-def bad_job(text: str) -> Refusal:
+def job_error(text: str) -> SubmitError:
     """A command's value makes no job ad; HTCondor prints these without a blank line before."""
-    return Refusal(f"ERROR: {text}\n")
+    return SubmitError(f"ERROR: {text}\n")
 
 
-def refused(text: str) -> Refusal:
+def submit_error(text: str) -> SubmitError:
     """Anything else: a file that is not there, a setting that cannot be honoured."""
-    return Refusal(f"\nERROR: {text}\n")
+    return SubmitError(f"\nERROR: {text}\n")
 
 
-def bad_line(line: int, source: str, text: str = "") -> Refusal:
+def line_error(line: int, source: str, text: str = "") -> SubmitError:
     """The description cannot be read at ``line`` (counted from 1) of ``source``."""
-    return Refusal(
+    return SubmitError(
         f"\nERROR: on Line {line} of {source}: {text}\n"
         f"\nERROR: Failed to parse command file (line {line}).\n"
     )
 
 
-def bad_append(number: int, text: str) -> Refusal:
+def append_error(number: int, text: str) -> SubmitError:
     """The ``number``-th ``-append`` line (from 1) cannot be read."""
-    return Refusal(f"\nERROR: {text}\n\nERROR: Failed to parse -a argument line (#{number}).\n")
+    return SubmitError(f"\nERROR: {text}\n\nERROR: Failed to parse -a argument line (#{number}).\n")
 
 
-def bad_expression(attribute: str, text: str) -> Refusal:
-    return bad_job(f"Parse error in expression: \n\t{attribute} = {text}\n\t")
+def expression_error(attribute: str, text: str) -> SubmitError:
+    return job_error(f"Parse error in expression: \n\t{attribute} = {text}\n\t")
 
 
-def not_a(kind: str, command: str, value: str) -> Refusal:
+def type_error(kind: str, command: str, value: str) -> SubmitError:
     """``kind``: e.g. "an integer"."""
-    return bad_job(f"{command}={value} is invalid, must eval to {kind}.")
+    return job_error(f"{command}={value} is invalid, must eval to {kind}.")

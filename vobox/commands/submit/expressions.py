@@ -9,32 +9,32 @@ import classad2
 
 from vobox.classad.ad import Ad, ParseError, evaluate, parse
 
-from .errors import bad_expression, not_a
+from .errors import expression_error, type_error
 
 _LITERAL = re.compile(r"-?\d+\Z|true\Z|false\Z|undefined\Z", re.IGNORECASE)
 
 
 @functools.lru_cache(maxsize=4096)  # the jobs of a cluster share most of their expressions
-def canonical(attribute: str, text: str) -> str:
+def canonicalize(attribute: str, text: str) -> str:
     """``text`` as HTCondor spells it back (``ifThenElse(a, b)`` → ``ifThenElse(a,b)``).
 
     Descriptions use the old ClassAd syntax, where a backslash in a string is
-    itself unless a double quote follows. Raises Refusal.
+    itself unless a double quote follows. Raises SubmitError.
     """
     if _LITERAL.match(text):
         return str(int(text)) if text[-1].isdigit() else text.lower()
     if "\\" in text:
-        text = _escape(text)
+        text = _escape_backslashes(text)
     try:
         parse(text)
     except ParseError:
-        raise bad_expression(attribute, text) from None
+        raise expression_error(attribute, text) from None
     if "\\" in text or "\n" in text:
         return text  # printOld would not give the escapes back
     return str(classad2.ClassAd(f"[a={text}]").printOld()).partition(" = ")[2].rstrip("\n")
 
 
-def _escape(text: str) -> str:
+def _escape_backslashes(text: str) -> str:
     return re.sub(
         r'"((?:[^"\\]|\\.)*)"',
         lambda found: '"' + re.sub(r'\\(?!")', r"\\\\", found[1]) + '"',
@@ -42,23 +42,23 @@ def _escape(text: str) -> str:
     )
 
 
-def boolean(command: str, text: str) -> bool:
-    """The value of a command that must be a boolean; raises Refusal."""
-    value = _value(text)
+def evaluate_boolean(command: str, text: str) -> bool:
+    """The value of a command that must be a boolean; raises SubmitError."""
+    value = _evaluate_constant(text)
     if isinstance(value, (bool, int, float)):
         return bool(value)
-    raise not_a("a boolean", command, text)
+    raise type_error("a boolean", command, text)
 
 
-def integer(command: str, text: str) -> int:
-    """The value of a command that must be an integer; raises Refusal."""
-    value = _value(text)
+def evaluate_integer(command: str, text: str) -> int:
+    """The value of a command that must be an integer; raises SubmitError."""
+    value = _evaluate_constant(text)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return int(value)
-    raise not_a("an integer", command, text)
+    raise type_error("an integer", command, text)
 
 
-def _value(text: str) -> object:
+def _evaluate_constant(text: str) -> object:
     lowered = text.lower()
     if lowered in ("true", "false"):
         return lowered == "true"
@@ -73,7 +73,7 @@ def _value(text: str) -> object:
     return None if isinstance(value, classad2.Value) else value  # undefined, error
 
 
-def integer_value(expression: str) -> int | None:
+def find_constant_integer(expression: str) -> int | None:
     """The value of an ad's expression if it is an integer by itself."""
-    value = _value(expression)
+    value = _evaluate_constant(expression)
     return value if isinstance(value, int) and not isinstance(value, bool) else None

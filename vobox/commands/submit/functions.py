@@ -29,26 +29,26 @@ class FunctionError(Exception):
     """The arguments make no sense; the text says which."""
 
 
-def _value(argument: str, lookup: Lookup) -> str:
+def _look_up(argument: str, lookup: Lookup) -> str:
     found = lookup(argument) if re.fullmatch(r"[A-Za-z_][\w.]*", argument) else None
     return argument if found is None else found
 
 
-def _evaluated(text: str) -> object:
+def _evaluate(text: str) -> object:
     try:
         return evaluate(text, Ad(), 0)
     except ParseError:
         raise FunctionError(f"{text!r} is not an expression") from None
 
 
-def _number(text: str) -> float:
-    value = _evaluated(text)
+def _evaluate_number(text: str) -> float:
+    value = _evaluate(text)
     if isinstance(value, (bool, classad2.Value)) or not isinstance(value, (int, float)):
         raise FunctionError(f"{text!r} is not a number")
     return value
 
 
-def _formatted(pattern: re.Pattern[str], spec: list[str], default: str, value: object) -> str:
+def _format(pattern: re.Pattern[str], spec: list[str], default: str, value: object) -> str:
     wanted = ",".join(spec) if spec else default
     if not pattern.match(wanted):
         raise FunctionError(f"{wanted!r} is not a format for this")
@@ -56,24 +56,24 @@ def _formatted(pattern: re.Pattern[str], spec: list[str], default: str, value: o
 
 
 def _int(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Random) -> str:
-    number = int(_number(_value(arguments[0], lookup)))
-    return _formatted(_INT_FORMAT, arguments[1:], "%d", number)
+    number = int(_evaluate_number(_look_up(arguments[0], lookup)))
+    return _format(_INT_FORMAT, arguments[1:], "%d", number)
 
 
 def _real(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Random) -> str:
-    number = _number(_value(arguments[0], lookup))
-    return _formatted(_REAL_FORMAT, arguments[1:], "%.16G", number)
+    number = _evaluate_number(_look_up(arguments[0], lookup))
+    return _format(_REAL_FORMAT, arguments[1:], "%.16G", number)
 
 
 def _string(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Random) -> str:
-    text = _value(arguments[0], lookup)
+    text = _look_up(arguments[0], lookup)
     if text.startswith('"'):
-        text = str(_evaluated(text))
-    return _formatted(_STRING_FORMAT, arguments[1:], "%s", text)
+        text = str(_evaluate(text))
+    return _format(_STRING_FORMAT, arguments[1:], "%s", text)
 
 
 def _eval(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Random) -> str:
-    value = _evaluated(_value(",".join(arguments), lookup))
+    value = _evaluate(_look_up(",".join(arguments), lookup))
     if isinstance(value, classad2.Value):
         raise FunctionError(f"evaluates to {value.name.lower()}")
     if isinstance(value, bool):
@@ -84,8 +84,8 @@ def _eval(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Random
 def _choice(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Random) -> str:
     items = arguments[1:]
     if len(items) == 1:
-        items = re.split(r"[,\s]+", _value(items[0], lookup))
-    index = int(_number(_value(arguments[0], lookup)))
+        items = re.split(r"[,\s]+", _look_up(items[0], lookup))
+    index = int(_evaluate_number(_look_up(arguments[0], lookup)))
     if not 0 <= index < len(items):
         raise FunctionError(f"index {index} is not within the {len(items)} items")
     return items[index]
@@ -93,12 +93,12 @@ def _choice(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Rand
 
 def _random_choice(arguments: list[str], _flags: str, lookup: Lookup, rng: random.Random) -> str:
     if len(arguments) == 1:
-        arguments = re.split(r"[,\s]+", _value(arguments[0], lookup))
+        arguments = re.split(r"[,\s]+", _look_up(arguments[0], lookup))
     return rng.choice(arguments)
 
 
 def _random_integer(arguments: list[str], _flags: str, lookup: Lookup, rng: random.Random) -> str:
-    numbers = [int(_number(_value(text, lookup))) for text in arguments]
+    numbers = [int(_evaluate_number(_look_up(text, lookup))) for text in arguments]
     if len(numbers) not in (2, 3):
         raise FunctionError("needs (min, max) or (min, max, step)")
     low, high, step = numbers[0], numbers[1], numbers[2] if len(numbers) == 3 else 1
@@ -110,28 +110,28 @@ def _random_integer(arguments: list[str], _flags: str, lookup: Lookup, rng: rand
 def _substr(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Random) -> str:
     if len(arguments) not in (2, 3):
         raise FunctionError("needs (name, start) or (name, start, length)")
-    text = _value(arguments[0], lookup)
-    start = int(_number(_value(arguments[1], lookup)))
+    text = _look_up(arguments[0], lookup)
+    start = int(_evaluate_number(_look_up(arguments[1], lookup)))
     start = max(len(text) + start, 0) if start < 0 else start
     if len(arguments) == 2:
         return text[start:]
-    length = int(_number(_value(arguments[2], lookup)))
+    length = int(_evaluate_number(_look_up(arguments[2], lookup)))
     return text[start : start + length] if length >= 0 else text[start:length]
 
 
 def _basename(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Random) -> str:
-    name = posixpath.basename(_bare(_value(arguments[0], lookup)))
+    name = posixpath.basename(_strip_quotes(_look_up(arguments[0], lookup)))
     return name.removesuffix(arguments[1]) if len(arguments) > 1 else name
 
 
 def _dirname(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Random) -> str:
-    path = _bare(_value(arguments[0], lookup))
+    path = _strip_quotes(_look_up(arguments[0], lookup))
     return path[: path.rfind("/") + 1]
 
 
 def _filename(arguments: list[str], flags: str, lookup: Lookup, _rng: random.Random) -> str:
     """``$F[fpduwnxbqa](name)``: parts of a file name, in the order the path has them."""
-    path = _bare(_value(arguments[0], lookup))
+    path = _strip_quotes(_look_up(arguments[0], lookup))
     if "f" in flags and not path.startswith("/"):
         raise FunctionError("the f of $F needs an absolute path here")
     directory, base = path[: path.rfind("/") + 1], path[path.rfind("/") + 1 :]
@@ -159,7 +159,7 @@ def _filename(arguments: list[str], flags: str, lookup: Lookup, _rng: random.Ran
     return result
 
 
-def _bare(text: str) -> str:
+def _strip_quotes(text: str) -> str:
     return text[1:].removesuffix('"') if text.startswith('"') else text
 
 

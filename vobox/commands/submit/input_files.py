@@ -11,12 +11,12 @@ from thyme.protocol.blobs import MAX_SIZE
 from thyme.protocol.job import SandboxFile
 from vobox.rpc.types import OwnerFiles
 
-from .errors import refused
+from .errors import submit_error
 
 URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
-class FileStore:
+class FileCache:
     """Reads each file, and looks at each, once for all jobs of a submit."""
 
     def __init__(self, files: OwnerFiles) -> None:
@@ -25,13 +25,13 @@ class FileStore:
         self._modes: dict[str, int] = {}
 
     def read(self, path: str) -> bytes:
-        """Raises OSError, and Refusal for more than a message carries."""
+        """Raises OSError, and SubmitError for more than a message carries."""
         if path not in self._read:
             if not stat.S_ISREG(self.mode(path)):  # a pipe would block, /dev/zero never end
                 raise OSError(errno.EINVAL, "Not a regular file", path)
             size = self._files.size(path)
             if size > MAX_SIZE:
-                raise refused(
+                raise submit_error(
                     f"{path} has {size} bytes, a job can carry {MAX_SIZE}; "
                     "fetch large files from within the job"
                 )
@@ -53,10 +53,10 @@ class FileStore:
         return list(self._files.walk(path))
 
 
-class Cargo:
+class JobFiles:
     """The files of one job, by their name in its scratch directory; a later one replaces."""
 
-    def __init__(self, store: FileStore) -> None:
+    def __init__(self, store: FileCache) -> None:
         self.store = store
         self._files: dict[str, SandboxFile] = {}
         self.size = 0  #: bytes, all together
@@ -66,25 +66,25 @@ class Cargo:
         return tuple(self._files.values())
 
     def add(self, name: str, data: bytes, mode: int) -> None:
-        """Raises Refusal when all together are more than a message carries."""
+        """Raises SubmitError when all together are more than a message carries."""
         replaced = self._files.get(name)
         self._files[name] = SandboxFile(name, data, mode)
         self.size += len(data) - (len(replaced.data) if replaced else 0)
         if self.size > MAX_SIZE:
-            raise refused(
+            raise submit_error(
                 f"the job's files have {self.size} bytes with {name}, a job can carry {MAX_SIZE}; "
                 "fetch large files from within the job"
             )
 
-    def load(self, item: str, iwd: str, keep_path: bool) -> None:
+    def add_entry(self, item: str, iwd: str, keep_path: bool) -> None:
         """Add one entry of transfer_input_files: a file, ``dir`` or ``dir/`` (its contents).
 
         ``keep_path``: a relative entry keeps its directories. Raises OSError
-        (with ``filename``) for what cannot be read, Refusal for a URL.
+        (with ``filename``) for what cannot be read, SubmitError for a URL.
         """
         if found := URL.match(item):
             if found[1].lower() != "file":
-                raise refused(
+                raise submit_error(
                     f"transfer_input_files: {item}: pilots fetch nothing by URL; "
                     "fetch it from within the job"
                 )

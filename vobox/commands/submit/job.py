@@ -6,33 +6,38 @@ import posixpath
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from operator import is_
 
 from thyme.protocol.job import DEFAULT_MAX_OUTPUT, Task
 from vobox.classad.ad import Ad, quote
 from vobox.jobs.requirements import can_match
 from vobox.rpc.types import PreparedJob
 
-from .arguments import arguments
-from .base_attributes import Submission, first_ad, name_job, record_custom, record_presentation
-from .credentials import Credential, credentials_of, record_credentials
-from .environment import environment
-from .errors import bad_job
-from .expressions import integer_value
-from .input_files import FileStore
+from .arguments import record_arguments
+from .base_attributes import (
+    Submission,
+    record_common,
+    record_custom,
+    record_identity,
+    record_presentation,
+)
+from .credentials import Credential, read_credentials, record_credentials
+from .environment import record_environment
+from .errors import job_error
+from .expressions import find_constant_integer
+from .input_files import FileCache
 from .job_commands import Commands
-from .kill_and_hold import ending, record_hold, record_signal
-from .payload import Load, hold, load, record_sizes
+from .kill_and_hold import read_run_limits, record_hold_command, record_kill_signal
+from .payload import Payload, build_payload, mark_held, record_sizes
 from .policies import record_policies
-from .program import Program, program
+from .program import Program, record_program
 from .requirements import record_requirements
 from .resources import record_requests
-from .shared_parts import Part, Parts
+from .shared_parts import SharedParts
 from .spooling import record_spooling
-from .streams import record_log, standard_input, standard_output
-from .table_driven import record, refuse_unsupported
-from .transfer import Transfer, check_remaps, output_names, transfer
-from .universe import universe
+from .streams import record_log, record_stdin, record_stdout_and_stderr
+from .table_driven import record_table_commands, refuse_unsupported
+from .transfer import TransferSettings, check_remaps, read_output_names, record_transfer
+from .universe import record_universe
 
 
 @dataclass(frozen=True)
@@ -48,189 +53,120 @@ class Submitter:
 class JobMaker:
     """Makes the jobs of one queue statement, one after the other.
 
-    What is the same for all of them is made once (``parts.py``): each part names
-    the parts before it that it reads.
+    What is the same for all of them is made once (``shared_parts.py``).
     """
 
     def __init__(
-        self, commands: Commands, submission: Submission, submitter: Submitter, store: FileStore
+        self, commands: Commands, submission: Submission, submitter: Submitter, files: FileCache
     ) -> None:
         self._commands = commands
         self._submission = submission
         self._submitter = submitter
-        self._store = store
-        #: what to say of the job that was made last, or of the first one like it
-        self.warnings: list[str] = []
-        self._proc = 0
-        #: the last task, and what it was made of
-        self._last: tuple[tuple[object, ...], Task] | None = None
-        of = submission
-        self._parts = Parts(
-            commands,
-            (
-                Part("first", lambda ad: first_ad(of, ad)),
-                Part("refused", lambda _ad: refuse_unsupported(commands)),
-                Part("universe", self._universe),
-                Part("iwd", self._directory),
-                Part("transfer", self._transfer, ("universe",)),
-                Part("program", self._program, ("transfer", "iwd")),
-                Part("arguments", self._arguments),
-                Part("environment", self._environment),
-                Part("stdin", self._input),
-                Part("stdout", self._output),
-                Part("log", lambda ad: record_log(commands, ad, self._iwd), ("iwd",)),
-                Part("credentials", self._credentials, ("iwd",)),
-                Part("requests", self._requests, ("universe",)),
-                Part("policies", self._policies, ("universe",)),
-                Part("presentation", lambda ad: record_presentation(commands, ad, of.owner)),
-                Part("signal", self._signal, ("universe",)),
-                Part("hold", self._hold),
-                Part("table", lambda ad: record(commands, ad)),
-                Part(
-                    "requirements",
-                    lambda ad: record_requirements(commands, ad, self._asked, self._kind),
-                    ("universe", "transfer", "requests", "table"),
-                ),
-                Part(
-                    "credential ads",
-                    lambda ad: record_credentials(self._found, ad),
-                    ("credentials",),
-                ),
-                Part(
-                    "cargo", self._load, ("program", "stdin", "transfer", "credentials", "iwd")
-                ),
-                Part("sizes", self._sizes, ("program", "cargo")),
-                Part(
-                    "spooling",
-                    lambda ad: record_spooling(commands, ad, of),
-                    ("iwd", "program", "transfer", "policies"),
-                ),
-                Part("custom", lambda ad: record_custom(commands, ad)),
-                Part(
-                    "frame",
-                    self._task_but_for_words,
-                    ("program", "credentials", "transfer", "cargo", "iwd", "signal", "policies",
-                     "table", "custom"),
-                ),
-                Part("variables", self._variables, ("environment", "credentials")),
-                Part("name", self._name, own=True),
-                Part("missing", self._hold_for_missing, ("cargo", "hold")),
-                Part("task", self._whole_task, ("frame", "arguments", "variables", "stdout")),
-                Part(
-                    "matching",
-                    self._match,
-                    ("requirements", "custom", "requests", "policies", "presentation", "table"),
-                ),
-            ),
-        )  # fmt: skip
+        self._files = files
+        self._parts = SharedParts(commands)
+        self._last_task: Task | None = None
 
-    def make(self, proc: int) -> PreparedJob:
-        """The job with that number, of what the commands were turned to.
+    def make(self, proc: int) -> tuple[PreparedJob, list[str]]:
+        """Make the next job, of what the commands are now.
 
-        Raises Refusal for what HTCondor refuses and for what cannot be honoured.
+        :param proc: its number within the cluster
+        :return: the job and the warnings about it
+        :raises SubmitError: for what HTCondor refuses and for what cannot be honoured
         """
-        self._proc = proc
-        ad = self._parts.make()
-        return PreparedJob(proc, ad, self._task, self._held, not self._held and not self._fits)
+        commands, submission, submitter = self._commands, self._submission, self._submitter
+        files, ad, part = self._files, self._parts.begin_job(), self._parts.make
 
-    # --- the parts that others read -----------------------------------------------------
-
-    def _universe(self, ad: Ad) -> None:
-        self._kind = universe(self._commands, ad, self._submission.schedd)
-
-    def _directory(self, ad: Ad) -> None:
-        self._iwd = _iwd(self._commands, ad, self._submitter.cwd, self._store)
-
-    def _transfer(self, ad: Ad) -> None:
-        domain = self._submission.domain
-        self._moved = transfer(self._commands, ad, domain, self._kind.is_grid)
-
-    def _program(self, ad: Ad) -> None:
-        who = self._submitter
-        self._runs = program(
-            self._commands, ad, self._store, self._moved.sandbox, who.cwd, self._iwd, who.allow_crlf
+        part(lambda: record_common(submission, ad))
+        part(lambda: refuse_unsupported(commands))
+        universe = part(lambda: record_universe(commands, ad, submission.schedd))
+        iwd = part(lambda: _record_iwd(commands, ad, submitter.cwd, files))
+        transfer = part(
+            lambda: record_transfer(commands, ad, submission.domain, universe.value.is_grid)
         )
-
-    def _arguments(self, ad: Ad) -> None:
-        self._words = arguments(self._commands, ad)
-
-    def _environment(self, ad: Ad) -> None:
-        self._given = environment(self._commands, ad, self._submitter.env)
-
-    def _input(self, ad: Ad) -> None:
-        self._stdin = standard_input(self._commands, ad)
-
-    def _output(self, ad: Ad) -> None:
-        self._merged = standard_output(self._commands, ad)
-
-    def _credentials(self, _ad: Ad) -> None:
-        who = self._submitter
-        self._found = credentials_of(
-            self._commands, self._iwd, who.env, who.uid, self._store, self._submission.now
-        )
-
-    def _requests(self, ad: Ad) -> None:
-        self._asked = record_requests(self._commands, ad, not self._kind.to_batch)
-
-    def _policies(self, ad: Ad) -> None:
-        self.warnings = record_policies(self._commands, ad, self._kind.is_vanilla)
-
-    def _signal(self, ad: Ad) -> None:
-        record_signal(self._commands, ad, self._kind.is_grid)
-
-    def _hold(self, ad: Ad) -> None:
-        self._held = self._asked_to_hold = record_hold(self._commands, ad)
-
-    def _load(self, _ad: Ad) -> None:
-        self._cargo = load(
-            self._commands, self._store, self._runs, self._stdin, self._moved, self._found,
-            self._iwd,
+        program = part(
+            lambda: record_program(
+                commands, ad, files, transfer.value.sandbox, submitter.cwd, iwd.value,
+                submitter.allow_crlf,
+            )
         )  # fmt: skip
-
-    def _sizes(self, ad: Ad) -> None:
-        record_sizes(self._commands, ad, self._runs, self._cargo.size)
-
-    def _variables(self, _ad: Ad) -> None:
-        self._environ = _with_paths(self._given, self._found)
-
-    def _name(self, ad: Ad) -> None:
-        name_job(self._submission, self._proc, ad, self._kind.grid_prefix)
-
-    def _hold_for_missing(self, ad: Ad) -> None:
-        missing = self._cargo.missing
-        self._held = self._asked_to_hold or missing is not None
-        if missing is not None and not self._asked_to_hold:
-            hold(ad, missing)
-
-    def _match(self, ad: Ad) -> None:
-        self._fits = _can_match(self._commands, ad, self._submission.now)
-
-    def _task_but_for_words(self, ad: Ad) -> None:
-        self._frame = _frame(
-            self._commands, ad, self._runs, self._found, self._moved, self._cargo, self._iwd
+        arguments = part(lambda: record_arguments(commands, ad))
+        environment = part(lambda: record_environment(commands, ad, submitter.env))
+        stdin = part(lambda: record_stdin(commands, ad))
+        merge_stderr = part(lambda: record_stdout_and_stderr(commands, ad))
+        part(lambda: record_log(commands, ad, iwd.value))
+        credentials = part(
+            lambda: read_credentials(
+                commands, iwd.value, submitter.env, submitter.uid, files, submission.now
+            )
         )
+        requests = part(lambda: record_requests(commands, ad, not universe.value.to_batch))
+        policies = part(lambda: record_policies(commands, ad, universe.value.is_vanilla))
+        presentation = part(lambda: record_presentation(commands, ad, submission.owner))
+        part(lambda: record_kill_signal(commands, ad, universe.value.is_grid))
+        asked_to_hold = part(lambda: record_hold_command(commands, ad))
+        table = part(lambda: record_table_commands(commands, ad))
+        requirements = part(
+            lambda: record_requirements(commands, ad, requests.value, universe.value)
+        )
+        part(lambda: record_credentials(credentials.value, ad))
+        payload = part(
+            lambda: build_payload(
+                commands, files, program.value, stdin.value, transfer.value, credentials.value,
+                iwd.value,
+            )
+        )  # fmt: skip
+        part(lambda: record_sizes(commands, ad, program.value, payload.value.size))
+        part(lambda: record_spooling(commands, ad, submission))
+        custom = part(lambda: record_custom(commands, ad))
+        frame = part(
+            lambda: _build_frame(
+                commands, ad, program.value, credentials.value, transfer.value, payload.value,
+                iwd.value,
+            )
+        )  # fmt: skip
+        variables = part(lambda: _add_credentials(environment.value, credentials.value))
+        part(
+            lambda: record_identity(submission, proc, ad, universe.value.grid_prefix),
+            for_each_job=True,
+        )
+        held = part(lambda: _hold_for_missing_input(ad, asked_to_hold.value, payload.value))
+        task = part(
+            lambda: self._build_task(
+                frame.value, arguments.value, variables.value, merge_stderr.value
+            )
+        )
+        fits = part(
+            lambda: _can_match(commands, ad, submission.now),
+            reads=(requests, policies, presentation, table, requirements, custom),
+        )
+        unmatched = not held.value and not fits.value
+        return PreparedJob(proc, ad, task.value, held.value, unmatched), policies.value
 
-    def _whole_task(self, _ad: Ad) -> None:
-        """One object as long as it is made of the same parts."""
-        parts = (self._frame, self._words, self._environ, self._merged)
-        if self._last is None or not all(map(is_, self._last[0], parts)):
-            task = replace(
-                self._frame, arguments=self._words, environment=self._environ,
-                merge_stderr=self._merged,
-            )  # fmt: skip
-            self._last = parts, task
-        self._task = self._last[1]
+    def _build_task(
+        self,
+        frame: Task,
+        arguments: tuple[str, ...],
+        environment: dict[str, str],
+        merge_stderr: bool,
+    ) -> Task:
+        """Return the whole task: one object as long as it says the same."""
+        task = replace(
+            frame, arguments=arguments, environment=environment, merge_stderr=merge_stderr
+        )
+        if self._last_task != task:
+            self._last_task = task
+        return self._last_task
 
 
-def _iwd(commands: Commands, ad: Ad, cwd: str, store: FileStore) -> str:
+def _record_iwd(commands: Commands, ad: Ad, cwd: str, files: FileCache) -> str:
     given = commands.get("initialdir", "iwd", "initial_dir", "job_iwd")
     iwd = posixpath.join(cwd, given) if given else cwd
     try:
-        there = stat.S_ISDIR(store.mode(iwd))
+        there = stat.S_ISDIR(files.mode(iwd))
     except OSError:
         there = False
     if not there:
-        raise bad_job(f"No such directory: {iwd}")
+        raise job_error(f"No such directory: {iwd}")
     ad["Iwd"] = quote(iwd)
     return iwd
 
@@ -242,36 +178,45 @@ def _can_match(commands: Commands, ad: Ad, now: float) -> bool:
     return asked is None or can_match(ad, now)
 
 
-def _frame(
+def _hold_for_missing_input(ad: Ad, asked_to_hold: bool, payload: Payload) -> bool:
+    """Return whether the job is submitted on hold; record why, if its input is the reason."""
+    if payload.missing is not None and not asked_to_hold:
+        mark_held(ad, payload.missing)
+    return asked_to_hold or payload.missing is not None
+
+
+def _build_frame(
     commands: Commands,
     ad: Ad,
-    runs: Program,
+    program: Program,
     credentials: tuple[Credential, ...],
-    moved: Transfer,
-    cargo: Load,
+    transfer: TransferSettings,
+    payload: Payload,
     iwd: str,
 ) -> Task:
-    """The task but for its arguments and environment; raises Refusal."""
+    """Return the task without its arguments, environment and streams; raises SubmitError."""
     check_remaps(ad)
     return Task(
-        executable=runs.command,
+        executable=program.command,
         scratch_env=tuple(each.variable for each in credentials),
-        files=cargo.files,
-        stdin=cargo.stdin,
-        directory="" if moved.sandbox else iwd,
-        output_files=output_names(ad) if moved.sandbox else (),
-        max_output=_max_output(ad),
-        **ending(commands, ad),
+        files=payload.files,
+        stdin=payload.stdin,
+        directory="" if transfer.sandbox else iwd,
+        output_files=read_output_names(ad) if transfer.sandbox else (),
+        max_output=_read_max_output(ad),
+        **read_run_limits(commands, ad),
     )
 
 
-def _max_output(ad: Ad) -> int:
-    limit = integer_value(ad.get("MaxTransferOutputMB", "-1"))
+def _read_max_output(ad: Ad) -> int:
+    limit = find_constant_integer(ad.get("MaxTransferOutputMB", "-1"))
     if limit is None or limit < 0:
         return DEFAULT_MAX_OUTPUT
     return min(limit * 1024**2, DEFAULT_MAX_OUTPUT)
 
 
-def _with_paths(variables: dict[str, str], credentials: tuple[Credential, ...]) -> dict[str, str]:
-    """The environment; the worker makes these names paths (``scratch_env``)."""
-    return {**variables, **{each.variable: each.name for each in credentials}}
+def _add_credentials(
+    environment: dict[str, str], credentials: tuple[Credential, ...]
+) -> dict[str, str]:
+    """Add the variables that name credentials; the worker makes the names paths (scratch_env)."""
+    return {**environment, **{each.variable: each.name for each in credentials}}

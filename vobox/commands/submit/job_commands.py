@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 
 from .description import Symbols
-from .macros import Expander, references
+from .macros import Expander, find_references
 
 Get = Callable[..., "str | None"]
 
@@ -35,15 +35,15 @@ class Commands:
         self._shared: dict[str, str] = {}  #: values that are the same for all jobs
         self.used: set[str] = set()  #: keys that were asked for, lower case
         #: keys whose value may be another for the next job
-        self.varying = _varying(symbols, _OF_ONE_JOB.union(variables))
+        self.varying = _find_varying(symbols, _OF_ONE_JOB.union(variables))
 
-    def turn_to(self, variables: Mapping[str, str], builtin: Mapping[str, str]) -> None:
+    def next_job(self, variables: Mapping[str, str], builtin: Mapping[str, str]) -> None:
         """The next job of the same queue statement."""
         self._variables = variables
         self._builtin = builtin
 
     def get(self, *names: str) -> str | None:
-        """The value of the first of these commands that has one; raises Refusal."""
+        """The value of the first of these commands that has one; raises SubmitError."""
         for name in names:
             key = name.lower()
             self.used.add(key)
@@ -51,7 +51,7 @@ class Commands:
                 return value
         return None
 
-    def custom(self) -> list[tuple[str, str]]:
+    def list_custom(self) -> list[tuple[str, str]]:
         """``+Attr`` and ``MY.Attr`` in the order given: attribute, expanded expression."""
         found = []
         for key, symbol in self._symbols.items():
@@ -60,7 +60,7 @@ class Commands:
                 found.append((symbol.key[3:], self._expander.expand(symbol.value).strip()))
         return found
 
-    def names(self, prefix: str) -> list[str]:
+    def find_names(self, prefix: str) -> list[str]:
         """Keys (as typed) that begin with ``prefix``, in any case."""
         return [s.key for key, s in self._symbols.items() if key.startswith(prefix)]
 
@@ -82,7 +82,7 @@ class Commands:
         return self._builtin.get(key)
 
 
-def _varying(symbols: Symbols, names: Collection[str]) -> frozenset[str]:
+def _find_varying(symbols: Symbols, names: Collection[str]) -> frozenset[str]:
     """Keys that, by way of others or not, name one of ``names``; rather too many than too few."""
     found = set(names)
     mentions: dict[str, set[str]] = {}
@@ -100,12 +100,12 @@ def _varying(symbols: Symbols, names: Collection[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def unused(symbols: Symbols, variables: set[str], used: set[str]) -> list[str]:
+def find_unused(symbols: Symbols, variables: set[str], used: set[str]) -> list[str]:
     """What nothing asked for or mentioned, as the warnings name it.
 
     ``variables``: the queue statement's own; ``used``: keys in lower case.
     """
-    seen = used.union(*(references(symbol.value) for symbol in symbols.values()))
+    seen = used.union(*(find_references(symbol.value) for symbol in symbols.values()))
     lines = [
         f"the line '{symbol.key} = {symbol.value}'"
         for key, symbol in symbols.items()

@@ -8,16 +8,16 @@ from typing import TypedDict
 from thyme.protocol.events import HoldReason
 from vobox.classad.ad import Ad, quote
 
-from .errors import bad_job
-from .expressions import boolean, integer, integer_value
+from .errors import job_error
+from .expressions import evaluate_boolean, evaluate_integer, find_constant_integer
 from .job_commands import Commands
-from .payload import hold
+from .payload import mark_held
 
 #: HTCondor's HoldReasonCode for ``hold = true``.
 SUBMITTED_ON_HOLD = 15
 
 
-class Ending(TypedDict, total=False):
+class RunLimits(TypedDict, total=False):
     """Fields of the task."""
 
     kill_signal: int
@@ -27,61 +27,61 @@ class Ending(TypedDict, total=False):
     allowed_execute_duration: float
 
 
-def record_signal(commands: Commands, ad: Ad, grid: bool) -> None:
+def record_kill_signal(commands: Commands, ad: Ad, grid: bool) -> None:
     text = commands.get("kill_sig", "KillSig")
     if text is not None:
-        ad["KillSig"] = quote(_signal_name(text))
+        ad["KillSig"] = quote(_parse_signal_name(text))
     elif grid:
         ad["KillSig"] = '"SIGTERM"'
     if timeout := commands.get("kill_sig_timeout", "KillSigTimeout"):
-        ad["KillSigTimeout"] = str(integer("kill_sig_timeout", timeout))
+        ad["KillSigTimeout"] = str(evaluate_integer("kill_sig_timeout", timeout))
 
 
-def _signal_name(text: str) -> str:
+def _parse_signal_name(text: str) -> str:
     try:
         number = int(text) if text.isdigit() else signal.Signals[text.upper()].value
         return signal.Signals(number).name
     except (KeyError, ValueError):
-        raise bad_job(f"invalid signal {text}") from None
+        raise job_error(f"invalid signal {text}") from None
 
 
-def record_hold(commands: Commands, ad: Ad) -> bool:
+def record_hold_command(commands: Commands, ad: Ad) -> bool:
     """Whether the job is submitted on hold."""
     text = commands.get("hold")
-    if text is None or not boolean("hold", text):
+    if text is None or not evaluate_boolean("hold", text):
         return False
-    hold(ad, HoldReason(SUBMITTED_ON_HOLD, 0, "submitted on hold at user's request"))
+    mark_held(ad, HoldReason(SUBMITTED_ON_HOLD, 0, "submitted on hold at user's request"))
     del ad["HoldReasonSubCode"]  # HTCondor gives none here
     return True
 
 
-def ending(commands: Commands, ad: Ad) -> Ending:
+def read_run_limits(commands: Commands, ad: Ad) -> RunLimits:
     """The task's part of it.
 
     Read from the ad, where ``+KillSig`` may have had the last word.
     """
-    found: Ending = {"kill_signal": _signal_number(ad)}
+    found: RunLimits = {"kill_signal": _read_signal_number(ad)}
     if "KillSigTimeout" in ad:
         found["kill_grace"] = float(max(ad.number("KillSigTimeout"), 0))
     # The ad says 2400 s where the description says nothing, as HTCondor's
     # does; the task then says 0, which is the schedd's own, shorter lease.
-    lease = integer_value(ad.get("JobLeaseDuration", "0"))
+    lease = find_constant_integer(ad.get("JobLeaseDuration", "0"))
     if lease and commands.get("job_lease_duration", "JobLeaseDuration", "MY.JobLeaseDuration"):
         found["lease"] = float(lease)
-    found["allowed_job_duration"] = _limit(ad, "AllowedJobDuration")
-    found["allowed_execute_duration"] = _limit(ad, "AllowedExecuteDuration")
+    found["allowed_job_duration"] = _read_limit(ad, "AllowedJobDuration")
+    found["allowed_execute_duration"] = _read_limit(ad, "AllowedExecuteDuration")
     return found
 
 
-def _limit(ad: Ad, attribute: str) -> float:
+def _read_limit(ad: Ad, attribute: str) -> float:
     """Seconds; 0 for no limit. HTCondor, too, takes no notice of what is no integer."""
-    value = integer_value(ad.get(attribute, "0"))
+    value = find_constant_integer(ad.get(attribute, "0"))
     # less than a second would be no limit in the task
     return 0.0 if value is None or attribute not in ad else float(max(value, 1))
 
 
-def _signal_number(ad: Ad) -> int:
+def _read_signal_number(ad: Ad) -> int:
     try:
         return signal.Signals[ad.text("KillSig", "SIGTERM")].value
     except KeyError:
-        raise bad_job(f"invalid signal {ad['KillSig']}") from None
+        raise job_error(f"invalid signal {ad['KillSig']}") from None

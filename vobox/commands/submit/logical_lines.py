@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .errors import bad_line
+from .errors import line_error
 
 #: Bytes of a description. HTCondor sets no limit; this one keeps a mistaken
 #: argument (a data file) from being held in the schedd's memory line by line.
@@ -29,7 +29,7 @@ _LIST = re.compile(r"\b(?:in|from|matching)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Line:
+class LogicalLine:
     """One statement. ``number`` is that of its last physical line, as HTCondor reports it."""
 
     number: int
@@ -43,38 +43,38 @@ def is_queue(text: str) -> bool:
     return _QUEUE.match(text.strip()) is not None
 
 
-def read_lines(text: str, source: str) -> Iterator[Line]:
-    """The statements of ``text``; raises Refusal for a line that is none.
+def read_lines(text: str, source: str) -> Iterator[LogicalLine]:
+    """The statements of ``text``; raises SubmitError for a line that is none.
 
     ``source`` names the description in the error, e.g. its file name.
     """
-    physical = _Physical(text.split("\n"))
-    while (logical := physical.next_logical()) is not None:
-        if not logical.isprintable() and (problem := _unprintable(logical)):
-            raise bad_line(physical.number, source, problem)
-        yield _statement(logical, physical, source)
+    physical = _PhysicalLines(text.split("\n"))
+    while (logical := physical.read_logical_line()) is not None:
+        if not logical.isprintable() and (problem := _find_unprintable(logical)):
+            raise line_error(physical.number, source, problem)
+        yield _parse_statement(logical, physical, source)
 
 
-class _Physical:
+class _PhysicalLines:
     def __init__(self, lines: list[str]) -> None:
         self._lines = lines
         self.number = 0
 
-    def next(self) -> str | None:
+    def read_line(self) -> str | None:
         """The next physical line, trimmed; None at the end."""
         if self.number >= len(self._lines):
             return None
         self.number += 1
         return self._lines[self.number - 1].strip()
 
-    def next_logical(self) -> str | None:
-        while (line := self.next()) is not None:
+    def read_logical_line(self) -> str | None:
+        while (line := self.read_line()) is not None:
             if not line or line.startswith("#"):
                 continue
             pieces = []
             while line.endswith("\\"):
                 pieces.append(line[:-1])
-                line = self.next() or ""
+                line = self.read_line() or ""
                 if line.startswith("#"):
                     line = "\\" if line.endswith("\\") else ""
             joined = "".join((*pieces, line)).strip()
@@ -83,7 +83,7 @@ class _Physical:
         return None
 
 
-def _unprintable(text: str) -> str:
+def _find_unprintable(text: str) -> str:
     """What ads and messages cannot carry, if ``text`` holds it."""
     if "\0" in text:
         return "the line holds a zero byte"
@@ -92,48 +92,48 @@ def _unprintable(text: str) -> str:
     return ""
 
 
-def _statement(text: str, physical: _Physical, source: str) -> Line:
+def _parse_statement(text: str, physical: _PhysicalLines, source: str) -> LogicalLine:
     if word := _QUEUE.match(text):
-        return _queue(text[word.end() :].strip(), physical, source)
+        return _parse_queue(text[word.end() :].strip(), physical, source)
     if heredoc := _HEREDOC.match(text):
         key, tag = heredoc.groups()
-        return Line(physical.number, "set", key, _until(f"@{tag}", physical, source))
+        return LogicalLine(physical.number, "set", key, _read_until(f"@{tag}", physical, source))
     if addition := _APPEND.match(text):
-        return Line(physical.number, "append", addition[1], addition[2].strip())
+        return LogicalLine(physical.number, "append", addition[1], addition[2].strip())
     if assignment := _ASSIGNMENT.match(text):
-        return Line(physical.number, "set", assignment[1], assignment[2].strip())
+        return LogicalLine(physical.number, "set", assignment[1], assignment[2].strip())
     if word := _WORD.match(text):
         rest = text[word.end() :].strip()
         if word[1].lower() in ("error", "warning"):
             rest = rest.removeprefix(":").strip()
-        return Line(physical.number, word[1].lower(), "", rest)
+        return LogicalLine(physical.number, word[1].lower(), "", rest)
     key, colon, _ = text.partition(":")
-    raise bad_line(
+    raise line_error(
         physical.number,
         source,
         "invalid queue statement." if colon and " " not in key.strip() else "",
     )
 
 
-def _until(end: str, physical: _Physical, source: str) -> str:
+def _read_until(end: str, physical: _PhysicalLines, source: str) -> str:
     opened = physical.number
     lines: list[str] = []
-    while (line := physical.next_logical()) is not None:
+    while (line := physical.read_logical_line()) is not None:
         if line == end:
             return "\n".join(lines)
         lines.append(line)
-    raise bad_line(opened, source, f"the text that begins here has no end: no line {end}")
+    raise line_error(opened, source, f"the text that begins here has no end: no line {end}")
 
 
-def _queue(rest: str, physical: _Physical, source: str) -> Line:
+def _parse_queue(rest: str, physical: _PhysicalLines, source: str) -> LogicalLine:
     head, opened, first = rest.rpartition("(")
     if not opened or ")" in first or not _LIST.search(head):
-        return Line(physical.number, "queue", "", rest)
+        return LogicalLine(physical.number, "queue", "", rest)
     items = [first.strip()] if first.strip() else []
     start = physical.number
-    while (line := physical.next()) is not None:
+    while (line := physical.read_line()) is not None:
         if line.startswith(")"):
-            return Line(physical.number, "queue", "", head.rstrip(), tuple(items))
+            return LogicalLine(physical.number, "queue", "", head.rstrip(), tuple(items))
         if line and not line.startswith("#"):
             items.append(line)
-    raise bad_line(start, source, "Reached end of file without finding closing brace ')'")
+    raise line_error(start, source, "Reached end of file without finding closing brace ')'")

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from .errors import bad_job
+from .errors import job_error
 from .functions import FUNCTIONS, FunctionError
 
 #: Macros inside macros inside ...; more than this is a circle.
@@ -35,12 +35,12 @@ class Expander:
     rng: random.Random = field(default_factory=random.Random)
 
     def expand(self, text: str) -> str:
-        """``text`` with everything filled in; raises Refusal for a circle or a bad function."""
-        return _Run(self).expand(text) if "$" in text else text
+        """``text`` with everything filled in; raises SubmitError for a circle or a bad function."""
+        return _Expansion(self).expand(text) if "$" in text else text
 
 
 @dataclass
-class _Run:
+class _Expansion:
     """One value being expanded."""
 
     source: Expander
@@ -57,44 +57,44 @@ class _Run:
             else:
                 self.spent[0] += 1
                 if self.spent[0] > MAX_MACROS:
-                    raise bad_job(f"a value names more than {MAX_MACROS} macros")
-                piece, position = self._macro(text, found)
+                    raise job_error(f"a value names more than {MAX_MACROS} macros")
+                piece, position = self._expand_reference(text, found)
             pieces.append(piece)
             size += len(piece)
             if size > MAX_VALUE:
-                raise bad_job(f"a value is longer than {MAX_VALUE} characters: {text[:60]}...")
+                raise job_error(f"a value is longer than {MAX_VALUE} characters: {text[:60]}...")
         return "".join(pieces) + text[position:]
 
-    def _macro(self, text: str, found: re.Match[str]) -> tuple[str, int]:
-        end = _closing(text, found.end())
+    def _expand_reference(self, text: str, found: re.Match[str]) -> tuple[str, int]:
+        end = _find_closing(text, found.end())
         if end < 0:
             return found[0], found.end()
         name, body = found[1], text[found.end() : end]
         try:
             if not name:
-                value = self._variable(body)
+                value = self._expand_variable(body)
             elif name == "ENV":
-                value = self._environment(body)
+                value = self._expand_environment(body)
             else:
                 value = self._call(name, body)
         except FunctionError as error:
-            raise bad_job(f"${name}({body}): {error}") from None
+            raise job_error(f"${name}({body}): {error}") from None
         if value is None:
             return found[0], found.end()
         return value, end + 1
 
-    def _variable(self, body: str) -> str | None:
+    def _expand_variable(self, body: str) -> str | None:
         name, colon, default = body.partition(":")
         if not _NAME.match(name):
             return None
         if name.lower() == "dollar":
             return "$"
         if self.source.lookup(name):
-            return self.value_of(name)
+            return self.expand_macro(name)
         # as written, that is: what expands to nothing has a value all the same
         return self.expand(default) if colon else ""
 
-    def _environment(self, body: str) -> str | None:
+    def _expand_environment(self, body: str) -> str | None:
         name, colon, default = body.partition(":")
         name = self.expand(name)
         if not _NAME.match(name):
@@ -110,17 +110,17 @@ class _Run:
             return None
         flags = name[1:] if _is_filename_function(name) else ""
         arguments = [part.strip() for part in self.expand(body).split(",")]
-        return function(arguments, flags, self.value_of, self.source.rng)
+        return function(arguments, flags, self.expand_macro, self.source.rng)
 
-    def value_of(self, name: str) -> str | None:
+    def expand_macro(self, name: str) -> str | None:
         """The expanded value of the macro ``name``; None if there is none."""
         raw = self.source.lookup(name)
         if raw is None:
             return None
         if name.lower() in self.names or len(self.names) >= MAX_DEPTH:
             circle = " -> ".join((*self.names, name.lower()))
-            raise bad_job(f"the macro $({name}) refers to itself: {circle}")
-        return _Run(self.source, (*self.names, name.lower()), self.spent).expand(raw)
+            raise job_error(f"the macro $({name}) refers to itself: {circle}")
+        return _Expansion(self.source, (*self.names, name.lower()), self.spent).expand(raw)
 
 
 def replace_self(name: str, value: str, previous: str) -> str:
@@ -129,7 +129,7 @@ def replace_self(name: str, value: str, previous: str) -> str:
     return pattern.sub(lambda found: previous or (found[1] or ""), value)
 
 
-def references(text: str) -> set[str]:
+def find_references(text: str) -> set[str]:
     """Names (lower case) that ``text`` mentions in ``$(X)`` or ``$FN(X``."""
     return {name.lower() for name in re.findall(r"\$[A-Za-z_]*\(\s*([A-Za-z0-9_.]+)", text)}
 
@@ -138,7 +138,7 @@ def _is_filename_function(name: str) -> bool:
     return re.fullmatch(r"F[fpduwnxbqa]*", name) is not None
 
 
-def _closing(text: str, position: int) -> int:
+def _find_closing(text: str, position: int) -> int:
     """Index of the ``)`` that closes what was opened before ``position``; -1 if none does."""
     depth = 1
     for index in range(position, len(text)):

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import re
 
-from .errors import refused
+from .errors import submit_error
 
 _REFERENCE = re.compile(r"\$\$\(\[?([^:()\]]*)(?::([^()]*))?\]?\)")
 
 
-def filled(command: str, text: str) -> str:
-    """``text`` as the job gets it; raises Refusal where only a machine ad could tell."""
+def fill_machine_defaults(command: str, text: str) -> str:
+    """``text`` as the job gets it; raises SubmitError where only a machine ad could tell."""
 
     def value(found: re.Match[str]) -> str:
         if found[2] is None:
-            raise refused(
+            raise submit_error(
                 f"{command} = {text}: {found[0]} is an attribute of the machine, which pilots "
                 f"do not have; give a default: $$({found[1]}:value)"
             )

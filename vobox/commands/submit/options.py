@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .description import CommandLine
-from .errors import Refusal
+from .description import ExtraLines
+from .errors import SubmitError
 from .logical_lines import is_queue
 
 USAGE = """\
@@ -68,7 +68,7 @@ _NAME = re.compile(r"(?:\+|MY\.)?[A-Za-z_][\w.]*\Z", re.IGNORECASE | re.ASCII)
 
 
 @dataclass
-class Options:
+class SubmitOptions:
     file: str | None = None  #: None or "-": stdin
     terse: bool = False
     verbose: bool = False
@@ -87,8 +87,8 @@ class Options:
     queue: str = ""
 
     @property
-    def extra(self) -> CommandLine:
-        return CommandLine(self.before, self.append, self.queue)
+    def extra(self) -> ExtraLines:
+        return ExtraLines(self.before, self.append, self.queue)
 
     @property
     def from_stdin(self) -> bool:
@@ -107,31 +107,31 @@ def reads_stdin(argv: Sequence[str]) -> bool:
     """Whether this command line makes condor_submit read its stdin."""
     try:
         options = parse_options(argv)
-    except Refusal:
+    except SubmitError:
         return False
     return options.from_stdin and not options.help and not options.capabilities
 
 
-def parse_options(argv: Sequence[str]) -> Options:
-    """``argv`` without the program's name. Raises Refusal."""
-    options = Options()
+def parse_options(argv: Sequence[str]) -> SubmitOptions:
+    """``argv`` without the program's name. Raises SubmitError."""
+    options = SubmitOptions()
     batch_name = ""
     position = 0
     while position < len(argv):
         word = argv[position]
         position += 1
         if not word.startswith("-") or word == "-":
-            _positional(options, word)
+            _add_positional(options, word)
             continue
-        name, takes_value, suffix = _recognise(word)
+        name, takes_value, suffix = _recognize(word)
         value = ""
         if takes_value:
             if position >= len(argv):
-                raise Refusal(f"condor_submit: -{name} requires another argument\n")
+                raise SubmitError(f"condor_submit: -{name} requires another argument\n")
             value = argv[position]
             position += 1
         if name == "queue":
-            position = _queue(options, word, value, argv, position)
+            position = _take_queue_words(options, word, value, argv, position)
         elif name == "batch-name":
             batch_name = value if value.startswith('"') else f'"{value}"'
         else:
@@ -143,7 +143,7 @@ def parse_options(argv: Sequence[str]) -> Options:
     return options
 
 
-def _recognise(word: str) -> tuple[str, bool, str]:
+def _recognize(word: str) -> tuple[str, bool, str]:
     text, colon, suffix = word.partition(":")
     for name, shortest, takes_value in _OPTIONS:
         if colon and name not in ("debug", "dry-run", "capabilities"):
@@ -152,26 +152,28 @@ def _recognise(word: str) -> tuple[str, bool, str]:
             not text.startswith("--") and len(text) > shortest and f"-{name}".startswith(text)
         ):
             return name, takes_value, suffix
-    raise Refusal(USAGE)
+    raise SubmitError(USAGE)
 
 
-def _positional(options: Options, word: str) -> None:
+def _add_positional(options: SubmitOptions, word: str) -> None:
     if "=" not in word:
         options.file = word
         return
     name, _, value = word.partition("=")
     name, value = name.strip(), " ".join(value.split("\n")).strip()
     if not _NAME.match(name):
-        raise Refusal(
+        raise SubmitError(
             f"condor_submit: invalid attribute name '{name}' for attrib=value assigment\n"
         )
     options.before.append(("MY." + name[1:] if name.startswith("+") else name, value))
 
 
-def _queue(options: Options, word: str, value: str, argv: Sequence[str], position: int) -> int:
+def _take_queue_words(
+    options: SubmitOptions, word: str, value: str, argv: Sequence[str], position: int
+) -> int:
     """``-queue`` takes words up to the next one with a dash; returns where it stopped."""
     if value.startswith("-"):
-        raise Refusal(f"condor_submit: {word} requires at least one argument\n")
+        raise SubmitError(f"condor_submit: {word} requires at least one argument\n")
     words = [value]
     while position < len(argv) and not argv[position].startswith("-"):
         words.append(argv[position])
@@ -180,26 +182,26 @@ def _queue(options: Options, word: str, value: str, argv: Sequence[str], positio
     return position
 
 
-def _set_queue(options: Options, statement: str) -> None:
+def _set_queue(options: SubmitOptions, statement: str) -> None:
     if options.queue:
-        raise Refusal("condor_submit: only one -queue command allowed\n")
+        raise SubmitError("condor_submit: only one -queue command allowed\n")
     options.queue = statement
 
 
-def _set(options: Options, name: str, value: str, suffix: str) -> None:
+def _set(options: SubmitOptions, name: str, value: str, suffix: str) -> None:
     if name in _NOT_HERE:
-        raise Refusal(f"condor_submit: -{name} is not supported here: {_NOT_HERE[name]}\n")
+        raise SubmitError(f"condor_submit: -{name} is not supported here: {_NOT_HERE[name]}\n")
     if name == "verbose":
         options.verbose, options.terse = True, False
     elif name == "terse":
         options.terse, options.verbose = True, False
     elif name in ("dry-run", "dump"):
         if options.dry_run:
-            raise Refusal(
+            raise SubmitError(
                 "condor_submit: -dump <file> and -dry-run <file> cannot be used together\n"
             )
         if suffix:
-            raise Refusal(f"unknown option {suffix} for -dry-run:<opts>\n")
+            raise SubmitError(f"unknown option {suffix} for -dry-run:<opts>\n")
         options.dry_run, options.dump = value, name == "dump"
     elif name == "file":
         options.file = value
@@ -217,7 +219,7 @@ def _set(options: Options, name: str, value: str, suffix: str) -> None:
         else:
             options.append.append(value)
     elif name == "maxjobs":
-        options.max_jobs = _max_jobs(value)
+        options.max_jobs = _parse_max_jobs(value)
     elif name == "unused":
         options.warn_unused = not options.warn_unused
     elif name == "allow-crlf-script":
@@ -226,13 +228,13 @@ def _set(options: Options, name: str, value: str, suffix: str) -> None:
         options.help = True
 
 
-def _max_jobs(text: str) -> int:
+def _parse_max_jobs(text: str) -> int:
     try:
         number = int(text)
     except ValueError:
-        raise Refusal(
+        raise SubmitError(
             f"Error: Unable to convert argument ({text}) to a number for -maxjobs.\n"
         ) from None
     if number < -1:
-        raise Refusal(f"Error: {number} is not a valid for -maxjobs.\n")
+        raise SubmitError(f"Error: {number} is not a valid for -maxjobs.\n")
     return max(number, 0)

@@ -13,39 +13,39 @@ from vobox.classad.ad import Ad, quote
 from vobox.jobs.status import HELD
 
 from .credentials import Credential
-from .errors import bad_job
-from .expressions import integer_value
-from .input_files import Cargo, FileStore
+from .errors import job_error
+from .expressions import find_constant_integer
+from .input_files import FileCache, JobFiles
 from .job_commands import Commands
-from .matching import filled
+from .matching import fill_machine_defaults
 from .program import SENT_NAME, Program
-from .resources import size
-from .streams import Stdin
-from .transfer import Transfer
+from .resources import parse_size
+from .streams import StandardInput
+from .transfer import TransferSettings
 
 #: HTCondor's HoldReasonCodes: input cannot be transferred; more input than the job allows.
 TRANSFER_INPUT_ERROR, TOO_MUCH_INPUT = 13, 32
 
 
 @dataclass(frozen=True)
-class Load:
+class Payload:
     files: tuple[SandboxFile, ...]
     size: int  #: bytes, all together
     stdin: str  #: the task's
     missing: HoldReason | None  #: why the job cannot run, if so
 
 
-def load(
+def build_payload(
     commands: Commands,
-    store: FileStore,
+    store: FileCache,
     runs: Program,
-    source: Stdin,
-    moved: Transfer,
+    source: StandardInput,
+    moved: TransferSettings,
     credentials: tuple[Credential, ...],
     iwd: str,
-) -> Load:
-    """Read what travels. Raises Refusal for more than a message carries."""
-    cargo = Cargo(store)
+) -> Payload:
+    """Read what travels. Raises SubmitError for more than a message carries."""
+    cargo = JobFiles(store)
     if runs.sent is not None:
         cargo.add(SENT_NAME, runs.sent, 0o755)
     stdin, path = "", ""
@@ -53,9 +53,11 @@ def load(
     try:
         for item in moved.inputs:
             path = posixpath.join(iwd, item)
-            cargo.load(filled("transfer_input_files", item), iwd, moved.keep_paths)
+            cargo.add_entry(
+                fill_machine_defaults("transfer_input_files", item), iwd, moved.keep_paths
+            )
         if source.name != os.devnull:
-            name = filled("input", source.name)
+            name = fill_machine_defaults("input", source.name)
             path = posixpath.join(iwd, name)
             if source.sent and moved.sandbox:
                 stdin = posixpath.basename(name)
@@ -64,14 +66,16 @@ def load(
                 stdin = name if moved.sandbox else path
     except OSError as error:
         number = error.errno or errno.EIO
-        missing = _input_failure(number, f"reading from file {path}: (errno {number}) "
+        missing = _build_input_failure(number, f"reading from file {path}: (errno {number}) "
                                  f"{os.strerror(number)}")  # fmt: skip
     for each in credentials:  # last: no input file of that name takes its place
         cargo.add(each.name, each.data, 0o600)
-    return Load(cargo.files, cargo.size, stdin, missing or _too_much(commands, cargo.size))
+    return Payload(
+        cargo.files, cargo.size, stdin, missing or _check_input_size(commands, cargo.size)
+    )
 
 
-def _input_failure(number: int, details: str, code: int = TRANSFER_INPUT_ERROR) -> HoldReason:
+def _build_input_failure(number: int, details: str, code: int = TRANSFER_INPUT_ERROR) -> HoldReason:
     text = (
         f"Transfer input files failure at access point {os.uname().nodename} while sending "
         f"files to the execution point. Details: {details}"
@@ -79,31 +83,31 @@ def _input_failure(number: int, details: str, code: int = TRANSFER_INPUT_ERROR) 
     return HoldReason(code, number, text)
 
 
-def _too_much(commands: Commands, total: int) -> HoldReason | None:
+def _check_input_size(commands: Commands, total: int) -> HoldReason | None:
     text = commands.get("max_transfer_input_mb", "MaxTransferInputMB")
-    limit = None if text is None else integer_value(text)
+    limit = None if text is None else find_constant_integer(text)
     if limit is None or limit < 0 or total <= limit * 1024**2:
         return None
     details = f"{total} bytes of input are more than max_transfer_input_mb = {limit} allows"
-    return _input_failure(0, details, TOO_MUCH_INPUT)
+    return _build_input_failure(0, details, TOO_MUCH_INPUT)
 
 
 def record_sizes(commands: Commands, ad: Ad, runs: Program, total: int) -> None:
-    """``total``: bytes that travel. Raises Refusal."""
+    """``total``: bytes that travel. Raises SubmitError."""
     kib = (runs.size + 1023) // 1024
     ad["ExecutableSize"] = str(kib)
     ad["DiskUsage"] = str(max((total + 1023) // 1024, kib))
     ad["TransferInputSizeMB"] = str(total // 1024**2)
     ad["ImageSize"] = str(kib)
     if text := commands.get("image_size", "ImageSize"):
-        image = size(text, 1)
+        image = parse_size(text, 1)
         if image is None or image < 1:
-            raise bad_job("Image Size must be positive")
+            raise job_error("Image Size must be positive")
         ad["ImageSize"] = str(image)
 
 
-def hold(ad: Ad, reason: HoldReason) -> None:
-    """The job begins its life held."""
+def mark_held(ad: Ad, reason: HoldReason) -> None:
+    """Let the job begin its life held, for this reason."""
     ad["JobStatus"] = str(HELD)
     ad["HoldReason"] = quote(reason.text)
     ad["HoldReasonCode"] = str(reason.code)

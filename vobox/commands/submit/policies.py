@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from vobox.classad.ad import Ad, ParseError, parse
 
-from .errors import Refusal, bad_job
-from .expressions import canonical, integer, integer_value
+from .errors import SubmitError, job_error
+from .expressions import canonicalize, evaluate_integer, find_constant_integer
 from .job_commands import Commands
 
 #: HTCondor's DEFAULT_JOB_MAX_RETRIES and JOB_DEFAULT_LEASE_DURATION (s), and its shortest lease.
@@ -26,12 +26,12 @@ _EXPRESSIONS = (
 
 
 def record_policies(commands: Commands, ad: Ad, vanilla: bool) -> list[str]:
-    """Put the policies into the ad; returns warnings. Raises Refusal."""
+    """Put the policies into the ad; returns warnings. Raises SubmitError."""
     for command, attribute in _EXPRESSIONS:
         if text := commands.get(command, attribute):
-            ad[attribute] = canonical(attribute, text)
+            ad[attribute] = canonicalize(attribute, text)
     leave = commands.get("leave_in_queue", "LeaveJobInQueue")
-    ad["LeaveJobInQueue"] = canonical("LeaveJobInQueue", leave) if leave else "false"
+    ad["LeaveJobInQueue"] = canonicalize("LeaveJobInQueue", leave) if leave else "false"
     _record_exit(commands, ad)
     return _record_lease(commands, ad, vanilla)
 
@@ -46,33 +46,33 @@ def _record_exit(commands: Commands, ad: Ad) -> None:
     success = commands.get("success_exit_code", "success_code")
     retrying = not (retries is None and until is None and success is None)
     if hold or retrying:
-        ad["OnExitHold"] = canonical("OnExitHold", hold) if hold else "false"
+        ad["OnExitHold"] = canonicalize("OnExitHold", hold) if hold else "false"
     if not retrying:
         if remove:
-            ad["OnExitRemove"] = canonical("OnExitRemove", remove)
+            ad["OnExitRemove"] = canonicalize("OnExitRemove", remove)
         return
-    count = DEFAULT_RETRIES if retries is None else integer("max_retries", retries)
+    count = DEFAULT_RETRIES if retries is None else evaluate_integer("max_retries", retries)
     ad["JobMaxRetries"] = str(count)
     terms = ["NumJobCompletions > JobMaxRetries", "ExitCode =?= 0"]
     if success is not None:
-        ad["JobSuccessExitCode"] = str(integer("success_exit_code", success))
+        ad["JobSuccessExitCode"] = str(evaluate_integer("success_exit_code", success))
         terms[1] = "ExitCode =?= JobSuccessExitCode"
     if until is not None:
-        terms.append(_until(until))
+        terms.append(_build_retry_until(until))
     if remove is not None:
-        terms.append(canonical("OnExitRemove", remove))
-    ad["OnExitRemove"] = canonical("OnExitRemove", " || ".join(terms))
+        terms.append(canonicalize("OnExitRemove", remove))
+    ad["OnExitRemove"] = canonicalize("OnExitRemove", " || ".join(terms))
 
 
-def _until(text: str) -> str:
+def _build_retry_until(text: str) -> str:
     try:
         parse(text)
     except ParseError:
         problem = f"retry_until={text} is invalid, it must be an integer or boolean expression."
-        raise bad_job(problem) from None
+        raise job_error(problem) from None
     try:
-        return f"ExitCode =?= {integer('retry_until', text)}"
-    except Refusal:
+        return f"ExitCode =?= {evaluate_integer('retry_until', text)}"
+    except SubmitError:
         return text
 
 
@@ -82,8 +82,8 @@ def _record_lease(commands: Commands, ad: Ad, vanilla: bool) -> list[str]:
         if vanilla:
             ad["JobLeaseDuration"] = str(DEFAULT_LEASE)
         return []
-    ad["JobLeaseDuration"] = canonical("JobLeaseDuration", text)
-    number = integer_value(ad["JobLeaseDuration"])
+    ad["JobLeaseDuration"] = canonicalize("JobLeaseDuration", text)
+    number = find_constant_integer(ad["JobLeaseDuration"])
     if number is None or number >= SHORTEST_LEASE or number == 0:
         return []
     ad["JobLeaseDuration"] = str(SHORTEST_LEASE)

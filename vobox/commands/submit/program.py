@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from vobox.classad.ad import Ad, quote
 
-from .errors import Refusal, bad_job, refused
-from .input_files import FileStore
+from .errors import SubmitError, job_error, submit_error
+from .input_files import FileCache
 from .job_commands import Commands
-from .matching import filled
+from .matching import fill_machine_defaults
 
 #: What HTCondor's starter calls an executable that travelled.
 SENT_NAME = "condor_exec.exe"
@@ -23,61 +23,64 @@ class Program:
     size: int = 0  #: bytes; 0 where this host does not have it
 
 
-def program(
+def record_program(
     commands: Commands,
     ad: Ad,
-    store: FileStore,
+    store: FileCache,
     sandbox: bool,
     cwd: str,
     iwd: str,
     allow_crlf: bool,
 ) -> Program:
-    """Record Cmd; raises Refusal.
+    """Record Cmd; raises SubmitError.
 
     ``sandbox``: the job has a directory of its own, else it runs in ``iwd``.
     ``cwd``: where condor_submit was run; relative executables begin there.
     """
     if commands.get("shell"):
         ad["Cmd"], ad["TransferExecutable"] = '"/bin/sh"', "false"
-        return Program("/bin/sh", size=_size(store, "/bin/sh"))
+        return Program("/bin/sh", size=_find_size(store, "/bin/sh"))
     name = commands.get("executable", "cmd")
     if name is None:
-        raise bad_job("No 'executable' parameter was provided")
+        raise job_error("No 'executable' parameter was provided")
     wanted = commands.get("transfer_executable", "TransferExecutable")
     if wanted is not None and wanted.lower() not in ("true", "t", "yes", "1"):
         ad["Cmd"], ad["TransferExecutable"] = quote(name), "false"
-        size = _size(store, posixpath.join(cwd, name))
-        return Program(_on_node(filled("executable", name), sandbox, iwd), size=size)
+        size = _find_size(store, posixpath.join(cwd, name))
+        return Program(
+            _find_path_on_node(fill_machine_defaults("executable", name), sandbox, iwd),
+            size=size,
+        )
     path = posixpath.join(cwd, name)
     ad["Cmd"] = quote(path)
     try:
         if not sandbox:
-            return Program(filled("executable", path), size=store.size(path))
+            return Program(fill_machine_defaults("executable", path), size=store.size(path))
         data = store.read(path)
     except OSError as error:
         problem = f"Can't access executable file {path}: {error.strerror}"
-        raise refused(problem) from None
+        raise submit_error(problem) from None
     if not data:
-        raise refused(f"Executable file {path} has zero length")
+        raise submit_error(f"Executable file {path} has zero length")
     _check_script(data, path, allow_crlf)
     return Program(SENT_NAME, data, len(data))
 
 
-def _size(store: FileStore, path: str) -> int:
+def _find_size(store: FileCache, path: str) -> int:
     try:
         return store.size(path)
     except OSError:
         return 0  # it is on the node
 
 
-def _on_node(name: str, sandbox: bool, iwd: str) -> str:
+def _find_path_on_node(name: str, sandbox: bool, iwd: str) -> str:
     if posixpath.isabs(name):
         return name
     if not sandbox:
         return posixpath.join(iwd, name)
     name = posixpath.normpath(name)
     if name.startswith(".."):
-        raise refused(f"executable = {name}: outside the job's directory on the node")
+        raise submit_error(f"executable = {name}: outside the job's directory on the node")
     return name
 
 
@@ -85,7 +88,7 @@ def _check_script(data: bytes, path: str, allow_crlf: bool) -> None:
     first = data[:127].partition(b"\n")
     if data[:2] != b"#!" or not first[1] or not first[0].endswith(b"\r") or allow_crlf:
         return
-    raise Refusal(
+    raise SubmitError(
         f"\nERROR: Executable file {path} is a script with CRLF (DOS/Windows) line endings.\n"
         "This generally doesn't work, and you should probably run "
         f"'dos2unix {path}' -- or a similar tool -- before you resubmit.\n"

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from .errors import bad_job
-from .expressions import boolean
-from .input_files import FileStore
+from .errors import job_error
+from .expressions import evaluate_boolean
+from .input_files import FileCache
 from .job_commands import Commands
 
 _UNREADABLE = "unable to read proxy file"
@@ -30,36 +30,36 @@ class Proxy:
     expires: int  #: epoch seconds; of the chain's first certificate to expire
 
 
-def proxy(
+def read_proxy(
     commands: Commands,
     iwd: str,
     env: Mapping[str, str],
     uid: int,
-    files: FileStore,
+    files: FileCache,
     now: float,
 ) -> Proxy | None:
-    """The proxy that the description asks for; None if it asks for none. Raises Refusal."""
+    """The proxy that the description asks for; None if it asks for none. Raises SubmitError."""
     wanted = commands.get("use_x509userproxy")
     named = commands.get("x509userproxy")
     if named is None:
-        if wanted is None or not boolean("use_x509userproxy", wanted):
+        if wanted is None or not evaluate_boolean("use_x509userproxy", wanted):
             return None
         named = env.get("X509_USER_PROXY") or f"/tmp/x509up_u{uid}"  # noqa: S108 - the Grid's place
     path = posixpath.join(iwd, named)
     try:
         data = files.read(path)
     except OSError:
-        raise bad_job(_UNREADABLE) from None
-    certificates = _certificates(data)
+        raise job_error(_UNREADABLE) from None
+    certificates = _parse_certificates(data)
     if not certificates:
-        raise bad_job(_UNREADABLE)
+        raise job_error(_UNREADABLE)
     expires = min(int(entry.not_valid_after_utc.timestamp()) for entry in certificates)
     if expires <= now:
-        raise bad_job("proxy has expired")
-    return Proxy(path, data, _subject(certificates), expires)
+        raise job_error("proxy has expired")
+    return Proxy(path, data, _find_subject(certificates), expires)
 
 
-def _certificates(data: bytes) -> list[x509.Certificate]:
+def _parse_certificates(data: bytes) -> list[x509.Certificate]:
     """The chain in the file, the proxy first; [] where one cannot be read."""
     found, position = [], 0
     while (start := data.find(_BEGIN, position)) >= 0:
@@ -74,12 +74,12 @@ def _certificates(data: bytes) -> list[x509.Certificate]:
     return found
 
 
-def _subject(certificates: list[x509.Certificate]) -> str:
+def _find_subject(certificates: list[x509.Certificate]) -> str:
     """The first subject of the chain that is not a proxy's own."""
     for certificate in certificates:
         if not _is_proxy(certificate):
-            return _slashed(certificate.subject)
-    return _slashed(certificates[-1].issuer)
+            return _format_subject(certificate.subject)
+    return _format_subject(certificates[-1].issuer)
 
 
 def _is_proxy(certificate: x509.Certificate) -> bool:
@@ -90,7 +90,7 @@ def _is_proxy(certificate: x509.Certificate) -> bool:
     return subject[-1].oid == NameOID.COMMON_NAME and (last in _PROXY_NAMES or last.isdigit())
 
 
-def _slashed(name: x509.Name) -> str:
+def _format_subject(name: x509.Name) -> str:
     return "".join(
         f"/{_SHORT.get(part.oid, part.rfc4514_attribute_name)}={part.value!s}" for part in name
     )

@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from .description import QueueStep
-from .errors import Refusal, bad_job, bad_line
-from .expressions import integer_value
-from .sources import Sources
+from .description import QueueStatement
+from .errors import SubmitError, job_error, line_error
+from .expressions import find_constant_integer
+from .sources import TextSources
 
 #: Jobs of one submit; HTCondor's MAX_JOBS_PER_SUBMISSION has this default.
 MAX_JOBS = 20_000
@@ -26,7 +26,7 @@ _SLICE = re.compile(r"\[\s*(-?\d*)\s*(?:(:)\s*(-?\d*)\s*(?::\s*(-?\d*)\s*)?)?\]"
 
 
 @dataclass(frozen=True)
-class Slot:
+class JobMacros:
     """One job of a queue statement: the values of its macros, by lower-case name."""
 
     variables: dict[str, str]
@@ -34,29 +34,32 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _QueuePlan:
     count: int
     variables: tuple[str, ...]
     items: list[str] | None
     selected: range | None
 
 
-def slots(
-    step: QueueStep, source: str, sources: Sources, warn: Callable[[list[str]], None]
-) -> Iterator[Slot]:
-    """The jobs of a queue statement in order; raises Refusal. ``warn`` takes warnings."""
-    plan = _plan(step, source, sources, warn)
+def expand_queue(
+    step: QueueStatement,
+    source: str,
+    sources: TextSources,
+    warn: Callable[[list[str]], None],
+) -> Iterator[JobMacros]:
+    """The jobs of a queue statement in order; raises SubmitError. ``warn`` takes warnings."""
+    plan = _parse_plan(step, source, sources, warn)
     items = [""] if plan.items is None else plan.items
     chosen = range(len(items)) if plan.selected is None else plan.selected
     if plan.count * len(chosen) > MAX_JOBS:
-        raise Refusal(
+        raise SubmitError(
             "\nERROR: Failed to create proc\n"
             f"Number of submitted jobs would exceed MAX_JOBS_PER_SUBMISSION ({MAX_JOBS})\n"
         )
     for index in chosen:
-        fields = _fields(items[index], plan.variables)
+        fields = _split_item(items[index], plan.variables)
         for number in range(plan.count):
-            yield Slot(
+            yield JobMacros(
                 {
                     "step": str(number),
                     "row": str(index),
@@ -68,20 +71,23 @@ def slots(
             )
 
 
-def _plan(
-    step: QueueStep, source: str, sources: Sources, warn: Callable[[list[str]], None]
-) -> _Plan:
+def _parse_plan(
+    step: QueueStatement,
+    source: str,
+    sources: TextSources,
+    warn: Callable[[list[str]], None],
+) -> _QueuePlan:
     text = step.arguments
     found = _MODE.search(text)
     if found is None:
-        return _Plan(_count(text, step.line, source), (), None, None)
+        return _QueuePlan(_parse_count(text, step.line, source), (), None, None)
     head, rest = text[: found.start()], text[found.end() :].strip()
     counted = _COUNT.match(head)
     end = counted.end() if counted else 0
-    count = _count(head[:end], step.line, source)
+    count = _parse_count(head[:end], step.line, source)
     variables = tuple(name for name in re.split(r"[,\s]+", head[end:]) if name) or ("Item",)
     if not all(_NAMES.match(name) for name in variables):
-        raise bad_line(step.line, source, "Invalid Queue count expression")
+        raise line_error(step.line, source, "Invalid Queue count expression")
     mode, kind = found[1].lower(), "any"
     if mode == "matching" and (word := _KIND.match(rest)):
         kind, rest = word[1].lower(), rest[word.end() :].strip()
@@ -89,36 +95,38 @@ def _plan(
     if sliced := _SLICE.match(rest):
         rest, selected = rest[sliced.end() :].strip(), sliced
     if not rest and step.items is None:
-        raise bad_line(step.line, source, "Invalid Queue count expression")
+        raise line_error(step.line, source, "Invalid Queue count expression")
     try:
-        items = _items(mode, rest, step, sources)
+        items = _read_items(mode, rest, step, sources)
         if mode == "matching":
-            items, warnings = sources.matching(items, kind)
+            items, warnings = sources.match_files(items, kind)
             warn(warnings)
-    except Refusal as refusal:
+    except SubmitError as refusal:
         reason = refusal.stderr.strip().removeprefix("ERROR: ")
-        raise bad_line(step.line, source, reason) from None
-    return _Plan(count, variables, items, None if selected is None else _range(selected, items))
+        raise line_error(step.line, source, reason) from None
+    return _QueuePlan(
+        count, variables, items, None if selected is None else _parse_slice(selected, items)
+    )
 
 
-def _count(text: str, line: int, source: str) -> int:
+def _parse_count(text: str, line: int, source: str) -> int:
     if not text.strip():
         return 1
-    value = integer_value(text)
+    value = find_constant_integer(text)
     if value is None:
-        raise bad_line(line, source, "Invalid Queue count expression")
+        raise line_error(line, source, "Invalid Queue count expression")
     return max(value, 0)
 
 
-def _items(mode: str, rest: str, step: QueueStep, sources: Sources) -> list[str]:
+def _read_items(mode: str, rest: str, step: QueueStatement, sources: TextSources) -> list[str]:
     if step.items is not None:
         lines = list(step.items)
     elif rest.startswith("("):
         if not rest.endswith(")"):
-            raise bad_job("Unexpected characters after closing brace ')'")
+            raise job_error("Unexpected characters after closing brace ')'")
         lines = [rest[1:-1].strip()] if rest[1:-1].strip() else []
     elif mode == "from":
-        return _lines_from(rest, sources)
+        return _read_item_lines(rest, sources)
     else:
         lines = [rest]
     if mode == "from":
@@ -126,19 +134,19 @@ def _items(mode: str, rest: str, step: QueueStep, sources: Sources) -> list[str]
     return [item for line in lines for item in re.split(r"[,\s]+", line) if item]
 
 
-def _lines_from(name: str, sources: Sources) -> list[str]:
+def _read_item_lines(name: str, sources: TextSources) -> list[str]:
     """The items of ``from FILE``, ``from -`` and ``from COMMAND |``."""
     if name.endswith("|"):
-        text = sources.output(name[:-1].strip())
+        text = sources.run_command(name[:-1].strip())
     elif name in ("-", "<"):
         text = sources.stdin()
     else:
-        text = sources.file(name, "itemlist file")
+        text = sources.read_file(name, "itemlist file")
     lines = (entry.strip() for entry in text.split("\n"))
     return [entry for entry in lines if entry and not entry.startswith("#")]
 
 
-def _range(found: re.Match[str], items: list[str]) -> range:
+def _parse_slice(found: re.Match[str], items: list[str]) -> range:
     start, colon, stop, step = (found[number] for number in (1, 2, 3, 4))
     if not colon:
         position = int(start) if start else 0
@@ -150,7 +158,7 @@ def _range(found: re.Match[str], items: list[str]) -> range:
     return range(len(items))[slice(*numbers)]
 
 
-def _fields(item: str, variables: tuple[str, ...]) -> dict[str, str]:
+def _split_item(item: str, variables: tuple[str, ...]) -> dict[str, str]:
     """Split an item among the variables; the last one takes what is left."""
     values = dict.fromkeys((name.lower() for name in variables), "")
     if "\x1f" in item:

@@ -49,7 +49,7 @@ def split_v2(text: str) -> list[str]:
     while position < len(text):
         character = text[position]
         if character == "'":
-            group, position = _group(text, position)
+            group, position = _read_group(text, position)
             word = [*(word or ()), group]
         elif character.isspace():
             if word is not None:
@@ -66,7 +66,7 @@ def split_v2(text: str) -> list[str]:
     return words
 
 
-def _group(text: str, start: int) -> tuple[str, int]:
+def _read_group(text: str, start: int) -> tuple[str, int]:
     """The group that opens at ``start`` and the position after it."""
     pieces, position = [], start + 1
     while True:
@@ -82,10 +82,10 @@ def _group(text: str, start: int) -> tuple[str, int]:
 
 def join_v2(words: Iterable[str]) -> str:
     """V2 text without outer quotes, quoted as HTCondor does: only the blanks and quotes."""
-    return " ".join(_quoted(word) for word in words)
+    return " ".join(_quote_word(word) for word in words)
 
 
-def _quoted(word: str) -> str:
+def _quote_word(word: str) -> str:
     if word == "":
         return "''"
     quoted = ""
@@ -110,21 +110,21 @@ def split_arguments_v1(text: str) -> list[str]:
     return words
 
 
-def environment_v1(text: str) -> dict[str, str]:
+def parse_environment_v1(text: str) -> dict[str, str]:
     """Entries between ``;`` (or the first character, if that is another delimiter: ``|``)."""
     delimiter = ";"
     if text[:1] == "|":
         delimiter, text = "|", text[1:]
     entries = (entry.lstrip() for entry in text.replace("\n", delimiter).split(delimiter))
-    return _assignments(entry for entry in entries if entry)
+    return _parse_assignments(entry for entry in entries if entry)
 
 
-def environment_v2(text: str) -> dict[str, str]:
+def parse_environment_v2(text: str) -> dict[str, str]:
     """Entries of V2 text without its outer double quotes."""
-    return _assignments(split_v2(text))
+    return _parse_assignments(split_v2(text))
 
 
-def _assignments(entries: Iterable[str]) -> dict[str, str]:
+def _parse_assignments(entries: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for entry in entries:
         name, equals, value = entry.partition("=")
@@ -141,5 +141,5 @@ def join_environment(variables: Mapping[str, str]) -> str:
     pieces = []
     for name in sorted(variables):
         value = variables[name]
-        pieces.append(f"{_quoted(name)}={_quoted(value) if value else ''}")
+        pieces.append(f"{_quote_word(name)}={_quote_word(value) if value else ''}")
     return " ".join(pieces)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from vobox.classad.ad import Ad
 
-from .options import Options
+from .options import SubmitOptions
 
 
 class Report:
     """Collects stdout as jobs are made; a failure leaves what was printed by then."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: SubmitOptions) -> None:
         self._options = options
         self._pieces: list[str] = []
         if not options.quiet and not options.dump:
@@ -22,14 +22,14 @@ class Report:
     def stdout(self) -> str:
         return "".join(self._pieces)
 
-    def made(self, cluster: int, proc: int, ad: Ad) -> None:
+    def add_job(self, cluster: int, proc: int, ad: Ad) -> None:
         """One job was made."""
         if self._options.verbose and not self._options.dump:
-            self._pieces.append(f"\n** Proc {cluster}.{proc}:\n{long_form(ad)}")
+            self._pieces.append(f"\n** Proc {cluster}.{proc}:\n{format_ad(ad)}")
         elif not self._options.terse and not self._options.dump:
             self._pieces.append(".")
 
-    def done(self, cluster: int, count: int, ads: str = "") -> None:
+    def finish(self, cluster: int, count: int, ads: str = "") -> None:
         """All were submitted; ``ads``: to print for ``-dry-run -``."""
         options = self._options
         if ads:
@@ -45,10 +45,10 @@ class Report:
             self._pieces.append(f"{count} job(s) {verb} to cluster {cluster}.\n")
 
 
-def long_form(ad: Ad) -> str:
+def format_ad(ad: Ad) -> str:
     """``Attr = value`` lines, sorted by name."""
     return "".join(f"{name} = {ad[name]}\n" for name in sorted(ad, key=str.lower))
 
 
-def long_forms(ads: Sequence[Ad]) -> str:
-    return "\n".join(long_form(ad) for ad in ads)
+def format_ads(ads: Sequence[Ad]) -> str:
+    return "\n".join(format_ad(ad) for ad in ads)

@@ -6,7 +6,7 @@ import re
 
 from vobox.classad.ad import Ad
 
-from .expressions import canonical, integer_value
+from .expressions import canonicalize, find_constant_integer
 from .job_commands import Commands
 from .universe import Universe
 
@@ -17,10 +17,10 @@ _PLATFORM = {"opsys", "opsysandver", "opsyslongname", "opsysname", "opsysshortna
 def record_requirements(commands: Commands, ad: Ad, asked: dict[str, str], kind: Universe) -> None:
     """``asked``: the resources requested, as resources.record_requests returns them."""
     rank = commands.get("rank", "preferences")
-    ad["Rank"] = canonical("Rank", rank) if rank else "0.0"
+    ad["Rank"] = canonicalize("Rank", rank) if rank else "0.0"
     if kind.is_grid and not kind.to_condor:
         text = commands.get("requirements")
-        ad["Requirements"] = canonical("Requirements", text) if text else "true"
+        ad["Requirements"] = canonicalize("Requirements", text) if text else "true"
         return
     user = commands.get("requirements")
     mentioned = {word.lower() for word in _WORD.findall(user or "")}
@@ -29,27 +29,27 @@ def record_requirements(commands: Commands, ad: Ad, asked: dict[str, str], kind:
         clauses.append('(TARGET.Arch == "X86_64")')
     if not _PLATFORM & mentioned:
         clauses.append('(TARGET.OpSys == "LINUX")')
-    clauses += _resource_clauses(ad, asked, mentioned)
+    clauses += _build_resource_clauses(ad, asked, mentioned)
     if not kind.is_grid:
-        clauses += _transfer_clause(ad, mentioned)
-    ad["Requirements"] = canonical("Requirements", " && ".join(clauses))
+        clauses += _build_transfer_clause(ad, mentioned)
+    ad["Requirements"] = canonicalize("Requirements", " && ".join(clauses))
 
 
-def _resource_clauses(ad: Ad, asked: dict[str, str], mentioned: set[str]) -> list[str]:
+def _build_resource_clauses(ad: Ad, asked: dict[str, str], mentioned: set[str]) -> list[str]:
     clauses = []
     if "RequestDisk" not in ad:
         clauses.append("(TARGET.Disk >= DiskUsage)")
-    elif integer_value(ad["RequestDisk"]) != 0:
+    elif find_constant_integer(ad["RequestDisk"]) != 0:
         clauses.append("(TARGET.Disk >= RequestDisk)")
     memory = ad.get("RequestMemory")
-    if memory is not None and ((number := integer_value(memory)) is None or number > 1):
+    if memory is not None and ((number := find_constant_integer(memory)) is None or number > 1):
         clauses.append("(TARGET.Memory >= RequestMemory)")
     for tag, attribute in asked.items():
         if attribute in ("RequestMemory", "RequestDisk") or attribute not in ad:
             continue
         if tag.lower() in mentioned:
             continue
-        number = integer_value(ad[attribute])
+        number = find_constant_integer(ad[attribute])
         if number is not None and number <= (1 if tag == "cpus" else 0):
             continue
         resource = {"cpus": "Cpus", "gpus": "GPUs"}.get(tag, tag)
@@ -62,7 +62,7 @@ def _resource_clauses(ad: Ad, asked: dict[str, str], mentioned: set[str]) -> lis
     return clauses
 
 
-def _transfer_clause(ad: Ad, mentioned: set[str]) -> list[str]:
+def _build_transfer_clause(ad: Ad, mentioned: set[str]) -> list[str]:
     should = ad.text("ShouldTransferFiles")
     same = "(TARGET.FileSystemDomain == MY.FileSystemDomain)"
     if should == "NO":

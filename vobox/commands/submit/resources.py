@@ -7,7 +7,7 @@ import re
 
 from vobox.classad.ad import Ad
 
-from .expressions import canonical
+from .expressions import canonicalize
 from .job_commands import Commands
 
 _SIZE = re.compile(r"(-?\d+(?:\.\d+)?)\s*([KMGTP]?)B?\Z", re.IGNORECASE)
@@ -23,7 +23,7 @@ _SIZES_ONLY = {tag: (attribute, unit, "") for tag, (attribute, unit, _) in _SIZE
 _NUMBERS_ONLY = {tag: (attribute, "") for tag, (attribute, _) in _NUMBERS.items()}
 
 
-def size(text: str, unit: int) -> int | None:
+def parse_size(text: str, unit: int) -> int | None:
     """``2 GB`` in units of ``unit`` KiB, rounded up; None if it is no size but an expression."""
     found = _SIZE.match(text)
     if found is None or (text[-1] in "bB" and not found[2]):
@@ -35,14 +35,14 @@ def size(text: str, unit: int) -> int | None:
 def record_requests(commands: Commands, ad: Ad, defaults: bool) -> dict[str, str]:
     """Put Request... into the ad; returns those that were asked for (lower-case tag → attribute).
 
-    ``defaults``: whether those that were not asked for have a value. Raises Refusal.
+    ``defaults``: whether those that were not asked for have a value. Raises SubmitError.
     """
     asked: dict[str, str] = {}
     sizes, numbers = (_SIZES, _NUMBERS) if defaults else (_SIZES_ONLY, _NUMBERS_ONLY)
     for tag, (attribute, unit, default) in sizes.items():
         text = commands.get(f"request_{tag}", attribute)
-        number = None if text is None else size(text, unit)
-        _put(
+        number = None if text is None else parse_size(text, unit)
+        _record_request(
             ad,
             attribute,
             text,
@@ -53,21 +53,23 @@ def record_requests(commands: Commands, ad: Ad, defaults: bool) -> dict[str, str
             asked[tag] = attribute
     for tag, (attribute, default) in numbers.items():
         text = commands.get(f"request_{tag}", attribute)
-        _put(ad, attribute, text, None, default)
+        _record_request(ad, attribute, text, None, default)
         if text is not None:
             asked[tag] = attribute
-    for key in commands.names("request_"):
+    for key in commands.find_names("request_"):
         tag = key[len("request_") :]
         if tag.lower() in (*_SIZES, *_NUMBERS) or not (text := commands.get(key)):
             continue
-        _put(ad, f"Request{tag}", text, None, "")
+        _record_request(ad, f"Request{tag}", text, None, "")
         asked[tag] = f"Request{tag}"
     return asked
 
 
-def _put(ad: Ad, attribute: str, text: str | None, number: str | None, default: str) -> None:
+def _record_request(
+    ad: Ad, attribute: str, text: str | None, number: str | None, default: str
+) -> None:
     if text is None:
         if default:
             ad[attribute] = default
     elif text.lower() != "undefined":
-        ad[attribute] = number if number is not None else canonical(attribute, text)
+        ad[attribute] = number if number is not None else canonicalize(attribute, text)

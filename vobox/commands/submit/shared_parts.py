@@ -1,56 +1,52 @@
-"""What the jobs of one cluster share: made for the first of them, copied for the others.
+"""Work that is done once for all jobs of a queue statement.
 
-A job's ad is made part by part (``job.py``). A part whose commands are the same
-for every job of the queue statement, because none of them names a macro that
-differs, is made once; what it put into the ad is put into the next ones as it
-is. A cluster of 10,000 jobs then costs little more than what differs.
-
-A part must therefore get all it reads from commands, from files, or from parts that it names.
+A job's ad and task are made in parts (``job.py``), one after the other. While the first job is
+made, each part is watched: which commands it reads, which results and attributes of earlier
+parts. A part that reads nothing that differs from job to job is not made again: the other jobs
+get its result, and in their ads what it wrote. A cluster of 10,000 jobs then costs little more
+than what differs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 from vobox.classad.ad import Ad, Items, SharedItems
 
 from .job_commands import Commands
 
+T = TypeVar("T")
 
-class Draft(Ad):
-    """The ad of the first job in the making, which knows what was last written and deleted."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._written: dict[str, None] = {}  # lower case
+class Part(Generic[T]):
+    """The result of one part of the job in the making."""
 
-    def __setitem__(self, name: str, expression: str) -> None:
-        super().__setitem__(name, expression)
-        self._written[name.lower()] = None
+    def __init__(self, parts: SharedParts, result: T, varies: bool) -> None:
+        self._parts = parts
+        self._result = result
+        self.varies = varies  #: whether it is made anew for each job
 
-    def __delitem__(self, name: str) -> None:
-        super().__delitem__(name)
-        self._written[name.lower()] = None
+    @property
+    def value(self) -> T:
+        """The result. A part that reads one that varies does so, too."""
+        if self.varies:
+            self._parts.reads_varying = True
+        return self._result
 
-    def watch(self) -> None:
-        """Forget what was written so far; it stays in the ad."""
-        self._written = {}
-
-    def changes(self) -> Changes:
-        """What was written since ``watch``."""
-        kept: Items = {name: self._items[name] for name in self._written if name in self._items}
-        return Changes(kept, [name for name in self._written if name not in self._items])
+    def update(self, result: T) -> None:
+        """Take the result for the next job."""
+        self._result = result
 
 
 class Changes(NamedTuple):
-    """What a part, or some that follow each other, did to the ad; names in lower case."""
+    """What a part wrote into the ad; names in lower case."""
 
     kept: Items
     deleted: list[str]
 
-    def take_in(self, later: Changes) -> bool:
-        """Make them one change with those after them; False where the order would be lost."""
+    def merge_with(self, later: Changes) -> bool:
+        """Make these and the changes after them one; False where the order would be lost."""
         if not later.kept.keys().isdisjoint(self.deleted):
             return False
         self.kept.update(later.kept)
@@ -60,71 +56,124 @@ class Changes(NamedTuple):
         return True
 
 
-class Part(NamedTuple):
-    """A part of a job: writes into the ad, and keeps its result where others find it.
+class FirstAd(Ad):
+    """The ad of the first job, which notes what each part reads and writes."""
 
-    ``after``: the parts whose results or attributes it reads; they are made before it. All else
-    that it reads are commands, and files, which are looked at once in a submit. ``own``: no two
-    jobs have it in common.
-    """
-
-    name: str
-    make: Callable[[Ad], None]
-    after: tuple[str, ...] = ()
-    own: bool = False
-
-
-class Parts:
-    """The parts of the jobs of one queue statement, one job after the other."""
-
-    def __init__(self, commands: Commands, parts: Sequence[Part]) -> None:
-        self._commands = commands
+    def __init__(self, parts: SharedParts) -> None:
+        super().__init__()
         self._parts = parts
-        #: how every job but the first is made: what is the same for all, or a part of its own
-        self._steps: list[Changes | Part] | None = None
-        #: what all of them begin with
-        self._start = SharedItems({})
+        self._written: dict[str, None] = {}  # by the present part; lower case
+        self._varying: set[str] = set()  # written by a part that varies
 
-    def make(self) -> Ad:
-        """The next job's ad. Raises what the parts raise."""
-        if self._steps is None:
-            return self._first()
-        ad = Ad.of_items({}, self._start)
-        for step in self._steps:
-            if isinstance(step, Part):
-                step.make(ad)
+    def __getitem__(self, name: str) -> str:
+        self._note_read(name)
+        return super().__getitem__(name)
+
+    @overload
+    def get(self, name: str, /) -> str | None: ...
+    @overload
+    def get(self, name: str, /, default: str | T) -> str | T: ...
+    def get(self, name: str, /, default: object = None) -> object:
+        self._note_read(name)
+        return super().get(name, default)
+
+    def __setitem__(self, name: str, expression: str) -> None:
+        super().__setitem__(name, expression)
+        self._written[name.lower()] = None
+
+    def __delitem__(self, name: str) -> None:
+        super().__delitem__(name)
+        self._written[name.lower()] = None
+
+    def end_part(self, varies: bool) -> Changes:
+        """Return what was written since the last call; ``varies``: by a part that varies."""
+        written, self._written = self._written, {}
+        self._varying = self._varying | set(written) if varies else self._varying - set(written)
+        kept: Items = {name: self._items[name] for name in written if name in self._items}
+        return Changes(kept, [name for name in written if name not in self._items])
+
+    def _note_read(self, name: str) -> None:
+        if name.lower() in self._varying:
+            self._parts.reads_varying = True
+
+
+class SharedParts:
+    """The parts of the jobs of one queue statement: the same calls of ``make`` for each job."""
+
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
+        #: whether the part in the making has read what differs from job to job
+        self.reads_varying = False
+        self._first: FirstAd | None = None  #: while the first job is made
+        self._ad = Ad()
+        #: every part, with what it wrote for the first job and the others get as well
+        self._steps: list[tuple[Part[Any], Changes | None]] = []
+        self._start: SharedItems | None = None  #: what the ads of all other jobs begin with
+        self._next: Iterator[tuple[Part[Any], Changes | None]] = iter(())
+
+    def begin_job(self) -> Ad:
+        """Return the ad of the next job, in which its parts write."""
+        if self._first is None and self._start is None:
+            self._first = FirstAd(self)
+            return self._first
+        if self._start is None:
+            self._start = SharedItems(self._merge_changes())
+            self._first = None
+        self._next = iter(self._steps)
+        self._ad = Ad.of_items({}, self._start)
+        return self._ad
+
+    def make(
+        self, function: Callable[[], T], *, reads: tuple[Part[Any], ...] = (),
+        for_each_job: bool = False,
+    ) -> Part[T]:  # fmt: skip
+        """Make the next part of the job, if it is not the same as for the job before.
+
+        :param function: writes into the job's ad and returns the part's result
+        :param reads: parts that it depends on other than by their results and by single
+            attributes (those are noticed)
+        :param for_each_job: whether no two jobs have it in common
+        :raises SubmitError: what the function raises
+        """
+        if self._first is not None:
+            return self._make_first(function, self._first, reads, for_each_job)
+        step, changes = next(self._next)
+        part: Part[T] = step
+        if part.varies:
+            part.update(function())
+        elif changes is not None:
+            self._ad.repeat(*changes)
+        return part
+
+    def _make_first(
+        self, function: Callable[[], T], ad: FirstAd, reads: tuple[Part[Any], ...],
+        for_each_job: bool,
+    ) -> Part[T]:  # fmt: skip
+        commands = self._commands
+        self.reads_varying = for_each_job or any(part.varies for part in reads)
+        used, commands.used = commands.used, set()
+        result = function()
+        varies = self.reads_varying or bool(commands.used & commands.varying)
+        commands.used |= used
+        part = Part(self, result, varies)
+        self._steps.append((part, ad.end_part(varies)))
+        return part
+
+    def _merge_changes(self) -> Items:
+        """Join the changes of shared parts that follow each other; return the first of them."""
+        merged: list[tuple[Part[Any], Changes | None]] = []
+        start = Changes({}, [])
+        before: Changes | None = start
+        for part, changes in self._steps:
+            if part.varies or changes is None:
+                before = None
+            elif before is not None and before.merge_with(changes):
+                changes = None
             else:
-                ad.repeat(*step)
-        return ad
-
-    def _first(self) -> Ad:
-        ad = Draft()
-        steps: list[Changes | Part] = []
-        for step in self._made(ad):
-            before = steps[-1] if steps else None
-            if not (
-                isinstance(step, Changes) and isinstance(before, Changes) and before.take_in(step)
-            ):
-                steps.append(step)
-        start = steps[0] if steps else None
-        if isinstance(start, Changes):
-            self._start = SharedItems(start.kept)
-            del steps[0]
-        self._steps = [step for step in steps if isinstance(step, Part) or any(step)]
-        return ad
-
-    def _made(self, ad: Draft) -> Iterator[Changes | Part]:
-        """Each part, made for the first job: as it is to be made for the others."""
-        own: set[str] = set()
-        for part in self._parts:
-            ad.watch()
-            used, self._commands.used = self._commands.used, set()
-            part.make(ad)
-            touched = self._commands.used
-            self._commands.used = used | touched
-            varies = bool(touched & self._commands.varying) or not own.isdisjoint(part.after)
-            if part.own or varies:
-                own.add(part.name)
-                yield part
-            else:
-                yield ad.changes()
+                before = changes
+            merged.append((part, changes))
+        self._steps = [
+            (part, None if changes is None or not any(changes) else changes)
+            for part, changes in merged
+        ]
+        return start.kept

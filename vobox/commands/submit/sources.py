@@ -12,16 +12,16 @@ from collections.abc import Sequence
 
 from vobox.rpc.types import Caller, OwnerFiles
 
-from .errors import bad_job
-from .input_files import FileStore
+from .errors import job_error
+from .input_files import FileCache
 from .logical_lines import MAX_DESCRIPTION
 from .quoting import QuotingError, is_v2, split_arguments_v1, split_v2, unwrap_v2
 
 
-class Sources:
-    """What one condor_submit may read; every method raises Refusal."""
+class TextSources:
+    """What one condor_submit may read; every method raises SubmitError."""
 
-    def __init__(self, files: OwnerFiles, store: FileStore, cwd: str, caller: Caller) -> None:
+    def __init__(self, files: OwnerFiles, store: FileCache, cwd: str, caller: Caller) -> None:
         self._files = files
         self._store = store
         self._cwd = cwd
@@ -34,36 +34,36 @@ class Sources:
             return False
         return True
 
-    def file(self, name: str, what: str) -> str:
+    def read_file(self, name: str, what: str) -> str:
         """The text of a file; ``what`` it is, for the error: "include file"."""
         path = posixpath.join(self._cwd, name)
         try:
             size = self._files.size(path)
             if size > MAX_DESCRIPTION:
-                raise bad_job(f"{what} {name} has {size} bytes; it may have {MAX_DESCRIPTION}")
+                raise job_error(f"{what} {name} has {size} bytes; it may have {MAX_DESCRIPTION}")
             return self._store.read(path).decode("utf-8", "surrogateescape")
         except OSError as error:
-            raise bad_job(f"Can't open {what}: {name} ({error.strerror})") from None
+            raise job_error(f"Can't open {what}: {name} ({error.strerror})") from None
 
-    def output(self, command: str) -> str:
+    def run_command(self, command: str) -> str:
         """What a command prints; it is not given to a shell."""
         try:
             argv = split_v2(unwrap_v2(command)) if is_v2(command) else split_arguments_v1(command)
         except QuotingError as error:
-            raise bad_job(f"{command}: {error}") from None
+            raise job_error(f"{command}: {error}") from None
         if not argv:
-            raise bad_job("a command is missing")
+            raise job_error("a command is missing")
         code, output = self._caller.run(argv, MAX_DESCRIPTION)
         if code == 127:
-            raise bad_job(f"{command}: not a valid command")
+            raise job_error(f"{command}: not a valid command")
         if code:
-            raise bad_job(f'"{command}": command terminated with exit code {code}')
+            raise job_error(f'"{command}": command terminated with exit code {code}')
         return output.decode("utf-8", "surrogateescape")
 
     def stdin(self) -> str:
         return self._caller.stdin().decode("utf-8", "surrogateescape")
 
-    def matching(self, patterns: Sequence[str], kind: str) -> tuple[list[str], list[str]]:
+    def match_files(self, patterns: Sequence[str], kind: str) -> tuple[list[str], list[str]]:
         """Names that match, in the order of the patterns, each once; and warnings.
 
         ``kind``: files, dirs or any. A directory's name ends in ``/``.
@@ -88,7 +88,7 @@ class Sources:
         try:
             names = self._files.glob(self._cwd, pattern)
         except OSError as error:
-            raise bad_job(f"{pattern}: {error.strerror}") from None
+            raise job_error(f"{pattern}: {error.strerror}") from None
         found = []
         for name in names:
             try:
@@ -108,4 +108,4 @@ class NoCaller:
         return b""
 
     def run(self, argv: Sequence[str], _limit: int) -> tuple[int, bytes]:
-        raise bad_job(f"{' '.join(argv)}: commands cannot be run for this condor_submit")
+        raise job_error(f"{' '.join(argv)}: commands cannot be run for this condor_submit")

@@ -9,25 +9,25 @@ from dataclasses import dataclass
 
 from vobox.classad.ad import Ad, quote
 
-from .expressions import boolean
+from .expressions import evaluate_boolean
 from .job_commands import Commands
 
 
 @dataclass(frozen=True)
-class Stdin:
+class StandardInput:
     name: str
     sent: bool  #: it is a file of this host that travels
 
 
-def standard_input(commands: Commands, ad: Ad) -> Stdin:
-    """Record stdin; raises Refusal."""
-    return Stdin(*_stream(commands, ad, "input", "stdin", "In"))
+def record_stdin(commands: Commands, ad: Ad) -> StandardInput:
+    """Record stdin; raises SubmitError."""
+    return StandardInput(*_record_stream(commands, ad, "input", "stdin", "In"))
 
 
-def standard_output(commands: Commands, ad: Ad) -> bool:
-    """Record stdout and stderr; whether they are one file. Raises Refusal."""
-    output, _sent = _stream(commands, ad, "output", "stdout", "Out")
-    error, _sent = _stream(commands, ad, "error", "stderr", "Err")
+def record_stdout_and_stderr(commands: Commands, ad: Ad) -> bool:
+    """Record stdout and stderr; whether they are one file. Raises SubmitError."""
+    output, _sent = _record_stream(commands, ad, "output", "stdout", "Out")
+    error, _sent = _record_stream(commands, ad, "error", "stderr", "Err")
     return output == error != os.devnull
 
 
@@ -36,7 +36,7 @@ def record_log(commands: Commands, ad: Ad, iwd: str) -> None:
         ad["UserLog"] = quote(re.sub("//+", "/", posixpath.join(iwd, log)))
 
 
-def _stream(
+def _record_stream(
     commands: Commands, ad: Ad, command: str, other: str, attribute: str
 ) -> tuple[str, bool]:
     """The stream's name, and whether its content travels."""
@@ -44,8 +44,10 @@ def _stream(
     ad[attribute] = quote(name)
     wanted = commands.get(f"transfer_{command}", f"Transfer{attribute}")
     stream = commands.get(f"stream_{command}", f"Stream{attribute}")
-    live = boolean(f"stream_{command}", stream) if stream else False
-    sent = name != os.devnull and (wanted is None or boolean(f"transfer_{command}", wanted))
+    live = evaluate_boolean(f"stream_{command}", stream) if stream else False
+    sent = name != os.devnull and (
+        wanted is None or evaluate_boolean(f"transfer_{command}", wanted)
+    )
     if sent:
         ad[f"Stream{attribute}"] = str(live).lower()
     else:

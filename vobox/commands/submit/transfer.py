@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from vobox.classad.ad import Ad, quote
 from vobox.jobs.output_remaps import remaps
 
-from .errors import Refusal, refused
-from .expressions import boolean
+from .errors import SubmitError, submit_error
+from .expressions import evaluate_boolean
 from .input_files import URL
 from .job_commands import Commands
 
@@ -49,22 +49,24 @@ _WHEN = ("ON_EXIT", "ON_EXIT_OR_EVICT", "ON_SUCCESS", "NEVER", "ALWAYS")
 
 
 @dataclass(frozen=True)
-class Transfer:
+class TransferSettings:
     sandbox: bool  #: False: the job runs in its Iwd
     inputs: tuple[str, ...] = ()  #: as typed
     keep_paths: bool = False  #: preserve_relative_paths
 
 
-def transfer(commands: Commands, ad: Ad, domain: str, grid: bool) -> Transfer:
-    """Record the commands; raises Refusal. ``domain``: this host's FileSystemDomain."""
-    should, when = _modes(commands)
-    inputs = _names(commands.get("transfer_input_files", "TransferInputFiles", "TransferInput"))
+def record_transfer(commands: Commands, ad: Ad, domain: str, grid: bool) -> TransferSettings:
+    """Record the commands; raises SubmitError. ``domain``: this host's FileSystemDomain."""
+    should, when = _parse_modes(commands)
+    inputs = _split_names(
+        commands.get("transfer_input_files", "TransferInputFiles", "TransferInput")
+    )
     output = commands.get("transfer_output_files", "TransferOutputFiles")
     if should == "NO" and (inputs or output is not None):
         if inputs and output is not None:
-            raise Refusal(_BOTH_BUT_NO)
+            raise SubmitError(_BOTH_BUT_NO)
         name = '"transfer_input_files"' if inputs else '"transfer_output_files"'
-        raise Refusal(_FILES_BUT_NO.format(name))
+        raise SubmitError(_FILES_BUT_NO.format(name))
     ad["ShouldTransferFiles"] = quote(should)
     if should != "NO":
         ad["WhenToTransferOutput"] = quote(when)
@@ -73,17 +75,17 @@ def transfer(commands: Commands, ad: Ad, domain: str, grid: bool) -> Transfer:
     if inputs:
         ad["TransferInput"] = quote(",".join(inputs))
     if output is not None:
-        ad["TransferOutput"] = quote(_output_list(output))
+        ad["TransferOutput"] = quote(_normalize_output_list(output))
     if remaps := commands.get("transfer_output_remaps", "TransferOutputRemaps"):
         ad["TransferOutputRemaps"] = quote(remaps.strip('"'))
     keep = commands.get("preserve_relative_paths")
-    keep_paths = boolean("preserve_relative_paths", keep) if keep else False
+    keep_paths = evaluate_boolean("preserve_relative_paths", keep) if keep else False
     if keep:
         ad["PreserveRelativePaths"] = str(keep_paths).lower()
-    return Transfer(should != "NO", inputs, keep_paths)
+    return TransferSettings(should != "NO", inputs, keep_paths)
 
 
-def output_names(ad: Ad) -> tuple[str, ...] | None:
+def read_output_names(ad: Ad) -> tuple[str, ...] | None:
     """What TransferOutput says: None all, () nothing, else these names."""
     if "TransferOutput" not in ad:
         return None
@@ -92,16 +94,16 @@ def output_names(ad: Ad) -> tuple[str, ...] | None:
 
 
 def check_remaps(ad: Ad) -> None:
-    """Raises Refusal for an output that would have to be stored by URL."""
+    """Raises SubmitError for an output that would have to be stored by URL."""
     for target in remaps(ad.text("TransferOutputRemaps")).values():
         if URL.match(target):
-            raise refused(
+            raise submit_error(
                 f"transfer_output_remaps: {target}: output is stored by URL nowhere here; "
                 "store it from within the job"
             )
 
 
-def _modes(commands: Commands) -> tuple[str, str]:
+def _parse_modes(commands: Commands) -> tuple[str, str]:
     asked = commands.get("should_transfer_files", "ShouldTransferFiles")
     when_asked = commands.get("when_to_transfer_output", "WhenToTransferOutput")
     should = (asked or "IF_NEEDED").upper().replace("AUTO", "IF_NEEDED")
@@ -110,21 +112,21 @@ def _modes(commands: Commands) -> tuple[str, str]:
     elif should in ("FALSE", "NEVER"):
         should = "NO"
     if should not in ("YES", "NO", "IF_NEEDED"):
-        raise Refusal(_BAD_SHOULD.format(asked))
+        raise SubmitError(_BAD_SHOULD.format(asked))
     when = (when_asked or "ON_EXIT").upper()
     if when not in _WHEN:
-        raise Refusal(_BAD_WHEN.format(when_asked))
+        raise SubmitError(_BAD_WHEN.format(when_asked))
     if should == "NO" and when_asked is not None:
-        raise Refusal(_WHEN_BUT_NO.format(when_asked))
+        raise SubmitError(_WHEN_BUT_NO.format(when_asked))
     if when == "ON_EXIT_OR_EVICT":
         if asked is None:
             should = "YES"
         elif should == "IF_NEEDED":
-            raise Refusal(_EVICT_IF_NEEDED)
+            raise SubmitError(_EVICT_IF_NEEDED)
     return should, when if when in ("ON_EXIT_OR_EVICT", "ON_SUCCESS") else "ON_EXIT"
 
 
-def _names(text: str | None) -> tuple[str, ...]:
+def _split_names(text: str | None) -> tuple[str, ...]:
     if text is None:
         return ()
     if len(text) > 1 and text[0] == text[-1] == '"' and '"' not in text[1:-1]:
@@ -132,5 +134,5 @@ def _names(text: str | None) -> tuple[str, ...]:
     return tuple(name for part in text.split(",") if (name := part.strip()))
 
 
-def _output_list(text: str) -> str:
-    return ",".join(_names(text))
+def _normalize_output_list(text: str) -> str:
+    return ",".join(_split_names(text))

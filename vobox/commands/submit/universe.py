@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from vobox.classad.ad import Ad, quote
 
-from .errors import bad_job, refused
+from .errors import job_error, submit_error
 from .job_commands import Commands
 
 VANILLA, GRID = 5, 9
@@ -69,39 +69,39 @@ class Universe:
         return self.grid_type == "batch"
 
 
-def universe(commands: Commands, ad: Ad, schedd: str) -> Universe:
-    """Record the universe; raises Refusal for one that is not vanilla or grid."""
-    number = _number(commands)
+def record_universe(commands: Commands, ad: Ad, schedd: str) -> Universe:
+    """Record the universe; raises SubmitError for one that is not vanilla or grid."""
+    number = _parse_universe(commands)
     ad["JobUniverse"] = str(number)
-    return _grid(commands, ad, schedd) if number == GRID else Universe(number)
+    return _record_grid(commands, ad, schedd) if number == GRID else Universe(number)
 
 
-def _number(commands: Commands) -> int:
+def _parse_universe(commands: Commands) -> int:
     text = commands.get("universe", "JobUniverse") or "vanilla"
     name = text.lower()
     if name.isascii() and name.isdigit():
         name = _NAMES.get(int(name), name)
     if name in _GONE:
-        raise bad_job(f"'{_GONE[name]}' is not a supported universe.")
+        raise job_error(f"'{_GONE[name]}' is not a supported universe.")
     if name in _WHY:
-        raise refused(f"the {name} universe is not supported here: {_WHY[name]}")
+        raise submit_error(f"the {name} universe is not supported here: {_WHY[name]}")
     if name not in _NUMBERS:
-        raise bad_job(f"I don't know about the '{text}' universe.")
+        raise job_error(f"I don't know about the '{text}' universe.")
     return _NUMBERS[name]
 
 
-def _grid(commands: Commands, ad: Ad, schedd: str) -> Universe:
-    """The attributes of a grid job; raises Refusal.
+def _record_grid(commands: Commands, ad: Ad, schedd: str) -> Universe:
+    """The attributes of a grid job; raises SubmitError.
 
     GridJobId and GridJobStatus are there from the start: AliEn holds a job
     whose GridJobStatus is still undefined after half an hour.
     """
     resource = commands.get("grid_resource", "GridResource")
     if resource is None:
-        raise bad_job("grid_resource attribute not defined for grid universe job")
+        raise job_error("grid_resource attribute not defined for grid universe job")
     kind = resource.split()[0]
     if kind.lower() not in _GRID_TYPES:
-        raise bad_job(
+        raise job_error(
             f"Invalid value '{kind}' for grid type\n"
             "Must be one of: condor, batch, arc, ec2, gce, or azure"
         )

@@ -7,25 +7,27 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_submit_host import Host
-from vobox.commands.submit.commands_page import page
-from vobox.commands.submit.commands_table import TABLE, Kind, Row, Verdict
+from vobox.commands.submit.commands_page import build_page
+from vobox.commands.submit.commands_table import SUBMIT_COMMANDS, SubmitCommand, Support, ValueType
 
 PAGE = Path(__file__).parents[5] / "docs" / "reference" / "submit-commands.md"
-REFUSED = [(row, name) for row in TABLE if row.verdict is Verdict.REFUSED for name in row.names]
-RECORDED = [row for row in TABLE if row.kind is not None]
-KNOWN = [name for row in TABLE for name in row.names]
+REFUSED = [
+    (row, name) for row in SUBMIT_COMMANDS if row.support is Support.REFUSED for name in row.names
+]
+RECORDED = [row for row in SUBMIT_COMMANDS if row.value_type is not None]
+KNOWN = [name for row in SUBMIT_COMMANDS for name in row.names]
 
 VALUES = {
-    Kind.STRING: ("some text", '"some text"'),
-    Kind.LIST: ("a, b,", '"a,b"'),
-    Kind.EXPRESSION: ("JobPrio  >  1", "JobPrio > 1"),
-    Kind.BOOLEAN: ("True", "true"),
-    Kind.INTEGER: ("1 + 2", "3"),
+    ValueType.STRING: ("some text", '"some text"'),
+    ValueType.LIST: ("a, b,", '"a,b"'),
+    ValueType.EXPRESSION: ("JobPrio  >  1", "JobPrio > 1"),
+    ValueType.BOOLEAN: ("True", "true"),
+    ValueType.INTEGER: ("1 + 2", "3"),
 }
 
 
 def test_the_reference_page_is_the_tables() -> None:
-    assert PAGE.read_text() == page(), (
+    assert PAGE.read_text() == build_page(), (
         "run: python -m vobox.commands.submit.commands_page > " + str(PAGE)
     )
 
@@ -36,7 +38,7 @@ def test_every_command_has_one_row() -> None:
 
 
 @pytest.mark.parametrize(("row", "name"), REFUSED, ids=[name for _, name in REFUSED])
-def test_a_refused_command_ends_the_submit_with_its_reason(row: Row, name: str) -> None:
+def test_a_refused_command_ends_the_submit_with_its_reason(row: SubmitCommand, name: str) -> None:
     host = Host()
     answer = host.submit(f"executable = agent.sh\n{name} = 17\nqueue\n")
 
@@ -46,16 +48,16 @@ def test_a_refused_command_ends_the_submit_with_its_reason(row: Row, name: str) 
 
 
 @pytest.mark.parametrize(("row", "name"), REFUSED, ids=[name for _, name in REFUSED])
-def test_a_refused_command_that_is_off_is_no_obstacle(row: Row, name: str) -> None:
+def test_a_refused_command_that_is_off_is_no_obstacle(row: SubmitCommand, name: str) -> None:
     answer = Host().submit(f"executable = agent.sh\n{name} = False\nqueue\n")
 
     assert (answer.code, answer.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("row", RECORDED, ids=lambda row: row.names[0])
-def test_a_recorded_command_is_in_the_ad(row: Row) -> None:
-    assert row.kind is not None
-    typed, kept = VALUES[row.kind]
+def test_a_recorded_command_is_in_the_ad(row: SubmitCommand) -> None:
+    assert row.value_type is not None
+    typed, kept = VALUES[row.value_type]
     # ConcurrencyLimits is the other name of concurrency_limits
     aliases = () if row.attribute == "ConcurrencyLimits" else (row.attribute,)
     for name in (*row.names, *aliases):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from tests.support.fake_submit_host import CWD, Host
-from vobox.commands.submit.commands_table import TABLE, Verdict
+from vobox.commands.submit.commands_table import SUBMIT_COMMANDS, Support
 
-H, R, X = Verdict.HONOURED, Verdict.RECORDED, Verdict.REFUSED
-VERDICTS = {name: row.verdict for row in TABLE for name in row.names}
+H, R, X = Support.HONOURED, Support.RECORDED, Support.REFUSED
+VERDICTS = {name: row.support for row in SUBMIT_COMMANDS for name in row.names}
 
 #: The commands of each row, and what may become of them.
-CONTRACT: list[tuple[str, tuple[Verdict, ...]]] = [
+CONTRACT: list[tuple[str, tuple[Support, ...]]] = [
     ("executable cmd arguments args", (H,)),
     ("universe grid_resource", (H,)),
     ("docker_image container_image", (H, X)),
@@ -46,7 +46,7 @@ CONTRACT: list[tuple[str, tuple[Verdict, ...]]] = [
 
 
 @pytest.mark.parametrize(("names", "allowed"), CONTRACT, ids=[names for names, _ in CONTRACT])
-def test_a_command_becomes_what_the_contract_says(names: str, allowed: tuple[Verdict, ...]) -> None:
+def test_a_command_becomes_what_the_contract_says(names: str, allowed: tuple[Support, ...]) -> None:
     assert {name: VERDICTS[name] for name in names.split() if VERDICTS[name] not in allowed} == {}
 
 

@@ -7,13 +7,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.fake_submit_host import CWD, NOW, FakeCaller, FakeFiles, Host
-from vobox.commands.submit.description import CommandLine, read_description
-from vobox.commands.submit.errors import Refusal
-from vobox.commands.submit.input_files import FileStore
-from vobox.commands.submit.sources import Sources
+from vobox.commands.submit.description import ExtraLines, read_description
+from vobox.commands.submit.errors import SubmitError
+from vobox.commands.submit.input_files import FileCache
+from vobox.commands.submit.sources import TextSources
 
 FILES = FakeFiles({})
-SOURCES = Sources(FILES, FileStore(FILES), CWD, FakeCaller())
+SOURCES = TextSources(FILES, FileCache(FILES), CWD, FakeCaller())
 WORDS = st.sampled_from(
     [
         "executable = agent.sh",
@@ -295,5 +295,5 @@ def test_the_date_macros_come_from_the_clock_of_the_submit() -> None:
 
 
 def test_a_description_is_refused_by_exception_with_its_line() -> None:
-    with pytest.raises(Refusal, match="on Line 3 of x"):
-        read_description("a=1\nb=2\nc d\n", "x", CommandLine(), {}, {}, SOURCES)
+    with pytest.raises(SubmitError, match="on Line 3 of x"):
+        read_description("a=1\nb=2\nc d\n", "x", ExtraLines(), {}, {}, SOURCES)

@@ -11,11 +11,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.fake_submit_host import CWD, FakeCaller, FakeFiles
-from vobox.commands.submit.description import CommandLine, read_description
-from vobox.commands.submit.input_files import FileStore
+from vobox.commands.submit.description import ExtraLines, read_description
+from vobox.commands.submit.input_files import FileCache
 from vobox.commands.submit.job_commands import Commands
-from vobox.commands.submit.queue import slots
-from vobox.commands.submit.sources import Sources
+from vobox.commands.submit.queue import expand_queue
+from vobox.commands.submit.sources import TextSources
 
 os.environ["CONDOR_CONFIG"] = "/dev/null"
 htcondor2 = pytest.importorskip("htcondor2")
@@ -27,7 +27,7 @@ CALLER.programs = {
     ("echo", "ee", "=", "printed"): (0, b"ee = printed\n"),
     ("echo", "ee", "=", "piped"): (0, b"ee = piped\n"),
 }
-SOURCES = Sources(FILES, FileStore(FILES), CWD, CALLER)
+SOURCES = TextSources(FILES, FileCache(FILES), CWD, CALLER)
 IDS = {"Cluster": "7", "ClusterId": "7", "Process": "3", "ProcId": "3"}
 
 #: Lines of a text between ``key @=end`` and ``@end``.
@@ -129,8 +129,8 @@ def test_values_expand_as_in_htcondors_library(text: str) -> None:
     for name, value in IDS.items():
         theirs[name] = value
 
-    read = read_description(text, "e.sub", CommandLine(), env, {}, SOURCES)
-    (step,) = read.steps
+    read = read_description(text, "e.sub", ExtraLines(), env, {}, SOURCES)
+    (step,) = read.queue_statements
     variables = {name.lower(): value for name, value in IDS.items()} | {"jobid": "7.3"}
     ours = Commands(step.symbols, variables, {}, env)
 
@@ -174,10 +174,10 @@ def test_items_are_those_of_htcondors_library(queue: str) -> None:
         theirs = []
     files = FakeFiles({f"{CWD}/{name}": b"" for name in ("inc.sub", *MATCHED)})
     del files.files[f"{CWD}/agent.sh"]
-    sources = Sources(files, FileStore(files), CWD, CALLER)
-    (step,) = read_description(queue, "e.sub", CommandLine(), {}, {}, sources).steps
+    sources = TextSources(files, FileCache(files), CWD, CALLER)
+    (step,) = read_description(queue, "e.sub", ExtraLines(), {}, {}, sources).queue_statements
 
-    ours = [slot.variables for slot in slots(step, "e.sub", sources, lambda _warnings: None)]
+    ours = [slot.variables for slot in expand_queue(step, "e.sub", sources, lambda _warnings: None)]
 
     counted = [ours[n] for n in range(0, len(ours), 2 if " 2 " in queue or "1 + 1" in queue else 1)]
     names = theirs[0] if theirs else ()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -16,14 +16,14 @@ from thyme.protocol.events import Submit
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.commands.submit.base_attributes import Submission
-from vobox.commands.submit.description import CommandLine, read_description
-from vobox.commands.submit.errors import Refusal
-from vobox.commands.submit.input_files import FileStore
+from vobox.commands.submit.description import Assignment, ExtraLines, read_description
+from vobox.commands.submit.errors import SubmitError
+from vobox.commands.submit.input_files import FileCache
 from vobox.commands.submit.job import JobMaker, Submitter
 from vobox.commands.submit.job_commands import Commands
-from vobox.commands.submit.queue import slots
-from vobox.commands.submit.shared_parts import Part, Parts
-from vobox.commands.submit.sources import Sources
+from vobox.commands.submit.queue import expand_queue
+from vobox.commands.submit.shared_parts import SharedParts
+from vobox.commands.submit.sources import TextSources
 from vobox.rpc.types import PreparedJob
 
 #: What may differ from job to job, said straight or by way of another macro.
@@ -71,17 +71,17 @@ def line(draw: st.DrawFn) -> str:
 def one_by_one(text: str) -> list[PreparedJob]:
     """The jobs, each made as if it were the first of its queue statement."""
     host = Host(FILES)
-    store = FileStore(host.files)
-    sources = Sources(host.files, store, CWD, host.caller)
-    (step,) = read_description(text, "e.sub", CommandLine(), host.env, {}, sources).steps
+    store = FileCache(host.files)
+    sources = TextSources(host.files, store, CWD, host.caller)
+    (step,) = read_description(text, "e.sub", ExtraLines(), host.env, {}, sources).queue_statements
     submission = Submission(7, "alice", host.target.schedd_name, NOW, "e.sub")
     submitter = Submitter(CWD, host.env, 1000)
     made = []
-    for proc, slot in enumerate(slots(step, "e.sub", sources, lambda _warnings: None)):
+    for proc, slot in enumerate(expand_queue(step, "e.sub", sources, lambda _warnings: None)):
         ids = {"cluster": "7", "process": str(proc), "procid": str(proc), "jobid": f"7.{proc}"}
         commands = Commands(step.symbols, slot.variables, ids, host.env)
         maker = JobMaker(commands, submission, submitter, store)
-        made.append(maker.make(proc))
+        made.append(maker.make(proc)[0])
     return made
 
 
@@ -102,7 +102,7 @@ def test_a_job_of_a_cluster_is_what_it_would_be_alone(lines: list[str], queue: s
     host = Host(FILES)
     answer = host.submit(text)
     if answer.code:
-        with pytest.raises(Refusal):
+        with pytest.raises(SubmitError):
             one_by_one(text)
         return
 
@@ -111,60 +111,72 @@ def test_a_job_of_a_cluster_is_what_it_would_be_alone(lines: list[str], queue: s
     assert [said(job) for job in together] == [said(job) for job in one_by_one(text)]
 
 
-#: What a part does to the ad, one after the other; None: deletes.
-DEEDS = st.lists(
+#: What a part writes into the ad, one after the other; None: deletes.
+WRITES = st.lists(
     st.tuples(st.sampled_from(["A", "a", "B", "C", "D", "E"]), st.sampled_from(["1", "2", None])),
     max_size=4,
 )
 
 
-def doing(deeds: list[tuple[str, str | None]]) -> Callable[[Ad], None]:
-    def make(ad: Ad) -> None:
-        for name, text in deeds:
-            if text is not None:
-                ad[name] = text
-            elif name in ad:
-                del ad[name]
-
-    return make
+def write(ad: Ad, writes: list[tuple[str, str | None]]) -> None:
+    for name, text in writes:
+        if text is not None:
+            ad[name] = text
+        elif name in ad:
+            del ad[name]
 
 
 @settings(max_examples=500, deadline=None)
-@given(st.lists(st.tuples(DEEDS, st.booleans()), max_size=6))
+@given(st.lists(st.tuples(WRITES, st.booleans()), max_size=6))
 @example([([("a", "1")], False), ([("A", None), ("A", "1")], True)])
 def test_parts_that_are_merged_make_the_ad_that_they_make_one_by_one(
     given_parts: list[tuple[list[tuple[str, str | None]], bool]],
 ) -> None:
     alone = Ad()
-    for deeds, _own in given_parts:
-        doing(deeds)(alone)
-    parts = Parts(
-        Commands({}, {}, {}, {}),
-        [Part(str(n), doing(deeds), own=own) for n, (deeds, own) in enumerate(given_parts)],
-    )
-
-    ads = [parts.make() for _ in range(3)]
+    for writes, _for_each in given_parts:
+        write(alone, writes)
+    parts = SharedParts(Commands({}, {}, {}, {}))
+    ads = []
+    for _ in range(3):
+        ad = parts.begin_job()
+        for writes, for_each in given_parts:
+            parts.make(partial(write, ad, writes), for_each_job=for_each)
+        ads.append(ad)
 
     assert [dict(ad.pairs()) for ad in ads] == [dict(alone.pairs())] * 3
     assert [ad.texts() for ad in ads] == [dict(alone.pairs())] * 3
-    if all(text is not None for deeds, _own in given_parts for _name, text in deeds):
+    if all(text is not None for writes, _for_each in given_parts for _name, text in writes):
         assert [list(ad.texts()) for ad in ads] == [list(alone)] * 3
 
 
-def test_a_part_that_reads_what_differs_is_made_for_each_job() -> None:
+@pytest.mark.parametrize("how", ["result", "attribute", "presence", "named", "command"])
+def test_a_part_that_reads_what_differs_is_made_for_each_job(how: str) -> None:
     made: list[str] = []
+    symbols = {"x": Assignment("x", "$(Process)"), "y": Assignment("y", "7")}
+    commands = Commands(symbols, {}, {"process": "0"}, {})
+    parts = SharedParts(commands)
 
-    def make(name: str) -> Callable[[Ad], None]:
-        return lambda _ad: made.append(name)
+    def first(ad: Ad, proc: int) -> int:
+        made.append("first")
+        ad["Own"] = str(proc)
+        return proc
 
-    parts = Parts(
-        Commands({}, {}, {}, {}),
-        [Part("a", make("a")), Part("b", make("b"), own=True), Part("c", make("c"), ("b",))],
-    )
-    for _ in range(3):
-        parts.make()
+    for proc in range(3):
+        commands.next_job({}, {"process": str(proc)})
+        ad = parts.begin_job()
+        own = parts.make(partial(first, ad, proc), for_each_job=True)
+        parts.make(lambda: made.append("shared") or commands.get("y"))  # type: ignore[func-returns-value]
+        reading = {
+            "result": lambda own=own: own.value,
+            "attribute": lambda ad=ad: int(ad["own"]),
+            "presence": lambda ad=ad: "OWN" in ad and ad.number("Own"),
+            "named": lambda proc=proc: proc,
+            "command": lambda: int(commands.get("x") or -1),
+        }[how]
+        result = parts.make(reading, reads=(own,) if how == "named" else ())
+        assert result.value == proc
 
-    assert made == ["a", "b", "c", "b", "c", "b", "c"]
+    assert made == ["first", "shared", "first", "first"]
 
 
 def test_what_jobs_share_is_the_same_object_and_so_is_deflated_once() -> None:
