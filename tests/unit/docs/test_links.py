@@ -1,0 +1,47 @@
+"""Links and paths in the documentation lead to something that exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("images/**/*.md"),
+        *ROOT.glob("ansible/**/*.md"),
+    ]
+)
+#: A word in backticks that begins with one of these folders is a path of the repository.
+FOLDERS = (
+    "ansible|compose|demo|demo_ce|docs|examples|grafana|images|plancton|telemetry|tests|thyme|vobox"
+)
+PATHS = re.compile(rf"`((?:{FOLDERS})/[\w./*-]*)`")
+LINKS = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def find_dead_references(text: str, folder: Path) -> list[str]:
+    """List the relative links (from ``folder``) and paths in ``text`` that lead nowhere."""
+    links = [link.partition("#")[0] for link in LINKS.findall(text) if "://" not in link]
+    dead = [link for link in links if link and not (folder / link).exists()]
+    # `plancton/schedd` is the name of an image, whose Dockerfile lies in images/schedd
+    places = {path: path.replace("plancton/", "images/", 1) for path in PATHS.findall(text)}
+    return dead + [
+        path for path, image in places.items() if not any([*ROOT.glob(path), *ROOT.glob(image)])
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_and_path_of_a_page_exists(page: Path) -> None:
+    assert find_dead_references(page.read_text(encoding="utf-8"), page.parent) == []
+
+
+def test_a_dead_link_and_a_dead_path_are_found() -> None:
+    text = (
+        "[a](README.md#x) [b](gone.md) `thyme/broker/` `vobox/gone.py` `tests/contract/test_*.py`"
+    )
+    assert find_dead_references(text, ROOT) == ["gone.md", "vobox/gone.py"]
