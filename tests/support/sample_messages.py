@@ -15,6 +15,8 @@ from thyme.protocol.mail import ACTIONS, Machine
 counts = st.integers(0, 2**63 - 1)
 numbers = st.floats(-1e290, 1e290)
 seconds = st.floats(0, 1e290)
+#: times of events: from 1970 to the end of the year 9999
+moments = st.floats(0, 253402300799)
 #: any text at all, surrogates too: file names need not be UTF-8
 texts = st.text(st.characters(), max_size=20)
 names = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20).filter(
@@ -47,7 +49,7 @@ tasks = st.builds(
 )
 machines = st.builds(Machine, counts, counts, counts, names, names, names, seconds)
 VALUES = {
-    "schedd": names, "time": numbers, "pool": names, "uid": counts, "gid": counts,
+    "schedd": names, "time": moments, "pool": names, "uid": counts, "gid": counts,
     "job": st.builds(JobId, st.integers(0, 10**18 - 1), st.integers(0, 10**18 - 1)),
     "attempt": counts, "ad": st.dictionaries(texts, texts, max_size=3), "task": tasks,
     "worker": names, "host": names, "exit_code": st.none() | st.integers(-9, 255),

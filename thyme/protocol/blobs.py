@@ -83,6 +83,8 @@ class Stored:
         self.data = data
         self._wanted = wanted
         self.left = MAX_INFLATED
+        # no two fields share bytes: together they name each stored byte at most once
+        self._unread = len(data)
 
     def get(self, place: Any) -> bytes:
         if not isinstance(place, dict):
@@ -93,6 +95,9 @@ class Stored:
         piece = self.data[start : start + size]
         if len(piece) != size:
             raise ValueError("bytes that are in the message (it is cut short)")
+        self._unread -= size
+        if self._unread < 0:
+            raise ValueError("bytes that no other field has")
         if "raw" not in place:
             return bytes(piece)
         raw = count(place["raw"])

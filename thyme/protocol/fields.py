@@ -16,6 +16,9 @@ from .events import HoldReason, Usage
 from .job import FileOnDisk, JobId, SandboxFile
 from .mail import ACTIONS, Machine
 
+#: Seconds since 1970 at which no calendar of Python's has a date any more.
+_YEAR_10000 = 253402300800
+
 
 def _number(value: Any) -> float:
     # NaN compares to nothing: the last clause refuses it and the infinities
@@ -27,6 +30,12 @@ def _number(value: Any) -> float:
 def _seconds(value: Any) -> float:
     if _number(value) < 0:
         raise ValueError("a number of seconds from 0")
+    return float(value)
+
+
+def _moment(value: Any) -> float:
+    if not 0 <= _number(value) < _YEAR_10000:
+        raise ValueError("a time in seconds since 1970, before the year 10000")
     return float(value)
 
 
@@ -251,7 +260,7 @@ TASK: dict[str, tuple[Writer, Reader]] = {
 FIELDS: dict[str, tuple[Writer, Reader]] = {
     "schedd": _both(_name),
     "job": (_write_job, lambda value, _stored: _job(value)),
-    "time": _both(_number),
+    "time": _both(_moment),
     "pool": _both(_name),
     "uid": _both(count),
     "gid": _both(count),

@@ -76,15 +76,38 @@ def test_a_bomb_that_lies_about_its_size_is_inflated_no_further() -> None:
         decode(bomb(50_000_000, 10))
 
 
-def test_many_small_bombs_count_together() -> None:
+def test_many_small_bombs_count_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("thyme.protocol.blobs.MAX_INFLATED", 2500)
     stored = zlib.compress(b"\0" * 1000, 9)
     header, _ = parts(result())
-    place = {"at": 0, "size": len(stored), "raw": MAX_INFLATED // 2}
+    place = {"at": 0, "size": len(stored), "raw": 1000}
     header["stdout"] = {"at": 0, "size": 0}
-    header["files"] = [{"name": "a", "mode": 0, "data": place}] * 3
+    header["files"] = [
+        {"name": "a", "mode": 0, "data": {**place, "at": at * len(stored)}} for at in range(3)
+    ]
 
-    with pytest.raises(BadMessage, match=r"^finished: field 'files' should be "):
+    with pytest.raises(BadMessage, match="field 'files' should be less than 2500 bytes"):
+        decode(put(header, stored * 3))
+
+
+@pytest.mark.parametrize("packed", [{}, {"raw": 1000}], ids=["as they are", "deflated"])
+def test_the_same_bytes_cannot_be_named_twice(packed: dict[str, int]) -> None:
+    stored = zlib.compress(b"\0" * 1000, 9) if packed else b"\0" * 1000
+    header, _ = parts(result())
+    place = {"at": 0, "size": len(stored), **packed}
+    header["stdout"] = header["stderr"] = {"at": 0, "size": 0}
+    header["files"] = [{"name": "a", "mode": 0, "data": place}] * 2
+
+    with pytest.raises(BadMessage, match="field 'files' should be bytes that no other field has"):
         decode(put(header, stored))
+
+
+@pytest.mark.parametrize("time", [1e200, -1.0, 253402300800])
+def test_a_time_without_a_date_is_refused(time: float) -> None:
+    header, rest = parts(result())
+
+    with pytest.raises(BadMessage, match="field 'time' should be a time in seconds since 1970"):
+        decode(put({**header, "time": time}, rest))
 
 
 @given(st.data())
