@@ -10,7 +10,7 @@ from itertools import count
 from telemetry.sender import Senders
 from tests.support.schedd_parts import Events
 from thyme.protocol.job import JobId
-from vobox.jobs.transitions.apply import apply
+from vobox.jobs.transitions import apply
 from vobox.metrics.points import Before, ScheddNow, Tally
 from vobox.metrics.sender import Metrics
 from vobox.workers.slots import Slot

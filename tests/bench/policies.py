@@ -12,9 +12,9 @@ import classad2
 from thyme.protocol.events import Submit
 from thyme.protocol.job import JobId, Task
 from vobox.classad.ad import Ad
-from vobox.jobs.transitions.apply import apply
+from vobox.jobs.transitions import apply
 from vobox.ledger.writer import Ledger
-from vobox.schedd.policy_scan import PolicyRound
+from vobox.schedd.policy_scan import PolicyScan
 
 from .job_agents import BEGIN, POOL, SCHEDD, prepared
 from .result import Result
@@ -69,7 +69,7 @@ def _fill(ledger: Ledger) -> None:
 
 def _round(ledger: Ledger) -> tuple[float, float]:
     """CPU seconds of the whole round, and of its longest slice."""
-    looks = PolicyRound(SCHEDD, ledger, lambda _job: {})
+    looks = PolicyScan(SCHEDD, ledger, lambda _job: {})
     slices, more = [], True
     while more:
         begin = time.process_time()

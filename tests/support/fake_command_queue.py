@@ -21,7 +21,7 @@ EDITS = {
 
 
 class Queue:
-    """``Intake`` for these commands: acts on the ledger at once, as the schedd does."""
+    """``CommandGateway`` for these commands: acts on the ledger at once, as the schedd does."""
 
     schedd_name = SCHEDD
     address = "</run/thyme/schedd.sock>"

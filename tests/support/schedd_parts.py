@@ -28,14 +28,14 @@ from thyme.protocol.events import (
 )
 from thyme.protocol.job import JobId, SandboxFile, Task
 from vobox.classad.ad import Ad, literal, quote
-from vobox.jobs.job import Change, Job, LogEvent, SaveOutput, Tell
-from vobox.jobs.transitions.apply import apply
+from vobox.jobs.job import ControlMessage, Job, LogEvent, SaveOutput
+from vobox.jobs.transitions import Transition, apply
 from vobox.ledger.writer import Ledger
-from vobox.schedd.reconciler import Duties
+from vobox.schedd.reconciler import Reconciler
 from vobox.schedd.settings import Settings
-from vobox.schedd.stream_reader import Follower
+from vobox.schedd.stream_reader import StreamReader
 from vobox.workers.leases import Leases
-from vobox.workers.mail import Mailroom
+from vobox.workers.mail import WorkerMail
 
 SCHEDD = "vobox1.example.org"
 #: 2026-11-22 13:25:12 UTC
@@ -162,9 +162,9 @@ def after(*events: JobMessage) -> Job:
     return told(*events).job  # type: ignore[return-value]
 
 
-def told(*events: JobMessage) -> Change:
+def told(*events: JobMessage) -> Transition:
     """What the last of these events did."""
-    change = Change(None)
+    change = Transition(None)
     for event in events:
         change = apply(change.job, event)
     return change
@@ -198,12 +198,12 @@ class Bench:
         """Start, with whatever ledger is in the directory; nothing is read yet."""
         self.ledger = Ledger(self.directory / "ledger.db")
         self.leases = Leases(self.settings.lease)
-        self.follower = Follower(SCHEDD, self.ledger, self.leases, self.clock)
-        self.mailroom = Mailroom(
-            SCHEDD, self.ledger, self.leases, self.clock, self.wall, self.follower.spoken
+        self.reader = StreamReader(SCHEDD, self.ledger, self.leases, self.clock)
+        self.mail = WorkerMail(
+            SCHEDD, self.ledger, self.leases, self.clock, self.wall, self.reader.spoken
         )
-        self.duties = Duties(
-            self.settings, self.ledger, self.leases, self.follower, self.mailroom,
+        self.reconciler = Reconciler(
+            self.settings, self.ledger, self.leases, self.reader, self.mail,
             self.clock, self.wall,
         )  # fmt: skip
 
@@ -214,12 +214,12 @@ class Bench:
             for path in self.directory.glob("ledger.db*"):
                 path.unlink()
         self.open()
-        self.follower.check_same_stream(self.transport)
-        while self.follower.catch_up(self.transport, replaying=True):
+        self.reader.check_same_stream(self.transport)
+        while self.reader.catch_up(self.transport, replaying=True):
             pass
         self.leases.renew_all(self.ledger.worked_on(), self.clock())
-        for reason, job in self.follower.end_replay():
-            self.duties.hold(self.transport, job, reason)
+        for reason, job in self.reader.end_replay():
+            self.reconciler.hold(self.transport, job, reason)
         self.settle()
 
     def record(self, *events: Message) -> None:
@@ -234,14 +234,14 @@ class Bench:
         self.record(Marker(SCHEDD, "token", next_cluster))
 
     def settle(self) -> None:
-        self.duties.settle(self.transport)
+        self.reconciler.settle(self.transport)
 
     def end_leases(self) -> None:
-        self.duties.end_leases(self.transport)
+        self.reconciler.end_leases(self.transport)
         self.settle()
 
     def policies(self) -> None:
-        self.duties.apply_policies(self.transport)
+        self.reconciler.apply_policies(self.transport)
         self.settle()
 
     def job(self, job: JobId = JOB) -> Job:
@@ -294,7 +294,11 @@ def shown(job: Job) -> str:
     return " ".join([*words, "in" if job.in_queue else "out"])
 
 
-def effects(change: Change) -> str:
+def effects(change: Transition) -> str:
     """Numbers of log events, orders to workers, ``save``."""
-    names = {LogEvent: lambda e: e.text[:3], Tell: lambda e: e.action, SaveOutput: lambda e: "save"}
+    names = {
+        LogEvent: lambda e: e.text[:3],
+        ControlMessage: lambda e: e.action,
+        SaveOutput: lambda e: "save",
+    }
     return " ".join(names[type(effect)](effect) for effect in change.effects)

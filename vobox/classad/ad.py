@@ -90,6 +90,10 @@ class Ad(MutableMapping[str, str]):
         ad._items, ad._template = items, template
         return ad
 
+    def copy(self) -> Ad:
+        """Return another ad with the same attributes, which can be changed by itself."""
+        return Ad.of_items(self._items.copy(), self._template)
+
     def settle_on(self, template: Items) -> None:
         """Hold the same attributes as a difference from this template."""
         own, items = self._items, template.items()

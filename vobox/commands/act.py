@@ -12,7 +12,7 @@ from thyme.protocol.job import JobId
 from vobox.classad.ad import ParseError, parse
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Answer, Request, SubmitRefused
-from vobox.schedd.command_gateway import Intake
+from vobox.schedd.command_gateway import CommandGateway
 
 from .common import cleaned
 from .job_actions import (
@@ -151,10 +151,10 @@ def _constraint(command: str, text: str) -> str:
     return text
 
 
-def answer(request: Request, intake: Intake) -> Answer:
+def answer(request: Request, gateway: CommandGateway) -> Answer:
     """Carry out one of these commands."""
     try:
-        order = read(request.command, request.argv, intake.schedd_name)
+        order = read(request.command, request.argv, gateway.schedd_name)
     except BadCommandLine as error:
         return Answer(stderr=str(error), code=1)
     if isinstance(order, Answer):
@@ -163,11 +163,11 @@ def answer(request: Request, intake: Intake) -> Answer:
 
     def carry_out(ledger: Ledger, now: float) -> list[JobMessage]:
         nonlocal outcome
-        outcome = decide(order, ledger, request.uid, request.user, intake.schedd_name, now)
+        outcome = decide(order, ledger, request.uid, request.user, gateway.schedd_name, now)
         return outcome.events
 
     try:
-        intake.act(carry_out)
+        gateway.act(carry_out)
     except SubmitRefused as error:
         return Answer(stderr=_nothing_done(order, str(error)), code=1)
     return Answer(

@@ -27,6 +27,7 @@ from thyme.protocol.events import (
     Suspended,
     Vacated,
 )
+from thyme.protocol.hold_codes import HoldReasonCode
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad, ParseError, parse
 from vobox.jobs.job import Job
@@ -218,7 +219,9 @@ def _event(order: Order, job: Job, user: str, schedd: str, now: float) -> JobMes
     if order.command == "condor_rm":
         return Removed(schedd, job.id, now, reason, order.force)
     if order.command == "condor_hold":
-        return Held(schedd, job.id, now, HoldReason(1, order.subcode, reason))
+        return Held(
+            schedd, job.id, now, HoldReason(HoldReasonCode.USER_REQUEST, order.subcode, reason)
+        )
     if order.command == "condor_vacate_job":
         return Vacated(schedd, job.id, now, reason, order.force)
     kind = {"condor_suspend": Suspended, "condor_continue": Continued}.get(order.command, Released)

@@ -32,8 +32,8 @@ class Peeker:
 
         def send(transport: Transport) -> tuple[str, str]:
             job = check(self._ledger.get(job_id), job_id, self._uid, self._user)
-            mailroom = self._schedd.mailroom
-            token = mailroom.ask(transport, job.worker, question(job), answers.put)
+            mail = self._schedd.mail
+            token = mail.ask(transport, job.worker, question(job), answers.put)
             return token, job.ad.text("RemoteHost")
 
         try:
@@ -43,7 +43,7 @@ class Peeker:
             try:
                 return answers.get(timeout=TIMEOUT)
             except queue.Empty:
-                self._schedd.call(lambda _transport: self._schedd.mailroom.give_up(token))
+                self._schedd.call(lambda _transport: self._schedd.mail.give_up(token))
                 text = f"no answer from {host} in {TIMEOUT:g} s"
                 raise CannotPeek(f"Failed to peek at file from starter: {text}") from None
         except SubmitRefused as error:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from thyme.protocol.events import Edited, JobMessage
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Answer, Request, SubmitRefused
-from vobox.schedd.command_gateway import Intake
+from vobox.schedd.command_gateway import CommandGateway
 
 from .common import cleaned
 from .job_actions import is_job, is_number
@@ -112,10 +112,10 @@ def decide(
     return Answer(stderr=said, code=0 if changes else 1), list(changes.values())
 
 
-def answer(request: Request, intake: Intake) -> Answer:
+def answer(request: Request, gateway: CommandGateway) -> Answer:
     """Carry out condor_prio."""
     try:
-        order = read(request.argv, intake.schedd_name)
+        order = read(request.argv, gateway.schedd_name)
     except BadCommandLine as error:
         return Answer(stderr=str(error), code=1)
     if isinstance(order, Answer):
@@ -124,12 +124,12 @@ def answer(request: Request, intake: Intake) -> Answer:
 
     def carry_out(ledger: Ledger, now: float) -> list[JobMessage]:
         nonlocal said
-        said, events = decide(order, ledger, request.uid, intake.schedd_name, now)
+        said, events = decide(order, ledger, request.uid, gateway.schedd_name, now)
         return events
 
     try:
-        intake.act(carry_out)
+        gateway.act(carry_out)
     except SubmitRefused as error:
-        text = f"Failed to connect to queue manager {intake.address}\ncondor_prio: {error}\n"
+        text = f"Failed to connect to queue manager {gateway.address}\ncondor_prio: {error}\n"
         return Answer(stderr=text, code=1)
     return said

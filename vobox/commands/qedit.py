@@ -16,7 +16,7 @@ from vobox.classad.ad import ParseError, parse
 from vobox.jobs.job import Job
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Answer, Request, SubmitRefused
-from vobox.schedd.command_gateway import Intake
+from vobox.schedd.command_gateway import CommandGateway
 
 from .common import cleaned
 from .editable_attributes import refusal, wrong_value
@@ -228,10 +228,10 @@ def _meant(edit: Edit, ledger: Ledger, now: float) -> list[Job]:
     return constrained(jobs, edit.constraints, now)
 
 
-def answer(request: Request, intake: Intake) -> Answer:
+def answer(request: Request, gateway: CommandGateway) -> Answer:
     """Carry out condor_qedit."""
     try:
-        edit = read(request.argv, intake.schedd_name)
+        edit = read(request.argv, gateway.schedd_name)
     except BadCommandLine as error:
         return Answer(stderr=str(error), code=1)
     if isinstance(edit, Answer):
@@ -240,12 +240,12 @@ def answer(request: Request, intake: Intake) -> Answer:
 
     def carry_out(ledger: Ledger, now: float) -> list[JobMessage]:
         nonlocal said
-        said, events = decide(edit, ledger, request.uid, intake.schedd_name, now)
+        said, events = decide(edit, ledger, request.uid, gateway.schedd_name, now)
         return events
 
     try:
-        intake.act(carry_out)
+        gateway.act(carry_out)
     except SubmitRefused as error:
-        text = f"Failed to connect to queue manager {intake.address}\ncondor_qedit: {error}\n"
+        text = f"Failed to connect to queue manager {gateway.address}\ncondor_qedit: {error}\n"
         return Answer(stderr=text, code=1)
     return said

@@ -17,7 +17,7 @@ from thyme.protocol.job import JobId
 from vobox.classad.ad import ParseError, parse
 from vobox.files import output
 from vobox.jobs.job import Job
-from vobox.jobs.spooled import OUTPUT_KINDS, is_spooled
+from vobox.jobs.output_destination import OUTPUT_KINDS, is_spooled
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Answer, Request, SubmitRefused
 

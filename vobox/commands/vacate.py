@@ -15,7 +15,7 @@ from vobox.jobs.job import Job
 from vobox.jobs.status import RUNNING, SUSPENDED
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Answer, Request, SubmitRefused
-from vobox.schedd.command_gateway import Intake
+from vobox.schedd.command_gateway import CommandGateway
 
 from .common import cleaned
 from .job_selection import may_touch
@@ -113,7 +113,7 @@ def _is_on(job: Job, name: str) -> bool:
     return name.lower() in ("", slot, host, host.partition(".")[0])
 
 
-def answer(request: Request, intake: Intake) -> Answer:
+def answer(request: Request, gateway: CommandGateway) -> Answer:
     """Carry out condor_vacate."""
     try:
         targets = read(request.argv)
@@ -125,11 +125,11 @@ def answer(request: Request, intake: Intake) -> Answer:
 
     def carry_out(ledger: Ledger, now: float) -> list[JobMessage]:
         nonlocal said
-        said, events = decide(targets, ledger, request.uid, request.user, intake.schedd_name, now)
+        said, events = decide(targets, ledger, request.uid, request.user, gateway.schedd_name, now)
         return events
 
     try:
-        intake.act(carry_out)
+        gateway.act(carry_out)
     except SubmitRefused as error:
         return Answer(stderr=f"Can't connect to local schedd\ncondor_vacate: {error}\n", code=1)
     return said

@@ -97,7 +97,7 @@ def _take(uid: int, gid: int, groups: tuple[int, ...]) -> None:
 
 
 class OwnerFileReader:
-    """``rpc_types.OwnerFiles`` on the real file system."""
+    """``vobox.rpc.types.OwnerFiles`` on the real file system."""
 
     def __init__(self, uid: int, gid: int) -> None:
         self._uid, self._gid = uid, gid

@@ -21,18 +21,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from thyme.protocol.events import Finished, HoldReason
+from thyme.protocol.hold_codes import HoldReasonCode
 from thyme.protocol.job import SandboxFile
 from vobox.classad.ad import Ad
 from vobox.jobs.job import Job
-from vobox.jobs.output_remaps import remaps
-from vobox.jobs.spooled import is_spooled
+from vobox.jobs.output_destination import is_spooled, parse_output_remaps
 
 from .as_user import as_owner
 from .safe_open import open_file, open_handle
-from .user_log_index import WrittenEvents
-
-#: HTCondor's HoldReasonCodes: output could not be written; the user log could not.
-OUTPUT_ERROR, LOG_ERROR = 12, 22
+from .user_log_index import UserLogIndex
 
 
 def write_log(job: Job, text: str, once: bool) -> HoldReason | None:
@@ -59,12 +56,16 @@ def write_log(job: Job, text: str, once: bool) -> HoldReason | None:
                 _written.add(path, event)
     except (OSError, ValueError) as error:
         number, reason = _described(error)
-        return HoldReason(LOG_ERROR, number, f"Failed to initialize user log to {path}: {reason}")
+        return HoldReason(
+            HoldReasonCode.UNABLE_TO_INIT_USER_LOG,
+            number,
+            f"Failed to initialize user log to {path}: {reason}",
+        )
     return None
 
 
 #: What the logs that are looked into hold: only after a restart, and in the schedd's one thread.
-_written = WrittenEvents()
+_written = UserLogIndex()
 
 
 def write_output(job: Job, result: Finished) -> HoldReason | None:
@@ -87,7 +88,7 @@ def fetch_output(job: Job, result: Finished) -> HoldReason | None:
         except (OSError, ValueError) as error:
             number, reason = _described(error)
             return HoldReason(
-                OUTPUT_ERROR,
+                HoldReasonCode.TRANSFER_OUTPUT_ERROR,
                 number,
                 f"Transfer output files failure at access point {os.uname().nodename} while "
                 f"receiving files from the execution point. Details: writing {path}: "
@@ -104,7 +105,7 @@ def _targets(job: Job, result: Finished) -> list[tuple[SandboxFile, bool]]:
     """
     ad = job.ad
     iwd = ad.text("Iwd", "/")
-    mapping = remaps(ad.text("TransferOutputRemaps"))
+    mapping = parse_output_remaps(ad.text("TransferOutputRemaps"))
     kept = _kept_paths(ad)
     found = []
     for file in result.files:

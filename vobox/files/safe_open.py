@@ -1,6 +1,6 @@
 """Opens a file of the submit host so that the identity of the thread is what counts.
 
-Taking on a user's file-system identity (``owner.py``) leaves two gaps, both by
+Taking on a user's file-system identity (``as_user.py``) leaves two gaps, both by
 way of ``/proc/self``, which is the schedd's for all of its threads: a link
 ``/proc/self/fd/N`` leads past the directories that are closed to the user, to
 whatever some other thread has open; and the kernel shows a process its own

@@ -27,7 +27,7 @@ class _Log:
     events: set[int] = field(default_factory=set)  #: hashes
 
 
-class WrittenEvents:
+class UserLogIndex:
     """For one thread."""
 
     def __init__(self) -> None:

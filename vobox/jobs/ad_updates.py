@@ -1,24 +1,25 @@
-"""When HTCondor sets which attribute of a job's ad (contract section 5).
+"""Set the attributes of a job's ad that HTCondor sets when something happens to the job.
 
-Each function is one thing that happens to a job, told to its ad alone; the
-job's way through its states is in ``fold.py``.
+Each function changes the ad that it is given; which event leads to which state
+is in ``transitions.py``. Times are epoch seconds.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from thyme.protocol.events import Finished, HoldReason, Usage
+from thyme.protocol.hold_codes import HoldReasonCode
 from vobox.classad.ad import Ad, literal
 
 from .status import HELD, SUSPENDED
 
-#: HoldReasonCode of ``hold = true``, the one hold that leaves no line in the user log.
-SUBMITTED_ON_HOLD = 15
-#: HoldReasonCode of condor_hold.
-USER_REQUEST = 1
+#: Holds that the user asked for: they do not count in NumSystemHolds.
+_USER_HOLDS: Final = (HoldReasonCode.USER_REQUEST, HoldReasonCode.SUBMITTED_ON_HOLD)
 
 
-def entered(ad: Ad, status: int, before: int, now: float) -> None:
-    """``before`` is the JobStatus that it leaves."""
+def set_status(ad: Ad, status: int, before: int, now: float) -> None:
+    """Set JobStatus and what goes with it; ``before``: the JobStatus that the job leaves."""
     if status != before:
         ad["LastJobStatus"] = literal(before)
     if before == SUSPENDED:
@@ -29,15 +30,17 @@ def entered(ad: Ad, status: int, before: int, now: float) -> None:
     ad["EnteredCurrentStatus"] = literal(int(now))
 
 
-def created(ad: Ad, status: int) -> None:
-    said = literal(status)
-    if ad.get("JobStatus") != said:  # mostly it is: then it is the template's
-        ad["JobStatus"] = said
+def set_initial_status(ad: Ad, status: int) -> None:
+    """Set what every ad says from the start, whatever its message says."""
+    text = literal(status)
+    if ad.get("JobStatus") != text:  # mostly equal: the ad then shares its template's
+        ad["JobStatus"] = text
     if status == HELD:
         ad["NumHolds"] = literal(1)
 
 
-def run_started(ad: Ad, host: str, now: float) -> None:
+def record_start(ad: Ad, host: str, now: float) -> None:
+    """A worker began to run the job; ``host``: its slot, ``slot1_7@node``."""
     start = literal(int(now))
     ad.setdefault("JobStartDate", start)
     if "JobCurrentStartDate" in ad:
@@ -50,9 +53,9 @@ def run_started(ad: Ad, host: str, now: float) -> None:
     ad.pop("TerminationPending", None)
 
 
-def run_ended(ad: Ad, host: str, used: Usage) -> None:
-    """The run is over, however it ended, and its worker said what it used."""
-    nobody_runs(ad, host)
+def record_end(ad: Ad, host: str, used: Usage) -> None:
+    """A run ended, in whatever way, and its worker reported what it used."""
+    clear_remote_host(ad, host)
     _add_wall(ad, used.wall)
     for name, seconds in (("User", used.user_cpu), ("Sys", used.system_cpu)):
         total = f"CumulativeRemote{name}Cpu"
@@ -63,24 +66,24 @@ def run_ended(ad: Ad, host: str, used: Usage) -> None:
         ad["MemoryUsage"] = "((ResidentSetSize + 1023) / 1024)"
 
 
-def run_lost(ad: Ad, now: float) -> None:
-    """Nobody said how it ended; wall-clock time is known, CPU time is not."""
+def record_loss(ad: Ad, now: float) -> None:
+    """A run was given up: its wall-clock time is known, its CPU time is not."""
     started = ad.number("JobCurrentStartDate")
     if "RemoteHost" in ad and started:
         _add_wall(ad, max(0.0, float(int(now) - started)))
-    nobody_runs(ad, "")
+    clear_remote_host(ad, "")
 
 
-def nobody_runs(ad: Ad, host: str = "") -> None:
-    """RemoteHost is there only while the job runs; ``host`` is for a run never seen starting."""
+def clear_remote_host(ad: Ad, host: str = "") -> None:
+    """Move RemoteHost to LastRemoteHost; ``host``: of a run whose start was never reported."""
     ran_on = ad.pop("RemoteHost", literal(host) if host else None)
     if ran_on is not None:
         ad["LastRemoteHost"] = ran_on
     ad["CurrentHosts"] = literal(0)
 
 
-def exited(ad: Ad, event: Finished) -> None:
-    """How it ended by itself; not to be called for a job that never ran."""
+def record_exit(ad: Ad, event: Finished) -> None:
+    """Set exit code or signal; only for a job that ran."""
     ad["ExitBySignal"] = literal(event.signal is not None)
     ad.pop("ExitCode", None)
     ad.pop("ExitSignal", None)
@@ -94,22 +97,22 @@ def exited(ad: Ad, event: Finished) -> None:
     ad["NumJobCompletions"] = literal(ad.number("NumJobCompletions") + 1)
 
 
-def removed_while_running(ad: Ad) -> None:
-    """As HTCondor: a running job that is removed counts as ended by SIGTERM."""
+def record_removal_while_running(ad: Ad) -> None:
+    """Count a running job that is removed as ended by SIGTERM, as HTCondor does."""
     ad["ExitBySignal"], ad["ExitSignal"] = "true", literal(15)
     ad.pop("ExitCode", None)
 
 
-def held(ad: Ad, hold: HoldReason) -> None:
+def record_hold(ad: Ad, hold: HoldReason) -> None:
     ad["HoldReason"] = literal(hold.text)
     ad["HoldReasonCode"], ad["HoldReasonSubCode"] = literal(hold.code), literal(hold.subcode)
     ad["NumHolds"] = literal(ad.number("NumHolds") + 1)
-    if hold.code not in (USER_REQUEST, SUBMITTED_ON_HOLD):
+    if hold.code not in _USER_HOLDS:
         ad["NumSystemHolds"] = literal(ad.number("NumSystemHolds") + 1)
 
 
-def no_longer_held(ad: Ad) -> None:
-    """The reason moves to LastHold...; HTCondor leaves a literal undefined behind."""
+def clear_hold(ad: Ad) -> None:
+    """Move the hold reason to LastHoldReason...; HTCondor leaves a literal undefined behind."""
     for name in ("HoldReason", "HoldReasonCode", "HoldReasonSubCode"):
         if name in ad and ad[name] != "undefined":
             ad["Last" + name] = ad[name]

@@ -1,25 +1,26 @@
-"""A job as the ledger knows it, and what an event about it asks for outside."""
+"""A job as the ledger knows it, and the effects that an event about it can ask for."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
-
-from . import ad_updates
 
 
 @dataclass
 class Job:
     """A job as the ledger knows it.
 
-    ``attempt``: number of the current attempt; ``queued``: whether a message
-    of that attempt is out (an idle job without one is to be queued again);
-    ``worker``: who runs it, or is still ending it, "" for nobody;
-    ``ended``: the last attempt whose worker told how it ended (-1: none);
-    ``has_result``: it ended by itself, and its output is not on the submit host
-    yet (JobStatus 6 until it is; held if it could not be written).
+    ``status``: HTCondor's JobStatus; ``attempt``: number of the current attempt;
+    ``queued``: whether a message of that attempt is in the job queue (an idle job
+    without one is to be queued again); ``worker``: the worker that runs it or is
+    still ending it, "" for none; ``ended``: the last attempt whose worker reported
+    its end (-1: none); ``losses``: attempts in a row whose worker was lost;
+    ``lease``: seconds that a worker is believed without news, 0 for the schedd's own;
+    ``has_result``: it ended by itself, and its output is not on the submit host yet
+    (JobStatus 6 until it is; held if it could not be written); ``left_at``: when it
+    left the queue, epoch seconds.
     """
 
     id: JobId
@@ -47,8 +48,8 @@ class LogEvent:
 
 
 @dataclass(frozen=True)
-class Tell:
-    """Send control mail to ``worker`` about its ``attempt``."""
+class ControlMessage:
+    """Send ``action`` (see ``thyme.protocol.mail.Control``) to ``worker`` for its ``attempt``."""
 
     worker: str
     attempt: int
@@ -57,21 +58,7 @@ class Tell:
 
 @dataclass(frozen=True)
 class SaveOutput:
-    """Write what this run left, although the job is not done: held by its end, or to run again."""
+    """Write the output of this run although the job is not completed: it is held or runs again."""
 
 
-Effect = LogEvent | Tell | SaveOutput
-
-
-@dataclass
-class Change:
-    """What an event did: the job after it (None: the event is about no known job)."""
-
-    job: Job | None
-    effects: list[Effect] = field(default_factory=list)
-
-
-def enter(job: Job, status: int, now: float) -> None:
-    """Its state, and what its ad says of that, in one step. ``now``: epoch seconds."""
-    ad_updates.entered(job.ad, status, job.status, now)
-    job.status = status
+Effect = LogEvent | ControlMessage | SaveOutput

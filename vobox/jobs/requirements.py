@@ -36,7 +36,7 @@ def can_match(ad: Ad, now: float) -> bool:
     return isinstance(value, classad2.Value) or value not in (False, 0, 0.0)
 
 
-class Gate:
+class MatchingJobs:
     """Which idle jobs may be queued; those that cannot match are looked at again later."""
 
     def __init__(self, interval: float) -> None:
@@ -44,7 +44,7 @@ class Gate:
         self._interval = interval
         self._next_look: dict[JobId, float] = {}
 
-    def passed(
+    def select(
         self,
         idle: Sequence[JobId],
         job_of: Callable[[JobId], Job | None],

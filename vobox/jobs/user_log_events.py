@@ -1,6 +1,6 @@
-r"""HTCondor's user log, text format: one function per event, each gives a whole event.
+r"""Format the events of HTCondor's user log (text format), one function for each event.
 
-Format: the contract is what the real ``htcondor2.JobEventLog`` reads and what
+The contract is what the real ``htcondor2.JobEventLog`` reads and what
 text scanners look for: a header ``NNN (CCC.PPP.000) YYYY-MM-DD HH:MM:SS``,
 the text, and a closing line ``...``. Times are local, as HTCondor's are.
 """
@@ -14,20 +14,20 @@ from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 
 
-def submitted(job: JobId, now: float, ad: Ad) -> str:
+def format_submit(job: JobId, now: float, ad: Ad) -> str:
     notes = ad.text("JobBatchName")
     extra = f'    [ JobBatchName = "{_line(notes)}" ]\n' if notes else ""
     return _event(0, job, now, f"Job submitted from host: {_submit_host(ad)}\n{extra}")
 
 
-def executing(job: JobId, now: float, host: str) -> str:
+def format_execute(job: JobId, now: float, host: str) -> str:
     """``host``: the slot and the node, ``slot1_12@node``."""
     host = _line(host)
     slot, _, node = host.partition("@")
     return _event(1, job, now, f"Job executing on host: <{node or slot}:0>\n\tSlotName: {host}\n")
 
 
-def evicted(job: JobId, now: float, usage: Usage, reason: str, requeued: bool) -> str:
+def format_evicted(job: JobId, now: float, usage: Usage, reason: str, requeued: bool) -> str:
     first = "(0) Job terminated and was requeued" if requeued else "(0) CPU times"
     return _event(
         4,
@@ -39,12 +39,12 @@ def evicted(job: JobId, now: float, usage: Usage, reason: str, requeued: bool) -
     )
 
 
-def lost(job: JobId, now: float, reason: str) -> str:
-    """An attempt whose lease passed: HTCondor evicts such a job."""
-    return evicted(job, now, Usage(), reason, False)
+def format_lost(job: JobId, now: float, reason: str) -> str:
+    """Format the loss of an attempt whose lease expired: in HTCondor an eviction."""
+    return format_evicted(job, now, Usage(), reason, False)
 
 
-def terminated(job: JobId, event: Finished, ad: Ad) -> str:
+def format_terminated(job: JobId, event: Finished, ad: Ad) -> str:
     if event.signal is not None:
         how = f"(0) Abnormal termination (signal {event.signal})\n\t(0) No core file"
     else:
@@ -61,21 +61,21 @@ def terminated(job: JobId, event: Finished, ad: Ad) -> str:
     )
 
 
-def aborted(job: JobId, now: float, reason: str) -> str:
+def format_aborted(job: JobId, now: float, reason: str) -> str:
     return _event(9, job, now, f"Job was aborted.\n\t{_line(reason)}\n")
 
 
-def held(job: JobId, now: float, ad: Ad) -> str:
+def format_held(job: JobId, now: float, ad: Ad) -> str:
     reason = _line(ad.text("HoldReason")) or "Reason unspecified"
     code, subcode = ad.number("HoldReasonCode"), ad.number("HoldReasonSubCode")
     return _event(12, job, now, f"Job was held.\n\t{reason}\n\tCode {code} Subcode {subcode}\n")
 
 
-def released(job: JobId, now: float, reason: str) -> str:
+def format_released(job: JobId, now: float, reason: str) -> str:
     return _event(13, job, now, f"Job was released.\n\t{_line(reason)}\n")
 
 
-def image_size(job: JobId, now: float, memory: int) -> str:
+def format_image_size(job: JobId, now: float, memory: int) -> str:
     """``memory``: KiB that the job has in memory, or had at most."""
     return _event(
         6,
@@ -87,12 +87,12 @@ def image_size(job: JobId, now: float, memory: int) -> str:
     )
 
 
-def suspended(job: JobId, now: float) -> str:
-    # the worker stops all of them; how many there are it does not tell
+def format_suspended(job: JobId, now: float) -> str:
+    # the worker stops all of them and does not report how many there are
     return _event(10, job, now, "Job was suspended.\n\tNumber of processes actually suspended: 1\n")
 
 
-def unsuspended(job: JobId, now: float) -> str:
+def format_unsuspended(job: JobId, now: float) -> str:
     return _event(11, job, now, "Job was unsuspended.\n")
 
 
@@ -102,12 +102,12 @@ def _event(number: int, job: JobId, now: float, body: str) -> str:
 
 
 def _usage(usage: Usage, what: str) -> str:
-    remote = f"Usr {_days(usage.user_cpu)}, Sys {_days(usage.system_cpu)}"
-    local = f"Usr {_days(0)}, Sys {_days(0)}"
+    remote = f"Usr {_format_cpu_time(usage.user_cpu)}, Sys {_format_cpu_time(usage.system_cpu)}"
+    local = f"Usr {_format_cpu_time(0)}, Sys {_format_cpu_time(0)}"
     return f"\t\t{remote}  -  {what} Remote Usage\n\t\t{local}  -  {what} Local Usage\n"
 
 
-def _days(seconds: float) -> str:
+def _format_cpu_time(seconds: float) -> str:
     minutes, second = divmod(int(seconds), 60)
     hours, minute = divmod(minutes, 60)
     day, hour = divmod(hours, 24)
@@ -115,7 +115,7 @@ def _days(seconds: float) -> str:
 
 
 def _line(text: str) -> str:
-    """A reason on one line: a line break in it would end the event for some readers."""
+    """Put a reason on one line: a line break in it would end the event for some readers."""
     return "|".join(text.splitlines())
 
 

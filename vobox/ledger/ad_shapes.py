@@ -13,7 +13,7 @@ from typing import NamedTuple
 from vobox.classad.ad import Ad, Items
 from vobox.classad.expressions import compile_expression
 from vobox.classad.literals import NOT_LITERAL, literal_value
-from vobox.jobs.live_usage import NAMES as LIVE
+from vobox.jobs.live_usage import LIVE_ATTRIBUTES
 
 from .ad_templates import Shape
 
@@ -33,7 +33,7 @@ def reached(shape: Shape, names: Collection[str], columns: Collection[str]) -> s
         found.add(name)
         if name in columns:
             continue
-        if name in LIVE:
+        if name in LIVE_ATTRIBUTES:
             return None
         if name in shape.lows:
             continue

@@ -52,7 +52,7 @@ def _no_slots(_busy: Iterable[tuple[str, Ad]]) -> Iterator[Ad]:
 
 
 class LedgerView:
-    """``rpc_types.QueueView`` on the ledger; every method raises sqlite3.Error."""
+    """``vobox.rpc.types.QueueView`` on the ledger; every method raises sqlite3.Error."""
 
     def __init__(
         self,

@@ -30,7 +30,7 @@ from vobox.jobs.status import (
     SUSPENDED,
     TRANSFERRING_OUTPUT,
 )
-from vobox.jobs.transitions.dead_letters import PutAside
+from vobox.jobs.transitions import DeadLettered
 from vobox.workers.slots import Slot
 
 from .series import EXITS, JOBS, RATES, SCHEDD, SLOTS, TIMES
@@ -129,7 +129,7 @@ def _count(tally: PoolTally, before: Before, event: JobMessage, job: Job) -> Non
         tally.counts["evicted"] += 1
     elif isinstance(event, Lost):
         tally.counts["lost"] += 1
-    elif isinstance(event, PutAside):
+    elif isinstance(event, DeadLettered):
         tally.counts["dead"] += 1
     elif isinstance(event, Removed):
         tally.counts["removed"] += before.status != REMOVED and job.status == REMOVED

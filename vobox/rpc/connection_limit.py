@@ -29,7 +29,7 @@ def room() -> int:
     return MOST if soft == unlimited else max(min(MOST, soft // FILES), 1)
 
 
-class Gate:
+class ConnectionLimit:
     """``most`` connections of all users; half of them of one user, unless it is root."""
 
     def __init__(self, most: int) -> None:

@@ -1,4 +1,4 @@
-"""The schedd's side of the condor commands' socket (the wire format is in ``thin.py``).
+"""The server side of the condor commands' socket; ``vobox/client/client.py`` is the client.
 
 The caller is who the kernel says (SO_PEERCRED). Each connection has a thread
 of its own: a slow reader keeps nobody else waiting.
@@ -20,7 +20,7 @@ from typing import Any
 
 from vobox.files.as_user import user_name
 
-from .connection_limit import Gate, room
+from .connection_limit import ConnectionLimit, room
 from .types import Answer, Request, SubmitRefused
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         """Raises OSError where the path cannot be used or another schedd serves there."""
         self.handler = handler
         self.wants_stdin = wants_stdin
-        self.gate = Gate(room())
+        self.gate = ConnectionLimit(room())
         self._busy = 0
         self._changed = threading.Condition()
         _remove_dead_socket(path)
@@ -239,7 +239,7 @@ class _Connection(socketserver.StreamRequestHandler):
 
 
 class _Caller:
-    """``rpc_types.Caller``: the client at the other end of a connection."""
+    """``vobox.rpc.types.Caller``: the client at the other end of a connection."""
 
     def __init__(self, connection: _Connection) -> None:
         self._connection = connection

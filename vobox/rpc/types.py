@@ -1,6 +1,6 @@
 """What a thin condor command asks the schedd, and what it gets back.
 
-The wire format is in ``thin.py`` (the client's side, standard library only)
+The wire format is in ``vobox/client/client.py`` (the client's side, standard library only)
 and ``rpc.py`` (the schedd's side).
 """
 

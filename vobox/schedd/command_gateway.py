@@ -21,15 +21,15 @@ from vobox.rpc.types import PreparedJob, Request, SubmitRefused
 
 from . import thread_calls
 from .main_loop import Schedd
-from .submit_batch import Outgoing
+from .submit_batch import SubmitBatch
 
 T = TypeVar("T")
 #: Messages handed to the broker between two looks at what has come back of them.
 LOOK_EVERY = 250
 
 
-class Intake:
-    """``rpc_types.SubmitTarget`` for one request; ``act`` for the other commands."""
+class CommandGateway:
+    """``vobox.rpc.types.SubmitTarget`` for one request; ``act`` for the other commands."""
 
     def __init__(self, schedd: Schedd, ledger: Ledger, request: Request, address: str) -> None:
         self.schedd_name = schedd.settings.name
@@ -69,7 +69,7 @@ class Intake:
             self._ledger.set_meta("next_cluster", str(cluster + 1))
         return cluster
 
-    def _outgoing(self, cluster: int, jobs: Sequence[PreparedJob]) -> Outgoing:
+    def _outgoing(self, cluster: int, jobs: Sequence[PreparedJob]) -> SubmitBatch:
         name, now = self.schedd_name, self._schedd.wall()
         pool, uid, gid = self.pool, self._request.uid, self._request.gid
 
@@ -79,9 +79,9 @@ class Intake:
                 return Recorded(name, job, now, pool, uid, gid, ad, task)
             return Submit(name, job, now, pool, uid, gid, 0, ad, task)
 
-        return Outgoing(cluster, jobs, message, self._schedd.settings.lease)
+        return SubmitBatch(cluster, jobs, message, self._schedd.settings.lease)
 
-    def _submit(self, transport: Transport, outgoing: Outgoing, last: JobId) -> None:
+    def _submit(self, transport: Transport, outgoing: SubmitBatch, last: JobId) -> None:
         schedd = self._schedd
         with schedd.knowing(outgoing.published):
             try:

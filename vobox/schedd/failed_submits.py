@@ -27,7 +27,7 @@ MOST: Final = 200
 _META: Final = "refused"
 
 
-class Refused:
+class FailedSubmits:
     def __init__(self, schedd: str, ledger: Ledger) -> None:
         self._schedd = schedd
         self._ledger = ledger

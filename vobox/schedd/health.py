@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from .trouble import described
+from thyme.errors import BrokerError
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ STALE_IN_CALL: Final = 90.0
 _STARTING: Final = "starting"
 
 
-class Trust:
+class Health:
     """Told of by the schedd's thread, asked by any."""
 
     def __init__(self, spool: Path, clock: Callable[[], float]) -> None:
@@ -57,7 +58,7 @@ class Trust:
 
     def failed(self, error: Exception) -> None:
         """The line or the disk."""
-        self._say(described(error, self._spool))
+        self._say(describe_error(error, self._spool))
 
     def ends(self) -> None:
         self.is_rebuilding, self.trouble = False, "the schedd is ending"
@@ -89,3 +90,16 @@ class Trust:
     def not_ready(self) -> str:
         """What is said to a command that cannot be carried out now."""
         return f"the schedd is not ready: {self.trouble or 'busy'}; try again"
+
+
+def describe_error(error: Exception, spool: Path) -> str:
+    """Say in one line what is wrong, where, and what to do if waiting does not help.
+
+    ``error``: of the broker or the disk; ``spool``: the directory of the ledger.
+    """
+    if isinstance(error, BrokerError):
+        return str(error)
+    text = f"spool {spool}: {error}"
+    if type(error) is sqlite3.DatabaseError:  # the content, not the disk
+        text += "; restart thyme-schedd, it then makes the ledger again"
+    return text

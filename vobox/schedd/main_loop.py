@@ -3,7 +3,7 @@
 One thread owns the broker's line and writes the ledger; RPC threads read the
 ledger by themselves and hand everything else in through ``call``. Nothing is
 decided here that could be lost: every decision is an event in the stream, and
-what it changes is changed when the event is read back (``fold.py``).
+what it changes is changed when the event is read back (``transitions.py``).
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from vobox.ledger.writer import Ledger
 from vobox.metrics.points import ScheddNow, Tally
 from vobox.rpc.types import SubmitRefused
 from vobox.workers.leases import Leases
-from vobox.workers.mail import Mailroom
+from vobox.workers.mail import WorkerMail
 from vobox.workers.slot_ads import slot_ads
 
-from .health import Trust
-from .reconciler import Duties
+from .health import Health
+from .reconciler import Reconciler
 from .settings import Settings
-from .stream_reader import Follower
-from .thread_calls import TIMEOUT, Calls
+from .stream_reader import StreamReader
+from .thread_calls import TIMEOUT, ThreadCalls
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -70,18 +70,18 @@ class Schedd:
         self._ledger = ledger
         self.clock = clock
         self.wall = wall
-        self._trust = Trust(ledger.path.parent, clock)
+        self._health = Health(ledger.path.parent, clock)
         self._leases = Leases(settings.lease)
-        self._follower = Follower(settings.name, ledger, self._leases, clock, wall)
+        self._reader = StreamReader(settings.name, ledger, self._leases, clock, wall)
         if settings.history_dir is not None:
-            self._follower.history = HistoryFiles(settings.history_dir)
-        spoken = self._follower.spoken
-        self._mailroom = Mailroom(settings.name, ledger, self._leases, clock, wall, spoken)
-        self._duties = Duties(
-            settings, ledger, self._leases, self._follower, self._mailroom, clock, wall
+            self._reader.history = HistoryFiles(settings.history_dir)
+        spoken = self._reader.spoken
+        self._mail = WorkerMail(settings.name, ledger, self._leases, clock, wall, spoken)
+        self._reconciler = Reconciler(
+            settings, ledger, self._leases, self._reader, self._mail, clock, wall
         )
         self._transport: Transport | None = None
-        self._calls = Calls()
+        self._calls = ThreadCalls()
         self._failed: Exception | None = None
         self._stop = False
         self._next_tick = 0.0
@@ -97,12 +97,12 @@ class Schedd:
 
     def call(self, what: Callable[[Transport], T]) -> T:
         """Run ``what`` in the schedd's own thread; raises what it raises, or SubmitRefused."""
-        return self._calls.ask(what, self._wake, self._trust.not_ready)
+        return self._calls.ask(what, self._wake, self._health.not_ready)
 
     @property
-    def mailroom(self) -> Mailroom:
+    def mail(self) -> WorkerMail:
         """For calls, in the schedd's own thread."""
-        return self._mailroom
+        return self._mail
 
     def live(self, job: JobId) -> Mapping[str, str]:
         """What the job's present run has used so far: attribute → ClassAd text."""
@@ -110,40 +110,40 @@ class Schedd:
 
     def slot_ads(self, busy: Iterable[tuple[str, Ad]]) -> Iterator[Ad]:
         """The slots, given the workers that have a job, with the job's ad."""
-        slots = self._mailroom.slots
+        slots = self._mail.slots
         return slot_ads(slots, busy, self.settings.name, self.clock(), self.wall())
 
     def tell(self, tally: Tally) -> None:
         """Count there what happens to jobs from now on."""
-        self._follower.tally = tally
+        self._reader.tally = tally
 
     def now(self) -> ScheddNow:
         """How things stand, for the figures; from any thread."""
         return ScheddNow(
             broker_ok=not self.doubt(),
-            rebuilding=self._trust.is_rebuilding,
-            unreadable=self._follower.unreadable,
+            rebuilding=self._health.is_rebuilding,
+            unreadable=self._reader.unreadable,
             queued=self._queued,
             pool=self.settings.pool,
-            waiting=self._mailroom.slots.waiting(self.clock()),
+            waiting=self._mail.slots.waiting(self.clock()),
         )
 
     def refuse(self, cluster: int) -> None:
         """For calls: the submitter is told of an error; what was taken of it is to be removed."""
-        self._duties.refused.add(cluster)
+        self._reconciler.refused.add(cluster)
 
     @property
     def trouble(self) -> str:
         """One line on what is wrong; "" when all is well."""
-        return self._trust.trouble
+        return self._health.trouble
 
     def doubt(self) -> str:
         """Why the ledger may be out of date and how old it is; "" when it can be trusted."""
-        return self._trust.doubt()
+        return self._health.doubt()
 
     def fail_later(self, error: Exception) -> None:
         """For calls: what was asked for is done, and then the line or the disk failed."""
-        self._trust.failed(error)
+        self._health.failed(error)
         self._failed = error
 
     def stop(self) -> None:
@@ -177,16 +177,16 @@ class Schedd:
                 self._disconnect()
                 if isinstance(error, BrokerRefused) and not was_live:
                     raise  # waiting will not help: another schedd has our name, or no permission
-                self._trust.failed(error)
+                self._health.failed(error)
                 # jitter: what one broker's end has cut off must not come back in one moment
                 deadline = self.clock() + backoff * random.uniform(0.5, 1.0)  # noqa: S311
                 backoff = min(backoff * 2, BACKOFF[1])
                 while not self._stop and self.clock() < deadline:
-                    self._calls.refuse(self._trust.not_ready())
+                    self._calls.refuse(self._health.not_ready())
                     time.sleep(0.05)
         self._disconnect()
-        self._trust.ends()
-        self._calls.refuse(self._trust.not_ready())
+        self._health.ends()
+        self._calls.refuse(self._health.not_ready())
 
     def _disconnect(self) -> None:
         transport, self._transport = self._transport, None
@@ -204,26 +204,26 @@ class Schedd:
         pools = (self.settings.pool,)
         transport.declare_topology(pools)
         transport.open_inbox(schedd_inbox(self.settings.name), pools)
-        self._follower.check_same_stream(transport)
+        self._reader.check_same_stream(transport)
         token = os.urandom(16).hex()
         next_cluster = int(self._ledger.meta("next_cluster", "1"))
         transport.record([codec.encode(Marker(self.settings.name, token, next_cluster))])
-        starting = self._trust.is_starting
-        while self._follower.last_marker != token:
+        starting = self._health.is_starting
+        while self._reader.last_marker != token:
             if self._stop:
                 return None
             if starting:
-                self._trust.rebuilds(self._follower.records_read)
-            if not self._follower.catch_up(transport, replaying=True):
+                self._health.rebuilds(self._reader.records_read)
+            if not self._reader.catch_up(transport, replaying=True):
                 transport.wait(1.0)
         self._leases.renew_all(self._ledger.worked_on(), self.clock())
-        for reason, job_id in self._follower.end_replay():
-            self._duties.hold(transport, job_id, reason)
-        if self._follower.history is not None:
-            self._follower.history.complete(self._ledger.left())
-        self._duties.remove_refused(transport)
+        for reason, job_id in self._reader.end_replay():
+            self._reconciler.hold(transport, job_id, reason)
+        if self._reader.history is not None:
+            self._reader.history.complete(self._ledger.left())
+        self._reconciler.remove_refused(transport)
         self.settle(transport)
-        self._trust.restored()
+        self._health.restored()
         return transport
 
     def _step(self, transport: Transport) -> None:
@@ -232,22 +232,22 @@ class Schedd:
         if (early := self._next_turn - self.clock()) > 0:
             time.sleep(min(early, TURN))
         self._next_turn = self.clock() + TURN
-        self._mailroom.answer_claims(transport)
+        self._mail.answer_claims(transport)
         self._answer_calls(transport)
         now = self.clock()
         if now >= self._next_look:
-            self._settle_in = self._duties.settle_some(transport)
-            self._mailroom.read_rest(transport)
+            self._settle_in = self._reconciler.settle_some(transport)
+            self._mail.read_rest(transport)
             now = self.clock()
             self._next_look = now + min(self._settle_in, LOOK_PAUSE)
         else:
             self._settle_in = self._next_look - now
         if now >= self._next_tick:
             self._next_tick = now + TICK
-            self._duties.remove_refused(transport)
-            self._duties.end_leases(transport)
+            self._reconciler.remove_refused(transport)
+            self._reconciler.end_leases(transport)
         if now >= self._next_policy:
-            more = self._duties.apply_policies(transport)
+            more = self._reconciler.apply_policies(transport)
             self._next_policy = now if more else now + self.settings.policy_interval
         if now >= self._next_probe:
             self._probe(transport)
@@ -256,11 +256,11 @@ class Schedd:
         for what, answer in self._calls.begun():
             began = self.clock()
             try:
-                with self._trust.in_call():
+                with self._health.in_call():
                     answer.set_result(what(transport))
             except (BrokerError, sqlite3.Error, OSError) as error:
                 # first, so that whoever asks next is told as well
-                self._trust.failed(error)
+                self._health.failed(error)
                 answer.set_exception(SubmitRefused(self.trouble))
                 raise
             except Exception as error:
@@ -275,20 +275,20 @@ class Schedd:
         """Ask the broker something."""
         self._queued = transport.count_ready(self.settings.pool)
         self._next_probe = self.clock() + PROBE
-        self._trust.renewed()
+        self._health.renewed()
 
     def knowing(self, own: dict[bytes, JobMessage]) -> AbstractContextManager[None]:
         """For calls: meanwhile, records of these bytes are these messages, which we made."""
-        return self._follower.knowing(own)
+        return self._reader.knowing(own)
 
     def read_some(self, transport: Transport) -> None:
         """For calls: take what has come of the stream into the ledger; what follows can wait."""
-        self._follower.catch_up(transport, replaying=False, at_most=1)
+        self._reader.catch_up(transport, replaying=False, at_most=1)
 
     def record(self, transport: Transport, events: Sequence[JobMessage]) -> None:
         """For calls: record these, and return when the ledger has them, or when that takes too
         long: the broker confirms a record before it hands it to those who read the stream."""
-        spoken = self._follower.spoken
+        spoken = self._reader.spoken
         last = spoken.record(transport, events)
         self.settle(transport)
         deadline = self.clock() + TIMEOUT / 2
@@ -298,4 +298,4 @@ class Schedd:
 
     def settle(self, transport: Transport) -> None:
         """Read what is new and do what follows from it; for calls, in this thread."""
-        self._duties.settle(transport)
+        self._reconciler.settle(transport)

@@ -14,7 +14,7 @@ from vobox.classad.ad import ParseError
 from vobox.classad.bound_expression import Prepared, plain_value
 from vobox.classad.expressions import compile_expression
 from vobox.classad.literals import NOT_LITERAL, literal_value
-from vobox.jobs.live_usage import NAMES as LIVE
+from vobox.jobs.live_usage import LIVE_ATTRIBUTES
 from vobox.jobs.policy import truth
 from vobox.jobs.status import COMPLETED, HELD, REMOVED, RUNNING, SUSPENDED
 from vobox.ledger import row_codec
@@ -39,8 +39,8 @@ class _Asked(NamedTuple):
 _WHOLE: Final = _Asked(None, (), is_live=False)
 
 
-class PolicyFilter:
-    """For jobs of one moment; ``live`` as in ``PolicyRound``."""
+class PolicyPrefilter:
+    """For jobs of one moment; ``live`` as in ``PolicyScan``."""
 
     def __init__(self, live: Callable[[JobId], Mapping[str, str]], now: float) -> None:
         self._live = live
@@ -91,14 +91,14 @@ class PolicyFilter:
         try:
             compiled = compile_expression(text)
             # what workers tell is a job's own, too, and never followed further
-            names = None if compiled.unbounded else reached(shape, compiled.names, LIVE)
+            names = None if compiled.unbounded else reached(shape, compiled.names, LIVE_ATTRIBUTES)
             if names is None:
                 return _WHOLE
             places = {low: place for place, low in enumerate(shape.lows)}
             own = [
                 (low, places.get(low, -1), plain_value(shape.template.get(low, ("", None))[1]))
                 for low in sorted(names)
-                if low in places or low in LIVE
+                if low in places or low in LIVE_ATTRIBUTES
             ]
             lows = {low for low, _place, _template in own}
             items = ((low, shape.template.get(low, ("", None))[1]) for low in names - lows)
@@ -106,7 +106,7 @@ class PolicyFilter:
             prepared = Prepared(text, common, [low for low, _place, _template in own], self._now)
         except (ParseError, ValueError):
             return _WHOLE
-        return _Asked(prepared, tuple(own), not lows.isdisjoint(LIVE))
+        return _Asked(prepared, tuple(own), not lows.isdisjoint(LIVE_ATTRIBUTES))
 
 
 def _has(shape: Shape, name: str) -> bool:

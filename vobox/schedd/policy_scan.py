@@ -18,14 +18,14 @@ from vobox.jobs.job import Job
 from vobox.jobs.status import COMPLETED, REMOVED, RUNNING, SUSPENDED
 from vobox.ledger.writer import Ledger
 
-from .policy_prefilter import PolicyFilter
+from .policy_prefilter import PolicyPrefilter
 
 #: Jobs looked at in one go: some 20 ms, and 80 ms where each has to be read as a whole.
 SLICE = 2000
 _START = JobId(-1, -1)
 
 
-class PolicyRound:
+class PolicyScan:
     """``live``: what a running job has used so far, attribute → ClassAd text."""
 
     def __init__(
@@ -41,20 +41,20 @@ class PolicyRound:
         rows = self._ledger.with_policy(self._after, SLICE)
         more = len(rows) == SLICE
         self._after = rows[-1].id if more else _START
-        some = PolicyFilter(self._live, now)
+        some = PolicyPrefilter(self._live, now)
         jobs = [self._ledger.get(row.id) for row in rows if some.may_fire(row)]
         # one for all: the same expression with the same values is evaluated once
         evaluator = Evaluator(now)
         events: list[JobMessage] = []
         leaving: list[Job] = []
         for job in filter(None, jobs):
-            hold = run_limits.exceeded(job.ad, job.status, now)
+            hold = run_limits.check_run_limits(job.ad, job.status, now)
             verdict = (
-                policy.Verdict(hold=hold)
+                policy.PolicyAction(hold=hold)
                 if hold is not None
-                else policy.periodic(self._ad(job), job.status, now, evaluator)
+                else policy.check_periodic(self._ad(job), job.status, now, evaluator)
             )
-            if verdict is not policy.NOTHING:
+            if verdict is not policy.NO_ACTION:
                 events.append(self._event(job, verdict, now))
             elif (
                 job.status in (COMPLETED, REMOVED)
@@ -70,7 +70,7 @@ class PolicyRound:
         # the ledger's own ad must stay as it is
         return Ad({**job.ad, **live})
 
-    def _event(self, job: Job, verdict: policy.Verdict, now: float) -> JobMessage:
+    def _event(self, job: Job, verdict: policy.PolicyAction, now: float) -> JobMessage:
         if verdict.hold is not None:
             return Held(self._schedd, job.id, now, verdict.hold)
         if verdict.release:

@@ -25,32 +25,28 @@ from thyme.protocol.events import (
     Submit,
     expect_kind,
 )
+from thyme.protocol.hold_codes import HoldReasonCode
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.files import output
 from vobox.jobs import user_log_events
 from vobox.jobs.job import Job
-from vobox.jobs.requirements import Gate
-from vobox.jobs.spooled import is_spooled
-from vobox.jobs.transitions.apply import leave_queue
+from vobox.jobs.output_destination import is_spooled
+from vobox.jobs.requirements import MatchingJobs
+from vobox.jobs.transitions import remove_from_queue
 from vobox.ledger.writer import Ledger
 from vobox.workers.leases import Leases
-from vobox.workers.mail import Mailroom
+from vobox.workers.mail import WorkerMail
 
-from .failed_submits import Refused
-from .policy_scan import PolicyRound
+from .failed_submits import FailedSubmits
+from .policy_scan import PolicyScan
 from .settings import Settings
-from .stream_reader import Follower
+from .stream_reader import StreamReader
 
 log = logging.getLogger(__name__)
 
-#: HoldReasonCode: an input file could not be transferred.
-TRANSFER_INPUT_ERROR = 13
-
 #: Seconds that an ended job stays in condor_history.
 HISTORY = 30 * 86400.0
-#: HoldReasonCode "system policy": the site's rule, not the job's, holds it.
-SYSTEM_POLICY = 26
 
 #: Jobs queued again in one go: few enough to be held in memory with their input.
 AT_ONCE = 200
@@ -59,7 +55,7 @@ AT_ONCE = 200
 DELIVERY_PAUSE = 0.1
 
 
-class Duties:
+class Reconciler:
     """``clock`` is monotonic, ``wall`` the wall clock; both in seconds."""
 
     def __init__(
@@ -67,23 +63,23 @@ class Duties:
         settings: Settings,
         ledger: Ledger,
         leases: Leases,
-        follower: Follower,
-        mailroom: Mailroom,
+        follower: StreamReader,
+        mail: WorkerMail,
         clock: Callable[[], float],
         wall: Callable[[], float],
     ) -> None:
         self._settings = settings
         self._ledger = ledger
         self._leases = leases
-        self._follower = follower
+        self._reader = follower
         self._record = follower.spoken.record
-        self._mailroom = mailroom
+        self._mail = mail
         self._clock = clock
         self._wall = wall
-        self._gate = Gate(settings.policy_interval)
+        self._matching = MatchingJobs(settings.policy_interval)
         self._next_delivery = 0.0
-        self.refused = Refused(settings.name, ledger)
-        self._policies = PolicyRound(settings.name, ledger, leases.live.attributes)
+        self.refused = FailedSubmits(settings.name, ledger)
+        self._policies = PolicyScan(settings.name, ledger, leases.live.attributes)
 
     def settle(self, transport: Transport) -> None:
         """Read what is new and do what follows from it, until nothing more follows."""
@@ -96,16 +92,16 @@ class Duties:
         Bounded, so that a busy stream keeps nobody waiting for the answer to a claim: results
         are written in heaps (``at_once``: now), and 0.0 means that more may follow already.
         """
-        self._follower.catch_up(transport, replaying=False)
-        for tell in self._follower.take_tells():
-            self._mailroom.tell(transport, *tell)
-        failures = self._follower.take_log_failures()
+        self._reader.catch_up(transport, replaying=False)
+        for tell in self._reader.take_tells():
+            self._mail.tell(transport, *tell)
+        failures = self._reader.take_log_failures()
         for reason, job_id in failures:
             self.hold(transport, job_id, reason)
         outputs = self._ledger.outputs_to_save()[:AT_ONCE]
         for job_id in outputs:
             self._save_output(job_id)
-        again = self._gate.passed(
+        again = self._matching.select(
             self._ledger.to_queue(), self._ledger.get, self._clock(), self._wall(), AT_ONCE
         )
         self._queue_again(transport, again)
@@ -137,15 +133,17 @@ class Duties:
         """Write the output and the last log event; the event that says so, or that it failed."""
         body = self._ledger.body(job.id, "result")
         if body is None:
-            reason = HoldReason(output.OUTPUT_ERROR, 2, "the result is no longer known")
+            reason = HoldReason(
+                HoldReasonCode.TRANSFER_OUTPUT_ERROR, 2, "the result is no longer known"
+            )
             return Held(self._settings.name, job.id, self._wall(), reason)
         result = expect_kind(codec.decode(body), Finished)
-        begun = job.id in self._follower.recovered
+        begun = job.id in self._reader.recovered
         # Asked for again when the line breaks before this is recorded, or when the stream has not
         # yet brought the record back: by then the log has the event.
-        self._follower.recovered.add(job.id)
+        self._reader.recovered.add(job.id)
         failed = output.write_output(job, result) or output.write_log(
-            job, user_log_events.terminated(job.id, result, job.ad), begun
+            job, user_log_events.format_terminated(job.id, result, job.ad), begun
         )
         if failed:
             return Held(self._settings.name, job.id, self._wall(), failed)
@@ -156,7 +154,11 @@ class Duties:
         for job in jobs:
             body = self._ledger.body(job.id, "task")
             if body is None:
-                self.hold(transport, job.id, HoldReason(16, 0, "its input is no longer known"))
+                self.hold(
+                    transport,
+                    job.id,
+                    HoldReason(HoldReasonCode.SPOOLING_INPUT, 0, "its input is no longer known"),
+                )
                 continue
             first = codec.decode(body)
             if not isinstance(first, (Submit, Recorded)):
@@ -193,7 +195,7 @@ class Duties:
             # claimed and never started is no loss: nothing of the job has run
             if job.worker and job.losses + 1 >= self._settings.max_attempts:
                 text = f"lost {job.losses + 1} times: {text} each time"
-                hold = HoldReason(SYSTEM_POLICY, 0, text)
+                hold = HoldReason(HoldReasonCode.SYSTEM_POLICY, 0, text)
                 events.append(Held(self._settings.name, job_id, self._wall(), hold))
             log.info("job %s attempt %d: %s", job_id, attempt, text)
             self._record(transport, events)
@@ -204,10 +206,9 @@ class Duties:
         events, leaving, more = self._policies.look(now)
         self._record(transport, events)
         with self._ledger.transaction():
-            for job in leaving:
-                leave_queue(job, now)
-                if self._follower.history is not None:
-                    self._follower.history.write(job)
+            for job in (remove_from_queue(each, now) for each in leaving):
+                if self._reader.history is not None:
+                    self._reader.history.write(job)
                 self._ledger.put(job)
                 self._ledger.drop_bodies(job.id)
             if not more:
@@ -222,7 +223,7 @@ def _incomplete(first: Submit | Recorded) -> HoldReason | None:
     the job would run it without its input.
     """
     ad = Ad(first.ad)
-    if ad.number("HoldReasonCode") != TRANSFER_INPUT_ERROR:
+    if ad.number("HoldReasonCode") != HoldReasonCode.TRANSFER_INPUT_ERROR:
         return None
     text = f"{ad.text('HoldReason')} (when the job was submitted; submit it again)"
-    return HoldReason(TRANSFER_INPUT_ERROR, ad.number("HoldReasonSubCode"), text)
+    return HoldReason(HoldReasonCode.TRANSFER_INPUT_ERROR, ad.number("HoldReasonSubCode"), text)

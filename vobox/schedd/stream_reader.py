@@ -9,6 +9,7 @@ lines are written before the state that they tell of can be seen.
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import logging
 import math
@@ -34,19 +35,18 @@ from thyme.protocol.events import (
     Started,
     Submit,
 )
+from thyme.protocol.hold_codes import HoldReasonCode
 from thyme.protocol.job import JobId
 from vobox.files import output
 from vobox.files.history_files import HistoryFiles
-from vobox.jobs.job import Job, LogEvent, SaveOutput, Tell
-from vobox.jobs.spooled import is_spooled
-from vobox.jobs.transitions import dead_letters
-from vobox.jobs.transitions.apply import apply
+from vobox.jobs import transitions
+from vobox.jobs.job import ControlMessage, Job, LogEvent, SaveOutput
+from vobox.jobs.output_destination import is_spooled
+from vobox.jobs.transitions import apply
 from vobox.ledger.writer import Ledger
 from vobox.metrics.points import Before, Tally
 from vobox.workers.leases import Leases
 from vobox.workers.unread_events import Spoken
-
-from .undisturbed import undisturbed
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ AT_ONCE, AT_ONCE_BYTES = 10_000, 16 * 1024 * 1024
 MAX_FORGED_KEYS = 100
 
 
-class Follower:
+class StreamReader:
     def __init__(
         self,
         schedd: str,
@@ -73,7 +73,7 @@ class Follower:
         self._ledger = ledger
         self._leases = leases
         self._clock = clock
-        self._tells: list[tuple[JobId, Tell]] = []
+        self._tells: list[tuple[JobId, ControlMessage]] = []
         self._log_failures: list[tuple[HoldReason, JobId]] = []
         #: token of the last marker of ours that was read
         self.last_marker = ""
@@ -121,7 +121,7 @@ class Follower:
             any_read, heaps = True, heaps + 1
             kept = len(self._tells)
             try:
-                with undisturbed(replaying), self._ledger.transaction():
+                with _pause_gc(replaying), self._ledger.transaction():
                     self._read_all(transport, records, replaying)
             except BaseException:
                 del self._tells[kept:]
@@ -158,7 +158,7 @@ class Follower:
         finally:
             self._own = {}
 
-    def take_tells(self) -> list[tuple[JobId, Tell]]:
+    def take_tells(self) -> list[tuple[JobId, ControlMessage]]:
         """Control mail to send."""
         tells, self._tells = self._tells, []
         return tells
@@ -214,7 +214,7 @@ class Follower:
         if event is None:
             event = codec.decode(record.body, with_input=False)
         if pool_of_dead(record.key):
-            return dead_letters.event_of(event, record.reason, record.time)
+            return transitions.read_dead_letter(event, record.reason, record.time)
         if not record.key or kind_of_key(record.key) == event.kind:
             return event
         self.forged += 1
@@ -264,7 +264,7 @@ class Follower:
         if isinstance(event, Delivered):
             self._ledger.drop_log(job.id)
         for effect in change.effects:
-            if isinstance(effect, Tell):
+            if isinstance(effect, ControlMessage):
                 self._tells.append((job.id, effect))
             elif isinstance(effect, LogEvent):
                 self._log(job, effect, replaying)
@@ -285,7 +285,11 @@ class Follower:
             self._ledger.add_log(job.id, effect.text)
             return
         failed = output.write_log(job, effect.text, once=job.id in self.recovered)
-        if failed and job.in_queue and job.ad.number("HoldReasonCode") != output.LOG_ERROR:
+        if (
+            failed
+            and job.in_queue
+            and job.ad.number("HoldReasonCode") != HoldReasonCode.UNABLE_TO_INIT_USER_LOG
+        ):
             self._log_failures.append((failed, job.id))
 
     def _raise_next_cluster(self, to: int) -> None:
@@ -295,3 +299,20 @@ class Follower:
 
 def _digest(record: Record) -> str:
     return hashlib.sha256(record.body).hexdigest()
+
+
+@contextlib.contextmanager
+def _pause_gc(wanted: bool) -> Iterator[None]:
+    """Pause the garbage collector, in the whole process, if ``wanted``: for bulk replay.
+
+    Ten thousand messages and the jobs made of them live until the end of a transaction; scanning
+    them for cycles again and again would only cost time.
+    """
+    if not wanted or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -25,7 +25,7 @@ MAX_SUBMIT: Final = 1024**3
 Make = Callable[[PreparedJob, Task], Submit | Recorded]
 
 
-class Outgoing:
+class SubmitBatch:
     """``published``: the messages so far, by their bytes."""
 
     def __init__(self, cluster: int, jobs: Sequence[PreparedJob], make: Make, lease: float) -> None:

@@ -22,7 +22,7 @@ T = TypeVar("T")
 TIMEOUT = 30.0
 
 
-class Calls:
+class ThreadCalls:
     def __init__(self) -> None:
         self._waiting: queue.SimpleQueue[tuple[Callable[[Transport], Any], Future[Any]]]
         self._waiting = queue.SimpleQueue()

@@ -14,12 +14,12 @@ from vobox.commands.submit.options import reads_stdin
 from vobox.files.as_user import OwnerFileReader, user_name
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Answer, Request
-from vobox.schedd.command_gateway import Intake
+from vobox.schedd.command_gateway import CommandGateway
 from vobox.schedd.main_loop import Schedd
 
 from .query_service import COMMANDS, Queries
 
-_EDITS: dict[str, Callable[[Request, Intake], Answer]] = {
+_EDITS: dict[str, Callable[[Request, CommandGateway], Answer]] = {
     "condor_qedit": qedit.answer,
     "condor_prio": prio.answer,
     "condor_vacate": vacate.answer,
@@ -46,18 +46,18 @@ class Dispatch:
     def __call__(self, request: Request) -> Answer:
         if request.command in COMMANDS:
             return self._queries.answer(request, time.time())
-        intake = Intake(self._schedd, self._ledger, request, self._address)
+        gateway = CommandGateway(self._schedd, self._ledger, request, self._address)
         if request.command in act.OPTIONS:
-            return act.answer(request, intake)
+            return act.answer(request, gateway)
         if request.command in _EDITS:
-            return _EDITS[request.command](request, intake)
+            return _EDITS[request.command](request, gateway)
         if request.command == "condor_tail":
             return self._tail(request)
         if request.command == "condor_config_val":
             return config_val.answer(request, self._schedd.settings, self._address)
         if request.command == "condor_transfer_data":
             return transfer_data.answer(
-                request, self._schedd.settings.name, intake.look, intake.body
+                request, self._schedd.settings.name, gateway.look, gateway.body
             )
         if request.command == "condor_reschedule":
             return reschedule.answer(request, self._schedd.settings.name)
@@ -71,7 +71,7 @@ class Dispatch:
                     code=1,
                 )
             files = OwnerFileReader(request.uid, request.gid)
-            return condor_submit(request, intake, files, time.time())
+            return condor_submit(request, gateway, files, time.time())
         text = f"thyme-schedd: unknown command {request.command!r}; install the same release\n"
         return Answer(stderr=text, code=1)
 

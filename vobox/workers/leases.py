@@ -12,7 +12,7 @@ from heapq import heapify, heappop, heappush
 
 from thyme.protocol.job import JobId
 from vobox.jobs.job import Job
-from vobox.jobs.live_usage import Live
+from vobox.jobs.live_usage import LiveUsage
 
 #: Seconds within which a worker that may start an attempt has reported its start. Between
 #: the two it does nothing but write to the broker; if it comes later, it is superseded.
@@ -44,7 +44,7 @@ class Leases:
         #: when each is due; any other entry for it in ``_due`` is of old
         self._next: dict[JobId, float] = {}
         #: what the runs have used so far; it lives as long as the lease
-        self.live = Live()
+        self.live = LiveUsage()
 
     def claim(self, job: Job, attempt: int, worker: str, now: float) -> None:
         lease = min(job.lease or self._default, CLAIM_LEASE)

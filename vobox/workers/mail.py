@@ -29,9 +29,9 @@ from thyme.protocol.mail import (
 )
 from vobox.files import output
 from vobox.jobs import user_log_events
-from vobox.jobs.job import Job, Tell
+from vobox.jobs.job import ControlMessage, Job
 from vobox.jobs.status import HELD, IDLE, REMOVED, RUNNING, SUSPENDED
-from vobox.jobs.transitions.dead_letters import is_dead
+from vobox.jobs.transitions import is_dead_lettered
 from vobox.ledger.writer import Ledger
 
 from .leases import Leases
@@ -58,7 +58,7 @@ def refusal(job: Job | None, claim: Claim, claimant: str) -> str:
         return ""  # the stream no longer knows it, or not yet; the queue does: run it
     if not job.in_queue or job.status != IDLE:
         # a dead letter that was queued again: the word of it is on its way
-        back = is_dead(job) and claim.attempt == job.attempt
+        back = is_dead_lettered(job) and claim.attempt == job.attempt
         return "" if back else f"JobStatus is {job.status}"
     if claim.attempt < job.attempt or (claim.attempt == job.attempt and not job.queued):
         return f"superseded by attempt {job.attempt}"
@@ -86,7 +86,7 @@ def reply_to_heartbeat(job: Job, beat: Heartbeat) -> str:
     return _AGAIN.get(job.status, "superseded")
 
 
-class Mailroom:
+class WorkerMail:
     def __init__(
         self,
         schedd: str,
@@ -170,7 +170,7 @@ class Mailroom:
         """The answer is not wanted any more."""
         self._awaited.pop(token, None)
 
-    def tell(self, transport: Transport, job: JobId, tell: Tell) -> None:
+    def tell(self, transport: Transport, job: JobId, tell: ControlMessage) -> None:
         """Send control mail; the worker may be gone, its lease then tells."""
         control = Control(self._schedd, job, tell.attempt, tell.action)
         transport.send_unconfirmed(tell.worker, Mail(codec.encode(control)))
@@ -213,8 +213,8 @@ class Mailroom:
     def _log_size(self, job: Job, beat: Heartbeat) -> None:
         if job.status not in (RUNNING, SUSPENDED):
             return
-        memory = self._leases.live.size_to_log(job.id, beat.usage)
-        text = user_log_events.image_size(job.id, self._wall(), memory)
+        memory = self._leases.live.take_size_to_log(job.id, beat.usage)
+        text = user_log_events.format_image_size(job.id, self._wall(), memory)
         if memory and (failed := output.write_log(job, text, once=False)):
             log.warning("job %s: %s", job.id, failed.text)  # not worth a hold
 
@@ -224,9 +224,9 @@ class Mailroom:
             return
         if job.worker == beat.worker:
             self._leases.heard(beat.job, self._clock())
-            self._leases.live.heard(beat.job, beat.usage, self._wall())
+            self._leases.live.update(beat.job, beat.usage, self._wall())
             self.slots.works(beat, self._clock())
             self._log_size(job, beat)
         action = reply_to_heartbeat(job, beat)
         if action:
-            self.tell(transport, beat.job, Tell(beat.worker, beat.attempt, action))
+            self.tell(transport, beat.job, ControlMessage(beat.worker, beat.attempt, action))

@@ -6,15 +6,13 @@ import signal
 from typing import TypedDict
 
 from thyme.protocol.events import HoldReason
+from thyme.protocol.hold_codes import HoldReasonCode
 from vobox.classad.ad import Ad, quote
 
 from .errors import job_error
 from .expressions import evaluate_boolean, evaluate_integer, find_constant_integer
 from .job_commands import Commands
 from .payload import mark_held
-
-#: HTCondor's HoldReasonCode for ``hold = true``.
-SUBMITTED_ON_HOLD = 15
 
 
 class RunLimits(TypedDict, total=False):
@@ -50,7 +48,14 @@ def record_hold_command(commands: Commands, ad: Ad) -> bool:
     text = commands.get("hold")
     if text is None or not evaluate_boolean("hold", text):
         return False
-    mark_held(ad, HoldReason(SUBMITTED_ON_HOLD, 0, "submitted on hold at user's request"))
+    mark_held(
+        ad,
+        HoldReason(
+            HoldReasonCode.SUBMITTED_ON_HOLD,
+            0,
+            "submitted on hold at user's request",
+        ),
+    )
     del ad["HoldReasonSubCode"]  # HTCondor gives none here
     return True
 

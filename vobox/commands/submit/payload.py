@@ -8,6 +8,7 @@ import posixpath
 from dataclasses import dataclass
 
 from thyme.protocol.events import HoldReason
+from thyme.protocol.hold_codes import HoldReasonCode
 from thyme.protocol.job import SandboxFile
 from vobox.classad.ad import Ad, quote
 from vobox.jobs.status import HELD
@@ -22,9 +23,6 @@ from .program import SENT_NAME, Program
 from .resources import parse_size
 from .streams import StandardInput
 from .transfer import TransferSettings
-
-#: HTCondor's HoldReasonCodes: input cannot be transferred; more input than the job allows.
-TRANSFER_INPUT_ERROR, TOO_MUCH_INPUT = 13, 32
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,11 @@ def build_payload(
     )
 
 
-def _build_input_failure(number: int, details: str, code: int = TRANSFER_INPUT_ERROR) -> HoldReason:
+def _build_input_failure(
+    number: int,
+    details: str,
+    code: HoldReasonCode = HoldReasonCode.TRANSFER_INPUT_ERROR,
+) -> HoldReason:
     text = (
         f"Transfer input files failure at access point {os.uname().nodename} while sending "
         f"files to the execution point. Details: {details}"
@@ -89,7 +91,7 @@ def _check_input_size(commands: Commands, total: int) -> HoldReason | None:
     if limit is None or limit < 0 or total <= limit * 1024**2:
         return None
     details = f"{total} bytes of input are more than max_transfer_input_mb = {limit} allows"
-    return _build_input_failure(0, details, TOO_MUCH_INPUT)
+    return _build_input_failure(0, details, HoldReasonCode.MAX_TRANSFER_INPUT_SIZE_EXCEEDED)
 
 
 def record_sizes(commands: Commands, ad: Ad, runs: Program, total: int) -> None:

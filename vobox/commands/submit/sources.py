@@ -102,7 +102,7 @@ class TextSources:
 
 
 class NoCaller:
-    """For descriptions that nobody can be asked about; ``rpc_types.Caller``."""
+    """For descriptions that nobody can be asked about; ``vobox.rpc.types.Caller``."""
 
     def stdin(self) -> bytes:
         return b""

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import posixpath
 
+from thyme.protocol.hold_codes import HoldReasonCode
 from vobox.classad.ad import Ad, literal, quote
 
 from .base_attributes import Submission
 from .job_commands import Commands
 
-#: HTCondor's HoldReasonCode while input is being spooled.
-SPOOLING_INPUT = 16
 #: Seconds that a completed job waits for whoever fetches its output; HTCondor's ten days.
 KEPT = 10 * 86400
 
@@ -32,7 +31,10 @@ def record_spooling(commands: Commands, ad: Ad, submission: Submission) -> None:
         return
     ad["StageInStart"] = ad["StageInFinish"] = literal(submission.now)
     ad["LastHoldReason"] = quote("Spooling input data files")
-    ad["LastHoldReasonCode"], ad["LastHoldReasonSubCode"] = literal(SPOOLING_INPUT), literal(0)
+    ad["LastHoldReasonCode"], ad["LastHoldReasonSubCode"] = (
+        literal(HoldReasonCode.SPOOLING_INPUT),
+        literal(0),
+    )
     ad["ReleaseReason"] = quote("Data files spooled")
     ad["SUBMIT_Iwd"] = ad["Iwd"]
     if ad.get("TransferExecutable", "true") != "false":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vobox.classad.ad import Ad, quote
-from vobox.jobs.output_remaps import remaps
+from vobox.jobs.output_destination import parse_output_remaps
 
 from .errors import SubmitError, submit_error
 from .expressions import evaluate_boolean
@@ -95,7 +95,7 @@ def read_output_names(ad: Ad) -> tuple[str, ...] | None:
 
 def check_remaps(ad: Ad) -> None:
     """Raises SubmitError for an output that would have to be stored by URL."""
-    for target in remaps(ad.text("TransferOutputRemaps")).values():
+    for target in parse_output_remaps(ad.text("TransferOutputRemaps")).values():
         if URL.match(target):
             raise submit_error(
                 f"transfer_output_remaps: {target}: output is stored by URL nowhere here; "

@@ -27,19 +27,19 @@ def _in_utc() -> Iterator[None]:
 
 
 def submitted(job: JobId) -> str:
-    return user_log_events.submitted(job, NOW, ad_of(job))
+    return user_log_events.format_submit(job, NOW, ad_of(job))
 
 
 def executing(job: JobId) -> str:
-    return user_log_events.executing(job, NOW, "slot1_7@node7")
+    return user_log_events.format_execute(job, NOW, "slot1_7@node7")
 
 
 def terminated(job: JobId) -> str:
-    return user_log_events.terminated(job, Events(job).finished(), ad_of(job))
+    return user_log_events.format_terminated(job, Events(job).finished(), ad_of(job))
 
 
 def aborted(job: JobId) -> str:
-    return user_log_events.aborted(job, NOW, "via condor_rm (by user games)")
+    return user_log_events.format_aborted(job, NOW, "via condor_rm (by user games)")
 
 
 ENDED = submitted(ONE) + executing(ONE) + submitted(TWO) + terminated(ONE) + aborted(TWO)

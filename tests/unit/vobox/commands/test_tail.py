@@ -150,7 +150,7 @@ def test_a_peek_reaches_the_worker_and_its_answer_who_asked(tmp_path: Path) -> N
     worker.open_inbox("w1")
     answers: list[Peeked] = []
     question = Peek(SCHEDD, JOB, 0, tail.STDOUT, -1, 10)
-    token = bench.mailroom.ask(bench.transport, "w1", question, answers.append)
+    token = bench.mail.ask(bench.transport, "w1", question, answers.append)
     mail = worker.receive()
     assert mail is not None and expect_kind(codec.decode(mail.body), Peek) == question
     told = Peeked(SCHEDD, JOB, 0, tail.STDOUT, 0, 3, b"abc", "")
@@ -158,7 +158,7 @@ def test_a_peek_reaches_the_worker_and_its_answer_who_asked(tmp_path: Path) -> N
         answer = Mail(codec.encode(told), "", correlation)
         assert worker.send(mail.reply_to, answer)
     while (back := bench.transport.receive()) is not None:
-        bench.mailroom.read(bench.transport, back)
+        bench.mail.read(bench.transport, back)
     assert answers == [told]
     bench.close()
 
@@ -166,7 +166,7 @@ def test_a_peek_reaches_the_worker_and_its_answer_who_asked(tmp_path: Path) -> N
 def test_a_worker_that_is_not_there_is_no_answer(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     question = Peek(SCHEDD, JOB, 0, tail.STDOUT, -1, 10)
-    assert bench.mailroom.ask(bench.transport, "w1", question, print) == ""
+    assert bench.mail.ask(bench.transport, "w1", question, print) == ""
     bench.close()
 
 
@@ -174,7 +174,7 @@ class Line:
     """A schedd's own thread, as far as ``Peeker`` needs it."""
 
     def __init__(self, bench: Bench) -> None:
-        self.mailroom = bench.mailroom
+        self.mail = bench.mail
         self.transport = bench.transport
         self.down = ""
 
@@ -206,7 +206,7 @@ def test_a_worker_that_does_not_answer_is_named(
     worker = bench.broker.connect()
     worker.open_inbox("w1")
     assert peek(bench, line) == start + "no answer from slot1_1@w1 in 0.01 s"
-    assert bench.mailroom._awaited == {}, "a late answer finds nobody"
+    assert bench.mail._awaited == {}, "a late answer finds nobody"
     line.down = "the schedd is not ready: no broker; try again"
     assert peek(bench, line) == f"Failed to connect to schedd: {line.down}"
     bench.close()

@@ -14,9 +14,9 @@ from tests.support.schedd_parts import Events, Value, after, logged
 from thyme.protocol.events import Finished, HoldReason
 from thyme.protocol.job import SandboxFile
 from vobox.files.output import write_log, write_output
-from vobox.files.user_log_index import WrittenEvents
+from vobox.files.user_log_index import UserLogIndex
 from vobox.jobs.job import Job
-from vobox.jobs.output_remaps import remaps
+from vobox.jobs.output_destination import parse_output_remaps
 
 
 def job_in(iwd: Path, **attributes: Value) -> Job:
@@ -84,12 +84,12 @@ def test_remaps_rename_and_move_files(tmp_path: Path) -> None:
 
 
 def test_remaps_text_is_read_as_names() -> None:
-    assert remaps("a=b;c=d/e; ;f") == {"a": "b", "c": "d/e"}
+    assert parse_output_remaps("a=b;c=d/e; ;f") == {"a": "b", "c": "d/e"}
 
 
 def test_a_backslash_makes_a_mark_part_of_a_name() -> None:
     text = "a\\=b = c\\;d; e = f\\\\g; h = x=y; i = j\\k"
-    assert remaps(text) == {"a=b": "c;d", "e": "f\\g", "h": "x=y", "i": "j\\k"}
+    assert parse_output_remaps(text) == {"a=b": "c;d", "e": "f\\g", "h": "x=y", "i": "j\\k"}
 
 
 def test_a_directory_may_be_remapped_with_all_in_it(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_spooled_jobs_output_is_written_only_when_it_is_fetched(tmp_path: Path
 
 
 def test_a_log_that_many_jobs_share_is_read_once(tmp_path: Path) -> None:
-    path, events = str(tmp_path / "log"), WrittenEvents()
+    path, events = str(tmp_path / "log"), UserLogIndex()
     first, second = b"000 (001.000.000) a\n...\n", b"000 (001.001.000) b\n    more\n...\n"
     assert not events.holds(path, first)
     Path(path).write_bytes(first)
@@ -139,7 +139,7 @@ def test_a_log_that_many_jobs_share_is_read_once(tmp_path: Path) -> None:
 def test_half_an_event_is_not_the_event(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"000 (001.000.000) a\n..")
-    assert not WrittenEvents().holds(str(path), b"000 (001.000.000) a\n...\n")
+    assert not UserLogIndex().holds(str(path), b"000 (001.000.000) a\n...\n")
 
 
 def test_a_read_only_file_of_the_last_run_is_replaced(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.schedd_parts import NOW, Expression, ad_of
-from vobox.jobs.policy import Verdict, on_exit, periodic, stays_in_queue
+from vobox.jobs.policy import PolicyAction, check_on_exit, check_periodic, stays_in_queue
 from vobox.jobs.status import COMPLETED, HELD, IDLE, REMOVED, RUNNING, TRANSFERRING_OUTPUT
 
 #: What AliEn writes (multi-line in the description, joined by condor_submit).
@@ -19,7 +19,7 @@ DAY = 86400
 
 def test_periodic_hold_fires_with_htcondors_reason_and_code() -> None:
     ad = ad_of(PeriodicHold=Expression("NumJobStarts > 2"), NumJobStarts=3)
-    hold = periodic(ad, IDLE, NOW).hold
+    hold = check_periodic(ad, IDLE, NOW).hold
     assert hold is not None
     assert (hold.code, hold.subcode) == (3, 0)
     assert hold.text == (
@@ -33,7 +33,7 @@ def test_the_jobs_own_reason_and_subcode_are_used() -> None:
         PeriodicHoldReason=Expression('strcat("too long: ", Owner)'),
         PeriodicHoldSubCode=Expression("40 + 2"),
     )
-    hold = periodic(ad, RUNNING, NOW).hold
+    hold = check_periodic(ad, RUNNING, NOW).hold
     assert hold is not None
     assert (hold.text, hold.subcode) == ("too long: games", 42)
 
@@ -44,7 +44,7 @@ def test_a_reason_that_is_no_text_and_a_subcode_that_is_no_number_are_left_out()
         PeriodicHoldReason=Expression("Undefined_"),
         PeriodicHoldSubCode=Expression('"x" + 1'),
     )
-    hold = periodic(ad, RUNNING, NOW).hold
+    hold = check_periodic(ad, RUNNING, NOW).hold
     assert hold is not None
     assert hold.subcode == 0 and hold.text.startswith("The job attribute PeriodicHold")
 
@@ -65,22 +65,22 @@ def test_a_reason_that_is_no_text_and_a_subcode_that_is_no_number_are_left_out()
 def test_undefined_error_and_false_never_fire(expression: str) -> None:
     e = Expression(expression)
     ad = ad_of(PeriodicHold=e, PeriodicRemove=e, PeriodicRelease=e, OnExitHold=e)
-    assert periodic(ad, IDLE, NOW) == periodic(ad, HELD, NOW) == Verdict()
-    assert on_exit(ad, NOW).hold is None
+    assert check_periodic(ad, IDLE, NOW) == check_periodic(ad, HELD, NOW) == PolicyAction()
+    assert check_on_exit(ad, NOW).hold is None
 
 
 @pytest.mark.parametrize("expression", ["true", "1", "0.5", "-3", "JobStatus == 1", "MY.JobStatus"])
 def test_numbers_count_as_booleans(expression: str) -> None:
-    assert periodic(ad_of(PeriodicRemove=Expression(expression)), IDLE, NOW).remove
+    assert check_periodic(ad_of(PeriodicRemove=Expression(expression)), IDLE, NOW).remove
 
 
 def test_hold_comes_before_remove_and_release_is_for_held_jobs_alone() -> None:
     true = Expression("true")
     ad = ad_of(PeriodicHold=true, PeriodicRemove=true, PeriodicRelease=true)
-    idle, held = periodic(ad, IDLE, NOW), periodic(ad, HELD, NOW)
+    idle, held = check_periodic(ad, IDLE, NOW), check_periodic(ad, HELD, NOW)
     assert idle.hold and not idle.remove and not idle.release
     assert held.release and not held.hold and not held.remove
-    assert periodic(ad_of(PeriodicRemove=true), HELD, NOW).remove == (
+    assert check_periodic(ad_of(PeriodicRemove=true), HELD, NOW).remove == (
         "The job attribute PeriodicRemove expression 'true' evaluated to TRUE"
     )
 
@@ -88,43 +88,43 @@ def test_hold_comes_before_remove_and_release_is_for_held_jobs_alone() -> None:
 def test_a_removed_job_has_no_policy_and_a_completed_one_can_be_removed() -> None:
     true = Expression("true")
     ad = ad_of(PeriodicHold=true, PeriodicRemove=true, PeriodicRelease=true)
-    assert periodic(ad, REMOVED, NOW) == Verdict()
-    completed = periodic(ad, COMPLETED, NOW)
+    assert check_periodic(ad, REMOVED, NOW) == PolicyAction()
+    completed = check_periodic(ad, COMPLETED, NOW)
     assert completed.remove and not completed.hold and not completed.release
 
 
 @pytest.mark.parametrize(("code", "released"), [(1, False), (3, True), (13, True), (16, False)])
 def test_what_a_user_held_is_not_released_by_its_policy(code: int, released: bool) -> None:
     ad = ad_of(PeriodicRelease=Expression("true"), JobStatus=5, HoldReasonCode=code)
-    assert bool(periodic(ad, HELD, NOW).release) is released
+    assert bool(check_periodic(ad, HELD, NOW).release) is released
 
 
 def test_a_job_that_waits_for_its_input_is_not_removed_by_its_policy() -> None:
     ad = ad_of(PeriodicRemove=Expression("true"), JobStatus=5, HoldReasonCode=16)
-    assert periodic(ad, HELD, NOW) == Verdict()
+    assert check_periodic(ad, HELD, NOW) == PolicyAction()
 
 
 def test_aliens_hold_fires_after_half_an_hour_without_a_grid_status() -> None:
     ad = ad_of(PeriodicHold=Expression(ALIEN_HOLD))
-    assert periodic(ad, IDLE, NOW + 1800).hold is None
-    assert periodic(ad, IDLE, NOW + 1801).hold is not None
+    assert check_periodic(ad, IDLE, NOW + 1800).hold is None
+    assert check_periodic(ad, IDLE, NOW + 1801).hold is not None
 
     with_status = ad_of(PeriodicHold=Expression(ALIEN_HOLD), GridJobStatus="IDLE")
-    assert periodic(with_status, IDLE, NOW + 1801).hold is None
+    assert check_periodic(with_status, IDLE, NOW + 1801).hold is None
 
 
 def test_aliens_remove_fires_after_two_days_or_two_holds() -> None:
     ad = ad_of(PeriodicRemove=Expression(ALIEN_REMOVE))
-    assert not periodic(ad, IDLE, NOW + 2 * DAY).remove
-    assert periodic(ad, IDLE, NOW + 2 * DAY + 1).remove
+    assert not check_periodic(ad, IDLE, NOW + 2 * DAY).remove
+    assert check_periodic(ad, IDLE, NOW + 2 * DAY + 1).remove
     held_twice = ad_of(PeriodicRemove=Expression(ALIEN_REMOVE), NumSystemHolds=2, JobStatus=5)
-    assert periodic(held_twice, HELD, NOW).remove
+    assert check_periodic(held_twice, HELD, NOW).remove
 
 
 def test_policies_use_my_and_currenttime_together() -> None:
     ad = ad_of(PeriodicRemove=Expression("CurrentTime - MY.QDate >= 10"))
-    assert not periodic(ad, IDLE, NOW + 9).remove
-    assert periodic(ad, IDLE, NOW + 10).remove
+    assert not check_periodic(ad, IDLE, NOW + 9).remove
+    assert check_periodic(ad, IDLE, NOW + 10).remove
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_policies_use_my_and_currenttime_together() -> None:
 )
 def test_only_a_false_on_exit_remove_runs_the_job_again(expression: str, leaves: bool) -> None:
     ad = ad_of(OnExitRemove=Expression(expression), ExitCode=3)
-    assert on_exit(ad, NOW).leaves is leaves
+    assert check_on_exit(ad, NOW).leaves is leaves
 
 
 def test_on_exit_hold_gives_its_reason_and_wins_over_on_exit_remove() -> None:
@@ -150,7 +150,7 @@ def test_on_exit_hold_gives_its_reason_and_wins_over_on_exit_remove() -> None:
         OnExitRemove=Expression("false"),
         ExitCode=1,
     )
-    verdict = on_exit(ad, NOW)
+    verdict = check_on_exit(ad, NOW)
     assert verdict.hold is not None and not verdict.leaves
     assert (verdict.hold.code, verdict.hold.subcode) == (3, 55)
     assert verdict.hold.text == (
@@ -171,11 +171,14 @@ def test_leave_in_queue_is_evaluated_each_time() -> None:
 @pytest.mark.parametrize("broken", ["1 +", '"caf\udce9"'])
 def test_an_attribute_that_cannot_be_parsed_spoils_only_what_refers_to_it(broken: str) -> None:
     text = Expression(broken)
-    assert periodic(ad_of(PeriodicHold=Expression("true"), Broken=text), IDLE, NOW).hold
-    assert periodic(ad_of(PeriodicHold=Expression("Broken"), Broken=text), IDLE, NOW) == Verdict()
-    assert periodic(ad_of(PeriodicHold=text), IDLE, NOW) == Verdict()
+    assert check_periodic(ad_of(PeriodicHold=Expression("true"), Broken=text), IDLE, NOW).hold
+    assert (
+        check_periodic(ad_of(PeriodicHold=Expression("Broken"), Broken=text), IDLE, NOW)
+        == PolicyAction()
+    )
+    assert check_periodic(ad_of(PeriodicHold=text), IDLE, NOW) == PolicyAction()
     assert not stays_in_queue(ad_of(LeaveJobInQueue=text), NOW)
 
 
 def test_a_job_whose_output_is_on_its_way_can_still_be_removed_by_policy() -> None:
-    assert periodic(ad_of(PeriodicRemove=Expression("true")), TRANSFERRING_OUTPUT, NOW).remove
+    assert check_periodic(ad_of(PeriodicRemove=Expression("true")), TRANSFERRING_OUTPUT, NOW).remove

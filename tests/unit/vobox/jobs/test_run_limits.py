@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.schedd_parts import NOW, Bench, Events, Value, ad_of, shown
-from vobox.jobs.run_limits import PATIENCE, duration, exceeded
+from vobox.jobs.run_limits import WORKER_GRACE_SECONDS, check_run_limits, format_duration
 
 
 def running(**limits: Value) -> object:
     ad = ad_of(JobCurrentStartDate=int(NOW), JobCurrentStartExecutingDate=int(NOW) + 5, **limits)
-    return lambda after, status=2: exceeded(ad, status, NOW + PATIENCE + after)
+    return lambda after, status=2: check_run_limits(ad, status, NOW + WORKER_GRACE_SECONDS + after)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,9 @@ def test_a_run_is_held_when_its_time_is_over(
 def test_without_a_limit_that_is_a_number_there_is_none() -> None:
     assert running()(10**9) is None  # type: ignore[operator]
     assert running(AllowedJobDuration="long")(10**9) is None  # type: ignore[operator]
-    assert exceeded(ad_of(AllowedJobDuration=5), 2, NOW + 10**9) is None  # never seen starting
+    assert (
+        check_run_limits(ad_of(AllowedJobDuration=5), 2, NOW + 10**9) is None
+    )  # never seen starting
 
 
 @pytest.mark.parametrize(
@@ -49,7 +51,7 @@ def test_without_a_limit_that_is_a_number_there_is_none() -> None:
     ],
 )  # fmt: skip
 def test_a_duration_is_written_without_what_is_nothing(seconds: int, text: str) -> None:
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text
 
 
 def test_the_schedd_holds_a_run_whose_worker_did_not_end_it(tmp_path: Path) -> None:
@@ -59,7 +61,7 @@ def test_the_schedd_holds_a_run_whose_worker_did_not_end_it(tmp_path: Path) -> N
         bench.record(e.started())
         began = e.now
 
-        bench.wall.now = began + 100 + PATIENCE
+        bench.wall.now = began + 100 + WORKER_GRACE_SECONDS
         bench.policies()
         assert shown(bench.job()).startswith("running by w1")
 

@@ -28,7 +28,7 @@ def _in_utc() -> Iterator[None]:
 def ended(job: JobId = BIG, code: int | None = 3, signal: int | None = None) -> str:
     event = Events(job, now=NOW + 9).finished(code=code, signal=signal, stdout=b"12345")
     ad = ad_of(job, CumulativeRemoteUserCpu=90061.5, CumulativeRemoteSysCpu=2.0, BytesSent=5.0)
-    return user_log_events.terminated(job, event, ad)
+    return user_log_events.format_terminated(job, event, ad)
 
 
 def held_ad(reason: str) -> Ad:
@@ -38,16 +38,16 @@ def held_ad(reason: str) -> Ad:
 def whole_life(job: JobId) -> str:
     return "".join(
         [
-            user_log_events.submitted(job, NOW, ad_of(job, JobBatchName="my batch")),
-            user_log_events.executing(job, NOW + 1, "slot1_77@node7"),
-            user_log_events.evicted(job, NOW + 2, USAGE, "pilot evicted", requeued=False),
-            user_log_events.executing(job, NOW + 3, "slot1_78@node8"),
-            user_log_events.image_size(job, NOW + 3, 125000),
-            user_log_events.suspended(job, NOW + 3),
-            user_log_events.unsuspended(job, NOW + 3),
-            user_log_events.lost(job, NOW + 4, "no news of its worker for 300 s"),
-            user_log_events.held(job, NOW + 5, held_ad("first line\nsecond\r\nthird")),
-            user_log_events.released(job, NOW + 6, "via condor_release (by user games)"),
+            user_log_events.format_submit(job, NOW, ad_of(job, JobBatchName="my batch")),
+            user_log_events.format_execute(job, NOW + 1, "slot1_77@node7"),
+            user_log_events.format_evicted(job, NOW + 2, USAGE, "pilot evicted", requeued=False),
+            user_log_events.format_execute(job, NOW + 3, "slot1_78@node8"),
+            user_log_events.format_image_size(job, NOW + 3, 125000),
+            user_log_events.format_suspended(job, NOW + 3),
+            user_log_events.format_unsuspended(job, NOW + 3),
+            user_log_events.format_lost(job, NOW + 4, "no news of its worker for 300 s"),
+            user_log_events.format_held(job, NOW + 5, held_ad("first line\nsecond\r\nthird")),
+            user_log_events.format_released(job, NOW + 6, "via condor_release (by user games)"),
             ended(job),
         ]
     )
@@ -65,7 +65,7 @@ def test_htcondors_own_reader_reads_every_event(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_text(
         whole_life(JobId(38, 0))
-        + user_log_events.aborted(BIG, NOW, "via condor_rm (by user games)")
+        + user_log_events.format_aborted(BIG, NOW, "via condor_rm (by user games)")
     )
 
     events = read(path)
@@ -97,21 +97,23 @@ def test_htcondors_own_reader_reads_a_death_by_signal(tmp_path: Path) -> None:
 
 def test_headers_are_padded_to_three_digits_and_grow_beyond() -> None:
     when = "2026-11-22 13:25:12"
-    assert user_log_events.aborted(JobId(3, 1), NOW, "x").startswith(
+    assert user_log_events.format_aborted(JobId(3, 1), NOW, "x").startswith(
         f"009 (003.001.000) {when} Job was"
     )
-    assert user_log_events.aborted(BIG, NOW, "x").startswith(f"009 (12345.1234.000) {when} Job was")
+    assert user_log_events.format_aborted(BIG, NOW, "x").startswith(
+        f"009 (12345.1234.000) {when} Job was"
+    )
 
 
 @pytest.mark.parametrize("text", ["a\nb", "a\r\nb", "a\x0bb\x0cc", "a\u2028b", "...", "\n...\n"])
 def test_no_reason_can_end_or_forge_an_event(text: str) -> None:
     for event in (
-        user_log_events.aborted(BIG, NOW, text),
-        user_log_events.held(BIG, NOW, held_ad(text)),
-        user_log_events.released(BIG, NOW, text),
-        user_log_events.evicted(BIG, NOW, Usage(), text, requeued=False),
-        user_log_events.submitted(BIG, NOW, ad_of(JobBatchName=text)),
-        user_log_events.executing(BIG, NOW, f"slot1@{text}"),
+        user_log_events.format_aborted(BIG, NOW, text),
+        user_log_events.format_held(BIG, NOW, held_ad(text)),
+        user_log_events.format_released(BIG, NOW, text),
+        user_log_events.format_evicted(BIG, NOW, Usage(), text, requeued=False),
+        user_log_events.format_submit(BIG, NOW, ad_of(JobBatchName=text)),
+        user_log_events.format_execute(BIG, NOW, f"slot1@{text}"),
     ):
         assert event.splitlines().count("...") == 1 and event.endswith("\n...\n"), event
 
@@ -153,5 +155,5 @@ def test_no_alias_is_promised_to_cctools() -> None:
 
 
 def test_a_batch_name_is_a_note_of_the_submit_event() -> None:
-    event = user_log_events.submitted(BIG, NOW, ad_of(JobBatchName='my "batch"'))
+    event = user_log_events.format_submit(BIG, NOW, ad_of(JobBatchName='my "batch"'))
     assert event.splitlines()[1] == '    [ JobBatchName = "my "batch"" ]'

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from tests.support.schedd_parts import Events
 from thyme.protocol import codec
 from thyme.protocol.job import JobId, SandboxFile, Task
-from vobox.jobs.transitions.apply import apply
+from vobox.jobs.transitions import apply
 from vobox.ledger.message_deltas import LARGEST, Bodies
 from vobox.ledger.writer import Ledger
-from vobox.schedd.trouble import described
+from vobox.schedd.health import describe_error
 
 #: Pieces of messages, and what could be taken for the marks of a difference.
 PIECES = st.sampled_from([b"{", b"x" * 9, b'"a":"1"', b'"a":"12"', b"", b"\x1f", b"3", b"\0"])
@@ -196,7 +196,7 @@ def test_a_ledger_with_a_message_that_cannot_be_made_again_is_made_again_at_the_
     with pytest.raises(sqlite3.DatabaseError, match="a message in the ledger is damaged") as told:
         ledger.body(JobId(7, 1), "task")
 
-    assert described(told.value, ledger.path.parent).endswith(
+    assert describe_error(told.value, ledger.path.parent).endswith(
         "; restart thyme-schedd, it then makes the ledger again"
     )
     next_one = Ledger(ledger.path)

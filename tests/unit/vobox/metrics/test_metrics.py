@@ -14,7 +14,7 @@ from tests.support.schedd_parts import Events
 from thyme.protocol.events import JobMessage, Usage
 from thyme.protocol.job import JobId
 from vobox.jobs.job import Job
-from vobox.jobs.transitions.apply import apply
+from vobox.jobs.transitions import apply
 from vobox.ledger.writer import Ledger
 from vobox.metrics import points as schedd_points
 from vobox.metrics.points import Before, PoolTally, ScheddNow, Tally, percentile

@@ -14,7 +14,7 @@ import pytest
 from tests.support.fake_rpc_server import Schedd, asking, run, talk
 from tests.support.waiting import wait_until
 from vobox.client.client import _connect
-from vobox.rpc.connection_limit import Gate
+from vobox.rpc.connection_limit import ConnectionLimit
 from vobox.rpc.server import MAX_REQUEST, MAX_STDIN
 from vobox.rpc.types import Answer, Request
 
@@ -138,7 +138,7 @@ def test_a_fault_in_a_later_part_is_one_line_and_a_traceback_in_the_log(
 
 
 def test_a_user_may_fill_half_and_root_all() -> None:
-    gate = Gate(4)
+    gate = ConnectionLimit(4)
     with ExitStack() as inside:
         enter = [inside.enter_context(gate.entered(uid)) for uid in (7, 7, 7, 8, 0, 0, 9)]
     half, all_of_it = "2 commands of yours are under way; try again", "4 commands are under way"
@@ -151,7 +151,7 @@ def test_a_user_may_fill_half_and_root_all() -> None:
 def test_a_client_that_leaves_connections_open_hears_so_and_the_others_are_served(
     schedd: Schedd,
 ) -> None:
-    schedd.server.gate = Gate(40)
+    schedd.server.gate = ConnectionLimit(40)
     # as root we may fill it all, as somebody else half of it
     most = 40 if os.geteuid() == 0 else 20
     with ExitStack() as open_ones:

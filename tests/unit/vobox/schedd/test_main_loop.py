@@ -21,7 +21,7 @@ from thyme.protocol.events import Submit, Usage
 from thyme.protocol.job import JobId, Task
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Answer, PreparedJob, Request, SubmitRefused
-from vobox.schedd.command_gateway import Intake
+from vobox.schedd.command_gateway import CommandGateway
 from vobox.schedd.main_loop import Schedd
 from vobox.schedd.settings import Settings
 from vobox.server.router import Dispatch
@@ -61,16 +61,16 @@ class Running:
     def run(self, command: str, *argv: str) -> Answer:
         return self.dispatch(self.request(command, *argv))
 
-    def intake(self) -> Intake:
-        return Intake(self.schedd, self.ledger, self.request("condor_submit"), "<x>")
+    def gateway(self) -> CommandGateway:
+        return CommandGateway(self.schedd, self.ledger, self.request("condor_submit"), "<x>")
 
     def submit(self, procs: int = 1, cluster: int | None = None) -> int:
-        intake = self.intake()
-        cluster = intake.new_cluster() if cluster is None else cluster
+        gateway = self.gateway()
+        cluster = gateway.new_cluster() if cluster is None else cluster
         jobs = [
             PreparedJob(proc, ad_of(JobId(cluster, proc)), Task("/bin/sh")) for proc in range(procs)
         ]
-        intake.submit(cluster, jobs)
+        gateway.submit(cluster, jobs)
         return cluster
 
     def idle(self) -> int:
@@ -218,8 +218,8 @@ def test_jobs_that_are_queued_are_never_called_refused(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # the broker took them, and then the line broke: a CE that hears of an error submits twice
-    intake = running.intake()
-    cluster = intake.new_cluster()
+    gateway = running.gateway()
+    cluster = gateway.new_cluster()
     take = running.broker.submit
 
     def take_and_break(pool: str, bodies: Sequence[bytes]) -> None:
@@ -228,7 +228,7 @@ def test_jobs_that_are_queued_are_never_called_refused(
 
     monkeypatch.setattr(running.broker, "submit", take_and_break)
     jobs = [PreparedJob(0, ad_of(JobId(cluster, 0)), Task("/bin/sh"))]
-    intake.submit(cluster, jobs)
+    gateway.submit(cluster, jobs)
     assert running.queued() == ["1.0"]
     wait_until(lambda: running.idle() == 1, "it is seen once the line is back")
 
@@ -260,9 +260,9 @@ def test_a_job_that_no_message_can_carry_is_refused_with_its_size(running: Runni
     from thyme.protocol.job import SandboxFile
 
     huge = Task("/bin/sh", files=(SandboxFile("big", os.urandom(17 * 1024 * 1024)),))
-    intake = running.intake()
+    gateway = running.gateway()
     with pytest.raises(SubmitRefused, match=r"job 1\.0: .*limit is 16777216"):
-        intake.submit(1, [PreparedJob(0, ad_of(JobId(1, 0)), huge)])
+        gateway.submit(1, [PreparedJob(0, ad_of(JobId(1, 0)), huge)])
     assert running.queued() == []
 
 
@@ -270,7 +270,7 @@ def test_calls_are_refused_when_it_ends(running: Running) -> None:
     running.end()
     # its thread is gone: nobody must wait for it
     future = running.schedd._calls.put(lambda _transport: None)
-    running.schedd._calls.refuse(running.schedd._trust.not_ready())
+    running.schedd._calls.refuse(running.schedd._health.not_ready())
     with pytest.raises(SubmitRefused, match="the schedd is ending"):
         future.result(1)
 

@@ -14,10 +14,10 @@ from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.jobs import policy, run_limits
 from vobox.jobs.job import Job
-from vobox.jobs.live_usage import attributes_of
+from vobox.jobs.live_usage import build_attributes
 from vobox.ledger.writer import Ledger
-from vobox.schedd.policy_prefilter import PolicyFilter
-from vobox.schedd.policy_scan import PolicyRound
+from vobox.schedd.policy_prefilter import PolicyPrefilter
+from vobox.schedd.policy_scan import PolicyScan
 
 EXPRESSIONS = (
     "false",
@@ -91,7 +91,7 @@ def stored(ledger: Ledger, seed: int) -> list[Job]:
 def some_live(job: JobId) -> Mapping[str, str]:
     if job.cluster % 3:
         return {}
-    return attributes_of(Usage(float(job.cluster % 7), 1.0, 9.0, 4096 * (job.cluster % 2)), NOW)
+    return build_attributes(Usage(float(job.cluster % 7), 1.0, 9.0, 4096 * (job.cluster % 2)), NOW)
 
 
 def of_whole_jobs(jobs: list[Job], now: float) -> tuple[dict[JobId, object], list[JobId]]:
@@ -100,13 +100,13 @@ def of_whole_jobs(jobs: list[Job], now: float) -> tuple[dict[JobId, object], lis
     leaving = []
     for job in jobs:
         live = some_live(job.id) if job.status in (2, 7) else {}
-        hold = run_limits.exceeded(job.ad, job.status, now)
+        hold = run_limits.check_run_limits(job.ad, job.status, now)
         verdict = (
-            policy.Verdict(hold=hold)
+            policy.PolicyAction(hold=hold)
             if hold
-            else policy.periodic(Ad({**job.ad, **live}), job.status, now)
+            else policy.check_periodic(Ad({**job.ad, **live}), job.status, now)
         )
-        if verdict != policy.NOTHING:
+        if verdict != policy.NO_ACTION:
             verdicts[job.id] = verdict
         elif job.status in (3, 4) and not job.worker and not policy.stays_in_queue(job.ad, now):
             leaving.append(job.id)
@@ -121,14 +121,14 @@ def test_a_round_does_what_looking_at_whole_jobs_does(tmp_path: Path, seed: int)
     with_policy = {row.id for row in ledger.with_policy(JobId(-1, -1), 1000)}
 
     verdicts, leaving = of_whole_jobs([job for job in jobs if job.id in with_policy], NOW)
-    events, left, more = PolicyRound("vm", ledger, some_live).look(NOW)
+    events, left, more = PolicyScan("vm", ledger, some_live).look(NOW)
 
     assert more is False
     assert [event.job for event in events] == list(verdicts)
     assert [job.id for job in left] == leaving
     for event in events:
         verdict = verdicts[event.job]
-        assert isinstance(verdict, policy.Verdict)
+        assert isinstance(verdict, policy.PolicyAction)
         kind = "held" if verdict.hold else "released" if verdict.release else "removed"
         assert event.kind == kind
         if verdict.hold:
@@ -145,7 +145,7 @@ def test_most_jobs_of_which_nothing_fires_are_not_read_as_a_whole(
     jobs = {job.id: job for job in stored(ledger, seed) if job.status not in (3, 4)}
     verdicts, _leaving = of_whole_jobs(list(jobs.values()), NOW)
     rows = [row for row in ledger.with_policy(JobId(-1, -1), 1000) if row.id in jobs]
-    some = PolicyFilter(some_live, NOW)
+    some = PolicyPrefilter(some_live, NOW)
     looked_at = {row.id for row in rows if some.may_fire(row)}
     assert looked_at >= verdicts.keys()
     nothing = [row.id for row in rows if row.id not in verdicts]
@@ -166,6 +166,6 @@ def test_job_agents_that_wait_are_not_read_as_a_whole(tmp_path: Path) -> None:
         ledger.put(after(Events(JobId(number, 0), attributes=dict(policies)).submit()))
     rows = ledger.with_policy(JobId(-1, -1), 10)
     for now, expected in ((NOW + 60, False), (NOW + 604900, True)):
-        some = PolicyFilter(lambda _job: {}, now)
+        some = PolicyPrefilter(lambda _job: {}, now)
         assert [some.may_fire(row) for row in rows] == [expected] * 5
     ledger.close()

@@ -11,7 +11,7 @@ from tests.support.schedd_parts import NOW, Bench, Events, Expression, ad_of
 from thyme.protocol.events import Usage
 from thyme.protocol.job import JobId
 from vobox.classad.expressions import Evaluator
-from vobox.jobs.policy import periodic
+from vobox.jobs.policy import check_periodic
 from vobox.schedd import policy_scan
 
 
@@ -38,12 +38,12 @@ def test_a_round_is_cut_into_slices_and_reaches_every_job_once(
     ids = ["1.0", "1.1", "1.2", "2.0", "10.0"]
     add(bench, *ids, PeriodicHold="NumHolds =?= undefined")
     add(bench, "3.0")
-    more = [bench.duties.apply_policies(bench.transport) for _ in range(3)]
+    more = [bench.reconciler.apply_policies(bench.transport) for _ in range(3)]
     bench.settle()
     assert more == [True, True, False]
     assert states(bench) == {**dict.fromkeys(ids, 5), "3.0": 1}
     # what is held already is looked at again in the next round, and left as it is
-    assert bench.duties.apply_policies(bench.transport) is True
+    assert bench.reconciler.apply_policies(bench.transport) is True
     bench.settle()
     assert bench.kinds(JobId(1, 0)) == ["submit", "held"]
 
@@ -51,8 +51,8 @@ def test_a_round_is_cut_into_slices_and_reaches_every_job_once(
 def test_policies_see_what_a_running_job_has_used_so_far(bench: Bench) -> None:
     add(bench, "1.0", "1.1", PeriodicHold="ResidentSetSize > 1000 && RemoteUserCpu > 10")
     bench.record(Events(JobId(1, 0)).started(), Events(JobId(1, 1)).started("w2"))
-    bench.leases.live.heard(JobId(1, 0), Usage(20.0, 1.0, 30.0, 2048), NOW)
-    bench.leases.live.heard(JobId(1, 1), Usage(20.0, 1.0, 30.0, 512), NOW)
+    bench.leases.live.update(JobId(1, 0), Usage(20.0, 1.0, 30.0, 2048), NOW)
+    bench.leases.live.update(JobId(1, 1), Usage(20.0, 1.0, 30.0, 512), NOW)
     bench.policies()
     assert states(bench) == {"1.0": 5, "1.1": 2}
     # and the ledger's ad is not made of live values
@@ -72,7 +72,7 @@ def test_jobs_with_the_same_values_are_evaluated_once(monkeypatch: pytest.Monkey
     text = "CurrentTime - QDate > 100"
     for proc in range(50):
         ad = ad_of(JobId(7, proc), PeriodicRemove=Expression(text), Args=f"job {proc}")
-        periodic(ad, 1, NOW, look)
+        check_periodic(ad, 1, NOW, look)
     assert evaluated == [text]
 
 

@@ -13,7 +13,7 @@ from thyme.protocol import codec
 from thyme.protocol.events import Marker
 from thyme.protocol.job import JobId, SandboxFile
 from vobox.jobs.job import Job
-from vobox.jobs.transitions.submit_and_start import AdOf
+from vobox.jobs.transitions import AdOf
 
 
 @pytest.fixture
@@ -202,7 +202,7 @@ def test_records_that_nobody_can_read_are_passed_over_and_counted(
     bench.transport.record([body])
     bench.record(Events().started())
     assert bench.job().status == 2
-    assert bench.follower.unreadable == 1
+    assert bench.reader.unreadable == 1
     assert "stream record 2 cannot be read and is passed over (1 so far)" in caplog.text
 
 

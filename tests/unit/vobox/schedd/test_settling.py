@@ -38,7 +38,7 @@ def states(bench: Bench, procs: int) -> list[int]:
 
 
 def some(bench: Bench) -> float:
-    return bench.duties.settle_some(bench.transport)
+    return bench.reconciler.settle_some(bench.transport)
 
 
 def test_a_job_that_ends_alone_is_done_at_once(bench: Bench) -> None:

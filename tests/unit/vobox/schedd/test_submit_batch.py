@@ -17,7 +17,7 @@ from thyme.protocol.job import JobId, SandboxFile, Task
 from vobox.classad.ad import Ad, SharedItems
 from vobox.rpc.types import PreparedJob, SubmitRefused
 from vobox.schedd import submit_batch
-from vobox.schedd.submit_batch import Outgoing
+from vobox.schedd.submit_batch import SubmitBatch
 
 SHARED = SharedItems(Ad({"Owner": '"games"', "Cmd": '"/bin/true"'}).as_template())
 TASK = Task("/bin/true")
@@ -37,7 +37,7 @@ def job(proc: int, task: Task = TASK, on_hold: bool = False, **attributes: str) 
 
 
 def bodies(jobs: Sequence[PreparedJob]) -> list[bytes]:
-    made = Outgoing(7, jobs, make, 600.0)
+    made = SubmitBatch(7, jobs, make, 600.0)
     return [*made.bodies(made.queued), *made.bodies(made.recorded)]
 
 
@@ -59,7 +59,7 @@ def test_each_is_the_bytes_that_it_would_be_alone_and_its_size_was_known(
     given_jobs: list[tuple[Task, bool, dict[str, str]]],
 ) -> None:
     jobs = [job(n, task, held, **own) for n, (task, held, own) in enumerate(given_jobs)]
-    sent = Outgoing(7, jobs, make, 600.0)
+    sent = SubmitBatch(7, jobs, make, 600.0)
 
     for some in (sent.queued, sent.recorded):
         sizes = list(sent._checked(some))
@@ -83,7 +83,7 @@ def test_only_jobs_that_differ_otherwise_are_made_before_they_are_published() ->
     other = Task("/bin/sh")
     jobs = [job(n, ProcId=str(n)) for n in range(5)] + [job(5, other, ProcId="5")]
 
-    sent = Outgoing(7, jobs, noted, 600.0)
+    sent = SubmitBatch(7, jobs, noted, 600.0)
 
     assert made == [0, 5]
     assert len(list(sent.bodies(sent.queued))) == 6
@@ -102,7 +102,7 @@ def test_one_that_no_message_can_carry_refuses_all(bad: PreparedJob, says: str) 
     jobs = [job(n, ProcId=str(n)) for n in range(3)]
 
     with pytest.raises(SubmitRefused, match=rf"job 7\.3: .*{says}"):
-        Outgoing(7, [*jobs, bad], make, 600.0)
+        SubmitBatch(7, [*jobs, bad], make, 600.0)
 
 
 def test_all_together_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,13 +119,13 @@ def test_the_jobs_of_a_cluster_are_made_when_their_turn_comes() -> None:
         "executable = agent.sh\noutput = $(Process).out\nqueue 20\n"
     )
 
-    sent = Outgoing(7, jobs, make, 600.0)
+    sent = SubmitBatch(7, jobs, make, 600.0)
 
     assert len(sent._made) <= 2 and len(list(sent.bodies(sent.queued))) == 20
 
 
 def test_what_nobody_foresaw_is_said_when_it_is_made() -> None:
-    sent = Outgoing(7, [job(n, ProcId=str(n)) for n in range(3)], make, 600.0)
+    sent = SubmitBatch(7, [job(n, ProcId=str(n)) for n in range(3)], make, 600.0)
     sent.queued[2].ad["ProcId"] = "x" * MAX_SIZE
 
     with pytest.raises(SubmitRefused, match=r"job 7\.2: .* the limit is 16777216"):

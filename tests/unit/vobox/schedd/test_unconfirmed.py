@@ -19,7 +19,7 @@ from thyme.protocol.events import Marker, Message, Removed
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import SubmitRefused
 from vobox.schedd import command_gateway, stream_reader
-from vobox.schedd.failed_submits import MOST, REASON, Refused
+from vobox.schedd.failed_submits import MOST, REASON, FailedSubmits
 from vobox.schedd.main_loop import LOOK_PAUSE, Schedd
 from vobox.schedd.settings import Settings
 
@@ -166,10 +166,10 @@ def test_as_many_as_can_be_are_remembered_and_no_disk_is_needed_for_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     ledger = Ledger(tmp_path / "ledger.db")
-    refused = Refused("vobox", ledger)
+    refused = FailedSubmits("vobox", ledger)
     for cluster in range(MOST + 5):
         refused.add(cluster)
-    assert refused._clusters == Refused("vobox", ledger)._clusters == list(range(5, MOST + 5))
+    assert refused._clusters == FailedSubmits("vobox", ledger)._clusters == list(range(5, MOST + 5))
 
     ledger.close()
     refused.add(999)
@@ -205,14 +205,14 @@ def test_what_comes_shortly_after_a_look_at_the_stream_is_read_with_the_next(
     transport = schedd._go_live()
     assert transport is not None
     schedd._step(transport)
-    read = schedd._follower.records_read
+    read = schedd._reader.records_read
     broker.connect().record([codec.encode(Marker("vobox", "token", 1))])
 
     schedd._step(transport)
-    assert schedd._follower.records_read == read
+    assert schedd._reader.records_read == read
 
     clock.now += 2 * LOOK_PAUSE
     schedd._step(transport)
-    assert schedd._follower.records_read == read + 1
+    assert schedd._reader.records_read == read + 1
     transport.close()
     ledger.close()

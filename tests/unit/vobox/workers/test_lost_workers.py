@@ -40,7 +40,7 @@ def ask(bench: Bench, message: Claim | Heartbeat, token: str = CORRELATION) -> l
     line = bench.broker.connect()
     line.open_inbox(message.worker)
     try:
-        bench.mailroom.read(bench.transport, Mail(codec.encode(message), message.worker, token))
+        bench.mail.read(bench.transport, Mail(codec.encode(message), message.worker, token))
         answers = []
         while (mail := line.receive()) is not None:
             answers.append((codec.decode(mail.body), mail.correlation))

@@ -126,13 +126,13 @@ def test_claims_are_answered_before_the_stream_is_read_and_heartbeats_after(
     for message in (beat(attempt=1), claim()):
         line.send("schedd", Mail(codec.encode(message), "w1", "token"))
 
-    bench.mailroom.answer_claims(bench.transport)
+    bench.mail.answer_claims(bench.transport)
     verdict = line.receive()
     assert verdict is not None
     assert codec.decode(verdict.body) == ClaimReply(SCHEDD, JOB, 0, True, "", True)
 
     bench.record(e.started(), e.evicted(), e.started("w1", attempt=1))
-    bench.mailroom.read_rest(bench.transport)
+    bench.mail.read_rest(bench.transport)
     assert line.receive() is None  # the heartbeat was of a job that we know by now
     line.close()
 
@@ -142,7 +142,7 @@ def test_a_heartbeat_from_the_wrong_worker_is_superseded() -> None:
     assert reply_to_heartbeat(after(e.submit(), e.started()), beat("w2")) == "superseded"
 
 
-# --- the mailroom -------------------------------------------------------------------------------
+# --- the mail -------------------------------------------------------------------------------
 
 
 def ask(bench: Bench, message: Claim | Heartbeat, token: str = CORRELATION) -> list[Any]:
@@ -150,7 +150,7 @@ def ask(bench: Bench, message: Claim | Heartbeat, token: str = CORRELATION) -> l
     line = bench.broker.connect()
     line.open_inbox(message.worker)
     try:
-        bench.mailroom.read(bench.transport, Mail(codec.encode(message), message.worker, token))
+        bench.mail.read(bench.transport, Mail(codec.encode(message), message.worker, token))
         answers = []
         while (mail := line.receive()) is not None:
             answers.append((codec.decode(mail.body), mail.correlation))
@@ -190,7 +190,7 @@ def test_claims_that_came_together_are_recorded_together(bench: Bench) -> None:
         line.send("schedd", Mail(codec.encode(asked), asked.worker, f"token {number}"))
     bench.broker.calls.clear()
 
-    bench.mailroom.answer_claims(bench.transport)
+    bench.mail.answer_claims(bench.transport)
 
     assert bench.broker.calls.count("record") == 1
     assert [m.job for m in bench.broker.messages() if isinstance(m, Started)] == jobs
@@ -263,7 +263,7 @@ def test_a_heartbeat_of_a_good_run_is_not_answered(bench: Bench) -> None:
 def test_mail_that_nobody_can_read_is_dropped_with_a_line(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bench.mailroom.read(bench.transport, Mail(b"garbage", "w1", "t"))
+    bench.mail.read(bench.transport, Mail(b"garbage", "w1", "t"))
     assert "mail not understood" in caplog.text
 
 

@@ -6,7 +6,7 @@ from tests.support.schedd_parts import JOB, NOW, SCHEDD, ad_of
 from thyme.protocol.events import Usage
 from thyme.protocol.job import JobId
 from thyme.protocol.mail import Heartbeat, Machine, Waiting
-from vobox.jobs.live_usage import attributes_of
+from vobox.jobs.live_usage import build_attributes
 from vobox.workers.slot_ads import slot_ads
 from vobox.workers.slots import BUSY_KEPT, LONGEST_INTERVAL, MOST, SWEEP, Slots
 
@@ -178,7 +178,7 @@ def test_a_slot_whose_job_is_suspended_or_ending_says_so() -> None:
 
 
 def test_a_heartbeats_usage_is_told_in_the_attributes_of_the_shadow() -> None:
-    ad = attributes_of(Usage(10.5, 0.25, 99.0, peak_rss=2048, rss=1024, disk=77), NOW)
+    ad = build_attributes(Usage(10.5, 0.25, 99.0, peak_rss=2048, rss=1024, disk=77), NOW)
 
     assert ad == {
         "RemoteUserCpu": "10.5", "RemoteSysCpu": "0.25", "LastJobLeaseRenewal": str(int(NOW)),
@@ -190,6 +190,6 @@ def test_a_heartbeats_usage_is_told_in_the_attributes_of_the_shadow() -> None:
 
 
 def test_what_nobody_could_measure_is_not_told_as_nothing() -> None:
-    assert set(attributes_of(Usage(1.0, 1.0), NOW)) == {
+    assert set(build_attributes(Usage(1.0, 1.0), NOW)) == {
         "RemoteUserCpu", "RemoteSysCpu", "LastJobLeaseRenewal",
     }  # fmt: skip

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.support.schedd_parts import Events, Expression, after, told
 from thyme.protocol.events import JobMessage
-from vobox.jobs.job import Job, Tell
-from vobox.jobs.transitions.apply import apply
+from vobox.jobs.job import ControlMessage, Job
+from vobox.jobs.transitions import apply
 
 WORKERS = st.sampled_from(["w1", "w2", "w3"])
 ATTEMPTS = st.integers(0, 3)
@@ -140,7 +140,7 @@ def test_a_worker_that_starts_a_held_job_is_told_and_waited_for() -> None:
     e = Events()
     change = told(e.submit(), e.held(), e.started())
     assert change.job is not None and change.job.worker == "w1"
-    assert change.effects == [Tell("w1", 0, "hold")]
+    assert change.effects == [ControlMessage("w1", 0, "hold")]
 
 
 def test_leave_in_queue_keeps_a_completed_job_and_a_removed_one_until_forced() -> None:

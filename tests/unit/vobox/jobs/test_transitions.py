@@ -10,7 +10,7 @@ import pytest
 from tests.support.schedd_parts import Events, after, effects, shown
 from thyme.protocol.events import JobMessage
 from vobox.jobs.job import LogEvent
-from vobox.jobs.transitions.apply import apply
+from vobox.jobs.transitions import apply
 
 #: state → the events that lead to it
 HISTORIES: dict[str, Callable[[Events], list[JobMessage]]] = {

@@ -33,11 +33,10 @@ from vobox.jobs.status import (
     SUSPENDED,
     TRANSFERRING_OUTPUT,
 )
-from vobox.jobs.transitions import dead_letters
-from vobox.jobs.transitions.apply import apply
+from vobox.jobs.transitions import DeadLettered, apply
 from vobox.ledger.writer import Ledger
 from vobox.schedd import stream_reader as following
-from vobox.schedd.stream_reader import Follower
+from vobox.schedd.stream_reader import StreamReader
 from vobox.workers.leases import Leases
 
 JOBS = (JobId(7, 0), JobId(7, 1), JobId(8, 0))
@@ -45,7 +44,7 @@ WORKERS = st.sampled_from(["w1", "w2"])
 ATTEMPTS = st.integers(0, 2)
 KINDS = (
     "submit", "recorded", "started", "finished", "evicted", "lost", "removed", "held", "released",
-    "delivered", "edited", "suspended", "continued", "vacated", "put_aside",
+    "delivered", "edited", "suspended", "continued", "vacated", "dead_lettered",
 )  # fmt: skip
 ORDERS = ("edited", "suspended", "continued", "vacated")
 EDITS = st.sampled_from(
@@ -70,10 +69,8 @@ def _event(draw: st.DrawFn, job: JobId, place: int) -> JobMessage:
         how = draw(st.sampled_from([(0, None, None), (None, 9, None), (None, None, (12, 2, "x"))]))
         hold = HoldReason(*how[2]) if how[2] else None
         return made.finished(draw(WORKERS), draw(ATTEMPTS), how[0], how[1], hold=hold)
-    if kind == "put_aside":
-        return dead_letters.PutAside(
-            SCHEDD, job, made.now, draw(ATTEMPTS), "no worker could read it"
-        )
+    if kind == "dead_lettered":
+        return DeadLettered(SCHEDD, job, made.now, draw(ATTEMPTS), "no worker could read it")
     if kind in ORDERS:
         return _order(draw, kind, job, made.now)
     simple: JobMessage = getattr(made, kind)()
@@ -156,7 +153,7 @@ def folded(events: Sequence[JobMessage], batch: int, at_once: int, reopen: bool)
     broker = FakeBroker()
     transport = broker.connect()
     for event in events:
-        if isinstance(event, dead_letters.PutAside):
+        if isinstance(event, DeadLettered):
             body = codec.encode(Events(event.job).submit(event.attempt))
             place, key = len(broker.stream) + 1, routing_keys.dead_key("pool")
             broker.stream.append(Record(place, event.time, body, key, event.reason))
@@ -169,7 +166,7 @@ def folded(events: Sequence[JobMessage], batch: int, at_once: int, reopen: bool)
             more = True
             ledger = Ledger(Path(directory) / "ledger.db")
             while more:
-                made = Follower(SCHEDD, ledger, Leases(300.0), Clock())
+                made = StreamReader(SCHEDD, ledger, Leases(300.0), Clock())
                 more = made.catch_up(transport, replaying=True)
                 if reopen:
                     ledger.close()

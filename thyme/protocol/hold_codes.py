@@ -1,0 +1,22 @@
+"""HTCondor's HoldReasonCode numbers, as far as they are used here."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class HoldReasonCode(IntEnum):
+    """Why a job is held; HTCondor's names (src/condor_includes/condor_holdcodes.h)."""
+
+    USER_REQUEST = 1  #: condor_hold
+    JOB_POLICY = 3  #: periodic_hold or on_exit_hold
+    TRANSFER_OUTPUT_ERROR = 12
+    TRANSFER_INPUT_ERROR = 13
+    SUBMITTED_ON_HOLD = 15  #: ``hold = true``; the one hold that leaves no line in the user log
+    SPOOLING_INPUT = 16
+    UNABLE_TO_INIT_USER_LOG = 22
+    SYSTEM_POLICY = 26  #: a rule of the site, not of the job
+    MAX_TRANSFER_INPUT_SIZE_EXCEEDED = 32
+    JOB_OUT_OF_RESOURCES = 34
+    JOB_DURATION_EXCEEDED = 46  #: allowed_job_duration
+    JOB_EXECUTE_EXCEEDED = 47  #: allowed_execute_duration

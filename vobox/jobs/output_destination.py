@@ -1,0 +1,46 @@
+r"""Where a job's output goes: output remaps, and jobs whose output waits in the spool.
+
+Output of a job submitted with ``-spool`` waits for condor_transfer_data. It is
+the body of the job's *finished* event, kept in the ledger for as long as the job
+is in the queue, and made again from the stream like all of the ledger. It is lost
+only if the stream has already deleted the event (after 7 days) and the schedd's
+disk is lost too.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from vobox.classad.ad import Ad
+
+#: The kinds of body that hold a spooled job's output: of the run that completed the job, and of
+#: one that ended held.
+OUTPUT_KINDS: Final = ("result", "spooled")
+
+_PIECE: Final = re.compile(r"\\([\\=;])|([=;])|([^\\=;]+|\\)")
+
+
+def is_spooled(ad: Ad) -> bool:
+    """Whether the job was submitted with ``-spool``."""
+    return "StageInFinish" in ad and "SUBMIT_Iwd" in ad
+
+
+def parse_output_remaps(text: str) -> dict[str, str]:
+    r"""Parse transfer_output_remaps, ``a=b;c=d``: name in the sandbox → where it goes.
+
+    A backslash before ``=``, ``;`` or itself makes it part of a name, as in
+    HTCondor's filename_remap.
+    """
+    found: dict[str, str] = {}
+    sides = [""]
+    for escaped, mark, plain in _PIECE.findall(text + ";"):
+        if mark == ";":
+            if len(sides) == 2 and sides[0].strip():
+                found[sides[0].strip()] = sides[1].strip()
+            sides = [""]
+        elif mark and len(sides) == 1:
+            sides.append("")
+        else:
+            sides[-1] += escaped or mark or plain
+    return found

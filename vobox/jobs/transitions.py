@@ -1,0 +1,464 @@
+"""Apply one event of the stream to one job: the only way in which a job's state changes.
+
+``apply`` is pure: no clock, no files, and it returns a new job. A ledger that is
+rebuilt from the stream therefore equals the one it replaces. What has to happen
+outside because of an event (a line in the user log, output to write, a control
+message to a worker) comes back as effects.
+
+States are HTCondor's JobStatus; which attributes an event sets is in
+``ad_updates.py``. Every run of a job has an attempt number of its own: once a
+run has ended, only a message with a higher attempt can start the next one.
+
+A job's message may end among the broker's dead letters: a worker could not read
+it, each worker that took it died, or an administrator put it there. The stream
+tells, and the job is then held (``DeadLettered``); otherwise it would stay idle
+for ever, with a message out that nobody will get.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from thyme.protocol.events import (
+    Continued,
+    Delivered,
+    Edited,
+    Evicted,
+    Finished,
+    Held,
+    HoldReason,
+    JobMessage,
+    Lost,
+    Message,
+    Recorded,
+    Released,
+    Removed,
+    Started,
+    Submit,
+    Suspended,
+    Vacated,
+)
+from thyme.protocol.hold_codes import HoldReasonCode
+from vobox.classad.ad import Ad, literal
+
+from . import ad_updates, user_log_events
+from .job import ControlMessage, Effect, Job, LogEvent, SaveOutput
+from .policy import check_on_exit, stays_in_queue
+from .status import (
+    COMPLETED,
+    HELD,
+    IDLE,
+    REMOVED,
+    RUNNING,
+    SUSPENDED,
+    TRANSFERRING_OUTPUT,
+)
+
+#: HoldReasonSubCode (EBADMSG) of a job whose message is among the dead letters.
+DEAD_LETTER_SUBCODE: Final = 74
+
+AdOf = Callable[[Mapping[str, str]], Ad]
+
+
+@dataclass(frozen=True)
+class DeadLettered(JobMessage):
+    """The message of this attempt is among the dead letters. Never sent: made from a record."""
+
+    kind = "dead_lettered"
+    attempt: int
+    reason: str
+
+
+@dataclass
+class Transition:
+    """What an event did: the job after it (None: no job is known) and what is to be done."""
+
+    job: Job | None
+    effects: list[Effect] = field(default_factory=list)
+
+
+def apply(job: Job | None, event: JobMessage, ad_of: AdOf = Ad) -> Transition:
+    """Return the job after ``event``, and the effects. The given job stays as it is.
+
+    Events that come late or twice change nothing. ``ad_of`` makes the ad of a new
+    job from the attributes in its message.
+    """
+    if job is None:
+        if isinstance(event, (Submit, Recorded)):
+            return _create(event, ad_of)
+        return Transition(None)
+    rule = _RULES.get(type(event))
+    if rule is None:
+        return Transition(job)
+    changed = replace(job, ad=job.ad.copy())
+    return Transition(changed, rule(changed, event))
+
+
+def remove_from_queue(job: Job, now: float) -> Job:
+    """Return the job as it is in the history; at no time is it in neither."""
+    gone = replace(job, ad=job.ad.copy())
+    _leave_queue(gone, now)
+    return gone
+
+
+# Everything below changes the job that it is given: the copy that ``apply`` made.
+
+
+def _create(event: Submit | Recorded, ad_of: AdOf) -> Transition:
+    if isinstance(event, Submit) and event.attempt > 0:
+        return Transition(None)  # a later attempt of a job whose beginning the stream has forgotten
+    queued, ad = isinstance(event, Submit), ad_of(event.ad)
+    # recorded and not held: its Requirements cannot match, so it waits for them to change
+    held = "HoldReasonCode" in ad or ad.get("JobStatus") != str(IDLE)
+    on_hold = held and not queued
+    job = Job(
+        id=event.job,
+        uid=event.uid,
+        gid=event.gid,
+        pool=event.pool,
+        ad=ad,
+        status=HELD if on_hold else IDLE,
+        queued=queued,
+        lease=event.task.lease,
+    )
+    ad_updates.set_initial_status(job.ad, job.status)
+    if "UserLog" not in ad:
+        return Transition(job)
+    effects: list[Effect] = [LogEvent(user_log_events.format_submit(job.id, event.time, job.ad))]
+    code = job.ad.number("HoldReasonCode")
+    if on_hold and code != HoldReasonCode.SUBMITTED_ON_HOLD:
+        effects.append(LogEvent(user_log_events.format_held(job.id, event.time, job.ad)))
+    return Transition(job, effects)
+
+
+def _set_status(job: Job, status: int, now: float) -> None:
+    ad_updates.set_status(job.ad, status, job.status, now)
+    job.status = status
+
+
+# --- a message of the job is in the queue ------------------------------------------------
+
+
+def _on_submit(job: Job, event: Submit | Recorded) -> list[Effect]:
+    """A known job was submitted: its next attempt, or a dead letter that was queued again."""
+    if isinstance(event, Recorded):
+        return []
+    if event.attempt == job.attempt and is_dead_lettered(job):
+        return _queue_dead_letter_again(job, event)
+    if event.attempt > job.attempt and job.in_queue:
+        if is_dead_lettered(job):
+            # that dead letter is of an attempt before, and cannot bring the job back
+            job.ad["HoldReasonSubCode"] = "0"
+        job.attempt = event.attempt
+        job.queued = job.status == IDLE
+    return []
+
+
+def _queue_dead_letter_again(job: Job, event: Submit) -> list[Effect]:
+    ad_updates.clear_hold(job.ad)
+    reason = "its message was taken from the dead letters and queued again"
+    job.ad["ReleaseReason"] = literal(reason)
+    # not the message's own time: that is of its first submission
+    now = max(event.time, float(job.ad.number("EnteredCurrentStatus")))
+    _set_status(job, IDLE, now)
+    job.queued = True
+    return [LogEvent(user_log_events.format_released(job.id, now, reason))]
+
+
+def read_dead_letter(message: Message, reason: str, now: float) -> DeadLettered | None:
+    """Make the event of a dead letter's record; None where it is not a job's message.
+
+    ``reason``: the broker's or the worker's; ``now``: the record's time, epoch seconds.
+    """
+    if not isinstance(message, Submit):
+        return None
+    return DeadLettered(message.schedd, message.job, now, message.attempt, reason)
+
+
+def _on_dead_lettered(job: Job, event: DeadLettered) -> list[Effect]:
+    waits = job.in_queue and job.status == IDLE and job.queued
+    if not waits or event.attempt != job.attempt:
+        return []  # the job has gone on without that message
+    why = " ".join(event.reason.split()) or "no worker could take it"
+    reason = f"its message was put aside by the broker: {why}"
+    _set_status(job, HELD, event.time)
+    hold = HoldReason(HoldReasonCode.SYSTEM_POLICY, DEAD_LETTER_SUBCODE, reason)
+    ad_updates.record_hold(job.ad, hold)
+    return [LogEvent(user_log_events.format_held(job.id, event.time, job.ad))]
+
+
+def is_dead_lettered(job: Job) -> bool:
+    """Whether it is held because its message is among the dead letters."""
+    codes = (job.ad.number("HoldReasonCode"), job.ad.number("HoldReasonSubCode"))
+    return job.status == HELD and codes == (HoldReasonCode.SYSTEM_POLICY, DEAD_LETTER_SUBCODE)
+
+
+# --- a run begins and ends ---------------------------------------------------------------
+
+
+def _on_started(job: Job, event: Started) -> list[Effect]:
+    if job.worker == event.worker and job.attempt == event.attempt:
+        return []
+    action = _refuse_start(job, event)
+    if action:
+        if action in ("remove", "hold") and job.in_queue and not job.worker:
+            job.worker = event.worker  # until it has ended, nobody else may run the job
+            job.attempt = max(job.attempt, event.attempt)
+        return [ControlMessage(event.worker, event.attempt, action)]
+    _set_status(job, RUNNING, event.time)
+    job.worker = event.worker
+    # a worker may be faster than the record of what it took from the queue
+    job.attempt = max(job.attempt, event.attempt)
+    ad_updates.record_start(job.ad, event.host, event.time)
+    return [LogEvent(user_log_events.format_execute(job.id, event.time, event.host))]
+
+
+def _refuse_start(job: Job, event: Started) -> str:
+    """Why this start must end at once: the control action; "" when it may go on."""
+    if job.status == REMOVED:
+        return "remove"
+    if job.status in (COMPLETED, TRANSFERRING_OUTPUT) or job.has_result:
+        return "superseded"
+    if event.attempt < job.attempt or event.attempt <= job.ended:
+        return "superseded"
+    if job.worker not in ("", event.worker):
+        return "superseded"
+    if job.status == HELD:
+        return "hold"
+    # idle without a message out: the run of this attempt has ended, or was held before it began
+    return "" if job.queued or event.attempt > job.attempt else "superseded"
+
+
+def _on_finished(job: Job, event: Finished) -> list[Effect]:
+    if _is_outdated(job, event):
+        return []
+    if job.status == REMOVED:
+        return _end_removed_run(job, event)
+    if job.has_result or job.status in (COMPLETED, TRANSFERRING_OUTPUT):
+        return []
+    _end_run(job, event)
+    ad = job.ad
+    ad_updates.clear_hold(ad)
+    if event.exit_code is not None or event.signal is not None:
+        ad_updates.record_exit(ad, event)
+    hold = event.hold
+    if hold is None:
+        action = check_on_exit(ad, event.time)
+        hold = action.hold
+        if hold is None and action.leaves:
+            _set_status(job, TRANSFERRING_OUTPUT, event.time)
+            ad["CompletionDate"] = literal(int(event.time))
+            job.has_result = True
+            return []
+    if hold is not None:
+        return [*_hold(job, hold, event), SaveOutput()]
+    _set_status(job, IDLE, event.time)
+    job.queued = False
+    text = user_log_events.format_evicted(
+        job.id, event.time, event.usage, "OnExitRemove is false", requeued=True
+    )
+    return [LogEvent(text), SaveOutput()]
+
+
+def _on_evicted(job: Job, event: Evicted) -> list[Effect]:
+    if _is_outdated(job, event):
+        return []
+    if job.status == REMOVED:
+        return _end_removed_run(job, event)
+    if job.worker != event.worker:
+        return _on_never_started(job, event)
+    _end_run(job, event)
+    if job.status not in (RUNNING, SUSPENDED):
+        # held, or held and released: now it may be queued again
+        return []
+    _set_status(job, IDLE, event.time)
+    job.queued = False
+    text = user_log_events.format_evicted(
+        job.id, event.time, event.usage, event.reason, requeued=False
+    )
+    return [LogEvent(text)]
+
+
+def _on_never_started(job: Job, event: Evicted) -> list[Effect]:
+    """A worker that may have been told to start the job could not, and nobody runs it.
+
+    A worker that took the message after it may have been refused for that reason, and have
+    acknowledged it. The message may be gone, so the job is queued again.
+    """
+    if not job.worker and job.status == IDLE and job.queued and event.attempt == job.attempt:
+        job.ended = event.attempt
+        job.queued = False
+    return []
+
+
+def _is_outdated(job: Job, event: Finished | Evicted) -> bool:
+    """Whether this end of a run was told before, or is of a lost attempt while another runs."""
+    if not job.in_queue or job.worker not in ("", event.worker):
+        return True
+    return job.status != REMOVED and event.attempt <= job.ended
+
+
+def _end_run(job: Job, event: Finished | Evicted) -> None:
+    job.worker = ""
+    job.ended = max(job.ended, event.attempt)
+    job.attempt = max(job.attempt, event.attempt)
+    ad_updates.record_end(job.ad, event.host, event.usage)
+
+
+def _end_removed_run(job: Job, event: Finished | Evicted) -> list[Effect]:
+    if job.worker:
+        _end_run(job, event)
+    _leave_queue_unless_kept(job, event.time)
+    return []
+
+
+def _on_lost(job: Job, event: Lost) -> list[Effect]:
+    lost_worker = job.worker
+    if event.attempt != job.attempt or not job.in_queue:
+        return []
+    if job.status == IDLE and job.queued:  # claimed, and never started
+        job.queued = False
+        return []
+    if not lost_worker:
+        return []
+    job.worker = ""
+    ad_updates.record_loss(job.ad, event.time)
+    effects: list[Effect] = [ControlMessage(lost_worker, event.attempt, "superseded")]
+    if job.status == REMOVED:
+        _leave_queue_unless_kept(job, event.time)
+        return []
+    if job.status in (RUNNING, SUSPENDED):
+        job.losses += 1
+        job.queued = False
+        _set_status(job, IDLE, event.time)
+        effects.append(LogEvent(user_log_events.format_lost(job.id, event.time, event.reason)))
+    return effects
+
+
+def _on_delivered(job: Job, event: Delivered) -> list[Effect]:
+    if job.status == TRANSFERRING_OUTPUT:
+        _set_status(job, COMPLETED, event.time)
+        job.has_result = False
+        if not stays_in_queue(job.ad, event.time):
+            _leave_queue(job, event.time)
+    return []
+
+
+# --- commands of users, and policies -----------------------------------------------------
+
+
+def _on_removed(job: Job, event: Removed) -> list[Effect]:
+    if job.in_queue and job.status == REMOVED and event.force:
+        _leave_queue(job, event.time)
+    if not job.in_queue or job.status == REMOVED:
+        return []
+    _set_status(job, REMOVED, event.time)
+    ad_updates.clear_hold(job.ad)
+    job.ad["RemoveReason"] = literal(event.reason)
+    job.has_result = False
+    text = user_log_events.format_aborted(job.id, event.time, event.reason)
+    if job.worker:
+        ad_updates.record_removal_while_running(job.ad)
+        return [LogEvent(text), ControlMessage(job.worker, job.attempt, "remove")]
+    _leave_queue_unless_kept(job, event.time)
+    return [LogEvent(text)]
+
+
+def _leave_queue_unless_kept(job: Job, now: float) -> None:
+    """For a removed job that nobody runs.
+
+    As in HTCondor, leave_in_queue keeps a removed job too, until condor_rm -forcex.
+    """
+    if job.in_queue and not stays_in_queue(job.ad, now):
+        _leave_queue(job, now)
+
+
+def _leave_queue(job: Job, now: float) -> None:
+    ad_updates.clear_remote_host(job.ad)
+    job.in_queue, job.left_at = False, now
+    job.queued, job.has_result, job.worker = False, False, ""
+
+
+def _on_held(job: Job, event: Held) -> list[Effect]:
+    if not job.in_queue or job.status in (REMOVED, HELD, COMPLETED):
+        return []
+    return _hold(job, event.hold, event)
+
+
+def _hold(job: Job, hold: HoldReason, event: JobMessage) -> list[Effect]:
+    _set_status(job, HELD, event.time)
+    ad_updates.record_hold(job.ad, hold)
+    effects: list[Effect] = [LogEvent(user_log_events.format_held(job.id, event.time, job.ad))]
+    if job.worker:
+        effects.append(ControlMessage(job.worker, job.attempt, "hold"))
+    return effects
+
+
+def _on_released(job: Job, event: Released) -> list[Effect]:
+    if not job.in_queue or job.status != HELD:
+        return []
+    ad_updates.clear_hold(job.ad)
+    job.ad["ReleaseReason"] = literal(event.reason)
+    text = user_log_events.format_released(job.id, event.time, event.reason)
+    if job.has_result:
+        # it ran; only its output could not be written. Running it again would waste it
+        _set_status(job, TRANSFERRING_OUTPUT, event.time)
+    else:
+        _set_status(job, IDLE, event.time)
+        job.queued = False
+        job.losses = 0
+    return [LogEvent(text)]
+
+
+def _on_edited(job: Job, event: Edited) -> list[Effect]:
+    if job.in_queue:
+        for name, text in event.ad.items():
+            job.ad[name] = text
+    return []
+
+
+def _on_suspended(job: Job, event: Suspended) -> list[Effect]:
+    if job.status != RUNNING or not job.worker:
+        return []
+    _set_status(job, SUSPENDED, event.time)
+    job.ad["TotalSuspensions"] = literal(job.ad.number("TotalSuspensions") + 1)
+    job.ad["LastSuspensionTime"] = literal(int(event.time))
+    text = user_log_events.format_suspended(job.id, event.time)
+    return [LogEvent(text), ControlMessage(job.worker, job.attempt, "suspend")]
+
+
+def _on_continued(job: Job, event: Continued) -> list[Effect]:
+    if job.status != SUSPENDED:
+        return []
+    _set_status(job, RUNNING, event.time)
+    text = user_log_events.format_unsuspended(job.id, event.time)
+    return [LogEvent(text), ControlMessage(job.worker, job.attempt, "continue")]
+
+
+def _on_vacated(job: Job, event: Vacated) -> list[Effect]:
+    """The worker will report that the run was evicted; until then nothing has changed."""
+    if job.status not in (RUNNING, SUSPENDED) or not job.worker:
+        return []
+    action = "vacate_fast" if event.force else "vacate"
+    return [ControlMessage(job.worker, job.attempt, action)]
+
+
+_RULES: dict[type[JobMessage], Callable[[Job, Any], list[Effect]]] = {
+    Submit: _on_submit,
+    Recorded: _on_submit,
+    DeadLettered: _on_dead_lettered,
+    Started: _on_started,
+    Finished: _on_finished,
+    Evicted: _on_evicted,
+    Lost: _on_lost,
+    Delivered: _on_delivered,
+    Removed: _on_removed,
+    Held: _on_held,
+    Released: _on_released,
+    Edited: _on_edited,
+    Suspended: _on_suspended,
+    Continued: _on_continued,
+    Vacated: _on_vacated,
+}
