@@ -33,7 +33,7 @@ def validate(paths: Paths, arguments: argparse.Namespace) -> int:
     print(f"  max_docks  {max_docks(config, facts)} on this node ({facts.ncpus} CPUs)")
     print(f"  command    {' '.join(example.command)}")
     if config.windows or config.stops:
-        print(f"  windows    {calendar_rule.phase(config, facts, time.time()).text}")
+        print(f"  windows    {calendar_rule.find_phase(config, facts, time.time()).text}")
     for note in notes(config):
         print(f"  note       {note}")
     return ExitCode.OK

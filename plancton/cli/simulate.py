@@ -15,7 +15,7 @@ from plancton import preflight
 from plancton.errors import ExitCode, PlanctonError
 from plancton.node.sensors import ProcSensors
 from plancton.paths import Paths
-from plancton.policy.simulation import replay, total
+from plancton.policy.simulation import add_up, replay
 
 
 def simulate(paths: Paths, arguments: argparse.Namespace) -> int:
@@ -29,7 +29,7 @@ def simulate(paths: Paths, arguments: argparse.Namespace) -> int:
     lines = list(islice(_read(Path(arguments.trace)), arguments.nodes))
     if not lines:
         raise PlanctonError(f"{arguments.trace}: holds no line of percentages")
-    found = total(replay(line, arguments.step, config, facts) for line in lines)
+    found = add_up(replay(line, arguments.step, config, facts) for line in lines)
     if arguments.json:
         print(json.dumps(asdict(found), indent=2))
         return ExitCode.OK

@@ -12,7 +12,7 @@ from plancton.daemon.lock import DaemonLock, running_pid
 from plancton.errors import EngineError, ExitCode, PlanctonError
 from plancton.model import PilotState
 from plancton.paths import Paths
-from plancton.policy.decide import FORCE_GRACE
+from plancton.policy.rules import FORCE_GRACE
 
 from .document import engine_left, read_document
 

@@ -241,7 +241,7 @@ class Loop:
             self._clock.wall(),
             pilot.asked_to_stop,
             pilot.detail,
-            backoff.outcome(pilot, self._config.config).value,
+            backoff.classify_end(pilot, self._config.config).value,
             ran=not pilot.never_ran,
         )
 
@@ -256,7 +256,7 @@ class Loop:
                 _log.error("not started: %s", error)
                 self.counts["start_failures"] += 1
                 self.errors["start"] += 1
-                self._history = backoff.start_failed(
+                self._history = backoff.count_failed_start(
                     self._history, str(error), config, self._clock.now()
                 )
                 return done
@@ -302,4 +302,4 @@ class Loop:
         if not self._any_active:
             return False
         load = HostLoad(mem_available=self._sensors.mem_available())
-        return bool(capacity.memory_shortage(self._config.config, load))
+        return bool(capacity.find_memory_shortage(self._config.config, load))

@@ -114,7 +114,7 @@ def pilot_as_dict(pilot: Pilot) -> dict[str, Any]:
 
 
 def _window(config: Config, facts: HostFacts, wall: float) -> dict[str, Any]:
-    phase = calendar_rule.phase(config, facts, wall)
+    phase = calendar_rule.find_phase(config, facts, wall)
     return {"phase": phase.name, "next_change": phase.change, "text": phase.text}
 
 

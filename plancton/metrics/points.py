@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from plancton import __version__
 from plancton.config.model import Config
 from plancton.model import EndedPilot, HostFacts, LoopPass, Mode, Pilot, PilotState, StopPilot
-from plancton.policy import calendar_rule, decide
-from plancton.policy.backoff import Outcome
+from plancton.policy import calendar_rule, decide, rules
+from plancton.policy.backoff import PilotOutcome
 from telemetry.points import Point, Series, Value, point
 from telemetry.sender import TargetState
 
@@ -37,7 +37,7 @@ class Tally:
         self.ends.extend(look.ends)
         for action in look.decision.actions:
             if isinstance(action, StopPilot) and action.pilot.state is not PilotState.STOPPING:
-                self.evictions[decide.CAUSES.get(action.reason, "other")] += 1
+                self.evictions[rules.CAUSES.get(action.reason, "other")] += 1
         if look.pilots is not None:
             self._see_starts(look.pilots, now)
 
@@ -179,7 +179,7 @@ def _pilots(
     look: LoopPass, tally: Tally, since: Totals, totals: Totals, interval: float
 ) -> dict[str, Value | None]:
     ended = Counter(one.outcome for one in tally.ends)
-    known = {Outcome.NORMAL.value, Outcome.NO_WORK.value, Outcome.FAILURE.value}
+    known = {PilotOutcome.NORMAL.value, PilotOutcome.NO_WORK.value, PilotOutcome.FAILURE.value}
     started = totals.started - since.started
     return {
         "running": _count(look, PilotState.RUNNING),
@@ -193,9 +193,9 @@ def _pilots(
         "start_failures": totals.start_failures - since.start_failures,
         "start_latency": statistics.median(tally.latencies) if tally.latencies else None,
         "start_latency_max": max(tally.latencies, default=None),
-        "ended_normal": ended[Outcome.NORMAL.value],
-        "ended_no_work": ended[Outcome.NO_WORK.value],
-        "ended_failure": ended[Outcome.FAILURE.value],
+        "ended_normal": ended[PilotOutcome.NORMAL.value],
+        "ended_no_work": ended[PilotOutcome.NO_WORK.value],
+        "ended_failure": ended[PilotOutcome.FAILURE.value],
         "ended_other": sum(n for told, n in ended.items() if told not in known),
     }
 
@@ -203,7 +203,7 @@ def _pilots(
 def _state(
     look: LoopPass, config: Config, facts: HostFacts, wall: float
 ) -> dict[str, Value | None]:
-    phase = calendar_rule.phase(config, facts, wall)
+    phase = calendar_rule.find_phase(config, facts, wall)
     history, image = look.decision.history, look.prepared.image
     return {
         "mode": look.mode.value,
@@ -250,5 +250,5 @@ def _count(look: LoopPass, state: PilotState) -> int | None:
 
 
 def _limited_by(look: LoopPass) -> str:
-    shut = decide.most_telling(look.decision.reasons)
+    shut = decide.find_main_reason(look.decision.reasons)
     return "" if shut is None else shut.rule

@@ -1,9 +1,9 @@
-"""What the ends of pilots tell: the back-off when there is no work, the breaker when they fail.
+"""Back off when pilots find no work; break the circuit when they fail.
 
-Both work alike.  The first bad end raises the level and sets the time of the
-next probe; one pilot is then tried at a time, and each probe that ends badly
-doubles the wait.  A probe that goes well sets the level back to 0, and the
-node fills again at once.
+Both learn from how pilots end, and work alike.  The first bad end raises the level
+and sets the time of the next probe; one pilot is then tried at a time, and each probe
+that ends badly doubles the wait.  A probe that goes well sets the level back to 0,
+and the node fills again at once.
 
 Plancton knows nothing of jobs, so a running pilot is taken to have *found
 work* when it lives clearly longer than those that gave up, or uses CPU.
@@ -18,7 +18,7 @@ from dataclasses import replace
 from enum import Enum
 
 from plancton.config.model import Config
-from plancton.model import Breaker, History, NoWork, Pilot, PilotState, Reason
+from plancton.model import Breaker, History, NoWork, Pilot, PilotState
 
 #: How much longer than the most patient of the pilots that gave up a pilot must live
 #: to count as one that did not: a share, and seconds for the short ones.
@@ -30,34 +30,36 @@ CLOCK_ERROR = 0.001
 MAX_DOUBLINGS = 20
 
 
-class Outcome(Enum):
+class PilotOutcome(Enum):
+    """What the end of a pilot says about the node and the work."""
+
     NORMAL = "normal"
     NO_WORK = "no work"
     FAILURE = "failure"
-    SAYS_NOTHING = "says nothing"  #: evicted, too old, or its exit code is unknown
+    SAYS_NOTHING = "says nothing"  #: evicted, too old, or exit code unknown
 
 
-def outcome(pilot: Pilot, config: Config) -> Outcome:
-    """What the end of an exited pilot tells about the node and the work."""
+def classify_end(pilot: Pilot, config: Config) -> PilotOutcome:
+    """Return what the end of an exited pilot says."""
     if pilot.asked_to_stop:
-        return Outcome.SAYS_NOTHING
+        return PilotOutcome.SAYS_NOTHING
     if pilot.never_ran:
-        # Whatever quick_death says: trying again at once would only burn the owner's CPU.
-        return Outcome.FAILURE
+        # Whatever quick_death says: trying again at once would only waste the owner's CPU.
+        return PilotOutcome.FAILURE
     if pilot.exit_code == 0:
-        return Outcome.NORMAL
+        return PilotOutcome.NORMAL
     if pilot.exit_code in config.exit_no_work:
-        return Outcome.NO_WORK
+        return PilotOutcome.NO_WORK
     if pilot.exit_code in config.exit_failure:
-        return Outcome.FAILURE
+        return PilotOutcome.FAILURE
     if pilot.age is not None and pilot.age < config.quick_death:
-        return Outcome.FAILURE
-    # It did something for a while and then died: its own affair.
-    return Outcome.SAYS_NOTHING
+        return PilotOutcome.FAILURE
+    # It worked for a while and then died: its own fault, not the node's.
+    return PilotOutcome.SAYS_NOTHING
 
 
-def fold(history: History, pilots: Iterable[Pilot], config: Config, now: float) -> History:
-    """The history with every end counted once, and every running probe judged."""
+def count_ends(history: History, pilots: Iterable[Pilot], config: Config, now: float) -> History:
+    """Return the history with every new end counted once, and every running probe judged."""
     exited = [pilot for pilot in pilots if pilot.state is PilotState.EXITED]
     running = [pilot for pilot in pilots if pilot.state is PilotState.RUNNING]
     no_work, breaker = history.no_work, history.breaker
@@ -66,14 +68,14 @@ def fold(history: History, pilots: Iterable[Pilot], config: Config, now: float) 
     for pilot in sorted(exited, key=lambda pilot: -(pilot.age or 0.0)):
         if pilot.id in history.judged:
             continue
-        told = outcome(pilot, config)
-        no_work = _no_work_after(no_work, pilot, told, config, now)
-        breaker = _breaker_after(breaker, pilot, told, config, now)
+        outcome = classify_end(pilot, config)
+        no_work = _no_work_after(no_work, pilot, outcome, config, now)
+        breaker = _breaker_after(breaker, pilot, outcome, config, now)
     for pilot in running:
-        if _is_probe(no_work, pilot, now) and _found_work(no_work, pilot, config):
+        if is_probe(no_work, pilot, now) and _found_work(no_work, pilot, config):
             no_work = replace(no_work, level=0)
         sound = _outlived(max(breaker.patience, config.quick_death), pilot)
-        if breaker.level and sound and _is_probe(breaker, pilot, now):
+        if breaker.level and sound and is_probe(breaker, pilot, now):
             breaker = Breaker(patience=breaker.patience)
     return replace(
         history,
@@ -83,13 +85,13 @@ def fold(history: History, pilots: Iterable[Pilot], config: Config, now: float) 
     )
 
 
-def start_failed(history: History, reason: str, config: Config, now: float) -> History:
-    """The history after the engine would not start a pilot: counts as a pilot that failed."""
+def count_failed_start(history: History, reason: str, config: Config, now: float) -> History:
+    """Return the history after the engine refused to start a pilot: a pilot that failed."""
     return replace(history, breaker=_failure(history.breaker, reason, 0.0, True, config, now))
 
 
-def waiting(pilots: Iterable[Pilot], no_work: NoWork, config: Config) -> list[Pilot]:
-    """The pilots that may still be looking for work."""
+def find_searching_pilots(pilots: Iterable[Pilot], no_work: NoWork, config: Config) -> list[Pilot]:
+    """Return the pilots that may still be looking for work."""
     return [
         pilot
         for pilot in pilots
@@ -98,43 +100,17 @@ def waiting(pilots: Iterable[Pilot], no_work: NoWork, config: Config) -> list[Pi
     ]
 
 
-def no_work_reason(no_work: NoWork, searching: list[Pilot], now: float) -> Reason:
-    if not no_work.level:
-        return Reason("no-work", None, "Pilots find work.")
-    if searching:
-        return Reason(
-            "no-work", 0, f"Pilots found no work; {searching[0].name} is looking for some."
-        )
-    if now < no_work.next_probe:
-        wait = no_work.next_probe - now
-        return Reason("no-work", 0, f"Pilots found no work; the next one looks in {wait:.1f} s.")
-    return Reason("no-work", 1, "Pilots found no work; one may look now.")
+def is_probe(backoff: NoWork | Breaker, pilot: Pilot, now: float) -> bool:
+    """Tell whether the pilot started after the wait.
 
-
-def breaker_reason(breaker: Breaker, pilots: Iterable[Pilot], now: float) -> Reason:
-    if not breaker.level:
-        if not breaker.failures:
-            return Reason("breaker", None, "Pilots do not fail.")
-        return Reason(
-            "breaker", None, f"Failures in a row: {breaker.failures}, the last: {breaker.reason}."
-        )
-    why = f"Pilots fail ({breaker.reason})"
-    trying = [
-        pilot
-        for pilot in pilots
-        if pilot.state in (PilotState.STARTING, PilotState.RUNNING)
-        and _is_probe(breaker, pilot, now)
-    ]
-    if trying:
-        return Reason("breaker", 0, f"{why}; {trying[0].name} is the one that is tried.")
-    if now < breaker.next_probe:
-        wait = breaker.next_probe - now
-        return Reason("breaker", 0, f"{why}; one is tried again in {wait:.1f} s.")
-    return Reason("breaker", 1, f"{why}; one may be tried now.")
+    Not "after the level was raised": a pilot launched just before may come up just after.
+    An exited pilot's age is its life, so its start is at the latest that long ago.
+    """
+    return pilot.age is not None and now - pilot.age >= backoff.next_probe - CLOCK_ERROR
 
 
 def describe_end(pilot: Pilot) -> str:
-    """An exited pilot's end, e.g. ``exit code 4 after 0.2 s``."""
+    """Return an exited pilot's end for people, e.g. ``exit code 4 after 0.2 s``."""
     code = "exit code unknown" if pilot.exit_code is None else f"exit code {pilot.exit_code}"
     after = "" if pilot.age is None else f" after {pilot.age:.1f} s"
     detail = f", {pilot.detail}" if pilot.detail else ""
@@ -142,16 +118,16 @@ def describe_end(pilot: Pilot) -> str:
 
 
 def _no_work_after(
-    no_work: NoWork, pilot: Pilot, told: Outcome, config: Config, now: float
+    no_work: NoWork, pilot: Pilot, outcome: PilotOutcome, config: Config, now: float
 ) -> NoWork:
-    if told is Outcome.NORMAL:
-        # A pilot that found its work long ago says nothing about the work there is now.
-        recent = _is_probe(no_work, pilot, now) or not _outlived(no_work.patience, pilot)
+    if outcome is PilotOutcome.NORMAL:
+        # A pilot that found its work long ago says nothing about the work that there is now.
+        recent = is_probe(no_work, pilot, now) or not _outlived(no_work.patience, pilot)
         return replace(no_work, level=0) if recent else no_work
-    if told is not Outcome.NO_WORK:
+    if outcome is not PilotOutcome.NO_WORK:
         return no_work
     patience = max(no_work.patience, pilot.age or 0.0)
-    if no_work.level and not _is_probe(no_work, pilot, now):
+    if no_work.level and not is_probe(no_work, pilot, now):
         # Started before the back-off: part of the news that raised the level already.
         return replace(no_work, patience=patience)
     level = no_work.level + 1
@@ -160,14 +136,14 @@ def _no_work_after(
 
 
 def _breaker_after(
-    breaker: Breaker, pilot: Pilot, told: Outcome, config: Config, now: float
+    breaker: Breaker, pilot: Pilot, outcome: PilotOutcome, config: Config, now: float
 ) -> Breaker:
-    if told in (Outcome.NORMAL, Outcome.NO_WORK):
+    if outcome in (PilotOutcome.NORMAL, PilotOutcome.NO_WORK):
         # A pilot that looked for work and found none could work.
         return Breaker()
-    if told is not Outcome.FAILURE:
+    if outcome is not PilotOutcome.FAILURE:
         return breaker
-    probe = _is_probe(breaker, pilot, now)
+    probe = is_probe(breaker, pilot, now)
     return _failure(
         breaker, f"{pilot.name}: {describe_end(pilot)}", pilot.age or 0.0, probe, config, now
     )
@@ -192,15 +168,6 @@ def _failure(
 def _doubled(first: float, level: int, most: float) -> float:
     wait: float = min(most, first * 2.0 ** min(level - 1, MAX_DOUBLINGS))
     return wait
-
-
-def _is_probe(backoff: NoWork | Breaker, pilot: Pilot, now: float) -> bool:
-    """Whether it started after the wait.
-
-    Not "after the level was raised": a pilot launched just before may come up just after.
-    An exited pilot's age is its life, so its start is at the latest that long ago.
-    """
-    return pilot.age is not None and now - pilot.age >= backoff.next_probe - CLOCK_ERROR
 
 
 def _outlived(patience: float, pilot: Pilot) -> bool:

@@ -1,85 +1,340 @@
-"""What may forbid a start though the node has room: each rule's say, in one sentence."""
+"""The rules of the policy, each one function: how many starts, which stops, until when, and why.
+
+The order of ``RULES`` is the order of ``explain``, and it has a meaning:
+
+* a pilot that one rule stops is left alone by the rules after it, so the first one decides how
+  much time it gets to end;
+* where several rules allow no start, the summary names the first of them: the one that tells an
+  admin most.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
 from plancton.config.model import Config
-from plancton.model import History, ImageStatus, Mode, NodeState, Pilot, Reason, Trigger
+from plancton.model import (
+    History,
+    Mode,
+    NodeState,
+    Pilot,
+    StopPilot,
+    Trigger,
+)
 
-from . import backoff, calendar_rule, capacity
+from . import backoff, capacity
+from .calendar_rule import CalendarPhase
+from .capacity import Limit, format_gb, format_pilots
+
+#: Seconds that force-stop leaves a pilot to tell others that it ends.
+FORCE_GRACE = 2.0
+#: Seconds at most for a pilot to end while memory is short: the owner waits for it.
+SHORT_GRACE = 1.0
+#: Seconds to the next pass while memory is short, a reading is missing, or all pilots must end.
+SOON = 0.5
+
+#: Why a pilot is asked to end.
+FORCE_STOPPED = "force-stop"
+TOO_OLD = "it is older than max_ttl"
+MEMORY_SHORT = "memory is short"
+WINDOW_OVER = "its window is over"
+OWNER_NEEDS_NODE = "the owner needs the node"
+#: Each of them in one word, for series and tables.
+CAUSES = {
+    MEMORY_SHORT: "memory",
+    OWNER_NEEDS_NODE: "owner",
+    TOO_OLD: "max_ttl",
+    WINDOW_OVER: "window",
+    FORCE_STOPPED: "force-stop",
+}
+#: Only these start the pause of ``grace_spawn``: a normal end, or old age, must not leave
+#: the node empty.
+EVICTIONS = frozenset({MEMORY_SHORT, OWNER_NEEDS_NODE})
 
 
-def reasons(
-    state: NodeState,
-    config: Config,
-    history: History,
-    phase: calendar_rule.Phase,
-    active: list[Pilot],
-    ended: int,
-    now: float,
-) -> list[Reason]:
-    missing = capacity.memory_shortage(config, state.load)
-    searching = backoff.waiting(active, history.no_work, config)
-    return [
-        _mode_reason(state.mode),
-        phase.reason(),
-        capacity.describe_shortage(config, state.load, missing),
-        _kill_reason(config, history, now),
-        _spawn_reason(config, history, now),
-        backoff.breaker_reason(history.breaker, active, now),
-        backoff.no_work_reason(history.no_work, searching, now),
-        _pace_reason(state.trigger, config, ended),
-    ]
+@dataclass(frozen=True)
+class RuleResult:
+    """What one rule says about the node now."""
+
+    #: why, for people
+    sentence: str
+    #: how many pilots may start; None: this rule sets no limit
+    room: int | None = None
+    stops: tuple[StopPilot, ...] = ()
+    #: seconds until the passing of time alone may change this result; None: never
+    wait: float | None = None
 
 
-def _mode_reason(mode: Mode) -> Reason:
-    text = {
+@dataclass(frozen=True)
+class View:
+    """What a rule looks at: the state of the node and what was computed from it."""
+
+    state: NodeState
+    config: Config
+    now: float
+    #: with this pass's observations in it
+    history: History
+    limits: Mapping[str, Limit]
+    phase: CalendarPhase
+    #: pilots that start or run
+    active: tuple[Pilot, ...]
+    #: those of them that no earlier rule stops
+    remaining: tuple[Pilot, ...]
+    #: pilots that were asked to end before
+    stopping: tuple[Pilot, ...]
+    #: pilots whose end is seen for the first time
+    new_ends: int
+
+    @property
+    def in_use(self) -> int:
+        """How many pilots use the node, ending ones included."""
+        return len(self.active) + len(self.stopping)
+
+    @property
+    def youngest_first(self) -> list[Pilot]:
+        """The remaining pilots; one of unknown age counts as new."""
+        return sorted(self.remaining, key=lambda pilot: pilot.age or 0.0)
+
+    def after(self, result: RuleResult) -> View:
+        """Return the view for the next rule, which leaves the stopped pilots alone."""
+        if not result.stops:
+            return self
+        stopped = {stop.pilot.id for stop in result.stops}
+        history = self.history
+        if any(stop.reason in EVICTIONS for stop in result.stops):
+            history = replace(history, last_eviction=self.now)
+        remaining = tuple(pilot for pilot in self.remaining if pilot.id not in stopped)
+        return replace(self, history=history, remaining=remaining)
+
+
+Rule = Callable[[View], RuleResult | None]
+
+
+def describe_engine(view: View) -> RuleResult:
+    """Say that the engine answers; ``decide`` handles one that does not."""
+    ending = f", {len(view.stopping)} more still ending" if view.stopping else ""
+    return RuleResult(f"The engine answers: {format_pilots(len(view.active))} in use{ending}.")
+
+
+def describe_protection(view: View) -> RuleResult | None:
+    """Say how the owner is protected from the pilots; never forbids anything."""
+    protection = view.state.prepared.protection
+    return None if protection is None else RuleResult(protection.sentence)
+
+
+def require_image(view: View) -> RuleResult | None:
+    """Start nothing while there is no image to make pilots from."""
+    status = view.state.prepared.image
+    if status is None:
+        return None
+    pulling = f"it is being pulled ({status.pulling})" if status.pulling else ""
+    failed = f"the last pull failed: {status.problem}" if status.problem else ""
+    news = "; ".join(filter(None, (pulling, failed)))
+    if not status.name:
+        return RuleResult(f"Image {status.wanted} is not there: {news or 'unknown why'}.", room=0)
+    text = f"New pilots are made from {status.name} ({status.digest})"
+    if status.name != status.wanted:
+        text += f", as {status.wanted} is not there"
+    return RuleResult(text + (f": {news}." if news else "."))
+
+
+def obey_admin(view: View) -> RuleResult:
+    """Start nothing while the node drains; with force-stop, stop every pilot."""
+    mode = view.state.mode
+    sentence = {
         Mode.ACTIVE: "The node is in use: it neither drains nor stops.",
         Mode.DRAIN: "The node drains: `planctonctl resume` ends that.",
         Mode.DRAIN_STOP: "The node drains, and the daemon ends after the last pilot.",
         Mode.FORCE_STOP: "The daemon ends, and every pilot with it.",
-    }
-    return Reason("mode", None if mode is Mode.ACTIVE else 0, text[mode])
+    }[mode]
+    if mode is Mode.FORCE_STOP:
+        pilots = view.active + view.stopping
+        stops = tuple(StopPilot(pilot, FORCE_GRACE, FORCE_STOPPED) for pilot in pilots)
+        return RuleResult(sentence, 0, stops, SOON)
+    return RuleResult(sentence, None if mode is Mode.ACTIVE else 0)
 
 
-def _kill_reason(config: Config, history: History, now: float) -> Reason:
-    if history.over_since is None:
-        return Reason("grace_kill", None, "No more pilots run than the node can hold.")
-    lasted = now - history.over_since
-    return Reason(
-        "grace_kill",
-        0,
+def limit_age(view: View) -> RuleResult:
+    """Stop pilots that are older than ``max_ttl``."""
+    most = view.config.max_ttl
+    old = [pilot for pilot in view.remaining if pilot.age is not None and pilot.age > most]
+    ahead = [most - pilot.age for pilot in view.active if pilot.age is not None]
+    sentence = f"No pilot is older than max_ttl ({most:g} s)."
+    if old:
+        sentence = f"{format_pilots(len(old))} older than max_ttl ({most:g} s): asked to end."
+    return RuleResult(
+        sentence,
+        stops=tuple(StopPilot(pilot, view.config.stop_grace, TOO_OLD) for pilot in old),
+        wait=min((wait for wait in ahead if wait > 0), default=None),
+    )
+
+
+def relieve_memory(view: View) -> RuleResult:
+    """Stop pilots at once, the youngest first, while memory is short."""
+    config, load = view.config, view.state.load
+    missing = capacity.find_memory_shortage(config, load)
+    grace = min(config.stop_grace, SHORT_GRACE)
+    wait = SOON if view.active else None
+    if missing:
+        sentence = (
+            f"Memory is short: {format_gb(missing)} are missing to the owner's reserve of "
+            f"{format_gb(config.mem_reserve)}; pilots are evicted at once."
+        )
+        chosen = _choose_for_memory(view, missing)
+        return RuleResult(
+            sentence, 0, tuple(StopPilot(pilot, grace, MEMORY_SHORT) for pilot in chosen), wait
+        )
+    if capacity.is_stalled(config, load):
+        sentence = (
+            f"Tasks waited for memory {load.memory_stall:.0f} % of the last 10 s (limit "
+            f"{config.memory_stall:g} %); pilots are evicted one after the other."
+        )
+        # The reading is an average over 10 s: evicting by it alone would empty the node.
+        chosen = [] if view.stopping else view.youngest_first[:1]
+        return RuleResult(
+            sentence, 0, tuple(StopPilot(pilot, grace, MEMORY_SHORT) for pilot in chosen), wait
+        )
+    if missing is None:
+        return RuleResult("Whether memory is short is not known.", 0)
+    return RuleResult("Memory is not short.")
+
+
+def _choose_for_memory(view: View, missing: int) -> list[Pilot]:
+    """Return the youngest pilots that hold ``missing`` bytes and what will be missing soon."""
+    missing += round(view.history.room_loss * capacity.GROWTH_AHEAD)
+    missing -= sum(pilot.memory_bytes or 0 for pilot in view.stopping)
+    chosen = []
+    for pilot in view.youngest_first:
+        if missing <= 0:
+            break
+        chosen.append(pilot)
+        # Unknown counts as a whole pilot's share; the next pass is soon and corrects it.
+        known = pilot.memory_bytes
+        missing -= view.config.max_dock_mem if known is None else known
+    return chosen
+
+
+def follow_calendar(view: View) -> RuleResult:
+    """Start nothing outside the windows, and stop the pilots that still run after one."""
+    phase = view.phase
+    stops: tuple[StopPilot, ...] = ()
+    if phase.evicts:
+        grace = view.config.stop_grace
+        stops = tuple(StopPilot(pilot, grace, WINDOW_OVER) for pilot in view.remaining)
+    wait = None if phase.change is None else phase.change - view.state.wall
+    return RuleResult(phase.text, None if phase.starts else 0, stops, wait)
+
+
+def evict_excess(view: View) -> RuleResult:
+    """Stop the youngest pilots once more of them than fit have run for ``grace_kill``."""
+    since, grace_kill = view.history.over_since, view.config.grace_kill
+    if since is None:
+        return RuleResult("No more pilots run than the node can hold.")
+    lasted = view.now - since
+    stops: tuple[StopPilot, ...] = ()
+    if lasted >= grace_kill:
+        exceeded = [
+            limit.start
+            for limit in view.limits.values()
+            if limit.start is not None and limit.keep is not None and len(view.active) > limit.keep
+        ]
+        excess = max(0, len(view.remaining) - min(exceeded, default=len(view.remaining)))
+        stops = tuple(
+            StopPilot(pilot, view.config.stop_grace, OWNER_NEEDS_NODE)
+            for pilot in view.youngest_first[:excess]
+        )
+    return RuleResult(
         f"More pilots run than the node can hold, for {lasted:.1f} s; "
-        f"the youngest are evicted after {config.grace_kill:g} s.",
+        f"the youngest are evicted after {grace_kill:g} s.",
+        0,
+        stops,
+        grace_kill - lasted,
     )
 
 
-def _spawn_reason(config: Config, history: History, now: float) -> Reason:
-    if history.last_eviction is None:
-        return Reason("grace_spawn", None, "No pilot was evicted.")
-    left = history.last_eviction + config.grace_spawn - now
+def pause_after_eviction(view: View) -> RuleResult:
+    """Start nothing for ``grace_spawn`` after an eviction, and only after an eviction."""
+    if view.history.last_eviction is None:
+        return RuleResult("No pilot was evicted.")
+    left = view.history.last_eviction + view.config.grace_spawn - view.now
     if left > 0:
-        return Reason("grace_spawn", 0, f"A pilot was evicted; the pause lasts {left:.1f} s more.")
-    return Reason("grace_spawn", None, "The last eviction was long enough ago.")
+        return RuleResult(
+            f"A pilot was evicted; the pause lasts {left:.1f} s more.", room=0, wait=left
+        )
+    return RuleResult("The last eviction was long enough ago.")
 
 
-def _pace_reason(trigger: Trigger, config: Config, ended: int) -> Reason:
-    if config.docks_per_loop is None:
-        return Reason("pace", None, "docks_per_loop is not set: any number may start at once.")
-    if trigger is Trigger.TIMER:
-        most = max(config.docks_per_loop, ended)
-        return Reason("pace", most, f"docks_per_loop lets {most} pilots start in this pass.")
-    return Reason(
-        "pace", ended, f"Between two timer passes only pilots that ended are replaced: {ended}."
+def break_on_failures(view: View) -> RuleResult:
+    """Start one pilot at a time, after a wait, while pilots fail (the circuit breaker)."""
+    breaker = view.history.breaker
+    if not breaker.level:
+        if not breaker.failures:
+            return RuleResult("Pilots do not fail.")
+        return RuleResult(f"Failures in a row: {breaker.failures}, the last: {breaker.reason}.")
+    why, wait = f"Pilots fail ({breaker.reason})", breaker.next_probe - view.now
+    probes = [pilot for pilot in view.active if backoff.is_probe(breaker, pilot, view.now)]
+    if probes:
+        return RuleResult(f"{why}; {probes[0].name} is the one that is tried.", 0, wait=wait)
+    if wait > 0:
+        return RuleResult(f"{why}; one is tried again in {wait:.1f} s.", 0, wait=wait)
+    return RuleResult(f"{why}; one may be tried now.", 1)
+
+
+def back_off_without_work(view: View) -> RuleResult:
+    """Start one pilot at a time, after a wait, while pilots find nothing to do."""
+    no_work = view.history.no_work
+    if not no_work.level:
+        return RuleResult("Pilots find work.")
+    wait = no_work.next_probe - view.now
+    searching = backoff.find_searching_pilots(view.active, no_work, view.config)
+    if searching:
+        text = f"Pilots found no work; {searching[0].name} is looking for some."
+        return RuleResult(text, 0, wait=wait)
+    if wait > 0:
+        return RuleResult(
+            f"Pilots found no work; the next one looks in {wait:.1f} s.", 0, wait=wait
+        )
+    return RuleResult("Pilots found no work; one may look now.", 1)
+
+
+def limit_number(name: str, view: View) -> RuleResult:
+    """Start no more pilots than the limit called ``name`` allows."""
+    limit = view.limits[name]
+    sentence = limit.describe(view.in_use)
+    if limit.start is None:
+        return RuleResult(sentence, 0, wait=SOON)
+    return RuleResult(sentence, max(0, limit.start - view.in_use))
+
+
+def limit_pace(view: View) -> RuleResult:
+    """Start at most ``docks_per_loop`` pilots in a timer pass; replace ended ones at once."""
+    most, ended = view.config.docks_per_loop, view.new_ends
+    if most is None:
+        return RuleResult("docks_per_loop is not set: any number may start at once.")
+    if view.state.trigger is Trigger.TIMER:
+        most = max(most, ended)
+        return RuleResult(f"docks_per_loop lets {most} pilots start in this pass.", most)
+    return RuleResult(
+        f"Between two timer passes only pilots that ended are replaced: {ended}.", ended
     )
 
 
-def image(status: ImageStatus) -> Reason:
-    pulling = f"it is being pulled ({status.pulling})" if status.pulling else ""
-    failed = f"the last pull failed: {status.problem}" if status.problem else ""
-    told = "; ".join(filter(None, (pulling, failed)))
-    if not status.name:
-        return Reason("image", 0, f"Image {status.wanted} is not there: {told or 'unknown why'}.")
-    text = f"New pilots are made from {status.name} ({status.digest})"
-    if status.name != status.wanted:
-        text += f", as {status.wanted} is not there"
-    return Reason("image", None, text + (f": {told}." if told else "."))
+RULES: Mapping[str, Rule] = {
+    "engine": describe_engine,
+    "protection": describe_protection,
+    "image": require_image,
+    "mode": obey_admin,
+    "max_ttl": limit_age,
+    "pressure": relieve_memory,
+    "window": follow_calendar,
+    "grace_kill": evict_excess,
+    "grace_spawn": pause_after_eviction,
+    "breaker": break_on_failures,
+    "no-work": back_off_without_work,
+    "max_docks": partial(limit_number, "max_docks"),
+    "memory": partial(limit_number, "memory"),
+    "cpu": partial(limit_number, "cpu"),
+    "pace": limit_pace,
+}

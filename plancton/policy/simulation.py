@@ -1,8 +1,8 @@
-"""A recorded load of a node, replayed through the real policy on a virtual clock.
+"""Replay a recorded load of a node through the real policy, on a virtual clock.
 
 Pilots here use a whole slot whenever the owner leaves it to them, and run until the policy
 ends them; they need ``max_dock_mem``, and the owner no memory at all (a recording of CPU
-use does not tell).  So it answers what a configuration makes of the CPU, and no more.
+use does not tell).  So it tells how a configuration uses the idle CPU, and no more.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from plancton.model import (
     StopPilot,
 )
 
-from . import decide
+from .decide import decide
+from .rules import TOO_OLD
 
 #: Virtual seconds since 1970 at the first value: a Monday, 00:00 UTC.  Windows go by it.
 BEGIN = 345_600.0
@@ -32,8 +33,8 @@ TOLERANCE = 1.0
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """Of one node or, added up, of several; times in seconds."""
+class ReplayResult:
+    """What a replay gave, of one node or added up over several; times in seconds."""
 
     nodes: int = 0
     duration: float = 0.0
@@ -50,32 +51,39 @@ class Outcome:
     collision_time: float = 0.0
 
 
-def replay(percents: Sequence[float], step: float, config: Config, facts: HostFacts) -> Outcome:
-    """One node whose owner uses ``percents`` of its CPUs, each for ``step`` seconds."""
+def replay(
+    percents: Sequence[float], step: float, config: Config, facts: HostFacts
+) -> ReplayResult:
+    """Return what the policy makes of one node's recorded load.
+
+    ``percents`` are the shares of its CPUs that the owner uses, each for ``step`` seconds.
+    """
     node = _Node(config, facts)
     for percent in percents:
         node.pass_time(min(1.0, max(0.0, percent / 100.0)) * facts.ncpus, step)
-    return replace(node.outcome, nodes=1)
+    return replace(node.result, nodes=1)
 
 
 class _Node:
+    """A simulated node: its pilots, its clock and the policy's history."""
+
     def __init__(self, config: Config, facts: HostFacts) -> None:
         self._config, self._facts = config, facts
         self._history = History()
         self._pilots: list[Pilot] = []
         self._now = 0.0
         self._colliding = False
-        self.outcome = Outcome()
+        self.result = ReplayResult()
 
     def pass_time(self, owner: float, seconds: float) -> None:
-        """``seconds`` in which the owner uses ``owner`` CPUs."""
+        """Let ``seconds`` pass in which the owner uses ``owner`` CPUs."""
         end = self._now + seconds
         while self._now < end:
             wait = self._decide(owner)
             self._run(owner, min(wait, end - self._now))
 
     def _decide(self, owner: float) -> float:
-        """One pass of the policy; seconds to the next one."""
+        """Run one pass of the policy; return the seconds to the next one."""
         config, facts = self._config, self._facts
         using = len(self._pilots)
         taken = using * config.max_dock_mem
@@ -92,13 +100,13 @@ class _Node:
             history=self._history,
             wall=BEGIN + self._now,
         )
-        decision = decide.decide(state, config, self._now)
+        decision = decide(state, config, self._now)
         self._history = decision.history
         started, gone = 0, set()
         for action in decision.actions:
             if isinstance(action, StartPilots):
                 started += action.count
-                first = self.outcome.started + 1
+                first = self.result.started + 1
                 self._pilots += [
                     Pilot(f"{first + n}", f"{first + n}", PilotState.RUNNING, age=0.0)
                     for n in range(action.count)
@@ -106,12 +114,12 @@ class _Node:
             elif isinstance(action, StopPilot):
                 # It obeys: in steps of minutes its grace does not show.
                 self._pilots = [p for p in self._pilots if p.id != action.pilot.id]
-                if action.reason != decide.OLD:
+                if action.reason != TOO_OLD:
                     gone.add(action.pilot.id)
-        self.outcome = replace(
-            self.outcome,
-            started=self.outcome.started + started,
-            evicted=self.outcome.evicted + len(gone),
+        self.result = replace(
+            self.result,
+            started=self.result.started + started,
+            evicted=self.result.evicted + len(gone),
         )
         wait = config.main_sleep
         if decision.look_again is not None:
@@ -124,25 +132,26 @@ class _Node:
         idle = self._facts.ncpus - owner
         wanted = len(self._pilots) * self._config.cpus_per_dock
         collides = wanted > idle + TOLERANCE and bool(self._pilots)
-        outcome = self.outcome
-        self.outcome = replace(
-            outcome,
-            duration=outcome.duration + seconds,
-            idle_cpu=outcome.idle_cpu + idle * seconds,
-            pilot_cpu=outcome.pilot_cpu + self._used(owner) * seconds,
-            pilot_time=outcome.pilot_time + len(self._pilots) * seconds,
-            collisions=outcome.collisions + (collides and not self._colliding),
-            collision_time=outcome.collision_time + (seconds if collides else 0.0),
+        result = self.result
+        self.result = replace(
+            result,
+            duration=result.duration + seconds,
+            idle_cpu=result.idle_cpu + idle * seconds,
+            pilot_cpu=result.pilot_cpu + self._used(owner) * seconds,
+            pilot_time=result.pilot_time + len(self._pilots) * seconds,
+            collisions=result.collisions + (collides and not self._colliding),
+            collision_time=result.collision_time + (seconds if collides else 0.0),
         )
         self._colliding = collides
 
     def _used(self, owner: float) -> float:
-        """CPUs that pilots get: what the owner leaves, as they yield to him."""
+        """Return the CPUs that pilots get: what the owner leaves, as they yield to him."""
         wanted = len(self._pilots) * self._config.cpus_per_dock
         return min(wanted, self._facts.ncpus - owner)
 
 
-def total(outcomes: Iterable[Outcome]) -> Outcome:
-    """All nodes together."""
-    found = [asdict(outcome) for outcome in outcomes]
-    return Outcome(**{key: sum(one[key] for one in found) for key in asdict(Outcome())})
+def add_up(results: Iterable[ReplayResult]) -> ReplayResult:
+    """Return the sum over several nodes."""
+    found = [asdict(result) for result in results]
+    keys = asdict(ReplayResult())
+    return ReplayResult(**{key: sum(one[key] for one in found) for key in keys})

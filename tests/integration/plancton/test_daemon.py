@@ -213,7 +213,7 @@ def test_status_and_explain_tell_what_runs_and_why(node: Node) -> None:
     assert "without isolation" in done.stdout
     done = node.ctl("explain")
     assert done.returncode == 0
-    assert "max_docks    0 more    max_docks allows 3 pilots." in done.stdout
+    assert "max_docks    0 more    max_docks allows 3 pilots, and 3 are in use." in done.stdout
     document = node.status()
     assert {"name", "pid", "age", "state"} <= set(document["pilots"][0])
     assert document["host"]["owner_cpu_fraction"] >= 0.0

@@ -8,7 +8,7 @@ import pytest
 
 from plancton.config.model import Config
 from plancton.model import Breaker, Decision, History, NodeState, Pilot, PilotState, StartPilots
-from plancton.policy.backoff import Outcome, fold, outcome, start_failed
+from plancton.policy.backoff import PilotOutcome, classify_end, count_ends, count_failed_start
 from plancton.policy.decide import decide
 from tests.support.fake_node import FACTS, IDLE
 
@@ -41,25 +41,25 @@ def look(history: History, now: float, *pilots: Pilot) -> tuple[int, Decision]:
 @pytest.mark.parametrize(
     ("pilot", "told"),
     [
-        (ended(0), Outcome.NORMAL),
-        (ended(0, age=0.1), Outcome.NORMAL),
-        (ended(3), Outcome.NO_WORK),
-        (ended(4, age=5000.0), Outcome.FAILURE),
-        (ended(5), Outcome.FAILURE),
-        (ended(1, age=0.5), Outcome.FAILURE),
-        (ended(137, age=0.5), Outcome.FAILURE),
-        (ended(None, age=0.5), Outcome.FAILURE),
-        (ended(137, age=5000.0), Outcome.SAYS_NOTHING),
-        (ended(None, age=5000.0), Outcome.SAYS_NOTHING),
-        (ended(None, age=None), Outcome.SAYS_NOTHING),
-        (ended(143, age=0.5, asked_to_stop=True), Outcome.SAYS_NOTHING),
-        (ended(4, asked_to_stop=True), Outcome.SAYS_NOTHING),
-        (ended(3, asked_to_stop=True), Outcome.SAYS_NOTHING),
+        (ended(0), PilotOutcome.NORMAL),
+        (ended(0, age=0.1), PilotOutcome.NORMAL),
+        (ended(3), PilotOutcome.NO_WORK),
+        (ended(4, age=5000.0), PilotOutcome.FAILURE),
+        (ended(5), PilotOutcome.FAILURE),
+        (ended(1, age=0.5), PilotOutcome.FAILURE),
+        (ended(137, age=0.5), PilotOutcome.FAILURE),
+        (ended(None, age=0.5), PilotOutcome.FAILURE),
+        (ended(137, age=5000.0), PilotOutcome.SAYS_NOTHING),
+        (ended(None, age=5000.0), PilotOutcome.SAYS_NOTHING),
+        (ended(None, age=None), PilotOutcome.SAYS_NOTHING),
+        (ended(143, age=0.5, asked_to_stop=True), PilotOutcome.SAYS_NOTHING),
+        (ended(4, asked_to_stop=True), PilotOutcome.SAYS_NOTHING),
+        (ended(3, asked_to_stop=True), PilotOutcome.SAYS_NOTHING),
     ],
     ids=lambda value: f"{value.exit_code}-{value.age}" if isinstance(value, Pilot) else "",
 )
-def test_an_end_tells_what_it_can_and_no_more(pilot: Pilot, told: Outcome) -> None:
-    assert outcome(pilot, CONFIG) is told
+def test_an_end_tells_what_it_can_and_no_more(pilot: Pilot, told: PilotOutcome) -> None:
+    assert classify_end(pilot, CONFIG) is told
 
 
 # No work
@@ -215,14 +215,14 @@ def test_failures_of_pilots_from_before_do_not_prolong_the_wait() -> None:
 def test_what_is_no_failure_never_trips_the_breaker(pilot: Pilot) -> None:
     history = History()
     for n in range(20):
-        history = fold(history, [replace(pilot, id=f"x{n}")], CONFIG, 1000.0 + n)
+        history = count_ends(history, [replace(pilot, id=f"x{n}")], CONFIG, 1000.0 + n)
     assert history.breaker == Breaker()
 
 
 def test_an_engine_that_will_not_start_pilots_opens_the_breaker_too() -> None:
     history = History()
     for n in range(3):
-        history = start_failed(history, "no space left on device", CONFIG, 1000.0 + n)
+        history = count_failed_start(history, "no space left on device", CONFIG, 1000.0 + n)
     none, decision = look(history, 1003)
     assert none == 0
     assert "no space left on device" in decision.summary
@@ -231,5 +231,5 @@ def test_an_engine_that_will_not_start_pilots_opens_the_breaker_too() -> None:
 def test_a_success_between_failures_keeps_the_breaker_closed() -> None:
     history = History()
     for n, code in enumerate([4, 4, 0, 4, 4, 0]):
-        history = fold(history, [ended(code, id=f"x{n}")], CONFIG, 1000.0 + n)
+        history = count_ends(history, [ended(code, id=f"x{n}")], CONFIG, 1000.0 + n)
     assert history.breaker.level == 0

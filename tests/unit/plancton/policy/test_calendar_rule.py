@@ -15,6 +15,7 @@ from plancton.model import Decision, HostFacts, NodeState, Pilot, PilotState, St
 from plancton.node import sensors
 from plancton.policy import calendar_rule
 from plancton.policy import decide as policy
+from plancton.policy.rules import SHORT_GRACE
 from tests.support.fake_node import FACTS, GB, IDLE, FakeNode
 from tests.support.local_times import HOUR, at
 
@@ -91,7 +92,7 @@ def test_at_the_end_of_a_window_an_owner_short_of_memory_waits_no_longer() -> No
     state = NodeState(facts=FACTS, load=short, pilots=pilots, wall=CLOSES + 120)
     actions = policy.decide(state, WEEKEND, 5000.0).actions
     graces = [action.grace for action in actions if isinstance(action, StopPilot)]
-    assert sorted(graces) == [policy.SHORT_GRACE, WEEKEND.stop_grace, WEEKEND.stop_grace]
+    assert sorted(graces) == [SHORT_GRACE, WEEKEND.stop_grace, WEEKEND.stop_grace]
 
 
 def test_the_next_window_fills_the_node_without_a_pause() -> None:
@@ -110,7 +111,9 @@ def test_without_windows_the_wall_clock_decides_nothing() -> None:
 def test_the_time_zone_is_the_node_s_unless_one_is_named() -> None:
     facts = replace(FACTS, timezone="America/New_York")
     config = Config(windows=("mon 08:00-12:00",))
-    there = calendar_rule.phase(config, facts, at("2026-11-23 08:00", ZoneInfo("America/New_York")))
+    there = calendar_rule.find_phase(
+        config, facts, at("2026-11-23 08:00", ZoneInfo("America/New_York"))
+    )
     assert there.starts
     assert "until Mon 2026-11-23 12:00 EST" in there.text
     assert parse_calendar((), (), facts.timezone).zone == ZoneInfo("America/New_York")

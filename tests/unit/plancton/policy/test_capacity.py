@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plancton.config.model import Config
-from plancton.model import History, HostLoad
+from plancton.model import Capacity, History, HostLoad
 from plancton.policy import capacity
+from plancton.policy.capacity import Limit
 from tests.support.fake_node import FACTS, IDLE
 
 
@@ -52,20 +53,21 @@ def test_an_unknown_load_changes_nothing() -> None:
 def test_a_load_at_the_edge_does_not_evict_what_it_let_start() -> None:
     config = Config(max_docks=100)
     for cpus in (2.4, 2.5, 2.6, 2.7):
-        part, _ = capacity.by_cpu(config, FACTS, owner(cpus), History(owner_cpus=cpus))
+        part = capacity.limit_by_cpu(config, FACTS, owner(cpus), History(owner_cpus=cpus))
         assert part.start is not None and part.keep is not None
         assert part.start <= part.keep
-    at_edge, _ = capacity.by_cpu(config, FACTS, owner(2.5), History(owner_cpus=2.5))
-    a_bit_more, _ = capacity.by_cpu(config, FACTS, owner(2.7), History(owner_cpus=2.7))
+    at_edge = capacity.limit_by_cpu(config, FACTS, owner(2.5), History(owner_cpus=2.5))
+    a_bit_more = capacity.limit_by_cpu(config, FACTS, owner(2.7), History(owner_cpus=2.7))
     assert at_edge.start == a_bit_more.keep == 6
 
 
 def test_an_owner_who_uses_everything_leaves_no_pilot() -> None:
-    part, _ = capacity.by_cpu(Config(), FACTS, owner(8.0), History(owner_cpus=8.0))
+    part = capacity.limit_by_cpu(Config(), FACTS, owner(8.0), History(owner_cpus=8.0))
     assert (part.start, part.keep) == (0, 0)
 
 
 def test_a_missing_part_makes_the_whole_unknown() -> None:
-    known, unknown = capacity.Capacity(3, 4), capacity.Capacity(None, None)
-    assert capacity.combined([known, unknown]) == unknown
-    assert capacity.combined([known, capacity.Capacity(5, 2)]) == capacity.Capacity(3, 2)
+    known, other = Limit(3, 4, "CPU", ""), Limit(5, 2, "Memory", "")
+    unknown = Limit(None, None, "CPU", "The CPU load is not known.")
+    assert capacity.combine_limits([known, unknown]) == Capacity(None, None)
+    assert capacity.combine_limits([known, other]) == Capacity(3, 2)

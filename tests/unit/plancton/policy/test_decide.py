@@ -20,7 +20,8 @@ from plancton.model import (
     StopPilot,
     Trigger,
 )
-from plancton.policy.decide import FORCE_GRACE, SOON, decide
+from plancton.policy.decide import decide
+from plancton.policy.rules import FORCE_GRACE, SOON
 from tests.support.fake_node import FACTS, GB, IDLE
 from tests.support.node_states import NOW, config, ended, node, pilots, starts, stopped
 
@@ -34,7 +35,7 @@ def test_an_idle_node_is_filled_at_once() -> None:
 def test_a_full_node_starts_nothing_and_says_which_rule_says_so() -> None:
     decision = decide(node(*pilots(1, 2, 3, 4)), config(), NOW)
     assert decision.actions == ()
-    assert decision.summary == "Starting none. max_docks allows 4 pilots."
+    assert decision.summary == "Starting none. max_docks allows 4 pilots, and 4 are in use."
 
 
 def test_a_pilot_that_ends_is_removed_and_replaced_in_one_decision() -> None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from plancton.model import History, HostFacts, HostLoad, PilotState, StopPilot
-from plancton.policy.decide import SOON, decide
+from plancton.policy.decide import decide
+from plancton.policy.rules import SOON
 from tests.support.fake_node import GB, IDLE
 from tests.support.node_states import NOW, config, ended, node, pilots, starts, stopped, text
 

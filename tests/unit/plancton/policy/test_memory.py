@@ -8,7 +8,7 @@ import pytest
 
 from plancton.config.model import Config
 from plancton.model import Decision, HostFacts, HostLoad, NodeState, Pilot, PilotState, StartPilots
-from plancton.policy.capacity import by_memory
+from plancton.policy.capacity import limit_by_memory
 from plancton.policy.decide import decide
 from tests.support.fake_node import GB
 
@@ -76,7 +76,7 @@ def test_a_pilot_that_uses_more_than_its_share_leaves_less_for_the_next_one() ->
     load = HostLoad(
         busy_cpus=4.0, pilots_cpus=4.0, mem_available=15 * GB, pilots_mem=LIGHT.ram_bytes - 20 * GB
     )
-    allowed, _ = by_memory(CONFIG, load, 4)
+    allowed = limit_by_memory(CONFIG, load, 4)
     assert allowed.start == 5, "one more of 10 GB beside the reserve, whatever is used now"
 
 

@@ -24,7 +24,8 @@ from plancton.model import (
 )
 from plancton.node.sensors import ProcSensors
 from plancton.policy import backoff, capacity
-from plancton.policy import decide as policy
+from plancton.policy.decide import decide as policy_decide
+from plancton.policy.rules import SHORT_GRACE
 from tests.support.fake_node import FACTS, GB, IDLE
 
 CONFIG = Config(docker_image="w:2", max_docks=8, mem_reserve=4 * GB, max_dock_mem=2 * GB)
@@ -32,7 +33,7 @@ CONFIG = Config(docker_image="w:2", max_docks=8, mem_reserve=4 * GB, max_dock_me
 
 def decide(prepared: Prepared = Prepared(), **values: object) -> Decision:  # noqa: B008 (a value)
     state = NodeState(facts=FACTS, load=IDLE, pilots=(), prepared=prepared)
-    return policy.decide(replace(state, **values), CONFIG, 1000.0)  # type: ignore[arg-type]
+    return policy_decide(replace(state, **values), CONFIG, 1000.0)  # type: ignore[arg-type]
 
 
 def reason(decision: Decision, rule: str) -> Reason:
@@ -118,21 +119,21 @@ def test_an_owner_who_goes_on_taking_is_foreseen() -> None:
 
 
 def test_pilots_that_grow_are_no_appetite_of_the_owner() -> None:
-    history = capacity.note_room(History(), short(9 * GB, 0), 10.0)
-    history = capacity.note_room(history, short(3 * GB, 6 * GB), 11.0)
+    history = capacity.track_memory_growth(History(), short(9 * GB, 0), 10.0)
+    history = capacity.track_memory_growth(history, short(3 * GB, 6 * GB), 11.0)
     assert history.room_loss == 0.0
 
 
 def test_appetite_is_not_measured_over_a_moment() -> None:
-    history = capacity.note_room(History(), short(9 * GB, 0), 10.0)
-    assert capacity.note_room(history, short(8 * GB, 0), 10.01) == history
-    assert capacity.note_room(history, HostLoad(), 20.0).room is None
+    history = capacity.track_memory_growth(History(), short(9 * GB, 0), 10.0)
+    assert capacity.track_memory_growth(history, short(8 * GB, 0), 10.01) == history
+    assert capacity.track_memory_growth(history, HostLoad(), 20.0).room is None
 
 
 def test_pilots_get_little_time_to_end_while_the_owner_waits_for_memory() -> None:
     (one,) = decide(pilots=running(4), load=short(3 * GB, 8 * GB)).actions
     assert isinstance(one, StopPilot)
-    assert one.grace == policy.SHORT_GRACE < CONFIG.stop_grace
+    assert one.grace == SHORT_GRACE < CONFIG.stop_grace
 
 
 def test_free_pages_on_the_cpus_own_lists_are_free(tmp_path: Path) -> None:
@@ -153,9 +154,9 @@ def test_free_pages_on_the_cpus_own_lists_are_free(tmp_path: Path) -> None:
 
 def test_a_pilot_whose_command_never_ran_is_a_failure_whatever_its_life_was() -> None:
     ended = Pilot("p", "p", PilotState.EXITED, age=0.0, never_ran=True)
-    assert backoff.outcome(ended, Config(quick_death=0.0)) is backoff.Outcome.FAILURE
+    assert backoff.classify_end(ended, Config(quick_death=0.0)) is backoff.PilotOutcome.FAILURE
     asked = replace(ended, asked_to_stop=True)
-    assert backoff.outcome(asked, Config()) is backoff.Outcome.SAYS_NOTHING
+    assert backoff.classify_end(asked, Config()) is backoff.PilotOutcome.SAYS_NOTHING
 
 
 # Our own noise
@@ -166,23 +167,23 @@ def owner(cpus: float) -> HostLoad:
 
 
 def test_the_engines_work_on_pilots_is_not_taken_for_the_owners() -> None:
-    history = capacity.note_churn(History(owner_cpus=0.1, owner_at=0.0), True, 0.0)
+    history = capacity.track_churn(History(owner_cpus=0.1, owner_at=0.0), True, 0.0)
     history = capacity.smooth_owner(history, owner(6.0), 5.0)
     assert history.owner_cpus == 0.1
     assert capacity.smooth_owner(history, owner(0.0), 10.0).owner_cpus != 0.1, "a fall counts"
 
 
 def test_an_owner_is_believed_when_the_pilots_have_come_and_gone_for_long() -> None:
-    history = capacity.note_churn(History(owner_cpus=0.1, owner_at=0.0), True, 0.0)
+    history = capacity.track_churn(History(owner_cpus=0.1, owner_at=0.0), True, 0.0)
     later = capacity.CHURN_PATIENCE + 1.0
-    history = capacity.note_churn(history, True, later)
+    history = capacity.track_churn(history, True, later)
     found = capacity.smooth_owner(history, owner(6.0), later).owner_cpus
     assert found is not None and found > 5.0
 
 
 def test_a_quiet_look_ends_the_patience() -> None:
-    history = capacity.note_churn(History(), True, 0.0)
-    assert capacity.note_churn(history, False, 1.0).churn_since is None
+    history = capacity.track_churn(History(), True, 0.0)
+    assert capacity.track_churn(history, False, 1.0).churn_since is None
 
 
 def test_a_decision_that_changes_pilots_is_remembered_as_noise_to_come() -> None:

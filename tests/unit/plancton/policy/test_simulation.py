@@ -6,7 +6,7 @@ import pytest
 
 from plancton.config.model import Config
 from plancton.model import HostFacts
-from plancton.policy.simulation import Outcome, replay, total
+from plancton.policy.simulation import ReplayResult, add_up, replay
 from tests.support.fake_node import GB
 
 FACTS = HostFacts("n", ncpus=10, ram_bytes=640 * GB, swap_bytes=0)
@@ -63,6 +63,6 @@ def test_windows_are_kept() -> None:
 
 def test_nodes_add_up() -> None:
     one = replay([0.0] * HOUR, STEP, CONFIG, FACTS)
-    assert total([one, one]).pilot_time == 2 * one.pilot_time
-    assert total([one, one]).nodes == 2
-    assert total([]) == Outcome()
+    assert add_up([one, one]).pilot_time == 2 * one.pilot_time
+    assert add_up([one, one]).nodes == 2
+    assert add_up([]) == ReplayResult()
