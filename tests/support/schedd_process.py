@@ -16,17 +16,17 @@ from vobox.supervisor.links import commands
 
 ROOT = Path(__file__).parents[2]
 #: As an old CE runs them: no site packages, nothing from the environment.
-BARE = [sys.executable, "-I", "-S"]
-RUN = (
-    "import sys; sys.path.insert(0, {root!r}); sys.argv[0] = {name!r};"
-    " from {module} import main; sys.exit(main())"
-)
+BARE = ("-I", "-S")
 Ended = subprocess.CompletedProcess
 
 
-def thin(name: str) -> list[str]:
-    """The command line of a condor command on a bare Python."""
-    return [*BARE, "-c", RUN.format(root=str(ROOT), name=name, module=commands()[name])]
+def thin(name: str, python: str = sys.executable) -> list[str]:
+    """Return the command line that runs a condor command with nothing but a Python."""
+    program = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv[0] = {name!r};"
+        f" from {commands()[name]} import main; sys.exit(main())"
+    )
+    return [python, *BARE, "-c", program]
 
 
 class LiveSchedd:

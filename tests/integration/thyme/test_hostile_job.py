@@ -20,7 +20,7 @@ from thyme.protocol.events import Finished
 from thyme.protocol.job import SandboxFile, Task
 from thyme.worker.users import FIRST_UID
 
-ATTACK = Path(__file__).parents[2] / "hostile_job.py"
+ATTACK = Path(__file__).parents[2] / "support" / "hostile_job.py"
 
 
 def python_for_all() -> str:

@@ -21,8 +21,8 @@ from typing import IO
 
 import pytest
 
-from tests.support.command_socket import COMMANDS, ROOT, request, talk
-from tests.support.schedd_process import RUN, LiveSchedd
+from tests.support.command_socket import COMMANDS, request, talk
+from tests.support.schedd_process import LiveSchedd, thin
 from tests.support.waiting import wait_until
 
 NAMES = ("3.6", "3.7", "3.8", "3.9", "3.10", "3.12", "3.13")
@@ -70,7 +70,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSchedd]:
 
 def line(command: str, *argv: str | bytes, python: str = sys.executable) -> list[str | bytes]:
     words = argv or ARGV.get(command, [])
-    return [python, "-I", "-S", "-c", RUN.format(root=str(ROOT), name=command), *words]
+    return [*thin(command, python), *words]
 
 
 def run(
