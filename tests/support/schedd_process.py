@@ -16,7 +16,7 @@ from vobox.supervisor.links import commands
 
 ROOT = Path(__file__).parents[2]
 #: As an old CE runs them: no site packages, nothing from the environment.
-BARE = ("-I", "-S")
+BARE = [sys.executable, "-I", "-S"]
 Ended = subprocess.CompletedProcess
 
 
@@ -26,7 +26,7 @@ def thin(name: str, python: str = sys.executable) -> list[str]:
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv[0] = {name!r};"
         f" from {commands()[name]} import main; sys.exit(main())"
     )
-    return [python, *BARE, "-c", program]
+    return [python, *BARE[1:], "-c", program]
 
 
 class LiveSchedd:

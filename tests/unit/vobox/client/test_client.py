@@ -65,7 +65,7 @@ sys.exit(client.main())
 
 def on_a_machine(place: Path, **env: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [sys.executable, *BARE, "-c", ON_A_MACHINE, str(ROOT), str(place)], env=env, stdin=subprocess.DEVNULL,
+        [*BARE, "-c", ON_A_MACHINE, str(ROOT), str(place)], env=env, stdin=subprocess.DEVNULL,
         capture_output=True, timeout=30,
     )  # fmt: skip
 
@@ -145,9 +145,7 @@ def test_thin_commands_load_next_to_nothing() -> None:
         f"import os, sys; sys.path.insert(0, {str(ROOT)!r}); before = set(sys.modules);"
         "import vobox.client.client; print(*sorted(set(sys.modules) - before))"
     )
-    done = subprocess.run(
-        [sys.executable, *BARE, "-c", program], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([*BARE, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [
         "_socket",
         "vobox",
