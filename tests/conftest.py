@@ -24,6 +24,7 @@ from tests.support.services.fixtures import (
     registry,
 )
 from tests.support.services.image_builds import built_images
+from tests.support.services.programs import begin_test, end_test
 
 __all__ = [
     "built_images",
@@ -69,6 +70,16 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     guard_services()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    begin_test(item)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    end_test()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -11,6 +11,7 @@ import pytest
 from tests.ansible import mirror
 from tests.ansible.hosts import Hosts
 from tests.ansible.site import NODE_SETTINGS, Site
+from tests.setup.needs import needs
 from tests.support.services.certificates import Authority
 from tests.support.services.engines import DockerService
 
@@ -49,6 +50,7 @@ def make_site(
 
 
 @pytest.fixture(scope="session")
+@needs("docker", "hosts")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """After the first ``site.yml``; each test leaves it as it found it."""
     groups = {

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import docker
 
-from tests.ansible.mirror import DEBIAN, KEPT, ROOT
 from tests.support.services.engines import DockerService
+from tests.support.services.image_builds import debian_base
 from tests.support.services.programs import need
 from tests.support.waiting import wait_until
 
@@ -43,7 +42,6 @@ for unit in {_MASKED}; do ln -sf /dev/null /etc/systemd/system/$unit; done
 {_LIMITS}
 rm -rf /etc/ssh/ssh_host_* /var/lib/apt/lists/* /var/cache/apt/archives/*.deb
 """
-_SUITE = "bookworm"
 _KEYS = """\
 ssh-keygen -A >/dev/null
 cat > /root/.ssh/authorized_keys <<'E'
@@ -91,7 +89,7 @@ class Hosts:
         return f"{self._net}.{10 + self.names.index(name)}"
 
     def network(self) -> None:
-        need("hosts", ["ssh", "ssh-keygen"], ["openssh-client"])
+        need("hosts")
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key)]
         subprocess.run(command, check=True, capture_output=True)
         pool = docker.types.IPAMPool(subnet=f"{self._net}.0/24", gateway=self.gateway)
@@ -100,7 +98,7 @@ class Hosts:
         )
 
     def image(self, proxy: str) -> None:
-        with open(_base(), "rb") as tar:
+        with open(debian_base(), "rb") as tar:
             self.engine.client.import_image_from_data(tar.read(), repository="plancton-test-base")
         made = self.docker.containers.run(
             "plancton-test-base",
@@ -191,25 +189,3 @@ class Hosts:
         for network in self.docker.networks.list(names=["site"]):
             network.remove()
         self.docker.close()
-
-
-def _base() -> Path:
-    """Debian's smallest system as a tar, made once (the images' tests make the same)."""
-    kept = ROOT / f"build/offline/{_SUITE}.tar"
-    if not kept.exists():
-        need("a Debian system", ["debootstrap"], ["debootstrap"])
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        KEPT.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=KEPT) as work:
-            subprocess.run(
-                ["debootstrap", "--variant=minbase", _SUITE, work, DEBIAN],
-                check=True,
-                capture_output=True,
-                timeout=400,
-            )
-            new = kept.with_suffix(".ansible")
-            command = ["tar", "--numeric-owner", "-C", work, "--exclude=./dev/*"]
-            command += ["--exclude=./var/cache/apt/archives/*.deb", "-cf", str(new), "."]
-            subprocess.run(command, check=True, capture_output=True)
-            new.replace(kept)
-    return kept

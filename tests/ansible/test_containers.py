@@ -18,6 +18,7 @@ import plancton
 from tests.ansible.conftest import NODES, make_site
 from tests.ansible.jobs import queued, submit, wait_for_jobs
 from tests.ansible.site import NODE_SETTINGS, Site
+from tests.setup.needs import needs
 from tests.support.services.image_builds import BUILD_SECONDS, BuiltImages
 from tests.support.services.registry import PASSWORD, USER, Registry
 from tests.support.waiting import wait_until
@@ -64,6 +65,7 @@ def settings(registry: Registry, gateway: str) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
+@needs("docker", "hosts", "registry")
 def site(built_images: BuiltImages, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """After the first ``site.yml``; each test leaves it as it found it."""
     with ExitStack() as stack:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.setup.needs import needs
 from tests.support.process_site import LiveSite, submit_text
 from tests.support.services.rabbitmq import Rabbit
 from tests.support.services.silent_line import SilentLine
@@ -35,6 +36,7 @@ exit $2
 
 
 @pytest.fixture(scope="module")
+@needs("rabbitmq")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
     server = Rabbit(tmp_path_factory.mktemp("rabbitmq"))
     try:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.packages import INSTALL, client_python
 from tests.clients.pool import Pool
+from tests.setup.downloads import clients
+from tests.setup.needs import needs
+from tests.support.services.programs import need
 from tests.support.services.rabbitmq import Rabbit
 
 PILOTS = 4
@@ -18,16 +20,18 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The time for a test includes its fixtures, and one of these makes the environment."""
+    """The time for a test includes its fixtures, and the first of these start a site."""
     for item in items:
         if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.timeout(3 * INSTALL + 300))
+            item.add_marker(pytest.mark.timeout(600))
 
 
 @pytest.fixture(scope="session")
+@needs("clients")
 def python() -> Path:
     """The Python that has the real clients."""
-    return client_python()
+    need("clients")
+    return clients() / "bin/python"
 
 
 @pytest.fixture(scope="session")

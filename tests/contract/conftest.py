@@ -12,7 +12,9 @@ from thyme.broker import Transport, connect
 Connect = Callable[[], Transport]
 
 
-@pytest.fixture(params=["sqlite", "fake", "amqp"])
+@pytest.fixture(
+    params=["sqlite", "fake", pytest.param("amqp", marks=pytest.mark.needs("rabbitmq"))]
+)
 def new(request: pytest.FixtureRequest, tmp_path) -> Iterator[Connect]:
     """A function that opens one more connection to one broker."""
     opened: list[Transport] = []

@@ -24,7 +24,10 @@ from tests.support.waiting import wait_until
 GRACE = 0.3
 
 
-@pytest.fixture(params=["fake", "process", "docker", "podman"])
+@pytest.fixture(
+    params=["fake", "process"]
+    + [pytest.param(name, marks=pytest.mark.needs(name)) for name in ("docker", "podman")]
+)
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     made = Bench(harness(request, tmp_path))
     yield made

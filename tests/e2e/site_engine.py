@@ -42,11 +42,7 @@ class SiteEngine(DockerService):
     """``inside`` runs a command as the machine, in its network."""
 
     def __init__(self, directory: Path) -> None:
-        need(
-            "a site",
-            ["docker", "docker-compose", "ip", "iptables", "nsenter", "make"],
-            ["docker.io", "docker-compose", "iproute2", "iptables", "util-linux", "make"],
-        )
+        need("site")
         super().__init__(directory)
         self.disk = KEPT
         self._machine, self._world = f"{_MACHINE}{os.getpid()}", f"{_WORLD}{os.getpid()}"

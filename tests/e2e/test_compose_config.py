@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.services.compose import ROOT, compose_v1, compose_v2
+from tests.setup.steps import ROOT
+from tests.support.services.compose import compose_v1, compose_v2
 
+pytestmark = pytest.mark.needs("compose")
 TLS = "docker-compose.yml:docker-compose.tls.yml"
 FILES = ("docker-compose.yml", TLS, f"{TLS}:docker-compose.node.yml")
 PROFILES = ("", "monitoring,demo-ce")

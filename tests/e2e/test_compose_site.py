@@ -16,6 +16,7 @@ import pytest
 from demo_ce.proxy import demo_credential
 from tests.e2e.site_compose import NODE, ComposeSite
 from tests.e2e.site_engine import METADATA, REPORTS_PORT, WORLD, machine
+from tests.setup.needs import needs
 from tests.support.services.fixtures import CGROUPS
 from tests.support.services.image_builds import BUILD_SECONDS, BuiltImages
 from tests.support.waiting import wait_until
@@ -62,6 +63,7 @@ queue {eights}
 
 
 @pytest.fixture(scope="module")
+@needs("docker", "site", "compose")
 def site(built_images: BuiltImages, cgroup_name: str) -> Iterator[ComposeSite]:
     with machine(built_images) as engine, tempfile.TemporaryDirectory(prefix="compose-") as place:
         made = ComposeSite(engine, Path(place), built_images.names, cgroup_name)

@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
+from tests.setup.needs import needs
 from tests.support.services.programs import need
 from tests.support.services.rabbitmq import Rabbit, VirtualHost
 from tests.support.services.silent_line import SilentLine
@@ -28,6 +29,7 @@ STARTED = b'{"thyme":1,"kind":"started"}'
 
 
 @pytest.fixture(scope="module")
+@needs("rabbitmq")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
     server = Rabbit(tmp_path_factory.mktemp("rabbitmq"))
     try:
@@ -195,10 +197,11 @@ def test_an_idle_line_that_is_cut_is_noticed_by_its_heartbeats(
     worker.close()
 
 
+@pytest.mark.needs("firewall")
 def test_dropped_packets_are_noticed_by_whoever_waits_and_whoever_sends(
     own: Rabbit, vhost: VirtualHost
 ) -> None:
-    need("dropping packets", ["iptables"], ["iptables"])
+    need("firewall")
     url = f"{vhost.url}?heartbeat=5&timeout=3"
     idle, busy = connect(url), connect(url)
     idle.open_inbox("thyme.worker.idle")

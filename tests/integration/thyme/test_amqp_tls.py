@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.setup.needs import needs
 from tests.support.services.certificates import Authority, Signed
 from tests.support.services.rabbitmq import Rabbit, VirtualHost
 from thyme.broker import connect
@@ -40,6 +41,7 @@ class Site:
 
 
 @pytest.fixture(scope="module")
+@needs("rabbitmq")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     directory = tmp_path_factory.mktemp("rabbitmq")
     authority = Authority(directory / "tls")

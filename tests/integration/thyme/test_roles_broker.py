@@ -14,6 +14,7 @@ from typing import Any
 import pika
 import pytest
 
+from tests.setup.needs import needs
 from tests.support.process_site import LiveSite, submit_text
 from tests.support.services.certificates import Authority
 from tests.support.services.rabbitmq import Rabbit
@@ -40,6 +41,7 @@ class Site:
 
 
 @pytest.fixture(scope="module")
+@needs("rabbitmq")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A broker that was configured by nothing but thyme-admin and images/rabbitmq."""
     place = tmp_path_factory.mktemp("broker")

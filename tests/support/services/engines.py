@@ -109,7 +109,7 @@ class DockerService(ContainerService):
         super().__init__(directory)
         self.options = options
         self.disk: Path | None = None
-        need("Docker", ["dockerd", "containerd", "runc"], ["docker.io"])
+        need("docker")
 
     def start(self) -> None:
         place = self.directory
@@ -151,7 +151,7 @@ class PodmanService(ContainerService):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
-        need("Podman", ["podman", "runc", "conmon"], ["podman"])
+        need("podman")
         # Podman refuses a longer path than 50 characters, and pytest's are.
         self.runroot = Path(tempfile.mkdtemp(prefix="podman-"))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.setup.needs import needs
 from tests.support.services.engines import IMAGE, DockerService, PodmanService
 from tests.support.services.influx import InfluxServer
 from tests.support.services.rabbitmq import Rabbit, VirtualHost
@@ -27,6 +28,7 @@ def only_here(factory: pytest.TempPathFactory, service: str) -> None:
 
 
 @pytest.fixture(scope="session")
+@needs("docker")
 def docker_service(
     tmp_path_factory: pytest.TempPathFactory, cgroup_name: str
 ) -> Iterator[DockerService]:
@@ -42,6 +44,7 @@ def docker_service(
 
 
 @pytest.fixture(scope="session")
+@needs("podman")
 def podman_service(
     tmp_path_factory: pytest.TempPathFactory, cgroup_name: str
 ) -> Iterator[PodmanService]:
@@ -56,6 +59,7 @@ def podman_service(
 
 
 @pytest.fixture
+@needs("docker")
 def make_docker(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[..., DockerService]]:
@@ -78,6 +82,7 @@ def make_docker(
 
 
 @pytest.fixture
+@needs("registry")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     made = Registry(tmp_path_factory.mktemp("registry"))
     try:
@@ -88,6 +93,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 
 
 @pytest.fixture(scope="session")
+@needs("rabbitmq")
 def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
     """A RabbitMQ that all tests share: leave it as it is."""
     server = Rabbit(tmp_path_factory.mktemp("rabbitmq"))
@@ -106,6 +112,7 @@ def rabbitmq(rabbitmq_server: Rabbit) -> VirtualHost:
 
 
 @pytest.fixture
+@needs("rabbitmq")
 def make_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Rabbit]]:
     """RabbitMQ servers of this test's own, to be stopped, hung, filled and restarted."""
     made: list[Rabbit] = []
@@ -123,6 +130,7 @@ def make_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
 
 
 @pytest.fixture(scope="session")
+@needs("influxdb")
 def influxdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxServer]:
     """An InfluxDB without users that all tests share: each takes a database of its own."""
     server = InfluxServer(tmp_path_factory.mktemp("influxdb"))
@@ -134,6 +142,7 @@ def influxdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxServer]
 
 
 @pytest.fixture
+@needs("influxdb")
 def make_influxdb(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[..., InfluxServer]]:

@@ -23,6 +23,7 @@ import pytest
 
 import plancton
 from plancton.engine.process import procfs
+from tests.setup.needs import needs
 from tests.support.services.engines import DockerService
 from tests.support.services.programs import end_all_with, need, unmount_all_in
 from tests.support.waiting import wait_until
@@ -51,9 +52,10 @@ class BuiltImages:
 
 
 @pytest.fixture(scope="session")
+@needs("images", "docker")
 def built_images() -> Iterator[BuiltImages]:
     """All images, and the engine that has them; leave no container behind."""
-    need("the images", ["docker", "debootstrap"], ["docker.io", "debootstrap"])
+    need("images")
     with shared_engine() as engine:
         yield BuiltImages(
             engine, {name: f"plancton/{name}:{plancton.__version__}" for name in NAMES}
@@ -125,6 +127,19 @@ def _end(engine: DockerService) -> None:
     end_all_with(engine.directory)
     unmount_all_in(engine.directory)
     shutil.rmtree(engine.directory, ignore_errors=True)
+
+
+def debian_base() -> Path:
+    """Debian's minimal system as a tar: made once in this clone, for whatever begins with it."""
+    done = subprocess.run(
+        [ROOT / "images/offline/debian.sh"],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return ROOT / "build/offline/bookworm.tar"
 
 
 def _lives(pid: int) -> bool:

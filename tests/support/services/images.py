@@ -6,8 +6,6 @@ import io
 import tarfile
 from pathlib import Path
 
-from tests.support.services.programs import need
-
 #: What a test may call; busybox is all of them.
 _APPLETS = (
     "sh sleep cat ls id true false kill echo dd env stat hostname head grep touch awk nproc "
@@ -17,7 +15,6 @@ _APPLETS = (
 
 def busybox(**files: str) -> bytes:
     """A file system of 2 MB as a tar; ``files`` lie in its root."""
-    need("an image", ["busybox"], ["busybox-static"], root=False)
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as tar:
         for name in ("bin", "tmp", "etc", "proc", "sys", "dev"):

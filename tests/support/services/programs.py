@@ -1,10 +1,9 @@
-"""Programs that a service needs, installed when they are missing; and ending what was started."""
+"""Programs that a test starts: whether they are there, and ending all that was started."""
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
@@ -13,42 +12,57 @@ from pathlib import Path
 import pytest
 
 from plancton.engine.process import procfs
+from tests.setup.downloads import DOWNLOADS
+from tests.setup.needs import needs_of
+from tests.setup.services import SERVICES, which
 from tests.support.waiting import wait_until
 
-_INSTALL_SECONDS = 280
+#: What the test that runs now declares, to be compared with what it uses; None between tests.
+_declared: frozenset[str] | None = None
 
 
-def need(what: str, programs: Sequence[str], packages: Sequence[str], root: bool = True) -> None:
-    """Make sure that ``programs`` are there, else skip the test; in CI (``CI=true``) fail it."""
-    if root and os.geteuid() != 0:
-        lacking(f"{what} needs root")
-    missing = [program for program in programs if which(program) is None]
-    if not missing:
-        return
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-        for command in (["update", "-qq"], ["install", "-y", "-qq", *packages]):
-            subprocess.run(
-                ["apt-get", *command],
-                env=environment,
-                capture_output=True,
-                timeout=_INSTALL_SECONDS,
-                check=False,
-            )
-        missing = [program for program in programs if which(program) is None]
+def begin_test(item: pytest.Item) -> None:
+    """Skip the test if a service that it declares is not here (in CI: fail it)."""
+    global _declared
+    _declared = needs_of(item)
+    for name in sorted(_declared):
+        _check(name)
+
+
+def end_test() -> None:
+    """Let the next one declare its own."""
+    global _declared
+    _declared = None
+
+
+def need(name: str) -> None:
+    """Use a service of SERVICES: it must be here, and the test must have declared it.
+
+    Tests install nothing: `make setup` does, before them.
+    """
+    if _declared is not None and name not in _declared:
+        pytest.fail(f"this test uses {name} and does not say so (tests/setup/needs.py)")
+    _check(name)
+
+
+def _check(name: str) -> None:
+    service = SERVICES[name]
+    if service.root and os.geteuid() != 0:
+        lacking(f"{service.title} needs root")
+    missing = [program for program in service.programs if which(program) is None]
     if missing:
-        lacking(f"{what} needs {', '.join(missing)}; on Debian: apt install {' '.join(packages)}")
-
-
-def which(program: str) -> str | None:
-    """As a shell of root would find it."""
-    return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/bin:/bin")
+        lacking(
+            f"{service.title} needs {', '.join(missing)}; "
+            f"`make setup` as root, or: apt install {' '.join(service.packages)}"
+        )
+    if service.download and not DOWNLOADS[service.download].there():
+        lacking(f"{DOWNLOADS[service.download].title}: not fetched yet; `make setup` does it")
 
 
 def lacking(text: str) -> None:
-    """Skip the test on a user's machine; fail it in CI."""
+    """Skip the test on a user's machine; fail it in CI (``CI=true``)."""
     if os.environ.get("CI") == "true":
-        pytest.fail(text)
+        pytest.fail(text, pytrace=False)
     pytest.skip(text)
 
 

@@ -72,7 +72,7 @@ class Rabbit:
     """One server. ``configuration`` is rabbitmq.conf: empty where nobody wrote one."""
 
     def __init__(self, directory: Path, configuration: str = "") -> None:
-        need("RabbitMQ", ["epmd", "rabbitmq-server"], ["rabbitmq-server"], root=False)
+        need("rabbitmq")
         self.directory = directory
         self.port = free_port()
         self.tls_port = free_port()

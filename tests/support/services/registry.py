@@ -37,7 +37,7 @@ class Registry:
         signed: Signed | None = None,
         authority: Path | None = None,
     ) -> None:
-        need("a registry", ["docker-registry"], ["docker-registry"], root=False)
+        need("registry")
         self.directory, self.address = directory, address
         self.signed, self.authority = signed, authority
         with socket.socket() as free:

@@ -104,10 +104,12 @@ def test_a_query_asks_for_series_and_fields_that_are_sent(where: str, query: str
     assert "$timeFilter" in query, where
 
 
+@pytest.mark.needs("grafana")
 def test_the_dashboards_have_the_form_that_grafana_publishes() -> None:
     assert grafana_types.complaints(DASHBOARDS) == ""
 
 
+@pytest.mark.needs("grafana")
 def test_the_check_of_the_form_finds_what_is_wrong() -> None:
     wrong = copy.deepcopy(DASHBOARDS["site"])
     wrong["panels"][1]["options"]["colorMode"] = "rainbow"

@@ -1,0 +1,119 @@
+"""Install what the tests need and this machine lacks, once and before them (`make setup`)."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from tests.setup import debian
+from tests.setup.downloads import DOWNLOADS
+from tests.setup.plan import Machine, Plan, decide
+from tests.setup.services import PACKAGES, SERVICES, which
+from tests.setup.steps import SetupError, alone, say
+
+
+def look() -> Machine:
+    """What this machine has."""
+    programs = {program for group in PACKAGES.values() for program in group}
+    return Machine(
+        programs={program for program in programs if which(program)},
+        downloads={name for name, one in DOWNLOADS.items() if one.there()},
+        root=os.geteuid() == 0,
+        apt=which("apt-get") is not None,
+    )
+
+
+def carry_out(plan: Plan) -> None:
+    """Install and download; raises SetupError at the first that fails."""
+    if plan.install:
+        debian.install(plan.install)
+        still = decide(SERVICES, look()).install
+        if still:
+            raise SetupError(
+                f"apt installed everything, but these lack their programs: {' '.join(still)}"
+            )
+    for name in plan.download:
+        say(f"fetching {DOWNLOADS[name].title} ({DOWNLOADS[name].size})")
+        DOWNLOADS[name].fetch()
+
+
+def tell_skipped(plan: Plan, selection: Sequence[str]) -> None:
+    """Count the tests that cannot run here, and say what would let them.
+
+    Args:
+        plan: what is missing.
+        selection: pytest's options that choose the tests.
+    """
+    import pytest
+
+    from tests.setup.needs import SkipCounter
+
+    counter = SkipCounter(plan.without, plan.for_root)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", *selection], [counter])
+    say(f"{counter.skipped} of {counter.total} tests will be skipped:")
+    if counter.need_root:
+        say(f"  {counter.need_root} need root: run make test as root")
+    if plan.missing:
+        counts = ", ".join(f"{SERVICES[one].title} {n}" for one, n in counter.lacking.most_common())
+        say(f"  missing: {' '.join(plan.missing)} ({counts or 'no test'})")
+        say(f"  on Debian: sudo apt-get install --no-install-recommends {' '.join(plan.missing)}")
+
+
+def show_list() -> None:
+    """Print every service with its packages, and the programs that are missing."""
+    for service in SERVICES.values():
+        lacking = [program for program in service.programs if which(program) is None]
+        print(f"{service.title}{' (as root)' if service.root else ''}: ", end="")
+        download = DOWNLOADS[service.download].size if service.download else ""
+        print(", ".join(filter(None, (" ".join(service.packages), download))), end="")
+        print(f"; missing: {' '.join(lacking)}" if lacking else "")
+
+
+def _end(number: int, frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return 0, or 1 when something could not be had (``--check``: or is missing)."""
+    parser = argparse.ArgumentParser(prog="python -m tests.setup", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="install nothing; say what is missing")
+    parser.add_argument("--list", action="store_true", help="list services and their packages")
+    options = parser.parse_args(arguments)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
+    if options.list:
+        show_list()
+        return 0
+    selection = ["-m", "not long", *shlex.split(os.environ.get("PYTEST_ARGS", ""))]
+    try:
+        with alone():
+            plan = decide(SERVICES, look())
+            if options.check:
+                for name in (*plan.install, *plan.missing):
+                    print(f"{name}: {', '.join(PACKAGES[name])}")
+                for name in plan.download:
+                    print(f"{DOWNLOADS[name].title} ({DOWNLOADS[name].size})")
+            else:
+                carry_out(plan)
+    except SetupError as error:
+        say(f"{error}")
+        say("nothing was tested; `make test SETUP=no` runs what can run without it")
+        return 1
+    except OSError as error:
+        say(f"{error.filename or 'the set-up'}: {error.strerror}")
+        return 1
+    if plan.missing or plan.for_root:
+        tell_skipped(plan, selection)
+    return int(options.check and bool(plan.install or plan.missing or plan.download))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""What tests need beside the project's own environment: the one list of it.
+
+``python -m tests.setup --list`` prints it for people. A new service, or a new program that a test
+runs, is a line here; `tests/e2e/test_bare_machine.py` finds what was forgotten.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+
+#: Debian's packages → the programs that tests, and the services in them, run from each.
+PACKAGES = {
+    "busybox-static": ("busybox",),
+    "conmon": ("conmon",),
+    "containerd": ("containerd",),
+    "debootstrap": ("debootstrap",),
+    "docker-compose": ("docker-compose",),
+    "docker-registry": ("docker-registry",),
+    "docker.io": ("docker", "dockerd"),
+    "erlang-base": ("epmd",),
+    "influxdb": ("influxd",),
+    "iproute2": ("ip",),
+    "iptables": ("iptables",),
+    "nodejs": ("node",),
+    "npm": ("npm",),
+    "openssh-client": ("ssh", "ssh-keygen"),
+    "podman": ("podman",),
+    "rabbitmq-server": ("rabbitmq-server",),
+    "runc": ("runc",),
+    "systemd": ("systemd-analyze",),
+}
+
+
+@dataclass(frozen=True)
+class Service:
+    """``title`` is its name in messages; ``root``: only root can run it."""
+
+    title: str
+    packages: tuple[str, ...]
+    root: bool = False
+    #: key of tests.setup.downloads.DOWNLOADS: what pip, npm or apt fetches beside the packages
+    download: str = ""
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        return tuple(program for package in self.packages for program in PACKAGES[package])
+
+
+_DOCKER = ("docker.io", "containerd", "runc", "busybox-static", "iptables")
+
+#: What a test names with ``pytest.mark.needs``, and a fixture with ``@needs``.
+SERVICES = {
+    "docker": Service("Docker", _DOCKER, root=True),
+    "podman": Service("Podman", ("podman", "runc", "conmon", "busybox-static"), root=True),
+    "rabbitmq": Service("RabbitMQ", ("rabbitmq-server", "erlang-base")),
+    "influxdb": Service("InfluxDB", ("influxdb",)),
+    "registry": Service("a container registry", ("docker-registry",)),
+    "images": Service("the site's images", (*_DOCKER, "debootstrap"), root=True),
+    "compose": Service("compose", ("docker.io", "docker-compose"), root=True, download="compose"),
+    "site": Service("a site of containers", (*_DOCKER, "debootstrap", "iproute2"), root=True),
+    "hosts": Service("hosts for Ansible", (*_DOCKER, "debootstrap", "openssh-client"), root=True),
+    "firewall": Service("dropping packets", ("iptables",), root=True),
+    "systemd": Service("checking systemd units", ("systemd",)),
+    "clients": Service("the real batch clients", (), download="clients"),
+    "grafana": Service("Grafana's types", ("nodejs", "npm"), download="grafana"),
+}
+
+
+def which(program: str) -> str | None:
+    """Find a program as a shell of root would."""
+    return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/bin:/bin")
