@@ -205,6 +205,11 @@ class History:
     breaker: Breaker = field(default_factory=Breaker)
     #: ids of exited pilots that were counted and whose removal is not done yet
     judged: frozenset[str] = frozenset()
+    #: what the pilots were that ``no_work`` and ``breaker`` are about; "" where not known
+    pilot_config: str = ""
+    pilot_image: str = ""
+    #: when these two were last forgotten: pilots that started before are not counted
+    forgotten_at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -223,6 +228,8 @@ class NodeState:
     prepared: Prepared = field(default_factory=Prepared)
     #: seconds since 1970: what the windows go by, and nothing else
     wall: float = 0.0
+    #: the admin wants pilots to be tried again, whatever was learned from failures
+    retry: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,9 +34,18 @@ def nodaemon(paths: Paths, arguments: argparse.Namespace) -> int:
 
 
 def force_start(paths: Paths, arguments: argparse.Namespace) -> int:
-    """End a drain, also one that the environment asks for, and start."""
-    Flags(paths.rundir).resume()
+    """End a drain, also one that the environment asks for, try pilots anew, and start."""
+    flags = Flags(paths.rundir)
+    flags.resume()
+    flags.request_retry()
     os.environ.pop("PLANCTON_START_DRAIN", None)
+    pid = running_pid(paths)
+    if pid is not None:
+        os.kill(pid, signal.SIGUSR1)
+        raise AlreadyRunning(
+            f"a daemon (pid {pid}) runs with {paths.rundir} already; "
+            "a drain is ended, and pilots are tried anew"
+        )
     arguments.wait = _START_WAIT
     return start(paths, arguments)
 

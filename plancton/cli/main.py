@@ -15,13 +15,14 @@ from plancton.paths import Paths
 #: command: (module, function, what it does)
 COMMANDS = {
     "start": ("daemon", "start", "start the daemon in the background"),
-    "force-start": ("daemon", "force_start", "end a drain, then start"),
+    "force-start": ("daemon", "force_start", "end a drain, try pilots anew, and start"),
     "nodaemon": ("daemon", "nodaemon", "run in the foreground, log to stdout"),
     "stop": ("stopping", "stop", "end the daemon; pilots go on and are adopted by the next one"),
     "force-stop": ("stopping", "force_stop", "end every pilot and the daemon, now"),
     "drain": ("stopping", "drain", "start no new pilots; running ones end by themselves"),
     "drain-stop": ("stopping", "drain_stop", "drain, and end the daemon after the last pilot"),
-    "resume": ("stopping", "resume", "end a drain"),
+    "resume": ("stopping", "resume", "end a drain, and try pilots anew"),
+    "retry": ("stopping", "retry", "forget that pilots failed or found no work; try them anew"),
     "status": ("show", "status", "what runs"),
     "explain": ("show", "explain", "one sentence per rule: why pilots start, or do not"),
     "top": ("top", "top", "what runs, shown anew every few seconds"),

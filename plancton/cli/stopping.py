@@ -1,4 +1,4 @@
-"""planctonctl stop, force-stop, drain, drain-stop, resume."""
+"""planctonctl stop, force-stop, drain, drain-stop, resume, retry."""
 
 from __future__ import annotations
 
@@ -60,8 +60,17 @@ def drain_stop(paths: Paths, _arguments: argparse.Namespace) -> int:
 
 
 def resume(paths: Paths, _arguments: argparse.Namespace) -> int:
-    Flags(paths.rundir).resume()
+    flags = Flags(paths.rundir)
+    flags.resume()
+    # Who repairs a node and resumes it wants pilots now, not after the wait of old failures.
+    flags.request_retry()
     return _told(paths, "is in use: pilots are started again")
+
+
+def retry(paths: Paths, _arguments: argparse.Namespace) -> int:
+    """Have the daemon forget the failures of pilots and start some at once."""
+    Flags(paths.rundir).request_retry()
+    return _told(paths, "forgets earlier failures: pilots are tried anew")
 
 
 def _told(paths: Paths, what: str) -> int:

@@ -10,6 +10,7 @@ engine limits the rate of starts by itself.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
@@ -200,6 +201,42 @@ class Config(ContainerKeys):
     site: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$", max_length=64)] = _key(
         "", "", "Name of the site, a tag of the series: for dashboards of several sites.", "1.0"
     )
+
+
+#: Keys that say how many pilots run, when, and what is reported.  A change of any other key
+#: changes what a pilot is, or what its end means.
+NODE_KEYS = frozenset(
+    {
+        "max_docks",
+        "cpu_reserve",
+        "mem_reserve",
+        "memory_stall",
+        "docks_per_loop",
+        "main_sleep",
+        "updateconfig",
+        "grace_kill",
+        "grace_spawn",
+        "max_ttl",
+        "stop_grace",
+        "windows",
+        "stops",
+        "timezone",
+        "drain_lead",
+        "window_grace",
+        "image_expiration",
+        "syslog",
+        "influxdb_url",
+        "metrics_interval",
+        "prometheus",
+        "site",
+    }
+)
+
+
+def fingerprint_pilots(config: Config) -> str:
+    """Return a short text that is the same for the same kind of pilot."""
+    text = config.model_dump_json(exclude=set(NODE_KEYS))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 #: Keys that do nothing with an engine; ``validate`` and the log name those that are set.

@@ -3,9 +3,11 @@
     drain        start no new pilots
     stop         with drain: the daemon ends after the last pilot
     force-stop   end every pilot and the daemon, now
+    retry        forget the failures of pilots once, and try again
 
 Files, because a drained node must stay drained when the daemon or the node is
 restarted.  The exception is ``force-stop``: it is about the daemon that runs.
+The daemon removes ``retry`` when it has done that.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ class Flags:
         self._drain = rundir / "drain"
         self._stop = rundir / "stop"
         self._force = rundir / "force-stop"
+        self._retry = rundir / "retry"
 
     def mode(self) -> Mode:
         if self._force.exists():
@@ -43,6 +46,15 @@ class Flags:
     def resume(self) -> None:
         _clear(self._drain)
         _clear(self._stop)
+
+    def request_retry(self) -> None:
+        _set(self._retry)
+
+    def wants_retry(self) -> bool:
+        return self._retry.exists()
+
+    def finish_retry(self) -> None:
+        _clear(self._retry)
 
     def stopped(self) -> None:
         """The daemon ends as asked: it must not do so again at its next start.

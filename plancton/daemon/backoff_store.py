@@ -29,6 +29,9 @@ def kept(history: History) -> History:
         no_work=history.no_work,
         breaker=history.breaker,
         judged=history.judged,
+        pilot_config=history.pilot_config,
+        pilot_image=history.pilot_image,
+        forgotten_at=history.forgotten_at,
     )
 
 
@@ -41,6 +44,9 @@ def save(path: Path, history: History, boot: str) -> None:
         "no_work": asdict(history.no_work),
         "breaker": asdict(history.breaker),
         "judged": sorted(history.judged),
+        "pilot_config": history.pilot_config,
+        "pilot_image": history.pilot_image,
+        "forgotten_at": history.forgotten_at,
     }
     fresh = path.with_name(path.name + ".new")
     fresh.write_text(json.dumps(content), encoding="utf-8")
@@ -92,4 +98,8 @@ def _read(content: dict[str, Any]) -> History:
             reason=str(breaker["reason"]),
         ),
         judged=frozenset(str(one) for one in content["judged"]),
+        # A daemon of before wrote none of these.
+        pilot_config=str(content.get("pilot_config", "")),
+        pilot_image=str(content.get("pilot_image", "")),
+        forgotten_at=None if (at := content.get("forgotten_at")) is None else float(at),
     )

@@ -11,7 +11,7 @@ from plancton.config.model import Config
 from plancton.config.reload import ConfigWatch
 from plancton.engine import pilot_spec
 from plancton.engine.base import Engine
-from plancton.errors import EngineError, EngineUnavailable
+from plancton.errors import EngineError, EngineUnavailable, PlanctonError
 from plancton.model import (
     EndedPilot,
     History,
@@ -129,6 +129,8 @@ class Loop:
         ends = self._note_ends(state.pilots)
         now = self._clock.now()
         decision = decide.decide(state, self._config.config, now)
+        if decision.history.forgotten_at != self._history.forgotten_at:
+            self._tell_that_failures_are_forgotten(state.retry)
         self._history = decision.history
         if decision.summary != self._summary and decision.actions:
             _log.info("%s", decision.summary)
@@ -184,7 +186,17 @@ class Loop:
             engine_problem=problem,
             wall=self._clock.wall(),
             prepared=prepared,
+            retry=self._flags.wants_retry(),
         )
+
+    def _tell_that_failures_are_forgotten(self, asked: bool) -> None:
+        why = "as asked" if asked else "what a pilot is has changed"
+        _log.info("%s: earlier failures are forgotten, and pilots are tried anew", why)
+        if asked:
+            try:
+                self._flags.finish_retry()
+            except PlanctonError as error:
+                _log.error("%s", error)
 
     def _prepare_and_list(self) -> tuple[Prepared, tuple[Pilot, ...] | None, str]:
         pilots, problem = self._list()

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from enum import Enum
 
-from plancton.config.model import Config
+from plancton.config.model import Config, fingerprint_pilots
 from plancton.model import Breaker, History, NoWork, Pilot, PilotState
 
 #: How much longer than the most patient of the pilots that gave up a pilot must live
@@ -58,6 +58,24 @@ def classify_end(pilot: Pilot, config: Config) -> PilotOutcome:
     return PilotOutcome.SAYS_NOTHING
 
 
+def forget_if_changed(
+    history: History, config: Config, image: str, retry: bool, now: float
+) -> History:
+    """Return the history without what was learned about pilots that are started no more.
+
+    Failures of a pilot say nothing about another one: after a change of its configuration or of
+    its image, or when the admin says so (``retry``), pilots are tried anew.  ``image`` is the
+    digest that new pilots are made from, "" where that is not known.
+    """
+    pilot_config = fingerprint_pilots(config)
+    changed = retry or (history.pilot_config not in ("", pilot_config))
+    changed = changed or (image != "" and history.pilot_image not in ("", image))
+    history = replace(history, pilot_config=pilot_config, pilot_image=image or history.pilot_image)
+    if not changed:
+        return history
+    return replace(history, no_work=NoWork(), breaker=Breaker(), forgotten_at=now)
+
+
 def count_ends(history: History, pilots: Iterable[Pilot], config: Config, now: float) -> History:
     """Return the history with every new end counted once, and every running probe judged."""
     exited = [pilot for pilot in pilots if pilot.state is PilotState.EXITED]
@@ -66,7 +84,7 @@ def count_ends(history: History, pilots: Iterable[Pilot], config: Config, now: f
     # The oldest end first would be best; engines do not tell when, so the longest life first:
     # a probe's good end in the same look must win over an older pilot's bad one.
     for pilot in sorted(exited, key=lambda pilot: -(pilot.age or 0.0)):
-        if pilot.id in history.judged:
+        if pilot.id in history.judged or _is_forgotten(history, pilot, now):
             continue
         outcome = classify_end(pilot, config)
         no_work = _no_work_after(no_work, pilot, outcome, config, now)
@@ -115,6 +133,13 @@ def describe_end(pilot: Pilot) -> str:
     after = "" if pilot.age is None else f" after {pilot.age:.1f} s"
     detail = f", {pilot.detail}" if pilot.detail else ""
     return code + after + detail
+
+
+def _is_forgotten(history: History, pilot: Pilot, now: float) -> bool:
+    """Tell whether the pilot started before the present kind of pilot."""
+    if history.forgotten_at is None or pilot.age is None:
+        return False
+    return now - pilot.age < history.forgotten_at - CLOCK_ERROR
 
 
 def _no_work_after(

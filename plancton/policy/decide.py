@@ -99,7 +99,9 @@ def _observe(state: NodeState, config: Config, now: float) -> History:
     """Return the history with what this pass sees of ends, memory, churn and the owner."""
     pilots = state.pilots or ()
     starting = any(pilot.state is PilotState.STARTING for pilot in pilots)
-    history = backoff.count_ends(state.history, pilots, config, now)
+    image = state.prepared.image.digest if state.prepared.image is not None else ""
+    history = backoff.forget_if_changed(state.history, config, image, state.retry, now)
+    history = backoff.count_ends(history, pilots, config, now)
     history = capacity.track_memory_growth(history, state.load, now)
     history = capacity.track_churn(history, starting, now)
     return capacity.smooth_owner(history, state.load, now)

@@ -118,6 +118,50 @@ def test_force_start_ends_a_drain_whoever_asked_for_it(node: Node) -> None:
     assert node.ctl("force-stop").returncode == 0
 
 
+# A repair
+
+
+def test_a_repaired_node_fills_at_once_by_its_configuration_by_retry_and_by_resume(
+    node: Node,
+) -> None:
+    """A wait of 30 minutes for a typo that was corrected makes admins restart the node."""
+
+    def wait_for_the_breaker() -> None:
+        wait_until(
+            lambda: node.published().get("breaker", {}).get("state") == "open",
+            "an open breaker",
+            state=node.log,
+        )
+
+    program = node.directory / "program"
+    node.configure(docker_cmd="thyme-wroker --timeout 10", breaker_backoff=1800, main_sleep=600)
+    daemon = node.nodaemon()
+    wait_for_the_breaker()
+    node.configure(docker_cmd=str(program), breaker_backoff=1800, main_sleep=600)
+    daemon.send_signal(signal.SIGHUP)
+    wait_until(
+        lambda: str(program) in node.published()["breaker"]["reason"], "its failure", state=node.log
+    )
+    wait_for_the_breaker()
+    # The second repair is outside of the configuration, which nothing can see.
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
+    program.chmod(0o755)
+    done = node.ctl("retry")
+    assert (done.returncode, done.stdout) == (
+        0, "the node forgets earlier failures: pilots are tried anew\n",
+    )  # fmt: skip
+    node.wait_for(3)
+    program.unlink()
+    for pid in node.running().values():
+        os.kill(pid, signal.SIGKILL)
+    wait_for_the_breaker()
+    program.write_text("#!/bin/sh\nexec sleep 601\n")
+    program.chmod(0o755)
+    assert node.ctl("drain").returncode == 0
+    assert node.ctl("resume").stdout == "the node is in use: pilots are started again\n"
+    node.wait_for(3)
+
+
 # Windows
 
 

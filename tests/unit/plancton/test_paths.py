@@ -119,3 +119,12 @@ def test_a_pid_file_that_a_killed_daemon_left_is_not_believed(paths: Paths) -> N
     paths.pidfile.write_text(f"{os.getpid()}\n")
     (paths.rundir / "lock").write_text(f"{os.getpid()}\n")
     assert running_pid(paths) is None
+
+
+def test_a_retry_is_wanted_until_the_daemon_has_done_it(tmp_path: Path) -> None:
+    flags = Flags(tmp_path)
+    assert not flags.wants_retry()
+    flags.request_retry()
+    assert flags.wants_retry() and flags.mode() is Mode.ACTIVE
+    flags.finish_retry()
+    assert not flags.wants_retry()

@@ -21,6 +21,9 @@ LEARNED = History(
     no_work=NoWork(level=2, next_probe=1020.0, patience=3.5),
     breaker=Breaker(failures=4, level=2, next_probe=1060.0, patience=0.3, reason="no disk"),
     judged=frozenset({"a", "b"}),
+    pilot_config="0123456789ab",
+    pilot_image="sha256:1",
+    forgotten_at=700.0,
 )
 CONFIG = Config(no_work_backoff_max=300.0, breaker_backoff_max=1800.0)
 
@@ -100,4 +103,30 @@ def test_only_what_changed_is_written(tmp_path: Path) -> None:
     for _ in range(5):
         node.loop.step(Trigger.TIMER)
         node.clock.advance(30)
-    assert kept == []
+    assert len(kept) == 1, "the kind of pilot, by the first pass, and no more"
+
+
+def test_a_repair_while_no_daemon_ran_is_tried_at_once(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path, docker_cmd=("exit", "4"))
+    kept: list[History] = []
+    node.loop._remember = kept.append
+    node.loop.step(Trigger.TIMER)
+    node.loop.step(Trigger.EVENT)
+    assert kept[-1].breaker.level == 1
+    file = tmp_path / "history.json"
+    backoff_store.save(file, kept[-1], "boot-1")
+    repaired = FakeNode(tmp_path, docker_cmd=("sleep",))
+    repaired.clock.time = node.clock.time + 5
+    repaired.loop._history = backoff_store.load(file, repaired.config, node.clock.time, "boot-1")
+    repaired.loop.step(Trigger.TIMER)
+    assert repaired.engine.changes() == ["start"] * 4
+
+
+def test_the_file_of_a_daemon_before_this_one_is_believed(tmp_path: Path) -> None:
+    file = tmp_path / "history.json"
+    backoff_store.save(file, LEARNED, "boot-1")
+    content = json.loads(file.read_text())
+    for key in ("pilot_config", "pilot_image", "forgotten_at"):
+        del content[key]
+    file.write_text(json.dumps(content))
+    assert backoff_store.load(file, CONFIG, 1000.0, "boot-1").breaker == LEARNED.breaker

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -280,3 +281,41 @@ def test_memory_of_the_pilots_reaches_the_decision(node: FakeNode) -> None:
     look = node.loop.step(Trigger.TIMER)
     (pilot,) = (pilot for pilot in look.pilots or () if pilot.name == name)
     assert (pilot.cpu_seconds, pilot.memory_bytes) == (7.0, GB)
+
+
+# A repair
+
+
+def test_a_repaired_configuration_fills_the_node_at_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = FakeNode(tmp_path, docker_cmd=("thyme-wroker",))
+    for trigger in (Trigger.TIMER, Trigger.EVENT, Trigger.EVENT):
+        node.loop.step(trigger)
+    assert node.looks[-1].decision.history.breaker.level == 1
+    node.engine.changes()
+    node.config = node.config.model_copy(update={"docker_cmd": ("sleep",)})
+    with caplog.at_level(logging.INFO, "plancton"):
+        node.loop.reload()
+        node.loop.step(Trigger.EVENT)
+    assert node.engine.changes().count("start") == 4
+    assert "earlier failures are forgotten" in caplog.text
+
+
+def test_a_retry_is_done_once_and_waits_for_an_engine_that_does_not_answer(
+    tmp_path: Path,
+) -> None:
+    node = FakeNode(tmp_path, docker_cmd=("exit", "4"))
+    for trigger in (Trigger.TIMER, Trigger.EVENT, Trigger.EVENT):
+        node.loop.step(trigger)
+    node.engine.changes()
+    node.flags.request_retry()
+    node.engine.unavailable = "it restarts"
+    node.loop.step(Trigger.EVENT)
+    assert node.flags.wants_retry(), "nothing was tried yet"
+    node.engine.unavailable = ""
+    node.loop.step(Trigger.EVENT)
+    assert node.engine.changes().count("start") == 4
+    assert not node.flags.wants_retry()
+    node.loop.step(Trigger.EVENT)
+    assert node.engine.changes().count("start") == 0, "once: they failed again"

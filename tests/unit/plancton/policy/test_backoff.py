@@ -7,7 +7,18 @@ from dataclasses import replace
 import pytest
 
 from plancton.config.model import Config
-from plancton.model import Breaker, Decision, History, NodeState, Pilot, PilotState, StartPilots
+from plancton.model import (
+    Breaker,
+    Decision,
+    History,
+    ImageStatus,
+    NodeState,
+    NoWork,
+    Pilot,
+    PilotState,
+    Prepared,
+    StartPilots,
+)
 from plancton.policy.backoff import PilotOutcome, classify_end, count_ends, count_failed_start
 from plancton.policy.decide import decide
 from tests.support.fake_node import FACTS, IDLE
@@ -233,3 +244,92 @@ def test_a_success_between_failures_keeps_the_breaker_closed() -> None:
     for n, code in enumerate([4, 4, 0, 4, 4, 0]):
         history = count_ends(history, [ended(code, id=f"x{n}")], CONFIG, 1000.0 + n)
     assert history.breaker.level == 0
+
+
+# A repair forgets what was learned
+
+
+def failing(**more: object) -> History:
+    """The history of a node whose breaker opened just before 1000, with ``CONFIG``."""
+    history = decide(NodeState(facts=FACTS, load=IDLE, pilots=()), CONFIG, 990.0).history
+    bad = tuple(ended(127, age=0.1, id=f"bad{n}", never_ran=True) for n in range(3))
+    state = NodeState(facts=FACTS, load=IDLE, pilots=bad, history=history)
+    history = decide(replace(state, **more), CONFIG, 1000.0).history  # type: ignore[arg-type]
+    assert history.breaker.level == 1
+    return history
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"docker_cmd": "/bin/sleep 61"},
+        {"environment": {"A": "b"}},
+        {"docker_image": "alpine"},
+        {"binds": ("/cvmfs:/cvmfs",)},
+        {"devices": ("/dev/fuse",)},
+        {"capabilities": ("SYS_ADMIN",)},
+        {"security_opts": ("seccomp=unconfined",)},
+        {"user_group": "1000:1000"},
+        {"engine": "process"},
+        {"scratch_dir": "/data"},
+        {"docker_host": "unix:///run/podman/podman.sock"},
+        {"max_dock_mem": 3_000_000_000},
+        {"cgroup_parent": "batch"},
+        {"exit_failure": (5,)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_another_kind_of_pilot_is_tried_at_once(change: dict[str, object]) -> None:
+    changed = CONFIG.model_copy(update=change)
+    state = NodeState(facts=FACTS, load=IDLE, pilots=(), history=failing())
+    decision = decide(state, changed, 1001.0)
+    assert decision.actions == (StartPilots(4),)
+    assert decision.history.breaker == Breaker()
+
+
+@pytest.mark.parametrize(
+    "change", [{"max_docks": 3}, {"main_sleep": 5.0}, {"site": "T2"}, {"grace_kill": 1.0}]
+)
+def test_a_change_that_leaves_pilots_as_they_are_repairs_nothing(
+    change: dict[str, object],
+) -> None:
+    state = NodeState(facts=FACTS, load=IDLE, pilots=(), history=failing())
+    decision = decide(state, CONFIG.model_copy(update=change), 1001.0)
+    assert decision.actions == ()
+    assert decision.history.breaker.level == 1
+
+
+def image(digest: str) -> Prepared:
+    return Prepared(image=ImageStatus("busybox", "busybox" if digest else "", digest))
+
+
+def test_a_new_build_of_the_image_is_tried_at_once_and_one_that_goes_away_is_not() -> None:
+    history = failing(prepared=image("sha256:1"))
+    state = NodeState(facts=FACTS, load=IDLE, pilots=(), history=history)
+    same = decide(replace(state, prepared=image("sha256:1")), CONFIG, 1001.0)
+    away = decide(replace(state, prepared=image("")), CONFIG, 1001.0)
+    assert same.history.breaker.level == away.history.breaker.level == 1
+    back = replace(state, prepared=image("sha256:1"), history=away.history)
+    assert decide(back, CONFIG, 1002.0).history.breaker.level == 1
+    new = decide(replace(state, prepared=image("sha256:2")), CONFIG, 1001.0)
+    assert new.actions == (StartPilots(4),)
+
+
+def test_the_admin_may_have_pilots_tried_anew_once() -> None:
+    for learned in (failing(), History(no_work=NoWork(level=3, next_probe=2000.0))):
+        state = NodeState(facts=FACTS, load=IDLE, pilots=(), history=learned)
+        decision = decide(replace(state, retry=True), CONFIG, 1001.0)
+        assert decision.actions == (StartPilots(4),)
+        assert decision.history.no_work.level == decision.history.breaker.level == 0
+
+
+def test_pilots_from_before_the_repair_that_fail_later_say_nothing_about_the_new_ones() -> None:
+    changed = CONFIG.model_copy(update={"docker_cmd": "/bin/sleep 61"})
+    state = NodeState(facts=FACTS, load=IDLE, pilots=(), history=failing())
+    repaired = decide(state, changed, 1001.0).history
+    late = tuple(ended(4, age=50.0, id=f"late{n}") for n in range(5))
+    later = decide(replace(state, pilots=late, history=repaired), changed, 1005.0)
+    assert later.history.breaker == Breaker()
+    fresh = tuple(ended(4, age=3.0, id=f"fresh{n}") for n in range(3))
+    again = decide(replace(state, pilots=fresh, history=later.history), changed, 1006.0)
+    assert again.history.breaker.level == 1, "a repair that did not help counts anew"
