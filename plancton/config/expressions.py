@@ -10,13 +10,22 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, Undefined
+from jinja2 import StrictUndefined, Undefined, nodes
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 #: A larger exponent only makes a number no node has, and takes for ever to compute.
 MAX_EXPONENT = 64
 MAX_OPERAND = 1e18
+#: Characters of an expression or a template.
+MAX_LENGTH = 4096
+#: Numbers, names, arithmetic, comparisons and the filters below. No attribute, call, item, macro,
+#: loop or string operation: each can fill the memory or take for ever.
+_ALLOWED = (
+    nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.BinExpr,
+    nodes.UnaryExpr, nodes.Compare, nodes.Operand, nodes.CondExpr, nodes.Filter, nodes.List,
+    nodes.Tuple,
+)  # fmt: skip
 #: Enough for numbers and names; the others can loop or pad without end.
 _FILTERS = ("abs", "float", "int", "lower", "max", "min", "round", "upper")
 
@@ -45,9 +54,34 @@ _ENVIRONMENT.globals.clear()
 _ENVIRONMENT.filters = {name: _ENVIRONMENT.filters[name] for name in _FILTERS}
 
 
+def _check_length(text: str) -> None:
+    if len(text) > MAX_LENGTH:
+        raise BadExpression(f"{len(text)} characters; the limit is {MAX_LENGTH}")
+
+
+def _check_nodes(template: str) -> None:
+    """Raise BadExpression for what does more than a configuration needs."""
+    for node in _ENVIRONMENT.parse(template).find_all(nodes.Node):
+        if not isinstance(node, _ALLOWED):
+            raise BadExpression(
+                f"{type(node).__name__.lower()} is not allowed: only names, numbers, arithmetic, "
+                f"comparisons and the filters {', '.join(_FILTERS)}"
+            )
+
+
 @lru_cache(maxsize=64)
 def _compiled(expression: str) -> Any:
-    return _ENVIRONMENT.compile_expression(expression, undefined_to_none=False)
+    _check_length(expression)
+    compiled = _ENVIRONMENT.compile_expression(expression, undefined_to_none=False)
+    _check_nodes("{{ " + expression + " }}")
+    return compiled
+
+
+@lru_cache(maxsize=64)
+def _template(text: str) -> Any:
+    _check_length(text)
+    _check_nodes(text)
+    return _ENVIRONMENT.from_string(text)
 
 
 def compute(expression: str, names: Mapping[str, float]) -> int:
@@ -64,9 +98,7 @@ def compute(expression: str, names: Mapping[str, float]) -> int:
         return max(0, int(value))
     except BadExpression:
         raise
-    except TemplateError as error:
-        raise BadExpression(_one_line(error, names)) from error
-    except (ArithmeticError, TypeError, ValueError, AttributeError) as error:
+    except Exception as error:  # jinja2 makes Python of it, which may fail in any way
         raise BadExpression(_one_line(error, names)) from error
 
 
@@ -75,14 +107,16 @@ def render(template: str, names: Mapping[str, str | float]) -> str:
     if "{" not in template:
         return template
     try:
-        return _ENVIRONMENT.from_string(template).render(**names)
+        return str(_template(template).render(**names))
     except BadExpression:
         raise
-    except (TemplateError, ArithmeticError, TypeError, ValueError, AttributeError) as error:
+    except Exception as error:  # as above
         raise BadExpression(_one_line(error, names)) from error
 
 
 def _one_line(error: Exception, names: Mapping[str, object]) -> str:
+    if isinstance(error, NameError):  # how Python spells an infinite number that jinja2 computed
+        return "gives a number that is not finite"
     text = " ".join(str(error).split()) or type(error).__name__
     if "is undefined" in text:
         text += f"; known: {', '.join(sorted(names))}"

@@ -154,6 +154,10 @@ class UrlConfig:
         except ConfigError as error:
             self._bad = error.problems
             return
+        except Exception as error:  # a bug; the thread must live to read the next page
+            _log.exception("%s: cannot be read", self.shown)
+            self._bad = (f"{self.shown}: cannot be read: {type(error).__name__}: {error}",)
+            return
         self._good, self._bad = good, ()
         self._keep(page)
 

@@ -111,6 +111,47 @@ def test_a_bad_configuration_keeps_the_last_good_one_and_says_so(
     assert (source.watch.config.max_docks, source.watch.problem) == (7, "")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        """docker_cmd: '{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}'""",
+        """max_docks: "'nan'|float\"""",
+        """max_docks: "1e400\"""",
+    ],
+)
+def test_a_page_that_cannot_be_computed_is_told_and_the_next_one_is_taken(
+    web: Web, sources: Sources, line: str
+) -> None:
+    source = sources(web)
+    web.text, web.etag = f"engine: process\n{line}\n", '"2"'
+    source.ask()
+    assert source.watch.config.max_docks == 3
+    assert source.watch.problem.startswith(f"{web.url}:2: {line.partition(':')[0]}: ")
+
+    web.text, web.etag = "engine: process\nmax_docks: 7\n", '"3"'
+    source.ask()
+
+    assert (source.watch.config.max_docks, source.watch.problem) == (7, "")
+
+
+def test_a_fault_in_reading_a_page_does_not_end_the_reading(
+    web: Web, sources: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = sources(web)
+    with monkeypatch.context() as broken:
+        broken.setattr(preflight, "parse_config", lambda *_: 1 // 0)
+        web.text, web.etag = "max_docks: 5\n", '"2"'
+        source.ask()
+    assert source.watch.problem == (
+        f"{web.url}: cannot be read: ZeroDivisionError: integer division or modulo by zero"
+    )
+
+    web.text, web.etag = "engine: process\nmax_docks: 7\n", '"3"'
+    source.ask()
+
+    assert (source.watch.config.max_docks, source.watch.problem) == (7, "")
+
+
 def test_a_server_that_goes_away_changes_nothing_and_is_told(web: Web, sources: Sources) -> None:
     source = sources(web)
     web.answer = lambda request: request.send_error(503)

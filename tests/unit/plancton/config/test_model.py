@@ -192,6 +192,16 @@ def test_a_file_that_is_no_text_is_one_clear_line(tmp_path: Path) -> None:
         "'x' * 1000000000",
         "'%1000000000d' % 1",
         "range(10000000)",
+        "'{0:>300000000}'.format(ncpus)",
+        "ncpus.real",
+        "[ncpus][0]",
+        "'x' ~ ncpus",
+        "{'a': 1} | max",
+        "'nan' | float",
+        "1e400",
+        "-" * 4000 + "1",
+        "(" * 2000 + "1" + ")" * 2000,
+        "1" + " + 1" * 2000,
     ],
 )
 def test_an_expression_cannot_run_code_nor_hang(expression: str) -> None:
@@ -208,6 +218,14 @@ def test_text_may_hold_names_and_nothing_else() -> None:
     assert render("x={{ ncpus }} on {{ hostname }}", {"ncpus": 8, "hostname": "n"}) == "x=8 on n"
     with pytest.raises(BadExpression):
         render("{{ hostname.__class__.__mro__ }}", {"hostname": "n"})
+    for loop in (
+        "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+        "{% for c in hostname %}{{ c }}{% endfor %}",
+        "{{ hostname.ljust(300000000) }}",
+        "{{ '" + "x" * 5000 + "' }}",
+    ):
+        with pytest.raises(BadExpression):
+            render(loop, {"hostname": "n"})
 
 
 # One pilot
