@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from tests.support.schedd_parts import NOW, SCHEDD, Bench, Events
 from thyme.protocol.events import JobMessage
@@ -12,6 +13,7 @@ from vobox.commands import prio, qedit, vacate
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Answer, Request, SubmitRefused
 
+T = TypeVar("T")
 ALICE, BOB = 1001, 1002
 EDITS = {
     "condor_qedit": qedit.answer,
@@ -30,10 +32,12 @@ class Queue:
         self.bench = bench
         self.down = ""
 
-    def act(self, decide: Callable[[Ledger, float], list[JobMessage]]) -> None:
+    def act(self, decide: Callable[[Ledger, float], tuple[T, list[JobMessage]]]) -> T:
         if self.down:
             raise SubmitRefused(self.down)
-        self.bench.record(*decide(self.bench.ledger, NOW + 5000))
+        answer, events = decide(self.bench.ledger, NOW + 5000)
+        self.bench.record(*events)
+        return answer
 
     def add(self, *ids: str, uid: int = ALICE, owner: str = "alice", keep: bool = False) -> None:
         for each in ids:

@@ -1,4 +1,4 @@
-"""The command lines of condor_rm, condor_hold and their like, and their answers."""
+"""condor_rm, condor_hold and the other commands that act on jobs: their command lines."""
 
 from __future__ import annotations
 
@@ -7,28 +7,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from thyme.protocol.events import JobMessage
 from thyme.protocol.job import JobId
-from vobox.classad.ad import ParseError, parse
-from vobox.ledger.writer import Ledger
+from vobox.classad.ad import ParseError
+from vobox.classad.ad import parse as parse_expression
 from vobox.rpc.types import Answer, Request, SubmitRefused
 from vobox.schedd.command_gateway import CommandGateway
 
-from .common import cleaned
-from .job_actions import (
-    WORDS,
-    Order,
-    Outcome,
-    Selection,
-    decide,
-    groups_of,
-    is_job,
-    is_number,
-    words_of,
-)
-from .option_parser import Flag, MissingValue, Option, UnknownOption, parse_arguments
+from .command_line import CommandLine, EarlyExit, Flag, Option, Word, answers_early
+from .job_actions import TEXTS, ActionRequest, decide
+from .job_selection import JobGroup, build_groups, is_cluster_id, is_job_id
 from .schedd_names import is_schedd
-from .version import VERSION_TEXT
 
 _COMMON = (
     Option("debug", 1, ignored=True),
@@ -60,11 +48,8 @@ _USAGE = {
 }
 
 
-class BadCommandLine(Exception):
-    """The whole text for stderr."""
-
-
-def usage(command: str) -> str:
+def build_usage(command: str) -> str:
+    """Return the usage of one of these commands."""
     extra = _USAGE.get(command, "")
     return (
         f"Usage: {command} [-reason TEXT]{extra} [-name SCHEDD] "
@@ -72,55 +57,53 @@ def usage(command: str) -> str:
     )
 
 
-def read(command: str, argv: Sequence[str], schedd: str) -> Order | Answer:
-    """The order of a command line, or the answer that needs no schedd; raises BadCommandLine."""
+COMMAND_LINES = {
+    command: CommandLine(
+        options,
+        build_usage(command),
+        unknown="Unrecognized option: {option}\n{usage}",
+        missing=f"{command}: -{{name}} requires another argument\n",
+        refused=f"{command}: {{option}}: {{why}}\n",
+        help_on_stderr=True,
+    )
+    for command, options in OPTIONS.items()
+}
+
+
+def parse(command: str, argv: Sequence[str], schedd: str) -> ActionRequest:
+    """Read a command line; raises EarlyExit. ``schedd``: the name of ours."""
     words: list[str] = []
     constraints: list[str] = []
-    order = Order(command, ())
+    request = ActionRequest(command, ())
     everything = False
-    try:
-        for item in parse_arguments(cleaned(argv), OPTIONS[command]):
-            if not isinstance(item, Flag):
-                words += [item.text] if item.text else []  # DIRAC passes an empty one
-                continue
-            name, value = item.option.name, (item.values or ("",))[0]
-            if name == "help":
-                return Answer(stderr=usage(command))
-            if name == "version":
-                return Answer(VERSION_TEXT)
-            if name == "constraint":
-                constraints.append(_constraint(command, value))
-            elif name == "all":
-                everything = True
-            else:
-                order = _with(order, item, value, schedd)
-    except UnknownOption as error:
-        text = f"Unrecognized option: {error.spelled}\n{usage(command)}"
-        raise BadCommandLine(text) from error
-    except MissingValue as error:
-        name = error.flag.option.name
-        raise BadCommandLine(f"{command}: -{name} requires another argument\n") from error
+    for item in COMMAND_LINES[command].parse(argv):
+        if isinstance(item, Word):
+            words.append(item.text)
+        elif item.name == "constraint":
+            constraints.append(_check_constraint(command, item.value))
+        elif item.name == "all":
+            everything = True
+        else:
+            request = _add_option(request, item, schedd)
     if everything and (words or constraints):
-        raise BadCommandLine(f"{command}: can't mix -all with other constraints\n")
+        raise EarlyExit(f"{command}: can't mix -all with other constraints\n")
     invalid = tuple(word for word in words if _is_invalid(word))
-    groups = groups_of([word for word in words if word not in invalid], constraints)
+    groups = build_groups([word for word in words if word not in invalid], constraints)
     if everything:
-        groups = [Selection("")]
+        groups = [JobGroup("")]
     if not groups:
-        said = "".join(f"Invalid cluster # from {word}.\n" for word in invalid)
-        raise BadCommandLine(f"{said}You did not specify any jobs\n{usage(command)}")
-    return replace(order, groups=tuple(groups), invalid=invalid)
+        errors = "".join(f"Invalid cluster # from {word}.\n" for word in invalid)
+        raise EarlyExit(f"{errors}You did not specify any jobs\n{build_usage(command)}")
+    return replace(request, groups=tuple(groups), invalid=invalid)
 
 
-def _with(order: Order, item: Flag, value: str, schedd: str) -> Order:
-    """The order with one more option; raises BadCommandLine."""
-    name = item.option.name
-    if item.option.refused:
-        raise BadCommandLine(f"{order.command}: {item.spelled}: {item.option.refused}\n")
+def _add_option(request: ActionRequest, flag: Flag, schedd: str) -> ActionRequest:
+    """Return the request with one more option; raises EarlyExit."""
+    name, value = flag.name, flag.value
     if name == "name" and not is_schedd(value, schedd):
-        raise BadCommandLine(f"Error: cannot get address of schedd {value}\n")
+        raise EarlyExit(f"Error: cannot get address of schedd {value}\n")
     if name == "subcode" and not re.fullmatch(r"-?[0-9]{1,9}", value):
-        raise BadCommandLine(f"Invalid -subcode {value}!\n")
+        raise EarlyExit(f"Invalid -subcode {value}!\n")
     changes: dict[str, dict[str, Any]] = {
         "reason": {"reason": value},
         "subcode": {"subcode": int(value) if name == "subcode" else 0},
@@ -128,61 +111,49 @@ def _with(order: Order, item: Flag, value: str, schedd: str) -> Order:
         "fast": {"force": True},
         "totals": {"totals": True},
     }
-    return replace(order, **changes.get(name, {}))
+    return replace(request, **changes.get(name, {}))
 
 
 def _is_invalid(word: str) -> bool:
-    """A cluster 0; HTCondor complains, and goes on with the others."""
-    if is_job(word):
+    """Return whether the word names cluster 0: HTCondor complains, and does the others."""
+    if is_job_id(word):
         return JobId.parse(word).cluster == 0
-    return is_number(word) and int(word) == 0
+    return is_cluster_id(word) and int(word) == 0
 
 
-def _constraint(command: str, text: str) -> str:
-    """The constraint, if it can be parsed; raises BadCommandLine."""
+def _check_constraint(command: str, text: str) -> str:
+    """Return the constraint if it can be parsed; raises EarlyExit."""
     try:
-        parse(text)
+        parse_expression(text)
     except ParseError:
-        verb = WORDS[command].verb
-        raise BadCommandLine(
+        verb = TEXTS[command].verb
+        raise EarlyExit(
             "DCSchedd::actOnJobs:1:Can't insert constraint into ClassAd\n"
             f"Couldn't find/{verb} all jobs matching constraint ({text})\n"
         ) from None
     return text
 
 
+@answers_early
 def answer(request: Request, gateway: CommandGateway) -> Answer:
     """Carry out one of these commands."""
+    action = parse(request.command, request.argv, gateway.schedd_name)
     try:
-        order = read(request.command, request.argv, gateway.schedd_name)
-    except BadCommandLine as error:
-        return Answer(stderr=str(error), code=1)
-    if isinstance(order, Answer):
-        return order
-    outcome = Outcome()
-
-    def carry_out(ledger: Ledger, now: float) -> list[JobMessage]:
-        nonlocal outcome
-        outcome = decide(order, ledger, request.uid, request.user, gateway.schedd_name, now)
-        return outcome.events
-
-    try:
-        gateway.act(carry_out)
+        return gateway.act(
+            lambda ledger, now: decide(
+                action, ledger, request.uid, request.user, gateway.schedd_name, now
+            )
+        )
     except SubmitRefused as error:
-        return Answer(stderr=_nothing_done(order, str(error)), code=1)
-    return Answer(
-        "".join(line + "\n" for line in outcome.stdout),
-        "".join(line + "\n" for line in outcome.stderr),
-        1 if outcome.failed else 0,
-    )
+        return Answer(stderr=_build_failure(action, str(error)), code=1)
 
 
-def _nothing_done(order: Order, why: str) -> str:
-    """HTCondor's words for a schedd that does not act, with our reason."""
+def _build_failure(request: ActionRequest, why: str) -> str:
+    """Return HTCondor's text for a schedd that does not act, with our reason."""
     lines = []
-    for each in order.groups:
+    for group in request.groups:
         lines.append(f"DCSchedd::actOnJobs:6001:{why}")
-        lines += [f"No result found for job {job}" for job in each.jobs]
-        if not each.jobs:
-            lines.append(f"Couldn't find/{words_of(order).verb} all jobs{each.what}")
+        lines += [f"No result found for job {job}" for job in group.jobs]
+        if not group.jobs:
+            lines.append(f"Couldn't find/{request.texts.verb} all jobs{group.description}")
     return "".join(line + "\n" for line in lines)

@@ -12,10 +12,8 @@ from dataclasses import dataclass, field
 from vobox.rpc.types import Answer, Request
 from vobox.schedd.settings import Settings
 
-from .common import cleaned
-from .option_parser import Flag, MissingValue, Option, UnknownOption, parse_arguments
-from .schedd_names import host_of, is_pool, is_schedd
-from .version import VERSION_TEXT
+from .command_line import CommandLine, EarlyExit, Option, Word, answers_early
+from .schedd_names import get_host, is_pool, is_schedd
 
 _ELSEWHERE = "there is no such daemon here"
 _READ_ONLY = "the configuration is thyme-schedd's command line; change it there"
@@ -45,9 +43,9 @@ USAGE = (
 )
 
 
-def values(settings: Settings, address: str) -> dict[str, str]:
-    """Every variable that is defined here."""
-    host = host_of(settings.name)
+def list_variables(settings: Settings, address: str) -> dict[str, str]:
+    """Return every variable that is defined here, with its value."""
+    host = get_host(settings.name)
     known = {
         "COLLECTOR_HOST": host,
         "CONDOR_HOST": host,
@@ -70,91 +68,83 @@ def values(settings: Settings, address: str) -> dict[str, str]:
     return dict(sorted(known.items()))
 
 
-def _overrides(env: Mapping[str, str]) -> dict[str, str]:
-    """``_CONDOR_NAME=value`` in the caller's environment."""
+def _list_overrides(env: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that the caller's environment sets as ``_CONDOR_NAME=value``."""
     marked = ((name, value) for name, value in env.items() if name.lower().startswith("_condor_"))
     return {name[len("_condor_") :].upper(): value for name, value in marked}
 
 
+COMMAND_LINE = CommandLine(
+    OPTIONS,
+    USAGE,
+    unknown="{option} is not valid option\n{usage}",
+    missing="{option} requires an argument\n{usage}",
+    refused="condor_config_val: {option}: {why}\n",
+)
+
+
 @dataclass
-class Question:
-    """A parsed command line."""
+class VariableQuery:
+    """A parsed command line: variables or texts, and the names of the options given."""
 
     names: list[str] = field(default_factory=list)
     flags: set[str] = field(default_factory=set)
 
 
-class BadCommandLine(Exception):
-    """The whole text for stderr."""
+def parse(argv: Sequence[str], schedd: str) -> VariableQuery:
+    """Read a command line; raises EarlyExit. ``schedd``: the name of ours."""
+    query = VariableQuery()
+    for item in COMMAND_LINE.parse(argv):
+        if isinstance(item, Word):
+            query.names.append(item.text)
+            continue
+        if item.name == "name" and not is_schedd(item.value, schedd):
+            raise EarlyExit(f"Can't find address for schedd {item.value}\n")
+        if item.name == "pool" and not is_pool(item.value, schedd):
+            raise EarlyExit(f"condor_config_val: unknown host {item.value}\n")
+        query.flags.add(item.name)
+    if not query.names and not query.flags & {"dump", "config"}:
+        raise EarlyExit(USAGE)
+    return query
 
 
-def read(argv: Sequence[str], schedd: str) -> Question | Answer:
-    """The question, or the answer that needs no values; raises BadCommandLine."""
-    made = Question()
-    try:
-        for item in parse_arguments(cleaned(argv), OPTIONS):
-            if not isinstance(item, Flag):
-                made.names += [item.text] if item.text else []
-                continue
-            name, value = item.option.name, (item.values or ("",))[0]
-            if name == "help":
-                return Answer(USAGE)
-            if name == "version":
-                return Answer(VERSION_TEXT)
-            if item.option.refused:
-                raise BadCommandLine(f"condor_config_val: {item.spelled}: {item.option.refused}\n")
-            if name == "name" and not is_schedd(value, schedd):
-                raise BadCommandLine(f"Can't find address for schedd {value}\n")
-            if name == "pool" and not is_pool(value, schedd):
-                raise BadCommandLine(f"condor_config_val: unknown host {value}\n")
-            made.flags.add(name)
-    except UnknownOption as error:
-        raise BadCommandLine(f"{error.spelled} is not valid option\n{USAGE}") from error
-    except MissingValue as error:
-        raise BadCommandLine(f"{error.flag.spelled} requires an argument\n{USAGE}") from error
-    if not made.names and not made.flags & {"dump", "config"}:
-        raise BadCommandLine(USAGE)
-    return made
-
-
+@answers_early
 def answer(request: Request, settings: Settings, address: str) -> Answer:
-    """Carry out condor_config_val."""
-    try:
-        question = read(request.argv, settings.name)
-    except BadCommandLine as error:
-        return Answer(stderr=str(error), code=1)
-    if isinstance(question, Answer):
-        return question
-    known = values(settings, address)
-    remote = bool(question.flags & {"schedd", "name", "address"})
-    changed = {} if remote else _overrides(request.env)
-    known.update(changed)
-    if "config" in question.flags:
+    """Carry out condor_config_val.
+
+    :param settings: the schedd's
+    :param address: the schedd's, as clients see it
+    """
+    query = parse(request.argv, settings.name)
+    known = list_variables(settings, address)
+    remote = bool(query.flags & {"schedd", "name", "address"})
+    overrides = {} if remote else _list_overrides(request.env)
+    known.update(overrides)
+    if "config" in query.flags:
         return Answer("Configuration source:\n\tthe command line of thyme-schedd\n")
-    if "dump" in question.flags:
-        return Answer(_dump(known, question.names))
-    answered, missing = "", ""
-    for name in question.names:
+    if "dump" in query.flags:
+        return Answer(_format_dump(known, query.names))
+    found, missing = "", ""
+    for name in query.names:
         value = known.get(name.upper())
         if value is None:
             missing += "Not defined\n" if remote else f"Not defined: {name}\n"
-            continue
-        if "verbose" in question.flags:
-            source = "environment" if name.upper() in changed else "thyme-schedd"
-            answered += f"{name.upper()} = {value}\n # at: <{source}>\n"
+        elif "verbose" in query.flags:
+            source = "environment" if name.upper() in overrides else "thyme-schedd"
+            found += f"{name.upper()} = {value}\n # at: <{source}>\n"
         else:
-            answered += f"{value}\n"
+            found += f"{value}\n"
     if remote:  # as HTCondor: a daemon's "no" is an answer
-        return Answer(answered + missing)
-    return Answer(answered, missing, 1 if missing else 0)
+        return Answer(found + missing)
+    return Answer(found, missing, 1 if missing else 0)
 
 
-def _dump(known: Mapping[str, str], texts: Sequence[str]) -> str:
-    said = f"# Configuration from machine: {known['FULL_HOSTNAME']}\n"
+def _format_dump(known: Mapping[str, str], texts: Sequence[str]) -> str:
+    lines = f"# Configuration from machine: {known['FULL_HOSTNAME']}\n"
     for text in texts or [""]:
         if text:
-            said += f"\n# Parameters with names that match {text}:\n"
-        said += "".join(
+            lines += f"\n# Parameters with names that match {text}:\n"
+        lines += "".join(
             f"{name} = {value}\n" for name, value in known.items() if text.upper() in name
         )
-    return said
+    return lines

@@ -48,8 +48,8 @@ _WHY = {
 _TEXTS = frozenset(["err", "out", "transferoutputremaps", "userlog"])
 
 
-def wrong_value(attribute: str, text: str) -> str:
-    """Why an attribute that names a file cannot have this value; "" if it can."""
+def find_value_error(attribute: str, text: str) -> str:
+    """Return why an attribute that names a file cannot have this value; "" if it can."""
     if attribute.lower() not in _TEXTS:
         return ""
     try:
@@ -61,6 +61,6 @@ def wrong_value(attribute: str, text: str) -> str:
     return ""
 
 
-def refusal(attribute: str) -> tuple[str, str] | None:
-    """HTCondor's word for such an attribute and our reason; None for one that may be changed."""
+def find_refusal(attribute: str) -> tuple[str, str] | None:
+    """Return HTCondor's word for such an attribute and our reason; None if it may be changed."""
     return _WHY.get(attribute.lower())

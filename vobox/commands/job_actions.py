@@ -1,4 +1,4 @@
-"""condor_rm, condor_hold and their like: which jobs are meant, what is said, what happens.
+"""condor_rm, condor_hold and the like: what happens to the jobs, and what is answered.
 
 Texts, streams and exit codes are HTCondor's (ce-contract section "condor_rm /
 hold / release"): job ids together, clusters together, and each user are
@@ -12,10 +12,7 @@ which a client cannot tell from success.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
-
-import classad2
+from dataclasses import dataclass
 
 from thyme.protocol.events import (
     Continued,
@@ -29,15 +26,17 @@ from thyme.protocol.events import (
 )
 from thyme.protocol.hold_codes import HoldReasonCode
 from thyme.protocol.job import JobId
-from vobox.classad.ad import Ad, ParseError, parse
 from vobox.jobs.job import Job
 from vobox.jobs.status import COMPLETED, HELD, REMOVED, RUNNING, SUSPENDED, TRANSFERRING_OUTPUT
 from vobox.ledger.writer import Ledger
+from vobox.rpc.types import Answer
+
+from .job_selection import JobGroup, may_modify, select_jobs
 
 
 @dataclass(frozen=True)
-class Words:
-    """How one command speaks."""
+class ActionTexts:
+    """The words of one command's answers."""
 
     verb: str  #: remove
     done: str  #: marked for removal
@@ -47,97 +46,86 @@ class Words:
     denied: str = ""  #: what another user may not; "" for ``verb``
 
 
-WORDS = {
-    "condor_rm": Words("remove", "marked for removal", "have been marked for removal"),
-    "condor_hold": Words("hold", "held", "have been held"),
-    "condor_release": Words("release", "released", "have been released", "not held to be released"),
-    "condor_suspend": Words(
+TEXTS = {
+    "condor_rm": ActionTexts("remove", "marked for removal", "have been marked for removal"),
+    "condor_hold": ActionTexts("hold", "held", "have been held"),
+    "condor_release": ActionTexts(
+        "release", "released", "have been released", "not held to be released"
+    ),
+    "condor_suspend": ActionTexts(
         "suspend", "suspended", "have been suspended", "not running to be suspended"
     ),
-    "condor_continue": Words(
+    "condor_continue": ActionTexts(
         "continue", "continued", "have been continued", "not running to be continued", "running"
     ),
-    "condor_vacate_job": Words(
+    "condor_vacate_job": ActionTexts(
         "vacate", "vacated", "have been vacated", "not running to be vacated"
     ),
 }
 #: With -forcex, -fast.
-FORCED = {
-    "condor_rm": Words(
+FORCED_TEXTS = {
+    "condor_rm": ActionTexts(
         "remove",
         "removed locally (remote state unknown)",
         "have been removed locally (remote state unknown)",
         "not in `X' state to be forcibly removed",
         denied="force removal of",
     ),
-    "condor_vacate_job": Words(
+    "condor_vacate_job": ActionTexts(
         "fast-vacate", "fast-vacated", "have been fast-vacated", "not running to be fast-vacated"
     ),
 }
 
 
 @dataclass(frozen=True)
-class Selection:
-    """One group: how it is named in the answer, and which jobs it means.
-
-    ``clusters`` and ``owners`` are alternatives; no such given means every
-    job. ``constraints`` must hold as well.
-    """
-
-    what: str  #: " in cluster 7", " matching constraint (…)", …; "" for job ids and for all
-    jobs: tuple[JobId, ...] = ()
-    clusters: tuple[int, ...] = ()
-    owners: tuple[str, ...] = ()
-    constraints: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Order:
+class ActionRequest:
     """A parsed command line. ``invalid``: words that name nothing."""
 
     command: str
-    groups: tuple[Selection, ...]
+    groups: tuple[JobGroup, ...]
     reason: str = ""
     subcode: int = 0
     force: bool = False
     totals: bool = False
     invalid: tuple[str, ...] = ()
 
-
-@dataclass
-class Outcome:
-    """What was said and what is to be recorded."""
-
-    stdout: list[str] = field(default_factory=list)
-    stderr: list[str] = field(default_factory=list)
-    events: list[JobMessage] = field(default_factory=list)
-    failed: bool = False
+    @property
+    def texts(self) -> ActionTexts:
+        """The texts of the command."""
+        return FORCED_TEXTS[self.command] if self.force else TEXTS[self.command]
 
 
 #: What keeps a job from being acted on → its column in -totals.
 _TOTALS = ("", "error", "not found", "bad status", "already", "permission")
 
 
-def decide(order: Order, ledger: Ledger, uid: int, user: str, schedd: str, now: float) -> Outcome:
-    """Carry the order out on the present ledger: what to record, what to say."""
-    words = words_of(order)
-    outcome = Outcome(failed=bool(order.invalid))
-    outcome.stderr += [f"Invalid cluster # from {word}." for word in order.invalid]
-    if any(group.jobs for group in order.groups) and any(g.constraints for g in order.groups):
-        outcome.stderr.append("Warning, -constraint is ignored for fully qualified job ids")
-    acted: set[JobId] = set()
+def decide(
+    request: ActionRequest, ledger: Ledger, uid: int, user: str, schedd: str, now: float
+) -> tuple[Answer, list[JobMessage]]:
+    """Decide what to answer and what to record, from the present ledger.
+
+    :param uid: the caller's, ``user`` his name
+    :param schedd: the name of ours, for the events
+    :param now: epoch seconds
+    """
+    texts = request.texts
+    failed = bool(request.invalid)
+    stdout: list[str] = []
+    stderr = [f"Invalid cluster # from {word}." for word in request.invalid]
+    if any(g.jobs for g in request.groups) and any(g.constraints for g in request.groups):
+        stderr.append("Warning, -constraint is ignored for fully qualified job ids")
+    events: dict[JobId, JobMessage] = {}
 
     def act(job: Job) -> str:
-        """Act on one job; why not, or ""."""
-        if job.id in acted:
+        """Act on one job; return why not, or ""."""
+        if job.id in events:
             return "already"
-        why = obstacle(order, job, uid)
+        why = find_obstacle(request, job, uid)
         if not why:
-            acted.add(job.id)
-            outcome.events.append(_event(order, job, user, schedd, now))
+            events[job.id] = _build_event(request, job, user, schedd, now)
         return why
 
-    for group in order.groups:
+    for group in request.groups:
         if group.jobs:
             known = [(each, ledger.get(each)) for each in group.jobs]
             results = [
@@ -145,39 +133,40 @@ def decide(order: Order, ledger: Ledger, uid: int, user: str, schedd: str, now: 
                 for job_id, job in known
             ]
         else:
-            results = [(job.id, act(job)) for job in selected(group, ledger, now)]
+            results = [(job.id, act(job)) for job in select_jobs(group, ledger, now)]
         done = any(not why for _job, why in results)
-        outcome.failed |= not done
-        if order.totals:
-            outcome.stdout.append(_totals([why for _job, why in results]))
+        failed |= not done
+        if request.totals:
+            stdout.append(_format_totals([why for _job, why in results]))
         if group.jobs:
             # HTCondor's tool prints its (empty) error stack once anything has failed
-            outcome.stderr += [""] if outcome.failed else []
+            stderr += [""] if failed else []
             for job_id, why in results:
-                said = outcome.stderr if why else outcome.stdout
-                said.append(_said(job_id, why, words))
+                lines = stderr if why else stdout
+                lines.append(_format_result(job_id, why, texts))
         elif done:
-            outcome.stdout.append(f"All jobs{group.what} {words.have}")
+            stdout.append(f"All jobs{group.description} {texts.have}")
         else:
-            outcome.stderr += ["", f"Couldn't find/{words.verb} all jobs{group.what}"]
-    return outcome
+            stderr += ["", f"Couldn't find/{texts.verb} all jobs{group.description}"]
+    answer = Answer(
+        "".join(line + "\n" for line in stdout),
+        "".join(line + "\n" for line in stderr),
+        1 if failed else 0,
+    )
+    return answer, list(events.values())
 
 
-def words_of(order: Order) -> Words:
-    return FORCED[order.command] if order.force else WORDS[order.command]
-
-
-def _said(job: JobId, why: str, words: Words) -> str:
+def _format_result(job: JobId, why: str, texts: ActionTexts) -> str:
     return {
-        "": f"Job {job} {words.done}",
+        "": f"Job {job} {texts.done}",
         "not found": f"Job {job} not found",
-        "permission": f"Permission denied to {words.denied or words.verb} job {job}",
-        "already": f"Job {job} already {words.already or words.done}",
-        "bad status": f"Job {job} {words.bad_status}",
+        "permission": f"Permission denied to {texts.denied or texts.verb} job {job}",
+        "already": f"Job {job} already {texts.already or texts.done}",
+        "bad status": f"Job {job} {texts.bad_status}",
     }[why]
 
 
-def _totals(reasons: Sequence[str]) -> str:
+def _format_totals(reasons: Sequence[str]) -> str:
     names = ("Succeeded", "Failed", "Not Found", "Bad Status", "Already Done", "Permission Denied")
     numbers = (reasons.count(reason) for reason in _TOTALS)
     return ", ".join(f"{number} {name}" for number, name in zip(numbers, names, strict=True))
@@ -191,20 +180,20 @@ _RUNS: dict[str, tuple[tuple[int, ...], int | None]] = {
 }
 
 
-def obstacle(order: Order, job: Job, uid: int) -> str:
-    """Why this user cannot do this to this job now; "" if he can."""
-    if uid not in (0, job.uid):
+def find_obstacle(request: ActionRequest, job: Job, uid: int) -> str:
+    """Return why this user cannot do this to this job now; "" if he can."""
+    if not may_modify(job, uid):
         return "permission"
-    if order.command == "condor_rm":
-        if order.force:
+    if request.command == "condor_rm":
+        if request.force:
             return "" if job.status == REMOVED else "bad status"
         return "already" if job.status == REMOVED else ""
-    if order.command in _RUNS:
-        status, already = _RUNS[order.command]
+    if request.command in _RUNS:
+        status, already = _RUNS[request.command]
         if already is not None and job.status == already:
             return "already"
         return "" if job.status in status and job.worker else "bad status"
-    if order.command == "condor_hold":
+    if request.command == "condor_hold":
         if job.status == HELD:
             return "already"
         ended = (REMOVED, COMPLETED, TRANSFERRING_OUTPUT)
@@ -212,80 +201,21 @@ def obstacle(order: Order, job: Job, uid: int) -> str:
     return "" if job.status == HELD else "bad status"
 
 
-def _event(order: Order, job: Job, user: str, schedd: str, now: float) -> JobMessage:
+def _build_event(
+    request: ActionRequest, job: Job, user: str, schedd: str, now: float
+) -> JobMessage:
     by = f"(by user {user})"
-    forced = " -forcex" if order.force else ""
-    reason = f"{order.reason} {by}" if order.reason else f"via {order.command}{forced} {by}"
-    if order.command == "condor_rm":
-        return Removed(schedd, job.id, now, reason, order.force)
-    if order.command == "condor_hold":
+    forced = " -forcex" if request.force else ""
+    reason = f"{request.reason} {by}" if request.reason else f"via {request.command}{forced} {by}"
+    if request.command == "condor_rm":
+        return Removed(schedd, job.id, now, reason, request.force)
+    if request.command == "condor_hold":
         return Held(
-            schedd, job.id, now, HoldReason(HoldReasonCode.USER_REQUEST, order.subcode, reason)
+            schedd, job.id, now, HoldReason(HoldReasonCode.USER_REQUEST, request.subcode, reason)
         )
-    if order.command == "condor_vacate_job":
-        return Vacated(schedd, job.id, now, reason, order.force)
-    kind = {"condor_suspend": Suspended, "condor_continue": Continued}.get(order.command, Released)
+    if request.command == "condor_vacate_job":
+        return Vacated(schedd, job.id, now, reason, request.force)
+    kind = {"condor_suspend": Suspended, "condor_continue": Continued}.get(
+        request.command, Released
+    )
     return kind(schedd, job.id, now, reason)
-
-
-def selected(group: Selection, ledger: Ledger, now: float) -> list[Job]:
-    """The jobs in the queue that a group without job ids means."""
-    jobs: dict[JobId, Job] = {}
-    for cluster in group.clusters:
-        jobs.update((job.id, job) for job in ledger.in_queue(cluster=cluster))
-    for owner in group.owners:
-        jobs.update((job.id, job) for job in ledger.in_queue(owner=owner))
-    if not group.clusters and not group.owners:
-        jobs.update((job.id, job) for job in ledger.in_queue())
-    trees = [parse(constraint) for constraint in group.constraints]
-    return [job for job in jobs.values() if all(matches(tree, job.ad, now) for tree in trees)]
-
-
-def matches(tree: Any, ad: Ad, now: float) -> bool:
-    """Whether a parsed constraint holds; undefined and error do not match."""
-    try:
-        # as policies: MY needs a target ad, and then CurrentTime has to be given
-        scope = Ad({"CurrentTime": str(int(now)), **ad}).classad()
-        value = tree.eval(scope, classad2.ClassAd())
-    except ParseError:
-        return False
-    return value is True or (type(value) in (int, float) and value != 0)
-
-
-def groups_of(words: Sequence[str], constraints: Sequence[str]) -> list[Selection]:
-    """The groups of positional arguments and constraints."""
-    ids = tuple(JobId.parse(word) for word in words if is_job(word))
-    clusters = tuple(int(word) for word in words if is_number(word))
-    users = tuple(word for word in words if not is_job(word) and not is_number(word))
-    groups = [Selection("", jobs=ids)] if ids else []
-    names = [f"ClusterId == {cluster}" for cluster in clusters]
-    names += [f'Owner == "{user}"' for user in users]
-    if constraints:
-        parts = [*constraints, " || ".join(names)] if names else list(constraints)
-        text = parts[0] if len(parts) == 1 else " && ".join(f"({part})" for part in parts)
-        what = f" matching constraint ({text})"
-        groups.append(
-            Selection(what, clusters=clusters, owners=users, constraints=tuple(constraints))
-        )
-        return groups
-    if len(clusters) == 1:
-        groups.append(Selection(f" in cluster {clusters[0]}", clusters=clusters))
-    elif clusters:
-        what = f" matching constraint ({' || '.join(names[: len(clusters)])})"
-        groups.append(Selection(what, clusters=clusters))
-    groups += [Selection(f' of user "{user}"', owners=(user,)) for user in users]
-    return groups
-
-
-def is_number(word: str) -> bool:
-    """A cluster id, good or not."""
-    # Python makes no number of some thousand digits
-    return word.isascii() and word.isdigit() and len(word) < 1000
-
-
-def is_job(word: str) -> bool:
-    try:
-        JobId.parse(word)
-    except ValueError:
-        return False
-    return True

@@ -1,34 +1,113 @@
-"""Which jobs the words of condor_qedit, condor_prio and condor_tail mean."""
+"""Which jobs the words and constraints of a command line mean, and who may change them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import classad2
+
 from thyme.protocol.job import JobId
-from vobox.classad.ad import parse
+from vobox.classad.ad import Ad, ParseError, parse
 from vobox.jobs.job import Job
 from vobox.ledger.writer import Ledger
 
-from .job_actions import is_job, is_number, matches
+
+@dataclass(frozen=True)
+class JobGroup:
+    """Jobs that a command line names together, and how the answer names them.
+
+    ``clusters`` and ``owners`` are alternatives; no such given means every
+    job. ``constraints`` must hold as well.
+    """
+
+    description: str  #: " in cluster 7", " matching constraint (…)", …; "" for job ids and for all
+    jobs: tuple[JobId, ...] = ()
+    clusters: tuple[int, ...] = ()
+    owners: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
 
 
-def named(ledger: Ledger, word: str) -> list[Job]:
-    """The jobs in the queue that ``C.P``, ``C`` or an owner's name means."""
-    if is_job(word):
+def select_jobs(group: JobGroup, ledger: Ledger, now: float) -> list[Job]:
+    """Return the jobs in the queue that a group without job ids means."""
+    jobs: dict[JobId, Job] = {}
+    for cluster in group.clusters:
+        jobs.update((job.id, job) for job in ledger.in_queue(cluster=cluster))
+    for owner in group.owners:
+        jobs.update((job.id, job) for job in ledger.in_queue(owner=owner))
+    if not group.clusters and not group.owners:
+        jobs.update((job.id, job) for job in ledger.in_queue())
+    return filter_jobs(list(jobs.values()), group.constraints, now)
+
+
+def holds(tree: Any, ad: Ad, now: float) -> bool:
+    """Return whether a parsed constraint selects the job; undefined and error do not."""
+    try:
+        # as policies: MY needs a target ad, and then CurrentTime has to be given
+        scope = Ad({"CurrentTime": str(int(now)), **ad}).classad()
+        value = tree.eval(scope, classad2.ClassAd())
+    except ParseError:
+        return False
+    return value is True or (type(value) in (int, float) and value != 0)
+
+
+def build_groups(words: Sequence[str], constraints: Sequence[str]) -> list[JobGroup]:
+    """Return the groups of positional arguments and constraints."""
+    ids = tuple(JobId.parse(word) for word in words if is_job_id(word))
+    clusters = tuple(int(word) for word in words if is_cluster_id(word))
+    users = tuple(word for word in words if not is_job_id(word) and not is_cluster_id(word))
+    groups = [JobGroup("", jobs=ids)] if ids else []
+    names = [f"ClusterId == {cluster}" for cluster in clusters]
+    names += [f'Owner == "{user}"' for user in users]
+    if constraints:
+        parts = [*constraints, " || ".join(names)] if names else list(constraints)
+        text = parts[0] if len(parts) == 1 else " && ".join(f"({part})" for part in parts)
+        what = f" matching constraint ({text})"
+        groups.append(
+            JobGroup(what, clusters=clusters, owners=users, constraints=tuple(constraints))
+        )
+        return groups
+    if len(clusters) == 1:
+        groups.append(JobGroup(f" in cluster {clusters[0]}", clusters=clusters))
+    elif clusters:
+        what = f" matching constraint ({' || '.join(names[: len(clusters)])})"
+        groups.append(JobGroup(what, clusters=clusters))
+    groups += [JobGroup(f' of user "{user}"', owners=(user,)) for user in users]
+    return groups
+
+
+def is_cluster_id(word: str) -> bool:
+    """Return whether the word is a cluster id, good or not."""
+    # Python makes no number of some thousand digits
+    return word.isascii() and word.isdigit() and len(word) < 1000
+
+
+def is_job_id(word: str) -> bool:
+    """Return whether the word is ``CLUSTER.PROC``."""
+    try:
+        JobId.parse(word)
+    except ValueError:
+        return False
+    return True
+
+
+def find_jobs(ledger: Ledger, word: str) -> list[Job]:
+    """Return the jobs in the queue that ``C.P``, ``C`` or an owner's name means."""
+    if is_job_id(word):
         job = ledger.get(JobId.parse(word))
         return [job] if job is not None and job.in_queue else []
-    if is_number(word):
+    if is_cluster_id(word):
         return ledger.in_queue(cluster=int(word))
     return ledger.in_queue(owner=word)
 
 
-def constrained(jobs: Sequence[Job], constraints: Sequence[str], now: float) -> list[Job]:
-    """Those for which every constraint (they parse) holds."""
+def filter_jobs(jobs: Sequence[Job], constraints: Sequence[str], now: float) -> list[Job]:
+    """Return those for which every constraint (they can be parsed) holds; ``now``: epoch s."""
     trees: list[Any] = [parse(text) for text in constraints]
-    return [job for job in jobs if all(matches(tree, job.ad, now) for tree in trees)]
+    return [job for job in jobs if all(holds(tree, job.ad, now) for tree in trees)]
 
 
-def may_touch(job: Job, uid: int) -> bool:
-    """Only its owner and root may change a job, or look into what it writes."""
+def may_modify(job: Job, uid: int) -> bool:
+    """Return whether this user may change the job and read its files: its owner and root may."""
     return uid in (0, job.uid)

@@ -1,4 +1,4 @@
-"""Asks workers for what running jobs have written, on behalf of one user."""
+"""Ask workers for what running jobs have written."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from vobox.ledger.writer import Ledger
 from vobox.rpc.types import SubmitRefused
 from vobox.schedd.main_loop import Schedd
 
-from .tail import CannotPeek, check
+from .tail import CannotPeek, check_job
 
 #: Seconds that a worker has for its answer: it looks at its mail within a second.
 TIMEOUT = 20.0
 
 
 class Peeker:
+    """Asks on behalf of one user."""
+
     def __init__(self, schedd: Schedd, ledger: Ledger, uid: int, user: str) -> None:
         self._schedd = schedd
         self._ledger = ledger
@@ -27,13 +29,15 @@ class Peeker:
         self._user = user
 
     def ask(self, job_id: JobId, question: Callable[[Job], Peek]) -> Peeked:
-        """The worker's answer; raises CannotPeek."""
+        """Return the worker's answer; raises CannotPeek.
+
+        :param question: builds the message to the job's worker
+        """
         answers: queue.SimpleQueue[Peeked] = queue.SimpleQueue()
 
         def send(transport: Transport) -> tuple[str, str]:
-            job = check(self._ledger.get(job_id), job_id, self._uid, self._user)
-            mail = self._schedd.mail
-            token = mail.ask(transport, job.worker, question(job), answers.put)
+            job = check_job(self._ledger.get(job_id), job_id, self._uid, self._user)
+            token = self._schedd.mail.ask(transport, job.worker, question(job), answers.put)
             return token, job.ad.text("RemoteHost")
 
         try:

@@ -1,7 +1,7 @@
 """condor_qedit: change attributes of jobs in the queue.
 
 Command line and texts as HTCondor 25's tool (src/condor_tools/qedit.cpp); all
-or nothing. Which attributes can be changed is in ``editable.py``. An edit is an
+or nothing. Which attributes can be changed is in ``editable_attributes.py``. An edit is an
 event in the stream, so a rebuilt ledger has it too.
 """
 
@@ -12,17 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from thyme.protocol.events import Edited, JobMessage
-from vobox.classad.ad import ParseError, parse
+from vobox.classad.ad import ParseError
+from vobox.classad.ad import parse as parse_expression
 from vobox.jobs.job import Job
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Answer, Request, SubmitRefused
 from vobox.schedd.command_gateway import CommandGateway
 
-from .common import cleaned
-from .editable_attributes import refusal, wrong_value
-from .job_actions import is_job, is_number
-from .job_selection import constrained, may_touch, named
-from .option_parser import Option
+from .command_line import EarlyExit, Option, answers_early, sanitize_argv
+from .editable_attributes import find_refusal, find_value_error
+from .job_selection import filter_jobs, find_jobs, is_cluster_id, is_job_id, may_modify
 from .schedd_names import is_schedd
 from .version import VERSION_TEXT
 
@@ -54,10 +53,6 @@ QUEUE_FAILED = "Queue transaction failed.  No attributes were set.\n"
 _ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*\Z")
 
 
-class BadCommandLine(Exception):
-    """The whole text for stderr."""
-
-
 @dataclass
 class Edit:
     """A parsed command line: ids and owner are AND-ed, as are the constraints."""
@@ -72,7 +67,7 @@ class Edit:
     def by_job(self) -> bool:
         """Whether job ids alone say which jobs are meant: each of them has to be there."""
         alone = self.owner is None and not self.constraints
-        return bool(self.ids) and alone and all(map(is_job, self.ids))
+        return bool(self.ids) and alone and all(map(is_job_id, self.ids))
 
     @property
     def constraint(self) -> str:
@@ -81,7 +76,7 @@ class Edit:
         parts += [f"({each})" for each in self.constraints]
         ids = [
             "( ClusterId == {} && ProcId == {} )".format(*each.split("."))
-            if is_job(each)
+            if is_job_id(each)
             else f"ClusterId == {int(each)}"
             for each in self.ids
         ]
@@ -89,163 +84,158 @@ class Edit:
         return " && ".join(parts)
 
 
-def read(argv: Sequence[str], schedd: str) -> Edit | Answer:
-    """The edit of a command line, or the answer that needs no schedd; raises BadCommandLine."""
-    made, rest, named_yet = Edit(), cleaned(argv), False
+def parse(argv: Sequence[str], schedd: str) -> Edit:
+    """Read a command line; raises EarlyExit. ``schedd``: the name of ours."""
+    edit, rest, named_yet = Edit(), sanitize_argv(argv), False
     while rest:
         word = rest.pop(0)
         if word.startswith("-"):
             option = next((each for each in OPTIONS if each.matches(word.partition(":")[0])), None)
             if option is None:
-                raise BadCommandLine(f"condor_qedit: {word} is not a valid option\n{USAGE}")
+                raise EarlyExit(f"condor_qedit: {word} is not a valid option\n{USAGE}")
             if option.name == "help":
-                return Answer(USAGE)
+                raise EarlyExit(stdout=USAGE, code=0)
             if option.name == "version":
-                return Answer(VERSION_TEXT)
+                raise EarlyExit(stdout=VERSION_TEXT, code=0)
             if option.refused:
-                raise BadCommandLine(f"condor_qedit: {word}: {option.refused}\n")
+                raise EarlyExit(f"condor_qedit: {word}: {option.refused}\n")
             if option.values and (
                 not rest or (rest[0].startswith("-") and option.name != "constraint")
             ):
-                raise BadCommandLine(f"condor_qedit: {word} requires {option.missing}\n")
+                raise EarlyExit(f"condor_qedit: {word} requires {option.missing}\n")
             value = rest.pop(0) if option.values else ""
-            _apply(made, option.name, value, schedd)
+            _apply_option(edit, option.name, value, schedd)
             named_yet |= option.name in ("constraint", "owner", "jobids")
         elif not named_yet:
             named_yet = True
             if not word[:1].isdigit():
-                made.owner = word
+                edit.owner = word
                 continue
-            made.ids += _ids(word)
+            edit.ids += _split_ids(word)
             while rest and rest[0][:1].isdigit():
-                made.ids += _ids(rest.pop(0))
+                edit.ids += _split_ids(rest.pop(0))
         else:
-            _add_value(made, word, rest)
-    if not made.ids and made.owner is None and not made.constraints:
-        text = "condor_qedit : Error - there were no jobs specified.\n" if made.values else ""
-        raise BadCommandLine(text + USAGE)
-    if not made.values:
-        raise BadCommandLine(f"condor_qedit : Error - no attributes specifed.\n{USAGE}")
-    return made
+            _add_value(edit, word, rest)
+    if not edit.ids and edit.owner is None and not edit.constraints:
+        text = "condor_qedit : Error - there were no jobs specified.\n" if edit.values else ""
+        raise EarlyExit(text + USAGE)
+    if not edit.values:
+        raise EarlyExit(f"condor_qedit : Error - no attributes specifed.\n{USAGE}")
+    return edit
 
 
-def _apply(made: Edit, name: str, value: str, schedd: str) -> None:
+def _apply_option(edit: Edit, name: str, value: str, schedd: str) -> None:
     if name == "name" and not is_schedd(value, schedd):
         text = f"condor_qedit: No such schedd named {value} in local pool\n"
-        raise BadCommandLine(text)
+        raise EarlyExit(text)
     if name == "constraint":
         try:
-            parse(value)
+            parse_expression(value)
         except ParseError:
-            raise BadCommandLine(f"condor_qedit: invalid constraint: {value}\n") from None
-        made.constraints.append(value)
+            raise EarlyExit(f"condor_qedit: invalid constraint: {value}\n") from None
+        edit.constraints.append(value)
     elif name == "owner":
-        made.owner = value
+        edit.owner = value
     elif name == "jobids":
-        made.ids += _ids(value)
+        edit.ids += _split_ids(value)
     elif name == "dry-run":
-        made.dry_run = True
+        edit.dry_run = True
 
 
-def _ids(text: str) -> list[str]:
+def _split_ids(text: str) -> list[str]:
     words = text.replace(",", " ").split()
     for word in words:
-        if not is_job(word) and not is_number(word):
-            raise BadCommandLine(f"condor_qedit: {word} is no job id\n{FAILED}")
+        if not is_job_id(word) and not is_cluster_id(word):
+            raise EarlyExit(f"condor_qedit: {word} is no job id\n{FAILED}")
     return words
 
 
-def _add_value(made: Edit, word: str, rest: list[str]) -> None:
+def _add_value(edit: Edit, word: str, rest: list[str]) -> None:
     name, equals, value = word.partition("=")
     name, value = name.strip(), value.strip()
     if not equals:
         if not rest:
             text = f"condor_qedit : expression required after attribute {word}\n{USAGE}"
-            raise BadCommandLine(text)
+            raise EarlyExit(text)
         value = rest.pop(0).strip()
     if not _ATTRIBUTE.match(name):
-        raise BadCommandLine(
+        raise EarlyExit(
             f'Update aborted, illegal attribute-name specified for attribute "{name}".\n{FAILED}'
         )
     try:
         if not value or "\n" in value or "\r" in value:
             raise ParseError("an empty value, or several lines")
-        parse(value)
+        parse_expression(value)
     except ParseError:
-        raise BadCommandLine(f"Update aborted, illegal value for : {name}\n{FAILED}") from None
-    wrong = wrong_value(name, value)
+        raise EarlyExit(f"Update aborted, illegal value for : {name}\n{FAILED}") from None
+    wrong = find_value_error(name, value)
     if wrong:
-        raise BadCommandLine(
+        raise EarlyExit(
             f"Update aborted, illegal value for : {name}\n{FAILED}condor_qedit: {name}: {wrong}\n"
         )
-    why = refusal(name)
+    why = find_refusal(name)
     if why is not None:
         kind, reason = why
-        raise BadCommandLine(
+        raise EarlyExit(
             f'Update of {kind} attribute "{name}" is not allowed.\n{FAILED}'
             f"condor_qedit: {name}: {reason}\n"
         )
-    made.values[name] = value
+    edit.values[name] = value
 
 
 def decide(
     edit: Edit, ledger: Ledger, uid: int, schedd: str, now: float
 ) -> tuple[Answer, list[JobMessage]]:
-    """What is said, and what is to be recorded."""
+    """Decide what to answer and what to record.
+
+    :param uid: the caller's
+    :param schedd: the name of ours, for the events
+    :param now: epoch seconds
+    """
     first = min(edit.values)
     if edit.by_job:
         jobs: list[Job] = []
         for word in edit.ids:
-            found = named(ledger, word)
-            if not found or not may_touch(found[0], uid):
+            found = find_jobs(ledger, word)
+            if not found or not may_modify(found[0], uid):
                 text = f'Failed to set attribute "{first}" for job {word}.\n{QUEUE_FAILED}'
                 return Answer(stderr=text, code=1), []
             jobs += found
         count = str(len(jobs))
     else:
-        jobs = [job for job in _meant(edit, ledger, now) if may_touch(job, uid)]
+        jobs = [job for job in _find_edited_jobs(edit, ledger, now) if may_modify(job, uid)]
         count = "all"
         if not jobs:
             text = f'Failed to set attribute "{first}" by constraint: {edit.constraint}\n'
             return Answer(stderr=text + QUEUE_FAILED, code=1), []
     can = "Can " if edit.dry_run else ""
-    said = "".join(
+    stdout = "".join(
         f'{can}Set attribute "{name}" for {count} matching jobs.\n' for name in sorted(edit.values)
     )
     events: list[JobMessage] = [Edited(schedd, job.id, now, edit.values) for job in jobs]
-    return Answer(said), [] if edit.dry_run else events
+    return Answer(stdout), [] if edit.dry_run else events
 
 
-def _meant(edit: Edit, ledger: Ledger, now: float) -> list[Job]:
+def _find_edited_jobs(edit: Edit, ledger: Ledger, now: float) -> list[Job]:
     if edit.ids:
-        by_id = {job.id: job for word in edit.ids for job in named(ledger, word)}
+        by_id = {job.id: job for word in edit.ids for job in find_jobs(ledger, word)}
         jobs = list(by_id.values())
         if edit.owner is not None:
             owner = edit.owner.lower()
             jobs = [job for job in jobs if job.ad.text("Owner").lower() == owner]
     else:
         jobs = ledger.in_queue(owner=edit.owner)
-    return constrained(jobs, edit.constraints, now)
+    return filter_jobs(jobs, edit.constraints, now)
 
 
+@answers_early
 def answer(request: Request, gateway: CommandGateway) -> Answer:
     """Carry out condor_qedit."""
+    edit = parse(request.argv, gateway.schedd_name)
     try:
-        edit = read(request.argv, gateway.schedd_name)
-    except BadCommandLine as error:
-        return Answer(stderr=str(error), code=1)
-    if isinstance(edit, Answer):
-        return edit
-    said = Answer()
-
-    def carry_out(ledger: Ledger, now: float) -> list[JobMessage]:
-        nonlocal said
-        said, events = decide(edit, ledger, request.uid, gateway.schedd_name, now)
-        return events
-
-    try:
-        gateway.act(carry_out)
+        return gateway.act(
+            lambda ledger, now: decide(edit, ledger, request.uid, gateway.schedd_name, now)
+        )
     except SubmitRefused as error:
         text = f"Failed to connect to queue manager {gateway.address}\ncondor_qedit: {error}\n"
         return Answer(stderr=text, code=1)
-    return said

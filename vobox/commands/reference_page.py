@@ -22,7 +22,7 @@ from . import (
     transfer_data,
     vacate,
 )
-from .option_parser import GREEDY, Option
+from .command_line import GREEDY, Option
 from .query import condor_history_options, condor_q_options, condor_status_options
 
 _HEAD = """\
@@ -163,12 +163,14 @@ when a job is queued: one that waits in the broker's queue already is not called
 """
 
 
-def page() -> str:
-    """The whole page."""
+def build_page() -> str:
+    """Return the whole page."""
     parts = [_HEAD]
     for command, (what, options) in _COMMANDS.items():
         parts.append(f"\n## {command}\n\n{what}\n")
-        parts.append(f"\n```\n{options}```\n" if isinstance(options, str) else _verdicts(options))
+        parts.append(
+            f"\n```\n{options}```\n" if isinstance(options, str) else _render_options(options)
+        )
     parts.append(_TAIL)
     for names, why in (
         (editable_attributes.IMMUTABLE, "it is what the job is known by"),
@@ -184,20 +186,20 @@ def page() -> str:
     return "".join(parts)
 
 
-def _verdicts(options: Sequence[Option]) -> str:
+def _render_options(options: Sequence[Option]) -> str:
     honoured = [each for each in options if not each.ignored and not each.refused]
     ignored = [each for each in options if each.ignored and not each.refused]
     refused = [each for each in options if each.refused]
-    text = "\nHonoured: " + ", ".join(map(_spelled, honoured)) + ".\n"
+    text = "\nHonoured: " + ", ".join(map(_render_option, honoured)) + ".\n"
     if ignored:
-        text += "\nAccepted without effect: " + ", ".join(map(_spelled, ignored)) + ".\n"
+        text += "\nAccepted without effect: " + ", ".join(map(_render_option, ignored)) + ".\n"
     if refused:
         text += "\n| refused | why |\n| --- | --- |\n"
-        text += "".join(f"| {_spelled(each)} | {each.refused} |\n" for each in refused)
+        text += "".join(f"| {_render_option(each)} | {each.refused} |\n" for each in refused)
     return text
 
 
-def _spelled(option: Option) -> str:
+def _render_option(option: Option) -> str:
     """``-c[onstraint] X``."""
     name, least = option.name, option.least
     text = f"-{name[:least]}" + (f"[{name[least:]}]" if name[least:] else "")
@@ -206,4 +208,4 @@ def _spelled(option: Option) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(page())
+    sys.stdout.write(build_page())

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from vobox.rpc.types import Answer, Request
 
-from .common import cleaned
-from .option_parser import Flag, MissingValue, Option, UnknownOption, parse_arguments
+from .command_line import CommandLine, Flag, Option, answers_early
 from .schedd_names import is_schedd
-from .version import VERSION_TEXT
 
 OPTIONS = (
     Option("help", 1),
@@ -19,33 +17,30 @@ OPTIONS = (
     Option("debug", 2, ignored=True),
 )
 USAGE = "Usage: condor_reschedule [-all] [-name SCHEDD] [-pool POOL] [SCHEDD...]\n"
+COMMAND_LINE = CommandLine(
+    OPTIONS,
+    USAGE,
+    unknown='ERROR: unknown parameter: "{option}"\n{usage}',
+    missing="ERROR: {option} requires another argument\n{usage}",
+    help_on_stderr=True,
+)
 
 
+@answers_early
 def answer(request: Request, schedd: str) -> Answer:
-    """Carry out condor_reschedule."""
+    """Carry out condor_reschedule; ``schedd``: the name of ours."""
     names: list[str] = []
-    try:
-        for item in parse_arguments(cleaned(request.argv), OPTIONS):
-            if not isinstance(item, Flag):
-                names += [item.text] if item.text else []
-            elif item.option.name == "help":
-                return Answer(stderr=USAGE)
-            elif item.option.name == "version":
-                return Answer(VERSION_TEXT)
-            elif item.option.name == "name":
-                names += item.values
-    except UnknownOption as error:
-        text = f'ERROR: unknown parameter: "{error.spelled}"\n{USAGE}'
-        return Answer(stderr=text, code=1)
-    except MissingValue as error:
-        text = f"ERROR: {error.flag.spelled} requires another argument\n{USAGE}"
-        return Answer(stderr=text, code=1)
-    said, failed = "", ""
+    for item in COMMAND_LINE.parse(request.argv):
+        if not isinstance(item, Flag):
+            names.append(item.text)
+        elif item.name == "name":
+            names.append(item.value)
+    stdout, stderr = "", ""
     for name in names:
         if is_schedd(name, schedd):
-            said += f'Sent "Reschedule" command to schedd {name}\n'
+            stdout += f'Sent "Reschedule" command to schedd {name}\n'
         else:
-            failed += f"Can't find address for schedd {name}\n"
+            stderr += f"Can't find address for schedd {name}\n"
     if not names:
-        said = 'Sent "Reschedule" command to local schedd\n'
-    return Answer(said, failed, 1 if failed else 0)
+        stdout = 'Sent "Reschedule" command to local schedd\n'
+    return Answer(stdout, stderr, 1 if stderr else 0)

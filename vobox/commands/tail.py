@@ -18,12 +18,9 @@ from vobox.jobs.job import Job
 from vobox.jobs.status import HELD, IDLE, RUNNING, SUSPENDED
 from vobox.rpc.types import Answer
 
-from .common import cleaned
-from .job_actions import is_job
-from .job_selection import may_touch
-from .option_parser import Flag, MissingValue, Option, UnknownOption, parse_arguments
+from .command_line import CommandLine, EarlyExit, Option, Word, answers_early
+from .job_selection import is_job_id, may_modify
 from .schedd_names import is_schedd
-from .version import VERSION_TEXT
 
 OPTIONS = (
     Option("help", 4),
@@ -42,6 +39,13 @@ USAGE = (
     "Usage: condor_tail [-name SCHEDD] [-pool POOL] [-maxbytes N] [-f] [-auto-retry] "
     "[-no-stdout] [-stderr] CLUSTER.PROC [FILE...]\n"
 )
+COMMAND_LINE = CommandLine(
+    OPTIONS,
+    USAGE,
+    unknown="Unrecognized option: {option}\n{usage}",
+    missing="{option} requires an argument.\n\n{usage}",
+    help_on_stderr=True,
+)
 #: HTCondor's names for the streams in the job's directory.
 STDOUT, STDERR = "_condor_stdout", "_condor_stderr"
 #: Bytes of a file at first, if not said otherwise.
@@ -52,12 +56,8 @@ MOST = 1024 * 1024
 PAUSE = 2.0
 
 
-class BadCommandLine(Exception):
-    """The whole text for stderr."""
-
-
 class CannotPeek(Exception):
-    """Why there is nothing to show; ``later`` whether there may be something after a while."""
+    """There is nothing to show; ``later``: whether there may be something after a while."""
 
     def __init__(self, text: str, later: bool = False) -> None:
         super().__init__(text)
@@ -65,7 +65,7 @@ class CannotPeek(Exception):
 
 
 @dataclass
-class Tail:
+class TailRequest:
     """A parsed command line; ``files`` are names in the job's directory."""
 
     job: JobId = field(default_factory=lambda: JobId(0, 0))
@@ -75,51 +75,40 @@ class Tail:
     retry: bool = False
 
 
-def read(argv: Sequence[str], schedd: str) -> Tail | Answer:
-    """The order of a command line, or the answer that needs no job; raises BadCommandLine."""
-    made, words, streams = Tail(), [], [STDOUT]
-    try:
-        for item in parse_arguments(cleaned(argv), OPTIONS):
-            if not isinstance(item, Flag):
-                words += [item.text] if item.text else []
-                continue
-            name, value = item.option.name, (item.values or ("",))[0]
-            if name == "help":
-                return Answer(stderr=USAGE)
-            if name == "version":
-                return Answer(VERSION_TEXT)
-            if name == "name" and not is_schedd(value, schedd):
-                raise BadCommandLine(f"No such schedd named {value} in local pool\n")
-            if name == "maxbytes":
-                if not (value.isascii() and value.isdigit() and len(value) < 12):
-                    text = f"Error: maxbytes ({value}) is not valid\n\n{USAGE}"
-                    raise BadCommandLine(text)
-                made.limit = min(int(value), MOST)
-            elif name in ("no-stdout", "stderr"):
-                streams = [STDERR] if name == "stderr" else []
-            made.follow |= name in ("f", "follow")
-            made.retry |= name == "auto-retry"
-    except UnknownOption as error:
-        raise BadCommandLine(f"Unrecognized option: {error.spelled}\n{USAGE}") from error
-    except MissingValue as error:
-        text = f"{error.flag.spelled} requires an argument.\n\n{USAGE}"
-        raise BadCommandLine(text) from error
-    made.files = streams + words[1:]
-    if not made.files:
-        raise BadCommandLine(f"No file transfer specified.\n\n{USAGE}")
+def parse(argv: Sequence[str], schedd: str) -> TailRequest:
+    """Read a command line; raises EarlyExit. ``schedd``: the name of ours."""
+    request, words, streams = TailRequest(), [], [STDOUT]
+    for item in COMMAND_LINE.parse(argv):
+        if isinstance(item, Word):
+            words.append(item.text)
+            continue
+        name, value = item.name, item.value
+        if name == "name" and not is_schedd(value, schedd):
+            raise EarlyExit(f"No such schedd named {value} in local pool\n")
+        if name == "maxbytes":
+            if not (value.isascii() and value.isdigit() and len(value) < 12):
+                raise EarlyExit(f"Error: maxbytes ({value}) is not valid\n\n{USAGE}")
+            request.limit = min(int(value), MOST)
+        elif name in ("no-stdout", "stderr"):
+            streams = [STDERR] if name == "stderr" else []
+        request.follow |= name in ("f", "follow")
+        request.retry |= name == "auto-retry"
+    request.files = streams + words[1:]
+    if not request.files:
+        raise EarlyExit(f"No file transfer specified.\n\n{USAGE}")
     if not words:
-        raise BadCommandLine(f"Job ID not specified.\n{USAGE}")
-    if not is_job(words[0]):
-        raise BadCommandLine(f"Invalid Job ID: {words[0]}\n{USAGE}")
-    made.job = JobId.parse(words[0])
-    return made
+        raise EarlyExit(f"Job ID not specified.\n{USAGE}")
+    if not is_job_id(words[0]):
+        raise EarlyExit(f"Invalid Job ID: {words[0]}\n{USAGE}")
+    request.job = JobId.parse(words[0])
+    return request
 
 
-def check(job: Job | None, wanted: JobId, uid: int, user: str) -> Job:
-    """The job, if it runs and the user may look into it; raises CannotPeek."""
+def check_job(job: Job | None, wanted: JobId, uid: int, user: str) -> Job:
+    """Return the job if it runs and the user may read its files; raises CannotPeek."""
     if job is None or not job.in_queue:
         raise CannotPeek(f"No such job: {wanted}")
-    if not may_touch(job, uid):
+    if not may_modify(job, uid):
         raise CannotPeek(f"{user} is not authorized for access to the files of job {wanted}")
     if job.status in (RUNNING, SUSPENDED) and job.worker:
         return job
@@ -132,20 +121,28 @@ def check(job: Job | None, wanted: JobId, uid: int, user: str) -> Job:
 Ask = Callable[[JobId, Callable[[Job], Peek]], Peeked]
 
 
+@answers_early
 def answer(
-    order: Tail, schedd: str, ask: Ask, sleep: Callable[[float], None] = time.sleep
+    argv: Sequence[str], schedd: str, ask: Ask, sleep: Callable[[float], None] = time.sleep
 ) -> Answer:
-    """Carry out condor_tail; what the files hold comes as the answer's further parts."""
-    return Answer(more=_parts(order, schedd, ask, sleep))
+    """Carry out condor_tail; what the files hold comes as the answer's further parts.
+
+    :param schedd: the name of ours
+    :param ask: asks the worker that runs the job
+    :param sleep: waits so many seconds before it is asked again
+    """
+    return Answer(more=_build_parts(parse(argv, schedd), schedd, ask, sleep))
 
 
-def _parts(order: Tail, schedd: str, ask: Ask, sleep: Callable[[float], None]) -> Iterator[Answer]:
-    offsets = dict.fromkeys(order.files, -1)
+def _build_parts(
+    request: TailRequest, schedd: str, ask: Ask, sleep: Callable[[float], None]
+) -> Iterator[Answer]:
+    offsets = dict.fromkeys(request.files, -1)
     shown = False
     while True:
         try:
             for name, offset in offsets.items():
-                got = ask(order.job, _question(schedd, order, name, offset))
+                got = ask(request.job, _build_question(schedd, request, name, offset))
                 if got.reason:
                     raise CannotPeek(f"Failed to peek at file from starter: {got.reason}")
                 offsets[name] = got.offset + len(got.data)
@@ -154,15 +151,17 @@ def _parts(order: Tail, schedd: str, ask: Ask, sleep: Callable[[float], None]) -
         except CannotPeek as error:
             if shown:
                 return  # most likely the job has ended
-            if not (error.later and order.retry):
+            if not (error.later and request.retry):
                 yield Answer(stderr=f"{error}\n", code=1)
                 return
             yield Answer()  # nothing yet: shows whether the caller is still there
-        if shown and not order.follow:
+        if shown and not request.follow:
             return
         sleep(PAUSE)
 
 
-def _question(schedd: str, order: Tail, name: str, offset: int) -> Callable[[Job], Peek]:
-    limit = order.limit if offset < 0 else MOST
+def _build_question(
+    schedd: str, request: TailRequest, name: str, offset: int
+) -> Callable[[Job], Peek]:
+    limit = request.limit if offset < 0 else MOST
     return lambda job: Peek(schedd, job.id, job.attempt, name, offset, limit)

@@ -8,24 +8,27 @@ the job leaves the queue, and may be fetched again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from thyme.errors import BadMessage
 from thyme.protocol import codec
 from thyme.protocol.events import Finished, expect_kind
 from thyme.protocol.job import JobId
-from vobox.classad.ad import ParseError, parse
 from vobox.files import output
 from vobox.jobs.job import Job
 from vobox.jobs.output_destination import OUTPUT_KINDS, is_spooled
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Answer, Request, SubmitRefused
 
-from .common import cleaned
-from .job_actions import Selection, groups_of, selected
-from .option_parser import Flag, MissingValue, Option, UnknownOption, parse_arguments
+from .command_line import (
+    CommandLine,
+    EarlyExit,
+    Option,
+    Word,
+    answers_early,
+    check_expression,
+)
+from .job_selection import JobGroup, build_groups, may_modify, select_jobs
 from .schedd_names import is_schedd
-from .version import VERSION_TEXT
 
 OPTIONS = (
     Option("constraint", 1, values=1),
@@ -43,81 +46,55 @@ USAGE = (
     "{CLUSTER | CLUSTER.PROC | USER | -constraint EXPR | -all}...\n"
 )
 _FAILED = "ERROR: Failed to spool job files.\n"
+COMMAND_LINE = CommandLine(
+    OPTIONS,
+    USAGE,
+    unknown="Unrecognized option: {option}\n{usage}",
+    missing="condor_transfer_data: -{name} requires another argument\n",
+    help_on_stderr=True,
+)
 #: Runs a look at the ledger in the schedd's own thread; raises SubmitRefused.
 Look = Callable[[Callable[[Ledger, float], list[Job]]], list[Job]]
 ReadBody = Callable[[JobId, str], "bytes | None"]
 
 
-class BadCommandLine(Exception):
-    """The whole text for stderr."""
-
-
-@dataclass(frozen=True)
-class Order:
-    groups: tuple[Selection, ...]
-
-
-def read(argv: Sequence[str], schedd: str) -> Order | Answer:
-    """What a command line means, or the answer that needs no schedd; raises BadCommandLine."""
+def parse(argv: Sequence[str], schedd: str) -> list[JobGroup]:
+    """Return the jobs that a command line means; raises EarlyExit. ``schedd``: the name of ours."""
     words: list[str] = []
     constraints: list[str] = []
     everything = False
-    try:
-        for item in parse_arguments(cleaned(argv), OPTIONS):
-            if not isinstance(item, Flag):
-                words.append(item.text)
-                continue
-            name, value = item.option.name, (item.values or ("",))[0]
-            if name == "help":
-                return Answer(stderr=USAGE)
-            if name == "version":
-                return Answer(VERSION_TEXT)
-            if name == "name" and not is_schedd(value, schedd):
-                raise BadCommandLine(
-                    f"condor_transfer_data: Can't find address of schedd {value}\n"
-                )
-            if name == "constraint":
-                constraints.append(_constraint(value))
-            everything = everything or name == "all"
-    except UnknownOption as error:
-        raise BadCommandLine(f"Unrecognized option: {error.spelled}\n{USAGE}") from error
-    except MissingValue as error:
-        name = error.flag.option.name
-        raise BadCommandLine(
-            f"condor_transfer_data: -{name} requires another argument\n"
-        ) from error
-    words = [word for word in words if word]  # DIRAC's empty word means our own schedd
+    for item in COMMAND_LINE.parse(argv):
+        if isinstance(item, Word):
+            words.append(item.text)
+            continue
+        if item.name == "name" and not is_schedd(item.value, schedd):
+            raise EarlyExit(f"condor_transfer_data: Can't find address of schedd {item.value}\n")
+        if item.name == "constraint":
+            error = f"condor_transfer_data: could not parse constraint ( {item.value} )\n{_FAILED}"
+            constraints.append(check_expression(item.value, error))
+        everything |= item.name == "all"
     if everything and (words or constraints):
-        raise BadCommandLine("condor_transfer_data: can't mix -all with other constraints\n")
-    groups = (Selection(""),) if everything else tuple(groups_of(words, constraints))
+        raise EarlyExit("condor_transfer_data: can't mix -all with other constraints\n")
+    groups = [JobGroup("")] if everything else build_groups(words, constraints)
     if not groups:
-        raise BadCommandLine(f"You did not specify any jobs\n{USAGE}")
-    return Order(groups)
+        raise EarlyExit(f"You did not specify any jobs\n{USAGE}")
+    return groups
 
 
-def _constraint(text: str) -> str:
-    try:
-        parse(text)
-    except ParseError:
-        raise BadCommandLine(
-            f"condor_transfer_data: could not parse constraint ( {text} )\n{_FAILED}"
-        ) from None
-    return text
-
-
+@answers_early
 def answer(request: Request, schedd: str, look: Look, body: ReadBody) -> Answer:
-    """Carry the command out; exit code 1 where a job's output could not be fetched, or no job is
-    meant."""
-    try:
-        order = read(request.argv, schedd)
-    except BadCommandLine as error:
-        return Answer(stderr=str(error), code=1)
-    if isinstance(order, Answer):
-        return order
+    """Carry out condor_transfer_data.
+
+    :param schedd: the name of ours
+    :param look: reads the ledger in the schedd's own thread
+    :param body: reads a message that the ledger keeps for a job
+    :return: exit code 1 where a job's output could not be fetched, or no job is meant
+    """
+    groups = parse(request.argv, schedd)
     stdout, notes, failures = "Fetching data files...\n", "", ""
     try:
-        named = [job for group in order.groups for job in group.jobs]
-        jobs = look(lambda ledger, now: _jobs(order, ledger, now))
+        named = [job for group in groups for job in group.jobs]
+        jobs = look(lambda ledger, now: _find_jobs(groups, ledger, now))
         known = {job.id for job in jobs}
         for missing in [str(job) for job in named if job not in known]:
             failures += f"Job {missing} not found\n"
@@ -133,23 +110,24 @@ def answer(request: Request, schedd: str, look: Look, body: ReadBody) -> Answer:
     return Answer(stdout, notes)
 
 
-def _jobs(order: Order, ledger: Ledger, now: float) -> list[Job]:
+def _find_jobs(groups: Sequence[JobGroup], ledger: Ledger, now: float) -> list[Job]:
     found: dict[JobId, Job] = {}
-    for group in order.groups:
+    for group in groups:
         if group.jobs:
             known = [job for each in group.jobs if (job := ledger.get(each)) and job.in_queue]
         else:
-            known = selected(group, ledger, now)
+            known = select_jobs(group, ledger, now)
         found.update((job.id, job) for job in known)
     return list(found.values())
 
 
 def _fetch(job: Job, uid: int, named: bool, body: ReadBody) -> tuple[str, str]:
-    """Write one job's output; what went wrong, and what is worth a word, each "" or a line.
+    """Write one job's output; return an error and a remark, each one line or "".
 
-    ``named``: by its id; what a cluster or an owner has besides spooled jobs is passed over.
+    ``named``: by its id. Jobs that are not spooled are passed over without a word where a
+    cluster or an owner was named.
     """
-    if uid not in (0, job.uid):
+    if not may_modify(job, uid):
         return (f"Permission denied to fetch the output of job {job.id}\n" if named else ""), ""
     if not is_spooled(job.ad):
         where = job.ad.text("Iwd")

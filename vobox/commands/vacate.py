@@ -17,10 +17,8 @@ from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Answer, Request, SubmitRefused
 from vobox.schedd.command_gateway import CommandGateway
 
-from .common import cleaned
-from .job_selection import may_touch
-from .option_parser import Flag, MissingValue, Option, UnknownOption, parse_arguments
-from .version import VERSION_TEXT
+from .command_line import CommandLine, EarlyExit, Option, Word, answers_early
+from .job_selection import may_modify
 
 OPTIONS = (
     Option("help", 1),
@@ -35,14 +33,18 @@ OPTIONS = (
     Option("constraint", 1, values=1, refused="use condor_vacate_job -constraint for jobs"),
 )
 USAGE = "Usage: condor_vacate [-fast | -graceful] {-all | HOST | SLOT@HOST}...\n"
-
-
-class BadCommandLine(Exception):
-    """The whole text for stderr."""
+COMMAND_LINE = CommandLine(
+    OPTIONS,
+    USAGE,
+    unknown='ERROR: unknown parameter: "{option}"\n{usage}',
+    missing="ERROR: {option} requires another argument\n{usage}",
+    refused="condor_vacate: {option}: {why}\n",
+    help_on_stderr=True,
+)
 
 
 @dataclass
-class Targets:
+class VacateTargets:
     """Hosts and slots; ``everything`` overrides them."""
 
     names: list[str] = field(default_factory=list)
@@ -50,44 +52,36 @@ class Targets:
     fast: bool = False
 
 
-def read(argv: Sequence[str]) -> Targets | Answer:
-    """The targets of a command line, or the answer without them; raises BadCommandLine."""
-    made = Targets()
-    try:
-        for item in parse_arguments(cleaned(argv), OPTIONS):
-            if not isinstance(item, Flag):
-                made.names += [item.text] if item.text else []
-                continue
-            name = item.option.name
-            if name == "help":
-                return Answer(stderr=USAGE)
-            if name == "version":
-                return Answer(VERSION_TEXT)
-            if item.option.refused:
-                raise BadCommandLine(f"condor_vacate: {item.spelled}: {item.option.refused}\n")
-            made.everything |= name == "all"
-            made.fast |= name == "fast"
-            made.names += item.values if name == "name" else ()
-    except UnknownOption as error:
-        raise BadCommandLine(f'ERROR: unknown parameter: "{error.spelled}"\n{USAGE}') from error
-    except MissingValue as error:
-        text = f"ERROR: {error.flag.spelled} requires another argument\n{USAGE}"
-        raise BadCommandLine(text) from error
-    if not made.names and not made.everything:
-        raise BadCommandLine(f"condor_vacate: no machine given, and none is run here\n{USAGE}")
-    return made
+def parse(argv: Sequence[str]) -> VacateTargets:
+    """Read a command line; raises EarlyExit."""
+    targets = VacateTargets()
+    for item in COMMAND_LINE.parse(argv):
+        if isinstance(item, Word):
+            targets.names.append(item.text)
+            continue
+        targets.everything |= item.name == "all"
+        targets.fast |= item.name == "fast"
+        targets.names += item.values if item.name == "name" else ()
+    if not targets.names and not targets.everything:
+        raise EarlyExit(f"condor_vacate: no machine given, and none is run here\n{USAGE}")
+    return targets
 
 
 def decide(
-    targets: Targets, ledger: Ledger, uid: int, user: str, schedd: str, now: float
+    targets: VacateTargets, ledger: Ledger, uid: int, user: str, schedd: str, now: float
 ) -> tuple[Answer, list[JobMessage]]:
-    """What is said, and what is to be recorded; a failure unless each target had a job."""
+    """Decide what to answer and what to record; a failure unless each target had a job.
+
+    :param uid: the caller's, ``user`` his name
+    :param schedd: the name of ours, for the events
+    :param now: epoch seconds
+    """
     running = [
         job
         for job in ledger.in_queue()
-        if job.worker and job.status in (RUNNING, SUSPENDED) and may_touch(job, uid)
+        if job.worker and job.status in (RUNNING, SUSPENDED) and may_modify(job, uid)
     ]
-    said, failed = "", ""
+    stdout, stderr = "", ""
     chosen: dict[object, Job] = {}
     speed = "-Fast" if targets.fast else ""
     for name in [""] if targets.everything else targets.names:
@@ -96,40 +90,32 @@ def decide(
         what = "Vacate-Claim" if "@" in name else "Vacate-All-Claims"
         where = f"startd {name}" if name else "all startds"
         if jobs:
-            said += f'Sent "{what}{speed}" command to {where}\n'
+            stdout += f'Sent "{what}{speed}" command to {where}\n'
         else:
-            failed += f"Can't find address for {where}\nPerhaps you need to query another pool.\n"
+            stderr += f"Can't find address for {where}\nPerhaps you need to query another pool.\n"
     reason = f"via condor_vacate (by user {user})"
     events: list[JobMessage] = [
         Vacated(schedd, job.id, now, reason, targets.fast) for job in chosen.values()
     ]
-    return Answer(said, failed, 1 if failed else 0), events
+    return Answer(stdout, stderr, 1 if stderr else 0), events
 
 
 def _is_on(job: Job, name: str) -> bool:
-    """Whether it runs on that host or slot; on any for the empty name."""
+    """Return whether the job runs on that host or slot; on any for the empty name."""
     slot = job.ad.text("RemoteHost").lower()
     host = slot.rpartition("@")[2]
     return name.lower() in ("", slot, host, host.partition(".")[0])
 
 
+@answers_early
 def answer(request: Request, gateway: CommandGateway) -> Answer:
     """Carry out condor_vacate."""
+    targets = parse(request.argv)
     try:
-        targets = read(request.argv)
-    except BadCommandLine as error:
-        return Answer(stderr=str(error), code=1)
-    if isinstance(targets, Answer):
-        return targets
-    said = Answer()
-
-    def carry_out(ledger: Ledger, now: float) -> list[JobMessage]:
-        nonlocal said
-        said, events = decide(targets, ledger, request.uid, request.user, gateway.schedd_name, now)
-        return events
-
-    try:
-        gateway.act(carry_out)
+        return gateway.act(
+            lambda ledger, now: decide(
+                targets, ledger, request.uid, request.user, gateway.schedd_name, now
+            )
+        )
     except SubmitRefused as error:
         return Answer(stderr=f"Can't connect to local schedd\ncondor_vacate: {error}\n", code=1)
-    return said

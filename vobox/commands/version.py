@@ -1,4 +1,4 @@
-"""What the commands answer to ``-version``: the same two lines as condor_version."""
+"""The HTCondor release that the commands follow: what ``-version`` and job ads say."""
 
 from __future__ import annotations
 
@@ -8,4 +8,7 @@ from vobox.client.version import VERSION_LINE, platform
 
 CONDOR_VERSION: Final = VERSION_LINE
 CONDOR_PLATFORM: Final = platform()
+#: What the commands answer to ``-version``: the same two lines as condor_version.
 VERSION_TEXT: Final = f"{CONDOR_VERSION}\n{CONDOR_PLATFORM}\n"
+#: For ``if version`` in a submit description.
+VERSION_NUMBERS: Final = tuple(int(part) for part in VERSION_LINE.split()[1].split("."))

@@ -51,9 +51,12 @@ class CommandGateway:
             last = JobId(cluster, jobs[-1].proc)
             self._schedd.call(lambda line: self._submit(line, outgoing, last))
 
-    def act(self, decide: Callable[[Ledger, float], list[JobMessage]]) -> None:
-        """Record the events that ``decide(ledger, now)`` gives, and settle what follows."""
-        self._schedd.call(lambda transport: self._act(transport, decide))
+    def act(self, decide: Callable[[Ledger, float], tuple[T, list[JobMessage]]]) -> T:
+        """Record the events that ``decide(ledger, now)`` gives, and return its answer.
+
+        Raises SubmitRefused.
+        """
+        return self._schedd.call(lambda transport: self._act(transport, decide))
 
     def look(self, read: Callable[[Ledger, float], T]) -> T:
         """What ``read(ledger, now)`` gives, in the schedd's own thread; raises SubmitRefused."""
@@ -123,8 +126,9 @@ class CommandGateway:
             schedd.fail_later(error)
 
     def _act(
-        self, transport: Transport, decide: Callable[[Ledger, float], list[JobMessage]]
-    ) -> None:
-        events = decide(self._ledger, self._schedd.wall())
+        self, transport: Transport, decide: Callable[[Ledger, float], tuple[T, list[JobMessage]]]
+    ) -> T:
+        answer, events = decide(self._ledger, self._schedd.wall())
         if events:
             self._schedd.record(transport, events)
+        return answer

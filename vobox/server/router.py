@@ -77,11 +77,5 @@ class Dispatch:
 
     def _tail(self, request: Request) -> Answer:
         schedd = self._schedd
-        try:
-            order = tail.read(request.argv, schedd.settings.name)
-        except tail.BadCommandLine as error:
-            return Answer(stderr=str(error), code=1)
-        if isinstance(order, Answer):
-            return order
         peeker = Peeker(schedd, self._ledger, request.uid, request.user)
-        return tail.answer(order, schedd.settings.name, peeker.ask)
+        return tail.answer(request.argv, schedd.settings.name, peeker.ask)

@@ -18,9 +18,9 @@ from vobox.classad.ad import Ad
 from vobox.classad.expressions import Evaluator
 from vobox.jobs.status import COMPLETED, HELD, IDLE
 
-from .tables import cell
-from .times import short_date
-from .totals import running
+from .renderers import format_date
+from .tables import sanitize_cell
+from .totals import count_running
 
 #: Width of BATCH_NAME at least, and where there is no row to follow.
 _NAME_WIDTH = 11
@@ -54,7 +54,7 @@ class _Batch:
         self.counts[status] = self.counts.get(status, 0) + 1
         self.procs = int(evaluator.number(ad, "TotalSubmitProcs"))
 
-    def cells(self, whole: bool) -> tuple[str, list[str]]:
+    def count_cells(self, whole: bool) -> tuple[str, list[str]]:
         """JOB_IDS, and DONE RUN IDLE HOLD TOTAL.
 
         ``whole``: no job of these clusters was left out of the query, so those
@@ -64,10 +64,10 @@ class _Batch:
         present = sum(counts.values())
         total = max(present, self.before + self.procs) if whole else present
         done = total - present + counts.get(COMPLETED, 0)
-        numbers = [done, running(counts), counts.get(IDLE, 0), counts.get(HELD, 0), total]
-        return self._ids(), [str(number) if number else "_" for number in numbers]
+        numbers = [done, count_running(counts), counts.get(IDLE, 0), counts.get(HELD, 0), total]
+        return self._format_ids(), [str(number) if number else "_" for number in numbers]
 
-    def _ids(self) -> str:
+    def _format_ids(self) -> str:
         first = f"{self.first[0]}.{self.first[1]}"
         if self.first == self.last:
             return first
@@ -84,28 +84,28 @@ class _Batches:
         #: the batches with a name, complete after the first pass
         self.named: dict[tuple[str, str], _Batch] = {}
 
-    def first_pass(self, ads: Iterable[Ad]) -> Iterator[_Batch]:
+    def iterate_complete(self, ads: Iterable[Ad]) -> Iterator[_Batch]:
         """All batches, each once, when it is complete."""
         current: _Batch | None = None
-        for job, owner, name, ad in map(self._seen, ads):
+        for job, owner, name, ad in map(self._identify, ads):
             if name:
-                batch = self._named(job, owner, name, ad)
+                batch = self._get_named(job, owner, name, ad)
             else:
                 if current is None or (current.owner, current.first[0]) != (owner, job[0]):
                     if current is not None:
                         yield current
-                    current = self._new(job, owner, f"ID: {job[0]}", ad)
+                    current = self._make_batch(job, owner, f"ID: {job[0]}", ad)
                 batch = current
             batch.add(job, ad, self._evaluator)
         if current is not None:
             yield current
         yield from self.named.values()
 
-    def second_pass(self, ads: Iterable[Ad]) -> Iterator[_Batch]:
+    def iterate_in_order(self, ads: Iterable[Ad]) -> Iterator[_Batch]:
         """All batches in the order of their first jobs, each once, complete."""
         current: _Batch | None = None
         after: list[_Batch] = []  # named ones that begin within the cluster of ``current``
-        for job, owner, name, ad in map(self._seen, ads):
+        for job, owner, name, ad in map(self._identify, ads):
             if current is not None and (current.owner, current.first[0]) != (owner, job[0]):
                 yield from (current, *after)
                 current, after = None, []
@@ -118,27 +118,32 @@ class _Batches:
                     after = []
                 continue
             if current is None:
-                current = self._new(job, owner, f"ID: {job[0]}", ad)
+                current = self._make_batch(job, owner, f"ID: {job[0]}", ad)
             current.add(job, ad, self._evaluator)
         if current is not None:
             yield from (current, *after)
 
-    def _seen(self, ad: Ad) -> tuple[tuple[int, int], str, str, Ad]:
+    def _identify(self, ad: Ad) -> tuple[tuple[int, int], str, str, Ad]:
         job = (ad.number("ClusterId"), ad.number("ProcId"))
         string = self._evaluator.string
-        return job, cell(string(ad, "Owner")), cell(string(ad, "JobBatchName")), ad
+        return (
+            job,
+            sanitize_cell(string(ad, "Owner")),
+            sanitize_cell(string(ad, "JobBatchName")),
+            ad,
+        )
 
-    def _new(self, job: tuple[int, int], owner: str, name: str, ad: Ad) -> _Batch:
+    def _make_batch(self, job: tuple[int, int], owner: str, name: str, ad: Ad) -> _Batch:
         return _Batch(owner, name, self._evaluator.number(ad, "QDate"), job, job)
 
-    def _named(self, job: tuple[int, int], owner: str, name: str, ad: Ad) -> _Batch:
+    def _get_named(self, job: tuple[int, int], owner: str, name: str, ad: Ad) -> _Batch:
         known = self.named.get((owner, name))
         if known is None:
-            known = self.named[owner, name] = self._new(job, owner, name, ad)
+            known = self.named[owner, name] = self._make_batch(job, owner, name, ad)
         return known
 
 
-def batch_table(
+def render_batch_table(
     find: Callable[[], Iterable[Ad]], evaluator: Evaluator, whole: bool
 ) -> Iterator[str]:
     """The table with its header; ``find`` gives the same jobs each time it is called.
@@ -147,7 +152,7 @@ def batch_table(
     """
     batches = _Batches(evaluator)
     owner_width, name_width, any_held, any_row = 5, _NAME_WIDTH, False, False
-    for batch in batches.first_pass(find()):
+    for batch in batches.iterate_complete(find()):
         any_row = True
         owner_width = max(owner_width, len(batch.owner))
         name_width = max(name_width, len(batch.name))
@@ -167,9 +172,9 @@ def batch_table(
     )
     if not any_row:
         return
-    for batch in batches.second_pass(find()):
-        ids, cells = batch.cells(whole)
+    for batch in batches.iterate_in_order(find()):
+        ids, cells = batch.count_cells(whole)
         yield (
             f"{batch.owner:<{owner_width}} {batch.name:<{name_width}} "
-            f"{short_date(batch.submitted)} {numbers(*cells)} {ids}\n"
+            f"{format_date(batch.submitted)} {numbers(*cells)} {ids}\n"
         )

@@ -3,53 +3,58 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice, takewhile
 from pathlib import Path
 
 from vobox.classad.ad import Ad
-from vobox.classad.expressions import Evaluator, is_expression
-from vobox.commands.common import answered, cleaned, ended, positive, warning
-from vobox.commands.errors import Ended, refused
-from vobox.commands.option_parser import Flag, MissingValue, UnknownOption, Word, parse_arguments
+from vobox.classad.expressions import Evaluator
+from vobox.commands.command_line import (
+    EarlyExit,
+    Flag,
+    Word,
+    answers_early,
+    check_expression,
+)
 from vobox.commands.schedd_names import is_pool, is_schedd
-from vobox.commands.version import VERSION_TEXT
 from vobox.rpc.types import Answer, OwnerFiles, QueueView, Request
 
-from .condor_history_options import OPTIONS, USAGE
-from .history_file import read_history
-from .output import Output
+from .condor_history_options import COMMAND_LINE
+from .output import Output, parse_positive, stream_answer, warn_if_outdated
 from .selection import Selection
-from .tables import HISTORY_HEADER, Rows
+from .tables import HISTORY_HEADER, TableRows
+
+_ATTRIBUTE = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*\S)\s*\Z")
 
 
+@answers_early
 def answer(
     request: Request, view: QueueView, now: float, files: OwnerFiles | None = None
 ) -> Answer:
-    """Never raises for anything that a user can type; ``now``: epoch seconds.
+    """Carry out condor_history.
 
-    ``files`` reads ``-file`` with the caller's rights. Without it the file is
-    read only for a caller who is the user that this process runs as.
+    :param now: epoch seconds
+    :param files: reads ``-file`` with the caller's rights; without it the file is read only for
+        a caller who is the user that this process runs as
     """
     evaluator = Evaluator(now)
     query = _Query(Output(evaluator, empty_list="[\n]\n"))
-    try:
-        _read(request, query)
-        _check_place(query, view)
-        ads = _history(query, request, view, files)
-    except Ended as early:
-        return ended(early)
+    _parse(request, query)
+    _check_place(query, view)
+    ads = _open_history(query, request, view, files)
 
     def find() -> Iterator[Ad]:
-        scanned = _scanned(ads(), query, evaluator)
-        in_order = reversed(list(scanned)) if query.turns_round else scanned
-        return query.selection.of(in_order, evaluator)
+        scanned = _limit_scan(ads(), query, evaluator)
+        in_order = reversed(list(scanned)) if query.reverses else scanned
+        return query.selection.filter(in_order, evaluator)
 
-    stderr = "" if query.file else warning("condor_history", view)
+    stderr = "" if query.file else warn_if_outdated("condor_history", view)
     if query.output.is_table:
-        return answered(chain([HISTORY_HEADER], map(Rows(evaluator).history, find())), stderr)
-    return answered(query.output.text(find), stderr)
+        rows = map(TableRows(evaluator).render_history, find())
+        return stream_answer(chain([HISTORY_HEADER], rows), stderr)
+    return stream_answer(query.output.render(find), stderr)
 
 
 @dataclass
@@ -71,55 +76,41 @@ class _Query:
         return bool(self.since) or self.scan is not None
 
     @property
-    def turns_round(self) -> bool:
+    def reverses(self) -> bool:
         """Whether the jobs come newest first and are wanted the other way."""
         return self.forwards and (bool(self.file) or self.looks_at_all)
 
 
-def _read(request: Request, query: _Query) -> None:
-    try:
-        for argument in parse_arguments(cleaned(request.argv), OPTIONS):
-            if isinstance(argument, Word):
-                query.selection.add_word(argument.text)
-            elif not query.output.take(argument):
-                _obey(argument, query)
-    except UnknownOption as unknown:
-        raise Ended(f"Error: Unknown argument {unknown.spelled}\n", stdout=USAGE) from None
-    except MissingValue as missing:
-        flag = missing.flag
-        raise refused(flag.option.missing.format(flag.spelled)) from None
+def _parse(request: Request, query: _Query) -> None:
+    for argument in COMMAND_LINE.parse(request.argv):
+        if isinstance(argument, Word):
+            query.selection.add_word(argument.text)
+        elif not query.output.handle_option(argument):
+            _apply_option(argument, query)
     for constraint in query.selection.constraints:
-        if not is_expression(constraint):
-            raise Ended(f"Error:  could not parse constraint ( {constraint} )\n")
+        check_expression(constraint, f"Error:  could not parse constraint ( {constraint} )\n")
 
 
-def _obey(flag: Flag, query: _Query) -> None:
-    option = flag.option
-    if option.refused:
-        raise refused(f"{flag.spelled} is not supported here: {option.refused}")
-    if option.values:
-        _obey_with_value(option.name, flag.values[0], query)
-    elif option.name == "backwards":
+def _apply_option(flag: Flag, query: _Query) -> None:
+    if flag.values:
+        _apply_value(flag.name, flag.value, query)
+    elif flag.name == "backwards":
         query.forwards = False
-    elif option.name in ("forwards", "nobackwards"):
+    elif flag.name in ("forwards", "nobackwards"):
         query.forwards = True
-    elif option.name == "version":
-        raise Ended(stdout=VERSION_TEXT, code=0)
-    elif option.name == "help":
-        raise Ended(stdout=USAGE, code=0)
 
 
-def _obey_with_value(name: str, value: str, query: _Query) -> None:
+def _apply_value(name: str, value: str, query: _Query) -> None:
     if name == "constraint":
         query.selection.constraints.append(value)
     elif name == "submitter":
         query.selection.owners.append(value.partition("@")[0])
     elif name in ("match", "limit"):
-        query.selection.limit = positive(value, f"-{name}")
+        query.selection.limit = parse_positive(value, f"-{name}")
     elif name == "scanlimit":
-        query.scan = positive(value, "-scanlimit")
+        query.scan = parse_positive(value, "-scanlimit")
     elif name == "since":
-        query.since = _since(value)
+        query.since = _parse_since(value)
     elif name == "file":
         query.file = value
     elif name == "name":
@@ -128,17 +119,15 @@ def _obey_with_value(name: str, value: str, query: _Query) -> None:
         query.pool = value
 
 
-def _since(value: str) -> str:
-    """``-since``: a job id, a cluster, or an expression; as a constraint."""
+def _parse_since(value: str) -> str:
+    """Return the constraint of ``-since``: a job id, a cluster, or an expression."""
     job = Selection()
     job.add_word(value)
     if job.ids:
         cluster, proc = job.ids[0]
         constraint = f"ClusterId == {cluster}"
         return constraint if proc is None else f"{constraint} && ProcId == {proc}"
-    if not is_expression(value):
-        raise refused(f"could not parse the -since expression ( {value} )")
-    return value
+    return check_expression(value, f"Error: could not parse the -since expression ( {value} )\n")
 
 
 def _check_place(query: _Query, view: QueueView) -> None:
@@ -146,34 +135,36 @@ def _check_place(query: _Query, view: QueueView) -> None:
     # A schedd that is named needs no pool to be found in.
     pool_fits = not query.pool or bool(query.name) or is_pool(query.pool, view.schedd_name)
     if not name_fits or not pool_fits:
-        raise Ended(
+        raise EarlyExit(
             f"Unable to locate remote schedd (name={query.name}, pool={query.pool}).\n",
             stdout=HISTORY_HEADER if query.output.is_table else "",
         )
 
 
-def _history(
+def _open_history(
     query: _Query, request: Request, view: QueueView, files: OwnerFiles | None
 ) -> Callable[[], Iterator[Ad]]:
-    """What finds the jobs to look at, as often as it is called; raises Ended for a bad file."""
+    """Return what finds the jobs to look at, each time anew; raises EarlyExit for a bad file."""
     if not query.file:
         # -since and -scanlimit look at the other clusters' jobs, too.
-        clusters = None if query.looks_at_all else query.selection.clusters()
-        oldest_first = query.forwards and not query.turns_round
+        clusters = None if query.looks_at_all else query.selection.find_clusters()
+        oldest_first = query.forwards and not query.reverses
         return lambda: view.history(clusters, oldest_first)
     path = os.path.join(request.cwd, query.file)  # noqa: PTH118 - a joined text, not a path to walk
     if files is None and request.uid != os.geteuid():
-        raise refused(f"-file {query.file}: this schedd cannot read files with your rights")
+        raise EarlyExit(
+            f"Error: -file {query.file}: this schedd cannot read files with your rights\n"
+        )
     try:
         content = files.read(path) if files is not None else Path(path).read_bytes()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise refused(f"-file {query.file}: {reason}") from None
+        raise EarlyExit(f"Error: -file {query.file}: {reason}\n") from None
     return lambda: read_history(content.decode("utf-8", "replace"))
 
 
-def _scanned(ads: Iterator[Ad], query: _Query, evaluator: Evaluator) -> Iterator[Ad]:
-    """The jobs that are looked at."""
+def _limit_scan(ads: Iterator[Ad], query: _Query, evaluator: Evaluator) -> Iterator[Ad]:
+    """Return the jobs that are looked at."""
     if query.scan is not None:
         ads = islice(ads, query.scan)
     if query.since:
@@ -183,3 +174,32 @@ def _scanned(ads: Iterator[Ad], query: _Query, evaluator: Evaluator) -> Iterator
 
 def _not_yet(evaluator: Evaluator, since: str) -> Callable[[Ad], bool]:
     return lambda ad: not evaluator.holds(ad, since)
+
+
+def read_history(text: str) -> Iterator[Ad]:
+    """Return the jobs of a history file, newest (the last one) first.
+
+    A job's ad is lines ``Attr = value``, closed by a banner ``*** ...``. Lines without a banner
+    after them are not a job of the file: the per-job files that ARC reads itself have none.
+    Other lines are skipped.
+    """
+    ads = []
+    ad = Ad()
+    for line in text.splitlines():
+        if line.startswith("***"):
+            if ad:
+                ads.append(ad)
+            ad = Ad()
+            continue
+        match = _ATTRIBUTE.match(line)
+        if match is not None:
+            ad[match[1]] = _convert_old_string(match[2])
+    return reversed(ads)
+
+
+def _convert_old_string(text: str) -> str:
+    """Return an old ClassAd's string as a new one's: there only ``\\"`` was an escape."""
+    if "\\" not in text or not (text.startswith('"') and text.endswith('"') and len(text) > 1):
+        return text
+    value = text[1:-1].replace('\\"', '"')
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from vobox.commands.option_parser import GREEDY, Option
+from vobox.commands.command_line import GREEDY, CommandLine, Option
 
 _ONLY_JOBS = "only jobs of this schedd are recorded"
 _NO_SUCH_TABLE = "print attributes with -af or -format"
@@ -73,3 +73,10 @@ Usage: condor_history [source] [restriction ...] [options]
 \t-attributes A,B\t\twith these attributes only
 \t-wide | -help | -version
 """
+COMMAND_LINE: Final = CommandLine(
+    OPTIONS,
+    USAGE,
+    unknown="Error: Unknown argument {option}\n",
+    unknown_usage_on_stdout=True,
+    empty_words=True,
+)

@@ -9,37 +9,40 @@ from typing import Final
 
 from vobox.classad.ad import Ad
 from vobox.classad.expressions import Evaluator
-from vobox.commands.common import answered, checked_constraint, cleaned, ended, positive, warning
-from vobox.commands.errors import Ended, refused
-from vobox.commands.option_parser import Flag, MissingValue, UnknownOption, Word, parse_arguments
-from vobox.commands.schedd_names import host_of, is_pool, is_schedd, open_address
-from vobox.commands.version import VERSION_TEXT
+from vobox.commands.command_line import (
+    EarlyExit,
+    Flag,
+    Word,
+    answers_early,
+    check_expression,
+)
+from vobox.commands.schedd_names import format_address, get_host, is_pool, is_schedd
 from vobox.jobs.status import HELD, IDLE, RUNNING, SUSPENDED, TRANSFERRING_OUTPUT
 from vobox.rpc.types import Answer, QueueView, Request
 
-from . import knobs, tables
+from . import tables
 from .batch import NAMES as BATCH_NAMES
-from .batch import batch_table
-from .condor_q_options import OPTIONS, USAGE
-from .output import Output
+from .batch import render_batch_table
+from .condor_q_options import COMMAND_LINE
+from .output import Output, parse_positive, stream_answer, warn_if_outdated
+from .renderers import format_title_date
 from .selection import Selection
-from .times import title_date
-from .totals import footer, summary
+from .totals import build_summary_ad, render_footer
 
+_TRUE: Final = {"true", "t", "yes", "y", "1"}
+_FALSE: Final = {"false", "f", "no", "n", "0"}
 _RUN_STATES: Final = (RUNNING, TRANSFERRING_OUTPUT, SUSPENDED)
 
 
+@answers_early
 def answer(request: Request, view: QueueView, now: float) -> Answer:
-    """Never raises for anything that a user can type; ``now``: epoch seconds."""
+    """Carry out condor_q; ``now``: epoch seconds."""
     evaluator = Evaluator(now, {"ServerTime": str(int(now))})
-    try:
-        query = _read(request, view, evaluator)
-    except Ended as early:
-        return ended(early)
-    stderr = warning("condor_q", view)
+    query = _parse(request, view, evaluator)
+    stderr = warn_if_outdated("condor_q", view)
     # The CE's health check: only it asks whether the queue can be relied on.
     code = 1 if stderr and not request.argv else 0
-    return answered(_print(query, request, view, evaluator), stderr, code)
+    return stream_answer(_render(query, request, view, evaluator), stderr, code)
 
 
 @dataclass
@@ -54,60 +57,59 @@ class _Query:
     clock: tables.Clock = "wall"
 
 
-def _read(request: Request, view: QueueView, evaluator: Evaluator) -> _Query:
-    batch = knobs.boolean(request.env, "CONDOR_Q_DASH_BATCH_IS_DEFAULT", True)
+def _parse(request: Request, view: QueueView, evaluator: Evaluator) -> _Query:
+    batch = _read_setting(request.env, "CONDOR_Q_DASH_BATCH_IS_DEFAULT", True)
     query = _Query(Output(evaluator), table="batch" if batch else "queue")
-    try:
-        for argument in parse_arguments(cleaned(request.argv), OPTIONS):
-            if isinstance(argument, Word):
-                query.selection.add_word(argument.text)
-            elif not query.output.take(argument):
-                _obey(argument, query, view)
-    except UnknownOption as unknown:
-        raise Ended(f"Error: unrecognized argument {unknown.spelled}\n{USAGE}") from None
-    except MissingValue as missing:
-        raise refused(missing.flag.option.missing) from None
+    for argument in COMMAND_LINE.parse(request.argv):
+        if isinstance(argument, Word):
+            query.selection.add_word(argument.text)
+        elif not query.output.handle_option(argument):
+            _apply_option(argument, query, view)
     selection = query.selection
-    own = knobs.boolean(request.env, "CONDOR_Q_ONLY_MY_JOBS", True) and not query.everybody
+    own = _read_setting(request.env, "CONDOR_Q_ONLY_MY_JOBS", True) and not query.everybody
     if own and not selection.ids and not selection.owners:
         selection.owners.append(request.user)
     return query
 
 
-def _obey(flag: Flag, query: _Query, view: QueueView) -> None:
-    option = flag.option
-    if option.refused:
-        raise refused(f"{flag.spelled} is not supported here: {option.refused}")
-    if option.ignored:
+def _read_setting(env: Mapping[str, str], name: str, default: bool) -> bool:
+    """Return a setting of HTCondor's configuration that ``_CONDOR_NAME`` overrides.
+
+    ARC sets ``_condor_CONDOR_Q_ONLY_MY_JOBS=false``; both cases of both parts count.
+    """
+    wanted = "_condor_" + name.lower()
+    word = next((value for key, value in env.items() if key.lower() == wanted), "")
+    word = word.strip().lower()
+    return word in _TRUE if word in _TRUE | _FALSE else default
+
+
+def _apply_option(flag: Flag, query: _Query, view: QueueView) -> None:
+    if flag.option.ignored:
         return
-    if option.values:
-        _obey_with_value(option.name, flag.values[0], query, view)
-    elif option.name in _PLAIN:
-        _PLAIN[option.name](query)
-    elif option.name == "version":
-        raise Ended(stdout=VERSION_TEXT, code=0)
+    if flag.values:
+        _apply_value(flag.name, flag.value, query, view)
     else:
-        raise Ended(stdout=USAGE, code=0)
+        _APPLY[flag.name](query)
 
 
-def _obey_with_value(name: str, value: str, query: _Query, view: QueueView) -> None:
+def _apply_value(name: str, value: str, query: _Query, view: QueueView) -> None:
     if name == "constraint":
-        message = f"Failed to parse constraint: {value}"
-        query.selection.constraints.append(checked_constraint(value, message))
+        error = f"Error: Failed to parse constraint: {value}\n"
+        query.selection.constraints.append(check_expression(value, error))
     elif name == "submitter":
         query.selection.owners.append(value.partition("@")[0])
         query.submitter = value
     elif name == "limit":
-        query.selection.limit = positive(value, "-limit")
+        query.selection.limit = parse_positive(value, "-limit")
     elif name == "name" and not is_schedd(value, view.schedd_name):
-        raise refused("Collector has no record of schedd/submitter")
+        raise EarlyExit("Error: Collector has no record of schedd/submitter\n")
     elif name == "pool" and not is_pool(value, view.schedd_name):
-        raise Ended(
+        raise EarlyExit(
             f"Error: Couldn't contact the condor_collector on {value}.\n\n"
             f"Extra Info: this schedd is its own pool and answers to -pool {view.schedd_name}.\n"
         )
     elif name == "direct" and value != "schedd":
-        raise refused(f"-direct {value}: there is only the schedd to ask")
+        raise EarlyExit(f"Error: -direct {value}: there is only the schedd to ask\n")
 
 
 def _global(query: _Query) -> None:
@@ -119,17 +121,17 @@ def _allusers(query: _Query) -> None:
 
 
 def _run(query: _Query) -> None:
-    query.selection.narrow(map(str, _RUN_STATES))
+    query.selection.keep_statuses(map(str, _RUN_STATES))
     query.table = "run"
 
 
 def _hold(query: _Query) -> None:
-    query.selection.narrow([str(HELD)])
+    query.selection.keep_statuses([str(HELD)])
     query.table = "hold"
 
 
 def _idle(query: _Query) -> None:
-    query.selection.narrow([str(IDLE)])
+    query.selection.keep_statuses([str(IDLE)])
 
 
 def _nobatch(query: _Query) -> None:
@@ -156,7 +158,7 @@ def _currentrun(query: _Query) -> None:
     query.clock = "current"
 
 
-_PLAIN: Final = {
+_APPLY: Final = {
     "allusers": _allusers,
     "batch": _batch,
     "cputime": _cputime,
@@ -171,35 +173,39 @@ _PLAIN: Final = {
 }
 
 
-def _print(query: _Query, request: Request, view: QueueView, evaluator: Evaluator) -> Iterator[str]:
+def _render(
+    query: _Query, request: Request, view: QueueView, evaluator: Evaluator
+) -> Iterator[str]:
     if query.every_schedd and not any(view.counts().values()):
         yield "All queues are empty\n"
         return
     selection = query.selection
     if query.output.is_table:
-        yield _title(query, view, evaluator)
+        yield _render_title(query, view, evaluator)
         if query.table == "totals":
             # HTCondor ends here with one more empty line; AliEn reads the last line.
-            yield "\n" + _footer(_counts(query, view, evaluator), request, view)
+            yield "\n" + _render_footer(_count_statuses(query, view, evaluator), request, view)
         else:
-            yield from _table(query, request, view, evaluator)
+            yield from _render_table(query, request, view, evaluator)
         return
-    row = query.output.simple_rows()
-    texts = None if row is None else selection.texts(view, evaluator, row)
+    row = query.output.find_plain_columns()
+    texts = None if row is None else selection.render_rows(view, evaluator, row)
     if texts is not None:
         yield from texts
         return
-    names = query.output.looked_at()
+    names = query.output.find_needed_names()
     if query.table == "totals" and query.output.is_whole_ads:
-        counts = _counts(query, view, evaluator)
-        ad = summary(counts, view.counts(request.user), view.counts())
-        yield from query.output.text(lambda: [ad])
+        counts = _count_statuses(query, view, evaluator)
+        ad = build_summary_ad(counts, view.counts(request.user), view.counts())
+        yield from query.output.render(lambda: [ad])
         return
-    yield from query.output.text(lambda: selection.find(view, evaluator, names))
+    yield from query.output.render(lambda: selection.find(view, evaluator, names))
 
 
-def _table(query: _Query, request: Request, view: QueueView, evaluator: Evaluator) -> Iterator[str]:
-    rows = tables.Rows(evaluator, query.clock)
+def _render_table(
+    query: _Query, request: Request, view: QueueView, evaluator: Evaluator
+) -> Iterator[str]:
+    rows = tables.TableRows(evaluator, query.clock)
     totals: Counter[int] = Counter()
 
     def counted(names: Collection[str] | None = None) -> Iterator[Ad]:
@@ -210,31 +216,31 @@ def _table(query: _Query, request: Request, view: QueueView, evaluator: Evaluato
 
     if query.table == "run":
         yield tables.RUN_HEADER
-        yield from map(rows.run, counted())
+        yield from map(rows.render_run, counted())
         return
     if query.table == "batch":
         whole = query.selection.is_whole_clusters
-        yield from batch_table(lambda: counted(BATCH_NAMES), evaluator, whole)
+        yield from render_batch_table(lambda: counted(BATCH_NAMES), evaluator, whole)
     elif query.table == "hold":
         yield tables.HOLD_HEADER
-        yield from map(rows.hold, counted())
+        yield from map(rows.render_hold, counted())
     else:
         yield tables.CPU_HEADER if query.clock == "cpu" else tables.QUEUE_HEADER
-        yield from map(rows.queue, counted())
-    yield "\n" + _footer(totals, request, view) + "\n"
+        yield from map(rows.render_queue, counted())
+    yield "\n" + _render_footer(totals, request, view) + "\n"
 
 
-def _counts(query: _Query, view: QueueView, evaluator: Evaluator) -> Mapping[int, int]:
-    """JobStatus to number of the jobs that are asked for."""
+def _count_statuses(query: _Query, view: QueueView, evaluator: Evaluator) -> Mapping[int, int]:
+    """Count the jobs that are asked for by JobStatus."""
     if query.selection.is_whole_owners:
         # Nothing but numbers: the ledger knows them without reading a job.
-        return _owned(query.selection, view)
+        return _count_owners(query.selection, view)
     found = query.selection.find(view, evaluator, {"jobstatus"})
     return Counter(ad.number("JobStatus") for ad in found)
 
 
-def _owned(selection: Selection, view: QueueView) -> Mapping[int, int]:
-    """JobStatus counts of whole owners."""
+def _count_owners(selection: Selection, view: QueueView) -> Mapping[int, int]:
+    """Count all jobs of some owners by JobStatus."""
     if not selection.owners:
         return view.counts()
     totals: dict[int, int] = {}
@@ -244,16 +250,16 @@ def _owned(selection: Selection, view: QueueView) -> Mapping[int, int]:
     return totals
 
 
-def _footer(query: Mapping[int, int], request: Request, view: QueueView) -> str:
-    return footer(query, request.user, view.counts(request.user), view.counts())
+def _render_footer(query: Mapping[int, int], request: Request, view: QueueView) -> str:
+    return render_footer(query, request.user, view.counts(request.user), view.counts())
 
 
-def _title(query: _Query, view: QueueView, evaluator: Evaluator) -> str:
-    """Two empty lines, then whose queue this is."""
-    where, when = open_address(view.address), title_date(evaluator.now)
+def _render_title(query: _Query, view: QueueView, evaluator: Evaluator) -> str:
+    """Return two empty lines and whose queue this is."""
+    where, when = format_address(view.address), format_title_date(evaluator.now)
     if not query.submitter:
         return f"\n\n-- Schedd: {view.schedd_name} : {where} @ {when}\n"
-    host = host_of(view.schedd_name)
-    user = tables.cell(query.submitter)
+    host = get_host(view.schedd_name)
+    user = tables.sanitize_cell(query.submitter)
     user = user if "@" in user else f"{user}@{host}"
     return f"\n\n-- Submitter: {user} : {where} : {host} @ {when}\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from vobox.commands.option_parser import GREEDY, Option
+from vobox.commands.command_line import GREEDY, CommandLine, Option
 
 _NO_MATCHMAKER = "pilots take jobs in turn, nothing is matched; use -af and -format"
 _NO_SUCH_TABLE = "print attributes with -af or -format"
@@ -99,3 +99,9 @@ Usage: condor_q [restriction ...] [options]
 \t-attributes A,B\t\twith these attributes only
 \t-cputime | -currentrun | -wide | -help | -version
 """
+COMMAND_LINE: Final = CommandLine(
+    OPTIONS,
+    USAGE,
+    unknown="Error: unrecognized argument {option}\n{usage}",
+    empty_words=True,
+)

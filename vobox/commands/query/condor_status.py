@@ -7,25 +7,32 @@ stays empty and the exit code is 1.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from vobox.classad.ad import Ad
-from vobox.classad.expressions import Evaluator
-from vobox.commands.common import checked_constraint, cleaned, ended, positive
-from vobox.commands.errors import Ended, refused
-from vobox.commands.option_parser import Flag, MissingValue, UnknownOption, Word, parse_arguments
+from vobox.classad.expressions import Evaluator, number_of
+from vobox.commands.command_line import (
+    EarlyExit,
+    Flag,
+    Word,
+    answers_early,
+    check_expression,
+)
 from vobox.commands.schedd_names import is_pool, is_schedd
-from vobox.commands.version import VERSION_TEXT
 from vobox.rpc.types import Answer, QueueView, Request
 
-from .condor_status_options import OPTIONS, USAGE
-from .condor_status_tables import collector_table, schedd_table, slot_table
-from .daemon_ads import collector_ad, master_ads, schedd_ad
-from .natural import SortKey, sort_key
-from .output import Output
+from .condor_status_options import COMMAND_LINE
+from .condor_status_tables import (
+    render_collector_table,
+    render_schedd_table,
+    render_slot_table,
+)
+from .daemon_ads import build_collector_ad, build_master_ads, build_schedd_ad
+from .output import Output, parse_positive
 
 _KINDS: Final = {"startd": "slots", "slots": "slots", "schedd": "schedd"} | {
     name: name for name in ("claimed", "avail", "collector", "master")
@@ -36,24 +43,25 @@ _IMPLIED: Final = {
     "avail": 'State == "Unclaimed" && Cpus > 0',
 }
 _NO_ORDER: Final = ("false", "0", "no", "none")
+_DIGITS: Final = re.compile(r"(\d+)", re.ASCII)
+#: Numbers before texts, what has no value last; then the value, then a text's parts.
+SortKey = tuple[int, float, list[tuple[str, int]]]
 
 
+@answers_early
 def answer(request: Request, view: QueueView, now: float) -> Answer:
-    """Never raises for anything that a user can type; ``now``: epoch seconds."""
+    """Carry out condor_status; ``now``: epoch seconds."""
     evaluator = Evaluator(now)
     query = _Query(Output(evaluator))
-    try:
-        _read(request, query)
-        if query.pool and not is_pool(query.pool, view.schedd_name):
-            raise Ended(f"Error: Couldn't contact the condor_collector on {query.pool}.\n")
-        trouble = " ".join(view.trouble().split())
-        if trouble:
-            what = "job counts" if query.kind == "schedd" else "slots"
-            raise Ended(f"Error: communication error\nThe {what} are not known: {trouble}\n")
-        ads = _selected(query, view, evaluator, now)
-        return Answer(_printed(query, ads, evaluator))
-    except Ended as early:
-        return ended(early)
+    _parse(request, query)
+    if query.pool and not is_pool(query.pool, view.schedd_name):
+        raise EarlyExit(f"Error: Couldn't contact the condor_collector on {query.pool}.\n")
+    trouble = " ".join(view.trouble().split())
+    if trouble:
+        what = "job counts" if query.kind == "schedd" else "slots"
+        raise EarlyExit(f"Error: communication error\nThe {what} are not known: {trouble}\n")
+    ads = _select(query, view, evaluator, now)
+    return Answer(_render(query, ads, evaluator))
 
 
 @dataclass
@@ -70,38 +78,24 @@ class _Query:
     totals_only: bool = False
 
 
-def _read(request: Request, query: _Query) -> None:
-    try:
-        for argument in parse_arguments(cleaned(request.argv), OPTIONS):
-            if isinstance(argument, Word):
-                query.names.append(argument.text)
-            elif not query.output.take(argument):
-                _obey(argument, query)
-    except UnknownOption as unknown:
-        raise Ended(f"Error:  Unknown option {unknown.spelled}\n{USAGE}") from None
-    except MissingValue as missing:
-        flag = missing.flag
-        text = flag.option.missing.format(flag.spelled)
-        raise Ended(f'Error: {text}\nUse "condor_status -help" for details\n') from None
+def _parse(request: Request, query: _Query) -> None:
+    for argument in COMMAND_LINE.parse(request.argv):
+        if isinstance(argument, Word):
+            query.names.append(argument.text)
+        elif not query.output.handle_option(argument):
+            _apply_option(argument, query)
 
 
-def _obey(flag: Flag, query: _Query) -> None:
-    name = flag.option.name
-    if flag.option.refused:
-        raise refused(f"{flag.spelled} is not supported here: {flag.option.refused}")
-    if name in _KINDS:
-        query.kind = _KINDS[name]
-    elif name in ("total", "totals"):
+def _apply_option(flag: Flag, query: _Query) -> None:
+    if flag.name in _KINDS:
+        query.kind = _KINDS[flag.name]
+    elif flag.name in ("total", "totals"):
         query.totals_only = True
     elif flag.values:
-        _obey_with_value(name, flag.values[0], query)
-    elif name == "version":
-        raise Ended(stdout=VERSION_TEXT, code=0)
-    elif name == "help":
-        raise Ended(stdout=USAGE, code=0)
+        _apply_value(flag.name, flag.value, query)
 
 
-def _obey_with_value(name: str, value: str, query: _Query) -> None:
+def _apply_value(name: str, value: str, query: _Query) -> None:
     if name == "name":
         query.names.append(value)
     elif name == "pool":
@@ -109,24 +103,24 @@ def _obey_with_value(name: str, value: str, query: _Query) -> None:
     elif name == "direct":
         query.direct = value
     elif name == "limit":
-        query.limit = positive(value, "-limit")
+        query.limit = parse_positive(value, "-limit")
     elif name == "sort" and value.lower() in _NO_ORDER:
         query.sorted = False
     elif name == "sort":
-        query.sort.append(checked_constraint(value, f" Parse error of: {value}"))
+        query.sort.append(check_expression(value, f"Error:  Parse error of: {value}\n"))
     elif name == "constraint":
-        message = f"Failed to parse constraint: {value}"
-        query.constraints.append(checked_constraint(value, message))
+        error = f"Error: Failed to parse constraint: {value}\n"
+        query.constraints.append(check_expression(value, error))
 
 
-def _selected(query: _Query, view: QueueView, evaluator: Evaluator, now: float) -> list[Ad]:
-    """The ads that were asked for, in order; raises Ended where ``-direct`` finds nobody."""
-    ads = [ad for ad in _ads(query.kind, view, now) if _is_named(ad, query, view)]
+def _select(query: _Query, view: QueueView, evaluator: Evaluator, now: float) -> list[Ad]:
+    """Return the ads that were asked for, in order; raises EarlyExit if ``-direct`` finds none."""
+    ads = [ad for ad in _find_ads(query.kind, view, now) if _is_named(ad, query, view)]
     if query.direct:
-        ads = [ad for ad in ads if _is(ad, query.direct, view)]
+        ads = [ad for ad in ads if _has_name(ad, query.direct, view)]
         if not ads:
             daemon = "schedd" if query.kind == "schedd" else "startd"
-            raise refused(f"Failed to locate {daemon} {query.direct}")
+            raise EarlyExit(f"Error: Failed to locate {daemon} {query.direct}\n")
     for constraint in (_IMPLIED.get(query.kind, ""), *query.constraints):
         if constraint:
             ads = [ad for ad in ads if evaluator.holds(ad, constraint)]
@@ -134,41 +128,51 @@ def _selected(query: _Query, view: QueueView, evaluator: Evaluator, now: float) 
         expressions = query.sort or ["Machine", "Name"]
 
         def key(ad: Ad) -> list[SortKey]:
-            return [sort_key(evaluator.value(ad, expression)) for expression in expressions]
+            return [build_sort_key(evaluator.value(ad, expression)) for expression in expressions]
 
         ads.sort(key=key)
     return list(islice(ads, query.limit))
 
 
-def _ads(kind: str, view: QueueView, now: float) -> Iterable[Ad]:
+def _find_ads(kind: str, view: QueueView, now: float) -> Iterable[Ad]:
     if kind == "schedd":
-        return [schedd_ad(view, now)]
+        return [build_schedd_ad(view, now)]
     if kind == "collector":
-        return [collector_ad(view, now)]
+        return [build_collector_ad(view, now)]
     if kind == "master":
-        return master_ads(view, now)
+        return build_master_ads(view, now)
     return view.slots()
 
 
 def _is_named(ad: Ad, query: _Query, view: QueueView) -> bool:
-    return not query.names or any(_is(ad, name, view) for name in query.names)
+    return not query.names or any(_has_name(ad, name, view) for name in query.names)
 
 
-def _is(ad: Ad, name: str, view: QueueView) -> bool:
-    """Whether the ad is meant: by its name, or by its machine's name, long or short."""
+def _has_name(ad: Ad, name: str, view: QueueView) -> bool:
+    """Return whether the ad is meant: by its name, or by its machine's name, long or short."""
     if ad.text("MyType") in ("Scheduler", "Collector"):
         return is_schedd(name, view.schedd_name)
     machine = ad.text("Machine").lower()
     return name.lower() in (ad.text("Name").lower(), machine, machine.partition(".")[0])
 
 
-def _printed(query: _Query, ads: list[Ad], evaluator: Evaluator) -> str:
+def _render(query: _Query, ads: list[Ad], evaluator: Evaluator) -> str:
     if not query.output.is_table:
-        return "".join(query.output.text(lambda: ads))
+        return "".join(query.output.render(lambda: ads))
     if query.kind == "schedd":
-        return schedd_table(ads, query.totals_only)
+        return render_schedd_table(ads, query.totals_only)
     if query.kind == "collector":
-        return collector_table(ads)
+        return render_collector_table(ads)
     if query.kind == "master":
-        raise refused("-master has no table here: print attributes with -af or -format")
-    return slot_table(ads, evaluator, query.kind == "claimed", query.totals_only)
+        raise EarlyExit("Error: -master has no table here: print attributes with -af or -format\n")
+    return render_slot_table(ads, evaluator, query.kind == "claimed", query.totals_only)
+
+
+def build_sort_key(value: Any) -> SortKey:
+    """Order an expression's values as HTCondor's natural sort does: slot2 before slot10."""
+    if isinstance(value, str):
+        parts = _DIGITS.split(value)
+        numbers = [int(digits[:18]) for digits in parts[1::2]] + [-1]
+        return 1, 0.0, list(zip(parts[::2], numbers, strict=True))
+    number = number_of(value)
+    return (2, 0.0, []) if number is None else (0, float(number), [])

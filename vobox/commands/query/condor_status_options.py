@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from vobox.commands.option_parser import GREEDY, Option
+from vobox.commands.command_line import GREEDY, CommandLine, Option
 
 _OTHER_ADS: Final = (
     ("absent", 2), ("any", 2), ("ckptsrvr", 2), ("cod", 3), ("data", 2), ("defrag", 3),
@@ -87,3 +87,10 @@ Usage: condor_status [query] [options] [NAME ...]
 \t-total\t\t\tthe totals only
 \t-name NAME | -direct HOST | -pool HOST | -limit N | -help | -version
 """
+COMMAND_LINE: Final = CommandLine(
+    OPTIONS,
+    USAGE,
+    unknown="Error:  Unknown option {option}\n{usage}",
+    missing='Error: {why}\nUse "condor_status -help" for details\n',
+    empty_words=True,
+)

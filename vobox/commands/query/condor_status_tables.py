@@ -9,7 +9,8 @@ from vobox.classad.ad import Ad
 from vobox.classad.expressions import Evaluator
 
 from .daemon_ads import COUNTS
-from .tables import cell
+from .renderers import format_duration
+from .tables import sanitize_cell
 
 #: State of a slot → its column among the totals. Pilots know three of them.
 _STATES: Final = ("Owner", "Claimed", "Unclaimed", "Matched", "Preempting", "Drain", "Backfill")
@@ -18,75 +19,72 @@ _WIDTHS: Final = (5, 7, 9, 7, 10, 6, 8, 6)
 _KEY_WIDTH: Final = 14
 
 
-def slot_table(ads: list[Ad], evaluator: Evaluator, with_users: bool, totals_only: bool) -> str:
+def render_slot_table(
+    ads: list[Ad], evaluator: Evaluator, with_users: bool, totals_only: bool
+) -> str:
     """A row a slot and the totals of each platform; "" without slots.
 
     ``with_users``: who has them, in place of state and time (``-claimed``).
     """
     if not ads:
         return ""
-    totals = "\n" + _totals(ads)
+    totals = "\n" + _render_totals(ads)
     if totals_only:
         return totals
-    lines = _claimed_rows(ads, evaluator) if with_users else _rows(ads, evaluator)
+    lines = _render_claimed_rows(ads, evaluator) if with_users else _render_rows(ads, evaluator)
     header, *rows = lines
     return f"{header}\n\n" + "".join(f"{row}\n" for row in rows) + totals
 
 
-def _rows(ads: list[Ad], evaluator: Evaluator) -> list[str]:
+def _render_rows(ads: list[Ad], evaluator: Evaluator) -> list[str]:
     # as HTCondor: the numbers are not padded to the widest, only their heading is
     memory = [f"{ad.number('Memory'):4}" if "Memory" in ad else "[??]" for ad in ads]
-    ages = [_time(evaluator.now - ad.number("EnteredCurrentActivity")) for ad in ads]
+    ages = [format_duration(evaluator.now - ad.number("EnteredCurrentActivity")) for ad in ads]
     cells = [mem + age for mem, age in zip(memory, ages, strict=True)]
     columns = (
-        *_platform(ads, 10),
-        _column("State", 9, [ad.text("State") for ad in ads]),
-        _column("Activity", 8, [ad.text("Activity") for ad in ads]),
-        ["LoadAv", *(_load(ad, evaluator) for ad in ads)],
+        *_build_platform_columns(ads, 10),
+        _build_column("State", 9, [ad.text("State") for ad in ads]),
+        _build_column("Activity", 8, [ad.text("Activity") for ad in ads]),
+        ["LoadAv", *(_render_load(ad, evaluator) for ad in ads)],
         [f"{'Mem':<{max(map(len, memory))}}  ActvtyTime", *cells],
     )
     return [" ".join(parts) for parts in zip(*columns, strict=True)]
 
 
-def _claimed_rows(ads: list[Ad], evaluator: Evaluator) -> list[str]:
+def _render_claimed_rows(ads: list[Ad], evaluator: Evaluator) -> list[str]:
     columns = (
-        *_platform(ads, 11),
-        ["LoadAv", *(_load(ad, evaluator) for ad in ads)],
-        _column("RemoteUser", 20, [ad.text("RemoteUser") for ad in ads]),
-        _column("ClientMachine", 16, [ad.text("ClientMachine") for ad in ads]),
+        *_build_platform_columns(ads, 11),
+        ["LoadAv", *(_render_load(ad, evaluator) for ad in ads)],
+        _build_column("RemoteUser", 20, [ad.text("RemoteUser") for ad in ads]),
+        _build_column("ClientMachine", 16, [ad.text("ClientMachine") for ad in ads]),
     )
     return [" ".join(parts) for parts in zip(*columns, strict=True)]
 
 
-def _platform(ads: list[Ad], system_width: int) -> tuple[list[str], list[str], list[str]]:
+def _build_platform_columns(
+    ads: list[Ad], system_width: int
+) -> tuple[list[str], list[str], list[str]]:
     return (
-        _column("Name", 34, [ad.text("Name") for ad in ads]),
-        _column("OpSys", system_width, [ad.text("OpSys") for ad in ads]),
-        _column("Arch", 8, [ad.text("Arch") for ad in ads]),
+        _build_column("Name", 34, [ad.text("Name") for ad in ads]),
+        _build_column("OpSys", system_width, [ad.text("OpSys") for ad in ads]),
+        _build_column("Arch", 8, [ad.text("Arch") for ad in ads]),
     )
 
 
-def _column(heading: str, width: int, texts: list[str]) -> list[str]:
+def _build_column(heading: str, width: int, texts: list[str]) -> list[str]:
     """Heading and cells, as wide as the widest and at least ``width``; unknown is ``[???]``."""
-    cells = [heading, *(cell(text) or f"[{'?' * (width - 2)}]" for text in texts)]
+    cells = [heading, *(sanitize_cell(text) or f"[{'?' * (width - 2)}]" for text in texts)]
     width = max(width, *map(len, cells))
     return [f"{each:<{width}}" for each in cells]
 
 
-def _load(ad: Ad, evaluator: Evaluator) -> str:
+def _render_load(ad: Ad, evaluator: Evaluator) -> str:
     if "LoadAvg" not in ad:
         return "[????]"
     return f"{evaluator.number(ad, 'LoadAvg'):6.3f}"
 
 
-def _time(seconds: int) -> str:
-    """Days, hours, minutes and seconds, 12 characters."""
-    seconds = max(seconds, 0)
-    days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
-    return f"{days:3}+{hours:02}:{minutes:02}:{seconds % 60:02}"
-
-
-def _totals(ads: Iterable[Ad]) -> str:
+def _render_totals(ads: Iterable[Ad]) -> str:
     platforms: dict[str, list[int]] = {}
     malformed = 0
     for ad in ads:
@@ -94,29 +92,29 @@ def _totals(ads: Iterable[Ad]) -> str:
         if not arch or not system or state not in _STATES:
             malformed += 1
             continue
-        counts = platforms.setdefault(cell(f"{arch}/{system}"), [0] * len(_WIDTHS))
+        counts = platforms.setdefault(sanitize_cell(f"{arch}/{system}"), [0] * len(_WIDTHS))
         counts[_STATES.index(state)] += 1
     width = max([_KEY_WIDTH, *map(len, platforms)])
     headings = zip((*_STATES, "BkIdle"), _WIDTHS, strict=True)
     lines = [f"{'':{width}} Total " + " ".join(f"{name:>{size}}" for name, size in headings), ""]
     for platform in sorted(platforms):
-        lines.append(_total(platform, platforms[platform], width))
+        lines.append(_render_total(platform, platforms[platform], width))
     everything = [sum(column) for column in zip(*platforms.values(), strict=True)]
-    lines += ["", _total("Total", everything or [0] * len(_WIDTHS), width), ""]
+    lines += ["", _render_total("Total", everything or [0] * len(_WIDTHS), width), ""]
     if malformed:
         note = f"(Omitted {malformed} malformed ads in computed attribute totals)"
         lines += [f"{'':{width}}{note}", ""]
     return "".join(f"{line}\n" for line in lines)
 
 
-def _total(name: str, counts: list[int], width: int) -> str:
+def _render_total(name: str, counts: list[int], width: int) -> str:
     numbers = zip(counts, _WIDTHS, strict=True)
     return f"{name:>{width}}{sum(counts):6} " + " ".join(f"{n:{size}}" for n, size in numbers)
 
 
-def schedd_table(ads: Iterable[Ad], totals_only: bool) -> str:
+def render_schedd_table(ads: Iterable[Ad], totals_only: bool) -> str:
     """Name, machine and the three counts of each; below them the totals."""
-    rows = [_row(ad) for ad in ads]
+    rows = [_build_schedd_row(ad) for ad in ads]
     if not rows:
         return ""
     names = max([15, *(len(row.name) for row in rows)])
@@ -135,7 +133,7 @@ def schedd_table(ads: Iterable[Ad], totals_only: bool) -> str:
     return totals if totals_only else listing + "\n" + totals
 
 
-class _Row(NamedTuple):
+class _ScheddRow(NamedTuple):
     name: str
     machine: str
     running: int
@@ -143,12 +141,12 @@ class _Row(NamedTuple):
     held: int
 
 
-def _row(ad: Ad) -> _Row:
+def _build_schedd_row(ad: Ad) -> _ScheddRow:
     run, idle, held = (ad.number(name) for name in COUNTS)
-    return _Row(ad.text("Name"), ad.text("Machine"), run, idle, held)
+    return _ScheddRow(ad.text("Name"), ad.text("Machine"), run, idle, held)
 
 
-def collector_table(ads: Iterable[Ad]) -> str:
+def render_collector_table(ads: Iterable[Ad]) -> str:
     lines = [f"{'Name':<34} {'Machine':<34} RunningJobs IdleJobs HostsTotal", ""]
     for ad in ads:
         run, idle, hosts = (ad.number(name) for name in ("RunningJobs", "IdleJobs", "HostsTotal"))

@@ -5,37 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from vobox.classad.ad import Ad, quote
-from vobox.commands.schedd_names import host_of
+from vobox.commands.schedd_names import get_host
 from vobox.commands.version import CONDOR_PLATFORM, CONDOR_VERSION
 from vobox.jobs.status import HELD, IDLE, REMOVED, SUSPENDED
 from vobox.rpc.types import QueueView
 
-from .totals import running
+from .totals import count_running
 
 COUNTS = ("TotalRunningJobs", "TotalIdleJobs", "TotalHeldJobs")
 
 
-def schedd_ad(view: QueueView, now: float) -> Ad:
+def build_schedd_ad(view: QueueView, now: float) -> Ad:
     """The counts are of all users' jobs; ``now``: epoch seconds."""
     counts = view.counts()
     return Ad(
         {
-            **_daemon("Scheduler", view.schedd_name, now),
+            **_build_daemon_attributes("Scheduler", view.schedd_name, now),
             "MyAddress": quote(view.address),
             "ScheddIpAddr": quote(view.address),
-            **{name: str(number) for name, number in _totals(counts).items()},
+            **{name: str(number) for name, number in _count_jobs(counts).items()},
             "TotalRemovedJobs": str(counts.get(REMOVED, 0)),
             "TotalJobAds": str(sum(counts.values())),
         }
     )
 
 
-def collector_ad(view: QueueView, now: float) -> Ad:
+def build_collector_ad(view: QueueView, now: float) -> Ad:
     """The pool that our schedd stands for by itself."""
-    run, idle, _held = _totals(view.counts()).values()
+    run, idle, _held = _count_jobs(view.counts()).values()
     return Ad(
         {
-            **_daemon("Collector", host_of(view.schedd_name), now),
+            **_build_daemon_attributes("Collector", get_host(view.schedd_name), now),
             "MyAddress": quote(view.address),
             "RunningJobs": str(run),
             "IdleJobs": str(idle),
@@ -44,19 +44,19 @@ def collector_ad(view: QueueView, now: float) -> Ad:
     )
 
 
-def master_ads(view: QueueView, now: float) -> Iterator[Ad]:
+def build_master_ads(view: QueueView, now: float) -> Iterator[Ad]:
     """One ad a machine that has a slot, and one for the schedd's own."""
-    machines = {host_of(view.schedd_name)} | {ad.text("Machine") for ad in view.slots()}
+    machines = {get_host(view.schedd_name)} | {ad.text("Machine") for ad in view.slots()}
     for machine in sorted(machines):
-        yield Ad(_daemon("DaemonMaster", machine, now))
+        yield Ad(_build_daemon_attributes("DaemonMaster", machine, now))
 
 
-def _daemon(kind: str, name: str, now: float) -> dict[str, str]:
+def _build_daemon_attributes(kind: str, name: str, now: float) -> dict[str, str]:
     moment = str(int(now))
     return {
         "MyType": quote(kind),
         "Name": quote(name),
-        "Machine": quote(host_of(name)),
+        "Machine": quote(get_host(name)),
         "CondorVersion": quote(CONDOR_VERSION),
         "CondorPlatform": quote(CONDOR_PLATFORM),
         "MyCurrentTime": moment,
@@ -64,7 +64,7 @@ def _daemon(kind: str, name: str, now: float) -> dict[str, str]:
     }
 
 
-def _totals(counts: Mapping[int, int]) -> dict[str, int]:
+def _count_jobs(counts: Mapping[int, int]) -> dict[str, int]:
     # A suspended job has its pilot still; AliEn means pilots by "running".
-    on_a_node = running(counts) + counts.get(SUSPENDED, 0)
+    on_a_node = count_running(counts) + counts.get(SUSPENDED, 0)
     return dict(zip(COUNTS, (on_a_node, counts.get(IDLE, 0), counts.get(HELD, 0)), strict=True))

@@ -31,7 +31,7 @@ class Projection:
         self._names = None if names is None else frozenset(name.lower() for name in names)
         self._extra = extra
 
-    def of(self, ad: Ad) -> list[tuple[str, str]]:
+    def select(self, ad: Ad) -> list[tuple[str, str]]:
         """(name as the ad writes it, expression text), sorted by name."""
         found = chain(ad.items(), self._extra.items())
         if self._names is not None:
@@ -42,50 +42,56 @@ class Projection:
         return [unique[name] for name in sorted(unique)]
 
 
-def long_ads(ads: Iterable[Ad], projection: Projection) -> Iterator[str]:
+def render_long(ads: Iterable[Ad], projection: Projection) -> Iterator[str]:
     """``Attr = value`` lines, an empty line after each ad."""
     for ad in ads:
-        lines = [f"{name} = {expression_text(text)}\n" for name, text in projection.of(ad)]
+        lines = [f"{name} = {expression_text(text)}\n" for name, text in projection.select(ad)]
         yield "".join(lines) + "\n"
 
 
-def json_ads(ads: Iterable[Ad], projection: Projection, empty: str) -> Iterator[str]:
+def render_json(ads: Iterable[Ad], projection: Projection, empty: str) -> Iterator[str]:
     """A list of objects; ``empty`` where there is no ad at all."""
     opening = "[\n"
     for ad in ads:
-        members = [f"  {json_string(name)}: {json_value(text)}" for name, text in projection.of(ad)]
+        members = [
+            f"  {format_json_string(name)}: {format_json_value(text)}"
+            for name, text in projection.select(ad)
+        ]
         yield opening + "{\n" + ",\n".join(members) + "\n}\n"
         opening = ",\n"
     yield empty if opening == "[\n" else "]\n"
 
 
-def json_lines(ads: Iterable[Ad], projection: Projection) -> Iterator[str]:
+def render_json_lines(ads: Iterable[Ad], projection: Projection) -> Iterator[str]:
     """One object a line."""
     for ad in ads:
-        members = {name: json.loads(json_value(text)) for name, text in projection.of(ad)}
+        members = {
+            name: json.loads(format_json_value(text)) for name, text in projection.select(ad)
+        }
         yield json.dumps(members, ensure_ascii=False) + "\n"
 
 
-def xml_ads(ads: Iterable[Ad], projection: Projection) -> Iterator[str]:
+def render_xml(ads: Iterable[Ad], projection: Projection) -> Iterator[str]:
     yield XML_HEAD
     for ad in ads:
         members = [
-            f'    <a n="{_xml(name)}">{xml_value(text)}</a>\n' for name, text in projection.of(ad)
+            f'    <a n="{_escape_xml(name)}">{format_xml_value(text)}</a>\n'
+            for name, text in projection.select(ad)
         ]
         yield "<c>\n" + "".join(members) + "</c>\n"
     yield XML_TAIL
 
 
-def json_string(value: str) -> str:
+def format_json_string(value: str) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
 @lru_cache(maxsize=4096)
-def json_value(text: str) -> str:
+def format_json_value(text: str) -> str:
     """An attribute in JSON, as the ClassAd library writes it: ``"\\/Expr(...)\\/"``."""
     value = literal_value(text)
     if isinstance(value, str):
-        return json_string(value)
+        return format_json_string(value)
     if value is UNDEFINED:
         return "null"
     if value is not NOT_LITERAL and value is not ERROR:
@@ -94,13 +100,13 @@ def json_value(text: str) -> str:
         # {⏎  "X": value⏎}
         return str(Ad({"X": text}).classad().printJson()).strip()[1:-1].partition(":")[2].strip()
     except (ParseError, ValueError):
-        return json_string(f"/Expr({text})/").replace("/", "\\/")
+        return format_json_string(f"/Expr({text})/").replace("/", "\\/")
 
 
-def xml_value(text: str) -> str:
+def format_xml_value(text: str) -> str:
     value = literal_value(text)
     if isinstance(value, str):
-        return f"<s>{_xml(value)}</s>"
+        return f"<s>{_escape_xml(value)}</s>"
     if value is UNDEFINED:
         return "<un/>"
     if value is ERROR:
@@ -111,9 +117,9 @@ def xml_value(text: str) -> str:
         return f"<i>{value}</i>"
     if isinstance(value, float):
         return f"<r>{value:.15E}</r>"
-    return f"<e>{_xml(expression_text(text))}</e>"
+    return f"<e>{_escape_xml(expression_text(text))}</e>"
 
 
-def _xml(text: str) -> str:
+def _escape_xml(text: str) -> str:
     text = _NOT_XML.sub("", text)
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,22 +1,27 @@
-"""The forms that every query command can print jobs in, other than its own tables."""
+"""What every query command can print besides its own tables, and its answer in pieces."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Final
 
 from vobox.classad.ad import Ad, ParseError
 from vobox.classad.expressions import Evaluator, compile_expression
-from vobox.commands.errors import refused
-from vobox.commands.option_parser import Flag
+from vobox.commands.command_line import EarlyExit, Flag
+from vobox.rpc.types import Answer, QueueView
 
-from .formats import Projection, json_ads, json_lines, long_ads, xml_ads
+from .formats import Projection, render_json, render_json_lines, render_long, render_xml
 from .printf import BadFormat
 from .printmask import BadExpression, PrintMask
 
 _WHOLE_AD: Final = ("long", "json", "jsonl", "xml")
 _AUTOFORMAT: Final = ("af", "autoformat")
+#: Characters of stdout that are made before they are sent.
+_CHUNK_SIZE: Final = 1 << 16
+# 18 digits: more than there will ever be jobs, and few enough to count to.
+_NUMBER: Final = re.compile(r"[-+]?\d{1,18}\Z", re.ASCII)
 
 
 class Output:
@@ -34,6 +39,7 @@ class Output:
 
     @property
     def is_table(self) -> bool:
+        """Whether the command prints its own table."""
         return not self._form and not self._mask
 
     @property
@@ -41,58 +47,60 @@ class Output:
         """-long, -json, -jsonl or -xml, with or without -attributes."""
         return bool(self._form)
 
-    def take(self, flag: Flag) -> bool:
-        """Obey the option if it is about the form; raises Ended for one that cannot be obeyed."""
-        name = flag.option.name
+    def handle_option(self, flag: Flag) -> bool:
+        """Do what the option asks if it is about the form, and return whether it is.
+
+        :raises EarlyExit: for an expression or a format that is none
+        """
+        name = flag.name
         if name in _WHOLE_AD:
             self._form = name
         elif name == "attributes":
             names = [word for word in re.split(r"[,\s]+", flag.values[0]) if word]
             self._attributes = [*(self._attributes or []), *names]
         elif name == "format":
-            self._format(*flag.values)
+            self._add_format(*flag.values)
         elif name in _AUTOFORMAT:
-            with_letters = flag.letters
             try:
-                self._mask.add_autoformat(flag.values, with_letters)
+                self._mask.add_autoformat(flag.values, flag.letters)
             except BadExpression as bad:
-                raise refused(f"invalid expression : {bad}") from None
+                raise EarlyExit(f"Error: invalid expression : {bad}\n") from None
         else:
             return False
         return True
 
-    def looked_at(self) -> set[str] | None:
-        """Lower-case names of the attributes that are printed; None for all, or unknown."""
-        return None if self._form else self._mask.looked_at()
+    def find_needed_names(self) -> set[str] | None:
+        """Return the lower-case names of the attributes to print; None for all, or unknown."""
+        return None if self._form else self._mask.find_needed_names()
 
-    def simple_rows(self) -> list[tuple[str, str]] | None:
-        """Rows that are attributes' values and texts alone, as ``PrintMask.simple_rows``."""
-        return None if self._form else self._mask.simple_rows()
+    def find_plain_columns(self) -> list[tuple[str, str]] | None:
+        """Return ``PrintMask.find_plain_columns``; None for whole ads."""
+        return None if self._form else self._mask.find_plain_columns()
 
-    def text(self, find: Callable[[], Iterable[Ad]]) -> Iterator[str]:
-        """All that is printed for the jobs that ``find`` finds, piece by piece."""
+    def render(self, find: Callable[[], Iterable[Ad]]) -> Iterator[str]:
+        """Print the jobs that ``find`` returns, piece by piece."""
         if not self._form:
-            return self._mask.rows(find)
+            return self._mask.render_rows(find)
         ads = find()
-        projection = Projection(self._names(), self._evaluator.extra)
+        projection = Projection(self._find_names(), self._evaluator.extra)
         if self._form == "json":
-            return json_ads(ads, projection, self._empty_list)
+            return render_json(ads, projection, self._empty_list)
         if self._form == "jsonl":
-            return json_lines(ads, projection)
+            return render_json_lines(ads, projection)
         if self._form == "xml":
-            return xml_ads(ads, projection)
-        return long_ads(ads, projection)
+            return render_xml(ads, projection)
+        return render_long(ads, projection)
 
-    def _format(self, text: str, attribute: str) -> None:
+    def _add_format(self, text: str, attribute: str) -> None:
         try:
             self._mask.add_format(text, attribute)
         except BadFormat as bad:
-            raise refused(f"-format {text!r}: {bad}") from None
+            raise EarlyExit(f"Error: -format {text!r}: {bad}\n") from None
         except BadExpression as bad:
-            raise refused(f"invalid expression : {bad}") from None
+            raise EarlyExit(f"Error: invalid expression : {bad}\n") from None
 
-    def _names(self) -> list[str] | None:
-        """What ``-attributes`` names, or else what ``-format`` and ``-af`` refer to."""
+    def _find_names(self) -> list[str] | None:
+        """Return what ``-attributes`` names, or else what ``-format`` and ``-af`` refer to."""
         if self._attributes is not None:
             return self._attributes
         if not self._mask:
@@ -105,3 +113,45 @@ class Output:
             except ParseError:
                 continue  # an attribute with a name that is no expression
         return names
+
+
+def stream_answer(text: Iterable[str], stderr: str = "", code: int = 0) -> Answer:
+    """Return the answer with this stdout: all of it if it is short, else the rest as it is made."""
+    chunks = _join_chunks(text)
+    first = next(chunks, "")
+    second = next(chunks, None)
+    if second is None:
+        return Answer(first, stderr, code)
+    rest = (Answer(each, code=code) for each in chain([second], chunks))
+    return Answer(first, stderr, code, rest)
+
+
+def _join_chunks(text: Iterable[str]) -> Iterator[str]:
+    chunk: list[str] = []
+    size = 0
+    for each in text:
+        chunk.append(each)
+        size += len(each)
+        if size >= _CHUNK_SIZE:
+            yield "".join(chunk)
+            chunk, size = [], 0
+    if chunk:
+        yield "".join(chunk)
+
+
+def warn_if_outdated(command: str, view: QueueView) -> str:
+    """Return a line for stderr if the answer may be out of date, else ""."""
+    trouble = " ".join(view.trouble().split())
+    if not trouble:
+        return ""
+    return f"{command}: warning: answered from the ledger, which may be out of date: {trouble}\n"
+
+
+def parse_positive(text: str, option: str) -> int:
+    """Return the number of ``-limit N``; raises EarlyExit with HTCondor's words."""
+    if _NUMBER.match(text) is None:
+        raise EarlyExit(f"Error: Unable to convert ({text}) to a number for {option}.\n")
+    number = int(text)
+    if number <= 0:
+        raise EarlyExit(f"Error: {number} is not a valid for {option}.\n")
+    return number

@@ -60,23 +60,23 @@ class Format:
     def wants_real(self) -> bool:
         return bool(self.letter) and self.letter in _REAL
 
-    def blank(self) -> str:
+    def format_missing(self) -> str:
         """What stands for a value that is not there: blanks of the width, if it has one."""
         return " " * self.width
 
-    def text(self, value: str) -> str:
+    def format_text(self, value: str) -> str:
         """A string, under ``%s`` or one of HTCondor's own letters."""
         if self.precision is not None:
             value = value[: self.precision]
-        return self._framed(value)
+        return self._pad(value)
 
-    def integer(self, value: int) -> str:
+    def format_integer(self, value: int) -> str:
         if self.letter in "cC":
-            return self._framed(chr(value & 0xFF) if value & 0xFF else "")
+            return self._pad(chr(value & 0xFF) if value & 0xFF else "")
         if self.letter == "p":
-            return self._framed(f"0x{value & _BITS:x}")
-        sign = self._sign(value < 0) if self.letter in _SIGNED else ""
-        digits = self._digits(value)
+            return self._pad(f"0x{value & _BITS:x}")
+        sign = self._format_sign(value < 0) if self.letter in _SIGNED else ""
+        digits = self._format_digits(value)
         if self.precision is not None:
             digits = "" if value == 0 and self.precision == 0 else digits.zfill(self.precision)
         prefix = ""
@@ -84,26 +84,26 @@ class Format:
             prefix = {"x": "0x", "X": "0X"}.get(self.letter, "") if value else ""
             if self.letter == "o" and not digits.startswith("0"):
                 digits = "0" + digits
-        return self._framed(digits, sign + prefix, zeros=self.precision is None)
+        return self._pad(digits, sign + prefix, zeros=self.precision is None)
 
-    def real(self, value: float) -> str:
+    def format_real(self, value: float) -> str:
         alternate = "#" if "#" in self.flags else ""
         precision = 6 if self.precision is None else self.precision
         body = f"%{alternate}.{precision}{self.letter}" % abs(value)
         finite = value - value == 0
-        return self._framed(body, self._sign(value < 0 or str(value) == "-0.0"), zeros=finite)
+        return self._pad(body, self._format_sign(value < 0 or str(value) == "-0.0"), zeros=finite)
 
-    def _digits(self, value: int) -> str:
+    def _format_digits(self, value: int) -> str:
         if self.letter in _SIGNED:
             return str(abs(value))
         return format(value & _BITS, {"o": "o", "x": "x", "X": "X"}.get(self.letter, "d"))
 
-    def _sign(self, negative: bool) -> str:
+    def _format_sign(self, negative: bool) -> str:
         if negative:
             return "-"
         return "+" if "+" in self.flags else " " if " " in self.flags else ""
 
-    def _framed(self, body: str, prefix: str = "", zeros: bool = False) -> str:
+    def _pad(self, body: str, prefix: str = "", zeros: bool = False) -> str:
         if "-" in self.flags:
             body = (prefix + body).ljust(self.width)
         elif "0" in self.flags and zeros:
@@ -115,12 +115,12 @@ class Format:
 
 def parse_format(text: str) -> Format:
     """Read a ``-format`` argument, escapes included; raises BadFormat."""
-    text = _unescaped(text)
-    found = _conversion(text, 0)
+    text = _unescape(text)
+    found = _find_conversion(text, 0)
     if found is None:
         # As in HTCondor, a text without conversion is printed as it is, ``%%`` included.
         return Format(before=text)
-    if _conversion(text, found.end()) is not None:
+    if _find_conversion(text, found.end()) is not None:
         raise BadFormat("it has more than one conversion, for one attribute")
     if found["letter"] in _REFUSED:
         raise BadFormat(f"%{found['letter']} is not supported")
@@ -138,7 +138,7 @@ def parse_format(text: str) -> Format:
     )
 
 
-def _conversion(text: str, start: int) -> re.Match[str] | None:
+def _find_conversion(text: str, start: int) -> re.Match[str] | None:
     """The next conversion from ``start`` on; an unknown letter ends the search, as in HTCondor."""
     while True:
         percent = text.find("%", start)
@@ -154,7 +154,7 @@ def _conversion(text: str, start: int) -> re.Match[str] | None:
         start = found.end()
 
 
-def _unescaped(text: str) -> str:
+def _unescape(text: str) -> str:
     """``\\n`` and the other escapes of C, which shells pass on as two characters."""
 
     def replaced(match: re.Match[str]) -> str:

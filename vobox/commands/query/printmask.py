@@ -14,7 +14,7 @@ from vobox.classad.ad import Ad
 from vobox.classad.expressions import Evaluator, compile_expression, is_expression
 
 from .printf import parse_format
-from .shows import Show, Shows, is_name
+from .renderers import Renderer, Renderers, is_name
 
 #: Letters of -autoformat that change how a value is written.
 _DECORATING = frozenset("roTYV")
@@ -26,7 +26,7 @@ class BadExpression(ValueError):
 
 @dataclass(frozen=True)
 class Column:
-    show: Show
+    render: Renderer
     prefixed: bool = True  #: the separator before it is printed
     suffixed: bool = True  #: the separator after it is printed
     heading: str = ""
@@ -35,14 +35,14 @@ class Column:
     least_width: int = 0
     left: bool = True
     #: text, attribute whose value is printed as it is ("": none), text; None: anything else
-    simple: tuple[str, str, str] | None = None
+    plain: tuple[str, str, str] | None = None
 
 
 class PrintMask:
     """The columns asked for, in order, and what stands between them."""
 
     def __init__(self, evaluator: Evaluator) -> None:
-        self._shows = Shows(evaluator)
+        self._renderers = Renderers(evaluator)
         self._columns: list[Column] = []
         self._row_prefix = self._column_prefix = self._column_suffix = self._row_suffix = ""
         self._headings = False
@@ -57,11 +57,11 @@ class PrintMask:
     def add_format(self, text: str, attribute: str) -> None:
         """``-format TEXT ATTRIBUTE``; raises BadFormat and BadExpression."""
         form = parse_format(text)
-        self._name(attribute)
+        self._add_name(attribute)
         if form.letter:
             self._values.append(attribute)
         simple = None if form.letter else (form.before, "", "")
-        self._columns.append(Column(self._shows.printf(form, attribute), simple=simple))
+        self._columns.append(Column(self._renderers.build_printf(form, attribute), plain=simple))
 
     def add_autoformat(self, attributes: Sequence[str], letters: str) -> None:
         """``-autoformat:LETTERS ATTRIBUTES``, unknown letters ignored; raises BadExpression."""
@@ -82,22 +82,22 @@ class PrintMask:
         if "j" in letters:
             self._add_job_id(labelled="l" in letters)
         for attribute in attributes:
-            self._name(attribute)
+            self._add_name(attribute)
             self._values.append(attribute)
-            show = self._shows.auto(attribute, letters)
+            show = self._renderers.build_autoformat(attribute, letters)
             if self._headings:
                 heading = attribute if own_headings else "(expr)"
                 width = len(heading)
                 column = Column(show, heading=heading, widening=True, least_width=width)
             elif "l" in letters:
-                column = Column(_labelled(attribute, show))
+                column = Column(_add_label(attribute, show))
             else:
                 is_simple = is_name(attribute) and _DECORATING.isdisjoint(letters)
                 simple = ("", attribute.lower(), "") if is_simple else None
-                column = Column(show, simple=simple)
+                column = Column(show, plain=simple)
             self._columns.append(column)
 
-    def looked_at(self) -> set[str] | None:
+    def find_needed_names(self) -> set[str] | None:
         """Lower-case names that rows are made of; None where that is not known."""
         names: set[str] = set()
         for asked in self._values:
@@ -110,17 +110,17 @@ class PrintMask:
             names.update(compiled.names)
         return names
 
-    def simple_rows(self) -> list[tuple[str, str]] | None:
+    def find_plain_columns(self) -> list[tuple[str, str]] | None:
         """A row as (text, attribute) pairs, the attributes' values printed as they are; the last
         attribute is "". None where rows are made of more than that."""
         if self._headings:
             return None
         pairs: list[tuple[str, str]] = []
         text = self._row_prefix
-        for separator, column in zip(["", *self._separators()], self._columns, strict=True):
-            if column.simple is None:
+        for separator, column in zip(["", *self._build_separators()], self._columns, strict=True):
+            if column.plain is None:
                 return None
-            before, attribute, after = column.simple
+            before, attribute, after = column.plain
             text += separator + before
             if attribute:
                 pairs.append((text, attribute))
@@ -128,18 +128,18 @@ class PrintMask:
             text += after
         return [*pairs, (text + self._row_suffix, "")]
 
-    def rows(self, find: Callable[[], Iterable[Ad]]) -> Iterator[str]:
+    def render_rows(self, find: Callable[[], Iterable[Ad]]) -> Iterator[str]:
         """The text of each job, with its newline where there is one; headings first.
 
         ``find`` is called twice where there are headings: columns are as wide as their
         widest value, and nobody wants to hold all of them in memory.
         """
-        shows = [column.show for column in self._columns]
+        shows = [column.render for column in self._columns]
         if self._headings:
-            yield from self._aligned(lambda: ([show(ad) for show in shows] for ad in find()))
+            yield from self._align(lambda: ([show(ad) for show in shows] for ad in find()))
             return
         first, *others = shows
-        following = list(zip(self._separators(), others, strict=True))
+        following = list(zip(self._build_separators(), others, strict=True))
         prefix, suffix = self._row_prefix, self._row_suffix
         for ad in find():
             row = prefix + first(ad)
@@ -147,14 +147,14 @@ class PrintMask:
                 row += separator + show(ad)
             yield row + suffix
 
-    def _separators(self) -> list[str]:
+    def _build_separators(self) -> list[str]:
         return [
             (self._column_suffix if left.suffixed else "")
             + (self._column_prefix if right.prefixed else "")
             for left, right in zip(self._columns, self._columns[1:], strict=False)
         ]
 
-    def _aligned(self, rows: Callable[[], Iterable[list[str]]]) -> Iterator[str]:
+    def _align(self, rows: Callable[[], Iterable[list[str]]]) -> Iterator[str]:
         widths = [column.least_width for column in self._columns]
         any_row = False
         for row in rows():
@@ -166,7 +166,7 @@ class PrintMask:
             width if column.widening else 0
             for width, column in zip(widths, self._columns, strict=True)
         ]
-        separators = [*self._separators(), self._row_suffix]
+        separators = [*self._build_separators(), self._row_suffix]
         headings = [column.heading for column in self._columns]
         for number, row in enumerate(chain([headings], rows())):
             yield self._row_prefix + "".join(
@@ -179,8 +179,8 @@ class PrintMask:
     def _add_job_id(self, labelled: bool) -> None:
         label = "ID = " if labelled else ""
         self._values += ["ClusterId", "ProcId"]
-        cluster = self._shows.printf(parse_format(label + "%d."), "ClusterId")
-        proc = self._shows.printf(parse_format("%d"), "ProcId")
+        cluster = self._renderers.build_printf(parse_format(label + "%d."), "ClusterId")
+        proc = self._renderers.build_printf(parse_format("%d"), "ProcId")
         self._columns += [
             Column(
                 cluster,
@@ -189,7 +189,7 @@ class PrintMask:
                 widening=True,
                 least_width=5,
                 left=False,
-                simple=(label, "clusterid", "."),
+                plain=(label, "clusterid", "."),
             ),
             Column(
                 proc,
@@ -197,16 +197,16 @@ class PrintMask:
                 heading=" ",
                 widening=True,
                 least_width=3,
-                simple=("", "procid", ""),
+                plain=("", "procid", ""),
             ),
         ]
 
-    def _name(self, attribute: str) -> None:
+    def _add_name(self, attribute: str) -> None:
         if not is_name(attribute) and not is_expression(attribute):
             raise BadExpression(attribute)
         self.names.append(attribute)
 
 
-def _labelled(attribute: str, show: Show) -> Show:
+def _add_label(attribute: str, show: Renderer) -> Renderer:
     label = attribute + " = "
     return lambda ad: label + show(ad)

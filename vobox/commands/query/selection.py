@@ -39,13 +39,13 @@ class Selection:
             self.owners.append(word)
         else:
             cluster, proc = match.groups()
-            self.ids.append((_canonical(cluster), None if proc is None else _canonical(proc)))
+            self.ids.append((_strip_zeros(cluster), None if proc is None else _strip_zeros(proc)))
 
-    def narrow(self, statuses: Iterable[str]) -> None:
+    def keep_statuses(self, statuses: Iterable[str]) -> None:
         wanted = frozenset(statuses)
         self.statuses = wanted if self.statuses is None else self.statuses & wanted
 
-    def clusters(self) -> list[int] | None:
+    def find_clusters(self) -> list[int] | None:
         """The only clusters that can hold a selected job; None if that is not known."""
         if self.owners or not self.ids:
             return None
@@ -74,16 +74,16 @@ class Selection:
         Every call looks again: what it gives may be gone through twice.
         """
         if not view.is_plain():
-            return self.of(view.jobs(self.clusters()), evaluator)
-        only, rest = self._narrowed(view, evaluator)
-        needed = rest._looked_at()
+            return self.filter(view.jobs(self.find_clusters()), evaluator)
+        only, rest = self._split(view, evaluator)
+        needed = rest._find_needed_names()
         if names is not None and needed is not None:
             names = {*names, *needed} - {name.lower() for name in evaluator.extra}
         else:
             names = None
-        return rest.of(view.jobs(rest.clusters(), names, only), evaluator)
+        return rest.filter(view.jobs(rest.find_clusters(), names, only), evaluator)
 
-    def texts(
+    def render_rows(
         self, view: QueueView, evaluator: Evaluator, row: Sequence[tuple[str, str]]
     ) -> Iterator[str] | None:
         """Rows of (text, attribute) pairs, if the columns decide all and hold all."""
@@ -91,10 +91,10 @@ class Selection:
             return None
         if self.ids or not view.is_plain():
             return None
-        only, rest = self._narrowed(view, evaluator)
+        only, rest = self._split(view, evaluator)
         return None if rest.owners or rest.constraints else view.texts(row, only, self.limit)
 
-    def _narrowed(self, view: QueueView, evaluator: Evaluator) -> tuple[Condition, Selection]:
+    def _split(self, view: QueueView, evaluator: Evaluator) -> tuple[Condition, Selection]:
         """What columns and shapes decide, and what is left to look at."""
         known: list[Condition] = []
         asked: list[Condition] = []
@@ -110,7 +110,7 @@ class Selection:
             known.append(found.condition)
             if found.exact:
                 continue
-            condition, exact = _decided(view, evaluator, constraint)
+            condition, exact = _decide_by_groups(view, evaluator, constraint)
             known.append(condition)
             if exact:
                 continue
@@ -121,7 +121,7 @@ class Selection:
         # in this order: what costs nothing decides first
         return Every((*known, *asked)), rest
 
-    def _looked_at(self) -> set[str] | None:
+    def _find_needed_names(self) -> set[str] | None:
         """Names that ``of`` looks at; None where that is not known."""
         names: set[str] = set()
         if self.ids:
@@ -135,24 +135,24 @@ class Selection:
             names.update(compiled.names)
         return names
 
-    def of(self, ads: Iterable[Ad], evaluator: Evaluator) -> Iterator[Ad]:
+    def filter(self, ads: Iterable[Ad], evaluator: Evaluator) -> Iterator[Ad]:
         """The selected ones, in the order given."""
         chosen: Iterator[Ad] = iter(ads)
         if self.ids or self.owners:
-            chosen = filter(self._named(), chosen)
+            chosen = filter(self._build_name_test(), chosen)
         if self.statuses is not None:
             statuses = self.statuses
             chosen = (ad for ad in chosen if ad.get("JobStatus") in statuses)
         for constraint in self.constraints:
-            chosen = _constrained(chosen, evaluator, constraint)
+            chosen = _filter_by_constraint(chosen, evaluator, constraint)
         return chosen if self.limit is None else islice(chosen, self.limit)
 
-    def _named(self) -> Callable[[Ad], bool]:
+    def _build_name_test(self) -> Callable[[Ad], bool]:
         clusters = {cluster for cluster, proc in self.ids if proc is None}
         jobs = {(cluster, proc) for cluster, proc in self.ids if proc is not None}
         # ``Owner == "x"`` ignores case, as every ClassAd comparison does.
-        owners = {_owner_text(owner) for owner in self.owners if "@" not in owner}
-        users = {_owner_text(owner) for owner in self.owners if "@" in owner}
+        owners = {_format_owner(owner) for owner in self.owners if "@" not in owner}
+        users = {_format_owner(owner) for owner in self.owners if "@" in owner}
 
         def is_named(ad: Ad) -> bool:
             cluster = ad.get("ClusterId", "")
@@ -166,7 +166,9 @@ class Selection:
         return is_named
 
 
-def _decided(view: QueueView, evaluator: Evaluator, constraint: str) -> tuple[Condition, bool]:
+def _decide_by_groups(
+    view: QueueView, evaluator: Evaluator, constraint: str
+) -> tuple[Condition, bool]:
     """A condition that is true of every job that the constraint selects, and whether of no
     other: jobs that are alike in all that it looks at need not be looked at one by one."""
     compiled = compile_expression(constraint)
@@ -179,15 +181,15 @@ def _decided(view: QueueView, evaluator: Evaluator, constraint: str) -> tuple[Co
     return Some((*chosen, *groups.others)), not groups.others
 
 
-def _constrained(ads: Iterator[Ad], evaluator: Evaluator, constraint: str) -> Iterator[Ad]:
+def _filter_by_constraint(ads: Iterator[Ad], evaluator: Evaluator, constraint: str) -> Iterator[Ad]:
     return (ad for ad in ads if evaluator.holds(ad, constraint))
 
 
-def _canonical(digits: str) -> str:
+def _strip_zeros(digits: str) -> str:
     return digits.lstrip("0") or "0"
 
 
-def _owner_text(owner: str) -> str:
+def _format_owner(owner: str) -> str:
     """How an ad writes this owner, in lower case."""
     if _SIMPLE_OWNER.match(owner):
         return f'"{owner}"'.lower()

@@ -12,7 +12,7 @@ from vobox.classad.ad import Ad
 from vobox.classad.expressions import Evaluator
 from vobox.jobs.status import RUNNING, SUSPENDED, TRANSFERRING_OUTPUT
 
-from .times import duration, short_date
+from .renderers import format_date, format_duration
 
 #: What the RUN_TIME column shows: all runs, the current run, or processor time.
 Clock = Literal["wall", "current", "cpu"]
@@ -27,59 +27,64 @@ _LETTERS: Final = {1: "I", 2: "R", 3: "X", 4: "C", 5: "H", 6: ">", 7: "S"}
 _ON_A_NODE: Final = (RUNNING, TRANSFERRING_OUTPUT, SUSPENDED)
 
 
-class Rows:
+class TableRows:
     """Writes the row of one job after the other."""
 
     def __init__(self, evaluator: Evaluator, clock: Clock = "wall") -> None:
         self._evaluator = evaluator
         self._clock = clock
 
-    def queue(self, ad: Ad) -> str:
+    def render_queue(self, ad: Ad) -> str:
+        priority = int(self._number(ad, "JobPrio"))
         return (
-            f"{self._start(ad)} {self._letter(ad):<2} {int(self._number(ad, 'JobPrio')):<3} "
-            f"{self._megabytes(ad):4.1f} {self._command(ad)}\n"
+            f"{self._render_start(ad)} {self._get_letter(ad):<2} {priority:<3} "
+            f"{self._compute_megabytes(ad):4.1f} {self._render_command(ad)}\n"
         )
 
-    def run(self, ad: Ad) -> str:
-        return f"{self._start(ad)} {cell(self._evaluator.string(ad, 'RemoteHost'))}\n"
+    def render_run(self, ad: Ad) -> str:
+        return (
+            f"{self._render_start(ad)} {sanitize_cell(self._evaluator.string(ad, 'RemoteHost'))}\n"
+        )
 
-    def hold(self, ad: Ad) -> str:
+    def render_hold(self, ad: Ad) -> str:
         code = int(self._number(ad, "HoldReasonCode"))
         subcode = int(self._number(ad, "HoldReasonSubCode"))
-        since = short_date(self._number(ad, "EnteredCurrentStatus"))
-        reason = cell(self._evaluator.string(ad, "HoldReason"))
-        return f"{self._id(ad)} {self._owner(ad):<14} {since} {code:4}/{subcode:<3} {reason}\n"
+        since = format_date(self._number(ad, "EnteredCurrentStatus"))
+        reason = sanitize_cell(self._evaluator.string(ad, "HoldReason"))
+        owner = self._render_owner(ad)
+        return f"{self._render_id(ad)} {owner:<14} {since} {code:4}/{subcode:<3} {reason}\n"
 
-    def history(self, ad: Ad) -> str:
+    def render_history(self, ad: Ad) -> str:
         job = f"{ad.number('ClusterId')}.{ad.number('ProcId')}"
-        submitted = short_date(self._number(ad, "QDate"))
+        submitted = format_date(self._number(ad, "QDate"))
         ended = self._number(ad, "CompletionDate")
-        completed = short_date(ended) if ended > 0 else ""
-        ran = duration(self._number(ad, "RemoteWallClockTime"))
+        completed = format_date(ended) if ended > 0 else ""
+        ran = format_duration(self._number(ad, "RemoteWallClockTime"))
         return (
-            f"{job:<12} {self._owner(ad):<14} {submitted} {ran} {self._letter(ad):<2} "
-            f"{completed:<11} {self._command(ad)}\n"
+            f"{job:<12} {self._render_owner(ad):<14} {submitted} {ran} {self._get_letter(ad):<2} "
+            f"{completed:<11} {self._render_command(ad)}\n"
         )
 
-    def _start(self, ad: Ad) -> str:
+    def _render_start(self, ad: Ad) -> str:
         """Id, owner, submit date and run time."""
-        submitted = short_date(self._number(ad, "QDate"))
-        return f"{self._id(ad)} {self._owner(ad):<14} {submitted} {duration(self._ran(ad))}"
+        submitted = format_date(self._number(ad, "QDate"))
+        ran = format_duration(self._compute_run_time(ad))
+        return f"{self._render_id(ad)} {self._render_owner(ad):<14} {submitted} {ran}"
 
     def _number(self, ad: Ad, name: str) -> float:
         return self._evaluator.number(ad, name)
 
-    def _id(self, ad: Ad) -> str:
+    def _render_id(self, ad: Ad) -> str:
         return f"{ad.number('ClusterId'):4}.{ad.number('ProcId'):<3}"
 
-    def _owner(self, ad: Ad) -> str:
-        return cell(self._evaluator.string(ad, "Owner"))
+    def _render_owner(self, ad: Ad) -> str:
+        return sanitize_cell(self._evaluator.string(ad, "Owner"))
 
     @staticmethod
-    def _letter(ad: Ad) -> str:
+    def _get_letter(ad: Ad) -> str:
         return _LETTERS.get(ad.number("JobStatus"), " ")
 
-    def _ran(self, ad: Ad) -> float:
+    def _compute_run_time(self, ad: Ad) -> float:
         """Seconds. ``RemoteWallClockTime`` grows only when a run ends (contract, section 5)."""
         if self._clock == "cpu":
             return self._number(ad, "RemoteUserCpu")
@@ -90,21 +95,21 @@ class Rows:
             return current
         return self._number(ad, "RemoteWallClockTime") + current
 
-    def _megabytes(self, ad: Ad) -> float:
+    def _compute_megabytes(self, ad: Ad) -> float:
         """Memory used, or the image's size (KiB) before that is known."""
         used = self._evaluator.number(ad, "MemoryUsage", default=-1)
         return used if used >= 0 else self._number(ad, "ImageSize") / 1024
 
-    def _command(self, ad: Ad) -> str:
+    def _render_command(self, ad: Ad) -> str:
         description = self._evaluator.string(ad, "JobDescription")
         if description:
-            return f"({cell(description)})"
+            return f"({sanitize_cell(description)})"
         name = self._evaluator.string(ad, "Cmd").rpartition("/")[2]
         arguments = self._evaluator.string(ad, "Arguments") or self._evaluator.string(ad, "Args")
-        return cell(f"{name} {arguments}" if arguments else name)
+        return sanitize_cell(f"{name} {arguments}" if arguments else name)
 
 
-def cell(text: str) -> str:
+def sanitize_cell(text: str) -> str:
     """The text without anything that would end the row or move the cursor."""
     if text.isprintable():
         return text

@@ -16,50 +16,52 @@ from vobox.jobs.status import (
 )
 
 
-def running(counts: Mapping[int, int]) -> int:
+def count_running(counts: Mapping[int, int]) -> int:
     """Jobs that hold a pilot and run; one that sends its output home counts as running."""
     return counts.get(RUNNING, 0) + counts.get(TRANSFERRING_OUTPUT, 0)
 
 
-def _parts(counts: Mapping[int, int]) -> dict[str, int]:
+def _name_counts(counts: Mapping[int, int]) -> dict[str, int]:
     """In the order in which HTCondor names them."""
     return {
         "completed": counts.get(COMPLETED, 0),
         "removed": counts.get(REMOVED, 0),
         "idle": counts.get(IDLE, 0),
-        "running": running(counts),
+        "running": count_running(counts),
         "held": counts.get(HELD, 0),
         "suspended": counts.get(SUSPENDED, 0),
     }
 
 
-def totals_line(whose: str, counts: Mapping[int, int]) -> str:
+def render_totals_line(whose: str, counts: Mapping[int, int]) -> str:
     """``Total for WHOSE: 3 jobs; 0 completed, ...``, without newline."""
-    parts = _parts(counts)
+    parts = _name_counts(counts)
     details = ", ".join(f"{number} {state}" for state, number in parts.items())
     return f"Total for {whose}: {sum(parts.values())} jobs; {details}"
 
 
-def summary(query: Mapping[int, int], users: Mapping[int, int], everybody: Mapping[int, int]) -> Ad:
+def build_summary_ad(
+    query: Mapping[int, int], users: Mapping[int, int], everybody: Mapping[int, int]
+) -> Ad:
     """The one ad of ``-totals -json``: of the query, of the user (My), of all (Allusers).
 
     Names as in HTCondor's LiveJobCounters; DIRAC reads Idle and Running.
     """
     ad = Ad({"MyType": '"Summary"'})
     for prefix, counts in (("", query), ("My", users), ("Allusers", everybody)):
-        parts = _parts(counts)
+        parts = _name_counts(counts)
         ad[prefix + "Jobs"] = str(sum(parts.values()))
         for state, number in parts.items():
             ad[prefix + state.capitalize()] = str(number)
     return ad
 
 
-def footer(
+def render_footer(
     query: Mapping[int, int], user: str, users: Mapping[int, int], everybody: Mapping[int, int]
 ) -> str:
     """The three totals; the first two lines end in a blank, as HTCondor's do."""
     return (
-        f"{totals_line('query', query)} \n"
-        f"{totals_line(user, users)} \n"
-        f"{totals_line('all users', everybody)}\n"
+        f"{render_totals_line('query', query)} \n"
+        f"{render_totals_line(user, users)} \n"
+        f"{render_totals_line('all users', everybody)}\n"
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vobox.classad.ad import Ad, literal, quote
+from vobox.commands.version import CONDOR_PLATFORM, CONDOR_VERSION
 from vobox.jobs.status import IDLE
 
 from .errors import job_error, submit_error
 from .expressions import canonicalize, evaluate_boolean, evaluate_integer
 from .job_commands import Commands
-from .version import CONDOR_PLATFORM, CONDOR_VERSION
 
 #: What a job starts with besides its own; HTCondor 25.14's names and types.
 _START: dict[str, bool | int | float | str] = {

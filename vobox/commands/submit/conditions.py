@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vobox.commands.version import VERSION_NUMBERS
+
 from .errors import job_error
 from .macros import Expander
-from .version import VERSION
 
 _VERSION = re.compile(r"version\s*(>=|<=|==|!=|>|<)\s*(\d+(?:\.\d+){0,2})\Z", re.IGNORECASE)
 _DEFINED = re.compile(r"defined\s+([\w.]+)\Z", re.IGNORECASE)
@@ -84,7 +85,7 @@ class IfBlocks:
 
 def _compare_version(operator: str, wanted: str) -> bool:
     asked = tuple(int(part) for part in wanted.split("."))
-    ours = VERSION[: len(asked)]
+    ours = VERSION_NUMBERS[: len(asked)]
     return {
         ">=": ours >= asked,
         "<=": ours <= asked,

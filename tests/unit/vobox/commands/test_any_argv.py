@@ -14,6 +14,7 @@ from tests.support.fake_command_queue import BOB, Queue
 from tests.support.schedd_parts import SCHEDD, Bench
 from vobox.client import wait
 from vobox.commands import act, config_val, qedit, reschedule, tail, vacate
+from vobox.commands.command_line import EarlyExit
 from vobox.rpc.types import Answer, Request
 from vobox.schedd.settings import Settings
 
@@ -87,8 +88,8 @@ def _reschedule(argv: Sequence[str]) -> None:
 
 
 def _tail(argv: Sequence[str]) -> None:
-    with contextlib.suppress(tail.BadCommandLine):
-        tail.read(argv, SCHEDD)
+    with contextlib.suppress(EarlyExit):
+        tail.parse(argv, SCHEDD)
 
 
 def _wait(argv: Sequence[str]) -> None:

@@ -25,7 +25,7 @@ def queue(tmp_path: Path) -> Iterator[Queue]:
 
 
 def usage(command: str) -> str:
-    return act.usage(command)
+    return act.build_usage(command)
 
 
 # --- job ids ------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ PAGE = ROOT / "docs/reference/commands.md"
 
 
 def test_the_page_is_up_to_date() -> None:
-    made = reference_page.page()
+    made = reference_page.build_page()
     assert PAGE.read_text() == made, f"run: python -m vobox.commands.reference_page > {PAGE}"
 
 
@@ -23,7 +23,7 @@ def test_every_command_that_is_installed_has_a_section_and_is_offered_to_a_ce() 
 
 
 def test_the_figures_of_the_page_are_those_of_the_code() -> None:
-    text = reference_page.page()
+    text = reference_page.build_page()
     assert f"At most {connection_limit.MOST} commands" in text
     assert f"is below {connection_limit.MOST * connection_limit.FILES};" in text
     assert f"{tail.MAX_BYTES} bytes of each" in text and tail.MOST == 1024 * 1024

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vobox.commands.schedd_names import is_pool, is_schedd, open_address
+from vobox.commands.schedd_names import format_address, is_pool, is_schedd
 
 OURS = "vobox1.example.org"
 
@@ -47,4 +47,4 @@ def test_other_pools_are_not_ours(pool: str) -> None:
     ],
 )
 def test_a_title_shows_ip_and_port(address: str, shown: str) -> None:
-    assert open_address(address) == shown
+    assert format_address(address) == shown

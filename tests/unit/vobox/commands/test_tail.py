@@ -14,6 +14,7 @@ from thyme.protocol.events import expect_kind
 from thyme.protocol.job import JobId
 from thyme.protocol.mail import Peek, Peeked
 from vobox.commands import tail
+from vobox.commands.command_line import EarlyExit
 from vobox.commands.peek import Peeker
 from vobox.jobs.job import Job
 from vobox.rpc.types import Answer, SubmitRefused
@@ -32,7 +33,7 @@ class Worker:
         self.naps: list[Callable[[], object]] = []
 
     def ask(self, job_id: JobId, question: Callable[[Job], Peek]) -> Peeked:
-        peek = question(tail.check(self.job, job_id, ALICE, "alice"))
+        peek = question(tail.check_job(self.job, job_id, ALICE, "alice"))
         self.asked.append((peek.name, peek.offset, peek.limit))
         data = self.files.get(peek.name)
         if data is None:
@@ -47,10 +48,10 @@ class Worker:
 
     def run(self, *argv: str) -> Answer:
         """All parts of the answer in one."""
-        order = tail.read(argv, SCHEDD)
-        if isinstance(order, Answer):
-            return order
-        parts = list(tail.answer(order, SCHEDD, self.ask, self.sleep).more or ())
+        answer = tail.answer(argv, SCHEDD, self.ask, self.sleep)
+        if answer.more is None:
+            return answer
+        parts = list(answer.more)
         out, err = ("".join(getattr(part, name) for part in parts) for name in ("stdout", "stderr"))
         return Answer(out, err, parts[-1].code if parts else 0)
 
@@ -135,9 +136,9 @@ def test_what_the_worker_cannot_read_is_an_error_after_what_it_could() -> None:
     ],
 )
 def test_a_wrong_command_line_is_explained(argv: list[str], text: str) -> None:
-    with pytest.raises(tail.BadCommandLine) as caught:
-        tail.read(argv, SCHEDD)
-    assert str(caught.value) == text
+    with pytest.raises(EarlyExit) as caught:
+        tail.parse(argv, SCHEDD)
+    assert caught.value.answer.stderr == text
 
 
 # --- the mail -----------------------------------------------------------------------------------

@@ -27,8 +27,8 @@ def in_c(form: str, value: object) -> str:
 def test_integers(flags: str, width: str, precision: str, letter: str, value: int) -> None:
     start = f"a%%<%{flags}{width}{precision}"
     expected = in_c(f"{start}ll{letter}>", ctypes.c_longlong(value))
-    assert parse_format(f"{start}{letter}>").integer(value) == expected
-    assert parse_format(f"{start}ld>").integer(value) == in_c(
+    assert parse_format(f"{start}{letter}>").format_integer(value) == expected
+    assert parse_format(f"{start}ld>").format_integer(value) == in_c(
         f"{start}lld>", ctypes.c_longlong(value)
     )
 
@@ -37,14 +37,14 @@ def test_integers(flags: str, width: str, precision: str, letter: str, value: in
 @settings(max_examples=500, deadline=None)
 def test_reals(flags: str, width: str, precision: str, letter: str, value: float) -> None:
     form = f"<%{flags}{width}{precision}{letter}>%%"
-    assert parse_format(form).real(value) == in_c(form, ctypes.c_double(value))
+    assert parse_format(form).format_real(value) == in_c(form, ctypes.c_double(value))
 
 
 @given(st.sampled_from(["", "-"]), WIDTH, PRECISION, st.text("abc xyz"))
 @settings(max_examples=200, deadline=None)
 def test_strings(flags: str, width: str, precision: str, value: str) -> None:
     form = f"<%{flags}{width}{precision}s>"
-    assert parse_format(form).text(value) == in_c(form, ctypes.c_char_p(value.encode()))
+    assert parse_format(form).format_text(value) == in_c(form, ctypes.c_char_p(value.encode()))
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         form = parse_format(text)
     except BadFormat:
         return
-    form.text("x"), form.blank()
+    form.format_text("x"), form.format_missing()
     if form.wants_integer:
-        form.integer(5)
+        form.format_integer(5)
     if form.wants_real:
-        form.real(5.0)
+        form.format_real(5.0)

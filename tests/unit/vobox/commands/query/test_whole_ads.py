@@ -13,7 +13,7 @@ from tests.support.fake_query_queue import NOW, FakeQueue, Text, job, out
 from vobox.classad.ad import Ad, literal
 from vobox.classad.literals import NOT_LITERAL, expression_text, literal_value
 from vobox.commands.query.condor_q import answer as condor_q
-from vobox.commands.query.formats import json_value
+from vobox.commands.query.formats import format_json_value
 
 QUEUE = FakeQueue(
     [
@@ -142,7 +142,7 @@ VALUES = st.one_of(
 def test_literals_read_and_print_as_the_classad_library_does(value: bool | float | str) -> None:
     text = literal(value)
     holder = classad2.ClassAd(f"[X = {text}]")
-    assert json.loads(json_value(text)) == json.loads(str(holder.printJson()))["X"]
+    assert json.loads(format_json_value(text)) == json.loads(str(holder.printJson()))["X"]
     if literal_value(text) is not NOT_LITERAL:
         assert literal_value(text) == holder.eval("X")
     printed = str(holder.printOld()).rstrip("\n").partition(" = ")[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 
 from vobox.classad.ad import Ad
@@ -10,31 +11,32 @@ from vobox.classad.expressions import Evaluator, number_of
 from vobox.classad.literals import expression_text, value_text
 
 from .printf import Format
-from .times import duration, short_date
 
 #: The text of one column for a job.
-Show = Callable[[Ad], str]
+Renderer = Callable[[Ad], str]
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+#: 9999-12-31, the last second that has a date.
+_LATEST = 253402300799
 #: Names whose value does not come from the ad.
 _OWN_MEANING = frozenset(
     {"currenttime", "error", "false", "is", "isnt", "my", "parent", "self", "true", "undefined"}
 )
 
 
-class Shows:
+class Renderers:
     def __init__(self, evaluator: Evaluator) -> None:
         self._evaluator = evaluator
 
-    def auto(self, attribute: str, letters: str) -> Show:
+    def build_autoformat(self, attribute: str, letters: str) -> Renderer:
         """As ``-autoformat:LETTERS`` shows it."""
         if "r" in letters or "o" in letters:
-            return self._raw(attribute)
+            return self._build_raw(attribute)
         if "T" in letters or "Y" in letters:
-            return self._time(attribute, duration if "T" in letters else short_date)
-        return self._value(attribute, quoted="V" in letters)
+            return self._build_time(attribute, format_duration if "T" in letters else format_date)
+        return self._build_value(attribute, quoted="V" in letters)
 
-    def _value(self, attribute: str, quoted: bool) -> Show:
+    def _build_value(self, attribute: str, quoted: bool) -> Renderer:
         evaluator, extra = self._evaluator, self._evaluator.extra
         is_plain = is_name(attribute)
 
@@ -54,7 +56,7 @@ class Shows:
 
         return show
 
-    def _raw(self, attribute: str) -> Show:
+    def _build_raw(self, attribute: str) -> Renderer:
         evaluator = self._evaluator
         missing = "undefined" if is_name(attribute) else expression_text(attribute)
 
@@ -64,29 +66,29 @@ class Shows:
 
         return show
 
-    def _time(self, attribute: str, written: Callable[[float], str]) -> Show:
+    def _build_time(self, attribute: str, written: Callable[[float], str]) -> Renderer:
         def show(ad: Ad) -> str:
-            value = self._asked(ad, attribute)
+            value = self._evaluate(ad, attribute)
             number = number_of(value)
             return value_text(value) if number is None else written(number)
 
         return show
 
-    def printf(self, form: Format, attribute: str) -> Show:
+    def build_printf(self, form: Format, attribute: str) -> Renderer:
         """As ``-format`` shows it."""
         if not form.letter:
             return lambda ad: form.before
         if form.letter in "sS":
-            return self._string(form, attribute)
+            return self._build_string(form, attribute)
         if form.letter in "vV":
             quoted = form.letter == "V"
-            return lambda ad: form.text(value_text(self._asked(ad, attribute), quoted))
+            return lambda ad: form.format_text(value_text(self._evaluate(ad, attribute), quoted))
         if form.letter in "rR":
-            raw = self._raw(attribute)
-            return lambda ad: form.text(raw(ad))
-        return self._number(form, attribute)
+            raw = self._build_raw(attribute)
+            return lambda ad: form.format_text(raw(ad))
+        return self._build_number(form, attribute)
 
-    def _string(self, form: Format, attribute: str) -> Show:
+    def _build_string(self, form: Format, attribute: str) -> Renderer:
         """``%s``: a string, or the text of an attribute that is none; else nothing."""
         evaluator = self._evaluator
 
@@ -94,27 +96,29 @@ class Shows:
             text = evaluator.text(ad, attribute)
             value = evaluator.value(ad, attribute if text is None else text)
             if isinstance(value, str):
-                return form.text(value)
-            return form.blank() if text is None else form.text(expression_text(text))
+                return form.format_text(value)
+            return (
+                form.format_missing() if text is None else form.format_text(expression_text(text))
+            )
 
         return show
 
-    def _number(self, form: Format, attribute: str) -> Show:
+    def _build_number(self, form: Format, attribute: str) -> Renderer:
         def show(ad: Ad) -> str:
-            number = number_of(self._asked(ad, attribute))
+            number = number_of(self._evaluate(ad, attribute))
             if number is None:
-                return form.blank()
+                return form.format_missing()
             if form.wants_real:
-                return form.real(float(number))
+                return form.format_real(float(number))
             if form.letter == "T":
-                return form.text(duration(number))
+                return form.format_text(format_duration(number))
             if form.letter == "Y":
-                return form.text(short_date(number))
-            return form.integer(int(number))
+                return form.format_text(format_date(number))
+            return form.format_integer(int(number))
 
         return show
 
-    def _asked(self, ad: Ad, attribute: str) -> object:
+    def _evaluate(self, ad: Ad, attribute: str) -> object:
         text = self._evaluator.text(ad, attribute)
         return self._evaluator.value(ad, attribute if text is None else text)
 
@@ -122,3 +126,22 @@ class Shows:
 def is_name(attribute: str) -> bool:
     """Whether it names an attribute, and is no expression."""
     return bool(_PLAIN_NAME.match(attribute)) and attribute.lower() not in _OWN_MEANING
+
+
+def format_date(epoch: float) -> str:
+    """``%2d/%02d %02d:%02d``, 11 wide: month/day hour:minute."""
+    moment = time.localtime(min(max(epoch, 0), _LATEST))
+    return f"{moment.tm_mon:2}/{moment.tm_mday:02} {moment.tm_hour:02}:{moment.tm_min:02}"
+
+
+def format_duration(seconds: float) -> str:
+    """``%3d+%02d:%02d:%02d``, 12 wide: days+hours:minutes:seconds; never below 0."""
+    minutes, second = divmod(max(int(seconds), 0), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    return f"{days:3}+{hour:02}:{minute:02}:{second:02}"
+
+
+def format_title_date(now: float) -> str:
+    """``MM/DD/YY HH:MM:SS``."""
+    return time.strftime("%m/%d/%y %H:%M:%S", time.localtime(now))
