@@ -10,6 +10,7 @@ up case-insensitively, as ClassAds do.
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from itertools import compress
@@ -17,6 +18,28 @@ from operator import ne
 from typing import Any, TypeVar, overload
 
 import classad2
+
+
+def _register_functions() -> None:
+    """Register HTCondor's own ClassAd functions (stringListMember, split, ...).
+
+    The library registers them when it first reads HTCondor's configuration. An expression that
+    was parsed before that is an error for ever: a periodic_hold would never fire. There is no
+    such configuration here, and the library ends the process if it cannot read the file that
+    CONDOR_CONFIG names.
+    """
+    given = os.environ.get("CONDOR_CONFIG")
+    os.environ["CONDOR_CONFIG"] = "ONLY_ENV"
+    try:
+        classad2.parseOne("a = 1")
+    finally:
+        if given is None:
+            del os.environ["CONDOR_CONFIG"]
+        else:
+            os.environ["CONDOR_CONFIG"] = given
+
+
+_register_functions()
 
 T = TypeVar("T")
 
