@@ -108,6 +108,13 @@ class ContainerKeys(BaseModel):
     ulimits: dict[str, int | str] = key(
         {}, "", "Limits by name, `nofile: 4096` or `nofile: 1024:4096` (soft:hard).", "1.0"
     )
+    pids_limit: Annotated[int, Field(ge=0)] = key(
+        2048,
+        "processes",
+        "Most processes and threads of one pilot, so that a job that forks without end takes "
+        "none of the owner's; 0: no limit.",
+        "1.0",
+    )
     init: bool = key(
         False,
         "",
@@ -141,9 +148,10 @@ class ContainerKeys(BaseModel):
         "1.0",
     )
     oom_score_adj: Annotated[int, Field(ge=-1000, le=1000)] = key(
-        1000,
+        900,
         "",
-        "How readily the kernel kills pilots when memory is out: 1000 is before all others.",
+        "How readily the kernel kills pilots when memory is out: 1000 is before all others. Below "
+        "1000, so that it takes a worker's job (which has 1000) before the worker.",
         "1.0",
     )
 

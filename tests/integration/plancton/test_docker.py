@@ -84,7 +84,16 @@ def test_the_limits_of_2017_hold(bench: Bench) -> None:
     made = bench.client.inspect_container(name)["HostConfig"]
     assert (made["Memory"], made["MemorySwap"]) == (50_000_000, 50_000_000)
     assert made["NanoCpus"] == 500_000_000
-    assert made["OomScoreAdj"] == 1000
+    assert made["OomScoreAdj"] == 900
+
+
+def test_a_pilot_has_a_most_of_processes_of_its_own(bench: Bench) -> None:
+    if not bench.client.info().get("PidsLimit"):
+        pytest.skip("this engine's kernel has no limit of processes")
+    many = "i=0; while [ $i -lt 30 ]; do sleep 60 & i=$((i+1)); done; exit 0"
+    name = bench.start("sh", "-c", many, pids_limit=10)
+    pilot = bench.until(name, PilotState.EXITED)
+    assert pilot.exit_code == 2, "sh: Cannot fork"
 
 
 def test_a_pilot_that_takes_too_much_memory_ends_with_the_reason(bench: Bench) -> None:

@@ -37,7 +37,8 @@ def test_by_default_a_pilot_has_no_rights_and_its_2017_limits() -> None:
     assert made["Privileged"] is False
     assert (made["NanoCpus"], made["Memory"], made["MemorySwap"]) == (10**9, 2 * 10**9, 2 * 10**9)
     assert (made["Binds"], made["Mounts"], made["Devices"]) == ([], [], [])
-    assert made["OomScoreAdj"] == 1000
+    assert made["OomScoreAdj"] == 900
+    assert made["PidsLimit"] == 2048
     assert made["CgroupParent"] == "/plancton"
     assert made["RestartPolicy"] == {"Name": "no"}
 
@@ -152,6 +153,7 @@ def test_the_further_settings() -> None:
         gpus="device=0,1",
         max_dock_swap=500,
         oom_score_adj=300,
+        pids_limit=0,
     )
     assert made["Tmpfs"] == {"/tmp": "size=100m"}
     assert made["Ulimits"] == [
@@ -164,6 +166,7 @@ def test_the_further_settings() -> None:
     assert made["DeviceRequests"][0]["DeviceIDs"] == ["0", "1"]
     assert made["MemorySwap"] == 2_000_000_500
     assert made["OomScoreAdj"] == 300
+    assert made["PidsLimit"] == -1
 
 
 @pytest.mark.parametrize(("gpus", "count"), [("all", -1), ("2", 2)])
