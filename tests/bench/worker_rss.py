@@ -13,7 +13,7 @@ from thyme.broker import connect
 from .amqp_site import POOL, AmqpSite, amqp_site
 from .result import Result
 
-GOAL = 25.0
+GOAL = 32.0
 #: Seconds that the pilot whose CPU time is measured waits for work.
 TIMEOUT = 10
 

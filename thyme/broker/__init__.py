@@ -62,7 +62,7 @@ def connect(url: str) -> Transport:
 
     ``sqlite:////path/to/broker.db`` is the embedded default; the file is made
     by whoever comes first, its directory must exist. ``amqp[s]://`` is RabbitMQ
-    (``amqp_url.py``): several hosts or URLs are nodes of one broker, of which
+    (``amqp/url.py``): several hosts or URLs are nodes of one broker, of which
     the first that answers is taken, in an order of chance.
     """
     check_url(url)

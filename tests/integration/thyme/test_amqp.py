@@ -5,16 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+import pika
 import pytest
+from pika.adapters.blocking_connection import BlockingChannel
 
 from tests.support.services.rabbitmq import VirtualHost
 from tests.support.waiting import wait_until
 from thyme.broker import Mail, Record, Transport, connect
-from thyme.broker.amqp.connection import Line
-from thyme.broker.amqp.frames import spec
 from thyme.broker.amqp.topology import DELIVERY_LIMIT, Queue, job_queue, pool_queue, stream
-from thyme.broker.amqp.url import parse
 from thyme.errors import BrokerRefused, BrokerUnreachable
 
 POOL = "alien_jobs"
@@ -34,20 +34,25 @@ def new(rabbitmq: VirtualHost) -> Iterator[Callable[[], Transport]]:
         transport.close()
 
 
-def ask(vhost: VirtualHost, *methods: object) -> None:
-    """Put it into the broker beside the transport."""
-    line = Line(parse(vhost.url)[0], "test")
+@contextmanager
+def administering(vhost: VirtualHost) -> Iterator[BlockingChannel]:
+    """A channel to the broker beside the transport."""
+    connection = pika.BlockingConnection(pika.URLParameters(vhost.url))
     try:
-        channel = line.channel()
-        for method in methods:
-            channel.ask(method)
+        yield connection.channel()
     finally:
-        line.close()
+        connection.close()
 
 
-def declare(queue: Queue, **changes: str | int) -> object:
+def declare(vhost: VirtualHost, queue: Queue, **changes: str | int) -> None:
     arguments = {**queue.arguments, **changes}
-    return spec.Queue.Declare(queue=queue.name, durable=True, arguments=arguments)
+    with administering(vhost) as channel:
+        channel.queue_declare(queue.name, durable=True, arguments=arguments)
+
+
+def delete(vhost: VirtualHost, queue: str) -> None:
+    with administering(vhost) as channel:
+        channel.queue_delete(queue)
 
 
 def read_all(broker: Transport, count: int, after: int = -1) -> list[Record]:
@@ -73,7 +78,7 @@ def read_all(broker: Transport, count: int, after: int = -1) -> list[Record]:
 def test_a_queue_of_another_kind_is_refused_by_name_and_argument(
     new: Callable[[], Transport], rabbitmq: VirtualHost, make: Callable[[Transport], None]
 ) -> None:
-    ask(rabbitmq, spec.Queue.Declare(queue=job_queue(POOL), durable=True))
+    declare(rabbitmq, Queue(job_queue(POOL), {}))
 
     with pytest.raises(BrokerRefused) as refused:
         make(new())
@@ -88,11 +93,8 @@ def test_a_queue_of_another_kind_is_refused_by_name_and_argument(
 def test_an_operator_may_choose_retention_and_limits(
     new: Callable[[], Transport], rabbitmq: VirtualHost
 ) -> None:
-    ask(
-        rabbitmq,
-        declare(stream(), **{"x-max-age": "1D", "x-max-length-bytes": 5_000_000}),
-        declare(pool_queue(POOL), **{"x-delivery-limit": 3}),
-    )
+    declare(rabbitmq, stream(), **{"x-max-age": "1D", "x-max-length-bytes": 5_000_000})
+    declare(rabbitmq, pool_queue(POOL), **{"x-delivery-limit": 3})
 
     broker = new()
     broker.declare_topology([POOL])
@@ -107,7 +109,7 @@ def test_what_somebody_deleted_is_made_again_by_the_next_submission(
 ) -> None:
     broker = new()
     broker.submit(POOL, [b"1"])
-    ask(rabbitmq, spec.Queue.Delete(queue=job_queue(POOL)))
+    delete(rabbitmq, job_queue(POOL))
 
     broker.submit(POOL, [b"2"])
 
@@ -120,10 +122,8 @@ def test_a_record_that_no_queue_takes_is_refused_and_not_lost_silently(
 ) -> None:
     broker = new()
     broker.record([STARTED])
-    ask(
-        rabbitmq,
-        spec.Queue.Unbind(queue="thyme.events", exchange="thyme.work", routing_key="event.started"),
-    )
+    with administering(rabbitmq) as channel:
+        channel.queue_unbind("thyme.events", "thyme.work", "event.started")
 
     with pytest.raises(BrokerRefused, match=r"'thyme.work' has no queue for 'event.started'; run"):
         broker.record([STARTED])
@@ -134,7 +134,7 @@ def test_a_worker_whose_queue_is_deleted_is_told(
 ) -> None:
     worker = new()
     assert worker.take(POOL) is None  # it waits from now on
-    ask(rabbitmq, spec.Queue.Delete(queue=job_queue(POOL)))
+    delete(rabbitmq, job_queue(POOL))
 
     def told() -> bool:
         try:
@@ -182,7 +182,7 @@ def test_a_waiting_worker_is_told_of_a_job_and_is_counted(new: Callable[[], Tran
 def test_a_message_of_which_every_worker_dies_is_put_aside_and_told_of(
     new: Callable[[], Transport], rabbitmq: VirtualHost
 ) -> None:
-    ask(rabbitmq, declare(pool_queue(POOL), **{"x-delivery-limit": 2}))
+    declare(rabbitmq, pool_queue(POOL), **{"x-delivery-limit": 2})
     vobox = new()
     vobox.submit(POOL, [b"poison"])
 
@@ -228,7 +228,7 @@ def test_a_long_stream_is_read_whole_and_in_order(new: Callable[[], Transport]) 
 def test_large_records_are_read_without_keeping_them_all(
     new: Callable[[], Transport], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("thyme.broker.amqp.stream._KEPT", 3_000_000)
+    monkeypatch.setattr("thyme.broker.amqp.stream._MOST_BYTES", 3_000_000)
     writer, reader = new(), new()
     bodies = [STARTED + bytes([n]) * 1_000_000 for n in range(30)]
     writer.record(bodies)
@@ -262,7 +262,7 @@ def test_what_was_trimmed_away_is_passed_over(
     new: Callable[[], Transport], rabbitmq: VirtualHost
 ) -> None:
     small = {"x-max-length-bytes": 300_000, "x-stream-max-segment-size-bytes": 100_000}
-    ask(rabbitmq, declare(stream(), **small))
+    declare(rabbitmq, stream(), **small)
     broker = new()
     for n in range(20):
         broker.record([STARTED + b"%d " % n + bytes(50_000)])
@@ -298,7 +298,7 @@ def test_a_stream_that_is_deleted_is_noticed_and_the_new_one_is_another(
     reader = new()
     reader.record([STARTED + b"%d" % n for n in range(5)])
     assert len(read_all(reader, 5)) == 5
-    ask(rabbitmq, spec.Queue.Delete(queue="thyme.events"))
+    delete(rabbitmq, "thyme.events")
 
     def told() -> bool:
         try:

@@ -19,9 +19,9 @@ from tests.support.services.rabbitmq import Rabbit, VirtualHost
 from tests.support.services.silent_line import SilentLine
 from tests.support.waiting import wait_until
 from thyme.broker import Mail, Record, Transport, connect
-from thyme.broker.amqp.connection import Line
-from thyme.broker.amqp.frames import spec
+from thyme.broker.amqp.connection import Connection
 from thyme.broker.amqp.url import parse
+from thyme.broker.wakeup import Wakeup
 from thyme.errors import BrokerUnreachable
 
 POOL = "alien_jobs"
@@ -142,20 +142,26 @@ def test_a_question_that_is_never_answered_ends_although_mail_keeps_coming(
     own: Rabbit, vhost: VirtualHost
 ) -> None:
     other = connect(vhost.url)
-    place = parse(f"{vhost.url}?timeout=1")[0]
-    line = Line(place, "test")
-    channel = line.channel()
-    queue = channel.ask(spec.Queue.Declare(queue="thyme.inbox.x", exclusive=True)).queue
     other.declare_topology([POOL])
-    channel.ask(spec.Queue.Bind(queue=queue, exchange="thyme", routing_key="inbox.x"))
-    channel.ask(spec.Basic.Consume(queue=queue, no_ack=True))
+    wakeup = Wakeup()
+    connection = Connection(parse(f"{vhost.url}?timeout=1")[0], wakeup)
+    channel = connection.open_channel()
+    connection.call(channel.queue_declare, "thyme.inbox.x", exclusive=True)
+    connection.call(channel.queue_bind, "thyme.inbox.x", "thyme", routing_key="inbox.x")
+    received = []
+    connection.call(
+        channel.basic_consume, "thyme.inbox.x", lambda *mail: received.append(mail), auto_ack=True
+    )
 
     def never() -> None:
         other.send_unconfirmed("x", Mail(b"news"))
         other.wait(0.05)
 
-    assert "no answer within 1 s (a word)" in error_of(lambda: line.until(never, "a word"))
-    line.close()
+    said = error_of(lambda: connection.wait_until(never, "a word"))
+    assert "no answer within 1 s (a word)" in said
+    assert received
+    connection.close()
+    wakeup.close()
     other.close()
 
 

@@ -1,287 +1,380 @@
-"""One connection to RabbitMQ: the handshake, channels, questions with their answers, heartbeats.
+"""One connection to RabbitMQ, by pika. The one module that imports pika.
 
-Nothing happens behind the caller's back: bytes move only inside ``pump``, which every question
-calls, in the caller's thread. What the broker sends unasked (deliveries, confirms, returned
-messages) goes to the callbacks of the channel that it comes on.
+Every call waits for the broker's answer, at most as long as the address's ``timeout``. pika's
+``BlockingConnection`` cannot do that: it waits for ever where the broker is silent or takes no
+messages (https://github.com/pika/pika/issues/647 and 764), it confirms each message before the
+next is sent, and a signal handler cannot wake it. So the event loop of pika's ``SelectConnection``
+is run here, in the caller's thread: ``pump`` runs it once, and between two calls nothing happens,
+so whoever is connected has to call ``pump`` at least once in each heartbeat.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
+import re
+import socket
 import time
-from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from thyme.errors import BrokerError, BrokerUnreachable
+from pika import BasicProperties, ConnectionParameters, PlainCredentials, SelectConnection
+from pika import SSLOptions as PikaTls
+from pika.adapters.select_connection import IOLoop
+from pika.adapters.utils.connection_workflow import (
+    AMQPConnectionWorkflowFailed,
+    AMQPConnectorPhaseErrorBase,
+    AMQPConnectorStackTimeout,
+    AMQPConnectorTransportSetupError,
+)
+from pika.channel import Channel
+from pika.credentials import ExternalCredentials
+from pika.exceptions import (
+    AMQPConnectionError,
+    AMQPError,
+    AMQPHeartbeatTimeout,
+    AuthenticationError,
+    ChannelClosedByBroker,
+    ConnectionClosedByBroker,
+    ConnectionClosedByClient,
+    ConnectionOpenAborted,
+    IncompatibleProtocolError,
+)
+from pika.spec import Basic
 
-from . import errors
-from .channel import Channel
-from .errors import ChannelClosed, login_refused, refused, unreachable
-from .frames import GREETING, HEARTBEAT, BadFrame, Content, Decoder, Method, encode_method, spec
-from .socket import ByteLine
-from .url import Place
+from thyme.broker.wakeup import Wakeup
+from thyme.errors import BrokerError
 
-#: Bytes of a frame until something else is agreed on.
-_FIRST_FRAME_MAX: Final = 131072
-#: Seconds that the broker may take to answer our leaving.
+from . import errors, tls
+from .errors import login_refused, refused, unreachable
+from .url import BrokerAddress
+
+__all__ = ["Basic", "BasicProperties", "Channel", "ChannelClosedByBroker", "Connection"]
+
+#: Seconds for a TCP connection to one address: the next one may answer at once.
+CONNECT_TIMEOUT: Final = 10.0
+#: Seconds that the broker may take to answer when we close the connection.
 _CLOSE_TIMEOUT: Final = 5.0
-#: Bytes that are progress, where nothing better is known.
-_HEAP: Final = 64 * 1024
-#: Timeouts after which even heaps of bytes are none.
-_PATIENCE: Final = 10
-#: Reads in one pump: whoever pumps has something else to do as well.
-_READS: Final = 8
-#: What we can do; without the first, a wrong password is only a closed connection.
-_CAPABILITIES: Final = {
-    "authentication_failure_close": True,
-    "basic.nack": True,
-    "connection.blocked": True,
-    "consumer_cancel_notify": True,
-    "publisher_confirms": True,
-}
+#: Bytes sent or received that count as progress towards an answer, which may be behind them.
+_PROGRESS: Final = 64 * 1024
+#: Timeouts after which even progress does not count: mail and heartbeats keep coming on a
+#: connection whose question is never answered.
+_MOST_TIMEOUTS: Final = 10
+_ACCESS_REFUSED: Final = 403
+#: A Connection.Close as pika puts it into the text of another error.
+_CLOSED: Final = re.compile(r"ConnectionClosedByBroker: \((\d+)\) ['\"](.*)['\"]")
+#: An error of the socket as pika puts it into the text of another error.
+_OS_ERROR: Final = re.compile(r"Error\((\d+), '([^']*)'\)")
+
+T = TypeVar("T")
+
+# pika writes each failure to its log with a traceback; here it is raised as one line
+logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
-class Line:
-    def __init__(self, place: Place, program: str) -> None:
-        """Connect and log in as ``program``; raises BrokerError."""
-        self.place = place
+class _PikaConnection(SelectConnection):  # type: ignore[misc]
+    """Opens to us what pika has for its adapters."""
+
+    @property
+    def unsent_bytes(self) -> int:
+        return 0 if self._transport is None else int(self._get_write_buffer_size())
+
+    @property
+    def undecoded_bytes(self) -> int:
+        return len(self._frame_buffer)
+
+    def abort(self) -> None:
+        """Close the socket without a word to the broker; pika itself would wait for an answer."""
+        self._terminate_stream(ConnectionClosedByClient(200, "aborted"))
+
+
+class Connection:
+    """A connection, its channels and its calls; raises BrokerError once it is lost."""
+
+    def __init__(self, address: BrokerAddress, wakeup: Wakeup) -> None:
+        """Connect and log in; raises BrokerError. ``wakeup`` ends a ``pump`` early."""
+        self.address = address
         #: why the broker takes no messages now; "" when it does
         self.blocked = ""
-        #: whether something came since this was last set to False
+        #: whether something came that nobody waited for, since this was last set to False
         self.news = False
-        self.frame_max = _FIRST_FRAME_MAX
-        self._channels: dict[int, Channel] = {}
-        self._failed: BrokerError | None = None
-        self._said: deque[Any] = deque()
-        self._decoder = Decoder(_FIRST_FRAME_MAX)
-        self._heartbeat = 0.0
-        self._received = self._sent = 0
-        self._last_read = self._last_write = time.monotonic()
-        self._bytes = ByteLine(place)
+        self._error: BrokerError | None = None
+        self._close_reasons: dict[Channel, ChannelClosedByBroker] = {}
+        #: the answer to ``get``
+        self._got: list[Any] = []
+        self._wakeup = wakeup
+        self._woken = False
+        parameters = _make_parameters(address)
+        self._loop = IOLoop()
+        self._loop.activate_poller()
+        self._loop.add_handler(wakeup.fileno, self._on_wakeup, IOLoop.READ)
+        self._pika = _PikaConnection(
+            parameters,
+            on_open_error_callback=self._on_lost,
+            on_close_callback=self._on_lost,
+            custom_ioloop=self._loop,
+        )
+        self._pika.add_on_connection_blocked_callback(self._on_blocked)
+        self._pika.add_on_connection_unblocked_callback(self._on_unblocked)
         try:
-            self._log_in(program)
+            while not self._pika.is_open:
+                self.pump(1.0)
         except BaseException:
-            self._bytes.close()
+            self.close()
             raise
-
-    def __str__(self) -> str:
-        return str(self.place)
-
-    # --- the handshake ----------------------------------------------------------------
-
-    def _log_in(self, program: str) -> None:
-        self._put(GREETING)
-        try:
-            start = self.until(self._heard, "greeting")
-        except BrokerUnreachable as error:
-            if self.place.tls or error.__cause__ is None:
-                raise
-            hint = "is that a TLS port? then use amqps://"
-            raise self.fail(BrokerUnreachable(f"{error}; {hint}")) from error.__cause__
-        mechanism = "EXTERNAL" if self.place.by_certificate else "PLAIN"
-        if mechanism.encode() not in bytes(_as_bytes(start.mechanisms)).split():
-            raise login_refused(self.place, f"it offers {start.mechanisms!r}")
-        secret = f"\0{self.place.user}\0{self.place.password}".encode()
-        properties = {"product": program, "capabilities": _CAPABILITIES}
-        response = b"" if self.place.by_certificate else secret
-        self.send(0, spec.Connection.StartOk(properties, mechanism, response, "en_US"))
-        tune = self.until(self._heard, "login")
-        self.frame_max = min(tune.frame_max or _FIRST_FRAME_MAX, _FIRST_FRAME_MAX)
-        self.send(0, spec.Connection.TuneOk(tune.channel_max, self.frame_max, self.place.heartbeat))
-        self._decoder.frame_max = self.frame_max
-        self.send(0, spec.Connection.Open(self.place.vhost))
-        self.until(self._heard, "opening the vhost")
-        self._heartbeat = float(self.place.heartbeat)
-
-    def _heard(self) -> Any:
-        return self._said.popleft() if self._said else None
-
-    # --- channels -----------------------------------------------------------------------
-
-    def channel(self) -> Channel:
-        number = next(n for n in range(1, 1000) if n not in self._channels)
-        channel = self._channels[number] = Channel(self, number)
-        channel.ask(spec.Channel.Open())
-        return channel
-
-    def forget(self, channel: Channel) -> None:
-        self._channels.pop(channel.number, None)
 
     # --- bytes --------------------------------------------------------------------------
 
-    def send(self, channel: int, method: Any) -> None:
-        self._put(encode_method(channel, method))
+    def pump(self, timeout: float) -> bool:
+        """Send and receive what is possible now, waiting at most ``timeout`` seconds for a byte.
 
-    def _put(self, data: bytes) -> None:
-        if self._failed is not None:
-            raise self._failed
-        self._bytes.write(data)
-        self._sent += len(data)
-
-    def put(self, data: bytes) -> None:
-        """Frames of a message; they leave with the next pump."""
-        self._put(data)
-
-    @property
-    def waiting(self) -> int:
-        """Bytes that were not sent yet."""
-        return self._bytes.waiting
-
-    def until(
-        self, answer: Callable[[], Any], what: str, progress: Callable[[], object] | None = None
-    ) -> Any:
-        """The first thing but None that ``answer`` gives, while bytes come and go.
-
-        Raises BrokerUnreachable when ``progress`` gave the same for the place's timeout. Without
-        it, any heap of bytes is progress (the answer may be behind much else), but not for ever:
-        heartbeats and others' mail come on a line whose question is never answered, too.
+        Returns whether the wakeup ended it. Raises BrokerError.
         """
-        timeout = self.place.timeout
-        began = moved = time.monotonic()
-        seen = self._heap() if progress is None else progress()
-        late = False
-        while (found := answer()) is None:
-            if late:
-                raise self.fail(self._late(what))
-            self.pump(min(1.0, max(0.0, moved + timeout - time.monotonic())))
-            now, now_seen = time.monotonic(), self._heap() if progress is None else progress()
-            endless = progress is None and now - began > _PATIENCE * timeout
-            if now_seen != seen and not self.blocked and not endless:
-                seen, moved = now_seen, now
-            late = now >= moved + timeout
-        return found
-
-    def _heap(self) -> int:
-        return (self._received + self._sent) // _HEAP
-
-    def _late(self, what: str) -> BrokerError:
-        if self.blocked:
-            return unreachable(
-                self.place, f"it takes no messages now ({self.blocked}); it needs an admin"
-            )
-        return unreachable(self.place, f"no answer within {self.place.timeout:g} s ({what})")
-
-    def pump(self, timeout: float, wakeup: int = -1) -> bool:
-        """Send and receive; wait at most ``timeout`` seconds for the first byte.
-
-        True when ``wakeup`` (a file number) became readable. Raises BrokerError.
-        """
-        if self._failed is not None:
-            raise self._failed
-        try:
-            self._bytes.flush()
-            if timeout > 0 or self._bytes.waiting or wakeup >= 0:
-                woken = self._bytes.wait(min(timeout, self._until_heartbeat()), wakeup)
-                self._bytes.flush()
-            else:
-                woken = False
-            for _ in range(_READS):
-                data = self._bytes.read()
-                if data is None:
-                    break
-                self._last_read = time.monotonic()
-                self._received += len(data)
-                for event in self._decoder.feed(data):
-                    self._take(event)
-                if self._bytes.has_no_more(data):
-                    break
-            self._keep_alive()
-        except BadFrame as error:
-            text = "it answers, but not as RabbitMQ (AMQP 0-9-1) does"
-            if not self._heartbeat:
-                text += "; is that a TLS port? then use amqps://"
-            raise self.fail(refused(self.place, f"{text} ({error})")) from error
-        except BrokerError as error:
-            raise self.fail(error) from error.__cause__
+        self._check()
+        timer = self._loop.call_later(max(timeout, 0.0), _do_nothing)
+        self._loop.poll()
+        self._loop.remove_timeout(timer)
+        self._loop.process_timeouts()
+        self._check()
+        woken, self._woken = self._woken, False
         return woken
 
+    def wait_until(
+        self,
+        answer: Callable[[], T | None],
+        what: str,
+        progress: Callable[[], object] | None = None,
+    ) -> T:
+        """Pump until ``answer`` returns something, and return that.
+
+        ``what`` names the answer in the error. Raises BrokerUnreachable when ``progress`` (by
+        default: of bytes) returned the same for the address's timeout, and after ten timeouts.
+        """
+        timeout = self.address.timeout
+        progress = progress or self._count_progress
+        began = moved = time.monotonic()
+        seen = progress()
+        while (found := answer()) is None:
+            left = moved + timeout - time.monotonic()
+            if left <= 0:
+                raise self.fail(self._make_late_error(what))
+            self.pump(min(1.0, left))
+            now, now_seen = time.monotonic(), progress()
+            endless = now - began > _MOST_TIMEOUTS * timeout
+            if now_seen != seen and not self.blocked and not endless:
+                seen, moved = now_seen, now
+        return found
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes that wait for the next ``pump``."""
+        return self._pika.unsent_bytes
+
+    def _count_progress(self) -> int:
+        sent = self._pika.bytes_sent - self._pika.unsent_bytes
+        return int(self._pika.bytes_received + sent) // _PROGRESS
+
+    def _make_late_error(self, what: str) -> BrokerError:
+        if self.blocked:
+            text = f"it takes no messages now ({self.blocked}); it needs an admin"
+        else:
+            text = f"no answer within {self.address.timeout:g} s ({what})"
+        return unreachable(self.address, text)
+
+    # --- channels -----------------------------------------------------------------------
+
+    def open_channel(self) -> Channel:
+        """Open a channel; raises BrokerError."""
+        self._check()
+        opened: list[Channel] = []
+        channel = self._pika.channel(on_open_callback=opened.append)
+        channel.add_on_close_callback(self._on_channel_closed)
+        channel.add_callback(self._on_get_empty, [Basic.GetEmpty], one_shot=False)
+        self.wait_until(lambda: opened or None, "channel_open")
+        return channel
+
+    def close_channel(self, channel: Channel) -> None:
+        """Close it: what it delivered and nobody acknowledged is queued again."""
+        if channel.is_open:
+            channel.close()
+            self.wait_until(lambda: channel.is_closed or None, "channel_close")
+        self._close_reasons.pop(channel, None)
+
+    def check(self, channel: Channel) -> None:
+        """Raises ChannelClosedByBroker, or BrokerError, where the channel cannot be used."""
+        self._check()
+        if (reason := self._close_reasons.get(channel)) is not None:
+            raise reason
+
+    def send(self, method: Any, *arguments: Any, **named: Any) -> None:
+        """Call a method of a channel that has no answer; the next ``pump`` sends it."""
+        self.check(method.__self__)
+        method(*arguments, **named)
+
+    def call(self, method: Any, *arguments: Any, **named: Any) -> Any:
+        """Call a method of a channel and return the broker's answer (a method of pika.spec).
+
+        Raises ChannelClosedByBroker, BrokerError.
+        """
+        answers: list[Any] = []
+        self.send(method, *arguments, callback=answers.append, **named)
+        self._wait_for(answers, method.__self__, method.__name__)
+        return answers[0].method
+
+    def get(self, channel: Channel, queue: str) -> tuple[Any, BasicProperties, bytes] | None:
+        """Take a message: its delivery, properties and body; None where the queue is empty."""
+        self._got.clear()
+        self.send(channel.basic_get, queue, self._on_get_ok)
+        self._wait_for(self._got, channel, "basic_get")
+        message: tuple[Any, BasicProperties, bytes] | None = self._got.pop()
+        return message
+
+    def _on_get_ok(self, _channel: Channel, *message: Any) -> None:
+        self._got.append(message)
+
+    def _on_get_empty(self, _frame: object) -> None:
+        self._got.append(None)
+
+    def _wait_for(self, answers: list[Any], channel: Channel, what: str) -> None:
+        def answered() -> bool | None:
+            if not answers:
+                self.check(channel)
+            return bool(answers) or None
+
+        self.wait_until(answered, what)
+
+    # --- what comes ---------------------------------------------------------------------
+
     def fail(self, error: BrokerError) -> BrokerError:
-        """From now on the line is of no use, for this reason."""
-        self._failed = error
-        return error
+        """Give the connection up: every later call raises ``error``."""
+        self._error = self._error or error
+        self.news = True
+        return self._error
 
-    # --- what comes -----------------------------------------------------------------------
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error
 
-    def _take(self, event: Method | Content) -> None:
-        if event.channel == 0:
-            self._of_connection(event.method)
-            return
-        channel = self._channels.get(event.channel)
-        if channel is None:
-            return  # of a channel that was closed meanwhile
-        if isinstance(event, Content):
-            if isinstance(event.method, spec.Basic.GetOk):
-                channel.answers.append(event)
-            else:
-                self.news = True
-                channel.contents(event)
-            return
-        method = event.method
-        if isinstance(method, spec.Channel.Close):
-            self.send(channel.number, spec.Channel.CloseOk())
-            channel.ended = ChannelClosed(method.reply_code, str(method.reply_text))
-            self.news = self.news or channel.listening
-            self.forget(channel)
-        elif isinstance(method, (spec.Basic.Ack, spec.Basic.Nack, spec.Basic.Cancel)):
-            channel.methods(method)
-        else:
-            channel.answers.append(method)
+    def _on_wakeup(self, _handle: int, _events: int) -> None:
+        self._wakeup.clear()
+        self._woken = True
 
-    def _of_connection(self, method: Any) -> None:
-        if isinstance(method, spec.Connection.Close):
-            with contextlib.suppress(BrokerError):
-                self.send(0, spec.Connection.CloseOk())
-                self._bytes.flush()
-            raise self._reason(method.reply_code, str(method.reply_text))
-        if isinstance(method, spec.Connection.Blocked):
-            self.blocked = str(method.reason)
-        elif isinstance(method, spec.Connection.Unblocked):
-            self.blocked = ""
-        else:
-            self._said.append(method)
+    def _on_channel_closed(self, channel: Channel, reason: Exception) -> None:
+        if isinstance(reason, ChannelClosedByBroker):
+            self._close_reasons[channel] = reason
+            self.news = True
 
-    def _reason(self, code: int, text: str) -> BrokerError:
-        if code == 403 and not self._heartbeat:
-            return login_refused(self.place, text)
-        return errors.closed(self.place, code, text)
+    def _on_blocked(self, _connection: object, frame: Any) -> None:
+        self.blocked = str(frame.method.reason)
 
-    # --- time -------------------------------------------------------------------------------
+    def _on_unblocked(self, _connection: object, _frame: object) -> None:
+        self.blocked = ""
 
-    def _until_heartbeat(self) -> float:
-        if not self._heartbeat:
-            return self.place.timeout
-        return max(0.0, self._last_write + self._heartbeat / 2 - time.monotonic())
+    def _on_lost(self, _connection: object, error: BaseException) -> None:
+        self.fail(self._translate(error))
 
-    def _keep_alive(self) -> None:
-        if not self._heartbeat:
-            return
-        now = time.monotonic()
-        if now - self._last_write >= self._heartbeat / 2:
-            self._last_write = now
-            if not self._bytes.waiting:  # else the line is full: that speaks for itself
-                self._bytes.write(HEARTBEAT)
-                self._bytes.flush()
-        # read first, judged afterwards: a process that was stopped has all in its socket yet
-        if now - self._last_read > self._heartbeat * 1.25:
-            raise unreachable(
-                self.place, f"the connection is cut: nothing came for {now - self._last_read:.0f} s"
-            )
+    def _translate(self, error: BaseException) -> BrokerError:
+        address = self.address
+        if isinstance(error, AMQPHeartbeatTimeout):
+            text = f"the connection is cut: nothing came for {address.heartbeat} s"
+            return unreachable(address, text)
+        if isinstance(error, ConnectionClosedByBroker):
+            return errors.closed(address, error.reply_code, error.reply_text)
+        if isinstance(error, AuthenticationError):
+            return login_refused(address, f"it does not offer {error.args[0]}")
+        if isinstance(error, ConnectionOpenAborted):
+            return self._make_late_error("login")
+        if isinstance(error, IncompatibleProtocolError) and self._pika.undecoded_bytes:
+            hint = "" if address.tls else "; is that a TLS port? then use amqps://"
+            text = f"it answers, but not as RabbitMQ (AMQP 0-9-1) does{hint}"
+            return refused(address, text)
+        if found := _CLOSED.search(str(error)):
+            code, text = int(found[1]), found[2]
+            if code == _ACCESS_REFUSED:
+                return login_refused(address, text)
+            return errors.closed(address, code, text)
+        return self._translate_lost(error)
+
+    def _translate_lost(self, error: BaseException) -> BrokerError:
+        """Of the socket: pika wraps its errors, or keeps only their texts."""
+        address, cause = self.address, error
+        in_tls = False
+        while (inner := _get_cause(cause)) is not None:
+            in_tls = in_tls or isinstance(cause, AMQPConnectorTransportSetupError)
+            cause = inner
+        if isinstance(cause, (AMQPConnectorStackTimeout, TimeoutError)):
+            return self._make_late_error("login")
+        if isinstance(cause, socket.gaierror):
+            text = f"no address is known for {address.host!r}: {cause.strerror}"
+            return unreachable(address, text)
+        if isinstance(cause, OSError):
+            if in_tls:
+                return tls.translate_handshake_error(address, cause)
+            return unreachable(address, cause.strerror or str(cause))
+        hint = ""
+        if isinstance(error, IncompatibleProtocolError) and not address.tls:
+            hint = "; is that a TLS port? then use amqps://"
+        if "EOF" in str(error):
+            return unreachable(address, f"it closed the connection{hint}")
+        if found := _OS_ERROR.search(str(error)):
+            number, text = int(found[1]), found[2]
+            if number == 110:
+                return unreachable(address, "the connection is cut: what we send does not arrive")
+            return unreachable(address, f"the connection is lost: {text}{hint}")
+        text = " ".join(str(error).split())
+        return unreachable(address, f"the connection is lost: {text}{hint}")
+
+    # --- the end ------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Say good-bye, so that all we had goes back at once; never raises."""
-        if self._failed is None:
-            deadline = time.monotonic() + min(_CLOSE_TIMEOUT, self.place.timeout)
-            for channel in self._channels.values():
-                channel.contents, channel.methods = lambda _content: None, lambda _method: None
-            self._said.clear()
-            with contextlib.suppress(BrokerError):
-                self.send(0, spec.Connection.Close(200, "good-bye", 0, 0))
-                while not self._said and time.monotonic() < deadline and not self.blocked:
+        """Say good-bye, so that all we had is queued again at once; never raises."""
+        if self._error is None and self._pika.is_open:
+            deadline = time.monotonic() + min(_CLOSE_TIMEOUT, self.address.timeout)
+            with contextlib.suppress(AMQPError, BrokerError):
+                self._pika.close()
+                # a broker that takes no messages does not read this either
+                while time.monotonic() < deadline and not self.blocked:
                     self.pump(deadline - time.monotonic())
-            self._failed = unreachable(self.place, "the connection was closed")
-        self._bytes.close()
+        self.fail(unreachable(self.address, "the connection was closed"))
+        if not self._pika.is_closed:
+            self._pika.abort()
+            self._loop.process_timeouts()
+        self._loop.close()
 
 
-def _as_bytes(value: Any) -> bytes:
-    return value if isinstance(value, bytes) else str(value).encode()
+def _make_parameters(address: BrokerAddress) -> ConnectionParameters:
+    """Raises BrokerRefused where the files for TLS are of no use."""
+    options = None
+    if address.tls is not None:
+        context = tls.make_context(address, address.tls)
+        options = PikaTls(context, address.tls.server_name or address.host)
+    return ConnectionParameters(
+        host=address.host,
+        port=address.port,
+        virtual_host=address.vhost,
+        credentials=ExternalCredentials()
+        if address.by_certificate
+        else PlainCredentials(address.user, address.password),
+        heartbeat=address.heartbeat,
+        ssl_options=options,
+        socket_timeout=min(CONNECT_TIMEOUT, address.timeout),
+        stack_timeout=address.timeout,
+        client_properties={"product": "thyme"},
+        # what is sent into a cut connection: the kernel would try for 15 minutes
+        tcp_options={"TCP_USER_TIMEOUT": address.heartbeat * 1000},
+    )
+
+
+def _get_cause(error: BaseException) -> BaseException | None:
+    """What pika's connection workflow wrapped into ``error``."""
+    if isinstance(error, AMQPConnectionWorkflowFailed):
+        inner = error.exceptions[-1]  # of the last address
+    elif isinstance(error, AMQPConnectorPhaseErrorBase):
+        inner = error.exception
+    else:
+        inner = error.args[0] if isinstance(error, AMQPConnectionError) and error.args else None
+    return inner if isinstance(inner, BaseException) else None
+
+
+def _do_nothing() -> None:
+    """A timer's callback: the timer only bounds how long the event loop waits."""

@@ -9,9 +9,7 @@ from typing import Any, Final
 from thyme.broker import routing_keys
 from thyme.broker.base import DeadLetter, dead_letter_id
 
-from .channel import Channel
-from .connection import Line
-from .frames import Content, spec
+from .connection import BasicProperties, Connection
 from .topology import DEAD, DELIVERY_LIMIT, pool_of_word
 
 #: Header of a letter that a worker put aside: why.
@@ -28,7 +26,7 @@ _REASONS: Final = {
 
 
 def reason_of(headers: Mapping[str, Any]) -> str:
-    """Why the message with these headers was put aside."""
+    """Return why the message with these headers was put aside."""
     given = headers.get(REASON)
     if isinstance(given, str):
         return given
@@ -36,17 +34,14 @@ def reason_of(headers: Mapping[str, Any]) -> str:
     return _REASONS.get(first, f"put aside by the broker: {first or 'it does not say why'}")
 
 
-def letter(content: Content) -> DeadLetter:
-    headers = content.properties.headers or {}
-    key = str(content.method.routing_key)
-    pool = pool_of_word(routing_keys.pool_of_dead(key))
-    time = _time(headers, content.properties.timestamp)
-    return DeadLetter(
-        content.body, reason_of(headers), time, pool, dead_letter_id(pool, content.body)
-    )
+def _make_letter(method: Any, properties: BasicProperties, body: bytes) -> DeadLetter:
+    headers = properties.headers or {}
+    pool = pool_of_word(routing_keys.pool_of_dead(str(method.routing_key)))
+    time = _get_time(headers, properties.timestamp)
+    return DeadLetter(body, reason_of(headers), time, pool, dead_letter_id(pool, body))
 
 
-def _time(headers: Mapping[str, Any], published: Any) -> float:
+def _get_time(headers: Mapping[str, Any], published: Any) -> float:
     deaths = headers.get("x-death")
     if REASON not in headers and isinstance(deaths, list) and deaths:
         died = deaths[0].get("time")
@@ -55,55 +50,58 @@ def _time(headers: Mapping[str, Any], published: Any) -> float:
     return float(published or 0)
 
 
-class Letters:
-    """One look at the queue of dead letters: all are taken, and go back unless one says not."""
+class DeadLetterQueue:
+    """The queue of dead letters. Raises ChannelClosedByBroker, BrokerError.
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
+    It is looked at by taking all of it; what is not acknowledged goes back.
+    """
 
-    def all(self) -> list[DeadLetter]:
-        """Raises ChannelClosed, BrokerError."""
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def list(self) -> list[DeadLetter]:
+        """Return all dead letters, oldest first; they stay."""
         found: list[DeadLetter] = []
 
-        def keep(content: Content) -> bool:
-            found.append(letter(content))
+        def keep(letter: DeadLetter) -> bool:
+            found.append(letter)
             return False
 
-        self._look(keep)
+        self._process(keep)
         return found
 
     def requeue(self, ids: Sequence[str] | None, submit: Callable[[str, bytes], None]) -> int:
-        """``submit`` those of these ids (None: all); each leaves when that is done."""
+        """``submit`` (pool, body) the letters of these ids (None: all); return how many.
+
+        Each leaves the queue when it was submitted.
+        """
         count = 0
 
-        def again(content: Content) -> bool:
+        def submit_again(letter: DeadLetter) -> bool:
             nonlocal count
-            found = letter(content)
-            if ids is not None and found.id not in ids:
+            if ids is not None and letter.id not in ids:
                 return False
-            submit(found.pool, found.body)
+            submit(letter.pool, letter.body)
             count += 1
             return True
 
-        self._look(again)
+        self._process(submit_again)
         return count
 
-    def _look(self, done_with: Callable[[Content], bool]) -> None:
-        channel = self._line.channel()
+    def _process(self, remove: Callable[[DeadLetter], bool]) -> None:
+        """Take all letters, and give back those for which ``remove`` returns False."""
+        connection = self._connection
+        channel = connection.open_channel()
         try:
-            # first all, then what to do with them: what was published comes not before our eyes
-            contents = []
-            while isinstance(found := _get(channel), Content):
-                contents.append(found)
-            for content in contents:
-                if done_with(content):
-                    channel.send(spec.Basic.Ack(delivery_tag=content.method.delivery_tag))
+            # all are taken first, so that none that ``remove`` puts aside is taken, too
+            messages = []
+            while (message := connection.get(channel, DEAD)) is not None:
+                messages.append(message)
+            for method, properties, body in messages:
+                if remove(_make_letter(method, properties, body)):
+                    connection.send(channel.basic_ack, method.delivery_tag)
             # 0: all that is left. They are back before anybody looks again: qos is answered
-            channel.send(spec.Basic.Nack(delivery_tag=0, multiple=True, requeue=True))
-            channel.ask(spec.Basic.Qos(prefetch_count=0))
+            connection.send(channel.basic_nack, 0, multiple=True, requeue=True)
+            connection.call(channel.basic_qos, prefetch_count=0)
         finally:
-            channel.close()
-
-
-def _get(channel: Channel) -> Any:
-    return channel.ask(spec.Basic.Get(queue=DEAD))
+            connection.close_channel(channel)

@@ -1,6 +1,6 @@
-"""Makes what ``amqp_topology`` names, or sees that it is there.
+"""Makes what ``topology`` names, or checks that it is there.
 
-Questions that the broker may refuse have a channel of their own: a refusal ends the channel.
+Questions that the broker may refuse have a channel of their own: a refusal closes the channel.
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ from typing import Any, Final
 from thyme.errors import BrokerError
 
 from . import errors
-from .channel import Channel
-from .connection import Line
-from .errors import ChannelClosed, is_missing, other_argument, refused
-from .frames import spec
+from .connection import Channel, ChannelClosedByBroker, Connection
+from .errors import is_missing, other_argument, refused
 from .topology import (
     EXCHANGE,
     OPERATORS_CHOICE,
@@ -27,133 +25,145 @@ from .topology import (
 )
 
 _NO_PERMISSION: Final = 403
-_OTHERWISE: Final = 406
+_PRECONDITION_FAILED: Final = 406
 
 
-class Setup:
-    def __init__(self, line: Line) -> None:
-        self._line = line
+class TopologyDeclarer:
+    """Declares exchanges, queues and bindings, each once for a connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._channel: Channel | None = None
         self._stream_is_there = False
         #: pools whose queue is there
         self._pools: set[str] = set()
-        #: pools whose queue is there, and gets what is submitted
+        #: pools whose queue is there and bound, so that it gets what is submitted
         self._bound: set[str] = set()
 
     def need_stream(self) -> None:
-        """All that does not belong to a pool; made if any of it is missing."""
+        """Make all that does not belong to a pool, if any of it is missing."""
         if not self._stream_is_there:
-            exchanges = [
-                spec.Exchange.Declare(exchange=name, passive=True) for name in (EXCHANGE, WORK)
-            ]
-            if not all(self._is_there(declare) for declare in exchanges) or not self.look(STREAM):
-                self.declare_topology(topology(()))
+            there = all(self._find_exchange(name) for name in (EXCHANGE, WORK))
+            if not there or not self.find_queue(STREAM):
+                self.declare(topology(()))
             self._stream_is_there = True
 
     def need_pool(self, pool: str) -> None:
-        """The pool's queue, to take from."""
+        """Make the pool's queue, to take from, if it is missing."""
         if pool not in self._pools:
-            if self.look(job_queue(pool)) is None:
-                self.declare_topology(topology((pool,)))
+            if self.find_queue(job_queue(pool)) is None:
+                self.declare(topology((pool,)))
             self._pools.add(pool)
 
-    def need_pool_to_submit(self, pool: str) -> Any:
-        """The pool's queue, as the broker describes it now; bound, too.
+    def need_pool_to_submit(self, pool: str) -> None:
+        """Make the pool's queue and its binding, if they are missing.
 
         Looked at each time: where it is gone, the stream alone would take a message, and its job
         would wait for ever.
         """
-        if pool not in self._bound or (found := self.look(job_queue(pool))) is None:
-            self.declare_topology(topology((pool,)))
+        if pool not in self._bound or self.find_queue(job_queue(pool)) is None:
+            self.declare(topology((pool,)))
             self._bound.add(pool)
-            found = self.look(job_queue(pool))
-        return found
 
-    def look(self, queue: str) -> Any:
-        """What the broker says of a queue: its answer, or None where there is no such queue."""
-        return self._is_there(spec.Queue.Declare(queue=queue, passive=True))
+    def find_queue(self, queue: str) -> Any:
+        """Return the broker's Queue.DeclareOk, with its counts; None where there is no such queue.
 
-    def _is_there(self, passive: Any) -> Any:
+        Raises BrokerError.
+        """
         try:
-            return self.ask(passive)
-        except ChannelClosed as error:
-            if is_missing(error):
+            return self._call("queue_declare", queue, passive=True)
+        except ChannelClosedByBroker as error:
+            if is_missing(error.reply_code, error.reply_text):
                 return None
-            raise self._translated(error) from error
+            raise self._translate(error) from error
 
-    def declare_topology(self, wanted: Topology) -> None:
+    def _find_exchange(self, exchange: str) -> bool:
+        try:
+            self._call("exchange_declare", exchange, passive=True)
+        except ChannelClosedByBroker as error:
+            if is_missing(error.reply_code, error.reply_text):
+                return False
+            raise self._translate(error) from error
+        return True
+
+    def declare(self, wanted: Topology) -> None:
         """Make what is missing and check what is there; raises BrokerRefused.
 
         A user who may make nothing is content if all is there.
         """
         may_make = True
         for exchange in wanted.exchanges:
-            may_make = self._exchange(exchange) and may_make
+            may_make = self._declare_exchange(exchange) and may_make
         for queue in wanted.queues:
-            self._queue(queue, may_make)
+            self._declare_lasting_queue(queue, may_make)
         if may_make:
             for binding in wanted.bindings:
-                self._try(
-                    spec.Queue.Bind(
-                        queue=binding.queue, exchange=binding.exchange, routing_key=binding.key
-                    )
-                )
+                try:
+                    self.bind_queue(binding.queue, binding.exchange, binding.key)
+                except ChannelClosedByBroker as error:
+                    raise self._translate(error) from error
 
-    def ask(self, method: Any) -> Any:
-        """Raises ChannelClosed, BrokerError."""
-        if self._channel is None or self._channel.ended is not None:
-            self._channel = self._line.channel()
-        return self._channel.ask(method)
+    def declare_queue(self, queue: str, **options: Any) -> None:
+        """Declare one queue; raises ChannelClosedByBroker, BrokerError."""
+        self._call("queue_declare", queue, **options)
 
-    def rest(self) -> None:
+    def bind_queue(self, queue: str, exchange: str, key: str) -> None:
+        """Bind one queue; raises ChannelClosedByBroker, BrokerError."""
+        self._call("queue_bind", queue, exchange, routing_key=key)
+
+    def purge_queue(self, queue: str) -> int:
+        """Remove the ready messages and return how many; raises ChannelClosedByBroker,
+        BrokerError."""
+        return int(self._call("queue_purge", queue).message_count)
+
+    def close_channel(self) -> None:
         """Nothing is to be asked for a while: thousands of idle workers need no second channel."""
         if self._channel is not None:
-            self._channel.close()
+            self._connection.close_channel(self._channel)
             self._channel = None
 
-    def _try(self, method: Any) -> Any:
-        try:
-            return self.ask(method)
-        except ChannelClosed as error:
-            raise self._translated(error) from error
+    def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
+        if self._channel is None or not self._channel.is_open:
+            self.close_channel()
+            self._channel = self._connection.open_channel()
+        return self._connection.call(getattr(self._channel, method), *arguments, **options)
 
-    def _exchange(self, exchange: Exchange) -> bool:
+    def _declare_exchange(self, exchange: Exchange) -> bool:
         """Whether we may make exchanges; it is there afterwards."""
-        declare = spec.Exchange.Declare(
-            exchange=exchange.name, type=exchange.type, durable=exchange.durable
-        )
         try:
-            self.ask(declare)
+            self._call("exchange_declare", exchange.name, exchange.type, durable=exchange.durable)
             return True
-        except ChannelClosed as error:
-            if error.code != _NO_PERMISSION:
-                raise self._translated(error) from error
-        self._try(spec.Exchange.Declare(exchange=exchange.name, passive=True))
+        except ChannelClosedByBroker as error:
+            if error.reply_code != _NO_PERMISSION:
+                raise self._translate(error) from error
+        try:
+            self._call("exchange_declare", exchange.name, passive=True)
+        except ChannelClosedByBroker as error:
+            raise self._translate(error) from error
         return False
 
-    def _queue(self, queue: Queue, may_make: bool) -> None:
-        if not may_make:
-            self._try(spec.Queue.Declare(queue=queue.name, passive=True))
-            return
+    def _declare_lasting_queue(self, queue: Queue, may_make: bool) -> None:
         arguments = dict(queue.arguments)
+        options = {"durable": queue.durable, "arguments": arguments}
         for _ in range(len(arguments) + len(OPERATORS_CHOICE)):
-            declare = spec.Queue.Declare(
-                queue=queue.name, durable=queue.durable, arguments=arguments
-            )
             try:
-                self.ask(declare)
+                self.declare_queue(queue.name, **(options if may_make else {"passive": True}))
                 return
-            except ChannelClosed as error:
-                if error.code != _OTHERWISE or not _as_it_is(arguments, error.text):
-                    raise self._translated(error) from error
-        raise refused(self._line.place, f"queue {queue.name!r} exists with other arguments")
+            except ChannelClosedByBroker as error:
+                differs = may_make and error.reply_code == _PRECONDITION_FAILED
+                if not differs or not _take_operators_choice(arguments, error.reply_text):
+                    raise self._translate(error) from error
+        raise refused(self._connection.address, f"queue {queue.name!r} exists with other arguments")
 
-    def _translated(self, error: ChannelClosed) -> BrokerError:
-        return errors.closed(self._line.place, error.code, error.text)
+    def _translate(self, error: ChannelClosedByBroker) -> BrokerError:
+        return errors.closed(self._connection.address, error.reply_code, error.reply_text)
 
 
-def _as_it_is(arguments: dict[str, str | int], text: str) -> bool:
-    """Take what the operator may choose as the broker says that it is; whether that was it."""
+def _take_operators_choice(arguments: dict[str, str | int], text: str) -> bool:
+    """Take an argument that the operator may choose as the broker says that it is.
+
+    Whether it was one; ``arguments`` are changed, ``text`` is the broker's refusal.
+    """
     found = other_argument(text)
     if found is None or found[0] not in OPERATORS_CHOICE:
         return False

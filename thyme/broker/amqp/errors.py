@@ -7,7 +7,7 @@ from typing import Final
 
 from thyme.errors import BrokerError, BrokerRefused, BrokerUnreachable
 
-from .url import Place
+from .url import BrokerAddress
 
 #: Reply codes of AMQP 0-9-1 after which another attempt may do: shutdown, out of something.
 _PASSING: Final = frozenset({320, 506, 541})
@@ -21,49 +21,40 @@ _ARGUMENT: Final = re.compile(
 _VALUE: Final = re.compile(r"'([^']*)'")
 
 
-class ChannelClosed(Exception):
-    """The broker ended a channel: ``code`` and ``text`` of AMQP."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-        self.text = text
+def refused(address: BrokerAddress, text: str) -> BrokerRefused:
+    return BrokerRefused(f"broker {address}: {text}")
 
 
-def refused(place: Place, text: str) -> BrokerRefused:
-    return BrokerRefused(f"broker {place}: {text}")
+def unreachable(address: BrokerAddress, text: str) -> BrokerUnreachable:
+    return BrokerUnreachable(f"broker {address}: {text}")
 
 
-def unreachable(place: Place, text: str) -> BrokerUnreachable:
-    return BrokerUnreachable(f"broker {place}: {text}")
-
-
-def login_refused(place: Place, text: str) -> BrokerError:
+def login_refused(address: BrokerAddress, text: str) -> BrokerError:
     """The answer to our user and password; never the password."""
-    if place.by_certificate:
+    if address.by_certificate:
         return refused(
-            place,
+            address,
             "it does not know our client certificate: enable its plugin "
             "rabbitmq_auth_mechanism_ssl and add its common name as a user, or give USER:PASSWORD",
         )
     hint = "check the password in the URL, and that the user exists"
-    if place.user == "guest":
+    if address.user == "guest":
         hint += "; RabbitMQ lets 'guest' in from its own machine only"
-    return refused(place, f"it does not let user {place.user!r} in: {hint} (it said: {text})")
+    return refused(address, f"it does not let user {address.user!r} in: {hint} (it said: {text})")
 
 
-def closed(place: Place, code: int, text: str) -> BrokerError:
+def closed(address: BrokerAddress, code: int, text: str) -> BrokerError:
     """The reason for which the broker ended a channel or the connection."""
     if code in _PASSING:
-        return unreachable(place, f"it ended the connection: {text}")
+        return unreachable(address, f"it ended the connection: {text}")
     if code == _GONE and "inaccessible" in text:
-        return unreachable(place, f"a queue's node is not there: {text}")
+        return unreachable(address, f"a queue's node is not there: {text}")
     if code == 530 and "vhost" in text:
-        return refused(place, _vhost_refused(place, text))
+        return refused(address, _vhost_refused(address, text))
     if found := _ARGUMENT.search(text):
         argument, kind, name, ours, theirs = found.groups()
         return refused(
-            place,
+            address,
             f"{kind} {name!r} exists with another {argument}: {_value(theirs)} instead of "
             f"{_value(ours)}; delete it when it is empty, or use another vhost",
         )
@@ -71,34 +62,34 @@ def closed(place: Place, code: int, text: str) -> BrokerError:
         what = _BY_NAME.search(text)
         name = f"{what[1]} {what[2]!r}" if what else "that"
         return refused(
-            place,
-            f"user {place.user!r} has no permission for {name} in vhost {place.vhost!r}; see "
+            address,
+            f"user {address.user!r} has no permission for {name} in vhost {address.vhost!r}; see "
             f"thyme-admin roles (it said: {text})",
         )
     if code == _GONE and (missing := _NOT_FOUND.search(text)):
         return refused(
-            place,
-            f"there is no {missing[1]} {missing[2]!r} in vhost {place.vhost!r}: the schedd makes "
+            address,
+            f"there is no {missing[1]} {missing[2]!r} in vhost {address.vhost!r}: the schedd makes "
             "it when it starts, or thyme-admin topology",
         )
     if code == 405:
         what = _BY_NAME.search(text)
         name = what[2] if what else text
-        return refused(place, f"another living process already answers as {name!r}")
+        return refused(address, f"another living process already answers as {name!r}")
     if code == 406 and "message size" in text:
-        return refused(place, f"the message is larger than it takes (it said: {text})")
-    return refused(place, f"it said {code} {text}")
+        return refused(address, f"the message is larger than it takes (it said: {text})")
+    return refused(address, f"it said {code} {text}")
 
 
-def _vhost_refused(place: Place, text: str) -> str:
+def _vhost_refused(address: BrokerAddress, text: str) -> str:
     if "not found" in text:
-        return f"it has no vhost {place.vhost!r}: rabbitmqctl add_vhost makes one"
+        return f"it has no vhost {address.vhost!r}: rabbitmqctl add_vhost makes one"
     if "refused" in text:
         return (
-            f"user {place.user!r} may not use vhost {place.vhost!r}: rabbitmqctl set_permissions "
-            "gives permissions"
+            f"user {address.user!r} may not use vhost {address.vhost!r}: "
+            "rabbitmqctl set_permissions gives permissions"
         )
-    return f"vhost {place.vhost!r}: {text}"
+    return f"vhost {address.vhost!r}: {text}"
 
 
 def _value(text: str) -> str:
@@ -106,9 +97,12 @@ def _value(text: str) -> str:
     return repr(found[1]) if found else text
 
 
-def is_missing(error: ChannelClosed) -> bool:
-    """Whether the broker knows no such queue or exchange; one whose node is away is not missing."""
-    return error.code == _GONE and bool(_NOT_FOUND.search(error.text))
+def is_missing(code: int, text: str) -> bool:
+    """Whether the broker knows no such queue or exchange; one whose node is away is not missing.
+
+    ``code`` and ``text`` are those with which it closed the channel.
+    """
+    return code == _GONE and bool(_NOT_FOUND.search(text))
 
 
 def other_argument(text: str) -> tuple[str, str, str] | None:

@@ -4,122 +4,121 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from thyme.broker.base import Mail
 
 from . import topology
-from .channel import Channel
-from .declare import Setup
-from .errors import ChannelClosed, refused
-from .frames import Content, Envelope, spec
+from .connection import BasicProperties, Channel, ChannelClosedByBroker, Connection
+from .declare import TopologyDeclarer
+from .errors import refused
 from .publisher import Publisher
 from .topology import WORK
 
 _LOCKED: Final = 405
-#: Questions that are remembered: whoever asks so many without an answer has given the first up.
-_ASKED: Final = 1000
+#: Requests that are remembered: who makes so many without an answer has given the first up.
+_MOST_REQUESTS: Final = 1000
 
 
-class PostOffice:
-    """Its methods raise ChannelClosed and BrokerError."""
+class Inboxes:
+    """Sends and receives mail. Raises ChannelClosedByBroker, BrokerError."""
 
     def __init__(
         self,
+        connection: Connection,
         channel: Channel,
         publisher: Publisher,
-        setup: Setup,
-        consumers: dict[str, Callable[[Content], None]],
+        declarer: TopologyDeclarer,
     ) -> None:
-        """``consumers``: consumer tag → who gets what comes, on this channel."""
+        """Receive on ``channel``, which is the publisher's; ``declarer`` makes the queues."""
+        self._connection = connection
         self._channel = channel
         self._publisher = publisher
-        self._setup = setup
-        self._consumers = consumers
-        self._inboxes: set[str] = set()
-        self._mail: deque[Mail] = deque()
-        #: what was asked and has neither been answered nor come back, by its correlation
-        self._asked: dict[str, Mail] = {}
+        self._declarer = declarer
+        self._names: set[str] = set()
+        self._received: deque[Mail] = deque()
+        #: correlation → what was requested and has neither been answered nor returned
+        self._requests: dict[str, Mail] = {}
 
     def open(self, name: str, pools: Sequence[str]) -> None:
         """See ``Transport.open_inbox``."""
-        if name in self._inboxes:
+        if name in self._names:
             return
         inbox = topology.inbox(name)
         queue = inbox.queue.name
         if name.startswith(topology.WORKER):
-            # after a cut line the broker keeps the old one for minutes
+            # after a cut connection the broker keeps the old one for minutes
             queue = topology.short_enough(f"{queue}.{os.urandom(4).hex()}", "inbox")
         try:
-            self._setup.ask(spec.Queue.Declare(queue=queue, exclusive=True))
-        except ChannelClosed as error:
-            if error.code != _LOCKED:
+            self._declarer.declare_queue(queue, exclusive=True)
+        except ChannelClosedByBroker as error:
+            if error.reply_code != _LOCKED:
                 raise
             text = f"another living process already answers as {name!r}"
-            raise refused(self._channel.line.place, text) from error
+            raise refused(self._connection.address, text) from error
         bindings = [(inbox.exchange, inbox.key)]
         bindings += [(WORK, topology.idle_key(pool)) for pool in pools]
         for exchange, key in bindings:
-            self._setup.ask(spec.Queue.Bind(queue=queue, exchange=exchange, routing_key=key))
-        tag = f"mail-{len(self._inboxes)}"
-        self._consumers[tag] = self._came
-        self._channel.ask(spec.Basic.Consume(queue=queue, consumer_tag=tag, no_ack=True))
-        self._inboxes.add(name)
+            self._declarer.bind_queue(queue, exchange, key)
+        self._connection.call(self._channel.basic_consume, queue, self._on_message, auto_ack=True)
+        self._names.add(name)
 
-    def _came(self, content: Content) -> None:
-        sent = content.properties
-        self._asked.pop(sent.correlation_id, None)
-        self._mail.append(Mail(content.body, sent.reply_to or "", sent.correlation_id or ""))
+    def _on_message(
+        self, _channel: Channel, _method: object, properties: BasicProperties, body: bytes
+    ) -> None:
+        self._requests.pop(properties.correlation_id, None)
+        self._received.append(
+            Mail(body, properties.reply_to or "", properties.correlation_id or "")
+        )
+        self._connection.news = True
 
     def receive(self) -> Mail | None:
-        if not self._mail:
-            self._channel.line.pump(0)
-        return self._mail.popleft() if self._mail else None
+        """See ``Transport.receive``."""
+        if not self._received:
+            self._connection.pump(0)
+        return self._received.popleft() if self._received else None
 
     def send(self, to: str, mail: Mail) -> bool:
-        """Whether somebody has that inbox."""
+        """See ``Transport.send``."""
         inbox = topology.inbox(to)
-        envelope = self._envelope(inbox.exchange, inbox.key, mail, mandatory=True)
-        self._publisher.put([(envelope, mail.body)])
-        return not self._publisher.confirms()
+        self._publish(inbox.exchange, inbox.key, mail, mandatory=True)
+        return not self._publisher.wait_for_confirms()
 
-    def ask(self, to: str, mail: Mail) -> None:
-        """See ``Transport.ask``."""
+    def request(self, to: str, mail: Mail) -> None:
+        """See ``Transport.request``."""
         inbox = topology.inbox(to)
-        self._asked[mail.correlation] = mail
-        if len(self._asked) > _ASKED:
-            del self._asked[next(iter(self._asked))]
-        self._leave(inbox.exchange, inbox.key, mail, mandatory=True)
-        self._channel.line.pump(0)
+        self._requests[mail.correlation] = mail
+        if len(self._requests) > _MOST_REQUESTS:
+            del self._requests[next(iter(self._requests))]
+        self._publish(inbox.exchange, inbox.key, mail, mandatory=True)
+        self._connection.pump(0)
 
-    def came_back(self, content: Content) -> bool:
-        """Whether this message, which no queue took, is a question: it is mail then."""
-        asked = self._asked.pop(content.properties.correlation_id, None)
-        if asked is not None:
-            self._mail.append(asked)
-        return asked is not None
+    def take_returned(self, properties: BasicProperties) -> bool:
+        """Whether the message with these properties, which no queue took, is a request.
 
-    def drop_off(self, to: str, mail: Mail) -> None:
-        """As ``send``, where nobody waits to hear whether it arrived."""
-        self.drop_all_off([(to, mail)])
+        It is then received, as it was sent.
+        """
+        request = self._requests.pop(properties.correlation_id, None)
+        if request is not None:
+            self._received.append(request)
+            self._connection.news = True
+        return request is not None
 
-    def drop_all_off(self, letters: Sequence[tuple[str, Mail]]) -> None:
-        """``drop_off`` each of these, in one piece."""
+    def send_all_unconfirmed(self, letters: Sequence[tuple[str, Mail]]) -> None:
+        """See ``Transport.send_all_unconfirmed``."""
         for to, mail in letters:
             inbox = topology.inbox(to)
-            self._leave(inbox.exchange, inbox.key, mail)
-        self._channel.line.pump(0)
+            self._publish(inbox.exchange, inbox.key, mail)
+        self._connection.pump(0)
 
     def announce(self, pool: str, mail: Mail) -> None:
-        self._leave(WORK, topology.idle_key(pool), mail)
-        self._channel.line.pump(0)
+        """See ``Transport.announce``."""
+        self._publish(WORK, topology.idle_key(pool), mail)
+        self._connection.pump(0)
 
-    def _leave(self, exchange: str, key: str, mail: Mail, mandatory: bool = False) -> None:
-        self._publisher.send(self._envelope(exchange, key, mail, mandatory), mail.body)
-
-    def _envelope(self, exchange: str, key: str, mail: Mail, mandatory: bool) -> Envelope:
-        properties = spec.BasicProperties(
+    def _publish(self, exchange: str, key: str, mail: Mail, mandatory: bool = False) -> None:
+        properties = BasicProperties(
             reply_to=mail.reply_to or None, correlation_id=mail.correlation or None
         )
-        return Envelope(self._channel.number, exchange, key, properties, mandatory)
+        self._publisher.publish(exchange, key, mail.body, properties, mandatory)

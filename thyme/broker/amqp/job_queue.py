@@ -1,81 +1,90 @@
 """Takes messages from the pools' queues, one at a time.
 
-Asked for by ``get`` while there is something; by a consumer while there is nothing, so that an
-idle worker is told at once and asks nothing. The consumer ends with its first message: whoever
-runs a job for hours must not be sent another one.
+While there is something it is taken by ``get``; while there is nothing, by a consumer, so that an
+idle worker is told at once and asks nothing. The consumer ends with its first message: a worker
+that runs a job for hours must not be sent another one.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from typing import Any
 
 from thyme.broker.base import Delivery
 
-from .channel import Channel
-from .frames import Content, spec
+from .connection import Channel, Connection
 from .topology import job_queue
 
 
-class Jobs:
-    def __init__(self, channel: Channel, consumers: dict[str, Callable[[Content], None]]) -> None:
-        """``consumers``: consumer tag → who gets what comes, on this channel."""
+class JobQueues:
+    """The pools' queues, as one worker sees them. Raises ChannelClosedByBroker, BrokerError."""
+
+    def __init__(self, connection: Connection, channel: Channel) -> None:
+        self._connection = connection
         self._channel = channel
-        self._consumers = consumers
         self._count = itertools.count(1)
-        #: pool → tag of the consumer that waits
-        self._waiting: dict[str, str] = {}
-        self._pushed: dict[str, Content] = {}
+        #: pools for which a consumer waits
+        self._waiting: set[str] = set()
+        #: pool → delivery and body that its consumer was sent
+        self._pushed: dict[str, tuple[Any, bytes]] = {}
         #: delivery tag → pool, of what is not acknowledged
         self._pools: dict[int, str] = {}
-        channel.ask(spec.Basic.Qos(prefetch_count=1))
+        self._set_prefetch()
+
+    def _set_prefetch(self) -> None:
+        self._connection.call(self._channel.basic_qos, prefetch_count=1)
 
     def take(self, pool: str) -> Delivery | None:
-        """Raises ChannelClosed, BrokerError."""
+        """Return the oldest free message, or None; see ``Transport.take``."""
         if pool in self._waiting:
-            self._channel.line.pump(0)
+            self._connection.pump(0)
         elif pool not in self._pushed:
-            found = self._channel.ask(spec.Basic.Get(queue=job_queue(pool)))
-            if isinstance(found, Content):
-                return self._taken(pool, found)
+            found = self._connection.get(self._channel, job_queue(pool))
+            if found is not None:
+                method, _properties, body = found
+                return self._make_delivery(pool, method, body)
             self._consume(pool)
-        pushed = self._pushed.pop(pool, None)
-        return self._taken(pool, pushed) if pushed is not None else None
+        if pool not in self._pushed:
+            return None
+        return self._make_delivery(pool, *self._pushed.pop(pool))
 
-    def _taken(self, pool: str, content: Content) -> Delivery:
-        tag = int(content.method.delivery_tag)
+    def _make_delivery(self, pool: str, method: Any, body: bytes) -> Delivery:
+        tag = int(method.delivery_tag)
         self._pools[tag] = pool
-        return Delivery(tag, content.body, bool(content.method.redelivered))
+        return Delivery(tag, body, bool(method.redelivered))
 
-    def pool_of(self, delivery: Delivery) -> str:
-        """Where it was taken from."""
+    def get_pool(self, delivery: Delivery) -> str:
+        """Return the pool that ``delivery`` was taken from."""
         return self._pools[delivery.tag]
 
     def _consume(self, pool: str) -> None:
         tag = f"jobs-{next(self._count)}"
 
-        def came(content: Content) -> None:
-            # before its acknowledgement, which would bring the next one
-            self._channel.send(spec.Basic.Cancel(consumer_tag=tag, nowait=True))
-            self._consumers.pop(tag, None)
-            self._waiting.pop(pool, None)
-            self._pushed[pool] = content
+        def on_message(channel: Channel, method: Any, _properties: object, body: bytes) -> None:
+            if channel.is_open:
+                # before its acknowledgement, which would bring the next one
+                channel.basic_cancel(tag)
+                self._waiting.discard(pool)
+                self._pushed[pool] = method, body
+                self._connection.news = True
 
-        self._consumers[tag] = came
-        self._waiting[pool] = tag
-        self._channel.ask(spec.Basic.Consume(queue=job_queue(pool), consumer_tag=tag))
+        self._waiting.add(pool)
+        self._connection.call(
+            self._channel.basic_consume, job_queue(pool), on_message, consumer_tag=tag
+        )
 
     def ack(self, delivery: Delivery) -> None:
+        """See ``Transport.ack``."""
         self.ack_later(delivery)
-        self._channel.line.pump(0)
+        self._connection.pump(0)
 
     def ack_later(self, delivery: Delivery) -> None:
-        """It leaves with the next pump."""
+        """Acknowledge with the next ``pump``."""
         self._pools.pop(delivery.tag, None)
-        self._channel.send(spec.Basic.Ack(delivery_tag=delivery.tag))
+        self._connection.send(self._channel.basic_ack, delivery.tag)
 
     def requeue(self, delivery: Delivery) -> None:
-        """It is free when this returns."""
+        """Give it back to its queue; it is free when this returns."""
         self._pools.pop(delivery.tag, None)
-        self._channel.send(spec.Basic.Nack(delivery_tag=delivery.tag, requeue=True))
-        self._channel.ask(spec.Basic.Qos(prefetch_count=1))
+        self._connection.send(self._channel.basic_nack, delivery.tag, requeue=True)
+        self._set_prefetch()  # it is answered after the nack was done

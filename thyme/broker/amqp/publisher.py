@@ -2,108 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 from thyme.errors import BrokerError
 
-from .channel import Channel
+from .connection import Basic, BasicProperties, Channel, Connection
 from .errors import refused, unreachable
-from .frames import Content, Envelope, spec
-from .url import Place
+from .url import BrokerAddress
 
-#: Messages on their way at once: the broker confirms in heaps, and must never run dry.
-_MESSAGES: Final = 2000
-#: Bytes that wait to be sent before we look for confirms.
-_BYTES: Final = 1024 * 1024
-#: Bytes after which the kernel gets what there is.
-_FLUSH: Final = 64 * 1024
+#: Messages without a confirm yet: the broker confirms many at once, and must never run dry.
+_MOST_UNCONFIRMED: Final = 2000
+#: Bytes of them; one more message may be on top.
+_MOST_UNCONFIRMED_BYTES: Final = 8 * 1024 * 1024
+#: Unsent bytes that are worth a look at the socket.
+_ENOUGH_TO_SEND: Final = 64 * 1024
 
 
 class Publisher:
-    """Belongs to one channel, whose Ack, Nack and Return it is given."""
+    """Publishes on one channel, whose returned messages it is given."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, connection: Connection, channel: Channel) -> None:
+        self._connection = connection
         self._channel = channel
-        self._line = channel.line
-        self._tag = 0
-        self._lowest = 1
-        self._open: set[int] = set()
+        self._last_tag = 0
+        self._lowest_unconfirmed = 1
+        #: delivery tag → bytes
+        self._unconfirmed: dict[int, int] = {}
+        self._unconfirmed_bytes = 0
         self._nacked = False
-        self._returned: list[Content] = []
-        channel.ask(spec.Confirm.Select())
+        self._returned: list[Any] = []
+        connection.call(channel.confirm_delivery, self._on_confirm)
 
-    def put(self, messages: Iterable[tuple[Envelope, bytes]]) -> None:
-        """Put messages on their way; ``confirms`` says what became of them.
+    def publish(
+        self, exchange: str, key: str, body: bytes, properties: BasicProperties, mandatory: bool
+    ) -> None:
+        """Put a message on its way; ``wait_for_confirms`` says what became of it.
 
-        Raises ChannelClosed, BrokerError.
+        ``mandatory``: the broker returns what it can put nowhere; not for a message whose sender
+        does not wait for it, as its return would be taken for another's.
+        Raises ChannelClosedByBroker, BrokerError.
         """
-        self._returned.clear()
-        for envelope, body in messages:
-            self.send(envelope, body)
-            if self._line.waiting > _FLUSH:
-                self._line.pump(0)
-            if len(self._open) >= _MESSAGES or self._line.waiting >= _BYTES:
-                self._line.until(self._room, "confirm of a message", self._progress)
+        self._connection.send(
+            self._channel.basic_publish, exchange, key, body, properties, mandatory
+        )
+        self._last_tag += 1
+        self._unconfirmed[self._last_tag] = len(body)
+        self._unconfirmed_bytes += len(body)
+        if self._connection.unsent_bytes > _ENOUGH_TO_SEND:
+            self._connection.pump(0)
+        if not self._has_room():
+            self._connection.wait_until(self._has_room, "confirm of a message", self._progress)
 
-    def confirms(self) -> list[Content]:
-        """All that was sent is durable where it belongs, when this returns.
+    def wait_for_confirms(self) -> list[Any]:
+        """Return once all that was published is durable where it belongs.
 
-        The messages that no queue took. Raises ChannelClosed, BrokerError.
+        Returns the Basic.Return of each message that no queue took.
+        Raises ChannelClosedByBroker, BrokerError.
         """
-        self._line.until(self._all, "confirm of a message", self._progress)
+        self._connection.wait_until(self._has_all, "confirm of a message", self._progress)
         returned, self._returned = self._returned, []
         return returned
 
-    def send(self, envelope: Envelope, body: bytes) -> None:
-        """Put a message on its way. Where nobody waits for it, it must not be mandatory:
-        its return would come into another's ``confirms``."""
-        if self._channel.ended is not None:
-            raise self._channel.ended
-        self._line.put(envelope.around(body, self._line.frame_max))
-        self._tag += 1
-        self._open.add(self._tag)
-
-    def _room(self) -> bool | None:
+    def _has_room(self) -> bool | None:
         self._check()
-        return True if len(self._open) < _MESSAGES and self._line.waiting < _BYTES else None
+        full = (
+            len(self._unconfirmed) >= _MOST_UNCONFIRMED
+            or self._unconfirmed_bytes >= _MOST_UNCONFIRMED_BYTES
+        )
+        return None if full else True
+
+    def _has_all(self) -> bool | None:
+        self._check()
+        return None if self._unconfirmed else True
 
     def _progress(self) -> tuple[int, int]:
-        return len(self._open), self._line.waiting
-
-    def _all(self) -> bool | None:
-        self._check()
-        return None if self._open else True
+        # coarse: a heartbeat that we send is no progress
+        return len(self._unconfirmed), self._connection.unsent_bytes // _ENOUGH_TO_SEND
 
     def _check(self) -> None:
-        if self._channel.ended is not None:
-            raise self._channel.ended
+        self._connection.check(self._channel)
         if self._nacked:
-            raise self._line.fail(
-                unreachable(self._line.place, "it could not store a message; see its log")
+            raise self._connection.fail(
+                unreachable(self._connection.address, "it could not store a message; see its log")
             )
 
-    def confirmed(self, method: Any) -> None:
-        """Ack or Nack."""
-        tag = method.delivery_tag
-        if isinstance(method, spec.Basic.Nack):
-            self._nacked = True
-        if not method.multiple:
-            self._open.discard(tag)
-            return
-        while self._lowest <= tag:
-            self._open.discard(self._lowest)
-            self._lowest += 1
+    def _on_confirm(self, frame: Any) -> None:
+        confirm = frame.method
+        self._nacked = self._nacked or isinstance(confirm, Basic.Nack)
+        tag = confirm.delivery_tag
+        tags = range(self._lowest_unconfirmed, tag + 1) if confirm.multiple else (tag,)
+        for each in tags:
+            self._unconfirmed_bytes -= self._unconfirmed.pop(each, 0)
+        if confirm.multiple:
+            self._lowest_unconfirmed = tag + 1
 
-    def returned(self, content: Content) -> None:
-        self._returned.append(content)
+    def on_return(self, returned: Any) -> None:
+        """Take note of a Basic.Return."""
+        self._returned.append(returned)
 
 
-def not_routed(place: Place, content: Content) -> BrokerError:
-    """For a message that no queue took."""
-    method = content.method
+def not_routed(address: BrokerAddress, returned: Any) -> BrokerError:
+    """Return the error for a message that no queue took, from its Basic.Return."""
     return refused(
-        place,
-        f"exchange {method.exchange!r} has no queue for {method.routing_key!r}; run "
+        address,
+        f"exchange {returned.exchange!r} has no queue for {returned.routing_key!r}; run "
         "thyme-admin topology",
     )

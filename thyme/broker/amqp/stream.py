@@ -1,7 +1,7 @@
 """Reads the stream: one consumer that runs ahead of its reader, bounded in messages and bytes.
 
-AMQP has no word for the end of a stream. A reader that goes on where it was gets what has come;
-at a new place it waits for the first record, and takes silence for the end after a while. Then
+AMQP does not tell the end of a stream. A reader that goes on where it was gets what has come;
+at a new offset it waits for the first record, and takes silence for the end after a while. Then
 nothing is lost: the record wakes the reader when it comes.
 """
 
@@ -12,50 +12,50 @@ from collections import deque
 from typing import Any, Final
 
 from thyme.broker.base import Record
-from thyme.errors import BrokerUnreachable
 
-from .channel import Channel
-from .connection import Line
+from .connection import BasicProperties, Channel, Connection
 from .dead_letters import reason_of
 from .errors import unreachable
-from .frames import Content, spec
 from .topology import STREAM
 
-#: Records that the broker may send ahead of us.
-_AHEAD: Final = 2000
-#: Bytes of records that we keep; one more record may be on top of them.
-_KEPT: Final = 64 * 1024 * 1024
-#: Seconds of silence at a new place that mean that there is nothing.
-_SILENCE: Final = 1.0
+#: Records that the broker may send before they are acknowledged.
+_PREFETCH: Final = 2000
+#: Bytes of records that are kept for the reader; one more record may be on top of them.
+_MOST_BYTES: Final = 64 * 1024 * 1024
+#: Seconds of silence at a new offset that mean that there is nothing.
+_FIRST_RECORD_SECONDS: Final = 1.0
 #: Seconds of silence after the first record that mean that there are no more now.
-_PAUSE: Final = 0.05
+_NEXT_RECORD_SECONDS: Final = 0.05
 
 
 class StreamReader:
-    def __init__(self, line: Line) -> None:
-        self._line = line
+    """The stream, read by one consumer. Raises ChannelClosedByBroker, BrokerError."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._channel: Channel | None = None
-        self._cancelled = False
+        #: records with their delivery tags
         self._records: deque[tuple[Record, int]] = deque()
         self._bytes = 0
         #: offset after which ``_records`` begin
         self._position = -2
-        self._ahead = _AHEAD
-        self._too_much = False
+        self._prefetch = _PREFETCH
+        #: whether records were dropped because there were too many bytes: they are read again
+        self._overflowed = False
         self._unacknowledged = 0
 
     def read(self, after: int, limit: int) -> list[Record]:
-        """See ``Transport.read``; raises ChannelClosed, BrokerError."""
+        """See ``Transport.read``."""
         if self._channel is None or after != self._position:
-            self._seek(after, _AHEAD)
-            self._settle(limit)
+            self._consume_from(after, _PREFETCH)
+            self._wait_for_records(limit)
         elif not self._records:
-            if self._too_much:
-                self._seek(after, self._ahead)
-                self._settle(1)
+            if self._overflowed:
+                self._consume_from(after, self._prefetch)
+                self._wait_for_records(1)
             else:
-                self._line.pump(0)
-        self._check()
+                self._connection.pump(0)
+        self.check()
         found: list[Record] = []
         tag = 0
         while self._records and len(found) < limit:
@@ -67,68 +67,68 @@ class StreamReader:
             self._acknowledge(tag, len(found))
         return found
 
-    def _seek(self, after: int, ahead: int) -> None:
+    def check(self) -> None:
+        """Raises ChannelClosedByBroker, or BrokerError, where nothing can come any more."""
         if self._channel is not None:
-            self._channel.close()
+            self._connection.check(self._channel)
+
+    def _consume_from(self, after: int, prefetch: int) -> None:
+        if self._channel is not None:
+            self._connection.close_channel(self._channel)
         self._records.clear()
         self._bytes, self._unacknowledged = 0, 0
-        self._cancelled = self._too_much = False
-        self._ahead, self._position = ahead, after
-        self._channel = channel = self._line.channel()
-        channel.contents, channel.methods = self._record, self._method
-        channel.listening = True
-        channel.ask(spec.Basic.Qos(prefetch_count=ahead))
+        self._overflowed = False
+        self._prefetch, self._position = prefetch, after
+        self._channel = channel = self._connection.open_channel()
+        channel.add_on_cancel_callback(self._on_cancel)
+        self._connection.call(channel.basic_qos, prefetch_count=prefetch)
         start: int | str = after + 1 if after >= 0 else "first"
-        channel.ask(spec.Basic.Consume(queue=STREAM, arguments={"x-stream-offset": start}))
+        self._connection.call(
+            channel.basic_consume, STREAM, self._on_message, arguments={"x-stream-offset": start}
+        )
 
-    def _settle(self, enough: int) -> None:
+    def _wait_for_records(self, enough: int) -> None:
         """Wait for the first record, and for those that follow it at once."""
-        deadline = time.monotonic() + _SILENCE
+        deadline = time.monotonic() + _FIRST_RECORD_SECONDS
         had = 0
-        while len(self._records) < enough and not self._too_much:
-            self._check()
-            self._line.pump(max(0.0, deadline - time.monotonic()))
+        while len(self._records) < enough and not self._overflowed:
+            self.check()
+            self._connection.pump(max(0.0, deadline - time.monotonic()))
             if len(self._records) > had:
                 had = len(self._records)
-                deadline = time.monotonic() + _PAUSE
+                deadline = time.monotonic() + _NEXT_RECORD_SECONDS
             elif time.monotonic() >= deadline:
                 return
 
-    def _check(self) -> None:
-        if self._channel is not None and self._channel.ended is not None:
-            raise self._channel.ended
-        if self._cancelled:
-            raise self._line.fail(self._gone())
+    def _on_cancel(self, _frame: object) -> None:
+        text = f"the stream {STREAM!r} was deleted, or its node left"
+        self._connection.fail(unreachable(self._connection.address, text))
 
-    def _gone(self) -> BrokerUnreachable:
-        return unreachable(self._line.place, f"the stream {STREAM!r} was deleted, or its node left")
-
-    def _method(self, method: Any) -> None:
-        if isinstance(method, spec.Basic.Cancel):
-            self._cancelled = self._line.news = True
-
-    def _record(self, content: Content) -> None:
-        if self._too_much:
-            return  # read again, once there is room
-        properties = content.properties
+    def _on_message(
+        self, channel: Channel, method: Any, properties: BasicProperties, body: bytes
+    ) -> None:
+        if self._overflowed or channel is not self._channel:
+            return
         headers = properties.headers or {}
         offset = int(headers["x-stream-offset"])
         if offset <= self._position:
-            return
-        body, key = content.body, str(content.method.routing_key)
+            return  # the broker sends whole chunks
+        key = str(method.routing_key)
         reason = reason_of(headers) if key.startswith("dead.") else ""
         record = Record(offset, float(properties.timestamp or 0), body, key, reason)
-        self._records.append((record, content.method.delivery_tag))
+        self._records.append((record, method.delivery_tag))
+        self._connection.news = True
         self._bytes += len(body)
-        if self._bytes > _KEPT:
-            self._too_much = True
+        if self._bytes > _MOST_BYTES:
+            self._overflowed = True
             mean = self._bytes // len(self._records)
-            self._ahead = max(1, min(_AHEAD, _KEPT // (2 * mean)))
+            self._prefetch = max(1, min(_PREFETCH, _MOST_BYTES // (2 * mean)))
 
     def _acknowledge(self, tag: int, count: int) -> None:
-        """That lets the broker send on; not for each batch, as it costs."""
+        """Let the broker send on; a quarter of the prefetch at once, as each acknowledgement
+        costs."""
         self._unacknowledged += count
-        if self._unacknowledged * 4 >= self._ahead and self._channel is not None:
+        if self._unacknowledged * 4 >= self._prefetch and self._channel is not None:
             self._unacknowledged = 0
-            self._channel.send(spec.Basic.Ack(delivery_tag=tag, multiple=True))
-            self._line.pump(0)
+            self._connection.send(self._channel.basic_ack, tag, multiple=True)
+            self._connection.pump(0)

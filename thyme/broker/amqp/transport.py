@@ -1,11 +1,11 @@
 """RabbitMQ, 3.10 to 4.x: the transport of a site with more than one machine.
 
-What there is in the broker is in ``amqp_topology.py`` and docs/reference/broker.md. One
-connection, with one channel for all but the stream (which has its own) and for questions that the
-broker may refuse. Nothing is assumed of the broker's configuration.
+What there is in the broker is in ``topology.py`` and docs/reference/broker.md. One connection,
+with one channel for all but the stream (which has its own) and for questions that the broker may
+refuse. Nothing is assumed of the broker's configuration.
 
 A message is published with a confirm: it is durable in the queue *and* in the stream when
-``submit`` returns. After a loss of the line what was taken comes again, and what was being
+``submit`` returns. After a loss of the connection what was taken comes again, and what was being
 published may have been recorded.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from thyme.broker import routing_keys
@@ -22,241 +22,226 @@ from thyme.broker.base import DeadLetter, Delivery, Mail, QueueState, Record, Tr
 from thyme.broker.wakeup import Wakeup
 from thyme.errors import BrokerError, BrokerRefused, BrokerUnreachable
 
-from . import errors as amqp_errors
-from . import topology
-from .connection import Line
-from .dead_letters import MAX_REASON, REASON, Letters
-from .declare import Setup
-from .errors import ChannelClosed, refused, unreachable
-from .frames import Content, Envelope, spec
-from .inboxes import PostOffice
-from .job_queue import Jobs
+from . import errors, topology
+from .connection import BasicProperties, Channel, ChannelClosedByBroker, Connection
+from .dead_letters import MAX_REASON, REASON, DeadLetterQueue
+from .declare import TopologyDeclarer
+from .errors import refused, unreachable
+from .inboxes import Inboxes
+from .job_queue import JobQueues
 from .publisher import Publisher, not_routed
 from .stream import StreamReader
 from .topology import EXCHANGE, WORK
-from .url import Place
+from .url import BrokerAddress
 
 _DURABLE: Final = 2
 
 
 class AmqpTransport(Transport):
-    def __init__(self, places: Sequence[Place]) -> None:
-        """The first of ``places``, in an order of chance, that lets us in; raises BrokerError.
+    def __init__(self, addresses: Sequence[BrokerAddress]) -> None:
+        """Connect to the first of ``addresses``, in random order, that accepts us.
 
-        Chance spreads thousands of workers over the nodes of a cluster.
+        Random, so that thousands of workers spread over the nodes of a cluster. Raises BrokerError.
         """
-        self._line = _connected(random.sample(places, len(places)))
         self._wakeup = Wakeup()
-        self._consumers: dict[str, Callable[[Content], None]] = {}
         self._closed = False
         try:
-            with self._translated():
-                self._channel = self._line.channel()
-                self._channel.contents, self._channel.methods = self._content, self._method
-                self._channel.listening = True
-                self._publisher = Publisher(self._channel)
-                self._jobs = Jobs(self._channel, self._consumers)
+            self._connection = _connect(random.sample(addresses, len(addresses)), self._wakeup)
+        except BaseException:
+            self._wakeup.close()
+            raise
+        try:
+            with self._translating():
+                self._channel = self._connection.open_channel()
+                self._channel.add_on_return_callback(self._on_return)
+                self._channel.add_on_cancel_callback(self._on_cancel)
+                self._publisher = Publisher(self._connection, self._channel)
+                self._jobs = JobQueues(self._connection, self._channel)
         except BaseException:
             self.close()
             raise
-        self._setup = Setup(self._line)
-        self._stream = StreamReader(self._line)
-        self._post = PostOffice(self._channel, self._publisher, self._setup, self._consumers)
+        self._declarer = TopologyDeclarer(self._connection)
+        self._stream = StreamReader(self._connection)
+        self._inboxes = Inboxes(self._connection, self._channel, self._publisher, self._declarer)
 
-    # --- what comes -----------------------------------------------------------------
+    def _on_return(
+        self, _channel: Channel, method: Any, properties: BasicProperties, _body: bytes
+    ) -> None:
+        if not self._inboxes.take_returned(properties):
+            self._publisher.on_return(method)
 
-    def _content(self, content: Content) -> None:
-        if isinstance(content.method, spec.Basic.Return):
-            if not self._post.came_back(content):
-                self._publisher.returned(content)
-        elif take := self._consumers.get(content.method.consumer_tag):
-            take(content)
-
-    def _method(self, method: Any) -> None:
-        if isinstance(method, spec.Basic.Cancel):
-            text = "a queue of ours was deleted, or its node left"
-            raise unreachable(self._line.place, text)
-        self._publisher.confirmed(method)
+    def _on_cancel(self, _frame: object) -> None:
+        text = "a queue of ours was deleted, or its node left"
+        self._connection.fail(unreachable(self._connection.address, text))
 
     @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translating(self) -> Iterator[None]:
+        """Raise what the broker says when it closes a channel as a BrokerError."""
         try:
             yield
-        except ChannelClosed as error:
-            raise self._closed_error(error) from error
-
-    def _closed_error(self, error: ChannelClosed) -> BrokerError:
-        return amqp_errors.closed(self._line.place, error.code, error.text)
+        except ChannelClosedByBroker as error:
+            raise errors.closed(
+                self._connection.address, error.reply_code, error.reply_text
+            ) from error
 
     # --- topology -------------------------------------------------------------------
 
     def declare_topology(self, pools: Sequence[str]) -> None:
-        self._setup.declare_topology(topology.topology(pools))
+        self._declarer.declare(topology.topology(pools))
 
     # --- publishing -----------------------------------------------------------------
 
     def submit(self, pool: str, bodies: Iterable[bytes]) -> None:
-        self._setup.need_pool_to_submit(pool)
-        envelope = self._envelope(EXCHANGE, topology.submit_key(pool), _durable())
-        with self._translated():
-            self._publish((envelope, body) for body in bodies)
+        self._declarer.need_pool_to_submit(pool)
+        key, properties = topology.submit_key(pool), _make_durable()
+        with self._translating():
+            for body in bodies:
+                self._publisher.publish(EXCHANGE, key, body, properties, mandatory=True)
+            self._wait_for_confirms()
 
     def record(self, bodies: Sequence[bytes]) -> None:
-        messages = self._events(bodies)
-        with self._translated():
-            self._publish(messages)
+        self._declarer.need_stream()
+        with self._translating():
+            self._publish_events(bodies)
+            self._wait_for_confirms()
 
-    def _events(self, bodies: Sequence[bytes]) -> list[tuple[Envelope, bytes]]:
-        self._setup.need_stream()
-        properties = _durable()
-        envelopes: dict[str, Envelope] = {}
-        messages = []
+    def _publish_events(self, bodies: Sequence[bytes]) -> None:
+        properties = _make_durable()
         for body in bodies:
             key = routing_keys.event_key(body)
-            if key not in envelopes:
-                workers = key.removeprefix(routing_keys.EVENT) in topology.WORKER_EVENTS
-                exchange = WORK if workers else EXCHANGE
-                envelopes[key] = self._envelope(exchange, key, properties)
-            messages.append((envelopes[key], body))
-        return messages
+            of_workers = key.removeprefix(routing_keys.EVENT) in topology.WORKER_EVENTS
+            exchange = WORK if of_workers else EXCHANGE
+            self._publisher.publish(exchange, key, body, properties, mandatory=True)
 
-    def _envelope(self, exchange: str, key: str, properties: Any) -> Envelope:
-        return Envelope(self._channel.number, exchange, key, properties)
-
-    def _publish(self, messages: Iterable[tuple[Envelope, bytes]]) -> None:
-        self._publisher.put(messages)
-        self._confirmed()
-
-    def _confirmed(self) -> None:
-        for content in self._publisher.confirms():
-            raise not_routed(self._line.place, content)
+    def _wait_for_confirms(self) -> None:
+        for returned in self._publisher.wait_for_confirms():
+            raise not_routed(self._connection.address, returned)
 
     # --- job queue ------------------------------------------------------------------
 
     def take(self, pool: str) -> Delivery | None:
-        self._setup.need_pool(pool)
-        with self._translated():
+        self._declarer.need_pool(pool)
+        with self._translating():
             delivery = self._jobs.take(pool)
         if delivery is None:
-            self._setup.rest()
+            self._declarer.close_channel()
         return delivery
 
     def record_and_take(self, pool: str, bodies: Sequence[bytes]) -> Delivery | None:
-        messages = self._events(bodies)
-        with self._translated():
-            # both leave in one piece, and the broker's answers mostly come in one, too
-            self._publisher.put(messages)
+        self._declarer.need_stream()
+        with self._translating():
+            # both are sent at once, and the broker's answers mostly come at once, too
+            self._publish_events(bodies)
             delivery = self.take(pool)
-            self._confirmed()
+            self._wait_for_confirms()
         return delivery
 
     def ack(self, delivery: Delivery) -> None:
-        with self._translated():
+        with self._translating():
             self._jobs.ack(delivery)
 
     def ack_later(self, delivery: Delivery) -> None:
-        with self._translated():
+        with self._translating():
             self._jobs.ack_later(delivery)
 
     def requeue(self, delivery: Delivery) -> None:
-        with self._translated():
+        with self._translating():
             self._jobs.requeue(delivery)
 
     def reject(self, delivery: Delivery, reason: str) -> None:
-        pool = self._jobs.pool_of(delivery)
-        properties = _durable({REASON: reason[:MAX_REASON]})
-        envelope = self._envelope(WORK, topology.dead_key(pool), properties)
-        with self._translated():
-            # put aside first: between the two it is in both places, never in none
-            self._publish([(envelope, delivery.body)])
+        key = topology.dead_key(self._jobs.get_pool(delivery))
+        properties = _make_durable({REASON: reason[:MAX_REASON]})
+        with self._translating():
+            # put aside first: between the two it is in both queues, never in none
+            self._publisher.publish(WORK, key, delivery.body, properties, mandatory=True)
+            self._wait_for_confirms()
             self._jobs.ack(delivery)
 
     def count_ready(self, pool: str) -> int:
-        self._setup.need_pool(pool)
+        self._declarer.need_pool(pool)
         return self.get_queue_state(pool).ready
 
     # --- for the operator -----------------------------------------------------------
 
     def get_queue_state(self, pool: str) -> QueueState:
-        return self._state(topology.job_queue(pool))
+        return self._get_state(topology.job_queue(pool))
 
     def get_dead_letter_state(self) -> QueueState:
-        return self._state(topology.DEAD)
+        return self._get_state(topology.DEAD)
 
     def get_stream_state(self) -> QueueState:
-        return self._state(topology.STREAM)
+        return self._get_state(topology.STREAM)
 
-    def _state(self, queue: str) -> QueueState:
-        found = self._setup.look(queue)
+    def _get_state(self, queue: str) -> QueueState:
+        found = self._declarer.find_queue(queue)
         if found is None:
             raise refused(
-                self._line.place, f"there is no queue {queue!r}; run thyme-admin topology"
+                self._connection.address, f"there is no queue {queue!r}; run thyme-admin topology"
             )
         return QueueState(int(found.message_count), int(found.consumer_count))
 
     def list_dead_letters(self) -> list[DeadLetter]:
-        self._setup.need_stream()
-        with self._translated():
-            return Letters(self._line).all()
+        self._declarer.need_stream()
+        with self._translating():
+            return DeadLetterQueue(self._connection).list()
 
     def requeue_dead_letters(self, ids: Sequence[str] | None = None) -> int:
-        self._setup.need_stream()
-        with self._translated():
-            return Letters(self._line).requeue(ids, lambda pool, body: self.submit(pool, [body]))
+        self._declarer.need_stream()
+        with self._translating():
+            queue = DeadLetterQueue(self._connection)
+            return queue.requeue(ids, lambda pool, body: self.submit(pool, [body]))
 
     def purge_queue(self, pool: str) -> int:
-        self._setup.need_pool(pool)
+        self._declarer.need_pool(pool)
         return self._purge(topology.job_queue(pool))
 
     def purge_dead_letters(self) -> int:
-        self._setup.need_stream()
+        self._declarer.need_stream()
         return self._purge(topology.DEAD)
 
     def _purge(self, queue: str) -> int:
-        with self._translated():
-            return int(self._setup.ask(spec.Queue.Purge(queue=queue)).message_count)
+        with self._translating():
+            return self._declarer.purge_queue(queue)
 
     # --- stream ---------------------------------------------------------------------
 
     def read(self, after: int, limit: int) -> list[Record]:
-        self._setup.need_stream()
-        with self._translated():
+        self._declarer.need_stream()
+        with self._translating():
             return self._stream.read(after, limit)
 
     # --- mail -----------------------------------------------------------------------
 
     def open_inbox(self, name: str, pools: Sequence[str] = ()) -> None:
-        self._setup.need_stream()
-        with self._translated():
-            self._post.open(name, pools)
+        self._declarer.need_stream()
+        with self._translating():
+            self._inboxes.open(name, pools)
 
     def send(self, to: str, mail: Mail) -> bool:
-        self._setup.need_stream()
-        with self._translated():
-            return self._post.send(to, mail)
+        self._declarer.need_stream()
+        with self._translating():
+            return self._inboxes.send(to, mail)
 
     def send_unconfirmed(self, to: str, mail: Mail) -> None:
-        self._setup.need_stream()
-        with self._translated():
-            self._post.drop_off(to, mail)
+        self.send_all_unconfirmed([(to, mail)])
 
     def send_all_unconfirmed(self, letters: Sequence[tuple[str, Mail]]) -> None:
-        self._setup.need_stream()
-        with self._translated():
-            self._post.drop_all_off(letters)
+        self._declarer.need_stream()
+        with self._translating():
+            self._inboxes.send_all_unconfirmed(letters)
 
     def request(self, to: str, mail: Mail) -> None:
-        self._setup.need_stream()
-        with self._translated():
-            self._post.ask(to, mail)
+        self._declarer.need_stream()
+        with self._translating():
+            self._inboxes.request(to, mail)
 
     def announce(self, pool: str, mail: Mail) -> None:
-        self._setup.need_stream()
-        with self._translated():
-            self._post.announce(pool, mail)
+        self._declarer.need_stream()
+        with self._translating():
+            self._inboxes.announce(pool, mail)
 
     def receive(self) -> Mail | None:
-        return self._post.receive()
+        return self._inboxes.receive()
 
     # --- waiting --------------------------------------------------------------------
 
@@ -264,15 +249,14 @@ class AmqpTransport(Transport):
         deadline = time.monotonic() + timeout
         left = timeout
         while True:
-            if self._channel.ended is not None:
-                raise self._closed_error(self._channel.ended)
-            # what came within another question counts as well
-            woken = self._line.pump(0.0 if self._line.news else left, self._wakeup.fileno)
-            if woken:
-                self._wakeup.clear()
+            with self._translating():
+                self._connection.check(self._channel)
+                self._stream.check()
+            # what came while a question was answered counts as well
+            woken = self._connection.pump(0.0 if self._connection.news else left)
             left = deadline - time.monotonic()
-            if woken or self._line.news or left <= 0:
-                self._line.news = False
+            if woken or self._connection.news or left <= 0:
+                self._connection.news = False
                 return
 
     def pause(self, timeout: float) -> None:
@@ -285,25 +269,25 @@ class AmqpTransport(Transport):
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._line.close()
+            self._connection.close()
             self._wakeup.close()
 
 
-def _durable(headers: dict[str, str] | None = None) -> Any:
-    return spec.BasicProperties(delivery_mode=_DURABLE, timestamp=int(time.time()), headers=headers)
+def _make_durable(headers: dict[str, str] | None = None) -> BasicProperties:
+    return BasicProperties(delivery_mode=_DURABLE, timestamp=int(time.time()), headers=headers)
 
 
-def _connected(places: Sequence[Place]) -> Line:
-    errors: list[BrokerError] = []
-    for place in places:
+def _connect(addresses: Sequence[BrokerAddress], wakeup: Wakeup) -> Connection:
+    failures: list[BrokerError] = []
+    for address in addresses:
         try:
-            return Line(place, "thyme")
+            return Connection(address, wakeup)
         except BrokerError as error:
-            errors.append(error)
-    if len(errors) == 1:
-        raise errors[0]
-    text = "; ".join(str(error) for error in errors)
-    # one that says no: the others would say so as well, if they answered
-    if any(isinstance(error, BrokerRefused) for error in errors):
+            failures.append(error)
+    if len(failures) == 1:
+        raise failures[0]
+    text = "; ".join(str(error) for error in failures)
+    # if one refused, the others would refuse as well if they answered
+    if any(isinstance(error, BrokerRefused) for error in failures):
         raise BrokerRefused(text)
     raise BrokerUnreachable(text)

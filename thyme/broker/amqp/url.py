@@ -43,7 +43,7 @@ class Tls:
 
 
 @dataclass(frozen=True)
-class Place:
+class BrokerAddress:
     """One node of a broker; ``heartbeat`` and ``timeout`` in seconds. As a text: no password."""
 
     host: str
@@ -65,15 +65,15 @@ class Place:
         return not self.user
 
 
-def parse(text: str) -> tuple[Place, ...]:
-    """The places that ``text`` names, in its order; raises BadInvocation."""
-    places = [place for url in text.split() for place in _parse_one(url)]
-    if not places:
+def parse(text: str) -> tuple[BrokerAddress, ...]:
+    """The addresses that ``text`` names, in its order; raises BadInvocation."""
+    addresses = [address for url in text.split() for address in _parse_one(url)]
+    if not addresses:
         raise BadInvocation("broker URL: it is empty")
-    return tuple(places)
+    return tuple(addresses)
 
 
-def _parse_one(url: str) -> list[Place]:
+def _parse_one(url: str) -> list[BrokerAddress]:
     found = _URL.fullmatch(url)
     if not found:
         raise _bad(
@@ -88,7 +88,7 @@ def _parse_one(url: str) -> list[Place]:
     nobody = "" if certified else GUEST
     user, password = (nobody, nobody) if who is None else _user(who)
     return [
-        Place(
+        BrokerAddress(
             host=host,
             port=port,
             vhost=_decoded(path, "vhost") if path else "/",

@@ -1,9 +1,6 @@
-"""The parts of the AMQP transport that need no broker: topology, frames, refusals."""
+"""The parts of the AMQP transport that need no broker: topology, refusals."""
 
 from __future__ import annotations
-
-import subprocess
-import sys
 
 import pytest
 from hypothesis import given
@@ -12,16 +9,6 @@ from hypothesis import strategies as st
 from thyme.broker import routing_keys
 from thyme.broker.amqp import errors
 from thyme.broker.amqp.dead_letters import reason_of
-from thyme.broker.amqp.frames import (
-    HEARTBEAT,
-    BadFrame,
-    Content,
-    Decoder,
-    Envelope,
-    Method,
-    encode_method,
-    spec,
-)
 from thyme.broker.amqp.topology import (
     DEAD,
     EXCHANGE,
@@ -35,10 +22,10 @@ from thyme.broker.amqp.topology import (
     submit_key,
     topology,
 )
-from thyme.broker.amqp.url import Place
+from thyme.broker.amqp.url import BrokerAddress
 from thyme.errors import BadInvocation, BrokerRefused, BrokerUnreachable
 
-PLACE = Place("broker", 5672, "site", "worker", "secret")
+ADDRESS = BrokerAddress("broker", 5672, "site", "worker", "secret")
 
 
 # --- topology -------------------------------------------------------------------------------------
@@ -102,111 +89,6 @@ def test_a_name_too_long_for_the_broker_is_refused() -> None:
         topology(["p" * 250])
     with pytest.raises(BadInvocation, match="too long for RabbitMQ"):
         inbox("thyme.worker." + "é" * 130)
-
-
-# --- frames ---------------------------------------------------------------------------------------
-
-
-def delivery(body: bytes, frame_max: int) -> bytes:
-    properties = spec.BasicProperties(reply_to="me", headers={"x": 7})
-    published = Envelope(3, "thyme", "k", properties).around(body, frame_max)
-    publish = encode_method(
-        3, spec.Basic.Publish(exchange="thyme", routing_key="k", mandatory=True)
-    )
-    came = encode_method(
-        3, spec.Basic.Deliver(consumer_tag="c", delivery_tag=9, exchange="thyme", routing_key="k")
-    )
-    assert published.startswith(publish)
-    return came + published.removeprefix(publish)
-
-
-@pytest.mark.parametrize(
-    "given_properties",
-    [
-        {},
-        {"headers": {"x": 7}, "timestamp": 3, "delivery_mode": 2},
-        {"reply_to": "me", "type": "t"},
-    ],
-)
-def test_the_properties_of_a_message_are_those_that_pika_reads(
-    given_properties: dict[str, object],
-) -> None:
-    properties = spec.BasicProperties(**given_properties)
-    published = Envelope(3, "thyme", "k", properties).around(b"body", 4096)
-    came = encode_method(3, spec.Basic.Deliver("c", 9, False, "thyme", "k"))
-    start = encode_method(3, spec.Basic.Publish(exchange="thyme", routing_key="k", mandatory=True))
-
-    (content,) = Decoder(4096).feed(came + published.removeprefix(start))
-
-    assert isinstance(content, Content)
-    assert vars(content.properties) == vars(properties)
-    assert content.method.delivery_tag == 9
-
-
-@given(
-    st.lists(st.binary(max_size=60), min_size=1, max_size=4),
-    st.integers(min_value=16, max_value=64),
-    st.data(),
-)
-def test_messages_survive_any_frames_and_any_pieces(
-    bodies: list[bytes], frame_max: int, data: st.DataObject
-) -> None:
-    stream = b"".join(delivery(body, frame_max) + HEARTBEAT for body in bodies)
-    decoder, events, at = Decoder(4096), [], 0
-    while at < len(stream):
-        size = data.draw(st.integers(min_value=1, max_value=len(stream) - at))
-        events += decoder.feed(stream[at : at + size])
-        at += size
-
-    assert [event.body for event in events if isinstance(event, Content)] == bodies
-    assert len(events) == len(bodies)
-    first = events[0]
-    assert isinstance(first, Content)
-    assert (first.channel, first.method.delivery_tag) == (3, 9)
-    assert (first.properties.reply_to, first.properties.headers) == ("me", {"x": 7})
-
-
-def test_a_method_comes_as_it_was_sent() -> None:
-    sent = spec.Queue.Declare(queue="q", durable=True, arguments={"x-max-age": "7D", "n": 20**9})
-
-    (event,) = Decoder(4096).feed(encode_method(2, sent))
-
-    assert isinstance(event, Method)
-    assert (event.channel, event.method.queue, event.method.durable) == (2, "q", True)
-    assert event.method.arguments == {"x-max-age": "7D", "n": 20**9}
-
-
-@given(st.binary(min_size=8, max_size=100))
-def test_what_is_not_amqp_is_said_so_and_nothing_else_happens(noise: bytes) -> None:
-    decoder = Decoder(4096)
-    try:
-        list(decoder.feed(noise))
-    except BadFrame:
-        pass
-
-
-@pytest.mark.parametrize(
-    "noise",
-    [b"HTTP/1.1 400 Bad Request\r\n", b"\x15\x03\x01\x00\x02\x02\x46\x00", b"AMQP\0\0\x09\x01"],
-)
-def test_another_protocol_is_not_believed(noise: bytes) -> None:
-    with pytest.raises(BadFrame):
-        list(Decoder(4096).feed(noise))
-
-
-def test_a_program_that_needs_all_of_pika_gets_it_afterwards() -> None:
-    code = (
-        "import sys, thyme.broker.amqp.frames as frames\n"
-        "assert 'asyncio' not in sys.modules and 'ssl' not in sys.modules\n"
-        "import pika\n"
-        "assert pika.spec is frames.spec\n"
-        "assert pika.BlockingConnection and pika.ConnectionParameters and pika.__version__\n"
-        "from pika.exceptions import AMQPError\n"
-        "assert isinstance(pika.spec.Basic.Ack(), frames.spec.Basic.Ack)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 # --- keys -----------------------------------------------------------------------------------------
@@ -285,7 +167,7 @@ def test_a_key_gives_away_its_kind(key: str, kind: str, pool: str) -> None:
 def test_each_refusal_says_what_and_where(
     code: int, text: str, error: type[Exception], said: str
 ) -> None:
-    made = errors.closed(PLACE, code, text)
+    made = errors.closed(ADDRESS, code, text)
 
     assert type(made) is error
     assert str(made).startswith("broker amqp://broker:5672: ")

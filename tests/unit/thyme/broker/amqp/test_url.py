@@ -5,44 +5,50 @@ from __future__ import annotations
 import pytest
 
 from thyme.broker import check_url, url_from_host
-from thyme.broker.amqp.url import Place, Tls, parse
+from thyme.broker.amqp.url import BrokerAddress, Tls, parse
 from thyme.errors import BadInvocation
 
 
 @pytest.mark.parametrize(
     ("url", "places"),
     [
-        ("amqp://broker", [Place("broker", 5672, "/", "guest", "guest")]),
-        ("amqp://broker/", [Place("broker", 5672, "/", "guest", "guest")]),
-        ("amqp://worker:pw@broker:1234/site", [Place("broker", 1234, "site", "worker", "pw")]),
-        ("amqp://u%40x:p%2F%3A%40@b/%2F", [Place("b", 5672, "/", "u@x", "p/:@")]),
-        ("amqp://u:p:q@b", [Place("b", 5672, "/", "u", "p:q")]),
-        ("amqp://u:@b", [Place("b", 5672, "/", "u", "")]),
-        ("amqp://[2001:db8::1]:99/v", [Place("2001:db8::1", 99, "v")]),
-        ("amqps://broker", [Place("broker", 5671, tls=Tls())]),
+        ("amqp://broker", [BrokerAddress("broker", 5672, "/", "guest", "guest")]),
+        ("amqp://broker/", [BrokerAddress("broker", 5672, "/", "guest", "guest")]),
+        (
+            "amqp://worker:pw@broker:1234/site",
+            [BrokerAddress("broker", 1234, "site", "worker", "pw")],
+        ),
+        ("amqp://u%40x:p%2F%3A%40@b/%2F", [BrokerAddress("b", 5672, "/", "u@x", "p/:@")]),
+        ("amqp://u:p:q@b", [BrokerAddress("b", 5672, "/", "u", "p:q")]),
+        ("amqp://u:@b", [BrokerAddress("b", 5672, "/", "u", "")]),
+        ("amqp://[2001:db8::1]:99/v", [BrokerAddress("2001:db8::1", 99, "v")]),
+        ("amqps://broker", [BrokerAddress("broker", 5671, tls=Tls())]),
         (
             "amqps://w:p@b/v?cafile=/etc/ca%20s.pem&server_name=rabbit",
-            [Place("b", 5671, "v", "w", "p", Tls("/etc/ca s.pem", "", "", "rabbit"))],
+            [BrokerAddress("b", 5671, "v", "w", "p", Tls("/etc/ca s.pem", "", "", "rabbit"))],
         ),
         (
             "amqps://b?certfile=/c.pem&keyfile=/k.pem",
-            [Place("b", 5671, "/", "", "", Tls("", "/c.pem", "/k.pem"))],
+            [BrokerAddress("b", 5671, "/", "", "", Tls("", "/c.pem", "/k.pem"))],
         ),
         (
             "amqp://w:p@a,b:2,[::1]:3/v?heartbeat=10&timeout=2.5",
             [
-                Place("a", 5672, "v", "w", "p", None, 10, 2.5),
-                Place("b", 2, "v", "w", "p", None, 10, 2.5),
-                Place("::1", 3, "v", "w", "p", None, 10, 2.5),
+                BrokerAddress("a", 5672, "v", "w", "p", None, 10, 2.5),
+                BrokerAddress("b", 2, "v", "w", "p", None, 10, 2.5),
+                BrokerAddress("::1", 3, "v", "w", "p", None, 10, 2.5),
             ],
         ),
         (
             " amqp://w:p@a/v\n amqps://w:q@b/v\n",
-            [Place("a", 5672, "v", "w", "p"), Place("b", 5671, "v", "w", "q", Tls())],
+            [
+                BrokerAddress("a", 5672, "v", "w", "p"),
+                BrokerAddress("b", 5671, "v", "w", "q", Tls()),
+            ],
         ),
     ],
 )
-def test_a_url_names_places_in_its_order(url: str, places: list[Place]) -> None:
+def test_a_url_names_places_in_its_order(url: str, places: list[BrokerAddress]) -> None:
     assert list(parse(url)) == places
     assert check_url(url) == url
 
@@ -96,8 +102,8 @@ def test_a_place_never_shows_its_password() -> None:
 
 
 def test_the_broker_of_2017_is_still_understood() -> None:
-    assert parse(url_from_host("broker.cern.ch:5673")) == (Place("broker.cern.ch", 5673),)
-    assert parse(url_from_host("broker")) == (Place("broker", 5672),)
+    assert parse(url_from_host("broker.cern.ch:5673")) == (BrokerAddress("broker.cern.ch", 5673),)
+    assert parse(url_from_host("broker")) == (BrokerAddress("broker", 5672),)
     with pytest.raises(BadInvocation, match="THYME_RABBITMQ: write HOST or HOST:PORT") as refused:
         url_from_host("worker:secret@broker")
     assert "secret" not in str(refused.value)
