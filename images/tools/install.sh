@@ -29,7 +29,7 @@ package)
         if [ "$name" = condor ]; then
             # as thyme-vobox writes them: deaf to a CE's PYTHONPATH
             /opt/thyme/bin/python3 -I -c \
-                'from vobox.supervisor.links import make; make("/opt/thyme/commands", "/opt/thyme/bin/python3")'
+                'from vobox.supervisor.links import write_commands; write_commands("/opt/thyme/commands", "/opt/thyme/bin/python3")'
         else
             ln -s "../bin/$name" "/opt/thyme/commands/$name"
         fi

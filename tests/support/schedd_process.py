@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.support.waiting import wait_until
 from thyme.broker import Transport, connect
-from vobox.supervisor.links import commands
+from vobox.supervisor.links import list_commands
 
 ROOT = Path(__file__).parents[2]
 #: As an old CE runs them: no site packages, nothing from the environment.
@@ -24,7 +24,7 @@ def thin(name: str, python: str = sys.executable) -> list[str]:
     """Return the command line that runs a condor command with nothing but a Python."""
     program = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv[0] = {name!r};"
-        f" from {commands()[name]} import main; sys.exit(main())"
+        f" from {list_commands()[name]} import main; sys.exit(main())"
     )
     return [python, *BARE[1:], "-c", program]
 

@@ -1,15 +1,16 @@
-"""The VO box's entry point: what runs a CE beside a thyme-schedd, in the CE's own container.
+"""``thyme-vobox``, the VO box's entry point: keeps a CE running beside a thyme-schedd.
 
-It needs the standard library alone and stays within Python 3.6, because an AliEn or JAliEn CE
-lives in an old system's container whose own Python has to do (decision 085).
+It uses the standard library of Python 3.6 alone, because an AliEn or JAliEn CE lives in an old
+system's container whose own Python has to suffice (decision 085). For the same reason it does not
+use a process supervisor from PyPI; these also know neither a CE that is started, checked and
+stopped by three commands, as AliEn's is, nor waits that grow from restart to restart.
 
     settings     the environment, read once
-    plan         state and clock to actions; pure
-    ce           how each CE is started, looked at and stopped
+    ce           how each CE is started, checked and stopped
     credentials  what X.509 files are good for, as openssl says
-    renewal      a proxy is made beside the old one, and takes its place when it is better
+    renewal      a new proxy is made beside the old one and replaces it if it is better
     links        the condor commands in one directory, for the front of PATH
-    tasks        processes: the one way out
-    loop         observe, plan, act; PID 1's duties
+    processes    starts processes, waits for them, ends them
+    run          waits for the schedd and the credentials, then keeps the CE running
     health       one line and an exit code
 """

@@ -1,4 +1,4 @@
-"""``python3 -m vobox.supervisor``: as ``thyme-vobox``, with any Python from 3.6."""
+"""``python3 -m vobox.supervisor``: the same as ``thyme-vobox``, with any Python from 3.6."""
 
 import sys
 

@@ -1,9 +1,10 @@
-"""How each CE is started, looked at and stopped.
+"""How each CE is started, checked and stopped, as shell lines.
 
 Sources: AliEn's ``scripts/AlienServices.sh`` (StartMonitor, StartCE, StatusCE, StopCE: each goes
 to the background); JAliEn's ``scripts/vobox/jalien-ce.sh`` on CVMFS, whose work is done here in
 the foreground (``alienv printenv JAliEn``, then ``jalien alien.site.ComputingElement``, with the
-bootstrap environment of ``~/.alien/config/CE.env``).
+bootstrap environment of ``~/.alien/config/CE.env``). JAliEn's own script is not the default: it
+detaches the CE, finds it again by ``ps`` and kills it by ``pkill -f``.
 """
 
 import os
@@ -22,7 +23,7 @@ _JALIEN = (
 
 
 class Recipe(NamedTuple):
-    """Shell lines. ``status`` empty: ``start`` stays in the foreground and is the CE."""
+    """The shell lines of one CE; without ``status``, ``start`` stays in the foreground."""
 
     start: str
     status: str = ""
@@ -31,14 +32,14 @@ class Recipe(NamedTuple):
     ends: bool = False
 
 
-def recipe(settings: Settings) -> Recipe:
-    """What the settings say, else the CE's own way; ``none`` has nothing to start."""
+def find_recipe(settings: Settings) -> Recipe:
+    """Return the settings' own lines, else those of the CE; `none` has nothing to start."""
     if settings.command:
         return Recipe(settings.command)
     if settings.start:
         return Recipe(settings.start, settings.status, settings.stop)
     if settings.kind == "alien":
-        alien = alien_program(settings)
+        alien = _alien_program(settings)
         # the cluster monitor first: job agents report to it, and the CE asks it
         return Recipe(
             f"{alien} StartMonitor && {alien} StartCE",
@@ -53,12 +54,17 @@ def recipe(settings: Settings) -> Recipe:
     return Recipe("")
 
 
-def alien_program(settings: Settings) -> str:
+def _alien_program(settings: Settings) -> str:
     return os.path.join(settings.alien_root, "bin", "alien") if settings.alien_root else "alien"
 
 
-def lacking(settings: Settings, exists: Callable[[str], bool], which: Callable[[str], bool]) -> str:
-    """What the CE needs and is not here, in one line; "" when all is there."""
+def find_lacking(
+    settings: Settings, exists: Callable[[str], bool], which: Callable[[str], bool]
+) -> str:
+    """Find what the CE needs and is not installed, in one line; "" if nothing is missing.
+
+    ``exists`` tells whether a path is there, ``which`` whether a program is on PATH.
+    """
     if settings.command or settings.start or settings.kind == "none":
         return ""
     if settings.kind == "jalien" and not exists(ALIENV):
@@ -66,10 +72,10 @@ def lacking(settings: Settings, exists: Callable[[str], bool], which: Callable[[
             ALIENV,
             "alice.cern.ch is not mounted" if exists("/cvmfs") else "there is no /cvmfs",
         )
-    if settings.kind == "alien" and not which(alien_program(settings)):
+    if settings.kind == "alien" and not which(_alien_program(settings)):
         if settings.alien_root:
             return "%s is not there: ALIEN_ROOT has to be AliEn's directory%s" % (
-                alien_program(settings),
+                _alien_program(settings),
                 "" if exists("/cvmfs") else ", and there is no /cvmfs here",
             )
         return "there is no alien on PATH: set ALIEN_ROOT to AliEn's directory"

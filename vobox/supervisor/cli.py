@@ -1,4 +1,4 @@
-"""The command ``thyme-vobox``."""
+"""The command line of ``thyme-vobox``."""
 
 import os
 import signal
@@ -6,18 +6,18 @@ import sys
 from typing import List, Optional
 
 from . import links
-from .credentials import look
-from .health import health
-from .loop import Box, run
+from .credentials import check_credentials
+from .health import check_health
+from .processes import System, log
+from .run import Supervisor
 from .settings import VARIABLES, BadSettings, Settings, Variable, read_settings
-from .tasks import Log, Tasks
 
 USAGE = """\
 usage: thyme-vobox [run|health|settings]
 
   run       wait for the schedd and the credentials, then keep a CE running (the default)
-  health    one line: what is wrong, or that all is well; exit code 0 or 1
-  settings  the environment variables that configure it
+  health    print one line: healthy, or what is wrong; exit code 0 or 1
+  settings  print the environment variables that configure it
 
 exit codes of run:
   0  stopped by SIGTERM or SIGINT
@@ -29,7 +29,7 @@ exit codes of run:
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
-    """Run it; returns the exit code."""
+    """Run ``thyme-vobox``; returns the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
     command = words[0] if words else "run"
     if command in ("-h", "--help"):
@@ -40,13 +40,13 @@ def main(arguments: Optional[List[str]] = None) -> int:
     if command == "settings":
         return _print("".join(_line(one) for one in VARIABLES))
     try:
-        settings = read_settings(os.environ, os.geteuid(), links.interpreter(""))
+        settings = read_settings(os.environ, os.geteuid(), links.find_python(""))
     except BadSettings as error:
         for line in str(error).splitlines():
             sys.stderr.write("thyme-vobox: %s\n" % line)
         return 6
     if command == "health":
-        code, line = health(settings)
+        code, line = check_health(settings)
         sys.stdout.write(line + "\n")
         return code
     return _run(settings)
@@ -61,16 +61,15 @@ def _print(text: str) -> int:
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
-    except BrokenPipeError:  # nobody reads it; do not complain again at exit
+    except BrokenPipeError:  # nobody reads the output; avoid a second error at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return 0
 
 
 def _run(settings: Settings) -> int:
-    log = Log()
     try:
         os.makedirs(settings.directory, exist_ok=True)
-        made = links.make(os.path.join(settings.directory, "bin"), settings.python)
+        made = links.write_commands(os.path.join(settings.directory, "bin"), settings.python)
     except OSError as error:
         sys.stderr.write(
             "thyme-vobox: VOBOX_DIR=%s cannot be used: %s\n"
@@ -80,10 +79,11 @@ def _run(settings: Settings) -> int:
     log("vobox", "CE %s as %s; %d condor commands first on PATH" % (
         settings.kind, settings.user.name, len(made)
     ))  # fmt: skip
-    # not SIG_IGN, which the CE would inherit
+    # not SIG_IGN, because the CE would inherit that
     signal.signal(signal.SIGHUP, lambda number, frame: None)
     other = settings.as_root and settings.user.uid != 0
-    return run(Box(settings, Tasks(log, settings.user if other else None), look, log))
+    system = System(settings.user if other else None)
+    return Supervisor(settings, system, check_credentials, lambda text: log("vobox", text)).run()
 
 
 if __name__ == "__main__":

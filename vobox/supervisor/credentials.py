@@ -1,6 +1,6 @@
-"""What the X.509 files are good for, as ``openssl`` says: existence, mode, owner, time, match.
+"""Checks of X.509 files: existence, owner, mode, validity, matching certificate and key.
 
-Unknown is never good: a file that openssl cannot read is a problem with its own line.
+The contents are read by the program ``openssl``. A file that it cannot read is a problem.
 """
 
 import calendar
@@ -14,32 +14,32 @@ from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 from .settings import Settings, User
 
 _CERTIFICATE = re.compile(b"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
-#: Seconds; it only reads a file.
+#: Seconds that openssl may take; it only reads a file.
 _OPENSSL = 20.0
 
 
-class Unreadable(Exception):
-    """Why openssl cannot make anything of it; one line."""
+class UnusableCredential(Exception):
+    """A credential is not usable; the text says why in one line."""
 
 
-class Life(NamedTuple):
-    """Seconds since the epoch: the latest begin and the earliest end of a file's certificates."""
+class Lifetime(NamedTuple):
+    """When a file is valid, in seconds since the epoch: in all of its certificates."""
 
     begin: float
     end: float
 
 
 class Credential(NamedTuple):
-    """One of the box's credentials as it is now; ``problem`` empty when it is good."""
+    """One credential as it is now; ``problem`` is empty if it is good."""
 
     variable: str
     path: str
     problem: str
-    life: Optional[Life] = None
+    life: Optional[Lifetime] = None
 
 
-def openssl(arguments: Sequence[str], stdin: bytes = b"") -> bytes:
-    """Its standard output; raises Unreadable."""
+def run_openssl(arguments: Sequence[str], stdin: bytes = b"") -> bytes:
+    """Run openssl and return its standard output. Raises UnusableCredential."""
     command = ["openssl", *arguments]
     try:
         done = subprocess.run(
@@ -47,68 +47,77 @@ def openssl(arguments: Sequence[str], stdin: bytes = b"") -> bytes:
             env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}, timeout=_OPENSSL,
         )  # fmt: skip
     except FileNotFoundError:
-        raise Unreadable("openssl is not there to look at it: install it") from None
+        raise UnusableCredential("openssl is not there to look at it: install it") from None
     except subprocess.TimeoutExpired:
-        raise Unreadable("openssl did not answer within %.0f s" % _OPENSSL) from None
+        raise UnusableCredential("openssl did not answer within %.0f s" % _OPENSSL) from None
     if done.returncode:
-        raise Unreadable("openssl cannot read it")
+        raise UnusableCredential("openssl cannot read it")
     return done.stdout
 
 
-def life_of(pem: bytes) -> Life:
-    """Of all certificates in a file: a proxy ends with the first of its chain."""
+def read_lifetime(pem: bytes) -> Lifetime:
+    """Return when all certificates in a file are valid. Raises UnusableCredential."""
     found = _CERTIFICATE.findall(pem)
     if not found:
-        raise Unreadable("there is no certificate in it")
+        raise UnusableCredential("there is no certificate in it")
     begins, ends = [], []
     for certificate in found:
-        text = openssl(["x509", "-noout", "-startdate", "-enddate"], certificate).decode("ascii")
+        text = run_openssl(["x509", "-noout", "-startdate", "-enddate"], certificate).decode(
+            "ascii"
+        )
         said = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
         try:
             begins.append(_seconds(said["notBefore"]))
             ends.append(_seconds(said["notAfter"]))
         except (KeyError, ValueError):
-            raise Unreadable("openssl does not say until when it is valid") from None
-    return Life(max(begins), min(ends))
+            raise UnusableCredential("openssl does not say until when it is valid") from None
+    return Lifetime(max(begins), min(ends))
 
 
 def _seconds(text: str) -> float:
     return float(calendar.timegm(time.strptime(text.strip(), "%b %d %H:%M:%S %Y GMT")))
 
 
-def same_key(certificate: bytes, key: bytes) -> bool:
-    """Whether the (first) certificate belongs to the private key; raises Unreadable."""
+def keys_match(certificate: bytes, key: bytes) -> bool:
+    """Tell whether the first certificate belongs to the private key. Raises UnusableCredential."""
     if b"ENCRYPTED" in key:
-        raise Unreadable("the key is encrypted, and nobody is here to give the pass phrase")
+        raise UnusableCredential("the key is encrypted, and nobody is here to give the pass phrase")
     if b"PRIVATE KEY" not in key:
-        raise Unreadable("there is no private key in it")
-    public = openssl(["x509", "-noout", "-pubkey"], certificate)
-    return public == openssl(["pkey", "-pubout", "-passin", "pass:"], key)
+        raise UnusableCredential("there is no private key in it")
+    public = run_openssl(["x509", "-noout", "-pubkey"], certificate)
+    return public == run_openssl(["pkey", "-pubout", "-passin", "pass:"], key)
 
 
-def look(settings: Settings, now: float) -> Tuple[Credential, ...]:
-    """Every credential that the settings name; ``now``: seconds since the epoch."""
+def check_credentials(settings: Settings, now: float) -> Tuple[Credential, ...]:
+    """Check every credential that the settings name; ``now``: seconds since the epoch."""
     found: List[Credential] = []
     user, owners = settings.user, {settings.user.uid, 0}
     if settings.proxy:
-        found.append(_pair(settings, ("X509_USER_PROXY", settings.proxy), None, {user.uid}, now))
+        found.append(
+            _check_pair(settings, ("X509_USER_PROXY", settings.proxy), None, {user.uid}, now)
+        )
     if settings.cert:
         key = ("X509_USER_KEY", settings.key)
-        found.append(_pair(settings, ("X509_USER_CERT", settings.cert), key, {user.uid}, now))
+        found.append(_check_pair(settings, ("X509_USER_CERT", settings.cert), key, {user.uid}, now))
     if settings.host_cert:
         key = ("X509_HOST_KEY", settings.host_key)
-        found.append(_pair(settings, ("X509_HOST_CERT", settings.host_cert), key, owners, now))
+        found.append(
+            _check_pair(settings, ("X509_HOST_CERT", settings.host_cert), key, owners, now)
+        )
     return tuple(found)
 
 
-def _pair(
+def _check_pair(
     settings: Settings,
     cert: Tuple[str, str],
     key: Optional[Tuple[str, str]],
     owners: "set[int]",
     now: float,
 ) -> Credential:
-    """A certificate and its key; ``key`` None: both in one file."""
+    """Check a certificate and its key; ``key`` None: both are in one file.
+
+    ``owners``: user ids that the secret may belong to; ``now``: seconds since the epoch.
+    """
     life = None
     variable, path = cert
     try:
@@ -119,36 +128,40 @@ def _pair(
             variable, path = key
             secret = _read(path, owners, settings.user)
             variable, path = cert
-        life = life_of(pem)
-        if not same_key(pem, secret):
-            raise Unreadable("it does not belong to %s" % (key[1] if key else "the key in it"))
-        if now < life.begin:
-            raise Unreadable("it is not valid before %s; is the clock right?" % utc(life.begin))
-        if now >= life.end:
-            raise Unreadable("it expired on %s" % utc(life.end))
-        if life.end - now < settings.valid_for:
-            raise Unreadable(
-                "it is valid for %.1f h only, until %s; CREDENTIALS_HOURS asks for %.1f"
-                % ((life.end - now) / 3600, utc(life.end), settings.valid_for / 3600)
+        life = read_lifetime(pem)
+        if not keys_match(pem, secret):
+            raise UnusableCredential(
+                "it does not belong to %s" % (key[1] if key else "the key in it")
             )
-    except Unreadable as error:
+        if now < life.begin:
+            raise UnusableCredential(
+                "it is not valid before %s; is the clock right?" % format_utc(life.begin)
+            )
+        if now >= life.end:
+            raise UnusableCredential("it expired on %s" % format_utc(life.end))
+        if life.end - now < settings.valid_for:
+            raise UnusableCredential(
+                "it is valid for %.1f h only, until %s; CREDENTIALS_HOURS asks for %.1f"
+                % ((life.end - now) / 3600, format_utc(life.end), settings.valid_for / 3600)
+            )
+    except UnusableCredential as error:
         return Credential(cert[0], cert[1], "%s=%s: %s" % (variable, path, error), life)
     return Credential(cert[0], cert[1], "", life)
 
 
 def _read(path: str, owners: "Optional[set[int]]", user: User) -> bytes:
-    """A file's content; ``owners``: it is secret, and belongs to one of these."""
+    """Read a file; ``owners``: it must be secret and belong to one of these user ids."""
     status, content = read_file(path)
     if owners is None and not _readable_by(user, status):
-        raise Unreadable("%s (uid %d) cannot read it: chmod 644" % (user.name, user.uid))
+        raise UnusableCredential("%s (uid %d) cannot read it: chmod 644" % (user.name, user.uid))
     if owners is not None:
         if status.st_uid not in owners:
-            raise Unreadable(
+            raise UnusableCredential(
                 "it belongs to uid %d; it has to belong to %s (uid %d)"
                 % (status.st_uid, user.name, user.uid)
             )
         if stat.S_IMODE(status.st_mode) & 0o077:
-            raise Unreadable(
+            raise UnusableCredential(
                 "its mode is %04o; others must not read it: chmod 600"
                 % stat.S_IMODE(status.st_mode)
             )
@@ -156,16 +169,16 @@ def _read(path: str, owners: "Optional[set[int]]", user: User) -> bytes:
 
 
 def read_file(path: str, flags: int = 0) -> Tuple[os.stat_result, bytes]:
-    """A regular file's status and content; a user's pipe must not stop us. Raises Unreadable."""
+    """Read a regular file's status and content, no pipe. Raises UnusableCredential."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | flags)
         with os.fdopen(handle, "rb") as file:
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode):
-                raise Unreadable("it is not a file")
+                raise UnusableCredential("it is not a file")
             return status, file.read(1 << 20)
     except OSError as error:
-        raise Unreadable("%s" % (error.strerror or error)) from None
+        raise UnusableCredential("%s" % (error.strerror or error)) from None
 
 
 def _readable_by(user: User, status: os.stat_result) -> bool:
@@ -176,8 +189,8 @@ def _readable_by(user: User, status: os.stat_result) -> bool:
     return bool(status.st_mode & (stat.S_IRGRP if status.st_gid in user.groups else stat.S_IROTH))
 
 
-def utc(moment: float) -> str:
+def format_utc(moment: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(moment))
 
 
-Look = Callable[[Settings, float], Tuple[Credential, ...]]
+CredentialCheck = Callable[[Settings, float], Tuple[Credential, ...]]

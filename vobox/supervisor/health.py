@@ -1,99 +1,91 @@
 """``thyme-vobox health``: one line and an exit code, made for a container's HEALTHCHECK.
 
-Only 0 and 1, the codes that Docker defines. It asks the schedd itself, with the command that an
-AliEn CE asks (plain ``condor_q``, whose 0 means that its answer can be trusted), and reads what
-the loop knows.
+Only 0 and 1, the codes that Docker defines. It reads the status that ``thyme-vobox run`` has
+written, looks at the credentials, and asks the schedd with the command that an AliEn CE uses: plain
+``condor_q`` ends with 0 when its answer can be trusted.
 """
 
+import json
 import os
-import signal
 import subprocess
 import time
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
-from . import status
-from .credentials import utc
+from .credentials import check_credentials
+from .run import STATUS_FILE
 from .settings import Settings
 
-#: The loop writes its status every few seconds; it hangs when it is older than this (s).
-LATE = 60.0
-#: Seconds for condor_q; a CE gives it 60, Docker's default for a check is 30.
+#: Seconds for condor_q; Docker's default for a whole health check is 30.
 CONDOR_Q = 25.0
 
 
-def health(settings: Settings) -> Tuple[int, str]:
-    """The exit code and the line."""
-    known = status.read(settings.directory)
-    problem = problem_of(known, status.boot(), time.monotonic(), time.time(), _alive)
-    problem = problem or schedd_problem(settings)
-    if problem or known is None:
+def check_health(settings: Settings) -> Tuple[int, str]:
+    """Return the exit code and the line."""
+    status = read_status(settings.directory)
+    problem = find_problem(settings, status) or find_schedd_problem(settings)
+    if problem or status is None:
         return 1, problem
-    state = known["ce_state"].replace("over", "ended with")
-    return 0, "healthy: the schedd answers; CE %s %s" % (known["ce"], state)
+    return 0, "healthy: the schedd answers; CE %s %s" % (settings.kind, status["state"])
 
 
-def problem_of(
-    known: Optional[Dict[str, Any]],
-    boot: str,
-    mono: float,
-    wall: float,
-    alive: Callable[[int], bool],
-) -> str:
-    """What is wrong with what the loop knows; "" when nothing is."""
-    if known is None:
+def read_status(directory: str) -> Optional[Dict[str, Any]]:
+    """Read the status file; None if there is none that can be read."""
+    try:
+        with open(os.path.join(directory, STATUS_FILE)) as file:
+            content = json.load(file)
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def find_problem(settings: Settings, status: Optional[Dict[str, Any]]) -> str:
+    """Find what is wrong with thyme-vobox, the credentials or the CE; "" if nothing is."""
+    if status is None:
         return "thyme-vobox has written no status: it does not run, or VOBOX_DIR is another"
-    if known["boot"] != boot or not alive(known["pid"]):
+    if not _is_alive(status["pid"]):
         return "thyme-vobox does not run"
-    if mono - known["looked"] > LATE:
-        return "thyme-vobox hangs: its last look was %.0f s ago" % (mono - known["looked"])
-    if known["stopping"]:
+    state, problem = status["state"], status["problem"]
+    if state == "stopping":
         return "thyme-vobox is stopping"
-    if not known["schedd_seen"]:
-        return "waiting for the schedd"
-    if known["credential_problems"]:
-        return "; ".join(known["credential_problems"])
-    for name, end in sorted(known["credentials"].items()):
-        if end - wall < known["valid_for"]:
-            return "%s is valid until %s only" % (name, utc(end))
-    if known["renewal_problem"]:
-        return "the proxy was not renewed: %s" % known["renewal_problem"]
-    state = known["ce_state"]
-    if state == "down" or (state.startswith("over") and state != "over 0"):
-        what = "ended with %s" % state.split()[1] if state.startswith("over") else "is down"
-        why = ": %s" % known["ce_problem"] if known["ce_problem"] else ""
-        return "the %s CE %s%s" % (known["ce"], what, why)
+    if state == "waiting for the schedd":
+        return str(state)
+    problems = [one.problem for one in check_credentials(settings, time.time()) if one.problem]
+    if problems:
+        return "; ".join(problems)
+    if status["renewal_problem"]:
+        return "the proxy was not renewed: %s" % status["renewal_problem"]
+    if state == "down":
+        return "the %s CE is down: %s" % (settings.kind, problem)
     if state == "starts":
-        return "the %s CE is starting" % known["ce"]
-    return ""
+        return "the %s CE is starting" % settings.kind
+    if state.startswith("ended") and state != "ended with 0":
+        return "the %s CE %s" % (settings.kind, state)
+    return str(state) if state.startswith("waiting") else ""
 
 
-def schedd_problem(settings: Settings) -> str:
-    """Why plain condor_q does not answer with 0; "" when it does."""
+def find_schedd_problem(settings: Settings) -> str:
+    """Find why plain condor_q does not end with 0; "" if it does."""
     command = os.path.join(settings.directory, "bin", "condor_q")
     try:
-        process = subprocess.Popen(
+        done = subprocess.run(
             [command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, env={"THYME_SCHEDD_SOCKET": settings.socket},
+            stderr=subprocess.PIPE, env={"THYME_SCHEDD_SOCKET": settings.socket}, timeout=CONDOR_Q,
         )  # fmt: skip
     except OSError as error:
         return "%s: %s" % (command, error.strerror or error)
-    try:
-        _, said = process.communicate(timeout=CONDOR_Q)
     except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
         return "condor_q did not answer within %.0f s" % CONDOR_Q
-    if process.returncode == 0:
+    if done.returncode == 0:
         return ""
-    lines = said.decode("utf-8", "replace").split("\n")
-    return "condor_q: %s" % next((line for line in reversed(lines) if line.strip()), "rc 1")
+    lines = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+    return "condor_q: %s" % (lines[-1] if lines else "exit code %d" % done.returncode)
 
 
-def _alive(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except OSError:
-        pass  # another user's
+        pass  # it is another user's
     return True

@@ -1,8 +1,8 @@
-"""The condor commands in one directory, for the front of the CE's PATH.
+"""Writes the condor commands into one directory, for the front of the CE's PATH.
 
-The console scripts name the Python that they were installed with, which the CE's container may
-not have; these name the one that runs here. Isolated (``-I``): a CE's PYTHONPATH and PYTHONHOME
-are meant for its own Python (AliEn sets them).
+The console scripts of the installation name a Python that the CE's container may not have; these
+name the one that runs thyme-vobox. They run isolated (``-I``), because the PYTHONPATH and
+PYTHONHOME of a CE are meant for its own Python (AliEn sets them).
 """
 
 import os
@@ -12,7 +12,7 @@ from typing import Dict, List
 
 from vobox.client.client import COMMANDS
 
-#: For whoever the CE runs as.
+#: Every user may run them.
 _MODE = stat.S_IRWXU | stat.S_IRGRP | stat.S_IXGRP | stat.S_IROTH | stat.S_IXOTH
 _TEXT = """\
 #!{python} -IS
@@ -24,25 +24,25 @@ sys.exit(main())
 
 
 def package_root() -> str:
-    """The directory that has the package vobox."""
+    """Return the directory that contains the package vobox."""
     return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
-def commands() -> Dict[str, str]:
-    """Each condor command and the module whose ``main`` runs it."""
+def list_commands() -> Dict[str, str]:
+    """Map each condor command to the module whose ``main`` runs it."""
     found = dict.fromkeys(COMMANDS, "vobox.client.client")
     found["condor_version"] = "vobox.client.version"
     found["condor_wait"] = "vobox.client.wait"
     return found
 
 
-def make(directory: str, python: str) -> List[str]:
-    """Write the commands into ``directory``; their names. Raises OSError."""
+def write_commands(directory: str, python: str) -> List[str]:
+    """Write the commands into ``directory``; returns their names. Raises OSError."""
     root = package_root()
     os.makedirs(directory, 0o755, exist_ok=True)
-    names = commands()
+    names = list_commands()
     for old in os.listdir(directory):
-        # a command of an older release; whatever else is in there is not ours
+        # commands of an older release go; anything else in there is not ours
         if old.startswith("condor_") and old not in names:
             os.unlink(os.path.join(directory, old))
     for name, module in names.items():
@@ -54,6 +54,6 @@ def make(directory: str, python: str) -> List[str]:
     return sorted(names)
 
 
-def interpreter(given: str) -> str:
-    """An absolute path of a Python for ``#!``; a virtual environment's is as good as any."""
+def find_python(given: str) -> str:
+    """Return the absolute path of a Python for ``#!``; empty ``given``: the one that runs us."""
     return os.path.abspath(given or sys.executable)

@@ -1,10 +1,19 @@
-"""A new proxy is made beside the old one, and takes its place only when it is better."""
+"""Renewal of the proxy: a new one is made beside the old one and replaces it if it is better."""
 
 import os
 import shutil
-from typing import Dict, Tuple
+from typing import Callable, Dict, Sequence, Tuple
 
-from .credentials import Unreadable, life_of, read_file, same_key, utc
+from .credentials import (
+    Credential,
+    Lifetime,
+    UnusableCredential,
+    format_utc,
+    keys_match,
+    read_file,
+    read_lifetime,
+)
+from .processes import Result
 from .settings import Settings
 
 #: Shell lines that write ``$PROXY_OUT``; the words are those of each program's manual. The old
@@ -22,13 +31,46 @@ PRESETS = {
 }
 
 
-def line(settings: Settings) -> str:
-    """The shell line that makes a new proxy."""
-    return PRESETS.get(settings.renew, settings.renew)
+#: Seconds that the command may take.
+TIMEOUT = 300.0
 
 
-def prepare(settings: Settings) -> Tuple[str, Dict[str, str]]:
-    """A private directory for the new proxy, and the environment; the directory is the user's."""
+def is_due(credentials: Sequence[Credential], settings: Settings, now: float) -> bool:
+    """Tell whether to renew the proxy at ``now`` (seconds since the epoch): bad ones always."""
+    if not settings.renew:
+        return False
+    if any(one.problem for one in credentials if one.variable == "X509_USER_CERT"):
+        return False  # the new proxy would be made with it
+    for one in credentials:
+        if one.variable == "X509_USER_PROXY":
+            return bool(one.problem) or one.life is None or now >= _moment(one.life, settings)
+    return False
+
+
+def _moment(life: Lifetime, settings: Settings) -> float:
+    if settings.renew_before is not None:
+        return life.end - settings.renew_before
+    return (life.begin + life.end) / 2
+
+
+def renew(settings: Settings, run: Callable[[str, Dict[str, str]], Result], now: float) -> str:
+    """Make a new proxy and put it in the place of the old; returns what went wrong, or "".
+
+    ``run`` runs a shell line with additions to the environment; ``now``: seconds since the epoch.
+    """
+    try:
+        place, environment = _prepare(settings)
+    except OSError as error:
+        return "%s: %s" % (settings.directory, error.strerror or error)
+    try:
+        result = run(PRESETS.get(settings.renew, settings.renew), environment)
+        return str(result) if result.code != 0 else replace_proxy(settings, place, now)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _prepare(settings: Settings) -> Tuple[str, Dict[str, str]]:
+    """Make a private directory of the CE's user; returns it and the environment that names it."""
     place = os.path.join(settings.directory, "renewal")
     shutil.rmtree(place, ignore_errors=True)
     os.mkdir(place, 0o700)
@@ -37,8 +79,8 @@ def prepare(settings: Settings) -> Tuple[str, Dict[str, str]]:
     return place, {"PROXY_OUT": os.path.join(place, "proxy")}
 
 
-def accept(settings: Settings, place: str, now: float) -> str:
-    """Put the new proxy in the place of the old; what is wrong with it, or "".
+def replace_proxy(settings: Settings, place: str, now: float) -> str:
+    """Put the new proxy in the place of the old; returns what is wrong with it, or "".
 
     The old one stays whatever happens: the new one is complete, on the same file system, before
     it is renamed over it.
@@ -46,20 +88,22 @@ def accept(settings: Settings, place: str, now: float) -> str:
     new = os.path.join(place, "proxy")
     try:
         _, pem = read_file(new, os.O_NOFOLLOW)
-    except Unreadable as error:
+    except UnusableCredential as error:
         return "the command wrote no proxy to $PROXY_OUT (%s)" % error
     try:
-        life = life_of(pem)
-        if not same_key(pem, pem):
-            raise Unreadable("its key is not that of its certificate")
-    except Unreadable as error:
+        life = read_lifetime(pem)
+        if not keys_match(pem, pem):
+            raise UnusableCredential("its key is not that of its certificate")
+    except UnusableCredential as error:
         return "the command's proxy is no good: %s" % error
     if life.end - now < settings.valid_for:
-        return "the command's proxy ends on %s, too soon" % utc(life.end)
+        return "the command's proxy ends on %s, too soon" % format_utc(life.end)
     if life.end <= _end_of(settings.proxy):
-        return "the command's proxy ends on %s, no later than the present one" % utc(life.end)
+        return "the command's proxy ends on %s, no later than the present one" % format_utc(
+            life.end
+        )
     try:
-        _replace(settings, pem)
+        _write_proxy(settings, pem)
     except OSError as error:
         return "the new proxy cannot be put at %s: %s" % (settings.proxy, error.strerror or error)
     return ""
@@ -67,12 +111,12 @@ def accept(settings: Settings, place: str, now: float) -> str:
 
 def _end_of(path: str) -> float:
     try:
-        return life_of(read_file(path)[1]).end
-    except Unreadable:
+        return read_lifetime(read_file(path)[1]).end
+    except UnusableCredential:
         return 0.0
 
 
-def _replace(settings: Settings, pem: bytes) -> None:
+def _write_proxy(settings: Settings, pem: bytes) -> None:
     beside = settings.proxy + ".new"
     try:
         os.unlink(beside)

@@ -1,68 +1,102 @@
-"""The environment of a VO box, read once; nothing else configures it."""
+"""The settings of thyme-vobox: environment variables, read once."""
 
 import os
 import pwd
 from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 KINDS = ("alien", "jalien", "demo", "none")
-#: these submit with ``use_x509userproxy = true``
+#: CEs that submit with ``use_x509userproxy = true``.
 GRID = ("alien", "jalien")
-#: ways to make a proxy of the user's certificate
+#: Ways to make a proxy from the user's certificate.
 WITH_CERTIFICATE = ("voms", "grid", "xrdgsiproxy")
 HOUR = 3600.0
 
 
 class BadSettings(Exception):
-    """What is wrong with the environment: one line for each variable."""
+    """The environment is wrong; the text has one line for each problem."""
 
 
 class Variable(NamedTuple):
+    """One environment variable as `thyme-vobox settings` and the documentation show it."""
+
     name: str
     default: str
     meaning: str
 
 
-#: What docs/howto-vobox.md shows; a test compares the two.
+#: docs/howto-vobox.md has this table; a test compares the two.
 VARIABLES = (
-    Variable("CE", "", "which CE to run: `alien`, `jalien`, `demo` or `none`; needed"),
-    Variable("CE_USER", "", "the user that it runs as; root has to name one for a Grid's CE"),
-    Variable("CE_COMMAND", "", "a shell line instead of the CE's own, in the foreground"),
-    Variable("CE_START", "", "a CE that goes to the background: the shell line that starts it"),
-    Variable("CE_STATUS", "", "with `CE_START`: ends with 0 while the CE lives"),
-    Variable("CE_STOP", "", "with `CE_START`: stops it"),
-    Variable("CE_CHECK", "60", "seconds between two `CE_STATUS`; two failures are a death"),
-    Variable("CE_BACKOFF", "2", "seconds before a CE that died is started again; doubled"),
+    Variable("CE", "", "which CE to run: `alien`, `jalien`, `demo` or `none`; required"),
+    Variable(
+        "CE_USER", "", "the user that the CE runs as; required for a Grid CE when started by root"
+    ),
+    Variable(
+        "CE_COMMAND", "", "a shell line that replaces the CE's own and stays in the foreground"
+    ),
+    Variable("CE_START", "", "for a CE that runs in the background: the shell line that starts it"),
+    Variable("CE_STATUS", "", "with `CE_START`: exits with 0 while the CE runs"),
+    Variable("CE_STOP", "", "with `CE_START`: stops the CE"),
+    Variable(
+        "CE_CHECK",
+        "60",
+        "seconds between two calls of `CE_STATUS`; two failures in a row mean that the CE is down",
+    ),
+    Variable(
+        "CE_BACKOFF", "2", "seconds before a CE that ended is started again; doubled each time"
+    ),
     Variable("CE_BACKOFF_MAX", "300", "the longest such wait in seconds"),
-    Variable("CE_GRACE", "30", "seconds between SIGTERM and SIGKILL at the end"),
-    Variable("THYME_SCHEDD_SOCKET", "/run/thyme/schedd.sock", "where the schedd listens"),
-    Variable("SCHEDD_TIMEOUT", "600", "seconds to wait for the schedd at the start; then exit 3"),
-    Variable("CREDENTIALS_TIMEOUT", "3600", "seconds to wait for credentials; then exit 4"),
-    Variable("CREDENTIALS_HOURS", "2", "hours that credentials have to be valid for"),
-    Variable("X509_USER_PROXY", "", "the proxy that jobs get; `alien` and `jalien` need it"),
+    Variable("CE_GRACE", "30", "seconds between SIGTERM and SIGKILL when it stops"),
+    Variable("THYME_SCHEDD_SOCKET", "/run/thyme/schedd.sock", "the schedd's socket"),
+    Variable(
+        "SCHEDD_TIMEOUT", "600", "seconds to wait for the schedd at the start; then exit code 3"
+    ),
+    Variable(
+        "CREDENTIALS_TIMEOUT",
+        "3600",
+        "seconds to wait for good credentials at the start; then exit code 4",
+    ),
+    Variable("CREDENTIALS_HOURS", "2", "hours for which credentials must still be valid"),
+    Variable("X509_USER_PROXY", "", "the proxy that jobs get; required for `alien` and `jalien`"),
     Variable("X509_USER_CERT", "", "the user's certificate"),
-    Variable("X509_USER_KEY", "", "its key, not encrypted"),
-    Variable("X509_HOST_CERT", "", "the host's certificate, where the CE needs one"),
+    Variable("X509_USER_KEY", "", "its key, without a pass phrase"),
+    Variable("X509_HOST_CERT", "", "the host's certificate, if the CE needs one"),
     Variable("X509_HOST_KEY", "", "its key"),
     Variable(
         "PROXY_RENEW",
         "",
-        "how: `voms`, `grid`, `xrdgsiproxy`, `myproxy`, or a shell line that writes `$PROXY_OUT`;"
-        " empty: somebody else does",
+        "how to renew the proxy: `voms`, `grid`, `xrdgsiproxy`, `myproxy`, or a shell line that"
+        " writes `$PROXY_OUT`; empty: not renewed here",
     ),
-    Variable("PROXY_RENEW_BEFORE", "", "hours before its end; empty: when half its life is over"),
-    Variable("PROXY_HOURS", "48", "how long a new proxy is valid"),
-    Variable("PROXY_VOMS", "alice:/alice/Role=lcgadmin", "`voms`: for which VO and role"),
-    Variable("MYPROXY_SERVER", "myproxy.cern.ch", "`myproxy`: where the long-lived one is"),
-    Variable("ALIEN_ROOT", "", "`alien`: where AliEn is installed"),
-    Variable("JALIEN_VERSION", "", "`jalien`: which version of the CVMFS package; the newest"),
-    Variable("DEMO_ARGS", "", "`demo`: options of plancton-demo-ce"),
-    Variable("VOBOX_DIR", "", "own directory; `/run/thyme-vobox`, users: `~/.thyme/vobox`"),
-    Variable("VOBOX_PYTHON", "", "the Python that runs the condor commands; this one"),
+    Variable(
+        "PROXY_RENEW_BEFORE",
+        "",
+        "hours before its end when the proxy is renewed; empty: after half its lifetime",
+    ),
+    Variable("PROXY_HOURS", "48", "lifetime of a new proxy in hours"),
+    Variable("PROXY_VOMS", "alice:/alice/Role=lcgadmin", "for `voms`: the VO and role"),
+    Variable(
+        "MYPROXY_SERVER", "myproxy.cern.ch", "for `myproxy`: the server with the long-lived proxy"
+    ),
+    Variable("ALIEN_ROOT", "", "for `alien`: the directory where AliEn is installed"),
+    Variable(
+        "JALIEN_VERSION", "", "for `jalien`: the version of the CVMFS package; empty: the newest"
+    ),
+    Variable("DEMO_ARGS", "", "for `demo`: options of plancton-demo-ce"),
+    Variable(
+        "VOBOX_DIR",
+        "",
+        "directory for its own files; `/run/thyme-vobox`, for other users `~/.thyme/vobox`",
+    ),
+    Variable(
+        "VOBOX_PYTHON",
+        "",
+        "the Python that runs the condor commands; empty: the one that runs thyme-vobox",
+    ),
 )
 
 
 class User(NamedTuple):
-    """Whose processes the CE's are."""
+    """The user that the CE runs as."""
 
     name: str
     uid: int
@@ -72,7 +106,7 @@ class User(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """All intervals in seconds."""
+    """The settings after checks; all times are in seconds."""
 
     kind: str
     user: User
@@ -105,7 +139,10 @@ class Settings(NamedTuple):
 
 
 def read_settings(environment: Mapping[str, str], uid: int, python: str) -> Settings:
-    """Raises BadSettings. ``uid``: whose process this is; ``python``: its interpreter."""
+    """Read and check the settings. Raises BadSettings.
+
+    ``uid``: the user id of this process; ``python``: the default interpreter of the commands.
+    """
     given = {one.name: environment.get(one.name, "").strip() or one.default for one in VARIABLES}
     wrong: List[str] = []
     kind = given["CE"]
@@ -175,7 +212,7 @@ def read_settings(environment: Mapping[str, str], uid: int, python: str) -> Sett
 
 
 def default_directory(uid: int) -> str:
-    """Of the VO box's own files."""
+    """Return the directory of the VO box's own files where VOBOX_DIR is not set."""
     return "/run/thyme-vobox" if uid == 0 else os.path.expanduser("~/.thyme/vobox")
 
 

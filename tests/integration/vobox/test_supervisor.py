@@ -121,8 +121,8 @@ def test_a_ce_submits_and_its_life_is_looked_after(box: LiveBox, schedd: LiveSch
 
     # when it comes, the CE runs and submits with our commands
     schedd.start()
-    box.wait_for(" ce: 1.0 - 1.0")
-    box.wait_for(f" ce: {box.directory}/box/bin/condor_submit")
+    box.wait_for("\n1.0 - 1.0\n")
+    box.wait_for(f"\n{box.directory}/box/bin/condor_submit\n")
     assert schedd.states() == {"1.0": 1}
     wait_until(lambda: box.health()[0] == 0, "health", timeout=LONG, state=box.health)
     assert box.health() == (0, "healthy: the schedd answers; CE none runs")
@@ -131,7 +131,7 @@ def test_a_ce_submits_and_its_life_is_looked_after(box: LiveBox, schedd: LiveSch
     first = int((box.directory / "pid").read_text())
     os.kill(first, signal.SIGKILL)
     box.wait_for("ERROR: the CE ended: signal 9")
-    box.wait_for(" ce: 2.0 - 2.0")
+    box.wait_for("\n2.0 - 2.0\n")
     second = (box.directory / "pid").read_text
     wait_until(lambda: int(second() or 0) not in (0, first), "the next CE", timeout=LONG)
 

@@ -19,7 +19,7 @@ def test_every_command_that_is_installed_has_a_section_and_is_offered_to_a_ce() 
     commands = {name: to for name, to in entry_points().items() if name.startswith("condor_")}
     assert commands.keys() == reference_page._COMMANDS.keys()
     for name, target in commands.items():
-        assert target == f"{links.commands()[name]}:main"
+        assert target == f"{links.list_commands()[name]}:main"
 
 
 def test_the_figures_of_the_page_are_those_of_the_code() -> None:

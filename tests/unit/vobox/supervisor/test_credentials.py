@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 
 from tests.support import x509
-from tests.support.fake_supervisor_tasks import settings
+from tests.support.fake_supervisor_system import make_settings
 from vobox.supervisor import renewal
-from vobox.supervisor.credentials import look
+from vobox.supervisor.credentials import check_credentials
 
 HERE = {"CE": "none"}
 
 
 def problem(directory: Path, **environment: str) -> str:
     """The one thing that is wrong; the files are those of whoever runs the tests."""
-    mine = settings(directory, **HERE, **environment)
+    mine = make_settings(directory, **HERE, **environment)
     mine = mine._replace(user=mine.user._replace(uid=os.getuid(), gid=os.getgid(), name="me"))
-    found = [one.problem for one in look(mine, time.time()) if one.problem]
+    found = [one.problem for one in check_credentials(mine, time.time()) if one.problem]
     assert len(found) <= 1
     return found[0] if found else ""
 
@@ -34,9 +34,9 @@ def pair(tmp_path: Path, hours: float = 24.0) -> dict[str, str]:
 
 def test_a_good_proxy_is_good_until_the_first_of_its_certificates_ends(tmp_path: Path) -> None:
     path = x509.proxy(tmp_path / "proxy", hours=24, chain=5)
-    mine = settings(tmp_path, **HERE, X509_USER_PROXY=str(path))
+    mine = make_settings(tmp_path, **HERE, X509_USER_PROXY=str(path))
     mine = mine._replace(user=mine.user._replace(uid=os.getuid()))
-    [one] = look(mine, time.time())
+    [one] = check_credentials(mine, time.time())
     assert one.problem == ""
     assert one.life is not None
     assert abs(one.life.end - time.time() - 5 * 3600) < 120
@@ -140,19 +140,19 @@ def old(tmp_path: Path) -> Path:
     return x509.proxy(tmp_path / "proxy", hours=5)
 
 
-def accept(tmp_path: Path, old: Path, content: bytes | None) -> str:
+def replace_proxy(tmp_path: Path, old: Path, content: bytes | None) -> str:
     place = tmp_path / "renewal"
     place.mkdir()
     if content is not None:
         x509.write(place / "proxy", content)
-    mine = settings(tmp_path, **HERE, X509_USER_PROXY=str(old))
-    return renewal.accept(mine, str(place), time.time())
+    mine = make_settings(tmp_path, **HERE, X509_USER_PROXY=str(old))
+    return renewal.replace_proxy(mine, str(place), time.time())
 
 
 def test_a_better_proxy_takes_the_place_of_the_old(tmp_path: Path, old: Path) -> None:
     key = x509.new_key()
     pem = x509.certificate(key, 48) + x509.private(key)
-    assert accept(tmp_path, old, pem) == ""
+    assert replace_proxy(tmp_path, old, pem) == ""
     assert old.read_bytes() == pem
     assert old.stat().st_mode & 0o777 == 0o600
 
@@ -166,7 +166,7 @@ def test_a_proxy_that_is_no_better_leaves_the_old_one(
 ) -> None:
     before = old.read_bytes()
     key = x509.new_key()
-    got = accept(tmp_path, old, x509.certificate(key, hours) + x509.private(key))
+    got = replace_proxy(tmp_path, old, x509.certificate(key, hours) + x509.private(key))
     assert got.startswith(said)
     assert got.endswith("too soon" if hours < 2 else "no later than the present one")
     assert old.read_bytes() == before
@@ -174,7 +174,7 @@ def test_a_proxy_that_is_no_better_leaves_the_old_one(
 
 def test_rubbish_leaves_the_old_one(tmp_path: Path, old: Path) -> None:
     before = old.read_bytes()
-    got = accept(tmp_path, old, b"voms-proxy-init: internal error\n")
+    got = replace_proxy(tmp_path, old, b"voms-proxy-init: internal error\n")
     assert got == "the command's proxy is no good: there is no certificate in it"
     assert old.read_bytes() == before
 
@@ -182,7 +182,7 @@ def test_rubbish_leaves_the_old_one(tmp_path: Path, old: Path) -> None:
 def test_a_key_of_another_certificate_leaves_the_old_one(tmp_path: Path, old: Path) -> None:
     before = old.read_bytes()
     pem = x509.certificate(x509.new_key(), 48) + x509.private(x509.new_key())
-    got = accept(tmp_path, old, pem)
+    got = replace_proxy(tmp_path, old, pem)
     assert got == "the command's proxy is no good: its key is not that of its certificate"
     assert old.read_bytes() == before
 
@@ -192,7 +192,7 @@ def test_a_directory_that_takes_nothing_leaves_the_old_one(tmp_path: Path, old: 
     beside.mkdir()  # nothing can be written there, by root neither
     before = old.read_bytes()
     key = x509.new_key()
-    got = accept(tmp_path, old, x509.certificate(key, 48) + x509.private(key))
+    got = replace_proxy(tmp_path, old, x509.certificate(key, 48) + x509.private(key))
     assert got == f"the new proxy cannot be put at {old}: File exists"
     assert old.read_bytes() == before
 
@@ -201,12 +201,12 @@ def test_a_link_or_a_pipe_is_not_taken_for_a_new_proxy(tmp_path: Path, old: Path
     before = old.read_bytes()
     place = tmp_path / "renewal"
     place.mkdir()
-    mine = settings(tmp_path, **HERE, X509_USER_PROXY=str(old))
+    mine = make_settings(tmp_path, **HERE, X509_USER_PROXY=str(old))
     (place / "proxy").symlink_to(x509.proxy(tmp_path / "another", hours=48))
-    assert "wrote no proxy to $PROXY_OUT (" in renewal.accept(mine, str(place), time.time())
+    assert "wrote no proxy to $PROXY_OUT (" in renewal.replace_proxy(mine, str(place), time.time())
     (place / "proxy").unlink()
     os.mkfifo(place / "proxy")
-    assert renewal.accept(mine, str(place), time.time()) == (
+    assert renewal.replace_proxy(mine, str(place), time.time()) == (
         "the command wrote no proxy to $PROXY_OUT (it is not a file)"
     )
     assert old.read_bytes() == before

@@ -108,14 +108,14 @@ def test_a_directory_that_cannot_be_used_ends_it_with_5(capsys, monkeypatch, tmp
 
 
 def test_alien_goes_to_the_background_by_its_own_program() -> None:
-    made = ce.recipe(read(CE="alien", X509_USER_PROXY="/p", ALIEN_ROOT="/opt/alien"))
+    made = ce.find_recipe(read(CE="alien", X509_USER_PROXY="/p", ALIEN_ROOT="/opt/alien"))
     assert made.start == "/opt/alien/bin/alien StartMonitor && /opt/alien/bin/alien StartCE"
     assert made.status == "/opt/alien/bin/alien StatusCE"
     assert made.stop == "/opt/alien/bin/alien StopCE; /opt/alien/bin/alien StopMonitor"
 
 
 def test_jalien_runs_in_the_foreground_from_cvmfs() -> None:
-    made = ce.recipe(read(CE="jalien", X509_USER_PROXY="/p", JALIEN_VERSION="1.9.5-1"))
+    made = ce.find_recipe(read(CE="jalien", X509_USER_PROXY="/p", JALIEN_VERSION="1.9.5-1"))
     assert made.status == ""
     assert "/cvmfs/alice.cern.ch/bin/alienv printenv JAliEn/1.9.5-1)" in made.start
     assert made.start.endswith("exec jalien alien.site.ComputingElement")
@@ -134,7 +134,7 @@ def test_jaliens_package_cannot_push_the_condor_commands_aside(tmp_path: Path) -
         place.mkdir(exist_ok=True)
         (place / name).write_text(f"#!/bin/sh\n{text}\n")
         (place / name).chmod(0o755)
-    made = ce.recipe(read(CE="jalien", X509_USER_PROXY="/p", JALIEN_VERSION="1.9"))
+    made = ce.find_recipe(read(CE="jalien", X509_USER_PROXY="/p", JALIEN_VERSION="1.9"))
     done = subprocess.run(
         ["/bin/bash", "-c", made.start.replace(ce.ALIENV, str(package / "alienv"))],
         env={"HOME": str(home), "PATH": "/usr/bin:/bin", "THYME_COMMANDS": str(commands)},
@@ -144,7 +144,7 @@ def test_jaliens_package_cannot_push_the_condor_commands_aside(tmp_path: Path) -
 
 
 def test_ones_own_command_replaces_the_ces() -> None:
-    made = ce.recipe(read(CE="jalien", X509_USER_PROXY="/p", CE_COMMAND="./my-ce"))
+    made = ce.find_recipe(read(CE="jalien", X509_USER_PROXY="/p", CE_COMMAND="./my-ce"))
     assert made == ce.Recipe("./my-ce")
 
 
@@ -169,13 +169,13 @@ def test_ones_own_command_replaces_the_ces() -> None:
 )
 def test_what_a_ce_lacks_is_named(environment, there, said) -> None:
     mine = read(X509_USER_PROXY="/p", **environment)
-    assert ce.lacking(mine, there.__contains__, lambda _: False).endswith(said)
+    assert ce.find_lacking(mine, there.__contains__, lambda _: False).endswith(said)
 
 
 def test_a_ce_that_is_all_there_lacks_nothing() -> None:
     for kind in ("alien", "jalien", "demo", "none"):
         mine = read(CE=kind, X509_USER_PROXY="/p")
-        assert ce.lacking(mine, lambda _: True, lambda _: True) == ""
+        assert ce.find_lacking(mine, lambda _: True, lambda _: True) == ""
 
 
 # --- the condor commands --------------------------------------------------------------------
@@ -184,7 +184,7 @@ def test_a_ce_that_is_all_there_lacks_nothing() -> None:
 def test_the_commands_are_written_and_nothing_else_is_touched(tmp_path: Path) -> None:
     (tmp_path / "condor_of_long_ago").touch()
     (tmp_path / "somebodys-program").touch()
-    names = links.make(str(tmp_path), sys.executable)
+    names = links.write_commands(str(tmp_path), sys.executable)
     assert {"condor_submit", "condor_q", "condor_rm", "condor_version"} <= set(names)
     assert {path.name for path in tmp_path.iterdir()} == {*names, "somebodys-program"}
     # a CE's own Python settings do not reach them
