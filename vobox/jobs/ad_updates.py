@@ -112,11 +112,11 @@ def record_hold(ad: Ad, hold: HoldReason) -> None:
 
 
 def clear_hold(ad: Ad) -> None:
-    """Move the hold reason to LastHoldReason...; HTCondor leaves a literal undefined behind."""
+    """Move HoldReason, its code and subcode to LastHoldReason...; a released job has none."""
     for name in ("HoldReason", "HoldReasonCode", "HoldReasonSubCode"):
-        if name in ad and ad[name] != "undefined":
-            ad["Last" + name] = ad[name]
-            ad[name] = "undefined"
+        text = ad.pop(name, "undefined")
+        if text != "undefined":  # earlier releases left this behind
+            ad["Last" + name] = text
 
 
 def _add_wall(ad: Ad, seconds: float) -> None:

@@ -256,9 +256,8 @@ def _on_finished(job: Job, event: Finished) -> list[Effect]:
         return [*_hold(job, hold, event), SaveOutput()]
     _set_status(job, IDLE, event.time)
     job.queued = False
-    text = user_log_events.format_evicted(
-        job.id, event.time, event.usage, "OnExitRemove is false", requeued=True
-    )
+    reason = f"The job attribute OnExitRemove expression '{ad['OnExitRemove']}' evaluated to FALSE"
+    text = user_log_events.format_requeued(job.id, event, ad, reason)
     return [LogEvent(text), SaveOutput()]
 
 
@@ -275,9 +274,7 @@ def _on_evicted(job: Job, event: Evicted) -> list[Effect]:
         return []
     _set_status(job, IDLE, event.time)
     job.queued = False
-    text = user_log_events.format_evicted(
-        job.id, event.time, event.usage, event.reason, requeued=False
-    )
+    text = user_log_events.format_evicted(job.id, event.time, event.usage, event.reason)
     return [LogEvent(text)]
 
 

@@ -27,35 +27,49 @@ def format_execute(job: JobId, now: float, host: str) -> str:
     return _event(1, job, now, f"Job executing on host: <{node or slot}:0>\n\tSlotName: {host}\n")
 
 
-def format_evicted(job: JobId, now: float, usage: Usage, reason: str, requeued: bool) -> str:
-    first = "(0) Job terminated and was requeued" if requeued else "(0) CPU times"
+def format_evicted(job: JobId, now: float, usage: Usage, reason: str) -> str:
+    """Format the end of a run whose program did not end by itself; ``now``: epoch seconds."""
     return _event(
         4,
         job,
         now,
-        f"Job was evicted.\n\t{first}\n{_usage(usage, 'Run')}"
+        f"Job was evicted.\n\t(0) CPU times\n{_usage(usage, 'Run')}"
         "\t0  -  Run Bytes Sent By Job\n\t0  -  Run Bytes Received By Job\n"
         f"\tReason: {_line(reason)}\n",
     )
 
 
+def format_requeued(job: JobId, event: Finished, ad: Ad, reason: str) -> str:
+    """Format the end of a program that is to run again.
+
+    HTCondor's readers stop at an event that lacks the line about the termination.
+    """
+    sent = int(_number(ad, "BytesSent"))
+    return _event(
+        4,
+        job,
+        event.time,
+        "Job was evicted.\n\t(0) Job terminated and was requeued\n"
+        f"{_usage(event.usage, 'Run')}"
+        f"\t{sent}  -  Run Bytes Sent By Job\n\t0  -  Run Bytes Received By Job\n"
+        f"\t{_termination(event)}\n\t{_line(reason)}\n",
+    )
+
+
 def format_lost(job: JobId, now: float, reason: str) -> str:
     """Format the loss of an attempt whose lease expired: in HTCondor an eviction."""
-    return format_evicted(job, now, Usage(), reason, False)
+    return format_evicted(job, now, Usage(), reason)
 
 
 def format_terminated(job: JobId, event: Finished, ad: Ad) -> str:
-    if event.signal is not None:
-        how = f"(0) Abnormal termination (signal {event.signal})\n\t(0) No core file"
-    else:
-        how = f"(1) Normal termination (return value {event.exit_code})"
     total = Usage(_number(ad, "CumulativeRemoteUserCpu"), _number(ad, "CumulativeRemoteSysCpu"))
     sent = int(_number(ad, "BytesSent"))
     return _event(
         5,
         job,
         event.time,
-        f"Job terminated.\n\t{how}\n{_usage(event.usage, 'Run')}{_usage(total, 'Total')}"
+        f"Job terminated.\n\t{_termination(event)}\n"
+        f"{_usage(event.usage, 'Run')}{_usage(total, 'Total')}"
         f"\t{sent}  -  Run Bytes Sent By Job\n\t0  -  Run Bytes Received By Job\n"
         f"\t{sent}  -  Total Bytes Sent By Job\n\t0  -  Total Bytes Received By Job\n",
     )
@@ -99,6 +113,12 @@ def format_unsuspended(job: JobId, now: float) -> str:
 def _event(number: int, job: JobId, now: float, body: str) -> str:
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
     return f"{number:03d} ({job.cluster:03d}.{job.proc:03d}.000) {when} {body}...\n"
+
+
+def _termination(event: Finished) -> str:
+    if event.signal is not None:
+        return f"(0) Abnormal termination (signal {event.signal})\n\t(0) No core file"
+    return f"(1) Normal termination (return value {event.exit_code})"
 
 
 def _usage(usage: Usage, what: str) -> str:

@@ -29,7 +29,7 @@ VALUES = {
     'userHome("root")': "'/root'",
     'mergeEnvironment("A=1", "B=2")': "'A=1 B=2'",
     'envV1ToV2("A=1;B=2")': "'A=1 B=2'",
-    'listToArgs({"a", "b c"})': "\"a 'b c'\"",
+    'listToArgs({"a", "b"})': "'a b'",
     'argsToList("a b")': "['a', 'b']",
     "countMatches(Ok, {[Ok = true], [Ok = false]})": "1",
     "evalInEachContext(N, {[N = 1], [N = 2]})": "[1, 2]",

@@ -10,11 +10,13 @@ import htcondor2
 import pytest
 
 from tests.support.fake_query_queue import utc
-from tests.support.schedd_parts import NOW, USAGE, Events, ad_of
+from tests.support.schedd_parts import NOW, USAGE, Events, Expression, ad_of, after
 from thyme.protocol.events import Usage
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.jobs import user_log_events
+from vobox.jobs.job import LogEvent
+from vobox.jobs.transitions import apply
 
 BIG = JobId(12345, 1234)
 
@@ -40,7 +42,7 @@ def whole_life(job: JobId) -> str:
         [
             user_log_events.format_submit(job, NOW, ad_of(job, JobBatchName="my batch")),
             user_log_events.format_execute(job, NOW + 1, "slot1_77@node7"),
-            user_log_events.format_evicted(job, NOW + 2, USAGE, "pilot evicted", requeued=False),
+            user_log_events.format_evicted(job, NOW + 2, USAGE, "pilot evicted"),
             user_log_events.format_execute(job, NOW + 3, "slot1_78@node8"),
             user_log_events.format_image_size(job, NOW + 3, 125000),
             user_log_events.format_suspended(job, NOW + 3),
@@ -95,6 +97,40 @@ def test_htcondors_own_reader_reads_a_death_by_signal(tmp_path: Path) -> None:
     assert event["TerminatedBySignal"] == 9 and event["TerminatedNormally"] is False
 
 
+@pytest.mark.parametrize(
+    ("code", "signal", "termination"),
+    [
+        (1, None, "\t(1) Normal termination (return value 1)\n"),
+        (None, 9, "\t(0) Abnormal termination (signal 9)\n\t(0) No core file\n"),
+    ],
+)
+def test_htcondors_own_reader_reads_on_after_a_run_that_is_queued_again(
+    tmp_path: Path, code: int | None, signal: int | None, termination: str
+) -> None:
+    path = tmp_path / "log"
+    e = Events(JobId(38, 0), attributes={"OnExitRemove": Expression("ExitCode =?= 0")})
+    finished = e.finished(code=code, signal=signal, stdout=b"12345")
+    queued = after(e.submit(), e.started())
+    transition = apply(queued, finished)
+    text = "".join(each.text for each in transition.effects if isinstance(each, LogEvent))
+    path.write_text(text + ended())
+
+    requeued, terminated = read(path)
+
+    # as HTCondor 25.14.0 writes it
+    assert text.partition(" Job was")[2] == (
+        " evicted.\n\t(0) Job terminated and was requeued\n"
+        "\t\tUsr 0 00:00:01, Sys 0 00:00:00  -  Run Remote Usage\n"
+        "\t\tUsr 0 00:00:00, Sys 0 00:00:00  -  Run Local Usage\n"
+        "\t5  -  Run Bytes Sent By Job\n\t0  -  Run Bytes Received By Job\n"
+        f"{termination}"
+        "\tThe job attribute OnExitRemove expression 'ExitCode =?= 0' evaluated to FALSE\n...\n"
+    )
+    assert requeued["TerminatedAndRequeued"] is True
+    assert requeued.get("ReturnValue") == code and requeued.get("TerminatedBySignal") == signal
+    assert terminated["ReturnValue"] == 3
+
+
 def test_headers_are_padded_to_three_digits_and_grow_beyond() -> None:
     when = "2026-11-22 13:25:12"
     assert user_log_events.format_aborted(JobId(3, 1), NOW, "x").startswith(
@@ -111,7 +147,7 @@ def test_no_reason_can_end_or_forge_an_event(text: str) -> None:
         user_log_events.format_aborted(BIG, NOW, text),
         user_log_events.format_held(BIG, NOW, held_ad(text)),
         user_log_events.format_released(BIG, NOW, text),
-        user_log_events.format_evicted(BIG, NOW, Usage(), text, requeued=False),
+        user_log_events.format_evicted(BIG, NOW, Usage(), text),
         user_log_events.format_submit(BIG, NOW, ad_of(JobBatchName=text)),
         user_log_events.format_execute(BIG, NOW, f"slot1@{text}"),
     ):

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.fake_query_queue import Command, FakeQueue, Text, ask, job, out, utc
+from tests.support.fake_query_queue import Command, FakeQueue, ask, job, out, utc
+from tests.support.schedd_parts import Events, after
 from vobox.commands.query import condor_history, condor_q, condor_status
 
 COMMANDS: dict[str, Command] = {
@@ -284,10 +285,15 @@ def test_blah_reads_one_comma_list_a_job() -> None:
     assert run(f"condor_history -backwards -match 1 1 {BLAH}", history).splitlines() == [lines[0]]
 
 
-def test_an_agent_whose_hold_was_released_shows_literal_undefined() -> None:
-    view = FakeQueue([job(1, HoldReasonCode=Text("undefined"))])
-    text = run(r'condor_q -format "HoldReason=%s " HoldReasonCode -format "%s \n" Cmd', view)
-    assert text == "HoldReason=undefined /bin/sleep \n"
+def test_alien_counts_an_agent_whose_hold_was_released() -> None:
+    """CONDOR.pm drops every line with "undef" or "HoldReason" (grep -v)."""
+    e = Events(attributes={"Cmd": "/bin/true"})
+    view = FakeQueue([after(e.submit(), e.held(), e.released()).ad])
+    text = run(
+        r'condor_q -format "%d " ClusterId -format "HoldReason=%s " HoldReasonCode '
+        r'-format "%s \n" Cmd -allusers', view,
+    )  # fmt: skip
+    assert text == "38 /bin/true \n"
 
 
 def test_dirac_reads_idle_and_running_from_the_totals_as_json() -> None:
