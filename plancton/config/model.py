@@ -54,7 +54,8 @@ class Config(ContainerKeys):
         "",
         "",
         "`engine: process`: directory for the pilots' scratch directories; empty means the run "
-        "directory. As root the run directory is often in memory: name a disk here.",
+        "directory. As root the run directory is often in memory: name a disk here, in a "
+        "directory that other users cannot write into.",
         "1.0",
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from plancton.errors import AlreadyRunning, PlanctonError
 from plancton.paths import Paths
+from plancton.private_directory import make_private_directory
 
 #: Seconds that a daemon may need between taking the lock and writing its pid into it.
 _PID_WAIT = 1.0
@@ -108,6 +109,6 @@ def _lock_file(paths: Paths) -> Path:
 
 def _make(directory: Path) -> None:
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_directory(directory)
     except OSError as error:
-        raise PlanctonError(f"{directory}: cannot be made: {error.strerror}") from error
+        raise PlanctonError(f"{directory}: cannot be used: {error.strerror}") from error

@@ -35,7 +35,7 @@ ONLY_IN = {
 #: The floors of a package, the lowest first; a name is a subpackage or a module of it.
 LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "plancton": (
-        ("errors", "paths", "model"),
+        ("errors", "paths", "private_directory", "model"),
         ("calendar",),
         ("config",),
         ("node",),

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from plancton.engine.pilot_spec import PREFIX, PilotSpec
+from plancton.private_directory import check_private_directory, make_private_directory
 
 #: Directories that are being made, and that are being removed, begin with these.
 NEW, TRASH = ".new-", ".trash-"
@@ -59,6 +60,7 @@ class PilotFiles:
     def every(cls, pilots: Path) -> list[Path]:
         """The directories of all pilots.  Raises OSError, but none where there is nothing yet."""
         try:
+            check_private_directory(pilots)
             return sorted(p for p in pilots.iterdir() if p.name.startswith(PREFIX))
         except FileNotFoundError:
             return []
@@ -68,7 +70,7 @@ class PilotFiles:
         cls, pilots: Path, spec: PilotSpec, environment: dict[str, str], stop_grace: float
     ) -> PilotFiles:
         """Make the directory, in one step for whoever looks.  Raises OSError."""
-        pilots.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_directory(pilots)
         fresh = pilots / (NEW + spec.name)
         final = pilots / spec.name
         fresh.mkdir(mode=0o700)

@@ -294,4 +294,4 @@ def test_a_run_directory_that_cannot_be_made_is_one_clear_line(node: Node) -> No
     done = node.ctl("nodaemon")
     (node.directory / "run").unlink()
     assert done.returncode == ExitCode.FAILED
-    assert done.stderr == f"planctonctl: {node.directory}/run: cannot be made: File exists\n"
+    assert done.stderr == f"planctonctl: {node.directory}/run: cannot be used: File exists\n"
