@@ -282,7 +282,7 @@ class Decision:
     #: one sentence: what was decided and which rule decided it
     summary: str
     #: seconds until a rule may change its mind by the passing of time alone
-    look_again: float | None = None
+    recheck_after: float | None = None
 
 
 @dataclass(frozen=True)

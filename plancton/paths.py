@@ -15,7 +15,7 @@ def is_url(text: str) -> bool:
     return "://" in text and text.partition("://")[0] in SCHEMES
 
 
-def shown(url: str) -> str:
+def hide_password(url: str) -> str:
     """The URL without its password, for logs and for people."""
     parts = urlsplit(url)
     if parts.password is None:
@@ -88,7 +88,7 @@ class Paths:
     @property
     def config_name(self) -> str:
         """Where the configuration is, for people."""
-        return shown(self.config_url) if self.config_url else str(self.config)
+        return hide_password(self.config_url) if self.config_url else str(self.config)
 
     @property
     def kept_config(self) -> Path:

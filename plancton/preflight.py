@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from plancton.calendar.syntax import BadPeriod, zone
-from plancton.calendar.syntax import parse as parse_period
+from plancton.calendar.syntax import BadPeriod, find_zone
+from plancton.calendar.syntax import parse_period as parse_period
 from plancton.config.computed_keys import max_docks, pilots_memory
 from plancton.config.expressions import BadExpression
 from plancton.config.key_types import parse_syslog_address
 from plancton.config.model import Config
 from plancton.config.yaml_file import read_yaml, reason_of
 from plancton.engine.docker import container_body
-from plancton.engine.pilot_spec import command_of, environment_of, filled, names_for
+from plancton.engine.pilot_spec import (
+    fill_command,
+    fill_container_keys,
+    fill_environment,
+    list_template_names,
+)
 from plancton.errors import ConfigError
 from plancton.model import HostFacts
 from telemetry import targets
@@ -56,13 +61,13 @@ def _find_problems(config: Config, facts: HostFacts) -> Iterator[tuple[str, str]
         max_docks(config, facts)
     except BadExpression as error:
         yield "max_docks", f"cannot compute {config.max_docks!r}: {error}"
-    names = names_for(config, facts, "plancton-worker-000000")
+    names = list_template_names(config, facts, "plancton-worker-000000")
     try:
-        command_of(config, names)
+        fill_command(config, names)
     except BadExpression as error:
         yield "docker_cmd", f"{error}"
     try:
-        environment_of(config, names)
+        fill_environment(config, names)
     except BadExpression as error:
         yield "environment", f"{error}"
     for key in ("windows", "stops"):
@@ -81,12 +86,12 @@ def _find_problems(config: Config, facts: HostFacts) -> Iterator[tuple[str, str]
     except targets.BadTarget as error:
         yield "influxdb_url", f"{error}"
     try:
-        zone(config.timezone or facts.timezone)
+        find_zone(config.timezone or facts.timezone)
     except BadPeriod as error:
         yield "timezone", f"{error}"
     if config.engine == "docker":
         try:
-            yield from container_body.problems(filled(config, names))
+            yield from container_body.find_problems(fill_container_keys(config, names))
         except BadExpression as error:
             key, _, what = str(error).partition(": ")
             yield key, what

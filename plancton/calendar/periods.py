@@ -76,7 +76,7 @@ class Opening:
     until: float | None = None
 
 
-def look(calendar: Calendar, wall: float) -> Opening:
+def find_opening(calendar: Calendar, wall: float) -> Opening:
     """The state at ``wall``, seconds since 1970."""
     if not calendar.windows and not calendar.stops:
         return Opening(True)

@@ -45,11 +45,13 @@ def parse_calendar(windows: tuple[str, ...], stops: tuple[str, ...], zone_name: 
 
     Raises BadPeriod, which a checked configuration does not.
     """
-    return Calendar(tuple(map(parse, windows)), tuple(map(parse, stops)), zone(zone_name))
+    return Calendar(
+        tuple(map(parse_period, windows)), tuple(map(parse_period, stops)), find_zone(zone_name)
+    )
 
 
 @lru_cache(maxsize=8)
-def zone(name: str) -> tzinfo:
+def find_zone(name: str) -> tzinfo:
     """The time zone called ``name``: one of the tz database, or a file in its format.
 
     Raises BadPeriod.
@@ -65,7 +67,7 @@ def zone(name: str) -> tzinfo:
         raise BadPeriod(f"{name!r} is no time zone known here; write e.g. Europe/Zurich") from error
 
 
-def parse(text: str) -> Period:
+def parse_period(text: str) -> Period:
     """One period.  Raises BadPeriod."""
     words = text.strip().lower()
     if found := _OVER_DAYS.fullmatch(words):

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from plancton import preflight
 from plancton.config.computed_keys import max_docks
-from plancton.config.model import Config, notes
+from plancton.config.model import Config, list_notes
 from plancton.engine import pilot_spec
 from plancton.errors import ConfigError, ExitCode
 from plancton.model import HostFacts
 from plancton.node.sensors import ProcSensors
-from plancton.paths import Paths, is_url, shown
+from plancton.paths import Paths, hide_password, is_url
 from plancton.policy import calendar_rule
 
 
@@ -25,16 +25,16 @@ def validate(paths: Paths, arguments: argparse.Namespace) -> int:
         print(json.dumps(schema(), indent=2))
         return ExitCode.OK
     where = arguments.file or paths.config_url or str(paths.config)
-    facts = ProcSensors().facts()
+    facts = ProcSensors().read_facts()
     config = _from_url(where, facts) if is_url(where) else preflight.load_config(Path(where), facts)
-    example = pilot_spec.spec(config, facts, pilot_spec.PREFIX + "example"[:6])
-    print(f"{shown(where) if is_url(where) else where}: good")
+    example = pilot_spec.make_spec(config, facts, pilot_spec.NAME_PREFIX + "example"[:6])
+    print(f"{hide_password(where) if is_url(where) else where}: good")
     print(f"  engine     {config.engine}")
     print(f"  max_docks  {max_docks(config, facts)} on this node ({facts.ncpus} CPUs)")
     print(f"  command    {' '.join(example.command)}")
     if config.windows or config.stops:
         print(f"  windows    {calendar_rule.find_phase(config, facts, time.time()).text}")
-    for note in notes(config):
+    for note in list_notes(config):
         print(f"  note       {note}")
     return ExitCode.OK
 
@@ -50,12 +50,12 @@ def schema() -> dict[str, object]:
 
 def _from_url(url: str, facts: HostFacts) -> Config:
     from plancton.config.http import FetchFailed, fetch
-    from plancton.config.remote import Origin
+    from plancton.config.remote import ConfigUrl
 
     try:
-        page = fetch(url, "", verify=Origin.of(url, os.environ).verify)
+        page = fetch(url, "", verify=ConfigUrl.from_environment(url, os.environ).verify)
     except FetchFailed as error:
-        raise ConfigError(f"{shown(url)}: cannot be fetched: {error}") from error
+        raise ConfigError(f"{hide_password(url)}: cannot be fetched: {error}") from error
     if page is None:  # cannot be: nothing was named that could be unchanged
-        raise ConfigError(f"{shown(url)}: the server sent nothing")
-    return preflight.parse_config(page.text, shown(url), facts)
+        raise ConfigError(f"{hide_password(url)}: the server sent nothing")
+    return preflight.parse_config(page.text, hide_password(url), facts)

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from plancton.daemon import logs, process
-from plancton.daemon.admin_mode import Flags
+from plancton.daemon.admin_mode import AdminFlags
 from plancton.daemon.lock import running_pid
 from plancton.errors import AlreadyRunning, ExitCode, PlanctonError
 from plancton.paths import Paths, is_url
@@ -25,17 +25,17 @@ _START_WAIT = 20.0
 
 def nodaemon(paths: Paths, arguments: argparse.Namespace) -> int:
     """The daemon itself; with --log-file (from ``start``) it logs there."""
-    handler = logs.to_file(paths.log) if arguments.log_file else logs.to_stdout()
+    handler = logs.log_to_file(paths.log) if arguments.log_file else logs.log_to_stdout()
     try:
         process.run(paths, os.environ)
     finally:
-        logs.remove(handler)
+        logs.remove_handler(handler)
     return ExitCode.OK
 
 
 def force_start(paths: Paths, arguments: argparse.Namespace) -> int:
     """End a drain, also one that the environment asks for, try pilots anew, and start."""
-    flags = Flags(paths.rundir)
+    flags = AdminFlags(paths.rundir)
     flags.resume()
     flags.request_retry()
     os.environ.pop("PLANCTON_START_DRAIN", None)

@@ -18,7 +18,7 @@ def read_document(paths: Paths) -> dict[str, Any] | None:
     return document if isinstance(document, dict) and "daemon" in document else None
 
 
-def current(paths: Paths, wall: float) -> dict[str, Any]:
+def read_current(paths: Paths, wall: float) -> dict[str, Any]:
     """What is known now (``wall``: since 1970).
 
     While the daemon runs, ages are moved on to now.  When it does not, the pilots are
@@ -46,17 +46,17 @@ def current(paths: Paths, wall: float) -> dict[str, Any]:
 
 
 def _left(document: dict[str, Any], paths: Paths) -> list[dict[str, Any]] | None:
-    from plancton.daemon.status_document import pilot_as_dict
+    from plancton.daemon.status_document import encode_pilot
     from plancton.errors import EngineError
 
     try:
-        engine = engine_left(document, paths)
-        return None if engine is None else [pilot_as_dict(pilot) for pilot in engine.pilots()]
+        engine = open_last_engine(document, paths)
+        return None if engine is None else [encode_pilot(pilot) for pilot in engine.list_pilots()]
     except EngineError:
         return None
 
 
-def engine_left(document: dict[str, Any] | None, paths: Paths) -> Any:
+def open_last_engine(document: dict[str, Any] | None, paths: Paths) -> Any:
     """The engine of the daemon that ran here last, without its configuration.
 
     None if it was none that this version knows.
@@ -64,11 +64,11 @@ def engine_left(document: dict[str, Any] | None, paths: Paths) -> Any:
     from pathlib import Path
 
     from plancton.engine.process.engine import ProcessEngine
-    from plancton.engine.select import place_of_processes
+    from plancton.engine.select import find_process_place
 
     known = (document or {}).get("engine")
     if known is None:
-        return ProcessEngine(place_of_processes(paths, ""))
+        return ProcessEngine(find_process_place(paths, ""))
     if known.get("name") == "docker":
         from plancton.config.model import Config
         from plancton.engine.docker.engine import DockerEngine

@@ -20,12 +20,12 @@ LATE = 60.0
 
 
 def health(paths: Paths, _arguments: argparse.Namespace) -> int:
-    problem = problem_of(running_pid(paths), read_document(paths), time.monotonic())
+    problem = find_problem(running_pid(paths), read_document(paths), time.monotonic())
     print(problem or "healthy")
     return 1 if problem else 0
 
 
-def problem_of(pid: int | None, document: dict[str, Any] | None, now: float) -> str:
+def find_problem(pid: int | None, document: dict[str, Any] | None, now: float) -> str:
     """Why the daemon ``pid`` does not work, "" if it does; ``now`` on the monotonic clock."""
     if pid is None:
         return "the daemon does not run"

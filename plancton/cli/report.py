@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from plancton.calendar.syntax import zone
+from plancton.calendar.syntax import find_zone
 from plancton.day_report import page, ring
 from plancton.errors import ExitCode, PlanctonError
 from plancton.node.sensors import ProcSensors
@@ -16,17 +16,17 @@ from plancton.paths import Paths
 
 def report(paths: Paths, arguments: argparse.Namespace) -> int:
     """Write the page; the daemon need not run."""
-    facts, now = ProcSensors().facts(), time.time()
+    facts, now = ProcSensors().read_facts(), time.time()
     try:
-        rows = ring.read(paths.day, now)
+        rows = ring.read_rows(paths.day, now)
     except FileNotFoundError:
         raise PlanctonError(
             f"{paths.day}: no day was recorded; a daemon writes it from its first minute on"
         ) from None
-    except (OSError, ring.NotOurs) as error:
+    except (OSError, ring.WrongFormat) as error:
         reason = getattr(error, "strerror", None)
         raise PlanctonError(f"{paths.day}: {reason}" if reason else str(error)) from None
-    made = page.page(rows, facts.hostname, str(paths.day), now, zone(facts.timezone))
+    made = page.render_page(rows, facts.hostname, str(paths.day), now, find_zone(facts.timezone))
     if arguments.output == "-":
         sys.stdout.write(made)
         return ExitCode.OK

@@ -10,11 +10,11 @@ from typing import Any
 from plancton.errors import ExitCode
 from plancton.paths import Paths
 
-from .document import current
+from .document import read_current
 
 
 def status(paths: Paths, arguments: argparse.Namespace) -> int:
-    document = current(paths, time.time())
+    document = read_current(paths, time.time())
     if arguments.json:
         print(json.dumps(document, indent=2))
     else:
@@ -23,7 +23,7 @@ def status(paths: Paths, arguments: argparse.Namespace) -> int:
 
 
 def explain(paths: Paths, arguments: argparse.Namespace) -> int:
-    document = current(paths, time.time())
+    document = read_current(paths, time.time())
     if arguments.json:
         keys = (
             "written", "daemon", "summary", "capacity", "rules", "window", "image", "protection",
@@ -48,8 +48,8 @@ def _code(document: dict[str, Any]) -> int:
 def _print_status(document: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from .table import view
+    from .table import render_view
 
     # Lines are for people: the terminal folds them better than a fixed width would.
     console = Console(highlight=False, soft_wrap=True, markup=False)
-    console.print(view(document, None))
+    console.print(render_view(document, None))

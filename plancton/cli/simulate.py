@@ -19,7 +19,7 @@ from plancton.policy.simulation import add_up, replay
 
 
 def simulate(paths: Paths, arguments: argparse.Namespace) -> int:
-    facts = ProcSensors().facts()
+    facts = ProcSensors().read_facts()
     if arguments.ncpus:
         facts = replace(facts, ncpus=arguments.ncpus)
     if arguments.ram:

@@ -7,14 +7,14 @@ import os
 import signal
 import time
 
-from plancton.daemon.admin_mode import Flags
+from plancton.daemon.admin_mode import AdminFlags
 from plancton.daemon.lock import DaemonLock, running_pid
 from plancton.errors import EngineError, ExitCode, PlanctonError
 from plancton.model import PilotState
 from plancton.paths import Paths
 from plancton.policy.rules import FORCE_GRACE
 
-from .document import engine_left, read_document
+from .document import open_last_engine, read_document
 
 #: Seconds that a daemon may need to end after SIGTERM.
 _STOP_WAIT = 30.0
@@ -42,7 +42,7 @@ def force_stop(paths: Paths, _arguments: argparse.Namespace) -> int:
         _end_what_is_left(paths)
         print("the daemon does not run; no pilot does")
         return ExitCode.OK
-    Flags(paths.rundir).force_stop()
+    AdminFlags(paths.rundir).force_stop()
     _signal(pid, signal.SIGUSR1)
     _wait_for_end(paths, pid, FORCE_GRACE + _FORCE_WAIT)
     print("stopped; no pilot goes on")
@@ -50,17 +50,17 @@ def force_stop(paths: Paths, _arguments: argparse.Namespace) -> int:
 
 
 def drain(paths: Paths, _arguments: argparse.Namespace) -> int:
-    Flags(paths.rundir).drain()
+    AdminFlags(paths.rundir).drain()
     return _told(paths, "drains: no new pilots are started")
 
 
 def drain_stop(paths: Paths, _arguments: argparse.Namespace) -> int:
-    Flags(paths.rundir).drain(then_stop=True)
+    AdminFlags(paths.rundir).drain(then_stop=True)
     return _told(paths, "drains, and the daemon ends after the last pilot")
 
 
 def resume(paths: Paths, _arguments: argparse.Namespace) -> int:
-    flags = Flags(paths.rundir)
+    flags = AdminFlags(paths.rundir)
     flags.resume()
     # Who repairs a node and resumes it wants pilots now, not after the wait of old failures.
     flags.request_retry()
@@ -69,7 +69,7 @@ def resume(paths: Paths, _arguments: argparse.Namespace) -> int:
 
 def retry(paths: Paths, _arguments: argparse.Namespace) -> int:
     """Have the daemon forget the failures of pilots and start some at once."""
-    Flags(paths.rundir).request_retry()
+    AdminFlags(paths.rundir).request_retry()
     return _told(paths, "forgets earlier failures: pilots are tried anew")
 
 
@@ -107,11 +107,11 @@ def _end_what_is_left(paths: Paths) -> None:
     lock = DaemonLock(paths)
     lock.take()
     try:
-        engine = engine_left(read_document(paths), paths)
+        engine = open_last_engine(read_document(paths), paths)
         if engine is None:
             raise EngineError("the engine of the last daemon is not known to this version")
         deadline = time.monotonic() + FORCE_GRACE + _FORCE_WAIT
-        while pilots := engine.pilots():
+        while pilots := engine.list_pilots():
             for pilot in pilots:
                 if pilot.state is PilotState.EXITED:
                     engine.remove(pilot.id)

@@ -13,9 +13,9 @@ from rich.text import Text
 _DIGEST = 12
 
 
-def view(document: dict[str, Any], before: dict[str, Any] | None) -> RenderableType:
+def render_view(document: dict[str, Any], before: dict[str, Any] | None) -> RenderableType:
     """All of it; with the document of ``before``, CPU use since then instead of CPU time."""
-    parts: list[RenderableType] = [Text(line) for line in lines(document)]
+    parts: list[RenderableType] = [Text(line) for line in format_lines(document)]
     pilots = document["pilots"]
     if pilots is None:
         parts.append(Text("Pilots: not known"))
@@ -24,7 +24,7 @@ def view(document: dict[str, Any], before: dict[str, Any] | None) -> RenderableT
     return Group(*parts)
 
 
-def lines(document: dict[str, Any]) -> list[str]:
+def format_lines(document: dict[str, Any]) -> list[str]:
     daemon = document["daemon"]
     if not daemon["running"]:
         left = document["pilots"]
@@ -46,7 +46,7 @@ def lines(document: dict[str, Any]) -> list[str]:
     ]
     if window["next_change"] is not None or window["phase"] != "open":
         found.append(f"Window: {window['text']}")
-    found += container_lines(document)
+    found += format_container_lines(document)
     if engine["problem"]:
         found.append(f"Engine: {engine['problem']}")
     found += [
@@ -59,7 +59,7 @@ def lines(document: dict[str, Any]) -> list[str]:
     return found
 
 
-def container_lines(document: dict[str, Any]) -> list[str]:
+def format_container_lines(document: dict[str, Any]) -> list[str]:
     """What engines with containers tell besides."""
     found = []
     image, protection = document.get("image"), document.get("protection")

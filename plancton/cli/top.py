@@ -15,8 +15,8 @@ from plancton.daemon.lock import running_pid
 from plancton.errors import ExitCode
 from plancton.paths import Paths
 
-from .document import current
-from .table import view
+from .document import read_current
+from .table import render_view
 
 
 def top(paths: Paths, arguments: argparse.Namespace) -> int:
@@ -26,19 +26,19 @@ def top(paths: Paths, arguments: argparse.Namespace) -> int:
 
     terminal = sys.stdout.isatty()
     rounds = arguments.count or (None if terminal else 1)
-    document = current(paths, time.time())
+    document = read_current(paths, time.time())
     try:
         if not terminal:
             console = Console(highlight=False, soft_wrap=True, markup=False)
-            console.print(view(document, None))
+            console.print(render_view(document, None))
             for before, new in _further(paths, arguments.interval, document, rounds):
                 document = new
-                console.print(view(document, before))
+                console.print(render_view(document, before))
             return _code(document)
-        with Live(view(document, None), screen=rounds is None, auto_refresh=False) as live:
+        with Live(render_view(document, None), screen=rounds is None, auto_refresh=False) as live:
             for before, new in _further(paths, arguments.interval, document, rounds):
                 document = new
-                live.update(view(document, before), refresh=True)
+                live.update(render_view(document, before), refresh=True)
     except KeyboardInterrupt:
         pass  # how one leaves it
     return _code(document)
@@ -52,7 +52,7 @@ def _further(
         if number == rounds:
             return
         _pause(paths, interval)
-        before, document = document, current(paths, time.time())
+        before, document = document, read_current(paths, time.time())
         yield before, document
 
 

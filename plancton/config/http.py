@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from plancton import __version__
-from plancton.paths import shown
+from plancton.paths import hide_password
 
 #: Seconds for a whole answer, and for each of its parts.
 TIMEOUT = 10.0
@@ -31,7 +31,7 @@ class FetchFailed(Exception):
 
 
 @dataclass(frozen=True)
-class Page:
+class FetchedText:
     text: str
     #: to ask with the next time; "" if the server gave none
     etag: str
@@ -44,7 +44,7 @@ def fetch(
     verify: bool = True,
     timeout: float = TIMEOUT,
     now: Callable[[], float] = time.monotonic,
-) -> Page | None:
+) -> FetchedText | None:
     """What ``url`` has now; None if it still is what ``etag`` stands for.
 
     ``insecure_https://`` and ``verify=False`` believe any certificate.  Raises FetchFailed.
@@ -54,7 +54,9 @@ def fetch(
     deadline = now() + timeout
     try:
         with _open(url, etag, verify, timeout) as answer:
-            return Page(_body(answer, lambda: now() > deadline), answer.headers.get("ETag") or "")
+            return FetchedText(
+                _body(answer, lambda: now() > deadline), answer.headers.get("ETag") or ""
+            )
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 304 and etag:
@@ -91,7 +93,9 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         if req.full_url.startswith("https:") and not newurl.startswith("https:"):
             fp.close()
-            raise FetchFailed(f"the server redirects to {shown(newurl)}, which is not HTTPS")
+            raise FetchFailed(
+                f"the server redirects to {hide_password(newurl)}, which is not HTTPS"
+            )
         new = super().redirect_request(req, fp, code, msg, headers, newurl)
         if new is not None and new.host != req.host:
             # The password is for the server that was named.

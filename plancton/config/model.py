@@ -244,7 +244,7 @@ def fingerprint_pilots(config: Config) -> str:
 UNUSED_WITH_PROCESS = CONTAINERS_ONLY
 
 
-def notes(config: Config) -> tuple[str, ...]:
+def list_notes(config: Config) -> tuple[str, ...]:
     """What the configuration asks for and does not get, one sentence each."""
     found = []
     if config.engine == "process":

@@ -33,7 +33,7 @@ This page is generated:
 """
 
 
-def page() -> str:
+def render_page() -> str:
     """The whole page, in Markdown."""
     # The keys of every engine first; a class lists those that it inherits before its own.
     own = [name for name in Config.model_fields if name not in ContainerKeys.model_fields]
@@ -65,9 +65,9 @@ def _default(value: object) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["--write"] and len(arguments) == 2:
-        Path(arguments[1]).write_text(page(), encoding="utf-8")
+        Path(arguments[1]).write_text(render_page(), encoding="utf-8")
     elif not arguments:
-        print(page(), end="")
+        print(render_page(), end="")
     else:
         print("usage: python -m plancton.config.reference_page [--write FILE]", file=sys.stderr)
         return 2

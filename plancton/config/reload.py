@@ -37,7 +37,7 @@ class ConfigWatch:
         self.loaded = wall()  #: seconds since 1970
         self._last_look = now()
 
-    def news(self) -> None:
+    def mark_changed(self) -> None:
         """Read at the next look.  For any thread."""
         self._news = True
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plancton.errors import ConfigError
-from plancton.paths import shown
+from plancton.paths import hide_password
 
-from .http import TIMEOUT, FetchFailed, Page, fetch
+from .http import TIMEOUT, FetchedText, FetchFailed, fetch
 from .model import Config
 
 _log = logging.getLogger("plancton")
@@ -34,13 +34,13 @@ STUCK = 2 * TIMEOUT
 
 
 @dataclass(frozen=True)
-class Origin:
+class ConfigUrl:
     url: str
     every: float = DEFAULT_EVERY
     verify: bool = True
 
     @classmethod
-    def of(cls, url: str, environ: Mapping[str, str]) -> Origin:
+    def from_environment(cls, url: str, environ: Mapping[str, str]) -> ConfigUrl:
         """The url with ``PLANCTON_CONF_UPDATE`` and ``PLANCTON_CONF_NOSSLVERIFY``.
 
         Raises ConfigError.
@@ -55,28 +55,28 @@ class Origin:
                 "PLANCTON_CONF_UPDATE: must be a number of seconds, "
                 f"at least {SHORTEST_EVERY:g}, not {text!r}"
             )
-        return cls(url, every, verify=not is_set(environ, "PLANCTON_CONF_NOSSLVERIFY"))
+        return cls(url, every, verify=not is_switched_on(environ, "PLANCTON_CONF_NOSSLVERIFY"))
 
 
-def is_set(environ: Mapping[str, str], name: str) -> bool:
+def is_switched_on(environ: Mapping[str, str], name: str) -> bool:
     """Whether a switch of the container is on: set, and not to a word for no."""
     return environ.get(name, "").strip().lower() not in ("", "0", "false", "no", "off")
 
 
-class UrlConfig:
+class RemoteConfig:
     """Asks ``origin`` and reads the answers with ``parse`` (text → Config or ConfigError)."""
 
     def __init__(
         self,
-        origin: Origin,
+        origin: ConfigUrl,
         parse: Callable[[str], Config],
         kept: Path,
         on_news: Callable[[], None] = lambda: None,
-        ask: Callable[..., Page | None] = fetch,
+        ask: Callable[..., FetchedText | None] = fetch,
     ) -> None:
         self._origin, self._parse, self._kept = origin, parse, kept
         self._on_news, self._ask = on_news, ask
-        self.shown = shown(origin.url)
+        self.shown = hide_password(origin.url)
         self._good: Config | None = None
         self._etag = ""
         self._bad: tuple[str, ...] = ()
@@ -87,7 +87,7 @@ class UrlConfig:
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="config", daemon=True)
 
-    def first(self) -> Config:
+    def fetch_first(self) -> Config:
         """Begin to ask; the configuration to start with.  Raises ConfigError.
 
         A server that is away, or that gives a bad one, leaves the one that was kept.
@@ -99,7 +99,7 @@ class UrlConfig:
             raise ConfigError(*(self._problems() or (f"{self.shown}: no answer in time",)))
         return self._good
 
-    def read(self) -> Config:
+    def read_newest(self) -> Config:
         """The newest configuration; never waits.
 
         Raises ConfigError while it is not what the server has, or may not be.
@@ -161,7 +161,7 @@ class UrlConfig:
         self._good, self._bad = good, ()
         self._keep(page)
 
-    def _keep(self, page: Page) -> None:
+    def _keep(self, page: FetchedText) -> None:
         content = {"url": self._origin.url, "etag": page.etag, "text": page.text}
         fresh = self._kept.with_name(self._kept.name + ".new")
         try:

@@ -18,7 +18,7 @@ from plancton.errors import PlanctonError
 from plancton.model import Mode
 
 
-class Flags:
+class AdminFlags:
     """Raises PlanctonError where a flag cannot be set or taken away."""
 
     def __init__(self, rundir: Path) -> None:
@@ -27,7 +27,7 @@ class Flags:
         self._force = rundir / "force-stop"
         self._retry = rundir / "retry"
 
-    def mode(self) -> Mode:
+    def read_mode(self) -> Mode:
         if self._force.exists():
             return Mode.FORCE_STOP
         if not self._drain.exists():
@@ -56,7 +56,7 @@ class Flags:
     def finish_retry(self) -> None:
         _clear(self._retry)
 
-    def stopped(self) -> None:
+    def finish_stop(self) -> None:
         """The daemon ends as asked: it must not do so again at its next start.
 
         ``drain`` stays, as in 2017: the node starts nothing until somebody resumes it.
@@ -64,7 +64,7 @@ class Flags:
         _clear(self._stop)
         _clear(self._force)
 
-    def starting(self) -> None:
+    def clear_old_force_stop(self) -> None:
         """A force-stop that came too late for the daemon before."""
         _clear(self._force)
 

@@ -21,7 +21,7 @@ _log = logging.getLogger("plancton")
 _VERSION = 1
 
 
-def kept(history: History) -> History:
+def select_kept(history: History) -> History:
     """The part that is kept.  The owner's load, and the time over capacity, are seen anew."""
     return replace(
         History(),

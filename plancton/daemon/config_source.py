@@ -8,7 +8,7 @@ from functools import partial
 
 from plancton import preflight
 from plancton.config.reload import ConfigWatch
-from plancton.config.remote import Origin, UrlConfig
+from plancton.config.remote import ConfigUrl, RemoteConfig
 from plancton.model import HostFacts
 from plancton.paths import Paths
 
@@ -16,39 +16,41 @@ from .control_loop import Clock
 
 
 @dataclass(frozen=True)
-class Source:
+class ConfigSource:
     watch: ConfigWatch
     close: Callable[[], None]
 
 
-def open_source(
+def open_config_source(
     paths: Paths,
     facts: HostFacts,
     environ: Mapping[str, str],
     clock: Clock,
-    ring: Callable[[], None],
-) -> Source:
+    wake: Callable[[], None],
+) -> ConfigSource:
     """The configuration to start with, and the watch over it.  Raises ConfigError.
 
-    ``ring`` wakes the loop, from any thread, when there is a new one.
+    ``wake`` wakes the loop, from any thread, when there is a new one.
     """
     if not paths.config_url:
         read = partial(preflight.load_config, paths.config, facts)
-        return Source(ConfigWatch(read, clock.now, clock.wall), close=lambda: None)
-    origin = Origin.of(paths.config_url, environ)
+        return ConfigSource(ConfigWatch(read, clock.now, clock.wall), close=lambda: None)
+    origin = ConfigUrl.from_environment(paths.config_url, environ)
     parse = partial(preflight.parse_config, where=paths.config_name, facts=facts)
     watches: list[ConfigWatch] = []
 
     def on_news() -> None:
         for watch in watches:
-            watch.news()
-            ring()
+            watch.mark_changed()
+            wake()
 
-    url = UrlConfig(origin, parse, paths.kept_config, on_news)
+    url = RemoteConfig(origin, parse, paths.kept_config, on_news)
     try:
-        watch = ConfigWatch(url.read, clock.now, clock.wall, first=url.first, ask=url.ask_now)
+        watch = ConfigWatch(
+            url.read_newest, clock.now, clock.wall, first=url.fetch_first, ask=url.ask_now
+        )
     except BaseException:
         url.close()
         raise
     watches.append(watch)
-    return Source(watch, url.close)
+    return ConfigSource(watch, url.close)

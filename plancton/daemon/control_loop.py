@@ -32,21 +32,21 @@ from plancton.model import (
 from plancton.node.sensors import Sensors
 from plancton.policy import backoff, capacity, decide
 
-from .admin_mode import Flags
-from .backoff_store import kept
+from .admin_mode import AdminFlags
+from .backoff_store import select_kept
 from .problems import Problems
-from .wakeup import Bell
+from .wakeup import Wakeup
 
 _log = logging.getLogger("plancton")
 
 #: Seconds between two glances at memory and the flags, which cost some 0.1 ms each.
-GLANCE = 1.0
+CHECK_INTERVAL = 1.0
 #: Bytes a second that an owner's programs may take at most, and the shortest wait (s) for it.
-FASTEST_OWNER, SHORTEST_GLANCE = 5e9, 0.1
+FASTEST_GROWTH, SHORTEST_CHECK = 5e9, 0.1
 #: No rule is looked at again sooner than this (s), however near its moment is.
-SHORTEST = 0.02
+SHORTEST_WAIT = 0.02
 #: Pilots that ended and are still told about in the status.
-ENDED_KEPT = 100
+KEPT_ENDS = 100
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Clock:
     wall: Callable[[], float]
 
 
-class Loop:
+class ControlLoop:
     """One daemon's work, apart from being a process (``daemon``)."""
 
     def __init__(
@@ -66,8 +66,8 @@ class Loop:
         engine: Engine,
         sensors: Sensors,
         config: ConfigWatch,
-        flags: Flags,
-        bell: Bell,
+        flags: AdminFlags,
+        wakeup: Wakeup,
         clock: Clock,
         publish: Callable[[LoopPass], None],
         follow: Callable[[Config], str] = lambda _config: "",
@@ -78,16 +78,16 @@ class Loop:
         why it could not; ``remember`` keeps what has changed in the history since ``history``.
         """
         self._engine, self._sensors, self._config = engine, sensors, config
-        self._flags, self._bell, self._clock, self._publish = flags, bell, clock, publish
-        self.facts = sensors.facts()
-        self.ended: deque[EndedPilot] = deque(maxlen=ENDED_KEPT)
+        self._flags, self._wakeup, self._clock, self._publish = flags, wakeup, clock, publish
+        self.facts = sensors.read_facts()
+        self.ended: deque[EndedPilot] = deque(maxlen=KEPT_ENDS)
         self.counts = {"started": 0, "ended": 0, "asked_to_stop": 0, "start_failures": 0}
         self._problems = Problems()
         #: how often each kind of error came up
         self.errors = self._problems.counts
         self._follow, self._remember = follow, remember
         self._history = history or History()
-        self._remembered = kept(self._history)
+        self._remembered = select_kept(self._history)
         self._usage: dict[str, PilotUsage] = {}
         self._summary = ""
         self._last_mode = Mode.ACTIVE
@@ -95,36 +95,36 @@ class Loop:
         self._reload = False
         self._end = False
 
-    def end(self) -> None:
+    def request_end(self) -> None:
         """Leave ``run`` soon; pilots go on.  Safe in a signal handler."""
         self._end = True
-        self._bell.ring()
+        self._wakeup.wake()
 
-    def reload(self) -> None:
+    def request_reload(self) -> None:
         """Read the configuration at the next look, which is now.  Safe in a signal handler."""
         self._reload = True
-        self._bell.ring()
+        self._wakeup.wake()
 
     def run(self) -> None:
-        """Until ``end``, or until drain-stop or force-stop have nothing left to wait for."""
+        """Run passes until ``request_end``, or until drain-stop or force-stop is done."""
         trigger, next_timer = Trigger.TIMER, self._clock.now()
         while not self._end:
             if trigger is Trigger.TIMER:
                 next_timer = self._clock.now() + self._config.config.main_sleep
-            look = self.step(trigger)
+            look = self.run_pass(trigger)
             if self._finished(look):
-                self._flags.stopped()
+                self._flags.finish_stop()
                 return
-            trigger = self._sleep(next_timer, look.decision.look_again)
+            trigger = self._sleep(next_timer, look.decision.recheck_after)
 
-    def step(self, trigger: Trigger) -> LoopPass:
+    def run_pass(self, trigger: Trigger) -> LoopPass:
         """One look at the node and what follows from it."""
         began = self._clock.now()
         wrong = self._config.problem
         self._config.refresh(force=self._reload)
         self._reload = False
         self.errors["configuration"] += self._config.problem not in ("", wrong)
-        self._problems.note("configuration", self._follow(self._config.config))
+        self._problems.report("configuration", self._follow(self._config.config))
         state = self._observe(trigger)
         ends = self._note_ends(state.pilots)
         now = self._clock.now()
@@ -147,17 +147,17 @@ class Loop:
         if decision.actions:
             # People and programs want to see what was done, not what was found.
             pilots = self._list()[0]
-        wait = decision.look_again
+        wait = decision.recheck_after
         if started or any(p.state is PilotState.STARTING for p in pilots or ()):
-            often = self._engine.starting_look
+            often = self._engine.starting_interval
             wait = often if wait is None else min(wait, often)
         look = LoopPass(
-            decision=replace(decision, history=self._history, look_again=wait),
+            decision=replace(decision, history=self._history, recheck_after=wait),
             pilots=pilots,
             load=state.load,
             mode=state.mode,
             engine_problem=state.engine_problem,
-            settings_problem=self._problems.of("configuration"),
+            settings_problem=self._problems.find("configuration"),
             prepared=state.prepared,
             problems=self._problems.texts,
             ends=ends,
@@ -166,7 +166,7 @@ class Loop:
         self._last_mode = state.mode
         self._any_active = any(p.state is not PilotState.EXITED for p in pilots or ())
         self._publish(look)
-        if (now_kept := kept(self._history)) != self._remembered:
+        if (now_kept := select_kept(self._history)) != self._remembered:
             self._remembered = now_kept
             self._remember(now_kept)
         return look
@@ -180,7 +180,7 @@ class Loop:
             facts=self.facts,
             load=load,
             pilots=pilots,
-            mode=self._flags.mode(),
+            mode=self._flags.read_mode(),
             trigger=trigger,
             history=self._history,
             engine_problem=problem,
@@ -205,27 +205,27 @@ class Loop:
         try:
             return self._engine.prepare(self._config.config, self.facts), pilots, ""
         except EngineUnavailable as error:
-            self._problems.note("engine", f"the engine does not answer: {error}")
+            self._problems.report("engine", f"the engine does not answer: {error}")
             return Prepared(), None, str(error)
 
     def _list(self) -> tuple[tuple[Pilot, ...] | None, str]:
         try:
-            pilots = self._engine.pilots()
+            pilots = self._engine.list_pilots()
         except EngineUnavailable as error:
-            self._problems.note("engine", f"the engine does not answer: {error}")
+            self._problems.report("engine", f"the engine does not answer: {error}")
             return None, str(error)
-        self._problems.note("engine", "")
+        self._problems.report("engine", "")
         return pilots, ""
 
     def _load(self) -> HostLoad:
         usage: Usage | None = None
-        if self._sensors.due(self._clock.now()):
+        if self._sensors.is_due(self._clock.now()):
             try:
-                usage = self._engine.usage()
+                usage = self._engine.read_usage()
                 self._usage = dict(usage.pilots)
             except EngineUnavailable:
                 self._usage = {}
-        return self._sensors.load(usage, self._clock.now())
+        return self._sensors.read_load(usage, self._clock.now())
 
     def _with_usage(self, pilot: Pilot) -> Pilot:
         used = self._usage.get(pilot.id)
@@ -261,9 +261,9 @@ class Loop:
         """How many were started: after a failure no further one is tried in this pass."""
         config = self._config.config
         for done in range(action.count):
-            name = pilot_spec.new_name()
+            name = pilot_spec.make_name()
             try:
-                self._engine.start(pilot_spec.spec(config, self.facts, name))
+                self._engine.start(pilot_spec.make_spec(config, self.facts, name))
             except EngineError as error:
                 _log.error("not started: %s", error)
                 self.counts["start_failures"] += 1
@@ -290,28 +290,28 @@ class Loop:
         stopping = look.mode in (Mode.DRAIN_STOP, Mode.FORCE_STOP)
         return stopping and look.pilots is not None and not look.pilots
 
-    def _sleep(self, next_timer: float, look_again: float | None) -> Trigger:
+    def _sleep(self, next_timer: float, recheck_after: float | None) -> Trigger:
         """Sleep until there is a reason to look; says which."""
         at = next_timer
-        if look_again is not None:
-            at = min(at, self._clock.now() + max(SHORTEST, look_again))
+        if recheck_after is not None:
+            at = min(at, self._clock.now() + max(SHORTEST_WAIT, recheck_after))
         while (left := at - self._clock.now()) > 0:
-            if self._bell.wait(min(left, self._glance())) or self._end:
+            if self._wakeup.wait(min(left, self._next_check())) or self._end:
                 return Trigger.EVENT
-            if self._flags.mode() is not self._last_mode or self._memory_is_short():
+            if self._flags.read_mode() is not self._last_mode or self._memory_is_short():
                 return Trigger.EVENT
         return Trigger.TIMER if self._clock.now() >= next_timer else Trigger.EVENT
 
-    def _glance(self) -> float:
+    def _next_check(self) -> float:
         """Seconds to the next glance: the sooner, the nearer memory is to its reserve."""
-        available = self._sensors.mem_available() if self._any_active else None
+        available = self._sensors.read_available_memory() if self._any_active else None
         if available is None:
-            return GLANCE
+            return CHECK_INTERVAL
         left = available - self._config.config.mem_reserve
-        return min(GLANCE, max(SHORTEST_GLANCE, left / FASTEST_OWNER))
+        return min(CHECK_INTERVAL, max(SHORTEST_CHECK, left / FASTEST_GROWTH))
 
     def _memory_is_short(self) -> bool:
         if not self._any_active:
             return False
-        load = HostLoad(mem_available=self._sensors.mem_available())
+        load = HostLoad(mem_available=self._sensors.read_available_memory())
         return bool(capacity.find_memory_shortage(self._config.config, load))

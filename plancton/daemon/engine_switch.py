@@ -25,7 +25,7 @@ _log = logging.getLogger("plancton")
 OPENED_WITH = ("engine", "scratch_dir", *READ_AT_START)
 
 
-class Handover:
+class EngineSwitch:
     """An Engine made of one that works and of those that only end."""
 
     def __init__(self, open_engine: Callable[[Config], Engine], config: Config) -> None:
@@ -78,14 +78,14 @@ class Handover:
         return self._current
 
     @property
-    def starting_look(self) -> float:
-        return self._current.starting_look
+    def starting_interval(self) -> float:
+        return self._current.starting_interval
 
     def prepare(self, config: Config, facts: HostFacts) -> Prepared:
         return self._current.prepare(config, facts)
 
-    def pilots(self) -> tuple[Pilot, ...]:
-        listed = [(engine, engine.pilots()) for engine in (self._current, *self._retired)]
+    def list_pilots(self) -> tuple[Pilot, ...]:
+        listed = [(engine, engine.list_pilots()) for engine in (self._current, *self._retired)]
         self._owner = {pilot.id: engine for engine, pilots in listed for pilot in pilots}
         for engine, pilots in listed[1:]:
             if not pilots:
@@ -107,10 +107,10 @@ class Handover:
     def pull(self, image: str) -> None:
         self._current.pull(image)
 
-    def usage(self) -> Usage:
+    def read_usage(self) -> Usage:
         if not self._retired:
-            return self._current.usage()
-        parts = [engine.usage() for engine in (self._current, *self._retired)]
+            return self._current.read_usage()
+        parts = [engine.read_usage() for engine in (self._current, *self._retired)]
         memory = [part.memory_bytes for part in parts]
         pilots: dict[str, PilotUsage] = {}
         for part in parts:

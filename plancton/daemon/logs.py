@@ -60,11 +60,11 @@ class _Syslog(_Lossy, logging.handlers.SysLogHandler):
         self.socket.setblocking(False)  # type: ignore[attr-defined]
 
 
-def to_stdout() -> logging.Handler:
+def log_to_stdout() -> logging.Handler:
     return _added(_Stream(_unbuffered(open(1, "wb", buffering=0, closefd=False))), _FORMAT)
 
 
-def to_file(path: Path) -> logging.Handler:
+def log_to_file(path: Path) -> logging.Handler:
     """Raises PlanctonError."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ def _unbuffered(raw: io.RawIOBase) -> io.TextIOWrapper:
     return io.TextIOWrapper(raw, encoding="utf-8", errors="replace", write_through=True)  # type: ignore[arg-type]
 
 
-def remove(handler: logging.Handler) -> None:
+def remove_handler(handler: logging.Handler) -> None:
     _log.removeHandler(handler)
     try:
         handler.close()
@@ -113,7 +113,7 @@ class Syslog:
 
     def close(self) -> None:
         if self._handler is not None:
-            remove(self._handler)
+            remove_handler(self._handler)
         self._where, self._handler = "", None
 
 

@@ -21,7 +21,7 @@ class Problems:
         self.counts: Counter[str] = Counter()
         self._now: dict[str, str] = {}
 
-    def note(self, key: str, text: str) -> None:
+    def report(self, key: str, text: str) -> None:
         """``text`` is wrong with ``key`` now; "" if all is well."""
         before = self._now.pop(key, "")
         if text:
@@ -37,11 +37,11 @@ class Problems:
         try:
             what()
         except EngineError as error:
-            self.note(key, str(error))
+            self.report(key, str(error))
         else:
-            self.note(key, "")
+            self.report(key, "")
 
-    def of(self, key: str) -> str:
+    def find(self, key: str) -> str:
         return self._now.get(key, "")
 
     @property

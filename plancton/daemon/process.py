@@ -16,24 +16,24 @@ from dataclasses import replace
 from types import FrameType
 
 from plancton import __version__
-from plancton.config.model import Config, notes
-from plancton.config.remote import is_set
+from plancton.config.model import Config, list_notes
+from plancton.config.remote import is_switched_on
 from plancton.day_report.recorder import Recorder
-from plancton.engine.process.procfs import boot_id
-from plancton.engine.select import engine_for
+from plancton.engine.process.procfs import read_boot_id
+from plancton.engine.select import open_engine
 from plancton.metrics.sender import Metrics
 from plancton.model import History, LoopPass
 from plancton.node.sensors import ProcSensors
 from plancton.paths import Paths
 
 from . import backoff_store, config_source, status_document
-from .admin_mode import Flags
-from .control_loop import Clock, Loop
-from .engine_switch import Handover
+from .admin_mode import AdminFlags
+from .control_loop import Clock, ControlLoop
+from .engine_switch import EngineSwitch
 from .lock import DaemonLock
 from .logs import Syslog
-from .sd_notify import Supervisor
-from .wakeup import PipeBell
+from .sd_notify import SystemdNotifier
+from .wakeup import PipeWakeup
 
 _log = logging.getLogger("plancton")
 
@@ -41,20 +41,20 @@ _log = logging.getLogger("plancton")
 def run(paths: Paths, environ: Mapping[str, str]) -> None:
     """Work until told to end.  Raises PlanctonError when it cannot begin."""
     sensors = ProcSensors()
-    facts = sensors.facts()
+    facts = sensors.read_facts()
     clock = Clock(now=time.monotonic, wall=time.time)
     lock = DaemonLock(paths)
     lock.take()
-    bell = PipeBell()
+    wakeup = PipeWakeup()
     source = None
     try:
-        source = config_source.open_source(paths, facts, environ, clock, bell.ring)
-        _work(paths, environ, sensors, clock, bell, source)
+        source = config_source.open_config_source(paths, facts, environ, clock, wakeup.wake)
+        _work(paths, environ, sensors, clock, wakeup, source)
     finally:
         if source is not None:
             source.close()
         lock.release()
-        bell.close()
+        wakeup.close()
 
 
 def _work(
@@ -62,21 +62,21 @@ def _work(
     environ: Mapping[str, str],
     sensors: ProcSensors,
     clock: Clock,
-    bell: PipeBell,
-    source: config_source.Source,
+    wakeup: PipeWakeup,
+    source: config_source.ConfigSource,
 ) -> None:
     config = source.watch
-    engine = Handover(lambda config: engine_for(config, paths), config.config)
-    syslog, supervisor = Syslog(), Supervisor(environ)
-    metrics = Metrics(sensors.facts(), clock.now, clock.wall)
+    engine = EngineSwitch(lambda config: open_engine(config, paths), config.config)
+    syslog, notifier = Syslog(), SystemdNotifier(environ)
+    metrics = Metrics(sensors.read_facts(), clock.now, clock.wall)
     recorder = Recorder(paths.day)
     metrics.listeners.append(recorder.take)
-    me = status_document.Daemon(pid=os.getpid(), started=clock.wall())
+    me = status_document.DaemonInfo(pid=os.getpid(), started=clock.wall())
     last: list[LoopPass] = []
 
-    def publish(look: LoopPass, daemon: status_document.Daemon = me) -> None:
+    def publish(look: LoopPass, daemon: status_document.DaemonInfo = me) -> None:
         last[:] = [look]
-        content = status_document.document(
+        content = status_document.build_document(
             daemon,
             look,
             engine=engine,
@@ -91,7 +91,7 @@ def _work(
             wall=clock.wall(),
         )
         try:
-            status_document.write(paths.status, content)
+            status_document.write_document(paths.status, content)
         except OSError as error:
             # A full disk must not stop the work; the age of the file tells.
             _log.error("%s: cannot be written: %s", paths.status, error.strerror)
@@ -104,7 +104,7 @@ def _work(
                 loaded=config.loaded,
                 rejected=bool(config.problem),
             )
-        supervisor.working(look.decision.summary)
+        notifier.notify_ready(look.decision.summary)
 
     def follow(new: Config) -> str:
         problems = (syslog.follow(new.syslog), engine.follow(new), metrics.follow(new))
@@ -112,37 +112,37 @@ def _work(
 
     def remember(history: History) -> None:
         try:
-            backoff_store.save(paths.history, history, boot_id())
+            backoff_store.save(paths.history, history, read_boot_id())
         except OSError as error:
             _log.error("%s: cannot be written: %s", paths.history, error.strerror)
 
-    flags = Flags(paths.rundir)
-    loop = Loop(
+    flags = AdminFlags(paths.rundir)
+    loop = ControlLoop(
         engine=engine,
         sensors=sensors,
         config=config,
         flags=flags,
-        bell=bell,
+        wakeup=wakeup,
         clock=clock,
         publish=publish,
         follow=follow,
-        history=backoff_store.load(paths.history, config.config, clock.now(), boot_id()),
+        history=backoff_store.load(paths.history, config.config, clock.now(), read_boot_id()),
         remember=remember,
     )
     try:
-        flags.starting()
-        if is_set(environ, "PLANCTON_START_DRAIN"):
+        flags.clear_old_force_stop()
+        if is_switched_on(environ, "PLANCTON_START_DRAIN"):
             flags.drain()
         _log.info("plancton %s, engine %s, pid %d", __version__, engine.name, os.getpid())
-        for note in filter(None, (engine.isolation, *notes(config.config))):
+        for note in filter(None, (engine.isolation, *list_notes(config.config))):
             _log.warning("%s", note)
-        _handle_signals(loop, bell)
-        engine.watch(bell.ring)
+        _handle_signals(loop, wakeup)
+        engine.watch(wakeup.wake)
         loop.run()
     finally:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)
-        supervisor.ending()
+        notifier.notify_stopping()
         engine.close()
         if last:
             publish(last[0], replace(me, running=False))
@@ -156,15 +156,15 @@ def _work(
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
-def _handle_signals(loop: Loop, bell: PipeBell) -> None:
+def _handle_signals(loop: ControlLoop, wakeup: PipeWakeup) -> None:
     def end(_number: int, _frame: FrameType | None) -> None:
-        loop.end()
+        loop.request_end()
 
     def reload(_number: int, _frame: FrameType | None) -> None:
-        loop.reload()
+        loop.request_reload()
 
     def look(_number: int, _frame: FrameType | None) -> None:
-        bell.ring()
+        wakeup.wake()
 
     for number, handler in zip(_SIGNALS, (end, end, reload, look), strict=True):
         signal.signal(number, handler)

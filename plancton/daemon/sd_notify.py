@@ -6,7 +6,7 @@ import socket
 from collections.abc import Mapping
 
 
-class Supervisor:
+class SystemdNotifier:
     """Without ``NOTIFY_SOCKET`` (a container, a shell) it does nothing."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -14,11 +14,11 @@ class Supervisor:
         # An abstract socket is written with an @ in front.
         self._where = "\0" + where[1:] if where.startswith("@") else where
 
-    def working(self, summary: str) -> None:
+    def notify_ready(self, summary: str) -> None:
         """After each look: ready, alive for its watchdog, and what was decided."""
         self._tell(f"READY=1\nWATCHDOG=1\nSTATUS={summary}")
 
-    def ending(self) -> None:
+    def notify_stopping(self) -> None:
         self._tell("STOPPING=1")
 
     def _tell(self, text: str) -> None:

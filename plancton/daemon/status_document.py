@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from plancton import __version__
-from plancton.config.model import Config, notes
+from plancton.config.model import Config, list_notes
 from plancton.engine.base import Engine
 from plancton.model import (
     Breaker,
@@ -32,14 +32,14 @@ VERSION = 1
 
 
 @dataclass(frozen=True)
-class Daemon:
+class DaemonInfo:
     pid: int
     started: float
     running: bool = True
 
 
-def document(
-    daemon: Daemon,
+def build_document(
+    daemon: DaemonInfo,
     look: LoopPass,
     *,
     engine: Engine,
@@ -87,7 +87,7 @@ def document(
         },
         "window": _window(config, facts, wall),
         "capacity": asdict(look.decision.capacity),
-        "pilots": None if look.pilots is None else [pilot_as_dict(pilot) for pilot in look.pilots],
+        "pilots": None if look.pilots is None else [encode_pilot(pilot) for pilot in look.pilots],
         "ended": [asdict(one) for one in ended],
         "counts": counts,
         "no_work": _no_work(look.decision.history.no_work, now),
@@ -96,20 +96,20 @@ def document(
             "path": config_path,
             "loaded": config_loaded,
             "problem": "; ".join(filter(None, (config_problem, look.settings_problem))),
-            "notes": list(notes(config)),
+            "notes": list(list_notes(config)),
         },
         "rules": [asdict(reason) for reason in look.decision.reasons],
     }
 
 
-def write(path: Path, content: dict[str, Any]) -> None:
+def write_document(path: Path, content: dict[str, Any]) -> None:
     """Whole or not at all, so that a reader never sees half of it.  Raises OSError."""
     fresh = path.with_name(path.name + ".new")
     fresh.write_text(json.dumps(content), encoding="utf-8")
     fresh.replace(path)
 
 
-def pilot_as_dict(pilot: Pilot) -> dict[str, Any]:
+def encode_pilot(pilot: Pilot) -> dict[str, Any]:
     return {**asdict(pilot), "state": pilot.state.value}
 
 

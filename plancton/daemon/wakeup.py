@@ -7,24 +7,24 @@ import select
 from typing import Protocol
 
 
-class Bell(Protocol):
+class Wakeup(Protocol):
     """The tests have one whose ``wait`` moves a fake clock."""
 
-    def ring(self) -> None: ...
+    def wake(self) -> None: ...
 
     def wait(self, seconds: float) -> bool:
         """Sleep until rung (True; several rings are one) or until the time is over (False)."""
         ...
 
 
-class PipeBell:
+class PipeWakeup:
     """A pipe, because a lock must not be taken in a signal handler."""
 
     def __init__(self) -> None:
         self._out, self._in = os.pipe()
         os.set_blocking(self._in, False)
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         try:
             os.write(self._in, b"!")
         except BlockingIOError:

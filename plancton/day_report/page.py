@@ -12,13 +12,13 @@ from markupsafe import Markup
 from . import picture
 from .picture import Layer
 from .ring import ROWS, Minute
-from .summary import Summary, summarise
+from .summary import DaySummary, summarise
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
 _GB = 1e9
 
 
-def page(rows: Sequence[Minute], node: str, source: str, now: float, zone: tzinfo) -> str:
+def render_page(rows: Sequence[Minute], node: str, source: str, now: float, zone: tzinfo) -> str:
     """HTML; ``now``: seconds since 1970."""
     last = int(now // 60)
     found = summarise(rows)
@@ -28,7 +28,7 @@ def page(rows: Sequence[Minute], node: str, source: str, now: float, zone: tzinf
 
     def drawn(layers: Sequence[Layer], top: float) -> Markup:
         # our own text of numbers
-        return Markup(picture.stacked(rows, layers, top, last, zone))  # noqa: S704
+        return Markup(picture.draw_areas(rows, layers, top, last, zone))  # noqa: S704
 
     template = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -39,7 +39,7 @@ def page(rows: Sequence[Minute], node: str, source: str, now: float, zone: tzinf
         cpus=drawn(_CPUS, most("ncpus")),
         running=drawn((Layer("running", lambda row: row.values.get("running")),), most("running")),
         memory=drawn(_MEMORY, most("mem_total") / _GB),
-        evictions=Markup(picture.marks(rows, "evicted", last)),  # noqa: S704
+        evictions=Markup(picture.draw_ticks(rows, "evicted", last)),  # noqa: S704
         figures=_figures(found),
         made=f"{datetime.fromtimestamp(now, zone):%Y-%m-%d %H:%M %Z}".rstrip(),
         source=source,
@@ -81,7 +81,7 @@ _CPUS = (
 _MEMORY = (Layer("owner", _owner_memory), _in_gb("pilots_mem"), _in_gb("mem_available"))
 
 
-def _said(found: Summary) -> str:
+def _said(found: DaySummary) -> str:
     if found.harvested is None or found.share is None:
         return "Nothing is known of the CPUs in the last day."
     return (
@@ -90,7 +90,7 @@ def _said(found: Summary) -> str:
     )
 
 
-def _figures(found: Summary) -> list[tuple[str, str]]:
+def _figures(found: DaySummary) -> list[tuple[str, str]]:
     def hours(value: float | None) -> str:
         return "–" if value is None else f"{value:.1f}"
 

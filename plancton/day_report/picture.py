@@ -21,7 +21,7 @@ class Layer:
     value: Callable[[Minute], float | None]
 
 
-def stacked(
+def draw_areas(
     rows: Sequence[Minute], layers: Sequence[Layer], top: float, last_minute: int, zone: tzinfo
 ) -> str:
     """Areas on top of one another, the first at the bottom; ``top`` is the scale's end."""
@@ -37,7 +37,7 @@ def stacked(
     return "".join(parts)
 
 
-def marks(rows: Sequence[Minute], name: str, last_minute: int) -> str:
+def draw_ticks(rows: Sequence[Minute], name: str, last_minute: int) -> str:
     """A line of ticks, one for each minute with ``name`` over 0."""
     ticks = [
         f'<line x1="{_x(row.minute - last_minute + ROWS):.1f}" x2="'

@@ -50,7 +50,7 @@ class Recorder:
         self._minute, self._gauges, self._counts = None, {}, {}
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            ring.write(self._path, row)
+            ring.write_row(self._path, row)
         except OSError as error:
             problem = f"{self._path}: cannot be written: {error.strerror}"
             if problem != self._problem:

@@ -36,11 +36,11 @@ class Minute:
     values: Mapping[str, float]
 
 
-class NotOurs(ValueError):
+class WrongFormat(ValueError):
     """The file is of another version, or of somebody else."""
 
 
-def write(path: Path, row: Minute) -> None:
+def write_row(path: Path, row: Minute) -> None:
     """Put one row into its place; makes the file, or begins anew if it is of another version.
 
     Raises OSError.
@@ -59,14 +59,14 @@ def write(path: Path, row: Minute) -> None:
         os.close(handle)
 
 
-def read(path: Path, now: float) -> list[Minute]:
+def read_rows(path: Path, now: float) -> list[Minute]:
     """The rows of the day before ``now`` (seconds since 1970), in order.
 
     Raises OSError, NotOurs.
     """
     data = path.read_bytes()
     if not data.startswith(_HEAD):
-        raise NotOurs(f"{path}: not a day file of this version")
+        raise WrongFormat(f"{path}: not a day file of this version")
     rows = []
     last = int(now // 60)
     for place in range(len(_HEAD), len(data) - _ROW.size + 1, _ROW.size):

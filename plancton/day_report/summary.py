@@ -9,7 +9,7 @@ from .ring import Minute
 
 
 @dataclass(frozen=True)
-class Summary:
+class DaySummary:
     """Core-hours over the minutes that are known; None where nothing is."""
 
     minutes: int  #: that are known at all
@@ -30,7 +30,7 @@ class Summary:
         return self.harvested / (self.harvested + self.idle)
 
 
-def summarise(rows: Sequence[Minute]) -> Summary:
+def summarise(rows: Sequence[Minute]) -> DaySummary:
     known = [
         row.values for row in rows if {"ncpus", "owner_cpus", "pilots_cpus"} <= set(row.values)
     ]
@@ -44,7 +44,7 @@ def summarise(rows: Sequence[Minute]) -> Summary:
     def total(*names: str) -> int:
         return round(sum(row.values.get(name, 0.0) for row in rows for name in names))
 
-    return Summary(
+    return DaySummary(
         minutes=len(rows),
         owner=owner,
         harvested=harvested,

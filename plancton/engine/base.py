@@ -2,9 +2,9 @@
 
 Rules that every engine keeps (``tests/contract/test_plancton_engine.py``):
 
-* The engine is the truth.  ``pilots`` asks it each time; nothing is counted in memory.
+* The engine is the truth.  ``list_pilots`` asks it each time; nothing is counted in memory.
 * An event is only a hint to look: losing one costs time, never correctness.
-* No call waits for a pilot.  ``stop`` returns at once, and the end shows in ``pilots``.
+* No call waits for a pilot.  ``stop`` returns at once, and the end shows in ``list_pilots``.
 * Pilots outlive the daemon.  A new engine object over the same place lists the same
   pilots, with their exit codes.
 * An engine touches nothing that Plancton did not start.
@@ -38,7 +38,7 @@ class Engine(Protocol):
         ...
 
     @property
-    def starting_look(self) -> float:
+    def starting_interval(self) -> float:
         """Seconds to the next look while a pilot starts: short where its start is not told."""
         ...
 
@@ -46,7 +46,7 @@ class Engine(Protocol):
         """Keep ready what pilots need and what protects the owner from them; never waits."""
         ...
 
-    def pilots(self) -> tuple[Pilot, ...]:
+    def list_pilots(self) -> tuple[Pilot, ...]:
         """Every pilot of this node, ended ones too until they are removed."""
         ...
 
@@ -76,7 +76,7 @@ class Engine(Protocol):
         """Make an image ready; nothing to do where pilots are processes."""
         ...
 
-    def usage(self) -> Usage: ...
+    def read_usage(self) -> Usage: ...
 
     def watch(self, wake: Callable[[], None]) -> None:
         """Call ``wake``, from any thread, soon after a pilot ends."""

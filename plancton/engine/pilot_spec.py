@@ -14,9 +14,9 @@ from plancton.config.expressions import BadExpression, render
 from plancton.config.model import Config
 from plancton.model import HostFacts
 
-PREFIX = "plancton-worker-"
+NAME_PREFIX = "plancton-worker-"
 #: Labels of every pilot: which node it is for, and with which configuration it was started.
-NODE, CONFIG = "plancton.node", "plancton.config"
+NODE_LABEL, CONFIG_LABEL = "plancton.node", "plancton.config"
 _SUFFIX_LENGTH = 6
 _ALPHABET = string.digits + string.ascii_lowercase
 #: A host name may have 63 characters; ``plancton-``, ``-`` and the suffix take 16 (as in 2017).
@@ -39,25 +39,25 @@ class PilotSpec:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-def new_name() -> str:
+def make_name() -> str:
     """``plancton-worker-`` and six random characters."""
-    return PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(_SUFFIX_LENGTH))
+    return NAME_PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(_SUFFIX_LENGTH))
 
 
-def spec(config: Config, facts: HostFacts, name: str) -> PilotSpec:
+def make_spec(config: Config, facts: HostFacts, name: str) -> PilotSpec:
     """The pilot ``name``.  Raises BadExpression, which a checked configuration does not."""
-    names = names_for(config, facts, name)
+    names = list_template_names(config, facts, name)
     return PilotSpec(
         name=name,
-        hostname=f"plancton-{facts.hostname[:_HOST_LENGTH]}-{name[len(PREFIX) :]}",
-        command=command_of(config, names),
-        environment=environment_of(config, names),
-        config=filled(config, names),
-        labels={NODE: facts.hostname, CONFIG: fingerprint(config)},
+        hostname=f"plancton-{facts.hostname[:_HOST_LENGTH]}-{name[len(NAME_PREFIX) :]}",
+        command=fill_command(config, names),
+        environment=fill_environment(config, names),
+        config=fill_container_keys(config, names),
+        labels={NODE_LABEL: facts.hostname, CONFIG_LABEL: fingerprint_config(config)},
     )
 
 
-def fingerprint(config: Config) -> str:
+def fingerprint_config(config: Config) -> str:
     """Which configuration it is: the same for the same keys."""
     return hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:12]
 
@@ -75,7 +75,7 @@ TEMPLATES = (
 )
 
 
-def filled(config: Config, names: Mapping[str, str | float]) -> Config:
+def fill_container_keys(config: Config, names: Mapping[str, str | float]) -> Config:
     """The configuration with the templates of its container filled in.  Raises BadExpression."""
     changed: dict[str, object] = {}
     for key in TEMPLATES:
@@ -95,7 +95,7 @@ def filled(config: Config, names: Mapping[str, str | float]) -> Config:
     return config.model_copy(update=changed) if changed else config
 
 
-def names_for(config: Config, facts: HostFacts, pilot: str) -> dict[str, str | float]:
+def list_template_names(config: Config, facts: HostFacts, pilot: str) -> dict[str, str | float]:
     """The names that the configuration's templates may use."""
     return {
         "hostname": facts.hostname,
@@ -109,7 +109,7 @@ def names_for(config: Config, facts: HostFacts, pilot: str) -> dict[str, str | f
     }
 
 
-def command_of(config: Config, names: Mapping[str, str | float]) -> tuple[str, ...]:
+def fill_command(config: Config, names: Mapping[str, str | float]) -> tuple[str, ...]:
     """``docker_cmd`` filled in and split.  Raises BadExpression."""
     if isinstance(config.docker_cmd, str):
         try:
@@ -127,16 +127,16 @@ def command_of(config: Config, names: Mapping[str, str | float]) -> tuple[str, .
     return command
 
 
-def environment_of(config: Config, names: Mapping[str, str | float]) -> dict[str, str]:
+def fill_environment(config: Config, names: Mapping[str, str | float]) -> dict[str, str]:
     """``environment`` filled in.  Raises BadExpression."""
-    filled = {}
+    fill_container_keys = {}
     for key, value in config.environment.items():
         if not _VARIABLE.match(key):
             raise BadExpression(f"{key!r} is not a name for a variable")
         try:
-            filled[key] = render(value, names)
+            fill_container_keys[key] = render(value, names)
         except BadExpression as error:
             raise BadExpression(f"{key}: {error}") from error
-        if "\0" in filled[key]:
+        if "\0" in fill_container_keys[key]:
             raise BadExpression(f"{key}: holds a null character")
-    return filled
+    return fill_container_keys

@@ -11,18 +11,18 @@ from plancton.paths import Paths
 from .base import Engine
 
 
-def engine_for(config: Config, paths: Paths) -> Engine:
+def open_engine(config: Config, paths: Paths) -> Engine:
     """Nothing is asked of it yet: an engine that is down now may be up in a moment."""
     if config.engine == "docker":
         # Imported here: its libraries take 80 ms, which a node without containers never needs.
-        from plancton.engine.docker.api import host_of
+        from plancton.engine.docker.api import find_host
         from plancton.engine.docker.engine import DockerEngine
 
         return DockerEngine(
-            host_of(config.docker_host), config.cgroup_parent, Path(config.cgroup_root)
+            find_host(config.docker_host), config.cgroup_parent, Path(config.cgroup_root)
         )
-    return ProcessEngine(place_of_processes(paths, config.scratch_dir), paths.logdir / "pilots")
+    return ProcessEngine(find_process_place(paths, config.scratch_dir), paths.logdir / "pilots")
 
 
-def place_of_processes(paths: Paths, scratch_dir: str) -> Path:
+def find_process_place(paths: Paths, scratch_dir: str) -> Path:
     return (Path(scratch_dir) if scratch_dir else paths.rundir) / "pilots"

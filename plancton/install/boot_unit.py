@@ -51,7 +51,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Start:
+class BootStart:
     """How Plancton is started at boot; ``places`` are the options that say where things are."""
 
     machine: Machine

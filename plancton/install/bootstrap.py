@@ -22,17 +22,17 @@ from plancton.errors import BadUsage, ExitCode, PlanctonError
 from plancton.node.sensors import ProcSensors
 from plancton.paths import Paths
 
-from .boot_unit import Machine, Start
+from .boot_unit import BootStart, Machine
 
 _SHORT = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+?)(:(?P<branch>[\w./-]+))?\Z", re.ASCII)
 
 
-class Source(NamedTuple):
+class GitSource(NamedTuple):
     url: str
     branch: str | None
 
     @classmethod
-    def parse(cls, text: str) -> Source:
+    def parse(cls, text: str) -> GitSource:
         """``user/repo[:branch]`` on GitHub (as in 2017), or any URL or directory git can clone."""
         short = _SHORT.match(text)
         if short and not text.startswith(("/", ".")):
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None, machine: Machine | None = None) -> i
     try:
         if arguments.source is None and not arguments.dryrun:
             raise BadUsage("name a configuration: user/repo[:branch] or a git URL")
-        source = Source.parse(arguments.source) if arguments.source else None
+        source = GitSource.parse(arguments.source) if arguments.source else None
         if source and arguments.branch:
             source = source._replace(branch=arguments.branch)
         paths = Paths.choose(user=arguments.user, confdir=arguments.confdir)
@@ -76,14 +76,14 @@ def main(argv: Sequence[str] | None = None, machine: Machine | None = None) -> i
     return ExitCode.OK
 
 
-def _start(arguments: argparse.Namespace, machine: Machine) -> Start:
+def _start(arguments: argparse.Namespace, machine: Machine) -> BootStart:
     places = ["--user"] if arguments.user else []
     if arguments.confdir:
         places += ["--confdir", str(Path(arguments.confdir).absolute())]
-    return Start(machine, arguments.user or os.geteuid() != 0, tuple(places))
+    return BootStart(machine, arguments.user or os.geteuid() != 0, tuple(places))
 
 
-def _plan(source: Source | None, confdir: Path, start: Start) -> list[str]:
+def _plan(source: GitSource | None, confdir: Path, start: BootStart) -> list[str]:
     what = "the repository that you name (user/repo[:branch] or a git URL)"
     if source is not None:
         what = source.url + (f" (branch {source.branch})" if source.branch else "")
@@ -95,7 +95,7 @@ def _plan(source: Source | None, confdir: Path, start: Start) -> list[str]:
     ]
 
 
-def _install(source: Source, confdir: Path) -> None:
+def _install(source: GitSource, confdir: Path) -> None:
     occupied = confdir.exists() and any(confdir.iterdir())
     if occupied and not _is_clean_clone(confdir, source):
         raise PlanctonError(
@@ -111,7 +111,7 @@ def _install(source: Source, confdir: Path) -> None:
     try:
         clone = work / "clone"
         _clone(source, clone)
-        preflight.load_config(clone / "config.yaml", ProcSensors().facts())
+        preflight.load_config(clone / "config.yaml", ProcSensors().read_facts())
         if confdir.exists():
             confdir.rename(work / "before")
         clone.rename(confdir)
@@ -120,7 +120,7 @@ def _install(source: Source, confdir: Path) -> None:
     print(f"installed {confdir}{' anew' if occupied else ''} from {source.url}")
 
 
-def _is_clean_clone(confdir: Path, source: Source) -> bool:
+def _is_clean_clone(confdir: Path, source: GitSource) -> bool:
     """Whether it is what we cloned from there before, and nobody changed it since."""
     if not (confdir / ".git").is_dir():
         return False
@@ -133,7 +133,7 @@ def _is_clean_clone(confdir: Path, source: Source) -> bool:
     return answers == [source.url, ""]
 
 
-def _clone(source: Source, where: Path) -> None:
+def _clone(source: GitSource, where: Path) -> None:
     # Never ask for a password: this runs on many nodes at once, with nobody there.
     command = ["git", "-c", "core.askpass=true", "clone", "--quiet", "--depth", "1"]
     if source.branch:

@@ -38,43 +38,43 @@ class GroupUsage:
     memory_bytes: int | None
 
 
-def version(root: Path) -> int:
+def find_version(root: Path) -> int:
     """1 or 2: which hierarchy has the controllers (a hybrid one is 1)."""
     return 2 if (root / "cgroup.controllers").is_file() else 1
 
 
-def engine_parent(name: str, driver: str) -> str:
+def format_parent(name: str, driver: str) -> str:
     """The group in the form that an engine wants it (``cgroup_parent`` of a container).
 
     Without the leading slash Docker would make it inside its own group.
     """
     if driver == "systemd":
-        return slice_name(name)
+        return make_slice_name(name)
     return "/" + name.strip("/")
 
 
-def slice_name(name: str) -> str:
+def make_slice_name(name: str) -> str:
     """``batch/plancton`` is ``batch-plancton.slice`` to systemd."""
     if name.endswith(".slice"):
         return name.strip("/").rpartition("/")[2]
     return name.strip("/").replace("-", "_").replace("/", "-") + ".slice"
 
 
-def path_of(name: str, driver: str) -> str:
+def find_path(name: str, driver: str) -> str:
     """The group's path below a hierarchy."""
     if driver != "systemd":
         return name.strip("/")
-    parts = slice_name(name).removesuffix(".slice").split("-")
+    parts = make_slice_name(name).removesuffix(".slice").split("-")
     return "/".join("-".join(parts[: n + 1]) + ".slice" for n in range(len(parts)))
 
 
-class Group:
+class PilotGroup:
     """The pilots' group on this node."""
 
     def __init__(self, root: Path, name: str, driver: str) -> None:
         self._root = root
-        self._version = version(root)
-        self._path = path_of(name, driver)
+        self._version = find_version(root)
+        self._path = find_path(name, driver)
 
     def protect(self, ceiling: int) -> Protection:
         """Put the protection in place, or back in place; ``ceiling`` in bytes, 0 for none.
@@ -86,11 +86,11 @@ class Group:
         memory = self._hold_memory(ceiling, problems)
         return Protection(str(self._directory("cpu")), cpu, memory, tuple(problems))
 
-    def usage(self) -> GroupUsage | None:
+    def read_usage(self) -> GroupUsage | None:
         """What all pilots used, those that ended included; None when it cannot be read."""
         return self._usage(self._directory("cpuacct"), self._directory("memory"))
 
-    def usage_of(self, container: str) -> GroupUsage | None:
+    def read_usage_of(self, container: str) -> GroupUsage | None:
         """The same of one container; None if it does not run in this group."""
         for form in _CHILDREN:
             child = form.format(id=container)
@@ -101,7 +101,7 @@ class Group:
                 return found
         return None
 
-    def hurry(self, container: str) -> None:
+    def release_cpu(self, container: str) -> None:
         """Let a container that is to end run as everybody does.
 
         Ending takes CPU: the kernel gives memory back in the time of the process that held it,

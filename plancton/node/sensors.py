@@ -11,7 +11,7 @@ import socket
 from pathlib import Path
 from typing import Protocol
 
-from plancton.calendar.syntax import BadPeriod, zone
+from plancton.calendar.syntax import BadPeriod, find_zone
 from plancton.model import HostFacts, HostLoad, Usage
 
 #: Shorter than this (s), the kernel's 10 ms ticks make a CPU reading too coarse to act on.
@@ -23,17 +23,17 @@ _COUNT = "count:"
 class Sensors(Protocol):
     """Where the loop reads the node; the tests have one that says what they want."""
 
-    def facts(self) -> HostFacts: ...
+    def read_facts(self) -> HostFacts: ...
 
-    def load(self, usage: Usage | None, now: float) -> HostLoad:
+    def read_load(self, usage: Usage | None, now: float) -> HostLoad:
         """The node's load; ``usage`` is what the pilots used so far, None if unknown."""
         ...
 
-    def due(self, now: float) -> bool:
+    def is_due(self, now: float) -> bool:
         """Whether a new CPU reading would be worth its price."""
         ...
 
-    def mem_available(self) -> int | None: ...
+    def read_available_memory(self) -> int | None: ...
 
 
 def _timezone(localtime: Path = Path("/etc/localtime")) -> str:
@@ -41,7 +41,7 @@ def _timezone(localtime: Path = Path("/etc/localtime")) -> str:
     asked = os.environ.get("TZ", "").removeprefix(":")
     for name in (asked, str(localtime.resolve()).partition("/zoneinfo/")[2], str(localtime)):
         try:
-            zone(name)
+            find_zone(name)
         except BadPeriod:
             continue
         return name
@@ -58,7 +58,7 @@ class ProcSensors:
         self._pilots: float | None = None
         self._pilots_mem: int | None = None
 
-    def facts(self) -> HostFacts:
+    def read_facts(self) -> HostFacts:
         memory = self._meminfo()
         return HostFacts(
             # As in 2017: the short name.
@@ -69,21 +69,21 @@ class ProcSensors:
             timezone=_timezone(),
         )
 
-    def due(self, now: float) -> bool:
+    def is_due(self, now: float) -> bool:
         return self._last is None or now - self._last[0] >= MIN_INTERVAL
 
-    def load(self, usage: Usage | None, now: float) -> HostLoad:
-        if self.due(now):
+    def read_load(self, usage: Usage | None, now: float) -> HostLoad:
+        if self.is_due(now):
             self._sample(usage, now)
         return HostLoad(
             busy_cpus=self._busy,
             pilots_cpus=self._pilots,
-            mem_available=self.mem_available(),
+            mem_available=self.read_available_memory(),
             pilots_mem=self._pilots_mem,
             memory_stall=self._memory_stall(),
         )
 
-    def mem_available(self) -> int | None:
+    def read_available_memory(self) -> int | None:
         """MemAvailable and what it leaves out: free pages that wait on the CPUs' own lists.
 
         Since Linux 6.7 these lists may hold an eighth of the memory for some seconds after

@@ -42,7 +42,7 @@ def find_phase(config: Config, facts: HostFacts, wall: float) -> CalendarPhase:
     if not config.windows and not config.stops:
         return CalendarPhase(OPEN, None, "No windows are set: the node may be used at any time.")
     times = parse_calendar(config.windows, config.stops, config.timezone or facts.timezone)
-    found = periods.look(times, wall)
+    found = periods.find_opening(times, wall)
     end = "" if found.until is None else format_time(found.until, times.zone)
     if not found.open:
         then = f"closed until {end}" if end else "closed, and no window will come"

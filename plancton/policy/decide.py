@@ -58,7 +58,7 @@ def decide(state: NodeState, config: Config, now: float) -> Decision:
         capacity=total,
         history=replace(view.history, acted=bool(actions)),
         summary=_summarize(starts, stops, reasons),
-        look_again=min((wait for wait in waits if wait > 0), default=None),
+        recheck_after=min((wait for wait in waits if wait > 0), default=None),
     )
 
 
@@ -117,7 +117,7 @@ def _decide_blind(state: NodeState) -> Decision:
         # The time over capacity must be seen, not assumed.
         history=replace(state.history, over_since=None),
         summary=text,
-        look_again=None,
+        recheck_after=None,
     )
 
 

@@ -122,8 +122,8 @@ class _Node:
             evicted=self.result.evicted + len(gone),
         )
         wait = config.main_sleep
-        if decision.look_again is not None:
-            wait = min(wait, max(1.0, decision.look_again))
+        if decision.recheck_after is not None:
+            wait = min(wait, max(1.0, decision.recheck_after))
         return wait
 
     def _run(self, owner: float, seconds: float) -> None:

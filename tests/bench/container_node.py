@@ -18,9 +18,9 @@ from typing import Any
 import docker
 import yaml
 
-from plancton.daemon.admin_mode import Flags
-from plancton.engine.docker.listing import moment
-from plancton.engine.pilot_spec import NODE
+from plancton.daemon.admin_mode import AdminFlags
+from plancton.engine.docker.listing import parse_time
+from plancton.engine.pilot_spec import NODE_LABEL
 from tests.support.services.engines import IMAGE, DockerService
 from tests.support.services.fixtures import remove_groups
 from tests.support.waiting import wait_until
@@ -60,7 +60,7 @@ class ContainerNode:
     def up(self, drained: bool = False) -> None:
         """Start the daemon; until it has looked at the node."""
         if drained:
-            Flags(self.rundir).drain()
+            AdminFlags(self.rundir).drain()
         places = [f"--{name}dir={self.directory / name}" for name in ("log", "run", "conf")]
         with open(self.directory / "stdout", "ab") as out:
             self.process = subprocess.Popen(
@@ -75,11 +75,11 @@ class ContainerNode:
     def down(self) -> None:
         """End the daemon and every pilot."""
         if self.process is not None:
-            Flags(self.rundir).force_stop()
+            AdminFlags(self.rundir).force_stop()
             self.look()
             self.process.wait(60)
             self.process = None
-        Flags(self.rundir).resume()
+        AdminFlags(self.rundir).resume()
 
     def look(self) -> None:
         assert self.process is not None
@@ -87,11 +87,11 @@ class ContainerNode:
 
     def resume(self) -> None:
         """What ``planctonctl resume`` does, without the time that a command needs to start."""
-        Flags(self.rundir).resume()
+        AdminFlags(self.rundir).resume()
         self.look()
 
     def drain(self) -> None:
-        Flags(self.rundir).drain()
+        AdminFlags(self.rundir).drain()
         self.look()
 
     def status(self) -> dict[str, Any]:
@@ -111,11 +111,11 @@ class ContainerNode:
             lambda: len(self.running()) == count, f"{count} pilots", timeout, state=self.said
         )
 
-    def started(self, label: str = NODE) -> dict[str, float]:
+    def started(self, label: str = NODE_LABEL) -> dict[str, float]:
         """When each container began (s since 1970), by the engine."""
         found = {}
         for one in self.api.containers(filters={"label": label}):
-            told = moment(self.api.inspect_container(one["Id"])["State"]["StartedAt"])
+            told = parse_time(self.api.inspect_container(one["Id"])["State"]["StartedAt"])
             assert told is not None
             found[one["Id"]] = told
         return found

@@ -34,10 +34,10 @@ sys.stdin.read()
 def reclaim() -> Result:
     """Seconds that the owner waits for 70 % of the memory, beyond what taking it takes alone."""
     sensors = ProcSensors()
-    size = int(OWNER_SHARE * sensors.facts().ram_bytes)
+    size = int(OWNER_SHARE * sensors.read_facts().ram_bytes)
     with container_node() as node:
         alone = seconds_to_take(size, sensors)
-        free = sensors.mem_available() or 0
+        free = sensors.read_available_memory() or 0
         each = (free - _RESERVE) // (PILOTS + 1) // _MB
         node.configure(
             max_docks=PILOTS,
@@ -54,8 +54,8 @@ def reclaim() -> Result:
     waited = shared - alone
     return Result(
         id="reclaim",
-        what=f"the owner takes {OWNER_SHARE:.0%} of {sensors.facts().ram_bytes / 1e9:.0f} GB that "
-        f"pilots filled ({PILOTS} pilots before, {left} after): waits for it",
+        what=f"the owner takes {OWNER_SHARE:.0%} of {sensors.read_facts().ram_bytes / 1e9:.0f} GB "
+        f"that pilots filled ({PILOTS} pilots before, {left} after): waits for it",
         value=waited,
         unit="s",
         reference=f"{alone:.3g} s to take it alone",
@@ -91,10 +91,10 @@ def seconds_to_take(size: int, sensors: ProcSensors) -> float:
         said = owner.stdout.readline()
         assert said == "taken\n", f"the owner's program was killed: {owner.wait()}"
         wait_until(
-            lambda: (sensors.mem_available() or 0) >= _RESERVE,
+            lambda: (sensors.read_available_memory() or 0) >= _RESERVE,
             "the reserve to be free again",
             timeout=60.0,
-            state=sensors.mem_available,
+            state=sensors.read_available_memory,
         )
         return time.monotonic() - begin
     finally:

@@ -35,7 +35,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
 
 
 def test_an_engine_without_pilots_lists_none(bench: Bench) -> None:
-    assert bench.engine.pilots() == ()
+    assert bench.engine.list_pilots() == ()
 
 
 def test_a_started_pilot_is_listed_at_once_and_soon_runs(bench: Bench) -> None:
@@ -68,7 +68,7 @@ def test_the_exit_code_is_kept_until_the_pilot_is_removed(bench: Bench, code: in
     assert pilot.age is not None and pilot.age >= 0.0
     assert bench.look(name).exit_code == code
     bench.engine.remove(name)
-    assert bench.engine.pilots() == ()
+    assert bench.engine.list_pilots() == ()
 
 
 def test_an_end_wakes_the_daemon(bench: Bench) -> None:
@@ -80,7 +80,7 @@ def test_an_end_wakes_the_daemon(bench: Bench) -> None:
         bench.woken.clear()
         return bench.look(name).state is PilotState.EXITED
 
-    wait_until(seen_when_woken, "to be woken by the end", 90.0, state=bench.engine.pilots)
+    wait_until(seen_when_woken, "to be woken by the end", 90.0, state=bench.engine.list_pilots)
 
 
 def test_a_command_that_is_not_there_is_an_end_with_a_reason(bench: Bench) -> None:
@@ -150,7 +150,7 @@ def test_pilots_outlive_the_daemon_and_are_the_same_ones_after(bench: Bench) -> 
     names = {bench.start(bench.harness.sleeps()) for _ in range(3)}
     before = {name: bench.until(name, PilotState.RUNNING).pid for name in names}
     bench.reopen()
-    assert {pilot.name: pilot.pid for pilot in bench.engine.pilots()} == before
+    assert {pilot.name: pilot.pid for pilot in bench.engine.list_pilots()} == before
 
 
 def test_an_exit_code_outlives_the_daemon(bench: Bench) -> None:
@@ -175,7 +175,7 @@ def test_the_end_of_an_adopted_pilot_wakes_the_daemon(bench: Bench) -> None:
         pilot = bench.look(name)
         return (pilot.state, pilot.exit_code) == (PilotState.EXITED, 143)
 
-    wait_until(seen_when_woken, "to be woken by the end", 90.0, state=bench.engine.pilots)
+    wait_until(seen_when_woken, "to be woken by the end", 90.0, state=bench.engine.list_pilots)
 
 
 def test_that_a_pilot_was_asked_to_end_outlives_the_daemon(bench: Bench) -> None:
@@ -186,14 +186,14 @@ def test_that_a_pilot_was_asked_to_end_outlives_the_daemon(bench: Bench) -> None
 
 
 def test_cpu_use_never_counts_back_when_pilots_end_and_are_removed(bench: Bench) -> None:
-    readings = [bench.engine.usage().cpu_seconds]
+    readings = [bench.engine.read_usage().cpu_seconds]
     names = [bench.start(bench.harness.exits(0)) for _ in range(3)]
     for name in names:
-        readings.append(bench.engine.usage().cpu_seconds)
+        readings.append(bench.engine.read_usage().cpu_seconds)
         bench.until(name, PilotState.EXITED)
-        readings.append(bench.engine.usage().cpu_seconds)
+        readings.append(bench.engine.read_usage().cpu_seconds)
         bench.engine.remove(name)
-        readings.append(bench.engine.usage().cpu_seconds)
+        readings.append(bench.engine.read_usage().cpu_seconds)
     assert readings == sorted(readings)
 
 
@@ -201,7 +201,7 @@ def test_what_pilots_need_is_kept_ready_without_harm(bench: Bench) -> None:
     config = Config(docker_image=IMAGE)
     prepared = bench.engine.prepare(config, FACTS)
     assert prepared.image is None or prepared.image.name == IMAGE
-    assert bench.engine.pilots() == ()
+    assert bench.engine.list_pilots() == ()
 
 
 def test_closing_leaves_pilots_alone(bench: Bench) -> None:

@@ -12,7 +12,7 @@ import pytest
 from plancton.config.model import Config
 from plancton.engine.base import Engine
 from plancton.engine.docker.engine import DockerEngine
-from plancton.engine.pilot_spec import PilotSpec, new_name, spec
+from plancton.engine.pilot_spec import PilotSpec, make_name, make_spec
 from plancton.engine.process.engine import ProcessEngine
 from plancton.model import Pilot, PilotState
 from tests.support.fake_node import FACTS, FakeClock, FakeEngine, FakePlace
@@ -145,18 +145,18 @@ class Bench:
         self.engine = self.harness.open()
         self.engine.watch(self.woken.set)
 
-    def spec(self, command: tuple[str, ...]) -> PilotSpec:
+    def make_spec(self, command: tuple[str, ...]) -> PilotSpec:
         config = Config(docker_cmd=command, docker_image=IMAGE, networks=("none",))
         self.engine.prepare(config, FACTS)
-        return spec(config, FACTS, new_name())
+        return make_spec(config, FACTS, make_name())
 
     def start(self, command: tuple[str, ...]) -> str:
-        one = self.spec(command)
+        one = self.make_spec(command)
         self.engine.start(one)
         return one.name
 
     def look(self, name: str) -> Pilot:
-        (pilot,) = (pilot for pilot in self.engine.pilots() if pilot.name == name)
+        (pilot,) = (pilot for pilot in self.engine.list_pilots() if pilot.name == name)
         return pilot
 
     def until(self, name: str, state: PilotState) -> Pilot:
@@ -166,7 +166,9 @@ class Bench:
             return pilot if pilot.state is state else None
 
         # pilots come last by design: on a busy machine they get to their end slowly
-        found = wait_until(reached, f"{name} {state.value}", timeout=90.0, state=self.engine.pilots)
+        found = wait_until(
+            reached, f"{name} {state.value}", timeout=90.0, state=self.engine.list_pilots
+        )
         assert found is not None
         return found
 
@@ -177,9 +179,9 @@ class Bench:
         return name
 
     def clean(self) -> None:
-        for pilot in self.engine.pilots():
+        for pilot in self.engine.list_pilots():
             self.engine.stop(pilot.id, 0.0)
-        for pilot in self.engine.pilots():
+        for pilot in self.engine.list_pilots():
             self.until(pilot.name, PilotState.EXITED)
             self.engine.remove(pilot.id)
         self.engine.close()

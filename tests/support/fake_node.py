@@ -8,8 +8,8 @@ from pathlib import Path
 
 from plancton.config.model import Config
 from plancton.config.reload import ConfigWatch
-from plancton.daemon.admin_mode import Flags
-from plancton.daemon.control_loop import Clock, Loop
+from plancton.daemon.admin_mode import AdminFlags
+from plancton.daemon.control_loop import Clock, ControlLoop
 from plancton.engine.pilot_spec import PilotSpec
 from plancton.errors import EngineError, EngineUnavailable, StartFailed
 from plancton.model import (
@@ -47,24 +47,24 @@ class FakeClock:
         self.time += seconds
 
 
-class FakeBell:
+class FakeWakeup:
     """``wait`` lets the fake clock run; ``during`` is what happens in that time."""
 
     def __init__(self, clock: FakeClock, during: Callable[[float], None]) -> None:
         self._clock, self._during = clock, during
-        self.rung = False
+        self.woken = False
         self.waits: list[float] = []
 
-    def ring(self) -> None:
-        self.rung = True
+    def wake(self) -> None:
+        self.woken = True
 
     def wait(self, seconds: float) -> bool:
         self.waits.append(seconds)
-        if not self.rung:
+        if not self.woken:
             self._during(seconds)
-        if not self.rung:
+        if not self.woken:
             self._clock.advance(seconds)
-        rung, self.rung = self.rung, False
+        rung, self.woken = self.woken, False
         return rung
 
 
@@ -72,16 +72,16 @@ class FakeSensors:
     def __init__(self, facts: HostFacts = FACTS, load: HostLoad = IDLE) -> None:
         self.the_facts, self.the_load = facts, load
 
-    def facts(self) -> HostFacts:
+    def read_facts(self) -> HostFacts:
         return self.the_facts
 
-    def load(self, usage: Usage | None, now: float) -> HostLoad:
+    def read_load(self, usage: Usage | None, now: float) -> HostLoad:
         return self.the_load
 
-    def due(self, now: float) -> bool:
+    def is_due(self, now: float) -> bool:
         return True
 
-    def mem_available(self) -> int | None:
+    def read_available_memory(self) -> int | None:
         return self.the_load.mem_available
 
 
@@ -116,7 +116,7 @@ class FakeEngine:
     name = "fake"
     place = "memory"
     isolation = ""
-    starting_look = 0.1
+    starting_interval = 0.1
 
     def __init__(self, place: FakePlace) -> None:
         self._place = place
@@ -134,7 +134,7 @@ class FakeEngine:
         self._answer()
         return self.prepared
 
-    def pilots(self) -> tuple[Pilot, ...]:
+    def list_pilots(self) -> tuple[Pilot, ...]:
         self._answer()
         self._kill_overdue()
         return tuple(self._pilot(name, one) for name, one in self._place.pilots.items())
@@ -179,7 +179,7 @@ class FakeEngine:
     def pull(self, image: str) -> None:
         self.calls.append(("pull", image))
 
-    def usage(self) -> Usage:
+    def read_usage(self) -> Usage:
         self._answer()
         cpu = sum(used.cpu_seconds for used in self.used.values())
         return Usage(cpu, sum(used.memory_bytes for used in self.used.values()), self.used)
@@ -247,22 +247,22 @@ class FakeNode:
         self.clock = FakeClock()
         self.engine = FakeEngine(FakePlace(self.clock))
         self.sensors = FakeSensors()
-        self.bell = FakeBell(self.clock, self._during)
+        self.wakeup = FakeWakeup(self.clock, self._during)
         self.during: Callable[[float], None] = lambda _seconds: None
         self.config = Config.model_validate(values | config)
         self.watch = ConfigWatch(lambda: self.config, self.clock.now, self.clock.wall)
-        self.flags = Flags(rundir)
-        self.looks: list[LoopPass] = []
-        self.loop = Loop(
+        self.flags = AdminFlags(rundir)
+        self.passes: list[LoopPass] = []
+        self.loop = ControlLoop(
             engine=self.engine,
             sensors=self.sensors,
             config=self.watch,
             flags=self.flags,
-            bell=self.bell,
+            wakeup=self.wakeup,
             clock=Clock(self.clock.now, self.clock.wall),
-            publish=self.looks.append,
+            publish=self.passes.append,
         )
-        self.engine.watch(self.bell.ring)
+        self.engine.watch(self.wakeup.wake)
 
     def _during(self, seconds: float) -> None:
         self.during(seconds)

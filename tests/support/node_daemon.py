@@ -137,5 +137,5 @@ def running(document: dict[str, Any]) -> dict[str, int]:
 
 
 def gone(pid: int) -> bool:
-    found = procfs.read(pid)
+    found = procfs.read_stat(pid)
     return found is None or found.state in "ZX"

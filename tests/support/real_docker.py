@@ -7,7 +7,7 @@ from typing import Any
 from plancton.config.model import Config
 from plancton.engine import pilot_spec
 from plancton.engine.docker.engine import DockerEngine
-from plancton.engine.pilot_spec import new_name
+from plancton.engine.pilot_spec import make_name
 from plancton.model import Pilot, PilotState
 from tests.support.fake_node import FACTS
 from tests.support.services.engines import IMAGE, DockerService
@@ -32,12 +32,12 @@ class Bench:
         values = {"networks": ("none",), **values}
         config = Config(docker_image=IMAGE, docker_cmd=command or SLEEPS, **values)
         self.engine.prepare(config, FACTS)
-        spec = pilot_spec.spec(config, FACTS, new_name())
+        spec = pilot_spec.make_spec(config, FACTS, make_name())
         self.engine.start(spec)
         return spec.name
 
     def look(self, name: str) -> Pilot | None:
-        found = [pilot for pilot in self.engine.pilots() if pilot.name == name]
+        found = [pilot for pilot in self.engine.list_pilots() if pilot.name == name]
         return found[0] if found else None
 
     def until(self, name: str, *states: PilotState) -> Pilot:
@@ -45,7 +45,7 @@ class Bench:
             pilot = self.look(name)
             return pilot if pilot is not None and pilot.state in states else None
 
-        found = wait_until(reached, f"{name} {states}", timeout=90.0, state=self.engine.pilots)
+        found = wait_until(reached, f"{name} {states}", timeout=90.0, state=self.engine.list_pilots)
         assert found is not None
         return found
 

@@ -35,9 +35,9 @@ from .container_body import EngineFacts
 _UNIX = "unix://"
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 #: Seconds for an answer that needs no work of the engine: listing, inspecting, signals.
-QUICK = 10.0
+QUICK_TIMEOUT = 10.0
 #: Seconds for work: creating, starting and removing a container on a busy node.
-SLOW = 120.0
+SLOW_TIMEOUT = 120.0
 #: Seconds without a word after which a pull is given up.
 PULL_SILENCE = 300.0
 #: Seconds without an event after which the stream is opened anew: the other end may be gone.
@@ -64,7 +64,7 @@ class _Client(docker.APIClient):  # type: ignore[misc]
         return kwargs
 
 
-def host_of(configured: str) -> str:
+def find_host(configured: str) -> str:
     """Where the engine listens, as the docker command would find it."""
     return configured or os.environ.get("DOCKER_HOST") or DEFAULT_HOST
 
@@ -79,9 +79,9 @@ class DockerApi:
 
     # The engine
 
-    def facts(self) -> EngineFacts:
-        with self._translated("info"):
-            client = self._client(QUICK)
+    def read_facts(self) -> EngineFacts:
+        with self._translate_errors("info"):
+            client = self._client(QUICK_TIMEOUT)
             info, version = client.info(), client.version()
         podman = any(c.get("Name") == "Podman Engine" for c in version.get("Components") or ())
         options = " ".join(info.get("SecurityOptions") or ())
@@ -93,9 +93,9 @@ class DockerApi:
             cgroup_driver=str(info.get("CgroupDriver") or "cgroupfs"),
         )
 
-    def events(self) -> Iterator[dict[str, Any]]:
+    def open_events(self) -> Iterator[dict[str, Any]]:
         """Container and image events; ends when the engine does.  ``close`` ends it too."""
-        with self._translated("events"):
+        with self._translate_errors("events"):
             client = self._client(EVENT_SILENCE)
             stream = client.events(decode=True, filters={"type": ["container", "image"]})
         return _Events(stream)
@@ -109,68 +109,68 @@ class DockerApi:
 
     # Containers
 
-    def containers(self, label: str) -> list[dict[str, Any]]:
-        with self._translated("list of containers"):
-            found: list[dict[str, Any]] = self._client(QUICK).containers(
+    def list_containers(self, label: str) -> list[dict[str, Any]]:
+        with self._translate_errors("list of containers"):
+            found: list[dict[str, Any]] = self._client(QUICK_TIMEOUT).containers(
                 all=True, filters={"label": label}
             )
             return found or []
 
-    def inspect(self, container: str) -> dict[str, Any]:
-        with self._translated(container):
-            found: dict[str, Any] = self._client(QUICK).inspect_container(container)
+    def inspect_container(self, container: str) -> dict[str, Any]:
+        with self._translate_errors(container):
+            found: dict[str, Any] = self._client(QUICK_TIMEOUT).inspect_container(container)
             return found
 
     def create(self, name: str, body: dict[str, Any]) -> str:
-        with self._translated(name):
-            made = self._client(SLOW).create_container_from_config(body, name)
+        with self._translate_errors(name):
+            made = self._client(SLOW_TIMEOUT).create_container_from_config(body, name)
             return str(made["Id"])
 
     def connect(self, container: str, network: str) -> None:
-        with self._translated(f"network {network}"):
-            self._client(SLOW).connect_container_to_network(container, network)
+        with self._translate_errors(f"network {network}"):
+            self._client(SLOW_TIMEOUT).connect_container_to_network(container, network)
 
     def start(self, container: str) -> None:
-        with self._translated(container):
-            self._client(SLOW).start(container)
+        with self._translate_errors(container):
+            self._client(SLOW_TIMEOUT).start(container)
 
     def kill(self, container: str, signal: str) -> None:
-        with self._translated(container):
-            self._client(QUICK).kill(container, signal)
+        with self._translate_errors(container):
+            self._client(QUICK_TIMEOUT).kill(container, signal)
 
     def unpause(self, container: str) -> None:
-        with self._translated(container):
-            self._client(QUICK).unpause(container)
+        with self._translate_errors(container):
+            self._client(QUICK_TIMEOUT).unpause(container)
 
     def rename(self, container: str, name: str) -> None:
-        with self._translated(container):
-            self._client(QUICK).rename(container, name)
+        with self._translate_errors(container):
+            self._client(QUICK_TIMEOUT).rename(container, name)
 
     def remove(self, container: str) -> None:
-        with self._translated(container):
-            self._client(SLOW).remove_container(container, v=True, force=True)
+        with self._translate_errors(container):
+            self._client(SLOW_TIMEOUT).remove_container(container, v=True, force=True)
 
-    def stats(self, container: str) -> dict[str, Any]:
-        with self._translated(container):
-            found: dict[str, Any] = self._client(QUICK).stats(
+    def read_stats(self, container: str) -> dict[str, Any]:
+        with self._translate_errors(container):
+            found: dict[str, Any] = self._client(QUICK_TIMEOUT).stats(
                 container, stream=False, one_shot=True
             )
             return found
 
     # Images
 
-    def image(self, name: str) -> dict[str, Any]:
+    def inspect_image(self, name: str) -> dict[str, Any]:
         """Raises NoSuchImage."""
-        with self._translated(name):
+        with self._translate_errors(name):
             try:
-                found: dict[str, Any] = self._client(QUICK).inspect_image(name)
+                found: dict[str, Any] = self._client(QUICK_TIMEOUT).inspect_image(name)
             except NotFound as error:
                 raise NoSuchImage(_text(error)) from error
             return found
 
     def pull(self, name: str, credentials: str, tell: Callable[[dict[str, Any]], None]) -> None:
         """Pull until done; ``tell`` hears of each step.  ``credentials``: a Docker config file."""
-        with self._translated(name):
+        with self._translate_errors(name):
             client = self._new_client(PULL_SILENCE)
             try:
                 client.reload_config(credentials or None)
@@ -182,8 +182,8 @@ class DockerApi:
                 client.close()
 
     def remove_image(self, image: str) -> None:
-        with self._translated(image):
-            self._client(SLOW).remove_image(image)
+        with self._translate_errors(image):
+            self._client(SLOW_TIMEOUT).remove_image(image)
 
     # How
 
@@ -193,26 +193,26 @@ class DockerApi:
                 self._clients[timeout] = self._new_client(timeout)
             return self._clients[timeout]
 
-    def _knock(self) -> None:
+    def _check_listening(self) -> None:
         """Fails at once, and cleanly, where nobody listens: ``docker`` would leak a socket."""
         if not self.host.startswith(_UNIX):
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
-            door.settimeout(QUICK)
+            door.settimeout(QUICK_TIMEOUT)
             door.connect(self.host.removeprefix(_UNIX))
 
     def _new_client(self, timeout: float) -> _Client:
         # Asking for the version is a first call, and may hang like any other.
         client = _Client(
-            self.host, version="auto", timeout=min(timeout, QUICK), max_pool_size=_POOL
+            self.host, version="auto", timeout=min(timeout, QUICK_TIMEOUT), max_pool_size=_POOL
         )
         client.timeout = timeout
         return client
 
     @contextmanager
-    def _translated(self, what: str) -> Iterator[None]:
+    def _translate_errors(self, what: str) -> Iterator[None]:
         try:
-            self._knock()
+            self._check_listening()
             yield
         except EngineError:
             raise

@@ -46,7 +46,7 @@ class EngineFacts:
     cgroup_driver: str = "cgroupfs"
 
 
-def body(
+def build_body(
     spec: PilotSpec, *, image: str, digest: str, facts: EngineFacts, cgroup_parent: str
 ) -> dict[str, Any]:
     """The body of ``POST /containers/create``.
@@ -84,12 +84,12 @@ def body(
     }
 
 
-def further_networks(config: Config) -> tuple[str, ...]:
+def list_further_networks(config: Config) -> tuple[str, ...]:
     """Networks to join after creation: the API takes one at a time."""
     return config.networks[1:]
 
 
-def problems(config: Config) -> Iterator[tuple[str, str]]:
+def find_problems(config: Config) -> Iterator[tuple[str, str]]:
     """What is wrong with the values, by key; ``config`` has its templates filled in."""
     checks: Mapping[str, Any] = {
         "binds": lambda: [_bind(text) for text in config.binds],

@@ -16,21 +16,29 @@ from pathlib import Path
 
 from plancton.config.computed_keys import pilots_memory
 from plancton.config.model import Config
-from plancton.engine.pilot_spec import NODE, PilotSpec
+from plancton.engine.pilot_spec import NODE_LABEL, PilotSpec
 from plancton.errors import EngineError, EngineRefused, NoSuchImage, NotThere
 from plancton.model import HostFacts, Pilot, PilotState, Prepared, Protection, Usage
-from plancton.node.cgroup import Group, engine_parent
+from plancton.node.cgroup import PilotGroup, format_parent
 
 from . import container_body
 from .api import DockerApi
 from .container_body import EngineFacts
-from .events import Event, EventWatch
-from .image_puller import ImageKeeper
-from .inspections import Lives
-from .listing import Life, Phase, Row, ended, phase_of, rows, why_not_started
+from .events import ContainerEvent, EventWatch
+from .image_puller import ImagePuller
+from .inspections import Inspections
+from .listing import (
+    ContainerPhase,
+    Inspection,
+    ListedContainer,
+    explain_failed_start,
+    find_phase,
+    make_ended_pilot,
+    parse_list,
+)
 from .removals import Removals
-from .starts import NotStarted, Starts, failed_pilot, on_its_way
-from .stops import Ends
+from .starts import NotStarted, Starts, make_failed_pilot, make_starting_pilot
+from .stops import Stops
 from .usage import UsageReader
 
 _log = logging.getLogger("plancton")
@@ -50,61 +58,61 @@ class DockerEngine:
     name = "docker"
     isolation = ""
     #: It tells when a start is done; the look in between is only for the clock's sake.
-    starting_look = 1.0
+    starting_interval = 1.0
 
     def __init__(self, host: str, cgroup_parent: str, cgroup_root: Path) -> None:
         self.place = host
         self._group_name, self._cgroup_root = cgroup_parent, cgroup_root
         self._api = DockerApi(host)
-        self._images = ImageKeeper(self._api)
-        self._ends = Ends(self._api, self._hurry)
-        self._starts = Starts(self._launch, self._started, STARTS)
+        self._images = ImagePuller(self._api)
+        self._stops = Stops(self._api, self._release_cpu)
+        self._starts = Starts(self._launch, self._stop_if_asked, STARTS)
         self._removals = Removals(self._api.remove, self._starts.wait_while_busy)
         self._events: EventWatch | None = None
         self._facts: EngineFacts | None = None
-        self._group: Group | None = None
+        self._group: PilotGroup | None = None
         self._protection: Protection | None = None
         self._protected_at: float | None = None
         self._usage = UsageReader(self._api)
-        self._rows: dict[str, Row] = {}
-        self._lives = Lives(self._api.inspect)
+        self._rows: dict[str, ListedContainer] = {}
+        self._inspections = Inspections(self._api.inspect_container)
         #: monotonic moments: when a pilot began, and when a container was first seen
         self._began: dict[str, float] = {}
         self._first_seen: dict[str, float] = {}
 
     def prepare(self, config: Config, facts: HostFacts) -> Prepared:
         """Keep the image ready and the owner protected.  Raises EngineUnavailable."""
-        image = self._images.want(
+        image = self._images.update(
             config.docker_image, config.image_expiration, config.registry_config
         )
         now = time.monotonic()
         if self._protected_at is None or now - self._protected_at >= PROTECTION_CHECK:
-            self._engine_facts()
-            protection = self._the_group().protect(pilots_memory(config, facts))
+            self._read_engine_facts()
+            protection = self._find_group().protect(pilots_memory(config, facts))
             if protection != self._protection:
                 log = _log.warning if protection.problems or not protection.cpu else _log.info
                 log("%s", protection.sentence)
             self._protection, self._protected_at = protection, now
         return Prepared(image=image, protection=self._protection)
 
-    def pilots(self) -> tuple[Pilot, ...]:
-        starting, failed = self._starts.view()
-        found = rows(self._api.containers(NODE))
+    def list_pilots(self) -> tuple[Pilot, ...]:
+        starting, failed = self._starts.snapshot()
+        found = parse_list(self._api.list_containers(NODE_LABEL))
         here = {row.id for row in found}
-        self._removals.listed(here)
-        self._starts.listed({row.name for row in found}, time.monotonic())
-        self._forget(here, starting)
-        self._rows = {row.name: row for row in found if not self._removals.hides(row.id)}
+        self._removals.note_listed(here)
+        self._starts.note_listed({row.name for row in found}, time.monotonic())
+        self._forget_gone(here, starting)
+        self._rows = {row.name: row for row in found if not self._removals.is_hidden(row.id)}
         pilots = []
         for row in list(self._rows.values()):
-            if row.name not in starting or row.phase is not Phase.MADE:
-                pilot = self._pilot(row)
+            if row.name not in starting or row.phase is not ContainerPhase.MADE:
+                pilot = self._describe(row)
                 if pilot is not None:
                     # else it is what the starts say: of one that failed, they clear away the rest
                     starting.pop(row.name, None)
                     pilots.append(pilot)
-        pilots += [on_its_way(name, asked) for name, asked in starting.items()]
-        pilots += [failed_pilot(one) for one in failed]
+        pilots += [make_starting_pilot(name, asked) for name, asked in starting.items()]
+        pilots += [make_failed_pilot(one) for one in failed]
         return tuple(pilots)
 
     def start(self, spec: PilotSpec) -> None:
@@ -112,27 +120,27 @@ class DockerEngine:
         self._starts.add(spec)
 
     def stop(self, pilot_id: str, grace: float) -> None:
-        if self._starts.ask_to_end(pilot_id, grace):
+        if self._starts.request_stop(pilot_id, grace):
             return
-        row = self._known(pilot_id)
-        if row is None or row.phase is Phase.OVER:
+        row = self._find(pilot_id)
+        if row is None or row.phase is ContainerPhase.OVER:
             return
-        if row.phase is Phase.MADE:
+        if row.phase is ContainerPhase.MADE:
             self._removals.add(row.id)
             return
         try:
-            pid = self._lives.of(row).pid
+            pid = self._inspections.get(row).pid
         except NotThere:
             return
-        self._ends.ask(row.name, row.id, grace, row.phase is Phase.PAUSED, pid)
+        self._stops.request(row.name, row.id, grace, row.phase is ContainerPhase.PAUSED, pid)
 
     def remove(self, pilot_id: str) -> None:
-        if self._starts.forget(pilot_id):
+        if self._starts.drop_failed(pilot_id):
             return
-        row = self._known(pilot_id)
+        row = self._find(pilot_id)
         if row is None:
             return
-        if row.phase in (Phase.ALIVE, Phase.PAUSED):
+        if row.phase in (ContainerPhase.ALIVE, ContainerPhase.PAUSED):
             raise EngineError(f"{pilot_id}: is {row.state}; stop it first")
         try:
             self._removals.add(row.id)
@@ -142,14 +150,22 @@ class DockerEngine:
     def pull(self, image: str) -> None:
         self._images.pull_now(image, "")
 
-    def usage(self) -> Usage:
-        alive = [row for row in self._rows.values() if row.phase in (Phase.ALIVE, Phase.PAUSED)]
-        return self._usage.read(self._the_group(), self._parent(), alive)
+    def read_usage(self) -> Usage:
+        alive = [
+            row
+            for row in self._rows.values()
+            if row.phase in (ContainerPhase.ALIVE, ContainerPhase.PAUSED)
+        ]
+        return self._usage.read(self._find_group(), self._find_parent(), alive)
 
     def watch(self, wake: Callable[[], None]) -> None:
         self._starts.wake = self._removals.wake = self._images.wake = wake
         self._events = EventWatch(
-            self._api, wake, self._hear, self._lives.lost, self._images.forget
+            self._api,
+            wake,
+            self._note_event,
+            self._inspections.forget_all,
+            self._images.forget_known,
         )
 
     def close(self) -> None:
@@ -158,40 +174,40 @@ class DockerEngine:
             self._events = None
         self._images.close()
         self._starts.close()
-        self._ends.close()
+        self._stops.close()
         self._removals.close()
         self._api.forget_connections()
 
     # One pilot
 
-    def _pilot(self, row: Row) -> Pilot | None:
+    def _describe(self, row: ListedContainer) -> Pilot | None:
         """None if it went away meanwhile."""
         pilot = Pilot(id=row.name, name=row.name, state=PilotState.RUNNING, image=row.image)
-        if row.phase is Phase.MADE:
-            return self._made(row, pilot)
+        if row.phase is ContainerPhase.MADE:
+            return self._describe_created(row, pilot)
         try:
-            told = self._lives.of(row)
+            told = self._inspections.get(row)
         except NotThere:
             return None
-        asked = row.asked is not None or self._ends.asked(row.name)
-        phase = phase_of(told.state)
+        asked = row.asked is not None or self._stops.was_requested(row.name)
+        phase = find_phase(told.state)
         if phase is not row.phase:
             self._rows[row.name] = replace(row, phase=phase, state=told.state)
-        if phase is Phase.OVER:
-            self._ends.over(row.name)
-            return ended(row, told, asked, self._lived(row, told))
+        if phase is ContainerPhase.OVER:
+            self._stops.mark_ended(row.name)
+            return make_ended_pilot(row, told, asked, self._measure_life(row, told))
         if row.asked is not None:
-            self._ends.adopt(row.name, row.id, row.asked)
+            self._stops.adopt(row.name, row.id, row.asked)
         return replace(
             pilot,
             state=PilotState.STOPPING if asked else PilotState.RUNNING,
-            age=time.monotonic() - self._began_at(row, told),
+            age=time.monotonic() - self._find_start(row, told),
             pid=told.pid,
             asked_to_stop=asked,
             detail="" if told.state == "running" else told.state,
         )
 
-    def _made(self, row: Row, pilot: Pilot) -> Pilot:
+    def _describe_created(self, row: ListedContainer, pilot: Pilot) -> Pilot:
         """Made and never started, by a daemon that was killed or an engine that was cut off."""
         age = time.monotonic() - self._first_seen.setdefault(row.id, time.monotonic())
         if age < CREATION_GRACE:
@@ -199,74 +215,74 @@ class DockerEngine:
         # No age: it says nothing about the node, as a pilot that died at once would.
         return replace(pilot, state=PilotState.EXITED, detail="it was made and never started")
 
-    def _began_at(self, row: Row, told: Life) -> float:
+    def _find_start(self, row: ListedContainer, told: Inspection) -> float:
         """Asked of the wall clock once: a jump of it later must not make anybody older."""
         if row.id not in self._began:
             age = 0.0 if told.started is None else max(0.0, time.time() - told.started)
             self._began[row.id] = time.monotonic() - age
         return self._began[row.id]
 
-    def _lived(self, row: Row, told: Life) -> float | None:
+    def _measure_life(self, row: ListedContainer, told: Inspection) -> float | None:
         if told.started is None or told.finished is None:
             return None
         lived = max(0.0, told.finished - told.started)
         began = self._began.get(row.id)
         return lived if began is None else min(lived, time.monotonic() - began)
 
-    def _known(self, pilot_id: str) -> Row | None:
+    def _find(self, pilot_id: str) -> ListedContainer | None:
         row = self._rows.get(pilot_id)
-        if row is None or row.phase is Phase.MADE:
-            found = {one.name: one for one in rows(self._api.containers(NODE))}
+        if row is None or row.phase is ContainerPhase.MADE:
+            found = {one.name: one for one in parse_list(self._api.list_containers(NODE_LABEL))}
             row = found.get(pilot_id)
-            if row is not None and not self._removals.hides(row.id):
+            if row is not None and not self._removals.is_hidden(row.id):
                 self._rows[pilot_id] = row
         return row
 
-    def _hear(self, event: Event) -> bool:
+    def _note_event(self, event: ContainerEvent) -> bool:
         """Whether the loop should look: not for what it does itself."""
-        return self._lives.hear(event) and not self._removals.hides(event.container)
+        return self._inspections.note_event(event) and not self._removals.is_hidden(event.container)
 
-    def _forget(self, here: set[str], starting: dict[str, bool]) -> None:
-        self._lives.keep(here)
+    def _forget_gone(self, here: set[str], starting: dict[str, bool]) -> None:
+        self._inspections.keep_only(here)
         self._began = {one: at for one, at in self._began.items() if one in here}
         self._first_seen = {one: at for one, at in self._first_seen.items() if one in here}
         names = {row.name for row in self._rows.values() if row.id in here} | set(starting)
-        self._ends.forget(lambda name: name not in names)
+        self._stops.forget_gone(lambda name: name not in names)
 
     # Starting
 
     def _launch(self, spec: PilotSpec) -> None:
-        facts = self._engine_facts()
-        image = self._images.usable()
-        body = container_body.body(
+        facts = self._read_engine_facts()
+        image = self._images.get_usable()
+        body = container_body.build_body(
             spec,
             image=image.reference,
             digest=image.label,
             facts=facts,
-            cgroup_parent=self._parent(),
+            cgroup_parent=self._find_parent(),
         )
         try:
             made = self._api.create(spec.name, body)
         except NoSuchImage:
-            self._images.forget()
+            self._images.forget_known()
             raise
         except EngineRefused as error:
-            raise NotStarted(*why_not_started(str(error))) from error
+            raise NotStarted(*explain_failed_start(str(error))) from error
         try:
-            for network in container_body.further_networks(spec.config):
+            for network in container_body.list_further_networks(spec.config):
                 self._api.connect(made, network)
             self._api.start(made)
         except EngineRefused as error:
-            self._clear(made)
-            raise NotStarted(*why_not_started(str(error))) from error
+            self._remove_created(made)
+            raise NotStarted(*explain_failed_start(str(error))) from error
 
-    def _clear(self, made: str) -> None:
+    def _remove_created(self, made: str) -> None:
         try:
             self._api.remove(made)
         except EngineError as error:
             _log.info("%s stays for now: %s", made[:12], error)
 
-    def _started(self, name: str, asked: float | None) -> None:
+    def _stop_if_asked(self, name: str, asked: float | None) -> None:
         if asked is None:
             return
         try:
@@ -276,21 +292,21 @@ class DockerEngine:
 
     # The owner's protection
 
-    def _engine_facts(self) -> EngineFacts:
+    def _read_engine_facts(self) -> EngineFacts:
         if self._facts is None:
-            self._facts = self._api.facts()
+            self._facts = self._api.read_facts()
             _log.info("engine: %s at %s", self._facts.name, self.place)
         return self._facts
 
-    def _the_group(self) -> Group:
+    def _find_group(self) -> PilotGroup:
         if self._group is None:
-            driver = self._engine_facts().cgroup_driver
-            self._group = Group(self._cgroup_root, self._group_name, driver)
+            driver = self._read_engine_facts().cgroup_driver
+            self._group = PilotGroup(self._cgroup_root, self._group_name, driver)
         return self._group
 
-    def _hurry(self, container_id: str) -> None:
+    def _release_cpu(self, container_id: str) -> None:
         if self._group is not None:
-            self._group.hurry(container_id)
+            self._group.release_cpu(container_id)
 
-    def _parent(self) -> str:
-        return engine_parent(self._group_name, self._engine_facts().cgroup_driver)
+    def _find_parent(self) -> str:
+        return format_parent(self._group_name, self._read_engine_facts().cgroup_driver)

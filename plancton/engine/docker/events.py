@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from plancton.engine.pilot_spec import NODE
+from plancton.engine.pilot_spec import NODE_LABEL
 from plancton.errors import EngineError
 
 _log = logging.getLogger("plancton")
@@ -17,7 +17,7 @@ RETRY, RETRY_MAX = 0.1, 5.0
 
 
 @dataclass(frozen=True)
-class Event:
+class ContainerEvent:
     """What happened to one of our containers."""
 
     container: str
@@ -26,8 +26,8 @@ class Event:
     exit_code: int | None = None  #: of ``die``
 
 
-class Source(Protocol):
-    def events(self) -> Iterator[dict[str, Any]]: ...
+class EventSource(Protocol):
+    def open_events(self) -> Iterator[dict[str, Any]]: ...
 
 
 class EventWatch:
@@ -36,9 +36,9 @@ class EventWatch:
 
     def __init__(
         self,
-        source: Source,
+        source: EventSource,
         wake: Callable[[], None],
-        heard: Callable[[Event], bool],
+        heard: Callable[[ContainerEvent], bool],
         lost: Callable[[], None],
         image_changed: Callable[[], None],
     ) -> None:
@@ -62,7 +62,7 @@ class EventWatch:
         wait = RETRY
         while not self._closing.is_set():
             try:
-                stream = self._source.events()
+                stream = self._source.open_events()
             except EngineError:
                 # Whoever lists the pilots hears the same, and says it.
                 self._closing.wait(wait)
@@ -87,12 +87,12 @@ class EventWatch:
             if self._closing.is_set():
                 break
             try:
-                self._hear(event)
+                self._note_event(event)
             except (KeyError, TypeError, AttributeError) as error:
                 _log.info("an event that says nothing to us: %r (%s)", event, error)
         return heard
 
-    def _hear(self, event: dict[str, Any]) -> None:
+    def _note_event(self, event: dict[str, Any]) -> None:
         action = str(event.get("Action") or event.get("status") or "")
         if event.get("Type") == "image":
             self._image_changed()
@@ -100,11 +100,11 @@ class EventWatch:
                 self._wake()
             return
         actor = event.get("Actor") or {}
-        if NODE not in (actor.get("Attributes") or {}):
+        if NODE_LABEL not in (actor.get("Attributes") or {}):
             return
         known = actor["Attributes"]
         code = str(known.get("exitCode", known.get("containerExitCode", "")))
-        told = Event(
+        told = ContainerEvent(
             container=str(actor.get("ID") or event.get("id") or ""),
             action=action,
             at=_seconds(event),

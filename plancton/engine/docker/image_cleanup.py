@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from plancton.errors import EngineError, NotThere
 
-from .image_schedule import Local
+from .image_schedule import LocalImage
 
 _log = logging.getLogger("plancton")
 
@@ -23,7 +23,7 @@ _log = logging.getLogger("plancton")
 RETRY = 10.0
 
 
-class OldImages:
+class ImageCleanup:
     """Safe in several threads; one removal thread at a time, beside the loop."""
 
     def __init__(
@@ -36,7 +36,7 @@ class OldImages:
         self._next_try = 0.0
         self._busy = False
 
-    def replaced(self, before: Local | None, after: Local | None) -> None:
+    def note_replaced(self, before: LocalImage | None, after: LocalImage | None) -> None:
         """New pilots are made from ``after`` now."""
         if before is None or after is None or before.name != after.name:
             return  # another name in the configuration: the admin may go back
@@ -45,7 +45,7 @@ class OldImages:
             if before.digest and before.digest != after.digest:
                 self._old.add(before.reference)
 
-    def tidy(self) -> None:
+    def remove_unused(self) -> None:
         """Try to remove what is old, if it is time; returns at once."""
         with self._lock:
             if not self._old or self._busy or self._now() < self._next_try:

@@ -12,7 +12,7 @@ from plancton.errors import EngineError, NoSuchImage
 from plancton.model import ImageStatus
 
 from . import image_schedule
-from .image_cleanup import OldImages
+from .image_cleanup import ImageCleanup
 
 _log = logging.getLogger("plancton")
 
@@ -20,43 +20,43 @@ _log = logging.getLogger("plancton")
 class Registry(Protocol):
     """What is needed of the engine's API."""
 
-    def image(self, name: str) -> dict[str, Any]: ...
+    def inspect_image(self, name: str) -> dict[str, Any]: ...
 
     def pull(self, name: str, credentials: str, tell: Callable[[dict[str, Any]], None]) -> None: ...
 
     def remove_image(self, image: str) -> None: ...
 
 
-class ImageKeeper:
+class ImagePuller:
     """Safe in several threads."""
 
     def __init__(self, api: Registry, now: Callable[[], float] = time.monotonic) -> None:
         self._api, self._now = api, now
         self.wake: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
-        self._keeper = image_schedule.Keeper()
-        self._old = OldImages(api.remove_image, now)
+        self._keeper = image_schedule.PullState()
+        self._old = ImageCleanup(api.remove_image, now)
         #: whether the engine was asked since something changed
         self._known = False
         self._closing = False
 
-    def want(self, name: str, expiration: float, credentials: str) -> ImageStatus:
+    def update(self, name: str, expiration: float, credentials: str) -> ImageStatus:
         """Name the image that new pilots need; pulls it if need be.  Raises EngineUnavailable."""
         with self._lock:
             self._known = self._known and self._keeper.wanted == name
-            self._keeper = image_schedule.wants(self._keeper, name)
-        self._look()
-        self._old.tidy()
+            self._keeper = image_schedule.set_wanted(self._keeper, name)
+        self._ask_engine()
+        self._old.remove_unused()
         with self._lock:
-            todo = image_schedule.to_pull(self._keeper, expiration, self._now())
+            todo = image_schedule.choose_pull(self._keeper, expiration, self._now())
             if todo and not self._closing:
-                self._keeper = image_schedule.begun(self._keeper, todo)
+                self._keeper = image_schedule.begin_pull(self._keeper, todo)
                 threading.Thread(
                     target=self._pull, args=(todo, credentials), name="pull", daemon=True
                 ).start()
             return _status(self._keeper, self._now())
 
-    def usable(self) -> image_schedule.Local:
+    def get_usable(self) -> image_schedule.LocalImage:
         """What a pilot is made from now.  Raises NoSuchImage."""
         with self._lock:
             if self._keeper.usable is None:
@@ -66,9 +66,9 @@ class ImageKeeper:
     def pull_now(self, name: str, credentials: str) -> None:
         """Pull and wait for it.  Raises EngineError."""
         self._api.pull(name, credentials, lambda _step: None)
-        self.forget()
+        self.forget_known()
 
-    def forget(self) -> None:
+    def forget_known(self) -> None:
         """Something happened to images: ask the engine again before the next start."""
         with self._lock:
             self._known = False
@@ -78,22 +78,27 @@ class ImageKeeper:
         with self._lock:
             self._closing = True
 
-    def _look(self) -> None:
+    def _ask_engine(self) -> None:
         with self._lock:
             if self._known:
                 return
             name = self._keeper.wanted
             self._known = True
         try:
-            local: image_schedule.Local | None = image_schedule.local(name, self._api.image(name))
+            local: image_schedule.LocalImage | None = image_schedule.parse_image(
+                name, self._api.inspect_image(name)
+            )
         except NoSuchImage:
             local = None
         except EngineError:
-            self.forget()
+            self.forget_known()
             raise
         with self._lock:
-            before, self._keeper = self._keeper.usable, image_schedule.found(self._keeper, local)
-        self._old.replaced(before, local)
+            before, self._keeper = (
+                self._keeper.usable,
+                image_schedule.set_found(self._keeper, local),
+            )
+        self._old.note_replaced(before, local)
         if local is not None and local != before:
             _log.info("new pilots are made from %s (%s)", local.name, local.label)
 
@@ -102,23 +107,23 @@ class ImageKeeper:
 
         def tell(step: Mapping[str, Any]) -> None:
             with self._lock:
-                self._keeper = image_schedule.stepped(self._keeper, step)
+                self._keeper = image_schedule.advance_pull(self._keeper, step)
 
         try:
             self._api.pull(name, credentials, tell)
         except EngineError as error:
             _log.error("%s cannot be pulled: %s", name, error)
             with self._lock:
-                self._keeper = image_schedule.failed(self._keeper, str(error), self._now())
+                self._keeper = image_schedule.fail_pull(self._keeper, str(error), self._now())
         else:
             with self._lock:
-                self._keeper = image_schedule.succeeded(self._keeper, self._now())
-        self.forget()
+                self._keeper = image_schedule.finish_pull(self._keeper, self._now())
+        self.forget_known()
         if not self._closing:
             self.wake()
 
 
-def _status(keeper: image_schedule.Keeper, now: float) -> ImageStatus:
+def _status(keeper: image_schedule.PullState, now: float) -> ImageStatus:
     usable = keeper.usable
     pulled = usable is not None and keeper.pulled == usable.name
     return ImageStatus(

@@ -20,7 +20,7 @@ _DOUBLINGS = 10
 
 
 @dataclass(frozen=True)
-class Local:
+class LocalImage:
     """An image that the engine has."""
 
     name: str  #: as configured
@@ -32,7 +32,7 @@ class Local:
     def reference(self) -> str:
         """What a container is created from: exactly this one, whatever the tag says later."""
         if self.digest:
-            return f"{repository(self.name)}@{self.digest}"
+            return f"{strip_tag(self.name)}@{self.digest}"
         return self.name
 
     @property
@@ -41,13 +41,13 @@ class Local:
 
 
 @dataclass(frozen=True)
-class Progress:
+class PullProgress:
     """How far a pull has come, from the engine's stream."""
 
     layers: Mapping[str, str] = field(default_factory=dict)  #: layer: its last status
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)  #: bytes done, bytes
 
-    def after(self, step: Mapping[str, Any]) -> Progress:
+    def after(self, step: Mapping[str, Any]) -> PullProgress:
         layer, status = str(step.get("id") or ""), str(step.get("status") or "")
         if not layer or status.startswith("Pulling from"):
             return self
@@ -57,7 +57,7 @@ class Progress:
             sizes[layer] = (int(detail.get("current") or 0), int(detail["total"]))
         elif layer in sizes and status in ("Download complete", "Pull complete", "Extracting"):
             sizes[layer] = (sizes[layer][1], sizes[layer][1])
-        return Progress({**self.layers, layer: status}, sizes)
+        return PullProgress({**self.layers, layer: status}, sizes)
 
     @property
     def sentence(self) -> str:
@@ -72,39 +72,39 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Keeper:
+class PullState:
     """What is remembered about pulls."""
 
     wanted: str = ""
     #: what new pilots are made from; stays while a new one cannot be had
-    usable: Local | None = None
+    usable: LocalImage | None = None
     #: name and time of the last pull that went well
     pulled: str = ""
     pulled_at: float = 0.0
     pulling: str = ""
-    progress: Progress = field(default_factory=Progress)
+    progress: PullProgress = field(default_factory=PullProgress)
     failures: int = 0
     failed_at: float = 0.0
     problem: str = ""
 
 
-def wants(keeper: Keeper, name: str) -> Keeper:
+def set_wanted(keeper: PullState, name: str) -> PullState:
     """The configuration names ``name``."""
     if name == keeper.wanted:
         return keeper
     return replace(keeper, wanted=name, failures=0, problem="")
 
 
-def found(keeper: Keeper, local: Local | None) -> Keeper:
+def set_found(keeper: PullState, parse_image: LocalImage | None) -> PullState:
     """The engine was asked for the wanted image."""
-    if local is not None:
-        return replace(keeper, usable=local)
+    if parse_image is not None:
+        return replace(keeper, usable=parse_image)
     if keeper.usable is not None and keeper.usable.name == keeper.wanted:
         return replace(keeper, usable=None)
     return keeper  # another one of before, which still works
 
 
-def to_pull(keeper: Keeper, expiration: float, now: float) -> str:
+def choose_pull(keeper: PullState, expiration: float, now: float) -> str:
     """The image to pull now; "" for none."""
     if not keeper.wanted or keeper.pulling:
         return ""
@@ -120,37 +120,37 @@ def to_pull(keeper: Keeper, expiration: float, now: float) -> str:
     return "" if fresh else keeper.wanted
 
 
-def begun(keeper: Keeper, name: str) -> Keeper:
-    return replace(keeper, pulling=name, progress=Progress())
+def begin_pull(keeper: PullState, name: str) -> PullState:
+    return replace(keeper, pulling=name, progress=PullProgress())
 
 
-def stepped(keeper: Keeper, step: Mapping[str, Any]) -> Keeper:
+def advance_pull(keeper: PullState, step: Mapping[str, Any]) -> PullState:
     return replace(keeper, progress=keeper.progress.after(step))
 
 
-def succeeded(keeper: Keeper, now: float) -> Keeper:
+def finish_pull(keeper: PullState, now: float) -> PullState:
     return replace(keeper, pulled=keeper.pulling, pulled_at=now, pulling="", failures=0, problem="")
 
 
-def failed(keeper: Keeper, problem: str, now: float) -> Keeper:
+def fail_pull(keeper: PullState, problem: str, now: float) -> PullState:
     if keeper.pulling != keeper.wanted:
         return replace(keeper, pulling="")  # of an image that nobody wants any more
     return replace(keeper, pulling="", failures=keeper.failures + 1, failed_at=now, problem=problem)
 
 
-def local(name: str, inspected: Mapping[str, Any]) -> Local:
+def parse_image(name: str, inspected: Mapping[str, Any]) -> LocalImage:
     """From the engine's inspection of the image ``name``."""
-    mine = repository(name)
+    mine = strip_tag(name)
     digest = ""
     for one in inspected.get("RepoDigests") or ():
         place, _, found_digest = str(one).rpartition("@")
         # Podman writes the default registry out.
         if place == mine or place.endswith("/" + mine):
             digest = found_digest
-    return Local(name, str(inspected["Id"]), digest)
+    return LocalImage(name, str(inspected["Id"]), digest)
 
 
-def repository(name: str) -> str:
+def strip_tag(name: str) -> str:
     """``name`` without its tag or digest; a registry's port is not a tag."""
     without = name.partition("@")[0]
     head, _, last = without.rpartition("/")

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from .events import Event
-from .listing import OUT_OF_MEMORY, Life, Row, life
+from .events import ContainerEvent
+from .listing import OUT_OF_MEMORY, Inspection, ListedContainer, parse_inspection
 
 #: Seconds for which an end that was heard of is believed against the list.
 BELIEF = 5.0
@@ -19,7 +19,7 @@ _REMOVALS = {"destroy", "remove"}
 _TELLING = {"pause", "unpause", "oom"}
 
 
-class Lives:
+class Inspections:
     """By container id.  Safe in several threads."""
 
     def __init__(
@@ -27,12 +27,12 @@ class Lives:
     ) -> None:
         self._inspect, self._now = inspect, now
         self._lock = threading.Lock()
-        self._known: dict[str, Life] = {}
+        self._known: dict[str, Inspection] = {}
         #: ends that were heard of, and when that was
-        self._ended: dict[str, tuple[Event, float]] = {}
+        self._ended: dict[str, tuple[ContainerEvent, float]] = {}
         self._out_of_memory: set[str] = set()
 
-    def of(self, row: Row) -> Life:
+    def get(self, row: ListedContainer) -> Inspection:
         """Asks the engine only for what is not known yet.  Raises NotThere, EngineUnavailable.
 
         An end is told by an event with its exit code.  Docker's list shows it some 10 ms
@@ -45,12 +45,12 @@ class Lives:
         if heard is not None:
             return heard
         if known is None or known.state != row.state:
-            known = life(self._inspect(row.id))
+            known = parse_inspection(self._inspect(row.id))
             with self._lock:
                 self._known[row.id] = known
         return known
 
-    def hear(self, event: Event) -> bool:
+    def note_event(self, event: ContainerEvent) -> bool:
         """Whether the loop should look at once."""
         with self._lock:
             if event.action == "oom":
@@ -64,20 +64,20 @@ class Lives:
                 self._known.pop(event.container, None)
         return event.action in _TELLING or event.action in _REMOVALS
 
-    def lost(self) -> None:
+    def forget_all(self) -> None:
         """Events may have been missed."""
         with self._lock:
             self._known.clear()
             self._ended.clear()
 
-    def keep(self, here: set[str]) -> None:
+    def keep_only(self, here: set[str]) -> None:
         """Forget what is not there any more."""
         with self._lock:
             self._known = {one: told for one, told in self._known.items() if one in here}
             self._ended = {one: told for one, told in self._ended.items() if one in here}
             self._out_of_memory &= here
 
-    def _heard_end(self, container: str, known: Life | None) -> Life | None:
+    def _heard_end(self, container: str, known: Inspection | None) -> Inspection | None:
         event, at = self._ended.get(container, (None, 0.0))
         if event is None or event.exit_code is None or known is None or known.started is None:
             return None

@@ -13,13 +13,13 @@ from datetime import datetime, timezone
 from enum import Enum
 from typing import Any
 
-from plancton.engine.pilot_spec import PREFIX
+from plancton.engine.pilot_spec import NAME_PREFIX
 from plancton.model import Pilot, PilotState
 
 from . import container_body
 
 
-class Phase(Enum):
+class ContainerPhase(Enum):
     MADE = "made"  #: created, never started
     ALIVE = "alive"
     PAUSED = "paused"
@@ -27,14 +27,14 @@ class Phase(Enum):
 
 
 _PHASES = {
-    "created": Phase.MADE,
-    "configured": Phase.MADE,
-    "initialized": Phase.MADE,
-    "paused": Phase.PAUSED,
-    "exited": Phase.OVER,
-    "stopped": Phase.OVER,
-    "dead": Phase.OVER,
-    "removing": Phase.OVER,
+    "created": ContainerPhase.MADE,
+    "configured": ContainerPhase.MADE,
+    "initialized": ContainerPhase.MADE,
+    "paused": ContainerPhase.PAUSED,
+    "exited": ContainerPhase.OVER,
+    "stopped": ContainerPhase.OVER,
+    "dead": ContainerPhase.OVER,
+    "removing": ContainerPhase.OVER,
 }
 _MARK = re.compile(r"(?P<name>.+)\.asked\.(?P<at>\d+)\.(?P<grace>\d+)\Z")
 _EXEC = re.compile(
@@ -48,7 +48,7 @@ _NEVER = "0001-01-01"
 
 
 @dataclass(frozen=True)
-class Asked:
+class StopRequest:
     """A pilot was asked to end; written into the container's name, the one thing of it that
     can be changed and that outlives both daemons."""
 
@@ -61,20 +61,20 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Row:
+class ListedContainer:
     """One pilot's container in the list of the engine."""
 
     id: str
     name: str  #: the pilot's
-    phase: Phase
+    phase: ContainerPhase
     state: str  #: the engine's own word
-    asked: Asked | None
+    asked: StopRequest | None
     image: str  #: digest from the label, else the image's id
     cgroup: str  #: the parent group that it was started in
 
 
 @dataclass(frozen=True)
-class Life:
+class Inspection:
     """What only an inspection tells.
 
     Also the state, which can be newer than the list's: Docker tells of an end before
@@ -89,23 +89,23 @@ class Life:
     detail: str
 
 
-def rows(listed: Iterable[Mapping[str, Any]]) -> list[Row]:
+def parse_list(listed: Iterable[Mapping[str, Any]]) -> list[ListedContainer]:
     """The pilots among the containers, by the labels alone."""
     found = []
     for one in listed:
         labels = one.get("Labels") or {}
         name = labels.get(container_body.PILOT, "")
-        if not name.startswith(PREFIX):
+        if not name.startswith(NAME_PREFIX):
             continue
         state = str(one.get("State") or "unknown").lower()
         asked = None
         for told in one.get("Names") or ():
-            asked = asked or unmark(str(told).lstrip("/"))
+            asked = asked or decode_stop_request(str(told).lstrip("/"))
         found.append(
-            Row(
+            ListedContainer(
                 id=str(one["Id"]),
                 name=name,
-                phase=phase_of(state),
+                phase=find_phase(state),
                 state=state,
                 asked=asked,
                 image=labels.get(container_body.IMAGE_DIGEST) or str(one.get("ImageID") or ""),
@@ -115,27 +115,29 @@ def rows(listed: Iterable[Mapping[str, Any]]) -> list[Row]:
     return found
 
 
-def phase_of(state: str) -> Phase:
-    return _PHASES.get(state, Phase.ALIVE)
+def find_phase(state: str) -> ContainerPhase:
+    return _PHASES.get(state, ContainerPhase.ALIVE)
 
 
-def life(inspected: Mapping[str, Any]) -> Life:
+def parse_inspection(inspected: Mapping[str, Any]) -> Inspection:
     state = inspected.get("State") or {}
-    started = moment(str(state.get("StartedAt") or ""))
+    started = parse_time(str(state.get("StartedAt") or ""))
     exit_code, detail = None if started is None else int(state.get("ExitCode") or 0), _detail(state)
     if started is None and detail:
-        exit_code, detail = why_not_started(detail)
-    return Life(
+        exit_code, detail = explain_failed_start(detail)
+    return Inspection(
         state=str(state.get("Status") or "unknown").lower(),
         pid=int(state.get("Pid") or 0) or None,
         started=started,
-        finished=moment(str(state.get("FinishedAt") or "")),
+        finished=parse_time(str(state.get("FinishedAt") or "")),
         exit_code=exit_code,
         detail=detail,
     )
 
 
-def ended(row: Row, told: Life, asked: bool, lived: float | None) -> Pilot:
+def make_ended_pilot(
+    row: ListedContainer, told: Inspection, asked: bool, lived: float | None
+) -> Pilot:
     """A pilot that runs no more, or never did: the engine's own note of a start that failed may
     come before its answer to it. ``lived`` in s."""
     return Pilot(
@@ -157,7 +159,7 @@ def _detail(state: Mapping[str, Any]) -> str:
     return " ".join(str(state.get("Error") or "").split())
 
 
-def moment(text: str) -> float | None:
+def parse_time(text: str) -> float | None:
     """Seconds since 1970 of the API's time, RFC 3339 with up to nine decimals."""
     if not text or text.startswith(_NEVER):
         return None
@@ -168,17 +170,17 @@ def moment(text: str) -> float | None:
     return whole.astimezone(timezone.utc).timestamp() + float(match[2] or 0)
 
 
-def mark(name: str, asked: Asked) -> str:
+def encode_stop_request(name: str, asked: StopRequest) -> str:
     """The container's name from when its pilot is asked to end."""
     return f"{name}.asked.{asked.at}.{round(asked.grace)}"
 
 
-def unmark(container_name: str) -> Asked | None:
+def decode_stop_request(container_name: str) -> StopRequest | None:
     found = _MARK.match(container_name)
-    return None if found is None else Asked(int(found["at"]), float(found["grace"]))
+    return None if found is None else StopRequest(int(found["at"]), float(found["grace"]))
 
 
-def why_not_started(text: str) -> tuple[int | None, str]:
+def explain_failed_start(text: str) -> tuple[int | None, str]:
     """Exit code and reason of a pilot that the engine would not start, from its words.
 
     The codes are a shell's: 127 for a command that is not there, 126 for one that

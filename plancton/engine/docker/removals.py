@@ -9,7 +9,7 @@ from collections.abc import Callable
 from plancton.errors import Conflict, EngineError, EngineUnavailable, NotThere
 
 #: Seconds for which a removal lets starts go first.
-YIELD = 2.0
+YIELD_TIME = 2.0
 #: Seconds before a removal that failed is tried again.
 RETRY = 10.0
 _CLOSE_WAIT = 10.0
@@ -46,11 +46,11 @@ class Removals:
                 self._working = True
                 threading.Thread(target=self._run, name="removals", daemon=True).start()
 
-    def hides(self, container: str) -> bool:
+    def is_hidden(self, container: str) -> bool:
         with self._lock:
             return container in self._hidden
 
-    def listed(self, containers: set[str]) -> None:
+    def note_listed(self, containers: set[str]) -> None:
         """The engine lists these now: what is gone need not be remembered."""
         now = time.monotonic()
         with self._lock:
@@ -78,8 +78,8 @@ class Removals:
                     return
                 container = self._todo[0]
             if not self._closing:
-                self._yield(YIELD)
-            problem = self._one(container)
+                self._yield(YIELD_TIME)
+            problem = self._try_to_remove(container)
             with self._lock:
                 self._todo.remove(container)
                 if problem:
@@ -91,7 +91,7 @@ class Removals:
             if problem:
                 self.wake()
 
-    def _one(self, container: str) -> str:
+    def _try_to_remove(self, container: str) -> str:
         """What went wrong; "" if nothing did."""
         try:
             self._remove(container)

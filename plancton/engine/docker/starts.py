@@ -22,7 +22,7 @@ from plancton.model import Pilot, PilotState
 
 #: Seconds for which a start is believed in after the engine did not answer: it may have
 #: taken the request, and its container may still come up.
-DOUBT = 10.0
+DOUBT_TIME = 10.0
 #: Seconds that ``close`` waits for the starts under way.
 _CLOSE_WAIT = 20.0
 
@@ -36,7 +36,7 @@ class NotStarted(Exception):
 
 
 @dataclass
-class Start:
+class PendingStart:
     """One start on its way."""
 
     spec: PilotSpec
@@ -48,7 +48,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Failed:
+class FailedStart:
     """A pilot that was not started; shown as ended until it is removed."""
 
     name: str
@@ -74,20 +74,20 @@ class Starts:
         self.wake: Callable[[], None] = lambda: None
         self._lock = threading.Condition()
         self._queue: deque[str] = deque()
-        self._starts: dict[str, Start] = {}
-        self._failed: dict[str, Failed] = {}
+        self._starts: dict[str, PendingStart] = {}
+        self._failed: dict[str, FailedStart] = {}
         self._workers = 0
         self._closing = False
 
     def add(self, spec: PilotSpec) -> None:
         with self._lock:
-            self._starts[spec.name] = Start(spec)
+            self._starts[spec.name] = PendingStart(spec)
             self._queue.append(spec.name)
             if self._workers < self._parallel:
                 self._workers += 1
                 threading.Thread(target=self._work, name="start", daemon=True).start()
 
-    def view(self) -> tuple[dict[str, bool], list[Failed]]:
+    def snapshot(self) -> tuple[dict[str, bool], list[FailedStart]]:
         """Names that start, with whether they were asked to end; and what failed.
 
         Take it before the engine's list: a start that ends in between is then seen twice
@@ -99,16 +99,16 @@ class Starts:
                 list(self._failed.values()),
             )
 
-    def listed(self, names: set[str], now: float) -> None:
+    def note_listed(self, names: set[str], now: float) -> None:
         """The engine has answered with ``names``: doubts about them are over."""
         with self._lock:
             for name, start in list(self._starts.items()):
                 if start.doubted is None:
                     continue
-                if name in names or now - start.doubted > DOUBT:
+                if name in names or now - start.doubted > DOUBT_TIME:
                     del self._starts[name]
 
-    def ask_to_end(self, name: str, grace: float) -> bool:
+    def request_stop(self, name: str, grace: float) -> bool:
         """Whether the pilot was still on its way; then it ends as soon as it can."""
         with self._lock:
             start = self._starts.get(name)
@@ -120,7 +120,7 @@ class Starts:
                 self._fail(start, NotStarted(None, "it was asked to end before it ran"))
             return True
 
-    def forget(self, name: str) -> bool:
+    def drop_failed(self, name: str) -> bool:
         """Whether it was one that failed; then it is gone."""
         with self._lock:
             return self._failed.pop(name, None) is not None
@@ -153,7 +153,7 @@ class Starts:
                     self._lock.notify_all()
                     return
                 start = self._starts[self._queue.popleft()]
-            self._one(start)
+            self._run(start)
             if self._worth_a_look():
                 self.wake()
 
@@ -162,7 +162,7 @@ class Starts:
         with self._lock:
             return bool(self._failed) or not any(s.doubted is None for s in self._starts.values())
 
-    def _one(self, start: Start) -> None:
+    def _run(self, start: PendingStart) -> None:
         name = start.spec.name
         try:
             self._launch(start.spec)
@@ -182,9 +182,11 @@ class Starts:
                 self._drop(name)
             self._done(name, start.asked)
 
-    def _fail(self, start: Start, error: NotStarted) -> None:
+    def _fail(self, start: PendingStart, error: NotStarted) -> None:
         name = start.spec.name
-        self._failed[name] = Failed(name, error.exit_code, error.detail, start.asked is not None)
+        self._failed[name] = FailedStart(
+            name, error.exit_code, error.detail, start.asked is not None
+        )
         self._drop(name)
 
     def _drop(self, name: str) -> None:
@@ -192,12 +194,12 @@ class Starts:
         self._lock.notify_all()
 
 
-def on_its_way(name: str, asked: bool) -> Pilot:
+def make_starting_pilot(name: str, asked: bool) -> Pilot:
     state = PilotState.STOPPING if asked else PilotState.STARTING
     return Pilot(id=name, name=name, state=state, age=0.0, asked_to_stop=asked)
 
 
-def failed_pilot(one: Failed) -> Pilot:
+def make_failed_pilot(one: FailedStart) -> Pilot:
     return Pilot(
         id=one.name,
         name=one.name,

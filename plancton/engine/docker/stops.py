@@ -23,14 +23,14 @@ from typing import Protocol
 from plancton.engine.process import procfs
 from plancton.errors import Conflict, EngineError, EngineUnavailable, NotThere
 
-from .listing import Asked, mark
+from .listing import StopRequest, encode_stop_request
 
 _log = logging.getLogger("plancton")
 #: Seconds to the next try where the engine did not answer.
 _RETRY = 1.0
 #: Seconds of grace up to which a pilot gets the CPU like anybody else for its end: somebody
 #: waits for what it holds.
-HURRY = 2.0
+HURRY_GRACE = 2.0
 #: Seconds between two looks at whether a pilot can hear SIGTERM by now: as long as it could
 #: not hear so far, within these.
 _LISTEN, _LISTEN_MAX = 0.02, 1.0
@@ -38,7 +38,7 @@ _LISTEN, _LISTEN_MAX = 0.02, 1.0
 _ENDED = ("not running", "not paused", "state exited", "state stopped")
 
 
-class Signals(Protocol):
+class SignalSender(Protocol):
     """What is needed of the engine's API."""
 
     def kill(self, container: str, signal: str) -> None: ...
@@ -48,9 +48,9 @@ class Signals(Protocol):
     def rename(self, container: str, name: str) -> None: ...
 
 
-def is_deaf(pid: int) -> bool:
+def ignores_sigterm(pid: int) -> bool:
     """Whether SIGTERM would be lost on this first process of a container."""
-    return procfs.is_deaf(pid, signals.SIGTERM)
+    return procfs.ignores_signal(pid, signals.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -63,16 +63,16 @@ class _Untold:
     look: float
 
 
-class Ends:
+class Stops:
     """By pilot name; ``hurry`` gives a container the CPU to end; ``now`` is monotonic."""
 
     def __init__(
         self,
-        api: Signals,
+        api: SignalSender,
         hurry: Callable[[str], None] = lambda _container: None,
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
-        deaf: Callable[[int], bool] = is_deaf,
+        deaf: Callable[[int], bool] = ignores_sigterm,
     ) -> None:
         self._api, self._hurry, self._now, self._wall = api, hurry, now, wall
         self._deaf = deaf
@@ -86,7 +86,7 @@ class Ends:
         self._thread: threading.Thread | None = None
         self._closing = False
 
-    def ask(
+    def request(
         self, name: str, container: str, grace: float, paused: bool, pid: int | None = None
     ) -> None:
         """SIGTERM once; SIGKILL after ``grace`` seconds, or sooner if asked again for sooner.
@@ -106,37 +106,39 @@ class Ends:
             if tell and pid is not None and self._deaf(pid):
                 self._untold[name] = _Untold(container, pid, now, now + _LISTEN)
             if nearer and name not in self._untold:
-                self._marks[container] = mark(name, Asked(round(self._wall()), grace))
+                self._marks[container] = encode_stop_request(
+                    name, StopRequest(round(self._wall()), grace)
+                )
             deaf = name in self._untold
         if nearer:
-            self._ring()
-        if grace <= HURRY:
+            self._wake_thread()
+        if grace <= HURRY_GRACE:
             self._hurry(container)
         if tell and not deaf:
             self._signal(container, "SIGTERM", paused)
         elif tell and paused:
             self._unpause(container)
 
-    def adopt(self, name: str, container: str, asked: Asked) -> None:
+    def adopt(self, name: str, container: str, asked: StopRequest) -> None:
         """A pilot that a daemon before asked to end: its time goes on."""
         with self._lock:
             if name in self._asked:
                 return
             self._asked.add(name)
             self._kills[name] = (self._now() + asked.left(self._wall()), container)
-        self._ring()
+        self._wake_thread()
 
-    def asked(self, name: str) -> bool:
+    def was_requested(self, name: str) -> bool:
         with self._lock:
             return name in self._asked
 
-    def over(self, name: str) -> None:
+    def mark_ended(self, name: str) -> None:
         """The pilot has ended: nothing is to be killed, but it was asked all the same."""
         with self._lock:
             self._kills.pop(name, None)
             self._untold.pop(name, None)
 
-    def forget(self, gone: Callable[[str], bool]) -> None:
+    def forget_gone(self, gone: Callable[[str], bool]) -> None:
         """Drop the memory of pilots that are not there any more."""
         with self._lock:
             for name in [name for name in self._asked if gone(name)]:
@@ -156,7 +158,7 @@ class Ends:
             self._thread.join()
         self._write_marks()
 
-    def _ring(self) -> None:
+    def _wake_thread(self) -> None:
         with self._lock:
             if self._thread is None and not self._closing:
                 self._thread = threading.Thread(target=self._run, name="ends", daemon=True)
@@ -165,7 +167,7 @@ class Ends:
 
     def _run(self) -> None:
         while True:
-            self._tell()
+            self._signal_ready()
             self._write_marks()
             with self._lock:
                 if self._closing:
@@ -181,7 +183,7 @@ class Ends:
             for name, (_, container) in due.items():
                 self._kill(name, container)
 
-    def _tell(self) -> None:
+    def _signal_ready(self) -> None:
         """SIGTERM to those who can hear it by now."""
         ready = []
         with self._lock:
@@ -195,7 +197,9 @@ class Ends:
                     continue
                 del self._untold[name]
                 left = max(0.0, self._kills[name][0] - now)
-                self._marks[one.container] = mark(name, Asked(round(self._wall()), left))
+                self._marks[one.container] = encode_stop_request(
+                    name, StopRequest(round(self._wall()), left)
+                )
                 ready.append((name, one.container))
         for name, container in ready:
             try:

@@ -8,36 +8,36 @@ from typing import Any, Protocol
 
 from plancton.errors import EngineError, EngineUnavailable
 from plancton.model import PilotUsage, Usage
-from plancton.node.cgroup import Group
+from plancton.node.cgroup import PilotGroup
 
-from .listing import Row
+from .listing import ListedContainer
 
 #: Questions to the engine at once; each costs it some milliseconds of reading.
 _PARALLEL = 8
 
 
-class Statistics(Protocol):
-    def stats(self, container: str) -> dict[str, Any]: ...
+class StatsSource(Protocol):
+    def read_stats(self, container: str) -> dict[str, Any]: ...
 
 
 class UsageReader:
     """Sums never count back: pilots that ended stay in, and a group that was made anew goes on."""
 
-    def __init__(self, api: Statistics) -> None:
+    def __init__(self, api: StatsSource) -> None:
         self._api = api
         self._group_last = 0.0
         self._group_before = 0.0
         #: of containers outside the group, the most that was read of each
         self._strays: dict[str, float] = {}
 
-    def read(self, group: Group, parent: str, pilots: Sequence[Row]) -> Usage:
+    def read(self, group: PilotGroup, parent: str, pilots: Sequence[ListedContainer]) -> Usage:
         """Raises EngineUnavailable when what the pilots use cannot be known."""
-        whole = group.usage()
+        whole = group.read_usage()
         inside = [row for row in pilots if whole is not None and row.cgroup == parent]
         used: dict[str, PilotUsage] = {}
         strays = [row for row in pilots if row not in inside]
         for row in inside:
-            found = group.usage_of(row.id)
+            found = group.read_usage_of(row.id)
             if found is not None:
                 used[row.name] = PilotUsage(found.cpu_seconds, found.memory_bytes or 0)
         memory = None if whole is None else whole.memory_bytes
@@ -45,7 +45,7 @@ class UsageReader:
             if whole.cpu_seconds < self._group_last:
                 self._group_before += self._group_last
             self._group_last = whole.cpu_seconds
-        asked = self._ask(strays)
+        asked = self._ask_engine(strays)
         for row, told in zip(strays, asked, strict=True):
             if told is not None:
                 most = max(self._strays.get(row.id, 0.0), told.cpu_seconds)
@@ -58,23 +58,23 @@ class UsageReader:
         cpu = self._group_before + self._group_last + sum(self._strays.values())
         return Usage(cpu, memory, used)
 
-    def _ask(self, rows: Sequence[Row]) -> list[PilotUsage | None]:
+    def _ask_engine(self, rows: Sequence[ListedContainer]) -> list[PilotUsage | None]:
         if not rows:
             return []
         with ThreadPoolExecutor(_PARALLEL, "stats") as pool:
-            return list(pool.map(self._one, rows))
+            return list(pool.map(self._read_one, rows))
 
-    def _one(self, row: Row) -> PilotUsage | None:
+    def _read_one(self, row: ListedContainer) -> PilotUsage | None:
         """None: it ended meanwhile."""
         try:
-            return from_stats(self._api.stats(row.id))
+            return parse_stats(self._api.read_stats(row.id))
         except EngineUnavailable:
             raise
         except EngineError:
             return None
 
 
-def from_stats(told: Mapping[str, Any]) -> PilotUsage | None:
+def parse_stats(told: Mapping[str, Any]) -> PilotUsage | None:
     """From ``GET /containers/ID/stats``; None when it says nothing (the container ended)."""
     cpu = ((told.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage")
     memory = told.get("memory_stats") or {}

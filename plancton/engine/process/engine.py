@@ -22,8 +22,8 @@ from plancton.model import HostFacts, Pilot, PilotState, PilotUsage, Prepared, U
 
 from . import procfs
 from .exit_watch import ExitWatch
-from .pilot_files import PilotFiles, Shim
-from .trash import Janitor
+from .pilot_files import PilotFiles, ShimRecord
+from .trash import Trash
 
 _SHIM = Path(__file__).with_name("shim.py")
 #: Seconds after which a pilot whose shim never wrote itself down is given up.
@@ -39,7 +39,7 @@ class ProcessEngine:
 
     name = "process"
     #: A shim does not tell when its pilot runs.
-    starting_look = 0.1
+    starting_interval = 0.1
     isolation = (
         "Pilots are processes of this user without isolation: "
         "nothing limits their memory, and they can read what the user can."
@@ -48,7 +48,7 @@ class ProcessEngine:
     def __init__(self, pilots: Path, outputs: Path | None = None) -> None:
         self._directory = pilots
         self.place = str(pilots)
-        self._janitor = Janitor(pilots, outputs)
+        self._trash = Trash(pilots, outputs)
         self._files: dict[str, PilotFiles] = {}
         self._watch: ExitWatch | None = None
         #: shims that this object started, until they are reaped; then their exit code,
@@ -58,15 +58,15 @@ class ProcessEngine:
         self._first_seen: dict[str, float] = {}
         self._cpu: dict[str, float] = {}
         self._cpu_of_removed = 0  # microseconds
-        self._boot = procfs.boot_id()
+        self._boot = procfs.read_boot_id()
 
     def prepare(self, config: Config, facts: HostFacts) -> Prepared:
         """Processes have no image, and protect the owner by their priority alone."""
         return Prepared()
 
-    def pilots(self) -> tuple[Pilot, ...]:
+    def list_pilots(self) -> tuple[Pilot, ...]:
         try:
-            paths = PilotFiles.every(self._directory)
+            paths = PilotFiles.list_paths(self._directory)
         except OSError as error:
             raise EngineUnavailable(
                 f"{self._directory}: cannot be read: {error.strerror}"
@@ -80,32 +80,32 @@ class ProcessEngine:
         scratch = str(self._directory / spec.name / "scratch")
         environment |= {"HOME": scratch, "TMPDIR": scratch}
         environment |= spec.environment
-        environment[procfs.MARK] = spec.name
+        environment[procfs.MARK_VARIABLE] = spec.name
         try:
             files = PilotFiles.create(self._directory, spec, environment, spec.config.stop_grace)
         except OSError as error:
-            self._janitor.forget(spec.name)
+            self._trash.remove_unstarted(spec.name)
             raise StartFailed(
                 f"{spec.name}: no scratch directory in {self._directory}: {error.strerror}"
             ) from error
         try:
             pid = self._spawn(files)
         except OSError as error:
-            self._janitor.forget(spec.name)
+            self._trash.remove_unstarted(spec.name)
             raise StartFailed(f"{spec.name}: no process: {error.strerror}") from error
         self._files[spec.name] = files
         self._children[spec.name] = pid
-        started = procfs.read(pid)
+        started = procfs.read_stat(pid)
         if self._watch is not None and started is not None:
             self._watch.add(pid, started.start)
 
     def stop(self, pilot_id: str, grace: float) -> None:
         files = self._known(pilot_id)
-        if files is None or files.end() is not None:
+        if files is None or files.read_end() is not None:
             return
         try:
             files.ask_to_stop(grace)
-            shim = files.shim()
+            shim = files.read_shim()
             if shim is not None:
                 if self._alive(shim):
                     os.kill(shim.pid, signal.SIGTERM)
@@ -125,7 +125,7 @@ class ProcessEngine:
         if pilot.state is not PilotState.EXITED:
             raise EngineError(f"{pilot_id}: is {pilot.state.value}; stop it first")
         try:
-            self._janitor.take(files.path)
+            self._trash.discard(files.path)
         except OSError as error:
             raise EngineError(f"{pilot_id}: cannot be removed: {error.strerror}") from error
         cpu = max(self._cpu.pop(pilot_id, 0.0), pilot.cpu_seconds or 0.0)
@@ -137,20 +137,22 @@ class ProcessEngine:
     def pull(self, image: str) -> None:
         """Processes have no image."""
 
-    def usage(self) -> Usage:
+    def read_usage(self) -> Usage:
         running = {
             shim.pid: name
             for name, files in self._files.items()
-            if (shim := files.shim()) is not None and files.end() is None and self._alive(shim)
+            if (shim := files.read_shim()) is not None
+            and files.read_end() is None
+            and self._alive(shim)
         }
         pilots: dict[str, PilotUsage] = {}
-        for pid, used in procfs.usage_of_trees(running).items():
+        for pid, used in procfs.measure_trees(running).items():
             # A child that nobody waited for takes its CPU time with it: never count back.
             cpu = max(self._cpu.get(running[pid], 0.0), used.cpu_seconds)
             pilots[running[pid]] = PilotUsage(cpu, used.memory_bytes)
             self._cpu[running[pid]] = cpu
         for name, files in self._files.items():
-            end = files.end()
+            end = files.read_end()
             if end is not None:
                 self._cpu[name] = max(self._cpu.get(name, 0.0), end.cpu_seconds)
         # whole numbers: a sum of floats depends on the order and may come out a hair smaller
@@ -162,23 +164,23 @@ class ProcessEngine:
         )
 
     def watch(self, wake: Callable[[], None]) -> None:
-        self._janitor.start()
+        self._trash.start()
         self._watch = ExitWatch(wake)
-        for pilot in self.pilots():
+        for pilot in self.list_pilots():
             self._adopt(self._known(pilot.id))
 
     def close(self) -> None:
         if self._watch is not None:
             self._watch.close()
             self._watch = None
-        self._janitor.close()
+        self._trash.close()
 
     def _spawn(self, files: PilotFiles) -> int:
         environment = {key: os.environ[key] for key in _FOR_PYTHON if key in os.environ}
         return os.posix_spawn(
             sys.executable,
             [sys.executable, "-I", "-S", str(_SHIM), str(files.path)],
-            {**environment, procfs.MARK: files.name},
+            {**environment, procfs.MARK_VARIABLE: files.name},
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, str(files.output), os.O_WRONLY | os.O_APPEND, 0),
@@ -192,18 +194,18 @@ class ProcessEngine:
     def _known(self, pilot_id: str) -> PilotFiles | None:
         if pilot_id not in self._files:
             path = self._directory / pilot_id
-            if path not in PilotFiles.every(self._directory):
+            if path not in PilotFiles.list_paths(self._directory):
                 return None
             self._files[pilot_id] = PilotFiles(path)
         return self._files[pilot_id]
 
     def _pilot(self, files: PilotFiles) -> Pilot:
-        asked = files.asked_to_stop()
-        shim = files.shim()
+        asked = files.was_asked_to_stop()
+        shim = files.read_shim()
         # In this order: a shim notes the end and then ends, so one that is seen dead here
         # has noted what it will ever note.
         alive = shim is not None and self._alive(shim)
-        end = files.end()
+        end = files.read_end()
         pilot = Pilot(
             id=files.name,
             name=files.name,
@@ -245,11 +247,11 @@ class ProcessEngine:
         seen = self._first_seen.setdefault(name, time.monotonic())
         return time.monotonic() - seen < CREATION_GRACE
 
-    def _alive(self, shim: Shim) -> bool:
-        return shim.boot == self._boot and procfs.alive(shim.pid, shim.ticks)
+    def _alive(self, shim: ShimRecord) -> bool:
+        return shim.boot == self._boot and procfs.is_alive(shim.pid, shim.ticks)
 
     def _adopt(self, files: PilotFiles | None) -> None:
-        shim = files.shim() if files else None
+        shim = files.read_shim() if files else None
         if self._watch is not None and shim is not None and self._alive(shim):
             self._watch.add(shim.pid, shim.ticks)
 

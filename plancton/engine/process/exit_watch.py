@@ -22,8 +22,8 @@ class ExitWatch:
         self._watched: set[int] = set()
         self._polled: dict[int, int] = {}
         self._selector = selectors.DefaultSelector()
-        self._news, self._bell = os.pipe()
-        os.set_blocking(self._bell, False)
+        self._news, self._wakeup = os.pipe()
+        os.set_blocking(self._wakeup, False)
         self._selector.register(self._news, selectors.EVENT_READ, None)
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="exit-watch", daemon=True)
@@ -41,24 +41,24 @@ class ExitWatch:
                 self._polled[pid] = start
             else:
                 self._selector.register(handle, selectors.EVENT_READ, pid)
-        self._ring()
-        if not procfs.alive(pid, start):
+        self._wake_thread()
+        if not procfs.is_alive(pid, start):
             # It ended before it was watched; its pid may be somebody else's by now.
             self._wake()
 
     def close(self) -> None:
         with self._lock:
             self._closing = True
-        self._ring()
+        self._wake_thread()
         self._thread.join()
         for key in list(self._selector.get_map().values()):
             os.close(key.fd)
         self._selector.close()
-        os.close(self._bell)
+        os.close(self._wakeup)
 
-    def _ring(self) -> None:
+    def _wake_thread(self) -> None:
         try:
-            os.write(self._bell, b"!")
+            os.write(self._wakeup, b"!")
         except BlockingIOError:
             pass  # rung already
 
@@ -74,7 +74,7 @@ class ExitWatch:
                 else:
                     self._ended(key.fd, key.data)
             with self._lock:
-                gone = [p for p, start in self._polled.items() if not procfs.alive(p, start)]
+                gone = [p for p, start in self._polled.items() if not procfs.is_alive(p, start)]
                 for pid in gone:
                     del self._polled[pid]
                     self._watched.discard(pid)

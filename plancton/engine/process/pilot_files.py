@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plancton.engine.pilot_spec import PREFIX, PilotSpec
+from plancton.engine.pilot_spec import NAME_PREFIX, PilotSpec
 from plancton.private_directory import check_private_directory, make_private_directory
 
 #: Directories that are being made, and that are being removed, begin with these.
@@ -29,7 +29,7 @@ NEW, TRASH = ".new-", ".trash-"
 
 
 @dataclass(frozen=True)
-class Shim:
+class ShimRecord:
     """A shim as it wrote itself down."""
 
     pid: int
@@ -40,7 +40,7 @@ class Shim:
 
 
 @dataclass(frozen=True)
-class End:
+class EndRecord:
     code: int
     detail: str
     lived: float
@@ -53,15 +53,15 @@ class PilotFiles:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.name
-        self._shim: Shim | None = None
-        self._end: End | None = None
+        self._shim: ShimRecord | None = None
+        self._end: EndRecord | None = None
 
     @classmethod
-    def every(cls, pilots: Path) -> list[Path]:
+    def list_paths(cls, pilots: Path) -> list[Path]:
         """The directories of all pilots.  Raises OSError, but none where there is nothing yet."""
         try:
             check_private_directory(pilots)
-            return sorted(p for p in pilots.iterdir() if p.name.startswith(PREFIX))
+            return sorted(p for p in pilots.iterdir() if p.name.startswith(NAME_PREFIX))
         except FileNotFoundError:
             return []
 
@@ -95,11 +95,11 @@ class PilotFiles:
     def output(self) -> Path:
         return self.path / "output"
 
-    def shim(self) -> Shim | None:
+    def read_shim(self) -> ShimRecord | None:
         if self._shim is None:
             found = self._load("state.json")
             try:
-                self._shim = Shim(
+                self._shim = ShimRecord(
                     pid=int(found["shim_pid"]),
                     ticks=int(found["shim_ticks"]),
                     boot=str(found["boot"]),
@@ -110,11 +110,11 @@ class PilotFiles:
                 return None
         return self._shim
 
-    def end(self) -> End | None:
+    def read_end(self) -> EndRecord | None:
         if self._end is None:
             found = self._load("exit.json")
             try:
-                self._end = End(
+                self._end = EndRecord(
                     code=int(found["code"]),
                     detail=str(found["detail"]),
                     lived=float(found["lived"]),
@@ -124,7 +124,7 @@ class PilotFiles:
                 return None
         return self._end
 
-    def asked_to_stop(self) -> bool:
+    def was_asked_to_stop(self) -> bool:
         return (self.path / "stop.json").exists()
 
     def ask_to_stop(self, grace: float) -> None:

@@ -13,7 +13,7 @@ from plancton.model import PilotUsage
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 #: The variable that marks every process of a pilot that did not clear its environment.
-MARK = "PLANCTON_PILOT"
+MARK_VARIABLE = "PLANCTON_PILOT"
 
 #: What may become of a signal, in /proc/PID/status (proc(5)).
 _MASKS = ("SigCgt", "SigBlk", "SigIgn")
@@ -22,7 +22,7 @@ _RUNC = "runc:["
 
 
 @dataclass(frozen=True)
-class Process:
+class ProcessStat:
     """One line of /proc/PID/stat (proc(5))."""
 
     pid: int
@@ -34,27 +34,27 @@ class Process:
     cpu_seconds: float
 
 
-def read(pid: int) -> Process | None:
+def read_stat(pid: int) -> ProcessStat | None:
     """The process; None when there is none (a zombie is one, with state ``Z``)."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             # The name in parentheses may hold anything, so everything is counted from its end.
             fields = file.read().rpartition(b")")[2].split()
         used = sum(int(field) for field in fields[11:15])
-        return Process(
+        return ProcessStat(
             pid, int(fields[1]), fields[0].decode("ascii"), int(fields[19]), used / _TICK
         )
     except (OSError, IndexError, ValueError):
         return None
 
 
-def alive(pid: int, start: int) -> bool:
+def is_alive(pid: int, start: int) -> bool:
     """Whether this very process runs; a later one with the same pid is somebody else."""
-    found = read(pid)
+    found = read_stat(pid)
     return found is not None and found.start == start and found.state not in "ZX"
 
 
-def is_deaf(pid: int, number: int) -> bool:
+def ignores_signal(pid: int, number: int) -> bool:
     """Whether the signal would be lost on ``pid``, the first process of a container.
 
     The kernel drops what such a process neither handles, nor blocks, nor waits for
@@ -87,7 +87,7 @@ def _waits_for_signals(pid: int) -> bool:
         return "sigtimedwait" in file.read()
 
 
-def boot_id() -> str:
+def read_boot_id() -> str:
     """Another value after each boot; "" when it cannot be read."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -95,7 +95,7 @@ def boot_id() -> str:
         return ""
 
 
-def usage_of_trees(roots: Iterable[int]) -> dict[int, PilotUsage]:
+def measure_trees(roots: Iterable[int]) -> dict[int, PilotUsage]:
     """What each root and everything under it uses, from one pass over /proc.
 
     CPU time counts each process and the children it waited for, so what ended and
@@ -124,7 +124,7 @@ def kill_marked(pilot: str) -> int:
 
     Only needed when the shim itself was killed: what it left has other parents now.
     """
-    mark = f"{MARK}={pilot}".encode()
+    mark = f"{MARK_VARIABLE}={pilot}".encode()
     killed = 0
     for pid in _pids():
         try:
@@ -142,9 +142,9 @@ def _pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 (ten times as fast)
 
 
-def _everything() -> Iterator[Process]:
+def _everything() -> Iterator[ProcessStat]:
     for pid in _pids():
-        process = read(pid)
+        process = read_stat(pid)
         if process is not None:
             yield process
 

@@ -18,7 +18,7 @@ OUTPUT_KEPT = 256 * 1024
 OUTPUTS_KEPT = 50
 
 
-class Janitor:
+class Trash:
     """Removes what ended pilots left; keeps the end of their output if told where."""
 
     def __init__(self, pilots: Path, outputs: Path | None) -> None:
@@ -35,10 +35,10 @@ class Janitor:
                     self._todo.put(path)
         except OSError:
             pass  # nothing there yet, or nothing to be had: listing the pilots will tell
-        self._thread = threading.Thread(target=self._run, name="janitor", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="trash", daemon=True)
         self._thread.start()
 
-    def take(self, path: Path) -> None:
+    def discard(self, path: Path) -> None:
         """Take a pilot's directory away, at once for whoever looks.  Raises OSError."""
         trash = path.with_name(TRASH + path.name)
         path.rename(trash)
@@ -47,7 +47,7 @@ class Janitor:
         else:
             self._todo.put(trash)
 
-    def forget(self, name: str) -> None:
+    def remove_unstarted(self, name: str) -> None:
         """Clear away what there is of a pilot that was never started."""
         for path in (self._pilots / (NEW + name), self._pilots / name):
             shutil.rmtree(path, ignore_errors=True)

@@ -12,7 +12,7 @@ import pytest
 from plancton.errors import BadUsage, ExitCode
 from plancton.install import bootstrap
 from plancton.install.boot_unit import Machine
-from plancton.install.bootstrap import Source
+from plancton.install.bootstrap import GitSource
 
 
 @pytest.fixture
@@ -40,21 +40,21 @@ def commit(path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "source"),
     [
-        ("user/repo", Source("https://github.com/user/repo", None)),
-        ("user/repo:to-infn/dev", Source("https://github.com/user/repo", "to-infn/dev")),
-        ("https://host/x.git", Source("https://host/x.git", None)),
-        ("git@host:x/y.git", Source("git@host:x/y.git", None)),
-        ("/srv/conf.git", Source("/srv/conf.git", None)),
+        ("user/repo", GitSource("https://github.com/user/repo", None)),
+        ("user/repo:to-infn/dev", GitSource("https://github.com/user/repo", "to-infn/dev")),
+        ("https://host/x.git", GitSource("https://host/x.git", None)),
+        ("git@host:x/y.git", GitSource("git@host:x/y.git", None)),
+        ("/srv/conf.git", GitSource("/srv/conf.git", None)),
     ],
 )
-def test_a_source_is_short_for_github_or_any_url(text: str, source: Source) -> None:
-    assert Source.parse(text) == source
+def test_a_source_is_short_for_github_or_any_url(text: str, source: GitSource) -> None:
+    assert GitSource.parse(text) == source
 
 
 @pytest.mark.parametrize("text", ["user", "", "--upload-pack=x", "ext::sh -c id", "a b/c"])
 def test_what_is_no_source_is_refused(text: str) -> None:
     with pytest.raises(BadUsage):
-        Source.parse(text)
+        GitSource.parse(text)
 
 
 class Node:

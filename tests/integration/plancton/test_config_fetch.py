@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from plancton.config.http import MAX_BYTES, TIMEOUT, FetchFailed, Page, fetch
-from plancton.config.remote import Origin
+from plancton.config.http import MAX_BYTES, TIMEOUT, FetchedText, FetchFailed, fetch
+from plancton.config.remote import ConfigUrl
 from plancton.errors import ConfigError
-from plancton.paths import is_url, shown
+from plancton.paths import hide_password, is_url
 from tests.support.config_server import Web
 
 
@@ -73,7 +73,7 @@ def failure(url: str, **options: object) -> str:
 
 
 def test_a_configuration_comes_with_its_etag(web: Web) -> None:
-    assert fetch(web.url, "") == Page("engine: process\nmax_docks: 3\n", '"1"')
+    assert fetch(web.url, "") == FetchedText("engine: process\nmax_docks: 3\n", '"1"')
 
 
 def test_what_has_not_changed_is_not_sent_again(web: Web) -> None:
@@ -88,8 +88,10 @@ def test_the_password_in_the_url_is_sent_as_one_and_never_shown(web: Web) -> Non
     url = web.url.replace("://", "://us%40er:se%3Acret@")
     assert fetch(url, "") is not None
     assert web.asked[-1]["Authorization"] == "Basic dXNAZXI6c2U6Y3JldA=="
-    assert "cret" not in shown(url) and shown(url).startswith("http://us%40er:***@127.0.0.1:")
-    assert shown(web.url) == web.url
+    assert "cret" not in hide_password(url) and hide_password(url).startswith(
+        "http://us%40er:***@127.0.0.1:"
+    )
+    assert hide_password(web.url) == web.url
 
 
 @pytest.mark.parametrize(
@@ -237,14 +239,14 @@ def test_a_redirect_to_another_server_does_not_take_the_password_along(web: Web)
 @pytest.mark.parametrize("text", ["soon", "0", "-5", "nan", "inf"])
 def test_a_bad_interval_in_the_environment_is_one_clear_line(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        Origin.of("http://x/", {"PLANCTON_CONF_UPDATE": text})
+        ConfigUrl.from_environment("http://x/", {"PLANCTON_CONF_UPDATE": text})
     assert str(caught.value) == (
         f"PLANCTON_CONF_UPDATE: must be a number of seconds, at least 1, not {text!r}"
     )
 
 
 def test_the_environment_of_2017_is_understood() -> None:
-    assert Origin.of("http://x/", {}) == Origin("http://x/", 600.0, True)
+    assert ConfigUrl.from_environment("http://x/", {}) == ConfigUrl("http://x/", 600.0, True)
     environ = {"PLANCTON_CONF_UPDATE": "30", "PLANCTON_CONF_NOSSLVERIFY": "1"}
-    assert Origin.of("http://x/", environ) == Origin("http://x/", 30.0, False)
-    assert Origin.of("http://x/", {"PLANCTON_CONF_NOSSLVERIFY": "0"}).verify
+    assert ConfigUrl.from_environment("http://x/", environ) == ConfigUrl("http://x/", 30.0, False)
+    assert ConfigUrl.from_environment("http://x/", {"PLANCTON_CONF_NOSSLVERIFY": "0"}).verify

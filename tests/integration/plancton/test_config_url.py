@@ -12,10 +12,10 @@ import pytest
 
 from plancton import preflight
 from plancton.config import remote
-from plancton.config.http import Page
+from plancton.config.http import FetchedText
 from plancton.config.model import Config
 from plancton.config.reload import ConfigWatch
-from plancton.config.remote import Origin, UrlConfig
+from plancton.config.remote import ConfigUrl, RemoteConfig
 from plancton.errors import ConfigError
 from tests.support.config_server import Web
 from tests.support.fake_node import FACTS, FakeClock
@@ -34,34 +34,34 @@ class Source:
 
     def __init__(self, web: Web, kept: Path) -> None:
         self.clock = FakeClock()
-        self.news = threading.Event()
-        self.url = UrlConfig(
-            Origin(web.url, every=600.0),
+        self.mark_changed = threading.Event()
+        self.url = RemoteConfig(
+            ConfigUrl(web.url, every=600.0),
             lambda text: preflight.parse_config(text, web.url, FACTS),
             kept,
             self.on_news,
         )
         self.watches: list[ConfigWatch] = []
         self.watch = ConfigWatch(
-            self.url.read,
+            self.url.read_newest,
             self.clock.now,
             self.clock.wall,
-            first=self.url.first,
+            first=self.url.fetch_first,
             ask=self.url.ask_now,
         )
         self.watches.append(self.watch)
-        self.news.clear()
+        self.mark_changed.clear()
 
     def on_news(self) -> None:
         for watch in self.watches:
-            watch.news()
-        self.news.set()
+            watch.mark_changed()
+        self.mark_changed.set()
 
     def ask(self) -> None:
         """As SIGHUP does, and the look after the news."""
         self.watch.refresh(force=True)
-        assert self.news.wait(60)
-        self.news.clear()
+        assert self.mark_changed.wait(60)
+        self.mark_changed.clear()
         self.watch.refresh()
 
 
@@ -226,7 +226,7 @@ def test_the_loop_never_waits_for_the_server(
     source = sources(web)
     hold, asked = threading.Event(), threading.Event()
 
-    def hang(*_args: object, **_options: object) -> Page | None:
+    def hang(*_args: object, **_options: object) -> FetchedText | None:
         asked.set()
         hold.wait(60)
         return None
@@ -235,8 +235,8 @@ def test_the_loop_never_waits_for_the_server(
     source.watch.refresh(force=True)
     assert asked.wait(60)
     source.watch.refresh(force=True)
-    assert isinstance(source.url.read(), Config), "answers at once with what it has"
+    assert isinstance(source.url.read_newest(), Config), "answers at once with what it has"
     monkeypatch.setattr(remote, "STUCK", -1.0)
     with pytest.raises(ConfigError, match="cannot be fetched: the answer does not end"):
-        source.url.read()
+        source.url.read_newest()
     hold.set()

@@ -148,7 +148,7 @@ def test_containers_of_others_are_never_touched(bench: Bench) -> None:
     body = {"Image": IMAGE, "Cmd": list(SLEEPS), "HostConfig": {"NetworkMode": "none"}}
     other = bench.client.create_container_from_config(body, name)["Id"]
     bench.client.start(other)
-    assert bench.engine.pilots() == ()
+    assert bench.engine.list_pilots() == ()
     bench.engine.stop(name, 0.0)
     bench.engine.stop(other, 0.0)
     bench.engine.remove(name)
@@ -160,7 +160,7 @@ def test_containers_of_others_are_never_touched(bench: Bench) -> None:
 def test_an_engine_that_is_not_there_is_unavailable_with_one_clear_line(tmp_path: Path) -> None:
     engine = DockerEngine(f"unix://{tmp_path}/none.sock", "plancton", CGROUPS)
     with pytest.raises(EngineUnavailable, match="no engine listens there"):
-        engine.pilots()
+        engine.list_pilots()
     with pytest.raises(EngineUnavailable):
         engine.prepare(Config(), FACTS)
     engine.close()

@@ -15,7 +15,7 @@ import pytest
 from plancton.config.model import Config
 from plancton.engine import pilot_spec
 from plancton.engine.docker.engine import DockerEngine
-from plancton.engine.pilot_spec import new_name
+from plancton.engine.pilot_spec import make_name
 from plancton.model import PilotState
 from tests.support.fake_node import FACTS
 from tests.support.real_docker import BUSY, SLEEPS, Bench
@@ -72,8 +72,8 @@ def test_a_host_that_refuses_the_protection_still_runs_pilots_and_says_so(
         made.until(busy, PilotState.RUNNING)
 
         def used() -> float:
-            made.engine.pilots()
-            return made.engine.usage().pilots[busy].cpu_seconds
+            made.engine.list_pilots()
+            return made.engine.read_usage().pilots[busy].cpu_seconds
 
         first = wait_until(used, "its CPU time")
         wait_until(lambda: used() > first, "more CPU time")
@@ -84,16 +84,16 @@ def test_a_host_that_refuses_the_protection_still_runs_pilots_and_says_so(
 def test_one_read_tells_what_pilots_use_and_it_never_counts_back(bench: Bench) -> None:
     name = bench.start(*BUSY)
     bench.until(name, PilotState.RUNNING)
-    first = bench.engine.usage().cpu_seconds
-    wait_until(lambda: bench.engine.usage().cpu_seconds > first + 0.2, "CPU time used")
-    used = bench.engine.usage()
+    first = bench.engine.read_usage().cpu_seconds
+    wait_until(lambda: bench.engine.read_usage().cpu_seconds > first + 0.2, "CPU time used")
+    used = bench.engine.read_usage()
     assert used.pilots[name].cpu_seconds > 0.1
     assert used.memory_bytes is not None
     bench.engine.stop(name, 0.0)
     bench.until(name, PilotState.EXITED)
     bench.engine.remove(name)
-    bench.engine.pilots()
-    assert bench.engine.usage().cpu_seconds >= used.cpu_seconds
+    bench.engine.list_pilots()
+    assert bench.engine.read_usage().cpu_seconds >= used.cpu_seconds
 
 
 def test_a_pilot_in_another_group_is_counted_too(bench: Bench, cgroup_name: str) -> None:
@@ -101,12 +101,12 @@ def test_a_pilot_in_another_group_is_counted_too(bench: Bench, cgroup_name: str)
     other = DockerEngine(bench.service.host, f"{cgroup_name}/other", CGROUPS)
     config = Config(docker_image=IMAGE, docker_cmd=BUSY, networks=("none",))
     other.prepare(config, FACTS)
-    name = new_name()
-    other.start(pilot_spec.spec(config, FACTS, name))
+    name = make_name()
+    other.start(pilot_spec.make_spec(config, FACTS, name))
     wait_until(lambda: not other._starts.busy(), "its start")
     other.close()
     bench.until(name, PilotState.RUNNING)
-    wait_until(lambda: bench.engine.usage().pilots[name].cpu_seconds > 0.2, "its CPU time")
+    wait_until(lambda: bench.engine.read_usage().pilots[name].cpu_seconds > 0.2, "its CPU time")
 
 
 @contextmanager
@@ -132,8 +132,8 @@ def test_killed_pilots_end_at_once_although_the_owner_uses_every_core(
     names = [bench.start("sh", "-c", hold, pilots_memory=0) for _ in range(3)]
 
     def held() -> int:
-        bench.engine.pilots()
-        return bench.engine.usage().memory_bytes or 0
+        bench.engine.list_pilots()
+        return bench.engine.read_usage().memory_bytes or 0
 
     wait_until(lambda: held() > 1_500_000_000, "them to hold memory", 200.0, held)
     script = "while True: pass"
@@ -184,7 +184,7 @@ def test_plancton_in_a_container_protects_the_owner_all_the_same(
     bench.client.start(daemon)
 
     def running() -> int:
-        return sum(pilot.state is PilotState.RUNNING for pilot in bench.engine.pilots())
+        return sum(pilot.state is PilotState.RUNNING for pilot in bench.engine.list_pilots())
 
     wait_until(
         lambda: running() == 2, "two pilots", 60.0, lambda: bench.client.logs(daemon).decode()

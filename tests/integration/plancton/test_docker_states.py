@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from plancton.engine.docker import engine
-from plancton.engine.pilot_spec import new_name
+from plancton.engine.pilot_spec import make_name
 from plancton.model import PilotState
 from tests.support.real_docker import SLEEPS, Bench
 from tests.support.services.engines import IMAGE, DockerService
@@ -40,7 +40,7 @@ def test_a_paused_pilot_can_be_killed(bench: Bench) -> None:
 
 def made_and_not_started(bench: Bench) -> str:
     """As a daemon leaves it that is killed between the two."""
-    name = new_name()
+    name = make_name()
     labels = {"plancton.node": "node1", "plancton.pilot": name}
     body = {"Image": IMAGE, "Cmd": list(SLEEPS), "Labels": labels}
     bench.client.create_container_from_config(body, name)
@@ -62,14 +62,14 @@ def test_what_was_made_and_never_started_is_then_cleared_away(
     pilot = bench.until(name, PilotState.EXITED)
     assert (pilot.exit_code, pilot.age) == (None, None), "it says nothing about the node"
     bench.engine.remove(name)
-    assert bench.engine.pilots() == ()
+    assert bench.engine.list_pilots() == ()
 
 
 def test_a_pilot_that_is_removed_under_our_feet_is_gone_without_an_error(bench: Bench) -> None:
     name = bench.start()
     bench.until(name, PilotState.RUNNING)
     bench.client.remove_container(name, force=True)
-    assert bench.engine.pilots() == ()
+    assert bench.engine.list_pilots() == ()
     bench.engine.stop(name, 1.0)
     bench.engine.remove(name)
 
@@ -85,4 +85,4 @@ def test_a_pilot_that_somebody_restarts_is_seen_with_its_new_process(bench: Benc
         pilot = bench.look(name)
         return pilot is not None and pilot.pid == now != first
 
-    wait_until(seen, "its new process", state=bench.engine.pilots)
+    wait_until(seen, "its new process", state=bench.engine.list_pilots)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from plancton.config.model import Config
-from plancton.engine.pilot_spec import new_name, spec
+from plancton.engine.pilot_spec import make_name, make_spec
 from plancton.engine.process import engine as process_module
 from plancton.engine.process import procfs
 from plancton.engine.process.engine import ProcessEngine
@@ -34,12 +34,12 @@ class Place:
 
     def start(self, script: str, **environment: str) -> str:
         config = Config(docker_cmd=("sh", "-c", script), environment=environment)
-        one = spec(config, FACTS, new_name())
+        one = make_spec(config, FACTS, make_name())
         self.engine.start(one)
         return one.name
 
     def look(self, name: str) -> Pilot:
-        (pilot,) = (pilot for pilot in self.engine.pilots() if pilot.name == name)
+        (pilot,) = (pilot for pilot in self.engine.list_pilots() if pilot.name == name)
         return pilot
 
     def until(self, name: str, state: PilotState) -> Pilot:
@@ -47,7 +47,7 @@ class Place:
             pilot = self.look(name)
             return pilot if pilot.state is state else None
 
-        found = wait_until(reached, f"{name} {state.value}", state=self.engine.pilots)
+        found = wait_until(reached, f"{name} {state.value}", state=self.engine.list_pilots)
         assert found is not None
         return found
 
@@ -58,9 +58,9 @@ class Place:
         return path.read_text().strip()
 
     def clean(self) -> None:
-        for pilot in self.engine.pilots():
+        for pilot in self.engine.list_pilots():
             self.engine.stop(pilot.id, 0.0)
-        for pilot in self.engine.pilots():
+        for pilot in self.engine.list_pilots():
             self.until(pilot.name, PilotState.EXITED)
             self.engine.remove(pilot.id)
         self.engine.close()
@@ -103,7 +103,7 @@ def test_another_user_of_a_pilot_of_roots_reaches_its_place_and_nothing_else(uma
 
 
 def gone(pid: int) -> bool:
-    found = procfs.read(pid)
+    found = procfs.read_stat(pid)
     return found is None or found.state in "ZX"
 
 
@@ -131,7 +131,7 @@ def test_when_the_supervising_process_is_killed_everything_of_the_pilot_dies(
 ) -> None:
     name = place.start(DAEMONISE + "echo $$ > main; sleep 600")
     escaped, main = int(place.read(name, "escaped")), int(place.read(name, "main"))
-    shim = PilotFiles(place.pilots / name).shim()
+    shim = PilotFiles(place.pilots / name).read_shim()
     assert shim is not None
     os.kill(shim.pid, signal.SIGKILL)
     pilot = place.until(name, PilotState.EXITED)
@@ -199,13 +199,13 @@ def test_cpu_time_of_the_whole_tree_is_counted_also_after_its_end(place: Place) 
     burn = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"
     name = place.start(f"setsid -w sh -c '{burn}'; echo done > done; sleep 600")
     place.read(name, "done")
-    place.engine.pilots()
-    while_running = place.engine.usage()
+    place.engine.list_pilots()
+    while_running = place.engine.read_usage()
     assert while_running.cpu_seconds > 0.05
     assert while_running.pilots[name].memory_bytes > 0
     place.engine.stop(name, 1.0)
     place.until(name, PilotState.EXITED)
-    after = place.engine.usage()
+    after = place.engine.read_usage()
     assert after.cpu_seconds >= while_running.cpu_seconds
     assert after.pilots == {} and after.memory_bytes == 0
 
@@ -218,7 +218,7 @@ def test_a_pid_that_went_to_somebody_else_is_not_taken_for_the_pilot(place: Plac
     other = os.getpid()  # alive, and certainly not the shim
     state.write_text(json.dumps({**told, "shim_pid": other}))
     again = ProcessEngine(place.pilots)
-    (pilot,) = again.pilots()
+    (pilot,) = again.list_pilots()
     assert (pilot.state, pilot.exit_code) == (PilotState.EXITED, None)
     again.stop(name, 0.0)  # must not signal us
     state.write_text(json.dumps(told))
@@ -230,7 +230,7 @@ def test_after_a_reboot_no_old_pid_is_believed(place: Place) -> None:
     state = place.pilots / name / "state.json"
     told = json.loads(state.read_text())
     state.write_text(json.dumps({**told, "boot": "another"}))
-    (pilot,) = ProcessEngine(place.pilots).pilots()
+    (pilot,) = ProcessEngine(place.pilots).list_pilots()
     assert pilot.state is PilotState.EXITED
     state.write_text(json.dumps(told))
 
@@ -238,7 +238,7 @@ def test_after_a_reboot_no_old_pid_is_believed(place: Place) -> None:
 def test_a_pilot_whose_daemon_died_while_it_was_made_is_waited_for_and_then_given_up(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = spec(Config(docker_cmd=("sleep", "600")), FACTS, new_name())
+    one = make_spec(Config(docker_cmd=("sleep", "600")), FACTS, make_name())
     PilotFiles.create(place.pilots, one, {}, 1.0)
     assert place.look(one.name).state is PilotState.STARTING
     monkeypatch.setattr(process_module, "CREATION_GRACE", 0.0)
@@ -274,9 +274,9 @@ def test_a_directory_that_cannot_be_made_is_a_failed_start_with_a_reason(tmp_pat
     (tmp_path / "pilots").write_text("a file where the directory should be")
     engine = ProcessEngine(tmp_path / "pilots")
     with pytest.raises(StartFailed, match=r"no scratch directory in .*pilots: "):
-        engine.start(spec(Config(), FACTS, new_name()))
+        engine.start(make_spec(Config(), FACTS, make_name()))
     with pytest.raises(EngineUnavailable, match="cannot be read"):
-        engine.pilots()
+        engine.list_pilots()
 
 
 def test_where_the_kernel_has_no_pidfd_ends_are_seen_by_looking(
@@ -287,7 +287,7 @@ def test_where_the_kernel_has_no_pidfd_ends_are_seen_by_looking(
     watch = ExitWatch(woken.set)
     name = place.start("sleep 600")
     place.until(name, PilotState.RUNNING)
-    shim = PilotFiles(place.pilots / name).shim()
+    shim = PilotFiles(place.pilots / name).read_shim()
     assert shim is not None
     watch.add(shim.pid, shim.ticks)
     assert not woken.is_set()

@@ -58,7 +58,7 @@ class Site:
             **{"capabilities": ("SETUID", "SETGID"), **values},
         )  # fmt: skip
 
-    def end(self, name: str) -> tuple[int | None, str]:
+    def request_end(self, name: str) -> tuple[int | None, str]:
         ended = self.bench.until(name, PilotState.EXITED)
         return ended.exit_code, self.bench.client.logs(name).decode()
 

@@ -101,7 +101,7 @@ def _users(file: Path) -> tuple[Path | None, list[int]]:
         known = json.loads(file.read_text())
     except (OSError, ValueError):
         return None, []
-    return Path(known["place"]), [pid for pid in known["pids"] if procfs.read(pid) is not None]
+    return Path(known["place"]), [pid for pid in known["pids"] if procfs.read_stat(pid) is not None]
 
 
 def _started(engine: DockerService) -> DockerService:
@@ -143,7 +143,7 @@ def debian_base() -> Path:
 
 
 def _lives(pid: int) -> bool:
-    found = procfs.read(pid)
+    found = procfs.read_stat(pid)
     return found is not None and found.state not in "ZX"
 
 

@@ -124,7 +124,7 @@ def end_all_with(directory: Path) -> None:
                         found.append(int(entry.name))
                 except OSError:
                     continue
-        return [pid for pid in found if (one := procfs.read(pid)) and one.state not in "ZX"]
+        return [pid for pid in found if (one := procfs.read_stat(pid)) and one.state not in "ZX"]
 
     def ended() -> bool:
         for pid in (pids := left()):

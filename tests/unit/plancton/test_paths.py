@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from plancton.daemon import lock as lock_module
-from plancton.daemon.admin_mode import Flags
+from plancton.daemon.admin_mode import AdminFlags
 from plancton.daemon.lock import DaemonLock, running_pid
 from plancton.errors import AlreadyRunning, PlanctonError
 from plancton.model import Mode
@@ -50,30 +50,30 @@ def test_a_run_directory_of_its_own_has_its_own_pid_file(monkeypatch: pytest.Mon
 
 
 def test_flags_are_the_files_of_2017(tmp_path: Path) -> None:
-    flags = Flags(tmp_path)
+    flags = AdminFlags(tmp_path)
     flags.drain(then_stop=True)
     assert {path.name for path in tmp_path.iterdir()} == {"drain", "stop"}
-    assert flags.mode() is Mode.DRAIN_STOP
+    assert flags.read_mode() is Mode.DRAIN_STOP
     flags.force_stop()
-    assert flags.mode() is Mode.FORCE_STOP
-    flags.stopped()
+    assert flags.read_mode() is Mode.FORCE_STOP
+    flags.finish_stop()
     assert {path.name for path in tmp_path.iterdir()} == {"drain"}
     flags.resume()
-    assert flags.mode() is Mode.ACTIVE
+    assert flags.read_mode() is Mode.ACTIVE
 
 
 def test_a_force_stop_that_came_too_late_is_forgotten_and_a_drain_is_not(tmp_path: Path) -> None:
-    flags = Flags(tmp_path)
+    flags = AdminFlags(tmp_path)
     flags.drain()
     flags.force_stop()
-    flags.starting()
-    assert flags.mode() is Mode.DRAIN
+    flags.clear_old_force_stop()
+    assert flags.read_mode() is Mode.DRAIN
 
 
 def test_a_flag_that_cannot_be_set_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file")
     with pytest.raises(PlanctonError, match="drain: cannot be written: "):
-        Flags(tmp_path / "run").drain()
+        AdminFlags(tmp_path / "run").drain()
 
 
 # Lock
@@ -122,9 +122,9 @@ def test_a_pid_file_that_a_killed_daemon_left_is_not_believed(paths: Paths) -> N
 
 
 def test_a_retry_is_wanted_until_the_daemon_has_done_it(tmp_path: Path) -> None:
-    flags = Flags(tmp_path)
+    flags = AdminFlags(tmp_path)
     assert not flags.wants_retry()
     flags.request_retry()
-    assert flags.wants_retry() and flags.mode() is Mode.ACTIVE
+    assert flags.wants_retry() and flags.read_mode() is Mode.ACTIVE
     flags.finish_retry()
     assert not flags.wants_retry()

@@ -71,6 +71,6 @@ def test_no_pilot_is_listed_or_started_in_a_place_that_others_may_write_into(
     with pytest.raises(StartFailed, match="shared is writable by others"):
         engine.start(spec)
     with pytest.raises(EngineUnavailable, match="shared is writable by others"):
-        engine.pilots()
+        engine.list_pilots()
 
     assert list(pilots.iterdir()) == [], "nothing was run"

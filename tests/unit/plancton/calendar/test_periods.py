@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plancton.calendar.periods import Calendar, Dated, Opening, Weekly, look
-from plancton.calendar.syntax import BadPeriod, parse, zone
+from plancton.calendar.periods import Calendar, Dated, Opening, Weekly, find_opening
+from plancton.calendar.syntax import BadPeriod, find_zone, parse_period
 from plancton.errors import ConfigError
 from plancton.preflight import parse_config
 from tests.support.fake_node import FACTS
@@ -17,7 +17,7 @@ from tests.support.local_times import HOUR, ZURICH, at
 
 
 def times(*windows: str, stops: tuple[str, ...] = (), tz: object = ZURICH) -> Calendar:
-    return Calendar(tuple(map(parse, windows)), tuple(map(parse, stops)), tz)  # type: ignore[arg-type]
+    return Calendar(tuple(map(parse_period, windows)), tuple(map(parse_period, stops)), tz)  # type: ignore[arg-type]
 
 
 # Texts
@@ -44,7 +44,7 @@ def times(*windows: str, stops: tuple[str, ...] = (), tz: object = ZURICH) -> Ca
     ],
 )  # fmt: skip
 def test_a_period_is_read_as_it_is_meant(text: str, period: object) -> None:
-    assert parse(text) == period
+    assert parse_period(text) == period
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_period_is_read_as_it_is_meant(text: str, period: object) -> None:
 )  # fmt: skip
 def test_what_is_no_period_is_one_clear_line(text: str, said: str) -> None:
     with pytest.raises(BadPeriod) as caught:
-        parse(text)
+        parse_period(text)
     assert str(caught.value) == said
 
 
@@ -87,56 +87,63 @@ def test_a_lone_date_is_read_though_yaml_makes_a_date_of_it() -> None:
 
 
 def test_without_windows_the_node_is_always_open() -> None:
-    assert look(Calendar(), 0.0) == Opening(True)
+    assert find_opening(Calendar(), 0.0) == Opening(True)
 
 
 def test_a_night_window_is_open_from_the_evening_to_the_morning() -> None:
     nights = times("mon-fri 20:00-06:00")
     monday, tuesday = at("2026-11-23 20:00"), at("2026-11-24 06:00")
-    assert look(nights, monday - 1) == Opening(False, at("2026-11-21 06:00"), monday)
-    assert look(nights, monday) == Opening(True, monday, tuesday)
-    assert look(nights, tuesday - 1) == Opening(True, monday, tuesday)
-    assert look(nights, tuesday) == Opening(False, tuesday, at("2026-11-24 20:00"))
+    assert find_opening(nights, monday - 1) == Opening(False, at("2026-11-21 06:00"), monday)
+    assert find_opening(nights, monday) == Opening(True, monday, tuesday)
+    assert find_opening(nights, tuesday - 1) == Opening(True, monday, tuesday)
+    assert find_opening(nights, tuesday) == Opening(False, tuesday, at("2026-11-24 20:00"))
 
 
 def test_friday_night_belongs_to_friday() -> None:
-    assert look(times("mon-fri 20:00-06:00"), at("2026-11-28 05:59")).open
-    assert not look(times("mon-fri 20:00-06:00"), at("2026-11-29 05:59")).open
+    assert find_opening(times("mon-fri 20:00-06:00"), at("2026-11-28 05:59")).open
+    assert not find_opening(times("mon-fri 20:00-06:00"), at("2026-11-29 05:59")).open
 
 
 def test_windows_that_touch_are_one() -> None:
     whole = times("mon-fri 20:00-06:00", "sat,sun", "mon 00:00-20:00")
-    opened = look(whole, at("2026-11-27 23:00"))
+    opened = find_opening(whole, at("2026-11-27 23:00"))
     assert opened == Opening(True, at("2026-11-27 20:00"), at("2026-11-30 20:00") + 10 * HOUR)
 
 
 def test_a_week_that_is_open_all_the_time_never_changes() -> None:
-    assert look(times("daily"), at("2026-11-27 23:00")) == Opening(True, None, None)
-    assert look(times("mon 06:00 - mon 06:00"), at("2026-11-27 23:00")) == Opening(True, None, None)
+    assert find_opening(times("daily"), at("2026-11-27 23:00")) == Opening(True, None, None)
+    assert find_opening(times("mon 06:00 - mon 06:00"), at("2026-11-27 23:00")) == Opening(
+        True, None, None
+    )
 
 
 def test_a_stop_closes_an_open_week_and_a_far_one_is_seen_coming() -> None:
     holidays = times("daily", stops=("2027-03-01 18:00 - 2027-03-08 08:00",))
-    assert look(holidays, at("2026-11-27 23:00")) == Opening(True, None, at("2027-03-01 18:00"))
-    inside = look(holidays, at("2027-03-03 12:00"))
+    assert find_opening(holidays, at("2026-11-27 23:00")) == Opening(
+        True, None, at("2027-03-01 18:00")
+    )
+    inside = find_opening(holidays, at("2027-03-03 12:00"))
     assert inside == Opening(False, at("2027-03-01 18:00"), at("2027-03-08 08:00"))
 
 
 def test_after_a_stop_the_next_window_opens_the_node() -> None:
     plan = times("sat 08:00-20:00", stops=("2026-12-01 - 2027-02-28",))
-    assert look(plan, at("2026-12-05 09:00")).until == at("2027-03-06 08:00")
+    assert find_opening(plan, at("2026-12-05 09:00")).until == at("2027-03-06 08:00")
 
 
 def test_a_dated_window_opens_once() -> None:
     plan = times("2026-12-24 18:00 - 2027-01-02 08:00")
-    before, after = look(plan, at("2026-11-01 00:00")), look(plan, at("2027-06-01 00:00"))
+    before, after = (
+        find_opening(plan, at("2026-11-01 00:00")),
+        find_opening(plan, at("2027-06-01 00:00")),
+    )
     assert before == Opening(False, None, at("2026-12-24 18:00"))
     assert after == Opening(False, None, None)
 
 
 def test_stops_alone_leave_the_rest_open() -> None:
     plan = times(stops=("sun",))
-    assert look(plan, at("2026-11-28 12:00")) == Opening(
+    assert find_opening(plan, at("2026-11-28 12:00")) == Opening(
         True, at("2026-11-23 00:00"), at("2026-11-29 00:00")
     )
 
@@ -145,45 +152,49 @@ def test_stops_alone_leave_the_rest_open() -> None:
 
 
 def test_a_night_in_which_an_hour_is_missing_is_an_hour_shorter() -> None:
-    night = look(times("sat 20:00-06:00"), at("2026-03-29 01:00"))
+    night = find_opening(times("sat 20:00-06:00"), at("2026-03-29 01:00"))
     assert night.until is not None and night.since is not None
     assert night.until - night.since == 9 * HOUR
 
 
 def test_a_night_in_which_an_hour_comes_twice_is_an_hour_longer() -> None:
-    night = look(times("sat 20:00-06:00"), at("2026-10-25 01:00"))
+    night = find_opening(times("sat 20:00-06:00"), at("2026-10-25 01:00"))
     assert night.until is not None and night.since is not None
     assert night.until - night.since == 11 * HOUR
 
 
 def test_a_window_that_begins_or_ends_in_the_missing_hour_does_so_when_the_clock_jumps() -> None:
     jump = at("2026-03-29 03:00")
-    assert look(times("sun 02:30-05:00"), jump) == Opening(True, jump, at("2026-03-29 05:00"))
-    assert look(times("sun 00:00-02:30"), jump - 1).until == jump
+    assert find_opening(times("sun 02:30-05:00"), jump) == Opening(
+        True, jump, at("2026-03-29 05:00")
+    )
+    assert find_opening(times("sun 00:00-02:30"), jump - 1).until == jump
 
 
 def test_a_window_within_the_missing_hour_does_not_take_place() -> None:
-    assert look(times("sun 02:10-02:50"), at("2026-03-28 12:00")).until == at("2026-04-05 02:10")
+    assert find_opening(times("sun 02:10-02:50"), at("2026-03-28 12:00")).until == at(
+        "2026-04-05 02:10"
+    )
 
 
 def test_in_the_doubled_hour_a_window_opens_late_and_closes_early() -> None:
-    opens = look(times("sun 02:30-05:00"), at("2026-10-25 04:00")).since
-    closes = look(times("sun 00:00-02:30"), at("2026-10-25 01:00")).until
+    opens = find_opening(times("sun 02:30-05:00"), at("2026-10-25 04:00")).since
+    closes = find_opening(times("sun 00:00-02:30"), at("2026-10-25 01:00")).until
     assert opens == at("2026-10-25 02:30", fold=1)
     assert closes == at("2026-10-25 02:30", fold=0)
 
 
 def test_in_the_doubled_hour_a_stop_begins_early_and_ends_late() -> None:
-    assert look(times(stops=("sun 02:30-05:00",)), at("2026-10-25 00:00")).until == at(
+    assert find_opening(times(stops=("sun 02:30-05:00",)), at("2026-10-25 00:00")).until == at(
         "2026-10-25 02:30", fold=0
     )
-    assert look(times(stops=("sun 00:00-02:30",)), at("2026-10-25 01:00")).until == at(
+    assert find_opening(times(stops=("sun 00:00-02:30",)), at("2026-10-25 01:00")).until == at(
         "2026-10-25 02:30", fold=1
     )
 
 
 def test_two_windows_that_meet_in_the_doubled_hour_leave_no_gap() -> None:
-    both = look(times("sun 00:00-02:30", "sun 02:30-05:00"), at("2026-10-25 01:00"))
+    both = find_opening(times("sun 00:00-02:30", "sun 02:30-05:00"), at("2026-10-25 01:00"))
     assert both == Opening(True, at("2026-10-25 00:00"), at("2026-10-25 05:00"))
 
 
@@ -203,16 +214,16 @@ _texts = st.lists(
 def test_what_is_told_for_one_moment_holds_until_the_change_it_tells(
     windows: list[str], stops: list[str], moment: datetime, name: str
 ) -> None:
-    plan = times(*windows, stops=tuple(stops), tz=zone(name))
+    plan = times(*windows, stops=tuple(stops), tz=find_zone(name))
     now = moment.replace(tzinfo=timezone.utc).timestamp()
-    found = look(plan, now)
+    found = find_opening(plan, now)
     assert found.since is None or found.since <= now
     if found.until is None:
         return
     assert found.until > now
     for share in (0.01, 0.5, 0.99):
-        between = look(plan, now + share * (found.until - now))
+        between = find_opening(plan, now + share * (found.until - now))
         assert between.open == found.open and between.until == found.until
-    after = look(plan, found.until)
+    after = find_opening(plan, found.until)
     assert after.open != found.open
     assert after.since == found.until

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from plancton.cli import main
-from plancton.cli.document import current
-from plancton.daemon.admin_mode import Flags
+from plancton.cli.document import read_current
+from plancton.daemon.admin_mode import AdminFlags
 from plancton.daemon.lock import DaemonLock
 from plancton.errors import AlreadyRunning, EngineUnavailable, ExitCode, PlanctonError, StartFailed
 from plancton.model import Mode
@@ -83,9 +83,9 @@ def test_a_wrong_command_line_is_one_line_and_code_2(
 
 def test_places_may_stand_before_and_after_the_command(paths: Paths) -> None:
     for words in ([*places(paths), "drain"], ["drain", *places(paths)]):
-        Flags(paths.rundir).resume()
+        AdminFlags(paths.rundir).resume()
         assert main.main(words) == 0
-        assert Flags(paths.rundir).mode() is Mode.DRAIN
+        assert AdminFlags(paths.rundir).read_mode() is Mode.DRAIN
 
 
 def test_status_is_quick_because_it_loads_no_heavy_library(paths: Paths) -> None:
@@ -132,7 +132,7 @@ def test_a_daemon_that_has_not_looked_yet_shows_nothing_of_the_one_before(paths:
     old = {"version": 1, "daemon": {"pid": 1, "started": 5.0}, "pilots": [], "written": 5.0}
     paths.status.write_text(json.dumps(old))
     try:
-        document = current(paths, 10.0)
+        document = read_current(paths, 10.0)
         assert document["daemon"] == {"pid": os.getpid(), "started": None, "running": True}
         assert document["pilots"] is None
         assert main.main([*places(paths), "status"]) == 0
@@ -164,7 +164,7 @@ def test_ages_are_moved_on_to_now(paths: Paths) -> None:
     document = {"version": 1, "daemon": daemon, "pilots": [pilot, dead], "written": 100.0}
     paths.status.write_text(json.dumps(document))
     try:
-        shown = current(paths, 103.0)
+        shown = read_current(paths, 103.0)
     finally:
         lock.release()
     assert [one["age"] for one in shown["pilots"]] == [8.0, 5.0]

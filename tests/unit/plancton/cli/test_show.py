@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from plancton.cli.table import lines, view
+from plancton.cli.table import format_lines, render_view
 
 GB = 1_000_000_000
 
@@ -38,7 +38,7 @@ def document(*pilots: dict[str, Any], **values: Any) -> dict[str, Any]:
 def shown(now: dict[str, Any], before: dict[str, Any] | None = None) -> str:
     console = Console(width=120, record=True, force_terminal=False)
     with console.capture() as caught:
-        console.print(view(now, before))
+        console.print(render_view(now, before))
     return caught.get()
 
 
@@ -80,7 +80,7 @@ def test_two_documents_of_one_look_tell_no_use() -> None:
 
 
 def test_everything_that_is_wrong_has_a_line() -> None:
-    told = lines(
+    told = format_lines(
         document(
             engine={
                 "name": "docker",
@@ -107,7 +107,7 @@ def test_everything_that_is_wrong_has_a_line() -> None:
 
 
 def test_an_open_window_without_an_end_needs_no_line() -> None:
-    assert not any(line.startswith("Window") for line in lines(document()))
+    assert not any(line.startswith("Window") for line in format_lines(document()))
 
 
 def test_pilots_that_are_not_known_are_not_none() -> None:

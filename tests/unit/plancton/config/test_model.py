@@ -10,8 +10,8 @@ from plancton.cli.check import schema
 from plancton.config import reference_page
 from plancton.config.computed_keys import max_docks
 from plancton.config.expressions import BadExpression, compute, render
-from plancton.config.model import Config, notes
-from plancton.engine.pilot_spec import new_name, spec
+from plancton.config.model import Config, list_notes
+from plancton.engine.pilot_spec import make_name, make_spec
 from plancton.errors import ConfigError, ExitCode
 from plancton.model import HostFacts
 from plancton.preflight import load_config, parse_config
@@ -236,7 +236,7 @@ def test_a_pilot_gets_its_name_its_command_and_its_environment() -> None:
         docker_cmd="run --cpus {{ ncpus }} 'two words' {{ pilot }}",
         environment={"WHERE": "{{ hostname }}"},
     )
-    one = spec(config, FACTS, "plancton-worker-abc123")
+    one = make_spec(config, FACTS, "plancton-worker-abc123")
     assert one.command == ("run", "--cpus", "8", "two words", "plancton-worker-abc123")
     assert one.environment == {"WHERE": "node1"}
     assert one.hostname == "plancton-node1-abc123"
@@ -244,11 +244,11 @@ def test_a_pilot_gets_its_name_its_command_and_its_environment() -> None:
 
 def test_a_long_host_name_is_cut_as_in_2017() -> None:
     facts = HostFacts("h" * 63, 1, 1, 0)
-    assert len(spec(Config(), facts, "plancton-worker-abc123").hostname) == 40 + 16
+    assert len(make_spec(Config(), facts, "plancton-worker-abc123").hostname) == 40 + 16
 
 
 def test_names_are_new_each_time() -> None:
-    names = {new_name() for _ in range(100)}
+    names = {make_name() for _ in range(100)}
     assert len(names) == 100
     assert all(len(name) == len("plancton-worker-") + 6 for name in names)
 
@@ -258,8 +258,8 @@ def test_names_are_new_each_time() -> None:
 
 def test_what_an_engine_does_not_use_is_said_and_nothing_else() -> None:
     config = Config(engine="process", binds=("/cvmfs",))
-    assert notes(config)[0] == "binds has no effect with engine: process"
-    assert notes(Config(engine="docker", binds=("/cvmfs",))) == ()
+    assert list_notes(config)[0] == "binds has no effect with engine: process"
+    assert list_notes(Config(engine="docker", binds=("/cvmfs",))) == ()
 
 
 def test_the_schema_knows_every_key_and_no_other() -> None:

@@ -39,7 +39,7 @@ def test_a_source_elsewhere_is_asked_when_told_to_and_read_when_it_has_news() ->
     text = "max_docks: 2"
     watch.refresh()
     assert (watch.config.max_docks, asked) == (1, [])
-    watch.news()
+    watch.mark_changed()
     watch.refresh()
     assert watch.config.max_docks == 2
     watch.refresh(force=True)

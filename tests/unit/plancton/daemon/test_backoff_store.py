@@ -32,7 +32,7 @@ def test_back_offs_are_known_again_and_the_owner_s_load_is_not(tmp_path: Path) -
     file = tmp_path / "history.json"
     backoff_store.save(file, LEARNED, "boot-1")
     found = backoff_store.load(file, CONFIG, 1000.0, "boot-1")
-    assert found == backoff_store.kept(LEARNED)
+    assert found == backoff_store.select_kept(LEARNED)
     assert (found.owner_cpus, found.over_since) == (None, None)
     assert found.breaker == LEARNED.breaker
 
@@ -83,16 +83,16 @@ def test_a_new_loop_goes_on_waiting_where_the_one_before_did(tmp_path: Path) -> 
     node = FakeNode(tmp_path, docker_cmd=("exit", "4"))
     kept: list[History] = []
     node.loop._remember = kept.append
-    node.loop.step(Trigger.TIMER)
-    node.loop.step(Trigger.EVENT)
+    node.loop.run_pass(Trigger.TIMER)
+    node.loop.run_pass(Trigger.EVENT)
     assert kept[-1].breaker.level == 1
     again = FakeNode(tmp_path, docker_cmd=("exit", "4"))
     again.clock.time = node.clock.time + 5
     again.loop._history = kept[-1]
-    again.loop.step(Trigger.TIMER)
+    again.loop.run_pass(Trigger.TIMER)
     assert again.engine.changes() == [], "an upgrade is no reason to try a full node again"
     again.clock.advance(30)
-    again.loop.step(Trigger.TIMER)
+    again.loop.run_pass(Trigger.TIMER)
     assert again.engine.changes().count("start") == 1
 
 
@@ -101,7 +101,7 @@ def test_only_what_changed_is_written(tmp_path: Path) -> None:
     kept: list[History] = []
     node.loop._remember = kept.append
     for _ in range(5):
-        node.loop.step(Trigger.TIMER)
+        node.loop.run_pass(Trigger.TIMER)
         node.clock.advance(30)
     assert len(kept) == 1, "the kind of pilot, by the first pass, and no more"
 
@@ -110,15 +110,15 @@ def test_a_repair_while_no_daemon_ran_is_tried_at_once(tmp_path: Path) -> None:
     node = FakeNode(tmp_path, docker_cmd=("exit", "4"))
     kept: list[History] = []
     node.loop._remember = kept.append
-    node.loop.step(Trigger.TIMER)
-    node.loop.step(Trigger.EVENT)
+    node.loop.run_pass(Trigger.TIMER)
+    node.loop.run_pass(Trigger.EVENT)
     assert kept[-1].breaker.level == 1
     file = tmp_path / "history.json"
     backoff_store.save(file, kept[-1], "boot-1")
     repaired = FakeNode(tmp_path, docker_cmd=("sleep",))
     repaired.clock.time = node.clock.time + 5
     repaired.loop._history = backoff_store.load(file, repaired.config, node.clock.time, "boot-1")
-    repaired.loop.step(Trigger.TIMER)
+    repaired.loop.run_pass(Trigger.TIMER)
     assert repaired.engine.changes() == ["start"] * 4
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from plancton.cli.health import problem_of
+from plancton.cli.health import find_problem
 from plancton.daemon import status_document
 from plancton.model import Trigger
 from tests.support.fake_node import IDLE, FakeNode
@@ -18,47 +18,47 @@ YEAR = 365 * 86400.0
 @pytest.mark.parametrize("jump", [YEAR, -YEAR, 3600.0, -3600.0])
 def test_a_jump_starts_and_stops_nothing(tmp_path: Path, jump: float) -> None:
     node = FakeNode(tmp_path, max_ttl=1000.0, grace_kill=120.0)
-    node.loop.step(Trigger.TIMER)
+    node.loop.run_pass(Trigger.TIMER)
     node.sensors.the_load = replace(IDLE, busy_cpus=8.0)
     for _ in range(5):
         node.clock.advance(10)
-        node.loop.step(Trigger.TIMER)
+        node.loop.run_pass(Trigger.TIMER)
     node.engine.changes()
     node.clock.ahead += jump
     node.clock.advance(10)
-    node.loop.step(Trigger.TIMER)
+    node.loop.run_pass(Trigger.TIMER)
     assert node.engine.changes() == [], "neither too old nor over capacity for long enough"
 
 
 def test_a_jump_neither_ends_nor_prolongs_a_back_off(tmp_path: Path) -> None:
     node = FakeNode(tmp_path, docker_cmd=("exit", "3"), no_work_backoff=10.0)
-    node.loop.step(Trigger.TIMER)
-    node.loop.step(Trigger.EVENT)
+    node.loop.run_pass(Trigger.TIMER)
+    node.loop.run_pass(Trigger.EVENT)
     node.engine.changes()
     node.clock.ahead += YEAR
-    node.loop.step(Trigger.TIMER)
+    node.loop.run_pass(Trigger.TIMER)
     assert "start" not in node.engine.changes()
     node.clock.ahead -= 2 * YEAR
     node.clock.advance(10)
-    node.loop.step(Trigger.TIMER)
+    node.loop.run_pass(Trigger.TIMER)
     assert node.engine.changes().count("start") == 1
 
 
 def test_the_windows_follow_the_clock(tmp_path: Path) -> None:
     node = FakeNode(tmp_path, windows=("2023-11-14 - 2023-11-15",), timezone="UTC", window_grace=0)
     node.clock.ahead = 1.7e9  # 2023-11-14 22:13 UTC
-    node.loop.step(Trigger.TIMER)
+    node.loop.run_pass(Trigger.TIMER)
     assert len(node.engine.running()) == 4
     node.clock.ahead += 7 * 86400
-    node.loop.step(Trigger.TIMER)
+    node.loop.run_pass(Trigger.TIMER)
     assert node.engine.running() == []
 
 
 def test_health_is_measured_with_the_clock_that_does_not_jump(tmp_path: Path) -> None:
     node = FakeNode(tmp_path)
-    look = node.loop.step(Trigger.TIMER)
-    document = status_document.document(
-        status_document.Daemon(pid=7, started=1.0),
+    look = node.loop.run_pass(Trigger.TIMER)
+    document = status_document.build_document(
+        status_document.DaemonInfo(pid=7, started=1.0),
         look,
         engine=node.engine,
         facts=node.loop.facts,
@@ -71,13 +71,13 @@ def test_health_is_measured_with_the_clock_that_does_not_jump(tmp_path: Path) ->
         now=node.clock.now(),
         wall=node.clock.wall() + YEAR,
     )
-    assert problem_of(7, document, node.clock.now() + 30) == ""
-    assert problem_of(7, document, node.clock.now() + 91) == (
+    assert find_problem(7, document, node.clock.now() + 30) == ""
+    assert find_problem(7, document, node.clock.now() + 91) == (
         "the daemon hangs: its last look at the node was 91 s ago"
     )
-    assert problem_of(8, document, node.clock.now()) == (
+    assert find_problem(8, document, node.clock.now()) == (
         "the daemon has not looked at the node yet"
     )
-    assert problem_of(None, document, node.clock.now()) == "the daemon does not run"
+    assert find_problem(None, document, node.clock.now()) == "the daemon does not run"
     document["engine"]["problem"] = "refused"
-    assert problem_of(7, document, node.clock.now()) == "the engine does not answer: refused"
+    assert find_problem(7, document, node.clock.now()) == "the engine does not answer: refused"

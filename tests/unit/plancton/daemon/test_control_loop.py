@@ -11,7 +11,7 @@ import pytest
 
 from plancton.config.model import Config
 from plancton.daemon import status_document
-from plancton.daemon.control_loop import GLANCE
+from plancton.daemon.control_loop import CHECK_INTERVAL
 from plancton.errors import ConfigError
 from plancton.model import Mode, PilotState, Trigger
 from tests.support.fake_node import GB, IDLE, FakeNode
@@ -23,15 +23,15 @@ def node(tmp_path: Path) -> FakeNode:
 
 
 def test_an_idle_node_is_filled_in_one_look(node: FakeNode) -> None:
-    look = node.loop.step(Trigger.TIMER)
+    look = node.loop.run_pass(Trigger.TIMER)
     assert node.engine.changes() == ["start"] * 4
     assert [pilot.state for pilot in look.pilots or ()] == [PilotState.RUNNING] * 4
 
 
 def test_a_full_node_is_left_alone(node: FakeNode) -> None:
-    node.loop.step(Trigger.TIMER)
+    node.loop.run_pass(Trigger.TIMER)
     node.engine.changes()
-    node.loop.step(Trigger.TIMER)
+    node.loop.run_pass(Trigger.TIMER)
     assert node.engine.changes() == []
 
 
@@ -48,7 +48,7 @@ def test_a_pilot_that_ends_is_replaced_at_once(node: FakeNode) -> None:
         if ended_at and not started_at and len(node.engine.running()) == 4:
             started_at.append(node.clock.now())
         if node.clock.now() > 1020:
-            node.loop.end()
+            node.loop.request_end()
 
     node.during = life
     node.loop.run()
@@ -60,35 +60,35 @@ def test_a_pilot_that_ends_is_replaced_at_once(node: FakeNode) -> None:
 def test_the_timer_looks_every_main_sleep_and_no_more(node: FakeNode) -> None:
     def life(_seconds: float) -> None:
         if node.clock.now() > 1000 + 10 * 30 - 5:
-            node.loop.end()
+            node.loop.request_end()
 
     node.during = life
     node.loop.run()
     # The first fills; the second sees that the pilots run; then one look each 30 s.
-    assert len(node.looks) == 2 + 9
-    assert max(node.bell.waits) <= GLANCE
+    assert len(node.passes) == 2 + 9
+    assert max(node.wakeup.waits) <= CHECK_INTERVAL
 
 
 def test_a_started_pilot_is_looked_at_again_soon(node: FakeNode) -> None:
-    assert node.loop.step(Trigger.TIMER).decision.look_again == node.engine.starting_look
+    assert node.loop.run_pass(Trigger.TIMER).decision.recheck_after == node.engine.starting_interval
 
 
 def test_no_answer_of_the_engine_starts_nothing_and_the_reason_is_published(node: FakeNode) -> None:
-    node.loop.step(Trigger.TIMER)
+    node.loop.run_pass(Trigger.TIMER)
     node.engine.changes()
     node.engine.unavailable = "connection refused"
-    look = node.loop.step(Trigger.TIMER)
+    look = node.loop.run_pass(Trigger.TIMER)
     assert node.engine.changes() == []
     assert look.pilots is None
     assert look.engine_problem == "connection refused"
     node.engine.unavailable = ""
-    node.loop.step(Trigger.TIMER)
+    node.loop.run_pass(Trigger.TIMER)
     assert node.engine.changes() == []
 
 
 def test_after_a_failed_start_no_other_is_tried_in_that_look(node: FakeNode) -> None:
     node.engine.start_problem = "no space left on device"
-    look = node.loop.step(Trigger.TIMER)
+    look = node.loop.run_pass(Trigger.TIMER)
     assert node.loop.counts["start_failures"] == 1
     assert look.decision.history.breaker.failures == 1
     assert "no space left on device" in look.decision.history.breaker.reason
@@ -97,32 +97,32 @@ def test_after_a_failed_start_no_other_is_tried_in_that_look(node: FakeNode) -> 
 def test_starts_that_fail_again_and_again_back_off(node: FakeNode) -> None:
     node.engine.start_problem = "no"
     for _ in range(20):
-        node.loop.step(Trigger.TIMER)
+        node.loop.run_pass(Trigger.TIMER)
         node.clock.advance(1)
     assert node.loop.counts["start_failures"] == 3
     node.engine.start_problem = ""
     node.clock.advance(30)
-    node.loop.step(Trigger.TIMER)
+    node.loop.run_pass(Trigger.TIMER)
     assert node.engine.changes() == ["start"], "one is tried first"
     node.clock.advance(15)
-    node.loop.step(Trigger.TIMER)
+    node.loop.run_pass(Trigger.TIMER)
     assert node.engine.changes() == ["start"] * 3, "it lives: the rest follows"
 
 
 def test_a_removal_that_fails_is_told_once_and_tried_again(
     node: FakeNode, caplog: pytest.LogCaptureFixture
 ) -> None:
-    node.loop.step(Trigger.TIMER)
+    node.loop.run_pass(Trigger.TIMER)
     name = node.engine.running()[0]
     node.engine.end(name, 0)
     node.engine.remove_problem = "device busy"
     for _ in range(3):
-        node.loop.step(Trigger.TIMER)
+        node.loop.run_pass(Trigger.TIMER)
     assert caplog.text.count("device busy") == 1
     assert node.loop.counts["ended"] == 1
     node.engine.changes()
     node.engine.remove_problem = ""
-    node.loop.step(Trigger.TIMER)
+    node.loop.run_pass(Trigger.TIMER)
     assert node.engine.changes() == ["remove"]
 
 
@@ -131,12 +131,12 @@ def test_memory_that_runs_short_between_two_timer_passes_is_noticed(node: FakeNo
         if node.clock.now() > 1005:
             node.sensors.the_load = replace(IDLE, mem_available=0, pilots_mem=0)
         if node.clock.now() > 1010:
-            node.loop.end()
+            node.loop.request_end()
 
     node.during = life
     node.loop.run()
     assert ("stop", node.engine.calls[-1][1]) in node.engine.calls
-    first = next(look for look in node.looks if look.load.mem_available == 0)
+    first = next(look for look in node.passes if look.load.mem_available == 0)
     # All at once: an owner who took 60 GB within seconds is not waited for.
     assert first.decision.summary.startswith("Stopping 4 pilots: memory is short")
 
@@ -150,12 +150,12 @@ def test_an_owner_who_comes_back_gets_the_node_after_grace_kill(node: FakeNode) 
         if not evicted_at and any(kind == "stop" for kind, _ in node.engine.calls):
             evicted_at.append(node.clock.now())
         if node.clock.now() > 1500:
-            node.loop.end()
+            node.loop.request_end()
 
     node.during = life
     node.loop.run()
     assert node.engine.running() == []
-    assert 1100 + 120 <= evicted_at[0] <= 1100 + 120 + 2 * 30 + GLANCE
+    assert 1100 + 120 <= evicted_at[0] <= 1100 + 120 + 2 * 30 + CHECK_INTERVAL
 
 
 # Modes
@@ -165,21 +165,21 @@ def test_a_drain_is_seen_within_a_glance_and_survives_a_new_loop(
     node: FakeNode, tmp_path: Path
 ) -> None:
     node.flags.drain()
-    look = node.loop.step(Trigger.TIMER)
+    look = node.loop.run_pass(Trigger.TIMER)
     assert look.mode is Mode.DRAIN
     assert node.engine.changes() == []
     again = FakeNode(tmp_path)
-    again.loop.step(Trigger.TIMER)
+    again.loop.run_pass(Trigger.TIMER)
     assert again.engine.changes() == []
     again.flags.resume()
-    again.loop.step(Trigger.TIMER)
+    again.loop.run_pass(Trigger.TIMER)
     assert again.engine.changes() == ["start"] * 4
 
 
 def test_drain_stop_ends_the_loop_after_the_last_pilot_and_the_node_stays_drained(
     node: FakeNode,
 ) -> None:
-    node.loop.step(Trigger.TIMER)
+    node.loop.run_pass(Trigger.TIMER)
     node.flags.drain(then_stop=True)
 
     def life(_seconds: float) -> None:
@@ -189,51 +189,51 @@ def test_drain_stop_ends_the_loop_after_the_last_pilot_and_the_node_stays_draine
     node.during = life
     node.loop.run()
     assert node.engine.changes() == ["start"] * 4 + ["remove"] * 4
-    assert node.flags.mode() is Mode.DRAIN
+    assert node.flags.read_mode() is Mode.DRAIN
 
 
 def test_drain_stop_does_not_end_while_the_engine_is_silent(node: FakeNode) -> None:
     node.engine.unavailable = "hung"
     node.flags.drain(then_stop=True)
-    node.during = lambda _seconds: node.loop.end() if node.clock.now() > 1100 else None
+    node.during = lambda _seconds: node.loop.request_end() if node.clock.now() > 1100 else None
     node.loop.run()
-    assert node.flags.mode() is Mode.DRAIN_STOP
+    assert node.flags.read_mode() is Mode.DRAIN_STOP
 
 
 def test_force_stop_ends_everything_the_stubborn_too(tmp_path: Path) -> None:
     node = FakeNode(tmp_path, docker_cmd=("stubborn",))
-    node.loop.step(Trigger.TIMER)
+    node.loop.run_pass(Trigger.TIMER)
     node.flags.force_stop()
     node.loop.run()
     assert node.engine.running() == []
     assert node.clock.now() < 1010
-    assert node.flags.mode() is Mode.ACTIVE
+    assert node.flags.read_mode() is Mode.ACTIVE
 
 
 # Configuration
 
 
 def test_a_reload_changes_what_is_done_next(node: FakeNode) -> None:
-    node.loop.step(Trigger.TIMER)
+    node.loop.run_pass(Trigger.TIMER)
     node.engine.changes()
     node.config = Config(max_docks=6, docker_cmd=("sleep",))
-    node.loop.step(Trigger.TIMER)
+    node.loop.run_pass(Trigger.TIMER)
     assert node.engine.changes() == []
-    node.loop.reload()
-    node.loop.step(Trigger.TIMER)
+    node.loop.request_reload()
+    node.loop.run_pass(Trigger.TIMER)
     assert node.engine.changes() == ["start"] * 2
 
 
 def test_a_bad_reload_stops_nothing(node: FakeNode) -> None:
-    node.loop.step(Trigger.TIMER)
+    node.loop.run_pass(Trigger.TIMER)
     node.engine.changes()
 
     def bad() -> Config:
         raise ConfigError("config.yaml:1: no")
 
     node.watch._read = bad  # the file went bad
-    node.loop.reload()
-    node.loop.step(Trigger.TIMER)
+    node.loop.request_reload()
+    node.loop.run_pass(Trigger.TIMER)
     assert node.engine.changes() == []
     assert node.watch.problem == "config.yaml:1: no"
 
@@ -243,11 +243,11 @@ def test_a_bad_reload_stops_nothing(node: FakeNode) -> None:
 
 def test_the_status_holds_what_the_promise_says(node: FakeNode) -> None:
     node.sensors.the_load = replace(IDLE, busy_cpus=2.0, pilots_cpus=1.0)
-    node.loop.step(Trigger.TIMER)
+    node.loop.run_pass(Trigger.TIMER)
     node.engine.end(node.engine.running()[0], 4)
-    look = node.loop.step(Trigger.EVENT)
-    document = status_document.document(
-        status_document.Daemon(pid=7, started=1.0),
+    look = node.loop.run_pass(Trigger.EVENT)
+    document = status_document.build_document(
+        status_document.DaemonInfo(pid=7, started=1.0),
         look,
         engine=node.engine,
         facts=node.loop.facts,
@@ -275,10 +275,10 @@ def test_the_status_holds_what_the_promise_says(node: FakeNode) -> None:
 def test_memory_of_the_pilots_reaches_the_decision(node: FakeNode) -> None:
     from plancton.model import PilotUsage
 
-    node.loop.step(Trigger.TIMER)
+    node.loop.run_pass(Trigger.TIMER)
     name = node.engine.running()[0]
     node.engine.used = {name: PilotUsage(cpu_seconds=7.0, memory_bytes=GB)}
-    look = node.loop.step(Trigger.TIMER)
+    look = node.loop.run_pass(Trigger.TIMER)
     (pilot,) = (pilot for pilot in look.pilots or () if pilot.name == name)
     assert (pilot.cpu_seconds, pilot.memory_bytes) == (7.0, GB)
 
@@ -291,13 +291,13 @@ def test_a_repaired_configuration_fills_the_node_at_once(
 ) -> None:
     node = FakeNode(tmp_path, docker_cmd=("thyme-wroker",))
     for trigger in (Trigger.TIMER, Trigger.EVENT, Trigger.EVENT):
-        node.loop.step(trigger)
-    assert node.looks[-1].decision.history.breaker.level == 1
+        node.loop.run_pass(trigger)
+    assert node.passes[-1].decision.history.breaker.level == 1
     node.engine.changes()
     node.config = node.config.model_copy(update={"docker_cmd": ("sleep",)})
     with caplog.at_level(logging.INFO, "plancton"):
-        node.loop.reload()
-        node.loop.step(Trigger.EVENT)
+        node.loop.request_reload()
+        node.loop.run_pass(Trigger.EVENT)
     assert node.engine.changes().count("start") == 4
     assert "earlier failures are forgotten" in caplog.text
 
@@ -307,15 +307,15 @@ def test_a_retry_is_done_once_and_waits_for_an_engine_that_does_not_answer(
 ) -> None:
     node = FakeNode(tmp_path, docker_cmd=("exit", "4"))
     for trigger in (Trigger.TIMER, Trigger.EVENT, Trigger.EVENT):
-        node.loop.step(trigger)
+        node.loop.run_pass(trigger)
     node.engine.changes()
     node.flags.request_retry()
     node.engine.unavailable = "it restarts"
-    node.loop.step(Trigger.EVENT)
+    node.loop.run_pass(Trigger.EVENT)
     assert node.flags.wants_retry(), "nothing was tried yet"
     node.engine.unavailable = ""
-    node.loop.step(Trigger.EVENT)
+    node.loop.run_pass(Trigger.EVENT)
     assert node.engine.changes().count("start") == 4
     assert not node.flags.wants_retry()
-    node.loop.step(Trigger.EVENT)
+    node.loop.run_pass(Trigger.EVENT)
     assert node.engine.changes().count("start") == 0, "once: they failed again"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from plancton.config.model import Config
-from plancton.daemon.engine_switch import Handover
-from plancton.engine.pilot_spec import PilotSpec, spec
+from plancton.daemon.engine_switch import EngineSwitch
+from plancton.engine.pilot_spec import PilotSpec, make_spec
 from plancton.errors import EngineError
 from plancton.model import PilotUsage
 from tests.support.fake_node import FACTS, FakeClock, FakeEngine, FakePlace
@@ -41,21 +41,21 @@ def engines() -> Engines:
 
 def pilot(number: int, command: tuple[str, ...] = ("sleep",)) -> PilotSpec:
     config = OLD.model_copy(update={"docker_cmd": command})
-    return spec(config, FACTS, f"plancton-worker-{number:06}")
+    return make_spec(config, FACTS, f"plancton-worker-{number:06}")
 
 
-def names(handover: Handover) -> list[str]:
-    return sorted(one.name[-1] for one in handover.pilots())
+def names(handover: EngineSwitch) -> list[str]:
+    return sorted(one.name[-1] for one in handover.list_pilots())
 
 
 def test_other_keys_do_not_open_an_engine(engines: Engines) -> None:
-    handover = Handover(engines.open, OLD)
+    handover = EngineSwitch(engines.open, OLD)
     assert handover.follow(OLD.model_copy(update={"max_docks": 9, "docker_image": "x"})) == ""
     assert len(engines.opened) == 1
 
 
 def test_the_old_engine_s_pilots_go_on_and_count_until_they_end(engines: Engines) -> None:
-    handover = Handover(engines.open, OLD)
+    handover = EngineSwitch(engines.open, OLD)
     handover.start(pilot(1))
     handover.start(pilot(2))
     assert handover.follow(NEW) == ""
@@ -67,11 +67,11 @@ def test_the_old_engine_s_pilots_go_on_and_count_until_they_end(engines: Engines
 
 
 def test_each_pilot_is_stopped_and_removed_by_its_own_engine(engines: Engines) -> None:
-    handover = Handover(engines.open, OLD)
+    handover = EngineSwitch(engines.open, OLD)
     handover.start(pilot(1))
     handover.follow(NEW)
     handover.start(pilot(2))
-    handover.pilots()
+    handover.list_pilots()
     old, new = engines.opened
     old.changes()
     new.changes()
@@ -83,7 +83,7 @@ def test_each_pilot_is_stopped_and_removed_by_its_own_engine(engines: Engines) -
 
 
 def test_an_engine_without_pilots_is_let_go(engines: Engines) -> None:
-    handover = Handover(engines.open, OLD)
+    handover = EngineSwitch(engines.open, OLD)
     handover.start(pilot(1))
     handover.follow(NEW)
     old, _ = engines.opened
@@ -96,16 +96,16 @@ def test_an_engine_without_pilots_is_let_go(engines: Engines) -> None:
 
 
 def test_an_old_engine_that_does_not_answer_makes_the_count_unknown(engines: Engines) -> None:
-    handover = Handover(engines.open, OLD)
+    handover = EngineSwitch(engines.open, OLD)
     handover.start(pilot(1))
     handover.follow(NEW)
     engines.opened[0].unavailable = "hung"
     with pytest.raises(EngineError, match="hung"):
-        handover.pilots()
+        handover.list_pilots()
 
 
 def test_an_engine_that_cannot_be_opened_leaves_the_old_one_at_work(engines: Engines) -> None:
-    handover = Handover(engines.open, OLD)
+    handover = EngineSwitch(engines.open, OLD)
     engines.problem = "no such thing"
     assert handover.follow(NEW) == "the new engine settings are not in use: no such thing"
     handover.start(pilot(1))
@@ -116,7 +116,7 @@ def test_an_engine_that_cannot_be_opened_leaves_the_old_one_at_work(engines: Eng
 
 
 def test_new_settings_for_the_same_place_count_no_pilot_twice(engines: Engines) -> None:
-    handover = Handover(engines.open, OLD)
+    handover = EngineSwitch(engines.open, OLD)
     handover.start(pilot(1))
     assert handover.follow(OLD.model_copy(update={"cgroup_parent": "other"})) == ""
     assert len(engines.opened) == 2
@@ -124,7 +124,7 @@ def test_new_settings_for_the_same_place_count_no_pilot_twice(engines: Engines) 
 
 
 def test_there_and_back_again_counts_no_pilot_twice(engines: Engines) -> None:
-    handover = Handover(engines.open, OLD)
+    handover = EngineSwitch(engines.open, OLD)
     handover.start(pilot(1))
     handover.follow(NEW)
     handover.start(pilot(2))
@@ -135,7 +135,7 @@ def test_there_and_back_again_counts_no_pilot_twice(engines: Engines) -> None:
 
 def test_the_end_of_a_pilot_of_either_engine_wakes_the_loop(engines: Engines) -> None:
     rung: list[str] = []
-    handover = Handover(engines.open, OLD)
+    handover = EngineSwitch(engines.open, OLD)
     handover.watch(lambda: rung.append("x"))
     handover.start(pilot(1))
     handover.follow(NEW)
@@ -147,15 +147,15 @@ def test_the_end_of_a_pilot_of_either_engine_wakes_the_loop(engines: Engines) ->
 
 
 def test_what_all_use_is_added_up_and_unknown_stays_unknown(engines: Engines) -> None:
-    handover = Handover(engines.open, OLD)
+    handover = EngineSwitch(engines.open, OLD)
     handover.start(pilot(1))
     handover.follow(NEW)
     handover.start(pilot(2))
     old, new = engines.opened
     old.used = {"a": PilotUsage(2.0, 100)}
     new.used = {"b": PilotUsage(3.0, 50)}
-    used = handover.usage()
+    used = handover.read_usage()
     assert (used.cpu_seconds, used.memory_bytes, set(used.pilots)) == (5.0, 150, {"a", "b"})
     old.unavailable = "hung"
     with pytest.raises(EngineError):
-        handover.usage()
+        handover.read_usage()

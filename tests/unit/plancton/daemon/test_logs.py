@@ -11,7 +11,7 @@ import pytest
 
 from plancton.config.key_types import parse_syslog_address
 from plancton.daemon import logs
-from plancton.daemon.sd_notify import Supervisor
+from plancton.daemon.sd_notify import SystemdNotifier
 from plancton.errors import ConfigError, PlanctonError
 from plancton.preflight import parse_config
 from tests.support.fake_node import FACTS
@@ -24,7 +24,7 @@ def handlers() -> Iterator[list[logging.Handler]]:
     made: list[logging.Handler] = []
     yield made
     for handler in made:
-        logs.remove(handler)
+        logs.remove_handler(handler)
 
 
 def test_a_log_rotates_and_only_some_are_kept(
@@ -32,7 +32,7 @@ def test_a_log_rotates_and_only_some_are_kept(
 ) -> None:
     monkeypatch.setattr(logs, "_LOG_BYTES", 200)
     monkeypatch.setattr(logs, "_LOGS_KEPT", 2)
-    handlers.append(logs.to_file(tmp_path / "log" / "plancton.log"))
+    handlers.append(logs.log_to_file(tmp_path / "log" / "plancton.log"))
     for number in range(50):
         log.info("line %d", number)
     names = sorted(path.name for path in (tmp_path / "log").iterdir())
@@ -43,7 +43,7 @@ def test_a_log_rotates_and_only_some_are_kept(
 def test_a_log_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("a file")
     with pytest.raises(PlanctonError, match=r"plancton\.log: cannot be written: "):
-        logs.to_file(tmp_path / "log" / "plancton.log")
+        logs.log_to_file(tmp_path / "log" / "plancton.log")
 
 
 def test_a_full_disk_loses_lines_quietly_and_tells_how_many_when_there_is_room(
@@ -51,7 +51,7 @@ def test_a_full_disk_loses_lines_quietly_and_tells_how_many_when_there_is_room(
 ) -> None:
     path = tmp_path / "plancton.log"
     path.symlink_to("/dev/full")
-    handler = logs.to_file(path)
+    handler = logs.log_to_file(path)
     handlers.append(handler)
     log.info("lost one")
     log.info("lost two")
@@ -165,13 +165,13 @@ def test_systemd_hears_that_the_daemon_is_ready_and_what_it_does(tmp_path: Path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
         line.bind(path)
         line.settimeout(10)
-        supervisor = Supervisor({"NOTIFY_SOCKET": path})
-        supervisor.working("Starting 4 pilots.")
+        supervisor = SystemdNotifier({"NOTIFY_SOCKET": path})
+        supervisor.notify_ready("Starting 4 pilots.")
         assert line.recv(1000) == b"READY=1\nWATCHDOG=1\nSTATUS=Starting 4 pilots."
-        supervisor.ending()
+        supervisor.notify_stopping()
         assert line.recv(1000) == b"STOPPING=1"
 
 
 def test_without_systemd_nobody_is_told(tmp_path: Path) -> None:
-    Supervisor({}).working("x")
-    Supervisor({"NOTIFY_SOCKET": str(tmp_path / "nothing")}).working("x")
+    SystemdNotifier({}).notify_ready("x")
+    SystemdNotifier({"NOTIFY_SOCKET": str(tmp_path / "nothing")}).notify_ready("x")

@@ -13,7 +13,7 @@ import pytest
 from plancton.cli import main
 from plancton.day_report import page, ring
 from plancton.day_report.recorder import Recorder
-from plancton.day_report.ring import ROWS, Minute, NotOurs
+from plancton.day_report.ring import ROWS, Minute, WrongFormat
 from plancton.day_report.summary import summarise
 from telemetry.points import Point
 
@@ -31,9 +31,9 @@ def at(minute: int, **values: float) -> Minute:
 
 def test_what_is_written_is_read_in_order_and_what_is_not_known_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "day"
-    ring.write(path, Minute(MINUTE, {"running": 3.0}))
-    ring.write(path, Minute(MINUTE - 1, {"running": 2.0, "evicted": 1.0}))
-    assert ring.read(path, NOW) == [
+    ring.write_row(path, Minute(MINUTE, {"running": 3.0}))
+    ring.write_row(path, Minute(MINUTE - 1, {"running": 2.0, "evicted": 1.0}))
+    assert ring.read_rows(path, NOW) == [
         Minute(MINUTE - 1, {"running": 2.0, "evicted": 1.0}),
         Minute(MINUTE, {"running": 3.0}),
     ]
@@ -41,30 +41,30 @@ def test_what_is_written_is_read_in_order_and_what_is_not_known_is_left_out(tmp_
 
 def test_the_file_never_grows_and_holds_one_day(tmp_path: Path) -> None:
     path = tmp_path / "day"
-    ring.write(path, at(MINUTE - 2 * ROWS))
+    ring.write_row(path, at(MINUTE - 2 * ROWS))
     size = path.stat().st_size
     for minute in range(MINUTE - ROWS - 10, MINUTE + 1):
-        ring.write(path, at(minute))
+        ring.write_row(path, at(minute))
     assert path.stat().st_size == size
-    rows = ring.read(path, NOW)
+    rows = ring.read_rows(path, NOW)
     assert (len(rows), rows[0].minute, rows[-1].minute) == (ROWS, MINUTE - ROWS + 1, MINUTE)
 
 
 def test_rows_of_an_earlier_day_and_of_a_clock_that_was_ahead_are_not_shown(tmp_path: Path) -> None:
     path = tmp_path / "day"
-    ring.write(path, at(MINUTE - ROWS))
-    ring.write(path, at(MINUTE + 5))
-    ring.write(path, at(MINUTE - 7))
-    assert [row.minute for row in ring.read(path, NOW)] == [MINUTE - 7]
+    ring.write_row(path, at(MINUTE - ROWS))
+    ring.write_row(path, at(MINUTE + 5))
+    ring.write_row(path, at(MINUTE - 7))
+    assert [row.minute for row in ring.read_rows(path, NOW)] == [MINUTE - 7]
 
 
 def test_a_file_of_another_version_is_not_misread_but_begun_anew(tmp_path: Path) -> None:
     path = tmp_path / "day"
     path.write_bytes(b'{"plancton-day": 0}' + b"x" * 200_000)
-    with pytest.raises(NotOurs, match="not a day file of this version"):
-        ring.read(path, NOW)
-    ring.write(path, at(MINUTE))
-    assert ring.read(path, NOW) == [at(MINUTE)]
+    with pytest.raises(WrongFormat, match="not a day file of this version"):
+        ring.read_rows(path, NOW)
+    ring.write_row(path, at(MINUTE))
+    assert ring.read_rows(path, NOW) == [at(MINUTE)]
 
 
 # The recorder
@@ -86,10 +86,10 @@ def test_a_minute_is_the_mean_of_its_gauges_and_the_sum_of_its_counts(tmp_path: 
     recorder.take([Point("plancton_evictions", {"reason": "owner"}, {"count": 2}, NOW + 30)])
     assert not path.exists(), "the minute is not over"
     recorder.take([node(NOW + 60, owner_cpus=5.0)])
-    (row,) = ring.read(path, NOW + 60)
+    (row,) = ring.read_rows(path, NOW + 60)
     assert row.values == {"owner_cpus": 1.5, "running": 5.0, "started": 5.0, "evicted": 2.0}
     recorder.flush()
-    assert ring.read(path, NOW + 60)[-1].values == {"owner_cpus": 5.0}
+    assert ring.read_rows(path, NOW + 60)[-1].values == {"owner_cpus": 5.0}
 
 
 def test_a_disk_that_is_full_is_told_once_and_stops_nothing(
@@ -128,7 +128,7 @@ def test_nothing_known_is_not_zero() -> None:
 def test_the_page_refers_to_nothing_outside_of_itself_and_shows_the_figures() -> None:
     rows = [at(MINUTE - n, running=4.0, mem_total=8e9, mem_available=2e9, pilots_mem=4e9)
             for n in range(120)]  # fmt: skip
-    made = page.page(rows, "node1", "/state/day", NOW, timezone.utc)
+    made = page.render_page(rows, "node1", "/state/day", NOW, timezone.utc)
     assert not re.search(r"(?:src|href)=|url\(|@import", made)
     assert "Pilots used 9.0 core-hours, 75% of what the owner left" in made
     assert "120 of 1440 minutes are known" in made
@@ -139,12 +139,12 @@ def test_the_page_refers_to_nothing_outside_of_itself_and_shows_the_figures() ->
 
 def test_a_gap_is_a_gap_in_the_picture() -> None:
     rows = [at(MINUTE - n) for n in [*range(10), *range(60, 70)]]
-    made = page.page(rows, "node1", "x", NOW, timezone.utc)
+    made = page.render_page(rows, "node1", "x", NOW, timezone.utc)
     assert len(re.findall(r'<path class="owner"', made)) == 2
 
 
 def test_a_node_name_cannot_break_the_page() -> None:
-    made = page.page([at(MINUTE)], "<script>x", "/a&b", NOW, timezone.utc)
+    made = page.render_page([at(MINUTE)], "<script>x", "/a&b", NOW, timezone.utc)
     assert "<script>x" not in made
     assert "/a&amp;b" in made
 
@@ -168,7 +168,7 @@ def test_the_report_is_written_where_it_is_asked_for(
     path = tmp_path / "run" / "state" / "day.ring"
     path.parent.mkdir(parents=True)
     monkeypatch.setattr("time.time", lambda: NOW)
-    ring.write(path, at(MINUTE))
+    ring.write_row(path, at(MINUTE))
     assert call(tmp_path, "--output", str(tmp_path / "page.html")) == 0
     assert capsys.readouterr().out == f"wrote {tmp_path}/page.html\n"
     assert call(tmp_path, "--output", "-") == 0

@@ -40,7 +40,7 @@ class Node(FakeNode):
 
     def look(self, seconds: float = 0.0) -> LoopPass:
         self.clock.advance(seconds)
-        look = self.loop.step(Trigger.TIMER)
+        look = self.loop.run_pass(Trigger.TIMER)
         self.metrics.look(
             look,
             self.watch.config,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from plancton.node import cgroup
-from plancton.node.cgroup import Group
+from plancton.node.cgroup import PilotGroup
 
 CEILING = 10_000_000_123
 
@@ -41,8 +41,8 @@ def v2(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def group(root: Path, driver: str = "cgroupfs") -> Group:
-    return Group(root, "plancton", driver)
+def group(root: Path, driver: str = "cgroupfs") -> PilotGroup:
+    return PilotGroup(root, "plancton", driver)
 
 
 def text(path: Path) -> str:
@@ -101,7 +101,7 @@ def test_a_host_that_refuses_is_told_and_nothing_breaks(tmp_path: Path) -> None:
     assert (told.cpu, told.memory) == ("", None)
     assert "protected by eviction alone" in told.sentence
     assert "No such file or directory" in told.sentence
-    assert group(tmp_path / "nothing").usage() is None
+    assert group(tmp_path / "nothing").read_usage() is None
 
 
 def test_a_v2_group_is_made_with_the_controllers_that_are_missing(
@@ -123,13 +123,13 @@ def test_a_v2_group_is_made_with_the_controllers_that_are_missing(
 
 
 def test_one_read_tells_what_all_pilots_use(v1: Path) -> None:
-    used = group(v1).usage()
+    used = group(v1).read_usage()
     assert used is not None
     assert (used.cpu_seconds, used.memory_bytes) == (2.5, 350)
 
 
 def test_one_read_tells_what_all_pilots_use_on_v2(v2: Path) -> None:
-    used = group(v2).usage()
+    used = group(v2).read_usage()
     assert used is not None
     assert (used.cpu_seconds, used.memory_bytes) == (2.5, 357)
 
@@ -139,15 +139,15 @@ def test_a_container_is_found_by_the_name_that_its_engine_gives_it(v2: Path, for
     child = v2 / "plancton" / form
     child.mkdir()
     (child / "cpu.stat").write_text("usage_usec 500000\n")
-    used = group(v2).usage_of("abc")
+    used = group(v2).read_usage_of("abc")
     assert used is not None
     assert (used.cpu_seconds, used.memory_bytes) == (0.5, None), "unknown is not zero"
-    assert group(v2).usage_of("other") is None
+    assert group(v2).read_usage_of("other") is None
 
 
 def test_a_reading_that_makes_no_sense_is_unknown(v1: Path) -> None:
     (v1 / "cpuacct/plancton/cpuacct.usage").write_text("garbage\n")
-    assert group(v1).usage() is None
+    assert group(v1).read_usage() is None
 
 
 @pytest.mark.parametrize(
@@ -168,8 +168,8 @@ def test_a_reading_that_makes_no_sense_is_unknown(v1: Path) -> None:
 def test_the_group_in_the_words_of_the_engine_and_of_the_kernel(
     name: str, driver: str, engine: str, path: str
 ) -> None:
-    assert cgroup.engine_parent(name, driver) == engine
-    assert cgroup.path_of(name, driver) == path
+    assert cgroup.format_parent(name, driver) == engine
+    assert cgroup.find_path(name, driver) == path
 
 
 def test_a_pilot_that_ends_leaves_the_group_that_has_no_cpu(v1: Path) -> None:
@@ -177,6 +177,6 @@ def test_a_pilot_that_ends_leaves_the_group_that_has_no_cpu(v1: Path) -> None:
     child.mkdir()
     (child / "cgroup.procs").write_text("4711\n")
     (v1 / "cpu/cgroup.procs").write_text("")
-    group(v1).hurry("abc")
+    group(v1).release_cpu("abc")
     assert text(v1 / "cpu/cgroup.procs") == "4711"
-    group(v1).hurry("not-there")
+    group(v1).release_cpu("not-there")

@@ -79,7 +79,7 @@ def test_an_end_tells_what_it_can_and_no_more(pilot: Pilot, told: PilotOutcome) 
 def test_a_pilot_without_work_is_not_replaced_until_the_wait_is_over() -> None:
     none, first = look(History(), 1000, ended(3))
     assert none == 0
-    assert first.look_again == pytest.approx(10.0)
+    assert first.recheck_after == pytest.approx(10.0)
     assert "found no work; the next one looks in 10.0 s" in first.summary
     assert look(first.history, 1009.9)[0] == 0
     assert look(first.history, 1010)[0] == 1, "one probe, not a full node"
@@ -170,7 +170,7 @@ def test_failing_pilots_stop_new_ones_after_three_in_a_row_and_say_why() -> None
     assert decision.summary == (
         "Starting none. Pilots fail (x2: exit code 4 after 0.3 s); one is tried again in 30.0 s."
     )
-    assert decision.look_again == pytest.approx(30.0)
+    assert decision.recheck_after == pytest.approx(30.0)
 
 
 def opened(now: float = 1000.0) -> History:

@@ -57,7 +57,7 @@ def test_within_a_window_pilots_start_and_it_is_said_until_when() -> None:
         "The node is open until Mon 2026-11-30 06:00 CET; "
         "no pilot starts after Mon 2026-11-30 05:00 CET."
     )
-    assert decision.look_again == at("2026-11-30 05:00") - at("2026-11-28 12:00")
+    assert decision.recheck_after == at("2026-11-30 05:00") - at("2026-11-28 12:00")
 
 
 def test_drain_lead_before_the_end_nothing_starts_and_nothing_is_evicted() -> None:
@@ -67,12 +67,12 @@ def test_drain_lead_before_the_end_nothing_starts_and_nothing_is_evicted() -> No
         "Starting none. The node is open until Mon 2026-11-30 06:00 CET: "
         "until then pilots only end."
     )
-    assert decision.look_again == HOUR
+    assert decision.recheck_after == HOUR
 
 
 def test_at_the_end_pilots_have_window_grace_and_then_all_go() -> None:
     soon = decide(CLOSES + 119, *RUNNING)
-    assert (starts(soon), stopped(soon), soon.look_again) == (0, [], 1.0)
+    assert (starts(soon), stopped(soon), soon.recheck_after) == (0, [], 1.0)
     assert said(soon) == (
         "The node is closed until Fri 2026-12-04 18:00 CET; "
         "pilots that still run are evicted in 1 s."
@@ -126,11 +126,11 @@ def test_the_loop_wakes_when_the_window_opens_not_a_timer_later(tmp_path: Path) 
     node.config = node.config.model_copy(
         update={"windows": (f"{opens:%Y-%m-%d %H:%M}-23:59",), "main_sleep": 3600.0}
     )
-    node.loop.reload()
+    node.loop.request_reload()
 
     def life(_seconds: float) -> None:
         if node.engine.running() or node.clock.now() > 2000:
-            node.loop.end()
+            node.loop.request_end()
 
     node.during = life
     node.loop.run()

@@ -112,7 +112,7 @@ def test_an_unknown_reading_starts_and_evicts_nothing_and_says_so(missing: str) 
     assert decision.actions == ()
     assert "not known" in decision.summary
     assert decision.history.over_since is None
-    assert decision.look_again == SOON
+    assert decision.recheck_after == SOON
 
 
 def test_old_age_ends_a_pilot_though_the_load_is_unknown() -> None:

@@ -25,7 +25,7 @@ def test_over_capacity_nothing_is_evicted_before_grace_kill_is_over() -> None:
     state = node(*pilots(1, 2, 3), load=busy(8, 3), history=over(NOW - 119))
     decision = decide(state, config(), NOW)
     assert decision.actions == ()
-    assert decision.look_again == pytest.approx(1.0)
+    assert decision.recheck_after == pytest.approx(1.0)
     assert "for 119.0 s" in text(decision, "grace_kill")
 
 
@@ -68,7 +68,7 @@ def test_after_an_eviction_nothing_starts_for_grace_spawn() -> None:
     history = History(last_eviction=NOW - 59)
     decision = decide(node(history=history), config(), NOW)
     assert decision.actions == ()
-    assert decision.look_again == pytest.approx(1.0)
+    assert decision.recheck_after == pytest.approx(1.0)
     assert starts(decide(node(history=history), config(), NOW + 1)) == 4
 
 
@@ -117,7 +117,7 @@ def test_when_memory_is_short_the_youngest_go_at_once_until_enough_comes_back() 
     seen = tuple(replace(pilot, memory_bytes=600_000_000) for pilot in pilots(40, 10, 30, 20))
     decision = decide(node(*seen, load=load), config(), NOW)
     assert stopped(decision) == ["p1", "p3"]
-    assert decision.look_again == SOON
+    assert decision.recheck_after == SOON
 
 
 def test_memory_that_comes_back_already_is_not_asked_for_twice() -> None:
@@ -143,4 +143,4 @@ def test_a_pilot_past_max_ttl_is_asked_to_end_and_no_pause_follows() -> None:
     (stop,) = (action for action in decision.actions if isinstance(action, StopPilot))
     assert (stop.pilot.id, stop.grace) == ("p0", 7)
     assert decision.history.last_eviction is None
-    assert decision.look_again == pytest.approx(1.0)
+    assert decision.recheck_after == pytest.approx(1.0)

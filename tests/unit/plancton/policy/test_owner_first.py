@@ -142,11 +142,11 @@ def test_free_pages_on_the_cpus_own_lists_are_free(tmp_path: Path) -> None:
         "Node 0, zone   Normal\n  pagesets\n    cpu: 0\n              count:    10\n"
         "              high:     90\n    cpu: 1\n              count:    5\n"
     )
-    assert ProcSensors(tmp_path).mem_available() == 1000 * 1024 + 15 * 4096
+    assert ProcSensors(tmp_path).read_available_memory() == 1000 * 1024 + 15 * 4096
     (tmp_path / "zoneinfo").unlink()
-    assert ProcSensors(tmp_path).mem_available() == 1000 * 1024
+    assert ProcSensors(tmp_path).read_available_memory() == 1000 * 1024
     (tmp_path / "meminfo").unlink()
-    assert ProcSensors(tmp_path).mem_available() is None
+    assert ProcSensors(tmp_path).read_available_memory() is None
 
 
 # Pilots that could not be started

@@ -10,7 +10,7 @@ from plancton import preflight
 from plancton.config.model import Config
 from plancton.engine.docker import container_body
 from plancton.engine.docker.container_body import EngineFacts
-from plancton.engine.pilot_spec import spec
+from plancton.engine.pilot_spec import make_spec
 from plancton.errors import ConfigError
 from tests.support.fake_node import FACTS
 
@@ -19,8 +19,8 @@ DOCKER = EngineFacts(name="Docker 20.10", ncpus=8, log_driver="json-file")
 
 
 def body(facts: EngineFacts = DOCKER, **values: Any) -> dict[str, Any]:
-    one = spec(Config.model_validate(values), FACTS, NAME)
-    return container_body.body(
+    one = make_spec(Config.model_validate(values), FACTS, NAME)
+    return container_body.build_body(
         one, image="busybox", digest="sha256:12", facts=facts, cgroup_parent="/plancton"
     )
 
@@ -48,7 +48,7 @@ def test_a_container_carries_what_a_later_daemon_needs_to_find_it() -> None:
     labels = made["Labels"]
     assert (
         labels.pop("plancton.config")
-        == spec(
+        == make_spec(
             Config(docker_image="repo/worker:3", labels={"site": "{{ hostname }}"}), FACTS, "other"
         ).labels["plancton.config"]
     ), "the same for every pilot of one configuration"
@@ -162,7 +162,9 @@ def test_the_further_settings() -> None:
     ]
     assert (made["ShmSize"], made["ReadonlyRootfs"], made["Init"]) == (64_000_000, True, True)
     assert made["NetworkMode"] == "batch"
-    assert container_body.further_networks(Config(networks=("batch", "monitor"))) == ("monitor",)
+    assert container_body.list_further_networks(Config(networks=("batch", "monitor"))) == (
+        "monitor",
+    )
     assert made["DeviceRequests"][0]["DeviceIDs"] == ["0", "1"]
     assert made["MemorySwap"] == 2_000_000_500
     assert made["OomScoreAdj"] == 300

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from plancton.engine.docker import events as docker_events
-from plancton.engine.docker.events import Event
+from plancton.engine.docker.events import ContainerEvent
 from plancton.errors import EngineError, EngineUnavailable
 from tests.support.waiting import wait_until
 
@@ -21,7 +21,7 @@ class FakeSource:
         self.closed = threading.Event()
         self.drained = threading.Event()
 
-    def events(self) -> Any:
+    def open_events(self) -> Any:
         self.opened += 1
         found = self.streams.pop(0) if self.streams else []
         if isinstance(found, EngineError):
@@ -54,7 +54,7 @@ def heard(*streams: list[dict[str, Any]] | EngineError) -> tuple[list[str], int]
     """What was told, and how often the stream was opened."""
     told: list[str] = []
 
-    def hear(event: Event) -> bool:
+    def hear(event: ContainerEvent) -> bool:
         told.append(f"{event.action} {event.container} {event.exit_code}")
         return event.action == "die"
 

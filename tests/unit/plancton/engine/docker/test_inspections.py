@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from plancton.engine.docker import listing
-from plancton.engine.docker.events import Event
-from plancton.engine.docker.inspections import BELIEF, Lives
-from plancton.engine.docker.listing import Row
+from plancton.engine.docker.events import ContainerEvent
+from plancton.engine.docker.inspections import BELIEF, Inspections
+from plancton.engine.docker.listing import ListedContainer
 from tests.support.container_listing import listed
 from tests.support.fake_node import FakeClock
 
@@ -32,28 +32,28 @@ class Inspector:
 
 
 @pytest.fixture
-def seen() -> tuple[Lives, Inspector, FakeClock, Row]:
+def seen() -> tuple[Inspections, Inspector, FakeClock, ListedContainer]:
     """A pilot that runs, and was looked at once."""
     inspector, clock = Inspector(), FakeClock()
-    lives = Lives(inspector, clock.now)
-    (row,) = listing.rows([listed("running")])
-    assert lives.of(row).pid == 7
+    lives = Inspections(inspector, clock.now)
+    (row,) = listing.parse_list([listed("running")])
+    assert lives.get(row).pid == 7
     return lives, inspector, clock, row
 
 
-Seen = tuple[Lives, Inspector, FakeClock, Row]
+Seen = tuple[Inspections, Inspector, FakeClock, ListedContainer]
 
 
 def test_what_is_known_is_not_asked_for_again(seen: Seen) -> None:
     lives, inspector, _, row = seen
-    lives.of(row)
+    lives.get(row)
     assert inspector.asked == 1
 
 
 def test_an_end_that_was_heard_of_is_known_before_the_list_shows_it(seen: Seen) -> None:
     lives, inspector, _, row = seen
-    assert lives.hear(Event("c1", "die", STARTED + 5.0, 3))
-    told = lives.of(row)
+    assert lives.note_event(ContainerEvent("c1", "die", STARTED + 5.0, 3))
+    told = lives.get(row)
     assert (told.state, told.exit_code, told.pid) == ("exited", 3, None)
     assert told.finished == STARTED + 5.0
     assert inspector.asked == 1
@@ -61,33 +61,33 @@ def test_an_end_that_was_heard_of_is_known_before_the_list_shows_it(seen: Seen) 
 
 def test_an_end_for_lack_of_memory_is_told_as_such(seen: Seen) -> None:
     lives, _, _, row = seen
-    lives.hear(Event("c1", "oom"))
-    lives.hear(Event("c1", "die", STARTED + 5.0, 137))
-    assert lives.of(row).detail == listing.OUT_OF_MEMORY
+    lives.note_event(ContainerEvent("c1", "oom"))
+    lives.note_event(ContainerEvent("c1", "die", STARTED + 5.0, 137))
+    assert lives.get(row).detail == listing.OUT_OF_MEMORY
 
 
 def test_an_end_that_the_list_never_shows_is_not_believed_for_long(seen: Seen) -> None:
     lives, _, clock, row = seen
-    lives.hear(Event("c1", "die", STARTED, 3))
+    lives.note_event(ContainerEvent("c1", "die", STARTED, 3))
     clock.advance(BELIEF + 1.0)
-    assert lives.of(row).state == "running"
+    assert lives.get(row).state == "running"
 
 
-@pytest.mark.parametrize("forget", [lambda one: one.hear(Event("c1", "start")),
-                                    lambda one: one.lost()])  # fmt: skip
+@pytest.mark.parametrize("forget", [lambda one: one.note_event(ContainerEvent("c1", "start")),
+                                    lambda one: one.forget_all()])  # fmt: skip
 def test_a_container_that_somebody_started_again_is_asked_about(seen: Seen, forget: Any) -> None:
     lives, inspector, _, row = seen
-    lives.hear(Event("c1", "die", STARTED, 3))
+    lives.note_event(ContainerEvent("c1", "die", STARTED, 3))
     forget(lives)
-    assert lives.of(row).state == "running"
+    assert lives.get(row).state == "running"
     assert inspector.asked == 2
 
 
 def test_an_end_of_a_pilot_that_was_never_looked_at_is_asked_about() -> None:
     inspector = Inspector()
-    lives = Lives(inspector)
+    lives = Inspections(inspector)
     inspector.state = "exited"
-    lives.hear(Event("c1", "die", STARTED, 3))
-    (row,) = listing.rows([listed("running")])
-    assert lives.of(row).state == "exited"
+    lives.note_event(ContainerEvent("c1", "die", STARTED, 3))
+    (row,) = listing.parse_list([listed("running")])
+    assert lives.get(row).state == "exited"
     assert inspector.asked == 1

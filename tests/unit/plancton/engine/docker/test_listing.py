@@ -5,28 +5,28 @@ from __future__ import annotations
 import pytest
 
 from plancton.engine.docker import listing
-from plancton.engine.docker.listing import Asked, Phase
-from plancton.engine.docker.usage import from_stats
+from plancton.engine.docker.listing import ContainerPhase, StopRequest
+from plancton.engine.docker.usage import parse_stats
 from tests.support.container_listing import NAME, listed
 
 
 @pytest.mark.parametrize(
     ("state", "phase"),
     [
-        ("created", Phase.MADE),
-        ("configured", Phase.MADE),
-        ("running", Phase.ALIVE),
-        ("restarting", Phase.ALIVE),
-        ("stopping", Phase.ALIVE),
-        ("something-new", Phase.ALIVE),
-        ("paused", Phase.PAUSED),
-        ("exited", Phase.OVER),
-        ("dead", Phase.OVER),
-        ("removing", Phase.OVER),
+        ("created", ContainerPhase.MADE),
+        ("configured", ContainerPhase.MADE),
+        ("running", ContainerPhase.ALIVE),
+        ("restarting", ContainerPhase.ALIVE),
+        ("stopping", ContainerPhase.ALIVE),
+        ("something-new", ContainerPhase.ALIVE),
+        ("paused", ContainerPhase.PAUSED),
+        ("exited", ContainerPhase.OVER),
+        ("dead", ContainerPhase.OVER),
+        ("removing", ContainerPhase.OVER),
     ],
 )
-def test_every_state_of_docker_and_podman_has_a_meaning(state: str, phase: Phase) -> None:
-    (row,) = listing.rows([listed(state)])
+def test_every_state_of_docker_and_podman_has_a_meaning(state: str, phase: ContainerPhase) -> None:
+    (row,) = listing.parse_list([listed(state)])
     assert (row.phase, row.name, row.id) == (phase, NAME, "c1")
 
 
@@ -36,21 +36,21 @@ def test_a_container_without_our_labels_is_no_pilot() -> None:
         {"Id": "y", "Names": ["/b"], "State": "running", "Labels": None},
         {"Id": "z", "Names": ["/c"], "State": "running", "Labels": {"plancton.node": "n"}},
     ]
-    assert listing.rows(others) == []
+    assert listing.parse_list(others) == []
 
 
 def test_the_digest_of_the_label_comes_before_the_id_of_the_image() -> None:
-    (row,) = listing.rows([listed("running", **{"plancton.image.digest": "sha256:d"})])
+    (row,) = listing.parse_list([listed("running", **{"plancton.image.digest": "sha256:d"})])
     assert row.image == "sha256:d"
-    (row,) = listing.rows([listed("running")])
+    (row,) = listing.parse_list([listed("running")])
     assert row.image == "sha256:i"
 
 
 def test_that_a_pilot_was_asked_is_read_from_its_containers_name() -> None:
-    renamed = listing.mark(NAME, Asked(at=1000, grace=30.0))
-    (row,) = listing.rows([listed("running", (f"/{renamed}",))])
+    renamed = listing.encode_stop_request(NAME, StopRequest(at=1000, grace=30.0))
+    (row,) = listing.parse_list([listed("running", (f"/{renamed}",))])
     assert row.name == NAME
-    assert row.asked == Asked(1000, 30.0)
+    assert row.asked == StopRequest(1000, 30.0)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_that_a_pilot_was_asked_is_read_from_its_containers_name() -> None:
 def test_the_time_left_stays_within_the_grace_whatever_the_clock_did(
     wall: float, left: float
 ) -> None:
-    assert Asked(1000, 30.0).left(wall) == left
+    assert StopRequest(1000, 30.0).left(wall) == left
 
 
 @pytest.mark.parametrize(
@@ -74,18 +74,18 @@ def test_the_time_left_stays_within_the_grace_whatever_the_clock_did(
     ],
 )
 def test_moments_of_the_api(text: str, seconds: float | None) -> None:
-    assert listing.moment(text) == (seconds and pytest.approx(seconds))
+    assert listing.parse_time(text) == (seconds and pytest.approx(seconds))
 
 
 def test_what_an_inspection_tells() -> None:
     state = {"Status": "exited", "Pid": 0, "ExitCode": 137, "OOMKilled": True}
     times = {"StartedAt": "2026-11-22T15:32:42Z", "FinishedAt": "2026-11-22T15:32:44Z"}
-    told = listing.life({"State": {**state, **times}})
+    told = listing.parse_inspection({"State": {**state, **times}})
     assert (told.exit_code, told.pid) == (137, None)
     assert told.started is not None and told.finished is not None
     assert told.finished - told.started == 2.0
     assert told.detail.startswith("killed for lack of memory")
-    never = listing.life({"State": {"Status": "created", "ExitCode": 0}})
+    never = listing.parse_inspection({"State": {"Status": "created", "ExitCode": 0}})
     assert never.exit_code is None, "what never ran has no exit code, and 0 would say success"
 
 
@@ -109,25 +109,27 @@ def test_what_an_inspection_tells() -> None:
     ],
 )  # fmt: skip
 def test_why_a_container_did_not_start(text: str, expected: tuple[int | None, str]) -> None:
-    assert listing.why_not_started(text) == expected
+    assert listing.explain_failed_start(text) == expected
 
 
 def test_a_failed_start_that_is_being_cleared_away_is_a_pilot_that_never_ran() -> None:
-    [row] = listing.rows([listed("removing")])
+    [row] = listing.parse_list([listed("removing")])
     state = {"Status": "removing", "StartedAt": "0001-01-01T00:00:00Z", "ExitCode": 127}
     reason = 'exec: "/x": stat /x: no such file or directory: unknown'
-    failed = listing.life({"State": {**state, "Error": reason}})
-    pilot = listing.ended(row, failed, asked=False, lived=None)
+    failed = listing.parse_inspection({"State": {**state, "Error": reason}})
+    pilot = listing.make_ended_pilot(row, failed, asked=False, lived=None)
     assert (pilot.exit_code, pilot.never_ran) == (127, True)
     assert pilot.detail == "cannot run '/x': No such file or directory"
     # made, never started, and removed by somebody: it tells nothing of the node
-    gone = listing.ended(row, listing.life({"State": state}), asked=False, lived=None)
+    gone = listing.make_ended_pilot(
+        row, listing.parse_inspection({"State": state}), asked=False, lived=None
+    )
     assert (gone.exit_code, gone.never_ran) == (None, False)
 
 
 def test_statistics_that_say_nothing_are_unknown() -> None:
-    assert from_stats({"cpu_stats": {"cpu_usage": {"total_usage": 0}}}) is None
+    assert parse_stats({"cpu_stats": {"cpu_usage": {"total_usage": 0}}}) is None
     told = {"cpu_stats": {"cpu_usage": {"total_usage": 5e9}}, "memory_stats": {"usage": 7}}
-    used = from_stats(told)
+    used = parse_stats(told)
     assert used is not None
     assert (used.cpu_seconds, used.memory_bytes) == (5.0, 7)

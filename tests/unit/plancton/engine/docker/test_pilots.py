@@ -10,7 +10,7 @@ import pytest
 from plancton.config.model import Config
 from plancton.engine.docker.engine import DockerEngine
 from plancton.engine.docker.starts import Starts
-from plancton.engine.pilot_spec import spec
+from plancton.engine.pilot_spec import make_spec
 from plancton.errors import NotThere
 from plancton.model import PilotState
 from tests.support.container_listing import NAME, listed
@@ -26,12 +26,12 @@ def test_a_failed_start_whose_container_goes_between_two_questions_is_not_forgot
     def inspect(container: str) -> None:
         raise NotThere(container)
 
-    monkeypatch.setattr(engine._api, "containers", lambda _label: [listed("removing")])
-    monkeypatch.setattr(engine._lives, "_inspect", inspect)
+    monkeypatch.setattr(engine._api, "list_containers", lambda _label: [listed("removing")])
+    monkeypatch.setattr(engine._inspections, "_inspect", inspect)
     engine._starts = Starts(lambda _spec: go.wait(60) and None, lambda _name, _grace: None, 1)
-    engine.start(spec(Config(docker_cmd=("sleep",)), FACTS, NAME))
+    engine.start(make_spec(Config(docker_cmd=("sleep",)), FACTS, NAME))
     try:
-        (pilot,) = engine.pilots()
+        (pilot,) = engine.list_pilots()
         assert (pilot.name, pilot.state) == (NAME, PilotState.STARTING)
     finally:
         go.set()

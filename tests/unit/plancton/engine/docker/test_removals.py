@@ -32,12 +32,12 @@ def test_a_removal_is_hidden_at_once_and_lets_starts_go_first() -> None:
     remover = FakeRemover()
     made = removals(remover)
     made.add("c1")
-    assert made.hides("c1")
+    assert made.is_hidden("c1")
     made.close()
     assert remover.removed == ["c1"]
-    assert remover.yielded in ([], [docker_removals.YIELD])
-    made.listed(set())
-    assert not made.hides("c1")
+    assert remover.yielded in ([], [docker_removals.YIELD_TIME])
+    made.note_listed(set())
+    assert not made.is_hidden("c1")
 
 
 def test_a_stuck_removal_is_shown_told_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,7 +47,7 @@ def test_a_stuck_removal_is_shown_told_and_tried_again(monkeypatch: pytest.Monke
     made.wake = woken.set
     made.add("c1")
     wait_until(woken.is_set, "to be woken")
-    assert not made.hides("c1"), "it is there still, so it is listed"
+    assert not made.is_hidden("c1"), "it is there still, so it is listed"
     with pytest.raises(EngineError, match="cannot be removed: device or resource busy"):
         made.add("c1")
     monkeypatch.setattr(docker_removals, "RETRY", 0.0)
@@ -64,7 +64,7 @@ def test_a_container_that_is_still_there_after_its_removal_is_told(
     made = removals(remover)
     made.add("c1")
     made.close()
-    assert made.hides("c1")
+    assert made.is_hidden("c1")
     monkeypatch.setattr(docker_removals, "RETRY", -1.0)
-    made.listed({"c1"})
-    assert not made.hides("c1")
+    made.note_listed({"c1"})
+    assert not made.is_hidden("c1")

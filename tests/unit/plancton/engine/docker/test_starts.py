@@ -10,7 +10,7 @@ import pytest
 from plancton.config.model import Config
 from plancton.engine.docker import starts as docker_starts
 from plancton.engine.docker.starts import NotStarted, Starts
-from plancton.engine.pilot_spec import PilotSpec, spec
+from plancton.engine.pilot_spec import PilotSpec, make_spec
 from plancton.errors import EngineTimeout, EngineUnavailable, NoSuchImage
 from tests.support.container_listing import NAME
 from tests.support.fake_node import FACTS
@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 
 
 def one(name: str = NAME) -> PilotSpec:
-    return spec(Config(docker_cmd=("sleep",)), FACTS, name)
+    return make_spec(Config(docker_cmd=("sleep",)), FACTS, name)
 
 
 class Gate:
@@ -32,9 +32,9 @@ class Gate:
         self._inside = 0
         self._lock = threading.Lock()
 
-    def launch(self, spec: PilotSpec) -> None:
+    def launch(self, make_spec: PilotSpec) -> None:
         with self._lock:
-            self.names.append(spec.name)
+            self.names.append(make_spec.name)
             self._inside += 1
             self.most = max(self.most, self._inside)
         assert self.go.wait(60), "the test lets it go on"
@@ -57,7 +57,7 @@ def starts(gate: Gate, parallel: int = 4) -> tuple[Starts, list[tuple[str, float
 
 
 def names(made: Starts) -> set[str]:
-    return set(made.view()[0])
+    return set(made.snapshot()[0])
 
 
 def test_many_start_at_once_and_no_more_than_allowed(gate: Gate) -> None:
@@ -80,12 +80,12 @@ def test_a_start_that_fails_is_an_end_with_its_reason(gate: Gate) -> None:
     made.add(one())
     gate.go.set()
     wait_until(woken.is_set, "to be woken")
-    (failed,) = made.view()[1]
+    (failed,) = made.snapshot()[1]
     assert (failed.name, failed.exit_code, failed.detail, failed.asked) == (
         NAME, 127, "cannot run 'x'", False,
     )  # fmt: skip
-    assert made.forget(NAME) and not made.forget(NAME)
-    assert made.view() == ({}, [])
+    assert made.drop_failed(NAME) and not made.drop_failed(NAME)
+    assert made.snapshot() == ({}, [])
 
 
 def test_a_start_for_which_there_is_no_image_is_no_failure(gate: Gate) -> None:
@@ -94,7 +94,7 @@ def test_a_start_for_which_there_is_no_image_is_no_failure(gate: Gate) -> None:
     made.add(one())
     gate.go.set()
     wait_until(lambda: not made.busy(), "the end")
-    assert made.view() == ({}, [])
+    assert made.snapshot() == ({}, [])
 
 
 def test_a_start_without_an_answer_counts_until_the_engine_has_told(gate: Gate) -> None:
@@ -105,9 +105,9 @@ def test_a_start_without_an_answer_counts_until_the_engine_has_told(gate: Gate) 
     wait_until(lambda: not made.busy(), "the end")
     now = next(iter(made._starts.values())).doubted
     assert now is not None
-    made.listed(set(), now + 1.0)
+    made.note_listed(set(), now + 1.0)
     assert names(made) == {NAME}, "it may still come up: another one would be one too many"
-    made.listed(set(), now + docker_starts.DOUBT + 1.0)
+    made.note_listed(set(), now + docker_starts.DOUBT_TIME + 1.0)
     assert names(made) == set()
 
 
@@ -117,7 +117,7 @@ def test_a_doubted_start_that_is_listed_is_the_lists_affair(gate: Gate) -> None:
     made.add(one())
     gate.go.set()
     wait_until(lambda: not made.busy(), "the end")
-    made.listed({NAME}, 0.0)
+    made.note_listed({NAME}, 0.0)
     assert names(made) == set()
 
 
@@ -126,8 +126,8 @@ def test_asked_to_end_before_it_began_it_never_begins(gate: Gate) -> None:
     made.add(one("first"))
     made.add(one(NAME))
     wait_until(lambda: gate.names == ["first"], "the first at work")
-    assert made.ask_to_end(NAME, 5.0)
-    (failed,) = made.view()[1]
+    assert made.request_stop(NAME, 5.0)
+    (failed,) = made.snapshot()[1]
     assert failed.asked
     gate.go.set()
     wait_until(lambda: not made.busy(), "the end")
@@ -138,8 +138,8 @@ def test_asked_to_end_while_it_starts_it_is_asked_when_it_runs(gate: Gate) -> No
     made, done = starts(gate)
     made.add(one())
     wait_until(lambda: gate.names == [NAME], "it starts")
-    assert made.ask_to_end(NAME, 5.0) and made.ask_to_end(NAME, 1.0)
-    assert made.view()[0] == {NAME: True}
+    assert made.request_stop(NAME, 5.0) and made.request_stop(NAME, 1.0)
+    assert made.snapshot()[0] == {NAME: True}
     gate.go.set()
     wait_until(lambda: done == [(NAME, 1.0)], "to be told")
 
