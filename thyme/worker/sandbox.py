@@ -64,8 +64,9 @@ class Sandbox:
     def _made(self, work_directory: Path) -> Path:
         if self.user.is_self:
             return _new_directory(work_directory)
-        # without the capability CHOWN, it belongs to whoever makes it; no job runs meanwhile
-        work_directory.chmod(0o733)
+        # Without the capability CHOWN, it belongs to whoever makes it. No job of ours runs
+        # meanwhile, but others' processes do: sticky, so that they cannot put theirs in its place.
+        work_directory.chmod(0o1733)
         try:
             with self.user.acting():
                 return _new_directory(work_directory)
@@ -237,16 +238,14 @@ def _identity(status: os.stat_result) -> tuple[int, ...]:
 
 
 def _new_directory(work_directory: Path) -> Path:
-    # short: jobs make sockets in it, and the path of a socket has at most 107 bytes
-    number = 1
-    while True:
-        path = work_directory / f"{SCRATCH}{number}"
-        try:
-            path.mkdir(mode=0o700)
-        except FileExistsError:  # one that could not be removed
-            number += 1
-        else:
-            return path
+    # random: nobody can make it first; short: jobs make sockets in it, and the path of a socket
+    # has at most 107 bytes
+    path = work_directory / f"{SCRATCH}{os.urandom(4).hex()}"
+    path.mkdir(mode=0o700)
+    made = path.lstat()
+    if made.st_uid != os.geteuid() or stat.S_IMODE(made.st_mode) & 0o077:
+        raise OSError(errno.EPERM, "another user has put something in its place", str(path))
+    return path
 
 
 def _files_below(top: Path) -> Iterator[Path]:

@@ -239,7 +239,7 @@ def test_what_a_killed_worker_left_is_swept_by_the_next_one(site: Site) -> None:
 
     finished = site.result(site.start(0, THYME_URL_FILE=str(site.url_file)))
 
-    assert finished.stdout == f"{site.work}/thyme_0/dir_1\n".encode()
+    assert finished.stdout.startswith(f"{site.work}/thyme_0/dir_".encode())
     assert list(site.work.iterdir()) == []
     wait_until(lambda: not Path(f"/proc/{left}").exists(), "what it left running to be gone")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -16,8 +17,10 @@ import pytest
 from tests.support.scratch_directory import filled
 from thyme.errors import NodeUnfit
 from thyme.protocol.job import LARGEST_STREAM, SandboxFile
+from thyme.worker import sandbox as sandbox_module
 from thyme.worker.sandbox import STDERR, STDOUT, Sandbox
 from thyme.worker.start_errors import CannotStart
+from thyme.worker.users import JobUser
 
 
 @pytest.fixture
@@ -25,6 +28,64 @@ def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
     made = filled(tmp_path)
     yield made
     made.remove()
+
+
+# --- making it -------------------------------------------------------------------------------
+
+#: What another user tries on a new scratch directory; prints what succeeded.
+TAKE_OVER = """
+import os, sys
+os.setgid(60999), os.setuid(60999)
+path = sys.argv[1]
+mine = os.path.join(os.path.dirname(path), "dir_mine")
+os.mkdir(mine)
+for name, step in {
+    "renamed": lambda: os.rename(path, path + ".gone"),
+    "removed": lambda: os.rmdir(path),
+    "replaced": lambda: os.rename(mine, path),
+    "entered": lambda: os.listdir(path),
+}.items():
+    try:
+        step()
+        print(name)
+    except PermissionError:
+        pass
+"""
+
+
+@pytest.mark.root
+def test_another_user_cannot_take_a_new_scratch_directory_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = Path(tempfile.mkdtemp())  # pytest's own are closed to other users
+    make, output = sandbox_module._new_directory, []
+
+    def make_and_attack(work_directory: Path) -> Path:
+        path = make(work_directory)  # its parent is open to all users at this moment
+        uid = os.geteuid()
+        os.seteuid(0)
+        done = subprocess.run(
+            [sys.executable, "-c", TAKE_OVER, str(path)], capture_output=True, text=True
+        )
+        os.seteuid(uid)
+        output.append((done.returncode, done.stdout, done.stderr))
+        return path
+
+    monkeypatch.setattr(sandbox_module, "_new_directory", make_and_attack)
+
+    made = Sandbox(place, JobUser(60600, 60600))
+
+    assert output == [(0, "", "")]
+    assert made.path.lstat().st_uid == 60600
+    made.remove()
+    shutil.rmtree(place)
+
+
+def test_nobody_can_foresee_the_name_of_a_scratch_directory(tmp_path: Path) -> None:
+    names = {Sandbox(tmp_path).path.name for _ in range(20)}
+
+    assert len(names) == 20
+    assert "dir_1" not in names
 
 
 # --- before the job --------------------------------------------------------------------------
