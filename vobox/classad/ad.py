@@ -51,6 +51,7 @@ MAX_EXPRESSION = 16 * 1024
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _ESCAPED = re.compile(r'["\\]')
+_OLD_BACKSLASH = re.compile(r'\\(?!"(?![\r\n]|\Z))')
 _RESERVED = {"error", "false", "is", "isnt", "parent", "true", "undefined"}
 
 
@@ -289,6 +290,20 @@ def parse(expression: str) -> classad2.ExprTree:
     # slip through, without the second `1) + (2`.
     classad2.ExprTree(f"({expression})")
     return classad2.ExprTree(expression)
+
+
+def convert_old_syntax(expression: str) -> str:
+    """Return an expression of the old ClassAd syntax in the new one.
+
+    Command lines, submit descriptions and history files use the old syntax: a backslash is
+    itself, except before a double quote that does not end the text.
+    """
+    return _OLD_BACKSLASH.sub(r"\\\\", expression) if "\\" in expression else expression
+
+
+def parse_old(expression: str) -> classad2.ExprTree:
+    """Parse an expression of the old syntax; raises ParseError."""
+    return parse(convert_old_syntax(expression))
 
 
 def evaluate(expression: str, ad: Ad, now: float) -> Any:

@@ -8,8 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from thyme.protocol.job import JobId
-from vobox.classad.ad import ParseError
-from vobox.classad.ad import parse as parse_expression
+from vobox.classad.ad import ParseError, parse_old
 from vobox.rpc.types import Answer, Request, SubmitRefused
 from vobox.schedd.command_gateway import CommandGateway
 
@@ -124,7 +123,7 @@ def _is_invalid(word: str) -> bool:
 def _check_constraint(command: str, text: str) -> str:
     """Return the constraint if it can be parsed; raises EarlyExit."""
     try:
-        parse_expression(text)
+        parse_old(text)
     except ParseError:
         verb = TEXTS[command].verb
         raise EarlyExit(

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, ParamSpec
 
+from vobox.classad.ad import convert_old_syntax
 from vobox.classad.expressions import is_expression
 from vobox.rpc.types import Answer
 
@@ -162,7 +163,12 @@ def sanitize_argv(argv: Sequence[str]) -> list[str]:
 
 
 def check_expression(text: str, error: str) -> str:
-    """Return the expression if it can be parsed; raises EarlyExit, with ``error`` for stderr."""
-    if not is_expression(text):
+    """Return an expression as typed in the new ClassAd syntax, if it can be parsed.
+
+    :param error: the text for stderr if it cannot
+    :raises EarlyExit: if it cannot
+    """
+    expression = convert_old_syntax(text)
+    if not is_expression(expression):
         raise EarlyExit(error)
-    return text
+    return expression

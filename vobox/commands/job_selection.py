@@ -9,7 +9,7 @@ from typing import Any
 import classad2
 
 from thyme.protocol.job import JobId
-from vobox.classad.ad import Ad, ParseError, parse
+from vobox.classad.ad import Ad, ParseError, parse_old
 from vobox.jobs.job import Job
 from vobox.ledger.writer import Ledger
 
@@ -103,8 +103,12 @@ def find_jobs(ledger: Ledger, word: str) -> list[Job]:
 
 
 def filter_jobs(jobs: Sequence[Job], constraints: Sequence[str], now: float) -> list[Job]:
-    """Return those for which every constraint (they can be parsed) holds; ``now``: epoch s."""
-    trees: list[Any] = [parse(text) for text in constraints]
+    """Return those for which every constraint holds.
+
+    :param constraints: expressions as typed, which can be parsed
+    :param now: epoch seconds
+    """
+    trees: list[Any] = [parse_old(text) for text in constraints]
     return [job for job in jobs if all(holds(tree, job.ad, now) for tree in trees)]
 
 

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from thyme.protocol.events import Edited, JobMessage
-from vobox.classad.ad import ParseError
-from vobox.classad.ad import parse as parse_expression
+from vobox.classad.ad import ParseError, convert_old_syntax, parse_old
 from vobox.jobs.job import Job
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Answer, Request, SubmitRefused
@@ -130,7 +129,7 @@ def _apply_option(edit: Edit, name: str, value: str, schedd: str) -> None:
         raise EarlyExit(text)
     if name == "constraint":
         try:
-            parse_expression(value)
+            parse_old(value)
         except ParseError:
             raise EarlyExit(f"condor_qedit: invalid constraint: {value}\n") from None
         edit.constraints.append(value)
@@ -165,9 +164,10 @@ def _add_value(edit: Edit, word: str, rest: list[str]) -> None:
     try:
         if not value or "\n" in value or "\r" in value:
             raise ParseError("an empty value, or several lines")
-        parse_expression(value)
+        parse_old(value)
     except ParseError:
         raise EarlyExit(f"Update aborted, illegal value for : {name}\n{FAILED}") from None
+    value = convert_old_syntax(value)
     wrong = find_value_error(name, value)
     if wrong:
         raise EarlyExit(

@@ -71,7 +71,8 @@ def parse(argv: Sequence[str], schedd: str) -> list[JobGroup]:
             raise EarlyExit(f"condor_transfer_data: Can't find address of schedd {item.value}\n")
         if item.name == "constraint":
             error = f"condor_transfer_data: could not parse constraint ( {item.value} )\n{_FAILED}"
-            constraints.append(check_expression(item.value, error))
+            check_expression(item.value, error)
+            constraints.append(item.value)
         everything |= item.name == "all"
     if everything and (words or constraints):
         raise EarlyExit("condor_transfer_data: can't mix -all with other constraints\n")

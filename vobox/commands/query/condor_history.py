@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import chain, islice, takewhile
 from pathlib import Path
 
-from vobox.classad.ad import Ad
+from vobox.classad.ad import Ad, convert_old_syntax
 from vobox.classad.expressions import Evaluator
 from vobox.commands.command_line import (
     EarlyExit,
@@ -87,8 +87,10 @@ def _parse(request: Request, query: _Query) -> None:
             query.selection.add_word(argument.text)
         elif not query.output.handle_option(argument):
             _apply_option(argument, query)
-    for constraint in query.selection.constraints:
-        check_expression(constraint, f"Error:  could not parse constraint ( {constraint} )\n")
+    query.selection.constraints = [
+        check_expression(text, f"Error:  could not parse constraint ( {text} )\n")
+        for text in query.selection.constraints
+    ]
 
 
 def _apply_option(flag: Flag, query: _Query) -> None:
@@ -193,13 +195,5 @@ def read_history(text: str) -> Iterator[Ad]:
             continue
         match = _ATTRIBUTE.match(line)
         if match is not None:
-            ad[match[1]] = _convert_old_string(match[2])
+            ad[match[1]] = convert_old_syntax(match[2])
     return reversed(ads)
-
-
-def _convert_old_string(text: str) -> str:
-    """Return an old ClassAd's string as a new one's: there only ``\\"`` was an escape."""
-    if "\\" not in text or not (text.startswith('"') and text.endswith('"') and len(text) > 1):
-        return text
-    value = text[1:-1].replace('\\"', '"')
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from vobox.classad.ad import Ad
+from vobox.classad.ad import Ad, convert_old_syntax
 from vobox.classad.expressions import Evaluator, compile_expression, is_expression
 
 from .printf import parse_format
@@ -57,11 +57,11 @@ class PrintMask:
     def add_format(self, text: str, attribute: str) -> None:
         """``-format TEXT ATTRIBUTE``; raises BadFormat and BadExpression."""
         form = parse_format(text)
-        self._add_name(attribute)
+        expression = self._add_name(attribute)
         if form.letter:
-            self._values.append(attribute)
+            self._values.append(expression)
         simple = None if form.letter else (form.before, "", "")
-        self._columns.append(Column(self._renderers.build_printf(form, attribute), plain=simple))
+        self._columns.append(Column(self._renderers.build_printf(form, expression), plain=simple))
 
     def add_autoformat(self, attributes: Sequence[str], letters: str) -> None:
         """``-autoformat:LETTERS ATTRIBUTES``, unknown letters ignored; raises BadExpression."""
@@ -82,9 +82,9 @@ class PrintMask:
         if "j" in letters:
             self._add_job_id(labelled="l" in letters)
         for attribute in attributes:
-            self._add_name(attribute)
-            self._values.append(attribute)
-            show = self._renderers.build_autoformat(attribute, letters)
+            expression = self._add_name(attribute)
+            self._values.append(expression)
+            show = self._renderers.build_autoformat(expression, letters)
             if self._headings:
                 heading = attribute if own_headings else "(expr)"
                 width = len(heading)
@@ -201,10 +201,13 @@ class PrintMask:
             ),
         ]
 
-    def _add_name(self, attribute: str) -> None:
-        if not is_name(attribute) and not is_expression(attribute):
+    def _add_name(self, attribute: str) -> str:
+        """Note an attribute or expression as typed; return it in the new ClassAd syntax."""
+        expression = convert_old_syntax(attribute)
+        if not is_name(attribute) and not is_expression(expression):
             raise BadExpression(attribute)
-        self.names.append(attribute)
+        self.names.append(expression)
+        return expression
 
 
 def _add_label(attribute: str, show: Renderer) -> Renderer:

@@ -7,7 +7,7 @@ import re
 
 import classad2
 
-from vobox.classad.ad import Ad, ParseError, evaluate, parse
+from vobox.classad.ad import Ad, ParseError, convert_old_syntax, evaluate, parse
 
 from .errors import expression_error, type_error
 
@@ -18,13 +18,11 @@ _LITERAL = re.compile(r"-?\d+\Z|true\Z|false\Z|undefined\Z", re.IGNORECASE)
 def canonicalize(attribute: str, text: str) -> str:
     """``text`` as HTCondor spells it back (``ifThenElse(a, b)`` → ``ifThenElse(a,b)``).
 
-    Descriptions use the old ClassAd syntax, where a backslash in a string is
-    itself unless a double quote follows. Raises SubmitError.
+    Descriptions use the old ClassAd syntax. Raises SubmitError.
     """
     if _LITERAL.match(text):
         return str(int(text)) if text[-1].isdigit() else text.lower()
-    if "\\" in text:
-        text = _escape_backslashes(text)
+    text = convert_old_syntax(text)
     try:
         parse(text)
     except ParseError:
@@ -32,14 +30,6 @@ def canonicalize(attribute: str, text: str) -> str:
     if "\\" in text or "\n" in text:
         return text  # printOld would not give the escapes back
     return str(classad2.ClassAd(f"[a={text}]").printOld()).partition(" = ")[2].rstrip("\n")
-
-
-def _escape_backslashes(text: str) -> str:
-    return re.sub(
-        r'"((?:[^"\\]|\\.)*)"',
-        lambda found: '"' + re.sub(r'\\(?!")', r"\\\\", found[1]) + '"',
-        text,
-    )
 
 
 def evaluate_boolean(command: str, text: str) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import classad2
 
-from vobox.classad.ad import Ad, ParseError, evaluate
+from vobox.classad.ad import Ad, ParseError, convert_old_syntax, evaluate
 
 Lookup = Callable[[str], str | None]
 Function = Callable[[list[str], str, Lookup, random.Random], str]
@@ -36,7 +36,7 @@ def _look_up(argument: str, lookup: Lookup) -> str:
 
 def _evaluate(text: str) -> object:
     try:
-        return evaluate(text, Ad(), 0)
+        return evaluate(convert_old_syntax(text), Ad(), 0)
     except ParseError:
         raise FunctionError(f"{text!r} is not an expression") from None
 

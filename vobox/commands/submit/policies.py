@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vobox.classad.ad import Ad, ParseError, parse
+from vobox.classad.ad import Ad, ParseError, parse_old
 
 from .errors import SubmitError, job_error
 from .expressions import canonicalize, evaluate_integer, find_constant_integer
@@ -66,7 +66,7 @@ def _record_exit(commands: Commands, ad: Ad) -> None:
 
 def _build_retry_until(text: str) -> str:
     try:
-        parse(text)
+        parse_old(text)
     except ParseError:
         problem = f"retry_until={text} is invalid, it must be an integer or boolean expression."
         raise job_error(problem) from None

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import classad2
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from vobox.classad.ad import Ad, ParseError, SharedItems, evaluate, literal, parse, unquote
+from vobox.classad.ad import (
+    Ad,
+    ParseError,
+    SharedItems,
+    convert_old_syntax,
+    evaluate,
+    literal,
+    parse,
+    parse_old,
+    unquote,
+)
 
 
 def test_names_are_found_in_any_case_and_keep_their_first_spelling() -> None:
@@ -66,3 +79,28 @@ def test_the_texts_of_an_ad_are_the_same_over_a_shared_template() -> None:
 
     assert list(ad.texts().items()) == list(ad.pairs())
     assert dict(ad.pairs()) == {"A": "6", "b": "4", "D": "5"}
+
+
+@settings(max_examples=500)
+@given(
+    st.lists(st.sampled_from(["\\", '\\"', "a", "n", " "]), max_size=10)
+    .map("".join)
+    .map('"{}"'.format)
+)
+@example('"C:\\temp"')
+@example('"ends with \\"')
+@example('"a\\"b"')
+@example('strcat("\\d", "x\\\\")')
+def test_the_old_syntax_is_read_as_htcondors_own_parser_reads_it(text: str) -> None:
+    theirs = classad2.parseOne(f"A = {text}\n", classad2.Parser.Old)
+    expected = theirs.eval("A") if "A" in theirs else None
+    try:
+        ours = parse_old(text).eval()
+    except ParseError:
+        ours = None
+    assert ours == expected
+
+
+def test_a_backslash_of_the_old_syntax_is_itself() -> None:
+    assert parse_old(r'"C:\temp"').eval() == r"C:\temp"
+    assert convert_old_syntax(r'regexp("^v\d+", Tag)') == r'regexp("^v\\d+", Tag)'
