@@ -16,7 +16,7 @@ from thyme.broker.routing_keys import event_key, submit_key
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Request
 from vobox.schedd.main_loop import Schedd
-from vobox.schedd.settings import Settings
+from vobox.schedd.state import Settings
 from vobox.server.query_service import Queries
 
 from .job_agents import SCHEDD, JobAgents
@@ -75,7 +75,9 @@ def rebuild() -> Result:
         start, began = time.perf_counter(), time.process_time()
         thread.start()
         schedd = started.get(timeout=60)
-        queries = Queries(path, SCHEDD, "<x>", schedd.doubt, schedd.slot_ads, schedd.live)
+        queries = Queries(
+            path, SCHEDD, "<x>", schedd.staleness, schedd.slot_ads, schedd.live_attributes
+        )
         question = Request("condor_q", [], "/", {}, os.geteuid(), os.getegid(), "alice")
         said = set()
         while not ready.wait(5.0):

@@ -32,9 +32,9 @@ from vobox.jobs.job import ControlMessage, Job, LogEvent, SaveOutput
 from vobox.jobs.transitions import Transition, apply
 from vobox.ledger.writer import Ledger
 from vobox.schedd.reconciler import Reconciler
-from vobox.schedd.settings import Settings
+from vobox.schedd.session import Session
+from vobox.schedd.state import ScheddState, Settings
 from vobox.schedd.stream_reader import StreamReader
-from vobox.workers.leases import Leases
 from vobox.workers.mail import WorkerMail
 
 SCHEDD = "vobox1.example.org"
@@ -190,22 +190,35 @@ class Bench:
         self.broker = broker or FakeBroker()
         self.settings = replace(Settings(SCHEDD, "pool"), **settings)  # type: ignore[arg-type]
         self.clock, self.wall = Clock(), Clock(NOW + 1000)
-        self.transport: Transport = self.broker.connect()
-        self.tells: list[tuple[JobId, str, str]] = []
         self.open()
+        self.transport = self.broker.connect()
 
     def open(self) -> None:
         """Start, with whatever ledger is in the directory; nothing is read yet."""
         self.ledger = Ledger(self.directory / "ledger.db")
-        self.leases = Leases(self.settings.lease)
-        self.reader = StreamReader(SCHEDD, self.ledger, self.leases, self.clock)
-        self.mail = WorkerMail(
-            SCHEDD, self.ledger, self.leases, self.clock, self.wall, self.reader.spoken
-        )
-        self.reconciler = Reconciler(
-            self.settings, self.ledger, self.leases, self.reader, self.mail,
-            self.clock, self.wall,
-        )  # fmt: skip
+        self.state = ScheddState(self.settings, self.ledger, self.clock, self.wall)
+        self.leases = self.state.leases
+
+    @property
+    def transport(self) -> Transport:
+        return self.session.transport
+
+    @transport.setter
+    def transport(self, transport: Transport) -> None:
+        """Begin a new session over this connection."""
+        self.session = Session(self.state, transport)
+
+    @property
+    def reader(self) -> StreamReader:
+        return self.session.reader
+
+    @property
+    def mail(self) -> WorkerMail:
+        return self.session.mail
+
+    @property
+    def reconciler(self) -> Reconciler:
+        return self.session.reconciler
 
     def restart(self, wiped: bool = False) -> None:
         """kill -9 and start again, with an empty disk if ``wiped``; reads all there is."""
@@ -213,14 +226,13 @@ class Bench:
         if wiped:
             for path in self.directory.glob("ledger.db*"):
                 path.unlink()
+        transport = self.transport
         self.open()
-        self.reader.check_same_stream(self.transport)
-        while self.reader.catch_up(self.transport, replaying=True):
+        self.transport = transport
+        self.reader.check_same_stream()
+        while self.reader.catch_up(replaying=True):
             pass
-        self.leases.renew_all(self.ledger.worked_on(), self.clock())
-        for reason, job in self.reader.end_replay():
-            self.reconciler.hold(self.transport, job, reason)
-        self.settle()
+        self.session.finish_replay()
 
     def record(self, *events: Message) -> None:
         self.transport.record([codec.encode(event) for event in events])
@@ -234,14 +246,14 @@ class Bench:
         self.record(Marker(SCHEDD, "token", next_cluster))
 
     def settle(self) -> None:
-        self.reconciler.settle(self.transport)
+        self.reconciler.reconcile_all()
 
     def end_leases(self) -> None:
-        self.reconciler.end_leases(self.transport)
+        self.reconciler.end_leases()
         self.settle()
 
     def policies(self) -> None:
-        self.reconciler.apply_policies(self.transport)
+        self.reconciler.scan_policies()
         self.settle()
 
     def job(self, job: JobId = JOB) -> Job:

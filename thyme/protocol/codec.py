@@ -26,7 +26,7 @@ from typing import Any, Final
 
 from thyme.errors import BadMessage, MessageTooLarge, UnknownVersion
 
-from .blobs import MAX_SIZE, Blobs, Stored
+from .blobs import MAX_SIZE, Blobs, Deflated, Stored
 from .events import IN_STREAM, Message, Recorded, Submit
 from .fields import FIELDS, OPTIONAL, TASK, Reader, Writer
 from .job import Task
@@ -47,15 +47,15 @@ def _write(
     thing: Any, table: Mapping[str, tuple[Writer, Reader]], blobs: Blobs, what: str
 ) -> dict[str, Any]:
     return {
-        name: write_field(name, getattr(thing, name), table, blobs, what)
+        name: _write_field(name, getattr(thing, name), table, blobs, what)
         for name in FIELD_NAMES[type(thing)]
     }
 
 
-def write_field(
+def _write_field(
     name: str, value: Any, table: Mapping[str, tuple[Writer, Reader]], blobs: Blobs, what: str
 ) -> Any:
-    """The JSON value of a field; raises BadMessage. ``what``: whose field it is."""
+    """Return the JSON value of a field; raises BadMessage. ``what``: whose field it is."""
     try:
         return table[name][0](value, blobs)
     except BadMessage as error:
@@ -101,25 +101,24 @@ def _read_task(value: Any, stored: Stored) -> Task:
 ALL_FIELDS: dict[str, tuple[Writer, Reader]] = {**FIELDS, "task": (_write_task, _read_task)}
 
 
-def encode(message: Message) -> bytes:
-    """The bytes of a message; raises BadMessage, or MessageTooLarge with the sizes in the text."""
-    blobs = Blobs()
+def encode(message: Message, deflated: Deflated | None = None) -> bytes:
+    """Return the bytes of a message.
+
+    ``deflated``: given to several messages that share files, it keeps each file deflated once.
+    Raises BadMessage, or MessageTooLarge with the sizes in the text.
+    """
+    blobs = Blobs(deflated)
     header = {
         "thyme": VERSION,
         "kind": message.kind,
         **_write(message, ALL_FIELDS, blobs, message.kind),
     }
-    return put_together(message.kind, to_json(header), blobs)
-
-
-def put_together(kind: str, header: str, blobs: Blobs) -> bytes:
-    """The bytes of a message; raises MessageTooLarge."""
     # surrogates (file names that are no UTF-8) are kept by JSON's \u escapes
-    line = header.encode("ascii")
+    line = to_json(header).encode("ascii")
     size = len(line) + 1 + blobs.size
     if size > MAX_SIZE:
         raise MessageTooLarge(
-            f"the {kind} message would have {size} bytes; the limit is {MAX_SIZE}"
+            f"the {message.kind} message would have {size} bytes; the limit is {MAX_SIZE}"
         )
     return b"".join([line, b"\n", *blobs.parts])
 

@@ -67,30 +67,6 @@ def lower(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name.lower() for name in names)
 
 
-class SharedItems(Items):
-    """A template that is read whole for each of many ads: it has its texts ready."""
-
-    __slots__ = ("_texts",)
-
-    def __init__(self, items: Items) -> None:
-        super().__init__(items)
-        self._texts = {name: text for name, text in items.values() if text is not None}
-
-    def texts_with(self, own: Items) -> dict[str, str]:
-        """The texts of an ad that has these items of its own."""
-        found = self._texts.copy()
-        for low, (name, text) in own.items():
-            shared = self.get(low)
-            spelled = name if shared is None else shared[0]
-            if text is None:
-                found.pop(spelled, None)
-            elif spelled == name:
-                found[name] = text
-            else:  # it would have a place of its own
-                return {name: text for name, text in {**self, **own}.values() if text is not None}
-        return found
-
-
 class Ad(MutableMapping[str, str]):
     """Attribute name → expression text, e.g. ``{"Owner": '"alice"', "QDate": "17"}``.
 
@@ -212,13 +188,8 @@ class Ad(MutableMapping[str, str]):
         return ((name, text) for name, text in items.values() if text is not None)
 
     def texts(self) -> dict[str, str]:
-        """``pairs()`` as a plain mapping, quickly where there is no template or a shared one."""
-        if isinstance(self._template, SharedItems):
-            return self._template.texts_with(self._items)
-        if self._template:
-            return dict(self.pairs())
-        # None stands only for an attribute that a template has
-        return dict(self._items.values())  # type: ignore[arg-type]
+        """Return ``pairs()`` as a plain mapping."""
+        return dict(self.pairs())
 
     def __repr__(self) -> str:
         return f"Ad({dict(self.pairs())!r})"

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vobox.rpc.types import Answer, Request
-from vobox.schedd.settings import Settings
+from vobox.schedd.state import Settings
 
 from .command_line import CommandLine, EarlyExit, Option, Word, answers_early
 from .schedd_names import get_host, is_pool, is_schedd

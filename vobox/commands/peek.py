@@ -5,13 +5,13 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable
 
-from thyme.broker import Transport
 from thyme.protocol.job import JobId
 from thyme.protocol.mail import Peek, Peeked
 from vobox.jobs.job import Job
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import SubmitRefused
 from vobox.schedd.main_loop import Schedd
+from vobox.schedd.session import Session
 
 from .tail import CannotPeek, check_job
 
@@ -35,9 +35,9 @@ class Peeker:
         """
         answers: queue.SimpleQueue[Peeked] = queue.SimpleQueue()
 
-        def send(transport: Transport) -> tuple[str, str]:
+        def send(session: Session) -> tuple[str, str]:
             job = check_job(self._ledger.get(job_id), job_id, self._uid, self._user)
-            token = self._schedd.mail.ask(transport, job.worker, question(job), answers.put)
+            token = session.mail.ask(job.worker, question(job), answers.put)
             return token, job.ad.text("RemoteHost")
 
         try:
@@ -47,7 +47,7 @@ class Peeker:
             try:
                 return answers.get(timeout=TIMEOUT)
             except queue.Empty:
-                self._schedd.call(lambda _transport: self._schedd.mail.give_up(token))
+                self._schedd.call(lambda session: session.mail.give_up(token))
                 text = f"no answer from {host} in {TIMEOUT:g} s"
                 raise CannotPeek(f"Failed to peek at file from starter: {text}") from None
         except SubmitRefused as error:

@@ -1,8 +1,4 @@
-"""Whether the ledger can be trusted: what ails it, and when it was last known to be current.
-
-The schedd asks the broker for the depth of its pool every few seconds: on a connection whose
-packets vanish, AMQP itself notices only after two missed heartbeats.
-"""
+"""Whether the ledger can be trusted: what is wrong, and when it was last known to be current."""
 
 from __future__ import annotations
 
@@ -18,14 +14,14 @@ from thyme.errors import BrokerError
 log = logging.getLogger(__name__)
 
 #: Seconds without an answer from the broker after which the ledger is not trusted any more.
-STALE: Final = 15.0
+STALE_SECONDS: Final = 15.0
 #: The same while a command is carried out: a submit of 100,000 jobs takes its time.
-STALE_IN_CALL: Final = 90.0
+STALE_IN_COMMAND_SECONDS: Final = 90.0
 _STARTING: Final = "starting"
 
 
 class Health:
-    """Told of by the schedd's thread, asked by any."""
+    """Reported to by the schedd's own thread, asked by any."""
 
     def __init__(self, spool: Path, clock: Callable[[], float]) -> None:
         #: one line on what is wrong; "" when all is well
@@ -33,7 +29,7 @@ class Health:
         self.is_rebuilding = False
         self._spool = spool
         self._clock = clock
-        self._in_call = False
+        self._in_command = False
         #: None: never since the start
         self._current_at: float | None = None
 
@@ -42,25 +38,26 @@ class Health:
         """Whether nothing has failed, and nothing been read yet."""
         return self.trouble == _STARTING
 
-    def rebuilds(self, read: int) -> None:
-        """The ledger is being made of the stream; ``read``: how many events of it so far."""
+    def report_rebuild(self, read: int) -> None:
+        """The ledger is being made from the stream; ``read``: how many events were read so far."""
         self.is_rebuilding = True
         self.trouble = f"the ledger is being rebuilt from the stream ({read:,} events read)"
 
-    def renewed(self) -> None:
+    def report_answer(self) -> None:
         """The broker has answered: the ledger is current."""
         self._current_at = self._clock()
 
-    def restored(self) -> None:
+    def report_well(self) -> None:
         """The ledger is current, and all is well."""
-        self.renewed()
+        self.report_answer()
         self._say("")
 
-    def failed(self, error: Exception) -> None:
-        """The line or the disk."""
+    def report_failure(self, error: Exception) -> None:
+        """The connection or the disk failed."""
         self._say(describe_error(error, self._spool))
 
-    def ends(self) -> None:
+    def report_end(self) -> None:
+        """The schedd ends."""
         self.is_rebuilding, self.trouble = False, "the schedd is ending"
 
     def _say(self, text: str) -> None:
@@ -70,25 +67,27 @@ class Health:
         self.trouble = text
 
     @contextlib.contextmanager
-    def in_call(self) -> Iterator[None]:
-        """Meanwhile a command is carried out, and nobody asks the broker whether it is there."""
-        self._in_call = True
+    def carrying_out_command(self) -> Iterator[None]:
+        """Allow for the silence of the broker while a command is carried out."""
+        self._in_command = True
         try:
             yield
         finally:
-            self._in_call = False
+            self._in_command = False
 
-    def doubt(self) -> str:
-        """Why the ledger may be out of date and how old it is; "" when it can be trusted."""
+    def describe_staleness(self) -> str:
+        """Say why the ledger may be out of date, and how old it is; "" when it is current."""
         age = None if self._current_at is None else self._clock() - self._current_at
         if not self.trouble:
-            # packets that vanish break a line only after minutes
-            late = age is not None and age > (STALE_IN_CALL if self._in_call else STALE)
+            # lost packets break a connection only after minutes
+            late = age is not None and age > (
+                STALE_IN_COMMAND_SECONDS if self._in_command else STALE_SECONDS
+            )
             return f"no answer from the broker for {age:.0f} s" if late else ""
         return self.trouble if age is None else f"{self.trouble} (it is {age:.0f} s old)"
 
-    def not_ready(self) -> str:
-        """What is said to a command that cannot be carried out now."""
+    def explain_refusal(self) -> str:
+        """Say why a command cannot be carried out now."""
         return f"the schedd is not ready: {self.trouble or 'busy'}; try again"
 
 

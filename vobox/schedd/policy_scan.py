@@ -1,8 +1,8 @@
-"""Looks at all jobs with policies, some at a time: the schedd's one thread must go on answering.
+"""Check the policies of all jobs, some at a time: the schedd's one thread must go on answering.
 
-100,000 jobs take seconds to look at. A round is therefore cut into slices,
-with everything else that the schedd does in between; a job that was changed
-meanwhile is looked at as it is then.
+100,000 jobs take seconds to check. A scan is therefore cut into slices, with
+everything else that the schedd does in between; a job that was changed meanwhile
+is checked as it is then.
 """
 
 from __future__ import annotations
@@ -20,42 +20,47 @@ from vobox.ledger.writer import Ledger
 
 from .policy_prefilter import PolicyPrefilter
 
-#: Jobs looked at in one go: some 20 ms, and 80 ms where each has to be read as a whole.
+#: Jobs checked in one slice.
 SLICE = 2000
 _START = JobId(-1, -1)
 
 
 class PolicyScan:
-    """``live``: what a running job has used so far, attribute → ClassAd text."""
+    """A scan that goes through the jobs with policies again and again."""
 
     def __init__(
         self, schedd: str, ledger: Ledger, live: Callable[[JobId], Mapping[str, str]]
     ) -> None:
+        """``live``: what a running job has used so far, attribute → ClassAd text."""
         self._schedd = schedd
         self._ledger = ledger
         self._live = live
         self._after = _START
 
-    def look(self, now: float) -> tuple[list[JobMessage], list[Job], bool]:
-        """The next slice: events to record, ended jobs that need not stay, whether more is left."""
+    def scan_slice(self, now: float) -> tuple[list[JobMessage], list[Job], bool]:
+        """Check the next slice of jobs; ``now``: epoch seconds.
+
+        Returns the events to record, the ended jobs that need not stay in the queue, and whether
+        more is left of this scan.
+        """
         rows = self._ledger.with_policy(self._after, SLICE)
         more = len(rows) == SLICE
         self._after = rows[-1].id if more else _START
-        some = PolicyPrefilter(self._live, now)
-        jobs = [self._ledger.get(row.id) for row in rows if some.may_fire(row)]
-        # one for all: the same expression with the same values is evaluated once
+        prefilter = PolicyPrefilter(self._live, now)
+        jobs = [self._ledger.get(row.id) for row in rows if prefilter.may_fire(row)]
+        # one for all jobs: the same expression with the same values is evaluated once
         evaluator = Evaluator(now)
         events: list[JobMessage] = []
         leaving: list[Job] = []
         for job in filter(None, jobs):
             hold = run_limits.check_run_limits(job.ad, job.status, now)
-            verdict = (
+            action = (
                 policy.PolicyAction(hold=hold)
                 if hold is not None
-                else policy.check_periodic(self._ad(job), job.status, now, evaluator)
+                else policy.check_periodic(self._add_live(job), job.status, now, evaluator)
             )
-            if verdict is not policy.NO_ACTION:
-                events.append(self._event(job, verdict, now))
+            if action is not policy.NO_ACTION:
+                events.append(self._build_event(job, action, now))
             elif (
                 job.status in (COMPLETED, REMOVED)
                 and not job.worker
@@ -64,15 +69,15 @@ class PolicyScan:
                 leaving.append(job)
         return events, leaving, more
 
-    def _ad(self, job: Job) -> Ad:
+    def _add_live(self, job: Job) -> Ad:
         if job.status not in (RUNNING, SUSPENDED) or not (live := self._live(job.id)):
             return job.ad
         # the ledger's own ad must stay as it is
         return Ad({**job.ad, **live})
 
-    def _event(self, job: Job, verdict: policy.PolicyAction, now: float) -> JobMessage:
-        if verdict.hold is not None:
-            return Held(self._schedd, job.id, now, verdict.hold)
-        if verdict.release:
-            return Released(self._schedd, job.id, now, verdict.release)
-        return Removed(self._schedd, job.id, now, verdict.remove, False)
+    def _build_event(self, job: Job, action: policy.PolicyAction, now: float) -> JobMessage:
+        if action.hold is not None:
+            return Held(self._schedd, job.id, now, action.hold)
+        if action.release:
+            return Released(self._schedd, job.id, now, action.release)
+        return Removed(self._schedd, job.id, now, action.remove, False)

@@ -1,15 +1,15 @@
-"""What the schedd owes after reading the stream: each look does all that is due.
+"""Do what the ledger says is due: deliver output, queue jobs again, end leases, apply policies.
 
-Output to deliver, jobs to queue again, leases that have passed, policies that
-fire. What is due is read from the ledger, so nothing is forgotten in a crash;
-what is decided is an event in the stream.
+What is due is read from the ledger, so nothing is forgotten in a crash; what is
+decided is an event in the stream.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Final
 
 from thyme.broker import Transport
 from thyme.errors import BadMessage
@@ -32,94 +32,101 @@ from vobox.files import output
 from vobox.jobs import user_log_events
 from vobox.jobs.job import Job
 from vobox.jobs.output_destination import is_spooled
-from vobox.jobs.requirements import MatchingJobs
 from vobox.jobs.transitions import remove_from_queue
-from vobox.ledger.writer import Ledger
-from vobox.workers.leases import Leases
 from vobox.workers.mail import WorkerMail
 
-from .failed_submits import FailedSubmits
-from .policy_scan import PolicyScan
-from .settings import Settings
+from .state import ScheddState
 from .stream_reader import StreamReader
+from .timers import Task
 
 log = logging.getLogger(__name__)
 
 #: Seconds that an ended job stays in condor_history.
-HISTORY = 30 * 86400.0
-
-#: Jobs queued again in one go: few enough to be held in memory with their input.
-AT_ONCE = 200
-#: Seconds between two heaps of results: each waits for the broker's confirm, and workers with
-#: it. Whoever ends alone waits for nobody.
-DELIVERY_PAUSE = 0.1
+HISTORY_SECONDS: Final = 30 * 86400.0
+#: Jobs delivered, or queued again, in one step: few enough to be in memory with their input.
+STEP_JOBS: Final = 200
+#: Seconds between two batches of results: each waits for the broker's confirm, and workers with
+#: it. The first result after a pause is delivered at once.
+DELIVERY_SECONDS: Final = 0.1
 
 
 class Reconciler:
-    """``clock`` is monotonic, ``wall`` the wall clock; both in seconds."""
+    """The reconciler of one session."""
 
     def __init__(
-        self,
-        settings: Settings,
-        ledger: Ledger,
-        leases: Leases,
-        follower: StreamReader,
-        mail: WorkerMail,
-        clock: Callable[[], float],
-        wall: Callable[[], float],
+        self, state: ScheddState, transport: Transport, reader: StreamReader, mail: WorkerMail
     ) -> None:
-        self._settings = settings
-        self._ledger = ledger
-        self._leases = leases
-        self._reader = follower
-        self._record = follower.spoken.record
+        self._state = state
+        self._ledger = state.ledger
+        self._schedd = state.settings.name
+        self._transport = transport
+        self._reader = reader
         self._mail = mail
-        self._clock = clock
-        self._wall = wall
-        self._matching = MatchingJobs(settings.policy_interval)
-        self._next_delivery = 0.0
-        self.refused = FailedSubmits(settings.name, ledger)
-        self._policies = PolicyScan(settings.name, ledger, leases.live.attributes)
 
-    def settle(self, transport: Transport) -> None:
+    def reconcile_all(self) -> None:
         """Read what is new and do what follows from it, until nothing more follows."""
-        while self.settle_some(transport, at_once=True) == 0.0:
+        while self.reconcile_step(at_once=True) == 0.0:
             pass
 
-    def settle_some(self, transport: Transport, at_once: bool = False) -> float:
-        """Read what is new and do what follows from it; in how many seconds more is due.
+    def reconcile_step(self, at_once: bool = False) -> float:
+        """Read what is new and do what follows; returns the seconds until more is due.
 
-        Bounded, so that a busy stream keeps nobody waiting for the answer to a claim: results
-        are written in heaps (``at_once``: now), and 0.0 means that more may follow already.
+        A step is bounded, so that no claim waits long for its answer in a busy stream: 0.0 means
+        that more may follow already, infinity that nothing is due. ``at_once``: deliver results
+        without waiting for others to share their record.
         """
-        self._reader.catch_up(transport, replaying=False)
-        for tell in self._reader.take_tells():
-            self._mail.tell(transport, *tell)
+        self._reader.catch_up(replaying=False)
+        for message in self._reader.take_control_messages():
+            self._mail.send_control(*message)
         failures = self._reader.take_log_failures()
         for reason, job_id in failures:
-            self.hold(transport, job_id, reason)
-        outputs = self._ledger.outputs_to_save()[:AT_ONCE]
+            self.hold(job_id, reason)
+        outputs = self._ledger.outputs_to_save()[:STEP_JOBS]
         for job_id in outputs:
             self._save_output(job_id)
-        again = self._matching.select(
-            self._ledger.to_queue(), self._ledger.get, self._clock(), self._wall(), AT_ONCE
-        )
-        self._queue_again(transport, again)
-        wait = self._next_delivery - self._clock()
-        if at_once or wait <= 0:
-            ended = self._ledger.to_deliver()[:AT_ONCE]
-            if ended:
-                self._record(transport, [self._delivered(job) for job in ended])
-                self._next_delivery = self._clock() + DELIVERY_PAUSE
-            wait = 0.0 if ended else math.inf
+        again = self._select_to_queue()
+        self._queue_again(again)
+        wait = self._deliver(at_once)
         return 0.0 if failures or outputs or again else wait
 
-    def remove_refused(self, transport: Transport) -> None:
-        """What the broker took of a condor_submit that failed leaves the queue again."""
-        self._record(transport, self.refused.to_remove(self._wall()))
+    def hold(self, job: JobId, reason: HoldReason) -> None:
+        """Record that the job is held."""
+        self._record([Held(self._schedd, job, self._state.wall(), reason)])
+
+    def remove_failed_submits(self) -> None:
+        """Remove the jobs that the broker took of a condor_submit that failed."""
+        self._record(self._state.failed_submits.list_removals(self._state.wall()))
+
+    def end_leases(self) -> None:
+        """Give up the attempts whose workers were silent for too long."""
+        for job_id, attempt, lease in self._state.leases.take_expired(
+            self._ledger.get, self._state.clock()
+        ):
+            job = self._ledger.get(job_id)
+            if job is not None and job.attempt == attempt:
+                self._give_up(job, lease)
+
+    def scan_policies(self) -> bool:
+        """Check some of the jobs with policies; returns whether more are left of this scan."""
+        now = self._state.wall()
+        events, leaving, more = self._state.policy_scan.scan_slice(now)
+        self._record(events)
+        with self._ledger.transaction():
+            for job in (remove_from_queue(each, now) for each in leaving):
+                if self._state.history is not None:
+                    self._state.history.write(job)
+                self._ledger.put(job)
+                self._ledger.drop_bodies(job.id)
+            if not more:
+                self._ledger.forget_before(now - HISTORY_SECONDS)
+        return more
+
+    def _record(self, events: Sequence[JobMessage]) -> None:
+        if events:
+            self._transport.record([codec.encode(event) for event in events])
 
     def _save_output(self, job_id: JobId) -> None:
-        """What a run left that was not the job's last; it is held already, or runs again."""
+        """Write the output of a run that was not the job's last: it is held, or runs again."""
         job, body = self._ledger.get(job_id), self._ledger.body(job_id, "output")
         if job is not None and body is not None and is_spooled(job.ad):
             self._ledger.put_body(job_id, "spooled", body)
@@ -129,95 +136,87 @@ class Reconciler:
                 log.warning("job %s: %s", job_id, failed.text)
         self._ledger.drop_body(job_id, "output")
 
-    def _delivered(self, job: Job) -> JobMessage:
-        """Write the output and the last log event; the event that says so, or that it failed."""
+    def _deliver(self, at_once: bool) -> float:
+        """Write the results of ended jobs; returns the seconds until more is to be written."""
+        timers = self._state.timers
+        if not at_once and not timers.is_due(Task.DELIVER):
+            return timers.remaining(Task.DELIVER)
+        ended = self._ledger.to_deliver()[:STEP_JOBS]
+        if not ended:
+            return math.inf
+        self._record([self._deliver_job(job) for job in ended])
+        timers.schedule(Task.DELIVER, DELIVERY_SECONDS)
+        return 0.0
+
+    def _deliver_job(self, job: Job) -> JobMessage:
+        """Write the output and the last log event; returns the event of success or failure."""
+        wall = self._state.wall
         body = self._ledger.body(job.id, "result")
         if body is None:
-            reason = HoldReason(
-                HoldReasonCode.TRANSFER_OUTPUT_ERROR, 2, "the result is no longer known"
-            )
-            return Held(self._settings.name, job.id, self._wall(), reason)
+            text = "the result is no longer known"
+            reason = HoldReason(HoldReasonCode.TRANSFER_OUTPUT_ERROR, 2, text)
+            return Held(self._schedd, job.id, wall(), reason)
         result = expect_kind(codec.decode(body), Finished)
-        begun = job.id in self._reader.recovered
-        # Asked for again when the line breaks before this is recorded, or when the stream has not
-        # yet brought the record back: by then the log has the event.
-        self._reader.recovered.add(job.id)
+        may_be_logged = job.id in self._state.recovered
+        # This is done again when the connection breaks before the event is recorded, or when the
+        # stream has not yet brought the record back: by then the log has its line.
+        self._state.recovered.add(job.id)
         failed = output.write_output(job, result) or output.write_log(
-            job, user_log_events.format_terminated(job.id, result, job.ad), begun
+            job, user_log_events.format_terminated(job.id, result, job.ad), may_be_logged
         )
         if failed:
-            return Held(self._settings.name, job.id, self._wall(), failed)
-        return Delivered(self._settings.name, job.id, self._wall())
+            return Held(self._schedd, job.id, wall(), failed)
+        return Delivered(self._schedd, job.id, wall())
 
-    def _queue_again(self, transport: Transport, jobs: Sequence[Job]) -> None:
+    def _select_to_queue(self) -> list[Job]:
+        """Return some of the idle jobs that have no message in the job queue and may have one."""
+        state = self._state
+        return state.matching_jobs.select(
+            self._ledger.to_queue(), self._ledger.get, state.clock(), state.wall(), STEP_JOBS
+        )
+
+    def _queue_again(self, jobs: Sequence[Job]) -> None:
         pools: dict[str, list[bytes]] = {}
         for job in jobs:
             body = self._ledger.body(job.id, "task")
             if body is None:
-                self.hold(
-                    transport,
-                    job.id,
-                    HoldReason(HoldReasonCode.SPOOLING_INPUT, 0, "its input is no longer known"),
-                )
+                text = "its input is no longer known"
+                self.hold(job.id, HoldReason(HoldReasonCode.SPOOLING_INPUT, 0, text))
                 continue
             first = codec.decode(body)
             if not isinstance(first, (Submit, Recorded)):
                 raise BadMessage(f"job {job.id}: a {first.kind} message where its task should be")
-            incomplete = _incomplete(first)
+            incomplete = _check_input(first)
             if incomplete is not None:
-                self.hold(transport, job.id, incomplete)
+                self.hold(job.id, incomplete)
             else:
-                pools.setdefault(job.pool, []).append(self._next_attempt(job, first))
+                pools.setdefault(job.pool, []).append(self._encode_next_attempt(job, first))
         for pool, bodies in pools.items():
-            transport.submit(pool, bodies)
+            self._transport.submit(pool, bodies)
 
-    def _next_attempt(self, job: Job, first: Submit | Recorded) -> bytes:
+    def _encode_next_attempt(self, job: Job, first: Submit | Recorded) -> bytes:
         return codec.encode(
             Submit(
-                schedd=self._settings.name, job=job.id, time=self._wall(), pool=job.pool,
+                schedd=self._schedd, job=job.id, time=self._state.wall(), pool=job.pool,
                 uid=job.uid, gid=job.gid, attempt=job.attempt + 1, ad={}, task=first.task,
             )
         )  # fmt: skip
 
-    def hold(self, transport: Transport, job: JobId, reason: HoldReason) -> None:
-        self._record(transport, [Held(self._settings.name, job, self._wall(), reason)])
-
-    def end_leases(self, transport: Transport) -> None:
-        over = self._leases.expired(self._ledger.get, self._clock())
-        for job_id, attempt, lease in over:
-            job = self._ledger.get(job_id)
-            if job is None or job.attempt != attempt:
-                continue
-            text = f"no news of its worker for {lease:g} s"
-            events: list[JobMessage] = [
-                Lost(self._settings.name, job_id, self._wall(), attempt, text)
-            ]
-            # claimed and never started is no loss: nothing of the job has run
-            if job.worker and job.losses + 1 >= self._settings.max_attempts:
-                text = f"lost {job.losses + 1} times: {text} each time"
-                hold = HoldReason(HoldReasonCode.SYSTEM_POLICY, 0, text)
-                events.append(Held(self._settings.name, job_id, self._wall(), hold))
-            log.info("job %s attempt %d: %s", job_id, attempt, text)
-            self._record(transport, events)
-
-    def apply_policies(self, transport: Transport) -> bool:
-        """Look at some of the jobs with policies; whether more are left of this round."""
-        now = self._wall()
-        events, leaving, more = self._policies.look(now)
-        self._record(transport, events)
-        with self._ledger.transaction():
-            for job in (remove_from_queue(each, now) for each in leaving):
-                if self._reader.history is not None:
-                    self._reader.history.write(job)
-                self._ledger.put(job)
-                self._ledger.drop_bodies(job.id)
-            if not more:
-                self._ledger.forget_before(now - HISTORY)
-        return more
+    def _give_up(self, job: Job, lease: float) -> None:
+        """Record the loss of a worker; ``lease``: seconds for which it was silent."""
+        now, text = self._state.wall(), f"no news of its worker for {lease:g} s"
+        events: list[JobMessage] = [Lost(self._schedd, job.id, now, job.attempt, text)]
+        # claimed and never started is no loss: nothing of the job has run
+        if job.worker and job.losses + 1 >= self._state.settings.max_attempts:
+            text = f"lost {job.losses + 1} times: {text} each time"
+            hold = HoldReason(HoldReasonCode.SYSTEM_POLICY, 0, text)
+            events.append(Held(self._schedd, job.id, now, hold))
+        log.info("job %s attempt %d: %s", job.id, job.attempt, text)
+        self._record(events)
 
 
-def _incomplete(first: Submit | Recorded) -> HoldReason | None:
-    """Why this job's message can never be run: an input file was missing when it was submitted.
+def _check_input(first: Submit | Recorded) -> HoldReason | None:
+    """Return why this job's message can never be run: an input file was missing at its submit.
 
     HTCondor would look for the file again; here it travels with the message, so that releasing
     the job would run it without its input.

@@ -24,7 +24,7 @@ from vobox.client.client import DEFAULT_SOCKET
 from vobox.ledger.writer import Ledger
 from vobox.rpc.server import Server
 from vobox.schedd.main_loop import Schedd
-from vobox.schedd.settings import Settings
+from vobox.schedd.state import Settings
 
 from . import metrics_setup
 from .router import Dispatch, wants_stdin

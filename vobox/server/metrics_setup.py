@@ -37,12 +37,12 @@ def begin(
 
     tally = Tally()
     made = Metrics(
-        schedd.settings.name, options.site, ledger, tally, schedd.now, wanted,
+        schedd.settings.name, options.site, ledger, tally, schedd.metrics_snapshot, wanted,
         options.metrics_interval,
     )  # fmt: skip
     if options.prometheus:
         _show(made, options.prometheus)
-    schedd.tell(tally)
+    schedd.count_in(tally)
     made.start()
     return made
 

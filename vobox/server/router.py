@@ -39,8 +39,8 @@ class Dispatch:
         self._ledger = ledger
         self._address = f"<{socket}>"
         self._queries = Queries(
-            ledger.path, schedd.settings.name, self._address, schedd.doubt,
-            schedd.slot_ads, schedd.live,
+            ledger.path, schedd.settings.name, self._address, schedd.staleness,
+            schedd.slot_ads, schedd.live_attributes,
         )  # fmt: skip
 
     def __call__(self, request: Request) -> Answer:

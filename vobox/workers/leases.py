@@ -1,7 +1,7 @@
-"""How long a job is believed to be in the hands of a worker without news.
+"""How long a worker is believed to run a job without news of it.
 
-Times are of a monotonic clock and so never outlive the process: a schedd that
-starts again gives every running job a fresh lease.
+Times are of a monotonic clock and do not outlive the process: a schedd that
+restarts gives every running job a fresh lease.
 """
 
 from __future__ import annotations
@@ -11,19 +11,22 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
 from thyme.protocol.job import JobId
+from thyme.protocol.mail import Claim
 from vobox.jobs.job import Job
 from vobox.jobs.live_usage import LiveUsage
 
-#: Seconds within which a worker that may start an attempt has reported its start. Between
-#: the two it does nothing but write to the broker; if it comes later, it is superseded.
-CLAIM_LEASE = 60.0
-#: Entries of old that are left where they are.
-_FEW = 1000
+#: Seconds within which a worker whose claim was granted has to report the start. Between the two
+#: it only writes to the broker; if the start comes later, it is superseded.
+CLAIM_LEASE_SECONDS = 60.0
+#: Outdated entries of the heap that are not worth removing.
+_SPARE_ENTRIES = 1000
+#: Granted claims that are remembered: a worker that asks again gets the same answer.
+_MAX_GRANTED = 10_000
 
 
 @dataclass(frozen=True)
-class Claimed:
-    """An attempt that a worker was told to start, and has not yet reported as started."""
+class GrantedClaim:
+    """An attempt that a worker may start, and has not yet reported as started."""
 
     attempt: int
     worker: str
@@ -32,70 +35,88 @@ class Claimed:
 
 
 class Leases:
-    """``default``: seconds for jobs that ask for no lease of their own."""
+    """The leases of all runs, and the claims that were granted. ``now``: monotonic seconds."""
 
     def __init__(self, default: float) -> None:
+        """``default``: seconds for jobs that ask for no lease of their own."""
         self._default = default
         self._seen: dict[JobId, float] = {}
-        self._claims: dict[JobId, Claimed] = {}
-        # looked at twice a second, and there may be 40,000 runs: by the time at which each is
-        # due to be looked at, which may be too early where its worker was heard since
+        self._claims: dict[JobId, GrantedClaim] = {}
+        # a heap by the time at which each run has to be checked, as there may be 40,000 of them.
+        # That time may be too early where the worker was heard since
         self._due: list[tuple[float, JobId]] = []
-        #: when each is due; any other entry for it in ``_due`` is of old
+        #: when each is due; any other entry for it in ``_due`` is outdated
         self._next: dict[JobId, float] = {}
         #: what the runs have used so far; it lives as long as the lease
         self.live = LiveUsage()
+        #: granted claims whose start is recorded, with their mail's token, the oldest first
+        self._granted: dict[tuple[str, Claim], None] = {}
 
-    def claim(self, job: Job, attempt: int, worker: str, now: float) -> None:
-        lease = min(job.lease or self._default, CLAIM_LEASE)
-        self._claims[job.id] = Claimed(attempt, worker, now, lease)
+    def record_claim(self, job: Job, attempt: int, worker: str, now: float) -> None:
+        """The worker may start that attempt, and has not reported it yet."""
+        lease = min(job.lease or self._default, CLAIM_LEASE_SECONDS)
+        self._claims[job.id] = GrantedClaim(attempt, worker, now, lease)
+
+    def remember_granted(self, token: str, claim: Claim) -> None:
+        """The claim, with its mail's token, was granted and its start recorded."""
+        self._granted[token, claim] = None
+        if len(self._granted) > _MAX_GRANTED:
+            del self._granted[next(iter(self._granted))]
+
+    def was_granted(self, token: str, claim: Claim) -> bool:
+        """Whether this is a claim that was granted before, asked again."""
+        return (token, claim) in self._granted
 
     def claimant(self, job: JobId, attempt: int) -> str:
-        """Who was told to start that attempt; "" for nobody."""
+        """Return the worker that may start that attempt; "" for none."""
         claimed = self._claims.get(job)
         return claimed.worker if claimed and claimed.attempt == attempt else ""
 
-    def started(self, job: Job, now: float) -> None:
+    def record_start(self, job: Job, now: float) -> None:
+        """A run began: its lease begins, and it has used nothing yet."""
         self._claims.pop(job.id, None)
         self._seen[job.id] = now
-        self._look_again(job.id, now + self._of(job.lease))
+        self._schedule_check(job.id, now + self._lease_of(job.lease))
         self.live.forget(job.id)
 
-    def heard(self, job: JobId, now: float) -> None:
+    def renew(self, job: JobId, now: float) -> None:
+        """The worker reported that it runs the job."""
         self._seen[job] = now
 
     def forget(self, job: JobId) -> None:
+        """No worker runs the job any more."""
         self._claims.pop(job, None)
         self._seen.pop(job, None)
         self._next.pop(job, None)
         self.live.forget(job)
 
     def renew_all(self, worked_on: Iterable[tuple[JobId, float]], now: float) -> None:
-        """Nobody could be heard until now (no broker): start every clock again.
+        """Start every lease again: without a broker no worker could be heard until now.
 
-        ``worked_on``: all jobs that a worker runs or is ending, with the leases of their own.
+        ``worked_on``: all jobs that a worker runs or is ending, with the lease that each asks for.
         """
-        self._next = {job: now + self._of(lease) for job, lease in worked_on}
+        self._next = {job: now + self._lease_of(lease) for job, lease in worked_on}
         self._due = [(when, job) for job, when in self._next.items()]
         heapify(self._due)
         self._seen = dict.fromkeys(self._next, now)
         self._claims = {
-            job: Claimed(c.attempt, c.worker, now, c.lease) for job, c in self._claims.items()
+            job: GrantedClaim(c.attempt, c.worker, now, c.lease) for job, c in self._claims.items()
         }
 
-    def expired(
+    def take_expired(
         self, known: Callable[[JobId], Job | None], now: float
     ) -> list[tuple[JobId, int, float]]:
-        """Job, attempt and lease of each whose time has passed; ``known``: the ledger's jobs.
+        """Return job, attempt and lease of each run whose lease has expired.
 
-        Each is told once; if it is worked on all the same, again after one more lease.
+        ``known``: returns a job of the ledger. Each run is returned once; if a worker has it all
+        the same, again after one more lease.
         """
-        over = [
+        expired = [
             (job, claimed.attempt, claimed.lease)
             for job, claimed in self._claims.items()
             if now - claimed.since > claimed.lease
         ]
-        for claimed_job, _attempt, _lease in over:
+        for claimed_job, _attempt, _lease in expired:
             del self._claims[claimed_job]
         while self._due and self._due[0][0] < now:
             when, job_id = heappop(self._due)
@@ -105,22 +126,22 @@ class Leases:
             if job is None or not job.in_queue or not job.worker:
                 self.forget(job_id)
                 continue
-            lease = self._of(job.lease)
+            lease = self._lease_of(job.lease)
             seen = self._seen.get(job_id, when - lease)
             if seen + lease < now:
-                over.append((job_id, job.attempt, lease))
+                expired.append((job_id, job.attempt, lease))
                 self.live.forget(job_id)
                 seen = now
             self._seen[job_id] = seen
-            self._look_again(job_id, seen + lease)
-        return over
+            self._schedule_check(job_id, seen + lease)
+        return expired
 
-    def _of(self, lease: float) -> float:
+    def _lease_of(self, lease: float) -> float:
         return lease or self._default
 
-    def _look_again(self, job: JobId, when: float) -> None:
+    def _schedule_check(self, job: JobId, when: float) -> None:
         self._next[job] = when
         heappush(self._due, (when, job))
-        if len(self._due) > 2 * len(self._next) + _FEW:
+        if len(self._due) > 2 * len(self._next) + _SPARE_ENTRIES:
             self._due = [(when, job) for job, when in self._next.items()]
             heapify(self._due)

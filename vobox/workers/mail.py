@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Callable, Sequence
 
 from thyme.broker import Mail, Transport
@@ -36,28 +35,24 @@ from vobox.ledger.writer import Ledger
 
 from .leases import Leases
 from .slots import Slots
-from .unread_events import Spoken
 
 log = logging.getLogger(__name__)
 
-#: Granted claims that are remembered: who asks again with the same token is told the same.
-_GRANTED = 10_000
 
+def refuse_claim(job: Job | None, claim: Claim, claimant: str) -> str:
+    """Return why that worker must not start that attempt; "" if it may.
 
-def refusal(job: Job | None, claim: Claim, claimant: str) -> str:
-    """Why that worker must not start that attempt; "" for go on.
+    ``claimant``: the worker that may start that attempt already. The same worker may
+    ask again. Another one is refused although the first may be dead: its lease will
+    expire, and then the next attempt is queued.
 
-    ``claimant``: who was told to start that attempt before. The same worker may
-    ask again. Another one is refused although the first may be dead: its lease
-    tells, and then the next attempt is queued.
-
-    Whoever is refused throws the message away. So nothing is refused that we
+    A worker that is refused acknowledges the message. So nothing is refused that we
     have queued and not read back yet: a worker may be faster than the stream.
     """
     if job is None:
-        return ""  # the stream no longer knows it, or not yet; the queue does: run it
+        return ""  # the stream no longer knows it, or not yet; the job queue does: run it
     if not job.in_queue or job.status != IDLE:
-        # a dead letter that was queued again: the word of it is on its way
+        # a dead letter that was queued again: the record of it will be read soon
         back = is_dead_lettered(job) and claim.attempt == job.attempt
         return "" if back else f"JobStatus is {job.status}"
     if claim.attempt < job.attempt or (claim.attempt == job.attempt and not job.queued):
@@ -67,148 +62,168 @@ def refusal(job: Job | None, claim: Claim, claimant: str) -> str:
     return ""
 
 
-#: What a worker is told again, by JobStatus.
-_AGAIN = {REMOVED: "remove", HELD: "hold", IDLE: "vacate", SUSPENDED: "suspend"}
+#: The control action that a worker is sent again, by JobStatus.
+_ACTIONS = {REMOVED: "remove", HELD: "hold", IDLE: "vacate", SUSPENDED: "suspend"}
 
 
-def reply_to_heartbeat(job: Job, beat: Heartbeat) -> str:
-    """The control action for a worker that runs what it should not; "" when all is well."""
+def answer_heartbeat(job: Job, beat: Heartbeat) -> str:
+    """Return the control action for a worker that runs what it should not; "" if all is well."""
     if job.attempt > beat.attempt or not job.in_queue:
         return "superseded"
     if job.worker not in ("", beat.worker):
         return "superseded"
     if job.status == RUNNING:
-        # once suspended, the word to go on may have been lost; saying it twice does no harm
+        # once suspended, the message to continue may have been lost; sending it twice does no harm
         return "continue" if job.ad.number("TotalSuspensions") else ""
     if job.status == IDLE and job.queued:
-        return ""  # it has just started, and the word of it was not read yet
+        return ""  # it has just started, and the record of it was not read yet
     # the first control mail may have been lost; an idle job is one held and released meanwhile
-    return _AGAIN.get(job.status, "superseded")
+    return _ACTIONS.get(job.status, "superseded")
 
 
 class WorkerMail:
+    """The workers' mail of one session."""
+
     def __init__(
         self,
+        transport: Transport,
         schedd: str,
         ledger: Ledger,
         leases: Leases,
+        slots: Slots,
         clock: Callable[[], float],
-        wall: Callable[[], float] = time.time,
-        spoken: Spoken | None = None,
+        wall: Callable[[], float],
     ) -> None:
-        """``spoken``: records the starts."""
-        self._spoken = spoken or Spoken()
+        """``schedd``: its name; ``clock``: monotonic, ``wall``: epoch seconds."""
+        self._transport = transport
         self._schedd = schedd
         self._ledger = ledger
         self._leases = leases
+        self._slots = slots
         self._clock = clock
         self._wall = wall
-        self.slots = Slots()
+        #: received beside claims, and not read yet
         self._rest: list[tuple[Mail, Message]] = []
-        #: granted claims whose start is recorded, with their tokens, the oldest first
-        self._granted: dict[tuple[str, Claim], None] = {}
-        #: correlation → who waits for that answer
+        #: correlation → what to call with the answer
         self._awaited: dict[str, Callable[[Peeked], None]] = {}
 
-    def answer_claims(self, transport: Transport) -> None:
+    def answer_claims(self) -> None:
         """Receive what there is and answer claims at once; the rest is for ``read_rest``.
 
-        Workers wait for these answers with a job in their hands; nothing that is in the stream
-        by then and was not read yet can make an answer wrong (see ``refusal``).
+        Workers wait for these answers with a job's message taken; nothing that is in the stream
+        by then and was not read yet can make an answer wrong (see ``refuse_claim``).
         """
         claims = []
-        while (mail := transport.receive()) is not None:
-            message = self._message(mail)
+        while (mail := self._transport.receive()) is not None:
+            message = self._decode(mail)
             if isinstance(message, Claim):
                 claims.append((mail, message))
             elif message is not None:
                 self._rest.append((mail, message))
-        self._answer(transport, claims)
+        self._answer(claims)
 
-    def read_rest(self, transport: Transport) -> None:
-        """Read what came beside claims. After the stream: a heartbeat of a job whose start was
-        not read yet looks like a ghost's."""
+    def read_rest(self) -> None:
+        """Read what came beside claims.
+
+        To be called after the stream was read: a heartbeat of a job whose start was not read yet
+        looks like one of a run that was superseded.
+        """
         rest, self._rest = self._rest, []
         for mail, message in rest:
-            self._read(transport, mail, message)
+            self._read(mail, message)
 
-    def read(self, transport: Transport, mail: Mail) -> None:
-        """Read one mail, whatever it is."""
-        message = self._message(mail)
+    def read(self, mail: Mail) -> None:
+        """Read one mail of any kind."""
+        message = self._decode(mail)
         if isinstance(message, Claim):
-            self._answer(transport, [(mail, message)])
+            self._answer([(mail, message)])
         elif message is not None:
-            self._read(transport, mail, message)
+            self._read(mail, message)
 
-    def _message(self, mail: Mail) -> Message | None:
+    def ask(self, worker: str, peek: Peek, on_answer: Callable[[Peeked], None]) -> str:
+        """Ask a worker for some of what its job has written.
+
+        Returns a token for ``give_up``, valid until ``on_answer`` was called; "" if the worker has
+        no inbox.
+        """
+        token = os.urandom(8).hex()
+        mail = Mail(codec.encode(peek), schedd_inbox(self._schedd), token)
+        if not self._transport.send(worker, mail):
+            return ""
+        self._awaited[token] = on_answer
+        return token
+
+    def give_up(self, token: str) -> None:
+        """Ignore the answer to that question."""
+        self._awaited.pop(token, None)
+
+    def send_control(self, job: JobId, message: ControlMessage) -> None:
+        """Send a control message; a worker that does not get it will miss its lease."""
+        control = Control(self._schedd, job, message.attempt, message.action)
+        self._transport.send_unconfirmed(message.worker, Mail(codec.encode(control)))
+
+    def _decode(self, mail: Mail) -> Message | None:
         try:
             return codec.decode(mail.body)
         except BadMessage as error:
             log.warning("mail not understood: %s", error)
             return None
 
-    def _read(self, transport: Transport, mail: Mail, message: Message) -> None:
+    def _read(self, mail: Mail, message: Message) -> None:
         if isinstance(message, Heartbeat):
-            self._heartbeat(transport, message)
+            self._read_heartbeat(message)
         elif isinstance(message, Waiting):
-            self.slots.waits(message, self._clock())
+            self._slots.record_waiting(message, self._clock())
         elif isinstance(message, Peeked) and mail.correlation in self._awaited:
             self._awaited.pop(mail.correlation)(message)
 
-    def ask(
-        self, transport: Transport, worker: str, peek: Peek, answered: Callable[[Peeked], None]
-    ) -> str:
-        """Send ``peek``; its token until ``answered`` was called, "" if nobody is there."""
-        token = os.urandom(8).hex()
-        mail = Mail(codec.encode(peek), schedd_inbox(self._schedd), token)
-        if not transport.send(worker, mail):
-            return ""
-        self._awaited[token] = answered
-        return token
-
-    def give_up(self, token: str) -> None:
-        """The answer is not wanted any more."""
-        self._awaited.pop(token, None)
-
-    def tell(self, transport: Transport, job: JobId, tell: ControlMessage) -> None:
-        """Send control mail; the worker may be gone, its lease then tells."""
-        control = Control(self._schedd, job, tell.attempt, tell.action)
-        transport.send_unconfirmed(tell.worker, Mail(codec.encode(control)))
-
-    def _answer(self, transport: Transport, claims: Sequence[tuple[Mail, Claim]]) -> None:
-        """Record the starts of all that is granted, in one go, and then say so to the workers."""
+    def _answer(self, claims: Sequence[tuple[Mail, Claim]]) -> None:
+        """Record the starts of all that is granted, together, and then answer the workers."""
         answers, starts = [], dict[tuple[str, Claim], Started]()
         for mail, claim in claims:
-            asked = (mail.correlation, claim)
-            again = asked in self._granted
-            reason, start = ("", None) if again else self._judged(claim)
+            token = mail.correlation
+            again = self._leases.was_granted(token, claim)
+            reason, start = ("", None) if again else self._judge(claim)
             if start is not None:
-                starts[asked] = start
-            verdict = ClaimReply(
+                starts[token, claim] = start
+            reply = ClaimReply(
                 claim.schedd, claim.job, claim.attempt, not reason, reason,
                 recorded=again or start is not None,
             )  # fmt: skip
-            answers.append((mail.reply_to, Mail(codec.encode(verdict), "", mail.correlation)))
-        self._spoken.record(transport, list(starts.values()))
-        self._granted.update(dict.fromkeys(starts))
-        while len(self._granted) > _GRANTED:
-            del self._granted[next(iter(self._granted))]
+            answers.append((mail.reply_to, Mail(codec.encode(reply), "", token)))
+        if starts:
+            self._transport.record([codec.encode(start) for start in starts.values()])
+        for token, claim in starts:
+            self._leases.remember_granted(token, claim)
         if answers:
-            transport.send_all_unconfirmed(answers)
+            self._transport.send_all_unconfirmed(answers)
 
-    def _judged(self, claim: Claim) -> tuple[str, Started | None]:
-        """Why this claim is refused, "" if it is not; and the start that is to be recorded."""
+    def _judge(self, claim: Claim) -> tuple[str, Started | None]:
+        """Return why this claim is refused, "" if it is not; and the start to be recorded."""
         # another schedd's job may have the number of one of ours
         job = self._ledger.get(claim.job) if claim.schedd == self._schedd else None
-        reason = refusal(job, claim, self._leases.claimant(claim.job, claim.attempt))
+        reason = refuse_claim(job, claim, self._leases.claimant(claim.job, claim.attempt))
         if reason:
             return reason, None
-        self.slots.taken(claim.worker, self._clock())
+        self._slots.record_taken(claim.worker, self._clock())
         if job is None:
             return "", None
-        self._leases.claim(job, claim.attempt, claim.worker, self._clock())
+        self._leases.record_claim(job, claim.attempt, claim.worker, self._clock())
         start = (claim.job, self._wall(), claim.attempt, claim.worker, claim.host)
         return "", Started(self._schedd, *start)
+
+    def _read_heartbeat(self, beat: Heartbeat) -> None:
+        job = self._ledger.get(beat.job)
+        if job is None:
+            return
+        if job.worker == beat.worker:
+            self._leases.renew(beat.job, self._clock())
+            self._leases.live.update(beat.job, beat.usage, self._wall())
+            self._slots.record_heartbeat(beat, self._clock())
+            self._log_size(job, beat)
+        action = answer_heartbeat(job, beat)
+        if action:
+            self.send_control(beat.job, ControlMessage(beat.worker, beat.attempt, action))
 
     def _log_size(self, job: Job, beat: Heartbeat) -> None:
         if job.status not in (RUNNING, SUSPENDED):
@@ -217,16 +232,3 @@ class WorkerMail:
         text = user_log_events.format_image_size(job.id, self._wall(), memory)
         if memory and (failed := output.write_log(job, text, once=False)):
             log.warning("job %s: %s", job.id, failed.text)  # not worth a hold
-
-    def _heartbeat(self, transport: Transport, beat: Heartbeat) -> None:
-        job = self._ledger.get(beat.job)
-        if job is None:
-            return
-        if job.worker == beat.worker:
-            self._leases.heard(beat.job, self._clock())
-            self._leases.live.update(beat.job, beat.usage, self._wall())
-            self.slots.works(beat, self._clock())
-            self._log_size(job, beat)
-        action = reply_to_heartbeat(job, beat)
-        if action:
-            self.tell(transport, beat.job, ControlMessage(beat.worker, beat.attempt, action))

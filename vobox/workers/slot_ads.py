@@ -33,8 +33,8 @@ def slot_ads(
     working = set()
     for worker, job in busy:
         working.add(worker)
-        yield _claimed(worker, job, client, machines.of(slots.machine(worker)))
-    for slot in slots.waiting(now):
+        yield _claimed(worker, job, client, machines.of(slots.get_machine(worker)))
+    for slot in slots.list_waiting(now):
         if slot.worker not in working:
             yield _unclaimed(slot, machines.of(slot.machine))
 

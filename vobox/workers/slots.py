@@ -1,10 +1,10 @@
-"""The slots of condor_status: one for each worker that waits or works.
+"""The slots of condor_status: one for each worker that waits for a job or runs one.
 
-A worker that waits says so to every schedd of its pool (``Waiting``), again
-and again; one that works says what its machine is with its heartbeats. Nothing
-of it is stored: a schedd that starts again knows all of them after one
-interval. What runs where is the ledger's to say; here is only what the ledger
-cannot know. No clock and no I/O: ``now`` is monotonic seconds.
+A worker that waits announces itself to every schedd of its pool (``Waiting``), again
+and again; one that runs a job describes its machine in its heartbeats. Nothing of it
+is stored: a schedd that restarts knows all of them after one interval. The ledger
+knows what runs where; here is only what it cannot know. No clock and no I/O: ``now``
+is monotonic seconds.
 """
 
 from __future__ import annotations
@@ -14,25 +14,26 @@ from typing import Final
 
 from thyme.protocol.mail import Heartbeat, Machine, Waiting
 
-#: A worker silent for so many of its own intervals is gone.
-MISSED: Final = 3
-#: Seconds. Whatever a worker says its interval is, it is not remembered for a day.
-LONGEST_INTERVAL: Final = 1200.0
-SHORTEST_INTERVAL: Final = 1.0
-#: Seconds that the machine of a worker that works is remembered without a heartbeat.
-BUSY_KEPT: Final = 3600.0
-#: Seconds between looks for slots to forget.
-SWEEP: Final = 30.0
-#: Slots. A worker that invents names must not fill the memory (400 bytes each).
-MOST: Final = 200_000
+#: A worker that is silent for so many of its own intervals is gone.
+MAX_MISSED_INTERVALS: Final = 3
+#: Seconds: bounds of the interval that a worker claims to have.
+MAX_INTERVAL_SECONDS: Final = 1200.0
+MIN_INTERVAL_SECONDS: Final = 1.0
+#: Seconds that the machine of a worker with a job is remembered without a heartbeat.
+BUSY_KEPT_SECONDS: Final = 3600.0
+#: Seconds between removals of outdated slots.
+SWEEP_SECONDS: Final = 30.0
+#: Slots remembered: a worker that invents names must not fill the memory.
+MAX_SLOTS: Final = 200_000
 
 
 @dataclass(frozen=True)
 class Slot:
-    """``worker``: its address; ``host``: HTCondor's name of the slot, ``slot1_7@node``.
+    """A worker as a slot.
 
+    ``worker``: its address; ``host``: HTCondor's name of the slot, ``slot1_7@node``;
     ``since``: when it began to wait, epoch seconds; ``jobs``: how many it has run;
-    ``until``: when to forget it. One that does not wait works, or was told to.
+    ``until``: when to forget it, monotonic seconds. A slot that does not wait has a job.
     """
 
     worker: str
@@ -46,52 +47,61 @@ class Slot:
 
 
 class Slots:
-    """One thread writes; ``waiting`` and ``machine`` may be called from any."""
+    """All slots. One thread writes; ``list_waiting`` and ``get_machine`` may be called from any."""
 
     def __init__(self) -> None:
         self._slots: dict[str, Slot] = {}
         self._next_sweep = 0.0
 
-    def waits(self, news: Waiting, now: float) -> None:
+    def record_waiting(self, news: Waiting, now: float) -> None:
+        """A worker announced that it waits, or that it leaves."""
         self._sweep(now)
         if news.leaving:
             self._slots.pop(news.worker, None)
             return
-        interval = min(max(news.interval, SHORTEST_INTERVAL), LONGEST_INTERVAL)
+        interval = min(max(news.interval, MIN_INTERVAL_SECONDS), MAX_INTERVAL_SECONDS)
         self._put(
             Slot(
                 news.worker, news.host, news.pool, news.machine, news.since, news.jobs,
-                is_waiting=True, until=now + MISSED * interval,
+                is_waiting=True, until=now + MAX_MISSED_INTERVALS * interval,
             )
         )  # fmt: skip
 
-    def works(self, beat: Heartbeat, now: float) -> None:
+    def record_heartbeat(self, beat: Heartbeat, now: float) -> None:
+        """A worker reported that it runs its job."""
         self._sweep(now)
         known = self._slots.get(beat.worker)
         machine = beat.machine or (known.machine if known else None)
         self._put(
             Slot(
-                beat.worker, beat.host, "", machine, 0.0, 0, is_waiting=False, until=now + BUSY_KEPT
+                beat.worker,
+                beat.host,
+                "",
+                machine,
+                0.0,
+                0,
+                is_waiting=False,
+                until=now + BUSY_KEPT_SECONDS,
             )
         )
 
-    def taken(self, worker: str, now: float) -> None:
-        """It was told to start a job."""
+    def record_taken(self, worker: str, now: float) -> None:
+        """The worker's claim was granted: it waits no longer."""
         known = self._slots.get(worker)
         if known is not None and known.is_waiting:
             self._put(
                 Slot(
                     worker, known.host, "", known.machine, 0.0, 0,
-                    is_waiting=False, until=now + BUSY_KEPT,
+                    is_waiting=False, until=now + BUSY_KEPT_SECONDS,
                 )
             )  # fmt: skip
 
-    def waiting(self, now: float) -> list[Slot]:
-        """Those who wait for a job, as far as is known."""
+    def list_waiting(self, now: float) -> list[Slot]:
+        """Return the slots that wait for a job, as far as is known."""
         return [slot for slot in list(self._slots.values()) if slot.is_waiting and slot.until > now]
 
-    def machine(self, worker: str) -> Machine | None:
-        """The machine of a worker that waits or works; None if it was never told."""
+    def get_machine(self, worker: str) -> Machine | None:
+        """Return the machine of a worker; None if it never described it."""
         known = self._slots.get(worker)
         return known.machine if known else None
 
@@ -99,12 +109,12 @@ class Slots:
         return len(self._slots)
 
     def _put(self, slot: Slot) -> None:
-        if slot.worker in self._slots or len(self._slots) < MOST:
+        if slot.worker in self._slots or len(self._slots) < MAX_SLOTS:
             self._slots[slot.worker] = slot
 
     def _sweep(self, now: float) -> None:
         if now < self._next_sweep:
             return
-        self._next_sweep = now + SWEEP
+        self._next_sweep = now + SWEEP_SECONDS
         for worker in [each.worker for each in self._slots.values() if each.until <= now]:
             del self._slots[worker]

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, NamedTuple, TypeVar, overload
 
-from vobox.classad.ad import Ad, Items, SharedItems
+from vobox.classad.ad import Ad, Items
 
 from .job_commands import Commands
 
@@ -108,7 +108,7 @@ class SharedParts:
         self._ad = Ad()
         #: every part, with what it wrote for the first job and the others get as well
         self._steps: list[tuple[Part[Any], Changes | None]] = []
-        self._start: SharedItems | None = None  #: what the ads of all other jobs begin with
+        self._start: Items | None = None  #: what the ads of all other jobs begin with
         self._next: Iterator[tuple[Part[Any], Changes | None]] = iter(())
 
     def begin_job(self) -> Ad:
@@ -117,7 +117,7 @@ class SharedParts:
             self._first = FirstAd(self)
             return self._first
         if self._start is None:
-            self._start = SharedItems(self._merge_changes())
+            self._start = self._merge_changes()
             self._first = None
         self._next = iter(self._steps)
         self._ad = Ad.of_items({}, self._start)

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from vobox.classad.ad import (
     Ad,
     ParseError,
-    SharedItems,
     convert_old_syntax,
     evaluate,
     literal,
@@ -71,7 +70,7 @@ def test_odd_attribute_names_can_be_parsed() -> None:
 
 
 def test_the_texts_of_an_ad_are_the_same_over_a_shared_template() -> None:
-    shared = SharedItems(Ad({"A": "1", "B": "2", "C": "3"}).as_template())
+    shared = Ad({"A": "1", "B": "2", "C": "3"}).as_template()
     ad = Ad({"A": "1", "b": "4", "D": "5"})
 
     ad.settle_on(shared)

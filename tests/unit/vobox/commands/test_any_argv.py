@@ -16,7 +16,7 @@ from vobox.client import wait
 from vobox.commands import act, config_val, qedit, reschedule, tail, vacate
 from vobox.commands.command_line import EarlyExit
 from vobox.rpc.types import Answer, Request
-from vobox.schedd.settings import Settings
+from vobox.schedd.state import Settings
 
 COMMANDS = (*act.OPTIONS, "condor_qedit", "condor_prio", "condor_vacate")
 NAMES = sorted(

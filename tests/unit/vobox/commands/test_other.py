@@ -13,7 +13,7 @@ from tests.support.schedd_parts import SCHEDD, Bench
 from thyme.protocol.events import Vacated
 from vobox.commands import config_val, reschedule, vacate
 from vobox.rpc.types import Answer, Request
-from vobox.schedd.settings import Settings
+from vobox.schedd.state import Settings
 
 SETTINGS = Settings(SCHEDD, "alien_jobs")
 

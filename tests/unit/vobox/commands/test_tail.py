@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.schedd_parts import JOB, SCHEDD, Bench, Events, after
-from thyme.broker import Mail, Transport
+from thyme.broker import Mail
 from thyme.protocol import codec
 from thyme.protocol.events import expect_kind
 from thyme.protocol.job import JobId
@@ -18,6 +18,7 @@ from vobox.commands.command_line import EarlyExit
 from vobox.commands.peek import Peeker
 from vobox.jobs.job import Job
 from vobox.rpc.types import Answer, SubmitRefused
+from vobox.schedd.session import Session
 
 ALICE = 1001
 RUNNING = after(Events(uid=ALICE).submit(), Events(uid=ALICE).started())
@@ -151,7 +152,7 @@ def test_a_peek_reaches_the_worker_and_its_answer_who_asked(tmp_path: Path) -> N
     worker.open_inbox("w1")
     answers: list[Peeked] = []
     question = Peek(SCHEDD, JOB, 0, tail.STDOUT, -1, 10)
-    token = bench.mail.ask(bench.transport, "w1", question, answers.append)
+    token = bench.mail.ask("w1", question, answers.append)
     mail = worker.receive()
     assert mail is not None and expect_kind(codec.decode(mail.body), Peek) == question
     told = Peeked(SCHEDD, JOB, 0, tail.STDOUT, 0, 3, b"abc", "")
@@ -159,7 +160,7 @@ def test_a_peek_reaches_the_worker_and_its_answer_who_asked(tmp_path: Path) -> N
         answer = Mail(codec.encode(told), "", correlation)
         assert worker.send(mail.reply_to, answer)
     while (back := bench.transport.receive()) is not None:
-        bench.mail.read(bench.transport, back)
+        bench.mail.read(back)
     assert answers == [told]
     bench.close()
 
@@ -167,7 +168,7 @@ def test_a_peek_reaches_the_worker_and_its_answer_who_asked(tmp_path: Path) -> N
 def test_a_worker_that_is_not_there_is_no_answer(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     question = Peek(SCHEDD, JOB, 0, tail.STDOUT, -1, 10)
-    assert bench.mail.ask(bench.transport, "w1", question, print) == ""
+    assert bench.mail.ask("w1", question, print) == ""
     bench.close()
 
 
@@ -175,14 +176,13 @@ class Line:
     """A schedd's own thread, as far as ``Peeker`` needs it."""
 
     def __init__(self, bench: Bench) -> None:
-        self.mail = bench.mail
-        self.transport = bench.transport
+        self.session = bench.session
         self.down = ""
 
-    def call(self, what: Callable[[Transport], object]) -> object:
+    def call(self, what: Callable[[Session], object]) -> object:
         if self.down:
             raise SubmitRefused(self.down)
-        return what(self.transport)
+        return what(self.session)
 
 
 def peek(bench: Bench, line: Line) -> str:

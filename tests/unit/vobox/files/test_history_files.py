@@ -17,7 +17,7 @@ from vobox.files.history_files import HistoryFiles
 def bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path)
     (tmp_path / "history").mkdir()
-    made.reader.history = HistoryFiles(tmp_path / "history")
+    made.state.history = HistoryFiles(tmp_path / "history")
     yield made
     made.close()
 
@@ -68,8 +68,8 @@ def test_missing_ones_are_written_at_a_start_and_the_others_left_alone(bench: Be
     directory = bench.directory / "history"
     (directory / "history.1.0").unlink()
     (directory / "history.2.0").write_text("mine")
-    assert bench.reader.history is not None
-    bench.reader.history.complete(bench.ledger.left())
+    assert bench.state.history is not None
+    bench.state.history.complete(bench.ledger.left())
     assert (
         files(bench)["history.2.0"] == "mine" and "JobStatus = 3\n" in files(bench)["history.1.0"]
     )

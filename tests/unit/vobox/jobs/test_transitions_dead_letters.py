@@ -147,7 +147,7 @@ def test_a_dead_letter_that_is_no_job_of_ours_is_nothing(bench: Bench, e: Events
     reject(bench, "y")
 
     assert shown(bench.job()) == "idle by nobody queued in"
-    assert bench.reader.unreadable == 0
+    assert bench.state.stream.unreadable == 0
 
 
 # --- who may say what ------------------------------------------------------------------------
@@ -171,7 +171,7 @@ def test_what_its_sender_had_no_right_to_say_is_not_believed_and_logged_once(
         bench.settle()
 
         assert shown(bench.job()) == "idle by nobody queued in"
-        assert bench.reader.forged == 5
+        assert bench.state.stream.forged == 5
         lines = [record.getMessage() for record in caplog.records]
         assert len(lines) == 3
         assert "came as 'event.finished' and says that it is 'removed': not believed" in lines[0]

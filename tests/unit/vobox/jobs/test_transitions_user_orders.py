@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.fake_broker import FakeBroker
-from tests.support.schedd_parts import NOW, SCHEDD, Clock, Events, everything
+from tests.support.schedd_parts import NOW, SCHEDD, Events, everything
 from thyme.broker import Record, routing_keys
 from thyme.protocol import codec
 from thyme.protocol.events import (
@@ -35,9 +35,8 @@ from vobox.jobs.status import (
 )
 from vobox.jobs.transitions import DeadLettered, apply
 from vobox.ledger.writer import Ledger
-from vobox.schedd import stream_reader as following
-from vobox.schedd.stream_reader import StreamReader
-from vobox.workers.leases import Leases
+from vobox.schedd import stream_reader
+from vobox.schedd.state import ScheddState, Settings
 
 JOBS = (JobId(7, 0), JobId(7, 1), JobId(8, 0))
 WORKERS = st.sampled_from(["w1", "w2"])
@@ -160,14 +159,15 @@ def folded(events: Sequence[JobMessage], batch: int, at_once: int, reopen: bool)
         else:
             transport.record([codec.encode(event)])
     with tempfile.TemporaryDirectory() as directory:
-        sizes = following.BATCH, following.AT_ONCE
-        following.BATCH, following.AT_ONCE = batch, at_once
+        sizes = stream_reader.READ_BATCH, stream_reader.REPLAY_BATCH
+        stream_reader.READ_BATCH, stream_reader.REPLAY_BATCH = batch, at_once
         try:
             more = True
             ledger = Ledger(Path(directory) / "ledger.db")
             while more:
-                made = StreamReader(SCHEDD, ledger, Leases(300.0), Clock())
-                more = made.catch_up(transport, replaying=True)
+                state = ScheddState(Settings(SCHEDD, "pool"), ledger)
+                reader = stream_reader.StreamReader(state, transport)
+                more = reader.catch_up(replaying=True)
                 if reopen:
                     ledger.close()
                     ledger = Ledger(Path(directory) / "ledger.db")
@@ -179,7 +179,7 @@ def folded(events: Sequence[JobMessage], batch: int, at_once: int, reopen: bool)
             found = everything(ledger), bodies, logs
             ledger.close()
         finally:
-            following.BATCH, following.AT_ONCE = sizes
+            stream_reader.READ_BATCH, stream_reader.REPLAY_BATCH = sizes
             transport.close()
     return found
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from tests.support.fake_broker import FakeBroker, FakeTransport
 from tests.support.schedd_parts import Clock
 from vobox.ledger.writer import Ledger
-from vobox.schedd.health import STALE, STALE_IN_CALL
+from vobox.schedd.health import STALE_IN_COMMAND_SECONDS, STALE_SECONDS
 from vobox.schedd.main_loop import Schedd
-from vobox.schedd.settings import Settings
+from vobox.schedd.state import Settings
 
 
 def test_while_the_ledger_is_made_of_the_stream_commands_and_figures_say_so(tmp_path: Path) -> None:
@@ -18,7 +18,13 @@ def test_while_the_ledger_is_made_of_the_stream_commands_and_figures_say_so(tmp_
 
     class Watched(FakeTransport):
         def wait(self, timeout: float) -> None:
-            told.append((schedd.now().rebuilding, schedd.now().broker_ok, schedd.doubt()))
+            told.append(
+                (
+                    schedd.metrics_snapshot().rebuilding,
+                    schedd.metrics_snapshot().broker_ok,
+                    schedd.staleness(),
+                )
+            )
             self._broker.record(marks)  # as if it came late
             super().wait(timeout)
 
@@ -29,15 +35,19 @@ def test_while_the_ledger_is_made_of_the_stream_commands_and_figures_say_so(tmp_
     broker = FakeBroker()
     ledger = Ledger(tmp_path / "ledger.db")
     schedd = Schedd(Settings("vobox", "pool"), lambda: Watched(broker), ledger)
-    assert not schedd.now().rebuilding
+    assert not schedd.metrics_snapshot().rebuilding
 
-    transport = schedd._go_live()
+    session = schedd._open_session()
 
     text = "the ledger is being rebuilt from the stream (0 events read)"
     assert told == [(True, False, text)]
-    assert (schedd.now().rebuilding, schedd.now().broker_ok, schedd.doubt()) == (False, True, "")
-    assert transport is not None
-    transport.close()
+    assert (
+        schedd.metrics_snapshot().rebuilding,
+        schedd.metrics_snapshot().broker_ok,
+        schedd.staleness(),
+    ) == (False, True, "")
+    assert session is not None
+    session.transport.close()
     ledger.close()
 
 
@@ -45,19 +55,19 @@ def test_a_line_that_is_silent_for_long_is_not_trusted(tmp_path: Path) -> None:
     clock = Clock()
     ledger = Ledger(tmp_path / "ledger.db")
     schedd = Schedd(Settings("vobox", "pool"), FakeBroker().connect, ledger, clock, clock)
-    assert schedd.doubt() == "starting"
-    transport = schedd._go_live()
-    assert transport is not None
-    assert schedd.doubt() == ""
+    assert schedd.staleness() == "starting"
+    session = schedd._open_session()
+    assert session is not None
+    assert schedd.staleness() == ""
 
-    clock.now += STALE
-    assert schedd.doubt() == ""
+    clock.now += STALE_SECONDS
+    assert schedd.staleness() == ""
     clock.now += 1
-    assert schedd.doubt() == f"no answer from the broker for {STALE + 1:.0f} s"
+    assert schedd.staleness() == f"no answer from the broker for {STALE_SECONDS + 1:.0f} s"
 
-    schedd._step(transport)
-    assert schedd.doubt() == ""
-    transport.close()
+    schedd._step(session)
+    assert schedd.staleness() == ""
+    session.transport.close()
     ledger.close()
 
 
@@ -66,21 +76,24 @@ def test_a_command_that_takes_long_is_no_silent_line(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.db")
     broker = FakeBroker()
     schedd = Schedd(Settings("vobox", "pool"), broker.connect, ledger, clock, clock)
-    transport = schedd._go_live()
-    assert transport is not None
+    session = schedd._open_session()
+    assert session is not None
     seen = []
 
-    def submit_many(_transport: object) -> None:
-        clock.now += STALE + 1
-        seen.append(schedd.doubt())
-        clock.now += STALE_IN_CALL
-        seen.append(schedd.doubt())
+    def submit_many(_session: object) -> None:
+        clock.now += STALE_SECONDS + 1
+        seen.append(schedd.staleness())
+        clock.now += STALE_IN_COMMAND_SECONDS
+        seen.append(schedd.staleness())
 
-    answer = schedd._calls.put(submit_many)
-    schedd._answer_calls(transport)
+    answer = schedd._calls.submit(submit_many)
+    schedd._answer_calls(session)
 
-    assert seen == ["", f"no answer from the broker for {STALE + STALE_IN_CALL + 1:.0f} s"]
-    assert (answer.done(), schedd.doubt()) == (True, "")
+    assert seen == [
+        "",
+        f"no answer from the broker for {STALE_SECONDS + STALE_IN_COMMAND_SECONDS + 1:.0f} s",
+    ]
+    assert (answer.done(), schedd.staleness()) == (True, "")
     assert broker.calls[-1] == "count_ready"
-    transport.close()
+    session.transport.close()
     ledger.close()

@@ -21,9 +21,10 @@ from thyme.protocol.events import Submit, Usage
 from thyme.protocol.job import JobId, Task
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Answer, PreparedJob, Request, SubmitRefused
+from vobox.schedd import command_gateway
 from vobox.schedd.command_gateway import CommandGateway
 from vobox.schedd.main_loop import Schedd
-from vobox.schedd.settings import Settings
+from vobox.schedd.state import Settings
 from vobox.server.router import Dispatch
 
 
@@ -266,17 +267,29 @@ def test_a_job_that_no_message_can_carry_is_refused_with_its_size(running: Runni
     assert running.queued() == []
 
 
+def test_jobs_that_together_are_too_large_are_refused(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command_gateway, "MAX_SUBMIT_BYTES", 10_000)
+
+    with pytest.raises(SubmitRefused, match="these 100 jobs carry their files with them"):
+        running.submit(procs=100)
+    assert running.queued() == []
+    running.submit(procs=1)
+    assert len(running.queued()) == 1
+
+
 def test_calls_are_refused_when_it_ends(running: Running) -> None:
     running.end()
     # its thread is gone: nobody must wait for it
-    future = running.schedd._calls.put(lambda _transport: None)
-    running.schedd._calls.refuse(running.schedd._health.not_ready())
+    future = running.schedd._calls.submit(lambda _session: None)
+    running.schedd._refuse_calls()
     with pytest.raises(SubmitRefused, match="the schedd is ending"):
         future.result(1)
 
 
 def test_a_fault_in_one_command_is_that_commands_own(running: Running) -> None:
-    def fail(_transport: object) -> None:
+    def fail(_session: object) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -121,7 +121,7 @@ def test_a_round_does_what_looking_at_whole_jobs_does(tmp_path: Path, seed: int)
     with_policy = {row.id for row in ledger.with_policy(JobId(-1, -1), 1000)}
 
     verdicts, leaving = of_whole_jobs([job for job in jobs if job.id in with_policy], NOW)
-    events, left, more = PolicyScan("vm", ledger, some_live).look(NOW)
+    events, left, more = PolicyScan("vm", ledger, some_live).scan_slice(NOW)
 
     assert more is False
     assert [event.job for event in events] == list(verdicts)

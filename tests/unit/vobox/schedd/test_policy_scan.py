@@ -38,12 +38,12 @@ def test_a_round_is_cut_into_slices_and_reaches_every_job_once(
     ids = ["1.0", "1.1", "1.2", "2.0", "10.0"]
     add(bench, *ids, PeriodicHold="NumHolds =?= undefined")
     add(bench, "3.0")
-    more = [bench.reconciler.apply_policies(bench.transport) for _ in range(3)]
+    more = [bench.reconciler.scan_policies() for _ in range(3)]
     bench.settle()
     assert more == [True, True, False]
     assert states(bench) == {**dict.fromkeys(ids, 5), "3.0": 1}
     # what is held already is looked at again in the next round, and left as it is
-    assert bench.reconciler.apply_policies(bench.transport) is True
+    assert bench.reconciler.scan_policies() is True
     bench.settle()
     assert bench.kinds(JobId(1, 0)) == ["submit", "held"]
 

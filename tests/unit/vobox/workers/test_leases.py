@@ -36,28 +36,28 @@ class Looking:
 def test_runs_that_are_not_due_are_not_looked_at() -> None:
     known, leases = Looking(*(run(proc) for proc in range(50))), Leases(DEFAULT)
     leases.renew_all([(job, 0.0) for job in known.jobs], 0.0)
-    leases.started(run(50, lease=10.0), 0.0)
+    leases.record_start(run(50, lease=10.0), 0.0)
     known.jobs[JobId(7, 50)] = run(50, lease=10.0)
-    assert leases.expired(known, 10.0) == []
-    assert leases.expired(known, 10.5) == [(JobId(7, 50), 0, 10.0)]
+    assert leases.take_expired(known, 10.0) == []
+    assert leases.take_expired(known, 10.5) == [(JobId(7, 50), 0, 10.0)]
     assert known.looks == 1
-    assert len(leases.expired(known, DEFAULT + 1)) == 51
+    assert len(leases.take_expired(known, DEFAULT + 1)) == 51
 
 
 def test_a_run_that_was_heard_is_looked_at_once_a_lease() -> None:
     known, leases = Looking(run(0)), Leases(DEFAULT)
-    leases.started(run(0), 0.0)
+    leases.record_start(run(0), 0.0)
     for now in range(3000):
         if now % 50 == 0:
-            leases.heard(JobId(7, 0), float(now))
-        assert leases.expired(known, float(now)) == []
+            leases.renew(JobId(7, 0), float(now))
+        assert leases.take_expired(known, float(now)) == []
     assert 0 < known.looks <= 12
 
 
 def test_a_loss_is_told_once_a_lease_for_as_long_as_nothing_follows() -> None:
     known, leases = Looking(run(0)), Leases(DEFAULT)
-    leases.started(run(0), 0.0)
-    told = [now for now in range(1000) if leases.expired(known, float(now))]
+    leases.record_start(run(0), 0.0)
+    told = [now for now in range(1000) if leases.take_expired(known, float(now))]
     assert told == [301, 602, 903]
 
 
@@ -66,8 +66,8 @@ def test_what_nobody_works_on_is_forgotten(worker: str) -> None:
     job = run(0)
     job.worker, job.in_queue = worker, not worker
     known, leases = Looking(job), Leases(DEFAULT)
-    leases.started(run(0), 0.0)
-    assert leases.expired(known, 1000.0) == [] == leases.expired(known, 2000.0)
+    leases.record_start(run(0), 0.0)
+    assert leases.take_expired(known, 1000.0) == [] == leases.take_expired(known, 2000.0)
     assert known.looks == 1
 
 
@@ -75,9 +75,9 @@ def test_ten_thousand_runs_that_ended_leave_nothing_behind() -> None:
     leases = Leases(7200.0)
     for proc in range(10_000):
         job = JobId(7, proc)
-        leases.started(Job(job, 1, 1, "pool", run(0).ad, 2), float(proc))
+        leases.record_start(Job(job, 1, 1, "pool", run(0).ad, 2), float(proc))
         leases.forget(job)
-    assert len(leases._due) <= module._FEW + 1
+    assert len(leases._due) <= module._SPARE_ENTRIES + 1
 
 
 @given(
@@ -99,10 +99,10 @@ def test_leases_end_exactly_when_they_would_if_all_were_looked_at(steps: list[St
     for what, proc, seconds in steps:
         job = jobs[proc]
         if what == "start":
-            leases.started(job, now)
+            leases.record_start(job, now)
             seen[proc] = now
         elif what == "hear" and proc in seen:
-            leases.heard(job.id, now)
+            leases.renew(job.id, now)
             seen[proc] = now
         elif what == "forget":
             leases.forget(job.id)
@@ -112,5 +112,5 @@ def test_leases_end_exactly_when_they_would_if_all_were_looked_at(steps: list[St
             seen = dict.fromkeys(seen, now)
         now += seconds
         over = sorted(each for each, since in seen.items() if now - since > (own[each] or 12.0))
-        assert sorted(job.proc for job, _attempt, _lease in leases.expired(known, now)) == over
+        assert sorted(job.proc for job, _attempt, _lease in leases.take_expired(known, now)) == over
         seen.update(dict.fromkeys(over, now))

@@ -15,7 +15,7 @@ from thyme.protocol import codec
 from thyme.protocol.events import Submit, Usage
 from thyme.protocol.job import JobId, Task
 from thyme.protocol.mail import Claim, Heartbeat
-from vobox.workers.leases import CLAIM_LEASE
+from vobox.workers.leases import CLAIM_LEASE_SECONDS
 
 CORRELATION = "token"
 
@@ -40,7 +40,7 @@ def ask(bench: Bench, message: Claim | Heartbeat, token: str = CORRELATION) -> l
     line = bench.broker.connect()
     line.open_inbox(message.worker)
     try:
-        bench.mail.read(bench.transport, Mail(codec.encode(message), message.worker, token))
+        bench.mail.read(Mail(codec.encode(message), message.worker, token))
         answers = []
         while (mail := line.receive()) is not None:
             answers.append((codec.decode(mail.body), mail.correlation))
@@ -120,7 +120,7 @@ def test_a_claim_that_was_never_started_is_queued_again_and_is_no_loss(bench: Be
     with pytest.raises(BrokerUnreachable):
         ask(bench, claim())
     bench.transport = bench.broker.connect()
-    bench.clock.now += CLAIM_LEASE
+    bench.clock.now += CLAIM_LEASE_SECONDS
     bench.end_leases()
     assert bench.job().attempt == 0
 

@@ -16,7 +16,7 @@ from thyme.protocol import codec
 from thyme.protocol.events import Started, Usage
 from thyme.protocol.job import JobId
 from thyme.protocol.mail import Claim, ClaimReply, Control, Heartbeat
-from vobox.workers.mail import refusal, reply_to_heartbeat
+from vobox.workers.mail import answer_heartbeat, refuse_claim
 
 #: Of a claim, unless it matters.
 CORRELATION = "token"
@@ -78,15 +78,15 @@ TABLE = {
 def test_claims_and_heartbeats_are_answered_as_the_table_says(state: str) -> None:
     job = after(*STORIES[state](Events()))
     why, action = TABLE[state]
-    assert refusal(job, claim(), "") == why
+    assert refuse_claim(job, claim(), "") == why
     if action is not None:
-        assert reply_to_heartbeat(job, beat()) == action
+        assert answer_heartbeat(job, beat()) == action
 
 
 def test_another_worker_is_refused_what_one_was_told_to_start() -> None:
     job = after(Events().submit())
-    assert refusal(job, claim("w2"), "w1") == "claimed by w1"
-    assert refusal(job, claim("w1"), "w1") == ""
+    assert refuse_claim(job, claim("w2"), "w1") == "claimed by w1"
+    assert refuse_claim(job, claim("w1"), "w1") == ""
 
 
 def test_a_worker_that_is_faster_than_the_stream_is_not_refused(bench: Bench) -> None:
@@ -111,8 +111,8 @@ def test_a_dead_letter_that_was_queued_again_may_be_started_before_we_know(bench
     bench.transport.reject(delivery, "unreadable")
     bench.settle()
 
-    assert refusal(bench.job(), claim(attempt=1), "") == "JobStatus is 5"
-    assert refusal(bench.job(), claim(), "") == ""
+    assert refuse_claim(bench.job(), claim(attempt=1), "") == "JobStatus is 5"
+    assert refuse_claim(bench.job(), claim(), "") == ""
 
 
 def test_claims_are_answered_before_the_stream_is_read_and_heartbeats_after(
@@ -126,20 +126,20 @@ def test_claims_are_answered_before_the_stream_is_read_and_heartbeats_after(
     for message in (beat(attempt=1), claim()):
         line.send("schedd", Mail(codec.encode(message), "w1", "token"))
 
-    bench.mail.answer_claims(bench.transport)
+    bench.mail.answer_claims()
     verdict = line.receive()
     assert verdict is not None
     assert codec.decode(verdict.body) == ClaimReply(SCHEDD, JOB, 0, True, "", True)
 
     bench.record(e.started(), e.evicted(), e.started("w1", attempt=1))
-    bench.mail.read_rest(bench.transport)
+    bench.mail.read_rest()
     assert line.receive() is None  # the heartbeat was of a job that we know by now
     line.close()
 
 
 def test_a_heartbeat_from_the_wrong_worker_is_superseded() -> None:
     e = Events()
-    assert reply_to_heartbeat(after(e.submit(), e.started()), beat("w2")) == "superseded"
+    assert answer_heartbeat(after(e.submit(), e.started()), beat("w2")) == "superseded"
 
 
 # --- the mail -------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ def ask(bench: Bench, message: Claim | Heartbeat, token: str = CORRELATION) -> l
     line = bench.broker.connect()
     line.open_inbox(message.worker)
     try:
-        bench.mail.read(bench.transport, Mail(codec.encode(message), message.worker, token))
+        bench.mail.read(Mail(codec.encode(message), message.worker, token))
         answers = []
         while (mail := line.receive()) is not None:
             answers.append((codec.decode(mail.body), mail.correlation))
@@ -190,7 +190,7 @@ def test_claims_that_came_together_are_recorded_together(bench: Bench) -> None:
         line.send("schedd", Mail(codec.encode(asked), asked.worker, f"token {number}"))
     bench.broker.calls.clear()
 
-    bench.mail.answer_claims(bench.transport)
+    bench.mail.answer_claims()
 
     assert bench.broker.calls.count("record") == 1
     assert [m.job for m in bench.broker.messages() if isinstance(m, Started)] == jobs
@@ -263,7 +263,7 @@ def test_a_heartbeat_of_a_good_run_is_not_answered(bench: Bench) -> None:
 def test_mail_that_nobody_can_read_is_dropped_with_a_line(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bench.mail.read(bench.transport, Mail(b"garbage", "w1", "t"))
+    bench.mail.read(Mail(b"garbage", "w1", "t"))
     assert "mail not understood" in caplog.text
 
 

@@ -8,7 +8,13 @@ from thyme.protocol.job import JobId
 from thyme.protocol.mail import Heartbeat, Machine, Waiting
 from vobox.jobs.live_usage import build_attributes
 from vobox.workers.slot_ads import slot_ads
-from vobox.workers.slots import BUSY_KEPT, LONGEST_INTERVAL, MOST, SWEEP, Slots
+from vobox.workers.slots import (
+    BUSY_KEPT_SECONDS,
+    MAX_INTERVAL_SECONDS,
+    MAX_SLOTS,
+    SWEEP_SECONDS,
+    Slots,
+)
 
 MACHINE = Machine(2, 4000, 10**6, "X86_64", "LINUX", "AlmaLinux9", 0.5)
 
@@ -23,27 +29,27 @@ def beat(worker: str = "w1", machine: Machine | None = MACHINE) -> Heartbeat:
 
 
 def names(slots: Slots, now: float) -> list[str]:
-    return [slot.worker for slot in slots.waiting(now)]
+    return [slot.worker for slot in slots.list_waiting(now)]
 
 
 def test_a_worker_that_waits_is_a_slot_until_it_is_silent_for_three_intervals() -> None:
     slots = Slots()
 
-    slots.waits(waiting("w1", 60), 0.0)
-    slots.waits(waiting("w2", 10), 0.0)
+    slots.record_waiting(waiting("w1", 60), 0.0)
+    slots.record_waiting(waiting("w2", 10), 0.0)
 
     assert names(slots, 29.0) == ["w1", "w2"]
     assert names(slots, 31.0) == ["w1"]
-    slots.waits(waiting("w1", 60), 100.0)
+    slots.record_waiting(waiting("w1", 60), 100.0)
     assert names(slots, 279.0) == ["w1"]
     assert names(slots, 281.0) == []
 
 
 def test_a_worker_that_leaves_is_no_slot_any_more() -> None:
     slots = Slots()
-    slots.waits(waiting("w1"), 0.0)
+    slots.record_waiting(waiting("w1"), 0.0)
 
-    slots.waits(waiting("w1", leaving=True), 1.0)
+    slots.record_waiting(waiting("w1", leaving=True), 1.0)
 
     assert names(slots, 2.0) == []
     assert len(slots) == 0
@@ -51,52 +57,52 @@ def test_a_worker_that_leaves_is_no_slot_any_more() -> None:
 
 def test_a_worker_that_was_told_to_start_a_job_does_not_wait_any_more() -> None:
     slots = Slots()
-    slots.waits(waiting("w1"), 0.0)
-    slots.waits(waiting("w2"), 0.0)
+    slots.record_waiting(waiting("w1"), 0.0)
+    slots.record_waiting(waiting("w2"), 0.0)
 
-    slots.taken("w1", 1.0)
-    slots.works(beat("w2", machine=None), 1.0)
-    slots.taken("nobody", 1.0)
+    slots.record_taken("w1", 1.0)
+    slots.record_heartbeat(beat("w2", machine=None), 1.0)
+    slots.record_taken("nobody", 1.0)
 
     assert names(slots, 2.0) == []
-    assert slots.machine("w1") == slots.machine("w2") == MACHINE
-    assert slots.machine("nobody") is None
-    slots.waits(waiting("w1"), 3.0)
+    assert slots.get_machine("w1") == slots.get_machine("w2") == MACHINE
+    assert slots.get_machine("nobody") is None
+    slots.record_waiting(waiting("w1"), 3.0)
     assert names(slots, 4.0) == ["w1"]
 
 
 def test_what_is_silent_is_forgotten_and_not_only_hidden() -> None:
     slots = Slots()
     for number in range(100):
-        slots.waits(waiting(f"w{number}", 1.0), 0.0)
-    slots.works(beat("busy"), 0.0)
+        slots.record_waiting(waiting(f"w{number}", 1.0), 0.0)
+    slots.record_heartbeat(beat("busy"), 0.0)
 
-    slots.waits(waiting("new", 10.0), SWEEP + 1)
+    slots.record_waiting(waiting("new", 10.0), SWEEP_SECONDS + 1)
     assert len(slots) == 2
 
-    slots.waits(waiting("newer", 10.0), BUSY_KEPT + SWEEP + 2)
+    slots.record_waiting(waiting("newer", 10.0), BUSY_KEPT_SECONDS + SWEEP_SECONDS + 2)
     assert len(slots) == 1
 
 
 def test_an_interval_that_is_none_is_not_believed() -> None:
     slots = Slots()
 
-    slots.waits(waiting("long", 1e9), 0.0)
-    slots.waits(waiting("none", 0.0), 0.0)
+    slots.record_waiting(waiting("long", 1e9), 0.0)
+    slots.record_waiting(waiting("none", 0.0), 0.0)
 
     assert names(slots, 2.0) == ["long", "none"]
-    assert names(slots, 3 * LONGEST_INTERVAL + 1) == []
+    assert names(slots, 3 * MAX_INTERVAL_SECONDS + 1) == []
 
 
 def test_invented_workers_do_not_fill_the_memory(monkeypatch: object) -> None:
     slots = Slots()
-    assert MOST >= 8_000
-    slots._slots = dict.fromkeys(map(str, range(MOST)))  # type: ignore[arg-type]
+    assert MAX_SLOTS >= 8_000
+    slots._slots = dict.fromkeys(map(str, range(MAX_SLOTS)))  # type: ignore[arg-type]
 
     slots._next_sweep = 1e9
-    slots.waits(waiting("one more"), 0.0)
+    slots.record_waiting(waiting("one more"), 0.0)
 
-    assert len(slots) == MOST
+    assert len(slots) == MAX_SLOTS
 
 
 # --- as ads ----------------------------------------------------------------------------------
@@ -104,7 +110,7 @@ def test_invented_workers_do_not_fill_the_memory(monkeypatch: object) -> None:
 
 def test_a_worker_that_waits_is_an_unclaimed_slot_with_its_machine() -> None:
     slots = Slots()
-    slots.waits(waiting("w1"), 0.0)
+    slots.record_waiting(waiting("w1"), 0.0)
 
     (ad,) = slot_ads(slots, [], SCHEDD, 1.0, NOW)
 
@@ -129,7 +135,7 @@ def test_a_worker_that_waits_is_an_unclaimed_slot_with_its_machine() -> None:
 
 def test_a_running_job_is_a_claimed_slot_even_if_its_worker_was_never_heard() -> None:
     slots = Slots()
-    slots.waits(waiting("w1"), 0.0)  # the ledger is newer than this
+    slots.record_waiting(waiting("w1"), 0.0)  # the ledger is newer than this
     job = ad_of(
         JobId(7, 1), JobStatus=2, RemoteHost="slot1_9@node7", User="games@example.org",
         JobCurrentStartDate=int(NOW) - 5, EnteredCurrentStatus=int(NOW) - 5,
@@ -159,7 +165,7 @@ def test_a_worker_that_has_not_told_what_it_has_offers_what_its_job_asked_for() 
     assert "Disk" not in ad
 
     slots = Slots()
-    slots.works(beat("w1"), 0.0)
+    slots.record_heartbeat(beat("w1"), 0.0)
     (ad,) = slot_ads(slots, [("w1", job)], SCHEDD, 1.0, NOW)
     assert ad.number("Cpus") == MACHINE.cpus
 

@@ -39,7 +39,7 @@ def pool() -> FakeQueue:
         ("e", "", MACHINE),
         ("f", "", ARM),
     ):
-        slots.waits(Waiting(worker, host or "x", "p", NOW - 61, 60.0, machine), 0.0)
+        slots.record_waiting(Waiting(worker, host or "x", "p", NOW - 61, 60.0, machine), 0.0)
     busy = [
         ("d", job(7, 2, "slot1_2@node1.example.org")),
         ("e", job(8, 7, "slot1_1@node1.example.org", "bob@example.org")),
@@ -240,7 +240,9 @@ def test_a_daemon_that_is_not_there_is_not_found() -> None:
 def test_eight_thousand_slots_are_one_answer() -> None:
     slots = Slots()
     for number in range(8000):
-        slots.waits(Waiting(f"w{number}", f"slot1@n{number}", "p", NOW, 60.0, MACHINE), 0.0)
+        slots.record_waiting(
+            Waiting(f"w{number}", f"slot1@n{number}", "p", NOW, 60.0, MACHINE), 0.0
+        )
     queue = FakeQueue(machines=list(slot_ads(slots, [], "vobox1", 1.0, NOW)))
 
     names = out(condor_status, queue, "-af", "Machine").split()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.fake_submit_host import CWD, NOW, Host, make_proxy
 from thyme.protocol import codec
-from thyme.protocol.batch_encoder import Alike
+from thyme.protocol.blobs import Deflated
 from thyme.protocol.events import Submit
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
@@ -204,7 +204,9 @@ def test_messages_that_share_files_are_the_same_bytes_as_alone() -> None:
         for job in jobs
     ]
 
-    assert list(map(Alike().encode, messages)) == [codec.encode(each) for each in messages]
+    deflated: Deflated = {}
+    together = [codec.encode(each, deflated) for each in messages]
+    assert together == [codec.encode(each) for each in messages]
 
 
 def test_who_does_not_run_a_job_need_not_inflate_its_input() -> None:

@@ -1,0 +1,105 @@
+"""One connection to the broker, and what the schedd does over it.
+
+A connection that failed is of no more use: the schedd then makes another session.
+What has to survive that is in the ledger or in ``ScheddState``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+from thyme.broker import Transport
+from thyme.protocol import codec
+from thyme.protocol.events import JobMessage, Marker
+from thyme.protocol.mail import schedd_inbox
+from vobox.workers.mail import WorkerMail
+
+from .reconciler import Reconciler
+from .state import ScheddState
+from .stream_reader import StreamReader
+
+#: Seconds to wait for our own records to be read back from the stream.
+READ_BACK_SECONDS = 15.0
+
+
+class Session:
+    """A connection with its stream reader, its workers' mail and its reconciler."""
+
+    def __init__(self, state: ScheddState, transport: Transport) -> None:
+        self.transport = transport
+        self.reader = StreamReader(state, transport)
+        self.mail = WorkerMail(
+            transport, state.settings.name, state.ledger, state.leases, state.slots,
+            state.clock, state.wall,
+        )  # fmt: skip
+        self.reconciler = Reconciler(state, transport, self.reader, self.mail)
+        #: the error for which this session is to be ended
+        self.failure: Exception | None = None
+        self.state = state
+
+    def start(self, is_stopping: Callable[[], bool]) -> bool:
+        """Read the stream up to a marker of our own: then the ledger is current.
+
+        Returns False if ``is_stopping`` became true before that.
+        """
+        state, transport = self.state, self.transport
+        name, pools = state.settings.name, (state.settings.pool,)
+        transport.declare_topology(pools)
+        transport.open_inbox(schedd_inbox(name), pools)
+        self.reader.check_same_stream()
+        token = os.urandom(16).hex()
+        next_cluster = int(state.ledger.meta("next_cluster", "1"))
+        transport.record([codec.encode(Marker(name, token, next_cluster))])
+        starting = state.health.is_starting
+        while self.reader.last_marker != token:
+            if is_stopping():
+                return False
+            if starting:
+                state.health.report_rebuild(state.stream.records)
+            if not self.reader.catch_up(replaying=True):
+                transport.wait(1.0)
+        self.finish_replay()
+        state.health.report_well()
+        return True
+
+    def finish_replay(self) -> None:
+        """Do what was left for the end of a replay."""
+        state = self.state
+        state.leases.renew_all(state.ledger.worked_on(), state.clock())
+        for reason, job in self.reader.finish_replay():
+            self.reconciler.hold(job, reason)
+        if state.history is not None:
+            state.history.complete(state.ledger.left())
+        self.reconciler.remove_failed_submits()
+        self.reconciler.reconcile_all()
+
+    def probe(self) -> None:
+        """Ask the broker something: the answer shows that it is there."""
+        self.state.queue_depth = self.transport.count_ready(self.state.settings.pool)
+        self.state.health.report_answer()
+
+    def fail_later(self, error: Exception) -> None:
+        """End the session once the present command has its answer: it was carried out."""
+        self.state.health.report_failure(error)
+        self.failure = error
+
+    def record(self, events: Sequence[JobMessage]) -> None:
+        """Record events, and return when the ledger has them, or when that takes too long.
+
+        The broker confirms a record before it hands it to those who read the stream.
+        """
+        if not events:
+            return
+        bodies = [codec.encode(event) for event in events]
+        self.transport.record(bodies)
+        self.reader.awaited = bodies[-1]
+        self.reconcile_until(lambda: self.reader.awaited is None)
+
+    def reconcile_until(self, is_done: Callable[[], bool]) -> None:
+        """Read the stream and do what follows until ``is_done``, or until that takes too long."""
+        deadline = self.state.clock() + READ_BACK_SECONDS
+        self.reconciler.reconcile_all()
+        while not is_done() and self.state.clock() < deadline:
+            self.transport.wait(0.1)
+            self.reconciler.reconcile_all()

@@ -1,0 +1,98 @@
+"""What the schedd knows besides its ledger, for as long as it runs.
+
+Connections to the broker come and go (``session.py``); this stays. Nothing here
+is needed after a restart: it is made again from the ledger, the stream and the
+workers' mail.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from thyme.protocol.events import HoldReason
+from thyme.protocol.job import JobId
+from vobox.files.history_files import HistoryFiles
+from vobox.jobs.job import ControlMessage
+from vobox.jobs.requirements import MatchingJobs
+from vobox.ledger.writer import Ledger
+from vobox.metrics.points import Tally
+from vobox.workers.leases import Leases
+from vobox.workers.slots import Slots
+
+from .failed_submits import FailedSubmits
+from .health import Health
+from .policy_scan import PolicyScan
+from .timers import Timers
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The schedd's settings, from the command line.
+
+    ``name``: the schedd's; ``pool``: where its jobs are queued; ``lease``: seconds that
+    a running job is believed without news, unless it asks for another lease;
+    ``policy_interval``: seconds between scans of the jobs' policies; ``max_attempts``:
+    a job that lost so many workers is held; ``history_dir``: see ``history_files.py``.
+    """
+
+    name: str
+    pool: str = "alien_jobs"
+    lease: float = 300.0
+    policy_interval: float = 60.0
+    max_attempts: int = 5
+    history_dir: Path | None = None
+
+
+@dataclass
+class StreamCounts:
+    """What was read of the stream since the start."""
+
+    records: int = 0
+    #: records that could not be read, or not be applied to their job
+    unreadable: int = 0
+    #: records whose sender may not write what they say
+    forged: int = 0
+    #: routing keys of forged records that were logged
+    forged_keys: set[str] = field(default_factory=set)
+
+
+class ScheddState:
+    """The parts of the schedd that outlive a connection. For the schedd's own thread.
+
+    ``clock``: monotonic seconds; ``wall``: epoch seconds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings = settings
+        self.ledger = ledger
+        self.clock = clock
+        self.wall = wall
+        self.timers = Timers(clock)
+        self.health = Health(ledger.path.parent, clock)
+        self.leases = Leases(settings.lease)
+        self.slots = Slots()
+        self.failed_submits = FailedSubmits(settings.name, ledger)
+        self.matching_jobs = MatchingJobs(settings.policy_interval)
+        self.policy_scan = PolicyScan(settings.name, ledger, self.leases.live.attributes)
+        #: where ads of jobs that left the queue are written; None for nowhere
+        self.history = HistoryFiles(settings.history_dir) if settings.history_dir else None
+        #: counts what happens to jobs, for the metrics; None where nobody asked for them
+        self.tally: Tally | None = None
+        self.stream = StreamCounts()
+        #: jobs whose user log may hold events that the ledger does not know to be written
+        self.recovered: set[JobId] = set()
+        #: to be sent to workers
+        self.control_messages: list[tuple[JobId, ControlMessage]] = []
+        #: jobs to be held because their user log could not be written
+        self.log_failures: list[tuple[HoldReason, JobId]] = []
+        #: messages of the pool that no worker has taken; None: not known
+        self.queue_depth: int | None = None
