@@ -12,7 +12,6 @@ from pathlib import Path
 
 from tests.support.process_site import PROGRAMS, LiveSite
 from tests.support.services.rabbitmq import Rabbit
-from thyme.broker import connect
 
 POOL = "alien_jobs"
 #: Seconds: no bench is to lose a job to a busy machine.
@@ -20,17 +19,11 @@ LEASE = 600.0
 
 
 class AmqpSite(LiveSite):
-    """``rabbit`` is its broker; ``other_url`` the same topology without anybody in it."""
+    """``rabbit`` is its broker."""
 
     def __init__(self, root: Path, rabbit: Rabbit, pilots: int = 8) -> None:
         super().__init__(root, LEASE, pilots, url=rabbit.vhost().url)
         self.rabbit = rabbit
-        self.other_url = rabbit.vhost().url
-        transport = connect(self.other_url)
-        try:
-            transport.declare_topology([POOL])
-        finally:
-            transport.close()
 
     def start_pilots(self, count: int) -> None:
         """If we are root, each is the first process of its own pid namespace, as in a container.
