@@ -24,10 +24,22 @@ PATHS = re.compile(rf"`((?:{FOLDERS})/[\w./*-]*)`")
 LINKS = re.compile(r"\]\(([^)\s]+)\)")
 
 
+def list_anchors(page: str) -> set[str]:
+    """List the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def find_dead_references(text: str, folder: Path) -> list[str]:
     """List the relative links (from ``folder``) and paths in ``text`` that lead nowhere."""
-    links = [link.partition("#")[0] for link in LINKS.findall(text) if "://" not in link]
-    dead = [link for link in links if link and not (folder / link).exists()]
+    dead = []
+    for link in (link for link in LINKS.findall(text) if "://" not in link):
+        path, _, anchor = link.partition("#")
+        target = folder / path
+        if not target.exists() or (
+            anchor and anchor not in list_anchors(target.read_text("utf-8") if path else text)
+        ):
+            dead.append(link)
     # `plancton/schedd` is the name of an image, whose Dockerfile lies in images/schedd
     places = {path: path.replace("plancton/", "images/", 1) for path in PATHS.findall(text)}
     return dead + [
@@ -42,6 +54,7 @@ def test_every_link_and_path_of_a_page_exists(page: Path) -> None:
 
 def test_a_dead_link_and_a_dead_path_are_found() -> None:
     text = (
-        "[a](README.md#x) [b](gone.md) `thyme/broker/` `vobox/gone.py` `tests/contract/test_*.py`"
+        "# Here it is\n[a](README.md#what-is-here) [b](README.md#gone) [c](gone.md)"
+        " [d](#here-it-is) `thyme/broker/` `vobox/gone.py` `tests/contract/test_*.py`"
     )
-    assert find_dead_references(text, ROOT) == ["gone.md", "vobox/gone.py"]
+    assert find_dead_references(text, ROOT) == ["README.md#gone", "gone.md", "vobox/gone.py"]
