@@ -50,6 +50,7 @@ ParseError = classad2.ClassAdException
 MAX_EXPRESSION = 16 * 1024
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _ESCAPED = re.compile(r'["\\]')
 _OLD_BACKSLASH = re.compile(r'\\(?!"(?![\r\n]|\Z))')
 _RESERVED = {"error", "false", "is", "isnt", "parent", "true", "undefined"}
@@ -215,7 +216,9 @@ class Ad(MutableMapping[str, str]):
             return default
 
     def classad(self) -> classad2.ClassAd:
-        """The parsed ad; raises ParseError where an expression is none."""
+        """Return the parsed ad; raises ParseError where a text is no expression, or is too long."""
+        for _name_of_it, text in self.pairs():
+            _check_length(text)
         return classad2.ClassAd(
             "[" + ";".join(f"{_name(name)}={text}" for name, text in self.pairs()) + "]"
         )
@@ -253,10 +256,15 @@ def literal(value: bool | int | float | str) -> str:
     return quote(value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0"))
 
 
+def _check_length(expression: str) -> None:
+    """Raise ParseError for what the library's parser, which recurses, may not come back from."""
+    if len(expression) > MAX_EXPRESSION and not _STRING.fullmatch(expression):
+        raise ParseError(f"an expression of {len(expression)} characters; at most {MAX_EXPRESSION}")
+
+
 def parse(expression: str) -> classad2.ExprTree:
     """The parsed expression; raises ParseError."""
-    if len(expression) > MAX_EXPRESSION:
-        raise ParseError(f"an expression of {len(expression)} characters; at most {MAX_EXPRESSION}")
+    _check_length(expression)
     # ExprTree pastes the text into an ad: without the first line `1; b = 2` would
     # slip through, without the second `1) + (2`.
     classad2.ExprTree(f"({expression})")

@@ -24,9 +24,6 @@ import classad2
 from .ad import Ad, ParseError, parse
 from .literals import ERROR, NOT_LITERAL, UNDEFINED, literal_value
 
-#: Characters of one expression. The library recurses over ``a.a.a...`` without
-#: a limit of its own and would take the schedd down with it (at ~100,000 here).
-MAX_EXPRESSION = 16 * 1024
 #: Results remembered within one query.
 MAX_REMEMBERED = 512
 
@@ -52,8 +49,6 @@ class Compiled(NamedTuple):
 @lru_cache(maxsize=4096)
 def compile_expression(text: str) -> Compiled:
     """Parse an expression; raises ParseError, also for one that is too long."""
-    if len(text) > MAX_EXPRESSION:
-        raise ParseError(f"the expression is longer than {MAX_EXPRESSION} characters")
     try:
         tree = parse(text)
     except ValueError as error:  # a NUL byte, or text that is not UTF-8

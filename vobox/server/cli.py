@@ -52,6 +52,11 @@ class CannotServe(ThymeError):
     exit_code = ExitCode.NODE_UNFIT
 
 
+#: Bytes of each thread's stack: the ClassAd library recurses over the longest expression that is
+#: allowed in 8 MiB, and threads would have 2 MiB under ``ulimit -s unlimited``.
+THREAD_STACK = 16 * 1024 * 1024
+
+
 def parser() -> argparse.ArgumentParser:
     made = Parser(
         prog="thyme-schedd",
@@ -138,6 +143,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     url = broker_url(options.url, os.environ)
+    threading.stack_size(THREAD_STACK)
     if os.geteuid() == 0:
         # acting for other users must not bring root's groups along
         os.setgroups([])

@@ -168,3 +168,35 @@ def test_a_broker_that_is_not_there_is_waited_for_and_told_of(schedd: LiveSchedd
     finally:
         process.kill()
         process.communicate()
+
+
+# --- expressions that the ClassAd library's parser may not come back from ------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" + ".a" * 60_000,
+        "+" * 60_000 + "1",
+        "&&" * 60_000 + "a",
+        "a" + "[0]" * 40_000,
+        "(" * 60_000 + "1" + ")" * 60_000,
+        "a" + ".a" * 8_000,
+        "(" * 8_000 + "1" + ")" * 8_000,
+    ],
+    ids=lambda text: f"{text[:4]}{len(text)}",
+)
+@pytest.mark.parametrize("stack", [8 * 1024 * 1024, resource.RLIM_INFINITY], ids=["8 MiB", "any"])
+def test_no_expression_of_a_user_ends_the_schedd(schedd: LiveSchedd, text: str, stack: int) -> None:
+    if resource.getrlimit(resource.RLIMIT_STACK)[1] != resource.RLIM_INFINITY:
+        pytest.skip("the stack of this process is limited for good")
+    limit = f"--stack={'unlimited' if stack == resource.RLIM_INFINITY else stack}:unlimited"
+    schedd.start(wrapper=["prlimit", limit])
+    (schedd.home / "history").write_text(f"A = {text}\n*** Offset = 0\n")
+
+    schedd.run("condor_history", "-file", "history", "-long")
+    schedd.run("condor_submit", stdin=f"executable = /bin/true\n+A = {text}\nqueue".encode())
+    schedd.run("condor_q", "-constraint", text)
+
+    assert schedd.run("condor_q", "-long").returncode == 0
+    assert schedd.process is not None and schedd.process.poll() is None

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.fake_query_queue import NOW, job
-from vobox.classad.ad import Ad, ParseError, evaluate
-from vobox.classad.expressions import MAX_EXPRESSION, Evaluator, compile_expression
+from vobox.classad.ad import MAX_EXPRESSION, Ad, ParseError, evaluate
+from vobox.classad.expressions import Evaluator, compile_expression
 from vobox.classad.literals import ERROR, UNDEFINED
 
 NAMES = ["JobStatus", "clusterid", "Owner", "Nope", "Chain", "Loop", "MY.ProcId", "Record", "Text"]
