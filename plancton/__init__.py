@@ -1,3 +1,3 @@
-"""The node's scheduler: starts pilots in the idle rest of a node, and knows nothing of jobs."""
+"""Plancton: starts pilots in the idle capacity of a node, and knows nothing of jobs."""
 
 __version__ = "1.0.0.dev0"

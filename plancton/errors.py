@@ -1,4 +1,4 @@
-"""What can go wrong in Plancton, and with which exit code the commands say so.
+"""Plancton's errors, and the exit codes of its commands.
 
     PlanctonError             1   anything else of ours
     ├── BadUsage              2   the command line is wrong
@@ -37,16 +37,20 @@ class ExitCode(IntEnum):
 
 
 class PlanctonError(Exception):
-    """Anything of ours."""
+    """Any error of Plancton."""
 
     exit_code: ExitCode = ExitCode.FAILED
 
 
 class BadUsage(PlanctonError):
+    """The command line is wrong."""
+
     exit_code = ExitCode.USAGE
 
 
 class NotRunning(PlanctonError):
+    """The command needs a running daemon."""
+
     exit_code = ExitCode.NOT_RUNNING
 
 
@@ -61,19 +65,23 @@ class ConfigError(PlanctonError):
 
 
 class AlreadyRunning(PlanctonError):
+    """Another daemon holds the run directory."""
+
     exit_code = ExitCode.ALREADY_RUNNING
 
 
 class EngineError(PlanctonError):
+    """The engine failed."""
+
     exit_code = ExitCode.ENGINE
 
 
 class EngineUnavailable(EngineError):
-    """The engine does not answer: how many pilots run is unknown, which is not zero."""
+    """The engine does not answer: the number of pilots is unknown, which is not zero."""
 
 
 class EngineTimeout(EngineUnavailable):
-    """No answer in time: whether it was done is not known."""
+    """The engine did not answer in time: whether it did what was asked is unknown."""
 
 
 class EngineRefused(EngineError):
@@ -81,14 +89,20 @@ class EngineRefused(EngineError):
 
 
 class NotThere(EngineRefused):
+    """What was asked for is not there."""
+
     pass
 
 
 class NoSuchImage(NotThere):
+    """The image is not there."""
+
     pass
 
 
 class Conflict(EngineRefused):
+    """The container or image is not in a state for what was asked."""
+
     pass
 
 

@@ -1,4 +1,4 @@
-"""The words of a decision: what is seen, what is remembered, what is to be done and why.
+"""The values of a decision: what is observed, what is remembered, what is done and why.
 
 Everything here is a value.  ``None`` always means "not known" and is never
 taken for zero.  Times called ``now``, ``since`` or ``at`` are seconds of one
@@ -13,6 +13,8 @@ from enum import Enum
 
 
 class PilotState(str, Enum):
+    """The state of a pilot."""
+
     STARTING = "starting"  #: created, its command does not run yet
     RUNNING = "running"
     STOPPING = "stopping"  #: asked to end; still uses the node
@@ -47,7 +49,7 @@ class Pilot:
 
 @dataclass(frozen=True)
 class HostFacts:
-    """What does not change while the node is up."""
+    """What does not change while the node runs."""
 
     hostname: str
     ncpus: int
@@ -59,7 +61,7 @@ class HostFacts:
 
 @dataclass(frozen=True)
 class HostLoad:
-    """What the node does now."""
+    """The present load of the node."""
 
     #: CPUs in use by everybody, as a number of CPUs (2.5 = two and a half)
     busy_cpus: float | None = None
@@ -83,13 +85,15 @@ class HostLoad:
 
 @dataclass(frozen=True)
 class PilotUsage:
+    """What one pilot uses."""
+
     cpu_seconds: float
     memory_bytes: int
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What pilots use, from one read.
+    """What the pilots use, from one reading.
 
     ``cpu_seconds`` is the CPU time of all pilots together, those that ended included,
     counted from any fixed moment: only differences mean something.
@@ -117,7 +121,7 @@ class ImageStatus:
 
 @dataclass(frozen=True)
 class Protection:
-    """How the owner is protected from the pilots, as far as the node lets us."""
+    """How the owner is protected from the pilots, as far as the node allows."""
 
     group: str  #: where, for people
     cpu: str = ""  #: "idle", "weight" or "" (not at all)
@@ -139,14 +143,14 @@ class Protection:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What an engine keeps ready beside the pilots; None where it has no such thing."""
+    """What an engine prepares beside the pilots; None where it has no such thing."""
 
     image: ImageStatus | None = None
     protection: Protection | None = None
 
 
 class Mode(str, Enum):
-    """What the admin wants."""
+    """What the admin wants the node to do."""
 
     ACTIVE = "active"
     DRAIN = "drain"  #: start nothing, let pilots end by themselves
@@ -155,7 +159,7 @@ class Mode(str, Enum):
 
 
 class Trigger(str, Enum):
-    """Why the loop looks."""
+    """Why the loop makes a pass."""
 
     TIMER = "timer"
     EVENT = "event"
@@ -163,7 +167,7 @@ class Trigger(str, Enum):
 
 @dataclass(frozen=True)
 class NoWork:
-    """The back-off of pilots that find nothing to do; level 0 is none."""
+    """The back-off while pilots find nothing to do; at level 0 there is none."""
 
     level: int = 0
     #: from then on one pilot may try: only one that started then is a probe
@@ -174,7 +178,7 @@ class NoWork:
 
 @dataclass(frozen=True)
 class Breaker:
-    """The circuit breaker for pilots that fail; level 0 is closed (all is well)."""
+    """The circuit breaker for pilots that fail; at level 0 it is closed (all is well)."""
 
     failures: int = 0  #: in a row
     level: int = 0
@@ -187,7 +191,7 @@ class Breaker:
 
 @dataclass(frozen=True)
 class History:
-    """What one decision hands to the next."""
+    """What one decision passes to the next."""
 
     owner_cpus: float | None = None  #: smoothed
     owner_at: float = 0.0
@@ -214,7 +218,7 @@ class History:
 
 @dataclass(frozen=True)
 class NodeState:
-    """Everything a decision rests on, but the configuration and the time."""
+    """Everything that a decision depends on, except the configuration and the time."""
 
     facts: HostFacts
     load: HostLoad
@@ -234,6 +238,8 @@ class NodeState:
 
 @dataclass(frozen=True)
 class StartPilots:
+    """Start ``count`` pilots."""
+
     count: int
 
 
@@ -248,7 +254,7 @@ class StopPilot:
 
 @dataclass(frozen=True)
 class RemovePilot:
-    """Clear away what an exited pilot left."""
+    """Remove what an exited pilot left."""
 
     pilot: Pilot
 
@@ -258,7 +264,9 @@ Action = StartPilots | StopPilot | RemovePilot
 
 @dataclass(frozen=True)
 class Reason:
-    """One rule's say, in one sentence; ``room`` is how many starts it allows (None: no limit)."""
+    """What one rule says, in one sentence; ``room`` is how many starts it allows (None: no
+    limit).
+    """
 
     rule: str
     room: int | None
@@ -267,7 +275,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Capacity:
-    """How many pilots this node should hold; None where a reading is missing."""
+    """How many pilots this node can hold; None where a reading is missing."""
 
     start: int | None  #: up to here pilots are started
     keep: int | None  #: beyond this for ``grace_kill`` seconds, pilots are evicted
@@ -275,6 +283,8 @@ class Capacity:
 
 @dataclass(frozen=True)
 class Decision:
+    """What to do, why, and what to remember."""
+
     actions: tuple[Action, ...]
     reasons: tuple[Reason, ...]
     capacity: Capacity
@@ -287,7 +297,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class EndedPilot:
-    """A pilot that ended, for those who look later."""
+    """A pilot that ended, for the status document and the metrics."""
 
     name: str
     exit_code: int | None
@@ -303,7 +313,7 @@ class EndedPilot:
 
 @dataclass(frozen=True)
 class LoopPass:
-    """One pass of the loop."""
+    """What one pass of the loop observed and decided."""
 
     decision: Decision
     pilots: tuple[Pilot, ...] | None

@@ -1,4 +1,4 @@
-"""Where Plancton keeps its things, for root and for everybody else."""
+"""Where Plancton's files are, for root and for other users."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ SCHEMES = ("http", "https", "insecure_https")
 
 
 def is_url(text: str) -> bool:
+    """Tell whether ``text`` is a URL and not a path."""
     return "://" in text and text.partition("://")[0] in SCHEMES
 
 
 def hide_password(url: str) -> str:
-    """The URL without its password, for logs and for people."""
+    """Return the URL without its password, for logs and for people."""
     parts = urlsplit(url)
     if parts.password is None:
         return url
@@ -25,7 +26,7 @@ def hide_password(url: str) -> str:
 
 @dataclass(frozen=True)
 class Paths:
-    """The directories of one daemon, as in 2017.
+    """The files and directories of one daemon, as in 2017.
 
     Root: ``/var/log/plancton``, ``/var/run/plancton``, ``/etc/plancton``, and
     ``/var/lib/plancton`` for what must survive a restart of the node.
@@ -51,7 +52,7 @@ class Paths:
         pidfile: str | None = None,
         config_url: str = "",
     ) -> Paths:
-        """The defaults for this user, each replaced by what is given.
+        """Return the defaults for this user, each replaced by what is given.
 
         ``confdir`` may be the URL of a configuration; ``config_url`` (of the environment)
         counts where no ``confdir`` is given.
@@ -83,6 +84,7 @@ class Paths:
 
     @property
     def config(self) -> Path:
+        """The configuration file."""
         return self.confdir / "config.yaml"
 
     @property
@@ -102,12 +104,15 @@ class Paths:
 
     @property
     def history(self) -> Path:
+        """What the back-offs have learned."""
         return self.rundir / "history.json"
 
     @property
     def status(self) -> Path:
+        """The status document."""
         return self.rundir / "status.json"
 
     @property
     def log(self) -> Path:
+        """The daemon's log file."""
         return self.logdir / "plancton.log"

@@ -1,4 +1,4 @@
-"""Load a configuration and check it against this node, before anything is started with it."""
+"""Load a configuration and check it against this node before it is used."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from telemetry import targets
 
 
 def load_config(path: Path, facts: HostFacts) -> Config:
-    """The configuration at ``path``, checked against this node.
+    """Return the configuration at ``path``, checked against this node.
 
     Raises ConfigError.
     """
@@ -42,7 +42,7 @@ def load_config(path: Path, facts: HostFacts) -> Config:
 
 
 def parse_config(text: str, where: str, facts: HostFacts) -> Config:
-    """The configuration written in ``text``; ``where`` names its source in the messages.
+    """Return the configuration in ``text``; ``where`` names its source in the messages.
 
     Raises ConfigError.
     """

@@ -1,0 +1,1 @@
+"""Windows and stops: when the node may be used."""

@@ -1,8 +1,8 @@
-"""When the node may be used: weekly windows, dates and stops, on the node's own clock.
+"""Compute from weekly windows, dates and stops when the node may be used, on its own clock.
 
-Pure arithmetic on values; ``window_text`` reads them from the configuration, ``opening``
-makes a rule of them.  Periods are written in local time, which twice a year skips an hour
-or shows one twice.  The owner is favoured both times:
+Pure: ``syntax`` parses periods from the configuration, ``policy.calendar_rule`` makes a rule of
+them. Periods are written in local time, which twice a year skips an hour or shows one twice. The
+owner is favoured both times:
 
     skipped    a time that the clock never shows is the moment at which it jumps over it
     twice      a window begins at the second and ends at the first, a stop the other way round
@@ -34,7 +34,9 @@ _Span = tuple[float, float]
 
 @dataclass(frozen=True)
 class Weekly:
-    """Begins on each of ``days`` (0 is Monday) at ``begin``, and lasts ``length``, in minutes.
+    """A period that begins on each of ``days`` (0 is Monday).
+
+    ``begin`` is in minutes of the day and ``length`` in minutes.
 
     ``length`` is what the clock shows: a night with a changed clock is longer or shorter.
     """
@@ -46,7 +48,7 @@ class Weekly:
 
 @dataclass(frozen=True)
 class Dated:
-    """Once, from ``begin`` to ``end``, both without a time zone."""
+    """A period that occurs once, from ``begin`` to ``end``, both without a time zone."""
 
     begin: datetime
     end: datetime
@@ -57,7 +59,7 @@ Period = Weekly | Dated
 
 @dataclass(frozen=True)
 class Calendar:
-    """No ``windows`` means always; ``stops`` win over windows."""
+    """The periods of a node: no ``windows`` means always; ``stops`` win over windows."""
 
     windows: tuple[Period, ...] = ()
     stops: tuple[Period, ...] = ()
@@ -66,7 +68,7 @@ class Calendar:
 
 @dataclass(frozen=True)
 class Opening:
-    """Whether the node may be used, and for how long; seconds since 1970.
+    """Whether the node may be used, since when and until when, in seconds since 1970.
 
     ``since`` is None when that was more than a week ago, ``until`` when nothing changes.
     """
@@ -77,7 +79,7 @@ class Opening:
 
 
 def find_opening(calendar: Calendar, wall: float) -> Opening:
-    """The state at ``wall``, seconds since 1970."""
+    """Return whether the node may be used at ``wall``, in seconds since 1970."""
     if not calendar.windows and not calendar.stops:
         return Opening(True)
     spans, known = _laid_out(calendar, datetime.fromtimestamp(wall, calendar.zone).date())
@@ -93,7 +95,7 @@ def find_opening(calendar: Calendar, wall: float) -> Opening:
 
 @lru_cache(maxsize=4)
 def _laid_out(calendar: Calendar, today: date) -> tuple[tuple[_Span, ...], _Span]:
-    """When the node is open around ``today``, and between which moments that is all of it."""
+    """Return the open spans around ``today``, and the span for which these are complete."""
     farthest = today + timedelta(_FARTHEST)
     dates = [p.end.date() for p in calendar.windows + calendar.stops if isinstance(p, Dated)]
     last = min(max([today, *dates]), farthest) + timedelta(_AROUND)
@@ -147,7 +149,7 @@ def _without(spans: Iterable[_Span], holes: Iterable[_Span]) -> Iterable[_Span]:
 
 
 def _moment(local: datetime, zone: tzinfo, *, second: bool = False) -> float:
-    """When the clock shows ``local``: the first time, or the ``second`` where it does so twice."""
+    """Return when the clock shows ``local``: the first time, or the ``second`` if it does twice."""
     first, other = (local.replace(tzinfo=zone, fold=fold).timestamp() for fold in (0, 1))
     if first <= other:
         return other if second else first

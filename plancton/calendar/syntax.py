@@ -1,4 +1,4 @@
-"""How ``windows`` and ``stops`` are written in the configuration.
+"""Parse the periods of ``windows`` and ``stops``.
 
 mon-fri 20:00-06:00             each of these days; an end not after its begin is on the
                                 next day
@@ -36,7 +36,7 @@ _FORMS = (
 
 
 class BadPeriod(ValueError):
-    """The text is no period, or the time zone is not known; the message says why."""
+    """The text is not a period, or the time zone is unknown; the message says why."""
 
 
 @lru_cache(maxsize=8)
@@ -52,7 +52,7 @@ def parse_calendar(windows: tuple[str, ...], stops: tuple[str, ...], zone_name: 
 
 @lru_cache(maxsize=8)
 def find_zone(name: str) -> tzinfo:
-    """The time zone called ``name``: one of the tz database, or a file in its format.
+    """Return the time zone called ``name``: one of the tz database, or a file in its format.
 
     Raises BadPeriod.
     """
@@ -68,7 +68,7 @@ def find_zone(name: str) -> tzinfo:
 
 
 def parse_period(text: str) -> Period:
-    """One period.  Raises BadPeriod."""
+    """Return the period that ``text`` describes.  Raises BadPeriod."""
     words = text.strip().lower()
     if found := _OVER_DAYS.fullmatch(words):
         return _over_days(found)

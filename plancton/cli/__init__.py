@@ -1,0 +1,1 @@
+"""The commands of ``planctonctl``, one module for each group."""

@@ -1,4 +1,4 @@
-"""planctonctl validate."""
+"""``planctonctl validate``: check a configuration and show what it gives on this node."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from plancton.policy import calendar_rule
 
 
 def validate(paths: Paths, arguments: argparse.Namespace) -> int:
-    """Prints what the configuration gives on this node; raises ConfigError."""
+    """Print what the configuration gives on this node; raises ConfigError."""
     if arguments.schema:
         print(json.dumps(schema(), indent=2))
         return ExitCode.OK
@@ -40,7 +40,7 @@ def validate(paths: Paths, arguments: argparse.Namespace) -> int:
 
 
 def schema() -> dict[str, object]:
-    """The configuration as JSON schema (draft 2020-12), for editors and for other checkers."""
+    """Return the configuration as JSON schema (draft 2020-12), for editors and other checkers."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **Config.model_json_schema(),

@@ -1,4 +1,4 @@
-"""planctonctl start, force-start, nodaemon."""
+"""``planctonctl start``, ``force-start`` and ``nodaemon``: run the daemon."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _START_WAIT = 20.0
 
 
 def nodaemon(paths: Paths, arguments: argparse.Namespace) -> int:
-    """The daemon itself; with --log-file (from ``start``) it logs there."""
+    """Run the daemon in this process; with --log-file (from ``start``) it logs to the file."""
     handler = logs.log_to_file(paths.log) if arguments.log_file else logs.log_to_stdout()
     try:
         process.run(paths, os.environ)
@@ -86,7 +86,7 @@ def start(paths: Paths, arguments: argparse.Namespace) -> int:
 
 
 def _places(arguments: argparse.Namespace) -> list[str]:
-    """The options as they were given; paths made absolute, since the daemon works in /."""
+    """Return the options as they were given, with absolute paths: the daemon works in /."""
     words = ["--user"] if arguments.user else []
     for name in ("logdir", "rundir", "confdir", "pidfile"):
         value = getattr(arguments, name)

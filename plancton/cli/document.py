@@ -1,4 +1,4 @@
-"""The status document as the commands read it, with what has changed since it was written."""
+"""Read the status document, and bring it up to date."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from plancton.paths import Paths
 
 
 def read_document(paths: Paths) -> dict[str, Any] | None:
-    """The document as written; None if there is none, or none that can be read."""
+    """Return the document as written; None if there is none that can be read."""
     try:
         document = json.loads(paths.status.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -19,7 +19,7 @@ def read_document(paths: Paths) -> dict[str, Any] | None:
 
 
 def read_current(paths: Paths, wall: float) -> dict[str, Any]:
-    """What is known now (``wall``: since 1970).
+    """Return what is known at ``wall``, in seconds since 1970.
 
     While the daemon runs, ages are moved on to now.  When it does not, the pilots are
     asked for at the place where it left them; what only it knew is ``null``.
@@ -57,7 +57,7 @@ def _left(document: dict[str, Any], paths: Paths) -> list[dict[str, Any]] | None
 
 
 def open_last_engine(document: dict[str, Any] | None, paths: Paths) -> Any:
-    """The engine of the daemon that ran here last, without its configuration.
+    """Return the engine of the daemon that ran here last, without its configuration.
 
     None if it was none that this version knows.
     """

@@ -1,4 +1,4 @@
-"""planctonctl health: one line and an exit code, made for a container's HEALTHCHECK.
+"""``planctonctl health``: one line and an exit code, for a container's HEALTHCHECK.
 
 Only 0 and 1, the codes that Docker defines.  Draining, an open breaker or a closed window
 are health: the daemon does what it was told.
@@ -20,13 +20,17 @@ LATE = 60.0
 
 
 def health(paths: Paths, _arguments: argparse.Namespace) -> int:
+    """Print whether the daemon works; return 0 if it does, else 1."""
     problem = find_problem(running_pid(paths), read_document(paths), time.monotonic())
     print(problem or "healthy")
     return 1 if problem else 0
 
 
 def find_problem(pid: int | None, document: dict[str, Any] | None, now: float) -> str:
-    """Why the daemon ``pid`` does not work, "" if it does; ``now`` on the monotonic clock."""
+    """Return why the daemon ``pid`` does not work, "" if it does.
+
+    ``now`` is in seconds of the monotonic clock.
+    """
     if pid is None:
         return "the daemon does not run"
     if document is None or document["daemon"]["pid"] != pid:

@@ -1,4 +1,4 @@
-"""``planctonctl``: reads the command line and hands over to one small module per group."""
+"""``planctonctl``: parse the command line and call the command's function."""
 
 from __future__ import annotations
 
@@ -81,7 +81,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, with Plancton's exit code."""
+
     def error(self, message: str) -> NoReturn:
+        """Print one line and exit, as argparse asks for."""
         self.exit(ExitCode.USAGE, f"planctonctl: {message}; see `planctonctl help`\n")
 
 

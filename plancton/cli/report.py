@@ -1,4 +1,4 @@
-"""planctonctl report: the node's last day as one page."""
+"""``planctonctl report``: write the node's last day as one HTML page."""
 
 from __future__ import annotations
 

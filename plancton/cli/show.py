@@ -1,4 +1,4 @@
-"""planctonctl status, explain."""
+"""``planctonctl status`` and ``explain``: show what runs, and why."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from .document import read_current
 
 
 def status(paths: Paths, arguments: argparse.Namespace) -> int:
+    """Print what runs: the daemon, the owner's load and the pilots."""
     document = read_current(paths, time.time())
     if arguments.json:
         print(json.dumps(document, indent=2))
@@ -23,6 +24,7 @@ def status(paths: Paths, arguments: argparse.Namespace) -> int:
 
 
 def explain(paths: Paths, arguments: argparse.Namespace) -> int:
+    """Print one sentence per rule: why pilots start, or do not."""
     document = read_current(paths, time.time())
     if arguments.json:
         keys = (

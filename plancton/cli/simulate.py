@@ -1,4 +1,4 @@
-"""planctonctl simulate: what the configuration would have done with a recorded load."""
+"""``planctonctl simulate``: show what the configuration would have done with a recorded load."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from plancton.policy.simulation import add_up, replay
 
 
 def simulate(paths: Paths, arguments: argparse.Namespace) -> int:
+    """Replay the trace and print what the pilots would have got."""
     facts = ProcSensors().read_facts()
     if arguments.ncpus:
         facts = replace(facts, ncpus=arguments.ncpus)
@@ -47,7 +48,7 @@ def simulate(paths: Paths, arguments: argparse.Namespace) -> int:
 
 
 def _read(path: Path) -> Iterator[list[float]]:
-    """Each line's percentages.  Raises PlanctonError."""
+    """Yield each line's percentages.  Raises PlanctonError."""
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(path, "rt", encoding="ascii") as file:

@@ -1,4 +1,4 @@
-"""planctonctl stop, force-stop, drain, drain-stop, resume, retry."""
+"""``planctonctl stop``, ``force-stop``, ``drain``, ``drain-stop``, ``resume`` and ``retry``."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ _PAUSE = 0.02
 
 
 def stop(paths: Paths, _arguments: argparse.Namespace) -> int:
+    """End the daemon and wait for it; pilots go on."""
     pid = running_pid(paths)
     if pid is None:
         print("the daemon does not run")
@@ -37,6 +38,7 @@ def stop(paths: Paths, _arguments: argparse.Namespace) -> int:
 
 
 def force_stop(paths: Paths, _arguments: argparse.Namespace) -> int:
+    """End every pilot and the daemon, and wait for both."""
     pid = running_pid(paths)
     if pid is None:
         _end_what_is_left(paths)
@@ -50,16 +52,19 @@ def force_stop(paths: Paths, _arguments: argparse.Namespace) -> int:
 
 
 def drain(paths: Paths, _arguments: argparse.Namespace) -> int:
+    """Start no new pilots; running ones end by themselves."""
     AdminFlags(paths.rundir).drain()
     return _told(paths, "drains: no new pilots are started")
 
 
 def drain_stop(paths: Paths, _arguments: argparse.Namespace) -> int:
+    """Drain, and end the daemon after the last pilot."""
     AdminFlags(paths.rundir).drain(then_stop=True)
     return _told(paths, "drains, and the daemon ends after the last pilot")
 
 
 def resume(paths: Paths, _arguments: argparse.Namespace) -> int:
+    """End a drain, and try pilots anew."""
     flags = AdminFlags(paths.rundir)
     flags.resume()
     # Who repairs a node and resumes it wants pilots now, not after the wait of old failures.

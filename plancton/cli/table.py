@@ -1,4 +1,4 @@
-"""The status document for people: lines, and a table of the pilots."""
+"""Format the status document for people: lines, and a table of the pilots."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ _DIGEST = 12
 
 
 def render_view(document: dict[str, Any], before: dict[str, Any] | None) -> RenderableType:
-    """All of it; with the document of ``before``, CPU use since then instead of CPU time."""
+    """Return lines and table of ``document``.
+
+    With the document of ``before``, the table shows the CPU use since then instead of CPU time.
+    """
     parts: list[RenderableType] = [Text(line) for line in format_lines(document)]
     pilots = document["pilots"]
     if pilots is None:
@@ -25,6 +28,7 @@ def render_view(document: dict[str, Any], before: dict[str, Any] | None) -> Rend
 
 
 def format_lines(document: dict[str, Any]) -> list[str]:
+    """Return the document without the pilots, one fact a line."""
     daemon = document["daemon"]
     if not daemon["running"]:
         left = document["pilots"]
@@ -60,7 +64,7 @@ def format_lines(document: dict[str, Any]) -> list[str]:
 
 
 def format_container_lines(document: dict[str, Any]) -> list[str]:
-    """What engines with containers tell besides."""
+    """Return the lines about the image and the protection, for engines with containers."""
     found = []
     image, protection = document.get("image"), document.get("protection")
     if image:
@@ -98,7 +102,7 @@ def _table(pilots: list[dict[str, Any]], rates: dict[str, float] | None) -> Tabl
 
 
 def _rates(document: dict[str, Any], before: dict[str, Any] | None) -> dict[str, float] | None:
-    """CPU use of each pilot in percent of one CPU since ``before``; None without one."""
+    """Return each pilot's CPU use since ``before`` in percent of one CPU; None without one."""
     if before is None or not document.get("looked") or not before.get("looked"):
         return None
     seconds = document["looked"] - before["looked"]

@@ -1,4 +1,4 @@
-"""planctonctl top: the status, live; without a terminal, plain."""
+"""``planctonctl top``: show the status again and again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .table import render_view
 
 
 def top(paths: Paths, arguments: argparse.Namespace) -> int:
-    """``count`` times, ``interval`` seconds apart; on a terminal until Ctrl-C."""
+    """Show the status ``count`` times, ``interval`` seconds apart; on a terminal until Ctrl-C."""
     from rich.console import Console
     from rich.live import Live
 
@@ -47,7 +47,7 @@ def top(paths: Paths, arguments: argparse.Namespace) -> int:
 def _further(
     paths: Paths, interval: float, document: dict[str, Any], rounds: int | None
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Each further document, after the one before it."""
+    """Yield each further document, after the one before it."""
     for number in count(1):
         if number == rounds:
             return

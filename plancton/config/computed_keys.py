@@ -1,4 +1,4 @@
-"""The keys whose value is computed from what the node has: ``max_docks``, ``pilots_memory``."""
+"""Compute the keys that depend on the node: ``max_docks`` and ``pilots_memory``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from .model import Config
 
 
 def max_docks(config: Config, facts: HostFacts) -> int:
-    """The admin's limit.  Raises BadExpression, which a checked configuration does not."""
+    """Return the most pilots at once.  Raises BadExpression, which a checked configuration does
+    not.
+    """
     if isinstance(config.max_docks, int):
         return max(0, config.max_docks)
     return compute(
@@ -25,7 +27,7 @@ def max_docks(config: Config, facts: HostFacts) -> int:
 
 
 def pilots_memory(config: Config, facts: HostFacts) -> int:
-    """Most bytes for all pilots together; 0: no ceiling.  Raises BadExpression."""
+    """Return the most bytes for all pilots together; 0: no limit.  Raises BadExpression."""
     if isinstance(config.pilots_memory, int):
         return max(0, config.pilots_memory)
     return compute(

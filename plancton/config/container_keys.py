@@ -1,4 +1,4 @@
-"""The keys that say what a pilot's container is like; a part of ``config.Config``.
+"""The keys that describe a pilot's container; a part of ``config.model.Config``.
 
 The defaults are the safe ones: no capability, no new privileges, nothing of the
 host writable.  Lists and texts may hold the templates that ``docker_cmd`` may.
@@ -16,7 +16,7 @@ _NAMES = "May hold `{{ names }}`."
 
 
 class ContainerKeys(BaseModel):
-    """Used by ``engine: docker`` alone."""
+    """The keys that only ``engine: docker`` uses."""
 
     # The engine
     docker_host: str = key(

@@ -1,4 +1,4 @@
-"""The configuration's expressions and templates, in jinja2's sandbox; never ``eval``.
+"""Compute the configuration's expressions and templates in jinja2's sandbox; never with ``eval``.
 
 A configuration may come from a web server, so it must not be able to run
 code: only arithmetic over a few numbers, and text with those numbers in it.
@@ -31,13 +31,16 @@ _FILTERS = ("abs", "float", "int", "lower", "max", "min", "round", "upper")
 
 
 class BadExpression(ValueError):
-    """The text cannot be read or computed; the message says why, in half a line."""
+    """An expression cannot be parsed or computed; the message says why, in half a line."""
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
+    """A sandbox whose arithmetic is bounded."""
+
     intercepted_binops = frozenset(["**", "*", "%"])
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Compute one operation on numbers; raises BadExpression for the rest."""
         # "x" * 10**9 and 9**9**9 are how arithmetic alone can hang or fill a daemon.
         if not all(isinstance(value, (int, float)) for value in (left, right)):
             raise BadExpression(f"{operator!r} is for numbers")
@@ -85,7 +88,7 @@ def _template(text: str) -> Any:
 
 
 def compute(expression: str, names: Mapping[str, float]) -> int:
-    """The whole number that ``expression`` gives, cut towards zero; never below 0.
+    """Return the value of ``expression`` as a whole number, cut towards zero; never below 0.
 
     Raises BadExpression.
     """
@@ -103,7 +106,7 @@ def compute(expression: str, names: Mapping[str, float]) -> int:
 
 
 def render(template: str, names: Mapping[str, str | float]) -> str:
-    """``template`` with its ``{{ name }}`` filled in.  Raises BadExpression."""
+    """Return ``template`` with its ``{{ name }}`` filled in.  Raises BadExpression."""
     if "{" not in template:
         return template
     try:

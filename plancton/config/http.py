@@ -1,4 +1,4 @@
-"""One configuration over HTTP(S): conditional, bounded in time and size, never half of it.
+"""Fetch one configuration over HTTP(S): bounded in time and size, and complete or not at all.
 
 ``urllib`` is used because it can tell a server that sends very slowly from a slow network; an
 answer counts only when it is complete, since half a YAML file is often valid.
@@ -32,6 +32,8 @@ class FetchFailed(Exception):
 
 @dataclass(frozen=True)
 class FetchedText:
+    """A configuration as the server sent it."""
+
     text: str
     #: to ask with the next time; "" if the server gave none
     etag: str
@@ -45,7 +47,7 @@ def fetch(
     timeout: float = TIMEOUT,
     now: Callable[[], float] = time.monotonic,
 ) -> FetchedText | None:
-    """What ``url`` has now; None if it still is what ``etag`` stands for.
+    """Return what ``url`` has now; None if it still is what ``etag`` stands for.
 
     ``insecure_https://`` and ``verify=False`` believe any certificate.  Raises FetchFailed.
     """
@@ -88,9 +90,12 @@ def _open(url: str, etag: str, verify: bool, timeout: float) -> HTTPResponse:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follow redirects, but not from HTTPS to HTTP, and not with the password to another host."""
+
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
+        """Return the request to follow with.  Raises FetchFailed."""
         if req.full_url.startswith("https:") and not newurl.startswith("https:"):
             fp.close()
             raise FetchFailed(

@@ -1,4 +1,4 @@
-"""The kinds of value that a configuration key may have."""
+"""The types of value that a configuration key may have."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _SYSLOG_ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:]+)\]|([0-9.]+))(?::(\d{1,5}))?"
 
 
 def _tuple(value: Any) -> Any:
-    """YAML knows lists only; the model keeps tuples, so that a configuration is a value."""
+    """Convert a YAML list to a tuple, so that a configuration is an immutable value."""
     return tuple(value) if isinstance(value, list) else value
 
 
 def _periods(value: Any) -> Any:
-    """A lone date is a date to YAML, and a text to us."""
+    """Convert dates to text: YAML reads a lone date as a date."""
     if not isinstance(value, list):
         return value
     return tuple(part.isoformat() if isinstance(part, date) else part for part in value)
@@ -38,7 +38,10 @@ Codes = Annotated[ExitCodes, BeforeValidator(_tuple)]
 
 
 def key(default: Any, unit: str, description: str, since: str = "2017") -> Any:
-    """One key with what the reference page says of it."""
+    """Return one key with what the reference page says about it.
+
+    ``since`` is the version that introduced it.
+    """
     return Field(
         default=default,
         description=description,
@@ -47,7 +50,7 @@ def key(default: Any, unit: str, description: str, since: str = "2017") -> Any:
 
 
 def parse_syslog_address(where: str) -> str | tuple[str, int]:
-    """``/dev/log`` (a socket) or ``address[:port]`` (UDP), as the library wants it.
+    """Return ``/dev/log`` (a socket) or ``address[:port]`` (UDP) as the logging module wants it.
 
     No names: the library would look them up for each line, and wait for that.  Raises ValueError.
     """

@@ -21,7 +21,7 @@ from .key_types import key as _key
 
 
 class Config(ContainerKeys):
-    """A node's configuration; a value that never changes (a reload makes a new one)."""
+    """A node's configuration, an immutable value: a reload makes a new one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -245,7 +245,7 @@ UNUSED_WITH_PROCESS = CONTAINERS_ONLY
 
 
 def list_notes(config: Config) -> tuple[str, ...]:
-    """What the configuration asks for and does not get, one sentence each."""
+    """Return what the configuration asks for and does not get, one sentence each."""
     found = []
     if config.engine == "process":
         found += [

@@ -1,4 +1,4 @@
-"""Writes ``docs/reference/plancton-config.md`` from the model, so that the two cannot differ.
+"""Generate ``docs/reference/plancton-config.md`` from the model, so that the two cannot differ.
 
 ``python -m plancton.config.reference_page`` prints the page; ``--write FILE`` writes it.
 """
@@ -34,7 +34,7 @@ This page is generated:
 
 
 def render_page() -> str:
-    """The whole page, in Markdown."""
+    """Return the whole page, in Markdown."""
     # The keys of every engine first; a class lists those that it inherits before its own.
     own = [name for name in Config.model_fields if name not in ContainerKeys.model_fields]
     return _HEAD + "".join(_row(name) for name in (*own, *ContainerKeys.model_fields))
@@ -63,6 +63,7 @@ def _default(value: object) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Print the page, or write it to a file; return the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["--write"] and len(arguments) == 2:
         Path(arguments[1]).write_text(render_page(), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The configuration while the daemon runs: re-read, and the last good one kept."""
+"""Reload the configuration while the daemon runs, and keep the last good one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ _log = logging.getLogger("plancton")
 
 
 class ConfigWatch:
-    """``read`` gives a checked configuration at once or raises ConfigError.
+    """The configuration in force, and the problem with a newer one.
+
+    ``read`` returns a checked configuration at once or raises ConfigError.
 
     The first read (``first``, where that differs) must succeed; later, a bad configuration
     changes nothing and ``problem`` says why.  ``ask`` makes a source that is elsewhere look

@@ -1,4 +1,4 @@
-"""A configuration from a web server: fetched beside the loop, the last good one on disk.
+"""Get the configuration from a web server, in a thread, and keep the last good one on disk.
 
 The loop must go on evicting while a server hangs, so a thread of its own asks; the loop
 reads what that has learned.  The last good text is kept in a file, for a daemon that starts
@@ -35,13 +35,17 @@ STUCK = 2 * TIMEOUT
 
 @dataclass(frozen=True)
 class ConfigUrl:
+    """Where the configuration is fetched from, how often (s), and whether the certificate
+    counts.
+    """
+
     url: str
     every: float = DEFAULT_EVERY
     verify: bool = True
 
     @classmethod
     def from_environment(cls, url: str, environ: Mapping[str, str]) -> ConfigUrl:
-        """The url with ``PLANCTON_CONF_UPDATE`` and ``PLANCTON_CONF_NOSSLVERIFY``.
+        """Return ``url`` with ``PLANCTON_CONF_UPDATE`` and ``PLANCTON_CONF_NOSSLVERIFY`` applied.
 
         Raises ConfigError.
         """
@@ -59,12 +63,12 @@ class ConfigUrl:
 
 
 def is_switched_on(environ: Mapping[str, str], name: str) -> bool:
-    """Whether a switch of the container is on: set, and not to a word for no."""
+    """Tell whether a variable is set, and not to a word for no."""
     return environ.get(name, "").strip().lower() not in ("", "0", "false", "no", "off")
 
 
 class RemoteConfig:
-    """Asks ``origin`` and reads the answers with ``parse`` (text → Config or ConfigError)."""
+    """The configuration of a web server; ``parse`` makes a Config of its text, or ConfigError."""
 
     def __init__(
         self,
@@ -100,7 +104,7 @@ class RemoteConfig:
         return self._good
 
     def read_newest(self) -> Config:
-        """The newest configuration; never waits.
+        """Return the newest configuration; never waits.
 
         Raises ConfigError while it is not what the server has, or may not be.
         """
@@ -110,6 +114,7 @@ class RemoteConfig:
         return self._good
 
     def ask_now(self) -> None:
+        """Ask the server soon instead of after the interval."""
         self._wake.set()
 
     def close(self) -> None:

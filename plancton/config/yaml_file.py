@@ -27,7 +27,7 @@ def read_yaml(text: str, where: str) -> tuple[Config, dict[str, int]]:
 
 
 def _mapping(text: str, where: str) -> tuple[dict[str, int], dict[str, Any]]:
-    """The line of each key, and the values."""
+    """Return the line of each key, and the values."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         values = yaml.safe_load(text)
@@ -73,7 +73,7 @@ def _problems(error: ValidationError, where: str, lines: dict[str, int]) -> list
 
 
 def _parts(item: Any) -> set[Any]:
-    """The parts of a location that are the user's own (list positions, names), not pydantic's."""
+    """Return the parts of a location that the user wrote (list positions), not pydantic's own."""
     return {part for part in item["loc"][1:] if isinstance(part, int)}
 
 

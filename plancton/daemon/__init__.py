@@ -1,0 +1,1 @@
+"""The daemon: its loop, its process, and what it publishes."""

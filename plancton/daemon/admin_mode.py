@@ -1,4 +1,4 @@
-"""What the admin wants, as flag files in the run directory (as in 2017).
+"""Flag files in the run directory that say what the admin wants (as in 2017).
 
     drain        start no new pilots
     stop         with drain: the daemon ends after the last pilot
@@ -19,7 +19,7 @@ from plancton.model import Mode
 
 
 class AdminFlags:
-    """Raises PlanctonError where a flag cannot be set or taken away."""
+    """The flag files; methods raise PlanctonError where one cannot be set or removed."""
 
     def __init__(self, rundir: Path) -> None:
         self._drain = rundir / "drain"
@@ -28,6 +28,7 @@ class AdminFlags:
         self._retry = rundir / "retry"
 
     def read_mode(self) -> Mode:
+        """Return what the flags ask for."""
         if self._force.exists():
             return Mode.FORCE_STOP
         if not self._drain.exists():
@@ -35,29 +36,35 @@ class AdminFlags:
         return Mode.DRAIN_STOP if self._stop.exists() else Mode.DRAIN
 
     def drain(self, *, then_stop: bool = False) -> None:
+        """Ask for a drain, and for the daemon's end after the last pilot if ``then_stop``."""
         if then_stop:
             # First, so that no look in between sees a plain drain and a resumed stop later.
             _set(self._stop)
         _set(self._drain)
 
     def force_stop(self) -> None:
+        """Ask for the end of every pilot and of the daemon."""
         _set(self._force)
 
     def resume(self) -> None:
+        """End a drain."""
         _clear(self._drain)
         _clear(self._stop)
 
     def request_retry(self) -> None:
+        """Ask the daemon to forget earlier failures of pilots."""
         _set(self._retry)
 
     def wants_retry(self) -> bool:
+        """Tell whether that was asked for and not done yet."""
         return self._retry.exists()
 
     def finish_retry(self) -> None:
+        """Note that it was done."""
         _clear(self._retry)
 
     def finish_stop(self) -> None:
-        """The daemon ends as asked: it must not do so again at its next start.
+        """Remove the flags of a stop that is done, so that the next daemon does not stop too.
 
         ``drain`` stays, as in 2017: the node starts nothing until somebody resumes it.
         """
@@ -65,7 +72,7 @@ class AdminFlags:
         _clear(self._force)
 
     def clear_old_force_stop(self) -> None:
-        """A force-stop that came too late for the daemon before."""
+        """Remove a force-stop that came too late for the daemon before."""
         _clear(self._force)
 
 

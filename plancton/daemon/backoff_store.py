@@ -1,4 +1,4 @@
-"""What the back-offs have learned, kept over a restart of the daemon.
+"""Keep what the back-offs have learned over a restart of the daemon.
 
 Without it, every upgrade of a node whose pilots fail would start a node full of them again.
 The times in it are of the monotonic clock, which goes on until the node is restarted; after
@@ -22,7 +22,10 @@ _VERSION = 1
 
 
 def select_kept(history: History) -> History:
-    """The part that is kept.  The owner's load, and the time over capacity, are seen anew."""
+    """Return the part that is kept.
+
+    The owner's load and the time over capacity are measured anew.
+    """
     return replace(
         History(),
         last_eviction=history.last_eviction,
@@ -36,7 +39,7 @@ def select_kept(history: History) -> History:
 
 
 def save(path: Path, history: History, boot: str) -> None:
-    """Raises OSError."""
+    """Write the history to ``path``; ``boot`` is the kernel's boot id.  Raises OSError."""
     content = {
         "version": _VERSION,
         "boot": boot,
@@ -54,7 +57,7 @@ def save(path: Path, history: History, boot: str) -> None:
 
 
 def load(path: Path, config: Config, now: float, boot: str) -> History:
-    """What was kept, if it is of this ``boot``; else nothing is known.
+    """Return what was saved, if it is of this ``boot``; else an empty history.
 
     No wait is longer than the configuration of today allows.
     """

@@ -1,4 +1,4 @@
-"""Where the daemon's configuration comes from: a file, or a web server."""
+"""Open the source of the daemon's configuration: a file, or a web server."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from .control_loop import Clock
 
 @dataclass(frozen=True)
 class ConfigSource:
+    """The watch over a configuration, and how to stop it."""
+
     watch: ConfigWatch
     close: Callable[[], None]
 
@@ -28,7 +30,7 @@ def open_config_source(
     clock: Clock,
     wake: Callable[[], None],
 ) -> ConfigSource:
-    """The configuration to start with, and the watch over it.  Raises ConfigError.
+    """Return the configuration to start with, and the watch over it.  Raises ConfigError.
 
     ``wake`` wakes the loop, from any thread, when there is a new one.
     """

@@ -1,4 +1,4 @@
-"""observe → decide → act, on a timer and whenever a pilot ends."""
+"""Run the loop: observe, decide, act; on a timer and whenever a pilot ends."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ KEPT_ENDS = 100
 
 @dataclass(frozen=True)
 class Clock:
-    """``now`` never jumps and measures; ``wall`` (since 1970) is for people."""
+    """Two clocks: ``now`` never jumps and measures; ``wall`` (since 1970) is for people."""
 
     now: Callable[[], float]
     wall: Callable[[], float]
 
 
 class ControlLoop:
-    """One daemon's work, apart from being a process (``daemon``)."""
+    """The work of one daemon, without being a process (that is ``process``)."""
 
     def __init__(
         self,
@@ -96,12 +96,12 @@ class ControlLoop:
         self._end = False
 
     def request_end(self) -> None:
-        """Leave ``run`` soon; pilots go on.  Safe in a signal handler."""
+        """Make ``run`` return soon; pilots go on.  Safe in a signal handler."""
         self._end = True
         self._wakeup.wake()
 
     def request_reload(self) -> None:
-        """Read the configuration at the next look, which is now.  Safe in a signal handler."""
+        """Read the configuration in the next pass, which is now.  Safe in a signal handler."""
         self._reload = True
         self._wakeup.wake()
 
@@ -118,7 +118,7 @@ class ControlLoop:
             trigger = self._sleep(next_timer, look.decision.recheck_after)
 
     def run_pass(self, trigger: Trigger) -> LoopPass:
-        """One look at the node and what follows from it."""
+        """Observe the node once, decide, and act."""
         began = self._clock.now()
         wrong = self._config.problem
         self._config.refresh(force=self._reload)
@@ -258,7 +258,7 @@ class ControlLoop:
         )
 
     def _start(self, action: StartPilots) -> int:
-        """How many were started: after a failure no further one is tried in this pass."""
+        """Start pilots until one fails; return how many were started."""
         config = self._config.config
         for done in range(action.count):
             name = pilot_spec.make_name()
@@ -303,7 +303,7 @@ class ControlLoop:
         return Trigger.TIMER if self._clock.now() >= next_timer else Trigger.EVENT
 
     def _next_check(self) -> float:
-        """Seconds to the next glance: the sooner, the nearer memory is to its reserve."""
+        """Return the seconds to the next check: fewer, the nearer memory is to its reserve."""
         available = self._sensors.read_available_memory() if self._any_active else None
         if available is None:
             return CHECK_INTERVAL

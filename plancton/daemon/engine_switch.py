@@ -1,4 +1,4 @@
-"""The engine while the configuration changes it: the new one starts, the old one's pilots end.
+"""Switch engines when the configuration names another one, without losing pilots.
 
 A pilot stays with the engine that started it.  An engine that the configuration no longer
 names starts nothing, counts until its last pilot is gone, and is then closed.
@@ -26,7 +26,7 @@ OPENED_WITH = ("engine", "scratch_dir", *READ_AT_START)
 
 
 class EngineSwitch:
-    """An Engine made of one that works and of those that only end."""
+    """An Engine made of the current one and of those whose pilots still run."""
 
     def __init__(self, open_engine: Callable[[Config], Engine], config: Config) -> None:
         self._open = open_engine

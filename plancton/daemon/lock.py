@@ -17,14 +17,14 @@ _PAUSE = 0.01
 
 
 class DaemonLock:
-    """Held from ``take`` on, until ``release`` or the end of the process."""
+    """A lock that is held from ``take`` until ``release`` or the end of the process."""
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
         self._handle: int | None = None
 
     def take(self) -> None:
-        """Raises AlreadyRunning."""
+        """Take the lock and write the pid file.  Raises AlreadyRunning, PlanctonError."""
         _make(self._paths.rundir)
         path = _lock_file(self._paths)
         try:
@@ -50,6 +50,7 @@ class DaemonLock:
             ) from error
 
     def release(self) -> None:
+        """Remove the pid file and free the lock."""
         if self._handle is not None:
             self._paths.pidfile.unlink(missing_ok=True)
             os.close(self._handle)
@@ -57,7 +58,7 @@ class DaemonLock:
 
 
 def running_pid(paths: Paths) -> int | None:
-    """The daemon that holds the run directory; None if there is none.
+    """Return the pid of the daemon that holds the run directory; None if there is none.
 
     Asks the lock and not the pid file: a pid file stays when its daemon is killed.
     """

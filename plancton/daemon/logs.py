@@ -1,4 +1,4 @@
-"""Where the daemon's log goes: standard output or a file that rotates, and syslog.
+"""The daemon's log: standard output or a file that rotates, and syslog.
 
 A log that cannot be written (a full disk, a closed pipe) never stops the daemon: lines are
 lost, counted, and the count is told once there is room again.
@@ -25,16 +25,18 @@ _log = logging.getLogger("plancton")
 
 
 class _Lossy(logging.Handler):
-    """Counts the lines that could not be written; for mixing in before a real handler."""
+    """A mix-in for handlers that counts the lines that could not be written."""
 
     lost = 0
     why = ""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
+        """Count the lost line instead of printing a traceback."""
         self.lost += 1
         self.why = str(sys.exc_info()[1])
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Write the record, and say first how many were lost before."""
         lost, self.lost = self.lost, 0
         super().emit(record)
         if self.lost:
@@ -61,11 +63,12 @@ class _Syslog(_Lossy, logging.handlers.SysLogHandler):
 
 
 def log_to_stdout() -> logging.Handler:
+    """Send the log to standard output, unbuffered; return the handler."""
     return _added(_Stream(_unbuffered(open(1, "wb", buffering=0, closefd=False))), _FORMAT)
 
 
 def log_to_file(path: Path) -> logging.Handler:
-    """Raises PlanctonError."""
+    """Send the log to a file that rotates; return the handler.  Raises PlanctonError."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handler = _File(path, maxBytes=_LOG_BYTES, backupCount=_LOGS_KEPT, encoding="utf-8")
@@ -80,6 +83,7 @@ def _unbuffered(raw: io.RawIOBase) -> io.TextIOWrapper:
 
 
 def remove_handler(handler: logging.Handler) -> None:
+    """Stop sending the log to ``handler``."""
     _log.removeHandler(handler)
     try:
         handler.close()
@@ -88,7 +92,7 @@ def remove_handler(handler: logging.Handler) -> None:
 
 
 class Syslog:
-    """The syslog that the configuration names, and follows when that changes."""
+    """The syslog that the configuration names, changed when the configuration changes."""
 
     def __init__(self) -> None:
         self._where = ""
@@ -112,6 +116,7 @@ class Syslog:
         return ""
 
     def close(self) -> None:
+        """Send nothing to syslog any more."""
         if self._handler is not None:
             remove_handler(self._handler)
         self._where, self._handler = "", None

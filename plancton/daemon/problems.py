@@ -1,4 +1,4 @@
-"""What does not work right now: told once when it begins and when it is over, and counted."""
+"""What does not work now: logged once when it begins and once when it is over, and counted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OWN_KIND = ("engine", "configuration")
 
 
 class Problems:
-    """By what has the problem: "engine", "configuration", or a pilot's id."""
+    """The present problems, by what has them: "engine", "configuration", or a pilot's id."""
 
     def __init__(self) -> None:
         #: how often each kind of error came up
@@ -22,7 +22,7 @@ class Problems:
         self._now: dict[str, str] = {}
 
     def report(self, key: str, text: str) -> None:
-        """``text`` is wrong with ``key`` now; "" if all is well."""
+        """Note that ``text`` is wrong with ``key`` now; "" if it works."""
         before = self._now.pop(key, "")
         if text:
             self._now[key] = text
@@ -33,7 +33,7 @@ class Problems:
             _log.info("%s: all is well again", key)
 
     def attempt(self, key: str, what: Callable[[], None]) -> None:
-        """Failures are told once and tried again with the next look."""
+        """Do something and report its failure; the next pass tries it again."""
         try:
             what()
         except EngineError as error:
@@ -42,8 +42,10 @@ class Problems:
             self.report(key, "")
 
     def find(self, key: str) -> str:
+        """Return what is wrong with ``key``, "" if nothing is."""
         return self._now.get(key, "")
 
     @property
     def texts(self) -> tuple[str, ...]:
+        """All present problems, one sentence each."""
         return tuple(self._now.values())

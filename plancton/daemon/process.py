@@ -1,4 +1,4 @@
-"""The daemon as a process: its lock, its signals, its log and its status file.
+"""The daemon as a process: its lock, signals, log and status file.
 
 SIGTERM, SIGINT   end; pilots go on, and the next daemon adopts them
 SIGHUP            read the configuration now
@@ -39,7 +39,7 @@ _log = logging.getLogger("plancton")
 
 
 def run(paths: Paths, environ: Mapping[str, str]) -> None:
-    """Work until told to end.  Raises PlanctonError when it cannot begin."""
+    """Work until told to end.  Raises PlanctonError when the daemon cannot start."""
     sensors = ProcSensors()
     facts = sensors.read_facts()
     clock = Clock(now=time.monotonic, wall=time.time)

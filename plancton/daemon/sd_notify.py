@@ -1,4 +1,4 @@
-"""Telling systemd that the daemon works, where systemd started it; sd_notify(3)."""
+"""Tell systemd that the daemon works, where systemd started it; sd_notify(3)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 
 class SystemdNotifier:
-    """Without ``NOTIFY_SOCKET`` (a container, a shell) it does nothing."""
+    """Messages to systemd; without ``NOTIFY_SOCKET`` (a container, a shell) none are sent."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         where = environ.get("NOTIFY_SOCKET", "")
@@ -15,10 +15,11 @@ class SystemdNotifier:
         self._where = "\0" + where[1:] if where.startswith("@") else where
 
     def notify_ready(self, summary: str) -> None:
-        """After each look: ready, alive for its watchdog, and what was decided."""
+        """Say that the daemon is ready and alive (watchdog), and what it decided."""
         self._tell(f"READY=1\nWATCHDOG=1\nSTATUS={summary}")
 
     def notify_stopping(self) -> None:
+        """Say that the daemon ends."""
         self._tell("STOPPING=1")
 
     def _tell(self, text: str) -> None:

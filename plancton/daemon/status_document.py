@@ -1,4 +1,4 @@
-"""The status document: written by the daemon after each look, read by the commands.
+"""Build the status document, which the daemon writes after each pass and the commands read.
 
 ``<rundir>/status.json`` is for programs too.  Times are seconds since 1970 where
 called ``written``, ``started``, ``loaded`` or ``ended``, and seconds otherwise.
@@ -33,6 +33,8 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class DaemonInfo:
+    """The daemon itself, as the document shows it."""
+
     pid: int
     started: float
     running: bool = True
@@ -53,7 +55,7 @@ def build_document(
     now: float,
     wall: float,
 ) -> dict[str, Any]:
-    """The whole document; ``now`` is monotonic, ``wall`` since 1970."""
+    """Return the whole document; ``now`` is monotonic, ``wall`` since 1970."""
     load = look.load
     return {
         "version": VERSION,
@@ -103,13 +105,14 @@ def build_document(
 
 
 def write_document(path: Path, content: dict[str, Any]) -> None:
-    """Whole or not at all, so that a reader never sees half of it.  Raises OSError."""
+    """Write the document in one step, so that no reader sees half of it.  Raises OSError."""
     fresh = path.with_name(path.name + ".new")
     fresh.write_text(json.dumps(content), encoding="utf-8")
     fresh.replace(path)
 
 
 def encode_pilot(pilot: Pilot) -> dict[str, Any]:
+    """Return a pilot as the document shows it."""
     return {**asdict(pilot), "state": pilot.state.value}
 
 

@@ -1,4 +1,4 @@
-"""What the loop sleeps on: rung by engine threads and by signal handlers alike."""
+"""Wake the sleeping loop, from engine threads and from signal handlers alike."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Protocol
 
 
 class Wakeup(Protocol):
-    """The tests have one whose ``wait`` moves a fake clock."""
+    """What the loop sleeps on; the tests have one whose ``wait`` moves a fake clock."""
 
-    def wake(self) -> None: ...
+    def wake(self) -> None:
+        """End the present or the next ``wait``."""
+        ...
 
     def wait(self, seconds: float) -> bool:
         """Sleep until rung (True; several rings are one) or until the time is over (False)."""
@@ -18,7 +20,7 @@ class Wakeup(Protocol):
 
 
 class PipeWakeup:
-    """A pipe, because a lock must not be taken in a signal handler."""
+    """A wake-up by a pipe, because a lock must not be taken in a signal handler."""
 
     def __init__(self) -> None:
         self._out, self._in = os.pipe()

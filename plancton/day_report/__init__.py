@@ -1,1 +1,1 @@
-"""A node's last day, kept on the node: a ring file, and the page made from it."""
+"""The node's last day: a ring file with a row a minute, and a page made of it."""

@@ -1,4 +1,4 @@
-"""The page of a node's last day: one file that refers to nothing outside of itself."""
+"""The HTML page of a node's last day, which refers to nothing outside of itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _GB = 1e9
 
 
 def render_page(rows: Sequence[Minute], node: str, source: str, now: float, zone: tzinfo) -> str:
-    """HTML; ``now``: seconds since 1970."""
+    """Return the page.
+
+    ``source`` is the file that ``rows`` come from; ``now`` is in seconds since 1970.
+    """
     last = int(now // 60)
     found = summarise(rows)
 

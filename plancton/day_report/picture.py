@@ -1,4 +1,4 @@
-"""The day as SVG: stacked areas over 24 hours, with gaps where nothing is known.  Pure."""
+"""Draw the day as SVG: stacked areas over 24 hours, with gaps where nothing is known."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STEP = 2
 
 @dataclass(frozen=True)
 class Layer:
-    """One area; ``value`` of a minute is None where it is not known."""
+    """One area: its CSS class, and its value for a minute (None where unknown)."""
 
     css: str
     value: Callable[[Minute], float | None]
@@ -24,7 +24,10 @@ class Layer:
 def draw_areas(
     rows: Sequence[Minute], layers: Sequence[Layer], top: float, last_minute: int, zone: tzinfo
 ) -> str:
-    """Areas on top of one another, the first at the bottom; ``top`` is the scale's end."""
+    """Return areas on top of one another, the first at the bottom.
+
+    ``top`` is the end of the scale, ``last_minute`` the right edge in minutes since 1970.
+    """
     top = top if top > 0.0 else 1.0
     steps = _steps(rows, layers, last_minute)
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">', _scale(top)]
@@ -38,7 +41,7 @@ def draw_areas(
 
 
 def draw_ticks(rows: Sequence[Minute], name: str, last_minute: int) -> str:
-    """A line of ticks, one for each minute with ``name`` over 0."""
+    """Return a line of ticks, one for each minute in which ``name`` is over 0."""
     ticks = [
         f'<line x1="{_x(row.minute - last_minute + ROWS):.1f}" x2="'
         f'{_x(row.minute - last_minute + ROWS):.1f}" y1="2" y2="14"/>'
@@ -51,7 +54,7 @@ def draw_ticks(rows: Sequence[Minute], name: str, last_minute: int) -> str:
 def _steps(
     rows: Sequence[Minute], layers: Sequence[Layer], last_minute: int
 ) -> list[tuple[int, list[list[float]]]]:
-    """Runs of neighbouring steps: the first one's number, and each one's mean values."""
+    """Return runs of neighbouring steps: the first one's number, and each one's mean values."""
     cells: dict[int, list[list[float]]] = {}
     for row in rows:
         values = [layer.value(row) for layer in layers]
@@ -99,7 +102,7 @@ def _scale(top: float) -> str:
 
 
 def _hours(last_minute: int, zone: tzinfo) -> str:
-    """Every third full hour of the node's clock."""
+    """Return labels for every third full hour of the node's clock."""
     labels = []
     for minute in range(last_minute - ROWS, last_minute + 1):
         local = datetime.fromtimestamp(minute * 60, zone)

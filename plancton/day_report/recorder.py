@@ -1,4 +1,4 @@
-"""Turns the node's points into the rows of its day."""
+"""Collect the node's metrics into one row a minute."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _log = logging.getLogger("plancton")
 
 
 class Recorder:
-    """One daemon's; ``take`` is told of the points of each interval, ``close`` at the end."""
+    """Collects points: ``take`` gets those of each interval, ``flush`` writes the last minute."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -25,6 +25,7 @@ class Recorder:
         self._problem = ""
 
     def take(self, points: Iterable[Point]) -> None:
+        """Add points; a new minute writes the one before."""
         for point in points:
             if point.series not in (NODE.name, PILOTS.name, EVICTIONS.name):
                 continue

@@ -1,4 +1,4 @@
-"""A file with one row a minute for the last day; it never grows.
+"""A file with one row a minute for the last day, of constant size.
 
 A header line names the columns, so that a file of another version is not misread.
 Row ``minute % ROWS`` holds that minute (minutes since 1970) and a double for each
@@ -30,14 +30,14 @@ _ROW = struct.Struct(f"<q{len(COLUMNS)}d")
 
 @dataclass(frozen=True)
 class Minute:
-    """``minute`` since 1970; only what is known is in ``values``."""
+    """The values of one minute (since 1970); only what is known is in ``values``."""
 
     minute: int
     values: Mapping[str, float]
 
 
 class WrongFormat(ValueError):
-    """The file is of another version, or of somebody else."""
+    """The file is of another version, or is something else."""
 
 
 def write_row(path: Path, row: Minute) -> None:
@@ -60,7 +60,7 @@ def write_row(path: Path, row: Minute) -> None:
 
 
 def read_rows(path: Path, now: float) -> list[Minute]:
-    """The rows of the day before ``now`` (seconds since 1970), in order.
+    """Return the rows of the day before ``now`` (seconds since 1970), in order.
 
     Raises OSError, NotOurs.
     """

@@ -1,4 +1,4 @@
-"""What a day comes to: core-hours, shares and counts.  Pure."""
+"""Add up a day: core-hours, shares and counts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .ring import Minute
 
 @dataclass(frozen=True)
 class DaySummary:
-    """Core-hours over the minutes that are known; None where nothing is."""
+    """The sums over the minutes that are known; core-hours are None where nothing is."""
 
     minutes: int  #: that are known at all
     owner: float | None
@@ -24,13 +24,14 @@ class DaySummary:
 
     @property
     def share(self) -> float | None:
-        """Of what the owner left, what pilots used."""
+        """The share of the CPU that the owner left which pilots used."""
         if self.harvested is None or self.idle is None or self.harvested + self.idle <= 0.0:
             return None
         return self.harvested / (self.harvested + self.idle)
 
 
 def summarise(rows: Sequence[Minute]) -> DaySummary:
+    """Add up the rows of a day."""
     known = [
         row.values for row in rows if {"ncpus", "owner_cpus", "pilots_cpus"} <= set(row.values)
     ]

@@ -1,0 +1,1 @@
+"""The engines that run pilots: containers of Docker or Podman, or processes."""

@@ -1,4 +1,4 @@
-"""What runs the pilots: the one interface behind which containers and processes look alike.
+"""The interface of an engine: what runs the pilots, be they containers or processes.
 
 Rules that every engine keeps (``tests/contract/test_plancton_engine.py``):
 
@@ -22,32 +22,34 @@ from .pilot_spec import PilotSpec
 
 
 class Engine(Protocol):
-    """Raises EngineUnavailable wherever the engine does not answer."""
+    """What starts, lists and stops pilots; raises EngineUnavailable where it does not answer."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """``docker`` or ``process``."""
+        ...
 
     @property
     def place(self) -> str:
-        """Where its pilots are found again, e.g. a directory or a socket."""
+        """Where its pilots are found again: a directory, or the address of a socket."""
         ...
 
     @property
     def isolation(self) -> str:
-        """One sentence on what this engine does not protect the owner from; "" if nothing."""
+        """One sentence on what the engine does not protect the owner from; "" if nothing."""
         ...
 
     @property
     def starting_interval(self) -> float:
-        """Seconds to the next look while a pilot starts: short where its start is not told."""
+        """Seconds to the next pass while a pilot starts: short where its start is not reported."""
         ...
 
     def prepare(self, config: Config, facts: HostFacts) -> Prepared:
-        """Keep ready what pilots need and what protects the owner from them; never waits."""
+        """Prepare what pilots need and what protects the owner from them; never waits."""
         ...
 
     def list_pilots(self) -> tuple[Pilot, ...]:
-        """Every pilot of this node, ended ones too until they are removed."""
+        """Return every pilot of this node, ended ones too until they are removed."""
         ...
 
     def start(self, spec: PilotSpec) -> None:
@@ -66,7 +68,7 @@ class Engine(Protocol):
         ...
 
     def remove(self, pilot_id: str) -> None:
-        """Clear away an ended pilot.  An unknown one is no error; a running one is refused.
+        """Remove an ended pilot.  An unknown one is no error; a running one is refused.
 
         Raises EngineError when something stays behind: it is then listed still.
         """
@@ -76,7 +78,9 @@ class Engine(Protocol):
         """Make an image ready; nothing to do where pilots are processes."""
         ...
 
-    def read_usage(self) -> Usage: ...
+    def read_usage(self) -> Usage:
+        """Return what the pilots use now."""
+        ...
 
     def watch(self, wake: Callable[[], None]) -> None:
         """Call ``wake``, from any thread, soon after a pilot ends."""

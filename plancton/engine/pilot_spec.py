@@ -1,4 +1,4 @@
-"""From the configuration to one pilot: its name, command and environment."""
+"""Derive one pilot from the configuration: its name, command and environment."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class PilotSpec:
 
 
 def make_name() -> str:
-    """``plancton-worker-`` and six random characters."""
+    """Return ``plancton-worker-`` and six random characters."""
     return NAME_PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(_SUFFIX_LENGTH))
 
 
 def make_spec(config: Config, facts: HostFacts, name: str) -> PilotSpec:
-    """The pilot ``name``.  Raises BadExpression, which a checked configuration does not."""
+    """Return the pilot ``name``.  Raises BadExpression, which a checked configuration does not."""
     names = list_template_names(config, facts, name)
     return PilotSpec(
         name=name,
@@ -58,7 +58,7 @@ def make_spec(config: Config, facts: HostFacts, name: str) -> PilotSpec:
 
 
 def fingerprint_config(config: Config) -> str:
-    """Which configuration it is: the same for the same keys."""
+    """Return a short text that is the same for the same configuration."""
     return hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:12]
 
 
@@ -76,7 +76,10 @@ TEMPLATES = (
 
 
 def fill_container_keys(config: Config, names: Mapping[str, str | float]) -> Config:
-    """The configuration with the templates of its container filled in.  Raises BadExpression."""
+    """Return the configuration with its container's templates filled in.
+
+    Raises BadExpression.
+    """
     changed: dict[str, object] = {}
     for key in TEMPLATES:
         value = getattr(config, key)
@@ -96,7 +99,7 @@ def fill_container_keys(config: Config, names: Mapping[str, str | float]) -> Con
 
 
 def list_template_names(config: Config, facts: HostFacts, pilot: str) -> dict[str, str | float]:
-    """The names that the configuration's templates may use."""
+    """Return the names that the configuration's templates may use, with their values."""
     return {
         "hostname": facts.hostname,
         "ncpus": facts.ncpus,
@@ -110,7 +113,7 @@ def list_template_names(config: Config, facts: HostFacts, pilot: str) -> dict[st
 
 
 def fill_command(config: Config, names: Mapping[str, str | float]) -> tuple[str, ...]:
-    """``docker_cmd`` filled in and split.  Raises BadExpression."""
+    """Return ``docker_cmd``, filled in and split.  Raises BadExpression."""
     if isinstance(config.docker_cmd, str):
         try:
             command = tuple(shlex.split(render(config.docker_cmd, names)))
@@ -128,15 +131,15 @@ def fill_command(config: Config, names: Mapping[str, str | float]) -> tuple[str,
 
 
 def fill_environment(config: Config, names: Mapping[str, str | float]) -> dict[str, str]:
-    """``environment`` filled in.  Raises BadExpression."""
-    fill_container_keys = {}
+    """Return ``environment``, filled in.  Raises BadExpression."""
+    filled = {}
     for key, value in config.environment.items():
         if not _VARIABLE.match(key):
             raise BadExpression(f"{key!r} is not a name for a variable")
         try:
-            fill_container_keys[key] = render(value, names)
+            filled[key] = render(value, names)
         except BadExpression as error:
             raise BadExpression(f"{key}: {error}") from error
-        if "\0" in fill_container_keys[key]:
+        if "\0" in filled[key]:
             raise BadExpression(f"{key}: holds a null character")
-    return fill_container_keys
+    return filled

@@ -1,4 +1,4 @@
-"""The engine that a configuration names."""
+"""Open the engine that a configuration names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .base import Engine
 
 
 def open_engine(config: Config, paths: Paths) -> Engine:
-    """Nothing is asked of it yet: an engine that is down now may be up in a moment."""
+    """Return the engine, without asking it anything: it may be down now and up in a moment."""
     if config.engine == "docker":
         # Imported here: its libraries take 80 ms, which a node without containers never needs.
         from plancton.engine.docker.api import find_host
@@ -25,4 +25,5 @@ def open_engine(config: Config, paths: Paths) -> Engine:
 
 
 def find_process_place(paths: Paths, scratch_dir: str) -> Path:
+    """Return the directory of the pilots that are processes."""
     return (Path(scratch_dir) if scratch_dir else paths.rundir) / "pilots"

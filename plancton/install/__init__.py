@@ -1,0 +1,1 @@
+"""Install a configuration, and start Plancton when the node boots."""

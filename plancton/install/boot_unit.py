@@ -1,4 +1,4 @@
-"""Starting Plancton when the node boots: a systemd unit, or a line for cron where there is none."""
+"""Start Plancton when the node boots: by a systemd unit, or by cron where there is no systemd."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ WantedBy=multi-user.target
 
 @dataclass(frozen=True)
 class Machine:
-    """What of the machine the start at boot touches."""
+    """The paths of the machine that a start at boot needs."""
 
     #: there while systemd runs (sd_booted(3))
     systemd: Path = Path("/run/systemd/system")
@@ -52,7 +52,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class BootStart:
-    """How Plancton is started at boot; ``places`` are the options that say where things are."""
+    """How Plancton is started at boot; ``places`` are options such as ``--confdir``."""
 
     machine: Machine
     user: bool
@@ -60,10 +60,11 @@ class BootStart:
 
     @property
     def by_systemd(self) -> bool:
+        """Whether a systemd unit is written; else a line for cron."""
         return not self.user and self.machine.systemd.is_dir()
 
     def plan(self) -> list[str]:
-        """What ``install`` would do, one line each."""
+        """Return what ``install`` would do, one line each."""
         if self.by_systemd:
             return [
                 f"write {self.machine.units / UNIT}",
@@ -76,7 +77,7 @@ class BootStart:
         return self._with_systemd() if self.by_systemd else self._with_cron()
 
     def now(self) -> str:
-        """The command that starts it before the next boot."""
+        """Return the command that starts Plancton before the next boot."""
         return f"systemctl start {UNIT}" if self.by_systemd else self._command("start")
 
     def _with_systemd(self) -> list[str]:
@@ -108,7 +109,7 @@ class BootStart:
 
 
 def _run(command: Sequence[str], text: str | None = None, *, may_fail: bool = False) -> str:
-    """What it prints.  Raises PlanctonError."""
+    """Run a command and return what it prints.  Raises PlanctonError."""
     try:
         done = subprocess.run(
             command,

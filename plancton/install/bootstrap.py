@@ -28,12 +28,18 @@ _SHORT = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+?)(:(?P<branch>[\w./-]+))?\Z", re.
 
 
 class GitSource(NamedTuple):
+    """A git repository with a configuration."""
+
     url: str
     branch: str | None
 
     @classmethod
     def parse(cls, text: str) -> GitSource:
-        """``user/repo[:branch]`` on GitHub (as in 2017), or any URL or directory git can clone."""
+        """Return the repository of ``text``.
+
+        ``text`` is ``user/repo[:branch]`` on GitHub (as in 2017), or any URL or directory that git
+        can clone.
+        """
         short = _SHORT.match(text)
         if short and not text.startswith(("/", ".")):
             return cls(f"https://github.com/{short['repo']}", short["branch"])
@@ -43,7 +49,7 @@ class GitSource(NamedTuple):
 
 
 def main(argv: Sequence[str] | None = None, machine: Machine | None = None) -> int:
-    """Exit codes as ``planctonctl`` (``errors.ExitCode``); ``machine`` is this one."""
+    """Run ``plancton-bootstrap``; return its exit code (``errors.ExitCode``)."""
     parser = argparse.ArgumentParser(
         prog="plancton-bootstrap", description=(__doc__ or "").partition("\n")[0]
     )
@@ -121,7 +127,7 @@ def _install(source: GitSource, confdir: Path) -> None:
 
 
 def _is_clean_clone(confdir: Path, source: GitSource) -> bool:
-    """Whether it is what we cloned from there before, and nobody changed it since."""
+    """Tell whether ``confdir`` was cloned from ``source`` and not changed since."""
     if not (confdir / ".git").is_dir():
         return False
     answers = []

@@ -1,0 +1,1 @@
+"""The node itself: its load, and the control group of the pilots."""

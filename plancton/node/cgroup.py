@@ -1,4 +1,4 @@
-"""The control group that holds every pilot: the owner comes first, and one read tells all.
+"""The control group that holds every pilot: it puts the owner first, and tells what pilots use.
 
 Everything outside the group wins over everything inside it: ``cpu.idle`` (Linux
 5.15) lets the group run only when nobody else wants the CPU.  Children keep their
@@ -33,18 +33,20 @@ _PAGE = 4096
 
 @dataclass(frozen=True)
 class GroupUsage:
+    """What a control group has used."""
+
     cpu_seconds: float
     #: bytes that cannot be dropped; None where the kernel does not tell
     memory_bytes: int | None
 
 
 def find_version(root: Path) -> int:
-    """1 or 2: which hierarchy has the controllers (a hybrid one is 1)."""
+    """Return 1 or 2: the hierarchy that has the controllers (a hybrid one is 1)."""
     return 2 if (root / "cgroup.controllers").is_file() else 1
 
 
 def format_parent(name: str, driver: str) -> str:
-    """The group in the form that an engine wants it (``cgroup_parent`` of a container).
+    """Return the group as an engine wants it (``cgroup_parent`` of a container).
 
     Without the leading slash Docker would make it inside its own group.
     """
@@ -54,14 +56,14 @@ def format_parent(name: str, driver: str) -> str:
 
 
 def make_slice_name(name: str) -> str:
-    """``batch/plancton`` is ``batch-plancton.slice`` to systemd."""
+    """Return the group's name for systemd: ``batch/plancton`` is ``batch-plancton.slice``."""
     if name.endswith(".slice"):
         return name.strip("/").rpartition("/")[2]
     return name.strip("/").replace("-", "_").replace("/", "-") + ".slice"
 
 
 def find_path(name: str, driver: str) -> str:
-    """The group's path below a hierarchy."""
+    """Return the group's path below a hierarchy."""
     if driver != "systemd":
         return name.strip("/")
     parts = make_slice_name(name).removesuffix(".slice").split("-")
@@ -69,7 +71,7 @@ def find_path(name: str, driver: str) -> str:
 
 
 class PilotGroup:
-    """The pilots' group on this node."""
+    """The pilots' control group on this node."""
 
     def __init__(self, root: Path, name: str, driver: str) -> None:
         self._root = root
@@ -87,11 +89,11 @@ class PilotGroup:
         return Protection(str(self._directory("cpu")), cpu, memory, tuple(problems))
 
     def read_usage(self) -> GroupUsage | None:
-        """What all pilots used, those that ended included; None when it cannot be read."""
+        """Return what all pilots used, ended ones included; None when it cannot be read."""
         return self._usage(self._directory("cpuacct"), self._directory("memory"))
 
     def read_usage_of(self, container: str) -> GroupUsage | None:
-        """The same of one container; None if it does not run in this group."""
+        """Return what one container used; None if it does not run in this group."""
         for form in _CHILDREN:
             child = form.format(id=container)
             found = self._usage(
@@ -214,7 +216,7 @@ def _set(path: Path, value: str) -> str:
 
 
 def _fields(path: Path) -> dict[str, int]:
-    """A file of ``name number`` lines."""
+    """Return the values of a file of ``name number`` lines."""
     found = {}
     for line in path.read_text(encoding="ascii").splitlines():
         name, _, value = line.partition(" ")

@@ -1,4 +1,4 @@
-"""What the node does now, read from /proc.
+"""Read the present load of the node from /proc.
 
 A reading that fails is ``None``, and the policy then starts and stops nothing
 for it.  The fields are those of proc(5).
@@ -21,23 +21,27 @@ _COUNT = "count:"
 
 
 class Sensors(Protocol):
-    """Where the loop reads the node; the tests have one that says what they want."""
+    """Where the loop reads the node; the tests have one with values of their own."""
 
-    def read_facts(self) -> HostFacts: ...
+    def read_facts(self) -> HostFacts:
+        """Return what does not change while the node runs."""
+        ...
 
     def read_load(self, usage: Usage | None, now: float) -> HostLoad:
-        """The node's load; ``usage`` is what the pilots used so far, None if unknown."""
+        """Return the node's load; ``usage`` is what the pilots used so far, None if unknown."""
         ...
 
     def is_due(self, now: float) -> bool:
-        """Whether a new CPU reading would be worth its price."""
+        """Tell whether enough time has passed for a new CPU reading."""
         ...
 
-    def read_available_memory(self) -> int | None: ...
+    def read_available_memory(self) -> int | None:
+        """Return the bytes that programs can get without swapping; None if unknown."""
+        ...
 
 
 def _timezone(localtime: Path = Path("/etc/localtime")) -> str:
-    """The node's time zone by its name where that can be told, else the file that holds it."""
+    """Return the node's time zone: its name where that is known, else the file that holds it."""
     asked = os.environ.get("TZ", "").removeprefix(":")
     for name in (asked, str(localtime.resolve()).partition("/zoneinfo/")[2], str(localtime)):
         try:
@@ -49,7 +53,7 @@ def _timezone(localtime: Path = Path("/etc/localtime")) -> str:
 
 
 class ProcSensors:
-    """The real node."""
+    """The sensors of a real node."""
 
     def __init__(self, proc: Path = Path("/proc")) -> None:
         self._proc = proc
@@ -84,7 +88,7 @@ class ProcSensors:
         )
 
     def read_available_memory(self) -> int | None:
-        """MemAvailable and what it leaves out: free pages that wait on the CPUs' own lists.
+        """Return MemAvailable plus the free pages on the CPUs' own lists, which it leaves out.
 
         Since Linux 6.7 these lists may hold an eighth of the memory for some seconds after
         somebody gave it back; whoever needs memory gets it from there.
@@ -93,7 +97,7 @@ class ProcSensors:
         return None if available is None else available + self._on_cpu_lists()
 
     def _on_cpu_lists(self) -> int:
-        """Bytes, by the ``count:`` lines of /proc/zoneinfo (pages)."""
+        """Return the bytes of the ``count:`` lines (pages) of /proc/zoneinfo."""
         try:
             lines = self._read("zoneinfo").splitlines()
             pages = sum(int(line.split()[1]) for line in lines if line.lstrip().startswith(_COUNT))
@@ -118,7 +122,7 @@ class ProcSensors:
             self._pilots = max(0.0, pilots - previous[2]) / interval
 
     def _busy_seconds(self) -> float | None:
-        """CPU seconds that were not idle since boot, over all CPUs.
+        """Return the CPU seconds since boot that were not idle, over all CPUs.
 
         Waiting for a disk counts as idle; time stolen by a hypervisor counts as
         used, since nobody here can have it.  Guests are part of user and nice.
@@ -140,7 +144,7 @@ class ProcSensors:
         return found or os.cpu_count() or 1
 
     def _meminfo(self) -> dict[str, int]:
-        """Bytes by field."""
+        """Return /proc/meminfo in bytes, by field."""
         found = {}
         try:
             for line in self._read("meminfo").splitlines():
@@ -152,7 +156,7 @@ class ProcSensors:
         return found
 
     def _memory_stall(self) -> float | None:
-        """``full avg10`` of /proc/pressure/memory: "full avg10=0.00 avg60=...", in percent."""
+        """Return ``full avg10`` of /proc/pressure/memory, in percent."""
         try:
             for line in self._read("pressure/memory").splitlines():
                 if line.startswith("full avg10="):

@@ -1,0 +1,1 @@
+"""The policy: pure functions that decide what to start and stop."""

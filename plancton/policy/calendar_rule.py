@@ -30,10 +30,12 @@ class CalendarPhase:
 
     @property
     def starts(self) -> bool:
+        """Whether pilots may start."""
         return self.name == OPEN
 
     @property
     def evicts(self) -> bool:
+        """Whether pilots that still run are stopped."""
         return self.name == CLOSED
 
 

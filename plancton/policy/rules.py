@@ -1,4 +1,4 @@
-"""The rules of the policy, each one function: how many starts, which stops, until when, and why.
+"""The rules of the policy, one function each: how many may start, who is stopped, and why.
 
 The order of ``RULES`` is the order of ``explain``, and it has a meaning:
 

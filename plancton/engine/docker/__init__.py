@@ -1,0 +1,1 @@
+"""Pilots as containers of Docker or Podman."""

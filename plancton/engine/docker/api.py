@@ -1,4 +1,4 @@
-"""The Docker API, which Docker and Podman both speak: the only importer of ``docker``.
+"""The Docker API, which Docker and Podman both have: the only importer of ``docker``.
 
 Every error of the libraries is translated here, once, into one of ``plancton.errors``.
 Every call has a timeout: an engine that hangs must not hang the daemon.
@@ -56,7 +56,7 @@ _POOL = 16
 
 
 class _Client(docker.APIClient):  # type: ignore[misc]
-    """``docker`` lets its streams wait for ever."""
+    """A client whose streams have a timeout; those of ``docker`` wait for ever."""
 
     def _set_request_timeout(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         if kwargs.get("timeout") is None:
@@ -65,12 +65,12 @@ class _Client(docker.APIClient):  # type: ignore[misc]
 
 
 def find_host(configured: str) -> str:
-    """Where the engine listens, as the docker command would find it."""
+    """Return where the engine listens, as the docker command would find it."""
     return configured or os.environ.get("DOCKER_HOST") or DEFAULT_HOST
 
 
 class DockerApi:
-    """One engine's API.  Safe in several threads.  Connects when first needed."""
+    """The API of one engine.  Safe in several threads; connects when first needed."""
 
     def __init__(self, host: str) -> None:
         self.host = host
@@ -80,6 +80,7 @@ class DockerApi:
     # The engine
 
     def read_facts(self) -> EngineFacts:
+        """Return the engine's version and settings."""
         with self._translate_errors("info"):
             client = self._client(QUICK_TIMEOUT)
             info, version = client.info(), client.version()
@@ -94,14 +95,14 @@ class DockerApi:
         )
 
     def open_events(self) -> Iterator[dict[str, Any]]:
-        """Container and image events; ends when the engine does.  ``close`` ends it too."""
+        """Return the stream of container and image events, until the engine ends or ``close``."""
         with self._translate_errors("events"):
             client = self._client(EVENT_SILENCE)
             stream = client.events(decode=True, filters={"type": ["container", "image"]})
         return _Events(stream)
 
     def forget_connections(self) -> None:
-        """After the engine was away: a newer one may speak another version."""
+        """Connect anew at the next call: the engine may be a newer one by then."""
         with self._lock:
             clients, self._clients = self._clients, {}
         for client in clients.values():
@@ -110,6 +111,7 @@ class DockerApi:
     # Containers
 
     def list_containers(self, label: str) -> list[dict[str, Any]]:
+        """Return all containers with the label, as the API describes them."""
         with self._translate_errors("list of containers"):
             found: list[dict[str, Any]] = self._client(QUICK_TIMEOUT).containers(
                 all=True, filters={"label": label}
@@ -117,40 +119,49 @@ class DockerApi:
             return found or []
 
     def inspect_container(self, container: str) -> dict[str, Any]:
+        """Return everything that the API tells about one container."""
         with self._translate_errors(container):
             found: dict[str, Any] = self._client(QUICK_TIMEOUT).inspect_container(container)
             return found
 
     def create(self, name: str, body: dict[str, Any]) -> str:
+        """Create a container from the API's ``body``; return its id."""
         with self._translate_errors(name):
             made = self._client(SLOW_TIMEOUT).create_container_from_config(body, name)
             return str(made["Id"])
 
     def connect(self, container: str, network: str) -> None:
+        """Connect a container to a network."""
         with self._translate_errors(f"network {network}"):
             self._client(SLOW_TIMEOUT).connect_container_to_network(container, network)
 
     def start(self, container: str) -> None:
+        """Start a container that was created."""
         with self._translate_errors(container):
             self._client(SLOW_TIMEOUT).start(container)
 
     def kill(self, container: str, signal: str) -> None:
+        """Send a signal, e.g. ``SIGTERM``, to a container's first process."""
         with self._translate_errors(container):
             self._client(QUICK_TIMEOUT).kill(container, signal)
 
     def unpause(self, container: str) -> None:
+        """Let a paused container go on."""
         with self._translate_errors(container):
             self._client(QUICK_TIMEOUT).unpause(container)
 
     def rename(self, container: str, name: str) -> None:
+        """Give a container another name."""
         with self._translate_errors(container):
             self._client(QUICK_TIMEOUT).rename(container, name)
 
     def remove(self, container: str) -> None:
+        """Remove a container and its anonymous volumes, even if it runs."""
         with self._translate_errors(container):
             self._client(SLOW_TIMEOUT).remove_container(container, v=True, force=True)
 
     def read_stats(self, container: str) -> dict[str, Any]:
+        """Return the API's statistics of a container."""
         with self._translate_errors(container):
             found: dict[str, Any] = self._client(QUICK_TIMEOUT).stats(
                 container, stream=False, one_shot=True
@@ -160,7 +171,7 @@ class DockerApi:
     # Images
 
     def inspect_image(self, name: str) -> dict[str, Any]:
-        """Raises NoSuchImage."""
+        """Return what the API tells about an image.  Raises NoSuchImage."""
         with self._translate_errors(name):
             try:
                 found: dict[str, Any] = self._client(QUICK_TIMEOUT).inspect_image(name)
@@ -182,6 +193,7 @@ class DockerApi:
                 client.close()
 
     def remove_image(self, image: str) -> None:
+        """Remove an image that no container uses."""
         with self._translate_errors(image):
             self._client(SLOW_TIMEOUT).remove_image(image)
 
@@ -194,7 +206,7 @@ class DockerApi:
             return self._clients[timeout]
 
     def _check_listening(self) -> None:
-        """Fails at once, and cleanly, where nobody listens: ``docker`` would leak a socket."""
+        """Fail at once where nobody listens: ``docker`` would leak a socket."""
         if not self.host.startswith(_UNIX):
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
@@ -274,12 +286,12 @@ def _refusal(text: str) -> EngineRefused:
 
 
 def _text(error: APIError) -> str:
-    """The engine's own words, in one line."""
+    """Return the engine's own words, in one line."""
     return " ".join(str(error.explanation or error).split())
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it came from, the innermost last."""
+    """Yield the error and what it came from, the innermost last."""
     seen: set[int] = set()
     todo: list[object] = [error]
     while todo:

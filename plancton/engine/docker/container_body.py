@@ -1,4 +1,4 @@
-"""A pilot's container in the words of the Docker API (v1.41), from a checked configuration.
+"""Translate a checked configuration into the Docker API's description of a container (v1.41).
 
 Pure: it asks no engine and reads no file.  Source of the names:
 https://docs.docker.com/reference/api/engine/version/v1.41/#operation/ContainerCreate
@@ -37,7 +37,7 @@ _CAPABILITY = re.compile(r"-?[A-Z][A-Z0-9_]*\Z")
 
 @dataclass(frozen=True)
 class EngineFacts:
-    """What an engine says of itself and of its node."""
+    """The engine's version and settings, and the CPUs of its node."""
 
     name: str = ""  #: e.g. "Docker 20.10.24"
     ncpus: int = 1
@@ -49,7 +49,7 @@ class EngineFacts:
 def build_body(
     spec: PilotSpec, *, image: str, digest: str, facts: EngineFacts, cgroup_parent: str
 ) -> dict[str, Any]:
-    """The body of ``POST /containers/create``.
+    """Return the body of ``POST /containers/create``.
 
     ``image`` is what the engine shall run, ``digest`` what is written on the label;
     ``cgroup_parent`` is in the engine's own form, "" for none.  Raises BadExpression,
@@ -85,12 +85,12 @@ def build_body(
 
 
 def list_further_networks(config: Config) -> tuple[str, ...]:
-    """Networks to join after creation: the API takes one at a time."""
+    """Return the networks to join after creation: the API takes one at a time."""
     return config.networks[1:]
 
 
 def find_problems(config: Config) -> Iterator[tuple[str, str]]:
-    """What is wrong with the values, by key; ``config`` has its templates filled in."""
+    """Yield what is wrong with the values, by key; ``config`` has its templates filled in."""
     checks: Mapping[str, Any] = {
         "binds": lambda: [_bind(text) for text in config.binds],
         "devices": lambda: [_device(text) for text in config.devices],
@@ -216,7 +216,7 @@ def _device(text: str) -> dict[str, str]:
 
 
 def _capabilities(config: Config) -> tuple[list[str], list[str]]:
-    """What to add and what to drop."""
+    """Return the capabilities to add and those to drop."""
     add: list[str] = []
     drop: list[str] = []
     for text in config.capabilities:

@@ -1,8 +1,7 @@
-"""DockerEngine: a pilot is a container of Docker or Podman.
+"""Run pilots as containers of Docker or Podman.
 
-The list of the engine is the truth; containers are found by their labels, and one
-without them is never touched.  What takes long (starts, removals, pulls) is done
-by threads beside the loop.
+The engine's list is the truth; containers are found by their labels, and one without them is never
+touched. What takes long (starts, removals, pulls) is done in threads beside the loop.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ PROTECTION_CHECK = 30.0
 
 
 class DockerEngine:
-    """All pilots of the engine that listens at ``host``."""
+    """The pilots of the engine that listens at ``host``."""
 
     name = "docker"
     isolation = ""
@@ -116,7 +115,7 @@ class DockerEngine:
         return tuple(pilots)
 
     def start(self, spec: PilotSpec) -> None:
-        """Returns at once; a pilot that could not be started is listed as ended, with why."""
+        """Start one in a thread; a pilot that could not be started is listed as ended, with why."""
         self._starts.add(spec)
 
     def stop(self, pilot_id: str, grace: float) -> None:
@@ -181,7 +180,7 @@ class DockerEngine:
     # One pilot
 
     def _describe(self, row: ListedContainer) -> Pilot | None:
-        """None if it went away meanwhile."""
+        """Return the pilot of a container; None if it was removed meanwhile."""
         pilot = Pilot(id=row.name, name=row.name, state=PilotState.RUNNING, image=row.image)
         if row.phase is ContainerPhase.MADE:
             return self._describe_created(row, pilot)
@@ -208,7 +207,7 @@ class DockerEngine:
         )
 
     def _describe_created(self, row: ListedContainer, pilot: Pilot) -> Pilot:
-        """Made and never started, by a daemon that was killed or an engine that was cut off."""
+        """Return the pilot of a container that was created and never started."""
         age = time.monotonic() - self._first_seen.setdefault(row.id, time.monotonic())
         if age < CREATION_GRACE:
             return replace(pilot, state=PilotState.STARTING, age=0.0)
@@ -216,7 +215,10 @@ class DockerEngine:
         return replace(pilot, state=PilotState.EXITED, detail="it was made and never started")
 
     def _find_start(self, row: ListedContainer, told: Inspection) -> float:
-        """Asked of the wall clock once: a jump of it later must not make anybody older."""
+        """Return when the pilot started, on the monotonic clock.
+
+        The wall clock is asked once: a jump of it later must not make any pilot older.
+        """
         if row.id not in self._began:
             age = 0.0 if told.started is None else max(0.0, time.time() - told.started)
             self._began[row.id] = time.monotonic() - age
@@ -239,7 +241,7 @@ class DockerEngine:
         return row
 
     def _note_event(self, event: ContainerEvent) -> bool:
-        """Whether the loop should look: not for what it does itself."""
+        """Tell whether the event calls for a pass: not one that the loop caused itself."""
         return self._inspections.note_event(event) and not self._removals.is_hidden(event.container)
 
     def _forget_gone(self, here: set[str], starting: dict[str, bool]) -> None:

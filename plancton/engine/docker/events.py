@@ -1,4 +1,4 @@
-"""Listens to the engine's events.  They are hints: losing one costs time, never correctness."""
+"""Listen to the engine's events.  They are hints: losing one costs time, never correctness."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RETRY, RETRY_MAX = 0.1, 5.0
 
 @dataclass(frozen=True)
 class ContainerEvent:
-    """What happened to one of our containers."""
+    """What happened to one of Plancton's containers."""
 
     container: str
     action: str  #: Docker's word, e.g. ``die``
@@ -27,12 +27,19 @@ class ContainerEvent:
 
 
 class EventSource(Protocol):
-    def open_events(self) -> Iterator[dict[str, Any]]: ...
+    """What is needed of the engine's API."""
+
+    def open_events(self) -> Iterator[dict[str, Any]]:
+        """Return a stream of events.  Raises EngineError."""
+        ...
 
 
 class EventWatch:
-    """``heard`` gets each event about one of our containers and says whether the loop should
-    look; ``lost`` is called when events may have been missed, ``image_changed`` for images."""
+    """A thread that reads the engine's events.
+
+    ``heard`` gets each event about one of Plancton's containers and says whether the loop should
+    make a pass; ``lost`` is called when events may have been missed, ``image_changed`` for images.
+    """
 
     def __init__(
         self,
@@ -51,6 +58,7 @@ class EventWatch:
         self._thread.start()
 
     def close(self) -> None:
+        """Stop listening."""
         self._closing.set()
         with self._lock:
             if self._stream is not None:
@@ -115,6 +123,6 @@ class EventWatch:
 
 
 def _seconds(event: dict[str, Any]) -> float | None:
-    """When it happened, s since 1970."""
+    """Return when the event happened, in seconds since 1970; None if unknown."""
     nanoseconds = event.get("timeNano")
     return nanoseconds / 1e9 if isinstance(nanoseconds, int) else None

@@ -1,4 +1,4 @@
-"""Removes the builds that a pull has replaced, when no container is made from them any more.
+"""Remove the builds that a pull has replaced, once no container is made from them.
 
 Without that the disk of a node that nobody looks at fills up, one build at a time.
 Only what this daemon made pilots from and then saw replaced under the same name is
@@ -24,12 +24,12 @@ RETRY = 10.0
 
 
 class ImageCleanup:
-    """Safe in several threads; one removal thread at a time, beside the loop."""
+    """The replaced builds that are still there.  Safe in several threads."""
 
     def __init__(
         self, remove: Callable[[str], None], now: Callable[[], float] = time.monotonic
     ) -> None:
-        """``remove`` raises EngineError while the image is in use."""
+        """Make an empty list; ``remove`` raises EngineError while the image is in use."""
         self._remove, self._now = remove, now
         self._lock = threading.Lock()
         self._old: set[str] = set()
@@ -37,7 +37,7 @@ class ImageCleanup:
         self._busy = False
 
     def note_replaced(self, before: LocalImage | None, after: LocalImage | None) -> None:
-        """New pilots are made from ``after`` now."""
+        """Remember ``before`` for removal, if ``after`` is a newer build of it."""
         if before is None or after is None or before.name != after.name:
             return  # another name in the configuration: the admin may go back
         with self._lock:

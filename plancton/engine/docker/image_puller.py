@@ -1,4 +1,4 @@
-"""Keeps the image of new pilots ready: the thread that pulls (``images`` decides when)."""
+"""Pull the image of new pilots in a thread (``image_schedule`` decides when)."""
 
 from __future__ import annotations
 
@@ -20,21 +20,27 @@ _log = logging.getLogger("plancton")
 class Registry(Protocol):
     """What is needed of the engine's API."""
 
-    def inspect_image(self, name: str) -> dict[str, Any]: ...
+    def inspect_image(self, name: str) -> dict[str, Any]:
+        """Return what the engine knows of an image.  Raises NoSuchImage, EngineError."""
+        ...
 
-    def pull(self, name: str, credentials: str, tell: Callable[[dict[str, Any]], None]) -> None: ...
+    def pull(self, name: str, credentials: str, tell: Callable[[dict[str, Any]], None]) -> None:
+        """Pull an image and wait for it.  Raises EngineError."""
+        ...
 
-    def remove_image(self, image: str) -> None: ...
+    def remove_image(self, image: str) -> None:
+        """Remove an image.  Raises EngineError."""
+        ...
 
 
 class ImagePuller:
-    """Safe in several threads."""
+    """Keeps the image of new pilots ready.  Safe in several threads."""
 
     def __init__(self, api: Registry, now: Callable[[], float] = time.monotonic) -> None:
         self._api, self._now = api, now
         self.wake: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
-        self._keeper = image_schedule.PullState()
+        self._state = image_schedule.PullState()
         self._old = ImageCleanup(api.remove_image, now)
         #: whether the engine was asked since something changed
         self._known = False
@@ -43,25 +49,25 @@ class ImagePuller:
     def update(self, name: str, expiration: float, credentials: str) -> ImageStatus:
         """Name the image that new pilots need; pulls it if need be.  Raises EngineUnavailable."""
         with self._lock:
-            self._known = self._known and self._keeper.wanted == name
-            self._keeper = image_schedule.set_wanted(self._keeper, name)
+            self._known = self._known and self._state.wanted == name
+            self._state = image_schedule.set_wanted(self._state, name)
         self._ask_engine()
         self._old.remove_unused()
         with self._lock:
-            todo = image_schedule.choose_pull(self._keeper, expiration, self._now())
+            todo = image_schedule.choose_pull(self._state, expiration, self._now())
             if todo and not self._closing:
-                self._keeper = image_schedule.begin_pull(self._keeper, todo)
+                self._state = image_schedule.begin_pull(self._state, todo)
                 threading.Thread(
                     target=self._pull, args=(todo, credentials), name="pull", daemon=True
                 ).start()
-            return _status(self._keeper, self._now())
+            return _status(self._state, self._now())
 
     def get_usable(self) -> image_schedule.LocalImage:
-        """What a pilot is made from now.  Raises NoSuchImage."""
+        """Return the image that pilots are made from now.  Raises NoSuchImage."""
         with self._lock:
-            if self._keeper.usable is None:
-                raise NoSuchImage(f"image {self._keeper.wanted} is not there")
-            return self._keeper.usable
+            if self._state.usable is None:
+                raise NoSuchImage(f"image {self._state.wanted} is not there")
+            return self._state.usable
 
     def pull_now(self, name: str, credentials: str) -> None:
         """Pull and wait for it.  Raises EngineError."""
@@ -69,7 +75,7 @@ class ImagePuller:
         self.forget_known()
 
     def forget_known(self) -> None:
-        """Something happened to images: ask the engine again before the next start."""
+        """Ask the engine again before the next start, because images have changed."""
         with self._lock:
             self._known = False
 
@@ -82,7 +88,7 @@ class ImagePuller:
         with self._lock:
             if self._known:
                 return
-            name = self._keeper.wanted
+            name = self._state.wanted
             self._known = True
         try:
             local: image_schedule.LocalImage | None = image_schedule.parse_image(
@@ -94,9 +100,9 @@ class ImagePuller:
             self.forget_known()
             raise
         with self._lock:
-            before, self._keeper = (
-                self._keeper.usable,
-                image_schedule.set_found(self._keeper, local),
+            before, self._state = (
+                self._state.usable,
+                image_schedule.set_found(self._state, local),
             )
         self._old.note_replaced(before, local)
         if local is not None and local != before:
@@ -107,30 +113,30 @@ class ImagePuller:
 
         def tell(step: Mapping[str, Any]) -> None:
             with self._lock:
-                self._keeper = image_schedule.advance_pull(self._keeper, step)
+                self._state = image_schedule.advance_pull(self._state, step)
 
         try:
             self._api.pull(name, credentials, tell)
         except EngineError as error:
             _log.error("%s cannot be pulled: %s", name, error)
             with self._lock:
-                self._keeper = image_schedule.fail_pull(self._keeper, str(error), self._now())
+                self._state = image_schedule.fail_pull(self._state, str(error), self._now())
         else:
             with self._lock:
-                self._keeper = image_schedule.finish_pull(self._keeper, self._now())
+                self._state = image_schedule.finish_pull(self._state, self._now())
         self.forget_known()
         if not self._closing:
             self.wake()
 
 
-def _status(keeper: image_schedule.PullState, now: float) -> ImageStatus:
-    usable = keeper.usable
-    pulled = usable is not None and keeper.pulled == usable.name
+def _status(state: image_schedule.PullState, now: float) -> ImageStatus:
+    usable = state.usable
+    pulled = usable is not None and state.pulled == usable.name
     return ImageStatus(
-        wanted=keeper.wanted,
+        wanted=state.wanted,
         name=usable.name if usable else "",
         digest=usable.label if usable else "",
-        pulling=keeper.progress.sentence if keeper.pulling else "",
-        problem=keeper.problem,
-        age=now - keeper.pulled_at if pulled else None,
+        pulling=state.progress.sentence if state.pulling else "",
+        problem=state.problem,
+        age=now - state.pulled_at if pulled else None,
     )

@@ -1,4 +1,4 @@
-"""The image of new pilots: when to pull it is decided here, and how that goes is told.
+"""Decide when to pull the image of new pilots, and keep track of a pull.
 
 Pure, but for what it is given: ``now`` is monotonic seconds.
 
@@ -30,13 +30,14 @@ class LocalImage:
 
     @property
     def reference(self) -> str:
-        """What a container is created from: exactly this one, whatever the tag says later."""
+        """What a container is created from: exactly this build, whatever the tag says later."""
         if self.digest:
             return f"{strip_tag(self.name)}@{self.digest}"
         return self.name
 
     @property
     def label(self) -> str:
+        """The digest, or the id of an image without one."""
         return self.digest or self.id
 
 
@@ -48,6 +49,7 @@ class PullProgress:
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)  #: bytes done, bytes
 
     def after(self, step: Mapping[str, Any]) -> PullProgress:
+        """Return the progress after one more message of the stream."""
         layer, status = str(step.get("id") or ""), str(step.get("status") or "")
         if not layer or status.startswith("Pulling from"):
             return self
@@ -61,6 +63,7 @@ class PullProgress:
 
     @property
     def sentence(self) -> str:
+        """The progress for people."""
         done = sum(status in ("Pull complete", "Already exists") for status in self.layers.values())
         text = f"{done} of {len(self.layers)} layers" if self.layers else "asking the registry"
         if self.sizes:
@@ -73,7 +76,7 @@ class PullProgress:
 
 @dataclass(frozen=True)
 class PullState:
-    """What is remembered about pulls."""
+    """What is remembered about the image and its pulls."""
 
     wanted: str = ""
     #: what new pilots are made from; stays while a new one cannot be had
@@ -88,58 +91,62 @@ class PullState:
     problem: str = ""
 
 
-def set_wanted(keeper: PullState, name: str) -> PullState:
-    """The configuration names ``name``."""
-    if name == keeper.wanted:
-        return keeper
-    return replace(keeper, wanted=name, failures=0, problem="")
+def set_wanted(state: PullState, name: str) -> PullState:
+    """Return the state when the configuration names ``name``."""
+    if name == state.wanted:
+        return state
+    return replace(state, wanted=name, failures=0, problem="")
 
 
-def set_found(keeper: PullState, parse_image: LocalImage | None) -> PullState:
-    """The engine was asked for the wanted image."""
-    if parse_image is not None:
-        return replace(keeper, usable=parse_image)
-    if keeper.usable is not None and keeper.usable.name == keeper.wanted:
-        return replace(keeper, usable=None)
-    return keeper  # another one of before, which still works
+def set_found(state: PullState, local: LocalImage | None) -> PullState:
+    """Return the state after the engine was asked for the wanted image."""
+    if local is not None:
+        return replace(state, usable=local)
+    if state.usable is not None and state.usable.name == state.wanted:
+        return replace(state, usable=None)
+    return state  # another one of before, which still works
 
 
-def choose_pull(keeper: PullState, expiration: float, now: float) -> str:
-    """The image to pull now; "" for none."""
-    if not keeper.wanted or keeper.pulling:
+def choose_pull(state: PullState, expiration: float, now: float) -> str:
+    """Return the image to pull now; "" for none."""
+    if not state.wanted or state.pulling:
         return ""
-    if keeper.failures:
-        wait = min(RETRY_MAX, RETRY * 2.0 ** min(keeper.failures - 1, _DOUBLINGS))
-        return keeper.wanted if now - keeper.failed_at >= wait else ""
-    here = keeper.usable is not None and keeper.usable.name == keeper.wanted
+    if state.failures:
+        wait = min(RETRY_MAX, RETRY * 2.0 ** min(state.failures - 1, _DOUBLINGS))
+        return state.wanted if now - state.failed_at >= wait else ""
+    here = state.usable is not None and state.usable.name == state.wanted
     if not here:
-        return keeper.wanted
-    if is_pinned(keeper.wanted):
+        return state.wanted
+    if is_pinned(state.wanted):
         return ""  # a digest names one image for ever
-    fresh = keeper.pulled == keeper.wanted and now - keeper.pulled_at < expiration
-    return "" if fresh else keeper.wanted
+    fresh = state.pulled == state.wanted and now - state.pulled_at < expiration
+    return "" if fresh else state.wanted
 
 
-def begin_pull(keeper: PullState, name: str) -> PullState:
-    return replace(keeper, pulling=name, progress=PullProgress())
+def begin_pull(state: PullState, name: str) -> PullState:
+    """Return the state when a pull of ``name`` begins."""
+    return replace(state, pulling=name, progress=PullProgress())
 
 
-def advance_pull(keeper: PullState, step: Mapping[str, Any]) -> PullState:
-    return replace(keeper, progress=keeper.progress.after(step))
+def advance_pull(state: PullState, step: Mapping[str, Any]) -> PullState:
+    """Return the state after a message of the pull's stream."""
+    return replace(state, progress=state.progress.after(step))
 
 
-def finish_pull(keeper: PullState, now: float) -> PullState:
-    return replace(keeper, pulled=keeper.pulling, pulled_at=now, pulling="", failures=0, problem="")
+def finish_pull(state: PullState, now: float) -> PullState:
+    """Return the state after a pull that went well."""
+    return replace(state, pulled=state.pulling, pulled_at=now, pulling="", failures=0, problem="")
 
 
-def fail_pull(keeper: PullState, problem: str, now: float) -> PullState:
-    if keeper.pulling != keeper.wanted:
-        return replace(keeper, pulling="")  # of an image that nobody wants any more
-    return replace(keeper, pulling="", failures=keeper.failures + 1, failed_at=now, problem=problem)
+def fail_pull(state: PullState, problem: str, now: float) -> PullState:
+    """Return the state after a pull that failed."""
+    if state.pulling != state.wanted:
+        return replace(state, pulling="")  # of an image that nobody wants any more
+    return replace(state, pulling="", failures=state.failures + 1, failed_at=now, problem=problem)
 
 
 def parse_image(name: str, inspected: Mapping[str, Any]) -> LocalImage:
-    """From the engine's inspection of the image ``name``."""
+    """Return the image ``name`` from the engine's inspection of it."""
     mine = strip_tag(name)
     digest = ""
     for one in inspected.get("RepoDigests") or ():
@@ -151,7 +158,7 @@ def parse_image(name: str, inspected: Mapping[str, Any]) -> LocalImage:
 
 
 def strip_tag(name: str) -> str:
-    """``name`` without its tag or digest; a registry's port is not a tag."""
+    """Return ``name`` without its tag or digest; a registry's port is not a tag."""
     without = name.partition("@")[0]
     head, _, last = without.rpartition("/")
     last = last.partition(":")[0]
@@ -159,4 +166,5 @@ def strip_tag(name: str) -> str:
 
 
 def is_pinned(name: str) -> bool:
+    """Tell whether the name contains a digest, so that it means one build for ever."""
     return "@sha256:" in name

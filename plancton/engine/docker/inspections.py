@@ -20,7 +20,7 @@ _TELLING = {"pause", "unpause", "oom"}
 
 
 class Inspections:
-    """By container id.  Safe in several threads."""
+    """The inspections by container id.  Safe in several threads."""
 
     def __init__(
         self, inspect: Callable[[str], dict[str, Any]], now: Callable[[], float] = time.monotonic
@@ -33,7 +33,9 @@ class Inspections:
         self._out_of_memory: set[str] = set()
 
     def get(self, row: ListedContainer) -> Inspection:
-        """Asks the engine only for what is not known yet.  Raises NotThere, EngineUnavailable.
+        """Return the inspection of a container; asks the engine only for what is not known.
+
+        Raises NotThere, EngineUnavailable.
 
         An end is told by an event with its exit code.  Docker's list shows it some 10 ms
         later, and its inspection waits until the container is cleaned up: a replacement
@@ -51,7 +53,7 @@ class Inspections:
         return known
 
     def note_event(self, event: ContainerEvent) -> bool:
-        """Whether the loop should look at once."""
+        """Take an event into account; tell whether the loop should make a pass."""
         with self._lock:
             if event.action == "oom":
                 self._out_of_memory.add(event.container)
@@ -65,7 +67,7 @@ class Inspections:
         return event.action in _TELLING or event.action in _REMOVALS
 
     def forget_all(self) -> None:
-        """Events may have been missed."""
+        """Ask the engine again for everything: events may have been missed."""
         with self._lock:
             self._known.clear()
             self._ended.clear()

@@ -1,4 +1,4 @@
-"""From the engine's words about containers to pilots.  Pure.
+"""Parse what the engine tells about containers, and make pilots of it.
 
 Docker's states: created, running, paused, restarting, removing, exited, dead.
 Podman adds configured, initialized, stopping, stopped and unknown.
@@ -20,6 +20,8 @@ from . import container_body
 
 
 class ContainerPhase(Enum):
+    """The states of Docker and Podman, as far as Plancton distinguishes them."""
+
     MADE = "made"  #: created, never started
     ALIVE = "alive"
     PAUSED = "paused"
@@ -49,20 +51,23 @@ _NEVER = "0001-01-01"
 
 @dataclass(frozen=True)
 class StopRequest:
-    """A pilot was asked to end; written into the container's name, the one thing of it that
-    can be changed and that outlives both daemons."""
+    """A pilot was asked to end.
+
+    It is written into the container's name, the one thing of it that can be changed and that
+    outlives both daemons.
+    """
 
     at: int  #: s since 1970
     grace: float  #: s
 
     def left(self, wall: float) -> float:
-        """Seconds until it is to be killed, whatever the wall clock did meanwhile."""
+        """Return the seconds until the kill, whatever the wall clock did meanwhile."""
         return min(self.grace, max(0.0, self.at + self.grace - wall))
 
 
 @dataclass(frozen=True)
 class ListedContainer:
-    """One pilot's container in the list of the engine."""
+    """A pilot's container in the list of the engine."""
 
     id: str
     name: str  #: the pilot's
@@ -75,7 +80,7 @@ class ListedContainer:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What only an inspection tells.
+    """What only an inspection of a container tells.
 
     Also the state, which can be newer than the list's: Docker tells of an end before
     its list does.
@@ -90,7 +95,7 @@ class Inspection:
 
 
 def parse_list(listed: Iterable[Mapping[str, Any]]) -> list[ListedContainer]:
-    """The pilots among the containers, by the labels alone."""
+    """Return the pilots' containers of a list, found by their labels alone."""
     found = []
     for one in listed:
         labels = one.get("Labels") or {}
@@ -116,10 +121,12 @@ def parse_list(listed: Iterable[Mapping[str, Any]]) -> list[ListedContainer]:
 
 
 def find_phase(state: str) -> ContainerPhase:
+    """Return the phase of the engine's state; one that is not known counts as running."""
     return _PHASES.get(state, ContainerPhase.ALIVE)
 
 
 def parse_inspection(inspected: Mapping[str, Any]) -> Inspection:
+    """Return what the API's inspection of a container tells."""
     state = inspected.get("State") or {}
     started = parse_time(str(state.get("StartedAt") or ""))
     exit_code, detail = None if started is None else int(state.get("ExitCode") or 0), _detail(state)
@@ -138,8 +145,10 @@ def parse_inspection(inspected: Mapping[str, Any]) -> Inspection:
 def make_ended_pilot(
     row: ListedContainer, told: Inspection, asked: bool, lived: float | None
 ) -> Pilot:
-    """A pilot that runs no more, or never did: the engine's own note of a start that failed may
-    come before its answer to it. ``lived`` in s."""
+    """Return the pilot of a container that does not run; ``lived`` in seconds.
+
+    It may never have run: the engine can list a failed start before it answers to it.
+    """
     return Pilot(
         id=row.name,
         name=row.name,
@@ -160,7 +169,7 @@ def _detail(state: Mapping[str, Any]) -> str:
 
 
 def parse_time(text: str) -> float | None:
-    """Seconds since 1970 of the API's time, RFC 3339 with up to nine decimals."""
+    """Return the API's time (RFC 3339, up to nine decimals) in seconds since 1970."""
     if not text or text.startswith(_NEVER):
         return None
     match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", text)
@@ -171,17 +180,18 @@ def parse_time(text: str) -> float | None:
 
 
 def encode_stop_request(name: str, asked: StopRequest) -> str:
-    """The container's name from when its pilot is asked to end."""
+    """Return the name of a container whose pilot was asked to end."""
     return f"{name}.asked.{asked.at}.{round(asked.grace)}"
 
 
 def decode_stop_request(container_name: str) -> StopRequest | None:
+    """Return the request in a container's name; None if there is none."""
     found = _MARK.match(container_name)
     return None if found is None else StopRequest(int(found["at"]), float(found["grace"]))
 
 
 def explain_failed_start(text: str) -> tuple[int | None, str]:
-    """Exit code and reason of a pilot that the engine would not start, from its words.
+    """Return exit code and reason of a pilot that was not started, from the engine's words.
 
     The codes are a shell's: 127 for a command that is not there, 126 for one that
     cannot be run.

@@ -1,4 +1,4 @@
-"""Removes ended containers beside the loop: new pilots go first, the owner's disk soon after."""
+"""Remove ended containers in a thread: new pilots go first, the owner's disk soon after."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _CLOSE_WAIT = 10.0
 
 
 class Removals:
-    """``remove`` takes a container's id away; ``yield_to_starts`` waits while pilots start."""
+    """The containers that are being removed.
+
+    ``remove`` removes a container by its id; ``yield_to_starts`` waits while pilots start.
+    """
 
     def __init__(
         self, remove: Callable[[str], None], yield_to_starts: Callable[[float], None]
@@ -33,7 +36,10 @@ class Removals:
         self._closing = False
 
     def add(self, container: str) -> None:
-        """Raises EngineError with what went wrong before, until it is time to try again."""
+        """Remove a container soon.
+
+        Raises EngineError with the reason of a failure before, until it is time to try again.
+        """
         with self._lock:
             problem, at = self._problems.get(container, ("", 0.0))
             if problem and time.monotonic() - at < RETRY:
@@ -47,11 +53,12 @@ class Removals:
                 threading.Thread(target=self._run, name="removals", daemon=True).start()
 
     def is_hidden(self, container: str) -> bool:
+        """Tell whether the container is removed, or is about to be: it is not listed any more."""
         with self._lock:
             return container in self._hidden
 
     def note_listed(self, containers: set[str]) -> None:
-        """The engine lists these now: what is gone need not be remembered."""
+        """Take the engine's list into account: forget what is gone."""
         now = time.monotonic()
         with self._lock:
             self._hidden = {one for one in self._hidden if one in containers or one in self._todo}
@@ -92,7 +99,7 @@ class Removals:
                 self.wake()
 
     def _try_to_remove(self, container: str) -> str:
-        """What went wrong; "" if nothing did."""
+        """Remove one container; return what went wrong, "" if nothing did."""
         try:
             self._remove(container)
         except NotThere:

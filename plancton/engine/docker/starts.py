@@ -1,4 +1,4 @@
-"""Starts of containers, several at a time, beside the loop.
+"""Start containers in threads, several at a time.
 
 What was asked for and is not done yet is a pilot that starts: the loop counts it,
 whether or not the engine lists its container already.
@@ -28,7 +28,7 @@ _CLOSE_WAIT = 20.0
 
 
 class NotStarted(Exception):
-    """The engine would not start a pilot; nothing of it is left behind."""
+    """The engine refused to start a pilot; nothing of it is left behind."""
 
     def __init__(self, exit_code: int | None, detail: str) -> None:
         super().__init__(detail)
@@ -37,7 +37,7 @@ class NotStarted(Exception):
 
 @dataclass
 class PendingStart:
-    """One start on its way."""
+    """A start that is not done yet."""
 
     spec: PilotSpec
     begun: float = field(default_factory=time.monotonic)
@@ -49,7 +49,7 @@ class PendingStart:
 
 @dataclass(frozen=True)
 class FailedStart:
-    """A pilot that was not started; shown as ended until it is removed."""
+    """A pilot that was not started; listed as ended until it is removed."""
 
     name: str
     exit_code: int | None
@@ -58,7 +58,9 @@ class FailedStart:
 
 
 class Starts:
-    """``launch`` creates and starts one container, in a thread; it returns when that runs.
+    """The starts that are not done yet, and those that failed.
+
+    ``launch`` creates and starts one container and returns when that runs.
 
     It raises NotStarted, NoSuchImage or EngineUnavailable.  ``done(name, asked)`` is
     called after each that succeeded, ``wake`` when somebody should look.
@@ -80,6 +82,7 @@ class Starts:
         self._closing = False
 
     def add(self, spec: PilotSpec) -> None:
+        """Start a pilot soon."""
         with self._lock:
             self._starts[spec.name] = PendingStart(spec)
             self._queue.append(spec.name)
@@ -88,7 +91,7 @@ class Starts:
                 threading.Thread(target=self._work, name="start", daemon=True).start()
 
     def snapshot(self) -> tuple[dict[str, bool], list[FailedStart]]:
-        """Names that start, with whether they were asked to end; and what failed.
+        """Return the pending pilots, with whether they were asked to end, and the failed ones.
 
         Take it before the engine's list: a start that ends in between is then seen twice
         and not missed.
@@ -100,7 +103,7 @@ class Starts:
             )
 
     def note_listed(self, names: set[str], now: float) -> None:
-        """The engine has answered with ``names``: doubts about them are over."""
+        """Take the engine's list into account: doubts about ``names`` are over."""
         with self._lock:
             for name, start in list(self._starts.items()):
                 if start.doubted is None:
@@ -109,7 +112,7 @@ class Starts:
                     del self._starts[name]
 
     def request_stop(self, name: str, grace: float) -> bool:
-        """Whether the pilot was still on its way; then it ends as soon as it can."""
+        """End a pending pilot as soon as possible; tell whether it was pending."""
         with self._lock:
             start = self._starts.get(name)
             if start is None or start.doubted is not None:
@@ -121,16 +124,17 @@ class Starts:
             return True
 
     def drop_failed(self, name: str) -> bool:
-        """Whether it was one that failed; then it is gone."""
+        """Forget a failed start; tell whether there was one of this name."""
         with self._lock:
             return self._failed.pop(name, None) is not None
 
     def busy(self) -> bool:
+        """Tell whether a start is under way."""
         with self._lock:
             return any(start.doubted is None for start in self._starts.values())
 
     def wait_while_busy(self, seconds: float) -> None:
-        """Until nothing starts, or the time is over."""
+        """Wait until no start is under way, at most ``seconds``."""
         with self._lock:
             self._lock.wait_for(
                 lambda: not any(start.doubted is None for start in self._starts.values()), seconds
@@ -158,7 +162,7 @@ class Starts:
                 self.wake()
 
     def _worth_a_look(self) -> bool:
-        """Not after each of many: the looks would take the CPU that the engine needs."""
+        """Tell whether the loop should make a pass: after each start would be too often."""
         with self._lock:
             return bool(self._failed) or not any(s.doubted is None for s in self._starts.values())
 
@@ -195,11 +199,13 @@ class Starts:
 
 
 def make_starting_pilot(name: str, asked: bool) -> Pilot:
+    """Return a pilot whose start is not done yet."""
     state = PilotState.STOPPING if asked else PilotState.STARTING
     return Pilot(id=name, name=name, state=state, age=0.0, asked_to_stop=asked)
 
 
 def make_failed_pilot(one: FailedStart) -> Pilot:
+    """Return a pilot that was not started, as an ended one."""
     return Pilot(
         id=one.name,
         name=one.name,

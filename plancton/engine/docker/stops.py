@@ -1,4 +1,4 @@
-"""Asking pilots to end, and killing those that do not, when their grace is over.
+"""Ask pilots to end, and kill those that still run when their grace is over.
 
 The engine's own ``stop`` is not used: it would hold a connection for as long as the
 grace lasts, sends SIGTERM once more with each call, and knows whole seconds only.
@@ -41,21 +41,27 @@ _ENDED = ("not running", "not paused", "state exited", "state stopped")
 class SignalSender(Protocol):
     """What is needed of the engine's API."""
 
-    def kill(self, container: str, signal: str) -> None: ...
+    def kill(self, container: str, signal: str) -> None:
+        """Send a signal to a container."""
+        ...
 
-    def unpause(self, container: str) -> None: ...
+    def unpause(self, container: str) -> None:
+        """Let a paused container go on."""
+        ...
 
-    def rename(self, container: str, name: str) -> None: ...
+    def rename(self, container: str, name: str) -> None:
+        """Rename a container."""
+        ...
 
 
 def ignores_sigterm(pid: int) -> bool:
-    """Whether SIGTERM would be lost on this first process of a container."""
+    """Tell whether SIGTERM would be lost on this first process of a container."""
     return procfs.ignores_signal(pid, signals.SIGTERM)
 
 
 @dataclass(frozen=True)
 class _Untold:
-    """Asked to end while it was still deaf."""
+    """A pilot that was asked to end while it could not receive signals yet."""
 
     container: str
     pid: int
@@ -64,7 +70,10 @@ class _Untold:
 
 
 class Stops:
-    """By pilot name; ``hurry`` gives a container the CPU to end; ``now`` is monotonic."""
+    """The pilots that were asked to end, by name.
+
+    ``hurry`` gives a container the CPU to end; ``now`` is monotonic, ``wall`` since 1970.
+    """
 
     def __init__(
         self,
@@ -89,7 +98,7 @@ class Stops:
     def request(
         self, name: str, container: str, grace: float, paused: bool, pid: int | None = None
     ) -> None:
-        """SIGTERM once; SIGKILL after ``grace`` seconds, or sooner if asked again for sooner.
+        """Send SIGTERM once, and SIGKILL after ``grace`` seconds or sooner if asked for that.
 
         SIGTERM waits until the container's first process ``pid`` can hear it; it is sent at
         once where that is not known.  Raises EngineError.
@@ -120,7 +129,7 @@ class Stops:
             self._unpause(container)
 
     def adopt(self, name: str, container: str, asked: StopRequest) -> None:
-        """A pilot that a daemon before asked to end: its time goes on."""
+        """Go on with the stop of a pilot that the daemon before has asked to end."""
         with self._lock:
             if name in self._asked:
                 return
@@ -129,11 +138,12 @@ class Stops:
         self._wake_thread()
 
     def was_requested(self, name: str) -> bool:
+        """Tell whether the pilot was asked to end."""
         with self._lock:
             return name in self._asked
 
     def mark_ended(self, name: str) -> None:
-        """The pilot has ended: nothing is to be killed, but it was asked all the same."""
+        """Note that the pilot has ended: nothing is to be killed, but it was asked all the same."""
         with self._lock:
             self._kills.pop(name, None)
             self._untold.pop(name, None)
@@ -184,7 +194,7 @@ class Stops:
                 self._kill(name, container)
 
     def _signal_ready(self) -> None:
-        """SIGTERM to those who can hear it by now."""
+        """Send SIGTERM to the pilots that can receive it by now."""
         ready = []
         with self._lock:
             now = self._now()

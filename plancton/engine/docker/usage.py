@@ -1,4 +1,4 @@
-"""What containers use: from their control groups, and from the engine where that fails."""
+"""Read what containers use: from their control groups, and from the engine where that fails."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ _PARALLEL = 8
 
 
 class StatsSource(Protocol):
-    def read_stats(self, container: str) -> dict[str, Any]: ...
+    """What is needed of the engine's API."""
+
+    def read_stats(self, container: str) -> dict[str, Any]:
+        """Return the API's statistics of a container."""
+        ...
 
 
 class UsageReader:
-    """Sums never count back: pilots that ended stay in, and a group that was made anew goes on."""
+    """Adds up usage; sums never decrease, though pilots end and groups are made anew."""
 
     def __init__(self, api: StatsSource) -> None:
         self._api = api
@@ -31,7 +35,7 @@ class UsageReader:
         self._strays: dict[str, float] = {}
 
     def read(self, group: PilotGroup, parent: str, pilots: Sequence[ListedContainer]) -> Usage:
-        """Raises EngineUnavailable when what the pilots use cannot be known."""
+        """Return what the pilots use.  Raises EngineUnavailable when that cannot be known."""
         whole = group.read_usage()
         inside = [row for row in pilots if whole is not None and row.cgroup == parent]
         used: dict[str, PilotUsage] = {}
@@ -65,7 +69,7 @@ class UsageReader:
             return list(pool.map(self._read_one, rows))
 
     def _read_one(self, row: ListedContainer) -> PilotUsage | None:
-        """None: it ended meanwhile."""
+        """Return a container's usage from the engine; None if it ended meanwhile."""
         try:
             return parse_stats(self._api.read_stats(row.id))
         except EngineUnavailable:
@@ -75,7 +79,7 @@ class UsageReader:
 
 
 def parse_stats(told: Mapping[str, Any]) -> PilotUsage | None:
-    """From ``GET /containers/ID/stats``; None when it says nothing (the container ended)."""
+    """Return the usage in ``GET /containers/ID/stats``; None if the container has ended."""
     cpu = ((told.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage")
     memory = told.get("memory_stats") or {}
     stat = memory.get("stats") or {}

@@ -1,0 +1,1 @@
+"""Pilots as processes of the daemon's user."""

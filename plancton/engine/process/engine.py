@@ -1,4 +1,4 @@
-"""ProcessEngine: a pilot is a process tree with its own scratch directory.
+"""Run pilots as process trees, each with its own scratch directory.
 
 For one's own workstation, and for trying Plancton out without containers.  A
 pilot is killed whole and yields the CPU to everybody, but nothing else is
@@ -35,7 +35,7 @@ _FOR_PYTHON = ("LD_LIBRARY_PATH",)
 
 
 class ProcessEngine:
-    """Pilots under ``pilots`` (a directory); ``outputs`` keeps the end of what they print."""
+    """The pilots below the directory ``pilots``; ``outputs`` keeps the end of their output."""
 
     name = "process"
     #: A shim does not tell when its pilot runs.
@@ -61,7 +61,7 @@ class ProcessEngine:
         self._boot = procfs.read_boot_id()
 
     def prepare(self, config: Config, facts: HostFacts) -> Prepared:
-        """Processes have no image, and protect the owner by their priority alone."""
+        """Return nothing: processes have no image, and only their priority protects the owner."""
         return Prepared()
 
     def list_pilots(self) -> tuple[Pilot, ...]:
@@ -135,7 +135,7 @@ class ProcessEngine:
         self._first_seen.pop(pilot_id, None)
 
     def pull(self, image: str) -> None:
-        """Processes have no image."""
+        """Do nothing: processes have no image."""
 
     def read_usage(self) -> Usage:
         running = {
@@ -232,7 +232,9 @@ class ProcessEngine:
         return self._lost(pilot)
 
     def _lost(self, pilot: Pilot) -> Pilot:
-        """The shim ended without noting an end: it was killed or failed, or the node went down."""
+        """Return the pilot whose shim ended without a record: it was killed, or the node went
+        down.
+        """
         procfs.kill_marked(pilot.name)
         code = self._statuses.get(pilot.name)
         detail = "its supervising process was killed" if code is None else "see its output"

@@ -1,4 +1,4 @@
-"""Tells at once when a process ends, whoever its parent is (pidfd, Linux 5.3)."""
+"""Tell at once when a process ends, whoever its parent is (pidfd, Linux 5.3)."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ class ExitWatch:
             self._wake()
 
     def close(self) -> None:
+        """Stop watching."""
         with self._lock:
             self._closing = True
         self._wake_thread()

@@ -1,4 +1,4 @@
-"""The files of one pilot, through which a restarted daemon finds it again.
+"""The files of one pilot, by which a restarted daemon finds it again.
 
     <pilots>/plancton-worker-abc123/
         spec.json    written first, by the daemon: what to run
@@ -30,7 +30,7 @@ NEW, TRASH = ".new-", ".trash-"
 
 @dataclass(frozen=True)
 class ShimRecord:
-    """A shim as it wrote itself down."""
+    """What a shim wrote about itself."""
 
     pid: int
     ticks: int  #: start time in clock ticks since boot
@@ -41,6 +41,8 @@ class ShimRecord:
 
 @dataclass(frozen=True)
 class EndRecord:
+    """What a shim wrote about the end of its pilot."""
+
     code: int
     detail: str
     lived: float
@@ -48,7 +50,7 @@ class EndRecord:
 
 
 class PilotFiles:
-    """One pilot's directory."""
+    """The directory of one pilot."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -58,7 +60,7 @@ class PilotFiles:
 
     @classmethod
     def list_paths(cls, pilots: Path) -> list[Path]:
-        """The directories of all pilots.  Raises OSError, but none where there is nothing yet."""
+        """Return the directories of all pilots; raises OSError."""
         try:
             check_private_directory(pilots)
             return sorted(p for p in pilots.iterdir() if p.name.startswith(NAME_PREFIX))
@@ -93,9 +95,11 @@ class PilotFiles:
 
     @property
     def output(self) -> Path:
+        """The file with the pilot's standard output and error."""
         return self.path / "output"
 
     def read_shim(self) -> ShimRecord | None:
+        """Return the shim's record; None while there is none that can be read."""
         if self._shim is None:
             found = self._load("state.json")
             try:
@@ -111,6 +115,7 @@ class PilotFiles:
         return self._shim
 
     def read_end(self) -> EndRecord | None:
+        """Return the record of the end; None while there is none that can be read."""
         if self._end is None:
             found = self._load("exit.json")
             try:
@@ -125,10 +130,11 @@ class PilotFiles:
         return self._end
 
     def was_asked_to_stop(self) -> bool:
+        """Tell whether the pilot was asked to end."""
         return (self.path / "stop.json").exists()
 
     def ask_to_stop(self, grace: float) -> None:
-        """Raises OSError. Asked again, the earlier end stays.
+        """Write the request to end within ``grace`` seconds; an earlier end stays.  Raises OSError.
 
         The shim may see two requests as one signal, so that the file must hold the earliest.
         """

@@ -1,4 +1,4 @@
-"""Reading /proc about processes: who is alive, who descends from whom, what they use."""
+"""Read /proc about processes: which are alive, who descends from whom, what they use."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ProcessStat:
 
 
 def read_stat(pid: int) -> ProcessStat | None:
-    """The process; None when there is none (a zombie is one, with state ``Z``)."""
+    """Return the process; None when there is none (a zombie is one, with state ``Z``)."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             # The name in parentheses may hold anything, so everything is counted from its end.
@@ -49,13 +49,13 @@ def read_stat(pid: int) -> ProcessStat | None:
 
 
 def is_alive(pid: int, start: int) -> bool:
-    """Whether this very process runs; a later one with the same pid is somebody else."""
+    """Tell whether this very process runs; a later one with the same pid is another one."""
     found = read_stat(pid)
     return found is not None and found.start == start and found.state not in "ZX"
 
 
 def ignores_signal(pid: int, number: int) -> bool:
-    """Whether the signal would be lost on ``pid``, the first process of a container.
+    """Tell whether the signal would be lost on ``pid``, the first process of a container.
 
     The kernel drops what such a process neither handles, nor blocks, nor waits for
     (pid_namespaces(7)), and a program that starts has no handler yet.  False where /proc does
@@ -76,7 +76,9 @@ def ignores_signal(pid: int, number: int) -> bool:
 
 
 def _waits_for_signals(pid: int) -> bool:
-    """As an init does, tini for one; meanwhile the kernel shows what it waits for as not blocked.
+    """Tell whether the process waits for signals, as an init does (tini for one).
+
+    Meanwhile the kernel shows the signals that it waits for as not blocked.
 
     Raises OSError where that is not for us to see.
     """
@@ -88,7 +90,7 @@ def _waits_for_signals(pid: int) -> bool:
 
 
 def read_boot_id() -> str:
-    """Another value after each boot; "" when it cannot be read."""
+    """Return the kernel's boot id, which changes with each boot; "" when it cannot be read."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -96,7 +98,7 @@ def read_boot_id() -> str:
 
 
 def measure_trees(roots: Iterable[int]) -> dict[int, PilotUsage]:
-    """What each root and everything under it uses, from one pass over /proc.
+    """Return what each root and everything below it uses, from one pass over /proc.
 
     CPU time counts each process and the children it waited for, so what ended and
     was reaped is still in.  Memory is anonymous memory (resident - shared): files
@@ -120,7 +122,7 @@ def measure_trees(roots: Iterable[int]) -> dict[int, PilotUsage]:
 
 
 def kill_marked(pilot: str) -> int:
-    """SIGKILL every process that carries the pilot's mark; how many there were.
+    """SIGKILL every process that carries the pilot's mark; return how many there were.
 
     Only needed when the shim itself was killed: what it left has other parents now.
     """

@@ -1,4 +1,4 @@
-"""The process over one pilot: starts it, outlives the daemon, notes how it ended.
+"""Supervise one pilot: start it, outlive the daemon, and record how the pilot ended.
 
 Run as ``python -I -S shim.py DIRECTORY`` by the process engine, once per pilot.
 It imports the standard library alone, and little of it, because every pilot
@@ -51,6 +51,7 @@ _RESET = (
 
 
 def main(directory: str) -> NoReturn:
+    """Run the pilot in ``directory``, and exit with its exit code."""
     # A stop that comes in the first milliseconds must wait until there is a pilot to stop.
     signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
     os.chdir(directory)
@@ -91,7 +92,7 @@ def main(directory: str) -> NoReturn:
 
 
 def _fork(spec: dict[str, Any], libc: ctypes.CDLL) -> tuple[int, int, int]:
-    """Fork the pilot, held at a gate: its pid, the gate, and where it reports a failed exec."""
+    """Fork the pilot; return its pid, the pipe that lets it go, and the pipe with a failed exec."""
     wait, gate = os.pipe()
     report, told = os.pipe()
     parent = os.getpid()
@@ -121,7 +122,7 @@ def _fork(spec: dict[str, Any], libc: ctypes.CDLL) -> tuple[int, int, int]:
 
 
 def _put_last() -> None:
-    """Lowest priority, and first in line for the kernel's OOM killer; each where allowed."""
+    """Take the lowest priority, and be first for the kernel's OOM killer; each where allowed."""
     try:
         os.nice(19)
     except OSError:
@@ -160,7 +161,7 @@ def _watch(pid: int, default_grace: float) -> int:
 
 
 def _ask_to_end(pid: int | None, deadline: float | None, default_grace: float) -> float:
-    """Pass SIGTERM on, once; the new deadline, which is never later than the old one."""
+    """Pass SIGTERM on, once; return the deadline, which is never later than the old one."""
     try:
         until = float(_load("stop.json")["until"])
         grace = max(until - time.clock_gettime(time.CLOCK_BOOTTIME), 0.0)
@@ -176,7 +177,7 @@ def _ask_to_end(pid: int | None, deadline: float | None, default_grace: float) -
 
 
 def _reap(pid: int) -> int | None:
-    """Collect every child that ended; the exit code of ``pid`` if it is among them."""
+    """Collect every child that ended; return the exit code of ``pid`` if it is among them."""
     code = None
     while True:
         try:
@@ -234,7 +235,7 @@ def _children() -> list[int]:
 
 
 def _identity() -> dict[str, Any]:
-    """What tells this very process from a later one with the same pid (proc(5), field 22)."""
+    """Return what distinguishes this process from a later one with the same pid."""
     with open("/proc/self/stat", encoding="ascii", errors="replace") as file:
         ticks = int(file.read().rpartition(")")[2].split()[19])
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
@@ -249,7 +250,7 @@ def _load(name: str) -> dict[str, Any]:
 
 
 def _save(name: str, content: dict[str, Any]) -> None:
-    """Whole or not at all."""
+    """Write the file in one step, so that no reader sees half of it."""
     with open(f"{name}.new", "w", encoding="utf-8") as file:
         json.dump(content, file)
     os.replace(f"{name}.new", name)

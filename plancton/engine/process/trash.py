@@ -1,4 +1,4 @@
-"""Empties the trash in the background: a large scratch must not hold up the loop."""
+"""Delete what pilots left in a thread: a large scratch directory must not hold up the loop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OUTPUTS_KEPT = 50
 
 
 class Trash:
-    """Removes what ended pilots left; keeps the end of their output if told where."""
+    """Deletes the directories of ended pilots, and keeps the end of their output."""
 
     def __init__(self, pilots: Path, outputs: Path | None) -> None:
         self._pilots = pilots

@@ -32,9 +32,9 @@ class Gate:
         self._inside = 0
         self._lock = threading.Lock()
 
-    def launch(self, make_spec: PilotSpec) -> None:
+    def launch(self, spec: PilotSpec) -> None:
         with self._lock:
-            self.names.append(make_spec.name)
+            self.names.append(spec.name)
             self._inside += 1
             self.most = max(self.most, self._inside)
         assert self.go.wait(60), "the test lets it go on"
