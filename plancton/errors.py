@@ -1,6 +1,6 @@
 """Plancton's errors, and the exit codes of its commands.
 
-    PlanctonError             1   anything else of ours
+    PlanctonError             1   any other error of Plancton
     ├── BadUsage              2   the command line is wrong
     ├── NotRunning            3   no daemon runs on this node (status codes as in the LSB)
     ├── ConfigError           4   the configuration is missing, unreadable or wrong

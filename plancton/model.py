@@ -34,7 +34,7 @@ class Pilot:
     pid: int | None = None
     #: of an exited one: 0-255, or 128 + signal
     exit_code: int | None = None
-    #: Plancton asked it to end, so its end tells nothing about the node or the work
+    #: Plancton asked it to end, so its end says nothing about the node or the work
     asked_to_stop: bool = False
     #: CPU seconds used so far
     cpu_seconds: float | None = None
@@ -195,7 +195,7 @@ class History:
 
     owner_cpus: float | None = None  #: smoothed
     owner_at: float = 0.0
-    #: since when pilots have come or gone at every look; None: the last one was quiet
+    #: since when pilots have started or ended in every pass; None: not in the last one
     churn_since: float | None = None
     acted: bool = False  #: the last decision started, stopped or removed pilots
     #: bytes that the owner left (available, and what pilots hold) and when; how fast (bytes/s)
@@ -305,7 +305,7 @@ class EndedPilot:
     ended: float
     asked_to_stop: bool
     detail: str
-    #: what its end told: ``normal``, ``no work``, ``failure`` or ``says nothing``
+    #: what its end says: ``normal``, ``no work``, ``failure`` or ``says nothing``
     outcome: str = ""
     #: its command ran
     ran: bool = True

@@ -75,7 +75,7 @@ def start(paths: Paths, arguments: argparse.Namespace) -> int:
             document = read_document(paths)
             if document and document["daemon"]["pid"] == child.pid:
                 print(f"started (pid {child.pid}), log in {paths.log}")
-                child.returncode = 0  # it outlives us: nobody here waits for it
+                child.returncode = 0  # it outlives this command, which does not wait for it
                 return ExitCode.OK
             time.sleep(0.02)
     child.returncode = 0

@@ -15,7 +15,7 @@ from plancton.paths import Paths
 
 from .document import read_document
 
-#: A look may be this much later (s) than it was due: many starts, a slow engine.
+#: A pass may be this much later (s) than it was due: many starts, a slow engine.
 LATE = 60.0
 
 

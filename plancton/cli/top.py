@@ -57,7 +57,7 @@ def _further(
 
 
 def _pause(paths: Paths, seconds: float) -> None:
-    """Wait, and have the daemon look meanwhile: by itself it does so rarely."""
+    """Wait, and make the daemon run a pass meanwhile: by itself it does so rarely."""
     pid = running_pid(paths)
     if pid is not None:
         try:

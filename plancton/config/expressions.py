@@ -14,13 +14,13 @@ from jinja2 import StrictUndefined, Undefined, nodes
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-#: A larger exponent only makes a number no node has, and takes for ever to compute.
+#: A larger exponent only makes a number no node has, and takes too long to compute.
 MAX_EXPONENT = 64
 MAX_OPERAND = 1e18
 #: Characters of an expression or a template.
 MAX_LENGTH = 4096
 #: Numbers, names, arithmetic, comparisons and the filters below. No attribute, call, item, macro,
-#: loop or string operation: each can fill the memory or take for ever.
+#: loop or string operation: each can fill the memory or take very long.
 _ALLOWED = (
     nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.BinExpr,
     nodes.UnaryExpr, nodes.Compare, nodes.Operand, nodes.CondExpr, nodes.Filter, nodes.List,

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-#: Intervals that a loop sleeps: zero would burn the owner's CPU.
+#: Intervals that a loop sleeps: zero would use a whole CPU of the owner's.
 Interval = Annotated[float, Field(ge=0.05, allow_inf_nan=False)]
 Bytes = Annotated[int, Field(ge=0)]
 ExitCodes = tuple[Annotated[int, Field(ge=0, le=255)], ...]
@@ -52,7 +52,8 @@ def key(default: Any, unit: str, description: str, since: str = "2017") -> Any:
 def parse_syslog_address(where: str) -> str | tuple[str, int]:
     """Return ``/dev/log`` (a socket) or ``address[:port]`` (UDP) as the logging module wants it.
 
-    No names: the library would look them up for each line, and wait for that.  Raises ValueError.
+    Host names are refused: the library would resolve them for each line, and wait for that.
+    Raises ValueError.
     """
     if where.startswith("/"):
         return where

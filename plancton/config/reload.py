@@ -18,8 +18,8 @@ class ConfigWatch:
     ``read`` returns a checked configuration at once or raises ConfigError.
 
     The first read (``first``, where that differs) must succeed; later, a bad configuration
-    changes nothing and ``problem`` says why.  ``ask`` makes a source that is elsewhere look
-    for a new one.
+    changes nothing and ``problem`` says why.  ``ask`` makes a
+    remote source fetch a new one.
     """
 
     def __init__(
@@ -40,11 +40,11 @@ class ConfigWatch:
         self._last_look = now()
 
     def mark_changed(self) -> None:
-        """Read at the next look.  For any thread."""
+        """Read in the next pass.  For any thread."""
         self._news = True
 
     def refresh(self, force: bool = False) -> None:
-        """Read again if ``updateconfig`` seconds are over, or if told to."""
+        """Read again if ``updateconfig`` seconds are over, or if ``force`` says so."""
         if force:
             self._ask()
         if not (force or self._news) and self._now() - self._last_look < self.config.updateconfig:

@@ -29,7 +29,7 @@ DEFAULT_EVERY = 600.0
 SHORTEST_EVERY = 1.0
 #: Seconds to the next question after one that failed: the network may not be up yet at boot.
 RETRY = 30.0
-#: Seconds after which an answer that still drips in is told as a problem.
+#: Seconds after which an answer that still drips in is reported as a problem.
 STUCK = 2 * TIMEOUT
 
 

@@ -7,7 +7,7 @@
 
 Files, because a drained node must stay drained when the daemon or the node is
 restarted.  The exception is ``force-stop``: it is about the daemon that runs.
-The daemon removes ``retry`` when it has done that.
+The daemon removes ``retry`` when it has done it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class AdminFlags:
     def drain(self, *, then_stop: bool = False) -> None:
         """Ask for a drain, and for the daemon's end after the last pilot if ``then_stop``."""
         if then_stop:
-            # First, so that no look in between sees a plain drain and a resumed stop later.
+            # First, so that no pass in between sees a plain drain and a resumed stop later.
             _set(self._stop)
         _set(self._drain)
 

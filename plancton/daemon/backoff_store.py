@@ -101,7 +101,7 @@ def _read(content: dict[str, Any]) -> History:
             reason=str(breaker["reason"]),
         ),
         judged=frozenset(str(one) for one in content["judged"]),
-        # A daemon of before wrote none of these.
+        # Daemons of earlier versions did not write these.
         pilot_config=str(content.get("pilot_config", "")),
         pilot_image=str(content.get("pilot_image", "")),
         forgotten_at=None if (at := content.get("forgotten_at")) is None else float(at),

@@ -39,13 +39,13 @@ from .wakeup import Wakeup
 
 _log = logging.getLogger("plancton")
 
-#: Seconds between two glances at memory and the flags, which cost some 0.1 ms each.
+#: Seconds between two checks of memory and the flags while the loop sleeps.
 CHECK_INTERVAL = 1.0
 #: Bytes a second that an owner's programs may take at most, and the shortest wait (s) for it.
 FASTEST_GROWTH, SHORTEST_CHECK = 5e9, 0.1
 #: No rule is looked at again sooner than this (s), however near its moment is.
 SHORTEST_WAIT = 0.02
-#: Pilots that ended and are still told about in the status.
+#: How many ended pilots the status document shows.
 KEPT_ENDS = 100
 
 
@@ -74,7 +74,7 @@ class ControlLoop:
         history: History | None = None,
         remember: Callable[[History], None] = lambda _history: None,
     ) -> None:
-        """``publish`` shows each look; ``follow`` opens what a new configuration needs, and says
+        """``publish`` shows each pass; ``follow`` opens what a new configuration needs, and says
         why it could not; ``remember`` keeps what has changed in the history since ``history``.
         """
         self._engine, self._sensors, self._config = engine, sensors, config
@@ -111,11 +111,11 @@ class ControlLoop:
         while not self._end:
             if trigger is Trigger.TIMER:
                 next_timer = self._clock.now() + self._config.config.main_sleep
-            look = self.run_pass(trigger)
-            if self._finished(look):
+            loop_pass = self.run_pass(trigger)
+            if self._finished(loop_pass):
                 self._flags.finish_stop()
                 return
-            trigger = self._sleep(next_timer, look.decision.recheck_after)
+            trigger = self._sleep(next_timer, loop_pass.decision.recheck_after)
 
     def run_pass(self, trigger: Trigger) -> LoopPass:
         """Observe the node once, decide, and act."""
@@ -145,13 +145,13 @@ class ControlLoop:
                 started = self._start(action) > 0
         pilots = state.pilots
         if decision.actions:
-            # People and programs want to see what was done, not what was found.
+            # The status shows the pilots after the actions, not before.
             pilots = self._list()[0]
         wait = decision.recheck_after
         if started or any(p.state is PilotState.STARTING for p in pilots or ()):
             often = self._engine.starting_interval
             wait = often if wait is None else min(wait, often)
-        look = LoopPass(
+        loop_pass = LoopPass(
             decision=replace(decision, history=self._history, recheck_after=wait),
             pilots=pilots,
             load=state.load,
@@ -165,11 +165,11 @@ class ControlLoop:
         )
         self._last_mode = state.mode
         self._any_active = any(p.state is not PilotState.EXITED for p in pilots or ())
-        self._publish(look)
+        self._publish(loop_pass)
         if (now_kept := select_kept(self._history)) != self._remembered:
             self._remembered = now_kept
             self._remember(now_kept)
-        return look
+        return loop_pass
 
     def _observe(self, trigger: Trigger) -> NodeState:
         prepared, pilots, problem = self._prepare_and_list()
@@ -286,12 +286,12 @@ class ControlLoop:
     def _remove(self, pilot: str) -> None:
         self._problems.attempt(pilot, lambda: self._engine.remove(pilot))
 
-    def _finished(self, look: LoopPass) -> bool:
-        stopping = look.mode in (Mode.DRAIN_STOP, Mode.FORCE_STOP)
-        return stopping and look.pilots is not None and not look.pilots
+    def _finished(self, loop_pass: LoopPass) -> bool:
+        stopping = loop_pass.mode in (Mode.DRAIN_STOP, Mode.FORCE_STOP)
+        return stopping and loop_pass.pilots is not None and not loop_pass.pilots
 
     def _sleep(self, next_timer: float, recheck_after: float | None) -> Trigger:
-        """Sleep until there is a reason to look; says which."""
+        """Sleep until there is a reason for a pass; return it."""
         at = next_timer
         if recheck_after is not None:
             at = min(at, self._clock.now() + max(SHORTEST_WAIT, recheck_after))

@@ -99,7 +99,7 @@ def _lock(handle: int) -> bool:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        # Only somebody who asked, e.g. `planctonctl status`: it lets go at once.
+        # Only a command that asked, e.g. `planctonctl status`: it frees the lock at once.
         fcntl.flock(handle, fcntl.LOCK_UN)
         time.sleep(_PAUSE)
 

@@ -58,7 +58,7 @@ class _File(_Lossy, logging.handlers.RotatingFileHandler):
 class _Syslog(_Lossy, logging.handlers.SysLogHandler):
     def _connect_unixsocket(self, address: str) -> None:
         super()._connect_unixsocket(address)  # type: ignore[misc]
-        # A syslog that hangs would hang whoever writes to it.
+        # A syslog that hangs would block every thread that logs.
         self.socket.setblocking(False)  # type: ignore[attr-defined]
 
 

@@ -2,7 +2,7 @@
 
 SIGTERM, SIGINT   end; pilots go on, and the next daemon adopts them
 SIGHUP            read the configuration now
-SIGUSR1           look now (``planctonctl`` sends it after it set a flag)
+SIGUSR1           make a pass now (``planctonctl`` sends it after it has set a flag)
 """
 
 from __future__ import annotations
@@ -74,11 +74,11 @@ def _work(
     me = status_document.DaemonInfo(pid=os.getpid(), started=clock.wall())
     last: list[LoopPass] = []
 
-    def publish(look: LoopPass, daemon: status_document.DaemonInfo = me) -> None:
-        last[:] = [look]
+    def publish(loop_pass: LoopPass, daemon: status_document.DaemonInfo = me) -> None:
+        last[:] = [loop_pass]
         content = status_document.build_document(
             daemon,
-            look,
+            loop_pass,
             engine=engine,
             facts=loop.facts,
             config=config.config,
@@ -93,18 +93,18 @@ def _work(
         try:
             status_document.write_document(paths.status, content)
         except OSError as error:
-            # A full disk must not stop the work; the age of the file tells.
+            # A full disk must not stop the work; the age of the file shows it.
             _log.error("%s: cannot be written: %s", paths.status, error.strerror)
         if daemon.running:
             metrics.look(
-                look,
+                loop_pass,
                 config.config,
                 loop.counts,
                 loop.errors,
                 loaded=config.loaded,
                 rejected=bool(config.problem),
             )
-        notifier.notify_ready(look.decision.summary)
+        notifier.notify_ready(loop_pass.decision.summary)
 
     def follow(new: Config) -> str:
         problems = (syslog.follow(new.syslog), engine.follow(new), metrics.follow(new))
@@ -163,8 +163,8 @@ def _handle_signals(loop: ControlLoop, wakeup: PipeWakeup) -> None:
     def reload(_number: int, _frame: FrameType | None) -> None:
         loop.request_reload()
 
-    def look(_number: int, _frame: FrameType | None) -> None:
+    def make_pass(_number: int, _frame: FrameType | None) -> None:
         wakeup.wake()
 
-    for number, handler in zip(_SIGNALS, (end, end, reload, look), strict=True):
+    for number, handler in zip(_SIGNALS, (end, end, reload, make_pass), strict=True):
         signal.signal(number, handler)

@@ -29,4 +29,4 @@ class SystemdNotifier:
             try:
                 line.sendto(text.encode(), self._where)
             except OSError:
-                pass  # it will not hear of us, and decides by itself
+                pass  # systemd gets no message, and decides by itself

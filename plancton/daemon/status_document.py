@@ -42,7 +42,7 @@ class DaemonInfo:
 
 def build_document(
     daemon: DaemonInfo,
-    look: LoopPass,
+    loop_pass: LoopPass,
     *,
     engine: Engine,
     facts: HostFacts,
@@ -56,7 +56,7 @@ def build_document(
     wall: float,
 ) -> dict[str, Any]:
     """Return the whole document; ``now`` is monotonic, ``wall`` since 1970."""
-    load = look.load
+    load = loop_pass.load
     return {
         "version": VERSION,
         "plancton": __version__,
@@ -65,22 +65,22 @@ def build_document(
         "looked": now,
         "next_look_within": config.main_sleep,
         "daemon": asdict(daemon),
-        "mode": look.mode.value,
-        "summary": look.decision.summary,
+        "mode": loop_pass.mode.value,
+        "summary": loop_pass.decision.summary,
         "engine": {
             "name": engine.name,
             "place": engine.place,
             "isolation": engine.isolation,
-            "problem": look.engine_problem,
-            "problems": list(look.problems),
+            "problem": loop_pass.engine_problem,
+            "problems": list(loop_pass.problems),
         },
-        "image": _optional(look.prepared.image),
-        "protection": _protection(look.prepared),
+        "image": _optional(loop_pass.prepared.image),
+        "protection": _protection(loop_pass.prepared),
         "host": {
             **asdict(facts),
             "owner_cpus": load.owner_cpus,
             "owner_cpu_fraction": _share(load.owner_cpus, facts.ncpus),
-            "owner_cpus_smoothed": look.decision.history.owner_cpus,
+            "owner_cpus_smoothed": loop_pass.decision.history.owner_cpus,
             "pilots_cpus": load.pilots_cpus,
             "pilots_cpu_fraction": _share(load.pilots_cpus, facts.ncpus),
             "mem_available": load.mem_available,
@@ -88,19 +88,21 @@ def build_document(
             "memory_stall": load.memory_stall,
         },
         "window": _window(config, facts, wall),
-        "capacity": asdict(look.decision.capacity),
-        "pilots": None if look.pilots is None else [encode_pilot(pilot) for pilot in look.pilots],
+        "capacity": asdict(loop_pass.decision.capacity),
+        "pilots": None
+        if loop_pass.pilots is None
+        else [encode_pilot(pilot) for pilot in loop_pass.pilots],
         "ended": [asdict(one) for one in ended],
         "counts": counts,
-        "no_work": _no_work(look.decision.history.no_work, now),
-        "breaker": _breaker(look.decision.history.breaker, now),
+        "no_work": _no_work(loop_pass.decision.history.no_work, now),
+        "breaker": _breaker(loop_pass.decision.history.breaker, now),
         "config": {
             "path": config_path,
             "loaded": config_loaded,
-            "problem": "; ".join(filter(None, (config_problem, look.settings_problem))),
+            "problem": "; ".join(filter(None, (config_problem, loop_pass.settings_problem))),
             "notes": list(list_notes(config)),
         },
-        "rules": [asdict(reason) for reason in look.decision.reasons],
+        "rules": [asdict(reason) for reason in loop_pass.decision.reasons],
     }
 
 

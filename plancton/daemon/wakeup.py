@@ -15,7 +15,7 @@ class Wakeup(Protocol):
         ...
 
     def wait(self, seconds: float) -> bool:
-        """Sleep until rung (True; several rings are one) or until the time is over (False)."""
+        """Sleep until woken (True; several wake-ups are one) or the time is over (False)."""
         ...
 
 
@@ -30,13 +30,13 @@ class PipeWakeup:
         try:
             os.write(self._in, b"!")
         except BlockingIOError:
-            pass  # rung often enough
+            pass  # the pipe is full: it wakes already
 
     def wait(self, seconds: float) -> bool:
-        rung, _, _ = select.select([self._out], [], [], max(0.0, seconds))
-        if rung:
+        woken, _, _ = select.select([self._out], [], [], max(0.0, seconds))
+        if woken:
             os.read(self._out, 65536)
-        return bool(rung)
+        return bool(woken)
 
     def close(self) -> None:
         os.close(self._in)

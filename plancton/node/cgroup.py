@@ -107,7 +107,7 @@ class PilotGroup:
         """Let a container that is to end run as everybody does.
 
         Ending takes CPU: the kernel gives memory back in the time of the process that held it,
-        and a group that runs only when nobody else wants the CPU may wait for ever.  What
+        and a group that runs only when nothing else wants the CPU may never run.  What
         cannot be moved ends when there is time for it.
         """
         top = self._root if self._version == 2 else self._root / "cpu"
@@ -126,32 +126,32 @@ class PilotGroup:
 
     def _hold_cpu(self, problems: list[str]) -> str:
         directory = self._directory("cpu")
-        told = self._make(directory, "cpu")
-        if told:
-            problems.append(told)
+        problem = self._make(directory, "cpu")
+        if problem:
+            problems.append(problem)
             return ""
         if (directory / "cpu.idle").exists():
-            told = _set(directory / "cpu.idle", "1")
-            if not told:
+            problem = _set(directory / "cpu.idle", "1")
+            if not problem:
                 return "idle"
-            problems.append(told)
+            problems.append(problem)
         name, value = _LOWEST[self._version]
-        told = _set(directory / name, value)
-        if told:
-            problems.append(told)
+        problem = _set(directory / name, value)
+        if problem:
+            problems.append(problem)
             return ""
         return "weight"
 
     def _hold_memory(self, ceiling: int, problems: list[str]) -> int | None:
         directory = self._directory("memory")
-        told = self._make(directory, "memory")
+        problem = self._make(directory, "memory")
         limit = directory / _MEMORY_LIMIT[self._version]
-        if not told:
+        if not problem:
             wanted = str(ceiling // _PAGE * _PAGE) if ceiling else _NO_LIMIT[self._version]
-            told = _set(limit, wanted)
-        if told:
+            problem = _set(limit, wanted)
+        if problem:
             if ceiling:
-                problems.append(told)
+                problems.append(problem)
             return None
         return ceiling or None
 

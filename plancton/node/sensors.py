@@ -91,7 +91,7 @@ class ProcSensors:
         """Return MemAvailable plus the free pages on the CPUs' own lists, which it leaves out.
 
         Since Linux 6.7 these lists may hold an eighth of the memory for some seconds after
-        somebody gave it back; whoever needs memory gets it from there.
+        a process gave it back; another process that needs memory gets it from there.
         """
         available = self._meminfo().get("MemAvailable")
         return None if available is None else available + self._on_cpu_lists()
@@ -125,7 +125,7 @@ class ProcSensors:
         """Return the CPU seconds since boot that were not idle, over all CPUs.
 
         Waiting for a disk counts as idle; time stolen by a hypervisor counts as
-        used, since nobody here can have it.  Guests are part of user and nice.
+        used, since nothing on this node can have it.  Guests are part of user and nice.
         """
         try:
             first = self._read("stat").split("\n", 1)[0].split()

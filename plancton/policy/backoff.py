@@ -82,7 +82,7 @@ def count_ends(history: History, pilots: Iterable[Pilot], config: Config, now: f
     running = [pilot for pilot in pilots if pilot.state is PilotState.RUNNING]
     no_work, breaker = history.no_work, history.breaker
     # The oldest end first would be best; engines do not tell when, so the longest life first:
-    # a probe's good end in the same look must win over an older pilot's bad one.
+    # a probe's good end in the same pass must win over an older pilot's bad one.
     for pilot in sorted(exited, key=lambda pilot: -(pilot.age or 0.0)):
         if pilot.id in history.judged or _is_forgotten(history, pilot, now):
             continue

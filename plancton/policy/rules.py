@@ -69,7 +69,7 @@ class RuleResult:
 
 @dataclass(frozen=True)
 class View:
-    """What a rule looks at: the state of the node and what was computed from it."""
+    """The input of a rule: the state of the node and what was computed from it."""
 
     state: NodeState
     config: Config

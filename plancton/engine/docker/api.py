@@ -38,7 +38,7 @@ DEFAULT_HOST = "unix:///var/run/docker.sock"
 QUICK_TIMEOUT = 10.0
 #: Seconds for work: creating, starting and removing a container on a busy node.
 SLOW_TIMEOUT = 120.0
-#: Seconds without a word after which a pull is given up.
+#: Seconds without progress after which a pull is given up.
 PULL_SILENCE = 300.0
 #: Seconds without an event after which the stream is opened anew: the other end may be gone.
 EVENT_SILENCE = 900.0
@@ -56,7 +56,7 @@ _POOL = 16
 
 
 class _Client(docker.APIClient):  # type: ignore[misc]
-    """A client whose streams have a timeout; those of ``docker`` wait for ever."""
+    """A client whose streams have a timeout; those of ``docker`` have none."""
 
     def _set_request_timeout(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         if kwargs.get("timeout") is None:
@@ -180,7 +180,10 @@ class DockerApi:
             return found
 
     def pull(self, name: str, credentials: str, tell: Callable[[dict[str, Any]], None]) -> None:
-        """Pull until done; ``tell`` hears of each step.  ``credentials``: a Docker config file."""
+        """Pull until done; calls ``tell`` with each step.
+
+        ``credentials`` is a Docker config file.
+        """
         with self._translate_errors(name):
             client = self._new_client(PULL_SILENCE)
             try:
@@ -209,9 +212,9 @@ class DockerApi:
         """Fail at once where nobody listens: ``docker`` would leak a socket."""
         if not self.host.startswith(_UNIX):
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
-            door.settimeout(QUICK_TIMEOUT)
-            door.connect(self.host.removeprefix(_UNIX))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(QUICK_TIMEOUT)
+            probe.connect(self.host.removeprefix(_UNIX))
 
     def _new_client(self, timeout: float) -> _Client:
         # Asking for the version is a first call, and may hang like any other.
@@ -286,7 +289,7 @@ def _refusal(text: str) -> EngineRefused:
 
 
 def _text(error: APIError) -> str:
-    """Return the engine's own words, in one line."""
+    """Return the engine's explanation, in one line."""
     return " ".join(str(error.explanation or error).split())
 
 

@@ -121,9 +121,9 @@ def _limits(config: Config, facts: EngineFacts) -> dict[str, Any]:
     return {
         "NanoCpus": round(cpus * 1e9),
         "Memory": config.max_dock_mem,
-        # Docker's word is for memory and swap together.
+        # Docker means memory and swap together.
         "MemorySwap": config.max_dock_mem + config.max_dock_swap,
-        # -1 is Docker's word for no limit, and for Podman 0 is too
+        # -1 means no limit to Docker, and to Podman 0 does too
         "PidsLimit": config.pids_limit or -1,
         "Ulimits": [_ulimit(*item) for item in config.ulimits.items()],
         **({"ShmSize": config.shm_size} if config.shm_size else {}),

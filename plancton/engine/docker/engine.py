@@ -44,10 +44,10 @@ _log = logging.getLogger("plancton")
 
 #: Starts at once: more only wait for each other inside the engine.
 STARTS = min(16, max(4, os.cpu_count() or 1))
-#: Seconds for which a container that was made and never started is left alone: whoever made
-#: it may be about to start it.
+#: Seconds for which a container that was made and never started is left alone: its daemon
+#: may be about to start it.
 CREATION_GRACE = 60.0
-#: Seconds between two looks at whether the protection is still in place.
+#: Seconds between two checks that the protection is still in place.
 PROTECTION_CHECK = 30.0
 
 
@@ -56,7 +56,7 @@ class DockerEngine:
 
     name = "docker"
     isolation = ""
-    #: It tells when a start is done; the look in between is only for the clock's sake.
+    #: It reports when a start is done; a pass in between only moves the ages on.
     starting_interval = 1.0
 
     def __init__(self, host: str, cgroup_parent: str, cgroup_root: Path) -> None:
@@ -185,25 +185,25 @@ class DockerEngine:
         if row.phase is ContainerPhase.MADE:
             return self._describe_created(row, pilot)
         try:
-            told = self._inspections.get(row)
+            inspection = self._inspections.get(row)
         except NotThere:
             return None
         asked = row.asked is not None or self._stops.was_requested(row.name)
-        phase = find_phase(told.state)
+        phase = find_phase(inspection.state)
         if phase is not row.phase:
-            self._rows[row.name] = replace(row, phase=phase, state=told.state)
+            self._rows[row.name] = replace(row, phase=phase, state=inspection.state)
         if phase is ContainerPhase.OVER:
             self._stops.mark_ended(row.name)
-            return make_ended_pilot(row, told, asked, self._measure_life(row, told))
+            return make_ended_pilot(row, inspection, asked, self._measure_life(row, inspection))
         if row.asked is not None:
             self._stops.adopt(row.name, row.id, row.asked)
         return replace(
             pilot,
             state=PilotState.STOPPING if asked else PilotState.RUNNING,
-            age=time.monotonic() - self._find_start(row, told),
-            pid=told.pid,
+            age=time.monotonic() - self._find_start(row, inspection),
+            pid=inspection.pid,
             asked_to_stop=asked,
-            detail="" if told.state == "running" else told.state,
+            detail="" if inspection.state == "running" else inspection.state,
         )
 
     def _describe_created(self, row: ListedContainer, pilot: Pilot) -> Pilot:
@@ -214,20 +214,20 @@ class DockerEngine:
         # No age: it says nothing about the node, as a pilot that died at once would.
         return replace(pilot, state=PilotState.EXITED, detail="it was made and never started")
 
-    def _find_start(self, row: ListedContainer, told: Inspection) -> float:
+    def _find_start(self, row: ListedContainer, inspection: Inspection) -> float:
         """Return when the pilot started, on the monotonic clock.
 
         The wall clock is asked once: a jump of it later must not make any pilot older.
         """
         if row.id not in self._began:
-            age = 0.0 if told.started is None else max(0.0, time.time() - told.started)
+            age = 0.0 if inspection.started is None else max(0.0, time.time() - inspection.started)
             self._began[row.id] = time.monotonic() - age
         return self._began[row.id]
 
-    def _measure_life(self, row: ListedContainer, told: Inspection) -> float | None:
-        if told.started is None or told.finished is None:
+    def _measure_life(self, row: ListedContainer, inspection: Inspection) -> float | None:
+        if inspection.started is None or inspection.finished is None:
             return None
-        lived = max(0.0, told.finished - told.started)
+        lived = max(0.0, inspection.finished - inspection.started)
         began = self._began.get(row.id)
         return lived if began is None else min(lived, time.monotonic() - began)
 

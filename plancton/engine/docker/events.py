@@ -21,7 +21,7 @@ class ContainerEvent:
     """What happened to one of Plancton's containers."""
 
     container: str
-    action: str  #: Docker's word, e.g. ``die``
+    action: str  #: as Docker calls it, e.g. ``die``
     at: float | None = None  #: s since 1970
     exit_code: int | None = None  #: of ``die``
 
@@ -72,7 +72,7 @@ class EventWatch:
             try:
                 stream = self._source.open_events()
             except EngineError:
-                # Whoever lists the pilots hears the same, and says it.
+                # Listing the pilots fails with the same error, and reports it.
                 self._closing.wait(wait)
                 wait = min(RETRY_MAX, 2 * wait)
                 continue
@@ -82,23 +82,23 @@ class EventWatch:
             self._lost()
             self._image_changed()
             self._wake()
-            heard = self._listen(stream)
-            wait = RETRY if heard else min(RETRY_MAX, 2 * wait)
+            any_event = self._listen(stream)
+            wait = RETRY if any_event else min(RETRY_MAX, 2 * wait)
             if not self._closing.is_set():
                 self._wake()
                 self._closing.wait(wait)
 
     def _listen(self, stream: Iterator[dict[str, Any]]) -> bool:
-        heard = False
+        any_event = False
         for event in stream:
-            heard = True
+            any_event = True
             if self._closing.is_set():
                 break
             try:
                 self._note_event(event)
             except (KeyError, TypeError, AttributeError) as error:
                 _log.info("an event that says nothing to us: %r (%s)", event, error)
-        return heard
+        return any_event
 
     def _note_event(self, event: dict[str, Any]) -> None:
         action = str(event.get("Action") or event.get("status") or "")
@@ -112,13 +112,13 @@ class EventWatch:
             return
         known = actor["Attributes"]
         code = str(known.get("exitCode", known.get("containerExitCode", "")))
-        told = ContainerEvent(
+        found = ContainerEvent(
             container=str(actor.get("ID") or event.get("id") or ""),
             action=action,
             at=_seconds(event),
             exit_code=int(code) if code.isdigit() else None,
         )
-        if self._heard(told):
+        if self._heard(found):
             self._wake()
 
 

@@ -59,7 +59,7 @@ class ImageCleanup:
             try:
                 self._remove(reference)
             except NotThere:
-                pass  # somebody else was quicker
+                pass  # removed meanwhile
             except EngineError as error:
                 _log.debug("%s is kept for now: %s", reference, error)
                 continue

@@ -104,7 +104,7 @@ def set_found(state: PullState, local: LocalImage | None) -> PullState:
         return replace(state, usable=local)
     if state.usable is not None and state.usable.name == state.wanted:
         return replace(state, usable=None)
-    return state  # another one of before, which still works
+    return state  # an image of before, which still works
 
 
 def choose_pull(state: PullState, expiration: float, now: float) -> str:
@@ -118,7 +118,7 @@ def choose_pull(state: PullState, expiration: float, now: float) -> str:
     if not here:
         return state.wanted
     if is_pinned(state.wanted):
-        return ""  # a digest names one image for ever
+        return ""  # a digest always names the same image
     fresh = state.pulled == state.wanted and now - state.pulled_at < expiration
     return "" if fresh else state.wanted
 
@@ -141,7 +141,7 @@ def finish_pull(state: PullState, now: float) -> PullState:
 def fail_pull(state: PullState, problem: str, now: float) -> PullState:
     """Return the state after a pull that failed."""
     if state.pulling != state.wanted:
-        return replace(state, pulling="")  # of an image that nobody wants any more
+        return replace(state, pulling="")  # of an image that is not wanted any more
     return replace(state, pulling="", failures=state.failures + 1, failed_at=now, problem=problem)
 
 
@@ -166,5 +166,5 @@ def strip_tag(name: str) -> str:
 
 
 def is_pinned(name: str) -> bool:
-    """Tell whether the name contains a digest, so that it means one build for ever."""
+    """Tell whether the name contains a digest, so that it always means one build."""
     return "@sha256:" in name

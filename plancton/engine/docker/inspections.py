@@ -11,11 +11,11 @@ from typing import Any
 from .events import ContainerEvent
 from .listing import OUT_OF_MEMORY, Inspection, ListedContainer, parse_inspection
 
-#: Seconds for which an end that was heard of is believed against the list.
+#: Seconds for which an end that an event reported is believed against the list.
 BELIEF = 5.0
 _ENDS = {"die", "died"}
 _REMOVALS = {"destroy", "remove"}
-#: Further events after which the loop should look.
+#: Further events after which the loop should make a pass.
 _TELLING = {"pause", "unpause", "oom"}
 
 
@@ -28,7 +28,7 @@ class Inspections:
         self._inspect, self._now = inspect, now
         self._lock = threading.Lock()
         self._known: dict[str, Inspection] = {}
-        #: ends that were heard of, and when that was
+        #: ends that events reported, and when that was
         self._ended: dict[str, tuple[ContainerEvent, float]] = {}
         self._out_of_memory: set[str] = set()
 
@@ -37,15 +37,15 @@ class Inspections:
 
         Raises NotThere, EngineUnavailable.
 
-        An end is told by an event with its exit code.  Docker's list shows it some 10 ms
+        An event reports an end with its exit code.  Docker's list shows it a little
         later, and its inspection waits until the container is cleaned up: a replacement
         should not.
         """
         with self._lock:
             known = self._known.get(row.id)
-            heard = self._heard_end(row.id, known)
-        if heard is not None:
-            return heard
+            reported = self._find_reported_end(row.id, known)
+        if reported is not None:
+            return reported
         if known is None or known.state != row.state:
             known = parse_inspection(self._inspect(row.id))
             with self._lock:
@@ -79,7 +79,7 @@ class Inspections:
             self._ended = {one: told for one, told in self._ended.items() if one in here}
             self._out_of_memory &= here
 
-    def _heard_end(self, container: str, known: Inspection | None) -> Inspection | None:
+    def _find_reported_end(self, container: str, known: Inspection | None) -> Inspection | None:
         event, at = self._ended.get(container, (None, 0.0))
         if event is None or event.exit_code is None or known is None or known.started is None:
             return None

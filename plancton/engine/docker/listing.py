@@ -72,7 +72,7 @@ class ListedContainer:
     id: str
     name: str  #: the pilot's
     phase: ContainerPhase
-    state: str  #: the engine's own word
+    state: str  #: as the engine calls it
     asked: StopRequest | None
     image: str  #: digest from the label, else the image's id
     cgroup: str  #: the parent group that it was started in
@@ -104,8 +104,8 @@ def parse_list(listed: Iterable[Mapping[str, Any]]) -> list[ListedContainer]:
             continue
         state = str(one.get("State") or "unknown").lower()
         asked = None
-        for told in one.get("Names") or ():
-            asked = asked or decode_stop_request(str(told).lstrip("/"))
+        for other in one.get("Names") or ():
+            asked = asked or decode_stop_request(str(other).lstrip("/"))
         found.append(
             ListedContainer(
                 id=str(one["Id"]),
@@ -143,7 +143,7 @@ def parse_inspection(inspected: Mapping[str, Any]) -> Inspection:
 
 
 def make_ended_pilot(
-    row: ListedContainer, told: Inspection, asked: bool, lived: float | None
+    row: ListedContainer, inspection: Inspection, asked: bool, lived: float | None
 ) -> Pilot:
     """Return the pilot of a container that does not run; ``lived`` in seconds.
 
@@ -155,10 +155,10 @@ def make_ended_pilot(
         state=PilotState.EXITED,
         age=lived,
         image=row.image,
-        exit_code=told.exit_code,
+        exit_code=inspection.exit_code,
         asked_to_stop=asked,
-        never_ran=told.started is None and bool(told.detail),
-        detail=told.detail or ("" if told.state == "exited" else told.state),
+        never_ran=inspection.started is None and bool(inspection.detail),
+        detail=inspection.detail or ("" if inspection.state == "exited" else inspection.state),
     )
 
 

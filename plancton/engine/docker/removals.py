@@ -65,7 +65,7 @@ class Removals:
             self._done = {k: at for k, at in self._done.items() if k in containers}
             self._problems = {k: v for k, v in self._problems.items() if k in containers}
             for one in [one for one, at in self._done.items() if now - at > RETRY]:
-                # Said to be removed, or by somebody else, and still there.
+                # The engine said that it was removed, and it is still there.
                 del self._done[one]
                 self._hidden.discard(one)
                 self._problems[one] = ("cannot be removed: it is still there", now)

@@ -63,7 +63,7 @@ class Starts:
     ``launch`` creates and starts one container and returns when that runs.
 
     It raises NotStarted, NoSuchImage or EngineUnavailable.  ``done(name, asked)`` is
-    called after each that succeeded, ``wake`` when somebody should look.
+    called after each that succeeded, ``wake`` when the loop should make a pass.
     """
 
     def __init__(

@@ -28,11 +28,11 @@ from .listing import StopRequest, encode_stop_request
 _log = logging.getLogger("plancton")
 #: Seconds to the next try where the engine did not answer.
 _RETRY = 1.0
-#: Seconds of grace up to which a pilot gets the CPU like anybody else for its end: somebody
-#: waits for what it holds.
+#: Seconds of grace up to which an ending pilot gets the CPU like the owner's programs: the
+#: owner waits for what it holds.
 HURRY_GRACE = 2.0
-#: Seconds between two looks at whether a pilot can hear SIGTERM by now: as long as it could
-#: not hear so far, within these.
+#: Seconds between two checks whether a pilot can receive SIGTERM by now: as long as it could
+#: not so far, within these.
 _LISTEN, _LISTEN_MAX = 0.02, 1.0
 #: What engines say of a container that has ended meanwhile.
 _ENDED = ("not running", "not paused", "state exited", "state stopped")
@@ -60,13 +60,13 @@ def ignores_sigterm(pid: int) -> bool:
 
 
 @dataclass(frozen=True)
-class _Untold:
+class _WaitingStop:
     """A pilot that was asked to end while it could not receive signals yet."""
 
     container: str
     pid: int
     since: float
-    look: float
+    next_check: float
 
 
 class Stops:
@@ -90,7 +90,7 @@ class Stops:
         self._kills: dict[str, tuple[float, str]] = {}
         #: marks to be written: (container, name)
         self._marks: dict[str, str] = {}
-        self._untold: dict[str, _Untold] = {}
+        self._waiting: dict[str, _WaitingStop] = {}
         self._asked: set[str] = set()
         self._thread: threading.Thread | None = None
         self._closing = False
@@ -100,7 +100,7 @@ class Stops:
     ) -> None:
         """Send SIGTERM once, and SIGKILL after ``grace`` seconds or sooner if asked for that.
 
-        SIGTERM waits until the container's first process ``pid`` can hear it; it is sent at
+        SIGTERM waits until the container's first process ``pid`` can receive it; it is sent at
         once where that is not known.  Raises EngineError.
         """
         with self._lock:
@@ -113,12 +113,12 @@ class Stops:
                 self._kills[name] = (now + grace, container)
             tell = first and grace > 0
             if tell and pid is not None and self._deaf(pid):
-                self._untold[name] = _Untold(container, pid, now, now + _LISTEN)
-            if nearer and name not in self._untold:
+                self._waiting[name] = _WaitingStop(container, pid, now, now + _LISTEN)
+            if nearer and name not in self._waiting:
                 self._marks[container] = encode_stop_request(
                     name, StopRequest(round(self._wall()), grace)
                 )
-            deaf = name in self._untold
+            deaf = name in self._waiting
         if nearer:
             self._wake_thread()
         if grace <= HURRY_GRACE:
@@ -146,7 +146,7 @@ class Stops:
         """Note that the pilot has ended: nothing is to be killed, but it was asked all the same."""
         with self._lock:
             self._kills.pop(name, None)
-            self._untold.pop(name, None)
+            self._waiting.pop(name, None)
 
     def forget_gone(self, gone: Callable[[str], bool]) -> None:
         """Drop the memory of pilots that are not there any more."""
@@ -154,12 +154,12 @@ class Stops:
             for name in [name for name in self._asked if gone(name)]:
                 self._asked.discard(name)
                 self._kills.pop(name, None)
-                self._untold.pop(name, None)
+                self._waiting.pop(name, None)
 
     def close(self) -> None:
         """Write the marks that are not written; the next daemon does the killing.
 
-        A pilot that could not be told has no mark: the next daemon asks it anew.
+        A pilot that could not be signalled has no mark: the next daemon asks it anew.
         """
         with self._lock:
             self._closing = True
@@ -186,7 +186,7 @@ class Stops:
                 due = {name: one for name, one in self._kills.items() if one[0] <= now}
                 if not due and not self._marks:
                     moments = [at for at, _ in self._kills.values()]
-                    moments += [one.look for one in self._untold.values()]
+                    moments += [one.next_check for one in self._waiting.values()]
                     first = min(moments, default=None)
                     self._lock.wait(None if first is None else first - now)
                     continue
@@ -198,14 +198,14 @@ class Stops:
         ready = []
         with self._lock:
             now = self._now()
-            for name, one in list(self._untold.items()):
-                if one.look > now:
+            for name, one in list(self._waiting.items()):
+                if one.next_check > now:
                     continue
                 if self._deaf(one.pid):
                     pause = min(_LISTEN_MAX, max(_LISTEN, now - one.since))
-                    self._untold[name] = replace(one, look=now + pause)
+                    self._waiting[name] = replace(one, next_check=now + pause)
                     continue
-                del self._untold[name]
+                del self._waiting[name]
                 left = max(0.0, self._kills[name][0] - now)
                 self._marks[one.container] = encode_stop_request(
                     name, StopRequest(round(self._wall()), left)
@@ -231,7 +231,7 @@ class Stops:
         with self._lock:
             if retry is None:
                 self._kills.pop(name, None)
-                self._untold.pop(name, None)
+                self._waiting.pop(name, None)
             elif name in self._kills:
                 self._kills[name] = (self._now() + retry, container)
 

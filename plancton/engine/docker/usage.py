@@ -50,11 +50,11 @@ class UsageReader:
                 self._group_before += self._group_last
             self._group_last = whole.cpu_seconds
         asked = self._ask_engine(strays)
-        for row, told in zip(strays, asked, strict=True):
-            if told is not None:
-                most = max(self._strays.get(row.id, 0.0), told.cpu_seconds)
+        for row, stats in zip(strays, asked, strict=True):
+            if stats is not None:
+                most = max(self._strays.get(row.id, 0.0), stats.cpu_seconds)
                 self._strays[row.id] = most
-                used[row.name] = PilotUsage(most, told.memory_bytes)
+                used[row.name] = PilotUsage(most, stats.memory_bytes)
         if whole is None:
             memory = 0
         if memory is not None:
@@ -78,10 +78,10 @@ class UsageReader:
             return None
 
 
-def parse_stats(told: Mapping[str, Any]) -> PilotUsage | None:
+def parse_stats(stats: Mapping[str, Any]) -> PilotUsage | None:
     """Return the usage in ``GET /containers/ID/stats``; None if the container has ended."""
-    cpu = ((told.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage")
-    memory = told.get("memory_stats") or {}
+    cpu = ((stats.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage")
+    memory = stats.get("memory_stats") or {}
     stat = memory.get("stats") or {}
     held = stat.get("total_rss", stat.get("anon", memory.get("usage")))
     if not cpu:

@@ -147,7 +147,7 @@ class ProcessEngine:
         }
         pilots: dict[str, PilotUsage] = {}
         for pid, used in procfs.measure_trees(running).items():
-            # A child that nobody waited for takes its CPU time with it: never count back.
+            # The CPU time of a child that was not waited for disappears with it: never count back.
             cpu = max(self._cpu.get(running[pid], 0.0), used.cpu_seconds)
             pilots[running[pid]] = PilotUsage(cpu, used.memory_bytes)
             self._cpu[running[pid]] = cpu

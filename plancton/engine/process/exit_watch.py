@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from . import procfs
 
-#: Seconds between two looks where the kernel has no pidfd.
+#: Seconds between two checks where the kernel has no pidfd.
 POLL = 0.2
 
 
@@ -43,7 +43,7 @@ class ExitWatch:
                 self._selector.register(handle, selectors.EVENT_READ, pid)
         self._wake_thread()
         if not procfs.is_alive(pid, start):
-            # It ended before it was watched; its pid may be somebody else's by now.
+            # It ended before it was watched; its pid may be another process's by now.
             self._wake()
 
     def close(self) -> None:
@@ -61,7 +61,7 @@ class ExitWatch:
         try:
             os.write(self._wakeup, b"!")
         except BlockingIOError:
-            pass  # rung already
+            pass  # the pipe is full: it wakes already
 
     def _run(self) -> None:
         while True:

@@ -34,7 +34,7 @@ class ShimRecord:
 
     pid: int
     ticks: int  #: start time in clock ticks since boot
-    boot: str  #: the kernel's boot id: after a reboot every pid means somebody else
+    boot: str  #: the kernel's boot id: after a reboot every pid means another process
     began: float  #: seconds on CLOCK_BOOTTIME
     pilot_pid: int
 
@@ -71,7 +71,7 @@ class PilotFiles:
     def create(
         cls, pilots: Path, spec: PilotSpec, environment: dict[str, str], stop_grace: float
     ) -> PilotFiles:
-        """Make the directory, in one step for whoever looks.  Raises OSError."""
+        """Make the directory, which is listed whole or not at all.  Raises OSError."""
         make_private_directory(pilots)
         fresh = pilots / (NEW + spec.name)
         final = pilots / spec.name

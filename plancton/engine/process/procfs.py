@@ -63,14 +63,14 @@ def ignores_signal(pid: int, number: int) -> bool:
     """
     try:
         with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
-            told = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
-        if told["NSpid"].split()[1:][-1:] != ["1"]:
+            status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+        if status["NSpid"].split()[1:][-1:] != ["1"]:
             return False
         # runc takes every signal until it becomes the command, and dies of them
-        if told["Name"].startswith(_RUNC):
+        if status["Name"].startswith(_RUNC):
             return True
-        heard = any(int(told[mask], 16) >> number - 1 & 1 for mask in _MASKS)
-        return not heard and not _waits_for_signals(pid)
+        handled = any(int(status[mask], 16) >> number - 1 & 1 for mask in _MASKS)
+        return not handled and not _waits_for_signals(pid)
     except (OSError, KeyError, ValueError):
         return False
 
@@ -136,7 +136,7 @@ def kill_marked(pilot: str) -> int:
             os.kill(pid, signal.SIGKILL)
             killed += 1
         except OSError:
-            continue  # gone, or somebody else's, who cannot be part of our pilot
+            continue  # gone, or another user's, which cannot be part of the pilot
     return killed
 
 

@@ -85,7 +85,7 @@ def main(directory: str) -> NoReturn:
             },
         )
     except OSError as error:
-        # The exit status below still tells a daemon that is our parent.
+        # A daemon that is the parent still gets the exit status below.
         print(f"plancton: cannot note the end of the pilot: {error}", file=sys.stderr)
         sys.stderr.flush()
     os._exit(code)
@@ -94,12 +94,12 @@ def main(directory: str) -> NoReturn:
 def _fork(spec: dict[str, Any], libc: ctypes.CDLL) -> tuple[int, int, int]:
     """Fork the pilot; return its pid, the pipe that lets it go, and the pipe with a failed exec."""
     wait, gate = os.pipe()
-    report, told = os.pipe()
+    report, failure_pipe = os.pipe()
     parent = os.getpid()
     pid = os.fork()
     if pid:
         os.close(wait)
-        os.close(told)
+        os.close(failure_pipe)
         return pid, gate, report
     try:
         os.close(gate)
@@ -115,7 +115,7 @@ def _fork(spec: dict[str, Any], libc: ctypes.CDLL) -> tuple[int, int, int]:
         os.chdir(spec["scratch"])
         os.execvpe(spec["command"][0], spec["command"], spec["environment"])  # noqa: S606
     except OSError as error:
-        os.write(told, f"cannot run {spec['command'][0]!r}: {error.strerror}".encode())
+        os.write(failure_pipe, f"cannot run {spec['command'][0]!r}: {error.strerror}".encode())
         os._exit(_NOT_FOUND if error.errno == errno.ENOENT else _NOT_RUNNABLE)
     finally:
         os._exit(_NOT_RUNNABLE)
@@ -166,7 +166,7 @@ def _ask_to_end(pid: int | None, deadline: float | None, default_grace: float) -
         until = float(_load("stop.json")["until"])
         grace = max(until - time.clock_gettime(time.CLOCK_BOOTTIME), 0.0)
     except (OSError, ValueError, KeyError):
-        grace = default_grace  # signalled by somebody else, e.g. at shutdown
+        grace = default_grace  # signalled by another process, e.g. at shutdown
     if pid is not None and grace > 0:
         try:
             os.kill(pid, signal.SIGTERM)

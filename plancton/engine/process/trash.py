@@ -39,7 +39,7 @@ class Trash:
         self._thread.start()
 
     def discard(self, path: Path) -> None:
-        """Take a pilot's directory away, at once for whoever looks.  Raises OSError."""
+        """Take a pilot's directory off the list at once, and delete it.  Raises OSError."""
         trash = path.with_name(TRASH + path.name)
         path.rename(trash)
         if self._thread is None:
