@@ -46,6 +46,17 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("cli", "install"),
         ("__main__",),
     ),
+    "vobox": (
+        ("classad", "client"),
+        ("jobs",),
+        ("ledger",),
+        ("files",),
+        ("rpc", "workers"),
+        ("metrics",),
+        ("schedd",),
+        ("commands",),
+        ("server", "supervisor"),
+    ),
 }
 THIN = ("vobox/__init__.py", "vobox/client/*.py")
 #: The only modules of vobox that the condor commands may use.

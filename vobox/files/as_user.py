@@ -1,4 +1,4 @@
-"""Files of the submit host, read and written with their owner's rights.
+"""Read and write files of the submit host with their owner's rights.
 
 As root the schedd takes on the owner's file-system identity for the calling
 thread (``setfsuid``, as a file server does) and so can reach nothing that the
@@ -27,19 +27,19 @@ from .safe_open import open_file
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
-#: Bytes of one file of a user's that we read; a job can carry less than that.
-MAX_FILE = 64 * 1024 * 1024
-#: Files of one directory that travels, with all below it.
+#: Bytes of a user's file that is read whole; a job can carry less than that.
+MAX_FILE_BYTES = 64 * 1024 * 1024
+#: Files of a directory of input, with all below it.
 MAX_FILES = 20_000
 #: Seconds that a user's groups are remembered.
-GROUPS_KEPT = 60
+GROUPS_KEPT_SECONDS = 60
 _MACHINE = os.uname().machine
-#: setgroups, setfsuid, setfsgid by machine (asm/unistd.h)
-_CALLS = {"x86_64": (116, 122, 123), "aarch64": (159, 151, 152)}
+#: numbers of the system calls setgroups, setfsuid, setfsgid by machine (asm/unistd.h)
+_CALL_NUMBERS = {"x86_64": (116, 122, 123), "aarch64": (159, 151, 152)}
 
 
 def user_name(uid: int) -> str:
-    """The user's name; the number where this host does not know it."""
+    """Return the user's name, or the number where this host does not know the user."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -48,9 +48,9 @@ def user_name(uid: int) -> str:
 
 @contextlib.contextmanager
 def as_owner(uid: int, gid: int) -> Iterator[None]:
-    """Within: this thread's file access is the owner's. Raises PermissionError if it cannot be.
+    """Give this thread the owner's file-system identity for the body of a ``with`` statement.
 
-    Without root only one's own identity can be taken.
+    Raises PermissionError if it cannot be taken on: without root only one's own can.
     """
     if os.geteuid() != 0:
         if uid != os.geteuid():
@@ -64,26 +64,26 @@ def as_owner(uid: int, gid: int) -> Iterator[None]:
     if uid == 0:
         yield
         return
-    groups = _groups(uid, gid, int(time.monotonic() // GROUPS_KEPT))
+    groups = _list_groups(uid, gid, int(time.monotonic() // GROUPS_KEPT_SECONDS))
     try:
-        _take(uid, gid, groups)
+        _take_identity(uid, gid, groups)
         yield
     finally:
-        _take(0, 0, ())
+        _take_identity(0, 0, ())
 
 
 @functools.lru_cache(maxsize=1024)
-def _groups(uid: int, gid: int, _when: int) -> tuple[int, ...]:
-    """The user's groups; asking for them may take a directory server's time."""
+def _list_groups(uid: int, gid: int, _when: int) -> tuple[int, ...]:
+    """Return the user's groups; a directory server may take its time to answer."""
     try:
         return tuple(os.getgrouplist(pwd.getpwuid(uid).pw_name, gid))
     except KeyError:
         return (gid,)
 
 
-def _take(uid: int, gid: int, groups: tuple[int, ...]) -> None:
+def _take_identity(uid: int, gid: int, groups: tuple[int, ...]) -> None:
     try:
-        setgroups, setfsuid, setfsgid = _CALLS[_MACHINE]
+        setgroups, setfsuid, setfsgid = _CALL_NUMBERS[_MACHINE]
     except KeyError:
         raise NodeUnfit(f"acting for other users is not known on {_MACHINE}") from None
     array = (ctypes.c_uint32 * len(groups))(*groups)
@@ -103,23 +103,27 @@ class OwnerFileReader:
         self._uid, self._gid = uid, gid
 
     def read(self, path: str) -> bytes:
+        """Return the whole content of a regular file; raises OSError."""
         with as_owner(self._uid, self._gid), open_file(path, os.O_RDONLY) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise OSError(errno.EINVAL, "Not a regular file", path)
-            data = file.read(MAX_FILE + 1)
-        if len(data) > MAX_FILE:
+            data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
         return data
 
     def mode(self, path: str) -> int:
+        """Return st_mode; raises OSError."""
         with as_owner(self._uid, self._gid):
             return Path(path).stat().st_mode
 
     def size(self, path: str) -> int:
+        """Return st_size; raises OSError."""
         with as_owner(self._uid, self._gid):
             return Path(path).stat().st_size
 
     def walk(self, path: str) -> Iterator[str]:
+        """Return the relative paths of the regular files below a directory; raises OSError."""
         with as_owner(self._uid, self._gid):
             names = (
                 Path(base, name)
@@ -133,10 +137,12 @@ class OwnerFileReader:
         return iter(sorted(found))
 
     def glob(self, directory: str, pattern: str) -> list[str]:
+        """Return the paths that match, relative to ``directory``, sorted."""
         with as_owner(self._uid, self._gid):
             return sorted(glob.glob(pattern, root_dir=directory))  # noqa: PTH207 (relative names)
 
     def write(self, path: str, data: bytes) -> None:
+        """Create or replace a file; raises OSError."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         with as_owner(self._uid, self._gid), open_file(path, flags) as file:
             file.write(data)

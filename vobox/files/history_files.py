@@ -1,6 +1,6 @@
-"""A file for each job that left the queue, for clients that read these instead of asking (ARC).
+"""Write a file for each job that left the queue, for clients that read these (ARC).
 
-As HTCondor's PER_JOB_HISTORY_DIR: ``history.C.P`` holds the job's ad as
+As in HTCondor's PER_JOB_HISTORY_DIR: ``history.C.P`` holds the job's ad as
 ``Attr = value`` lines. They are a copy for others: nothing here reads them,
 and nobody but the site's administrator removes them.
 """
@@ -18,9 +18,11 @@ log = logging.getLogger(__name__)
 
 
 class HistoryFiles:
+    """The directory of the files."""
+
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._in_trouble = False
+        self._has_failed = False
 
     def write(self, job: Job) -> None:
         """Write the job's file, whole or not at all; a failure is logged and stops nothing."""
@@ -32,16 +34,16 @@ class HistoryFiles:
             new.chmod(0o644)  # they are for others to read
             new.replace(self._directory / name)
         except OSError as error:
-            if not self._in_trouble:
+            if not self._has_failed:
                 log.warning("history file %s: %s", self._directory / name, error.strerror)
-            self._in_trouble = True
+            self._has_failed = True
         else:
-            self._in_trouble = False
+            self._has_failed = False
 
     def complete(self, jobs: Iterable[Job]) -> None:
-        """Write those that are missing, after a start."""
+        """Write the files that are missing, after a start."""
         try:
-            there = set(os.listdir(self._directory))  # noqa: PTH208 (names alone, of many)
+            there = set(os.listdir(self._directory))  # noqa: PTH208 (only names, of many)
         except OSError as error:
             log.warning("directory of history files %s: %s", self._directory, error.strerror)
             return

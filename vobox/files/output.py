@@ -1,4 +1,4 @@
-"""Writes what a job leaves on the submit host: its output and its user log.
+"""Write what a job leaves on the submit host: its output and its user log.
 
 Both may be asked for again after a crash: output files are written whole, and
 a log event that the file already holds is not added (``once``). Whatever the
@@ -33,9 +33,10 @@ from .user_log_index import UserLogIndex
 
 
 def write_log(job: Job, text: str, once: bool) -> HoldReason | None:
-    """Append events to the job's user log; the reason to hold it if that cannot be done.
+    """Append an event to the job's user log.
 
-    ``once``: leave out what the file holds already.
+    ``text``: the whole event; ``once``: leave it out if the file has it already. Returns the
+    reason to hold the job if the log cannot be written.
     """
     path = job.ad.text("UserLog")
     if not path:
@@ -43,7 +44,7 @@ def write_log(job: Job, text: str, once: bool) -> HoldReason | None:
     event = text.encode("utf-8", "surrogateescape")
     try:
         with as_owner(job.uid, job.gid):
-            if once and _written.holds(path, event):
+            if once and _user_logs.has_event(path, event):
                 return None
             # one write() an event, so that readers and other writers see whole events
             handle = open_handle(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o664)
@@ -53,9 +54,9 @@ def write_log(job: Job, text: str, once: bool) -> HoldReason | None:
             finally:
                 os.close(handle)
             if once:
-                _written.add(path, event)
+                _user_logs.add(path, event)
     except (OSError, ValueError) as error:
-        number, reason = _described(error)
+        number, reason = _describe(error)
         return HoldReason(
             HoldReasonCode.UNABLE_TO_INIT_USER_LOG,
             number,
@@ -64,21 +65,21 @@ def write_log(job: Job, text: str, once: bool) -> HoldReason | None:
     return None
 
 
-#: What the logs that are looked into hold: only after a restart, and in the schedd's one thread.
-_written = UserLogIndex()
+#: The events of user logs, looked up after a restart; used by the schedd's own thread alone.
+_user_logs = UserLogIndex()
 
 
 def write_output(job: Job, result: Finished) -> HoldReason | None:
-    """Write stdout, stderr and files; the reason to hold the job if that cannot be done.
+    """Write stdout, stderr and files; returns the reason to hold the job if that fails.
 
-    A spooled job's are not written: they wait for condor_transfer_data.
+    A spooled job's output is not written: it waits for condor_transfer_data.
     """
     return None if is_spooled(job.ad) else fetch_output(job, result)
 
 
 def fetch_output(job: Job, result: Finished) -> HoldReason | None:
-    """As ``write_output``, whatever job it is."""
-    for file, make_parents in _targets(job, result):
+    """Do as ``write_output``, also for a spooled job."""
+    for file, make_parents in _list_targets(job, result):
         path = Path(file.name)
         try:
             with as_owner(job.uid, job.gid):
@@ -86,7 +87,7 @@ def fetch_output(job: Job, result: Finished) -> HoldReason | None:
                     path.parent.mkdir(parents=True, exist_ok=True)
                 _write(path, file)
         except (OSError, ValueError) as error:
-            number, reason = _described(error)
+            number, reason = _describe(error)
             return HoldReason(
                 HoldReasonCode.TRANSFER_OUTPUT_ERROR,
                 number,
@@ -97,19 +98,19 @@ def fetch_output(job: Job, result: Finished) -> HoldReason | None:
     return None
 
 
-def _targets(job: Job, result: Finished) -> list[tuple[SandboxFile, bool]]:
-    """What to write under which absolute name, and whether its directory may be made.
+def _list_targets(job: Job, result: Finished) -> list[tuple[SandboxFile, bool]]:
+    """List the files with their absolute names, and whether the directory may be made.
 
-    It is for what came out of a directory of the sandbox alone: a directory
-    that the description names has to be there, as with HTCondor.
+    It may for a file in a directory of the sandbox: a directory that the submit
+    description names has to exist, as with HTCondor.
     """
     ad = job.ad
     iwd = ad.text("Iwd", "/")
     mapping = parse_output_remaps(ad.text("TransferOutputRemaps"))
-    kept = _kept_paths(ad)
+    kept = _list_kept_paths(ad)
     found = []
     for file in result.files:
-        target, inner = _remapped(file.name, mapping)
+        target, inner = _remap(file.name, mapping)
         if target == file.name and (head := kept.get(target.partition("/")[0])):
             target, inner = posixpath.join(head, target), True
         where = os.path.join(iwd, target)  # noqa: PTH118 (keeps "//")
@@ -118,14 +119,14 @@ def _targets(job: Job, result: Finished) -> list[tuple[SandboxFile, bool]]:
     for name, data in (("Out", result.stdout), ("Err", result.stderr)):
         where = os.path.normpath(Path(iwd, ad.text(name, os.devnull)))
         if where != os.devnull and ad.get(f"Transfer{name}", "true").lower() != "false":
-            # both into one file: neither cuts the other off
+            # both into one file: neither truncates the other
             streams[where] = streams.get(where, b"") + data
     found += [(SandboxFile(where, data), False) for where, data in streams.items()]
     return found
 
 
-def _kept_paths(ad: Ad) -> dict[str, str]:
-    """preserve_relative_paths: an output's last name → the directories that were before it."""
+def _list_kept_paths(ad: Ad) -> dict[str, str]:
+    """For preserve_relative_paths: map an output's base name to its directory."""
     if ad.get("PreserveRelativePaths", "false") != "true":
         return {}
     paths = [name.strip().rstrip("/") for name in ad.text("TransferOutput").split(",")]
@@ -138,11 +139,11 @@ def _kept_paths(ad: Ad) -> dict[str, str]:
     }
 
 
-def _remapped(name: str, mapping: Mapping[str, str]) -> tuple[str, bool]:
-    """Where a file of the sandbox goes, and whether it has directories of its own there.
+def _remap(name: str, mapping: Mapping[str, str]) -> tuple[str, bool]:
+    """Return where a file of the sandbox goes, and whether its directory may be made.
 
-    What is said of a directory holds for all in it. A target that ends in
-    ``/`` is a directory, which has to be there.
+    The remap of a directory is valid for all files in it. A target that ends in
+    ``/`` is a directory, which has to exist.
     """
     if name in mapping:
         target = mapping[name]
@@ -181,8 +182,8 @@ def _is_plain_file(path: Path) -> bool:
         return False
 
 
-def _described(error: OSError | ValueError) -> tuple[int, str]:
-    """errno and text; a name with a NUL in it is no OSError."""
+def _describe(error: OSError | ValueError) -> tuple[int, str]:
+    """Return errno and text; a name with a NUL in it raises ValueError, not OSError."""
     if isinstance(error, OSError):
         return error.errno or 0, error.strerror or str(error)
     return errno.EINVAL, str(error)

@@ -1,4 +1,4 @@
-"""Opens a file of the submit host so that the identity of the thread is what counts.
+"""Open a file of the submit host with the file-system identity of this thread alone.
 
 Taking on a user's file-system identity (``as_user.py``) leaves two gaps, both by
 way of ``/proc/self``, which is the schedd's for all of its threads: a link
@@ -7,8 +7,8 @@ whatever some other thread has open; and the kernel shows a process its own
 ``maps``. So what was opened has to be found again under its real name, and
 files of ``/proc`` are refused.
 
-Nothing here waits (a pipe without a reader is an error), and nothing is cut
-off before it is known to be the user's.
+Nothing here waits (a pipe without a reader is an error), and nothing is truncated
+before it is known to be the user's.
 """
 
 from __future__ import annotations
@@ -20,19 +20,22 @@ from typing import BinaryIO
 
 #: Never block: a user may name a pipe, and one thread writes for all users.
 _FLAGS = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-#: A file may be renamed or replaced while we look.
-_TRIES = 5
+#: A file may be renamed or replaced while it is opened.
+_MAX_TRIES = 5
 
 
 def open_file(path: str | os.PathLike[str], flags: int, mode: int = 0o644) -> BinaryIO:
-    """The file; O_TRUNC only empties regular ones. Raises OSError."""
+    """Open a file; O_TRUNC only empties regular ones. Raises OSError.
+
+    ``flags`` and ``mode``: as of ``os.open``.
+    """
     handle = open_handle(path, flags, mode)
     return os.fdopen(handle, "rb" if flags & os.O_ACCMODE == os.O_RDONLY else "wb")
 
 
 def open_handle(path: str | os.PathLike[str], flags: int, mode: int = 0o644) -> int:
-    """As ``open_file``, but the bare number."""
-    for _try in range(1 if flags & os.O_EXCL else _TRIES):
+    """Do as ``open_file``, and return the file descriptor."""
+    for _try in range(1 if flags & os.O_EXCL else _MAX_TRIES):
         handle = os.open(path, flags & ~os.O_TRUNC | _FLAGS, mode)
         try:
             if os.geteuid() != 0 or _is_reachable(handle):

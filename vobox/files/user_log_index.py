@@ -1,9 +1,9 @@
-"""Which events a user log holds already.
+"""Look up which events a user log has already.
 
-After a restart each event of the stream is looked for in the job's log. Jobs
-share logs, and a log of 10,000 jobs has to be read once, not once for each of
-them: what was found is kept, and read again only when the file is another one
-or has another size.
+After a restart each event of the stream is looked up in the job's log. Jobs share
+logs, and a log of 10,000 jobs has to be read once, not once for each of them: its
+events are remembered, and read again only when the file is another one or has
+another size.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 from .safe_open import open_file
 
-#: Logs of which the events are remembered.
-KEPT = 64
+#: Logs whose events are remembered.
+MAX_LOGS = 64
 _END = b"...\n"
 
 
@@ -28,18 +28,18 @@ class _Log:
 
 
 class UserLogIndex:
-    """For one thread."""
+    """The events of the logs that were looked at last. For one thread."""
 
     def __init__(self) -> None:
         self._logs: OrderedDict[str, _Log] = OrderedDict()
 
-    def holds(self, path: str, event: bytes) -> bool:
-        """Whether the log has this very event; raises OSError where it cannot be read."""
+    def has_event(self, path: str, event: bytes) -> bool:
+        """Whether the log has exactly this event; raises OSError where it cannot be read."""
         log = self._read(path)
         return log is not None and hash(event) in log.events
 
     def add(self, path: str, event: bytes) -> None:
-        """The event was appended, by us."""
+        """Remember that this event was appended."""
         log = self._logs.get(path)
         if log is not None:
             log.events.add(hash(event))
@@ -67,6 +67,6 @@ class UserLogIndex:
                         log.events.add(hash(event))
                         event = b""
         self._logs[path] = log
-        if len(self._logs) > KEPT:
+        if len(self._logs) > MAX_LOGS:
             self._logs.popitem(last=False)
         return log

@@ -1,4 +1,4 @@
-"""Requirements, as far as there is something to match: what no machine can meet stays Idle.
+"""Keep jobs idle whose Requirements no machine can meet.
 
 Pilots take jobs in turn, whatever machine they are on. So a job is kept from
 them only where its Requirements are false for every machine: ``false``, another
@@ -19,17 +19,17 @@ from vobox.classad.ad import Ad, ParseError, parse
 
 from .job import Job
 
-#: What is the same of every machine that pilots are on.
-_MACHINE = {"OpSys": '"LINUX"', "HasFileTransfer": "true"}
+#: The attributes that all machines of pilots share.
+_COMMON_MACHINE = {"OpSys": '"LINUX"', "HasFileTransfer": "true"}
 
 
 def can_match(ad: Ad, now: float) -> bool:
-    """False where the job's Requirements are false whatever the machine; ``now``: epoch s."""
+    """Whether some machine may meet the job's Requirements; ``now``: epoch seconds."""
     text = ad.get("Requirements", "true")
     try:
-        # with a target ad the library knows no CurrentTime, and looks for a plain name here alone
-        known = {"CurrentTime": str(int(now)), **_MACHINE, **dict(ad.pairs())}
-        value: Any = parse(text).eval(Ad(known).classad(), Ad(_MACHINE).classad())
+        # with a target ad the library knows no CurrentTime, and looks up a plain name only here
+        known = {"CurrentTime": str(int(now)), **_COMMON_MACHINE, **dict(ad.pairs())}
+        value: Any = parse(text).eval(Ad(known).classad(), Ad(_COMMON_MACHINE).classad())
     except (ParseError, ValueError):  # ValueError: text that is no UTF-8
         return True
     # Value.Error and Value.Undefined are ints, too
@@ -37,12 +37,12 @@ def can_match(ad: Ad, now: float) -> bool:
 
 
 class MatchingJobs:
-    """Which idle jobs may be queued; those that cannot match are looked at again later."""
+    """Selects the idle jobs that may be queued; those that cannot match are checked again later."""
 
     def __init__(self, interval: float) -> None:
-        """``interval``: seconds until a job is looked at again."""
+        """``interval``: seconds until a job that cannot match is checked again."""
         self._interval = interval
-        self._next_look: dict[JobId, float] = {}
+        self._next_check: dict[JobId, float] = {}
 
     def select(
         self,
@@ -52,20 +52,21 @@ class MatchingJobs:
         wall: float,
         limit: int,
     ) -> list[Job]:
-        """At most ``limit`` jobs of ``idle``, all the idle jobs that no message is out of.
+        """Return at most ``limit`` jobs that can match.
 
-        ``clock``: monotonic, ``wall``: epoch seconds.
+        ``idle``: all idle jobs that have no message in the job queue; ``job_of`` returns a job of
+        the ledger; ``clock``: monotonic, ``wall``: epoch seconds.
         """
-        self._next_look = {job: self._next_look[job] for job in idle if job in self._next_look}
+        self._next_check = {job: self._next_check[job] for job in idle if job in self._next_check}
         found: list[Job] = []
         for job_id in idle:
             if len(found) == limit:
                 break
-            job = job_of(job_id) if clock >= self._next_look.get(job_id, clock) else None
+            job = job_of(job_id) if clock >= self._next_check.get(job_id, clock) else None
             if job is None:
                 continue
             if can_match(job.ad, wall):
                 found.append(job)
             else:
-                self._next_look[job_id] = clock + self._interval
+                self._next_check[job_id] = clock + self._interval
         return found

@@ -1,7 +1,7 @@
-"""How many commands may be under way at once, so that no user keeps out the others.
+"""Limit the connections at once, so that no user keeps out the others.
 
-A connection costs a thread and, for a query, a few open files. A client that
-leaves connections open by the thousand must not use up what the process has.
+A connection costs a thread and, for a query, a few open files. A client that opens
+thousands of connections must not use up those of the process.
 """
 
 from __future__ import annotations
@@ -12,50 +12,52 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: Commands under way at once, of all users, where the limit of open files allows it.
-MOST = 1024
-#: Open files that a command may need at its busiest: connection, ledger, its log, a job's file.
-FILES = 8
+#: Connections at once, of all users, where the limit of open files allows it.
+MAX_CONNECTIONS = 1024
+#: Open files that a command needs at most: connection, ledger with its log, a job's file.
+FILES_PER_CONNECTION = 8
 
 
-def room() -> int:
-    """Commands that the open files allow; asks the kernel for as many files as it grants."""
+def raise_connection_limit() -> int:
+    """Raise the limit of open files as far as needed; returns the connections that it allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST * FILES
+    wanted = MAX_CONNECTIONS * FILES_PER_CONNECTION
     unlimited = resource.RLIM_INFINITY
     if soft != unlimited and soft < wanted:
         soft = wanted if hard == unlimited else min(hard, wanted)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return MOST if soft == unlimited else max(min(MOST, soft // FILES), 1)
+    if soft == unlimited:
+        return MAX_CONNECTIONS
+    return max(min(MAX_CONNECTIONS, soft // FILES_PER_CONNECTION), 1)
 
 
 class ConnectionLimit:
-    """``most`` connections of all users; half of them of one user, unless it is root."""
+    """At most so many connections of all users; half of them of one user, unless it is root."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._lock = threading.Lock()
-        self._inside: Counter[int] = Counter()
+        self._open: Counter[int] = Counter()
 
     @contextmanager
-    def entered(self, uid: int) -> Iterator[str]:
-        """Within: counted; yields "" or why this user has to come again later."""
+    def enter(self, uid: int) -> Iterator[str]:
+        """Count a connection in a ``with`` statement; yields "" or why it is refused."""
         with self._lock:
-            why = self._obstacle(uid)
-            self._inside[uid] += not why
+            why = self._explain_refusal(uid)
+            self._open[uid] += not why
         try:
             yield why
         finally:
             if not why:
                 with self._lock:
-                    self._inside[uid] -= 1
-                    if not self._inside[uid]:
-                        del self._inside[uid]
+                    self._open[uid] -= 1
+                    if not self._open[uid]:
+                        del self._open[uid]
 
-    def _obstacle(self, uid: int) -> str:
-        own = max(self._most // 2, 1)
-        if uid != 0 and self._inside[uid] >= own:
+    def _explain_refusal(self, uid: int) -> str:
+        own = max(self._limit // 2, 1)
+        if uid != 0 and self._open[uid] >= own:
             return f"{own} commands of yours are under way; try again"
-        if sum(self._inside.values()) >= self._most:
-            return f"{self._most} commands are under way; try again"
+        if sum(self._open.values()) >= self._limit:
+            return f"{self._limit} commands are under way; try again"
         return ""

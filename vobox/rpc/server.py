@@ -1,7 +1,7 @@
 """The server side of the condor commands' socket; ``vobox/client/client.py`` is the client.
 
-The caller is who the kernel says (SO_PEERCRED). Each connection has a thread
-of its own: a slow reader keeps nobody else waiting.
+The kernel tells who the caller is (SO_PEERCRED). Each connection has a thread of
+its own: a slow reader keeps no other waiting.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ from typing import Any
 
 from vobox.files.as_user import user_name
 
-from .connection_limit import ConnectionLimit, room
+from .connection_limit import ConnectionLimit, raise_connection_limit
 from .types import Answer, Request, SubmitRefused
 
 log = logging.getLogger(__name__)
 
 #: Bytes of arguments and environment; Linux itself allows a command a little over 2 MiB.
-MAX_REQUEST = 4 * 1024 * 1024
+MAX_REQUEST_BYTES = 4 * 1024 * 1024
 #: Bytes of stdin, a submit description.
-MAX_STDIN = 16 * 1024 * 1024
-#: Seconds without a byte from a client.
-TIMEOUT = 60.0
-#: Seconds that a program may take which the client runs for us.
-RUN_TIMEOUT = 600.0
-_FRAME = 1 << 16
+MAX_STDIN_BYTES = 16 * 1024 * 1024
+#: Seconds without a byte from a client after which its connection is closed.
+TIMEOUT_SECONDS = 60.0
+#: Seconds that a program may take which the client runs for the schedd.
+RUN_TIMEOUT_SECONDS = 600.0
+#: Bytes of one frame of output.
+_FRAME_BYTES = 1 << 16
 
 Handler = Callable[[Request], Answer]
 #: Whether a command with these arguments reads stdin.
@@ -41,21 +42,25 @@ WantsStdin = Callable[[str, list[str]], bool]
 
 
 class BadRequest(Exception):
-    """What came is no request of ours."""
+    """What was received is not a request of the condor commands."""
 
 
 class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """Serves until ``shutdown``; ``handler`` runs in the connection's thread."""
+    """The server; ``handler`` runs in the connection's thread."""
 
     daemon_threads = True
     #: a CE may start a hundred commands in one moment
     request_queue_size = 512
 
     def __init__(self, path: Path, handler: Handler, wants_stdin: WantsStdin) -> None:
-        """Raises OSError where the path cannot be used or another schedd serves there."""
+        """Listen at ``path``.
+
+        ``handler`` answers a request; ``wants_stdin`` tells whether a command reads its standard
+        input. Raises OSError where the path cannot be used or another schedd serves there.
+        """
         self.handler = handler
         self.wants_stdin = wants_stdin
-        self.gate = ConnectionLimit(room())
+        self.connection_limit = ConnectionLimit(raise_connection_limit())
         self._busy = 0
         self._changed = threading.Condition()
         _remove_dead_socket(path)
@@ -74,7 +79,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         try:
             return super().get_request()
         except OSError:
-            # no file left to accept it with: it stays there, and asking at once again is of no use
+            # no file descriptor is left: the connection waits, and accepting it at once would fail
             time.sleep(0.05)
             raise
 
@@ -89,12 +94,12 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
                 self._changed.notify_all()
 
     def drain(self, timeout: float) -> bool:
-        """Wait, at most so many seconds, until all commands have their answers."""
+        """Wait until all commands have their answers; False if ``timeout`` seconds are too few."""
         with self._changed:
             return self._changed.wait_for(lambda: self._busy == 0, timeout)
 
     def handle_error(self, _request: object, _client: object) -> None:
-        log.exception("a command failed in a way that is our fault")
+        log.exception("a command failed by a fault of the schedd")
 
 
 def _remove_dead_socket(path: Path) -> None:
@@ -112,7 +117,7 @@ def _remove_dead_socket(path: Path) -> None:
 
 
 class _Connection(socketserver.StreamRequestHandler):
-    timeout = TIMEOUT
+    timeout = TIMEOUT_SECONDS
     server: Server
 
     def handle(self) -> None:
@@ -124,7 +129,7 @@ class _Connection(socketserver.StreamRequestHandler):
     def _serve(self) -> None:
         credentials = self.connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         _pid, uid, gid = struct.unpack("3i", credentials)
-        with self.server.gate.entered(uid) as why:
+        with self.server.connection_limit.enter(uid) as why:
             if why:
                 log.warning("request from uid %d: %s", uid, why)
                 self._answer(Answer(stderr=f"thyme-schedd: {why}\n", code=1))
@@ -141,7 +146,7 @@ class _Connection(socketserver.StreamRequestHandler):
         try:
             answer = self.server.handler(request)
         except Exception:
-            log.exception("%s failed in a way that is our fault", request.command)
+            log.exception("%s failed by a fault of the schedd", request.command)
             text = f"ERROR: {request.command} failed in the schedd; its log tells more\n"
             answer = Answer(stderr=text, code=1)
         self._answer(answer)
@@ -157,8 +162,10 @@ class _Connection(socketserver.StreamRequestHandler):
                 "protocol, this schedd version 1; install the same release on both sides"
             )
         size = int(words[2])
-        if size > MAX_REQUEST:
-            raise BadRequest(f"{size} bytes of arguments and environment; at most {MAX_REQUEST}")
+        if size > MAX_REQUEST_BYTES:
+            raise BadRequest(
+                f"{size} bytes of arguments and environment; at most {MAX_REQUEST_BYTES}"
+            )
         body = self.rfile.read(size)
         fields = [os.fsdecode(each) for each in body.split(b"\0")[:-1]]
         if len(body) != size or len(fields) < 3 or not _is_count(fields[2]):
@@ -189,14 +196,14 @@ class _Connection(socketserver.StreamRequestHandler):
         """Let the client run a program; raises BadRequest."""
         words = [str(limit), *argv]
         self._frame(b"r", b"".join(os.fsencode(word) + b"\0" for word in words))
-        self.connection.settimeout(RUN_TIMEOUT)
+        self.connection.settimeout(RUN_TIMEOUT_SECONDS)
         try:
             head = self.rfile.read(8)
             if len(head) != 8 or not head.isdigit() or int(head) > limit + 16:
                 raise BadRequest(f"the output of {argv[0]} is cut short or over {limit} bytes")
             code, mark, output = self.rfile.read(int(head)).partition(b"\n")
         finally:
-            self.connection.settimeout(TIMEOUT)
+            self.connection.settimeout(TIMEOUT_SECONDS)
         if not mark or not code.isdigit() or len(mark + code + output) != int(head):
             raise BadRequest(f"the output of {argv[0]} is cut short")
         return int(code), output
@@ -204,8 +211,8 @@ class _Connection(socketserver.StreamRequestHandler):
     def _stdin(self) -> bytes:
         self._frame(b"i", b"")
         head = self.rfile.read(8)
-        if len(head) != 8 or not head.isdigit() or int(head) > MAX_STDIN:
-            raise BadRequest(f"standard input is cut short or over {MAX_STDIN} bytes")
+        if len(head) != 8 or not head.isdigit() or int(head) > MAX_STDIN_BYTES:
+            raise BadRequest(f"standard input is cut short or over {MAX_STDIN_BYTES} bytes")
         data = self.rfile.read(int(head))
         if len(data) != int(head):
             raise BadRequest("standard input is cut short")
@@ -217,22 +224,22 @@ class _Connection(socketserver.StreamRequestHandler):
         try:
             for part in answer.more or ():
                 self._print(part)
-                # an empty one shows whether the client is still there, and shows it that we are
+                # an empty frame shows whether the client is there, and shows it that the schedd is
                 self._frame(b"o", b"")
                 code = part.code
         except OSError:
             raise
         except Exception:
-            log.exception("the rest of an answer failed in a way that is our fault")
+            log.exception("the rest of an answer failed by a fault of the schedd")
             self._print(Answer(stderr="ERROR: failed in the schedd; its log tells more\n"))
             code = 1
         self._frame(b"x", str(code).encode())
 
     def _print(self, answer: Answer) -> None:
         for kind, text in ((b"o", answer.stdout), (b"e", answer.stderr)):
-            data = _encoded(text)
-            for start in range(0, len(data), _FRAME):
-                self._frame(kind, data[start : start + _FRAME])
+            data = _encode(text)
+            for start in range(0, len(data), _FRAME_BYTES):
+                self._frame(kind, data[start : start + _FRAME_BYTES])
 
     def _frame(self, kind: bytes, data: bytes) -> None:
         self.wfile.write(b"%s%08d" % (kind, len(data)) + data)
@@ -261,8 +268,8 @@ def _is_count(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 9
 
 
-def _encoded(text: str) -> bytes:
-    """File names that are no UTF-8 come out as they went in."""
+def _encode(text: str) -> bytes:
+    """Encode text so that file names that are not UTF-8 come out as they went in."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # half a surrogate pair, out of an expression

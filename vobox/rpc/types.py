@@ -1,7 +1,7 @@
-"""What a thin condor command asks the schedd, and what it gets back.
+"""The request of a condor command, its answer, and what a command may use of the schedd.
 
 The wire format is in ``vobox/client/client.py`` (the client's side, standard library only)
-and ``rpc.py`` (the schedd's side).
+and ``server.py`` (the schedd's side).
 """
 
 from __future__ import annotations
@@ -19,22 +19,25 @@ if TYPE_CHECKING:
 
 
 class Caller(Protocol):
-    """The condor command that asked, which can itself be asked while it waits."""
+    """The client of a request, which the schedd can ask while it waits for its answer."""
 
     def stdin(self) -> bytes:
-        """Its standard input, to the end."""
+        """Return its standard input, to the end."""
 
     def run(self, argv: Sequence[str], limit: int) -> tuple[int, bytes]:
-        """Let it run a program: the exit code (127: there is none) and at most ``limit`` bytes
-        of its stdout. Raises SubmitRefused where there was more, or where it went away."""
+        """Let the client run a program.
+
+        Returns the exit code (127: there is no such program) and at most ``limit`` bytes of its
+        stdout. Raises SubmitRefused if there was more, or if the client went away.
+        """
 
 
 @dataclass(frozen=True)
 class Request:
     """One run of a condor command by a user.
 
-    ``uid``, ``gid`` and ``user`` are the socket peer's, told by the kernel
-    (SO_PEERCRED), never by the client.
+    ``uid``, ``gid`` and ``user`` are the socket peer's, from the kernel (SO_PEERCRED),
+    never from the client.
     """
 
     command: str
@@ -50,7 +53,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """``more``: further parts, printed as they come; the last one's code is the command's."""
+    """The output and exit code of a command.
+
+    ``more``: further parts, printed as they come; the last one's code is the command's.
+    """
 
     stdout: str = ""
     stderr: str = ""
@@ -109,40 +115,40 @@ class QueueView(Protocol):
 
 
 class PreparedJob(NamedTuple):
-    """One proc as condor_submit made it from the description."""
+    """One proc, as condor_submit made it from the submit description."""
 
     proc: int
     ad: Ad
     task: Task
-    on_hold: bool = False  #: ``hold = true``: recorded, not queued
-    unmatched: bool = False  #: no machine can meet its Requirements: the same, but idle
+    on_hold: bool = False  #: ``hold = true``: it is recorded, not queued
+    unmatched: bool = False  #: no machine can meet its Requirements: recorded, and idle
 
     @property
     def is_recorded(self) -> bool:
-        """Whether it is recorded alone, and nobody may take it yet."""
+        """Whether it is recorded in the stream only, so that no worker takes it yet."""
         return self.on_hold or self.unmatched
 
 
 class SubmitTarget(Protocol):
-    """Where condor_submit hands its jobs in."""
+    """What condor_submit needs of the schedd."""
 
     schedd_name: str
     address: str
     pool: str
 
     def new_cluster(self) -> int:
-        """The next cluster id; ids may be burnt, never reused."""
+        """Return the next cluster id; an id may stay unused, and is never given twice."""
 
     def submit(self, cluster: int, jobs: Sequence[PreparedJob]) -> None:
         """Queue all jobs or none; returns when condor_q shows them. Raises SubmitRefused."""
 
 
 class SubmitRefused(Exception):
-    """The schedd could not take the jobs; the text is what follows ``ERROR: ``."""
+    """The schedd cannot carry out the command; the text is what follows ``ERROR: ``."""
 
 
 class OwnerFiles(Protocol):
-    """The submit host's files, seen with the owner's rights."""
+    """Files of the submit host, with the owner's rights."""
 
     def read(self, path: str) -> bytes:
         """Whole content; raises OSError."""

@@ -1,7 +1,7 @@
-"""Which jobs a round of policies has to look at as a whole: those of which an expression fires.
+"""Find the jobs whose policy expressions may fire, without reading their whole ads.
 
-Of all others only that is read which their expressions look at. Jobs that were submitted alike
-have the expressions in common, and they are parsed once a slice.
+Of each job only the attributes are read that its expressions refer to. Jobs that were submitted
+alike share their expressions, which are parsed once a slice.
 """
 
 from __future__ import annotations
@@ -22,67 +22,68 @@ from vobox.ledger.ad_shapes import reached
 from vobox.ledger.ad_templates import Shape
 from vobox.ledger.rows import Row
 
-_LIMITS: Final = ("allowedjobduration", "allowedexecuteduration")
-#: The job has no such expression, or it is none that ever fires.
+_RUN_LIMITS: Final = ("allowedjobduration", "allowedexecuteduration")
+#: The job has no such expression, or one that never fires.
 _NEVER: Final = None
 
 
-class _Asked(NamedTuple):
-    """An expression that the jobs of a shape have; ``prepared``: None where only whole ads do."""
+class _Expression(NamedTuple):
+    """An expression of the jobs of a shape; ``prepared``: None where it needs their whole ads."""
 
     prepared: Prepared | None
-    #: of what it looks at: lower-case name, place in the row (-1: not there), the template's value
+    #: its attributes: lower-case name, index in the row (-1: not there), the template's value
     own: tuple[tuple[str, int, Any], ...]
     is_live: bool
 
 
-_WHOLE: Final = _Asked(None, (), is_live=False)
+_WHOLE: Final = _Expression(None, (), is_live=False)
 
 
 class PolicyPrefilter:
-    """For jobs of one moment; ``live`` as in ``PolicyScan``."""
+    """A filter for one slice of a scan: the jobs as they are at one time."""
 
     def __init__(self, live: Callable[[JobId], Mapping[str, str]], now: float) -> None:
+        """``live``: as in ``PolicyScan``; ``now``: epoch seconds."""
         self._live = live
         self._now = now
-        self._asked: dict[tuple[int, str], _Asked | None] = {}
+        self._expressions: dict[tuple[int, str], _Expression | None] = {}
 
     def may_fire(self, row: Row) -> bool:
-        """Whether there may be something to do; False only where there is nothing."""
+        """Whether a policy may fire; False only where none does."""
         if row.status in (COMPLETED, REMOVED):
-            return True  # whether it leaves the queue is not asked here
+            return True  # leave_in_queue is not checked here
         runs = row.status in (RUNNING, SUSPENDED)
-        if runs and any(_has(row.shape, name) for name in _LIMITS):
+        if runs and any(_has(row.shape, name) for name in _RUN_LIMITS):
             return True
         first = "periodicrelease" if row.status == HELD else "periodichold"
         live = self._live(row.id) if runs else {}
         values: list[str | None] | None = None
         for name in (first, "periodicremove"):
             key = (row.number, name)
-            if key not in self._asked:
-                self._asked[key] = self._ask(row.shape, name)
-            asked = self._asked[key]
-            if asked is _NEVER:
+            if key not in self._expressions:
+                self._expressions[key] = self._prepare(row.shape, name)
+            expression = self._expressions[key]
+            if expression is _NEVER:
                 continue
-            if asked.prepared is None:
+            if expression.prepared is None:
                 return True
             if values is None:
                 values = row_codec.read(row.values)
             known = [
                 template if place < 0 else plain_value(values[place])
-                for _name, place, template in asked.own
+                for _name, place, template in expression.own
             ]
-            if live and asked.is_live:
+            if live and expression.is_live:
                 lows = {each.lower(): text for each, text in live.items()}
-                for place, (low, _place, _template) in enumerate(asked.own):
+                for place, (low, _place, _template) in enumerate(expression.own):
                     if low in lows:
                         known[place] = plain_value(lows[low])
-            value = asked.prepared.value(known)
+            value = expression.prepared.value(known)
             if value is NOT_LITERAL or truth(value) is True:
                 return True
         return False
 
-    def _ask(self, shape: Shape, name: str) -> _Asked | None:
+    def _prepare(self, shape: Shape, name: str) -> _Expression | None:
         if name in shape.lows:
             return _WHOLE  # it differs from job to job
         _name, text = shape.template.get(name, ("", None))
@@ -90,7 +91,7 @@ class PolicyPrefilter:
             return _NEVER
         try:
             compiled = compile_expression(text)
-            # what workers tell is a job's own, too, and never followed further
+            # what workers report is a job's own value, too, and refers to nothing else
             names = None if compiled.unbounded else reached(shape, compiled.names, LIVE_ATTRIBUTES)
             if names is None:
                 return _WHOLE
@@ -106,7 +107,7 @@ class PolicyPrefilter:
             prepared = Prepared(text, common, [low for low, _place, _template in own], self._now)
         except (ParseError, ValueError):
             return _WHOLE
-        return _Asked(prepared, tuple(own), not lows.isdisjoint(LIVE_ATTRIBUTES))
+        return _Expression(prepared, tuple(own), not lows.isdisjoint(LIVE_ATTRIBUTES))
 
 
 def _has(shape: Shape, name: str) -> bool:

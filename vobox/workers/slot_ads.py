@@ -1,6 +1,6 @@
-"""Slots as the machine ads that condor_status shows, with HTCondor's attributes.
+"""Make the machine ads of slots that condor_status shows, with HTCondor's attributes.
 
-A pilot is a static slot: it offers what it has to one job after the other.
+A pilot is a static slot: it offers all that it has to one job after the other.
 What no worker measures (MIPS, KFLOPS, KeyboardIdle) is absent, not 0.
 """
 
@@ -24,38 +24,39 @@ _ENDING: Final = ("Preempting", "Vacating")
 def slot_ads(
     slots: Slots, busy: Iterable[tuple[str, Ad]], schedd: str, now: float, wall: float
 ) -> Iterator[Ad]:
-    """One ad a slot: ``busy`` are the workers that have a job, with the job's ad.
+    """Yield an ad for each slot.
 
-    ``schedd``: its name; ``now``: the monotonic clock of ``slots``; ``wall``: epoch seconds.
+    ``busy``: the workers that have a job, with the job's ad; ``schedd``: its name; ``now``: the
+    monotonic clock of ``slots``; ``wall``: epoch seconds.
     """
-    machines = _Machines(wall)
+    machines = _MachineAttributes(wall)
     client = literal(schedd.rpartition("@")[2])
     working = set()
     for worker, job in busy:
         working.add(worker)
-        yield _claimed(worker, job, client, machines.of(slots.get_machine(worker)))
+        yield _build_claimed_ad(worker, job, client, machines.get(slots.get_machine(worker)))
     for slot in slots.list_waiting(now):
         if slot.worker not in working:
-            yield _unclaimed(slot, machines.of(slot.machine))
+            yield _build_unclaimed_ad(slot, machines.get(slot.machine))
 
 
-class _Machines:
-    """What the ads of equal machines have in common, made once."""
+class _MachineAttributes:
+    """The attributes that the ads of equal machines share, made once."""
 
     def __init__(self, wall: float) -> None:
-        self._moment = str(int(wall))
+        self._time = str(int(wall))
         self._known: dict[Machine | None, Mapping[str, str]] = {}
 
-    def of(self, machine: Machine | None) -> Mapping[str, str]:
+    def get(self, machine: Machine | None) -> Mapping[str, str]:
         if machine not in self._known:
-            self._known[machine] = self._made(machine)
+            self._known[machine] = self._build(machine)
         return self._known[machine]
 
-    def _made(self, machine: Machine | None) -> Mapping[str, str]:
+    def _build(self, machine: Machine | None) -> Mapping[str, str]:
         ad = {
             "MyType": '"Machine"',
-            "MyCurrentTime": self._moment,
-            "LastHeardFrom": self._moment,
+            "MyCurrentTime": self._time,
+            "LastHeardFrom": self._time,
             "SlotType": '"Static"',
             "SlotTypeID": "0",
             "SlotID": "1",
@@ -78,12 +79,12 @@ class _Machines:
         return ad
 
 
-def _named(host: str, worker: str) -> dict[str, str]:
+def _build_names(host: str, worker: str) -> dict[str, str]:
     node = host.rpartition("@")[2]
     return {"Name": literal(host), "Machine": literal(node), "ThymeWorker": literal(worker)}
 
 
-def _entered(state: str, activity: str, since: int) -> dict[str, str]:
+def _build_state(state: str, activity: str, since: int) -> dict[str, str]:
     return {
         "State": f'"{state}"',
         "Activity": f'"{activity}"',
@@ -92,21 +93,23 @@ def _entered(state: str, activity: str, since: int) -> dict[str, str]:
     }
 
 
-def _unclaimed(slot: Slot, machine: Mapping[str, str]) -> Ad:
+def _build_unclaimed_ad(slot: Slot, machine: Mapping[str, str]) -> Ad:
     return Ad(
         {
             **machine,
-            **_named(slot.host, slot.worker),
-            **_entered("Unclaimed", "Idle", int(slot.since)),
+            **_build_names(slot.host, slot.worker),
+            **_build_state("Unclaimed", "Idle", int(slot.since)),
             "ThymePool": literal(slot.pool),
             "ThymeJobs": str(slot.jobs),
         }
     )
 
 
-def _requested(job: Ad) -> dict[str, str]:
-    """For a worker that has not told what it has: what its job was promised, as of a slot that
-    was cut to size. ARC adds up the Cpus of all slots."""
+def _build_request(job: Ad) -> dict[str, str]:
+    """Take what the job requested for a slot whose worker has not described its machine.
+
+    ARC adds up the Cpus of all slots.
+    """
     ad = {}
     for name in ("Cpus", "Memory", "Disk"):
         asked = job.number("Request" + name, -1)
@@ -115,14 +118,14 @@ def _requested(job: Ad) -> dict[str, str]:
     return ad
 
 
-def _claimed(worker: str, job: Ad, client: str, machine: Mapping[str, str]) -> Ad:
+def _build_claimed_ad(worker: str, job: Ad, client: str, machine: Mapping[str, str]) -> Ad:
     state = _BUSY.get(job.number("JobStatus"), _ENDING)
     since = job.number("EnteredCurrentStatus")
     ad = Ad(
         {
-            **(machine if "Cpus" in machine else {**machine, **_requested(job)}),
-            **_named(job.text("RemoteHost") or job.text("LastRemoteHost") or worker, worker),
-            **_entered(*state, since),
+            **(machine if "Cpus" in machine else {**machine, **_build_request(job)}),
+            **_build_names(job.text("RemoteHost") or job.text("LastRemoteHost") or worker, worker),
+            **_build_state(*state, since),
             "JobId": f'"{job.number("ClusterId")}.{job.number("ProcId")}"',
             "ClientMachine": client,
             "JobStart": str(job.number("JobCurrentStartDate", since)),

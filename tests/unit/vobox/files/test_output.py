@@ -120,26 +120,26 @@ def test_a_spooled_jobs_output_is_written_only_when_it_is_fetched(tmp_path: Path
 def test_a_log_that_many_jobs_share_is_read_once(tmp_path: Path) -> None:
     path, events = str(tmp_path / "log"), UserLogIndex()
     first, second = b"000 (001.000.000) a\n...\n", b"000 (001.001.000) b\n    more\n...\n"
-    assert not events.holds(path, first)
+    assert not events.has_event(path, first)
     Path(path).write_bytes(first)
-    assert events.holds(path, first) and not events.holds(path, second)
+    assert events.has_event(path, first) and not events.has_event(path, second)
     with Path(path).open("ab") as log:
         log.write(second)
     events.add(path, second)
-    assert events.holds(path, second) and events.holds(path, first)
+    assert events.has_event(path, second) and events.has_event(path, first)
     # as long as it is the same file of the size that we know, it is not read again
     Path(path).write_bytes(first[:-1] + b"!" * (len(second) + 1))
-    assert events.holds(path, second)
+    assert events.has_event(path, second)
     Path(path).write_bytes(first)
-    assert not events.holds(path, second)
+    assert not events.has_event(path, second)
     Path(path).unlink()
-    assert not events.holds(path, first)
+    assert not events.has_event(path, first)
 
 
 def test_half_an_event_is_not_the_event(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"000 (001.000.000) a\n..")
-    assert not UserLogIndex().holds(str(path), b"000 (001.000.000) a\n...\n")
+    assert not UserLogIndex().has_event(str(path), b"000 (001.000.000) a\n...\n")
 
 
 def test_a_read_only_file_of_the_last_run_is_replaced(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tests.support.fake_rpc_server import Schedd, asking, run, talk
 from tests.support.waiting import wait_until
 from vobox.client.client import _connect
 from vobox.rpc.connection_limit import ConnectionLimit
-from vobox.rpc.server import MAX_REQUEST, MAX_STDIN
+from vobox.rpc.server import MAX_REQUEST_BYTES, MAX_STDIN_BYTES
 from vobox.rpc.types import Answer, Request
 
 
@@ -41,10 +41,16 @@ def schedd(tmp_path: Path) -> Iterator[Schedd]:
         (asking(b"condor_q", b"/", count=b"7"), b"the request is cut short"),
         (asking(b"condor_q", b"/", count="²".encode()), b"the request is cut short"),
         (asking(b"condor_q", b"/", count=b"9" * 30), b"the request is cut short"),
-        (b"thyme-rpc 1 %d\n" % (MAX_REQUEST + 1), b"bytes of arguments and environment; at most"),
+        (
+            b"thyme-rpc 1 %d\n" % (MAX_REQUEST_BYTES + 1),
+            b"bytes of arguments and environment; at most",
+        ),
         (b"thyme-rpc 1 " + b"9" * 40 + b"\n", b"bytes of arguments and environment; at most"),
         (asking(b"condor_submit", b"/") + b"00000009abc", b"standard input is cut short"),
-        (asking(b"condor_submit", b"/") + b"%08d" % (MAX_STDIN + 1), b"standard input is cut"),
+        (
+            asking(b"condor_submit", b"/") + b"%08d" % (MAX_STDIN_BYTES + 1),
+            b"standard input is cut",
+        ),
         (asking(b"condor_submit", b"/") + b"-0000001", b"standard input is cut short"),
     ],
 )
@@ -58,7 +64,7 @@ def test_garbage_is_answered_with_one_line_and_the_next_is_served(
 
 
 def test_a_request_that_is_too_large_is_told_so_before_it_was_read(schedd: Schedd) -> None:
-    answer = talk(schedd.path, b"thyme-rpc 1 %d\n" % (MAX_REQUEST + 1), then_close=False)
+    answer = talk(schedd.path, b"thyme-rpc 1 %d\n" % (MAX_REQUEST_BYTES + 1), then_close=False)
     assert b"at most 4194304" in answer
 
 
@@ -138,20 +144,20 @@ def test_a_fault_in_a_later_part_is_one_line_and_a_traceback_in_the_log(
 
 
 def test_a_user_may_fill_half_and_root_all() -> None:
-    gate = ConnectionLimit(4)
+    limit = ConnectionLimit(4)
     with ExitStack() as inside:
-        enter = [inside.enter_context(gate.entered(uid)) for uid in (7, 7, 7, 8, 0, 0, 9)]
+        enter = [inside.enter_context(limit.enter(uid)) for uid in (7, 7, 7, 8, 0, 0, 9)]
     half, all_of_it = "2 commands of yours are under way; try again", "4 commands are under way"
     assert enter[:2] + enter[3:5] == [""] * 4
     assert enter[2] == half and enter[5].startswith(all_of_it) and enter[6].startswith(all_of_it)
-    with gate.entered(7) as why:
+    with limit.enter(7) as why:
         assert why == ""  # who has left makes room
 
 
 def test_a_client_that_leaves_connections_open_hears_so_and_the_others_are_served(
     schedd: Schedd,
 ) -> None:
-    schedd.server.gate = ConnectionLimit(40)
+    schedd.server.connection_limit = ConnectionLimit(40)
     # as root we may fill it all, as somebody else half of it
     most = 40 if os.geteuid() == 0 else 20
     with ExitStack() as open_ones:
