@@ -1,4 +1,4 @@
-"""The condor commands' client: hands a command to the schedd and prints its answer.
+"""Hand a condor command to the schedd and print its answer.
 
 A CE runs these by the hundred, and an old one runs them inside its own
 container with its own Python. Hence: Python 3.6, the standard library alone,
@@ -56,16 +56,16 @@ COMMANDS = (
 )
 
 
-class Unreachable(Exception):
+class ScheddUnreachable(Exception):
     """No schedd answers; the text is one line that says why and what to do."""
 
 
-class NoDirectory(Exception):
-    """The directory that we are in was removed; a job cannot begin there."""
+class NoWorkingDirectory(Exception):
+    """The current directory was removed; a job cannot begin there."""
 
 
-def socket_path() -> str:
-    """Where the schedd listens: THYME_SCHEDD_SOCKET, the site's place, or the user's own."""
+def find_socket() -> str:
+    """Return the schedd's socket: THYME_SCHEDD_SOCKET, the site's place, or the user's own."""
     given = os.environ.get("THYME_SCHEDD_SOCKET")
     if given:
         return given
@@ -81,28 +81,28 @@ def main() -> int:
     command = os.path.basename(sys.argv[0])
     if command not in COMMANDS:
         keep_standard_streams()
-        _say("%s: not a condor command; its names: %s\n" % (command, ", ".join(COMMANDS)))
+        _print_error("%s: not a condor command; its names: %s\n" % (command, ", ".join(COMMANDS)))
         return 1
     return run(command)
 
 
 def run(command: str) -> int:
-    """Run ``command`` with this process's arguments; returns the exit code."""
+    """Run ``command`` with this process's arguments; return the exit code."""
     keep_standard_streams()
     try:
         return _run(command)
-    except NoDirectory as error:
-        _say("\nERROR: %s\n" % error)
+    except NoWorkingDirectory as error:
+        _print_error("\nERROR: %s\n" % error)
         return 1
-    except Unreachable as error:
-        _say(failure(command, sys.argv[1:], socket_path(), str(error)))
+    except ScheddUnreachable as error:
+        _print_error(describe_failure(command, sys.argv[1:], find_socket(), str(error)))
         return 1
     except KeyboardInterrupt:
         return 130
 
 
 def keep_standard_streams() -> None:
-    """A closed stdin, stdout or stderr must not become the number of our socket."""
+    """Open /dev/null for a closed stdin, stdout or stderr: no socket may get its number."""
     while True:
         handle = os.open(os.devnull, os.O_RDWR)
         if handle > 2:
@@ -111,14 +111,14 @@ def keep_standard_streams() -> None:
 
 
 def _run(command: str) -> int:
-    body = request(command, sys.argv[1:])
-    line = _connect(socket_path())
+    body = build_request(command, sys.argv[1:])
+    line = _connect(find_socket())
     try:
         return _converse(line, body)
     except OSError as error:
-        raise Unreachable("the schedd broke off: %s" % error) from None
+        raise ScheddUnreachable("the schedd broke off: %s" % error) from None
     except ValueError:
-        raise Unreachable("what answers there is no thyme-schedd") from None
+        raise ScheddUnreachable("what answers there is no thyme-schedd") from None
     finally:
         line.close()
 
@@ -127,24 +127,24 @@ def _connect(path: str) -> "_socket.socket":
     line = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     line.settimeout(TIMEOUT)
     try:
-        _patiently_connect(line, os.fsencode(path))
+        _connect_with_retries(line, os.fsencode(path))
     except OSError as error:
         line.close()
         if isinstance(error, PermissionError):
-            raise Unreachable(
+            raise ScheddUnreachable(
                 "the socket %s belongs to another user (%s); "
                 "ask for access, or name your own schedd's in THYME_SCHEDD_SOCKET"
-                % (path, _owner(path))
+                % (path, _describe_owner(path))
             ) from None
-        raise Unreachable(
+        raise ScheddUnreachable(
             "no thyme-schedd answers at %s (%s); start it, or name its socket in "
             "THYME_SCHEDD_SOCKET" % (path, error.strerror or error)
         ) from None
     return line
 
 
-def _patiently_connect(line: "_socket.socket", path: bytes) -> None:
-    """Raises OSError."""
+def _connect_with_retries(line: "_socket.socket", path: bytes) -> None:
+    """Connect, again and again while the schedd's backlog is full; raises OSError."""
     until = time.monotonic() + TIMEOUT
     while True:
         try:
@@ -156,20 +156,20 @@ def _patiently_connect(line: "_socket.socket", path: bytes) -> None:
             time.sleep(0.02)
 
 
-def _owner(path: str) -> str:
+def _describe_owner(path: str) -> str:
     try:
         return "uid %d" % os.stat(path).st_uid
     except OSError:
         return "in a directory that is closed to you"
 
 
-def request(command: str, argv: "list[str]") -> bytes:
-    """The bytes that ask for this command."""
+def build_request(command: str, argv: "list[str]") -> bytes:
+    """Return the bytes that ask the schedd for this command."""
     try:
         cwd = os.getcwd()
     except OSError as error:  # it was removed under us
         if command == "condor_submit":
-            raise NoDirectory(
+            raise NoWorkingDirectory(
                 "the current directory is gone (%s); cd to one that exists" % error
             ) from None
         cwd = "/"
@@ -193,10 +193,10 @@ def _converse(line: "_socket.socket", body: bytes) -> int:
         elif kind == b"e":
             write(2, data)
         elif kind == b"i":
-            given = _stdin()
+            given = _read_stdin()
             _send(line, b"%08d" % len(given) + given)
         elif kind == b"r":
-            output = _output_of(data.split(b"\0")[:-1])
+            output = _run_program(data.split(b"\0")[:-1])
             _send(line, b"%08d" % len(output) + output)
         elif kind == b"x":
             return int(data)
@@ -219,7 +219,7 @@ def _receive(line: "_socket.socket", size: int) -> bytes:
     return bytes(parts)
 
 
-def _stdin() -> bytes:
+def _read_stdin() -> bytes:
     parts = bytearray()
     while True:
         try:
@@ -231,8 +231,8 @@ def _stdin() -> bytes:
         parts += part
 
 
-def _output_of(words: "list[bytes]") -> bytes:
-    """Run a program for a submit description (``queue x from COMMAND |``), as who we are."""
+def _run_program(words: "list[bytes]") -> bytes:
+    """Run a program for a submit description (``queue x from COMMAND |``), as the caller."""
     import subprocess  # only the few descriptions that need it pay for it
 
     limit = int(words[0])
@@ -248,7 +248,7 @@ def _output_of(words: "list[bytes]") -> bytes:
 
 
 def write(where: int, data: bytes) -> bool:
-    """Write all of it; whether somebody takes it (the command was carried out all the same)."""
+    """Write all of it; return whether it was taken (the command was carried out in any case)."""
     while data:
         try:
             data = data[os.write(where, data) :]
@@ -257,12 +257,17 @@ def write(where: int, data: bytes) -> bool:
     return True
 
 
-def _say(text: str) -> None:
+def _print_error(text: str) -> None:
     write(2, text.encode("utf-8", "replace"))
 
 
-def failure(command: str, argv: "list[str]", path: str, why: str) -> str:
-    """What HTCondor's command says on stderr without a schedd, then why in our words."""
+def describe_failure(command: str, argv: "list[str]", path: str, why: str) -> str:
+    """Return what HTCondor's command says on stderr without a schedd, then our reason.
+
+    :param argv: the command's arguments
+    :param path: the schedd's socket
+    :param why: one line
+    """
     link = "Failed to connect to <%s>\n" % path
     if command == "condor_submit":
         text = "\nERROR: Failed to connect to local queue manager\nCEDAR:6001:" + link
@@ -281,14 +286,14 @@ def failure(command: str, argv: "list[str]", path: str, why: str) -> str:
     elif command == "condor_tail":
         text = "Can't find address of local schedd\n"
     elif command in ACTIONS:
-        text = _failed_action(ACTIONS[command], argv)
+        text = _describe_failed_action(ACTIONS[command], argv)
     else:
         text = "Error: communication error\nCEDAR:6001:" + link
     return text + why + "\n"
 
 
-def _failed_action(verb: str, argv: "list[str]") -> str:
-    """Job ids first, then whatever else was meant, each after the library's own line."""
+def _describe_failed_action(verb: str, argv: "list[str]") -> str:
+    """Name job ids first, then what else was meant, each after the library's own line."""
     ids, clusters, others = [], [], []
     words = iter(argv)
     for word in words:

@@ -1,11 +1,11 @@
-"""Reads HTCondor's user log with the standard library alone, while others append to it."""
+"""Read HTCondor's user log with the standard library alone, while others append to it."""
 
 import os
 import time
 
 
-class Event:
-    """One event of a user log; raises ValueError for a text that is none."""
+class LogEvent:
+    """One event of a user log; raises ValueError for a text that is not an event."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -26,10 +26,11 @@ class Event:
 
     @property
     def key(self) -> str:
+        """The job's id, ``cluster.proc.subproc``."""
         return "%d.%d.%d" % self.id
 
-    def shown(self, iso: bool, utc: bool) -> str:
-        """The event again, with the date in that form."""
+    def format(self, iso: bool, utc: bool) -> str:
+        """Return the event's text, its date in ISO form or as month/day, local or UTC."""
         when = self.time
         if utc:
             when = time.gmtime(time.mktime((*when[:8], -1)))
@@ -37,11 +38,11 @@ class Event:
         return self.head + time.strftime(form, when) + " " + self.body + "...\n"
 
 
-class Log:
-    """The events of a file that others append to."""
+class UserLog:
+    """A user log that others append to."""
 
     def __init__(self, path: str) -> None:
-        """Raises OSError."""
+        """Open the file; raises OSError."""
         # a pipe without a writer must not stop us for ever
         self._file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         self._rest = b""
@@ -49,10 +50,15 @@ class Log:
         os.read(self._file, 0)  # a directory can be opened, and not read
 
     def close(self) -> None:
+        """Close the file."""
         os.close(self._file)
 
-    def read(self) -> "tuple[list[Event], bool]":
-        """Whole events, and whether these are all by now; raises OSError, ValueError (line)."""
+    def read(self) -> "tuple[list[LogEvent], bool]":
+        """Return the new whole events, and whether the end of the file was reached.
+
+        :raises OSError: if the file cannot be read
+        :raises ValueError: with the line's number, for a text that is not an event
+        """
         while True:
             try:
                 data = os.read(self._file, 1 << 16)
@@ -61,14 +67,14 @@ class Log:
             if not data:
                 break
             self._rest += data
-        events = []  # type: list[Event]
+        events = []  # type: list[LogEvent]
         while True:
             begin, end, rest = self._rest.partition(b"\n...\n")
             if not end:
                 return events, True
             text = begin.decode("utf-8", "surrogateescape") + "\n"
             try:
-                events.append(Event(text))
+                events.append(LogEvent(text))
             except ValueError:
                 if events:  # first what is before it
                     return events, False

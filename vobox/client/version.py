@@ -1,4 +1,4 @@
-"""condor_version: the release whose behaviour we follow, and who really answers.
+"""condor_version: print the HTCondor release that the commands follow.
 
 Needs no schedd: clients ask it to see whether HTCondor is installed at all.
 """
@@ -13,13 +13,13 @@ NUMBER = "25.14.0"
 VERSION_LINE = "$CondorVersion: " + NUMBER + " 2026-11-22 BuildID: plancton PackageID: plancton $"
 
 
-def platform() -> str:
-    """The second line, of the machine that it runs on."""
+def format_platform() -> str:
+    """Return the second line of the answer: the platform of this machine."""
     return "$CondorPlatform: %s-Linux $" % os.uname().machine.upper()
 
 
 def main() -> int:
-    """Print the version; returns the exit code."""
+    """Print the version; return the exit code."""
     keep_standard_streams()
     arch = False
     for word in sys.argv[1:]:
@@ -29,7 +29,7 @@ def main() -> int:
             text = "Unrecognized option: %s\nUsage: condor_version [-arch]\n" % word
             write(2, text.encode("utf-8", "backslashreplace"))
             return 1
-    text = os.uname().machine.upper() if arch else VERSION_LINE + "\n" + platform()
+    text = os.uname().machine.upper() if arch else VERSION_LINE + "\n" + format_platform()
     write(1, (text + "\n").encode("ascii"))
     return 0
 

@@ -10,8 +10,8 @@ import sys
 import time
 
 from .client import keep_standard_streams, write
-from .user_log import Event, Log
-from .version import VERSION_LINE, platform
+from .user_log import LogEvent, UserLog
+from .version import VERSION_LINE, format_platform
 
 #: seconds between two looks at a log that has not grown
 PAUSE = 0.25
@@ -33,15 +33,17 @@ Where options are:
 """
 
 
-class Ended(Exception):
-    """Nothing more to do: exit code, a line for stdout, a text for stderr."""
+class CommandExit(Exception):
+    """The command ends: exit code, a line for stdout, a text for stderr."""
 
     def __init__(self, code: int, stdout: str = "", stderr: str = "") -> None:
         Exception.__init__(self, code)
         self.code, self.stdout, self.stderr = code, stdout, stderr
 
 
-class Options:
+class WaitOptions:
+    """The options of a command line."""
+
     def __init__(self) -> None:
         self.log = ""
         self.job = (-1, -1, -1)  # type: tuple[int, ...]
@@ -51,61 +53,61 @@ class Options:
         self.seconds = None  # type: int | None
 
 
-def parse(argv: "list[str]") -> Options:
-    """The options of a command line; raises Ended."""
-    made, job = Options(), ""
+def parse(argv: "list[str]") -> WaitOptions:
+    """Read a command line; raises CommandExit."""
+    made, job = WaitOptions(), ""
     words = iter(argv)
     for word in words:
         if word == "-help":
-            raise Ended(0, "", USAGE)
+            raise CommandExit(0, "", USAGE)
         if word == "-version":
-            raise Ended(1, VERSION_LINE + "\n" + platform() + "\n")
+            raise CommandExit(1, VERSION_LINE + "\n" + format_platform() + "\n")
         if word in ("-debug", "-status"):
             setattr(made, word[1:], True)
         elif word.partition(":")[0] == "-echo":
-            _echo(made, word.partition(":")[2])
+            _parse_echo(made, word.partition(":")[2])
         elif len(word) >= 4 and "-allevents".startswith(word):
             made.allevents = True
         elif word in ("-wait", "-num"):
             value = next(words, None)
             if value is None:
-                raise Ended(1, "", "%s requires an argument\n%s" % (word, USAGE))
-            number = _leading_number(value)[0] or 0
+                raise CommandExit(1, "", "%s requires an argument\n%s" % (word, USAGE))
+            number = _parse_leading_number(value)[0] or 0
             if word == "-wait":
                 made.seconds = number
             elif number < 1:
-                raise Ended(1, "", "-num must be greater than zero\n" + USAGE)
+                raise CommandExit(1, "", "-num must be greater than zero\n" + USAGE)
             else:
                 made.number = number
         elif word.startswith("-") and not (word == "-1" and made.log and not job):
-            raise Ended(1, "", USAGE)
+            raise CommandExit(1, "", USAGE)
         elif not made.log:
             made.log = word
         elif not job:
             job = word
         else:
-            raise Ended(1, "", "Extra argument: %s\n\n%s" % (word, USAGE))
+            raise CommandExit(1, "", "Extra argument: %s\n\n%s" % (word, USAGE))
     if made.number and made.allevents:
-        raise Ended(1, "", "-num cannot be used with -allevents\n" + USAGE)
+        raise CommandExit(1, "", "-num cannot be used with -allevents\n" + USAGE)
     if not made.log:
-        raise Ended(1, "", USAGE)
+        raise CommandExit(1, "", USAGE)
     if job:
-        made.job = _job(job)
+        made.job = _parse_job(job)
     return made
 
 
-def _echo(made: Options, form: str) -> None:
+def _parse_echo(made: WaitOptions, form: str) -> None:
     made.echo = True
     for name in filter(None, form.replace("|", ",").split(",")):
         if name.upper() not in ("ISO_DATE", "UTC"):
             text = "-echo:%s: only ISO_DATE and UTC are known here\n" % form
-            raise Ended(1, "", text)
+            raise CommandExit(1, "", text)
         made.iso = made.iso or name.upper() == "ISO_DATE"
         made.utc = made.utc or name.upper() == "UTC"
 
 
-def _leading_number(text: str) -> "tuple[int | None, str]":
-    """As C's ``%d``: the number that a text begins with, and the rest."""
+def _parse_leading_number(text: str) -> "tuple[int | None, str]":
+    """Return the number that a text begins with, as C's ``%d`` does, and the rest."""
     text = text.lstrip(" \t")
     end = 1 if text[:1] in ("-", "+") else 0
     while end < len(text) and text[end] in "0123456789":
@@ -116,12 +118,12 @@ def _leading_number(text: str) -> "tuple[int | None, str]":
         return None, text
 
 
-def _job(text: str) -> "tuple[int, ...]":
-    """``C``, ``C.P`` or ``C.P.S``; -1 for what is any."""
+def _parse_job(text: str) -> "tuple[int, ...]":
+    """Read ``C``, ``C.P`` or ``C.P.S``; -1 stands for any."""
     found = []  # type: list[int]
     rest = text
     while len(found) < 3:
-        number, rest = _leading_number(rest)
+        number, rest = _parse_leading_number(rest)
         if number is None:
             break
         found.append(number)
@@ -129,25 +131,25 @@ def _job(text: str) -> "tuple[int, ...]":
             break
         rest = rest[1:]
     if not found:
-        raise Ended(1, "", "Couldn't understand job number: %s\n" % text)
+        raise CommandExit(1, "", "Couldn't understand job number: %s\n" % text)
     return tuple(found + [-1] * (3 - len(found)))
 
 
-class Watch:
-    """What has become of the jobs so far."""
+class JobCounter:
+    """Which of the jobs in a log were submitted and have ended."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: WaitOptions) -> None:
         self._options = options
         self._open = set()  # type: set[str]
         self.submitted = self.ended = 0
 
-    def see(self, event: Event) -> None:
-        """Count one event and show it, as asked; raises Ended when nobody reads that."""
+    def count_event(self, event: LogEvent) -> None:
+        """Count one event and print it as asked; raises CommandExit if stdout is closed."""
         options = self._options
         if any(ask not in (-1, have) for ask, have in zip(options.job, event.id)):
             return
         if options.echo:
-            _print(event.shown(options.iso, options.utc))
+            _print(event.format(options.iso, options.utc))
         word = _STATUS.get(event.number)
         if event.number == EXECUTING:
             host = event.body.partition("\n")[0].partition("host: ")[2]
@@ -163,56 +165,56 @@ class Watch:
             self._open.discard(event.key)
             self.ended += 1
 
-    def check(self, at_end: bool) -> None:
-        """Raises Ended if what was waited for has come; ``at_end``: the file was read."""
+    def exit_if_done(self, at_end: bool) -> None:
+        """Raise CommandExit if the jobs have ended; ``at_end``: the whole file was read."""
         number = self._options.number
         if number and self.ended >= number:
-            raise Ended(0, "Specifed number of jobs (%d) done.\n" % number)
+            raise CommandExit(0, "Specifed number of jobs (%d) done.\n" % number)
         if at_end and not number and not self._options.allevents and not self._open:
-            raise Ended(0, "All jobs done.\n")
+            raise CommandExit(0, "All jobs done.\n")
 
 
-def wait(options: Options) -> None:
-    """Until it is over; raises Ended."""
+def wait(options: WaitOptions) -> None:
+    """Wait until the jobs have ended or the time is over; ends by CommandExit."""
     until = None
     if options.seconds:
         until = time.monotonic() + options.seconds
     at_once = options.seconds == 0 or (options.allevents and options.seconds is None)
     try:
-        log = Log(options.log)
+        log = UserLog(options.log)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise Ended(1, "", "Couldn't open %s: %s\n" % (options.log, reason)) from None
-    watch = Watch(options)
+        raise CommandExit(1, "", "Couldn't open %s: %s\n" % (options.log, reason)) from None
+    watch = JobCounter(options)
     while True:
         try:
             events, at_end = log.read()
         except (OSError, ValueError) as error:
-            raise Ended(1, "", "Couldn't read %s: %s\n" % (options.log, error)) from None
+            raise CommandExit(1, "", "Couldn't read %s: %s\n" % (options.log, error)) from None
         for event in events:
-            watch.see(event)
-            watch.check(False)
+            watch.count_event(event)
+            watch.exit_if_done(False)
         if not at_end:
             continue
-        watch.check(True)
+        watch.exit_if_done(True)
         if at_once:
-            raise Ended(0)
+            raise CommandExit(0)
         if until is not None and time.monotonic() >= until:
-            raise Ended(1, "Time expired.\n")
+            raise CommandExit(1, "Time expired.\n")
         time.sleep(PAUSE if until is None else min(PAUSE, max(0.0, until - time.monotonic())))
 
 
 def _print(text: str) -> None:
     if not write(1, text.encode("utf-8", "surrogateescape")):
-        raise Ended(1)
+        raise CommandExit(1)
 
 
 def main() -> int:
-    """Wait; returns the exit code."""
+    """Wait for the jobs of a log; return the exit code."""
     keep_standard_streams()
     try:
         wait(parse(sys.argv[1:]))
-    except Ended as ended:
+    except CommandExit as ended:
         write(1, ended.stdout.encode("utf-8", "surrogateescape"))
         write(2, ended.stderr.encode("utf-8", "surrogateescape"))
         return ended.code

@@ -1,1 +1,1 @@
-"""The schedd's side of the lesser condor commands; each module answers the command of its name."""
+"""The schedd's side of the condor commands; each module answers the command of its name."""

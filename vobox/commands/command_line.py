@@ -1,4 +1,4 @@
-"""How the schedd's side of a condor command reads its command line, and ends early.
+"""Read a condor command's line of arguments as HTCondor does, and end early on a wrong one.
 
 HTCondor's way: one dash takes any prefix that is long enough, two dashes only the full name;
 the first option of the table that fits wins, so that the table's order and its least lengths

@@ -1,7 +1,7 @@
-"""condor_config_val: what clients ask of HTCondor's configuration, answered with what is so here.
+"""condor_config_val: print this schedd's settings under the names of HTCondor's variables.
 
-There is no such configuration: the values are this schedd's. What HTCondor
-has and we do not is "not defined", as HTCondor says of a name that nobody set.
+HTCondor's configuration does not exist here. Its other variables are "Not defined", which is
+what HTCondor prints for a variable that is not set.
 """
 
 from __future__ import annotations

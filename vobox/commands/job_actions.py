@@ -181,7 +181,11 @@ _RUNS: dict[str, tuple[tuple[int, ...], int | None]] = {
 
 
 def find_obstacle(request: ActionRequest, job: Job, uid: int) -> str:
-    """Return why this user cannot do this to this job now; "" if he can."""
+    """Return why the user cannot do this to the job now; "" if he can.
+
+    :param uid: the caller's
+    :return: "permission", "already", "bad status" or ""
+    """
     if not may_modify(job, uid):
         return "permission"
     if request.command == "condor_rm":

@@ -30,7 +30,7 @@ class JobGroup:
 
 
 def select_jobs(group: JobGroup, ledger: Ledger, now: float) -> list[Job]:
-    """Return the jobs in the queue that a group without job ids means."""
+    """Return the jobs in the queue that a group without job ids means; ``now``: epoch seconds."""
     jobs: dict[JobId, Job] = {}
     for cluster in group.clusters:
         jobs.update((job.id, job) for job in ledger.in_queue(cluster=cluster))
@@ -42,7 +42,10 @@ def select_jobs(group: JobGroup, ledger: Ledger, now: float) -> list[Job]:
 
 
 def holds(tree: Any, ad: Ad, now: float) -> bool:
-    """Return whether a parsed constraint selects the job; undefined and error do not."""
+    """Return whether a parsed constraint selects the job; undefined and error do not.
+
+    :param now: epoch seconds, the value of CurrentTime
+    """
     try:
         # as policies: MY needs a target ad, and then CurrentTime has to be given
         scope = Ad({"CurrentTime": str(int(now)), **ad}).classad()

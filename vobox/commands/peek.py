@@ -20,7 +20,7 @@ TIMEOUT = 20.0
 
 
 class Peeker:
-    """Asks on behalf of one user."""
+    """Asks workers on behalf of one user."""
 
     def __init__(self, schedd: Schedd, ledger: Ledger, uid: int, user: str) -> None:
         self._schedd = schedd

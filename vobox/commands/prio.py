@@ -31,7 +31,7 @@ _PRIORITY = re.compile(r"[-+]?[0-9]{1,9}\Z")
 
 @dataclass
 class PriorityChange:
-    """``by`` is added, ``to`` is set; ``words`` say which jobs, "-a" all."""
+    """A parsed command line: add ``by`` or set ``to``, for the jobs of ``words`` ("-a": all)."""
 
     words: list[str]
     to: int | None = None

@@ -2,7 +2,7 @@
 
 Command line and texts as HTCondor 25's tool (src/condor_tools/qedit.cpp); all
 or nothing. Which attributes can be changed is in ``editable_attributes.py``. An edit is an
-event in the stream, so a rebuilt ledger has it too.
+event in the stream, so that a rebuilt ledger contains it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*\Z")
 
 @dataclass
 class Edit:
-    """A parsed command line: ids and owner are AND-ed, as are the constraints."""
+    """A parsed command line. A job has to match the ids, the owner and every constraint."""
 
     ids: list[str] = field(default_factory=list)
     owner: str | None = None
@@ -64,13 +64,13 @@ class Edit:
 
     @property
     def by_job(self) -> bool:
-        """Whether job ids alone say which jobs are meant: each of them has to be there."""
+        """Whether job ids alone select: then each of these jobs has to exist."""
         alone = self.owner is None and not self.constraints
         return bool(self.ids) and alone and all(map(is_job_id, self.ids))
 
     @property
     def constraint(self) -> str:
-        """How a failure names the jobs."""
+        """The selection as the error messages write it."""
         parts = [f'(Owner=="{self.owner}")'] if self.owner is not None else []
         parts += [f"({each})" for each in self.constraints]
         ids = [

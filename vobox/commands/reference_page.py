@@ -1,4 +1,4 @@
-"""The reference page of the condor commands, made from the tables that they parse by.
+"""Make the reference page of the condor commands from their option tables.
 
 ``python -m vobox.commands.reference_page > docs/reference/commands.md``
 """
@@ -200,7 +200,7 @@ def _render_options(options: Sequence[Option]) -> str:
 
 
 def _render_option(option: Option) -> str:
-    """``-c[onstraint] X``."""
+    """Return an option as ``-c[onstraint] X``."""
     name, least = option.name, option.least
     text = f"-{name[:least]}" + (f"[{name[least:]}]" if name[least:] else "")
     text += "[:letters]" if option.modifiers else ""

@@ -1,4 +1,4 @@
-"""condor_reschedule: asks for jobs to be matched now. Workers take jobs at once as it is."""
+"""condor_reschedule: answer as HTCondor does. Nothing is to be done: workers take jobs at once."""
 
 from __future__ import annotations
 

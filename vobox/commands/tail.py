@@ -48,7 +48,7 @@ COMMAND_LINE = CommandLine(
 )
 #: HTCondor's names for the streams in the job's directory.
 STDOUT, STDERR = "_condor_stdout", "_condor_stderr"
-#: Bytes of a file at first, if not said otherwise.
+#: Bytes of a file at first, unless ``-maxbytes`` is given.
 MAX_BYTES = 1024
 #: Bytes of a file in one answer at most.
 MOST = 1024 * 1024

@@ -1,8 +1,8 @@
-"""The schedd's side of the commands that ask: condor_q, condor_history, condor_status.
+"""The schedd's side of condor_q, condor_history and condor_status.
 
 Each command is one module with ``answer(request, view, now)``: a pure function
 of what was asked, of the ledger's view and of the wall clock. What they share
-lies in modules of one idea each: options, selection, expressions, print mask,
+lies in modules of one idea each: options, selection, print mask, renderers,
 formats, tables.
 
 Clients parse these commands' output, so an option that would change the answer and is not

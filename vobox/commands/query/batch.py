@@ -1,4 +1,4 @@
-"""condor_q's default table: one row for the jobs that belong together.
+"""condor_q's default table: one row for each batch of jobs.
 
 Jobs belong together that have one owner and one ``JobBatchName``, or else one
 cluster. Column widths follow the contents; nothing should parse this table.
@@ -33,6 +33,8 @@ NAMES: Final = frozenset(
 
 @dataclass(slots=True)
 class _Batch:
+    """The jobs of one owner with one batch name, or of one cluster."""
+
     owner: str
     name: str
     submitted: float
@@ -45,7 +47,7 @@ class _Batch:
     procs: int = 0
 
     def add(self, job: tuple[int, int], ad: Ad, evaluator: Evaluator) -> None:
-        """``job``: its cluster and proc, none of them before an earlier job's."""
+        """Count a job; ``job``: its cluster and proc, which do not decrease from call to call."""
         if job[0] != self.last[0]:
             self.before, self.procs = self.before + self.procs, 0
         self.last = job
@@ -55,7 +57,7 @@ class _Batch:
         self.procs = int(evaluator.number(ad, "TotalSubmitProcs"))
 
     def count_cells(self, whole: bool) -> tuple[str, list[str]]:
-        """JOB_IDS, and DONE RUN IDLE HOLD TOTAL.
+        """Return JOB_IDS, and DONE RUN IDLE HOLD TOTAL.
 
         ``whole``: no job of these clusters was left out of the query, so those
         missing from it are done.
@@ -77,7 +79,7 @@ class _Batch:
 
 
 class _Batches:
-    """Goes through jobs that come by cluster."""
+    """Collects the batches of jobs that come ordered by cluster."""
 
     def __init__(self, evaluator: Evaluator) -> None:
         self._evaluator = evaluator
@@ -85,7 +87,7 @@ class _Batches:
         self.named: dict[tuple[str, str], _Batch] = {}
 
     def iterate_complete(self, ads: Iterable[Ad]) -> Iterator[_Batch]:
-        """All batches, each once, when it is complete."""
+        """Yield all batches, each once, when it is complete."""
         current: _Batch | None = None
         for job, owner, name, ad in map(self._identify, ads):
             if name:
@@ -102,7 +104,7 @@ class _Batches:
         yield from self.named.values()
 
     def iterate_in_order(self, ads: Iterable[Ad]) -> Iterator[_Batch]:
-        """All batches in the order of their first jobs, each once, complete."""
+        """Yield all batches in the order of their first jobs, each once, complete."""
         current: _Batch | None = None
         after: list[_Batch] = []  # named ones that begin within the cluster of ``current``
         for job, owner, name, ad in map(self._identify, ads):
@@ -146,9 +148,10 @@ class _Batches:
 def render_batch_table(
     find: Callable[[], Iterable[Ad]], evaluator: Evaluator, whole: bool
 ) -> Iterator[str]:
-    """The table with its header; ``find`` gives the same jobs each time it is called.
+    """Yield the table with its header.
 
-    ``whole`` as in ``_Batch.cells``.
+    :param find: returns the same jobs each time it is called
+    :param whole: whether all jobs of the clusters are among them, so that those missing are done
     """
     batches = _Batches(evaluator)
     owner_width, name_width, any_held, any_row = 5, _NAME_WIDTH, False, False

@@ -72,12 +72,12 @@ class _Query:
 
     @property
     def looks_at_all(self) -> bool:
-        """Whether other jobs than the selected ones count: newest first, up to some place."""
+        """Whether jobs that are not selected count as well: with -since and -scanlimit."""
         return bool(self.since) or self.scan is not None
 
     @property
     def reverses(self) -> bool:
-        """Whether the jobs come newest first and are wanted the other way."""
+        """Whether the jobs are read newest first and printed oldest first."""
         return self.forwards and (bool(self.file) or self.looks_at_all)
 
 
@@ -166,7 +166,7 @@ def _open_history(
 
 
 def _limit_scan(ads: Iterator[Ad], query: _Query, evaluator: Evaluator) -> Iterator[Ad]:
-    """Return the jobs that are looked at."""
+    """Return only the jobs that -scanlimit and -since leave to look at."""
     if query.scan is not None:
         ads = islice(ads, query.scan)
     if query.since:

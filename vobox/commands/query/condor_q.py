@@ -73,7 +73,7 @@ def _parse(request: Request, view: QueueView, evaluator: Evaluator) -> _Query:
 
 
 def _read_setting(env: Mapping[str, str], name: str, default: bool) -> bool:
-    """Return a setting of HTCondor's configuration that ``_CONDOR_NAME`` overrides.
+    """Return a setting of HTCondor's configuration, which ``_CONDOR_NAME`` in ``env`` overrides.
 
     ARC sets ``_condor_CONDOR_Q_ONLY_MY_JOBS=false``; both cases of both parts count.
     """

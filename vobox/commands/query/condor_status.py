@@ -169,7 +169,7 @@ def _render(query: _Query, ads: list[Ad], evaluator: Evaluator) -> str:
 
 
 def build_sort_key(value: Any) -> SortKey:
-    """Order an expression's values as HTCondor's natural sort does: slot2 before slot10."""
+    """Return a key that orders values as HTCondor's natural sort does: slot2 before slot10."""
     if isinstance(value, str):
         parts = _DIGITS.split(value)
         numbers = [int(digits[:18]) for digits in parts[1::2]] + [-1]

@@ -22,7 +22,7 @@ _KEY_WIDTH: Final = 14
 def render_slot_table(
     ads: list[Ad], evaluator: Evaluator, with_users: bool, totals_only: bool
 ) -> str:
-    """A row a slot and the totals of each platform; "" without slots.
+    """Render a row for each slot and the totals of each platform; "" without slots.
 
     ``with_users``: who has them, in place of state and time (``-claimed``).
     """
@@ -72,7 +72,7 @@ def _build_platform_columns(
 
 
 def _build_column(heading: str, width: int, texts: list[str]) -> list[str]:
-    """Heading and cells, as wide as the widest and at least ``width``; unknown is ``[???]``."""
+    """Pad heading and cells to the widest, and to ``width``; an unknown cell is ``[???]``."""
     cells = [heading, *(sanitize_cell(text) or f"[{'?' * (width - 2)}]" for text in texts)]
     width = max(width, *map(len, cells))
     return [f"{each:<{width}}" for each in cells]
@@ -113,7 +113,7 @@ def _render_total(name: str, counts: list[int], width: int) -> str:
 
 
 def render_schedd_table(ads: Iterable[Ad], totals_only: bool) -> str:
-    """Name, machine and the three counts of each; below them the totals."""
+    """Render name, machine and three counts for each schedd, and below them the totals."""
     rows = [_build_schedd_row(ad) for ad in ads]
     if not rows:
         return ""
@@ -147,6 +147,7 @@ def _build_schedd_row(ad: Ad) -> _ScheddRow:
 
 
 def render_collector_table(ads: Iterable[Ad]) -> str:
+    """Render a row for each collector."""
     lines = [f"{'Name':<34} {'Machine':<34} RunningJobs IdleJobs HostsTotal", ""]
     for ad in ads:
         run, idle, hosts = (ad.number(name) for name in ("RunningJobs", "IdleJobs", "HostsTotal"))

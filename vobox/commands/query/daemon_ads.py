@@ -1,4 +1,4 @@
-"""What a collector would know of our schedd, of itself, and of the machines."""
+"""The ads of the schedd, the collector and the masters, as HTCondor's collector has them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COUNTS = ("TotalRunningJobs", "TotalIdleJobs", "TotalHeldJobs")
 
 
 def build_schedd_ad(view: QueueView, now: float) -> Ad:
-    """The counts are of all users' jobs; ``now``: epoch seconds."""
+    """Return the schedd's ad, with counts of all users' jobs; ``now``: epoch seconds."""
     counts = view.counts()
     return Ad(
         {
@@ -31,7 +31,7 @@ def build_schedd_ad(view: QueueView, now: float) -> Ad:
 
 
 def build_collector_ad(view: QueueView, now: float) -> Ad:
-    """The pool that our schedd stands for by itself."""
+    """Return the ad of the pool that our schedd stands for by itself."""
     run, idle, _held = _count_jobs(view.counts()).values()
     return Ad(
         {
@@ -45,7 +45,7 @@ def build_collector_ad(view: QueueView, now: float) -> Ad:
 
 
 def build_master_ads(view: QueueView, now: float) -> Iterator[Ad]:
-    """One ad a machine that has a slot, and one for the schedd's own."""
+    """Yield an ad for each machine that has a slot, and one for the schedd's own."""
     machines = {get_host(view.schedd_name)} | {ad.text("Machine") for ad in view.slots()}
     for machine in sorted(machines):
         yield Ad(_build_daemon_attributes("DaemonMaster", machine, now))

@@ -1,4 +1,4 @@
-"""Whole ads: ``-long``, ``-json``, ``-jsonl`` and ``-xml``, optionally a few attributes of them."""
+"""Render whole ads as ``-long``, ``-json``, ``-jsonl`` and ``-xml``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Projection:
         self._extra = extra
 
     def select(self, ad: Ad) -> list[tuple[str, str]]:
-        """(name as the ad writes it, expression text), sorted by name."""
+        """Return (name as the ad writes it, expression text) pairs, sorted by name."""
         found = chain(ad.items(), self._extra.items())
         if self._names is not None:
             names = self._names
@@ -43,14 +43,14 @@ class Projection:
 
 
 def render_long(ads: Iterable[Ad], projection: Projection) -> Iterator[str]:
-    """``Attr = value`` lines, an empty line after each ad."""
+    """Yield ``Attr = value`` lines, with an empty line after each ad."""
     for ad in ads:
         lines = [f"{name} = {expression_text(text)}\n" for name, text in projection.select(ad)]
         yield "".join(lines) + "\n"
 
 
 def render_json(ads: Iterable[Ad], projection: Projection, empty: str) -> Iterator[str]:
-    """A list of objects; ``empty`` where there is no ad at all."""
+    """Yield a list of objects; ``empty`` if there is no ad at all."""
     opening = "[\n"
     for ad in ads:
         members = [
@@ -63,7 +63,7 @@ def render_json(ads: Iterable[Ad], projection: Projection, empty: str) -> Iterat
 
 
 def render_json_lines(ads: Iterable[Ad], projection: Projection) -> Iterator[str]:
-    """One object a line."""
+    """Yield one JSON object on a line for each ad."""
     for ad in ads:
         members = {
             name: json.loads(format_json_value(text)) for name, text in projection.select(ad)
@@ -72,6 +72,7 @@ def render_json_lines(ads: Iterable[Ad], projection: Projection) -> Iterator[str
 
 
 def render_xml(ads: Iterable[Ad], projection: Projection) -> Iterator[str]:
+    """Yield HTCondor's XML document."""
     yield XML_HEAD
     for ad in ads:
         members = [
@@ -83,12 +84,13 @@ def render_xml(ads: Iterable[Ad], projection: Projection) -> Iterator[str]:
 
 
 def format_json_string(value: str) -> str:
+    """Return a JSON string."""
     return json.dumps(value, ensure_ascii=False)
 
 
 @lru_cache(maxsize=4096)
 def format_json_value(text: str) -> str:
-    """An attribute in JSON, as the ClassAd library writes it: ``"\\/Expr(...)\\/"``."""
+    r"""Return an expression in JSON, as the ClassAd library writes it: ``"\/Expr(...)\/"``."""
     value = literal_value(text)
     if isinstance(value, str):
         return format_json_string(value)
@@ -104,6 +106,7 @@ def format_json_value(text: str) -> str:
 
 
 def format_xml_value(text: str) -> str:
+    """Return an expression as an element of HTCondor's XML."""
     value = literal_value(text)
     if isinstance(value, str):
         return f"<s>{_escape_xml(value)}</s>"

@@ -1,4 +1,4 @@
-"""What every query command can print besides its own tables, and its answer in pieces."""
+"""The output forms that all query commands share, and answers that are sent in chunks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NUMBER: Final = re.compile(r"[-+]?\d{1,18}\Z", re.ASCII)
 
 
 class Output:
-    """What the options ask to print; a table of the command's own if they ask for nothing.
+    """The form that the options ask for; the command's own table if they ask for none.
 
     ``empty_list``: what ``-json`` prints where there is no job.
     """
@@ -50,7 +50,7 @@ class Output:
     def handle_option(self, flag: Flag) -> bool:
         """Do what the option asks if it is about the form, and return whether it is.
 
-        :raises EarlyExit: for an expression or a format that is none
+        :raises EarlyExit: for text that is not an expression or a format
         """
         name = flag.name
         if name in _WHOLE_AD:

@@ -1,4 +1,4 @@
-"""C's printf for one value, as ``-format`` promises it, without C's undefined corners.
+"""Format one value as C's printf does, without the cases that C leaves undefined.
 
 A format holds at most one conversion; its widths, precisions and flags mean
 what they mean in C. ``%v %V %r %T %Y`` are HTCondor's own letters. Conversions
@@ -38,12 +38,12 @@ _BITS = (1 << 64) - 1
 
 
 class BadFormat(ValueError):
-    """A format that C would answer with garbage; the text says why."""
+    """A format that is not supported; the text says why."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """``before``, one conversion, ``after``; without conversion (letter "") only ``before``."""
+    """A parsed format: ``before``, one conversion, ``after``; without one only ``before``."""
 
     before: str
     letter: str = ""
@@ -54,23 +54,26 @@ class Format:
 
     @property
     def wants_integer(self) -> bool:
+        """Whether the conversion takes an integer."""
         return bool(self.letter) and self.letter in _SIGNED + _UNSIGNED + "cCp"
 
     @property
     def wants_real(self) -> bool:
+        """Whether the conversion takes a floating-point number."""
         return bool(self.letter) and self.letter in _REAL
 
     def format_missing(self) -> str:
-        """What stands for a value that is not there: blanks of the width, if it has one."""
+        """Return what stands for a missing value: blanks of the width, if it has one."""
         return " " * self.width
 
     def format_text(self, value: str) -> str:
-        """A string, under ``%s`` or one of HTCondor's own letters."""
+        """Format a string, under ``%s`` or one of HTCondor's own letters."""
         if self.precision is not None:
             value = value[: self.precision]
         return self._pad(value)
 
     def format_integer(self, value: int) -> str:
+        """Format an integer."""
         if self.letter in "cC":
             return self._pad(chr(value & 0xFF) if value & 0xFF else "")
         if self.letter == "p":
@@ -87,6 +90,7 @@ class Format:
         return self._pad(digits, sign + prefix, zeros=self.precision is None)
 
     def format_real(self, value: float) -> str:
+        """Format a floating-point number."""
         alternate = "#" if "#" in self.flags else ""
         precision = 6 if self.precision is None else self.precision
         body = f"%{alternate}.{precision}{self.letter}" % abs(value)
@@ -114,7 +118,7 @@ class Format:
 
 
 def parse_format(text: str) -> Format:
-    """Read a ``-format`` argument, escapes included; raises BadFormat."""
+    """Parse a ``-format`` argument, escapes included; raises BadFormat."""
     text = _unescape(text)
     found = _find_conversion(text, 0)
     if found is None:
@@ -139,7 +143,7 @@ def parse_format(text: str) -> Format:
 
 
 def _find_conversion(text: str, start: int) -> re.Match[str] | None:
-    """The next conversion from ``start`` on; an unknown letter ends the search, as in HTCondor."""
+    """Find the next conversion from ``start`` on; an unknown letter ends the search."""
     while True:
         percent = text.find("%", start)
         if percent < 0:
@@ -155,7 +159,9 @@ def _find_conversion(text: str, start: int) -> re.Match[str] | None:
 
 
 def _unescape(text: str) -> str:
-    """``\\n`` and the other escapes of C, which shells pass on as two characters."""
+    """Replace ``
+    `` and the other escapes of C, which shells pass on as two characters.
+    """
 
     def replaced(match: re.Match[str]) -> str:
         octal, hexadecimal, letter = match.groups()

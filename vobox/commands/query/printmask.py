@@ -1,4 +1,4 @@
-"""``-format`` and ``-autoformat``: columns of one job's values.
+"""The columns of ``-format`` and ``-autoformat``.
 
 Both may be mixed on one command line; their columns then make one row. Only
 ``-autoformat`` puts anything between columns and ends rows with a newline.
@@ -26,6 +26,8 @@ class BadExpression(ValueError):
 
 @dataclass(frozen=True)
 class Column:
+    """One column of a row."""
+
     render: Renderer
     prefixed: bool = True  #: the separator before it is printed
     suffixed: bool = True  #: the separator after it is printed
@@ -55,7 +57,7 @@ class PrintMask:
         return bool(self._columns)
 
     def add_format(self, text: str, attribute: str) -> None:
-        """``-format TEXT ATTRIBUTE``; raises BadFormat and BadExpression."""
+        """Add the column of ``-format TEXT ATTRIBUTE``; raises BadFormat and BadExpression."""
         form = parse_format(text)
         expression = self._add_name(attribute)
         if form.letter:
@@ -64,7 +66,7 @@ class PrintMask:
         self._columns.append(Column(self._renderers.build_printf(form, expression), plain=simple))
 
     def add_autoformat(self, attributes: Sequence[str], letters: str) -> None:
-        """``-autoformat:LETTERS ATTRIBUTES``, unknown letters ignored; raises BadExpression."""
+        """Add the columns of ``-autoformat:LETTERS ATTRIBUTES``; raises BadExpression."""
         row_prefix, prefix, suffix = "", " ", ""
         for letter in letters:
             if letter == ",":
@@ -98,7 +100,7 @@ class PrintMask:
             self._columns.append(column)
 
     def find_needed_names(self) -> set[str] | None:
-        """Lower-case names that rows are made of; None where that is not known."""
+        """Return the lower-case names that rows are made of; None if that is not known."""
         names: set[str] = set()
         for asked in self._values:
             if is_name(asked):
@@ -111,8 +113,10 @@ class PrintMask:
         return names
 
     def find_plain_columns(self) -> list[tuple[str, str]] | None:
-        """A row as (text, attribute) pairs, the attributes' values printed as they are; the last
-        attribute is "". None where rows are made of more than that."""
+        """Return a row as (text, attribute) pairs whose attributes are printed as they are.
+
+        The last attribute is "". None if rows are made of more than that.
+        """
         if self._headings:
             return None
         pairs: list[tuple[str, str]] = []
@@ -129,10 +133,10 @@ class PrintMask:
         return [*pairs, (text + self._row_suffix, "")]
 
     def render_rows(self, find: Callable[[], Iterable[Ad]]) -> Iterator[str]:
-        """The text of each job, with its newline where there is one; headings first.
+        """Yield the text of each job, with its newline if it has one; headings first.
 
         ``find`` is called twice where there are headings: columns are as wide as their
-        widest value, and nobody wants to hold all of them in memory.
+        widest value, and are not all held in memory.
         """
         shows = [column.render for column in self._columns]
         if self._headings:

@@ -1,4 +1,4 @@
-"""How one value of a job is shown: what ``-format`` and ``-autoformat`` make of an attribute."""
+"""Render one value of a job as ``-format`` and ``-autoformat`` show it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ _OWN_MEANING = frozenset(
 
 
 class Renderers:
+    """Makes the functions that render one column."""
+
     def __init__(self, evaluator: Evaluator) -> None:
         self._evaluator = evaluator
 
     def build_autoformat(self, attribute: str, letters: str) -> Renderer:
-        """As ``-autoformat:LETTERS`` shows it."""
+        """Return the renderer of ``-autoformat:LETTERS``."""
         if "r" in letters or "o" in letters:
             return self._build_raw(attribute)
         if "T" in letters or "Y" in letters:
@@ -75,7 +77,7 @@ class Renderers:
         return show
 
     def build_printf(self, form: Format, attribute: str) -> Renderer:
-        """As ``-format`` shows it."""
+        """Return the renderer of ``-format``."""
         if not form.letter:
             return lambda ad: form.before
         if form.letter in "sS":
@@ -89,7 +91,7 @@ class Renderers:
         return self._build_number(form, attribute)
 
     def _build_string(self, form: Format, attribute: str) -> Renderer:
-        """``%s``: a string, or the text of an attribute that is none; else nothing."""
+        """Return the renderer of ``%s``: a string, or the attribute's text if it is no string."""
         evaluator = self._evaluator
 
         def show(ad: Ad) -> str:
@@ -124,18 +126,18 @@ class Renderers:
 
 
 def is_name(attribute: str) -> bool:
-    """Whether it names an attribute, and is no expression."""
+    """Return whether the text names an attribute and is not an expression."""
     return bool(_PLAIN_NAME.match(attribute)) and attribute.lower() not in _OWN_MEANING
 
 
 def format_date(epoch: float) -> str:
-    """``%2d/%02d %02d:%02d``, 11 wide: month/day hour:minute."""
+    """Format a date as ``%2d/%02d %02d:%02d``, 11 wide: month/day hour:minute."""
     moment = time.localtime(min(max(epoch, 0), _LATEST))
     return f"{moment.tm_mon:2}/{moment.tm_mday:02} {moment.tm_hour:02}:{moment.tm_min:02}"
 
 
 def format_duration(seconds: float) -> str:
-    """``%3d+%02d:%02d:%02d``, 12 wide: days+hours:minutes:seconds; never below 0."""
+    """Format seconds as ``%3d+%02d:%02d:%02d``: days+hours:minutes:seconds; never below 0."""
     minutes, second = divmod(max(int(seconds), 0), 60)
     hours, minute = divmod(minutes, 60)
     days, hour = divmod(hours, 24)
@@ -143,5 +145,5 @@ def format_duration(seconds: float) -> str:
 
 
 def format_title_date(now: float) -> str:
-    """``MM/DD/YY HH:MM:SS``."""
+    """Format a date as ``MM/DD/YY HH:MM:SS``."""
     return time.strftime("%m/%d/%y %H:%M:%S", time.localtime(now))

@@ -1,4 +1,4 @@
-"""Which jobs a query is about: ids and owners in any number, and conditions on top of them."""
+"""Which jobs a query selects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_OWNERS = 200
 
 @dataclass
 class Selection:
-    """Ids and owners are OR-ed (none means every job); everything else is AND-ed to them."""
+    """Ids and owners are alternatives (none means every job); all else must hold as well."""
 
     #: (cluster, proc or None for the whole cluster), as ad text
     ids: list[tuple[str, str | None]] = field(default_factory=list)
@@ -33,7 +33,7 @@ class Selection:
     limit: int | None = None
 
     def add_word(self, word: str) -> None:
-        """A positional argument: ``12``, ``12.0`` or an owner (also the empty one, of no job)."""
+        """Add a positional argument: ``12``, ``12.0`` or an owner (the empty one has no jobs)."""
         match = _JOB_ID.match(word)
         if match is None:
             self.owners.append(word)
@@ -42,11 +42,12 @@ class Selection:
             self.ids.append((_strip_zeros(cluster), None if proc is None else _strip_zeros(proc)))
 
     def keep_statuses(self, statuses: Iterable[str]) -> None:
+        """Select only jobs with one of these JobStatus values, and of those selected before."""
         wanted = frozenset(statuses)
         self.statuses = wanted if self.statuses is None else self.statuses & wanted
 
     def find_clusters(self) -> list[int] | None:
-        """The only clusters that can hold a selected job; None if that is not known."""
+        """Return the only clusters that can hold a selected job; None if that is not known."""
         if self.owners or not self.ids:
             return None
         # An id of 19 digits is no job's, and no integer that a database holds.
@@ -69,9 +70,9 @@ class Selection:
     def find(
         self, view: QueueView, evaluator: Evaluator, names: Collection[str] | None = None
     ) -> Iterator[Ad]:
-        """The selected jobs of the queue; ``names``: (lower-case) attributes to be looked at.
+        """Yield the selected jobs of the queue; every call looks again.
 
-        Every call looks again: what it gives may be gone through twice.
+        :param names: lower-case attributes that will be read; None for all
         """
         if not view.is_plain():
             return self.filter(view.jobs(self.find_clusters()), evaluator)
@@ -86,7 +87,10 @@ class Selection:
     def render_rows(
         self, view: QueueView, evaluator: Evaluator, row: Sequence[tuple[str, str]]
     ) -> Iterator[str] | None:
-        """Rows of (text, attribute) pairs, if the columns decide all and hold all."""
+        """Yield rows of (text, attribute) pairs from the ledger's columns alone.
+
+        :return: None if the columns do not decide the selection or do not hold the attributes
+        """
         if not {attribute for _text, attribute in row if attribute} <= ALWAYS:
             return None
         if self.ids or not view.is_plain():
@@ -95,7 +99,7 @@ class Selection:
         return None if rest.owners or rest.constraints else view.texts(row, only, self.limit)
 
     def _split(self, view: QueueView, evaluator: Evaluator) -> tuple[Condition, Selection]:
-        """What columns and shapes decide, and what is left to look at."""
+        """Split the selection into what the ledger decides and what has to be evaluated."""
         known: list[Condition] = []
         asked: list[Condition] = []
         rest = replace(self, statuses=None, owners=list(self.owners), constraints=[])
@@ -122,7 +126,7 @@ class Selection:
         return Every((*known, *asked)), rest
 
     def _find_needed_names(self) -> set[str] | None:
-        """Names that ``of`` looks at; None where that is not known."""
+        """Return the names that ``filter`` reads; None if that is not known."""
         names: set[str] = set()
         if self.ids:
             names |= {"clusterid", "procid"}
@@ -136,7 +140,7 @@ class Selection:
         return names
 
     def filter(self, ads: Iterable[Ad], evaluator: Evaluator) -> Iterator[Ad]:
-        """The selected ones, in the order given."""
+        """Yield the selected ones of these jobs, in the order given."""
         chosen: Iterator[Ad] = iter(ads)
         if self.ids or self.owners:
             chosen = filter(self._build_name_test(), chosen)
@@ -169,8 +173,10 @@ class Selection:
 def _decide_by_groups(
     view: QueueView, evaluator: Evaluator, constraint: str
 ) -> tuple[Condition, bool]:
-    """A condition that is true of every job that the constraint selects, and whether of no
-    other: jobs that are alike in all that it looks at need not be looked at one by one."""
+    """Return a condition that the selected jobs fulfil, and whether no other job does.
+
+    Jobs that are equal in every attribute that the constraint reads are decided together.
+    """
     compiled = compile_expression(constraint)
     groups = None if compiled.unbounded else view.groups(compiled.names)
     if groups is None:
@@ -190,7 +196,7 @@ def _strip_zeros(digits: str) -> str:
 
 
 def _format_owner(owner: str) -> str:
-    """How an ad writes this owner, in lower case."""
+    """Return how an ad writes this owner, in lower case."""
     if _SIMPLE_OWNER.match(owner):
         return f'"{owner}"'.lower()
     try:

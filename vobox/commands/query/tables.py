@@ -1,4 +1,4 @@
-"""The tables with one row a job: ``condor_q -nobatch``, ``-run``, ``-hold`` and condor_history.
+"""The tables with one row for each job: ``condor_q -nobatch``, ``-run``, ``-hold``, condor_history.
 
 Widths are HTCondor's (contract, sections 3.2 and 4.2); Nextflow and DIRAC split
 these rows on blanks, nipype looks for the cluster id at a row's start.
@@ -28,13 +28,14 @@ _ON_A_NODE: Final = (RUNNING, TRANSFERRING_OUTPUT, SUSPENDED)
 
 
 class TableRows:
-    """Writes the row of one job after the other."""
+    """Renders one job after the other."""
 
     def __init__(self, evaluator: Evaluator, clock: Clock = "wall") -> None:
         self._evaluator = evaluator
         self._clock = clock
 
     def render_queue(self, ad: Ad) -> str:
+        """Render a row of ``condor_q -nobatch``."""
         priority = int(self._number(ad, "JobPrio"))
         return (
             f"{self._render_start(ad)} {self._get_letter(ad):<2} {priority:<3} "
@@ -42,11 +43,13 @@ class TableRows:
         )
 
     def render_run(self, ad: Ad) -> str:
+        """Render a row of ``condor_q -run``."""
         return (
             f"{self._render_start(ad)} {sanitize_cell(self._evaluator.string(ad, 'RemoteHost'))}\n"
         )
 
     def render_hold(self, ad: Ad) -> str:
+        """Render a row of ``condor_q -hold``."""
         code = int(self._number(ad, "HoldReasonCode"))
         subcode = int(self._number(ad, "HoldReasonSubCode"))
         since = format_date(self._number(ad, "EnteredCurrentStatus"))
@@ -55,6 +58,7 @@ class TableRows:
         return f"{self._render_id(ad)} {owner:<14} {since} {code:4}/{subcode:<3} {reason}\n"
 
     def render_history(self, ad: Ad) -> str:
+        """Render a row of condor_history."""
         job = f"{ad.number('ClusterId')}.{ad.number('ProcId')}"
         submitted = format_date(self._number(ad, "QDate"))
         ended = self._number(ad, "CompletionDate")
@@ -66,7 +70,7 @@ class TableRows:
         )
 
     def _render_start(self, ad: Ad) -> str:
-        """Id, owner, submit date and run time."""
+        """Render id, owner, submit date and run time."""
         submitted = format_date(self._number(ad, "QDate"))
         ran = format_duration(self._compute_run_time(ad))
         return f"{self._render_id(ad)} {self._render_owner(ad):<14} {submitted} {ran}"
@@ -85,7 +89,7 @@ class TableRows:
         return _LETTERS.get(ad.number("JobStatus"), " ")
 
     def _compute_run_time(self, ad: Ad) -> float:
-        """Seconds. ``RemoteWallClockTime`` grows only when a run ends (contract, section 5)."""
+        """Return seconds. ``RemoteWallClockTime`` grows only when a run ends."""
         if self._clock == "cpu":
             return self._number(ad, "RemoteUserCpu")
         started = self._number(ad, "JobCurrentStartDate")
@@ -96,7 +100,7 @@ class TableRows:
         return self._number(ad, "RemoteWallClockTime") + current
 
     def _compute_megabytes(self, ad: Ad) -> float:
-        """Memory used, or the image's size (KiB) before that is known."""
+        """Return the memory used, or the image's size (KiB) before that is known."""
         used = self._evaluator.number(ad, "MemoryUsage", default=-1)
         return used if used >= 0 else self._number(ad, "ImageSize") / 1024
 
@@ -110,7 +114,7 @@ class TableRows:
 
 
 def sanitize_cell(text: str) -> str:
-    """The text without anything that would end the row or move the cursor."""
+    """Remove from a text what would end the row or move the cursor."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else " " for char in text)

@@ -17,12 +17,12 @@ from vobox.jobs.status import (
 
 
 def count_running(counts: Mapping[int, int]) -> int:
-    """Jobs that hold a pilot and run; one that sends its output home counts as running."""
+    """Return how many jobs run, including those that send their output back."""
     return counts.get(RUNNING, 0) + counts.get(TRANSFERRING_OUTPUT, 0)
 
 
 def _name_counts(counts: Mapping[int, int]) -> dict[str, int]:
-    """In the order in which HTCondor names them."""
+    """Name the counts, in HTCondor's order."""
     return {
         "completed": counts.get(COMPLETED, 0),
         "removed": counts.get(REMOVED, 0),
@@ -34,7 +34,7 @@ def _name_counts(counts: Mapping[int, int]) -> dict[str, int]:
 
 
 def render_totals_line(whose: str, counts: Mapping[int, int]) -> str:
-    """``Total for WHOSE: 3 jobs; 0 completed, ...``, without newline."""
+    """Render ``Total for WHOSE: 3 jobs; 0 completed, ...``, without newline."""
     parts = _name_counts(counts)
     details = ", ".join(f"{number} {state}" for state, number in parts.items())
     return f"Total for {whose}: {sum(parts.values())} jobs; {details}"
@@ -43,7 +43,7 @@ def render_totals_line(whose: str, counts: Mapping[int, int]) -> str:
 def build_summary_ad(
     query: Mapping[int, int], users: Mapping[int, int], everybody: Mapping[int, int]
 ) -> Ad:
-    """The one ad of ``-totals -json``: of the query, of the user (My), of all (Allusers).
+    """Return the ad of ``-totals -json``: of the query, of the user (My), of all (Allusers).
 
     Names as in HTCondor's LiveJobCounters; DIRAC reads Idle and Running.
     """
@@ -59,7 +59,12 @@ def build_summary_ad(
 def render_footer(
     query: Mapping[int, int], user: str, users: Mapping[int, int], everybody: Mapping[int, int]
 ) -> str:
-    """The three totals; the first two lines end in a blank, as HTCondor's do."""
+    """Render the three totals; the first two lines end in a blank, as HTCondor's do.
+
+    :param query: JobStatus → number of jobs, of those selected
+    :param user: whose jobs ``users`` counts
+    :param everybody: the counts of all users
+    """
     return (
         f"{render_totals_line('query', query)} \n"
         f"{render_totals_line(user, users)} \n"

@@ -1,13 +1,13 @@
-"""The server's side of condor_submit: from a description to the ads and tasks of its jobs.
+"""The schedd's side of condor_submit: from a description to the ads and tasks of its jobs.
 
-options      the command line
-lines        text → logical lines with their numbers
-description  logical lines → what each queue statement sees
-macros       ``$(X)`` and ``$FN(...)``
-queue        the queue statement and its items
-commands     what one job reads of the description
-job          commands → ad and task
-command      the whole of it, and what is printed
+condor_submit  the whole command
+options        its command line
+logical_lines  the text as logical lines with their numbers
+description    the assignments that each queue statement sees
+macros         ``$(X)`` and ``$FN(...)``
+queue          the queue statement and its items
+job_commands   the commands of one job, expanded
+job            the ad and the task of one job; each kind of command has a module of its own
 
 Deliberate differences from HTCondor: a description without a queue statement is refused; one
 submit is one cluster, even if the executable changes; input files are read at submit and travel

@@ -1,4 +1,4 @@
-"""The job's arguments."""
+"""The commands about the job's arguments."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from vobox.classad.ad import Ad, quote
 
 from .errors import job_error
 from .job_commands import Commands
-from .matching import fill_machine_defaults
+from .macros import fill_machine_defaults
 from .quoting import QuotingError, is_v2, join_v2, split_arguments_v1, split_v2, unwrap_v2
 
 
 def record_arguments(commands: Commands, ad: Ad) -> tuple[str, ...]:
-    """Record the arguments and return them as the job gets them; raises SubmitError."""
-    words, old = _words(commands)
+    """Record the arguments; return them as the job gets them. Raises SubmitError."""
+    words, old = _read_words(commands)
     if old:
         ad["Args"] = quote(" ".join(words))
     else:
@@ -22,8 +22,8 @@ def record_arguments(commands: Commands, ad: Ad) -> tuple[str, ...]:
     return tuple(fill_machine_defaults("arguments", word) for word in words)
 
 
-def _words(commands: Commands) -> tuple[Sequence[str], bool]:
-    """The words, and whether they were given in V1 syntax: the ad then has Args."""
+def _read_words(commands: Commands) -> tuple[Sequence[str], bool]:
+    """Return the words, and whether they are in V1 syntax: the ad then has Args."""
     if shell := commands.get("shell"):
         return ("-c", shell), False
     v2_only = commands.get("arguments2")

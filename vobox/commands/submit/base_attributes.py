@@ -1,4 +1,4 @@
-"""The attributes that every job's ad begins with, and those a description may not set."""
+"""The attributes that every job's ad has, and those that a description may not set."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Submission:
 
 
 def record_common(submission: Submission, ad: Ad) -> None:
-    """What the ad of every job of the submit begins with."""
+    """Record what every job of the submit has in common."""
     ad.update({name: literal(value) for name, value in _START.items()})
     ad.update(
         {
@@ -110,7 +110,11 @@ def record_common(submission: Submission, ad: Ad) -> None:
 
 
 def record_identity(submission: Submission, proc: int, ad: Ad, grid_prefix: str) -> None:
-    """What no two jobs have in common. ``grid_prefix``: of a grid job, else ""."""
+    """Record what no two jobs have in common.
+
+    :param proc: the job's number within its cluster
+    :param grid_prefix: the beginning of a grid job's GridJobId; "" for other jobs
+    """
     identity = f"{submission.schedd}#{submission.cluster}.{proc}#{submission.now}"
     ad["ProcId"] = str(proc)
     ad["GlobalJobId"] = quote(identity)
@@ -119,7 +123,7 @@ def record_identity(submission: Submission, proc: int, ad: Ad, grid_prefix: str)
 
 
 def record_presentation(commands: Commands, ad: Ad, owner: str) -> None:
-    """Priority, notification, batch name, accounting; raises SubmitError."""
+    """Record priority, notification, batch name and accounting; raises SubmitError."""
     priority = commands.get("priority", "prio", "JobPrio")
     ad["JobPrio"] = str(evaluate_integer("priority", priority)) if priority else "0"
     notification = (commands.get("notification", "JobNotification") or "never").lower()
@@ -132,6 +136,7 @@ def record_presentation(commands: Commands, ad: Ad, owner: str) -> None:
 
 
 def _record_accounting(commands: Commands, ad: Ad, owner: str) -> None:
+    """Record the accounting group and user; raises SubmitError."""
     nice = commands.get("nice_user")
     group = commands.get("accounting_group", "acct_group", "AcctGroup")
     user = commands.get("accounting_group_user", "acct_group_user", "AcctGroupUser")
@@ -152,7 +157,7 @@ def _record_accounting(commands: Commands, ad: Ad, owner: str) -> None:
 
 
 def record_custom(commands: Commands, ad: Ad) -> None:
-    """``+Attr`` and ``MY.Attr``: they win over everything else. Raises SubmitError."""
+    """Record ``+Attr`` and ``MY.Attr``, which override everything else. Raises SubmitError."""
     for attribute, expression in commands.list_custom():
         if attribute.lower() in _OURS:
             raise submit_error(f"+{attribute}: the schedd sets this attribute itself")

@@ -1,4 +1,4 @@
-"""The reference page of the submit commands, made from the table.
+"""Make the reference page of the submit commands from their table.
 
 ``python -m vobox.commands.submit.commands_page > docs/reference/submit-commands.md``
 """
@@ -53,7 +53,7 @@ _TITLES = {
 
 
 def build_page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     parts = [_HEAD]
     for verdict, (title, meaning) in _TITLES.items():
         rows = sorted(

@@ -1,4 +1,4 @@
-"""Every command of the submit language and what becomes of it here.
+"""The table of all submit commands: what each does here.
 
 One row each: honoured (it acts), recorded (it is in the job ad and has no
 other effect), refused (a description that sets it is not taken, because
@@ -13,6 +13,8 @@ from enum import Enum
 
 
 class Support(Enum):
+    """What becomes of a command."""
+
     HONOURED = "honoured"
     RECORDED = "recorded"
     REFUSED = "refused"
@@ -30,6 +32,8 @@ class ValueType(Enum):
 
 @dataclass(frozen=True)
 class SubmitCommand:
+    """One command of the submit language."""
+
     names: tuple[str, ...]  #: the command and its other spellings, in order of precedence
     support: Support
     effect: str  #: one sentence; of a refused one: why, and what to do instead

@@ -1,4 +1,4 @@
-"""``if`` / ``elif`` / ``else`` / ``endif``: which lines of a description count."""
+"""``if``, ``elif``, ``else`` and ``endif`` of a description."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _IfBlock:
 
 
 class IfBlocks:
-    """Follows the keywords; ``active`` says whether the current line counts."""
+    """The open if blocks; ``active`` says whether the present line counts."""
 
     def __init__(self, expander: Expander, is_defined: Callable[[str], bool]) -> None:
         self._expander = expander
@@ -39,10 +39,11 @@ class IfBlocks:
 
     @property
     def active(self) -> bool:
+        """Whether the present line counts."""
         return not self._blocks or self._blocks[-1].active
 
     def handle_keyword(self, word: str, condition: str) -> None:
-        """``word`` in lower case. Raises SubmitError."""
+        """Open, continue or close a block; ``word`` in lower case. Raises SubmitError."""
         if word == "if":
             active = self.active and self._is_true(condition)
             self._blocks.append(_IfBlock(self.active, active, active))

@@ -1,4 +1,4 @@
-"""condor_submit, the server's side."""
+"""condor_submit: read a description, make its jobs and queue them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,13 @@ DRY_RUN_CLUSTER = 1
 
 
 def condor_submit(request: Request, target: SubmitTarget, files: OwnerFiles, now: float) -> Answer:
-    """Run one condor_submit. ``now``: epoch seconds. Every refusal is an Answer with code 1."""
+    """Carry out condor_submit.
+
+    :param target: where the jobs are handed in
+    :param files: the submit host's files, seen with the user's rights
+    :param now: epoch seconds
+    :return: exit code 1 and the text on stderr if the description or the submit is refused
+    """
     try:
         _check_text(request)
         options = parse_options(request.argv)
@@ -50,6 +56,8 @@ def condor_submit(request: Request, target: SubmitTarget, files: OwnerFiles, now
 
 
 class _CondorSubmit:
+    """One run of condor_submit."""
+
     def __init__(
         self,
         request: Request,
@@ -80,6 +88,7 @@ class _CondorSubmit:
         }
 
     def submit(self) -> Answer:
+        """Read the description, make the jobs and queue them; raises SubmitError."""
         options = self._options
         for name in (options.name, options.remote):
             _check_schedd(name, self._target.schedd_name)
@@ -107,7 +116,7 @@ class _CondorSubmit:
         return Answer(self.report.stdout, "".join([*description.warnings, *self._warnings]))
 
     def _read_text(self) -> tuple[str, str]:
-        """The description and the name that errors give it."""
+        """Return the description and the name that errors give it."""
         options = self._options
         if options.from_stdin:
             return self._request.stdin.decode("utf-8", "surrogateescape"), "<stdin>"
@@ -170,11 +179,11 @@ class _CondorSubmit:
         return jobs
 
     def _warn(self, texts: Iterable[str]) -> None:
-        """Each warning once, however many jobs it is about."""
+        """Add warnings, each once, however many jobs it is about."""
         self._warnings += [text for text in texts if text not in self._warnings]
 
     def _write_ads(self, ads: list[Ad]) -> str:
-        """Write the ads of a dry run to its file; returns them if that is stdout."""
+        """Write the ads of a dry run to its file; return them if that is stdout."""
         text, path = format_ads(ads), self._options.dry_run
         if path == "-":
             return text
@@ -188,7 +197,7 @@ class _CondorSubmit:
 
 
 def _check_text(request: Request) -> None:
-    """Raises SubmitError where names are not UTF-8: neither ads nor messages can hold them."""
+    """Raise SubmitError if a name is not UTF-8: neither ads nor messages can hold it."""
     for text in (request.cwd, *request.argv):
         try:
             text.encode()
@@ -197,7 +206,7 @@ def _check_text(request: Request) -> None:
 
 
 def _check_schedd(asked: str, ours: str) -> None:
-    """``-name`` and ``-remote`` may say this schedd in any form; raises SubmitError for another."""
+    """Raise SubmitError if ``-name`` or ``-remote`` names another schedd than ours."""
     if asked and not is_schedd(asked, ours):
         raise submit_error(f"Can't find address of schedd {asked}")
 

@@ -1,4 +1,4 @@
-"""What proves who the job works for: an X.509 proxy, a SciToken. Both travel readable by it alone.
+"""The X.509 proxy and the SciToken that travel with a job, readable by it alone.
 
 Neither is renewed: a pilot gets the job's message and no other file of the
 submit host. One that is no longer valid is refused at submit.
@@ -35,7 +35,13 @@ class Credential:
 def read_credentials(
     commands: Commands, iwd: str, env: Mapping[str, str], uid: int, files: FileCache, now: float
 ) -> tuple[Credential, ...]:
-    """What the description asks for; raises SubmitError where it cannot be used."""
+    """Read the proxy and the token that the description asks for.
+
+    :param iwd: the job's directory on the submit host, where relative paths begin
+    :param env: the submitter's environment, ``uid`` his number
+    :param now: epoch seconds
+    :raises SubmitError: if one cannot be read or has expired
+    """
     found = []
     if (x509 := read_proxy(commands, iwd, env, uid, files, now)) is not None:
         found.append(_build_proxy_credential(x509))
@@ -45,6 +51,7 @@ def read_credentials(
 
 
 def record_credentials(credentials: tuple[Credential, ...], ad: Ad) -> None:
+    """Record the attributes of the credentials."""
     for each in credentials:
         ad.update(each.attributes)
 
@@ -91,7 +98,7 @@ def _read_token(path: str, files: FileCache, now: float) -> Credential:
 
 
 def _read_expiry(token: bytes) -> float | None:
-    """The ``exp`` of a JSON web token (RFC 7519); None for any other text."""
+    """Return the ``exp`` of a JSON web token (RFC 7519); None for any other text."""
     parts = token.strip().split(b".")
     if len(parts) != 3:
         return None

@@ -1,4 +1,4 @@
-"""A description, read to its end: what every queue statement sees.
+"""Read a description to its end: the assignments that each queue statement sees.
 
 Assignments apply to the queue statements after them; ``if`` blocks are
 decided where they stand, and ``include`` takes in another text there.
@@ -48,7 +48,7 @@ class QueueStatement:
 
 @dataclass
 class Description:
-    """``steps`` is empty when there is no queue statement."""
+    """A description; ``queue_statements`` is empty if it has none."""
 
     source: str
     queue_statements: list[QueueStatement] = field(default_factory=list)
@@ -72,14 +72,21 @@ def read_description(
     builtin: Mapping[str, str],
     sources: TextSources,
 ) -> Description:
-    """Read ``text`` (of the file ``source``); raises SubmitError with the line that is wrong.
+    """Read the text of a description.
 
-    ``builtin``: macros that are there before any assignment, by lower-case name.
+    :param source: its file's name, for errors
+    :param extra: what the command line adds
+    :param env: the submitter's environment
+    :param builtin: macros that exist before any assignment, by lower-case name
+    :param sources: what the description may include
+    :raises SubmitError: with the number of the wrong line
     """
     return _DescriptionReader(source, extra, env, builtin, sources).read(text)
 
 
 class _DescriptionReader:
+    """Reads one description."""
+
     def __init__(
         self,
         source: str,
@@ -101,6 +108,7 @@ class _DescriptionReader:
         self._append = list(_append_lines(extra.append))
 
     def read(self, text: str) -> Description:
+        """Read the text; raises SubmitError."""
         self._read(text)
         if self._extra.queue and not self._result.queue_statements:
             (line,) = read_lines(self._extra.queue, "-queue")

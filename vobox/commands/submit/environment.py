@@ -1,4 +1,4 @@
-"""The job's environment: ``environment``, ``env`` and ``getenv``."""
+"""The commands about the job's environment: ``environment``, ``env`` and ``getenv``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vobox.classad.ad import Ad, quote
 
 from .errors import job_error
 from .job_commands import Commands
-from .matching import fill_machine_defaults
+from .macros import fill_machine_defaults
 from .quoting import (
     QuotingError,
     is_v2,
@@ -24,7 +24,7 @@ _TRUE, _FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 
 
 def record_environment(commands: Commands, ad: Ad, submitter: Mapping[str, str]) -> dict[str, str]:
-    """Record the environment and return it as the job gets it; raises SubmitError.
+    """Record the environment; return it as the job gets it. Raises SubmitError.
 
     Explicit settings win over imported ones.
     """
@@ -60,7 +60,7 @@ def record_environment(commands: Commands, ad: Ad, submitter: Mapping[str, str])
 
 
 def import_variables(selection: str, submitter: Mapping[str, str]) -> dict[str, str]:
-    """The submitter's variables that ``getenv`` asks for.
+    """Return the submitter's variables that ``getenv`` asks for.
 
     ``true``: all; else a list of names and patterns, ``!`` in front takes out.
     Condor's own (``_CONDOR_*``) never travel, nor does what is not UTF-8: ads

@@ -1,4 +1,4 @@
-"""How a description is refused: the text for stderr, as condor_submit words and spaces it."""
+"""The errors of condor_submit, worded and spaced as HTCondor prints them."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ class SubmitError(Exception):
 
 
 def job_error(text: str) -> SubmitError:
-    """A command's value makes no job ad; HTCondor prints these without a blank line before."""
+    """Return the error of a value that makes no job ad: without an empty line before it."""
     return SubmitError(f"ERROR: {text}\n")
 
 
 def submit_error(text: str) -> SubmitError:
-    """Anything else: a file that is not there, a setting that cannot be honoured."""
+    """Return any other error: a missing file, a setting that is not supported."""
     return SubmitError(f"\nERROR: {text}\n")
 
 
 def line_error(line: int, source: str, text: str = "") -> SubmitError:
-    """The description cannot be read at ``line`` (counted from 1) of ``source``."""
+    """Return the error of line ``line`` (counted from 1) of ``source``."""
     return SubmitError(
         f"\nERROR: on Line {line} of {source}: {text}\n"
         f"\nERROR: Failed to parse command file (line {line}).\n"
@@ -30,14 +30,15 @@ def line_error(line: int, source: str, text: str = "") -> SubmitError:
 
 
 def append_error(number: int, text: str) -> SubmitError:
-    """The ``number``-th ``-append`` line (from 1) cannot be read."""
+    """Return the error of the ``number``-th ``-append`` line (from 1)."""
     return SubmitError(f"\nERROR: {text}\n\nERROR: Failed to parse -a argument line (#{number}).\n")
 
 
 def expression_error(attribute: str, text: str) -> SubmitError:
+    """Return the error of a text that is not an expression."""
     return job_error(f"Parse error in expression: \n\t{attribute} = {text}\n\t")
 
 
 def type_error(kind: str, command: str, value: str) -> SubmitError:
-    """``kind``: e.g. "an integer"."""
+    """Return the error of a value that is not ``kind``, e.g. "an integer"."""
     return job_error(f"{command}={value} is invalid, must eval to {kind}.")

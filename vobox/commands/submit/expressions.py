@@ -1,4 +1,4 @@
-"""ClassAd expressions of a description → the text that the ad keeps."""
+"""Check the ClassAd expressions of a description, and write them as HTCondor does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LITERAL = re.compile(r"-?\d+\Z|true\Z|false\Z|undefined\Z", re.IGNORECASE)
 
 @functools.lru_cache(maxsize=4096)  # the jobs of a cluster share most of their expressions
 def canonicalize(attribute: str, text: str) -> str:
-    """``text`` as HTCondor spells it back (``ifThenElse(a, b)`` → ``ifThenElse(a,b)``).
+    """Return ``text`` as HTCondor writes it: ``ifThenElse(a,b)`` for ``ifThenElse(a, b)``.
 
     Descriptions use the old ClassAd syntax. Raises SubmitError.
     """
@@ -33,7 +33,7 @@ def canonicalize(attribute: str, text: str) -> str:
 
 
 def evaluate_boolean(command: str, text: str) -> bool:
-    """The value of a command that must be a boolean; raises SubmitError."""
+    """Return the value of a command that must be a boolean; raises SubmitError."""
     value = _evaluate_constant(text)
     if isinstance(value, (bool, int, float)):
         return bool(value)
@@ -41,7 +41,7 @@ def evaluate_boolean(command: str, text: str) -> bool:
 
 
 def evaluate_integer(command: str, text: str) -> int:
-    """The value of a command that must be an integer; raises SubmitError."""
+    """Return the value of a command that must be an integer; raises SubmitError."""
     value = _evaluate_constant(text)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return int(value)
@@ -64,6 +64,6 @@ def _evaluate_constant(text: str) -> object:
 
 
 def find_constant_integer(expression: str) -> int | None:
-    """The value of an ad's expression if it is an integer by itself."""
+    """Return an expression's value if it is an integer without any ad, else None."""
     value = _evaluate_constant(expression)
     return value if isinstance(value, int) and not isinstance(value, bool) else None

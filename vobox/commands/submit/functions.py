@@ -130,7 +130,7 @@ def _dirname(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Ran
 
 
 def _filename(arguments: list[str], flags: str, lookup: Lookup, _rng: random.Random) -> str:
-    """``$F[fpduwnxbqa](name)``: parts of a file name, in the order the path has them."""
+    """Return the parts of a file name that ``$F[fpduwnxbqa](name)`` asks for."""
     path = _strip_quotes(_look_up(arguments[0], lookup))
     if "f" in flags and not path.startswith("/"):
         raise FunctionError("the f of $F needs an absolute path here")

@@ -1,4 +1,4 @@
-"""The files that travel with a job, read with the owner's rights."""
+"""Read the files that travel with a job, with the owner's rights."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class FileCache:
         self._modes: dict[str, int] = {}
 
     def read(self, path: str) -> bytes:
-        """Raises OSError, and SubmitError for more than a message carries."""
+        """Return a file's content; raises OSError, and SubmitError if it is too large."""
         if path not in self._read:
             if not stat.S_ISREG(self.mode(path)):  # a pipe would block, /dev/zero never end
                 raise OSError(errno.EINVAL, "Not a regular file", path)
@@ -39,17 +39,17 @@ class FileCache:
         return self._read[path]
 
     def mode(self, path: str) -> int:
-        """st_mode; raises OSError."""
+        """Return st_mode; raises OSError."""
         if path not in self._modes:
             self._modes[path] = self._files.mode(path)
         return self._modes[path]
 
     def size(self, path: str) -> int:
-        """st_size; raises OSError."""
+        """Return st_size; raises OSError."""
         return self._files.size(path)
 
     def walk(self, path: str) -> list[str]:
-        """Relative paths of the regular files below; raises OSError."""
+        """Return relative paths of the regular files below; raises OSError."""
         return list(self._files.walk(path))
 
 
@@ -63,10 +63,16 @@ class JobFiles:
 
     @property
     def files(self) -> tuple[SandboxFile, ...]:
+        """The files in the order added."""
         return tuple(self._files.values())
 
     def add(self, name: str, data: bytes, mode: int) -> None:
-        """Raises SubmitError when all together are more than a message carries."""
+        """Add a file.
+
+        :param name: relative to the scratch directory
+        :param mode: permission bits
+        :raises SubmitError: if all together are more than a message carries
+        """
         replaced = self._files.get(name)
         self._files[name] = SandboxFile(name, data, mode)
         self.size += len(data) - (len(replaced.data) if replaced else 0)

@@ -1,4 +1,4 @@
-"""One job: its commands → its ad and its task."""
+"""Make a job's ad and task from its commands."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from .universe import record_universe
 
 @dataclass(frozen=True)
 class Submitter:
-    """Whoever ran condor_submit, and where."""
+    """The user that ran condor_submit, and where."""
 
     cwd: str
     env: Mapping[str, str]
@@ -67,7 +67,7 @@ class JobMaker:
         self._last_task: Task | None = None
 
     def make(self, proc: int) -> tuple[PreparedJob, list[str]]:
-        """Make the next job, of what the commands are now.
+        """Make the next job, from the present values of the commands.
 
         :param proc: its number within the cluster
         :return: the job and the warnings about it
@@ -179,7 +179,7 @@ def _can_match(commands: Commands, ad: Ad, now: float) -> bool:
 
 
 def _hold_for_missing_input(ad: Ad, asked_to_hold: bool, payload: Payload) -> bool:
-    """Return whether the job is submitted on hold; record why, if its input is the reason."""
+    """Record a hold if input is missing; return whether the job is submitted on hold."""
     if payload.missing is not None and not asked_to_hold:
         mark_held(ad, payload.missing)
     return asked_to_hold or payload.missing is not None

@@ -1,4 +1,4 @@
-"""What one job reads of its description: the commands, expanded."""
+"""The commands of one job, with their macros expanded."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .macros import Expander, find_references
 Get = Callable[..., "str | None"]
 
 #: Macros that differ from job to job; the queue statement's own variables do, too.
-_OF_ONE_JOB = frozenset({"process", "procid", "jobid", "step", "row", "itemindex", "item"})
+_JOB_MACROS = frozenset({"process", "procid", "jobid", "step", "row", "itemindex", "item"})
 _WORD = re.compile(r"[A-Za-z_][\w.]*")
-#: A name that is itself made of macros, or chance: nobody can tell beforehand.
-_UNFORESEEN = re.compile(r"\$[A-Za-z_]*\([^()]*\$|\$RANDOM_", re.IGNORECASE)
+#: A name that is made of macros, or a random value: unknown beforehand.
+_UNPREDICTABLE = re.compile(r"\$[A-Za-z_]*\([^()]*\$|\$RANDOM_", re.IGNORECASE)
 
 
 class Commands:
-    """The commands of one job at a time. A command that is empty counts as not given."""
+    """The commands of one job at a time. An empty command counts as not given."""
 
     def __init__(
         self,
@@ -27,7 +27,13 @@ class Commands:
         builtin: Mapping[str, str],
         env: Mapping[str, str],
     ) -> None:
-        """``variables``: the job's own macros, ``builtin``: the others; by lower-case name."""
+        """Begin with the first job.
+
+        :param symbols: the description's assignments
+        :param variables: the job's own macros, by lower-case name
+        :param builtin: the other macros, by lower-case name
+        :param env: the submitter's environment
+        """
         self._symbols = symbols
         self._variables = variables
         self._builtin = builtin
@@ -35,15 +41,15 @@ class Commands:
         self._shared: dict[str, str] = {}  #: values that are the same for all jobs
         self.used: set[str] = set()  #: keys that were asked for, lower case
         #: keys whose value may be another for the next job
-        self.varying = _find_varying(symbols, _OF_ONE_JOB.union(variables))
+        self.varying = _find_varying(symbols, _JOB_MACROS.union(variables))
 
     def next_job(self, variables: Mapping[str, str], builtin: Mapping[str, str]) -> None:
-        """The next job of the same queue statement."""
+        """Go on to the next job of the same queue statement."""
         self._variables = variables
         self._builtin = builtin
 
     def get(self, *names: str) -> str | None:
-        """The value of the first of these commands that has one; raises SubmitError."""
+        """Return the value of the first of these commands that has one; raises SubmitError."""
         for name in names:
             key = name.lower()
             self.used.add(key)
@@ -52,7 +58,7 @@ class Commands:
         return None
 
     def list_custom(self) -> list[tuple[str, str]]:
-        """``+Attr`` and ``MY.Attr`` in the order given: attribute, expanded expression."""
+        """Return ``+Attr`` and ``MY.Attr`` in the order given: attribute, expanded expression."""
         found = []
         for key, symbol in self._symbols.items():
             if key.startswith("my."):
@@ -61,7 +67,7 @@ class Commands:
         return found
 
     def find_names(self, prefix: str) -> list[str]:
-        """Keys (as typed) that begin with ``prefix``, in any case."""
+        """Return the keys (as typed) that begin with ``prefix``, in any case."""
         return [s.key for key, s in self._symbols.items() if key.startswith(prefix)]
 
     def _value(self, key: str) -> str:
@@ -83,13 +89,13 @@ class Commands:
 
 
 def _find_varying(symbols: Symbols, names: Collection[str]) -> frozenset[str]:
-    """Keys that, by way of others or not, name one of ``names``; rather too many than too few."""
+    """Return the keys that mention one of ``names``, directly or not; rather too many."""
     found = set(names)
     mentions: dict[str, set[str]] = {}
     for key, symbol in symbols.items():
         if "$" not in symbol.value:
             continue
-        if _UNFORESEEN.search(symbol.value):
+        if _UNPREDICTABLE.search(symbol.value):
             found.add(key)
         else:
             mentions[key] = {word.lower() for word in _WORD.findall(symbol.value)}
@@ -101,7 +107,7 @@ def _find_varying(symbols: Symbols, names: Collection[str]) -> frozenset[str]:
 
 
 def find_unused(symbols: Symbols, variables: set[str], used: set[str]) -> list[str]:
-    """What nothing asked for or mentioned, as the warnings name it.
+    """Return what nothing asked for or mentioned, as the warnings name it.
 
     ``variables``: the queue statement's own; ``used``: keys in lower case.
     """

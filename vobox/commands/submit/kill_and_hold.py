@@ -1,4 +1,4 @@
-"""How a job is asked to end, when it is given up, and whether it begins its life held."""
+"""How a job is asked to end, how long it may run, and whether it is submitted on hold."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class RunLimits(TypedDict, total=False):
 
 
 def record_kill_signal(commands: Commands, ad: Ad, grid: bool) -> None:
+    """Record the kill signal and its timeout; raises SubmitError."""
     text = commands.get("kill_sig", "KillSig")
     if text is not None:
         ad["KillSig"] = quote(_parse_signal_name(text))
@@ -44,7 +45,7 @@ def _parse_signal_name(text: str) -> str:
 
 
 def record_hold_command(commands: Commands, ad: Ad) -> bool:
-    """Whether the job is submitted on hold."""
+    """Record ``hold = true``; return whether the job is submitted on hold."""
     text = commands.get("hold")
     if text is None or not evaluate_boolean("hold", text):
         return False
@@ -61,7 +62,7 @@ def record_hold_command(commands: Commands, ad: Ad) -> bool:
 
 
 def read_run_limits(commands: Commands, ad: Ad) -> RunLimits:
-    """The task's part of it.
+    """Return the task's kill signal, lease and time limits. Raises SubmitError.
 
     Read from the ad, where ``+KillSig`` may have had the last word.
     """
@@ -79,7 +80,7 @@ def read_run_limits(commands: Commands, ad: Ad) -> RunLimits:
 
 
 def _read_limit(ad: Ad, attribute: str) -> float:
-    """Seconds; 0 for no limit. HTCondor, too, takes no notice of what is no integer."""
+    """Return seconds; 0 for no limit. As HTCondor, ignore what is not an integer."""
     value = find_constant_integer(ad.get(attribute, "0"))
     # less than a second would be no limit in the task
     return 0.0 if value is None or attribute not in ad else float(max(value, 1))

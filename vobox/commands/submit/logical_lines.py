@@ -1,4 +1,4 @@
-"""Text of a description → logical lines that know their numbers.
+"""Split the text of a description into logical lines that know their numbers.
 
 Rules (HTCondor 25.14): every physical line is trimmed at both ends; one that
 ends in ``\\`` goes on in the next, with nothing put in between; a comment
@@ -40,11 +40,12 @@ class LogicalLine:
 
 
 def is_queue(text: str) -> bool:
+    """Return whether the text is a queue statement."""
     return _QUEUE.match(text.strip()) is not None
 
 
 def read_lines(text: str, source: str) -> Iterator[LogicalLine]:
-    """The statements of ``text``; raises SubmitError for a line that is none.
+    """Yield the statements of ``text``; raises SubmitError for a line that is not one.
 
     ``source`` names the description in the error, e.g. its file name.
     """
@@ -56,18 +57,21 @@ def read_lines(text: str, source: str) -> Iterator[LogicalLine]:
 
 
 class _PhysicalLines:
+    """The lines of a text, read one by one."""
+
     def __init__(self, lines: list[str]) -> None:
         self._lines = lines
         self.number = 0
 
     def read_line(self) -> str | None:
-        """The next physical line, trimmed; None at the end."""
+        """Return the next physical line, trimmed; None at the end."""
         if self.number >= len(self._lines):
             return None
         self.number += 1
         return self._lines[self.number - 1].strip()
 
     def read_logical_line(self) -> str | None:
+        """Return the next line, with those that continue it; None at the end."""
         while (line := self.read_line()) is not None:
             if not line or line.startswith("#"):
                 continue
@@ -84,7 +88,7 @@ class _PhysicalLines:
 
 
 def _find_unprintable(text: str) -> str:
-    """What ads and messages cannot carry, if ``text`` holds it."""
+    """Return what ads and messages cannot carry, if ``text`` holds it; else ""."""
     if "\0" in text:
         return "the line holds a zero byte"
     if any("\ud800" <= character <= "\udfff" for character in text):

@@ -1,4 +1,4 @@
-"""``$(X)``, ``$(X:default)``, ``$ENV(X)`` and ``$FN(...)`` in a value.
+"""Expand ``$(X)``, ``$(X:default)``, ``$ENV(X)``, ``$FN(...)`` and ``$$(X:default)`` in a value.
 
 Why not ``htcondor2.Submit.expand``: inside the schedd it would read the
 schedd's own environment (where the broker's password may be) whatever the
@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from .errors import job_error
+from .errors import job_error, submit_error
 from .functions import FUNCTIONS, FunctionError
 
 #: Macros inside macros inside ...; more than this is a circle.
@@ -24,30 +24,32 @@ MAX_MACROS = 100_000
 
 _START = re.compile(r"\$\$|\$([A-Za-z_]*)\(")
 _NAME = re.compile(r"[A-Za-z0-9_.]+\Z")
+_MACHINE_REFERENCE = re.compile(r"\$\$\(\[?([^:()\]]*)(?::([^()]*))?\]?\)")
 
 
 @dataclass
 class Expander:
-    """Expands values against ``lookup``: name in any case → raw value, None if unknown."""
+    """Expands values; ``lookup`` returns a macro's raw value, None if there is none."""
 
     lookup: Callable[[str], str | None]
     env: Mapping[str, str]
     rng: random.Random = field(default_factory=random.Random)
 
     def expand(self, text: str) -> str:
-        """``text`` with everything filled in; raises SubmitError for a circle or a bad function."""
+        """Replace all macros; raises SubmitError for a circle or a bad function."""
         return _Expansion(self).expand(text) if "$" in text else text
 
 
 @dataclass
 class _Expansion:
-    """One value being expanded."""
+    """The expansion of one value."""
 
     source: Expander
     names: tuple[str, ...] = ()  #: the macros being expanded, outermost first
     spent: list[int] = field(default_factory=lambda: [0])  #: macros so far, shared by all depths
 
     def expand(self, text: str) -> str:
+        """Return the text with all macros replaced; raises SubmitError."""
         pieces: list[str] = []
         position = size = 0
         while (found := _START.search(text, position)) is not None:
@@ -113,7 +115,7 @@ class _Expansion:
         return function(arguments, flags, self.expand_macro, self.source.rng)
 
     def expand_macro(self, name: str) -> str | None:
-        """The expanded value of the macro ``name``; None if there is none."""
+        """Return the expanded value of the macro ``name``; None if there is none."""
         raw = self.source.lookup(name)
         if raw is None:
             return None
@@ -124,14 +126,32 @@ class _Expansion:
 
 
 def replace_self(name: str, value: str, previous: str) -> str:
-    """``value`` with references to its own name replaced by what it was (``X = $(X) y``)."""
+    """Replace references of ``value`` to its own name by the previous value (``X = $(X) y``)."""
     pattern = re.compile(rf"\$\({re.escape(name)}(?::([^()]*))?\)", re.IGNORECASE)
     return pattern.sub(lambda found: previous or (found[1] or ""), value)
 
 
 def find_references(text: str) -> set[str]:
-    """Names (lower case) that ``text`` mentions in ``$(X)`` or ``$FN(X``."""
+    """Return the names (lower case) that ``text`` mentions in ``$(X)`` or ``$FN(X``."""
     return {name.lower() for name in re.findall(r"\$[A-Za-z_]*\(\s*([A-Za-z0-9_.]+)", text)}
+
+
+def fill_machine_defaults(command: str, text: str) -> str:
+    """Return ``text`` with each ``$$(Attr:default)`` replaced by its default.
+
+    HTCondor fills these in from the machine's ad when the job starts; our pilots have none.
+    Raises SubmitError where there is no default.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        if found[2] is None:
+            raise submit_error(
+                f"{command} = {text}: {found[0]} is an attribute of the machine, which pilots "
+                f"do not have; give a default: $$({found[1]}:value)"
+            )
+        return found[2]
+
+    return _MACHINE_REFERENCE.sub(value, text) if "$$(" in text else text
 
 
 def _is_filename_function(name: str) -> bool:
@@ -139,7 +159,7 @@ def _is_filename_function(name: str) -> bool:
 
 
 def _find_closing(text: str, position: int) -> int:
-    """Index of the ``)`` that closes what was opened before ``position``; -1 if none does."""
+    """Return the index of the ``)`` that closes what was opened before ``position``; -1 if none."""
     depth = 1
     for index in range(position, len(text)):
         if text[index] == "(":

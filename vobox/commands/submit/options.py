@@ -69,6 +69,8 @@ _NAME = re.compile(r"(?:\+|MY\.)?[A-Za-z_][\w.]*\Z", re.IGNORECASE | re.ASCII)
 
 @dataclass
 class SubmitOptions:
+    """A parsed command line."""
+
     file: str | None = None  #: None or "-": stdin
     terse: bool = False
     verbose: bool = False
@@ -88,23 +90,24 @@ class SubmitOptions:
 
     @property
     def extra(self) -> ExtraLines:
+        """What the command line adds to the description."""
         return ExtraLines(self.before, self.append, self.queue)
 
     @property
     def from_stdin(self) -> bool:
-        """The description comes from stdin; without one the command line may say it all."""
+        """Whether the description comes from stdin; else the command line may say it all."""
         if self.file is None:
             return not (self.queue and (self.before or self.append))
         return self.file == "-"
 
     @property
     def quiet(self) -> bool:
-        """No "Submitting job(s)": -terse, and ``-`` as file name."""
+        """Whether "Submitting job(s)" is left out: -terse, and ``-`` as file name."""
         return self.terse or self.file == "-"
 
 
 def reads_stdin(argv: Sequence[str]) -> bool:
-    """Whether this command line makes condor_submit read its stdin."""
+    """Return whether this command line makes condor_submit read its stdin."""
     try:
         options = parse_options(argv)
     except SubmitError:
@@ -113,7 +116,7 @@ def reads_stdin(argv: Sequence[str]) -> bool:
 
 
 def parse_options(argv: Sequence[str]) -> SubmitOptions:
-    """``argv`` without the program's name. Raises SubmitError."""
+    """Read the arguments, without the program's name; raises SubmitError."""
     options = SubmitOptions()
     batch_name = ""
     position = 0
@@ -171,7 +174,7 @@ def _add_positional(options: SubmitOptions, word: str) -> None:
 def _take_queue_words(
     options: SubmitOptions, word: str, value: str, argv: Sequence[str], position: int
 ) -> int:
-    """``-queue`` takes words up to the next one with a dash; returns where it stopped."""
+    """Take the words of ``-queue`` up to the next option; return where it stopped."""
     if value.startswith("-"):
         raise SubmitError(f"condor_submit: {word} requires at least one argument\n")
     words = [value]

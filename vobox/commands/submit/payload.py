@@ -1,4 +1,4 @@
-"""What travels with a job: its program, its input, its credentials; and how much that is."""
+"""Collect the files that travel with a job: its program, its input, its credentials."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .errors import job_error
 from .expressions import find_constant_integer
 from .input_files import FileCache, JobFiles
 from .job_commands import Commands
-from .matching import fill_machine_defaults
+from .macros import fill_machine_defaults
 from .program import SENT_NAME, Program
 from .resources import parse_size
 from .streams import StandardInput
@@ -27,6 +27,8 @@ from .transfer import TransferSettings
 
 @dataclass(frozen=True)
 class Payload:
+    """The files of one job."""
+
     files: tuple[SandboxFile, ...]
     size: int  #: bytes, all together
     stdin: str  #: the task's
@@ -42,7 +44,12 @@ def build_payload(
     credentials: tuple[Credential, ...],
     iwd: str,
 ) -> Payload:
-    """Read what travels. Raises SubmitError for more than a message carries."""
+    """Read the files that travel.
+
+    :param source: the job's stdin
+    :param iwd: the job's directory on the submit host, where relative paths begin
+    :raises SubmitError: for more than a message carries
+    """
     cargo = JobFiles(store)
     if runs.sent is not None:
         cargo.add(SENT_NAME, runs.sent, 0o755)
@@ -95,7 +102,7 @@ def _check_input_size(commands: Commands, total: int) -> HoldReason | None:
 
 
 def record_sizes(commands: Commands, ad: Ad, runs: Program, total: int) -> None:
-    """``total``: bytes that travel. Raises SubmitError."""
+    """Record the sizes; ``total``: bytes that travel. Raises SubmitError."""
     kib = (runs.size + 1023) // 1024
     ad["ExecutableSize"] = str(kib)
     ad["DiskUsage"] = str(max((total + 1023) // 1024, kib))
@@ -109,7 +116,7 @@ def record_sizes(commands: Commands, ad: Ad, runs: Program, total: int) -> None:
 
 
 def mark_held(ad: Ad, reason: HoldReason) -> None:
-    """Let the job begin its life held, for this reason."""
+    """Submit the job on hold, for this reason."""
     ad["JobStatus"] = str(HELD)
     ad["HoldReason"] = quote(reason.text)
     ad["HoldReasonCode"] = str(reason.code)

@@ -1,4 +1,4 @@
-"""What happens to the job by expression: periodic_*, on_exit_*, retries, leave_in_queue, lease."""
+"""The commands with policy expressions: periodic_*, on_exit_*, retries, leave_in_queue, lease."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _EXPRESSIONS = (
 
 
 def record_policies(commands: Commands, ad: Ad, vanilla: bool) -> list[str]:
-    """Put the policies into the ad; returns warnings. Raises SubmitError."""
+    """Record the policies; return warnings. Raises SubmitError."""
     for command, attribute in _EXPRESSIONS:
         if text := commands.get(command, attribute):
             ad[attribute] = canonicalize(attribute, text)

@@ -10,7 +10,7 @@ from vobox.classad.ad import Ad, quote
 from .errors import SubmitError, job_error, submit_error
 from .input_files import FileCache
 from .job_commands import Commands
-from .matching import fill_machine_defaults
+from .macros import fill_machine_defaults
 
 #: What HTCondor's starter calls an executable that travelled.
 SENT_NAME = "condor_exec.exe"
@@ -18,6 +18,8 @@ SENT_NAME = "condor_exec.exe"
 
 @dataclass(frozen=True)
 class Program:
+    """The job's executable."""
+
     command: str  #: what the task runs
     sent: bytes | None = None  #: its content, if it travels
     size: int = 0  #: bytes; 0 where this host does not have it
@@ -32,10 +34,12 @@ def record_program(
     iwd: str,
     allow_crlf: bool,
 ) -> Program:
-    """Record Cmd; raises SubmitError.
+    """Record Cmd.
 
-    ``sandbox``: the job has a directory of its own, else it runs in ``iwd``.
-    ``cwd``: where condor_submit was run; relative executables begin there.
+    :param sandbox: whether the job has a directory of its own, else it runs in ``iwd``
+    :param cwd: where condor_submit was run; relative executables begin there
+    :param allow_crlf: whether a script may have DOS line endings
+    :raises SubmitError: if the executable is missing, empty or unreadable
     """
     if commands.get("shell"):
         ad["Cmd"], ad["TransferExecutable"] = '"/bin/sh"', "false"

@@ -1,4 +1,4 @@
-"""The X.509 proxy that travels with a job."""
+"""Read the X.509 proxy that travels with a job."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ _PROXY_NAMES = ("proxy", "limited proxy")
 
 @dataclass(frozen=True)
 class Proxy:
+    """A proxy that is valid."""
+
     path: str  #: absolute, on the submit host
     data: bytes
-    subject: str  #: of whoever the proxy speaks for: /C=CH/O=.../CN=...
+    subject: str  #: of the person that the proxy stands for: /C=CH/O=.../CN=...
     expires: int  #: epoch seconds; of the chain's first certificate to expire
 
 
@@ -38,7 +40,13 @@ def read_proxy(
     files: FileCache,
     now: float,
 ) -> Proxy | None:
-    """The proxy that the description asks for; None if it asks for none. Raises SubmitError."""
+    """Read the proxy that the description asks for; None if it asks for none.
+
+    :param iwd: the job's directory on the submit host, where relative paths begin
+    :param env: the submitter's environment, ``uid`` his number
+    :param now: epoch seconds
+    :raises SubmitError: if it cannot be read or has expired
+    """
     wanted = commands.get("use_x509userproxy")
     named = commands.get("x509userproxy")
     if named is None:
@@ -60,7 +68,7 @@ def read_proxy(
 
 
 def _parse_certificates(data: bytes) -> list[x509.Certificate]:
-    """The chain in the file, the proxy first; [] where one cannot be read."""
+    """Return the chain in the file, the proxy first; [] if one cannot be read."""
     found, position = [], 0
     while (start := data.find(_BEGIN, position)) >= 0:
         end = data.find(_END, start)
@@ -75,7 +83,7 @@ def _parse_certificates(data: bytes) -> list[x509.Certificate]:
 
 
 def _find_subject(certificates: list[x509.Certificate]) -> str:
-    """The first subject of the chain that is not a proxy's own."""
+    """Return the first subject of the chain that is not a proxy's own."""
     for certificate in certificates:
         if not _is_proxy(certificate):
             return _format_subject(certificate.subject)

@@ -1,4 +1,4 @@
-"""The queue statement: how many jobs, over which items.
+"""The queue statement: how many jobs, for which items.
 
 ``queue [count] [[var[,var...]] in|from|matching [files|dirs|any] [slice] items]``;
 count is an integer expression and means that many jobs for each item.
@@ -27,7 +27,7 @@ _SLICE = re.compile(r"\[\s*(-?\d*)\s*(?:(:)\s*(-?\d*)\s*(?::\s*(-?\d*)\s*)?)?\]"
 
 @dataclass(frozen=True)
 class JobMacros:
-    """One job of a queue statement: the values of its macros, by lower-case name."""
+    """The macros of one job of a queue statement: values by lower-case name."""
 
     variables: dict[str, str]
     named: tuple[str, ...] = ()  #: those that the statement names, not Item
@@ -47,7 +47,13 @@ def expand_queue(
     sources: TextSources,
     warn: Callable[[list[str]], None],
 ) -> Iterator[JobMacros]:
-    """The jobs of a queue statement in order; raises SubmitError. ``warn`` takes warnings."""
+    """Yield the jobs of a queue statement in order.
+
+    :param source: the description's name, for errors
+    :param sources: where items may come from
+    :param warn: takes warnings
+    :raises SubmitError: with the number of the statement's line
+    """
     plan = _parse_plan(step, source, sources, warn)
     items = [""] if plan.items is None else plan.items
     chosen = range(len(items)) if plan.selected is None else plan.selected
@@ -135,7 +141,7 @@ def _read_items(mode: str, rest: str, step: QueueStatement, sources: TextSources
 
 
 def _read_item_lines(name: str, sources: TextSources) -> list[str]:
-    """The items of ``from FILE``, ``from -`` and ``from COMMAND |``."""
+    """Return the items of ``from FILE``, ``from -`` and ``from COMMAND |``."""
     if name.endswith("|"):
         text = sources.run_command(name[:-1].strip())
     elif name in ("-", "<"):

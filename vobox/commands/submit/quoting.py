@@ -12,15 +12,16 @@ from collections.abc import Iterable, Mapping
 
 
 class QuotingError(Exception):
-    """The text is not in the syntax; the message is HTCondor's."""
+    """A text is not in the syntax; the message is HTCondor's."""
 
 
 def is_v2(text: str) -> bool:
+    """Return whether the text is in V2 syntax."""
     return text.lstrip().startswith('"')
 
 
 def unwrap_v2(text: str) -> str:
-    """What is between the outer double quotes, with ``""`` read as ``"``."""
+    """Return what is between the outer double quotes, with ``""`` read as ``"``."""
     text = text.strip()
     pieces, position = [], 1
     while True:
@@ -42,7 +43,7 @@ def unwrap_v2(text: str) -> str:
 
 
 def split_v2(text: str) -> list[str]:
-    """The words of V2 text without its outer double quotes."""
+    """Return the words of V2 text without its outer double quotes."""
     words: list[str] = []
     word: list[str] | None = None
     position = 0
@@ -67,7 +68,7 @@ def split_v2(text: str) -> list[str]:
 
 
 def _read_group(text: str, start: int) -> tuple[str, int]:
-    """The group that opens at ``start`` and the position after it."""
+    """Return the group that opens at ``start``, and the position after it."""
     pieces, position = [], start + 1
     while True:
         end = text.find("'", position)
@@ -81,7 +82,7 @@ def _read_group(text: str, start: int) -> tuple[str, int]:
 
 
 def join_v2(words: Iterable[str]) -> str:
-    """V2 text without outer quotes, quoted as HTCondor does: only the blanks and quotes."""
+    """Return V2 text without outer quotes; as HTCondor, quote only blanks and quotes."""
     return " ".join(_quote_word(word) for word in words)
 
 
@@ -97,7 +98,7 @@ def _quote_word(word: str) -> str:
 
 
 def split_arguments_v1(text: str) -> list[str]:
-    """Words between blanks; ``\\"`` is a double quote and a bare one an error."""
+    r"""Return the words between blanks; ``\"`` is a double quote, a bare one an error."""
     words = []
     for raw in text.split():
         word = raw.replace('\\"', "\0")
@@ -111,7 +112,7 @@ def split_arguments_v1(text: str) -> list[str]:
 
 
 def parse_environment_v1(text: str) -> dict[str, str]:
-    """Entries between ``;`` (or the first character, if that is another delimiter: ``|``)."""
+    """Parse entries between ``;`` (or ``|``, if the text begins with it)."""
     delimiter = ";"
     if text[:1] == "|":
         delimiter, text = "|", text[1:]
@@ -120,7 +121,7 @@ def parse_environment_v1(text: str) -> dict[str, str]:
 
 
 def parse_environment_v2(text: str) -> dict[str, str]:
-    """Entries of V2 text without its outer double quotes."""
+    """Parse V2 text without its outer double quotes."""
     return _parse_assignments(split_v2(text))
 
 
@@ -137,7 +138,7 @@ def _parse_assignments(entries: Iterable[str]) -> dict[str, str]:
 
 
 def join_environment(variables: Mapping[str, str]) -> str:
-    """V2 text of an environment, sorted as HTCondor's tables are."""
+    """Return the V2 text of an environment, sorted as HTCondor does."""
     pieces = []
     for name in sorted(variables):
         value = variables[name]

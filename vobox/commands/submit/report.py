@@ -1,4 +1,4 @@
-"""What condor_submit prints, stream by stream."""
+"""What condor_submit prints on stdout."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .options import SubmitOptions
 
 
 class Report:
-    """Collects stdout as jobs are made; a failure leaves what was printed by then."""
+    """Collects stdout as jobs are made; a failure keeps what was printed by then."""
 
     def __init__(self, options: SubmitOptions) -> None:
         self._options = options
@@ -20,17 +20,22 @@ class Report:
 
     @property
     def stdout(self) -> str:
+        """What was printed so far."""
         return "".join(self._pieces)
 
     def add_job(self, cluster: int, proc: int, ad: Ad) -> None:
-        """One job was made."""
+        """Print that one job was made."""
         if self._options.verbose and not self._options.dump:
             self._pieces.append(f"\n** Proc {cluster}.{proc}:\n{format_ad(ad)}")
         elif not self._options.terse and not self._options.dump:
             self._pieces.append(".")
 
     def finish(self, cluster: int, count: int, ads: str = "") -> None:
-        """All were submitted; ``ads``: to print for ``-dry-run -``."""
+        """Print that all jobs were submitted.
+
+        :param count: how many
+        :param ads: to print for ``-dry-run -``
+        """
         options = self._options
         if ads:
             self._pieces.append(ads if options.dump else f"\n{ads}")
@@ -46,9 +51,10 @@ class Report:
 
 
 def format_ad(ad: Ad) -> str:
-    """``Attr = value`` lines, sorted by name."""
+    """Return ``Attr = value`` lines, sorted by name."""
     return "".join(f"{name} = {ad[name]}\n" for name in sorted(ad, key=str.lower))
 
 
 def format_ads(ads: Sequence[Ad]) -> str:
+    """Return the lines of several ads, with an empty line between them."""
     return "\n".join(format_ad(ad) for ad in ads)

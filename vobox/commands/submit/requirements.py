@@ -1,4 +1,4 @@
-"""Requirements and Rank as HTCondor completes them."""
+"""Complete Requirements and Rank as HTCondor does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _PLATFORM = {"opsys", "opsysandver", "opsyslongname", "opsysname", "opsysshortna
 
 
 def record_requirements(commands: Commands, ad: Ad, asked: dict[str, str], kind: Universe) -> None:
-    """``asked``: the resources requested, as resources.record_requests returns them."""
+    """Record Requirements and Rank; raises SubmitError.
+
+    :param asked: the resources requested, as ``record_requests`` returns them
+    """
     rank = commands.get("rank", "preferences")
     ad["Rank"] = canonicalize("Rank", rank) if rank else "0.0"
     if kind.is_grid and not kind.to_condor:

@@ -1,4 +1,4 @@
-"""``request_cpus``, ``request_memory``, ``request_disk``, ``request_gpus``, ``request_<other>``."""
+"""The commands request_cpus, request_memory, request_disk, request_gpus and request_<other>."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NUMBERS_ONLY = {tag: (attribute, "") for tag, (attribute, _) in _NUMBERS.items(
 
 
 def parse_size(text: str, unit: int) -> int | None:
-    """``2 GB`` in units of ``unit`` KiB, rounded up; None if it is no size but an expression."""
+    """Return a size like ``2 GB`` in units of ``unit`` KiB, rounded up; None for an expression."""
     found = _SIZE.match(text)
     if found is None or (text[-1] in "bB" and not found[2]):
         return None
@@ -33,7 +33,7 @@ def parse_size(text: str, unit: int) -> int | None:
 
 
 def record_requests(commands: Commands, ad: Ad, defaults: bool) -> dict[str, str]:
-    """Put Request... into the ad; returns those that were asked for (lower-case tag → attribute).
+    """Record Request...; return those that were asked for (lower-case tag → attribute).
 
     ``defaults``: whether those that were not asked for have a value. Raises SubmitError.
     """

@@ -1,4 +1,4 @@
-"""Work that is done once for all jobs of a queue statement.
+"""Do work once that is the same for all jobs of a queue statement.
 
 A job's ad and task are made in parts (``job.py``), one after the other. While the first job is
 made, each part is watched: which commands it reads, which results and attributes of earlier
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Part(Generic[T]):
-    """The result of one part of the job in the making."""
+    """The result of one part of a job."""
 
     def __init__(self, parts: SharedParts, result: T, varies: bool) -> None:
         self._parts = parts
@@ -29,7 +29,7 @@ class Part(Generic[T]):
 
     @property
     def value(self) -> T:
-        """The result. A part that reads one that varies does so, too."""
+        """The result. A part that reads the result of one that varies varies as well."""
         if self.varies:
             self._parts.reads_varying = True
         return self._result

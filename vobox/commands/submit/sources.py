@@ -1,7 +1,7 @@
-"""Where a description's text comes from besides itself: files, commands, stdin, globs.
+"""Where a description's text comes from: files, commands, stdin, names that match a pattern.
 
 Files are read with the owner's rights. Commands are not run here at all: the
-condor_submit that asked runs them, as whoever it is and where it is.
+condor_submit that asked runs them, as its user and in its directory.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class TextSources:
         self._caller = caller
 
     def exists(self, name: str) -> bool:
+        """Return whether there is such a file."""
         try:
             self._files.mode(posixpath.join(self._cwd, name))
         except OSError:
@@ -35,7 +36,7 @@ class TextSources:
         return True
 
     def read_file(self, name: str, what: str) -> str:
-        """The text of a file; ``what`` it is, for the error: "include file"."""
+        """Return the text of a file; ``what`` it is, for the error: "include file"."""
         path = posixpath.join(self._cwd, name)
         try:
             size = self._files.size(path)
@@ -46,7 +47,7 @@ class TextSources:
             raise job_error(f"Can't open {what}: {name} ({error.strerror})") from None
 
     def run_command(self, command: str) -> str:
-        """What a command prints; it is not given to a shell."""
+        """Return what a command prints; it is not given to a shell."""
         try:
             argv = split_v2(unwrap_v2(command)) if is_v2(command) else split_arguments_v1(command)
         except QuotingError as error:
@@ -61,10 +62,11 @@ class TextSources:
         return output.decode("utf-8", "surrogateescape")
 
     def stdin(self) -> str:
+        """Return the caller's stdin."""
         return self._caller.stdin().decode("utf-8", "surrogateescape")
 
     def match_files(self, patterns: Sequence[str], kind: str) -> tuple[list[str], list[str]]:
-        """Names that match, in the order of the patterns, each once; and warnings.
+        """Return the names that match, each once, in the patterns' order; and warnings.
 
         ``kind``: files, dirs or any. A directory's name ends in ``/``.
         """
@@ -102,7 +104,7 @@ class TextSources:
 
 
 class NoCaller:
-    """For descriptions that nobody can be asked about; ``vobox.rpc.types.Caller``."""
+    """Stands for a ``vobox.rpc.types.Caller`` that cannot be asked."""
 
     def stdin(self) -> bytes:
         return b""

@@ -16,7 +16,7 @@ from vobox.classad.ad import Ad, literal, quote
 from .base_attributes import Submission
 from .job_commands import Commands
 
-#: Seconds that a completed job waits for whoever fetches its output; HTCondor's ten days.
+#: Seconds that a completed job waits for its output to be fetched; HTCondor's ten days.
 KEPT = 10 * 86400
 
 _LEAVE = (
@@ -26,7 +26,7 @@ _LEAVE = (
 
 
 def record_spooling(commands: Commands, ad: Ad, submission: Submission) -> None:
-    """What a spooled job's ad says besides; nothing for another's."""
+    """Record what a spooled job's ad has in addition; nothing for another job."""
     if not submission.spooled:
         return
     ad["StageInStart"] = ad["StageInFinish"] = literal(submission.now)

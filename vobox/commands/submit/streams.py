@@ -1,4 +1,4 @@
-"""stdin, stdout, stderr and the user log: names as typed, In/Out/Err/UserLog in the ad."""
+"""The commands about stdin, stdout, stderr and the user log."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from .job_commands import Commands
 
 @dataclass(frozen=True)
 class StandardInput:
+    """The job's stdin."""
+
     name: str
     sent: bool  #: it is a file of this host that travels
 
@@ -25,13 +27,14 @@ def record_stdin(commands: Commands, ad: Ad) -> StandardInput:
 
 
 def record_stdout_and_stderr(commands: Commands, ad: Ad) -> bool:
-    """Record stdout and stderr; whether they are one file. Raises SubmitError."""
+    """Record stdout and stderr; return whether they are one file. Raises SubmitError."""
     output, _sent = _record_stream(commands, ad, "output", "stdout", "Out")
     error, _sent = _record_stream(commands, ad, "error", "stderr", "Err")
     return output == error != os.devnull
 
 
 def record_log(commands: Commands, ad: Ad, iwd: str) -> None:
+    """Record the user log."""
     if log := commands.get("log", "UserLog"):
         ad["UserLog"] = quote(re.sub("//+", "/", posixpath.join(iwd, log)))
 
@@ -39,7 +42,7 @@ def record_log(commands: Commands, ad: Ad, iwd: str) -> None:
 def _record_stream(
     commands: Commands, ad: Ad, command: str, other: str, attribute: str
 ) -> tuple[str, bool]:
-    """The stream's name, and whether its content travels."""
+    """Return the stream's name, and whether its content travels."""
     name = commands.get(command, other) or os.devnull
     ad[attribute] = quote(name)
     wanted = commands.get(f"transfer_{command}", f"Transfer{attribute}")

@@ -1,4 +1,4 @@
-"""The commands that are only recorded, and those that are refused: driven by the table."""
+"""Record or refuse the commands that need no code of their own, as their table says."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OFF = ("false", "undefined", "0", "")
 
 
 def refuse_unsupported(commands: Commands) -> None:
-    """Raises SubmitError for a command that cannot be honoured and may not be left out."""
+    """Raise SubmitError for a command that is not supported and may not be left out."""
     for row in SUBMIT_COMMANDS:
         if row.support is not Support.REFUSED:
             continue
@@ -27,7 +27,7 @@ def refuse_unsupported(commands: Commands) -> None:
 
 
 def record_table_commands(commands: Commands, ad: Ad) -> None:
-    """Put what the table records into the ad; raises SubmitError for a bad value."""
+    """Record the commands that have a value type in the table; raises SubmitError."""
     _record_concurrency(commands, ad)
     for row in SUBMIT_COMMANDS:
         if row.value_type is None or row.attribute in ad:
@@ -38,7 +38,7 @@ def record_table_commands(commands: Commands, ad: Ad) -> None:
 
 
 def _record_concurrency(commands: Commands, ad: Ad) -> None:
-    """``concurrency_limits = a,b:2``; raises SubmitError for a name that cannot be one."""
+    """Record ``concurrency_limits = a,b:2``; raises SubmitError for a bad name."""
     text = commands.get("concurrency_limits", "ConcurrencyLimits")
     if text is None:
         return

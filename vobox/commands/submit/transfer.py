@@ -1,4 +1,4 @@
-"""Whether and what files travel: the commands, checked as HTCondor checks them."""
+"""The commands about file transfer, checked as HTCondor checks them."""
 
 from __future__ import annotations
 
@@ -50,6 +50,8 @@ _WHEN = ("ON_EXIT", "ON_EXIT_OR_EVICT", "ON_SUCCESS", "NEVER", "ALWAYS")
 
 @dataclass(frozen=True)
 class TransferSettings:
+    """Whether and what files travel."""
+
     sandbox: bool  #: False: the job runs in its Iwd
     inputs: tuple[str, ...] = ()  #: as typed
     keep_paths: bool = False  #: preserve_relative_paths
@@ -86,7 +88,7 @@ def record_transfer(commands: Commands, ad: Ad, domain: str, grid: bool) -> Tran
 
 
 def read_output_names(ad: Ad) -> tuple[str, ...] | None:
-    """What TransferOutput says: None all, () nothing, else these names."""
+    """Return the names in TransferOutput: None for all, () for none."""
     if "TransferOutput" not in ad:
         return None
     names = (name.strip().strip('"') for name in ad.text("TransferOutput").split(","))
@@ -94,7 +96,7 @@ def read_output_names(ad: Ad) -> tuple[str, ...] | None:
 
 
 def check_remaps(ad: Ad) -> None:
-    """Raises SubmitError for an output that would have to be stored by URL."""
+    """Raise SubmitError for an output that would have to be stored by URL."""
     for target in parse_output_remaps(ad.text("TransferOutputRemaps")).values():
         if URL.match(target):
             raise submit_error(

@@ -1,4 +1,4 @@
-"""Which universe the job is of; ours are vanilla and grid."""
+"""The job's universe: vanilla or grid."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _GRID_TYPES = ("condor", "batch", "arc", "ec2", "gce", "azure")
 
 @dataclass(frozen=True)
 class Universe:
-    """The universe and, of a grid job, what its GridJobId begins with and its grid type."""
+    """The universe; for a grid job the beginning of its GridJobId and its grid type."""
 
     number: int
     grid_prefix: str = ""
@@ -52,20 +52,22 @@ class Universe:
 
     @property
     def is_vanilla(self) -> bool:
+        """Whether the job is of the vanilla universe."""
         return self.number == VANILLA
 
     @property
     def is_grid(self) -> bool:
+        """Whether the job is of the grid universe."""
         return self.number == GRID
 
     @property
     def to_condor(self) -> bool:
-        """A grid job that another HTCondor would take; only those are matched to machines."""
+        """Whether a grid job is for another HTCondor; only those are matched to machines."""
         return self.grid_type == "condor"
 
     @property
     def to_batch(self) -> bool:
-        """A grid job for a batch system; it has no default requests."""
+        """Whether a grid job is for a batch system; it has no default requests."""
         return self.grid_type == "batch"
 
 
@@ -91,7 +93,7 @@ def _parse_universe(commands: Commands) -> int:
 
 
 def _record_grid(commands: Commands, ad: Ad, schedd: str) -> Universe:
-    """The attributes of a grid job; raises SubmitError.
+    """Record the attributes of a grid job; raises SubmitError.
 
     GridJobId and GridJobStatus are there from the start: AliEn holds a job
     whose GridJobStatus is still undefined after half an hour.

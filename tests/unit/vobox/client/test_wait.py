@@ -201,7 +201,7 @@ def test_a_file_that_is_no_log_is_explained(tmp_path: Path, make: object, text: 
     ],
 )  # fmt: skip
 def test_a_wrong_command_line_is_explained(argv: list[str], text: str, code: int) -> None:
-    with pytest.raises(wait.Ended) as caught:
+    with pytest.raises(wait.CommandExit) as caught:
         wait.wait(wait.parse(argv))
     ended = caught.value
     assert (ended.stdout, ended.stderr, ended.code) == ("", text, code)
@@ -220,5 +220,5 @@ def test_htcondors_reader_and_ours_see_the_same_events(tmp_path: Path) -> None:
     theirs = htcondor2.JobEventLog(str(path))
     seen = [(int(e.type), e.cluster, e.proc) for e in theirs.events(stop_after=0)]
     theirs.close()
-    ours = wait.Log(str(path)).read()[0]
+    ours = wait.UserLog(str(path)).read()[0]
     assert [(event.number, *event.id[:2]) for event in ours] == seen

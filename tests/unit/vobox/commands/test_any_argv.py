@@ -93,7 +93,7 @@ def _tail(argv: Sequence[str]) -> None:
 
 
 def _wait(argv: Sequence[str]) -> None:
-    with contextlib.suppress(wait.Ended):
+    with contextlib.suppress(wait.CommandExit):
         wait.parse(list(argv))
 
 
@@ -118,12 +118,12 @@ def test_any_bytes_in_a_log_are_events_or_said_to_be_none(
 ) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"".join(pieces))
-    log = wait.Log(str(path))
+    log = wait.UserLog(str(path))
     with contextlib.suppress(ValueError):
         for _ in range(100):
             events, at_end = log.read()
             for event in events:
-                event.shown(False, True)
+                event.format(False, True)
             if at_end:
                 break
         else:

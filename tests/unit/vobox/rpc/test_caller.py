@@ -84,16 +84,16 @@ def test_an_answer_that_is_none_ends_the_command_in_words(path: Path, reply: byt
 
 
 def test_the_command_runs_the_program_as_it_is_and_without_a_shell(tmp_path: Path) -> None:
-    assert client._output_of([b"100", b"seq", b"3"]) == b"0\n1\n2\n3\n"
-    assert client._output_of([b"100", b"echo", b"$HOME;", b"*"]) == b"0\n$HOME; *\n"
-    assert client._output_of([b"100", b"false"]) == b"1\n"
-    assert client._output_of([b"100", b"cat"]) == b"0\n", "its stdin is not ours"
-    assert client._output_of([b"100", b"/nope"]) == b"127\n"
-    assert client._output_of([b"100", bytes(tmp_path)]) == b"127\n"
+    assert client._run_program([b"100", b"seq", b"3"]) == b"0\n1\n2\n3\n"
+    assert client._run_program([b"100", b"echo", b"$HOME;", b"*"]) == b"0\n$HOME; *\n"
+    assert client._run_program([b"100", b"false"]) == b"1\n"
+    assert client._run_program([b"100", b"cat"]) == b"0\n", "its stdin is not ours"
+    assert client._run_program([b"100", b"/nope"]) == b"127\n"
+    assert client._run_program([b"100", bytes(tmp_path)]) == b"127\n"
 
 
 def test_a_program_that_prints_without_end_is_ended() -> None:
-    code, _, output = client._output_of([b"10", b"yes"]).partition(b"\n")
+    code, _, output = client._run_program([b"10", b"yes"]).partition(b"\n")
 
     assert len(output) == 11
     assert code != b"0"
