@@ -15,7 +15,7 @@ from demo_ce.eventlog import (
     SUBMITTED,
     TERMINATED,
     Event,
-    outcome,
+    describe_end,
 )
 from demo_ce.records import AgentRecord
 
@@ -170,8 +170,8 @@ def _course(agent: Agent, seen: Seen) -> list[str]:
     if agent.story is Story.PILOT_KILLED and course.count(EXECUTING) < 2:
         found.append("user log: it never started a second time")
     last = seen.events[-1] if seen.events else None
-    if last is not None and last.number == TERMINATED and outcome(last) != agent.meant:
-        found.append(f"user log: {outcome(last) or 'no result'} instead of {agent.meant}")
+    if last is not None and last.number == TERMINATED and describe_end(last) != agent.meant:
+        found.append(f"user log: {describe_end(last) or 'no result'} instead of {agent.meant}")
     return found
 
 

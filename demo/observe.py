@@ -9,7 +9,7 @@ from pathlib import Path
 
 import htcondor2
 
-from demo_ce.eventlog import Event, events
+from demo_ce.eventlog import Event, parse_events
 from demo_ce.records import AgentRecord
 
 from .check import Ended, Seen
@@ -82,7 +82,7 @@ def _text(path: str) -> str:
 
 def _events(record: AgentRecord, problems: list[str]) -> tuple[Event, ...]:
     try:
-        return tuple(events(_text(record.log)))
+        return tuple(parse_events(_text(record.log)))
     except ValueError as error:
         problems.append(f"the user log {record.log}: {error}")
         return ()

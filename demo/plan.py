@@ -37,7 +37,7 @@ class Agent:
     @property
     def meant(self) -> str:
         """The end it must come to, as the tables print it."""
-        return "removed" if self.removed else self.behaviour.expected()
+        return "removed" if self.removed else self.behaviour.expected_end()
 
 
 AGENTS = 24

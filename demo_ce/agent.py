@@ -1,7 +1,7 @@
-"""The agent: a bash script that does real work, checks it and says what it did.
+"""The agent: a bash script that does real work, checks it and reports what it did.
 
-As AliEn's own start script it carries a proxy in a here-document, so that it
-works where the batch system brings none. It needs bash, coreutils and gzip.
+Like AliEn's own start script it contains a proxy in a here-document, for batch systems that
+transfer none. It needs bash, coreutils and gzip.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import re
 from dataclasses import dataclass
 from shlex import quote
 
-from .errors import BadUse
+from .errors import UsageError
 
-#: Bytes of one block of work: random, in base64, so that compressing has something to do.
+#: Bytes of one block of work: random, in base64, so that it can be compressed.
 BLOCK = 1 << 18
-#: The agent's exit code when its own check of its work failed.
+#: The agent's exit code if its check of its own work failed.
 WORK_FAILED = 90
 
 _BEHAVIOUR = re.compile(r"(seconds|exit|signal):(\d+)\Z", re.ASCII)
@@ -22,14 +22,14 @@ _BEHAVIOUR = re.compile(r"(seconds|exit|signal):(\d+)\Z", re.ASCII)
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What one agent does: work for ``seconds``, then exit with ``code`` or die of ``signal``."""
+    """What one agent does: work for ``seconds``, then exit or be killed by a signal."""
 
     seconds: int = 3
     code: int = 0
     signal: int = 0
 
-    def expected(self) -> str:
-        """The end in words, as the summaries print it."""
+    def expected_end(self) -> str:
+        """Describe the end, as the summaries print it."""
         return f"signal {self.signal}" if self.signal else f"exit {self.code}"
 
 
@@ -42,21 +42,25 @@ def parse_behaviour(text: str, default: Behaviour) -> Behaviour:
     for part in text.split(","):
         match = _BEHAVIOUR.match(part.strip())
         if match is None:
-            raise BadUse(f"{part!r}: an agent's behaviour is exit:CODE, signal:NUMBER or seconds:N")
+            raise UsageError(
+                f"{part!r}: an agent's behaviour is exit:CODE, signal:NUMBER or seconds:N"
+            )
         values[match[1]] = int(match[2])
     if values["exit"] > 255:
-        raise BadUse(f"exit:{values['exit']}: an exit code is at most 255")
+        raise UsageError(f"exit:{values['exit']}: an exit code is at most 255")
     if values["signal"] > 31:
-        raise BadUse(f"signal:{values['signal']}: a signal's number is at most 31")
+        raise UsageError(f"signal:{values['signal']}: a signal's number is at most 31")
     return Behaviour(values["seconds"], values["exit"], values["signal"])
 
 
-def script(number: int, token: str, behaviour: Behaviour, proxy: str, ledger: str = "") -> str:
-    """The text of ``agent.startup.<number>``.
+def build_script(
+    number: int, token: str, behaviour: Behaviour, proxy: str, ledger: str = ""
+) -> str:
+    """Build the text of ``agent.startup.<number>``.
 
-    ``token`` tells this agent from any other; ``proxy`` is the credential's
-    PEM; ``ledger`` (absolute path, "" for none) is a file that every run of
-    the agent appends a line to when it starts and when its work is done.
+    ``token`` identifies this agent; ``proxy`` is the credential in PEM;
+    ``ledger`` (absolute path, "" for none) is a file to which every run of
+    the agent appends a line when it starts and when its work is done.
     """
     ending = f"kill -{behaviour.signal} $$" if behaviour.signal else f"exit {behaviour.code}"
     return (
@@ -68,7 +72,7 @@ def script(number: int, token: str, behaviour: Behaviour, proxy: str, ledger: st
         f"seconds={behaviour.seconds}\n"
         f"ledger={quote(ledger)}\n"
         + _BODY.replace("@PROXY@", proxy.rstrip("\n"))
-        # The scratch goes first: a signal leaves no time for it.
+        # Remove the scratch directory first: a signal leaves no time for it.
         + f'rm -rf "$work"\n{ending}\n'
     )
 

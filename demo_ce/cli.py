@@ -1,4 +1,4 @@
-"""``plancton-demo-ce``: commission a site with agents as a Grid's CE submits them.
+"""The command line of ``plancton-demo-ce``: commission a site with agents of a Grid CE.
 
 It needs only the condor commands on PATH, ours or HTCondor's own.
 """
@@ -19,26 +19,26 @@ from pathlib import Path
 from types import FrameType
 
 from .agent import Behaviour
-from .commands import Commands
+from .commands import CondorCommands
 from .decide import Limits
 from .dialects import Dialect
-from .environment import clean_env
-from .errors import BadUse, CeError, ExitCode, SiteMute
-from .loop import Ce, Orders
-from .options import PROGRAM, parse_agents, parse_dialects, parser
-from .proxy import demo_credential, write_proxy
-from .site import Site, custom_attributes
-from .summary import all_as_meant, summary
+from .environment import clean_environment
+from .errors import CeError, ExitCode, NoAnswer, UsageError
+from .loop import ComputingElement, RunOptions
+from .options import PROGRAM, build_parser, parse_agents, parse_dialects
+from .proxy import make_demo_credential, write_proxy
+from .site import Site, format_custom_attributes
+from .summary import all_succeeded, format_summary
 
 
-def _site(options: argparse.Namespace, dialects: Sequence[Dialect], directory: Path) -> Site:
+def _build_site(options: argparse.Namespace, dialects: Sequence[Dialect], directory: Path) -> Site:
     route = options.route
     router, resource = route == "router", "" if route in ("router", "local") else route
     if route == "local" and any(dialect.NAME == "alien-stdin" for dialect in dialects):
-        raise BadUse("--route local: alien-stdin knows none; choose other dialects or routes")
+        raise UsageError("--route local: alien-stdin knows none; choose other dialects or routes")
     custom = ""
     if options.custom_classad:
-        custom = custom_attributes(_text(options.custom_classad))
+        custom = format_custom_attributes(_read_text(options.custom_classad))
     return Site(
         cluster_monitor=f"{socket.gethostname()}:8084",
         log_dir=str(directory / "log"),
@@ -50,61 +50,61 @@ def _site(options: argparse.Namespace, dialects: Sequence[Dialect], directory: P
     )
 
 
-def _text(path: str) -> str:
+def _read_text(path: str) -> str:
     try:
         return Path(path).read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise BadUse(f"cannot read {path}: {_reason(error)}") from error
+        raise UsageError(f"cannot read {path}: {_describe_error(error)}") from error
 
 
-def _reason(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _prepare(directory: Path, site: Site) -> str:
-    """Make the CE's directories and a proxy; returns the proxy's PEM. Raises BadUse."""
+    """Make the CE's directories and a proxy; returns the proxy in PEM. Raises UsageError."""
     try:
         for folder in (directory / "tmp", Path(site.log_folder)):
             folder.mkdir(parents=True, exist_ok=True)
         (directory / "agents.jsonl").write_text("")
-        pem = demo_credential(datetime.now(timezone.utc))
+        pem = make_demo_credential(datetime.now(timezone.utc))
         write_proxy(directory / "proxy", pem)
     except OSError as error:
-        raise BadUse(
-            f"cannot write in {directory}: {_reason(error)}; name another with --dir"
+        raise UsageError(
+            f"cannot write in {directory}: {_describe_error(error)}; name another with --dir"
         ) from error
     return pem.decode()
 
 
-def user_name() -> str:
-    """Whose jobs to count. AliEn trusts LOGNAME, which is another user's after ``su``."""
+def find_user_name() -> str:
+    """Find the user whose jobs to count; AliEn uses LOGNAME, which is wrong after ``su``."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         return str(os.geteuid())
 
 
-def _say(text: str) -> None:
+def _print_log(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
-class _Stop:
+class _StopSignals:
     """SIGINT or SIGTERM ends the loop between two commands; a second one ends the program."""
 
     def __init__(self) -> None:
         self.code = ExitCode.OK
-        self._asked = threading.Event()
-        self.asked = self._asked.is_set
-        self.pause = self._asked.wait
+        self._requested = threading.Event()
+        self.is_requested = self._requested.is_set
+        self.pause = self._requested.wait
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._take)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         code = ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED
-        if self._asked.is_set():
+        if self._requested.is_set():
             raise SystemExit(code)
         self.code = code
-        self._asked.set()
+        self._requested.set()
 
 
 def _run(options: argparse.Namespace) -> ExitCode:
@@ -112,9 +112,9 @@ def _run(options: argparse.Namespace) -> ExitCode:
     dialects = parse_dialects(options.dialect)
     behaviours = parse_agents(options.agent, options.agents, default)
     directory = Path(options.dir).absolute()
-    site = _site(options, dialects, directory)
+    site = _build_site(options, dialects, directory)
     pem = _prepare(directory, site)
-    orders = Orders(
+    orders = RunOptions(
         agents=options.agents,
         limits=Limits(options.max_queued, options.max_running),
         dialects=dialects,
@@ -123,33 +123,42 @@ def _run(options: argparse.Namespace) -> ExitCode:
         submit_args=options.submit_args,
         ledger=str(Path(options.ledger).absolute()) if options.ledger else "",
     )
-    environment = clean_env(os.environ) | {"X509_USER_PROXY": str(directory / "proxy")}
-    stop = _Stop()
-    ce = Ce(orders, site, user_name(), Commands(environment), directory, pem, _say, stop.asked)
+    environment = clean_environment(os.environ) | {"X509_USER_PROXY": str(directory / "proxy")}
+    stop = _StopSignals()
+    ce = ComputingElement(
+        orders,
+        site,
+        find_user_name(),
+        CondorCommands(environment),
+        directory,
+        pem,
+        _print_log,
+        stop.is_requested,
+    )
     began = time.monotonic()
     code = ExitCode.OK
     if not _follow(ce, options.interval, options.patience, stop):
-        code = ExitCode.NOT_AS_MEANT
-        _say(f"nothing moved for {options.patience:.0f} s; giving up")
+        code = ExitCode.FAILED
+        _print_log(f"nothing moved for {options.patience:.0f} s; giving up")
     code = stop.code or code
-    if not ce.records and code == ExitCode.NOT_AS_MEANT:
-        raise SiteMute("the site took no agent; see above for what its commands said")
-    lines = ce.lines()
-    for text in summary(lines, options.agents, time.monotonic() - began):
+    if not ce.records and code == ExitCode.FAILED:
+        raise NoAnswer("the site took no agent; see above for what its commands said")
+    lines = ce.list_results()
+    for text in format_summary(lines, options.agents, time.monotonic() - began):
         print(text, flush=True)
-    if code == ExitCode.OK and not all_as_meant(lines, options.agents):
-        code = ExitCode.NOT_AS_MEANT
+    if code == ExitCode.OK and not all_succeeded(lines, options.agents):
+        code = ExitCode.FAILED
     return code
 
 
-def _follow(ce: Ce, interval: float, patience: float, stop: _Stop) -> bool:
-    """Turn the loop until all agents ended or a stop is asked for.
+def _follow(ce: ComputingElement, interval: float, patience: float, stop: _StopSignals) -> bool:
+    """Run the loop every ``interval`` s until all agents have ended or a stop is requested.
 
-    False when nothing moved for ``patience`` s.
+    Returns False if nothing changed for ``patience`` s.
     """
     last = time.monotonic()
-    while not stop.asked():
-        if ce.round(time.time()):
+    while not stop.is_requested():
+        if ce.run_once(time.time()):
             last = time.monotonic()
         if ce.finished:
             break
@@ -160,7 +169,7 @@ def _follow(ce: Ce, interval: float, patience: float, stop: _Stop) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     try:
         return _run(options)
     except CeError as error:

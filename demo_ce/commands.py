@@ -1,4 +1,4 @@
-"""Runs a CE's shell commands the way the CEs do: through the shell, and for 60 s at most."""
+"""Run shell commands as the CEs do: through the shell, and for 60 s at most."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 
-from .counting import Answer, Query
+from .counting import CommandResult, Query
 
-#: Seconds; AliEn's alarm and JAliEn's limit. Then the command is killed with -9.
-ALARM = 60.0
+#: Seconds until a command is killed with SIGKILL, as in AliEn and JAliEn.
+TIMEOUT = 60.0
 
 
-class Commands:
-    """condor commands on PATH, in one environment."""
+class CondorCommands:
+    """Runs the condor commands on PATH in one environment."""
 
-    def __init__(self, environment: Mapping[str, str], alarm: float = ALARM) -> None:
+    def __init__(self, environment: Mapping[str, str], alarm: float = TIMEOUT) -> None:
         self._environment = dict(environment)
         self._alarm = alarm
 
-    def ask(self, query: Query) -> Answer:
+    def ask(self, query: Query) -> CommandResult:
         return self.run(query.command, merge_stderr=query.merge_stderr)
 
-    def run(self, command: str, stdin: str = "", merge_stderr: bool = False) -> Answer:
-        """stdout's lines and the exit code; None for the code when the time was over."""
+    def run(self, command: str, stdin: str = "", merge_stderr: bool = False) -> CommandResult:
+        """Run a command and return the lines of its output and its exit code."""
         process = subprocess.Popen(
             ["/bin/sh", "-c", f"( {command} )"],
             stdin=subprocess.PIPE,
@@ -34,18 +34,18 @@ class Commands:
             env=self._environment,
             text=True,
             errors="replace",
-            # A group of its own: the alarm has to reach the command behind the shell.
+            # Its own process group, so that the command is killed together with the shell.
             start_new_session=True,
         )
         try:
             output, _ = process.communicate(stdin, timeout=self._alarm)
         except subprocess.TimeoutExpired:
             _kill_group(process)
-            return Answer([], None)
+            return CommandResult([], None)
         except BaseException:
             _kill_group(process)
             raise
-        return Answer(output.splitlines(keepends=True), process.returncode)
+        return CommandResult(output.splitlines(keepends=True), process.returncode)
 
 
 def _kill_group(process: subprocess.Popen[str]) -> None:

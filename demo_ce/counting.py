@@ -1,9 +1,7 @@
-"""How many agents are queued and running: the CEs' own questions, and how they read the answers.
+"""Count queued and running agents with the CEs' own commands and regular expressions.
 
-Each CE has its own regular expression and its own idea of a line that counts.
-They are kept as they are, including "the last line that matches wins": an
-answer of ours that one of them misreads would overfill or starve a site.
-Unknown stays unknown (None): an error is never zero.
+The expressions are those of each CE, including "the last matching line wins": output that one of
+them misreads would overfill a site or leave it empty. Unknown is None; an error is never zero.
 """
 
 from __future__ import annotations
@@ -15,8 +13,8 @@ from shlex import quote
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a shell command came back with; ``code`` is None when its time was over."""
+class CommandResult:
+    """The result of a shell command; ``code`` is None if it was killed after its timeout."""
 
     lines: Sequence[str]
     code: int | None
@@ -24,7 +22,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Counts:
-    """What the CE holds against its two limits.
+    """The numbers that the CE compares with its two limits.
 
     ``active`` is AliEn's getNumberRunning: queued and running agents together
     with the current AliEn and JAliEn, running ones alone with the older AliEn.
@@ -34,24 +32,24 @@ class Counts:
     active: int | None
 
 
-Number = Callable[[Answer], "int | None"]
+ReadNumber = Callable[[CommandResult], "int | None"]
 
 
 @dataclass(frozen=True)
 class Query:
-    """One shell command and which numbers its answer holds."""
+    """One shell command and how to read numbers from its output."""
 
     command: str
-    queued: Number | None = None
-    active: Number | None = None
-    #: JAliEn reads stderr together with stdout
+    queued: ReadNumber | None = None
+    active: ReadNumber | None = None
+    #: JAliEn reads stdout and stderr together.
     merge_stderr: bool = False
-    #: asked only when nothing seems to run; on failure all numbers are unknown
+    #: Run only if nothing seems to be running; if it fails, all numbers are unknown.
     health: bool = False
 
 
-def counts(queries: Sequence[Query], ask: Callable[[Query], Answer]) -> Counts:
-    """Ask each query; what a query does not tell stays unknown."""
+def count_agents(queries: Sequence[Query], ask: Callable[[Query], CommandResult]) -> Counts:
+    """Run the queries with ``ask``; numbers that none of them tells stay unknown."""
     queued: int | None = None
     active: int | None = None
     for query in queries:
@@ -73,22 +71,23 @@ _TWO = re.compile(r"(\d+)\s+(\d+)", re.ASCII)
 _ONE = re.compile(r"(\d+)", re.ASCII)
 
 
-def _schedd_active(answer: Answer) -> int | None:
-    found = _last(_TWO, answer)
+def _read_schedd_active(answer: CommandResult) -> int | None:
+    found = _find_last(_TWO, answer)
     return int(found[1]) + int(found[2]) if found else None
 
 
-def _schedd_queued(answer: Answer) -> int | None:
-    found = _last(_ONE, answer)
+def _read_schedd_queued(answer: CommandResult) -> int | None:
+    found = _find_last(_ONE, answer)
     return int(found[1]) if found else None
 
 
-def by_schedd() -> tuple[Query, ...]:
+def schedd_queries() -> tuple[Query, ...]:
+    """Build the current AliEn's queries."""
     return (
-        Query("condor_status -schedd -af totalIdleJobs", queued=_schedd_queued),
+        Query("condor_status -schedd -af totalIdleJobs", queued=_read_schedd_queued),
         Query(
             "condor_status -schedd -af totalRunningJobs totalIdleJobs",
-            active=_schedd_active,
+            active=_read_schedd_active,
         ),
     )
 
@@ -99,28 +98,27 @@ _RUNNING = re.compile(r"(\d+) running", re.ASCII)
 _TOTALS = re.compile(r"(\d+) idle,\s+(\d+) running,\s+(\d+) held,\s+(\d+) suspended", re.ASCII)
 
 
-def _totals_running(answer: Answer) -> int | None:
+def _read_totals_running(answer: CommandResult) -> int | None:
     if answer.code != 0:
         return None
     found = _RUNNING.search("".join(answer.lines))
     return int(found[1]) if found else None
 
 
-def _totals_queued(answer: Answer) -> int | None:
+def _read_totals_queued(answer: CommandResult) -> int | None:
     if answer.code != 0:
         return None
     found = _TOTALS.search("".join(answer.lines))
-    # The Perl's captures are undefined here and add up to 0, which overfills
-    # the site; unknown is what it meant.
+    # Here the Perl adds undefined captures to 0, which would overfill the site.
     return int(found[1]) + int(found[3]) + int(found[4]) if found else None
 
 
-def by_totals(user: str) -> tuple[Query, ...]:
-    """``tail`` hides condor_q's exit code from the CE, so a bare condor_q is the health check."""
+def totals_queries(user: str) -> tuple[Query, ...]:
+    """Build the older AliEn's queries; ``tail`` hides an exit code, hence the plain condor_q."""
     totals = f"condor_q {quote(user)} -totals | tail -n 1"
     return (
-        Query(totals, queued=_totals_queued),
-        Query(totals, active=_totals_running),
+        Query(totals, queued=_read_totals_queued),
+        Query(totals, active=_read_totals_running),
         Query("condor_q", health=True),
     )
 
@@ -130,33 +128,35 @@ def by_totals(user: str) -> tuple[Query, ...]:
 _JOB = re.compile(r"\s*([12]+)\s.*?(\S+)", re.ASCII)
 
 
-def _listed(answer: Answer) -> list[str] | None:
-    """JobStatus of each line; None when the command failed."""
+def _list_states(answer: CommandResult) -> list[str] | None:
+    """List the JobStatus of each line; None if the command failed."""
     if answer.code != 0:
         return None
     matches = (_JOB.fullmatch(line.strip()) for line in answer.lines)
     return [match[1] for match in matches if match]
 
 
-def _listed_queued(answer: Answer) -> int | None:
-    listed = _listed(answer)
+def _count_listed_queued(answer: CommandResult) -> int | None:
+    listed = _list_states(answer)
     return None if listed is None else listed.count("1")
 
 
-def _listed_active(answer: Answer) -> int | None:
-    listed = _listed(answer)
+def _count_listed_active(answer: CommandResult) -> int | None:
+    listed = _list_states(answer)
     return None if listed is None else listed.count("1") + listed.count("2")
 
 
-def by_job_list(local_pool: bool) -> tuple[Query, ...]:
-    """``local_pool``: a literal stands where the other CEs' GridResource would."""
+def job_list_queries(local_pool: bool) -> tuple[Query, ...]:
+    """Build JAliEn's query; ``local_pool``: with a literal instead of GridResource."""
     literal = " -format local_pool" if local_pool else ""
     command = f"condor_q -const 'JobStatus < 3' -af JobStatus{literal} GridResource"
-    return (Query(command, queued=_listed_queued, active=_listed_active, merge_stderr=True),)
+    return (
+        Query(command, queued=_count_listed_queued, active=_count_listed_active, merge_stderr=True),
+    )
 
 
-def _last(pattern: re.Pattern[str], answer: Answer) -> re.Match[str] | None:
-    """The match in the last line that has one; AliEn returns undef on a failed command."""
+def _find_last(pattern: re.Pattern[str], answer: CommandResult) -> re.Match[str] | None:
+    """Find the match in the last line that has one; None if the command failed, as in AliEn."""
     if answer.code != 0:
         return None
     found = None

@@ -1,4 +1,4 @@
-"""How many agents to submit now: AliEn's rule, as a pure function.
+"""Decide how many agents to submit now, by AliEn's rule; pure.
 
 Source: ``getNumberFreeSlots`` in ``common/lib/AliEn/CE.pm`` of alien-git/alien.
 """
@@ -12,24 +12,23 @@ from .counting import Counts
 
 @dataclass(frozen=True)
 class Limits:
-    """What the central services allow this site, in agents."""
+    """How many agents the central services allow this site."""
 
     max_queued: int
     max_running: int
 
 
-def free_slots(limits: Limits, counts: Counts) -> int:
-    """Agents that both limits leave room for; never negative.
+def count_free_slots(limits: Limits, counts: Counts) -> int:
+    """Count the agents that may be added under both limits; never negative.
 
-    AliEn takes an unknown number of running agents for a full site. The same
-    is done here for an unknown number of queued ones, where the Perl would
-    count them as none and overfill the site.
+    As in AliEn, an unknown number of running agents means that the site is full. Here that holds
+    for an unknown number of queued ones too, which the Perl takes for zero and overfills the site.
     """
     if counts.queued is None or counts.active is None:
         return 0
     return max(0, min(limits.max_queued - counts.queued, limits.max_running - counts.active))
 
 
-def to_submit(limits: Limits, counts: Counts, submitted: int, wanted: int) -> int:
-    """How many of the ``wanted`` agents go in now, ``submitted`` of them being in already."""
-    return min(free_slots(limits, counts), wanted - submitted)
+def count_to_submit(limits: Limits, counts: Counts, submitted: int, wanted: int) -> int:
+    """Count the agents to submit now; ``submitted`` of ``wanted`` were before."""
+    return min(count_free_slots(limits, counts), wanted - submitted)

@@ -1,8 +1,7 @@
-"""The environment a CE's condor commands run in, as AliEn cleans it.
+"""The environment in which a CE runs condor commands, cleaned as AliEn does it.
 
 Source: ``cleanEnv`` in ``common/lib/AliEn/LQ/HTCONDOR.pm`` of alien-git/alien:
-the CE runs inside AliEn's own tree of libraries and tools, and the batch
-system's commands must not meet them.
+the CE runs with AliEn's own libraries and tools, which the batch system's commands must not use.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ _PATHS = ("LD_LIBRARY_PATH", "PATH")
 _DROPPED = ("GLOBUS_LOCATION", "MYPROXY_LOCATION", "X509_CERT_DIR")
 
 
-def clean_env(environment: Mapping[str, str]) -> dict[str, str]:
-    """A copy without the parts of PATH and LD_LIBRARY_PATH below $ALIEN_ROOT.
+def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Copy the environment without the parts of PATH and LD_LIBRARY_PATH below $ALIEN_ROOT.
 
-    Without ALIEN_ROOT the paths stay: the Perl's pattern would then match
-    every part and leave no PATH at all.
+    Without ALIEN_ROOT the paths are kept; the Perl's pattern would then match every part and leave
+    PATH empty.
     """
     cleaned = {name: value for name, value in environment.items() if name not in _DROPPED}
     root = environment.get("ALIEN_ROOT")

@@ -11,23 +11,25 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    OK = 0  #: every agent ended as it was meant to, or somebody removed it
-    NOT_AS_MEANT = 1  #: an agent ended otherwise, or had not ended when the time was over
-    BAD_USE = 2  #: wrong option or value
-    SITE_MUTE = 3  #: the site never answered, or took no agent
+    """The exit codes of ``plancton-demo-ce``."""
+
+    OK = 0  #: every agent ended as expected, or was removed
+    FAILED = 1  #: an agent ended otherwise, or did not end in time
+    USAGE_ERROR = 2  #: wrong option or value
+    NO_ANSWER = 3  #: the site never answered, or took no agent
     INTERRUPTED = 130  #: SIGINT
     TERMINATED = 143  #: SIGTERM
 
 
 class CeError(Exception):
-    """The text is one line that says what is wrong and what to do."""
+    """An error whose text is one line: what is wrong and what to do."""
 
-    exit_code: ExitCode = ExitCode.NOT_AS_MEANT
-
-
-class BadUse(CeError):
-    exit_code = ExitCode.BAD_USE
+    exit_code: ExitCode = ExitCode.FAILED
 
 
-class SiteMute(CeError):
-    exit_code = ExitCode.SITE_MUTE
+class UsageError(CeError):
+    exit_code = ExitCode.USAGE_ERROR
+
+
+class NoAnswer(CeError):
+    exit_code = ExitCode.NO_ANSWER

@@ -1,7 +1,7 @@
-"""Reads HTCondor's user log: what happened to a job, from the submit host's side.
+"""Read HTCondor's user log.
 
-Every event is a header line, body lines and a line ``...``. A last event
-without its ``...`` is still being written and does not count yet.
+Every event is a header line, body lines and a line ``...``. A last event without ``...`` is still
+being written and is ignored.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Event:
     body: tuple[str, ...] = ()
 
 
-def events(text: str) -> Iterator[Event]:
-    """The complete events in their order; raises ValueError, with the line, for other text."""
+def parse_events(text: str) -> Iterator[Event]:
+    """Parse the complete events; raises ValueError with the line number for other text."""
     block: list[str] = []
     for index, line in enumerate(text.split("\n"), 1):
         if line != "...":
@@ -61,8 +61,8 @@ def events(text: str) -> Iterator[Event]:
         block = []
 
 
-def outcome(event: Event) -> str:
-    """``exit 0``, ``signal 9`` of a termination event; "" when the event does not say."""
+def describe_end(event: Event) -> str:
+    """Describe a termination event as ``exit 0`` or ``signal 9``; "" if it does not say."""
     for line in event.body:
         normal = _NORMAL.match(line)
         if normal:

@@ -1,4 +1,4 @@
-"""The CE's loop: ask, decide, submit, look what came back."""
+"""The CE's loop: count agents, decide, submit, read the user logs."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from .agent import Behaviour, script
-from .counting import Answer, Query, counts
-from .decide import Limits, to_submit
+from .agent import Behaviour, build_script
+from .counting import CommandResult, Query, count_agents
+from .decide import Limits, count_to_submit
 from .dialects import Dialect
-from .eventlog import events
-from .records import ENDED, REMOVED, AgentRecord, Fate, complaint, fate, to_json
+from .eventlog import parse_events
+from .records import ENDED, REMOVED, AgentRecord, AgentStatus, find_fault, read_status, to_json
 from .site import Site, Submission
-from .summary import Line
+from .summary import AgentResult
 
 _ACCEPTED = re.compile(r"1 job\(s\) submitted to cluster (\d+)\.", re.ASCII)
 
 
-class Batch(Protocol):
-    """The batch system's command line; ``Commands`` is the real one."""
+class BatchSystem(Protocol):
+    """The batch system's commands; ``CondorCommands`` is the real implementation."""
 
-    def ask(self, query: Query) -> Answer: ...
+    def ask(self, query: Query) -> CommandResult: ...
 
-    def run(self, command: str, stdin: str = "", merge_stderr: bool = False) -> Answer: ...
+    def run(self, command: str, stdin: str = "", merge_stderr: bool = False) -> CommandResult: ...
 
 
 @dataclass(frozen=True)
-class Orders:
-    """What the admin asked for; ``dialects`` take turns, agent by agent."""
+class RunOptions:
+    """The options of a run; the ``dialects`` are used in turn, agent by agent."""
 
     agents: int
     limits: Limits
@@ -46,73 +46,73 @@ class Orders:
         return self.behaviours.get(number, self.default)
 
 
-class Ce:
-    """Submits the agents and follows them.
+class ComputingElement:
+    """Submits the agents and follows them to their ends.
 
-    ``directory`` is the CE's own, ``say`` takes its log lines; ``stopping``
-    is asked between two submissions, so that none is cut in the middle.
+    ``directory`` is the CE's own, ``say`` prints its log lines; ``stopping`` is called between two
+    submissions, so that none is interrupted.
     """
 
     def __init__(
         self,
-        orders: Orders,
+        orders: RunOptions,
         site: Site,
         user: str,
-        batch: Batch,
+        batch: BatchSystem,
         directory: Path,
         proxy: str,
         say: Callable[[str], None],
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._orders = orders
+        self._options = orders
         self._site = site
         self._user = user
-        self._batch = batch
+        self._system = batch
         self._directory = directory
         self._proxy = proxy
         self._say = say
-        self._stopping = stopping
-        self._rounds = 0
-        self._mute = ""
+        self._is_stopping = stopping
+        self._runs = 0
+        self._reported = ""
         self.records: list[AgentRecord] = []
-        self._fates: dict[int, Fate] = {}
+        self._statuses: dict[int, AgentStatus] = {}
 
-    def round(self, now: float) -> bool:
-        """One turn of the loop at the wall clock time ``now``; True when something moved."""
-        moved = self._look()
-        missing = self._orders.agents - len(self.records)
+    def run_once(self, now: float) -> bool:
+        """Run the loop once at ``now`` (seconds since the epoch); True if anything changed."""
+        moved = self._read_logs()
+        missing = self._options.agents - len(self.records)
         if missing:
-            dialect = self._orders.dialects[self._rounds % len(self._orders.dialects)]
-            self._rounds += 1
-            seen = counts(dialect.queries(self._user, self._site), self._batch.ask)
+            dialect = self._options.dialects[self._runs % len(self._options.dialects)]
+            self._runs += 1
+            seen = count_agents(dialect.build_queries(self._user, self._site), self._system.ask)
             if seen.queued is None or seen.active is None:
-                self._trouble(f"the site does not say how many agents it has ({dialect.NAME})")
+                self._report_once(f"the site does not say how many agents it has ({dialect.NAME})")
             for _ in range(
-                to_submit(self._orders.limits, seen, len(self.records), self._orders.agents)
+                count_to_submit(self._options.limits, seen, len(self.records), self._options.agents)
             ):
-                if self._stopping() or not self._submit(now):
+                if self._is_stopping() or not self._submit(now):
                     break
                 moved = True
         return moved
 
     @property
     def finished(self) -> bool:
-        """Every agent is in and has come to an end."""
-        return len(self.records) == self._orders.agents and all(
-            self._fates[record.number].state in (ENDED, REMOVED) for record in self.records
+        """Whether every agent was submitted and has ended."""
+        return len(self.records) == self._options.agents and all(
+            self._statuses[record.number].state in (ENDED, REMOVED) for record in self.records
         )
 
-    def lines(self) -> list[Line]:
-        """Every submitted agent with what came of it."""
+    def list_results(self) -> list[AgentResult]:
+        """List every submitted agent with how it ended."""
         return [
-            Line(
+            AgentResult(
                 record,
-                self._fates[record.number],
-                complaint(
+                self._statuses[record.number],
+                find_fault(
                     record,
-                    self._fates[record.number],
-                    _read(record.output),
-                    _read(record.error),
+                    self._statuses[record.number],
+                    _read_file(record.output),
+                    _read_file(record.error),
                 ),
             )
             for record in self.records
@@ -120,21 +120,23 @@ class Ce:
 
     def _submit(self, now: float) -> bool:
         number = len(self.records) + 1
-        dialect = self._orders.dialects[(number - 1) % len(self._orders.dialects)]
-        # New for every try: a submission that failed may have gone in all the same.
+        dialect = self._options.dialects[(number - 1) % len(self._options.dialects)]
+        # A new one for every try: a submission that failed may have been queued nevertheless.
         token = uuid.uuid4().hex
         agent = Submission(number, str(self._directory / "tmp" / f"agent.startup.{number}"))
-        behaviour = self._orders.behaviour(number)
-        text = script(number, token, behaviour, self._proxy, self._orders.ledger)
+        behaviour = self._options.behaviour(number)
+        text = build_script(number, token, behaviour, self._proxy, self._options.ledger)
         Path(agent.script).write_text(text)
         Path(agent.script).chmod(0o755)
-        answer = self._hand_in(dialect, dialect.describe(agent, self._site), now)
+        answer = self._run_submit(dialect, dialect.build_description(agent, self._site), now)
         accepted = _ACCEPTED.search("".join(answer.lines))
         if answer.code != 0 or accepted is None:
-            self._trouble(f"condor_submit did not take agent {number} ({_why(answer)})")
+            self._report_once(
+                f"condor_submit did not take agent {number} ({_describe_failure(answer)})"
+            )
             return False
-        self._mute = ""
-        files = dialect.paths(agent, self._site)
+        self._reported = ""
+        files = dialect.build_paths(agent, self._site)
         record = AgentRecord(
             number=number,
             token=token,
@@ -147,45 +149,45 @@ class Ce:
             behaviour=behaviour,
         )
         self.records.append(record)
-        self._fates[number] = Fate()
+        self._statuses[number] = AgentStatus()
         with open(self._directory / "agents.jsonl", "a") as file:
             file.write(to_json(record) + "\n")
         self._say(f"agent {number} is job {record.job} ({dialect.NAME})")
         return True
 
-    def _hand_in(self, dialect: Dialect, text: str, now: float) -> Answer:
-        command = f"condor_submit {self._orders.submit_args}".rstrip()
+    def _run_submit(self, dialect: Dialect, text: str, now: float) -> CommandResult:
+        command = f"condor_submit {self._options.submit_args}".rstrip()
         if dialect.ON_STDIN:
-            return self._batch.run(command, stdin=text)
-        path = self._directory / "tmp" / dialect.submit_file(self._site, now)
+            return self._system.run(command, stdin=text)
+        path = self._directory / "tmp" / dialect.name_submit_file(self._site, now)
         path.write_text(text)
-        return self._batch.run(f"{command} {shlex.quote(str(path))}")
+        return self._system.run(f"{command} {shlex.quote(str(path))}")
 
-    def _look(self) -> bool:
+    def _read_logs(self) -> bool:
         moved = False
         for record in self.records:
-            before = self._fates[record.number]
+            before = self._statuses[record.number]
             if before.state in (ENDED, REMOVED):
                 continue
             try:
-                after = fate(events(_read(record.log)))
+                after = read_status(parse_events(_read_file(record.log)))
             except ValueError as error:
-                self._trouble(f"the user log {record.log} of job {record.job}: {error}")
+                self._report_once(f"the user log {record.log} of job {record.job}: {error}")
                 continue
             if after != before:
-                self._fates[record.number] = after
+                self._statuses[record.number] = after
                 self._say(f"agent {record.number} ({record.job}): {after.outcome or after.state}")
                 moved = True
         return moved
 
-    def _trouble(self, text: str) -> None:
-        """Say it once, not in every round."""
-        if text != self._mute:
-            self._mute = text
+    def _report_once(self, text: str) -> None:
+        """Print a problem once, not in every run of the loop."""
+        if text != self._reported:
+            self._reported = text
             self._say(text)
 
 
-def _why(answer: Answer) -> str:
+def _describe_failure(answer: CommandResult) -> str:
     if answer.code is None:
         return "no answer in time"
     if answer.code == 0:
@@ -193,8 +195,8 @@ def _why(answer: Answer) -> str:
     return f"exit code {answer.code}"
 
 
-def _read(path: str) -> str:
-    """The file's text; "" while it is not there."""
+def _read_file(path: str) -> str:
+    """Read a file; "" while it does not exist."""
     try:
         return Path(path).read_text(errors="replace")
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The demo CE's command line: options, their help and what is wrong with a value."""
+"""The demo CE's command line: options, their help and their checks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .agent import Behaviour, parse_behaviour
 from .dialects import DIALECTS, Dialect
-from .errors import BadUse
+from .errors import UsageError
 
 PROGRAM = "plancton-demo-ce"
 
@@ -16,21 +16,21 @@ dialects: alien (the current AliEn: a file, V2 environment, condor_status), alie
 (the older AliEn: stdin, condor_q -totals), condor-pm (the first one: stdin, V1 environment),
 jalien (JAliEn: a file, condor_q -const); mixed: all of them in turn.
 
-exit codes: 0 every agent ended as it was meant to (removed ones count as meant); 1 one did
-not; 2 bad use; 3 the site never answered or took no agent; 130, 143 interrupted.
+exit codes: 0 every agent ended as expected (also if it was removed); 1 one did not; 2 wrong
+usage; 3 the site never answered or took no agent; 130, 143 interrupted.
 """
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Submit real job agents through condor_submit as the AliEn CE does, "
-        "follow them to their end and say what came of each.",
+        "follow them to their ends and report how each ended.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = made.add_argument
-    add("--agents", type=_positive, default=24, metavar="N", help="agents in all (%(default)s)")
+    add("--agents", type=_positive, default=24, metavar="N", help="number of agents (%(default)s)")
     add(
         "--max-queued",
         type=_positive,
@@ -45,7 +45,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="agents queued and running at once (%(default)s)",
     )
-    add("--dialect", default="mixed", metavar="D[,D]", help="whose texts to submit (%(default)s)")
+    add(
+        "--dialect",
+        default="mixed",
+        metavar="D[,D]",
+        help="whose job descriptions to submit (%(default)s)",
+    )
     add(
         "--seconds",
         type=_natural,
@@ -58,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="N=DO",
-        help="agent N does otherwise: exit:CODE, signal:NUMBER, seconds:S, joined with commas",
+        help="how agent N behaves: exit:CODE, signal:NUMBER, seconds:S, joined with commas",
     )
     add("--dir", default="demo-ce", metavar="D", help="the CE's own directory (./%(default)s)")
     add(
@@ -66,14 +71,14 @@ def parser() -> argparse.ArgumentParser:
         type=_seconds,
         default=5.0,
         metavar="S",
-        help="seconds between two turns of the loop (%(default)s)",
+        help="seconds between two runs of the loop (%(default)s)",
     )
     add(
         "--patience",
         type=_seconds,
         default=900.0,
         metavar="S",
-        help="give up after as many seconds in which nothing moved (%(default)s)",
+        help="give up after so many seconds without any change (%(default)s)",
     )
     add(
         "--route",
@@ -116,24 +121,27 @@ def _seconds(text: str) -> float:
 
 
 def parse_dialects(text: str) -> list[Dialect]:
-    """``mixed`` or names with commas; raises BadUse."""
+    """Parse ``mixed`` or names joined with commas. Raises UsageError."""
     if text == "mixed":
         return list(DIALECTS.values())
     names = [name.strip() for name in text.split(",")]
     for name in names:
         if name not in DIALECTS:
-            raise BadUse(f"--dialect {name!r}: known are {', '.join(DIALECTS)} and mixed")
+            raise UsageError(f"--dialect {name!r}: known are {', '.join(DIALECTS)} and mixed")
     return [DIALECTS[name] for name in names]
 
 
 def parse_agents(values: Sequence[str], agents: int, default: Behaviour) -> dict[int, Behaviour]:
-    """The ``N=DO`` of --agent; raises BadUse."""
+    """Parse the values ``N=DO`` of --agent. Raises UsageError.
+
+    ``agents``: how many there are; ``default``: what a value does not set.
+    """
     found: dict[int, Behaviour] = {}
     for value in values:
         number, equals, text = value.partition("=")
         if not equals or not (number.isascii() and number.isdigit()):
-            raise BadUse(f"--agent {value!r}: write it as N=DO, e.g. 5=exit:7")
+            raise UsageError(f"--agent {value!r}: write it as N=DO, e.g. 5=exit:7")
         if not 1 <= int(number) <= agents:
-            raise BadUse(f"--agent {value!r}: agents are numbered 1 to {agents}")
+            raise UsageError(f"--agent {value!r}: agents are numbered 1 to {agents}")
         found[int(number)] = parse_behaviour(text, default)
     return found

@@ -1,7 +1,7 @@
-"""A credential for the demo's agents: real X.509, self-signed, good for nothing else.
+"""A credential for the demo's agents: real X.509, but self-signed.
 
-It has the form of a Grid proxy file (certificate and private key in PEM, mode
-0600) so that all the steps that handle one are gone through.
+It has the form of a Grid proxy file (certificate and private key in PEM, mode 0600), so that it is
+handled like one.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-#: The subject's common name; whoever finds the file should know at once.
+#: The subject's common name, which says what the file is.
 COMMON_NAME = "Plancton demo credential, trusted by nobody"
-#: Hours; a day outlives any commissioning run and no more.
+#: A day: longer than any commissioning run.
 LIFETIME = timedelta(hours=24)
 
 
-def demo_credential(now: datetime) -> bytes:
-    """PEM of a new certificate, valid from ``now`` (with a time zone), and its private key."""
+def make_demo_credential(now: datetime) -> bytes:
+    """Make a certificate, valid from ``now`` (with a time zone), and its key; returns PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name(
         [
@@ -49,7 +49,7 @@ def demo_credential(now: datetime) -> bytes:
 
 
 def write_proxy(path: Path, pem: bytes) -> None:
-    """Write the file, readable by its owner alone from its first byte on."""
+    """Write the file; it is readable only by its owner from the beginning."""
     path.unlink(missing_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as file:

@@ -1,4 +1,4 @@
-"""What the CE remembers of an agent, and what it reads from the files that came back."""
+"""The CE's record of an agent, and how it ended by its user log and output."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from .eventlog import (
     SUBMITTED,
     TERMINATED,
     Event,
-    outcome,
+    describe_end,
 )
 
-#: An agent's state in the CE's eyes; the last two are ends.
-IDLE, RUNNING, HOLDING, ENDED, REMOVED = "idle", "running", "held", "ended", "removed"
+#: The states of an agent as the CE sees it; the last two are final.
+IDLE, RUNNING, ON_HOLD, ENDED, REMOVED = "idle", "running", "held", "ended", "removed"
 
 _STATE = {
     SUBMITTED: IDLE,
     EXECUTING: RUNNING,
     EVICTED: IDLE,
-    HELD: HOLDING,
+    HELD: ON_HOLD,
     RELEASED: IDLE,
     TERMINATED: ENDED,
     ABORTED: REMOVED,
@@ -49,34 +49,34 @@ class AgentRecord:
 
 
 @dataclass(frozen=True)
-class Fate:
-    """Where an agent is, by its user log; ``outcome`` is ``exit N`` or ``signal N`` when ENDED."""
+class AgentStatus:
+    """The status of an agent by its user log; ``outcome``: ``exit N`` or ``signal N`` if ENDED."""
 
     state: str = IDLE
     outcome: str = ""
 
 
-def fate(seen: Iterable[Event]) -> Fate:
-    """The state after these events of one job; those that change no state are skipped."""
-    now = Fate()
+def read_status(seen: Iterable[Event]) -> AgentStatus:
+    """Read the status of one job from its events; events that change no state are ignored."""
+    now = AgentStatus()
     for event in seen:
         state = _STATE.get(event.number)
         if state is not None:
-            now = Fate(state, outcome(event) if state == ENDED else "")
+            now = AgentStatus(state, describe_end(event) if state == ENDED else "")
     return now
 
 
-def complaint(record: AgentRecord, now: Fate, stdout: str, stderr: str) -> str:
-    """Why this agent did not end as it was meant to; "" when it did or was removed.
+def find_fault(record: AgentRecord, now: AgentStatus, stdout: str, stderr: str) -> str:
+    """Find why this agent did not end as expected; "" if it did or was removed.
 
-    An end counts only with the agent's own words for it: its token in both
-    streams, and its line about the work it checked.
+    The end must be confirmed by the agent's own output: its token in both streams, and its line
+    about the work that it checked.
     """
     if now.state == REMOVED:
         return ""
     if now.state != ENDED:
         return f"still {now.state}"
-    meant = record.behaviour.expected()
+    meant = record.behaviour.expected_end()
     if now.outcome != meant:
         return f"ended with {now.outcome or 'no result'} instead of {meant}"
     for text, name, path in (
@@ -91,11 +91,11 @@ def complaint(record: AgentRecord, now: Fate, stdout: str, stderr: str) -> str:
 
 
 def to_json(record: AgentRecord) -> str:
-    """One line of the CE's ``agents.jsonl``."""
+    """Format a record as a line of the CE's ``agents.jsonl``."""
     return json.dumps(asdict(record))
 
 
 def from_json(line: str) -> AgentRecord:
-    """Read a line of ``agents.jsonl``; raises ValueError or TypeError for another text."""
+    """Read a line of ``agents.jsonl``; raises ValueError or TypeError for other text."""
     fields = json.loads(line)
     return AgentRecord(**{**fields, "behaviour": Behaviour(**fields["behaviour"])})

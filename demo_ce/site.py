@@ -1,4 +1,4 @@
-"""What a CE knows when it writes a job description: the site, and one agent's files."""
+"""What a CE puts into a job description: the site's configuration and one agent's files."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Site:
-    """The part of a CE's configuration that reaches the description.
+    """The part of a CE's configuration that is used in the description.
 
-    The field comments name where AliEn or JAliEn takes the value from.
+    The comments name where AliEn or JAliEn takes the values from.
     """
 
     cluster_monitor: str  #: host:port of the ClusterMonitor, CONFIG HOST and CLUSTERMONITOR_PORT
@@ -29,34 +29,34 @@ class Site:
 
 @dataclass(frozen=True)
 class Paths:
-    """Where HTCondor shall put what an agent leaves."""
+    """The files for an agent's output, error output and user log."""
 
     output: str
     error: str
     log: str
 
     @classmethod
-    def of(cls, base: str) -> Paths:
+    def from_base(cls, base: str) -> Paths:
         return cls(f"{base}.out", f"{base}.err", f"{base}.log")
 
 
 @dataclass(frozen=True)
 class Submission:
-    """One agent to be submitted: its number (from 1) and its start script (absolute path)."""
+    """An agent to submit: its number (from 1) and its start script (absolute path)."""
 
     number: int
     script: str
 
     def agent_id(self, site: Site) -> str:
-        """ALIEN_JOBAGENT_ID: the CE's process id and its counter, which starts at 0."""
+        """Return ALIEN_JOBAGENT_ID: the CE's process id and its counter, which starts at 0."""
         return f"{site.pid}.{self.number - 1}"
 
 
-def custom_attributes(jdl: str) -> str:
-    """A site's custom-classad.jdl as both CEs add it: framed, without comments and empty lines.
+def format_custom_attributes(jdl: str) -> str:
+    """Format a site's custom-classad.jdl as both CEs do: without comments and empty lines.
 
-    Blanks after a line's final backslash are dropped, since they would end the
-    continuation for an old condor_submit.
+    Blanks after a final backslash are removed, because they would end the continuation for an old
+    condor_submit.
     """
     kept = []
     for line in jdl.splitlines():

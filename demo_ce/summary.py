@@ -1,4 +1,4 @@
-"""What came of all agents: the CE's last lines."""
+"""The summary of all agents that the CE prints at the end."""
 
 from __future__ import annotations
 
@@ -6,40 +6,44 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .records import ENDED, HOLDING, REMOVED, AgentRecord, Fate
+from .records import ENDED, ON_HOLD, REMOVED, AgentRecord, AgentStatus
 
 
 @dataclass(frozen=True)
-class Line:
-    """One agent at the end: ``complaint`` is "" when it ended as it was meant to."""
+class AgentResult:
+    """One agent at the end; ``fault`` is "" if it ended as expected."""
 
     record: AgentRecord
-    fate: Fate
-    complaint: str
+    status: AgentStatus
+    fault: str
 
 
-def summary(lines: Sequence[Line], wanted: int, seconds: float) -> list[str]:
-    """The last lines to print: one for each agent to look at, then the totals."""
+def format_summary(lines: Sequence[AgentResult], wanted: int, seconds: float) -> list[str]:
+    """Format the last lines: one for each agent with a fault, then the totals.
+
+    ``wanted``: how many agents there should be; ``seconds``: how long it took.
+    """
     text = [
-        f"agent {line.record.number} ({line.record.job}, {line.record.dialect}): {line.complaint}"
+        f"agent {line.record.number} ({line.record.job}, {line.record.dialect}): {line.fault}"
         for line in lines
-        if line.complaint
+        if line.fault
     ]
-    ends = Counter(line.fate.outcome for line in lines if line.fate.state == ENDED)
+    ends = Counter(line.status.outcome for line in lines if line.status.state == ENDED)
     failed = {end: count for end, count in sorted(ends.items()) if end != "exit 0"}
-    states = Counter(line.fate.state for line in lines)
+    states = Counter(line.status.state for line in lines)
     which = f" ({', '.join(f'{n} {end}' for end, n in failed.items())})" if failed else ""
-    unfinished = len(lines) - states[ENDED] - states[REMOVED] - states[HOLDING]
+    unfinished = len(lines) - states[ENDED] - states[REMOVED] - states[ON_HOLD]
     text.append(
         f"{len(lines)} of {wanted} agents submitted, {ends['exit 0']} completed, "
         f"{sum(failed.values())} failed{which}, {states[REMOVED]} removed, "
-        f"{states[HOLDING]} held, {unfinished} unfinished in {seconds:.0f} s"
+        f"{states[ON_HOLD]} held, {unfinished} unfinished in {seconds:.0f} s"
     )
-    waiting = [line.record.job for line in lines if line.fate.state not in (ENDED, REMOVED)]
+    waiting = [line.record.job for line in lines if line.status.state not in (ENDED, REMOVED)]
     if waiting:
         text.append(f"still in the queue; remove them with: condor_rm {' '.join(waiting)}")
     return text
 
 
-def all_as_meant(lines: Sequence[Line], wanted: int) -> bool:
-    return len(lines) == wanted and not any(line.complaint for line in lines)
+def all_succeeded(lines: Sequence[AgentResult], wanted: int) -> bool:
+    """Tell whether all ``wanted`` agents were submitted and ended as expected."""
+    return len(lines) == wanted and not any(line.fault for line in lines)

@@ -1,7 +1,6 @@
-"""The descriptions that real CEs write, one file per dialect, byte by byte.
+"""The job descriptions that real CEs write, byte by byte; one module for each dialect.
 
-Sites run these texts for years and nobody can change them there, so a
-condor_submit that takes them is what commissioning has to show.
+Deployed CEs cannot be changed: a site is ready when its condor_submit takes these texts.
 
 The tests' expected texts were printed by the CEs' own Perl code, and JAliEn's follow its Java.
 Where the demo CE differs from them: where the Perl adds up undefined values and would overfill a
@@ -21,22 +20,23 @@ from . import alien, alien_stdin, condor_pm, jalien
 
 
 class Dialect(Protocol):
-    """One CE's way to talk to HTCondor; each module of this package is one."""
+    """How one CE uses HTCondor; each module of this package is one."""
 
     NAME: str
     ON_STDIN: bool  #: the description goes to condor_submit's stdin instead of a file
     SENDS_PROXY: bool  #: the description says ``use_x509userproxy = true``
 
-    def paths(self, agent: Submission, site: Site) -> Paths: ...
+    def build_paths(self, agent: Submission, site: Site) -> Paths:
+        """Build the paths of an agent's output files."""
 
-    def submit_file(self, site: Site, now: float) -> str:
-        """Base name of the description's file at the time ``now`` (s since the epoch)."""
+    def name_submit_file(self, site: Site, now: float) -> str:
+        """Return the name of the description's file at ``now`` (seconds since the epoch)."""
 
-    def describe(self, agent: Submission, site: Site) -> str:
-        """The whole job description."""
+    def build_description(self, agent: Submission, site: Site) -> str:
+        """Build the whole job description."""
 
-    def queries(self, user: str, site: Site) -> tuple[Query, ...]:
-        """How this CE asks for the numbers of agents."""
+    def build_queries(self, user: str, site: Site) -> tuple[Query, ...]:
+        """Build the queries by which this CE counts its agents."""
 
 
 DIALECTS: dict[str, Dialect] = {

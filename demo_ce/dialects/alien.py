@@ -6,7 +6,7 @@ counting by ``condor_status``.
 
 from __future__ import annotations
 
-from demo_ce.counting import Query, by_schedd
+from demo_ce.counting import Query, schedd_queries
 from demo_ce.site import Paths, Site, Submission
 
 NAME = "alien"
@@ -27,17 +27,17 @@ _HOLD = (
 _REMOVE = "periodic_remove = \\\n  CurrentTime - QDate > 259200\n"
 
 
-def paths(agent: Submission, site: Site) -> Paths:
-    return Paths.of(f"{site.log_folder}/jobagent_{agent.agent_id(site)}")
+def build_paths(agent: Submission, site: Site) -> Paths:
+    return Paths.from_base(f"{site.log_folder}/jobagent_{agent.agent_id(site)}")
 
 
-def submit_file(site: Site, now: float) -> str:
-    """Name of the description's file; AliEn writes one name for 64 s."""
+def name_submit_file(site: Site, now: float) -> str:
+    """Return the name of the description's file; AliEn uses one name for 64 s."""
     return f"htc-submit.{int(now) >> 6}.jdl"
 
 
-def describe(agent: Submission, site: Site) -> str:
-    files = paths(agent, site)
+def build_description(agent: Submission, site: Site) -> str:
+    files = build_paths(agent, site)
     output = f"output = {files.output}" if site.sandbox else ""
     error = f"error  = {files.error}" if site.sandbox else ""
     text = f"cmd = {agent.script}\n{output}\n{error}\nlog = {files.log}\n"
@@ -60,5 +60,5 @@ def describe(agent: Submission, site: Site) -> str:
     return text + f'environment = "{environment}"\n' + site.custom + "queue 1\n"
 
 
-def queries(user: str, site: Site) -> tuple[Query, ...]:
-    return by_schedd()
+def build_queries(user: str, site: Site) -> tuple[Query, ...]:
+    return schedd_queries()

@@ -3,13 +3,13 @@
 The description goes to condor_submit's stdin, without a newline at its end;
 counting by ``condor_q USER -totals``.
 
-One byte differs from what that Perl writes: it joins its last policy and
-``use_x509userproxy`` without a newline, which every condor_submit refuses.
+One byte differs: that Perl joins its last policy and ``use_x509userproxy`` without a newline, which
+every condor_submit refuses.
 """
 
 from __future__ import annotations
 
-from demo_ce.counting import Query, by_totals
+from demo_ce.counting import Query, totals_queries
 from demo_ce.site import Paths, Site, Submission
 
 NAME = "alien-stdin"
@@ -17,16 +17,16 @@ ON_STDIN = True
 SENDS_PROXY = True
 
 
-def paths(agent: Submission, site: Site) -> Paths:
-    return Paths.of(f"{site.log_folder}/jobagent_{agent.agent_id(site)}")
+def build_paths(agent: Submission, site: Site) -> Paths:
+    return Paths.from_base(f"{site.log_folder}/jobagent_{agent.agent_id(site)}")
 
 
-def submit_file(site: Site, now: float) -> str:
+def name_submit_file(site: Site, now: float) -> str:
     return ""
 
 
-def describe(agent: Submission, site: Site) -> str:
-    files = paths(agent, site)
+def build_description(agent: Submission, site: Site) -> str:
+    files = build_paths(agent, site)
     text = (
         f"cmd = {agent.script}\noutput = {files.output}\nerror = {files.error}\nlog = {files.log}\n"
     )
@@ -59,5 +59,5 @@ def describe(agent: Submission, site: Site) -> str:
     )
 
 
-def queries(user: str, site: Site) -> tuple[Query, ...]:
-    return by_totals(user)
+def build_queries(user: str, site: Site) -> tuple[Query, ...]:
+    return totals_queries(user)

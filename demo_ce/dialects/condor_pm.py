@@ -3,14 +3,13 @@
 The description goes to condor_submit's stdin, with a V1 environment that asks
 for the job's own id.
 
-It counts by ``condor_q USER -totals`` as its successor does. The Perl counts
-lines that show a GridJobStatus: outside of the grid universe that is always
-none, and it would submit without end.
+It counts by ``condor_q USER -totals`` as its successor does. The Perl counts lines with a
+GridJobStatus: outside the grid universe there are none, and it would submit for ever.
 """
 
 from __future__ import annotations
 
-from demo_ce.counting import Query, by_totals
+from demo_ce.counting import Query, totals_queries
 from demo_ce.site import Paths, Site, Submission
 
 NAME = "condor-pm"
@@ -18,19 +17,19 @@ ON_STDIN = True
 SENDS_PROXY = False
 
 
-def paths(agent: Submission, site: Site) -> Paths:
+def build_paths(agent: Submission, site: Site) -> Paths:
     # ALIEN_LOG, which the CE sets for each agent
-    return Paths.of(f"{site.log_folder}/AliEn.JobAgent.{agent.agent_id(site)}")
+    return Paths.from_base(f"{site.log_folder}/AliEn.JobAgent.{agent.agent_id(site)}")
 
 
-def submit_file(site: Site, now: float) -> str:
+def name_submit_file(site: Site, now: float) -> str:
     return ""
 
 
-def describe(agent: Submission, site: Site) -> str:
-    files = paths(agent, site)
+def build_description(agent: Submission, site: Site) -> str:
+    files = build_paths(agent, site)
     monitor = site.cluster_monitor
-    # CE_SUBMITARG_LIST: each entry is a line, and a line with nothing in it closes them.
+    # CE_SUBMITARG_LIST: each entry is a line, and an empty line ends them.
     extra = ""
     if site.grid_resource and not site.router:
         extra = f"universe = grid\ngrid_resource = {site.grid_resource}\n"
@@ -49,5 +48,5 @@ def describe(agent: Submission, site: Site) -> str:
     )
 
 
-def queries(user: str, site: Site) -> tuple[Query, ...]:
-    return by_totals(user)
+def build_queries(user: str, site: Site) -> tuple[Query, ...]:
+    return totals_queries(user)

@@ -1,12 +1,12 @@
 """JAliEn: ``alien.site.batchqueue.HTCONDOR``, the version with weighted CE lists (2020).
 
 A file for condor_submit, one-line policies, V2 environment; counting by
-``condor_q -const … -af``, with stderr among stdout.
+``condor_q -const … -af``, reading stdout and stderr together.
 """
 
 from __future__ import annotations
 
-from demo_ce.counting import Query, by_job_list
+from demo_ce.counting import Query, job_list_queries
 from demo_ce.site import Paths, Site, Submission
 
 NAME = "jalien"
@@ -14,17 +14,17 @@ ON_STDIN = False
 SENDS_PROXY = True
 
 
-def paths(agent: Submission, site: Site) -> Paths:
-    return Paths.of(f"{site.log_folder}/jobagent_{site.pid}_{agent.number - 1}")
+def build_paths(agent: Submission, site: Site) -> Paths:
+    return Paths.from_base(f"{site.log_folder}/jobagent_{site.pid}_{agent.number - 1}")
 
 
-def submit_file(site: Site, now: float) -> str:
-    """Name of the description's file; JAliEn writes one name for 2^16 ms."""
+def name_submit_file(site: Site, now: float) -> str:
+    """Return the name of the description's file; JAliEn uses one name for 2^16 ms."""
     return f"htc-submit.{int(now * 1000) >> 16}.jdl"
 
 
-def describe(agent: Submission, site: Site) -> str:
-    files = paths(agent, site)
+def build_description(agent: Submission, site: Site) -> str:
+    files = build_paths(agent, site)
     text = f"cmd = {agent.script}\n"
     if site.sandbox:
         text += f"output = {files.output}\nerror = {files.error}\n"
@@ -57,9 +57,9 @@ def describe(agent: Submission, site: Site) -> str:
 
 
 def _local_pool(site: Site) -> bool:
-    """JAliEn's own word for a CE name without a dot: jobs for the pool next door."""
+    """Tell whether the CE's name has no dot: JAliEn then submits to the local pool."""
     return not site.router and not site.grid_resource
 
 
-def queries(user: str, site: Site) -> tuple[Query, ...]:
-    return by_job_list(local_pool=_local_pool(site))
+def build_queries(user: str, site: Site) -> tuple[Query, ...]:
+    return job_list_queries(local_pool=_local_pool(site))

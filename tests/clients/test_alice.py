@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from demo_ce.dialects import DIALECTS
-from demo_ce.proxy import demo_credential, write_proxy
+from demo_ce.proxy import make_demo_credential, write_proxy
 from tests.clients.pool import PROGRAM, Pool
 from tests.support.process_site import PROGRAMS
 
@@ -85,7 +85,7 @@ def test_condor_pm_counts_lines_and_finds_no_word_of_what_is_not_there(
 
 
 def test_new_alien_and_jalien_ask_in_an_empty_environment(pool: Pool, place: Path) -> None:
-    write_proxy(place / "proxy", demo_credential(datetime.now(timezone.utc)))
+    write_proxy(place / "proxy", make_demo_credential(datetime.now(timezone.utc)))
     agent = place / "agent.sh"
     agent.write_text("#!/bin/sh\nsleep 1000\n")
     agent.chmod(0o755)

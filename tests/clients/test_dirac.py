@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from demo_ce.proxy import demo_credential, write_proxy
+from demo_ce.proxy import make_demo_credential, write_proxy
 from tests.clients.pool import WAIT, Pool
 from tests.support.waiting import wait_until
 
@@ -63,7 +63,7 @@ def states(text: str) -> dict[str, tuple[int, list[str]]]:
 def test_diracs_ce_class_submits_polls_and_fetches_the_output(
     pool: Pool, place: Path, remote: bool
 ) -> None:
-    write_proxy(place / "proxy", demo_credential(datetime.now(timezone.utc)))
+    write_proxy(place / "proxy", make_demo_credential(datetime.now(timezone.utc)))
     (place / "results").mkdir()
     (place / "pilot.sh").write_text(
         "#!/bin/sh\necho $DIRAC_PILOT_STAMP $HTCONDOR_JOBID\n[ $DIRAC_PILOT_STAMP = good ]\n"

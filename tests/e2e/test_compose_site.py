@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from demo_ce.proxy import demo_credential
+from demo_ce.proxy import make_demo_credential
 from tests.e2e.site_compose import NODE, ComposeSite
 from tests.e2e.site_engine import METADATA, REPORTS_PORT, WORLD, machine
 from tests.setup.needs import needs
@@ -72,7 +72,7 @@ def site(built_images: BuiltImages, cgroup_name: str) -> Iterator[ComposeSite]:
 
 def submit(site: ComposeSite, batch: str, ones: int, eights: int, seconds: int) -> int:
     text = DESCRIPTION.format(batch=batch, ones=ones, eights=eights, seconds=seconds)
-    proxy = demo_credential(datetime.now(timezone.utc)).decode()
+    proxy = make_demo_credential(datetime.now(timezone.utc)).decode()
     return site.submit(batch, text, {"agent": AGENT, "proxy": proxy, **INPUT})
 
 

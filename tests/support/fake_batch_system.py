@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from demo_ce.agent import Behaviour
-from demo_ce.counting import Answer, Query
+from demo_ce.counting import CommandResult, Query
 from demo_ce.decide import Limits
 from demo_ce.dialects import DIALECTS
-from demo_ce.loop import Ce, Orders
+from demo_ce.loop import ComputingElement, RunOptions
 from demo_ce.site import Site
 
 NOW = 1_511_366_400.0
@@ -23,23 +23,23 @@ class FakeBatch:
         self.running = 0
         self.idle = 0
 
-    def ask(self, query: Query) -> Answer:
+    def ask(self, query: Query) -> CommandResult:
         if self.broken:
-            return Answer([], 1)
+            return CommandResult([], 1)
         if "totalRunningJobs" in query.command:
-            return Answer([f"{self.running} {self.idle}\n"], 0)
+            return CommandResult([f"{self.running} {self.idle}\n"], 0)
         if "totalIdleJobs" in query.command:
-            return Answer([f"{self.idle}\n"], 0)
+            return CommandResult([f"{self.idle}\n"], 0)
         totals = f"{self.idle} idle, {self.running} running, 0 held, 0 suspended\n"
-        return Answer([totals], 0)
+        return CommandResult([totals], 0)
 
-    def run(self, command: str, stdin: str = "", merge_stderr: bool = False) -> Answer:
+    def run(self, command: str, stdin: str = "", merge_stderr: bool = False) -> CommandResult:
         if self.broken:
-            return Answer(["Submitting job(s)"], 1)
+            return CommandResult(["Submitting job(s)"], 1)
         text = stdin or Path(command.split()[-1]).read_text()
         self.submitted.append((command, text))
         self.idle += 1
-        return Answer(
+        return CommandResult(
             ["Submitting job(s).\n", f"1 job(s) submitted to cluster {len(self.submitted)}.\n"], 0
         )
 
@@ -51,8 +51,8 @@ class Case:
         self.batch = FakeBatch()
         self.said: list[str] = []
         self.stopping = False
-        self.ce = Ce(
-            Orders(
+        self.ce = ComputingElement(
+            RunOptions(
                 agents=agents,
                 limits=Limits(queued, 100),
                 dialects=[DIALECTS[name] for name in dialects],

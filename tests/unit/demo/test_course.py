@@ -21,7 +21,7 @@ from demo.view import (
     parse_queue,
 )
 from demo_ce.agent import Behaviour
-from demo_ce.options import parse_agents, parser
+from demo_ce.options import build_parser, parse_agents
 from demo_ce.records import AgentRecord
 
 
@@ -54,7 +54,7 @@ def test_the_agent_whose_pilot_dies_speaks_the_one_dialect_without_a_long_lease(
 
 
 def test_the_ce_gets_the_plan_as_it_is():
-    options = parser().parse_args(ce_arguments())
+    options = build_parser().parse_args(ce_arguments())
 
     behaviours = parse_agents(options.agent, options.agents, Behaviour(options.seconds))
 

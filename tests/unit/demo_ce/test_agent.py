@@ -12,16 +12,18 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from demo_ce.agent import WORK_FAILED, Behaviour, parse_behaviour, script
-from demo_ce.errors import BadUse
-from demo_ce.proxy import COMMON_NAME, demo_credential, write_proxy
+from demo_ce.agent import WORK_FAILED, Behaviour, build_script, parse_behaviour
+from demo_ce.errors import UsageError
+from demo_ce.proxy import COMMON_NAME, make_demo_credential, write_proxy
 
 PROXY = "-----BEGIN CERTIFICATE-----\nnot a real one: $HOME `id`\n-----END CERTIFICATE-----\n"
 
 
 def run(tmp_path, behaviour=None, **environment):
     path = tmp_path / "agent.startup.5"
-    text = script(5, "cafe", behaviour or Behaviour(seconds=0), PROXY, str(tmp_path / "ledger"))
+    text = build_script(
+        5, "cafe", behaviour or Behaviour(seconds=0), PROXY, str(tmp_path / "ledger")
+    )
     path.write_text(text)
     path.chmod(0o755)
     scratch = tmp_path / "scratch"
@@ -129,14 +131,14 @@ def test_a_behaviour_is_read_from_words(text, behaviour):
     "text", ["", "exit", "exit:-1", "exit:x", "exit:256", "signal:99", "nap:1"]
 )
 def test_a_wrong_behaviour_is_named(text):
-    with pytest.raises(BadUse, match=text.partition(":")[0] or "''"):
+    with pytest.raises(UsageError, match=text.partition(":")[0] or "''"):
         parse_behaviour(text, Behaviour(3))
 
 
 def test_the_demo_credential_is_real_short_lived_and_says_what_it_is(tmp_path):
     now = datetime(2026, 1, 2, 3, tzinfo=timezone.utc)
 
-    pem = demo_credential(now)
+    pem = make_demo_credential(now)
 
     certificate = x509.load_pem_x509_certificate(pem)
     key = serialization.load_pem_private_key(pem, None)

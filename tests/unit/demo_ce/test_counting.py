@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from demo_ce.counting import Answer, Counts, Query, counts
-from demo_ce.decide import Limits, free_slots, to_submit
+from demo_ce.counting import CommandResult, Counts, Query, count_agents
+from demo_ce.decide import Limits, count_free_slots, count_to_submit
 from demo_ce.dialects import DIALECTS
-from demo_ce.environment import clean_env
+from demo_ce.environment import clean_environment
 from demo_ce.site import Site
 
 SITE = Site("vobox:8084", "/log", "2017-11-22", 1)
@@ -19,10 +19,10 @@ class FakeSite:
 
     def __init__(self, **answers: tuple[str, int | None]) -> None:
         self._answers = answers
-        self.asked: list[str] = []
+        self.is_requested: list[str] = []
 
-    def __call__(self, query: Query) -> Answer:
-        self.asked.append(query.command)
+    def __call__(self, query: Query) -> CommandResult:
+        self.is_requested.append(query.command)
         key = next(
             name
             for name, words in (
@@ -35,18 +35,18 @@ class FakeSite:
             if words in query.command
         )
         output, code = self._answers[key]
-        return Answer(output.splitlines(keepends=True), code)
+        return CommandResult(output.splitlines(keepends=True), code)
 
 
 def ask(dialect: str, site: FakeSite, where: Site = SITE) -> Counts:
-    return counts(DIALECTS[dialect].queries("games", where), site)
+    return count_agents(DIALECTS[dialect].build_queries("games", where), site)
 
 
 def test_alien_asks_the_schedd_and_adds_running_and_idle():
     site = FakeSite(both=("3 4\n", 0), idle=("4\n", 0))
 
     assert ask("alien", site) == Counts(queued=4, active=7)
-    assert site.asked == [
+    assert site.is_requested == [
         "condor_status -schedd -af totalIdleJobs",
         "condor_status -schedd -af totalRunningJobs totalIdleJobs",
     ]
@@ -76,11 +76,11 @@ def test_the_older_alien_reads_the_last_line_of_the_totals():
     site = FakeSite(totals=(TOTALS, 0))
 
     assert ask("alien-stdin", site) == Counts(queued=5, active=3)
-    assert set(site.asked) == {"condor_q games -totals | tail -n 1"}
+    assert set(site.is_requested) == {"condor_q games -totals | tail -n 1"}
 
 
 def test_a_user_name_cannot_break_out_of_the_command():
-    (first, *_) = DIALECTS["alien-stdin"].queries("x; reboot", SITE)
+    (first, *_) = DIALECTS["alien-stdin"].build_queries("x; reboot", SITE)
 
     assert first.command == "condor_q 'x; reboot' -totals | tail -n 1"
 
@@ -91,7 +91,7 @@ def test_nothing_running_makes_the_older_alien_ask_whether_condor_is_there():
     dead = FakeSite(totals=(idle, 0), plain=("", 1))
 
     assert ask("condor-pm", healthy) == Counts(queued=5, active=0)
-    assert healthy.asked[-1] == "condor_q"
+    assert healthy.is_requested[-1] == "condor_q"
     assert ask("condor-pm", dead) == Counts(None, None)
 
 
@@ -105,14 +105,14 @@ def test_jalien_counts_the_lines_by_status():
     site = FakeSite(listed=("1 undefined\n2 undefined\n1 condor ce ce:9619\n", 0))
 
     assert ask("jalien", site) == Counts(queued=2, active=3)
-    assert site.asked == ["condor_q -const 'JobStatus < 3' -af JobStatus GridResource"]
+    assert site.is_requested == ["condor_q -const 'JobStatus < 3' -af JobStatus GridResource"]
 
 
 def test_jalien_beside_a_local_pool_asks_for_a_literal():
     site = FakeSite(listed=("1 local_pool\n2 local_pool\n", 0))
 
     assert ask("jalien", site, LOCAL) == Counts(queued=1, active=2)
-    assert "-af JobStatus -format local_pool GridResource" in site.asked[0]
+    assert "-af JobStatus -format local_pool GridResource" in site.is_requested[0]
 
 
 def test_jalien_skips_what_is_merged_in_from_stderr():
@@ -138,12 +138,12 @@ def test_jalien_takes_no_jobs_for_none_and_a_failure_for_unknown():
     ],
 )
 def test_free_slots_are_what_both_limits_leave(queued, active, free):
-    assert free_slots(Limits(max_queued=5, max_running=20), Counts(queued, active)) == free
+    assert count_free_slots(Limits(max_queued=5, max_running=20), Counts(queued, active)) == free
 
 
 @pytest.mark.parametrize(("submitted", "now"), [(0, 5), (22, 2), (24, 0)])
 def test_no_more_agents_than_wanted_are_submitted(submitted, now):
-    assert to_submit(Limits(5, 20), Counts(0, 0), submitted, 24) == now
+    assert count_to_submit(Limits(5, 20), Counts(0, 0), submitted, 24) == now
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -151,7 +151,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def test_the_ce_cleans_its_environment_as_alien_does():
-    cleaned = clean_env(
+    cleaned = clean_environment(
         environment(
             ALIEN_ROOT="/opt/alien",
             PATH="/opt/alien/bin:/usr/bin:/opt/alien/api/bin",
@@ -172,4 +172,4 @@ def test_the_ce_cleans_its_environment_as_alien_does():
 
 
 def test_without_alien_the_path_stays_whole():
-    assert clean_env(environment()) == environment()
+    assert clean_environment(environment()) == environment()

@@ -9,11 +9,11 @@ import pytest
 
 from demo_ce.agent import Behaviour
 from demo_ce.cli import main
-from demo_ce.commands import Commands
-from demo_ce.counting import Answer
-from demo_ce.eventlog import Event, events, outcome
-from demo_ce.records import Fate, complaint, fate, from_json
-from demo_ce.summary import all_as_meant, summary
+from demo_ce.commands import CondorCommands
+from demo_ce.counting import CommandResult
+from demo_ce.eventlog import Event, describe_end, parse_events
+from demo_ce.records import AgentStatus, find_fault, from_json, read_status
+from demo_ce.summary import all_succeeded, format_summary
 from tests.support.fake_batch_system import NOW, Case, log
 from tests.support.waiting import wait_until
 
@@ -24,23 +24,23 @@ def case(tmp_path):
 
 
 def test_the_queue_is_topped_up_to_its_limit_and_not_beyond(case):
-    case.ce.round(NOW)
+    case.ce.run_once(NOW)
     assert len(case.batch.submitted) == 2
 
-    case.ce.round(NOW)
+    case.ce.run_once(NOW)
     assert len(case.batch.submitted) == 2
 
     case.batch.idle = 0
-    case.ce.round(NOW)
+    case.ce.run_once(NOW)
     case.batch.idle = 0
-    case.ce.round(NOW)
+    case.ce.run_once(NOW)
     assert len(case.batch.submitted) == 3
 
 
 def test_agents_take_their_dialects_in_turn(tmp_path):
     case = Case(tmp_path, agents=2, dialects=("alien", "condor-pm"))
 
-    case.ce.round(NOW)
+    case.ce.run_once(NOW)
 
     (first, by_file), (second, by_stdin) = case.batch.submitted
     assert first == f"condor_submit {tmp_path}/tmp/htc-submit.23615100.jdl"
@@ -50,7 +50,7 @@ def test_agents_take_their_dialects_in_turn(tmp_path):
 
 
 def test_every_submitted_agent_is_on_record(case, tmp_path):
-    case.ce.round(NOW)
+    case.ce.run_once(NOW)
 
     lines = (tmp_path / "agents.jsonl").read_text().splitlines()
     assert [from_json(line) for line in lines] == case.ce.records
@@ -63,27 +63,27 @@ def test_every_submitted_agent_is_on_record(case, tmp_path):
 
 def test_a_failed_submission_is_said_once_and_tried_again_as_another_agent(case, tmp_path):
     case.batch.broken = True
-    case.ce.round(NOW)
-    case.ce.round(NOW)
+    case.ce.run_once(NOW)
+    case.ce.run_once(NOW)
     assert case.said == ["the site does not say how many agents it has (alien)"]
 
     case.batch.broken = False
-    case.batch.run = lambda *_, **__: Answer(["Submitting job(s)"], 1)
-    case.ce.round(NOW)
-    case.ce.round(NOW)
+    case.batch.run = lambda *_, **__: CommandResult(["Submitting job(s)"], 1)
+    case.ce.run_once(NOW)
+    case.ce.run_once(NOW)
     assert case.said[1:] == ["condor_submit did not take agent 1 (exit code 1)"]
     before = (tmp_path / "tmp" / "agent.startup.1").read_text()
 
     del case.batch.run
-    case.ce.round(NOW)
+    case.ce.run_once(NOW)
     assert (tmp_path / "tmp" / "agent.startup.1").read_text() != before
     assert [record.number for record in case.ce.records] == [1, 2]
 
 
 def test_an_answer_without_a_cluster_is_no_submission(case):
-    case.batch.run = lambda *_, **__: Answer(["all right\n"], 0)
+    case.batch.run = lambda *_, **__: CommandResult(["all right\n"], 0)
 
-    case.ce.round(NOW)
+    case.ce.run_once(NOW)
 
     assert case.ce.records == []
     assert case.said == ["condor_submit did not take agent 1 (it said 'all right')"]
@@ -97,25 +97,25 @@ def test_a_stop_comes_between_two_submissions(case):
         return taken(*arguments, **options)
 
     case.batch.run = stop_after_first
-    case.ce.round(NOW)
+    case.ce.run_once(NOW)
 
     assert len(case.ce.records) == 1
 
 
 def test_the_ce_is_finished_when_every_agent_has_ended(tmp_path):
     case = Case(tmp_path, agents=2)
-    case.ce.round(NOW)
+    case.ce.run_once(NOW)
     case.end(1, 0)
-    assert case.ce.round(NOW)
+    assert case.ce.run_once(NOW)
     assert not case.ce.finished
 
     case.end(2, 7)
-    case.ce.round(NOW)
+    case.ce.run_once(NOW)
 
     assert case.ce.finished
-    lines = case.ce.lines()
-    assert all_as_meant(lines, 2)
-    assert summary(lines, 2, 12.4) == [
+    lines = case.ce.list_results()
+    assert all_succeeded(lines, 2)
+    assert format_summary(lines, 2, 12.4) == [
         "2 of 2 agents submitted, 1 completed, 1 failed (1 exit 7), 0 removed, "
         "0 held, 0 unfinished in 12 s"
     ]
@@ -123,15 +123,15 @@ def test_the_ce_is_finished_when_every_agent_has_ended(tmp_path):
 
 def test_an_agent_that_ended_otherwise_is_named(tmp_path):
     case = Case(tmp_path, agents=2)
-    case.ce.round(NOW)
+    case.ce.run_once(NOW)
     case.end(1, 3)
     Path(case.ce.records[1].log).write_text(log(2, 0, 12))
-    case.ce.round(NOW)
+    case.ce.run_once(NOW)
 
-    lines = case.ce.lines()
+    lines = case.ce.list_results()
 
-    assert not all_as_meant(lines, 2)
-    assert summary(lines, 2, 1) == [
+    assert not all_succeeded(lines, 2)
+    assert format_summary(lines, 2, 1) == [
         "agent 1 (1.0, alien): ended with exit 3 instead of exit 0",
         "agent 2 (2.0, alien): still held",
         "2 of 2 agents submitted, 0 completed, 1 failed (1 exit 3), 0 removed, "
@@ -141,45 +141,45 @@ def test_an_agent_that_ended_otherwise_is_named(tmp_path):
 
 
 def test_a_broken_user_log_is_said_and_nothing_is_believed(case):
-    case.ce.round(NOW)
+    case.ce.run_once(NOW)
     Path(case.ce.records[0].log).write_text("garbage\n...\n")
 
-    case.ce.round(NOW)
+    case.ce.run_once(NOW)
 
     assert "line 1: no event header" in case.said[-1]
-    assert case.ce.lines()[0].fate == Fate("idle")
+    assert case.ce.list_results()[0].status == AgentStatus("idle")
 
 
 @pytest.mark.parametrize(
     ("course", "wanted"),
     [
-        ((), Fate("idle")),
-        ((0,), Fate("idle")),
-        ((0, 1), Fate("running")),
-        ((0, 1, 6), Fate("running")),
-        ((0, 1, 4), Fate("idle")),
-        ((0, 12), Fate("held")),
-        ((0, 12, 13), Fate("idle")),
-        ((0, 1, "exit 0"), Fate("ended", "exit 0")),
-        ((0, 1, "signal 9"), Fate("ended", "signal 9")),
-        ((0, 9), Fate("removed")),
+        ((), AgentStatus("idle")),
+        ((0,), AgentStatus("idle")),
+        ((0, 1), AgentStatus("running")),
+        ((0, 1, 6), AgentStatus("running")),
+        ((0, 1, 4), AgentStatus("idle")),
+        ((0, 12), AgentStatus("held")),
+        ((0, 12, 13), AgentStatus("idle")),
+        ((0, 1, "exit 0"), AgentStatus("ended", "exit 0")),
+        ((0, 1, "signal 9"), AgentStatus("ended", "signal 9")),
+        ((0, 9), AgentStatus("removed")),
     ],
 )
 def test_an_agents_fate_is_read_from_its_user_log(course, wanted):
-    assert fate(events(log(1, *course))) == wanted
+    assert read_status(parse_events(log(1, *course))) == wanted
 
 
 def test_an_event_that_is_still_being_written_does_not_count_yet():
     text = log(1, 0, "exit 0")
 
-    assert [event.number for event in events(text[:-4])] == [0]
+    assert [event.number for event in parse_events(text[:-4])] == [0]
 
 
 def test_an_event_has_its_parts():
-    (event,) = events("013 (12345.002.000) 01/02 03:04:05 Job was released.\n\twhy\n...\n")
+    (event,) = parse_events("013 (12345.002.000) 01/02 03:04:05 Job was released.\n\twhy\n...\n")
 
     assert event == Event(13, 12345, 2, "01/02 03:04:05", "Job was released.", ("\twhy",))
-    assert outcome(event) == ""
+    assert describe_end(event) == ""
 
 
 @pytest.mark.parametrize(
@@ -191,16 +191,16 @@ def test_an_event_has_its_parts():
     ],
 )
 def test_an_end_without_the_agents_own_words_is_no_end(case, stdout, stderr, says):
-    case.ce.round(NOW)
+    case.ce.run_once(NOW)
     record = case.ce.records[0]
     stdout = stdout.replace("T", record.token)
 
-    assert says in complaint(record, Fate("ended", "exit 0"), stdout, stderr)
+    assert says in find_fault(record, AgentStatus("ended", "exit 0"), stdout, stderr)
 
 
 def test_a_command_that_hangs_is_killed_with_all_it_started(tmp_path):
     marker = tmp_path / "pid"
-    commands = Commands({"PATH": "/usr/bin:/bin"}, alarm=1.0)
+    commands = CondorCommands({"PATH": "/usr/bin:/bin"}, alarm=1.0)
 
     answer = commands.run(f"sleep 600 & echo $! >{marker}; wait")
 
@@ -213,7 +213,7 @@ def test_a_command_that_hangs_is_killed_with_all_it_started(tmp_path):
 
 
 def test_stderr_joins_stdout_for_jalien_alone():
-    commands = Commands({"PATH": "/usr/bin:/bin"})
+    commands = CondorCommands({"PATH": "/usr/bin:/bin"})
 
     merged = commands.run("echo out; echo err >&2", merge_stderr=True)
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from demo_ce.dialects import DIALECTS
-from demo_ce.site import Site, Submission, custom_attributes
+from demo_ce.site import Site, Submission, format_custom_attributes
 from vobox.classad.ad import parse
 
 ROUTED = Site(
@@ -94,7 +94,7 @@ GRID = "universe = grid\ngrid_resource = condor ce.example.org ce.example.org:96
 
 
 def text(dialect: str, site: Site) -> str:
-    return DIALECTS[dialect].describe(AGENT, site)
+    return DIALECTS[dialect].build_description(AGENT, site)
 
 
 @pytest.mark.parametrize(
@@ -182,13 +182,15 @@ def test_jalien_writes_what_jalien_writes(site, hold, where):
 
 
 def test_a_description_file_is_named_by_the_time_as_its_ce_names_it():
-    assert DIALECTS["alien"].submit_file(ROUTED, 1_511_366_400.9) == "htc-submit.23615100.jdl"
-    assert DIALECTS["jalien"].submit_file(ROUTED, 1_511_366_400.5) == "htc-submit.23061621.jdl"
+    assert DIALECTS["alien"].name_submit_file(ROUTED, 1_511_366_400.9) == "htc-submit.23615100.jdl"
+    assert DIALECTS["jalien"].name_submit_file(ROUTED, 1_511_366_400.5) == "htc-submit.23061621.jdl"
 
 
 @pytest.mark.parametrize("dialect", ["alien", "jalien"])
 def test_a_sites_own_attributes_stand_before_the_queue_statement(dialect):
-    custom = custom_attributes("# a comment\n// another\n\n+Slow = True\nrank = \\  \n  Mips\n")
+    custom = format_custom_attributes(
+        "# a comment\n// another\n\n+Slow = True\nrank = \\  \n  Mips\n"
+    )
 
     assert (
         text(dialect, replace(ROUTED, custom=custom))
