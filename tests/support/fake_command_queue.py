@@ -11,7 +11,7 @@ from thyme.protocol.job import JobId
 from vobox.commands import act as act_command
 from vobox.commands import prio, qedit, vacate
 from vobox.ledger.writer import Ledger
-from vobox.rpc.types import Answer, Request, SubmitRefused
+from vobox.rpc.types import Answer, CommandRefused, Request
 
 T = TypeVar("T")
 ALICE, BOB = 1001, 1002
@@ -34,7 +34,7 @@ class Queue:
 
     def act(self, decide: Callable[[Ledger, float], tuple[T, list[JobMessage]]]) -> T:
         if self.down:
-            raise SubmitRefused(self.down)
+            raise CommandRefused(self.down)
         answer, events = decide(self.bench.ledger, NOW + 5000)
         self.bench.record(*events)
         return answer

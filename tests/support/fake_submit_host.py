@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from vobox.commands.submit.condor_submit import condor_submit
-from vobox.rpc.types import Answer, PreparedJob, Request, SubmitRefused
+from vobox.rpc.types import Answer, CommandRefused, PreparedJob, Request
 
 NOW = 1_700_000_000
 CWD = "/home/alice/work"
@@ -150,7 +150,7 @@ class FakeTarget:
 
     def submit(self, cluster: int, jobs: Sequence[PreparedJob]) -> None:
         if self.refuses:
-            raise SubmitRefused(self.refuses)
+            raise CommandRefused(self.refuses)
         self.submitted.append((cluster, jobs))
 
 

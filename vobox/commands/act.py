@@ -9,7 +9,7 @@ from typing import Any
 
 from thyme.protocol.job import JobId
 from vobox.classad.ad import ParseError, parse_old
-from vobox.rpc.types import Answer, Request, SubmitRefused
+from vobox.rpc.types import Answer, CommandRefused, Request
 from vobox.schedd.command_gateway import CommandGateway
 
 from .command_line import CommandLine, EarlyExit, Flag, Option, Word, answers_early
@@ -143,7 +143,7 @@ def answer(request: Request, gateway: CommandGateway) -> Answer:
                 action, ledger, request.uid, request.user, gateway.schedd_name, now
             )
         )
-    except SubmitRefused as error:
+    except CommandRefused as error:
         return Answer(stderr=_build_failure(action, str(error)), code=1)
 
 

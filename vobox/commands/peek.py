@@ -9,7 +9,7 @@ from thyme.protocol.job import JobId
 from thyme.protocol.mail import Peek, Peeked
 from vobox.jobs.job import Job
 from vobox.ledger.writer import Ledger
-from vobox.rpc.types import SubmitRefused
+from vobox.rpc.types import CommandRefused
 from vobox.schedd.main_loop import Schedd
 from vobox.schedd.session import Session
 
@@ -50,5 +50,5 @@ class Peeker:
                 self._schedd.call(lambda session: session.mail.give_up(token))
                 text = f"no answer from {host} in {TIMEOUT:g} s"
                 raise CannotPeek(f"Failed to peek at file from starter: {text}") from None
-        except SubmitRefused as error:
+        except CommandRefused as error:
             raise CannotPeek(f"Failed to connect to schedd: {error}") from error

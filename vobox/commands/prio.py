@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from thyme.protocol.events import Edited, JobMessage
 from vobox.ledger.writer import Ledger
-from vobox.rpc.types import Answer, Request, SubmitRefused
+from vobox.rpc.types import Answer, CommandRefused, Request
 from vobox.schedd.command_gateway import CommandGateway
 
 from .command_line import EarlyExit, answers_early, sanitize_argv
@@ -121,6 +121,6 @@ def answer(request: Request, gateway: CommandGateway) -> Answer:
         return gateway.act(
             lambda ledger, now: decide(change, ledger, request.uid, gateway.schedd_name, now)
         )
-    except SubmitRefused as error:
+    except CommandRefused as error:
         text = f"Failed to connect to queue manager {gateway.address}\ncondor_prio: {error}\n"
         return Answer(stderr=text, code=1)

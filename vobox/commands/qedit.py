@@ -15,7 +15,7 @@ from thyme.protocol.events import Edited, JobMessage
 from vobox.classad.ad import ParseError, convert_old_syntax, parse_old
 from vobox.jobs.job import Job
 from vobox.ledger.writer import Ledger
-from vobox.rpc.types import Answer, Request, SubmitRefused
+from vobox.rpc.types import Answer, CommandRefused, Request
 from vobox.schedd.command_gateway import CommandGateway
 
 from .command_line import EarlyExit, Option, answers_early, sanitize_argv
@@ -236,6 +236,6 @@ def answer(request: Request, gateway: CommandGateway) -> Answer:
         return gateway.act(
             lambda ledger, now: decide(edit, ledger, request.uid, gateway.schedd_name, now)
         )
-    except SubmitRefused as error:
+    except CommandRefused as error:
         text = f"Failed to connect to queue manager {gateway.address}\ncondor_qedit: {error}\n"
         return Answer(stderr=text, code=1)

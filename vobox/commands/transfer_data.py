@@ -17,7 +17,7 @@ from vobox.files import output
 from vobox.jobs.job import Job
 from vobox.jobs.output_destination import OUTPUT_KINDS, is_spooled
 from vobox.ledger.writer import Ledger
-from vobox.rpc.types import Answer, Request, SubmitRefused
+from vobox.rpc.types import Answer, CommandRefused, Request
 
 from .command_line import (
     CommandLine,
@@ -53,7 +53,7 @@ COMMAND_LINE = CommandLine(
     missing="condor_transfer_data: -{name} requires another argument\n",
     help_on_stderr=True,
 )
-#: Runs a look at the ledger in the schedd's own thread; raises SubmitRefused.
+#: Runs a look at the ledger in the schedd's own thread; raises CommandRefused.
 Look = Callable[[Callable[[Ledger, float], list[Job]]], list[Job]]
 ReadBody = Callable[[JobId, str], "bytes | None"]
 
@@ -102,7 +102,7 @@ def answer(request: Request, schedd: str, look: Look, body: ReadBody) -> Answer:
         for job in jobs:
             failure, note = _fetch(job, request.uid, job.id in named, body)
             failures, notes = failures + failure, notes + note
-    except SubmitRefused as error:
+    except CommandRefused as error:
         return Answer(stdout, f"\n{error}\n{_FAILED}", 1)
     if not jobs and not failures:
         failures = "no job in the queue is meant\n"

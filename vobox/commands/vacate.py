@@ -14,7 +14,7 @@ from thyme.protocol.events import JobMessage, Vacated
 from vobox.jobs.job import Job
 from vobox.jobs.status import RUNNING, SUSPENDED
 from vobox.ledger.writer import Ledger
-from vobox.rpc.types import Answer, Request, SubmitRefused
+from vobox.rpc.types import Answer, CommandRefused, Request
 from vobox.schedd.command_gateway import CommandGateway
 
 from .command_line import CommandLine, EarlyExit, Option, Word, answers_early
@@ -117,5 +117,5 @@ def answer(request: Request, gateway: CommandGateway) -> Answer:
                 targets, ledger, request.uid, request.user, gateway.schedd_name, now
             )
         )
-    except SubmitRefused as error:
+    except CommandRefused as error:
         return Answer(stderr=f"Can't connect to local schedd\ncondor_vacate: {error}\n", code=1)

@@ -21,7 +21,7 @@ from typing import Any
 from vobox.files.as_user import user_name
 
 from .connection_limit import ConnectionLimit, raise_connection_limit
-from .types import Answer, Request, SubmitRefused
+from .types import Answer, CommandRefused, Request
 
 log = logging.getLogger(__name__)
 
@@ -255,13 +255,13 @@ class _Caller:
         try:
             return self._connection.stdin()
         except BadRequest as error:
-            raise SubmitRefused(str(error)) from error
+            raise CommandRefused(str(error)) from error
 
     def run(self, argv: Sequence[str], limit: int) -> tuple[int, bytes]:
         try:
             return self._connection.run(argv, limit)
         except BadRequest as error:
-            raise SubmitRefused(str(error)) from error
+            raise CommandRefused(str(error)) from error
 
 
 def _is_count(text: str) -> bool:

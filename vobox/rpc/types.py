@@ -28,7 +28,7 @@ class Caller(Protocol):
         """Let the client run a program.
 
         Returns the exit code (127: there is no such program) and at most ``limit`` bytes of its
-        stdout. Raises SubmitRefused if there was more, or if the client went away.
+        stdout. Raises CommandRefused if there was more, or if the client went away.
         """
 
 
@@ -140,10 +140,10 @@ class SubmitTarget(Protocol):
         """Return the next cluster id; an id may stay unused, and is never given twice."""
 
     def submit(self, cluster: int, jobs: Sequence[PreparedJob]) -> None:
-        """Queue all jobs or none; returns when condor_q shows them. Raises SubmitRefused."""
+        """Queue all jobs or none; returns when condor_q shows them. Raises CommandRefused."""
 
 
-class SubmitRefused(Exception):
+class CommandRefused(Exception):
     """The schedd cannot carry out the command; the text is what follows ``ERROR: ``."""
 
 

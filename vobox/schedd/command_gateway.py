@@ -13,7 +13,7 @@ from thyme.protocol.blobs import Deflated
 from thyme.protocol.events import JobMessage, Recorded, Submit
 from thyme.protocol.job import JobId
 from vobox.ledger.writer import Ledger
-from vobox.rpc.types import PreparedJob, Request, SubmitRefused
+from vobox.rpc.types import CommandRefused, PreparedJob, Request
 
 from .main_loop import Schedd
 from .session import Session
@@ -26,7 +26,7 @@ MAX_SUBMIT_BYTES: Final = 1024**3
 class CommandGateway:
     """``vobox.rpc.types.SubmitTarget`` for one request; ``act`` for the other commands.
 
-    Called in the thread of the command's connection; every method raises SubmitRefused where
+    Called in the thread of the command's connection; every method raises CommandRefused where
     the schedd cannot carry it out now.
     """
 
@@ -77,7 +77,7 @@ class CommandGateway:
         return cluster
 
     def _encode(self, cluster: int, jobs: Iterable[PreparedJob]) -> list[bytes]:
-        """Make the messages of the jobs; raises SubmitRefused for one that cannot be sent."""
+        """Make the messages of the jobs; raises CommandRefused for one that cannot be sent."""
         name, now, lease = self.schedd_name, self._schedd.wall(), self._schedd.settings.lease
         pool, uid, gid = self.pool, self._request.uid, self._request.gid
         deflated: Deflated = {}  # jobs of a cluster share their files
@@ -93,7 +93,7 @@ class CommandGateway:
             try:
                 bodies.append(codec.encode(message, deflated))
             except BadMessage as error:
-                raise SubmitRefused(f"job {job}: {error}") from error
+                raise CommandRefused(f"job {job}: {error}") from error
         return bodies
 
     def _publish(
@@ -118,7 +118,7 @@ class CommandGateway:
 
 def _check_size(jobs: int, bodies: Iterable[bytes]) -> None:
     if sum(map(len, bodies)) > MAX_SUBMIT_BYTES:
-        raise SubmitRefused(
+        raise CommandRefused(
             f"these {jobs} jobs carry their files with them, more than {MAX_SUBMIT_BYTES} bytes "
             "together; submit fewer at once, or let them fetch large files"
         )

@@ -22,7 +22,7 @@ from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.ledger.writer import Ledger
 from vobox.metrics.points import ScheddNow, Tally
-from vobox.rpc.types import SubmitRefused
+from vobox.rpc.types import CommandRefused
 from vobox.workers.slot_ads import slot_ads
 
 from .session import Session
@@ -75,7 +75,7 @@ class Schedd:
     # --- from other threads -----------------------------------------------------------
 
     def call(self, what: Callable[[Session], T]) -> T:
-        """Run ``what`` in the schedd's own thread; raises what it raises, or SubmitRefused."""
+        """Run ``what`` in the schedd's own thread; raises what it raises, or CommandRefused."""
         return self._calls.call(what, self._wake, self._state.health.explain_refusal)
 
     def live_attributes(self, job: JobId) -> Mapping[str, str]:
@@ -206,7 +206,7 @@ class Schedd:
             except (BrokerError, sqlite3.Error, OSError) as error:
                 # first, so that a command that comes now is told as well
                 health.report_failure(error)
-                answer.set_exception(SubmitRefused(self.trouble))
+                answer.set_exception(CommandRefused(self.trouble))
                 raise
             except Exception as error:
                 answer.set_exception(error)

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from vobox.rpc.types import SubmitRefused
+from vobox.rpc.types import CommandRefused
 
 if TYPE_CHECKING:
     from .session import Session
@@ -36,7 +36,7 @@ class ThreadCalls:
     ) -> T:
         """Return what ``what`` returns, and raise what it raises.
 
-        ``wake``: makes the other thread look. Raises SubmitRefused with the text of ``explain``
+        ``wake``: makes the other thread look. Raises CommandRefused with the text of ``explain``
         if the other thread does not begin in time.
         """
         answer = self.submit(what)
@@ -47,7 +47,7 @@ class ThreadCalls:
             if not answer.cancel():
                 # it has begun: "try again" would do it twice
                 return answer.result()
-            raise SubmitRefused(explain()) from None
+            raise CommandRefused(explain()) from None
 
     def submit(self, what: Callable[[Session], T]) -> Future[T]:
         """Queue a call without waiting for it."""
@@ -64,6 +64,6 @@ class ThreadCalls:
                     yield what, answer
 
     def refuse_all(self, why: str) -> None:
-        """Answer all waiting calls with SubmitRefused."""
+        """Answer all waiting calls with CommandRefused."""
         for _what, answer in self.take_waiting():
-            answer.set_exception(SubmitRefused(why))
+            answer.set_exception(CommandRefused(why))

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from vobox.classad.ad import Ad
 from vobox.commands.schedd_names import is_schedd
-from vobox.rpc.types import Answer, OwnerFiles, PreparedJob, Request, SubmitRefused, SubmitTarget
+from vobox.rpc.types import Answer, CommandRefused, OwnerFiles, PreparedJob, Request, SubmitTarget
 
 from .base_attributes import Submission
 from .commands_table import COMMAND_NAMES
@@ -50,7 +50,7 @@ def condor_submit(request: Request, target: SubmitTarget, files: OwnerFiles, now
         return run.submit()
     except SubmitError as refusal:
         return Answer(run.report.stdout if run.report else "", refusal.stderr, 1)
-    except SubmitRefused as refusal:
+    except CommandRefused as refusal:
         stdout = run.report.stdout if run.report else ""
         return Answer(stdout, f"\nERROR: {refusal}\n", 1)
 

@@ -17,7 +17,7 @@ from vobox.commands import tail
 from vobox.commands.command_line import EarlyExit
 from vobox.commands.peek import Peeker
 from vobox.jobs.job import Job
-from vobox.rpc.types import Answer, SubmitRefused
+from vobox.rpc.types import Answer, CommandRefused
 from vobox.schedd.session import Session
 
 ALICE = 1001
@@ -181,7 +181,7 @@ class Line:
 
     def call(self, what: Callable[[Session], object]) -> object:
         if self.down:
-            raise SubmitRefused(self.down)
+            raise CommandRefused(self.down)
         return what(self.session)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from vobox.client import client
 from vobox.rpc.server import Server
-from vobox.rpc.types import Answer, Request, SubmitRefused
+from vobox.rpc.types import Answer, CommandRefused, Request
 
 REQUEST = b"condor_submit\0/tmp\x000\0"
 
@@ -21,7 +21,7 @@ def handler(request: Request) -> Answer:
     try:
         code, output = request.caller.run(["seq", "3"], 10)
         return Answer(f"{code} {output!r} {request.caller.stdin()!r}")
-    except SubmitRefused as error:
+    except CommandRefused as error:
         return Answer(stderr=str(error), code=1)
 
 

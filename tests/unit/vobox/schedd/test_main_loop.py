@@ -20,7 +20,7 @@ from thyme.protocol import codec
 from thyme.protocol.events import Submit, Usage
 from thyme.protocol.job import JobId, Task
 from vobox.ledger.writer import Ledger
-from vobox.rpc.types import Answer, PreparedJob, Request, SubmitRefused
+from vobox.rpc.types import Answer, CommandRefused, PreparedJob, Request
 from vobox.schedd import command_gateway
 from vobox.schedd.command_gateway import CommandGateway
 from vobox.schedd.main_loop import Schedd
@@ -161,7 +161,7 @@ def test_without_a_broker_condor_submit_fails_at_once_and_condor_q_answers_with_
     running.lose_broker(BrokerUnreachable("broker vanished"))
 
     began = time.monotonic()
-    with pytest.raises(SubmitRefused, match="not ready: broker vanished; try again"):
+    with pytest.raises(CommandRefused, match="not ready: broker vanished; try again"):
         running.submit(cluster=9)
     assert time.monotonic() - began < 10
     bare = running.run("condor_q")
@@ -209,7 +209,7 @@ def test_a_broker_that_is_not_there_yet_is_waited_for(start: Callable[..., Runni
 
 def test_a_broker_that_fails_while_jobs_are_queued_queues_none(running: Running) -> None:
     running.broker.break_at("submit")
-    with pytest.raises(SubmitRefused):
+    with pytest.raises(CommandRefused):
         running.submit(procs=3)
     wait_until(lambda: not running.schedd.trouble, "all well again")
     assert (running.queued(), running.idle()) == ([], 0)
@@ -246,7 +246,7 @@ def test_a_full_disk_refuses_before_anything_is_queued(
         real(ledger, name, value)
 
     monkeypatch.setattr(Ledger, "set_meta", set_meta)
-    with pytest.raises(SubmitRefused, match=r"spool .*: database or disk is full"):
+    with pytest.raises(CommandRefused, match=r"spool .*: database or disk is full"):
         running.submit()
     assert running.queued() == []
     assert running.run("condor_q").code == 1
@@ -262,7 +262,7 @@ def test_a_job_that_no_message_can_carry_is_refused_with_its_size(running: Runni
 
     huge = Task("/bin/sh", files=(SandboxFile("big", os.urandom(17 * 1024 * 1024)),))
     gateway = running.gateway()
-    with pytest.raises(SubmitRefused, match=r"job 1\.0: .*limit is 16777216"):
+    with pytest.raises(CommandRefused, match=r"job 1\.0: .*limit is 16777216"):
         gateway.submit(1, [PreparedJob(0, ad_of(JobId(1, 0)), huge)])
     assert running.queued() == []
 
@@ -272,7 +272,7 @@ def test_jobs_that_together_are_too_large_are_refused(
 ) -> None:
     monkeypatch.setattr(command_gateway, "MAX_SUBMIT_BYTES", 10_000)
 
-    with pytest.raises(SubmitRefused, match="these 100 jobs carry their files with them"):
+    with pytest.raises(CommandRefused, match="these 100 jobs carry their files with them"):
         running.submit(procs=100)
     assert running.queued() == []
     running.submit(procs=1)
@@ -284,7 +284,7 @@ def test_calls_are_refused_when_it_ends(running: Running) -> None:
     # its thread is gone: nobody must wait for it
     future = running.schedd._calls.submit(lambda _session: None)
     running.schedd._refuse_calls()
-    with pytest.raises(SubmitRefused, match="the schedd is ending"):
+    with pytest.raises(CommandRefused, match="the schedd is ending"):
         future.result(1)
 
 

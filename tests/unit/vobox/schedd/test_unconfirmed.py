@@ -15,7 +15,7 @@ from thyme.errors import BrokerUnreachable
 from thyme.protocol import codec
 from thyme.protocol.events import Marker, Removed
 from vobox.ledger.writer import Ledger
-from vobox.rpc.types import SubmitRefused
+from vobox.rpc.types import CommandRefused
 from vobox.schedd.failed_submits import MAX_CLUSTERS, REASON, FailedSubmits
 from vobox.schedd.main_loop import RECONCILE_SECONDS, Schedd
 from vobox.schedd.state import Settings
@@ -65,7 +65,7 @@ def test_what_the_broker_took_of_it_is_removed_when_it_is_read_back(
     running = start(FakeBroker())
     take(monkeypatch, running.broker, taken)
 
-    with pytest.raises(SubmitRefused, match="no confirm came"):
+    with pytest.raises(CommandRefused, match="no confirm came"):
         running.submit(procs=3)
 
     wait_until(lambda: not running.schedd.trouble, "all well again")
@@ -82,7 +82,7 @@ def test_it_is_removed_by_the_next_schedd_too(
     first = start(broker)
     take(monkeypatch, broker, 1)
     broker.break_at("declare_topology")
-    with pytest.raises(SubmitRefused):
+    with pytest.raises(CommandRefused):
         first.submit(procs=2)
     first.end()
 
