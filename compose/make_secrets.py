@@ -52,12 +52,13 @@ SHARES = {
 TLS_SHARES = {
     "rabbitmq": {name: name for name in ("ca.pem", "server.pem", "server.key")},
     "influxdb": {name: name for name in ("server.pem", "server.key")},
+    "grafana": {"ca.pem": "site-ca"},
     "schedd": {"ca.pem": "site-ca"},
     "plancton": {"ca.pem": "site-ca"},
 }
 #: What the world may know, and servers read that are not root.
 PUBLIC = ("ca.pem", "server.pem", "site-ca")
-#: Where schedd and pilots find the site's authority.
+#: Where schedd, pilots and Grafana find the site's authority.
 CA = "/run/secrets/site-ca"
 
 

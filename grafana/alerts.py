@@ -1,20 +1,32 @@
-"""The alert rules, in the form in which Grafana is provisioned with them (file, version 1)."""
+"""The alert rules, in the form in which Grafana is provisioned with them (file, version 1).
+
+Grafana takes a rule's ``model`` and annotations as they stand in the file: a variable has one
+``$`` there (``QueryV1.mapToModel`` of Grafana's provisioning marshals the raw text).
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from grafana.dashboard import SOURCE
 
 FOLDER = "Plancton"
-#: How often the rules are looked at.
+#: Time between two evaluations of a rule.
 INTERVAL = "1m"
-#: Grafana's name for calculations of its own.
-_EXPRESSION = "__expr__"
+#: Grafana's data source of expressions.
+EXPRESSION = {"type": "__expr__", "uid": "__expr__"}
 
 
-def build(described: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def build(
+    described: Sequence[Mapping[str, Any]], dashboards: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Make the file's content.
+
+    described   what ``source/alerts.yml.j2`` says
+    dashboards  the built dashboards by name, for the links
+    """
     return {
         "apiVersion": 1,
         "groups": [
@@ -23,60 +35,110 @@ def build(described: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 "name": "plancton",
                 "folder": FOLDER,
                 "interval": INTERVAL,
-                "rules": [_rule(one) for one in described],
+                "rules": [_rule(one, dashboards) for one in described],
             }
         ],
     }
 
 
-def _rule(described: Mapping[str, Any]) -> dict[str, Any]:
-    ((how, limit),) = described["bad"].items()
-    evaluator = {"type": {"above": "gt", "below": "lt"}[how], "params": [limit]}
-    # Rows only where something is wrong: none is the good case. Elsewhere no rows means that
-    # nothing is sent at all.
+def _rule(
+    described: Mapping[str, Any], dashboards: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    uid, panel = _place(described["panel"], dashboards)
+    # Such a query gives rows only where something is wrong, or a rule of its own tells silence.
     quiet = described.get("quiet_without_rows", False)
     return {
         "uid": described["uid"],
         "title": described["title"],
         "condition": "C",
-        "data": [
-            {
-                "refId": "A",
-                "datasourceUid": SOURCE["uid"],
-                "relativeTimeRange": {"from": described["range"], "to": 0},
-                "model": {
-                    "refId": "A",
-                    "datasource": SOURCE,
-                    "rawQuery": True,
-                    # in a provisioned file a lone $ would be a variable of the environment
-                    "query": " ".join(described["query"].split()).replace("$", "$$"),
-                    "resultFormat": "time_series",
-                },
-            },
-            _expression("B", "reduce", expression="A", reducer=described["reduce"]),
-            _expression("C", "threshold", expression="B", conditions=[{"evaluator": evaluator}]),
-        ],
+        "data": _data(described),
         "for": described["for"],
         "noDataState": "OK" if quiet else "NoData",
         "execErrState": "Error",
+        "dashboardUid": uid,
+        "panelId": panel,
         "annotations": {
-            "summary": described["title"],
+            "summary": _text(described["summary"]),
             "description": " ".join(described["todo"].split()),
+            # the link of a notification
+            "__dashboardUid__": uid,
+            "__panelId__": str(panel),
         },
         "labels": {"severity": described["severity"], "software": "plancton"},
         "isPaused": False,
     }
 
 
+def _text(summary: str) -> str:
+    """In Grafana's template language."""
+    values = {
+        "value": "humanize $values.B.Value",
+        "percent": "humanizePercentage $values.B.Value",
+        "idle": "humanizePercentage $values.idle.Value",
+    }
+    return re.sub(
+        r"\{(\w+)\}",
+        lambda found: f"{{{{ {values.get(found[1], '$labels.' + found[1])} }}}}",
+        summary,
+    )
+
+
+def _data(described: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A is asked, B is its newest value, C says whether that is bad.
+
+    Of several queries, each under its name, ``when`` makes one value.
+    """
+    if "query" in described:
+        ((how, limit),) = described["bad"].items()
+        return [
+            _query("A", described["query"], described["range"]),
+            _expression("B", "reduce", expression="A", reducer="last"),
+            _threshold("B", {"above": "gt", "below": "lt"}[how], limit),
+        ]
+    made = []
+    for name, query in described["queries"].items():
+        made += [
+            _query(f"{name}_over_time", query, described["range"]),
+            _expression(name, "reduce", expression=f"{name}_over_time", reducer="last"),
+        ]
+    return [*made, _expression("B", "math", expression=described["when"]), _threshold("B", "gt", 0)]
+
+
+def _query(ref: str, query: str, seconds: int) -> dict[str, Any]:
+    return {
+        "refId": ref,
+        "datasourceUid": SOURCE["uid"],
+        "relativeTimeRange": {"from": seconds, "to": 0},
+        "model": {
+            "refId": ref,
+            "datasource": SOURCE,
+            "rawQuery": True,
+            "query": " ".join(query.split()),
+            "resultFormat": "time_series",
+        },
+    }
+
+
+def _threshold(ref: str, how: str, limit: float) -> dict[str, Any]:
+    conditions = [{"evaluator": {"type": how, "params": [limit]}}]
+    return _expression("C", "threshold", expression=ref, conditions=conditions)
+
+
 def _expression(ref: str, kind: str, **more: Any) -> dict[str, Any]:
     return {
         "refId": ref,
-        "datasourceUid": _EXPRESSION,
+        "datasourceUid": EXPRESSION["uid"],
         "relativeTimeRange": {"from": 0, "to": 0},
-        "model": {
-            "refId": ref,
-            "type": kind,
-            "datasource": {"type": _EXPRESSION, "uid": _EXPRESSION},
-            **more,
-        },
+        "model": {"refId": ref, "type": kind, "datasource": EXPRESSION, **more},
     }
+
+
+def _place(where: Sequence[str], dashboards: Mapping[str, Mapping[str, Any]]) -> tuple[str, int]:
+    """The dashboard's uid and the panel's id."""
+    name, title = where
+    dashboard = dashboards[name]
+    for one in dashboard["panels"]:
+        for panel in (one, *one.get("panels", ())):
+            if panel["title"] == title and panel["type"] != "row":
+                return dashboard["uid"], panel["id"]
+    raise ValueError(f"no panel {title!r} on dashboard {name!r}")

@@ -45,10 +45,10 @@ def source(name: str) -> Any:
 
 def made() -> Iterator[tuple[Path, str]]:
     """Every file that is generated, with its content."""
-    for name in DASHBOARDS:
-        content = json.dumps(dashboard.build(source(name)), indent=2)
-        yield HERE / "dashboards" / f"{name}.json", content + "\n"
-    built = alerts.build(source("alerts"))
+    dashboards = {name: dashboard.build(source(name)) for name in DASHBOARDS}
+    for name, one in dashboards.items():
+        yield HERE / "dashboards" / f"{name}.json", json.dumps(one, indent=2) + "\n"
+    built = alerts.build(source("alerts"), dashboards)
     rules = yaml.dump(built, Dumper=_Plain, sort_keys=False, width=90, allow_unicode=True)
     head = "# Made by `python -m grafana.generate` from grafana/source/alerts.yml.j2.\n---\n"
     yield HERE / "provisioning" / "alerting" / "rules.yml", head + rules

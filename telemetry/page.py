@@ -11,15 +11,24 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .points import Series
+from .points import Series, metric_name
 
 _HEAD = """\
 # Series
 
-What Plancton and the schedd send to InfluxDB. A field that is not known is left out, never sent as
-zero. Counts are since the last point unless they say otherwise. Times are microseconds, so that two
-pilots that end in the same second stay two points. The series marked 2017 are those of Plancton
-0.6, unchanged.
+What Plancton and the schedd send to InfluxDB, and the names of the same at Prometheus. A field that
+is not known is left out, never sent as zero.
+
+Points are stamped with round moments (whole multiples of the interval, 30 s) and sent when the
+daemon's loop comes round; a pilot's end (`container`) with its own time, in microseconds. Counts
+are those since the last point, or since the program began where the table says `total`; Prometheus
+gets counters of both. Site and host name together are a node; site, schedd and pool together a
+queue. The series marked 2017 are those of Plancton 0.6, unchanged, and not at Prometheus.
+
+A quiet node sends five points each 30 s, one more for each target, and one every five minutes:
+2,000 nodes with one target send some 410 points a second, in 67 requests. A node has at most 20
+series, a pool 14, a schedd one, whatever the number of jobs. 10,000 points wait for a target that
+is away: 13 hours of a quiet node.
 """
 
 
@@ -35,11 +44,13 @@ def page(modules: Sequence[tuple[str, Sequence[Series]]]) -> str:
 def _series(series: Series) -> str:
     tags = ", ".join(f"`{tag}`" for tag in series.tags)
     lines = [f"\n### `{series.name}`", "", f"{series.text} Tags: {tags}. Since {series.since}.", ""]
-    lines += ["| field | type | unit | |", "|---|---|---|---|"]
-    lines += [
-        f"| `{field.name}` | {field.type} | {field.unit} | {field.text} |"
-        for field in series.fields
-    ]
+    lines += ["| field | type | unit | at Prometheus | |", "|---|---|---|---|---|"]
+    for field in series.fields:
+        kind = {"gauge": "", "since": ", since the last point", "total": ", total"}[field.kind]
+        name = "" if series.since == "2017" else f"`{metric_name(series, field)}`"
+        lines.append(
+            f"| `{field.name}` | {field.type}{kind} | {field.unit} | {name} | {field.text} |"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -25,7 +25,12 @@ class Field:
     name: str
     type: str  #: a key of ``TYPES``; InfluxDB keeps the first that it saw, so it never changes
     unit: str
-    text: str
+    text: str  #: a sentence that says all, as Prometheus shows it alone
+    #: what the number is: a ``gauge``, an increase ``since`` the last point, or a ``total`` since
+    #: the program began
+    kind: str = "gauge"
+    #: its name at Prometheus where that does not follow from series, name and unit
+    metric: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,10 @@ class Series:
     text: str
     #: "2017" for those that dashboards of then read
     since: str = "1.0"
+    #: all values that the last tag may have, where these are known beforehand
+    values: tuple[str, ...] = ()
+    #: what its names at Prometheus begin with; "" for the series' name
+    prefix: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,23 @@ class Point:
     tags: Mapping[str, str]
     fields: Mapping[str, Value]
     time: float
+
+
+#: What the name of a metric ends with.
+_UNITS = {"s": "_seconds", "bytes": "_bytes", "share": "_ratio", "%": "_ratio"}
+
+
+def metric_name(series: Series, field: Field) -> str:
+    """Return the name at Prometheus of a field."""
+    if field.metric:
+        return field.metric
+    name = f"{series.prefix or series.name}_{field.name}"
+    unit = _UNITS.get(field.unit, "")
+    if not name.endswith(unit):
+        name += unit
+    if field.type == "string":
+        name += "_info"
+    return name if field.kind == "gauge" else f"{name}_total"
 
 
 class Undeclared(ValueError):

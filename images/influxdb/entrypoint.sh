@@ -7,6 +7,7 @@
 set -eu
 secrets=${INFLUXDB_SECRETS:-/run/secrets}
 database=${INFLUXDB_DATABASE:-plancton}
+retention=${INFLUXDB_RETENTION:-52w}
 data=/var/lib/influxdb
 private=127.0.0.1:8087
 mark=$data/.users
@@ -43,6 +44,7 @@ secret() { # NAME
 statements() {
     cat <<Q
 CREATE DATABASE "$database"
+ALTER RETENTION POLICY "autogen" ON "$database" DURATION $retention
 CREATE USER "admin" WITH PASSWORD '$admin' WITH ALL PRIVILEGES
 SET PASSWORD FOR "admin" = '$admin'
 CREATE USER "plancton" WITH PASSWORD '$plancton'

@@ -15,7 +15,18 @@ from plancton.policy.backoff import PilotOutcome
 from telemetry.points import Point, Series, Value, point
 from telemetry.sender import TargetState
 
-from .series import CONTAINER, DAEMON, ERRORS, EVICTIONS, MEASUREMENT, NODE, PILOTS, SENDING, STATE
+from .series import (
+    CONTAINER,
+    CPU,
+    DAEMON,
+    ERRORS,
+    EVICTIONS,
+    MEASUREMENT,
+    NODE,
+    PILOTS,
+    SENDING,
+    STATE,
+)
 
 #: A node with less than this share of its CPUs free is full: who waits for CPU, waits then.
 FULL = 0.95
@@ -31,15 +42,38 @@ class Tally:
     took: list[float] = field(default_factory=list)
     #: pilot name: when (``now``) it was first seen starting
     starting: dict[str, float] = field(default_factory=dict)
+    #: CPU seconds of pilots that ended, asked to, with their job unfinished, by reason
+    evicted_cpu: dict[str, float] = field(default_factory=dict)
+    #: pilot name: CPU seconds that it has used, at the last look
+    used: dict[str, float] = field(default_factory=dict)
+    #: pilot name: why it was asked to end
+    asked: dict[str, str] = field(default_factory=dict)
 
     def see(self, look: LoopPass, now: float) -> None:
         self.took.append(look.took)
         self.ends.extend(look.ends)
         for action in look.decision.actions:
             if isinstance(action, StopPilot) and action.pilot.state is not PilotState.STOPPING:
-                self.evictions[rules.CAUSES.get(action.reason, "other")] += 1
+                reason = rules.CAUSES.get(action.reason, "other")
+                self.evictions[reason] += 1
+                self.asked[action.pilot.name] = reason
+        for one in look.ends:
+            used, reason = self.used.pop(one.name, 0.0), self.asked.pop(one.name, "other")
+            if one.asked_to_stop and one.outcome != PilotOutcome.NORMAL.value:
+                self.evicted_cpu[reason] = self.evicted_cpu.get(reason, 0.0) + used
         if look.pilots is not None:
             self._see_starts(look.pilots, now)
+            self._see_usage(look.pilots)
+
+    def _see_usage(self, pilots: Sequence[Pilot]) -> None:
+        for pilot in pilots:
+            if pilot.cpu_seconds is not None:
+                self.used[pilot.name] = pilot.cpu_seconds
+        names = {pilot.name for pilot in pilots}
+        for gone in self.used.keys() - names:
+            del self.used[gone]
+        for gone in self.asked.keys() - names:
+            del self.asked[gone]
 
     def _see_starts(self, pilots: Sequence[Pilot], now: float) -> None:
         names = set()
@@ -54,9 +88,10 @@ class Tally:
             del self.starting[gone]
 
     def clear(self) -> None:
-        """Start anew; pilots that are starting are still waited for."""
+        """Start anew; what is known of pilots that are there is kept."""
         self.ends.clear()
         self.evictions.clear()
+        self.evicted_cpu.clear()
         self.latencies.clear()
         self.took.clear()
 
@@ -83,6 +118,17 @@ def ends(tally: Tally, hostname: str) -> list[Point]:
     return [one for one in made if one is not None]
 
 
+def cpu(seconds: Mapping[str, float] | None, hostname: str, site: str, wall: float) -> list[Point]:
+    """The point of the CPU time since the last one.
+
+    seconds         by field of the series; None where nothing is known
+    hostname, site  the node
+    wall            the time of the point, seconds since 1970
+    """
+    made = point(CPU, {"hostname": hostname, "site": site}, seconds or {}, wall)
+    return [] if made is None else [made]
+
+
 def points(
     look: LoopPass,
     tally: Tally,
@@ -91,30 +137,49 @@ def points(
     *,
     since: Totals,
     totals: Totals,
-    interval: float,
     uptime: float,
     config_age: float,
     config_rejected: bool,
     sending: Sequence[TargetState],
     wall: float,
 ) -> list[Point]:
-    """How things stand, and what happened in the last ``interval`` seconds."""
+    """Make the points of how things stand, and of what happened since the last ones.
+
+    look             the newest pass of the loop
+    tally            what happened in all passes since the last points
+    config, facts    as they are now
+    since, totals    the loop's counters at the last points, and now
+    uptime           seconds since the daemon began
+    config_age       seconds since the configuration in force was read
+    config_rejected  a newer configuration is not used
+    sending          how sending goes, by target
+    wall             the time of the points, seconds since 1970
+    """
     host = {"hostname": facts.hostname}
     tags = {**host, "site": config.site}
     made: list[Point | None] = [
         point(DAEMON, host, _daemon(look, uptime), wall),
         point(MEASUREMENT, host, {"cpu_eff": _percent(look, facts)}, wall),
         point(NODE, tags, _node(look, config, facts), wall),
-        point(PILOTS, tags, _pilots(look, tally, since, totals, interval), wall),
+        point(PILOTS, tags, _pilots(look, tally, since, totals), wall),
         point(
             STATE,
             tags,
-            {**_state(look, config, facts, wall), **_working(tally, config_age, config_rejected)},
+            {
+                "uptime": uptime,
+                **_state(look, config, facts, wall),
+                **_working(tally, config_age, config_rejected),
+                **_trouble(look, config_rejected),
+            },
             wall,
         ),
     ]
-    for reason, count in sorted(tally.evictions.items()):
-        made.append(point(EVICTIONS, {**tags, "reason": reason}, {"count": count}, wall))
+    for reason in sorted(tally.evictions.keys() | tally.evicted_cpu.keys()):
+        values: dict[str, Value | None] = {
+            "count": tally.evictions[reason],
+            "cpu_seconds": tally.evicted_cpu.get(reason, 0.0),
+        }
+        made.append(point(EVICTIONS, {**tags, "reason": reason}, values, wall))
     for kind, total in sorted(totals.errors.items()):
         count = total - since.errors.get(kind, 0)
         if count:
@@ -150,9 +215,6 @@ def _node(look: LoopPass, config: Config, facts: HostFacts) -> dict[str, Value |
     squeezed: float | None = None
     if pilots is not None and full is not None and promised:
         squeezed = max(0.0, 1.0 - pilots / promised) if full else 0.0
-    felt: float | None = None
-    if pilots is not None and full is not None and not look.engine_problem:
-        felt = pilots if full and not _is_protected(look) else 0.0
     return {
         "ncpus": facts.ncpus,
         "owner_cpus": owner,
@@ -161,12 +223,41 @@ def _node(look: LoopPass, config: Config, facts: HostFacts) -> dict[str, Value |
         "idle_cpus": None if busy is None else max(0.0, facts.ncpus - busy),
         "harvest": None if harvest is None else min(1.0, harvest),
         "pilots_squeezed": squeezed,
-        "owner_squeezed": felt,
+        "owner_squeezed": owner_squeezed(look, facts),
         "mem_total": facts.ram_bytes,
         "mem_available": load.mem_available,
         "pilots_mem": load.pilots_mem,
         "memory_stall": load.memory_stall,
     }
+
+
+def owner_squeezed(look: LoopPass, facts: HostFacts) -> float | None:
+    """CPUs that unprotected pilots use while the node is full; None: not known."""
+    busy, pilots = look.load.busy_cpus, look.load.pilots_cpus
+    if busy is None or pilots is None or look.engine_problem:
+        return None
+    return pilots if busy >= FULL * facts.ncpus and not _is_protected(look) else 0.0
+
+
+def why_idle(look: LoopPass, config: Config, facts: HostFacts, wall: float) -> str:
+    """Why CPUs that nobody uses are not in use: ``closed``, ``no_work`` or ``limited``."""
+    if look.mode is not Mode.ACTIVE or not calendar_rule.find_phase(config, facts, wall).starts:
+        return "closed"
+    return "no_work" if look.decision.history.no_work.level else "limited"
+
+
+def _trouble(look: LoopPass, config_rejected: bool) -> dict[str, Value | None]:
+    """What an admin has to mend, in one word each."""
+    image = look.prepared.image
+    wrong = {
+        "engine": bool(look.engine_problem),
+        "image": image is not None and bool(image.problem),
+        "breaker": look.decision.history.breaker.level > 0,
+        "configuration": config_rejected or bool(look.settings_problem),
+        "protection": look.prepared.protection is not None and not _is_protected(look),
+    }
+    found = [name for name, is_wrong in wrong.items() if is_wrong]
+    return {"in_trouble": int(bool(found)), "trouble": ", ".join(found)}
 
 
 def _is_protected(look: LoopPass) -> bool:
@@ -175,12 +266,10 @@ def _is_protected(look: LoopPass) -> bool:
     return protection is not None and bool(protection.cpu)
 
 
-def _pilots(
-    look: LoopPass, tally: Tally, since: Totals, totals: Totals, interval: float
-) -> dict[str, Value | None]:
+def _pilots(look: LoopPass, tally: Tally, since: Totals, totals: Totals) -> dict[str, Value | None]:
     ended = Counter(one.outcome for one in tally.ends)
     known = {PilotOutcome.NORMAL.value, PilotOutcome.NO_WORK.value, PilotOutcome.FAILURE.value}
-    started = totals.started - since.started
+    lived = [one.lived for one in tally.ends if one.lived is not None]
     return {
         "running": _count(look, PilotState.RUNNING),
         "starting": _count(look, PilotState.STARTING),
@@ -188,11 +277,12 @@ def _pilots(
         "capacity": look.decision.capacity.start,
         "capacity_keep": look.decision.capacity.keep,
         "limited_by": _limited_by(look),
-        "started": started,
-        "starts_per_second": started / interval if interval > 0.0 else None,
+        "started": totals.started - since.started,
         "start_failures": totals.start_failures - since.start_failures,
         "start_latency": statistics.median(tally.latencies) if tally.latencies else None,
         "start_latency_max": max(tally.latencies, default=None),
+        "lived": statistics.median(lived) if lived else None,
+        "lived_max": max(lived, default=None),
         "ended_normal": ended[PilotOutcome.NORMAL.value],
         "ended_no_work": ended[PilotOutcome.NO_WORK.value],
         "ended_failure": ended[PilotOutcome.FAILURE.value],
@@ -207,6 +297,7 @@ def _state(
     history, image = look.decision.history, look.prepared.image
     return {
         "mode": look.mode.value,
+        "active": int(look.mode is Mode.ACTIVE),
         "window": phase.name,
         "window_change": None if phase.change is None else max(0.0, phase.change - wall),
         "breaker_open": history.breaker.level > 0,

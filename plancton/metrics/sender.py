@@ -10,10 +10,12 @@ from plancton.config.model import Config
 from plancton.model import HostFacts, LoopPass
 from telemetry import targets
 from telemetry.points import Point, spread
+from telemetry.rounds import Rounds
 from telemetry.sender import Senders
 
 from . import points as node_points
 from . import series
+from .cpu_time import CpuTime
 from .points import Tally, Totals
 
 if TYPE_CHECKING:
@@ -21,9 +23,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("plancton")
 
-#: A look that comes this share of the interval early is soon enough: the loop's own timer
-#: would otherwise let every second one slip.
-_EARLY = 0.1
+#: Intervals of ``metrics_interval`` between two points of ``plancton_cpu``: sums over all nodes
+#: and hours read a tenth of the points.
+_CPU_INTERVALS = 10
 
 
 class Metrics:
@@ -41,7 +43,9 @@ class Metrics:
     ) -> None:
         self._facts, self._now, self._wall = facts, now, wall
         self._senders = senders or Senders(_log)
-        self._began = self._last = now()
+        self._began = now()
+        self._rounds, self._cpu_rounds = Rounds(wall()), Rounds(wall())
+        self._cpu_time = CpuTime(facts.ncpus)
         self._tally = Tally()
         self._since = Totals()
         #: others that want the same points, e.g. the page for Prometheus
@@ -58,14 +62,15 @@ class Metrics:
         except targets.BadTarget as error:
             problems.append(f"influxdb_url: {error}")
         try:
-            self._show(config.prometheus)
+            self._show(config)
         except ImportError:
             problems.append("prometheus: the Python package prometheus_client is not installed")
         except ValueError as error:
             problems.append(f"prometheus: {error}")
         return "; ".join(problems)
 
-    def _show(self, address: str) -> None:
+    def _show(self, config: Config) -> None:
+        address = config.prometheus
         if address == (self._page[0] if self._page else ""):
             return
         if self._page is not None:
@@ -75,7 +80,9 @@ class Metrics:
             # late: most nodes have no use for it
             from telemetry.prometheus import Newest, Page
 
-            newest = Newest(series.ALL, events=(series.CONTAINER.name,))
+            shown = [one for one in series.ALL if one not in series.OF_2017]
+            known = {"hostname": self._facts.hostname, "site": config.site}
+            newest = Newest("plancton", shown, known, self._wall)
             self._page = (address, Page(newest, address))
             self._newest = newest
 
@@ -89,12 +96,22 @@ class Metrics:
         loaded: float,
         rejected: bool,
     ) -> None:
-        """``counts`` and ``errors`` are the loop's totals; ``loaded``: when the configuration was
-        read (since 1970)."""
+        """Take in one pass of the loop; send points if a round moment has come.
+
+        look      the pass
+        config    the configuration in force
+        counts    the loop's totals
+        errors    the same of errors, by kind
+        loaded    when the configuration was read, seconds since 1970
+        rejected  a newer configuration is not used
+        """
         now, wall = self._now(), self._wall()
         self._tally.see(look, now)
-        interval = now - self._last
-        if interval < config.metrics_interval * (1.0 - _EARLY):
+        squeezed = node_points.owner_squeezed(look, self._facts)
+        why_idle = node_points.why_idle(look, config, self._facts, wall)
+        self._cpu_time.see(look.load, squeezed, why_idle, now)
+        interval = config.metrics_interval
+        if (moment := self._rounds.due(interval, wall)) is None:
             return
         totals = Totals(counts["started"], counts["start_failures"], dict(errors))
         made = node_points.ends(self._tally, self._facts.hostname)
@@ -105,14 +122,17 @@ class Metrics:
             self._facts,
             since=self._since,
             totals=totals,
-            interval=interval,
             uptime=now - self._began,
             config_age=max(0.0, wall - loaded),
             config_rejected=rejected,
             sending=self._senders.states(),
-            wall=wall,
+            wall=moment,
         )
-        self._last, self._since = now, totals
+        if (cpu_moment := self._cpu_rounds.due(interval * _CPU_INTERVALS, moment)) is not None:
+            made += node_points.cpu(
+                self._cpu_time.take(), self._facts.hostname, config.site, cpu_moment
+            )
+        self._since = totals
         self._tally.clear()
         points = spread(made)
         self._senders.send(points)

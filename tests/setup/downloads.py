@@ -44,7 +44,14 @@ def _fetch_clients() -> None:
 # --- Grafana's types, and the compiler that holds dashboards against them -----------------
 
 GRAFANA = ROOT / "build" / "grafana-types"
-_GRAFANA_PACKAGES = ("@grafana/schema@11.6.0", "typescript@5.9.2")
+_GRAFANA_PACKAGES = (
+    "@grafana/schema@11.6.0",
+    "typescript@5.9.2",
+    # what shows values, and what it will not load without
+    "@grafana/data@11.6.0",
+    "react@18.3.1",
+    "react-dom@18.3.1",
+)
 
 
 def _has_grafana() -> bool:

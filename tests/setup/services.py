@@ -27,6 +27,7 @@ PACKAGES = {
     "npm": ("npm",),
     "openssh-client": ("ssh", "ssh-keygen"),
     "podman": ("podman",),
+    "prometheus": ("prometheus", "promtool"),
     "rabbitmq-server": ("rabbitmq-server",),
     "runc": ("runc",),
     "systemd": ("systemd-analyze",),
@@ -56,6 +57,7 @@ SERVICES = {
     "podman": Service("Podman", ("podman", "runc", "conmon", "busybox-static"), root=True),
     "rabbitmq": Service("RabbitMQ", ("rabbitmq-server", "erlang-base")),
     "influxdb": Service("InfluxDB", ("influxdb",)),
+    "prometheus": Service("Prometheus", ("prometheus",)),
     "registry": Service("a container registry", ("docker-registry",)),
     "images": Service("the site's images", (*_DOCKER, "debootstrap"), root=True),
     "compose": Service("compose", ("docker.io", "docker-compose"), root=True, download="compose"),
@@ -64,7 +66,7 @@ SERVICES = {
     "firewall": Service("dropping packets", ("iptables",), root=True),
     "systemd": Service("checking systemd units", ("systemd",)),
     "clients": Service("the real batch clients", (), download="clients"),
-    "grafana": Service("Grafana's types", ("nodejs", "npm"), download="grafana"),
+    "grafana": Service("Grafana's packages", ("nodejs", "npm"), download="grafana"),
 }
 
 

@@ -15,8 +15,8 @@ _RAW = "@grafana/schema/dist/esm/raw"
 _HEAD = f"""\
 import type {{ Dashboard }} from "{_RAW}/dashboard/x/dashboard_types.gen";
 import type {{ Options as stat }} from "{_RAW}/composable/stat/panelcfg/x/StatPanelCfg_types.gen";
-import type {{ Options as gauge }}
-  from "{_RAW}/composable/gauge/panelcfg/x/GaugePanelCfg_types.gen";
+import type {{ Options as bargauge }}
+  from "{_RAW}/composable/bargauge/panelcfg/x/BarGaugePanelCfg_types.gen";
 import type {{ Options as table, FieldConfig as tableField }}
   from "{_RAW}/composable/table/panelcfg/x/TablePanelCfg_types.gen";
 import type {{ Options as timeseries, FieldConfig as timeseriesField }}
@@ -27,12 +27,17 @@ type Plain<T> = T extends string ? `${{T}}` : T extends number | boolean | null 
 """
 
 
+#: Kinds of panels of whose options Grafana publishes no types.
+_UNTYPED = ("row", "alertlist")
+
+
 def program(name: str, dashboard: dict[str, Any]) -> str:
     """TypeScript that compiles only if the dashboard has Grafana's form."""
     parts = [f"const {name}: Plain<Dashboard> = {json.dumps(dashboard)};"]
-    for one in dashboard["panels"]:
+    every = [one for panel in dashboard["panels"] for one in (panel, *panel.get("panels", ()))]
+    for one in every:
         kind = one["type"]
-        if kind == "row":
+        if kind in _UNTYPED:
             continue
         options = json.dumps(one["options"])
         parts.append(f"const {name}_o{one['id']}: Plain<Partial<{kind}>> = {options};")

@@ -8,7 +8,6 @@ from typing import Any
 
 import yaml
 
-from grafana.ask import Period
 from plancton.model import ImageStatus, Prepared, Protection
 from telemetry.influx import Influx
 from telemetry.targets import parse
@@ -115,5 +114,6 @@ class Filled:
         target.close()
 
     @property
-    def period(self) -> Period:
-        return Period(self.begin - 1.0, time.time() + 1.0, least=1)
+    def period(self) -> tuple[float, float]:
+        """From its first moment until now, seconds since 1970."""
+        return self.begin - 1.0, time.time() + 1.0

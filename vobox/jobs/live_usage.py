@@ -21,14 +21,17 @@ class LiveUsage:
 
     def __init__(self) -> None:
         self._attributes: dict[JobId, Mapping[str, str]] = {}
+        self._cpu_seconds: dict[JobId, float] = {}
         self._logged: dict[JobId, int] = {}
 
     def update(self, job: JobId, usage: Usage, now: float) -> None:
         """Remember a heartbeat's usage; ``now``: epoch seconds."""
         self._attributes[job] = build_attributes(usage, now)
+        self._cpu_seconds[job] = usage.user_cpu + usage.system_cpu
 
     def forget(self, job: JobId) -> None:
         self._attributes.pop(job, None)
+        self._cpu_seconds.pop(job, None)
         self._logged.pop(job, None)
 
     def take_size_to_log(self, job: JobId, usage: Usage) -> int:
@@ -39,6 +42,10 @@ class LiveUsage:
             return 0
         self._logged[job] = memory
         return memory
+
+    def cpu_seconds(self, job: JobId) -> float:
+        """CPU seconds of the present attempt; 0 without news."""
+        return self._cpu_seconds.get(job, 0.0)
 
     def attributes(self, job: JobId) -> Mapping[str, str]:
         """Return attribute → ClassAd text, which override the ad's; empty before a heartbeat."""

@@ -191,8 +191,10 @@ def _on_dead_lettered(job: Job, event: DeadLettered) -> list[Effect]:
 
 def is_dead_lettered(job: Job) -> bool:
     """Whether it is held because its message is among the dead letters."""
+    if job.status != HELD:
+        return False
     codes = (job.ad.number("HoldReasonCode"), job.ad.number("HoldReasonSubCode"))
-    return job.status == HELD and codes == (HoldReasonCode.SYSTEM_POLICY, DEAD_LETTER_SUBCODE)
+    return codes == (HoldReasonCode.SYSTEM_POLICY, DEAD_LETTER_SUBCODE)
 
 
 # --- a run begins and ends ---------------------------------------------------------------

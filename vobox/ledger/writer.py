@@ -18,7 +18,7 @@ from pathlib import Path
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.jobs.job import Job
-from vobox.jobs.status import IDLE, TRANSFERRING_OUTPUT
+from vobox.jobs.status import HELD, IDLE, TRANSFERRING_OUTPUT
 
 from .ad_templates import NewTemplates
 from .message_deltas import Bodies
@@ -169,6 +169,10 @@ class Ledger:
     def to_deliver(self) -> list[Job]:
         """Ended jobs whose result is not on the submit host."""
         return self._jobs(f"in_queue=1 AND status={TRANSFERRING_OUTPUT} AND has_result=1")
+
+    def put_aside(self) -> list[Job]:
+        """Held jobs whose ad has the words of a message that was put aside."""
+        return self._jobs(f"in_queue=1 AND status={HELD} AND instr(ad, 'put aside')>0")
 
     def worked_on(self) -> list[tuple[JobId, float]]:
         """What a worker runs or is ending, each with the lease that it asked for (0: none)."""

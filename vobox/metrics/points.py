@@ -56,9 +56,17 @@ class PoolTally:
     exits: Counter[str] = field(default_factory=Counter)
     waits: list[float] = field(default_factory=list)
     runs: list[float] = field(default_factory=list)
-    attempts: list[int] = field(default_factory=list)
-    cpu: float = 0.0
-    cpu_could: float = 0.0
+    #: CPU seconds and the like, by field
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    def add(self, other: PoolTally) -> None:
+        """Count what the other one has counted as well."""
+        self.counts.update(other.counts)
+        self.exits.update(other.exits)
+        self.waits += other.waits[: SAMPLES - len(self.waits)]
+        self.runs += other.runs[: SAMPLES - len(self.runs)]
+        for name, value in other.seconds.items():
+            self.seconds[name] += value
 
 
 @dataclass
@@ -92,6 +100,8 @@ class Tally:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._now = Happened()
+        #: by pool, what was seen since the last ``keep``
+        self._seen: defaultdict[str, PoolTally] = defaultdict(PoolTally)
 
     def take(self) -> Happened:
         with self._lock:
@@ -103,20 +113,39 @@ class Tally:
         with self._lock:
             self._now.lag = max(age, self._now.lag or 0.0, 0.0)
 
-    def see(self, before: Before | None, event: JobMessage, job: Job, wall: float) -> None:
-        """``job``: after the event; ``wall``: seconds since 1970."""
+    def read_back(self, age: float) -> None:
+        """An event that the schedd recorded was read ``age`` seconds after it was recorded."""
         with self._lock:
-            tally = self._now.pools[job.pool]
-            if not isinstance(event, (Started, Finished, Evicted)):
-                _keep(self._now.latencies, max(0.0, wall - event.time))
-            if before is None:
-                if isinstance(event, (Submit, Recorded)):
-                    tally.counts["submitted"] += 1
-                return
-            _count(tally, before, event, job)
+            _keep(self._now.latencies, max(0.0, age))
+
+    def see(
+        self, before: Before | None, event: JobMessage, job: Job, live_cpu: float = 0.0
+    ) -> None:
+        """Count an event, until ``keep`` or ``drop``.
+
+        before    the job before the event; None: there was none
+        job       the job after it
+        live_cpu  CPU seconds that its worker told of last; 0 for nothing
+        """
+        tally = self._seen[job.pool]
+        if before is not None:
+            _count(tally, before, event, job, live_cpu)
+        elif isinstance(event, (Submit, Recorded)):
+            tally.counts["submitted"] += 1
+
+    def keep(self) -> None:
+        """What was seen is in the ledger for good: count it."""
+        with self._lock:
+            for pool, tally in self._seen.items():
+                self._now.pools[pool].add(tally)
+        self._seen.clear()
+
+    def drop(self) -> None:
+        """What was seen could not be written, and will be seen again."""
+        self._seen.clear()
 
 
-def _count(tally: PoolTally, before: Before, event: JobMessage, job: Job) -> None:
+def _count(tally: PoolTally, before: Before, event: JobMessage, job: Job, live_cpu: float) -> None:
     if isinstance(event, Submit):
         tally.counts["retried"] += event.attempt > 0
     elif isinstance(event, Started):
@@ -127,8 +156,10 @@ def _count(tally: PoolTally, before: Before, event: JobMessage, job: Job) -> Non
         _count_end(tally, event, job)
     elif isinstance(event, Evicted):
         tally.counts["evicted"] += 1
+        tally.seconds["evicted_cpu_seconds"] += event.usage.user_cpu + event.usage.system_cpu
     elif isinstance(event, Lost):
         tally.counts["lost"] += 1
+        tally.seconds["lost_cpu_seconds"] += live_cpu
     elif isinstance(event, DeadLettered):
         tally.counts["dead"] += 1
     elif isinstance(event, Removed):
@@ -139,6 +170,7 @@ def _count(tally: PoolTally, before: Before, event: JobMessage, job: Job) -> Non
 
 def _count_end(tally: PoolTally, event: Finished, job: Job) -> None:
     tally.counts["finished"] += 1
+    tally.counts["attempts"] += job.attempt + 1
     if event.exit_code is None and event.signal is None:
         tally.exits["never_ran"] += 1
         return
@@ -148,9 +180,9 @@ def _count_end(tally: PoolTally, event: Finished, job: Job) -> None:
         tally.exits["ok" if event.exit_code == 0 else "error"] += 1
     usage = event.usage
     _keep(tally.runs, usage.wall)
-    tally.attempts.append(job.attempt + 1)
-    tally.cpu += usage.user_cpu + usage.system_cpu
-    tally.cpu_could += usage.wall * max(1, job.ad.number("RequestCpus"))
+    tally.seconds["cpu_seconds"] += usage.user_cpu + usage.system_cpu
+    cpus = max(1, job.ad.number("RequestCpus"))
+    tally.seconds["allocated_seconds"] += usage.wall * cpus
 
 
 def _keep(samples: list[float], value: float) -> None:
@@ -175,6 +207,7 @@ class ScheddNow:
     broker_ok: bool
     rebuilding: bool
     unreadable: int
+    put_aside: int | None  #: jobs that are held because their message was put aside
     queued: int | None  #: messages of ``pool`` that nobody has taken
     pool: str
     waiting: Iterable[Slot]
@@ -191,11 +224,12 @@ def pool_points(
             count = now.states.get(status, 0)
             made.append(point(JOBS, {**tags, "state": name}, {"count": count}, wall))
     counts: dict[str, Value | None] = {
-        one.name: int(tally.counts[one.name]) for one in RATES.fields
+        one.name: int(tally.counts[one.name]) if one.type == "integer" else tally.seconds[one.name]
+        for one in RATES.fields
     }
     made.append(point(RATES, tags, counts, wall))
     made.append(point(TIMES, tags, _times(tally), wall))
-    for name in ("ok", "error", "signal", "never_ran"):
+    for name in EXITS.values:
         made.append(point(EXITS, {**tags, "class": name}, {"count": tally.exits[name]}, wall))
     slots: dict[str, Value | None] = {
         "queued": now.queued, "waiting": now.waiting, "busy": now.busy
@@ -210,9 +244,6 @@ def _times(tally: PoolTally) -> dict[str, Value | None]:
         ordered = sorted(samples)
         for percent in (50, 90, 99):
             found[f"{name}_p{percent}"] = percentile(ordered, percent)
-    found["cpu_efficiency"] = tally.cpu / tally.cpu_could if tally.cpu_could else None
-    if tally.attempts:
-        found["attempts"] = sum(tally.attempts) / len(tally.attempts)
     return found
 
 
@@ -226,7 +257,16 @@ def percentile(ordered: Sequence[float], percent: int) -> float | None:
 def schedd_point(
     tags: Mapping[str, str], happened: Happened, values: Mapping[str, Value | None], wall: float
 ) -> Point | None:
-    """``values``: the fields that are not of what happened."""
+    """Make the point of the schedd itself; None where nothing is known.
+
+    tags      schedd and site
+    happened  since the last point
+    values    the fields that are not of what happened
+    wall      the time of the point, seconds since 1970
+    """
+    lag = happened.lag
+    if lag is None and values.get("broker_ok"):
+        lag = 0.0  # the broker answers and has told of nothing
     latency = percentile(sorted(happened.latencies), 50)
-    fields = {**values, "broker_latency": latency, "event_lag": happened.lag}
+    fields = {**values, "broker_latency": latency, "event_lag": lag}
     return point(SCHEDD, tags, fields, wall)

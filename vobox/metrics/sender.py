@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from telemetry.points import Point, Value, spread
+from telemetry.rounds import Rounds
 from telemetry.sender import Senders
 from telemetry.targets import Target
+from vobox.jobs.status import IDLE
 
 from .points import PoolNow, PoolTally, ScheddNow, Tally, pool_points, schedd_point
 
@@ -68,17 +70,21 @@ class Metrics:
             close()
 
     def _run(self) -> None:
-        while not self._end.wait(self._interval):
+        rounds = Rounds(self._wall())
+        while not self._end.wait(self._interval - self._wall() % self._interval):
+            if (moment := rounds.due(self._interval, self._wall())) is None:
+                continue
             try:
-                self.round()
+                self.round(moment)
             except Exception:
                 # a bug in the figures must not end them for ever
                 log.exception("metrics: this round is left out")
 
-    def round(self) -> list[Point]:
-        """The points of this moment, which are on their way then."""
-        now, happened, wall = self._now(), self._tally.take(), self._wall()
-        states, busy, jobs = self._counts()
+    def round(self, moment: float | None = None) -> list[Point]:
+        """The points of this moment (seconds since 1970; None: now), which are on their way."""
+        now, happened = self._now(), self._tally.take()
+        wall = self._wall() if moment is None else moment
+        states, busy, jobs, oldest = self._counts()
         made: list[Point] = []
         waiting: dict[str, int] = {}
         for slot in now.waiting:
@@ -98,6 +104,8 @@ class Metrics:
             "broker_ok": now.broker_ok,
             "rebuilding": now.rebuilding,
             "unreadable": now.unreadable,
+            "put_aside": now.put_aside,
+            "oldest_idle": None if oldest is None else max(0.0, wall - oldest),
             "rss": rss(),
             "version": version(),
         }
@@ -111,21 +119,32 @@ class Metrics:
 
     def _counts(
         self,
-    ) -> tuple[dict[str, dict[int, int]] | None, dict[str, int] | None, int | None]:
-        """By pool the jobs of each JobStatus, those with a worker, and all; None: not known."""
+    ) -> tuple[dict[str, dict[int, int]] | None, dict[str, int] | None, int | None, float | None]:
+        """By pool the jobs of each JobStatus, and those with a worker; the number of all; when the
+        first idle one was submitted (seconds since 1970).  None: not known, or none."""
         try:
             # a connection of this round: the file may be another one after a rebuild
             db = sqlite3.connect(f"file:{self._ledger}?mode=ro", uri=True, timeout=5.0)
         except sqlite3.Error as error:
             log.warning("metrics: %s: %s", self._ledger, error)
-            return None, None, None
+            return None, None, None, None
         try:
             rows = db.execute(
                 "SELECT in_queue, pool, status, busy, number FROM counts WHERE number>0"
             ).fetchall()
+            # in the order of an index: the first one is found at once, where there is one
+            is_any_idle = any(row[0] and row[2] == IDLE for row in rows)
+            first = (
+                is_any_idle
+                and db.execute(
+                    "SELECT qdate FROM jobs WHERE in_queue=1 AND status=? "
+                    "ORDER BY cluster, proc LIMIT 1",
+                    (IDLE,),
+                ).fetchone()
+            )
         except sqlite3.Error as error:
             log.warning("metrics: %s: %s", self._ledger, error)
-            return None, None, None
+            return None, None, None, None
         finally:
             db.close()
         states: dict[str, dict[int, int]] = {}
@@ -135,7 +154,7 @@ class Metrics:
                 of_pool = states.setdefault(pool, {})
                 of_pool[status] = of_pool.get(status, 0) + number
                 busy[pool] = busy.get(pool, 0) + number * is_busy
-        return states, busy, sum(row[-1] for row in rows)
+        return states, busy, sum(row[-1] for row in rows), float(first[0]) if first else None
 
 
 def rss() -> int | None:

@@ -12,71 +12,139 @@ _POOL = (*_SCHEDD, "pool")
 JOBS = Series(
     "thyme_jobs",
     (*_POOL, "state"),
-    (Field("count", "integer", "jobs", "In the queue with this JobStatus now."),),
+    (
+        Field(
+            "count", "integer", "jobs", "Jobs in the queue with this JobStatus.",
+            metric="thyme_jobs",
+        ),
+    ),
     "`state`: `idle`, `running`, `removed`, `completed`, `held`, `transferring` or `suspended`.",
-)
+)  # fmt: skip
 RATES = Series(
     "thyme_rates",
     _POOL,
     (
-        Field("submitted", "integer", "jobs", "Submitted since the last point."),
-        Field("started", "integer", "attempts", "Started."),
-        Field("finished", "integer", "jobs", "Ended by themselves, well or not."),
-        Field("evicted", "integer", "attempts", "Ended with their pilot, or vacated."),
-        Field("lost", "integer", "attempts", "Given up: no news for the whole lease."),
-        Field("retried", "integer", "attempts", "Queued again."),
-        Field("removed", "integer", "jobs", "Removed."),
-        Field("held", "integer", "jobs", "Put on hold."),
-        Field("dead", "integer", "messages", "Put aside by the broker: no worker could take them."),
+        Field("submitted", "integer", "jobs", "Jobs submitted.", "since"),
+        Field("started", "integer", "attempts", "Attempts started.", "since"),
+        Field("finished", "integer", "jobs", "Jobs that ended by themselves.", "since"),
+        Field(
+            "evicted", "integer", "attempts",
+            "Attempts that ended with their pilot, or were vacated.", "since",
+        ),
+        Field(
+            "lost", "integer", "attempts",
+            "Attempts given up without news of their worker for the whole lease.", "since",
+        ),
+        Field("retried", "integer", "attempts", "Attempts queued again.", "since"),
+        Field("removed", "integer", "jobs", "Jobs removed.", "since"),
+        Field("held", "integer", "jobs", "Jobs put on hold.", "since"),
+        Field(
+            "dead", "integer", "messages",
+            "Messages put aside by the broker because no worker could take them.", "since",
+        ),
+        Field(
+            "attempts", "integer", "attempts", "Attempts that the finished jobs needed.", "since"
+        ),
+        Field(
+            "cpu_seconds", "float", "s", "CPU time of the jobs that finished, in their last "
+            "attempt.", "since",
+        ),
+        Field(
+            "allocated_seconds", "float", "s",
+            "Wall-clock time × RequestCpus of the jobs that finished, in their last attempt.",
+            "since",
+        ),
+        Field(
+            "evicted_cpu_seconds", "float", "s",
+            "CPU time of attempts that ended with their pilot, or were vacated or removed.",
+            "since",
+        ),
+        Field(
+            "lost_cpu_seconds", "float", "s",
+            "CPU time of attempts that were lost, as their workers last told.", "since",
+        ),
     ),
-    "What happened to jobs since the last point.",
-)
+    "What happened to jobs.",
+    prefix="thyme_jobs",
+)  # fmt: skip
 TIMES = Series(
     "thyme_times",
     _POOL,
     (
-        Field("wait_p50", "float", "s", "Queued to started, of the attempts started: median."),
-        Field("wait_p90", "float", "s", "The same: nine of ten are quicker."),
-        Field("wait_p99", "float", "s", "The same: 99 of 100 are quicker."),
-        Field("run_p50", "float", "s", "Wall-clock time of the jobs finished: median."),
-        Field("run_p90", "float", "s", "The same: nine of ten are shorter."),
-        Field("run_p99", "float", "s", "The same: 99 of 100 are shorter."),
-        Field("cpu_efficiency", "float", "share", "Their CPU time of wall-clock time × CPUs."),
-        Field("attempts", "float", "attempts", "That the finished jobs needed; mean."),
+        Field("wait_p50", "float", "s", "Time from queued to started; median."),
+        Field("wait_p90", "float", "s", "Time from queued to started; 90th percentile."),
+        Field("wait_p99", "float", "s", "Time from queued to started; 99th percentile."),
+        Field("run_p50", "float", "s", "Wall-clock time of the jobs that finished; median."),
+        Field(
+            "run_p90", "float", "s", "Wall-clock time of the jobs that finished; 90th percentile."
+        ),
+        Field(
+            "run_p99", "float", "s", "Wall-clock time of the jobs that finished; 99th percentile."
+        ),
     ),
-    "How long jobs wait and run, over those of the last interval.",
+    "How long jobs wait and run: those that started, or finished, in the last interval.",
+    prefix="thyme_jobs",
 )
 EXITS = Series(
     "thyme_exits",
     (*_POOL, "class"),
-    (Field("count", "integer", "jobs", "Finished since the last point."),),
-    "`class`: `ok` (0), `error` (another code), `signal` or `never_ran`.",
-)
+    (
+        Field(
+            "count", "integer", "jobs", "Jobs that ended by themselves, by how.", "since",
+            "thyme_jobs_ended_total",
+        ),
+    ),
+    "`class`: `ok` (exit code 0), `error` (another code), `signal` or `never_ran`.",
+    values=("ok", "error", "signal", "never_ran"),
+)  # fmt: skip
 SLOTS = Series(
     "thyme_slots",
     _POOL,
     (
-        Field("queued", "integer", "messages", "In the broker, taken by nobody."),
-        Field("waiting", "integer", "workers", "That wait for a job."),
-        Field("busy", "integer", "workers", "That run one."),
+        Field(
+            "queued", "integer", "messages",
+            "Messages in the pool's queue at the broker; the same of each schedd.",
+        ),
+        Field(
+            "waiting", "integer", "workers",
+            "Workers of the pool that wait for a job; the same of each schedd.",
+        ),
+        Field("busy", "integer", "workers", "Workers that run a job of this schedd."),
     ),
-    "Work and workers of a pool, as this schedd sees them.",
-)
+    "Work and workers of a pool.",
+)  # fmt: skip
 SCHEDD = Series(
     "thyme_schedd",
     _SCHEDD,
     (
-        Field("uptime", "float", "s", "How long the schedd runs."),
-        Field("jobs", "integer", "jobs", "In the ledger, ended ones included."),
-        Field("broker_ok", "boolean", "", "The line to the broker is up, the ledger is current."),
-        Field("broker_latency", "float", "s", "A recorded event until it is read back; median."),
-        Field("event_lag", "float", "s", "Age of the newest event when it was read; longest."),
+        Field("uptime", "float", "s", "Time since the schedd began."),
+        Field("jobs", "integer", "jobs", "Jobs in the ledger, ended ones included."),
+        Field(
+            "oldest_idle", "float", "s",
+            "Time since the submission of the first idle job in the queue.",
+        ),
+        Field(
+            "put_aside", "integer", "jobs",
+            "Jobs held because their message was put aside by the broker.",
+        ),
+        Field("broker_ok", "boolean", "", "The broker answers, and the ledger is current."),
+        Field(
+            "broker_latency", "float", "s",
+            "Time from a recorded event until it is read back; median.",
+        ),
+        Field(
+            "event_lag", "float", "s",
+            "Age of an event when it was read, longest; 0 when nothing was left to read.",
+        ),
         Field("rebuilding", "boolean", "", "The ledger is being made from the stream."),
-        Field("unreadable", "integer", "records", "Passed over since the start."),
-        Field("rss", "integer", "bytes", "Memory of the process."),
-        Field("version", "string", "", "Of Plancton."),
+        Field("unreadable", "integer", "records", "Records that could not be read.", "total"),
+        Field(
+            "rss", "integer", "bytes", "Memory of the process.",
+            metric="thyme_schedd_memory_bytes",
+        ),
+        Field("version", "string", "", "Version of Plancton.", metric="thyme_build_info"),
     ),
     "Whether the schedd works.",
-)
+)  # fmt: skip
 
 ALL = (JOBS, RATES, TIMES, EXITS, SLOTS, SCHEDD)

@@ -97,6 +97,7 @@ class Schedd:
             broker_ok=not self.staleness(),
             rebuilding=state.health.is_rebuilding,
             unreadable=state.stream.unreadable,
+            put_aside=None if state.put_aside is None else len(state.put_aside),
             queued=state.queue_depth,
             pool=self.settings.pool,
             waiting=state.slots.list_waiting(self.clock()),

@@ -41,7 +41,7 @@ from thyme.protocol.job import JobId
 from vobox.files import output
 from vobox.jobs.job import ControlMessage, Job, LogEvent, SaveOutput
 from vobox.jobs.output_destination import is_spooled
-from vobox.jobs.transitions import apply, read_dead_letter
+from vobox.jobs.transitions import apply, is_dead_lettered, read_dead_letter
 from vobox.metrics.points import Before
 
 from .state import ScheddState
@@ -75,6 +75,7 @@ class StreamReader:
         """Start from nothing if the ledger was made from another stream."""
         offset = int(self._ledger.meta("offset", "-1"))
         if offset < 0:
+            self._ledger.set_meta("counted", "no")
             return
         here = self._transport.read(offset - 1, 1)
         # a record with a higher offset in that place: the older ones were trimmed away
@@ -84,6 +85,7 @@ class StreamReader:
             return
         log.warning("the ledger is of another stream; rebuilding it")
         self._ledger.clear()
+        self._ledger.set_meta("counted", "no")
 
     def catch_up(self, replaying: bool, max_batches: float = math.inf) -> bool:
         """Read what is there, in at most so many batches; returns whether there was anything.
@@ -102,7 +104,11 @@ class StreamReader:
                     self._read_batch(records, replaying)
             except BaseException:
                 del self._state.control_messages[kept:]
+                if self._state.tally:
+                    self._state.tally.drop()
                 raise
+            if self._state.tally:
+                self._state.tally.keep()
             if replaying:
                 break
         return any_read
@@ -147,6 +153,10 @@ class StreamReader:
                 failures.append((failed, job_id))
         with self._ledger.transaction():
             self._ledger.drop_all_logs()
+            # a ledger that was made from nothing has read what had been counted long ago
+            self._ledger.set_meta("counted", "yes")
+        dead = filter(is_dead_lettered, self._ledger.put_aside())
+        self._state.put_aside = {job.id for job in dead}
         return failures
 
     def _read(self, record: Record, replaying: bool) -> None:
@@ -214,6 +224,7 @@ class StreamReader:
             log.error("%s of job %s, which the stream does not know", event.kind, event.job)
             return
         self._keep_bodies(event, body, before, job)
+        live_cpu = state.leases.live.cpu_seconds(job.id)
         self._update_leases(event, job)
         if SaveOutput() in transition.effects:
             ledger.put_body(job.id, "output", body)
@@ -234,8 +245,22 @@ class StreamReader:
         elif replaying:
             state.recovered.add(job.id)
         ledger.put(job)
-        if state.tally and not replaying:
-            state.tally.see(Before.of(before), event, job, state.wall())
+        self._count(Before.of(before), event, job, live_cpu, replaying)
+
+    def _count(
+        self, before: Before | None, event: JobMessage, job: Job, live_cpu: float, replaying: bool
+    ) -> None:
+        """Count an event for the metrics, once: those of before a restart when they are read."""
+        state = self._state
+        if state.put_aside is not None:
+            is_dead = is_dead_lettered(job)
+            (state.put_aside.add if is_dead else state.put_aside.discard)(job.id)
+        if state.tally is None:
+            return
+        if not replaying or self._ledger.meta("counted", "yes") == "yes":
+            state.tally.see(before, event, job, live_cpu)
+        if not replaying and not isinstance(event, (Started, Finished, Evicted)):
+            state.tally.read_back(state.wall() - event.time)
 
     def _keep_bodies(self, event: JobMessage, body: bytes, before: Job | None, job: Job) -> None:
         """Keep the message that submits the job, for its next attempt, and that of its result."""

@@ -41,20 +41,23 @@ def begin(
         options.metrics_interval,
     )  # fmt: skip
     if options.prometheus:
-        _show(made, options.prometheus)
+        known = {
+            "schedd": schedd.settings.name, "site": options.site, "pool": schedd.settings.pool
+        }  # fmt: skip
+        _show(made, options.prometheus, known)
     schedd.count_in(tally)
     made.start()
     return made
 
 
-def _show(metrics: Metrics, address: str) -> None:
+def _show(metrics: Metrics, address: str, known: Mapping[str, str]) -> None:
     try:
         from telemetry.prometheus import BadAddress, Newest, Page
     except ImportError:
         raise BadInvocation(
             "--prometheus: the Python package prometheus_client is not installed"
         ) from None
-    newest = Newest(series.ALL)
+    newest = Newest("thyme_schedd", series.ALL, known)
     try:
         page = Page(newest, address)
     except BadAddress as error:

@@ -129,8 +129,8 @@ class Leases:
             lease = self._lease_of(job.lease)
             seen = self._seen.get(job_id, when - lease)
             if seen + lease < now:
+                # what it has used is kept until it is given up, and then counted as lost
                 expired.append((job_id, job.attempt, lease))
-                self.live.forget(job_id)
                 seen = now
             self._seen[job_id] = seen
             self._schedule_check(job_id, seen + lease)

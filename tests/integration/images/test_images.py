@@ -267,6 +267,8 @@ def test_influxdb_gives_each_user_what_it_needs_and_no_more(make: Make, tmp_path
         assert "not authorized" in influx(box, place, user, "SELECT * FROM plancton")
     assert "value" in influx(box, place, "grafana", "SELECT * FROM plancton")
     assert "not authorized" in influx(box, place, "grafana", "INSERT stray value=1")
+    kept = influx(box, place, "admin", 'SHOW RETENTION POLICIES ON "plancton"')
+    assert re.search(r"autogen +8736h0m0s +168h0m0s +1 +true", kept), "52 weeks"
     for user in ("plancton", "schedd", "grafana"):
         assert "refused" in influx(box, place, user, "CREATE DATABASE other")
         assert "refused" in influx(box, place, user, "SHOW USERS")

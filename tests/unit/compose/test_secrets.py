@@ -69,7 +69,10 @@ def test_with_tls_they_get_certificates_and_without_it_again_none(made: Path) ->
     given = shared(made)
     assert {"ca.pem", "server.pem", "server.key"} < given["rabbitmq"]
     assert {"server.pem", "server.key"} < given["influxdb"]
-    assert "site-ca" in given["schedd"] & given["plancton"]
+    assert "site-ca" in given["schedd"] & given["plancton"] & given["grafana"]
+    # Grafana is not root
+    ca = made / "services/grafana/site-ca"
+    assert (ca.read_bytes(), ca.stat().st_mode & 0o004) == ((made / "ca.pem").read_bytes(), 0o004)
     assert not any("ca.key" in files for files in given.values())
     # the servers are not root
     for name, mode in {"server.pem": 0o444, "server.key": 0o400}.items():

@@ -15,13 +15,26 @@ WEATHER = Series(
     "weather",
     ("place",),
     (
-        Field("warmth", "float", "K", "How warm."),
+        Field("warmth", "float", "K", "Temperature of the air."),
         Field("rain", "boolean", "", "It rains."),
-        Field("sky", "string", "", "Its colour."),
+        Field("sky", "string", "", "Colour of the sky."),
+        Field("wet", "float", "%", "Humidity."),
+        Field("flashes", "integer", "", "Flashes.", "since"),
+        Field("turned", "integer", "", "Turns of the vane.", "total"),
     ),
     "",
 )
-FLASH = Series("flash", ("place",), (Field("volts", "float", "V", ""),), "")
+FLASH = Series(
+    "flash",
+    ("place", "kind"),
+    (Field("count", "integer", "", "Flashes, by kind.", "since", "flashes_total"),),
+    "",
+    values=("ball", "line"),
+)
+
+
+def new(known: dict[str, str] | None = None) -> Newest:
+    return Newest("weather", (WEATHER, FLASH), known or {}, lambda: 77.0)
 
 
 def fetch(newest: Newest) -> dict[str, list[tuple[dict[str, str], float]]]:
@@ -38,27 +51,46 @@ def fetch(newest: Newest) -> dict[str, list[tuple[dict[str, str], float]]]:
     }
 
 
-def test_the_newest_points_are_shown_as_gauges() -> None:
-    newest = Newest((WEATHER, FLASH), events=("flash",))
+def test_the_newest_points_are_shown_as_gauges_with_base_units() -> None:
+    newest = new()
     newest.update(
         [
             Point("weather", {"place": "a"}, {"warmth": 280.5, "rain": True, "sky": "grey"}, 1.0),
-            Point("weather", {"place": "b"}, {"warmth": 290.0}, 1.0),
-            Point("flash", {"place": "b"}, {"volts": 1e9}, 1.0),
+            Point("weather", {"place": "b"}, {"warmth": 290.0, "wet": 40.0}, 1.0),
         ]
     )
-    assert fetch(newest) == {
-        "weather_warmth": [({"place": "a"}, 280.5), ({"place": "b"}, 290.0)],
-        "weather_rain": [({"place": "a"}, 1.0)],
-        "weather_sky": [({"place": "a", "sky": "grey"}, 1.0)],
-    }
+    told = fetch(newest)
+    assert told["weather_warmth"] == [({"place": "a"}, 280.5), ({"place": "b"}, 290.0)]
+    assert told["weather_rain"] == [({"place": "a"}, 1.0)]
+    assert told["weather_sky_info"] == [({"place": "a", "sky": "grey"}, 1.0)]
+    assert told["weather_wet_ratio"] == [({"place": "b"}, 0.4)]
+    assert told["weather_last_update_timestamp_seconds"] == [({}, 77.0)]
 
 
-def test_what_is_not_told_again_is_gone() -> None:
-    newest = Newest((WEATHER,))
+def test_counts_are_added_up_whenever_the_page_is_read() -> None:
+    newest = new({"place": "a"})
+    told = fetch(newest)
+    assert told["weather_flashes"] == [({"place": "a"}, 0.0)], "known from the start"
+    assert told["flashes"] == [
+        ({"kind": "ball", "place": "a"}, 0.0), ({"kind": "line", "place": "a"}, 0.0),
+    ]  # fmt: skip
+    for number in (3, 0, 4):
+        newest.update([
+            Point("weather", {"place": "a"}, {"flashes": number, "turned": 10 + number}, 1.0)
+        ])  # fmt: skip
+    newest.update([Point("flash", {"place": "a", "kind": "ball"}, {"count": 2}, 1.0)])
+    for _ in range(3):
+        told = fetch(newest)
+        assert told["weather_flashes"] == [({"place": "a"}, 7.0)]
+        assert told["weather_turned"] == [({"place": "a"}, 14.0)]
+        assert told["flashes"][0] == ({"kind": "ball", "place": "a"}, 2.0)
+
+
+def test_a_gauge_that_is_not_told_again_is_gone() -> None:
+    newest = new()
     newest.update([Point("weather", {"place": "a"}, {"warmth": 280.5}, 1.0)])
     newest.update([Point("weather", {"place": "b"}, {"warmth": 281.5}, 2.0)])
-    assert fetch(newest) == {"weather_warmth": [({"place": "b"}, 281.5)]}
+    assert fetch(newest)["weather_warmth"] == [({"place": "b"}, 281.5)]
 
 
 def test_addresses() -> None:
@@ -75,9 +107,9 @@ def test_a_wrong_address_is_told(address: str) -> None:
 
 def test_an_address_in_use_is_told() -> None:
     port = free_port()
-    page = Page(Newest(()), f"127.0.0.1:{port}")
+    page = Page(new(), f"127.0.0.1:{port}")
     try:
         with pytest.raises(BadAddress, match=f"cannot listen at 127.0.0.1:{port}: Address already"):
-            Page(Newest(()), f"127.0.0.1:{port}")
+            Page(new(), f"127.0.0.1:{port}")
     finally:
         page.close()

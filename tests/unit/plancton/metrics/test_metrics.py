@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,22 @@ from plancton.config.model import Config
 from plancton.metrics.points import Tally
 from plancton.metrics.sender import Metrics
 from plancton.model import (
+    Capacity,
+    Decision,
+    EndedPilot,
+    History,
     HostLoad,
     ImageStatus,
     LoopPass,
+    Mode,
     Pilot,
     PilotState,
     Prepared,
     Protection,
+    StopPilot,
     Trigger,
 )
+from plancton.policy import rules
 from telemetry.points import Point
 from telemetry.sender import Senders
 from tests.support.fake_node import FACTS, GB, FakeNode
@@ -100,15 +108,62 @@ def test_a_pilot_that_never_ran_says_so(tmp_path: Path) -> None:
     assert sent["plancton_pilots"].fields["ended_failure"] == 1
 
 
-def test_points_come_at_the_interval_and_not_with_every_look(tmp_path: Path) -> None:
+def test_points_come_at_round_moments_and_not_with_every_look(tmp_path: Path) -> None:
     node = Node(tmp_path)
-    for _ in range(26):
+    node.clock.advance(7.4)
+    assert node.clock.wall() % 30.0 == pytest.approx(7.4)
+    for _ in range(22):
         node.look(1.0)
     assert node.points == []
-    node.look(1.0)  # close enough to the interval: the loop's own timer must not miss it
+    node.look(1.0)
     assert {point.series for point in node.points} == {
         "daemon", "measurement", "plancton_node", "plancton_pilots", "plancton_state"
     }  # fmt: skip
+    assert {point.time % 30.0 for point in node.points} == {0.0}, "the moment, not the look"
+
+
+def test_cpu_time_is_told_every_ten_intervals_and_adds_up(tmp_path: Path) -> None:
+    node = Node(tmp_path, max_docks=2)
+    node.look()
+    node.sensors.the_load = HostLoad(busy_cpus=5.0, pilots_cpus=2.0, mem_available=60 * GB)
+    for _ in range(20):
+        node.look(30.0)
+    told = [point for point in node.points if point.series == "plancton_cpu"]
+    assert [point.time % 300.0 for point in told] == [0.0, 0.0]
+    fields = told[1].fields
+    # eight CPUs for five minutes
+    assert (fields["total_seconds"], fields["pilots_seconds"]) == (2400.0, 600.0)
+    assert (fields["owner_seconds"], fields["idle_limited_seconds"]) == (900.0, 900.0)
+    assert fields["idle_no_work_seconds"] == fields["idle_closed_seconds"] == 0.0
+    assert fields["owner_squeezed_seconds"] == 0.0
+
+
+def test_cpu_time_of_which_nothing_is_known_counts_for_nobody(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    node.look()
+    node.sensors.the_load = HostLoad(busy_cpus=5.0, pilots_cpus=2.0, mem_available=60 * GB)
+    for _ in range(4):
+        node.look(30.0)
+    node.sensors.the_load = HostLoad()
+    for _ in range(6):
+        node.look(30.0)
+    (told,) = [point for point in node.points if point.series == "plancton_cpu"]
+    assert told.fields["total_seconds"] == 8 * 120.0
+
+
+@pytest.mark.parametrize("reason", ["closed", "no_work"])
+def test_idle_cpu_time_is_told_by_why_it_idles(tmp_path: Path, reason: str) -> None:
+    node = Node(tmp_path, max_docks=1, exit_no_work=(3,))
+    node.look()
+    for seconds in [0.0] + [30.0] * 10:
+        if reason == "closed":
+            node.flags.drain()
+        else:
+            for name in node.engine.running():
+                node.engine.end(name, 3)
+        node.look(seconds)
+    (told,) = [point for point in node.points if point.series == "plancton_cpu"]
+    assert told.fields[f"idle_{reason}_seconds"] == 2400.0
 
 
 def test_what_is_not_known_is_left_out_and_never_zero(tmp_path: Path) -> None:
@@ -133,7 +188,7 @@ def test_starts_and_ends_are_counted_between_two_points(tmp_path: Path) -> None:
     node = Node(tmp_path, max_docks=3, exit_no_work=(3,), exit_failure=(4,))
     node.look()
     first = node.interval()["plancton_pilots"].fields
-    assert (first["started"], first["starts_per_second"], first["running"]) == (3, 0.1, 3)
+    assert (first["started"], first["running"]) == (3, 3)
     one, two, three = node.engine.running()
     node.engine.end(one, 0)
     node.engine.end(two, 3)
@@ -154,6 +209,29 @@ def test_evictions_are_counted_by_reason(tmp_path: Path) -> None:
     evicted = node.interval()["plancton_evictions"]
     assert (evicted.tags["reason"], evicted.fields["count"]) == ("memory", 2)
     assert "plancton_evictions" not in node.interval(), "counted once"
+
+
+def test_cpu_time_of_evicted_pilots_is_told_by_reason_when_they_end(tmp_path: Path) -> None:
+    tally = Tally()
+    running = Pilot("1", "a", PilotState.RUNNING, age=9.0, cpu_seconds=40.0)
+    done = Pilot("2", "b", PilotState.RUNNING, age=9.0, cpu_seconds=50.0)
+    decided = Decision(
+        actions=(StopPilot(running, 1.0, rules.TOO_OLD), StopPilot(done, 1.0, rules.TOO_OLD)),
+        reasons=(), capacity=Capacity(0, 0), history=History(), summary="", look_again=None,
+    )  # fmt: skip
+    nothing = replace(decided, actions=())
+
+    def see(decision: Decision, pilots: tuple[Pilot, ...], *ends: EndedPilot) -> None:
+        tally.see(LoopPass(decision, pilots, HostLoad(), Mode.ACTIVE, "", ends=ends), 0.0)
+
+    see(decided, (running, done))
+    see(nothing, (replace(running, state=PilotState.STOPPING, cpu_seconds=42.0), done))
+    assert tally.evictions == {"max_ttl": 2}
+    assert tally.evicted_cpu == {}, "none has ended"
+    ended = EndedPilot("a", 143, 10.0, 0.0, True, "", "says nothing")
+    see(nothing, (done,), ended, replace(ended, name="b", outcome="normal"))
+    assert tally.evicted_cpu == {"max_ttl": 42.0}, "the other one has finished its job"
+    assert (tally.used, tally.asked) == ({"b": 50.0}, {}), "nothing is kept of who is gone"
 
 
 @pytest.mark.parametrize(
@@ -189,6 +267,7 @@ def test_the_state_names_what_holds_the_node_back(tmp_path: Path) -> None:
     assert sent["plancton_pilots"].fields["limited_by"] == "mode"
     assert sent["plancton_state"].tags == {"hostname": "node1", "site": "occam"}
     assert sent["daemon"].fields["status"] == "draining"
+    assert (state["active"], state["in_trouble"], state["trouble"]) == (0, 1, "image")
 
 
 def test_a_rejected_configuration_is_told(tmp_path: Path) -> None:
@@ -229,7 +308,7 @@ def test_the_page_for_prometheus_follows_the_configuration(tmp_path: Path) -> No
         assert node.metrics.follow(Config(prometheus=one)) == ""
         node.look(30.0)
         with urllib.request.urlopen(f"http://{one}/metrics", timeout=20) as answer:
-            assert b'plancton_node_ncpus{hostname="node1",site="occam"} 8.0' in answer.read()
+            assert b'plancton_node_cpus{hostname="node1",site="occam"} 8.0' in answer.read()
         assert node.metrics.follow(Config(prometheus=other)) == ""
         with pytest.raises(OSError, match="refused"):
             urllib.request.urlopen(f"http://{one}/metrics", timeout=20)

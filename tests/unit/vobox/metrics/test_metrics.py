@@ -38,7 +38,9 @@ class Site:
             after = apply(job, event).job
             assert after is not None
             self.jobs[event.job] = after
-            self.tally.see(before, event, after, event.time + 0.5)
+            self.tally.see(before, event, after)
+            self.tally.read_back(0.5)
+        self.tally.keep()
 
     def counts(self) -> dict[str, int]:
         happened = self.tally.take()
@@ -49,7 +51,7 @@ class Site:
 def test_what_happens_to_a_job_is_counted_once() -> None:
     site, e = Site(), Events()
     site.happens(e.submit(), e.started(), e.finished())
-    assert site.counts() == {"submitted": 1, "started": 1, "finished": 1}
+    assert site.counts() == {"submitted": 1, "started": 1, "finished": 1, "attempts": 1}
     assert site.tally.take().pools == {}, "taken"
 
 
@@ -61,6 +63,39 @@ def test_losses_evictions_holds_removals_and_retries_are_counted() -> None:
     site.happens(other.submit(), other.held(), other.held(), other.removed(), other.removed())
     counted = site.counts()
     assert (counted["held"], counted["removed"]) == (1, 1), "not again what is so already"
+
+
+def test_cpu_time_that_ended_in_no_finished_job_is_told() -> None:
+    site, e, other = Site(), Events(), Events(JobId(2, 0))
+    site.happens(e.submit(), e.started(), other.submit(), other.started())
+    evicted = dataclasses.replace(other.evicted(), usage=Usage(user_cpu=5.0, system_cpu=1.0))
+    site.happens(evicted)
+    job = site.jobs[e.job]
+    site.tally.see(Before.of(job), e.lost(), job, live_cpu=7.0)
+    site.tally.keep()
+    (tally,) = site.tally.take().pools.values()
+    assert dict(tally.seconds) == {"evicted_cpu_seconds": 6.0, "lost_cpu_seconds": 7.0}
+
+
+def test_what_could_not_be_written_is_counted_when_it_is_read_again() -> None:
+    site, e = Site(), Events()
+    site.happens(e.submit())
+    job = site.jobs[e.job]
+    site.tally.see(Before.of(job), e.started(), job)
+    site.tally.drop()
+    site.tally.see(Before.of(job), e.started(), job)
+    site.tally.keep()
+    assert site.counts() == {"submitted": 1, "started": 1}
+
+
+def test_a_schedd_that_has_nothing_to_read_does_not_lag() -> None:
+    tags, none = {"schedd": "s", "site": ""}, schedd_points.Happened()
+    made = schedd_points.schedd_point(tags, none, {"broker_ok": True}, 5.0)
+    assert made is not None
+    assert made.fields["event_lag"] == 0.0
+    made = schedd_points.schedd_point(tags, none, {"broker_ok": False}, 5.0)
+    assert made is not None
+    assert "event_lag" not in made.fields, "nobody knows"
 
 
 def test_percentiles_are_values_that_were_seen() -> None:
@@ -87,9 +122,10 @@ def test_ends_are_told_by_class_and_their_cpu_by_what_it_could_have_been() -> No
     ended = {name: made["thyme_exits", name].fields["count"]
              for name in ("ok", "error", "signal", "never_ran")}  # fmt: skip
     assert ended == {"ok": 1, "error": 1, "signal": 1, "never_ran": 0}
-    times = made["thyme_times", ""].fields
-    assert times["cpu_efficiency"] == pytest.approx(24.0 / 60.0)
-    assert (times["run_p50"], times["run_p99"], times["attempts"]) == (20.0, 30.0, 1.0)
+    times, rates = made["thyme_times", ""].fields, made["thyme_rates", ""].fields
+    assert (times["run_p50"], times["run_p99"]) == (20.0, 30.0)
+    assert (rates["cpu_seconds"], rates["allocated_seconds"]) == (24.0, 60.0)
+    assert (rates["finished"], rates["attempts"]) == (3, 3)
     assert made["thyme_jobs", "running"].fields == {"count": 7}
     assert made["thyme_jobs", "idle"].fields == {"count": 0}
 
@@ -106,7 +142,7 @@ class Bench:
     def __init__(self, path: Path) -> None:
         self.ledger = Ledger(path / "ledger.db")
         self.site = Site()
-        self.now = ScheddNow(True, False, 0, 3, POOL, [])
+        self.now = ScheddNow(True, False, 0, 0, 3, POOL, [])
         self.metrics = Metrics(
             "s", "occam", path / "ledger.db", self.site.tally, lambda: self.now, (),
             clock=lambda: 100.0, wall=lambda: 1e9, senders=Senders(LOG),
@@ -154,7 +190,7 @@ def test_a_ledger_that_cannot_be_read_is_not_zero_jobs(
 
 def test_a_broker_that_is_away_makes_workers_unknown(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
-    bench.now = ScheddNow(False, True, 4, None, POOL, [])
+    bench.now = ScheddNow(False, True, 4, None, None, POOL, [])
     made = bench.round()
     assert made["thyme_slots", POOL, ""].fields == {"busy": 0}
     fields = made["thyme_schedd", "", ""].fields
