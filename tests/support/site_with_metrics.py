@@ -79,6 +79,7 @@ class Filled:
         self.until("SELECT ended_normal FROM plancton_pilots WHERE ended_normal > 0", "an end")
         self.submit("sleep 600", 2)
         self.until("SELECT running FROM plancton_pilots WHERE running > 1", "running pilots")
+        self.until("SELECT total_seconds FROM plancton_cpu", "CPU time")
         self.configure(max_ttl=0.5)
         self.until("SELECT count FROM plancton_evictions WHERE reason = 'max_ttl'", "an eviction")
         self.configure(max_ttl=3600)

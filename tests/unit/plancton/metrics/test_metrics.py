@@ -217,7 +217,7 @@ def test_cpu_time_of_evicted_pilots_is_told_by_reason_when_they_end(tmp_path: Pa
     done = Pilot("2", "b", PilotState.RUNNING, age=9.0, cpu_seconds=50.0)
     decided = Decision(
         actions=(StopPilot(running, 1.0, rules.TOO_OLD), StopPilot(done, 1.0, rules.TOO_OLD)),
-        reasons=(), capacity=Capacity(0, 0), history=History(), summary="", look_again=None,
+        reasons=(), capacity=Capacity(0, 0), history=History(), summary="",
     )  # fmt: skip
     nothing = replace(decided, actions=())
 
