@@ -61,3 +61,31 @@ class ConnectionLimit:
         if sum(self._open.values()) >= self._limit:
             return f"{self._limit} commands are under way; try again"
         return ""
+
+
+class OwnerSlots:
+    """At most ``each`` of something at once for one user; who comes later waits.
+
+    A submit holds its description and input files in memory and computes under Python's one
+    lock: without a limit one user's submits fill the memory, and leave another's no time.
+    """
+
+    def __init__(self, each: int) -> None:
+        self._each = each
+        self._changed = threading.Condition()
+        self._held: Counter[int] = Counter()
+
+    @contextmanager
+    def hold(self, uid: int) -> Iterator[None]:
+        """Wait for a slot of this user's, and keep it within the block."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._held[uid] < self._each)
+            self._held[uid] += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held[uid] -= 1
+                if not self._held[uid]:
+                    del self._held[uid]
+                self._changed.notify_all()

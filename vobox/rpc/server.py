@@ -6,6 +6,7 @@ its own: a slow reader keeps no other waiting.
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import logging
 import os
@@ -20,7 +21,7 @@ from typing import Any
 
 from vobox.files.as_user import user_name
 
-from .connection_limit import ConnectionLimit, raise_connection_limit
+from .connection_limit import ConnectionLimit, OwnerSlots, raise_connection_limit
 from .types import Answer, CommandRefused, Request
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,9 @@ log = logging.getLogger(__name__)
 #: Bytes of arguments and environment; Linux itself allows a command a little over 2 MiB.
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
 #: Bytes of stdin, a submit description.
-MAX_STDIN_BYTES = 16 * 1024 * 1024
+MAX_STDIN_BYTES = 4 * 1024 * 1024
+#: Submits of one user that are read and computed at once; each may hold 150 MiB.
+MAX_SUBMITS = 4
 #: Seconds without a byte from a client after which its connection is closed.
 TIMEOUT_SECONDS = 60.0
 #: Seconds that a program may take which the client runs for the schedd.
@@ -38,7 +41,7 @@ _FRAME_BYTES = 1 << 16
 
 Handler = Callable[[Request], Answer]
 #: Whether a command with these arguments reads stdin.
-WantsStdin = Callable[[str, list[str]], bool]
+WantsStdin = Callable[[str, Sequence[str]], bool]
 
 
 class BadRequest(Exception):
@@ -61,6 +64,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         self.handler = handler
         self.wants_stdin = wants_stdin
         self.connection_limit = ConnectionLimit(raise_connection_limit())
+        self.submits = OwnerSlots(MAX_SUBMITS)
         self._busy = 0
         self._changed = threading.Condition()
         _remove_dead_socket(path)
@@ -143,8 +147,20 @@ class _Connection(socketserver.StreamRequestHandler):
             log.warning("request from uid %d: %s", uid, error)
             self._answer(Answer(stderr=f"thyme-schedd: {error}\n", code=1))
             return
+        if request.command != "condor_submit":
+            self._handle(request)
+            return
+        with self.server.submits.hold(uid):
+            self._handle(request)
+
+    def _handle(self, request: Request) -> None:
         try:
+            if self.server.wants_stdin(request.command, request.argv):
+                request = dataclasses.replace(request, stdin=self._stdin())
             answer = self.server.handler(request)
+        except BadRequest as error:
+            log.warning("request from uid %d: %s", request.uid, error)
+            answer = Answer(stderr=f"thyme-schedd: {error}\n", code=1)
         except Exception:
             log.exception("%s failed by a fault of the schedd", request.command)
             text = f"ERROR: {request.command} failed in the schedd; its log tells more\n"
@@ -174,7 +190,6 @@ class _Connection(socketserver.StreamRequestHandler):
         command, argv, env = fields[0], fields[3 : 3 + count], fields[3 + count :]
         if len(argv) != count:
             raise BadRequest("the request is cut short")
-        stdin = self._stdin() if self.server.wants_stdin(command, argv) else b""
         pairs = (each.partition("=") for each in env)
         return Request(
             command=command,
@@ -184,7 +199,7 @@ class _Connection(socketserver.StreamRequestHandler):
             uid=uid,
             gid=gid,
             user=user_name(uid),
-            stdin=stdin,
+            stdin=b"",
             caller=_Caller(self),
         )
 

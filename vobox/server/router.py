@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vobox.commands import act, config_val, prio, qedit, reschedule, tail, transfer_data, vacate
@@ -26,7 +26,7 @@ _EDITS: dict[str, Callable[[Request, CommandGateway], Answer]] = {
 }
 
 
-def wants_stdin(command: str, argv: list[str]) -> bool:
+def wants_stdin(command: str, argv: Sequence[str]) -> bool:
     """Whether the command reads its standard input."""
     return command == "condor_submit" and reads_stdin(argv)
 

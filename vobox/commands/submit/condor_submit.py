@@ -154,7 +154,9 @@ class _CondorSubmit:
         for step in description.queue_statements:
             named: set[str] = set()
             commands = maker = None
-            for slot in expand_queue(step, description.source, self._sources, self._warn):
+            for slot in expand_queue(
+                step, description.source, self._sources, self._warn, len(jobs)
+            ):
                 proc = len(jobs)
                 if options.max_jobs and proc >= options.max_jobs:
                     raise submit_error(

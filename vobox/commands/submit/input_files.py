@@ -13,6 +13,8 @@ from vobox.rpc.types import OwnerFiles
 
 from .errors import submit_error
 
+#: Bytes of all different files of one submit, which are in memory together.
+MAX_INPUT = 128 * 1024 * 1024
 URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
@@ -21,6 +23,7 @@ class FileCache:
 
     def __init__(self, files: OwnerFiles) -> None:
         self._files = files
+        self._bytes = 0
         self._read: dict[str, bytes] = {}
         self._modes: dict[str, int] = {}
 
@@ -35,7 +38,14 @@ class FileCache:
                     f"{path} has {size} bytes, a job can carry {MAX_SIZE}; "
                     "fetch large files from within the job"
                 )
-            self._read[path] = self._files.read(path)
+            data = self._files.read(path)
+            self._bytes += len(data)
+            if self._bytes > MAX_INPUT:
+                raise submit_error(
+                    f"the files of this submit have more than {MAX_INPUT} bytes with {path}; fetch "
+                    "large files from within the job, or submit the jobs in several steps"
+                )
+            self._read[path] = data
         return self._read[path]
 
     def mode(self, path: str) -> int:

@@ -23,6 +23,7 @@ MAX_VALUE = 4 * 1024 * 1024
 MAX_MACROS = 100_000
 
 _START = re.compile(r"\$\$|\$([A-Za-z_]*)\(")
+_PARENTHESIS = re.compile(r"[()]")
 _NAME = re.compile(r"[A-Za-z0-9_.]+\Z")
 _MACHINE_REFERENCE = re.compile(r"\$\$\(\[?([^:()\]]*)(?::([^()]*))?\]?\)")
 
@@ -37,7 +38,12 @@ class Expander:
 
     def expand(self, text: str) -> str:
         """Replace all macros; raises SubmitError for a circle or a bad function."""
-        return _Expansion(self).expand(text) if "$" in text else text
+        if "$" not in text:
+            return text
+        try:
+            return _Expansion(self).expand(text)
+        except RecursionError:
+            raise job_error(f"macros are nested too deep: {text[:60]}...") from None
 
 
 @dataclass
@@ -51,6 +57,7 @@ class _Expansion:
     def expand(self, text: str) -> str:
         """Return the text with all macros replaced; raises SubmitError."""
         pieces: list[str] = []
+        closing = _match_parentheses(text)
         position = size = 0
         while (found := _START.search(text, position)) is not None:
             pieces.append(text[position : found.start()])
@@ -60,16 +67,18 @@ class _Expansion:
                 self.spent[0] += 1
                 if self.spent[0] > MAX_MACROS:
                     raise job_error(f"a value names more than {MAX_MACROS} macros")
-                piece, position = self._expand_reference(text, found)
+                piece, position = self._expand_reference(text, found, closing)
             pieces.append(piece)
             size += len(piece)
             if size > MAX_VALUE:
                 raise job_error(f"a value is longer than {MAX_VALUE} characters: {text[:60]}...")
         return "".join(pieces) + text[position:]
 
-    def _expand_reference(self, text: str, found: re.Match[str]) -> tuple[str, int]:
-        end = _find_closing(text, found.end())
-        if end < 0:
+    def _expand_reference(
+        self, text: str, found: re.Match[str], closing: Mapping[int, int]
+    ) -> tuple[str, int]:
+        end = closing.get(found.end() - 1)
+        if end is None:
             return found[0], found.end()
         name, body = found[1], text[found.end() : end]
         try:
@@ -158,14 +167,13 @@ def _is_filename_function(name: str) -> bool:
     return re.fullmatch(r"F[fpduwnxbqa]*", name) is not None
 
 
-def _find_closing(text: str, position: int) -> int:
-    """Return the index of the ``)`` that closes what was opened before ``position``; -1 if none."""
-    depth = 1
-    for index in range(position, len(text)):
-        if text[index] == "(":
-            depth += 1
-        elif text[index] == ")":
-            depth -= 1
-            if depth == 0:
-                return index
-    return -1
+def _match_parentheses(text: str) -> dict[int, int]:
+    """Map the index of each ``(`` that is closed to the index of its ``)``."""
+    opened: list[int] = []
+    closing: dict[int, int] = {}
+    for found in _PARENTHESIS.finditer(text):
+        if found[0] == "(":
+            opened.append(found.start())
+        elif opened:
+            closing[opened.pop()] = found.start()
+    return closing

@@ -46,18 +46,20 @@ def expand_queue(
     source: str,
     sources: TextSources,
     warn: Callable[[list[str]], None],
+    before: int = 0,
 ) -> Iterator[JobMacros]:
     """Yield the jobs of a queue statement in order.
 
     :param source: the description's name, for errors
     :param sources: where items may come from
     :param warn: takes warnings
+    :param before: the number of jobs of the statements before it
     :raises SubmitError: with the number of the statement's line
     """
     plan = _parse_plan(step, source, sources, warn)
     items = [""] if plan.items is None else plan.items
     chosen = range(len(items)) if plan.selected is None else plan.selected
-    if plan.count * len(chosen) > MAX_JOBS:
+    if before + plan.count * len(chosen) > MAX_JOBS:
         raise SubmitError(
             "\nERROR: Failed to create proc\n"
             f"Number of submitted jobs would exceed MAX_JOBS_PER_SUBMISSION ({MAX_JOBS})\n"

@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tests.support.fake_rpc_server import Schedd, asking, run, talk
 from tests.support.waiting import wait_until
 from vobox.client.client import _connect
 from vobox.rpc.connection_limit import ConnectionLimit
-from vobox.rpc.server import MAX_REQUEST_BYTES, MAX_STDIN_BYTES
+from vobox.rpc.server import MAX_REQUEST_BYTES, MAX_STDIN_BYTES, MAX_SUBMITS
 from vobox.rpc.types import Answer, Request
 
 
@@ -173,6 +174,38 @@ def test_a_client_that_leaves_connections_open_hears_so_and_the_others_are_serve
         assert done.returncode == 1 and b"are under way; try again\n" in done.stderr
     wait_until(lambda: schedd.server._busy == 0, "they are gone")
     assert run(schedd.path, "condor_q").returncode == 3
+
+
+def test_a_user_has_so_many_submits_at_once_and_another_is_not_kept_waiting(
+    schedd: Schedd,
+) -> None:
+    inside, together, leave = threading.Semaphore(0), [], threading.Event()
+    busy = [0]
+
+    def compute(_request: Request) -> Answer:
+        busy[0] += 1
+        together.append(busy[0])
+        inside.release()
+        assert leave.wait(30)
+        busy[0] -= 1
+        return Answer("done\n")
+
+    schedd.handler = compute
+    with ThreadPoolExecutor(MAX_SUBMITS + 3) as clients:
+        mine = [
+            clients.submit(run, schedd.path, "condor_submit", stdin=b"queue")
+            for _ in range(MAX_SUBMITS + 2)
+        ]
+        for _ in range(MAX_SUBMITS):
+            assert inside.acquire(timeout=30)
+        with schedd.server.submits.hold(os.getuid() + 1):  # another user's
+            pass
+        schedd.handler = lambda _request: Answer("jobs\n")
+        assert run(schedd.path, "condor_q").stdout == b"jobs\n", "queries do not wait"
+        schedd.handler = compute
+        leave.set()
+        assert {each.result().stdout for each in mine} == {b"done\n"}
+    assert max(together) == MAX_SUBMITS
 
 
 def test_a_command_waits_while_too_many_connect_in_one_moment(

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.fake_submit_host import CWD, HEAD, NOW, SCRIPT, Host, job_of, make_proxy
 from thyme.protocol.job import SandboxFile
+from vobox.commands.submit import input_files
 
 
 def test_a_proxy_travels_readable_by_its_owner_alone() -> None:
@@ -117,6 +118,22 @@ def test_files_larger_than_a_message_are_refused_unread() -> None:
     assert answer.code == 1
     assert "big has 16777217 bytes, a job can carry 16777216" in answer.stderr
     assert f"{CWD}/big" not in host.files.read_paths
+
+
+def test_files_of_all_jobs_that_are_too_much_together_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(input_files, "MAX_INPUT", 1000 + len(SCRIPT))
+    host = Host({f"{CWD}/f": b"\0" * 300})
+    text = f"{HEAD}transfer_input_files = $(name)\nqueue name in (f, ./f, ././f)\n"
+
+    assert len(host.jobs(text)) == 3
+    answer = host.submit(text.replace("././f", "././f, ./././f"))
+
+    assert answer.code == 1
+    assert (
+        f"the files of this submit have more than {1000 + len(SCRIPT)} bytes with " in answer.stderr
+    )
 
 
 def test_files_that_are_too_much_together_are_refused() -> None:

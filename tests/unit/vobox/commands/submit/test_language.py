@@ -7,9 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.fake_submit_host import CWD, NOW, FakeCaller, FakeFiles, Host
+from vobox.commands.submit import queue
 from vobox.commands.submit.description import ExtraLines, read_description
 from vobox.commands.submit.errors import SubmitError
 from vobox.commands.submit.input_files import FileCache
+from vobox.commands.submit.macros import Expander
 from vobox.commands.submit.sources import TextSources
 
 FILES = FakeFiles({})
@@ -279,6 +281,44 @@ def test_an_items_fields_are_split_and_the_last_variable_takes_the_rest() -> Non
     )
 
     assert [(job.ad.text("A"), job.ad.text("B")) for job in jobs] == [("1", "x y, z"), ("2", "")]
+
+
+def test_the_limit_of_jobs_is_of_all_queue_statements_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(queue, "MAX_JOBS", 5)
+    host = Host()
+
+    assert len(host.jobs("executable = agent.sh\nqueue 2\nqueue 3\n")) == 5
+    answer = host.submit("executable = agent.sh\nqueue 2\nqueue 3\nqueue\n")
+
+    assert answer.code == 1
+    assert "would exceed MAX_JOBS_PER_SUBMISSION (5)" in answer.stderr
+    assert len(host.target.submitted) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "meaning"),
+    [
+        ("$(" * 100_000, "$(" * 100_000),
+        ("$(" * 100_000 + "ProcId)", "$(" * 99_999 + "0"),
+        ("(" * 300_000 + "$(ProcId)", "(" * 300_000 + "0"),
+    ],
+    ids=["never closed", "the last closed", "after parentheses"],
+)
+def test_brackets_without_end_are_read_once(value: str, meaning: str) -> None:
+    answer = Host().submit(f'executable = agent.sh\n+A = "x"\nlog_notes = {value}\nqueue\n')
+    expander = Expander(lambda name: {"procid": "0"}.get(name.lower()), {})
+
+    assert answer.code == 0, answer.stderr[:300]
+    assert expander.expand(value) == meaning
+
+
+def test_macros_that_are_nested_too_deep_are_refused() -> None:
+    answer = Host().submit(f"executable = $(a:{'$(a:' * 5000}x{')' * 5000})\nqueue\n")
+
+    assert answer.code == 1
+    assert "ERROR: macros are nested too deep: $(a:$(a:" in answer.stderr
 
 
 def test_more_jobs_than_htcondors_limit_are_refused_before_one_is_made() -> None:
