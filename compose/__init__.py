@@ -1,1 +1,1 @@
-"""Programs around docker-compose.yml; `make up` and its like run `compose.manage`."""
+"""Programs around docker-compose.yml; `make up` and related targets run `compose.manage`."""

@@ -1,4 +1,4 @@
-"""The one way from here to Docker and to compose, of either version."""
+"""Commands of Docker and of compose, of version 2 or 1.29."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from compose.errors import CannotDo, hint
+from compose.errors import SetupFailed, find_hint
 
 #: Labels of compose, v1 and v2 alike.
 _PROJECT, _SERVICE, _ONE_OFF = (
@@ -20,23 +20,29 @@ _NODE = "plancton.node"
 
 
 class Docker:
-    """``directory`` is where the compose file is."""
+    """Runs docker and compose; ``directory`` is where the compose file is."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         if shutil.which("docker") is None:
-            raise CannotDo("there is no `docker`: install Docker (https://docs.docker.com/engine/)")
+            raise SetupFailed(
+                "there is no `docker`: install Docker (https://docs.docker.com/engine/)"
+            )
         done = self._run(["docker", "version", "--format", "{{.Server.Version}}"])
         if done.returncode:
             said = done.stderr.strip()
-            raise CannotDo(f"Docker does not answer: {hint(said) or said or 'is it started?'}")
+            raise SetupFailed(
+                f"Docker does not answer: {find_hint(said) or said or 'is it started?'}"
+            )
         self._compose = self._find_compose()
 
     def _find_compose(self) -> list[str]:
         for command in (["docker", "compose"], ["docker-compose"]):
             if shutil.which(command[0]) and self._run([*command, "version"]).returncode == 0:
                 return command
-        raise CannotDo("there is no compose: install docker-compose-plugin, or docker-compose 1.29")
+        raise SetupFailed(
+            "there is no compose: install docker-compose-plugin, or docker-compose 1.29"
+        )
 
     def _run(self, command: Sequence[str], show: bool = False) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -50,12 +56,12 @@ class Docker:
         )
 
     def compose(self, *arguments: str, show: bool = False) -> str:
-        """What it prints; ``show``: printed at once instead.  Raises CannotDo."""
+        """Run a compose command; returns its output, or ``show``s it. Raises SetupFailed."""
         done = self._run([*self._compose, *arguments], show)
         if done.returncode:
             said = done.stderr.strip()
-            advice = hint(said)
-            raise CannotDo(
+            advice = find_hint(said)
+            raise SetupFailed(
                 f"`{' '.join([*self._compose, *arguments])}` failed: "
                 + (advice + "\n" if advice else "")
                 + "\n".join(said.splitlines()[-5:])
@@ -63,11 +69,11 @@ class Docker:
         return done.stdout or ""
 
     def docker(self, *arguments: str) -> str:
-        """What it prints.  Raises CannotDo."""
+        """Run a docker command and return its output. Raises SetupFailed."""
         done = self._run(["docker", *arguments])
         if done.returncode:
             said = done.stderr.strip()
-            raise CannotDo(f"`docker {arguments[0]}` failed: {hint(said) or said}")
+            raise SetupFailed(f"`docker {arguments[0]}` failed: {find_hint(said) or said}")
         return done.stdout
 
     def has_image(self, name: str) -> bool:
@@ -78,15 +84,15 @@ class Docker:
         names = self.docker("ps", "--all", "--quiet", "--no-trunc", *options).split()
         if not names:
             return []
-        # one that ends meanwhile is not there any more; those that are come all the same
+        # it fails if a container has been removed meanwhile, and still prints the others
         done = self._run(["docker", "inspect", *names])
         found: list[dict[str, Any]] = json.loads(done.stdout or "[]")
         return found
 
     def services(self, project: str) -> dict[str, dict[str, Any]]:
-        """The container of each service, as Docker describes it.
+        """Return the container of each service, as Docker describes it.
 
-        Pilots have a service's label too where compose v2 built their image, and no other one.
+        Pilots whose image compose v2 built inherit the label of a service, but not ``oneoff``.
         """
         return {
             one["Config"]["Labels"][_SERVICE]: one
@@ -95,9 +101,9 @@ class Docker:
         }
 
     def pilots(self, node: str) -> list[dict[str, Any]]:
-        """Plancton's containers on this machine."""
+        """Return Plancton's pilots on this machine."""
         return self._inspect(f"{_NODE}={node}")
 
-    def last_words(self, container: str, lines: int = 8) -> str:
+    def read_last_lines(self, container: str, lines: int = 8) -> str:
         done = self._run(["docker", "logs", "--tail", str(lines), container])
         return (done.stdout + done.stderr).strip()

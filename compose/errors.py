@@ -1,13 +1,13 @@
-"""What these programs cannot do: one line for whoever called, and exit code 1."""
+"""The error of these programs, and hints for messages of Docker and compose."""
 
 from __future__ import annotations
 
 
-class CannotDo(Exception):
-    """What is wrong, where, and what to do."""
+class SetupFailed(Exception):
+    """A command failed; the text says what is wrong, where, and what to do."""
 
 
-#: What Docker and compose say, and what to do about it.
+#: Part of a message of Docker or compose, and what to do about it.
 HINTS = (
     ("Pool overlaps", "those addresses are taken: set another PILOT_SUBNET in .env"),
     ("port is already allocated", "a port is taken: set another one in .env"),
@@ -24,6 +24,6 @@ HINTS = (
 )
 
 
-def hint(said: str) -> str:
-    """What to do about what Docker said; "" where nobody knows."""
+def find_hint(said: str) -> str:
+    """Find what to do about a message of Docker or compose; "" if unknown."""
     return next((text for sign, text in HINTS if sign in said), "")

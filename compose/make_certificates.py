@@ -1,7 +1,7 @@
-"""Make the site's own authority, and a certificate for its servers, where they are missing.
+"""Make the CA of a site and a certificate for its servers, if they are missing.
 
-With certificates of your own put ``ca.pem``, ``server.pem`` and ``server.key`` there instead: what
-is there is not touched. ``ca.key`` is only needed to sign again: take it off the machine.
+To use your own certificates put ``ca.pem``, ``server.pem`` and ``server.key`` there: existing files
+are not changed. ``ca.key`` is needed only to sign again: move it off the machine.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from compose.errors import CannotDo
-from compose.secret_files import write
+from compose.atomic_files import write_file
+from compose.errors import SetupFailed
 
-#: Names by which the services are called inside of compose.
+#: Names of the services inside compose.
 INSIDE = ("rabbitmq", "influxdb", "localhost")
 CA_DAYS, SERVER_DAYS = 3650, 825
 
 
-def name(text: str) -> x509.Name:
+def to_x509_name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
-def begun(
+def start_certificate(
     subject: str, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: int
 ) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.timezone.utc)
     return (
         x509.CertificateBuilder()
-        .subject_name(name(subject))
+        .subject_name(to_x509_name(subject))
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
@@ -42,7 +42,7 @@ def begun(
     )
 
 
-def usage(signs: bool) -> x509.KeyUsage:
+def key_usage(signs: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=not signs,
         key_cert_sign=signs,
@@ -56,30 +56,30 @@ def usage(signs: bool) -> x509.KeyUsage:
     )
 
 
-def authority() -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+def make_ca() -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
     key = ec.generate_private_key(ec.SECP256R1())
     text = "Plancton site CA"
     certificate = (
-        begun(text, name(text), key, CA_DAYS)
+        start_certificate(text, to_x509_name(text), key, CA_DAYS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(usage(signs=True), critical=True)
+        .add_extension(key_usage(signs=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
     return key, certificate
 
 
-def server(
+def make_server_certificate(
     host: str, ca_key: ec.EllipticCurvePrivateKey, ca: x509.Certificate
 ) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
     key = ec.generate_private_key(ec.SECP256R1())
     names = [x509.DNSName(one) for one in dict.fromkeys((host, *INSIDE))]
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
     certificate = (
-        begun(host, ca.subject, key, SERVER_DAYS)
+        start_certificate(host, ca.subject, key, SERVER_DAYS)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(usage(signs=False), critical=True)
+        .add_extension(key_usage(signs=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(issuer, critical=False)
         .sign(ca_key, hashes.SHA256())
@@ -87,7 +87,7 @@ def server(
     return key, certificate
 
 
-def pem(thing: x509.Certificate | ec.EllipticCurvePrivateKey) -> bytes:
+def to_pem(thing: x509.Certificate | ec.EllipticCurvePrivateKey) -> bytes:
     if isinstance(thing, x509.Certificate):
         return thing.public_bytes(serialization.Encoding.PEM)
     return thing.private_bytes(
@@ -97,24 +97,31 @@ def pem(thing: x509.Certificate | ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
-def make(directory: Path, host: str) -> list[str]:
-    """Names of the files that were made.  Raises CannotDo, OSError, ValueError."""
+def make_missing(directory: Path, host: str) -> list[str]:
+    """Make what is missing; returns the names of the new files.
+
+    ``host``: the server's name. Raises SetupFailed, OSError, ValueError.
+    """
     ca_path, ca_key_path = directory / "ca.pem", directory / "ca.key"
     pair = directory / "server.pem", directory / "server.key"
     if all(path.exists() for path in (ca_path, *pair)):
         return []
     made = []
     if not ca_path.exists():
-        ca_key, ca = authority()
-        write(ca_key_path, pem(ca_key), 0o400)
-        write(ca_path, pem(ca), 0o444)
+        ca_key, ca = make_ca()
+        write_file(ca_key_path, to_pem(ca_key), 0o400)
+        write_file(ca_path, to_pem(ca), 0o444)
         made += [ca_key_path.name, ca_path.name]
     elif not ca_key_path.exists():
-        raise CannotDo("secrets/ca.key is missing: bring it back, or remove ca.pem for a new one")
+        raise SetupFailed(
+            "secrets/ca.key is missing: bring it back, or remove ca.pem for a new one"
+        )
     loaded = serialization.load_pem_private_key(ca_key_path.read_bytes(), None)
     if not isinstance(loaded, ec.EllipticCurvePrivateKey):
-        raise CannotDo("secrets/ca.key was not made here: sign server.pem with it yourself")
-    key, certificate = server(host, loaded, x509.load_pem_x509_certificate(ca_path.read_bytes()))
-    write(pair[1], pem(key), 0o400)
-    write(pair[0], pem(certificate), 0o444)
+        raise SetupFailed("secrets/ca.key was not made here: sign server.pem with it yourself")
+    key, certificate = make_server_certificate(
+        host, loaded, x509.load_pem_x509_certificate(ca_path.read_bytes())
+    )
+    write_file(pair[1], to_pem(key), 0o400)
+    write_file(pair[0], to_pem(certificate), 0o444)
     return [*made, pair[1].name, pair[0].name]

@@ -1,12 +1,12 @@
-"""Write what is missing in ``/secrets``, and give each service its own part of it.
+"""Write the secrets that are missing in ``/secrets``, and give each service its own part.
 
-Runs in the schedd's image as the service ``secrets``, which ends before the others begin: the
-machine needs Docker alone. What is there stays as it is; to change a password remove its file and
-run it again. ``--share-out SERVICE...``: only the second half and only for these, on a node that
-has got its files from elsewhere. Other arguments go to ``thyme-admin roles``: ``--force`` when
-BROKER_HOST or TLS has changed.
+Runs in the schedd's image as the service ``secrets``, which ends before others start: a machine
+needs only Docker. Existing files are kept; to change a password remove its file and run it again.
+``--share-out SERVICE...``: only give these services their part, on a node that got its files from
+elsewhere. Other arguments go to ``thyme-admin roles``: ``--force`` after a change of BROKER_HOST or
+TLS.
 
-Files belong to root, mode 0400; Grafana's are readable by the group root, which its container has.
+Files belong to root and have mode 0400; Grafana's are readable by the group root.
 
 Secrets are files and not environment variables, which ``docker inspect`` shows. They are not
 compose's own ``secrets:`` either: compose v2 looks for those files before the first service has
@@ -22,11 +22,11 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from compose.errors import CannotDo
-from compose.secret_files import write
+from compose.atomic_files import write_file
+from compose.errors import SetupFailed
 
 DIRECTORY = Path("/secrets")
-#: Which file may be read by whom.
+#: The files with passwords and their modes.
 PASSWORDS = {
     "influxdb-admin-password": 0o400,
     "influxdb-plancton-password": 0o400,
@@ -34,8 +34,8 @@ PASSWORDS = {
     "influxdb-grafana-password": 0o440,
     "grafana-admin-password": 0o440,
 }
-#: What a service finds, and under which name; ``{}`` is what WORKER_URL names. Directories, as
-#: compose v2 wants each file that it binds to be there before the first container runs.
+#: The files of each service and their names there; ``{}`` is the file that WORKER_URL names. Each
+#: service gets a directory, because compose v2 wants files that it mounts to exist at the start.
 SHARES = {
     "rabbitmq": {"definitions.json": "definitions.json"},
     "influxdb": {name: name for name in PASSWORDS if name.startswith("influxdb-")},
@@ -56,26 +56,29 @@ TLS_SHARES = {
     "schedd": {"ca.pem": "site-ca"},
     "plancton": {"ca.pem": "site-ca"},
 }
-#: What the world may know, and servers read that are not root.
+#: Files that are not secret, and are read by servers that do not run as root.
 PUBLIC = ("ca.pem", "server.pem", "site-ca")
-#: Where schedd, pilots and Grafana find the site's authority.
+#: Where schedd, pilots and Grafana find the CA of the site.
 CA = "/run/secrets/site-ca"
 
 
-def passwords(directory: Path) -> list[str]:
-    """Names of the files that were made."""
+def make_passwords(directory: Path) -> list[str]:
+    """Write the passwords that are missing; returns the names of the new files."""
     made = []
     for name, mode in PASSWORDS.items():
         path = directory / name
         if path.is_file() and path.stat().st_size:
             continue
-        write(path, f"{secrets.token_urlsafe(24)}\n".encode(), mode)
+        write_file(path, f"{secrets.token_urlsafe(24)}\n".encode(), mode)
         made.append(name)
     return made
 
 
-def roles(directory: Path, host: str, pool: str, tls: bool, more: Sequence[str]) -> int:
-    """Let thyme-admin write the broker's users and URLs; its exit code."""
+def make_broker_users(directory: Path, host: str, pool: str, tls: bool, more: Sequence[str]) -> int:
+    """Let thyme-admin write the broker's users and URLs; returns its exit code.
+
+    ``more``: further arguments of ``thyme-admin roles``.
+    """
     command = ["thyme-admin", "roles", "--dir", str(directory), "--host", host, "--pool", pool]
     if tls:
         command += ["--tls", "--ca", CA]
@@ -83,7 +86,10 @@ def roles(directory: Path, host: str, pool: str, tls: bool, more: Sequence[str])
 
 
 def share_out(directory: Path, services: Iterable[str], worker_url: str, tls: bool) -> None:
-    """``services/NAME`` has what NAME needs, no more.  Raises CannotDo where that is missing."""
+    """Give each service exactly its files, in ``services/NAME``. Raises SetupFailed.
+
+    ``worker_url``: the name of the file with the workers' URL; ``tls``: with certificates.
+    """
     for service in services:
         place = directory / "services" / service
         place.mkdir(parents=True, exist_ok=True)
@@ -95,17 +101,20 @@ def share_out(directory: Path, services: Iterable[str], worker_url: str, tls: bo
         for source, name in files.items():
             origin = directory / source.format(worker_url)
             if not origin.is_file():
-                raise CannotDo(f"secrets/{origin.name} is missing, which {service} needs")
+                raise SetupFailed(f"secrets/{origin.name} is missing, which {service} needs")
             content = origin.read_bytes()
             mode = 0o444 if name in PUBLIC else PASSWORDS.get(name, 0o400)
             if not (place / name).is_file() or (place / name).read_bytes() != content:
-                write(place / name, content, mode)
+                write_file(place / name, content, mode)
 
 
-def make(directory: Path, environment: Mapping[str, str], arguments: Sequence[str]) -> int:
-    """The exit code.  Raises OSError, and CannotDo where there can be no certificate."""
+def make_missing(directory: Path, environment: Mapping[str, str], arguments: Sequence[str]) -> int:
+    """Make what is missing; returns the exit code. Raises OSError, SetupFailed, ValueError.
+
+    ``environment``: BROKER_HOST, POOL, TLS and WORKER_URL; ``arguments``: of the command line.
+    """
     tls = environment.get("TLS", "no") == "yes"
-    # nobody but root goes in, so what is below needs no more of its own
+    # only root may enter, so the files below need no protection of their own
     directory.chmod(0o700)
     services: Iterable[str] = SHARES
     if arguments[:1] == ["--share-out"]:
@@ -113,14 +122,14 @@ def make(directory: Path, environment: Mapping[str, str], arguments: Sequence[st
     else:
         host = environment["BROKER_HOST"]
         if tls:
-            from compose import make_certificates  # a node has not what it needs
+            from compose import make_certificates  # its library is missing in a node's image
 
-            for name in make_certificates.make(directory, host):
+            for name in make_certificates.make_missing(directory, host):
                 print(f"made secrets/{name}")
-        code = roles(directory, host, environment["POOL"], tls, arguments)
+        code = make_broker_users(directory, host, environment["POOL"], tls, arguments)
         if code:
             return code
-        for name in passwords(directory):
+        for name in make_passwords(directory):
             print(f"made secrets/{name}")
     share_out(directory, services, environment["WORKER_URL"], tls)
     return 0
@@ -128,8 +137,8 @@ def make(directory: Path, environment: Mapping[str, str], arguments: Sequence[st
 
 def main() -> int:
     try:
-        return make(DIRECTORY, os.environ, sys.argv[1:])
-    except (CannotDo, OSError, ValueError) as error:
+        return make_missing(DIRECTORY, os.environ, sys.argv[1:])
+    except (SetupFailed, OSError, ValueError) as error:
         print(f"make_secrets: {error}", file=sys.stderr)
         return 1
 

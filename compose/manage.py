@@ -1,10 +1,10 @@
-"""Bring a site up and down with compose: what ``make up`` and its like run.
+"""Start, stop and update a site with compose; ``make up`` and related targets run this.
 
 Needs Docker, compose (v2 or 1.29) and the standard library of Python 3.9.
 
     python3 -m compose.manage up | down | secrets | update-workers TAG
 
-Exit codes: 0 done, 1 not done (the text says why), 2 bad use, 130 interrupted.
+Exit codes: 0 done, 1 failed (the text says why), 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -20,25 +20,27 @@ from pathlib import Path
 from typing import Any
 
 from compose import settings
+from compose.atomic_files import write_file
 from compose.containers import Docker
-from compose.errors import CannotDo
-from compose.health import FAILED, unwell
+from compose.errors import SetupFailed
+from compose.health import FAILED, find_unhealthy
 
 DIRECTORY = Path(__file__).resolve().parents[1]
-#: Services with an image of ours, whose name is in .env.
+#: Services with our own images, whose names are in .env.
 OWN = ("PLANCTON", "SCHEDD", "VOBOX", "RABBITMQ", "INFLUXDB")
-#: Seconds until everything has to be healthy; RabbitMQ alone takes a minute on a slow disk.
-PATIENCE = 300.0
-#: Seconds that pilots get to give their jobs back: on a busy machine that takes a while, and one
-#: that is killed has its job again only when its lease has passed.
+#: Seconds until all services must be healthy; RabbitMQ may take a minute on a slow disk.
+HEALTH_TIMEOUT = 300.0
+#: Seconds that pilots get to give their jobs back; the job of a killed one waits for its lease.
 PILOT_GRACE = 60
 
 
 class Site:
+    """A site of docker-compose.yml in ``directory``."""
+
     def __init__(self, directory: Path, docker: Docker) -> None:
         self._directory, self._docker = directory, docker
         node = socket.gethostname().split(".")[0]
-        self._settings = settings.read(directory, node, os.environ)
+        self._settings = settings.read_env(directory, node, os.environ)
 
     def _value(self, key: str) -> str:
         return self._settings[key]
@@ -48,16 +50,17 @@ class Site:
         return f"{self._value('WORKER_IMAGE')}:{self._value('WORKER_TAG')}"
 
     def up(self) -> None:
+        """Start everything and wait until it is healthy. Raises SetupFailed."""
         self._check_ports()
         self._get_images()
         self.secrets()
         print("starting; the first time takes a minute or two", flush=True)
         self._start("--remove-orphans")
         self._wait()
-        self._where_to_look()
+        self._print_next_steps()
 
     def secrets(self, *arguments: str) -> None:
-        """Write what is missing in secrets/."""
+        """Write the secrets that are missing in secrets/."""
         said = self._docker.compose("run", "--rm", "-T", "secrets", *arguments)
         lines = [line.split() for line in said.splitlines()]
         names = [Path(words[1]).name for words in lines if words[:1] in (["made"], ["changed"])]
@@ -65,7 +68,7 @@ class Site:
         print(f"secrets: {wrote if names else 'nothing was missing'}")
 
     def down(self) -> None:
-        """Pilots give their jobs back, then everything ends; what is stored stays."""
+        """End the pilots, which give their jobs back, then all services; volumes are kept."""
         self._docker.compose("stop", "plancton")
         pilots = [one["Id"] for one in self._docker.pilots(self._value("NODE_NAME"))]
         if pilots:
@@ -76,20 +79,20 @@ class Site:
         print("down; what is stored is kept (docker volume ls)")
 
     def update_workers(self, tag: str) -> None:
-        """New pilots run that version; the others end by themselves."""
+        """Let new pilots run the version ``tag``; running ones end by themselves."""
         if not re.fullmatch(r"[A-Za-z0-9_][\w.-]{0,127}", tag):
-            raise CannotDo(f"{tag!r} is no tag: make update-workers TAG=1.2.3")
+            raise SetupFailed(f"{tag!r} is no tag: make update-workers TAG=1.2.3")
         if "WORKER_TAG" in os.environ:
-            raise CannotDo("WORKER_TAG in the environment wins over .env: unset it")
+            raise SetupFailed("WORKER_TAG in the environment wins over .env: unset it")
         path = self._directory / ".env"
         before, old = path.read_text(), self._worker
-        settings.write(path, settings.changed(before, "WORKER_TAG", tag))
+        write_file(path, settings.replace_value(before, "WORKER_TAG", tag).encode(), 0o644)
         self._settings["WORKER_TAG"] = tag
         try:
             self._get_image("worker", self._worker, again=True)
             self._start("--no-deps", "plancton")
-        except CannotDo:
-            settings.write(path, before)
+        except SetupFailed:
+            write_file(path, before.encode(), 0o644)
             raise
         self._wait()
         print(f"new pilots run {self._worker}; those with {old} end by themselves")
@@ -102,24 +105,24 @@ class Site:
         self._get_image("worker", self._worker)
 
     def _get_image(self, service: str, image: str, again: bool = False) -> None:
-        """``again``: a tag may have been made anew."""
+        """Build or pull an image that is missing; ``again``: also if it exists."""
         how = self._value("IMAGES")
         there = self._docker.has_image(image)
         if how not in ("build", "pull", "local"):
-            raise CannotDo(f".env: IMAGES={how}: write build, pull or local")
+            raise SetupFailed(f".env: IMAGES={how}: write build, pull or local")
         if how == "local" and not there:
-            raise CannotDo(f"there is no image {image} here, and .env says IMAGES=local")
+            raise SetupFailed(f"there is no image {image} here, and .env says IMAGES=local")
         if how == "local" or (there and not again):
             return
         print(f"{how} {image}", flush=True)
         self._docker.compose(how, service, show=True)
 
     def _check_ports(self) -> None:
-        """Say it before anything is started; the engine of another machine says it itself."""
+        """Check ports before anything is started; not for a Docker engine on another machine."""
         if os.environ.get("DOCKER_HOST", "unix://").partition("://")[0] != "unix":
             return
         running = self._docker.services(self._value("COMPOSE_PROJECT_NAME"))
-        for service, key in self._published():
+        for service, key in self._list_published_ports():
             address, _, port = self._value(key).rpartition(":")
             if service in running or not port.isdigit():
                 continue
@@ -128,12 +131,12 @@ class Site:
                 try:
                     door.bind((address or "0.0.0.0", int(port)))  # noqa: S104
                 except OSError as error:
-                    raise CannotDo(
+                    raise SetupFailed(
                         f"{service} cannot listen on {self._value(key)} ({error.strerror}): "
                         f"set another {key} in .env"
                     ) from error
 
-    def _published(self) -> list[tuple[str, str]]:
+    def _list_published_ports(self) -> list[tuple[str, str]]:
         found = []
         if "monitoring" in self._value("COMPOSE_PROFILES").split(","):
             found.append(("grafana", "GRAFANA_LISTEN"))
@@ -142,45 +145,45 @@ class Site:
         return found
 
     def _start(self, *arguments: str) -> None:
-        """Raises CannotDo, with the last words of what does not get well."""
+        """Start services; raises SetupFailed with the last log lines of unhealthy ones."""
         try:
             self._docker.compose("up", "--detach", *arguments)
-        except CannotDo:
+        except SetupFailed:
             services = self._docker.services(self._value("COMPOSE_PROJECT_NAME"))
-            ill = {name: one for name, one in unwell(services).items() if one[0] == FAILED}
+            ill = {name: one for name, one in find_unhealthy(services).items() if one[0] == FAILED}
             if not ill:
                 raise
-            raise CannotDo(self._what_is_wrong(ill, services)) from None
+            raise SetupFailed(self._describe_problems(ill, services)) from None
 
-    # --- what one sees ----------------------------------------------------------------
+    # --- progress ----------------------------------------------------------------------
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + HEALTH_TIMEOUT
         shown: dict[str, tuple[str, str]] = {}
         while True:
             services = self._docker.services(self._value("COMPOSE_PROJECT_NAME"))
-            waiting = unwell(services)
+            waiting = find_unhealthy(services)
             for name in sorted(set(shown) - set(waiting)):
-                print(f"  {name} is well", flush=True)
+                print(f"  {name} is healthy", flush=True)
             if services and not waiting:
                 return
             shown = waiting
             hopeless = any(word == FAILED for word, text in waiting.values())
             if hopeless or time.monotonic() > deadline:
-                raise CannotDo(self._what_is_wrong(waiting, services))
+                raise SetupFailed(self._describe_problems(waiting, services))
             time.sleep(1.0)
 
-    def _what_is_wrong(
+    def _describe_problems(
         self, waiting: Mapping[str, tuple[str, str]], services: Mapping[str, Mapping[str, Any]]
     ) -> str:
         lines = ["not everything is healthy"]
         for name, (_, text) in waiting.items():
             lines.append(f"{name}: {text}")
-            said = self._docker.last_words(services[name]["Id"])
+            said = self._docker.read_last_lines(services[name]["Id"])
             lines += [f"    {line}" for line in said.splitlines()]
         return "\n".join(lines)
 
-    def _where_to_look(self) -> None:
+    def _print_next_steps(self) -> None:
         print(
             "the site is up\n"
             "  the node    docker compose exec plancton planctonctl status\n"
@@ -196,7 +199,9 @@ class Site:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="compose.manage", description="A site, with compose.")
+    parser = argparse.ArgumentParser(
+        prog="compose.manage", description="Manage a site with compose."
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     commands.add_parser("up", help="start it and wait until everything is healthy")
     commands.add_parser("down", help="stop it; what is stored is kept")
@@ -215,7 +220,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             site.secrets(*(["--force"] if options.force else []))
         else:
             site.update_workers(options.tag)
-    except (CannotDo, OSError) as error:
+    except (SetupFailed, OSError) as error:
         print(f"site: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

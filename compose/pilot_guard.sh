@@ -1,6 +1,6 @@
 #!/bin/sh
-# Pilots ($PILOT_SUBNET) may not talk to link-local addresses: at 169.254.169.254 a cloud gives
-# its machines' credentials to whoever asks. A routing rule, as every kernel and firewall takes it.
+# Keep pilots ($PILOT_SUBNET) from link-local addresses: at 169.254.169.254 a cloud offers the
+# credentials of its machines. A routing rule works with every kernel and firewall.
 set -eu
 : "${PILOT_SUBNET:?the pilots subnet is not set}"
 PRIORITY=5169

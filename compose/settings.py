@@ -1,4 +1,4 @@
-"""The file ``.env``: made, read, changed by one line, compared with its example."""
+"""The settings of a site: the file ``.env`` and its example."""
 
 from __future__ import annotations
 
@@ -6,47 +6,41 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from compose.errors import CannotDo
+from compose.atomic_files import write_file
+from compose.errors import SetupFailed
 
 _LINE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)")
 
 
-def parse(text: str) -> dict[str, str]:
-    """``KEY=VALUE`` lines; others are comments."""
+def parse_env(text: str) -> dict[str, str]:
+    """Parse ``KEY=VALUE`` lines; all other lines are comments."""
     found = (_LINE.fullmatch(line.strip()) for line in text.splitlines())
     return {match[1]: match[2].strip().strip("'\"") for match in found if match}
 
 
-def changed(text: str, key: str, value: str) -> str:
-    """``text`` with that one line changed."""
+def replace_value(text: str, key: str, value: str) -> str:
+    """Return ``text`` with the line of ``key`` changed to ``value``."""
     return re.sub(rf"(?m)^{key}=.*$", lambda _: f"{key}={value}", text)
 
 
-def lacking(text: str, example: str) -> list[str]:
-    """What a newer example has and ``text`` does not."""
-    there = parse(text)
-    return [key for key in parse(example) if key not in there]
+def find_missing(text: str, example: str) -> list[str]:
+    """Find the keys that the example has and ``text`` does not."""
+    there = parse_env(text)
+    return [key for key in parse_env(example) if key not in there]
 
 
-def read(directory: Path, node: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """The settings in force; makes ``.env`` where it is missing, with the node's name in it.
+def read_env(directory: Path, node: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Read the settings; a missing ``.env`` is made from its example, with the name of the node.
 
-    ``environment`` wins, as it does for compose.  Raises CannotDo.
+    ``environment`` overrides the file, as it does for compose. Raises SetupFailed.
     """
     path, example = directory / ".env", (directory / ".env.example").read_text()
     if not path.exists():
-        write(path, changed(example, "NODE_NAME", node))
+        write_file(path, replace_value(example, "NODE_NAME", node).encode(), 0o644)
         print("made .env from .env.example")
     text = path.read_text()
-    missing = lacking(text, example)
+    missing = find_missing(text, example)
     if missing:
-        raise CannotDo(f".env lacks {', '.join(missing)}: copy these lines from .env.example")
-    known = parse(text)
+        raise SetupFailed(f".env lacks {', '.join(missing)}: copy these lines from .env.example")
+    known = parse_env(text)
     return {key: environment.get(key, value) for key, value in known.items()}
-
-
-def write(path: Path, text: str) -> None:
-    """The whole file or nothing."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(text)
-    fresh.replace(path)

@@ -1,8 +1,8 @@
-"""Start Plancton in its container: fill in its configuration, lay out what pilots may read.
+"""Start Plancton in its container: fill in its configuration and copy the files of pilots.
 
-Needs the standard library alone. The configuration's ``${NAMES}`` are the container's environment,
-and ``${PILOT_FILES}``: where the machine keeps the volume ``PILOT_VOLUME``. A pilot is a container
-beside this one, so what is bound into it is named as the machine names it.
+Needs only the standard library. ``${NAMES}`` in the configuration are variables of the container's
+environment; ``${PILOT_FILES}`` is the path of the volume ``PILOT_VOLUME`` on the machine: pilots
+are containers beside this one, so their mounts are paths of the machine.
 
 A change of ``.env`` is then a new container, as for every other service; the pilots go on and the
 new container adopts them.
@@ -23,9 +23,9 @@ from urllib.parse import quote
 
 TEMPLATE = Path("/site/plancton.yaml")
 CONFIGURATION = Path("/etc/plancton/config.yaml")
-#: The volume, as this container sees it.
+#: The volume in this container.
 PILOT_FILES = Path("/pilot")
-#: What a pilot gets of the secrets of this container, where they are there (TLS has an authority).
+#: The secrets of this container that pilots get, if they exist (``site-ca``: with TLS only).
 FOR_PILOTS = ("thyme-worker-url", "site-ca")
 SECRETS = Path("/run/secrets")
 SOCKET = "/var/run/docker.sock"
@@ -33,8 +33,8 @@ SOCKET = "/var/run/docker.sock"
 TIMEOUT = 30.0
 
 
-class CannotStart(Exception):
-    """One line for the log."""
+class StartFailed(Exception):
+    """Plancton cannot be started; the text is one line for the log."""
 
 
 class _Engine(http.client.HTTPConnection):
@@ -44,34 +44,34 @@ class _Engine(http.client.HTTPConnection):
         self.sock.connect(SOCKET)
 
 
-def place_of(volume: str) -> str:
-    """Where the machine keeps that volume.  Raises CannotStart."""
+def find_mountpoint(volume: str) -> str:
+    """Find the path of a volume on the machine. Raises StartFailed."""
     engine = _Engine("localhost")
     try:
         engine.request("GET", f"/volumes/{quote(volume, safe='')}")
         answer = engine.getresponse()
         text = answer.read()
         if answer.status != 200:
-            raise CannotStart(f"the engine does not know the volume {volume}: {text.decode()}")
+            raise StartFailed(f"the engine does not know the volume {volume}: {text.decode()}")
         return str(json.loads(text)["Mountpoint"])
     except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
-        raise CannotStart(f"the engine at {SOCKET} does not answer: {error}") from error
+        raise StartFailed(f"the engine at {SOCKET} does not answer: {error}") from error
     finally:
         engine.close()
 
 
-def filled(template: str, values: Mapping[str, str]) -> str:
-    """The configuration.  Raises CannotStart, naming what is not set."""
+def fill_template(template: str, values: Mapping[str, str]) -> str:
+    """Fill in the configuration. Raises StartFailed, which names what is not set."""
     try:
         return string.Template(template).substitute(values)
     except KeyError as error:
-        raise CannotStart(f"{TEMPLATE} needs {error.args[0]}, which is not set") from None
+        raise StartFailed(f"{TEMPLATE} needs {error.args[0]}, which is not set") from None
     except ValueError as error:
-        raise CannotStart(f"{TEMPLATE}: {error}; write $$ for a lone $") from None
+        raise StartFailed(f"{TEMPLATE}: {error}; write $$ for a lone $") from None
 
 
-def lay_out(source: Path, target: Path) -> None:
-    """Copy what pilots may read; whole files only, in reach of root alone: not of their jobs."""
+def copy_pilot_files(source: Path, target: Path) -> None:
+    """Copy the files of pilots, each whole; only root can read them, the pilots' jobs cannot."""
     target.chmod(0o700)
     for name in FOR_PILOTS:
         if (source / name).is_file():
@@ -84,10 +84,10 @@ def lay_out(source: Path, target: Path) -> None:
 
 def main() -> None:
     try:
-        lay_out(SECRETS, PILOT_FILES)
-        values = {**os.environ, "PILOT_FILES": place_of(os.environ.get("PILOT_VOLUME", ""))}
-        CONFIGURATION.write_text(filled(TEMPLATE.read_text(), values))
-    except (CannotStart, OSError) as error:
+        copy_pilot_files(SECRETS, PILOT_FILES)
+        values = {**os.environ, "PILOT_FILES": find_mountpoint(os.environ.get("PILOT_VOLUME", ""))}
+        CONFIGURATION.write_text(fill_template(TEMPLATE.read_text(), values))
+    except (StartFailed, OSError) as error:
         print(f"start_plancton: {error}", file=sys.stderr)
         sys.exit(1)
     os.execvp("planctonctl", ["planctonctl", "nodaemon"])  # noqa: S606

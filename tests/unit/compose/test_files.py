@@ -10,7 +10,7 @@ import yaml
 
 import plancton
 from compose import make_secrets, settings
-from compose.errors import CannotDo
+from compose.errors import SetupFailed
 
 ROOT = Path(__file__).parents[3]
 #: Services that end before the others begin.
@@ -24,7 +24,7 @@ COMPOSE = [path.read_text() for path in sorted(ROOT.glob("docker-compose*.yml"))
 
 def test_every_variable_of_the_compose_files_is_explained_in_the_example() -> None:
     used = set(re.findall(r"\$\{(\w+)\}", "".join(COMPOSE)))
-    known = set(settings.parse(EXAMPLE))
+    known = set(settings.parse_env(EXAMPLE))
 
     assert used <= known
     by_compose = {"COMPOSE_FILE", "COMPOSE_PROFILES", "IMAGES"}
@@ -37,10 +37,10 @@ def test_every_variable_of_the_compose_files_is_explained_in_the_example() -> No
 
 
 def test_our_images_have_this_versions_tag() -> None:
-    for key, value in settings.parse(EXAMPLE).items():
+    for key, value in settings.parse_env(EXAMPLE).items():
         if key.endswith("_IMAGE") and value.startswith("plancton/") and key != "WORKER_IMAGE":
             assert value.rpartition(":")[2] == plancton.__version__, key
-    assert settings.parse(EXAMPLE)["WORKER_TAG"] == plancton.__version__
+    assert settings.parse_env(EXAMPLE)["WORKER_TAG"] == plancton.__version__
 
 
 def test_no_image_is_whatever_is_newest_and_no_password_is_in_a_file() -> None:
@@ -100,28 +100,28 @@ def test_every_service_with_secrets_waits_until_they_are_made() -> None:
 def test_the_first_time_env_is_made_with_the_nodes_name(tmp_path: Path) -> None:
     (tmp_path / ".env.example").write_text(EXAMPLE)
 
-    read = settings.read(tmp_path, "farm7", {})
+    read = settings.read_env(tmp_path, "farm7", {})
 
     assert read["NODE_NAME"] == "farm7"
     assert (tmp_path / ".env").read_text() == EXAMPLE.replace("NODE_NAME=node", "NODE_NAME=farm7")
-    assert settings.read(tmp_path, "renamed", {})["NODE_NAME"] == "farm7"
+    assert settings.read_env(tmp_path, "renamed", {})["NODE_NAME"] == "farm7"
 
 
 def test_the_environment_wins_as_it_does_for_compose(tmp_path: Path) -> None:
     (tmp_path / ".env.example").write_text(EXAMPLE)
 
-    assert settings.read(tmp_path, "n", {"SITE": "torino", "HOME": "/"})["SITE"] == "torino"
+    assert settings.read_env(tmp_path, "n", {"SITE": "torino", "HOME": "/"})["SITE"] == "torino"
 
 
 def test_an_env_of_an_older_version_is_refused_with_what_it_lacks(tmp_path: Path) -> None:
     (tmp_path / ".env.example").write_text("A=1\nNODE_NAME=n\nNEW=2\nOTHER=3\n")
     (tmp_path / ".env").write_text("A=5\n# NEW=2\nNODE_NAME=x\n")
 
-    with pytest.raises(CannotDo, match=r"^\.env lacks NEW, OTHER: copy these lines from"):
-        settings.read(tmp_path, "n", {})
+    with pytest.raises(SetupFailed, match=r"^\.env lacks NEW, OTHER: copy these lines from"):
+        settings.read_env(tmp_path, "n", {})
 
 
 def test_one_line_of_env_is_changed_and_no_other() -> None:
     text = "# TAG=0\nTAG=1\nMY_TAG=1\n"
 
-    assert settings.changed(text, "TAG", r"\1.2") == "# TAG=0\nTAG=\\1.2\nMY_TAG=1\n"
+    assert settings.replace_value(text, "TAG", r"\1.2") == "# TAG=0\nTAG=\\1.2\nMY_TAG=1\n"

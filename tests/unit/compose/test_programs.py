@@ -14,8 +14,8 @@ import yaml
 
 import plancton
 from compose import start_plancton
-from compose.errors import hint
-from compose.health import FAILED, WAITING, WELL, state_of, unwell
+from compose.errors import find_hint
+from compose.health import FAILED, HEALTHY, WAITING, find_unhealthy, read_health
 
 ROOT = Path(__file__).parents[3]
 
@@ -27,7 +27,7 @@ def test_the_shipped_configuration_is_filled_from_what_compose_gives() -> None:
     service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["plancton"]
     values = dict.fromkeys(service["environment"], "1")
 
-    text = start_plancton.filled(
+    text = start_plancton.fill_template(
         (ROOT / "compose/plancton.yaml").read_text(), {**values, "PILOT_FILES": "/volumes/x"}
     )
 
@@ -42,8 +42,8 @@ def test_the_shipped_configuration_is_filled_from_what_compose_gives() -> None:
     ],
 )
 def test_a_configuration_that_cannot_be_filled_is_refused(template: str, says: str) -> None:
-    with pytest.raises(start_plancton.CannotStart, match=says):
-        start_plancton.filled(template, {})
+    with pytest.raises(start_plancton.StartFailed, match=says):
+        start_plancton.fill_template(template, {})
 
 
 def test_pilots_get_their_url_and_the_authority_and_no_other_secret(tmp_path: Path) -> None:
@@ -53,8 +53,8 @@ def test_pilots_get_their_url_and_the_authority_and_no_other_secret(tmp_path: Pa
     for name in ("thyme-worker-url", "site-ca", "influxdb-plancton-password"):
         (secrets / name).write_text(name)
 
-    start_plancton.lay_out(secrets, pilots)
-    start_plancton.lay_out(secrets, pilots)
+    start_plancton.copy_pilot_files(secrets, pilots)
+    start_plancton.copy_pilot_files(secrets, pilots)
 
     assert sorted(path.name for path in pilots.iterdir()) == ["site-ca", "thyme-worker-url"]
     assert {stat.S_IMODE(path.stat().st_mode) for path in pilots.iterdir()} == {0o400}
@@ -75,8 +75,8 @@ def container(status: str, health: str = "", code: int = 0, restarts: int = 0) -
 @pytest.mark.parametrize(
     ("one", "state"),
     [
-        (container("running", "healthy"), (WELL, "healthy")),
-        (container("running"), (WELL, "running")),
+        (container("running", "healthy"), (HEALTHY, "healthy")),
+        (container("running"), (HEALTHY, "running")),
         (container("running", "starting"), (WAITING, "starting")),
         (container("running", "unhealthy"), (FAILED, "unhealthy: line 1 line 2")),
         (container("created"), (WAITING, "created (exit code 0)")),
@@ -88,14 +88,14 @@ def container(status: str, health: str = "", code: int = 0, restarts: int = 0) -
 def test_what_docker_says_of_a_container_is_one_of_three_words(
     one: dict, state: tuple[str, str]
 ) -> None:
-    assert state_of(one) == state
-    assert unwell({"a": one}) == ({} if state[0] == WELL else {"a": state})
+    assert read_health(one) == state
+    assert find_unhealthy({"a": one}) == ({} if state[0] == HEALTHY else {"a": state})
 
 
 def test_what_docker_says_is_turned_into_what_to_do() -> None:
-    assert "PILOT_SUBNET" in hint("Pool overlaps with other one on this address space")
-    assert "group docker" in hint("dial unix /var/run/docker.sock: connect: permission denied")
-    assert hint("never heard of") == ""
+    assert "PILOT_SUBNET" in find_hint("Pool overlaps with other one on this address space")
+    assert "group docker" in find_hint("dial unix /var/run/docker.sock: connect: permission denied")
+    assert find_hint("never heard of") == ""
 
 
 # --- the commands -----------------------------------------------------------------------------

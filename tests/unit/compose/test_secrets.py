@@ -10,16 +10,16 @@ import pytest
 from cryptography import x509
 
 from compose import make_certificates, make_secrets
-from compose.errors import CannotDo
+from compose.errors import SetupFailed
 
 #: Who may write to InfluxDB.
 WRITERS = ("plancton", "schedd")
 
 
 def test_secrets_are_made_once_and_closed_to_others(tmp_path: Path) -> None:
-    made = make_secrets.passwords(tmp_path)
+    made = make_secrets.make_passwords(tmp_path)
     first = {path.name: path.read_text() for path in tmp_path.iterdir()}
-    again = make_secrets.passwords(tmp_path)
+    again = make_secrets.make_passwords(tmp_path)
 
     assert sorted(made) == sorted(make_secrets.PASSWORDS) == sorted(first)
     assert again == []
@@ -39,8 +39,8 @@ def shared(directory: Path) -> dict[str, set[str]]:
 
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
-    make_secrets.passwords(tmp_path)
-    make_certificates.make(tmp_path, "site.example.org")
+    make_secrets.make_passwords(tmp_path)
+    make_certificates.make_missing(tmp_path, "site.example.org")
     for name in ("definitions.json", "vobox.url", "worker.url", "monitor.url"):
         (tmp_path / name).write_text(name)
     return tmp_path
@@ -99,7 +99,7 @@ def test_a_node_shares_out_what_was_copied_to_it_and_makes_nothing(tmp_path: Pat
         (tmp_path / name).write_text(name)
     config = {"TLS": "yes", "WORKER_URL": "worker.url"}
 
-    assert make_secrets.make(tmp_path, config, ["--share-out", "plancton"]) == 0
+    assert make_secrets.make_missing(tmp_path, config, ["--share-out", "plancton"]) == 0
 
     wanted = {"thyme-worker-url", "influxdb-plancton-password", "site-ca"}
     assert shared(tmp_path) == {"plancton": wanted}
@@ -109,14 +109,14 @@ def test_a_node_shares_out_what_was_copied_to_it_and_makes_nothing(tmp_path: Pat
 def test_a_secret_that_nobody_brought_is_named(tmp_path: Path) -> None:
     config = {"TLS": "no", "WORKER_URL": "worker-eight.url"}
 
-    with pytest.raises(CannotDo, match=r"^secrets/worker-eight\.url is missing, which plancton"):
-        make_secrets.make(tmp_path, config, ["--share-out", "plancton"])
+    with pytest.raises(SetupFailed, match=r"^secrets/worker-eight\.url is missing, which plancton"):
+        make_secrets.make_missing(tmp_path, config, ["--share-out", "plancton"])
 
 
 def test_certificates_are_made_once_and_name_the_host(tmp_path: Path) -> None:
-    make_certificates.make(tmp_path, "site.example.org")
+    make_certificates.make_missing(tmp_path, "site.example.org")
     first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    make_certificates.make(tmp_path, "site.example.org")
+    make_certificates.make_missing(tmp_path, "site.example.org")
 
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
     assert sorted(first) == ["ca.key", "ca.pem", "server.key", "server.pem"]
@@ -129,19 +129,19 @@ def test_certificates_are_made_once_and_name_the_host(tmp_path: Path) -> None:
 
 
 def test_a_new_certificate_is_signed_by_the_same_authority(tmp_path: Path) -> None:
-    make_certificates.make(tmp_path, "old.example.org")
+    make_certificates.make_missing(tmp_path, "old.example.org")
     authority = (tmp_path / "ca.pem").read_bytes()
     (tmp_path / "server.pem").unlink()
 
-    make_certificates.make(tmp_path, "new.example.org")
+    make_certificates.make_missing(tmp_path, "new.example.org")
 
     assert (tmp_path / "ca.pem").read_bytes() == authority
 
 
 def test_an_authority_without_its_key_signs_nothing(tmp_path: Path) -> None:
-    make_certificates.make(tmp_path, "a")
+    make_certificates.make_missing(tmp_path, "a")
     (tmp_path / "ca.key").unlink()
     (tmp_path / "server.key").unlink()
 
-    with pytest.raises(CannotDo, match=r"ca\.key is missing"):
-        make_certificates.make(tmp_path, "a")
+    with pytest.raises(SetupFailed, match=r"ca\.key is missing"):
+        make_certificates.make_missing(tmp_path, "a")

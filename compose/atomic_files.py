@@ -1,4 +1,4 @@
-"""How a secret is written."""
+"""Atomic writing of files."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 
-def write(path: Path, content: bytes, mode: int) -> None:
-    """The whole file or nothing, at no time readable by others than ``mode`` says."""
+def write_file(path: Path, content: bytes, mode: int) -> None:
+    """Write the whole file or nothing; it is never readable by more users than ``mode`` allows."""
     fresh = path.with_name(f".{path.name}")
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
