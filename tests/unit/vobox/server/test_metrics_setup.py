@@ -81,4 +81,4 @@ def test_prometheus_sees_the_schedd(start: Start) -> None:
     finally:
         made.close()
     assert 'thyme_schedd_broker_ok{schedd="s",site="here"} 0.0' in text
-    assert 'thyme_jobs_count{pool="alien_jobs",schedd="s",site="here",state="idle"} 0.0' in text
+    assert 'thyme_jobs{pool="alien_jobs",schedd="s",site="here",state="idle"} 0.0' in text
