@@ -11,7 +11,7 @@ from telemetry.sender import Senders
 from tests.support.schedd_parts import Events
 from thyme.protocol.job import JobId
 from vobox.jobs.transitions import apply
-from vobox.metrics.points import Before, ScheddNow, Tally
+from vobox.metrics.points import ScheddNow, Tally
 from vobox.metrics.sender import Metrics
 from vobox.workers.slots import Slot
 
@@ -41,8 +41,7 @@ def metrics_schedd() -> Result:
         for _ in range(ENDED):
             e, job = Events(JobId(next(ids), 0)), None
             for event in (e.submit(), e.started(), e.finished()):
-                before = Before.of(job)
-                job = apply(job, event).job
+                before, job = job, apply(job, event).job
                 assert job is not None
                 tally.see(before, event, job, event.time)
         begin, began = time.perf_counter(), time.thread_time()

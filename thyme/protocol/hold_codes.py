@@ -10,8 +10,12 @@ class HoldReasonCode(IntEnum):
 
     USER_REQUEST = 1  #: condor_hold
     JOB_POLICY = 3  #: periodic_hold or on_exit_hold
+    FAILED_TO_CREATE_PROCESS = 6
+    UNABLE_TO_OPEN_OUTPUT = 7
+    UNABLE_TO_OPEN_INPUT = 8
     TRANSFER_OUTPUT_ERROR = 12
     TRANSFER_INPUT_ERROR = 13
+    IWD_ERROR = 14  #: the job's directory is missing
     SUBMITTED_ON_HOLD = 15  #: ``hold = true``; the one hold that leaves no line in the user log
     SPOOLING_INPUT = 16
     UNABLE_TO_INIT_USER_LOG = 22

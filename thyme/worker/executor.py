@@ -22,18 +22,12 @@ from pathlib import Path
 from typing import IO
 
 from thyme.protocol.events import HoldReason, Usage
+from thyme.protocol.hold_codes import HoldReasonCode
 from thyme.protocol.job import Task
 
 from . import processes
 from .sandbox import STDERR, STDOUT, Sandbox
-from .start_errors import (
-    EXEC_FAILED,
-    NO_DIRECTORY,
-    NO_STDIN,
-    CannotStart,
-    one_line,
-    translate_start_error,
-)
+from .start_errors import CannotStart, one_line, translate_start_error
 from .usage import UsageMeter
 from .users import JobUser
 
@@ -86,7 +80,7 @@ class Execution:
         if not os.path.isdir(directory):  # noqa: PTH112
             text = f"Error from {slot}: the job's directory {directory}"
             text = one_line(text, " does not exist on this node")
-            raise CannotStart(HoldReason(NO_DIRECTORY, 2, text))
+            raise CannotStart(HoldReason(HoldReasonCode.IWD_ERROR, 2, text))
         stdout, stderr = sandbox.open_stream(STDOUT), sandbox.open_stream(STDERR)
         with _open_stdin(os.path.join(scratch, task.stdin or os.devnull)) as stdin:  # noqa: PTH118
             try:
@@ -100,7 +94,9 @@ class Execution:
             except (OSError, ValueError, subprocess.SubprocessError) as error:
                 line = " ".join([f"'{program}'", *task.arguments])
                 text = f"Error from {slot}: Failed to execute {line}"
-                raise translate_start_error(error, EXEC_FAILED, text) from error
+                raise translate_start_error(
+                    error, HoldReasonCode.FAILED_TO_CREATE_PROCESS, text
+                ) from error
 
     def outcome(self) -> ExecutionResult | None:
         """How it ended, or None while it runs; ``clean_up`` knows all that it used."""
@@ -191,7 +187,7 @@ def _open_stdin(path: str) -> IO[bytes]:
         stdin = open(path, "rb", buffering=0, opener=opener)  # noqa: SIM115
     except (OSError, ValueError) as error:
         raise translate_start_error(
-            error, NO_STDIN, f"Failed to open '{path}' as standard input"
+            error, HoldReasonCode.UNABLE_TO_OPEN_INPUT, f"Failed to open '{path}' as standard input"
         ) from error
     os.set_blocking(stdin.fileno(), True)
     return stdin

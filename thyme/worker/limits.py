@@ -7,14 +7,13 @@ that of the memory limit.
 from __future__ import annotations
 
 from thyme.protocol.events import HoldReason
+from thyme.protocol.hold_codes import HoldReasonCode
 from thyme.protocol.job import Task
 
 from .executor import ExecutionResult
 from .memory_cgroup import CgroupMemory
 
-#: HoldReasonCodes: allowed_job_duration, allowed_execute_duration, out of resources.
-JOB_DURATION, EXECUTE_DURATION, OUT_OF_RESOURCES = 46, 47, 34
-#: HoldReasonSubCode of the last: of memory.
+#: HoldReasonSubCode of JOB_OUT_OF_RESOURCES: of memory.
 MEMORY = 102
 
 _KILLED = 9
@@ -24,8 +23,13 @@ NODE_WITHOUT_MEMORY = "killed by the kernel: the node was out of memory"
 def overstayed(task: Task, since_attempt: float, since_start: float) -> HoldReason | None:
     """Whether it has run longer than it may; seconds since its attempt, its program began."""
     for code, kind, allowed, passed in (
-        (JOB_DURATION, "job", task.allowed_job_duration, since_attempt),
-        (EXECUTE_DURATION, "execute", task.allowed_execute_duration, since_start),
+        (HoldReasonCode.JOB_DURATION_EXCEEDED, "job", task.allowed_job_duration, since_attempt),
+        (
+            HoldReasonCode.JOB_EXECUTE_EXCEEDED,
+            "execute",
+            task.allowed_execute_duration,
+            since_start,
+        ),
     ):
         if 0 < allowed <= passed:
             return HoldReason(
@@ -64,7 +68,7 @@ def out_of_memory(
         return NODE_WITHOUT_MEMORY
     limit = "an unknown number of" if after.limit is None else str(after.limit // 1024)
     return HoldReason(
-        OUT_OF_RESOURCES,
+        HoldReasonCode.JOB_OUT_OF_RESOURCES,
         MEMORY,
         f"Error from {slot}: Job has gone over cgroup memory limit of {limit} megabytes. "
         f"Last measured usage: {outcome.usage.peak_rss // 1024} megabytes.  "

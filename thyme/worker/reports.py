@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from thyme.errors import MessageTooLarge
 from thyme.protocol import codec
 from thyme.protocol.events import Evicted, Finished, HoldReason, Message, Submit, Usage
+from thyme.protocol.hold_codes import HoldReasonCode
 
 from .executor import ExecutionResult
 from .sandbox import STDERR, STDOUT, Sandbox
-from .start_errors import OUTPUT_FAILED, one_line
+from .start_errors import one_line
 
 
 @dataclass(frozen=True)
@@ -87,5 +88,5 @@ def encode_fitting(message: Message) -> bytes:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         text = one_line("Failed to send output files", f": (errno={number}) {reason}")
         # stdout and stderr alone always fit: LARGEST_STREAM
-        hold = HoldReason(OUTPUT_FAILED, number, text)
+        hold = HoldReason(HoldReasonCode.TRANSFER_OUTPUT_ERROR, number, text)
         return codec.encode(replace(message, files=(), hold=hold))

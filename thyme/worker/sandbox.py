@@ -23,9 +23,10 @@ from typing import IO
 from thyme.errors import NodeUnfit
 from thyme.protocol.blobs import MAX_INFLATED
 from thyme.protocol.events import HoldReason
+from thyme.protocol.hold_codes import HoldReasonCode
 from thyme.protocol.job import LARGEST_STREAM, FileOnDisk, SandboxFile, Task
 
-from .start_errors import INPUT_FAILED, OUTPUT_FAILED, one_line, translate_start_error
+from .start_errors import one_line, translate_start_error
 from .streams import Streams
 from .users import JobUser
 from .work_directory import SCRATCH, remove
@@ -81,7 +82,9 @@ class Sandbox:
                     self._write(file)
                 except (OSError, ValueError) as error:
                     raise translate_start_error(
-                        error, INPUT_FAILED, f"Failed to write input file '{file.name}'"
+                        error,
+                        HoldReasonCode.TRANSFER_INPUT_ERROR,
+                        f"Failed to write input file '{file.name}'",
                     ) from error
             self._before = self._fingerprints()
 
@@ -133,7 +136,7 @@ class Sandbox:
             where = f" {str(name)!r}" if (name := getattr(error, "filename", None)) else ""
             reason = getattr(error, "strerror", None) or str(error)
             text = one_line(f"Failed to send output file{where}", f": (errno={number}) {reason}")
-            return (), HoldReason(OUTPUT_FAILED, number, text)
+            return (), HoldReason(HoldReasonCode.TRANSFER_OUTPUT_ERROR, number, text)
 
     def _changed(self, task: Task) -> list[tuple[str, Path]]:
         """New or changed regular files at the top."""

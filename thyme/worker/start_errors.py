@@ -1,4 +1,4 @@
-"""Whose translate_start_error it is when a job does not start: its own, or the node's.
+"""Tell whose fault it is when a job does not start: the job's or the node's.
 
 The job's own faults hold it, with HTCondor's codes; on the next node it would
 be the same. The node's faults (a full disk, no more processes) give the job
@@ -11,10 +11,7 @@ import errno
 
 from thyme.errors import NodeUnfit
 from thyme.protocol.events import HoldReason
-
-#: HTCondor's HoldReasonCodes: the executable could not be run; stdout, stdin could not be
-#: opened; output, input files could not be transferred; the directory is missing.
-EXEC_FAILED, NO_STDOUT, NO_STDIN, OUTPUT_FAILED, INPUT_FAILED, NO_DIRECTORY = 6, 7, 8, 12, 13, 14
+from thyme.protocol.hold_codes import HoldReasonCode
 
 #: What a node can do to any job; everything else is read as the job's own doing.
 _OF_THE_NODE = frozenset(
@@ -35,7 +32,9 @@ class CannotStart(Exception):
         self.hold = hold
 
 
-def translate_start_error(error: Exception, code: int, what: str) -> NodeUnfit | CannotStart:
+def translate_start_error(
+    error: Exception, code: HoldReasonCode, what: str
+) -> NodeUnfit | CannotStart:
     """What to raise for ``error``, met while doing ``what``, which fails with hold ``code``."""
     number = getattr(error, "errno", None) or 0
     if number in _OF_THE_NODE:

@@ -11,9 +11,10 @@ import stat
 from pathlib import Path
 from typing import IO
 
+from thyme.protocol.hold_codes import HoldReasonCode
 from thyme.protocol.job import LARGEST_STREAM
 
-from .start_errors import NO_STDOUT, translate_start_error
+from .start_errors import translate_start_error
 
 _MODE = 0o644
 
@@ -35,7 +36,9 @@ class Streams:
             else:
                 self._files[name] = open(path, "w+b", buffering=0, opener=_opener)  # noqa: SIM115
         except OSError as error:
-            raise translate_start_error(error, NO_STDOUT, f"Failed to open '{path}'") from error
+            raise translate_start_error(
+                error, HoldReasonCode.UNABLE_TO_OPEN_OUTPUT, f"Failed to open '{path}'"
+            ) from error
         return self._files[name]
 
     def text(self, name: str, limit: int) -> bytes:

@@ -80,20 +80,6 @@ class Happened:
     lag: float | None = None
 
 
-@dataclass(frozen=True)
-class Before:
-    """Of a job, before an event: its JobStatus and since when (seconds since 1970)."""
-
-    status: int
-    since: float
-
-    @classmethod
-    def of(cls, job: Job | None) -> Before | None:
-        if job is None:
-            return None
-        return cls(job.status, float(job.ad.number("EnteredCurrentStatus")))
-
-
 class Tally:
     """Told of each event by the schedd's thread, asked by the thread that sends."""
 
@@ -118,9 +104,7 @@ class Tally:
         with self._lock:
             _keep(self._now.latencies, max(0.0, age))
 
-    def see(
-        self, before: Before | None, event: JobMessage, job: Job, live_cpu: float = 0.0
-    ) -> None:
+    def see(self, before: Job | None, event: JobMessage, job: Job, live_cpu: float = 0.0) -> None:
         """Count an event, until ``keep`` or ``drop``.
 
         before    the job before the event; None: there was none
@@ -145,13 +129,14 @@ class Tally:
         self._seen.clear()
 
 
-def _count(tally: PoolTally, before: Before, event: JobMessage, job: Job, live_cpu: float) -> None:
+def _count(tally: PoolTally, before: Job, event: JobMessage, job: Job, live_cpu: float) -> None:
     if isinstance(event, Submit):
         tally.counts["retried"] += event.attempt > 0
     elif isinstance(event, Started):
         tally.counts["started"] += 1
-        if before.status == IDLE and before.since:
-            _keep(tally.waits, max(0.0, event.time - before.since))
+        idle_since = before.ad.number("EnteredCurrentStatus")
+        if before.status == IDLE and idle_since:
+            _keep(tally.waits, max(0.0, event.time - idle_since))
     elif isinstance(event, Finished):
         _count_end(tally, event, job)
     elif isinstance(event, Evicted):

@@ -42,7 +42,6 @@ from vobox.files import output
 from vobox.jobs.job import ControlMessage, Job, LogEvent, SaveOutput
 from vobox.jobs.output_destination import is_spooled
 from vobox.jobs.transitions import apply, is_dead_lettered, read_dead_letter
-from vobox.metrics.points import Before
 
 from .state import ScheddState
 
@@ -245,10 +244,10 @@ class StreamReader:
         elif replaying:
             state.recovered.add(job.id)
         ledger.put(job)
-        self._count(Before.of(before), event, job, live_cpu, replaying)
+        self._count(before, event, job, live_cpu, replaying)
 
     def _count(
-        self, before: Before | None, event: JobMessage, job: Job, live_cpu: float, replaying: bool
+        self, before: Job | None, event: JobMessage, job: Job, live_cpu: float, replaying: bool
     ) -> None:
         """Count an event for the metrics, once: those of before a restart when they are read."""
         state = self._state

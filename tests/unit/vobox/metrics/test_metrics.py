@@ -17,7 +17,7 @@ from vobox.jobs.job import Job
 from vobox.jobs.transitions import apply
 from vobox.ledger.writer import Ledger
 from vobox.metrics import points as schedd_points
-from vobox.metrics.points import Before, PoolTally, ScheddNow, Tally, percentile
+from vobox.metrics.points import PoolTally, ScheddNow, Tally, percentile
 from vobox.metrics.sender import Metrics
 
 LOG = logging.getLogger("test-metrics")
@@ -33,9 +33,8 @@ class Site:
 
     def happens(self, *events: JobMessage) -> None:
         for event in events:
-            job = self.jobs.get(event.job)
-            before = Before.of(job)
-            after = apply(job, event).job
+            before = self.jobs.get(event.job)
+            after = apply(before, event).job
             assert after is not None
             self.jobs[event.job] = after
             self.tally.see(before, event, after)
@@ -71,7 +70,7 @@ def test_cpu_time_that_ended_in_no_finished_job_is_told() -> None:
     evicted = dataclasses.replace(other.evicted(), usage=Usage(user_cpu=5.0, system_cpu=1.0))
     site.happens(evicted)
     job = site.jobs[e.job]
-    site.tally.see(Before.of(job), e.lost(), job, live_cpu=7.0)
+    site.tally.see(job, e.lost(), job, live_cpu=7.0)
     site.tally.keep()
     (tally,) = site.tally.take().pools.values()
     assert dict(tally.seconds) == {"evicted_cpu_seconds": 6.0, "lost_cpu_seconds": 7.0}
@@ -81,9 +80,9 @@ def test_what_could_not_be_written_is_counted_when_it_is_read_again() -> None:
     site, e = Site(), Events()
     site.happens(e.submit())
     job = site.jobs[e.job]
-    site.tally.see(Before.of(job), e.started(), job)
+    site.tally.see(job, e.started(), job)
     site.tally.drop()
-    site.tally.see(Before.of(job), e.started(), job)
+    site.tally.see(job, e.started(), job)
     site.tally.keep()
     assert site.counts() == {"submitted": 1, "started": 1}
 
