@@ -40,7 +40,7 @@ def set_initial_status(ad: Ad, status: int) -> None:
 
 
 def record_start(ad: Ad, host: str, now: float) -> None:
-    """A worker began to run the job; ``host``: its slot, ``slot1_7@node``."""
+    """Set what goes with the start of a run; ``host``: the slot, ``slot1_7@node``."""
     start = literal(int(now))
     ad.setdefault("JobStartDate", start)
     if "JobCurrentStartDate" in ad:
@@ -54,7 +54,7 @@ def record_start(ad: Ad, host: str, now: float) -> None:
 
 
 def record_end(ad: Ad, host: str, used: Usage) -> None:
-    """A run ended, in whatever way, and its worker reported what it used."""
+    """Set what goes with the end of a run whose worker reported what it used."""
     clear_remote_host(ad, host)
     _add_wall(ad, used.wall)
     for name, seconds in (("User", used.user_cpu), ("Sys", used.system_cpu)):
@@ -67,7 +67,7 @@ def record_end(ad: Ad, host: str, used: Usage) -> None:
 
 
 def record_loss(ad: Ad, now: float) -> None:
-    """A run was given up: its wall-clock time is known, its CPU time is not."""
+    """Set what goes with a run that was given up: only its wall-clock time is known."""
     started = ad.number("JobCurrentStartDate")
     if "RemoteHost" in ad and started:
         _add_wall(ad, max(0.0, float(int(now) - started)))
@@ -104,6 +104,7 @@ def record_removal_while_running(ad: Ad) -> None:
 
 
 def record_hold(ad: Ad, hold: HoldReason) -> None:
+    """Set the hold reason and count the hold."""
     ad["HoldReason"] = literal(hold.text)
     ad["HoldReasonCode"], ad["HoldReasonSubCode"] = literal(hold.code), literal(hold.subcode)
     ad["NumHolds"] = literal(ad.number("NumHolds") + 1)

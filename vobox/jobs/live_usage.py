@@ -30,6 +30,7 @@ class LiveUsage:
         self._cpu_seconds[job] = usage.user_cpu + usage.system_cpu
 
     def forget(self, job: JobId) -> None:
+        """Drop the usage of a run that is over."""
         self._attributes.pop(job, None)
         self._cpu_seconds.pop(job, None)
         self._logged.pop(job, None)

@@ -12,7 +12,7 @@ run has ended, only a message with a higher attempt can start the next one.
 A job's message may end among the broker's dead letters: a worker could not read
 it, each worker that took it died, or an administrator put it there. The stream
 tells, and the job is then held (``DeadLettered``); otherwise it would stay idle
-for ever, with a message out that nobody will get.
+for ever, although its message will reach no worker.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ def _on_started(job: Job, event: Started) -> list[Effect]:
     action = _refuse_start(job, event)
     if action:
         if action in ("remove", "hold") and job.in_queue and not job.worker:
-            job.worker = event.worker  # until it has ended, nobody else may run the job
+            job.worker = event.worker  # until it has ended, no other worker may run the job
             job.attempt = max(job.attempt, event.attempt)
         return [ControlMessage(event.worker, event.attempt, action)]
     _set_status(job, RUNNING, event.time)
@@ -218,7 +218,7 @@ def _on_started(job: Job, event: Started) -> list[Effect]:
 
 
 def _refuse_start(job: Job, event: Started) -> str:
-    """Why this start must end at once: the control action; "" when it may go on."""
+    """Return the control action for a start that must end at once; "" if it may go on."""
     if job.status == REMOVED:
         return "remove"
     if job.status in (COMPLETED, TRANSFERRING_OUTPUT) or job.has_result:
@@ -281,7 +281,7 @@ def _on_evicted(job: Job, event: Evicted) -> list[Effect]:
 
 
 def _on_never_started(job: Job, event: Evicted) -> list[Effect]:
-    """A worker that may have been told to start the job could not, and nobody runs it.
+    """Queue the job again: a worker whose claim was granted could not start it, and none runs it.
 
     A worker that took the message after it may have been refused for that reason, and have
     acknowledged it. The message may be gone, so the job is queued again.
@@ -293,7 +293,7 @@ def _on_never_started(job: Job, event: Evicted) -> list[Effect]:
 
 
 def _is_outdated(job: Job, event: Finished | Evicted) -> bool:
-    """Whether this end of a run was told before, or is of a lost attempt while another runs."""
+    """Whether this end was reported before, or is of a lost attempt while another runs."""
     if not job.in_queue or job.worker not in ("", event.worker):
         return True
     return job.status != REMOVED and event.attempt <= job.ended
@@ -366,7 +366,7 @@ def _on_removed(job: Job, event: Removed) -> list[Effect]:
 
 
 def _leave_queue_unless_kept(job: Job, now: float) -> None:
-    """For a removed job that nobody runs.
+    """Let a removed job that no worker runs leave the queue.
 
     As in HTCondor, leave_in_queue keeps a removed job too, until condor_rm -forcex.
     """

@@ -15,13 +15,14 @@ from vobox.classad.ad import Ad
 
 
 def format_submit(job: JobId, now: float, ad: Ad) -> str:
+    """Format event 000, the job was submitted."""
     notes = ad.text("JobBatchName")
     extra = f'    [ JobBatchName = "{_line(notes)}" ]\n' if notes else ""
     return _event(0, job, now, f"Job submitted from host: {_submit_host(ad)}\n{extra}")
 
 
 def format_execute(job: JobId, now: float, host: str) -> str:
-    """``host``: the slot and the node, ``slot1_12@node``."""
+    """Format event 001, a run began; ``host``: the slot and the node, ``slot1_12@node``."""
     host = _line(host)
     slot, _, node = host.partition("@")
     return _event(1, job, now, f"Job executing on host: <{node or slot}:0>\n\tSlotName: {host}\n")
@@ -62,6 +63,7 @@ def format_lost(job: JobId, now: float, reason: str) -> str:
 
 
 def format_terminated(job: JobId, event: Finished, ad: Ad) -> str:
+    """Format event 005, the job ended by itself; ``ad``: as it is after that."""
     total = Usage(_number(ad, "CumulativeRemoteUserCpu"), _number(ad, "CumulativeRemoteSysCpu"))
     sent = int(_number(ad, "BytesSent"))
     return _event(
@@ -76,21 +78,24 @@ def format_terminated(job: JobId, event: Finished, ad: Ad) -> str:
 
 
 def format_aborted(job: JobId, now: float, reason: str) -> str:
+    """Format event 009, the job was removed."""
     return _event(9, job, now, f"Job was aborted.\n\t{_line(reason)}\n")
 
 
 def format_held(job: JobId, now: float, ad: Ad) -> str:
+    """Format event 012, the job was held; ``ad``: has the hold reason."""
     reason = _line(ad.text("HoldReason")) or "Reason unspecified"
     code, subcode = ad.number("HoldReasonCode"), ad.number("HoldReasonSubCode")
     return _event(12, job, now, f"Job was held.\n\t{reason}\n\tCode {code} Subcode {subcode}\n")
 
 
 def format_released(job: JobId, now: float, reason: str) -> str:
+    """Format event 013, the job was released."""
     return _event(13, job, now, f"Job was released.\n\t{_line(reason)}\n")
 
 
 def format_image_size(job: JobId, now: float, memory: int) -> str:
-    """``memory``: KiB that the job has in memory, or had at most."""
+    """Format event 006, the size of the job; ``memory``: KiB that it has in memory, or had."""
     return _event(
         6,
         job,
@@ -102,11 +107,13 @@ def format_image_size(job: JobId, now: float, memory: int) -> str:
 
 
 def format_suspended(job: JobId, now: float) -> str:
+    """Format event 010, the processes of the job were stopped."""
     # the worker stops all of them and does not report how many there are
     return _event(10, job, now, "Job was suspended.\n\tNumber of processes actually suspended: 1\n")
 
 
 def format_unsuspended(job: JobId, now: float) -> str:
+    """Format event 011, the processes of the job continue."""
     return _event(11, job, now, "Job was unsuspended.\n")
 
 

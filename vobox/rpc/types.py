@@ -65,7 +65,7 @@ class Answer:
 
 
 class QueueView(Protocol):
-    """What the query commands may know of the ledger (read only)."""
+    """What the query commands may read of the ledger."""
 
     schedd_name: str  #: e.g. "vobox1.example.org"
     address: str  #: sinful string without brackets' content parsed, e.g. "<127.0.0.1:0>"

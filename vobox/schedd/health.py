@@ -39,25 +39,25 @@ class Health:
         return self.trouble == _STARTING
 
     def report_rebuild(self, read: int) -> None:
-        """The ledger is being made from the stream; ``read``: how many events were read so far."""
+        """Report that the ledger is being made from the stream; ``read``: events read so far."""
         self.is_rebuilding = True
         self.trouble = f"the ledger is being rebuilt from the stream ({read:,} events read)"
 
     def report_answer(self) -> None:
-        """The broker has answered: the ledger is current."""
+        """Report that the broker has answered: the ledger is current."""
         self._current_at = self._clock()
 
     def report_well(self) -> None:
-        """The ledger is current, and all is well."""
+        """Report that the ledger is current, and all is well."""
         self.report_answer()
         self._say("")
 
     def report_failure(self, error: Exception) -> None:
-        """The connection or the disk failed."""
+        """Report that the connection or the disk failed."""
         self._say(describe_error(error, self._spool))
 
     def report_end(self) -> None:
-        """The schedd ends."""
+        """Report that the schedd ends."""
         self.is_rebuilding, self.trouble = False, "the schedd is ending"
 
     def _say(self, text: str) -> None:

@@ -53,12 +53,12 @@ class Leases:
         self._granted: dict[tuple[str, Claim], None] = {}
 
     def record_claim(self, job: Job, attempt: int, worker: str, now: float) -> None:
-        """The worker may start that attempt, and has not reported it yet."""
+        """Remember that the worker may start that attempt, and has not reported it yet."""
         lease = min(job.lease or self._default, CLAIM_LEASE_SECONDS)
         self._claims[job.id] = GrantedClaim(attempt, worker, now, lease)
 
     def remember_granted(self, token: str, claim: Claim) -> None:
-        """The claim, with its mail's token, was granted and its start recorded."""
+        """Remember a claim, with its mail's token, that was granted and its start recorded."""
         self._granted[token, claim] = None
         if len(self._granted) > _MAX_GRANTED:
             del self._granted[next(iter(self._granted))]
@@ -73,18 +73,18 @@ class Leases:
         return claimed.worker if claimed and claimed.attempt == attempt else ""
 
     def record_start(self, job: Job, now: float) -> None:
-        """A run began: its lease begins, and it has used nothing yet."""
+        """Begin the lease of a run; it has used nothing yet."""
         self._claims.pop(job.id, None)
         self._seen[job.id] = now
         self._schedule_check(job.id, now + self._lease_of(job.lease))
         self.live.forget(job.id)
 
     def renew(self, job: JobId, now: float) -> None:
-        """The worker reported that it runs the job."""
+        """Extend the lease: the worker reported that it runs the job."""
         self._seen[job] = now
 
     def forget(self, job: JobId) -> None:
-        """No worker runs the job any more."""
+        """Drop the lease: no worker runs the job any more."""
         self._claims.pop(job, None)
         self._seen.pop(job, None)
         self._next.pop(job, None)

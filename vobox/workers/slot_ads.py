@@ -48,6 +48,7 @@ class _MachineAttributes:
         self._known: dict[Machine | None, Mapping[str, str]] = {}
 
     def get(self, machine: Machine | None) -> Mapping[str, str]:
+        """Return the attributes of a machine; None: it is not known."""
         if machine not in self._known:
             self._known[machine] = self._build(machine)
         return self._known[machine]

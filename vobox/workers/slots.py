@@ -54,7 +54,7 @@ class Slots:
         self._next_sweep = 0.0
 
     def record_waiting(self, news: Waiting, now: float) -> None:
-        """A worker announced that it waits, or that it leaves."""
+        """Remember a worker that announced that it waits; forget one that leaves."""
         self._sweep(now)
         if news.leaving:
             self._slots.pop(news.worker, None)
@@ -68,7 +68,7 @@ class Slots:
         )  # fmt: skip
 
     def record_heartbeat(self, beat: Heartbeat, now: float) -> None:
-        """A worker reported that it runs its job."""
+        """Remember a worker that reported that it runs its job."""
         self._sweep(now)
         known = self._slots.get(beat.worker)
         machine = beat.machine or (known.machine if known else None)
@@ -86,7 +86,7 @@ class Slots:
         )
 
     def record_taken(self, worker: str, now: float) -> None:
-        """The worker's claim was granted: it waits no longer."""
+        """Remember that the worker's claim was granted: it waits no longer."""
         known = self._slots.get(worker)
         if known is not None and known.is_waiting:
             self._put(

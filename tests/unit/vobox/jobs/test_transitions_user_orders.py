@@ -133,6 +133,17 @@ def test_no_order_of_events_makes_a_state_without_sense(events: list[JobMessage]
 
 @given(events=streams())
 @settings(max_examples=100, deadline=None)
+def test_the_job_before_an_event_stays_as_it_was(events: list[JobMessage]) -> None:
+    jobs: dict[JobId, Job | None] = {}
+    for event in events:
+        before = jobs.get(event.job)
+        known = before and (vars(before) | {"ad": dict(before.ad.items())})
+        jobs[event.job] = apply(before, event).job
+        assert known == (before and (vars(before) | {"ad": dict(before.ad.items())})), event
+
+
+@given(events=streams())
+@settings(max_examples=100, deadline=None)
 def test_an_event_told_again_at_once_changes_nothing(events: list[JobMessage]) -> None:
     jobs: dict[JobId, Job | None] = {}
     for event in events:
