@@ -5,8 +5,8 @@ hold / release"): job ids together, clusters together, and each user are
 *groups*; a group succeeds when one of its jobs was acted on. ``-constraint``
 narrows the clusters and users that stand beside it, as HTCondor's does.
 
-A command that finds no job fails. HTCondor's tools exit with 0 when the whole queue is empty,
-which a client cannot tell from success.
+A cluster, user or constraint for which there is nothing to do is an error, but not while the
+caller has no job in the queue at all.
 """
 
 from __future__ import annotations
@@ -135,7 +135,8 @@ def decide(
         else:
             results = [(job.id, act(job)) for job in select_jobs(group, ledger, now)]
         done = any(not why for _job, why in results)
-        failed |= not done
+        none_queued = not done and not group.jobs and not _has_queued_jobs(ledger, uid, user)
+        failed |= not done and not none_queued
         if request.totals:
             stdout.append(_format_totals([why for _job, why in results]))
         if group.jobs:
@@ -144,8 +145,10 @@ def decide(
             for job_id, why in results:
                 lines = stderr if why else stdout
                 lines.append(_format_result(job_id, why, texts))
-        elif done:
+        elif done or (none_queued and group.selects_all_of(user)):
             stdout.append(f"All jobs{group.description} {texts.have}")
+        elif none_queued:
+            stderr.append(f"{request.command}:0:There are no jobs in the queue")
         else:
             stderr += ["", f"Couldn't find/{texts.verb} all jobs{group.description}"]
     answer = Answer(
@@ -154,6 +157,12 @@ def decide(
         1 if failed else 0,
     )
     return answer, list(events.values())
+
+
+def _has_queued_jobs(ledger: Ledger, uid: int, user: str) -> bool:
+    """Return whether there is a job in the queue that this user may act on."""
+    jobs = ledger.in_queue() if uid == 0 else ledger.in_queue(owner=user)
+    return any(may_modify(job, uid) for job in jobs)
 
 
 def _format_result(job: JobId, why: str, texts: ActionTexts) -> str:

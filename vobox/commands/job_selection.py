@@ -28,6 +28,11 @@ class JobGroup:
     owners: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
 
+    def selects_all_of(self, user: str) -> bool:
+        """Return whether the group means all jobs of this user and says nothing else."""
+        anything = all(text.strip().lower() == "true" for text in self.constraints)
+        return anything and not self.jobs and not self.clusters and self.owners in ((), (user,))
+
 
 def select_jobs(group: JobGroup, ledger: Ledger, now: float) -> list[Job]:
     """Return the jobs in the queue that a group without job ids means; ``now``: epoch seconds."""

@@ -159,6 +159,43 @@ def test_what_is_said_when_nothing_was_there_to_do(queue: Queue, command: str, t
     assert queue.states() == states
 
 
+NO_JOBS = "There are no jobs in the queue"
+
+
+@pytest.mark.parametrize(
+    ("command", "stdout", "stderr"),
+    [
+        # as the tools of HTCondor 25.14.0, in a queue without a job that the caller may touch
+        ("condor_rm 9", "", f"condor_rm:0:{NO_JOBS}"),
+        ("condor_rm 98 99", "", f"condor_rm:0:{NO_JOBS}"),
+        ("condor_hold bob", "", f"condor_hold:0:{NO_JOBS}"),
+        ("condor_release -constraint ProcId==1", "", f"condor_release:0:{NO_JOBS}"),
+        ("condor_vacate_job 9", "", f"condor_vacate_job:0:{NO_JOBS}"),
+        ("condor_rm -all", "All jobs have been marked for removal", ""),
+        ("condor_hold carol", 'All jobs of user "carol" have been held', ""),
+        (
+            "condor_rm -constraint true",
+            "All jobs matching constraint (true) have been marked for removal",
+            "",
+        ),
+    ],
+)
+def test_in_an_empty_queue_there_is_nothing_to_fail(
+    queue: Queue, command: str, stdout: str, stderr: str
+) -> None:
+    states = queue.states()
+    answer = queue.run(*command.split(), uid=1003, user="carol")
+    lines = [text and f"{text}\n" for text in (stdout, stderr)]
+    assert answer == Answer(lines[0], lines[1], 0)
+    assert queue.states() == states
+
+
+def test_a_job_id_is_an_error_in_an_empty_queue_as_well(queue: Queue) -> None:
+    # parsl and dask remove by job id, and take exit code 1 for "it has ended"
+    answer = queue.run("condor_rm", "99.0", uid=1003, user="carol")
+    assert answer == Answer("", "\nJob 99.0 not found\n", 1)
+
+
 def test_all_means_all_of_ones_own(queue: Queue) -> None:
     assert queue.run("condor_rm", "-all").code == 0
     states = queue.states()
