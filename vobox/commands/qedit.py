@@ -49,7 +49,7 @@ USAGE = (
 )
 FAILED = "Transaction failed.  No attributes were set.\n"
 QUEUE_FAILED = "Queue transaction failed.  No attributes were set.\n"
-_ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*\Z")
+_ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 @dataclass

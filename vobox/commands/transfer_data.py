@@ -89,23 +89,19 @@ def answer(request: Request, schedd: str, look: Look, body: ReadBody) -> Answer:
     :param schedd: the name of ours
     :param look: reads the ledger in the schedd's own thread
     :param body: reads a message that the ledger keeps for a job
-    :return: exit code 1 where a job's output could not be fetched, or no job is meant
+    :return: exit code 1 where a job's output could not be fetched; as with HTCondor, a job that is
+        not there or another user's is passed over
     """
     groups = parse(request.argv, schedd)
     stdout, notes, failures = "Fetching data files...\n", "", ""
     try:
         named = [job for group in groups for job in group.jobs]
         jobs = look(lambda ledger, now: _find_jobs(groups, ledger, now))
-        known = {job.id for job in jobs}
-        for missing in [str(job) for job in named if job not in known]:
-            failures += f"Job {missing} not found\n"
         for job in jobs:
             failure, note = _fetch(job, request.uid, job.id in named, body)
             failures, notes = failures + failure, notes + note
     except CommandRefused as error:
         return Answer(stdout, f"\n{error}\n{_FAILED}", 1)
-    if not jobs and not failures:
-        failures = "no job in the queue is meant\n"
     if failures:
         return Answer(stdout, f"{notes}\n{failures}{_FAILED}", 1)
     return Answer(stdout, notes)
@@ -129,7 +125,7 @@ def _fetch(job: Job, uid: int, named: bool, body: ReadBody) -> tuple[str, str]:
     cluster or an owner was named.
     """
     if not may_modify(job, uid):
-        return (f"Permission denied to fetch the output of job {job.id}\n" if named else ""), ""
+        return "", ""
     if not is_spooled(job.ad):
         where = job.ad.text("Iwd")
         text = f"Job {job.id} was not submitted with -spool; its output is written to {where}\n"

@@ -56,7 +56,9 @@ def test_spooled_output_waits_until_it_is_fetched(schedd: LiveSchedd) -> None:
     assert schedd.run("condor_transfer_data", "1").returncode == 0
     assert (schedd.home / "out.0").exists()
     assert schedd.run("condor_rm", "1.0").returncode == 0
-    assert schedd.run("condor_transfer_data", "1.0").returncode == 1
+    # as HTCondor's, for a job that is not there
+    done = schedd.run("condor_transfer_data", "1.0")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Fetching data files...\n", "")
 
 
 def test_spooled_output_outlives_the_schedds_disk(schedd: LiveSchedd) -> None:
@@ -105,10 +107,10 @@ def test_what_cannot_be_fetched_is_said(schedd: LiveSchedd) -> None:
     for argv, code, stderr in (
         (["1.0"], 1, "\nJob 1.0 was not submitted with -spool; its output is written to "
                      f"{home}\n{failed}"),
-        (["9.0"], 1, f"\nJob 9.0 not found\n{failed}"),
+        (["9.0"], 0, ""),
         (["2.0"], 0, "Job 2.0 has no output yet\n"),
         (["-all"], 0, "Job 2.0 has no output yet\n"),
-        (["nobody-here"], 1, f"\nno job in the queue is meant\n{failed}"),
+        (["nobody-here"], 0, ""),
     ):  # fmt: skip
         done = schedd.run("condor_transfer_data", *argv)
         assert (done.returncode, done.stdout) == (code, "Fetching data files...\n"), argv
@@ -138,10 +140,10 @@ def test_a_description_takes_in_what_condor_submit_itself_can_read(schedd: LiveS
     assert said == ["a.dat hereish here", "b.dat hereish here"]
 
     (home / "d.sub").write_text("executable = /bin/true\narguments = $(x)\nqueue x from -\n")
-    done = schedd.run("condor_submit", "-terse", "d.sub", stdin=b"one\n# no\n\ntwo\n")
-    assert done.stdout == "2.0 - 2.1\n", done
+    done = schedd.run("condor_submit", "-terse", "d.sub", stdin=b"one\n# two\nthree\n")
+    assert done.stdout == "2.0 - 2.2\n", done
     said = schedd.run("condor_q", "2", "-af", "Args").stdout
-    assert said == "one\ntwo\n"
+    assert said == "one\n# two\nthree\n"
 
     submitted(schedd, text="executable = /bin/true\narguments = $(x)\nqueue x from seq 3 |\n")
     assert schedd.run("condor_q", "3", "-af", "Args").stdout == "1\n2\n3\n"

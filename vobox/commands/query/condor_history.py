@@ -22,7 +22,7 @@ from vobox.commands.schedd_names import is_pool, is_schedd
 from vobox.rpc.types import Answer, OwnerFiles, QueueView, Request
 
 from .condor_history_options import COMMAND_LINE
-from .output import Output, parse_positive, stream_answer, warn_if_outdated
+from .output import Output, parse_limit, stream_answer, warn_if_outdated
 from .selection import Selection
 from .tables import HISTORY_HEADER, TableRows
 
@@ -108,9 +108,9 @@ def _apply_value(name: str, value: str, query: _Query) -> None:
     elif name == "submitter":
         query.selection.owners.append(value.partition("@")[0])
     elif name in ("match", "limit"):
-        query.selection.limit = parse_positive(value, f"-{name}")
+        query.selection.limit = parse_limit(value)
     elif name == "scanlimit":
-        query.scan = parse_positive(value, "-scanlimit")
+        query.scan = parse_limit(value)
     elif name == "since":
         query.since = _parse_since(value)
     elif name == "file":

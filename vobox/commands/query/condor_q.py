@@ -149,12 +149,10 @@ def _totals(query: _Query) -> None:
 
 
 def _cputime(query: _Query) -> None:
-    _nobatch(query)
     query.clock = "cpu"
 
 
 def _currentrun(query: _Query) -> None:
-    _nobatch(query)
     query.clock = "current"
 
 

@@ -32,7 +32,7 @@ from .condor_status_tables import (
     render_slot_table,
 )
 from .daemon_ads import build_collector_ad, build_master_ads, build_schedd_ad
-from .output import Output, parse_positive
+from .output import Output, parse_limit
 
 _KINDS: Final = {"startd": "slots", "slots": "slots", "schedd": "schedd"} | {
     name: name for name in ("claimed", "avail", "collector", "master")
@@ -103,7 +103,7 @@ def _apply_value(name: str, value: str, query: _Query) -> None:
     elif name == "direct":
         query.direct = value
     elif name == "limit":
-        query.limit = parse_positive(value, "-limit")
+        query.limit = parse_limit(value)
     elif name == "sort" and value.lower() in _NO_ORDER:
         query.sorted = False
     elif name == "sort":

@@ -21,6 +21,7 @@ _AUTOFORMAT: Final = ("af", "autoformat")
 #: Characters of stdout that are made before they are sent.
 _CHUNK_SIZE: Final = 1 << 16
 # 18 digits: more than there will ever be jobs, and few enough to count to.
+_LEADING_NUMBER: Final = re.compile(r"\s*[-+]?\d{1,18}", re.ASCII)
 _NUMBER: Final = re.compile(r"[-+]?\d{1,18}\Z", re.ASCII)
 
 
@@ -145,6 +146,13 @@ def warn_if_outdated(command: str, view: QueueView) -> str:
     if not trouble:
         return ""
     return f"{command}: warning: answered from the ledger, which may be out of date: {trouble}\n"
+
+
+def parse_limit(text: str) -> int | None:
+    """Return the number that the text begins with, as C's atoi; None (no limit) if below 1."""
+    found = _LEADING_NUMBER.match(text)
+    number = int(found[0]) if found else 0
+    return number if number > 0 else None
 
 
 def parse_positive(text: str, option: str) -> int:

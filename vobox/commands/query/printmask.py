@@ -160,12 +160,8 @@ class PrintMask:
 
     def _align(self, rows: Callable[[], Iterable[list[str]]]) -> Iterator[str]:
         widths = [column.least_width for column in self._columns]
-        any_row = False
         for row in rows():
-            any_row = True
             widths = [max(width, len(cell)) for width, cell in zip(widths, row, strict=True)]
-        if not any_row:
-            return
         widths = [
             width if column.widening else 0
             for width, column in zip(widths, self._columns, strict=True)

@@ -156,9 +156,14 @@ def _record_accounting(commands: Commands, ad: Ad, owner: str) -> None:
         ad["AccountingGroup"] = quote(f"{group}.{user or owner}")
 
 
-def record_custom(commands: Commands, ad: Ad) -> None:
+def record_custom(commands: Commands, ad: Ad, owner: str) -> None:
     """Record ``+Attr`` and ``MY.Attr``, which override everything else. Raises SubmitError."""
+    me = quote(owner)
     for attribute, expression in commands.list_custom():
+        if "." in attribute:
+            raise job_error(f"+{attribute}: illegal attribute name")
+        if attribute.lower() == "owner" and expression.lower() in ("undefined", me.lower()):
+            continue  # both mean the submitter
         if attribute.lower() in _OURS:
             raise submit_error(f"+{attribute}: the schedd sets this attribute itself")
         if attribute.lower() in _BY_COMMAND:

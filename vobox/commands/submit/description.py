@@ -105,6 +105,7 @@ class _DescriptionReader:
         }
         self._expander = Expander(self._lookup, env)
         self._conditions = IfBlocks(self._expander, self._is_defined)
+        self._mentioned: set[str] = set()  #: macros that other lines than assignments use
         self._append = list(_append_lines(extra.append))
 
     def read(self, text: str) -> Description:
@@ -133,6 +134,8 @@ class _DescriptionReader:
             raise line_error(line_number, source, "if without matching endif")
 
     def _handle_line(self, line: LogicalLine) -> None:
+        if line.kind != "set":
+            self._mentioned |= find_references(line.value) | _find_defined(line)
         if line.kind in ("if", "elif", "else", "endif"):
             self._conditions.handle_keyword(line.kind, line.value)
         elif not self._conditions.active:
@@ -183,7 +186,7 @@ class _DescriptionReader:
         for appended in self._append:
             self._assign(appended)
         arguments = self._expander.expand(line.value)
-        mentions = frozenset(find_references(line.value))
+        mentions = frozenset(self._mentioned | find_references(line.value))
         step = QueueStatement(line.number, arguments, line.items, dict(self._symbols), mentions)
         self._result.queue_statements.append(step)
 
@@ -206,6 +209,12 @@ class _DescriptionReader:
 
     def _is_defined(self, name: str) -> bool:
         return bool(self._lookup(name))
+
+
+def _find_defined(line: LogicalLine) -> set[str]:
+    """Return the name (lower case) in ``if defined NAME``."""
+    words = line.value.lower().split()
+    return {words[-1]} if line.kind in ("if", "elif") and "defined" in words[:-1] else set()
 
 
 def _append_lines(texts: Sequence[str]) -> Iterator[LogicalLine]:

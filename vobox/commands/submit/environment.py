@@ -63,8 +63,8 @@ def import_variables(selection: str, submitter: Mapping[str, str]) -> dict[str, 
     """Return the submitter's variables that ``getenv`` asks for.
 
     ``true``: all; else a list of names and patterns, ``!`` in front takes out.
-    Condor's own (``_CONDOR_*``) never travel, nor does what is not UTF-8: ads
-    cannot hold it.
+    Condor's own (``_CONDOR_*``), shell functions and values with a line break never
+    travel, as with HTCondor, nor does what is not UTF-8: ads cannot hold it.
     """
     word = selection.strip().lower()
     if not word or word in _FALSE:
@@ -78,6 +78,7 @@ def import_variables(selection: str, submitter: Mapping[str, str]) -> dict[str, 
         name: value
         for name, value in submitter.items()
         if not name.lower().startswith("_condor_")
+        if "\n" not in value and not value.startswith("()")
         if (name + value).isprintable() or _is_utf8(name + value)
         if any(fnmatch.fnmatchcase(name, pattern) for pattern in wanted or ["*"])
         if not any(fnmatch.fnmatchcase(name, pattern) for pattern in unwanted)

@@ -117,7 +117,7 @@ class JobMaker:
         )  # fmt: skip
         part(lambda: record_sizes(commands, ad, program.value, payload.value.size))
         part(lambda: record_spooling(commands, ad, submission))
-        custom = part(lambda: record_custom(commands, ad))
+        custom = part(lambda: record_custom(commands, ad, submission.owner))
         frame = part(
             lambda: _build_frame(
                 commands, ad, program.value, credentials.value, transfer.value, payload.value,

@@ -138,6 +138,6 @@ def _parse_queue(rest: str, physical: _PhysicalLines, source: str) -> LogicalLin
     while (line := physical.read_line()) is not None:
         if line.startswith(")"):
             return LogicalLine(physical.number, "queue", "", head.rstrip(), tuple(items))
-        if line and not line.startswith("#"):
+        if not line.startswith("#"):  # an empty line is an item, too
             items.append(line)
     raise line_error(start, source, "Reached end of file without finding closing brace ')'")

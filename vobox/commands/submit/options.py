@@ -174,11 +174,17 @@ def _add_positional(options: SubmitOptions, word: str) -> None:
 def _take_queue_words(
     options: SubmitOptions, word: str, value: str, argv: Sequence[str], position: int
 ) -> int:
-    """Take the words of ``-queue`` up to the next option; return where it stopped."""
+    """Take the words of ``-queue`` up to the next option; return where it stopped.
+
+    A lone dash is no option after ``from``: it stands for stdin.
+    """
     if value.startswith("-"):
         raise SubmitError(f"condor_submit: {word} requires at least one argument\n")
     words = [value]
-    while position < len(argv) and not argv[position].startswith("-"):
+    while position < len(argv):
+        from_stdin = argv[position] == "-" and words[-1].lower() == "from"
+        if argv[position].startswith("-") and not from_stdin:
+            break
         words.append(argv[position])
         position += 1
     _set_queue(options, "queue " + " ".join(words))

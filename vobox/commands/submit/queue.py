@@ -143,15 +143,25 @@ def _read_items(mode: str, rest: str, step: QueueStatement, sources: TextSources
 
 
 def _read_item_lines(name: str, sources: TextSources) -> list[str]:
-    """Return the items of ``from FILE``, ``from -`` and ``from COMMAND |``."""
+    """Return the items of ``from FILE``, ``from -`` and ``from COMMAND |``.
+
+    Every line is an item, also an empty one and one with a ``#``; ``\\`` joins it with the next.
+    """
     if name.endswith("|"):
         text = sources.run_command(name[:-1].strip())
     elif name in ("-", "<"):
         text = sources.stdin()
     else:
         text = sources.read_file(name, "itemlist file")
-    lines = (entry.strip() for entry in text.split("\n"))
-    return [entry for entry in lines if entry and not entry.startswith("#")]
+    items, begun = [], ""
+    for line in text.splitlines():
+        line = line.strip()
+        if line.endswith("\\"):
+            begun += line[:-1]
+            continue
+        items.append((begun + line).strip())
+        begun = ""
+    return [*items, begun.strip()] if begun else items
 
 
 def _parse_slice(found: re.Match[str], items: list[str]) -> range:

@@ -240,3 +240,9 @@ def test_a_priority_that_cannot_be_set_is_said_so(queue: Queue, argv: list[str],
     before = everything(queue.bench.ledger)
     assert queue.run("condor_prio", *argv) == Answer("", text, 1)
     assert everything(queue.bench.ledger) == before
+
+
+@pytest.mark.parametrize("name", ["MY.Foo", "A.B"])
+def test_an_attribute_name_that_no_reader_takes_is_refused(queue: Queue, name: str) -> None:
+    expected = f'Update aborted, illegal attribute-name specified for attribute "{name}".\n{FAILED}'
+    assert queue.run("condor_qedit", "5.0", name, "1") == Answer("", expected, 1)

@@ -24,8 +24,11 @@ def test_every_command_that_is_installed_has_a_section_and_is_offered_to_a_ce() 
 
 def test_the_figures_of_the_page_are_those_of_the_code() -> None:
     text = reference_page.build_page()
-    assert f"At most {connection_limit.MOST} commands" in text
-    assert f"is below {connection_limit.MOST * connection_limit.FILES};" in text
+    assert f"At most {connection_limit.MAX_CONNECTIONS} commands" in text
+    assert (
+        f"is below {connection_limit.MAX_CONNECTIONS * connection_limit.FILES_PER_CONNECTION};"
+        in text
+    )
     assert f"{tail.MAX_BYTES} bytes of each" in text and tail.MOST == 1024 * 1024
 
 

@@ -39,9 +39,9 @@ def test_expressions_know_the_clock_the_job_and_the_server_time() -> None:
     assert out(condor_q, queue, "-af", *asked) == f"{int(NOW)} {int(NOW)} 5 360\n"
 
 
-def test_no_job_prints_nothing_even_with_headings() -> None:
+def test_no_job_prints_nothing_but_headings() -> None:
     assert out(condor_q, FakeQueue(), "-af", "ClusterId") == ""
-    assert out(condor_q, FakeQueue(), "-af:h", "ClusterId") == ""
+    assert out(condor_q, FakeQueue(), "-af:h", "ClusterId", "Cmd") == "ClusterId Cmd\n"
 
 
 @pytest.mark.parametrize(

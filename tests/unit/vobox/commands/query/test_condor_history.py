@@ -131,7 +131,6 @@ def test_an_unknown_option_puts_the_usage_on_stdout() -> None:
         ),
         (["-constraint", "Foo ("], "Error:  could not parse constraint ( Foo ( )\n"),
         (["-constraint"], "Error: Argument -constraint requires another parameter\n"),
-        (["-match", "x"], "Error: Unable to convert (x) to a number for -match.\n"),
         (["-since", "a b"], "Error: could not parse the -since expression ( a b )\n"),
         (["-file", "/nope"], "Error: -file /nope: No such file or directory\n"),
         (["-file", "a\0b"], "Error: -file a\0b: embedded null byte\n"),
@@ -242,3 +241,12 @@ def test_history_ads_are_not_changed_by_a_query() -> None:
     before = [Ad(ad) for ad in HISTORY.left]
     out(condor_history, HISTORY, "-long")
     assert before == HISTORY.left
+
+
+@pytest.mark.parametrize("option", ["-limit", "-match", "-scanlimit"])
+@pytest.mark.parametrize(("number", "shown"), [("0", 2), ("x", 2), ("-1", 2), ("1x", 1), ("1", 1)])
+def test_a_limit_is_read_as_c_does_and_below_one_is_none(
+    option: str, number: str, shown: int
+) -> None:
+    view = FakeQueue(left=[job(1, 0, 4), job(2, 0, 4)])
+    assert len(out(condor_history, view, option, number, "-af", "ClusterId").splitlines()) == shown

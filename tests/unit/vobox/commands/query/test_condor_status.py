@@ -101,7 +101,6 @@ def test_counts_that_cannot_be_trusted_are_not_printed() -> None:
             'Use "condor_status -help" for details',
         ),
         (["-schedd", "-const", "a b"], "Error: Failed to parse constraint: a b"),
-        (["-schedd", "-limit", "x"], "Error: Unable to convert (x) to a number for -limit."),
         (
             ["-schedd", "-pool", "elsewhere"],
             "Error: Couldn't contact the condor_collector on elsewhere.",

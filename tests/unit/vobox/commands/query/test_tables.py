@@ -59,13 +59,19 @@ def test_the_run_time_adds_earlier_runs_to_the_current_one() -> None:
     started = int(NOW) - 90061  # a day, an hour, a minute and a second
     queue = FakeQueue([job(1, 0, 2, JobCurrentStartDate=started, RemoteWallClockTime=10.0)])
     assert "  1+01:01:11 R" in out(condor_q, queue, "-nobatch")
-    assert "  1+01:01:01 R" in out(condor_q, queue, "-currentrun")
+    assert "  1+01:01:01 R" in out(condor_q, queue, "-nobatch", "-currentrun")
 
 
 def test_cputime_shows_processor_time_instead() -> None:
-    text = out(condor_q, FakeQueue([job(1, 0, 2, RemoteUserCpu=61.5)]), "-cputime")
+    text = out(condor_q, FakeQueue([job(1, 0, 2, RemoteUserCpu=61.5)]), "-nobatch", "-cputime")
     assert " SUBMITTED     CPU_TIME ST" in text
     assert "   0+00:01:01 R" in text
+
+
+@pytest.mark.parametrize("clock", ["-cputime", "-currentrun"])
+def test_another_clock_leaves_the_batch_table(clock: str) -> None:
+    queue = FakeQueue([job(1, 0, 2, RemoteUserCpu=61.5)])
+    assert out(condor_q, queue, clock) == out(condor_q, queue)
 
 
 def test_the_size_is_the_memory_used_or_else_the_image() -> None:

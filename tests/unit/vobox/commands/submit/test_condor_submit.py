@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.fake_submit_host import CWD, SCRIPT, Host
+from tests.support.fake_submit_host import CWD, HEAD, SCRIPT, Host
 from vobox.commands.submit.options import USAGE, reads_stdin
 
 ONE = "executable = agent.sh\nqueue 1"
@@ -226,3 +226,22 @@ def test_the_executable_is_read_once_for_all_jobs() -> None:
 
     assert host.files.read_paths.count(f"{CWD}/agent.sh") == 1
     assert all(job.task.files[0].data == SCRIPT for job in jobs)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    ["if $(DEBUG)\nendif", "if defined DEBUG\nendif", "if false\nelif $(DEBUG)\nendif",
+     "warning : $(DEBUG)", "include ifexist : $(DEBUG).inc"],
+)  # fmt: skip
+def test_a_macro_that_another_line_uses_is_no_typo(lines: str) -> None:
+    answer = Host().submit(f"DEBUG = 1\n{HEAD}{lines}\nqueue\n")
+    assert answer.code == 0
+    assert "typo" not in answer.stderr
+
+
+def test_the_items_of_the_queue_option_may_come_from_stdin() -> None:
+    host = Host()
+    host.caller.given = b"a\nb\n"
+    answer = host.submit(f"{HEAD}arguments = $(x)\n", "-queue", "x", "from", "-")
+    assert answer.stdout.endswith("2 job(s) submitted to cluster 7.\n")
+    assert [job.task.arguments for job in host.target.submitted[-1][1]] == [("a",), ("b",)]

@@ -76,6 +76,14 @@ def test_the_environment_is_what_the_description_asks_for_and_no_more(
     assert job_of(lines).task.environment == variables
 
 
+def test_getenv_leaves_out_shell_functions_and_values_of_several_lines() -> None:
+    host = Host()
+    host.env = {"GOOD": "x", "BASH_FUNC_f%%": "() {  echo x\n}", "G": "() { :; }", "L": "a\nb"}
+    for selection in ("true", "GOOD, L, G, BASH*"):
+        job = host.job(f"{HEAD}getenv = {selection}\nqueue\n")
+        assert job.task.environment == {"GOOD": "x"}
+
+
 def test_getenv_leaves_out_condors_own_and_what_is_not_utf8() -> None:
     host = Host()
     host.env = {"_CONDOR_X": "1", "BAD": "\udcff", "GOOD": "é"}
@@ -186,6 +194,17 @@ def test_nobody_passes_for_another_by_a_custom_attribute() -> None:
     answer = Host().submit(f'{HEAD}+Owner = "root"\nqueue\n')
 
     assert answer.stderr == "\nERROR: +Owner: the schedd sets this attribute itself\n"
+
+
+@pytest.mark.parametrize("value", ["undefined", '"alice"', "UNDEFINED"])
+def test_an_owner_that_is_the_submitter_may_be_given(value: str) -> None:
+    # glideinWMS, jobsub and grid-control write it
+    assert job_of(f"+Owner = {value}").ad["Owner"] == '"alice"'
+
+
+def test_an_attribute_name_that_no_reader_takes_is_refused() -> None:
+    answer = Host().submit(f"{HEAD}+Foo.Bar = 1\nqueue\n")
+    assert (answer.code, answer.stderr) == (1, "ERROR: +Foo.Bar: illegal attribute name\n")
 
 
 def test_the_ad_says_whose_job_it_is_and_where_it_was_submitted() -> None:

@@ -255,7 +255,9 @@ def test_assignments_apply_to_later_queue_statements_and_procs_go_on_counting() 
         ("queue x in (\n  a\n # no\n b c\n)", ["a", "b", "c"]),
         ("queue 2 x in (a b)", ["a", "a", "b", "b"]),
         ("queue x from (\n a b\n c, d\n)", ["a b", "c, d"]),
-        ("queue x from items.txt", ["i1", "i2 i3"]),
+        ("queue x from items.txt", ["i1", "# no", "", "i2 i3"]),
+        ("queue x from joined.txt", ["#ff0000 red", "blue sky", "", "green"]),
+        ("queue x from (\n a\n\n # no\n b\n)", ["a", "", "b"]),
         ("queue x in [1:] (a b c)", ["b", "c"]),
         ("queue x in [::2] (a b c)", ["a", "c"]),
         ("queue x in [-1] (a b c)", ["c"]),
@@ -266,7 +268,13 @@ def test_assignments_apply_to_later_queue_statements_and_procs_go_on_counting() 
     ],
 )
 def test_the_queue_statement_says_which_jobs(statement: str, values: list[str]) -> None:
-    host = Host({f"{CWD}/items.txt": b"i1\n# no\n\n i2 i3 \n"})
+    # as HTCondor 25.14.0 reads them: every line of a file is an item
+    host = Host(
+        {
+            f"{CWD}/items.txt": b"i1\n# no\n\n i2 i3 \n",
+            f"{CWD}/joined.txt": b"#ff0000 red\nblue \\\nsky\n\ngreen\n",
+        }
+    )
     text = f'executable = agent.sh\nN = 3\n+Item = "$(x)"\n{statement}\n'
     answer = host.submit(text)
 
