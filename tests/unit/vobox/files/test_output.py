@@ -43,7 +43,7 @@ def test_stdout_and_stderr_go_where_the_description_says(tmp_path: Path) -> None
     assert (tmp_path / "elsewhere/job.err").read_bytes() == b"err\n"
 
 
-def test_nothing_is_written_for_streams_that_nobody_wants(tmp_path: Path) -> None:
+def test_nothing_is_written_for_unwanted_streams(tmp_path: Path) -> None:
     assert delivered(job_in(tmp_path), stdout=b"out", stderr=b"err") is None
     unwanted = job_in(tmp_path, Out="out", TransferOut=False)
     assert delivered(unwanted, stdout=b"out") is None
@@ -190,7 +190,7 @@ def in_time(what: object) -> object:
     return found[0]
 
 
-def test_a_pipe_without_a_reader_stops_nobody(pipe: Path) -> None:
+def test_a_pipe_without_a_reader_is_an_error_at_once(pipe: Path) -> None:
     job = job_in(pipe.parent, Out="pipe", UserLog=str(pipe))
     hold = in_time(lambda: delivered(job, stdout=b"x"))
     assert isinstance(hold, HoldReason) and (hold.code, hold.subcode) == (12, errno.ENXIO)

@@ -150,10 +150,10 @@ def test_on_exit_hold_gives_its_reason_and_wins_over_on_exit_remove() -> None:
         OnExitRemove=Expression("false"),
         ExitCode=1,
     )
-    verdict = check_on_exit(ad, NOW)
-    assert verdict.hold is not None and not verdict.leaves
-    assert (verdict.hold.code, verdict.hold.subcode) == (3, 55)
-    assert verdict.hold.text == (
+    action = check_on_exit(ad, NOW)
+    assert action.hold is not None and not action.leaves
+    assert (action.hold.code, action.hold.subcode) == (3, 55)
+    assert action.hold.text == (
         "The job attribute OnExitHold expression 'ExitCode =!= 0' evaluated to TRUE"
     )
 

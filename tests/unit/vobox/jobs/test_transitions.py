@@ -1,4 +1,4 @@
-"""The fold: every event in every state, and whatever order the stream tells them in."""
+"""Transitions of a job: every event in every state, in every order."""
 
 from __future__ import annotations
 

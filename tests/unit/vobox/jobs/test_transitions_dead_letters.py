@@ -1,4 +1,4 @@
-"""Dead letters and records that nobody believes: no job is silently stuck, none is made up."""
+"""Dead letters and forged records: no job is silently stuck, none is made up."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_a_dead_letter_that_is_no_job_of_ours_is_nothing(bench: Bench, e: Events
     assert bench.state.stream.unreadable == 0
 
 
-# --- who may say what ------------------------------------------------------------------------
+# --- forged records ------------------------------------------------------------------------
 
 
 def forge(broker: FakeBroker, key: str, *events: JobMessage) -> None:

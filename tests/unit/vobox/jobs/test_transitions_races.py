@@ -1,4 +1,4 @@
-"""The fold: ends, holds, releases and losses that cross each other; any order at all."""
+"""Transitions of a job: ends, holds, releases and losses that cross each other."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def test_a_request_that_is_too_large_is_told_so_before_it_was_read(schedd: Sched
     assert b"at most 4194304" in answer
 
 
-def test_a_client_that_goes_away_disturbs_nobody(schedd: Schedd) -> None:
+def test_a_client_that_goes_away_disturbs_no_other(schedd: Schedd) -> None:
     release = threading.Event()
     schedd.handler = lambda _request: Answer("x" * 5_000_000) if release.wait(20) else Answer()
     with socket.socket(socket.AF_UNIX) as line:
@@ -80,7 +80,7 @@ def test_a_client_that_goes_away_disturbs_nobody(schedd: Schedd) -> None:
     assert len(run(schedd.path, "condor_q").stdout) == 5_000_000
 
 
-def test_a_slow_reader_and_a_silent_client_keep_nobody_waiting(schedd: Schedd) -> None:
+def test_a_slow_reader_and_a_silent_client_keep_no_other_waiting(schedd: Schedd) -> None:
     schedd.handler = lambda _request: Answer("x" * 5_000_000)
     with socket.socket(socket.AF_UNIX) as slow, socket.socket(socket.AF_UNIX) as silent:
         silent.connect(str(schedd.path))
@@ -152,7 +152,7 @@ def test_a_user_may_fill_half_and_root_all() -> None:
     assert enter[:2] + enter[3:5] == [""] * 4
     assert enter[2] == half and enter[5].startswith(all_of_it) and enter[6].startswith(all_of_it)
     with limit.enter(7) as why:
-        assert why == ""  # who has left makes room
+        assert why == ""  # a connection that has ended no longer counts
 
 
 def test_a_client_that_leaves_connections_open_hears_so_and_the_others_are_served(

@@ -1,4 +1,4 @@
-"""Leases: who is due to be looked at is known without looking at all."""
+"""Leases: expired ones are found without checking all runs."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_loss_is_told_once_a_lease_for_as_long_as_nothing_follows() -> None:
 
 
 @pytest.mark.parametrize("worker", ["", "w1"])
-def test_what_nobody_works_on_is_forgotten(worker: str) -> None:
+def test_the_lease_of_a_job_without_a_worker_is_forgotten(worker: str) -> None:
     job = run(0)
     job.worker, job.in_queue = worker, not worker
     known, leases = Looking(job), Leases(DEFAULT)

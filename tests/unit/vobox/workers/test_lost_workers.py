@@ -37,16 +37,16 @@ def beat(worker: str = "w1", attempt: int = 0) -> Heartbeat:
 
 def ask(bench: Bench, message: Claim | Heartbeat, token: str = CORRELATION) -> list[Any]:
     """What comes back to the worker."""
-    line = bench.broker.connect()
-    line.open_inbox(message.worker)
+    connection = bench.broker.connect()
+    connection.open_inbox(message.worker)
     try:
         bench.mail.read(Mail(codec.encode(message), message.worker, token))
         answers = []
-        while (mail := line.receive()) is not None:
+        while (mail := connection.receive()) is not None:
             answers.append((codec.decode(mail.body), mail.correlation))
         return answers
     finally:
-        line.close()
+        connection.close()
 
 
 # --- leases -------------------------------------------------------------------------------------
@@ -129,8 +129,8 @@ def test_a_claim_that_was_never_started_is_queued_again_and_is_no_loss(bench: Be
 
     job = bench.job()
     assert (job.status, job.attempt, job.losses, job.queued) == (1, 1, 0, True)
-    assert [verdict.run for verdict, _ in ask(bench, claim("w2", 1))] == [True]
-    # and whoever had claimed it first is too late
+    assert [reply.run for reply, _ in ask(bench, claim("w2", 1))] == [True]
+    # and the worker that had claimed it first is too late
     bench.record(Events().started("w1", 0))
     assert bench.job().worker == "w2"
 

@@ -1,4 +1,4 @@
-"""Workers' mail: who may start a job, who must end one, and how long silence is believed."""
+"""Workers' mail: which worker may start a job, which must end one."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_another_worker_is_refused_what_one_was_told_to_start() -> None:
 
 
 def test_a_worker_that_is_faster_than_the_stream_is_not_refused(bench: Bench) -> None:
-    # whoever is refused throws the message away: the job would wait for ever
+    # a worker that is refused acknowledges the message: the job would wait for ever
     e = Events()
     bench.submit(e.submit())
     bench.record(e.started(), e.evicted())
@@ -120,21 +120,21 @@ def test_claims_are_answered_before_the_stream_is_read_and_heartbeats_after(
 ) -> None:
     e = Events()
     bench.submit(e.submit())
-    line = bench.broker.connect()
-    line.open_inbox("w1")
+    connection = bench.broker.connect()
+    connection.open_inbox("w1")
     bench.transport.open_inbox("schedd")
     for message in (beat(attempt=1), claim()):
-        line.send("schedd", Mail(codec.encode(message), "w1", "token"))
+        connection.send("schedd", Mail(codec.encode(message), "w1", "token"))
 
     bench.mail.answer_claims()
-    verdict = line.receive()
-    assert verdict is not None
-    assert codec.decode(verdict.body) == ClaimReply(SCHEDD, JOB, 0, True, "", True)
+    reply = connection.receive()
+    assert reply is not None
+    assert codec.decode(reply.body) == ClaimReply(SCHEDD, JOB, 0, True, "", True)
 
     bench.record(e.started(), e.evicted(), e.started("w1", attempt=1))
     bench.mail.read_rest()
-    assert line.receive() is None  # the heartbeat was of a job that we know by now
-    line.close()
+    assert connection.receive() is None  # the heartbeat was of a job that we know by now
+    connection.close()
 
 
 def test_a_heartbeat_from_the_wrong_worker_is_superseded() -> None:
@@ -147,19 +147,19 @@ def test_a_heartbeat_from_the_wrong_worker_is_superseded() -> None:
 
 def ask(bench: Bench, message: Claim | Heartbeat, token: str = CORRELATION) -> list[Any]:
     """What comes back to the worker."""
-    line = bench.broker.connect()
-    line.open_inbox(message.worker)
+    connection = bench.broker.connect()
+    connection.open_inbox(message.worker)
     try:
         bench.mail.read(Mail(codec.encode(message), message.worker, token))
         answers = []
-        while (mail := line.receive()) is not None:
+        while (mail := connection.receive()) is not None:
             answers.append((codec.decode(mail.body), mail.correlation))
         return answers
     finally:
-        line.close()
+        connection.close()
 
 
-def test_the_verdict_goes_back_with_the_claims_token(bench: Bench) -> None:
+def test_the_reply_has_the_token_of_the_claim(bench: Bench) -> None:
     bench.submit(Events().submit())
     assert ask(bench, claim()) == [(ClaimReply(SCHEDD, JOB, 0, True, "", True), "token")]
     refused = ClaimReply(SCHEDD, JOB, 0, False, "claimed by w1")
@@ -183,18 +183,18 @@ def test_claims_that_came_together_are_recorded_together(bench: Bench) -> None:
     jobs = [JobId(38, proc) for proc in range(3)]
     bench.submit(*(Events(job).submit() for job in jobs))
     bench.transport.open_inbox("schedd")
-    line = bench.broker.connect()
+    connection = bench.broker.connect()
     for number, job in enumerate(jobs):
-        line.open_inbox(f"w{number}")
+        connection.open_inbox(f"w{number}")
         asked = claim(f"w{number}", job=job)
-        line.send("schedd", Mail(codec.encode(asked), asked.worker, f"token {number}"))
+        connection.send("schedd", Mail(codec.encode(asked), asked.worker, f"token {number}"))
     bench.broker.calls.clear()
 
     bench.mail.answer_claims()
 
     assert bench.broker.calls.count("record") == 1
     assert [m.job for m in bench.broker.messages() if isinstance(m, Started)] == jobs
-    line.close()
+    connection.close()
 
 
 def test_a_worker_that_did_not_hear_the_answer_gets_the_same_when_it_asks_again(
@@ -249,7 +249,7 @@ def test_the_claim_of_another_schedds_job_starts_none_of_ours(bench: Bench) -> N
 def test_a_worker_that_runs_a_held_job_is_told_again_at_its_heartbeat(bench: Bench) -> None:
     e = Events()
     bench.submit(e.submit())
-    bench.record(e.started(), e.held())  # the control mail found nobody
+    bench.record(e.started(), e.held())  # the control mail reached no worker
     assert ask(bench, beat()) == [(Control(SCHEDD, JOB, 0, "hold"), "")]
 
 
@@ -260,7 +260,7 @@ def test_a_heartbeat_of_a_good_run_is_not_answered(bench: Bench) -> None:
     assert ask(bench, beat()) == []
 
 
-def test_mail_that_nobody_can_read_is_dropped_with_a_line(
+def test_unreadable_mail_is_dropped_and_logged(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench.mail.read(Mail(b"garbage", "w1", "t"))
@@ -268,12 +268,12 @@ def test_mail_that_nobody_can_read_is_dropped_with_a_line(
 
 
 def test_control_mail_reaches_the_worker_of_a_removed_job(bench: Bench) -> None:
-    line = bench.broker.connect()
-    line.open_inbox("w1")
+    connection = bench.broker.connect()
+    connection.open_inbox("w1")
     e = Events()
     bench.submit(e.submit())
     bench.record(e.started(), e.removed())
-    mail = line.receive()
+    mail = connection.receive()
     assert mail is not None
     assert codec.decode(mail.body) == Control(SCHEDD, JOB, 0, "remove")
-    line.close()
+    connection.close()

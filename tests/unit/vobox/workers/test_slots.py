@@ -1,4 +1,4 @@
-"""The slots: who waits, who works, and what condor_status may know of it."""
+"""The slots: workers that wait, workers with a job, and their machine ads."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def test_a_heartbeats_usage_is_told_in_the_attributes_of_the_shadow() -> None:
     }  # fmt: skip
 
 
-def test_what_nobody_could_measure_is_not_told_as_nothing() -> None:
+def test_what_could_not_be_measured_is_absent_and_not_zero() -> None:
     assert set(build_attributes(Usage(1.0, 1.0), NOW)) == {
         "RemoteUserCpu", "RemoteSysCpu", "LastJobLeaseRenewal",
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""What follows from the stream is done in bounded heaps: nobody waits long for an answer."""
+"""What follows from the stream is done in bounded steps: no claim waits long for its answer."""
 
 from __future__ import annotations
 
@@ -37,61 +37,61 @@ def states(bench: Bench, procs: int) -> list[int]:
     return [bench.job(JobId(1, proc)).status for proc in range(procs)]
 
 
-def some(bench: Bench) -> float:
+def step(bench: Bench) -> float:
     return bench.reconciler.reconcile_step()
 
 
 def test_a_job_that_ends_alone_is_done_at_once(bench: Bench) -> None:
     publish(bench, *ended(0))
 
-    assert some(bench) == 0.0
-    assert states(bench, 1) == [6]  # written; the word of it is in the stream
-    assert some(bench) == pytest.approx(DELIVERY_SECONDS)
+    assert step(bench) == 0.0
+    assert states(bench, 1) == [6]  # written; the event is in the stream
+    assert step(bench) == pytest.approx(DELIVERY_SECONDS)
     assert states(bench, 1) == [4]
     bench.clock.now += DELIVERY_SECONDS
-    assert some(bench) == math.inf
+    assert step(bench) == math.inf
 
 
 def test_what_ends_right_after_it_is_done_together_a_moment_later(bench: Bench) -> None:
     publish(bench, *ended(0))
-    some(bench)
+    step(bench)
     publish(bench, *ended(1), *ended(2))
 
-    due = some(bench)
+    due = step(bench)
     assert states(bench, 3) == [4, 6, 6]
     before = len(bench.broker.calls)
     bench.clock.now += due
-    assert some(bench) == 0.0
+    assert step(bench) == 0.0
 
     assert bench.broker.calls[before:].count("record") == 1
-    some(bench)
+    step(bench)
     assert states(bench, 3) == [4, 4, 4]
 
 
-def test_a_heap_is_bounded(bench: Bench) -> None:
+def test_a_step_is_bounded(bench: Bench) -> None:
     for proc in range(STEP_JOBS + 10):
         publish(bench, *ended(proc))
 
-    some(bench)
-    assert some(bench) > 0
+    step(bench)
+    assert step(bench) > 0
     assert sorted(states(bench, STEP_JOBS + 10)) == [4] * STEP_JOBS + [6] * 10
     bench.settle()
 
     assert set(states(bench, STEP_JOBS + 10)) == {4}
 
 
-def test_a_result_whose_word_comes_back_late_is_logged_once(
+def test_a_result_whose_record_is_read_back_late_is_logged_once(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = tmp_path / "user.log"
     e = Events(JobId(1, 0), attributes={"UserLog": str(log)})
     publish(bench, e.submit(), e.started(), e.finished())
-    some(bench)
-    # the broker has taken the word, and its reader is behind
+    step(bench)
+    # the broker has taken the record, and its reader is behind
     with monkeypatch.context() as behind:
         behind.setattr(bench.transport, "read", lambda after, limit: [])
         bench.clock.now += DELIVERY_SECONDS
-        assert some(bench) == 0.0
+        assert step(bench) == 0.0
         assert states(bench, 1) == [6]
 
     bench.settle()
@@ -113,7 +113,7 @@ def test_a_result_that_could_not_be_recorded_is_logged_once(
     with monkeypatch.context() as away:
         away.setattr(bench.transport, "record", broken)
         with pytest.raises(BrokerUnreachable):
-            some(bench)
+            step(bench)
     bench.settle()
 
     assert states(bench, 1) == [4]

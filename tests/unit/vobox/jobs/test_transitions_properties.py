@@ -158,7 +158,7 @@ def test_an_event_told_again_at_once_changes_nothing(events: list[JobMessage]) -
             assert before == vars(again) | {"ad": dict(again.ad.items())}, event
 
 
-def folded(events: Sequence[JobMessage], batch: int, at_once: int, reopen: bool) -> object:
+def read_in_batches(events: Sequence[JobMessage], batch: int, at_once: int, reopen: bool) -> object:
     """What a ledger holds that reads the stream in such portions."""
     broker = FakeBroker()
     transport = broker.connect()
@@ -200,6 +200,6 @@ def folded(events: Sequence[JobMessage], batch: int, at_once: int, reopen: bool)
 def test_the_ledger_does_not_depend_on_the_portions_it_was_read_in(
     events: list[JobMessage], batch: int, at_once: int
 ) -> None:
-    one_by_one = folded(events, 1, 1, reopen=True)
-    assert folded(events, 500, 5000, reopen=False) == one_by_one
-    assert folded(events, batch, at_once, reopen=False) == one_by_one
+    one_by_one = read_in_batches(events, 1, 1, reopen=True)
+    assert read_in_batches(events, 500, 5000, reopen=False) == one_by_one
+    assert read_in_batches(events, batch, at_once, reopen=False) == one_by_one
