@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from .broker import check_url, url_from_host
+from .broker import check_url, make_amqp_url
 from .errors import BadInvocation
-from .privileges import scrub_environment
+from .privileges import remove_variable
 
 
 class Parser(argparse.ArgumentParser):
@@ -20,7 +20,7 @@ class Parser(argparse.ArgumentParser):
         raise BadInvocation(f"{message}; see {self.prog} --help")
 
 
-def number_of(what: str, least: int) -> Callable[[str], int]:
+def make_count_type(what: str, least: int) -> Callable[[str], int]:
     """An argument type: a whole number from ``least``; ``what`` is named where it is none."""
 
     def read(text: str) -> int:
@@ -33,7 +33,7 @@ def number_of(what: str, least: int) -> Callable[[str], int]:
     return read
 
 
-def number_of_seconds(text: str) -> float:
+def parse_seconds(text: str) -> float:
     """An argument type: seconds from 0, fractions allowed."""
     value = float(text)
     if not 0 <= value < 1e9:
@@ -41,7 +41,7 @@ def number_of_seconds(text: str) -> float:
     return value
 
 
-number_of_seconds.__name__ = "number of seconds"
+parse_seconds.__name__ = "number of seconds"
 
 
 def broker_url(option: str | None, env: Mapping[str, str]) -> str:
@@ -67,7 +67,7 @@ def broker_url(option: str | None, env: Mapping[str, str]) -> str:
     if url := env.get("THYME_URL"):
         return check_url(url)
     if place := env.get("THYME_RABBITMQ"):
-        return url_from_host(place)
+        return make_amqp_url(place)
     raise BadInvocation("no broker named: use --url, THYME_URL_FILE, THYME_URL or THYME_RABBITMQ")
 
 
@@ -81,4 +81,4 @@ def _has_password(url: str) -> bool:
 def hide_broker_urls() -> None:
     """Take what names the broker out of this process's environment: no job is to find it there."""
     for name in ("THYME_URL", "THYME_URL_FILE", "THYME_RABBITMQ"):
-        scrub_environment(name)
+        remove_variable(name)

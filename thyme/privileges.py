@@ -29,7 +29,7 @@ def _prctl(option: int, value: int = 0) -> bool:
     return done == 0
 
 
-def hide() -> None:
+def make_undumpable() -> None:
     """Nobody but real root can look into this process: memory, environment, open files, ptrace.
 
     Its ``/proc`` entries belong to root from now on, so that a job of the same user cannot
@@ -38,18 +38,18 @@ def hide() -> None:
     _prctl(_PR_SET_DUMPABLE, 0)
 
 
-def adopt_orphans() -> None:
+def become_subreaper() -> None:
     """Processes whose parent dies below us become our children."""
     if not _prctl(_PR_SET_CHILD_SUBREAPER, 1):
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
-def die_with_parent(number: int) -> None:
+def set_parent_death_signal(number: int) -> None:
     """Get this signal when the parent ends. Forgotten when the user changes: call it after."""
     _prctl(_PR_SET_PDEATHSIG, number)
 
 
-def give_nothing_on() -> None:
+def drop_inheritable_rights() -> None:
     """No program that is executed from now on has rights that this process's user has not.
 
     Our own rights stay. Emptying the bounding set needs CAP_SETPCAP.
@@ -74,7 +74,7 @@ def drop_capabilities() -> None:
     _libc.capset(header, (ctypes.c_uint32 * 6)())
 
 
-def scrub_environment(name: str) -> None:
+def remove_variable(name: str) -> None:
     """Take a variable away, also from what ``/proc/PID/environ`` shows of our start."""
     _libc.getenv.restype = ctypes.c_void_p
     value = os.environ.get(name)

@@ -42,7 +42,7 @@ class LightWorker:
         self.name = f"{topology.WORKER}light.{number}-{os.urandom(4).hex()}"
         self.host = f"slot1_{number}@light"
         self.line: LightConnection
-        self._inbox = topology.inbox(self.name)
+        self._inbox = topology.make_inbox(self.name)
         self._queue = f"{self._inbox.queue.name}.{os.urandom(4).hex()}"
         self._since = time.time()
         self._verdicts: asyncio.Queue[Message] = asyncio.Queue()
@@ -61,13 +61,13 @@ class LightWorker:
         )
         await line.consume(self._queue, self._verdicts.put_nowait, no_ack=True)
         await line.ask(spec.Basic.Qos(prefetch_count=1))
-        await line.consume(topology.job_queue(POOL), self._take, no_ack=False)
+        await line.consume(topology.make_job_queue_name(POOL), self._take, no_ack=False)
         await self.announce()
 
     async def announce(self) -> None:
         waiting = Waiting(self.name, self.host, POOL, self._since, INTERVAL, MACHINE)
         await self.line.publish(
-            topology.WORK, topology.idle_key(POOL), codec.encode(waiting),
+            topology.WORK, topology.make_idle_key(POOL), codec.encode(waiting),
             spec.BasicProperties(), mandatory=False,
         )  # fmt: skip
 
@@ -79,7 +79,7 @@ class LightWorker:
         job = json.loads(message.body.partition(b"\n")[0])
         schedd, job_id, attempt = job["schedd"], JobId.parse(job["job"]), job["attempt"]
         claim = Claim(schedd, job_id, attempt, self.name, self.host)
-        inbox = topology.inbox(topology.SCHEDD + schedd)
+        inbox = topology.make_inbox(topology.SCHEDD + schedd)
         mail = spec.BasicProperties(reply_to=self.name, correlation_id=os.urandom(8).hex())
         recorded = False
         heard = await self.line.publish(inbox.exchange, inbox.key, codec.encode(claim), mail)

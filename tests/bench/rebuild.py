@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.support.fake_broker import FakeBroker, FakeTransport
 from thyme.broker import Record
-from thyme.broker.routing_keys import event_key, submit_key
+from thyme.broker.routing_keys import make_event_key, make_submit_key
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Request
 from vobox.schedd.main_loop import Schedd
@@ -49,8 +49,8 @@ class LongStream(FakeTransport):
         found = []
         for body in islice(self._life, limit):
             self._read += 1
-            kind = event_key(body)
-            key = submit_key(_POOL) if kind == "event.submit" else kind
+            kind = make_event_key(body)
+            key = make_submit_key(_POOL) if kind == "event.submit" else kind
             found.append(Record(self._read, 0.0, body, key))
         return found
 

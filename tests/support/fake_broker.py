@@ -89,10 +89,10 @@ class FakeBroker:
         with self.changed:
             for body in bodies:
                 self.queues[pool][next(self._tags)] = _Queued(body)
-        self.append(bodies, lambda _body: routing_keys.submit_key(pool))
+        self.append(bodies, lambda _body: routing_keys.make_submit_key(pool))
 
     def record(self, bodies: Sequence[bytes]) -> None:
-        self.append(bodies, routing_keys.event_key)
+        self.append(bodies, routing_keys.make_event_key)
 
     def append(
         self, bodies: Sequence[bytes], key: Callable[[bytes], str], reason: str = ""
@@ -105,7 +105,7 @@ class FakeBroker:
 
     def messages(self) -> list[Message]:
         """What was recorded; not what was put aside."""
-        records = [record for record in self.stream if not routing_keys.pool_of_dead(record.key)]
+        records = [record for record in self.stream if not routing_keys.parse_dead_pool(record.key)]
         return [codec.decode(record.body) for record in records]
 
     def called(self, method: str) -> None:
@@ -187,7 +187,7 @@ class FakeTransport(Transport):
                 del broker.queues[pool][delivery.tag]
                 letter = DeadLetter(body, reason, broker.time(), pool, dead_letter_id(pool, body))
                 broker.dead.append(letter)
-                broker.append([body], lambda _body: routing_keys.dead_key(pool), reason)
+                broker.append([body], lambda _body: routing_keys.make_dead_key(pool), reason)
 
     def count_ready(self, pool: str) -> int:
         with self._call("count_ready") as broker:

@@ -17,7 +17,7 @@ from thyme.broker import connect
 from thyme.protocol.codec import decode, encode
 from thyme.protocol.events import Finished, Message
 from thyme.protocol.job import Task
-from thyme.worker.users import AUTOMATIC, FIRST_UID
+from thyme.worker.users import AUTOMATIC_USERS, FIRST_UID
 
 SECRET = "correct-horse-battery-staple"  # noqa: S105
 #: A worker that is not root, for a test that is.
@@ -35,7 +35,7 @@ sys.exit(thyme.worker.cli.main(sys.argv[3:]))
 """
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="needs to be root to be another user")
 #: Users of jobs whose worker is root: which of them, other workers on this machine have a word in.
-OWN_USERS = range(FIRST_UID, FIRST_UID + AUTOMATIC)
+OWN_USERS = range(FIRST_UID, FIRST_UID + AUTOMATIC_USERS)
 
 
 class Site:

@@ -7,6 +7,7 @@ import traceback
 
 import pytest
 
+from thyme import privileges
 from thyme.worker import processes
 from thyme.worker.users import JobUser
 
@@ -53,7 +54,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 def _be_the_test(item: pytest.Function, arguments: dict[str, object], tell: int) -> None:
     code, text = PASSED, ""
     try:
-        processes.adopt_orphans()
+        privileges.become_subreaper()
         item.obj(**arguments)
     except pytest.skip.Exception as skipped:
         code, text = SKIPPED, str(skipped)

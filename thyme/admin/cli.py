@@ -14,7 +14,7 @@ from thyme.broker import Transport, connect
 from thyme.errors import BadInvocation, ThymeError
 
 from . import broker, dead
-from .errors import Exit, NotDone
+from .errors import AdminExitCode, NotDone
 from .output import Output
 from .roles import DEFAULT_POOL
 from .roles_files import write_roles
@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # whoever read our output has seen enough; nothing more may be written at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.NOT_DONE
+        return AdminExitCode.NOT_DONE
     except KeyboardInterrupt:
         return 130
 
@@ -129,19 +129,19 @@ def _topology(options: argparse.Namespace, output: Output) -> int:
     with _line(options) as transport:
         transport.declare_topology(pools)
         output.queues(broker.queues(transport, pools), "all there, and as it should be")
-    return Exit.OK
+    return AdminExitCode.OK
 
 
 def _status(options: argparse.Namespace, output: Output) -> int:
     with _line(options) as transport:
         output.queues(broker.queues(transport, _pools(options)))
-    return Exit.OK
+    return AdminExitCode.OK
 
 
 def _dead(options: argparse.Namespace, output: Output) -> int:
     with _line(options) as transport:
-        output.letters([dead.described(letter) for letter in transport.list_dead_letters()])
-    return Exit.OK
+        output.letters([dead.summarize(letter) for letter in transport.list_dead_letters()])
+    return AdminExitCode.OK
 
 
 def _requeue_dead(options: argparse.Namespace, output: Output) -> int:
@@ -156,27 +156,29 @@ def _requeue_dead(options: argparse.Namespace, output: Output) -> int:
     output.done("requeued", count, f"{count} dead letters are queued again")
     if missing:
         raise NotDone(f"no dead letter {', '.join(missing)}")
-    return Exit.OK
+    return AdminExitCode.OK
 
 
 def _purge(options: argparse.Namespace, output: Output) -> int:
     with _line(options) as transport:
         if options.what == "dead":
             if not options.yes:
-                raise NotDone(dead.what_purging_dead_means(transport.get_dead_letter_state().ready))
+                raise NotDone(
+                    dead.describe_dead_letter_purge(transport.get_dead_letter_state().ready)
+                )
             count = transport.purge_dead_letters()
             output.done("purged", count, f"{count} dead letters are gone")
-            return Exit.OK
+            return AdminExitCode.OK
         if not options.yes:
             count = transport.get_queue_state(options.what).ready
-            raise NotDone(dead.what_purging_means(options.what, count))
-        count = dead.put_aside(transport, options.what)
+            raise NotDone(dead.describe_purge(options.what, count))
+        count = dead.put_pool_aside(transport, options.what)
     output.done(
         "put_aside",
         count,
         f"{count} messages of {options.what} are dead letters; their jobs are held",
     )
-    return Exit.OK
+    return AdminExitCode.OK
 
 
 def _roles(options: argparse.Namespace, output: Output) -> int:
@@ -188,7 +190,7 @@ def _roles(options: argparse.Namespace, output: Output) -> int:
     }
     asked = {name: value for name, value in given.items() if value is not None}
     output.files(write_roles(options.dir, asked, options.pool, options.force))
-    return Exit.OK
+    return AdminExitCode.OK
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ _PAUSE = 0.2
 
 
 @dataclass(frozen=True)
-class Letter:
+class DeadLetterSummary:
     """``job``: of whose schedd, "" where nobody can tell. ``time``: seconds since the epoch."""
 
     id: str
@@ -34,7 +34,7 @@ class Letter:
     reason: str
 
 
-def described(letter: DeadLetter) -> Letter:
+def summarize(letter: DeadLetter) -> DeadLetterSummary:
     schedd = job = ""
     try:
         message = codec.decode(letter.body)
@@ -43,10 +43,12 @@ def described(letter: DeadLetter) -> Letter:
     else:
         if isinstance(message, JobMessage):
             schedd, job = message.schedd, str(message.job)
-    return Letter(letter.id, letter.time, letter.pool, schedd, job, len(letter.body), letter.reason)
+    return DeadLetterSummary(
+        letter.id, letter.time, letter.pool, schedd, job, len(letter.body), letter.reason
+    )
 
 
-def put_aside(transport: Transport, pool: str) -> int:
+def put_pool_aside(transport: Transport, pool: str) -> int:
     """Make dead letters of all that waits in a pool now; how many.
 
     Thrown away, their jobs would stay idle for ever: the schedd knows them as queued. A dead
@@ -66,14 +68,14 @@ def put_aside(transport: Transport, pool: str) -> int:
     return count
 
 
-def what_purging_means(pool: str, count: int) -> str:
+def describe_purge(pool: str, count: int) -> str:
     return (
         f"{pool} has {count} messages: --yes makes dead letters of them, and the schedd holds "
         "their jobs (condor_release queues them again); running jobs go on"
     )
 
 
-def what_purging_dead_means(count: int) -> str:
+def describe_dead_letter_purge(count: int) -> str:
     return (
         f"there are {count} dead letters: --yes deletes them; jobs held because of them stay held "
         "(condor_release queues them again, condor_rm removes them)"

@@ -12,20 +12,20 @@ from typing import Any
 
 from thyme.broker.amqp import topology
 
-from .passwords import ALGORITHM, fits, hashed
-from .roles import Role, roles
+from .passwords import ALGORITHM, hash_password, matches_hash
+from .roles import Role, list_roles
 
 #: How a job queue's name begins; the pools of a file are known by it.
-_JOBS = topology.job_queue("")
+_JOBS = topology.make_job_queue_name("")
 
 
-def definitions(
+def build_definitions(
     pools: Iterable[str], passwords: Mapping[str, str], vhost: str, before: Mapping[str, Any]
 ) -> dict[str, Any]:
     """``passwords`` by user; ``before``: the last file's content, whose fitting hashes are kept."""
     pools = list(pools)
     hashes = {user.get("name"): user.get("password_hash", "") for user in before.get("users", [])}
-    everybody = roles(pools)
+    everybody = list_roles(pools)
     return {
         "users": [
             _user(role, passwords[role.user], hashes.get(role.user, "")) for role in everybody
@@ -57,7 +57,7 @@ def pools_of(content: Mapping[str, Any]) -> list[str]:
     """The pools of a definitions file, in its order."""
     names = [str(queue.get("name", "")) for queue in content.get("queues", [])]
     words = [name.removeprefix(_JOBS) for name in names if name.startswith(_JOBS)]
-    return [topology.pool_of_word(word) for word in words]
+    return [topology.unquote_pool(word) for word in words]
 
 
 def without_hashes(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def without_hashes(content: Mapping[str, Any]) -> dict[str, Any]:
 def _user(role: Role, password: str, before: str) -> dict[str, Any]:
     return {
         "name": role.user,
-        "password_hash": before if fits(password, before) else hashed(password),
+        "password_hash": before if matches_hash(password, before) else hash_password(password),
         "hashing_algorithm": ALGORITHM,
         "tags": [role.tags] if role.tags else [],
         "limits": {},
@@ -78,7 +78,7 @@ def _user(role: Role, password: str, before: str) -> dict[str, Any]:
 
 def _topology(pools: list[str], vhost: str) -> dict[str, Any]:
     """Workers may declare none of it, so it is there before the first of them."""
-    made = topology.topology(pools)
+    made = topology.build_topology(pools)
     return {
         "exchanges": [
             {

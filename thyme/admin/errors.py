@@ -7,7 +7,7 @@ from enum import IntEnum
 from thyme.errors import ThymeError
 
 
-class Exit(IntEnum):
+class AdminExitCode(IntEnum):
     """Exit codes; the broker's 4 and the bad invocation's 6 are the worker's too."""
 
     OK = 0
@@ -20,10 +20,10 @@ class Exit(IntEnum):
 class NotDone(ThymeError):
     """It was not done, for a reason that the operator has to settle."""
 
-    admin_exit = Exit.NOT_DONE
+    admin_exit = AdminExitCode.NOT_DONE
 
 
 class FilesUnusable(ThymeError):
     """A file cannot be read or written, or does not hold what it should."""
 
-    admin_exit = Exit.FILES
+    admin_exit = AdminExitCode.FILES

@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from .broker import Waiting
-from .dead import Letter
-from .roles_files import Written
+from .broker import QueueSummary
+from .dead import DeadLetterSummary
+from .roles_files import FileChange
 
 
 class Output:
     def __init__(self, as_json: bool) -> None:
         self._json = as_json
 
-    def queues(self, queues: Sequence[Waiting], text: str = "") -> None:
+    def queues(self, queues: Sequence[QueueSummary], text: str = "") -> None:
         if self._json:
             _print_json({"queues": [asdict(each) for each in queues]})
             return
@@ -29,7 +29,7 @@ class Output:
         if text:
             print(text)
 
-    def letters(self, letters: Sequence[Letter]) -> None:
+    def letters(self, letters: Sequence[DeadLetterSummary]) -> None:
         if self._json:
             _print_json({"dead": [asdict(each) for each in letters]})
             return
@@ -49,7 +49,7 @@ class Output:
         ]
         _print_table(("id", "put aside", "pool", "job", "bytes", "reason"), rows)
 
-    def files(self, files: Sequence[Written]) -> None:
+    def files(self, files: Sequence[FileChange]) -> None:
         if self._json:
             _print_json({str(each.path): each.what for each in files})
             return

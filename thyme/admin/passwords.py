@@ -18,20 +18,20 @@ _SALT = 4
 _RANDOM = 24
 
 
-def new_password() -> str:
+def generate_password() -> str:
     return secrets.token_urlsafe(_RANDOM)
 
 
-def hashed(password: str, salt: bytes | None = None) -> str:
+def hash_password(password: str, salt: bytes | None = None) -> str:
     """``salt``: four bytes; random unless given."""
     salt = secrets.token_bytes(_SALT) if salt is None else salt
     return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
 
 
-def fits(password: str, stored: str) -> bool:
+def matches_hash(password: str, stored: str) -> bool:
     """Whether ``stored`` is a hash of ``password``; false for what is no hash."""
     try:
         raw = base64.b64decode(stored, validate=True)
     except (binascii.Error, ValueError):
         return False
-    return hmac.compare_digest(hashed(password, raw[:_SALT]), stored)
+    return hmac.compare_digest(hash_password(password, raw[:_SALT]), stored)

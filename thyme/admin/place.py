@@ -10,7 +10,7 @@ from .errors import FilesUnusable
 
 
 @dataclass(frozen=True)
-class Place:
+class BrokerLocation:
     """``hosts`` are ``name`` or ``name:port``, tried in turn; ``ca`` is a PEM file's path there."""
 
     hosts: tuple[str, ...] = ("localhost",)
@@ -26,7 +26,7 @@ class Place:
         return f"{scheme}://{who}@{','.join(self.hosts)}/{quote(self.vhost, '')}{query}"
 
     @classmethod
-    def read(cls, content: str, path: Path) -> Place:
+    def read(cls, content: str, path: Path) -> BrokerLocation:
         """Back from ``url``; raises FilesUnusable, which names ``path`` and never its content."""
         try:
             parts = urlsplit(content.strip())
@@ -39,7 +39,7 @@ class Place:
         return cls(hosts, vhost, parts.scheme == "amqps", query.get("cafile", [""])[0])
 
 
-def password_in(content: str, user: str, path: Path) -> str:
+def read_password(content: str, user: str, path: Path) -> str:
     """The password of ``user`` in a URL file; raises FilesUnusable without telling its content."""
     try:
         who, _at, _where = urlsplit(content.strip()).netloc.rpartition("@")

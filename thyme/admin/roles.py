@@ -34,9 +34,9 @@ from thyme.broker.amqp.topology import (
     WORK,
     WORKER,
     WORKER_EVENTS,
-    dead_key,
-    idle_key,
-    job_queue,
+    make_dead_key,
+    make_idle_key,
+    make_job_queue_name,
 )
 from thyme.broker.routing_keys import EVENT
 
@@ -67,7 +67,7 @@ def worker_user(pool: str) -> str:
     return "worker" if pool == DEFAULT_POOL else f"worker-{quote(pool, safe='')}"
 
 
-def roles(pools: Iterable[str]) -> list[Role]:
+def list_roles(pools: Iterable[str]) -> list[Role]:
     """All users of a broker with these pools."""
     ours = r"^thyme(\..*)?$"
     return [
@@ -81,12 +81,17 @@ def roles(pools: Iterable[str]) -> list[Role]:
 def _worker(pool: str) -> Role:
     inboxes = rf"{re.escape(WORKER)}.+"
     events = [rf"{re.escape(EVENT + kind)}" for kind in WORKER_EVENTS]
-    reports = [*events, rf"schedd\.{_WORD}", re.escape(idle_key(pool)), re.escape(dead_key(pool))]
+    reports = [
+        *events,
+        rf"schedd\.{_WORD}",
+        re.escape(make_idle_key(pool)),
+        re.escape(make_dead_key(pool)),
+    ]
     return Role(
         worker_user(pool),
         configure=f"^{inboxes}$",
         write=_any_of(re.escape(WORK), inboxes),
-        read=_any_of(re.escape(EXCHANGE), inboxes, re.escape(job_queue(pool))),
+        read=_any_of(re.escape(EXCHANGE), inboxes, re.escape(make_job_queue_name(pool))),
         topics={
             WORK: (_any_of(*reports), _NOTHING),
             # to bind an inbox is to read; a wildcard would read everybody's mail

@@ -18,18 +18,18 @@ from typing import Any
 
 from thyme.broker import check_url
 
-from .definitions import definitions, pools_of, without_hashes
+from .definitions import build_definitions, pools_of, without_hashes
 from .errors import FilesUnusable, NotDone
-from .passwords import new_password
-from .place import Place, password_in
-from .roles import DEFAULT_POOL, roles
+from .passwords import generate_password
+from .place import BrokerLocation, read_password
+from .roles import DEFAULT_POOL, list_roles
 
 DEFINITIONS = "definitions.json"
 _AGAIN = "--force writes it anew, with the passwords that are there"
 
 
 @dataclass(frozen=True)
-class Written:
+class FileChange:
     """A file and what became of it: ``made``, ``kept`` or ``changed``."""
 
     path: Path
@@ -38,7 +38,7 @@ class Written:
 
 def write_roles(
     directory: Path, asked: Mapping[str, Any], pools: Sequence[str], force: bool
-) -> list[Written]:
+) -> list[FileChange]:
     """Make or complete the files. ``asked``: the fields of Place that were given.
 
     Raises BadInvocation, FilesUnusable, or NotDone where a file would change without ``force``.
@@ -53,10 +53,10 @@ def write_roles(
     place = replace(_place_of(directory, known), **asked)
     check_url(place.url("user", "password"))  # nothing is written that nobody could use
     passwords, plans = {}, []
-    for role in roles(known):
+    for role in list_roles(known):
         path = directory / f"{role.user}.url"
         old = _read(path)
-        passwords[role.user] = password_in(old, role.user, path) if old else new_password()
+        passwords[role.user] = read_password(old, role.user, path) if old else generate_password()
         new = place.url(role.user, passwords[role.user]) + "\n"
         if old and old != new and not force:
             raise NotDone(
@@ -65,23 +65,25 @@ def write_roles(
         plans.append((path, old, new))
     if before and not force:
         _check_ours(target, before, passwords)
-    plans.append((target, _read(target), _text(definitions(known, passwords, place.vhost, before))))
+    plans.append(
+        (target, _read(target), _text(build_definitions(known, passwords, place.vhost, before)))
+    )
     # the definitions come last: a password that the broker has is never without its file
     return [_write(*plan) for plan in plans]
 
 
-def _place_of(directory: Path, pools: Sequence[str]) -> Place:
+def _place_of(directory: Path, pools: Sequence[str]) -> BrokerLocation:
     """What the files of before say, so that it need not be said again."""
-    for role in roles(pools):
+    for role in list_roles(pools):
         if old := _read(directory / f"{role.user}.url"):
-            return Place.read(old, directory / f"{role.user}.url")
-    return Place()
+            return BrokerLocation.read(old, directory / f"{role.user}.url")
+    return BrokerLocation()
 
 
 def _check_ours(path: Path, before: Mapping[str, Any], passwords: Mapping[str, str]) -> None:
     vhosts = [each.get("name") for each in before.get("vhosts", [])]
     users = {each.get("name") for each in before.get("users", [])}
-    expected = definitions(
+    expected = build_definitions(
         pools_of(before), {**dict.fromkeys(users, ""), **passwords}, (vhosts or ["/"])[0], before
     )
     if without_hashes(before) != without_hashes(expected):
@@ -118,10 +120,10 @@ def _read_definitions(path: Path) -> dict[str, Any]:
     return content
 
 
-def _write(path: Path, old: str, new: str) -> Written:
+def _write(path: Path, old: str, new: str) -> FileChange:
     """As a whole or not at all; at no time readable by others."""
     if old == new:
-        return Written(path, "kept")
+        return FileChange(path, "kept")
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with contextlib.suppress(FileNotFoundError):
@@ -135,4 +137,4 @@ def _write(path: Path, old: str, new: str) -> Written:
         with contextlib.suppress(OSError):
             fresh.unlink()
         raise FilesUnusable(f"{path}: cannot be written: {error.strerror}") from error
-    return Written(path, "changed" if old else "made")
+    return FileChange(path, "changed" if old else "made")

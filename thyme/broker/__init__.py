@@ -50,11 +50,11 @@ def check_url(url: str) -> str:
     return url
 
 
-def url_from_host(text: str) -> str:
+def make_amqp_url(text: str) -> str:
     """The URL for 2017's ``THYME_RABBITMQ=host[:port]``; raises BadInvocation."""
     from .amqp import url as amqp_url
 
-    return amqp_url.url_from_host(text)
+    return amqp_url.make_amqp_url(text)
 
 
 def connect(url: str) -> Transport:

@@ -21,7 +21,7 @@ _START = re.compile(rb'\{"thyme":\d+,"kind":"([a-z_]{1,64})"[,}]')
 _KIND = re.compile(r"[a-z_]{1,64}")
 
 
-def event_key(body: bytes) -> str:
+def make_event_key(body: bytes) -> str:
     """``event.<kind>``, the kind as the message's header gives it."""
     if found := _START.match(body):
         return EVENT + found[1].decode()
@@ -35,21 +35,21 @@ def event_key(body: bytes) -> str:
     return EVENT + UNREADABLE
 
 
-def submit_key(pool: str) -> str:
+def make_submit_key(pool: str) -> str:
     return SUBMIT + pool
 
 
-def dead_key(pool: str) -> str:
+def make_dead_key(pool: str) -> str:
     return DEAD + pool
 
 
-def kind_of_key(key: str) -> str:
+def parse_kind(key: str) -> str:
     """The kind of message that may come under this key: "submit", an event's kind, or ""."""
     if key.startswith(SUBMIT):
         return "submit"
     return key.removeprefix(EVENT) if key.startswith(EVENT) else ""
 
 
-def pool_of_dead(key: str) -> str:
+def parse_dead_pool(key: str) -> str:
     """The pool of a dead letter's key; "" for any other key."""
     return key.removeprefix(DEAD) if key.startswith(DEAD) else ""

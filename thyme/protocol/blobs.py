@@ -22,7 +22,7 @@ _NUMBER_LIMIT: Final = 2**63
 Deflated = dict[int, tuple[bytes, bytes]]
 
 
-class Blobs:
+class BlobWriter:
     """The bytes after the header, being written."""
 
     def __init__(self, deflated: Deflated | None = None) -> None:
@@ -75,7 +75,7 @@ class Blobs:
             )
 
 
-class Stored:
+class BlobReader:
     """The bytes after the header, being read."""
 
     def __init__(self, data: memoryview, wanted: bool = True) -> None:
@@ -91,7 +91,7 @@ class Stored:
             raise ValueError("the place of some bytes")
         if not self._wanted:
             return b""
-        start, size = count(place.get("at")), count(place.get("size"))
+        start, size = check_count(place.get("at")), check_count(place.get("size"))
         piece = self.data[start : start + size]
         if len(piece) != size:
             raise ValueError("bytes that are in the message (it is cut short)")
@@ -100,7 +100,7 @@ class Stored:
             raise ValueError("bytes that no other field has")
         if "raw" not in place:
             return bytes(piece)
-        raw = count(place["raw"])
+        raw = check_count(place["raw"])
         self.left -= raw
         if self.left < 0:
             raise ValueError(f"less than {MAX_INFLATED} bytes in all")
@@ -114,13 +114,13 @@ class Stored:
         return data
 
 
-def integer(value: Any) -> int:
+def check_integer(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= _NUMBER_LIMIT:
         raise ValueError("a whole number below 2**63")
     return value
 
 
-def count(value: Any) -> int:
-    if integer(value) < 0:
+def check_count(value: Any) -> int:
+    if check_integer(value) < 0:
         raise ValueError("a whole number from 0")
     return int(value)

@@ -26,9 +26,9 @@ from typing import Any, Final
 
 from thyme.errors import BadMessage, MessageTooLarge, UnknownVersion
 
-from .blobs import MAX_SIZE, Blobs, Deflated, Stored
+from .blobs import MAX_SIZE, BlobReader, BlobWriter, Deflated
 from .events import IN_STREAM, Message, Recorded, Submit
-from .fields import FIELDS, OPTIONAL, TASK, Reader, Writer
+from .fields import MESSAGE_FIELDS, OPTIONAL_FIELDS, TASK_FIELDS, Reader, Writer
 from .job import Task
 from .mail import BY_MAIL
 
@@ -43,17 +43,17 @@ FIELD_NAMES: dict[type, tuple[str, ...]] = {
 }
 
 
-def _write(
-    thing: Any, table: Mapping[str, tuple[Writer, Reader]], blobs: Blobs, what: str
+def _encode_fields(
+    thing: Any, table: Mapping[str, tuple[Writer, Reader]], blobs: BlobWriter, what: str
 ) -> dict[str, Any]:
     return {
-        name: _write_field(name, getattr(thing, name), table, blobs, what)
+        name: _encode_field(name, getattr(thing, name), table, blobs, what)
         for name in FIELD_NAMES[type(thing)]
     }
 
 
-def _write_field(
-    name: str, value: Any, table: Mapping[str, tuple[Writer, Reader]], blobs: Blobs, what: str
+def _encode_field(
+    name: str, value: Any, table: Mapping[str, tuple[Writer, Reader]], blobs: BlobWriter, what: str
 ) -> Any:
     """Return the JSON value of a field; raises BadMessage. ``what``: whose field it is."""
     try:
@@ -64,17 +64,17 @@ def _write_field(
         raise BadMessage(f"{what}: field {name!r} should be {error}") from error
 
 
-def _read(
+def _decode_fields(
     header: Mapping[str, Any],
     table: Mapping[str, tuple[Writer, Reader]],
-    stored: Stored,
+    stored: BlobReader,
     what: str,
     names: tuple[str, ...] | None = None,
 ) -> dict[str, Any]:
     values = {}
     for name in table if names is None else names:
         if name not in header:
-            if f"{what}.{name}" in OPTIONAL:
+            if f"{what}.{name}" in OPTIONAL_FIELDS:
                 continue
             raise BadMessage(f"{what}: field {name!r} is missing")
         try:
@@ -86,19 +86,22 @@ def _read(
     return values
 
 
-def _write_task(task: Any, blobs: Blobs) -> Any:
+def _encode_task(task: Any, blobs: BlobWriter) -> Any:
     if not isinstance(task, Task):
         raise ValueError("a task")
-    return _write(task, TASK, blobs, "task")
+    return _encode_fields(task, TASK_FIELDS, blobs, "task")
 
 
-def _read_task(value: Any, stored: Stored) -> Task:
+def _decode_task(value: Any, stored: BlobReader) -> Task:
     if not isinstance(value, dict):
         raise ValueError("a task")
-    return Task(**_read(value, TASK, stored, "task"))
+    return Task(**_decode_fields(value, TASK_FIELDS, stored, "task"))
 
 
-ALL_FIELDS: dict[str, tuple[Writer, Reader]] = {**FIELDS, "task": (_write_task, _read_task)}
+ALL_FIELDS: dict[str, tuple[Writer, Reader]] = {
+    **MESSAGE_FIELDS,
+    "task": (_encode_task, _decode_task),
+}
 
 
 def encode(message: Message, deflated: Deflated | None = None) -> bytes:
@@ -107,11 +110,11 @@ def encode(message: Message, deflated: Deflated | None = None) -> bytes:
     ``deflated``: given to several messages that share files, it keeps each file deflated once.
     Raises BadMessage, or MessageTooLarge with the sizes in the text.
     """
-    blobs = Blobs(deflated)
+    blobs = BlobWriter(deflated)
     header = {
         "thyme": VERSION,
         "kind": message.kind,
-        **_write(message, ALL_FIELDS, blobs, message.kind),
+        **_encode_fields(message, ALL_FIELDS, blobs, message.kind),
     }
     # surrogates (file names that are no UTF-8) are kept by JSON's \u escapes
     line = to_json(header).encode("ascii")
@@ -149,6 +152,6 @@ def decode(data: bytes, with_input: bool = True) -> Message:
     if cls is None:
         raise BadMessage(f"unknown kind of message {reprlib.repr(kind)}")
     rest = memoryview(data)[end + 1 if end >= 0 else len(data) :]
-    stored = Stored(rest, with_input or kind not in (Submit.kind, Recorded.kind))
+    stored = BlobReader(rest, with_input or kind not in (Submit.kind, Recorded.kind))
     names = FIELD_NAMES[cls]
-    return cls(**_read(header, ALL_FIELDS, stored, cls.kind, names))
+    return cls(**_decode_fields(header, ALL_FIELDS, stored, cls.kind, names))

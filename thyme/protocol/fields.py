@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from .blobs import Blobs, Stored, count, integer
+from .blobs import BlobReader, BlobWriter, check_count, check_integer
 from .events import HoldReason, Usage
 from .job import FileOnDisk, JobId, SandboxFile
 from .mail import ACTIONS, Machine
@@ -41,7 +41,7 @@ def _moment(value: Any) -> float:
 
 def _signal(value: Any) -> int:
     # 0 is HTCondor's default, SIGTERM
-    if not 0 <= integer(value) < signal.NSIG:
+    if not 0 <= check_integer(value) < signal.NSIG:
         raise ValueError(f"a signal, 0 to {signal.NSIG - 1}")
     return int(value)
 
@@ -71,7 +71,7 @@ def _action(value: Any) -> str:
     return value
 
 
-def _write_job(job: Any, _blobs: Blobs) -> str:
+def _write_job(job: Any, _blobs: BlobWriter) -> str:
     if not isinstance(job, JobId):
         raise ValueError("a job id")
     text = str(job)
@@ -125,13 +125,13 @@ def _stdin(value: Any) -> str:
     return "" if value == "" else _name_of_file(value)
 
 
-def _write_files(files: Any, blobs: Blobs) -> list[Any]:
+def _write_files(files: Any, blobs: BlobWriter) -> list[Any]:
     if not isinstance(files, tuple) or not all(isinstance(file, SandboxFile) for file in files):
         raise ValueError("a list of files")
     return [
         {
             "name": _relative(file.name),
-            "mode": count(file.mode),
+            "mode": check_count(file.mode),
             "data": blobs.put_chunks(file.chunks())
             if isinstance(file, FileOnDisk)
             else blobs.put(file.data),
@@ -140,7 +140,7 @@ def _write_files(files: Any, blobs: Blobs) -> list[Any]:
     ]
 
 
-def _read_files(value: Any, stored: Stored) -> tuple[SandboxFile, ...]:
+def _read_files(value: Any, stored: BlobReader) -> tuple[SandboxFile, ...]:
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise ValueError("a list of files")
     return tuple(
@@ -148,50 +148,50 @@ def _read_files(value: Any, stored: Stored) -> tuple[SandboxFile, ...]:
             name=_relative(item.get("name")),
             data=stored.get(item.get("data")),
             # neither setuid nor sticky: the worker writes files as itself, not as the job
-            mode=count(item.get("mode")) & 0o777,
+            mode=check_count(item.get("mode")) & 0o777,
         )
         for item in value
     )
 
 
-def _write_hold(hold: Any, _blobs: Blobs) -> Any:
+def _write_hold(hold: Any, _blobs: BlobWriter) -> Any:
     if hold is None:
         return None
     if not isinstance(hold, HoldReason):
         raise ValueError("a hold reason")
-    return [integer(hold.code), integer(hold.subcode), _text(hold.text)]
+    return [check_integer(hold.code), check_integer(hold.subcode), _text(hold.text)]
 
 
-def _read_hold(value: Any, _stored: Stored) -> HoldReason | None:
+def _read_hold(value: Any, _stored: BlobReader) -> HoldReason | None:
     if value is None:
         return None
     if not isinstance(value, list) or len(value) != 3:
         raise ValueError("[code, subcode, text]")
-    return HoldReason(integer(value[0]), integer(value[1]), _text(value[2]))
+    return HoldReason(check_integer(value[0]), check_integer(value[1]), _text(value[2]))
 
 
-def _write_usage(usage: Any, _blobs: Blobs) -> Any:
+def _write_usage(usage: Any, _blobs: BlobWriter) -> Any:
     if not isinstance(usage, Usage):
         raise ValueError("a usage")
     return [
         _number(usage.user_cpu),
         _number(usage.system_cpu),
         _number(usage.wall),
-        count(usage.peak_rss),
-        count(usage.rss),
-        count(usage.disk),
+        check_count(usage.peak_rss),
+        check_count(usage.rss),
+        check_count(usage.disk),
     ]
 
 
-def _read_usage(value: Any, _stored: Stored) -> Usage:
+def _read_usage(value: Any, _stored: BlobReader) -> Usage:
     # the first release knew four of them; a later one may add some
     if not isinstance(value, list) or len(value) < 4:
         raise ValueError("[user CPU, system CPU, wall, peak RSS, RSS, disk]")
     user_cpu, system_cpu, wall = (_number(each) for each in value[:3])
-    return Usage(user_cpu, system_cpu, wall, *(count(each) for each in value[3:6]))
+    return Usage(user_cpu, system_cpu, wall, *(check_count(each) for each in value[3:6]))
 
 
-def _write_machine(machine: Any, _blobs: Blobs) -> Any:
+def _write_machine(machine: Any, _blobs: BlobWriter) -> Any:
     if machine is None:
         return None
     if not isinstance(machine, Machine):
@@ -199,7 +199,7 @@ def _write_machine(machine: Any, _blobs: Blobs) -> Any:
     return {name: check(getattr(machine, name)) for name, check in _MACHINE.items()}
 
 
-def _read_machine(value: Any, _stored: Stored) -> Machine | None:
+def _read_machine(value: Any, _stored: BlobReader) -> Machine | None:
     if value is None:
         return None
     if not isinstance(value, dict):
@@ -210,8 +210,8 @@ def _read_machine(value: Any, _stored: Stored) -> Machine | None:
         raise ValueError(f"a machine, each of it {error}") from error
 
 
-Writer = Callable[[Any, Blobs], Any]
-Reader = Callable[[Any, Stored], Any]
+Writer = Callable[[Any, BlobWriter], Any]
+Reader = Callable[[Any, BlobReader], Any]
 
 
 def _both(check: Callable[[Any], Any]) -> tuple[Writer, Reader]:
@@ -229,16 +229,16 @@ _BLOB: tuple[Writer, Reader] = (
 _FILES: tuple[Writer, Reader] = (_write_files, _read_files)
 
 _MACHINE: dict[str, Callable[[Any], Any]] = {
-    "cpus": count,
-    "memory": count,
-    "disk": count,
+    "cpus": check_count,
+    "memory": check_count,
+    "disk": check_count,
     "arch": _name,
     "opsys": _name,
     "opsys_and_ver": _name,
     "load": _seconds,
 }
 
-TASK: dict[str, tuple[Writer, Reader]] = {
+TASK_FIELDS: dict[str, tuple[Writer, Reader]] = {
     "executable": _both(_name_of_file),
     "arguments": _both(_texts),
     "environment": _both(_mapping),
@@ -248,8 +248,8 @@ TASK: dict[str, tuple[Writer, Reader]] = {
     "directory": _both(_text),
     "output_files": _optional(_paths),
     "merge_stderr": _both(_flag),
-    "max_stream": _both(count),
-    "max_output": _both(count),
+    "max_stream": _both(check_count),
+    "max_output": _both(check_count),
     "kill_signal": _both(_signal),
     "kill_grace": _both(_seconds),
     "lease": _both(_seconds),
@@ -257,19 +257,19 @@ TASK: dict[str, tuple[Writer, Reader]] = {
     "allowed_execute_duration": _both(_seconds),
 }
 
-FIELDS: dict[str, tuple[Writer, Reader]] = {
+MESSAGE_FIELDS: dict[str, tuple[Writer, Reader]] = {
     "schedd": _both(_name),
     "job": (_write_job, lambda value, _stored: _job(value)),
     "time": _both(_moment),
     "pool": _both(_name),
-    "uid": _both(count),
-    "gid": _both(count),
-    "attempt": _both(count),
+    "uid": _both(check_count),
+    "gid": _both(check_count),
+    "attempt": _both(check_count),
     "ad": _both(_mapping),
     "worker": _both(_name),
     "host": _both(_name),
-    "exit_code": _optional(integer),
-    "signal": _optional(count),
+    "exit_code": _optional(check_integer),
+    "signal": _optional(check_count),
     "usage": (_write_usage, _read_usage),
     "stdout": _BLOB,
     "stderr": _BLOB,
@@ -277,25 +277,25 @@ FIELDS: dict[str, tuple[Writer, Reader]] = {
     "hold": (_write_hold, _read_hold),
     "reason": _both(_text),
     "token": _both(_name),
-    "next_cluster": _both(count),
+    "next_cluster": _both(check_count),
     "run": _both(_flag),
     "recorded": _both(_flag),
     "force": _both(_flag),
     "machine": (_write_machine, _read_machine),
     "since": _both(_number),
     "interval": _both(_seconds),
-    "jobs": _both(count),
+    "jobs": _both(check_count),
     "leaving": _both(_flag),
     "action": _both(_action),
     "name": _both(_name_of_file),
-    "offset": _both(integer),
-    "limit": _both(count),
-    "size": _both(count),
+    "offset": _both(check_integer),
+    "limit": _both(check_count),
+    "size": _both(check_count),
     "data": _BLOB,
 }
 
 #: ``kind.field`` that a message may lack: it then has the class's default.
-OPTIONAL: frozenset[str] = frozenset(
+OPTIONAL_FIELDS: frozenset[str] = frozenset(
     {
         "heartbeat.machine", "waiting.jobs", "waiting.leaving", "verdict.recorded",
         "task.allowed_job_duration", "task.allowed_execute_duration",

@@ -36,7 +36,7 @@ class ClaimResult:
     recorded: bool = False
 
 
-class Claims:
+class ClaimClient:
     def __init__(
         self, worker: str, slot: str, shutdown: Shutdown, clock: Callable[[], float]
     ) -> None:

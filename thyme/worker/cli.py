@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from thyme import privileges
-from thyme.arguments import Parser, broker_url, hide_broker_urls, number_of, number_of_seconds
-from thyme.broker import connect, url_from_host
+from thyme.arguments import Parser, broker_url, hide_broker_urls, make_count_type, parse_seconds
+from thyme.broker import connect, make_amqp_url
 from thyme.errors import BadInvocation, ExitCode, ThymeError
 
 from . import processes
@@ -65,25 +65,23 @@ def parser() -> argparse.ArgumentParser:
     )
     option(
         "--timeout",
-        type=number_of_seconds,
+        type=parse_seconds,
         default=120.0,
         help="end after so many idle seconds (120)",
     )
     option(
         "--max-backoff",
-        type=number_of_seconds,
+        type=parse_seconds,
         default=16.0,
         help="longest pause in seconds between attempts to reach the broker (16)",
     )
     option(
         "--max-jobs",
-        type=number_of("jobs", 0),
+        type=make_count_type("jobs", 0),
         default=1,
         help="end after so many jobs; 0: no limit (1)",
     )
-    option(
-        "--heartbeat", type=number_of_seconds, default=60.0, help="seconds between heartbeats (60)"
-    )
+    option("--heartbeat", type=parse_seconds, default=60.0, help="seconds between heartbeats (60)")
     option("--verbose", action="store_true", help="log each step to stderr")
     return made
 
@@ -144,17 +142,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             user=options.user or env.get("THYME_JOB_USER") or "",
         )
         if options.rabbitmq and not options.url:
-            options.url = url_from_host(options.rabbitmq)
+            options.url = make_amqp_url(options.rabbitmq)
         url = broker_url(options.url, env)
         hide_broker_urls()
         if "@" in url:
             # only then: Plancton tells its pilots by their environment where containers do not
-            privileges.hide()
+            privileges.make_undumpable()
         _warn_of_open_secrets(settings.user, url, env)
         working.append(Worker(settings, lambda: connect(url), shutdown))
-        privileges.adopt_orphans()
-        privileges.give_nothing_on()
-        processes.heed_all_signals()
+        privileges.become_subreaper()
+        privileges.drop_inheritable_rights()
+        processes.reset_signal_handling()
         return int(working[0].run())
     except ThymeError as error:
         print(f"thyme-worker: {error}", file=sys.stderr)

@@ -69,7 +69,7 @@ class Execution:
         self._size_of_the_copy = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         with self._user.acting():
             self._process = self._start(sandbox, slot)
-            _be_first_when_memory_is_out(self._process.pid)
+            _raise_oom_score(self._process.pid)
 
     def _start(self, sandbox: Sandbox, slot: str) -> subprocess.Popen[bytes]:
         task, scratch = self._task, str(sandbox.path)
@@ -84,10 +84,10 @@ class Execution:
         stdout, stderr = sandbox.open_stream(STDOUT), sandbox.open_stream(STDERR)
         with _open_stdin(os.path.join(scratch, task.stdin or os.devnull)) as stdin:  # noqa: PTH118
             try:
-                return processes.start(
+                return processes.start_process(
                     [program, *task.arguments],
                     directory,
-                    environment(task, scratch, slot, self._user),
+                    build_environment(task, scratch, slot, self._user),
                     (stdin, stdout, subprocess.STDOUT if task.merge_stderr else stderr),
                     self._user,
                 )
@@ -193,7 +193,7 @@ def _open_stdin(path: str) -> IO[bytes]:
     return stdin
 
 
-def _be_first_when_memory_is_out(pid: int) -> None:
+def _raise_oom_score(pid: int) -> None:
     try:
         handle = os.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY)
         try:
@@ -204,7 +204,9 @@ def _be_first_when_memory_is_out(pid: int) -> None:
         pass  # it has ended, or the node does not let us
 
 
-def environment(task: Task, scratch: str, slot: str, user: JobUser | None = None) -> dict[str, str]:
+def build_environment(
+    task: Task, scratch: str, slot: str, user: JobUser | None = None
+) -> dict[str, str]:
     """The job's whole environment: its own, completed as HTCondor's starter does."""
     given = dict(task.environment)
     for name in task.scratch_env:

@@ -20,7 +20,7 @@ _KILLED = 9
 NODE_WITHOUT_MEMORY = "killed by the kernel: the node was out of memory"
 
 
-def overstayed(task: Task, since_attempt: float, since_start: float) -> HoldReason | None:
+def find_exceeded_limit(task: Task, since_attempt: float, since_start: float) -> HoldReason | None:
     """Whether it has run longer than it may; seconds since its attempt, its program began."""
     for code, kind, allowed, passed in (
         (HoldReasonCode.JOB_DURATION_EXCEEDED, "job", task.allowed_job_duration, since_attempt),
@@ -38,8 +38,8 @@ def overstayed(task: Task, since_attempt: float, since_start: float) -> HoldReas
     return None
 
 
-def until_overstayed(task: Task, since_attempt: float, since_start: float) -> float:
-    """Seconds until ``overstayed`` says so; infinity for never."""
+def seconds_until_limit(task: Task, since_attempt: float, since_start: float) -> float:
+    """Seconds until ``find_exceeded_limit`` says so; infinity for never."""
     left = [
         allowed - passed
         for allowed, passed in (
@@ -51,7 +51,7 @@ def until_overstayed(task: Task, since_attempt: float, since_start: float) -> fl
     return max(min(left, default=float("inf")), 0.0)
 
 
-def out_of_memory(
+def explain_memory_kill(
     before: CgroupMemory | None, after: CgroupMemory | None, outcome: ExecutionResult, slot: str
 ) -> HoldReason | str:
     """What to make of a job that the kernel may have killed for its memory; "" for nothing.

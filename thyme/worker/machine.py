@@ -18,25 +18,25 @@ _DISTRIBUTIONS = {
 _ARCHITECTURES = {"x86_64": "X86_64", "i686": "INTEL", "i386": "INTEL"}
 
 
-def machine(workdir: Path, group: MemoryCgroup) -> Machine | None:
+def describe_machine(workdir: Path, group: MemoryCgroup) -> Machine | None:
     """None where the node does not tell. ``group``: the worker's own, for its memory limit."""
     try:
         disk = os.statvfs(workdir)
         total = _total_memory(Path("/proc/meminfo").read_text())
         return Machine(
-            cpus=cpus(),
+            cpus=count_cpus(),
             memory=_within(group.read(), total) // 1024,
             disk=disk.f_bavail * disk.f_frsize // 1024,
             arch=_ARCHITECTURES.get(os.uname().machine, os.uname().machine),
             opsys="LINUX",
-            opsys_and_ver=distribution(_os_release()),
+            opsys_and_ver=format_opsys_and_ver(_os_release()),
             load=os.getloadavg()[0],
         )
     except (OSError, ValueError):
         return None
 
 
-def cpus(mounted: Path = Path("/sys/fs/cgroup")) -> int:
+def count_cpus(mounted: Path = Path("/sys/fs/cgroup")) -> int:
     """What the pilot's container may use at once, rounded; where nothing limits it, 1.
 
     A pilot is one CPU's worth of work, as Plancton counts them, however many it may see.
@@ -59,7 +59,7 @@ def _quota(mounted: Path) -> tuple[int, int]:
     return int(quota), int(period)
 
 
-def distribution(os_release: str) -> str:
+def format_opsys_and_ver(os_release: str) -> str:
     """HTCondor's OpSysAndVer, e.g. ``AlmaLinux9``, from the text of ``/etc/os-release``."""
     words = {}
     for line in os_release.splitlines():

@@ -11,10 +11,10 @@ from thyme.protocol.mail import Peek, Peeked
 from .sandbox import Sandbox
 
 #: Bytes that one answer holds at most.
-LARGEST: Final = 1024 * 1024
+MAX_PEEK: Final = 1024 * 1024
 
 
-def answer(peek: Peek, sandbox: Sandbox | None) -> Peeked:
+def answer_peek(peek: Peek, sandbox: Sandbox | None) -> Peeked:
     """Never raises. ``sandbox``: of that attempt; None where it does not run here."""
     if sandbox is None:
         return _refused(peek, "that attempt does not run here")
@@ -45,7 +45,7 @@ def _read(peek: Peek, sandbox: Sandbox) -> Peeked:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             return _refused(peek, "not a regular file")
-        limit = min(peek.limit, LARGEST)
+        limit = min(peek.limit, MAX_PEEK)
         offset = peek.offset if peek.offset >= 0 else status.st_size - limit
         offset = min(max(offset, 0), status.st_size)
         data = os.pread(handle, limit, offset)

@@ -14,14 +14,8 @@ from pathlib import Path
 from typing import IO
 
 from thyme import privileges
-from thyme.privileges import adopt_orphans
 
 from .users import JobUser
-
-__all__ = [
-    "adopt_orphans", "descendants", "heed_all_signals", "kill_descendants", "reap",
-    "signal_descendants", "start",
-]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +27,7 @@ _ROUNDS = 5
 Streams = tuple[IO[bytes], IO[bytes], "IO[bytes] | int"]
 
 
-def heed_all_signals() -> None:
+def reset_signal_handling() -> None:
     """Let nothing that we ignore or block be ignored or blocked by the programs that we execute.
 
     A worker started in the background by a shell ignores SIGINT, and HTCondor's jobs do not. We
@@ -45,7 +39,7 @@ def heed_all_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def start(
+def start_process(
     command: list[str], directory: str, env: dict[str, str], streams: Streams, user: JobUser
 ) -> subprocess.Popen[bytes]:
     """Start a job's first process, as a leader of its session, that dies with us.
@@ -57,7 +51,7 @@ def start(
 
     def give_up_rights() -> None:
         user.become()
-        privileges.die_with_parent(signal.SIGKILL)
+        privileges.set_parent_death_signal(signal.SIGKILL)
         if os.getppid() != parent:  # it ended before the line above
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -78,15 +72,15 @@ def start(
         )
 
 
-def descendants() -> list[int]:
+def list_descendants() -> list[int]:
     """All processes below this one, whatever session or group they are in."""
     try:
-        return list(_by_children_files())
+        return list(_walk_children_files())
     except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
-        return _by_looking_at_all()
+        return _scan_all_processes()
 
 
-def _by_children_files() -> Iterator[int]:
+def _walk_children_files() -> Iterator[int]:
     """By asking each process for its children: a node may run thousands of others."""
     todo = [os.getpid()]
     while todo:
@@ -101,7 +95,7 @@ def _by_children_files() -> Iterator[int]:
                     todo += map(int, (thread / "children").read_bytes().split())
 
 
-def _by_looking_at_all() -> list[int]:
+def _scan_all_processes() -> list[int]:
     children = defaultdict(list)
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -125,7 +119,7 @@ def signal_descendants(number: int, user: JobUser) -> None:
     told: set[int] = set()
     with user.acting():
         for _ in range(_ROUNDS):
-            new = set(descendants()) - told
+            new = set(list_descendants()) - told
             if not new:
                 return
             for pid in new:
@@ -134,7 +128,7 @@ def signal_descendants(number: int, user: JobUser) -> None:
             told |= new
 
 
-def reap(but: int = 0) -> None:
+def reap_children(but: int = 0) -> None:
     """Bury children that have ended, except ``but``: orphans of a job, or of a whole container."""
     try:
         children = Path(f"/proc/self/task/{os.getpid()}/children").read_bytes()
@@ -149,7 +143,7 @@ def reap(but: int = 0) -> None:
 def kill_descendants(user: JobUser | None = None) -> None:
     """Kill everything below this process until nothing is left, and reap it.
 
-    Needs ``adopt_orphans``: having no child then means that nothing is left.
+    Needs ``become_subreaper``: having no child then means that nothing is left.
     Gives up on what hangs in the kernel after ``_KILL_TIMEOUT``, and says so.
     """
     deadline = time.monotonic() + _KILL_TIMEOUT
@@ -163,7 +157,7 @@ def kill_descendants(user: JobUser | None = None) -> None:
         # something lives: this look at the processes is the exception
         signal_descendants(signal.SIGKILL, user or JobUser())
         if time.monotonic() > deadline:
-            log.warning("processes left behind that cannot be killed: %s", descendants())
+            log.warning("processes left behind that cannot be killed: %s", list_descendants())
             return
         time.sleep(pause)
         pause = min(pause * 2, 0.1)

@@ -24,7 +24,7 @@ class Report:
     body: bytes
 
 
-class Reporter:
+class ReportBuilder:
     """Makes the reports of one worker; ``wall`` is the wall clock (seconds since the epoch)."""
 
     def __init__(self, worker: str, slot: str, wall: Callable[[], float]) -> None:
@@ -49,14 +49,14 @@ class Reporter:
             files=files,
         )
         with sandbox.user.acting():  # the files are read now, bit by bit
-            return Report(message.kind, encode_fitting(message))
+            return Report(message.kind, encode_within_limit(message))
 
     def ended(
         self, job: Submit, outcome: ExecutionResult, sandbox: Sandbox, hold: HoldReason
     ) -> Report:
         """It was ended for taking too much, and is held; how it then exited means nothing."""
         message = self._finished(job, hold, outcome.usage, sandbox)
-        return Report(message.kind, encode_fitting(message))
+        return Report(message.kind, encode_within_limit(message))
 
     def never_ran(self, job: Submit, hold: HoldReason) -> Report:
         """It could not be started at all."""
@@ -76,7 +76,7 @@ class Reporter:
         )  # fmt: skip
 
 
-def encode_fitting(message: Message) -> bytes:
+def encode_within_limit(message: Message) -> bytes:
     """The message's bytes; a result that does not fit, or that the disk does not give back, goes
     without its files, held for it."""
     try:

@@ -20,23 +20,28 @@ from thyme.protocol.mail import Control, Heartbeat, Machine, Peek, schedd_inbox
 from . import limits
 from .connection import BrokerConnection
 from .executor import Execution
-from .peek import answer
+from .peek import answer_peek
 from .sandbox import Sandbox
 from .shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
 #: Seconds between two looks at whether there is anything to do, when nothing wakes us.
-TICK = 1.0
+POLL_SECONDS = 1.0
 #: Seconds that a job may have to end before we talk to the broker again.
-MOMENT = 0.02
+SHORT_JOB_SECONDS = 0.02
 #: Seconds between two heartbeats at least, however short the lease.
-MIN_PULSE = 0.05
+MIN_HEARTBEAT_SECONDS = 0.05
 
 EVICTED = "evicted with its pilot"
 SUPERSEDED = "superseded"
 #: What control mail says → why the job was ended.
-REASONS = {"remove": "removed", "hold": "held", "vacate": "vacated", "vacate_fast": "vacated"}
+EVICTION_REASONS = {
+    "remove": "removed",
+    "hold": "held",
+    "vacate": "vacated",
+    "vacate_fast": "vacated",
+}
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class RunMonitor:
         self._clock = clock
         self._began, self._started = began, clock()
         pulse = min(heartbeat, (job.task.lease or DEFAULT_LEASE) / 3)
-        self._pulse = max(pulse, MIN_PULSE)
+        self._pulse = max(pulse, MIN_HEARTBEAT_SECONDS)
         self._next_beat = clock() + self._pulse
         #: why it was ended; "" if by itself
         self.ending: str | HoldReason = ""
@@ -79,7 +84,7 @@ class RunMonitor:
         """Returns why it was ended, "" if by itself. ``rest`` waits for news at most so long."""
         # what ends at once is reported with its acknowledgement, and the broker asked once
         if self._execution.outcome() is None and not shutdown.requested:
-            connection.pause(MOMENT)
+            connection.pause(SHORT_JOB_SECONDS)
         while self._execution.outcome() is None:
             self._obey_signals(shutdown)
             self._mind_the_time()
@@ -97,10 +102,12 @@ class RunMonitor:
 
     def _pause(self, connection: BrokerConnection, grace: float | None) -> float:
         # with no line there is no beat to wait for, however long it has been due
-        due = max(self._next_beat - self._clock(), 0.0) if connection.is_up else TICK
+        due = max(self._next_beat - self._clock(), 0.0) if connection.is_up else POLL_SECONDS
         if grace is not None:
-            return min(TICK, due, grace + 0.001)
-        return min(TICK, due, limits.until_overstayed(self._job.task, *self._passed()) + 0.001)
+            return min(POLL_SECONDS, due, grace + 0.001)
+        return min(
+            POLL_SECONDS, due, limits.seconds_until_limit(self._job.task, *self._passed()) + 0.001
+        )
 
     def _passed(self) -> tuple[float, float]:
         return self._clock() - self._began, self._clock() - self._started
@@ -117,7 +124,7 @@ class RunMonitor:
                 self._execution.kill()
 
     def _mind_the_time(self) -> None:
-        hold = limits.overstayed(self._job.task, *self._passed())
+        hold = limits.find_exceeded_limit(self._job.task, *self._passed())
         if hold is not None and not self.ending:
             log.info("job %s attempt %d: %s", self._job.job, self._job.attempt, hold.text)
             self._end(hold)
@@ -140,7 +147,7 @@ class RunMonitor:
         if isinstance(message, Peek):
             if mail.reply_to:
                 mine = self._is_mine(message)
-                told = codec.encode(answer(message, self._sandbox if mine else None))
+                told = codec.encode(answer_peek(message, self._sandbox if mine else None))
                 transport.send(mail.reply_to, Mail(told, "", mail.correlation))
         elif isinstance(message, Control) and self._is_mine(message):
             self._obey(message.action)
@@ -157,7 +164,7 @@ class RunMonitor:
         elif action == "continue":
             self._execution.resume()
         else:
-            self._end(REASONS.get(action, action))
+            self._end(EVICTION_REASONS.get(action, action))
             if action == "vacate_fast":
                 self._execution.kill()
 

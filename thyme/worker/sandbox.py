@@ -29,7 +29,7 @@ from thyme.protocol.job import LARGEST_STREAM, FileOnDisk, SandboxFile, Task
 from .start_errors import one_line, translate_start_error
 from .streams import Streams
 from .users import JobUser
-from .work_directory import SCRATCH, remove
+from .work_directory import SCRATCH, remove_scratch
 
 STDOUT, STDERR = "_condor_stdout", "_condor_stderr"
 EXECUTABLE = "condor_exec.exe"
@@ -233,7 +233,7 @@ class Sandbox:
     def remove(self) -> None:
         """The scratch directory goes, whatever the job did to it."""
         self._streams.close()
-        remove(self.path, self.user)
+        remove_scratch(self.path, self.user)
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:

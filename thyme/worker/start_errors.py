@@ -14,14 +14,14 @@ from thyme.protocol.events import HoldReason
 from thyme.protocol.hold_codes import HoldReasonCode
 
 #: What a node can do to any job; everything else is read as the job's own doing.
-_OF_THE_NODE = frozenset(
+_NODE_ERRNOS = frozenset(
     {
         errno.EAGAIN, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE,
         errno.ENOMEM, errno.ENOSPC, errno.EROFS, errno.ESTALE,
     }
 )  # fmt: skip
 #: Characters of a hold reason: it may repeat the job's arguments, which may be megabytes.
-_LONGEST_REASON = 2000
+_MAX_REASON = 2000
 
 
 class CannotStart(Exception):
@@ -37,7 +37,7 @@ def translate_start_error(
 ) -> NodeUnfit | CannotStart:
     """What to raise for ``error``, met while doing ``what``, which fails with hold ``code``."""
     number = getattr(error, "errno", None) or 0
-    if number in _OF_THE_NODE:
+    if number in _NODE_ERRNOS:
         return NodeUnfit(one_line(f"{what}: {error}"))
     reason = getattr(error, "strerror", None) or str(error)
     return CannotStart(HoldReason(code, number, one_line(what, f": (errno={number}: '{reason}')")))
@@ -46,5 +46,5 @@ def translate_start_error(
 def one_line(text: str, end: str = "") -> str:
     """``text`` and ``end`` as one line of bounded length; ``end`` is kept whole."""
     text = " ".join(text.splitlines())
-    room = _LONGEST_REASON - len(end)
+    room = _MAX_REASON - len(end)
     return (text if len(text) <= room else text[: room - 3] + "...") + end

@@ -17,16 +17,16 @@ from typing import Final
 
 from thyme.errors import NodeUnfit
 
-from .users import AUTOMATIC, FIRST_UID
+from .users import AUTOMATIC_USERS, FIRST_UID
 
 #: Of all workers that are root.
-PLACE: Final = Path("/run/thyme-worker")
+LOCK_DIRECTORY: Final = Path("/run/thyme-worker")
 
 
 class UidLock:
     """``value`` is ours until ``close``."""
 
-    def __init__(self, wanted: int, place: Path = PLACE) -> None:
+    def __init__(self, wanted: int, place: Path = LOCK_DIRECTORY) -> None:
         """``wanted`` or the next free one; raises NodeUnfit where all are taken.
 
         Where there is no such directory and we may not make it, ``wanted``, which others may have.
@@ -43,8 +43,8 @@ class UidLock:
             return
         if self._lock < 0:
             raise NodeUnfit(
-                f"{AUTOMATIC} workers of this machine have users for their jobs already (locks in "
-                f"{place}); use --user"
+                f"{AUTOMATIC_USERS} workers of this machine have users for their jobs already "
+                f"(locks in {place}); use --user"
             )
 
     @contextlib.contextmanager
@@ -53,7 +53,7 @@ class UidLock:
         if self._lock < 0 or number == self.value:
             yield self._lock >= 0
             return
-        lock = _locked(self._place, number)
+        lock = _lock(self._place, number)
         try:
             yield lock >= 0
         finally:
@@ -61,8 +61,8 @@ class UidLock:
                 os.close(lock)
 
     def _take(self, place: Path, wanted: int) -> None:
-        for number in (*range(wanted, AUTOMATIC), *range(wanted)):
-            lock = _locked(place, number)
+        for number in (*range(wanted, AUTOMATIC_USERS), *range(wanted)):
+            lock = _lock(place, number)
             if lock >= 0:
                 self.value, self._lock = number, lock
                 return
@@ -75,7 +75,7 @@ class UidLock:
             self._lock = -1
 
 
-def _locked(place: Path, number: int) -> int:
+def _lock(place: Path, number: int) -> int:
     """The lock of a number, an open file; -1 where a living worker has it. Raises OSError."""
     path = place / f"user-{FIRST_UID + number}"
     handle = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

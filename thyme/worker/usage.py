@@ -20,7 +20,7 @@ from . import processes
 from .users import JobUser
 
 #: Entries of a scratch directory that are looked at in one go: the broker wants to be heard.
-DISK_STEP = 2000
+ENTRIES_AT_ONCE = 2000
 _TICK = 1.0 / os.sysconf("SC_CLK_TCK")
 
 
@@ -83,11 +83,11 @@ class UsageMeter:
 
         Costs some 100 us for each process of the job.
         """
-        processes.reap(but)
-        self._last = read_process_usage(processes.descendants())
+        processes.reap_children(but)
+        self._last = read_process_usage(processes.list_descendants())
         self._peak = max(self._peak, self._last.rss, self._last.largest)
         with self._user.acting():
-            self._disk.step(DISK_STEP)
+            self._disk.step(ENTRIES_AT_ONCE)
 
     @property
     def rss(self) -> int:
@@ -115,7 +115,7 @@ class UsageMeter:
         """Nothing is left of the job but its files: count those, if they are not too many."""
         self._last = ProcessTreeUsage()
         with self._user.acting():
-            self._disk.step(DISK_STEP)
+            self._disk.step(ENTRIES_AT_ONCE)
 
 
 class DirectorySize:

@@ -27,7 +27,7 @@ from thyme.errors import BadInvocation, NodeUnfit
 #: systemd's table of uid ranges leaves 60578-61183 to nobody.
 FIRST_UID = 60600
 #: How many such users there are.
-AUTOMATIC = 400
+AUTOMATIC_USERS = 400
 #: ``--user`` that means the worker's own user.
 SELF = "self"
 
@@ -133,7 +133,7 @@ class _Acting(AbstractContextManager[None]):
 _AS_WE_ARE: Final = contextlib.nullcontext()
 
 
-def described(user: JobUser, uid: int) -> JobUser:
+def add_name_and_home(user: JobUser, uid: int) -> JobUser:
     """With the name and home directory of the user ``uid``, if the node knows them."""
     try:
         entry = pwd.getpwuid(uid)
@@ -149,14 +149,14 @@ def choose_job_user(option: str, number: int, euid: int) -> JobUser:
     ``USER[:GROUP]``, names or numbers. Raises BadInvocation.
     """
     if option == SELF or (not option and euid != 0):
-        return described(JobUser(), euid)
+        return add_name_and_home(JobUser(), euid)
     if not option:
         return JobUser(FIRST_UID + number, FIRST_UID + number, is_automatic=True)
     uid, gid = _ids(option)
     if uid == euid:
-        return described(JobUser(), uid)
+        return add_name_and_home(JobUser(), uid)
     if euid == 0:
-        return described(JobUser(uid, gid), uid)
+        return add_name_and_home(JobUser(uid, gid), uid)
     raise BadInvocation(f"--user {option}: only a worker that is root runs jobs as another user")
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from thyme.errors import NodeUnfit
 
 from .uid_lock import UidLock
-from .users import AUTOMATIC, FIRST_UID, JobUser
+from .users import AUTOMATIC_USERS, FIRST_UID, JobUser
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class WorkDirectory:
                 self.user = user_of(self._number.value)
             self.user.check()
             if self._number is not None:
-                _evict_strangers(self._number)
+                _kill_leftover_processes(self._number)
         except BaseException:
             self.close()
             raise
@@ -73,7 +73,7 @@ class WorkDirectory:
 
 def _take(workdir: Path) -> tuple[int, Path, int]:
     # as many as there are users for their jobs: two workers must not share one
-    for number in range(AUTOMATIC):
+    for number in range(AUTOMATIC_USERS):
         path = workdir / f"{PREFIX}{number}"
         with contextlib.suppress(FileExistsError):
             path.mkdir(mode=0o711)
@@ -83,7 +83,7 @@ def _take(workdir: Path) -> tuple[int, Path, int]:
             # whatever the umask: a job of another user has to pass, and must not list
             path.chmod(0o711)
             return number, path, lock
-    raise OSError(f"{AUTOMATIC} workers have theirs there already")
+    raise OSError(f"{AUTOMATIC_USERS} workers have theirs there already")
 
 
 def _lock(path: Path) -> int | None:
@@ -119,10 +119,10 @@ def _empty(work_directory: Path) -> None:
         for each in list(work_directory.glob(f"{SCRATCH}*")):
             status = each.lstat()
             owner = JobUser(status.st_uid, status.st_gid)
-            remove(each, owner if status.st_uid != os.geteuid() else JobUser())
+            remove_scratch(each, owner if status.st_uid != os.geteuid() else JobUser())
 
 
-def remove(path: Path, owner: JobUser) -> None:
+def remove_scratch(path: Path, owner: JobUser) -> None:
     """Remove a job's scratch directory, whatever the job did to its modes and however deep it is.
 
     Its contents go as the ``owner``, who alone may have access; the rest as ourselves.
@@ -166,7 +166,7 @@ def _remove_inside(top: Path) -> None:
             )
 
 
-def _evict_strangers(number: UidLock) -> None:
+def _kill_leftover_processes(number: UidLock) -> None:
     """Kill what jobs of dead workers left running: no living worker has their users."""
     here = Path("/proc/self/ns/pid").readlink()
     for entry in Path("/proc").iterdir():
@@ -174,7 +174,7 @@ def _evict_strangers(number: UidLock) -> None:
             continue
         with contextlib.suppress(OSError, LookupError, ValueError):
             uid = int((entry / "status").read_text(errors="replace").split("\nUid:")[1].split()[0])
-            if not FIRST_UID <= uid < FIRST_UID + AUTOMATIC:
+            if not FIRST_UID <= uid < FIRST_UID + AUTOMATIC_USERS:
                 continue
             with number.held(uid - FIRST_UID) as held, JobUser(uid, uid).acting():
                 # in a container below us other workers live, with locks of their own

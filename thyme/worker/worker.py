@@ -38,13 +38,13 @@ from thyme.protocol.events import HoldReason, Started, Submit, Usage, expect_kin
 
 from . import limits, processes
 from .availability import Availability
-from .claims import Claims
+from .claims import ClaimClient
 from .connection import BrokerConnection
 from .executor import Execution
-from .machine import machine
+from .machine import describe_machine
 from .memory_cgroup import MemoryCgroup
-from .reports import Report, Reporter
-from .run_monitor import EVICTED, SUPERSEDED, TICK, RunMonitor, WorkerIdentity
+from .reports import Report, ReportBuilder
+from .run_monitor import EVICTED, POLL_SECONDS, SUPERSEDED, RunMonitor, WorkerIdentity
 from .sandbox import Sandbox
 from .shutdown import Shutdown
 from .start_errors import CannotStart
@@ -54,7 +54,7 @@ from .work_directory import WorkDirectory
 log = logging.getLogger(__name__)
 
 #: Why an attempt ended that perhaps was ours, and was never begun.
-LINE_LOST = "its worker lost the broker before it could begin"
+CONNECTION_LOST = "its worker lost the broker before it could begin"
 #: Seconds that a finished job's report is offered to a broker that is away. Longer than any
 #: lease would make sense of: by then the job is running elsewhere.
 REPORT_TIMEOUT = 3600.0
@@ -101,7 +101,7 @@ class Worker:
         self.connection = BrokerConnection(connect, self.name, settings.max_backoff, clock)
         self._memory = MemoryCgroup()
         self._identity = WorkerIdentity(
-            self.name, self.slot, lambda: machine(settings.workdir, self._memory)
+            self.name, self.slot, lambda: describe_machine(settings.workdir, self._memory)
         )
         self._availability = Availability(
             self.name,
@@ -112,8 +112,8 @@ class Worker:
             clock,
             wall,
         )
-        self._reporter = Reporter(self.name, self.slot, wall)
-        self._claims = Claims(self.name, self.slot, shutdown, clock)
+        self._reporter = ReportBuilder(self.name, self.slot, wall)
+        self._claims = ClaimClient(self.name, self.slot, shutdown, clock)
         self._jobs_done = 0
         #: the last job's scratch directory, if there was nothing in it
         self._spare: Sandbox | None = None
@@ -151,9 +151,10 @@ class Worker:
             if left <= 0:
                 self._take_leave()
                 return self._nothing_came()
-            self._rest(min(left, TICK))
+            self._rest(min(left, POLL_SECONDS))
             if os.getpid() == 1:
-                processes.reap()  # a container's first process inherits what loses its parent
+                # a container's first process inherits what loses its parent
+                processes.reap_children()
         self._take_leave()
         return 128 + self._shutdown.signals[0]
 
@@ -227,7 +228,7 @@ class Worker:
         except BrokerError:
             # The schedd may have recorded our start all the same, and would wait for a lease. We
             # take it back before we take anything else; of no start it means nothing.
-            self.connection.keep(self._reporter.evicted(job, LINE_LOST, Usage()).body)
+            self.connection.keep(self._reporter.evicted(job, CONNECTION_LOST, Usage()).body)
             raise
 
     def _granted(self, transport: Transport, delivery: Delivery, job: Submit) -> Submit | None:
@@ -301,7 +302,7 @@ class Worker:
         if why == SUPERSEDED:
             return None
         if not why:
-            why = limits.out_of_memory(memory, self._memory.read(), outcome, self.slot)
+            why = limits.explain_memory_kill(memory, self._memory.read(), outcome, self.slot)
         if isinstance(why, HoldReason):
             return self._reporter.ended(job, outcome, sandbox, why)
         if why:
@@ -324,5 +325,5 @@ class Worker:
                     f"the end of job {job.job} could not be reported: "
                     f"{self.connection.last_error}; its lease will bring it back"
                 )
-            self._rest(TICK)
+            self._rest(POLL_SECONDS)
         return delivery

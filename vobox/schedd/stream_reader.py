@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from thyme.broker import Record, Transport
-from thyme.broker.routing_keys import kind_of_key, pool_of_dead
+from thyme.broker.routing_keys import parse_dead_pool, parse_kind
 from thyme.errors import BadMessage
 from thyme.protocol import codec
 from thyme.protocol.events import (
@@ -164,7 +164,7 @@ class StreamReader:
         try:
             event = self._decode(record)
         except BadMessage as error:
-            if not pool_of_dead(record.key):  # else logged when it was submitted
+            if not parse_dead_pool(record.key):  # else logged when it was submitted
                 self._skip(record, str(error))
             return
         if not isinstance(event, ScheddMessage) or event.schedd != self._schedd:
@@ -188,9 +188,9 @@ class StreamReader:
     def _decode(self, record: Record) -> Message | None:
         """Return the record's message; None where its sender may not write that."""
         message = codec.decode(record.body, with_input=False)
-        if pool_of_dead(record.key):
+        if parse_dead_pool(record.key):
             return read_dead_letter(message, record.reason, record.time)
-        if not record.key or kind_of_key(record.key) == message.kind:
+        if not record.key or parse_kind(record.key) == message.kind:
             return message
         counts = self._state.stream
         counts.forged += 1

@@ -17,7 +17,7 @@ from pathlib import Path
 # the ClassAd library looks for HTCondor's configuration; there is none here
 os.environ.setdefault("CONDOR_CONFIG", "/dev/null")
 
-from thyme.arguments import Parser, broker_url, number_of, number_of_seconds
+from thyme.arguments import Parser, broker_url, make_count_type, parse_seconds
 from thyme.broker import connect
 from thyme.errors import ExitCode, ThymeError
 from vobox.client.client import DEFAULT_SOCKET
@@ -84,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
     )
     option(
         "--max-attempts",
-        type=number_of("attempts", 1),
+        type=make_count_type("attempts", 1),
         default=5,
         help="hold a job whose worker was lost so many times (5)",
     )
@@ -111,7 +111,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> float:
-    if number_of_seconds(text) == 0:
+    if parse_seconds(text) == 0:
         raise ValueError
     return float(text)
 

@@ -14,7 +14,13 @@ from pika.adapters.blocking_connection import BlockingChannel
 from tests.support.services.rabbitmq import VirtualHost
 from tests.support.waiting import wait_until
 from thyme.broker import Mail, Record, Transport, connect
-from thyme.broker.amqp.topology import DELIVERY_LIMIT, Queue, job_queue, pool_queue, stream
+from thyme.broker.amqp.topology import (
+    DELIVERY_LIMIT,
+    Queue,
+    make_job_queue_name,
+    make_pool_queue,
+    make_stream_queue,
+)
 from thyme.errors import BrokerRefused, BrokerUnreachable
 
 POOL = "alien_jobs"
@@ -78,7 +84,7 @@ def read_all(broker: Transport, count: int, after: int = -1) -> list[Record]:
 def test_a_queue_of_another_kind_is_refused_by_name_and_argument(
     new: Callable[[], Transport], rabbitmq: VirtualHost, make: Callable[[Transport], None]
 ) -> None:
-    declare(rabbitmq, Queue(job_queue(POOL), {}))
+    declare(rabbitmq, Queue(make_job_queue_name(POOL), {}))
 
     with pytest.raises(BrokerRefused) as refused:
         make(new())
@@ -93,8 +99,8 @@ def test_a_queue_of_another_kind_is_refused_by_name_and_argument(
 def test_an_operator_may_choose_retention_and_limits(
     new: Callable[[], Transport], rabbitmq: VirtualHost
 ) -> None:
-    declare(rabbitmq, stream(), **{"x-max-age": "1D", "x-max-length-bytes": 5_000_000})
-    declare(rabbitmq, pool_queue(POOL), **{"x-delivery-limit": 3})
+    declare(rabbitmq, make_stream_queue(), **{"x-max-age": "1D", "x-max-length-bytes": 5_000_000})
+    declare(rabbitmq, make_pool_queue(POOL), **{"x-delivery-limit": 3})
 
     broker = new()
     broker.declare_topology([POOL])
@@ -109,7 +115,7 @@ def test_what_somebody_deleted_is_made_again_by_the_next_submission(
 ) -> None:
     broker = new()
     broker.submit(POOL, [b"1"])
-    delete(rabbitmq, job_queue(POOL))
+    delete(rabbitmq, make_job_queue_name(POOL))
 
     broker.submit(POOL, [b"2"])
 
@@ -134,7 +140,7 @@ def test_a_worker_whose_queue_is_deleted_is_told(
 ) -> None:
     worker = new()
     assert worker.take(POOL) is None  # it waits from now on
-    delete(rabbitmq, job_queue(POOL))
+    delete(rabbitmq, make_job_queue_name(POOL))
 
     def told() -> bool:
         try:
@@ -182,7 +188,7 @@ def test_a_waiting_worker_is_told_of_a_job_and_is_counted(new: Callable[[], Tran
 def test_a_message_of_which_every_worker_dies_is_put_aside_and_told_of(
     new: Callable[[], Transport], rabbitmq: VirtualHost
 ) -> None:
-    declare(rabbitmq, pool_queue(POOL), **{"x-delivery-limit": 2})
+    declare(rabbitmq, make_pool_queue(POOL), **{"x-delivery-limit": 2})
     vobox = new()
     vobox.submit(POOL, [b"poison"])
 
@@ -262,7 +268,7 @@ def test_what_was_trimmed_away_is_passed_over(
     new: Callable[[], Transport], rabbitmq: VirtualHost
 ) -> None:
     small = {"x-max-length-bytes": 300_000, "x-stream-max-segment-size-bytes": 100_000}
-    declare(rabbitmq, stream(), **small)
+    declare(rabbitmq, make_stream_queue(), **small)
     broker = new()
     for n in range(20):
         broker.record([STARTED + b"%d " % n + bytes(50_000)])

@@ -170,7 +170,7 @@ def test_the_use_of_all_its_processes_is_added_up_also_of_those_that_left_it(
 def states(run: Run) -> set[str]:
     """Of the job's processes: S sleeping, T stopped."""
     found = set()
-    for pid in processes.descendants():
+    for pid in processes.list_descendants():
         try:
             found.add(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0])
         except OSError:

@@ -15,7 +15,7 @@ from tests.support.hostile_site import OWN_USERS, PLAIN, ROOT_ONLY, SECRET, WORK
 from tests.support.waiting import wait_until
 from thyme.protocol.events import Finished
 from thyme.protocol.job import SandboxFile, Task
-from thyme.worker.users import AUTOMATIC, FIRST_UID
+from thyme.worker.users import AUTOMATIC_USERS, FIRST_UID
 
 
 @pytest.fixture
@@ -179,11 +179,11 @@ def test_5_a_directory_that_the_jobs_user_cannot_reach(site: Site) -> None:
 
 def test_more_workers_than_there_are_users_for_their_jobs(site: Site) -> None:
     # somebody else's files, by these names, keep nobody from working but the last
-    for number in range(AUTOMATIC):
+    for number in range(AUTOMATIC_USERS):
         (site.work / f"thyme_{number}").touch()
 
     worker = site.start(os.geteuid(), "--user=self", THYME_URL=f"amqp://w:{SECRET}@127.0.0.1/")
     _out, said = worker.communicate(timeout=60)
 
     assert worker.returncode == 5
-    assert f"cannot make a scratch directory in {site.work}: {AUTOMATIC} workers have" in said
+    assert f"cannot make a scratch directory in {site.work}: {AUTOMATIC_USERS} workers have" in said

@@ -171,9 +171,9 @@ def test_the_page_names_every_option_and_every_exit_code() -> None:
 
 
 def test_the_page_names_every_variable_of_a_jobs_environment() -> None:
-    from thyme.worker.executor import environment
+    from thyme.worker.executor import build_environment
 
     page = PAGE.read_text()
 
-    for name in environment(TRUE, "/scratch", "slot1_1@node"):
+    for name in build_environment(TRUE, "/scratch", "slot1_1@node"):
         assert f"`{name}" in page, name

@@ -46,7 +46,7 @@ from thyme.broker.wakeup import Wakeup
 from thyme.errors import BrokerError
 
 from . import errors, tls
-from .errors import login_refused, refused, unreachable
+from .errors import make_login_refused, refused, unreachable
 from .url import BrokerAddress
 
 __all__ = ["Basic", "BasicProperties", "Channel", "ChannelClosedByBroker", "Connection"]
@@ -73,11 +73,31 @@ logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
 class _PikaConnection(SelectConnection):  # type: ignore[misc]
-    """Opens to us what pika has for its adapters."""
+    """Opens to us what pika has for its adapters, and sends many frames at once.
+
+    pika itself calls ``send`` for each frame, so three times a message.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        self._collected: list[bytes] = []
+        self._collected_bytes = 0
+        super().__init__(*arguments, **named)
+
+    def _adapter_emit_data(self, data: bytes) -> None:
+        self._collected.append(data)
+        self._collected_bytes += len(data)
+
+    def flush(self) -> None:
+        """Hand over what was collected, to be sent by the event loop."""
+        if self._collected and self._transport is not None:
+            super()._adapter_emit_data(b"".join(self._collected))
+        self._collected.clear()
+        self._collected_bytes = 0
 
     @property
     def unsent_bytes(self) -> int:
-        return 0 if self._transport is None else int(self._get_write_buffer_size())
+        waiting = 0 if self._transport is None else int(self._get_write_buffer_size())
+        return self._collected_bytes + waiting
 
     @property
     def undecoded_bytes(self) -> int:
@@ -131,10 +151,12 @@ class Connection:
         Returns whether the wakeup ended it. Raises BrokerError.
         """
         self._check()
+        self._pika.flush()
         timer = self._loop.call_later(max(timeout, 0.0), _do_nothing)
         self._loop.poll()
         self._loop.remove_timeout(timer)
         self._loop.process_timeouts()
+        self._pika.flush()
         self._check()
         woken, self._woken = self._woken, False
         return woken
@@ -279,9 +301,9 @@ class Connection:
             text = f"the connection is cut: nothing came for {address.heartbeat} s"
             return unreachable(address, text)
         if isinstance(error, ConnectionClosedByBroker):
-            return errors.closed(address, error.reply_code, error.reply_text)
+            return errors.translate_close(address, error.reply_code, error.reply_text)
         if isinstance(error, AuthenticationError):
-            return login_refused(address, f"it does not offer {error.args[0]}")
+            return make_login_refused(address, f"it does not offer {error.args[0]}")
         if isinstance(error, ConnectionOpenAborted):
             return self._make_late_error("login")
         if isinstance(error, IncompatibleProtocolError) and self._pika.undecoded_bytes:
@@ -291,8 +313,8 @@ class Connection:
         if found := _CLOSED.search(str(error)):
             code, text = int(found[1]), found[2]
             if code == _ACCESS_REFUSED:
-                return login_refused(address, text)
-            return errors.closed(address, code, text)
+                return make_login_refused(address, text)
+            return errors.translate_close(address, code, text)
         return self._translate_lost(error)
 
     def _translate_lost(self, error: BaseException) -> BrokerError:

@@ -10,7 +10,7 @@ from thyme.broker import routing_keys
 from thyme.broker.base import DeadLetter, dead_letter_id
 
 from .connection import BasicProperties, Connection
-from .topology import DEAD, DELIVERY_LIMIT, pool_of_word
+from .topology import DEAD, DELIVERY_LIMIT, unquote_pool
 
 #: Header of a letter that a worker put aside: why.
 REASON: Final = "x-thyme-reason"
@@ -25,7 +25,7 @@ _REASONS: Final = {
 }
 
 
-def reason_of(headers: Mapping[str, Any]) -> str:
+def get_reason(headers: Mapping[str, Any]) -> str:
     """Return why the message with these headers was put aside."""
     given = headers.get(REASON)
     if isinstance(given, str):
@@ -36,9 +36,9 @@ def reason_of(headers: Mapping[str, Any]) -> str:
 
 def _make_letter(method: Any, properties: BasicProperties, body: bytes) -> DeadLetter:
     headers = properties.headers or {}
-    pool = pool_of_word(routing_keys.pool_of_dead(str(method.routing_key)))
+    pool = unquote_pool(routing_keys.parse_dead_pool(str(method.routing_key)))
     time = _get_time(headers, properties.timestamp)
-    return DeadLetter(body, reason_of(headers), time, pool, dead_letter_id(pool, body))
+    return DeadLetter(body, get_reason(headers), time, pool, dead_letter_id(pool, body))
 
 
 def _get_time(headers: Mapping[str, Any], published: Any) -> float:

@@ -1,4 +1,4 @@
-"""Makes what ``topology`` names, or checks that it is there.
+"""Makes what ``build_topology`` names, or checks that it is there.
 
 Questions that the broker may refuse have a channel of their own: a refusal closes the channel.
 """
@@ -11,7 +11,7 @@ from thyme.errors import BrokerError
 
 from . import errors
 from .connection import Channel, ChannelClosedByBroker, Connection
-from .errors import is_missing, other_argument, refused
+from .errors import is_missing, parse_other_argument, refused
 from .topology import (
     EXCHANGE,
     OPERATORS_CHOICE,
@@ -20,8 +20,8 @@ from .topology import (
     Exchange,
     Queue,
     Topology,
-    job_queue,
-    topology,
+    build_topology,
+    make_job_queue_name,
 )
 
 _NO_PERMISSION: Final = 403
@@ -45,14 +45,14 @@ class TopologyDeclarer:
         if not self._stream_is_there:
             there = all(self._find_exchange(name) for name in (EXCHANGE, WORK))
             if not there or not self.find_queue(STREAM):
-                self.declare(topology(()))
+                self.declare(build_topology(()))
             self._stream_is_there = True
 
     def need_pool(self, pool: str) -> None:
         """Make the pool's queue, to take from, if it is missing."""
         if pool not in self._pools:
-            if self.find_queue(job_queue(pool)) is None:
-                self.declare(topology((pool,)))
+            if self.find_queue(make_job_queue_name(pool)) is None:
+                self.declare(build_topology((pool,)))
             self._pools.add(pool)
 
     def need_pool_to_submit(self, pool: str) -> None:
@@ -61,8 +61,8 @@ class TopologyDeclarer:
         Looked at each time: where it is gone, the stream alone would take a message, and its job
         would wait for ever.
         """
-        if pool not in self._bound or self.find_queue(job_queue(pool)) is None:
-            self.declare(topology((pool,)))
+        if pool not in self._bound or self.find_queue(make_job_queue_name(pool)) is None:
+            self.declare(build_topology((pool,)))
             self._bound.add(pool)
 
     def find_queue(self, queue: str) -> Any:
@@ -156,7 +156,7 @@ class TopologyDeclarer:
         raise refused(self._connection.address, f"queue {queue.name!r} exists with other arguments")
 
     def _translate(self, error: ChannelClosedByBroker) -> BrokerError:
-        return errors.closed(self._connection.address, error.reply_code, error.reply_text)
+        return errors.translate_close(self._connection.address, error.reply_code, error.reply_text)
 
 
 def _take_operators_choice(arguments: dict[str, str | int], text: str) -> bool:
@@ -164,7 +164,7 @@ def _take_operators_choice(arguments: dict[str, str | int], text: str) -> bool:
 
     Whether it was one; ``arguments`` are changed, ``text`` is the broker's refusal.
     """
-    found = other_argument(text)
+    found = parse_other_argument(text)
     if found is None or found[0] not in OPERATORS_CHOICE:
         return False
     name, kind, value = found

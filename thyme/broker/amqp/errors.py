@@ -29,7 +29,7 @@ def unreachable(address: BrokerAddress, text: str) -> BrokerUnreachable:
     return BrokerUnreachable(f"broker {address}: {text}")
 
 
-def login_refused(address: BrokerAddress, text: str) -> BrokerError:
+def make_login_refused(address: BrokerAddress, text: str) -> BrokerError:
     """The answer to our user and password; never the password."""
     if address.by_certificate:
         return refused(
@@ -43,7 +43,7 @@ def login_refused(address: BrokerAddress, text: str) -> BrokerError:
     return refused(address, f"it does not let user {address.user!r} in: {hint} (it said: {text})")
 
 
-def closed(address: BrokerAddress, code: int, text: str) -> BrokerError:
+def translate_close(address: BrokerAddress, code: int, text: str) -> BrokerError:
     """The reason for which the broker ended a channel or the connection."""
     if code in _PASSING:
         return unreachable(address, f"it ended the connection: {text}")
@@ -105,7 +105,7 @@ def is_missing(code: int, text: str) -> bool:
     return code == _GONE and bool(_NOT_FOUND.search(text))
 
 
-def other_argument(text: str) -> tuple[str, str, str] | None:
+def parse_other_argument(text: str) -> tuple[str, str, str] | None:
     """The argument in which a queue differs, the type of its present value, and that value.
 
     From the text of a 406; None where it tells of something else.

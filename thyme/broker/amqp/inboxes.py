@@ -45,11 +45,11 @@ class Inboxes:
         """See ``Transport.open_inbox``."""
         if name in self._names:
             return
-        inbox = topology.inbox(name)
+        inbox = topology.make_inbox(name)
         queue = inbox.queue.name
         if name.startswith(topology.WORKER):
             # after a cut connection the broker keeps the old one for minutes
-            queue = topology.short_enough(f"{queue}.{os.urandom(4).hex()}", "inbox")
+            queue = topology.check_name_length(f"{queue}.{os.urandom(4).hex()}", "inbox")
         try:
             self._declarer.declare_queue(queue, exclusive=True)
         except ChannelClosedByBroker as error:
@@ -58,7 +58,7 @@ class Inboxes:
             text = f"another living process already answers as {name!r}"
             raise refused(self._connection.address, text) from error
         bindings = [(inbox.exchange, inbox.key)]
-        bindings += [(WORK, topology.idle_key(pool)) for pool in pools]
+        bindings += [(WORK, topology.make_idle_key(pool)) for pool in pools]
         for exchange, key in bindings:
             self._declarer.bind_queue(queue, exchange, key)
         self._connection.call(self._channel.basic_consume, queue, self._on_message, auto_ack=True)
@@ -81,13 +81,13 @@ class Inboxes:
 
     def send(self, to: str, mail: Mail) -> bool:
         """See ``Transport.send``."""
-        inbox = topology.inbox(to)
+        inbox = topology.make_inbox(to)
         self._publish(inbox.exchange, inbox.key, mail, mandatory=True)
         return not self._publisher.wait_for_confirms()
 
     def request(self, to: str, mail: Mail) -> None:
         """See ``Transport.request``."""
-        inbox = topology.inbox(to)
+        inbox = topology.make_inbox(to)
         self._requests[mail.correlation] = mail
         if len(self._requests) > _MOST_REQUESTS:
             del self._requests[next(iter(self._requests))]
@@ -108,13 +108,13 @@ class Inboxes:
     def send_all_unconfirmed(self, letters: Sequence[tuple[str, Mail]]) -> None:
         """See ``Transport.send_all_unconfirmed``."""
         for to, mail in letters:
-            inbox = topology.inbox(to)
+            inbox = topology.make_inbox(to)
             self._publish(inbox.exchange, inbox.key, mail)
         self._connection.pump(0)
 
     def announce(self, pool: str, mail: Mail) -> None:
         """See ``Transport.announce``."""
-        self._publish(WORK, topology.idle_key(pool), mail)
+        self._publish(WORK, topology.make_idle_key(pool), mail)
         self._connection.pump(0)
 
     def _publish(self, exchange: str, key: str, mail: Mail, mandatory: bool = False) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from thyme.broker.base import Delivery
 
 from .connection import Channel, Connection
-from .topology import job_queue
+from .topology import make_job_queue_name
 
 
 class JobQueues:
@@ -39,7 +39,7 @@ class JobQueues:
         if pool in self._waiting:
             self._connection.pump(0)
         elif pool not in self._pushed:
-            found = self._connection.get(self._channel, job_queue(pool))
+            found = self._connection.get(self._channel, make_job_queue_name(pool))
             if found is not None:
                 method, _properties, body = found
                 return self._make_delivery(pool, method, body)
@@ -70,7 +70,7 @@ class JobQueues:
 
         self._waiting.add(pool)
         self._connection.call(
-            self._channel.basic_consume, job_queue(pool), on_message, consumer_tag=tag
+            self._channel.basic_consume, make_job_queue_name(pool), on_message, consumer_tag=tag
         )
 
     def ack(self, delivery: Delivery) -> None:

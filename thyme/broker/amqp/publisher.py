@@ -101,7 +101,7 @@ class Publisher:
         self._returned.append(returned)
 
 
-def not_routed(address: BrokerAddress, returned: Any) -> BrokerError:
+def make_not_routed(address: BrokerAddress, returned: Any) -> BrokerError:
     """Return the error for a message that no queue took, from its Basic.Return."""
     return refused(
         address,

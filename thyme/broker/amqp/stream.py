@@ -14,7 +14,7 @@ from typing import Any, Final
 from thyme.broker.base import Record
 
 from .connection import BasicProperties, Channel, Connection
-from .dead_letters import reason_of
+from .dead_letters import get_reason
 from .errors import unreachable
 from .topology import STREAM
 
@@ -114,7 +114,7 @@ class StreamReader:
         if offset <= self._position:
             return  # the broker sends whole chunks
         key = str(method.routing_key)
-        reason = reason_of(headers) if key.startswith("dead.") else ""
+        reason = get_reason(headers) if key.startswith("dead.") else ""
         record = Record(offset, float(properties.timestamp or 0), body, key, reason)
         self._records.append((record, method.delivery_tag))
         self._connection.news = True

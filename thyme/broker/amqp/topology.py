@@ -102,7 +102,7 @@ class Topology:
     pools: tuple[str, ...] = ()
 
 
-def topology(pools: Sequence[str]) -> Topology:
+def build_topology(pools: Sequence[str]) -> Topology:
     """Raises BadInvocation for a pool whose name is too long."""
     bindings = [
         Binding(EXCHANGE, DEAD, routing_keys.DEAD + "#"),
@@ -116,20 +116,24 @@ def topology(pools: Sequence[str]) -> Topology:
         *(Binding(WORK, STREAM, routing_keys.EVENT + kind) for kind in WORKER_EVENTS),
     ]
     for pool in pools:
-        bindings.append(Binding(EXCHANGE, job_queue(pool), submit_key(pool)))
+        bindings.append(Binding(EXCHANGE, make_job_queue_name(pool), make_submit_key(pool)))
     return Topology(
         exchanges=(Exchange(EXCHANGE), Exchange(WORK)),
-        queues=(dead_queue(), stream(), *(pool_queue(pool) for pool in pools)),
+        queues=(
+            make_dead_letter_queue(),
+            make_stream_queue(),
+            *(make_pool_queue(pool) for pool in pools),
+        ),
         bindings=tuple(bindings),
         pools=tuple(pools),
     )
 
 
-def dead_queue() -> Queue:
+def make_dead_letter_queue() -> Queue:
     return Queue(DEAD, {"x-queue-type": "quorum", "x-delivery-limit": DEAD_DELIVERY_LIMIT})
 
 
-def stream() -> Queue:
+def make_stream_queue() -> Queue:
     return Queue(
         STREAM,
         {
@@ -141,14 +145,14 @@ def stream() -> Queue:
     )
 
 
-def pool_queue(pool: str) -> Queue:
+def make_pool_queue(pool: str) -> Queue:
     return Queue(
-        job_queue(pool),
+        make_job_queue_name(pool),
         {
             "x-queue-type": "quorum",
             "x-delivery-limit": DELIVERY_LIMIT,
             "x-dead-letter-exchange": EXCHANGE,
-            "x-dead-letter-routing-key": dead_key(pool),
+            "x-dead-letter-routing-key": make_dead_key(pool),
             # the default may lose a message on its way to the dead letters
             "x-dead-letter-strategy": "at-least-once",
             "x-overflow": "reject-publish",
@@ -156,48 +160,48 @@ def pool_queue(pool: str) -> Queue:
     )
 
 
-def inbox(name: str) -> Inbox:
+def make_inbox(name: str) -> Inbox:
     """``thyme.schedd.<name>`` is reached by workers, every other inbox by schedds alone."""
     if name.startswith(SCHEDD):
-        exchange, queue, key = WORK, name, "schedd." + _word(name.removeprefix(SCHEDD))
+        exchange, queue, key = WORK, name, "schedd." + _quote(name.removeprefix(SCHEDD))
     elif name.startswith(WORKER):
-        exchange, queue, key = EXCHANGE, name, "worker." + _word(name.removeprefix(WORKER))
+        exchange, queue, key = EXCHANGE, name, "worker." + _quote(name.removeprefix(WORKER))
     else:
-        exchange, queue, key = EXCHANGE, _INBOX + name, "inbox." + _word(name)
-    short_enough(queue, f"inbox {name[:60]!r}")
-    short_enough(key, f"inbox {name[:60]!r}")
+        exchange, queue, key = EXCHANGE, _INBOX + name, "inbox." + _quote(name)
+    check_name_length(queue, f"inbox {name[:60]!r}")
+    check_name_length(key, f"inbox {name[:60]!r}")
     # exclusive: ends with the connection, whatever ends that; 4.x knows no other transient queue
     return Inbox(exchange, key, Queue(queue, {}, durable=False, exclusive=True))
 
 
-def job_queue(pool: str) -> str:
-    return short_enough(_QUEUE + _word(pool), f"pool {pool[:60]!r}")
+def make_job_queue_name(pool: str) -> str:
+    return check_name_length(_QUEUE + _quote(pool), f"pool {pool[:60]!r}")
 
 
-def submit_key(pool: str) -> str:
-    return routing_keys.submit_key(_word(pool))
+def make_submit_key(pool: str) -> str:
+    return routing_keys.make_submit_key(_quote(pool))
 
 
-def dead_key(pool: str) -> str:
-    return routing_keys.dead_key(_word(pool))
+def make_dead_key(pool: str) -> str:
+    return routing_keys.make_dead_key(_quote(pool))
 
 
-def idle_key(pool: str) -> str:
+def make_idle_key(pool: str) -> str:
     """What is announced to those who listen to a pool."""
-    return "idle." + _word(pool)
+    return "idle." + _quote(pool)
 
 
-def pool_of_word(word: str) -> str:
+def unquote_pool(word: str) -> str:
     """The pool whose name is ``word`` in keys and queue names."""
     return unquote(word)
 
 
-def _word(name: str) -> str:
+def _quote(name: str) -> str:
     """``name`` as a part of a key: nothing in it is a wildcard (``*``, ``#``) of a binding."""
     return quote(name, safe=" !$&'()+,:;=@[]{}|~^/")
 
 
-def short_enough(name: str, what: str) -> str:
+def check_name_length(name: str, what: str) -> str:
     """``name`` if AMQP can carry it; raises BadInvocation."""
     if len(name.encode()) > MAX_NAME:
         raise BadInvocation(f"{what}: its name is too long for RabbitMQ ({MAX_NAME} bytes in all)")

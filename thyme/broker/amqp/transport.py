@@ -29,7 +29,7 @@ from .declare import TopologyDeclarer
 from .errors import refused, unreachable
 from .inboxes import Inboxes
 from .job_queue import JobQueues
-from .publisher import Publisher, not_routed
+from .publisher import Publisher, make_not_routed
 from .stream import StreamReader
 from .topology import EXCHANGE, WORK
 from .url import BrokerAddress
@@ -80,20 +80,20 @@ class AmqpTransport(Transport):
         try:
             yield
         except ChannelClosedByBroker as error:
-            raise errors.closed(
+            raise errors.translate_close(
                 self._connection.address, error.reply_code, error.reply_text
             ) from error
 
     # --- topology -------------------------------------------------------------------
 
     def declare_topology(self, pools: Sequence[str]) -> None:
-        self._declarer.declare(topology.topology(pools))
+        self._declarer.declare(topology.build_topology(pools))
 
     # --- publishing -----------------------------------------------------------------
 
     def submit(self, pool: str, bodies: Iterable[bytes]) -> None:
         self._declarer.need_pool_to_submit(pool)
-        key, properties = topology.submit_key(pool), _make_durable()
+        key, properties = topology.make_submit_key(pool), _make_durable()
         with self._translating():
             for body in bodies:
                 self._publisher.publish(EXCHANGE, key, body, properties, mandatory=True)
@@ -108,14 +108,14 @@ class AmqpTransport(Transport):
     def _publish_events(self, bodies: Sequence[bytes]) -> None:
         properties = _make_durable()
         for body in bodies:
-            key = routing_keys.event_key(body)
+            key = routing_keys.make_event_key(body)
             of_workers = key.removeprefix(routing_keys.EVENT) in topology.WORKER_EVENTS
             exchange = WORK if of_workers else EXCHANGE
             self._publisher.publish(exchange, key, body, properties, mandatory=True)
 
     def _wait_for_confirms(self) -> None:
         for returned in self._publisher.wait_for_confirms():
-            raise not_routed(self._connection.address, returned)
+            raise make_not_routed(self._connection.address, returned)
 
     # --- job queue ------------------------------------------------------------------
 
@@ -149,7 +149,7 @@ class AmqpTransport(Transport):
             self._jobs.requeue(delivery)
 
     def reject(self, delivery: Delivery, reason: str) -> None:
-        key = topology.dead_key(self._jobs.get_pool(delivery))
+        key = topology.make_dead_key(self._jobs.get_pool(delivery))
         properties = _make_durable({REASON: reason[:MAX_REASON]})
         with self._translating():
             # put aside first: between the two it is in both queues, never in none
@@ -164,7 +164,7 @@ class AmqpTransport(Transport):
     # --- for the operator -----------------------------------------------------------
 
     def get_queue_state(self, pool: str) -> QueueState:
-        return self._get_state(topology.job_queue(pool))
+        return self._get_state(topology.make_job_queue_name(pool))
 
     def get_dead_letter_state(self) -> QueueState:
         return self._get_state(topology.DEAD)
@@ -193,7 +193,7 @@ class AmqpTransport(Transport):
 
     def purge_queue(self, pool: str) -> int:
         self._declarer.need_pool(pool)
-        return self._purge(topology.job_queue(pool))
+        return self._purge(topology.make_job_queue_name(pool))
 
     def purge_dead_letters(self) -> int:
         self._declarer.need_stream()

@@ -170,7 +170,7 @@ def _bad(text: str) -> BadInvocation:
     return BadInvocation(f"broker URL: {text}")
 
 
-def url_from_host(text: str) -> str:
+def make_amqp_url(text: str) -> str:
     """The URL for 2017's ``THYME_RABBITMQ=host[:port]``; raises BadInvocation."""
     if not _HOST.fullmatch(text):
         raise BadInvocation(

@@ -12,7 +12,7 @@ from pathlib import Path
 from thyme.errors import BrokerError, BrokerRefused, BrokerUnreachable
 
 from .process_locks import ProcessLock
-from .schema import CONNECTIONS, claim_place, open_database
+from .schema import CONNECTIONS, create_file, open_database
 
 
 class Connection:
@@ -29,7 +29,7 @@ class Connection:
         self._durable: bool | None = None
         with contextlib.ExitStack() as undo:
             try:
-                self._file = claim_place(path)
+                self._file = create_file(path)
                 self.life = ProcessLock(Path(path + CONNECTIONS))
                 undo.callback(self.life.end)
                 self._turn = os.open(path + ".turn", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)

@@ -13,7 +13,7 @@ from thyme.broker.base import DeadLetter, dead_letter_id
 def enqueue(db: sqlite3.Connection, pool: str, bodies: Sequence[bytes]) -> None:
     """Into the pool's queue and the stream."""
     db.executemany("INSERT INTO queue(pool, body) VALUES(?, ?)", [(pool, b) for b in bodies])
-    append(db, [(b, routing_keys.submit_key(pool), "") for b in bodies])
+    append(db, [(b, routing_keys.make_submit_key(pool), "") for b in bodies])
 
 
 def append(db: sqlite3.Connection, entries: Sequence[tuple[bytes, str, str]]) -> None:
@@ -25,7 +25,7 @@ def append(db: sqlite3.Connection, entries: Sequence[tuple[bytes, str, str]]) ->
     )
 
 
-def first_free(db: sqlite3.Connection, pool: str) -> tuple[int, bytes, int] | None:
+def find_first_free(db: sqlite3.Connection, pool: str) -> tuple[int, bytes, int] | None:
     """Id, body and number of deliveries of the oldest message that nobody has taken."""
     row: tuple[int, bytes, int] | None = db.execute(
         "SELECT id, body, deliveries FROM queue WHERE pool=? AND owner IS NULL ORDER BY id LIMIT 1",
@@ -34,7 +34,7 @@ def first_free(db: sqlite3.Connection, pool: str) -> tuple[int, bytes, int] | No
     return row
 
 
-def bury(db: sqlite3.Connection, tag: int, reason: str) -> None:
+def move_to_dead_letters(db: sqlite3.Connection, tag: int, reason: str) -> None:
     """Put a queued message aside, and tell so in the stream."""
     query = "SELECT pool, body FROM queue WHERE id=?"
     for pool, body in db.execute(query, (tag,)).fetchall():
@@ -42,11 +42,11 @@ def bury(db: sqlite3.Connection, tag: int, reason: str) -> None:
             "INSERT INTO dead(time, pool, reason, body) VALUES(?, ?, ?, ?)",
             (time.time(), pool, reason, body),
         )
-        append(db, [(body, routing_keys.dead_key(pool), reason)])
+        append(db, [(body, routing_keys.make_dead_key(pool), reason)])
     db.execute("DELETE FROM queue WHERE id=?", (tag,))
 
 
-def dead(db: sqlite3.Connection) -> list[tuple[int, DeadLetter]]:
+def list_dead_letters(db: sqlite3.Connection) -> list[tuple[int, DeadLetter]]:
     """Row and letter, oldest first."""
     found = db.execute("SELECT id, body, reason, time, pool FROM dead ORDER BY id").fetchall()
     return [
@@ -57,7 +57,7 @@ def dead(db: sqlite3.Connection) -> list[tuple[int, DeadLetter]]:
 
 def requeue(db: sqlite3.Connection, ids: Sequence[str] | None) -> int:
     """Submit dead letters (None: all) again; how many."""
-    chosen = [(row, one) for row, one in dead(db) if ids is None or one.id in ids]
+    chosen = [(row, one) for row, one in list_dead_letters(db) if ids is None or one.id in ids]
     for row, letter in chosen:
         db.execute("DELETE FROM dead WHERE id=?", (row,))
         enqueue(db, letter.pool, [letter.body])

@@ -45,7 +45,7 @@ ALTER TABLE stream ADD COLUMN reason TEXT NOT NULL DEFAULT '';
 """
 
 
-def claim_place(path: str) -> tuple[int, int]:
+def create_file(path: str) -> tuple[int, int]:
     """Make the file if nobody has yet; its device and inode. Raises BrokerRefused, OSError.
 
     A broker whose file was taken away must not be replaced by an empty one: the schedd would

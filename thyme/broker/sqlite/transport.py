@@ -67,7 +67,7 @@ class SqliteTransport(Transport):
 
     def record(self, bodies: Sequence[bytes]) -> None:
         with self._connection.writing(durable=True) as db:
-            queries.append(db, [(b, routing_keys.event_key(b), "") for b in bodies])
+            queries.append(db, [(b, routing_keys.make_event_key(b), "") for b in bodies])
 
     # --- job queue ------------------------------------------------------------------
 
@@ -79,12 +79,12 @@ class SqliteTransport(Transport):
             if not db.execute(free, (pool,)).fetchone():
                 return None
         with self._connection.writing(durable=False) as db:
-            row = queries.first_free(db, pool)
+            row = queries.find_first_free(db, pool)
             if row is None:
                 return None
             tag, body, deliveries = row
             if deliveries >= DELIVERY_LIMIT:
-                queries.bury(
+                queries.move_to_dead_letters(
                     db, tag, f"delivered {deliveries} times, and each time its worker died"
                 )
                 return None
@@ -105,7 +105,7 @@ class SqliteTransport(Transport):
 
     def reject(self, delivery: Delivery, reason: str) -> None:
         with self._connection.writing(durable=True) as db:
-            queries.bury(db, delivery.tag, reason)
+            queries.move_to_dead_letters(db, delivery.tag, reason)
 
     def count_ready(self, pool: str) -> int:
         with self._connection.reading() as db:
@@ -131,7 +131,7 @@ class SqliteTransport(Transport):
 
     def list_dead_letters(self) -> list[DeadLetter]:
         with self._connection.reading() as db:
-            return [letter for _row, letter in queries.dead(db)]
+            return [letter for _row, letter in queries.list_dead_letters(db)]
 
     def requeue_dead_letters(self, ids: Sequence[str] | None = None) -> int:
         with self._connection.writing(durable=True) as db:

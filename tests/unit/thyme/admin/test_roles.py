@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from thyme.admin import cli, passwords
-from thyme.admin.definitions import definitions
-from thyme.admin.roles import Role, roles
+from thyme.admin.definitions import build_definitions
+from thyme.admin.roles import Role, list_roles
 from thyme.broker.amqp import topology
 
 
@@ -24,7 +24,7 @@ def content(directory: Path) -> dict[str, str]:
 
 
 def role(user: str, *pools: str) -> Role:
-    return next(each for each in roles(pools or ("alien_jobs",)) if each.user == user)
+    return next(each for each in list_roles(pools or ("alien_jobs",)) if each.user == user)
 
 
 def loaded(directory: Path) -> dict[str, Any]:
@@ -39,18 +39,18 @@ def loaded(directory: Path) -> dict[str, Any]:
 def test_a_password_is_hashed_as_rabbitmq_hashes_it() -> None:
     # the example of https://www.rabbitmq.com/docs/passwords
     expected = "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR"
-    assert passwords.hashed("test12", bytes.fromhex("908DC60A")) == expected
-    assert passwords.fits("test12", expected)
-    assert not passwords.fits("test13", expected)
+    assert passwords.hash_password("test12", bytes.fromhex("908DC60A")) == expected
+    assert passwords.matches_hash("test12", expected)
+    assert not passwords.matches_hash("test13", expected)
 
 
 @pytest.mark.parametrize("stored", ["", "no base64!", "AAAA", "ü"])
 def test_what_is_no_hash_fits_no_password(stored: str) -> None:
-    assert not passwords.fits("test12", stored)
+    assert not passwords.matches_hash("test12", stored)
 
 
 def test_no_two_passwords_are_the_same() -> None:
-    assert len({passwords.new_password() for _ in range(100)}) == 100
+    assert len({passwords.generate_password() for _ in range(100)}) == 100
 
 
 # --- what each may do ------------------------------------------------------------------
@@ -58,7 +58,7 @@ def test_no_two_passwords_are_the_same() -> None:
 
 def test_a_worker_may_write_where_no_job_queue_listens_and_nowhere_else() -> None:
     worker = role("worker")
-    made = topology.topology(["alien_jobs"])
+    made = topology.build_topology(["alien_jobs"])
     writable = [each.name for each in made.exchanges if re.search(worker.write, each.name)]
     assert writable == [topology.WORK]
     reached = {each.queue for each in made.bindings if each.exchange in writable}
@@ -76,7 +76,7 @@ def test_a_worker_reads_its_own_pool_and_no_other() -> None:
 
 def test_a_pool_named_like_a_pattern_opens_no_other_pool() -> None:
     worker = role("worker-.%2A", ".*")
-    assert re.search(worker.read, topology.job_queue(".*"))
+    assert re.search(worker.read, topology.make_job_queue_name(".*"))
     assert not re.search(worker.read, "thyme.jobs.alien_jobs")
     assert not re.search(worker.topics["thyme.work"][0], "dead.alien_jobs")
 
@@ -113,7 +113,7 @@ def test_the_monitor_may_touch_nothing() -> None:
 
 
 def test_nobody_is_an_administrator() -> None:
-    assert {each.user: each.tags for each in roles(["alien_jobs"])} == {
+    assert {each.user: each.tags for each in list_roles(["alien_jobs"])} == {
         "vobox": "", "monitor": "monitoring", "worker": "",
     }  # fmt: skip
     assert not re.search(role("vobox").write, "amq.default")
@@ -121,9 +121,9 @@ def test_nobody_is_an_administrator() -> None:
 
 def test_the_definitions_make_the_whole_topology() -> None:
     pools = ["alien_jobs", "big/mem"]
-    users = {each.user: "secret" for each in roles(pools)}
-    document = definitions(pools, users, "grid", {})
-    made = topology.topology(pools)
+    users = {each.user: "secret" for each in list_roles(pools)}
+    document = build_definitions(pools, users, "grid", {})
+    made = topology.build_topology(pools)
     assert {each["name"]: each["arguments"] for each in document["queues"]} == {
         each.name: each.arguments for each in made.queues
     }
@@ -155,7 +155,7 @@ def test_the_definitions_hold_no_password_but_its_hash(tmp_path: Path) -> None:
     hashes = {each["name"]: each["password_hash"] for each in loaded(tmp_path)["users"]}
     for user in ("vobox", "worker", "monitor"):
         password = (tmp_path / f"{user}.url").read_text().split(":")[2].split("@")[0]
-        assert passwords.fits(password, hashes[user])
+        assert passwords.matches_hash(password, hashes[user])
         assert password not in (tmp_path / "definitions.json").read_text()
 
 

@@ -14,7 +14,7 @@ from tests.support.sample_messages import example, messages, parts, put, texts
 from thyme.errors import BadMessage, UnknownVersion
 from thyme.protocol.codec import KINDS, decode, encode
 from thyme.protocol.events import Marker, Message, Submit, Usage, expect_kind
-from thyme.protocol.fields import FIELDS, OPTIONAL, TASK
+from thyme.protocol.fields import MESSAGE_FIELDS, OPTIONAL_FIELDS, TASK_FIELDS
 from thyme.protocol.job import SandboxFile, Task
 from thyme.protocol.mail import ClaimReply, Heartbeat, Waiting
 
@@ -23,8 +23,8 @@ from thyme.protocol.mail import ClaimReply, Heartbeat, Waiting
 
 def test_every_field_of_every_kind_has_a_rule() -> None:
     for kind in KINDS.values():
-        assert {each.name for each in fields(kind)} <= {*FIELDS, "task"}
-    assert [each.name for each in fields(Task)] == list(TASK)
+        assert {each.name for each in fields(kind)} <= {*MESSAGE_FIELDS, "task"}
+    assert [each.name for each in fields(Task)] == list(TASK_FIELDS)
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
@@ -48,7 +48,7 @@ WRONG = {
 
 CASES = [(kind, each.name) for kind in KINDS.values() for each in fields(kind)]
 IDS = [f"{kind.kind}-{name}" for kind, name in CASES]
-NEEDED = [(kind, name) for kind, name in CASES if f"{kind.kind}.{name}" not in OPTIONAL]
+NEEDED = [(kind, name) for kind, name in CASES if f"{kind.kind}.{name}" not in OPTIONAL_FIELDS]
 
 
 @pytest.mark.parametrize(("kind", "name"), NEEDED)
@@ -69,7 +69,7 @@ def test_a_field_that_may_be_missing_has_its_default() -> None:
     message = decode(put(header, rest))
 
     assert message == replace(example(Waiting), jobs=0, leaving=False)
-    assert {name.partition(".")[0] for name in OPTIONAL} <= {*KINDS, "task"}
+    assert {name.partition(".")[0] for name in OPTIONAL_FIELDS} <= {*KINDS, "task"}
     for kind, name in set(CASES) - set(NEEDED):
         assert {each.name: each for each in fields(kind)}[name].default is not MISSING
 
@@ -114,7 +114,7 @@ def test_an_ill_typed_field_is_named_with_its_kind(kind: type[Message], name: st
         assert text.startswith(named)
 
 
-@pytest.mark.parametrize("name", TASK)
+@pytest.mark.parametrize("name", TASK_FIELDS)
 def test_a_bad_field_of_a_task_is_named_with_task_and_kind(name: str) -> None:
     header, rest = parts(submission())
     task = header["task"]
@@ -122,7 +122,7 @@ def test_a_bad_field_of_a_task_is_named_with_task_and_kind(name: str) -> None:
 
     with pytest.raises(BadMessage, match=rf"^submit: task: field '{name}' should be "):
         decode(put({**header, "task": {**task, name: 17.5 + 1e301}}, rest))
-    if f"task.{name}" in OPTIONAL:
+    if f"task.{name}" in OPTIONAL_FIELDS:
         return
     with pytest.raises(BadMessage, match=rf"^submit: task: field '{name}' is missing"):
         decode(put({**header, "task": {k: v for k, v in task.items() if k != name}}, rest))

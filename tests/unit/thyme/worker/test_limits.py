@@ -9,7 +9,12 @@ import pytest
 from thyme.protocol.events import HoldReason, Usage
 from thyme.protocol.job import Task
 from thyme.worker.executor import ExecutionResult
-from thyme.worker.limits import NODE_WITHOUT_MEMORY, out_of_memory, overstayed, until_overstayed
+from thyme.worker.limits import (
+    NODE_WITHOUT_MEMORY,
+    explain_memory_kill,
+    find_exceeded_limit,
+    seconds_until_limit,
+)
 from thyme.worker.memory_cgroup import CgroupMemory, MemoryCgroup
 
 DAY = 86400.0
@@ -38,8 +43,8 @@ def task(job: float = 0.0, execute: float = 0.0) -> Task:
 def test_who_stays_too_long_is_held_with_htcondors_code_and_text(
     asked: Task, attempt: float, program: float, code: int, text: str
 ) -> None:
-    assert overstayed(asked, attempt, program) == HoldReason(code, 0, text)
-    assert until_overstayed(asked, attempt, program) == 0
+    assert find_exceeded_limit(asked, attempt, program) == HoldReason(code, 0, text)
+    assert seconds_until_limit(asked, attempt, program) == 0
 
 
 @pytest.mark.parametrize(
@@ -47,8 +52,8 @@ def test_who_stays_too_long_is_held_with_htcondors_code_and_text(
     [(task(), float("inf")), (task(job=60), 10), (task(execute=60), 30), (task(90, 60), 30)],
 )
 def test_until_then_it_may_run(asked: Task, left: float) -> None:
-    assert overstayed(asked, 50, 30) is None
-    assert until_overstayed(asked, 50, 30) == left
+    assert find_exceeded_limit(asked, 50, 30) is None
+    assert seconds_until_limit(asked, 50, 30) == left
 
 
 # --- memory ----------------------------------------------------------------------------------
@@ -62,7 +67,7 @@ def ended(exit_code: int | None = None, signal: int | None = None) -> ExecutionR
 
 @pytest.mark.parametrize("outcome", [ended(signal=9), ended(exit_code=137)])
 def test_a_job_that_the_kernel_killed_at_its_pilots_limit_is_held(outcome: ExecutionResult) -> None:
-    assert out_of_memory(
+    assert explain_memory_kill(
         QUIET, CgroupMemory(3, 6, 64 * 1024), outcome, "slot1_7@node"
     ) == HoldReason(
         34,
@@ -74,7 +79,7 @@ def test_a_job_that_the_kernel_killed_at_its_pilots_limit_is_held(outcome: Execu
 
 def test_a_job_that_the_kernel_killed_for_others_sake_goes_back() -> None:
     for after in (CgroupMemory(3, 5, 64 * 1024), CgroupMemory(3, 5, None)):
-        assert out_of_memory(QUIET, after, ended(signal=9), "s") == NODE_WITHOUT_MEMORY
+        assert explain_memory_kill(QUIET, after, ended(signal=9), "s") == NODE_WITHOUT_MEMORY
 
 
 @pytest.mark.parametrize(
@@ -91,7 +96,7 @@ def test_a_job_that_the_kernel_killed_for_others_sake_goes_back() -> None:
 def test_any_other_end_is_the_jobs_own(
     before: CgroupMemory | None, after: CgroupMemory | None, outcome: ExecutionResult
 ) -> None:
-    assert out_of_memory(before, after, outcome, "s") == ""
+    assert explain_memory_kill(before, after, outcome, "s") == ""
 
 
 def group(tmp_path: Path, line: str, where: str, **files: str) -> CgroupMemory | None:

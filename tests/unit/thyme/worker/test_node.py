@@ -11,7 +11,7 @@ import pytest
 
 from thyme.errors import BadInvocation, NodeUnfit
 from thyme.worker import users
-from thyme.worker.machine import cpus, distribution, machine
+from thyme.worker.machine import count_cpus, describe_machine, format_opsys_and_ver
 from thyme.worker.memory_cgroup import MemoryCgroup
 from thyme.worker.usage import DirectorySize, ProcessTreeUsage, read_process_usage
 from thyme.worker.users import FIRST_UID, JobUser, choose_job_user
@@ -156,7 +156,7 @@ def test_a_den_that_cannot_be_had_says_why(tmp_path: Path) -> None:
     ],
 )
 def test_a_distribution_is_called_as_htcondor_calls_it(text: str, name: str) -> None:
-    assert distribution(text) == name
+    assert format_opsys_and_ver(text) == name
 
 
 @pytest.mark.parametrize(
@@ -177,11 +177,11 @@ def test_a_pilot_offers_the_cpus_that_it_may_use(
     for name, text in files.items():
         (tmp_path / name).write_text(text)
 
-    assert cpus(tmp_path) == count
+    assert count_cpus(tmp_path) == count
 
 
 def test_a_node_tells_what_it_has(tmp_path: Path) -> None:
-    found = machine(tmp_path, MemoryCgroup())
+    found = describe_machine(tmp_path, MemoryCgroup())
 
     assert found is not None
     assert found.cpus >= 1
@@ -189,7 +189,7 @@ def test_a_node_tells_what_it_has(tmp_path: Path) -> None:
     assert found.memory > 16
     assert found.disk > 1024
     assert found.opsys_and_ver
-    assert machine(tmp_path / "none", MemoryCgroup()) is None
+    assert describe_machine(tmp_path / "none", MemoryCgroup()) is None
 
 
 def test_a_pilots_limit_is_all_the_memory_it_offers(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_pilots_limit_is_all_the_memory_it_offers(tmp_path: Path) -> None:
     (tmp_path / "memory.events").write_text("oom 0\noom_kill 0\n")
     (tmp_path / "memory.max").write_text(str(48 * 1024 * 1024))
 
-    found = machine(tmp_path, MemoryCgroup(tmp_path / "groups", tmp_path))
+    found = describe_machine(tmp_path, MemoryCgroup(tmp_path / "groups", tmp_path))
 
     assert found is not None
     assert found.memory == 48
@@ -257,4 +257,4 @@ def test_a_directory_that_is_gone_uses_nothing(tmp_path: Path) -> None:
 
 def test_the_users_of_jobs_are_nobody_elses_by_any_table() -> None:
     taken = {entry.pw_uid for entry in pwd.getpwall()}
-    assert not taken & set(range(FIRST_UID, FIRST_UID + users.AUTOMATIC))
+    assert not taken & set(range(FIRST_UID, FIRST_UID + users.AUTOMATIC_USERS))

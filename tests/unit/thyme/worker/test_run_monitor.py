@@ -15,7 +15,7 @@ from thyme.errors import BrokerUnreachable
 from thyme.protocol.codec import decode, encode
 from thyme.protocol.events import Evicted, Finished, Message
 from thyme.protocol.mail import Control, Peek, Peeked, Waiting
-from thyme.worker.peek import LARGEST, answer
+from thyme.worker.peek import MAX_PEEK, answer_peek
 from thyme.worker.sandbox import STDERR, STDOUT, Sandbox
 
 
@@ -202,18 +202,18 @@ def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
 def test_a_piece_of_a_file(
     sandbox: Sandbox, name: str, offset: int, limit: int, at: int, data: bytes
 ) -> None:
-    told = answer(Peek("vobox", job().job, 0, name, offset, limit), sandbox)
+    told = answer_peek(Peek("vobox", job().job, 0, name, offset, limit), sandbox)
 
     size = (sandbox.path / name).stat().st_size
     assert told == Peeked("vobox", job().job, 0, name, at, size, data, "")
 
 
 def test_a_piece_is_never_too_large_for_mail(sandbox: Sandbox) -> None:
-    (sandbox.path / "big").write_bytes(bytes(LARGEST + 5))
+    (sandbox.path / "big").write_bytes(bytes(MAX_PEEK + 5))
 
-    told = answer(Peek("vobox", job().job, 0, "big", -1, 2**62), sandbox)
+    told = answer_peek(Peek("vobox", job().job, 0, "big", -1, 2**62), sandbox)
 
-    assert (told.offset, len(told.data), told.size) == (5, LARGEST, LARGEST + 5)
+    assert (told.offset, len(told.data), told.size) == (5, MAX_PEEK, MAX_PEEK + 5)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_a_piece_is_never_too_large_for_mail(sandbox: Sandbox) -> None:
     ],
 )  # fmt: skip
 def test_nothing_else_can_be_looked_into(sandbox: Sandbox, name: str, reason: str) -> None:
-    told = answer(Peek("vobox", job().job, 0, name, 0, 10), sandbox)
+    told = answer_peek(Peek("vobox", job().job, 0, name, 0, 10), sandbox)
 
     assert (told.data, told.size, told.reason) == (b"", 0, reason)
 

@@ -14,7 +14,7 @@ from tests.support.scratch_directory import filled
 from thyme.protocol.codec import decode
 from thyme.protocol.events import Finished, Usage
 from thyme.protocol.job import LARGEST_STREAM, SandboxFile, Task
-from thyme.worker.reports import encode_fitting
+from thyme.worker.reports import encode_within_limit
 from thyme.worker.sandbox import Sandbox
 
 TASK = Task("condor_exec.exe")
@@ -194,7 +194,7 @@ def test_a_result_too_large_for_a_message_goes_without_its_files_and_is_held() -
         (SandboxFile("a", os.urandom(10 * 2**20)),), None,
     )  # fmt: skip
 
-    sent = decode(encode_fitting(report))
+    sent = decode(encode_within_limit(report))
 
     assert isinstance(sent, Finished)
     assert sent.hold is not None

@@ -11,7 +11,7 @@ import pytest
 
 from thyme.errors import NodeUnfit
 from thyme.worker.uid_lock import UidLock
-from thyme.worker.users import AUTOMATIC
+from thyme.worker.users import AUTOMATIC_USERS
 
 
 def test_two_workers_never_have_the_same_number(tmp_path: Path) -> None:
@@ -29,8 +29,10 @@ def test_two_workers_never_have_the_same_number(tmp_path: Path) -> None:
 
 
 def test_whoever_wants_one_that_is_taken_gets_the_next_free_one(tmp_path: Path) -> None:
-    taken = [UidLock(wanted, tmp_path) for wanted in (3, 3, AUTOMATIC - 1, AUTOMATIC - 1)]
-    assert [number.value for number in taken] == [3, 4, AUTOMATIC - 1, 0]
+    taken = [
+        UidLock(wanted, tmp_path) for wanted in (3, 3, AUTOMATIC_USERS - 1, AUTOMATIC_USERS - 1)
+    ]
+    assert [number.value for number in taken] == [3, 4, AUTOMATIC_USERS - 1, 0]
 
 
 def test_a_worker_that_was_killed_leaves_its_number(tmp_path: Path) -> None:
@@ -47,11 +49,11 @@ def test_a_worker_that_was_killed_leaves_its_number(tmp_path: Path) -> None:
 
 
 def test_more_workers_than_numbers_are_told_where_to_look(tmp_path: Path) -> None:
-    taken = [UidLock(0, tmp_path) for _ in range(AUTOMATIC)]
+    taken = [UidLock(0, tmp_path) for _ in range(AUTOMATIC_USERS)]
 
-    with pytest.raises(NodeUnfit, match=f"{AUTOMATIC} workers of this machine .* {tmp_path}"):
+    with pytest.raises(NodeUnfit, match=f"{AUTOMATIC_USERS} workers of this machine .* {tmp_path}"):
         UidLock(0, tmp_path)
-    assert len({number.value for number in taken}) == AUTOMATIC
+    assert len({number.value for number in taken}) == AUTOMATIC_USERS
     for number in taken:
         number.close()
 

@@ -165,7 +165,7 @@ def read_in_batches(events: Sequence[JobMessage], batch: int, at_once: int, reop
     for event in events:
         if isinstance(event, DeadLettered):
             body = codec.encode(Events(event.job).submit(event.attempt))
-            place, key = len(broker.stream) + 1, routing_keys.dead_key("pool")
+            place, key = len(broker.stream) + 1, routing_keys.make_dead_key("pool")
             broker.stream.append(Record(place, event.time, body, key, event.reason))
         else:
             transport.record([codec.encode(event)])

@@ -8,19 +8,19 @@ from hypothesis import strategies as st
 
 from thyme.broker import routing_keys
 from thyme.broker.amqp import errors
-from thyme.broker.amqp.dead_letters import reason_of
+from thyme.broker.amqp.dead_letters import get_reason
 from thyme.broker.amqp.topology import (
     DEAD,
     EXCHANGE,
     STREAM,
     WORK,
-    dead_key,
-    idle_key,
-    inbox,
-    job_queue,
-    pool_of_word,
-    submit_key,
-    topology,
+    build_topology,
+    make_dead_key,
+    make_idle_key,
+    make_inbox,
+    make_job_queue_name,
+    make_submit_key,
+    unquote_pool,
 )
 from thyme.broker.amqp.url import BrokerAddress
 from thyme.errors import BadInvocation, BrokerRefused, BrokerUnreachable
@@ -34,7 +34,7 @@ ADDRESS = BrokerAddress("broker", 5672, "site", "worker", "secret")
 def bound(exchange: str, queue: str) -> set[str]:
     return {
         one.key
-        for one in topology(["p"]).bindings
+        for one in build_topology(["p"]).bindings
         if (one.exchange, one.queue) == (exchange, queue)
     }
 
@@ -51,7 +51,7 @@ def test_a_submission_goes_to_its_queue_and_to_the_stream() -> None:
 
 
 def test_all_that_lasts_is_durable_and_of_a_kind_that_every_supported_release_has() -> None:
-    made = topology(["p"])
+    made = build_topology(["p"])
 
     assert {queue.name: queue.arguments["x-queue-type"] for queue in made.queues} == {
         "thyme.dead": "quorum",
@@ -63,7 +63,11 @@ def test_all_that_lasts_is_durable_and_of_a_kind_that_every_supported_release_ha
 
 
 def test_an_inbox_ends_with_its_connection_and_belongs_to_the_right_exchange() -> None:
-    schedd, worker, other = inbox("thyme.schedd.a"), inbox("thyme.worker.n.1-f"), inbox("x")
+    schedd, worker, other = (
+        make_inbox("thyme.schedd.a"),
+        make_inbox("thyme.worker.n.1-f"),
+        make_inbox("x"),
+    )
 
     assert (schedd.exchange, schedd.key) == (WORK, "schedd.a")
     assert (worker.exchange, worker.key) == (EXCHANGE, "worker.n.1-f")
@@ -74,21 +78,26 @@ def test_an_inbox_ends_with_its_connection_and_belongs_to_the_right_exchange() -
 
 @given(st.text(min_size=1, max_size=20))
 def test_no_pool_s_name_is_a_pattern_and_each_keeps_its_own(name: str) -> None:
-    for key in (submit_key(name), dead_key(name), idle_key(name), job_queue(name)):
+    for key in (
+        make_submit_key(name),
+        make_dead_key(name),
+        make_idle_key(name),
+        make_job_queue_name(name),
+    ):
         assert "*" not in key and "#" not in key
-    assert pool_of_word(routing_keys.pool_of_dead(dead_key(name))) == name
+    assert unquote_pool(routing_keys.parse_dead_pool(make_dead_key(name))) == name
 
 
 def test_a_pool_with_a_plain_name_has_a_plain_queue() -> None:
-    assert job_queue("alien_jobs") == "thyme.jobs.alien_jobs"
-    assert submit_key("grid-2.long") == "submit.grid-2.long"
+    assert make_job_queue_name("alien_jobs") == "thyme.jobs.alien_jobs"
+    assert make_submit_key("grid-2.long") == "submit.grid-2.long"
 
 
 def test_a_name_too_long_for_the_broker_is_refused() -> None:
     with pytest.raises(BadInvocation, match="too long for RabbitMQ"):
-        topology(["p" * 250])
+        build_topology(["p" * 250])
     with pytest.raises(BadInvocation, match="too long for RabbitMQ"):
-        inbox("thyme.worker." + "é" * 130)
+        make_inbox("thyme.worker." + "é" * 130)
 
 
 # --- keys -----------------------------------------------------------------------------------------
@@ -105,8 +114,8 @@ def test_a_name_too_long_for_the_broker_is_refused() -> None:
     ],
 )
 def test_a_key_gives_away_its_kind(key: str, kind: str, pool: str) -> None:
-    assert routing_keys.kind_of_key(key) == kind
-    assert routing_keys.pool_of_dead(key) == pool
+    assert routing_keys.parse_kind(key) == kind
+    assert routing_keys.parse_dead_pool(key) == pool
 
 
 # --- refusals -------------------------------------------------------------------------------------
@@ -167,7 +176,7 @@ def test_a_key_gives_away_its_kind(key: str, kind: str, pool: str) -> None:
 def test_each_refusal_says_what_and_where(
     code: int, text: str, error: type[Exception], said: str
 ) -> None:
-    made = errors.closed(ADDRESS, code, text)
+    made = errors.translate_close(ADDRESS, code, text)
 
     assert type(made) is error
     assert str(made).startswith("broker amqp://broker:5672: ")
@@ -189,11 +198,11 @@ def test_another_argument_is_read_from_the_broker_s_words(
     text = f"PRECONDITION_FAILED - inequivalent arg 'x' for queue 'q' in vhost '/': received the \
 value '1' of type 'long' but current is {theirs}"
 
-    assert errors.other_argument(text) == found
-    assert errors.other_argument("PRECONDITION_FAILED - what else") is None
+    assert errors.parse_other_argument(text) == found
+    assert errors.parse_other_argument("PRECONDITION_FAILED - what else") is None
 
 
 def test_a_dead_letter_s_reason_is_the_worker_s_or_the_broker_s() -> None:
-    assert reason_of({"x-thyme-reason": "garbage", "x-first-death-reason": "expired"}) == "garbage"
-    assert "delivered more than 20 times" in reason_of({"x-first-death-reason": "delivery_limit"})
-    assert reason_of({}) == "put aside by the broker: it does not say why"
+    assert get_reason({"x-thyme-reason": "garbage", "x-first-death-reason": "expired"}) == "garbage"
+    assert "delivered more than 20 times" in get_reason({"x-first-death-reason": "delivery_limit"})
+    assert get_reason({}) == "put aside by the broker: it does not say why"

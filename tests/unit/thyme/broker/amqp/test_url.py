@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from thyme.broker import check_url, url_from_host
+from thyme.broker import check_url, make_amqp_url
 from thyme.broker.amqp.url import BrokerAddress, Tls, parse
 from thyme.errors import BadInvocation
 
@@ -102,8 +102,8 @@ def test_a_place_never_shows_its_password() -> None:
 
 
 def test_the_broker_of_2017_is_still_understood() -> None:
-    assert parse(url_from_host("broker.cern.ch:5673")) == (BrokerAddress("broker.cern.ch", 5673),)
-    assert parse(url_from_host("broker")) == (BrokerAddress("broker", 5672),)
+    assert parse(make_amqp_url("broker.cern.ch:5673")) == (BrokerAddress("broker.cern.ch", 5673),)
+    assert parse(make_amqp_url("broker")) == (BrokerAddress("broker", 5672),)
     with pytest.raises(BadInvocation, match="THYME_RABBITMQ: write HOST or HOST:PORT") as refused:
-        url_from_host("worker:secret@broker")
+        make_amqp_url("worker:secret@broker")
     assert "secret" not in str(refused.value)
