@@ -102,7 +102,7 @@ def test_the_status_is_one_table_with_the_nodes_that_do_not_answer(site: Site) -
     assert next(row.split()[:2] for row in rows if row.startswith("head ")) == ["head", "active"]
     (stopped,) = [row for row in rows if row.startswith("node1 ") and "ok=" not in row]
     assert "does not run" in stopped
-    assert any(row.startswith("3 nodes, ") and row.endswith("1 nodes not well") for row in rows)
+    assert any(row.startswith("3 nodes, ") and row.endswith("1 nodes with problems") for row in rows)
 
 
 def test_a_closed_window_is_kept_by_the_group_and_the_next_rollout(site: Site) -> None:
@@ -158,7 +158,7 @@ def test_an_update_stops_at_the_first_node_that_is_not_well(site: Site, tmp_path
     )
     assert run.code != 0
     assert list(run.recap) == ["head"]
-    assert "went back to" in run.output
+    assert "was rolled back to" in run.output
     assert {node: site.hosts.run(node, look) for node in NODES} == before
     wait_until(lambda: site.hosts.code("head", "planctonctl health") == 0, "head to be well", 60)
 
