@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Builds the images, all or those that are named, in the Docker engine of DOCKER_HOST.
+# Build all images, or those that are named, in the Docker engine of DOCKER_HOST.
 #
 #   images/build.sh [NAME...]
 #
-# PLANCTON_IMAGE_PREFIX (plancton), PLANCTON_TAG (the version): what they are called.
+# PLANCTON_IMAGE_PREFIX (plancton), PLANCTON_TAG (the version): their names and tags.
 # BASE_WORKER_CC7, BASE_WORKER_EL9, BASE_VOBOX, BASE_PLANCTON, BASE_SCHEDD, BASE_RABBITMQ,
-# BASE_INFLUXDB, PYTHON_BASE: what they are built on, if not on what their Dockerfile names.
+# BASE_INFLUXDB, PYTHON_BASE: other base images than those in the Dockerfiles.
 # PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_TRUSTED_HOST: the package index.
 # VAULT_URL, EPEL_URL, WLCG_URL, DEBIAN_URL: mirrors. http_proxy, https_proxy, no_proxy: proxies.
-# EXTRA_CA: a PEM file, authorities that stand before the package index.
-# PARALLEL=yes: what shares no stage at the same time; each image's output comes when it is done.
+# EXTRA_CA: a PEM file with CAs for the package index.
+# PARALLEL=yes: build images without common stages in parallel; their output is printed at their end.
 # BUILD_OPTIONS: options for docker build, for example --network=host. DOCKER: docker, or podman.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -58,7 +58,7 @@ if [ "${PARALLEL:-no}" != yes ]; then
     done
     exit
 fi
-# one after the other what has the same first stage: the second finds it made
+# images with the same first stage one after the other: the second reuses it
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 jobs=()

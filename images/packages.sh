@@ -1,13 +1,13 @@
 #!/bin/sh
-# The one step of the images that is not the same on every distribution: packages.
+# Install packages: the only step of the images that differs between distributions.
 #
-#   packages.sh WHAT                      install what the list of this distribution has for WHAT
+#   packages.sh WHAT                      install the packages of this distribution's list for WHAT
 #                                         (worker, vobox, schedd, plancton)
 #   packages.sh list WHAT DISTRIBUTION    print these names, install nothing
 #
 # Lists and repositories are beside it: cc7.list, cc7.conf, el9.list, el9.repo, debian.list.
-# The proxies are Docker's own build arguments (http_proxy, https_proxy, no_proxy). A mirror of
-# your own instead of the public repositories: VAULT_URL, EPEL_URL, WLCG_URL, DEBIAN_URL.
+# Proxies are Docker's own build arguments (http_proxy, https_proxy, no_proxy). Your own mirror instead
+# of the public repositories: VAULT_URL, EPEL_URL, WLCG_URL, DEBIAN_URL.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 [ ! -d "$here/packages" ] || here=$here/packages # in the source tree
@@ -38,7 +38,7 @@ mirrored() { # FILE: with the mirrors that were asked for
 }
 
 install_cc7() {
-    # an own configuration: the base's repositories name servers that are gone
+    # our own configuration, because the servers of the base's repositories no longer exist
     mirrored "$here/cc7.conf" > "$here/yum.conf"
     # shellcheck disable=SC2086  # a list of names
     yum -y -c "$here/yum.conf" install $1
@@ -71,7 +71,7 @@ install_debian() {
 }
 
 link_authorities() {
-    # our Python has no authorities of its own: it believes the distribution's
+    # our Python uses the distribution's trusted CAs
     for bundle in /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/certs/ca-certificates.crt; do
         if [ -e "$bundle" ]; then
             ln -sf "$bundle" /opt/thyme/ca.pem

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Makes the database and its users from the secrets, then runs the server as `influxdb`.
+# Make the database and its users from the secrets, then run the server as `influxdb`.
 #   plancton-influxdb           run
 #   plancton-influxdb health    0 when it answers
-# Secrets: files in /run/secrets, one password each. They are read at every start; users are made
-# again only when one has changed, by a server that nobody but this script reaches.
+# Secrets: files in /run/secrets, one password each. They are read at every start; users are changed
+# only if a password has changed, by a server that only this script can reach.
 set -eu
 secrets=${INFLUXDB_SECRETS:-/run/secrets}
 database=${INFLUXDB_DATABASE:-plancton}
@@ -13,7 +13,7 @@ private=127.0.0.1:8087
 mark=$data/.users
 
 if [ "${1:-}" = health ]; then
-    # a client without a password may ask how it is, and nothing else
+    # a client without a password may only check the server's health
     tls=
     [ "${INFLUXDB_HTTP_HTTPS_ENABLED:-false}" = false ] || tls="-ssl -unsafeSsl"
     # shellcheck disable=SC2086  # none, or two options
@@ -88,7 +88,7 @@ make_users() {
     trap - TERM INT
 }
 
-# one a line: of several in one line only the last one's failure would be seen
+# one query a line: of several in one line only the last failure would be reported
 admin=$(secret admin)
 plancton=$(secret plancton)
 schedd=$(secret schedd)
@@ -100,7 +100,7 @@ if [ ! -e "$mark" ] || [ "$(cat "$mark")" != "$now" ]; then
     (umask 077 && echo "$now" > "$mark")
 fi
 if [ -n "${INFLUXDB_HTTP_HTTPS_PRIVATE_KEY:-}" ]; then
-    # a secret belongs to root: the server, which is another user, gets a copy of its own
+    # secrets belong to root; the server runs as another user and gets its own copy
     install -d -o influxdb -m 0700 /run/influxdb
     install -o influxdb -m 0400 "$INFLUXDB_HTTP_HTTPS_PRIVATE_KEY" /run/influxdb/server.key
     export INFLUXDB_HTTP_HTTPS_PRIVATE_KEY=/run/influxdb/server.key

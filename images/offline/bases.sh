@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the stand-ins plancton-offline/{debian,python,manylinux,rabbitmq,influxdb} in the Docker
+# Make the replacements plancton-offline/{debian,python,manylinux,rabbitmq,influxdb} in the Docker
 # engine of DOCKER_HOST. Needs root, debootstrap and a Debian mirror (DEBIAN_URL); the file system
 # is made once and kept in build/offline/.
 set -euo pipefail

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# images/build.sh on the stand-ins of bases.sh: for CI, and wherever no registry is reachable.
-# `offline/build.sh --print` prints the settings instead, for a compose file's build section.
+# Run images/build.sh on the replacements of bases.sh, for CI and where no registry can be reached.
+# `offline/build.sh --print` only prints the settings, for the build section of a compose file.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 authorities=$here/../../build/offline/authorities.pem
 mkdir -p "$(dirname "$authorities")"
-# where Debian keeps what a machine's owner trusts beyond the world's authorities
+# where Debian keeps additional trusted CAs
 find /usr/local/share/ca-certificates -name '*.crt' -exec cat {} + > "$authorities" 2> /dev/null || true
 [ -s "$authorities" ] && : "${EXTRA_CA:=$authorities}"
 export EXTRA_CA=${EXTRA_CA:-}

@@ -19,7 +19,7 @@ debootstrap --variant=minbase "$suite" "$work" "$mirror" > build/offline/deboots
     || { tail -n 5 build/offline/debootstrap.log >&2; exit 1; }
 rm -rf "$work"/var/cache/apt/*.bin "$work"/var/cache/apt/archives/*.deb \
     "$work"/var/lib/apt/lists/* "$work"/var/log/* "$work"/usr/share/{doc,man,locale}/*
-# as Debian's own image: no translations, and no waiting for the disk after each file
+# as in Debian's own image: no translations, and no fsync after each file
 echo 'Acquire::Languages "none";' > "$work/etc/apt/apt.conf.d/docker-no-languages"
 echo force-unsafe-io > "$work/etc/dpkg/dpkg.cfg.d/docker-apt-speedup"
 # a Docker engine mounts these itself

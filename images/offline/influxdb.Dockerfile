@@ -1,5 +1,5 @@
 # hadolint global ignore=DL3008
-# What stands in for InfluxDB's own image.
+# A replacement for InfluxDB's own image.
 ARG DEBIAN=plancton-offline/debian
 FROM ${DEBIAN} AS influxdb
 RUN apt-get update -q && RUNLEVEL=1 apt-get install -y -q --no-install-recommends \

@@ -1,12 +1,12 @@
 # hadolint global ignore=DL3008
-# What the images are built on where no registry is reachable: the same files in the same places, of
-# Debian 12's own packages. Each stage stands in for the base that it is named after.
+# Replacements for base images where no registry can be reached: the same files at the same paths, from
+# packages of Debian 12. Each stage replaces the base that it is named after.
 ARG DEBIAN=plancton-offline/debian
 FROM ${DEBIAN} AS python
 RUN apt-get update -q && apt-get install -y -q --no-install-recommends ca-certificates \
         python3 python3-venv && apt-get clean && rm -rf /var/lib/apt/lists/*
 
-# Where manylinux2014 has its Python; own_python.py takes it from there.
+# The path of Python in manylinux2014, from which own_python.py copies it.
 FROM python AS manylinux
 RUN set -e; home=/opt/_internal/cpython-3.11.2; mkdir -p "$home/bin" "$home/lib" /opt/python; \
     cp /usr/bin/python3.11 "$home/bin/"; ln -s python3.11 "$home/bin/python3"; \

@@ -1,11 +1,11 @@
 # hadolint global ignore=DL3008
-# What stands in for RabbitMQ's own image.
+# A replacement for RabbitMQ's own image.
 ARG DEBIAN=plancton-offline/debian
 FROM ${DEBIAN} AS rabbitmq
 RUN apt-get update -q && RUNLEVEL=1 apt-get install -y -q --no-install-recommends \
         rabbitmq-server && apt-get clean && rm -rf /var/lib/apt/lists/*
-# As the real one: programs on PATH that run as whoever calls them, a directory of configuration
-# files, and an entry point that gives the server's files to `rabbitmq` and becomes it.
+# As in the real one: programs on PATH that run as the calling user, a directory of configuration files,
+# and an entry point that gives the server's files to `rabbitmq` and switches to that user.
 ENV PATH=/usr/lib/rabbitmq/bin:${PATH} \
     HOME=/var/lib/rabbitmq
 COPY rabbitmq-entrypoint.sh /usr/local/bin/docker-entrypoint.sh

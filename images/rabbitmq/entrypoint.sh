@@ -1,6 +1,6 @@
 #!/bin/sh
-# The definitions (and the TLS key) come as files that only their owner can read, mounted at
-# /run/thyme; the broker, which is another user, gets copies of its own.
+# The definitions (and the TLS key) are mounted at /run/thyme, readable only by their owner; the broker
+# runs as another user and gets its own copies.
 set -eu
 from=${THYME_SECRETS:-/run/thyme}
 to=${THYME_BROKER_FILES:-/etc/rabbitmq/thyme}

@@ -1,9 +1,9 @@
 #!/bin/sh
-# What goes into /opt/thyme, a virtual environment without pip.
-#   install.sh dependencies EXTRA...   what these extras of setup.cfg need; only then the sources,
-#                                      so that a change of them does not ask the index again
-#   install.sh package COMMAND...      the project, and /opt/thyme/commands for the PATH: these
-#                                      commands and nothing else, no second python or pip
+# Install into /opt/thyme, a virtual environment without pip.
+#   install.sh dependencies EXTRA...   what these extras of setup.cfg need; before the sources are
+#                                      copied, so that their changes do not repeat this step
+#   install.sh package COMMAND...      the project, and /opt/thyme/commands for the PATH, with these
+#                                      commands only, no second python or pip
 set -eu
 what=$1
 shift
@@ -27,7 +27,7 @@ package)
     mkdir /opt/thyme/commands
     for name in "$@"; do
         if [ "$name" = condor ]; then
-            # as thyme-vobox writes them: deaf to a CE's PYTHONPATH
+            # as thyme-vobox writes them: independent of a CE's PYTHONPATH
             /opt/thyme/bin/python3 -I -c \
                 'from vobox.supervisor.links import write_commands; write_commands("/opt/thyme/commands", "/opt/thyme/bin/python3")'
         else

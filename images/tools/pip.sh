@@ -1,5 +1,5 @@
 #!/bin/sh
-# pip with this build's index and authorities. A variable that is empty was not meant.
+# Run pip with this build's index and CAs. Empty variables are ignored.
 set -eu
 for name in PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST; do
     eval "value=\${$name:-}"

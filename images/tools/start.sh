@@ -1,10 +1,10 @@
 #!/bin/sh
-# First step of a build stage: pip and what it needs, apart from what becomes the image.
-# start.sh PYTHON; EXTRA_CA: certificates (PEM) of authorities that stand before the index.
+# First step of a build stage: install pip and its tools outside of what becomes the image.
+# start.sh PYTHON; EXTRA_CA: certificates (PEM) of CAs for the index.
 set -eu
 "$1" -m venv /tools/venv
 if [ -n "${EXTRA_CA:-}" ]; then
-    # pip knows one file only: its own authorities and these
+    # pip reads only one file: its own CAs and these
     "$1" - > /tools/ca.pem <<'P'
 import os, pathlib, ssl
 known = [os.environ.get("SSL_CERT_FILE"), ssl.get_default_verify_paths().cafile]

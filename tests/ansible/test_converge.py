@@ -102,7 +102,9 @@ def test_the_status_is_one_table_with_the_nodes_that_do_not_answer(site: Site) -
     assert next(row.split()[:2] for row in rows if row.startswith("head ")) == ["head", "active"]
     (stopped,) = [row for row in rows if row.startswith("node1 ") and "ok=" not in row]
     assert "does not run" in stopped
-    assert any(row.startswith("3 nodes, ") and row.endswith("1 nodes with problems") for row in rows)
+    assert any(
+        row.startswith("3 nodes, ") and row.endswith("1 nodes with problems") for row in rows
+    )
 
 
 def test_a_closed_window_is_kept_by_the_group_and_the_next_rollout(site: Site) -> None:
