@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
@@ -46,9 +46,7 @@ class CommandGateway:
         """Queue the jobs, all or none, and return when the ledger shows them."""
         if jobs:
             # in this thread: ten thousand messages must not keep the schedd from its other work
-            recorded = self._encode(cluster, [each for each in jobs if each.is_recorded])
-            queued = self._encode(cluster, [each for each in jobs if not each.is_recorded])
-            _check_size(len(jobs), [*recorded, *queued])
+            recorded, queued = self._encode(cluster, jobs)
             last = JobId(cluster, jobs[-1].proc)
             self._schedd.call(lambda session: self._publish(session, recorded, queued, last))
 
@@ -76,12 +74,17 @@ class CommandGateway:
             self._ledger.set_meta("next_cluster", str(cluster + 1))
         return cluster
 
-    def _encode(self, cluster: int, jobs: Iterable[PreparedJob]) -> list[bytes]:
-        """Make the messages of the jobs; raises CommandRefused for one that cannot be sent."""
+    def _encode(self, cluster: int, jobs: Sequence[PreparedJob]) -> tuple[list[bytes], list[bytes]]:
+        """Make the messages of the jobs: those only to be recorded, and those to be queued.
+
+        Raises CommandRefused for a job that no message can carry, and for too many bytes.
+        """
         name, now, lease = self.schedd_name, self._schedd.wall(), self._schedd.settings.lease
         pool, uid, gid = self.pool, self._request.uid, self._request.gid
         deflated: Deflated = {}  # jobs of a cluster share their files
-        bodies = []
+        recorded: list[bytes] = []
+        queued: list[bytes] = []
+        size = 0
         for each in jobs:
             job, ad = JobId(cluster, each.proc), each.ad.texts()
             task = each.task if each.task.lease else replace(each.task, lease=lease)
@@ -91,10 +94,18 @@ class CommandGateway:
                 else Submit(name, job, now, pool, uid, gid, 0, ad, task)
             )
             try:
-                bodies.append(codec.encode(message, deflated))
+                body = codec.encode(message, deflated)
             except BadMessage as error:
                 raise CommandRefused(f"job {job}: {error}") from error
-        return bodies
+            (recorded if each.is_recorded else queued).append(body)
+            size += len(body)
+            if size > MAX_SUBMIT_BYTES:
+                raise CommandRefused(
+                    f"these {len(jobs)} jobs carry their files with them, more than "
+                    f"{MAX_SUBMIT_BYTES} bytes together; submit fewer at once, or let them fetch "
+                    "large files"
+                )
+        return recorded, queued
 
     def _publish(
         self, session: Session, recorded: Sequence[bytes], queued: Sequence[bytes], last: JobId
@@ -114,11 +125,3 @@ class CommandGateway:
             session.reconcile_until(lambda: self._ledger.get(last) is not None)
         except (BrokerError, sqlite3.Error, OSError) as error:
             session.fail_later(error)
-
-
-def _check_size(jobs: int, bodies: Iterable[bytes]) -> None:
-    if sum(map(len, bodies)) > MAX_SUBMIT_BYTES:
-        raise CommandRefused(
-            f"these {jobs} jobs carry their files with them, more than {MAX_SUBMIT_BYTES} bytes "
-            "together; submit fewer at once, or let them fetch large files"
-        )
