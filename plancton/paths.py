@@ -60,7 +60,7 @@ class Paths:
         if user or os.geteuid() != 0:
             home = Path("~/.plancton").expanduser()
             log, run, conf = home / "log", home / "run", home / "conf"
-            pid, state = home / "plancton.pid", home / "state"
+            pid, state = run / "plancton.pid", home / "state"
         else:
             log, run = Path("/var/log/plancton"), Path("/var/run/plancton")
             conf, pid = Path("/etc/plancton"), Path("/var/run/plancton.pid")

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from plancton.daemon import logs, process
 from plancton.daemon.admin_mode import AdminFlags
@@ -75,6 +76,7 @@ def start(paths: Paths, arguments: argparse.Namespace) -> int:
             document = read_document(paths)
             if document and document["daemon"]["pid"] == child.pid:
                 print(f"started (pid {child.pid}), log in {paths.log}")
+                _print_hindrances(paths, document)
                 child.returncode = 0  # it outlives this command, which does not wait for it
                 return ExitCode.OK
             time.sleep(0.02)
@@ -83,6 +85,16 @@ def start(paths: Paths, arguments: argparse.Namespace) -> int:
         f"the daemon (pid {child.pid}) has not said within {wait:g} s that it works; "
         f"see {paths.log}"
     )
+
+
+def _print_hindrances(paths: Paths, document: dict[str, Any]) -> None:
+    """Say at once why a daemon that works starts no pilot."""
+    since = AdminFlags(paths.rundir).find_drain_start()
+    if since is not None:
+        asked = time.strftime("%Y-%m-%d %H:%M", time.localtime(since))
+        print(f"the node drains since {asked}: `planctonctl resume` ends that")
+    if document["engine"]["problem"]:
+        print(f"the engine does not answer yet: {document['engine']['problem']}")
 
 
 def _places(arguments: argparse.Namespace) -> list[str]:

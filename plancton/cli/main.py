@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import NoReturn
 
+from plancton import __version__
 from plancton.errors import ExitCode, PlanctonError
 from plancton.paths import Paths
 
@@ -23,6 +26,7 @@ COMMANDS = {
     "drain-stop": ("stopping", "drain_stop", "drain, and end the daemon after the last pilot"),
     "resume": ("stopping", "resume", "end a drain, and try pilots anew"),
     "retry": ("stopping", "retry", "forget that pilots failed or found no work; try them anew"),
+    "reload": ("stopping", "reload", "read the configuration now, and say whether it is good"),
     "status": ("show", "status", "what runs"),
     "explain": ("show", "explain", "one sentence per rule: why pilots start, or do not"),
     "top": ("top", "top", "what runs, shown anew every few seconds"),
@@ -50,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code (``errors.ExitCode``)."""
     parser = _parser()
     arguments = parser.parse_args(argv)
+    if arguments.command == "help" and arguments.topic:
+        return main([arguments.topic, "--help"])
     if arguments.command in (None, "help"):
         parser.print_help()
         return ExitCode.OK if arguments.command else ExitCode.USAGE
@@ -85,6 +91,10 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one line and exit, as argparse asks for."""
+        if unknown := re.search("invalid choice: '([^']*)'", message):
+            message = f"unknown command {unknown[1]!r}"
+            if near := difflib.get_close_matches(unknown[1], COMMANDS, n=1):
+                message += f", did you mean {near[0]!r}?"
         self.exit(ExitCode.USAGE, f"planctonctl: {message}; see `planctonctl help`\n")
 
 
@@ -98,6 +108,8 @@ def _parser() -> argparse.ArgumentParser:
         ),
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"plancton {__version__}")
+    parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
     _places(parser, None, False)
     commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
     for name, (_, _, text) in COMMANDS.items():
@@ -105,7 +117,9 @@ def _parser() -> argparse.ArgumentParser:
         # Also after the command; without a default of its own, which would hide the first.
         _places(command, argparse.SUPPRESS, argparse.SUPPRESS)
         if name in ("status", "explain", "simulate"):
-            command.add_argument("--json", action="store_true", help="for programs")
+            command.add_argument(
+                "--json", action="store_true", default=argparse.SUPPRESS, help="for programs"
+            )
         _own_options(name, command.add_argument)
     return parser
 
@@ -113,6 +127,17 @@ def _parser() -> argparse.ArgumentParser:
 def _own_options(command: str, add: Callable[..., object]) -> None:
     if command == "start":
         add("--wait", type=float, help=argparse.SUPPRESS)
+    elif command in ("drain", "drain-stop"):
+        add(
+            "--wait",
+            type=_positive,
+            nargs="?",
+            const=10**9,
+            metavar="S",
+            help="return when no pilot runs any more, or fail after S seconds",
+        )
+    elif command == "help":
+        add("topic", nargs="?", choices=[*COMMANDS], metavar="command", help="explain this one")
     elif command == "nodaemon":
         add("--log-file", action="store_true", help=argparse.SUPPRESS)
     elif command == "validate":
@@ -162,7 +187,12 @@ def _places(parser: argparse.ArgumentParser, nothing: str | None, no: object) ->
         default=nothing,
         help="config.yaml (/etc/plancton), or the URL of one ($PLANCTON_CONF_URL)",
     )
-    add("--pidfile", metavar="F", default=nothing, help="pid of the daemon")
+    add(
+        "--pidfile",
+        metavar="F",
+        default=nothing,
+        help="pid of the daemon (/var/run/plancton.pid; with --user RUNDIR/plancton.pid)",
+    )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
+import sys
+import textwrap
 import time
 from typing import Any
 
@@ -36,11 +39,19 @@ def explain(paths: Paths, arguments: argparse.Namespace) -> int:
     print(document["summary"])
     for rule in document["rules"]:
         room = "no limit" if rule["room"] is None else f"{rule['room']} more"
-        print(f"  {rule['rule']:<12} {room:<9} {rule['text']}")
+        _print_row(rule["rule"], room, rule["text"])
     problem = (document.get("config") or {}).get("problem")
     if problem:
-        print(f"  {'config':<12} {'':<9} {problem}")
+        _print_row("config", "", problem)
     return _code(document)
+
+
+def _print_row(rule: str, room: str, text: str) -> None:
+    """Print one rule; on a terminal, its text stays in its column."""
+    head = f"  {rule:<12} {room:<9} "
+    width = shutil.get_terminal_size().columns - len(head)
+    lines = textwrap.wrap(text, width) if sys.stdout.isatty() and width >= 20 else [text]
+    print(head + ("\n" + " " * len(head)).join(lines))
 
 
 def _code(document: dict[str, Any]) -> int:

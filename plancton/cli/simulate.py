@@ -11,6 +11,9 @@ from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 
+from rich.console import Console
+from rich.progress import track
+
 from plancton import preflight
 from plancton.errors import ExitCode, PlanctonError
 from plancton.node.sensors import ProcSensors
@@ -30,7 +33,9 @@ def simulate(paths: Paths, arguments: argparse.Namespace) -> int:
     lines = list(islice(_read(Path(arguments.trace)), arguments.nodes))
     if not lines:
         raise PlanctonError(f"{arguments.trace}: holds no line of percentages")
-    found = add_up(replay(line, arguments.step, config, facts) for line in lines)
+    # On stderr, and only where that is a terminal.
+    shown = track(lines, "nodes", console=Console(stderr=True), transient=True)
+    found = add_up(replay(line, arguments.step, config, facts) for line in shown)
     if arguments.json:
         print(json.dumps(asdict(found), indent=2))
         return ExitCode.OK

@@ -1,4 +1,4 @@
-"""``planctonctl stop``, ``force-stop``, ``drain``, ``drain-stop``, ``resume`` and ``retry``."""
+"""``planctonctl stop``, ``force-stop``, ``drain``, ``resume`` and others: control the daemon."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import argparse
 import os
 import signal
 import time
+from collections.abc import Callable
 
 from plancton.daemon.admin_mode import AdminFlags
 from plancton.daemon.lock import DaemonLock, running_pid
-from plancton.errors import EngineError, ExitCode, PlanctonError
-from plancton.model import PilotState
+from plancton.errors import ConfigError, EngineError, ExitCode, NotRunning, PlanctonError
+from plancton.model import Mode, PilotState
 from plancton.paths import Paths
+from plancton.policy.capacity import format_pilots
 from plancton.policy.rules import FORCE_GRACE
 
 from .document import open_last_engine, read_document
@@ -20,7 +22,10 @@ from .document import open_last_engine, read_document
 _STOP_WAIT = 30.0
 #: Seconds beyond the grace for killing, removing and ending.
 _FORCE_WAIT = 30.0
-_PAUSE = 0.02
+#: Seconds that a daemon may need to read its configuration.
+_RELOAD_WAIT = 30.0
+#: Seconds between two looks at the daemon: while it ends, and while pilots end by themselves.
+_PAUSE, _WAIT_PAUSE = 0.02, 0.2
 
 
 def stop(paths: Paths, _arguments: argparse.Namespace) -> int:
@@ -45,22 +50,25 @@ def force_stop(paths: Paths, _arguments: argparse.Namespace) -> int:
         print("the daemon does not run; no pilot does")
         return ExitCode.OK
     AdminFlags(paths.rundir).force_stop()
+    asked = time.monotonic()
     _signal(pid, signal.SIGUSR1)
-    _wait_for_end(paths, pid, FORCE_GRACE + _FORCE_WAIT)
+    _wait_for_end(paths, pid, FORCE_GRACE + _FORCE_WAIT, lambda: _check_engine(paths, asked))
     print("stopped; no pilot goes on")
     return ExitCode.OK
 
 
-def drain(paths: Paths, _arguments: argparse.Namespace) -> int:
+def drain(paths: Paths, arguments: argparse.Namespace) -> int:
     """Start no new pilots; running ones end by themselves."""
     AdminFlags(paths.rundir).drain()
-    return _told(paths, "drains: no new pilots are started")
+    _told(paths, "drains: no new pilots are started")
+    return _wait_for_pilots(paths, arguments.wait)
 
 
-def drain_stop(paths: Paths, _arguments: argparse.Namespace) -> int:
+def drain_stop(paths: Paths, arguments: argparse.Namespace) -> int:
     """Drain, and end the daemon after the last pilot."""
     AdminFlags(paths.rundir).drain(then_stop=True)
-    return _told(paths, "drains, and the daemon ends after the last pilot")
+    _told(paths, "drains, and the daemon ends after the last pilot")
+    return _wait_for_pilots(paths, arguments.wait)
 
 
 def resume(paths: Paths, _arguments: argparse.Namespace) -> int:
@@ -76,6 +84,59 @@ def retry(paths: Paths, _arguments: argparse.Namespace) -> int:
     """Have the daemon forget the failures of pilots and start some at once."""
     AdminFlags(paths.rundir).request_retry()
     return _told(paths, "forgets earlier failures: pilots are tried anew")
+
+
+def reload(paths: Paths, _arguments: argparse.Namespace) -> int:
+    """Have the daemon read its configuration, and say whether it could use it."""
+    pid = running_pid(paths)
+    if pid is None:
+        raise NotRunning("the daemon does not run; it reads the configuration when it starts")
+    asked = time.monotonic()
+    _signal(pid, signal.SIGHUP)
+    deadline = asked + _RELOAD_WAIT
+    while (document := read_document(paths)) is None or document["looked"] < asked:
+        if time.monotonic() > deadline or running_pid(paths) != pid:
+            raise PlanctonError(
+                f"the daemon (pid {pid}) has not read it within {_RELOAD_WAIT:g} s; see {paths.log}"
+            )
+        time.sleep(_PAUSE)
+    if problem := document["config"]["problem"]:
+        raise ConfigError(f"the previous configuration stays in force: {problem}")
+    print(f"{document['config']['path']} is in force")
+    return ExitCode.OK
+
+
+def _wait_for_pilots(paths: Paths, seconds: float | None) -> int:
+    """Wait until no pilot runs, at most ``seconds`` (None: not at all); say how many still do."""
+    deadline = time.monotonic() + (seconds or 0.0)
+    shown = None
+    while seconds is not None and running_pid(paths) is not None:
+        document = read_document(paths) or {}
+        pilots = [one for one in document.get("pilots") or () if one["state"] != "exited"]
+        known = document.get("mode") in (Mode.DRAIN.value, Mode.DRAIN_STOP.value)
+        if known and not pilots and document["pilots"] is not None:
+            break
+        text = f"{format_pilots(len(pilots))} {'runs' if len(pilots) == 1 else 'run'} still"
+        if time.monotonic() > deadline:
+            raise PlanctonError(f"{text} after {seconds:g} s")
+        if known and text != shown:
+            print(text, flush=True)
+            shown = text
+        time.sleep(_WAIT_PAUSE)
+    if seconds is not None:
+        print("no pilot runs any more")
+    return ExitCode.OK
+
+
+def _check_engine(paths: Paths, since: float) -> None:
+    """Raise EngineError if the engine did not answer to the daemon after ``since``."""
+    document = read_document(paths)
+    if document and document["looked"] > since and document["engine"]["problem"]:
+        raise EngineError(
+            f"the engine does not answer: {document['engine']['problem']}; "
+            "the daemon ends the pilots and itself when it does. "
+            "`planctonctl stop` ends the daemon alone"
+        )
 
 
 def _told(paths: Paths, what: str) -> int:
@@ -97,9 +158,12 @@ def _signal(pid: int, number: signal.Signals) -> None:
         raise PlanctonError(f"the daemon (pid {pid}) belongs to another user") from error
 
 
-def _wait_for_end(paths: Paths, pid: int, seconds: float) -> None:
+def _wait_for_end(
+    paths: Paths, pid: int, seconds: float, check: Callable[[], None] = lambda: None
+) -> None:
     deadline = time.monotonic() + seconds
     while running_pid(paths) == pid:
+        check()
         if time.monotonic() > deadline:
             raise PlanctonError(
                 f"the daemon (pid {pid}) still runs after {seconds:g} s; see {paths.log}"

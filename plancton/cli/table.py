@@ -46,15 +46,20 @@ def format_lines(document: dict[str, Any]) -> list[str]:
         f"Owner: {_or_dash(host['owner_cpus'], '{:.2f}')} of {host['ncpus']} CPUs; "
         f"pilots: {_or_dash(host['pilots_cpus'], '{:.2f}')} CPUs; "
         f"memory available: {_or_dash(host['mem_available'], '{:.1f} GB', 1e9)}",
-        f"Capacity: {_or_dash(capacity['start'], '{}')} pilots. {document['summary']}",
+        f"Capacity: {_or_dash(capacity['start'], '{}')} "
+        f"{'pilot' if capacity['start'] == 1 else 'pilots'}. {document['summary']}",
     ]
     if window["next_change"] is not None or window["phase"] != "open":
         found.append(f"Window: {window['text']}")
     found += format_container_lines(document)
-    if engine["problem"]:
-        found.append(f"Engine: {engine['problem']}")
+    if engine["problem"] and engine["name"] == "docker":
+        # What is wrong is in the summary.
+        found.append(
+            "Engine: see `systemctl status docker`, and `docker_host` in the configuration"
+        )
+    known = engine["problem"]
     found += [
-        f"Problem: {text}" for text in engine.get("problems", ()) if text != engine["problem"]
+        f"Problem: {text}" for text in engine.get("problems", ()) if not (known and known in text)
     ]
     if engine["isolation"]:
         found.append(f"Note: {engine['isolation']}")

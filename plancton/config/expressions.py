@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from jinja2 import StrictUndefined, Undefined, nodes
+from jinja2.filters import do_round
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -19,12 +20,14 @@ MAX_EXPONENT = 64
 MAX_OPERAND = 1e18
 #: Characters of an expression or a template.
 MAX_LENGTH = 4096
-#: Numbers, names, arithmetic, comparisons and the filters below. No attribute, call, item, macro,
-#: loop or string operation: each can fill the memory or take very long.
+#: More digits than a float has, and a rounding to 10**9 digits would never end.
+MAX_DIGITS = 30
+#: Numbers, names, arithmetic, comparisons, the filters and the functions below. No attribute, item,
+#: macro, loop or string operation: each can fill the memory or take very long.
 _ALLOWED = (
     nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.BinExpr,
     nodes.UnaryExpr, nodes.Compare, nodes.Operand, nodes.CondExpr, nodes.Filter, nodes.List,
-    nodes.Tuple,
+    nodes.Tuple, nodes.Call,
 )  # fmt: skip
 #: Enough for numbers and names; the others can loop or pad without end.
 _FILTERS = ("abs", "float", "int", "lower", "max", "min", "round", "upper")
@@ -53,8 +56,19 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 
 _ENVIRONMENT = _Sandbox(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
 
+
+def _round(value: Any, precision: int = 0, method: Any = "common") -> float:
+    if abs(precision) > MAX_DIGITS:
+        raise BadExpression(f"'round' to more than {MAX_DIGITS} digits")
+    return do_round(value, precision, method)
+
+
+#: What expressions of 2017 used, when they were Python: ``min(ncpus - 2, int(ram_bytes / 2e9))``.
+_FUNCTIONS = {"abs": abs, "float": float, "int": int, "max": max, "min": min, "round": _round}
+
 _ENVIRONMENT.globals.clear()
-_ENVIRONMENT.filters = {name: _ENVIRONMENT.filters[name] for name in _FILTERS}
+_ENVIRONMENT.globals.update(_FUNCTIONS)
+_ENVIRONMENT.filters = {name: _ENVIRONMENT.filters[name] for name in _FILTERS} | {"round": _round}
 
 
 def _check_length(text: str) -> None:
@@ -65,11 +79,20 @@ def _check_length(text: str) -> None:
 def _check_nodes(template: str) -> None:
     """Raise BadExpression for what does more than a configuration needs."""
     for node in _ENVIRONMENT.parse(template).find_all(nodes.Node):
-        if not isinstance(node, _ALLOWED):
+        if not isinstance(node, _ALLOWED) or not _is_plain_call(node):
             raise BadExpression(
                 f"{type(node).__name__.lower()} is not allowed: only names, numbers, arithmetic, "
-                f"comparisons and the filters {', '.join(_FILTERS)}"
+                f"comparisons, the filters {', '.join(_FILTERS)} and the functions "
+                f"{', '.join(_FUNCTIONS)}"
             )
+
+
+def _is_plain_call(node: nodes.Node) -> bool:
+    """Tell whether a call is one of a function above, with plain arguments; true of the rest."""
+    if not isinstance(node, nodes.Call):
+        return True
+    named = isinstance(node.node, nodes.Name) and node.node.name in _FUNCTIONS
+    return named and not (node.kwargs or node.dyn_args or node.dyn_kwargs)
 
 
 @lru_cache(maxsize=64)
@@ -121,6 +144,8 @@ def _one_line(error: Exception, names: Mapping[str, object]) -> str:
     if isinstance(error, NameError):  # how Python spells an infinite number that jinja2 computed
         return "gives a number that is not finite"
     text = " ".join(str(error).split()) or type(error).__name__
+    for end in ("'end of template'", "'end of print statement'"):
+        text = text.replace(end, "end of the expression")
     if "is undefined" in text:
         text += f"; known: {', '.join(sorted(names))}"
     return text

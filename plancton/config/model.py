@@ -64,7 +64,8 @@ class Config(ContainerKeys):
         "ncpus - 2",
         "pilots",
         "Most pilots at once: a number, or an expression over ncpus, ram_bytes, swap_bytes, "
-        "max_dock_mem and max_dock_swap; below 0 counts as 0.",
+        "max_dock_mem and max_dock_swap, with the functions abs, float, int, max, min and round; "
+        "below 0 counts as 0.",
     )
     cpus_per_dock: Annotated[float, Field(gt=0, allow_inf_nan=False)] = _key(
         1.0, "CPUs", "CPUs that one pilot counts for; fractions allowed."

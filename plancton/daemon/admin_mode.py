@@ -35,6 +35,13 @@ class AdminFlags:
             return Mode.ACTIVE
         return Mode.DRAIN_STOP if self._stop.exists() else Mode.DRAIN
 
+    def find_drain_start(self) -> float | None:
+        """Return when the drain was asked for, in seconds since 1970; None without one."""
+        try:
+            return self._drain.stat().st_mtime
+        except OSError:
+            return None
+
     def drain(self, *, then_stop: bool = False) -> None:
         """Ask for a drain, and for the daemon's end after the last pilot if ``then_stop``."""
         if then_stop:

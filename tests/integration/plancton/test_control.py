@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -116,6 +117,68 @@ def test_force_start_ends_a_drain_whoever_asked_for_it(node: Node) -> None:
     assert done.returncode == 0, done.stderr
     node.wait_for(3)
     assert node.ctl("force-stop").returncode == 0
+
+
+def test_start_says_that_the_node_drains(node: Node) -> None:
+    node.configure()
+    assert node.ctl("drain").returncode == 0
+    done = node.ctl("start")
+    assert done.returncode == 0, done.stderr
+    assert "the node drains since 20" in done.stdout
+    assert "`planctonctl resume` ends that" in done.stdout
+    assert node.ctl("stop").returncode == 0
+
+
+def test_drain_waits_for_the_last_pilot_if_told_to_and_says_how_many_run(node: Node) -> None:
+    node.configure(main_sleep=0.2)
+    node.nodaemon()
+    pids = node.wait_for(3).values()
+    done = node.ctl("drain", "--wait", "1")
+    assert done.returncode == ExitCode.FAILED
+    assert done.stderr == "planctonctl: 3 pilots run still after 1 s\n"
+    with subprocess.Popen(
+        node.command("drain-stop", "--wait"), stdout=subprocess.PIPE, text=True
+    ) as waiting:
+        assert waiting.stdout is not None
+        assert "the daemon ends after the last pilot" in waiting.stdout.readline()
+        assert waiting.stdout.readline() == "3 pilots run still\n"
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        assert waiting.stdout.read().endswith("no pilot runs any more\n")
+    assert waiting.returncode == 0
+
+
+def test_reload_says_whether_the_configuration_could_be_used(node: Node) -> None:
+    node.configure(updateconfig=600, main_sleep=600)
+    node.nodaemon()
+    node.wait_for(3)
+    node.configure(updateconfig=600, main_sleep=600, max_docks=4)
+    done = node.ctl("reload")
+    assert (done.returncode, done.stdout) == (
+        0, f"{node.directory / 'conf/config.yaml'} is in force\n",
+    )  # fmt: skip
+    node.wait_for(4)
+    node.configure(max_dokcs=4)
+    done = node.ctl("reload")
+    assert done.returncode == ExitCode.CONFIG
+    assert "stays in force" in done.stderr and "did you mean 'max_docks'?" in done.stderr
+
+
+def test_force_stop_says_at_once_that_the_engine_does_not_answer(node: Node) -> None:
+    node.configure(
+        engine="docker",
+        docker_host=f"unix://{node.directory}/none.sock",
+        main_sleep=600,
+        max_dock_mem=10_000_000,
+    )
+    daemon = node.nodaemon()
+    wait_until(lambda: node.published().get("engine"), "a first pass", state=node.log)
+    done = node.ctl("force-stop")
+    assert done.returncode == ExitCode.ENGINE
+    assert "the engine does not answer" in done.stderr
+    assert "`planctonctl stop` ends the daemon alone" in done.stderr
+    assert daemon.poll() is None
+    assert node.ctl("stop").returncode == 0
 
 
 # A repair

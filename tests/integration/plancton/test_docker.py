@@ -174,7 +174,7 @@ def test_a_socket_that_we_may_not_open_is_told_as_such(docker_service: DockerSer
         "from plancton.engine.docker.api import DockerApi\n"
         "from plancton.errors import EngineError\n"
         "os.setgid(65534); os.setuid(65534)\n"
-        f"try: DockerApi({docker_service.host!r}).facts()\n"
+        f"try: DockerApi({docker_service.host!r}).read_facts()\n"
         "except EngineError as error: print(error)"
     )
     done = subprocess.run(

@@ -39,6 +39,7 @@ def test_root_has_the_system_s_places_and_everybody_else_their_own(
     assert Paths.choose() == as_user
     assert str(as_user.config) == "/home/somebody/.plancton/conf/config.yaml"
     assert (as_user.logdir.name, as_user.rundir.name) == ("log", "run")
+    assert as_user.pidfile == as_user.rundir / "plancton.pid", "as in 2017"
 
 
 def test_a_run_directory_of_its_own_has_its_own_pid_file(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from plancton import __version__
 from plancton.cli import main
 from plancton.cli.document import read_current
 from plancton.daemon.admin_mode import AdminFlags
@@ -65,7 +66,9 @@ def test_no_command_is_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["frobnicate"], "invalid choice: 'frobnicate'"),
+        (["frobnicate"], "unknown command 'frobnicate'; see"),
+        (["strat"], "unknown command 'strat', did you mean 'start'?"),
+        (["help", "strat"], "unknown command 'strat', did you mean 'start'?"),
         (["status", "--jsno"], "unrecognized arguments: --jsno"),
         (["--rundir"], "argument --rundir: expected one argument"),
     ],
@@ -248,3 +251,28 @@ def test_an_error_is_told_in_one_line_and_becomes_the_exit_code(
     monkeypatch.setattr("plancton.cli.show.status", fails)
     assert main.main(["status"]) == ExitCode.ENGINE
     assert capsys.readouterr().err == "planctonctl: no room\n"
+
+
+def test_version_and_the_help_of_one_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main.main(["--version"])
+    assert (caught.value.code, capsys.readouterr().out) == (0, f"plancton {__version__}\n")
+    with pytest.raises(SystemExit) as caught:
+        main.main(["help", "drain"])
+    assert caught.value.code == 0
+    assert "--wait" in capsys.readouterr().out
+
+
+def test_json_may_stand_before_the_command(
+    paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (["--json", *places(paths), "status"], [*places(paths), "status", "--json"]):
+        assert main.main(words) == ExitCode.NOT_RUNNING
+        assert json.loads(capsys.readouterr().out)["daemon"]["running"] is False
+
+
+def test_a_reload_without_a_daemon_says_so(
+    paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.main([*places(paths), "reload"]) == ExitCode.NOT_RUNNING
+    assert "it reads the configuration when it starts" in capsys.readouterr().err

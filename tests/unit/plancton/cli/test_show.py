@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from rich.console import Console
 
+from plancton.cli.show import _print_row
 from plancton.cli.table import format_lines, render_view
 
 GB = 1_000_000_000
@@ -85,7 +87,7 @@ def test_everything_that_is_wrong_has_a_line() -> None:
             engine={
                 "name": "docker",
                 "problem": "refused",
-                "problems": ["refused", "x: device busy"],
+                "problems": ["the engine does not answer: refused", "x: device busy"],
                 "isolation": "none",
             },
             window={"phase": "closed", "next_change": 5.0, "text": "Closed until then."},
@@ -99,7 +101,7 @@ def test_everything_that_is_wrong_has_a_line() -> None:
         "Window: Closed until then.",
         "Image: b:1 abc; pulling b:2: 3 of 4 MB; no such host",
         "Protection: The host refuses.",
-        "Engine: refused",
+        "Engine: see `systemctl status docker`, and `docker_host` in the configuration",
         "Problem: x: device busy",
         "Note: none",
         "Configuration: config.yaml:1: no",
@@ -113,3 +115,22 @@ def test_an_open_window_without_an_end_needs_no_line() -> None:
 def test_pilots_that_are_not_known_are_not_none() -> None:
     told = shown(document(pilots=None))
     assert "Pilots: not known" in told
+
+
+def test_one_pilot_is_one_pilot() -> None:
+    assert "Capacity: 1 pilot. " in shown(document(capacity={"start": 1, "keep": 1}))
+
+
+def test_on_a_terminal_a_long_rule_stays_in_its_column(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    text = "CPU allows 1 pilot: 2 CPUs, 1.00 used by the owner, 0 in reserve, 1 a pilot."
+    _print_row("cpu", "1 more", text)
+    assert capsys.readouterr().out.count("\n") == 1, "a pipe gets one line a rule"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    _print_row("cpu", "1 more", text)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 60
+    assert [line[:25].strip() for line in lines] == ["cpu          1 more", "", ""]
+    assert " ".join(line[25:].strip() for line in lines) == text

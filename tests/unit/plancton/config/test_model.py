@@ -138,8 +138,8 @@ def test_every_problem_is_told_in_a_line_of_its_own() -> None:
         ("main_sleep: 3\nmain_sleep: 4", "2: main_sleep is given twice (first in line 1)"),
         ("max_docks: ncpu - 2", "1: max_docks: cannot compute 'ncpu - 2': 'ncpu' is undefined; "
          "known: max_dock_mem, max_dock_swap, ncpus, ram_bytes, swap_bytes"),
-        ("max_docks: ncpus -", "1: max_docks: cannot compute 'ncpus -': unexpected 'end of "
-         "template'"),
+        ("max_docks: ncpus -", "1: max_docks: cannot compute 'ncpus -': unexpected end of "
+         "the expression"),
         ("max_docks: 1 / swap_bytes", "1: max_docks: cannot compute '1 / swap_bytes': division "
          "by zero"),
         ("max_docks: \"'many'\"", "1: max_docks: cannot compute \"'many'\": gives 'many', not a "
@@ -294,3 +294,49 @@ def test_the_first_example_is_a_good_configuration() -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "examples/plancton").glob("*.yaml")), ids=str)
 def test_every_example_is_a_good_configuration(path: Path) -> None:
     load_config(path, FACTS)
+
+
+@pytest.mark.parametrize(
+    ("expression", "found"),
+    [
+        ("min(ncpus - 2, int(ram_bytes / max_dock_mem))", 6),
+        ("max(1, ncpus - 20)", 1),
+        ("round(ncpus * 0.7)", 6),
+        ("round(ncpus / 3, 1)", 2),
+        ("abs(2 - ncpus)", 6),
+        ("int(float(ncpus) / 3)", 2),
+        ("[ncpus - 2, 4]|min", 4),
+    ],
+)
+def test_the_functions_that_2017_allowed_in_expressions_are_there(
+    expression: str, found: int
+) -> None:
+    config = parse_config(f"max_docks: {expression!r}", "config.yaml", FACTS)
+    assert max_docks(config, FACTS) == found
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["round(5, -10**9)", "5|round(-999999999)", "range(9)", "min(*[1, 2])", "min(1, key=2)",
+     "(1).bit_length()", "int(ncpus)(1)", "max.__self__", "min()"],
+)  # fmt: skip
+def test_no_other_call_is_made_and_none_that_does_not_end(expression: str) -> None:
+    with pytest.raises(ConfigError, match="cannot compute"):
+        parse_config(f"max_docks: {expression!r}", "config.yaml", FACTS)
+
+
+@pytest.mark.parametrize(
+    ("line", "size"),
+    [
+        ("max_dock_mem: 2GB", 2_000_000_000),
+        ("max_dock_mem: 1.5 GiB", 1_610_612_736),
+        ("mem_reserve: 500M", 500_000_000),
+        ("shm_size: 64kib", 65_536),
+        ("max_dock_swap: 1t", 1_000_000_000_000),
+    ],
+)
+def test_a_size_with_a_unit_is_refused_with_the_number_to_write(line: str, size: int) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(line, "config.yaml", FACTS)
+    key, _, value = line.partition(": ")
+    assert str(caught.value) == (f"config.yaml:1: {key}: is in bytes: write {size} for {value!r}")
