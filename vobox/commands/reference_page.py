@@ -44,7 +44,8 @@ name. An empty word is ignored (DIRAC passes one), except where HTCondor gives i
 The caller is who the kernel says at the other end of the socket (`SO_PEERCRED`): neither the
 environment nor the command line can say otherwise. Everybody sees every job. Only its owner and
 root change a job, end its run or look into what it writes; for others the commands say
-`Permission denied to remove job 1.0`, or that there was nothing to do, with exit code 1.
+`Permission denied to remove job 1.0`, or that there was nothing to do, with exit code 1. As with
+HTCondor it is 0 for a cluster, a user or a constraint while the caller has no job in the queue.
 
 A CE in another container needs the socket's directory and nothing else. The uid is then the one
 that the schedd's side sees: the same number without user namespaces, the mapped one with them (an

@@ -13,6 +13,9 @@ from thyme.protocol.events import Finished, Usage
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 
+#: What a worker gives as the reason after condor_vacate.
+_VACATED = "vacated"
+
 
 def format_submit(job: JobId, now: float, ad: Ad) -> str:
     """Format event 000, the job was submitted."""
@@ -30,11 +33,14 @@ def format_execute(job: JobId, now: float, host: str) -> str:
 
 def format_evicted(job: JobId, now: float, usage: Usage, reason: str) -> str:
     """Format the end of a run whose program did not end by itself; ``now``: epoch seconds."""
+    code = ""
+    if reason == _VACATED:
+        code, reason = " Code 1022 Subcode 0", "Job vacated by schedd"
     return _event(
         4,
         job,
         now,
-        f"Job was evicted.\n\t(0) CPU times\n{_usage(usage, 'Run')}"
+        f"Job was evicted.{code}\n\t(0) CPU times\n{_usage(usage, 'Run')}"
         "\t0  -  Run Bytes Sent By Job\n\t0  -  Run Bytes Received By Job\n"
         f"\tReason: {_line(reason)}\n",
     )

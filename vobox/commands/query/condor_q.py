@@ -186,17 +186,17 @@ def _render(
         else:
             yield from _render_table(query, request, view, evaluator)
         return
+    if query.table == "totals":
+        counts = _count_statuses(query, view, evaluator)
+        ad = build_summary_ad(counts, view.counts(request.user), view.counts())
+        yield from query.output.render(lambda: [ad])
+        return
     row = query.output.find_plain_columns()
     texts = None if row is None else selection.render_rows(view, evaluator, row)
     if texts is not None:
         yield from texts
         return
     names = query.output.find_needed_names()
-    if query.table == "totals" and query.output.is_whole_ads:
-        counts = _count_statuses(query, view, evaluator)
-        ad = build_summary_ad(counts, view.counts(request.user), view.counts())
-        yield from query.output.render(lambda: [ad])
-        return
     yield from query.output.render(lambda: selection.find(view, evaluator, names))
 
 

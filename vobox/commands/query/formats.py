@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
+from typing import Any
 
-from vobox.classad.ad import Ad, ParseError
+from vobox.classad.ad import Ad, ParseError, literal
 from vobox.classad.literals import (
     ERROR,
     NOT_LITERAL,
@@ -18,6 +19,7 @@ from vobox.classad.literals import (
     real_text,
 )
 
+_ESCAPES = {ord(c): f"\\{e}" for c, e in zip("\a\b\f\n\r\t\v\\", "abfnrtv\\", strict=True)}
 #: Characters that no XML document can hold, not even escaped.
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 XML_HEAD = '<?xml version="1.0"?>\n<!DOCTYPE classads SYSTEM "classads.dtd">\n<classads>\n'
@@ -109,7 +111,7 @@ def format_xml_value(text: str) -> str:
     """Return an expression as an element of HTCondor's XML."""
     value = literal_value(text)
     if isinstance(value, str):
-        return f"<s>{_escape_xml(value)}</s>"
+        return f"<s>{_escape_xml(_escape_string(value))}</s>"
     if value is UNDEFINED:
         return "<un/>"
     if value is ERROR:
@@ -119,8 +121,37 @@ def format_xml_value(text: str) -> str:
     if isinstance(value, int):
         return f"<i>{value}</i>"
     if isinstance(value, float):
-        return f"<r>{value:.15E}</r>"
+        return f"<r>{value:.15E}</r>" if value else "<r>0.0</r>"
+    if text.startswith(("{", "[")):
+        return _format_xml_json(json.loads(format_json_value(text)), 4)
     return f"<e>{_escape_xml(expression_text(text))}</e>"
+
+
+def _format_xml_json(value: Any, indent: int) -> str:
+    """Return a list or record as XML, from the library's JSON of it; ``indent``: blanks."""
+    if isinstance(value, list):
+        return f"<l>{''.join(_format_xml_json(each, indent) for each in value)}</l>"
+    if isinstance(value, dict):
+        members = (
+            f'{" " * (indent + 4)}<a n="{_escape_xml(name)}">'
+            f"{_format_xml_json(each, indent + 4)}</a>\n"
+            for name, each in value.items()
+        )
+        return f"<c>\n{''.join(members)}{' ' * indent}</c>"
+    if isinstance(value, str) and value.startswith("/Expr(") and value.endswith(")/"):
+        return f"<e>{_escape_xml(value[len('/Expr(') : -len(')/')])}</e>"
+    return format_xml_value("undefined" if value is None else literal(value))
+
+
+def _escape_string(text: str) -> str:
+    """Escape a string as C does: what is not printable ASCII byte by byte, in octal."""
+    if text.isascii() and text.isprintable() and "\\" not in text:
+        return text
+    data = text.encode("utf-8", "surrogateescape")
+    return "".join(
+        _ESCAPES.get(byte) or (chr(byte) if 0x20 <= byte < 0x7F else f"\\{byte:03o}")
+        for byte in data
+    )
 
 
 def _escape_xml(text: str) -> str:

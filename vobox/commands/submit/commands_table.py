@@ -96,6 +96,7 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     _honoured("log", "The user log.", "UserLog"),
     _recorded("log_xml", "UserLogUseXML", _B, "The log is written as text all the same."),
     _recorded("submit_event_notes", "SubmitEventNotes", _S),
+    _recorded("submit_event_user_notes", "SubmitEventUserNotes", _S),
     _recorded("job_ad_information_attrs", "JobAdInformationAttrs", _S),
     _recorded("ulog_execute_attrs", "UserLogExecuteEventAttrs", _S),
     _recorded("dagman_log", "DAGManNodesLog", _S),
@@ -139,6 +140,8 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     _recorded("compress_files", "CompressFiles", _L),
     _recorded("fetch_files", "FetchFiles", _L),
     _recorded("manifest", "ManifestDesired", _B),
+    _recorded("manifest_dir", "ManifestDir", _S),
+    _recorded("skip_if_dataflow", "SkipIfDataflow", _B, "The job runs in any case."),
     _ignored("copy_to_spool", "The executable always travels with the job."),
     _ignored("skip_filechecks", "Nothing but the executable is checked at submit."),
     _refused(
@@ -146,7 +149,11 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
         "pilots fetch and store nothing by URL; list the files in transfer_input_files",
     ),
     _refused("public_input_files", "there is no web cache; use transfer_input_files"),
-    _refused("checkpoint_exit_code transfer_checkpoint_files", "jobs are not checkpointed here"),
+    _refused(
+        "checkpoint_exit_code checkpoint_exit_by_signal checkpoint_exit_signal "
+        "transfer_checkpoint_files checkpoint_destination",
+        "jobs are not checkpointed here",
+    ),
     _refused("encrypt_execute_directory", "scratch directories are not encrypted here"),
     # credentials
     _honoured(
@@ -174,6 +181,10 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     _honoured("request_memory", "MiB, or with a unit.", "RequestMemory"),
     _honoured("request_disk", "KiB, or with a unit.", "RequestDisk"),
     _honoured("request_gpus", "Recorded; pilots do not match it.", "RequestGPUs"),
+    _refused(
+        "retry_request_memory retry_request_memory_increase retry_request_memory_max",
+        "a job is not run again with more memory; ask for enough with request_memory",
+    ),
     _recorded("require_gpus", "RequireGPUs", _E),
     _refused(
         "gpus_minimum_capability gpus_maximum_capability gpus_minimum_memory gpus_minimum_runtime "
@@ -215,6 +226,9 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     _honoured("kill_sig_timeout", "Seconds until SIGKILL.", "KillSigTimeout"),
     _recorded("job_max_vacate_time", "JobMaxVacateTime", _E),
     _recorded("want_graceful_removal", "WantGracefulRemoval", _E),
+    _recorded("max_job_retirement_time", "MaxJobRetirementTime", _E),
+    _recorded("job_machine_attrs", "JobMachineAttrs", _S),
+    _recorded("job_machine_attrs_history_length", "JobMachineAttrsHistoryLength", _I),
     _recorded("keep_claim_idle", "KeepClaimIdle", _E),
     _recorded("next_job_start_delay", "NextJobStartDelay", _E),
     _honoured(

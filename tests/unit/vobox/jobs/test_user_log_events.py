@@ -131,6 +131,14 @@ def test_htcondors_own_reader_reads_on_after_a_run_that_is_queued_again(
     assert terminated["ReturnValue"] == 3
 
 
+def test_a_vacated_run_has_htcondors_code_and_reason(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text(user_log_events.format_evicted(JobId(38, 0), NOW, USAGE, "vacated"))
+    (event,) = read(path)
+    assert path.read_text().splitlines()[0].endswith("Job was evicted. Code 1022 Subcode 0")
+    assert event["Reason"] == "Job vacated by schedd"
+
+
 def test_headers_are_padded_to_three_digits_and_grow_beyond() -> None:
     when = "2026-11-22 13:25:12"
     assert user_log_events.format_aborted(JobId(3, 1), NOW, "x").startswith(

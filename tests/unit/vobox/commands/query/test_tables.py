@@ -153,6 +153,13 @@ def test_totals_end_with_the_line_that_alien_reads() -> None:
     assert out(condor_q, queue, "-totals") == TITLE + "\n" + footer(five, five, five)
 
 
+def test_totals_with_columns_are_those_of_the_summary_ad() -> None:
+    queue = FakeQueue([job(1), job(2), job(3, 0, 2)])
+    asked = ("-totals", "-format", "%d ", "Jobs", "-format", "%d ", "Idle")
+    assert out(condor_q, queue, *asked) == "3 2 "
+    assert out(condor_q, queue, "-totals", "-af", "Jobs", "Running") == "3 1\n"
+
+
 def test_totals_of_everybody_read_no_job() -> None:
     queue = FakeQueue([job(1), job(2, 0, 4, Owner="bob")])
     everybody = "2 jobs; 1 completed, 0 removed, 1 idle, 0 running, 0 held, 0 suspended"

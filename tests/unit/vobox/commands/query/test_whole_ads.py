@@ -6,6 +6,7 @@ import json
 from xml.etree import ElementTree
 
 import classad2
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -112,7 +113,28 @@ def test_xml_of_no_job_is_header_and_closing_tag() -> None:
 def test_xml_can_be_read_whatever_a_string_holds() -> None:
     queue = FakeQueue([job(X="\x01<&>\"'\t\n]]>\x7fé")])
     root = ElementTree.fromstring(out(condor_q, queue, "-xml", "-attributes", "X"))  # noqa: S314
-    assert root.findtext("c/a/s") == "<&>\"'\t\n]]>\x7fé"
+    assert root.findtext("c/a/s") == "\\001<&>\"'\\t\\n]]>\\177\\303\\251"
+
+
+@pytest.mark.parametrize(
+    ("text", "xml"),
+    [
+        # as HTCondor 25.14.0
+        ("0.0", "<r>0.0</r>"),
+        ("1.5", "<r>1.500000000000000E+00</r>"),
+        ('{ 1,"a",2.0,undefined }', "<l><i>1</i><s>a</s><r>2.000000000000000E+00</r><un/></l>"),
+        ("{ A + 1, true }", '<l><e>A + 1</e><b v="t"/></l>'),
+        (
+            '[ B = 1; C = [ D = "x" ] ]',
+            '<c>\n        <a n="B"><i>1</i></a>\n        <a n="C"><c>\n'
+            '            <a n="D"><s>x</s></a>\n        </c></a>\n    </c>',
+        ),
+        ('"\\\\é"', r"<s>\\\303\251</s>"),
+    ],
+)
+def test_xml_writes_each_kind_of_value_as_htcondor_does(text: str, xml: str) -> None:
+    shown = out(condor_q, FakeQueue([job(X=Text(text))]), "-xml", "-attributes", "X")
+    assert f'    <a n="X">{xml}</a>\n' in shown
 
 
 def test_a_whole_ad_with_formats_holds_what_they_refer_to() -> None:
