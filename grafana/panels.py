@@ -109,7 +109,8 @@ def _fields(described: Mapping[str, Any], custom: Mapping[str, Any]) -> dict[str
     steps = described.get("steps", [[None, "text"]])
     by_value = "steps" in described or described["kind"] in ("stat", "text_stat", "shares", "table")
     defaults: dict[str, Any] = {
-        "unit": described.get("unit", "short"),
+        # numbers of jobs and nodes to the last one: 1200, not 1.20 K
+        "unit": described.get("unit", "none" if described["kind"] == "stat" else "short"),
         "thresholds": {
             "mode": "absolute",
             "steps": [{"value": value, "color": colour} for value, colour in steps],

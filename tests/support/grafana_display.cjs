@@ -23,7 +23,9 @@ data.standardTransformersRegistry.setInit(() => {
 const options = ['displayName', 'unit', 'color', 'mappings', 'links', 'noValue', 'decimals',
   'min', 'max', 'thresholds'];
 data.standardFieldConfigEditorRegistry.setInit(() => options.map((path) => ({
-  id: path, path, name: path, process: (value) => value, shouldApply: () => true,
+  id: path, path, name: path, shouldApply: () => true,
+  settings: { expandTemplateVars: true },
+  process: path === 'displayName' ? data.stringOverrideProcessor : (value) => value,
 })));
 const theme = data.createTheme({ colors: { mode: 'dark' } });
 const same = (text) => text;
@@ -31,7 +33,7 @@ const same = (text) => text;
 function interpolate(text, vars) {
   // ${__field.labels.NAME} in a display name
   return text.replace(/\$\{__field\.labels\.(\w+)\}/g, (whole, name) => {
-    const field = vars && vars.__field && vars.__field.value && vars.__field.value.field;
+    const field = vars && vars.__dataContext && vars.__dataContext.value.field;
     return field && field.labels ? field.labels[name] : whole;
   });
 }

@@ -13,7 +13,7 @@ import math
 import operator
 import re
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -242,11 +242,26 @@ def shown(
     period  begin and end, seconds since 1970
     chosen  values of variables; one that is not there is "All"
     """
-    wanted = [{"panel": one, "range": [1000 * at for at in period]} for one in panels]
-    intervals = [one["interval"] for one in _display(wanted)]
-    for one, interval in zip(wanted, intervals, strict=True):
-        one["frames"] = frames_of(one["panel"], ask, period, interval, chosen or {})
+    span = round(1000 * (period[1] - period[0]))
+    _learn_intervals({one["interval"] for one in panels}, span)
+    wanted = []
+    for one in panels:
+        interval = _INTERVALS[one["interval"], span]
+        frames = frames_of(one, ask, period, interval, chosen or {})
+        wanted.append({"panel": one, "range": [1000 * at for at in period], "frames": frames})
     return [one["shown"] for one in _display(wanted)]
+
+
+#: Milliseconds of a step, by the panel's least interval and the milliseconds of the period.
+_INTERVALS: dict[tuple[str, int], int] = {}
+
+
+def _learn_intervals(least: Iterable[str], span: int) -> None:
+    unknown = [one for one in least if (one, span) not in _INTERVALS]
+    if unknown:
+        wanted = [{"panel": {"interval": one}, "range": [0, span]} for one in unknown]
+        for one, found in zip(unknown, _display(wanted), strict=True):
+            _INTERVALS[one, span] = found["interval"]
 
 
 def _display(wanted: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
