@@ -1,4 +1,4 @@
-"""What the command lines of thyme-worker and thyme-schedd have in common."""
+"""Options that the command lines of thyme-worker, thyme-admin and thyme-schedd share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def make_count_type(what: str, least: int) -> Callable[[str], int]:
-    """An argument type: a whole number from ``least``; ``what`` is named where it is none."""
+    """Return an argparse type for a whole number from ``least``; ``what`` names it in errors."""
 
     def read(text: str) -> int:
         value = int(text)
@@ -34,7 +34,7 @@ def make_count_type(what: str, least: int) -> Callable[[str], int]:
 
 
 def parse_seconds(text: str) -> float:
-    """An argument type: seconds from 0, fractions allowed."""
+    """Parse seconds from 0, fractions allowed; an argparse type."""
     value = float(text)
     if not 0 <= value < 1e9:
         raise ValueError
@@ -45,7 +45,7 @@ parse_seconds.__name__ = "number of seconds"
 
 
 def broker_url(option: str | None, env: Mapping[str, str]) -> str:
-    """The broker's URL from the option, THYME_URL_FILE, THYME_URL or THYME_RABBITMQ.
+    """Return the broker's URL from the option, THYME_URL_FILE, THYME_URL or THYME_RABBITMQ.
 
     Raises BadInvocation. A file may hold several URLs, one a line.
     """
@@ -75,10 +75,10 @@ def _has_password(url: str) -> bool:
     try:
         return any(urlsplit(each).password for each in url.split())
     except ValueError:
-        return False  # no URL at all: said by whoever reads it
+        return False  # no URL at all: reported when it is parsed
 
 
 def hide_broker_urls() -> None:
-    """Take what names the broker out of this process's environment: no job is to find it there."""
+    """Remove what names the broker from this process's environment, so that no job finds it."""
     for name in ("THYME_URL", "THYME_URL_FILE", "THYME_RABBITMQ"):
         remove_variable(name)

@@ -1,4 +1,4 @@
-"""What can go wrong on a job's journey, and with which exit code the worker says so.
+"""The errors of thyme, and the exit codes of thyme-worker.
 
     ThymeError
     ├── BadInvocation        6   the command line or the environment is wrong

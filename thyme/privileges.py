@@ -1,4 +1,4 @@
-"""What the kernel lets a process give up, for good: rights for the job, openness for the worker.
+"""Gives up rights of this process for good, and hides it, by prctl and capset.
 
 Numbers are from ``linux/prctl.h`` and ``linux/capability.h``. What a kernel or
 a container does not let us give up is tried and left: a job's rights end with
@@ -30,7 +30,7 @@ def _prctl(option: int, value: int = 0) -> bool:
 
 
 def make_undumpable() -> None:
-    """Nobody but real root can look into this process: memory, environment, open files, ptrace.
+    """Let nobody but real root look into this process: memory, environment, open files, ptrace.
 
     Its ``/proc`` entries belong to root from now on, so that a job of the same user cannot
     open them; a program that is executed starts visible again.
@@ -39,7 +39,7 @@ def make_undumpable() -> None:
 
 
 def become_subreaper() -> None:
-    """Processes whose parent dies below us become our children."""
+    """Become the parent of processes below us whose parent dies."""
     if not _prctl(_PR_SET_CHILD_SUBREAPER, 1):
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
@@ -50,7 +50,7 @@ def set_parent_death_signal(number: int) -> None:
 
 
 def drop_inheritable_rights() -> None:
-    """No program that is executed from now on has rights that this process's user has not.
+    """Let no program executed from now on gain rights that this process's user has not.
 
     Our own rights stay. Emptying the bounding set needs CAP_SETPCAP.
     """
@@ -67,7 +67,7 @@ def drop_inheritable_rights() -> None:
 
 
 def drop_capabilities() -> None:
-    """None in any set, also after executing a program."""
+    """Empty all capability sets, also after executing a program."""
     # else root's programs get theirs back, and forget whom to die with
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
@@ -75,7 +75,7 @@ def drop_capabilities() -> None:
 
 
 def remove_variable(name: str) -> None:
-    """Take a variable away, also from what ``/proc/PID/environ`` shows of our start."""
+    """Remove an environment variable, also from what ``/proc/PID/environ`` shows."""
     _libc.getenv.restype = ctypes.c_void_p
     value = os.environ.get(name)
     place = _libc.getenv(os.fsencode(name))

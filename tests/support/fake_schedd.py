@@ -88,13 +88,13 @@ class FakeExecution:
             self._outcome = ExecutionResult(exit_code, signal, Usage(0.5, 0.25, wall, 1234))
             self.wake()
 
-    def outcome(self) -> ExecutionResult | None:
+    def poll(self) -> ExecutionResult | None:
         return self._outcome
 
     def measure(self) -> None:
         self.looks += 1
 
-    def usage(self) -> Usage:
+    def get_usage(self) -> Usage:
         return Usage(0.25, 0.125, self.clock() - self.started, 1234, 1000, 8)
 
     def suspend(self) -> None:
@@ -103,7 +103,7 @@ class FakeExecution:
     def resume(self) -> None:
         self.signals.append(f"continue at {self.clock() - self.started:g}")
 
-    def ask_to_end(self) -> None:
+    def request_end(self) -> None:
         if self._kill_at is None:
             self.signals.append(f"{self.task.kill_signal} at {self.clock() - self.started:g}")
             self._kill_at = self.clock() + self.task.kill_grace
@@ -116,7 +116,7 @@ class FakeExecution:
         self.signals.append(f"9 at {self.clock() - self.started:g}")
         self._end(None, 9)
 
-    def keep_after(self) -> float | None:
+    def kill_after_grace(self) -> float | None:
         if self._kill_at is None:
             return None
         left = self._kill_at - self.clock()

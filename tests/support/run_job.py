@@ -38,16 +38,16 @@ class Run:
     def end(self) -> None:
         def over() -> bool:
             self.job.measure()
-            return self.job.outcome() is not None
+            return self.job.poll() is not None
 
         wait_until(over, "the job to end", state=lambda: self.out)
         self.outcome = self.job.clean_up()
-        files, self.hold = self.sandbox.outputs(self.task)
+        files, self.hold = self.sandbox.collect_outputs(self.task)
         # their bytes stay on the disk until they are asked for
         self.files = [SandboxFile(file.name, file.data, file.mode) for file in files]
-        self.stdout, self.stderr = self.out, self.sandbox.stream(STDERR, 10**6)
+        self.stdout, self.stderr = self.out, self.sandbox.read_stream(STDERR, 10**6)
         self.sandbox.remove()
 
     @property
     def out(self) -> bytes:
-        return self.sandbox.stream(STDOUT, 10**6)
+        return self.sandbox.read_stream(STDOUT, 10**6)

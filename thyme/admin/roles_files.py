@@ -18,10 +18,10 @@ from typing import Any
 
 from thyme.broker import check_url
 
+from .broker_location import BrokerLocation, read_password
 from .definitions import build_definitions, pools_of, without_hashes
 from .errors import FilesUnusable, NotDone
 from .passwords import generate_password
-from .place import BrokerLocation, read_password
 from .roles import DEFAULT_POOL, list_roles
 
 DEFINITIONS = "definitions.json"

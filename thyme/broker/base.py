@@ -1,16 +1,17 @@
-"""The one way to a broker: what every transport can do.
+"""The interface to a broker: what every transport can do.
 
 A transport is one connection of one process and belongs to one thread; only
 ``wake`` may be called from others (and from signal handlers). It carries bytes:
-what they mean is in ``codec.py``. Three things live in a broker:
+what they mean is in ``protocol/codec.py``. A broker has:
 
 * a *job queue* per pool: each message goes to one worker, stays *taken* until
-  it is acknowledged, and comes back when the process that took it dies;
-* one *stream* of records in one order, read from any offset, by anyone, again;
-* *inboxes*: mail for one living process (claims, verdicts, control,
+  it is acknowledged, and is queued again when the process that took it dies;
+* one *stream* of records in one order, which each reader reads from any offset, as often as it
+  wants;
+* *inboxes*: mail for one living process (claims and their replies, control messages,
   heartbeats). Mail is transient: it may be lost, and nothing relies on it.
 
-Implementations: ``amqp.py`` (RabbitMQ) and ``sqlite.py`` (the embedded default); the contract that
+Implementations: ``amqp/`` (RabbitMQ) and ``sqlite/`` (the embedded default); the contract that
 all must pass is ``tests/contract/test_transport*.py``.
 """
 
@@ -26,7 +27,7 @@ from typing import NamedTuple
 class Delivery:
     """A message of a job queue, taken and not yet acknowledged.
 
-    ``redelivered`` is true when somebody took it before and died.
+    ``redelivered``: whether a process took it before and died.
     """
 
     tag: int
@@ -39,8 +40,8 @@ class Record(NamedTuple):
 
     ``time``: seconds since the epoch, when it was published, for display only. ``key`` says who may
     have written it, as only the broker knows that: ``submit.<pool>``, ``event.<kind>`` (see
-    ``keys.py``) or ``dead.<pool>``: put aside because of ``reason``. A record of version 1 of the
-    embedded broker has the key "".
+    ``routing_keys.py``) or ``dead.<pool>``: put aside because of ``reason``. A record of version 1
+    of the embedded broker has the key "".
     """
 
     offset: int
@@ -52,7 +53,10 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class Mail:
-    """``reply_to`` is the sender's inbox or ""; ``correlation`` is the sender's, to be returned."""
+    """A message for an inbox.
+
+    ``reply_to``: the sender's inbox or ""; ``correlation``: the sender's, repeated in the reply.
+    """
 
     body: bytes
     reply_to: str = ""
@@ -61,7 +65,7 @@ class Mail:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message that nobody could read, or that each of its workers died of.
+    """A message that no worker could read, or at which each of its workers died.
 
     ``time``: seconds since the epoch, when it was put aside (0: unknown). ``id`` names it for
     ``requeue_dead``: the same for the same message, if it is put aside again.
@@ -75,24 +79,24 @@ class DeadLetter:
 
 
 def dead_letter_id(pool: str, body: bytes) -> str:
-    """The ``id`` of a dead letter."""
-    import hashlib  # late: it costs a worker, who never asks, 4 MB
+    """Return the ``id`` of a dead letter."""
+    import hashlib  # late: workers never need it, and it takes some MB
 
     return hashlib.sha256(pool.encode() + b"\n" + body).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class QueueState:
-    """``ready``: messages that nobody has taken; ``consumers``: who waits (None: unknown)."""
+    """A queue's messages that nobody has taken, and its waiting consumers (None: unknown)."""
 
     ready: int
     consumers: int | None
 
 
 class Transport(ABC):
-    """Every method raises BrokerUnreachable or BrokerRefused (see ``thyme.errors``).
+    """One connection to a broker. Every method raises BrokerUnreachable or BrokerRefused.
 
-    After an error the connection is of no more use: close it and make another.
+    After an error the connection cannot be used: close it and make another.
     What was being published may or may not have been recorded.
     """
 
@@ -100,10 +104,10 @@ class Transport(ABC):
 
     @abstractmethod
     def declare_topology(self, pools: Sequence[str]) -> None:
-        """Make what is missing for these pools and the stream, and check what is there.
+        """Make the queues of these pools and the stream where missing, and check what is there.
 
-        Raises BrokerRefused where something is there that cannot serve. Whoever comes first does
-        this by itself; it is called to check, and to mend what somebody deleted.
+        Raises BrokerRefused where something is there that cannot be used. The other methods do
+        this as needed; call it to check, and to make again what was deleted.
         """
 
     # --- publishing -------------------------------------------------------------
@@ -112,7 +116,7 @@ class Transport(ABC):
     def submit(self, pool: str, bodies: Iterable[bytes]) -> None:
         """Put messages into a pool's queue *and* the stream; returns once all are durable.
 
-        Whoever makes ``bodies`` one by one may ``read`` meanwhile: earlier ones may be there.
+        ``bodies`` may be a generator that calls ``read``: earlier messages may be there already.
         """
 
     @abstractmethod
@@ -126,92 +130,92 @@ class Transport(ABC):
 
     @abstractmethod
     def take(self, pool: str) -> Delivery | None:
-        """The oldest free message, or None at once. One process takes one at a time."""
+        """Take the oldest free message, or return None at once. A process takes one at a time."""
 
     def record_and_take(self, pool: str, bodies: Sequence[bytes]) -> Delivery | None:
-        """``record``, and then ``take``: one journey to the broker where there is one."""
+        """``record``, and then ``take``, in one round trip where the broker is remote."""
         self.record(bodies)
         return self.take(pool)
 
     @abstractmethod
     def ack(self, delivery: Delivery) -> None:
-        """Done with it: it will not come back."""
+        """Acknowledge a message: it is removed."""
 
     def ack_later(self, delivery: Delivery) -> None:
-        """As ``ack``, with what is said next; until then it may come back, as if not done."""
+        """As ``ack``, sent with the next call; until then it may be redelivered."""
         self.ack(delivery)
 
     @abstractmethod
     def requeue(self, delivery: Delivery) -> None:
-        """Not by me: it goes back to the head of the queue."""
+        """Give a message back to the head of its queue."""
 
     @abstractmethod
     def reject(self, delivery: Delivery, reason: str) -> None:
-        """Unreadable: keep it aside among the dead letters, and tell so in the stream."""
+        """Move an unreadable message to the dead letters, and record that in the stream."""
 
     @abstractmethod
     def count_ready(self, pool: str) -> int:
-        """How many messages of the pool's queue nobody has taken."""
+        """Return how many messages of the pool's queue nobody has taken."""
 
     # --- for the operator -------------------------------------------------------
 
     @abstractmethod
     def get_queue_state(self, pool: str) -> QueueState:
-        """What waits in the pool's queue, and who waits for it; makes no queue."""
+        """Return the state of the pool's queue; makes no queue."""
 
     @abstractmethod
     def get_dead_letter_state(self) -> QueueState:
-        """How many dead letters there are, without looking at them."""
+        """Return the state of the queue of dead letters, without looking at them."""
 
     @abstractmethod
     def get_stream_state(self) -> QueueState:
-        """How many records the stream has. RabbitMQ's count may be some seconds old."""
+        """Return how many records the stream has. RabbitMQ's count may be some seconds old."""
 
     @abstractmethod
     def list_dead_letters(self) -> list[DeadLetter]:
-        """What was put aside, oldest first; it stays there. Two must not look at once."""
+        """Return the dead letters, oldest first; they stay. Two must not do this at once."""
 
     @abstractmethod
     def requeue_dead_letters(self, ids: Sequence[str] | None = None) -> int:
-        """Submit dead letters (None: all) to their pools again; how many.
+        """Submit the dead letters of these ids (None: all) again; return how many.
 
-        To the queue and to the stream, as ``submit`` does: whoever holds such a job because of its
-        dead letter learns from that record that it is queued again.
+        To the queue and to the stream, as ``submit`` does: the schedd, which holds a job because
+        of its dead letter, learns from that record that the job is queued again.
         """
 
     @abstractmethod
     def purge_queue(self, pool: str) -> int:
-        """Throw away what waits in the pool's queue; how many messages. The stream stays."""
+        """Delete what waits in the pool's queue; return how many messages. The stream stays."""
 
     @abstractmethod
     def purge_dead_letters(self) -> int:
-        """Throw away the dead letters; how many."""
+        """Delete the dead letters; return how many."""
 
     # --- stream -----------------------------------------------------------------
 
     @abstractmethod
     def read(self, after: int, limit: int) -> list[Record]:
-        """At most ``limit`` records with an offset over ``after`` (-1: all); may be []."""
+        """Return at most ``limit`` records with an offset over ``after`` (-1: all); may be []."""
 
     # --- mail -------------------------------------------------------------------
 
     @abstractmethod
     def open_inbox(self, name: str, pools: Sequence[str] = ()) -> None:
-        """Receive mail under this name, and what is announced to ``pools``, while we live.
+        """Receive mail under this name, and what is announced to ``pools``, until ``close``.
 
-        Raises BrokerRefused while another living process has it.
+        Raises BrokerRefused while another living process has the inbox.
         """
 
     @abstractmethod
     def send(self, to: str, mail: Mail) -> bool:
-        """Leave mail; False when nobody has that inbox."""
+        """Send mail; returns False when nobody has that inbox."""
 
     @abstractmethod
     def announce(self, pool: str, mail: Mail) -> None:
-        """Leave mail in every inbox that listens to ``pool``; nobody may be there."""
+        """Send mail to every inbox that listens to ``pool``; there may be none."""
 
     def send_unconfirmed(self, to: str, mail: Mail) -> None:
-        """As ``send``, where nobody waits to hear whether it arrived."""
+        """As ``send``, without waiting to learn whether it arrived."""
         self.send(to, mail)
 
     def send_all_unconfirmed(self, letters: Sequence[tuple[str, Mail]]) -> None:
@@ -221,14 +225,14 @@ class Transport(ABC):
 
     @abstractmethod
     def request(self, to: str, mail: Mail) -> None:
-        """Leave mail, and wait for nothing; it has a ``correlation``.
+        """Send mail that has a ``correlation``, without waiting for its reply.
 
-        Where nobody has that inbox, it comes back: ``receive`` then gives it as it was.
+        Where nobody has that inbox, it is returned: ``receive`` then returns it as it was.
         """
 
     @abstractmethod
     def receive(self) -> Mail | None:
-        """The next mail of my inboxes, or None at once."""
+        """Return the next mail of our inboxes, or None at once."""
 
     # --- waiting ----------------------------------------------------------------
 
@@ -237,7 +241,7 @@ class Transport(ABC):
         """Return when something may have come, on ``wake``, or after ``timeout`` seconds."""
 
     def pause(self, timeout: float) -> None:
-        """Return on ``wake`` or after ``timeout`` seconds; what comes meanwhile may wait."""
+        """Return on ``wake`` or after ``timeout`` seconds, not when something comes."""
         self.wait(timeout)
 
     @abstractmethod
@@ -246,4 +250,4 @@ class Transport(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Give everything back; never raises. What was taken goes back to its queue."""
+        """Close the connection; never raises. What was taken is queued again."""

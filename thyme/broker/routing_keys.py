@@ -1,4 +1,4 @@
-"""The keys of the stream's records: what a record claims to be, as far as the broker checks it.
+"""The routing keys of the stream's records: what a record claims to be, as the broker checks it.
 
 A broker lets each user publish under certain keys only (docs/reference/broker.md), and does not
 look into messages. So a reader believes a record only if its key's kind is its message's kind.
@@ -13,7 +13,7 @@ from typing import Final
 SUBMIT: Final = "submit."
 EVENT: Final = "event."
 DEAD: Final = "dead."
-#: Of a message that has no kind; nobody believes it.
+#: Kind of a message that has none; no reader believes it.
 UNREADABLE: Final = "unreadable"
 
 #: A header as codec.py writes it.
@@ -22,7 +22,7 @@ _KIND = re.compile(r"[a-z_]{1,64}")
 
 
 def make_event_key(body: bytes) -> str:
-    """``event.<kind>``, the kind as the message's header gives it."""
+    """Return ``event.<kind>``, with the kind in the message's header."""
     if found := _START.match(body):
         return EVENT + found[1].decode()
     try:
@@ -44,12 +44,12 @@ def make_dead_key(pool: str) -> str:
 
 
 def parse_kind(key: str) -> str:
-    """The kind of message that may come under this key: "submit", an event's kind, or ""."""
+    """Return the kind of message that may have this key: "submit", an event's kind, or ""."""
     if key.startswith(SUBMIT):
         return "submit"
     return key.removeprefix(EVENT) if key.startswith(EVENT) else ""
 
 
 def parse_dead_pool(key: str) -> str:
-    """The pool of a dead letter's key; "" for any other key."""
+    """Return the pool of a dead letter's key; "" for any other key."""
     return key.removeprefix(DEAD) if key.startswith(DEAD) else ""

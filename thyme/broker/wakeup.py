@@ -1,4 +1,4 @@
-"""Ending a wait from elsewhere: the pipe that a poll looks at as well."""
+"""A pipe that ends a poll from other threads and signal handlers."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import threading
 
 
 class Wakeup:
+    """A pipe whose reading end, ``fileno``, is polled together with other files."""
+
     def __init__(self) -> None:
         self.fileno, self._write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._lock = threading.Lock()
 
     def wake(self) -> None:
-        """For other threads and signal handlers; of no effect once closed."""
-        # a signal handler must not wait for the lock: whoever has it wakes us, or closes
+        """End the poll; for other threads and signal handlers. No effect once closed."""
+        # a signal handler must not wait for the lock: its holder wakes us as well, or closes
         if not self._lock.acquire(blocking=False):
             return
         try:
@@ -25,16 +27,16 @@ class Wakeup:
             self._lock.release()
 
     def comes_within(self, timeout: float) -> bool:
-        """Whether somebody wakes us, at most after ``timeout`` seconds."""
+        """Wait at most ``timeout`` seconds; return whether ``wake`` was called."""
         return bool(select.select([self.fileno], [], [], timeout)[0])
 
     def clear(self) -> None:
-        """It was seen."""
+        """Empty the pipe."""
         with contextlib.suppress(BlockingIOError):
             os.read(self.fileno, 4096)
 
     def close(self) -> None:
-        with self._lock:  # never under the hands of a thread that wakes us
+        with self._lock:  # not while a thread writes
             for end in (self.fileno, self._write_end):
                 if end >= 0:
                     os.close(end)

@@ -1,4 +1,7 @@
-"""A worker that waits says so, again and again: that is all that anybody knows of it."""
+"""Announces to the schedds of a pool, at intervals, that a worker waits for a job.
+
+Nothing else is known of an idle worker.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,11 @@ class Availability:
         clock: Callable[[], float],
         wall: Callable[[], float],
     ) -> None:
-        """``interval``: seconds between two such words; ``wall``: seconds since the epoch."""
+        """Announce the worker with the inbox ``worker`` on ``slot``, as one of ``pool``.
+
+        ``interval``: seconds between two announcements; ``machine`` describes the node; ``clock``
+        is monotonic, ``wall`` gives seconds since the epoch.
+        """
         self._worker = worker
         self._slot = slot
         self._pool = pool
@@ -31,27 +38,27 @@ class Availability:
         self._since: float | None = None
         self._next = 0.0
 
-    def waits(self, transport: Transport, jobs: int) -> None:
-        """There was no job just now, after ``jobs`` of them. Raises BrokerError."""
+    def report_waiting(self, transport: Transport, jobs: int) -> None:
+        """Announce that it waits, if that is due; it has run ``jobs`` jobs. Raises BrokerError."""
         if self._since is None:
             self._since, self._next = self._wall(), self._clock()
         if self._clock() >= self._next:
             self._next = self._clock() + self._interval
-            self._say(transport, self._since, jobs, leaving=False)
+            self._announce(transport, self._since, jobs, leaving=False)
 
-    def works(self) -> None:
-        """A job came: its messages tell of the worker from now on."""
+    def end_waiting(self) -> None:
+        """Note that a job came: its messages tell of the worker from now on."""
         self._since = None
 
-    def leaves(self, transport: Transport, jobs: int) -> None:
-        """It will not be heard of again. Raises BrokerError."""
+    def report_leaving(self, transport: Transport, jobs: int) -> None:
+        """Announce that the worker ends, if it was announced before. Raises BrokerError."""
         if self._since is not None:
-            self._say(transport, self._since, jobs, leaving=True)
+            self._announce(transport, self._since, jobs, leaving=True)
             self._since = None
 
-    def _say(self, transport: Transport, since: float, jobs: int, leaving: bool) -> None:
-        word = Waiting(
+    def _announce(self, transport: Transport, since: float, jobs: int, leaving: bool) -> None:
+        message = Waiting(
             self._worker, self._slot, self._pool, since, self._interval, self._machine(), jobs,
             leaving,
         )  # fmt: skip
-        transport.announce(self._pool, Mail(codec.encode(word), self._worker))
+        transport.announce(self._pool, Mail(codec.encode(message), self._worker))

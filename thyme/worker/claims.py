@@ -1,8 +1,8 @@
-"""A worker asks a job's schedd whether it may start it.
+"""Asks a job's schedd whether the worker may start the job.
 
-No schedd, or no answer in time, means yes, so that jobs flow without a VOBox.
-A message that comes again waits for the answer as long as a lease: whoever had
-it may be running the job, and nobody but the schedd knows.
+No schedd, or no answer in time, means yes, so that jobs run without a VO box.
+For a redelivered message the worker waits for the answer as long as a lease: the worker that had
+it before may be running the job, and only the schedd knows.
 """
 
 from __future__ import annotations
@@ -24,19 +24,21 @@ log = logging.getLogger(__name__)
 
 #: Seconds to wait for the schedd's answer to a claim before starting without it.
 CLAIM_TIMEOUT = 3.0
-#: Seconds for the same, where the message comes again and the job names no lease.
+#: Seconds for the same, where the message is redelivered and the job names no lease.
 SECOND_CLAIM_TIMEOUT = 300.0
 
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """``refusal``: why not, "" for yes; ``recorded``: the schedd has recorded the start."""
+    """The schedd's answer: why not (``refusal``; "" for yes), and whether it recorded the start."""
 
     refusal: str = ""
     recorded: bool = False
 
 
 class ClaimClient:
+    """Sends claims to schedds and waits for the replies."""
+
     def __init__(
         self, worker: str, slot: str, shutdown: Shutdown, clock: Callable[[], float]
     ) -> None:
@@ -47,24 +49,24 @@ class ClaimClient:
         self._clock = clock
 
     def claim(self, transport: Transport, job: Submit, again: bool) -> ClaimResult:
-        """The schedd's answer, or yes. Raises BrokerError.
+        """Return the schedd's answer, or yes. Raises BrokerError.
 
-        ``again``: somebody had this message before.
+        ``again``: whether the message was delivered before.
         """
         began = self._clock()
-        patience = (job.task.lease or SECOND_CLAIM_TIMEOUT) if again else 0.0
-        # one for all times that we ask for this message: its answer is the same
+        longest_wait = (job.task.lease or SECOND_CLAIM_TIMEOUT) if again else 0.0
+        # one token for all times that we ask for this message: its answer is the same
         token = os.urandom(8).hex()
         while (answer := self._ask(transport, job, token)) is None:
-            left = began + patience - self._clock()
+            left = began + longest_wait - self._clock()
             if left <= 0 or self._shutdown.requested:
                 return ClaimResult()
-            log.info("job %s comes again: its schedd has to say whether it runs", job.job)
+            log.info("job %s was redelivered: its schedd must say whether it runs", job.job)
             transport.wait(min(left, CLAIM_TIMEOUT))
         return answer
 
     def _ask(self, transport: Transport, job: Submit, token: str) -> ClaimResult | None:
-        """None where there is no answer in time."""
+        """Return None where there is no answer in time."""
         claim = Claim(job.schedd, job.job, job.attempt, self._worker, self._slot)
         question = Mail(codec.encode(claim), self._worker, token)
         transport.request(schedd_inbox(job.schedd), question)
@@ -79,10 +81,10 @@ class ClaimClient:
 
 def _read(mail: Mail) -> ClaimResult | None:
     try:
-        verdict = expect_kind(codec.decode(mail.body), ClaimReply)
+        reply = expect_kind(codec.decode(mail.body), ClaimReply)
     except BadMessage as error:
-        log.warning("verdict not understood, as good as none: %s", error)
+        log.warning("the reply to a claim is not understood, and ignored: %s", error)
         return None
-    if verdict.run:
-        return ClaimResult(recorded=verdict.recorded)
-    return ClaimResult(verdict.reason or "no reason given")
+    if reply.run:
+        return ClaimResult(recorded=reply.recorded)
+    return ClaimResult(reply.reason or "no reason given")

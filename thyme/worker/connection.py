@@ -1,4 +1,4 @@
-"""The worker's line to the broker: made again when it breaks, and nothing said on it is lost.
+"""The worker's connection to the broker: made again when it breaks, without losing a record.
 
 What the worker has to record waits here, in order, until a broker has
 confirmed it. A worker has at most a handful of such messages (two a job), so
@@ -21,6 +21,8 @@ FIRST_BACKOFF = 0.2
 
 
 class BrokerConnection:
+    """A transport that is connected again after a back-off, and the records that wait for it."""
+
     def __init__(
         self,
         connect: Callable[[], Transport],
@@ -28,7 +30,10 @@ class BrokerConnection:
         max_backoff: float,
         clock: Callable[[], float],
     ) -> None:
-        """``connect`` raises BrokerError; ``max_backoff`` in seconds; nothing is connected yet."""
+        """Prepare to connect, and to open ``inbox``; nothing is connected yet.
+
+        ``connect`` makes a transport or raises BrokerError; ``max_backoff`` in seconds.
+        """
         self._connect = connect
         self._inbox = inbox
         self._max_backoff = max_backoff
@@ -39,8 +44,8 @@ class BrokerConnection:
         self._unsent: list[bytes] = []
         self.last_error: BrokerError | None = None
 
-    def transport(self) -> Transport | None:
-        """The line if it is up; tries to make it when the back-off has passed."""
+    def get_transport(self) -> Transport | None:
+        """Return the transport, or None; connects when the back-off has passed."""
         if self._transport is None and self._clock() >= self._next_try:
             try:
                 transport = self._connect()
@@ -50,44 +55,44 @@ class BrokerConnection:
                     transport.close()
                     raise
             except BrokerError as error:
-                self._note(error)
+                self._back_off(error)
             else:
                 self._transport, self._backoff, self.last_error = transport, 0.0, None
         return self._transport
 
     @property
     def is_up(self) -> bool:
-        """Whether there is a line, as far as we know."""
+        """Whether there is a connection, as far as we know."""
         return self._transport is not None
 
-    def broke(self, error: BrokerError) -> None:
-        """The line failed: drop it. What had been taken on it goes back to its queue."""
+    def drop(self, error: BrokerError) -> None:
+        """Give up the connection because of ``error``: what was taken on it is queued again."""
         if self._transport is not None:
             self._transport.close()
             self._transport = None
-        self._note(error)
+        self._back_off(error)
 
-    def post(self, body: bytes, pool: str | None = None) -> Delivery | None:
-        """Record this as soon as possible, after all that waits already.
+    def record(self, body: bytes, pool: str | None = None) -> Delivery | None:
+        """Record ``body`` now or when there is a connection, after all that waits already.
 
-        ``pool``: take a message from there on the way; it is returned if all was recorded.
+        ``pool``: take a message from there in the same round trip; returned if all was recorded.
         """
         self._unsent.append(body)
         return self._try_to_send(pool)
 
-    def keep(self, body: bytes) -> None:
-        """Record this when next asked to, after all that waits already."""
+    def record_later(self, body: bytes) -> None:
+        """Record ``body`` with the next ``flush``, after all that waits already."""
         self._unsent.append(body)
 
     def flush(self) -> bool:
-        """Whether nothing waits any more, after trying."""
+        """Record what waits, and return whether nothing waits any more."""
         if self._unsent:
             self._try_to_send(None)
         return not self._unsent
 
     def _try_to_send(self, pool: str | None) -> Delivery | None:
         delivery = None
-        if (transport := self.transport()) is not None:
+        if (transport := self.get_transport()) is not None:
             try:
                 if pool is None:
                     transport.record(self._unsent)
@@ -95,23 +100,23 @@ class BrokerConnection:
                     delivery = transport.record_and_take(pool, self._unsent)
                 self._unsent.clear()
             except BrokerError as error:
-                self.broke(error)
+                self.drop(error)
         return delivery
 
-    def until_next_try(self) -> float:
-        """Seconds until a broken line is tried again."""
+    def seconds_until_retry(self) -> float:
+        """Return the seconds until a lost connection is tried again."""
         return max(self._next_try - self._clock(), 0.0)
 
     def pause(self, seconds: float) -> None:
-        """Wait for ``wake``, at most so long; there may be no line."""
+        """Wait for ``wake``, at most ``seconds``; returns at once without a connection."""
         if self._transport is not None:
             try:
                 self._transport.pause(seconds)
             except BrokerError as error:
-                self.broke(error)
+                self.drop(error)
 
     def wake(self) -> None:
-        """For other threads and signal handlers: end the transport's wait, if it waits."""
+        """End the transport's wait, if it waits; for other threads and signal handlers."""
         transport = self._transport
         if transport is not None:
             transport.wake()
@@ -121,7 +126,7 @@ class BrokerConnection:
             self._transport.close()
             self._transport = None
 
-    def _note(self, error: BrokerError) -> None:
+    def _back_off(self, error: BrokerError) -> None:
         self.last_error = error
         self._backoff = min(max(self._backoff * 2, FIRST_BACKOFF), self._max_backoff)
         # jitter: a thousand workers must not come back in one moment

@@ -39,7 +39,7 @@ _OOM_SCORE = b"1000"
 
 @dataclass(frozen=True)
 class ExecutionResult:
-    """How the job's first process ended: one of the two is set."""
+    """How the job's first process ended: exactly one of exit code and signal is set."""
 
     exit_code: int | None
     signal: int | None
@@ -47,7 +47,7 @@ class ExecutionResult:
 
 
 class Execution:
-    """A running job. ``outcome`` has to be asked; SIGCHLD tells when that pays."""
+    """A running job. ``poll`` tells whether it has ended; SIGCHLD says when that may be."""
 
     def __init__(
         self,
@@ -98,8 +98,8 @@ class Execution:
                     error, HoldReasonCode.FAILED_TO_CREATE_PROCESS, text
                 ) from error
 
-    def outcome(self) -> ExecutionResult | None:
-        """How it ended, or None while it runs; ``clean_up`` knows all that it used."""
+    def poll(self) -> ExecutionResult | None:
+        """Return how it ended, or None while it runs; ``clean_up`` returns all that it used."""
         if self._outcome is None:
             pid, status, used = os.wait4(self._process.pid, os.WNOHANG)
             if pid:
@@ -113,26 +113,26 @@ class Execution:
         return ExecutionResult(code if code >= 0 else None, -code if code < 0 else None, usage)
 
     def measure(self) -> None:
-        """Look at what it uses, if it is time to."""
+        """Measure what it uses, if that is due."""
         if self._clock() >= self._next_look and self._outcome is None:
             self._next_look = self._clock() + LOOK_INTERVAL
             self._meter.look(self._process.pid)
 
-    def usage(self) -> Usage:
-        """What all its processes have used up to the last ``measure``."""
+    def get_usage(self) -> Usage:
+        """Return what all its processes have used up to the last ``measure``."""
         meter, wall = self._meter, self._clock() - self._started
         return Usage(*meter.cpu(), wall, meter.peak, meter.rss, meter.disk)
 
     def suspend(self) -> None:
-        """Stop all its processes; again: also those that it has started since."""
+        """Stop all its processes; called again, also those started since."""
         self._signal_all(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let them go on."""
+        """Continue all its processes."""
         self._signal_all(signal.SIGCONT)
 
-    def ask_to_end(self) -> None:
-        """Send the job's kill signal; ``keep_after`` kills it when its grace has passed."""
+    def request_end(self) -> None:
+        """Send the job's kill signal; ``kill_after_grace`` kills it when its grace has passed."""
         if self._kill_at is None:
             self._kill_at = self._clock() + self._task.kill_grace
             self._signal(self._task.kill_signal or signal.SIGTERM)
@@ -140,11 +140,11 @@ class Execution:
             self._signal_all(signal.SIGCONT)
 
     def kill(self) -> None:
-        """End it now."""
+        """Kill it now."""
         self._kill_at = float("inf")
         self._signal(signal.SIGKILL)
 
-    def keep_after(self) -> float | None:
+    def kill_after_grace(self) -> float | None:
         """Kill it if its grace has passed; else the seconds until then (None: not asked to end)."""
         if self._kill_at is None:
             return None
@@ -154,7 +154,7 @@ class Execution:
         return max(left, 0.0)
 
     def clean_up(self) -> ExecutionResult:
-        """After its end: kill whatever it left running, and say how it ended and all it used."""
+        """Kill what the ended job left running; return how it ended and all that it used."""
         if self._outcome is None:
             raise RuntimeError("clean_up before the end of the job")
         processes.kill_descendants(self._user)
@@ -164,7 +164,7 @@ class Execution:
         return replace(self._outcome, usage=usage)
 
     def _signal(self, number: int) -> None:
-        """To the job's own process group, as a terminal or HTCondor would."""
+        """Send a signal to the job's own process group, as a terminal or HTCondor would."""
         if self._outcome is None:
             try:
                 with self._user.acting():
@@ -178,7 +178,10 @@ class Execution:
 
 
 def _open_stdin(path: str) -> IO[bytes]:
-    """Raises CannotStart or NodeUnfit. A pipe that nobody writes to does not stop us here."""
+    """Open the job's standard input; raises CannotStart or NodeUnfit.
+
+    Opening a pipe that nobody writes to does not block.
+    """
 
     def opener(name: str, flags: int) -> int:
         return os.open(name, flags | os.O_NONBLOCK)
@@ -207,7 +210,10 @@ def _raise_oom_score(pid: int) -> None:
 def build_environment(
     task: Task, scratch: str, slot: str, user: JobUser | None = None
 ) -> dict[str, str]:
-    """The job's whole environment: its own, completed as HTCondor's starter does."""
+    """Return the job's environment: its own, completed as HTCondor's starter does.
+
+    ``scratch``: the absolute path of the scratch directory; ``slot``: its slot, ``NAME@NODE``.
+    """
     given = dict(task.environment)
     for name in task.scratch_env:
         if name in given:

@@ -21,7 +21,10 @@ NODE_WITHOUT_MEMORY = "killed by the kernel: the node was out of memory"
 
 
 def find_exceeded_limit(task: Task, since_attempt: float, since_start: float) -> HoldReason | None:
-    """Whether it has run longer than it may; seconds since its attempt, its program began."""
+    """Return the reason to hold a job that has run too long, or None.
+
+    ``since_attempt``, ``since_start``: seconds since its attempt and its program began.
+    """
     for code, kind, allowed, passed in (
         (HoldReasonCode.JOB_DURATION_EXCEEDED, "job", task.allowed_job_duration, since_attempt),
         (
@@ -54,11 +57,11 @@ def seconds_until_limit(task: Task, since_attempt: float, since_start: float) ->
 def explain_memory_kill(
     before: CgroupMemory | None, after: CgroupMemory | None, outcome: ExecutionResult, slot: str
 ) -> HoldReason | str:
-    """What to make of a job that the kernel may have killed for its memory; "" for nothing.
+    """Return why a job was ended that the kernel may have killed for its memory; "" if it was not.
 
-    A reason to hold it where it went over the pilot's own limit; a reason to
-    give it back, as a text, where the node had no memory left: not the job's
-    fault. A job that got over the loss of one of its processes ended as it says.
+    ``before``, ``after``: the pilot's control group before and after the job. A HoldReason where
+    the job exceeded the pilot's own limit; a text, to requeue it, where the node had no memory
+    left. A job that survived the loss of one of its processes ended by itself.
     """
     if before is None or after is None or after.kills <= before.kills:
         return ""

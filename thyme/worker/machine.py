@@ -1,4 +1,4 @@
-"""What this node offers to a job, in HTCondor's words: said by waiting workers and heartbeats."""
+"""Describes the node to schedds, in HTCondor's terms."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _ARCHITECTURES = {"x86_64": "X86_64", "i686": "INTEL", "i386": "INTEL"}
 
 
 def describe_machine(workdir: Path, group: MemoryCgroup) -> Machine | None:
-    """None where the node does not tell. ``group``: the worker's own, for its memory limit."""
+    """Describe the node; None where it cannot be known.
+
+    ``workdir``: whose disk is free; ``group``: the worker's own, for its memory limit.
+    """
     try:
         disk = os.statvfs(workdir)
         total = _total_memory(Path("/proc/meminfo").read_text())
@@ -37,7 +40,7 @@ def describe_machine(workdir: Path, group: MemoryCgroup) -> Machine | None:
 
 
 def count_cpus(mounted: Path = Path("/sys/fs/cgroup")) -> int:
-    """What the pilot's container may use at once, rounded; where nothing limits it, 1.
+    """Return how many CPUs the pilot's container may use, rounded; where nothing limits it, 1.
 
     A pilot is one CPU's worth of work, as Plancton counts them, however many it may see.
     """
@@ -60,7 +63,7 @@ def _quota(mounted: Path) -> tuple[int, int]:
 
 
 def format_opsys_and_ver(os_release: str) -> str:
-    """HTCondor's OpSysAndVer, e.g. ``AlmaLinux9``, from the text of ``/etc/os-release``."""
+    """Return HTCondor's OpSysAndVer, e.g. ``AlmaLinux9``, from the text of ``/etc/os-release``."""
     words = {}
     for line in os_release.splitlines():
         name, equals, value = line.partition("=")

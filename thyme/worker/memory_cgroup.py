@@ -23,7 +23,7 @@ _V1_SLACK = 2**20
 
 @dataclass(frozen=True)
 class CgroupMemory:
-    """How often the kernel killed a process of the group, and how often that met its limit.
+    """How often the kernel killed a process of the group, and how often the group met its limit.
 
     ``limit`` in KiB; None where there is none.
     """
@@ -56,7 +56,7 @@ class MemoryCgroup:
         self._files = {}
 
     def read(self) -> CgroupMemory | None:
-        """None where it cannot be known."""
+        """Return the counts and the limit; None where they cannot be known."""
         try:
             if _EVENTS in self._files:
                 return self._read_v2()

@@ -1,4 +1,4 @@
-"""Some bytes of a running job's files, for condor_tail."""
+"""Reads some bytes of a running job's files, for condor_tail."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ MAX_PEEK: Final = 1024 * 1024
 
 
 def answer_peek(peek: Peek, sandbox: Sandbox | None) -> Peeked:
-    """Never raises. ``sandbox``: of that attempt; None where it does not run here."""
+    """Answer a request for bytes of a file; never raises.
+
+    ``sandbox``: of that attempt; None where it does not run here.
+    """
     if sandbox is None:
         return _refused(peek, "that attempt does not run here")
     parts = peek.name.split("/")
@@ -37,7 +40,7 @@ def _read(peek: Peek, sandbox: Sandbox) -> Peeked:
             inside = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
             os.close(directory)
             directory = inside
-        # a pipe must not stop us
+        # opening a pipe must not block
         handle = os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
     finally:
         os.close(directory)

@@ -1,4 +1,4 @@
-"""Linux's ways to keep hold of everything that a job starts."""
+"""Starts a job's first process; finds, signals, kills and reaps all that it starts (Linux)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Streams = tuple[IO[bytes], IO[bytes], "IO[bytes] | int"]
 
 
 def reset_signal_handling() -> None:
-    """Let nothing that we ignore or block be ignored or blocked by the programs that we execute.
+    """Let no signal that we ignore or block be ignored or blocked in the programs that we execute.
 
     A worker started in the background by a shell ignores SIGINT, and HTCondor's jobs do not. We
     go on ignoring it, with a handler: those end where a program begins.
@@ -73,7 +73,7 @@ def start_process(
 
 
 def list_descendants() -> list[int]:
-    """All processes below this one, whatever session or group they are in."""
+    """Return all processes below this one, whatever session or group they are in."""
     try:
         return list(_walk_children_files())
     except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
@@ -81,7 +81,7 @@ def list_descendants() -> list[int]:
 
 
 def _walk_children_files() -> Iterator[int]:
-    """By asking each process for its children: a node may run thousands of others."""
+    """Ask each process for its children: a node may run thousands of others."""
     todo = [os.getpid()]
     while todo:
         pid = todo.pop()
@@ -129,7 +129,7 @@ def signal_descendants(number: int, user: JobUser) -> None:
 
 
 def reap_children(but: int = 0) -> None:
-    """Bury children that have ended, except ``but``: orphans of a job, or of a whole container."""
+    """Wait for children that have ended, except ``but``: orphans of a job or of a container."""
     try:
         children = Path(f"/proc/self/task/{os.getpid()}/children").read_bytes()
     except OSError:

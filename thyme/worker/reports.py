@@ -1,4 +1,4 @@
-"""What a worker says of the end of an attempt."""
+"""Builds the messages that report the end of an attempt."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from .start_errors import one_line
 
 @dataclass(frozen=True)
 class Report:
-    """The kind of the message and its bytes: at most one message's size, whatever the job left."""
+    """A message's kind and bytes; within the size limit of a message, whatever the job left."""
 
     kind: str
     body: bytes
 
 
 class ReportBuilder:
-    """Makes the reports of one worker; ``wall`` is the wall clock (seconds since the epoch)."""
+    """Builds the reports of one worker; ``wall`` returns seconds since the epoch."""
 
     def __init__(self, worker: str, slot: str, wall: Callable[[], float]) -> None:
         self._worker = worker
         self._slot = slot
         self._wall = wall
 
-    def evicted(self, job: Submit, reason: str, usage: Usage) -> Report:
-        """It was ended before its time."""
+    def build_evicted(self, job: Submit, reason: str, usage: Usage) -> Report:
+        """Report that the attempt was ended before its time."""
         message = Evicted(
             job.schedd, job.job, self._wall(), job.attempt, self._worker, self._slot, reason, usage
         )
         return Report(message.kind, codec.encode(message))
 
-    def finished(self, job: Submit, outcome: ExecutionResult, sandbox: Sandbox) -> Report:
-        """It ended by itself; a result that cannot be fetched holds the job, its exit code kept."""
-        files, hold = sandbox.outputs(job.task)
+    def build_finished(self, job: Submit, outcome: ExecutionResult, sandbox: Sandbox) -> Report:
+        """Report that the job ended by itself; results that cannot be fetched hold it."""
+        files, hold = sandbox.collect_outputs(job.task)
         message = replace(
-            self._finished(job, hold, outcome.usage, sandbox),
+            self._build(job, hold, outcome.usage, sandbox),
             exit_code=outcome.exit_code,
             signal=outcome.signal,
             files=files,
@@ -51,24 +51,25 @@ class ReportBuilder:
         with sandbox.user.acting():  # the files are read now, bit by bit
             return Report(message.kind, encode_within_limit(message))
 
-    def ended(
+    def build_held(
         self, job: Submit, outcome: ExecutionResult, sandbox: Sandbox, hold: HoldReason
     ) -> Report:
-        """It was ended for taking too much, and is held; how it then exited means nothing."""
-        message = self._finished(job, hold, outcome.usage, sandbox)
+        """Report that the job was ended for exceeding a limit, and is held for it."""
+        message = self._build(job, hold, outcome.usage, sandbox)
         return Report(message.kind, encode_within_limit(message))
 
-    def never_ran(self, job: Submit, hold: HoldReason) -> Report:
-        """It could not be started at all."""
-        message = self._finished(job, hold, Usage(), None)
+    def build_not_started(self, job: Submit, hold: HoldReason) -> Report:
+        """Report that the job could not be started."""
+        message = self._build(job, hold, Usage(), None)
         return Report(message.kind, codec.encode(message))
 
-    def _finished(
+    def _build(
         self, job: Submit, hold: HoldReason | None, usage: Usage, sandbox: Sandbox | None
     ) -> Finished:
         limit = job.task.max_stream
         stdout, stderr = (
-            b"" if sandbox is None else sandbox.stream(name, limit) for name in (STDOUT, STDERR)
+            b"" if sandbox is None else sandbox.read_stream(name, limit)
+            for name in (STDOUT, STDERR)
         )
         return Finished(
             job.schedd, job.job, self._wall(), job.attempt, self._worker, self._slot,
@@ -77,8 +78,10 @@ class ReportBuilder:
 
 
 def encode_within_limit(message: Message) -> bytes:
-    """The message's bytes; a result that does not fit, or that the disk does not give back, goes
-    without its files, held for it."""
+    """Encode a message; a result that is too large, or cannot be read, goes without its files.
+
+    Its job is then held, with the reason.
+    """
     try:
         return codec.encode(message)
     except (MessageTooLarge, OSError) as error:

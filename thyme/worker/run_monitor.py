@@ -1,6 +1,6 @@
-"""A running job and its schedd: heartbeats out, control mail in, and what the job may take.
+"""Watches a running job: sends heartbeats, obeys control mail, enforces the run limits.
 
-One thread serves both: the broker is heard at least every second, however
+One thread does all of it: mail is read at least every second, however
 long the job runs, and a job runs on while the broker is away.
 """
 
@@ -46,7 +46,7 @@ EVICTION_REASONS = {
 
 @dataclass(frozen=True)
 class WorkerIdentity:
-    """How a worker introduces itself: its mail address, and the slot and node of its jobs."""
+    """How a worker is known: its inbox (``name``), its slot, and a description of its node."""
 
     name: str
     slot: str
@@ -54,7 +54,7 @@ class WorkerIdentity:
 
 
 class RunMonitor:
-    """Of one attempt. ``began``: when the attempt did, by ``clock``."""
+    """Watches one attempt until it ends."""
 
     def __init__(
         self,
@@ -66,6 +66,7 @@ class RunMonitor:
         began: float,
         clock: Callable[[], float],
     ) -> None:
+        """``heartbeat``: seconds between two; ``began``: when the attempt began, by ``clock``."""
         self._job = job
         self._execution = execution
         self._sandbox = sandbox
@@ -73,72 +74,77 @@ class RunMonitor:
         self._clock = clock
         self._began, self._started = began, clock()
         pulse = min(heartbeat, (job.task.lease or DEFAULT_LEASE) / 3)
-        self._pulse = max(pulse, MIN_HEARTBEAT_SECONDS)
-        self._next_beat = clock() + self._pulse
+        self._heartbeat_interval = max(pulse, MIN_HEARTBEAT_SECONDS)
+        self._next_heartbeat = clock() + self._heartbeat_interval
         #: why it was ended; "" if by itself
         self.ending: str | HoldReason = ""
 
-    def until_it_ends(
+    def wait_for_end(
         self, connection: BrokerConnection, shutdown: Shutdown, rest: Callable[[float], None]
     ) -> str | HoldReason:
-        """Returns why it was ended, "" if by itself. ``rest`` waits for news at most so long."""
+        """Return why the job was ended, "" if by itself.
+
+        ``rest`` waits for mail or a signal, at most the seconds that it is given.
+        """
         # what ends at once is reported with its acknowledgement, and the broker asked once
-        if self._execution.outcome() is None and not shutdown.requested:
+        if self._execution.poll() is None and not shutdown.requested:
             connection.pause(SHORT_JOB_SECONDS)
-        while self._execution.outcome() is None:
-            self._obey_signals(shutdown)
-            self._mind_the_time()
-            transport = connection.transport()
+        while self._execution.poll() is None:
+            self._check_shutdown(shutdown)
+            self._check_run_limits()
+            transport = connection.get_transport()
             if transport is not None:
                 try:
-                    self._serve(transport)
+                    self._exchange_mail(transport)
                 except BrokerError as error:
-                    connection.broke(error)
+                    connection.drop(error)
             self._execution.measure()
-            grace = self._execution.keep_after()
-            if self._execution.outcome() is None:
-                rest(self._pause(connection, grace))
+            grace = self._execution.kill_after_grace()
+            if self._execution.poll() is None:
+                rest(self._choose_pause(connection, grace))
         return self.ending
 
-    def _pause(self, connection: BrokerConnection, grace: float | None) -> float:
-        # with no line there is no beat to wait for, however long it has been due
-        due = max(self._next_beat - self._clock(), 0.0) if connection.is_up else POLL_SECONDS
+    def _choose_pause(self, connection: BrokerConnection, grace: float | None) -> float:
+        # without a connection no heartbeat is sent, however long it has been due
+        due = max(self._next_heartbeat - self._clock(), 0.0) if connection.is_up else POLL_SECONDS
         if grace is not None:
             return min(POLL_SECONDS, due, grace + 0.001)
         return min(
-            POLL_SECONDS, due, limits.seconds_until_limit(self._job.task, *self._passed()) + 0.001
+            POLL_SECONDS,
+            due,
+            limits.seconds_until_limit(self._job.task, *self._get_elapsed()) + 0.001,
         )
 
-    def _passed(self) -> tuple[float, float]:
+    def _get_elapsed(self) -> tuple[float, float]:
         return self._clock() - self._began, self._clock() - self._started
 
-    def _end(self, why: str | HoldReason) -> None:
+    def _end_job(self, why: str | HoldReason) -> None:
         # whoever is superseded says nothing, whatever it was told before
         self.ending = why if why == SUPERSEDED else self.ending or why
-        self._execution.ask_to_end()
+        self._execution.request_end()
 
-    def _obey_signals(self, shutdown: Shutdown) -> None:
+    def _check_shutdown(self, shutdown: Shutdown) -> None:
         if shutdown.requested:
-            self._end(EVICTED)
+            self._end_job(EVICTED)
             if shutdown.immediate:
                 self._execution.kill()
 
-    def _mind_the_time(self) -> None:
-        hold = limits.find_exceeded_limit(self._job.task, *self._passed())
+    def _check_run_limits(self) -> None:
+        hold = limits.find_exceeded_limit(self._job.task, *self._get_elapsed())
         if hold is not None and not self.ending:
             log.info("job %s attempt %d: %s", self._job.job, self._job.attempt, hold.text)
-            self._end(hold)
+            self._end_job(hold)
 
     # --- mail ---------------------------------------------------------------------------
 
-    def _serve(self, transport: Transport) -> None:
+    def _exchange_mail(self, transport: Transport) -> None:
         while (mail := transport.receive()) is not None:
-            self._read(transport, mail)
-        if self._clock() >= self._next_beat:
-            self._next_beat = self._clock() + self._pulse
-            self._beat(transport)
+            self._handle_mail(transport, mail)
+        if self._clock() >= self._next_heartbeat:
+            self._next_heartbeat = self._clock() + self._heartbeat_interval
+            self._send_heartbeat(transport)
 
-    def _read(self, transport: Transport, mail: Mail) -> None:
+    def _handle_mail(self, transport: Transport, mail: Mail) -> None:
         try:
             message = codec.decode(mail.body)
         except BadMessage as error:
@@ -150,13 +156,13 @@ class RunMonitor:
                 told = codec.encode(answer_peek(message, self._sandbox if mine else None))
                 transport.send(mail.reply_to, Mail(told, "", mail.correlation))
         elif isinstance(message, Control) and self._is_mine(message):
-            self._obey(message.action)
+            self._carry_out(message.action)
 
     def _is_mine(self, message: Control | Peek) -> bool:
         mine = (self._job.schedd, self._job.job, self._job.attempt)
         return (message.schedd, message.job, message.attempt) == mine
 
-    def _obey(self, action: str) -> None:
+    def _carry_out(self, action: str) -> None:
         log.info("job %s attempt %d: %s", self._job.job, self._job.attempt, action)
         if action == "suspend":
             if not self.ending:  # one that stands still would not end
@@ -164,14 +170,14 @@ class RunMonitor:
         elif action == "continue":
             self._execution.resume()
         else:
-            self._end(EVICTION_REASONS.get(action, action))
+            self._end_job(EVICTION_REASONS.get(action, action))
             if action == "vacate_fast":
                 self._execution.kill()
 
-    def _beat(self, transport: Transport) -> None:
+    def _send_heartbeat(self, transport: Transport) -> None:
         job, identity = self._job, self._identity
-        beat = Heartbeat(
-            job.schedd, job.job, job.attempt, identity.name, identity.slot, self._execution.usage(),
-            identity.machine(),
+        heartbeat = Heartbeat(
+            job.schedd, job.job, job.attempt, identity.name, identity.slot,
+            self._execution.get_usage(), identity.machine(),
         )  # fmt: skip
-        transport.send(schedd_inbox(job.schedd), Mail(codec.encode(beat), identity.name))
+        transport.send(schedd_inbox(job.schedd), Mail(codec.encode(heartbeat), identity.name))

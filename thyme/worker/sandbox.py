@@ -38,16 +38,18 @@ Fingerprint = tuple[int, int, int]
 
 
 class Sandbox:
+    """The scratch directory of one job, or of several that left it as it was."""
+
     def __init__(self, workdir: Path, user: JobUser | None = None) -> None:
         """Make a scratch directory of ``user`` (the worker's own) in ``workdir``; raises NodeUnfit.
 
-        ``workdir`` is the worker's den; where the user is another, it must be the worker's own.
+        ``workdir``: the worker's own work directory.
         """
         self.user = user or JobUser()
         # absolute: the job runs in it, a relative one would mean another place there
         workdir = workdir.absolute()
         try:
-            self.path = self._made(workdir)
+            self.path = self._make_directory(workdir)
         except OSError as error:
             text = f"cannot make a scratch directory in {workdir}: {error}"
             if isinstance(error, PermissionError) and not self.user.is_self:
@@ -56,13 +58,13 @@ class Sandbox:
                     "every directory above (use --workdir or --user)"
                 )
             raise NodeUnfit(text) from error
-        self._before: dict[str, Fingerprint] = {}
+        self._inputs: dict[str, Fingerprint] = {}
         self._streams = Streams(self.path)
-        self._made_as = _identity(self.path.lstat())
+        self._identity_at_start = _identity(self.path.lstat())
 
     # --- before the job -------------------------------------------------------------------
 
-    def _made(self, work_directory: Path) -> Path:
+    def _make_directory(self, work_directory: Path) -> Path:
         if self.user.is_self:
             return _new_directory(work_directory)
         # Without the capability CHOWN, it belongs to whoever makes it. No job of ours runs
@@ -86,7 +88,7 @@ class Sandbox:
                         HoldReasonCode.TRANSFER_INPUT_ERROR,
                         f"Failed to write input file '{file.name}'",
                     ) from error
-            self._before = self._fingerprints()
+            self._inputs = self._list_fingerprints()
 
     def _write(self, file: SandboxFile) -> None:
         path = self.path / file.name
@@ -102,22 +104,22 @@ class Sandbox:
             os.utime(handle, ns=(earlier, earlier))
 
     def open_stream(self, name: str) -> IO[bytes]:
-        """The file for the job's stdout or stderr; raises NodeUnfit or CannotStart."""
+        """Open the file for the job's stdout or stderr; raises NodeUnfit or CannotStart."""
         with self.user.acting():
             return self._streams.open(name)
 
     # --- after the job --------------------------------------------------------------------
 
-    def stream(self, name: str, limit: int) -> bytes:
-        """At most about ``limit`` bytes of stdout or stderr; the middle of a longer one is cut."""
-        return self._streams.text(name, limit)
+    def read_stream(self, name: str, limit: int) -> bytes:
+        """Return at most about ``limit`` bytes of stdout or stderr, without the middle."""
+        return self._streams.read(name, limit)
 
-    def outputs(self, task: Task) -> tuple[tuple[SandboxFile, ...], HoldReason | None]:
-        """The files that go back to the submit host, and why the job is held if they cannot."""
+    def collect_outputs(self, task: Task) -> tuple[tuple[SandboxFile, ...], HoldReason | None]:
+        """Return the files that go to the submit host, and why the job is held if they cannot."""
         with self.user.acting():
-            return self._outputs(task)
+            return self._collect_outputs(task)
 
-    def _outputs(self, task: Task) -> tuple[tuple[SandboxFile, ...], HoldReason | None]:
+    def _collect_outputs(self, task: Task) -> tuple[tuple[SandboxFile, ...], HoldReason | None]:
         with contextlib.suppress(OSError):
             self.path.chmod(0o700)
         try:
@@ -140,13 +142,13 @@ class Sandbox:
 
     def _changed(self, task: Task) -> list[tuple[str, Path]]:
         """New or changed regular files at the top."""
-        now = self._fingerprints()
+        now = self._list_fingerprints()
         # what such a variable points to is the job's proxy: it does not travel back
         proxies = {task.environment.get(name) for name in task.scratch_env}
         return [
             (name, self.path / name)
             for name in now
-            if now[name] != self._before.get(name)
+            if now[name] != self._inputs.get(name)
             and name not in proxies
             and not self._is_ours(name)
         ]
@@ -179,7 +181,7 @@ class Sandbox:
         os.close(os.open(path, os.O_RDONLY))  # it can be read: say now if not
         return FileOnDisk(name, path, stat.S_IMODE(path.stat().st_mode) & 0o777)
 
-    def _fingerprints(self) -> dict[str, Fingerprint]:
+    def _list_fingerprints(self) -> dict[str, Fingerprint]:
         found = {}
         with os.scandir(self.path) as entries:
             for entry in entries:
@@ -192,25 +194,25 @@ class Sandbox:
     def _is_ours(name: str) -> bool:
         return name == EXECUTABLE or name.startswith("_condor_")
 
-    # --- and then ---------------------------------------------------------------------------
+    # --- the next job, or the end -------------------------------------------------------
 
-    def empty(self) -> bool:
-        """Nothing of the job's is left in it but what ``is_as_made`` looks at; False: something is.
+    def clear_streams(self) -> bool:
+        """Empty the streams; False where the job left anything else in the directory.
 
         A directory and two files are more work to make and to remove than a short job is to run:
         ext4 looks at every inode that was given back within the last five seconds.
         """
         try:
             with self.user.acting():
-                if self._names() != self._streams.names():
+                if self._list_names() != self._streams.get_names():
                     return False
-                self._streams.empty()
+                self._streams.truncate()
                 return True
         except OSError:
             return False
 
-    def is_as_made(self) -> bool:
-        """Whether another job of this user may have it: nobody can reach it who could not before.
+    def is_unchanged(self) -> bool:
+        """Whether another job of this user may have it: nothing about its access has changed.
 
         Not if the last one changed a mode, left an access list or a second name.
         """
@@ -218,20 +220,20 @@ class Sandbox:
             with self.user.acting():
                 status = self.path.lstat()
                 return (
-                    _identity(status) == self._made_as
+                    _identity(status) == self._identity_at_start
                     and not os.listxattr(self.path)
-                    and self._names() == self._streams.names()
-                    and self._streams.are_as_made()
+                    and self._list_names() == self._streams.get_names()
+                    and self._streams.are_unchanged()
                 )
         except OSError:
             return False
 
-    def _names(self) -> set[str]:
+    def _list_names(self) -> set[str]:
         with os.scandir(self.path) as entries:
             return {entry.name for entry in entries}
 
     def remove(self) -> None:
-        """The scratch directory goes, whatever the job did to it."""
+        """Remove the scratch directory, whatever the job did to it."""
         self._streams.close()
         remove_scratch(self.path, self.user)
 

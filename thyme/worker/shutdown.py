@@ -1,4 +1,4 @@
-"""What signals have asked of the worker: to leave, or to leave at once."""
+"""Whether signals have asked the worker to end, or to end at once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Shutdown:
-    """Set by signal handlers, read by the loop."""
+    """The signals received: added by signal handlers, read by the worker."""
 
     signals: list[int] = field(default_factory=list)
 

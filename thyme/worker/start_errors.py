@@ -1,8 +1,8 @@
-"""Tell whose fault it is when a job does not start: the job's or the node's.
+"""Why a job does not start: an error of the job, or of the node.
 
-The job's own faults hold it, with HTCondor's codes; on the next node it would
-be the same. The node's faults (a full disk, no more processes) give the job
-back and end the worker: the job is as good as before, this node is not.
+An error of the job holds it, with HTCondor's codes; on the next node it would
+fail as well. An error of the node (a full disk, no more processes) requeues the job
+and ends the worker.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from thyme.errors import NodeUnfit
 from thyme.protocol.events import HoldReason
 from thyme.protocol.hold_codes import HoldReasonCode
 
-#: What a node can do to any job; everything else is read as the job's own doing.
+#: Errors of the node; every other one is an error of the job.
 _NODE_ERRNOS = frozenset(
     {
         errno.EAGAIN, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE,
@@ -35,7 +35,10 @@ class CannotStart(Exception):
 def translate_start_error(
     error: Exception, code: HoldReasonCode, what: str
 ) -> NodeUnfit | CannotStart:
-    """What to raise for ``error``, met while doing ``what``, which fails with hold ``code``."""
+    """Return what to raise for ``error``.
+
+    ``code``: the hold code of this step; ``what``: the text before the reason.
+    """
     number = getattr(error, "errno", None) or 0
     if number in _NODE_ERRNOS:
         return NodeUnfit(one_line(f"{what}: {error}"))
@@ -44,7 +47,7 @@ def translate_start_error(
 
 
 def one_line(text: str, end: str = "") -> str:
-    """``text`` and ``end`` as one line of bounded length; ``end`` is kept whole."""
+    """Join ``text`` and ``end`` to one line of bounded length; ``end`` is kept whole."""
     text = " ".join(text.splitlines())
     room = _MAX_REASON - len(end)
     return (text if len(text) <= room else text[: room - 3] + "...") + end

@@ -1,7 +1,6 @@
-"""A job's standard output and error: two files in its scratch directory, kept open by us.
+"""A job's standard output and error: two files in its scratch directory, kept open.
 
-So what was written is found even if the job removes a file or puts something
-else in its place.
+So what was written is found even if the job removes a file or replaces it.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ _MODE = 0o644
 
 
 class Streams:
-    """To be used as the job's user."""
+    """The open files, by name. To be used as the job's user."""
 
     def __init__(self, top: Path) -> None:
         self._top = top
         self._files: dict[str, IO[bytes]] = {}
 
     def open(self, name: str) -> IO[bytes]:
-        """The file for a stream, empty; raises NodeUnfit or CannotStart."""
+        """Open the file for a stream, empty; raises NodeUnfit or CannotStart."""
         path = os.path.join(self._top, name)  # noqa: PTH118
         try:
             if name in self._files:
@@ -41,8 +40,8 @@ class Streams:
             ) from error
         return self._files[name]
 
-    def text(self, name: str, limit: int) -> bytes:
-        """At most about ``limit`` bytes of a stream; the middle of a longer one is cut."""
+    def read(self, name: str, limit: int) -> bytes:
+        """Return at most about ``limit`` bytes of a stream; the middle of a longer one is cut."""
         source = self._files.get(name)
         if source is None:
             return b""
@@ -57,21 +56,21 @@ class Streams:
         note = f"\n[thyme-worker: {cut} bytes cut here; the job wrote {size}]\n".encode()
         return head + note + tail
 
-    def names(self) -> set[str]:
-        """Of the files that are open."""
+    def get_names(self) -> set[str]:
+        """Return the names of the open files."""
         return set(self._files)
 
-    def empty(self) -> None:
-        """Nothing of what was written is left. Raises OSError."""
+    def truncate(self) -> None:
+        """Empty all files; raises OSError."""
         for file in self._files.values():
             os.lseek(file.fileno(), 0, os.SEEK_SET)
             os.ftruncate(file.fileno(), 0)
 
-    def are_as_made(self) -> bool:
-        """Whether each is where it was, and reached by no other name and nobody else."""
-        return all(self._is_as_made(name, file) for name, file in self._files.items())
+    def are_unchanged(self) -> bool:
+        """Whether each file is where it was, with its modes and no second name."""
+        return all(self._is_unchanged(name, file) for name, file in self._files.items())
 
-    def _is_as_made(self, name: str, file: IO[bytes]) -> bool:
+    def _is_unchanged(self, name: str, file: IO[bytes]) -> bool:
         here, held = os.lstat(os.path.join(self._top, name)), os.fstat(file.fileno())  # noqa: PTH118
         return (
             (here.st_dev, here.st_ino) == (held.st_dev, held.st_ino)

@@ -1,7 +1,7 @@
-"""Which of the users of 60600 to 60999 a worker's jobs are: nobody else's on this machine.
+"""A lock on one of the user ids 60600 to 60999, for the jobs of one worker of this machine.
 
-Work directories do not tell: two pilots mostly have one each. So the number is
-locked in a directory of the machine's, where only root may write; the lock
+The number of the work directory would not do, as two pilots mostly have a directory each. So the
+id is locked in a directory of the machine, where only root may write; the lock
 (``flock``) ends with the worker, however that dies. In a container the machine
 is the container.
 """
@@ -19,17 +19,17 @@ from thyme.errors import NodeUnfit
 
 from .users import AUTOMATIC_USERS, FIRST_UID
 
-#: Of all workers that are root.
+#: Locks of all workers that are root.
 LOCK_DIRECTORY: Final = Path("/run/thyme-worker")
 
 
 class UidLock:
-    """``value`` is ours until ``close``."""
+    """A locked number: ``value``, from 0, is ours until ``close``."""
 
     def __init__(self, wanted: int, place: Path = LOCK_DIRECTORY) -> None:
-        """``wanted`` or the next free one; raises NodeUnfit where all are taken.
+        """Lock ``wanted`` or the next free number; raises NodeUnfit where all are taken.
 
-        Where there is no such directory and we may not make it, ``wanted``, which others may have.
+        Where the directory ``place`` cannot be used, ``wanted`` is taken without a lock.
         """
         self.value, self._lock, self._place = wanted, -1, place
         try:
@@ -49,7 +49,7 @@ class UidLock:
 
     @contextlib.contextmanager
     def held(self, number: int) -> Iterator[bool]:
-        """Whether no other living worker has this number, nor gets it within this block."""
+        """Lock another number within this block; False where a living worker has it."""
         if self._lock < 0 or number == self.value:
             yield self._lock >= 0
             return
@@ -68,7 +68,7 @@ class UidLock:
                 return
 
     def close(self) -> None:
-        """Give it up; may be called again."""
+        """Release the number; may be called again."""
         if self._lock >= 0:
             with contextlib.suppress(OSError):
                 os.close(self._lock)
@@ -76,7 +76,7 @@ class UidLock:
 
 
 def _lock(place: Path, number: int) -> int:
-    """The lock of a number, an open file; -1 where a living worker has it. Raises OSError."""
+    """Lock a number: an open file, or -1 where a living worker has it. Raises OSError."""
     path = place / f"user-{FIRST_UID + number}"
     handle = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:

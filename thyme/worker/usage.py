@@ -1,4 +1,4 @@
-"""What a running job uses: of all its processes together, and of its scratch directory.
+"""Measures what a running job uses: CPU, memory, and disk of its scratch directory.
 
 CPU seconds are exact when the job has ended (the kernel adds up every child
 that was waited for, and orphans become the worker's). Memory is looked at
@@ -19,14 +19,14 @@ from pathlib import Path
 from . import processes
 from .users import JobUser
 
-#: Entries of a scratch directory that are looked at in one go: the broker wants to be heard.
+#: Entries of a scratch directory that are counted at once: mail has to be read meanwhile.
 ENTRIES_AT_ONCE = 2000
 _TICK = 1.0 / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
 class ProcessTreeUsage:
-    """Of all processes of a job at one moment: seconds and KiB."""
+    """What all processes of a job use at one moment: seconds and KiB."""
 
     user_cpu: float = 0.0
     system_cpu: float = 0.0
@@ -36,7 +36,7 @@ class ProcessTreeUsage:
 
 
 def read_process_usage(pids: list[int], proc: Path = Path("/proc")) -> ProcessTreeUsage:
-    """What these processes use; those that end meanwhile count as far as they can be read."""
+    """Add up what these processes use; one that ends meanwhile counts as far as it can be read."""
     user = system = 0
     anonymous = files = shared = largest = 0
     for pid in pids:
@@ -69,7 +69,7 @@ def _sizes(status: bytes) -> dict[str, int]:
 
 
 class UsageMeter:
-    """Measures one job, from before its start to after its end. Not to be used by two at once."""
+    """Measures one job, from before its start to after its end; one job at a time."""
 
     def __init__(self, top: Path, user: JobUser) -> None:
         self._user = user
@@ -79,10 +79,7 @@ class UsageMeter:
         self._disk = DirectorySize(top)
 
     def look(self, but: int) -> None:
-        """Measure now, and bury the job's orphans that have ended; not ``but``, its first process.
-
-        Costs some 100 us for each process of the job.
-        """
+        """Measure now, and reap the job's orphans; not ``but``, its first process."""
         processes.reap_children(but)
         self._last = read_process_usage(processes.list_descendants())
         self._peak = max(self._peak, self._last.rss, self._last.largest)
@@ -105,21 +102,21 @@ class UsageMeter:
         return self._disk.size
 
     def cpu(self) -> tuple[float, float]:
-        """User and system seconds: up to the last look, or of all once nothing is left."""
+        """Return user and system seconds: up to the last look, or of all once nothing is left."""
         waited = resource.getrusage(resource.RUSAGE_CHILDREN)
         user = waited.ru_utime - self._before.ru_utime
         system = waited.ru_stime - self._before.ru_stime
         return user + self._last.user_cpu, system + self._last.system_cpu
 
     def ended(self) -> None:
-        """Nothing is left of the job but its files: count those, if they are not too many."""
+        """Measure once more when only files are left: they are counted, if not too many."""
         self._last = ProcessTreeUsage()
         with self._user.acting():
             self._disk.step(ENTRIES_AT_ONCE)
 
 
 class DirectorySize:
-    """Adds up a directory bit by bit; what cannot be read does not count."""
+    """Adds up the size of a directory in steps; what cannot be read does not count."""
 
     def __init__(self, top: Path) -> None:
         self._top = top
@@ -129,7 +126,7 @@ class DirectorySize:
         self.size = 0
 
     def step(self, entries: int) -> None:
-        """Look at so many entries; at the end of a count the next step begins anew."""
+        """Count so many entries; after the last one the next step begins anew."""
         if self._walk is None:
             self._walk, self._sum = _blocks(str(self._top)), 0
         for _ in range(entries):
@@ -141,7 +138,7 @@ class DirectorySize:
 
 
 def _blocks(top: str) -> Iterator[int]:
-    """Of each entry, the 512-byte blocks that it takes on the disk."""
+    """Yield the 512-byte blocks that each entry takes on the disk."""
     todo = [top]
     while todo:
         try:

@@ -1,4 +1,4 @@
-"""Who a job runs as: a user of its own where the worker is root, else the worker itself.
+"""The user that a job runs as: one of its own where the worker is root, else the worker's.
 
 The worker acts as that user (``acting``) whenever it touches what belongs to
 the job: makes its scratch directory, opens its streams, fetches its output,
@@ -34,7 +34,7 @@ SELF = "self"
 
 @dataclass
 class JobUser:
-    """``uid`` and ``gid`` of None are the worker's own. ``home`` and ``name`` are "" if unknown."""
+    """A user for jobs; ``uid``, ``gid`` None: the worker's own; ``name``, ``home`` "": unknown."""
 
     uid: int | None = None
     gid: int | None = None
@@ -50,14 +50,14 @@ class JobUser:
         return self.uid is None
 
     def acting(self) -> AbstractContextManager[None]:
-        """Be this user for the files and signals of this block; may be nested."""
+        """Be this user for files and signals within a ``with`` block; may be nested."""
         if self.uid is None or self.gid is None or self._acts:
             return _AS_WE_ARE
         return _Acting(self, self.uid, self.gid)
 
     @contextlib.contextmanager
     def executing(self) -> Iterator[None]:
-        """In ``acting``: a program that is executed now is this user for good.
+        """Be this user for good in a program that is executed within the block; in ``acting``.
 
         Executing makes the saved id the effective one, and both are the job's; ours stays root's,
         so that we come back, and no process of the job's user may trace us meanwhile.
@@ -76,14 +76,14 @@ class JobUser:
             os.seteuid(self.uid)
 
     def become(self) -> None:
-        """In a new child: this user for good, and without rights even where that is root."""
+        """Become this user for good, without capabilities even as root; in a new child process."""
         if self.uid is not None and self.gid is not None:
             os.setresgid(self.gid, self.gid, self.gid)
             os.setresuid(self.uid, self.uid, self.uid)
         privileges.drop_capabilities()
 
     def variables(self, scratch: str) -> dict[str, str]:
-        """HOME, USER and LOGNAME: the node's entry for the user, as a login would set them.
+        """Return HOME, USER and LOGNAME, as a login would set them.
 
         A user that the node does not know has its scratch directory for a home: much does not
         run without one.
@@ -92,7 +92,7 @@ class JobUser:
         return {"HOME": self.home or scratch, **names}
 
     def check(self) -> None:
-        """Raises NodeUnfit where we may not be this user."""
+        """Check that we may be this user; raises NodeUnfit."""
         try:
             with self.acting():
                 pass
@@ -134,7 +134,7 @@ _AS_WE_ARE: Final = contextlib.nullcontext()
 
 
 def add_name_and_home(user: JobUser, uid: int) -> JobUser:
-    """With the name and home directory of the user ``uid``, if the node knows them."""
+    """Add the name and home directory of the user ``uid``, if the node knows them."""
     try:
         entry = pwd.getpwuid(uid)
     except KeyError:
@@ -143,7 +143,7 @@ def add_name_and_home(user: JobUser, uid: int) -> JobUser:
 
 
 def choose_job_user(option: str, number: int, euid: int) -> JobUser:
-    """Whom ``--user`` means, for the worker with this number on its machine.
+    """Return the user that ``--user`` means, for the worker with this number on its machine.
 
     ``option``: "" (a user of the worker's own if it is root, else itself), ``self``, or
     ``USER[:GROUP]``, names or numbers. Raises BadInvocation.

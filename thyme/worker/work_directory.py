@@ -1,9 +1,9 @@
-"""A worker's place in the work directory: ``thyme_N``, its own as long as it lives.
+"""A worker's own directory below --workdir: ``thyme_N``, locked as long as the worker lives.
 
 The lock (``flock`` on the directory) ends with the process, however that
-dies. Whoever finds a den without a living owner empties it: what jobs of a
+dies. A worker that starts empties the directories of dead workers, so that what the jobs of a
 killed worker left does not pile up. Jobs of several workers are different users
-(``users.py``, ``numbers.py``), so one job can neither list nor enter another's
+(``users.py``, ``uid_lock.py``), so one job can neither list nor enter another's
 scratch directory.
 """
 
@@ -27,17 +27,17 @@ from .users import AUTOMATIC_USERS, FIRST_UID, JobUser
 log = logging.getLogger(__name__)
 
 PREFIX = "thyme_"
-#: In it, each scratch directory; nothing else is ever removed.
+#: Prefix of scratch directories in it; nothing else is ever removed.
 SCRATCH = "dir_"
 
 
 class WorkDirectory:
-    """``path`` is the directory, ``user`` runs the jobs in it."""
+    """The directory ``path``, and the ``user`` who runs the jobs in it."""
 
     def __init__(self, workdir: Path, user_of: Callable[[int], JobUser]) -> None:
-        """Take the first free one, and empty those of the dead; raises NodeUnfit.
+        """Lock the first free one below ``workdir``, and empty those of dead workers.
 
-        ``user_of``: the user for the jobs of the worker with this number.
+        ``user_of`` returns the user for the jobs of the worker with a number. Raises NodeUnfit.
         """
         # absolute: the job runs in it, a relative one would mean another place there
         workdir = workdir.absolute()
@@ -60,7 +60,7 @@ class WorkDirectory:
             raise
 
     def close(self) -> None:
-        """Give it up; may be called again."""
+        """Empty and release it; may be called again."""
         if self._lock >= 0:
             _empty(self.path)
             with contextlib.suppress(OSError):
@@ -87,7 +87,7 @@ def _take(workdir: Path) -> tuple[int, Path, int]:
 
 
 def _lock(path: Path) -> int | None:
-    """The lock of this den if it is ours to take."""
+    """Lock a work directory; None where it is not free, or not ours."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -105,7 +105,7 @@ def _lock(path: Path) -> int | None:
 
 
 def _sweep(workdir: Path) -> None:
-    """Remove the dens of workers that are dead."""
+    """Remove the directories of workers that are dead."""
     for path in list(workdir.iterdir()):
         if path.name.startswith(PREFIX) and (lock := _lock(path)) is not None:
             _empty(path)
@@ -167,7 +167,7 @@ def _remove_inside(top: Path) -> None:
 
 
 def _kill_leftover_processes(number: UidLock) -> None:
-    """Kill what jobs of dead workers left running: no living worker has their users."""
+    """Kill what jobs of dead workers left running, known by users that no living worker has."""
     here = Path("/proc/self/ns/pid").readlink()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():

@@ -1,18 +1,18 @@
 """The worker: takes one job, runs it, reports, and ends.
 
-The order of a job, and what a death at each step leads to:
+The steps of a job, and what happens if the worker dies at each:
 
-1. *take*: the message is ours; dying gives it back to the queue.
+1. *take*: the message is ours. Dying: it is queued again.
 2. *claim*: ask the job's schedd (``claims.py``). Dying: as 1.
 3. *started* is recorded: by the schedd, before it says yes, or by us if it has not.
-   Dying: the message comes again, and the schedd refuses it to others, knowing that
-   it was started; the lease brings it back as the next attempt. Losing the line here:
-   the same, but we live, and record *evicted* as soon as there is a line.
-4. *ack*: the message is gone; it leaves within a moment, with the report of a job that has
-   ended by then. Dying before: as 3; from then on: the lease.
+   Dying: the message is redelivered, and the schedd refuses it to others, knowing that
+   it was started; when the lease ends it is queued as the next attempt. Losing the connection
+   here: the same, but we live, and record *evicted* as soon as there is a connection.
+4. *ack*: the message leaves the queue; it is sent within a moment, with the report of a job that
+   has ended by then. Dying before: as 3; from then on: the lease.
 5. *run*, with heartbeats; control mail is obeyed.
 6. *finished* or *evicted* is recorded, however long the broker is away; a worker that
-   may have another job asks for it in the same breath.
+   may run another job takes its message in the same round trip.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ from .work_directory import WorkDirectory
 
 log = logging.getLogger(__name__)
 
-#: Why an attempt ended that perhaps was ours, and was never begun.
+#: Reason of an eviction: the attempt perhaps was ours, and was never begun.
 CONNECTION_LOST = "its worker lost the broker before it could begin"
-#: Seconds that a finished job's report is offered to a broker that is away. Longer than any
-#: lease would make sense of: by then the job is running elsewhere.
+#: Seconds that a finished job's report is tried on a broker that is away: by then the lease has
+#: ended, and the job is running elsewhere.
 REPORT_TIMEOUT = 3600.0
 
 
@@ -94,7 +94,7 @@ class Worker:
         self._sleep = sleep
         self._execute = execute
         node = os.uname().nodename
-        # whoever knows the name can send it mail: it is a secret
+        # everybody who knows the name can send it mail: it is a secret
         self.name = f"thyme.worker.{node[:100]}.{os.getpid()}-{os.urandom(8).hex()}"
         #: HTCondor's RemoteHost: the slot and the node
         self.slot = f"slot1_{os.getpid()}@{node}"
@@ -112,36 +112,36 @@ class Worker:
             clock,
             wall,
         )
-        self._reporter = ReportBuilder(self.name, self.slot, wall)
+        self._reports = ReportBuilder(self.name, self.slot, wall)
         self._claims = ClaimClient(self.name, self.slot, shutdown, clock)
         self._jobs_done = 0
-        #: the last job's scratch directory, if there was nothing in it
+        #: the last job's scratch directory, if it can be used again
         self._spare: Sandbox | None = None
 
     def run(self) -> int:
-        """Work until there is nothing more to do; the exit code. Raises NodeUnfit."""
+        """Work until there is nothing more to do; return the exit code. Raises NodeUnfit."""
         work_directory = WorkDirectory(
             self._settings.workdir, lambda n: choose_job_user(self._settings.user, n, os.geteuid())
         )
         try:
             self._check_node(work_directory)
-            return self._loop(work_directory)
+            return self._run_loop(work_directory)
         finally:
             self.connection.close()
             if self._spare is not None:
                 self._spare.remove()
             work_directory.close()
 
-    def _loop(self, work_directory: WorkDirectory) -> int:
+    def _run_loop(self, work_directory: WorkDirectory) -> int:
         idle_since = self._clock()
         delivery: Delivery | None = None
         while not self._shutdown.requested:
             if self._jobs_done and self._jobs_done == self._settings.max_jobs:
                 return ExitCode.OK
-            job = self._next_job(delivery)
+            job = self._get_next_job(delivery)
             if job is not None:
-                self._availability.works()
-                delivery = self._work(job, work_directory)
+                self._availability.end_waiting()
+                delivery = self._run_and_report(job, work_directory)
                 idle_since = self._clock()
                 continue
             delivery = None
@@ -149,57 +149,57 @@ class Worker:
                 raise self.connection.last_error  # waiting will not help
             left = idle_since + self._settings.timeout - self._clock()
             if left <= 0:
-                self._take_leave()
-                return self._nothing_came()
-            self._rest(min(left, POLL_SECONDS))
+                self._report_leaving()
+                return self._choose_exit_code()
+            self._wait(min(left, POLL_SECONDS))
             if os.getpid() == 1:
                 # a container's first process inherits what loses its parent
                 processes.reap_children()
-        self._take_leave()
+        self._report_leaving()
         return 128 + self._shutdown.signals[0]
 
-    def _nothing_came(self) -> int:
+    def _choose_exit_code(self) -> int:
         if self._jobs_done:
             return ExitCode.OK
         if self.connection.last_error is not None:
             raise BrokerUnreachable(f"gave up after --timeout: {self.connection.last_error}")
         return ExitCode.NO_WORK
 
-    def _take_leave(self) -> None:
-        if self.connection.is_up and (transport := self.connection.transport()) is not None:
+    def _report_leaving(self) -> None:
+        if self.connection.is_up and (transport := self.connection.get_transport()) is not None:
             try:
-                self._availability.leaves(transport, self._jobs_done)
+                self._availability.report_leaving(transport, self._jobs_done)
             except BrokerError as error:
-                log.info("leaving without a word: %s", error)
+                log.info("cannot announce the end of the worker: %s", error)
 
     def _check_node(self, work_directory: WorkDirectory) -> None:
-        """Raises NodeUnfit where no job could run: better than to hold job after job."""
+        """Check that a job could run; raises NodeUnfit, instead of holding job after job."""
         Sandbox(work_directory.path, work_directory.user).remove()
         if os.statvfs(work_directory.path).f_flag & os.ST_NOEXEC:
             raise NodeUnfit(
                 f"{self._settings.workdir} is mounted noexec: no job could run there; use --workdir"
             )
 
-    def _rest(self, seconds: float) -> None:
-        """Wait for news, at most so long; on a broken line, until it is tried again."""
-        transport = self.connection.transport()
+    def _wait(self, seconds: float) -> None:
+        """Wait for mail, a job or a signal; without a connection, until that is tried again."""
+        transport = self.connection.get_transport()
         if transport is None:
-            # nothing to wait on but the clock; a signal ends it early enough
-            self._sleep(min(seconds, self.connection.until_next_try() + 0.01))
+            # a signal handler does not end this sleep, which is short enough
+            self._sleep(min(seconds, self.connection.seconds_until_retry() + 0.01))
             return
         try:
             transport.wait(seconds)
         except BrokerError as error:
-            self.connection.broke(error)
+            self.connection.drop(error)
 
     # --- taking a job -------------------------------------------------------------------
 
-    def _next_job(self, delivery: Delivery | None) -> Submit | None:
-        """A job that we may start, recorded as started and acknowledged; or None.
+    def _get_next_job(self, delivery: Delivery | None) -> Submit | None:
+        """Return a job that we may start, recorded as started and acknowledged; or None.
 
-        ``delivery``: what was taken on the present line already.
+        ``delivery``: what was taken on the present connection already.
         """
-        transport = self.connection.transport()
+        transport = self.connection.get_transport()
         if transport is None or not self.connection.flush():
             return None
         try:
@@ -207,42 +207,46 @@ class Worker:
             if delivery is None:
                 while transport.receive() is not None:
                     pass  # late answers to claims that we gave up waiting for
-                self._availability.waits(transport, self._jobs_done)
+                self._availability.report_waiting(transport, self._jobs_done)
                 return None
-            return self._claimed(transport, delivery)
+            return self._claim(transport, delivery)
         except BrokerError as error:
-            # whatever we had taken goes back to its queue; we start nothing
-            self.connection.broke(error)
+            # what we had taken is queued again; we start nothing
+            self.connection.drop(error)
             return None
 
-    def _claimed(self, transport: Transport, delivery: Delivery) -> Submit | None:
-        """The delivery's job, if we may start it. Raises BrokerError."""
+    def _claim(self, transport: Transport, delivery: Delivery) -> Submit | None:
+        """Return the delivery's job, if we may start it. Raises BrokerError."""
         try:
             job = expect_kind(codec.decode(delivery.body), Submit)
         except BadMessage as error:
-            log.error("message kept aside: %s", error)
+            log.error("message put aside as a dead letter: %s", error)
             transport.reject(delivery, str(error))
             return None
         try:
-            return self._granted(transport, delivery, job)
+            return self._request_start(transport, delivery, job)
         except BrokerError:
-            # The schedd may have recorded our start all the same, and would wait for a lease. We
-            # take it back before we take anything else; of no start it means nothing.
-            self.connection.keep(self._reporter.evicted(job, CONNECTION_LOST, Usage()).body)
+            # The schedd may have recorded our start all the same, and would wait for a lease. So
+            # we record an eviction before we take anything else; without a start it is ignored.
+            self.connection.record_later(
+                self._reports.build_evicted(job, CONNECTION_LOST, Usage()).body
+            )
             raise
 
-    def _granted(self, transport: Transport, delivery: Delivery, job: Submit) -> Submit | None:
-        """The job, if its schedd lets us start it. Raises BrokerError."""
+    def _request_start(
+        self, transport: Transport, delivery: Delivery, job: Submit
+    ) -> Submit | None:
+        """Return the job, if its schedd lets us start it. Raises BrokerError."""
         answer = self._claims.claim(transport, job, delivery.redelivered)
         if answer.refusal:
             log.info("job %s attempt %d refused: %s", job.job, job.attempt, answer.refusal)
             transport.ack(delivery)
             return None
         if self._shutdown.requested:
-            # answered or not: where the schedd has recorded our start, nobody else would be let
-            # start the job before our lease has passed; of no start this means nothing
-            transport.record([self._reporter.evicted(job, EVICTED, Usage()).body])
-            return None  # closing the line gives the message back
+            # Answered or not: where the schedd has recorded our start, no other worker may start
+            # the job before our lease has passed. Without a start the eviction is ignored.
+            transport.record([self._reports.build_evicted(job, EVICTED, Usage()).body])
+            return None  # closing the connection queues the message again
         if not answer.recorded:
             started = Started(job.schedd, job.job, self._wall(), job.attempt, self.name, self.slot)
             transport.record([codec.encode(started)])
@@ -251,19 +255,19 @@ class Worker:
 
     # --- running it ---------------------------------------------------------------------
 
-    def _work(self, job: Submit, work_directory: WorkDirectory) -> Delivery | None:
-        """Run it and report; the next one, where it has come with the report's confirm."""
+    def _run_and_report(self, job: Submit, work_directory: WorkDirectory) -> Delivery | None:
+        """Run the job and report; return the next delivery, if it came with the confirm."""
         log.info("job %s attempt %d: starting", job.job, job.attempt)
         began = self._clock()
         try:
-            sandbox = self._sandbox(work_directory)
+            sandbox = self._get_sandbox(work_directory)
             try:
                 report = self._run(job, sandbox, began)
             finally:
-                self._put_away(sandbox)
+                self._keep_or_remove(sandbox)
         except NodeUnfit as error:
-            # it goes back as it was; this node takes no other
-            self._report(job, self._reporter.evicted(job, str(error), Usage()))
+            # the job is queued again as it was; this node takes no other
+            self._report(job, self._reports.build_evicted(job, str(error), Usage()))
             raise
         self._jobs_done += 1
         if report is None:
@@ -271,52 +275,52 @@ class Worker:
         more = not self._shutdown.requested and self._jobs_done != self._settings.max_jobs
         return self._report(job, report, more)
 
-    def _sandbox(self, work_directory: WorkDirectory) -> Sandbox:
-        """Raises NodeUnfit."""
+    def _get_sandbox(self, work_directory: WorkDirectory) -> Sandbox:
+        """Return a scratch directory: the last job's, or a new one. Raises NodeUnfit."""
         spare, self._spare = self._spare, None
         if spare is not None:
-            if spare.is_as_made():
+            if spare.is_unchanged():
                 return spare
             spare.remove()
         return Sandbox(work_directory.path, work_directory.user)
 
-    def _put_away(self, sandbox: Sandbox) -> None:
-        if self._settings.max_jobs != 1 and sandbox.empty():
+    def _keep_or_remove(self, sandbox: Sandbox) -> None:
+        if self._settings.max_jobs != 1 and sandbox.clear_streams():
             self._spare = sandbox
         else:
             sandbox.remove()
 
     def _run(self, job: Submit, sandbox: Sandbox, began: float) -> Report | None:
-        """What ends this attempt; None when nobody is to hear of it any more."""
+        """Run the job; return the report of its end, or None when the attempt is superseded."""
         memory = self._memory.read()
         try:
             sandbox.unpack(job.task)
             job.task.forget_files()
             execution = self._execute(job.task, sandbox, self.slot, self._clock)
         except CannotStart as error:
-            return self._reporter.never_ran(job, error.hold)
+            return self._reports.build_not_started(job, error.hold)
         heartbeat = self._settings.heartbeat
         monitor = RunMonitor(job, execution, sandbox, self._identity, heartbeat, began, self._clock)
-        why = monitor.until_it_ends(self.connection, self._shutdown, self._rest)
+        why = monitor.wait_for_end(self.connection, self._shutdown, self._wait)
         outcome = execution.clean_up()
         if why == SUPERSEDED:
             return None
         if not why:
             why = limits.explain_memory_kill(memory, self._memory.read(), outcome, self.slot)
         if isinstance(why, HoldReason):
-            return self._reporter.ended(job, outcome, sandbox, why)
+            return self._reports.build_held(job, outcome, sandbox, why)
         if why:
-            return self._reporter.evicted(job, why, outcome.usage)
-        return self._reporter.finished(job, outcome, sandbox)
+            return self._reports.build_evicted(job, why, outcome.usage)
+        return self._reports.build_finished(job, outcome, sandbox)
 
     # --- reporting ----------------------------------------------------------------------
 
     def _report(self, job: Submit, report: Report, more: bool = False) -> Delivery | None:
         """Record the end of an attempt; waits for a broker that is away.
 
-        ``more``: take the next message, too, if that costs no second journey to the broker.
+        ``more``: take the next message, too, if that costs no second round trip.
         """
-        delivery = self.connection.post(report.body, self._settings.pool if more else None)
+        delivery = self.connection.record(report.body, self._settings.pool if more else None)
         log.info("job %s attempt %d: %s", job.job, job.attempt, report.kind)
         deadline = self._clock() + REPORT_TIMEOUT
         while not self.connection.flush():
@@ -325,5 +329,5 @@ class Worker:
                     f"the end of job {job.job} could not be reported: "
                     f"{self.connection.last_error}; its lease will bring it back"
                 )
-            self._rest(POLL_SECONDS)
+            self._wait(POLL_SECONDS)
         return delivery

@@ -118,7 +118,7 @@ def test_the_peak_so_far_is_known_while_it_runs(tmp_path: Path) -> None:
 
     def used() -> Usage:
         run.job.measure()
-        return run.job.usage()
+        return run.job.get_usage()
 
     wait_until(lambda: used().rss > 60_000, "the peak", state=used)
 
@@ -149,7 +149,7 @@ def test_the_use_of_all_its_processes_is_added_up_also_of_those_that_left_it(
 
     def used() -> Usage:
         run.job.measure()
-        return run.job.usage()
+        return run.job.get_usage()
 
     wait_until(lambda: all((top / n).exists() for n in "abc"), "three to work", timeout=60.0)
     running = wait_until(
@@ -206,7 +206,7 @@ def test_a_suspended_job_that_is_asked_to_end_can_hear_it(tmp_path: Path) -> Non
     run.job.suspend()
     wait_until(lambda: still(run), "it to stop", state=lambda: states(run))
 
-    run.job.ask_to_end()
+    run.job.request_end()
     run.end()
 
     assert run.outcome.exit_code == 5

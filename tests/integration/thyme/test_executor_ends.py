@@ -51,7 +51,7 @@ def test_asked_to_end_it_gets_its_own_signal_and_time_to_tidy_up(tmp_path: Path)
     )  # fmt: skip
     wait_until(lambda: run.out, "the job to be up")
 
-    run.job.ask_to_end()
+    run.job.request_end()
     run.end()
 
     assert run.outcome.exit_code == 5
@@ -64,8 +64,8 @@ def test_after_its_grace_it_is_killed(tmp_path: Path) -> None:
     wait_until(lambda: run.out, "the job to be up")
     asked = time.monotonic()
 
-    run.job.ask_to_end()
-    wait_until(lambda: run.job.keep_after() == float("inf"), "the kill")
+    run.job.request_end()
+    wait_until(lambda: run.job.kill_after_grace() == float("inf"), "the kill")
     run.end()
 
     assert time.monotonic() - asked >= 0.3
@@ -75,7 +75,7 @@ def test_after_its_grace_it_is_killed(tmp_path: Path) -> None:
 def test_a_signal_to_a_job_that_is_gone_is_no_error(tmp_path: Path) -> None:
     run = Run(tmp_path, Task("/bin/true"))
 
-    run.job.ask_to_end()
+    run.job.request_end()
     run.job.kill()
 
     assert run.outcome.exit_code == 0

@@ -117,5 +117,6 @@ def test_garbage_in_the_queue_is_kept_aside_and_said(site: Site) -> None:
     code, said = site.run("--timeout", "1")
 
     assert code == 0
-    assert said.startswith("thyme-worker: message kept aside: not a thyme message: ")
+    put_aside = "thyme-worker: message put aside as a dead letter: not a thyme message: "
+    assert said.startswith(put_aside)
     assert [letter.body for letter in site.broker.list_dead_letters()] == [b"garbage"]

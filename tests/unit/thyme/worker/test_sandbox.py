@@ -206,14 +206,14 @@ def written(sandbox: Sandbox, data: bytes, name: str = STDOUT) -> Sandbox:
 def test_a_stream_comes_back_byte_for_byte(sandbox: Sandbox) -> None:
     data = bytes(range(256)) * 9
 
-    assert written(sandbox, data).stream(STDOUT, 10_000) == data
-    assert sandbox.stream(STDERR, 10_000) == b""
+    assert written(sandbox, data).read_stream(STDOUT, 10_000) == data
+    assert sandbox.read_stream(STDERR, 10_000) == b""
 
 
 def test_a_long_stream_is_cut_in_the_middle_and_says_so(sandbox: Sandbox) -> None:
     written(sandbox, b"A" * 600 + b"x" * 5000 + b"Z" * 600)
 
-    stream = sandbox.stream(STDOUT, 1000)
+    stream = sandbox.read_stream(STDOUT, 1000)
 
     note = b"\n[thyme-worker: 5200 bytes cut here; the job wrote 6200]\n"
     assert stream == b"A" * 500 + note + b"Z" * 500
@@ -221,7 +221,7 @@ def test_a_long_stream_is_cut_in_the_middle_and_says_so(sandbox: Sandbox) -> Non
 
 @pytest.mark.parametrize(("limit", "expected"), [(6, b"abcdef"), (5, b"ab|def"), (0, b"|")])
 def test_a_stream_is_cut_to_its_limit(sandbox: Sandbox, limit: int, expected: bytes) -> None:
-    stream = written(sandbox, b"abcdef").stream(STDOUT, limit)
+    stream = written(sandbox, b"abcdef").read_stream(STDOUT, limit)
 
     head, _, rest = stream.partition(b"\n[")
     tail = rest.partition(b"]\n")[2]
@@ -231,7 +231,7 @@ def test_a_stream_is_cut_to_its_limit(sandbox: Sandbox, limit: int, expected: by
 def test_no_stream_is_larger_than_two_of_them_fit_in_a_message(sandbox: Sandbox) -> None:
     written(sandbox, b"x" * (LARGEST_STREAM + 1000))
 
-    assert len(sandbox.stream(STDOUT, 2**60)) < LARGEST_STREAM + 100
+    assert len(sandbox.read_stream(STDOUT, 2**60)) < LARGEST_STREAM + 100
 
 
 @pytest.mark.parametrize("deed", ["remove", "replace by a pipe", "replace by a link", "chmod"])
@@ -251,7 +251,7 @@ def test_a_stream_survives_what_the_job_does_to_its_file(
     if deed == "replace by a link":
         path.symlink_to(secret)
 
-    assert sandbox.stream(STDOUT, 100) == b"said"
+    assert sandbox.read_stream(STDOUT, 100) == b"said"
 
 
 # --- the end ---------------------------------------------------------------------------------
@@ -291,7 +291,7 @@ def test_whatever_a_job_does_to_its_scratch_it_is_removed(tmp_path: Path, deed: 
         "box = thyme.worker.sandbox.Sandbox(Path(sys.argv[1])); box.unpack(Task('x'))\n"
         f"box.open_stream('_condor_stdout').write(b'said'); {deed}\n"
         "os.chdir('/')\n"
-        "print(box.stream('_condor_stdout', 99), box.outputs(Task('x')))\n"
+        "print(box.read_stream('_condor_stdout', 99), box.collect_outputs(Task('x')))\n"
         "box.remove(); print(box.path.exists())\n",
         tmp_path,
     )

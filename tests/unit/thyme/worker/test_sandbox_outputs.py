@@ -32,13 +32,13 @@ def task(*names: str, **changes: object) -> Task:
 
 
 def outputs(sandbox: Sandbox, of: Task) -> dict[str, bytes]:
-    files, hold = sandbox.outputs(of)
+    files, hold = sandbox.collect_outputs(of)
     assert hold is None, hold
     return {file.name: file.data for file in files}
 
 
 def held(sandbox: Sandbox, of: Task) -> tuple[int, int, str]:
-    files, hold = sandbox.outputs(of)
+    files, hold = sandbox.collect_outputs(of)
     assert files == ()
     assert hold is not None
     return hold.code, hold.subcode, hold.text
@@ -68,7 +68,7 @@ def test_new_and_changed_files_at_the_top_come_back(tmp_path: Path) -> None:
     proxied = replace(
         TASK, environment={"X509_USER_PROXY": "proxy"}, scratch_env=("X509_USER_PROXY",)
     )
-    files, hold = sandbox.outputs(proxied)
+    files, hold = sandbox.collect_outputs(proxied)
 
     assert hold is None
     assert [(f.name, f.data, f.mode) for f in files] == [

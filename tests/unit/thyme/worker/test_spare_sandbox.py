@@ -33,32 +33,32 @@ def begin(sandbox: Sandbox, task: Task) -> None:
 def test_the_next_job_finds_nothing_of_the_last_one(used: Sandbox) -> None:
     before = used.path.stat()
 
-    assert used.empty()
-    assert used.is_as_made()
+    assert used.clear_streams()
+    assert used.is_unchanged()
     begin(used, TASK)
 
     assert used.path.stat().st_ino == before.st_ino
     assert sorted(path.name for path in used.path.iterdir()) == [STDERR, STDOUT]
     assert [path.stat().st_size for path in used.path.iterdir()] == [0, 0]
-    assert used.stream(STDOUT, 1000) == b""
-    assert used.outputs(TASK) == ((), None)
+    assert used.read_stream(STDOUT, 1000) == b""
+    assert used.collect_outputs(TASK) == ((), None)
     os.write(used.open_stream(STDERR).fileno(), b"mine")
-    assert used.stream(STDERR, 1000) == b"mine"
+    assert used.read_stream(STDERR, 1000) == b"mine"
 
 
 def test_what_the_next_job_reads_of_its_streams_begins_at_their_beginning(used: Sandbox) -> None:
     stream = used.open_stream(STDOUT)
     os.write(stream.fileno(), b"a long line of the last job\n")
-    used.empty()
+    used.clear_streams()
     os.write(used.open_stream(STDOUT).fileno(), b"x")
     os.lseek(stream.fileno(), 0, os.SEEK_SET)
     assert os.read(stream.fileno(), 10) == b"x"
 
 
 def test_an_input_file_with_the_name_of_a_stream_does_not_become_output(used: Sandbox) -> None:
-    assert used.empty()
+    assert used.clear_streams()
     begin(used, Task("/bin/true", files=(SandboxFile(STDOUT, b"an input"),)))
-    assert used.stream(STDOUT, 1000) == b""
+    assert used.read_stream(STDOUT, 1000) == b""
 
 
 LEFT: dict[str, Callable[[Path], object]] = {
@@ -72,7 +72,7 @@ LEFT: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("left", LEFT)
 def test_a_directory_in_which_a_job_left_something_is_not_kept(used: Sandbox, left: str) -> None:
     LEFT[left](used.path)
-    assert not used.empty()
+    assert not used.clear_streams()
 
 
 def replaced(path: Path) -> None:
@@ -109,10 +109,10 @@ DONE: dict[str, Callable[[Path], object]] = {
 def test_a_directory_that_others_could_reach_is_not_given_to_another_job(
     used: Sandbox, done: str
 ) -> None:
-    assert used.empty()
+    assert used.clear_streams()
     try:
         DONE[done](used.path)
     except OSError as error:
         pytest.skip(f"not on this file system: {error}")
 
-    assert not used.is_as_made()
+    assert not used.is_unchanged()

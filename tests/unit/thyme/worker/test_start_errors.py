@@ -191,7 +191,7 @@ def test_what_cannot_be_read_is_kept_aside_and_the_worker_goes_on(
     assert letter.reason.startswith(reason)
     assert site.kinds() == ["started", "finished"]
     assert [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR] == [
-        f"message kept aside: {letter.reason}"
+        f"message put aside as a dead letter: {letter.reason}"
     ]
 
 
