@@ -38,7 +38,7 @@ def reached(shape: Shape, names: Collection[str], columns: Collection[str]) -> s
         if name in shape.lows:
             continue
         item = shape.template.get(name)
-        if item is not None and item[1] is not None and is_expression(item[1]):
+        if item is not None and item[1] is not None and is_computed(item[1]):
             compiled = compile_expression(item[1])
             if compiled.unbounded:
                 return None
@@ -47,8 +47,8 @@ def reached(shape: Shape, names: Collection[str], columns: Collection[str]) -> s
 
 
 @lru_cache(maxsize=1024)
-def is_expression(text: str) -> bool:
-    """Whether its value depends on anything."""
+def is_computed(text: str) -> bool:
+    """Return whether an attribute's value has to be computed: its text is not a literal."""
     return literal_value(text) is NOT_LITERAL
 
 

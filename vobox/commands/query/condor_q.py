@@ -31,7 +31,15 @@ from .totals import build_summary_ad, render_footer
 
 _TRUE: Final = {"true", "t", "yes", "y", "1"}
 _FALSE: Final = {"false", "f", "no", "n", "0"}
-_RUN_STATES: Final = (RUNNING, TRANSFERRING_OUTPUT, SUSPENDED)
+#: Options that select jobs by their status, and those of them that have a table of their own.
+_STATUSES: Final = {
+    "run": (RUNNING, TRANSFERRING_OUTPUT, SUSPENDED),
+    "hold": (HELD,),
+    "held": (HELD,),
+    "idle": (IDLE,),
+}
+_TABLES: Final = {"run": "run", "hold": "hold", "held": "hold"}
+_CLOCKS: Final[Mapping[str, tables.Clock]] = {"cputime": "cpu", "currentrun": "current"}
 
 
 @answers_early
@@ -89,7 +97,7 @@ def _apply_option(flag: Flag, query: _Query, view: QueueView) -> None:
     if flag.values:
         _apply_value(flag.name, flag.value, query, view)
     else:
-        _APPLY[flag.name](query)
+        _apply_plain(flag.name, query)
 
 
 def _apply_value(name: str, value: str, query: _Query, view: QueueView) -> None:
@@ -112,63 +120,19 @@ def _apply_value(name: str, value: str, query: _Query, view: QueueView) -> None:
         raise EarlyExit(f"Error: -direct {value}: there is only the schedd to ask\n")
 
 
-def _global(query: _Query) -> None:
-    query.everybody = query.every_schedd = True
-
-
-def _allusers(query: _Query) -> None:
-    query.everybody = True
-
-
-def _run(query: _Query) -> None:
-    query.selection.keep_statuses(map(str, _RUN_STATES))
-    query.table = "run"
-
-
-def _hold(query: _Query) -> None:
-    query.selection.keep_statuses([str(HELD)])
-    query.table = "hold"
-
-
-def _idle(query: _Query) -> None:
-    query.selection.keep_statuses([str(IDLE)])
-
-
-def _nobatch(query: _Query) -> None:
-    if query.table == "batch":
-        query.table = "queue"
-
-
-def _batch(query: _Query) -> None:
-    if query.table == "queue":
-        query.table = "batch"
-
-
-def _totals(query: _Query) -> None:
-    query.table = "totals"
-
-
-def _cputime(query: _Query) -> None:
-    query.clock = "cpu"
-
-
-def _currentrun(query: _Query) -> None:
-    query.clock = "current"
-
-
-_APPLY: Final = {
-    "allusers": _allusers,
-    "batch": _batch,
-    "cputime": _cputime,
-    "currentrun": _currentrun,
-    "global": _global,
-    "held": _hold,
-    "hold": _hold,
-    "idle": _idle,
-    "nobatch": _nobatch,
-    "run": _run,
-    "totals": _totals,
-}
+def _apply_plain(name: str, query: _Query) -> None:
+    if name in ("allusers", "global"):
+        query.everybody = True
+        query.every_schedd |= name == "global"
+    elif name in _STATUSES:
+        query.selection.keep_statuses(map(str, _STATUSES[name]))
+        query.table = _TABLES.get(name, query.table)
+    elif name == "totals":
+        query.table = "totals"
+    elif name in _CLOCKS:
+        query.clock = _CLOCKS[name]
+    elif query.table in ("batch", "queue"):
+        query.table = "batch" if name == "batch" else "queue"
 
 
 def _render(

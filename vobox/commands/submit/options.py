@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from vobox.commands.command_line import Option
+
 from .description import ExtraLines
 from .errors import SubmitError
 from .logical_lines import is_queue
@@ -37,33 +39,41 @@ Usage: condor_submit [options] [<attrib>=<value>] [- | <submit-file>]
     means -verbose unless -terse is given.
 """
 
-#: Name, fewest letters, whether a value follows. The order decides between equal prefixes.
-_OPTIONS: tuple[tuple[str, int, bool], ...] = (
-    ("verbose", 1, False),
-    ("terse", 3, False),
-    ("disable", 3, False),
-    ("debug", 2, False),
-    ("dry-run", 3, True),
-    ("spool", 1, False),
-    ("file", 2, True),
-    ("factory", 2, False),
-    ("addr", 2, True),
-    ("remote", 1, True),
-    ("name", 1, True),
-    ("append", 1, True),
-    ("batch-name", 1, True),
-    ("queue", 1, True),
-    ("maxjobs", 3, True),
-    ("single-cluster", 3, False),
-    ("pool", 2, True),
-    ("unused", 1, False),
-    ("dump", 2, True),
-    ("allow-crlf-script", 8, False),
-    ("help", 4, False),
-    ("capabilities", 3, False),
-    ("interactive", 1, False),
+#: The order decides between equal prefixes.
+_OPTIONS = (
+    Option("verbose", 1),
+    Option("terse", 3),
+    Option("disable", 3),
+    Option("debug", 2, modifiers=True),
+    Option("dry-run", 3, 1, modifiers=True),
+    Option("spool", 1),
+    Option("file", 2, 1),
+    Option("factory", 2),
+    Option("addr", 2, 1),
+    Option("remote", 1, 1),
+    Option("name", 1, 1),
+    Option("append", 1, 1),
+    Option("batch-name", 1, 1),
+    Option("queue", 1, 1),
+    Option("maxjobs", 3, 1),
+    Option("single-cluster", 3),
+    Option("pool", 2, 1),
+    Option("unused", 1),
+    Option("dump", 2, 1),
+    Option("allow-crlf-script", 8),
+    Option("help", 4),
+    Option("capabilities", 3, modifiers=True),
+    Option("interactive", 1, refused="jobs have no terminal"),
 )
-_NOT_HERE = {"interactive": "jobs have no terminal"}
+#: Options that set a field of the same meaning: to their value, or to True.
+_FIELDS = {
+    "file": "file",
+    "name": "name",
+    "spool": "spool",
+    "capabilities": "capabilities",
+    "allow-crlf-script": "allow_crlf",
+    "help": "help",
+}
 _NAME = re.compile(r"(?:\+|MY\.)?[A-Za-z_][\w.]*\Z", re.IGNORECASE | re.ASCII)
 
 
@@ -126,36 +136,28 @@ def parse_options(argv: Sequence[str]) -> SubmitOptions:
         if not word.startswith("-") or word == "-":
             _add_positional(options, word)
             continue
-        name, takes_value, suffix = _recognize(word)
-        value = ""
-        if takes_value:
+        option = next((each for each in _OPTIONS if each.matches(word)), None)
+        if option is None:
+            raise SubmitError(USAGE)
+        name, value = option.name, ""
+        if option.values:
             if position >= len(argv):
                 raise SubmitError(f"condor_submit: -{name} requires another argument\n")
             value = argv[position]
             position += 1
+        if option.refused:
+            raise SubmitError(f"condor_submit: -{name} is not supported here: {option.refused}\n")
         if name == "queue":
             position = _take_queue_words(options, word, value, argv, position)
         elif name == "batch-name":
             batch_name = value if value.startswith('"') else f'"{value}"'
         else:
-            _set(options, name, value, suffix)
+            _set(options, name, value, word.partition(":")[2])
     if batch_name:
         options.append.append(f"MY.JobBatchName = {batch_name}")
     if options.file == "-" and not options.terse:
         options.verbose = True
     return options
-
-
-def _recognize(word: str) -> tuple[str, bool, str]:
-    text, colon, suffix = word.partition(":")
-    for name, shortest, takes_value in _OPTIONS:
-        if colon and name not in ("debug", "dry-run", "capabilities"):
-            continue
-        if text == f"--{name}" or (
-            not text.startswith("--") and len(text) > shortest and f"-{name}".startswith(text)
-        ):
-            return name, takes_value, suffix
-    raise SubmitError(USAGE)
 
 
 def _add_positional(options: SubmitOptions, word: str) -> None:
@@ -198,12 +200,10 @@ def _set_queue(options: SubmitOptions, statement: str) -> None:
 
 
 def _set(options: SubmitOptions, name: str, value: str, suffix: str) -> None:
-    if name in _NOT_HERE:
-        raise SubmitError(f"condor_submit: -{name} is not supported here: {_NOT_HERE[name]}\n")
-    if name == "verbose":
-        options.verbose, options.terse = True, False
-    elif name == "terse":
-        options.terse, options.verbose = True, False
+    if name in _FIELDS:
+        setattr(options, _FIELDS[name], value if name in ("file", "name") else True)
+    elif name in ("verbose", "terse"):
+        options.verbose, options.terse = name == "verbose", name == "terse"
     elif name in ("dry-run", "dump"):
         if options.dry_run:
             raise SubmitError(
@@ -212,16 +212,8 @@ def _set(options: SubmitOptions, name: str, value: str, suffix: str) -> None:
         if suffix:
             raise SubmitError(f"unknown option {suffix} for -dry-run:<opts>\n")
         options.dry_run, options.dump = value, name == "dump"
-    elif name == "file":
-        options.file = value
-    elif name == "name":
-        options.name = value
     elif name == "remote":
         options.remote, options.spool = value, True
-    elif name == "spool":
-        options.spool = True
-    elif name == "capabilities":
-        options.capabilities = True
     elif name == "append":
         if is_queue(value):
             _set_queue(options, value)
@@ -231,10 +223,6 @@ def _set(options: SubmitOptions, name: str, value: str, suffix: str) -> None:
         options.max_jobs = _parse_max_jobs(value)
     elif name == "unused":
         options.warn_unused = not options.warn_unused
-    elif name == "allow-crlf-script":
-        options.allow_crlf = True
-    elif name == "help":
-        options.help = True
 
 
 def _parse_max_jobs(text: str) -> int:

@@ -38,9 +38,9 @@ class Payload:
 def build_payload(
     commands: Commands,
     store: FileCache,
-    runs: Program,
+    program: Program,
     source: StandardInput,
-    moved: TransferSettings,
+    transfer: TransferSettings,
     credentials: tuple[Credential, ...],
     iwd: str,
 ) -> Payload:
@@ -50,33 +50,33 @@ def build_payload(
     :param iwd: the job's directory on the submit host, where relative paths begin
     :raises SubmitError: for more than a message carries
     """
-    cargo = JobFiles(store)
-    if runs.sent is not None:
-        cargo.add(SENT_NAME, runs.sent, 0o755)
+    files = JobFiles(store)
+    if program.sent is not None:
+        files.add(SENT_NAME, program.sent, 0o755)
     stdin, path = "", ""
     missing = None
     try:
-        for item in moved.inputs:
+        for item in transfer.inputs:
             path = posixpath.join(iwd, item)
-            cargo.add_entry(
-                fill_machine_defaults("transfer_input_files", item), iwd, moved.keep_paths
+            files.add_entry(
+                fill_machine_defaults("transfer_input_files", item), iwd, transfer.keep_paths
             )
         if source.name != os.devnull:
             name = fill_machine_defaults("input", source.name)
             path = posixpath.join(iwd, name)
-            if source.sent and moved.sandbox:
+            if source.sent and transfer.sandbox:
                 stdin = posixpath.basename(name)
-                cargo.add(stdin, store.read(path), 0o644)
+                files.add(stdin, store.read(path), 0o644)
             else:
-                stdin = name if moved.sandbox else path
+                stdin = name if transfer.sandbox else path
     except OSError as error:
         number = error.errno or errno.EIO
         missing = _build_input_failure(number, f"reading from file {path}: (errno {number}) "
                                  f"{os.strerror(number)}")  # fmt: skip
     for each in credentials:  # last: no input file of that name takes its place
-        cargo.add(each.name, each.data, 0o600)
+        files.add(each.name, each.data, 0o600)
     return Payload(
-        cargo.files, cargo.size, stdin, missing or _check_input_size(commands, cargo.size)
+        files.files, files.size, stdin, missing or _check_input_size(commands, files.size)
     )
 
 
@@ -101,9 +101,9 @@ def _check_input_size(commands: Commands, total: int) -> HoldReason | None:
     return _build_input_failure(0, details, HoldReasonCode.MAX_TRANSFER_INPUT_SIZE_EXCEEDED)
 
 
-def record_sizes(commands: Commands, ad: Ad, runs: Program, total: int) -> None:
+def record_sizes(commands: Commands, ad: Ad, program: Program, total: int) -> None:
     """Record the sizes; ``total``: bytes that travel. Raises SubmitError."""
-    kib = (runs.size + 1023) // 1024
+    kib = (program.size + 1023) // 1024
     ad["ExecutableSize"] = str(kib)
     ad["DiskUsage"] = str(max((total + 1023) // 1024, kib))
     ad["TransferInputSizeMB"] = str(total // 1024**2)

@@ -14,10 +14,12 @@ _WORD = re.compile(r"[A-Za-z_]\w*")
 _PLATFORM = {"opsys", "opsysandver", "opsyslongname", "opsysname", "opsysshortname"}
 
 
-def record_requirements(commands: Commands, ad: Ad, asked: dict[str, str], kind: Universe) -> None:
+def record_requirements(
+    commands: Commands, ad: Ad, requested: dict[str, str], kind: Universe
+) -> None:
     """Record Requirements and Rank; raises SubmitError.
 
-    :param asked: the resources requested, as ``record_requests`` returns them
+    :param requested: the resources requested, as ``record_requests`` returns them
     """
     rank = commands.get("rank", "preferences")
     ad["Rank"] = canonicalize("Rank", rank) if rank else "0.0"
@@ -32,13 +34,13 @@ def record_requirements(commands: Commands, ad: Ad, asked: dict[str, str], kind:
         clauses.append('(TARGET.Arch == "X86_64")')
     if not _PLATFORM & mentioned:
         clauses.append('(TARGET.OpSys == "LINUX")')
-    clauses += _build_resource_clauses(ad, asked, mentioned)
+    clauses += _build_resource_clauses(ad, requested, mentioned)
     if not kind.is_grid:
         clauses += _build_transfer_clause(ad, mentioned)
     ad["Requirements"] = canonicalize("Requirements", " && ".join(clauses))
 
 
-def _build_resource_clauses(ad: Ad, asked: dict[str, str], mentioned: set[str]) -> list[str]:
+def _build_resource_clauses(ad: Ad, requested: dict[str, str], mentioned: set[str]) -> list[str]:
     clauses = []
     if "RequestDisk" not in ad:
         clauses.append("(TARGET.Disk >= DiskUsage)")
@@ -47,7 +49,7 @@ def _build_resource_clauses(ad: Ad, asked: dict[str, str], mentioned: set[str]) 
     memory = ad.get("RequestMemory")
     if memory is not None and ((number := find_constant_integer(memory)) is None or number > 1):
         clauses.append("(TARGET.Memory >= RequestMemory)")
-    for tag, attribute in asked.items():
+    for tag, attribute in requested.items():
         if attribute in ("RequestMemory", "RequestDisk") or attribute not in ad:
             continue
         if tag.lower() in mentioned:

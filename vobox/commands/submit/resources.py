@@ -33,11 +33,11 @@ def parse_size(text: str, unit: int) -> int | None:
 
 
 def record_requests(commands: Commands, ad: Ad, defaults: bool) -> dict[str, str]:
-    """Record Request...; return those that were asked for (lower-case tag → attribute).
+    """Record Request...; return those that were requested (lower-case tag → attribute).
 
-    ``defaults``: whether those that were not asked for have a value. Raises SubmitError.
+    ``defaults``: whether those that were not requested have a value. Raises SubmitError.
     """
-    asked: dict[str, str] = {}
+    requested: dict[str, str] = {}
     sizes, numbers = (_SIZES, _NUMBERS) if defaults else (_SIZES_ONLY, _NUMBERS_ONLY)
     for tag, (attribute, unit, default) in sizes.items():
         text = commands.get(f"request_{tag}", attribute)
@@ -50,19 +50,19 @@ def record_requests(commands: Commands, ad: Ad, defaults: bool) -> dict[str, str
             default if defaults else "",
         )
         if text is not None:
-            asked[tag] = attribute
+            requested[tag] = attribute
     for tag, (attribute, default) in numbers.items():
         text = commands.get(f"request_{tag}", attribute)
         _record_request(ad, attribute, text, None, default)
         if text is not None:
-            asked[tag] = attribute
+            requested[tag] = attribute
     for key in commands.find_names("request_"):
         tag = key[len("request_") :]
         if tag.lower() in (*_SIZES, *_NUMBERS) or not (text := commands.get(key)):
             continue
         _record_request(ad, f"Request{tag}", text, None, "")
-        asked[tag] = f"Request{tag}"
-    return asked
+        requested[tag] = f"Request{tag}"
+    return requested
 
 
 def _record_request(
