@@ -44,6 +44,7 @@ def render_page(rows: Sequence[Minute], node: str, source: str, now: float, zone
         memory=drawn(_MEMORY, most("mem_total") / _GB),
         evictions=Markup(picture.draw_ticks(rows, "evicted", last)),  # noqa: S704
         figures=_figures(found),
+        reasons=_reasons(found),
         made=f"{datetime.fromtimestamp(now, zone):%Y-%m-%d %H:%M %Z}".rstrip(),
         source=source,
         minutes=found.minutes,
@@ -87,9 +88,23 @@ _MEMORY = (Layer("owner", _owner_memory), _in_gb("pilots_mem"), _in_gb("mem_avai
 def _said(found: DaySummary) -> str:
     if found.harvested is None or found.share is None:
         return "Nothing is known of the CPUs in the last day."
+    felt = (
+        "What the owner felt is not known."
+        if found.squeezed is None
+        else f"They took {found.squeezed:.0f} CPU-minutes from the owner."
+    )
     return (
         f"Pilots used {found.harvested:.1f} core-hours, {found.share:.0%} of what the owner left; "
-        f"{found.evicted} of them were asked to go."
+        f"{found.unfinished:.1f} of them ended in no finished job. {felt}"
+    )
+
+
+def _reasons(found: DaySummary) -> str:
+    if not found.evicted:
+        return "No pilot was asked to end."
+    by_reason = ", ".join(f"{reason} {number}" for reason, number in found.reasons.items())
+    return f"A tick for each minute in which pilots were asked to end: {found.evicted} in all" + (
+        f", by reason: {by_reason}." if by_reason else "."
     )
 
 
@@ -99,8 +114,8 @@ def _figures(found: DaySummary) -> list[tuple[str, str]]:
 
     share = "–" if found.share is None else f"{found.share:.0%}"
     return [
-        (hours(found.harvested), "core-hours harvested"),
-        (share, "of the idle CPU harvested"),
+        (hours(found.harvested), "core-hours used by pilots"),
+        (share, "of the idle CPU used by pilots"),
         (hours(found.owner), "core-hours of the owner"),
         (hours(found.idle), "core-hours left idle"),
         (str(found.started), "pilots started"),
@@ -108,4 +123,9 @@ def _figures(found: DaySummary) -> list[tuple[str, str]]:
         (str(found.failed), "of them failed"),
         (str(found.no_work), "of them found no work"),
         (str(found.evicted), "evicted"),
+        (f"{found.unfinished:.1f}", "core-hours ended in no finished job"),
+        (
+            "–" if found.squeezed is None else f"{found.squeezed:.0f}",
+            "CPU-minutes taken from the owner",
+        ),
     ]

@@ -36,7 +36,7 @@ def draw_areas(
             lower = [sum(one[:number]) for one in values]
             upper = [sum(one[: number + 1]) for one in values]
             parts.append(f'<path class="{layer.css}" d="{_area(begin, lower, upper, top)}"/>')
-    parts += [_hours(last_minute, zone), "</svg>"]
+    parts += [_name_gaps(steps), _hours(last_minute, zone), "</svg>"]
     return "".join(parts)
 
 
@@ -70,6 +70,24 @@ def _steps(
         else:
             runs.append((number, [mean]))
     return runs
+
+
+#: Minutes that a gap must have to hold the words.
+_NAMED_GAP = 90
+
+
+def _name_gaps(runs: Sequence[tuple[int, list[list[float]]]]) -> str:
+    """Return "not known" in each long gap."""
+    edges = [0]
+    for begin, values in runs:
+        edges += [begin * STEP, (begin + len(values)) * STEP]
+    edges.append(ROWS)
+    gaps = zip(edges[::2], edges[1::2], strict=True)
+    return "".join(
+        f'<text x="{_x((begin + end) / 2):.1f}" y="{HEIGHT // 2}" class="unknown">not known</text>'
+        for begin, end in gaps
+        if end - begin >= _NAMED_GAP
+    )
 
 
 def _area(begin: int, lower: Sequence[float], upper: Sequence[float], top: float) -> str:

@@ -34,7 +34,12 @@ class Recorder:
                 self.flush()
                 self._minute = minute
             if point.series == EVICTIONS.name:
-                self._count("evicted", point.fields.get("count"))
+                count = point.fields.get("count")
+                self._count("evicted", count)
+                for name, reason in ring.REASONS.items():
+                    if point.tags["reason"] == reason:
+                        self._count(name, count)
+                self._count("evicted_cpu_seconds", point.fields.get("cpu_seconds"))
                 continue
             for name, value in point.fields.items():
                 if name in ring.COUNTS:

@@ -15,14 +15,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from plancton.metrics.series import EVICTIONS
+
 ROWS = 1440
 #: What is averaged over the minute ...
 GAUGES = (
     "ncpus", "owner_cpus", "pilots_cpus", "mem_total", "mem_available", "pilots_mem",
-    "running", "capacity",
+    "running", "capacity", "owner_squeezed",
 )  # fmt: skip
 #: ... and what is summed.
-COUNTS = ("started", "evicted", "ended_normal", "ended_no_work", "ended_failure", "ended_other")
+#: Evictions by reason, as the series has them.
+REASONS = {f"evicted_{reason.replace('-', '_')}": reason for reason in EVICTIONS.values}
+COUNTS = (
+    "started", "evicted", "evicted_cpu_seconds", *REASONS,
+    "ended_normal", "ended_no_work", "ended_failure", "ended_other",
+)  # fmt: skip
 COLUMNS = GAUGES + COUNTS
 _HEAD = json.dumps({"plancton-day": 1, "columns": COLUMNS}).encode().ljust(511) + b"\n"
 _ROW = struct.Struct(f"<q{len(COLUMNS)}d")

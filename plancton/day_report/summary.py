@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .ring import Minute
+from .ring import REASONS, Minute
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,12 @@ class DaySummary:
     ended: int
     failed: int
     no_work: int
+    #: evictions by reason, those that happened
+    reasons: Mapping[str, int]
+    #: core-hours that pilots used and that ended in no finished job
+    unfinished: float
+    #: CPU-minutes that unprotected pilots took from the owner; None: not known
+    squeezed: float | None
 
     @property
     def share(self) -> float | None:
@@ -42,6 +48,8 @@ def summarise(rows: Sequence[Minute]) -> DaySummary:
         left = (row["ncpus"] - row["owner_cpus"] - row["pilots_cpus"] for row in known)
         idle = sum(max(0.0, one) for one in left) / 60.0
 
+    felt = [row.values["owner_squeezed"] for row in rows if "owner_squeezed" in row.values]
+
     def total(*names: str) -> int:
         return round(sum(row.values.get(name, 0.0) for row in rows for name in names))
 
@@ -55,4 +63,7 @@ def summarise(rows: Sequence[Minute]) -> DaySummary:
         ended=total("ended_normal", "ended_no_work", "ended_failure", "ended_other"),
         failed=total("ended_failure"),
         no_work=total("ended_no_work"),
+        reasons={reason: total(name) for name, reason in REASONS.items() if total(name)},
+        unfinished=sum(row.values.get("evicted_cpu_seconds", 0.0) for row in rows) / 3600.0,
+        squeezed=sum(felt) if felt else None,
     )

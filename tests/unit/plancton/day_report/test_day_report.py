@@ -83,11 +83,23 @@ def test_a_minute_is_the_mean_of_its_gauges_and_the_sum_of_its_counts(tmp_path: 
     recorder = Recorder(path)
     recorder.take([node(NOW, owner_cpus=1.0), pilots(NOW, running=4, started=2)])
     recorder.take([node(NOW + 30, owner_cpus=2.0), pilots(NOW + 30, running=6, started=3)])
-    recorder.take([Point("plancton_evictions", {"reason": "owner"}, {"count": 2}, NOW + 30)])
+    recorder.take(
+        [
+            Point(
+                "plancton_evictions",
+                {"reason": "owner"},
+                {"count": 2, "cpu_seconds": 9.0},
+                NOW + 30,
+            )
+        ]
+    )
     assert not path.exists(), "the minute is not over"
     recorder.take([node(NOW + 60, owner_cpus=5.0)])
     (row,) = ring.read_rows(path, NOW + 60)
-    assert row.values == {"owner_cpus": 1.5, "running": 5.0, "started": 5.0, "evicted": 2.0}
+    assert row.values == {
+        "owner_cpus": 1.5, "running": 5.0, "started": 5.0, "evicted": 2.0, "evicted_owner": 2.0,
+        "evicted_cpu_seconds": 9.0,
+    }  # fmt: skip
     recorder.flush()
     assert ring.read_rows(path, NOW + 60)[-1].values == {"owner_cpus": 5.0}
 
@@ -115,6 +127,18 @@ def test_core_hours_are_summed_over_the_minutes_that_are_known() -> None:
     assert (found.owner, found.harvested, found.idle) == pytest.approx((2.0, 4.5, 1.5))
     assert found.share == pytest.approx(0.75)
     assert (found.evicted, found.failed, found.ended, found.minutes) == (60, 120, 120, 61)
+
+
+def test_why_pilots_were_evicted_and_what_the_owner_felt() -> None:
+    one = {"evicted": 3.0, "evicted_owner": 2.0, "evicted_max_ttl": 1.0, "owner_squeezed": 1.5}
+    found = summarise([at(MINUTE - n, evicted_cpu_seconds=1800.0, **one) for n in range(4)])
+    assert dict(found.reasons) == {"owner": 8, "max_ttl": 4}
+    assert (found.unfinished, found.squeezed) == (2.0, 6.0)
+    text = page.render_page([at(MINUTE, **one)], "farm7", "day", NOW, timezone.utc)
+    assert "3 in all, by reason: owner 2, max_ttl 1." in text
+    assert "They took 2 CPU-minutes from the owner." in text
+    assert "not known</text>" in text, "the rest of the day"
+    assert "felt is not known" in page.render_page([at(MINUTE)], "farm7", "day", NOW, timezone.utc)
 
 
 def test_nothing_known_is_not_zero() -> None:
