@@ -17,8 +17,8 @@ import yaml
 
 from tests.setup.needs import needs
 from tests.support.process_site import LiveSite, submit_text
+from tests.support.services.cuttable_connection import CuttableConnection
 from tests.support.services.rabbitmq import Rabbit
-from tests.support.services.silent_line import SilentLine
 from tests.support.waiting import wait_until
 from thyme.broker import connect
 
@@ -51,7 +51,10 @@ class Outage(LiveSite):
 
     def __init__(self, root: Path, server: Rabbit, lease: float, seconds: float) -> None:
         self.vhost = server.vhost()
-        self.line, self.schedds_line = SilentLine(server.port), SilentLine(server.port)
+        self.line, self.schedds_line = (
+            CuttableConnection(server.port),
+            CuttableConnection(server.port),
+        )
         # minutes become seconds: how soon a silent broker is given up
         short = "?timeout=4&heartbeat=5"
         super().__init__(root, lease, PILOTS, self.vhost.url_at(self.schedds_line.port) + short)

@@ -15,7 +15,7 @@ import pytest
 from plancton.config.model import Config
 from plancton.errors import EngineError
 from plancton.model import PilotState
-from tests.support.engine_contract import Bench, harness
+from tests.support.engine_contract import EngineTest, harness
 from tests.support.fake_node import FACTS
 from tests.support.services.engines import IMAGE
 from tests.support.waiting import wait_until
@@ -28,17 +28,17 @@ GRACE = 0.3
     params=["fake", "process"]
     + [pytest.param(name, marks=pytest.mark.needs(name)) for name in ("docker", "podman")]
 )
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(harness(request, tmp_path))
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EngineTest]:
+    made = EngineTest(harness(request, tmp_path))
     yield made
     made.clean()
 
 
-def test_an_engine_without_pilots_lists_none(bench: Bench) -> None:
+def test_an_engine_without_pilots_lists_none(bench: EngineTest) -> None:
     assert bench.engine.list_pilots() == ()
 
 
-def test_a_started_pilot_is_listed_at_once_and_soon_runs(bench: Bench) -> None:
+def test_a_started_pilot_is_listed_at_once_and_soon_runs(bench: EngineTest) -> None:
     name = bench.start(bench.harness.sleeps())
     assert bench.look(name).state in (PilotState.STARTING, PilotState.RUNNING)
     pilot = bench.until(name, PilotState.RUNNING)
@@ -47,7 +47,7 @@ def test_a_started_pilot_is_listed_at_once_and_soon_runs(bench: Bench) -> None:
     assert pilot.exit_code is None and not pilot.asked_to_stop
 
 
-def test_age_grows(bench: Bench) -> None:
+def test_age_grows(bench: EngineTest) -> None:
     name = bench.start(bench.harness.sleeps())
     first = bench.until(name, PilotState.RUNNING).age
     assert first is not None
@@ -61,7 +61,7 @@ def test_age_grows(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("code", [0, 3, 255])
-def test_the_exit_code_is_kept_until_the_pilot_is_removed(bench: Bench, code: int) -> None:
+def test_the_exit_code_is_kept_until_the_pilot_is_removed(bench: EngineTest, code: int) -> None:
     name = bench.start(bench.harness.exits(code))
     pilot = bench.until(name, PilotState.EXITED)
     assert (pilot.exit_code, pilot.asked_to_stop) == (code, False)
@@ -71,7 +71,7 @@ def test_the_exit_code_is_kept_until_the_pilot_is_removed(bench: Bench, code: in
     assert bench.engine.list_pilots() == ()
 
 
-def test_an_end_wakes_the_daemon(bench: Bench) -> None:
+def test_an_end_wakes_the_daemon(bench: EngineTest) -> None:
     name = bench.start(bench.harness.exits(0))
 
     def seen_when_woken() -> bool:
@@ -83,13 +83,13 @@ def test_an_end_wakes_the_daemon(bench: Bench) -> None:
     wait_until(seen_when_woken, "to be woken by the end", 90.0, state=bench.engine.list_pilots)
 
 
-def test_a_command_that_is_not_there_is_an_end_with_a_reason(bench: Bench) -> None:
+def test_a_command_that_is_not_there_is_an_end_with_a_reason(bench: EngineTest) -> None:
     pilot = bench.until(bench.start(bench.harness.missing()), PilotState.EXITED)
     assert (pilot.exit_code, pilot.never_ran) == (127, True)
     assert pilot.detail == "cannot run '/nowhere/thyme-worker': No such file or directory"
 
 
-def test_a_pilot_asked_to_end_ends_and_is_known_to_have_been_asked(bench: Bench) -> None:
+def test_a_pilot_asked_to_end_ends_and_is_known_to_have_been_asked(bench: EngineTest) -> None:
     name = bench.start(bench.harness.sleeps())
     bench.until(name, PilotState.RUNNING)
     bench.engine.stop(name, 600.0)
@@ -97,7 +97,7 @@ def test_a_pilot_asked_to_end_ends_and_is_known_to_have_been_asked(bench: Bench)
     assert (pilot.exit_code, pilot.asked_to_stop) == (128 + 15, True)
 
 
-def test_a_pilot_that_will_not_end_is_stopping_and_then_killed(bench: Bench) -> None:
+def test_a_pilot_that_will_not_end_is_stopping_and_then_killed(bench: EngineTest) -> None:
     name = bench.start_deaf()
     asked = time.monotonic()
     bench.engine.stop(name, GRACE)
@@ -107,7 +107,7 @@ def test_a_pilot_that_will_not_end_is_stopping_and_then_killed(bench: Bench) -> 
     assert (pilot.exit_code, pilot.asked_to_stop) == (128 + 9, True)
 
 
-def test_asking_again_brings_the_end_nearer_and_never_further(bench: Bench) -> None:
+def test_asking_again_brings_the_end_nearer_and_never_further(bench: EngineTest) -> None:
     name = bench.start_deaf()
     bench.engine.stop(name, 600.0)
     assert bench.look(name).state is PilotState.STOPPING
@@ -116,20 +116,20 @@ def test_asking_again_brings_the_end_nearer_and_never_further(bench: Bench) -> N
     assert bench.until(name, PilotState.EXITED).exit_code == 128 + 9
 
 
-def test_a_grace_of_nothing_kills(bench: Bench) -> None:
+def test_a_grace_of_nothing_kills(bench: EngineTest) -> None:
     name = bench.start(bench.harness.sleeps())
     bench.until(name, PilotState.RUNNING)
     bench.engine.stop(name, 0.0)
     assert bench.until(name, PilotState.EXITED).exit_code == 128 + 9
 
 
-def test_a_pilot_stopped_before_it_runs_ends_too(bench: Bench) -> None:
+def test_a_pilot_stopped_before_it_runs_ends_too(bench: EngineTest) -> None:
     name = bench.start(bench.harness.sleeps())
     bench.engine.stop(name, 5.0)
     assert bench.until(name, PilotState.EXITED).asked_to_stop
 
 
-def test_stopping_or_removing_what_is_not_there_is_no_error(bench: Bench) -> None:
+def test_stopping_or_removing_what_is_not_there_is_no_error(bench: EngineTest) -> None:
     bench.engine.stop("plancton-worker-nobody", 1.0)
     bench.engine.remove("plancton-worker-nobody")
     name = bench.start(bench.harness.exits(0))
@@ -138,7 +138,7 @@ def test_stopping_or_removing_what_is_not_there_is_no_error(bench: Bench) -> Non
     assert bench.look(name).exit_code == 0
 
 
-def test_a_running_pilot_is_not_removed(bench: Bench) -> None:
+def test_a_running_pilot_is_not_removed(bench: EngineTest) -> None:
     name = bench.start(bench.harness.sleeps())
     bench.until(name, PilotState.RUNNING)
     with pytest.raises(EngineError, match="stop it first"):
@@ -146,14 +146,14 @@ def test_a_running_pilot_is_not_removed(bench: Bench) -> None:
     assert bench.look(name).state is PilotState.RUNNING
 
 
-def test_pilots_outlive_the_daemon_and_are_the_same_ones_after(bench: Bench) -> None:
+def test_pilots_outlive_the_daemon_and_are_the_same_ones_after(bench: EngineTest) -> None:
     names = {bench.start(bench.harness.sleeps()) for _ in range(3)}
     before = {name: bench.until(name, PilotState.RUNNING).pid for name in names}
     bench.reopen()
     assert {pilot.name: pilot.pid for pilot in bench.engine.list_pilots()} == before
 
 
-def test_an_exit_code_outlives_the_daemon(bench: Bench) -> None:
+def test_an_exit_code_outlives_the_daemon(bench: EngineTest) -> None:
     name = bench.start(bench.harness.exits(4))
     bench.until(name, PilotState.EXITED)
     bench.reopen()
@@ -161,7 +161,7 @@ def test_an_exit_code_outlives_the_daemon(bench: Bench) -> None:
     assert (pilot.state, pilot.exit_code) == (PilotState.EXITED, 4)
 
 
-def test_the_end_of_an_adopted_pilot_wakes_the_daemon(bench: Bench) -> None:
+def test_the_end_of_an_adopted_pilot_wakes_the_daemon(bench: EngineTest) -> None:
     name = bench.start(bench.harness.sleeps())
     bench.until(name, PilotState.RUNNING)
     bench.reopen()
@@ -178,14 +178,14 @@ def test_the_end_of_an_adopted_pilot_wakes_the_daemon(bench: Bench) -> None:
     wait_until(seen_when_woken, "to be woken by the end", 90.0, state=bench.engine.list_pilots)
 
 
-def test_that_a_pilot_was_asked_to_end_outlives_the_daemon(bench: Bench) -> None:
+def test_that_a_pilot_was_asked_to_end_outlives_the_daemon(bench: EngineTest) -> None:
     name = bench.start_deaf()
     bench.engine.stop(name, 600.0)
     bench.reopen()
     assert bench.look(name).state is PilotState.STOPPING
 
 
-def test_cpu_use_never_counts_back_when_pilots_end_and_are_removed(bench: Bench) -> None:
+def test_cpu_use_never_counts_back_when_pilots_end_and_are_removed(bench: EngineTest) -> None:
     readings = [bench.engine.read_usage().cpu_seconds]
     names = [bench.start(bench.harness.exits(0)) for _ in range(3)]
     for name in names:
@@ -197,14 +197,14 @@ def test_cpu_use_never_counts_back_when_pilots_end_and_are_removed(bench: Bench)
     assert readings == sorted(readings)
 
 
-def test_what_pilots_need_is_kept_ready_without_harm(bench: Bench) -> None:
+def test_what_pilots_need_is_kept_ready_without_harm(bench: EngineTest) -> None:
     config = Config(docker_image=IMAGE)
     prepared = bench.engine.prepare(config, FACTS)
     assert prepared.image is None or prepared.image.name == IMAGE
     assert bench.engine.list_pilots() == ()
 
 
-def test_closing_leaves_pilots_alone(bench: Bench) -> None:
+def test_closing_leaves_pilots_alone(bench: EngineTest) -> None:
     name = bench.start(bench.harness.sleeps())
     pid = bench.until(name, PilotState.RUNNING).pid
     bench.engine.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def entry_points() -> dict[str, str]:
+def list_entry_points() -> dict[str, str]:
     """Command → ``module:function``, as setup.cfg installs them."""
     parser = configparser.ConfigParser()
     parser.read(ROOT / "setup.cfg")
@@ -21,7 +21,7 @@ def entry_points() -> dict[str, str]:
     return {name.strip(): target.strip() for name, target in pairs}
 
 
-COMMANDS = [name for name in entry_points() if name.startswith("condor_")]
+COMMANDS = [name for name in list_entry_points() if name.startswith("condor_")]
 
 
 def request(
@@ -33,7 +33,7 @@ def request(
     return b"thyme-rpc 1 %d\n" % len(body) + body
 
 
-def talk(path: Path, data: bytes, stdin: bytes = b"") -> bytes:
+def exchange_messages(path: Path, data: bytes, stdin: bytes = b"") -> bytes:
     """All that comes back; stdin is given when it is asked for."""
     with socket.socket(socket.AF_UNIX) as line:
         line.settimeout(60)

@@ -12,7 +12,7 @@ from pathlib import Path
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
-class Web:
+class ConfigServer:
     """A web server that answers as ``answer`` says; ``asked`` has the headers of each question."""
 
     def __init__(self, certificate: Path | None = None) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 NAME = "plancton-worker-abc123"
 
 
-def listed(state: str, names: tuple[str, ...] = (f"/{NAME}",), **labels: str) -> dict[str, Any]:
+def list_container(
+    state: str, names: tuple[str, ...] = (f"/{NAME}",), **labels: str
+) -> dict[str, Any]:
     return {
         "Id": "c1",
         "Names": list(names),

@@ -15,12 +15,12 @@ from plancton.engine.docker.engine import DockerEngine
 from plancton.engine.pilot_spec import PilotSpec, make_name, make_spec
 from plancton.engine.process.engine import ProcessEngine
 from plancton.model import Pilot, PilotState
-from tests.support.fake_node import FACTS, FakeClock, FakeEngine, FakePlace
+from tests.support.fake_node import FACTS, FakeClock, FakeEngine, FakePilotStore
 from tests.support.services.engines import IMAGE, ContainerService
 from tests.support.waiting import wait_until
 
 
-class Harness(Protocol):
+class EngineHarness(Protocol):
     """How a test speaks to an engine about pilots that behave in a known way."""
 
     def open(self) -> Engine:
@@ -51,7 +51,7 @@ class Harness(Protocol):
 class FakeHarness:
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.place = FakePlace(self.clock)
+        self.place = FakePilotStore(self.clock)
 
     def open(self) -> Engine:
         return FakeEngine(self.place)
@@ -130,10 +130,10 @@ class ContainerHarness:
         pass
 
 
-class Bench:
+class EngineTest:
     """An engine with what the tests need around it; ends every pilot at the end."""
 
-    def __init__(self, harness: Harness) -> None:
+    def __init__(self, harness: EngineHarness) -> None:
         self.harness = harness
         self.woken = threading.Event()
         self.engine = harness.open()
@@ -187,7 +187,7 @@ class Bench:
         self.engine.close()
 
 
-def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Harness:
+def harness(request: pytest.FixtureRequest, tmp_path: Path) -> EngineHarness:
     if request.param == "fake":
         return FakeHarness()
     if request.param == "process":

@@ -14,7 +14,7 @@ from demo_ce.site import Site
 NOW = 1_511_366_400.0
 
 
-class FakeBatch:
+class FakeBatchSystem:
     """Takes jobs, counts them, and lets a test end them in their user logs."""
 
     def __init__(self) -> None:
@@ -44,11 +44,11 @@ class FakeBatch:
         )
 
 
-class Case:
+class DemoCeTest:
     def __init__(self, directory: Path, agents: int = 3, queued: int = 2, dialects=("alien",)):
         for name in ("tmp", "log/2017-11-22"):
             (directory / name).mkdir(parents=True)
-        self.batch = FakeBatch()
+        self.batch = FakeBatchSystem()
         self.said: list[str] = []
         self.stopping = False
         self.ce = ComputingElement(
@@ -71,14 +71,14 @@ class Case:
 
     def end(self, number: int, code: int) -> None:
         record = self.ce.records[number - 1]
-        Path(record.log).write_text(log(number, 0, 1, f"exit {code}"))
+        Path(record.log).write_text(build_user_log(number, 0, 1, f"exit {code}"))
         Path(record.output).write_text(
             f"compressed and verified 1 blocks\nagent {number}: done {record.token}\n"
         )
         Path(record.error).write_text(f"agent {number}: error stream of {record.token}\n")
 
 
-def log(cluster: int, *course: int | str) -> str:
+def build_user_log(cluster: int, *course: int | str) -> str:
     """A user log: event numbers, and an outcome for a termination."""
     text = ""
     for number in course:

@@ -99,7 +99,7 @@ class FakePilot:
 
 
 @dataclass
-class FakePlace:
+class FakePilotStore:
     """What outlives an engine object: the pilots."""
 
     clock: FakeClock
@@ -118,7 +118,7 @@ class FakeEngine:
     isolation = ""
     starting_interval = 0.1
 
-    def __init__(self, place: FakePlace) -> None:
+    def __init__(self, place: FakePilotStore) -> None:
         self._place = place
         self._wake: Callable[[], None] = lambda: None
         self.calls: list[tuple[str, str]] = []
@@ -245,7 +245,7 @@ class FakeNode:
     def __init__(self, rundir: Path, **config: object) -> None:
         values: dict[str, object] = {"max_docks": 4, "docker_cmd": ("sleep",)}
         self.clock = FakeClock()
-        self.engine = FakeEngine(FakePlace(self.clock))
+        self.engine = FakeEngine(FakePilotStore(self.clock))
         self.sensors = FakeSensors()
         self.wakeup = FakeWakeup(self.clock, self._during)
         self.during: Callable[[float], None] = lambda _seconds: None

@@ -13,7 +13,7 @@ from vobox.rpc.server import Server
 from vobox.rpc.types import Answer, Request
 
 
-class Schedd:
+class FakeRpcServer:
     """A server whose answers the test gives; remembers what it was asked."""
 
     def __init__(self, path: Path) -> None:

@@ -38,7 +38,7 @@ ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="needs to be root to be
 OWN_USERS = range(FIRST_UID, FIRST_UID + AUTOMATIC_USERS)
 
 
-class Site:
+class HostileSite:
     def __init__(self) -> None:
         # not pytest's directory: other users must be able to pass
         self.path = Path(tempfile.mkdtemp(prefix="thyme-hostile-"))

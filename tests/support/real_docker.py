@@ -20,7 +20,7 @@ SLEEPS = ("sh", "-c", "trap 'exit 143' TERM; sleep 600 & wait")
 BUSY = ("sh", "-c", "while :; do :; done")
 
 
-class Bench:
+class DockerTest:
     """A DockerEngine, and what a test asks of the engine behind its back."""
 
     def __init__(self, service: DockerService, cgroup: str) -> None:

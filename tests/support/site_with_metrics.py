@@ -26,7 +26,7 @@ queue {count}
 """
 
 
-class Filled:
+class MetricsSite:
     """``work``, ``fail`` and ``image`` make the figures, in that order."""
 
     def __init__(self, site: LiveSite, server: InfluxServer) -> None:

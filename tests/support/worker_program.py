@@ -29,7 +29,7 @@ sys.exit(main(sys.argv[1:]))
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="needs to be root to be another user")
 
 
-class Site:
+class WorkerSite:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.file = path / "broker.db"
@@ -103,13 +103,13 @@ def shell(text: str, **task: object) -> Task:
     return Task("/bin/sh", arguments=("-c", text), **task)  # type: ignore[arg-type]
 
 
-def open_to_all(path: Path) -> None:
+def make_accessible(path: Path) -> None:
     for each in (path, *path.parents):
         if Path(tempfile.gettempdir()) in each.parents:
             each.chmod(each.stat().st_mode | 0o055)
 
 
-def running(site: Site, *options: str) -> subprocess.Popen[str]:
+def running(site: WorkerSite, *options: str) -> subprocess.Popen[str]:
     worker = site.start(*options)
     wait_until((site.path / "up").exists, "the job to be up", state=site.kinds)
     return worker

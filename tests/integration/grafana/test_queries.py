@@ -12,17 +12,19 @@ from grafana import generate
 from tests.support.grafana_rules import Ask, NoSuchVariable, Rule, expand, shown
 from tests.support.process_site import LiveSite
 from tests.support.services.influx import InfluxServer
-from tests.support.site_with_metrics import Filled
+from tests.support.site_with_metrics import MetricsSite
 from tests.unit.grafana.test_source import DASHBOARDS, panels, rules
 
 pytestmark = pytest.mark.needs("grafana")
 
 
 @pytest.fixture(scope="module")
-def filled(influxdb: InfluxServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+def filled(
+    influxdb: InfluxServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MetricsSite]:
     root = tmp_path_factory.mktemp("site")
     site = LiveSite(root)
-    made = Filled(site, influxdb)
+    made = MetricsSite(site, influxdb)
     try:
         made.work()
         made.fail()
@@ -48,7 +50,7 @@ def is_empty(answer: list[dict[str, Any]]) -> bool:
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
-def test_every_panel_shows_something(filled: Filled, name: str) -> None:
+def test_every_panel_shows_something(filled: MetricsSite, name: str) -> None:
     every = panels(DASHBOARDS[name])
     found = shown(every, Ask(filled.client), filled.period)
     empty = [one["title"] for one, answer in zip(every, found, strict=True) if is_empty(answer)]
@@ -57,7 +59,7 @@ def test_every_panel_shows_something(filled: Filled, name: str) -> None:
 
 @pytest.mark.parametrize("uid", [rule["uid"] for rule in rules()])
 def test_every_rule_can_be_evaluated_and_its_queries_find_something(
-    filled: Filled, uid: str
+    filled: MetricsSite, uid: str
 ) -> None:
     (rule,) = [one for one in rules() if one["uid"] == uid]
     # an error of the database would be raised

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 import plancton
-from tests.support.services.boxes import LONG, Box
 from tests.support.services.image_builds import BUILD_SECONDS, NAMES, ROOT, BuiltImages
+from tests.support.services.image_container import LONG, ImageContainer
 from tests.support.waiting import wait_until
 from thyme.admin import cli
 
@@ -34,15 +34,15 @@ INFLUX_USERS = ("admin", "plancton", "schedd", "grafana")
 PYTHON = ("/opt/thyme/bin/python3", "-I")
 LIBC = re.compile(r"/(ld-linux|lib(c|m|dl|rt|pthread|util))[-.]")
 COMPILERS = "cc c++ gcc g++ cpp clang make ld as gdb"
-Make = Callable[..., Box]
+Make = Callable[..., ImageContainer]
 
 
 @pytest.fixture
 def make(built_images: BuiltImages) -> Iterator[Make]:
-    made: list[Box] = []
+    made: list[ImageContainer] = []
 
-    def run(image: str, *command: str, **options: Any) -> Box:
-        made.append(Box(built_images, image, *command, **options))
+    def run(image: str, *command: str, **options: Any) -> ImageContainer:
+        made.append(ImageContainer(built_images, image, *command, **options))
         return made[-1]
 
     yield run
@@ -50,7 +50,7 @@ def make(built_images: BuiltImages) -> Iterator[Make]:
         box.close()
 
 
-def sleeping(make: Make, image: str) -> Box:
+def sleeping(make: Make, image: str) -> ImageContainer:
     """A container in which nothing of ours runs."""
     return make(image, entrypoint=["sleep", "600"])
 
@@ -250,7 +250,9 @@ def influx_secrets(place: Path) -> Path:
     return place
 
 
-def influx(box: Box, place: Path, user: str, query: str, database: str = "plancton") -> str:
+def influx(
+    box: ImageContainer, place: Path, user: str, query: str, database: str = "plancton"
+) -> str:
     password = (place / f"influxdb-{user}-password").read_text().strip()
     login = ["-username", user, "-password", password, "-database", database]
     code, said = box.run("influx", *login, "-execute", query)
@@ -380,7 +382,7 @@ def test_a_vobox_without_a_schedd_is_ill_and_then_gives_up(make: Make) -> None:
     assert "no thyme-schedd answers at /run/thyme/schedd.sock" in box.said()
 
 
-def user_of(box: Box, program: str) -> str:
+def user_of(box: ImageContainer, program: str) -> str:
     """Whose the process is, by the container's own names."""
     uids = box.got(
         "sh", "-c", f"for p in /proc/[0-9]*; do grep -q {program} $p/comm && "

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.services.boxes import LONG, Box
 from tests.support.services.image_builds import BUILD_SECONDS, BuiltImages
+from tests.support.services.image_container import LONG, ImageContainer
 from tests.support.waiting import wait_until
 from thyme.admin import cli
 from thyme.worker.users import FIRST_UID
@@ -45,7 +45,7 @@ class Site:
         for file in self.roles.iterdir():
             file.chmod(0o400)
         self.volume = f"site-{secrets.token_hex(4)}"
-        self.boxes: list[Box] = []
+        self.boxes: list[ImageContainer] = []
         shared = [f"{self.volume}-run:/run/thyme", f"{self.volume}-home:/home/ce"]
         broker = self.add("rabbitmq", binds=[f"{self.roles}:/run/thyme:ro"], healthcheck=OFTEN)
         broker.until_healthy()
@@ -59,12 +59,12 @@ class Site:
         self.schedd.until_healthy()
         self.vobox.until_healthy()
 
-    def add(self, image: str, *command: str, **options: object) -> Box:
-        made = Box(self.images, image, *command, **options)
+    def add(self, image: str, *command: str, **options: object) -> ImageContainer:
+        made = ImageContainer(self.images, image, *command, **options)
         self.boxes.append(made)
         return made
 
-    def worker(self, image: str, **options: object) -> Box:
+    def worker(self, image: str, **options: object) -> ImageContainer:
         return self.add(
             image, "thyme-worker", "--timeout=60",
             environment=URL,

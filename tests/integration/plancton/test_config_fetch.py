@@ -16,12 +16,12 @@ from plancton.config.http import MAX_BYTES, TIMEOUT, FetchedText, FetchFailed, f
 from plancton.config.remote import ConfigUrl
 from plancton.errors import ConfigError
 from plancton.paths import hide_password, is_url
-from tests.support.config_server import Web
+from tests.support.config_server import ConfigServer
 
 
 @pytest.fixture
-def web() -> Iterator[Web]:
-    server = Web()
+def web() -> Iterator[ConfigServer]:
+    server = ConfigServer()
     yield server
     server.close()
 
@@ -72,11 +72,11 @@ def failure(url: str, **options: object) -> str:
 # One question
 
 
-def test_a_configuration_comes_with_its_etag(web: Web) -> None:
+def test_a_configuration_comes_with_its_etag(web: ConfigServer) -> None:
     assert fetch(web.url, "") == FetchedText("engine: process\nmax_docks: 3\n", '"1"')
 
 
-def test_what_has_not_changed_is_not_sent_again(web: Web) -> None:
+def test_what_has_not_changed_is_not_sent_again(web: ConfigServer) -> None:
     assert fetch(web.url, '"1"') is None
     assert web.asked[-1]["If-None-Match"] == '"1"'
     web.etag = '"2"'
@@ -84,7 +84,7 @@ def test_what_has_not_changed_is_not_sent_again(web: Web) -> None:
     assert page is not None and page.etag == '"2"'
 
 
-def test_the_password_in_the_url_is_sent_as_one_and_never_shown(web: Web) -> None:
+def test_the_password_in_the_url_is_sent_as_one_and_never_shown(web: ConfigServer) -> None:
     url = web.url.replace("://", "://us%40er:se%3Acret@")
     assert fetch(url, "") is not None
     assert web.asked[-1]["Authorization"] == "Basic dXNAZXI6c2U6Y3JldA=="
@@ -104,7 +104,7 @@ def test_only_http_is_a_url(text: str, is_one: bool) -> None:
 
 
 @pytest.mark.parametrize("status", [404, 403, 500, 503])
-def test_an_error_of_the_server_is_told(web: Web, status: int) -> None:
+def test_an_error_of_the_server_is_told(web: ConfigServer, status: int) -> None:
     web.answer = lambda request: request.send_error(status)
     assert failure(web.url).startswith(f"the server answers {status} ")
 
@@ -116,14 +116,14 @@ def test_a_server_that_is_not_there_is_told() -> None:
     assert failure(f"http://127.0.0.1:{port}/") == "Connection refused"
 
 
-def test_a_server_that_says_nothing_is_given_up(web: Web) -> None:
+def test_a_server_that_says_nothing_is_given_up(web: ConfigServer) -> None:
     hold = threading.Event()
     web.answer = lambda _request: hold.wait(60) and None
     assert failure(web.url, timeout=0.2) == "no answer in time"
     hold.set()
 
 
-def test_a_server_that_drips_is_given_up(web: Web) -> None:
+def test_a_server_that_drips_is_given_up(web: ConfigServer) -> None:
     stop = threading.Event()
 
     def drip(request: BaseHTTPRequestHandler) -> None:
@@ -144,7 +144,7 @@ def test_a_server_that_drips_is_given_up(web: Web) -> None:
     stop.set()
 
 
-def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one(web: Web) -> None:
+def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one(web: ConfigServer) -> None:
     """Half a configuration may well be a good one: with other limits."""
 
     def half(request: BaseHTTPRequestHandler) -> None:
@@ -157,7 +157,7 @@ def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one(web: Web) -> Non
     assert failure(web.url) == "the answer broke off after 16 of 100 bytes"
 
 
-def test_an_endless_answer_does_not_fill_the_memory(web: Web) -> None:
+def test_an_endless_answer_does_not_fill_the_memory(web: ConfigServer) -> None:
     def endless(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)
         request.end_headers()
@@ -171,7 +171,7 @@ def test_an_endless_answer_does_not_fill_the_memory(web: Web) -> None:
     assert failure(web.url) == f"the answer has more than {MAX_BYTES} bytes"
 
 
-def test_what_is_no_text_is_told(web: Web) -> None:
+def test_what_is_no_text_is_told(web: ConfigServer) -> None:
     def binary(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)
         request.end_headers()
@@ -187,7 +187,7 @@ def test_what_is_no_text_is_told(web: Web) -> None:
 def test_a_certificate_that_nobody_signed_is_refused_unless_that_is_written(
     certificate: Path,
 ) -> None:
-    server = Web(certificate)
+    server = ConfigServer(certificate)
     try:
         told = failure(server.url)
         assert told.startswith("the certificate is not believed (self-signed certificate")
@@ -198,8 +198,8 @@ def test_a_certificate_that_nobody_signed_is_refused_unless_that_is_written(
         server.close()
 
 
-def test_a_redirect_from_https_to_http_is_refused(certificate: Path, web: Web) -> None:
-    server = Web(certificate)
+def test_a_redirect_from_https_to_http_is_refused(certificate: Path, web: ConfigServer) -> None:
+    server = ConfigServer(certificate)
 
     def away(request: BaseHTTPRequestHandler) -> None:
         request.send_response(302)
@@ -216,8 +216,8 @@ def test_a_redirect_from_https_to_http_is_refused(certificate: Path, web: Web) -
         server.close()
 
 
-def test_a_redirect_to_another_server_does_not_take_the_password_along(web: Web) -> None:
-    other = Web()
+def test_a_redirect_to_another_server_does_not_take_the_password_along(web: ConfigServer) -> None:
+    other = ConfigServer()
 
     def away(request: BaseHTTPRequestHandler) -> None:
         request.send_response(302)

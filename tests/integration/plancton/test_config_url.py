@@ -17,14 +17,14 @@ from plancton.config.model import Config
 from plancton.config.reload import ConfigWatch
 from plancton.config.remote import ConfigUrl, RemoteConfig
 from plancton.errors import ConfigError
-from tests.support.config_server import Web
+from tests.support.config_server import ConfigServer
 from tests.support.fake_node import FACTS, FakeClock
 from tests.support.waiting import wait_until
 
 
 @pytest.fixture
-def web() -> Iterator[Web]:
-    server = Web()
+def web() -> Iterator[ConfigServer]:
+    server = ConfigServer()
     yield server
     server.close()
 
@@ -32,7 +32,7 @@ def web() -> Iterator[Web]:
 class Source:
     """A watch over a web server; ``news`` is what wakes the loop."""
 
-    def __init__(self, web: Web, kept: Path) -> None:
+    def __init__(self, web: ConfigServer, kept: Path) -> None:
         self.clock = FakeClock()
         self.mark_changed = threading.Event()
         self.url = RemoteConfig(
@@ -66,10 +66,10 @@ class Source:
 
 
 @pytest.fixture
-def sources(tmp_path: Path) -> Iterator[Callable[[Web], Source]]:
+def sources(tmp_path: Path) -> Iterator[Callable[[ConfigServer], Source]]:
     made: list[Source] = []
 
-    def make(web: Web) -> Source:
+    def make(web: ConfigServer) -> Source:
         made.append(Source(web, tmp_path / "state" / "kept.json"))
         return made[-1]
 
@@ -80,10 +80,10 @@ def sources(tmp_path: Path) -> Iterator[Callable[[Web], Source]]:
         assert not source.url._thread.is_alive()
 
 
-Sources = Callable[[Web], Source]
+Sources = Callable[[ConfigServer], Source]
 
 
-def test_a_new_configuration_is_taken_over(web: Web, sources: Sources) -> None:
+def test_a_new_configuration_is_taken_over(web: ConfigServer, sources: Sources) -> None:
     source = sources(web)
     assert source.watch.config.max_docks == 3
     web.text, web.etag = "engine: process\nmax_docks: 5\n", '"2"'
@@ -92,7 +92,7 @@ def test_a_new_configuration_is_taken_over(web: Web, sources: Sources) -> None:
 
 
 def test_a_bad_configuration_keeps_the_last_good_one_and_says_so(
-    web: Web, sources: Sources
+    web: ConfigServer, sources: Sources
 ) -> None:
     source = sources(web)
     web.text, web.etag = "max_dokcs: 5\n", '"2"'
@@ -120,7 +120,7 @@ def test_a_bad_configuration_keeps_the_last_good_one_and_says_so(
     ],
 )
 def test_a_page_that_cannot_be_computed_is_told_and_the_next_one_is_taken(
-    web: Web, sources: Sources, line: str
+    web: ConfigServer, sources: Sources, line: str
 ) -> None:
     source = sources(web)
     web.text, web.etag = f"engine: process\n{line}\n", '"2"'
@@ -135,7 +135,7 @@ def test_a_page_that_cannot_be_computed_is_told_and_the_next_one_is_taken(
 
 
 def test_a_fault_in_reading_a_page_does_not_end_the_reading(
-    web: Web, sources: Sources, monkeypatch: pytest.MonkeyPatch
+    web: ConfigServer, sources: Sources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = sources(web)
     with monkeypatch.context() as broken:
@@ -152,7 +152,9 @@ def test_a_fault_in_reading_a_page_does_not_end_the_reading(
     assert (source.watch.config.max_docks, source.watch.problem) == (7, "")
 
 
-def test_a_server_that_goes_away_changes_nothing_and_is_told(web: Web, sources: Sources) -> None:
+def test_a_server_that_goes_away_changes_nothing_and_is_told(
+    web: ConfigServer, sources: Sources
+) -> None:
     source = sources(web)
     web.answer = lambda request: request.send_error(503)
     source.ask()
@@ -164,7 +166,7 @@ def test_a_server_that_goes_away_changes_nothing_and_is_told(web: Web, sources: 
 
 
 def test_a_daemon_that_starts_while_the_server_is_away_uses_the_one_it_kept(
-    web: Web, sources: Sources, tmp_path: Path
+    web: ConfigServer, sources: Sources, tmp_path: Path
 ) -> None:
     sources(web)
     kept = tmp_path / "state" / "kept.json"
@@ -177,7 +179,7 @@ def test_a_daemon_that_starts_while_the_server_is_away_uses_the_one_it_kept(
 
 
 def test_a_daemon_that_starts_with_a_bad_one_on_the_server_uses_the_one_it_kept(
-    web: Web, sources: Sources
+    web: ConfigServer, sources: Sources
 ) -> None:
     sources(web)
     web.text, web.etag = "max_dokcs: 5\n", '"2"'
@@ -188,7 +190,7 @@ def test_a_daemon_that_starts_with_a_bad_one_on_the_server_uses_the_one_it_kept(
 
 
 def test_what_was_kept_of_another_url_is_not_used(
-    web: Web, sources: Sources, tmp_path: Path
+    web: ConfigServer, sources: Sources, tmp_path: Path
 ) -> None:
     kept = tmp_path / "state" / "kept.json"
     kept.parent.mkdir()
@@ -200,7 +202,11 @@ def test_what_was_kept_of_another_url_is_not_used(
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"url": 1}', "null"])
 def test_a_damaged_file_of_what_was_kept_is_told_and_not_used(
-    web: Web, sources: Sources, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+    web: ConfigServer,
+    sources: Sources,
+    tmp_path: Path,
+    damage: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     kept = tmp_path / "state" / "kept.json"
     kept.parent.mkdir()
@@ -212,7 +218,7 @@ def test_a_damaged_file_of_what_was_kept_is_told_and_not_used(
 
 
 def test_a_disk_that_is_full_does_not_keep_the_configuration_from_being_used(
-    web: Web, tmp_path: Path, sources: Sources, caplog: pytest.LogCaptureFixture
+    web: ConfigServer, tmp_path: Path, sources: Sources, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "state").write_text("a file, where a directory should be")
     with caplog.at_level(logging.ERROR, "plancton"):
@@ -221,7 +227,7 @@ def test_a_disk_that_is_full_does_not_keep_the_configuration_from_being_used(
 
 
 def test_the_loop_never_waits_for_the_server(
-    web: Web, sources: Sources, monkeypatch: pytest.MonkeyPatch
+    web: ConfigServer, sources: Sources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = sources(web)
     hold, asked = threading.Event(), threading.Event()

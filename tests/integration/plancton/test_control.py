@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from plancton.errors import ExitCode
-from tests.support.config_server import Web
+from tests.support.config_server import ConfigServer
 from tests.support.node_daemon import CONFIG, Node
 from tests.support.waiting import wait_until
 
@@ -27,8 +27,8 @@ def node(tmp_path: Path) -> Iterator[Node]:
 
 
 @pytest.fixture
-def web() -> Iterator[Web]:
-    server = Web()
+def web() -> Iterator[ConfigServer]:
+    server = ConfigServer()
     yield server
     server.close()
 
@@ -37,7 +37,7 @@ def web() -> Iterator[Web]:
 
 
 def test_a_daemon_takes_its_configuration_from_the_url_in_its_environment(
-    node: Node, web: Web
+    node: Node, web: ConfigServer
 ) -> None:
     web.text = yaml.safe_dump({**CONFIG, "main_sleep": 600})
     node.environment = {
@@ -68,7 +68,7 @@ def test_a_daemon_takes_its_configuration_from_the_url_in_its_environment(
     assert "the server answers 503" in node.ctl("explain").stdout
 
 
-def test_start_in_the_background_hands_the_url_on(node: Node, web: Web) -> None:
+def test_start_in_the_background_hands_the_url_on(node: Node, web: ConfigServer) -> None:
     web.text = yaml.safe_dump(CONFIG)
     node.environment = {"PLANCTON_CONF_URL": web.url}
     done = node.ctl("start")
@@ -78,7 +78,9 @@ def test_start_in_the_background_hands_the_url_on(node: Node, web: Web) -> None:
     assert node.ctl("force-stop").returncode == 0
 
 
-def test_a_daemon_whose_server_is_away_at_the_first_start_says_so(node: Node, web: Web) -> None:
+def test_a_daemon_whose_server_is_away_at_the_first_start_says_so(
+    node: Node, web: ConfigServer
+) -> None:
     web.answer = lambda request: request.send_error(404)
     node.environment = {"PLANCTON_CONF_URL": web.url}
     done = node.ctl("nodaemon")
@@ -88,7 +90,7 @@ def test_a_daemon_whose_server_is_away_at_the_first_start_says_so(node: Node, we
     )
 
 
-def test_validate_fetches_too(node: Node, web: Web) -> None:
+def test_validate_fetches_too(node: Node, web: ConfigServer) -> None:
     web.text = "engine: process\nmax_docks: 7\nwindows: [sat]\ntimezone: UTC\n"
     done = node.ctl("validate", web.url)
     assert done.returncode == 0, done.stderr

@@ -14,31 +14,31 @@ from plancton.engine.docker.engine import DockerEngine
 from plancton.errors import EngineError, EngineUnavailable
 from plancton.model import PilotState
 from tests.support.fake_node import FACTS
-from tests.support.real_docker import SLEEPS, Bench
+from tests.support.real_docker import SLEEPS, DockerTest
 from tests.support.services.engines import IMAGE, DockerService
 from tests.support.services.fixtures import CGROUPS
 
 
 @pytest.fixture
-def bench(docker_service: DockerService, cgroup_name: str) -> Iterator[Bench]:
-    made = Bench(docker_service, cgroup_name)
+def bench(docker_service: DockerService, cgroup_name: str) -> Iterator[DockerTest]:
+    made = DockerTest(docker_service, cgroup_name)
     yield made
     made.clean()
 
 
-def test_by_default_a_pilot_has_no_capability_and_cannot_get_one(bench: Bench) -> None:
+def test_by_default_a_pilot_has_no_capability_and_cannot_get_one(bench: DockerTest) -> None:
     code, output = bench.run("grep -E 'CapEff|CapBnd|NoNewPrivs' /proc/self/status")
     assert code == 0
     values = dict(line.split() for line in output.splitlines())
     assert set(values.values()) == {"0000000000000000", "1"}
 
 
-def test_capabilities_that_are_asked_for_are_there(bench: Bench) -> None:
+def test_capabilities_that_are_asked_for_are_there(bench: DockerTest) -> None:
     _, output = bench.run("grep CapEff /proc/self/status", capabilities=("CHOWN",))
     assert int(output.split()[1], 16) == 1
 
 
-def test_binds_are_read_only_unless_rw_is_written(bench: Bench, tmp_path: Path) -> None:
+def test_binds_are_read_only_unless_rw_is_written(bench: DockerTest, tmp_path: Path) -> None:
     (tmp_path / "seen").write_text("hello")
     binds = (f"{tmp_path}:/plain", f"{tmp_path}:/writable:rw")
     code, output = bench.run("cat /plain/seen; touch /writable/b; touch /plain/a", binds=binds)
@@ -47,14 +47,16 @@ def test_binds_are_read_only_unless_rw_is_written(bench: Bench, tmp_path: Path) 
     assert {path.name for path in tmp_path.iterdir()} == {"seen", "b"}
 
 
-def test_a_host_path_that_is_not_there_is_not_made_but_told(bench: Bench, tmp_path: Path) -> None:
+def test_a_host_path_that_is_not_there_is_not_made_but_told(
+    bench: DockerTest, tmp_path: Path
+) -> None:
     code, output = bench.run("true", binds=(f"{tmp_path}/missing:/x",))
     assert code is None
     assert "does not exist" in output
     assert not (tmp_path / "missing").exists()
 
 
-def test_further_settings_reach_the_pilot(bench: Bench) -> None:
+def test_further_settings_reach_the_pilot(bench: DockerTest) -> None:
     # one stream: the engine copies stdout and stderr side by side, in no order
     script = (
         "exec 2>&1; id -u; hostname; echo $WHO; ulimit -n; grep /scratch /proc/mounts; "
@@ -78,7 +80,7 @@ def test_further_settings_reach_the_pilot(bench: Bench) -> None:
     assert "size=1024k" in output and "Read-only file system" in output
 
 
-def test_the_limits_of_2017_hold(bench: Bench) -> None:
+def test_the_limits_of_2017_hold(bench: DockerTest) -> None:
     name = bench.start(max_dock_mem=50_000_000, max_dock_swap=0, cpus_per_dock=0.5)
     bench.until(name, PilotState.RUNNING)
     made = bench.client.inspect_container(name)["HostConfig"]
@@ -87,7 +89,7 @@ def test_the_limits_of_2017_hold(bench: Bench) -> None:
     assert made["OomScoreAdj"] == 900
 
 
-def test_a_pilot_has_a_most_of_processes_of_its_own(bench: Bench) -> None:
+def test_a_pilot_has_a_most_of_processes_of_its_own(bench: DockerTest) -> None:
     if not bench.client.info().get("PidsLimit"):
         pytest.skip("this engine's kernel has no limit of processes")
     many = "i=0; while [ $i -lt 30 ]; do sleep 60 & i=$((i+1)); done; exit 0"
@@ -96,7 +98,7 @@ def test_a_pilot_has_a_most_of_processes_of_its_own(bench: Bench) -> None:
     assert pilot.exit_code == 2, "sh: Cannot fork"
 
 
-def test_a_pilot_that_takes_too_much_memory_ends_with_the_reason(bench: Bench) -> None:
+def test_a_pilot_that_takes_too_much_memory_ends_with_the_reason(bench: DockerTest) -> None:
     hungry = "head -c 60000000 /dev/zero | tail -c 60000000 > /dev/null; exit $?"
     name = bench.start("sh", "-c", hungry, max_dock_mem=20_000_000)
     pilot = bench.until(name, PilotState.EXITED)
@@ -104,7 +106,7 @@ def test_a_pilot_that_takes_too_much_memory_ends_with_the_reason(bench: Bench) -
     assert pilot.detail.startswith("killed for lack of memory")
 
 
-def test_init_passes_sigterm_on_to_a_command_that_has_no_handler(bench: Bench) -> None:
+def test_init_passes_sigterm_on_to_a_command_that_has_no_handler(bench: DockerTest) -> None:
     if not bench.client.info().get("InitBinary") or not Path("/usr/bin/docker-init").exists():
         pytest.skip("this engine has no init")
     name = bench.start("sleep", "600", init=True)
@@ -114,7 +116,7 @@ def test_init_passes_sigterm_on_to_a_command_that_has_no_handler(bench: Bench) -
 
 
 def test_a_pilot_asked_to_end_before_it_can_hear_is_told_later(
-    bench: Bench, tmp_path: Path
+    bench: DockerTest, tmp_path: Path
 ) -> None:
     # The kernel drops the SIGTERM of a first process without a handler, as each is at first.
     script = f"until [ -e /test/go ]; do sleep 0.05; done; {SLEEPS[2]}"
@@ -126,7 +128,7 @@ def test_a_pilot_asked_to_end_before_it_can_hear_is_told_later(
     assert bench.until(name, PilotState.EXITED).exit_code == 143
 
 
-def test_a_pilot_joins_the_networks_that_are_named(bench: Bench) -> None:
+def test_a_pilot_joins_the_networks_that_are_named(bench: DockerTest) -> None:
     for network in ("plancton-a", "plancton-b"):
         bench.client.create_network(network, driver="bridge", internal=True)
     try:
@@ -143,7 +145,7 @@ def test_a_pilot_joins_the_networks_that_are_named(bench: Bench) -> None:
 # Who is left alone
 
 
-def test_containers_of_others_are_never_touched(bench: Bench) -> None:
+def test_containers_of_others_are_never_touched(bench: DockerTest) -> None:
     name = "plancton-worker-abc123"  # as 2017 called them, without our label
     body = {"Image": IMAGE, "Cmd": list(SLEEPS), "HostConfig": {"NetworkMode": "none"}}
     other = bench.client.create_container_from_config(body, name)["Id"]
@@ -183,7 +185,7 @@ def test_a_socket_that_we_may_not_open_is_told_as_such(docker_service: DockerSer
     assert "permission denied; run as root or as a member of its group" in done.stdout, done.stderr
 
 
-def test_the_engine_refuses_to_remove_what_runs(bench: Bench) -> None:
+def test_the_engine_refuses_to_remove_what_runs(bench: DockerTest) -> None:
     name = bench.start()
     bench.until(name, PilotState.RUNNING)
     with pytest.raises(EngineError, match="is running; stop it first"):

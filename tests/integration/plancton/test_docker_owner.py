@@ -18,7 +18,7 @@ from plancton.engine.docker.engine import DockerEngine
 from plancton.engine.pilot_spec import make_name
 from plancton.model import PilotState
 from tests.support.fake_node import FACTS
-from tests.support.real_docker import BUSY, SLEEPS, Bench
+from tests.support.real_docker import BUSY, SLEEPS, DockerTest
 from tests.support.services.engines import IMAGE, DockerService
 from tests.support.services.fixtures import CGROUPS
 from tests.support.waiting import wait_until
@@ -31,14 +31,14 @@ LAST = (("cpu.idle", "1"), ("cpu.shares", "2"), ("cpu.weight", "1"))
 
 
 @pytest.fixture
-def bench(docker_service: DockerService, cgroup_name: str) -> Iterator[Bench]:
-    made = Bench(docker_service, cgroup_name)
+def bench(docker_service: DockerService, cgroup_name: str) -> Iterator[DockerTest]:
+    made = DockerTest(docker_service, cgroup_name)
     yield made
     made.clean()
 
 
 def test_pilots_live_in_one_group_that_runs_only_when_nobody_else_wants_the_cpu(
-    bench: Bench, cgroup_name: str
+    bench: DockerTest, cgroup_name: str
 ) -> None:
     if (CGROUPS / "cgroup.controllers").exists():
         directory = CGROUPS / cgroup_name
@@ -60,7 +60,7 @@ def test_pilots_live_in_one_group_that_runs_only_when_nobody_else_wants_the_cpu(
 def test_a_host_that_refuses_the_protection_still_runs_pilots_and_says_so(
     docker_service: DockerService, cgroup_name: str, tmp_path: Path
 ) -> None:
-    made = Bench(docker_service, cgroup_name)
+    made = DockerTest(docker_service, cgroup_name)
     made.engine = DockerEngine(docker_service.host, cgroup_name, tmp_path / "nothing")
     try:
         name = made.start()
@@ -81,7 +81,7 @@ def test_a_host_that_refuses_the_protection_still_runs_pilots_and_says_so(
         made.clean()
 
 
-def test_one_read_tells_what_pilots_use_and_it_never_counts_back(bench: Bench) -> None:
+def test_one_read_tells_what_pilots_use_and_it_never_counts_back(bench: DockerTest) -> None:
     name = bench.start(*BUSY)
     bench.until(name, PilotState.RUNNING)
     first = bench.engine.read_usage().cpu_seconds
@@ -96,7 +96,7 @@ def test_one_read_tells_what_pilots_use_and_it_never_counts_back(bench: Bench) -
     assert bench.engine.read_usage().cpu_seconds >= used.cpu_seconds
 
 
-def test_a_pilot_in_another_group_is_counted_too(bench: Bench, cgroup_name: str) -> None:
+def test_a_pilot_in_another_group_is_counted_too(bench: DockerTest, cgroup_name: str) -> None:
     # As one that a daemon with another cgroup_parent started.
     other = DockerEngine(bench.service.host, f"{cgroup_name}/other", CGROUPS)
     config = Config(docker_image=IMAGE, docker_cmd=BUSY, networks=("none",))
@@ -124,7 +124,7 @@ def last(cgroup: str) -> Iterator[None]:
 
 
 def test_killed_pilots_end_at_once_although_the_owner_uses_every_core(
-    bench: Bench, cgroup_name: str
+    bench: DockerTest, cgroup_name: str
 ) -> None:
     # The kernel gives a process's memory back in the time of that process, and a group that
     # runs only when nobody else wants to has none: this took 24 s and more.
@@ -154,7 +154,7 @@ def test_killed_pilots_end_at_once_although_the_owner_uses_every_core(
 
 
 def test_plancton_in_a_container_protects_the_owner_all_the_same(
-    bench: Bench, cgroup_name: str, tmp_path: Path
+    bench: DockerTest, cgroup_name: str, tmp_path: Path
 ) -> None:
     # As documented: the engine's socket, and the node's control groups at a place of their own.
     (tmp_path / "config.yaml").write_text(

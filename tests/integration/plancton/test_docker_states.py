@@ -9,19 +9,19 @@ import pytest
 from plancton.engine.docker import engine
 from plancton.engine.pilot_spec import make_name
 from plancton.model import PilotState
-from tests.support.real_docker import SLEEPS, Bench
+from tests.support.real_docker import SLEEPS, DockerTest
 from tests.support.services.engines import IMAGE, DockerService
 from tests.support.waiting import wait_until
 
 
 @pytest.fixture
-def bench(docker_service: DockerService, cgroup_name: str) -> Iterator[Bench]:
-    made = Bench(docker_service, cgroup_name)
+def bench(docker_service: DockerService, cgroup_name: str) -> Iterator[DockerTest]:
+    made = DockerTest(docker_service, cgroup_name)
     yield made
     made.clean()
 
 
-def test_a_paused_pilot_counts_and_can_be_ended(bench: Bench) -> None:
+def test_a_paused_pilot_counts_and_can_be_ended(bench: DockerTest) -> None:
     name = bench.start()
     bench.until(name, PilotState.RUNNING)
     bench.client.pause(name)
@@ -30,7 +30,7 @@ def test_a_paused_pilot_counts_and_can_be_ended(bench: Bench) -> None:
     assert bench.until(name, PilotState.EXITED).exit_code == 143
 
 
-def test_a_paused_pilot_can_be_killed(bench: Bench) -> None:
+def test_a_paused_pilot_can_be_killed(bench: DockerTest) -> None:
     name = bench.start()
     bench.until(name, PilotState.RUNNING)
     bench.client.pause(name)
@@ -38,7 +38,7 @@ def test_a_paused_pilot_can_be_killed(bench: Bench) -> None:
     assert bench.until(name, PilotState.EXITED).exit_code == 137
 
 
-def made_and_not_started(bench: Bench) -> str:
+def made_and_not_started(bench: DockerTest) -> str:
     """As a daemon leaves it that is killed between the two."""
     name = make_name()
     labels = {"plancton.node": "node1", "plancton.pilot": name}
@@ -47,14 +47,14 @@ def made_and_not_started(bench: Bench) -> str:
     return name
 
 
-def test_what_was_made_and_never_started_is_left_alone_for_a_while(bench: Bench) -> None:
+def test_what_was_made_and_never_started_is_left_alone_for_a_while(bench: DockerTest) -> None:
     name = made_and_not_started(bench)
     pilot = bench.look(name)
     assert pilot is not None and pilot.state is PilotState.STARTING
 
 
 def test_what_was_made_and_never_started_is_then_cleared_away(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: DockerTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = made_and_not_started(bench)
     bench.look(name)
@@ -65,7 +65,7 @@ def test_what_was_made_and_never_started_is_then_cleared_away(
     assert bench.engine.list_pilots() == ()
 
 
-def test_a_pilot_that_is_removed_under_our_feet_is_gone_without_an_error(bench: Bench) -> None:
+def test_a_pilot_that_is_removed_under_our_feet_is_gone_without_an_error(bench: DockerTest) -> None:
     name = bench.start()
     bench.until(name, PilotState.RUNNING)
     bench.client.remove_container(name, force=True)
@@ -74,7 +74,7 @@ def test_a_pilot_that_is_removed_under_our_feet_is_gone_without_an_error(bench: 
     bench.engine.remove(name)
 
 
-def test_a_pilot_that_somebody_restarts_is_seen_with_its_new_process(bench: Bench) -> None:
+def test_a_pilot_that_somebody_restarts_is_seen_with_its_new_process(bench: DockerTest) -> None:
     bench.engine.watch(lambda: None)
     name = bench.start()
     first = bench.until(name, PilotState.RUNNING).pid

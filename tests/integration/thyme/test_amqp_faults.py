@@ -14,9 +14,9 @@ from contextlib import closing, contextmanager
 import pytest
 
 from tests.setup.needs import needs
+from tests.support.services.cuttable_connection import CuttableConnection
 from tests.support.services.programs import need
 from tests.support.services.rabbitmq import Rabbit, VirtualHost
-from tests.support.services.silent_line import SilentLine
 from tests.support.waiting import wait_until
 from thyme.broker import Mail, Record, Transport, connect
 from thyme.broker.amqp.connection import Connection
@@ -45,8 +45,8 @@ def vhost(own: Rabbit) -> VirtualHost:
 
 
 @pytest.fixture
-def line(own: Rabbit) -> Iterator[SilentLine]:
-    made = SilentLine(own.port)
+def line(own: Rabbit) -> Iterator[CuttableConnection]:
+    made = CuttableConnection(own.port)
     yield made
     made.close()
 
@@ -189,7 +189,7 @@ def test_a_server_that_hangs_is_noticed_and_nothing_waits_for_ever(
 
 
 def test_an_idle_line_that_is_cut_is_noticed_by_its_heartbeats(
-    own: Rabbit, vhost: VirtualHost, line: SilentLine
+    own: Rabbit, vhost: VirtualHost, line: CuttableConnection
 ) -> None:
     url = vhost.url_at(line.port) + "?heartbeat=5"
     worker = connect(url)
@@ -239,7 +239,7 @@ def dropping(port: int) -> Iterator[None]:
 
 
 def test_a_line_that_is_cut_for_less_than_its_heartbeats_is_as_before(
-    own: Rabbit, vhost: VirtualHost, line: SilentLine
+    own: Rabbit, vhost: VirtualHost, line: CuttableConnection
 ) -> None:
     through = connect(vhost.url_at(line.port) + "?heartbeat=60")
     with closing(connect(vhost.url)) as schedd:
@@ -274,7 +274,7 @@ def test_an_idle_worker_keeps_its_line_by_heartbeats(own: Rabbit, vhost: Virtual
 
 
 def test_a_broken_submission_recorded_some_or_none_and_never_breaks_the_order(
-    own: Rabbit, vhost: VirtualHost, line: SilentLine
+    own: Rabbit, vhost: VirtualHost, line: CuttableConnection
 ) -> None:
     vobox = connect(vhost.url_at(line.port) + "?timeout=3")
     vobox.submit(POOL, [b"first"])

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.hostile_site import OWN_USERS, PLAIN, ROOT_ONLY, SECRET, WORKER, Site
+from tests.support.hostile_site import OWN_USERS, PLAIN, ROOT_ONLY, SECRET, WORKER, HostileSite
 from tests.support.waiting import wait_until
 from thyme.protocol.events import Finished
 from thyme.protocol.job import SandboxFile, Task
@@ -34,13 +34,13 @@ def python_for_all() -> str:
 
 
 @pytest.fixture
-def site() -> Iterator[Site]:
-    made = Site()
+def site() -> Iterator[HostileSite]:
+    made = HostileSite()
     yield made
     made.close()
 
 
-def attack(site: Site, *paths: str) -> Task:
+def attack(site: HostileSite, *paths: str) -> Task:
     program = SandboxFile("attack.py", ATTACK.read_bytes())
     arguments = ("attack.py", SECRET, *paths)
     return Task(python_for_all(), arguments=arguments, files=(program,))
@@ -103,7 +103,9 @@ FIRST_PROCESS = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 @ROOT_ONLY
 @pytest.mark.root
 @pytest.mark.parametrize("prefix", [(), FIRST_PROCESS], ids=["any process", "first process"])
-def test_a_job_of_a_worker_that_is_root_gets_nothing(site: Site, prefix: tuple[str, ...]) -> None:
+def test_a_job_of_a_worker_that_is_root_gets_nothing(
+    site: HostileSite, prefix: tuple[str, ...]
+) -> None:
     others = site.work / "thyme_1/dir_other"
     others.mkdir(parents=True)
     others.parent.chmod(0o711)
@@ -141,7 +143,7 @@ def test_a_job_of_a_worker_that_is_root_gets_nothing(site: Site, prefix: tuple[s
 
 @ROOT_ONLY
 @pytest.mark.root
-def test_the_setuid_program_of_that_test_is_one(site: Site) -> None:
+def test_the_setuid_program_of_that_test_is_one(site: HostileSite) -> None:
     setuid = site.path / "cat"
     shutil.copy("/bin/cat", setuid)
     setuid.chmod(0o4755)
@@ -154,7 +156,7 @@ def test_the_setuid_program_of_that_test_is_one(site: Site) -> None:
     assert SECRET in read.stdout, read.stderr
 
 
-def test_a_job_of_a_worker_that_is_not_root_finds_no_secret_in_it(site: Site) -> None:
+def test_a_job_of_a_worker_that_is_not_root_finds_no_secret_in_it(site: HostileSite) -> None:
     user = PLAIN if os.geteuid() == 0 else os.geteuid()
     site.submit(attack(site, "hosts=/etc/hosts"))
     worker = site.start(user, THYME_URL=f"amqp://worker:{SECRET}@127.0.0.1/")
@@ -167,7 +169,7 @@ def test_a_job_of_a_worker_that_is_not_root_finds_no_secret_in_it(site: Site) ->
     assert ids[:3] == [user] * 3
 
 
-def test_a_url_file_that_jobs_can_read_is_pointed_out_once(site: Site) -> None:
+def test_a_url_file_that_jobs_can_read_is_pointed_out_once(site: HostileSite) -> None:
     user = PLAIN if os.geteuid() == 0 else os.geteuid()
     site.submit(Task("/bin/true"), Task("/bin/true"))
 
@@ -182,7 +184,7 @@ def test_a_url_file_that_jobs_can_read_is_pointed_out_once(site: Site) -> None:
     )
 
 
-def test_a_url_through_a_pipe_leaves_nothing_for_the_job(site: Site) -> None:
+def test_a_url_through_a_pipe_leaves_nothing_for_the_job(site: HostileSite) -> None:
     site.submit(attack(site))
     command = [
         "bash", "-c", 'exec "$@" 3< <(echo "$SECRET_URL")', "bash",
@@ -201,7 +203,7 @@ def test_a_url_through_a_pipe_leaves_nothing_for_the_job(site: Site) -> None:
 
 @ROOT_ONLY
 @pytest.mark.root
-def test_whatever_a_job_of_another_user_left_is_killed_and_removed(site: Site) -> None:
+def test_whatever_a_job_of_another_user_left_is_killed_and_removed(site: HostileSite) -> None:
     leave = (
         "mkdir -p deep/er; touch deep/er/file; chmod 0 deep/er deep\n"
         "setsid sh -c 'echo $$ > left; exec sleep 600' &\n"
@@ -223,7 +225,7 @@ def test_whatever_a_job_of_another_user_left_is_killed_and_removed(site: Site) -
 
 @ROOT_ONLY
 @pytest.mark.root
-def test_what_a_killed_worker_left_is_swept_by_the_next_one(site: Site) -> None:
+def test_what_a_killed_worker_left_is_swept_by_the_next_one(site: HostileSite) -> None:
     run = (
         "mkdir shut; touch shut/file; chmod 0 shut\n"
         "(setsid sh -c 'echo $$ > left; exec sleep 600' &)\n"
@@ -246,7 +248,9 @@ def test_what_a_killed_worker_left_is_swept_by_the_next_one(site: Site) -> None:
 
 @ROOT_ONLY
 @pytest.mark.root
-def test_a_job_that_kills_its_worker_of_the_same_user_is_left_to_its_lease(site: Site) -> None:
+def test_a_job_that_kills_its_worker_of_the_same_user_is_left_to_its_lease(
+    site: HostileSite,
+) -> None:
     site.submit(Task("/bin/sh", arguments=("-c", "kill -9 $PPID; exec sleep 600")))
 
     worker = site.start(PLAIN, THYME_URL=f"amqp://w:{SECRET}@127.0.0.1/")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.hostile_site import OWN_USERS, PLAIN, ROOT_ONLY, SECRET, WORKER, Site
+from tests.support.hostile_site import OWN_USERS, PLAIN, ROOT_ONLY, SECRET, WORKER, HostileSite
 from tests.support.waiting import wait_until
 from thyme.protocol.events import Finished
 from thyme.protocol.job import SandboxFile, Task
@@ -19,15 +19,15 @@ from thyme.worker.users import AUTOMATIC_USERS, FIRST_UID
 
 
 @pytest.fixture
-def site() -> Iterator[Site]:
-    made = Site()
+def site() -> Iterator[HostileSite]:
+    made = HostileSite()
     yield made
     made.close()
 
 
 @ROOT_ONLY
 @pytest.mark.root
-def test_two_capabilities_are_enough(site: Site) -> None:
+def test_two_capabilities_are_enough(site: HostileSite) -> None:
     script = "echo x > out; mkdir shut; touch shut/file; chmod 0 shut; (setsid sleep 600 &); id -u"
     site.submit(Task("/bin/sh", arguments=("-c", script), files=(SandboxFile("in", b""),)))
     bare = "-all,+setuid,+setgid"
@@ -51,7 +51,7 @@ def test_two_capabilities_are_enough(site: Site) -> None:
 
 @ROOT_ONLY
 @pytest.mark.root
-def test_5_a_worker_that_is_root_without_the_capabilities_says_which(site: Site) -> None:
+def test_5_a_worker_that_is_root_without_the_capabilities_says_which(site: HostileSite) -> None:
     worker = subprocess.run(
         [
             "setpriv", "--bounding-set=-all", "--inh-caps=-all",
@@ -72,7 +72,7 @@ def test_5_a_worker_that_is_root_without_the_capabilities_says_which(site: Site)
 
 @ROOT_ONLY
 @pytest.mark.root
-def test_two_workers_at_once_give_their_jobs_different_users(site: Site) -> None:
+def test_two_workers_at_once_give_their_jobs_different_users(site: HostileSite) -> None:
     wait = "id -u; until [ -e go ]; do sleep 0.05; done"
     site.submit(*[Task("/bin/sh", arguments=("-c", wait))] * 2)
     workers = [site.start(0, THYME_URL_FILE=str(site.url_file)) for _ in range(2)]
@@ -94,9 +94,9 @@ def test_two_workers_at_once_give_their_jobs_different_users(site: Site) -> None
 @ROOT_ONLY
 @pytest.mark.root
 def test_a_worker_elsewhere_on_the_machine_neither_ends_nor_shares_a_job(
-    site: Site,
+    site: HostileSite,
 ) -> None:
-    other = Site()
+    other = HostileSite()
     try:
         wait = "id -u; until [ -e go ]; do sleep 0.05; done"
         for each in (site, other):
@@ -116,7 +116,7 @@ def test_a_worker_elsewhere_on_the_machine_neither_ends_nor_shares_a_job(
     assert len({finished.stdout for finished in ended}) == 2
 
 
-def said_in(site: Site) -> list[Path]:
+def said_in(site: HostileSite) -> list[Path]:
     """Where a job of this site said something."""
     return [each for each in site.work.glob("thyme_0/dir_*/_condor_stdout") if each.read_bytes()]
 
@@ -127,7 +127,7 @@ def said_in(site: Site) -> list[Path]:
     ("user", "said"),
     [("1234", "1234 1234"), ("1234:99", "1234 99"), ("nobody:daemon", "65534 1"), ("self", "0 0")],
 )
-def test_jobs_run_as_whom_they_are_asked_to(site: Site, user: str, said: str) -> None:
+def test_jobs_run_as_whom_they_are_asked_to(site: HostileSite, user: str, said: str) -> None:
     site.submit(Task("/bin/sh", arguments=("-c", "echo $(id -u) $(id -g)")))
 
     finished = site.result(site.start(0, "--user", user, THYME_URL_FILE=str(site.url_file)))
@@ -135,7 +135,7 @@ def test_jobs_run_as_whom_they_are_asked_to(site: Site, user: str, said: str) ->
     assert finished.stdout.decode().strip() == said
 
 
-def test_6_a_user_that_is_not_there(site: Site) -> None:
+def test_6_a_user_that_is_not_there(site: HostileSite) -> None:
     worker = site.start(os.geteuid(), "--user=no-such-user", THYME_URL_FILE=str(site.url_file))
 
     _out, said = worker.communicate(timeout=60)
@@ -149,7 +149,7 @@ def test_6_a_user_that_is_not_there(site: Site) -> None:
 
 @ROOT_ONLY
 @pytest.mark.root
-def test_6_only_root_runs_jobs_as_others(site: Site) -> None:
+def test_6_only_root_runs_jobs_as_others(site: HostileSite) -> None:
     worker = site.start(PLAIN, "--user=0", THYME_URL=f"amqp://w:{SECRET}@127.0.0.1/")
 
     _out, said = worker.communicate(timeout=60)
@@ -162,7 +162,7 @@ def test_6_only_root_runs_jobs_as_others(site: Site) -> None:
 
 @ROOT_ONLY
 @pytest.mark.root
-def test_5_a_directory_that_the_jobs_user_cannot_reach(site: Site) -> None:
+def test_5_a_directory_that_the_jobs_user_cannot_reach(site: HostileSite) -> None:
     site.path.chmod(0o700)
 
     worker = site.start(0, THYME_URL_FILE=str(site.url_file))
@@ -177,7 +177,7 @@ def test_5_a_directory_that_the_jobs_user_cannot_reach(site: Site) -> None:
     site.path.chmod(0o755)
 
 
-def test_more_workers_than_there_are_users_for_their_jobs(site: Site) -> None:
+def test_more_workers_than_there_are_users_for_their_jobs(site: HostileSite) -> None:
     # somebody else's files, by these names, keep nobody from working but the last
     for number in range(AUTOMATIC_USERS):
         (site.work / f"thyme_{number}").touch()

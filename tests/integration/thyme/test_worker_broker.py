@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_schedd import submission
+from tests.support.services.cuttable_connection import CuttableConnection
 from tests.support.services.rabbitmq import VirtualHost, free_port
-from tests.support.services.silent_line import SilentLine
 from tests.support.waiting import wait_until
 from thyme.broker import Transport, connect
 from thyme.protocol.codec import decode, encode
@@ -144,7 +144,7 @@ def test_4_a_broker_that_is_not_there_within_the_timeout(site: Site) -> None:
 
 
 def test_a_broker_that_comes_up_later_is_waited_for(site: Site) -> None:
-    line = SilentLine(site.host.server.port)
+    line = CuttableConnection(site.host.server.port)
     line.cut()
     site.submit("exit 0")
     try:

@@ -17,7 +17,7 @@ import pytest
 
 from plancton.model import PilotState
 from tests.support.fake_schedd import submission
-from tests.support.real_docker import Bench
+from tests.support.real_docker import DockerTest
 from tests.support.services.engines import DockerService
 from tests.support.waiting import wait_until
 from thyme.broker import Transport, connect
@@ -35,7 +35,7 @@ PLACES = {"/lib", "/lib64", "/usr", sys.prefix, sys.base_prefix, str(ROOT)}
 
 
 class Site:
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: DockerTest) -> None:
         self.bench = bench
         # not pytest's directory: a container's root without capabilities must be able to pass
         self.path = Path(tempfile.mkdtemp(prefix="thyme-container-"))
@@ -73,7 +73,7 @@ class Site:
 
 @pytest.fixture
 def site(docker_service: DockerService, cgroup_name: str) -> Iterator[Site]:
-    made = Site(Bench(docker_service, cgroup_name))
+    made = Site(DockerTest(docker_service, cgroup_name))
     yield made
     made.close()
 

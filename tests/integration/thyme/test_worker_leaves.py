@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.waiting import wait_until
-from tests.support.worker_program import TRUE, Site, ended, running, shell
+from tests.support.worker_program import TRUE, WorkerSite, ended, running, shell
 from thyme.protocol.job import SandboxFile
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    made = Site(tmp_path)
+def site(tmp_path: Path) -> Iterator[WorkerSite]:
+    made = WorkerSite(tmp_path)
     yield made
     made.close()
 
@@ -33,7 +33,7 @@ def kib(worker: subprocess.Popen[str], name: str) -> int:
     return 0
 
 
-def test_a_jobs_input_files_are_not_kept_in_memory_while_it_runs(site: Site) -> None:
+def test_a_jobs_input_files_are_not_kept_in_memory_while_it_runs(site: WorkerSite) -> None:
     wait = f"touch {site.path}/up; until [ -e {site.path}/go ]; do sleep 0.05; done"
     site.submit(shell(wait, files=(SandboxFile("in", bytes(100 * MIB)),)))
     worker = running(site)
@@ -45,7 +45,7 @@ def test_a_jobs_input_files_are_not_kept_in_memory_while_it_runs(site: Site) -> 
     assert resident < 60 * 1024
 
 
-def test_a_result_is_read_and_deflated_bit_by_bit(site: Site) -> None:
+def test_a_result_is_read_and_deflated_bit_by_bit(site: WorkerSite) -> None:
     site.submit(shell("head -c 150000000 /dev/zero > out", max_output=200 * MIB))
     worker = site.start("--timeout", "10")
 
@@ -60,7 +60,7 @@ def test_a_result_is_read_and_deflated_bit_by_bit(site: Site) -> None:
     assert 0 < max(peaks) < 60 * 1024
 
 
-def test_a_job_over_its_time_is_ended_and_held_and_its_output_kept(site: Site) -> None:
+def test_a_job_over_its_time_is_ended_and_held_and_its_output_kept(site: WorkerSite) -> None:
     site.submit(
         shell("trap 'echo asked; exit 1' TERM; echo up; while :; do sleep 0.05; done",
               allowed_execute_duration=1.0)
@@ -73,7 +73,7 @@ def test_a_job_over_its_time_is_ended_and_held_and_its_output_kept(site: Site) -
     assert (finished.hold.code, finished.stdout) == (47, b"up\nasked\n")
 
 
-def test_sigterm_evicts_the_job_and_ends_with_143(site: Site) -> None:
+def test_sigterm_evicts_the_job_and_ends_with_143(site: WorkerSite) -> None:
     site.submit(
         shell(f"trap 'touch {site.path}/asked; exit' USR1; touch {site.path}/up; "
               "while :; do sleep 0.05; done", kill_signal=int(signal.SIGUSR1)), TRUE,
@@ -92,7 +92,7 @@ def test_sigterm_evicts_the_job_and_ends_with_143(site: Site) -> None:
 DEAF = "trap '' TERM INT; touch {}/up; while :; do sleep 0.05; done"
 
 
-def test_a_deaf_job_is_killed_after_its_grace(site: Site) -> None:
+def test_a_deaf_job_is_killed_after_its_grace(site: WorkerSite) -> None:
     site.submit(shell(DEAF.format(site.path), kill_grace=0.3))
     worker = running(site)
 
@@ -103,7 +103,7 @@ def test_a_deaf_job_is_killed_after_its_grace(site: Site) -> None:
     assert site.told()[-1].usage.wall >= 0.3
 
 
-def test_a_second_sigterm_ends_a_deaf_job_at_once(site: Site) -> None:
+def test_a_second_sigterm_ends_a_deaf_job_at_once(site: WorkerSite) -> None:
     site.submit(shell(DEAF.format(site.path), kill_grace=3000.0))
     worker = running(site, "--verbose")
     worker.terminate()
@@ -116,7 +116,7 @@ def test_a_second_sigterm_ends_a_deaf_job_at_once(site: Site) -> None:
     assert site.kinds() == ["started", "evicted"]
 
 
-def test_an_idle_worker_ends_with_128_and_the_signal(site: Site) -> None:
+def test_an_idle_worker_ends_with_128_and_the_signal(site: WorkerSite) -> None:
     worker = site.start("--timeout", "600", "--verbose")
     wait_until(lambda: list(Path(f"{site.file}.connections").glob(f"{worker.pid}-*")), "the worker")
 

@@ -11,18 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.worker_program import ROOT_ONLY, TRUE, Site, open_to_all
+from tests.support.worker_program import ROOT_ONLY, TRUE, WorkerSite, make_accessible
 from thyme.broker.sqlite.schema import SCHEMA_VERSION
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    made = Site(tmp_path)
+def site(tmp_path: Path) -> Iterator[WorkerSite]:
+    made = WorkerSite(tmp_path)
     yield made
     made.close()
 
 
-def refused(site: Site, **more: int) -> str:
+def refused(site: WorkerSite, **more: int) -> str:
     code, said = site.run("--timeout", "20", **more)  # type: ignore[arg-type]
     assert code == 4
     *warnings, last = said.splitlines()
@@ -31,14 +31,14 @@ def refused(site: Site, **more: int) -> str:
     return last
 
 
-def test_4_a_file_that_is_no_database(site: Site) -> None:
+def test_4_a_file_that_is_no_database(site: WorkerSite) -> None:
     site.file.write_text("this is not a database, whatever its name\n" * 100)
 
     assert refused(site) == f"thyme-worker: broker {site.file}: file is not a database"
     assert site.file.read_text().startswith("this is not")
 
 
-def test_4_another_programs_database(site: Site) -> None:
+def test_4_another_programs_database(site: WorkerSite) -> None:
     other = sqlite3.connect(site.file)
     other.execute("CREATE TABLE cookies(name)")
     other.close()
@@ -50,7 +50,7 @@ def test_4_another_programs_database(site: Site) -> None:
     assert site.file.read_bytes() == before
 
 
-def test_4_a_database_of_a_later_version(site: Site) -> None:
+def test_4_a_database_of_a_later_version(site: WorkerSite) -> None:
     later = sqlite3.connect(site.file)
     later.execute("PRAGMA user_version=999")
     later.close()
@@ -62,7 +62,7 @@ def test_4_a_database_of_a_later_version(site: Site) -> None:
     )
 
 
-def test_4_a_directory_that_is_not_there(site: Site) -> None:
+def test_4_a_directory_that_is_not_there(site: WorkerSite) -> None:
     site.url = f"sqlite://{site.path}/none/broker.db"
 
     assert refused(site).startswith(
@@ -72,8 +72,8 @@ def test_4_a_directory_that_is_not_there(site: Site) -> None:
 
 @ROOT_ONLY
 @pytest.mark.root
-def test_4_a_directory_that_is_not_writable(site: Site) -> None:
-    open_to_all(site.path)
+def test_4_a_directory_that_is_not_writable(site: WorkerSite) -> None:
+    make_accessible(site.path)
     site.work.chmod(0o777)
 
     assert "Permission denied" in refused(site, user=65534)
@@ -81,9 +81,9 @@ def test_4_a_directory_that_is_not_writable(site: Site) -> None:
 
 @ROOT_ONLY
 @pytest.mark.root
-def test_4_another_users_broker(site: Site) -> None:
+def test_4_another_users_broker(site: WorkerSite) -> None:
     site.submit(TRUE)
-    open_to_all(site.path)
+    make_accessible(site.path)
     site.path.chmod(0o777)
     site.work.chmod(0o777)
 
@@ -93,7 +93,7 @@ def test_4_another_users_broker(site: Site) -> None:
     assert site.kinds() == []
 
 
-def test_4_a_full_disk(site: Site) -> None:
+def test_4_a_full_disk(site: WorkerSite) -> None:
     """A disk that is full, played by SQLite's own limit on the size of the file."""
     site.submit(TRUE)
     site.broker.close()

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.worker_program import PAGE, ROOT_ONLY, TRUE, Site, open_to_all, shell
+from tests.support.worker_program import PAGE, ROOT_ONLY, TRUE, WorkerSite, make_accessible, shell
 from thyme.errors import ExitCode
 from thyme.protocol.job import SandboxFile, Task
 from thyme.worker.cli import parser
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    made = Site(tmp_path)
+def site(tmp_path: Path) -> Iterator[WorkerSite]:
+    made = WorkerSite(tmp_path)
     yield made
     made.close()
 
 
-def test_0_ran_a_job_to_its_end_whatever_the_jobs_own_exit_code(site: Site) -> None:
+def test_0_ran_a_job_to_its_end_whatever_the_jobs_own_exit_code(site: WorkerSite) -> None:
     site.submit(shell("exit 9"))
 
     assert site.run() == (0, "")
@@ -32,7 +32,7 @@ def test_0_ran_a_job_to_its_end_whatever_the_jobs_own_exit_code(site: Site) -> N
     assert list(site.work.iterdir()) == []
 
 
-def test_3_nothing_to_do_within_the_timeout(site: Site) -> None:
+def test_3_nothing_to_do_within_the_timeout(site: WorkerSite) -> None:
     assert site.run("--timeout", "0.2") == (3, "")
 
 
@@ -57,7 +57,7 @@ def test_3_nothing_to_do_within_the_timeout(site: Site) -> None:
         (["--queue", "q" * 256], "give at most 255 printable characters"),
     ],
 )
-def test_6_bad_invocation(site: Site, options: list[str], said: str) -> None:
+def test_6_bad_invocation(site: WorkerSite, options: list[str], said: str) -> None:
     code, line = site.run(*options)
 
     assert code == 6
@@ -66,14 +66,14 @@ def test_6_bad_invocation(site: Site, options: list[str], said: str) -> None:
     assert line.count("\n") == 1
 
 
-def test_6_no_broker_named(site: Site) -> None:
+def test_6_no_broker_named(site: WorkerSite) -> None:
     assert site.run(env={}) == (
         6, "thyme-worker: no broker named: use --url, THYME_URL_FILE, THYME_URL or "
         "THYME_RABBITMQ\n",
     )  # fmt: skip
 
 
-def test_a_password_in_a_url_is_never_repeated(site: Site) -> None:
+def test_a_password_in_a_url_is_never_repeated(site: WorkerSite) -> None:
     code, line = site.run("--url", "amqps://worker:secret@broker/")
 
     assert code == 6
@@ -85,7 +85,7 @@ def test_a_password_in_a_url_is_never_repeated(site: Site) -> None:
     )
 
 
-def test_5_a_scratch_that_cannot_be_used(site: Site) -> None:
+def test_5_a_scratch_that_cannot_be_used(site: WorkerSite) -> None:
     site.submit(TRUE)
 
     code, line = site.run("--workdir", f"{site.path}/none")
@@ -99,8 +99,8 @@ def test_5_a_scratch_that_cannot_be_used(site: Site) -> None:
 
 @ROOT_ONLY
 @pytest.mark.root
-def test_5_a_scratch_of_another_user(site: Site) -> None:
-    open_to_all(site.path)
+def test_5_a_scratch_of_another_user(site: WorkerSite) -> None:
+    make_accessible(site.path)
     site.path.chmod(0o777)
     site.work.chmod(0o700)
 
@@ -112,7 +112,7 @@ def test_5_a_scratch_of_another_user(site: Site) -> None:
 
 
 @pytest.fixture
-def small_disk(site: Site) -> Iterator[Path]:
+def small_disk(site: WorkerSite) -> Iterator[Path]:
     """A disk of 256 KiB for scratch directories, or skip."""
     mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(site.work)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
@@ -122,7 +122,7 @@ def small_disk(site: Site) -> Iterator[Path]:
 
 
 @pytest.mark.root
-def test_5_inputs_that_do_not_fit_go_back_to_the_queue(site: Site, small_disk: Path) -> None:
+def test_5_inputs_that_do_not_fit_go_back_to_the_queue(site: WorkerSite, small_disk: Path) -> None:
     big = SandboxFile("big", os.urandom(1_000_000))
     site.submit(Task("/bin/true", files=(big,)))
 
@@ -139,7 +139,7 @@ def test_5_inputs_that_do_not_fit_go_back_to_the_queue(site: Site, small_disk: P
 
 @pytest.mark.root
 def test_a_job_that_fills_its_scratch_is_reported_and_cleaned_up(
-    site: Site, small_disk: Path
+    site: WorkerSite, small_disk: Path
 ) -> None:
     site.submit(shell("echo before; head -c 9000000 /dev/zero > fill; echo after; exit 4"))
 

@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_schedd import submission
-from tests.support.worker_program import ROOT_ONLY, TRUE, Site, ended, running, shell
+from tests.support.worker_program import ROOT_ONLY, TRUE, WorkerSite, ended, running, shell
 from thyme.protocol.codec import encode
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    made = Site(tmp_path)
+def site(tmp_path: Path) -> Iterator[WorkerSite]:
+    made = WorkerSite(tmp_path)
     yield made
     made.close()
 
 
-def test_the_url_is_read_from_a_file(site: Site) -> None:
+def test_the_url_is_read_from_a_file(site: WorkerSite) -> None:
     site.submit(TRUE)
     (site.path / "url").write_text(f"{site.url}\n")
 
@@ -35,7 +35,9 @@ def test_the_url_is_read_from_a_file(site: Site) -> None:
     ("content", "said"),
     [(None, "cannot read"), (b"", "is empty"), (b"\xff\xfe", "cannot read")],
 )
-def test_6_a_url_file_that_cannot_be_used(site: Site, content: bytes | None, said: str) -> None:
+def test_6_a_url_file_that_cannot_be_used(
+    site: WorkerSite, content: bytes | None, said: str
+) -> None:
     if content is not None:
         (site.path / "url").write_bytes(content)
 
@@ -46,7 +48,7 @@ def test_6_a_url_file_that_cannot_be_used(site: Site, content: bytes | None, sai
     assert said in line
 
 
-def test_the_option_goes_before_the_environment(site: Site) -> None:
+def test_the_option_goes_before_the_environment(site: WorkerSite) -> None:
     site.submit(TRUE)
 
     code, _said = site.run("--url", site.url, env={"THYME_URL": "sqlite:////elsewhere/b.db"})
@@ -55,7 +57,7 @@ def test_the_option_goes_before_the_environment(site: Site) -> None:
 
 
 @pytest.mark.parametrize("by_option", [True, False])
-def test_the_names_of_2017_still_say_where_the_broker_is(site: Site, by_option: bool) -> None:
+def test_the_names_of_2017_still_say_where_the_broker_is(site: WorkerSite, by_option: bool) -> None:
     with socket.socket() as nobody:  # bound, and nobody listens
         nobody.bind(("127.0.0.1", 0))
         place = f"127.0.0.1:{nobody.getsockname()[1]}"
@@ -67,7 +69,7 @@ def test_the_names_of_2017_still_say_where_the_broker_is(site: Site, by_option: 
     assert place in said.splitlines()[-1]
 
 
-def test_6_a_place_of_2017_holds_no_password(site: Site) -> None:
+def test_6_a_place_of_2017_holds_no_password(site: WorkerSite) -> None:
     assert site.run("--rabbitmq", "worker:secret@broker", env={}) == (
         6,
         "thyme-worker: THYME_RABBITMQ: write HOST or HOST:PORT; for a user and a password use "
@@ -77,7 +79,7 @@ def test_6_a_place_of_2017_holds_no_password(site: Site) -> None:
 
 @ROOT_ONLY
 @pytest.mark.root
-def test_what_names_the_broker_is_gone_from_the_workers_environment(site: Site) -> None:
+def test_what_names_the_broker_is_gone_from_the_workers_environment(site: WorkerSite) -> None:
     site.submit(shell(f"touch {site.path}/up; until [ -e {site.path}/go ]; do sleep 0.05; done"))
     worker = running(site)
 
@@ -89,7 +91,7 @@ def test_what_names_the_broker_is_gone_from_the_workers_environment(site: Site) 
     assert site.url.encode() not in shown
 
 
-def test_the_pool_is_named_by_option_or_environment(site: Site) -> None:
+def test_the_pool_is_named_by_option_or_environment(site: WorkerSite) -> None:
     site.submit(TRUE, pool="gpu")
     site.submit(TRUE, pool="big")
 
@@ -101,7 +103,7 @@ def test_the_pool_is_named_by_option_or_environment(site: Site) -> None:
 @pytest.mark.parametrize(
     ("limit", "done"), [([], 1), (["--max-jobs", "3"], 3), (["--max-jobs", "0"], 5)]
 )
-def test_so_many_jobs_and_no_more(site: Site, limit: list[str], done: int) -> None:
+def test_so_many_jobs_and_no_more(site: WorkerSite, limit: list[str], done: int) -> None:
     site.submit(*[TRUE] * 5)
 
     assert site.run(*limit) == (0, "")
@@ -110,7 +112,7 @@ def test_so_many_jobs_and_no_more(site: Site, limit: list[str], done: int) -> No
     assert site.broker.count_ready("alien_jobs") == 5 - done
 
 
-def test_garbage_in_the_queue_is_kept_aside_and_said(site: Site) -> None:
+def test_garbage_in_the_queue_is_kept_aside_and_said(site: WorkerSite) -> None:
     site.broker.submit("alien_jobs", [b"garbage"])
     site.broker.submit("alien_jobs", [encode(submission())])
 

@@ -21,7 +21,7 @@ from typing import IO
 
 import pytest
 
-from tests.support.command_socket import COMMANDS, request, talk
+from tests.support.command_socket import COMMANDS, exchange_messages, request
 from tests.support.schedd_process import LiveSchedd, thin
 from tests.support.waiting import wait_until
 
@@ -254,7 +254,7 @@ WORDS: list[list[str | bytes]] = [
 @pytest.mark.parametrize("words", WORDS, ids=lambda words: repr(words[0])[:20] + f"x{len(words)}")
 def test_whatever_is_typed(live: LiveSchedd, words: list[str | bytes]) -> None:
     for command in COMMANDS:
-        answer = talk(live.socket, request(command, words, str(live.home)))
+        answer = exchange_messages(live.socket, request(command, words, str(live.home)))
         assert answer[-10:-1] == b"x00000001" and answer[-1:] in b"01", (command, answer)
         assert b"failed in the schedd" not in answer, (command, answer)
     alive(live)

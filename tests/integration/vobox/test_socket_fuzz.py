@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.command_socket import COMMANDS, request, talk
+from tests.support.command_socket import COMMANDS, exchange_messages, request
 from tests.support.schedd_process import LiveSchedd
 
 OFTEN = settings(
@@ -51,7 +51,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSchedd]:
 @given(data=st.binary(max_size=300))
 @OFTEN
 def test_any_bytes_are_answered(live: LiveSchedd, data: bytes) -> None:
-    assert talk(live.socket, data + b"\n").endswith(b"x000000011")
+    assert exchange_messages(live.socket, data + b"\n").endswith(b"x000000011")
 
 
 @given(
@@ -88,6 +88,6 @@ def test_any_command_is_answered(
     live: LiveSchedd, command: str, argv: list[str], env: dict[str, str], stdin: bytes
 ) -> None:
     pairs = [f"{name}={value}" for name, value in env.items()]
-    answer = talk(live.socket, request(command, argv, str(live.home), pairs), stdin)
+    answer = exchange_messages(live.socket, request(command, argv, str(live.home), pairs), stdin)
     assert answer[-10:-1] in (b"x00000001",) and answer[-1:] in b"01", (command, argv, answer)
     assert b"failed in the schedd" not in answer, (command, argv, stdin)

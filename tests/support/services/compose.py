@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.setup.downloads import compose_plugin, compose_version
-from tests.support.services.programs import lacking, need, which
+from tests.support.services.programs import need, skip_or_fail, which
 
 
 def compose_v1() -> str:
@@ -14,7 +14,7 @@ def compose_v1() -> str:
     found = which("docker-compose")
     assert found is not None
     if not compose_version(found).startswith("1."):
-        lacking(f"{found} is not docker-compose 1.29")
+        skip_or_fail(f"{found} is not docker-compose 1.29")
     return found
 
 

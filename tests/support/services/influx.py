@@ -14,7 +14,13 @@ from influxdb import InfluxDBClient
 from influxdb.exceptions import InfluxDBClientError
 
 from tests.support.services.certificates import Signed
-from tests.support.services.programs import Program, end_all_with, lacking, need, unmount_all_in
+from tests.support.services.programs import (
+    Program,
+    end_all_with,
+    need,
+    skip_or_fail,
+    unmount_all_in,
+)
 from tests.support.services.rabbitmq import free_port
 from tests.support.waiting import wait_until
 
@@ -57,7 +63,7 @@ class InfluxServer:
     ) -> None:
         need("influxdb")
         if disk is not None and os.geteuid() != 0:
-            lacking("a disk of its own needs root")
+            skip_or_fail("a disk of its own needs root")
         self.directory, self.auth, self.tls = directory, auth, certificate is not None
         self.ca = ca
         self.port = free_port()

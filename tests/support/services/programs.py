@@ -48,18 +48,18 @@ def need(name: str) -> None:
 def _check(name: str) -> None:
     service = SERVICES[name]
     if service.root and os.geteuid() != 0:
-        lacking(f"{service.title} needs root")
+        skip_or_fail(f"{service.title} needs root")
     missing = [program for program in service.programs if which(program) is None]
     if missing:
-        lacking(
+        skip_or_fail(
             f"{service.title} needs {', '.join(missing)}; "
             f"`make setup` as root, or: apt install {' '.join(service.packages)}"
         )
     if service.download and not DOWNLOADS[service.download].there():
-        lacking(f"{DOWNLOADS[service.download].title}: not fetched yet; `make setup` does it")
+        skip_or_fail(f"{DOWNLOADS[service.download].title}: not fetched yet; `make setup` does it")
 
 
-def lacking(text: str) -> None:
+def skip_or_fail(text: str) -> None:
     """Skip the test on a user's machine; fail it in CI (``CI=true``)."""
     if os.environ.get("CI") == "true":
         pytest.fail(text, pytrace=False)

@@ -14,13 +14,13 @@ from demo_ce.counting import CommandResult
 from demo_ce.eventlog import Event, describe_end, parse_events
 from demo_ce.records import AgentStatus, find_fault, from_json, read_status
 from demo_ce.summary import all_succeeded, format_summary
-from tests.support.fake_batch_system import NOW, Case, log
+from tests.support.fake_batch_system import NOW, DemoCeTest, build_user_log
 from tests.support.waiting import wait_until
 
 
 @pytest.fixture
 def case(tmp_path):
-    return Case(tmp_path)
+    return DemoCeTest(tmp_path)
 
 
 def test_the_queue_is_topped_up_to_its_limit_and_not_beyond(case):
@@ -38,7 +38,7 @@ def test_the_queue_is_topped_up_to_its_limit_and_not_beyond(case):
 
 
 def test_agents_take_their_dialects_in_turn(tmp_path):
-    case = Case(tmp_path, agents=2, dialects=("alien", "condor-pm"))
+    case = DemoCeTest(tmp_path, agents=2, dialects=("alien", "condor-pm"))
 
     case.ce.run_once(NOW)
 
@@ -103,7 +103,7 @@ def test_a_stop_comes_between_two_submissions(case):
 
 
 def test_the_ce_is_finished_when_every_agent_has_ended(tmp_path):
-    case = Case(tmp_path, agents=2)
+    case = DemoCeTest(tmp_path, agents=2)
     case.ce.run_once(NOW)
     case.end(1, 0)
     assert case.ce.run_once(NOW)
@@ -122,10 +122,10 @@ def test_the_ce_is_finished_when_every_agent_has_ended(tmp_path):
 
 
 def test_an_agent_that_ended_otherwise_is_named(tmp_path):
-    case = Case(tmp_path, agents=2)
+    case = DemoCeTest(tmp_path, agents=2)
     case.ce.run_once(NOW)
     case.end(1, 3)
-    Path(case.ce.records[1].log).write_text(log(2, 0, 12))
+    Path(case.ce.records[1].log).write_text(build_user_log(2, 0, 12))
     case.ce.run_once(NOW)
 
     lines = case.ce.list_results()
@@ -166,11 +166,11 @@ def test_a_broken_user_log_is_said_and_nothing_is_believed(case):
     ],
 )
 def test_an_agents_fate_is_read_from_its_user_log(course, wanted):
-    assert read_status(parse_events(log(1, *course))) == wanted
+    assert read_status(parse_events(build_user_log(1, *course))) == wanted
 
 
 def test_an_event_that_is_still_being_written_does_not_count_yet():
-    text = log(1, 0, "exit 0")
+    text = build_user_log(1, 0, "exit 0")
 
     assert [event.number for event in parse_events(text[:-4])] == [0]
 

@@ -9,7 +9,7 @@ from plancton.daemon.engine_switch import EngineSwitch
 from plancton.engine.pilot_spec import PilotSpec, make_spec
 from plancton.errors import EngineError
 from plancton.model import PilotUsage
-from tests.support.fake_node import FACTS, FakeClock, FakeEngine, FakePlace
+from tests.support.fake_node import FACTS, FakeClock, FakeEngine, FakePilotStore
 
 OLD = Config(engine="process", scratch_dir="/old", docker_cmd=("sleep",))
 NEW = OLD.model_copy(update={"scratch_dir": "/new"})
@@ -20,14 +20,14 @@ class Engines:
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.places: dict[str, FakePlace] = {}
+        self.places: dict[str, FakePilotStore] = {}
         self.opened: list[FakeEngine] = []
         self.problem = ""
 
     def open(self, config: Config) -> FakeEngine:
         if self.problem:
             raise EngineError(self.problem)
-        place = self.places.setdefault(config.scratch_dir, FakePlace(self.clock))
+        place = self.places.setdefault(config.scratch_dir, FakePilotStore(self.clock))
         engine = FakeEngine(place)
         engine.place = config.scratch_dir
         self.opened.append(engine)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fake_rpc_server import Schedd, run
+from tests.support.fake_rpc_server import FakeRpcServer, run
 from tests.support.schedd_process import BARE, ROOT, thin
 from vobox.client.client import DEFAULT_SOCKET
 from vobox.rpc.types import Answer
@@ -21,8 +21,8 @@ from vobox.supervisor.settings import VARIABLES
 
 
 @pytest.fixture
-def schedd(tmp_path: Path) -> Iterator[Schedd]:
-    made = Schedd(tmp_path / "s.sock")
+def schedd(tmp_path: Path) -> Iterator[FakeRpcServer]:
+    made = FakeRpcServer(tmp_path / "s.sock")
     yield made
     made.close()
 
@@ -30,21 +30,23 @@ def schedd(tmp_path: Path) -> Iterator[Schedd]:
 # --- odd surroundings of a command --------------------------------------------------------------
 
 
-def test_a_closed_stdin_is_empty(schedd: Schedd) -> None:
+def test_a_closed_stdin_is_empty(schedd: FakeRpcServer) -> None:
     done = run(schedd.path, "condor_submit", stdin=None, redirect="<&-")
     assert (done.stdout, done.returncode) == (b"out\n", 3)
     assert schedd.asked[0].stdin == b""
 
 
 @pytest.mark.parametrize("redirect", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
-def test_closed_outputs_change_nothing_of_what_is_done(schedd: Schedd, redirect: str) -> None:
+def test_closed_outputs_change_nothing_of_what_is_done(
+    schedd: FakeRpcServer, redirect: str
+) -> None:
     done = run(schedd.path, "condor_rm", "1.0", stdin=None, redirect=redirect)
     assert done.returncode == 3
     assert schedd.asked[0].argv == ["1.0"]
     assert done.stdout == (b"" if ">&-" in redirect.replace("2>&-", "") else b"out\n")
 
 
-def test_a_broken_pipe_is_no_traceback(schedd: Schedd) -> None:
+def test_a_broken_pipe_is_no_traceback(schedd: FakeRpcServer) -> None:
     schedd.handler = lambda _request: Answer("x" * 1_000_000, "", 0)
     done = run(schedd.path, "condor_q", stdin=None, redirect="| head -c 1")
     assert (done.stdout, done.stderr) == (b"x", b"")
@@ -87,7 +89,7 @@ def test_the_users_own_socket_is_found_in_his_home_if_the_sites_is_not_for_him(
     (machine / "run").mkdir()
     (machine / "run").chmod(mode)
     (machine / ".thyme").mkdir()
-    made = Schedd(machine / ".thyme/schedd.sock")
+    made = FakeRpcServer(machine / ".thyme/schedd.sock")
     try:
         done = on_a_machine(machine / "run/schedd.sock", HOME=str(machine))
     finally:
@@ -122,7 +124,9 @@ def test_commands_ask_where_the_schedd_of_a_vo_box_listens() -> None:
     assert {each.name: each.default for each in VARIABLES}["THYME_SCHEDD_SOCKET"] == DEFAULT_SOCKET
 
 
-def test_a_directory_that_is_gone_stops_condor_submit_alone(schedd: Schedd, tmp_path: Path) -> None:
+def test_a_directory_that_is_gone_stops_condor_submit_alone(
+    schedd: FakeRpcServer, tmp_path: Path
+) -> None:
     gone = tmp_path / "gone"
 
     def in_gone(name: str) -> subprocess.CompletedProcess[bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.command_socket import ROOT, entry_points
+from tests.support.command_socket import ROOT, list_entry_points
 from vobox.commands import editable_attributes, reference_page, tail
 from vobox.rpc import connection_limit
 from vobox.supervisor import links
@@ -16,7 +16,7 @@ def test_the_page_is_up_to_date() -> None:
 
 
 def test_every_command_that_is_installed_has_a_section_and_is_offered_to_a_ce() -> None:
-    commands = {name: to for name, to in entry_points().items() if name.startswith("condor_")}
+    commands = {name: to for name, to in list_entry_points().items() if name.startswith("condor_")}
     assert commands.keys() == reference_page._COMMANDS.keys()
     for name, target in commands.items():
         assert target == f"{links.list_commands()[name]}:main"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fake_rpc_server import Schedd, asking, run, talk
+from tests.support.fake_rpc_server import FakeRpcServer, asking, run, talk
 from tests.support.waiting import wait_until
 from vobox.client.client import _connect
 from vobox.rpc.connection_limit import ConnectionLimit
@@ -21,8 +21,8 @@ from vobox.rpc.types import Answer, Request
 
 
 @pytest.fixture
-def schedd(tmp_path: Path) -> Iterator[Schedd]:
-    made = Schedd(tmp_path / "s.sock")
+def schedd(tmp_path: Path) -> Iterator[FakeRpcServer]:
+    made = FakeRpcServer(tmp_path / "s.sock")
     yield made
     made.close()
 
@@ -56,7 +56,7 @@ def schedd(tmp_path: Path) -> Iterator[Schedd]:
     ],
 )
 def test_garbage_is_answered_with_one_line_and_the_next_is_served(
-    schedd: Schedd, data: bytes, text: bytes
+    schedd: FakeRpcServer, data: bytes, text: bytes
 ) -> None:
     answer = talk(schedd.path, data)
     assert text in answer and answer.endswith(b"x000000011")
@@ -64,12 +64,12 @@ def test_garbage_is_answered_with_one_line_and_the_next_is_served(
     assert run(schedd.path, "condor_q").returncode == 3
 
 
-def test_a_request_that_is_too_large_is_told_so_before_it_was_read(schedd: Schedd) -> None:
+def test_a_request_that_is_too_large_is_told_so_before_it_was_read(schedd: FakeRpcServer) -> None:
     answer = talk(schedd.path, b"thyme-rpc 1 %d\n" % (MAX_REQUEST_BYTES + 1), then_close=False)
     assert b"at most 4194304" in answer
 
 
-def test_a_client_that_goes_away_disturbs_no_other(schedd: Schedd) -> None:
+def test_a_client_that_goes_away_disturbs_no_other(schedd: FakeRpcServer) -> None:
     release = threading.Event()
     schedd.handler = lambda _request: Answer("x" * 5_000_000) if release.wait(20) else Answer()
     with socket.socket(socket.AF_UNIX) as line:
@@ -80,7 +80,7 @@ def test_a_client_that_goes_away_disturbs_no_other(schedd: Schedd) -> None:
     assert len(run(schedd.path, "condor_q").stdout) == 5_000_000
 
 
-def test_a_slow_reader_and_a_silent_client_keep_no_other_waiting(schedd: Schedd) -> None:
+def test_a_slow_reader_and_a_silent_client_keep_no_other_waiting(schedd: FakeRpcServer) -> None:
     schedd.handler = lambda _request: Answer("x" * 5_000_000)
     with socket.socket(socket.AF_UNIX) as slow, socket.socket(socket.AF_UNIX) as silent:
         silent.connect(str(schedd.path))
@@ -91,7 +91,7 @@ def test_a_slow_reader_and_a_silent_client_keep_no_other_waiting(schedd: Schedd)
 
 
 def test_a_fault_of_ours_is_one_line_for_the_user_and_a_traceback_in_the_log(
-    schedd: Schedd, caplog: pytest.LogCaptureFixture
+    schedd: FakeRpcServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(_request: Request) -> Answer:
         raise ZeroDivisionError("oops")
@@ -103,7 +103,7 @@ def test_a_fault_of_ours_is_one_line_for_the_user_and_a_traceback_in_the_log(
     wait_until(lambda: "oops" in caplog.text, "the log tells more")
 
 
-def test_the_parts_of_an_answer_are_printed_as_they_come(schedd: Schedd) -> None:
+def test_the_parts_of_an_answer_are_printed_as_they_come(schedd: FakeRpcServer) -> None:
     release = threading.Event()
 
     def parts() -> Iterator[Answer]:
@@ -128,7 +128,7 @@ def test_the_parts_of_an_answer_are_printed_as_they_come(schedd: Schedd) -> None
 
 
 def test_a_fault_in_a_later_part_is_one_line_and_a_traceback_in_the_log(
-    schedd: Schedd, caplog: pytest.LogCaptureFixture
+    schedd: FakeRpcServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     def parts() -> Iterator[Answer]:
         yield Answer("one\n")
@@ -156,7 +156,7 @@ def test_a_user_may_fill_half_and_root_all() -> None:
 
 
 def test_a_client_that_leaves_connections_open_hears_so_and_the_others_are_served(
-    schedd: Schedd,
+    schedd: FakeRpcServer,
 ) -> None:
     schedd.server.connection_limit = ConnectionLimit(40)
     # as root we may fill it all, as somebody else half of it
@@ -177,7 +177,7 @@ def test_a_client_that_leaves_connections_open_hears_so_and_the_others_are_serve
 
 
 def test_a_user_has_so_many_submits_at_once_and_another_is_not_kept_waiting(
-    schedd: Schedd,
+    schedd: FakeRpcServer,
 ) -> None:
     inside, together, leave = threading.Semaphore(0), [], threading.Event()
     busy = [0]
@@ -227,7 +227,9 @@ def test_a_command_waits_while_too_many_connect_in_one_moment(
     assert len(naps) == 1
 
 
-def test_a_thousand_connections_are_opened_and_the_next_command_is_served(schedd: Schedd) -> None:
+def test_a_thousand_connections_are_opened_and_the_next_command_is_served(
+    schedd: FakeRpcServer,
+) -> None:
     with ExitStack() as open_ones:
         for _ in range(1000):
             idle = open_ones.enter_context(socket.socket(socket.AF_UNIX))

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fake_rpc_server import Schedd, asking, run
+from tests.support.fake_rpc_server import FakeRpcServer, asking, run
 from tests.support.waiting import wait_until
 from vobox.rpc.types import Answer
 
 
 @pytest.fixture
-def schedd(tmp_path: Path) -> Iterator[Schedd]:
-    made = Schedd(tmp_path / "s.sock")
+def schedd(tmp_path: Path) -> Iterator[FakeRpcServer]:
+    made = FakeRpcServer(tmp_path / "s.sock")
     yield made
     made.close()
 
@@ -25,7 +25,7 @@ def schedd(tmp_path: Path) -> Iterator[Schedd]:
 # --- a command and its answer -------------------------------------------------------------------
 
 
-def test_streams_and_exit_code_come_back_apart(schedd: Schedd) -> None:
+def test_streams_and_exit_code_come_back_apart(schedd: FakeRpcServer) -> None:
     done = run(schedd.path, "condor_q", "-af", "JobStatus")
     assert (done.stdout, done.stderr, done.returncode) == (b"out\n", b"err\n", 3)
     (request,) = schedd.asked
@@ -34,7 +34,7 @@ def test_streams_and_exit_code_come_back_apart(schedd: Schedd) -> None:
 
 
 def test_arguments_directory_and_environment_arrive_byte_by_byte(
-    schedd: Schedd, tmp_path: Path
+    schedd: FakeRpcServer, tmp_path: Path
 ) -> None:
     here = tmp_path / os.fsdecode(b"caf\xe9 \n dir")
     here.mkdir()
@@ -47,20 +47,20 @@ def test_arguments_directory_and_environment_arrive_byte_by_byte(
     assert os.fsencode(request.env["ODD"]) == b"=x=\xe9\n" and request.env["EMPTY"] == ""
 
 
-def test_what_is_no_utf8_is_printed_as_it_was(schedd: Schedd) -> None:
+def test_what_is_no_utf8_is_printed_as_it_was(schedd: FakeRpcServer) -> None:
     schedd.handler = lambda _request: Answer("caf\udce9 \ud800\n", "käse\n")
     done = run(schedd.path, "condor_q")
     assert done.stderr == "käse\n".encode()
     assert b"caf" in done.stdout and done.returncode == 0
 
 
-def test_stdin_is_read_only_for_commands_that_want_it(schedd: Schedd) -> None:
+def test_stdin_is_read_only_for_commands_that_want_it(schedd: FakeRpcServer) -> None:
     assert run(schedd.path, "condor_submit", stdin=b"queue\n" * 30000).returncode == 3
     assert run(schedd.path, "condor_q", stdin=b"queue\n").returncode == 3
     assert [request.stdin for request in schedd.asked] == [b"queue\n" * 30000, b""]
 
 
-def test_a_long_answer_arrives_whole(schedd: Schedd) -> None:
+def test_a_long_answer_arrives_whole(schedd: FakeRpcServer) -> None:
     text = "".join(f"line {n}\n" for n in range(200_000))
     schedd.handler = lambda _request: Answer(text)
     assert run(schedd.path, "condor_q").stdout == text.encode()
@@ -73,14 +73,14 @@ def test_a_dead_schedds_socket_is_taken_over(tmp_path: Path) -> None:
     path = tmp_path / "s.sock"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
-    made = Schedd(path)
+    made = FakeRpcServer(path)
     assert run(path, "condor_q").returncode == 3
     made.close()
 
 
-def test_a_living_schedds_socket_is_not_taken(schedd: Schedd) -> None:
+def test_a_living_schedds_socket_is_not_taken(schedd: FakeRpcServer) -> None:
     with pytest.raises(OSError, match="another schedd is serving there"):
-        Schedd(schedd.path)
+        FakeRpcServer(schedd.path)
     assert run(schedd.path, "condor_q").returncode == 3
 
 
@@ -88,11 +88,11 @@ def test_a_file_in_the_sockets_place_is_not_removed(tmp_path: Path) -> None:
     path = tmp_path / "s.sock"
     path.write_text("precious")
     with pytest.raises(OSError, match="no socket"):
-        Schedd(path)
+        FakeRpcServer(path)
     assert path.read_text() == "precious"
 
 
-def test_drain_waits_for_the_answers_under_way(schedd: Schedd) -> None:
+def test_drain_waits_for_the_answers_under_way(schedd: FakeRpcServer) -> None:
     release = threading.Event()
     schedd.handler = lambda _request: Answer("late\n") if release.wait(20) else Answer()
     with socket.socket(socket.AF_UNIX) as line:

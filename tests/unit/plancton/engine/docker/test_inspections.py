@@ -10,7 +10,7 @@ from plancton.engine.docker import listing
 from plancton.engine.docker.events import ContainerEvent
 from plancton.engine.docker.inspections import BELIEF, Inspections
 from plancton.engine.docker.listing import ListedContainer
-from tests.support.container_listing import listed
+from tests.support.container_listing import list_container
 from tests.support.fake_node import FakeClock
 
 
@@ -36,7 +36,7 @@ def seen() -> tuple[Inspections, Inspector, FakeClock, ListedContainer]:
     """A pilot that runs, and was looked at once."""
     inspector, clock = Inspector(), FakeClock()
     lives = Inspections(inspector, clock.now)
-    (row,) = listing.parse_list([listed("running")])
+    (row,) = listing.parse_list([list_container("running")])
     assert lives.get(row).pid == 7
     return lives, inspector, clock, row
 
@@ -88,6 +88,6 @@ def test_an_end_of_a_pilot_that_was_never_looked_at_is_asked_about() -> None:
     lives = Inspections(inspector)
     inspector.state = "exited"
     lives.note_event(ContainerEvent("c1", "die", STARTED, 3))
-    (row,) = listing.parse_list([listed("running")])
+    (row,) = listing.parse_list([list_container("running")])
     assert lives.get(row).state == "exited"
     assert inspector.asked == 1

@@ -7,7 +7,7 @@ import pytest
 from plancton.engine.docker import listing
 from plancton.engine.docker.listing import ContainerPhase, StopRequest
 from plancton.engine.docker.usage import parse_stats
-from tests.support.container_listing import NAME, listed
+from tests.support.container_listing import NAME, list_container
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from tests.support.container_listing import NAME, listed
     ],
 )
 def test_every_state_of_docker_and_podman_has_a_meaning(state: str, phase: ContainerPhase) -> None:
-    (row,) = listing.parse_list([listed(state)])
+    (row,) = listing.parse_list([list_container(state)])
     assert (row.phase, row.name, row.id) == (phase, NAME, "c1")
 
 
@@ -40,15 +40,17 @@ def test_a_container_without_our_labels_is_no_pilot() -> None:
 
 
 def test_the_digest_of_the_label_comes_before_the_id_of_the_image() -> None:
-    (row,) = listing.parse_list([listed("running", **{"plancton.image.digest": "sha256:d"})])
+    (row,) = listing.parse_list(
+        [list_container("running", **{"plancton.image.digest": "sha256:d"})]
+    )
     assert row.image == "sha256:d"
-    (row,) = listing.parse_list([listed("running")])
+    (row,) = listing.parse_list([list_container("running")])
     assert row.image == "sha256:i"
 
 
 def test_that_a_pilot_was_asked_is_read_from_its_containers_name() -> None:
     renamed = listing.encode_stop_request(NAME, StopRequest(at=1000, grace=30.0))
-    (row,) = listing.parse_list([listed("running", (f"/{renamed}",))])
+    (row,) = listing.parse_list([list_container("running", (f"/{renamed}",))])
     assert row.name == NAME
     assert row.asked == StopRequest(1000, 30.0)
 
@@ -113,7 +115,7 @@ def test_why_a_container_did_not_start(text: str, expected: tuple[int | None, st
 
 
 def test_a_failed_start_that_is_being_cleared_away_is_a_pilot_that_never_ran() -> None:
-    [row] = listing.parse_list([listed("removing")])
+    [row] = listing.parse_list([list_container("removing")])
     state = {"Status": "removing", "StartedAt": "0001-01-01T00:00:00Z", "ExitCode": 127}
     reason = 'exec: "/x": stat /x: no such file or directory: unknown'
     failed = listing.parse_inspection({"State": {**state, "Error": reason}})

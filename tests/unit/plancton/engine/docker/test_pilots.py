@@ -13,7 +13,7 @@ from plancton.engine.docker.starts import Starts
 from plancton.engine.pilot_spec import make_spec
 from plancton.errors import NotThere
 from plancton.model import PilotState
-from tests.support.container_listing import NAME, listed
+from tests.support.container_listing import NAME, list_container
 from tests.support.fake_node import FACTS
 
 
@@ -26,7 +26,7 @@ def test_a_failed_start_whose_container_goes_between_two_questions_is_not_forgot
     def inspect(container: str) -> None:
         raise NotThere(container)
 
-    monkeypatch.setattr(engine._api, "list_containers", lambda _label: [listed("removing")])
+    monkeypatch.setattr(engine._api, "list_containers", lambda _label: [list_container("removing")])
     monkeypatch.setattr(engine._inspections, "_inspect", inspect)
     engine._starts = Starts(lambda _spec: go.wait(60) and None, lambda _name, _grace: None, 1)
     engine.start(make_spec(Config(docker_cmd=("sleep",)), FACTS, NAME))

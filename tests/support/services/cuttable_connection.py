@@ -16,7 +16,7 @@ from tests.support.services.rabbitmq import free_port
 _PIECE = 65536
 
 
-class SilentLine:
+class CuttableConnection:
     """Listens on ``port``; leads to ``target`` on loopback."""
 
     def __init__(self, target: int) -> None:

@@ -13,7 +13,7 @@ from tests.support.waiting import wait_until
 LONG = 120.0
 
 
-class Box:
+class ImageContainer:
     """One container. ``options``: of ``create_host_config`` (binds, cap_add, network_mode, ...)."""
 
     def __init__(
