@@ -45,10 +45,11 @@ ROOT = Path(__file__).parent
 #: Files that share a service which takes long to start, the longest first; others are shared
 #: out one by one.
 TOGETHER = (
-    (re.compile("e2e/test_compose"), "site"),
+    (re.compile("e2e/test_(compose|services)"), "site"),
     (re.compile("ansible/test_converge"), "converge"),
     (re.compile(r"integration/images/"), "images"),
     (re.compile(r"(contract|integration)/.*(engine|docker|container|images)"), "containers"),
+    (re.compile("e2e/test_bare_machine"), "bare"),
     (re.compile("clients/"), "clients"),
 )
 #: Long, and each test with a site of its own.

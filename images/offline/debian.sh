@@ -25,5 +25,6 @@ echo force-unsafe-io > "$work/etc/dpkg/dpkg.cfg.d/docker-apt-speedup"
 # a Docker engine mounts these itself
 rm -rf "${work:?}/dev" && mkdir "$work/dev"
 : > "$work/etc/machine-id"
+chmod 755 "$work"
 tar --numeric-owner -C "$work" -cf "$kept.new" .
 mv "$kept.new" "$kept"

@@ -10,6 +10,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import NoReturn
 
 from tests.setup import debian
@@ -31,17 +32,26 @@ def look() -> Machine:
 
 
 def carry_out(plan: Plan) -> None:
-    """Install and download; raises SetupError at the first that fails."""
-    if plan.install:
-        debian.install(plan.install)
-        still = decide(SERVICES, look()).install
-        if still:
-            raise SetupError(
-                f"apt installed everything, but these lack their programs: {' '.join(still)}"
-            )
-    for name in plan.download:
-        say(f"fetching {DOWNLOADS[name].title} ({DOWNLOADS[name].size})")
-        DOWNLOADS[name].fetch()
+    """Install and download, side by side what can be; raises SetupError when something failed."""
+    with ThreadPoolExecutor() as pool:
+        # pip's need nothing of apt's
+        first = [one for one in plan.download if not (plan.install and DOWNLOADS[one].after_apt)]
+        running = [pool.submit(_fetch, name) for name in first]
+        try:
+            if plan.install:
+                debian.install(plan.install)
+                if still := decide(SERVICES, look()).install:
+                    raise SetupError(f"apt installed {' '.join(still)}, but not their programs")
+            running += [pool.submit(_fetch, name) for name in plan.download if name not in first]
+        finally:
+            wait(running)
+    for one in running:
+        one.result()
+
+
+def _fetch(name: str) -> None:
+    say(f"fetching {DOWNLOADS[name].title} ({DOWNLOADS[name].size})")
+    DOWNLOADS[name].fetch()
 
 
 def tell_skipped(plan: Plan, selection: Sequence[str]) -> None:

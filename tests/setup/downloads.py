@@ -152,16 +152,22 @@ def _fetch_compose() -> None:
 
 @dataclass(frozen=True)
 class Download:
-    """``title`` and ``size`` are for people; ``there`` asks, ``fetch`` raises SetupError."""
+    """``title`` and ``size`` are for people; ``there`` asks, ``fetch`` raises SetupError.
+
+    ``after_apt``: it is fetched with a program that apt may have to install first.
+    """
 
     title: str
     size: str
     there: Callable[[], bool]
     fetch: Callable[[], None]
+    after_apt: bool = True
 
 
 DOWNLOADS = {
-    "clients": Download("the real batch clients", "pip, 250 MB", _has_clients, _fetch_clients),
+    "clients": Download(
+        "the real batch clients", "pip, 250 MB", _has_clients, _fetch_clients, False
+    ),
     "compose": Download("docker compose", "60 MB", _has_compose, _fetch_compose),
     "grafana": Download("Grafana's types", "npm, 60 MB", _has_grafana, _fetch_grafana),
 }
