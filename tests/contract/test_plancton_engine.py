@@ -1,4 +1,4 @@
-"""What every engine keeps, in one body for the fake and for the real ones.
+"""The contract of engines: one set of tests for the fake engine and for the real ones.
 
 The fake is held to the same promises as the engine it stands for; another
 engine joins with a harness of its own.

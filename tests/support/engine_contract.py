@@ -1,4 +1,4 @@
-"""The engines under one contract: how a test speaks to each about pilots of a known kind."""
+"""One way for a test to start and observe pilots of a known kind on each engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A node without a node: a clock that a test moves, an engine in memory, sensors that obey."""
+"""A node in memory: a clock that a test moves, an engine, and sensors with values of the test's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A node with the real daemon: its directories, its commands, and all that may be left of it."""
+"""A node with the real daemon: its directories, its commands, and its clean-up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""States of a node as values, and what a decision about them says."""
+"""States of a node as values, and what a decision about them contains."""
 
 from __future__ import annotations
 

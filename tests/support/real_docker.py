@@ -1,4 +1,4 @@
-"""A DockerEngine on real Docker, and what a test asks of Docker behind its back."""
+"""A DockerEngine on real Docker, and direct questions to Docker."""
 
 from __future__ import annotations
 

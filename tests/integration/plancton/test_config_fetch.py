@@ -1,4 +1,4 @@
-"""One question to a real web server on loopback: good, bad, silent, endless, untrusted."""
+"""Fetch one configuration from a real web server: good, bad, silent, endless, untrusted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A configuration from a real web server over time: changed, bad, away, kept."""
+"""A configuration from a real web server over time: it changes, is bad, is away, is kept."""
 
 from __future__ import annotations
 

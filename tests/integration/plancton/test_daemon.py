@@ -1,4 +1,4 @@
-"""The real daemon on real pilots: killed, restarted, stopped, drained, misconfigured."""
+"""The real daemon with real pilots: killed, restarted, stopped, drained, misconfigured."""
 
 from __future__ import annotations
 

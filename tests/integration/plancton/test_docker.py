@@ -1,4 +1,4 @@
-"""The Docker engine on real Docker: what a pilot may do, and who is left alone."""
+"""The Docker engine on real Docker: a pilot's rights, and containers that are not Plancton's."""
 
 from __future__ import annotations
 

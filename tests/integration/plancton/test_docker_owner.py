@@ -1,4 +1,4 @@
-"""The owner first, on real Docker: control groups, what pilots use, and their end."""
+"""The owner's protection on real Docker: control groups, usage, and the end of pilots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real daemon and its figures: nobody waits for a target, and the day is kept."""
+"""The metrics of the real daemon: a target that hangs delays nothing, and the day is kept."""
 
 from __future__ import annotations
 

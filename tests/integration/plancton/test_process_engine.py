@@ -1,4 +1,4 @@
-"""ProcessEngine on real processes: what the contract cannot say about them."""
+"""The process engine on real processes: what the contract of engines cannot cover."""
 
 from __future__ import annotations
 

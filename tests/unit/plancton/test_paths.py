@@ -1,4 +1,4 @@
-"""Where a node's files are: places, flags, the lock."""
+"""The files of a node: their places, the flags, the lock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When the node may be used: the texts, and the calendar on both changes of the clock."""
+"""Windows and stops: their syntax, and the calendar on both changes of the clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""planctonctl's command line and messages, without a daemon."""
+"""The command line and the messages of planctonctl, without a daemon."""
 
 from __future__ import annotations
 

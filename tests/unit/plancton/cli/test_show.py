@@ -1,4 +1,4 @@
-"""What people see: the status as lines and a table, and the same with CPU use."""
+"""The status as lines and a table, and the same with CPU use."""
 
 from __future__ import annotations
 

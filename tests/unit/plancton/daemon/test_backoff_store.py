@@ -1,4 +1,4 @@
-"""What a restarted daemon still knows of pilots that fail and of work that is not there."""
+"""What a restarted daemon still knows of failing pilots and of missing work."""
 
 from __future__ import annotations
 

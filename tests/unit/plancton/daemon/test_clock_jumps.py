@@ -1,4 +1,4 @@
-"""The wall clock jumps: only the windows follow it."""
+"""Jumps of the wall clock: only the windows follow them."""
 
 from __future__ import annotations
 

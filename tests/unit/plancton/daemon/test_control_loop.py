@@ -1,4 +1,4 @@
-"""The loop on a fake node: what it does to the engine, and when it looks."""
+"""The control loop on a fake node: what it does to the engine, and when it makes a pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From one engine to another while pilots run."""
+"""Change from one engine to another while pilots run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logs that rotate, that may be full, and that go to syslog; and what systemd hears."""
+"""Logs that rotate, that cannot be written, and that go to syslog; and messages to systemd."""
 
 from __future__ import annotations
 

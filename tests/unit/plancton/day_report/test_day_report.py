@@ -1,4 +1,4 @@
-"""The node's last day: the ring that never grows, what it comes to, and the page."""
+"""The node's last day: the ring file of constant size, the sums, and the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The control group of all pilots, on trees of files that look like a node's."""
+"""The control group of all pilots, on trees of files that look like those of a node."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sensors on a made-up /proc."""
+"""The sensors on an artificial /proc."""
 
 from __future__ import annotations
 

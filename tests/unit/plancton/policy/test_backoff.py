@@ -1,4 +1,4 @@
-"""What ends tell: the back-off without work, and the circuit breaker."""
+"""The back-off without work, and the circuit breaker."""
 
 from __future__ import annotations
 

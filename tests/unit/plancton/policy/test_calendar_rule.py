@@ -1,4 +1,4 @@
-"""What a window's opening and end do to pilots, and whose clock it is."""
+"""What the begin and the end of a window do to pilots, and in which time zone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The owner's load, smoothed, and what it leaves."""
+"""The owner's smoothed load, and the limits that follow from it."""
 
 from __future__ import annotations
 

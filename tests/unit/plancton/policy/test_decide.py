@@ -1,4 +1,4 @@
-"""decide: what starts and why, on values alone."""
+"""What starts and why, on values alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""decide: who is asked to end, when, and what does not start after it."""
+"""Which pilots are asked to end, when, and what does not start after that."""
 
 from __future__ import annotations
 

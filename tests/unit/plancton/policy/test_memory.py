@@ -1,4 +1,4 @@
-"""Memory decides: the nodes of OCCAM in 2017, where a job needed 10 GB and there was no swap."""
+"""Nodes whose memory is the limit: OCCAM in 2017, where a job needed 10 GB without swap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules that came with containers: images, the owner's appetite, and our own noise."""
+"""Rules about images, the owner's growth in memory, and the load that starts themselves cause."""
 
 from __future__ import annotations
 

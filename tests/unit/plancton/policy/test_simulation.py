@@ -1,4 +1,4 @@
-"""A recorded load through the real policy: idle, full, coming back, and windows."""
+"""Replay recorded loads through the real policy: idle, full, changing, and windows."""
 
 from __future__ import annotations
 

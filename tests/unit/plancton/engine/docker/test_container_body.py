@@ -1,4 +1,4 @@
-"""A pilot's container in the API's words: safe unless the configuration says otherwise."""
+"""The API's description of a pilot's container: safe unless the configuration says otherwise."""
 
 from __future__ import annotations
 

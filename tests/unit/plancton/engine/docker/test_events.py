@@ -1,4 +1,4 @@
-"""The engine's events: whom they wake, what they make of nonsense, and after an outage."""
+"""The engine's events: which cause a pass, malformed ones, and reconnecting after an outage."""
 
 from __future__ import annotations
 

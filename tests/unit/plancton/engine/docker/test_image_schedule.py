@@ -1,4 +1,4 @@
-"""When the image of new pilots is pulled, and what is told of it."""
+"""When the image of new pilots is pulled, and how that is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What events tell before the engine's list does."""
+"""Ends that events report before the engine's list shows them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The engine's words about containers: states, labels, names, times, reasons."""
+"""Parse what the engine reports of containers: states, labels, names, times, reasons."""
 
 from __future__ import annotations
 

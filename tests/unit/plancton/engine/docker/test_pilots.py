@@ -1,4 +1,4 @@
-"""Which pilots there are, while containers come and go between two questions to the engine."""
+"""The list of pilots while containers come and go between two questions to the engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Removals of containers beside the loop: hidden, after starts, tried again, told."""
+"""Removals of containers in a thread: hidden at once, after starts, tried again, reported."""
 
 from __future__ import annotations
 

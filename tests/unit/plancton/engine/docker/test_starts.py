@@ -1,4 +1,4 @@
-"""Starts of containers beside the loop: how many at once, failed, doubted, asked to end."""
+"""Starts of containers in threads: how many at once, failed, in doubt, asked to end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking pilots to end: once, when they hear, written down, and killed in the end."""
+"""Stops of pilots: asked once, when they can receive it; marked; and killed in the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a real first process of a pid namespace would hear SIGTERM."""
+"""SIGTERM to the first process of a real pid namespace: whether the kernel would drop it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""config.yaml: the keys of 2017, the new ones, and every message about a mistake."""
+"""Load ``config.yaml``: the keys of 2017, the new ones, and every message about a mistake."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from plancton.model import HostFacts
 from plancton.preflight import load_config, parse_config
 from tests.support.fake_node import FACTS
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[3]
 
 #: The defaults of Plancton 0.6.0; docks_per_loop was 4 and is now unset.
 OF_2017 = {

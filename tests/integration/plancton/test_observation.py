@@ -1,4 +1,4 @@
-"""The real daemon as others see it: logs, full disks, systemd, health, top; and simulate."""
+"""Observe the real daemon: logs, full disks, systemd, health, top; and simulate."""
 
 from __future__ import annotations
 
