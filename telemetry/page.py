@@ -16,14 +16,15 @@ from .points import Series, metric_name
 _HEAD = """\
 # Series
 
-What Plancton and the schedd send to InfluxDB, and the names of the same at Prometheus. A field that
-is not known is left out, never sent as zero.
+The time series that Plancton and the schedd send to InfluxDB, with their names in Prometheus.
+Unknown fields are left out, never sent as zero.
 
 Points are stamped with round moments (whole multiples of the interval, 30 s) and sent when the
 daemon's loop comes round; a pilot's end (`container`) with its own time, in microseconds. Counts
-are those since the last point, or since the program began where the table says `total`; Prometheus
-gets counters of both. Site and host name together are a node; site, schedd and pool together a
-queue. The series marked 2017 are those of Plancton 0.6, unchanged, and not at Prometheus.
+are those since the last point, or since the program began where the table says `total`;
+Prometheus gets counters of both. Site and host name together are a node; site, schedd and pool
+together a queue. The series marked 2017 are those of Plancton 0.6, unchanged, and not at
+Prometheus.
 
 A quiet node sends five points each 30 s, one more for each target, and one every five minutes:
 2,000 nodes with one target send some 410 points a second, in 67 requests. A node has at most 20

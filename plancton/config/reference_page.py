@@ -18,9 +18,9 @@ _HEAD = """\
 # Configuration of Plancton
 
 `config.yaml`, in `/etc/plancton` for root and in `~/.plancton/conf` for others (`--confdir`
-names another directory). It is read again every `updateconfig` seconds; a file that is wrong
+names another directory). It is read again every `updateconfig` seconds; a wrong file
 changes nothing, and `planctonctl status` and `explain` say what is wrong with it.
-`planctonctl validate` checks a file before it is put in place.
+`planctonctl validate` checks a file before it is installed.
 
 A key that is not in this table is an error. Keys marked 2017 keep their name, default and
 meaning from Plancton 0.6.

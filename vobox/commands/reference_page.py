@@ -28,40 +28,41 @@ from .query import condor_history_options, condor_q_options, condor_status_optio
 _HEAD = """\
 # The condor commands
 
-What each command here does with each option of HTCondor's. This page is made from the tables that
-the commands parse by (`python -m vobox.commands.reference_page`); a test holds the two together.
+How each command treats the options of HTCondor's command. This page is generated from the tables
+that the commands use (`python -m vobox.commands.reference_page`); a test compares the two.
 
-Texts, streams and exit codes are HTCondor's. 0: the command was carried out, or the question
-answered (also with "nothing"); 1: it was not, and stderr says why; 130: interrupted. An option that
-HTCondor knows and that is not known here is refused with one line, never skipped.
+Texts, streams and exit codes are HTCondor's. 0: the command was carried out, or the query was
+answered (even with an empty result); 1: it failed, and stderr says why; 130: interrupted. An
+option of HTCondor that is not supported here is refused with one line, never ignored.
 
-In `-c[onstraint] X` the letters before the bracket are enough; after two dashes it is the whole
-name. An empty word is ignored (DIRAC passes one), except where HTCondor gives it a meaning
-(`condor_q ''`).
+In `-c[onstraint] X` the letters before the bracket suffice; after two dashes the whole name is
+required. An empty argument is ignored (DIRAC passes one), except where it has a meaning in
+HTCondor (`condor_q ''`).
 
-## Who may do what
+## Permissions
 
-The caller is who the kernel says at the other end of the socket (`SO_PEERCRED`): neither the
-environment nor the command line can say otherwise. Everybody sees every job. Only its owner and
-root change a job, end its run or look into what it writes; for others the commands say
-`Permission denied to remove job 1.0`, or that there was nothing to do, with exit code 1. As with
-HTCondor it is 0 for a cluster, a user or a constraint while the caller has no job in the queue.
+The kernel tells who the caller is (`SO_PEERCRED` of the socket); neither the environment nor the
+command line can change that. Every user sees every job. Only its owner and root may change a job,
+end its run or read its output; for others the commands print `Permission denied to remove job
+1.0`, or that there was nothing to do, with exit code 1. As with HTCondor it is 0 for a cluster, a
+user or a constraint while the caller has no job in the queue.
 
-A CE in another container needs the socket's directory and nothing else. The uid is then the one
-that the schedd's side sees: the same number without user namespaces, the mapped one with them (an
-unmapped caller is 65534, nobody). The socket is open to all (0666) where the schedd runs as root,
-and closed to others (0600) where it runs as a user; its directory can narrow that further.
+A CE in another container needs only the socket's directory. Its uid is the one that the schedd's
+side sees: the same number without user namespaces, the mapped one with them (an unmapped caller
+is 65534, nobody). The socket is open to all (0666) if the schedd runs as root, and to its own
+user only (0600) otherwise; the permissions of its directory can restrict that further.
 
-At most 1024 commands are under way at once, half of them of one user (root: all), fewer where the
-limit of open files (`ulimit -n`) is below 8192; one more hears `… are under way; try again`, rc 1.
+At most 1024 commands are served at once, half of them of one user (root: all), fewer if the
+limit of open files (`ulimit -n`) is below 8192;
+further ones fail with `… are under way; try again`, rc 1.
 
-## What they need
+## Requirements
 
-The commands are small programs for any Python from 3.6, with its standard library alone. They need
-no PATH, no HOME, no locale, no open stdin, stdout or stderr, and no working directory
-(`condor_submit` needs one that exists). `condor_wait` and `condor_version` need no schedd.
-An entry point made by pip heeds `PYTHONPATH` and `PYTHONHOME` as every Python program does; run
-them with `python3 -I` where a CE sets those to something of its own.
+The commands need only the standard library of Python 3.6 or later. They need no PATH, no HOME, no
+locale, no open stdin, stdout or stderr, and no working directory (`condor_submit` needs an
+existing one). `condor_wait` and `condor_version` need no schedd. Entry points made by pip read
+`PYTHONPATH` and `PYTHONHOME` as every Python program does; run the commands with `python3 -I` if
+a CE sets these for its own Python.
 """
 
 #: Command → what it does, and its options or how it is used.

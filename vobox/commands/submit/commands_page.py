@@ -12,12 +12,12 @@ from .commands_table import SUBMIT_COMMANDS, SubmitCommand, Support
 _HEAD = """\
 # Submit commands
 
-What `condor_submit` here does with every command of HTCondor's submit
-language. This page is made from `vobox/commands/submit/commands_table.py`; a test holds
-the two together.
+How `condor_submit` treats every command of HTCondor's submit language. This
+page is generated from `vobox/commands/submit/commands_table.py`; a test
+compares the two.
 
 A *refused* command ends the submit with exit code 1 and an `ERROR` line,
-unless its value is `false`, `0` or empty: leaving it out would change what
+unless its value is `false`, `0` or empty, because ignoring it would change what
 runs. Any other key is an assignment that macros may use; one that nothing uses
 is reported as `WARNING: the line '...' was unused by condor_submit. Is it a
 typo?` and the job is submitted. `+Attr = expression` and `MY.Attr = expression`
@@ -33,17 +33,17 @@ templates. An included text cannot hold a queue statement.
 The queue statement is `queue [count] [[names] in|from|matching [files|dirs|any]
 [slice] items]`; the items are a list, lines in `(...)`, a file, stdin (`-`) or
 what a command prints (`from COMMAND |`). Files are read with the rights of
-whoever runs `condor_submit`; commands are run by `condor_submit` itself, where
-it is, and not through a shell. Macros are
+the user who runs `condor_submit`; commands are run by `condor_submit` itself, on
+its machine, and not through a shell. Macros are
 `$(X)`, `$(X:default)`, `$ENV()`, `$F[fpduwnxbqa]()`, `$BASENAME()`,
 `$DIRNAME()`, `$INT()`, `$REAL()`, `$STRING()`, `$SUBSTR()`, `$CHOICE()`,
-`$RANDOM_CHOICE()`, `$RANDOM_INTEGER()`, `$EVAL()`. `$$(Attr)` is filled in
-only where it has a default: pilots have no machine ad.
+`$RANDOM_CHOICE()`, `$RANDOM_INTEGER()`, `$EVAL()`. `$$(Attr)` is replaced
+only if it has a default, because pilots have no machine ad.
 
-All files of a job travel in one message: together they may have 16 MiB, and
-what comes back as well. `condor_submit -spool` and `-remote NAME` keep what
-comes back until `condor_transfer_data` fetches it, for ten days at most unless
-`leave_in_queue` says something else.
+All input files of a job are sent in one message of at most 16 MiB, and so is
+its output. `condor_submit -spool` and `-remote NAME` keep the output until
+`condor_transfer_data` fetches it, for ten days at most unless `leave_in_queue`
+says otherwise.
 """
 _TITLES = {
     Support.HONOURED: ("Honoured", "what it does"),
