@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 
 from thyme.errors import BadMessage
 from thyme.protocol import codec
-from thyme.protocol.events import Finished, expect_kind
+from thyme.protocol.events import Edited, Finished, JobMessage, expect_kind
 from thyme.protocol.job import JobId
 from vobox.files import output
 from vobox.jobs.job import Job
 from vobox.jobs.output_destination import OUTPUT_KINDS, is_spooled
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Answer, CommandRefused, Request
+from vobox.schedd.command_gateway import CommandGateway
 
 from .command_line import (
     CommandLine,
@@ -53,8 +54,6 @@ COMMAND_LINE = CommandLine(
     missing="condor_transfer_data: -{name} requires another argument\n",
     help_on_stderr=True,
 )
-#: Runs a look at the ledger in the schedd's own thread; raises CommandRefused.
-Look = Callable[[Callable[[Ledger, float], list[Job]]], list[Job]]
 ReadBody = Callable[[JobId, str], "bytes | None"]
 
 
@@ -83,28 +82,39 @@ def parse(argv: Sequence[str], schedd: str) -> list[JobGroup]:
 
 
 @answers_early
-def answer(request: Request, schedd: str, look: Look, body: ReadBody) -> Answer:
+def answer(request: Request, gateway: CommandGateway) -> Answer:
     """Carry out condor_transfer_data.
 
-    :param schedd: the name of ours
-    :param look: reads the ledger in the schedd's own thread
-    :param body: reads a message that the ledger keeps for a job
-    :return: exit code 1 where a job's output could not be fetched; as with HTCondor, a job that is
-        not there or another user's is passed over
+    The exit code is 1 where a job's output could not be fetched. As with HTCondor, a job that is
+    not there or another user's is passed over.
     """
-    groups = parse(request.argv, schedd)
+    groups = parse(request.argv, gateway.schedd_name)
     stdout, notes, failures = "Fetching data files...\n", "", ""
+    named = [job for group in groups for job in group.jobs]
+    fetched: list[JobId] = []
     try:
-        named = [job for group in groups for job in group.jobs]
-        jobs = look(lambda ledger, now: _find_jobs(groups, ledger, now))
+        jobs, begun = gateway.look(lambda ledger, now: (_find_jobs(groups, ledger, now), now))
         for job in jobs:
-            failure, note = _fetch(job, request.uid, job.id in named, body)
+            failure, note = _fetch(job, request.uid, job.id in named, gateway.body, fetched)
             failures, notes = failures + failure, notes + note
+        if fetched:
+            gateway.act(lambda ledger, now: (None, _record_fetch(gateway, fetched, begun, now)))
     except CommandRefused as error:
         return Answer(stdout, f"\n{error}\n{_FAILED}", 1)
     if failures:
         return Answer(stdout, f"{notes}\n{failures}{_FAILED}", 1)
     return Answer(stdout, notes)
+
+
+def _record_fetch(
+    gateway: CommandGateway, jobs: Sequence[JobId], begun: float, now: float
+) -> list[JobMessage]:
+    """Return the events that record when the output of these jobs was fetched.
+
+    Many descriptions keep a job in the queue until StageOutFinish is set.
+    """
+    times = {"StageOutStart": str(int(begun)), "StageOutFinish": str(int(now))}
+    return [Edited(gateway.schedd_name, job, now, times) for job in jobs]
 
 
 def _find_jobs(groups: Sequence[JobGroup], ledger: Ledger, now: float) -> list[Job]:
@@ -118,8 +128,12 @@ def _find_jobs(groups: Sequence[JobGroup], ledger: Ledger, now: float) -> list[J
     return list(found.values())
 
 
-def _fetch(job: Job, uid: int, named: bool, body: ReadBody) -> tuple[str, str]:
+def _fetch(
+    job: Job, uid: int, named: bool, body: ReadBody, fetched: list[JobId]
+) -> tuple[str, str]:
     """Write one job's output; return an error and a remark, each one line or "".
+
+    Adds the job to ``fetched`` if its output was written.
 
     ``named``: by its id. Jobs that are not spooled are passed over without a word where a
     cluster or an owner was named.
@@ -137,4 +151,7 @@ def _fetch(job: Job, uid: int, named: bool, body: ReadBody) -> tuple[str, str]:
         hold = output.fetch_output(job, expect_kind(codec.decode(data), Finished))
     except BadMessage as error:
         return f"Job {job.id}: {error}\n", ""
-    return (f"Job {job.id}: {hold.text}\n" if hold else ""), ""
+    if hold is not None:
+        return f"Job {job.id}: {hold.text}\n", ""
+    fetched.append(job.id)
+    return "", ""

@@ -56,9 +56,7 @@ class Dispatch:
         if request.command == "condor_config_val":
             return config_val.answer(request, self._schedd.settings, self._address)
         if request.command == "condor_transfer_data":
-            return transfer_data.answer(
-                request, self._schedd.settings.name, gateway.look, gateway.body
-            )
+            return transfer_data.answer(request, gateway)
         if request.command == "condor_reschedule":
             return reschedule.answer(request, self._schedd.settings.name)
         if request.command == "condor_submit":

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.schedd_process import LiveSchedd
+from tests.support.waiting import wait_until
 
 JOB = (
     "executable = /bin/sh\n"
@@ -59,6 +60,25 @@ def test_spooled_output_waits_until_it_is_fetched(schedd: LiveSchedd) -> None:
     # as HTCondor's, for a job that is not there
     done = schedd.run("condor_transfer_data", "1.0")
     assert (done.returncode, done.stdout, done.stderr) == (0, "Fetching data files...\n", "")
+
+
+def test_a_job_that_waits_for_stage_out_leaves_when_its_output_was_fetched(
+    schedd: LiveSchedd,
+) -> None:
+    leave = (
+        "leave_in_queue = JobStatus == 4 && (StageOutFinish =?= undefined || StageOutFinish == 0)"
+    )
+    submitted(schedd, "-spool", text=f"{JOB}{leave}\nqueue\n")
+    schedd.work()
+    schedd.wait_for(j1_0=4)
+
+    assert schedd.run("condor_transfer_data", "1.0").returncode == 0
+
+    wait_until(lambda: not schedd.run("condor_q", "-af", "ProcId").stdout, "the job left")
+    start, finish = schedd.run(
+        "condor_history", "-af", "StageOutStart", "StageOutFinish"
+    ).stdout.split()
+    assert 0 < int(start) <= int(finish)
 
 
 def test_spooled_output_outlives_the_schedds_disk(schedd: LiveSchedd) -> None:

@@ -16,7 +16,7 @@ from typing import Final
 
 from vobox.classad.ad import Ad
 from vobox.classad.expressions import Evaluator
-from vobox.jobs.status import COMPLETED, HELD, IDLE
+from vobox.jobs.status import HELD, IDLE, SUSPENDED
 
 from .renderers import format_date
 from .tables import sanitize_cell
@@ -65,8 +65,9 @@ class _Batch:
         counts = self.counts
         present = sum(counts.values())
         total = max(present, self.before + self.procs) if whole else present
-        done = total - present + counts.get(COMPLETED, 0)
-        numbers = [done, count_running(counts), counts.get(IDLE, 0), counts.get(HELD, 0), total]
+        done = total - present  # as with HTCondor, not those that completed and are still here
+        idle = counts.get(IDLE, 0) + counts.get(SUSPENDED, 0)
+        numbers = [done, count_running(counts), idle, counts.get(HELD, 0), total]
         return self._format_ids(), [str(number) if number else "_" for number in numbers]
 
     def _format_ids(self) -> str:

@@ -102,6 +102,7 @@ Usage: condor_q [restriction ...] [options]
 COMMAND_LINE: Final = CommandLine(
     OPTIONS,
     USAGE,
-    unknown="Error: unrecognized argument {option}\n{usage}",
+    unknown="Error: unrecognized argument {option}\n",
+    unknown_usage_on_stdout=True,
     empty_words=True,
 )

@@ -70,7 +70,7 @@ def render_json_lines(ads: Iterable[Ad], projection: Projection) -> Iterator[str
         members = {
             name: json.loads(format_json_value(text)) for name, text in projection.select(ad)
         }
-        yield json.dumps(members, ensure_ascii=False) + "\n"
+        yield json.dumps(members, ensure_ascii=False, separators=(",", ": ")) + "\n"
 
 
 def render_xml(ads: Iterable[Ad], projection: Projection) -> Iterator[str]:

@@ -51,11 +51,13 @@ class TableRows:
     def render_hold(self, ad: Ad) -> str:
         """Render a row of ``condor_q -hold``."""
         code = int(self._number(ad, "HoldReasonCode"))
-        subcode = int(self._number(ad, "HoldReasonSubCode"))
+        subcode = "    "  # a job submitted on hold has none
+        if "HoldReasonSubCode" in ad:
+            subcode = f"/{int(self._number(ad, 'HoldReasonSubCode')):<3}"
         since = format_date(self._number(ad, "EnteredCurrentStatus"))
         reason = sanitize_cell(self._evaluator.string(ad, "HoldReason"))
         owner = self._render_owner(ad)
-        return f"{self._render_id(ad)} {owner:<14} {since} {code:4}/{subcode:<3} {reason}\n"
+        return f"{self._render_id(ad)} {owner:<14} {since} {code:4}{subcode} {reason}\n"
 
     def render_history(self, ad: Ad) -> str:
         """Render a row of condor_history."""

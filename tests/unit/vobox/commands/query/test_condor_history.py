@@ -99,7 +99,7 @@ def test_the_same_forms_as_condor_q() -> None:
     assert json.loads(out(condor_history, HISTORY, "-json", *asked)) == [
         {"ClusterId": 38, "ExitCode": 3}
     ]
-    assert out(condor_history, HISTORY, "-jsonl", *asked) == '{"ClusterId": 38, "ExitCode": 3}\n'
+    assert out(condor_history, HISTORY, "-jsonl", *asked) == '{"ClusterId": 38,"ExitCode": 3}\n'
     assert '<a n="ExitCode"><i>3</i></a>' in out(condor_history, HISTORY, "-xml", *asked)
 
 

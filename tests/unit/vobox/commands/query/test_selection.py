@@ -167,8 +167,9 @@ def test_the_shortest_spelling(short: str, full: str) -> None:
 @pytest.mark.parametrize("word", ["-zzz", "-", "--", "-1", "-longer", "--lon", "--ho", "-x", "-id"])
 def test_an_unknown_option_is_an_error_with_usage(word: str) -> None:
     answer = ask(condor_q, QUEUE, word)
-    assert answer.stderr.startswith(f"Error: unrecognized argument {word}\nUsage: condor_q ")
-    assert (answer.stdout, answer.code) == ("", 1)
+    assert answer.stderr == f"Error: unrecognized argument {word}\n"
+    assert answer.stdout.startswith("Usage: condor_q ")
+    assert answer.code == 1
 
 
 @pytest.mark.parametrize(
@@ -234,4 +235,4 @@ def test_version_and_help_end_well() -> None:
 def test_a_name_that_is_not_utf8_is_nobodys() -> None:
     assert ids("caf\udce9") == []
     answer = ask(condor_q, QUEUE, "-\udce9")
-    assert answer.stderr.startswith("Error: unrecognized argument -\\udce9\n")
+    assert answer.stderr == "Error: unrecognized argument -\\udce9\n"

@@ -202,7 +202,8 @@ def test_hold_lists_reasons() -> None:
 def test_a_hold_without_subcode_shows_zero() -> None:
     held = job(39, 0, 5, HoldReasonCode=15)
     del held["HoldReasonSubCode"]
-    assert "   15/0   bad code\n" in out(condor_q, FakeQueue([held]), "-held")
+    # submitted on hold: without a subcode, as HTCondor's
+    assert "   15     bad code\n" in out(condor_q, FakeQueue([held]), "-held")
 
 
 def test_idle_is_a_condition_on_the_default_table() -> None:
@@ -240,3 +241,10 @@ def test_an_untrusted_queue_is_still_shown_but_the_health_check_fails() -> None:
     assert "ID: 1" in bare.stdout
     asked = ask(condor_q, queue, "-af", "ClusterId")
     assert (asked.code, asked.stdout, asked.stderr) == (0, "1\n", line)
+
+
+def test_the_batch_table_counts_as_htcondor_does() -> None:
+    """DONE: what has left the queue; a suspended job is idle."""
+    queue = FakeQueue([job(1, 0, 4, TotalSubmitProcs=4), job(1, 1, 7, TotalSubmitProcs=4)])
+    (row,) = out(condor_q, queue).splitlines()[4:5]
+    assert row.split()[-5:] == ["2", "_", "1", "4", "1.0-1"]
