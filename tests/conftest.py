@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import failure_logs
 from tests.support.own_process import guard_services, pytest_pyfunc_call
 from tests.support.services.fixtures import (
     cgroup_name,
@@ -65,12 +66,13 @@ def group_of(path: Path) -> str | None:
     return None if APART.match(name) else name
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """What runs in the background or under nohup ignores these: not what our tests start."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     guard_services()
+    failure_logs.register(config)
 
 
 @pytest.hookimpl(tryfirst=True)

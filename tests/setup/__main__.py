@@ -17,7 +17,7 @@ from tests.setup import debian
 from tests.setup.downloads import DOWNLOADS
 from tests.setup.plan import Machine, Plan, decide
 from tests.setup.services import PACKAGES, SERVICES, which
-from tests.setup.steps import SetupError, alone, say
+from tests.setup.steps import SetupError, alone, describe, say
 
 
 def look() -> Machine:
@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say("nothing was tested; `make test SETUP=no` runs what can run without it")
         return 1
     except OSError as error:
-        say(f"{error.filename or 'the set-up'}: {error.strerror}")
+        say(describe(error))
         return 1
     if plan.missing or plan.for_root:
         tell_skipped(plan, selection)

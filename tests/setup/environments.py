@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from tests.setup.steps import PLACE, ROOT, SetupError, alone, explain, run, say
+from tests.setup.steps import PLACE, ROOT, SetupError, alone, describe, explain, run, say
 
 #: What is installed for whom: the extras of setup.cfg, and what a person is told.
 EXTRAS = {
@@ -171,7 +171,7 @@ def main() -> int:
         say(str(error))
         return 1
     except OSError as error:
-        say(f"{error.filename or 'the set-up'}: {error.strerror}")
+        say(describe(error))
         return 1
     return 0
 

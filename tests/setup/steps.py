@@ -27,6 +27,7 @@ _UNREACHABLE = re.compile(
     r"No matching distribution found|SSLError|HTTP error|ECONNREFUSED|ENOTFOUND|EAI_AGAIN|"
     r"ETIMEDOUT|network (?:timeout|request)"
 )
+_DISK_FULL = f"the disk is full: make room below {ROOT} (and in TMPDIR)"
 #: How pip and npm mark an error.
 _ERROR = re.compile(r"^(?:ERROR:|E:|npm ERR!|npm error|Error:)\s*(.*)", re.MULTILINE)
 
@@ -119,12 +120,19 @@ def explain(output: str, source: str, log: Path) -> str:
         log: where the whole output is.
     """
     if os.strerror(errno.ENOSPC) in output:
-        return f"the disk is full: make room below {ROOT} (and in TMPDIR)"
+        return _DISK_FULL
     if found := _UNREACHABLE.search(output):
         return f"packages cannot be fetched from {source}: {found[0]}; the log: {log}"
     errors = _ERROR.findall(output)
     last = next((line for line in reversed(output.splitlines()) if line.strip()), "no output")
     return f"{errors[0] if errors else last.strip()}; the log: {log}"
+
+
+def describe(error: OSError) -> str:
+    """Say in one line what the operating system refused."""
+    if error.errno == errno.ENOSPC:
+        return _DISK_FULL
+    return f"{error.filename or 'the set-up'}: {error.strerror}"
 
 
 @contextmanager
