@@ -190,6 +190,20 @@ class Breaker:
 
 
 @dataclass(frozen=True)
+class PilotShare:
+    """What a running pilot got of the CPU that it could use, since the daemon started."""
+
+    id: str
+    cpu_seconds: float
+    #: when that was read
+    at: float
+    #: for how many seconds it has got no CPU, because the owner used it; 0: it got some
+    starved: float = 0.0
+    #: seconds of its life in which the owner used the CPU that it could have had
+    squeezed: float = 0.0
+
+
+@dataclass(frozen=True)
 class History:
     """What one decision passes to the next."""
 
@@ -207,6 +221,8 @@ class History:
     last_eviction: float | None = None
     no_work: NoWork = field(default_factory=NoWork)
     breaker: Breaker = field(default_factory=Breaker)
+    #: of running pilots whose CPU time is known
+    shares: tuple[PilotShare, ...] = ()
     #: ids of exited pilots that were counted and whose removal is not done yet
     judged: frozenset[str] = frozenset()
     #: what the pilots were that ``no_work`` and ``breaker`` are about; "" where not known

@@ -49,6 +49,8 @@ def fetch(
 ) -> FetchedText | None:
     """Return what ``url`` has now; None if it still is what ``etag`` stands for.
 
+    ``timeout`` is in seconds, for the whole answer; ``now`` is a monotonic clock.
+
     ``insecure_https://`` and ``verify=False`` believe any certificate.  Raises FetchFailed.
     """
     if url.startswith("insecure_https://"):

@@ -38,9 +38,10 @@ Codes = Annotated[ExitCodes, BeforeValidator(_tuple)]
 
 
 def key(default: Any, unit: str, description: str, since: str = "2017") -> Any:
-    """Return one key with what the reference page says about it.
+    """Return one configuration key with what the reference page says about it.
 
-    ``since`` is the version that introduced it.
+    ``unit`` is for people, "" if there is none; ``description`` is Markdown; ``since`` is the
+    version that introduced the key.
     """
     return Field(
         default=default,

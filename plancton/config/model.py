@@ -102,10 +102,27 @@ class Config(ContainerKeys):
     main_sleep: Interval = _key(30.0, "s", "Time between two looks at the node.")
     updateconfig: Interval = _key(60.0, "s", "Time between re-reads of the configuration.")
     grace_kill: Seconds = _key(
-        120.0, "s", "Time over capacity before pilots are evicted, youngest first, all at once."
+        120.0,
+        "s",
+        "Time over capacity before pilots are evicted, youngest first, all at once. Not for CPU "
+        "where `cpu.idle` protects the owner.",
     )
     grace_spawn: Seconds = _key(60.0, "s", "Time without starts after an eviction.")
-    max_ttl: Annotated[float, Field(gt=0)] = _key(43200.0, "s", "Time a pilot may live.")
+    squeeze_limit: Seconds = _key(
+        3600.0,
+        "s",
+        "Time without CPU, because the owner uses it, after which a pilot is given up so that its "
+        "job runs elsewhere; 0: never. Where `cpu.idle` protects the owner, pilots are not evicted "
+        "for CPU before. The default is an hour: a job of several hours loses more by starting "
+        "anew.",
+        "1.0",
+    )
+    max_ttl: Annotated[float, Field(gt=0)] = _key(
+        43200.0,
+        "s",
+        "Time a pilot may live. Where this key is not set, the time in which the owner used a "
+        "pilot's CPU does not count.",
+    )
     stop_grace: Seconds = _key(
         10.0,
         "s",
@@ -218,6 +235,7 @@ NODE_KEYS = frozenset(
         "updateconfig",
         "grace_kill",
         "grace_spawn",
+        "squeeze_limit",
         "max_ttl",
         "stop_grace",
         "windows",

@@ -78,6 +78,11 @@ class RemoteConfig:
         on_news: Callable[[], None] = lambda: None,
         ask: Callable[..., FetchedText | None] = fetch,
     ) -> None:
+        """Prepare to ask ``origin``; nothing is asked yet.
+
+        ``kept`` is the file with the last good text; ``on_news`` is called, in another thread, when
+        something has changed; ``ask`` fetches one page.
+        """
         self._origin, self._parse, self._kept = origin, parse, kept
         self._on_news, self._ask = on_news, ask
         self.shown = hide_password(origin.url)

@@ -57,7 +57,7 @@ def save(path: Path, history: History, boot: str) -> None:
 
 
 def load(path: Path, config: Config, now: float, boot: str) -> History:
-    """Return what was saved, if it is of this ``boot``; else an empty history.
+    """Return what was saved in ``path``, if it is of this ``boot``; else an empty history.
 
     No wait is longer than the configuration of today allows.
     """

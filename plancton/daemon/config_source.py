@@ -32,6 +32,8 @@ def open_config_source(
 ) -> ConfigSource:
     """Return the configuration to start with, and the watch over it.  Raises ConfigError.
 
+    ``environ`` holds the settings of the container (``PLANCTON_CONF_...``).
+
     ``wake`` wakes the loop, from any thread, when there is a new one.
     """
     if not paths.config_url:

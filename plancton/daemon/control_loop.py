@@ -74,8 +74,11 @@ class ControlLoop:
         history: History | None = None,
         remember: Callable[[History], None] = lambda _history: None,
     ) -> None:
-        """``publish`` shows each pass; ``follow`` opens what a new configuration needs, and says
-        why it could not; ``remember`` keeps what has changed in the history since ``history``.
+        """Prepare the loop; nothing is observed yet.
+
+        ``publish`` shows each pass; ``follow`` opens what a new configuration needs, and returns
+        why it could not ("" if it could); ``remember`` saves the history when something in it that
+        is kept has changed; ``history`` is what was saved before.
         """
         self._engine, self._sensors, self._config = engine, sensors, config
         self._flags, self._wakeup, self._clock, self._publish = flags, wakeup, clock, publish

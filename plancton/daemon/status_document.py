@@ -55,7 +55,12 @@ def build_document(
     now: float,
     wall: float,
 ) -> dict[str, Any]:
-    """Return the whole document; ``now`` is monotonic, ``wall`` since 1970."""
+    """Return the whole document.
+
+    ``now`` is monotonic, ``wall`` and ``config_loaded`` are in seconds since 1970.
+    ``config_problem`` is why a newer configuration is not in force; ``ended`` are the last pilots
+    that ended; ``counts`` the totals since the daemon started.
+    """
     load = loop_pass.load
     return {
         "version": VERSION,

@@ -21,6 +21,9 @@ _GB = 1e9
 def render_page(rows: Sequence[Minute], node: str, source: str, now: float, zone: tzinfo) -> str:
     """Return the page.
 
+    ``node`` is the host name, ``source`` the file that ``rows`` come from, ``now`` in seconds since
+    1970, ``zone`` the time zone of the hours.
+
     ``source`` is the file that ``rows`` come from; ``now`` is in seconds since 1970.
     """
     last = int(now // 60)

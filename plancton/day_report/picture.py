@@ -24,7 +24,10 @@ class Layer:
 def draw_areas(
     rows: Sequence[Minute], layers: Sequence[Layer], top: float, last_minute: int, zone: tzinfo
 ) -> str:
-    """Return areas on top of one another, the first at the bottom.
+    """Return areas on top of one another, the first at the bottom, as SVG.
+
+    ``top`` is the end of the scale, ``last_minute`` the right edge in minutes since 1970, ``zone``
+    the time zone of the hours.
 
     ``top`` is the end of the scale, ``last_minute`` the right edge in minutes since 1970.
     """
@@ -41,7 +44,10 @@ def draw_areas(
 
 
 def draw_ticks(rows: Sequence[Minute], name: str, last_minute: int) -> str:
-    """Return a line of ticks, one for each minute in which ``name`` is over 0."""
+    """Return a line of ticks as SVG, one for each minute with ``name`` over 0.
+
+    ``last_minute`` is the right edge in minutes since 1970.
+    """
     ticks = [
         f'<line x1="{_x(row.minute - last_minute + ROWS):.1f}" x2="'
         f'{_x(row.minute - last_minute + ROWS):.1f}" y1="2" y2="14"/>'

@@ -74,6 +74,7 @@ class PilotGroup:
     """The pilots' control group on this node."""
 
     def __init__(self, root: Path, name: str, driver: str) -> None:
+        """Take the group ``name`` below ``root``; ``driver`` is the engine's cgroup driver."""
         self._root = root
         self._version = find_version(root)
         self._path = find_path(name, driver)

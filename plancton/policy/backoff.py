@@ -104,12 +104,12 @@ def count_ends(history: History, pilots: Iterable[Pilot], config: Config, now: f
 
 
 def count_failed_start(history: History, reason: str, config: Config, now: float) -> History:
-    """Return the history after the engine refused to start a pilot: a pilot that failed."""
+    """Return the history after the engine refused a start for ``reason``: a pilot that failed."""
     return replace(history, breaker=_failure(history.breaker, reason, 0.0, True, config, now))
 
 
 def find_searching_pilots(pilots: Iterable[Pilot], no_work: NoWork, config: Config) -> list[Pilot]:
-    """Return the pilots that may still be looking for work."""
+    """Return those of ``pilots`` that may still be looking for work."""
     return [
         pilot
         for pilot in pilots
@@ -119,7 +119,7 @@ def find_searching_pilots(pilots: Iterable[Pilot], no_work: NoWork, config: Conf
 
 
 def is_probe(backoff: NoWork | Breaker, pilot: Pilot, now: float) -> bool:
-    """Tell whether the pilot started after the wait.
+    """Tell whether the pilot started after the wait of ``backoff``.
 
     Not "after the level was raised": a pilot launched just before may come up just after.
     An exited pilot's age is its life, so its start is at the latest that long ago.

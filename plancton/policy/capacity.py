@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 
 from plancton.config.computed_keys import max_docks
 from plancton.config.model import Config
-from plancton.model import Capacity, History, HostFacts, HostLoad
+from plancton.model import (
+    Capacity,
+    History,
+    HostFacts,
+    HostLoad,
+    Pilot,
+    PilotShare,
+    PilotState,
+)
 
 #: Time constants (s) of the owner's smoothed load.  A burst of the owner must count within
 #: seconds; a pause between two steps of one job of the owner must not fill the node with
@@ -28,6 +36,14 @@ ROUNDING = 0.5
 #: A running pilot is kept until this much more (in pilots) is missing than would have let
 #: it start: without the gap, a load close to the limit would evict and start in turns.
 SLACK = 0.25
+#: More pilots than any node has.
+NO_LIMIT = 10**9
+#: With less than this share of its CPUs idle a node is full: who wants CPU has to wait for it.
+FULL = 0.95
+#: A pilot that gets less than this many CPUs gets none: its supervisor alone uses that much.
+NOTHING = 0.01
+#: Shortest time (s) over which a pilot's share is measured: the kernel counts in ticks of 10 ms.
+SHARE_INTERVAL = 1.0
 
 
 @dataclass(frozen=True)
@@ -89,14 +105,67 @@ def track_memory_growth(history: History, load: HostLoad, now: float) -> History
 
 
 def track_churn(history: History, starting: bool, now: float) -> History:
-    """Return the history with the time since when pilots start or end in every pass."""
+    """Return the history with the time since when pilots start or end in every pass.
+
+    ``starting`` tells whether one starts now.
+    """
     if not (history.acted or starting):
         return replace(history, churn_since=None)
     return history if history.churn_since is not None else replace(history, churn_since=now)
 
 
+def track_shares(
+    history: History,
+    pilots: Iterable[Pilot],
+    config: Config,
+    facts: HostFacts,
+    load: HostLoad,
+    now: float,
+) -> History:
+    """Return the history with what each running pilot got of the CPU that it could use.
+
+    A pilot that sleeps while the owner takes its CPU counts as squeezed too: the two look alike.
+    """
+    before = {share.id: share for share in history.shares}
+    running = [one for one in pilots if one.state is PilotState.RUNNING]
+    pressed = is_pressed(len(running) * config.cpus_per_dock, facts, load)
+    shares = []
+    for pilot in running:
+        last = before.get(pilot.id)
+        if pilot.cpu_seconds is None or (last is not None and now - last.at < SHARE_INTERVAL):
+            shares += [] if last is None else [last]
+            continue
+        if last is None:
+            shares.append(PilotShare(pilot.id, pilot.cpu_seconds, now))
+            continue
+        if pressed is None:
+            # Time of which nothing is known counts neither way.
+            shares.append(replace(last, cpu_seconds=pilot.cpu_seconds, at=now))
+            continue
+        passed = now - last.at
+        got = max(0.0, pilot.cpu_seconds - last.cpu_seconds) / passed
+        missed = passed * max(0.0, 1.0 - got / config.cpus_per_dock) if pressed else 0.0
+        starved = last.starved + passed if pressed and got < NOTHING else 0.0
+        shares.append(PilotShare(pilot.id, pilot.cpu_seconds, now, starved, last.squeezed + missed))
+    return replace(history, shares=tuple(shares))
+
+
+def is_pressed(wanted: float, facts: HostFacts, load: HostLoad) -> bool | None:
+    """Tell whether the owner uses CPU that pilots could use; None where that is not known.
+
+    ``wanted`` is the number of CPUs that all pilots may use.
+    """
+    if load.busy_cpus is None or load.owner_cpus is None:
+        return None
+    full = load.busy_cpus >= FULL * facts.ncpus
+    return full and load.owner_cpus + wanted > facts.ncpus + ROUNDING
+
+
 def track_excess(history: History, capacity: Capacity, active: int, now: float) -> History:
-    """Return the history with the time since when more pilots run than the node can hold."""
+    """Return the history with the time since when more pilots run than the node can hold.
+
+    ``active`` is how many start or run.
+    """
     if capacity.keep is None or active <= capacity.keep:
         return replace(history, over_since=None)
     return history if history.over_since is not None else replace(history, over_since=now)
@@ -111,8 +180,19 @@ def limit_by_max_docks(config: Config, facts: HostFacts) -> Limit:
     return Limit(most, most, "max_docks", detail)
 
 
-def limit_by_cpu(config: Config, facts: HostFacts, load: HostLoad, history: History) -> Limit:
-    """Return what the CPUs allow that the owner leaves; unknown until they were read twice."""
+def limit_by_cpu(
+    config: Config,
+    facts: HostFacts,
+    load: HostLoad,
+    history: History,
+    *,
+    keep_running: bool = False,
+) -> Limit:
+    """Return what the CPUs allow that the owner leaves; unknown until they were read twice.
+
+    With ``keep_running`` no pilot is evicted for CPU: the kernel gives pilots what the owner
+    leaves, and nothing else (``cpu.idle``).
+    """
     if load.owner_cpus is None or history.owner_cpus is None:
         text = "The CPU load is not known yet: nothing is started and nothing is evicted for it."
         return Limit(None, None, "CPU", text)
@@ -124,6 +204,9 @@ def limit_by_cpu(config: Config, facts: HostFacts, load: HostLoad, history: Hist
         f"{facts.ncpus} CPUs, {history.owner_cpus:.2f} used by the owner, "
         f"{config.cpu_reserve:g} in reserve, {config.cpus_per_dock:g} a pilot"
     )
+    if keep_running:
+        keep = NO_LIMIT
+        detail += "; running ones are kept, as they get only what the owner leaves"
     return Limit(start, keep, "CPU", detail)
 
 

@@ -24,7 +24,7 @@ from plancton.model import (
 )
 
 from . import backoff, calendar_rule, capacity
-from .rules import RULES, RuleResult, View
+from .rules import RULES, RuleResult, View, is_protected
 
 
 def decide(state: NodeState, config: Config, now: float) -> Decision:
@@ -75,7 +75,9 @@ def _make_view(state: NodeState, config: Config, now: float) -> View:
     limits = {
         "max_docks": capacity.limit_by_max_docks(config, state.facts),
         "memory": capacity.limit_by_memory(config, state.load, len(active) + len(stopping)),
-        "cpu": capacity.limit_by_cpu(config, state.facts, state.load, history),
+        "cpu": capacity.limit_by_cpu(
+            config, state.facts, state.load, history, keep_running=is_protected(state)
+        ),
     }
     total = capacity.combine_limits(limits.values())
     return View(
@@ -104,6 +106,7 @@ def _observe(state: NodeState, config: Config, now: float) -> History:
     history = backoff.count_ends(history, pilots, config, now)
     history = capacity.track_memory_growth(history, state.load, now)
     history = capacity.track_churn(history, starting, now)
+    history = capacity.track_shares(history, pilots, config, state.facts, state.load, now)
     return capacity.smooth_owner(history, state.load, now)
 
 

@@ -41,17 +41,19 @@ TOO_OLD = "it is older than max_ttl"
 MEMORY_SHORT = "memory is short"
 WINDOW_OVER = "its window is over"
 OWNER_NEEDS_NODE = "the owner needs the node"
+STARVED = "it got no CPU for too long"
 #: Each of them in one word, for series and tables.
 CAUSES = {
     MEMORY_SHORT: "memory",
     OWNER_NEEDS_NODE: "owner",
+    STARVED: "owner",
     TOO_OLD: "max_ttl",
     WINDOW_OVER: "window",
     FORCE_STOPPED: "force-stop",
 }
 #: Only these start the pause of ``grace_spawn``: a normal end, or old age, must not leave
 #: the node empty.
-EVICTIONS = frozenset({MEMORY_SHORT, OWNER_NEEDS_NODE})
+EVICTIONS = frozenset({MEMORY_SHORT, OWNER_NEEDS_NODE, STARVED})
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,12 @@ class View:
 Rule = Callable[[View], RuleResult | None]
 
 
+def is_protected(state: NodeState) -> bool:
+    """Tell whether pilots get the CPU only when nothing else wants it (``cpu.idle``)."""
+    protection = state.prepared.protection
+    return protection is not None and protection.cpu == "idle"
+
+
 def describe_engine(view: View) -> RuleResult:
     """Say that the engine answers; ``decide`` handles one that does not."""
     ending = f", {len(view.stopping)} more still ending" if view.stopping else ""
@@ -157,13 +165,28 @@ def obey_admin(view: View) -> RuleResult:
 
 
 def limit_age(view: View) -> RuleResult:
-    """Stop pilots that are older than ``max_ttl``."""
+    """Stop pilots that are older than ``max_ttl``.
+
+    A key that is written means the whole age, as in 2017.  The default is there for pilots that
+    are stuck, so the time in which the owner used their CPU does not count.
+    """
     most = view.config.max_ttl
-    old = [pilot for pilot in view.remaining if pilot.age is not None and pilot.age > most]
-    ahead = [most - pilot.age for pilot in view.active if pilot.age is not None]
-    sentence = f"No pilot is older than max_ttl ({most:g} s)."
+    squeezed: dict[str, float] = {}
+    if "max_ttl" not in view.config.model_fields_set:
+        squeezed = {share.id: share.squeezed for share in view.history.shares}
+    left = {
+        pilot.id: most + squeezed.get(pilot.id, 0.0) - pilot.age
+        for pilot in view.active
+        if pilot.age is not None
+    }
+    old = [pilot for pilot in view.remaining if left.get(pilot.id, 0.0) < 0.0]
+    ahead = list(left.values())
+    without = ", without the time that the owner took" if any(squeezed.values()) else ""
+    sentence = f"No pilot is older than max_ttl ({most:g} s{without})."
     if old:
-        sentence = f"{format_pilots(len(old))} older than max_ttl ({most:g} s): asked to end."
+        sentence = (
+            f"{format_pilots(len(old))} older than max_ttl ({most:g} s{without}): asked to end."
+        )
     return RuleResult(
         sentence,
         stops=tuple(StopPilot(pilot, view.config.stop_grace, TOO_OLD) for pilot in old),
@@ -225,6 +248,31 @@ def follow_calendar(view: View) -> RuleResult:
         stops = tuple(StopPilot(pilot, grace, WINDOW_OVER) for pilot in view.remaining)
     wait = None if phase.change is None else phase.change - view.state.wall
     return RuleResult(phase.text, None if phase.starts else 0, stops, wait)
+
+
+def give_up_starving(view: View) -> RuleResult | None:
+    """Stop pilots that got no CPU for ``squeeze_limit``, so that their jobs run elsewhere.
+
+    Only where ``cpu.idle`` protects the owner: elsewhere pilots are evicted for CPU before.
+    """
+    if not is_protected(view.state):
+        return None
+    most = view.config.squeeze_limit
+    starving = {share.id: share.starved for share in view.history.shares if share.starved}
+    if not starving:
+        return RuleResult("No pilot waits for CPU that the owner uses.")
+    longest = max(starving.values())
+    sentence = (
+        f"{format_pilots(len(starving))} got no CPU for up to {longest:.0f} s, as the owner uses it"
+    )
+    if not most:
+        return RuleResult(f"{sentence}; they are kept, as squeeze_limit is 0.")
+    over = [pilot for pilot in view.remaining if starving.get(pilot.id, 0.0) >= most]
+    return RuleResult(
+        f"{sentence}; such pilots are given up after {most:g} s (squeeze_limit).",
+        stops=tuple(StopPilot(pilot, view.config.stop_grace, STARVED) for pilot in over),
+        wait=most - longest,
+    )
 
 
 def evict_excess(view: View) -> RuleResult:
@@ -329,6 +377,7 @@ RULES: Mapping[str, Rule] = {
     "max_ttl": limit_age,
     "pressure": relieve_memory,
     "window": follow_calendar,
+    "squeezed": give_up_starving,
     "grace_kill": evict_excess,
     "grace_spawn": pause_after_eviction,
     "breaker": break_on_failures,

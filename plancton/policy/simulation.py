@@ -3,6 +3,7 @@
 Pilots here use a whole slot whenever the owner leaves it to them, and run until the policy
 ends them; they need ``max_dock_mem``, and the owner no memory at all (a recording of CPU
 use does not tell).  So it tells how a configuration uses the idle CPU, and no more.
+The owner is protected by eviction alone, as on a node without ``cpu.idle``.
 """
 
 from __future__ import annotations

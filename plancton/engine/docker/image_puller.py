@@ -47,7 +47,11 @@ class ImagePuller:
         self._closing = False
 
     def update(self, name: str, expiration: float, credentials: str) -> ImageStatus:
-        """Name the image that new pilots need; pulls it if need be.  Raises EngineUnavailable."""
+        """Make ``name`` the image of new pilots, and pull it if need be.  Raises EngineUnavailable.
+
+        An image is pulled again after ``expiration`` seconds; ``credentials`` is a Docker config
+        file.
+        """
         with self._lock:
             self._known = self._known and self._state.wanted == name
             self._state = image_schedule.set_wanted(self._state, name)

@@ -108,7 +108,7 @@ def set_found(state: PullState, local: LocalImage | None) -> PullState:
 
 
 def choose_pull(state: PullState, expiration: float, now: float) -> str:
-    """Return the image to pull now; "" for none."""
+    """Return the image to pull now; "" for none.  One expires after ``expiration`` seconds."""
     if not state.wanted or state.pulling:
         return ""
     if state.failures:

@@ -145,9 +145,10 @@ def parse_inspection(inspected: Mapping[str, Any]) -> Inspection:
 def make_ended_pilot(
     row: ListedContainer, inspection: Inspection, asked: bool, lived: float | None
 ) -> Pilot:
-    """Return the pilot of a container that does not run; ``lived`` in seconds.
+    """Return the pilot of a container that does not run.
 
-    It may never have run: the engine can list a failed start before it answers to it.
+    ``asked`` tells whether it was asked to end, ``lived`` its life in seconds. It may never have
+    run: the engine can list a failed start before it answers to it.
     """
     return Pilot(
         id=row.name,

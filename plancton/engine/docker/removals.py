@@ -1,4 +1,7 @@
-"""Remove ended containers in a thread: new pilots go first, the owner's disk soon after."""
+"""Remove ended containers in a thread: new pilots go first, the owner's disk soon after.
+
+A daemon thread, for the reason given in ``starts``.
+"""
 
 from __future__ import annotations
 

@@ -6,6 +6,9 @@ whether or not the engine lists its container already.
 A start without an answer counts until the engine answers again and still does not list the
 container some seconds later. The list of starts is taken before the engine's list, so that a
 pilot that comes up in between is seen twice rather than not at all.
+
+The threads are daemon threads and not those of ``concurrent.futures``, which Python joins when
+it exits: an engine that hangs would hold the end of the daemon for minutes.
 """
 
 from __future__ import annotations

@@ -35,7 +35,10 @@ class UsageReader:
         self._strays: dict[str, float] = {}
 
     def read(self, group: PilotGroup, parent: str, pilots: Sequence[ListedContainer]) -> Usage:
-        """Return what the pilots use.  Raises EngineUnavailable when that cannot be known."""
+        """Return what the pilots use.  Raises EngineUnavailable when that cannot be known.
+
+        ``parent`` is the control group of new pilots; one in another group is asked of the engine.
+        """
         whole = group.read_usage()
         inside = [row for row in pilots if whole is not None and row.cgroup == parent]
         used: dict[str, PilotUsage] = {}

@@ -71,7 +71,11 @@ class PilotFiles:
     def create(
         cls, pilots: Path, spec: PilotSpec, environment: dict[str, str], stop_grace: float
     ) -> PilotFiles:
-        """Make the directory, which is listed whole or not at all.  Raises OSError."""
+        """Make the directory of one pilot below ``pilots``.  Raises OSError.
+
+        It is listed whole or not at all. ``environment`` is all of the pilot's; ``stop_grace`` (s)
+        is used when another process than the daemon asks the pilot to end.
+        """
         make_private_directory(pilots)
         fresh = pilots / (NEW + spec.name)
         final = pilots / spec.name
