@@ -34,6 +34,13 @@ ONLY_IN = {
 }
 #: The floors of a package, the lowest first; a name is a subpackage or a module of it.
 LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "thyme": (
+        ("errors", "privileges"),
+        ("protocol",),
+        ("broker",),
+        ("arguments",),
+        ("worker", "admin"),
+    ),
     "plancton": (
         ("errors", "paths", "private_directory", "model"),
         ("calendar",),

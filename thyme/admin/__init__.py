@@ -1,1 +1,1 @@
-"""``thyme-admin``: what an operator does to the broker, and nothing that a job's journey needs."""
+"""``thyme-admin``: the broker's users, queues and dead letters. No other program needs it."""

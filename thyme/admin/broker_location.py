@@ -1,4 +1,4 @@
-"""Where the broker is, as its users reach it, and the URLs that say so."""
+"""Where the broker is, as its users reach it, and the URL files that say so."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from .errors import FilesUnusable
 
 @dataclass(frozen=True)
 class BrokerLocation:
-    """``hosts`` are ``name`` or ``name:port``, tried in turn; ``ca`` is a PEM file's path there."""
+    """The broker without its users.
+
+    ``hosts``: ``name`` or ``name:port``, tried in turn; ``ca``: the path of a PEM file there.
+    """
 
     hosts: tuple[str, ...] = ("localhost",)
     vhost: str = "/"
@@ -19,7 +22,7 @@ class BrokerLocation:
     ca: str = ""
 
     def url(self, user: str, password: str) -> str:
-        """The content of a URL file, without a line end."""
+        """Return the content of a URL file, without a line end."""
         who = f"{quote(user, '')}:{quote(password, '')}"
         scheme = "amqps" if self.tls else "amqp"
         query = f"?cafile={quote(self.ca)}" if self.ca else ""
@@ -27,7 +30,7 @@ class BrokerLocation:
 
     @classmethod
     def read(cls, content: str, path: Path) -> BrokerLocation:
-        """Back from ``url``; raises FilesUnusable, which names ``path`` and never its content."""
+        """Parse a URL file's content; raises FilesUnusable, which names ``path`` alone."""
         try:
             parts = urlsplit(content.strip())
             hosts = tuple(parts.netloc.rpartition("@")[2].split(","))
@@ -40,7 +43,10 @@ class BrokerLocation:
 
 
 def read_password(content: str, user: str, path: Path) -> str:
-    """The password of ``user`` in a URL file; raises FilesUnusable without telling its content."""
+    """Return the password of ``user`` in a URL file's ``content``.
+
+    Raises FilesUnusable, which names ``path``, not the content.
+    """
     try:
         who, _at, _where = urlsplit(content.strip()).netloc.rpartition("@")
     except ValueError:

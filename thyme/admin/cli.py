@@ -13,7 +13,7 @@ from thyme.arguments import Parser, broker_url
 from thyme.broker import Transport, connect
 from thyme.errors import BadInvocation, ThymeError
 
-from . import broker, dead
+from . import queues
 from .errors import AdminExitCode, NotDone
 from .output import Output
 from .roles import DEFAULT_POOL
@@ -32,7 +32,7 @@ exit codes:
 """
 
 
-def parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     made = Parser(
         prog="thyme-admin",
         description="Look after the broker: users, queues, dead letters.",
@@ -90,7 +90,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _host(text: str) -> str:
     if not text or any(each in "@/?#," or each.isspace() for each in text):
-        # not repeated: somebody may have put a password before the @
+        # not repeated: there may be a password before the @
         raise argparse.ArgumentTypeError("give a name or an address, with :PORT if need be")
     return text
 
@@ -98,13 +98,13 @@ def _host(text: str) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Carry out one command; returns the exit code."""
     try:
-        options = parser().parse_args(argv)
+        options = make_parser().parse_args(argv)
         return int(options.run(options, Output(options.json)))
     except ThymeError as error:
         print(f"thyme-admin: {error}", file=sys.stderr)
         return int(getattr(error, "admin_exit", error.exit_code))
     except BrokenPipeError:
-        # whoever read our output has seen enough; nothing more may be written at exit
+        # our reader has ended; nothing more may be written at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return AdminExitCode.NOT_DONE
     except KeyboardInterrupt:
@@ -112,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 @contextlib.contextmanager
-def _line(options: argparse.Namespace) -> Iterator[Transport]:
+def _connect(options: argparse.Namespace) -> Iterator[Transport]:
     transport = connect(broker_url(options.url, os.environ))
     try:
         yield transport
@@ -126,28 +126,30 @@ def _pools(options: argparse.Namespace) -> list[str]:
 
 def _topology(options: argparse.Namespace, output: Output) -> int:
     pools = _pools(options)
-    with _line(options) as transport:
+    with _connect(options) as transport:
         transport.declare_topology(pools)
-        output.queues(broker.queues(transport, pools), "all there, and as it should be")
+        output.queues(queues.summarize_queues(transport, pools), "all there, and as it should be")
     return AdminExitCode.OK
 
 
 def _status(options: argparse.Namespace, output: Output) -> int:
-    with _line(options) as transport:
-        output.queues(broker.queues(transport, _pools(options)))
+    with _connect(options) as transport:
+        output.queues(queues.summarize_queues(transport, _pools(options)))
     return AdminExitCode.OK
 
 
 def _dead(options: argparse.Namespace, output: Output) -> int:
-    with _line(options) as transport:
-        output.letters([dead.summarize(letter) for letter in transport.list_dead_letters()])
+    with _connect(options) as transport:
+        output.letters(
+            [queues.summarize_letter(letter) for letter in transport.list_dead_letters()]
+        )
     return AdminExitCode.OK
 
 
 def _requeue_dead(options: argparse.Namespace, output: Output) -> int:
     if bool(options.ids) == options.all:
         raise BadInvocation("requeue-dead: give the ids that `thyme-admin dead` shows, or --all")
-    with _line(options) as transport:
+    with _connect(options) as transport:
         missing = []
         if not options.all:
             known = {letter.id for letter in transport.list_dead_letters()}
@@ -160,19 +162,19 @@ def _requeue_dead(options: argparse.Namespace, output: Output) -> int:
 
 
 def _purge(options: argparse.Namespace, output: Output) -> int:
-    with _line(options) as transport:
+    with _connect(options) as transport:
         if options.what == "dead":
             if not options.yes:
                 raise NotDone(
-                    dead.describe_dead_letter_purge(transport.get_dead_letter_state().ready)
+                    queues.describe_dead_letter_purge(transport.get_dead_letter_state().ready)
                 )
             count = transport.purge_dead_letters()
             output.done("purged", count, f"{count} dead letters are gone")
             return AdminExitCode.OK
         if not options.yes:
             count = transport.get_queue_state(options.what).ready
-            raise NotDone(dead.describe_purge(options.what, count))
-        count = dead.put_pool_aside(transport, options.what)
+            raise NotDone(queues.describe_purge(options.what, count))
+        count = queues.put_pool_aside(transport, options.what)
     output.done(
         "put_aside",
         count,

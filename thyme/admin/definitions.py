@@ -1,4 +1,4 @@
-"""The definitions that RabbitMQ loads: users, what they may do, and where messages go.
+"""Builds the definitions file that RabbitMQ loads: users, permissions, queues and bindings.
 
 The format is what ``rabbitmqctl export_definitions`` writes
 (https://www.rabbitmq.com/docs/definitions). Loading never deletes and never
@@ -22,7 +22,11 @@ _JOBS = topology.make_job_queue_name("")
 def build_definitions(
     pools: Iterable[str], passwords: Mapping[str, str], vhost: str, before: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """``passwords`` by user; ``before``: the last file's content, whose fitting hashes are kept."""
+    """Return the content of a definitions file.
+
+    ``passwords``: by user; ``before``: the last file's content, whose hashes are kept where they
+    match.
+    """
     pools = list(pools)
     hashes = {user.get("name"): user.get("password_hash", "") for user in before.get("users", [])}
     everybody = list_roles(pools)
@@ -54,14 +58,14 @@ def build_definitions(
 
 
 def pools_of(content: Mapping[str, Any]) -> list[str]:
-    """The pools of a definitions file, in its order."""
+    """Return the pools of a definitions file, in its order."""
     names = [str(queue.get("name", "")) for queue in content.get("queues", [])]
     words = [name.removeprefix(_JOBS) for name in names if name.startswith(_JOBS)]
     return [topology.unquote_pool(word) for word in words]
 
 
 def without_hashes(content: Mapping[str, Any]) -> dict[str, Any]:
-    """To compare two: a hash is another one each time that it is made."""
+    """Return the content without password hashes, which differ each time that they are made."""
     users = [{**user, "password_hash": ""} for user in content.get("users", [])]
     return {**content, "users": users}
 

@@ -1,4 +1,4 @@
-"""What can go wrong in ``thyme-admin``, beside the broker's own troubles."""
+"""The errors of ``thyme-admin`` beside the broker's, and its exit codes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class AdminExitCode(IntEnum):
 
 
 class NotDone(ThymeError):
-    """It was not done, for a reason that the operator has to settle."""
+    """A command was not carried out, for a reason that the operator has to settle."""
 
     admin_exit = AdminExitCode.NOT_DONE
 

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from .broker import QueueSummary
-from .dead import DeadLetterSummary
+from .queues import DeadLetterSummary, QueueSummary
 from .roles_files import FileChange
 
 
@@ -88,5 +87,5 @@ def _number(value: int | None) -> str:
 
 
 def _one_line(text: str) -> str:
-    """A reason comes from whoever put the message aside: nothing in it may move the cursor."""
+    """Replace what is not printable: a reason comes from a worker, and must not move the cursor."""
     return "".join(each if each.isprintable() else " " for each in text)

@@ -1,4 +1,4 @@
-"""Who may do what on the broker: three roles, as RabbitMQ's permissions.
+"""The three roles of users on the broker, as RabbitMQ's permissions.
 
 ======== ============================ ======================== =================================
 role     may make                     may write to             may read
@@ -60,7 +60,7 @@ class Role:
 
 
 def worker_user(pool: str) -> str:
-    """One user for each pool: whoever has its password can take its jobs and no others.
+    """Return the name of the user for a pool's workers, who can take its jobs and no others.
 
     It is a file's name too, so a slash and the like are written as in a URL.
     """
@@ -68,7 +68,7 @@ def worker_user(pool: str) -> str:
 
 
 def list_roles(pools: Iterable[str]) -> list[Role]:
-    """All users of a broker with these pools."""
+    """Return all users of a broker with these pools."""
     ours = r"^thyme(\..*)?$"
     return [
         Role("vobox", ours, ours, ours),

@@ -1,4 +1,4 @@
-"""``thyme-admin roles``: the files that make a broker's users, and give each its URL.
+"""Writes the files of ``thyme-admin roles``: the broker's users, and a URL for each.
 
 In the directory: ``definitions.json`` for the broker, and one ``USER.url`` for
 each user, to be named by THYME_URL_FILE. All are readable by their owner
@@ -30,7 +30,7 @@ _AGAIN = "--force writes it anew, with the passwords that are there"
 
 @dataclass(frozen=True)
 class FileChange:
-    """A file and what became of it: ``made``, ``kept`` or ``changed``."""
+    """A file and what was done with it: ``made``, ``kept`` or ``changed``."""
 
     path: Path
     what: str
@@ -39,9 +39,11 @@ class FileChange:
 def write_roles(
     directory: Path, asked: Mapping[str, Any], pools: Sequence[str], force: bool
 ) -> list[FileChange]:
-    """Make or complete the files. ``asked``: the fields of Place that were given.
+    """Write what is missing or differs in ``directory``, and return each file.
 
-    Raises BadInvocation, FilesUnusable, or NotDone where a file would change without ``force``.
+    ``asked``: fields of BrokerLocation, by name; ``pools``: further pools; ``force``: rewrite
+    files that differ. Raises BadInvocation, FilesUnusable, or NotDone where a file would change
+    without ``force``.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -73,7 +75,7 @@ def write_roles(
 
 
 def _place_of(directory: Path, pools: Sequence[str]) -> BrokerLocation:
-    """What the files of before say, so that it need not be said again."""
+    """Return the location in the present files, so that it need not be given again."""
     for role in list_roles(pools):
         if old := _read(directory / f"{role.user}.url"):
             return BrokerLocation.read(old, directory / f"{role.user}.url")
@@ -95,7 +97,7 @@ def _text(content: Mapping[str, Any]) -> str:
 
 
 def _read(path: Path) -> str:
-    """Its content, "" where there is none."""
+    """Return a file's content, "" where there is none."""
     try:
         return path.read_text()
     except FileNotFoundError:
@@ -121,7 +123,7 @@ def _read_definitions(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, old: str, new: str) -> FileChange:
-    """As a whole or not at all; at no time readable by others."""
+    """Write a file whole or not at all; at no time readable by others."""
     if old == new:
         return FileChange(path, "kept")
     fresh = path.with_name(f".{path.name}.{os.getpid()}")

@@ -1,4 +1,4 @@
-"""The bytes that follow a message's header: file contents and output, deflated where it pays."""
+"""Reads and writes the bytes after a message's header: file contents and output, deflated."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Deflated = dict[int, tuple[bytes, bytes]]
 
 
 class BlobWriter:
-    """The bytes after the header, being written."""
+    """Collects the bytes after the header."""
 
     def __init__(self, deflated: Deflated | None = None) -> None:
         """``deflated``: what messages that share their files keep of each other."""
@@ -55,7 +55,7 @@ class BlobWriter:
         return place
 
     def put_chunks(self, chunks: Iterable[bytes]) -> dict[str, int]:
-        """As ``put``, without ever holding more than what is to be sent."""
+        """As ``put``, for chunks that are never all in memory."""
         deflater, at, raw = zlib.compressobj(1), self.size, 0
         for chunk in chunks:
             raw += len(chunk)
@@ -76,10 +76,10 @@ class BlobWriter:
 
 
 class BlobReader:
-    """The bytes after the header, being read."""
+    """Reads the bytes after the header."""
 
     def __init__(self, data: memoryview, wanted: bool = True) -> None:
-        """``wanted``: False for a reader who only looks at the header; all bytes are empty."""
+        """``wanted``: False for a reader that needs the header only; all bytes are then empty."""
         self.data = data
         self._wanted = wanted
         self.left = MAX_INFLATED

@@ -1,4 +1,4 @@
-r"""The bytes of a message.
+r"""Encodes messages to bytes, and decodes them.
 
 A message is one line of JSON (the header), a newline, and the bytes that the
 header refers to (file contents, output), so that binary data costs its own
@@ -127,10 +127,10 @@ def encode(message: Message, deflated: Deflated | None = None) -> bytes:
 
 
 def decode(data: bytes, with_input: bool = True) -> Message:
-    """The message of these bytes; raises BadMessage or UnknownVersion, never anything else.
+    """Decode a message; raises BadMessage or UnknownVersion, never anything else.
 
-    ``with_input``: False leaves a task's files empty, for whoever does not run it:
-    inflating them is most of what reading a message costs.
+    ``with_input``: False leaves a task's files empty, for a reader that does not run it:
+    inflating them is most of the work.
     """
     if len(data) > MAX_SIZE:
         raise MessageTooLarge(f"a message of {len(data)} bytes; the limit is {MAX_SIZE}")

@@ -1,4 +1,4 @@
-"""The kinds of message that are kept: all in the stream, a submit in its pool's queue too.
+"""The kinds of message in the stream; a submit is in its pool's queue, too.
 
 ``mail.py`` has those that are not, ``codec.py`` puts both into bytes. Which way each kind goes:
 
@@ -31,14 +31,14 @@ class Message:
 
 @dataclass(frozen=True)
 class ScheddMessage(Message):
-    """``schedd`` is the name of the schedd whose job, or whose mark, it is about."""
+    """A message about a schedd's job or marker; ``schedd`` is its name."""
 
     schedd: str
 
 
 @dataclass(frozen=True)
 class JobMessage(ScheddMessage):
-    """About one job; ``time`` is the sender's wall clock, seconds since the epoch."""
+    """A message about one job; ``time`` is the sender's wall clock, seconds since the epoch."""
 
     job: JobId
     time: float
@@ -209,7 +209,7 @@ class Delivered(JobMessage):
 
 @dataclass(frozen=True)
 class Marker(ScheddMessage):
-    """A schedd's own mark in the stream: read back, it shows that all before it was read.
+    """A schedd's marker in the stream: when it is read back, all before it has been read.
 
     ``next_cluster`` keeps cluster ids from being used again after a rebuild.
     """
@@ -219,7 +219,7 @@ class Marker(ScheddMessage):
     next_cluster: int
 
 
-#: All kinds that are kept.
+#: All kinds of the stream.
 IN_STREAM: Final[tuple[type[Message], ...]] = (
     Submit, Recorded, Started, Finished, Evicted, Lost, Removed, Held, Released, Delivered,
     Edited, Suspended, Continued, Vacated, Marker,
@@ -229,7 +229,7 @@ M = TypeVar("M", bound=Message)
 
 
 def expect_kind(message: Message, kind: type[M]) -> M:
-    """``message`` if it is of that kind; raises BadMessage."""
+    """Return ``message`` if it is of that kind; raises BadMessage."""
     if not isinstance(message, kind):
         raise BadMessage(f"expected a {kind.kind} message, not {message.kind}")
     return message

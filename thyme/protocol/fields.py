@@ -1,8 +1,8 @@
-"""Every field that a message may have: how it is checked, written and read.
+"""The fields of all messages: how each is checked, written and read.
 
-A name means the same in every kind of message. Writing gives a JSON value and
-puts bytes aside; reading takes them back. Both raise ValueError with what was
-wanted ("a finite number").
+A name means the same in every kind of message. A writer returns a JSON value and
+puts bytes into a BlobWriter; a reader takes them from a BlobReader. Both raise ValueError with what
+was expected ("a finite number").
 """
 
 from __future__ import annotations

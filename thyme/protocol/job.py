@@ -59,7 +59,7 @@ class SandboxFile:
 
 
 class FileOnDisk(SandboxFile):
-    """One whose bytes stay on the disk until its message is made: a job may leave gigabytes."""
+    """A file whose bytes stay on the disk until its message is encoded: it may be large."""
 
     def __init__(self, name: str, path: Path, mode: int) -> None:
         for field_name, value in (("name", name), ("mode", mode), ("path", path)):
@@ -69,11 +69,11 @@ class FileOnDisk(SandboxFile):
 
     @property
     def data(self) -> bytes:
-        """All of it at once; raises OSError."""
+        """The whole content; raises OSError."""
         return self.path.read_bytes()
 
     def chunks(self) -> Iterator[bytes]:
-        """All of it, bit by bit; raises OSError."""
+        """Yield the content in chunks; raises OSError."""
         with self.path.open("rb", buffering=0) as file:
             while chunk := file.read(_CHUNK):
                 yield chunk
@@ -118,5 +118,5 @@ class Task:
     allowed_execute_duration: float = 0.0
 
     def forget_files(self) -> None:
-        """They are on the disk: give back the memory, of which the job has better use."""
+        """Drop the input files, once they are on the disk, to free the memory for the job."""
         object.__setattr__(self, "files", ())

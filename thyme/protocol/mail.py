@@ -1,6 +1,6 @@
-"""What a schedd and a worker tell each other by mail: transient, and never in the stream.
+"""The messages that schedds and workers send each other directly; never in the stream.
 
-``message.py`` has what is kept, ``codec.py`` puts both into bytes. Which way each kind goes:
+``events.py`` has the messages of the stream, ``codec.py`` encodes both. Which way each kind goes:
 
 ======================  =====================================
 claim, heartbeat        worker → the schedd's inbox
@@ -38,7 +38,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Claim(ScheddMessage):
-    """May ``worker`` start this attempt?"""
+    """``worker`` asks whether it may start this attempt."""
 
     kind = "claim"
     job: JobId
@@ -49,9 +49,9 @@ class Claim(ScheddMessage):
 
 @dataclass(frozen=True)
 class ClaimReply(ScheddMessage):
-    """The answer to a claim; ``reason`` says why not.
+    """The reply to a claim; ``reason`` says why not.
 
-    ``recorded``: the stream has it that the worker starts this attempt; it need not say so.
+    ``recorded``: the schedd has recorded the start, so that the worker need not.
     """
 
     kind = "verdict"
@@ -148,7 +148,7 @@ class Peeked(ScheddMessage):
     reason: str
 
 
-#: All kinds that are not kept.
+#: All kinds of mail.
 BY_MAIL: Final[tuple[type[Message], ...]] = (
     Claim, ClaimReply, Heartbeat, Waiting, Control, Peek, Peeked,
 )  # fmt: skip

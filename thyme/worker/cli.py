@@ -95,7 +95,7 @@ def _pool(name: str) -> str:
 
 
 def _warn_of_open_secrets(user: str, url: str, env: Mapping[str, str]) -> None:
-    """Say it once where a job could read the broker's password."""
+    """Warn once where a job could read the broker's password."""
     file = env.get("THYME_URL_FILE")
     if not file or "@" not in url or not choose_job_user(user, 0, os.geteuid()).is_self:
         return

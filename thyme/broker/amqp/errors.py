@@ -1,4 +1,4 @@
-"""What RabbitMQ says when it says no, as one line that an admin can act on."""
+"""Translates RabbitMQ's reply codes and texts to one-line errors that an admin can act on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from thyme.errors import BrokerError, BrokerRefused, BrokerUnreachable
 
 from .url import BrokerAddress
 
-#: Reply codes of AMQP 0-9-1 after which another attempt may do: shutdown, out of something.
+#: Reply codes of AMQP 0-9-1 after which another attempt may succeed.
 _PASSING: Final = frozenset({320, 506, 541})
 _GONE: Final = 404
 _BY_NAME: Final = re.compile(r"(exchange|queue) '([^']*)' in vhost")
@@ -30,7 +30,7 @@ def unreachable(address: BrokerAddress, text: str) -> BrokerUnreachable:
 
 
 def make_login_refused(address: BrokerAddress, text: str) -> BrokerError:
-    """The answer to our user and password; never the password."""
+    """Return the error for a refused login; it never holds the password."""
     if address.by_certificate:
         return refused(
             address,
@@ -44,7 +44,10 @@ def make_login_refused(address: BrokerAddress, text: str) -> BrokerError:
 
 
 def translate_close(address: BrokerAddress, code: int, text: str) -> BrokerError:
-    """The reason for which the broker ended a channel or the connection."""
+    """Return the error for which the broker closed a channel or the connection.
+
+    ``code`` and ``text``: AMQP's reply code and text.
+    """
     if code in _PASSING:
         return unreachable(address, f"it ended the connection: {text}")
     if code == _GONE and "inaccessible" in text:
@@ -106,9 +109,9 @@ def is_missing(code: int, text: str) -> bool:
 
 
 def parse_other_argument(text: str) -> tuple[str, str, str] | None:
-    """The argument in which a queue differs, the type of its present value, and that value.
+    """Parse the text of a 406: an argument in which a queue differs, its type, and its value.
 
-    From the text of a 406; None where it tells of something else.
+    None where the text is about something else.
     """
     found = _ARGUMENT.search(text)
     if not found:

@@ -1,4 +1,4 @@
-"""What there is in RabbitMQ: names, arguments and keys, in one place. No I/O.
+"""The exchanges, queues, bindings and routing keys in RabbitMQ. No I/O.
 
 Two exchanges, because a broker user who may publish to an exchange under *some* keys can reach
 every queue that is bound to it: ``CC`` headers are not checked, and a queue of the user's own may
@@ -16,25 +16,25 @@ from urllib.parse import quote, unquote
 from thyme.broker import routing_keys
 from thyme.errors import BadInvocation
 
-#: What the schedd and the operator say.
+#: Exchange of the schedd and the operator.
 EXCHANGE: Final = "thyme"
-#: What workers say: their events, and mail to schedds.
+#: Exchange of workers: for their events, and mail to schedds.
 WORK: Final = "thyme.work"
 STREAM: Final = "thyme.events"
 DEAD: Final = "thyme.dead"
 
 #: The kinds of event that a worker records.
 WORKER_EVENTS: Final = ("started", "finished", "evicted")
-#: Of mail names.
+#: Prefixes of inbox names.
 SCHEDD: Final = "thyme.schedd."
 WORKER: Final = "thyme.worker."
 _QUEUE: Final = "thyme.jobs."
 _INBOX: Final = "thyme.inbox."
 
-#: Deliveries of a message after which it is put aside: whoever takes it dies of it.
+#: Deliveries of a message after which it is put aside: each worker that took it died.
 DELIVERY_LIMIT: Final = 20
-#: Dead letters must not vanish by being looked at: 4.x counts that, and limits to 20 by itself.
-#: A limit of -1 (none) is not known to 3.x.
+#: Dead letters must not vanish by being read: RabbitMQ 4 counts that, with a limit of 20.
+#: RabbitMQ 3 has no limit of -1 (none).
 DEAD_DELIVERY_LIMIT: Final = 1_000_000
 #: Age that the stream is kept.
 MAX_AGE: Final = "7D"
@@ -82,7 +82,7 @@ class Binding:
 
 @dataclass(frozen=True)
 class Inbox:
-    """Where mail to a name goes. ``queue`` lives as long as its owner's connection."""
+    """Where mail for an inbox goes; ``queue`` lives as long as its owner's connection."""
 
     exchange: str
     key: str
@@ -91,7 +91,7 @@ class Inbox:
 
 @dataclass(frozen=True)
 class Topology:
-    """All that is made for some pools, in the order in which it is to be made.
+    """All that is declared for some pools, in the order in which it is to be declared.
 
     The stream comes last but for the pools' queues: where it is, all before it is.
     """
@@ -103,7 +103,7 @@ class Topology:
 
 
 def build_topology(pools: Sequence[str]) -> Topology:
-    """Raises BadInvocation for a pool whose name is too long."""
+    """Return all that these pools need; raises BadInvocation for a name that is too long."""
     bindings = [
         Binding(EXCHANGE, DEAD, routing_keys.DEAD + "#"),
         Binding(WORK, DEAD, routing_keys.DEAD + "#"),
@@ -161,7 +161,7 @@ def make_pool_queue(pool: str) -> Queue:
 
 
 def make_inbox(name: str) -> Inbox:
-    """``thyme.schedd.<name>`` is reached by workers, every other inbox by schedds alone."""
+    """Return where mail for ``name`` goes: workers reach ``thyme.schedd.<name>`` and no other."""
     if name.startswith(SCHEDD):
         exchange, queue, key = WORK, name, "schedd." + _quote(name.removeprefix(SCHEDD))
     elif name.startswith(WORKER):
@@ -187,22 +187,22 @@ def make_dead_key(pool: str) -> str:
 
 
 def make_idle_key(pool: str) -> str:
-    """What is announced to those who listen to a pool."""
+    """Return the key of what is announced to the inboxes that listen to a pool."""
     return "idle." + _quote(pool)
 
 
 def unquote_pool(word: str) -> str:
-    """The pool whose name is ``word`` in keys and queue names."""
+    """Return the pool whose name is ``word`` in keys and queue names."""
     return unquote(word)
 
 
 def _quote(name: str) -> str:
-    """``name`` as a part of a key: nothing in it is a wildcard (``*``, ``#``) of a binding."""
+    """Quote ``name`` for a routing key, so that it has no wildcard (``*``, ``#``) of a binding."""
     return quote(name, safe=" !$&'()+,:;=@[]{}|~^/")
 
 
 def check_name_length(name: str, what: str) -> str:
-    """``name`` if AMQP can carry it; raises BadInvocation."""
+    """Return ``name`` if it is short enough for AMQP; raises BadInvocation. ``what`` names it."""
     if len(name.encode()) > MAX_NAME:
         raise BadInvocation(f"{what}: its name is too long for RabbitMQ ({MAX_NAME} bytes in all)")
     return name

@@ -1,4 +1,4 @@
-"""Broker URLs: where RabbitMQ is, and who we are there. Nothing here repeats a password.
+"""Parses ``amqp://`` URLs: where RabbitMQ is, and our user. No error holds a password.
 
 ``amqp[s]://[user[:password]@]host[:port][,host[:port]...][/vhost][?option=value&...]``, after
 https://www.rabbitmq.com/docs/uri-spec; several URLs are separated by white space. All hosts are
@@ -14,11 +14,11 @@ from urllib.parse import unquote
 
 from thyme.errors import BadInvocation
 
-#: Seconds without any byte from the other side after which a line is dead (each side's promise).
+#: Seconds without any byte from the other side after which a connection is dead.
 HEARTBEAT: Final = 60
 #: Seconds that the broker may take for one answer, or for a connection.
 TIMEOUT: Final = 30.0
-#: What RabbitMQ comes with; it lets this user in from its own machine only.
+#: RabbitMQ's default user, who may log in from its own machine only.
 GUEST: Final = "guest"
 
 _PORTS: Final = {"amqp": 5672, "amqps": 5671}
@@ -30,10 +30,11 @@ _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:,\s]+)(?::([0-9]{1,5})
 
 @dataclass(frozen=True)
 class Tls:
-    """``cafile``: PEM file of who is believed ("": the system's); the rest may be "" as well.
+    """Options of TLS, each of which may be "".
 
-    ``certfile`` and ``keyfile`` show who we are; ``server_name`` is the name in the server's
-    certificate, where it is not the host's.
+    ``cafile``: PEM file of trusted authorities (default: the system's); ``certfile`` and
+    ``keyfile``: our certificate; ``server_name``: the name in the server's certificate, where it
+    is not the host's.
     """
 
     cafile: str = ""
@@ -44,7 +45,7 @@ class Tls:
 
 @dataclass(frozen=True)
 class BrokerAddress:
-    """One node of a broker; ``heartbeat`` and ``timeout`` in seconds. As a text: no password."""
+    """One node of a broker; ``heartbeat`` and ``timeout`` in seconds. Its text has no password."""
 
     host: str
     port: int
@@ -61,12 +62,12 @@ class BrokerAddress:
 
     @property
     def by_certificate(self) -> bool:
-        """Whether the client certificate says who we are, and no password."""
+        """Whether we log in by the client certificate, without a password."""
         return not self.user
 
 
 def parse(text: str) -> tuple[BrokerAddress, ...]:
-    """The addresses that ``text`` names, in its order; raises BadInvocation."""
+    """Return the addresses in ``text``, in its order; raises BadInvocation."""
     addresses = [address for url in text.split() for address in _parse_one(url)]
     if not addresses:
         raise BadInvocation("broker URL: it is empty")
@@ -171,7 +172,7 @@ def _bad(text: str) -> BadInvocation:
 
 
 def make_amqp_url(text: str) -> str:
-    """The URL for 2017's ``THYME_RABBITMQ=host[:port]``; raises BadInvocation."""
+    """Return the URL for ``THYME_RABBITMQ=host[:port]``, as of 2017; raises BadInvocation."""
     if not _HOST.fullmatch(text):
         raise BadInvocation(
             "THYME_RABBITMQ: write HOST or HOST:PORT; for a user and a password use THYME_URL_FILE"

@@ -1,4 +1,4 @@
-"""One process's connection to the embedded broker: its file, its life, its turn to write."""
+"""One process's connection to the embedded broker: its database, its process lock, write locks."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .schema import CONNECTIONS, create_file, open_database
 
 
 class Connection:
-    """``life`` is what other processes see of it: its name is the owner of what it has taken.
+    """An open database, and the ``process_lock`` whose name owns what this process has taken.
 
-    Everything here raises BrokerRefused or BrokerUnreachable, no error of SQLite's own.
+    Raises BrokerRefused or BrokerUnreachable, no error of SQLite.
     """
 
     def __init__(self, path: str) -> None:
@@ -30,35 +30,37 @@ class Connection:
         with contextlib.ExitStack() as undo:
             try:
                 self._file = create_file(path)
-                self.life = ProcessLock(Path(path + CONNECTIONS))
-                undo.callback(self.life.end)
-                self._turn = os.open(path + ".turn", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-                undo.callback(os.close, self._turn)
+                self.process_lock = ProcessLock(Path(path + CONNECTIONS))
+                undo.callback(self.process_lock.release)
+                self._write_lock = os.open(
+                    path + ".turn", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600
+                )
+                undo.callback(os.close, self._write_lock)
             except OSError as error:
                 raise BrokerRefused(f"cannot use the broker {path}: {error}") from error
             try:
                 self._db = open_database(path)
             except sqlite3.Error as error:
-                raise _translated(path, error) from error
+                raise _translate(path, error) from error
             undo.pop_all()  # it is open: close() will do all this
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """For queries."""
+        """Translate SQLite's errors of queries within a block."""
         try:
             yield self._db
         except sqlite3.Error as error:
-            raise _translated(self.path, error) from error
+            raise _translate(self.path, error) from error
 
     @contextlib.contextmanager
     def writing(self, durable: bool) -> Iterator[sqlite3.Connection]:
-        """One transaction; ``durable``: on the disk when it ends."""
+        """Run one transaction; ``durable``: on the disk when it ends."""
         with self.reading() as db:
             if durable != self._durable:
                 db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
                 self._durable = durable
             # SQLite's own waiting sleeps for milliseconds; the kernel wakes the next at once
-            fcntl.flock(self._turn, fcntl.LOCK_EX)
+            fcntl.flock(self._write_lock, fcntl.LOCK_EX)
             try:
                 db.execute("BEGIN IMMEDIATE")
                 try:
@@ -69,7 +71,7 @@ class Connection:
                         db.execute("ROLLBACK")
                     raise
             finally:
-                fcntl.flock(self._turn, fcntl.LOCK_UN)
+                fcntl.flock(self._write_lock, fcntl.LOCK_UN)
             # data_version tells of other connections' writes only
             self._dirty = True
 
@@ -82,8 +84,8 @@ class Connection:
         self._version, self._dirty = version, False
         return True
 
-    def check_place(self) -> None:
-        """A file that was taken away stays open, and nobody else would see what we write."""
+    def check_file(self) -> None:
+        """Check that the file is still there: in a deleted one nobody would see what we write."""
         try:
             status = Path(self.path).stat()
         except OSError as error:
@@ -95,11 +97,11 @@ class Connection:
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error):
             self._db.close()
-        self.life.end()
-        os.close(self._turn)
+        self.process_lock.release()
+        os.close(self._write_lock)
 
 
-def _translated(path: str, error: sqlite3.Error) -> BrokerError:
+def _translate(path: str, error: sqlite3.Error) -> BrokerError:
     # sqlite_errorname exists from Python 3.11; on an older one the text must do
     name = str(getattr(error, "sqlite_errorname", error))
     text = f"broker {path}: {error}"

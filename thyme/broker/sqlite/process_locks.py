@@ -1,4 +1,4 @@
-"""Which processes live, told by locks that the kernel gives up when a process ends.
+"""Tells which processes live, by locks that the kernel releases when a process ends.
 
 A process id would not do: ids are used again, and inside containers they mean
 something else. Each process locks a file of its own (exclusively) in a shared directory;
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 class ProcessLock:
-    """This process's life, known to others by ``name``."""
+    """A lock that this process holds as long as it lives, known to others by ``name``."""
 
     def __init__(self, directory: Path) -> None:
         """Make and lock this process's file; raises OSError."""
@@ -31,7 +31,7 @@ class ProcessLock:
                 return
             os.close(self._lock)
 
-    def sees(self, name: str) -> bool:
+    def is_alive(self, name: str) -> bool:
         """Whether the process of that name lives; a dead one's file is removed."""
         if name == self.name:
             return True
@@ -54,8 +54,8 @@ class ProcessLock:
         finally:
             os.close(lock)
 
-    def end(self) -> None:
-        """Give the lock up; may be called again."""
+    def release(self) -> None:
+        """Release the lock; may be called again."""
         if self._lock >= 0:
             with contextlib.suppress(OSError):
                 (self._directory / self.name).unlink()
@@ -65,4 +65,4 @@ class ProcessLock:
     def _sweep(self) -> None:
         self.name = ""
         for path in list(self._directory.iterdir()):
-            self.sees(path.name)
+            self.is_alive(path.name)

@@ -1,4 +1,4 @@
-"""What is done to the embedded broker's queues and stream, within the caller's transaction."""
+"""Queries on the embedded broker's queues and stream, within the caller's transaction."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from thyme.broker.base import DeadLetter, dead_letter_id
 
 
 def enqueue(db: sqlite3.Connection, pool: str, bodies: Sequence[bytes]) -> None:
-    """Into the pool's queue and the stream."""
+    """Put messages into the pool's queue and the stream."""
     db.executemany("INSERT INTO queue(pool, body) VALUES(?, ?)", [(pool, b) for b in bodies])
     append(db, [(b, routing_keys.make_submit_key(pool), "") for b in bodies])
 
 
 def append(db: sqlite3.Connection, entries: Sequence[tuple[bytes, str, str]]) -> None:
-    """``entries``: body, key and reason of records."""
+    """Append records to the stream. ``entries``: body, key and reason of each."""
     now = time.time()
     db.executemany(
         "INSERT INTO stream(time, body, key, reason) VALUES(?, ?, ?, ?)",
@@ -26,7 +26,7 @@ def append(db: sqlite3.Connection, entries: Sequence[tuple[bytes, str, str]]) ->
 
 
 def find_first_free(db: sqlite3.Connection, pool: str) -> tuple[int, bytes, int] | None:
-    """Id, body and number of deliveries of the oldest message that nobody has taken."""
+    """Return id, body and number of deliveries of the oldest message that nobody has taken."""
     row: tuple[int, bytes, int] | None = db.execute(
         "SELECT id, body, deliveries FROM queue WHERE pool=? AND owner IS NULL ORDER BY id LIMIT 1",
         (pool,),
@@ -35,7 +35,7 @@ def find_first_free(db: sqlite3.Connection, pool: str) -> tuple[int, bytes, int]
 
 
 def move_to_dead_letters(db: sqlite3.Connection, tag: int, reason: str) -> None:
-    """Put a queued message aside, and tell so in the stream."""
+    """Move a queued message to the dead letters, and record that in the stream."""
     query = "SELECT pool, body FROM queue WHERE id=?"
     for pool, body in db.execute(query, (tag,)).fetchall():
         db.execute(
@@ -47,7 +47,7 @@ def move_to_dead_letters(db: sqlite3.Connection, tag: int, reason: str) -> None:
 
 
 def list_dead_letters(db: sqlite3.Connection) -> list[tuple[int, DeadLetter]]:
-    """Row and letter, oldest first."""
+    """Return each dead letter with its row's id, oldest first."""
     found = db.execute("SELECT id, body, reason, time, pool FROM dead ORDER BY id").fetchall()
     return [
         (row, DeadLetter(body, reason, when, pool, dead_letter_id(pool, body)))
@@ -56,7 +56,7 @@ def list_dead_letters(db: sqlite3.Connection) -> list[tuple[int, DeadLetter]]:
 
 
 def requeue(db: sqlite3.Connection, ids: Sequence[str] | None) -> int:
-    """Submit dead letters (None: all) again; how many."""
+    """Submit the dead letters of these ids (None: all) again; return how many."""
     chosen = [(row, one) for row, one in list_dead_letters(db) if ids is None or one.id in ids]
     for row, letter in chosen:
         db.execute("DELETE FROM dead WHERE id=?", (row,))

@@ -1,4 +1,4 @@
-"""The database file of the embedded broker: made by whoever comes first, and opened."""
+"""The database file of the embedded broker: made by the first process, and opened."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ ALTER TABLE stream ADD COLUMN reason TEXT NOT NULL DEFAULT '';
 
 
 def create_file(path: str) -> tuple[int, int]:
-    """Make the file if nobody has yet; its device and inode. Raises BrokerRefused, OSError.
+    """Make the file if it is missing; return its device and inode. Raises BrokerRefused, OSError.
 
     A broker whose file was taken away must not be replaced by an empty one: the schedd would
     take that for the truth.
@@ -66,7 +66,7 @@ def create_file(path: str) -> tuple[int, int]:
 
 
 def open_database(path: str) -> sqlite3.Connection:
-    """The open database; raises BrokerRefused, or sqlite3.Error."""
+    """Open the database; raises BrokerRefused, or sqlite3.Error."""
     db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
     try:
         if not _is_made(db, path):
@@ -79,7 +79,7 @@ def open_database(path: str) -> sqlite3.Connection:
 
 
 def _is_made(db: sqlite3.Connection, path: str) -> bool:
-    """False for a new file; never a later version's, nor anybody else's: raises BrokerRefused."""
+    """Whether the tables are there; raises BrokerRefused for any other program's file."""
     version = _version(db)
     if version > SCHEMA_VERSION:
         raise BrokerRefused(

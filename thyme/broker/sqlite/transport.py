@@ -29,7 +29,7 @@ from thyme.errors import BrokerRefused
 from . import queries
 from .connection import Connection
 
-#: Deliveries after which a message is a dead letter: whoever takes it dies of it.
+#: Deliveries after which a message is a dead letter: each worker that took it died.
 DELIVERY_LIMIT = 20
 #: Seconds between looks for what dead processes had taken.
 RECLAIM_INTERVAL = 0.5
@@ -52,16 +52,16 @@ class SqliteTransport(Transport):
         except BaseException:
             self._wakeup.close()
             raise
-        self._life = self._connection.life
-        self._me = self._life.name
+        self._process_lock = self._connection.process_lock
+        self._owner = self._process_lock.name
 
     def declare_topology(self, pools: Sequence[str]) -> None:
-        self._connection.check_place()  # all else is in the file from the start
+        self._connection.check_file()  # all else is in the file from the start
 
     # --- publishing -----------------------------------------------------------------
 
     def submit(self, pool: str, bodies: Iterable[bytes]) -> None:
-        bodies = list(bodies)  # whoever makes them may read meanwhile
+        bodies = list(bodies)  # a generator may read meanwhile
         with self._connection.writing(durable=True) as db:
             queries.enqueue(db, pool, bodies)
 
@@ -89,18 +89,18 @@ class SqliteTransport(Transport):
                 )
                 return None
             db.execute(
-                "UPDATE queue SET owner=?, deliveries=deliveries+1 WHERE id=?", (self._me, tag)
+                "UPDATE queue SET owner=?, deliveries=deliveries+1 WHERE id=?", (self._owner, tag)
             )
         return Delivery(tag, body, redelivered=deliveries > 0)
 
     def ack(self, delivery: Delivery) -> None:
         with self._connection.writing(durable=False) as db:
-            db.execute("DELETE FROM queue WHERE id=? AND owner=?", (delivery.tag, self._me))
+            db.execute("DELETE FROM queue WHERE id=? AND owner=?", (delivery.tag, self._owner))
 
     def requeue(self, delivery: Delivery) -> None:
         with self._connection.writing(durable=False) as db:
             db.execute(
-                "UPDATE queue SET owner=NULL WHERE id=? AND owner=?", (delivery.tag, self._me)
+                "UPDATE queue SET owner=NULL WHERE id=? AND owner=?", (delivery.tag, self._owner)
             )
 
     def reject(self, delivery: Delivery, reason: str) -> None:
@@ -146,16 +146,16 @@ class SqliteTransport(Transport):
             return db.execute("DELETE FROM dead").rowcount
 
     def _reclaim(self) -> None:
-        """Free what dead processes had taken, and their inboxes."""
+        """Free what dead processes had taken, and delete their inboxes."""
         if time.monotonic() < self._next_reclaim:
             return
         self._next_reclaim = time.monotonic() + RECLAIM_INTERVAL
-        self._connection.check_place()
+        self._connection.check_file()
         with self._connection.reading() as db:
             owners = db.execute(
                 "SELECT owner FROM queue WHERE owner IS NOT NULL UNION SELECT owner FROM inbox"
             ).fetchall()
-        dead = [(owner,) for (owner,) in owners if not self._life.sees(owner)]
+        dead = [(owner,) for (owner,) in owners if not self._process_lock.is_alive(owner)]
         if dead:
             with self._connection.writing(durable=False) as db:
                 db.executemany("UPDATE queue SET owner=NULL WHERE owner=?", dead)
@@ -178,12 +178,14 @@ class SqliteTransport(Transport):
     def open_inbox(self, name: str, pools: Sequence[str] = ()) -> None:
         with self._connection.writing(durable=False) as db:
             row = db.execute("SELECT owner FROM inbox WHERE name=?", (name,)).fetchone()
-            if row and row[0] != self._me:
-                if self._life.sees(row[0]):
+            if row and row[0] != self._owner:
+                if self._process_lock.is_alive(row[0]):
                     text = f"another living process already answers as {name!r}"
                     raise BrokerRefused(f"broker {self._connection.path}: {text}")
                 db.execute("DELETE FROM mail WHERE inbox=?", (name,))
-            db.execute("INSERT OR REPLACE INTO inbox(name, owner) VALUES(?, ?)", (name, self._me))
+            db.execute(
+                "INSERT OR REPLACE INTO inbox(name, owner) VALUES(?, ?)", (name, self._owner)
+            )
             db.execute("DELETE FROM listener WHERE inbox=?", (name,))
             db.executemany(
                 "INSERT OR IGNORE INTO listener(pool, inbox) VALUES(?, ?)",
@@ -194,7 +196,7 @@ class SqliteTransport(Transport):
     def send(self, to: str, mail: Mail) -> bool:
         with self._connection.reading() as db:
             row = db.execute("SELECT owner FROM inbox WHERE name=?", (to,)).fetchone()
-        if row is None or not self._life.sees(row[0]):
+        if row is None or not self._process_lock.is_alive(row[0]):
             return False
         self._put_mail([to], mail)
         return True
@@ -223,13 +225,13 @@ class SqliteTransport(Transport):
         return self._received.popleft() if self._received else None
 
     def _fetch_mail(self) -> None:
-        """All of it in one transaction: mail may be lost with its reader."""
+        """Fetch all mail in one transaction: mail may be lost with its reader."""
         query = (
             "SELECT mail.id, body, reply_to, correlation FROM inbox JOIN mail ON inbox = name "
             "WHERE owner=? ORDER BY mail.id LIMIT 100"
         )
         with self._connection.reading() as db:
-            rows = db.execute(query, (self._me,)).fetchall()
+            rows = db.execute(query, (self._owner,)).fetchall()
         if rows:
             with self._connection.writing(durable=False) as db:
                 db.executemany("DELETE FROM mail WHERE id=?", [(row[0],) for row in rows])
@@ -262,7 +264,7 @@ class SqliteTransport(Transport):
             return
         self._closed = True
         with contextlib.suppress(Exception), self._connection.writing(durable=False) as db:
-            mine = (self._me,)
+            mine = (self._owner,)
             db.execute("UPDATE queue SET owner=NULL WHERE owner=?", mine)
             db.execute(
                 "DELETE FROM mail WHERE inbox IN (SELECT name FROM inbox WHERE owner=?)", mine

@@ -75,20 +75,20 @@ def test_two_that_look_at_once_do_not_take_each_other_for_the_owner(tmp_path: Pa
     with dead.open("rb+") as looked_at:
         fcntl.flock(looked_at, fcntl.LOCK_SH)  # as another process that looks just now
 
-        assert mine.sees("1-dead") is False
+        assert mine.is_alive("1-dead") is False
 
     assert not dead.exists()
-    mine.end()
+    mine.release()
 
 
 def test_the_living_are_seen_and_the_ended_are_not(tmp_path: Path) -> None:
     one, other = ProcessLock(tmp_path), ProcessLock(tmp_path)
 
-    assert one.sees(other.name)
-    assert one.sees(one.name)
-    other.end()
-    assert not one.sees(other.name)
-    one.end()
+    assert one.is_alive(other.name)
+    assert one.is_alive(one.name)
+    other.release()
+    assert not one.is_alive(other.name)
+    one.release()
     assert list(tmp_path.iterdir()) == []
 
 

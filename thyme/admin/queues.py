@@ -7,6 +7,7 @@ them, so that the schedd holds their jobs instead of showing them idle for ever.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from thyme.broker import DeadLetter, Transport
@@ -14,7 +15,7 @@ from thyme.errors import BadMessage
 from thyme.protocol import codec
 from thyme.protocol.events import JobMessage
 
-#: Why a message is among the dead letters that nobody but us put there.
+#: Reason of the dead letters that ``thyme-admin purge`` makes.
 PUT_ASIDE = "put aside by an administrator"
 
 #: Seconds between looks for a message that is on its way to us.
@@ -22,8 +23,24 @@ _PAUSE = 0.2
 
 
 @dataclass(frozen=True)
+class QueueSummary:
+    """How many ``messages`` nobody has taken, and how many ``consumers`` wait (None: unknown).
+
+    ``kind``: ``jobs`` (of ``pool``), ``dead`` or ``stream``.
+    """
+
+    kind: str
+    pool: str
+    messages: int
+    consumers: int | None
+
+
+@dataclass(frozen=True)
 class DeadLetterSummary:
-    """``job``: of whose schedd, "" where nobody can tell. ``time``: seconds since the epoch."""
+    """A dead letter without its body; ``job`` is "" where it cannot be read.
+
+    ``time``: seconds since the epoch; ``bytes``: the size of its body.
+    """
 
     id: str
     time: float
@@ -34,7 +51,16 @@ class DeadLetterSummary:
     reason: str
 
 
-def summarize(letter: DeadLetter) -> DeadLetterSummary:
+def summarize_queues(transport: Transport, pools: Sequence[str]) -> list[QueueSummary]:
+    """Summarize the pools' queues, the dead letters and the stream; raises BrokerError."""
+    found = [("jobs", pool, transport.get_queue_state(pool)) for pool in pools]
+    found.append(("dead", "", transport.get_dead_letter_state()))
+    found.append(("stream", "", transport.get_stream_state()))
+    return [QueueSummary(kind, pool, state.ready, state.consumers) for kind, pool, state in found]
+
+
+def summarize_letter(letter: DeadLetter) -> DeadLetterSummary:
+    """Summarize a dead letter."""
     schedd = job = ""
     try:
         message = codec.decode(letter.body)
@@ -49,9 +75,9 @@ def summarize(letter: DeadLetter) -> DeadLetterSummary:
 
 
 def put_pool_aside(transport: Transport, pool: str) -> int:
-    """Make dead letters of all that waits in a pool now; how many.
+    """Make dead letters of all that waits in a pool now; return how many.
 
-    Thrown away, their jobs would stay idle for ever: the schedd knows them as queued. A dead
+    If they were deleted, their jobs would stay idle for ever: the schedd has them as queued. A dead
     letter is in the stream too, and the schedd holds its job, with the reason.
     """
     count = 0
@@ -69,6 +95,7 @@ def put_pool_aside(transport: Transport, pool: str) -> int:
 
 
 def describe_purge(pool: str, count: int) -> str:
+    """Return what purging ``count`` messages of a pool would do."""
     return (
         f"{pool} has {count} messages: --yes makes dead letters of them, and the schedd holds "
         "their jobs (condor_release queues them again); running jobs go on"
@@ -76,6 +103,7 @@ def describe_purge(pool: str, count: int) -> str:
 
 
 def describe_dead_letter_purge(count: int) -> str:
+    """Return what purging ``count`` dead letters would do."""
     return (
         f"there are {count} dead letters: --yes deletes them; jobs held because of them stay held "
         "(condor_release queues them again, condor_rm removes them)"
