@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .condor_q import condor_q_af, condor_q_constraint, condor_q_totals
+from .condor_q import condor_q_af, condor_q_constraint, condor_q_table, condor_q_totals
 from .condor_submit import condor_submit
 from .dispatch import demo_dispatch
 from .dispatch_amqp import dispatch
 from .fill import fill
 from .latency import latency
+from .ledger_disk import ledger_disk
 from .many_workers import workers_8000
 from .metrics_node import metrics_node
 from .metrics_schedd import metrics_schedd
@@ -33,9 +34,11 @@ BENCHES: dict[str, Callable[[], Result]] = {
     "daemon-rest": daemon_rest,
     "condor-submit": condor_submit,
     "condor-q-totals": condor_q_totals,
+    "condor-q-table": condor_q_table,
     "condor-q-af": condor_q_af,
     "condor-q-constraint": condor_q_constraint,
     "schedd-rss": schedd_rss,
+    "ledger-disk": ledger_disk,
     "rebuild": rebuild,
     "policies": policies,
     "submit-bulk": submit_bulk,

@@ -24,7 +24,7 @@ from .result import Result
 
 EVENTS = 1_000_000
 #: Seconds.
-GOAL = 120.0
+GOAL = 180.0
 _POOL = "alien_jobs"
 
 

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from vobox.classad.ad import Ad, literal, quote
-from vobox.classad.expressions import Evaluator
-from vobox.ledger.sql_conditions import Condition, Groups
 from vobox.rpc.types import Answer, QueueView, Request
 
 #: 2026-11-22 13:25:12 UTC, a Sunday; the tests run in UTC.
@@ -40,29 +38,13 @@ class FakeQueue:
     #: the ads that a query made us read
     read: int = 0
 
-    def is_plain(self) -> bool:
-        return False  # there are no columns: queries look at the ads themselves
-
     def jobs(
         self,
         clusters: Sequence[int] | None = None,
-        names: Collection[str] | None = None,
-        only: Condition | None = None,
+        owners: Sequence[str] | None = None,
+        statuses: Collection[int] | None = None,
     ) -> Iterator[Ad]:
-        assert names is None
-        assert only is None
         return self._of(self.queue, clusters)
-
-    def groups(self, names: Collection[str]) -> Groups | None:
-        raise AssertionError("there are no columns")
-
-    def tested(self, constraint: str, evaluator: Evaluator) -> Condition | None:
-        raise AssertionError("there are no columns")
-
-    def texts(
-        self, row: Sequence[tuple[str, str]], only: Condition, limit: int | None
-    ) -> Iterator[str]:
-        raise AssertionError("there are no columns")
 
     def history(
         self, clusters: Sequence[int] | None = None, oldest_first: bool = False

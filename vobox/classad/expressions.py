@@ -1,21 +1,20 @@
 """Values of expressions over job ads, parsed once and evaluated as seldom as possible.
 
-Building the library's ad of 70 attributes costs 15 us, so an expression is
-evaluated in an ad of only those attributes that it can reach, and the result
-is remembered for every other job in which they read the same. An expression
-that can reach more than the names it spells (``eval("...")``, a record,
-``MY`` by itself) gets the whole ad and is not remembered.
+Making the library's ad of 70 attributes takes most of the time, so an expression is evaluated in
+an ad of only those attributes that it can refer to, directly or through others, and the result is
+remembered for all other jobs in which these are the same. An expression that can refer to more
+than the names it spells (``eval("...")``, a record, ``MY`` by itself) is evaluated in the whole ad.
 
 Every expression is evaluated as if against an empty target ad, with ``CurrentTime`` set from
 ``now``, as HTCondor does. The length of an expression is limited, because the library's parser
-recurses without a limit. Ads are reused where possible: the library leaks memory with every ad
-that is made.
+recurses without a limit. Ads are reused where possible: the library (25.x) leaks 140 bytes with
+every ad that is made, and policies alone would make millions a day.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -28,7 +27,11 @@ from .literals import ERROR, NOT_LITERAL, UNDEFINED, literal_value
 MAX_REMEMBERED = 512
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+#: A word that is no function's name.
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\b(?!\s*\()")
+#: Words that are no attribute's name, unless it is quoted.
+_KEYWORDS = frozenset({"error", "false", "is", "isnt", "true", "undefined"})
 _BARE_MY = re.compile(r"\bmy\b(?!\s*\.\s*[A-Za-z_])", re.IGNORECASE)
 #: Words that look at more than the names an expression spells, or differ each time.
 _UNBOUNDED = frozenset(
@@ -57,10 +60,10 @@ def compile_expression(text: str) -> Compiled:
     names = dict.fromkeys(name.lower() for name in _NAME.findall(code))
     unbounded = (
         any(sign in code for sign in "['")
-        or not _UNBOUNDED.isdisjoint(names)
+        or not _UNBOUNDED.isdisjoint(word.lower() for word in _WORD.findall(code))
         or _BARE_MY.search(code) is not None
     )
-    return Compiled(tree, tuple(names), unbounded)
+    return Compiled(tree, tuple(name for name in names if name not in _KEYWORDS), unbounded)
 
 
 def is_expression(text: str) -> bool:
@@ -91,17 +94,16 @@ class Evaluator:
     def __init__(self, now: float, extra: Mapping[str, str] | None = None) -> None:
         self.now = int(now)
         self.extra = Ad(extra)
+        #: those that are no literals
+        self._compiled: dict[str, Compiled] = {}
         self._results: dict[tuple[str | None, ...], Any] = {}
-        self._clock = {"CurrentTime": str(self.now)}
         #: lower-case names → an ad of these, to be filled
-        self._scopes: dict[frozenset[str], classad2.ClassAd] = {}
+        self._scopes: dict[tuple[str, ...], classad2.ClassAd] = {}
 
     def text(self, ad: Ad, name: str) -> str | None:
         """The attribute's expression text, None if the job has no such attribute."""
-        try:
-            return ad[name]
-        except KeyError:
-            return self.extra.get(name)
+        found = ad.get(name)
+        return self.extra.get(name) if found is None else found
 
     def attribute(self, ad: Ad, name: str) -> Any:
         """The attribute's value, UNDEFINED if the job has no such attribute."""
@@ -120,21 +122,27 @@ class Evaluator:
 
     def value(self, ad: Ad, text: str) -> Any:
         """The expression's value in this job; ERROR where it cannot be evaluated."""
-        value = literal_value(text)
-        if value is not NOT_LITERAL:
-            return value
+        compiled = self._compiled.get(text)
+        if compiled is None:
+            value = literal_value(text)
+            if value is not NOT_LITERAL:
+                return value
         try:
-            reached = self._reach(ad, text)
-            if reached is None:
-                return self._evaluate(text, {**self.extra, **ad})
+            if compiled is None:
+                compiled = compile_expression(text)
+                if len(self._compiled) >= MAX_REMEMBERED:
+                    self._compiled.clear()
+                self._compiled[text] = compiled
+            found = None if compiled.unbounded else self._look_up(ad, compiled.names)
+            if found is None:
+                return self._evaluate_in_whole(ad, compiled.tree)
+            texts, values = found
             # The names follow from the texts in the order they were found.
-            key = (text, *reached.values())
+            key = (text, *texts)
             if key not in self._results:
                 if len(self._results) >= MAX_REMEMBERED:
                     self._results.clear()
-                known = {name: found for name, found in reached.items() if found is not None}
-                is_alone = "my" not in reached and "target" not in reached
-                self._results[key] = self._evaluate(text, known, is_alone)
+                self._results[key] = self._evaluate(ad, compiled.tree, values)
             return self._results[key]
         except _NO_VALUE:
             return ERROR
@@ -143,56 +151,59 @@ class Evaluator:
         """Whether a constraint selects this job; undefined, error and strings do not."""
         return bool(number_of(self.value(ad, text)))
 
-    def _reach(self, ad: Ad, text: str) -> dict[str, str | None] | None:
-        """Texts of all attributes that the expression can reach; None if that is not known."""
-        compiled = compile_expression(text)
-        if compiled.unbounded:
-            return None
-        reached: dict[str, str | None] = {}
-        pending = list(compiled.names)
+    def _look_up(
+        self, ad: Ad, names: Sequence[str]
+    ) -> tuple[list[str | None], dict[str, Any]] | None:
+        """Look up these attributes, and all that their expressions refer to.
+
+        Return their texts, and by name the values of literals and the trees of expressions
+        (UNDEFINED: there is no such attribute); None if what is referred to is not known.
+        """
+        texts: list[str | None] = []
+        values: dict[str, Any] = {}
+        pending = list(names)
         while pending:
             name = pending.pop()
-            if name in reached:
+            if name in values:
                 continue
-            found = reached[name] = self.text(ad, name)
-            if found is not None and literal_value(found) is NOT_LITERAL:
-                inner = compile_expression(found)
+            text = self.text(ad, name)
+            texts.append(text)
+            value = UNDEFINED if text is None else literal_value(text)
+            if value is NOT_LITERAL and text is not None:
+                inner = compile_expression(text)
                 if inner.unbounded:
                     return None
                 pending.extend(inner.names)
-        return reached
+                value = inner.tree
+            values[name] = value
+        return texts, values
 
-    def _evaluate(self, text: str, attributes: Mapping[str, str], is_alone: bool = False) -> Any:
-        """``is_alone``: there is no ``MY.`` and no ``TARGET.`` in it, nor in what it reaches."""
-        tree = compile_expression(text).tree
-        # matching with a target takes ten times as long
-        if is_alone and (filled := self._filled(attributes)) is not None:
-            return tree.eval(filled)
-        scope = Ad({**self._clock, **attributes}).classad()
-        # Without a target ad the library knows no ``MY.``; with one it knows
-        # no ``CurrentTime``.
-        return tree.eval(scope, _NO_TARGET)
-
-    def _filled(self, attributes: Mapping[str, str]) -> classad2.ClassAd | None:
-        """An ad of these, if all are plain literals; one for all that have the same names.
-
-        Each ``ClassAd`` made leaks 140 bytes in the library (25.x): a schedd's policies alone
-        would make millions a day.
-        """
-        values: dict[str, Any] = {"currenttime": self.now}
-        for name, text in attributes.items():
-            value = values[name] = literal_value(text)
-            if value is NOT_LITERAL or value is UNDEFINED or value is ERROR:
-                return None
+    def _evaluate(self, ad: Ad, tree: classad2.ExprTree, values: Mapping[str, Any]) -> Any:
+        """Evaluate in an ad of these values and trees; there is one for all of the same names."""
+        present: dict[str, Any] = {}
+        for name, value in values.items():
+            if value is UNDEFINED:
+                continue
             # half characters end the process when they are put into an ad
-            if isinstance(value, str) and not (value.isascii() and value.isprintable()):
-                return None
-        names = frozenset(values)
+            is_odd = isinstance(value, str) and not (value.isascii() and value.isprintable())
+            if is_odd or value is ERROR:
+                return self._evaluate_in_whole(ad, tree)
+            present[name] = value
+        names = tuple(present)
         scope = self._scopes.get(names)
         if scope is None:
             if len(self._scopes) >= MAX_REMEMBERED:
                 self._scopes.clear()
             scope = self._scopes[names] = classad2.ClassAd()
-        for name, value in values.items():
+            scope["currenttime"] = self.now
+        for name, value in present.items():
             scope[name] = value
-        return scope
+        # Without a target ad the library knows no ``MY.``; with one it takes ten times as long.
+        if "my" in values or "target" in values:
+            return tree.eval(scope, _NO_TARGET)
+        return tree.eval(scope)
+
+    def _evaluate_in_whole(self, ad: Ad, tree: classad2.ExprTree) -> Any:
+        # With a target ad the library knows no ``CurrentTime`` of its own.
+        scope = Ad({"CurrentTime": str(self.now), **self.extra, **ad}).classad()
+        return tree.eval(scope, _NO_TARGET)

@@ -31,7 +31,12 @@ _WORDS: Final = {"true": True, "false": False, "undefined": UNDEFINED, "error": 
 
 def literal_value(text: str) -> Any:
     """The value of a literal: bool, int, float, str, UNDEFINED or ERROR; else NOT_LITERAL."""
+    if text.isdigit() and text.isascii() and (text[0] != "0" or text == "0") and len(text) <= 18:
+        return int(text)
     if text[:1] == '"':
+        inner = text[1:-1]
+        if '"' not in inner and "\\" not in inner and text[-1] == '"' and len(text) > 1:
+            return inner
         if _STRING.match(text) is None:
             return NOT_LITERAL
         return unquote(text) if "\\" in text else text[1:-1]

@@ -17,7 +17,7 @@ for ever, although its message will reach no worker.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -59,8 +59,6 @@ from .status import (
 #: HoldReasonSubCode (EBADMSG) of a job whose message is among the dead letters.
 DEAD_LETTER_SUBCODE: Final = 74
 
-AdOf = Callable[[Mapping[str, str]], Ad]
-
 
 @dataclass(frozen=True)
 class DeadLettered(JobMessage):
@@ -79,15 +77,14 @@ class Transition:
     effects: list[Effect] = field(default_factory=list)
 
 
-def apply(job: Job | None, event: JobMessage, ad_of: AdOf = Ad) -> Transition:
+def apply(job: Job | None, event: JobMessage) -> Transition:
     """Return the job after ``event``, and the effects. The given job stays as it is.
 
-    Events that come late or twice change nothing. ``ad_of`` makes the ad of a new
-    job from the attributes in its message.
+    Events that come late or twice change nothing.
     """
     if job is None:
         if isinstance(event, (Submit, Recorded)):
-            return _create(event, ad_of)
+            return _create(event)
         return Transition(None)
     rule = _RULES.get(type(event))
     if rule is None:
@@ -106,10 +103,10 @@ def remove_from_queue(job: Job, now: float) -> Job:
 # Everything below changes the job that it is given: the copy that ``apply`` made.
 
 
-def _create(event: Submit | Recorded, ad_of: AdOf) -> Transition:
+def _create(event: Submit | Recorded) -> Transition:
     if isinstance(event, Submit) and event.attempt > 0:
         return Transition(None)  # a later attempt of a job whose beginning the stream has forgotten
-    queued, ad = isinstance(event, Submit), ad_of(event.ad)
+    queued, ad = isinstance(event, Submit), Ad(event.ad)
     # recorded and not held: its Requirements cannot match, so it waits for them to change
     held = "HoldReasonCode" in ad or ad.get("JobStatus") != str(IDLE)
     on_hold = held and not queued

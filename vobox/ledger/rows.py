@@ -1,40 +1,90 @@
-"""A row of the ledger's table of jobs: as a job, and as it lies there."""
+"""Jobs as rows of the ledger's table, and rows as jobs or their ads."""
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from thyme.protocol.job import JobId
+from vobox.classad.ad import Ad
 from vobox.jobs.job import Job
+from vobox.jobs.status import COMPLETED, REMOVED
 
-from .ad_templates import Shape, Templates
+from .compression import Compressor, Dictionaries
+from .stored_ad import StoredAd, encode_ad
 
-#: What ``job_of`` is made of.
-COLUMNS: Final = (
+#: Attributes that make a job one to look at from time to time.
+_POLICIES: Final = (
+    "PeriodicHold", "PeriodicRelease", "PeriodicRemove", "AllowedJobDuration",
+    "AllowedExecuteDuration",
+)  # fmt: skip
+
+#: What ``decode_job`` reads, in this order.
+JOB_COLUMNS: Final = (
     "cluster, proc, uid, gid, pool, status, attempt, queued, worker, ended, losses, lease, "
-    "has_result, in_queue, left_at, shape, ad"
+    "has_result, in_queue, left_at, dictionary, ad"
+)
+_WRITTEN: Final = (
+    "cluster", "proc", "owner", "uid", "gid", "pool", "status", "attempt", "queued", "worker",
+    "ended", "losses", "lease", "has_result", "in_queue", "left_at", "has_policy", "qdate",
+    "batch", "procs", "columns_match", "dictionary", "ad",
+)  # fmt: skip
+#: Writes what ``encode_job`` gives; not by REPLACE, which would write every index anew.
+PUT_JOB: Final = (
+    f"INSERT INTO jobs({','.join(_WRITTEN)}) VALUES({','.join('?' * len(_WRITTEN))}) "
+    "ON CONFLICT(cluster, proc) DO UPDATE SET "
+    + ",".join(f"{name}=excluded.{name}" for name in _WRITTEN[2:])
 )
 
+#: What ``decode_ad`` reads, at the end of a row: first the columns that stand for attributes.
+AD_COLUMNS: Final = (
+    "CAST(cluster AS TEXT), CAST(proc AS TEXT), CAST(status AS TEXT), '\"' || owner || '\"', "
+    "qdate, batch, procs, columns_match, dictionary, ad"
+)
+_PLACES: Final = {
+    name: place - 10  # from the end
+    for place, name in enumerate(
+        ("clusterid", "procid", "jobstatus", "owner", "qdate", "jobbatchname", "totalsubmitprocs")
+    )
+}
+_NO_PLACES: Final[dict[str, int]] = {}
 
-class Row(NamedTuple):
-    """A job as it lies in the ledger; ``values``: of its shape, as ``row_values`` writes them."""
 
-    id: JobId
-    status: int
-    number: int
-    shape: Shape
-    values: str
+def encode_job(job: Job, compressor: Compressor) -> tuple[object, ...]:
+    """Return the values for ``PUT_JOB``."""
+    ad = job.ad
+    owner = _storable(ad.text("Owner"))
+    shown = [ad.get(name) for name in ("QDate", "JobBatchName", "TotalSubmitProcs")]
+    stored = [None if text is None else _storable(text) for text in shown]
+    columns_match = (
+        ad.get("ClusterId") == str(job.id.cluster)
+        and ad.get("ProcId") == str(job.id.proc)
+        and ad.get("JobStatus") == str(job.status)
+        and ad.get("Owner") == f'"{owner}"'
+        and owner.isascii()  # SQLite compares these alone without regard to case
+        and shown == stored
+    )
+    # leave_in_queue keeps ended jobs for as long as it says
+    has_policy = job.status in (COMPLETED, REMOVED) or any(name in ad for name in _POLICIES)
+    # no bool: each would be looked up among the adapters of the database's module
+    return (
+        *job.id, owner, job.uid, job.gid, job.pool, job.status, job.attempt,
+        1 if job.queued else 0, job.worker, job.ended, job.losses, job.lease,
+        1 if job.has_result else 0, 1 if job.in_queue else 0, job.left_at,
+        1 if has_policy else 0, *stored, 1 if columns_match else 0,
+        *compressor.compress(("ad", owner), encode_ad(ad)),
+    )  # fmt: skip
 
 
-def job_of(row: tuple[Any, ...], templates: Templates) -> Job:
+def decode_job(row: tuple[Any, ...], dictionaries: Dictionaries) -> Job:
+    """Make the job of a row of ``JOB_COLUMNS``."""
     (cluster, proc, uid, gid, pool, status, attempt, queued, worker, ended, losses, lease,
-     has_result, in_queue, left_at, shape, ad) = row  # fmt: skip
+     has_result, in_queue, left_at, _dictionary, _ad) = row  # fmt: skip
     return Job(
         id=JobId(cluster, proc),
         uid=uid,
         gid=gid,
         pool=pool,
-        ad=templates.ad(shape, ad),
+        ad=StoredAd(dictionaries, row),
         status=status,
         attempt=attempt,
         queued=bool(queued),
@@ -46,3 +96,13 @@ def job_of(row: tuple[Any, ...], templates: Templates) -> Job:
         in_queue=bool(in_queue),
         left_at=left_at,
     )
+
+
+def decode_ad(row: tuple[Any, ...], dictionaries: Dictionaries) -> Ad:
+    """Make the ad of a row that ends with ``AD_COLUMNS``."""
+    return StoredAd(dictionaries, row, _PLACES if row[-3] else _NO_PLACES)
+
+
+def _storable(text: str) -> str:
+    """Return the text as SQLite can store it."""
+    return text.encode("utf-8", "replace").decode()

@@ -1,24 +1,30 @@
 """The ledger's tables, and how its file is opened.
 
-One row a job. What queries ask for most stands in columns of its own; the ad
-itself is the difference from the *template* that jobs submitted alike share
-(``templates.py``).
-``plain`` says that the columns are exactly what the ad says, as ClassAd
-literals: only then may a query read them instead of the ad. ``in_queue`` is in
-partial indexes on itself, because SQLite reads the table for it otherwise.
-``counts`` says how many jobs there are of each kind: triggers keep it, so that
-it is right whatever is written, and whenever the writer ends.
+One row a job, with its whole ad as one compressed text (``compression.py``). What queries ask for
+most is in columns as well; ``columns_match`` says that they are exactly what the ad says, as
+ClassAd expressions: only then may a query read them instead of the ad. ``counts`` says how many
+jobs there are of each kind: triggers keep it, so that it is right whatever is written, and
+whenever the writer ends.
+
+A file that is damaged, or of another version of the schema, is renamed, and the ledger is made
+again from the stream; the renamed file is deleted when that is complete.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import sqlite3
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from vobox.jobs.status import IDLE, TRANSFERRING_OUTPUT
 
-VERSION = 7
+log = logging.getLogger(__name__)
+
+VERSION = 8
 
 _ONE_MORE = (
     "INSERT INTO counts VALUES"
@@ -37,16 +43,14 @@ CREATE TABLE jobs(
     ended INTEGER NOT NULL, losses INTEGER NOT NULL, lease REAL NOT NULL,
     has_result INTEGER NOT NULL,
     in_queue INTEGER NOT NULL, left_at REAL NOT NULL, has_policy INTEGER NOT NULL,
-    qdate INTEGER NOT NULL, batch TEXT, procs INTEGER, plain INTEGER NOT NULL,
-    shape INTEGER NOT NULL, ad TEXT NOT NULL, PRIMARY KEY(cluster, proc));
-CREATE INDEX jobs_columns
-    ON jobs(cluster, proc, status, owner, qdate, batch, procs, shape, in_queue) WHERE in_queue=1;
-CREATE INDEX jobs_not_plain ON jobs(cluster) WHERE plain=0;
+    qdate TEXT, batch TEXT, procs TEXT, columns_match INTEGER NOT NULL,
+    dictionary INTEGER, ad BLOB NOT NULL, PRIMARY KEY(cluster, proc));
+CREATE INDEX jobs_queue ON jobs(cluster, proc) WHERE in_queue=1;
 CREATE INDEX jobs_to_queue ON jobs(cluster)
     WHERE in_queue=1 AND status={IDLE} AND queued=0;
 CREATE INDEX jobs_to_deliver ON jobs(cluster) WHERE in_queue=1 AND status={TRANSFERRING_OUTPUT};
 CREATE INDEX jobs_policy ON jobs(cluster, proc) WHERE in_queue=1 AND has_policy=1;
-CREATE INDEX jobs_worked ON jobs(cluster, proc, attempt, lease, pool)
+CREATE INDEX jobs_worked ON jobs(cluster, proc, lease)
     WHERE in_queue=1 AND worker<>'';
 CREATE INDEX jobs_left ON jobs(left_at, cluster, proc) WHERE in_queue=0;
 CREATE TABLE counts(
@@ -59,31 +63,77 @@ CREATE TRIGGER jobs_other AFTER UPDATE ON jobs
     WHEN new.status<>old.status OR (new.worker<>'')<>(old.worker<>'')
         OR new.in_queue<>old.in_queue OR new.owner<>old.owner OR new.pool<>old.pool
     BEGIN {_ONE_LESS}; {_ONE_MORE}; END;
-CREATE TABLE templates(id INTEGER PRIMARY KEY AUTOINCREMENT, ad TEXT NOT NULL);
-CREATE TABLE shapes(id INTEGER PRIMARY KEY AUTOINCREMENT, template INTEGER NOT NULL,
-    names TEXT NOT NULL);
-CREATE TABLE bases(id INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL);
-CREATE TABLE bodies(cluster INTEGER, proc INTEGER, kind TEXT, base INTEGER, body BLOB NOT NULL,
-    PRIMARY KEY(cluster, proc, kind));
+CREATE TABLE dictionaries(id INTEGER PRIMARY KEY, text BLOB NOT NULL);
+CREATE TABLE bodies(cluster INTEGER, proc INTEGER, kind TEXT, dictionary INTEGER,
+    body BLOB NOT NULL, PRIMARY KEY(cluster, proc, kind));
 CREATE INDEX bodies_output ON bodies(cluster, proc) WHERE kind='output';
 CREATE TABLE waiting_log(
     id INTEGER PRIMARY KEY, cluster INTEGER NOT NULL, proc INTEGER NOT NULL, text BLOB NOT NULL);
 CREATE INDEX waiting_log_job ON waiting_log(cluster, proc);
 CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
-TABLES = ("jobs", "counts", "templates", "shapes", "bases", "bodies", "waiting_log", "meta")
+TABLES = ("jobs", "counts", "dictionaries", "bodies", "waiting_log", "meta")
 #: KiB of the file that the writer keeps in memory.
 _CACHE = 16 * 1024
 #: Pages (4 KiB) after which the log goes into the file.
 _CHECKPOINT = 4000
 
 
-def open_ledger(path: Path) -> sqlite3.Connection:
-    """The writer's connection; tables of another version are thrown away.
+#: What the stream does not tell, and is taken over into a new ledger: used cluster ids, and
+#: clusters whose submit failed.
+_TAKEN_OVER = ("next_cluster", "refused")
 
-    Raises sqlite3.DatabaseError for a file that is none, sqlite3.OperationalError
-    and OSError where the disk is at fault.
+
+def open_ledger(path: Path) -> sqlite3.Connection:
+    """Open the ledger for its writer, and make it where there is none.
+
+    Raises sqlite3.OperationalError and OSError where the disk is at fault.
     """
+    meta: list[tuple[str, str]] = []
+    try:
+        db = _connect(path)
+        if (version := _version(db)) in (None, VERSION):
+            return _created(db) if version is None else db
+        with contextlib.suppress(sqlite3.DatabaseError):
+            query = "SELECT name, value FROM meta WHERE name IN (?,?)"
+            meta = db.execute(query, _TAKEN_OVER).fetchall()
+        db.close()
+        _put_aside(path, f"schema-{version}" if version else "damaged")
+    except sqlite3.OperationalError:
+        raise  # the disk, not the content
+    except sqlite3.DatabaseError:
+        _put_aside(path, "damaged")
+    db = _created(_connect(path))
+    db.executemany("INSERT INTO meta VALUES(?,?)", meta)
+    return db
+
+
+def delete_former(path: Path) -> None:
+    """Delete the files that ``open_ledger`` has renamed: the new ledger is complete."""
+    for former in _former(path):
+        with contextlib.suppress(OSError):
+            former.unlink()
+            log.warning("deleted %s: the ledger has been made again from the stream", former)
+
+
+def _former(path: Path) -> Iterator[Path]:
+    for name in ("damaged", "schema"):
+        yield from path.parent.glob(f"{path.name}.{name}-*")
+
+
+def _put_aside(path: Path, why: str) -> None:
+    former = path.with_name(f"{path.name}.{why}-{time.time_ns()}")
+    log.warning(
+        "the ledger %s is %s: renamed to %s until it has been made again from the stream",
+        path, "damaged" if why == "damaged" else "of another version", former.name,
+    )  # fmt: skip
+    path.rename(former)
+    for suffix in ("-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            Path(str(path) + suffix).unlink()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
     # it holds job messages, and these hold proxies
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     db = sqlite3.connect(path, isolation_level=None, timeout=30.0)
@@ -95,13 +145,24 @@ def open_ledger(path: Path) -> sqlite3.Connection:
         db.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT}")
         if (bad := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise sqlite3.DatabaseError(bad)
-        if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-            for (table,) in db.execute(
-                "SELECT name FROM sqlite_master WHERE type='table' AND name NOT LIKE 'sqlite%'"
-            ).fetchall():
-                db.execute(f"DROP TABLE {table}")
-            db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
     except BaseException:
         db.close()
         raise
     return db
+
+
+def _version(db: sqlite3.Connection) -> int | None:
+    """Return the version of the schema; None of a new file, 0 of one that is marked as damaged."""
+    if db.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
+        return None
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _created(db: sqlite3.Connection) -> sqlite3.Connection:
+    db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
+    return db
+
+
+def mark_as_damaged(db: sqlite3.Connection) -> None:
+    """Let the ledger be made again at the next start."""
+    db.execute("PRAGMA user_version=0")

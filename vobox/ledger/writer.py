@@ -1,35 +1,30 @@
-"""The schedd's table of jobs: a fold of the stream, kept in SQLite.
+"""The schedd's table of jobs, made from the events in the stream and kept in SQLite.
 
-It is a cache. What it holds can be made again from the stream, so a damaged
-or missing file costs a rebuild and nothing else. One thread writes; any
-number of others read through ``LedgerView`` objects of their own
-(``ledger_view.py``).
+It is a cache. What it holds can be made again from the stream, so a damaged or missing file costs
+a rebuild and nothing else. One thread writes; any number of others read through ``LedgerView``
+objects of their own (``snapshot.py``).
 """
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from thyme.protocol.job import JobId
-from vobox.classad.ad import Ad
 from vobox.jobs.job import Job
 from vobox.jobs.status import HELD, IDLE, TRANSFERRING_OUTPUT
 
-from .ad_templates import NewTemplates
-from .message_deltas import Bodies
-from .rows import COLUMNS, Row, job_of
-from .schema import TABLES, open_ledger
-from .write_buffer import WriteBack
+from .compression import Compressor
+from .rows import JOB_COLUMNS, decode_job
+from .schema import TABLES, delete_former, mark_as_damaged, open_ledger
+from .write_buffer import WriteBuffer
 
 #: Jobs kept in memory as they were last written.
 RECENT = 1000
-#: Rows forgotten until it is looked for templates that nobody has any more.
-_FORGOTTEN = 10_000
 #: SQLite's; a user may type any number.
 _MAX_INTEGER = 2**63 - 1
 
@@ -38,7 +33,7 @@ class Ledger:
     """The writer's side. Every method raises sqlite3.Error when the disk fails."""
 
     def __init__(self, path: Path) -> None:
-        """Open, or make, the ledger; a file that is none is put aside."""
+        """Open the ledger, or make it; see ``open_ledger``."""
         self.path = path
         # a job's events follow each other closely: reading and parsing it anew for each of
         # them is half of what a job costs the schedd
@@ -46,21 +41,10 @@ class Ledger:
         self._meta: dict[str, str] = {}
         #: names of what is to be written at the end of the transaction
         self._unwritten_meta: set[str] = set()
-        self._forgotten = 0
         self._in_transaction = False
-        try:
-            self._db = open_ledger(path)
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise  # the disk, not the content
-            path.rename(path.with_name(f"{path.name}.damaged-{time.time_ns()}"))
-            for suffix in ("-wal", "-shm"):
-                with contextlib.suppress(FileNotFoundError):
-                    Path(str(path) + suffix).unlink()
-            self._db = open_ledger(path)
-        self._templates = NewTemplates(self._db)
-        self._bodies = Bodies(self._db)
-        self._unwritten = WriteBack(self._db, self._templates, self._bodies)
+        self._db = open_ledger(path)
+        self._compressor = Compressor(self._db)
+        self._unwritten = WriteBuffer(self._db, self._compressor)
         newest = "SELECT cluster, proc FROM jobs ORDER BY cluster DESC, proc DESC LIMIT 1"
         #: no job with a higher id was ever put down
         self._newest = JobId(*(self._db.execute(newest).fetchone() or (-1, -1)))
@@ -68,6 +52,7 @@ class Ledger:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """All of it or nothing; what is put down inside is written at its end."""
+        self._mark_damage()
         self._db.execute("BEGIN IMMEDIATE")
         self._in_transaction = True
         try:
@@ -76,14 +61,11 @@ class Ledger:
             self._write_meta()
             self._db.execute("COMMIT")
         except BaseException:
-            self._recent.clear()
-            self._meta.clear()
-            self._unwritten_meta.clear()
-            self._templates.forget()
-            self._bodies.forget()
-            self._unwritten.drop_all()
+            self._forget_cached()
+            self._unwritten.clear()
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
+            self._mark_damage()
             raise
         finally:
             self._in_transaction = False
@@ -91,18 +73,31 @@ class Ledger:
     def clear(self) -> None:
         """Forget everything but the used cluster ids: the stream is another one."""
         with self.transaction():
-            self._recent.clear()
-            self._meta.clear()
-            self._unwritten_meta.clear()
-            self._templates.forget()
-            self._bodies.forget()
+            self._forget_cached()
             for table in TABLES:
                 if table != "meta":
                     self._db.execute(f"DELETE FROM {table}")  # noqa: S608 (names of ours)
             self._db.execute("DELETE FROM meta WHERE name<>'next_cluster'")
 
+    def _forget_cached(self) -> None:
+        self._recent.clear()
+        self._meta.clear()
+        self._unwritten_meta.clear()
+        self._compressor.forget()
+
+    def delete_former(self) -> None:
+        """Delete what was put aside of a damaged or older ledger: this one is complete."""
+        delete_former(self.path)
+
     def close(self) -> None:
+        self._mark_damage()
         self._db.close()
+
+    def _mark_damage(self) -> None:
+        """Let the ledger be made again at the next start if a text in it is damaged."""
+        if self._compressor.found_damage:
+            with contextlib.suppress(sqlite3.Error):
+                mark_as_damaged(self._db)
 
     def _flush(self) -> None:
         """Before a query, and after each change outside a transaction."""
@@ -125,14 +120,10 @@ class Ledger:
         if job > self._newest or job.proc > _MAX_INTEGER:
             return None  # a new one: no need to look
         row = self._db.execute(
-            f"SELECT {COLUMNS} FROM jobs WHERE cluster=? AND proc=?",  # noqa: S608
+            f"SELECT {JOB_COLUMNS} FROM jobs WHERE cluster=? AND proc=?",  # noqa: S608
             tuple(job),
         ).fetchone()
-        return None if row is None else job_of(row, self._templates)
-
-    def ad_of(self, texts: Mapping[str, str]) -> Ad:
-        """``Ad(texts)``, as the ledger would have it: at once a difference from one like it."""
-        return self._templates.ad_of(texts)
+        return None if row is None else self._decode(row)
 
     def put(self, job: Job) -> None:
         self._newest = max(self._newest, job.id)
@@ -154,8 +145,8 @@ class Ledger:
 
     def left(self) -> Iterator[Job]:
         """Jobs of the history, while nothing else is done with the ledger."""
-        for row in self._query(f"SELECT {COLUMNS} FROM jobs WHERE in_queue=0"):  # noqa: S608
-            yield job_of(row, self._templates)
+        for row in self._query(f"SELECT {JOB_COLUMNS} FROM jobs WHERE in_queue=0"):  # noqa: S608
+            yield self._decode(row)
 
     def to_queue(self) -> list[JobId]:
         """Idle jobs without a message out, which nobody is still ending."""
@@ -170,9 +161,9 @@ class Ledger:
         """Ended jobs whose result is not on the submit host."""
         return self._jobs(f"in_queue=1 AND status={TRANSFERRING_OUTPUT} AND has_result=1")
 
-    def put_aside(self) -> list[Job]:
-        """Held jobs whose ad has the words of a message that was put aside."""
-        return self._jobs(f"in_queue=1 AND status={HELD} AND instr(ad, 'put aside')>0")
+    def held(self) -> list[Job]:
+        """Return the held jobs in the queue."""
+        return self._jobs(f"in_queue=1 AND status={HELD}")
 
     def worked_on(self) -> list[tuple[JobId, float]]:
         """What a worker runs or is ending, each with the lease that it asked for (0: none)."""
@@ -181,18 +172,13 @@ class Ledger:
         ).fetchall()
         return [(JobId(cluster, proc), lease) for cluster, proc, lease in rows]
 
-    def with_policy(self, after: JobId, limit: int) -> list[Row]:
-        """The next jobs in the queue whose policy expressions may fire, by cluster and proc."""
-        rows = self._query(
-            "SELECT cluster, proc, status, shape, ad FROM jobs WHERE in_queue=1 AND has_policy=1 "
-            "AND (cluster, proc)>(?,?) ORDER BY cluster, proc LIMIT ?",
-            (*after, limit),
-        ).fetchall()
-        shape = self._templates.shape
-        return [
-            Row(JobId(cluster, proc), status, number, shape(number), values)
-            for cluster, proc, status, number, values in rows
-        ]
+    def with_policy(self, after: JobId, limit: int) -> list[Job]:
+        """Return the next jobs in the queue whose policy expressions may fire, by cluster and proc.
+
+        They are the caller's own: what is written into their ads is in no other's.
+        """
+        where = "in_queue=1 AND has_policy=1 AND (cluster, proc)>(?,?)"
+        return self._jobs(where, tuple(after), limit)
 
     def forget_before(self, left_at: float) -> None:
         """Drop from the history what left the queue before that time."""
@@ -200,11 +186,7 @@ class Ledger:
         if gone.rowcount:
             self._db.execute("DELETE FROM counts WHERE number=0")
             self._recent.clear()
-            self._forgotten += gone.rowcount
-        if self._forgotten >= _FORGOTTEN:
-            self._forgotten = 0
-            self._templates.drop_unused()
-        self._bodies.drop_unused()
+        self._compressor.delete_unused()
 
     def _query(self, text: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
         """What is asked of the tables is asked of what is not written yet, too."""
@@ -213,9 +195,14 @@ class Ledger:
         return self._db.execute(text, values)
 
     def _jobs(self, where: str, values: Sequence[object] = (), limit: int = -1) -> list[Job]:
-        query = f"SELECT {COLUMNS} FROM jobs WHERE {where} ORDER BY cluster, proc LIMIT {limit}"  # noqa: S608
-        rows = self._query(query, values)
-        return [job_of(row, self._templates) for row in rows.fetchall()]
+        query = (
+            f"SELECT {JOB_COLUMNS} FROM jobs WHERE {where} "  # noqa: S608
+            f"ORDER BY cluster, proc LIMIT {limit}"
+        )
+        return [self._decode(row) for row in self._query(query, values).fetchall()]
+
+    def _decode(self, row: tuple[Any, ...]) -> Job:
+        return decode_job(row, self._compressor)
 
     # --- what goes with a job: its message, its result, its unwritten log --------------
 
@@ -230,9 +217,10 @@ class Ledger:
         if is_known:
             return body
         row = self._db.execute(
-            "SELECT base, body FROM bodies WHERE cluster=? AND proc=? AND kind=?", (*job, kind)
+            "SELECT dictionary, body FROM bodies WHERE cluster=? AND proc=? AND kind=?",
+            (*job, kind),
         ).fetchone()
-        return None if row is None else self._bodies.read(row[0], bytes(row[1]))
+        return None if row is None else self._compressor.decompress(*row)
 
     def outputs_to_save(self) -> list[JobId]:
         """Jobs with a body of the kind "output"."""
@@ -244,7 +232,7 @@ class Ledger:
         self._changed()
 
     def drop_bodies(self, job: JobId) -> None:
-        self._unwritten.drop_bodies(job)
+        self._unwritten.delete_bodies(job)
         self._changed()
 
     def add_log(self, job: JobId, text: str) -> None:
@@ -254,7 +242,7 @@ class Ledger:
         self._changed()
 
     def drop_log(self, job: JobId) -> None:
-        self._unwritten.drop_log(job)
+        self._unwritten.delete_log(job)
         self._changed()
 
     def drop_all_logs(self) -> None:

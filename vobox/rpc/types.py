@@ -8,14 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from thyme.protocol.job import Task
 from vobox.classad.ad import Ad
-from vobox.ledger.sql_conditions import Condition, Groups
-
-if TYPE_CHECKING:
-    from vobox.classad.expressions import Evaluator
 
 
 class Caller(Protocol):
@@ -70,34 +66,17 @@ class QueueView(Protocol):
     schedd_name: str  #: e.g. "vobox1.example.org"
     address: str  #: sinful string without brackets' content parsed, e.g. "<127.0.0.1:0>"
 
-    def is_plain(self) -> bool:
-        """Whether every job's columns are what its ad says: only then may ``jobs`` be given
-        ``names`` and ``only``."""
-
     def jobs(
         self,
         clusters: Sequence[int] | None = None,
-        names: Collection[str] | None = None,
-        only: Condition | None = None,
+        owners: Sequence[str] | None = None,
+        statuses: Collection[int] | None = None,
     ) -> Iterator[Ad]:
-        """Ads of the jobs in the queue, by cluster and proc; only these clusters if given.
+        """Yield the ads of the jobs in the queue, by cluster and proc.
 
-        Only the jobs of which ``only`` is true. ``names`` are the (lower-case) attributes
-        that will be looked at: the ads need hold no others.
+        Jobs of other clusters, owners (in any case) and JobStatus than these may be left out, and
+        need not: it saves the caller time, who looks again. None: any.
         """
-
-    def groups(self, names: Collection[str]) -> Groups | None:
-        """The queue in groups of jobs that read the same in these (lower-case) attributes; None
-        where too many differ. Only where ``is_plain``."""
-
-    def tested(self, constraint: str, evaluator: Evaluator) -> Condition | None:
-        """The jobs that the constraint selects, each of them asked; None where that takes whole
-        ads. Only where ``is_plain``."""
-
-    def texts(
-        self, row: Sequence[tuple[str, str]], only: Condition, limit: int | None
-    ) -> Iterator[str]:
-        """For each of those jobs a row of (text, value of that column) pairs, many at once."""
 
     def history(
         self, clusters: Sequence[int] | None = None, oldest_first: bool = False

@@ -11,17 +11,14 @@ from collections.abc import Callable, Mapping
 
 from thyme.protocol.events import Held, JobMessage, Released, Removed
 from thyme.protocol.job import JobId
-from vobox.classad.ad import Ad
 from vobox.classad.expressions import Evaluator
 from vobox.jobs import policy, run_limits
 from vobox.jobs.job import Job
 from vobox.jobs.status import COMPLETED, REMOVED, RUNNING, SUSPENDED
 from vobox.ledger.writer import Ledger
 
-from .policy_prefilter import PolicyPrefilter
-
-#: Jobs checked in one slice.
-SLICE = 2000
+#: Jobs checked in one slice: some ten milliseconds.
+SLICE = 500
 _START = JobId(-1, -1)
 
 
@@ -43,21 +40,21 @@ class PolicyScan:
         Returns the events to record, the ended jobs that need not stay in the queue, and whether
         more is left of this scan.
         """
-        rows = self._ledger.with_policy(self._after, SLICE)
-        more = len(rows) == SLICE
-        self._after = rows[-1].id if more else _START
-        prefilter = PolicyPrefilter(self._live, now)
-        jobs = [self._ledger.get(row.id) for row in rows if prefilter.may_fire(row)]
+        jobs = self._ledger.with_policy(self._after, SLICE)
+        more = len(jobs) == SLICE
+        self._after = jobs[-1].id if more else _START
         # one for all jobs: the same expression with the same values is evaluated once
         evaluator = Evaluator(now)
         events: list[JobMessage] = []
         leaving: list[Job] = []
-        for job in filter(None, jobs):
+        for job in jobs:
+            if job.status in (RUNNING, SUSPENDED):
+                job.ad.update(self._live(job.id))
             hold = run_limits.check_run_limits(job.ad, job.status, now)
             action = (
                 policy.PolicyAction(hold=hold)
                 if hold is not None
-                else policy.check_periodic(self._add_live(job), job.status, now, evaluator)
+                else policy.check_periodic(job.ad, job.status, now, evaluator)
             )
             if action is not policy.NO_ACTION:
                 events.append(self._build_event(job, action, now))
@@ -68,12 +65,6 @@ class PolicyScan:
             ):
                 leaving.append(job)
         return events, leaving, more
-
-    def _add_live(self, job: Job) -> Ad:
-        if job.status not in (RUNNING, SUSPENDED) or not (live := self._live(job.id)):
-            return job.ad
-        # the ledger's own ad must stay as it is
-        return Ad({**job.ad, **live})
 
     def _build_event(self, job: Job, action: policy.PolicyAction, now: float) -> JobMessage:
         if action.hold is not None:

@@ -60,6 +60,7 @@ class Session:
             if not self.reader.catch_up(replaying=True):
                 transport.wait(1.0)
         self.finish_replay()
+        state.ledger.delete_former()
         state.health.report_well()
         return True
 

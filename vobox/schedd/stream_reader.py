@@ -154,7 +154,7 @@ class StreamReader:
             self._ledger.drop_all_logs()
             # a ledger that was made from nothing has read what had been counted long ago
             self._ledger.set_meta("counted", "yes")
-        dead = filter(is_dead_lettered, self._ledger.put_aside())
+        dead = filter(is_dead_lettered, self._ledger.held())
         self._state.put_aside = {job.id for job in dead}
         return failures
 
@@ -217,7 +217,7 @@ class StreamReader:
     def _apply(self, event: JobMessage, body: bytes, replaying: bool) -> None:
         ledger, state = self._ledger, self._state
         before = ledger.get(event.job)
-        transition = apply(before, event, ledger.ad_of)
+        transition = apply(before, event)
         job = transition.job
         if job is None:
             log.error("%s of job %s, which the stream does not know", event.kind, event.job)

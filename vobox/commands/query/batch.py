@@ -3,16 +3,14 @@
 Jobs belong together that have one owner and one ``JobBatchName``, or else one
 cluster. Column widths follow the contents; nothing should parse this table.
 
-The jobs come by cluster, so that a cluster's row is known when the next one
-begins, and is not kept: job agents are clusters of one, a hundred thousand of
-them. What has a batch name is kept from a first pass for the second.
+The jobs come by cluster, so that a cluster's row is known when the next one begins. Job agents
+are clusters of one, a hundred thousand of them: of such a row only the text is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
 
 from vobox.classad.ad import Ad
 from vobox.classad.expressions import Evaluator
@@ -25,10 +23,6 @@ from .totals import count_running
 #: Width of BATCH_NAME at least, and where there is no row to follow.
 _NAME_WIDTH = 11
 _EMPTY_NAME_WIDTH = 13
-#: The attributes that the table is made of.
-NAMES: Final = frozenset(
-    {"clusterid", "procid", "owner", "jobbatchname", "jobstatus", "qdate", "totalsubmitprocs"}
-)
 
 
 @dataclass(slots=True)
@@ -40,6 +34,7 @@ class _Batch:
     submitted: float
     first: tuple[int, int]
     last: tuple[int, int]
+    has_name: bool
     counts: dict[int, int] = field(default_factory=dict)
     #: how many jobs there ever were in the clusters so far, the last one left out
     before: int = 0
@@ -56,19 +51,20 @@ class _Batch:
         self.counts[status] = self.counts.get(status, 0) + 1
         self.procs = int(evaluator.number(ad, "TotalSubmitProcs"))
 
-    def count_cells(self, whole: bool) -> tuple[str, list[str]]:
-        """Return JOB_IDS, and DONE RUN IDLE HOLD TOTAL.
+    def build_row(self, whole: bool) -> tuple[str, ...]:
+        """Return the cells: owner, name, date; DONE RUN IDLE HOLD TOTAL; JOB_IDS.
 
-        ``whole``: no job of these clusters was left out of the query, so those
-        missing from it are done.
+        ``whole``: no job of these clusters was left out of the query, so those missing from it
+        are done.
         """
         counts = self.counts
         present = sum(counts.values())
         total = max(present, self.before + self.procs) if whole else present
         done = total - present  # as with HTCondor, not those that completed and are still here
         idle = counts.get(IDLE, 0) + counts.get(SUSPENDED, 0)
-        numbers = [done, count_running(counts), idle, counts.get(HELD, 0), total]
-        return self._format_ids(), [str(number) if number else "_" for number in numbers]
+        numbers = (done, count_running(counts), idle, counts.get(HELD, 0), total)
+        texts = [str(number) if number else "_" for number in numbers]
+        return (self.owner, self.name, format_date(self.submitted), *texts, self._format_ids())
 
     def _format_ids(self) -> str:
         first = f"{self.first[0]}.{self.first[1]}"
@@ -79,106 +75,69 @@ class _Batch:
         return f"{first} ... {self.last[0]}.{self.last[1]}"
 
 
-class _Batches:
-    """Collects the batches of jobs that come ordered by cluster."""
+def _collect_batches(ads: Iterable[Ad], evaluator: Evaluator) -> Iterator[_Batch]:
+    """Yield every batch once, in the order of their first jobs, which come by cluster.
 
-    def __init__(self, evaluator: Evaluator) -> None:
-        self._evaluator = evaluator
-        #: the batches with a name, complete after the first pass
-        self.named: dict[tuple[str, str], _Batch] = {}
-
-    def iterate_complete(self, ads: Iterable[Ad]) -> Iterator[_Batch]:
-        """Yield all batches, each once, when it is complete."""
-        current: _Batch | None = None
-        for job, owner, name, ad in map(self._identify, ads):
-            if name:
-                batch = self._get_named(job, owner, name, ad)
-            else:
-                if current is None or (current.owner, current.first[0]) != (owner, job[0]):
-                    if current is not None:
-                        yield current
-                    current = self._make_batch(job, owner, f"ID: {job[0]}", ad)
-                batch = current
-            batch.add(job, ad, self._evaluator)
-        if current is not None:
-            yield current
-        yield from self.named.values()
-
-    def iterate_in_order(self, ads: Iterable[Ad]) -> Iterator[_Batch]:
-        """Yield all batches in the order of their first jobs, each once, complete."""
-        current: _Batch | None = None
-        after: list[_Batch] = []  # named ones that begin within the cluster of ``current``
-        for job, owner, name, ad in map(self._identify, ads):
-            if current is not None and (current.owner, current.first[0]) != (owner, job[0]):
-                yield from (current, *after)
-                current, after = None, []
-            if name:
-                batch = self.named[owner, name]
-                if batch.first == job:
-                    after.append(batch)
-                if current is None:
-                    yield from after
-                    after = []
-                continue
-            if current is None:
-                current = self._make_batch(job, owner, f"ID: {job[0]}", ad)
-            current.add(job, ad, self._evaluator)
-        if current is not None:
-            yield from (current, *after)
-
-    def _identify(self, ad: Ad) -> tuple[tuple[int, int], str, str, Ad]:
+    One without a name is complete then; one with a name is complete at the end.
+    """
+    named: dict[tuple[str, str], _Batch] = {}
+    #: the cluster that is not complete yet, and the named batches that begin within it
+    current: _Batch | None = None
+    after: list[_Batch] = []
+    for ad in ads:
         job = (ad.number("ClusterId"), ad.number("ProcId"))
-        string = self._evaluator.string
-        return (
-            job,
-            sanitize_cell(string(ad, "Owner")),
-            sanitize_cell(string(ad, "JobBatchName")),
-            ad,
-        )
+        owner = sanitize_cell(evaluator.string(ad, "Owner"))
+        name = sanitize_cell(evaluator.string(ad, "JobBatchName"))
+        if current is not None and (current.first[0] != job[0] or current.owner != owner):
+            yield from (current, *after)
+            current, after = None, []
+        batch = named.get((owner, name)) if name else current
+        if batch is None:
+            submitted = evaluator.number(ad, "QDate")
+            batch = _Batch(owner, name or f"ID: {job[0]}", submitted, job, job, bool(name))
+            if not name:
+                current = batch
+            else:
+                named[owner, name] = batch
+                if current is not None:
+                    after.append(batch)
+                else:
+                    yield batch
+        batch.add(job, ad, evaluator)
+    if current is not None:
+        yield from (current, *after)
 
-    def _make_batch(self, job: tuple[int, int], owner: str, name: str, ad: Ad) -> _Batch:
-        return _Batch(owner, name, self._evaluator.number(ad, "QDate"), job, job)
 
-    def _get_named(self, job: tuple[int, int], owner: str, name: str, ad: Ad) -> _Batch:
-        known = self.named.get((owner, name))
-        if known is None:
-            known = self.named[owner, name] = self._make_batch(job, owner, name, ad)
-        return known
-
-
-def render_batch_table(
-    find: Callable[[], Iterable[Ad]], evaluator: Evaluator, whole: bool
-) -> Iterator[str]:
+def render_batch_table(ads: Iterable[Ad], evaluator: Evaluator, whole: bool) -> Iterator[str]:
     """Yield the table with its header.
 
-    :param find: returns the same jobs each time it is called
+    :param ads: the jobs, by cluster
     :param whole: whether all jobs of the clusters are among them, so that those missing are done
     """
-    batches = _Batches(evaluator)
-    owner_width, name_width, any_held, any_row = 5, _NAME_WIDTH, False, False
-    for batch in batches.iterate_complete(find()):
-        any_row = True
+    owner_width, name_width, any_held = 5, _NAME_WIDTH, False
+    rows: list[_Batch | str] = []
+    for batch in _collect_batches(ads, evaluator):
+        rows.append(batch if batch.has_name else "\t".join(batch.build_row(whole)))
         owner_width = max(owner_width, len(batch.owner))
         name_width = max(name_width, len(batch.name))
-        any_held = any_held or batch.counts.get(HELD, 0) > 0
-    if not any_row:
+        any_held = any_held or HELD in batch.counts
+    any_held = any_held or any(isinstance(row, _Batch) and HELD in row.counts for row in rows)
+    if not rows:
         name_width = _EMPTY_NAME_WIDTH
     # The HOLD column is there when a job is held, or when there is none to look at.
-    shown = slice(None) if any_held or not any_row else slice(-1)
+    shows_held = any_held or not rows
 
-    def numbers(done: str, run: str, idle: str, hold: str, total: str) -> str:
-        cells = [done, run, idle, hold][shown]
-        return " ".join(f"{number:>6}" for number in [*cells, total])
+    def hold(text: str) -> str:
+        return f" {text:>6}" if shows_held else ""
 
     yield (
         f"{'OWNER':<{owner_width}} {'BATCH_NAME':<{name_width}} {'SUBMITTED':>11} "
-        f"{numbers('DONE', 'RUN ', 'IDLE', 'HOLD', 'TOTAL')} JOB_IDS\n"
+        f"{'DONE':>6} {'RUN ':>6} {'IDLE':>6}{hold('HOLD')} {'TOTAL':>6} JOB_IDS\n"
     )
-    if not any_row:
-        return
-    for batch in batches.iterate_in_order(find()):
-        ids, cells = batch.count_cells(whole)
+    for row in rows:
+        cells = row.build_row(whole) if isinstance(row, _Batch) else row.split("\t")
+        owner, name, submitted, done, run, idle, held, total, ids = cells
         yield (
-            f"{batch.owner:<{owner_width}} {batch.name:<{name_width}} "
-            f"{format_date(batch.submitted)} {numbers(*cells)} {ids}\n"
+            f"{owner:<{owner_width}} {name:<{name_width}} {submitted} "
+            f"{done:>6} {run:>6} {idle:>6}{hold(held)} {total:>6} {ids}\n"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,7 +21,6 @@ from vobox.jobs.status import HELD, IDLE, RUNNING, SUSPENDED, TRANSFERRING_OUTPU
 from vobox.rpc.types import Answer, QueueView, Request
 
 from . import tables
-from .batch import NAMES as BATCH_NAMES
 from .batch import render_batch_table
 from .condor_q_options import COMMAND_LINE
 from .output import Output, parse_positive, stream_answer, warn_if_outdated
@@ -155,13 +154,7 @@ def _render(
         ad = build_summary_ad(counts, view.counts(request.user), view.counts())
         yield from query.output.render(lambda: [ad])
         return
-    row = query.output.find_plain_columns()
-    texts = None if row is None else selection.render_rows(view, evaluator, row)
-    if texts is not None:
-        yield from texts
-        return
-    names = query.output.find_needed_names()
-    yield from query.output.render(lambda: selection.find(view, evaluator, names))
+    yield from query.output.render(lambda: selection.find(view, evaluator))
 
 
 def _render_table(
@@ -170,9 +163,9 @@ def _render_table(
     rows = tables.TableRows(evaluator, query.clock)
     totals: Counter[int] = Counter()
 
-    def counted(names: Collection[str] | None = None) -> Iterator[Ad]:
+    def counted() -> Iterator[Ad]:
         totals.clear()
-        for ad in query.selection.find(view, evaluator, names):
+        for ad in query.selection.find(view, evaluator):
             totals[ad.number("JobStatus")] += 1
             yield ad
 
@@ -182,7 +175,7 @@ def _render_table(
         return
     if query.table == "batch":
         whole = query.selection.is_whole_clusters
-        yield from render_batch_table(lambda: counted(BATCH_NAMES), evaluator, whole)
+        yield from render_batch_table(counted(), evaluator, whole)
     elif query.table == "hold":
         yield tables.HOLD_HEADER
         yield from map(rows.render_hold, counted())
@@ -197,8 +190,7 @@ def _count_statuses(query: _Query, view: QueueView, evaluator: Evaluator) -> Map
     if query.selection.is_whole_owners:
         # Nothing but numbers: the ledger knows them without reading a job.
         return _count_owners(query.selection, view)
-    found = query.selection.find(view, evaluator, {"jobstatus"})
-    return Counter(ad.number("JobStatus") for ad in found)
+    return Counter(ad.number("JobStatus") for ad in query.selection.find(view, evaluator))
 
 
 def _count_owners(selection: Selection, view: QueueView) -> Mapping[int, int]:

@@ -70,14 +70,6 @@ class Output:
             return False
         return True
 
-    def find_needed_names(self) -> set[str] | None:
-        """Return the lower-case names of the attributes to print; None for all, or unknown."""
-        return None if self._form else self._mask.find_needed_names()
-
-    def find_plain_columns(self) -> list[tuple[str, str]] | None:
-        """Return ``PrintMask.find_plain_columns``; None for whole ads."""
-        return None if self._form else self._mask.find_plain_columns()
-
     def render(self, find: Callable[[], Iterable[Ad]]) -> Iterator[str]:
         """Print the jobs that ``find`` returns, piece by piece."""
         if not self._form:

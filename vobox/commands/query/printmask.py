@@ -11,13 +11,10 @@ from dataclasses import dataclass
 from itertools import chain
 
 from vobox.classad.ad import Ad, convert_old_syntax
-from vobox.classad.expressions import Evaluator, compile_expression, is_expression
+from vobox.classad.expressions import Evaluator, is_expression
 
 from .printf import parse_format
 from .renderers import Renderer, Renderers, is_name
-
-#: Letters of -autoformat that change how a value is written.
-_DECORATING = frozenset("roTYV")
 
 
 class BadExpression(ValueError):
@@ -36,8 +33,6 @@ class Column:
     widening: bool = False
     least_width: int = 0
     left: bool = True
-    #: text, attribute whose value is printed as it is ("": none), text; None: anything else
-    plain: tuple[str, str, str] | None = None
 
 
 class PrintMask:
@@ -48,8 +43,6 @@ class PrintMask:
         self._columns: list[Column] = []
         self._row_prefix = self._column_prefix = self._column_suffix = self._row_suffix = ""
         self._headings = False
-        #: what is named and printed, other than by a text without conversion
-        self._values: list[str] = []
         #: what was named, for the forms that print whole ads
         self.names: list[str] = []
 
@@ -60,10 +53,7 @@ class PrintMask:
         """Add the column of ``-format TEXT ATTRIBUTE``; raises BadFormat and BadExpression."""
         form = parse_format(text)
         expression = self._add_name(attribute)
-        if form.letter:
-            self._values.append(expression)
-        simple = None if form.letter else (form.before, "", "")
-        self._columns.append(Column(self._renderers.build_printf(form, expression), plain=simple))
+        self._columns.append(Column(self._renderers.build_printf(form, expression)))
 
     def add_autoformat(self, attributes: Sequence[str], letters: str) -> None:
         """Add the columns of ``-autoformat:LETTERS ATTRIBUTES``; raises BadExpression."""
@@ -85,7 +75,6 @@ class PrintMask:
             self._add_job_id(labelled="l" in letters)
         for attribute in attributes:
             expression = self._add_name(attribute)
-            self._values.append(expression)
             show = self._renderers.build_autoformat(expression, letters)
             if self._headings:
                 heading = attribute if own_headings else "(expr)"
@@ -94,43 +83,8 @@ class PrintMask:
             elif "l" in letters:
                 column = Column(_add_label(attribute, show))
             else:
-                is_simple = is_name(attribute) and _DECORATING.isdisjoint(letters)
-                simple = ("", attribute.lower(), "") if is_simple else None
-                column = Column(show, plain=simple)
+                column = Column(show)
             self._columns.append(column)
-
-    def find_needed_names(self) -> set[str] | None:
-        """Return the lower-case names that rows are made of; None if that is not known."""
-        names: set[str] = set()
-        for asked in self._values:
-            if is_name(asked):
-                names.add(asked.lower())
-                continue
-            compiled = compile_expression(asked)
-            if compiled.unbounded:
-                return None
-            names.update(compiled.names)
-        return names
-
-    def find_plain_columns(self) -> list[tuple[str, str]] | None:
-        """Return a row as (text, attribute) pairs whose attributes are printed as they are.
-
-        The last attribute is "". None if rows are made of more than that.
-        """
-        if self._headings:
-            return None
-        pairs: list[tuple[str, str]] = []
-        text = self._row_prefix
-        for separator, column in zip(["", *self._build_separators()], self._columns, strict=True):
-            if column.plain is None:
-                return None
-            before, attribute, after = column.plain
-            text += separator + before
-            if attribute:
-                pairs.append((text, attribute))
-                text = ""
-            text += after
-        return [*pairs, (text + self._row_suffix, "")]
 
     def render_rows(self, find: Callable[[], Iterable[Ad]]) -> Iterator[str]:
         """Yield the text of each job, with its newline if it has one; headings first.
@@ -178,7 +132,6 @@ class PrintMask:
 
     def _add_job_id(self, labelled: bool) -> None:
         label = "ID = " if labelled else ""
-        self._values += ["ClusterId", "ProcId"]
         cluster = self._renderers.build_printf(parse_format(label + "%d."), "ClusterId")
         proc = self._renderers.build_printf(parse_format("%d"), "ProcId")
         self._columns += [
@@ -189,7 +142,6 @@ class PrintMask:
                 widening=True,
                 least_width=5,
                 left=False,
-                plain=(label, "clusterid", "."),
             ),
             Column(
                 proc,
@@ -197,7 +149,6 @@ class PrintMask:
                 heading=" ",
                 widening=True,
                 least_width=3,
-                plain=("", "procid", ""),
             ),
         ]
 

@@ -43,15 +43,13 @@ class Renderers:
         is_plain = is_name(attribute)
 
         def show(ad: Ad) -> str:
-            try:
-                text = ad[attribute]
-            except KeyError:
-                if attribute in extra:
-                    text = extra[attribute]
-                elif is_plain:
+            text = ad.get(attribute)
+            if text is None:
+                text = extra.get(attribute)
+            if text is None:
+                if is_plain:
                     return "undefined"
-                else:
-                    text = attribute
+                text = attribute
             if text.isdigit() and (text[0] != "0" or text == "0"):
                 return text
             return value_text(evaluator.value(ad, text), quoted)

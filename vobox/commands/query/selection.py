@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import islice
 
 from vobox.classad.ad import Ad, quote
-from vobox.classad.expressions import Evaluator, compile_expression
-from vobox.ledger.constraint_to_sql import narrowed
-from vobox.ledger.sql_conditions import ALWAYS, Comparison, Condition, Every, Some
+from vobox.classad.expressions import Evaluator
 from vobox.rpc.types import QueueView
 
 _JOB_ID = re.compile(r"(\d+)(?:\.(\d+))?\Z", re.ASCII)
-_SIMPLE_OWNER = re.compile(r"[A-Za-z0-9_.@+-]+\Z")
-#: Owners of one search; SQLite limits the parts of an expression.
-_MAX_OWNERS = 200
+_SIMPLE_OWNER = re.compile(r"[A-Za-z0-9_.+-]+\Z")
 
 
 @dataclass
@@ -67,77 +63,13 @@ class Selection:
     def _is_unconditional(self) -> bool:
         return not self.constraints and self.statuses is None and self.limit is None
 
-    def find(
-        self, view: QueueView, evaluator: Evaluator, names: Collection[str] | None = None
-    ) -> Iterator[Ad]:
-        """Yield the selected jobs of the queue; every call looks again.
-
-        :param names: lower-case attributes that will be read; None for all
-        """
-        if not view.is_plain():
-            return self.filter(view.jobs(self.find_clusters()), evaluator)
-        only, rest = self._split(view, evaluator)
-        needed = rest._find_needed_names()
-        if names is not None and needed is not None:
-            names = {*names, *needed} - {name.lower() for name in evaluator.extra}
-        else:
-            names = None
-        return rest.filter(view.jobs(rest.find_clusters(), names, only), evaluator)
-
-    def render_rows(
-        self, view: QueueView, evaluator: Evaluator, row: Sequence[tuple[str, str]]
-    ) -> Iterator[str] | None:
-        """Yield rows of (text, attribute) pairs from the ledger's columns alone.
-
-        :return: None if the columns do not decide the selection or do not hold the attributes
-        """
-        if not {attribute for _text, attribute in row if attribute} <= ALWAYS:
-            return None
-        if self.ids or not view.is_plain():
-            return None
-        only, rest = self._split(view, evaluator)
-        return None if rest.owners or rest.constraints else view.texts(row, only, self.limit)
-
-    def _split(self, view: QueueView, evaluator: Evaluator) -> tuple[Condition, Selection]:
-        """Split the selection into what the ledger decides and what has to be evaluated."""
-        known: list[Condition] = []
-        asked: list[Condition] = []
-        rest = replace(self, statuses=None, owners=list(self.owners), constraints=[])
-        if self.statuses is not None:
-            wanted = sorted(int(status) for status in self.statuses)
-            known.append(Some(tuple(Comparison("jobstatus", "==", each) for each in wanted)))
-        if not self.ids and 0 < len(self.owners) < _MAX_OWNERS and "@" not in "".join(self.owners):
-            known.append(Some(tuple(Comparison("owner", "==", each) for each in self.owners)))
-            rest.owners = []
-        for constraint in self.constraints:
-            found = narrowed(constraint)
-            known.append(found.condition)
-            if found.exact:
-                continue
-            condition, exact = _decide_by_groups(view, evaluator, constraint)
-            known.append(condition)
-            if exact:
-                continue
-            if (tested := view.tested(constraint, evaluator)) is not None:
-                asked.append(tested)
-            else:
-                rest.constraints.append(constraint)
-        # in this order: what costs nothing decides first
-        return Every((*known, *asked)), rest
-
-    def _find_needed_names(self) -> set[str] | None:
-        """Return the names that ``filter`` reads; None if that is not known."""
-        names: set[str] = set()
-        if self.ids:
-            names |= {"clusterid", "procid"}
-        if self.owners:
-            names |= {"clusterid", "procid", "owner", "user"}
-        for constraint in self.constraints:
-            compiled = compile_expression(constraint)
-            if compiled.unbounded:
-                return None
-            names.update(compiled.names)
-        return names
+    def find(self, view: QueueView, evaluator: Evaluator) -> Iterator[Ad]:
+        """Yield the selected jobs of the queue; every call looks again."""
+        statuses = None if self.statuses is None else [int(status) for status in self.statuses]
+        # SQLite compares ASCII alone without regard to case; "user@domain" is another attribute
+        by_owner = not self.ids and all(map(_SIMPLE_OWNER.match, self.owners))
+        owners = self.owners if self.owners and by_owner else None
+        return self.filter(view.jobs(self.find_clusters(), owners, statuses), evaluator)
 
     def filter(self, ads: Iterable[Ad], evaluator: Evaluator) -> Iterator[Ad]:
         """Yield the selected ones of these jobs, in the order given."""
@@ -159,32 +91,16 @@ class Selection:
         users = {_format_owner(owner) for owner in self.owners if "@" in owner}
 
         def is_named(ad: Ad) -> bool:
+            if owners and ad.get("Owner", "").lower() in owners:
+                return True
+            if users and ad.get("User", "").lower() in users:
+                return True
+            if not self.ids:
+                return False
             cluster = ad.get("ClusterId", "")
-            return (
-                cluster in clusters
-                or (cluster, ad.get("ProcId")) in jobs
-                or (bool(owners) and ad.get("Owner", "").lower() in owners)
-                or (bool(users) and ad.get("User", "").lower() in users)
-            )
+            return cluster in clusters or (cluster, ad.get("ProcId")) in jobs
 
         return is_named
-
-
-def _decide_by_groups(
-    view: QueueView, evaluator: Evaluator, constraint: str
-) -> tuple[Condition, bool]:
-    """Return a condition that the selected jobs fulfil, and whether no other job does.
-
-    Jobs that are equal in every attribute that the constraint reads are decided together.
-    """
-    compiled = compile_expression(constraint)
-    groups = None if compiled.unbounded else view.groups(compiled.names)
-    if groups is None:
-        return Every(()), False
-    chosen = [alike for alike, ad in groups.alike if evaluator.holds(ad, constraint)]
-    if not groups.others and len(chosen) == len(groups.alike):
-        return Every(()), True
-    return Some((*chosen, *groups.others)), not groups.others
 
 
 def _filter_by_constraint(ads: Iterator[Ad], evaluator: Evaluator, constraint: str) -> Iterator[Ad]:

@@ -120,7 +120,7 @@ class SharedParts:
             self._start = self._merge_changes()
             self._first = None
         self._next = iter(self._steps)
-        self._ad = Ad.of_items({}, self._start)
+        self._ad = Ad.of_items(self._start.copy())
         return self._ad
 
     def make(

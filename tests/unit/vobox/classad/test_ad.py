@@ -69,17 +69,6 @@ def test_odd_attribute_names_can_be_parsed() -> None:
     assert {name: ad.classad()[name] for name in ad} == {"a.b": 1, "it's": 2, "true": 3, "Plain": 4}
 
 
-def test_the_texts_of_an_ad_are_the_same_over_a_shared_template() -> None:
-    shared = Ad({"A": "1", "B": "2", "C": "3"}).as_template()
-    ad = Ad({"A": "1", "b": "4", "D": "5"})
-
-    ad.settle_on(shared)
-    ad["a"] = "6"
-
-    assert list(ad.texts().items()) == list(ad.pairs())
-    assert dict(ad.pairs()) == {"A": "6", "b": "4", "D": "5"}
-
-
 @settings(max_examples=500)
 @given(
     st.lists(st.sampled_from(["\\", '\\"', "a", "n", " "]), max_size=10)

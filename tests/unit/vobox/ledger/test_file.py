@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fake_broker import FakeBroker
-from tests.support.schedd_parts import Bench, Events, everything
+from tests.support.fake_broker import FakeBroker, FakeTransport
+from tests.support.schedd_parts import SCHEDD, Bench, Events, everything
 from thyme.protocol import codec
 from thyme.protocol.job import JobId
 from vobox.ledger.schema import VERSION
 from vobox.ledger.writer import Ledger
+from vobox.schedd.main_loop import Schedd
+from vobox.schedd.state import Settings
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def damage(path: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["garbage", "cut", "holes", "empty"])
-def test_a_damaged_ledger_is_put_aside_and_made_again(bench: Bench, how: str) -> None:
+def test_a_damaged_ledger_is_kept_until_it_is_made_again(bench: Bench, how: str) -> None:
     e = Events()
     bench.submit(e.submit())
     bench.record(e.started())
@@ -49,21 +51,50 @@ def test_a_damaged_ledger_is_put_aside_and_made_again(bench: Bench, how: str) ->
         Path(f"{bench.ledger.path}{suffix}").unlink(missing_ok=True)
     damage(bench.ledger.path, how)
     bench.ledger = Ledger(bench.ledger.path)  # restart() closes it
-
-    bench.restart()
-
-    assert everything(bench.ledger) == before
     aside = list(bench.directory.glob("ledger.db.damaged-*"))
     assert bool(aside) is (how != "empty")
 
+    bench.restart()
 
-def test_a_ledger_of_another_version_is_made_again(bench: Bench) -> None:
+    assert everything(bench.ledger) == before
+    assert list(bench.directory.glob("ledger.db.damaged-*")) == aside
+    bench.ledger.delete_former()
+    assert [path.name for path in bench.directory.glob("ledger.db.*")] == []
+
+
+def test_a_ledger_of_another_version_is_kept_until_it_is_made_again(bench: Bench) -> None:
     bench.submit(Events().submit())
     before = everything(bench.ledger)
-    bench.ledger._db.execute(f"PRAGMA user_version={VERSION + 1}")
+    bench.ledger.set_meta("next_cluster", "99")
+    bench.ledger._db.execute(f"PRAGMA user_version={VERSION - 1}")
     bench.ledger._db.execute("DROP TABLE jobs")
+
     bench.restart()
+
     assert everything(bench.ledger) == before
+    assert bench.ledger.meta("next_cluster", "1") == "99", "ids that were never in the stream"
+    (former,) = bench.directory.glob(f"ledger.db.schema-{VERSION - 1}-*")
+    db = sqlite3.connect(former)
+    assert db.execute("SELECT count(*) FROM bodies").fetchone() == (1,)
+    db.close()
+    bench.ledger.delete_former()
+    assert not former.exists()
+
+
+def test_a_schedd_deletes_the_former_ledger_when_it_has_read_the_stream(tmp_path: Path) -> None:
+    first = Bench(tmp_path)
+    first.submit(Events().submit())
+    first.ledger._db.execute(f"PRAGMA user_version={VERSION - 1}")
+    first.close()
+    ledger = Ledger(tmp_path / "ledger.db")
+    assert len(list(tmp_path.glob("ledger.db.schema-*"))) == 1
+    schedd = Schedd(Settings(SCHEDD), lambda: FakeTransport(first.broker), ledger)
+
+    schedd.run(schedd.stop)
+
+    assert len(ledger.in_queue()) == 1
+    assert list(tmp_path.glob("ledger.db.schema-*")) == []
+    ledger.close()
 
 
 def test_a_ledger_on_a_path_that_cannot_be_one_is_an_error_and_stays(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.schedd_parts import NOW, Events, Expression, after
+from tests.support.schedd_parts import NOW, Events, after
 from thyme.protocol.events import Usage
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
@@ -16,7 +16,6 @@ from vobox.jobs import policy, run_limits
 from vobox.jobs.job import Job
 from vobox.jobs.live_usage import build_attributes
 from vobox.ledger.writer import Ledger
-from vobox.schedd.policy_prefilter import PolicyPrefilter
 from vobox.schedd.policy_scan import PolicyScan
 
 EXPRESSIONS = (
@@ -134,38 +133,4 @@ def test_a_round_does_what_looking_at_whole_jobs_does(tmp_path: Path, seed: int)
         if verdict.hold:
             assert event.hold == verdict.hold  # type: ignore[attr-defined]
     assert verdicts and len(verdicts) < 300, "some fire, and some do not"
-    ledger.close()
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_most_jobs_of_which_nothing_fires_are_not_read_as_a_whole(
-    tmp_path: Path, seed: int
-) -> None:
-    ledger = Ledger(tmp_path / "ledger.db")
-    jobs = {job.id: job for job in stored(ledger, seed) if job.status not in (3, 4)}
-    verdicts, _leaving = of_whole_jobs(list(jobs.values()), NOW)
-    rows = [row for row in ledger.with_policy(JobId(-1, -1), 1000) if row.id in jobs]
-    some = PolicyPrefilter(some_live, NOW)
-    looked_at = {row.id for row in rows if some.may_fire(row)}
-    assert looked_at >= verdicts.keys()
-    nothing = [row.id for row in rows if row.id not in verdicts]
-    assert sum(each in looked_at for each in nothing) < 0.7 * len(nothing)
-    ledger.close()
-
-
-def test_job_agents_that_wait_are_not_read_as_a_whole(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "ledger.db")
-    policies = {
-        "PeriodicHold": Expression(
-            "( JobStatus == 1 && CurrentTime - EnteredCurrentStatus > 604800 ) || "
-            "( NumJobStarts > 9 )"
-        ),
-        "PeriodicRemove": Expression("CurrentTime - QDate > 172800 * 7"),
-    }
-    for number in range(5):
-        ledger.put(after(Events(JobId(number, 0), attributes=dict(policies)).submit()))
-    rows = ledger.with_policy(JobId(-1, -1), 10)
-    for now, expected in ((NOW + 60, False), (NOW + 604900, True)):
-        some = PolicyPrefilter(lambda _job: {}, now)
-        assert [some.may_fire(row) for row in rows] == [expected] * 5
     ledger.close()

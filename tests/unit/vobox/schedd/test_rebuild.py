@@ -13,7 +13,6 @@ from thyme.protocol import codec
 from thyme.protocol.events import Marker
 from thyme.protocol.job import JobId, SandboxFile
 from vobox.jobs.job import Job
-from vobox.jobs.transitions import AdOf
 from vobox.schedd import stream_reader
 
 
@@ -225,10 +224,10 @@ def test_a_record_that_cannot_be_applied_is_passed_over(
 ) -> None:
     real = stream_reader.apply
 
-    def stumble(job: Job | None, event: object, ad_of: AdOf) -> object:
+    def stumble(job: Job | None, event: object) -> object:
         if getattr(event, "kind", "") == "held":
             raise RecursionError("too deep")
-        return real(job, event, ad_of)  # type: ignore[arg-type]
+        return real(job, event)  # type: ignore[arg-type]
 
     monkeypatch.setattr(stream_reader, "apply", stumble)
     e = Events()

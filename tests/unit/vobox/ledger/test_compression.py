@@ -1,0 +1,216 @@
+"""Ads and messages come back from the ledger as they were, and take little room."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.schedd_parts import Events
+from thyme.protocol import codec
+from thyme.protocol.job import JobId, SandboxFile, Task
+from vobox.classad.ad import Ad
+from vobox.jobs.transitions import apply
+from vobox.ledger.compression import LARGEST, WINDOW, Compressor, Dictionaries
+from vobox.ledger.stored_ad import StoredAd, encode_ad
+from vobox.ledger.writer import Ledger
+from vobox.schedd.health import describe_error
+
+
+def compressor() -> Compressor:
+    db = sqlite3.connect(":memory:")
+    db.execute("CREATE TABLE dictionaries(id INTEGER PRIMARY KEY, text BLOB NOT NULL)")
+    return Compressor(db)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    made = Ledger(tmp_path / "ledger.db")
+    yield made
+    made.close()
+
+
+# --- texts --------------------------------------------------------------------------------------
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", "b"]),
+            st.binary()
+            | st.integers(0, 60_000).map(lambda size: random.Random(size).randbytes(size)),
+        ),
+        min_size=1,
+        max_size=9,
+    )
+)
+def test_whatever_is_compressed_comes_back(texts: list[tuple[str, bytes]]) -> None:
+    made = compressor()
+    stored = [made.compress(("ad", whose), text) for whose, text in texts]
+    assert [made.decompress(*each) for each in stored] == [text for _whose, text in texts]
+    # another connection, or another start, has read none of the dictionaries yet
+    reader = Dictionaries(made._db)
+    assert [reader.decompress(*each) for each in stored] == [text for _whose, text in texts]
+
+
+def sent(proc: int, files: bytes = b"") -> bytes:
+    given_files = (SandboxFile("input", files),) if files else ()
+    events = Events(JobId(7, proc), task=Task("/bin/sh", files=given_files))
+    return codec.encode(events.submit())
+
+
+def test_messages_that_are_alike_take_little_room_with_their_files() -> None:
+    made, files = compressor(), random.Random(1).randbytes(20_000)
+    stored = [made.compress(("task", "alice"), sent(proc, files)) for proc in range(50)]
+    assert {number for number, _data in stored} == {1}
+    assert max(len(data) for _number, data in stored) < 300
+
+
+def test_texts_of_two_sorts_that_take_turns_share_one_dictionary() -> None:
+    made, dice = compressor(), random.Random(1)
+    sorts = [dice.randbytes(2000), dice.randbytes(3000)]
+    stored = [made.compress(("ad", "alice"), b"%d" % n + sorts[n % 2]) for n in range(20)]
+    assert {number for number, _data in stored} == {1, 2}
+    assert max(len(data) for _number, data in stored) < 100
+
+
+@pytest.mark.parametrize("size", [WINDOW + 1, LARGEST + 1])
+def test_large_files_that_nothing_is_like_are_stored_as_they_are(size: int) -> None:
+    made, text = compressor(), random.Random(1).randbytes(size)
+    assert made.compress(("task", "alice"), text) == (None, text)
+
+
+# --- ads ----------------------------------------------------------------------------------------
+
+NAMES = st.sampled_from(
+    ["Cmd", "cmd", "CMD", "JobStatus", "WantMyWay", 'a"b', 'b":"x', "b", "é", "is", "\udce9"]
+)
+TEXTS = st.sampled_from(
+    ["1", '"a"', '"\\"cmd\\":\\"x\\""', '"cmd":"', 'a"b":"c', "\n", "", "\udce9\u2028", "a && b"]
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(st.tuples(NAMES, TEXTS), max_size=8),
+    st.lists(st.tuples(NAMES, TEXTS), max_size=3),
+    st.lists(NAMES, max_size=4),
+)
+def test_a_stored_ad_is_the_ad(
+    written: list[tuple[str, str]], changes: list[tuple[str, str]], asked: list[str]
+) -> None:
+    ad = Ad()
+    for name, text in written:
+        ad[name] = text
+    made = compressor()
+    stored = StoredAd(made, made.compress(("ad", ""), encode_ad(ad)))
+    for name in asked:
+        assert stored.get(name) == ad.get(name)
+        assert (name in stored) is (name in ad)
+    for name, text in changes:
+        ad[name] = stored[name] = text
+        assert [stored.get(name) for name in asked] == [ad.get(name) for name in asked]
+    assert list(stored.pairs()) == list(ad.pairs())
+    for name in asked:
+        assert stored.get(name) == ad.get(name)
+        if name in ad:
+            del ad[name], stored[name]
+    assert stored.texts() == ad.texts()
+
+
+# --- in the ledger ------------------------------------------------------------------------------
+
+
+def put(ledger: Ledger, proc: int) -> bytes:
+    with ledger.transaction():
+        return put_inside(ledger, proc)
+
+
+def put_inside(ledger: Ledger, proc: int) -> bytes:
+    event = Events(JobId(7, proc)).submit()
+    body, job = codec.encode(event), apply(None, event).job
+    assert job is not None
+    ledger.put_body(job.id, "task", body)
+    ledger.put(job)
+    return body
+
+
+def test_a_ledger_gives_back_the_messages_of_its_jobs_after_a_restart(tmp_path: Path) -> None:
+    ledger, messages = Ledger(tmp_path / "ledger.db"), {}
+    for proc in range(4):
+        messages[proc] = put(ledger, proc)
+    ledger.close()
+    again = Ledger(tmp_path / "ledger.db")
+    assert {proc: again.body(JobId(7, proc), "task") for proc in range(4)} == messages
+    again.close()
+
+
+def test_a_dictionary_that_was_made_in_an_undone_transaction_is_not_used(ledger: Ledger) -> None:
+    with pytest.raises(RuntimeError), ledger.transaction():
+        put_inside(ledger, 0)
+        ledger._flush()
+        raise RuntimeError
+    messages = [put(ledger, proc) for proc in range(3)]
+    assert [ledger.body(JobId(7, proc), "task") for proc in range(3)] == messages
+    assert [job.id.proc for job in ledger.in_queue()] == [0, 1, 2]
+
+
+def test_a_dictionary_that_nothing_uses_leaves_the_ledger(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.db")
+    put(ledger, 0)
+    ledger.close()
+    ledger = Ledger(tmp_path / "ledger.db")  # what comes now has dictionaries of its own
+    put(ledger, 1)
+    ledger.drop_bodies(JobId(7, 0))
+
+    def dictionaries() -> list[int]:
+        return [number for (number,) in ledger._db.execute("SELECT id FROM dictionaries")]
+
+    assert len(dictionaries()) == 4
+    ledger.forget_before(0.0)
+    assert len(dictionaries()) == 3, "the message's, which may hold a proxy"
+    assert ledger.body(JobId(7, 1), "task") is not None
+    assert [job.ad.text("Owner") for job in ledger.in_queue()] == ["games", "games"]
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM dictionaries",
+        "UPDATE bodies SET body=x'39391f'",
+        "UPDATE jobs SET ad=x'39391f'",
+    ],
+)
+def test_a_ledger_with_a_text_that_is_damaged_is_made_again_at_the_next_start(
+    tmp_path: Path, damage: str
+) -> None:
+    ledger = Ledger(tmp_path / "ledger.db")
+    for proc in range(2):
+        put(ledger, proc)
+    ledger.set_meta("next_cluster", "8")
+    ledger.close()
+    ledger = Ledger(tmp_path / "ledger.db")
+    ledger._db.execute(damage)
+
+    with pytest.raises(sqlite3.DatabaseError, match="a text in the ledger is damaged") as told:
+        for job in ledger.in_queue():
+            ledger.body(job.id, "task")
+            job.ad.text("Owner")
+
+    assert describe_error(told.value, ledger.path.parent).endswith(
+        "; restart thyme-schedd, it then makes the ledger again"
+    )
+    ledger.close()
+    next_one = Ledger(ledger.path)
+    assert next_one.in_queue() == []
+    assert next_one.meta("offset", "-1") == "-1"
+    assert next_one.meta("next_cluster", "1") == "8"
+    assert len(list(tmp_path.glob("ledger.db.damaged-*"))) == 1
+    next_one.close()
