@@ -126,7 +126,7 @@ def test_a_second_run_changes_nothing(site: Site) -> None:
     assert {node: site.status(node)["daemon"]["pid"] for node in ("node1", "node2")} == before
 
 
-def test_no_password_is_told(site: Site) -> None:
+def test_no_password_is_in_the_output(site: Site) -> None:
     urls = site.hosts.run("head", "cat /etc/thyme-roles/*.url").split()
     assert urls
     assert all(url.count("@") == 3 or url.count(",") == 2 for url in urls), "three hosts"
@@ -138,7 +138,7 @@ def test_no_password_is_told(site: Site) -> None:
         assert not [one for one in passwords if one in logs or one in site.first.output], node
 
 
-def test_agents_complete_while_one_broker_of_three_is_away(site: Site) -> None:
+def test_agents_complete_while_one_broker_of_three_is_down(site: Site) -> None:
     queues = ask(site, "head", "rabbitmqctl -q list_queues name type members --formatter json")
     pool = next(one for one in queues if one["name"] == "thyme.jobs.alien_jobs")
     assert pool["type"] == "quorum"
@@ -158,7 +158,7 @@ def test_agents_complete_while_one_broker_of_three_is_away(site: Site) -> None:
     )
 
 
-def test_another_daemon_goes_on_with_the_pilots_of_the_one_before(site: Site) -> None:
+def test_a_new_daemon_adopts_the_pilots(site: Site) -> None:
     submit(site, 1, "cat /node; while [ ! -e /tmp/go ]; do sleep 0.2; done", "long")
     wait_until(lambda: [job for job in queued(site) if job["JobStatus"] == 2], "it to run", 90)
     busy = next(node for node in ("node1", "node2") if "/tmp/go" in site.hosts.run(node, "ps axww"))

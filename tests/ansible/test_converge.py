@@ -107,7 +107,9 @@ def test_the_status_is_one_table_with_the_nodes_that_do_not_answer(site: Site) -
     )
 
 
-def test_a_closed_window_is_kept_by_the_group_and_the_next_rollout(site: Site) -> None:
+def test_a_closed_window_is_stored_in_the_inventory_and_kept_by_the_next_rollout(
+    site: Site,
+) -> None:
     stop = "2020-01-01 - 2090-01-01"
     site.well("windows", target="light", stops=[stop])
     kept = site.inventory / "group_vars/light/windows.yml"
@@ -126,7 +128,7 @@ def test_a_closed_window_is_kept_by_the_group_and_the_next_rollout(site: Site) -
     wait_until(lambda: site.status("node1")["window"]["phase"] == "open", "node1 to be open")
 
 
-def test_an_update_goes_on_with_the_pilots_that_run(site: Site, tmp_path: Path) -> None:
+def test_an_update_keeps_running_pilots(site: Site, tmp_path: Path) -> None:
     wheel = mirror.wheel(tmp_path / "next", "1.0.1")
     submit(site, 1, "hostname; while [ ! -e /var/tmp/go ]; do sleep 0.2; done", "long")
     wait_until(lambda: [job for job in queued(site) if job["JobStatus"] == 2], "it to run", 90)
@@ -147,7 +149,7 @@ def test_an_update_goes_on_with_the_pilots_that_run(site: Site, tmp_path: Path) 
     assert site.hosts.run("head", "grep -c 'Job executing' /tmp/long.log").strip() == "1"
 
 
-def test_an_update_stops_at_the_first_node_that_is_not_well(site: Site, tmp_path: Path) -> None:
+def test_an_update_stops_at_the_first_unhealthy_node(site: Site, tmp_path: Path) -> None:
     look = "readlink /opt/plancton/current; cat /etc/plancton/config.yaml"
     before = {node: site.hosts.run(node, look) for node in NODES}
     bad = mirror.wheel(tmp_path / "bad", "1.0.2", broken=True)
@@ -188,7 +190,7 @@ def test_check_mode_changes_nothing(site: Site) -> None:
     )
 
 
-def test_removing_asks_for_consent_and_leaves_nothing(site: Site) -> None:
+def test_removing_requires_consent_and_leaves_nothing(site: Site) -> None:
     assert site.play("remove", "--limit", "node2").code != 0
     assert site.status("node2")["mode"] == "active"
     site.well("remove", remove=True, remove_services=True)

@@ -51,7 +51,7 @@ _PLAY = """\
 @pytest.mark.parametrize(
     ("install", "engine"), [("pip", "docker"), ("container", "docker"), ("container", "podman")]
 )
-def test_systemd_takes_the_units_as_they_are(tmp_path: Path, install: str, engine: str) -> None:
+def test_systemd_accepts_the_units(tmp_path: Path, install: str, engine: str) -> None:
     need("systemd")
     play = tmp_path / "play.yml"
     play.write_text(

@@ -139,7 +139,7 @@ def test_plain_compose_brings_a_site_up_from_nothing(site: ComposeSite) -> None:
     assert "no such file" in site.exec("vobox", "sh", "-c", "ls /run/secrets 2>&1 || true").lower()
 
 
-def test_make_up_finds_it_well_and_changes_nothing(site: ComposeSite) -> None:
+def test_make_up_finds_it_healthy_and_changes_nothing(site: ComposeSite) -> None:
     files = [path for path in (site.directory / "secrets").rglob("*") if path.is_file()]
     before, secrets = site.containers(), {path: path.read_bytes() for path in files}
 
@@ -191,7 +191,7 @@ def figures_arrive(site: ComposeSite, *more: str) -> None:
     )  # fmt: skip
 
 
-def test_the_figures_of_node_and_schedd_are_in_influxdb(site: ComposeSite) -> None:
+def test_the_series_of_node_and_schedd_are_in_influxdb(site: ComposeSite) -> None:
     figures_arrive(site)
 
 
@@ -231,7 +231,7 @@ exit 0
 """
 
 
-def test_a_pilot_reaches_the_broker_and_nothing_else_of_ours(site: ComposeSite) -> None:
+def test_a_pilot_reaches_no_service_but_the_broker(site: ComposeSite) -> None:
     # given the addresses of everything, as whoever has read them elsewhere would know them
     targets = [f"{METADATA}:80", f"{WORLD}:{REPORTS_PORT}"]
     for service in ("influxdb", "schedd", "plancton", "vobox"):
@@ -274,7 +274,7 @@ def test_no_secret_is_in_a_containers_description_or_log(site: ComposeSite) -> N
 
 
 @pytest.mark.timeout(600)
-def test_each_service_killed_in_its_turn_loses_no_job_and_doubles_none(site: ComposeSite) -> None:
+def test_killing_each_service_in_turn_loses_and_duplicates_no_job(site: ComposeSite) -> None:
     cluster = submit(site, "second", ones=40, eights=8, seconds=6)
     wait_until(lambda: site.reports("second"), "the first jobs to begin", timeout=60.0)
 
@@ -318,7 +318,7 @@ def test_new_pilots_run_the_new_worker_and_old_ones_end_by_themselves(site: Comp
     assert not old & {pilot["Id"] for pilot in site.pilots()}
 
 
-def test_plancton_in_its_container_puts_the_owner_first(site: ComposeSite) -> None:
+def test_plancton_in_its_container_protects_the_owner(site: ComposeSite) -> None:
     site.set({"CGROUPS": str(CGROUPS)})
 
     site.compose("up", "-d", "--no-deps", "plancton")
@@ -333,7 +333,7 @@ def test_plancton_in_its_container_puts_the_owner_first(site: ComposeSite) -> No
     site.compose("up", "-d", "--no-deps", "plancton")
 
 
-def test_an_update_to_a_version_that_is_not_there_changes_nothing(site: ComposeSite) -> None:
+def test_an_update_to_a_missing_version_changes_nothing(site: ComposeSite) -> None:
     before = (site.directory / ".env").read_text()
 
     done = site.make("update-workers", "TAG=never-built")
@@ -364,7 +364,7 @@ def test_down_gives_running_jobs_back_and_docker_compose_1_29_goes_on_with_them(
     assert ends == {str(n): 1 for n in range(4)}
 
 
-def test_with_tls_the_demo_ce_gets_its_agents_back_and_figures_arrive(site: ComposeSite) -> None:
+def test_with_tls_the_agents_of_the_demo_ce_complete_and_series_arrive(site: ComposeSite) -> None:
     settings = {
         "COMPOSE_FILE": "docker-compose.yml:docker-compose.tls.yml",
         "COMPOSE_PROFILES": "demo-ce",
@@ -409,7 +409,7 @@ def test_with_tls_the_demo_ce_gets_its_agents_back_and_figures_arrive(site: Comp
     assert not site.engine.reaches("127.0.0.1", 5672)
 
 
-def test_down_leaves_no_container_and_all_that_is_stored(site: ComposeSite) -> None:
+def test_down_removes_all_containers_and_keeps_the_volumes(site: ComposeSite) -> None:
     down = site.make("down")
 
     assert down.returncode == 0, down.stdout

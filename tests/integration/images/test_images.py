@@ -92,9 +92,7 @@ def test_an_image_has_this_version_and_neither_pip_nor_a_second_python(
 
 
 @pytest.mark.parametrize("image", WORKERS)
-def test_a_workers_python_needs_nothing_of_the_distribution_but_libc(
-    make: Make, image: str
-) -> None:
+def test_a_workers_python_depends_only_on_the_distributions_libc(make: Make, image: str) -> None:
     box = sleeping(make, image)
 
     said = box.got(
@@ -320,7 +318,7 @@ def test_influxdb_says_which_secret_it_cannot_use(
     assert box.said() == f"plancton-influxdb: /run/secrets/{why}\n"
 
 
-def test_plancton_is_well_with_the_socket_and_a_configuration(
+def test_plancton_is_healthy_with_the_socket_and_a_configuration(
     built_images: BuiltImages, make: Make, tmp_path: Path
 ) -> None:
     config = tmp_path / "config.yaml"
@@ -347,7 +345,7 @@ def test_a_worker_without_a_broker_says_so_and_ends(make: Make, image: str) -> N
 
 
 @pytest.mark.parametrize("image", WORKERS)
-def test_a_worker_is_the_first_process_and_heeds_sigterm(make: Make, image: str) -> None:
+def test_a_worker_as_the_first_process_handles_sigterm(make: Make, image: str) -> None:
     box = make(image, "thyme-worker", "--url=sqlite:////tmp/broker.db", "--timeout=600")
     # before it has started Python it is deaf: the kernel tells a first process nothing
     made = ("test", "-e", "/tmp/broker.db")
@@ -357,7 +355,7 @@ def test_a_worker_is_the_first_process_and_heeds_sigterm(make: Make, image: str)
     assert box.stop() == 143
 
 
-def test_a_schedd_that_has_lost_its_broker_is_ill(make: Make, tmp_path: Path) -> None:
+def test_a_schedd_that_has_lost_its_broker_is_unhealthy(make: Make, tmp_path: Path) -> None:
     roles = broker_files(tmp_path)
     box = make(
         "schedd", environment={"THYME_URL_FILE": "/run/secrets/url"}, healthcheck=OFTEN,
@@ -373,7 +371,7 @@ def test_a_schedd_that_has_lost_its_broker_is_ill(make: Make, tmp_path: Path) ->
     assert box.stop() == 0
 
 
-def test_a_vobox_without_a_schedd_is_ill_and_then_gives_up(make: Make) -> None:
+def test_a_vobox_without_a_schedd_is_unhealthy_and_then_gives_up(make: Make) -> None:
     box = make("vobox", environment={"SCHEDD_TIMEOUT": "10"}, healthcheck=OFTEN)
 
     box.until_unhealthy()

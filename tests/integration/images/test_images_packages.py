@@ -175,7 +175,7 @@ def test_the_images_that_share_a_python_build_it_in_the_same_way() -> None:
     assert len(stages) == 1
 
 
-def test_side_by_side_every_image_is_built_once() -> None:
+def test_a_parallel_build_builds_every_image_once() -> None:
     text = (IMAGES / "build.sh").read_text()
     chains = re.search(r"for chain in (.*); do", text)
     everything = re.search(r"names=\(([a-z].*)\)", text)
@@ -188,7 +188,7 @@ def test_side_by_side_every_image_is_built_once() -> None:
     assert sorted(everything[1].split()) == images
 
 
-def test_the_two_workers_differ_in_their_base_and_their_name_alone() -> None:
+def test_the_two_workers_differ_only_in_base_and_name() -> None:
     cc7, el9 = ((IMAGES / name / "Dockerfile").read_text() for name in ("worker-cc7", "worker-el9"))
     base = re.compile(r"^ARG BASE=\S+$", re.MULTILINE)
 

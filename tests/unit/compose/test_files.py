@@ -43,7 +43,7 @@ def test_our_images_have_this_versions_tag() -> None:
     assert settings.parse_env(EXAMPLE)["WORKER_TAG"] == plancton.__version__
 
 
-def test_no_image_is_whatever_is_newest_and_no_password_is_in_a_file() -> None:
+def test_images_are_pinned_and_no_password_is_in_a_file() -> None:
     for text in COMPOSE:
         for service in (yaml.safe_load(text).get("services") or {}).values():
             assert service.get("image", "${}").startswith("${")
@@ -69,7 +69,7 @@ def test_every_service_restarts_is_limited_and_checked() -> None:
         assert "healthcheck" in service or name == "influxdb", name
 
 
-def test_pilots_share_a_network_with_the_broker_alone() -> None:
+def test_pilots_share_a_network_only_with_the_broker() -> None:
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 
     assert [name for name, one in services.items() if "pilots" in one.get("networks", ())] == [
@@ -97,7 +97,7 @@ def test_every_service_with_secrets_waits_until_they_are_made() -> None:
 # --- .env -------------------------------------------------------------------------------------
 
 
-def test_the_first_time_env_is_made_with_the_nodes_name(tmp_path: Path) -> None:
+def test_a_missing_env_is_made_with_the_nodes_name(tmp_path: Path) -> None:
     (tmp_path / ".env.example").write_text(EXAMPLE)
 
     read = settings.read_env(tmp_path, "farm7", {})
@@ -107,7 +107,7 @@ def test_the_first_time_env_is_made_with_the_nodes_name(tmp_path: Path) -> None:
     assert settings.read_env(tmp_path, "renamed", {})["NODE_NAME"] == "farm7"
 
 
-def test_the_environment_wins_as_it_does_for_compose(tmp_path: Path) -> None:
+def test_the_environment_overrides_env_as_in_compose(tmp_path: Path) -> None:
     (tmp_path / ".env.example").write_text(EXAMPLE)
 
     assert settings.read_env(tmp_path, "n", {"SITE": "torino", "HOME": "/"})["SITE"] == "torino"
@@ -121,7 +121,7 @@ def test_an_env_of_an_older_version_is_refused_with_what_it_lacks(tmp_path: Path
         settings.read_env(tmp_path, "n", {})
 
 
-def test_one_line_of_env_is_changed_and_no_other() -> None:
+def test_only_one_line_of_env_is_changed() -> None:
     text = "# TAG=0\nTAG=1\nMY_TAG=1\n"
 
     assert settings.replace_value(text, "TAG", r"\1.2") == "# TAG=0\nTAG=\\1.2\nMY_TAG=1\n"

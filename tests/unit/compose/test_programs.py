@@ -46,7 +46,7 @@ def test_a_configuration_that_cannot_be_filled_is_refused(template: str, says: s
         start_plancton.fill_template(template, {})
 
 
-def test_pilots_get_their_url_and_the_authority_and_no_other_secret(tmp_path: Path) -> None:
+def test_pilots_get_only_their_url_and_the_ca(tmp_path: Path) -> None:
     secrets, pilots = tmp_path / "secrets", tmp_path / "pilots"
     secrets.mkdir()
     pilots.mkdir()
@@ -85,14 +85,14 @@ def container(status: str, health: str = "", code: int = 0, restarts: int = 0) -
         (container("exited", code=137), (WAITING, "exited (exit code 137)")),
     ],
 )
-def test_what_docker_says_of_a_container_is_one_of_three_words(
+def test_the_health_of_a_container_is_read_from_its_description(
     one: dict, state: tuple[str, str]
 ) -> None:
     assert read_health(one) == state
     assert find_unhealthy({"a": one}) == ({} if state[0] == HEALTHY else {"a": state})
 
 
-def test_what_docker_says_is_turned_into_what_to_do() -> None:
+def test_a_message_of_docker_gets_a_hint() -> None:
     assert "PILOT_SUBNET" in find_hint("Pool overlaps with other one on this address space")
     assert "group docker" in find_hint("dial unix /var/run/docker.sock: connect: permission denied")
     assert find_hint("never heard of") == ""
@@ -137,7 +137,7 @@ def test_without_docker_it_says_where_to_get_it(place: Path) -> None:
     )
 
 
-def test_a_docker_that_does_not_answer_is_told_with_what_to_do(place: Path) -> None:
+def test_a_docker_that_does_not_answer_is_an_error_with_a_hint(place: Path) -> None:
     code, said = run(place, "up", docker="echo 'connect: permission denied' >&2; exit 1")
 
     assert code == 1
@@ -154,7 +154,7 @@ def test_without_compose_it_says_what_to_install(place: Path) -> None:
     assert said.startswith("site: there is no compose: install docker-compose-plugin")
 
 
-def test_a_port_that_is_taken_is_told_before_anything_starts(place: Path) -> None:
+def test_a_port_in_use_is_reported_before_anything_starts(place: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -185,7 +185,7 @@ esac
 """
 
 
-def test_when_a_service_does_not_get_well_its_last_words_are_told(place: Path) -> None:
+def test_the_last_log_lines_of_an_unhealthy_service_are_printed(place: Path) -> None:
     schedd = container("running", "unhealthy")
     labels = {"com.docker.compose.service": "schedd", "com.docker.compose.oneoff": "False"}
     # a pilot of an image that compose v2 built: no service of ours
@@ -210,7 +210,7 @@ def test_when_a_service_does_not_get_well_its_last_words_are_told(place: Path) -
 
 
 @pytest.mark.parametrize("tag", ["", "a b", "-x", "1:2"])
-def test_a_tag_that_is_none_is_refused(place: Path, tag: str) -> None:
+def test_an_invalid_tag_is_refused(place: Path, tag: str) -> None:
     code, said = run(place, "update-workers", "--", tag, docker="exit 0")
 
     assert code == 1

@@ -16,7 +16,7 @@ from compose.errors import SetupFailed
 WRITERS = ("plancton", "schedd")
 
 
-def test_secrets_are_made_once_and_closed_to_others(tmp_path: Path) -> None:
+def test_secrets_are_made_once_and_readable_only_by_root(tmp_path: Path) -> None:
     made = make_secrets.make_passwords(tmp_path)
     first = {path.name: path.read_text() for path in tmp_path.iterdir()}
     again = make_secrets.make_passwords(tmp_path)
@@ -63,7 +63,7 @@ def test_each_service_is_given_its_own_secrets_and_no_other(made: Path) -> None:
         assert not grafanas or path.stat().st_mode & 0o040, path
 
 
-def test_with_tls_they_get_certificates_and_without_it_again_none(made: Path) -> None:
+def test_services_get_certificates_only_with_tls(made: Path) -> None:
     make_secrets.share_out(made, make_secrets.SHARES, "worker.url", tls=True)
 
     given = shared(made)
@@ -94,7 +94,7 @@ def test_a_changed_secret_reaches_its_service_and_nothing_else_is_written(made: 
     assert {path for path in before if before[path] != after[path]} == {given}
 
 
-def test_a_node_shares_out_what_was_copied_to_it_and_makes_nothing(tmp_path: Path) -> None:
+def test_a_node_only_distributes_the_secrets_that_were_copied_to_it(tmp_path: Path) -> None:
     for name in ("worker.url", "ca.pem", "influxdb-plancton-password"):
         (tmp_path / name).write_text(name)
     config = {"TLS": "yes", "WORKER_URL": "worker.url"}
@@ -106,7 +106,7 @@ def test_a_node_shares_out_what_was_copied_to_it_and_makes_nothing(tmp_path: Pat
     assert len(list(tmp_path.glob("*"))) == 4
 
 
-def test_a_secret_that_nobody_brought_is_named(tmp_path: Path) -> None:
+def test_a_missing_secret_is_named(tmp_path: Path) -> None:
     config = {"TLS": "no", "WORKER_URL": "worker-eight.url"}
 
     with pytest.raises(SetupFailed, match=r"^secrets/worker-eight\.url is missing, which plancton"):
@@ -128,7 +128,7 @@ def test_certificates_are_made_once_and_name_the_host(tmp_path: Path) -> None:
         assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o400
 
 
-def test_a_new_certificate_is_signed_by_the_same_authority(tmp_path: Path) -> None:
+def test_a_new_certificate_is_signed_by_the_same_ca(tmp_path: Path) -> None:
     make_certificates.make_missing(tmp_path, "old.example.org")
     authority = (tmp_path / "ca.pem").read_bytes()
     (tmp_path / "server.pem").unlink()
@@ -138,7 +138,7 @@ def test_a_new_certificate_is_signed_by_the_same_authority(tmp_path: Path) -> No
     assert (tmp_path / "ca.pem").read_bytes() == authority
 
 
-def test_an_authority_without_its_key_signs_nothing(tmp_path: Path) -> None:
+def test_a_ca_without_its_key_signs_nothing(tmp_path: Path) -> None:
     make_certificates.make_missing(tmp_path, "a")
     (tmp_path / "ca.key").unlink()
     (tmp_path / "server.key").unlink()

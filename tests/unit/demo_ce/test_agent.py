@@ -101,7 +101,7 @@ def test_an_agent_gives_up_on_a_wrong_proxy(tmp_path, content, complaint):
     assert ledger(tmp_path) == [["start", "cafe"], ["failed", "cafe"]]
 
 
-def test_an_agent_whose_unpacked_bytes_differ_says_so(tmp_path):
+def test_an_agent_reports_a_failed_comparison(tmp_path):
     tools = tmp_path / "tools"
     tools.mkdir()
     broken = tools / "gzip"
@@ -123,7 +123,7 @@ def test_an_agent_whose_unpacked_bytes_differ_says_so(tmp_path):
         ("seconds:60, exit:1", Behaviour(60, code=1)),
     ],
 )
-def test_a_behaviour_is_read_from_words(text, behaviour):
+def test_a_behaviour_is_parsed(text, behaviour):
     assert parse_behaviour(text, Behaviour(3)) == behaviour
 
 
@@ -149,7 +149,7 @@ def test_the_demo_credential_is_real_short_lived_and_says_what_it_is(tmp_path):
     assert certificate.not_valid_after_utc - now == timedelta(hours=24)
 
 
-def test_a_proxy_file_is_its_owners_alone_even_over_an_open_one(tmp_path):
+def test_a_proxy_file_is_readable_only_by_its_owner(tmp_path):
     path = tmp_path / "proxy"
     path.write_text("old")
     path.chmod(0o644)

@@ -52,7 +52,7 @@ def test_alien_asks_the_schedd_and_adds_running_and_idle():
     ]
 
 
-def test_alien_believes_the_last_line_with_numbers():
+def test_alien_uses_the_last_line_with_numbers():
     site = FakeSite(both=("a warning of 1 2 sorts\n3 4\nbye\n", 0), idle=("7 warnings\n4\n", 0))
 
     assert ask("alien", site) == Counts(queued=4, active=7)
@@ -85,7 +85,7 @@ def test_a_user_name_cannot_break_out_of_the_command():
     assert first.command == "condor_q 'x; reboot' -totals | tail -n 1"
 
 
-def test_nothing_running_makes_the_older_alien_ask_whether_condor_is_there():
+def test_the_older_alien_checks_condor_q_if_nothing_runs():
     idle = TOTALS.replace("3 running", "0 running")
     healthy = FakeSite(totals=(idle, 0), plain=("", 0))
     dead = FakeSite(totals=(idle, 0), plain=("", 1))
@@ -108,7 +108,7 @@ def test_jalien_counts_the_lines_by_status():
     assert site.is_requested == ["condor_q -const 'JobStatus < 3' -af JobStatus GridResource"]
 
 
-def test_jalien_beside_a_local_pool_asks_for_a_literal():
+def test_jalien_with_a_local_pool_queries_a_literal():
     site = FakeSite(listed=("1 local_pool\n2 local_pool\n", 0))
 
     assert ask("jalien", site, LOCAL) == Counts(queued=1, active=2)

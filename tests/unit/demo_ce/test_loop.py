@@ -49,7 +49,7 @@ def test_agents_take_their_dialects_in_turn(tmp_path):
     assert by_stdin.startswith(f"executable = {tmp_path}/tmp/agent.startup.2\n")
 
 
-def test_every_submitted_agent_is_on_record(case, tmp_path):
+def test_every_submitted_agent_is_recorded(case, tmp_path):
     case.ce.run_once(NOW)
 
     lines = (tmp_path / "agents.jsonl").read_text().splitlines()
@@ -61,7 +61,7 @@ def test_every_submitted_agent_is_on_record(case, tmp_path):
     assert case.ce.records[1].token in script
 
 
-def test_a_failed_submission_is_said_once_and_tried_again_as_another_agent(case, tmp_path):
+def test_a_failed_submission_is_reported_once_and_repeated_as_another_agent(case, tmp_path):
     case.batch.broken = True
     case.ce.run_once(NOW)
     case.ce.run_once(NOW)
@@ -80,7 +80,7 @@ def test_a_failed_submission_is_said_once_and_tried_again_as_another_agent(case,
     assert [record.number for record in case.ce.records] == [1, 2]
 
 
-def test_an_answer_without_a_cluster_is_no_submission(case):
+def test_output_without_a_cluster_is_no_submission(case):
     case.batch.run = lambda *_, **__: CommandResult(["all right\n"], 0)
 
     case.ce.run_once(NOW)
@@ -140,7 +140,7 @@ def test_an_agent_that_ended_otherwise_is_named(tmp_path):
     ]
 
 
-def test_a_broken_user_log_is_said_and_nothing_is_believed(case):
+def test_a_broken_user_log_is_reported_and_ignored(case):
     case.ce.run_once(NOW)
     Path(case.ce.records[0].log).write_text("garbage\n...\n")
 
@@ -165,7 +165,7 @@ def test_a_broken_user_log_is_said_and_nothing_is_believed(case):
         ((0, 9), AgentStatus("removed")),
     ],
 )
-def test_an_agents_fate_is_read_from_its_user_log(course, wanted):
+def test_an_agents_status_is_read_from_its_user_log(course, wanted):
     assert read_status(parse_events(build_user_log(1, *course))) == wanted
 
 
@@ -190,7 +190,7 @@ def test_an_event_has_its_parts():
         ("done T\ncompressed and verified 1\n", "", "lacks its token"),
     ],
 )
-def test_an_end_without_the_agents_own_words_is_no_end(case, stdout, stderr, says):
+def test_an_end_must_be_confirmed_by_the_agents_output(case, stdout, stderr, says):
     case.ce.run_once(NOW)
     record = case.ce.records[0]
     stdout = stdout.replace("T", record.token)
@@ -212,7 +212,7 @@ def test_a_command_that_hangs_is_killed_with_all_it_started(tmp_path):
     )
 
 
-def test_stderr_joins_stdout_for_jalien_alone():
+def test_only_jalien_merges_stderr_into_stdout():
     commands = CondorCommands({"PATH": "/usr/bin:/bin"})
 
     merged = commands.run("echo out; echo err >&2", merge_stderr=True)
@@ -232,7 +232,7 @@ def test_stderr_joins_stdout_for_jalien_alone():
         (["--dir", "/proc/nowhere"], "cannot write in /proc/nowhere"),
     ],
 )
-def test_bad_use_is_one_line_and_exit_code_2(arguments, says, capsys, monkeypatch, tmp_path):
+def test_wrong_usage_is_one_line_and_exit_code_2(arguments, says, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
     assert main(arguments) == 2

@@ -81,7 +81,7 @@ def site(tmp_path):
 QUICK = ("--agents=4", "--seconds=0", "--interval=0.05", "--patience=20")
 
 
-def test_every_dialect_brings_its_agents_through(site, tmp_path):
+def test_agents_of_every_dialect_complete(site, tmp_path):
     ce = site(*QUICK, "--agent=3=exit:7", f"--ledger={tmp_path / 'ledger'}")
 
     told, errors = ce.communicate(timeout=60)
@@ -115,7 +115,7 @@ def test_a_site_that_takes_no_agent_is_exit_code_3(site):
     assert errors.splitlines()[-1].startswith("plancton-demo-ce: the site took no agent")
 
 
-def test_agents_that_never_run_end_the_patience(site):
+def test_it_gives_up_when_agents_never_run(site):
     ce = site(*QUICK[:-1], "--patience=0.5", NEVER_RUN="1")
 
     told, _ = ce.communicate(timeout=60)
@@ -126,7 +126,7 @@ def test_agents_that_never_run_end_the_patience(site):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_ce_says_what_it_leaves_in_the_queue(site, tmp_path, number, code):
+def test_an_interrupted_ce_lists_the_jobs_left_in_the_queue(site, tmp_path, number, code):
     ce = site(*QUICK, NEVER_RUN="1")
     record = tmp_path / "ce" / "agents.jsonl"
     wait_until(

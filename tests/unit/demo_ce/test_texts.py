@@ -128,7 +128,7 @@ def test_alien_asks_for_the_external_cloud_when_the_site_does():
     assert "YES\n+WantExternalCloud = True\n+TransferOutput" in cloudy
 
 
-def test_alien_stdin_writes_what_the_older_alien_meant_to_the_router():
+def test_alien_stdin_writes_what_the_older_alien_writes_for_the_router():
     assert text("alien-stdin", ROUTED) == (
         OLD_HEAD + "universe = vanilla\n\t+WantJobRouter=True\n\tjob_lease_duration = 7200\n"
         "\tshould_transfer_files = YES\n"
@@ -136,7 +136,7 @@ def test_alien_stdin_writes_what_the_older_alien_meant_to_the_router():
     )
 
 
-def test_alien_stdin_writes_what_the_older_alien_meant_for_a_ce():
+def test_alien_stdin_writes_what_the_older_alien_writes_for_a_ce():
     assert text("alien-stdin", TO_A_CE) == (
         OLD_HEAD + 'universe = grid\n\t+TransferOutput = ""\n'
         "\t#periodic_remove = (RemoteWallClockTime > 48*3600 ) || "
@@ -187,7 +187,7 @@ def test_a_description_file_is_named_by_the_time_as_its_ce_names_it():
 
 
 @pytest.mark.parametrize("dialect", ["alien", "jalien"])
-def test_a_sites_own_attributes_stand_before_the_queue_statement(dialect):
+def test_a_sites_custom_attributes_come_before_the_queue_statement(dialect):
     custom = format_custom_attributes(
         "# a comment\n// another\n\n+Slow = True\nrank = \\  \n  Mips\n"
     )

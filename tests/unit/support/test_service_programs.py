@@ -15,9 +15,7 @@ _SLEEPS = "import sys, time; time.sleep(600)"
 
 
 @pytest.mark.parametrize("argument", ["{0}", "{0}/data", "-config {0}/a.conf", '["{0}"]'])
-def test_what_names_the_directory_is_ended_and_its_neighbour_is_not(
-    tmp_path: Path, argument: str
-) -> None:
+def test_only_processes_of_the_directory_are_killed(tmp_path: Path, argument: str) -> None:
     second, twentieth = tmp_path / "influxdb1", tmp_path / "influxdb19"
     mine, other = (
         subprocess.Popen([sys.executable, "-c", _SLEEPS, argument.format(directory)])

@@ -32,7 +32,7 @@ def pair(tmp_path: Path, hours: float = 24.0) -> dict[str, str]:
     return {"X509_USER_CERT": str(cert), "X509_USER_KEY": str(secret)}
 
 
-def test_a_good_proxy_is_good_until_the_first_of_its_certificates_ends(tmp_path: Path) -> None:
+def test_a_proxy_is_valid_until_the_first_of_its_certificates_ends(tmp_path: Path) -> None:
     path = x509.proxy(tmp_path / "proxy", hours=24, chain=5)
     mine = make_settings(tmp_path, **HERE, X509_USER_PROXY=str(path))
     mine = mine._replace(user=mine.user._replace(uid=os.getuid()))
@@ -70,21 +70,21 @@ def test_a_proxy_of_another_user_is_refused(tmp_path: Path) -> None:
     )
 
 
-def test_an_expired_one_says_since_when(tmp_path: Path) -> None:
+def test_an_expired_credential_is_refused_with_its_end(tmp_path: Path) -> None:
     path = x509.proxy(tmp_path / "proxy", hours=-1, age=2)
     said = problem(tmp_path, X509_USER_PROXY=str(path))
     assert said.startswith(f"X509_USER_PROXY={path}: it expired on 20")
     assert said.endswith(" UTC")
 
 
-def test_one_that_begins_later_makes_one_think_of_the_clock(tmp_path: Path) -> None:
+def test_a_credential_that_is_not_valid_yet_hints_at_the_clock(tmp_path: Path) -> None:
     path = x509.proxy(tmp_path / "proxy", age=-1)
     said = problem(tmp_path, X509_USER_PROXY=str(path))
     assert "it is not valid before 20" in said
     assert said.endswith("; is the clock right?")
 
 
-def test_one_that_ends_too_soon_says_how_soon(tmp_path: Path) -> None:
+def test_a_credential_that_ends_too_soon_is_refused_with_its_end(tmp_path: Path) -> None:
     path = x509.proxy(tmp_path / "proxy", hours=1.05)
     said = problem(tmp_path, X509_USER_PROXY=str(path))
     assert "it is valid for 1.0 h only, until " in said
@@ -108,7 +108,7 @@ def test_an_encrypted_key_is_refused(tmp_path: Path) -> None:
     )
 
 
-def test_rubbish_is_not_taken_for_a_credential(tmp_path: Path) -> None:
+def test_a_file_without_a_certificate_is_refused(tmp_path: Path) -> None:
     path = x509.write(tmp_path / "proxy", b"rubbish\n")
     said = problem(tmp_path, X509_USER_PROXY=str(path))
     assert said == f"X509_USER_PROXY={path}: there is no certificate in it"
@@ -125,7 +125,7 @@ def test_a_pipe_in_its_place_is_refused_and_not_waited_for(tmp_path: Path) -> No
     assert said == f"X509_USER_PROXY={path}: it is not a file"
 
 
-def test_without_openssl_nothing_is_believed(tmp_path: Path, monkeypatch) -> None:
+def test_without_openssl_every_credential_is_refused(tmp_path: Path, monkeypatch) -> None:
     path = x509.proxy(tmp_path / "proxy")
     monkeypatch.setenv("PATH", str(tmp_path))
     said = problem(tmp_path, X509_USER_PROXY=str(path))
@@ -172,7 +172,7 @@ def test_a_proxy_that_is_no_better_leaves_the_old_one(
     assert old.read_bytes() == before
 
 
-def test_rubbish_leaves_the_old_one(tmp_path: Path, old: Path) -> None:
+def test_an_unreadable_proxy_leaves_the_old_one(tmp_path: Path, old: Path) -> None:
     before = old.read_bytes()
     got = replace_proxy(tmp_path, old, b"voms-proxy-init: internal error\n")
     assert got == "the command's proxy is no good: there is no certificate in it"
@@ -187,7 +187,7 @@ def test_a_key_of_another_certificate_leaves_the_old_one(tmp_path: Path, old: Pa
     assert old.read_bytes() == before
 
 
-def test_a_directory_that_takes_nothing_leaves_the_old_one(tmp_path: Path, old: Path) -> None:
+def test_a_directory_that_is_not_writable_leaves_the_old_one(tmp_path: Path, old: Path) -> None:
     beside = tmp_path / "proxy.new"
     beside.mkdir()  # nothing can be written there, by root neither
     before = old.read_bytes()

@@ -29,12 +29,12 @@ def wrong(uid: int = 1000, **environment: str) -> list[str]:
     return str(caught.value).splitlines()
 
 
-def test_ce_is_needed() -> None:
+def test_ce_is_required() -> None:
     assert wrong() == ["CE is not set: set it to one of alien, jalien, demo, none"]
     assert wrong(CE="alice") == ["CE is 'alice': set it to one of alien, jalien, demo, none"]
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     assert wrong(CE="none", CE_GRACE="soon", CE_CHECK="-1", X509_USER_CERT="/c") == [
         "X509_USER_CERT and X509_USER_KEY go together; only one is set",
         "CE_CHECK is '-1': give a number from 0 on",
@@ -72,7 +72,7 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(environment: dict[str, str], said: str) -> None:
+def test_an_error_is_one_line(environment: dict[str, str], said: str) -> None:
     assert wrong(**environment) == [said]
 
 
@@ -84,7 +84,7 @@ def test_root_has_to_name_the_user_of_a_grid_ce() -> None:
     assert read(0, CE="none").user.uid == 0
 
 
-def test_the_program_says_what_is_wrong_and_ends_with_6(capsys, monkeypatch) -> None:
+def test_wrong_settings_end_the_program_with_6(capsys, monkeypatch) -> None:
     monkeypatch.setattr(os, "environ", {"CE": "x"})
     assert cli.main(["run"]) == 6
     assert capsys.readouterr().err == (
@@ -107,7 +107,7 @@ def test_a_directory_that_cannot_be_used_ends_it_with_5(capsys, monkeypatch, tmp
 # --- how each CE is started -----------------------------------------------------------------
 
 
-def test_alien_goes_to_the_background_by_its_own_program() -> None:
+def test_alien_runs_in_the_background_by_its_own_program() -> None:
     made = ce.find_recipe(read(CE="alien", X509_USER_PROXY="/p", ALIEN_ROOT="/opt/alien"))
     assert made.start == "/opt/alien/bin/alien StartMonitor && /opt/alien/bin/alien StartCE"
     assert made.status == "/opt/alien/bin/alien StatusCE"
@@ -143,7 +143,7 @@ def test_jaliens_package_cannot_push_the_condor_commands_aside(tmp_path: Path) -
     assert done.stdout == "alien.site.ComputingElement printenv JAliEn/1.9 yes\nours\n", done
 
 
-def test_ones_own_command_replaces_the_ces() -> None:
+def test_a_command_of_the_site_replaces_the_ces_own() -> None:
     made = ce.find_recipe(read(CE="jalien", X509_USER_PROXY="/p", CE_COMMAND="./my-ce"))
     assert made == ce.Recipe("./my-ce")
 
@@ -167,12 +167,12 @@ def test_ones_own_command_replaces_the_ces() -> None:
         ),
     ],
 )
-def test_what_a_ce_lacks_is_named(environment, there, said) -> None:
+def test_missing_software_of_a_ce_is_named(environment, there, said) -> None:
     mine = read(X509_USER_PROXY="/p", **environment)
     assert ce.find_lacking(mine, there.__contains__, lambda _: False).endswith(said)
 
 
-def test_a_ce_that_is_all_there_lacks_nothing() -> None:
+def test_an_installed_ce_lacks_nothing() -> None:
     for kind in ("alien", "jalien", "demo", "none"):
         mine = read(CE=kind, X509_USER_PROXY="/p")
         assert ce.find_lacking(mine, lambda _: True, lambda _: True) == ""
@@ -200,7 +200,7 @@ def test_the_commands_are_written_and_nothing_else_is_touched(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_the_entry_point_needs_python_3_6_and_its_library_alone(path: Path) -> None:
+def test_it_needs_only_the_standard_library_of_python_3_6(path: Path) -> None:
     tree = ast.parse(path.read_text(), feature_version=(3, 6))
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
