@@ -1,4 +1,4 @@
-"""Sites of freshly installed hosts, and one that was rolled out, from which most tests start."""
+"""Fixtures: newly installed hosts, and a deployed site from which most tests start."""
 
 from __future__ import annotations
 

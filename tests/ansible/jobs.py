@@ -1,4 +1,4 @@
-"""Jobs that a test submits at the site's VO box, which is on ``head``."""
+"""Jobs that a test submits on the site's VO box, on the host ``head``."""
 
 from __future__ import annotations
 

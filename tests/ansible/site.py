@@ -1,4 +1,4 @@
-"""A site's inventory, and its playbooks run on it as an administrator runs them."""
+"""A site's inventory, and its playbooks run as by an administrator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the how-to and the example inventory say, held against the playbooks and Ansible itself."""
+"""The how-to and the example inventory, compared with the playbooks and Ansible itself."""
 
 from __future__ import annotations
 

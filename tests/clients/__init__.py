@@ -1,1 +1,1 @@
-"""Batch clients, real ones and callers after their source, against a live schedd."""
+"""Real batch clients, and the command lines of others, with a live schedd."""

@@ -1,4 +1,4 @@
-"""The site as a client sees it: commands on PATH, and nothing else of ours."""
+"""The site as a client sees it: only commands on PATH."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo for real: once to its end, and ended early in every way there is."""
+"""The demo, really run: once to its end, and interrupted in every way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tutorial's commands, all of them, in their order, in one bash."""
+"""All commands of the tutorial, in their order, in one bash."""
 
 from __future__ import annotations
 

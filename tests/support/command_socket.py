@@ -1,4 +1,4 @@
-"""The condor commands by name, and their socket without the program that starts up for each."""
+"""The condor commands' entry points, and their protocol without starting a program for each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def list_entry_points() -> dict[str, str]:
-    """Command → ``module:function``, as setup.cfg installs them."""
+    """Map each installed command to its ``module:function``, as in setup.cfg."""
     parser = configparser.ConfigParser()
     parser.read(ROOT / "setup.cfg")
     lines = parser["options.entry_points"]["console_scripts"].strip().split("\n")
@@ -27,14 +27,14 @@ COMMANDS = [name for name in list_entry_points() if name.startswith("condor_")]
 def request(
     command: str, argv: Sequence[str | bytes], cwd: str = "/", env: Sequence[str] = ()
 ) -> bytes:
-    """What a thin command sends."""
+    """Build the bytes that a command's client sends."""
     words = [command, cwd, str(len(argv)), *argv, *env]
     body = b"".join(os.fsencode(word) + b"\0" for word in words)
     return b"thyme-rpc 1 %d\n" % len(body) + body
 
 
 def exchange_messages(path: Path, data: bytes, stdin: bytes = b"") -> bytes:
-    """All that comes back; stdin is given when it is asked for."""
+    """Return everything that comes back; stdin is sent when the server asks for it."""
     with socket.socket(socket.AF_UNIX) as line:
         line.settimeout(60)
         line.connect(str(path))

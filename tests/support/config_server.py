@@ -1,4 +1,4 @@
-"""A web server on loopback that gives a configuration, as a test says."""
+"""A web server on loopback that serves a configuration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 class ConfigServer:
-    """A web server that answers as ``answer`` says; ``asked`` has the headers of each question."""
+    """A web server that answers with ``answer``; ``asked`` has the headers of each request."""
 
     def __init__(self, certificate: Path | None = None) -> None:
         self.text, self.etag = "engine: process\nmax_docks: 3\n", '"1"'

@@ -1,4 +1,4 @@
-"""What Docker would list: containers of pilots."""
+"""Containers of pilots as Docker lists them."""
 
 from __future__ import annotations
 

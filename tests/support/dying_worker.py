@@ -1,4 +1,4 @@
-"""``thyme-worker`` that kills itself with -9 at one step of its way to the broker.
+"""``thyme-worker`` that kills itself with SIGKILL at a given step.
 
 ``python -m tests.support.dying_worker MOMENT METHOD N WORKER-OPTIONS...``: MOMENT is ``before``
 or ``after``, METHOD a method of Transport, N the how-manieth call of it (a ``take`` that finds

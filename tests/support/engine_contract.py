@@ -21,7 +21,7 @@ from tests.support.waiting import wait_until
 
 
 class EngineHarness(Protocol):
-    """How a test speaks to an engine about pilots that behave in a known way."""
+    """Makes an engine and pilots that behave in a known way."""
 
     def open(self) -> Engine:
         """A further engine object over the same pilots, as a restarted daemon has."""
@@ -131,7 +131,7 @@ class ContainerHarness:
 
 
 class EngineTest:
-    """An engine with what the tests need around it; ends every pilot at the end."""
+    """An engine and what the tests need around it; ends every pilot at the end."""
 
     def __init__(self, harness: EngineHarness) -> None:
         self.harness = harness

@@ -1,4 +1,4 @@
-"""The demo CE against a batch system that is a fake."""
+"""The demo CE with a fake batch system."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOW = 1_511_366_400.0
 
 
 class FakeBatchSystem:
-    """Takes jobs, counts them, and lets a test end them in their user logs."""
+    """Takes and counts jobs; a test ends them by writing their user logs."""
 
     def __init__(self) -> None:
         self.broken = False
@@ -79,7 +79,7 @@ class DemoCeTest:
 
 
 def build_user_log(cluster: int, *course: int | str) -> str:
-    """A user log: event numbers, and an outcome for a termination."""
+    """Build a user log from event numbers, and the outcome of a termination."""
     text = ""
     for number in course:
         head = f"({cluster:03d}.000.000) 2026-01-02 03:04:05"

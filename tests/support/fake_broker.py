@@ -34,7 +34,7 @@ class _Queued:
 
 
 class FakeBroker:
-    """What all connections share. ``calls`` are the names of what was asked, in order."""
+    """The state that all connections share. ``calls``: the names of all calls, in order."""
 
     def __init__(self, clock: VirtualTime | None = None, real_jobs: bool = False) -> None:
         self.clock = clock

@@ -1,4 +1,4 @@
-"""A queue in memory for the commands that change jobs, and what its users type."""
+"""A job queue in memory for tests of the commands that change jobs."""
 
 from __future__ import annotations
 

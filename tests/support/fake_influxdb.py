@@ -1,4 +1,4 @@
-"""A database in memory, and one that does what a test wants of it."""
+"""A fake InfluxDB: a database in memory that fails as a test wants."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from telemetry.targets import Target
 
 
 class FakeDatabase:
-    """Keeps what it is given.
+    """Keeps the points that it gets.
 
     While it is set, ``fail`` is raised instead, and ``hold`` makes it hang.
     """

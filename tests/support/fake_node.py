@@ -30,7 +30,7 @@ IDLE = HostLoad(busy_cpus=0.0, pilots_cpus=0.0, mem_available=60 * GB, pilots_me
 
 
 class FakeClock:
-    """Monotonic seconds that pass only when told to."""
+    """A monotonic clock that moves only when the test says so."""
 
     def __init__(self, now: float = 1000.0) -> None:
         self.time = now
@@ -48,7 +48,7 @@ class FakeClock:
 
 
 class FakeWakeup:
-    """``wait`` lets the fake clock run; ``during`` is what happens in that time."""
+    """``wait`` moves the fake clock; ``during`` is called in that time."""
 
     def __init__(self, clock: FakeClock, during: Callable[[float], None]) -> None:
         self._clock, self._during = clock, during
@@ -100,7 +100,7 @@ class FakePilot:
 
 @dataclass
 class FakePilotStore:
-    """What outlives an engine object: the pilots."""
+    """The pilots, which outlive an engine object."""
 
     clock: FakeClock
     pilots: dict[str, FakePilot] = field(default_factory=dict)
@@ -240,7 +240,7 @@ class FakeEngine:
 
 
 class FakeNode:
-    """A whole loop on fakes."""
+    """A control loop with fakes around it."""
 
     def __init__(self, rundir: Path, **config: object) -> None:
         values: dict[str, object] = {"max_docks": 4, "docker_cmd": ("sleep",)}

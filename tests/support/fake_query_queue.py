@@ -1,4 +1,4 @@
-"""A queue in memory for tests of the query commands, and jobs to put into it."""
+"""A job queue in memory for tests of the query commands."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Text:
 
 @dataclass
 class FakeQueue:
-    """The QueueView of tests: what is in the lists is what the ledger knows."""
+    """A QueueView in memory: the lists are the contents of the ledger."""
 
     queue: list[Ad] = field(default_factory=list)
     #: newest first
@@ -73,7 +73,7 @@ class FakeQueue:
 
 
 def job(cluster: int = 1, proc: int = 0, status: int = 1, **attributes: Value | Text) -> Ad:
-    """A job as condor_submit makes it, with these attributes besides."""
+    """Build a job as condor_submit makes it, with additional attributes."""
     ad = Ad(
         {
             "ClusterId": str(cluster),
@@ -127,14 +127,14 @@ def ask(
     env: Mapping[str, str] | None = None,
     now: float = NOW,
 ) -> Answer:
-    """One run of a command by a user."""
+    """Run a command as a user."""
     name = command.__module__.rpartition(".")[2]
     request = Request(name, argv, "/home/games", env or {}, os.geteuid(), os.getegid(), user)
     return command(request, view, now)
 
 
 def out(command: Command, view: QueueView, *argv: str, user: str = "games") -> str:
-    """stdout of a run that has to end well, with nothing on stderr."""
+    """Return stdout of a command that must succeed, with nothing on stderr."""
     answer = ask(command, view, *argv, user=user)
     assert (answer.code, answer.stderr) == (0, ""), answer
     return answer.stdout

@@ -1,4 +1,4 @@
-"""A server for the commands' socket whose answers a test gives, and clients of it."""
+"""A fake server on the commands' socket, and clients of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vobox.rpc.types import Answer, Request
 
 
 class FakeRpcServer:
-    """A server whose answers the test gives; remembers what it was asked."""
+    """A server whose answers the test sets; records the requests."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -52,7 +52,7 @@ def run(
 
 
 def talk(path: Path, data: bytes, then_close: bool = True) -> bytes:
-    """Send raw bytes; everything that comes back."""
+    """Send raw bytes and return everything that comes back."""
     with socket.socket(socket.AF_UNIX) as line:
         line.settimeout(20)
         line.connect(str(path))

@@ -1,4 +1,4 @@
-"""A schedd, as a worker meets it, and a job, both in virtual time; and a submit message."""
+"""A fake schedd and fake jobs for a worker, in virtual time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from thyme.worker.executor import ExecutionResult
 
 @dataclass
 class FakeSchedd:
-    """Answers claims as it is told, after ``delay`` virtual seconds, and keeps what it was sent."""
+    """Answers claims as the test says, after ``delay`` virtual seconds; records its mail."""
 
     broker: FakeBroker
     name: str = "vobox"
@@ -61,7 +61,7 @@ class FakeSchedd:
 
 @dataclass
 class FakeExecution:
-    """A job that lasts ``SECONDS`` of its environment, in virtual time.
+    """A job that runs for ``SECONDS`` of its environment, in virtual time.
 
     It ends with ``EXIT``; asked to end it takes ``DYING`` seconds, and none when killed.
     """

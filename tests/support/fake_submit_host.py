@@ -1,4 +1,4 @@
-"""A submit host without disk and a schedd without broker, for the submit tests."""
+"""A fake submit host and schedd for tests of condor_submit."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _date(seconds: float) -> datetime:
 
 
 class FakeFiles:
-    """``OwnerFiles`` over a dict of path → content; directories are implied by the paths."""
+    """``OwnerFiles`` on a dict of paths and contents; directories follow from the paths."""
 
     def __init__(self, files: dict[str, bytes] | None = None) -> None:
         self.files = {f"{CWD}/agent.sh": SCRIPT, "/bin/echo": b"\x7fELF", **(files or {})}
@@ -116,7 +116,7 @@ class FakeFiles:
 
 
 class FakeCaller:
-    """``Caller`` that knows what programs print: words → exit code and output."""
+    """A ``Caller`` with the exit codes and output of known commands."""
 
     def __init__(self) -> None:
         self.given = b""
@@ -133,7 +133,7 @@ class FakeCaller:
 
 
 class FakeTarget:
-    """``SubmitTarget`` that records."""
+    """A ``SubmitTarget`` that records what it gets."""
 
     schedd_name = "vobox1.example.org"
     address = "<127.0.0.1:0>"
@@ -155,7 +155,7 @@ class FakeTarget:
 
 
 class Host:
-    """One user at one submit host."""
+    """One user on one submit host."""
 
     def __init__(self, files: dict[str, bytes] | None = None, refuses: str = "") -> None:
         self.files = FakeFiles(files)
@@ -198,5 +198,5 @@ HEAD = "executable = agent.sh\n"
 
 
 def job_of(text: str, files: dict[str, bytes] | None = None):
-    """The one job of a description that goes on with ``text``."""
+    """Submit a description that continues with ``text``; returns its only job."""
     return Host(files).job(f"{HEAD}{text}\nqueue\n")

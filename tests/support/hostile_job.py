@@ -1,4 +1,4 @@
-"""A job that tries to get at everything that is not its own, and says what it got.
+"""A job that tries to access what is not its own, and reports what it could.
 
 ``hostile_job.py SECRET [KIND=PATH...]``: looks for the text SECRET wherever it may look, and
 tries to read each PATH. Prints one JSON object; a refusal is the name of its errno. Needs

@@ -1,4 +1,4 @@
-"""Workers of one user and another, whose broker has a password that no job may learn."""
+"""Workers of two users, whose broker has a password that no job may learn."""
 
 from __future__ import annotations
 

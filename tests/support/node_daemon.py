@@ -28,7 +28,7 @@ CONFIG: dict[str, Any] = {
 
 
 class Node:
-    """One run directory, its daemon and everything that may be left of it."""
+    """One run directory, its daemon and all their processes."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -131,7 +131,7 @@ class Node:
 
 
 def running(document: dict[str, Any]) -> dict[str, int]:
-    """In a status: the pilots that run, by name, with their pid."""
+    """Return the running pilots of a status document: names and process ids."""
     pilots = document["pilots"] or []
     return {p["name"]: p["pid"] for p in pilots if p["state"] == "running"}
 

@@ -1,4 +1,4 @@
-"""Tests that end everything below their process get a process of their own to be."""
+"""Runs tests that kill all their child processes in a process of their own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PASSED, FAILED, SKIPPED = range(3)
 
 
 def guard_services() -> None:
-    """Fail the test that would end everything below *this* process, instead of the services."""
+    """Fail a test that would kill all children of *this* process, services included."""
     main, kill = os.getpid(), processes.kill_descendants
 
     def guarded(user: JobUser | None = None) -> None:
@@ -27,7 +27,7 @@ def guard_services() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a test marked ``own_process`` in a fork that is to it what the worker is to its jobs.
+    """Run a test marked ``own_process`` in a fork.
 
     The services that the session started are children of pytest itself.
     """

@@ -1,4 +1,4 @@
-"""A whole small site of real processes, for tests that kill them.
+"""A small site of real processes, for tests that kill them.
 
 Every process carries ``PLANCTON_TEST_SITE=<root>`` in its environment or works
 below the root, which is how ``left_over`` finds what has not ended.

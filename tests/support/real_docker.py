@@ -21,7 +21,7 @@ BUSY = ("sh", "-c", "while :; do :; done")
 
 
 class DockerTest:
-    """A DockerEngine, and what a test asks of the engine behind its back."""
+    """A DockerEngine, and direct access to its Docker."""
 
     def __init__(self, service: DockerService, cgroup: str) -> None:
         self.service, self.cgroup = service, cgroup

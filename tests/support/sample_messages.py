@@ -1,4 +1,4 @@
-"""Messages for tests: any that there can be, one of each kind, and their parts on the wire."""
+"""Messages for tests: generated ones, one example of each kind, and their encoded parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of a schedd on a real RabbitMQ ask of it and wait for."""
+"""Commands and conditions for tests of a schedd on a real RabbitMQ."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def until(condition: Callable[[], object], what: str, live: LiveSchedd) -> None:
 
 
 def asked(live: LiveSchedd, command: str, *argv: str) -> str:
-    """stdout of a command that has to end well."""
+    """Return stdout of a command that must succeed."""
     done = live.run(command, *argv)
     assert (done.returncode, done.stderr) == (0, ""), (done, live.said()[-2000:])
     return done.stdout
@@ -36,7 +36,7 @@ def slots(live: LiveSchedd) -> list[str]:
 
 
 def pid_in(path: Path) -> int:
-    """The pid that a job has written there."""
+    """Return the process id that a job has written into a file."""
     wait_until(lambda: path.exists() and path.read_text().strip(), f"{path}", timeout=PATIENCE)
     return int(path.read_text())
 

@@ -1,4 +1,4 @@
-"""Jobs, events and a schedd without processes, for the tests of the schedd's parts."""
+"""Jobs, events and the parts of a schedd without processes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Expression:
 
 
 def ad_of(job: JobId = JOB, **attributes: Value | Expression) -> Ad:
-    """A job ad as condor_submit makes it, with these attributes besides."""
+    """Build a job ad as condor_submit makes it, with additional attributes."""
     ad = Ad(
         {
             "ClusterId": str(job.cluster),

@@ -30,7 +30,7 @@ def thin(name: str, python: str = sys.executable) -> list[str]:
 
 
 class LiveSchedd:
-    """One spool, socket and broker in a directory; ``start`` and ``kill`` as often as one likes.
+    """A schedd with spool, socket and broker in one directory; may be started and killed often.
 
     ``url`` names another broker than one of its own; it may hold a password.
     """

@@ -1,4 +1,4 @@
-"""A site that worked and had every kind of trouble, with its figures in one database."""
+"""A site that has run and has had every kind of fault, with its series in one database."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ queue {count}
 
 
 class MetricsSite:
-    """``work``, ``fail`` and ``image`` make the figures, in that order."""
+    """``work``, ``fail`` and ``image`` produce the series, in that order."""
 
     def __init__(self, site: LiveSite, server: InfluxServer) -> None:
         self.site, self.server = site, server

@@ -1,4 +1,4 @@
-"""A clock that moves when somebody waits: to the next thing that was planned, or to the end."""
+"""A clock that moves only by waiting, to the next planned event or to the end of the wait."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class VirtualTime:
-    """Seconds that pass only when somebody waits; calling it gives the time."""
+    """A clock that moves only by waiting; calling it returns the time."""
 
     def __init__(self) -> None:
         self.now = 1000.0

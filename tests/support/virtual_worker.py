@@ -1,4 +1,4 @@
-"""A worker in virtual time: a broker, a clock and jobs that are all fake."""
+"""A worker in virtual time, with a fake broker, clock and jobs."""
 
 from __future__ import annotations
 

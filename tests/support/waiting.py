@@ -1,4 +1,4 @@
-"""Waiting for a condition with a deadline: the only way a test may wait."""
+"""Wait for a condition with a deadline; tests must not wait in any other way."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def wait_until(
     timeout: float = 60.0,
     state: Callable[[], object] = lambda: "",
 ) -> T:
-    """The first true value of ``condition``; fails after ``timeout`` s and shows ``state``."""
+    """Return the first true value of ``condition``; after ``timeout`` s fail and show ``state``."""
     deadline = time.monotonic() + timeout
     pause = 0.002
     while True:

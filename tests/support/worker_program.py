@@ -1,4 +1,4 @@
-"""``thyme-worker`` as a program beside a broker of its own, for the tests of it."""
+"""``thyme-worker`` as a program with its own broker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Certificates, keys and proxies for tests, made on the spot."""
+"""Makes certificates, keys and proxies for tests."""
 
 from __future__ import annotations
 

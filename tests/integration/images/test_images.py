@@ -1,4 +1,4 @@
-"""Each image by itself: who it runs as, how it is, how it ends, and what is in it."""
+"""Each image by itself: its user, health, end and contents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The package step, as far as it can be checked where neither CC7 nor EL9 is at hand."""
+"""The package step, as far as it can be checked without CC7 and EL9."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The images together: a broker, a schedd, a VO box that shares its socket alone, a worker."""
+"""The images together: a broker, a schedd, a VO box that shares only its socket, a worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A whole VO box of real processes: real thyme-schedd, real openssl, CEs that are scripts."""
+"""A VO box of real processes: thyme-schedd, openssl, and CEs that are scripts."""
 
 from __future__ import annotations
 

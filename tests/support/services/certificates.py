@@ -1,4 +1,4 @@
-"""Certificates for tests: an authority, a server on loopback and a client."""
+"""Certificates for tests: a CA, a server on loopback and a client."""
 
 from __future__ import annotations
 

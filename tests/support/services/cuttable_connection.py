@@ -1,4 +1,4 @@
-"""A line between a client and a server that can be cut without either of them noticing.
+"""A TCP proxy whose connections can be cut without client and server noticing.
 
 While it is cut, nothing arrives on either side and nobody is told, as where packets are dropped;
 what was sent meanwhile arrives after it is mended, as TCP would send it again.

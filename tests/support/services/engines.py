@@ -27,7 +27,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.d
 
 
 class ContainerService:
-    """What Docker and Podman have in common.  ``client`` is for the test's own use."""
+    """Common parts of Docker and Podman. ``client`` is for direct use by a test."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -103,7 +103,7 @@ class ContainerService:
 
 
 class DockerService(ContainerService):
-    """dockerd with a containerd of its own; no bridge and no firewall rules on the machine."""
+    """dockerd with its own containerd, without a bridge and firewall rules on the machine."""
 
     def __init__(self, directory: Path, *options: str) -> None:
         super().__init__(directory)

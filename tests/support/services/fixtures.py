@@ -1,4 +1,4 @@
-"""The fixtures: shared by the whole session, except the engine that a test may break."""
+"""Fixtures of the services: shared by the session, except those that a test may break."""
 
 from __future__ import annotations
 

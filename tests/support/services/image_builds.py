@@ -1,4 +1,4 @@
-"""The images of images/, built for real on their stand-ins, in an engine that keeps them.
+"""The images of images/, built on the replacement bases, in an engine that keeps them.
 
 Its data lie in build/docker, so that only what has changed is built again. Processes share the
 engine: the first starts it, the last one ends it. ``built_images`` is the fixture; a test that asks

@@ -1,4 +1,4 @@
-"""Containers of the site's own images, as a test wants them."""
+"""Containers of the project's own images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images for tests, made here: no registry of the world is needed."""
+"""Images for tests, made without a registry."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _APPLETS = (
 
 
 def busybox(**files: str) -> bytes:
-    """A file system of 2 MB as a tar; ``files`` lie in its root."""
+    """Return a file system of 2 MB as a tar; ``files`` are put into its root."""
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as tar:
         for name in ("bin", "tmp", "etc", "proc", "sys", "dev"):

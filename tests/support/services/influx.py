@@ -1,4 +1,4 @@
-"""InfluxDB servers of the tests' own: real ones, on loopback, with users or TLS when asked for."""
+"""Real InfluxDB servers for tests, on loopback, optionally with users or TLS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs that a test starts: whether they are there, and ending all that was started."""
+"""Programs that tests start: whether they are installed, and how they are ended."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ def _check(name: str) -> None:
 
 
 def skip_or_fail(text: str) -> None:
-    """Skip the test on a user's machine; fail it in CI (``CI=true``)."""
+    """Skip the test; in CI (``CI=true``) fail it."""
     if os.environ.get("CI") == "true":
         pytest.fail(text, pytrace=False)
     pytest.skip(text)
 
 
 class Program:
-    """A service's process, with its log."""
+    """A process of a service, with its log."""
 
     def __init__(
         self, command: Sequence[str], log: Path, environment: dict[str, str] | None = None

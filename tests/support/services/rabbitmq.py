@@ -1,4 +1,4 @@
-"""RabbitMQ servers of the tests' own: real ones, with the configuration they come with.
+"""Real RabbitMQ servers for tests, with their default configuration.
 
 Each has its own node name, cookie, ports, port mapper and directories, all on loopback. A test
 gets a virtual host of its own in a shared server, which takes milliseconds; a server of its own

@@ -1,4 +1,4 @@
-"""A private registry, and images put into it by its own API (no engine needed)."""
+"""A private registry, and images uploaded through its API without an engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docker-compose.yml and .env: explained, pinned, limited, checked, and without a password."""
+"""docker-compose.yml and .env: documented, pinned, limited, checked, without passwords."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands around docker-compose.yml: Plancton's start, the checks and the commands."""
+"""The programs around docker-compose.yml: Plancton's start, the checks and the commands."""
 
 from __future__ import annotations
 

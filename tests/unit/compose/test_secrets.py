@@ -1,4 +1,4 @@
-"""The secrets of a composed site: made once, closed, each service's own; and certificates."""
+"""The secrets and certificates of a site with compose."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The agent's script really runs here: it works, checks, reports, and ends as it was told to."""
+"""The agent's script, really run: it works, checks, reports and ends as expected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo CE reads the answers as the CEs read them, and submits by their rule."""
+"""The demo CE counts agents as the real CEs do, and submits by their rule."""
 
 from __future__ import annotations
 

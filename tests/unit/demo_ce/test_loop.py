@@ -1,4 +1,4 @@
-"""The demo CE's loop against a batch system that is a fake with the real log format."""
+"""The demo CE's loop with a fake batch system that writes real user logs."""
 
 from __future__ import annotations
 

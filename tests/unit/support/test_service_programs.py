@@ -1,4 +1,4 @@
-"""Ending what a service left ends nothing of the other services."""
+"""Killing the processes of one service leaves those of the others alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of X.509 files, and when a new proxy takes the old one's place."""
+"""Checks of X.509 files, and when a new proxy replaces the old one."""
 
 from __future__ import annotations
 

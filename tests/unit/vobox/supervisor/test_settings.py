@@ -1,4 +1,4 @@
-"""The environment of a VO box, what is said of a wrong one, and that old Pythons can run it."""
+"""The settings of a VO box and their errors; the program runs on old Pythons."""
 
 from __future__ import annotations
 
