@@ -11,7 +11,7 @@ steps           thresholds: [[from, colour], ...], the first from null
 map             texts for values: {value: [text, colour]}
 no_value        what is shown without any value
 colours         of the lines, by name
-line            in an area, the name of what is drawn as a line over it
+total           of an area: the sum is drawn over it as a line, "total"
 field           of a text_stat: the column that is shown
 columns         of a table: {column: {name, unit, map, link: node, colour: true}}
 keep_time       of a table: the query whose time is shown
@@ -129,11 +129,11 @@ def _fields(described: Mapping[str, Any], custom: Mapping[str, Any]) -> dict[str
         _override("byName", name, color={"mode": "fixed", "fixedColor": colour})
         for name, colour in described.get("colours", {}).items()
     ]
-    if "line" in described:
+    if described.get("total"):
         overrides.append(
             _override(
                 "byName",
-                described["line"],
+                "total",
                 **{
                     "custom.stacking": {"mode": "none", "group": "A"},
                     "custom.fillOpacity": 0,
@@ -157,8 +157,12 @@ def _time_series(described: Mapping[str, Any], style: Mapping[str, Any]) -> dict
         custom["showPoints"] = "always"
     if "min" not in described:
         described = {**described, "min": 0}
+    total = {"mode": "reduceRow", "reduce": {"reducer": "sum"}, "alias": "total"}
     return {
         "type": "timeseries",
+        "transformations": [{"id": "calculateField", "options": total}]
+        if described.get("total")
+        else [],
         "fieldConfig": _fields(described, custom),
         "options": {
             "legend": {

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from .condor_q import condor_q_af, condor_q_constraint, condor_q_table, condor_q_totals
 from .condor_submit import condor_submit
+from .dashboards import dashboards
 from .dispatch import demo_dispatch
 from .dispatch_amqp import dispatch
 from .fill import fill
@@ -46,6 +47,7 @@ BENCHES: dict[str, Callable[[], Result]] = {
     "latency": latency,
     "workers-8000": workers_8000,
     "worker-rss": worker_rss,
+    "dashboards": dashboards,
     "metrics-node": metrics_node,
     "metrics-schedd": metrics_schedd,
 }

@@ -64,13 +64,13 @@ async function show({ panel, frames, range }) {
     return { interval, shown: table(made[0], panel) };
   }
   if (panel.type === 'timeseries') {
-    return { interval, shown: made.map((frame) => {
-      const [time, value] = frame.fields;
-      return {
+    return { interval, shown: made.flatMap((frame) => {
+      const [time, ...lines] = frame.fields;
+      return lines.map((value) => ({
         name: data.getFieldDisplayName(value, frame, made),
         color: value.config.color,
         times: time.values, values: value.values,
-      };
+      }));
     }) };
   }
   const found = data.getFieldDisplayValues({
