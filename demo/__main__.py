@@ -1,4 +1,4 @@
-"""``python -m demo``."""
+"""Run the demo: ``python -m demo``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The timeline as a picture: inline SVG, coloured by the page's style sheet.
+"""Drawing of the timeline as inline SVG, coloured by the page's style sheet.
 
 Three panels over one time axis: the pilots as bars, the agents by state as
 stacked areas, the CPUs that the owner and the pilots use as lines. What was
@@ -31,7 +31,7 @@ STATES: tuple[tuple[str, Callable[[Point], int]], ...] = (
 
 @dataclass(frozen=True)
 class Bar:
-    """A pilot: from when to when it was seen, and which agent it ran (0: none)."""
+    """One pilot in the drawing: its lifetime in seconds, and the agent it ran (0: none)."""
 
     name: str
     begin: float
@@ -40,8 +40,8 @@ class Bar:
     lane: int
 
 
-def bars(points: Sequence[Point]) -> list[Bar]:
-    """The pilots of the timeline, each in the first lane that is free when it begins."""
+def find_bars(points: Sequence[Point]) -> list[Bar]:
+    """Find the pilots of the timeline; each gets the first lane that is free when it begins."""
     begin: dict[str, float] = {}
     end: dict[str, float] = {}
     agent: dict[str, int] = {}
@@ -64,11 +64,20 @@ def bars(points: Sequence[Point]) -> list[Bar]:
     return found
 
 
-def picture(timeline: Timeline, agents: int, killed: Iterable[int] = ()) -> str:
-    """The SVG element. ``agents`` is the height of the stack; ``killed`` agents' pilots were."""
+def draw_timeline(timeline: Timeline, agents: int, killed: Iterable[int] = ()) -> str:
+    """Draw the timeline.
+
+    Args:
+        timeline: what was sampled.
+        agents: how many agents there are, the height of the stack.
+        killed: numbers of the agents whose first pilot was killed.
+
+    Returns:
+        One SVG element.
+    """
     points = timeline.points
     span = max([point.at for point in points] + [mark.at for mark in timeline.marks] + [1.0])
-    pilots = bars(points)
+    pilots = find_bars(points)
     lanes = max((bar.lane for bar in pilots), default=0) + 1
     scale = _Scale(span)
     jobs_top = _TOP + lanes * _LANE + _GAP
@@ -143,7 +152,7 @@ def _jobs(points: Sequence[Point], agents: int, scale: _Scale, top: float) -> st
             outline = " ".join([*forth, *reversed(back)])
             parts.append(f'<polygon class="area {name}" points="{outline}"/>')
         below = above
-    for begin, end in _mute(points):
+    for begin, end in _find_unanswered(points):
         x, width = scale.x(begin), scale.x(end) - scale.x(begin)
         parts.append(
             f'<rect class="mute" x="{x:.1f}" y="{top:.1f}" width="{width:.1f}" '
@@ -152,8 +161,8 @@ def _jobs(points: Sequence[Point], agents: int, scale: _Scale, top: float) -> st
     return "".join(parts)
 
 
-def _mute(points: Sequence[Point]) -> list[tuple[float, float]]:
-    """The times in which the schedd gave no answer."""
+def _find_unanswered(points: Sequence[Point]) -> list[tuple[float, float]]:
+    """Find the periods in which the schedd did not answer."""
     found: list[tuple[float, float]] = []
     begin: float | None = None
     for point in points:
@@ -183,7 +192,7 @@ def _cpus(points: Sequence[Point], scale: _Scale, top: float) -> str:
 
 
 def _ticks(most: float) -> list[float]:
-    """At most six round numbers from 0 on."""
+    """Choose at most seven round numbers from 0 to ``most`` for an axis."""
     step = next(
         (step for step in (0.25, 0.5, 1, 2, 4, 6, 8, 12, 16, 32, 64) if most / step <= 6), most
     )

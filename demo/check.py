@@ -1,4 +1,4 @@
-"""Every agent against what it should be. Pure: what was seen in, differences out."""
+"""Comparison of every agent with the plan. Pure functions of what was collected."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _COURSE = {SUBMITTED, EXECUTING, EVICTED, TERMINATED, ABORTED, HELD, RELEASED}
 
 
 @dataclass(frozen=True)
-class Ended:
-    """A job's end as condor_history tells it."""
+class JobEnd:
+    """How a job ended, by condor_history."""
 
     status: int
     outcome: str = ""  #: ``exit N`` or ``signal N``; "" when neither is known
@@ -36,11 +36,11 @@ class Ended:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What there is of one agent after the demo."""
+class AgentResult:
+    """All that is known of one agent after the demo."""
 
     record: AgentRecord
-    ended: Ended | None  #: None: condor_history does not know it
+    ended: JobEnd | None  #: None: condor_history does not know it
     stdout: str = ""
     stderr: str = ""
     events: tuple[Event, ...] = ()  #: of the user log, by our reader
@@ -51,7 +51,7 @@ class Seen:
 
     @property
     def end(self) -> str:
-        """The end that condor_history tells, as the tables print it."""
+        """How it ended by condor_history, as the tables print it."""
         if self.ended is None:
             return "unknown"
         if self.ended.status == REMOVED:
@@ -61,6 +61,8 @@ class Seen:
 
 @dataclass(frozen=True)
 class Totals:
+    """How many agents were submitted, completed, removed, lost and run twice."""
+
     submitted: int
     completed: int
     removed: int
@@ -76,16 +78,28 @@ class Totals:
 
 @dataclass(frozen=True)
 class Verdict:
+    """The result of the check."""
+
     totals: Totals
     differences: tuple[str, ...]
     #: differences of each agent by number; agents as they should be have none
     by_agent: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
 
-def verdict(
-    plan: Sequence[Agent], seen: Sequence[Seen], strangers: Sequence[str], site: Sequence[str]
+def check_agents(
+    plan: Sequence[Agent],
+    seen: Sequence[AgentResult],
+    strangers: Sequence[str],
+    site: Sequence[str],
 ) -> Verdict:
-    """Compare. ``strangers`` are jobs nobody submitted, ``site`` what is wrong with the site."""
+    """Compare the agents with the plan.
+
+    Args:
+        plan: the agents as they should be.
+        seen: the agents as they were.
+        strangers: ids of jobs that no agent of the CE submitted.
+        site: what is wrong with the site itself, in words.
+    """
     found = {one.record.number: one for one in seen}
     by_agent: dict[int, tuple[str, ...]] = {}
     lost = doubled = completed = removed = 0
@@ -117,14 +131,14 @@ def verdict(
     return Verdict(totals, (*named, *general), by_agent)
 
 
-def _agent(agent: Agent, seen: Seen) -> list[str]:
+def _agent(agent: Agent, seen: AgentResult) -> list[str]:
     found = _end(agent, seen) + _runs(agent, seen) + _course(agent, seen)
     if not agent.removed:
         found += _output(agent, seen)
     return found
 
 
-def _end(agent: Agent, seen: Seen) -> list[str]:
+def _end(agent: Agent, seen: AgentResult) -> list[str]:
     if seen.ended is None:
         return ["condor_history does not know it"]
     status, wanted = seen.ended.status, REMOVED if agent.removed else COMPLETED
@@ -139,8 +153,8 @@ def _end(agent: Agent, seen: Seen) -> list[str]:
     return []
 
 
-def _runs(agent: Agent, seen: Seen) -> list[str]:
-    """How often it ran, by its own ledger lines; an eviction in its log explains another start."""
+def _runs(agent: Agent, seen: AgentResult) -> list[str]:
+    """Check how often it ran, by its own ledger lines; each eviction explains one more start."""
     found = []
     evictions = sum(1 for event in seen.events if event.number == EVICTED)
     wanted_dones = 0 if agent.removed else 1
@@ -154,8 +168,8 @@ def _runs(agent: Agent, seen: Seen) -> list[str]:
     return found
 
 
-def _course(agent: Agent, seen: Seen) -> list[str]:
-    """The user log: both readers agree, every event is this job's, and their order is right."""
+def _course(agent: Agent, seen: AgentResult) -> list[str]:
+    """Check the user log: both readers agree, all events are this job's, in the right order."""
     found = []
     numbers = tuple(event.number for event in seen.events)
     if numbers != seen.library:
@@ -186,7 +200,7 @@ def _wanted(agent: Agent) -> list[int]:
 
 
 def _without_lost_runs(course: Sequence[int]) -> list[int]:
-    """The course as it would be had every run that was evicted or lost not happened."""
+    """Leave out the events of the runs that were evicted or lost."""
     kept: list[int] = []
     for number in course:
         if number == EVICTED and kept and kept[-1] == EXECUTING:
@@ -200,7 +214,7 @@ def _words(course: Sequence[int]) -> str:
     return " ".join(f"{number:03d}" for number in course) or "none"
 
 
-def _output(agent: Agent, seen: Seen) -> list[str]:
+def _output(agent: Agent, seen: AgentResult) -> list[str]:
     number, token = agent.number, seen.record.token
     found = []
     wanted = [

@@ -18,10 +18,10 @@ from rich.console import Console
 from rich.table import Table
 
 from .errors import Broken, DemoError, ExitCode
-from .layout import Layout, claimed
+from .layout import Layout, claim_directory
 from .plan import PLAN
-from .progress import progress
-from .report import page
+from .progress import make_progress
+from .report import render_page
 from .run import Demo, Result
 from .site import Site
 
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.end_with is not None:
             _end_with(options.end_with)
-        with claimed(options.dir) as layout:
+        with claim_directory(options.dir) as layout:
             return _run(layout, began)
     except _Interrupted as interrupted:
         return _fail("interrupted; everything it had started is ended", interrupted.code)
@@ -114,7 +114,7 @@ def _fail(text: str, code: int) -> int:
 
 def _run(layout: Layout, began: float) -> int:
     site = Site(layout)
-    shown = progress(Console())
+    shown = make_progress(Console())
     try:
         result = Demo(layout, site, shown, began).play()
     finally:
@@ -126,7 +126,7 @@ def _run(layout: Layout, began: float) -> int:
     if left:
         pids = " ".join(str(process.pid) for process in left)
         raise Broken(f"cannot end these processes: {pids}")
-    layout.report.write_text(page(result, PLAN))
+    layout.report.write_text(render_page(result, PLAN))
     return _print_result(result, layout)
 
 

@@ -1,4 +1,4 @@
-"""The demo's exit codes and the errors that carry one.
+"""The demo's exit codes, and the exceptions that carry one.
 
 DemoError
 ├── BadUse   2   an option or the directory is wrong

@@ -1,6 +1,6 @@
-"""The faults: which step comes when. Pure; ``run.py`` carries the steps out.
+"""The faults that are injected, and when. Pure; ``run.py`` carries the steps out.
 
-A fault is a list of steps. A step becomes due by what is seen, not by the
+A fault is a list of steps. A step becomes due by the state of the site, not by the
 clock, so that the same things happen on a slow machine and on a fast one.
 """
 
@@ -15,7 +15,7 @@ from .view import HELD, IDLE, LEFT, RUNNING, View
 
 
 class Act(Enum):
-    """What a step does; the text is what the timeline says."""
+    """What a step does; the text is its name in the timeline."""
 
     HOLD = "condor_hold"
     RELEASE = "condor_release"
@@ -29,7 +29,7 @@ class Act(Enum):
 
 @dataclass(frozen=True)
 class Step:
-    """``due`` gets the view and the seconds since the fault's previous step."""
+    """One step; ``due`` gets the view and the seconds since the fault's previous step."""
 
     act: Act
     due: Callable[[View, float], bool]
@@ -38,6 +38,8 @@ class Step:
 
 @dataclass(frozen=True)
 class Fault:
+    """A sequence of steps that are taken one after the other."""
+
     name: str
     steps: tuple[Step, ...]
     #: names of the faults that have to be over before this one begins
@@ -46,7 +48,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Progress:
-    """How many steps of each fault are done, and when the last one was."""
+    """How many steps of each fault are done, and the time of the last one."""
 
     done: Mapping[str, int] = field(default_factory=dict)
     at: Mapping[str, float] = field(default_factory=dict)
@@ -56,8 +58,8 @@ class Progress:
         return Progress(done, {**self.at, fault: at})
 
 
-def faults(plan: Sequence[Agent], pilots: int) -> tuple[Fault, ...]:
-    """The faults that this plan asks for."""
+def plan_faults(plan: Sequence[Agent], pilots: int) -> tuple[Fault, ...]:
+    """Plan the faults: one for each agent with a story, one for Plancton, one for the schedd."""
     made = [_of_agent(agent, pilots) for agent in plan if agent.story is not Story.PLAIN]
     everybody = len(plan)
     made.append(
@@ -121,8 +123,10 @@ def _of_agent(agent: Agent, pilots: int) -> Fault:
     return Fault(f"agent {number}", steps)
 
 
-def due(all_faults: Sequence[Fault], progress: Progress, view: View) -> list[tuple[Fault, Step]]:
-    """The steps to take now, one of a fault at most."""
+def find_due_steps(
+    all_faults: Sequence[Fault], progress: Progress, view: View
+) -> list[tuple[Fault, Step]]:
+    """Find the steps to take now, at most one of each fault."""
     found = []
     for fault in all_faults:
         done = progress.done.get(fault.name, 0)
@@ -134,8 +138,8 @@ def due(all_faults: Sequence[Fault], progress: Progress, view: View) -> list[tup
     return found
 
 
-def missing(all_faults: Sequence[Fault], progress: Progress) -> list[str]:
-    """The steps that were never taken, in words."""
+def list_missing_steps(all_faults: Sequence[Fault], progress: Progress) -> list[str]:
+    """List the steps that were never taken, in words."""
     return [
         f"{fault.name}: {step.act.value}"
         for fault in all_faults

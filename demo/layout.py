@@ -26,6 +26,8 @@ _CLEARING = 15.0
 
 @dataclass(frozen=True)
 class Layout:
+    """Paths of the demo's directory."""
+
     root: Path
     socket: Path
 
@@ -47,7 +49,7 @@ class Layout:
 
     @property
     def ledger(self) -> Path:
-        """Every run of an agent appends to this file by itself."""
+        """The file to which each agent itself appends its starts and ends."""
         return self.root / "ledger"
 
     @property
@@ -59,7 +61,7 @@ class Layout:
         return self.root / "report.html"
 
     def plancton(self, part: str) -> Path:
-        """``run``, ``log`` or ``conf``."""
+        """A directory of Plancton's: ``run``, ``log`` or ``conf``."""
         return self.root / "plancton" / part
 
     def log(self, program: str) -> Path:
@@ -67,8 +69,8 @@ class Layout:
 
 
 @contextmanager
-def claimed(directory: Path) -> Iterator[Layout]:
-    """An empty demo directory that nobody else uses while the block runs.
+def claim_directory(directory: Path) -> Iterator[Layout]:
+    """Lock and empty a demo directory for as long as the block runs.
 
     Raises Busy when another demo has it, BadUse when it cannot be used or is
     somebody else's.

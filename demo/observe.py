@@ -1,4 +1,4 @@
-"""Gathers what there is of every agent after the demo, for the check."""
+"""Collects all that is known of every agent after the demo, for the check."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import htcondor2
 from demo_ce.eventlog import Event, parse_events
 from demo_ce.records import AgentRecord
 
-from .check import Ended, Seen
+from .check import AgentResult, JobEnd
 from .errors import Broken
 from .site import Site
 from .view import Run
@@ -20,10 +20,10 @@ from .view import Run
 _ATTRIBUTES = ("JobStatus", "ExitBySignal", "ExitCode", "ExitSignal", "RemoveReason")
 
 
-def history(site: Site) -> dict[str, Ended]:
-    """Every job that left the queue, by condor_history; raises Broken."""
-    text = site.tell("condor_history", "-af:j", *_ATTRIBUTES)
-    ended: dict[str, Ended] = {}
+def read_history(site: Site) -> dict[str, JobEnd]:
+    """Read how every finished job ended from condor_history; raises Broken."""
+    text = site.run_checked("condor_history", "-af:j", *_ATTRIBUTES)
+    ended: dict[str, JobEnd] = {}
     for line in text.splitlines():
         job, end = parse_history(line)
         if job in ended:
@@ -32,8 +32,8 @@ def history(site: Site) -> dict[str, Ended]:
     return ended
 
 
-def parse_history(line: str) -> tuple[str, Ended]:
-    """One line: job id, status, by signal?, exit code, signal, reason; raises Broken."""
+def parse_history(line: str) -> tuple[str, JobEnd]:
+    """Parse a line: job id, status, by signal?, exit code, signal, reason; raises Broken."""
     try:
         job, status, by_signal, code, signal, reason = line.split(" ", 5)
         outcome = ""
@@ -41,21 +41,30 @@ def parse_history(line: str) -> tuple[str, Ended]:
             outcome = f"signal {int(signal)}"
         elif by_signal == "false" and code != "undefined":
             outcome = f"exit {int(code)}"
-        return job, Ended(int(status), outcome, "" if reason == "undefined" else reason)
+        return job, JobEnd(int(status), outcome, "" if reason == "undefined" else reason)
     except ValueError as error:
         raise Broken(f"condor_history printed {line!r}") from error
 
 
-def seen(
-    records: Sequence[AgentRecord], ended: dict[str, Ended], runs: Sequence[Run]
-) -> tuple[list[Seen], list[str]]:
-    """What there is of each agent, and what could not be read."""
+def collect_results(
+    records: Sequence[AgentRecord], ended: dict[str, JobEnd], runs: Sequence[Run]
+) -> tuple[list[AgentResult], list[str]]:
+    """Collect the results of each agent.
+
+    Args:
+        records: the CE's record of each agent.
+        ended: how each job ended, by job id.
+        runs: the lines of the agents' ledger.
+
+    Returns:
+        The results, and one line for everything that could not be read.
+    """
     counted = Counter((run.token, run.what) for run in runs)
     problems: list[str] = []
     found = []
     for record in records:
         found.append(
-            Seen(
+            AgentResult(
                 record=record,
                 ended=ended.get(record.job),
                 stdout=_text(record.output),

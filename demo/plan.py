@@ -1,4 +1,4 @@
-"""What the demo does, as data: 24 agents, how each must end, and its settings."""
+"""The plan of the demo: 24 agents, how each must end, and the settings of the site."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from demo_ce.agent import Behaviour
 
 
 class Story(Enum):
-    """What happens to an agent beside its own work."""
+    """What is done to an agent while it waits or works."""
 
     PLAIN = "runs"
     HELD = "held, then released"
@@ -36,7 +36,7 @@ class Agent:
 
     @property
     def meant(self) -> str:
-        """The end it must come to, as the tables print it."""
+        """How it must end, as the tables print it."""
         return "removed" if self.removed else self.behaviour.expected_end()
 
 
@@ -60,7 +60,7 @@ PLAN: tuple[Agent, ...] = tuple(_SPECIAL.get(n, Agent(n)) for n in range(1, AGEN
 PILOTS = 4
 #: Agents waiting at once; the site's queue stays filled while faults happen.
 MAX_QUEUED = 12
-#: Seconds a running job is believed without a heartbeat, and between two heartbeats.
+#: Seconds without a heartbeat after which a running job counts as lost, and between heartbeats.
 #: The lease has to bridge a busy single core, where a heartbeat may be seconds late.
 LEASE = 8.0
 HEARTBEAT = 0.5
@@ -76,7 +76,7 @@ PATIENCE = 120.0
 
 
 def ce_arguments(plan: tuple[Agent, ...] = PLAN) -> list[str]:
-    """The demo CE's options that make it submit this plan."""
+    """Make the options with which the demo CE submits this plan."""
     arguments = [
         f"--agents={len(plan)}",
         f"--max-queued={MAX_QUEUED}",

@@ -1,4 +1,4 @@
-"""Finds the demo's processes in /proc and ends them, and nobody else's.
+"""Finds the demo's own processes in /proc, and ends them.
 
 Every program of the demo carries ``PLANCTON_DEMO=<root>`` in its environment.
 A job's environment is clean, but its scratch directory lies below the root
@@ -25,7 +25,7 @@ _PILOT = "PLANCTON_PILOT"
 
 @dataclass(frozen=True)
 class Process:
-    """``ticks`` is its CPU time with that of its waited-for children, ``born`` its start time."""
+    """A process; ``ticks`` is its CPU time with that of its reaped children, ``born`` its start."""
 
     pid: int
     parent: int
@@ -36,12 +36,18 @@ class Process:
 
     @property
     def pilot(self) -> str:
-        """The pilot's name, of a pilot's own process; "" of any other."""
+        """The name of the pilot that it is a process of; "" if of none."""
         return self.environment.get(_PILOT, "")
 
 
-def marked(environment: Mapping[str, str], command: Sequence[str], root: Path) -> bool:
-    """Whether a process with this environment and command belongs to the demo in ``root``."""
+def is_marked(environment: Mapping[str, str], command: Sequence[str], root: Path) -> bool:
+    """Tell whether a process belongs to the demo in ``root``.
+
+    Args:
+        environment: its environment variables.
+        command: the words of its command line.
+        root: the demo's directory.
+    """
     below = f"{root}/"
     if environment.get(MARK) == str(root) or environment.get(_SCRATCH, "").startswith(below):
         return True
@@ -49,14 +55,14 @@ def marked(environment: Mapping[str, str], command: Sequence[str], root: Path) -
 
 
 def parse_stat(text: str) -> tuple[int, int, int]:
-    """Parent, CPU ticks (own and waited-for children's) and start time of a /proc/PID/stat."""
+    """Parse /proc/PID/stat: parent, CPU ticks (with reaped children's) and start time."""
     # The program's name stands in parentheses and may hold some itself.
     fields = text.rpartition(")")[2].split()
     return int(fields[1]), sum(int(field) for field in fields[11:15]), int(fields[19])
 
 
-def scan(root: Path) -> list[Process]:
-    """All live processes of the demo in ``root``; not the caller, whose own is not marked."""
+def find_processes(root: Path) -> list[Process]:
+    """Find all live processes that the demo in ``root`` started; not the demo itself."""
     return [found for pid in _pids() if (found := _look(pid, root)) is not None]
 
 
@@ -69,7 +75,7 @@ def _look(pid: int, root: Path) -> Process | None:
     try:
         environment = _environment((folder / "environ").read_bytes())
         words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        if not marked(environment, words, root):
+        if not is_marked(environment, words, root):
             return None
         parent, ticks, born = parse_stat((folder / "stat").read_text(errors="replace"))
     except OSError:  # it ended meanwhile, or is another user's
@@ -82,8 +88,8 @@ def _environment(block: bytes) -> dict[str, str]:
     return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
 
 
-def send(process: Process, number: signal.Signals) -> bool:
-    """Signal exactly this process; False when it is gone."""
+def send_signal(process: Process, number: signal.Signals) -> bool:
+    """Send a signal to exactly this process; return False when it has ended."""
     with suppress(OSError):
         handle = os.pidfd_open(process.pid)
         try:
@@ -97,19 +103,19 @@ def send(process: Process, number: signal.Signals) -> bool:
 
 
 def kill_all(root: Path, seconds: float = 10.0) -> list[Process]:
-    """kill -9 every process of the demo in ``root`` until none is left; returns what stays."""
+    """Kill every process of the demo in ``root`` (SIGKILL); return those left after ``seconds``."""
     deadline = time.monotonic() + seconds
     while True:
-        found = scan(root)
+        found = find_processes(root)
         if not found or time.monotonic() > deadline:
             return found
         for process in found:
-            send(process, signal.SIGKILL)
+            send_signal(process, signal.SIGKILL)
         time.sleep(0.05)
 
 
-def pilots(found: Iterable[Process]) -> dict[int, tuple[Process, list[Process]]]:
-    """Each pilot's main process by pid, with all processes below it (itself first)."""
+def group_by_pilot(found: Iterable[Process]) -> dict[int, tuple[Process, list[Process]]]:
+    """Group processes by pilot: its main process, and all below it (itself first), by pid."""
     everyone = {process.pid: process for process in found}
     groups: dict[int, tuple[Process, list[Process]]] = {}
     for process in everyone.values():

@@ -1,4 +1,4 @@
-"""What the demo shows while it runs: a live panel on a terminal, plain lines otherwise."""
+"""Progress of the demo: a live panel on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ _WIDTH = 48
 
 
 class Progress(Protocol):
+    """Where the demo shows how far it is."""
+
     def show(self, point: Point) -> None: ...
 
     def mark(self, mark: Mark) -> None: ...
@@ -28,11 +30,11 @@ class Progress(Protocol):
 
 
 def describe(point: Point) -> str:
-    """The site in one line."""
+    """Describe the site in one line."""
     pilots = " ".join(
         f"[{number}]" if number else "[-]" for number in sorted(point.pilots.values())
     )
-    mute = "" if point.answered else ", schedd mute"
+    mute = "" if point.answered else ", no answer from the schedd"
     return (
         f"{point.ended:2} of {AGENTS} ended, {point.running} running, {point.idle} idle, "
         f"{point.held} held{mute}; {len(point.pilots)} pilots {pilots}".rstrip()
@@ -40,7 +42,7 @@ def describe(point: Point) -> str:
 
 
 class Plain:
-    """A line for every mark, and one from time to time."""
+    """Plain lines: one for every mark, and one every few seconds."""
 
     def __init__(self) -> None:
         self._last = -_QUIET
@@ -58,7 +60,7 @@ class Plain:
 
 
 class Lively:
-    """A panel that is redrawn in place; what was done to the site stays above it."""
+    """A panel that is redrawn in place, below the marks."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -75,7 +77,7 @@ class Lively:
         self._live.stop()
 
 
-def progress(console: Console) -> Progress:
+def make_progress(console: Console) -> Progress:
     return Lively(console) if console.is_terminal else Plain()
 
 

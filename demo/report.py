@@ -1,4 +1,4 @@
-"""The report: one page with the timeline, what was done to the site, and every agent."""
+"""The report: an HTML page with the timeline, the faults and every agent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import jinja2
 
-from .chart import STATES, picture
+from .chart import STATES, draw_timeline
 from .plan import Agent, Story
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
-def page(result: Result, plan: Sequence[Agent]) -> str:
-    """The whole HTML text; it refers to nothing outside of itself."""
+def render_page(result: Result, plan: Sequence[Agent]) -> str:
+    """Render the page as HTML; it needs no other file."""
     template = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).from_string(_TEMPLATE.read_text())
@@ -31,7 +31,7 @@ def page(result: Result, plan: Sequence[Agent]) -> str:
         totals=result.verdict.totals,
         good=not result.verdict.differences,
         differences=result.verdict.differences,
-        picture=picture(result.timeline, len(plan), killed),
+        picture=draw_timeline(result.timeline, len(plan), killed),
         states=[name for name, _ in STATES],
         marks=result.timeline.marks,
         rows=_rows(result, plan),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from demo_ce.records import AgentRecord
 
 from . import faults, observe, processes
-from .check import Seen, Verdict, verdict
+from .check import AgentResult, Verdict, check_agents
 from .errors import Broken
 from .faults import Act, Step
 from .layout import Layout
@@ -18,20 +18,22 @@ from .plan import PATIENCE, PILOTS, PLAN, SAMPLE
 from .progress import Progress
 from .site import CE, PLANCTON, SCHEDD, Site
 from .timeline import Mark, Timeline
-from .view import View, look
+from .view import View, update_view
 from .watch import Watcher
 
 
 @dataclass(frozen=True)
 class Result:
+    """All that the report and the exit code are made from."""
+
     verdict: Verdict
-    seen: Sequence[Seen]
+    seen: Sequence[AgentResult]
     timeline: Timeline
     seconds: float
 
 
 class Demo:
-    """One run. ``began`` is the monotonic time it counts from."""
+    """One run of the demo; ``began`` is the monotonic time that its times count from."""
 
     def __init__(self, layout: Layout, site: Site, progress: Progress, began: float) -> None:
         self._layout = layout
@@ -39,7 +41,7 @@ class Demo:
         self._progress = progress
         self._began = began
         self._watcher = Watcher(site, layout, began)
-        self._faults = faults.faults(PLAN, PILOTS)
+        self._faults = faults.plan_faults(PLAN, PILOTS)
         self._taken = faults.Progress()
         self._view = View()
         self._records: list[AgentRecord] = []
@@ -51,7 +53,7 @@ class Demo:
         self.timeline = Timeline()
 
     def play(self) -> Result:
-        """The whole demo; raises Broken when the site does not come up or does not obey."""
+        """Run the demo to its end; raises Broken when a program does not start or obey."""
         self._mark("schedd, CE and plancton start")
         self._site.start_schedd()
         self._site.start_ce()
@@ -67,17 +69,17 @@ class Demo:
         return self._finish()
 
     def _turn(self) -> None:
-        self._records = self._watcher.records()
-        runs = self._watcher.runs()
-        sample = self._watcher.sample(self._records, runs)
-        before, self._view = self._view, look(self._view, sample, self._records, runs)
+        self._records = self._watcher.read_records()
+        runs = self._watcher.read_runs()
+        sample = self._watcher.take_sample(self._records, runs)
+        before, self._view = self._view, update_view(self._view, sample, self._records, runs)
         if self._view.state != before.state:
             self._changed = self._now()
         self.timeline.add(sample, self._view)
         self._progress.show(self.timeline.points[-1])
         self._most_pilots = max(self._most_pilots, self._watcher.count_pilots())
         self._expect_alive()
-        for fault, step in faults.due(self._faults, self._taken, self._view):
+        for fault, step in faults.find_due_steps(self._faults, self._taken, self._view):
             self._take(step)
             self._taken = self._taken.advanced(fault.name, self._now())
 
@@ -92,7 +94,7 @@ class Demo:
         job = record.job if record else ""
         self._mark(f"{step.act.value} {job} (agent {step.agent})" if record else step.act.value)
         if step.act in (Act.HOLD, Act.RELEASE, Act.REMOVE):
-            self._site.tell(step.act.value, job)
+            self._site.run_checked(step.act.value, job)
         elif step.act is Act.KILL_PILOT and record is not None:
             self._kill_pilot(record)
         elif step.act is Act.KILL_PLANCTON:
@@ -110,36 +112,38 @@ class Demo:
             self._dead_on_purpose.remove(SCHEDD)
 
     def _kill_pilot(self, record: AgentRecord) -> None:
-        group = self._watcher.pilot_of(record)
+        group = self._watcher.find_pilot(record)
         if not group:
             raise Broken(f"agent {record.number} runs ({record.job}), but no pilot has it")
         for process in group:
-            processes.send(process, signal.SIGKILL)
+            processes.send_signal(process, signal.SIGKILL)
 
     def _finish(self) -> Result:
-        """Drain the node, look at every job, stop the rest, look that nothing is left."""
+        """Drain the node, check every job, stop the schedd, check that nothing is left."""
         site, trouble = self._site, self._trouble
-        trouble += [f"never came to {text}" for text in faults.missing(self._faults, self._taken)]
+        trouble += [
+            f"never came to {text}" for text in faults.list_missing_steps(self._faults, self._taken)
+        ]
         if site.code(CE) != 0:
             trouble.append(f"the CE ended with {site.code(CE)}; see {self._layout.log(CE)}")
         site.planctonctl("drain-stop")
         if (code := site.wait(PLANCTON)) != 0:
             trouble.append(f"plancton ended with {code}; see {self._layout.log(PLANCTON)}")
-        queue = site.tell("condor_q", "-af:j", "JobStatus")
+        queue = site.run_checked("condor_q", "-af:j", "JobStatus")
         trouble += [f"still in the queue: job {line}" for line in queue.splitlines()]
-        ended = observe.history(site)
+        ended = observe.read_history(site)
         if (code := site.stop(SCHEDD)) != 0:
             trouble.append(f"thyme-schedd ended with {code}; see {self._layout.log(SCHEDD)}")
         trouble += [
             f"still running: process {process.pid}: {process.command}"
-            for process in processes.scan(self._layout.root)
+            for process in processes.find_processes(self._layout.root)
         ]
         if self._most_pilots > PILOTS:
             trouble.append(f"{self._most_pilots} pilots at once instead of {PILOTS}")
-        self._records = self._watcher.records()
-        seen, unreadable = observe.seen(self._records, ended, self._watcher.runs())
+        self._records = self._watcher.read_records()
+        seen, unreadable = observe.collect_results(self._records, ended, self._watcher.read_runs())
         strangers = sorted(set(ended) - {record.job for record in self._records})
-        found = verdict(PLAN, seen, strangers, [*trouble, *unreadable])
+        found = check_agents(PLAN, seen, strangers, [*trouble, *unreadable])
         self._mark("end")
         return Result(found, seen, self.timeline, self._now())
 

@@ -1,4 +1,4 @@
-"""The site's programs: starting them, asking them, killing them, and leaving none behind."""
+"""The programs of the site: start, query, kill and stop them."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _COMMAND, _UP, _DOWN = 60.0, 60.0, 60.0
 _FOREIGN = ("THYME_", "ALIEN_", "PLANCTON_", "X509_", "_CONDOR_", "HTCONDOR_", "CONDOR_")
 
 
-def environment(given: Mapping[str, str], layout: Layout) -> dict[str, str]:
-    """What every program of the demo's site runs with."""
+def make_environment(given: Mapping[str, str], layout: Layout) -> dict[str, str]:
+    """Make the environment variables of the site's programs."""
     kept = {name: text for name, text in given.items() if not name.upper().startswith(_FOREIGN)}
     programs = str(Path(sys.executable).parent)
     return {
@@ -41,7 +41,7 @@ def environment(given: Mapping[str, str], layout: Layout) -> dict[str, str]:
 
 
 def plancton_config(layout: Layout, worker: str) -> dict[str, object]:
-    """Plancton's configuration on this node; ``worker`` is thyme-worker's path."""
+    """Make Plancton's configuration on this node; ``worker`` is thyme-worker's path."""
     return {
         "engine": "process",
         "docker_cmd": [
@@ -75,7 +75,7 @@ class Site:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._environment = environment(os.environ, layout)
+        self._environment = make_environment(os.environ, layout)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         worker = shutil.which("thyme-worker", path=self._environment["PATH"])
         if worker is None:
@@ -86,7 +86,7 @@ class Site:
     # -- programs ---------------------------------------------------------------
 
     def start_schedd(self) -> None:
-        """Returns when it serves; raises Broken."""
+        """Start the schedd and wait until it is ready; raises Broken."""
         layout = self._layout
         log = layout.log(SCHEDD)
         before = log.stat().st_size if log.exists() else 0
@@ -132,26 +132,26 @@ class Site:
             )
 
     def ended(self, name: str) -> bool:
-        """Whether this program, once started, has ended."""
+        """Tell whether this program, once started, has ended."""
         return self._running[name].poll() is not None
 
     def code(self, name: str) -> int | None:
         return self._running[name].poll()
 
     def kill(self, name: str) -> None:
-        """kill -9, and wait until it is dead."""
+        """Kill a program with SIGKILL, and wait for its end."""
         self._running[name].kill()
         self._running[name].wait()
 
     def stop(self, name: str) -> int | None:
-        """SIGTERM; the exit code, or None when it did not obey and had to be killed."""
+        """Send SIGTERM; return the exit code, or None if it had to be killed."""
         process = self._running[name]
         if process.poll() is None:
             process.terminate()
         return self.wait(name)
 
     def wait(self, name: str) -> int | None:
-        """The exit code of a program that is about to end; None when it had to be killed."""
+        """Wait for a program's end; return the exit code, or None if it had to be killed."""
         process = self._running[name]
         try:
             return process.wait(timeout=_DOWN)
@@ -166,7 +166,7 @@ class Site:
 
     # -- commands ---------------------------------------------------------------
 
-    def ask(self, *command: str) -> subprocess.CompletedProcess[str]:
+    def run_command(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a condor command to its end; raises Broken when it hangs."""
         process = subprocess.Popen(
             command,
@@ -188,21 +188,21 @@ class Site:
                 process.communicate()
         return subprocess.CompletedProcess(command, process.returncode, out, err)
 
-    def tell(self, *command: str) -> str:
-        """Run a command that has to succeed; raises Broken with what it said."""
-        done = self.ask(*command)
+    def run_checked(self, *command: str) -> str:
+        """Run a command that has to succeed, and return what it printed; raises Broken."""
+        done = self.run_command(*command)
         if done.returncode != 0:
             said = " ".join((done.stderr or done.stdout).split())
             raise Broken(f"{' '.join(command)}: exit code {done.returncode}: {said}")
         return done.stdout
 
     def planctonctl(self, *command: str) -> str:
-        return self.tell("planctonctl", *self._plancton_options(), *command)
+        return self.run_checked("planctonctl", *self._plancton_options(), *command)
 
     # -- the end ----------------------------------------------------------------
 
     def tear_down(self) -> list[processes.Process]:
-        """End whatever still runs; the processes that would not die (none, if all is well)."""
+        """End everything that still runs; return the processes that could not be ended."""
         # Whoever starts others goes first; each may have been killed already.
         for name in (CE, PLANCTON, SCHEDD):
             process = self._running.get(name)

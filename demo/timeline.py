@@ -1,4 +1,4 @@
-"""What is kept of the demo's course for the report: points along the time, and marks."""
+"""The record of a run for the report: samples of the site, and marks for what was done."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from .view import HELD, IDLE, LEFT, OUTPUT, REMOVED, RUNNING, Sample, View
 
 @dataclass(frozen=True)
 class Point:
-    """The site at one moment: agents by state, the live pilots with their agent, CPUs in use."""
+    """One sample: agents by state, live pilots with their agents, CPUs in use."""
 
     at: float
     idle: int
     running: int
     held: int
     ended: int
-    answered: bool  #: False: the schedd was mute, and the states are those of before
+    answered: bool  #: False: the schedd did not answer; the states are the last known ones
     pilots: Mapping[str, int]
     owner_cpus: float | None
     pilots_cpus: float | None
@@ -25,7 +25,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Mark:
-    """Something was done to the site."""
+    """One thing that was done to the site, and when."""
 
     at: float
     text: str
@@ -33,6 +33,8 @@ class Mark:
 
 @dataclass
 class Timeline:
+    """The samples and marks of a run, and when each agent reached which state."""
+
     points: list[Point] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
     #: number of each agent → when it was first seen submitted, running, and gone

@@ -1,4 +1,4 @@
-"""What the demo knows of its site at one moment; pure, made from samples.
+"""State of the site at one moment, computed from samples by pure functions.
 
 Times are seconds since the demo began.
 """
@@ -17,7 +17,7 @@ LEFT, IDLE, RUNNING, REMOVED, COMPLETED, HELD, OUTPUT = 0, 1, 2, 3, 4, 5, 6
 
 @dataclass(frozen=True)
 class Sample:
-    """One look at the site. ``queue`` is job id → JobStatus, None when the schedd is mute."""
+    """What was read at one moment; ``queue`` is job id → JobStatus, None without an answer."""
 
     at: float
     queue: Mapping[str, int] | None
@@ -30,7 +30,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Run:
-    """A line of the ledger: ``start``, ``done`` or ``failed`` of an agent in process ``pid``."""
+    """A line of the agents' ledger: ``start``, ``done`` or ``failed``, in process ``pid``."""
 
     what: str
     token: str
@@ -39,7 +39,7 @@ class Run:
 
 @dataclass(frozen=True)
 class View:
-    """The agents by number. ``state`` has the submitted ones only."""
+    """The state of each agent by number; ``state`` has the submitted ones only."""
 
     at: float = 0.0
     state: Mapping[int, int] = field(default_factory=dict)
@@ -52,12 +52,21 @@ class View:
         return Counter(self.state.values())[status]
 
     def is_in(self, number: int, status: int, seconds: float = 0.0) -> bool:
-        """Whether the agent is in this state, for so long at least."""
+        """Tell whether the agent has been in this state for at least ``seconds``."""
         return self.state.get(number) == status and self.at - self.since[number] >= seconds
 
 
-def look(before: View, sample: Sample, records: Sequence[AgentRecord], runs: Iterable[Run]) -> View:
-    """The view after this sample. A mute schedd leaves every state as it was."""
+def update_view(
+    before: View, sample: Sample, records: Sequence[AgentRecord], runs: Iterable[Run]
+) -> View:
+    """Compute the view after a sample; without an answer of the schedd, states stay.
+
+    Args:
+        before: the view after the previous sample.
+        sample: what was read now.
+        records: the agents that the CE has submitted.
+        runs: the lines of the agents' ledger.
+    """
     state: dict[int, int] = {}
     since: dict[int, float] = {}
     for record in records:
@@ -78,7 +87,7 @@ def look(before: View, sample: Sample, records: Sequence[AgentRecord], runs: Ite
 
 
 def parse_ledger(text: str) -> list[Run]:
-    """The complete lines of the agents' ledger; raises ValueError for any other line."""
+    """Parse the complete lines of the agents' ledger; raises ValueError for any other line."""
     runs = []
     for line in text.split("\n")[:-1]:
         what, token, pid = line.split(" ")
@@ -89,6 +98,6 @@ def parse_ledger(text: str) -> list[Run]:
 
 
 def parse_queue(text: str) -> dict[str, int]:
-    """The answer of ``condor_q -af:j JobStatus``; raises ValueError for anything else."""
+    """Parse the answer of ``condor_q -af:j JobStatus``; raises ValueError for anything else."""
     pairs = (line.split() for line in text.splitlines())
     return {job: int(status) for job, status in pairs}

@@ -1,4 +1,4 @@
-"""Looks at the site: one ``condor_q`` and one pass over /proc make a sample."""
+"""Sampling of the site: one ``condor_q`` and one scan of /proc make a sample."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 
 class Watcher:
-    """``began`` is the monotonic time that samples count from."""
+    """Takes the samples; ``began`` is the monotonic time that they count from."""
 
     def __init__(self, site: Site, layout: Layout, began: float) -> None:
         self._site = site
@@ -28,19 +28,19 @@ class Watcher:
         self._began = began
         self._cpu: tuple[float, int, dict[int, int]] | None = None
 
-    def records(self) -> list[AgentRecord]:
-        """The agents that the CE has submitted so far."""
+    def read_records(self) -> list[AgentRecord]:
+        """Read the records of the agents that the CE has submitted so far."""
         text = ""
         with suppress(FileNotFoundError):
             text = (self._layout.ce / "agents.jsonl").read_text()
         # The last line may be half written.
         return [from_json(line) for line in text.split("\n")[:-1]]
 
-    def runs(self) -> list[Run]:
+    def read_runs(self) -> list[Run]:
         return parse_ledger(self._layout.ledger.read_text())
 
-    def sample(self, records: Iterable[AgentRecord], runs: Iterable[Run]) -> Sample:
-        found = processes.pilots(processes.scan(self._layout.root))
+    def take_sample(self, records: Iterable[AgentRecord], runs: Iterable[Run]) -> Sample:
+        found = processes.group_by_pilot(processes.find_processes(self._layout.root))
         ticks = {top.pid: sum(process.ticks for process in group) for top, group in found.values()}
         owner, pilots = self._shares(ticks)
         numbers = {record.token: record.number for record in records}
@@ -72,20 +72,24 @@ class Watcher:
             return 0
         return sum(pilot["state"] != "exited" for pilot in status["pilots"] or [])
 
-    def pilot_of(self, record: AgentRecord) -> list[processes.Process]:
-        """The pilot that runs this agent now, main process first, then all below it."""
-        pids = {run.pid for run in self.runs() if run.what == "start" and run.token == record.token}
-        for _, group in processes.pilots(processes.scan(self._layout.root)).values():
+    def find_pilot(self, record: AgentRecord) -> list[processes.Process]:
+        """Find the processes of the pilot that runs this agent now, its main process first."""
+        pids = {
+            run.pid for run in self.read_runs() if run.what == "start" and run.token == record.token
+        }
+        for _, group in processes.group_by_pilot(
+            processes.find_processes(self._layout.root)
+        ).values():
             if any(process.pid in pids for process in group):
                 return group
         return []
 
     def _queue(self) -> dict[str, int] | None:
-        answer = self._site.ask("condor_q", "-af:j", "JobStatus")
+        answer = self._site.run_command("condor_q", "-af:j", "JobStatus")
         return parse_queue(answer.stdout) if answer.returncode == 0 else None
 
     def _shares(self, ticks: dict[int, int]) -> tuple[float | None, float | None]:
-        """CPUs in use since the last look by everybody else and by the pilots."""
+        """Compute the CPUs used since the last sample by others, and by the pilots."""
         now, busy = time.monotonic(), busy_ticks(Path("/proc/stat").read_text())
         before = self._cpu
         if before is not None:
@@ -102,6 +106,6 @@ class Watcher:
 
 
 def busy_ticks(text: str) -> int:
-    """Ticks that all CPUs were busy, of /proc/stat: all but idle and waiting for disks."""
+    """Read the busy ticks of all CPUs from /proc/stat: all but idle and I/O wait."""
     fields = [int(field) for field in text.split("\n", 1)[0].split()[1:9]]
     return sum(fields) - fields[3] - fields[4]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.processes import scan
+from demo.processes import find_processes
 from tests.support.waiting import wait_until
 
 PROJECT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ def place():
     """A directory for one demo, short enough for a socket's path; whatever ran there is killed."""
     root = Path(tempfile.mkdtemp(prefix="demo-test-"))
     yield root
-    for process in scan(root):
+    for process in find_processes(root):
         with suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
     shutil.rmtree(root)
@@ -91,7 +91,7 @@ def test_the_demo_accounts_for_every_job_and_leaves_nothing_running(start, place
         r"demo: 24 submitted, 22 completed, 2 removed, 0 lost, 0 doubled in \d+ s", last
     ), told
     assert "differs" not in told
-    assert scan(place) == []
+    assert find_processes(place) == []
     page = (place / "report.html").read_text()
     assert last in page
     assert "<svg" in page
@@ -104,13 +104,13 @@ def test_an_interrupted_demo_leaves_nothing_behind(start, place, number):
     demo = start()
     # in the middle: agents have started, and pilots, jobs and daemons are alive
     wait_for(place, "done", 2)
-    assert len(scan(place)) >= 4
+    assert len(find_processes(place)) >= 4
 
     demo.send_signal(number)
 
     assert demo.wait(timeout=60) == 128 + number
     assert output(place).splitlines()[-1].startswith("demo: interrupted")
-    assert scan(place) == []
+    assert find_processes(place) == []
     assert not list(place.glob("**/*.sock"))
 
 
@@ -148,23 +148,27 @@ def test_closing_the_terminal_leaves_nothing_running(place):
         return ledger.exists() and "start" in ledger.read_text()
 
     wait_until(started, "an agent to start", timeout=120)
-    assert scan(place)
+    assert find_processes(place)
 
     os.close(ours)
 
     assert demo.wait(timeout=60) == 128 + signal.SIGHUP
-    assert scan(place) == []
+    assert find_processes(place) == []
 
 
 def test_a_killed_demo_leaves_nothing_running(start, place):
     demo = start()
     wait_for(place, "start", 1)
-    assert scan(place)
+    assert find_processes(place)
 
     demo.kill()
     demo.wait()
 
-    wait_until(lambda: scan(place) == [], "its programs to end", state=lambda: scan(place))
+    wait_until(
+        lambda: find_processes(place) == [],
+        "its programs to end",
+        state=lambda: find_processes(place),
+    )
 
 
 def test_the_demo_ends_with_the_make_that_started_it(place):
@@ -178,7 +182,11 @@ def test_the_demo_ends_with_the_make_that_started_it(place):
     make.kill()
     make.wait()
 
-    wait_until(lambda: scan(place) == [], "its programs to end", state=lambda: scan(place))
+    wait_until(
+        lambda: find_processes(place) == [],
+        "its programs to end",
+        state=lambda: find_processes(place),
+    )
     wait_until(
         lambda: "demo: interrupted" in output(place), "the demo to end", state=lambda: output(place)
     )
@@ -211,7 +219,7 @@ def test_a_demo_waits_until_a_killed_one_is_cleared_away(start, place):
     wait_for(place, "start", 1)
     first.kill()
     first.wait()
-    left = {process.pid for process in scan(place)}
+    left = {process.pid for process in find_processes(place)}
 
     second = start()
     lock = place / "lock"
@@ -222,7 +230,7 @@ def test_a_demo_waits_until_a_killed_one_is_cleared_away(start, place):
         state=lambda: output(place),
     )
 
-    assert not left & {process.pid for process in scan(place)}
+    assert not left & {process.pid for process in find_processes(place)}
     second.send_signal(signal.SIGINT)
     assert second.wait(timeout=60) == 130
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from demo.check import Ended, Seen, Totals, Verdict, verdict
+from demo.check import AgentResult, JobEnd, Totals, Verdict, check_agents
 from demo.errors import Broken
 from demo.observe import parse_history
 from demo.plan import PLAN, Agent, Story
@@ -34,7 +34,7 @@ def event(number: int, agent: Agent) -> Event:
     return Event(number, agent.number, 0, "2026-01-02 03:04:05", "", body)
 
 
-def right(agent: Agent) -> Seen:
+def right(agent: Agent) -> AgentResult:
     """What there is of this agent when all went well."""
     number, token = agent.number, f"token{agent.number}"
     dialect = list(DIALECTS)[(number - 1) % len(DIALECTS)]
@@ -49,10 +49,10 @@ def right(agent: Agent) -> Seen:
         f"agent {number}: done {token}\n"
     )
     course = COURSES[agent.story]
-    ended = Ended(4, agent.meant)
+    ended = JobEnd(4, agent.meant)
     if agent.removed:
-        ended = Ended(3, "", "via condor_rm (by user games)")
-    return Seen(
+        ended = JobEnd(3, "", "via condor_rm (by user games)")
+    return AgentResult(
         record=AgentRecord(
             number, token, dialect, f"{number}.0", "s", "o", "e", "l", agent.behaviour
         ),
@@ -69,10 +69,10 @@ def right(agent: Agent) -> Seen:
 ALL_RIGHT = [right(agent) for agent in PLAN]
 
 
-def judge(number: int, change: Callable[[Seen], Seen]) -> Verdict:
+def judge(number: int, change: Callable[[AgentResult], AgentResult]) -> Verdict:
     """The verdict when one agent is not as it should be."""
     seen = [change(one) if one.record.number == number else one for one in ALL_RIGHT]
-    return verdict(PLAN, seen, [], [])
+    return check_agents(PLAN, seen, [], [])
 
 
 def numbered(story: Story) -> int:
@@ -84,7 +84,7 @@ IDLE, RUNNING = numbered(Story.REMOVED_IDLE), numbered(Story.REMOVED_RUNNING)
 
 
 def test_a_demo_without_fault_has_no_difference():
-    found = verdict(PLAN, ALL_RIGHT, [], [])
+    found = check_agents(PLAN, ALL_RIGHT, [], [])
 
     assert found.differences == ()
     assert found.totals == Totals(24, 22, 2, 0, 0)
@@ -93,16 +93,16 @@ def test_a_demo_without_fault_has_no_difference():
     )
 
 
-def renumbered(*course: int) -> Callable[[Seen], Seen]:
-    def change(one: Seen) -> Seen:
+def renumbered(*course: int) -> Callable[[AgentResult], AgentResult]:
+    def change(one: AgentResult) -> AgentResult:
         agent = next(agent for agent in PLAN if agent.number == one.record.number)
         return replace(one, events=tuple(event(n, agent) for n in course), library=course)
 
     return change
 
 
-def with_output(old: str, new: str) -> Callable[[Seen], Seen]:
-    def change(one: Seen) -> Seen:
+def with_output(old: str, new: str) -> Callable[[AgentResult], AgentResult]:
+    def change(one: AgentResult) -> AgentResult:
         assert old in one.stdout
         return replace(one, stdout=one.stdout.replace(old, new))
 
@@ -113,13 +113,17 @@ def with_output(old: str, new: str) -> Callable[[Seen], Seen]:
     ("number", "change", "says"),
     [
         (PLAIN, lambda one: replace(one, ended=None), "condor_history does not know it"),
-        (PLAIN, lambda one: replace(one, ended=Ended(3)), "JobStatus 3 instead of 4"),
-        (IDLE, lambda one: replace(one, ended=Ended(4, "exit 0")), "JobStatus 4 instead of 3"),
-        (PLAIN, lambda one: replace(one, ended=Ended(4, "exit 1")), "exit 1 instead of exit 0"),
-        (5, lambda one: replace(one, ended=Ended(4, "exit 0")), "exit 0 instead of exit 7"),
-        (10, lambda one: replace(one, ended=Ended(4, "exit 139")), "exit 139 instead of signal 11"),
-        (PLAIN, lambda one: replace(one, ended=Ended(4)), "no exit code instead of exit 0"),
-        (RUNNING, lambda one: replace(one, ended=Ended(3)), "RemoveReason ''"),
+        (PLAIN, lambda one: replace(one, ended=JobEnd(3)), "JobStatus 3 instead of 4"),
+        (IDLE, lambda one: replace(one, ended=JobEnd(4, "exit 0")), "JobStatus 4 instead of 3"),
+        (PLAIN, lambda one: replace(one, ended=JobEnd(4, "exit 1")), "exit 1 instead of exit 0"),
+        (5, lambda one: replace(one, ended=JobEnd(4, "exit 0")), "exit 0 instead of exit 7"),
+        (
+            10,
+            lambda one: replace(one, ended=JobEnd(4, "exit 139")),
+            "exit 139 instead of signal 11",
+        ),
+        (PLAIN, lambda one: replace(one, ended=JobEnd(4)), "no exit code instead of exit 0"),
+        (RUNNING, lambda one: replace(one, ended=JobEnd(3)), "RemoveReason ''"),
         (PLAIN, lambda one: replace(one, dones=0), "did its work 0 times instead of 1"),
         (PLAIN, lambda one: replace(one, dones=2), "did its work 2 times instead of 1"),
         (RUNNING, lambda one: replace(one, dones=1), "did its work 1 times instead of 0"),
@@ -169,14 +173,14 @@ def test_every_kind_of_difference_is_found(number, change, says):
 
 
 def test_a_run_that_was_evicted_may_start_again():
-    def evicted(one: Seen) -> Seen:
+    def evicted(one: AgentResult) -> AgentResult:
         return replace(renumbered(0, 1, 4, 1, 5)(one), starts=2)
 
     assert judge(PLAIN, evicted).differences == ()
 
 
 def test_an_agent_that_was_never_submitted_is_a_difference():
-    found = verdict(PLAN, ALL_RIGHT[1:], [], [])
+    found = check_agents(PLAN, ALL_RIGHT[1:], [], [])
 
     assert found.differences == ("agent 1: was not submitted",)
     assert found.totals.submitted == 23
@@ -192,19 +196,21 @@ def test_a_job_that_worked_twice_is_doubled():
 
 
 def test_a_job_of_nobody_is_a_difference():
-    assert verdict(PLAN, ALL_RIGHT, ["99.0"], []).differences == ("job 99.0 belongs to no agent",)
+    assert check_agents(PLAN, ALL_RIGHT, ["99.0"], []).differences == (
+        "job 99.0 belongs to no agent",
+    )
 
 
 def test_a_job_id_given_twice_is_a_difference():
     twin = replace(ALL_RIGHT[1], record=replace(ALL_RIGHT[1].record, job="1.0"))
 
-    found = verdict(PLAN, [ALL_RIGHT[0], twin, *ALL_RIGHT[2:]], [], [])
+    found = check_agents(PLAN, [ALL_RIGHT[0], twin, *ALL_RIGHT[2:]], [], [])
 
     assert "job id 1.0 was given twice" in found.differences
 
 
 def test_what_is_wrong_with_the_site_is_a_difference():
-    found = verdict(PLAN, ALL_RIGHT, [], ["still running: process 7: thyme-worker"])
+    found = check_agents(PLAN, ALL_RIGHT, [], ["still running: process 7: thyme-worker"])
 
     assert found.differences == ("still running: process 7: thyme-worker",)
 
@@ -212,11 +218,11 @@ def test_what_is_wrong_with_the_site_is_a_difference():
 @pytest.mark.parametrize(
     ("line", "wanted"),
     [
-        ("1.0 4 false 0 undefined undefined", ("1.0", Ended(4, "exit 0"))),
-        ("2.0 4 true undefined 11 undefined", ("2.0", Ended(4, "signal 11"))),
+        ("1.0 4 false 0 undefined undefined", ("1.0", JobEnd(4, "exit 0"))),
+        ("2.0 4 true undefined 11 undefined", ("2.0", JobEnd(4, "signal 11"))),
         (
             "3.0 3 false undefined undefined via condor_rm (by user games)",
-            ("3.0", Ended(3, "", "via condor_rm (by user games)")),
+            ("3.0", JobEnd(3, "", "via condor_rm (by user games)")),
         ),
     ],
 )

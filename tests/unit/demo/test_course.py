@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from demo.faults import Act, Progress, due, faults, missing
+from demo.faults import Act, Progress, find_due_steps, list_missing_steps, plan_faults
 from demo.plan import AGENTS, PILOTS, PLAN, Story, ce_arguments
 from demo.view import (
     HELD,
@@ -16,9 +16,9 @@ from demo.view import (
     Run,
     Sample,
     View,
-    look,
     parse_ledger,
     parse_queue,
+    update_view,
 )
 from demo_ce.agent import Behaviour
 from demo_ce.options import build_parser, parse_agents
@@ -68,15 +68,15 @@ def test_the_ce_gets_the_plan_as_it_is():
 
 
 def test_a_submitted_agent_that_is_not_in_the_queue_has_left_it():
-    view = look(View(), Sample(1.0, {"1.0": IDLE}), [record(1), record(2)], [])
+    view = update_view(View(), Sample(1.0, {"1.0": IDLE}), [record(1), record(2)], [])
 
     assert view.state == {1: IDLE, 2: LEFT}
 
 
 def test_a_state_has_an_age():
-    first = look(View(), Sample(1.0, {"1.0": IDLE}), [record(1)], [])
-    second = look(first, Sample(2.0, {"1.0": IDLE}), [record(1)], [])
-    third = look(second, Sample(3.0, {"1.0": RUNNING}), [record(1)], [])
+    first = update_view(View(), Sample(1.0, {"1.0": IDLE}), [record(1)], [])
+    second = update_view(first, Sample(2.0, {"1.0": IDLE}), [record(1)], [])
+    third = update_view(second, Sample(3.0, {"1.0": RUNNING}), [record(1)], [])
 
     assert second.is_in(1, IDLE, 1.0)
     assert not second.is_in(1, IDLE, 1.1)
@@ -85,9 +85,9 @@ def test_a_state_has_an_age():
 
 
 def test_a_mute_schedd_changes_no_state_and_adds_none():
-    before = look(View(), Sample(1.0, {"1.0": RUNNING}), [record(1)], [])
+    before = update_view(View(), Sample(1.0, {"1.0": RUNNING}), [record(1)], [])
 
-    after = look(before, Sample(2.0, None), [record(1), record(2)], [])
+    after = update_view(before, Sample(2.0, None), [record(1), record(2)], [])
 
     assert after.state == {1: RUNNING}
     assert after.is_in(1, RUNNING, 1.0)
@@ -96,7 +96,9 @@ def test_a_mute_schedd_changes_no_state_and_adds_none():
 def test_an_agent_has_started_when_it_says_so_itself():
     runs = [Run("start", "t2", 10), Run("start", "nobody", 11)]
 
-    view = look(View(), Sample(1.0, {"1.0": RUNNING, "2.0": RUNNING}), [record(1), record(2)], runs)
+    view = update_view(
+        View(), Sample(1.0, {"1.0": RUNNING, "2.0": RUNNING}), [record(1), record(2)], runs
+    )
 
     assert view.started == {2}
 
@@ -129,11 +131,14 @@ def busy(seconds: float, **states: int) -> View:
     return at(seconds, **{f"a{n}": RUNNING for n in range(1, 1 + PILOTS)}, **states)
 
 
-FAULTS = faults(PLAN, PILOTS)
+FAULTS = plan_faults(PLAN, PILOTS)
 
 
 def acts(view: View, progress: Progress | None = None) -> list[tuple[str, Act]]:
-    return [(fault.name, step.act) for fault, step in due(FAULTS, progress or Progress(), view)]
+    return [
+        (fault.name, step.act)
+        for fault, step in find_due_steps(FAULTS, progress or Progress(), view)
+    ]
 
 
 def test_nothing_is_done_to_an_empty_site():
@@ -213,7 +218,7 @@ def test_the_schedd_dies_after_plancton_and_when_the_ce_is_through():
 def test_what_was_never_done_is_named():
     progress = done_with_agents().advanced("plancton", 1.0)
 
-    assert missing(FAULTS, progress) == [
+    assert list_missing_steps(FAULTS, progress) == [
         "plancton: plancton again",
         "schedd: kill -9 schedd, wipe its disk",
         "schedd: schedd again",

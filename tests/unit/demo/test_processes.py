@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from demo.errors import BadUse, Busy
-from demo.layout import SOCKET_PATH, claimed
-from demo.processes import Process, marked, parse_stat, pilots
-from demo.site import environment
+from demo.layout import SOCKET_PATH, claim_directory
+from demo.processes import Process, group_by_pilot, is_marked, parse_stat
+from demo.site import make_environment
 from demo.watch import busy_ticks
 
 ROOT = Path("/site/build/demo")
@@ -30,7 +30,7 @@ ROOT = Path("/site/build/demo")
     ],
 )
 def test_only_marked_processes_are_the_demos(environment, command, ours):
-    assert marked(environment, command.split(), ROOT) is ours
+    assert is_marked(environment, command.split(), ROOT) is ours
 
 
 def test_a_stat_line_is_read_past_a_name_with_parentheses():
@@ -52,7 +52,7 @@ def test_a_pilot_is_its_main_process_and_all_below_it():
         process(30, 1),
     ]
 
-    groups = pilots(found)
+    groups = group_by_pilot(found)
 
     assert {pid: [member.pid for member in group] for pid, (_, group) in groups.items()} == {
         10: [10, 11, 12],
@@ -65,8 +65,8 @@ def test_busy_ticks_are_all_but_idle_and_waiting():
 
 
 def test_a_demos_programs_inherit_no_other_sites_settings(tmp_path):
-    with claimed(tmp_path / "demo") as layout:
-        clean = environment(
+    with claim_directory(tmp_path / "demo") as layout:
+        clean = make_environment(
             {"PATH": "/bin", "THYME_URL": "amqp://x", "_CONDOR_SCRATCH_DIR": "/x", "LANG": "C"},
             layout,
         )
@@ -79,37 +79,37 @@ def test_a_demos_programs_inherit_no_other_sites_settings(tmp_path):
 
 
 def test_a_directory_has_one_demo_at_a_time(tmp_path):
-    with claimed(tmp_path / "demo") as layout:
+    with claim_directory(tmp_path / "demo") as layout:
         (layout.ce / "precious").touch()
         with (
             pytest.raises(Busy, match=r"another demo runs in .* name another directory"),
-            claimed(tmp_path / "demo"),
+            claim_directory(tmp_path / "demo"),
         ):
             pass
         assert (layout.ce / "precious").exists()
 
-    with claimed(tmp_path / "demo") as layout:
+    with claim_directory(tmp_path / "demo") as layout:
         assert not (layout.ce / "precious").exists()
 
 
 def test_a_directory_that_no_demo_made_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").touch()
 
-    with pytest.raises(BadUse, match="holds files that no demo made"), claimed(tmp_path):
+    with pytest.raises(BadUse, match="holds files that no demo made"), claim_directory(tmp_path):
         pass
 
     assert (tmp_path / "thesis.tex").exists()
 
 
 def test_a_directory_that_cannot_be_made_is_named():
-    with pytest.raises(BadUse, match="cannot use /proc/x"), claimed(Path("/proc/x")):
+    with pytest.raises(BadUse, match="cannot use /proc/x"), claim_directory(Path("/proc/x")):
         pass
 
 
 def test_a_deep_directory_gets_its_socket_where_the_path_is_short(tmp_path):
     deep = tmp_path / ("d" * 100)
 
-    with claimed(deep) as layout:
+    with claim_directory(deep) as layout:
         short = layout.socket
         assert len(str(short)) <= SOCKET_PATH
         assert short.parent.is_dir()
@@ -117,6 +117,6 @@ def test_a_deep_directory_gets_its_socket_where_the_path_is_short(tmp_path):
     assert not short.parent.exists()
     with (
         tempfile.TemporaryDirectory(prefix="demo-", dir="/tmp") as root,
-        claimed(Path(root)) as layout,
+        claim_directory(Path(root)) as layout,
     ):
         assert layout.socket.parent == layout.root

@@ -9,11 +9,11 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 
-from demo.chart import Bar, bars, picture
-from demo.check import verdict
+from demo.chart import Bar, draw_timeline, find_bars
+from demo.check import check_agents
 from demo.plan import PLAN
 from demo.progress import Plain, describe
-from demo.report import page
+from demo.report import render_page
 from demo.run import Result
 from demo.timeline import Mark, Point, Timeline
 from demo.view import HELD, IDLE, LEFT, OUTPUT, REMOVED, RUNNING, Sample, View
@@ -76,11 +76,11 @@ TIMELINE = Timeline(
 
 def result(**changes) -> Result:
     seen = [replace(one, **changes) if one.record.number == 1 else one for one in ALL_RIGHT]
-    return Result(verdict(PLAN, seen, [], []), seen, TIMELINE, 41.2)
+    return Result(check_agents(PLAN, seen, [], []), seen, TIMELINE, 41.2)
 
 
 def test_the_page_is_whole_html_and_refers_to_nothing_outside():
-    text = page(result(), PLAN)
+    text = render_page(result(), PLAN)
 
     parsed = Page()
     parsed.feed(text)
@@ -92,7 +92,7 @@ def test_the_page_is_whole_html_and_refers_to_nothing_outside():
 
 
 def test_the_page_shows_every_agent_the_result_and_what_was_done():
-    text = page(result(), PLAN)
+    text = render_page(result(), PLAN)
 
     assert text.count("<tr><td") == 24 + len(TIMELINE.marks)
     assert "demo: 24 submitted, 22 completed, 2 removed, 0 lost, 0 doubled in 41 s" in text
@@ -102,7 +102,7 @@ def test_the_page_shows_every_agent_the_result_and_what_was_done():
 
 
 def test_the_page_shows_what_differed_and_escapes_it():
-    text = page(result(stderr="<script>alert(1)</script>"), PLAN)
+    text = render_page(result(stderr="<script>alert(1)</script>"), PLAN)
 
     assert "What differed" in text
     assert "<script" not in text
@@ -110,7 +110,7 @@ def test_the_page_shows_what_differed_and_escapes_it():
 
 
 def svg(timeline: Timeline = TIMELINE) -> Xml.Element:
-    return Xml.fromstring(picture(timeline, 24, killed=[7]))  # noqa: S314 (our own text)
+    return Xml.fromstring(draw_timeline(timeline, 24, killed=[7]))  # noqa: S314 (our own text)
 
 
 def having(element: Xml.Element, name: str) -> list[Xml.Element]:
@@ -161,7 +161,7 @@ def test_an_empty_timeline_is_a_picture_too():
 
 
 def test_a_pilots_bar_runs_from_its_first_look_to_its_last_in_a_free_lane():
-    assert bars(TIMELINE.points) == [
+    assert find_bars(TIMELINE.points) == [
         Bar("p1", 0.5, 2.5, 7, 0),
         Bar("p2", 2.5, 4.5, 7, 0),
         Bar("p3", 3.5, 4.5, 0, 1),
