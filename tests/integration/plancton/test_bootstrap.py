@@ -118,7 +118,7 @@ def test_a_bad_configuration_is_not_installed_and_nothing_starts_at_boot(
     assert not node.crontab.exists()
 
 
-def test_a_configuration_of_somebody_else_is_not_overwritten(
+def test_another_configuration_is_not_overwritten(
     repository: Path, node: Node, capsys: pytest.CaptureFixture[str]
 ) -> None:
     node.confdir.mkdir(parents=True)

@@ -104,12 +104,12 @@ def test_only_http_is_a_url(text: str, is_one: bool) -> None:
 
 
 @pytest.mark.parametrize("status", [404, 403, 500, 503])
-def test_an_error_of_the_server_is_told(web: ConfigServer, status: int) -> None:
+def test_an_error_of_the_server_is_reported(web: ConfigServer, status: int) -> None:
     web.answer = lambda request: request.send_error(status)
     assert failure(web.url).startswith(f"the server answers {status} ")
 
 
-def test_a_server_that_is_not_there_is_told() -> None:
+def test_a_server_that_is_not_there_is_reported() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -171,7 +171,7 @@ def test_an_endless_answer_does_not_fill_the_memory(web: ConfigServer) -> None:
     assert failure(web.url) == f"the answer has more than {MAX_BYTES} bytes"
 
 
-def test_what_is_no_text_is_told(web: ConfigServer) -> None:
+def test_what_is_no_text_is_reported(web: ConfigServer) -> None:
     def binary(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)
         request.end_headers()
@@ -184,7 +184,7 @@ def test_what_is_no_text_is_told(web: ConfigServer) -> None:
 # Certificates
 
 
-def test_a_certificate_that_nobody_signed_is_refused_unless_that_is_written(
+def test_an_untrusted_certificate_is_refused_unless_insecure_is_written(
     certificate: Path,
 ) -> None:
     server = ConfigServer(certificate)

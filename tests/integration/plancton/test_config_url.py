@@ -119,7 +119,7 @@ def test_a_bad_configuration_keeps_the_last_good_one_and_says_so(
         """max_docks: "1e400\"""",
     ],
 )
-def test_a_page_that_cannot_be_computed_is_told_and_the_next_one_is_taken(
+def test_a_page_that_cannot_be_computed_is_reported_and_the_next_one_is_taken(
     web: ConfigServer, sources: Sources, line: str
 ) -> None:
     source = sources(web)
@@ -152,7 +152,7 @@ def test_a_fault_in_reading_a_page_does_not_end_the_reading(
     assert (source.watch.config.max_docks, source.watch.problem) == (7, "")
 
 
-def test_a_server_that_goes_away_changes_nothing_and_is_told(
+def test_a_server_that_goes_away_changes_nothing_and_is_reported(
     web: ConfigServer, sources: Sources
 ) -> None:
     source = sources(web)
@@ -201,7 +201,7 @@ def test_what_was_kept_of_another_url_is_not_used(
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"url": 1}', "null"])
-def test_a_damaged_file_of_what_was_kept_is_told_and_not_used(
+def test_a_damaged_file_of_what_was_kept_is_reported_and_not_used(
     web: ConfigServer,
     sources: Sources,
     tmp_path: Path,

@@ -111,7 +111,7 @@ def test_start_drain_in_the_environment_drains_and_resume_ends_it(node: Node) ->
     node.wait_for(3)
 
 
-def test_force_start_ends_a_drain_whoever_asked_for_it(node: Node) -> None:
+def test_force_start_ends_a_drain_also_one_of_the_environment(node: Node) -> None:
     node.configure()
     node.environment = {"PLANCTON_START_DRAIN": "1"}
     assert node.ctl("drain").returncode == 0
@@ -131,7 +131,7 @@ def test_start_says_that_the_node_drains(node: Node) -> None:
     assert node.ctl("stop").returncode == 0
 
 
-def test_drain_waits_for_the_last_pilot_if_told_to_and_says_how_many_run(node: Node) -> None:
+def test_drain_with_wait_returns_after_the_last_pilot_and_says_how_many_run(node: Node) -> None:
     node.configure(main_sleep=0.2)
     node.nodaemon()
     pids = node.wait_for(3).values()
@@ -270,7 +270,7 @@ def test_new_engine_settings_are_followed_and_the_old_pilots_go_on(node: Node) -
     assert node.ctl("force-stop").returncode == 0
 
 
-def test_an_engine_that_is_not_there_starts_nothing_and_everybody_hears_why(node: Node) -> None:
+def test_an_engine_that_is_not_there_starts_nothing_and_the_reason_is_reported(node: Node) -> None:
     """2017 fault 3: it was read as zero running."""
     missing = f"unix://{node.directory}/nothing.sock"
     node.configure(engine="docker", docker_host=missing, max_dock_mem=10_000_000)

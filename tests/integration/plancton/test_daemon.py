@@ -202,7 +202,7 @@ def test_a_pilot_that_ends_is_replaced_without_waiting_for_the_timer(node: Node)
 # What it says
 
 
-def test_status_and_explain_tell_what_runs_and_why(node: Node) -> None:
+def test_status_and_explain_show_what_runs_and_why(node: Node) -> None:
     node.configure()
     node.nodaemon()
     names = node.wait_for(3)
@@ -221,7 +221,7 @@ def test_status_and_explain_tell_what_runs_and_why(node: Node) -> None:
     assert document["breaker"]["state"] == "closed"
 
 
-def test_a_bad_new_configuration_changes_nothing_and_is_told_everywhere(node: Node) -> None:
+def test_a_bad_new_configuration_changes_nothing_and_is_reported_everywhere(node: Node) -> None:
     node.configure(main_sleep=0.2)
     node.nodaemon()
     before = node.wait_for(3)
@@ -245,7 +245,7 @@ def test_sighup_reads_the_configuration_now(node: Node) -> None:
     node.wait_for(5)
 
 
-def test_pilots_that_cannot_run_open_the_breaker_and_the_reason_is_told(node: Node) -> None:
+def test_pilots_that_cannot_run_open_the_breaker_and_the_reason_is_reported(node: Node) -> None:
     node.configure(docker_cmd="/nowhere/thyme-worker", breaker_backoff=600)
     node.nodaemon()
     wait_until(

@@ -47,7 +47,7 @@ def test_binds_are_read_only_unless_rw_is_written(bench: DockerTest, tmp_path: P
     assert {path.name for path in tmp_path.iterdir()} == {"seen", "b"}
 
 
-def test_a_host_path_that_is_not_there_is_not_made_but_told(
+def test_a_host_path_that_is_not_there_is_not_made_but_reported(
     bench: DockerTest, tmp_path: Path
 ) -> None:
     code, output = bench.run("true", binds=(f"{tmp_path}/missing:/x",))
@@ -115,7 +115,7 @@ def test_init_passes_sigterm_on_to_a_command_that_has_no_handler(bench: DockerTe
     assert bench.until(name, PilotState.EXITED).exit_code == 143
 
 
-def test_a_pilot_asked_to_end_before_it_can_hear_is_told_later(
+def test_a_pilot_that_cannot_receive_sigterm_yet_gets_it_later(
     bench: DockerTest, tmp_path: Path
 ) -> None:
     # The kernel drops the SIGTERM of a first process without a handler, as each is at first.
@@ -169,7 +169,7 @@ def test_an_engine_that_is_not_there_is_unavailable_with_one_clear_line(tmp_path
 
 
 @pytest.mark.root
-def test_a_socket_that_we_may_not_open_is_told_as_such(docker_service: DockerService) -> None:
+def test_a_socket_that_we_may_not_open_is_reported_as_such(docker_service: DockerService) -> None:
     # Everything is imported before: another user may not read where this Python lies.
     code = (
         "import os, encodings.idna\n"

@@ -141,7 +141,7 @@ def test_a_daemon_that_begins_before_docker_waits_for_it(
     node.wait_for(3)
 
 
-def test_a_docker_that_hangs_is_told_and_nothing_is_started_twice(
+def test_a_docker_that_hangs_is_reported_and_nothing_is_started_twice(
     make_node: Callable[..., DockerNode],
 ) -> None:
     node = make_node(LIVE)

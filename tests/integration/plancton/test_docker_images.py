@@ -144,7 +144,7 @@ def test_a_replaced_build_goes_with_its_last_pilot(node: ImageNode) -> None:
     wait_until(lambda: node.digests() == [new] * 3, "pilots of the new build", state=node.log)
 
 
-def test_a_registry_that_is_gone_leaves_the_image_in_use_and_is_told(node: ImageNode) -> None:
+def test_a_registry_that_is_gone_leaves_the_image_in_use_and_is_reported(node: ImageNode) -> None:
     digest = node.push("A")
     node.configure(image_expiration=0.5)
     node.nodaemon()

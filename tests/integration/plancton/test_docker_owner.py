@@ -37,7 +37,7 @@ def bench(docker_service: DockerService, cgroup_name: str) -> Iterator[DockerTes
     made.clean()
 
 
-def test_pilots_live_in_one_group_that_runs_only_when_nobody_else_wants_the_cpu(
+def test_pilots_live_in_one_group_that_runs_only_when_nothing_else_wants_the_cpu(
     bench: DockerTest, cgroup_name: str
 ) -> None:
     if (CGROUPS / "cgroup.controllers").exists():
@@ -81,7 +81,7 @@ def test_a_host_that_refuses_the_protection_still_runs_pilots_and_says_so(
         made.clean()
 
 
-def test_one_read_tells_what_pilots_use_and_it_never_counts_back(bench: DockerTest) -> None:
+def test_one_read_gives_what_pilots_use_and_it_never_decreases(bench: DockerTest) -> None:
     name = bench.start(*BUSY)
     bench.until(name, PilotState.RUNNING)
     first = bench.engine.read_usage().cpu_seconds

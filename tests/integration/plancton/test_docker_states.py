@@ -74,7 +74,7 @@ def test_a_pilot_that_is_removed_under_our_feet_is_gone_without_an_error(bench: 
     bench.engine.remove(name)
 
 
-def test_a_pilot_that_somebody_restarts_is_seen_with_its_new_process(bench: DockerTest) -> None:
+def test_a_restarted_container_is_listed_with_its_new_process(bench: DockerTest) -> None:
     bench.engine.watch(lambda: None)
     name = bench.start()
     first = bench.until(name, PilotState.RUNNING).pid

@@ -57,20 +57,22 @@ def first() -> Iterator[First]:
 
 
 @pytest.mark.parametrize("what", ["handles", "ignores", "blocks", "waits"])
-def test_it_hears_what_it_handles_ignores_blocks_or_waits_for(first: First, what: str) -> None:
+def test_a_first_process_receives_what_it_handles_ignores_blocks_or_waits_for(
+    first: First, what: str
+) -> None:
     pid = first(what)
     wait_until(lambda: not procfs.ignores_signal(pid, signal.SIGTERM), "it to hear")
 
 
 @pytest.mark.parametrize("what", ["nothing", "other signals"])
-def test_it_does_not_hear_what_it_has_made_no_provision_for(first: First, what: str) -> None:
+def test_a_signal_without_a_handler_is_lost_on_a_first_process(first: First, what: str) -> None:
     pid = first(what)
     assert procfs.ignores_signal(pid, signal.SIGTERM)
     os.kill(pid, signal.SIGTERM)
     assert procfs.ignores_signal(pid, signal.SIGTERM), "it lives: the signal was lost"
 
 
-def test_any_other_process_hears() -> None:
+def test_any_other_process_receives_the_signal() -> None:
     with subprocess.Popen(["sleep", "600"]) as other:
         assert not procfs.ignores_signal(other.pid, signal.SIGTERM)
         other.kill()

@@ -59,7 +59,7 @@ def test_the_background_daemon_logs_to_its_file(node: Node) -> None:
 # systemd
 
 
-def test_systemd_is_told_when_the_daemon_is_ready(node: Node) -> None:
+def test_systemd_is_reported_when_the_daemon_is_ready(node: Node) -> None:
     node.configure()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
         line.bind(str(node.directory / "notify"))

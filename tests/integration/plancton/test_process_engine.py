@@ -140,7 +140,7 @@ def test_when_the_supervising_process_is_killed_everything_of_the_pilot_dies(
     wait_until(lambda: gone(escaped) and gone(main), "all processes gone")
 
 
-def test_a_main_process_that_is_killed_tells_the_signal(place: Place) -> None:
+def test_the_exit_code_of_a_killed_main_process_contains_the_signal(place: Place) -> None:
     name = place.start("sleep 600")
     pid = place.until(name, PilotState.RUNNING).pid
     assert pid is not None
@@ -210,7 +210,7 @@ def test_cpu_time_of_the_whole_tree_is_counted_also_after_its_end(place: Place) 
     assert after.pilots == {} and after.memory_bytes == 0
 
 
-def test_a_pid_that_went_to_somebody_else_is_not_taken_for_the_pilot(place: Place) -> None:
+def test_a_reused_pid_is_not_taken_for_the_pilot(place: Place) -> None:
     name = place.start("sleep 600")
     place.until(name, PilotState.RUNNING)
     state = place.pilots / name / "state.json"

@@ -108,7 +108,7 @@ def test_an_unknown_key_like_no_other_names_the_place_of_the_list() -> None:
     )
 
 
-def test_every_problem_is_told_in_a_line_of_its_own() -> None:
+def test_every_problem_is_reported_in_a_line_of_its_own() -> None:
     assert problem("main_slep: 3\ngrace_kill: soon\n").splitlines() == [
         "config.yaml:2: grace_kill: input should be a valid number, not 'soon'",
         "config.yaml:1: unknown key 'main_slep'; did you mean 'main_sleep'?",

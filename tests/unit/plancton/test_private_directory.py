@@ -46,7 +46,7 @@ def test_a_directory_of_another_user_is_refused(tmp_path: Path, place: str) -> N
         check_private_directory(tmp_path / "a" / "b")
 
 
-def test_a_link_is_followed_and_what_it_leads_to_is_looked_at(tmp_path: Path) -> None:
+def test_a_link_is_followed_and_its_target_is_checked(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
     (tmp_path / "open" / "b").mkdir(mode=0o700)

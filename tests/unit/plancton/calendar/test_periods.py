@@ -67,7 +67,7 @@ def test_what_is_no_period_is_one_clear_line(text: str, said: str) -> None:
     assert str(caught.value) == said
 
 
-def test_a_bad_period_in_a_configuration_is_told_with_its_place() -> None:
+def test_a_bad_period_in_a_configuration_is_reported_with_its_place() -> None:
     text = "timezone: Europe/Zurihc\nwindows:\n  - sat\n  - mun\n"
     with pytest.raises(ConfigError) as caught:
         parse_config(text, "c.yaml", FACTS)
@@ -211,7 +211,7 @@ _texts = st.lists(
 
 @settings(max_examples=150, deadline=None)
 @given(_texts, _texts, _moments, st.sampled_from(["Europe/Zurich", "Australia/Lord_Howe", "UTC"]))
-def test_what_is_told_for_one_moment_holds_until_the_change_it_tells(
+def test_what_is_reported_for_one_moment_holds_until_the_change_it_tells(
     windows: list[str], stops: list[str], moment: datetime, name: str
 ) -> None:
     plan = times(*windows, stops=tuple(stops), tz=find_zone(name))

@@ -129,7 +129,7 @@ def test_status_without_a_daemon_is_code_3(
     assert main.main([*places(paths), "explain"]) == ExitCode.NOT_RUNNING
 
 
-def test_a_daemon_that_has_not_looked_yet_shows_nothing_of_the_one_before(paths: Paths) -> None:
+def test_before_its_first_pass_a_daemon_shows_nothing_of_the_one_before(paths: Paths) -> None:
     lock = DaemonLock(paths)
     lock.take()
     old = {"version": 1, "daemon": {"pid": 1, "started": 5.0}, "pilots": [], "written": 5.0}
@@ -242,7 +242,7 @@ def test_every_error_has_its_documented_exit_code() -> None:
     assert PlanctonError().exit_code == 1
 
 
-def test_an_error_is_told_in_one_line_and_becomes_the_exit_code(
+def test_an_error_is_reported_in_one_line_and_becomes_the_exit_code(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fails(_paths: Paths, _arguments: argparse.Namespace) -> int:

@@ -24,7 +24,7 @@ def test_a_bad_new_configuration_keeps_the_last_good_one_and_says_so() -> None:
     assert (watch.config.max_docks, watch.problem) == (2, "")
 
 
-def test_a_source_elsewhere_is_asked_when_told_to_and_read_when_it_has_news() -> None:
+def test_a_remote_source_is_asked_on_request_and_read_when_it_has_changed() -> None:
     clock, text, asked = FakeClock(), "max_docks: 1", []
     watch = ConfigWatch(
         lambda: parse_config(text, "c.yaml", FACTS),

@@ -69,7 +69,7 @@ def test_without_a_file_nothing_is_known_and_nothing_is_said(
     ["", "{", "[]", "null", '{"version": 1, "boot": "b"}',
      json.dumps({"version": 1, "boot": "b", "last_eviction": "x", "no_work": {}, "breaker": {}})],
 )  # fmt: skip
-def test_a_damaged_file_is_told_and_not_believed(
+def test_a_damaged_file_is_reported_and_not_believed(
     tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "history.json"

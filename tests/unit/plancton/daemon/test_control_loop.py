@@ -22,7 +22,7 @@ def node(tmp_path: Path) -> FakeNode:
     return FakeNode(tmp_path)
 
 
-def test_an_idle_node_is_filled_in_one_look(node: FakeNode) -> None:
+def test_an_idle_node_is_filled_in_one_pass(node: FakeNode) -> None:
     look = node.loop.run_pass(Trigger.TIMER)
     assert node.engine.changes() == ["start"] * 4
     assert [pilot.state for pilot in look.pilots or ()] == [PilotState.RUNNING] * 4
@@ -69,7 +69,7 @@ def test_the_timer_looks_every_main_sleep_and_no_more(node: FakeNode) -> None:
     assert max(node.wakeup.waits) <= CHECK_INTERVAL
 
 
-def test_a_started_pilot_is_looked_at_again_soon(node: FakeNode) -> None:
+def test_after_a_start_the_next_pass_is_soon(node: FakeNode) -> None:
     assert node.loop.run_pass(Trigger.TIMER).decision.recheck_after == node.engine.starting_interval
 
 
@@ -86,7 +86,7 @@ def test_no_answer_of_the_engine_starts_nothing_and_the_reason_is_published(node
     assert node.engine.changes() == []
 
 
-def test_after_a_failed_start_no_other_is_tried_in_that_look(node: FakeNode) -> None:
+def test_after_a_failed_start_no_other_is_tried_in_that_pass(node: FakeNode) -> None:
     node.engine.start_problem = "no space left on device"
     look = node.loop.run_pass(Trigger.TIMER)
     assert node.loop.counts["start_failures"] == 1
@@ -109,7 +109,7 @@ def test_starts_that_fail_again_and_again_back_off(node: FakeNode) -> None:
     assert node.engine.changes() == ["start"] * 3, "it lives: the rest follows"
 
 
-def test_a_removal_that_fails_is_told_once_and_tried_again(
+def test_a_removal_that_fails_is_reported_once_and_tried_again(
     node: FakeNode, caplog: pytest.LogCaptureFixture
 ) -> None:
     node.loop.run_pass(Trigger.TIMER)
@@ -161,7 +161,7 @@ def test_an_owner_who_comes_back_gets_the_node_after_grace_kill(node: FakeNode) 
 # Modes
 
 
-def test_a_drain_is_seen_within_a_glance_and_survives_a_new_loop(
+def test_a_drain_is_seen_at_the_next_check_and_survives_a_new_loop(
     node: FakeNode, tmp_path: Path
 ) -> None:
     node.flags.drain()

@@ -46,7 +46,7 @@ def test_a_log_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
         logs.log_to_file(tmp_path / "log" / "plancton.log")
 
 
-def test_a_full_disk_loses_lines_quietly_and_tells_how_many_when_there_is_room(
+def test_a_full_disk_loses_lines_and_logs_how_many_when_there_is_room(
     tmp_path: Path, handlers: list[logging.Handler], capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "plancton.log"
@@ -97,7 +97,7 @@ def test_syslog_gets_the_lines_too(socket_of_syslog: tuple[socket.socket, str]) 
     syslog.close()
 
 
-def test_a_syslog_that_is_not_there_is_told_and_tried_again(
+def test_a_syslog_that_is_not_there_is_reported_and_tried_again(
     tmp_path: Path, socket_of_syslog: tuple[socket.socket, str]
 ) -> None:
     _, path = socket_of_syslog
@@ -160,7 +160,7 @@ def test_what_is_no_syslog_is_one_clear_line(where: str) -> None:
 # systemd
 
 
-def test_systemd_hears_that_the_daemon_is_ready_and_what_it_does(tmp_path: Path) -> None:
+def test_systemd_is_notified_that_the_daemon_is_ready_and_what_it_does(tmp_path: Path) -> None:
     path = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
         line.bind(path)
@@ -172,6 +172,6 @@ def test_systemd_hears_that_the_daemon_is_ready_and_what_it_does(tmp_path: Path)
         assert line.recv(1000) == b"STOPPING=1"
 
 
-def test_without_systemd_nobody_is_told(tmp_path: Path) -> None:
+def test_without_systemd_nobody_is_reported(tmp_path: Path) -> None:
     SystemdNotifier({}).notify_ready("x")
     SystemdNotifier({"NOTIFY_SOCKET": str(tmp_path / "nothing")}).notify_ready("x")

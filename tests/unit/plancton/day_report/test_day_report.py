@@ -58,7 +58,7 @@ def test_rows_of_an_earlier_day_and_of_a_clock_that_was_ahead_are_not_shown(tmp_
     assert [row.minute for row in ring.read_rows(path, NOW)] == [MINUTE - 7]
 
 
-def test_a_file_of_another_version_is_not_misread_but_begun_anew(tmp_path: Path) -> None:
+def test_a_file_of_another_version_is_replaced_and_not_misread(tmp_path: Path) -> None:
     path = tmp_path / "day"
     path.write_bytes(b'{"plancton-day": 0}' + b"x" * 200_000)
     with pytest.raises(WrongFormat, match="not a day file of this version"):
@@ -104,7 +104,7 @@ def test_a_minute_is_the_mean_of_its_gauges_and_the_sum_of_its_counts(tmp_path: 
     assert ring.read_rows(path, NOW + 60)[-1].values == {"owner_cpus": 5.0}
 
 
-def test_a_disk_that_is_full_is_told_once_and_stops_nothing(
+def test_a_disk_that_is_full_is_reported_once_and_stops_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "state").write_text("a file where the directory should be")

@@ -96,7 +96,7 @@ def test_what_somebody_undid_is_put_back(v1: Path) -> None:
     assert text(v1 / "cpu/plancton/cpu.idle") == "1"
 
 
-def test_a_host_that_refuses_is_told_and_nothing_breaks(tmp_path: Path) -> None:
+def test_a_host_that_refuses_is_reported_and_nothing_breaks(tmp_path: Path) -> None:
     told = group(tmp_path / "nothing").protect(CEILING)
     assert (told.cpu, told.memory) == ("", None)
     assert "protected by eviction alone" in told.sentence
@@ -122,13 +122,13 @@ def test_a_v2_group_is_made_with_the_controllers_that_are_missing(
     assert set(written) == {"+cpu"}
 
 
-def test_one_read_tells_what_all_pilots_use(v1: Path) -> None:
+def test_one_read_gives_what_all_pilots_use(v1: Path) -> None:
     used = group(v1).read_usage()
     assert used is not None
     assert (used.cpu_seconds, used.memory_bytes) == (2.5, 350)
 
 
-def test_one_read_tells_what_all_pilots_use_on_v2(v2: Path) -> None:
+def test_one_read_gives_what_all_pilots_use_on_v2(v2: Path) -> None:
     used = group(v2).read_usage()
     assert used is not None
     assert (used.cpu_seconds, used.memory_bytes) == (2.5, 357)

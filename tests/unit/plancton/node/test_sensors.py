@@ -88,7 +88,7 @@ def test_what_cannot_be_read_is_unknown_and_not_zero(proc: Path, name: str, dama
     assert (load.busy_cpus if name == "stat" else load.mem_available) is None
 
 
-def test_an_engine_that_cannot_tell_leaves_the_owner_s_share_unknown(proc: Path) -> None:
+def test_without_usage_of_pilots_the_owner_s_share_is_unknown(proc: Path) -> None:
     sensors = ProcSensors(proc)
     sensors.read_load(used(0), 100.0)
     load = sensors.read_load(None, 110.0)
@@ -96,7 +96,7 @@ def test_an_engine_that_cannot_tell_leaves_the_owner_s_share_unknown(proc: Path)
     assert load.pilots_cpus is None and load.owner_cpus is None and load.pilots_mem is None
 
 
-def test_memory_stalls_are_read_where_the_kernel_tells_them(proc: Path) -> None:
+def test_memory_stalls_are_read_where_the_kernel_has_psi(proc: Path) -> None:
     assert ProcSensors(proc).read_load(None, 1.0).memory_stall is None
     (proc / "pressure").mkdir()
     (proc / "pressure/memory").write_text(

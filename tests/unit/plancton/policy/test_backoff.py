@@ -69,7 +69,7 @@ def look(history: History, now: float, *pilots: Pilot) -> tuple[int, Decision]:
     ],
     ids=lambda value: f"{value.exit_code}-{value.age}" if isinstance(value, Pilot) else "",
 )
-def test_an_end_tells_what_it_can_and_no_more(pilot: Pilot, told: PilotOutcome) -> None:
+def test_each_end_is_classified(pilot: Pilot, told: PilotOutcome) -> None:
     assert classify_end(pilot, CONFIG) is told
 
 
@@ -147,7 +147,7 @@ def test_a_long_job_from_before_does_not_end_the_back_off() -> None:
     assert look(first.history, 1010, running(7210.0))[0] == 1
 
 
-def test_an_end_is_counted_once_though_its_removal_takes_several_looks() -> None:
+def test_an_end_is_counted_once_though_its_removal_takes_several_passes() -> None:
     stuck = ended(4, age=100.0)
     history = History()
     for n in range(5):

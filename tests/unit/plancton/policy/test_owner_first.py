@@ -51,7 +51,7 @@ def running(count: int, memory: int | None = 2 * GB) -> tuple[Pilot, ...]:
 # The image
 
 
-def test_without_an_image_nothing_starts_and_the_pull_is_told() -> None:
+def test_without_an_image_nothing_starts_and_the_pull_is_reported() -> None:
     image = ImageStatus("w:2", pulling="1 of 3 layers, 5.0 of 20.0 MB")
     decision = decide(Prepared(image=image))
     assert decision.actions == ()
@@ -60,7 +60,7 @@ def test_without_an_image_nothing_starts_and_the_pull_is_told() -> None:
     )
 
 
-def test_an_image_that_cannot_be_pulled_is_told_with_the_reason() -> None:
+def test_an_image_that_cannot_be_pulled_is_reported_with_the_reason() -> None:
     image = ImageStatus("w:2", problem="unauthorized")
     assert reason(decide(Prepared(image=image)), "image").text == (
         "Image w:2 is not there: the last pull failed: unauthorized."
@@ -88,7 +88,7 @@ def test_an_engine_without_images_has_no_rule_for_them() -> None:
         (Protection("/g", "", None, ("x: Read-only file system",)), "by eviction alone; x: Read"),
     ],
 )
-def test_how_the_owner_is_protected_is_told_and_forbids_nothing(
+def test_how_the_owner_is_protected_is_reported_and_forbids_nothing(
     protection: Protection, expected: str
 ) -> None:
     decision = decide(Prepared(protection=protection))
@@ -181,7 +181,7 @@ def test_an_owner_is_believed_when_the_pilots_have_come_and_gone_for_long() -> N
     assert found is not None and found > 5.0
 
 
-def test_a_quiet_look_ends_the_patience() -> None:
+def test_a_pass_without_churn_ends_the_patience() -> None:
     history = capacity.track_churn(History(), True, 0.0)
     assert capacity.track_churn(history, False, 1.0).churn_since is None
 

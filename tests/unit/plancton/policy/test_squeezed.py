@@ -138,7 +138,7 @@ def test_idle_pilots_on_a_node_that_is_full_of_pilots_are_not_squeezed() -> None
     assert text(decision, "squeezed") == "No pilot waits for CPU that the owner uses."
 
 
-def test_squeeze_limit_0_gives_nobody_up() -> None:
+def test_squeeze_limit_0_gives_up_no_pilot() -> None:
     node = Node(100, config=Config(max_docks=8, squeeze_limit=0.0))
     decision = node.run(36_000.0)
     assert decision.actions == ()

@@ -80,7 +80,7 @@ def test_an_end_of_a_pilot_wakes_and_other_containers_do_not() -> None:
     assert told == [*OPENED, "die c1 3", "wake"]
 
 
-def test_a_start_is_told_and_wakes_nobody() -> None:
+def test_a_start_is_noted_and_causes_no_pass() -> None:
     told, _ = heard([event("start", **OURS)])
     assert told == [*OPENED, "start c1 None"]
 
@@ -91,7 +91,7 @@ def test_an_event_that_makes_no_sense_does_not_end_the_listening() -> None:
     assert told == [*OPENED, "die c1 None", "wake"]
 
 
-def test_after_the_engine_was_away_it_is_listened_to_again_and_looked_at() -> None:
+def test_after_an_outage_events_are_read_again_and_a_pass_is_made() -> None:
     told, opened = heard([], EngineUnavailable("no engine"), [])
     assert opened == 3
     assert told.count("wake") >= 3, "when it broke, and when it was there again"

@@ -122,7 +122,7 @@ def test_a_pilot_is_made_from_the_digest_where_there_is_one() -> None:
     assert podman.digest == "s"
 
 
-def test_progress_is_told_in_layers_and_megabytes() -> None:
+def test_progress_is_reported_in_layers_and_megabytes() -> None:
     progress = image_schedule.PullProgress()
     assert progress.sentence == "asking the registry"
     for step in (

@@ -50,7 +50,7 @@ def test_what_is_known_is_not_asked_for_again(seen: Seen) -> None:
     assert inspector.asked == 1
 
 
-def test_an_end_that_was_heard_of_is_known_before_the_list_shows_it(seen: Seen) -> None:
+def test_an_end_that_an_event_reported_is_known_before_the_list_shows_it(seen: Seen) -> None:
     lives, inspector, _, row = seen
     assert lives.note_event(ContainerEvent("c1", "die", STARTED + 5.0, 3))
     told = lives.get(row)
@@ -59,7 +59,7 @@ def test_an_end_that_was_heard_of_is_known_before_the_list_shows_it(seen: Seen) 
     assert inspector.asked == 1
 
 
-def test_an_end_for_lack_of_memory_is_told_as_such(seen: Seen) -> None:
+def test_an_end_for_lack_of_memory_is_reported_as_such(seen: Seen) -> None:
     lives, _, _, row = seen
     lives.note_event(ContainerEvent("c1", "oom"))
     lives.note_event(ContainerEvent("c1", "die", STARTED + 5.0, 137))
@@ -75,7 +75,7 @@ def test_an_end_that_the_list_never_shows_is_not_believed_for_long(seen: Seen) -
 
 @pytest.mark.parametrize("forget", [lambda one: one.note_event(ContainerEvent("c1", "start")),
                                     lambda one: one.forget_all()])  # fmt: skip
-def test_a_container_that_somebody_started_again_is_asked_about(seen: Seen, forget: Any) -> None:
+def test_a_container_that_was_started_again_is_inspected_again(seen: Seen, forget: Any) -> None:
     lives, inspector, _, row = seen
     lives.note_event(ContainerEvent("c1", "die", STARTED, 3))
     forget(lives)
@@ -83,7 +83,7 @@ def test_a_container_that_somebody_started_again_is_asked_about(seen: Seen, forg
     assert inspector.asked == 2
 
 
-def test_an_end_of_a_pilot_that_was_never_looked_at_is_asked_about() -> None:
+def test_the_end_of_a_pilot_that_was_never_inspected_is_inspected() -> None:
     inspector = Inspector()
     lives = Inspections(inspector)
     inspector.state = "exited"

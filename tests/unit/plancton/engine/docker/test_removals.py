@@ -40,7 +40,7 @@ def test_a_removal_is_hidden_at_once_and_lets_starts_go_first() -> None:
     assert not made.is_hidden("c1")
 
 
-def test_a_stuck_removal_is_shown_told_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stuck_removal_is_shown_reported_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     remover, woken = FakeRemover(), threading.Event()
     remover.error = EngineRefused("device or resource busy")
     made = removals(remover)
@@ -56,7 +56,7 @@ def test_a_stuck_removal_is_shown_told_and_tried_again(monkeypatch: pytest.Monke
     wait_until(lambda: remover.removed == ["c1"], "the second try")
 
 
-def test_a_container_that_is_still_there_after_its_removal_is_told(
+def test_a_container_that_is_still_there_after_its_removal_is_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     remover = FakeRemover()

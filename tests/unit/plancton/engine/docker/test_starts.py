@@ -97,7 +97,7 @@ def test_a_start_for_which_there_is_no_image_is_no_failure(gate: Gate) -> None:
     assert made.snapshot() == ({}, [])
 
 
-def test_a_start_without_an_answer_counts_until_the_engine_has_told(gate: Gate) -> None:
+def test_a_start_without_an_answer_counts_until_the_engine_has_answered(gate: Gate) -> None:
     made, _ = starts(gate)
     gate.error = EngineTimeout("no answer in time")
     made.add(one())
@@ -111,7 +111,7 @@ def test_a_start_without_an_answer_counts_until_the_engine_has_told(gate: Gate) 
     assert names(made) == set()
 
 
-def test_a_doubted_start_that_is_listed_is_the_lists_affair(gate: Gate) -> None:
+def test_a_start_in_doubt_that_is_listed_is_no_longer_pending(gate: Gate) -> None:
     made, _ = starts(gate)
     gate.error = EngineUnavailable("gone")
     made.add(one())

@@ -60,7 +60,7 @@ def test_the_next_daemon_kills_when_the_time_is_over() -> None:
     ends.close()
 
 
-def test_a_paused_pilot_is_woken_so_that_it_can_hear() -> None:
+def test_a_paused_pilot_is_unpaused_so_that_it_receives_the_signal() -> None:
     api = FakeSignals()
     ends = Stops(api)
     ends.request(NAME, "c1", 600.0, paused=True)
@@ -68,7 +68,7 @@ def test_a_paused_pilot_is_woken_so_that_it_can_hear() -> None:
     ends.close()
 
 
-def test_a_kill_that_the_engine_did_not_hear_is_tried_again() -> None:
+def test_a_kill_that_the_engine_did_not_answer_is_tried_again() -> None:
     api, clock = FakeSignals(), FakeClock()
     api.errors = [EngineUnavailable("hung"), Conflict("Container c1 is paused")]
     ends = Stops(api, now=clock.now)
@@ -83,7 +83,7 @@ def test_a_kill_that_the_engine_did_not_hear_is_tried_again() -> None:
     ends.close()
 
 
-def test_a_pilot_that_cannot_hear_yet_is_told_as_soon_as_it_can() -> None:
+def test_a_pilot_gets_sigterm_as_soon_as_it_can_receive_it() -> None:
     api, clock, deaf = FakeSignals(), FakeClock(), {7}
     ends = Stops(api, now=clock.now, wall=lambda: 5000.0, deaf=deaf.__contains__)
     ends.request(NAME, "c1", 600.0, paused=True, pid=7)
@@ -101,7 +101,7 @@ def test_a_pilot_that_cannot_hear_yet_is_told_as_soon_as_it_can() -> None:
     assert (f"{NAME}.asked.5000.300", "c1") in api.calls, "what is left of its time"
 
 
-def test_a_pilot_that_never_hears_is_killed_when_its_grace_is_over() -> None:
+def test_a_pilot_that_never_receives_sigterm_is_killed_after_its_grace() -> None:
     api, clock = FakeSignals(), FakeClock()
     ends = Stops(api, now=clock.now, deaf=lambda _pid: True)
     ends.request(NAME, "c1", 600.0, paused=False, pid=7)
@@ -111,7 +111,7 @@ def test_a_pilot_that_never_hears_is_killed_when_its_grace_is_over() -> None:
     ends.close()
 
 
-def test_a_pilot_that_was_never_told_to_end_is_not_marked_as_if_it_had_been() -> None:
+def test_a_pilot_without_sigterm_is_not_marked_as_asked_to_end() -> None:
     api = FakeSignals()
     ends = Stops(api, deaf=lambda _pid: True)
     ends.request(NAME, "c1", 600.0, paused=False, pid=7)
@@ -132,7 +132,7 @@ def test_a_pilot_that_ended_meanwhile_is_no_error(error: Exception) -> None:
     ends.close()
 
 
-def test_a_pilot_that_somebody_waits_for_gets_the_cpu_to_end() -> None:
+def test_a_pilot_with_a_short_grace_gets_the_cpu_to_end() -> None:
     hurried: list[str] = []
     ends = Stops(FakeSignals(), hurried.append)
     ends.request("patient", "c1", 600.0, paused=False)
