@@ -84,7 +84,7 @@ def test_a_state_has_an_age():
     assert not third.is_in(1, RUNNING, 0.1)
 
 
-def test_a_mute_schedd_changes_no_state_and_adds_none():
+def test_a_schedd_that_does_not_answer_changes_no_state_and_adds_none():
     before = update_view(View(), Sample(1.0, {"1.0": RUNNING}), [record(1)], [])
 
     after = update_view(before, Sample(2.0, None), [record(1), record(2)], [])

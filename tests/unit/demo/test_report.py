@@ -196,5 +196,5 @@ def test_plain_progress_is_a_line_for_each_mark_and_one_every_five_seconds(capsy
 
 
 @pytest.mark.parametrize(("answered", "says"), [(True, False), (False, True)])
-def test_a_mute_schedd_is_shown(answered, says):
-    assert ("schedd mute" in describe(point(1.0, answered=answered))) is says
+def test_a_schedd_that_does_not_answer_is_shown(answered, says):
+    assert ("no answer from the schedd" in describe(point(1.0, answered=answered))) is says
