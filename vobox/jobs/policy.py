@@ -1,16 +1,20 @@
-"""Evaluate a job's own policy expressions: periodic_hold, on_exit_remove and their like.
+"""Check what a job's own policy asks for: run limits, periodic_hold, on_exit_remove ...
 
 As HTCondor's user job policy (src/condor_utils/user_job_policy.cpp): an
 expression that is undefined or an error has not fired. ``CurrentTime`` is the
 given ``now``; the function ``time()`` is the library's own clock. A caller that
 checks many jobs passes one ``Evaluator`` to all of them: equal expressions with
 equal values are then evaluated once.
+
+The worker itself ends a run that exceeds allowed_job_duration or
+allowed_execute_duration, and reports it with the run's output. The check here is for
+a worker that does not: one of an older release, or one whose clock stands still.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import classad2
 
@@ -19,7 +23,20 @@ from thyme.protocol.hold_codes import HoldReasonCode
 from vobox.classad.ad import Ad
 from vobox.classad.expressions import Evaluator
 
-from .status import COMPLETED, HELD, REMOVED
+from .status import COMPLETED, HELD, REMOVED, RUNNING, SUSPENDED
+
+#: Seconds that the worker gets to end the run itself; its report brings the output.
+WORKER_GRACE_SECONDS: Final = 60.0
+
+_LIMITS: Final = (
+    ("AllowedJobDuration", "JobCurrentStartDate", HoldReasonCode.JOB_DURATION_EXCEEDED, "job"),
+    (
+        "AllowedExecuteDuration",
+        "JobCurrentStartExecutingDate",
+        HoldReasonCode.JOB_EXECUTE_EXCEEDED,
+        "execute",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -45,8 +62,9 @@ NO_ACTION = PolicyAction()
 def check_periodic(
     ad: Ad, status: int, now: float, evaluator: Evaluator | None = None
 ) -> PolicyAction:
-    """Return what the first periodic expression that fires asks for: hold, release or remove.
+    """Return what a run limit, or the first periodic expression that fires, asks for.
 
+    The expressions are checked in this order: hold, release, remove.
     ``status``: the job's JobStatus; ``now``: epoch seconds. Returns NO_ACTION if none fires.
     """
     # condor_hold is left alone by periodic_release; while input is spooled no policy is asked
@@ -55,6 +73,8 @@ def check_periodic(
     code = ad.number("HoldReasonCode") if status == HELD else 0
     if code == HoldReasonCode.SPOOLING_INPUT:
         return NO_ACTION
+    if (exceeded := check_run_limits(ad, status, now)) is not None:
+        return PolicyAction(hold=exceeded)
     evaluator = evaluator or Evaluator(now)
     if status not in (HELD, COMPLETED) and _fires(evaluator, ad, "PeriodicHold"):
         return PolicyAction(hold=_hold(evaluator, ad, "PeriodicHold"))
@@ -67,6 +87,28 @@ def check_periodic(
     if _fires(evaluator, ad, "PeriodicRemove"):
         return PolicyAction(remove=_reason(evaluator, ad, "PeriodicRemove"))
     return NO_ACTION
+
+
+def check_run_limits(ad: Ad, status: int, now: float) -> HoldReason | None:
+    """Return why a run that is too long is to be held; None without such a limit.
+
+    ``status``: the job's JobStatus; ``now``: epoch seconds.
+    """
+    if status not in (RUNNING, SUSPENDED):
+        return None
+    for limit, since, code, what in _LIMITS:
+        seconds, began = ad.number(limit, -1), ad.number(since)
+        if seconds >= 0 and began > 0 and now - began > seconds + WORKER_GRACE_SECONDS:
+            text = f"The job exceeded allowed {what} duration of {format_duration(seconds)}"
+            return HoldReason(code, 0, text)
+    return None
+
+
+def format_duration(seconds: int) -> str:
+    """Format seconds as HTCondor does: ``3+00:00:00``, ``20:00:00``, ``2:05:00``, ``05:00``."""
+    days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
+    text = f"{days}+{hours:02}:{minutes:02}:{seconds % 60:02}".lstrip("0+")
+    return text[1:] if text.startswith(":") else text
 
 
 def check_on_exit(ad: Ad, now: float) -> ExitAction:

@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from thyme.protocol.events import Held, JobMessage, Released, Removed
 from thyme.protocol.job import JobId
 from vobox.classad.expressions import Evaluator
-from vobox.jobs import policy, run_limits
+from vobox.jobs import policy
 from vobox.jobs.job import Job
 from vobox.jobs.status import COMPLETED, REMOVED, RUNNING, SUSPENDED
 from vobox.ledger.writer import Ledger
 
-#: Jobs checked in one slice: some ten milliseconds.
+#: Jobs checked in one slice: a few, so that a claim does not wait for its end.
 SLICE = 500
 _START = JobId(-1, -1)
 
@@ -50,12 +50,7 @@ class PolicyScan:
         for job in jobs:
             if job.status in (RUNNING, SUSPENDED):
                 job.ad.update(self._live(job.id))
-            hold = run_limits.check_run_limits(job.ad, job.status, now)
-            action = (
-                policy.PolicyAction(hold=hold)
-                if hold is not None
-                else policy.check_periodic(job.ad, job.status, now, evaluator)
-            )
+            action = policy.check_periodic(job.ad, job.status, now, evaluator)
             if action is not policy.NO_ACTION:
                 events.append(self._build_event(job, action, now))
             elif (

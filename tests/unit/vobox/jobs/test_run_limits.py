@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.schedd_parts import NOW, Bench, Events, Value, ad_of, shown
-from vobox.jobs.run_limits import WORKER_GRACE_SECONDS, check_run_limits, format_duration
+from vobox.jobs.policy import WORKER_GRACE_SECONDS, check_run_limits, format_duration
 
 
 def running(**limits: Value) -> object:

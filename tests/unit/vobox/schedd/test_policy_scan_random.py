@@ -1,4 +1,4 @@
-"""A round that reads only what expressions look at does what one that reads whole jobs does."""
+"""A scan of many jobs does what evaluating each job by itself does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.schedd_parts import NOW, Events, after
 from thyme.protocol.events import Usage
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
-from vobox.jobs import policy, run_limits
+from vobox.jobs import policy
 from vobox.jobs.job import Job
 from vobox.jobs.live_usage import build_attributes
 from vobox.ledger.writer import Ledger
@@ -93,44 +93,39 @@ def some_live(job: JobId) -> Mapping[str, str]:
     return build_attributes(Usage(float(job.cluster % 7), 1.0, 9.0, 4096 * (job.cluster % 2)), NOW)
 
 
-def of_whole_jobs(jobs: list[Job], now: float) -> tuple[dict[JobId, object], list[JobId]]:
-    """What there is to do, from the definition: each job by itself, each with its whole ad."""
-    verdicts: dict[JobId, object] = {}
+def evaluate_one_by_one(jobs: list[Job], now: float) -> tuple[dict[JobId, object], list[JobId]]:
+    """Return what there is to do: each job evaluated by itself."""
+    actions: dict[JobId, object] = {}
     leaving = []
     for job in jobs:
         live = some_live(job.id) if job.status in (2, 7) else {}
-        hold = run_limits.check_run_limits(job.ad, job.status, now)
-        verdict = (
-            policy.PolicyAction(hold=hold)
-            if hold
-            else policy.check_periodic(Ad({**job.ad, **live}), job.status, now)
-        )
-        if verdict != policy.NO_ACTION:
-            verdicts[job.id] = verdict
+        action = policy.check_periodic(Ad({**job.ad, **live}), job.status, now)
+        if action != policy.NO_ACTION:
+            actions[job.id] = action
         elif job.status in (3, 4) and not job.worker and not policy.stays_in_queue(job.ad, now):
             leaving.append(job.id)
-    return verdicts, leaving
+    return actions, leaving
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_round_does_what_looking_at_whole_jobs_does(tmp_path: Path, seed: int) -> None:
+def test_a_scan_does_what_evaluating_each_job_by_itself_does(tmp_path: Path, seed: int) -> None:
     ledger = Ledger(tmp_path / "ledger.db")
     jobs = stored(ledger, seed)
     # what has no policy is not looked at, and would have nothing to do
     with_policy = {row.id for row in ledger.with_policy(JobId(-1, -1), 1000)}
 
-    verdicts, leaving = of_whole_jobs([job for job in jobs if job.id in with_policy], NOW)
+    actions, leaving = evaluate_one_by_one([job for job in jobs if job.id in with_policy], NOW)
     events, left, more = PolicyScan("vm", ledger, some_live).scan_slice(NOW)
 
     assert more is False
-    assert [event.job for event in events] == list(verdicts)
+    assert [event.job for event in events] == list(actions)
     assert [job.id for job in left] == leaving
     for event in events:
-        verdict = verdicts[event.job]
-        assert isinstance(verdict, policy.PolicyAction)
-        kind = "held" if verdict.hold else "released" if verdict.release else "removed"
+        action = actions[event.job]
+        assert isinstance(action, policy.PolicyAction)
+        kind = "held" if action.hold else "released" if action.release else "removed"
         assert event.kind == kind
-        if verdict.hold:
-            assert event.hold == verdict.hold  # type: ignore[attr-defined]
-    assert verdicts and len(verdicts) < 300, "some fire, and some do not"
+        if action.hold:
+            assert event.hold == action.hold  # type: ignore[attr-defined]
+    assert actions and len(actions) < 300, "some fire, and some do not"
     ledger.close()
