@@ -55,7 +55,7 @@ class WaitOptions:
 
 def parse(argv: "list[str]") -> WaitOptions:
     """Read a command line; raises CommandExit."""
-    made, job = WaitOptions(), ""
+    options, job = WaitOptions(), ""
     words = iter(argv)
     for word in words:
         if word == "-help":
@@ -63,47 +63,47 @@ def parse(argv: "list[str]") -> WaitOptions:
         if word == "-version":
             raise CommandExit(1, VERSION_LINE + "\n" + format_platform() + "\n")
         if word in ("-debug", "-status"):
-            setattr(made, word[1:], True)
+            setattr(options, word[1:], True)
         elif word.partition(":")[0] == "-echo":
-            _parse_echo(made, word.partition(":")[2])
+            _parse_echo(options, word.partition(":")[2])
         elif len(word) >= 4 and "-allevents".startswith(word):
-            made.allevents = True
+            options.allevents = True
         elif word in ("-wait", "-num"):
             value = next(words, None)
             if value is None:
                 raise CommandExit(1, "", "%s requires an argument\n%s" % (word, USAGE))
             number = _parse_leading_number(value)[0] or 0
             if word == "-wait":
-                made.seconds = number
+                options.seconds = number
             elif number < 1:
                 raise CommandExit(1, "", "-num must be greater than zero\n" + USAGE)
             else:
-                made.number = number
-        elif word.startswith("-") and not (word == "-1" and made.log and not job):
+                options.number = number
+        elif word.startswith("-") and not (word == "-1" and options.log and not job):
             raise CommandExit(1, "", USAGE)
-        elif not made.log:
-            made.log = word
+        elif not options.log:
+            options.log = word
         elif not job:
             job = word
         else:
             raise CommandExit(1, "", "Extra argument: %s\n\n%s" % (word, USAGE))
-    if made.number and made.allevents:
+    if options.number and options.allevents:
         raise CommandExit(1, "", "-num cannot be used with -allevents\n" + USAGE)
-    if not made.log:
+    if not options.log:
         raise CommandExit(1, "", USAGE)
     if job:
-        made.job = _parse_job(job)
-    return made
+        options.job = _parse_job(job)
+    return options
 
 
-def _parse_echo(made: WaitOptions, form: str) -> None:
-    made.echo = True
+def _parse_echo(options: WaitOptions, form: str) -> None:
+    options.echo = True
     for name in filter(None, form.replace("|", ",").split(",")):
         if name.upper() not in ("ISO_DATE", "UTC"):
             text = "-echo:%s: only ISO_DATE and UTC are known here\n" % form
             raise CommandExit(1, "", text)
-        made.iso = made.iso or name.upper() == "ISO_DATE"
-        made.utc = made.utc or name.upper() == "UTC"
+        options.iso = options.iso or name.upper() == "ISO_DATE"
+        options.utc = options.utc or name.upper() == "UTC"
 
 
 def _parse_leading_number(text: str) -> "tuple[int | None, str]":

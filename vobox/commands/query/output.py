@@ -99,10 +99,10 @@ class Output:
         if not self._mask:
             return None
         names = ["ClusterId", "ProcId"]
-        for asked in self._mask.names:
-            names.append(asked)
+        for expression in self._mask.names:
+            names.append(expression)
             try:
-                names.extend(compile_expression(asked).names)
+                names.extend(compile_expression(expression).names)
             except ParseError:
                 continue  # an attribute with a name that is no expression
         return names

@@ -85,13 +85,13 @@ class IfBlocks:
 
 
 def _compare_version(operator: str, wanted: str) -> bool:
-    asked = tuple(int(part) for part in wanted.split("."))
-    ours = VERSION_NUMBERS[: len(asked)]
+    numbers = tuple(int(part) for part in wanted.split("."))
+    ours = VERSION_NUMBERS[: len(numbers)]
     return {
-        ">=": ours >= asked,
-        "<=": ours <= asked,
-        "==": ours == asked,
-        "!=": ours != asked,
-        ">": ours > asked,
-        "<": ours < asked,
+        ">=": ours >= numbers,
+        "<=": ours <= numbers,
+        "==": ours == numbers,
+        "!=": ours != numbers,
+        ">": ours > numbers,
+        "<": ours < numbers,
     }[operator]

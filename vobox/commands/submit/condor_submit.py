@@ -207,10 +207,10 @@ def _check_text(request: Request) -> None:
             raise submit_error(f"{text!a} is not UTF-8") from None
 
 
-def _check_schedd(asked: str, ours: str) -> None:
+def _check_schedd(name: str, ours: str) -> None:
     """Raise SubmitError if ``-name`` or ``-remote`` names another schedd than ours."""
-    if asked and not is_schedd(asked, ours):
-        raise submit_error(f"Can't find address of schedd {asked}")
+    if name and not is_schedd(name, ours):
+        raise submit_error(f"Can't find address of schedd {name}")
 
 
 def _build_id_macros(cluster: int, proc: int) -> dict[str, str]:

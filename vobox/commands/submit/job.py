@@ -118,8 +118,8 @@ class JobMaker:
         part(lambda: record_sizes(commands, ad, program.value, payload.value.size))
         part(lambda: record_spooling(commands, ad, submission))
         custom = part(lambda: record_custom(commands, ad, submission.owner))
-        frame = part(
-            lambda: _build_frame(
+        base_task = part(
+            lambda: _build_base_task(
                 commands, ad, program.value, credentials.value, transfer.value, payload.value,
                 iwd.value,
             )
@@ -132,7 +132,7 @@ class JobMaker:
         held = part(lambda: _hold_for_missing_input(ad, asked_to_hold.value, payload.value))
         task = part(
             lambda: self._build_task(
-                frame.value, arguments.value, variables.value, merge_stderr.value
+                base_task.value, arguments.value, variables.value, merge_stderr.value
             )
         )
         fits = part(
@@ -144,14 +144,14 @@ class JobMaker:
 
     def _build_task(
         self,
-        frame: Task,
+        base: Task,
         arguments: tuple[str, ...],
         environment: dict[str, str],
         merge_stderr: bool,
     ) -> Task:
         """Return the whole task: one object as long as it says the same."""
         task = replace(
-            frame, arguments=arguments, environment=environment, merge_stderr=merge_stderr
+            base, arguments=arguments, environment=environment, merge_stderr=merge_stderr
         )
         if self._last_task != task:
             self._last_task = task
@@ -172,10 +172,10 @@ def _record_iwd(commands: Commands, ad: Ad, cwd: str, files: FileCache) -> str:
 
 
 def _can_match(commands: Commands, ad: Ad, now: float) -> bool:
-    asked = commands.get("requirements", "MY.Requirements")
-    if asked is not None and "procid" in asked.lower():
+    requirements = commands.get("requirements", "MY.Requirements")
+    if requirements is not None and "procid" in requirements.lower():
         commands.get("process")  # the answer is this job's own
-    return asked is None or can_match(ad, now)
+    return requirements is None or can_match(ad, now)
 
 
 def _hold_for_missing_input(ad: Ad, asked_to_hold: bool, payload: Payload) -> bool:
@@ -185,7 +185,7 @@ def _hold_for_missing_input(ad: Ad, asked_to_hold: bool, payload: Payload) -> bo
     return asked_to_hold or payload.missing is not None
 
 
-def _build_frame(
+def _build_base_task(
     commands: Commands,
     ad: Ad,
     program: Program,

@@ -106,22 +106,22 @@ def check_remaps(ad: Ad) -> None:
 
 
 def _parse_modes(commands: Commands) -> tuple[str, str]:
-    asked = commands.get("should_transfer_files", "ShouldTransferFiles")
-    when_asked = commands.get("when_to_transfer_output", "WhenToTransferOutput")
-    should = (asked or "IF_NEEDED").upper().replace("AUTO", "IF_NEEDED")
+    should_given = commands.get("should_transfer_files", "ShouldTransferFiles")
+    when_given = commands.get("when_to_transfer_output", "WhenToTransferOutput")
+    should = (should_given or "IF_NEEDED").upper().replace("AUTO", "IF_NEEDED")
     if should in ("TRUE", "ALWAYS"):
         should = "YES"
     elif should in ("FALSE", "NEVER"):
         should = "NO"
     if should not in ("YES", "NO", "IF_NEEDED"):
-        raise SubmitError(_BAD_SHOULD.format(asked))
-    when = (when_asked or "ON_EXIT").upper()
+        raise SubmitError(_BAD_SHOULD.format(should_given))
+    when = (when_given or "ON_EXIT").upper()
     if when not in _WHEN:
-        raise SubmitError(_BAD_WHEN.format(when_asked))
-    if should == "NO" and when_asked is not None:
-        raise SubmitError(_WHEN_BUT_NO.format(when_asked))
+        raise SubmitError(_BAD_WHEN.format(when_given))
+    if should == "NO" and when_given is not None:
+        raise SubmitError(_WHEN_BUT_NO.format(when_given))
     if when == "ON_EXIT_OR_EVICT":
-        if asked is None:
+        if should_given is None:
             should = "YES"
         elif should == "IF_NEEDED":
             raise SubmitError(_EVICT_IF_NEEDED)

@@ -202,7 +202,7 @@ DOWN = {
 
 
 @pytest.mark.parametrize("command", DOWN)
-def test_without_a_schedd_each_command_says_htcondors_words_and_one_line_of_ours(
+def test_without_a_schedd_each_command_prints_htcondors_text_and_one_line_of_ours(
     tmp_path: Path, command: str
 ) -> None:
     path = tmp_path / "s.sock"

@@ -90,7 +90,7 @@ def said(done: Ended[str]) -> tuple[str, str, int]:
         (["-allevents"], ""),
     ],
 )
-def test_what_is_over_is_said_so(log: Path, argv: list[str], stdout: str) -> None:
+def test_the_end_of_the_wait_is_printed(log: Path, argv: list[str], stdout: str) -> None:
     job = [word for word in argv if word[0].isdigit() or word == "-1"]
     job = job if argv[:1] not in (["-num"], ["-wait"]) else []
     options = [word for word in argv if word not in job]
@@ -207,7 +207,7 @@ def test_a_wrong_command_line_is_explained(argv: list[str], text: str, code: int
     assert (ended.stdout, ended.stderr, ended.code) == ("", text, code)
 
 
-def test_the_version_is_told_with_exit_code_1_as_htcondor_does() -> None:
+def test_the_version_is_printed_with_exit_code_1_as_by_htcondor() -> None:
     done = run("-version")
     assert done.returncode == 1 and done.stdout.startswith("$CondorVersion: ")
 

@@ -30,14 +30,14 @@ def usage(command: str) -> str:
 # --- command lines ------------------------------------------------------------------------------
 
 
-def test_an_empty_word_is_no_word(queue: Queue) -> None:
+def test_an_empty_argument_is_ignored(queue: Queue) -> None:
     # DIRAC with a local schedd; HTCondor complains, which fails DIRAC
     assert queue.run("condor_rm", "", "5.0") == Answer("Job 5.0 marked for removal\n", "", 0)
     expected = "You did not specify any jobs\n" + usage("condor_rm")
     assert queue.run("condor_rm", "") == Answer("", expected, 1)
 
 
-def test_a_constraint_beside_job_ids_is_said_to_be_ignored(queue: Queue) -> None:
+def test_a_constraint_beside_job_ids_is_ignored_with_a_warning(queue: Queue) -> None:
     said = queue.run("condor_hold", "5.0", "-constraint", "ProcId == 1")
     assert said.stderr == "Warning, -constraint is ignored for fully qualified job ids\n"
     assert said.stdout.splitlines() == [
@@ -54,7 +54,7 @@ def test_a_cluster_0_is_complained_of_and_the_others_are_carried_out(queue: Queu
 
 
 @pytest.mark.parametrize("word", ["0", "0.0"])
-def test_a_word_that_names_nothing_alone_is_an_error(queue: Queue, word: str) -> None:
+def test_an_argument_that_names_nothing_is_an_error(queue: Queue, word: str) -> None:
     said = queue.run("condor_rm", word)
     expected = f"Invalid cluster # from {word}.\nYou did not specify any jobs\n"
     assert said == Answer("", expected + usage("condor_rm"), 1)

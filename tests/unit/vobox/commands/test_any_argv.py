@@ -113,9 +113,7 @@ PIECE = st.one_of(
 
 @given(pieces=st.lists(PIECE, max_size=6))
 @OFTEN
-def test_any_bytes_in_a_log_are_events_or_said_to_be_none(
-    tmp_path: Path, pieces: list[bytes]
-) -> None:
+def test_any_bytes_in_a_log_are_events_or_an_error(tmp_path: Path, pieces: list[bytes]) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"".join(pieces))
     log = wait.UserLog(str(path))

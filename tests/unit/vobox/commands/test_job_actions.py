@@ -132,7 +132,7 @@ def test_parsls_two_commands_both_succeed_on_a_job_that_stays_in_the_queue(queue
         ),
     ],
 )
-def test_what_is_said_of_many_jobs(queue: Queue, command: str, text: str) -> None:
+def test_a_group_of_jobs_is_answered_in_one_line(queue: Queue, command: str, text: str) -> None:
     assert queue.run(*command.split()) == Answer(f"{text}\n", "", 0)
 
 
@@ -153,7 +153,7 @@ def test_what_is_said_of_many_jobs(queue: Queue, command: str, text: str) -> Non
         ("condor_rm -forcex 5", "Couldn't find/remove all jobs in cluster 5"),
     ],
 )
-def test_what_is_said_when_nothing_was_there_to_do(queue: Queue, command: str, text: str) -> None:
+def test_a_group_with_nothing_to_do_is_an_error(queue: Queue, command: str, text: str) -> None:
     states = queue.states()
     assert queue.run(*command.split()) == Answer("", f"\n{text}\n", 1)
     assert queue.states() == states
@@ -196,7 +196,7 @@ def test_a_job_id_is_an_error_in_an_empty_queue_as_well(queue: Queue) -> None:
     assert answer == Answer("", "\nJob 99.0 not found\n", 1)
 
 
-def test_all_means_all_of_ones_own(queue: Queue) -> None:
+def test_all_means_all_jobs_of_the_caller(queue: Queue) -> None:
     assert queue.run("condor_rm", "-all").code == 0
     states = queue.states()
     assert states.pop("9.0") == 1 and set(states.values()) == {3}
@@ -236,7 +236,7 @@ def test_constraints_are_evaluated_as_the_clients_write_them(
     assert [job for job, state in queue.states().items() if state == 5] == ids
 
 
-def test_a_constraint_that_is_none_is_refused(queue: Queue) -> None:
+def test_a_constraint_that_cannot_be_parsed_is_refused(queue: Queue) -> None:
     said = queue.run("condor_rm", "-constraint", "Foo (")
     assert said == Answer(
         "",

@@ -30,7 +30,7 @@ def queue(tmp_path: Path) -> Iterator[Queue]:
     made.bench.close()
 
 
-def test_condor_rm_takes_the_jobs_that_are_meant(queue: Queue) -> None:
+def test_condor_rm_removes_the_selected_jobs(queue: Queue) -> None:
     said = queue.run("condor_rm", "-constraint", f"!{VERSIONED}")
     # HTCondor names the constraint as it was typed
     assert said.stdout == (
@@ -39,14 +39,14 @@ def test_condor_rm_takes_the_jobs_that_are_meant(queue: Queue) -> None:
     assert queue.states() == {"5.0": 1, "6.0": 3}
 
 
-def test_condor_qedit_selects_and_stores_what_is_meant(queue: Queue) -> None:
+def test_condor_qedit_selects_and_stores_text_as_typed(queue: Queue) -> None:
     assert queue.run("condor_qedit", "-constraint", VERSIONED, "Win", r'"C:\temp"').code == 0
     ads = [queue.bench.job(JobId(cluster, 0)).ad for cluster in (5, 6)]
     assert [ad.text("Win") for ad in ads] == [r"C:\temp", ""]
 
 
 @pytest.mark.parametrize("command", ["condor_q", "condor_history"])
-def test_a_query_selects_and_shows_what_is_meant(command: str) -> None:
+def test_a_query_selects_and_shows_text_as_typed(command: str) -> None:
     ads = [job(1, Tag="v12", Win="C:\\temp"), job(2, Tag="vd")]
     view = FakeQueue(ads, left=ads)
     answer = {"condor_q": condor_q.answer, "condor_history": condor_history.answer}[command]

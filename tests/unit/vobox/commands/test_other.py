@@ -63,7 +63,7 @@ def vacated(queue: Queue) -> dict[str, bool]:
         ),
     ],
 )
-def test_ones_own_jobs_on_a_machine_are_vacated(
+def test_the_callers_jobs_on_a_machine_are_vacated(
     queue: Queue, argv: list[str], said: str, jobs: dict[str, bool]
 ) -> None:
     assert queue.run("condor_vacate", *argv) == Answer(said)
@@ -95,7 +95,9 @@ def test_root_vacates_everybodys(queue: Queue) -> None:
         ),
     ],
 )
-def test_what_cannot_be_vacated_is_said_so(queue: Queue, argv: list[str], text: str) -> None:
+def test_a_machine_without_jobs_to_vacate_is_an_error(
+    queue: Queue, argv: list[str], text: str
+) -> None:
     assert queue.run("condor_vacate", *argv) == Answer("", text, 1)
     assert vacated(queue) == {}
 
@@ -180,7 +182,7 @@ def test_a_dump_has_all_values_or_those_that_match() -> None:
     )
 
 
-def test_the_directory_of_history_files_is_told_where_there_is_one() -> None:
+def test_the_directory_of_history_files_is_printed_if_there_is_one() -> None:
     request = Request("condor_config_val", ["PER_JOB_HISTORY_DIR"], "/", {}, 1, 1, "alice")
     with_one = replace(SETTINGS, history_dir=Path("/var/lib/thyme/history"))
     assert config_val.answer(request, with_one, "<>") == Answer("/var/lib/thyme/history\n")

@@ -52,7 +52,7 @@ def set_line(attribute: str, count: str, can: str = "") -> str:
         (["-debug", "-name", "vobox1", "5", "Colour", '"red"'], "all", ["5.0", "5.1"]),
     ],
 )
-def test_the_jobs_that_are_meant_are_changed(
+def test_the_selected_jobs_are_changed(
     queue: Queue, argv: list[str], count: str, changed: list[str]
 ) -> None:
     assert queue.run("condor_qedit", *argv) == Answer(set_line("Colour", count))
@@ -236,7 +236,9 @@ def test_a_priority_is_set_or_adjusted(
         (["-zzz"], "condor_prio: unknown option -zzz\n" + prio.USAGE),
     ],
 )
-def test_a_priority_that_cannot_be_set_is_said_so(queue: Queue, argv: list[str], text: str) -> None:
+def test_a_priority_that_cannot_be_set_is_an_error(
+    queue: Queue, argv: list[str], text: str
+) -> None:
     before = everything(queue.bench.ledger)
     assert queue.run("condor_prio", *argv) == Answer("", text, 1)
     assert everything(queue.bench.ledger) == before

@@ -113,7 +113,7 @@ def held() -> Job:
         (job_of(1), "alice is not authorized for access to the files of job 38.0\n"),
     ],
 )
-def test_a_job_that_cannot_be_looked_into_is_said_so(job: Job | None, text: str) -> None:
+def test_a_job_whose_files_cannot_be_read_is_an_error(job: Job | None, text: str) -> None:
     worker = Worker()
     worker.job = job
     assert worker.run("38.0") == Answer("", text, 1)

@@ -136,7 +136,7 @@ def test_an_unknown_option_puts_the_usage_on_stdout() -> None:
         (["-file", "a\0b"], "Error: -file a\0b: embedded null byte\n"),
     ],
 )
-def test_a_wrong_word_is_said_on_stderr(argv: list[str], stderr: str) -> None:
+def test_a_wrong_argument_is_explained_on_stderr(argv: list[str], stderr: str) -> None:
     answer = ask(condor_history, HISTORY, *argv)
     assert answer.stderr == stderr
     assert (answer.stdout, answer.code) == ("", 1)
@@ -245,7 +245,7 @@ def test_history_ads_are_not_changed_by_a_query() -> None:
 
 @pytest.mark.parametrize("option", ["-limit", "-match", "-scanlimit"])
 @pytest.mark.parametrize(("number", "shown"), [("0", 2), ("x", 2), ("-1", 2), ("1x", 1), ("1", 1)])
-def test_a_limit_is_read_as_c_does_and_below_one_is_none(
+def test_a_limit_is_read_as_by_atoi_and_one_below_1_is_ignored(
     option: str, number: str, shown: int
 ) -> None:
     view = FakeQueue(left=[job(1, 0, 4), job(2, 0, 4)])

@@ -107,7 +107,7 @@ def test_counts_that_cannot_be_trusted_are_not_printed() -> None:
         ),
     ],
 )
-def test_a_wrong_word_is_named_on_stderr(argv: list[str], line: str) -> None:
+def test_a_wrong_argument_is_named_on_stderr(argv: list[str], line: str) -> None:
     answer = ask(condor_status, QUEUE, *argv)
     assert answer.stderr == line + "\n"
     assert (answer.stdout, answer.code) == ("", 1)

@@ -200,7 +200,7 @@ def test_slots_in_the_other_forms() -> None:
     assert out(condor_status, POOL, "-xml", "-limit", "1").count("<c>") == 1
 
 
-def test_a_machine_that_was_never_told_is_unknown_and_not_empty() -> None:
+def test_a_machine_that_was_never_reported_is_unknown_and_not_empty() -> None:
     slots = Slots()
     busy = [("w", job(7, 2, "slot1@n"))]
     queue = FakeQueue(machines=list(slot_ads(slots, busy, "vobox1", 1.0, NOW)))

@@ -196,7 +196,7 @@ def test_an_unknown_option_is_an_error_with_usage(word: str) -> None:
         ),
     ],
 )
-def test_a_wrong_word_is_one_line_on_stderr(argv: list[str], line: str) -> None:
+def test_a_wrong_argument_is_one_line_on_stderr(argv: list[str], line: str) -> None:
     answer = ask(condor_q, QUEUE, *argv)
     assert answer.stderr == line + "\n"
     assert (answer.stdout, answer.code) == ("", 1)
@@ -232,7 +232,7 @@ def test_version_and_help_end_well() -> None:
     assert out(condor_q, QUEUE, "-help").startswith("Usage: condor_q ")
 
 
-def test_a_name_that_is_not_utf8_is_nobodys() -> None:
+def test_a_name_that_is_not_utf8_matches_no_job() -> None:
     assert ids("caf\udce9") == []
     answer = ask(condor_q, QUEUE, "-\udce9")
     assert answer.stderr == "Error: unrecognized argument -\\udce9\n"

@@ -155,7 +155,7 @@ def test_files_that_are_too_much_together_are_refused() -> None:
         ("transfer_output_files = a, dir/b,", ("a", "dir/b")),
     ],
 )
-def test_the_output_files_are_all_none_or_those_named(
+def test_the_output_files_are_all_none_or_the_named_ones(
     line: str, names: tuple[str, ...] | None
 ) -> None:
     assert job_of(line).task.output_files == names

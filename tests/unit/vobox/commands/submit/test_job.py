@@ -190,7 +190,7 @@ def test_a_shell_line_runs_under_sh() -> None:
     assert job.task.arguments == ("-c", "echo a b; exit 3")
 
 
-def test_nobody_passes_for_another_by_a_custom_attribute() -> None:
+def test_a_custom_attribute_cannot_change_the_owner() -> None:
     answer = Host().submit(f'{HEAD}+Owner = "root"\nqueue\n')
 
     assert answer.stderr == "\nERROR: +Owner: the schedd sets this attribute itself\n"

@@ -77,7 +77,7 @@ WORDS = st.sampled_from(
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(lines=st.lists(st.one_of(WORDS, st.text(max_size=12)), max_size=12))
-def test_any_text_is_submitted_or_refused_in_words(lines: list[str]) -> None:
+def test_any_text_is_submitted_or_refused_with_an_error(lines: list[str]) -> None:
     host = Host({f"{CWD}/data": b"x", f"{CWD}/common": b"x = 2\n"})
     answer = host.submit("\n".join(lines))
 
@@ -121,7 +121,7 @@ def test_any_text_is_submitted_or_refused_in_words(lines: list[str]) -> None:
         max_size=6,
     )
 )
-def test_any_command_line_is_taken_or_refused_in_words(argv: list[str]) -> None:
+def test_any_command_line_is_accepted_or_refused_with_an_error(argv: list[str]) -> None:
     host = Host()
     host.files.files[f"{CWD}/e.sub"] = b"executable = agent.sh\nqueue\n"
 

@@ -160,7 +160,7 @@ def test_a_pattern_without_a_match_is_a_warning_and_no_job() -> None:
     )
 
 
-def test_a_text_that_comes_from_no_command_can_run_none() -> None:
+def test_a_description_without_a_caller_cannot_run_commands() -> None:
     host = Host()
     host.caller = None  # type: ignore[assignment]
     answer = host.submit(f"{HEAD}queue x from seq 3 |\n")
