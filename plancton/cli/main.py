@@ -157,6 +157,7 @@ def _own_options(command: str, add: Callable[..., object]) -> None:
         add("trace", help="percentages of CPU use, one line a node; may be a .gz")
         add("--config", metavar="F", help="instead of CONFDIR/config.yaml")
         add("--step", type=_seconds, default=300.0, metavar="S", help="between two values (300)")
+        add("--cpu-idle", action="store_true", help="as where cpu.idle protects the owner")
         add("--nodes", type=_positive, default=10, metavar="N", help="lines to replay (10)")
         add("--ncpus", type=_positive, metavar="N", help="CPUs of a node (those of this one)")
         add("--ram", type=_positive, metavar="BYTES", help="its memory (that of this one)")

@@ -35,7 +35,9 @@ def simulate(paths: Paths, arguments: argparse.Namespace) -> int:
         raise PlanctonError(f"{arguments.trace}: holds no line of percentages")
     # On stderr, and only where that is a terminal.
     shown = track(lines, "nodes", console=Console(stderr=True), transient=True)
-    found = add_up(replay(line, arguments.step, config, facts) for line in shown)
+    found = add_up(
+        replay(line, arguments.step, config, facts, protected=arguments.cpu_idle) for line in shown
+    )
     if arguments.json:
         print(json.dumps(asdict(found), indent=2))
         return ExitCode.OK

@@ -3,7 +3,6 @@
 Pilots here use a whole slot whenever the owner leaves it to them, and run until the policy
 ends them; they need ``max_dock_mem``, and the owner no memory at all (a recording of CPU
 use does not tell).  So it tells how a configuration uses the idle CPU, and no more.
-The owner is protected by eviction alone, as on a node without ``cpu.idle``.
 """
 
 from __future__ import annotations
@@ -19,6 +18,8 @@ from plancton.model import (
     NodeState,
     Pilot,
     PilotState,
+    Prepared,
+    Protection,
     StartPilots,
     StopPilot,
 )
@@ -53,13 +54,20 @@ class ReplayResult:
 
 
 def replay(
-    percents: Sequence[float], step: float, config: Config, facts: HostFacts
+    percents: Sequence[float],
+    step: float,
+    config: Config,
+    facts: HostFacts,
+    *,
+    protected: bool = False,
 ) -> ReplayResult:
     """Return what the policy makes of one node's recorded load.
 
     ``percents`` are the shares of its CPUs that the owner uses, each for ``step`` seconds.
+    With ``protected`` pilots get only what the owner leaves (``cpu.idle``), and are therefore
+    not evicted for CPU; without it, eviction alone protects the owner.
     """
-    node = _Node(config, facts)
+    node = _Node(config, facts, protected)
     for percent in percents:
         node.pass_time(min(1.0, max(0.0, percent / 100.0)) * facts.ncpus, step)
     return replace(node.result, nodes=1)
@@ -68,8 +76,10 @@ def replay(
 class _Node:
     """A simulated node: its pilots, its clock and the policy's history."""
 
-    def __init__(self, config: Config, facts: HostFacts) -> None:
+    def __init__(self, config: Config, facts: HostFacts, protected: bool) -> None:
         self._config, self._facts = config, facts
+        protection = Protection("simulated", cpu="idle") if protected else None
+        self._prepared = Prepared(protection=protection)
         self._history = History()
         self._pilots: list[Pilot] = []
         self._now = 0.0
@@ -100,6 +110,7 @@ class _Node:
             pilots=tuple(self._pilots),
             history=self._history,
             wall=BEGIN + self._now,
+            prepared=self._prepared,
         )
         decision = decide(state, config, self._now)
         self._history = decision.history
@@ -109,7 +120,9 @@ class _Node:
                 started += action.count
                 first = self.result.started + 1
                 self._pilots += [
-                    Pilot(f"{first + n}", f"{first + n}", PilotState.RUNNING, age=0.0)
+                    Pilot(
+                        f"{first + n}", f"{first + n}", PilotState.RUNNING, age=0.0, cpu_seconds=0.0
+                    )
                     for n in range(action.count)
                 ]
             elif isinstance(action, StopPilot):
@@ -129,7 +142,11 @@ class _Node:
 
     def _run(self, owner: float, seconds: float) -> None:
         self._now += seconds
-        self._pilots = [replace(p, age=(p.age or 0.0) + seconds) for p in self._pilots]
+        each = self._used(owner) / len(self._pilots) * seconds if self._pilots else 0.0
+        self._pilots = [
+            replace(p, age=(p.age or 0.0) + seconds, cpu_seconds=(p.cpu_seconds or 0.0) + each)
+            for p in self._pilots
+        ]
         idle = self._facts.ncpus - owner
         wanted = len(self._pilots) * self._config.cpus_per_dock
         collides = wanted > idle + TOLERANCE and bool(self._pilots)

@@ -37,6 +37,17 @@ def test_an_owner_who_comes_back_meets_pilots_until_grace_kill_is_over() -> None
     assert sooner.collision_time < found.collision_time
 
 
+def test_where_cpu_idle_protects_the_owner_pilots_outlast_his_load_until_squeeze_limit() -> None:
+    there_and_back = [0.0] * HOUR + [100.0] * 6 + [0.0] * HOUR
+    found = replay(there_and_back, STEP, CONFIG, FACTS, protected=True)
+    assert (found.started, found.evicted) == (10, 0), "half an hour without CPU, and on they go"
+    assert found.pilot_cpu == pytest.approx(found.idle_cpu)
+    longer = replay([0.0] * HOUR + [100.0] * 2 * HOUR, STEP, CONFIG, FACTS, protected=True)
+    assert longer.evicted == 10
+    # Ten pilots lived for an hour with CPU and for squeeze_limit, an hour, without.
+    assert longer.pilot_time == pytest.approx(10 * 7200, rel=0.02)
+
+
 def test_pilots_get_no_more_cpu_than_the_owner_leaves() -> None:
     found = replay([0.0, 50.0, 0.0, 90.0] * 6, STEP, CONFIG, FACTS)
     assert found.pilot_cpu <= found.idle_cpu + 1e-6
