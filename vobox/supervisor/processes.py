@@ -6,6 +6,7 @@ processes whose parent has ended: PID 1 has to, and elsewhere nothing of a CE ou
 """
 
 import ctypes
+import errno
 import os
 import signal
 import subprocess
@@ -91,11 +92,15 @@ class System:
     ) -> "subprocess.Popen[bytes]":
         """Start a shell line; ``output``: a file descriptor, else ours. Raises OSError."""
         shell = "/bin/bash" if os.path.exists("/bin/bash") else "/bin/sh"
-        process = subprocess.Popen(
-            [shell, "-c", line], env=dict(environment), cwd=environment.get("HOME", "/"),
-            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT if output else None,
-            preexec_fn=self._become_user,
-        )  # fmt: skip
+        try:
+            process = subprocess.Popen(
+                [shell, "-c", line], env=dict(environment), cwd=environment.get("HOME", "/"),
+                stdin=subprocess.DEVNULL, stdout=output,
+                stderr=subprocess.STDOUT if output else None, preexec_fn=self._become_user,
+            )  # fmt: skip
+        except (ValueError, subprocess.SubprocessError) as error:
+            # we cannot become the user, as in a user namespace that does not know it
+            raise OSError(errno.EPERM, str(error)) from None
         self._own[process.pid] = process
         return process
 
