@@ -1,4 +1,4 @@
-"""Time series for people: what a point is, and how points reach InfluxDB without anybody waiting.
+"""Time series: what a point is, and how points reach InfluxDB without anybody waiting.
 
 A package of its own, since the node's scheduler and the VO box both send and must
 not import one another. It knows

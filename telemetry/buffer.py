@@ -1,4 +1,4 @@
-"""Points on their way to one target: bounded, oldest out first, and what was dropped is counted."""
+"""A bounded queue of points for one target: the oldest are dropped first, and counted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CAPACITY = 10_000
 
 
 class Buffer:
-    """Safe in several threads. A batch that is being sent stays until it is ``done``."""
+    """A queue for several threads. A batch that is being sent stays until it is ``done``."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
@@ -32,21 +32,21 @@ class Buffer:
             self._shrink()
 
     def batch(self, most: int) -> list[Point]:
-        """The oldest, which stay here until ``done`` or ``back``."""
+        """Return the oldest points, which stay here until ``done``, ``refused`` or ``back``."""
         with self._lock:
             self._out = min(most, len(self._points))
             return [self._points[index] for index in range(self._out)]
 
     def done(self) -> None:
-        """The batch has arrived."""
+        """Remove the batch: it has arrived."""
         self._take_out()
 
     def refused(self) -> None:
-        """The batch will never be taken: dropped and counted."""
+        """Drop and count the batch: it will never be taken."""
         self.dropped += self._take_out()
 
     def back(self) -> None:
-        """The batch could not be sent now."""
+        """Keep the batch: it could not be sent now."""
         with self._lock:
             self._out = 0
             self._shrink()
@@ -60,7 +60,7 @@ class Buffer:
             return number
 
     def _shrink(self) -> None:
-        """While a batch is out, its points are not touched: they may have arrived."""
+        """Drop the oldest beyond the capacity; of a batch that is out none: it may have arrived."""
         too_many = len(self._points) - self._out - self._capacity
         if too_many <= 0:
             return

@@ -1,4 +1,4 @@
-"""An InfluxDB at work: the only importer of ``influxdb``; its errors are translated here, once.
+"""The client of an InfluxDB: the only importer of ``influxdb``; its errors are translated here.
 
 The endpoints of 1.x, which 2.x and 3 have too: there the password is a token, the
 database is a bucket, and creating it is the admin's.
@@ -28,7 +28,7 @@ _FOR_GOOD = ("partial write", "unable to parse", "field type conflict", "beyond 
 
 
 class TargetAway(Exception):
-    """Not now: to be tried again with the same points.  One sentence, without passwords."""
+    """The target cannot take the points now.  One sentence, without passwords."""
 
 
 class PointsRefused(Exception):
@@ -36,17 +36,17 @@ class PointsRefused(Exception):
 
 
 class Database(Protocol):
-    """Where points are written; a fake of it is in the tests."""
+    """A database that points are written to; a fake of it is in the tests."""
 
     def write(self, points: Sequence[Point]) -> None:
-        """All of them have arrived when it returns.  Raises TargetAway or PointsRefused."""
+        """Write points; all have arrived when it returns.  Raises TargetAway or PointsRefused."""
         ...
 
     def close(self) -> None: ...
 
 
 class Influx:
-    """One connection; belongs to one thread.  Makes its database when it is missing."""
+    """A connection of one thread.  Creates its database when it is missing."""
 
     def __init__(self, target: Target, timeout: float = TIMEOUT) -> None:
         self._target, self._timeout = target, timeout
@@ -155,7 +155,7 @@ def _one_line(text: str) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    """The innermost reason: the outer ones repeat the URL, and with it perhaps a password."""
+    """Return the innermost reason: the outer ones repeat the URL, perhaps with a password."""
     seen = error
     while (inner := seen.__cause__ or seen.__context__) is not None:
         seen = inner

@@ -34,7 +34,7 @@ is away: 13 hours of a quiet node.
 
 
 def page(modules: Sequence[tuple[str, Sequence[Series]]]) -> str:
-    """The page; ``modules``: heading and series of each part."""
+    """Return the page; ``modules``: heading and series of each part."""
     parts = [_HEAD]
     for heading, series in modules:
         parts.append(f"\n## {heading}\n")
@@ -56,7 +56,7 @@ def _series(series: Series) -> str:
 
 
 def of_modules(names: Sequence[str]) -> str:
-    """The page of modules that have ``HEADING`` and ``ALL``."""
+    """Return the page of modules that have ``HEADING`` and ``ALL``."""
     found = [importlib.import_module(name) for name in names]
     return page([(module.HEADING, module.ALL) for module in found])
 

@@ -20,7 +20,7 @@ TYPES: Final[dict[str, tuple[type, ...]]] = {
 
 @dataclass(frozen=True)
 class Field:
-    """One value of a series; ``unit`` is "" where the value has none."""
+    """A value of a series; ``unit`` is "" where the value has none."""
 
     name: str
     type: str  #: a key of ``TYPES``; InfluxDB keeps the first that it saw, so it never changes
@@ -35,7 +35,10 @@ class Field:
 
 @dataclass(frozen=True)
 class Series:
-    """``tags`` are few and bounded: every combination of their values is a series in the store."""
+    """The declaration of a series.
+
+    ``tags`` are few and bounded: every combination of their values is a series in the store.
+    """
 
     name: str
     tags: tuple[str, ...]
@@ -51,7 +54,10 @@ class Series:
 
 @dataclass(frozen=True)
 class Point:
-    """``time``: seconds since 1970. A field that is not known is left out, never sent as zero."""
+    """A point of a series.
+
+    ``time``: seconds since 1970. A field that is not known is left out, never sent as zero.
+    """
 
     series: str
     tags: Mapping[str, str]
@@ -77,13 +83,13 @@ def metric_name(series: Series, field: Field) -> str:
 
 
 class Undeclared(ValueError):
-    """A point that no declaration allows: a bug of the sender's, found by its tests."""
+    """A point that no declaration allows: a bug of the sender's, found by tests."""
 
 
 def point(
     series: Series, tags: Mapping[str, str], fields: Mapping[str, Value | None], time: float
 ) -> Point | None:
-    """A point of ``series`` with the fields that are known; None when none is.
+    """Make a point of ``series`` with the fields that are known; None when none is.
 
     Raises Undeclared for a tag or field that the series does not have, or of another type.
     """
@@ -104,7 +110,7 @@ def point(
 
 
 def spread(points: Iterable[Point]) -> list[Point]:
-    """Points that no store takes for one another.
+    """Return points that no store takes for one another.
 
     Two of one series with the same tags and time would be one, the later: each further
     one is put a microsecond later.

@@ -22,11 +22,11 @@ from .points import Field, Point, Series, metric_name
 
 
 class BadAddress(ValueError):
-    """One sentence for the admin."""
+    """A wrong address.  One sentence for the admin."""
 
 
 def parse(address: str) -> tuple[str, int]:
-    """``HOST:PORT`` or ``:PORT`` (every address).  Raises BadAddress."""
+    """Parse ``HOST:PORT`` or ``:PORT`` (every address).  Raises BadAddress."""
     host, colon, port = address.rpartition(":")
     if not colon or not port.isdecimal() or not 0 < int(port) < 65536:
         raise BadAddress(f"write ADDRESS:PORT, e.g. 127.0.0.1:9095, not {address!r}")
@@ -37,7 +37,7 @@ _Labels = tuple[tuple[str, str], ...]
 
 
 class Newest(Collector):
-    """Keeps what the last points say, and the totals of what they count; safe in several threads.
+    """A collector of the last points, and of the totals of what they count; for several threads.
 
     A gauge that was not told again with the last ``update`` is gone.
     """
@@ -130,10 +130,10 @@ def _add_gauge(families: dict[str, Any], series: Series, field: Field, point: Po
 
 
 class Page:
-    """``/metrics`` at an address, in a thread of its own."""
+    """A server of ``/metrics`` at an address, in a thread of its own."""
 
     def __init__(self, newest: Newest, address: str) -> None:
-        """Raises BadAddress, also for one that cannot be used here."""
+        """Start it.  Raises BadAddress, also for one that cannot be used here."""
         host, port = parse(address)
         registry = CollectorRegistry()
         registry.register(newest)

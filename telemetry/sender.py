@@ -1,4 +1,4 @@
-"""Sends points beside everything else: a thread, a buffer and a back-off for each target."""
+"""Sending in the background: a thread, a buffer and a back-off for each target."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LAST_WORDS = 3.0
 
 @dataclass(frozen=True)
 class TargetState:
-    """How sending to one target goes; ``problem`` is "" when all is well."""
+    """The state of sending to one target; ``problem`` is "" when all is well."""
 
     name: str
     waiting: int
@@ -35,7 +35,7 @@ class TargetState:
 
 
 class TargetSender:
-    """One target.  ``add`` and ``flush`` never wait."""
+    """The sender to one target.  ``add`` and ``flush`` never wait."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class TargetSender:
         self._buffer.add(points)
 
     def flush(self) -> None:
-        """Send what there is, soon; unless a failure made it wait."""
+        """Send what there is soon, or after the pause of a failure."""
         self._go.set()
 
     def close(self, wait: float) -> None:
@@ -131,7 +131,7 @@ class TargetSender:
         return True
 
     def _tell(self, problem: str) -> None:
-        """Once when it begins, and once when it is over."""
+        """Log a problem once when it begins, and once when it is over."""
         if problem and not self._problem:
             self._log.warning("metrics cannot be sent, and are kept for a while: %s", problem)
         elif self._problem and not problem:
@@ -142,7 +142,7 @@ class TargetSender:
 
 
 class Senders:
-    """All targets of a program; follows its configuration."""
+    """The senders to all targets of a program; follows its configuration."""
 
     def __init__(
         self,

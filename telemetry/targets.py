@@ -1,4 +1,4 @@
-"""Where points go: the URL of an InfluxDB, read and checked."""
+"""The URL of an InfluxDB, parsed and checked."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ FORM = "write http[s]://[USER[:PASSWORD]@]HOST[:PORT][/?OPTIONS]#DATABASE"
 
 
 class BadTarget(ValueError):
-    """One sentence for the admin; never holds a password."""
+    """A wrong URL.  One sentence for the admin; never holds a password."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """One InfluxDB: 1.x, or 2.x and 3 through the endpoints of 1.x (the password is a token)."""
+    """An InfluxDB: 1.x, or 2.x and 3 through the endpoints of 1.x (the password is a token)."""
 
     host: str
     port: int
@@ -34,19 +34,19 @@ class Target:
 
     @property
     def name(self) -> str:
-        """For people and logs."""
+        """The name for people and logs."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}#{self.database}"
 
     def secret(self) -> str:
-        """The password now: a file may be renewed.  Raises OSError."""
+        """Return the present password: its file may be renewed.  Raises OSError."""
         if not self.password_file:
             return self.password
         return Path(self.password_file).read_text(encoding="utf-8").strip()
 
 
 def parse(url: str) -> Target:
-    """Raises BadTarget."""
+    """Parse a URL.  Raises BadTarget."""
     scheme, _, rest = url.strip().partition("://")
     if scheme not in SCHEMES:
         known = ", ".join(SCHEMES)
@@ -88,7 +88,7 @@ def parse(url: str) -> Target:
 
 
 def parse_all(urls: str | tuple[str, ...] | None) -> tuple[Target, ...]:
-    """One URL, several or none; raises BadTarget."""
+    """Parse one URL, several or none.  Raises BadTarget."""
     if not urls:
         return ()
     return tuple(parse(url) for url in ((urls,) if isinstance(urls, str) else urls))

@@ -1,4 +1,4 @@
-"""The points of a node: what happened since the last ones, and how things stand.  Pure."""
+"""The points of a node, computed from passes of the control loop.  Pure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FULL = 0.95
 
 @dataclass
 class Tally:
-    """What happened since the last points."""
+    """The events since the last points."""
 
     ends: list[EndedPilot] = field(default_factory=list)
     evictions: Counter[str] = field(default_factory=Counter)
@@ -98,7 +98,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Totals:
-    """Counters that only grow, as the loop keeps them."""
+    """The loop's counters, which only grow."""
 
     started: int = 0
     start_failures: int = 0
@@ -106,7 +106,7 @@ class Totals:
 
 
 def ends(tally: Tally, hostname: str) -> list[Point]:
-    """One point of 2017's ``container`` for each pilot that ended, when it ended."""
+    """Make a point of 2017's ``container`` for each pilot that ended, at its end."""
     made = []
     for one in tally.ends:
         tags = {
@@ -232,7 +232,7 @@ def _node(look: LoopPass, config: Config, facts: HostFacts) -> dict[str, Value |
 
 
 def owner_squeezed(look: LoopPass, facts: HostFacts) -> float | None:
-    """CPUs that unprotected pilots use while the node is full; None: not known."""
+    """Return the CPUs that unprotected pilots use while the node is full; None: not known."""
     busy, pilots = look.load.busy_cpus, look.load.pilots_cpus
     if busy is None or pilots is None or look.engine_problem:
         return None
@@ -240,14 +240,14 @@ def owner_squeezed(look: LoopPass, facts: HostFacts) -> float | None:
 
 
 def why_idle(look: LoopPass, config: Config, facts: HostFacts, wall: float) -> str:
-    """Why CPUs that nobody uses are not in use: ``closed``, ``no_work`` or ``limited``."""
+    """Return why unused CPUs idle: ``closed``, ``no_work`` or ``limited``."""
     if look.mode is not Mode.ACTIVE or not calendar_rule.find_phase(config, facts, wall).starts:
         return "closed"
     return "no_work" if look.decision.history.no_work.level else "limited"
 
 
 def _trouble(look: LoopPass, config_rejected: bool) -> dict[str, Value | None]:
-    """What an admin has to mend, in one word each."""
+    """Name what an admin has to repair, in one word each."""
     image = look.prepared.image
     wrong = {
         "engine": bool(look.engine_problem),

@@ -1,4 +1,4 @@
-"""Sends the node's series, every ``metrics_interval`` seconds; the loop never waits for it."""
+"""Sending of the node's series every ``metrics_interval`` seconds; the loop never waits for it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CPU_INTERVALS = 10
 
 
 class Metrics:
-    """Told of each look; makes points of what it saw.
+    """The maker of points from passes of the control loop.
 
     ``now`` is monotonic, ``wall`` since 1970.
     """
@@ -55,7 +55,7 @@ class Metrics:
         self._newest: Newest | None = None
 
     def follow(self, config: Config) -> str:
-        """Send and show where the configuration says; why it cannot, or ""."""
+        """Send and show where the configuration says; return why that fails, or ""."""
         problems = []
         try:
             self._senders.follow(targets.parse_all(config.influxdb_url))
@@ -142,7 +142,7 @@ class Metrics:
             listener(points)
 
     def close(self) -> None:
-        """Give what is waiting a last chance."""
+        """Try once more to send what is waiting, and end."""
         self._senders.close()
         if self._page is not None:
             self._page[1].close()

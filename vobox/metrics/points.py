@@ -1,4 +1,4 @@
-"""The points of a schedd: what happened to jobs since the last ones, and how things stand."""
+"""The points of a schedd, computed from the events of jobs and from the state of its pools."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SAMPLES: Final = 10_000
 
 @dataclass
 class PoolTally:
-    """What happened in one pool; times in seconds."""
+    """The counts of one pool; times in seconds."""
 
     counts: Counter[str] = field(default_factory=Counter)
     exits: Counter[str] = field(default_factory=Counter)
@@ -71,7 +71,7 @@ class PoolTally:
 
 @dataclass
 class Happened:
-    """Since the last round."""
+    """The events since the last points."""
 
     pools: defaultdict[str, PoolTally] = field(default_factory=lambda: defaultdict(PoolTally))
     #: seconds from an event of our own until it was read back
@@ -81,7 +81,7 @@ class Happened:
 
 
 class Tally:
-    """Told of each event by the schedd's thread, asked by the thread that sends."""
+    """The counter of events: the schedd's thread counts, the sending thread takes."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -95,12 +95,12 @@ class Tally:
             return taken
 
     def read(self, age: float) -> None:
-        """A record was read ``age`` seconds after it was written."""
+        """Note that a record was read ``age`` seconds after it was written."""
         with self._lock:
             self._now.lag = max(age, self._now.lag or 0.0, 0.0)
 
     def read_back(self, age: float) -> None:
-        """An event that the schedd recorded was read ``age`` seconds after it was recorded."""
+        """Note that an event of the schedd was read ``age`` seconds after it was recorded."""
         with self._lock:
             _keep(self._now.latencies, max(0.0, age))
 
@@ -118,14 +118,14 @@ class Tally:
             tally.counts["submitted"] += 1
 
     def keep(self) -> None:
-        """What was seen is in the ledger for good: count it."""
+        """Count what was seen: it is in the ledger for good."""
         with self._lock:
             for pool, tally in self._seen.items():
                 self._now.pools[pool].add(tally)
         self._seen.clear()
 
     def drop(self) -> None:
-        """What was seen could not be written, and will be seen again."""
+        """Forget what was seen: it could not be written, and will be seen again."""
         self._seen.clear()
 
 
@@ -177,7 +177,7 @@ def _keep(samples: list[float], value: float) -> None:
 
 @dataclass(frozen=True)
 class PoolNow:
-    """A pool now; None is "not known"."""
+    """The state of a pool; None is "not known"."""
 
     states: Mapping[int, int] | None  #: JobStatus: how many
     queued: int | None = None
@@ -187,7 +187,7 @@ class PoolNow:
 
 @dataclass(frozen=True)
 class ScheddNow:
-    """What the schedd's thread knows; None is "not known"."""
+    """The state of the schedd; None is "not known"."""
 
     broker_ok: bool
     rebuilding: bool
@@ -201,7 +201,14 @@ class ScheddNow:
 def pool_points(
     tags: Mapping[str, str], pool: str, now: PoolNow, tally: PoolTally, wall: float
 ) -> list[Point]:
-    """The points of one pool.  ``tags``: schedd and site."""
+    """Make the points of one pool.
+
+    tags   schedd and site
+    pool   its name
+    now    how it stands
+    tally  what happened in it since the last points
+    wall   the time of the points, seconds since 1970
+    """
     tags = {**tags, "pool": pool}
     made: list[Point | None] = []
     if now.states is not None:
@@ -233,7 +240,7 @@ def _times(tally: PoolTally) -> dict[str, Value | None]:
 
 
 def percentile(ordered: Sequence[float], percent: int) -> float | None:
-    """The smallest value that ``percent`` of 100 do not exceed (nearest rank)."""
+    """Return the smallest value that ``percent`` of 100 do not exceed (nearest rank)."""
     if not ordered:
         return None
     return ordered[-(-len(ordered) * percent // 100) - 1]

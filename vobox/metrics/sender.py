@@ -1,4 +1,4 @@
-"""Sends the schedd's series, every interval, in a thread of its own: no command waits for it."""
+"""Sending of the schedd's series in a thread of its own: no command waits for it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ INTERVAL: Final = 30.0
 
 
 class Metrics:
-    """``now`` tells of the schedd; ``clock`` is monotonic, ``wall`` since 1970."""
+    """The maker and sender of points.
+
+    ``now`` tells of the schedd; ``clock``: monotonic seconds, ``wall``: seconds since 1970.
+    """
 
     def __init__(
         self,
@@ -60,7 +63,7 @@ class Metrics:
         self._thread.start()
 
     def close(self) -> None:
-        """A last round, for what happened since the one before."""
+        """Send what happened since the last points, and end."""
         self._end.set()
         if self._thread is not None:
             self._thread.join(10.0)
@@ -81,7 +84,7 @@ class Metrics:
                 log.exception("metrics: this round is left out")
 
     def round(self, moment: float | None = None) -> list[Point]:
-        """The points of this moment (seconds since 1970; None: now), which are on their way."""
+        """Make and send the points of a moment (seconds since 1970; None: now)."""
         now, happened = self._now(), self._tally.take()
         wall = self._wall() if moment is None else moment
         states, busy, jobs, oldest = self._counts()
@@ -120,8 +123,11 @@ class Metrics:
     def _counts(
         self,
     ) -> tuple[dict[str, dict[int, int]] | None, dict[str, int] | None, int | None, float | None]:
-        """By pool the jobs of each JobStatus, and those with a worker; the number of all; when the
-        first idle one was submitted (seconds since 1970).  None: not known, or none."""
+        """Count the ledger's jobs.
+
+        Returns by pool the jobs of each JobStatus, by pool those with a worker, the number of all,
+        and when the first idle one was submitted (seconds since 1970).  None: not known, or none.
+        """
         try:
             # a connection of this round: the file may be another one after a rebuild
             db = sqlite3.connect(f"file:{self._ledger}?mode=ro", uri=True, timeout=5.0)
@@ -158,7 +164,7 @@ class Metrics:
 
 
 def rss() -> int | None:
-    """Resident bytes of this process (/proc/self/statm, proc(5)); None where it is not told."""
+    """Return the resident bytes of this process (/proc/self/statm, proc(5)); None: not known."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     except (OSError, ValueError, IndexError):
@@ -167,7 +173,7 @@ def rss() -> int | None:
 
 
 def version() -> str | None:
-    """Of the distribution; None where it was not installed."""
+    """Return the version of the distribution; None where it was not installed."""
     try:
         return importlib.metadata.version("plancton")
     except importlib.metadata.PackageNotFoundError:
