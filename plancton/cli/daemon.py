@@ -57,12 +57,12 @@ def start(paths: Paths, arguments: argparse.Namespace) -> int:
     if pid is not None:
         raise AlreadyRunning(f"a daemon (pid {pid}) runs with {paths.rundir} already")
     wait = _START_WAIT if arguments.wait is None else arguments.wait
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
             [sys.executable, "-m", "plancton", "nodaemon", "--log-file", *_places(arguments)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=said,
+            stderr=errors,
             start_new_session=True,
             cwd="/",
         )
@@ -70,8 +70,8 @@ def start(paths: Paths, arguments: argparse.Namespace) -> int:
         while time.monotonic() < deadline:
             code = child.poll()
             if code is not None:
-                said.seek(0)
-                sys.stderr.write(said.read().decode("utf-8", "replace"))
+                errors.seek(0)
+                sys.stderr.write(errors.read().decode("utf-8", "replace"))
                 return code or ExitCode.FAILED
             document = read_document(paths)
             if document and document["daemon"]["pid"] == child.pid:

@@ -1,7 +1,7 @@
 """``planctonctl health``: one line and an exit code, for a container's HEALTHCHECK.
 
 Only 0 and 1, the codes that Docker defines.  Draining, an open breaker or a closed window
-are health: the daemon does what it was told.
+are healthy: the daemon does what it should.
 """
 
 from __future__ import annotations

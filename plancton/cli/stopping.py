@@ -60,14 +60,14 @@ def force_stop(paths: Paths, _arguments: argparse.Namespace) -> int:
 def drain(paths: Paths, arguments: argparse.Namespace) -> int:
     """Start no new pilots; running ones end by themselves."""
     AdminFlags(paths.rundir).drain()
-    _told(paths, "drains: no new pilots are started")
+    _report(paths, "drains: no new pilots are started")
     return _wait_for_pilots(paths, arguments.wait)
 
 
 def drain_stop(paths: Paths, arguments: argparse.Namespace) -> int:
     """Drain, and end the daemon after the last pilot."""
     AdminFlags(paths.rundir).drain(then_stop=True)
-    _told(paths, "drains, and the daemon ends after the last pilot")
+    _report(paths, "drains, and the daemon ends after the last pilot")
     return _wait_for_pilots(paths, arguments.wait)
 
 
@@ -77,13 +77,13 @@ def resume(paths: Paths, _arguments: argparse.Namespace) -> int:
     flags.resume()
     # Who repairs a node and resumes it wants pilots now, not after the wait of old failures.
     flags.request_retry()
-    return _told(paths, "is in use: pilots are started again")
+    return _report(paths, "is in use: pilots are started again")
 
 
 def retry(paths: Paths, _arguments: argparse.Namespace) -> int:
     """Have the daemon forget the failures of pilots and start some at once."""
     AdminFlags(paths.rundir).request_retry()
-    return _told(paths, "forgets earlier failures: pilots are tried anew")
+    return _report(paths, "forgets earlier failures: pilots are tried anew")
 
 
 def reload(paths: Paths, _arguments: argparse.Namespace) -> int:
@@ -139,7 +139,7 @@ def _check_engine(paths: Paths, since: float) -> None:
         )
 
 
-def _told(paths: Paths, what: str) -> int:
+def _report(paths: Paths, what: str) -> int:
     pid = running_pid(paths)
     if pid is None:
         print(f"the daemon does not run; once it does, the node {what}")

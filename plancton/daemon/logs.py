@@ -1,7 +1,7 @@
 """The daemon's log: standard output or a file that rotates, and syslog.
 
 A log that cannot be written (a full disk, a closed pipe) never stops the daemon: lines are
-lost, counted, and the count is told once there is room again.
+lost and counted, and the count is logged once there is room again.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def remove_handler(handler: logging.Handler) -> None:
     try:
         handler.close()
     except OSError:
-        pass  # what it could not flush is lost, as said
+        pass  # what it could not flush is lost
 
 
 class Syslog:

@@ -41,7 +41,7 @@ def render_page(rows: Sequence[Minute], node: str, source: str, now: float, zone
     ).from_string(_TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
         node=node,
-        said=_said(found),
+        summary=_summarize(found),
         cpus=drawn(_CPUS, most("ncpus")),
         running=drawn((Layer("running", lambda row: row.values.get("running")),), most("running")),
         memory=drawn(_MEMORY, most("mem_total") / _GB),
@@ -88,7 +88,7 @@ _CPUS = (
 _MEMORY = (Layer("owner", _owner_memory), _in_gb("pilots_mem"), _in_gb("mem_available"))
 
 
-def _said(found: DaySummary) -> str:
+def _summarize(found: DaySummary) -> str:
     if found.harvested is None or found.share is None:
         return "Nothing is known of the CPUs in the last day."
     felt = (

@@ -140,7 +140,7 @@ def _is_clean_clone(confdir: Path, source: GitSource) -> bool:
 
 
 def _clone(source: GitSource, where: Path) -> None:
-    # Never ask for a password: this runs on many nodes at once, with nobody there.
+    # Never ask for a password: this runs on many nodes at once, without a person.
     command = ["git", "-c", "core.askpass=true", "clone", "--quiet", "--depth", "1"]
     if source.branch:
         command += ["--branch", source.branch]

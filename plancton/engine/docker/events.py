@@ -37,7 +37,7 @@ class EventSource(Protocol):
 class EventWatch:
     """A thread that reads the engine's events.
 
-    ``heard`` gets each event about one of Plancton's containers and says whether the loop should
+    ``note`` gets each event about one of Plancton's containers and says whether the loop should
     make a pass; ``lost`` is called when events may have been missed, ``image_changed`` for images.
     """
 
@@ -45,12 +45,12 @@ class EventWatch:
         self,
         source: EventSource,
         wake: Callable[[], None],
-        heard: Callable[[ContainerEvent], bool],
+        note: Callable[[ContainerEvent], bool],
         lost: Callable[[], None],
         image_changed: Callable[[], None],
     ) -> None:
         self._source, self._wake = source, wake
-        self._heard, self._lost, self._image_changed = heard, lost, image_changed
+        self._note, self._lost, self._image_changed = note, lost, image_changed
         self._closing = threading.Event()
         self._stream: Any = None
         self._lock = threading.Lock()
@@ -78,7 +78,7 @@ class EventWatch:
                 continue
             with self._lock:
                 self._stream = stream
-            # What ended while nobody listened; and that the engine is back.
+            # Pilots may have ended while no events were read; and the engine is back.
             self._lost()
             self._image_changed()
             self._wake()
@@ -118,7 +118,7 @@ class EventWatch:
             at=_seconds(event),
             exit_code=int(code) if code.isdigit() else None,
         )
-        if self._heard(found):
+        if self._note(found):
             self._wake()
 
 

@@ -75,8 +75,8 @@ class Inspections:
     def keep_only(self, here: set[str]) -> None:
         """Forget what is not there any more."""
         with self._lock:
-            self._known = {one: told for one, told in self._known.items() if one in here}
-            self._ended = {one: told for one, told in self._ended.items() if one in here}
+            self._known = {one: known for one, known in self._known.items() if one in here}
+            self._ended = {one: end for one, end in self._ended.items() if one in here}
             self._out_of_memory &= here
 
     def _find_reported_end(self, container: str, known: Inspection | None) -> Inspection | None:

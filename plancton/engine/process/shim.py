@@ -64,7 +64,7 @@ def main(directory: str) -> NoReturn:
     try:
         _save("state.json", {**_identity(), "began": began, "pid": pid})
     except OSError:
-        # Nobody could ever find this pilot again (directory gone, disk full): it must not run.
+        # No daemon could ever find this pilot again (directory gone, disk full): it must not run.
         _kill_all()
         raise
     os.write(gate, b"!")
