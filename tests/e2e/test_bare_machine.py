@@ -33,6 +33,7 @@ TESTS = {
     "rabbitmq": "tests/contract/test_transport.py::test_pools_do_not_mix[amqp]",
     "influxdb": "tests/integration/telemetry/test_influxdb.py"
     "::test_the_database_is_made_when_it_is_missing",
+    "prometheus": "tests/integration/telemetry/test_prometheus.py",
     "registry": "tests/integration/plancton/test_docker_images.py"
     "::test_a_missing_image_is_pulled_with_the_credentials_of_the_docker_config",
     "images": "tests/e2e/test_services.py::test_debootstrap_finds_debian_at_the_mirror",
