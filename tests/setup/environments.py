@@ -53,7 +53,7 @@ def prepare(place: Path, kind: str) -> None:
         began = time.monotonic()
         state.unlink(missing_ok=True)
         editable = ["--config-settings", "editable_mode=compat", "-e", f".[{extras}]"]
-        build(place, [["--upgrade", "pip", "setuptools"], ["-c", _CONSTRAINTS, *editable]])
+        build(place, [["--upgrade", "pip>=25", "setuptools>=77"], ["-c", _CONSTRAINTS, *editable]])
         state.write_text(json.dumps({"of": wanted, "kind": kind}))
         say(f"{_relative(place)} is ready after {time.monotonic() - began:.0f} s")
 
