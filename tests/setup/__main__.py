@@ -65,7 +65,7 @@ def tell_skipped(plan: Plan, selection: Sequence[str]) -> None:
 
     from tests.setup.needs import SkipCounter
 
-    counter = SkipCounter(plan.without, plan.for_root)
+    counter = SkipCounter(plan.without, plan.for_root, os.geteuid() == 0)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", *selection], [counter])
     say(f"{counter.skipped} of {counter.total} tests will be skipped:")

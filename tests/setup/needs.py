@@ -34,15 +34,25 @@ def needs_of(item: pytest.Item) -> frozenset[str]:
     return frozenset(found)
 
 
+def needs_root(item: pytest.Item) -> bool:
+    """Tell whether a test is for root alone: by its mark, or by a condition that is not met."""
+    return item.get_closest_marker("root") is not None or any(
+        mark.args and mark.args[0] is True and "root" in str(mark.kwargs.get("reason", ""))
+        for mark in item.iter_markers("skipif")
+    )
+
+
 class SkipCounter:
     """A plugin for a collection: counts the tests that will be skipped, and why.
 
     Args:
         without: services that cannot be used here for lack of packages.
-        for_root: services that only root can use.
+        for_root: services that only root can use, and this user cannot.
+        is_root: whether root counts.
     """
 
-    def __init__(self, without: Collection[str], for_root: Collection[str]) -> None:
+    def __init__(self, without: Collection[str], for_root: Collection[str], is_root: bool) -> None:
+        self._is_root = is_root
         self._without, self._for_root = set(without), set(for_root)
         self.total = self.skipped = self.need_root = 0
         #: per service of ``without``
@@ -52,15 +62,8 @@ class SkipCounter:
         for item in session.items:
             wanted = needs_of(item)
             lacking = wanted & self._without
-            root = bool(wanted & self._for_root) or _skipped_for_root(item)
+            root = bool(wanted & self._for_root) or (not self._is_root and needs_root(item))
             self.total += 1
             self.skipped += bool(lacking or root)
             self.need_root += root
             self.lacking.update(lacking)
-
-
-def _skipped_for_root(item: pytest.Item) -> bool:
-    return any(
-        mark.args and mark.args[0] is True and "root" in str(mark.kwargs.get("reason", ""))
-        for mark in item.iter_markers("skipif")
-    )
