@@ -1,1 +1,1 @@
-"""The job, its journey and its worker."""
+"""Jobs as messages, the brokers that carry them, and the worker that runs them."""

@@ -44,7 +44,7 @@ def parse_seconds(text: str) -> float:
 parse_seconds.__name__ = "number of seconds"
 
 
-def broker_url(option: str | None, env: Mapping[str, str]) -> str:
+def read_broker_url(option: str | None, env: Mapping[str, str]) -> str:
     """Return the broker's URL from the option, THYME_URL_FILE, THYME_URL or THYME_RABBITMQ.
 
     Raises BadInvocation. A file may hold several URLs, one a line.

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from tests.support.virtual_time import VirtualTime
 from thyme.broker import DeadLetter, Delivery, Mail, QueueState, Record, Transport, routing_keys
-from thyme.broker.base import dead_letter_id
+from thyme.broker.base import make_dead_letter_id
 from thyme.errors import BrokerError, BrokerRefused, BrokerUnreachable
 from thyme.protocol import codec
 from thyme.protocol.events import Message
@@ -185,7 +185,9 @@ class FakeTransport(Transport):
             if found := self._mine(delivery):
                 pool, body = found[0], delivery.body
                 del broker.queues[pool][delivery.tag]
-                letter = DeadLetter(body, reason, broker.time(), pool, dead_letter_id(pool, body))
+                letter = DeadLetter(
+                    body, reason, broker.time(), pool, make_dead_letter_id(pool, body)
+                )
                 broker.dead.append(letter)
                 broker.append([body], lambda _body: routing_keys.make_dead_key(pool), reason)
 

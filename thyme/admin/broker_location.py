@@ -21,7 +21,7 @@ class BrokerLocation:
     tls: bool = False
     ca: str = ""
 
-    def url(self, user: str, password: str) -> str:
+    def make_url(self, user: str, password: str) -> str:
         """Return the content of a URL file, without a line end."""
         who = f"{quote(user, '')}:{quote(password, '')}"
         scheme = "amqps" if self.tls else "amqp"
@@ -29,7 +29,7 @@ class BrokerLocation:
         return f"{scheme}://{who}@{','.join(self.hosts)}/{quote(self.vhost, '')}{query}"
 
     @classmethod
-    def read(cls, content: str, path: Path) -> BrokerLocation:
+    def parse(cls, content: str, path: Path) -> BrokerLocation:
         """Parse a URL file's content; raises FilesUnusable, which names ``path`` alone."""
         try:
             parts = urlsplit(content.strip())

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from thyme.arguments import Parser, broker_url
+from thyme.arguments import Parser, read_broker_url
 from thyme.broker import Transport, connect
 from thyme.errors import BadInvocation, ThymeError
 
@@ -45,7 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
         one = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         one.set_defaults(run=run)
         one.add_argument("--json", action="store_true", help="print one JSON document")
-        if run is not _roles:
+        if run is not _run_roles:
             one.add_argument("--url", help="the broker")
         return one
 
@@ -54,29 +54,33 @@ def make_parser() -> argparse.ArgumentParser:
             "--pool", action="append", metavar="POOL", help=f"{what} (THYME_QUEUE; {DEFAULT_POOL})"
         )
 
-    one = command("topology", _topology, "make what is missing on the broker, and check the rest")
+    one = command(
+        "topology", _run_topology, "make what is missing on the broker, and check the rest"
+    )
     pools(one, "a pool to make; may be given several times")
-    one = command("status", _status, "show what waits in the queues, and who waits for it")
+    one = command("status", _run_status, "show what waits in the queues, and who waits for it")
     pools(one, "a pool to show; may be given several times")
-    command("dead", _dead, "list the dead letters: messages that no worker could read or survive")
-    one = command("requeue-dead", _requeue_dead, "queue dead letters again")
+    command(
+        "dead", _run_dead, "list the dead letters: messages that no worker could read or survive"
+    )
+    one = command("requeue-dead", _run_requeue_dead, "queue dead letters again")
     one.add_argument("ids", nargs="*", metavar="ID", help="as `thyme-admin dead` shows them")
     one.add_argument("--all", action="store_true", help="all of them")
     one = command(
-        "purge", _purge, "put a pool's queued jobs aside (they are held), or drop the dead"
+        "purge", _run_purge, "put a pool's queued jobs aside (they are held), or drop the dead"
     )
     one.add_argument("what", metavar="POOL|dead", help="a pool's name, or `dead`")
     one.add_argument(
         "--yes", action="store_true", help="do it; without, only say what would happen"
     )
-    one = command("roles", _roles, "write the broker's users, and a file with each one's URL")
+    one = command("roles", _run_roles, "write the broker's users, and a file with each one's URL")
     option = one.add_argument
     option("--dir", type=Path, required=True, help="directory of the files; made if missing")
     option("--pool", action="append", default=[], metavar="POOL",
            help=f"a pool; each further one has workers of its own ({DEFAULT_POOL})")  # fmt: skip
     option(
         "--host",
-        type=_host,
+        type=_check_host,
         action="append",
         metavar="HOST[:PORT]",
         help="the broker, tried in turn",
@@ -88,7 +92,7 @@ def make_parser() -> argparse.ArgumentParser:
     return made
 
 
-def _host(text: str) -> str:
+def _check_host(text: str) -> str:
     if not text or any(each in "@/?#," or each.isspace() for each in text):
         # not repeated: there may be a password before the @
         raise argparse.ArgumentTypeError("give a name or an address, with :PORT if need be")
@@ -113,40 +117,42 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextlib.contextmanager
 def _connect(options: argparse.Namespace) -> Iterator[Transport]:
-    transport = connect(broker_url(options.url, os.environ))
+    transport = connect(read_broker_url(options.url, os.environ))
     try:
         yield transport
     finally:
         transport.close()
 
 
-def _pools(options: argparse.Namespace) -> list[str]:
+def _get_pools(options: argparse.Namespace) -> list[str]:
     return options.pool or [os.environ.get("THYME_QUEUE") or DEFAULT_POOL]
 
 
-def _topology(options: argparse.Namespace, output: Output) -> int:
-    pools = _pools(options)
+def _run_topology(options: argparse.Namespace, output: Output) -> int:
+    pools = _get_pools(options)
     with _connect(options) as transport:
         transport.declare_topology(pools)
-        output.queues(queues.summarize_queues(transport, pools), "all there, and as it should be")
+        output.print_queues(
+            queues.summarize_queues(transport, pools), "all there, and as it should be"
+        )
     return AdminExitCode.OK
 
 
-def _status(options: argparse.Namespace, output: Output) -> int:
+def _run_status(options: argparse.Namespace, output: Output) -> int:
     with _connect(options) as transport:
-        output.queues(queues.summarize_queues(transport, _pools(options)))
+        output.print_queues(queues.summarize_queues(transport, _get_pools(options)))
     return AdminExitCode.OK
 
 
-def _dead(options: argparse.Namespace, output: Output) -> int:
+def _run_dead(options: argparse.Namespace, output: Output) -> int:
     with _connect(options) as transport:
-        output.letters(
+        output.print_letters(
             [queues.summarize_letter(letter) for letter in transport.list_dead_letters()]
         )
     return AdminExitCode.OK
 
 
-def _requeue_dead(options: argparse.Namespace, output: Output) -> int:
+def _run_requeue_dead(options: argparse.Namespace, output: Output) -> int:
     if bool(options.ids) == options.all:
         raise BadInvocation("requeue-dead: give the ids that `thyme-admin dead` shows, or --all")
     with _connect(options) as transport:
@@ -155,13 +161,13 @@ def _requeue_dead(options: argparse.Namespace, output: Output) -> int:
             known = {letter.id for letter in transport.list_dead_letters()}
             missing = [each for each in options.ids if each not in known]
         count = transport.requeue_dead_letters(None if options.all else options.ids)
-    output.done("requeued", count, f"{count} dead letters are queued again")
+    output.print_done("requeued", count, f"{count} dead letters are queued again")
     if missing:
         raise NotDone(f"no dead letter {', '.join(missing)}")
     return AdminExitCode.OK
 
 
-def _purge(options: argparse.Namespace, output: Output) -> int:
+def _run_purge(options: argparse.Namespace, output: Output) -> int:
     with _connect(options) as transport:
         if options.what == "dead":
             if not options.yes:
@@ -169,13 +175,13 @@ def _purge(options: argparse.Namespace, output: Output) -> int:
                     queues.describe_dead_letter_purge(transport.get_dead_letter_state().ready)
                 )
             count = transport.purge_dead_letters()
-            output.done("purged", count, f"{count} dead letters are gone")
+            output.print_done("purged", count, f"{count} dead letters are gone")
             return AdminExitCode.OK
         if not options.yes:
             count = transport.get_queue_state(options.what).ready
             raise NotDone(queues.describe_purge(options.what, count))
         count = queues.put_pool_aside(transport, options.what)
-    output.done(
+    output.print_done(
         "put_aside",
         count,
         f"{count} messages of {options.what} are dead letters; their jobs are held",
@@ -183,7 +189,7 @@ def _purge(options: argparse.Namespace, output: Output) -> int:
     return AdminExitCode.OK
 
 
-def _roles(options: argparse.Namespace, output: Output) -> int:
+def _run_roles(options: argparse.Namespace, output: Output) -> int:
     given = {
         "hosts": tuple(options.host) if options.host else None,
         "vhost": options.vhost,
@@ -191,7 +197,7 @@ def _roles(options: argparse.Namespace, output: Output) -> int:
         "ca": options.ca,
     }
     asked = {name: value for name, value in given.items() if value is not None}
-    output.files(write_roles(options.dir, asked, options.pool, options.force))
+    output.print_files(write_roles(options.dir, asked, options.pool, options.force))
     return AdminExitCode.OK
 
 

@@ -32,7 +32,7 @@ def build_definitions(
     everybody = list_roles(pools)
     return {
         "users": [
-            _user(role, passwords[role.user], hashes.get(role.user, "")) for role in everybody
+            _build_user(role, passwords[role.user], hashes.get(role.user, "")) for role in everybody
         ],
         "vhosts": [{"name": vhost}],
         "permissions": [
@@ -50,27 +50,27 @@ def build_definitions(
             for role in everybody
             for name, (write, read) in role.topics.items()
         ],
-        **_topology(pools, vhost),
+        **_build_topology(pools, vhost),
         "policies": [],
         "parameters": [],
         "global_parameters": [],
     }
 
 
-def pools_of(content: Mapping[str, Any]) -> list[str]:
+def list_pools(content: Mapping[str, Any]) -> list[str]:
     """Return the pools of a definitions file, in its order."""
     names = [str(queue.get("name", "")) for queue in content.get("queues", [])]
     words = [name.removeprefix(_JOBS) for name in names if name.startswith(_JOBS)]
     return [topology.unquote_pool(word) for word in words]
 
 
-def without_hashes(content: Mapping[str, Any]) -> dict[str, Any]:
+def remove_hashes(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the content without password hashes, which differ each time that they are made."""
     users = [{**user, "password_hash": ""} for user in content.get("users", [])]
     return {**content, "users": users}
 
 
-def _user(role: Role, password: str, before: str) -> dict[str, Any]:
+def _build_user(role: Role, password: str, before: str) -> dict[str, Any]:
     return {
         "name": role.user,
         "password_hash": before if matches_hash(password, before) else hash_password(password),
@@ -80,7 +80,7 @@ def _user(role: Role, password: str, before: str) -> dict[str, Any]:
     }
 
 
-def _topology(pools: list[str], vhost: str) -> dict[str, Any]:
+def _build_topology(pools: list[str], vhost: str) -> dict[str, Any]:
     """Workers may declare none of it, so it is there before the first of them."""
     made = topology.build_topology(pools)
     return {

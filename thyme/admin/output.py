@@ -14,21 +14,24 @@ from .roles_files import FileChange
 
 
 class Output:
+    """Prints results: tables or sentences, or one JSON document."""
+
     def __init__(self, as_json: bool) -> None:
         self._json = as_json
 
-    def queues(self, queues: Sequence[QueueSummary], text: str = "") -> None:
+    def print_queues(self, queues: Sequence[QueueSummary], text: str = "") -> None:
         if self._json:
             _print_json({"queues": [asdict(each) for each in queues]})
             return
         rows = [
-            (each.kind, each.pool, str(each.messages), _number(each.consumers)) for each in queues
+            (each.kind, each.pool, str(each.messages), _format_number(each.consumers))
+            for each in queues
         ]
         _print_table(("queue", "pool", "messages", "waiting for one"), rows)
         if text:
             print(text)
 
-    def letters(self, letters: Sequence[DeadLetterSummary]) -> None:
+    def print_letters(self, letters: Sequence[DeadLetterSummary]) -> None:
         if self._json:
             _print_json({"dead": [asdict(each) for each in letters]})
             return
@@ -42,20 +45,20 @@ class Output:
                 each.pool,
                 f"{each.job} of {each.schedd}" if each.job else "?",
                 str(each.bytes),
-                _one_line(each.reason),
+                _make_printable(each.reason),
             )
             for each in letters
         ]
         _print_table(("id", "put aside", "pool", "job", "bytes", "reason"), rows)
 
-    def files(self, files: Sequence[FileChange]) -> None:
+    def print_files(self, files: Sequence[FileChange]) -> None:
         if self._json:
             _print_json({str(each.path): each.what for each in files})
             return
         for each in files:
             print(f"{each.what:8}{each.path}")
 
-    def done(self, what: str, count: int, text: str) -> None:
+    def print_done(self, what: str, count: int, text: str) -> None:
         if self._json:
             _print_json({what: count})
         else:
@@ -82,10 +85,10 @@ def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     Console().print(table)
 
 
-def _number(value: int | None) -> str:
+def _format_number(value: int | None) -> str:
     return "?" if value is None else str(value)
 
 
-def _one_line(text: str) -> str:
+def _make_printable(text: str) -> str:
     """Replace what is not printable: a reason comes from a worker, and must not move the cursor."""
     return "".join(each if each.isprintable() else " " for each in text)

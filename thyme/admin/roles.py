@@ -59,7 +59,7 @@ class Role:
     topics: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
-def worker_user(pool: str) -> str:
+def make_worker_user(pool: str) -> str:
     """Return the name of the user for a pool's workers, who can take its jobs and no others.
 
     It is a file's name too, so a slash and the like are written as in a URL.
@@ -74,11 +74,11 @@ def list_roles(pools: Iterable[str]) -> list[Role]:
         Role("vobox", ours, ours, ours),
         # the tag opens the management plugin, where somebody has turned it on
         Role("monitor", _NOTHING, _NOTHING, _NOTHING, tags="monitoring"),
-        *(_worker(pool) for pool in pools),
+        *(_make_worker_role(pool) for pool in pools),
     ]
 
 
-def _worker(pool: str) -> Role:
+def _make_worker_role(pool: str) -> Role:
     inboxes = rf"{re.escape(WORKER)}.+"
     events = [rf"{re.escape(EVENT + kind)}" for kind in WORKER_EVENTS]
     reports = [
@@ -88,17 +88,17 @@ def _worker(pool: str) -> Role:
         re.escape(make_dead_key(pool)),
     ]
     return Role(
-        worker_user(pool),
+        make_worker_user(pool),
         configure=f"^{inboxes}$",
-        write=_any_of(re.escape(WORK), inboxes),
-        read=_any_of(re.escape(EXCHANGE), inboxes, re.escape(make_job_queue_name(pool))),
+        write=_match_any(re.escape(WORK), inboxes),
+        read=_match_any(re.escape(EXCHANGE), inboxes, re.escape(make_job_queue_name(pool))),
         topics={
-            WORK: (_any_of(*reports), _NOTHING),
+            WORK: (_match_any(*reports), _NOTHING),
             # to bind an inbox is to read; a wildcard would read everybody's mail
             EXCHANGE: (_NOTHING, rf"^worker\.{_WORD}$"),
         },
     )
 
 
-def _any_of(*patterns: str) -> str:
+def _match_any(*patterns: str) -> str:
     return f"^({'|'.join(patterns)})$"

@@ -19,7 +19,7 @@ from typing import Any
 from thyme.broker import check_url
 
 from .broker_location import BrokerLocation, read_password
-from .definitions import build_definitions, pools_of, without_hashes
+from .definitions import build_definitions, list_pools, remove_hashes
 from .errors import FilesUnusable, NotDone
 from .passwords import generate_password
 from .roles import DEFAULT_POOL, list_roles
@@ -51,15 +51,15 @@ def write_roles(
         raise FilesUnusable(f"{directory}: cannot be made: {error.strerror}") from error
     target = directory / DEFINITIONS
     before = _read_definitions(target)
-    known = list(dict.fromkeys([*pools_of(before), *pools])) or [DEFAULT_POOL]
-    place = replace(_place_of(directory, known), **asked)
-    check_url(place.url("user", "password"))  # nothing is written that nobody could use
+    known = list(dict.fromkeys([*list_pools(before), *pools])) or [DEFAULT_POOL]
+    location = replace(_read_location(directory, known), **asked)
+    check_url(location.make_url("user", "password"))  # nothing is written that nobody could use
     passwords, plans = {}, []
     for role in list_roles(known):
         path = directory / f"{role.user}.url"
         old = _read(path)
         passwords[role.user] = read_password(old, role.user, path) if old else generate_password()
-        new = place.url(role.user, passwords[role.user]) + "\n"
+        new = location.make_url(role.user, passwords[role.user]) + "\n"
         if old and old != new and not force:
             raise NotDone(
                 f"{path} would change: it names another place or has other options; {_AGAIN}"
@@ -68,17 +68,21 @@ def write_roles(
     if before and not force:
         _check_ours(target, before, passwords)
     plans.append(
-        (target, _read(target), _text(build_definitions(known, passwords, place.vhost, before)))
+        (
+            target,
+            _read(target),
+            _format_json(build_definitions(known, passwords, location.vhost, before)),
+        )
     )
     # the definitions come last: a password that the broker has is never without its file
     return [_write(*plan) for plan in plans]
 
 
-def _place_of(directory: Path, pools: Sequence[str]) -> BrokerLocation:
+def _read_location(directory: Path, pools: Sequence[str]) -> BrokerLocation:
     """Return the location in the present files, so that it need not be given again."""
     for role in list_roles(pools):
         if old := _read(directory / f"{role.user}.url"):
-            return BrokerLocation.read(old, directory / f"{role.user}.url")
+            return BrokerLocation.parse(old, directory / f"{role.user}.url")
     return BrokerLocation()
 
 
@@ -86,13 +90,13 @@ def _check_ours(path: Path, before: Mapping[str, Any], passwords: Mapping[str, s
     vhosts = [each.get("name") for each in before.get("vhosts", [])]
     users = {each.get("name") for each in before.get("users", [])}
     expected = build_definitions(
-        pools_of(before), {**dict.fromkeys(users, ""), **passwords}, (vhosts or ["/"])[0], before
+        list_pools(before), {**dict.fromkeys(users, ""), **passwords}, (vhosts or ["/"])[0], before
     )
-    if without_hashes(before) != without_hashes(expected):
+    if remove_hashes(before) != remove_hashes(expected):
         raise NotDone(f"{path} was changed by hand, or made by another version; {_AGAIN}")
 
 
-def _text(content: Mapping[str, Any]) -> str:
+def _format_json(content: Mapping[str, Any]) -> str:
     return json.dumps(content, indent=2) + "\n"
 
 

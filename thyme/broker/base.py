@@ -78,7 +78,7 @@ class DeadLetter:
     id: str = ""
 
 
-def dead_letter_id(pool: str, body: bytes) -> str:
+def make_dead_letter_id(pool: str, body: bytes) -> str:
     """Return the ``id`` of a dead letter."""
     import hashlib  # late: workers never need it, and it takes some MB
 

@@ -154,6 +154,6 @@ BY_MAIL: Final[tuple[type[Message], ...]] = (
 )  # fmt: skip
 
 
-def schedd_inbox(schedd: str) -> str:
+def make_schedd_inbox_name(schedd: str) -> str:
     """Return the name of the inbox of the schedd named ``schedd``."""
     return f"thyme.schedd.{schedd}"

@@ -16,7 +16,7 @@ from thyme.broker import Mail, Transport
 from thyme.errors import BadMessage
 from thyme.protocol import codec
 from thyme.protocol.events import Submit, expect_kind
-from thyme.protocol.mail import Claim, ClaimReply, schedd_inbox
+from thyme.protocol.mail import Claim, ClaimReply, make_schedd_inbox_name
 
 from .shutdown import Shutdown
 
@@ -69,7 +69,7 @@ class ClaimClient:
         """Return None where there is no answer in time."""
         claim = Claim(job.schedd, job.job, job.attempt, self._worker, self._slot)
         question = Mail(codec.encode(claim), self._worker, token)
-        transport.request(schedd_inbox(job.schedd), question)
+        transport.request(make_schedd_inbox_name(job.schedd), question)
         deadline = self._clock() + CLAIM_TIMEOUT
         while (left := deadline - self._clock()) > 0 and not self._shutdown.requested:
             while (mail := transport.receive()) is not None:

@@ -12,9 +12,15 @@ from pathlib import Path
 from typing import NoReturn
 
 from thyme import privileges
-from thyme.arguments import Parser, broker_url, hide_broker_urls, make_count_type, parse_seconds
+from thyme.arguments import (
+    Parser,
+    hide_broker_urls,
+    make_count_type,
+    parse_seconds,
+    read_broker_url,
+)
 from thyme.broker import connect, make_amqp_url
-from thyme.errors import BadInvocation, ExitCode, ThymeError
+from thyme.errors import BadInvocation, ThymeError
 
 from . import processes
 from .shutdown import Shutdown
@@ -44,7 +50,7 @@ exit codes:
 """
 
 
-def parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     made = Parser(
         prog="thyme-worker",
         description="Take one job from the queue, run it, report, end.",
@@ -86,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def _pool(name: str) -> str:
+def _check_pool(name: str) -> str:
     if len(name) > MAX_POOL or not name.isprintable():
         raise BadInvocation(
             f"queue {name[:MAX_POOL]!r}: give at most {MAX_POOL} printable characters"
@@ -125,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGINT, leave)
     signal.signal(signal.SIGCHLD, wake)
     try:
-        options = parser().parse_args(argv)
+        options = make_parser().parse_args(argv)
         logging.basicConfig(
             stream=sys.stderr,
             level=logging.INFO if options.verbose else logging.WARNING,
@@ -133,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         env = dict(os.environ)
         settings = WorkerSettings(
-            pool=_pool(options.queue or env.get("THYME_QUEUE") or "alien_jobs"),
+            pool=_check_pool(options.queue or env.get("THYME_QUEUE") or "alien_jobs"),
             workdir=options.workdir or Path(env.get("TMPDIR") or "/tmp"),  # noqa: S108
             timeout=options.timeout,
             max_backoff=options.max_backoff,
@@ -143,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         if options.rabbitmq and not options.url:
             options.url = make_amqp_url(options.rabbitmq)
-        url = broker_url(options.url, env)
+        url = read_broker_url(options.url, env)
         hide_broker_urls()
         if "@" in url:
             # only then: Plancton tells its pilots by their environment where containers do not
@@ -165,5 +171,3 @@ def entry() -> NoReturn:
 
 if __name__ == "__main__":
     entry()
-
-__all__ = ["ExitCode", "broker_url", "main", "parser"]

@@ -116,12 +116,12 @@ class Execution:
         """Measure what it uses, if that is due."""
         if self._clock() >= self._next_look and self._outcome is None:
             self._next_look = self._clock() + LOOK_INTERVAL
-            self._meter.look(self._process.pid)
+            self._meter.measure(self._process.pid)
 
     def get_usage(self) -> Usage:
         """Return what all its processes have used up to the last ``measure``."""
         meter, wall = self._meter, self._clock() - self._started
-        return Usage(*meter.cpu(), wall, meter.peak, meter.rss, meter.disk)
+        return Usage(*meter.get_cpu_seconds(), wall, meter.peak, meter.rss, meter.disk)
 
     def suspend(self) -> None:
         """Stop all its processes; called again, also those started since."""
@@ -158,9 +158,11 @@ class Execution:
         if self._outcome is None:
             raise RuntimeError("clean_up before the end of the job")
         processes.kill_descendants(self._user)
-        self._meter.ended()
+        self._meter.measure_end()
         first, meter = self._outcome.usage, self._meter
-        usage = Usage(*meter.cpu(), first.wall, max(first.peak_rss, meter.peak), 0, meter.disk)
+        usage = Usage(
+            *meter.get_cpu_seconds(), first.wall, max(first.peak_rss, meter.peak), 0, meter.disk
+        )
         return replace(self._outcome, usage=usage)
 
     def _signal(self, number: int) -> None:

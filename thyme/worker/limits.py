@@ -36,7 +36,7 @@ def find_exceeded_limit(task: Task, since_attempt: float, since_start: float) ->
     ):
         if 0 < allowed <= passed:
             return HoldReason(
-                code, 0, f"The job exceeded allowed {kind} duration of {_time(allowed)}"
+                code, 0, f"The job exceeded allowed {kind} duration of {_format_time(allowed)}"
             )
     return None
 
@@ -79,7 +79,7 @@ def explain_memory_kill(
     )
 
 
-def _time(seconds: float) -> str:
+def _format_time(seconds: float) -> str:
     """As HTCondor's format_time_short."""
     days, rest = divmod(int(seconds), 86400)
     clock = f"{rest // 3600}:{rest // 60 % 60:02}:{rest % 60:02}"

@@ -25,14 +25,14 @@ def describe_machine(workdir: Path, group: MemoryCgroup) -> Machine | None:
     """
     try:
         disk = os.statvfs(workdir)
-        total = _total_memory(Path("/proc/meminfo").read_text())
+        total = _parse_total_memory(Path("/proc/meminfo").read_text())
         return Machine(
             cpus=count_cpus(),
-            memory=_within(group.read(), total) // 1024,
+            memory=_limit_memory(group.read(), total) // 1024,
             disk=disk.f_bavail * disk.f_frsize // 1024,
             arch=_ARCHITECTURES.get(os.uname().machine, os.uname().machine),
             opsys="LINUX",
-            opsys_and_ver=format_opsys_and_ver(_os_release()),
+            opsys_and_ver=format_opsys_and_ver(_read_os_release()),
             load=os.getloadavg()[0],
         )
     except (OSError, ValueError):
@@ -45,13 +45,13 @@ def count_cpus(mounted: Path = Path("/sys/fs/cgroup")) -> int:
     A pilot is one CPU's worth of work, as Plancton counts them, however many it may see.
     """
     try:
-        quota, period = _quota(mounted)
+        quota, period = _read_quota(mounted)
         return max(round(quota / period), 1)
     except (OSError, ValueError, ZeroDivisionError):
         return 1  # also "max" and -1: no limit
 
 
-def _quota(mounted: Path) -> tuple[int, int]:
+def _read_quota(mounted: Path) -> tuple[int, int]:
     """Microseconds of CPU time in each period; a container sees its own group at the top."""
     try:
         quota, period = (mounted / "cpu.max").read_text().split()
@@ -74,7 +74,7 @@ def format_opsys_and_ver(os_release: str) -> str:
     return name + words.get("VERSION_ID", "").partition(".")[0]
 
 
-def _os_release() -> str:
+def _read_os_release() -> str:
     for place in ("/etc/os-release", "/usr/lib/os-release"):
         try:
             return Path(place).read_text(errors="replace")
@@ -83,12 +83,12 @@ def _os_release() -> str:
     return ""
 
 
-def _total_memory(meminfo: str) -> int:
+def _parse_total_memory(meminfo: str) -> int:
     for line in meminfo.splitlines():
         if line.startswith("MemTotal:"):
             return int(line.split()[1])
     raise ValueError("no MemTotal")
 
 
-def _within(memory: CgroupMemory | None, total: int) -> int:
+def _limit_memory(memory: CgroupMemory | None, total: int) -> int:
     return total if memory is None or memory.limit is None else min(total, memory.limit)

@@ -40,7 +40,7 @@ class MemoryCgroup:
         self, groups: Path = Path("/proc/self/cgroup"), mounted: Path = Path("/sys/fs/cgroup")
     ) -> None:
         self._files: dict[str, int] = {}
-        place = _place(groups, mounted)
+        place = _find_files(groups, mounted)
         if place is None:
             return
         names, directory = place
@@ -65,27 +65,29 @@ class MemoryCgroup:
             return None
 
     def _read_v2(self) -> CgroupMemory:
-        events, limit = self._words(_EVENTS), self._text(_MAX)
+        events, limit = self._read_counts(_EVENTS), self._read_text(_MAX)
         return CgroupMemory(
             events["oom_kill"], events["oom"], None if limit == "max" else int(limit) // 1024
         )
 
     def _read_v1(self) -> CgroupMemory:
-        kills, limit = self._words(_OOM_CONTROL)["oom_kill"], int(self._text(_LIMIT))
+        kills, limit = self._read_counts(_OOM_CONTROL)["oom_kill"], int(self._read_text(_LIMIT))
         if limit >= _V1_UNLIMITED:
             return CgroupMemory(kills, 0, None)
         # memory.failcnt stays 0 in some groups of 6.x kernels; whether it was ever met is sure
-        met = int(self._text(_MAX_USAGE)) >= limit - _V1_SLACK
+        met = int(self._read_text(_MAX_USAGE)) >= limit - _V1_SLACK
         return CgroupMemory(kills, kills if met else 0, limit // 1024)
 
-    def _text(self, name: str) -> str:
+    def _read_text(self, name: str) -> str:
         return os.pread(self._files[name], 4096, 0).decode("ascii").strip()
 
-    def _words(self, name: str) -> dict[str, int]:
-        return {word: int(value) for word, value in map(str.split, self._text(name).splitlines())}
+    def _read_counts(self, name: str) -> dict[str, int]:
+        return {
+            word: int(value) for word, value in map(str.split, self._read_text(name).splitlines())
+        }
 
 
-def _place(groups: Path, mounted: Path) -> tuple[tuple[str, ...], Path] | None:
+def _find_files(groups: Path, mounted: Path) -> tuple[tuple[str, ...], Path] | None:
     """The names of our group's files, and where they are."""
     found = None
     try:
@@ -93,15 +95,15 @@ def _place(groups: Path, mounted: Path) -> tuple[tuple[str, ...], Path] | None:
             _number, controllers, path = line.split(":", 2)
             if "memory" in controllers.split(","):
                 # on a mixed system memory is where it is named
-                return _V1_FILES, _group(mounted / "memory", path)
+                return _V1_FILES, _find_directory(mounted / "memory", path)
             if controllers == "":
-                found = _V2_FILES, _group(mounted, path)
+                found = _V2_FILES, _find_directory(mounted, path)
     except (OSError, ValueError):
         return None
     return found
 
 
-def _group(mounted: Path, path: str) -> Path:
+def _find_directory(mounted: Path, path: str) -> Path:
     # without a namespace, a container sees its group's path on the node, and the group itself
     # mounted at the top
     own = mounted / path.lstrip("/")

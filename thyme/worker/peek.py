@@ -20,15 +20,15 @@ def answer_peek(peek: Peek, sandbox: Sandbox | None) -> Peeked:
     ``sandbox``: of that attempt; None where it does not run here.
     """
     if sandbox is None:
-        return _refused(peek, "that attempt does not run here")
+        return _refuse(peek, "that attempt does not run here")
     parts = peek.name.split("/")
     if peek.name.startswith("/") or not {"", ".", ".."}.isdisjoint(parts):
-        return _refused(peek, "it is outside the scratch directory")
+        return _refuse(peek, "it is outside the scratch directory")
     try:
         with sandbox.user.acting():
             return _read(peek, sandbox)
     except (OSError, ValueError) as error:
-        return _refused(peek, getattr(error, "strerror", None) or str(error))
+        return _refuse(peek, getattr(error, "strerror", None) or str(error))
 
 
 def _read(peek: Peek, sandbox: Sandbox) -> Peeked:
@@ -47,7 +47,7 @@ def _read(peek: Peek, sandbox: Sandbox) -> Peeked:
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
-            return _refused(peek, "not a regular file")
+            return _refuse(peek, "not a regular file")
         limit = min(peek.limit, MAX_PEEK)
         offset = peek.offset if peek.offset >= 0 else status.st_size - limit
         offset = min(max(offset, 0), status.st_size)
@@ -57,5 +57,5 @@ def _read(peek: Peek, sandbox: Sandbox) -> Peeked:
     return Peeked(peek.schedd, peek.job, peek.attempt, peek.name, offset, status.st_size, data, "")
 
 
-def _refused(peek: Peek, reason: str) -> Peeked:
+def _refuse(peek: Peek, reason: str) -> Peeked:
     return Peeked(peek.schedd, peek.job, peek.attempt, peek.name, 0, 0, b"", reason)

@@ -15,7 +15,7 @@ from thyme.errors import BadMessage, BrokerError
 from thyme.protocol import codec
 from thyme.protocol.events import HoldReason, Submit
 from thyme.protocol.job import DEFAULT_LEASE
-from thyme.protocol.mail import Control, Heartbeat, Machine, Peek, schedd_inbox
+from thyme.protocol.mail import Control, Heartbeat, Machine, Peek, make_schedd_inbox_name
 
 from . import limits
 from .connection import BrokerConnection
@@ -119,7 +119,7 @@ class RunMonitor:
         return self._clock() - self._began, self._clock() - self._started
 
     def _end_job(self, why: str | HoldReason) -> None:
-        # whoever is superseded says nothing, whatever it was told before
+        # a superseded attempt is not reported, whatever it was told before
         self.ending = why if why == SUPERSEDED else self.ending or why
         self._execution.request_end()
 
@@ -180,4 +180,6 @@ class RunMonitor:
             job.schedd, job.job, job.attempt, identity.name, identity.slot,
             self._execution.get_usage(), identity.machine(),
         )  # fmt: skip
-        transport.send(schedd_inbox(job.schedd), Mail(codec.encode(heartbeat), identity.name))
+        transport.send(
+            make_schedd_inbox_name(job.schedd), Mail(codec.encode(heartbeat), identity.name)
+        )

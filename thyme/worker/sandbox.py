@@ -60,19 +60,19 @@ class Sandbox:
             raise NodeUnfit(text) from error
         self._inputs: dict[str, Fingerprint] = {}
         self._streams = Streams(self.path)
-        self._identity_at_start = _identity(self.path.lstat())
+        self._identity_at_start = _get_identity(self.path.lstat())
 
     # --- before the job -------------------------------------------------------------------
 
     def _make_directory(self, work_directory: Path) -> Path:
         if self.user.is_self:
-            return _new_directory(work_directory)
-        # Without the capability CHOWN, it belongs to whoever makes it. No job of ours runs
+            return _make_new_directory(work_directory)
+        # Without the capability CHOWN, it belongs to the user who makes it. No job of ours runs
         # meanwhile, but others' processes do: sticky, so that they cannot put theirs in its place.
         work_directory.chmod(0o1733)
         try:
             with self.user.acting():
-                return _new_directory(work_directory)
+                return _make_new_directory(work_directory)
         finally:
             work_directory.chmod(0o711)
 
@@ -171,7 +171,7 @@ class Sandbox:
             yield path.name, real
         elif stat.S_ISDIR(mode):
             prefix = "" if name.endswith("/") else f"{path.name}/"
-            for child in _files_below(real):
+            for child in _walk_files(real):
                 yield f"{prefix}{child.relative_to(real)}", child
         else:
             raise OSError(errno.EINVAL, "neither a file nor a directory", name)
@@ -220,7 +220,7 @@ class Sandbox:
             with self.user.acting():
                 status = self.path.lstat()
                 return (
-                    _identity(status) == self._identity_at_start
+                    _get_identity(status) == self._identity_at_start
                     and not os.listxattr(self.path)
                     and self._list_names() == self._streams.get_names()
                     and self._streams.are_unchanged()
@@ -238,11 +238,11 @@ class Sandbox:
         remove_scratch(self.path, self.user)
 
 
-def _identity(status: os.stat_result) -> tuple[int, ...]:
+def _get_identity(status: os.stat_result) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_mode, status.st_uid, status.st_gid
 
 
-def _new_directory(work_directory: Path) -> Path:
+def _make_new_directory(work_directory: Path) -> Path:
     # random: nobody can make it first; short: jobs make sockets in it, and the path of a socket
     # has at most 107 bytes
     path = work_directory / f"{SCRATCH}{os.urandom(4).hex()}"
@@ -253,7 +253,7 @@ def _new_directory(work_directory: Path) -> Path:
     return path
 
 
-def _files_below(top: Path) -> Iterator[Path]:
+def _walk_files(top: Path) -> Iterator[Path]:
     """Regular files in ``top`` and its directories; links are not followed. Raises OSError."""
     todo = [top]
     while todo:

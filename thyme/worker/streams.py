@@ -33,7 +33,7 @@ class Streams:
                 # an input file may have its name
                 os.ftruncate(self._files[name].fileno(), 0)
             else:
-                self._files[name] = open(path, "w+b", buffering=0, opener=_opener)  # noqa: SIM115
+                self._files[name] = open(path, "w+b", buffering=0, opener=_open_for_append)  # noqa: SIM115
         except OSError as error:
             raise translate_start_error(
                 error, HoldReasonCode.UNABLE_TO_OPEN_OUTPUT, f"Failed to open '{path}'"
@@ -84,6 +84,6 @@ class Streams:
             file.close()
 
 
-def _opener(path: str, flags: int) -> int:
+def _open_for_append(path: str, flags: int) -> int:
     # appending, as HTCondor opens them: two writers do not overwrite each other
     return os.open(path, flags | os.O_APPEND | os.O_NOFOLLOW, _MODE)

@@ -50,7 +50,7 @@ def read_process_usage(pids: list[int], proc: Path = Path("/proc")) -> ProcessTr
         # children that it has waited for are its own use from then on
         user += int(words[11]) + int(words[13])
         system += int(words[12]) + int(words[14])
-        sizes = _sizes(status)
+        sizes = _parse_sizes(status)
         # kernels before 4.5 do not tell the kinds apart
         anonymous += sizes.get("RssAnon", sizes.get("VmRSS", 0))
         files = max(files, sizes.get("RssFile", 0))
@@ -59,7 +59,7 @@ def read_process_usage(pids: list[int], proc: Path = Path("/proc")) -> ProcessTr
     return ProcessTreeUsage(user * _TICK, system * _TICK, anonymous + files + shared, largest)
 
 
-def _sizes(status: bytes) -> dict[str, int]:
+def _parse_sizes(status: bytes) -> dict[str, int]:
     found = {}
     for line in status.decode(errors="replace").splitlines():
         name, _colon, value = line.partition(":")
@@ -78,13 +78,13 @@ class UsageMeter:
         self._peak = 0
         self._disk = DirectorySize(top)
 
-    def look(self, but: int) -> None:
+    def measure(self, but: int) -> None:
         """Measure now, and reap the job's orphans; not ``but``, its first process."""
         processes.reap_children(but)
         self._last = read_process_usage(processes.list_descendants())
         self._peak = max(self._peak, self._last.rss, self._last.largest)
         with self._user.acting():
-            self._disk.step(ENTRIES_AT_ONCE)
+            self._disk.count(ENTRIES_AT_ONCE)
 
     @property
     def rss(self) -> int:
@@ -101,18 +101,18 @@ class UsageMeter:
         """KiB of the scratch directory when it was last counted to its end; 0 before."""
         return self._disk.size
 
-    def cpu(self) -> tuple[float, float]:
+    def get_cpu_seconds(self) -> tuple[float, float]:
         """Return user and system seconds: up to the last look, or of all once nothing is left."""
         waited = resource.getrusage(resource.RUSAGE_CHILDREN)
         user = waited.ru_utime - self._before.ru_utime
         system = waited.ru_stime - self._before.ru_stime
         return user + self._last.user_cpu, system + self._last.system_cpu
 
-    def ended(self) -> None:
+    def measure_end(self) -> None:
         """Measure once more when only files are left: they are counted, if not too many."""
         self._last = ProcessTreeUsage()
         with self._user.acting():
-            self._disk.step(ENTRIES_AT_ONCE)
+            self._disk.count(ENTRIES_AT_ONCE)
 
 
 class DirectorySize:
@@ -125,10 +125,10 @@ class DirectorySize:
         #: KiB at the last complete count
         self.size = 0
 
-    def step(self, entries: int) -> None:
+    def count(self, entries: int) -> None:
         """Count so many entries; after the last one the next step begins anew."""
         if self._walk is None:
-            self._walk, self._sum = _blocks(str(self._top)), 0
+            self._walk, self._sum = _walk_blocks(str(self._top)), 0
         for _ in range(entries):
             blocks = next(self._walk, None)
             if blocks is None:
@@ -137,7 +137,7 @@ class DirectorySize:
             self._sum += blocks
 
 
-def _blocks(top: str) -> Iterator[int]:
+def _walk_blocks(top: str) -> Iterator[int]:
     """Yield the 512-byte blocks that each entry takes on the disk."""
     todo = [top]
     while todo:

@@ -152,7 +152,7 @@ def choose_job_user(option: str, number: int, euid: int) -> JobUser:
         return add_name_and_home(JobUser(), euid)
     if not option:
         return JobUser(FIRST_UID + number, FIRST_UID + number, is_automatic=True)
-    uid, gid = _ids(option)
+    uid, gid = _parse_ids(option)
     if uid == euid:
         return add_name_and_home(JobUser(), uid)
     if euid == 0:
@@ -160,13 +160,13 @@ def choose_job_user(option: str, number: int, euid: int) -> JobUser:
     raise BadInvocation(f"--user {option}: only a worker that is root runs jobs as another user")
 
 
-def _ids(option: str) -> tuple[int, int]:
+def _parse_ids(option: str) -> tuple[int, int]:
     user, _colon, group = option.partition(":")
     try:
         entry = None if _is_number(user) else pwd.getpwnam(user)
         uid = int(user) if entry is None else entry.pw_uid
         if group:
-            return uid, int(group) if _is_number(group) else _group(group)
+            return uid, int(group) if _is_number(group) else _find_group(group)
         if entry is None:
             with contextlib.suppress(KeyError):
                 entry = pwd.getpwuid(uid)
@@ -181,7 +181,7 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and int(text) < 2**32 - 1
 
 
-def _group(name: str) -> int:
+def _find_group(name: str) -> int:
     import grp  # rarely needed: kept out of an idle worker
 
     return grp.getgrnam(name).gr_gid

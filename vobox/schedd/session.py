@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from thyme.broker import Transport
 from thyme.protocol import codec
 from thyme.protocol.events import JobMessage, Marker
-from thyme.protocol.mail import schedd_inbox
+from thyme.protocol.mail import make_schedd_inbox_name
 from vobox.workers.mail import WorkerMail
 
 from .reconciler import Reconciler
@@ -46,7 +46,7 @@ class Session:
         state, transport = self.state, self.transport
         name, pools = state.settings.name, (state.settings.pool,)
         transport.declare_topology(pools)
-        transport.open_inbox(schedd_inbox(name), pools)
+        transport.open_inbox(make_schedd_inbox_name(name), pools)
         self.reader.check_same_stream()
         token = os.urandom(16).hex()
         next_cluster = int(state.ledger.meta("next_cluster", "1"))

@@ -17,7 +17,7 @@ from pathlib import Path
 # the ClassAd library looks for HTCondor's configuration; there is none here
 os.environ.setdefault("CONDOR_CONFIG", "/dev/null")
 
-from thyme.arguments import Parser, broker_url, make_count_type, parse_seconds
+from thyme.arguments import Parser, make_count_type, parse_seconds, read_broker_url
 from thyme.broker import connect
 from thyme.errors import ExitCode, ThymeError
 from vobox.client.client import DEFAULT_SOCKET
@@ -142,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    url = broker_url(options.url, os.environ)
+    url = read_broker_url(options.url, os.environ)
     threading.stack_size(THREAD_STACK)
     if os.geteuid() == 0:
         # acting for other users must not bring root's groups along

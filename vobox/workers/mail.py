@@ -24,7 +24,7 @@ from thyme.protocol.mail import (
     Peek,
     Peeked,
     Waiting,
-    schedd_inbox,
+    make_schedd_inbox_name,
 )
 from vobox.files import output
 from vobox.jobs import user_log_events
@@ -147,7 +147,7 @@ class WorkerMail:
         no inbox.
         """
         token = os.urandom(8).hex()
-        mail = Mail(codec.encode(peek), schedd_inbox(self._schedd), token)
+        mail = Mail(codec.encode(peek), make_schedd_inbox_name(self._schedd), token)
         if not self._transport.send(worker, mail):
             return ""
         self._awaited[token] = on_answer

@@ -13,7 +13,7 @@ import pytest
 from tests.support.worker_program import PAGE, ROOT_ONLY, TRUE, WorkerSite, make_accessible, shell
 from thyme.errors import ExitCode
 from thyme.protocol.job import SandboxFile, Task
-from thyme.worker.cli import parser
+from thyme.worker.cli import make_parser
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_the_page_names_every_option_and_every_exit_code() -> None:
     page = PAGE.read_text()
     options = [
         option
-        for action in parser()._actions
+        for action in make_parser()._actions
         for option in action.option_strings
         if option.startswith("--")
     ]

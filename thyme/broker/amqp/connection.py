@@ -5,7 +5,7 @@ Every call waits for the broker's answer, at most as long as the address's ``tim
 messages (https://github.com/pika/pika/issues/647 and 764), it confirms each message before the
 next is sent, and a signal handler cannot wake it. So the event loop of pika's ``SelectConnection``
 is run here, in the caller's thread: ``pump`` runs it once, and between two calls nothing happens,
-so whoever is connected has to call ``pump`` at least once in each heartbeat.
+so the caller has to call ``pump`` at least once in each heartbeat.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from thyme.broker.wakeup import Wakeup
 from thyme.errors import BrokerError
 
 from . import errors, tls
-from .errors import make_login_refused, refused, unreachable
+from .errors import make_login_refused, make_refused, make_unreachable
 from .url import BrokerAddress
 
 __all__ = ["Basic", "BasicProperties", "Channel", "ChannelClosedByBroker", "Connection"]
@@ -104,7 +104,7 @@ class _PikaConnection(SelectConnection):  # type: ignore[misc]
         return len(self._frame_buffer)
 
     def abort(self) -> None:
-        """Close the socket without a word to the broker; pika itself would wait for an answer."""
+        """Close the socket without telling the broker; pika itself would wait for an answer."""
         self._terminate_stream(ConnectionClosedByClient(200, "aborted"))
 
 
@@ -201,7 +201,7 @@ class Connection:
             text = f"it takes no messages now ({self.blocked}); it needs an admin"
         else:
             text = f"no answer within {self.address.timeout:g} s ({what})"
-        return unreachable(self.address, text)
+        return make_unreachable(self.address, text)
 
     # --- channels -----------------------------------------------------------------------
 
@@ -299,7 +299,7 @@ class Connection:
         address = self.address
         if isinstance(error, AMQPHeartbeatTimeout):
             text = f"the connection is cut: nothing came for {address.heartbeat} s"
-            return unreachable(address, text)
+            return make_unreachable(address, text)
         if isinstance(error, ConnectionClosedByBroker):
             return errors.translate_close(address, error.reply_code, error.reply_text)
         if isinstance(error, AuthenticationError):
@@ -309,7 +309,7 @@ class Connection:
         if isinstance(error, IncompatibleProtocolError) and self._pika.undecoded_bytes:
             hint = "" if address.tls else "; is that a TLS port? then use amqps://"
             text = f"it answers, but not as RabbitMQ (AMQP 0-9-1) does{hint}"
-            return refused(address, text)
+            return make_refused(address, text)
         if found := _CLOSED.search(str(error)):
             code, text = int(found[1]), found[2]
             if code == _ACCESS_REFUSED:
@@ -328,23 +328,25 @@ class Connection:
             return self._make_late_error("login")
         if isinstance(cause, socket.gaierror):
             text = f"no address is known for {address.host!r}: {cause.strerror}"
-            return unreachable(address, text)
+            return make_unreachable(address, text)
         if isinstance(cause, OSError):
             if in_tls:
                 return tls.translate_handshake_error(address, cause)
-            return unreachable(address, cause.strerror or str(cause))
+            return make_unreachable(address, cause.strerror or str(cause))
         hint = ""
         if isinstance(error, IncompatibleProtocolError) and not address.tls:
             hint = "; is that a TLS port? then use amqps://"
         if "EOF" in str(error):
-            return unreachable(address, f"it closed the connection{hint}")
+            return make_unreachable(address, f"it closed the connection{hint}")
         if found := _OS_ERROR.search(str(error)):
             number, text = int(found[1]), found[2]
             if number == 110:
-                return unreachable(address, "the connection is cut: what we send does not arrive")
-            return unreachable(address, f"the connection is lost: {text}{hint}")
+                return make_unreachable(
+                    address, "the connection is cut: what we send does not arrive"
+                )
+            return make_unreachable(address, f"the connection is lost: {text}{hint}")
         text = " ".join(str(error).split())
-        return unreachable(address, f"the connection is lost: {text}{hint}")
+        return make_unreachable(address, f"the connection is lost: {text}{hint}")
 
     # --- the end ------------------------------------------------------------------------
 
@@ -357,7 +359,7 @@ class Connection:
                 # a broker that takes no messages does not read this either
                 while time.monotonic() < deadline and not self.blocked:
                     self.pump(deadline - time.monotonic())
-        self.fail(unreachable(self.address, "the connection was closed"))
+        self.fail(make_unreachable(self.address, "the connection was closed"))
         if not self._pika.is_closed:
             self._pika.abort()
             self._loop.process_timeouts()

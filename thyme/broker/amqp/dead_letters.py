@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from thyme.broker import routing_keys
-from thyme.broker.base import DeadLetter, dead_letter_id
+from thyme.broker.base import DeadLetter, make_dead_letter_id
 
 from .connection import BasicProperties, Connection
 from .topology import DEAD, DELIVERY_LIMIT, unquote_pool
@@ -38,7 +38,7 @@ def _make_letter(method: Any, properties: BasicProperties, body: bytes) -> DeadL
     headers = properties.headers or {}
     pool = unquote_pool(routing_keys.parse_dead_pool(str(method.routing_key)))
     time = _get_time(headers, properties.timestamp)
-    return DeadLetter(body, get_reason(headers), time, pool, dead_letter_id(pool, body))
+    return DeadLetter(body, get_reason(headers), time, pool, make_dead_letter_id(pool, body))
 
 
 def _get_time(headers: Mapping[str, Any], published: Any) -> float:

@@ -11,7 +11,7 @@ from thyme.errors import BrokerError
 
 from . import errors
 from .connection import Channel, ChannelClosedByBroker, Connection
-from .errors import is_missing, parse_other_argument, refused
+from .errors import is_missing, make_refused, parse_other_argument
 from .topology import (
     EXCHANGE,
     OPERATORS_CHOICE,
@@ -153,7 +153,9 @@ class TopologyDeclarer:
                 differs = may_make and error.reply_code == _PRECONDITION_FAILED
                 if not differs or not _take_operators_choice(arguments, error.reply_text):
                     raise self._translate(error) from error
-        raise refused(self._connection.address, f"queue {queue.name!r} exists with other arguments")
+        raise make_refused(
+            self._connection.address, f"queue {queue.name!r} exists with other arguments"
+        )
 
     def _translate(self, error: ChannelClosedByBroker) -> BrokerError:
         return errors.translate_close(self._connection.address, error.reply_code, error.reply_text)

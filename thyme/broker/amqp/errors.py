@@ -21,18 +21,18 @@ _ARGUMENT: Final = re.compile(
 _VALUE: Final = re.compile(r"'([^']*)'")
 
 
-def refused(address: BrokerAddress, text: str) -> BrokerRefused:
+def make_refused(address: BrokerAddress, text: str) -> BrokerRefused:
     return BrokerRefused(f"broker {address}: {text}")
 
 
-def unreachable(address: BrokerAddress, text: str) -> BrokerUnreachable:
+def make_unreachable(address: BrokerAddress, text: str) -> BrokerUnreachable:
     return BrokerUnreachable(f"broker {address}: {text}")
 
 
 def make_login_refused(address: BrokerAddress, text: str) -> BrokerError:
     """Return the error for a refused login; it never holds the password."""
     if address.by_certificate:
-        return refused(
+        return make_refused(
             address,
             "it does not know our client certificate: enable its plugin "
             "rabbitmq_auth_mechanism_ssl and add its common name as a user, or give USER:PASSWORD",
@@ -40,7 +40,9 @@ def make_login_refused(address: BrokerAddress, text: str) -> BrokerError:
     hint = "check the password in the URL, and that the user exists"
     if address.user == "guest":
         hint += "; RabbitMQ lets 'guest' in from its own machine only"
-    return refused(address, f"it does not let user {address.user!r} in: {hint} (it said: {text})")
+    return make_refused(
+        address, f"it does not let user {address.user!r} in: {hint} (it said: {text})"
+    )
 
 
 def translate_close(address: BrokerAddress, code: int, text: str) -> BrokerError:
@@ -49,28 +51,28 @@ def translate_close(address: BrokerAddress, code: int, text: str) -> BrokerError
     ``code`` and ``text``: AMQP's reply code and text.
     """
     if code in _PASSING:
-        return unreachable(address, f"it ended the connection: {text}")
+        return make_unreachable(address, f"it ended the connection: {text}")
     if code == _GONE and "inaccessible" in text:
-        return unreachable(address, f"a queue's node is not there: {text}")
+        return make_unreachable(address, f"a queue's node is not there: {text}")
     if code == 530 and "vhost" in text:
-        return refused(address, _vhost_refused(address, text))
+        return make_refused(address, _explain_vhost(address, text))
     if found := _ARGUMENT.search(text):
         argument, kind, name, ours, theirs = found.groups()
-        return refused(
+        return make_refused(
             address,
-            f"{kind} {name!r} exists with another {argument}: {_value(theirs)} instead of "
-            f"{_value(ours)}; delete it when it is empty, or use another vhost",
+            f"{kind} {name!r} exists with another {argument}: {_quote_value(theirs)} instead of "
+            f"{_quote_value(ours)}; delete it when it is empty, or use another vhost",
         )
     if code == 403 and "access to" in text:
         what = _BY_NAME.search(text)
         name = f"{what[1]} {what[2]!r}" if what else "that"
-        return refused(
+        return make_refused(
             address,
             f"user {address.user!r} has no permission for {name} in vhost {address.vhost!r}; see "
             f"thyme-admin roles (it said: {text})",
         )
     if code == _GONE and (missing := _NOT_FOUND.search(text)):
-        return refused(
+        return make_refused(
             address,
             f"there is no {missing[1]} {missing[2]!r} in vhost {address.vhost!r}: the schedd makes "
             "it when it starts, or thyme-admin topology",
@@ -78,13 +80,13 @@ def translate_close(address: BrokerAddress, code: int, text: str) -> BrokerError
     if code == 405:
         what = _BY_NAME.search(text)
         name = what[2] if what else text
-        return refused(address, f"another living process already answers as {name!r}")
+        return make_refused(address, f"another living process already answers as {name!r}")
     if code == 406 and "message size" in text:
-        return refused(address, f"the message is larger than it takes (it said: {text})")
-    return refused(address, f"it said {code} {text}")
+        return make_refused(address, f"the message is larger than it takes (it said: {text})")
+    return make_refused(address, f"it said {code} {text}")
 
 
-def _vhost_refused(address: BrokerAddress, text: str) -> str:
+def _explain_vhost(address: BrokerAddress, text: str) -> str:
     if "not found" in text:
         return f"it has no vhost {address.vhost!r}: rabbitmqctl add_vhost makes one"
     if "refused" in text:
@@ -95,7 +97,7 @@ def _vhost_refused(address: BrokerAddress, text: str) -> str:
     return f"vhost {address.vhost!r}: {text}"
 
 
-def _value(text: str) -> str:
+def _quote_value(text: str) -> str:
     found = _VALUE.search(text)
     return repr(found[1]) if found else text
 

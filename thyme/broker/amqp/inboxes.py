@@ -12,7 +12,7 @@ from thyme.broker.base import Mail
 from . import topology
 from .connection import BasicProperties, Channel, ChannelClosedByBroker, Connection
 from .declare import TopologyDeclarer
-from .errors import refused
+from .errors import make_refused
 from .publisher import Publisher
 from .topology import WORK
 
@@ -56,7 +56,7 @@ class Inboxes:
             if error.reply_code != _LOCKED:
                 raise
             text = f"another living process already answers as {name!r}"
-            raise refused(self._connection.address, text) from error
+            raise make_refused(self._connection.address, text) from error
         bindings = [(inbox.exchange, inbox.key)]
         bindings += [(WORK, topology.make_idle_key(pool)) for pool in pools]
         for exchange, key in bindings:

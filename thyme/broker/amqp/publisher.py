@@ -7,7 +7,7 @@ from typing import Any, Final
 from thyme.errors import BrokerError
 
 from .connection import Basic, BasicProperties, Channel, Connection
-from .errors import refused, unreachable
+from .errors import make_refused, make_unreachable
 from .url import BrokerAddress
 
 #: Messages without a confirm yet: the broker confirms many at once, and must never run dry.
@@ -83,7 +83,9 @@ class Publisher:
         self._connection.check(self._channel)
         if self._nacked:
             raise self._connection.fail(
-                unreachable(self._connection.address, "it could not store a message; see its log")
+                make_unreachable(
+                    self._connection.address, "it could not store a message; see its log"
+                )
             )
 
     def _on_confirm(self, frame: Any) -> None:
@@ -103,7 +105,7 @@ class Publisher:
 
 def make_not_routed(address: BrokerAddress, returned: Any) -> BrokerError:
     """Return the error for a message that no queue took, from its Basic.Return."""
-    return refused(
+    return make_refused(
         address,
         f"exchange {returned.exchange!r} has no queue for {returned.routing_key!r}; run "
         "thyme-admin topology",

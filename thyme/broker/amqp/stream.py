@@ -15,7 +15,7 @@ from thyme.broker.base import Record
 
 from .connection import BasicProperties, Channel, Connection
 from .dead_letters import get_reason
-from .errors import unreachable
+from .errors import make_unreachable
 from .topology import STREAM
 
 #: Records that the broker may send before they are acknowledged.
@@ -102,7 +102,7 @@ class StreamReader:
 
     def _on_cancel(self, _frame: object) -> None:
         text = f"the stream {STREAM!r} was deleted, or its node left"
-        self._connection.fail(unreachable(self._connection.address, text))
+        self._connection.fail(make_unreachable(self._connection.address, text))
 
     def _on_message(
         self, channel: Channel, method: Any, properties: BasicProperties, body: bytes

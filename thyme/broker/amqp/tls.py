@@ -7,7 +7,7 @@ import ssl
 
 from thyme.errors import BrokerError
 
-from .errors import refused, unreachable
+from .errors import make_refused, make_unreachable
 from .url import BrokerAddress, Tls
 
 
@@ -22,17 +22,19 @@ def make_context(address: BrokerAddress, tls: Tls) -> ssl.SSLContext:
             try:
                 os.close(os.open(file, os.O_RDONLY | os.O_CLOEXEC))
             except OSError as error:
-                raise refused(address, f"TLS: {option} {file}: {error.strerror}") from error
+                raise make_refused(address, f"TLS: {option} {file}: {error.strerror}") from error
     try:
         context = ssl.create_default_context(cafile=tls.cafile or None)
     except ssl.SSLError as error:
-        raise refused(address, f"TLS: cafile {tls.cafile}: no PEM certificate in it") from error
+        raise make_refused(
+            address, f"TLS: cafile {tls.cafile}: no PEM certificate in it"
+        ) from error
     if tls.certfile:
         try:
             # a password would be asked for on a terminal
             context.load_cert_chain(tls.certfile, tls.keyfile, password=b"")
         except (ssl.SSLError, ValueError) as error:
-            raise refused(
+            raise make_refused(
                 address,
                 f"TLS: certfile {tls.certfile} and keyfile {tls.keyfile} are not a certificate "
                 "and its key without a password, in PEM",
@@ -43,7 +45,7 @@ def make_context(address: BrokerAddress, tls: Tls) -> ssl.SSLContext:
 def translate_handshake_error(address: BrokerAddress, error: OSError) -> BrokerError:
     """Return the error to raise for a TLS handshake that ended with ``error``."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return refused(
+        return make_refused(
             address,
             f"TLS: its certificate is not believed: {error.verify_message}; name the right "
             "authority with ?cafile=, or its name in the certificate with server_name=",
@@ -51,7 +53,7 @@ def translate_handshake_error(address: BrokerAddress, error: OSError) -> BrokerE
     if isinstance(error, ssl.SSLEOFError) or not isinstance(error, ssl.SSLError):
         # a plain listener closes the connection on what it does not understand
         text = f"the connection ended within the TLS handshake: {error.strerror or error}"
-        return unreachable(address, text)
+        return make_unreachable(address, text)
     if "WRONG_VERSION_NUMBER" in str(error) or "RECORD_LAYER" in str(error):
-        return refused(address, "it does not speak TLS on that port; use amqp://")
-    return refused(address, f"TLS: {error.reason or error}")
+        return make_refused(address, "it does not speak TLS on that port; use amqp://")
+    return make_refused(address, f"TLS: {error.reason or error}")

@@ -26,7 +26,7 @@ from . import errors, topology
 from .connection import BasicProperties, Channel, ChannelClosedByBroker, Connection
 from .dead_letters import MAX_REASON, REASON, DeadLetterQueue
 from .declare import TopologyDeclarer
-from .errors import refused, unreachable
+from .errors import make_refused, make_unreachable
 from .inboxes import Inboxes
 from .job_queue import JobQueues
 from .publisher import Publisher, make_not_routed
@@ -72,7 +72,7 @@ class AmqpTransport(Transport):
 
     def _on_cancel(self, _frame: object) -> None:
         text = "a queue of ours was deleted, or its node left"
-        self._connection.fail(unreachable(self._connection.address, text))
+        self._connection.fail(make_unreachable(self._connection.address, text))
 
     @contextlib.contextmanager
     def _translating(self) -> Iterator[None]:
@@ -175,7 +175,7 @@ class AmqpTransport(Transport):
     def _get_state(self, queue: str) -> QueueState:
         found = self._declarer.find_queue(queue)
         if found is None:
-            raise refused(
+            raise make_refused(
                 self._connection.address, f"there is no queue {queue!r}; run thyme-admin topology"
             )
         return QueueState(int(found.message_count), int(found.consumer_count))

@@ -77,53 +77,53 @@ def parse(text: str) -> tuple[BrokerAddress, ...]:
 def _parse_one(url: str) -> list[BrokerAddress]:
     found = _URL.fullmatch(url)
     if not found:
-        raise _bad(
+        raise _make_error(
             "write amqp://USER:PASSWORD@HOST:PORT/VHOST, and characters like / ? # @ % in the "
             "user, the password and the vhost as %XX"
         )
     scheme, who, hosts, path, query = found.groups()
-    options = _options(query or "")
-    tls = _tls(scheme, options)
+    options = _parse_options(query or "")
+    tls = _parse_tls(scheme, options)
     # no user but a certificate: that one is to be believed
     certified = tls is not None and bool(tls.certfile)
     nobody = "" if certified else GUEST
-    user, password = (nobody, nobody) if who is None else _user(who)
+    user, password = (nobody, nobody) if who is None else _parse_user(who)
     return [
         BrokerAddress(
             host=host,
             port=port,
-            vhost=_decoded(path, "vhost") if path else "/",
+            vhost=_decode(path, "vhost") if path else "/",
             user=user,
             password=password,
             tls=tls,
-            heartbeat=int(_number(options, "heartbeat", HEARTBEAT, least=5, most=3600)),
-            timeout=_number(options, "timeout", TIMEOUT, least=0.1, most=3600),
+            heartbeat=int(_parse_number(options, "heartbeat", HEARTBEAT, least=5, most=3600)),
+            timeout=_parse_number(options, "timeout", TIMEOUT, least=0.1, most=3600),
         )
-        for host, port in _hosts(hosts, _PORTS[scheme])
+        for host, port in _parse_hosts(hosts, _PORTS[scheme])
     ]
 
 
-def _user(who: str) -> tuple[str, str]:
+def _parse_user(who: str) -> tuple[str, str]:
     user, colon, password = who.partition(":")
     if not user or not colon:
-        raise _bad("write USER:PASSWORD before the @")
-    return _decoded(user, "user"), _decoded(password, "password")
+        raise _make_error("write USER:PASSWORD before the @")
+    return _decode(user, "user"), _decode(password, "password")
 
 
-def _hosts(text: str, default_port: int) -> list[tuple[str, int]]:
+def _parse_hosts(text: str, default_port: int) -> list[tuple[str, int]]:
     hosts = []
     for one in text.split(","):
         found = _HOST.fullmatch(one)
         if not found:
-            raise _bad("a host is written NAME:PORT, 192.0.2.1:PORT or [2001:db8::1]:PORT")
+            raise _make_error("a host is written NAME:PORT, 192.0.2.1:PORT or [2001:db8::1]:PORT")
         port = int(found[2] or default_port)
         if not 0 < port < 65536:
-            raise _bad(f"port {port} is not between 1 and 65535")
+            raise _make_error(f"port {port} is not between 1 and 65535")
         hosts.append((found[1].strip("[]"), port))
     return hosts
 
 
-def _options(query: str) -> dict[str, str]:
+def _parse_options(query: str) -> dict[str, str]:
     options: dict[str, str] = {}
     for item in filter(None, query.split("&")):
         name, equals, value = item.partition("=")
@@ -132,42 +132,44 @@ def _options(query: str) -> dict[str, str]:
 
             near = difflib.get_close_matches(name, _OPTIONS, 1)
             hint = f"did you mean {near[0]!r}?" if near else "known are " + ", ".join(_OPTIONS)
-            raise _bad(f"unknown option {name[:40]!r}; {hint}")
+            raise _make_error(f"unknown option {name[:40]!r}; {hint}")
         if name in options or not equals or not value:
-            raise _bad(f"option {name!r} needs one value")
-        options[name] = _decoded(value, name)
+            raise _make_error(f"option {name!r} needs one value")
+        options[name] = _decode(value, name)
     return options
 
 
-def _tls(scheme: str, options: dict[str, str]) -> Tls | None:
+def _parse_tls(scheme: str, options: dict[str, str]) -> Tls | None:
     given = {name: options[name] for name in _TLS_OPTIONS if name in options}
     if scheme == "amqp":
         if given:
-            raise _bad(f"option {next(iter(given))!r} is for amqps:// only")
+            raise _make_error(f"option {next(iter(given))!r} is for amqps:// only")
         return None
     if ("certfile" in given) != ("keyfile" in given):
-        raise _bad("options 'certfile' and 'keyfile' are given both or not at all")
+        raise _make_error("options 'certfile' and 'keyfile' are given both or not at all")
     return Tls(**given)
 
 
-def _number(options: dict[str, str], name: str, default: float, least: float, most: float) -> float:
+def _parse_number(
+    options: dict[str, str], name: str, default: float, least: float, most: float
+) -> float:
     text = options.get(name, str(default))
     if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) and least <= float(text) <= most:
         return float(text)
-    raise _bad(f"option {name!r} is a number of seconds between {least:g} and {most:g}")
+    raise _make_error(f"option {name!r} is a number of seconds between {least:g} and {most:g}")
 
 
-def _decoded(text: str, what: str) -> str:
+def _decode(text: str, what: str) -> str:
     try:
         plain = unquote(text, errors="strict")
     except UnicodeDecodeError as error:
-        raise _bad(f"the {what} is not UTF-8") from error
+        raise _make_error(f"the {what} is not UTF-8") from error
     if "\0" in plain or len(plain.encode()) > 255:
-        raise _bad(f"the {what} is too long, or has a zero byte in it")
+        raise _make_error(f"the {what} is too long, or has a zero byte in it")
     return plain
 
 
-def _bad(text: str) -> BadInvocation:
+def _make_error(text: str) -> BadInvocation:
     return BadInvocation(f"broker URL: {text}")
 
 

@@ -2,7 +2,7 @@
 
 A process id would not do: ids are used again, and inside containers they mean
 something else. Each process locks a file of its own (exclusively) in a shared directory;
-whoever can lock it (shared) knows that its process is gone.
+another process that can lock it (shared) knows that its process is gone.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from thyme.broker import routing_keys
-from thyme.broker.base import DeadLetter, dead_letter_id
+from thyme.broker.base import DeadLetter, make_dead_letter_id
 
 
 def enqueue(db: sqlite3.Connection, pool: str, bodies: Sequence[bytes]) -> None:
@@ -50,7 +50,7 @@ def list_dead_letters(db: sqlite3.Connection) -> list[tuple[int, DeadLetter]]:
     """Return each dead letter with its row's id, oldest first."""
     found = db.execute("SELECT id, body, reason, time, pool FROM dead ORDER BY id").fetchall()
     return [
-        (row, DeadLetter(body, reason, when, pool, dead_letter_id(pool, body)))
+        (row, DeadLetter(body, reason, when, pool, make_dead_letter_id(pool, body)))
         for row, body, reason, when, pool in found
     ]
 

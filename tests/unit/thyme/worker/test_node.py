@@ -238,20 +238,20 @@ def test_a_scratch_directory_is_counted_bit_by_bit(tmp_path: Path) -> None:
         (tmp_path / f"d{number}/file").write_bytes(b"x" * 8192)
     disk = DirectorySize(tmp_path)
 
-    disk.step(59)
+    disk.count(59)
     assert disk.size == 0  # not known yet
-    disk.step(59)
+    disk.count(59)
     first = disk.size
     assert first >= 30 * 8
     (tmp_path / "d0/more").write_bytes(b"x" * 65536)
-    disk.step(1000)
+    disk.count(1000)
 
     assert disk.size >= first + 64
 
 
 def test_a_directory_that_is_gone_uses_nothing(tmp_path: Path) -> None:
     disk = DirectorySize(tmp_path / "none")
-    disk.step(10)
+    disk.count(10)
     assert disk.size == 0
 
 

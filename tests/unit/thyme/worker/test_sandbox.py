@@ -58,7 +58,7 @@ def test_another_user_cannot_take_a_new_scratch_directory_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     place = Path(tempfile.mkdtemp())  # pytest's own are closed to other users
-    make, output = sandbox_module._new_directory, []
+    make, output = sandbox_module._make_new_directory, []
 
     def make_and_attack(work_directory: Path) -> Path:
         path = make(work_directory)  # its parent is open to all users at this moment

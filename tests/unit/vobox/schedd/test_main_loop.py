@@ -300,7 +300,7 @@ def test_a_fault_in_one_command_is_that_commands_own(running: Running) -> None:
 def test_a_heartbeat_sent_right_after_the_start_is_believed(running: Running) -> None:
     # start and heartbeat wait together: read in the wrong order, the job would be vacated
     from thyme.broker import Mail
-    from thyme.protocol.mail import Heartbeat, schedd_inbox
+    from thyme.protocol.mail import Heartbeat, make_schedd_inbox_name
 
     cluster = running.submit()
     e = Events(JobId(cluster, 0))
@@ -309,7 +309,7 @@ def test_a_heartbeat_sent_right_after_the_start_is_believed(running: Running) ->
     with running.broker.changed:
         worker.record([codec.encode(e.started())])
         beat = Heartbeat(SCHEDD, e.job, 0, "w1", "slot1@w1", Usage())
-        worker.send(schedd_inbox(SCHEDD), Mail(codec.encode(beat), "w1"))
+        worker.send(make_schedd_inbox_name(SCHEDD), Mail(codec.encode(beat), "w1"))
     wait_until(
         lambda: running.run("condor_q", "-allusers", "-af", "JobStatus").stdout == "2\n", "it runs"
     )
