@@ -107,7 +107,9 @@ class Evaluator:
 
     def attribute(self, ad: Ad, name: str) -> Any:
         """The attribute's value, UNDEFINED if the job has no such attribute."""
-        text = self.text(ad, name)
+        text = ad.get(name)
+        if text is None:
+            text = self.extra.get(name)
         return UNDEFINED if text is None else self.value(ad, text)
 
     def number(self, ad: Ad, name: str, default: float = 0.0) -> float:

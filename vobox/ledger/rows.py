@@ -26,7 +26,7 @@ JOB_COLUMNS: Final = (
 _WRITTEN: Final = (
     "cluster", "proc", "owner", "uid", "gid", "pool", "status", "attempt", "queued", "worker",
     "ended", "losses", "lease", "has_result", "in_queue", "left_at", "has_policy", "qdate",
-    "batch", "procs", "columns_match", "dictionary", "ad",
+    "batch", "procs", "cmd", "columns_match", "dictionary", "ad",
 )  # fmt: skip
 #: Writes what ``encode_job`` gives; not by REPLACE, which would write every index anew.
 PUT_JOB: Final = (
@@ -38,12 +38,21 @@ PUT_JOB: Final = (
 #: What ``decode_ad`` reads, at the end of a row: first the columns that stand for attributes.
 AD_COLUMNS: Final = (
     "CAST(cluster AS TEXT), CAST(proc AS TEXT), CAST(status AS TEXT), '\"' || owner || '\"', "
-    "qdate, batch, procs, columns_match, dictionary, ad"
+    "qdate, batch, procs, cmd, columns_match, dictionary, ad"
 )
 _PLACES: Final = {
-    name: place - 10  # from the end
+    name: place - 11  # from the end
     for place, name in enumerate(
-        ("clusterid", "procid", "jobstatus", "owner", "qdate", "jobbatchname", "totalsubmitprocs")
+        (
+            "clusterid",
+            "procid",
+            "jobstatus",
+            "owner",
+            "qdate",
+            "jobbatchname",
+            "totalsubmitprocs",
+            "cmd",
+        )
     )
 }
 _NO_PLACES: Final[dict[str, int]] = {}
@@ -53,7 +62,7 @@ def encode_job(job: Job, compressor: Compressor) -> tuple[object, ...]:
     """Return the values for ``PUT_JOB``."""
     ad = job.ad
     owner = _storable(ad.text("Owner"))
-    shown = [ad.get(name) for name in ("QDate", "JobBatchName", "TotalSubmitProcs")]
+    shown = [ad.get(name) for name in ("QDate", "JobBatchName", "TotalSubmitProcs", "Cmd")]
     stored = [None if text is None else _storable(text) for text in shown]
     columns_match = (
         ad.get("ClusterId") == str(job.id.cluster)

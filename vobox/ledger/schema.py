@@ -24,7 +24,7 @@ from vobox.jobs.status import IDLE, TRANSFERRING_OUTPUT
 
 log = logging.getLogger(__name__)
 
-VERSION = 8
+VERSION = 9
 
 _ONE_MORE = (
     "INSERT INTO counts VALUES"
@@ -43,7 +43,7 @@ CREATE TABLE jobs(
     ended INTEGER NOT NULL, losses INTEGER NOT NULL, lease REAL NOT NULL,
     has_result INTEGER NOT NULL,
     in_queue INTEGER NOT NULL, left_at REAL NOT NULL, has_policy INTEGER NOT NULL,
-    qdate TEXT, batch TEXT, procs TEXT, columns_match INTEGER NOT NULL,
+    qdate TEXT, batch TEXT, procs TEXT, cmd TEXT, columns_match INTEGER NOT NULL,
     dictionary INTEGER, ad BLOB NOT NULL, PRIMARY KEY(cluster, proc));
 CREATE INDEX jobs_queue ON jobs(cluster, proc) WHERE in_queue=1;
 CREATE INDEX jobs_to_queue ON jobs(cluster)

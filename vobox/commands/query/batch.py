@@ -9,6 +9,7 @@ are clusters of one, a hundred thousand of them: of such a row only the text is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -31,7 +32,6 @@ class _Batch:
 
     owner: str
     name: str
-    submitted: float
     first: tuple[int, int]
     last: tuple[int, int]
     has_name: bool
@@ -40,6 +40,8 @@ class _Batch:
     before: int = 0
     #: and in the last one
     procs: int = 0
+    #: epoch seconds, of the first one
+    submitted: float = math.inf
 
     def add(self, job: tuple[int, int], ad: Ad, evaluator: Evaluator) -> None:
         """Count a job; ``job``: its cluster and proc, which do not decrease from call to call."""
@@ -93,8 +95,7 @@ def _collect_batches(ads: Iterable[Ad], evaluator: Evaluator) -> Iterator[_Batch
             current, after = None, []
         batch = named.get((owner, name)) if name else current
         if batch is None:
-            submitted = evaluator.number(ad, "QDate")
-            batch = _Batch(owner, name or f"ID: {job[0]}", submitted, job, job, bool(name))
+            batch = _Batch(owner, name or f"ID: {job[0]}", job, job, bool(name))
             if not name:
                 current = batch
             else:
