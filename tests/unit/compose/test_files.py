@@ -94,6 +94,14 @@ def test_every_service_with_secrets_waits_until_they_are_made() -> None:
         assert done in [one.get("secrets") for one in (waits, *behind)], name
 
 
+def test_grafana_trusts_the_sites_own_ca_where_influxdb_has_its_certificate() -> None:
+    tls = yaml.safe_load((ROOT / "docker-compose.tls.yml").read_text())["services"]
+
+    # a Go program reads this variable
+    trusted = tls["grafana"]["environment"]["SSL_CERT_FILE"]
+    assert trusted == f"/run/secrets/{make_secrets.TLS_SHARES['grafana']['ca.pem']}"
+
+
 # --- .env -------------------------------------------------------------------------------------
 
 
