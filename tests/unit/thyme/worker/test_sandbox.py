@@ -71,7 +71,7 @@ def test_another_user_cannot_take_a_new_scratch_directory_over(
         output.append((done.returncode, done.stdout, done.stderr))
         return path
 
-    monkeypatch.setattr(sandbox_module, "_new_directory", make_and_attack)
+    monkeypatch.setattr(sandbox_module, "_make_new_directory", make_and_attack)
 
     made = Sandbox(place, JobUser(60600, 60600))
 
