@@ -17,7 +17,7 @@ from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Request
 from vobox.schedd.main_loop import Schedd
 from vobox.schedd.state import Settings
-from vobox.server.query_service import Queries
+from vobox.server.query_service import QueryService
 
 from .job_agents import SCHEDD, JobAgents
 from .result import Result
@@ -75,7 +75,7 @@ def rebuild() -> Result:
         start, began = time.perf_counter(), time.process_time()
         thread.start()
         schedd = started.get(timeout=60)
-        queries = Queries(
+        queries = QueryService(
             path, SCHEDD, "<x>", schedd.staleness, schedd.slot_ads, schedd.live_attributes
         )
         question = Request("condor_q", [], "/", {}, os.geteuid(), os.getegid(), "alice")

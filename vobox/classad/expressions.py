@@ -67,6 +67,7 @@ def compile_expression(text: str) -> Compiled:
 
 
 def is_expression(text: str) -> bool:
+    """Tell whether the ClassAd library can parse the text."""
     try:
         compile_expression(text)
     except ParseError:
@@ -75,7 +76,7 @@ def is_expression(text: str) -> bool:
 
 
 def number_of(value: Any) -> float | None:
-    """A number or truth value as a number that has an integer part; None for anything else."""
+    """Return a finite number or a truth value as a number; None for anything else."""
     if value is UNDEFINED or value is ERROR:  # IntEnum members: numbers by accident
         return None
     if isinstance(value, (int, float)) and abs(value) < 2**63:
@@ -84,7 +85,7 @@ def number_of(value: Any) -> float | None:
 
 
 class Evaluator:
-    """Looks up and evaluates within one query.
+    """Looks up attributes and evaluates expressions within one query.
 
     ``extra`` holds attributes that every job seems to have (``ServerTime``);
     the ads themselves are the ledger's and are not written to. ``now``: epoch

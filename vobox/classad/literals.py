@@ -1,4 +1,4 @@
-"""ClassAd literals read and written without the ClassAd library.
+"""Read and write ClassAd literals without the ClassAd library.
 
 Nearly every attribute of a job ad is a plain number, string or truth value,
 and a query looks at 100,000 of them; only what is none of these goes through
@@ -30,7 +30,7 @@ _WORDS: Final = {"true": True, "false": False, "undefined": UNDEFINED, "error": 
 
 
 def literal_value(text: str) -> Any:
-    """The value of a literal: bool, int, float, str, UNDEFINED or ERROR; else NOT_LITERAL."""
+    """Return the value (bool, int, float, str, UNDEFINED, ERROR), or NOT_LITERAL."""
     if text.isdigit() and text.isascii() and (text[0] != "0" or text == "0") and len(text) <= 18:
         return int(text)
     if text[:1] == '"':
@@ -48,7 +48,7 @@ def literal_value(text: str) -> Any:
 
 
 def value_text(value: Any, quoted: bool = False) -> str:
-    """A value as ``%v`` prints it, or as ``%V`` does (``quoted``: strings in double quotes)."""
+    """Return a value as ``%v`` prints it, or as ``%V`` does (``quoted``: strings in quotes)."""
     if isinstance(value, str):
         return quoted_text(value) if quoted else value
     if value is UNDEFINED:

@@ -37,7 +37,7 @@ def _no_slots(_busy: Iterable[tuple[str, Ad]]) -> Iterator[Ad]:
     return iter(())
 
 
-class LedgerView:
+class LedgerSnapshot:
     """``vobox.rpc.types.QueueView`` on the ledger; every method raises sqlite3.Error."""
 
     def __init__(

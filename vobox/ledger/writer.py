@@ -1,7 +1,7 @@
 """The schedd's table of jobs, made from the events in the stream and kept in SQLite.
 
 It is a cache. What it holds can be made again from the stream, so a damaged or missing file costs
-a rebuild and nothing else. One thread writes; any number of others read through ``LedgerView``
+a rebuild and nothing else. One thread writes; any number of others read through ``LedgerSnapshot``
 objects of their own (``snapshot.py``).
 """
 

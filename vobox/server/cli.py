@@ -27,7 +27,7 @@ from vobox.schedd.main_loop import Schedd
 from vobox.schedd.state import Settings
 
 from . import metrics_setup
-from .router import Dispatch, wants_stdin
+from .router import Router, wants_stdin
 
 EPILOG = """\
 The broker is named by --url (without a password), THYME_URL_FILE (a file that holds the URL),
@@ -165,10 +165,10 @@ def _serve(options: argparse.Namespace) -> int:
         history_dir=_history_dir(options.history_dir),
     )
     schedd = Schedd(settings, lambda: connect(url), ledger)
-    metrics = metrics_setup.begin(options, os.environ, schedd, ledger.path)
+    metrics = metrics_setup.start_metrics(options, os.environ, schedd, ledger.path)
     try:
         options.socket.parent.mkdir(parents=True, exist_ok=True)
-        server = Server(options.socket, Dispatch(schedd, ledger, options.socket), wants_stdin)
+        server = Server(options.socket, Router(schedd, ledger, options.socket), wants_stdin)
     except OSError as error:
         raise CannotServe(f"socket {options.socket}: {error.strerror or error}") from error
 

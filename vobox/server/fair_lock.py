@@ -1,8 +1,8 @@
-"""Whose turn it is: of all queries, one at a time computes.
+"""A lock that is handed on in the order in which it was asked for.
 
-A query over 100,000 jobs is seconds of Python, and there is one interpreter
-lock. Fifty such queries at once must not leave the schedd's own thread, which
-answers the workers, a fiftieth of the time: they share one half of it.
+Of all queries, one at a time computes. A query over 100,000 jobs takes seconds of Python, and
+there is one interpreter lock: fifty queries at once would leave a fiftieth of the time to the
+schedd's own thread, which answers the workers.
 """
 
 from __future__ import annotations
@@ -13,42 +13,42 @@ from collections import deque
 from collections.abc import Iterator
 
 
-class Turns:
-    """A lock that is handed on in the order in which it was asked for."""
+class FairLock:
+    """First come, first served."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._taken = False
-        #: each is released when its owner's turn has come
+        self._is_held = False
+        #: each is released when it is its owner's turn
         self._waiting: deque[threading.Lock] = deque()
 
     @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
-        self._take()
+    def hold(self) -> Iterator[None]:
+        self._acquire()
         try:
             yield
         finally:
-            self._give()
+            self._release()
 
-    def pause(self) -> None:
-        """Let the others have theirs; for whoever has the turn."""
+    def let_others(self) -> None:
+        """Let all that wait now hold it first; called while it is held."""
         if self._waiting:
-            self._give()
-            self._take()
+            self._release()
+            self._acquire()
 
-    def _take(self) -> None:
+    def _acquire(self) -> None:
         with self._guard:
-            if not self._taken:
-                self._taken = True
+            if not self._is_held:
+                self._is_held = True
                 return
             mine = threading.Lock()
             mine.acquire()
             self._waiting.append(mine)
         mine.acquire()
 
-    def _give(self) -> None:
+    def _release(self) -> None:
         with self._guard:
             if self._waiting:
                 self._waiting.popleft().release()
             else:
-                self._taken = False
+                self._is_held = False

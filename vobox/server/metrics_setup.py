@@ -1,4 +1,4 @@
-"""Starts sending figures, where ``thyme-schedd`` is told to: nothing of it is loaded otherwise."""
+"""Start sending metrics if ``thyme-schedd`` is told to; nothing of it is loaded otherwise."""
 
 from __future__ import annotations
 
@@ -17,10 +17,17 @@ if TYPE_CHECKING:
     from vobox.metrics.sender import Metrics
 
 
-def begin(
+def start_metrics(
     options: argparse.Namespace, environ: Mapping[str, str], schedd: Schedd, ledger: Path
 ) -> Metrics | None:
-    """None when nobody asked for them.  Raises BadInvocation."""
+    """Start the sender; None if no option asks for metrics.
+
+    :param options: of the command line
+    :param environ: ``THYME_INFLUXDB_URL`` stands for ``--influxdb-url``
+    :param schedd: counts its jobs from now on
+    :param ledger: the file that jobs are counted in
+    :raises BadInvocation: for what cannot be sent to
+    """
     try:
         named = targets.parse_all(tuple(options.influxdb_url))
         if any(target.password for target in named):
@@ -44,13 +51,13 @@ def begin(
         known = {
             "schedd": schedd.settings.name, "site": options.site, "pool": schedd.settings.pool
         }  # fmt: skip
-        _show(made, options.prometheus, known)
+        _serve_prometheus(made, options.prometheus, known)
     schedd.count_in(tally)
     made.start()
     return made
 
 
-def _show(metrics: Metrics, address: str, known: Mapping[str, str]) -> None:
+def _serve_prometheus(metrics: Metrics, address: str, known: Mapping[str, str]) -> None:
     try:
         from telemetry.prometheus import BadAddress, Newest, Page
     except ImportError:

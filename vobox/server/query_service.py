@@ -1,8 +1,7 @@
-"""Answers the commands that ask: each from a snapshot of the ledger, in its client's time.
+"""Answer the query commands, each from a snapshot of the ledger, as fast as its client reads.
 
-An answer of 100,000 jobs is made piece by piece as its client reads it: it is
-never in memory as a whole, and a client that has stopped reading keeps nobody
-else waiting.
+An answer of 100,000 jobs is made piece by piece as its client reads it: it is never in memory as
+a whole, and a client that has stopped reading delays no other.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ from typing import Final
 
 from vobox.commands.query import condor_history, condor_q, condor_status
 from vobox.files.as_user import OwnerFileReader
-from vobox.ledger.snapshot import LedgerView, Live, Slots
+from vobox.ledger.snapshot import LedgerSnapshot, Live, Slots
 from vobox.rpc.types import Answer, QueueView, Request
 
-from .fair_lock import Turns
+from .fair_lock import FairLock
 
-#: Seconds after which an answer that is still being read is broken off: the ledger's file
-#: cannot be tidied up while somebody looks at an old state of it.
-LONGEST: Final = 900.0
+#: After so long an answer that is still being read is cut off: SQLite's log grows for as long as
+#: an old snapshot is read.
+MAX_ANSWER_SECONDS: Final = 900.0
 
 _ANSWERS: Final[Mapping[str, Callable[[Request, QueueView, float], Answer]]] = {
     "condor_q": condor_q.answer,
@@ -32,8 +31,8 @@ _ANSWERS: Final[Mapping[str, Callable[[Request, QueueView, float], Answer]]] = {
 COMMANDS: Final = frozenset({*_ANSWERS, "condor_history"})
 
 
-class Queries:
-    """Called in the thread of each connection."""
+class QueryService:
+    """Answers queries, each in the thread of its connection."""
 
     def __init__(
         self,
@@ -53,53 +52,53 @@ class Queries:
         self._slots = slots
         self._live = live
         self._clock = clock
-        self._turns = Turns()
+        self._lock = FairLock()
 
     def answer(self, request: Request, now: float) -> Answer:
         """``now``: epoch seconds; the rest of a long answer is in ``more``."""
-        parts = self._parts(request, now)
+        parts = self._answer_in_parts(request, now)
         first = next(parts)
         if first.more is not None:
             return replace(first, more=parts)
         parts.close()
         return first
 
-    def _parts(self, request: Request, now: float) -> Generator[Answer, None, None]:
+    def _answer_in_parts(self, request: Request, now: float) -> Generator[Answer, None, None]:
         """The answer, and then what follows where there is more of it."""
         try:
-            view = LedgerView(
+            view = LedgerSnapshot(
                 self._path, self._schedd_name, self._address, self._trouble(),
-                self._slots, self._live, self._turns.pause,
+                self._slots, self._live, self._lock.let_others,
             )  # fmt: skip
         except sqlite3.Error as error:
-            yield self._failed(error)
+            yield self._report_failure(error)
             return
         try:
-            with self._turns.turn():
-                first = self._first(request, view, now)
+            with self._lock.hold():
+                first = self._begin(request, view, now)
             yield first
-            yield from self._rest(first.more or iter(()), self._clock() + LONGEST)
+            yield from self._continue(first.more or iter(()), self._clock() + MAX_ANSWER_SECONDS)
         except sqlite3.Error as error:
-            yield self._failed(error)
+            yield self._report_failure(error)
         finally:
             view.close()
 
-    def _rest(self, parts: Iterator[Answer], deadline: float) -> Iterator[Answer]:
+    def _continue(self, parts: Iterator[Answer], deadline: float) -> Iterator[Answer]:
         while True:
             if self._clock() > deadline:
-                yield Answer(stderr=f"\nError: not read within {LONGEST:g} s\n", code=1)
+                yield Answer(stderr=f"\nError: not read within {MAX_ANSWER_SECONDS:g} s\n", code=1)
                 return
-            with self._turns.turn():
+            with self._lock.hold():
                 part = next(parts, None)
             if part is None:
                 return
             yield part
 
-    def _first(self, request: Request, view: LedgerView, now: float) -> Answer:
+    def _begin(self, request: Request, view: LedgerSnapshot, now: float) -> Answer:
         if request.command == "condor_history":
             files = OwnerFileReader(request.uid, request.gid)
             return condor_history.answer(request, view, now, files)
         return _ANSWERS[request.command](request, view, now)
 
-    def _failed(self, error: sqlite3.Error) -> Answer:
+    def _report_failure(self, error: sqlite3.Error) -> Answer:
         return Answer(stderr=f"thyme-schedd: ledger {self._path}: {error}\n", code=1)

@@ -1,4 +1,4 @@
-"""Which function answers which condor command."""
+"""Hand each condor command to the function that answers it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vobox.rpc.types import Answer, Request
 from vobox.schedd.command_gateway import CommandGateway
 from vobox.schedd.main_loop import Schedd
 
-from .query_service import COMMANDS, Queries
+from .query_service import COMMANDS, QueryService
 
 _EDITS: dict[str, Callable[[Request, CommandGateway], Answer]] = {
     "condor_qedit": qedit.answer,
@@ -31,14 +31,14 @@ def wants_stdin(command: str, argv: Sequence[str]) -> bool:
     return command == "condor_submit" and reads_stdin(argv)
 
 
-class Dispatch:
+class Router:
     """The RPC server's handler."""
 
     def __init__(self, schedd: Schedd, ledger: Ledger, socket: Path) -> None:
         self._schedd = schedd
         self._ledger = ledger
         self._address = f"<{socket}>"
-        self._queries = Queries(
+        self._queries = QueryService(
             ledger.path, schedd.settings.name, self._address, schedd.staleness,
             schedd.slot_ads, schedd.live_attributes,
         )  # fmt: skip

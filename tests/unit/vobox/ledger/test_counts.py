@@ -12,7 +12,7 @@ import pytest
 from tests.support.schedd_parts import Events, after
 from thyme.protocol.job import JobId
 from vobox.jobs.job import Job
-from vobox.ledger.snapshot import LedgerView
+from vobox.ledger.snapshot import LedgerSnapshot
 from vobox.ledger.writer import Ledger
 
 
@@ -76,7 +76,7 @@ def test_a_kind_that_no_job_is_of_is_forgotten_with_the_history(tmp_path: Path) 
     db = sqlite3.connect(ledger.path)
     assert db.execute("SELECT * FROM counts").fetchall() == []
     db.close()
-    seen = LedgerView(ledger.path, "vm", "<x>", "")
+    seen = LedgerSnapshot(ledger.path, "vm", "<x>", "")
     assert seen.counts() == {}
     seen.close()
     ledger.close()

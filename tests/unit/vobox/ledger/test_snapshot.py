@@ -16,7 +16,7 @@ from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.commands.query import condor_q
 from vobox.jobs.job import Job
-from vobox.ledger.snapshot import LedgerView
+from vobox.ledger.snapshot import LedgerSnapshot
 from vobox.ledger.writer import Ledger
 
 OWNERS = ("games", "Games", "alice", "o'neill", "zoë")
@@ -52,7 +52,7 @@ def crowd() -> list[Ad]:
     return ads
 
 
-def stored(directory: Path, ads: list[Ad]) -> LedgerView:
+def stored(directory: Path, ads: list[Ad]) -> LedgerSnapshot:
     ledger = Ledger(directory / "ledger.db")
     with ledger.transaction():
         for ad in ads:
@@ -60,11 +60,11 @@ def stored(directory: Path, ads: list[Ad]) -> LedgerView:
             ledger.put(Job(number, 1, 1, "pool", Ad(ad), ad.number("JobStatus")))
     ledger.close()
     fake = FakeQueue()
-    return LedgerView(directory / "ledger.db", fake.schedd_name, fake.address, "")
+    return LedgerSnapshot(directory / "ledger.db", fake.schedd_name, fake.address, "")
 
 
 @pytest.fixture
-def view(tmp_path: Path) -> Iterator[LedgerView]:
+def view(tmp_path: Path) -> Iterator[LedgerSnapshot]:
     made = stored(tmp_path, crowd())
     yield made
     made.close()
@@ -119,7 +119,7 @@ COMMAND_LINES = [
 
 
 @pytest.mark.parametrize("argv", COMMAND_LINES, ids=" ".join)
-def test_the_ledger_answers_as_whole_ads_do(view: LedgerView, argv: list[str]) -> None:
+def test_the_ledger_answers_as_whole_ads_do(view: LedgerSnapshot, argv: list[str]) -> None:
     assert ask(condor_q.answer, view, *argv) == ask(condor_q.answer, FakeQueue(crowd()), *argv)
 
 
@@ -194,14 +194,14 @@ CONSTRAINTS = st.recursive(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_a_constraint_selects_the_same_jobs_in_the_database(
-    view: LedgerView, constraint: str
+    view: LedgerSnapshot, constraint: str
 ) -> None:
     argv = ["-allusers", "-constraint", constraint, "-af:j", "JobStatus"]
     by_columns = ask(condor_q.answer, view, *argv)
     assert by_columns == ask(condor_q.answer, FakeQueue(crowd()), *argv)
 
 
-def test_a_thousand_parts_are_not_given_to_the_database(view: LedgerView) -> None:
+def test_a_thousand_parts_are_not_given_to_the_database(view: LedgerSnapshot) -> None:
     for parts in (90, 500):
         constraint = " || ".join(f"ClusterId == {number}" for number in range(parts))
         argv = ["-allusers", "-constraint", constraint, "-af", "ClusterId"]

@@ -11,7 +11,7 @@ from tests.support.schedd_parts import JOB, Events, Expression, after
 from thyme.protocol.job import JobId
 from vobox.classad.ad import quote
 from vobox.jobs.job import Job
-from vobox.ledger.snapshot import LedgerView
+from vobox.ledger.snapshot import LedgerSnapshot
 from vobox.ledger.writer import Ledger
 
 
@@ -22,8 +22,8 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     made.close()
 
 
-def view(ledger: Ledger) -> LedgerView:
-    return LedgerView(ledger.path, "vm", "<x>", "")
+def view(ledger: Ledger) -> LedgerSnapshot:
+    return LedgerSnapshot(ledger.path, "vm", "<x>", "")
 
 
 def job(proc: int, owner: str = "games", left_at: float = 0.0) -> Job:

@@ -25,7 +25,7 @@ from vobox.schedd import command_gateway
 from vobox.schedd.command_gateway import CommandGateway
 from vobox.schedd.main_loop import Schedd
 from vobox.schedd.state import Settings
-from vobox.server.router import Dispatch
+from vobox.server.router import Router
 
 
 class Running:
@@ -43,7 +43,7 @@ class Running:
             self.ledger = ledger
             settings = Settings(SCHEDD, "pool", lease=300.0)
             self.schedd = Schedd(settings, broker.connect, ledger)
-            self.dispatch = Dispatch(self.schedd, ledger, Path("/s.sock"))
+            self.dispatch = Router(self.schedd, ledger, Path("/s.sock"))
             made.set()
             try:
                 self.schedd.run(self.ready.set)

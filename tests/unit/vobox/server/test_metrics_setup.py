@@ -30,7 +30,9 @@ class Start:
         return cli.parser().parse_args(["--spool", str(self.directory), *words])
 
     def begin(self, *words: str, **environ: str) -> metrics_setup.Metrics | None:
-        return metrics_setup.begin(self.options(*words), environ, self.schedd, self.ledger.path)
+        return metrics_setup.start_metrics(
+            self.options(*words), environ, self.schedd, self.ledger.path
+        )
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ from tests.support.waiting import wait_until
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.jobs.job import Job
-from vobox.ledger.snapshot import LedgerView
+from vobox.ledger.snapshot import LedgerSnapshot
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Answer, Request
-from vobox.server.fair_lock import Turns
-from vobox.server.query_service import LONGEST, Queries
+from vobox.server.fair_lock import FairLock
+from vobox.server.query_service import MAX_ANSWER_SECONDS, QueryService
 
 JOBS = 1500
 
@@ -41,7 +41,7 @@ class Site:
         self.ledger._db.execute("PRAGMA busy_timeout=0")  # a checkpoint says at once who is busy
         self.clock = Clock()
         self.live: dict[JobId, dict[str, str]] = {}
-        self.queries = Queries(
+        self.queries = QueryService(
             path, "vobox1.example.org", "<x>", lambda: "", lambda busy: iter(()),
             lambda number: self.live.get(number, {}), self.clock,
         )  # fmt: skip
@@ -120,7 +120,7 @@ def test_an_answer_that_nobody_reads_to_its_end_is_broken_off(site: Site) -> Non
     answer = site.ask("-long")
     assert answer.more is not None
     next(answer.more)
-    site.clock.now += LONGEST + 1
+    site.clock.now += MAX_ANSWER_SECONDS + 1
     last = list(answer.more)[-1]
     assert (last.code, "not read within" in last.stderr) == (1, True)
     assert site.checkpointed()
@@ -136,11 +136,11 @@ def test_a_ledger_that_is_gone_is_an_error_and_not_an_empty_queue(site: Site) ->
 def test_a_ledger_that_fails_halfway_ends_with_an_error(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(_self: LedgerView, *_args: object) -> Iterator[Ad]:
+    def broken(_self: LedgerSnapshot, *_args: object) -> Iterator[Ad]:
         yield from (job(cluster) for cluster in range(1000))
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(LedgerView, "_ads", broken)
+    monkeypatch.setattr(LedgerSnapshot, "_ads", broken)
     answer = site.ask("-long")
     assert answer.more is not None
     last = list(answer.more)[-1]
@@ -165,33 +165,33 @@ def test_a_running_job_shows_what_it_has_used_so_far(site: Site) -> None:
     assert site.ask("6", "-af", "RemoteUserCpu").stdout == "0.0\n"  # it waits: old news
 
 
-# --- turns --------------------------------------------------------------------------------------
+# --- the lock -----------------------------------------------------------------------------------
 
 
-def test_turns_are_handed_on_in_order() -> None:
-    turns, order = Turns(), []
+def test_the_lock_is_handed_on_in_order() -> None:
+    lock, order = FairLock(), []
 
     def take(number: int) -> None:
-        with turns.turn():
+        with lock.hold():
             order.append(number)
 
-    with turns.turn():
+    with lock.hold():
         threads = []
         for number in range(5):
             thread = threading.Thread(target=take, args=(number,))
             thread.start()
             threads.append(thread)
-            wait_until(lambda: len(turns._waiting) == len(threads), "it waits")
+            wait_until(lambda: len(lock._waiting) == len(threads), "it waits")
         assert order == []
-        turns.pause()  # all others have theirs first
+        lock.let_others()  # all others hold it first
         assert order == [0, 1, 2, 3, 4]
     for thread in threads:
         thread.join()
 
 
-def test_a_turn_is_given_back_by_whoever_fails() -> None:
-    turns = Turns()
-    with pytest.raises(ZeroDivisionError), turns.turn():
+def test_the_lock_is_released_after_an_error() -> None:
+    lock = FairLock()
+    with pytest.raises(ZeroDivisionError), lock.hold():
         raise ZeroDivisionError
-    with turns.turn():
-        turns.pause()
+    with lock.hold():
+        lock.let_others()
