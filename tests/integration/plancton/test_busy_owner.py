@@ -1,0 +1,66 @@
+"""An owner who takes every core of a real node with real containers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.node_daemon import Node
+from tests.support.services.engines import IMAGE, DockerService
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def node(tmp_path: Path, docker_service: DockerService, cgroup_name: str) -> Iterator[Node]:
+    made = Node(tmp_path)
+    yield made
+    made.clean()
+    docker_service.remove_containers()
+
+
+@pytest.fixture
+def values(docker_service: DockerService, cgroup_name: str) -> dict[str, Any]:
+    return {
+        "engine": "docker",
+        "docker_host": docker_service.host,
+        "docker_image": IMAGE,
+        "networks": ["none"],
+        "cgroup_parent": cgroup_name,
+        "max_dock_mem": 10_000_000,
+        "main_sleep": 0.2,
+        "stop_grace": 2,
+    }
+
+
+def test_an_owner_who_takes_every_core_evicts_no_pilot_where_cpu_idle_protects_him(
+    node: Node, values: dict[str, Any]
+) -> None:
+    burn = ["sh", "-c", "while :; do :; done"]
+    config = {**values, "docker_cmd": burn, "cpus_per_dock": 0.1, "max_docks": 2}
+    config |= {"grace_kill": 0.5, "stop_grace": 0}
+    node.configure(**config)
+    node.nodaemon()
+    before = set(node.wait_for(2))
+    if node.published()["protection"]["cpu"] != "idle":
+        pytest.skip("this kernel has no cpu.idle")
+    # Only now the CPU counts: pilots start here however busy this machine is.
+    node.configure(**config, cpu_reserve=0)
+    with contextlib.ExitStack() as owner:
+        for _ in range(os.cpu_count() or 1):
+            busy = owner.enter_context(subprocess.Popen(burn))
+            owner.callback(busy.kill)
+        wait_until(
+            lambda: node.published()["capacity"]["start"] == 0, "a busy owner", state=node.published
+        )
+        begun = time.monotonic()
+        wait_until(lambda: node.published()["looked"] > begun + 3.0, "three seconds of passes")
+        assert set(node.running()) == before, node.log()
+        assert "running ones are kept" in node.ctl("explain").stdout
+    assert "asked to end" not in node.log()
