@@ -41,7 +41,7 @@ TESTS = {
     "site": "tests/e2e/test_services.py::test_an_engine_with_bridges_runs_in_a_network_of_its_own",
     "hosts": "tests/e2e/test_services.py::test_ssh_has_a_key_and_speaks_to_nobody",
     "firewall": "tests/integration/thyme/test_amqp_faults.py"
-    "::test_dropped_packets_are_noticed_by_whoever_waits_and_whoever_sends",
+    "::test_dropped_packets_are_noticed_by_waiting_and_by_sending_clients",
     "systemd": "tests/ansible/test_units.py::test_systemd_accepts_the_units[pip-docker]",
     "clients": "tests/clients/test_dask.py",
     "grafana": "tests/unit/grafana/test_source.py::test_the_check_of_the_form_finds_what_is_wrong",

@@ -135,7 +135,7 @@ def test_a_record_that_no_queue_takes_is_refused_and_not_lost_silently(
         broker.record([STARTED])
 
 
-def test_a_worker_whose_queue_is_deleted_is_told(
+def test_a_worker_whose_queue_is_deleted_gets_an_error(
     new: Callable[[], Transport], rabbitmq: VirtualHost
 ) -> None:
     worker = new()
@@ -169,7 +169,9 @@ def test_a_worker_that_runs_a_job_is_sent_no_other(new: Callable[[], Transport])
     assert vobox.get_queue_state(POOL).consumers == 0
 
 
-def test_a_waiting_worker_is_told_of_a_job_and_is_counted(new: Callable[[], Transport]) -> None:
+def test_a_waiting_worker_is_woken_by_a_job_and_counted_as_a_consumer(
+    new: Callable[[], Transport],
+) -> None:
     vobox, worker = new(), new()
     assert worker.take(POOL) is None
     wait_until(lambda: vobox.get_queue_state(POOL).consumers == 1, "the worker to be counted")
@@ -185,7 +187,7 @@ def test_a_waiting_worker_is_told_of_a_job_and_is_counted(new: Callable[[], Tran
     assert delivery is not None and delivery.body == b"1"
 
 
-def test_a_message_of_which_every_worker_dies_is_put_aside_and_told_of(
+def test_a_message_at_which_every_worker_dies_becomes_a_recorded_dead_letter(
     new: Callable[[], Transport], rabbitmq: VirtualHost
 ) -> None:
     declare(rabbitmq, make_pool_queue(POOL), **{"x-delivery-limit": 2})
@@ -325,7 +327,7 @@ def test_a_stream_that_is_deleted_is_noticed_and_the_new_one_is_another(
 # --- mail -----------------------------------------------------------------------------------------
 
 
-def test_a_worker_that_comes_back_on_a_new_line_keeps_its_name(
+def test_a_worker_that_reconnects_keeps_its_inbox(
     new: Callable[[], Transport],
 ) -> None:
     schedd, before, after = new(), new(), new()

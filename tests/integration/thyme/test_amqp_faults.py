@@ -188,7 +188,7 @@ def test_a_server_that_hangs_is_noticed_and_nothing_waits_for_ever(
         again.submit(POOL, [b"job"])
 
 
-def test_an_idle_line_that_is_cut_is_noticed_by_its_heartbeats(
+def test_an_idle_connection_that_is_cut_is_noticed_by_its_heartbeats(
     own: Rabbit, vhost: VirtualHost, line: CuttableConnection
 ) -> None:
     url = vhost.url_at(line.port) + "?heartbeat=5"
@@ -204,7 +204,7 @@ def test_an_idle_line_that_is_cut_is_noticed_by_its_heartbeats(
 
 
 @pytest.mark.needs("firewall")
-def test_dropped_packets_are_noticed_by_whoever_waits_and_whoever_sends(
+def test_dropped_packets_are_noticed_by_waiting_and_by_sending_clients(
     own: Rabbit, vhost: VirtualHost
 ) -> None:
     need("firewall")
@@ -238,7 +238,7 @@ def dropping(port: int) -> Iterator[None]:
             subprocess.run(["iptables", "-w", "-D", *rule], check=True, capture_output=True)
 
 
-def test_a_line_that_is_cut_for_less_than_its_heartbeats_is_as_before(
+def test_a_connection_cut_for_less_than_its_heartbeat_timeout_continues(
     own: Rabbit, vhost: VirtualHost, line: CuttableConnection
 ) -> None:
     through = connect(vhost.url_at(line.port) + "?heartbeat=60")
@@ -259,7 +259,7 @@ def test_a_line_that_is_cut_for_less_than_its_heartbeats_is_as_before(
     through.close()
 
 
-def test_an_idle_worker_keeps_its_line_by_heartbeats(own: Rabbit, vhost: VirtualHost) -> None:
+def test_an_idle_worker_keeps_its_connection_by_heartbeats(own: Rabbit, vhost: VirtualHost) -> None:
     worker = connect(f"{vhost.url}?heartbeat=5")
     worker.open_inbox("thyme.worker.idle")
 

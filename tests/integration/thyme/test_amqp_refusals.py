@@ -104,7 +104,7 @@ def test_a_user_who_may_not_publish_is_told_so(
 # --- who is there ---------------------------------------------------------------------------------
 
 
-def test_a_broker_that_is_not_there_is_said_so() -> None:
+def test_an_unreachable_broker_is_reported() -> None:
     with pytest.raises(BrokerUnreachable, match=r"^broker amqp://127.0.0.1:9: Connection refused$"):
         connect("amqp://u:secret@127.0.0.1:9/v")
     with pytest.raises(BrokerUnreachable, match=r"no address is known for 'no-such-host.invalid'"):
@@ -128,7 +128,7 @@ def test_where_no_host_answers_each_is_named() -> None:
     assert "broker amqp://[::1]:9: " in str(failed.value)
 
 
-def test_something_else_on_that_port_is_said_so() -> None:
+def test_another_service_on_that_port_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as door:
         port = door.getsockname()[1]
 

@@ -158,7 +158,7 @@ def test_a_worker_that_dies_while_its_job_runs_takes_it_along_and_leaves_the_res
     assert site.runs() == 1
 
 
-def test_a_message_of_which_every_worker_dies_is_kept_aside(site: Site) -> None:
+def test_a_message_at_which_every_worker_dies_becomes_a_dead_letter(site: Site) -> None:
     site.submit("true")
     broker = connect(site.url)
     killer = (

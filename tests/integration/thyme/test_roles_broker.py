@@ -128,9 +128,7 @@ def test_the_topology_is_there_before_anybody_comes(site: Site) -> None:
         worker.declare_topology(["alien_jobs"])  # may make nothing, and finds all
 
 
-def test_a_job_gets_through_with_nobody_allowed_more_than_his_role(
-    site: Site, tmp_path: Path
-) -> None:
+def test_a_job_runs_with_each_user_limited_to_its_role(site: Site, tmp_path: Path) -> None:
     live = LiveSite(tmp_path, lease=60.0)
     try:
         del live.env["THYME_URL"]
@@ -245,7 +243,7 @@ def test_a_worker_does_not_submit_through_an_exchange_of_its_own(
     refused(alternate)
 
 
-def test_nothing_that_a_worker_tried_looks_like_the_schedds_word(
+def test_no_record_of_a_worker_looks_like_one_of_the_schedd(
     channel: Callable[[str], Any],
 ) -> None:
     """The keys of what the tests before left in the stream."""
@@ -264,7 +262,7 @@ def test_nothing_that_a_worker_tried_looks_like_the_schedds_word(
     assert from_workers <= {"event.started", "event.finished", "event.evicted"}
 
 
-def test_a_worker_reads_nobody_elses_inbox(channel: Callable[[str], Any]) -> None:
+def test_a_worker_cannot_read_another_inbox(channel: Callable[[str], Any]) -> None:
     other = channel("worker")
     other.queue_declare("thyme.worker.other", exclusive=True)
     other.queue_bind("thyme.worker.other", "thyme", "worker.other")
@@ -328,7 +326,7 @@ def test_the_operator_looks_as_monitor_and_acts_as_vobox(
         assert cli.main(argv) == 0, capsys.readouterr().err
 
 
-def test_an_unreadable_message_is_put_aside_listed_queued_again_and_purged(
+def test_an_unreadable_message_is_dead_lettered_listed_requeued_and_purged(
     site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("THYME_URL_FILE", str(site.directory / "vobox.url"))

@@ -89,7 +89,7 @@ def site(tmp_path: Path, rabbitmq: VirtualHost) -> Iterator[Site]:
     made.close()
 
 
-def test_a_job_may_last_longer_than_the_broker_waits_for_a_word(site: Site) -> None:
+def test_a_job_may_run_longer_than_the_heartbeat_timeout(site: Site) -> None:
     site.submit(f"touch {site.up()}; sleep {HEARTBEAT * 2.5}; echo done")
 
     worker = site.start(site.url)

@@ -73,7 +73,7 @@ def test_6_no_broker_named(site: WorkerSite) -> None:
     )  # fmt: skip
 
 
-def test_a_password_in_a_url_is_never_repeated(site: WorkerSite) -> None:
+def test_a_password_in_a_url_is_never_printed(site: WorkerSite) -> None:
     code, line = site.run("--url", "amqps://worker:secret@broker/")
 
     assert code == 6

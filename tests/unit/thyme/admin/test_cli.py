@@ -96,7 +96,7 @@ def test_dead_letters_are_listed_with_their_job_and_never_with_their_content(
     assert SECRET not in json.dumps(document)
 
 
-def test_no_dead_letters_are_said_to_be_none(
+def test_an_empty_list_of_dead_letters_is_reported(
     broker: Transport, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["dead"]) == 0
@@ -134,7 +134,7 @@ def test_a_dead_letter_is_queued_again_by_its_id(
     assert [letter.body for letter in broker.list_dead_letters()] == [BAD]
 
 
-def test_an_id_that_nobody_has_is_named_and_the_others_are_queued(
+def test_an_unknown_id_is_named_and_the_others_are_requeued(
     broker: Transport, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put_aside(broker, GOOD)
@@ -167,7 +167,7 @@ def test_requeueing_wants_ids_or_all(
 # --- purging -------------------------------------------------------------------------------------
 
 
-def test_purging_a_pool_keeps_every_message_aside_and_tells_the_stream(
+def test_purging_a_pool_makes_dead_letters_of_its_messages_and_records_them(
     broker: Transport, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broker.submit(POOL, [GOOD, BAD])

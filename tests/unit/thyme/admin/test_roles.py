@@ -45,7 +45,7 @@ def test_a_password_is_hashed_as_rabbitmq_hashes_it() -> None:
 
 
 @pytest.mark.parametrize("stored", ["", "no base64!", "AAAA", "ü"])
-def test_what_is_no_hash_fits_no_password(stored: str) -> None:
+def test_a_malformed_hash_matches_no_password(stored: str) -> None:
     assert not passwords.matches_hash("test12", stored)
 
 

@@ -187,7 +187,7 @@ def test_what_is_no_message_is_refused(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", None, [[[[[]]]]], "x" * 10**6])
-def test_another_version_is_said_with_ours_and_what_to_do(version: object) -> None:
+def test_an_unknown_version_is_reported_with_ours_and_what_to_do(version: object) -> None:
     with pytest.raises(UnknownVersion) as refused:
         decode(put({"thyme": version, "kind": "submit"}))
 
@@ -203,14 +203,14 @@ def test_the_version_is_in_the_text() -> None:
 
 
 @pytest.mark.parametrize("kind", ["resign", "", None, 3, ["submit"], "x" * 10**6])
-def test_an_unknown_kind_is_said(kind: object) -> None:
+def test_an_unknown_kind_is_reported(kind: object) -> None:
     with pytest.raises(BadMessage, match=r"^unknown kind of message ") as refused:
         decode(put({"thyme": 1, "kind": kind}))
 
     assert len(str(refused.value)) < 200
 
 
-def test_another_kind_than_expected_is_said() -> None:
+def test_an_unexpected_kind_is_reported() -> None:
     with pytest.raises(BadMessage, match=r"^expected a verdict message, not submit$"):
         expect_kind(submission(), ClaimReply)
 

@@ -48,7 +48,7 @@ def test_bytes_over_the_limit_are_refused_unread() -> None:
         decode(b" " * (MAX_SIZE + 1))
 
 
-def test_what_nobody_would_inflate_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_over_the_inflated_limit_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("thyme.protocol.blobs.MAX_INFLATED", 1000)
 
     message = result(stdout=b"x" * 900, stderr=b"x" * 101, files=())

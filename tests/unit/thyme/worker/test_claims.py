@@ -92,7 +92,7 @@ def taken_before(site: Site, *jobs: Submit) -> None:
     other.close()
 
 
-def test_a_job_that_comes_again_waits_for_the_schedd_s_word_and_not_for_ever(site: Site) -> None:
+def test_a_redelivered_job_waits_for_the_schedd_s_answer_for_a_limited_time(site: Site) -> None:
     taken_before(site, job(lease=100.0))
 
     assert site.run() == 0

@@ -50,7 +50,7 @@ def test_a_superseded_worker_ends_its_job_and_says_nothing(site: Site) -> None:
     assert site.kinds() == ["started"]
 
 
-def test_whoever_is_superseded_while_it_obeys_says_nothing_either(site: Site) -> None:
+def test_an_attempt_superseded_while_it_ends_is_not_reported_either(site: Site) -> None:
     schedd, asked = FakeSchedd(site.broker), job(seconds=500, environment={"DYING": "5"})
     site.submit(asked)
     site.after(100, lambda: schedd.tell(asked, "hold"))
@@ -117,7 +117,7 @@ def test_heartbeats_come_at_the_shorter_of_the_option_and_a_third_of_the_lease(
     assert (str(beat.job), beat.attempt, beat.usage.peak_rss) == ("1.0", 0, 1234)
 
 
-def test_a_lease_of_nothing_floods_nobody(site: Site) -> None:
+def test_a_lease_of_zero_does_not_cause_a_flood_of_heartbeats(site: Site) -> None:
     schedd = FakeSchedd(site.broker)
     site.submit(job(seconds=1, lease=1e-9))
 

@@ -255,6 +255,6 @@ def test_a_directory_that_is_gone_uses_nothing(tmp_path: Path) -> None:
     assert disk.size == 0
 
 
-def test_the_users_of_jobs_are_nobody_elses_by_any_table() -> None:
+def test_the_users_of_jobs_overlap_no_other_range_of_user_ids() -> None:
     taken = {entry.pw_uid for entry in pwd.getpwall()}
     assert not taken & set(range(FIRST_UID, FIRST_UID + users.AUTOMATIC_USERS))

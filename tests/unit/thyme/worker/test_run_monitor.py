@@ -291,7 +291,7 @@ def test_between_two_jobs_it_waits_anew(site: Site) -> None:
     assert said == [(0, 0, 0, False), (130, 130, 1, False), (180, 130, 1, True)]
 
 
-def test_a_waiting_worker_that_is_told_to_go_says_that_too(site: Site) -> None:
+def test_a_waiting_worker_announces_that_it_ends(site: Site) -> None:
     listener = Listener(site)
     site.after(20, site.signal)
 
@@ -300,7 +300,7 @@ def test_a_waiting_worker_that_is_told_to_go_says_that_too(site: Site) -> None:
     assert listener.heard[-1][1].leaving
 
 
-def test_a_line_that_breaks_at_that_word_is_made_again(site: Site) -> None:
+def test_a_connection_lost_during_an_announcement_is_made_again(site: Site) -> None:
     listener = Listener(site)
     site.broker.break_at("announce", 2)
 

@@ -81,7 +81,7 @@ def test_another_user_cannot_take_a_new_scratch_directory_over(
     shutil.rmtree(place)
 
 
-def test_nobody_can_foresee_the_name_of_a_scratch_directory(tmp_path: Path) -> None:
+def test_the_name_of_a_scratch_directory_cannot_be_predicted(tmp_path: Path) -> None:
     names = {Sandbox(tmp_path).path.name for _ in range(20)}
 
     assert len(names) == 20

@@ -146,7 +146,9 @@ def test_dots_are_no_output_files(sandbox: Sandbox, name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pipe", "link loop", "long name", "nul"])
-def test_what_is_no_file_holds_the_job_and_blocks_nobody(sandbox: Sandbox, kind: str) -> None:
+def test_an_output_that_is_not_a_file_holds_the_job_and_does_not_block(
+    sandbox: Sandbox, kind: str
+) -> None:
     path = sandbox.path / "out"
     if kind == "pipe":
         os.mkfifo(path)

@@ -60,7 +60,7 @@ def test_a_worker_without_a_broker_sleeps(site: Site, monkeypatch: pytest.Monkey
     assert site.kinds() == ["started", "finished"]
 
 
-def test_heartbeats_go_on_after_a_broken_line(site: Site) -> None:
+def test_heartbeats_continue_after_a_lost_connection(site: Site) -> None:
     schedd = FakeSchedd(site.broker)
     site.submit(job(seconds=250))
     site.after(90, lambda: site.broker.break_at("wait"))
@@ -177,7 +177,7 @@ def test_a_broker_that_refuses_is_not_asked_again(site: Site) -> None:
         (encode(ClaimReply("v", submission().job, 0, True, "")), "expected a submit message"),
     ],
 )
-def test_what_cannot_be_read_is_kept_aside_and_the_worker_goes_on(
+def test_an_unreadable_message_becomes_a_dead_letter_and_the_worker_continues(
     site: Site, caplog: pytest.LogCaptureFixture, body: bytes, reason: str
 ) -> None:
     site.broker.submit(POOL, [body])

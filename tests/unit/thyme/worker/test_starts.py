@@ -32,7 +32,7 @@ def test_a_start_that_the_schedd_recorded_is_not_recorded_again(site: Site) -> N
     assert site.queued() == 0
 
 
-def test_a_worker_told_to_leave_takes_a_recorded_start_back(site: Site) -> None:
+def test_a_worker_signalled_after_a_recorded_start_records_an_eviction(site: Site) -> None:
     schedd = FakeSchedd(site.broker, records=True, delay=1.0)
     site.submit(job())
     site.after(1.0, lambda: site.signal(signal.SIGTERM))
@@ -70,7 +70,7 @@ def test_a_worker_that_may_have_no_other_job_asks_for_none(site: Site) -> None:
     assert site.queued() == 1
 
 
-def test_a_message_that_came_on_a_line_that_broke_is_not_worked_on(site: Site) -> None:
+def test_a_message_from_a_lost_connection_is_not_run(site: Site) -> None:
     site.submit(job(name="1.0"), job(name="1.1"))
     site.broker.break_at("take", 2)
 

@@ -28,7 +28,7 @@ def test_two_workers_never_have_the_same_number(tmp_path: Path) -> None:
     assert UidLock(0, place).value == 0
 
 
-def test_whoever_wants_one_that_is_taken_gets_the_next_free_one(tmp_path: Path) -> None:
+def test_a_taken_number_is_replaced_by_the_next_free_one(tmp_path: Path) -> None:
     taken = [
         UidLock(wanted, tmp_path) for wanted in (3, 3, AUTOMATIC_USERS - 1, AUTOMATIC_USERS - 1)
     ]
@@ -48,7 +48,7 @@ def test_a_worker_that_was_killed_leaves_its_number(tmp_path: Path) -> None:
     assert UidLock(0, tmp_path).value == 0
 
 
-def test_more_workers_than_numbers_are_told_where_to_look(tmp_path: Path) -> None:
+def test_a_worker_without_a_free_number_says_where_the_locks_are(tmp_path: Path) -> None:
     taken = [UidLock(0, tmp_path) for _ in range(AUTOMATIC_USERS)]
 
     with pytest.raises(NodeUnfit, match=f"{AUTOMATIC_USERS} workers of this machine .* {tmp_path}"):

@@ -59,7 +59,7 @@ def test_an_idle_worker_leaves_at_once(site: Site) -> None:
     assert site.clock() - site.start <= 4
 
 
-def test_a_worker_told_to_leave_while_it_claims_gives_the_job_back(site: Site) -> None:
+def test_a_worker_signalled_while_it_claims_requeues_the_job(site: Site) -> None:
     FakeSchedd(site.broker, delay=1e9)
     site.submit(job())
     site.after(1, site.signal)

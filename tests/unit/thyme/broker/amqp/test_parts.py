@@ -192,7 +192,7 @@ def test_each_refusal_says_what_and_where(
         ("none", ("x", "", "")),
     ],
 )
-def test_another_argument_is_read_from_the_broker_s_words(
+def test_a_differing_argument_is_parsed_from_the_broker_s_text(
     theirs: str, found: tuple[str, str, str]
 ) -> None:
     text = f"PRECONDITION_FAILED - inequivalent arg 'x' for queue 'q' in vhost '/': received the \

@@ -93,7 +93,7 @@ def test_a_bad_url_is_explained_without_its_password(url: str, said: str) -> Non
     assert "\n" not in text
 
 
-def test_a_place_never_shows_its_password() -> None:
+def test_an_address_never_shows_its_password() -> None:
     (place,) = parse("amqps://worker:secret@broker:1/site")
 
     assert str(place) == "amqps://broker:1"

@@ -19,7 +19,7 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_a_broker_that_cannot_be_opened_leaves_nothing_open_and_nobody_alive(
+def test_a_broker_that_cannot_be_opened_leaves_no_file_open_and_no_lock_held(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "broker.db").write_bytes(b"no database " * 100)
