@@ -36,14 +36,20 @@ class ThymeError(Exception):
 
 
 class BadInvocation(ThymeError):
+    """The command line, the environment or the broker URL is wrong."""
+
     exit_code = ExitCode.BAD_INVOCATION
 
 
 class NodeUnfit(ThymeError):
+    """This node cannot run jobs."""
+
     exit_code = ExitCode.NODE_UNFIT
 
 
 class BrokerError(ThymeError):
+    """The broker cannot be used."""
+
     exit_code = ExitCode.BROKER
 
 

@@ -33,6 +33,7 @@ exit codes:
 
 
 def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     made = Parser(
         prog="thyme-admin",
         description="Look after the broker: users, queues, dead letters.",

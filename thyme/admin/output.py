@@ -20,6 +20,7 @@ class Output:
         self._json = as_json
 
     def print_queues(self, queues: Sequence[QueueSummary], text: str = "") -> None:
+        """Print queues, and then ``text``."""
         if self._json:
             _print_json({"queues": [asdict(each) for each in queues]})
             return
@@ -32,6 +33,7 @@ class Output:
             print(text)
 
     def print_letters(self, letters: Sequence[DeadLetterSummary]) -> None:
+        """Print dead letters."""
         if self._json:
             _print_json({"dead": [asdict(each) for each in letters]})
             return
@@ -52,6 +54,7 @@ class Output:
         _print_table(("id", "put aside", "pool", "job", "bytes", "reason"), rows)
 
     def print_files(self, files: Sequence[FileChange]) -> None:
+        """Print files and what was done with them."""
         if self._json:
             _print_json({str(each.path): each.what for each in files})
             return
@@ -59,6 +62,7 @@ class Output:
             print(f"{each.what:8}{each.path}")
 
     def print_done(self, what: str, count: int, text: str) -> None:
+        """Print ``text``; as JSON, ``count`` under the name ``what``."""
         if self._json:
             _print_json({what: count})
         else:

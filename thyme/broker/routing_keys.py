@@ -36,10 +36,12 @@ def make_event_key(body: bytes) -> str:
 
 
 def make_submit_key(pool: str) -> str:
+    """Return the key of a pool's submits."""
     return SUBMIT + pool
 
 
 def make_dead_key(pool: str) -> str:
+    """Return the key of a pool's dead letters."""
     return DEAD + pool
 
 

@@ -33,6 +33,7 @@ class BlobWriter:
         self.inflated = 0
 
     def put(self, data: Any) -> dict[str, int]:
+        """Append some bytes, and return their place for the header; raises ValueError."""
         if not isinstance(data, bytes):
             raise ValueError("bytes")
         self.inflated += len(data)
@@ -87,6 +88,7 @@ class BlobReader:
         self._unread = len(data)
 
     def get(self, place: Any) -> bytes:
+        """Return the bytes at a place of the header; raises ValueError."""
         if not isinstance(place, dict):
             raise ValueError("the place of some bytes")
         if not self._wanted:
@@ -115,12 +117,14 @@ class BlobReader:
 
 
 def check_integer(value: Any) -> int:
+    """Return ``value`` if it is a whole number of 64 bits; raises ValueError."""
     if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= _NUMBER_LIMIT:
         raise ValueError("a whole number below 2**63")
     return value
 
 
 def check_count(value: Any) -> int:
+    """Return ``value`` if it is a whole number from 0; raises ValueError."""
     if check_integer(value) < 0:
         raise ValueError("a whole number from 0")
     return int(value)

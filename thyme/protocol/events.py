@@ -157,12 +157,16 @@ class Removed(JobMessage):
 
 @dataclass(frozen=True)
 class Held(JobMessage):
+    """The job is on hold."""
+
     kind = "held"
     hold: HoldReason
 
 
 @dataclass(frozen=True)
 class Released(JobMessage):
+    """The job is no longer on hold."""
+
     kind = "released"
     reason: str
 

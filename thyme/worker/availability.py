@@ -13,6 +13,8 @@ from thyme.protocol.mail import Machine, Waiting
 
 
 class Availability:
+    """Announces one worker's waiting."""
+
     def __init__(
         self,
         worker: str,

@@ -51,6 +51,7 @@ exit codes:
 
 
 def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     made = Parser(
         prog="thyme-worker",
         description="Take one job from the queue, run it, report, end.",
@@ -166,6 +167,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def entry() -> NoReturn:
+    """Run the worker as a program."""
     sys.exit(main())
 
 

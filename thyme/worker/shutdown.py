@@ -13,8 +13,10 @@ class Shutdown:
 
     @property
     def requested(self) -> bool:
+        """Whether the worker is to end, and its job with it."""
         return bool(self.signals)
 
     @property
     def immediate(self) -> bool:
+        """Whether the job is to be killed at once."""
         return len(self.signals) > 1

@@ -77,6 +77,8 @@ class WorkerSettings:
 
 
 class Worker:
+    """Runs jobs of one pool, one after the other."""
+
     def __init__(
         self,
         settings: WorkerSettings,

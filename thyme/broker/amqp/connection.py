@@ -101,6 +101,7 @@ class _PikaConnection(SelectConnection):  # type: ignore[misc]
 
     @property
     def undecoded_bytes(self) -> int:
+        """Bytes received that are no whole frame yet."""
         return len(self._frame_buffer)
 
     def abort(self) -> None:

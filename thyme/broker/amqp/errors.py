@@ -22,10 +22,12 @@ _VALUE: Final = re.compile(r"'([^']*)'")
 
 
 def make_refused(address: BrokerAddress, text: str) -> BrokerRefused:
+    """Return the error of a broker that answered no."""
     return BrokerRefused(f"broker {address}: {text}")
 
 
 def make_unreachable(address: BrokerAddress, text: str) -> BrokerUnreachable:
+    """Return the error of a broker that does not answer."""
     return BrokerUnreachable(f"broker {address}: {text}")
 
 

@@ -59,6 +59,8 @@ OPERATORS_CHOICE: Final = frozenset(
 
 @dataclass(frozen=True)
 class Exchange:
+    """An exchange to declare."""
+
     name: str
     type: str = "topic"
     durable: bool = True
@@ -66,6 +68,8 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Queue:
+    """A queue to declare."""
+
     name: str
     arguments: dict[str, str | int]
     durable: bool = True
@@ -75,6 +79,8 @@ class Queue:
 
 @dataclass(frozen=True)
 class Binding:
+    """A binding of a queue to an exchange, for a routing key."""
+
     exchange: str
     queue: str
     key: str
@@ -130,10 +136,12 @@ def build_topology(pools: Sequence[str]) -> Topology:
 
 
 def make_dead_letter_queue() -> Queue:
+    """Return the queue of dead letters."""
     return Queue(DEAD, {"x-queue-type": "quorum", "x-delivery-limit": DEAD_DELIVERY_LIMIT})
 
 
 def make_stream_queue() -> Queue:
+    """Return the stream."""
     return Queue(
         STREAM,
         {
@@ -146,6 +154,7 @@ def make_stream_queue() -> Queue:
 
 
 def make_pool_queue(pool: str) -> Queue:
+    """Return a pool's job queue."""
     return Queue(
         make_job_queue_name(pool),
         {
@@ -175,14 +184,17 @@ def make_inbox(name: str) -> Inbox:
 
 
 def make_job_queue_name(pool: str) -> str:
+    """Return the name of a pool's job queue; raises BadInvocation where it is too long."""
     return check_name_length(_QUEUE + _quote(pool), f"pool {pool[:60]!r}")
 
 
 def make_submit_key(pool: str) -> str:
+    """Return the routing key of a pool's submits."""
     return routing_keys.make_submit_key(_quote(pool))
 
 
 def make_dead_key(pool: str) -> str:
+    """Return the routing key of a pool's dead letters."""
     return routing_keys.make_dead_key(_quote(pool))
 
 

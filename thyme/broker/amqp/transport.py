@@ -38,6 +38,8 @@ _DURABLE: Final = 2
 
 
 class AmqpTransport(Transport):
+    """One connection to RabbitMQ."""
+
     def __init__(self, addresses: Sequence[BrokerAddress]) -> None:
         """Connect to the first of ``addresses``, in random order, that accepts us.
 

@@ -40,6 +40,8 @@ MAIL_TTL = 3600.0
 
 
 class SqliteTransport(Transport):
+    """One connection to the embedded broker."""
+
     def __init__(self, path: str) -> None:
         """``path``: the database; its directory must exist and be writable."""
         self._next_reclaim = 0.0
