@@ -65,12 +65,18 @@ class Edit:
     @property
     def by_job(self) -> bool:
         """Whether job ids alone select: then each of these jobs has to exist."""
-        alone = self.owner is None and not self.constraints
-        return bool(self.ids) and alone and all(map(is_job_id, self.ids))
+        return self.by_ids and all(map(is_job_id, self.ids))
+
+    @property
+    def by_ids(self) -> bool:
+        """Whether job and cluster ids alone select."""
+        return bool(self.ids) and self.owner is None and not self.constraints
 
     @property
     def constraint(self) -> str:
         """The selection as the error messages write it."""
+        if self.by_ids and len(self.ids) == 1 and not self.by_job:
+            return f"( (ClusterId == {int(self.ids[0])} ) )"
         parts = [f'(Owner=="{self.owner}")'] if self.owner is not None else []
         parts += [f"({each})" for each in self.constraints]
         ids = [
@@ -201,13 +207,12 @@ def decide(
                 text = f'Failed to set attribute "{first}" for job {word}.\n{QUEUE_FAILED}'
                 return Answer(stderr=text, code=1), []
             jobs += found
-        count = str(len(jobs))
     else:
         jobs = [job for job in _find_edited_jobs(edit, ledger, now) if may_modify(job, uid)]
-        count = "all"
         if not jobs:
             text = f'Failed to set attribute "{first}" by constraint: {edit.constraint}\n'
             return Answer(stderr=text + QUEUE_FAILED, code=1), []
+    count = len(jobs) if edit.by_ids else "all"
     can = "Can " if edit.dry_run else ""
     stdout = "".join(
         f'{can}Set attribute "{name}" for {count} matching jobs.\n' for name in sorted(edit.values)

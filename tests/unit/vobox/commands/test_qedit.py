@@ -45,11 +45,11 @@ def set_line(attribute: str, count: str, can: str = "") -> str:
         (["5.0", 'Colour = "red"'], "1", ["5.0"]),
         (["5.0", "6.0", "Colour", '"red"'], "2", ["5.0", "6.0"]),
         (["-jobids", "5.0,6.0", "Colour", '"red"'], "2", ["5.0", "6.0"]),
-        (["5", "Colour", '"red"'], "all", ["5.0", "5.1"]),
+        (["5", "Colour", '"red"'], "2", ["5.0", "5.1"]),
         (["alice", "Colour", '"red"'], "all", ["5.0", "5.1", "6.0"]),
         (["-owner", "alice", "-cons", "ProcId==1", "Colour", '"red"'], "all", ["5.1"]),
         (["-constraint", "true", "Colour", '"red"'], "all", ["5.0", "5.1", "6.0"]),
-        (["-debug", "-name", "vobox1", "5", "Colour", '"red"'], "all", ["5.0", "5.1"]),
+        (["-debug", "-name", "vobox1", "5", "Colour", '"red"'], "2", ["5.0", "5.1"]),
     ],
 )
 def test_the_selected_jobs_are_changed(
@@ -125,7 +125,7 @@ def test_what_cannot_be_changed_is_refused_with_a_reason_and_nothing_is_set(
         (["5.0", "9.0", "A", "1"], f'Failed to set attribute "A" for job 9.0.\n{QUEUE_FAILED}'),
         (
             ["99", "A", "1"],
-            f'Failed to set attribute "A" by constraint: (ClusterId == 99)\n{QUEUE_FAILED}',
+            f'Failed to set attribute "A" by constraint: ( (ClusterId == 99 ) )\n{QUEUE_FAILED}',
         ),
         (
             ["bob", "A", "1"],
