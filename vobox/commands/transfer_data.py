@@ -8,13 +8,11 @@ the job leaves the queue, and may be fetched again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from thyme.errors import BadMessage
 from thyme.protocol import codec
 from thyme.protocol.events import Edited, Finished, JobMessage, expect_kind
 from thyme.protocol.job import JobId
-from vobox.classad.ad import Ad
 from vobox.files import output
 from vobox.jobs.job import Job
 from vobox.jobs.output_destination import OUTPUT_KINDS, is_spooled
@@ -127,8 +125,7 @@ def _find_jobs(groups: Sequence[JobGroup], ledger: Ledger, now: float) -> list[J
         else:
             known = select_jobs(group, ledger, now)
         found.update((job.id, job) for job in known)
-    # whole ads: the ledger's own can be read in the schedd's thread alone
-    return [replace(job, ad=Ad(dict(job.ad))) for job in found.values()]
+    return list(found.values())
 
 
 def _fetch(

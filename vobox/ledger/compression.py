@@ -39,12 +39,25 @@ class Dictionaries:
         ``number``: of its dictionary; None where ``data`` is the text itself. Raises
         sqlite3.DatabaseError where it is damaged.
         """
+        return data if number is None else self.inflate(self.find(number), data)
+
+    def find(self, number: int | None) -> bytes | None:
+        """Return the dictionary with this number; None where there is none.
+
+        To be asked in the thread of the connection, while the row that names it is there.
+        """
         if number is None:
-            return data
+            return None
+        return self._known.get(number) or self._read(number)
+
+    def inflate(self, dictionary: bytes | None, data: bytes) -> bytes:
+        """Return the text of ``data``, in any thread. Raises sqlite3.DatabaseError."""
+        if dictionary is None:
+            self.report_damage(LookupError("its dictionary is missing"))
         try:
-            inflater = zlib.decompressobj(_RAW, zdict=self._known.get(number) or self._read(number))
+            inflater = zlib.decompressobj(_RAW, zdict=dictionary)
             text = inflater.decompress(data)
-        except (TypeError, zlib.error) as error:
+        except zlib.error as error:
             self.report_damage(error)
         if not inflater.eof:
             self.report_damage(EOFError("it ends too early"))
@@ -54,11 +67,14 @@ class Dictionaries:
         """Raise sqlite3.DatabaseError: a text is not what was stored."""
         raise sqlite3.DatabaseError(f"a text in the ledger is damaged: {error}") from error
 
-    def _read(self, number: int) -> bytes:
+    def _read(self, number: int) -> bytes | None:
         row = self._db.execute("SELECT text FROM dictionaries WHERE id=?", (number,)).fetchone()
+        if row is None or not isinstance(row[0], bytes):
+            return None
         if len(self._known) >= _MAX_KNOWN:
             self._known.clear()
-        found = self._known[number] = bytes(row[0])  # TypeError: there is none
+        found: bytes = row[0]
+        self._known[number] = found
         return found
 
 

@@ -76,9 +76,21 @@ def _key(name: str) -> tuple[str, str]:
 
 
 class StoredAd(Ad):
-    """``Ad``, with the same attributes as the one that ``encode_ad`` was given."""
+    """``Ad``, with the same attributes as the one that ``encode_ad`` was given.
 
-    __slots__ = ("_dictionaries", "_is_parsed", "_places", "_row", "_text", "_written")
+    It has its dictionary from the start: it may be read in another thread, and when the job is
+    long gone and its dictionary deleted.
+    """
+
+    __slots__ = (
+        "_dictionaries",
+        "_dictionary",
+        "_is_parsed",
+        "_places",
+        "_row",
+        "_text",
+        "_written",
+    )
 
     def __init__(
         self,
@@ -93,6 +105,7 @@ class StoredAd(Ad):
         """
         # not Ad.__init__: ``_items`` is made when it is first asked for
         self._dictionaries = dictionaries
+        self._dictionary = dictionaries.find(row[-2])
         self._row = row
         self._places = places
         #: the decompressed text
@@ -154,7 +167,9 @@ class StoredAd(Ad):
             super().__setitem__(written, expression)
 
     def _decompress(self) -> str:
-        text = self._dictionaries.decompress(*self._row[-2:])
+        number, text = self._row[-2:]
+        if number is not None:
+            text = self._dictionaries.inflate(self._dictionary, text)
         try:
             self._text = text.decode("ascii")
         except ValueError as error:

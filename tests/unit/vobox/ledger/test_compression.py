@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -214,3 +215,15 @@ def test_a_ledger_with_a_text_that_is_damaged_is_made_again_at_the_next_start(
     assert next_one.meta("next_cluster", "1") == "8"
     assert len(list(tmp_path.glob("ledger.db.damaged-*"))) == 1
     next_one.close()
+
+
+def test_an_ad_is_read_in_another_thread_and_when_its_job_is_long_gone() -> None:
+    made = compressor()
+    ad = Ad({"Owner": '"games"', "Args": '"' + "x" * 400 + '"'})
+    stored = [StoredAd(made, made.compress(("ad", ""), encode_ad(ad))) for _ in range(2)]
+    made.forget()
+    made._db.execute("DELETE FROM dictionaries")
+
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(stored[0].get, "Args").result() == ad["Args"]
+        assert dict(other.submit(lambda: dict(stored[1])).result()) == dict(ad)

@@ -82,7 +82,6 @@ class Running:
 
     def lose_broker(self, error: Exception) -> None:
         self.broker.down = error  # type: ignore[assignment]
-        self.broker.break_at("wait")
         self.schedd._wake()
         wait_until(lambda: self.schedd.trouble == str(error), "the trouble is seen")
 
