@@ -51,7 +51,8 @@ machines = st.builds(Machine, counts, counts, counts, names, names, names, secon
 VALUES = {
     "schedd": names, "time": moments, "pool": names, "uid": counts, "gid": counts,
     "job": st.builds(JobId, st.integers(0, 10**18 - 1), st.integers(0, 10**18 - 1)),
-    "attempt": counts, "ad": st.dictionaries(texts, texts, max_size=3), "task": tasks,
+    "attempt": st.integers(0, 1_000_000), "ad": st.dictionaries(texts, texts, max_size=3),
+    "task": tasks,
     "worker": names, "host": names, "exit_code": st.none() | st.integers(-9, 255),
     "signal": st.none() | st.integers(0, 64), "stdout": blobs, "stderr": blobs, "files": files,
     "usage": st.builds(Usage, numbers, numbers, numbers, counts, counts, counts),

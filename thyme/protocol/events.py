@@ -98,13 +98,35 @@ class Usage:
     disk: int = 0
 
 
+#: Characters of a reason that a user gives, or an expression of his makes.
+MAX_REASON: Final = 4096
+_INT_LIMIT: Final = 2**31
+
+
+def cut_reason(text: str) -> str:
+    """Return the text, or its first ``MAX_REASON`` characters with a mark that there was more."""
+    return text if len(text) <= MAX_REASON else text[: MAX_REASON - 3] + "..."
+
+
 @dataclass(frozen=True)
 class HoldReason:
-    """HTCondor's HoldReasonCode, HoldReasonSubCode (mostly an errno) and HoldReason."""
+    """HTCondor's HoldReasonCode, HoldReasonSubCode (mostly an errno) and HoldReason.
+
+    What a user's expression gives is cut to what every reader takes: numbers to 32 bits, the
+    text to ``MAX_REASON`` characters.
+    """
 
     code: int
     subcode: int
     text: str
+
+    def __post_init__(self) -> None:
+        for name in ("code", "subcode"):
+            if not -_INT_LIMIT <= (number := getattr(self, name)) < _INT_LIMIT:
+                limit = _INT_LIMIT - 1 if number > 0 else -_INT_LIMIT
+                object.__setattr__(self, name, limit)
+        if len(self.text) > MAX_REASON:
+            object.__setattr__(self, "text", cut_reason(self.text))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ from .events import HoldReason, Usage
 from .job import FileOnDisk, JobId, SandboxFile
 from .mail import ACTIONS, Machine
 
+#: The highest number of a job's attempt. What a worker says of a higher one is not believed, so
+#: that a next attempt can have a number, too.
+MAX_ATTEMPT = 1_000_000
 #: Seconds since 1970 at which no calendar of Python's has a date any more.
 _YEAR_10000 = 253402300800
 
@@ -33,10 +36,16 @@ def _check_seconds(value: Any) -> float:
     return float(value)
 
 
-def _moment(value: Any) -> float:
+def _check_moment(value: Any) -> float:
     if not 0 <= _check_number(value) < _YEAR_10000:
         raise ValueError("a time in seconds since 1970, before the year 10000")
     return float(value)
+
+
+def _check_attempt(value: Any) -> int:
+    if check_count(value) > MAX_ATTEMPT:
+        raise ValueError(f"an attempt's number, at most {MAX_ATTEMPT}")
+    return int(value)
 
 
 def _check_signal(value: Any) -> int:
@@ -260,11 +269,11 @@ TASK_FIELDS: dict[str, tuple[Writer, Reader]] = {
 MESSAGE_FIELDS: dict[str, tuple[Writer, Reader]] = {
     "schedd": _both(_check_name),
     "job": (_write_job, lambda value, _stored: _read_job(value)),
-    "time": _both(_moment),
+    "time": _both(_check_moment),
     "pool": _both(_check_name),
     "uid": _both(check_count),
     "gid": _both(check_count),
-    "attempt": _both(check_count),
+    "attempt": _both(_check_attempt),
     "ad": _both(_check_mapping),
     "worker": _both(_check_name),
     "host": _both(_check_name),

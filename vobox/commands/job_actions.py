@@ -23,6 +23,7 @@ from thyme.protocol.events import (
     Removed,
     Suspended,
     Vacated,
+    cut_reason,
 )
 from thyme.protocol.hold_codes import HoldReasonCode
 from thyme.protocol.job import JobId
@@ -219,7 +220,11 @@ def _build_event(
 ) -> JobMessage:
     by = f"(by user {user})"
     forced = " -forcex" if request.force else ""
-    reason = f"{request.reason} {by}" if request.reason else f"via {request.command}{forced} {by}"
+    reason = (
+        f"{cut_reason(request.reason)} {by}"
+        if request.reason
+        else f"via {request.command}{forced} {by}"
+    )
     if request.command == "condor_rm":
         return Removed(schedd, job.id, now, reason, request.force)
     if request.command == "condor_hold":

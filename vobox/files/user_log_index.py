@@ -12,11 +12,17 @@ import os
 import stat
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import IO
 
 from .safe_open import open_file
 
 #: Logs whose events are remembered.
 MAX_LOGS = 64
+#: Bytes of a log's end that are read: 100,000 events and more. The file is its owner's, and may
+#: be of any size.
+MAX_READ = 64 * 1024 * 1024
+#: Bytes of one event, which a log line of a program of ours never exceeds.
+MAX_EVENT = 256 * 1024
 _END = b"...\n"
 
 
@@ -25,6 +31,18 @@ class _Log:
     identity: tuple[int, int]
     size: int = 0
     events: set[int] = field(default_factory=set)  #: hashes
+
+
+def _add_events(file: IO[bytes], events: set[int]) -> None:
+    """Add the hash of each event in the rest of the file."""
+    event = b""
+    left = MAX_READ
+    while left > 0 and (line := file.readline(MAX_EVENT)):
+        left -= len(line)
+        event = line if len(event) + len(line) > MAX_EVENT else event + line
+        if line == _END:
+            events.add(hash(event))
+            event = b""
 
 
 class UserLogIndex:
@@ -58,14 +76,10 @@ class UserLogIndex:
             if log is None or log.identity != (status.st_dev, status.st_ino):
                 log = _Log((status.st_dev, status.st_ino))
             if log.size != status.st_size:
-                log.events, log.size = set(), 0
-                event = b""
-                for line in file:
-                    log.size += len(line)
-                    event += line
-                    if line == _END:
-                        log.events.add(hash(event))
-                        event = b""
+                # the size as it was: what is appended meanwhile is read the next time
+                log.events, log.size = set(), status.st_size
+                file.seek(max(0, status.st_size - MAX_READ))
+                _add_events(file, log.events)
         self._logs[path] = log
         if len(self._logs) > MAX_LOGS:
             self._logs.popitem(last=False)

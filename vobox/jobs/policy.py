@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import classad2
 
-from thyme.protocol.events import HoldReason
+from thyme.protocol.events import HoldReason, cut_reason
 from thyme.protocol.hold_codes import HoldReasonCode
 from vobox.classad.ad import Ad
 from vobox.classad.expressions import Evaluator
@@ -149,7 +149,7 @@ def _fired(ad: Ad, name: str) -> str:
 
 def _reason(evaluator: Evaluator, ad: Ad, name: str) -> str:
     own = evaluator.attribute(ad, name + "Reason")
-    return own if isinstance(own, str) and own else _fired(ad, name)
+    return cut_reason(own if isinstance(own, str) and own else _fired(ad, name))
 
 
 def _hold(evaluator: Evaluator, ad: Ad, name: str) -> HoldReason:

@@ -140,8 +140,11 @@ class Schedd:
                 backoff = MIN_BACKOFF_SECONDS
                 while not self._stop:
                     self._step(session)
-            except (BrokerError, sqlite3.Error, OSError) as error:
+            except Exception as error:
                 self._close_session()
+                if not isinstance(error, (BrokerError, sqlite3.Error, OSError)):
+                    # a fault of ours: what is in the ledger and the stream is as it was
+                    log.exception("the schedd starts its work anew")
                 if isinstance(error, BrokerRefused) and not was_live:
                     raise  # waiting will not help: another schedd has our name, or no permission
                 self._state.health.report_failure(error)

@@ -7,18 +7,25 @@ is checked as it is then.
 
 from __future__ import annotations
 
+import logging
+import sqlite3
+import time
 from collections.abc import Callable, Mapping
 
-from thyme.protocol.events import Held, JobMessage, Released, Removed
+from thyme.protocol.events import Held, HoldReason, JobMessage, Released, Removed
+from thyme.protocol.hold_codes import HoldReasonCode
 from thyme.protocol.job import JobId
 from vobox.classad.expressions import Evaluator
 from vobox.jobs import policy
 from vobox.jobs.job import Job
-from vobox.jobs.status import COMPLETED, REMOVED, RUNNING, SUSPENDED
+from vobox.jobs.status import COMPLETED, HELD, REMOVED, RUNNING, SUSPENDED
 from vobox.ledger.writer import Ledger
 
-#: Jobs checked in one slice: a few, so that a claim does not wait for its end.
+log = logging.getLogger(__name__)
+
+#: Jobs checked in one slice, and seconds after which it ends: a claim waits for its end.
 SLICE = 500
+SLICE_SECONDS = 0.02
 _START = JobId(-1, -1)
 
 
@@ -26,9 +33,14 @@ class PolicyScan:
     """A scan that goes through the jobs with policies again and again."""
 
     def __init__(
-        self, schedd: str, ledger: Ledger, live: Callable[[JobId], Mapping[str, str]]
+        self,
+        schedd: str,
+        ledger: Ledger,
+        live: Callable[[JobId], Mapping[str, str]],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``live``: what a running job has used so far, attribute → ClassAd text."""
+        self._clock = clock
         self._schedd = schedd
         self._ledger = ledger
         self._live = live
@@ -47,23 +59,41 @@ class PolicyScan:
         evaluator = Evaluator(now)
         events: list[JobMessage] = []
         leaving: list[Job] = []
+        deadline = self._clock() + SLICE_SECONDS
         for job in jobs:
-            if job.status in (RUNNING, SUSPENDED):
-                job.ad.update(self._live(job.id))
-            action = policy.check_periodic(job.ad, job.status, now, evaluator)
-            if action is not policy.NO_ACTION:
-                events.append(self._build_event(job, action, now))
-            elif (
-                job.status in (COMPLETED, REMOVED)
-                and not job.worker
-                and not policy.stays_in_queue(job.ad, now, evaluator)
-            ):
-                leaving.append(job)
+            try:
+                event, leaves = self._check(job, now, evaluator)
+            except (sqlite3.Error, OSError):
+                raise
+            except Exception as error:
+                log.exception("checking the policies of job %s", job.id)
+                text = f"its policies cannot be checked: {type(error).__name__}: {error}"
+                hold = HoldReason(HoldReasonCode.SYSTEM_POLICY, 0, text)
+                event, leaves = None if job.status == HELD else self._hold(job, hold, now), False
+            events += [event] if event is not None else []
+            leaving += [job] if leaves else []
+            # each user's expressions may take their time, but not the others'
+            if self._clock() > deadline and job is not jobs[-1]:
+                self._after = job.id
+                return events, leaving, True
         return events, leaving, more
+
+    def _check(self, job: Job, now: float, evaluator: Evaluator) -> tuple[JobMessage | None, bool]:
+        """Return what a policy asks for, and whether the job need not stay in the queue."""
+        if job.status in (RUNNING, SUSPENDED):
+            job.ad.update(self._live(job.id))
+        action = policy.check_periodic(job.ad, job.status, now, evaluator)
+        if action is not policy.NO_ACTION:
+            return self._build_event(job, action, now), False
+        ended = job.status in (COMPLETED, REMOVED) and not job.worker
+        return None, ended and not policy.stays_in_queue(job.ad, now, evaluator)
+
+    def _hold(self, job: Job, reason: HoldReason, now: float) -> JobMessage:
+        return Held(self._schedd, job.id, now, reason)
 
     def _build_event(self, job: Job, action: policy.PolicyAction, now: float) -> JobMessage:
         if action.hold is not None:
-            return Held(self._schedd, job.id, now, action.hold)
+            return self._hold(job, action.hold, now)
         if action.release:
             return Released(self._schedd, job.id, now, action.release)
         return Removed(self._schedd, job.id, now, action.remove, False)

@@ -122,8 +122,14 @@ class Reconciler:
         return more
 
     def _record(self, events: Sequence[JobMessage]) -> None:
-        if events:
-            self._transport.record([codec.encode(event) for event in events])
+        bodies = []
+        for event in events:
+            try:
+                bodies.append(codec.encode(event))
+            except BadMessage as error:  # one job's trouble is not that of the others
+                log.error("%s of job %s cannot be recorded: %s", event.kind, event.job, error)
+        if bodies:
+            self._transport.record(bodies)
 
     def _save_output(self, job_id: JobId) -> None:
         """Write the output of a run that was not the job's last: it is held, or runs again."""
@@ -131,9 +137,13 @@ class Reconciler:
         if job is not None and body is not None and is_spooled(job.ad):
             self._ledger.put_body(job_id, "spooled", body)
         elif job is not None and body is not None:
-            failed = output.write_output(job, expect_kind(codec.decode(body), Finished))
-            if failed:
-                log.warning("job %s: %s", job_id, failed.text)
+            try:
+                failed = output.write_output(job, expect_kind(codec.decode(body), Finished))
+            except BadMessage as error:
+                log.error("job %s: its output cannot be read: %s", job_id, error)
+            else:
+                if failed:
+                    log.warning("job %s: %s", job_id, failed.text)
         self._ledger.drop_body(job_id, "output")
 
     def _deliver(self, at_once: bool) -> float:
@@ -156,7 +166,13 @@ class Reconciler:
             text = "the result is no longer known"
             reason = HoldReason(HoldReasonCode.TRANSFER_OUTPUT_ERROR, 2, text)
             return Held(self._schedd, job.id, wall(), reason)
-        result = expect_kind(codec.decode(body), Finished)
+        try:
+            result = expect_kind(codec.decode(body), Finished)
+        except BadMessage as error:
+            reason = HoldReason(
+                HoldReasonCode.TRANSFER_OUTPUT_ERROR, 2, f"its result cannot be read: {error}"
+            )
+            return Held(self._schedd, job.id, wall(), reason)
         may_be_logged = job.id in self._state.recovered
         # This is done again when the connection breaks before the event is recorded, or when the
         # stream has not yet brought the record back: by then the log has its line.
@@ -183,14 +199,19 @@ class Reconciler:
                 text = "its input is no longer known"
                 self.hold(job.id, HoldReason(HoldReasonCode.SPOOLING_INPUT, 0, text))
                 continue
-            first = codec.decode(body)
-            if not isinstance(first, (Submit, Recorded)):
-                raise BadMessage(f"job {job.id}: a {first.kind} message where its task should be")
-            incomplete = _check_input(first)
+            try:
+                first = codec.decode(body)
+                if not isinstance(first, (Submit, Recorded)):
+                    raise BadMessage(f"a {first.kind} message where its task should be")
+                incomplete = _check_input(first)
+                message = self._encode_next_attempt(job, first)
+            except BadMessage as error:
+                text = f"it cannot be queued again: {error}"
+                incomplete = HoldReason(HoldReasonCode.SYSTEM_POLICY, 0, text)
             if incomplete is not None:
                 self.hold(job.id, incomplete)
             else:
-                pools.setdefault(job.pool, []).append(self._encode_next_attempt(job, first))
+                pools.setdefault(job.pool, []).append(message)
         for pool, bodies in pools.items():
             self._transport.submit(pool, bodies)
 

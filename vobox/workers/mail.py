@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from thyme.broker import Mail, Transport
-from thyme.errors import BadMessage
+from thyme.errors import BadInvocation, BadMessage
 from thyme.protocol import codec
 from thyme.protocol.events import Message, Started
 from thyme.protocol.job import JobId
@@ -37,6 +37,10 @@ from .leases import Leases
 from .slots import Slots
 
 log = logging.getLogger(__name__)
+
+
+#: Pieces of mail received at once.
+MAX_MAIL = 1000
 
 
 def refuse_claim(job: Job | None, claim: Claim, claimant: str) -> str:
@@ -102,6 +106,8 @@ class WorkerMail:
         self._slots = slots
         self._clock = clock
         self._wall = wall
+        #: pieces of mail that nobody could read
+        self._unreadable = 0
         #: received beside claims, and not read yet
         self._rest: list[tuple[Mail, Message]] = []
         #: correlation → what to call with the answer
@@ -114,7 +120,10 @@ class WorkerMail:
         by then and was not read yet can make an answer wrong (see ``refuse_claim``).
         """
         claims = []
-        while (mail := self._transport.receive()) is not None:
+        # bounded: who sends without end must not keep the commands waiting
+        for _ in range(MAX_MAIL):
+            if (mail := self._transport.receive()) is None:
+                break
             message = self._decode(mail)
             if isinstance(message, Claim):
                 claims.append((mail, message))
@@ -166,7 +175,9 @@ class WorkerMail:
         try:
             return codec.decode(mail.body)
         except BadMessage as error:
-            log.warning("mail not understood: %s", error)
+            self._unreadable += 1
+            if self._unreadable & (self._unreadable - 1) == 0:  # the 1st, 2nd, 4th, 8th, ...
+                log.warning("mail not understood (%d so far): %s", self._unreadable, error)
             return None
 
     def _read(self, mail: Mail, message: Message) -> None:
@@ -196,7 +207,17 @@ class WorkerMail:
         for token, claim in starts:
             self._leases.remember_granted(token, claim)
         if answers:
+            self._send(answers)
+
+    def _send(self, answers: Sequence[tuple[str, Mail]]) -> None:
+        try:
             self._transport.send_all_unconfirmed(answers)
+        except BadInvocation:  # who asks for an answer to a place that cannot be gets none
+            for inbox, mail in answers:
+                try:
+                    self._transport.send_unconfirmed(inbox, mail)
+                except BadInvocation as error:
+                    log.warning("a claim is not answered: %s", error)
 
     def _judge(self, claim: Claim) -> tuple[str, Started | None]:
         """Return why this claim is refused, "" if it is not; and the start to be recorded."""

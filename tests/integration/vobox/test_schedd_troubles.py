@@ -200,3 +200,37 @@ def test_no_expression_of_a_user_ends_the_schedd(schedd: LiveSchedd, text: str, 
 
     assert schedd.run("condor_q", "-long").returncode == 0
     assert schedd.process is not None and schedd.process.poll() is None
+
+
+# --- jobs whose own values cannot be recorded -----------------------------------------------------
+
+HOSTILE = {
+    "a number too small": "periodic_hold = true\nperiodic_hold_subcode = -9223372036854775807 - 1",
+    "a reason too long": 'periodic_hold = true\n+A0 = "0123456789abcdef"\n'
+    + "".join(f"+A{n} = strcat(A{n - 1},A{n - 1})\n" for n in range(1, 21))
+    + "periodic_hold_reason = A20",
+    "a hold of its own": "+HoldReasonCode = 13\n+HoldReasonSubCode = 99999999999999999999",
+}
+
+
+@pytest.mark.parametrize("lines", HOSTILE.values(), ids=HOSTILE)
+def test_no_job_ends_the_schedd_by_what_its_expressions_give(
+    schedd: LiveSchedd, lines: str
+) -> None:
+    schedd.start("--policy-interval", "0.2")
+    schedd.run("condor_submit", stdin=f"executable = /bin/true\n{lines}\nqueue\n".encode())
+    if "periodic" in lines:
+        wait_until(
+            lambda: schedd.run("condor_q", "1.0", "-af", "HoldReasonCode").stdout == "3\n",
+            "the policy to hold the job",
+            state=schedd.said,
+        )
+    schedd.run("condor_hold", "1.0")
+    schedd.run("condor_release", "1.0")
+
+    for _ in range(3):
+        done = schedd.run("condor_submit", stdin=b"executable = /bin/true\nqueue\n")
+        assert done.returncode == 0, done.stderr + schedd.said()
+        assert schedd.process is not None and schedd.process.poll() is None, schedd.said()
+        assert schedd.end() == 0
+        schedd.start("--policy-interval", "0.2")

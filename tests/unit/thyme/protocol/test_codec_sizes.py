@@ -132,3 +132,12 @@ def test_a_place_outside_the_message_is_refused(change: dict[str, object]) -> No
 
 def test_output_of_one_letter_costs_little() -> None:
     assert len(encode(result(stdout=b"x" * 4_000_000))) < 30_000
+
+
+def test_an_attempt_after_which_no_other_could_have_a_number_is_refused() -> None:
+    header, rest = parts(result())
+
+    with pytest.raises(
+        BadMessage, match="'attempt' should be an attempt's number, at most 1000000"
+    ):
+        decode(put({**header, "attempt": 2**63 - 1}, rest))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -134,6 +135,20 @@ def test_a_log_that_many_jobs_share_is_read_once(tmp_path: Path) -> None:
     assert not events.has_event(path, second)
     Path(path).unlink()
     assert not events.has_event(path, first)
+
+
+def test_a_log_of_any_size_is_read_in_bounds(tmp_path: Path) -> None:
+    path, event = tmp_path / "log", b"000 (001.000.000) a\n...\n"
+    path.write_bytes(event)
+    os.truncate(path, 1 << 40)  # 1 TiB, of which a disk has one block
+    with path.open("ab") as log:
+        log.write(b"\n...\n" + event)
+    tracemalloc.start()
+
+    assert UserLogIndex().has_event(str(path), event)
+
+    assert tracemalloc.get_traced_memory()[1] < 10 * 1024 * 1024
+    tracemalloc.stop()
 
 
 def test_half_an_event_is_not_the_event(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from vobox.rpc.types import Answer, CommandRefused, PreparedJob, Request
 from vobox.schedd import command_gateway
 from vobox.schedd.command_gateway import CommandGateway
 from vobox.schedd.main_loop import Schedd
+from vobox.schedd.reconciler import Reconciler
 from vobox.schedd.state import Settings
 from vobox.server.router import Router
 
@@ -180,6 +181,21 @@ def test_it_goes_on_when_the_broker_is_back(running: Running) -> None:
     running.submit()
     assert running.idle() == 2
     assert running.run("condor_q", "-allusers").code == 0
+
+
+def test_a_fault_of_ours_does_not_end_the_schedd(
+    running: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    running.submit()
+    with monkeypatch.context() as broken:
+        broken.setattr(Reconciler, "reconcile_step", lambda *_a, **_k: 1 // 0)
+        running.schedd._wake()
+        wait_until(lambda: "integer division" in running.schedd.trouble, "the trouble is told")
+    wait_until(lambda: not running.schedd.trouble, "all well again")
+    running.submit()
+    assert running.idle() == 2
+    assert "the schedd starts its work anew" in caplog.text
+    assert not running.failed
 
 
 def test_a_broker_that_refuses_us_later_is_waited_for(running: Running) -> None:

@@ -50,6 +50,70 @@ def test_a_round_is_cut_into_slices_and_reaches_every_job_once(
     assert bench.kinds(JobId(1, 0)) == ["submit", "held"]
 
 
+def test_a_slice_ends_in_time_however_long_an_expression_takes(bench: Bench) -> None:
+    ids = ["1.0", "1.1", "1.2"]
+    add(bench, *ids, PeriodicHold="true")
+    times = iter(range(100))  # each look at the clock is a second after the last
+    scan = policy_scan.PolicyScan("vm", bench.ledger, lambda _job: {}, lambda: float(next(times)))
+
+    slices = [scan.scan_slice(NOW) for _ in range(3)]
+
+    assert [[str(event.job) for event in events] for events, _, _ in slices] == [
+        [one] for one in ids
+    ]
+    assert [more for _, _, more in slices] == [True, True, False]
+
+
+DOUBLED = {f"A{n}": Expression(f"strcat(A{n - 1}, A{n - 1})") for n in range(1, 21)}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "subcode"),
+    [
+        ({"PeriodicHoldSubCode": Expression("-9223372036854775807 - 1")}, -(2**31)),
+        ({"PeriodicHoldSubCode": Expression("99999999999")}, 2**31 - 1),
+        ({"A0": "x" * 16, **DOUBLED, "PeriodicHoldReason": Expression("A20")}, 0),
+    ],
+    ids=["a small number", "a large one", "16 million letters"],
+)
+def test_whatever_an_expression_gives_the_job_is_held_and_the_others_go_on(
+    bench: Bench, attributes: dict[str, object], subcode: int
+) -> None:
+    bad = Events(JobId(1, 0), attributes={"PeriodicHold": Expression("true"), **attributes})
+    bench.submit(bad.submit())
+    add(bench, "2.0", PeriodicHold="true")
+
+    bench.policies()
+    bench.policies()  # the first may have taken all the time of a slice
+
+    assert states(bench) == {"1.0": 5, "2.0": 5}
+    held = bench.job(JobId(1, 0)).ad
+    assert held.number("HoldReasonSubCode", 1) == subcode
+    assert len(held.text("HoldReason")) <= 4096
+
+
+def test_a_job_whose_policies_cannot_be_checked_is_held_and_the_others_go_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    add(bench, "1.0", "2.0", PeriodicHold="true")
+    real = policy_scan.policy.check_periodic
+
+    def check(ad: Ad, *more: object) -> object:
+        if ad["ClusterId"] == "1":
+            raise ZeroDivisionError("oops")
+        return real(ad, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(policy_scan.policy, "check_periodic", check)
+
+    bench.policies()
+
+    assert states(bench) == {"1.0": 5, "2.0": 5}
+    assert bench.job(JobId(1, 0)).ad.text("HoldReason") == (
+        "its policies cannot be checked: ZeroDivisionError: oops"
+    )
+    assert "checking the policies of job 1.0" in caplog.text
+
+
 def test_policies_see_what_a_running_job_has_used_so_far(bench: Bench) -> None:
     add(bench, "1.0", "1.1", PeriodicHold="ResidentSetSize > 1000 && RemoteUserCpu > 10")
     bench.record(Events(JobId(1, 0)).started(), Events(JobId(1, 1)).started("w2"))

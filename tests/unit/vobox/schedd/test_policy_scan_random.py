@@ -115,7 +115,7 @@ def test_a_scan_does_what_evaluating_each_job_by_itself_does(tmp_path: Path, see
     with_policy = {row.id for row in ledger.with_policy(JobId(-1, -1), 1000)}
 
     actions, leaving = evaluate_one_by_one([job for job in jobs if job.id in with_policy], NOW)
-    events, left, more = PolicyScan("vm", ledger, some_live).scan_slice(NOW)
+    events, left, more = PolicyScan("vm", ledger, some_live, lambda: 0.0).scan_slice(NOW)
 
     assert more is False
     assert [event.job for event in events] == list(actions)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,12 @@ import pytest
 
 from tests.support.schedd_parts import JOB, SCHEDD, Bench, Events, after
 from thyme.broker import Mail
-from thyme.errors import BrokerUnreachable
+from thyme.errors import BadInvocation, BrokerUnreachable
 from thyme.protocol import codec
 from thyme.protocol.events import Started, Usage
 from thyme.protocol.job import JobId
 from thyme.protocol.mail import Claim, ClaimReply, Control, Heartbeat
-from vobox.workers.mail import answer_heartbeat, refuse_claim
+from vobox.workers.mail import MAX_MAIL, answer_heartbeat, refuse_claim
 
 #: Of a claim, unless it matters.
 CORRELATION = "token"
@@ -277,3 +278,42 @@ def test_control_mail_reaches_the_worker_of_a_removed_job(bench: Bench) -> None:
     assert mail is not None
     assert codec.decode(mail.body) == Control(SCHEDD, JOB, 0, "remove")
     connection.close()
+
+
+def test_a_claim_whose_answer_cannot_be_sent_does_not_keep_others_from_theirs(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker may ask for an answer to any place; of 250 characters, AMQP takes it for none."""
+    bench.submit(Events(JOB).submit())
+    sent = []
+
+    def send_all(answers: Sequence[tuple[str, Mail]]) -> None:
+        for inbox, mail in answers:
+            send(inbox, mail)
+
+    def send(inbox: str, mail: Mail) -> None:
+        if len(inbox) > 200:
+            raise BadInvocation("its name is too long")
+        sent.append((inbox, mail.correlation))
+
+    monkeypatch.setattr(bench.transport, "send_all_unconfirmed", send_all)
+    monkeypatch.setattr(bench.transport, "send_unconfirmed", send)
+    mails = [Mail(codec.encode(claim()), inbox, inbox[:3]) for inbox in ("x" * 250, "w1")]
+    monkeypatch.setattr(bench.transport, "receive", lambda: mails.pop() if mails else None)
+
+    bench.mail.answer_claims()
+
+    assert ("w1", "w1") in sent
+
+
+def test_mail_without_end_is_read_in_parts_and_logged_seldom(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    received = itertools.count()
+    monkeypatch.setattr(bench.transport, "receive", lambda: Mail(b"junk %d" % next(received)))
+
+    bench.mail.answer_claims()
+
+    assert next(received) == MAX_MAIL
+    assert caplog.text.count("mail not understood") == 10
+    assert "mail not understood (512 so far)" in caplog.text
