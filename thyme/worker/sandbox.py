@@ -34,6 +34,10 @@ from .work_directory import SCRATCH, remove_scratch
 STDOUT, STDERR = "_condor_stdout", "_condor_stderr"
 EXECUTABLE = "condor_exec.exe"
 
+_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+#: Names of a scratch directory that are tried before the work directory is taken for full.
+_NAME_TRIES = 100
+
 Fingerprint = tuple[int, int, int]
 
 
@@ -242,11 +246,22 @@ def _get_identity(status: os.stat_result) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_mode, status.st_uid, status.st_gid
 
 
+def _make_suffix() -> str:
+    """Return two random letters or digits."""
+    number = int.from_bytes(os.urandom(8), "big")
+    return "".join(_LETTERS[number // len(_LETTERS) ** place % len(_LETTERS)] for place in range(2))
+
+
 def _make_new_directory(work_directory: Path) -> Path:
     # random: nobody can make it first; short: jobs make sockets in it, and the path of a socket
     # has at most 107 bytes
-    path = work_directory / f"{SCRATCH}{os.urandom(4).hex()}"
-    path.mkdir(mode=0o700)
+    for _ in range(_NAME_TRIES):
+        path = work_directory / f"{SCRATCH}{_make_suffix()}"
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+            break
+    else:
+        raise OSError(errno.EEXIST, "it is full of directories of others", str(work_directory))
     made = path.lstat()
     if made.st_uid != os.geteuid() or stat.S_IMODE(made.st_mode) & 0o077:
         raise OSError(errno.EPERM, "another user has put something in its place", str(path))

@@ -58,7 +58,7 @@ class Site:
             **{"capabilities": ("SETUID", "SETGID"), **values},
         )  # fmt: skip
 
-    def request_end(self, name: str) -> tuple[int | None, str]:
+    def wait_for_end(self, name: str) -> tuple[int | None, str]:
         ended = self.bench.until(name, PilotState.EXITED)
         return ended.exit_code, self.bench.client.logs(name).decode()
 
@@ -87,7 +87,7 @@ def test_two_capabilities_are_enough_for_a_pilots_worker(site: Site) -> None:
 
     name = site.start()
 
-    assert site.end(name) == (0, "")
+    assert site.wait_for_end(name) == (0, "")
     finished = site.told()[-1]
     assert isinstance(finished, Finished)
     assert finished.exit_code == 3
@@ -117,7 +117,7 @@ def test_the_first_process_of_a_container_buries_the_dead_and_heeds_sigterm(site
     wait_until(lambda: len(children()) == 1, "its orphan to be buried", state=children)
     site.bench.client.kill(name, "SIGTERM")
 
-    assert site.end(name)[0] == 143
+    assert site.wait_for_end(name)[0] == 143
     evicted = site.told()[-1]
     assert isinstance(evicted, Evicted)
     assert evicted.reason == "evicted with its pilot"
@@ -128,7 +128,7 @@ def test_a_job_over_the_memory_of_its_pilot_is_held_for_it(site: Site) -> None:
 
     name = site.start()
 
-    assert site.end(name) == (0, "")
+    assert site.wait_for_end(name) == (0, "")
     finished = site.told()[-1]
     assert isinstance(finished, Finished)
     assert (finished.exit_code, finished.signal, finished.stdout) == (None, None, b"before\n")
@@ -141,7 +141,7 @@ def test_a_job_over_the_memory_of_its_pilot_is_held_for_it(site: Site) -> None:
 def test_5_a_pilot_without_the_capabilities_says_which(site: Site) -> None:
     name = site.start(capabilities=())
 
-    code, said = site.end(name)
+    code, said = site.wait_for_end(name)
 
     assert code == 5
     assert "capabilities: [SETUID, SETGID]" in said

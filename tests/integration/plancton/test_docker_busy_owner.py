@@ -43,7 +43,7 @@ def test_an_owner_who_takes_every_core_evicts_no_pilot_where_cpu_idle_protects_h
     node: Node, values: dict[str, Any]
 ) -> None:
     burn = ["sh", "-c", "while :; do :; done"]
-    config = {**values, "docker_cmd": burn, "cpus_per_dock": 0.1, "max_docks": 2}
+    config = {**values, "docker_cmd": burn, "cpus_per_dock": 1, "max_docks": 2}
     config |= {"grace_kill": 0.5, "stop_grace": 0}
     node.configure(**config)
     node.nodaemon()
