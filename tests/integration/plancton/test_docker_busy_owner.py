@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.node_daemon import Node
 from tests.support.services.engines import IMAGE, DockerService
+from tests.support.services.fixtures import CGROUPS
 from tests.support.waiting import wait_until
 
 
@@ -40,7 +41,7 @@ def values(docker_service: DockerService, cgroup_name: str) -> dict[str, Any]:
 
 
 def test_an_owner_who_takes_every_core_evicts_no_pilot_where_cpu_idle_protects_him(
-    node: Node, values: dict[str, Any]
+    node: Node, values: dict[str, Any], cgroup_name: str
 ) -> None:
     burn = ["sh", "-c", "while :; do :; done"]
     config = {**values, "docker_cmd": burn, "cpus_per_dock": 1, "max_docks": 2}
@@ -53,8 +54,12 @@ def test_an_owner_who_takes_every_core_evicts_no_pilot_where_cpu_idle_protects_h
     # Only now the CPU counts: pilots start here however busy this machine is.
     node.configure(**config, cpu_reserve=0)
     with contextlib.ExitStack() as owner:
+        # beside the pilots' group, as on a node, where both are at the top
+        group = _find_cpu_groups() / Path(cgroup_name).parent / "owner"
+        group.mkdir()
+        join = f"echo $$ > {group}/cgroup.procs; {burn[2]}"
         for _ in range(os.cpu_count() or 1):
-            busy = owner.enter_context(subprocess.Popen(burn))
+            busy = owner.enter_context(subprocess.Popen(["sh", "-c", join]))
             owner.callback(busy.kill)
         wait_until(
             lambda: node.published()["capacity"]["start"] == 0, "a busy owner", state=node.published
@@ -64,3 +69,8 @@ def test_an_owner_who_takes_every_core_evicts_no_pilot_where_cpu_idle_protects_h
         assert set(node.running()) == before, node.log()
         assert "running ones are kept" in node.ctl("explain").stdout
     assert "asked to end" not in node.log()
+
+
+def _find_cpu_groups() -> Path:
+    """Return where this kernel's control groups for CPU time are."""
+    return CGROUPS if (CGROUPS / "cgroup.controllers").exists() else CGROUPS / "cpu"
