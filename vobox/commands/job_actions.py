@@ -162,7 +162,7 @@ def decide(
 
 def _has_queued_jobs(ledger: Ledger, uid: int, user: str) -> bool:
     """Return whether there is a job in the queue that this user may act on."""
-    jobs = ledger.in_queue() if uid == 0 else ledger.in_queue(owner=user)
+    jobs = ledger.list_queue() if uid == 0 else ledger.list_queue(owner=user)
     return any(may_modify(job, uid) for job in jobs)
 
 

@@ -38,11 +38,11 @@ def select_jobs(group: JobGroup, ledger: Ledger, now: float) -> list[Job]:
     """Return the jobs in the queue that a group without job ids means; ``now``: epoch seconds."""
     jobs: dict[JobId, Job] = {}
     for cluster in group.clusters:
-        jobs.update((job.id, job) for job in ledger.in_queue(cluster=cluster))
+        jobs.update((job.id, job) for job in ledger.list_queue(cluster=cluster))
     for owner in group.owners:
-        jobs.update((job.id, job) for job in ledger.in_queue(owner=owner))
+        jobs.update((job.id, job) for job in ledger.list_queue(owner=owner))
     if not group.clusters and not group.owners:
-        jobs.update((job.id, job) for job in ledger.in_queue())
+        jobs.update((job.id, job) for job in ledger.list_queue())
     return filter_jobs(list(jobs.values()), group.constraints, now)
 
 
@@ -106,8 +106,8 @@ def find_jobs(ledger: Ledger, word: str) -> list[Job]:
         job = ledger.get(JobId.parse(word))
         return [job] if job is not None and job.in_queue else []
     if is_cluster_id(word):
-        return ledger.in_queue(cluster=int(word))
-    return ledger.in_queue(owner=word)
+        return ledger.list_queue(cluster=int(word))
+    return ledger.list_queue(owner=word)
 
 
 def filter_jobs(jobs: Sequence[Job], constraints: Sequence[str], now: float) -> list[Job]:

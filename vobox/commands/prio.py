@@ -100,7 +100,7 @@ def decide(
         if (is_job_id(word) or is_cluster_id(word)) and int(word.split(".")[0]) == 0:
             stderr += f"Invalid cluster # from {word}\n"
             continue
-        jobs = ledger.in_queue() if word == "-a" else find_jobs(ledger, word)
+        jobs = ledger.list_queue() if word == "-a" else find_jobs(ledger, word)
         if not jobs:
             what = word if is_job_id(word) or is_cluster_id(word) else f"user {word}"
             stderr += f"Couldn't retrieve current priority for {what}.\n" * (word != "-a")

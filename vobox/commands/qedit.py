@@ -229,7 +229,7 @@ def _find_edited_jobs(edit: Edit, ledger: Ledger, now: float) -> list[Job]:
             owner = edit.owner.lower()
             jobs = [job for job in jobs if job.ad.text("Owner").lower() == owner]
     else:
-        jobs = ledger.in_queue(owner=edit.owner)
+        jobs = ledger.list_queue(owner=edit.owner)
     return filter_jobs(jobs, edit.constraints, now)
 
 

@@ -78,7 +78,7 @@ def decide(
     """
     running = [
         job
-        for job in ledger.in_queue()
+        for job in ledger.list_queue()
         if job.worker and job.status in (RUNNING, SUSPENDED) and may_modify(job, uid)
     ]
     stdout, stderr = "", ""

@@ -45,7 +45,7 @@ class WriteBuffer:
         self._bodies.pop(job, None)
         self._bodiless.add(job)
 
-    def body(self, job: JobId, kind: str) -> tuple[bool, bytes | None]:
+    def find_body(self, job: JobId, kind: str) -> tuple[bool, bytes | None]:
         """Return whether it is known here, and the body (None: there is none)."""
         kinds = self._bodies.get(job, {})
         return kind in kinds or job in self._bodiless, kinds.get(kind)

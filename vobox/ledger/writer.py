@@ -133,8 +133,8 @@ class Ledger:
         self._unwritten.put(job)
         self._changed()
 
-    def in_queue(self, cluster: int | None = None, owner: str | None = None) -> list[Job]:
-        """Jobs in the queue: all, of one cluster, or of one owner."""
+    def list_queue(self, cluster: int | None = None, owner: str | None = None) -> list[Job]:
+        """Return the jobs in the queue: all, of one cluster, or of one owner."""
         if cluster is not None:
             if cluster > _MAX_INTEGER:
                 return []
@@ -143,13 +143,13 @@ class Ledger:
             return self._jobs("in_queue=1 AND owner=? COLLATE NOCASE", (owner,))
         return self._jobs("in_queue=1")
 
-    def left(self) -> Iterator[Job]:
-        """Jobs of the history, while nothing else is done with the ledger."""
+    def iterate_left(self) -> Iterator[Job]:
+        """Yield the jobs of the history, while nothing else is done with the ledger."""
         for row in self._query(f"SELECT {JOB_COLUMNS} FROM jobs WHERE in_queue=0"):  # noqa: S608
             yield self._decode(row)
 
-    def to_queue(self) -> list[JobId]:
-        """Idle jobs without a message out, which nobody is still ending."""
+    def list_to_queue(self) -> list[JobId]:
+        """Return the idle jobs without a message in the queue that no worker is still ending."""
         rows = self._query(
             # the planner would rather go through all idle jobs
             "SELECT cluster, proc FROM jobs INDEXED BY jobs_to_queue "  # noqa: S608
@@ -157,22 +157,22 @@ class Ledger:
         ).fetchall()
         return [JobId(cluster, proc) for cluster, proc in rows]
 
-    def to_deliver(self) -> list[Job]:
-        """Ended jobs whose result is not on the submit host."""
+    def list_to_deliver(self) -> list[Job]:
+        """Return the ended jobs whose result is not on the submit host yet."""
         return self._jobs(f"in_queue=1 AND status={TRANSFERRING_OUTPUT} AND has_result=1")
 
-    def held(self) -> list[Job]:
+    def list_held(self) -> list[Job]:
         """Return the held jobs in the queue."""
         return self._jobs(f"in_queue=1 AND status={HELD}")
 
-    def worked_on(self) -> list[tuple[JobId, float]]:
-        """What a worker runs or is ending, each with the lease that it asked for (0: none)."""
+    def list_worked_on(self) -> list[tuple[JobId, float]]:
+        """Return the jobs that a worker runs or is ending, and their leases (seconds; 0: none)."""
         rows = self._query(
             "SELECT cluster, proc, lease FROM jobs WHERE in_queue=1 AND worker<>''"
         ).fetchall()
         return [(JobId(cluster, proc), lease) for cluster, proc, lease in rows]
 
-    def with_policy(self, after: JobId, limit: int) -> list[Job]:
+    def list_with_policy(self, after: JobId, limit: int) -> list[Job]:
         """Return the next jobs in the queue whose policy expressions may fire, by cluster and proc.
 
         They are the caller's own: what is written into their ads is in no other's.
@@ -181,7 +181,7 @@ class Ledger:
         return self._jobs(where, tuple(after), limit)
 
     def forget_before(self, left_at: float) -> None:
-        """Drop from the history what left the queue before that time."""
+        """Delete from the history the jobs that left the queue before that time."""
         gone = self._query("DELETE FROM jobs WHERE in_queue=0 AND left_at<?", (left_at,))
         if gone.rowcount:
             self._db.execute("DELETE FROM counts WHERE number=0")
@@ -207,13 +207,17 @@ class Ledger:
     # --- what goes with a job: its message, its result, its unwritten log --------------
 
     def put_body(self, job: JobId, kind: str, body: bytes) -> None:
-        """``kind``: "task" (the message that submitted it), "result" (that ended it) or
-        "output" (that ended a run, and whose output is to be written all the same)."""
+        """Store a message of the job.
+
+        ``kind``: "task" (that submitted it), "result" (that ended it) or "output" (that ended a
+        run, and whose output is to be written all the same).
+        """
         self._unwritten.put_body(job, kind, body)
         self._changed()
 
-    def body(self, job: JobId, kind: str) -> bytes | None:
-        is_known, body = self._unwritten.body(job, kind)
+    def read_body(self, job: JobId, kind: str) -> bytes | None:
+        """Return a stored message of the job; None where there is none of that kind."""
+        is_known, body = self._unwritten.find_body(job, kind)
         if is_known:
             return body
         row = self._db.execute(
@@ -222,34 +226,38 @@ class Ledger:
         ).fetchone()
         return None if row is None else self._compressor.decompress(*row)
 
-    def outputs_to_save(self) -> list[JobId]:
-        """Jobs with a body of the kind "output"."""
+    def list_outputs_to_save(self) -> list[JobId]:
+        """Return the jobs with a body of the kind "output"."""
         rows = self._query("SELECT cluster, proc FROM bodies WHERE kind='output'").fetchall()
         return [JobId(*row) for row in rows]
 
-    def drop_body(self, job: JobId, kind: str) -> None:
+    def delete_body(self, job: JobId, kind: str) -> None:
+        """Delete the stored message of that kind."""
         self._unwritten.put_body(job, kind, None)
         self._changed()
 
-    def drop_bodies(self, job: JobId) -> None:
+    def delete_bodies(self, job: JobId) -> None:
+        """Delete all stored messages of the job."""
         self._unwritten.delete_bodies(job)
         self._changed()
 
     def add_log(self, job: JobId, text: str) -> None:
-        """User log lines that the stream tells of and that may or may not be in the file."""
+        """Keep user log lines of the stream that may or may not be in the file already."""
         # as bytes: names that are no UTF-8 cannot be stored as text
         self._unwritten.add_log(job, text.encode("utf-8", "surrogateescape"))
         self._changed()
 
-    def drop_log(self, job: JobId) -> None:
+    def delete_log(self, job: JobId) -> None:
+        """Delete the kept user log lines of the job."""
         self._unwritten.delete_log(job)
         self._changed()
 
-    def drop_all_logs(self) -> None:
+    def delete_all_logs(self) -> None:
+        """Delete all kept user log lines."""
         self._query("DELETE FROM waiting_log")
 
-    def waiting_log(self) -> Iterator[tuple[JobId, str]]:
-        """In the order in which they were added; nothing may be added meanwhile."""
+    def iterate_waiting_log(self) -> Iterator[tuple[JobId, str]]:
+        """Yield the kept lines in the order in which they were added; add none meanwhile."""
         last = 0
         query = "SELECT id, cluster, proc, text FROM waiting_log WHERE id>? ORDER BY id LIMIT 500"
         while rows := self._query(query, (last,)).fetchall():
@@ -259,7 +267,7 @@ class Ledger:
 
     # --- where we are -------------------------------------------------------------------
 
-    def meta(self, name: str, default: str) -> str:
+    def read_meta(self, name: str, default: str) -> str:
         if name in self._meta:
             return self._meta[name]
         row = self._db.execute("SELECT value FROM meta WHERE name=?", (name,)).fetchone()
@@ -268,7 +276,7 @@ class Ledger:
         self._meta[name] = str(row[0])
         return str(row[0])
 
-    def set_meta(self, name: str, value: str) -> None:
+    def write_meta(self, name: str, value: str) -> None:
         self._meta[name] = value
         self._unwritten_meta.add(name)
         if not self._in_transaction:

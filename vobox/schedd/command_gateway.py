@@ -66,12 +66,12 @@ class CommandGateway:
 
     def body(self, job: JobId, kind: str) -> bytes | None:
         """Return a message that the ledger keeps for a job."""
-        return self._schedd.call(lambda _session: self._ledger.body(job, kind))
+        return self._schedd.call(lambda _session: self._ledger.read_body(job, kind))
 
     def _new_cluster(self, _session: Session) -> int:
-        cluster = int(self._ledger.meta("next_cluster", "1"))
+        cluster = int(self._ledger.read_meta("next_cluster", "1"))
         with self._ledger.transaction():
-            self._ledger.set_meta("next_cluster", str(cluster + 1))
+            self._ledger.write_meta("next_cluster", str(cluster + 1))
         return cluster
 
     def _encode(self, cluster: int, jobs: Sequence[PreparedJob]) -> tuple[list[bytes], list[bytes]]:

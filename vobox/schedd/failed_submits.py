@@ -33,14 +33,14 @@ class FailedSubmits:
     def __init__(self, schedd: str, ledger: Ledger) -> None:
         self._schedd = schedd
         self._ledger = ledger
-        self._clusters: list[int] = json.loads(ledger.meta(_META, "[]"))
+        self._clusters: list[int] = json.loads(ledger.read_meta(_META, "[]"))
 
     def add(self, cluster: int) -> None:
         """Remember that whatever is read back of this cluster is to be removed."""
         self._clusters = [*self._clusters, cluster][-MAX_CLUSTERS:]
         try:
             with self._ledger.transaction():
-                self._ledger.set_meta(_META, json.dumps(self._clusters))
+                self._ledger.write_meta(_META, json.dumps(self._clusters))
         except sqlite3.Error as error:
             log.warning(
                 "cluster %d failed, which is remembered only until the schedd ends: %s",
@@ -53,6 +53,6 @@ class FailedSubmits:
         return [
             Removed(self._schedd, job.id, now, REASON, force=False)
             for cluster in self._clusters
-            for job in self._ledger.in_queue(cluster=cluster)
+            for job in self._ledger.list_queue(cluster=cluster)
             if job.status != REMOVED
         ]

@@ -52,7 +52,7 @@ class PolicyScan:
         Returns the events to record, the ended jobs that need not stay in the queue, and whether
         more is left of this scan.
         """
-        jobs = self._ledger.with_policy(self._after, SLICE)
+        jobs = self._ledger.list_with_policy(self._after, SLICE)
         more = len(jobs) == SLICE
         self._after = jobs[-1].id if more else _START
         # one for all jobs: the same expression with the same values is evaluated once

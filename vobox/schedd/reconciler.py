@@ -81,7 +81,7 @@ class Reconciler:
         failures = self._reader.take_log_failures()
         for reason, job_id in failures:
             self.hold(job_id, reason)
-        outputs = self._ledger.outputs_to_save()[:STEP_JOBS]
+        outputs = self._ledger.list_outputs_to_save()[:STEP_JOBS]
         for job_id in outputs:
             self._save_output(job_id)
         again = self._select_to_queue()
@@ -116,7 +116,7 @@ class Reconciler:
                 if self._state.history is not None:
                     self._state.history.write(job)
                 self._ledger.put(job)
-                self._ledger.drop_bodies(job.id)
+                self._ledger.delete_bodies(job.id)
             if not more:
                 self._ledger.forget_before(now - HISTORY_SECONDS)
         return more
@@ -133,7 +133,7 @@ class Reconciler:
 
     def _save_output(self, job_id: JobId) -> None:
         """Write the output of a run that was not the job's last: it is held, or runs again."""
-        job, body = self._ledger.get(job_id), self._ledger.body(job_id, "output")
+        job, body = self._ledger.get(job_id), self._ledger.read_body(job_id, "output")
         if job is not None and body is not None and is_spooled(job.ad):
             self._ledger.put_body(job_id, "spooled", body)
         elif job is not None and body is not None:
@@ -144,14 +144,14 @@ class Reconciler:
             else:
                 if failed:
                     log.warning("job %s: %s", job_id, failed.text)
-        self._ledger.drop_body(job_id, "output")
+        self._ledger.delete_body(job_id, "output")
 
     def _deliver(self, at_once: bool) -> float:
         """Write the results of ended jobs; returns the seconds until more is to be written."""
         timers = self._state.timers
         if not at_once and not timers.is_due(Task.DELIVER):
             return timers.remaining(Task.DELIVER)
-        ended = self._ledger.to_deliver()[:STEP_JOBS]
+        ended = self._ledger.list_to_deliver()[:STEP_JOBS]
         if not ended:
             return math.inf
         self._record([self._deliver_job(job) for job in ended])
@@ -161,7 +161,7 @@ class Reconciler:
     def _deliver_job(self, job: Job) -> JobMessage:
         """Write the output and the last log event; returns the event of success or failure."""
         wall = self._state.wall
-        body = self._ledger.body(job.id, "result")
+        body = self._ledger.read_body(job.id, "result")
         if body is None:
             text = "the result is no longer known"
             reason = HoldReason(HoldReasonCode.TRANSFER_OUTPUT_ERROR, 2, text)
@@ -188,13 +188,13 @@ class Reconciler:
         """Return some of the idle jobs that have no message in the job queue and may have one."""
         state = self._state
         return state.matching_jobs.select(
-            self._ledger.to_queue(), self._ledger.get, state.clock(), state.wall(), STEP_JOBS
+            self._ledger.list_to_queue(), self._ledger.get, state.clock(), state.wall(), STEP_JOBS
         )
 
     def _queue_again(self, jobs: Sequence[Job]) -> None:
         pools: dict[str, list[bytes]] = {}
         for job in jobs:
-            body = self._ledger.body(job.id, "task")
+            body = self._ledger.read_body(job.id, "task")
             if body is None:
                 text = "its input is no longer known"
                 self.hold(job.id, HoldReason(HoldReasonCode.SPOOLING_INPUT, 0, text))

@@ -49,7 +49,7 @@ class Session:
         transport.open_inbox(make_schedd_inbox_name(name), pools)
         self.reader.check_same_stream()
         token = os.urandom(16).hex()
-        next_cluster = int(state.ledger.meta("next_cluster", "1"))
+        next_cluster = int(state.ledger.read_meta("next_cluster", "1"))
         transport.record([codec.encode(Marker(name, token, next_cluster))])
         starting = state.health.is_starting
         while self.reader.last_marker != token:
@@ -67,11 +67,11 @@ class Session:
     def finish_replay(self) -> None:
         """Do what was left for the end of a replay."""
         state = self.state
-        state.leases.renew_all(state.ledger.worked_on(), state.clock())
+        state.leases.renew_all(state.ledger.list_worked_on(), state.clock())
         for reason, job in self.reader.finish_replay():
             self.reconciler.hold(job, reason)
         if state.history is not None:
-            state.history.complete(state.ledger.left())
+            state.history.complete(state.ledger.iterate_left())
         self.reconciler.remove_failed_submits()
         self.reconciler.reconcile_all()
 

@@ -72,19 +72,19 @@ class StreamReader:
 
     def check_same_stream(self) -> None:
         """Start from nothing if the ledger was made from another stream."""
-        offset = int(self._ledger.meta("offset", "-1"))
+        offset = int(self._ledger.read_meta("offset", "-1"))
         if offset < 0:
-            self._ledger.set_meta("counted", "no")
+            self._ledger.write_meta("counted", "no")
             return
         here = self._transport.read(offset - 1, 1)
         # a record with a higher offset in that place: the older ones were trimmed away
         if here and (
-            here[0].offset > offset or _digest(here[0]) == self._ledger.meta("digest", "")
+            here[0].offset > offset or _digest(here[0]) == self._ledger.read_meta("digest", "")
         ):
             return
         log.warning("the ledger is of another stream; rebuilding it")
         self._ledger.clear()
-        self._ledger.set_meta("counted", "no")
+        self._ledger.write_meta("counted", "no")
 
     def catch_up(self, replaying: bool, max_batches: float = math.inf) -> bool:
         """Read what is there, in at most so many batches; returns whether there was anything.
@@ -94,7 +94,7 @@ class StreamReader:
         """
         any_read, batches = False, 0
         while batches < max_batches and (
-            records := self._transport.read(int(self._ledger.meta("offset", "-1")), READ_BATCH)
+            records := self._transport.read(int(self._ledger.read_meta("offset", "-1")), READ_BATCH)
         ):
             any_read, batches = True, batches + 1
             kept = len(self._state.control_messages)
@@ -125,8 +125,8 @@ class StreamReader:
                 break
             records = self._transport.read(last.offset, READ_BATCH)
         self._state.stream.records += number
-        self._ledger.set_meta("offset", str(last.offset))
-        self._ledger.set_meta("digest", _digest(last))
+        self._ledger.write_meta("offset", str(last.offset))
+        self._ledger.write_meta("digest", _digest(last))
 
     def take_control_messages(self) -> list[tuple[JobId, ControlMessage]]:
         """Return the control messages that are to be sent, once."""
@@ -141,9 +141,9 @@ class StreamReader:
     def finish_replay(self) -> list[tuple[HoldReason, JobId]]:
         """Write the lines that user logs lack; returns the jobs whose log cannot be written."""
         # their last line may be in the file although it could not be recorded that it is
-        self._state.recovered.update(job.id for job in self._ledger.to_deliver())
+        self._state.recovered.update(job.id for job in self._ledger.list_to_deliver())
         failures = []
-        for job_id, text in self._ledger.waiting_log():
+        for job_id, text in self._ledger.iterate_waiting_log():
             job = self._ledger.get(job_id)
             if job is None:
                 continue
@@ -151,10 +151,10 @@ class StreamReader:
             if failed and job.in_queue:
                 failures.append((failed, job_id))
         with self._ledger.transaction():
-            self._ledger.drop_all_logs()
+            self._ledger.delete_all_logs()
             # a ledger that was made from nothing has read what had been counted long ago
-            self._ledger.set_meta("counted", "yes")
-        dead = filter(is_dead_lettered, self._ledger.held())
+            self._ledger.write_meta("counted", "yes")
+        dead = filter(is_dead_lettered, self._ledger.list_held())
         self._state.put_aside = {job.id for job in dead}
         return failures
 
@@ -228,9 +228,9 @@ class StreamReader:
         if SaveOutput() in transition.effects:
             ledger.put_body(job.id, "output", body)
         if not job.in_queue or (isinstance(event, Delivered) and not is_spooled(job.ad)):
-            ledger.drop_bodies(job.id)
+            ledger.delete_bodies(job.id)
         if isinstance(event, Delivered):
-            ledger.drop_log(job.id)
+            ledger.delete_log(job.id)
         for effect in transition.effects:
             if isinstance(effect, ControlMessage):
                 state.control_messages.append((job.id, effect))
@@ -256,7 +256,7 @@ class StreamReader:
             (state.put_aside.add if is_dead else state.put_aside.discard)(job.id)
         if state.tally is None:
             return
-        if not replaying or self._ledger.meta("counted", "yes") == "yes":
+        if not replaying or self._ledger.read_meta("counted", "yes") == "yes":
             state.tally.see(before, event, job, live_cpu)
         if not replaying and not isinstance(event, (Started, Finished, Evicted)):
             state.tally.read_back(state.wall() - event.time)
@@ -264,7 +264,7 @@ class StreamReader:
     def _keep_bodies(self, event: JobMessage, body: bytes, before: Job | None, job: Job) -> None:
         """Keep the message that submits the job, for its next attempt, and that of its result."""
         if isinstance(event, (Submit, Recorded)) and (
-            before is None or self._ledger.body(job.id, "task") is None
+            before is None or self._ledger.read_body(job.id, "task") is None
         ):
             self._raise_next_cluster(job.id.cluster + 1)
             self._ledger.put_body(job.id, "task", body)
@@ -289,8 +289,8 @@ class StreamReader:
             self._state.log_failures.append((failed, job.id))
 
     def _raise_next_cluster(self, to: int) -> None:
-        if to > int(self._ledger.meta("next_cluster", "1")):
-            self._ledger.set_meta("next_cluster", str(to))
+        if to > int(self._ledger.read_meta("next_cluster", "1")):
+            self._ledger.write_meta("next_cluster", str(to))
 
 
 def _digest(record: Record) -> str:

@@ -69,7 +69,7 @@ def test_missing_ones_are_written_at_a_start_and_the_others_left_alone(bench: Be
     (directory / "history.1.0").unlink()
     (directory / "history.2.0").write_text("mine")
     assert bench.state.history is not None
-    bench.state.history.complete(bench.ledger.left())
+    bench.state.history.complete(bench.ledger.iterate_left())
     assert (
         files(bench)["history.2.0"] == "mine" and "JobStatus = 3\n" in files(bench)["history.1.0"]
     )

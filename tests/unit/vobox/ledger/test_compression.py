@@ -148,7 +148,7 @@ def test_a_ledger_gives_back_the_messages_of_its_jobs_after_a_restart(tmp_path: 
         messages[proc] = put(ledger, proc)
     ledger.close()
     again = Ledger(tmp_path / "ledger.db")
-    assert {proc: again.body(JobId(7, proc), "task") for proc in range(4)} == messages
+    assert {proc: again.read_body(JobId(7, proc), "task") for proc in range(4)} == messages
     again.close()
 
 
@@ -158,8 +158,8 @@ def test_a_dictionary_that_was_made_in_an_undone_transaction_is_not_used(ledger:
         ledger._flush()
         raise RuntimeError
     messages = [put(ledger, proc) for proc in range(3)]
-    assert [ledger.body(JobId(7, proc), "task") for proc in range(3)] == messages
-    assert [job.id.proc for job in ledger.in_queue()] == [0, 1, 2]
+    assert [ledger.read_body(JobId(7, proc), "task") for proc in range(3)] == messages
+    assert [job.id.proc for job in ledger.list_queue()] == [0, 1, 2]
 
 
 def test_a_dictionary_that_nothing_uses_leaves_the_ledger(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_dictionary_that_nothing_uses_leaves_the_ledger(tmp_path: Path) -> Non
     ledger.close()
     ledger = Ledger(tmp_path / "ledger.db")  # what comes now has dictionaries of its own
     put(ledger, 1)
-    ledger.drop_bodies(JobId(7, 0))
+    ledger.delete_bodies(JobId(7, 0))
 
     def dictionaries() -> list[int]:
         return [number for (number,) in ledger._db.execute("SELECT id FROM dictionaries")]
@@ -176,8 +176,8 @@ def test_a_dictionary_that_nothing_uses_leaves_the_ledger(tmp_path: Path) -> Non
     assert len(dictionaries()) == 4
     ledger.forget_before(0.0)
     assert len(dictionaries()) == 3, "the message's, which may hold a proxy"
-    assert ledger.body(JobId(7, 1), "task") is not None
-    assert [job.ad.text("Owner") for job in ledger.in_queue()] == ["games", "games"]
+    assert ledger.read_body(JobId(7, 1), "task") is not None
+    assert [job.ad.text("Owner") for job in ledger.list_queue()] == ["games", "games"]
     ledger.close()
 
 
@@ -195,14 +195,14 @@ def test_a_ledger_with_a_text_that_is_damaged_is_made_again_at_the_next_start(
     ledger = Ledger(tmp_path / "ledger.db")
     for proc in range(2):
         put(ledger, proc)
-    ledger.set_meta("next_cluster", "8")
+    ledger.write_meta("next_cluster", "8")
     ledger.close()
     ledger = Ledger(tmp_path / "ledger.db")
     ledger._db.execute(damage)
 
     with pytest.raises(sqlite3.DatabaseError, match="a text in the ledger is damaged") as told:
-        for job in ledger.in_queue():
-            ledger.body(job.id, "task")
+        for job in ledger.list_queue():
+            ledger.read_body(job.id, "task")
             job.ad.text("Owner")
 
     assert describe_error(told.value, ledger.path.parent).endswith(
@@ -210,9 +210,9 @@ def test_a_ledger_with_a_text_that_is_damaged_is_made_again_at_the_next_start(
     )
     ledger.close()
     next_one = Ledger(ledger.path)
-    assert next_one.in_queue() == []
-    assert next_one.meta("offset", "-1") == "-1"
-    assert next_one.meta("next_cluster", "1") == "8"
+    assert next_one.list_queue() == []
+    assert next_one.read_meta("offset", "-1") == "-1"
+    assert next_one.read_meta("next_cluster", "1") == "8"
     assert len(list(tmp_path.glob("ledger.db.damaged-*"))) == 1
     next_one.close()
 

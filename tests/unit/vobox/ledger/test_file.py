@@ -65,14 +65,14 @@ def test_a_damaged_ledger_is_kept_until_it_is_made_again(bench: Bench, how: str)
 def test_a_ledger_of_another_version_is_kept_until_it_is_made_again(bench: Bench) -> None:
     bench.submit(Events().submit())
     before = everything(bench.ledger)
-    bench.ledger.set_meta("next_cluster", "99")
+    bench.ledger.write_meta("next_cluster", "99")
     bench.ledger._db.execute(f"PRAGMA user_version={VERSION - 1}")
     bench.ledger._db.execute("DROP TABLE jobs")
 
     bench.restart()
 
     assert everything(bench.ledger) == before
-    assert bench.ledger.meta("next_cluster", "1") == "99", "ids that were never in the stream"
+    assert bench.ledger.read_meta("next_cluster", "1") == "99", "ids that were never in the stream"
     (former,) = bench.directory.glob(f"ledger.db.schema-{VERSION - 1}-*")
     db = sqlite3.connect(former)
     assert db.execute("SELECT count(*) FROM bodies").fetchone() == (1,)
@@ -92,7 +92,7 @@ def test_a_schedd_deletes_the_former_ledger_when_it_has_read_the_stream(tmp_path
 
     schedd.run(schedd.stop)
 
-    assert len(ledger.in_queue()) == 1
+    assert len(ledger.list_queue()) == 1
     assert list(tmp_path.glob("ledger.db.schema-*")) == []
     ledger.close()
 
@@ -124,7 +124,7 @@ def test_a_ledger_of_another_stream_is_made_again_and_burns_its_cluster_ids(tmp_
     second.restart()
 
     assert list(everything(second.ledger)) == ["5.0"]
-    assert second.ledger.meta("next_cluster", "1") == "42"
+    assert second.ledger.read_meta("next_cluster", "1") == "42"
     second.close()
 
 

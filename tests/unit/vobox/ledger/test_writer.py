@@ -56,7 +56,7 @@ def test_an_owner_that_is_no_text_for_sqlite_can_be_stored(ledger: Ledger) -> No
 def test_numbers_that_are_no_job_are_no_job(ledger: Ledger, number: int) -> None:
     assert ledger.get(JobId(number, 0)) is None
     assert ledger.get(JobId(0, number)) is None
-    assert ledger.in_queue(cluster=number) == []
+    assert ledger.list_queue(cluster=number) == []
 
 
 def test_the_view_gives_the_queue_in_order_and_the_history_newest_first(ledger: Ledger) -> None:

@@ -252,15 +252,15 @@ def test_jobs_that_are_queued_are_never_called_refused(
 def test_a_full_disk_refuses_before_anything_is_queued(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Ledger.set_meta
+    real = Ledger.write_meta
     full = True
 
-    def set_meta(ledger: Ledger, name: str, value: str) -> None:
+    def write_meta(ledger: Ledger, name: str, value: str) -> None:
         if full:
             raise sqlite3.OperationalError("database or disk is full")
         real(ledger, name, value)
 
-    monkeypatch.setattr(Ledger, "set_meta", set_meta)
+    monkeypatch.setattr(Ledger, "write_meta", write_meta)
     with pytest.raises(CommandRefused, match=r"spool .*: database or disk is full"):
         running.submit()
     assert running.queued() == []

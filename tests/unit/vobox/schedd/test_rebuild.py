@@ -172,14 +172,14 @@ def test_cluster_ids_are_not_used_again_after_a_wipe(bench: Bench) -> None:
     bench.mark(next_cluster=120)  # a failed submit burns ids too
     bench.submit(Events(JobId(130, 0)).submit())
     bench.restart(wiped=True)
-    assert bench.ledger.meta("next_cluster", "1") == "131"
+    assert bench.ledger.read_meta("next_cluster", "1") == "131"
 
 
 def test_the_marks_and_jobs_of_another_schedd_are_not_ours(bench: Bench) -> None:
     other = Events(schedd="vobox2")
     bench.record(other.submit(), other.started(), Marker("vobox2", "t", 999))
     assert everything(bench.ledger) == {}
-    assert bench.ledger.meta("next_cluster", "1") == "1"
+    assert bench.ledger.read_meta("next_cluster", "1") == "1"
 
 
 # --- garbage in the stream ----------------------------------------------------------------------

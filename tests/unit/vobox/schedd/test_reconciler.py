@@ -116,7 +116,7 @@ def test_output_of_a_run_that_its_exit_held_is_on_the_submit_host(
     bench.submit(e.submit())
     bench.record(e.started(), e.finished(code=1, stdout=b"what went wrong\n"))
     assert (tmp_path / "out").read_bytes() == b"what went wrong\n"
-    assert bench.ledger.outputs_to_save() == []
+    assert bench.ledger.list_outputs_to_save() == []
 
     bench.record(e.released())
     assert (bench.job().status, bench.job().attempt) == (1, 1), "it runs again"

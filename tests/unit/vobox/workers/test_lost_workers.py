@@ -98,7 +98,7 @@ def test_the_jobs_own_lease_counts(bench: Bench) -> None:
 def test_leases_start_again_after_the_broker_was_away(bench: Bench) -> None:
     running(bench)
     bench.clock.now += 10_000
-    bench.leases.renew_all(bench.ledger.worked_on(), bench.clock())
+    bench.leases.renew_all(bench.ledger.list_worked_on(), bench.clock())
     bench.end_leases()
     assert bench.job().status == 2
     bench.clock.now += 301
