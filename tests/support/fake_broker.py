@@ -99,7 +99,7 @@ class FakeBroker:
     ) -> None:
         with self.changed:
             for body in bodies:
-                offset = len(self.stream) + 1
+                offset = self.stream[-1].offset + 1 if self.stream else 1
                 self.stream.append(Record(offset, self.time(), body, key(body), reason))
             self.touch()
 

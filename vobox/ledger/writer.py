@@ -8,7 +8,9 @@ objects of their own (``snapshot.py``).
 from __future__ import annotations
 
 import contextlib
+import logging
 import sqlite3
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +24,8 @@ from .compression import Compressor
 from .rows import JOB_COLUMNS, decode_job
 from .schema import TABLES, delete_former, mark_as_damaged, open_ledger
 from .write_buffer import WriteBuffer
+
+log = logging.getLogger(__name__)
 
 #: Jobs kept in memory as they were last written.
 RECENT = 1000
@@ -71,7 +75,15 @@ class Ledger:
             self._in_transaction = False
 
     def clear(self) -> None:
-        """Forget everything but the used cluster ids: the stream is another one."""
+        """Forget everything but the used cluster ids: the stream is another one.
+
+        A copy of what was known stays beside the ledger, for the administrator to delete.
+        """
+        copy = self.path.with_name(f"{self.path.name}.other-stream-{time.time_ns()}")
+        copy.touch(mode=0o600)  # it holds job messages, and these hold proxies
+        with contextlib.closing(sqlite3.connect(copy)) as kept:
+            self._db.backup(kept)
+        log.warning("the ledger of another stream is kept as %s", copy)
         with self.transaction():
             self._forget_cached()
             for table in TABLES:

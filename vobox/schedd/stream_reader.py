@@ -14,13 +14,14 @@ import gc
 import hashlib
 import logging
 import math
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from thyme.broker import Record, Transport
 from thyme.broker.routing_keys import parse_dead_pool, parse_kind
-from thyme.errors import BadMessage
+from thyme.errors import BadMessage, BrokerUnreachable
 from thyme.protocol import codec
 from thyme.protocol.events import (
     Delivered,
@@ -53,6 +54,8 @@ READ_BATCH: Final = 500
 #: written twice. About a second's work, and memory that a schedd has.
 REPLAY_BATCH: Final = 10_000
 REPLAY_BATCH_BYTES: Final = 16 * 1024 * 1024
+#: Seconds without a record from a stream that has one, after which the broker is asked anew.
+SILENT_SECONDS: Final = 30
 #: Routing keys of forged records, each logged once.
 MAX_FORGED_KEYS: Final = 100
 
@@ -71,12 +74,15 @@ class StreamReader:
         self.awaited: bytes | None = None
 
     def check_same_stream(self) -> None:
-        """Start from nothing if the ledger was made from another stream."""
+        """Start from nothing if the ledger was made from another stream.
+
+        Raises BrokerUnreachable, and keeps the ledger, where the broker does not tell.
+        """
         offset = int(self._ledger.read_meta("offset", "-1"))
         if offset < 0:
             self._ledger.write_meta("counted", "no")
             return
-        here = self._transport.read(offset - 1, 1)
+        here = self._transport.read(offset - 1, 1) or self._find_record(offset)
         # a record with a higher offset in that place: the older ones were trimmed away
         if here and (
             here[0].offset > offset or _digest(here[0]) == self._ledger.read_meta("digest", "")
@@ -85,6 +91,31 @@ class StreamReader:
         log.warning("the ledger is of another stream; rebuilding it")
         self._ledger.clear()
         self._ledger.write_meta("counted", "no")
+
+    def _find_record(self, offset: int) -> list[Record]:
+        """Return the first record from ``offset`` on; [] where the stream ends before it.
+
+        That nothing was read proves nothing: the broker may be late. A marker of ours that is
+        recorded now is the stream's end: the stream is read up to it, or up to ``offset``.
+        """
+        next_cluster = int(self._ledger.read_meta("next_cluster", "1"))
+        marker = codec.encode(Marker(self._schedd, os.urandom(16).hex(), next_cluster))
+        self._transport.record([marker])
+        after, silent = -1, 0
+        while silent < SILENT_SECONDS:
+            records = self._transport.read(after, READ_BATCH)
+            for record in records:
+                after = record.offset
+                if after >= offset:
+                    return [record]
+                if record.body == marker:
+                    return []
+            if records:
+                silent = 0
+            else:
+                silent += 1
+                self._transport.wait(1.0)
+        raise BrokerUnreachable("the event stream does not answer; the ledger is kept as it is")
 
     def catch_up(self, replaying: bool, max_batches: float = math.inf) -> bool:
         """Read what is there, in at most so many batches; returns whether there was anything.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 
 from tests.support.fake_broker import FakeBroker, FakeTransport
 from tests.support.schedd_parts import SCHEDD, Bench, Events, everything
+from thyme.errors import BrokerUnreachable
 from thyme.protocol import codec
 from thyme.protocol.job import JobId
 from vobox.ledger.schema import VERSION
@@ -125,6 +128,69 @@ def test_a_ledger_of_another_stream_is_made_again_and_burns_its_cluster_ids(tmp_
 
     assert list(everything(second.ledger)) == ["5.0"]
     assert second.ledger.read_meta("next_cluster", "1") == "42"
+    (kept,) = tmp_path.glob("ledger.db.other-stream-*")
+    assert kept.stat().st_mode & 0o077 == 0
+    with contextlib.closing(Ledger(kept)) as before:
+        assert sorted(everything(before)) == ["41.0", "41.1", "41.2"]
+    second.close()
+
+
+def _forget_first_record(bench: Bench) -> None:
+    """As RabbitMQ does with records that are older than the stream's retention."""
+    del bench.broker.stream[0]
+
+
+@pytest.mark.parametrize("silent", [1, 5])
+def test_a_broker_that_is_late_does_not_cost_the_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silent: int
+) -> None:
+    bench = Bench(tmp_path)
+    for proc in range(3):
+        bench.submit(Events(JobId(777, proc)).submit())
+    _forget_first_record(bench)
+    read, calls = bench.transport.read, itertools.count()
+    monkeypatch.setattr(
+        bench.transport, "read",
+        lambda after, limit: [] if next(calls) < silent else read(after, limit),
+    )  # fmt: skip
+
+    bench.restart()
+
+    assert sorted(everything(bench.ledger)) == ["777.0", "777.1", "777.2"]
+    assert list(tmp_path.glob("ledger.db.*-*-*")) == []
+    bench.close()
+
+
+def test_a_broker_that_stays_silent_keeps_the_ledger_and_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path)
+    for proc in range(2):
+        bench.submit(Events(JobId(777, proc)).submit())
+    _forget_first_record(bench)
+    with monkeypatch.context() as silent:
+        silent.setattr(bench.transport, "read", lambda _after, _limit: [])
+        silent.setattr(bench.transport, "wait", lambda _seconds: None)
+        with pytest.raises(BrokerUnreachable, match="the event stream does not answer"):
+            bench.restart()
+
+    bench.restart()
+
+    assert sorted(everything(bench.ledger)) == ["777.0", "777.1"]
+    bench.close()
+
+
+def test_a_stream_that_ends_before_the_ledger_is_another_stream(tmp_path: Path) -> None:
+    first = Bench(tmp_path)
+    for proc in range(5):
+        first.submit(Events(JobId(1, proc)).submit())
+    first.close()
+    second = Bench(tmp_path, FakeBroker())
+    second.transport.record([codec.encode(Events(JobId(2, 0)).submit())])
+
+    second.restart()
+
+    assert list(everything(second.ledger)) == ["2.0"]
     second.close()
 
 
