@@ -88,6 +88,18 @@ def test_the_name_of_a_scratch_directory_cannot_be_predicted(tmp_path: Path) -> 
     assert "dir_1" not in names
 
 
+def test_a_work_directory_without_a_free_name_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox_module, "_make_suffix", lambda: "aa")
+    (tmp_path / "dir_aa").mkdir()
+
+    with pytest.raises(NodeUnfit, match="it is full of directories of others") as told:
+        Sandbox(tmp_path)
+
+    assert str(tmp_path) in str(told.value)
+
+
 # --- before the job --------------------------------------------------------------------------
 
 
