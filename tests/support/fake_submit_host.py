@@ -143,6 +143,10 @@ class FakeTarget:
         self.refuses = refuses
         self.clusters = 7
         self.submitted: list[tuple[int, Sequence[PreparedJob]]] = []
+        self.pilots: list[dict[str, str]] = []
+
+    def list_pilots(self) -> list[dict[str, str]]:
+        return self.pilots
 
     def new_cluster(self) -> int:
         self.clusters += 1

@@ -1,16 +1,18 @@
-"""Keep jobs idle whose Requirements no machine can meet.
+"""Keep jobs idle whose Requirements no known pilot meets.
 
-Pilots take jobs in turn, whatever machine they are on. So a job is kept from
-them only where its Requirements are false for every machine: ``false``, another
-system's ``OpSys``, or ARC's ``NumJobStarts == 0`` after the first start, which
-means "never start twice". What depends on a machine's own attributes is
-undefined here, and then the job runs.
+Pilots take jobs in turn: Requirements do not choose the pilot. A job is kept from them where its
+Requirements are false for every pilot that is known, by the ad that ``condor_status`` shows of it:
+``false``, another system's ``OpSys``, more Memory than any has, or ARC's ``NumJobStarts == 0``
+after the first start, which means "never start twice". What a pilot does not say is undefined, and
+a job whose Requirements are undefined runs. As long as no pilot is known, what all of them share
+decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import classad2
 
@@ -19,19 +21,68 @@ from vobox.classad.ad import Ad, ParseError, parse
 
 from .job import Job
 
-#: The attributes that all machines of pilots share.
-_COMMON_MACHINE = {"OpSys": '"LINUX"', "HasFileTransfer": "true"}
+#: Returns the ads of the pilots that are known now, as texts.
+ListPilots = Callable[[], Iterable[Mapping[str, str]]]
+
+#: The attributes that the machines of all pilots share.
+_COMMON_MACHINE: Final = {"OpSys": '"LINUX"', "HasFileTransfer": "true"}
+#: Pilots without a CPU limit say that they have one CPU. So the clause that condor_submit adds for
+#: request_cpus does not count; one that the user wrote does.
+_ADDED_CPUS: Final = "(TARGET.Cpus >= RequestCpus)"
+_WORD: Final = re.compile(r"[A-Za-z_]\w*")
+#: Different pilots, as far as a job asks for what they say, that are tried for it.
+MAX_TRIED: Final = 2000
+#: Seconds after which a new pilot counts for a job that cannot match.
+NEW_PILOT_SECONDS: Final = 5.0
 
 
-def can_match(ad: Ad, now: float) -> bool:
-    """Whether some machine may meet the job's Requirements; ``now``: epoch seconds."""
-    text = ad.get("Requirements", "true")
+def list_no_pilots() -> Iterable[Mapping[str, str]]:
+    """Return that no pilot is known."""
+    return ()
+
+
+def can_match(ad: Ad, now: float, list_pilots: ListPilots = list_no_pilots) -> bool:
+    """Whether a known pilot may meet the job's Requirements.
+
+    ``now``: epoch seconds; ``list_pilots``: the pilots' ads. Without any, what they share counts.
+    """
+    text = ad.get("Requirements", "true").replace(_ADDED_CPUS, "true")
     try:
-        # with a target ad the library knows no CurrentTime, and looks up a plain name only here
-        known = {"CurrentTime": str(int(now)), **_COMMON_MACHINE, **dict(ad.pairs())}
-        value: Any = parse(text).eval(Ad(known).classad(), Ad(_COMMON_MACHINE).classad())
+        tree = parse(text)
+        mentioned = _find_names(ad, text)
+        tried: set[tuple[str | None, ...]] = set()
+        for pilot in list_pilots():
+            said = tuple(map(Ad(pilot).get, mentioned))
+            if said in tried:
+                continue
+            if _is_met(tree, ad, now, dict(zip(mentioned, said, strict=True))):
+                return True
+            tried.add(said)
+            if len(tried) == MAX_TRIED:
+                return True  # nobody knows
+        return not tried and _is_met(tree, ad, now, {})
     except (ParseError, ValueError):  # ValueError: text that is no UTF-8
         return True
+
+
+def _find_names(ad: Ad, text: str) -> tuple[str, ...]:
+    """Return the names that an expression spells, also by way of the job's attributes."""
+    found: dict[str, None] = {}
+    pending = [text]
+    while pending:
+        for name in map(str.lower, _WORD.findall(pending.pop())):
+            if name not in found:
+                found[name] = None
+                pending.append(ad.get(name, ""))
+    return tuple(found)
+
+
+def _is_met(tree: classad2.ExprTree, ad: Ad, now: float, pilot: Mapping[str, str | None]) -> bool:
+    said = {name: text for name, text in pilot.items() if text is not None}
+    machine = {**_COMMON_MACHINE, **Ad(said)}
+    # with a target ad the library knows no CurrentTime, and looks up a plain name only here
+    known = Ad({"CurrentTime": str(int(now)), **machine, **dict(ad.pairs())})
+    value: Any = tree.eval(known.classad(), Ad(machine).classad())
     # Value.Error and Value.Undefined are ints, too
     return isinstance(value, classad2.Value) or value not in (False, 0, 0.0)
 
@@ -43,6 +94,8 @@ class MatchingJobs:
         """``interval``: seconds until a job that cannot match is checked again."""
         self._interval = interval
         self._next_check: dict[JobId, float] = {}
+        self._arrivals = 0
+        self._next_arrivals = 0.0
 
     def select(
         self,
@@ -51,12 +104,18 @@ class MatchingJobs:
         clock: float,
         wall: float,
         limit: int,
+        list_pilots: ListPilots = list_no_pilots,
+        arrivals: int = 0,
     ) -> list[Job]:
         """Return at most ``limit`` jobs that can match.
 
         ``idle``: all idle jobs that have no message in the job queue; ``job_of`` returns a job of
-        the ledger; ``clock``: monotonic, ``wall``: epoch seconds.
+        the ledger; ``clock``: monotonic, ``wall``: epoch seconds; ``list_pilots``: the ads of the
+        known pilots; ``arrivals``: how many pilots have become known so far.
         """
+        if arrivals != self._arrivals and clock >= self._next_arrivals:
+            self._arrivals, self._next_arrivals = arrivals, clock + NEW_PILOT_SECONDS
+            self._next_check.clear()
         self._next_check = {job: self._next_check[job] for job in idle if job in self._next_check}
         found: list[Job] = []
         for job_id in idle:
@@ -65,7 +124,7 @@ class MatchingJobs:
             job = job_of(job_id) if clock >= self._next_check.get(job_id, clock) else None
             if job is None:
                 continue
-            if can_match(job.ad, wall):
+            if can_match(job.ad, wall, list_pilots):
                 found.append(job)
             else:
                 self._next_check[job_id] = clock + self._interval

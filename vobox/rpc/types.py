@@ -6,7 +6,7 @@ and ``server.py`` (the schedd's side).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -114,6 +114,9 @@ class SubmitTarget(Protocol):
     schedd_name: str
     address: str
     pool: str
+
+    def list_pilots(self) -> Iterable[Mapping[str, str]]:
+        """Return the ads of the pilots that are known."""
 
     def new_cluster(self) -> int:
         """Return the next cluster id; an id may stay unused, and is never given twice."""

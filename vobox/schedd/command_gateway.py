@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
@@ -37,6 +37,10 @@ class CommandGateway:
         self._schedd = schedd
         self._ledger = ledger
         self._request = request
+
+    def list_pilots(self) -> Iterator[Mapping[str, str]]:
+        """Yield the ads of the pilots that are known."""
+        return self._schedd.list_pilots()
 
     def new_cluster(self) -> int:
         """Return the next cluster id, which is on the disk before it is used."""

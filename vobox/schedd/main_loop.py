@@ -86,6 +86,10 @@ class Schedd:
         """Return the slots, given the workers that have a job, with the job's ad."""
         return slot_ads(self._state.slots, busy, self.settings.name, self.clock(), self.wall())
 
+    def list_pilots(self) -> Iterator[Mapping[str, str]]:
+        """Yield the ads of the pilots that are known."""
+        return self._state.list_pilots()
+
     def count_in(self, tally: Tally) -> None:
         """Count in ``tally`` what happens to jobs from now on."""
         self._state.tally = tally

@@ -188,8 +188,9 @@ class Reconciler:
         """Return some of the idle jobs that have no message in the job queue and may have one."""
         state = self._state
         return state.matching_jobs.select(
-            self._ledger.list_to_queue(), self._ledger.get, state.clock(), state.wall(), STEP_JOBS
-        )
+            self._ledger.list_to_queue(), self._ledger.get, state.clock(), state.wall(), STEP_JOBS,
+            state.list_pilots, state.slots.arrivals,
+        )  # fmt: skip
 
     def _queue_again(self, jobs: Sequence[Job]) -> None:
         pools: dict[str, list[bytes]] = {}

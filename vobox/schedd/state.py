@@ -8,7 +8,7 @@ workers' mail.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from vobox.jobs.requirements import MatchingJobs
 from vobox.ledger.writer import Ledger
 from vobox.metrics.points import Tally
 from vobox.workers.leases import Leases
+from vobox.workers.slot_ads import list_pilot_ads
 from vobox.workers.slots import Slots
 
 from .failed_submits import FailedSubmits
@@ -98,3 +99,7 @@ class ScheddState:
         self.log_failures: list[tuple[HoldReason, JobId]] = []
         #: messages of the pool that no worker has taken; None: not known
         self.queue_depth: int | None = None
+
+    def list_pilots(self) -> Iterator[Mapping[str, str]]:
+        """Yield the ads of the pilots that are known, from any thread."""
+        return list_pilot_ads(self.slots, self.wall())

@@ -40,6 +40,17 @@ def slot_ads(
             yield _build_unclaimed_ad(slot, machines.get(slot.machine))
 
 
+def list_pilot_ads(slots: Slots, wall: float) -> Iterator[Mapping[str, str]]:
+    """Yield what each known pilot says of itself, with a job or without; ``wall``: epoch seconds.
+
+    Pilots that have not described their machine are left out.
+    """
+    machines = _MachineAttributes(wall)
+    for slot in slots.list_known():
+        if slot.machine is not None:
+            yield {**machines.get(slot.machine), **_build_names(slot.host, slot.worker)}
+
+
 class _MachineAttributes:
     """The attributes that the ads of equal machines share, made once."""
 

@@ -52,6 +52,8 @@ class Slots:
     def __init__(self) -> None:
         self._slots: dict[str, Slot] = {}
         self._next_sweep = 0.0
+        #: how many workers became known so far
+        self.arrivals = 0
 
     def record_waiting(self, news: Waiting, now: float) -> None:
         """Remember a worker that announced that it waits; forget one that leaves."""
@@ -100,6 +102,10 @@ class Slots:
         """Return the slots that wait for a job, as far as is known."""
         return [slot for slot in list(self._slots.values()) if slot.is_waiting and slot.until > now]
 
+    def list_known(self) -> list[Slot]:
+        """Return all slots that are remembered."""
+        return list(self._slots.values())
+
     def get_machine(self, worker: str) -> Machine | None:
         """Return the machine of a worker; None if it never described it."""
         known = self._slots.get(worker)
@@ -109,8 +115,10 @@ class Slots:
         return len(self._slots)
 
     def _put(self, slot: Slot) -> None:
-        if slot.worker in self._slots or len(self._slots) < MAX_SLOTS:
+        known = self._slots.get(slot.worker)
+        if known is not None or len(self._slots) < MAX_SLOTS:
             self._slots[slot.worker] = slot
+            self.arrivals += known is None or known.machine is None
 
     def _sweep(self, now: float) -> None:
         if now < self._next_sweep:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from vobox.classad.ad import Ad, literal, quote
 from vobox.commands.version import CONDOR_PLATFORM, CONDOR_VERSION
+from vobox.jobs.requirements import ListPilots, list_no_pilots
 from vobox.jobs.status import IDLE
 
 from .errors import job_error, submit_error
@@ -86,6 +87,7 @@ class Submission:
     now: int  #: epoch seconds
     submit_file: str = ""
     spooled: bool = False  #: -spool: its output waits here until it is fetched
+    list_pilots: ListPilots = list_no_pilots
 
     @property
     def domain(self) -> str:

@@ -193,8 +193,9 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     ),
     _honoured(
         "requirements",
-        "While it is false for every machine the job stays idle; what depends on a machine's own "
-        "attributes is not looked at: pilots take jobs in turn.",
+        "While it is false for every known pilot, by the ads of condor_status, the job stays idle; "
+        "where it is undefined the job runs. It does not choose the pilot: pilots take jobs in "
+        "turn. The clause that request_cpus adds does not count.",
         "Requirements",
     ),
     _honoured("rank preferences", "Checked and recorded.", "Rank"),

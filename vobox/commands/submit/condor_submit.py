@@ -148,6 +148,7 @@ class _CondorSubmit:
             int(self._now),
             "" if options.file in (None, "-") else options.file or "",
             options.spool,
+            self._target.list_pilots,
         )
         submitter = Submitter(request.cwd, request.env, request.uid, options.allow_crlf)
         jobs: list[PreparedJob] = []

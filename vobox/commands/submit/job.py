@@ -136,7 +136,7 @@ class JobMaker:
             )
         )
         fits = part(
-            lambda: _can_match(commands, ad, submission.now),
+            lambda: _can_match(commands, ad, submission),
             reads=(requests, policies, presentation, table, requirements, custom),
         )
         unmatched = not held.value and not fits.value
@@ -171,11 +171,11 @@ def _record_iwd(commands: Commands, ad: Ad, cwd: str, files: FileCache) -> str:
     return iwd
 
 
-def _can_match(commands: Commands, ad: Ad, now: float) -> bool:
+def _can_match(commands: Commands, ad: Ad, submission: Submission) -> bool:
     requirements = commands.get("requirements", "MY.Requirements")
     if requirements is not None and "procid" in requirements.lower():
         commands.get("process")  # the answer is this job's own
-    return requirements is None or can_match(ad, now)
+    return can_match(ad, submission.now, submission.list_pilots)
 
 
 def _hold_for_missing_input(ad: Ad, asked_to_hold: bool, payload: Payload) -> bool:

@@ -10,8 +10,9 @@ from tests.support.fake_submit_host import Host
 from tests.support.schedd_parts import Bench
 from thyme.protocol.events import Lost, Recorded, Started, Submit
 from thyme.protocol.job import JobId
+from thyme.protocol.mail import Machine, Waiting
 from vobox.classad.ad import Ad
-from vobox.jobs.requirements import can_match
+from vobox.jobs.requirements import NEW_PILOT_SECONDS, can_match
 
 HEAD = "executable = agent.sh\n"
 
@@ -44,6 +45,51 @@ def test_only_what_is_false_for_every_machine_cannot_match(
 
     assert job.unmatched is not matches
     assert job.ad["JobStatus"] == "1"
+
+
+PILOT = {
+    "Machine": '"node1"', "Name": '"slot1_7@node1"', "OpSysAndVer": '"Debian12"',
+    "Arch": '"X86_64"', "Cpus": "1", "Memory": "2000", "Disk": "1000000",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lines", "matches"),
+    [
+        ('requirements = OpSysAndVer =?= "Debian12"', True),
+        ('requirements = OpSysAndVer =?= "AlmaLinux9"', False),
+        ('requirements = OpSysAndVer =!= "AlmaLinux9"', True),
+        ("requirements = Machine =!= LastRemoteHost", True),
+        ("requirements = Machine =!= LastRemoteHost\n+LastRemoteHost = TARGET.Machine", False),
+        ("requirements = TARGET.Memory > 1999", True),
+        ("requirements = TARGET.Memory > 2000", False),
+        ("request_memory = 2000", True),
+        ("request_memory = 2001", False),
+        ("request_cpus = 8", True),
+        ("request_cpus = 8\nrequirements = Cpus >= 8", False),
+        ("requirements = HasSingularity", True),
+        ("requirements = HasSingularity =!= false", True),
+        ("requirements = HasSingularity =?= true", False),
+        ('requirements = regexp("^node", Machine)', True),
+        ('requirements = regexp("^wn", Machine)', False),
+    ],
+)
+def test_requirements_are_compared_with_what_the_pilots_say(lines: str, matches: bool) -> None:
+    host = Host()
+    host.target.pilots = [PILOT]
+    (job,) = host.jobs(f"{HEAD}{lines}\nqueue\n")
+
+    assert job.unmatched is not matches
+
+
+def test_one_pilot_that_meets_them_is_enough() -> None:
+    pilots = [{**PILOT, "Machine": f'"node{i}"', "Memory": str(1000 * i)} for i in range(1, 4)]
+    host = Host()
+    host.target.pilots = pilots
+
+    assert not host.job(f"{HEAD}requirements = Memory == 3000\nqueue\n").unmatched
+    (job,) = host.jobs(f'{HEAD}requirements = Memory == 3000 && Machine == "node1"\nqueue\n')
+    assert job.unmatched
 
 
 def test_the_custom_attribute_counts_as_the_command() -> None:
@@ -96,6 +142,24 @@ def test_it_is_idle_in_no_queue_and_looked_at_again_later(bench: Bench) -> None:
 
     assert bench.kinds(JobId(1, 0)) == ["recorded", "submit"]
     assert bench.job(JobId(1, 0)).queued
+
+
+def announce(bench: Bench, worker: str, system: str) -> None:
+    machine = Machine(1, 2000, 10**6, "X86_64", "LINUX", system)
+    bench.state.slots.record_waiting(
+        Waiting(worker, "slot1_1@node1", "pool", 1000.0, 60.0, machine), bench.clock.now
+    )
+
+
+def test_it_runs_when_a_pilot_comes_that_meets_its_requirements(bench: Bench) -> None:
+    announce(bench, "w1", "AlmaLinux9")
+    bench.record(recorded('OpSysAndVer =?= "Debian12"'))
+    assert bench.kinds(JobId(1, 0)) == ["recorded"]
+    announce(bench, "w2", "Debian12")
+    bench.clock.now += NEW_PILOT_SECONDS
+    bench.settle()
+
+    assert bench.kinds(JobId(1, 0)) == ["recorded", "submit"]
 
 
 def test_it_stays_idle_after_a_wipe_and_can_be_removed(bench: Bench, tmp_path: Path) -> None:
