@@ -32,11 +32,11 @@ from .safe_open import open_file, open_handle
 from .user_log_index import UserLogIndex
 
 
-def write_log(job: Job, text: str, once: bool) -> HoldReason | None:
+def write_log(job: Job, text: str, once: bool, user_logs: UserLogIndex) -> HoldReason | None:
     """Append an event to the job's user log.
 
-    ``text``: the whole event; ``once``: leave it out if the file has it already. Returns the
-    reason to hold the job if the log cannot be written.
+    ``text``: the whole event; ``once``: leave it out if the file has it already, which is looked
+    up in ``user_logs``. Returns the reason to hold the job if the log cannot be written.
     """
     path = job.ad.text("UserLog")
     if not path:
@@ -44,7 +44,7 @@ def write_log(job: Job, text: str, once: bool) -> HoldReason | None:
     event = text.encode("utf-8", "surrogateescape")
     try:
         with as_owner(job.uid, job.gid):
-            if once and _user_logs.has_event(path, event):
+            if once and user_logs.has_event(path, event):
                 return None
             # one write() an event, so that readers and other writers see whole events
             handle = open_handle(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o664)
@@ -54,7 +54,7 @@ def write_log(job: Job, text: str, once: bool) -> HoldReason | None:
             finally:
                 os.close(handle)
             if once:
-                _user_logs.add(path, event)
+                user_logs.add(path, event)
     except (OSError, ValueError) as error:
         number, reason = _describe(error)
         return HoldReason(
@@ -63,10 +63,6 @@ def write_log(job: Job, text: str, once: bool) -> HoldReason | None:
             f"Failed to initialize user log to {path}: {reason}",
         )
     return None
-
-
-#: The events of user logs, looked up after a restart; used by the schedd's own thread alone.
-_user_logs = UserLogIndex()
 
 
 def write_output(job: Job, result: Finished) -> HoldReason | None:

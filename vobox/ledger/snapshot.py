@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from thyme.protocol.job import JobId
-from vobox.classad.ad import Ad
+from vobox.classad.ad import Ad, quote
 from vobox.jobs.status import RUNNING, SUSPENDED
 
 from .compression import Dictionaries
@@ -49,8 +49,13 @@ class LedgerSnapshot:
         slots: Slots = _no_slots,
         live: Live = _nothing,
         pause: Callable[[], None] = lambda: None,
+        file_waits: Mapping[int, str] | None = None,
     ) -> None:
-        """``pause`` is called now and then while rows are read."""
+        """``pause`` is called now and then while rows are read.
+
+        ``file_waits``: uid → which file the jobs in the queue of that owner wait for.
+        """
+        self._file_waits = file_waits or {}
         self.schedd_name = schedd_name
         self.address = address
         self._trouble = trouble
@@ -127,11 +132,14 @@ class LedgerSnapshot:
 
     def _ads(self, source: str, order: str, values: Sequence[object] = ()) -> Iterator[Ad]:
         """Yield the whole ads, of running jobs with what is known of them besides."""
-        query = f"SELECT status, cluster, proc, {AD_COLUMNS} FROM {source} ORDER BY {order}"  # noqa: S608
+        columns = f"in_queue, uid, status, cluster, proc, {AD_COLUMNS}"
+        query = f"SELECT {columns} FROM {source} ORDER BY {order}"  # noqa: S608
         for row in self._rows(query, values):
             ad = decode_ad(row, self._dictionaries)
-            if row[0] in (RUNNING, SUSPENDED):
-                ad.update(self._live(JobId(row[1], row[2])))
+            if row[2] in (RUNNING, SUSPENDED):
+                ad.update(self._live(JobId(row[3], row[4])))
+            if self._file_waits and row[0] and row[1] in self._file_waits:
+                ad["ThymeWaitingFor"] = quote(self._file_waits[row[1]])
             yield ad
 
     def _rows(self, query: str, values: Sequence[object]) -> Iterator[Any]:

@@ -12,7 +12,7 @@ import logging
 import sqlite3
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -169,9 +169,14 @@ class Ledger:
         ).fetchall()
         return [JobId(cluster, proc) for cluster, proc in rows]
 
-    def list_to_deliver(self) -> list[Job]:
-        """Return the ended jobs whose result is not on the submit host yet."""
-        return self._jobs(f"in_queue=1 AND status={TRANSFERRING_OUTPUT} AND has_result=1")
+    def list_to_deliver(self, limit: int = -1, but_of: Collection[int] = ()) -> list[Job]:
+        """Return ended jobs whose result is not on the submit host yet.
+
+        :param limit: so many at most; -1: all
+        :param but_of: uids whose jobs are left out
+        """
+        where = f"in_queue=1 AND status={TRANSFERRING_OUTPUT} AND has_result=1"
+        return self._jobs(f"{where} AND {_not_of(but_of)}", (), limit)
 
     def list_held(self) -> list[Job]:
         """Return the held jobs in the queue."""
@@ -238,9 +243,16 @@ class Ledger:
         ).fetchone()
         return None if row is None else self._compressor.decompress(*row)
 
-    def list_outputs_to_save(self) -> list[JobId]:
-        """Return the jobs with a body of the kind "output"."""
-        rows = self._query("SELECT cluster, proc FROM bodies WHERE kind='output'").fetchall()
+    def list_outputs_to_save(self, limit: int = -1, but_of: Collection[int] = ()) -> list[JobId]:
+        """Return jobs with a body of the kind "output".
+
+        :param limit: so many at most; -1: all
+        :param but_of: uids whose jobs are left out
+        """
+        rows = self._query(
+            "SELECT cluster, proc FROM bodies LEFT JOIN jobs USING(cluster, proc) "  # noqa: S608
+            f"WHERE kind='output' AND (uid IS NULL OR {_not_of(but_of)}) LIMIT {limit}"
+        ).fetchall()
         return [JobId(*row) for row in rows]
 
     def delete_body(self, job: JobId, kind: str) -> None:
@@ -264,18 +276,40 @@ class Ledger:
         self._unwritten.delete_log(job)
         self._changed()
 
-    def delete_all_logs(self) -> None:
-        """Delete all kept user log lines."""
-        self._query("DELETE FROM waiting_log")
+    def list_owners_of_log(self) -> list[int]:
+        """Return the uids of the owners of the kept user log lines."""
+        query = "SELECT DISTINCT uid FROM waiting_log JOIN jobs USING(cluster, proc)"
+        return [uid for (uid,) in self._query(query)]
 
-    def iterate_waiting_log(self) -> Iterator[tuple[JobId, str]]:
-        """Yield the kept lines in the order in which they were added; add none meanwhile."""
-        last = 0
-        query = "SELECT id, cluster, proc, text FROM waiting_log WHERE id>? ORDER BY id LIMIT 500"
-        while rows := self._query(query, (last,)).fetchall():
-            for _id, cluster, proc, text in rows:
-                yield JobId(cluster, proc), bytes(text).decode("utf-8", "surrogateescape")
-            last = rows[-1][0]
+    def list_waiting_log(
+        self, limit: int, but_of: Collection[int] = ()
+    ) -> list[tuple[int, JobId, str]]:
+        """Return kept user log lines, in the order in which they were added.
+
+        :param limit: so many at most
+        :param but_of: uids whose lines are left out
+        :return: for ``delete_waiting_log``: a number, the job and the text of each
+        """
+        rows = self._query(
+            "SELECT id, waiting_log.cluster, waiting_log.proc, text "  # noqa: S608
+            "FROM waiting_log LEFT JOIN jobs USING(cluster, proc) "
+            f"WHERE uid IS NULL OR {_not_of(but_of)} ORDER BY id LIMIT {limit}"
+        ).fetchall()
+        return [
+            (number, JobId(cluster, proc), bytes(text).decode("utf-8", "surrogateescape"))
+            for number, cluster, proc, text in rows
+        ]
+
+    def delete_waiting_log(self, lines: Iterable[tuple[int, JobId, str]]) -> None:
+        """Delete these kept user log lines, where they are still the same."""
+        with self.transaction():
+            self._db.executemany(
+                "DELETE FROM waiting_log WHERE id=? AND cluster=? AND proc=? AND text=?",
+                (
+                    (number, *job, text.encode("utf-8", "surrogateescape"))
+                    for number, job, text in lines
+                ),
+            )
 
     # --- where we are -------------------------------------------------------------------
 
@@ -298,3 +332,7 @@ class Ledger:
         rows = ((name, self._meta[name]) for name in self._unwritten_meta)
         self._db.executemany("INSERT OR REPLACE INTO meta VALUES(?,?)", rows)
         self._unwritten_meta.clear()
+
+
+def _not_of(uids: Collection[int]) -> str:
+    return f"uid NOT IN ({','.join(str(int(uid)) for uid in uids)})" if uids else "1"

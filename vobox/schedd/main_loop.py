@@ -82,6 +82,10 @@ class Schedd:
         """Return what the job's present run has used so far: attribute → ClassAd text."""
         return self._state.leases.live.attributes(job)
 
+    def file_waits(self) -> Mapping[int, str]:
+        """Map each uid whose files do not answer to which file that is, and since when."""
+        return self._state.owner_threads.list_waits()
+
     def slot_ads(self, busy: Iterable[tuple[str, Ad]]) -> Iterator[Ad]:
         """Return the slots, given the workers that have a job, with the job's ad."""
         return slot_ads(self._state.slots, busy, self.settings.name, self.clock(), self.wall())

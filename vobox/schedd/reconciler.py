@@ -29,6 +29,8 @@ from thyme.protocol.hold_codes import HoldReasonCode
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.files import output
+from vobox.files.owner_threads import FileTask
+from vobox.files.user_log_index import UserLogIndex
 from vobox.jobs import user_log_events
 from vobox.jobs.job import Job
 from vobox.jobs.output_destination import is_spooled
@@ -45,6 +47,8 @@ log = logging.getLogger(__name__)
 HISTORY_SECONDS: Final = 30 * 86400.0
 #: Jobs delivered, or queued again, in one step: few enough to be in memory with their input.
 STEP_JOBS: Final = 200
+#: Bytes of messages of results after which a step begins with no more of them.
+STEP_BYTES: Final = 32 * 1024 * 1024
 #: Seconds between two batches of results: each waits for the broker's confirm, and workers with
 #: it. The first result after a pause is delivered at once.
 DELIVERY_SECONDS: Final = 0.1
@@ -62,6 +66,8 @@ class Reconciler:
         self._transport = transport
         self._reader = reader
         self._mail = mail
+        #: events of success or failure, of results that were written
+        self._delivered: list[JobMessage] = []
 
     def reconcile_all(self) -> None:
         """Read what is new and do what follows from it, until nothing more follows."""
@@ -78,16 +84,17 @@ class Reconciler:
         self._reader.catch_up(replaying=False)
         for message in self._reader.take_control_messages():
             self._mail.send_control(*message)
-        failures = self._reader.take_log_failures()
+        user_logs = self._state.user_logs
+        user_logs.flush()
+        tried = user_logs.write_waiting()
+        failures = user_logs.take_failures()
         for reason, job_id in failures:
             self.hold(job_id, reason)
-        outputs = self._ledger.list_outputs_to_save()[:STEP_JOBS]
-        for job_id in outputs:
-            self._save_output(job_id)
+        outputs = self._save_outputs()
         again = self._select_to_queue()
         self._queue_again(again)
         wait = self._deliver(at_once)
-        return 0.0 if failures or outputs or again else wait
+        return 0.0 if tried or failures or outputs or again else wait
 
     def hold(self, job: JobId, reason: HoldReason) -> None:
         """Record that the job is held."""
@@ -131,58 +138,91 @@ class Reconciler:
         if bodies:
             self._transport.record(bodies)
 
-    def _save_output(self, job_id: JobId) -> None:
-        """Write the output of a run that was not the job's last: it is held, or runs again."""
-        job, body = self._ledger.get(job_id), self._ledger.read_body(job_id, "output")
-        if job is not None and body is not None and is_spooled(job.ad):
-            self._ledger.put_body(job_id, "spooled", body)
-        elif job is not None and body is not None:
-            try:
-                failed = output.write_output(job, expect_kind(codec.decode(body), Finished))
-            except BadMessage as error:
-                log.error("job %s: its output cannot be read: %s", job_id, error)
-            else:
-                if failed:
-                    log.warning("job %s: %s", job_id, failed.text)
-        self._ledger.delete_body(job_id, "output")
+    def _list_delayed(self) -> set[int]:
+        """Return the uids for whom nothing is to be written: something of theirs is not yet."""
+        state = self._state
+        return {*state.owner_threads.list_busy(), *state.user_logs.list_waiting()}
+
+    def _save_outputs(self) -> bool:
+        """Write the output of runs that were not their job's last: it is held, or runs again.
+
+        Returns whether anything was to be written.
+        """
+        job_ids = self._ledger.list_outputs_to_save(STEP_JOBS, self._list_delayed())
+        tasks, size = [], 0
+        for job_id in job_ids:
+            job, body = self._ledger.get(job_id), self._ledger.read_body(job_id, "output")
+            if job is not None and body is not None and not is_spooled(job.ad):
+                tasks.append(self._save_output(job, body))
+                if (size := size + len(body)) > STEP_BYTES:
+                    break
+                continue
+            if job is not None and body is not None:
+                self._ledger.put_body(job_id, "spooled", body)
+            self._ledger.delete_body(job_id, "output")
+        self._state.owner_threads.run(tasks)
+        return bool(job_ids)
+
+    def _save_output(self, job: Job, body: bytes) -> FileTask:
+        def on_done(failed: HoldReason | None) -> None:
+            if failed:
+                log.warning("job %s: %s", job.id, failed.text)
+            if self._ledger.read_body(job.id, "output") == body:  # no later run's
+                self._ledger.delete_body(job.id, "output")
+
+        def write(_user_logs: UserLogIndex) -> HoldReason | None:
+            return _write_output(job, body)
+
+        return FileTask(job.uid, job.ad.text("Iwd"), write, on_done)
 
     def _deliver(self, at_once: bool) -> float:
         """Write the results of ended jobs; returns the seconds until more is to be written."""
         timers = self._state.timers
         if not at_once and not timers.is_due(Task.DELIVER):
             return timers.remaining(Task.DELIVER)
-        ended = self._ledger.list_to_deliver()[:STEP_JOBS]
-        if not ended:
+        tasks, size = [], 0
+        for job in self._ledger.list_to_deliver(STEP_JOBS, self._list_delayed()):
+            body = self._ledger.read_body(job.id, "result")
+            if body is None:
+                text = "the result is no longer known"
+                reason = HoldReason(HoldReasonCode.TRANSFER_OUTPUT_ERROR, 2, text)
+                self._delivered.append(Held(self._schedd, job.id, self._state.wall(), reason))
+                continue
+            tasks.append(self._deliver_job(job, body))
+            if (size := size + len(body)) > STEP_BYTES:
+                break
+        self._state.owner_threads.run(tasks)
+        delivered, self._delivered = self._delivered, []
+        if delivered:
+            self._record(delivered)
+        if not delivered and not tasks:
             return math.inf
-        self._record([self._deliver_job(job) for job in ended])
         timers.schedule(Task.DELIVER, DELIVERY_SECONDS)
         return 0.0
 
-    def _deliver_job(self, job: Job) -> JobMessage:
-        """Write the output and the last log event; returns the event of success or failure."""
-        wall = self._state.wall
-        body = self._ledger.read_body(job.id, "result")
-        if body is None:
-            text = "the result is no longer known"
-            reason = HoldReason(HoldReasonCode.TRANSFER_OUTPUT_ERROR, 2, text)
-            return Held(self._schedd, job.id, wall(), reason)
-        try:
-            result = expect_kind(codec.decode(body), Finished)
-        except BadMessage as error:
-            reason = HoldReason(
-                HoldReasonCode.TRANSFER_OUTPUT_ERROR, 2, f"its result cannot be read: {error}"
-            )
-            return Held(self._schedd, job.id, wall(), reason)
+    def _deliver_job(self, job: Job, body: bytes) -> FileTask:
+        """Write the output and the last log event; the event of it is added to ``_delivered``."""
         may_be_logged = job.id in self._state.recovered
         # This is done again when the connection breaks before the event is recorded, or when the
         # stream has not yet brought the record back: by then the log has its line.
         self._state.recovered.add(job.id)
-        failed = output.write_output(job, result) or output.write_log(
-            job, user_log_events.format_terminated(job.id, result, job.ad), may_be_logged
-        )
-        if failed:
-            return Held(self._schedd, job.id, wall(), failed)
-        return Delivered(self._schedd, job.id, wall())
+
+        def write(user_logs: UserLogIndex) -> HoldReason | None:
+            if failed := _write_output(job, body):
+                return failed
+            result = expect_kind(codec.decode(body), Finished)
+            text = user_log_events.format_terminated(job.id, result, job.ad)
+            return output.write_log(job, text, may_be_logged, user_logs)
+
+        def on_done(failed: HoldReason | None) -> None:
+            now = self._state.wall()
+            self._delivered.append(
+                Held(self._schedd, job.id, now, failed)
+                if failed
+                else Delivered(self._schedd, job.id, now)
+            )
+
+        return FileTask(job.uid, job.ad.text("Iwd"), write, on_done)
 
     def _select_to_queue(self) -> list[Job]:
         """Return some of the idle jobs that have no message in the job queue and may have one."""
@@ -235,6 +275,15 @@ class Reconciler:
             events.append(Held(self._schedd, job.id, now, hold))
         log.info("job %s attempt %d: %s", job.id, job.attempt, text)
         self._record(events)
+
+
+def _write_output(job: Job, body: bytes) -> HoldReason | None:
+    """Write the output that is in the message of a run's end."""
+    try:
+        return output.write_output(job, expect_kind(codec.decode(body), Finished))
+    except BadMessage as error:
+        text = f"its result cannot be read: {error}"
+        return HoldReason(HoldReasonCode.TRANSFER_OUTPUT_ERROR, 2, text)
 
 
 def _check_input(first: Submit | Recorded) -> HoldReason | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from thyme.broker import Transport
 from thyme.protocol import codec
@@ -31,7 +32,7 @@ class Session:
         self.reader = StreamReader(state, transport)
         self.mail = WorkerMail(
             transport, state.settings.name, state.ledger, state.leases, state.slots,
-            state.clock, state.wall,
+            state.clock, state.wall, partial(state.user_logs.append, once=False),
         )  # fmt: skip
         self.reconciler = Reconciler(state, transport, self.reader, self.mail)
         #: the error for which this session is to be ended

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from thyme.protocol.events import HoldReason
 from thyme.protocol.job import JobId
 from vobox.files.history_files import HistoryFiles
+from vobox.files.owner_threads import OwnerThreads
+from vobox.files.user_logs import UserLogs
 from vobox.jobs.job import ControlMessage
 from vobox.jobs.requirements import MatchingJobs
 from vobox.ledger.writer import Ledger
@@ -95,8 +96,8 @@ class ScheddState:
         self.recovered: set[JobId] = set()
         #: to be sent to workers
         self.control_messages: list[tuple[JobId, ControlMessage]] = []
-        #: jobs to be held because their user log could not be written
-        self.log_failures: list[tuple[HoldReason, JobId]] = []
+        self.owner_threads = OwnerThreads()
+        self.user_logs = UserLogs(ledger, self.owner_threads)
         #: messages of the pool that no worker has taken; None: not known
         self.queue_depth: int | None = None
 

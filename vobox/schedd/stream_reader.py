@@ -37,9 +37,7 @@ from thyme.protocol.events import (
     Started,
     Submit,
 )
-from thyme.protocol.hold_codes import HoldReasonCode
 from thyme.protocol.job import JobId
-from vobox.files import output
 from vobox.jobs.job import ControlMessage, Job, LogEvent, SaveOutput
 from vobox.jobs.output_destination import is_spooled
 from vobox.jobs.transitions import apply, is_dead_lettered, read_dead_letter
@@ -132,7 +130,9 @@ class StreamReader:
             try:
                 with _pause_gc(replaying), self._ledger.transaction():
                     self._read_batch(records, replaying)
+                    self._state.user_logs.flush()
             except BaseException:
+                self._state.user_logs.drop()
                 del self._state.control_messages[kept:]
                 if self._state.tally:
                     self._state.tally.drop()
@@ -164,30 +164,19 @@ class StreamReader:
         messages, self._state.control_messages = self._state.control_messages, []
         return messages
 
-    def take_log_failures(self) -> list[tuple[HoldReason, JobId]]:
-        """Return the jobs whose user log could not be written, with the reason to hold them."""
-        failures, self._state.log_failures = self._state.log_failures, []
-        return failures
-
     def finish_replay(self) -> list[tuple[HoldReason, JobId]]:
         """Write the lines that user logs lack; returns the jobs whose log cannot be written."""
         # their last line may be in the file although it could not be recorded that it is
         self._state.recovered.update(job.id for job in self._ledger.list_to_deliver())
-        failures = []
-        for job_id, text in self._ledger.iterate_waiting_log():
-            job = self._ledger.get(job_id)
-            if job is None:
-                continue
-            failed = output.write_log(job, text, once=True)
-            if failed and job.in_queue:
-                failures.append((failed, job_id))
+        self._state.user_logs.expect_waiting()
+        while self._state.user_logs.write_waiting():
+            pass
         with self._ledger.transaction():
-            self._ledger.delete_all_logs()
             # a ledger that was made from nothing has read what had been counted long ago
             self._ledger.write_meta("counted", "yes")
         dead = filter(is_dead_lettered, self._ledger.list_held())
         self._state.put_aside = {job.id for job in dead}
-        return failures
+        return self._state.user_logs.take_failures()
 
     def _read(self, record: Record, replaying: bool) -> None:
         if record.body == self.awaited:
@@ -314,10 +303,7 @@ class StreamReader:
         if replaying:
             self._ledger.add_log(job.id, text)
             return
-        failed = output.write_log(job, text, once=job.id in self._state.recovered)
-        code = job.ad.number("HoldReasonCode")
-        if failed and job.in_queue and code != HoldReasonCode.UNABLE_TO_INIT_USER_LOG:
-            self._state.log_failures.append((failed, job.id))
+        self._state.user_logs.append(job, text, once=job.id in self._state.recovered)
 
     def _raise_next_cluster(self, to: int) -> None:
         if to > int(self._ledger.read_meta("next_cluster", "1")):

@@ -36,6 +36,15 @@ class FairLock:
             self._release()
             self._acquire()
 
+    @contextlib.contextmanager
+    def let_go(self) -> Iterator[None]:
+        """Let others hold it for the body of a ``with`` statement; called while it is held."""
+        self._release()
+        try:
+            yield
+        finally:
+            self._acquire()
+
     def _acquire(self) -> None:
         with self._guard:
             if not self._is_held:

@@ -28,6 +28,9 @@ _ANSWERS: Final[Mapping[str, Callable[[Request, QueueView, float], Answer]]] = {
     "condor_q": condor_q.answer,
     "condor_status": condor_status.answer,
 }
+_WAITING: Final = (
+    "condor_q: warning: output and user logs of your jobs wait for the submit host's files: {}\n"
+)
 COMMANDS: Final = frozenset({*_ANSWERS, "condor_history"})
 
 
@@ -43,8 +46,13 @@ class QueryService:
         slots: Slots,
         live: Live,
         clock: Callable[[], float] = time.monotonic,
+        file_waits: Callable[[], Mapping[int, str]] = dict,
     ) -> None:
-        """``trouble``: why the ledger may be out of date, "" when it is not."""
+        """``trouble``: why the ledger may be out of date, "" when it is not.
+
+        ``file_waits``: uid → which of the owner's files does not answer.
+        """
+        self._file_waits = file_waits
         self._path = ledger
         self._schedd_name = schedd_name
         self._address = address
@@ -65,10 +73,11 @@ class QueryService:
 
     def _answer_in_parts(self, request: Request, now: float) -> Generator[Answer, None, None]:
         """The answer, and then what follows where there is more of it."""
+        waits = self._file_waits()
         try:
             view = LedgerSnapshot(
                 self._path, self._schedd_name, self._address, self._trouble(),
-                self._slots, self._live, self._lock.let_others,
+                self._slots, self._live, self._lock.let_others, waits,
             )  # fmt: skip
         except sqlite3.Error as error:
             yield self._report_failure(error)
@@ -76,6 +85,9 @@ class QueryService:
         try:
             with self._lock.hold():
                 first = self._begin(request, view, now)
+            if request.command == "condor_q" and request.uid in waits:
+                warning = _WAITING.format(waits[request.uid])
+                first = replace(first, stderr=first.stderr + warning)
             yield first
             yield from self._continue(first.more or iter(()), self._clock() + MAX_ANSWER_SECONDS)
         except sqlite3.Error as error:
@@ -96,9 +108,21 @@ class QueryService:
 
     def _begin(self, request: Request, view: LedgerSnapshot, now: float) -> Answer:
         if request.command == "condor_history":
-            files = OwnerFileReader(request.uid, request.gid)
+            files = _PatientFiles(request.uid, request.gid, self._lock)
             return condor_history.answer(request, view, now, files)
         return _ANSWERS[request.command](request, view, now)
 
     def _report_failure(self, error: sqlite3.Error) -> Answer:
         return Answer(stderr=f"thyme-schedd: ledger {self._path}: {error}\n", code=1)
+
+
+class _PatientFiles(OwnerFileReader):
+    """The caller's files: no other query waits while they are read."""
+
+    def __init__(self, uid: int, gid: int, lock: FairLock) -> None:
+        super().__init__(uid, gid)
+        self._lock = lock
+
+    def read(self, path: str) -> bytes:
+        with self._lock.let_go():
+            return super().read(path)

@@ -40,7 +40,7 @@ class Router:
         self._address = f"<{socket}>"
         self._queries = QueryService(
             ledger.path, schedd.settings.name, self._address, schedd.staleness,
-            schedd.slot_ads, schedd.live_attributes,
+            schedd.slot_ads, schedd.live_attributes, file_waits=schedd.file_waits,
         )  # fmt: skip
 
     def __call__(self, request: Request) -> Answer:

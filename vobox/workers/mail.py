@@ -26,7 +26,6 @@ from thyme.protocol.mail import (
     Waiting,
     make_schedd_inbox_name,
 )
-from vobox.files import output
 from vobox.jobs import user_log_events
 from vobox.jobs.job import ControlMessage, Job
 from vobox.jobs.status import HELD, IDLE, REMOVED, RUNNING, SUSPENDED
@@ -97,8 +96,13 @@ class WorkerMail:
         slots: Slots,
         clock: Callable[[], float],
         wall: Callable[[], float],
+        log_event: Callable[[Job, str], None],
     ) -> None:
-        """``schedd``: its name; ``clock``: monotonic, ``wall``: epoch seconds."""
+        """``schedd``: its name; ``clock``: monotonic, ``wall``: epoch seconds.
+
+        ``log_event``: appends an event to the job's user log.
+        """
+        self._log_event = log_event
         self._transport = transport
         self._schedd = schedd
         self._ledger = ledger
@@ -251,5 +255,5 @@ class WorkerMail:
             return
         memory = self._leases.live.take_size_to_log(job.id, beat.usage)
         text = user_log_events.format_image_size(job.id, self._wall(), memory)
-        if memory and (failed := output.write_log(job, text, once=False)):
-            log.warning("job %s: %s", job.id, failed.text)  # not worth a hold
+        if memory:
+            self._log_event(job, text)

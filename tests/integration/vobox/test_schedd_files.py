@@ -19,6 +19,7 @@ from vobox.classad.ad import Ad, quote
 from vobox.files.as_user import OwnerFileReader, as_owner
 from vobox.files.output import write_log, write_output
 from vobox.files.safe_open import open_file
+from vobox.files.user_log_index import UserLogIndex
 from vobox.jobs.job import Job
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(not is_root(), reason="needs root")]
@@ -76,7 +77,9 @@ def test_a_link_to_what_another_thread_has_open_leads_nowhere(home: Path, privat
                 OwnerFileReader(NOBODY, NOBODY).read(name)
             hold = write_output(job(home, Out=name), result(stdout=b"gotcha"))
             assert hold is not None and (hold.code, hold.subcode) == (12, 13)
-            hold = write_log(job(home, UserLog=name), "000 ...\n", once=False)
+            hold = write_log(
+                job(home, UserLog=name), "000 ...\n", once=False, user_logs=UserLogIndex()
+            )
             assert hold is not None and (hold.code, hold.subcode) == (22, 13)
     assert private.read_text() == "precious"
 
@@ -113,7 +116,9 @@ def test_a_link_that_is_swapped_all_the_time_never_leads_to_roots_file(
         outcomes = set()
         for _ in range(400):
             if kind == "log":
-                hold = write_log(job(home, UserLog=str(link)), "x\n", once=False)
+                hold = write_log(
+                    job(home, UserLog=str(link)), "x\n", once=False, user_logs=UserLogIndex()
+                )
                 outcomes.add(None if hold is None else hold.subcode)
             elif kind == "output":
                 hold = write_output(job(home, Out=str(link)), result(stdout=b"x"))
@@ -139,7 +144,7 @@ def test_a_user_without_a_name_gets_his_files(top: Path) -> None:
     given = job(home, NO_NAME, Out="out", UserLog=str(home / "log"))
 
     assert write_output(given, result(made, stdout=b"hi")) is None
-    assert write_log(given, "000 ...\n", once=False) is None
+    assert write_log(given, "000 ...\n", once=False, user_logs=UserLogIndex()) is None
 
     for name in ("out", "log", "d", "d/made"):
         status = (home / name).stat()

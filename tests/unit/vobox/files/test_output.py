@@ -209,9 +209,9 @@ def test_a_pipe_without_a_reader_is_an_error_at_once(pipe: Path) -> None:
     job = job_in(pipe.parent, Out="pipe", UserLog=str(pipe))
     hold = in_time(lambda: delivered(job, stdout=b"x"))
     assert isinstance(hold, HoldReason) and (hold.code, hold.subcode) == (12, errno.ENXIO)
-    hold = in_time(lambda: write_log(job, "000 ...\n", once=False))
+    hold = in_time(lambda: write_log(job, "000 ...\n", once=False, user_logs=UserLogIndex()))
     assert isinstance(hold, HoldReason) and (hold.code, hold.subcode) == (22, errno.ENXIO)
-    hold = in_time(lambda: write_log(job, "000 ...\n", once=True))
+    hold = in_time(lambda: write_log(job, "000 ...\n", once=True, user_logs=UserLogIndex()))
     assert isinstance(hold, HoldReason) and hold.code == 22
 
 
@@ -222,12 +222,15 @@ def test_log_events_are_appended(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("000 (001.000.000) older\n...\n")
     job = job_in(tmp_path, UserLog=str(log))
-    assert write_log(job, "009 (038.000.000) newer\n...\n", once=False) is None
+    assert (
+        write_log(job, "009 (038.000.000) newer\n...\n", once=False, user_logs=UserLogIndex())
+        is None
+    )
     assert logged(log) == ["000 1.0", "009 38.0"]
 
 
 def test_without_a_log_nothing_is_written(tmp_path: Path) -> None:
-    assert write_log(job_in(tmp_path), "x", once=False) is None
+    assert write_log(job_in(tmp_path), "x", once=False, user_logs=UserLogIndex()) is None
     assert names(tmp_path) == []
 
 
@@ -235,22 +238,30 @@ def test_once_leaves_out_what_the_log_holds_already(tmp_path: Path) -> None:
     log = tmp_path / "log"
     job = job_in(tmp_path, UserLog=str(log))
     for _ in range(3):
-        assert write_log(job, "009 (038.000.000) gone\n...\n", once=True) is None
+        assert (
+            write_log(job, "009 (038.000.000) gone\n...\n", once=True, user_logs=UserLogIndex())
+            is None
+        )
     assert logged(log) == ["009 38.0"]
-    assert write_log(job, "009 (038.000.000) gone\n...\n", once=False) is None
+    assert (
+        write_log(job, "009 (038.000.000) gone\n...\n", once=False, user_logs=UserLogIndex())
+        is None
+    )
     assert logged(log) == ["009 38.0"] * 2
 
 
 def test_a_log_that_cannot_be_written_holds_the_job(tmp_path: Path) -> None:
     path = tmp_path / "missing/log"
-    hold = write_log(job_in(tmp_path, UserLog=str(path)), "x", once=False)
+    hold = write_log(job_in(tmp_path, UserLog=str(path)), "x", once=False, user_logs=UserLogIndex())
     assert hold is not None
     assert (hold.code, hold.subcode) == (22, errno.ENOENT)
     assert hold.text == f"Failed to initialize user log to {path}: No such file or directory"
 
 
 def test_a_log_on_a_full_disk_holds_the_job() -> None:
-    hold = write_log(job_in(Path("/"), UserLog="/dev/full"), "x", once=False)
+    hold = write_log(
+        job_in(Path("/"), UserLog="/dev/full"), "x", once=False, user_logs=UserLogIndex()
+    )
     assert hold is not None and (hold.code, hold.subcode) == (22, errno.ENOSPC)
 
 
@@ -259,5 +270,5 @@ def test_a_name_that_is_no_utf8_is_logged_as_it_was(tmp_path: Path) -> None:
     job = job_in(tmp_path, UserLog=str(log))
     text = os.fsdecode(b"009 (038.000.000) via caf\xe9\n...\n")
     for _ in range(2):
-        assert write_log(job, text, once=True) is None
+        assert write_log(job, text, once=True, user_logs=UserLogIndex()) is None
     assert log.read_bytes() == b"009 (038.000.000) via caf\xe9\n...\n"

@@ -186,7 +186,7 @@ def read_in_batches(events: Sequence[JobMessage], batch: int, at_once: int, reop
                 tuple(row)
                 for row in ledger._db.execute("SELECT cluster, proc, kind FROM bodies").fetchall()
             )
-            logs = [(job, text) for job, text in ledger.iterate_waiting_log()]
+            logs = [(job, text) for _row, job, text in ledger.list_waiting_log(10_000)]
             found = everything(ledger), bodies, logs
             ledger.close()
         finally:

@@ -1,0 +1,142 @@
+"""Append to the jobs' user logs, and keep on disk the lines whose file does not answer.
+
+A line is written before the state that it reports can be seen: ``flush`` is called before the
+ledger's transaction ends. Only where the owner's files do not answer the state goes on, and the
+line waits in the ledger: his lines are written in their order when the files answer, also after a
+restart, and until then none of his jobs is Completed.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Final
+
+from thyme.protocol.events import HoldReason
+from thyme.protocol.hold_codes import HoldReasonCode
+from thyme.protocol.job import JobId
+from vobox.jobs.job import Job
+from vobox.ledger.writer import Ledger
+
+from . import output
+from .owner_threads import FileTask, OwnerThreads
+from .user_log_index import UserLogIndex
+
+#: Waiting lines that are tried at once.
+WAITING_BATCH: Final = 1000
+
+
+class UserLogs:
+    """The user logs of all jobs. For the schedd's own thread."""
+
+    def __init__(self, ledger: Ledger, threads: OwnerThreads) -> None:
+        self._ledger = ledger
+        self._threads = threads
+        #: owners who may have lines in the ledger
+        self._waiting: set[int] = set()
+        #: job, line, and the task of each line that was appended since the last ``flush``
+        self._lines: list[tuple[Job, str, FileTask]] = []
+        self._unwritten: set[int] = set()  #: their places in that list
+        #: lines of the ledger that are in their file now
+        self._written: list[tuple[int, JobId, str]] = []
+        #: jobs to be held because their user log could not be written
+        self._failures: list[tuple[HoldReason, JobId]] = []
+
+    def append(self, job: Job, text: str, once: bool) -> None:
+        """Append an event at the next ``flush``; ``once``: only if the file lacks it."""
+        if not job.ad.text("UserLog"):
+            return
+        if self.has_waiting(job.uid) or self._threads.is_late(job.uid):
+            self._keep(job, text)
+            return
+        place = len(self._lines)
+        self._unwritten.add(place)
+        self._lines.append((job, text, self._make_task(job, text, once, place)))
+
+    def flush(self) -> None:
+        """Write what was appended; lines that take too long are kept in the ledger."""
+        lines, self._lines = self._lines, []
+        self._threads.run([task for _job, _text, task in lines])
+        for place in sorted(self._unwritten):
+            job, text, _task = lines[place]
+            self._keep(job, text)
+        self._unwritten = set()
+
+    def drop(self) -> None:
+        """Forget what was appended since the last ``flush``."""
+        self._lines, self._unwritten = [], set()
+
+    def take_failures(self) -> list[tuple[HoldReason, JobId]]:
+        """Return the jobs whose user log could not be written, with the reason to hold them."""
+        failures, self._failures = self._failures, []
+        return failures
+
+    def has_waiting(self, uid: int) -> bool:
+        """Whether lines of the owner wait for their file."""
+        return uid in self._waiting
+
+    def list_waiting(self) -> set[int]:
+        """Return the uids of the owners whose lines wait for their file."""
+        return set(self._waiting)
+
+    def expect_waiting(self) -> None:
+        """Look for waiting lines in the ledger: it was opened, or has read the stream."""
+        self._waiting.update(self._ledger.list_owners_of_log())
+
+    def write_waiting(self) -> bool:
+        """Try some of the waiting lines; returns whether any were tried."""
+        self._threads.run([])
+        self._delete_written()
+        if not self._waiting:
+            return False
+        busy = self._threads.list_busy()
+        rows = self._ledger.list_waiting_log(WAITING_BATCH, busy)
+        if not rows:
+            self._waiting.intersection_update(busy)
+            return False
+        tasks = []
+        for row in rows:
+            job = self._ledger.get(row[1])
+            if job is None or not job.ad.text("UserLog"):
+                self._written.append(row)
+            else:
+                tasks.append(self._make_waiting_task(job, row))
+        self._threads.run(tasks)
+        self._delete_written()
+        return True
+
+    def _delete_written(self) -> None:
+        written, self._written = self._written, []
+        if written:
+            self._ledger.delete_waiting_log(written)
+
+    def _make_waiting_task(self, job: Job, row: tuple[int, JobId, str]) -> FileTask:
+        def on_done(failed: HoldReason | None) -> None:
+            self._written.append(row)
+            self._note_failure(job, failed)
+
+        # it may be in the file already: it was being written when it was put down here
+        write = functools.partial(_append, job, row[2], True)
+        return FileTask(job.uid, job.ad.text("UserLog"), write, on_done)
+
+    def _keep(self, job: Job, text: str) -> None:
+        self._waiting.add(job.uid)
+        self._ledger.add_log(job.id, text)
+
+    def _make_task(self, job: Job, text: str, once: bool, place: int) -> FileTask:
+        unwritten = self._unwritten
+
+        def on_done(failed: HoldReason | None) -> None:
+            unwritten.discard(place)
+            self._note_failure(job, failed)
+
+        write = functools.partial(_append, job, text, once)
+        return FileTask(job.uid, job.ad.text("UserLog"), write, on_done)
+
+    def _note_failure(self, job: Job, failed: HoldReason | None) -> None:
+        code = job.ad.number("HoldReasonCode")
+        if failed and job.in_queue and code != HoldReasonCode.UNABLE_TO_INIT_USER_LOG:
+            self._failures.append((failed, job.id))
+
+
+def _append(job: Job, text: str, once: bool, user_logs: UserLogIndex) -> HoldReason | None:
+    return output.write_log(job, text, once, user_logs)
