@@ -48,8 +48,9 @@ class JobMessage(ScheddMessage):
 class Submit(JobMessage):
     """Run this job: goes to the pool's queue and to the stream.
 
-    ``ad`` is the job ad (attribute → ClassAd text). ``attempt`` > 0 is a
-    re-queue of a job the stream already knows; its ``ad`` is then empty.
+    ``ad`` is the job ad (attribute → ClassAd text), as the job finds it in ``.job.ad``.
+    ``attempt`` > 0 is a re-queue of a job the stream already knows: the schedd then does not
+    read its ``ad``.
     ``uid`` and ``gid`` own the job's files on the submit host.
     """
 

@@ -141,6 +141,7 @@ def _write_files(files: Any, blobs: BlobWriter) -> list[Any]:
         {
             "name": _check_relative_path(file.name),
             "mode": check_count(file.mode),
+            **({"directory": True} if file.is_directory else {}),
             "data": blobs.put_chunks(file.chunks())
             if isinstance(file, FileOnDisk)
             else blobs.put(file.data),
@@ -158,6 +159,7 @@ def _read_files(value: Any, stored: BlobReader) -> tuple[SandboxFile, ...]:
             data=stored.get(item.get("data")),
             # neither setuid nor sticky: the worker writes files as itself, not as the job
             mode=check_count(item.get("mode")) & 0o777,
+            is_directory=_check_flag(item.get("directory", False)),
         )
         for item in value
     )

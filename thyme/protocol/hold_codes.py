@@ -21,6 +21,7 @@ class HoldReasonCode(IntEnum):
     UNABLE_TO_INIT_USER_LOG = 22
     SYSTEM_POLICY = 26  #: a rule of the site, not of the job
     MAX_TRANSFER_INPUT_SIZE_EXCEEDED = 32
+    MAX_TRANSFER_OUTPUT_SIZE_EXCEEDED = 33
     JOB_OUT_OF_RESOURCES = 34
     JOB_DURATION_EXCEEDED = 46  #: allowed_job_duration
     JOB_EXECUTE_EXCEEDED = 47  #: allowed_execute_duration

@@ -47,7 +47,7 @@ class JobId(NamedTuple):
 
 @dataclass(frozen=True)
 class SandboxFile:
-    """A file that travels with the job or comes back from it.
+    """A file, or an empty directory, that travels with the job or comes back from it.
 
     ``name`` is a path relative to the scratch directory, without ``..``;
     ``mode`` are the permission bits, e.g. 0o600 for a proxy.
@@ -56,6 +56,8 @@ class SandboxFile:
     name: str
     data: bytes
     mode: int = 0o644
+    #: an empty directory; it has no data
+    is_directory: bool = False
 
 
 class FileOnDisk(SandboxFile):

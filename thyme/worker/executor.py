@@ -26,7 +26,7 @@ from thyme.protocol.hold_codes import HoldReasonCode
 from thyme.protocol.job import Task
 
 from . import processes
-from .sandbox import STDERR, STDOUT, Sandbox
+from .sandbox import JOB_AD, MACHINE_AD, STDERR, STDOUT, Sandbox
 from .start_errors import CannotStart, one_line, translate_start_error
 from .usage import UsageMeter
 from .users import JobUser
@@ -220,7 +220,9 @@ def build_environment(
     for name in task.scratch_env:
         if name in given:
             given[name] = os.path.join(scratch, given[name])  # noqa: PTH118
-    temporary = dict.fromkeys(("TMPDIR", "TMP", "TEMP"), scratch)
+    temporary = dict.fromkeys(
+        ("TMPDIR", "TMP", "TEMP", "APPTAINER_CACHEDIR", "SINGULARITY_CACHEDIR"), scratch
+    )
     return {
         "BATCH_SYSTEM": "HTCondor",
         **temporary,
@@ -229,4 +231,7 @@ def build_environment(
         "_CONDOR_SCRATCH_DIR": scratch,
         "_CONDOR_JOB_IWD": str(Path(scratch, task.directory)) if task.directory else scratch,
         "_CONDOR_SLOT": slot.partition("@")[0],
+        "_CONDOR_JOB_AD": str(Path(scratch, JOB_AD)),
+        "_CONDOR_MACHINE_AD": str(Path(scratch, MACHINE_AD)),
+        "_CONDOR_JOB_PIDS": "",
     }

@@ -1,8 +1,9 @@
 """A job's scratch directory: what is put into it and what is fetched from it.
 
 HTCondor's rules: inputs land at the top under their own names; what comes
-back are the new or changed regular files at the top, or exactly the named
-ones; the job's executable, its proxy and HTCondor's own files never come back.
+back are the new or changed regular files at the top, with new links to files of
+the directory, or exactly the named ones; the job's executable, its proxy and
+HTCondor's own files never come back.
 
 What the job leaves behind is hostile until proven otherwise: it may have made
 pipes, links to the worker's own files, sparse giants, unreadable directories.
@@ -16,7 +17,7 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -24,7 +25,13 @@ from thyme.errors import NodeUnfit
 from thyme.protocol.blobs import MAX_INFLATED
 from thyme.protocol.events import HoldReason
 from thyme.protocol.hold_codes import HoldReasonCode
-from thyme.protocol.job import LARGEST_STREAM, FileOnDisk, SandboxFile, Task
+from thyme.protocol.job import (
+    DEFAULT_MAX_OUTPUT,
+    LARGEST_STREAM,
+    FileOnDisk,
+    SandboxFile,
+    Task,
+)
 
 from .start_errors import one_line, translate_start_error
 from .streams import Streams
@@ -32,7 +39,7 @@ from .users import JobUser
 from .work_directory import SCRATCH, remove_scratch
 
 STDOUT, STDERR = "_condor_stdout", "_condor_stderr"
-EXECUTABLE = "condor_exec.exe"
+JOB_AD, MACHINE_AD = ".job.ad", ".machine.ad"
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 #: Names of a scratch directory that are tried before the work directory is taken for full.
@@ -97,6 +104,9 @@ class Sandbox:
     def _write(self, file: SandboxFile) -> None:
         path = self.path / file.name
         path.parent.mkdir(parents=True, exist_ok=True)
+        if file.is_directory:
+            path.mkdir(exist_ok=True)
+            return
         # created with its final mode: a proxy is at no time readable by others
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, file.mode)
         with os.fdopen(handle, "wb") as target:
@@ -112,6 +122,17 @@ class Sandbox:
         with self.user.acting():
             return self._streams.open(name)
 
+    def write_ads(self, job: bytes, machine: bytes) -> None:
+        """Write the job ad and the machine ad; raises NodeUnfit or CannotStart."""
+        for name, text in ((JOB_AD, job), (MACHINE_AD, machine)):
+            file = self.open_stream(name)
+            try:
+                file.write(text)
+            except OSError as error:
+                raise translate_start_error(
+                    error, HoldReasonCode.TRANSFER_INPUT_ERROR, f"Failed to write '{name}'"
+                ) from error
+
     # --- after the job --------------------------------------------------------------------
 
     def read_stream(self, name: str, limit: int) -> bytes:
@@ -124,29 +145,47 @@ class Sandbox:
             return self._collect_outputs(task)
 
     def _collect_outputs(self, task: Task) -> tuple[tuple[SandboxFile, ...], HoldReason | None]:
+        """Collect what can be sent: one output that is missing does not keep back the others."""
         with contextlib.suppress(OSError):
             self.path.chmod(0o700)
-        try:
-            if task.output_files is None:
+        hold = None
+        found: list[tuple[str, Path]] = []
+        if task.output_files is None:
+            try:
                 found = self._changed(task)
-            else:
-                found = [each for name in task.output_files for each in self._named(name)]
-            # sizes first: what is too large is not even read
-            sizes = [path.stat().st_size for _name, path in found]
-            limit = min(task.max_output, MAX_INFLATED - 2 * LARGEST_STREAM)
-            if sum(sizes) > limit:
-                raise OSError(errno.EFBIG, f"{sum(sizes)} bytes of output; the limit is {limit}")
-            return tuple(self._file(name, path) for name, path in sorted(found)), None
-        except (OSError, ValueError) as error:
-            number = getattr(error, "errno", None) or 0
-            where = f" {str(name)!r}" if (name := getattr(error, "filename", None)) else ""
-            reason = getattr(error, "strerror", None) or str(error)
-            text = one_line(f"Failed to send output file{where}", f": (errno={number}) {reason}")
-            return (), HoldReason(HoldReasonCode.TRANSFER_OUTPUT_ERROR, number, text)
+            except OSError as error:
+                hold = _explain_failure(error)
+        else:
+            for name in task.output_files:
+                try:
+                    found += self._named(name)
+                except (OSError, ValueError) as error:
+                    hold = hold or _explain_failure(error)
+        files = []
+        for name, path in sorted(found):
+            try:
+                files.append(self._file(name, path))
+            except OSError as error:
+                hold = hold or _explain_failure(error)
+        # before anything is read
+        excess = self._find_excess(task, files)
+        return ((), excess) if excess else (tuple(files), hold)
+
+    @staticmethod
+    def _find_excess(task: Task, files: Sequence[SandboxFile]) -> HoldReason | None:
+        """Return why so many bytes cannot be sent, if so."""
+        size = sum(file.path.stat().st_size for file in files if isinstance(file, FileOnDisk))
+        limit = min(task.max_output, MAX_INFLATED - 2 * LARGEST_STREAM)
+        if size <= limit:
+            return None
+        if task.max_output < DEFAULT_MAX_OUTPUT:  # the job's own max_transfer_output_mb
+            text = f"{size} bytes of output; max_transfer_output_mb allows {limit}"
+            return HoldReason(HoldReasonCode.MAX_TRANSFER_OUTPUT_SIZE_EXCEEDED, 0, text)
+        return _explain_failure(OSError(errno.EFBIG, f"{size} bytes of output; at most {limit}"))
 
     def _changed(self, task: Task) -> list[tuple[str, Path]]:
-        """New or changed regular files at the top."""
-        now = self._list_fingerprints()
+        """New or changed regular files at the top, and new links to files of the directory."""
+        now = self._list_fingerprints(with_links=True)
         # what such a variable points to is the job's proxy: it does not travel back
         proxies = {task.environment.get(name) for name in task.scratch_env}
         return [
@@ -154,11 +193,12 @@ class Sandbox:
             for name in now
             if now[name] != self._inputs.get(name)
             and name not in proxies
+            and name != task.executable
             and not self._is_ours(name)
         ]
 
     def _named(self, name: str) -> Iterator[tuple[str, Path]]:
-        """One output file, or all below an output directory, with their names there.
+        """One output file or empty directory, or all below an output directory, with their names.
 
         On the submit host the name is the last part of what was asked for; of a
         directory with a ``/`` behind it, only what is in it.
@@ -175,28 +215,37 @@ class Sandbox:
             yield path.name, real
         elif stat.S_ISDIR(mode):
             prefix = "" if name.endswith("/") else f"{path.name}/"
-            for child in _walk_files(real):
-                yield f"{prefix}{child.relative_to(real)}", child
+            is_empty = True
+            for child, content in _walk(real, top):
+                is_empty = False
+                yield f"{prefix}{child.relative_to(real)}", content
+            if is_empty and prefix:
+                yield path.name, real
         else:
             raise OSError(errno.EINVAL, "neither a file nor a directory", name)
 
     @staticmethod
     def _file(name: str, path: Path) -> SandboxFile:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            return SandboxFile(name, b"", stat.S_IMODE(mode) & 0o777, is_directory=True)
         os.close(os.open(path, os.O_RDONLY))  # it can be read: say now if not
-        return FileOnDisk(name, path, stat.S_IMODE(path.stat().st_mode) & 0o777)
+        return FileOnDisk(name, path, stat.S_IMODE(mode) & 0o777)
 
-    def _list_fingerprints(self) -> dict[str, Fingerprint]:
+    def _list_fingerprints(self, with_links: bool = False) -> dict[str, Fingerprint]:
         found = {}
+        top = os.path.realpath(self.path)
         with os.scandir(self.path) as entries:
             for entry in entries:
-                if entry.is_file(follow_symlinks=False):
+                is_link = with_links and _is_link_to_file(entry, top)
+                if is_link or entry.is_file(follow_symlinks=False):
                     status = entry.stat(follow_symlinks=False)
                     found[entry.name] = (status.st_ino, status.st_size, status.st_mtime_ns)
         return found
 
     @staticmethod
     def _is_ours(name: str) -> bool:
-        return name == EXECUTABLE or name.startswith("_condor_")
+        return name in (JOB_AD, MACHINE_AD) or name.startswith("_condor_")
 
     # --- the next job, or the end -------------------------------------------------------
 
@@ -268,13 +317,38 @@ def _make_new_directory(work_directory: Path) -> Path:
     return path
 
 
-def _walk_files(top: Path) -> Iterator[Path]:
-    """Regular files in ``top`` and its directories; links are not followed. Raises OSError."""
-    todo = [top]
+def _walk(directory: Path, top: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield the files and the empty directories below a directory; raises OSError.
+
+    Each with the path of its content, which differs for a link to a file below ``top``. Other
+    links are left out.
+    """
+    todo = [directory]
     while todo:
-        with os.scandir(todo.pop()) as entries:
+        is_empty = True
+        parent = todo.pop()
+        with os.scandir(parent) as entries:
             for entry in entries:
+                is_empty = False
                 if entry.is_dir(follow_symlinks=False):
                     todo.append(Path(entry.path))
-                elif entry.is_file(follow_symlinks=False):
-                    yield Path(entry.path)
+                elif entry.is_file(follow_symlinks=False) or _is_link_to_file(entry, str(top)):
+                    yield Path(entry.path), Path(os.path.realpath(entry.path))
+        if is_empty and parent != directory:
+            yield parent, parent
+
+
+def _is_link_to_file(entry: os.DirEntry[str], top: str) -> bool:
+    """Whether it is a symbolic link to a regular file below ``top``."""
+    if not entry.is_symlink():
+        return False
+    target = os.path.realpath(entry.path)
+    return target.startswith(f"{top}/") and os.path.isfile(target)  # noqa: PTH113
+
+
+def _explain_failure(error: OSError | ValueError) -> HoldReason:
+    number = getattr(error, "errno", None) or 0
+    where = f" {str(name)!r}" if (name := getattr(error, "filename", None)) else ""
+    reason = getattr(error, "strerror", None) or str(error)
+    text = one_line(f"Failed to send output file{where}", f": (errno={number}) {reason}")
+    return HoldReason(HoldReasonCode.TRANSFER_OUTPUT_ERROR, number, text)

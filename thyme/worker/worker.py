@@ -35,8 +35,10 @@ from thyme.errors import (
 )
 from thyme.protocol import codec
 from thyme.protocol.events import HoldReason, Started, Submit, Usage, expect_kind
+from thyme.protocol.job import Task
+from thyme.protocol.mail import Machine
 
-from . import limits, processes
+from . import job_ads, limits, processes
 from .availability import Availability
 from .claims import ClaimClient
 from .connection import BrokerConnection
@@ -58,6 +60,8 @@ CONNECTION_LOST = "its worker lost the broker before it could begin"
 #: Seconds that a finished job's report is tried on a broker that is away: by then the lease has
 #: ended, and the job is running elsewhere.
 REPORT_TIMEOUT = 3600.0
+#: Seconds for which a description of the node is good for the jobs' machine ads.
+MACHINE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,9 @@ class Worker:
         self._reports = ReportBuilder(self.name, self.slot, wall)
         self._claims = ClaimClient(self.name, self.slot, shutdown, clock)
         self._jobs_done = 0
+        #: the node as it was last described for a job
+        self._machine: Machine | None = None
+        self._machine_until = 0.0
         #: the last job's scratch directory, if it can be used again
         self._spare: Sandbox | None = None
 
@@ -298,7 +305,8 @@ class Worker:
         try:
             sandbox.unpack(job.task)
             job.task.forget_files()
-            execution = self._execute(job.task, sandbox, self.slot, self._clock)
+            task = self._write_ads(job, sandbox)
+            execution = self._execute(task, sandbox, self.slot, self._clock)
         except CannotStart as error:
             return self._reports.build_not_started(job, error.hold)
         heartbeat = self._settings.heartbeat
@@ -314,6 +322,17 @@ class Worker:
         if why:
             return self._reports.build_evicted(job, why, outcome.usage)
         return self._reports.build_finished(job, outcome, sandbox)
+
+    def _write_ads(self, job: Submit, sandbox: Sandbox) -> Task:
+        """Write the job's ads; return its task, completed from them."""
+        now = self._wall()
+        if self._machine is None or self._clock() >= self._machine_until:
+            self._machine = self._identity.machine()
+            self._machine_until = self._clock() + MACHINE_SECONDS
+        machine_ad = job_ads.build_machine_ad(job.ad, self._machine, self.slot, now)
+        job_ad = job_ads.build_job_ad(job, self.slot, now)
+        sandbox.write_ads(job_ads.format_ad(job_ad), job_ads.format_ad(machine_ad))
+        return job_ads.complete_task(job.task, machine_ad, str(sandbox.path))
 
     # --- reporting ----------------------------------------------------------------------
 

@@ -123,15 +123,12 @@ class OwnerFileReader:
             return Path(path).stat().st_size
 
     def walk(self, path: str) -> Iterator[str]:
-        """Return the relative paths of the regular files below a directory; raises OSError."""
+        """Return the relative paths of the regular files below a directory; raises OSError.
+
+        A directory without anything in it is among them, with a ``/`` at its end.
+        """
         with as_owner(self._uid, self._gid):
-            names = (
-                Path(base, name)
-                for base, _directories, names in os.walk(path, onerror=_raise)
-                for name in names
-            )
-            files = itertools.islice((each for each in names if each.is_file()), MAX_FILES + 1)
-            found = [str(each.relative_to(path)) for each in files]
+            found = list(itertools.islice(_walk(path), MAX_FILES + 1))
         if len(found) > MAX_FILES:
             raise OSError(errno.E2BIG, f"more than {MAX_FILES} files", path)
         return iter(sorted(found))
@@ -146,6 +143,16 @@ class OwnerFileReader:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         with as_owner(self._uid, self._gid), open_file(path, flags) as file:
             file.write(data)
+
+
+def _walk(top: str) -> Iterator[str]:
+    for base, directories, names in os.walk(top, onerror=_raise):
+        where = Path(base).relative_to(top)
+        if not directories and not names:
+            yield f"{where}/"
+        for name in names:
+            if Path(base, name).is_file():
+                yield str(where / name)
 
 
 def _raise(error: OSError) -> None:

@@ -18,6 +18,7 @@ import os
 import posixpath
 import stat
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from thyme.protocol.events import Finished, HoldReason
@@ -30,6 +31,10 @@ from vobox.jobs.output_destination import is_spooled, parse_output_remaps
 from .as_user import as_owner
 from .safe_open import open_file, open_handle
 from .user_log_index import UserLogIndex
+
+#: Modes of the directories that are made for output and for a user log; HTCondor's.
+_OUTPUT_DIRECTORY, _LOG_DIRECTORY = 0o700, 0o755
+_WRITABLE = 0o222
 
 
 def write_log(job: Job, text: str, once: bool, user_logs: UserLogIndex) -> HoldReason | None:
@@ -47,7 +52,9 @@ def write_log(job: Job, text: str, once: bool, user_logs: UserLogIndex) -> HoldR
             if once and user_logs.has_event(path, event):
                 return None
             # one write() an event, so that readers and other writers see whole events
-            handle = open_handle(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o664)
+            handle = _open_log(path)
+            if handle is None:
+                return None
             try:
                 if os.write(handle, event) < len(event):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -65,6 +72,24 @@ def write_log(job: Job, text: str, once: bool, user_logs: UserLogIndex) -> HoldR
     return None
 
 
+def _open_log(path: str) -> int | None:
+    """Open a user log for one more event; raises OSError.
+
+    None where it is the user's own file that he may not write, as HTCondor does: then the job
+    runs without a log.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    try:
+        return open_handle(path, flags, 0o664)
+    except FileNotFoundError:
+        _make_directories(Path(path).parent, _LOG_DIRECTORY)
+        return open_handle(path, flags, 0o664)
+    except PermissionError:
+        if _is_plain_file(Path(path)) and not os.stat(path).st_mode & _WRITABLE:  # noqa: PTH116
+            return None
+        raise
+
+
 def write_output(job: Job, result: Finished) -> HoldReason | None:
     """Write stdout, stderr and files; returns the reason to hold the job if that fails.
 
@@ -75,12 +100,14 @@ def write_output(job: Job, result: Finished) -> HoldReason | None:
 
 def fetch_output(job: Job, result: Finished) -> HoldReason | None:
     """Do as ``write_output``, also for a spooled job."""
-    for file, make_parents in _list_targets(job, result):
+    for file in _list_targets(job, result):
         path = Path(file.name)
         try:
             with as_owner(job.uid, job.gid):
-                if make_parents:
-                    path.parent.mkdir(parents=True, exist_ok=True)
+                if file.is_directory:
+                    _make_directories(path, _OUTPUT_DIRECTORY)
+                    continue
+                _make_directories(path.parent, _OUTPUT_DIRECTORY)
                 _write(path, file)
         except (OSError, ValueError) as error:
             number, reason = _describe(error)
@@ -94,30 +121,37 @@ def fetch_output(job: Job, result: Finished) -> HoldReason | None:
     return None
 
 
-def _list_targets(job: Job, result: Finished) -> list[tuple[SandboxFile, bool]]:
-    """List the files with their absolute names, and whether the directory may be made.
+def _make_directories(path: Path, mode: int) -> None:
+    """Make a directory and those above it that are missing; raises OSError."""
+    missing = []
+    while not path.exists() and path != path.parent:
+        missing.append(path)
+        path = path.parent
+    for each in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            each.mkdir(mode)
 
-    It may for a file in a directory of the sandbox: a directory that the submit
-    description names has to exist, as with HTCondor.
-    """
+
+def _list_targets(job: Job, result: Finished) -> list[SandboxFile]:
+    """List the files with their absolute names."""
     ad = job.ad
     iwd = ad.text("Iwd", "/")
     mapping = parse_output_remaps(ad.text("TransferOutputRemaps"))
     kept = _list_kept_paths(ad)
     found = []
     for file in result.files:
-        target, inner = _remap(file.name, mapping)
+        target = _remap(file.name, mapping)
         if target == file.name and (head := kept.get(target.partition("/")[0])):
-            target, inner = posixpath.join(head, target), True
+            target = posixpath.join(head, target)
         where = os.path.join(iwd, target)  # noqa: PTH118 (keeps "//")
-        found.append((SandboxFile(where, file.data, file.mode), inner))
+        found.append(replace(file, name=where))
     streams: dict[str, bytes] = {}
     for name, data in (("Out", result.stdout), ("Err", result.stderr)):
         where = os.path.normpath(Path(iwd, ad.text(name, os.devnull)))
         if where != os.devnull and ad.get(f"Transfer{name}", "true").lower() != "false":
             # both into one file: neither truncates the other
             streams[where] = streams.get(where, b"") + data
-    found += [(SandboxFile(where, data), False) for where, data in streams.items()]
+    found += [SandboxFile(where, data) for where, data in streams.items()]
     return found
 
 
@@ -135,25 +169,25 @@ def _list_kept_paths(ad: Ad) -> dict[str, str]:
     }
 
 
-def _remap(name: str, mapping: Mapping[str, str]) -> tuple[str, bool]:
-    """Return where a file of the sandbox goes, and whether its directory may be made.
+def _remap(name: str, mapping: Mapping[str, str]) -> str:
+    """Return where a file of the sandbox goes.
 
     The remap of a directory is valid for all files in it. A target that ends in
-    ``/`` is a directory, which has to exist.
+    ``/`` is a directory.
     """
     if name in mapping:
         target = mapping[name]
-        return (target + posixpath.basename(name) if target.endswith("/") else target), False
+        return target + posixpath.basename(name) if target.endswith("/") else target
     head, inner = posixpath.dirname(name), posixpath.basename(name)
     while head:
         if head in mapping:
             target = mapping[head]
             if target.endswith("/"):
                 target += posixpath.basename(head)
-            return posixpath.join(target, inner), True
+            return posixpath.join(target, inner)
         inner = posixpath.join(posixpath.basename(head), inner)
         head = posixpath.dirname(head)
-    return name, "/" in name
+    return name
 
 
 def _write(path: Path, file: SandboxFile) -> None:

@@ -142,7 +142,7 @@ class OwnerFiles(Protocol):
         """st_size; raises OSError."""
 
     def walk(self, path: str) -> Iterator[str]:
-        """Relative paths of the regular files below a directory; raises OSError."""
+        """Relative paths of the files and empty directories (``d/``) below one; raises OSError."""
 
     def glob(self, directory: str, pattern: str) -> list[str]:
         """Paths that match, relative ones seen from ``directory``, sorted; raises OSError."""

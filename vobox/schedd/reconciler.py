@@ -260,7 +260,8 @@ class Reconciler:
         return codec.encode(
             Submit(
                 schedd=self._schedd, job=job.id, time=self._state.wall(), pool=job.pool,
-                uid=job.uid, gid=job.gid, attempt=job.attempt + 1, ad={}, task=first.task,
+                uid=job.uid, gid=job.gid, attempt=job.attempt + 1, ad=job.ad.texts(),
+                task=first.task,
             )
         )  # fmt: skip
 

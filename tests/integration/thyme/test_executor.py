@@ -49,7 +49,12 @@ def test_the_environment_is_the_jobs_own_and_htcondors_and_nothing_more(
         "TMPDIR": scratch,
         "TMP": "/own",
         "TEMP": scratch,
+        "APPTAINER_CACHEDIR": scratch,
+        "SINGULARITY_CACHEDIR": scratch,
         "_CONDOR_SCRATCH_DIR": scratch,
+        "_CONDOR_JOB_AD": f"{scratch}/.job.ad",
+        "_CONDOR_MACHINE_AD": f"{scratch}/.machine.ad",
+        "_CONDOR_JOB_PIDS": "",
         "_CONDOR_JOB_IWD": scratch,
         "_CONDOR_SLOT": "slot1_7",
     }

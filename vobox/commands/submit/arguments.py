@@ -19,7 +19,7 @@ def record_arguments(commands: Commands, ad: Ad) -> tuple[str, ...]:
         ad["Args"] = quote(" ".join(words))
     else:
         ad["Arguments"] = quote(join_v2(words))
-    return tuple(fill_machine_defaults("arguments", word) for word in words)
+    return tuple(fill_machine_defaults("arguments", word, by_pilot=True) for word in words)
 
 
 def _read_words(commands: Commands) -> tuple[Sequence[str], bool]:

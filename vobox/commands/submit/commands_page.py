@@ -37,8 +37,10 @@ the user who runs `condor_submit`; commands are run by `condor_submit` itself, o
 its machine, and not through a shell. Macros are
 `$(X)`, `$(X:default)`, `$ENV()`, `$F[fpduwnxbqa]()`, `$BASENAME()`,
 `$DIRNAME()`, `$INT()`, `$REAL()`, `$STRING()`, `$SUBSTR()`, `$CHOICE()`,
-`$RANDOM_CHOICE()`, `$RANDOM_INTEGER()`, `$EVAL()`. `$$(Attr)` is replaced
-only if it has a default, because pilots have no machine ad.
+`$RANDOM_CHOICE()`, `$RANDOM_INTEGER()`, `$EVAL()`. In arguments and environment the pilot replaces
+`$$(CondorScratchDir)` and, from its machine ad, `$$(Arch)`, `$$(Cpus)`, `$$(Disk)`, `$$(Machine)`,
+`$$(Memory)`, `$$(Name)`, `$$(OpSys)` and `$$(OpSysAndVer)`. Other attributes of the machine, and
+these in names of files, are replaced by their default; without one they are refused.
 
 All input files of a job are sent in one message of at most 16 MiB, and so is
 its output. `condor_submit -spool` and `-remote NAME` keep the output until

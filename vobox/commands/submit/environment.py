@@ -54,7 +54,7 @@ def record_environment(commands: Commands, ad: Ad, submitter: Mapping[str, str])
     else:
         ad["Environment"] = quote(join_environment(variables))
     return {
-        name: fill_machine_defaults(f"environment: {name}", value)
+        name: fill_machine_defaults(f"environment: {name}", value, by_pilot=True)
         for name, value in variables.items()
     }
 

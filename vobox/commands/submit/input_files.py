@@ -59,7 +59,7 @@ class FileCache:
         return self._files.size(path)
 
     def walk(self, path: str) -> list[str]:
-        """Return relative paths of the regular files below; raises OSError."""
+        """Return relative paths of the files and empty directories below; raises OSError."""
         return list(self._files.walk(path))
 
 
@@ -118,5 +118,10 @@ class JobFiles:
         base = "" if item.endswith("/") and not keep_path else name
         for below in self.store.walk(path):
             inner = posixpath.join(path, below)
+            if below.endswith("/"):
+                inner_name = posixpath.normpath(posixpath.join(base, below))
+                if inner_name != ".":
+                    self._files[inner_name] = SandboxFile(inner_name, b"", 0o755, is_directory=True)
+                continue
             data, inner_mode = self.store.read(inner), self.store.mode(inner) & 0o777
             self.add(posixpath.join(base, below), data, inner_mode)

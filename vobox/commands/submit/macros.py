@@ -25,6 +25,11 @@ MAX_MACROS = 100_000
 _START = re.compile(r"\$\$|\$([A-Za-z_]*)\(")
 _PARENTHESIS = re.compile(r"[()]")
 _NAME = re.compile(r"[A-Za-z0-9_.]+\Z")
+#: Attributes of the machine that pilots fill in, in lower case.
+_KNOWN_TO_PILOTS = frozenset(
+    {"arch", "condorscratchdir", "cpus", "disk", "machine", "memory", "name", "opsys"}
+    | {"opsysandver"}
+)
 _MACHINE_REFERENCE = re.compile(r"\$\$\(\[?([^:()\]]*)(?::([^()]*))?\]?\)")
 
 
@@ -145,18 +150,21 @@ def find_references(text: str) -> set[str]:
     return {name.lower() for name in re.findall(r"\$[A-Za-z_]*\(\s*([A-Za-z0-9_.]+)", text)}
 
 
-def fill_machine_defaults(command: str, text: str) -> str:
+def fill_machine_defaults(command: str, text: str, by_pilot: bool = False) -> str:
     """Return ``text`` with each ``$$(Attr:default)`` replaced by its default.
 
-    HTCondor fills these in from the machine's ad when the job starts; our pilots have none.
-    Raises SubmitError where there is no default.
+    HTCondor fills these in from the machine's ad when the job starts. Pilots do that for
+    ``by_pilot``: what all of them know of their machine. Raises SubmitError for others without
+    a default.
     """
 
     def value(found: re.Match[str]) -> str:
+        if by_pilot and found[1].lower() in _KNOWN_TO_PILOTS and "[" not in found[0]:
+            return found[0]
         if found[2] is None:
             raise submit_error(
                 f"{command} = {text}: {found[0]} is an attribute of the machine, which pilots "
-                f"do not have; give a default: $$({found[1]}:value)"
+                f"do not know here; give a default: $$({found[1]}:value)"
             )
         return found[2]
 

@@ -19,7 +19,7 @@ from .expressions import find_constant_integer
 from .input_files import FileCache, JobFiles
 from .job_commands import Commands
 from .macros import fill_machine_defaults
-from .program import SENT_NAME, Program
+from .program import Program
 from .resources import parse_size
 from .streams import StandardInput
 from .transfer import TransferSettings
@@ -52,7 +52,7 @@ def build_payload(
     """
     files = JobFiles(store)
     if program.sent is not None:
-        files.add(SENT_NAME, program.sent, 0o755)
+        files.add(program.command, program.sent, 0o755)
     stdin, path = "", ""
     missing = None
     try:
@@ -73,7 +73,10 @@ def build_payload(
         number = error.errno or errno.EIO
         missing = _build_input_failure(number, f"reading from file {path}: (errno {number}) "
                                  f"{os.strerror(number)}")  # fmt: skip
-    for each in credentials:  # last: no input file of that name takes its place
+    # last: no input file of that name takes their place
+    if program.sent is not None:
+        files.add(program.command, program.sent, 0o755)
+    for each in credentials:
         files.add(each.name, each.data, 0o600)
     return Payload(
         files.files, files.size, stdin, missing or _check_input_size(commands, files.size)

@@ -12,9 +12,6 @@ from .input_files import FileCache
 from .job_commands import Commands
 from .macros import fill_machine_defaults
 
-#: What HTCondor's starter calls an executable that travelled.
-SENT_NAME = "condor_exec.exe"
-
 
 @dataclass(frozen=True)
 class Program:
@@ -67,7 +64,7 @@ def record_program(
     if not data:
         raise submit_error(f"Executable file {path} has zero length")
     _check_script(data, path, allow_crlf)
-    return Program(SENT_NAME, data, len(data))
+    return Program(posixpath.basename(path), data, len(data))
 
 
 def _find_size(store: FileCache, path: str) -> int:

@@ -165,15 +165,24 @@ def test_a_read_only_file_of_the_last_run_is_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "result").read_bytes() == b"second"
 
 
-@pytest.mark.parametrize("name", ["missing/out", "/nope/at/all/out"])
-def test_a_directory_that_is_missing_holds_the_job_with_its_errno(
-    tmp_path: Path, name: str
-) -> None:
-    hold = delivered(job_in(tmp_path, Out=name), stdout=b"x")
+def test_directories_that_are_missing_are_made_as_htcondor_makes_them(tmp_path: Path) -> None:
+    files = (SandboxFile("a", b"a"), SandboxFile("d/e", b"", 0o755, is_directory=True))
+    job = job_in(tmp_path, Out="one/two/out", TransferOutputRemaps="a=three/a")
+    assert delivered(job, stdout=b"x", files=files) is None
+    assert (tmp_path / "one/two/out").read_bytes() == b"x"
+    assert (tmp_path / "three/a").read_bytes() == b"a"
+    assert list((tmp_path / "d/e").iterdir()) == []
+    modes = {name: (tmp_path / name).stat().st_mode & 0o777 for name in ("one", "one/two", "three")}
+    assert set(modes.values()) == {0o700}, modes
+
+
+def test_a_directory_that_cannot_be_made_holds_the_job_with_its_errno(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    hold = delivered(job_in(tmp_path, Out="file/missing/out"), stdout=b"x")
     assert hold is not None
-    assert (hold.code, hold.subcode) == (12, errno.ENOENT)
-    assert name in hold.text and "No such file or directory" in hold.text
-    assert names(tmp_path) == []
+    assert (hold.code, hold.subcode) == (12, errno.ENOTDIR)
+    assert "file/missing/out" in hold.text and "Not a directory" in hold.text
+    assert names(tmp_path) == ["file"]
 
 
 def test_an_output_that_is_a_directory_holds_the_job(tmp_path: Path) -> None:
@@ -251,11 +260,34 @@ def test_once_leaves_out_what_the_log_holds_already(tmp_path: Path) -> None:
 
 
 def test_a_log_that_cannot_be_written_holds_the_job(tmp_path: Path) -> None:
-    path = tmp_path / "missing/log"
+    (tmp_path / "file").write_bytes(b"")
+    path = tmp_path / "file/log"
     hold = write_log(job_in(tmp_path, UserLog=str(path)), "x", once=False, user_logs=UserLogIndex())
     assert hold is not None
-    assert (hold.code, hold.subcode) == (22, errno.ENOENT)
-    assert hold.text == f"Failed to initialize user log to {path}: No such file or directory"
+    assert (hold.code, hold.subcode) == (22, errno.ENOTDIR)
+    assert hold.text == f"Failed to initialize user log to {path}: Not a directory"
+
+
+def test_the_directory_of_a_log_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "a/b/log"
+    assert (
+        write_log(job_in(tmp_path, UserLog=str(path)), "x", once=False, user_logs=UserLogIndex())
+        is None
+    )
+    assert path.read_text() == "x"
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write every file")
+def test_a_log_that_is_read_only_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"mine")
+    path.chmod(0o444)
+    assert (
+        write_log(job_in(tmp_path, UserLog=str(path)), "x", once=False, user_logs=UserLogIndex())
+        is None
+    )
+    assert path.read_bytes() == b"mine"
 
 
 def test_a_log_on_a_full_disk_holds_the_job() -> None:

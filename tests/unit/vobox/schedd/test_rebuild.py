@@ -79,7 +79,7 @@ class History:
         e = self.job(OnExitHold=Expression("ExitCode =!= 0"), OnExitHoldSubCode=55)
         bench.submit(e.submit())
         bench.record(e.started(), e.finished(code=7, stdout=b"seven\n"))
-        e = self.job(Out="no/such/directory")
+        e = self.job(Out="/dev/null/out")
         bench.submit(e.submit())
         bench.record(e.started(), e.finished(stdout=b"kept\n"))  # held 12: not deliverable
         e = self.job()

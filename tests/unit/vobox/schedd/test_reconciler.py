@@ -50,12 +50,14 @@ def test_a_job_submitted_on_hold_is_queued_when_released(bench: Bench) -> None:
 def test_a_result_that_cannot_be_written_waits_for_the_release(
     bench: Bench, tmp_path: Path
 ) -> None:
+    (tmp_path / "there").write_bytes(b"")  # no directory
     e = Events(attributes={"Iwd": str(tmp_path), "Out": "there/out"})
     bench.submit(e.submit())
     bench.record(e.started(), e.finished(stdout=b"kept\n"))
     job = bench.job()
-    assert (job.status, job.ad["HoldReasonCode"], job.ad["HoldReasonSubCode"]) == (5, "12", "2")
+    assert (job.status, job.ad["HoldReasonCode"], job.ad["HoldReasonSubCode"]) == (5, "12", "20")
 
+    (tmp_path / "there").unlink()
     (tmp_path / "there").mkdir()
     bench.record(e.released())
 
@@ -66,11 +68,13 @@ def test_a_result_that_cannot_be_written_waits_for_the_release(
 
 
 def test_a_log_that_cannot_be_written_holds_the_job_once(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "there").write_bytes(b"")  # no directory
     e = Events(attributes={"UserLog": str(tmp_path / "there/log")})
     bench.submit(e.submit())
     assert (bench.job().status, bench.job().ad["HoldReasonCode"]) == (5, "22")
     assert len(events_of(bench, Held)) == 1
 
+    (tmp_path / "there").unlink()
     (tmp_path / "there").mkdir()
     bench.record(e.released())
     assert bench.job().status == 1

@@ -84,7 +84,7 @@ def test_input_is_looked_for_in_the_initial_directory() -> None:
     job = job_of(text, files)
 
     assert job.task.stdin == "in.txt"
-    assert {file.name for file in job.task.files} == {"condor_exec.exe", "input", "in.txt"}
+    assert {file.name for file in job.task.files} == {"agent.sh", "input", "in.txt"}
     assert job.ad.text("UserLog") == "/run/7/l"
 
 

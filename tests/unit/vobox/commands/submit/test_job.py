@@ -10,12 +10,18 @@ from thyme.protocol.events import Submit
 from thyme.protocol.job import JobId, SandboxFile
 
 
-def test_the_executable_travels_as_htcondors_starter_names_it() -> None:
+def test_the_executable_travels_under_its_own_name() -> None:
     task = job_of("").task
 
-    assert task.executable == "condor_exec.exe"
-    assert task.files == (SandboxFile("condor_exec.exe", SCRIPT, 0o755),)
+    assert task.executable == "agent.sh"
+    assert task.files == (SandboxFile("agent.sh", SCRIPT, 0o755),)
     assert task.directory == ""
+
+
+def test_an_input_file_does_not_take_the_executables_place() -> None:
+    task = job_of("transfer_input_files = other/agent.sh", {f"{CWD}/other/agent.sh": b"x"}).task
+
+    assert task.files == (SandboxFile("agent.sh", SCRIPT, 0o755),)
 
 
 def test_an_executable_of_the_node_does_not_travel_and_is_not_looked_for() -> None:
@@ -177,10 +183,17 @@ def test_a_default_of_a_machine_attribute_is_filled_in() -> None:
 
 
 def test_a_machine_attribute_without_default_is_refused() -> None:
-    answer = Host().submit(f"{HEAD}arguments = $$(Machine)\nqueue\n")
+    answer = Host().submit(f"{HEAD}arguments = $$(Mips)\nqueue\n")
 
     assert answer.code == 1
-    assert "$$(Machine) is an attribute of the machine, which pilots do not have" in answer.stderr
+    assert "$$(Mips) is an attribute of the machine, which pilots do not know" in answer.stderr
+
+
+def test_what_pilots_know_of_their_machine_is_left_to_them() -> None:
+    job = job_of("arguments = $$(CondorScratchDir)/x $$(opsys:WINDOWS)\nenvironment = N=$$(Cpus)\n")
+
+    assert job.task.arguments == ("$$(CondorScratchDir)/x", "$$(opsys:WINDOWS)")
+    assert job.task.environment == {"N": "$$(Cpus)"}
 
 
 def test_a_shell_line_runs_under_sh() -> None:
