@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TypeVar
 
 from tests.support.schedd_parts import NOW, SCHEDD, Bench, Events
 from thyme.protocol.events import JobMessage
 from thyme.protocol.job import JobId
+from vobox.classad.cost import EvaluationLimit, TooSlow
 from vobox.commands import act as act_command
 from vobox.commands import prio, qedit, vacate
+from vobox.ledger.snapshot import LedgerSnapshot
 from vobox.ledger.writer import Ledger
-from vobox.rpc.types import Answer, CommandRefused, Request
+from vobox.rpc.types import Answer, CommandRefused, QueueView, Request
 
 T = TypeVar("T")
 ALICE, BOB = 1001, 1002
@@ -30,6 +33,7 @@ class Queue:
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
+        self.limit = EvaluationLimit()
         self.down = ""
 
     def act(self, decide: Callable[[Ledger, float], tuple[T, list[JobMessage]]]) -> T:
@@ -39,6 +43,14 @@ class Queue:
         self.bench.record(*events)
         return answer
 
+    def search(self, find: Callable[[QueueView, float], T]) -> T:
+        view = LedgerSnapshot(self.bench.ledger.path, SCHEDD, self.address, "")
+        with contextlib.closing(view):
+            try:
+                return find(view, NOW + 5000)
+            except TooSlow as error:
+                raise CommandRefused(str(error)) from error
+
     def add(self, *ids: str, uid: int = ALICE, owner: str = "alice", keep: bool = False) -> None:
         for each in ids:
             attributes = {"Owner": owner, "LeaveJobInQueue": keep}
@@ -47,7 +59,7 @@ class Queue:
 
     def run(self, *argv: str, uid: int = ALICE, user: str = "alice") -> Answer:
         command, *rest = argv
-        request = Request(command, rest, "/", {}, uid, uid, user)
+        request = Request(command, rest, "/", {}, uid, uid, user, charge=self.limit.meter(uid))
         answer = EDITS.get(command, act_command.answer)
         return answer(request, self)  # type: ignore[arg-type]
 

@@ -14,6 +14,7 @@ every ad that is made, and policies alone would make millions a day.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from typing import Any, NamedTuple
 import classad2
 
 from .ad import Ad, ParseError, parse
+from .cost import Charge, charge_nobody
 from .literals import ERROR, NOT_LITERAL, UNDEFINED, literal_value
 
 #: Results remembered within one query.
@@ -92,7 +94,11 @@ class Evaluator:
     seconds, which expressions know as ``CurrentTime``.
     """
 
-    def __init__(self, now: float, extra: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, now: float, extra: Mapping[str, str] | None = None, charge: Charge = charge_nobody
+    ) -> None:
+        """``charge`` is told what each evaluation took; what it raises ends the evaluation."""
+        self._charge = charge
         self.now = int(now)
         self.extra = Ad(extra)
         #: those that are no literals
@@ -138,14 +144,19 @@ class Evaluator:
                 self._compiled[text] = compiled
             found = None if compiled.unbounded else self._look_up(ad, compiled.names)
             if found is None:
-                return self._evaluate_in_whole(ad, compiled.tree)
+                began = time.thread_time()
+                value = self._evaluate_in_whole(ad, compiled.tree)
+                self._charge(time.thread_time() - began)
+                return value
             texts, values = found
             # The names follow from the texts in the order they were found.
             key = (text, *texts)
             if key not in self._results:
                 if len(self._results) >= MAX_REMEMBERED:
                     self._results.clear()
+                began = time.thread_time()
                 self._results[key] = self._evaluate(ad, compiled.tree, values)
+                self._charge(time.thread_time() - began)
             return self._results[key]
         except _NO_VALUE:
             return ERROR

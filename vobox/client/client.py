@@ -114,7 +114,7 @@ def _run(command: str) -> int:
     body = build_request(command, sys.argv[1:])
     line = _connect(find_socket())
     try:
-        return _converse(line, body)
+        return _converse(line, body, command)
     except OSError as error:
         raise ScheddUnreachable("the schedd broke off: %s" % error) from None
     except ValueError:
@@ -180,7 +180,7 @@ def build_request(command: str, argv: "list[str]") -> bytes:
     return b"thyme-rpc 1 %d\n" % len(body) + body
 
 
-def _converse(line: "_socket.socket", body: bytes) -> int:
+def _converse(line: "_socket.socket", body: bytes, command: str) -> int:
     try:
         _send(line, body)
     except OSError:
@@ -192,14 +192,17 @@ def _converse(line: "_socket.socket", body: bytes) -> int:
             write(1, data)
         elif kind == b"e":
             write(2, data)
+        elif kind == b"x":
+            return int(data)
+        elif command != "condor_submit":
+            raise ScheddUnreachable("what answers there asks for more than a thyme-schedd does")
         elif kind == b"i":
             given = _read_stdin()
             _send(line, b"%08d" % len(given) + given)
         elif kind == b"r":
+            _check_trust(line)
             output = _run_program(data.split(b"\0")[:-1])
             _send(line, b"%08d" % len(output) + output)
-        elif kind == b"x":
-            return int(data)
 
 
 def _send(line: "_socket.socket", data: bytes) -> None:
@@ -229,6 +232,22 @@ def _read_stdin() -> bytes:
         if not part:
             return bytes(parts)
         parts += part
+
+
+def _check_trust(line: "_socket.socket") -> None:
+    """Raise ScheddUnreachable where another user answers, to whom root's rights are not given.
+
+    What he names would be run with the rights of our user.
+    """
+    import struct  # only the few descriptions that need it pay for it
+
+    credentials = line.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
+    uid = struct.unpack("3i", credentials)[1]
+    if uid not in (0, os.geteuid()):
+        raise ScheddUnreachable(
+            "the schedd there is run by uid %d; only root's and your own may run a program as you"
+            % uid
+        )
 
 
 def _run_program(words: "list[bytes]") -> bytes:

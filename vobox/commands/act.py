@@ -14,7 +14,7 @@ from vobox.schedd.command_gateway import CommandGateway
 
 from .command_line import CommandLine, EarlyExit, Flag, Option, Word, answers_early
 from .job_actions import TEXTS, ActionRequest, decide
-from .job_selection import JobGroup, build_groups, is_cluster_id, is_job_id
+from .job_selection import JobGroup, build_groups, evaluate_constraints, is_cluster_id, is_job_id
 from .schedd_names import is_schedd
 
 _COMMON = (
@@ -138,6 +138,8 @@ def answer(request: Request, gateway: CommandGateway) -> Answer:
     """Carry out one of these commands."""
     action = parse(request.command, request.argv, gateway.schedd_name)
     try:
+        groups = evaluate_constraints(action.groups, request, gateway, everybody=action.totals)
+        action = replace(action, groups=groups)
         return gateway.act(
             lambda ledger, now: decide(
                 action, ledger, request.uid, request.user, gateway.schedd_name, now

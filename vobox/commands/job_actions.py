@@ -109,7 +109,7 @@ def decide(
     :param schedd: the name of ours, for the events
     :param now: epoch seconds
     """
-    texts = request.texts
+    texts, reason = request.texts, _build_reason(request, user)
     failed = bool(request.invalid)
     stdout: list[str] = []
     stderr = [f"Invalid cluster # from {word}." for word in request.invalid]
@@ -123,7 +123,7 @@ def decide(
             return "already"
         why = find_obstacle(request, job, uid)
         if not why:
-            events[job.id] = _build_event(request, job, user, schedd, now)
+            events[job.id] = _build_event(request, job, reason, schedd, now)
         return why
 
     for group in request.groups:
@@ -215,16 +215,15 @@ def find_obstacle(request: ActionRequest, job: Job, uid: int) -> str:
     return "" if job.status == HELD else "bad status"
 
 
-def _build_event(
-    request: ActionRequest, job: Job, user: str, schedd: str, now: float
-) -> JobMessage:
-    by = f"(by user {user})"
+def _build_reason(request: ActionRequest, user: str) -> str:
     forced = " -forcex" if request.force else ""
-    reason = (
-        f"{cut_reason(request.reason)} {by}"
-        if request.reason
-        else f"via {request.command}{forced} {by}"
-    )
+    reason = cut_reason(request.reason) if request.reason else f"via {request.command}{forced}"
+    return f"{reason} (by user {user})"
+
+
+def _build_event(
+    request: ActionRequest, job: Job, reason: str, schedd: str, now: float
+) -> JobMessage:
     if request.command == "condor_rm":
         return Removed(schedd, job.id, now, reason, request.force)
     if request.command == "condor_hold":

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import classad2
 
@@ -12,6 +13,10 @@ from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad, ParseError, parse_old
 from vobox.jobs.job import Job
 from vobox.ledger.writer import Ledger
+from vobox.rpc.types import QueueView, Request
+
+if TYPE_CHECKING:
+    from vobox.schedd.command_gateway import CommandGateway
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,8 @@ class JobGroup:
     clusters: tuple[int, ...] = ()
     owners: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
+    #: the jobs for which the constraints hold; None where they were not evaluated yet
+    found: tuple[JobId, ...] | None = None
 
     def selects_all_of(self, user: str) -> bool:
         """Return whether the group means all jobs of this user and says nothing else."""
@@ -36,6 +43,9 @@ class JobGroup:
 
 def select_jobs(group: JobGroup, ledger: Ledger, now: float) -> list[Job]:
     """Return the jobs in the queue that a group without job ids means; ``now``: epoch seconds."""
+    if group.found is not None:
+        known = map(ledger.get, group.found)
+        return [job for job in known if job is not None and job.in_queue]
     jobs: dict[JobId, Job] = {}
     for cluster in group.clusters:
         jobs.update((job.id, job) for job in ledger.list_queue(cluster=cluster))
@@ -58,6 +68,60 @@ def holds(tree: Any, ad: Ad, now: float) -> bool:
     except ParseError:
         return False
     return value is True or (type(value) in (int, float) and value != 0)
+
+
+def find_matching(
+    view: QueueView, request: Request, now: float, *, clusters: Sequence[int] = (),
+    owners: Sequence[str] = (), constraints: Sequence[str], everybody: bool = False,
+) -> tuple[JobId, ...]:  # fmt: skip
+    """Return the jobs that the caller may change for which every constraint holds.
+
+    To be called in the thread of the command: constraints may take their time.
+
+    :param now: epoch seconds
+    :param clusters: and ``owners``: jobs of one of them; neither: any
+    :param constraints: expressions as typed, which can be parsed
+    :param everybody: also jobs that he may not change
+    :raises TooSlow: if the caller's expressions take too long
+    """
+    trees: list[Any] = [parse_old(text) for text in constraints]
+    user, wanted = request.user.lower(), {owner.lower() for owner in owners}
+    found = []
+    own = request.uid != 0 and not everybody
+    for ad in view.jobs(owners=[request.user] if own else None):
+        owner, job = ad.text("Owner").lower(), JobId(ad.number("ClusterId"), ad.number("ProcId"))
+        if own and owner != user:
+            continue
+        if (clusters or owners) and job.cluster not in clusters and owner not in wanted:
+            continue
+        began = time.thread_time()
+        if all(holds(tree, ad, now) for tree in trees):
+            found.append(job)
+        request.charge(time.thread_time() - began)
+    return tuple(found)
+
+
+def evaluate_constraints(
+    groups: Sequence[JobGroup], request: Request, gateway: CommandGateway, everybody: bool = False
+) -> tuple[JobGroup, ...]:
+    """Return the groups with the jobs that their constraints select; raises CommandRefused.
+
+    ``everybody``: also jobs that the caller may not change.
+    """
+
+    def evaluate(group: JobGroup) -> tuple[JobId, ...]:
+        return gateway.search(
+            lambda view, now: find_matching(
+                view, request, now,
+                clusters=group.clusters, owners=group.owners, constraints=group.constraints,
+                everybody=everybody,
+            )
+        )  # fmt: skip
+
+    return tuple(
+        replace(group, found=evaluate(group)) if group.constraints and not group.jobs else group
+        for group in groups
+    )
 
 
 def build_groups(words: Sequence[str], constraints: Sequence[str]) -> list[JobGroup]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from thyme.protocol.events import Edited, JobMessage
+from thyme.protocol.job import JobId
 from vobox.classad.ad import ParseError, convert_old_syntax, parse_old
 from vobox.jobs.job import Job
 from vobox.ledger.writer import Ledger
@@ -20,7 +21,14 @@ from vobox.schedd.command_gateway import CommandGateway
 
 from .command_line import EarlyExit, Option, answers_early, sanitize_argv
 from .editable_attributes import find_refusal, find_value_error
-from .job_selection import filter_jobs, find_jobs, is_cluster_id, is_job_id, may_modify
+from .job_selection import (
+    filter_jobs,
+    find_jobs,
+    find_matching,
+    is_cluster_id,
+    is_job_id,
+    may_modify,
+)
 from .schedd_names import is_schedd
 from .version import VERSION_TEXT
 
@@ -60,6 +68,8 @@ class Edit:
     owner: str | None = None
     constraints: list[str] = field(default_factory=list)
     values: dict[str, str] = field(default_factory=dict)
+    #: the jobs for which the constraints hold; None where they were not evaluated yet
+    found: tuple[JobId, ...] | None = None
     dry_run: bool = False
 
     @property
@@ -230,6 +240,9 @@ def _find_edited_jobs(edit: Edit, ledger: Ledger, now: float) -> list[Job]:
             jobs = [job for job in jobs if job.ad.text("Owner").lower() == owner]
     else:
         jobs = ledger.list_queue(owner=edit.owner)
+    if edit.found is not None:
+        found = set(edit.found)
+        return [job for job in jobs if job.id in found]
     return filter_jobs(jobs, edit.constraints, now)
 
 
@@ -238,6 +251,10 @@ def answer(request: Request, gateway: CommandGateway) -> Answer:
     """Carry out condor_qedit."""
     edit = parse(request.argv, gateway.schedd_name)
     try:
+        if edit.constraints:
+            edit.found = gateway.search(
+                lambda view, now: find_matching(view, request, now, constraints=edit.constraints)
+            )
         return gateway.act(
             lambda ledger, now: decide(edit, ledger, request.uid, gateway.schedd_name, now)
         )

@@ -28,7 +28,7 @@ from .command_line import (
     answers_early,
     check_expression,
 )
-from .job_selection import JobGroup, build_groups, may_modify, select_jobs
+from .job_selection import JobGroup, build_groups, evaluate_constraints, may_modify, select_jobs
 from .schedd_names import is_schedd
 
 OPTIONS = (
@@ -88,11 +88,12 @@ def answer(request: Request, gateway: CommandGateway) -> Answer:
     The exit code is 1 where a job's output could not be fetched. As with HTCondor, a job that is
     not there or another user's is passed over.
     """
-    groups = parse(request.argv, gateway.schedd_name)
+    groups: Sequence[JobGroup] = parse(request.argv, gateway.schedd_name)
     stdout, notes, failures = "Fetching data files...\n", "", ""
     named = [job for group in groups for job in group.jobs]
     fetched: list[JobId] = []
     try:
+        groups = evaluate_constraints(groups, request, gateway)
         jobs, begun = gateway.look(lambda ledger, now: (_find_jobs(groups, ledger, now), now))
         for job in jobs:
             failure, note = _fetch(job, request.uid, job.id in named, gateway.body, fetched)

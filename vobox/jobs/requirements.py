@@ -11,6 +11,7 @@ decides.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -32,6 +33,10 @@ _ADDED_CPUS: Final = "(TARGET.Cpus >= RequestCpus)"
 _WORD: Final = re.compile(r"[A-Za-z_]\w*")
 #: Different pilots, as far as a job asks for what they say, that are tried for it.
 MAX_TRIED: Final = 2000
+#: CPU seconds after which no further pilot is tried for a job.
+MAX_MATCH_SECONDS: Final = 0.1
+#: CPU seconds after which a step looks at no further job.
+MAX_SELECT_SECONDS: Final = 0.1
 #: Seconds after which a new pilot counts for a job that cannot match.
 NEW_PILOT_SECONDS: Final = 5.0
 
@@ -51,6 +56,7 @@ def can_match(ad: Ad, now: float, list_pilots: ListPilots = list_no_pilots) -> b
         tree = parse(text)
         mentioned = _find_names(ad, text)
         tried: set[tuple[str | None, ...]] = set()
+        deadline = time.thread_time() + MAX_MATCH_SECONDS
         for pilot in list_pilots():
             said = tuple(map(Ad(pilot).get, mentioned))
             if said in tried:
@@ -58,7 +64,7 @@ def can_match(ad: Ad, now: float, list_pilots: ListPilots = list_no_pilots) -> b
             if _is_met(tree, ad, now, dict(zip(mentioned, said, strict=True))):
                 return True
             tried.add(said)
-            if len(tried) == MAX_TRIED:
+            if len(tried) == MAX_TRIED or time.thread_time() > deadline:
                 return True  # nobody knows
         return not tried and _is_met(tree, ad, now, {})
     except (ParseError, ValueError):  # ValueError: text that is no UTF-8
@@ -90,8 +96,9 @@ def _is_met(tree: classad2.ExprTree, ad: Ad, now: float, pilot: Mapping[str, str
 class MatchingJobs:
     """Selects the idle jobs that may be queued; those that cannot match are checked again later."""
 
-    def __init__(self, interval: float) -> None:
+    def __init__(self, interval: float, cpu_time: Callable[[], float] = time.thread_time) -> None:
         """``interval``: seconds until a job that cannot match is checked again."""
+        self._cpu_time = cpu_time
         self._interval = interval
         self._next_check: dict[JobId, float] = {}
         self._arrivals = 0
@@ -118,8 +125,10 @@ class MatchingJobs:
             self._next_check.clear()
         self._next_check = {job: self._next_check[job] for job in idle if job in self._next_check}
         found: list[Job] = []
+        deadline = self._cpu_time() + MAX_SELECT_SECONDS
         for job_id in idle:
-            if len(found) == limit:
+            # the rest is looked at in the next step: claims and commands wait for this one
+            if len(found) == limit or self._cpu_time() > deadline:
                 break
             job = job_of(job_id) if clock >= self._next_check.get(job_id, clock) else None
             if job is None:

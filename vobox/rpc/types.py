@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 from thyme.protocol.job import Task
 from vobox.classad.ad import Ad
+from vobox.classad.cost import Charge, charge_nobody
 
 
 class Caller(Protocol):
@@ -45,6 +46,8 @@ class Request:
     user: str
     stdin: bytes = b""
     caller: Caller | None = None
+    #: is told how long each expression of the user took; raises ``TooSlow``
+    charge: Charge = charge_nobody
 
 
 @dataclass(frozen=True)

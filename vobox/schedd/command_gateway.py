@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -12,8 +13,10 @@ from thyme.protocol import codec
 from thyme.protocol.blobs import Deflated
 from thyme.protocol.events import JobMessage, Recorded, Submit
 from thyme.protocol.job import JobId
+from vobox.classad.cost import TooSlow
+from vobox.ledger.snapshot import LedgerSnapshot
 from vobox.ledger.writer import Ledger
-from vobox.rpc.types import CommandRefused, PreparedJob, Request
+from vobox.rpc.types import CommandRefused, PreparedJob, QueueView, Request
 
 from .main_loop import Schedd
 from .session import Session
@@ -67,6 +70,21 @@ class CommandGateway:
     def look(self, read: Callable[[Ledger, float], T]) -> T:
         """Return what ``read(ledger, now)`` returns in the schedd's own thread."""
         return self._schedd.call(lambda _session: read(self._ledger, self._schedd.wall()))
+
+    def search(self, find: Callable[[QueueView, float], T]) -> T:
+        """Return what ``find(view, now)`` returns in this thread, with ``now`` in epoch seconds.
+
+        Expressions of a user are evaluated here: they may take their time.
+        """
+        try:
+            address = self.address
+            view = LedgerSnapshot(self._ledger.path, self.schedd_name, address, "")
+            with contextlib.closing(view):
+                return find(view, self._schedd.wall())
+        except TooSlow as error:
+            raise CommandRefused(str(error)) from error
+        except sqlite3.Error as error:
+            raise CommandRefused(f"ledger {self._ledger.path}: {error}") from error
 
     def body(self, job: JobId, kind: str) -> bytes | None:
         """Return a message that the ledger keeps for a job."""

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 #: Jobs checked in one slice, and seconds after which it ends: a claim waits for its end.
 SLICE = 500
 SLICE_SECONDS = 0.02
+#: CPU seconds that the policies of one job may take; those of an ordinary one take a thousandth.
+MAX_JOB_SECONDS = 0.1
 _START = JobId(-1, -1)
 
 
@@ -38,9 +40,13 @@ class PolicyScan:
         ledger: Ledger,
         live: Callable[[JobId], Mapping[str, str]],
         clock: Callable[[], float] = time.monotonic,
+        cpu_time: Callable[[], float] = time.thread_time,
     ) -> None:
         """``live``: what a running job has used so far, attribute → ClassAd text."""
         self._clock = clock
+        self._cpu_time = cpu_time
+        #: held jobs whose policies take too long: not checked again before they are released
+        self._slow: set[JobId] = set()
         self._schedd = schedd
         self._ledger = ledger
         self._live = live
@@ -54,6 +60,8 @@ class PolicyScan:
         """
         jobs = self._ledger.list_with_policy(self._after, SLICE)
         more = len(jobs) == SLICE
+        if self._after == _START:
+            self._slow = {job for job in self._slow if self._ledger.get(job) is not None}
         self._after = jobs[-1].id if more else _START
         # one for all jobs: the same expression with the same values is evaluated once
         evaluator = Evaluator(now)
@@ -61,8 +69,15 @@ class PolicyScan:
         leaving: list[Job] = []
         deadline = self._clock() + SLICE_SECONDS
         for job in jobs:
+            if job.id in self._slow:
+                if job.status == HELD:
+                    continue
+                self._slow.discard(job.id)
+            began = self._cpu_time()
             try:
                 event, leaves = self._check(job, now, evaluator)
+                if (took := self._cpu_time() - began) > MAX_JOB_SECONDS:
+                    event, leaves = self._end_slow_policies(job, took, now)
             except (sqlite3.Error, OSError):
                 raise
             except Exception as error:
@@ -87,6 +102,21 @@ class PolicyScan:
             return self._build_event(job, action, now), False
         ended = job.status in (COMPLETED, REMOVED) and not job.worker
         return None, ended and not policy.stays_in_queue(job.ad, now, evaluator)
+
+    def _end_slow_policies(
+        self, job: Job, took: float, now: float
+    ) -> tuple[JobMessage | None, bool]:
+        """Hold a job whose policies took so many seconds of CPU; an ended one leaves the queue."""
+        if job.status in (COMPLETED, REMOVED):
+            log.warning("job %s: leave_in_queue took %.2f s to evaluate: it leaves", job.id, took)
+            return None, not job.worker
+        self._slow.add(job.id)
+        text = (
+            f"its policies took {took:.2f} s of CPU to evaluate, more than {MAX_JOB_SECONDS:g} s; "
+            "simplify them (regular expressions with nested repetitions are slow)"
+        )
+        hold = HoldReason(HoldReasonCode.SYSTEM_POLICY, 0, text)
+        return None if job.status == HELD else self._hold(job, hold, now), False
 
     def _hold(self, job: Job, reason: HoldReason, now: float) -> JobMessage:
         return Held(self._schedd, job.id, now, reason)

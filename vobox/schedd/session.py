@@ -22,6 +22,8 @@ from .stream_reader import StreamReader
 
 #: Seconds to wait for our own records to be read back from the stream.
 READ_BACK_SECONDS = 15.0
+#: Events that are encoded and recorded at once.
+RECORD_SLICE = 1000
 
 
 class Session:
@@ -93,8 +95,9 @@ class Session:
         """
         if not events:
             return
-        bodies = [codec.encode(event) for event in events]
-        self.transport.record(bodies)
+        for start in range(0, len(events), RECORD_SLICE):  # one command may be of all jobs
+            bodies = [codec.encode(event) for event in events[start : start + RECORD_SLICE]]
+            self.transport.record(bodies)
         self.reader.awaited = bodies[-1]
         self.reconcile_until(lambda: self.reader.awaited is None)
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from vobox.classad.cost import TooSlow
 from vobox.commands.query import condor_history, condor_q, condor_status
 from vobox.files.as_user import OwnerFileReader
 from vobox.ledger.snapshot import LedgerSnapshot, Live, Slots
@@ -90,6 +91,8 @@ class QueryService:
                 first = replace(first, stderr=first.stderr + warning)
             yield first
             yield from self._continue(first.more or iter(()), self._clock() + MAX_ANSWER_SECONDS)
+        except TooSlow as error:
+            yield Answer(stderr=f"Error: {request.command}: {error}\n", code=1)
         except sqlite3.Error as error:
             yield self._report_failure(error)
         finally:

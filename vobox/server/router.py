@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from vobox.classad.cost import EvaluationLimit
 from vobox.commands import act, config_val, prio, qedit, reschedule, tail, transfer_data, vacate
 from vobox.commands.peek import Peeker
 from vobox.commands.submit.condor_submit import condor_submit
@@ -43,7 +45,10 @@ class Router:
             schedd.slot_ads, schedd.live_attributes, file_waits=schedd.file_waits,
         )  # fmt: skip
 
+        self._limit = EvaluationLimit()
+
     def __call__(self, request: Request) -> Answer:
+        request = replace(request, charge=self._limit.meter(request.uid))
         if request.command in COMMANDS:
             return self._queries.answer(request, time.time())
         gateway = CommandGateway(self._schedd, self._ledger, request, self._address)

@@ -39,7 +39,7 @@ def answer(
     :param files: reads ``-file`` with the caller's rights; without it the file is read only for
         a caller who is the user that this process runs as
     """
-    evaluator = Evaluator(now)
+    evaluator = Evaluator(now, charge=request.charge)
     query = _Query(Output(evaluator, empty_list="[\n]\n"))
     _parse(request, query)
     _check_place(query, view)

@@ -44,7 +44,7 @@ _CLOCKS: Final[Mapping[str, tables.Clock]] = {"cputime": "cpu", "currentrun": "c
 @answers_early
 def answer(request: Request, view: QueueView, now: float) -> Answer:
     """Carry out condor_q; ``now``: epoch seconds."""
-    evaluator = Evaluator(now, {"ServerTime": str(int(now))})
+    evaluator = Evaluator(now, {"ServerTime": str(int(now))}, request.charge)
     query = _parse(request, view, evaluator)
     stderr = warn_if_outdated("condor_q", view)
     # The CE's health check: only it asks whether the queue can be relied on.

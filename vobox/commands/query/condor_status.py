@@ -51,7 +51,7 @@ SortKey = tuple[int, float, list[tuple[str, int]]]
 @answers_early
 def answer(request: Request, view: QueueView, now: float) -> Answer:
     """Carry out condor_status; ``now``: epoch seconds."""
-    evaluator = Evaluator(now)
+    evaluator = Evaluator(now, charge=request.charge)
     query = _Query(Output(evaluator))
     _parse(request, query)
     if query.pool and not is_pool(query.pool, view.schedd_name):

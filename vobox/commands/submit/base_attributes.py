@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vobox.classad.ad import Ad, literal, quote
+from vobox.classad.cost import Charge, charge_nobody
 from vobox.commands.version import CONDOR_PLATFORM, CONDOR_VERSION
 from vobox.jobs.requirements import ListPilots, list_no_pilots
 from vobox.jobs.status import IDLE
@@ -88,6 +89,7 @@ class Submission:
     submit_file: str = ""
     spooled: bool = False  #: -spool: its output waits here until it is fetched
     list_pilots: ListPilots = list_no_pilots
+    charge: Charge = charge_nobody  #: is told the CPU seconds of the user's expressions
 
     @property
     def domain(self) -> str:

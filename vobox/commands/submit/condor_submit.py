@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 
 from vobox.classad.ad import Ad
+from vobox.classad.cost import TooSlow
 from vobox.commands.schedd_names import is_schedd
 from vobox.rpc.types import Answer, CommandRefused, OwnerFiles, PreparedJob, Request, SubmitTarget
 
@@ -25,6 +26,8 @@ from .sources import NoCaller, TextSources
 
 #: -dry-run burns no id; HTCondor's says 1 as well.
 DRY_RUN_CLUSTER = 1
+#: CPU seconds of one submit: ten times what 20,000 ordinary jobs take.
+MAX_CPU_SECONDS = 120
 
 
 def condor_submit(request: Request, target: SubmitTarget, files: OwnerFiles, now: float) -> Answer:
@@ -50,7 +53,7 @@ def condor_submit(request: Request, target: SubmitTarget, files: OwnerFiles, now
         return run.submit()
     except SubmitError as refusal:
         return Answer(run.report.stdout if run.report else "", refusal.stderr, 1)
-    except CommandRefused as refusal:
+    except (CommandRefused, TooSlow) as refusal:
         stdout = run.report.stdout if run.report else ""
         return Answer(stdout, f"\nERROR: {refusal}\n", 1)
 
@@ -149,9 +152,11 @@ class _CondorSubmit:
             "" if options.file in (None, "-") else options.file or "",
             options.spool,
             self._target.list_pilots,
+            request.charge,
         )
         submitter = Submitter(request.cwd, request.env, request.uid, options.allow_crlf)
         jobs: list[PreparedJob] = []
+        began = time.thread_time()
         for step in description.queue_statements:
             named: set[str] = set()
             commands = maker = None
@@ -159,6 +164,11 @@ class _CondorSubmit:
                 step, description.source, self._sources, self._warn, len(jobs)
             ):
                 proc = len(jobs)
+                if time.thread_time() - began > MAX_CPU_SECONDS:
+                    raise submit_error(
+                        f"making {proc} jobs took more than {MAX_CPU_SECONDS} s of CPU; submit "
+                        "fewer jobs at once, or shorter macros"
+                    )
                 if options.max_jobs and proc >= options.max_jobs:
                     raise submit_error(
                         f"Number of submitted jobs would exceed -maxjobs ({options.max_jobs})"

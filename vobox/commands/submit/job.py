@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import stat
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -175,7 +176,10 @@ def _can_match(commands: Commands, ad: Ad, submission: Submission) -> bool:
     requirements = commands.get("requirements", "MY.Requirements")
     if requirements is not None and "procid" in requirements.lower():
         commands.get("process")  # the answer is this job's own
-    return can_match(ad, submission.now, submission.list_pilots)
+    began = time.thread_time()
+    matches = can_match(ad, submission.now, submission.list_pilots)
+    submission.charge(time.thread_time() - began)
+    return matches
 
 
 def _hold_for_missing_input(ad: Ad, asked_to_hold: bool, payload: Payload) -> bool:

@@ -265,3 +265,31 @@ def test_a_server_that_is_no_schedd_is_explained(
         thread.join()
     assert done.returncode == 1
     assert text in done.stderr and b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["condor_q", "condor_rm", "condor_history"])
+@pytest.mark.parametrize("frame", [b"r", b"i"])
+def test_only_condor_submit_runs_what_the_schedd_names_or_sends_its_stdin(
+    tmp_path: Path, command: str, frame: bytes
+) -> None:
+    marker, received = tmp_path / "marker", []
+    data = b"".join(word + b"\0" for word in (b"100", b"touch", bytes(marker)))
+    data = data if frame == b"r" else b""
+
+    def serve(listener: socket.socket) -> None:
+        line, _address = listener.accept()
+        with line:
+            line.recv(65536)
+            line.sendall(frame + b"%08d" % len(data) + data)
+            received.append(line.recv(100))
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s.sock"))
+        listener.listen()
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        done = run(tmp_path / "s.sock", command, "1.0", stdin=b"secret")
+        thread.join(10)
+    assert done.returncode == 1
+    assert b"what answers there asks for more than a thyme-schedd does" in done.stderr
+    assert received == [b""] and not marker.exists()

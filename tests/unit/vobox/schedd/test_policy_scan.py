@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from classad2 import ExprTree
 
-from tests.support.schedd_parts import NOW, Bench, Events, Expression, ad_of
+from tests.support.schedd_parts import NOW, SCHEDD, Bench, Events, Expression, ad_of
 from thyme.protocol.events import Usage
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
@@ -160,3 +160,28 @@ def test_a_policy_removes_a_completed_job_that_stays(bench: Bench) -> None:
     bench.policies()
     job = bench.job(JobId(1, 0))
     assert (job.status, job.in_queue) == (3, False)
+
+
+def test_a_job_whose_policies_take_too_long_is_held_and_not_checked_again(bench: Bench) -> None:
+    add(bench, "1.0", "2.0", PeriodicHold="JobStatus == 7")
+    spent = {"1": 0.2, "2": 0.001}
+    cpu, checked = [0.0], []
+
+    def check(ad: Ad, *_more: object) -> object:
+        checked.append(ad["ClusterId"])
+        cpu[0] += spent[ad["ClusterId"]]
+        return policy_scan.policy.NO_ACTION
+
+    scan = policy_scan.PolicyScan(SCHEDD, bench.ledger, lambda _job: {}, cpu_time=lambda: cpu[0])
+    bench.state.policy_scan = scan
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(policy_scan.policy, "check_periodic", check)
+        for _ in range(3):
+            bench.policies()
+
+    assert states(bench) == {"1.0": 5, "2.0": 1}
+    reason = bench.job(JobId(1, 0)).ad.text("HoldReason")
+    assert reason.startswith(
+        "its policies took 0.20 s of CPU to evaluate, more than 0.1 s; simplify"
+    )
+    assert checked.count("1") == 1 and checked.count("2") == 3

@@ -1,0 +1,54 @@
+"""Slow expressions: what one user may spend on them."""
+
+from __future__ import annotations
+
+import pytest
+
+from vobox.classad.ad import Ad
+from vobox.classad.cost import MAX_SECONDS, PERIOD_SECONDS, EvaluationLimit, TooSlow
+from vobox.classad.expressions import Evaluator
+
+ALICE, BOB = 1001, 1002
+#: A fifth of a second of CPU, until the library gives up.
+SLOW = 'regexp("^(a+)+$", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!{}")'
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_what_one_user_spends_is_limited_and_no_other_pays_for_it() -> None:
+    clock = Clock()
+    limit = EvaluationLimit(clock)
+    alice, bob = limit.meter(ALICE), limit.meter(BOB)
+    for _ in range(4):
+        alice(MAX_SECONDS / 4)
+    for _ in range(3):
+        with pytest.raises(TooSlow, match=r"more than 2 s of CPU within 60 s; simplify them"):
+            alice(0.1)
+    bob(0.1)
+    clock.now = PERIOD_SECONDS + 1
+    alice(0.1)
+
+
+def test_ordinary_evaluations_are_not_counted() -> None:
+    meter = EvaluationLimit().meter(ALICE)
+    for _ in range(100_000):
+        meter(0.0001)
+
+
+def test_an_evaluator_tells_what_its_evaluations_took() -> None:
+    told: list[float] = []
+    evaluator = Evaluator(0, charge=told.append)
+    assert evaluator.holds(Ad(), SLOW.format("")) is False
+    assert len(told) == 1 and told[0] > 0.01
+
+
+def test_the_limit_ends_a_query() -> None:
+    evaluator = Evaluator(0, charge=EvaluationLimit().meter(ALICE))
+    with pytest.raises(TooSlow):
+        for number in range(10_000):
+            evaluator.holds(Ad(), SLOW.format(number))

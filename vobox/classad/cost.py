@@ -1,0 +1,64 @@
+"""Limit how long the slow expressions of one user may be evaluated.
+
+The library holds Python's interpreter lock while it evaluates, and nothing can interrupt it: for
+the fifth of a second that one regular expression can take, nobody else is served.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+#: CPU seconds of an evaluation that is counted; an ordinary one takes a thousandth of that.
+SLOW_SECONDS: Final = 0.01
+#: CPU seconds that one user's slow evaluations may take in any ``PERIOD_SECONDS``.
+MAX_SECONDS: Final = 2.0
+PERIOD_SECONDS: Final = 60.0
+
+#: Is told how many CPU seconds an evaluation took; raises TooSlow.
+Charge = Callable[[float], None]
+
+
+class TooSlow(Exception):
+    """A user's expressions took too long."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"the expressions took more than {MAX_SECONDS:g} s of CPU within {PERIOD_SECONDS:g} s; "
+            "simplify them (regular expressions with nested repetitions are slow), name clusters "
+            "or owners, or try again in a minute"
+        )
+
+
+def charge_nobody(_seconds: float) -> None:
+    """Count nothing."""
+
+
+class EvaluationLimit:
+    """What each user's slow evaluations took lately. For any thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        #: uid → (when, seconds) of each evaluation of the last period
+        self._spent: dict[int, deque[tuple[float, float]]] = {}
+
+    def meter(self, uid: int) -> Charge:
+        """Return what counts the evaluations of this user."""
+        return lambda seconds: self._charge(uid, seconds)
+
+    def _charge(self, uid: int, seconds: float) -> None:
+        if seconds < SLOW_SECONDS:
+            return
+        with self._lock:
+            now = self._clock()
+            spent = self._spent.setdefault(uid, deque())
+            while spent and spent[0][0] < now - PERIOD_SECONDS:
+                spent.popleft()
+            # refused ones are not counted: else who tries again and again is refused for ever
+            if sum(each for _when, each in spent) >= MAX_SECONDS:
+                raise TooSlow
+            spent.append((now, seconds))
