@@ -42,6 +42,7 @@ class FakeBroker:
         self.changed = threading.Condition(threading.RLock())
         self.version = 0
         self.stream: list[Record] = []
+        self._last_offset = 0
         self.queues: dict[str, dict[int, _Queued]] = defaultdict(dict)
         self.dead: list[DeadLetter] = []
         self.inboxes: dict[str, tuple[object, list[Mail]]] = {}
@@ -99,9 +100,15 @@ class FakeBroker:
     ) -> None:
         with self.changed:
             for body in bodies:
-                offset = self.stream[-1].offset + 1 if self.stream else 1
+                last = self.stream[-1].offset if self.stream else 0
+                self._last_offset = offset = max(last, self._last_offset) + 1
                 self.stream.append(Record(offset, self.time(), body, key(body), reason))
             self.touch()
+
+    def trim(self, records: int) -> None:
+        """Drop the first records of the stream, as retention does."""
+        with self.changed:
+            del self.stream[:records]
 
     def messages(self) -> list[Message]:
         """What was recorded; not what was put aside."""

@@ -162,11 +162,15 @@ class Evicted(JobMessage):
 
 @dataclass(frozen=True)
 class Lost(JobMessage):
-    """No news of attempt ``attempt`` for its whole lease: the schedd gives it up."""
+    """No news of attempt ``attempt`` for its whole lease: the schedd gives it up.
+
+    ``hold``: the job was lost too often, and is held instead of queued again.
+    """
 
     kind = "lost"
     attempt: int
     reason: str
+    hold: HoldReason | None = None
 
 
 @dataclass(frozen=True)

@@ -309,6 +309,6 @@ MESSAGE_FIELDS: dict[str, tuple[Writer, Reader]] = {
 OPTIONAL_FIELDS: frozenset[str] = frozenset(
     {
         "heartbeat.machine", "waiting.jobs", "waiting.leaving", "verdict.recorded",
-        "task.allowed_job_duration", "task.allowed_execute_duration",
+        "lost.hold", "task.allowed_job_duration", "task.allowed_execute_duration",
     }
 )  # fmt: skip

@@ -20,7 +20,14 @@ class Job:
     ``lease``: seconds that a worker is believed without news, 0 for the schedd's own;
     ``has_result``: it ended by itself, and its output is not on the submit host yet
     (JobStatus 6 until it is; held if it could not be written); ``left_at``: when it
-    left the queue, epoch seconds.
+    left the queue, epoch seconds; ``life``: a random word, another one where the job's
+    number was used before; ``failed_starts``: attempts in a row that ended before the
+    job's program was started.
+
+    What the stream reader notes, as ``apply`` does not know of records: ``version``: events
+    of the job that were read; ``submitted``: offset of the record of the message that is, or
+    was, in the job queue; ``recorded``: offset of the record that tells the whole job (-1:
+    no such record is known).
     """
 
     id: JobId
@@ -38,6 +45,11 @@ class Job:
     has_result: bool = False
     in_queue: bool = True
     left_at: float = 0.0
+    life: str = ""
+    failed_starts: int = 0
+    version: int = 0
+    submitted: int = 0
+    recorded: int = -1
 
 
 @dataclass(frozen=True)

@@ -328,8 +328,10 @@ def _on_lost(job: Job, event: Lost) -> list[Effect]:
     if job.status in (RUNNING, SUSPENDED):
         job.losses += 1
         job.queued = False
-        _set_status(job, IDLE, event.time)
         effects.append(LogEvent(user_log_events.format_lost(job.id, event.time, event.reason)))
+        if event.hold is not None:
+            return [*effects, *_hold(job, event.hold, event)]
+        _set_status(job, IDLE, event.time)
     return effects
 
 

@@ -6,8 +6,9 @@ ClassAd expressions: only then may a query read them instead of the ad. ``counts
 jobs there are of each kind: triggers keep it, so that it is right whatever is written, and
 whenever the writer ends.
 
-A file that is damaged, or of another version of the schema, is renamed, and the ledger is made
-again from the stream; the renamed file is deleted when that is complete.
+A file of an earlier version is migrated. One that is damaged, or of a version that is not known
+here, is renamed, and the ledger is made again from the stream; a damaged one is deleted when that
+is complete.
 """
 
 from __future__ import annotations
@@ -17,14 +18,22 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from vobox.jobs.status import IDLE, TRANSFERRING_OUTPUT
 
 log = logging.getLogger(__name__)
 
-VERSION = 9
+VERSION = 10
+
+#: What a job's row has since version 10, with the value of a job of before.
+_NEW_COLUMNS = (
+    "life TEXT NOT NULL DEFAULT ''", "failed_starts INTEGER NOT NULL DEFAULT 0",
+    "version INTEGER NOT NULL DEFAULT 0", "submitted INTEGER NOT NULL DEFAULT 0",
+    "recorded INTEGER NOT NULL DEFAULT -1",
+)  # fmt: skip
+#: Version → statements that make the next version of it.
+_MIGRATIONS = {9: "".join(f"ALTER TABLE jobs ADD COLUMN {each};" for each in _NEW_COLUMNS)}
 
 _ONE_MORE = (
     "INSERT INTO counts VALUES"
@@ -42,7 +51,8 @@ CREATE TABLE jobs(
     attempt INTEGER NOT NULL, queued INTEGER NOT NULL, worker TEXT NOT NULL,
     ended INTEGER NOT NULL, losses INTEGER NOT NULL, lease REAL NOT NULL,
     has_result INTEGER NOT NULL,
-    in_queue INTEGER NOT NULL, left_at REAL NOT NULL, has_policy INTEGER NOT NULL,
+    in_queue INTEGER NOT NULL, left_at REAL NOT NULL, {", ".join(_NEW_COLUMNS)},
+    has_policy INTEGER NOT NULL,
     qdate TEXT, batch TEXT, procs TEXT, cmd TEXT, columns_match INTEGER NOT NULL,
     dictionary INTEGER, ad BLOB NOT NULL, PRIMARY KEY(cluster, proc));
 CREATE INDEX jobs_queue ON jobs(cluster, proc) WHERE in_queue=1;
@@ -81,7 +91,7 @@ _CHECKPOINT = 4000
 
 #: What the stream does not tell, and is taken over into a new ledger: used cluster ids, and
 #: clusters whose submit failed.
-_TAKEN_OVER = ("next_cluster", "refused")
+_TAKEN_OVER = ("next_cluster", "refused", "schedd")
 
 
 def open_ledger(path: Path) -> sqlite3.Connection:
@@ -92,10 +102,16 @@ def open_ledger(path: Path) -> sqlite3.Connection:
     meta: list[tuple[str, str]] = []
     try:
         db = _connect(path)
-        if (version := _version(db)) in (None, VERSION):
-            return _created(db) if version is None else db
+        if (version := _version(db)) is None:
+            return _created(db)
+        while version in _MIGRATIONS:
+            text = f"{_MIGRATIONS[version]} PRAGMA user_version={version + 1};"
+            db.executescript(f"BEGIN; {text} COMMIT;")
+            version += 1
+        if version == VERSION:
+            return db
         with contextlib.suppress(sqlite3.DatabaseError):
-            query = "SELECT name, value FROM meta WHERE name IN (?,?)"
+            query = "SELECT name, value FROM meta WHERE name IN (?,?,?)"
             meta = db.execute(query, _TAKEN_OVER).fetchall()
         db.close()
         _put_aside(path, f"schema-{version}" if version else "damaged")
@@ -108,23 +124,18 @@ def open_ledger(path: Path) -> sqlite3.Connection:
     return db
 
 
-def delete_former(path: Path) -> None:
-    """Delete the files that ``open_ledger`` has renamed: the new ledger is complete."""
-    for former in _former(path):
+def delete_damaged(path: Path) -> None:
+    """Delete the damaged files that ``open_ledger`` has renamed: the new ledger is complete."""
+    for damaged in path.parent.glob(f"{path.name}.damaged-*"):
         with contextlib.suppress(OSError):
-            former.unlink()
-            log.warning("deleted %s: the ledger has been made again from the stream", former)
-
-
-def _former(path: Path) -> Iterator[Path]:
-    for name in ("damaged", "schema"):
-        yield from path.parent.glob(f"{path.name}.{name}-*")
+            damaged.unlink()
+            log.warning("deleted %s: the ledger has been made again from the stream", damaged)
 
 
 def _put_aside(path: Path, why: str) -> None:
     former = path.with_name(f"{path.name}.{why}-{time.time_ns()}")
     log.warning(
-        "the ledger %s is %s: renamed to %s until it has been made again from the stream",
+        "the ledger %s is %s: renamed to %s; it is made again from the stream",
         path, "damaged" if why == "damaged" else "of another version", former.name,
     )  # fmt: skip
     path.rename(former)

@@ -16,13 +16,14 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from thyme.errors import ExitCode, ThymeError
 from thyme.protocol.job import JobId
 from vobox.jobs.job import Job
 from vobox.jobs.status import HELD, IDLE, TRANSFERRING_OUTPUT
 
 from .compression import Compressor
 from .rows import JOB_COLUMNS, decode_job
-from .schema import TABLES, delete_former, mark_as_damaged, open_ledger
+from .schema import TABLES, delete_damaged, mark_as_damaged, open_ledger
 from .write_buffer import WriteBuffer
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,12 @@ log = logging.getLogger(__name__)
 RECENT = 1000
 #: SQLite's; a user may type any number.
 _MAX_INTEGER = 2**63 - 1
+
+
+class ForeignLedger(ThymeError):
+    """The ledger of a schedd with another name."""
+
+    exit_code = ExitCode.NODE_UNFIT
 
 
 class Ledger:
@@ -89,7 +96,7 @@ class Ledger:
             for table in TABLES:
                 if table != "meta":
                     self._db.execute(f"DELETE FROM {table}")  # noqa: S608 (names of ours)
-            self._db.execute("DELETE FROM meta WHERE name<>'next_cluster'")
+            self._db.execute("DELETE FROM meta WHERE name NOT IN ('next_cluster', 'schedd')")
 
     def _forget_cached(self) -> None:
         self._recent.clear()
@@ -97,9 +104,21 @@ class Ledger:
         self._unwritten_meta.clear()
         self._compressor.forget()
 
-    def delete_former(self) -> None:
-        """Delete what was put aside of a damaged or older ledger: this one is complete."""
-        delete_former(self.path)
+    def delete_damaged(self) -> None:
+        """Delete what was put aside of a damaged ledger: this one is complete."""
+        delete_damaged(self.path)
+
+    def check_owner(self, schedd: str) -> None:
+        """Make it the ledger of the schedd named ``schedd``; raises ForeignLedger if it is not."""
+        owner = self.read_meta("schedd", "")
+        if not owner and (newest := self.get(self._newest)) is not None:  # of before version 10
+            owner = newest.ad.text("GlobalJobId").partition("#")[0]
+        if owner not in ("", schedd):
+            raise ForeignLedger(
+                f"{self.path} is the ledger of the schedd {owner!r}, and this is {schedd!r}: "
+                f"start it with --name {owner}, or with another --spool"
+            )
+        self.write_meta("schedd", schedd)
 
     def close(self) -> None:
         self._mark_damage()
@@ -169,6 +188,16 @@ class Ledger:
         ).fetchall()
         return [JobId(cluster, proc) for cluster, proc in rows]
 
+    def list_waiting(self, pool: str, submitted: int, limit: int) -> list[Job]:
+        """Return idle jobs of the pool whose message was queued up to that offset."""
+        where = f"in_queue=1 AND status={IDLE} AND queued=1 AND pool=? AND submitted<=?"
+        return self._jobs(where, (pool, submitted), limit)
+
+    def list_idle_pools(self) -> list[str]:
+        """Return the pools that have idle jobs."""
+        query = "SELECT DISTINCT pool FROM counts WHERE in_queue=1 AND status=? AND number>0"
+        return [pool for (pool,) in self._query(query, (IDLE,)).fetchall()]
+
     def list_to_deliver(self, limit: int = -1, but_of: Collection[int] = ()) -> list[Job]:
         """Return ended jobs whose result is not on the submit host yet.
 
@@ -196,6 +225,11 @@ class Ledger:
         """
         where = "in_queue=1 AND has_policy=1 AND (cluster, proc)>(?,?)"
         return self._jobs(where, tuple(after), limit)
+
+    def forget_offsets(self) -> None:
+        """Forget where in the stream the jobs' records are: it counts anew."""
+        self._query("UPDATE jobs SET submitted=0, recorded=-1")
+        self._recent.clear()
 
     def forget_before(self, left_at: float) -> None:
         """Delete from the history the jobs that left the queue before that time."""

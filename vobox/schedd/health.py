@@ -27,6 +27,8 @@ class Health:
         #: one line on what is wrong; "" when all is well
         self.trouble = _STARTING
         self.is_rebuilding = False
+        #: what was lost of the stream; "" when all that follows from it was done
+        self.loss = ""
         self._spool = spool
         self._clock = clock
         self._in_command = False
@@ -56,6 +58,11 @@ class Health:
         """Report that the connection or the disk failed."""
         self._say(describe_error(error, self._spool))
 
+    def report_loss(self, text: str) -> None:
+        """Report that records of the stream were lost which the ledger should have."""
+        log.warning("%s", text)
+        self.loss = text
+
     def report_end(self) -> None:
         """Report that the schedd ends."""
         self.is_rebuilding, self.trouble = False, "the schedd is ending"
@@ -83,7 +90,7 @@ class Health:
             late = age is not None and age > (
                 STALE_IN_COMMAND_SECONDS if self._in_command else STALE_SECONDS
             )
-            return f"no answer from the broker for {age:.0f} s" if late else ""
+            return f"no answer from the broker for {age:.0f} s" if late else self.loss
         return self.trouble if age is None else f"{self.trouble} (it is {age:.0f} s old)"
 
     def explain_refusal(self) -> str:

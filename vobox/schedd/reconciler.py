@@ -49,6 +49,8 @@ HISTORY_SECONDS: Final = 30 * 86400.0
 STEP_JOBS: Final = 200
 #: Bytes of messages of results after which a step begins with no more of them.
 STEP_BYTES: Final = 32 * 1024 * 1024
+#: Seconds between two looks whether messages of the job queues were lost, at the most.
+CHECK_QUEUES_SECONDS: Final = 60.0
 #: Seconds between two batches of results: each waits for the broker's confirm, and workers with
 #: it. The first result after a pause is delivered at once.
 DELIVERY_SECONDS: Final = 0.1
@@ -91,7 +93,7 @@ class Reconciler:
         for reason, job_id in failures:
             self.hold(job_id, reason)
         outputs = self._save_outputs()
-        again = self._select_to_queue()
+        again = self._select_to_queue() or self._select_lost()
         self._queue_again(again)
         wait = self._deliver(at_once)
         return 0.0 if tried or failures or outputs or again else wait
@@ -99,6 +101,11 @@ class Reconciler:
     def hold(self, job: JobId, reason: HoldReason) -> None:
         """Record that the job is held."""
         self._record([Held(self._schedd, job, self._state.wall(), reason)])
+
+    def queue_all_again(self) -> None:
+        """Queue all idle jobs again: records of the stream were lost that told of them."""
+        end = int(self._ledger.read_meta("offset", "-1"))
+        self._state.lost_messages = dict.fromkeys(self._ledger.list_idle_pools(), end)
 
     def remove_failed_submits(self) -> None:
         """Remove the jobs that the broker took of a condor_submit that failed."""
@@ -112,6 +119,7 @@ class Reconciler:
             job = self._ledger.get(job_id)
             if job is not None and job.attempt == attempt:
                 self._give_up(job, lease)
+        self._check_queues()
 
     def scan_policies(self) -> bool:
         """Check some of the jobs with policies; returns whether more are left of this scan."""
@@ -137,6 +145,40 @@ class Reconciler:
                 log.error("%s of job %s cannot be recorded: %s", event.kind, event.job, error)
         if bodies:
             self._transport.record(bodies)
+            self._reader.unread.update(event.job for event in events)
+
+    def _check_queues(self) -> None:
+        """Look which jobs wait although their messages have left the queue."""
+        state = self._state
+        if not state.timers.is_due(Task.CHECK_QUEUES):
+            return
+        seconds = min(CHECK_QUEUES_SECONDS, state.settings.lease / 2)
+        state.timers.schedule(Task.CHECK_QUEUES, seconds)
+        offset = int(self._ledger.read_meta("offset", "-1"))
+        for pool in self._ledger.list_idle_pools():
+            if self._transport.count_ready(pool) == 0:
+                state.queue_watch.record_left(pool, offset)
+            overdue = state.queue_watch.find_overdue(pool, state.clock())
+            if overdue >= 0:
+                state.lost_messages[pool] = max(overdue, state.lost_messages.get(pool, -1))
+
+    def _select_lost(self) -> list[Job]:
+        """Return some of the idle jobs whose messages were lost."""
+        lost = self._state.lost_messages
+        for pool, offset in list(lost.items()):
+            jobs = self._ledger.list_waiting(pool, offset, STEP_JOBS + len(self._reader.unread))
+            if found := [job for job in jobs if job.id not in self._reader.unread][:STEP_JOBS]:
+                log.warning(
+                    "%d jobs, job %s the first, wait, and their messages have left the queue of "
+                    "pool %s: they are queued again", len(found), found[0].id, pool,
+                )  # fmt: skip
+                return found
+            if not jobs:
+                del lost[pool]
+        if not lost and self._state.health.loss:
+            self._state.health.loss = ""
+            self._ledger.write_meta("queue_again", "")
+        return []
 
     def _list_delayed(self) -> set[int]:
         """Return the uids for whom nothing is to be written: something of theirs is not yet."""
@@ -182,6 +224,8 @@ class Reconciler:
             return timers.remaining(Task.DELIVER)
         tasks, size = [], 0
         for job in self._ledger.list_to_deliver(STEP_JOBS, self._list_delayed()):
+            if job.id in self._reader.unread:
+                continue
             body = self._ledger.read_body(job.id, "result")
             if body is None:
                 text = "the result is no longer known"
@@ -227,13 +271,15 @@ class Reconciler:
     def _select_to_queue(self) -> list[Job]:
         """Return some of the idle jobs that have no message in the job queue and may have one."""
         state = self._state
+        idle = [job for job in self._ledger.list_to_queue() if job not in self._reader.unread]
         return state.matching_jobs.select(
-            self._ledger.list_to_queue(), self._ledger.get, state.clock(), state.wall(), STEP_JOBS,
+            idle, self._ledger.get, state.clock(), state.wall(), STEP_JOBS,
             state.list_pilots, state.slots.arrivals,
         )  # fmt: skip
 
     def _queue_again(self, jobs: Sequence[Job]) -> None:
         pools: dict[str, list[bytes]] = {}
+        queued: list[JobId] = []
         for job in jobs:
             body = self._ledger.read_body(job.id, "task")
             if body is None:
@@ -253,8 +299,10 @@ class Reconciler:
                 self.hold(job.id, incomplete)
             else:
                 pools.setdefault(job.pool, []).append(message)
+                queued.append(job.id)
         for pool, bodies in pools.items():
             self._transport.submit(pool, bodies)
+        self._reader.unread.update(queued)
 
     def _encode_next_attempt(self, job: Job, first: Submit | Recorded) -> bytes:
         return codec.encode(
@@ -268,14 +316,13 @@ class Reconciler:
     def _give_up(self, job: Job, lease: float) -> None:
         """Record the loss of a worker; ``lease``: seconds for which it was silent."""
         now, text = self._state.wall(), f"no news of its worker for {lease:g} s"
-        events: list[JobMessage] = [Lost(self._schedd, job.id, now, job.attempt, text)]
+        hold = None
         # claimed and never started is no loss: nothing of the job has run
         if job.worker and job.losses + 1 >= self._state.settings.max_attempts:
-            text = f"lost {job.losses + 1} times: {text} each time"
-            hold = HoldReason(HoldReasonCode.SYSTEM_POLICY, 0, text)
-            events.append(Held(self._schedd, job.id, now, hold))
-        log.info("job %s attempt %d: %s", job.id, job.attempt, text)
-        self._record(events)
+            why = f"lost {job.losses + 1} times: {text} each time"
+            hold = HoldReason(HoldReasonCode.SYSTEM_POLICY, 0, why)
+        log.info("job %s attempt %d: %s", job.id, job.attempt, hold.text if hold else text)
+        self._record([Lost(self._schedd, job.id, now, job.attempt, text, hold)])
 
 
 def _write_output(job: Job, body: bytes) -> HoldReason | None:

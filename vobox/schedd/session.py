@@ -63,7 +63,7 @@ class Session:
             if not self.reader.catch_up(replaying=True):
                 transport.wait(1.0)
         self.finish_replay()
-        state.ledger.delete_former()
+        state.ledger.delete_damaged()
         state.health.report_well()
         return True
 
@@ -71,6 +71,9 @@ class Session:
         """Do what was left for the end of a replay."""
         state = self.state
         state.leases.renew_all(state.ledger.list_worked_on(), state.clock())
+        state.queue_watch.reset()
+        if state.ledger.read_meta("queue_again", ""):
+            self.reconciler.queue_all_again()
         for reason, job in self.reader.finish_replay():
             self.reconciler.hold(job, reason)
         if state.history is not None:

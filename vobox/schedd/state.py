@@ -27,6 +27,7 @@ from vobox.workers.slots import Slots
 from .failed_submits import FailedSubmits
 from .health import Health
 from .policy_scan import PolicyScan
+from .queue_watch import QueueWatch
 from .timers import Timers
 
 
@@ -64,7 +65,7 @@ class StreamCounts:
 class ScheddState:
     """The parts of the schedd that outlive a connection. For the schedd's own thread.
 
-    ``clock``: monotonic seconds; ``wall``: epoch seconds.
+    ``clock``: monotonic seconds; ``wall``: epoch seconds. Raises ForeignLedger.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class ScheddState:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
+        ledger.check_owner(settings.name)
         self.settings = settings
         self.ledger = ledger
         self.clock = clock
@@ -82,6 +84,9 @@ class ScheddState:
         self.health = Health(ledger.path.parent, clock)
         self.leases = Leases(settings.lease)
         self.slots = Slots()
+        self.queue_watch = QueueWatch(settings.lease)
+        #: pool → offset up to which the messages of jobs that wait were lost
+        self.lost_messages: dict[str, int] = {}
         self.failed_submits = FailedSubmits(settings.name, ledger)
         self.matching_jobs = MatchingJobs(settings.policy_interval)
         self.policy_scan = PolicyScan(settings.name, ledger, self.leases.live.attributes)

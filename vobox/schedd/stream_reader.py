@@ -40,7 +40,7 @@ from thyme.protocol.events import (
 from thyme.protocol.job import JobId
 from vobox.jobs.job import ControlMessage, Job, LogEvent, SaveOutput
 from vobox.jobs.output_destination import is_spooled
-from vobox.jobs.transitions import apply, is_dead_lettered, read_dead_letter
+from vobox.jobs.transitions import DeadLettered, apply, is_dead_lettered, read_dead_letter
 
 from .state import ScheddState
 
@@ -70,25 +70,59 @@ class StreamReader:
         self.last_marker = ""
         #: a record of ours that is to be read back; None once it was
         self.awaited: bytes | None = None
+        #: jobs of which an event was recorded, and none read since: nothing more is decided
+        self.unread: set[JobId] = set()
+        self._reading_again = self._ledger.read_meta("reading_again", "no") == "yes"
 
     def check_same_stream(self) -> None:
-        """Start from nothing if the ledger was made from another stream.
+        """Compare the stream with what the ledger has read of it, and keep what the ledger knows.
 
-        Raises BrokerUnreachable, and keeps the ledger, where the broker does not tell.
+        Only a stream with another record where the ledger read one is another stream: the ledger
+        is then started anew, and a copy of it kept. Raises BrokerUnreachable, and keeps the
+        ledger, where the broker does not tell.
         """
-        offset = int(self._ledger.read_meta("offset", "-1"))
+        ledger = self._ledger
+        offset = int(ledger.read_meta("offset", "-1"))
         if offset < 0:
-            self._ledger.write_meta("counted", "no")
+            ledger.write_meta("counted", "no")
             return
         here = self._transport.read(offset - 1, 1) or self._find_record(offset)
-        # a record with a higher offset in that place: the older ones were trimmed away
-        if here and (
-            here[0].offset > offset or _digest(here[0]) == self._ledger.read_meta("digest", "")
-        ):
-            return
-        log.warning("the ledger is of another stream; rebuilding it")
-        self._ledger.clear()
-        self._ledger.write_meta("counted", "no")
+        if not here:
+            self._report_loss("the event stream ends before what the ledger has read of it")
+            self._read_again()
+        elif here[0].offset > offset + 1:
+            lost = here[0].offset - offset - 1
+            self._report_loss(f"the event stream lacks {lost} records that were not read")
+        elif here[0].offset == offset and _digest(here[0]) != ledger.read_meta("digest", ""):
+            log.warning("the ledger is of another stream; rebuilding it")
+            ledger.clear()
+            ledger.write_meta("counted", "no")
+
+    def _report_loss(self, text: str) -> None:
+        """Say that records were lost, and let every idle job be queued again."""
+        self._state.health.report_loss(f"{text}; idle jobs are queued again")
+        self._ledger.write_meta("queue_again", "yes")
+
+    def _read_again(self) -> None:
+        """Read the stream from its first record; see ``_is_known``."""
+        ledger = self._ledger
+        with ledger.transaction():
+            ledger.write_meta("offset", "-1")
+            ledger.write_meta("counted", "no")
+            ledger.write_meta("reading_again", "yes")
+            ledger.forget_offsets()
+        self._reading_again = True
+
+    def _is_known(self, event: JobMessage) -> bool:
+        """Whether a ledger that reads its stream again knows this event, or more than it says.
+
+        Of a job that it knows, all that this schedd said was read before; only what others
+        reported may be new, and that changes nothing when it is told twice.
+        """
+        if not self._reading_again or isinstance(event, (Finished, Evicted, DeadLettered)):
+            return False
+        job = self._ledger.get(event.job)
+        return job is not None and job.recorded < 0
 
     def _find_record(self, offset: int) -> list[Record]:
         """Return the first record from ``offset`` on; [] where the stream ends before it.
@@ -174,6 +208,8 @@ class StreamReader:
         with self._ledger.transaction():
             # a ledger that was made from nothing has read what had been counted long ago
             self._ledger.write_meta("counted", "yes")
+            self._ledger.write_meta("reading_again", "no")
+        self._reading_again = False
         dead = filter(is_dead_lettered, self._ledger.list_held())
         self._state.put_aside = {job.id for job in dead}
         return self._state.user_logs.take_failures()
@@ -195,9 +231,9 @@ class StreamReader:
         if isinstance(event, Marker):
             self.last_marker = event.token
             self._raise_next_cluster(event.next_cluster)
-        elif isinstance(event, JobMessage):
+        elif isinstance(event, JobMessage) and not self._is_known(event):
             try:
-                self._apply(event, record.body, replaying)
+                self._apply(event, record, replaying)
             except (sqlite3.Error, OSError):
                 raise
             except Exception as error:
@@ -234,14 +270,20 @@ class StreamReader:
             why,
         )
 
-    def _apply(self, event: JobMessage, body: bytes, replaying: bool) -> None:
-        ledger, state = self._ledger, self._state
+    def _apply(self, event: JobMessage, record: Record, replaying: bool) -> None:
+        ledger, state, body = self._ledger, self._state, record.body
         before = ledger.get(event.job)
         transition = apply(before, event)
         job = transition.job
         if job is None:
             log.error("%s of job %s, which the stream does not know", event.kind, event.job)
             return
+        self.unread.discard(job.id)
+        job.version += 1
+        if before is None:
+            job.recorded = record.offset
+        if isinstance(event, Submit) and (before is None or event.attempt > before.attempt):
+            job.submitted = record.offset
         self._keep_bodies(event, body, before, job)
         live_cpu = state.leases.live.cpu_seconds(job.id)
         self._update_leases(event, job)
@@ -288,11 +330,13 @@ class StreamReader:
         ):
             self._raise_next_cluster(job.id.cluster + 1)
             self._ledger.put_body(job.id, "task", body)
-        if isinstance(event, Finished) and job.has_result:
+        # not of an attempt that was given up, and reports when another one has ended
+        if isinstance(event, Finished) and job.has_result and not (before and before.has_result):
             self._ledger.put_body(job.id, "result", body)
 
     def _update_leases(self, event: JobMessage, job: Job) -> None:
         if isinstance(event, Started) and job.worker == event.worker:
+            self._state.queue_watch.record_left(job.pool, job.submitted - 1)
             self._state.leases.record_start(job, self._state.clock())
         if (isinstance(event, (Finished, Evicted, Lost)) and not job.worker) or not job.in_queue:
             self._state.leases.forget(job.id)

@@ -14,6 +14,7 @@ class Task(Enum):
     RECONCILE = auto()  #: read the stream and do what follows
     DELIVER = auto()  #: write the results of ended jobs
     CHECK_LEASES = auto()
+    CHECK_QUEUES = auto()  #: look whether messages of the job queues were lost
     SCAN_POLICIES = auto()
     PROBE = auto()  #: ask the broker whether it is there
 

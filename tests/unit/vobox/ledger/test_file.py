@@ -1,4 +1,4 @@
-"""A ledger that is damaged, of another version or of another stream is made again."""
+"""A ledger that is damaged or of another stream is made again; an older one is migrated."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from thyme.errors import BrokerUnreachable
 from thyme.protocol import codec
 from thyme.protocol.job import JobId
 from vobox.ledger.schema import VERSION
-from vobox.ledger.writer import Ledger
+from vobox.ledger.writer import ForeignLedger, Ledger
 from vobox.schedd.main_loop import Schedd
-from vobox.schedd.state import Settings
+from vobox.schedd.state import ScheddState, Settings
 
 
 @pytest.fixture
@@ -61,43 +61,122 @@ def test_a_damaged_ledger_is_kept_until_it_is_made_again(bench: Bench, how: str)
 
     assert everything(bench.ledger) == before
     assert list(bench.directory.glob("ledger.db.damaged-*")) == aside
-    bench.ledger.delete_former()
+    bench.ledger.delete_damaged()
     assert [path.name for path in bench.directory.glob("ledger.db.*")] == []
 
 
-def test_a_ledger_of_another_version_is_kept_until_it_is_made_again(bench: Bench) -> None:
+def test_a_ledger_of_an_unknown_version_is_kept_beside_the_new_one(bench: Bench) -> None:
     bench.submit(Events().submit())
     before = everything(bench.ledger)
     bench.ledger.write_meta("next_cluster", "99")
-    bench.ledger._db.execute(f"PRAGMA user_version={VERSION - 1}")
+    bench.ledger._db.execute("PRAGMA user_version=5")
     bench.ledger._db.execute("DROP TABLE jobs")
 
     bench.restart()
 
     assert everything(bench.ledger) == before
     assert bench.ledger.read_meta("next_cluster", "1") == "99", "ids that were never in the stream"
-    (former,) = bench.directory.glob(f"ledger.db.schema-{VERSION - 1}-*")
+    (former,) = bench.directory.glob("ledger.db.schema-5-*")
     db = sqlite3.connect(former)
     assert db.execute("SELECT count(*) FROM bodies").fetchone() == (1,)
     db.close()
-    bench.ledger.delete_former()
-    assert not former.exists()
+    bench.ledger.delete_damaged()
+    assert former.exists(), "the stream need not hold all of its jobs"
 
 
-def test_a_schedd_deletes_the_former_ledger_when_it_has_read_the_stream(tmp_path: Path) -> None:
+def test_a_schedd_deletes_a_damaged_ledger_when_it_has_read_the_stream(tmp_path: Path) -> None:
     first = Bench(tmp_path)
     first.submit(Events().submit())
-    first.ledger._db.execute(f"PRAGMA user_version={VERSION - 1}")
+    first.ledger._db.execute("PRAGMA user_version=0")
     first.close()
     ledger = Ledger(tmp_path / "ledger.db")
-    assert len(list(tmp_path.glob("ledger.db.schema-*"))) == 1
+    assert len(list(tmp_path.glob("ledger.db.damaged-*"))) == 1
     schedd = Schedd(Settings(SCHEDD), lambda: FakeTransport(first.broker), ledger)
 
     schedd.run(schedd.stop)
 
     assert len(ledger.list_queue()) == 1
-    assert list(tmp_path.glob("ledger.db.schema-*")) == []
+    assert list(tmp_path.glob("ledger.db.damaged-*")) == []
     ledger.close()
+
+
+#: Status, attempt, queued, worker, ended, losses, has_result, in_queue of the jobs in
+#: ``golden/ledger_version_9.sql``, which a schedd of that version wrote.
+VERSION_9 = {
+    "1.0": (1, 0, True, "", -1, 0, False, True),
+    "2.0": (2, 0, True, "w1", -1, 0, False, True),
+    "3.0": (4, 0, False, "", 0, 0, False, False),
+    "4.0": (4, 0, True, "", 0, 0, False, True),
+    "5.0": (3, 0, False, "", -1, 0, False, False),
+    "6.0": (3, 0, False, "", 0, 0, False, False),
+    "7.0": (5, 0, True, "", 0, 0, False, True),
+    "8.0": (1, 1, True, "", -1, 0, False, True),
+    "9.0": (1, 1, True, "", -1, 1, False, True),
+    "10.0": (5, 0, True, "", 0, 0, False, True),
+    "11.0": (5, 0, True, "", 0, 0, True, True),
+    "12.0": (5, 0, False, "", -1, 0, False, True),
+}
+
+
+def test_a_ledger_of_the_version_before_is_migrated(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "golden/ledger_version_9.sql").read_text()
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
+        db.executescript(text)
+
+    with contextlib.closing(Ledger(tmp_path / "ledger.db")) as ledger:
+        assert {job: row[:8] for job, row in everything(ledger).items()} == VERSION_9
+        assert ledger.read_meta("next_cluster", "1") == "40"
+        assert [job.recorded for job in ledger._jobs("1=1")] == [-1] * 12
+        body = ledger.read_body(JobId(1, 0), "task")
+        assert body is not None and codec.decode(body).kind == "submit"
+    assert [path.name for path in tmp_path.iterdir()] == ["ledger.db"]
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
+
+
+def test_a_migrated_ledger_goes_on_where_it_was(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "golden/ledger_version_9.sql").read_text()
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
+        db.executescript(text)
+        db.execute("DELETE FROM meta WHERE name IN ('offset', 'digest')")
+        db.commit()
+    bench = Bench(tmp_path)
+
+    bench.record(Events(JobId(2, 0)).finished())
+
+    job = bench.job(JobId(2, 0))
+    assert (job.worker, job.ended, job.ad["ExitCode"]) == ("", 0, "0")
+    bench.close()
+
+
+# --- another schedd -----------------------------------------------------------------------------
+
+
+def test_a_schedd_of_another_name_is_refused_the_ledger(bench: Bench) -> None:
+    bench.submit(Events().submit())
+    state = Settings("vobox2"), bench.ledger
+    with pytest.raises(ForeignLedger) as refused:
+        ScheddState(*state)
+    assert str(refused.value) == (
+        f"{bench.ledger.path} is the ledger of the schedd 'vobox1.example.org', and this is "
+        "'vobox2': start it with --name vobox1.example.org, or with another --spool"
+    )
+
+
+def test_a_ledger_of_before_tells_its_schedd_by_its_jobs(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "golden/ledger_version_9.sql").read_text()
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
+        db.executescript(text)
+    with contextlib.closing(Ledger(tmp_path / "ledger.db")) as ledger:
+        with pytest.raises(ForeignLedger, match=SCHEDD):
+            ledger.check_owner("vobox2")
+        ledger.check_owner(SCHEDD)
+
+
+def test_a_ledger_stays_its_schedds_when_its_stream_is_another_one(bench: Bench) -> None:
+    bench.ledger.clear()
+    with pytest.raises(ForeignLedger):
+        bench.ledger.check_owner("vobox2")
 
 
 def test_a_ledger_on_a_path_that_cannot_be_one_is_an_error_and_stays(tmp_path: Path) -> None:
@@ -122,11 +201,11 @@ def test_a_ledger_of_another_stream_is_made_again_and_burns_its_cluster_ids(tmp_
     first.close()
 
     second = Bench(tmp_path, FakeBroker())
-    other = Events(JobId(5, 0))
-    second.transport.record([codec.encode(other.submit())])
+    other = [Events(JobId(5, proc)).submit() for proc in range(3)]
+    second.transport.record([codec.encode(each) for each in other])
     second.restart()
 
-    assert list(everything(second.ledger)) == ["5.0"]
+    assert list(everything(second.ledger)) == ["5.0", "5.1", "5.2"]
     assert second.ledger.read_meta("next_cluster", "1") == "42"
     (kept,) = tmp_path.glob("ledger.db.other-stream-*")
     assert kept.stat().st_mode & 0o077 == 0
@@ -178,20 +257,6 @@ def test_a_broker_that_stays_silent_keeps_the_ledger_and_is_asked_again(
 
     assert sorted(everything(bench.ledger)) == ["777.0", "777.1"]
     bench.close()
-
-
-def test_a_stream_that_ends_before_the_ledger_is_another_stream(tmp_path: Path) -> None:
-    first = Bench(tmp_path)
-    for proc in range(5):
-        first.submit(Events(JobId(1, proc)).submit())
-    first.close()
-    second = Bench(tmp_path, FakeBroker())
-    second.transport.record([codec.encode(Events(JobId(2, 0)).submit())])
-
-    second.restart()
-
-    assert list(everything(second.ledger)) == ["2.0"]
-    second.close()
 
 
 def test_a_stream_of_the_same_length_with_other_contents_is_another_stream(tmp_path: Path) -> None:
