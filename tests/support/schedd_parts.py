@@ -16,9 +16,11 @@ from thyme.protocol.events import (
     Held,
     HoldReason,
     JobMessage,
+    Left,
     Lost,
     Marker,
     Message,
+    NotCompleted,
     Recorded,
     Released,
     Removed,
@@ -30,6 +32,7 @@ from thyme.protocol.job import JobId, SandboxFile, Task
 from vobox.classad.ad import Ad, literal, quote
 from vobox.jobs.job import ControlMessage, Job, LogEvent, SaveOutput
 from vobox.jobs.transitions import Transition, apply
+from vobox.ledger.stored_ad import encode_ad
 from vobox.ledger.writer import Ledger
 from vobox.schedd.reconciler import Reconciler
 from vobox.schedd.session import Session
@@ -152,6 +155,20 @@ class Events:
 
     def released(self) -> Released:
         return Released(self.schedd, self.job, self._when(), "via condor_release (by user games)")
+
+    def not_completed(
+        self,
+        hold: HoldReason | None = None,
+        reason: str = "OnExitRemove is false",
+        code: int | None = 1,
+        signal: int | None = None,
+    ) -> NotCompleted:
+        return NotCompleted(
+            self.schedd, self.job, self._when(), code, signal, USAGE, hold, "" if hold else reason
+        )
+
+    def left(self) -> Left:
+        return Left(self.schedd, self.job, self._when())
 
     def delivered(self) -> Delivered:
         return Delivered(self.schedd, self.job, self._when())
@@ -284,6 +301,22 @@ def everything(ledger: Ledger) -> dict[str, tuple[object, ...]]:
         )
         for job in rows
     }  # fmt: skip
+
+
+def dump(ledger: Ledger) -> list[object]:
+    """Every byte of a ledger that does not depend on how texts were compressed."""
+    jobs = [
+        (*(value for name, value in vars(job).items() if name != "ad"), encode_ad(job.ad))
+        for job in ledger._jobs("1=1")
+    ]
+    bodies = [
+        (*row[:3], ledger._compressor.decompress(*row[3:]))
+        for row in ledger._db.execute(
+            "SELECT cluster, proc, kind, dictionary, body FROM bodies ORDER BY 1, 2, 3"
+        )
+    ]
+    meta = [ledger.read_meta(name, "") for name in ("offset", "digest", "next_cluster", "schedd")]
+    return [*jobs, *bodies, *meta]
 
 
 def logged(path: Path) -> list[str]:

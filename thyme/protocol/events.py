@@ -5,8 +5,8 @@
 ========================================  ==========================================
 submit                                    schedd → pool queue and stream
 recorded, lost, removed, held, released,  schedd → stream
-delivered, marker, edited, suspended,
-continued, vacated
+delivered, left, not_completed, marker,
+edited, suspended, continued, vacated
 started                                   schedd, or worker, → stream
 finished, evicted                         worker → stream
 ========================================  ==========================================
@@ -239,6 +239,29 @@ class Delivered(JobMessage):
 
 
 @dataclass(frozen=True)
+class NotCompleted(JobMessage):
+    """The job's on_exit_hold or on_exit_remove does not let it be completed by the run that ended.
+
+    It is held with ``hold``; None: it runs again, because of ``reason``. ``exit_code``, ``signal``
+    and ``usage`` are those of the run.
+    """
+
+    kind = "not_completed"
+    exit_code: int | None
+    signal: int | None
+    usage: Usage
+    hold: HoldReason | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Left(JobMessage):
+    """The job was completed or removed, and its leave_in_queue keeps it in the queue no longer."""
+
+    kind = "left"
+
+
+@dataclass(frozen=True)
 class Marker(ScheddMessage):
     """A schedd's marker in the stream: when it is read back, all before it has been read.
 
@@ -253,7 +276,7 @@ class Marker(ScheddMessage):
 #: All kinds of the stream.
 IN_STREAM: Final[tuple[type[Message], ...]] = (
     Submit, Recorded, Started, Finished, Evicted, Lost, Removed, Held, Released, Delivered,
-    Edited, Suspended, Continued, Vacated, Marker,
+    NotCompleted, Left, Edited, Suspended, Continued, Vacated, Marker,
 )  # fmt: skip
 
 M = TypeVar("M", bound=Message)

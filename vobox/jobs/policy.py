@@ -50,10 +50,11 @@ class PolicyAction:
 
 @dataclass(frozen=True)
 class ExitAction:
-    """Whether an ended job leaves the queue, is held instead, or (neither) runs again."""
+    """Whether an ended job leaves the queue, is held instead, or (neither) runs again: why."""
 
     hold: HoldReason | None = None
     leaves: bool = True
+    reason: str = ""
 
 
 NO_ACTION = PolicyAction()
@@ -112,23 +113,32 @@ def format_duration(seconds: int) -> str:
 
 
 def check_on_exit(ad: Ad, now: float) -> ExitAction:
-    """Evaluate on_exit_hold and on_exit_remove of a job that has just ended."""
+    """Evaluate on_exit_hold and on_exit_remove of a job whose program has ended.
+
+    ``now``: when it ended, epoch seconds. JobStatus is that of a running job, as in HTCondor.
+    """
     if "OnExitHold" not in ad and "OnExitRemove" not in ad:
         return ExitAction()
-    evaluator = Evaluator(now)
+    evaluator, ad = Evaluator(now), ad.copy()
+    ad["JobStatus"] = str(RUNNING)
+    ad.pop("CompletionDate", None)
     if _fires(evaluator, ad, "OnExitHold"):
         return ExitAction(hold=_hold(evaluator, ad, "OnExitHold"), leaves=False)
     # only false keeps it: undefined must not run a job for ever
-    keeps = "OnExitRemove" in ad and truth(evaluator.attribute(ad, "OnExitRemove")) is False
-    return ExitAction(leaves=not keeps)
+    if "OnExitRemove" not in ad or truth(evaluator.attribute(ad, "OnExitRemove")) is not False:
+        return ExitAction()
+    why = f"The job attribute OnExitRemove expression '{ad['OnExitRemove']}' evaluated to FALSE"
+    return ExitAction(leaves=False, reason=cut_reason(why))
 
 
 def stays_in_queue(ad: Ad, now: float, evaluator: Evaluator | None = None) -> bool:
     """Whether leave_in_queue keeps an ended job in the queue."""
-    expression = ad.get("LeaveJobInQueue", "false")
-    if expression.lower() in ("true", "false"):
-        return bool(expression.lower() == "true")
-    return _fires(evaluator or Evaluator(now), ad, "LeaveJobInQueue")
+    return may_stay_in_queue(ad) and _fires(evaluator or Evaluator(now), ad, "LeaveJobInQueue")
+
+
+def may_stay_in_queue(ad: Ad) -> bool:
+    """Whether leave_in_queue may keep an ended job in the queue at some time."""
+    return ad.get("LeaveJobInQueue", "false").lower() != "false"
 
 
 def _fires(evaluator: Evaluator, ad: Ad, name: str) -> bool:

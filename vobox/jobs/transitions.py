@@ -1,6 +1,7 @@
 """Apply one event of the stream to one job: the only way in which a job's state changes.
 
-``apply`` is pure: no clock, no files, and it returns a new job. A ledger that is
+``apply`` is pure: no clock, no files, no expression of a user's is evaluated (it may ask for
+the time, or for a random number), and it returns a new job. A ledger that is
 rebuilt from the stream therefore equals the one it replaces. What has to happen
 outside because of an event (a line in the user log, output to write, a control
 message to a worker) comes back as effects.
@@ -30,8 +31,10 @@ from thyme.protocol.events import (
     Held,
     HoldReason,
     JobMessage,
+    Left,
     Lost,
     Message,
+    NotCompleted,
     Recorded,
     Released,
     Removed,
@@ -45,7 +48,7 @@ from vobox.classad.ad import Ad, literal
 
 from . import ad_updates, user_log_events
 from .job import ControlMessage, Effect, Job, LogEvent, SaveOutput
-from .policy import check_on_exit, stays_in_queue
+from .policy import may_stay_in_queue
 from .status import (
     COMPLETED,
     HELD,
@@ -91,13 +94,6 @@ def apply(job: Job | None, event: JobMessage) -> Transition:
         return Transition(job)
     changed = replace(job, ad=job.ad.copy())
     return Transition(changed, rule(changed, event))
-
-
-def remove_from_queue(job: Job, now: float) -> Job:
-    """Return the job as it is in the history; at no time is it in neither."""
-    gone = replace(job, ad=job.ad.copy())
-    _leave_queue(gone, now)
-    return gone
 
 
 # Everything below changes the job that it is given: the copy that ``apply`` made.
@@ -242,21 +238,24 @@ def _on_finished(job: Job, event: Finished) -> list[Effect]:
     ad_updates.clear_hold(ad)
     if event.exit_code is not None or event.signal is not None:
         ad_updates.record_exit(ad, event)
-    hold = event.hold
-    if hold is None:
-        action = check_on_exit(ad, event.time)
-        hold = action.hold
-        if hold is None and action.leaves:
-            _set_status(job, TRANSFERRING_OUTPUT, event.time)
-            ad["CompletionDate"] = literal(int(event.time))
-            job.has_result = True
-            return []
-    if hold is not None:
-        return [*_hold(job, hold, event), SaveOutput()]
+    if event.hold is not None:
+        return [*_hold(job, event.hold, event), SaveOutput()]
+    _set_status(job, TRANSFERRING_OUTPUT, event.time)
+    ad["CompletionDate"] = literal(int(event.time))
+    job.has_result = True
+    return []
+
+
+def _on_not_completed(job: Job, event: NotCompleted) -> list[Effect]:
+    if job.status != TRANSFERRING_OUTPUT or not job.has_result:
+        return []
+    job.has_result = False
+    job.ad.pop("CompletionDate", None)
+    if event.hold is not None:
+        return [*_hold(job, event.hold, event), SaveOutput()]
     _set_status(job, IDLE, event.time)
     job.queued = False
-    reason = f"The job attribute OnExitRemove expression '{ad['OnExitRemove']}' evaluated to FALSE"
-    text = user_log_events.format_requeued(job.id, event, ad, reason)
+    text = user_log_events.format_requeued(job.id, event, job.ad)
     return [LogEvent(text), SaveOutput()]
 
 
@@ -306,7 +305,8 @@ def _end_run(job: Job, event: Finished | Evicted) -> None:
 def _end_removed_run(job: Job, event: Finished | Evicted) -> list[Effect]:
     if job.worker:
         _end_run(job, event)
-    _leave_queue_unless_kept(job, event.time)
+    # not the time of the event: the worker's clock may be years away
+    _leave_queue_unless_kept(job, float(job.ad.number("EnteredCurrentStatus")))
     return []
 
 
@@ -339,8 +339,13 @@ def _on_delivered(job: Job, event: Delivered) -> list[Effect]:
     if job.status == TRANSFERRING_OUTPUT:
         _set_status(job, COMPLETED, event.time)
         job.has_result = False
-        if not stays_in_queue(job.ad, event.time):
-            _leave_queue(job, event.time)
+        _leave_queue_unless_kept(job, event.time)
+    return []
+
+
+def _on_left(job: Job, event: Left) -> list[Effect]:
+    if job.in_queue and job.status in (COMPLETED, REMOVED) and not job.worker:
+        _leave_queue(job, event.time)
     return []
 
 
@@ -365,11 +370,12 @@ def _on_removed(job: Job, event: Removed) -> list[Effect]:
 
 
 def _leave_queue_unless_kept(job: Job, now: float) -> None:
-    """Let a removed job that no worker runs leave the queue.
+    """Let a completed job, or a removed one that no worker runs, leave the queue.
 
-    As in HTCondor, leave_in_queue keeps a removed job too, until condor_rm -forcex.
+    As in HTCondor, leave_in_queue keeps a removed job too, until condor_rm -forcex. Where that is
+    an expression, ``Left`` says when it no longer keeps the job.
     """
-    if job.in_queue and not stays_in_queue(job.ad, now):
+    if job.in_queue and not may_stay_in_queue(job.ad):
         _leave_queue(job, now)
 
 
@@ -452,6 +458,8 @@ _RULES: dict[type[JobMessage], Callable[[Job, Any], list[Effect]]] = {
     Evicted: _on_evicted,
     Lost: _on_lost,
     Delivered: _on_delivered,
+    NotCompleted: _on_not_completed,
+    Left: _on_left,
     Removed: _on_removed,
     Held: _on_held,
     Released: _on_released,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-from thyme.protocol.events import Finished, Usage
+from thyme.protocol.events import Finished, NotCompleted, Usage
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 
@@ -46,7 +46,7 @@ def format_evicted(job: JobId, now: float, usage: Usage, reason: str) -> str:
     )
 
 
-def format_requeued(job: JobId, event: Finished, ad: Ad, reason: str) -> str:
+def format_requeued(job: JobId, event: NotCompleted, ad: Ad) -> str:
     """Format the end of a program that is to run again.
 
     HTCondor's readers stop at an event that lacks the line about the termination.
@@ -59,7 +59,7 @@ def format_requeued(job: JobId, event: Finished, ad: Ad, reason: str) -> str:
         "Job was evicted.\n\t(0) Job terminated and was requeued\n"
         f"{_usage(event.usage, 'Run')}"
         f"\t{sent}  -  Run Bytes Sent By Job\n\t0  -  Run Bytes Received By Job\n"
-        f"\t{_termination(event)}\n\t{_line(reason)}\n",
+        f"\t{_termination(event)}\n\t{_line(event.reason)}\n",
     )
 
 
@@ -128,7 +128,7 @@ def _event(number: int, job: JobId, now: float, body: str) -> str:
     return f"{number:03d} ({job.cluster:03d}.{job.proc:03d}.000) {when} {body}...\n"
 
 
-def _termination(event: Finished) -> str:
+def _termination(event: Finished | NotCompleted) -> str:
     if event.signal is not None:
         return f"(0) Abnormal termination (signal {event.signal})\n\t(0) No core file"
     return f"(1) Normal termination (return value {event.exit_code})"

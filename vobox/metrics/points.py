@@ -15,6 +15,7 @@ from thyme.protocol.events import (
     Held,
     JobMessage,
     Lost,
+    NotCompleted,
     Recorded,
     Removed,
     Started,
@@ -149,7 +150,7 @@ def _count(tally: PoolTally, before: Job, event: JobMessage, job: Job, live_cpu:
         tally.counts["dead"] += 1
     elif isinstance(event, Removed):
         tally.counts["removed"] += before.status != REMOVED and job.status == REMOVED
-    elif isinstance(event, Held):
+    elif isinstance(event, (Held, NotCompleted)):
         tally.counts["held"] += before.status != HELD and job.status == HELD
 
 

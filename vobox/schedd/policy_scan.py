@@ -10,14 +10,15 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from thyme.protocol.events import Held, HoldReason, JobMessage, Released, Removed
+from thyme.protocol.events import Held, HoldReason, JobMessage, Left, Released, Removed
 from thyme.protocol.hold_codes import HoldReasonCode
 from thyme.protocol.job import JobId
 from vobox.classad.expressions import Evaluator
 from vobox.jobs import policy
 from vobox.jobs.job import Job
+from vobox.jobs.policy import ExitAction
 from vobox.jobs.status import COMPLETED, HELD, REMOVED, RUNNING, SUSPENDED
 from vobox.ledger.writer import Ledger
 
@@ -52,11 +53,10 @@ class PolicyScan:
         self._live = live
         self._after = _START
 
-    def scan_slice(self, now: float) -> tuple[list[JobMessage], list[Job], bool]:
+    def scan_slice(self, now: float) -> tuple[list[JobMessage], bool]:
         """Check the next slice of jobs; ``now``: epoch seconds.
 
-        Returns the events to record, the ended jobs that need not stay in the queue, and whether
-        more is left of this scan.
+        Returns the events to record, and whether more is left of this scan.
         """
         jobs = self._ledger.list_with_policy(self._after, SLICE)
         more = len(jobs) == SLICE
@@ -66,7 +66,6 @@ class PolicyScan:
         # one for all jobs: the same expression with the same values is evaluated once
         evaluator = Evaluator(now)
         events: list[JobMessage] = []
-        leaving: list[Job] = []
         deadline = self._clock() + SLICE_SECONDS
         for job in jobs:
             if job.id in self._slow:
@@ -75,50 +74,82 @@ class PolicyScan:
                 self._slow.discard(job.id)
             began = self._cpu_time()
             try:
-                event, leaves = self._check(job, now, evaluator)
+                event = self._check(job, now, evaluator)
                 if (took := self._cpu_time() - began) > MAX_JOB_SECONDS:
-                    event, leaves = self._end_slow_policies(job, took, now)
+                    event = self._end_slow_policies(job, took, now)
             except (sqlite3.Error, OSError):
                 raise
             except Exception as error:
-                log.exception("checking the policies of job %s", job.id)
-                text = f"its policies cannot be checked: {type(error).__name__}: {error}"
-                hold = HoldReason(HoldReasonCode.SYSTEM_POLICY, 0, text)
-                event, leaves = None if job.status == HELD else self._hold(job, hold, now), False
+                event = self._hold_failing(job, error, now)
+                event = None if job.status == HELD else event
             events += [event] if event is not None else []
-            leaving += [job] if leaves else []
             # each user's expressions may take their time, but not the others'
             if self._clock() > deadline and job is not jobs[-1]:
                 self._after = job.id
-                return events, leaving, True
-        return events, leaving, more
+                return events, True
+        return events, more
 
-    def _check(self, job: Job, now: float, evaluator: Evaluator) -> tuple[JobMessage | None, bool]:
-        """Return what a policy asks for, and whether the job need not stay in the queue."""
+    def check_ended(self, jobs: Iterable[JobId], now: float) -> list[JobMessage]:
+        """Return the events of those of the jobs that leave the queue; ``now``: epoch seconds."""
+        evaluator = Evaluator(now)
+        events = []
+        for job in filter(None, map(self._ledger.get, jobs)):
+            try:
+                event = self._check_ended(job, now, evaluator)
+            except (sqlite3.Error, OSError):
+                raise
+            except Exception:
+                log.exception("job %s: its leave_in_queue, which is evaluated again", job.id)
+                continue
+            events += [event] if event is not None else []
+        return events
+
+    def check_exit(self, job: Job, ended: float, now: float) -> ExitAction | Held:
+        """Return what on_exit_hold and on_exit_remove ask for; Held where that cannot be told.
+
+        ``ended``: when the job's program ended; ``now``: both in epoch seconds.
+        """
+        try:
+            return policy.check_on_exit(job.ad, ended)
+        except (sqlite3.Error, OSError):
+            raise
+        except Exception as error:
+            return self._hold_failing(job, error, now)
+
+    def _check(self, job: Job, now: float, evaluator: Evaluator) -> JobMessage | None:
+        """Return what a policy asks for."""
         if job.status in (RUNNING, SUSPENDED):
             job.ad.update(self._live(job.id))
         action = policy.check_periodic(job.ad, job.status, now, evaluator)
         if action is not policy.NO_ACTION:
-            return self._build_event(job, action, now), False
-        ended = job.status in (COMPLETED, REMOVED) and not job.worker
-        return None, ended and not policy.stays_in_queue(job.ad, now, evaluator)
+            return self._build_event(job, action, now)
+        return self._check_ended(job, now, evaluator)
 
-    def _end_slow_policies(
-        self, job: Job, took: float, now: float
-    ) -> tuple[JobMessage | None, bool]:
+    def _check_ended(self, job: Job, now: float, evaluator: Evaluator) -> JobMessage | None:
+        ended = job.in_queue and job.status in (COMPLETED, REMOVED) and not job.worker
+        if not ended or policy.stays_in_queue(job.ad, now, evaluator):
+            return None
+        return Left(self._schedd, job.id, now)
+
+    def _end_slow_policies(self, job: Job, took: float, now: float) -> JobMessage | None:
         """Hold a job whose policies took so many seconds of CPU; an ended one leaves the queue."""
         if job.status in (COMPLETED, REMOVED):
             log.warning("job %s: leave_in_queue took %.2f s to evaluate: it leaves", job.id, took)
-            return None, not job.worker
+            return None if job.worker else Left(self._schedd, job.id, now)
         self._slow.add(job.id)
         text = (
             f"its policies took {took:.2f} s of CPU to evaluate, more than {MAX_JOB_SECONDS:g} s; "
             "simplify them (regular expressions with nested repetitions are slow)"
         )
         hold = HoldReason(HoldReasonCode.SYSTEM_POLICY, 0, text)
-        return None if job.status == HELD else self._hold(job, hold, now), False
+        return None if job.status == HELD else self._hold(job, hold, now)
 
-    def _hold(self, job: Job, reason: HoldReason, now: float) -> JobMessage:
+    def _hold_failing(self, job: Job, error: Exception, now: float) -> Held:
+        log.exception("checking the policies of job %s", job.id)
+        text = f"its policies cannot be checked: {type(error).__name__}: {error}"
+        return self._hold(job, HoldReason(HoldReasonCode.SYSTEM_POLICY, 0, text), now)
+
+    def _hold(self, job: Job, reason: HoldReason, now: float) -> Held:
         return Held(self._schedd, job.id, now, reason)
 
     def _build_event(self, job: Job, action: policy.PolicyAction, now: float) -> JobMessage:

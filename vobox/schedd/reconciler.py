@@ -21,6 +21,7 @@ from thyme.protocol.events import (
     HoldReason,
     JobMessage,
     Lost,
+    NotCompleted,
     Recorded,
     Submit,
     expect_kind,
@@ -34,7 +35,6 @@ from vobox.files.user_log_index import UserLogIndex
 from vobox.jobs import user_log_events
 from vobox.jobs.job import Job
 from vobox.jobs.output_destination import is_spooled
-from vobox.jobs.transitions import remove_from_queue
 from vobox.workers.mail import WorkerMail
 
 from .state import ScheddState
@@ -92,11 +92,13 @@ class Reconciler:
         failures = user_logs.take_failures()
         for reason, job_id in failures:
             self.hold(job_id, reason)
+        if ended := self._reader.take_ended():
+            self._record(self._state.policy_scan.check_ended(ended, self._state.wall()))
         outputs = self._save_outputs()
         again = self._select_to_queue() or self._select_lost()
         self._queue_again(again)
         wait = self._deliver(at_once)
-        return 0.0 if tried or failures or outputs or again else wait
+        return 0.0 if tried or failures or ended or outputs or again else wait
 
     def hold(self, job: JobId, reason: HoldReason) -> None:
         """Record that the job is held."""
@@ -124,15 +126,10 @@ class Reconciler:
     def scan_policies(self) -> bool:
         """Check some of the jobs with policies; returns whether more are left of this scan."""
         now = self._state.wall()
-        events, leaving, more = self._state.policy_scan.scan_slice(now)
-        self._record(events)
-        with self._ledger.transaction():
-            for job in (remove_from_queue(each, now) for each in leaving):
-                if self._state.history is not None:
-                    self._state.history.write(job)
-                self._ledger.put(job)
-                self._ledger.delete_bodies(job.id)
-            if not more:
+        events, more = self._state.policy_scan.scan_slice(now)
+        self._record([event for event in events if event.job not in self._reader.unread])
+        if not more:
+            with self._ledger.transaction():
                 self._ledger.forget_before(now - HISTORY_SECONDS)
         return more
 
@@ -232,6 +229,9 @@ class Reconciler:
                 reason = HoldReason(HoldReasonCode.TRANSFER_OUTPUT_ERROR, 2, text)
                 self._delivered.append(Held(self._schedd, job.id, self._state.wall(), reason))
                 continue
+            if (event := self._check_on_exit(job, body)) is not None:
+                self._delivered.append(event)
+                continue
             tasks.append(self._deliver_job(job, body))
             if (size := size + len(body)) > STEP_BYTES:
                 break
@@ -243,6 +243,25 @@ class Reconciler:
             return math.inf
         timers.schedule(Task.DELIVER, DELIVERY_SECONDS)
         return 0.0
+
+    def _check_on_exit(self, job: Job, body: bytes) -> JobMessage | None:
+        """Return the event where on_exit_hold or on_exit_remove keeps the job from completing."""
+        ended = job.ad.number("CompletionDate")
+        if job.ad.number("EnteredCurrentStatus") != ended:
+            return None  # it was held because its output could not be written
+        action = self._state.policy_scan.check_exit(job, float(ended), self._state.wall())
+        if isinstance(action, Held):
+            return action
+        if action.leaves:
+            return None
+        try:
+            result = expect_kind(codec.decode(body), Finished)
+        except BadMessage:
+            return None  # which is said when it is delivered
+        return NotCompleted(
+            self._schedd, job.id, self._state.wall(), result.exit_code, result.signal,
+            result.usage, action.hold, action.reason,
+        )  # fmt: skip
 
     def _deliver_job(self, job: Job, body: bytes) -> FileTask:
         """Write the output and the last log event; the event of it is added to ``_delivered``."""

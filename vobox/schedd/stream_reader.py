@@ -40,6 +40,7 @@ from thyme.protocol.events import (
 from thyme.protocol.job import JobId
 from vobox.jobs.job import ControlMessage, Job, LogEvent, SaveOutput
 from vobox.jobs.output_destination import is_spooled
+from vobox.jobs.status import COMPLETED, REMOVED
 from vobox.jobs.transitions import DeadLettered, apply, is_dead_lettered, read_dead_letter
 
 from .state import ScheddState
@@ -72,6 +73,8 @@ class StreamReader:
         self.awaited: bytes | None = None
         #: jobs of which an event was recorded, and none read since: nothing more is decided
         self.unread: set[JobId] = set()
+        #: jobs that ended, and are in the queue unless their leave_in_queue says otherwise
+        self._ended: set[JobId] = set()
         self._reading_again = self._ledger.read_meta("reading_again", "no") == "yes"
 
     def check_same_stream(self) -> None:
@@ -198,6 +201,11 @@ class StreamReader:
         messages, self._state.control_messages = self._state.control_messages, []
         return messages
 
+    def take_ended(self) -> set[JobId]:
+        """Return the jobs that have just ended and are still in the queue, once."""
+        ended, self._ended = self._ended, set()
+        return ended
+
     def finish_replay(self) -> list[tuple[HoldReason, JobId]]:
         """Write the lines that user logs lack; returns the jobs whose log cannot be written."""
         # their last line may be in the file although it could not be recorded that it is
@@ -288,7 +296,9 @@ class StreamReader:
         live_cpu = state.leases.live.cpu_seconds(job.id)
         self._update_leases(event, job)
         if SaveOutput() in transition.effects:
-            ledger.put_body(job.id, "output", body)
+            result = None if isinstance(event, Finished) else ledger.read_body(job.id, "result")
+            ledger.put_body(job.id, "output", body if result is None else result)
+            ledger.delete_body(job.id, "result")
         if not job.in_queue or (isinstance(event, Delivered) and not is_spooled(job.ad)):
             ledger.delete_bodies(job.id)
         if isinstance(event, Delivered):
@@ -305,6 +315,8 @@ class StreamReader:
                 state.history.write(job)
         elif replaying:
             state.recovered.add(job.id)
+        elif job.status in (COMPLETED, REMOVED) and not replaying:
+            self._ended.add(job.id)
         ledger.put(job)
         self._count(before, event, job, live_cpu, replaying)
 

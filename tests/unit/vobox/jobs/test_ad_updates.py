@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.support.schedd_parts import NOW, Events, Expression, after, effects, shown, told
 from thyme.protocol.events import HoldReason
+from vobox.jobs.policy import check_on_exit
 
 # --- the end by the job's own policy ------------------------------------------------------------
 
@@ -11,9 +12,11 @@ from thyme.protocol.events import HoldReason
 def test_a_job_held_by_its_exit_keeps_its_exit_code_and_its_output_is_saved() -> None:
     # DIRAC: on_exit_hold = ExitCode =!= 0, subcode 55
     e = Events(attributes={"OnExitHold": Expression("ExitCode =!= 0"), "OnExitHoldSubCode": 55})
-    change = told(e.submit(), e.started(), e.finished(code=7))
+    events = [e.submit(), e.started(), e.finished(code=7)]
+    action = check_on_exit(after(*events).ad, NOW)
+    change = told(*events, e.not_completed(action.hold))
     job = change.job
-    assert job is not None
+    assert job is not None and not action.leaves
     assert (job.status, job.ad["ExitCode"], job.ad["HoldReasonCode"]) == (5, "7", "3")
     assert job.ad["HoldReasonSubCode"] == "55"
     assert "CompletionDate" not in job.ad
@@ -22,8 +25,10 @@ def test_a_job_held_by_its_exit_keeps_its_exit_code_and_its_output_is_saved() ->
 
 def test_a_job_that_does_not_want_to_leave_runs_again() -> None:
     e = Events(attributes={"OnExitRemove": Expression("ExitCode == 0")})
-    change = told(e.submit(), e.started(), e.finished(code=1))
-    assert change.job is not None
+    events = [e.submit(), e.started(), e.finished(code=1)]
+    assert check_on_exit(after(*events).ad, NOW).leaves is False
+    change = told(*events, e.not_completed())
+    assert change.job is not None and "CompletionDate" not in change.job.ad
     assert shown(change.job) == "idle by nobody in"
     assert effects(change) == "004 save"
     done = after(e.submit(), e.started("w1", 0), e.finished(code=0))

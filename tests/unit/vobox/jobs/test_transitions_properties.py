@@ -43,7 +43,8 @@ WORKERS = st.sampled_from(["w1", "w2"])
 ATTEMPTS = st.integers(0, 2)
 KINDS = (
     "submit", "recorded", "started", "finished", "evicted", "lost", "removed", "held", "released",
-    "delivered", "edited", "suspended", "continued", "vacated", "dead_lettered",
+    "delivered", "left", "not_completed", "edited", "suspended", "continued",
+    "vacated", "dead_lettered",
 )  # fmt: skip
 ORDERS = ("edited", "suspended", "continued", "vacated")
 EDITS = st.sampled_from(

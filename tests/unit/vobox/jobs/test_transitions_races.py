@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.schedd_parts import Events, Expression, after, told
-from thyme.protocol.events import JobMessage
+from thyme.protocol.events import HoldReason, JobMessage
 from vobox.jobs.job import ControlMessage, Job
 from vobox.jobs.transitions import apply
 
 WORKERS = st.sampled_from(["w1", "w2", "w3"])
 ATTEMPTS = st.integers(0, 3)
+HOLD = HoldReason(3, 0, "on_exit_hold")
 ANY_EVENT = st.one_of(
     st.builds(lambda a: ("submit", {"attempt": a}), st.integers(1, 4)),
     st.builds(lambda w, a: ("started", {"worker": w, "attempt": a}), WORKERS, ATTEMPTS),
@@ -23,6 +24,7 @@ ANY_EVENT = st.one_of(
     st.builds(lambda a: ("lost", {"attempt": a}), ATTEMPTS),
     st.builds(lambda f: ("removed", {"force": f}), st.booleans()),
     st.sampled_from([("held", {}), ("held", {"code": 12}), ("released", {}), ("delivered", {})]),
+    st.sampled_from([("left", {}), ("not_completed", {}), ("not_completed", {"hold": HOLD})]),
 )
 STORIES = st.tuples(
     st.lists(ANY_EVENT, max_size=25),

@@ -16,6 +16,7 @@ from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.jobs import user_log_events
 from vobox.jobs.job import LogEvent
+from vobox.jobs.policy import check_on_exit
 from vobox.jobs.transitions import apply
 
 BIG = JobId(12345, 1234)
@@ -110,8 +111,9 @@ def test_htcondors_own_reader_reads_on_after_a_run_that_is_queued_again(
     path = tmp_path / "log"
     e = Events(JobId(38, 0), attributes={"OnExitRemove": Expression("ExitCode =?= 0")})
     finished = e.finished(code=code, signal=signal, stdout=b"12345")
-    queued = after(e.submit(), e.started())
-    transition = apply(queued, finished)
+    ended_job = after(e.submit(), e.started(), finished)
+    reason = check_on_exit(ended_job.ad, NOW).reason
+    transition = apply(ended_job, e.not_completed(None, reason, code, signal))
     text = "".join(each.text for each in transition.effects if isinstance(each, LogEvent))
     path.write_text(text + ended())
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.fake_broker import FakeBroker, FakeTransport
 from tests.support.schedd_parts import Bench, Events, everything, shown
+from tests.support.waiting import wait_until
 from thyme.broker import Record
 from thyme.errors import BrokerUnreachable
 from thyme.protocol import codec
@@ -37,6 +38,16 @@ def let_time_pass(bench: Bench, leases: int = 10) -> None:
         bench.clock.now += 301
         bench.end_leases()
         bench.policies()
+
+
+def settle_until(bench: Bench, state: str) -> None:
+    """Wait for the thread that writes the owner's files."""
+
+    def reached() -> bool:
+        bench.settle()
+        return shown(bench.job()) == state
+
+    wait_until(reached, state, 20.0, lambda: shown(bench.job()))
 
 
 def others_say_something(bench: Bench) -> None:
@@ -226,7 +237,7 @@ def test_a_late_report_of_a_lost_attempt_does_not_replace_the_result(
     bench.record(
         e.finished("w2", 1, code=0, stdout=b"right"), e.finished("w1", 0, code=7, stdout=b"wrong")
     )
-    assert shown(bench.job()) == "completed by nobody out"
+    settle_until(bench, "completed by nobody out")
     assert bench.job().ad["ExitCode"] == "0"
     assert (tmp_path / "out").read_bytes() == b"right"
 
@@ -234,18 +245,21 @@ def test_a_late_report_of_a_lost_attempt_does_not_replace_the_result(
 def test_nor_while_the_job_is_held_because_its_output_could_not_be_written(
     bench: Bench, tmp_path: Path
 ) -> None:
-    e = Events(attributes={"Iwd": str(tmp_path / "later"), "Out": "out"})
+    e = Events(attributes={"Iwd": str(tmp_path), "Out": "out"})
+    (tmp_path / "out").mkdir()
     bench.submit(e.submit())
     bench.record(e.started("w1", 0))
     bench.clock.now += 301
     bench.end_leases()
     bench.record(e.started("w2", 1))
     bench.record(e.finished("w2", 1, code=0, stdout=b"right"))
+    settle_until(bench, "held by nobody queued result in")
     assert bench.job().ad["HoldReasonCode"] == "12"
     bench.record(e.finished("w1", 0, code=7, stdout=b"wrong"))  # an hour later
-    (tmp_path / "later").mkdir()
+    (tmp_path / "out").rmdir()
     bench.record(e.released())
-    assert (tmp_path / "later/out").read_bytes() == b"right"
+    settle_until(bench, "completed by nobody out")
+    assert (tmp_path / "out").read_bytes() == b"right"
 
 
 def test_the_loss_of_too_many_attempts_and_the_hold_are_one_event(tmp_path: Path) -> None:

@@ -58,10 +58,8 @@ def test_a_slice_ends_in_time_however_long_an_expression_takes(bench: Bench) -> 
 
     slices = [scan.scan_slice(NOW) for _ in range(3)]
 
-    assert [[str(event.job) for event in events] for events, _, _ in slices] == [
-        [one] for one in ids
-    ]
-    assert [more for _, _, more in slices] == [True, True, False]
+    assert [[str(event.job) for event in events] for events, _ in slices] == [[one] for one in ids]
+    assert [more for _, more in slices] == [True, True, False]
 
 
 DOUBLED = {f"A{n}": Expression(f"strcat(A{n - 1}, A{n - 1})") for n in range(1, 21)}

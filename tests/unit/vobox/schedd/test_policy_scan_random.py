@@ -115,11 +115,12 @@ def test_a_scan_does_what_evaluating_each_job_by_itself_does(tmp_path: Path, see
     with_policy = {row.id for row in ledger.list_with_policy(JobId(-1, -1), 1000)}
 
     actions, leaving = evaluate_one_by_one([job for job in jobs if job.id in with_policy], NOW)
-    events, left, more = PolicyScan("vm", ledger, some_live, lambda: 0.0).scan_slice(NOW)
+    found, more = PolicyScan("vm", ledger, some_live, lambda: 0.0).scan_slice(NOW)
 
     assert more is False
+    events = [event for event in found if event.kind != "left"]
     assert [event.job for event in events] == list(actions)
-    assert [job.id for job in left] == leaving
+    assert [event.job for event in found if event.kind == "left"] == leaving
     for event in events:
         action = actions[event.job]
         assert isinstance(action, policy.PolicyAction)
