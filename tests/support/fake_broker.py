@@ -96,13 +96,17 @@ class FakeBroker:
         self.append(bodies, routing_keys.make_event_key)
 
     def append(
-        self, bodies: Sequence[bytes], key: Callable[[bytes], str], reason: str = ""
+        self,
+        bodies: Sequence[bytes],
+        key: Callable[[bytes], str],
+        reason: str = "",
+        user: str | None = None,
     ) -> None:
         with self.changed:
             for body in bodies:
                 last = self.stream[-1].offset if self.stream else 0
                 self._last_offset = offset = max(last, self._last_offset) + 1
-                self.stream.append(Record(offset, self.time(), body, key(body), reason))
+                self.stream.append(Record(offset, self.time(), body, key(body), reason, user))
             self.touch()
 
     def trim(self, records: int) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from thyme.arguments import Parser, read_broker_url
 from thyme.broker import Transport, connect
+from thyme.broker.users import DEFAULT_POOL
 from thyme.errors import BadInvocation, ThymeError
 
 from . import queues
 from .errors import AdminExitCode, NotDone
 from .output import Output
-from .roles import DEFAULT_POOL
 from .roles_files import write_roles
 
 EPILOG = """\

@@ -19,6 +19,10 @@ from .roles import Role, list_roles
 _JOBS = topology.make_job_queue_name("")
 
 
+#: Each worker has a connection and an inbox; whoever has its password may ask for more.
+VHOST_LIMITS = {"max-connections": 25_000, "max-queues": 25_000}
+
+
 def build_definitions(
     pools: Iterable[str], passwords: Mapping[str, str], vhost: str, before: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -52,7 +56,9 @@ def build_definitions(
         ],
         **_build_topology(pools, vhost),
         "policies": [],
-        "parameters": [],
+        "parameters": [
+            {"vhost": vhost, "component": "vhost-limits", "name": "limits", "value": VHOST_LIMITS}
+        ],
         "global_parameters": [],
     }
 
@@ -76,7 +82,7 @@ def _build_user(role: Role, password: str, before: str) -> dict[str, Any]:
         "password_hash": before if matches_hash(password, before) else hash_password(password),
         "hashing_algorithm": ALGORITHM,
         "tags": [role.tags] if role.tags else [],
-        "limits": {},
+        "limits": dict(role.limits),
     }
 
 

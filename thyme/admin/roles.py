@@ -27,7 +27,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import quote
 
 from thyme.broker.amqp.topology import (
     EXCHANGE,
@@ -39,9 +38,8 @@ from thyme.broker.amqp.topology import (
     make_job_queue_name,
 )
 from thyme.broker.routing_keys import EVENT
+from thyme.broker.users import VOBOX, make_worker_user
 
-#: The pool of a worker that names none, and of the role that is called ``worker``.
-DEFAULT_POOL = "alien_jobs"
 #: A word of a routing key with no wildcard in it.
 _WORD = "[^#*]+"
 _NOTHING = "^$"
@@ -49,7 +47,10 @@ _NOTHING = "^$"
 
 @dataclass(frozen=True)
 class Role:
-    """A user; patterns are regular expressions on names. ``topics``: exchange → (write, read)."""
+    """A user; patterns are regular expressions on names.
+
+    ``topics``: exchange → (write, read); ``limits``: RabbitMQ's name of a limit → number.
+    """
 
     user: str
     configure: str
@@ -57,23 +58,16 @@ class Role:
     read: str
     tags: str = ""
     topics: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-
-
-def make_worker_user(pool: str) -> str:
-    """Return the name of the user for a pool's workers, who can take its jobs and no others.
-
-    It is a file's name too, so a slash and the like are written as in a URL.
-    """
-    return "worker" if pool == DEFAULT_POOL else f"worker-{quote(pool, safe='')}"
+    limits: Mapping[str, int] = field(default_factory=dict)
 
 
 def list_roles(pools: Iterable[str]) -> list[Role]:
     """Return all users of a broker with these pools."""
     ours = r"^thyme(\..*)?$"
     return [
-        Role("vobox", ours, ours, ours),
+        Role(VOBOX, ours, ours, ours, limits=_make_limits(1000)),
         # the tag opens the management plugin, where somebody has turned it on
-        Role("monitor", _NOTHING, _NOTHING, _NOTHING, tags="monitoring"),
+        Role("monitor", _NOTHING, _NOTHING, _NOTHING, "monitoring", limits=_make_limits(100)),
         *(_make_worker_role(pool) for pool in pools),
     ]
 
@@ -97,7 +91,13 @@ def _make_worker_role(pool: str) -> Role:
             # to bind an inbox is to read; a wildcard would read everybody's mail
             EXCHANGE: (_NOTHING, rf"^worker\.{_WORD}$"),
         },
+        limits=_make_limits(20_000),
     )
+
+
+def _make_limits(connections: int) -> dict[str, int]:
+    """Return the limits of a user with at most so many connections, each with some channels."""
+    return {"max-connections": connections, "max-channels": 4 * connections}
 
 
 def _match_any(*patterns: str) -> str:

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from thyme.broker import check_url
+from thyme.broker.users import DEFAULT_POOL
 
 from .broker_location import BrokerLocation, read_password
 from .definitions import build_definitions, list_pools, remove_hashes
 from .errors import FilesUnusable, NotDone
 from .passwords import generate_password
-from .roles import DEFAULT_POOL, list_roles
+from .roles import list_roles
 
 DEFINITIONS = "definitions.json"
 _AGAIN = "--force writes it anew, with the passwords that are there"

@@ -41,7 +41,8 @@ class Record(NamedTuple):
     ``time``: seconds since the epoch, when it was published, for display only. ``key`` says who may
     have written it, as only the broker knows that: ``submit.<pool>``, ``event.<kind>`` (see
     ``routing_keys.py``) or ``dead.<pool>``: put aside because of ``reason``. A record of version 1
-    of the embedded broker has the key "".
+    of the embedded broker has the key "". ``user``: the broker's user who wrote it, see
+    ``users.may_report``.
     """
 
     offset: int
@@ -49,18 +50,21 @@ class Record(NamedTuple):
     body: bytes
     key: str = ""
     reason: str = ""
+    user: str | None = None
 
 
 @dataclass(frozen=True)
 class Mail:
     """A message for an inbox.
 
-    ``reply_to``: the sender's inbox or ""; ``correlation``: the sender's, repeated in the reply.
+    ``reply_to``: the sender's inbox or ""; ``correlation``: the sender's, repeated in the reply;
+    ``user``: of mail that was received, the broker's user who sent it (see ``users.may_report``).
     """
 
     body: bytes
     reply_to: str = ""
     correlation: str = ""
+    user: str | None = None
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import posixpath
 import stat
@@ -26,11 +27,13 @@ from thyme.protocol.hold_codes import HoldReasonCode
 from thyme.protocol.job import SandboxFile
 from vobox.classad.ad import Ad
 from vobox.jobs.job import Job
-from vobox.jobs.output_destination import is_spooled, parse_output_remaps
+from vobox.jobs.output_destination import is_output, is_spooled, parse_output_remaps
 
 from .as_user import as_owner
 from .safe_open import open_file, open_handle
 from .user_log_index import UserLogIndex
+
+log = logging.getLogger(__name__)
 
 #: Modes of the directories that are made for output and for a user log; HTCondor's.
 _OUTPUT_DIRECTORY, _LOG_DIRECTORY = 0o700, 0o755
@@ -140,6 +143,9 @@ def _list_targets(job: Job, result: Finished) -> list[SandboxFile]:
     kept = _list_kept_paths(ad)
     found = []
     for file in result.files:
+        if not is_output(ad, file.name):
+            log.warning("job %s: its worker sent %r, for which it did not ask", job.id, file.name)
+            continue
         target = _remap(file.name, mapping)
         if target == file.name and (head := kept.get(target.partition("/")[0])):
             target = posixpath.join(head, target)

@@ -9,6 +9,7 @@ disk is lost too.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from typing import Final
 
@@ -24,6 +25,22 @@ _PIECE: Final = re.compile(r"\\([\\=;])|([=;])|([^\\=;]+|\\)")
 def is_spooled(ad: Ad) -> bool:
     """Whether the job was submitted with ``-spool``."""
     return "StageInFinish" in ad and "SUBMIT_Iwd" in ad
+
+
+def is_output(ad: Ad, name: str) -> bool:
+    """Whether the job asked for a file of this name in the sandbox: a worker may send any other."""
+    if ad.text("ShouldTransferFiles").upper() == "NO":
+        return False
+    if "TransferOutput" not in ad:
+        return "/" not in name  # all new files at the top of the scratch directory
+    for word in ad.text("TransferOutput").split(","):
+        wanted = word.strip().strip('"')
+        if wanted.endswith("/"):
+            return True  # what is in that directory
+        base = posixpath.basename(wanted)
+        if base and (name == base or name.startswith(base + "/")):
+            return True
+    return False
 
 
 def parse_output_remaps(text: str) -> dict[str, str]:

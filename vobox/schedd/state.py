@@ -58,7 +58,7 @@ class StreamCounts:
     unreadable: int = 0
     #: records whose sender may not write what they say
     forged: int = 0
-    #: routing keys of forged records that were logged
+    #: routing keys, and users, of forged records that were logged
     forged_keys: set[str] = field(default_factory=set)
 
 

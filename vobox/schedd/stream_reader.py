@@ -18,9 +18,11 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Final
+from urllib.parse import unquote
 
 from thyme.broker import Record, Transport
 from thyme.broker.routing_keys import parse_dead_pool, parse_kind
+from thyme.broker.users import may_report
 from thyme.errors import BadMessage, BrokerUnreachable
 from thyme.protocol import codec
 from thyme.protocol.events import (
@@ -241,7 +243,8 @@ class StreamReader:
             self._raise_next_cluster(event.next_cluster)
         elif isinstance(event, JobMessage) and not self._is_known(event):
             try:
-                self._apply(event, record, replaying)
+                if self._is_believed(record, event):
+                    self._apply(event, record, replaying)
             except (sqlite3.Error, OSError):
                 raise
             except Exception as error:
@@ -256,16 +259,33 @@ class StreamReader:
             return read_dead_letter(message, record.reason, record.time)
         if not record.key or parse_kind(record.key) == message.kind:
             return message
+        self._count_forged(record, f"came as {record.key!r} and says that it is {message.kind!r}")
+        return None
+
+    def _is_believed(self, record: Record, event: JobMessage) -> bool:
+        """Whether its sender may write of this job: a worker may of its own pool's jobs only."""
+        job = self._ledger.get(event.job)
+        if job is None:
+            return True
+        dead = parse_dead_pool(record.key)
+        if may_report(record.user, job.pool) and (not dead or job.pool in (dead, unquote(dead))):
+            return True
+        self._count_forged(
+            record, f"came as {record.key!r} of user {record.user!r} on a job of pool {job.pool!r}"
+        )
+        return False
+
+    def _count_forged(self, record: Record, what: str) -> None:
         counts = self._state.stream
         counts.forged += 1
-        if record.key not in counts.forged_keys and len(counts.forged_keys) < MAX_FORGED_KEYS:
-            counts.forged_keys.add(record.key)
+        kind = f"{record.key} {record.user}"
+        if kind not in counts.forged_keys and len(counts.forged_keys) < MAX_FORGED_KEYS:
+            counts.forged_keys.add(kind)
             log.error(
-                "stream record %d came as %r and says that it is %r: not believed, nor any other "
-                "like it (they are counted, and not logged)",
-                record.offset, record.key, message.kind,
+                "stream record %d %s: not believed, nor any other like it (they are counted, and "
+                "not logged)",
+                record.offset, what,
             )  # fmt: skip
-        return None
 
     def _skip(self, record: Record, why: str) -> None:
         """Pass over a record, for good: it stays in the stream."""

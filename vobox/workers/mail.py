@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from thyme.broker import Mail, Transport
+from thyme.broker.users import may_report
 from thyme.errors import BadInvocation, BadMessage
 from thyme.protocol import codec
 from thyme.protocol.events import Message, Started
@@ -61,7 +62,7 @@ def refuse_claim(job: Job | None, claim: Claim, claimant: str) -> str:
     if claim.attempt < job.attempt or (claim.attempt == job.attempt and not job.queued):
         return f"superseded by attempt {job.attempt}"
     if claimant not in ("", claim.worker):
-        return f"claimed by {claimant}"
+        return "claimed by another worker"
     return ""
 
 
@@ -198,7 +199,7 @@ class WorkerMail:
         for mail, claim in claims:
             token = mail.correlation
             again = self._leases.was_granted(token, claim)
-            reason, start = ("", None) if again else self._judge(claim)
+            reason, start = ("", None) if again else self._judge(claim, mail.user)
             if start is not None:
                 starts[token, claim] = start
             reply = ClaimReply(
@@ -223,10 +224,15 @@ class WorkerMail:
                 except BadInvocation as error:
                     log.warning("a claim is not answered: %s", error)
 
-    def _judge(self, claim: Claim) -> tuple[str, Started | None]:
-        """Return why this claim is refused, "" if it is not; and the start to be recorded."""
+    def _judge(self, claim: Claim, user: str | None) -> tuple[str, Started | None]:
+        """Return why this claim is refused, "" if it is not; and the start to be recorded.
+
+        ``user``: the broker's user who sent it.
+        """
         # another schedd's job may have the number of one of ours
         job = self._ledger.get(claim.job) if claim.schedd == self._schedd else None
+        if job is not None and not may_report(user, job.pool):
+            return f"the job is of pool {job.pool}", None
         reason = refuse_claim(job, claim, self._leases.claimant(claim.job, claim.attempt))
         if reason:
             return reason, None

@@ -93,7 +93,9 @@ class _MachineAttributes:
 
 def _build_names(host: str, worker: str) -> dict[str, str]:
     node = host.rpartition("@")[2]
-    return {"Name": literal(host), "Machine": literal(node), "ThymeWorker": literal(worker)}
+    # who knows the whole name can send the worker mail: its last, random part stays ours
+    shown = worker.rpartition("-")[0] or worker
+    return {"Name": literal(host), "Machine": literal(node), "ThymeWorker": literal(shown)}
 
 
 def _build_state(state: str, activity: str, since: int) -> dict[str, str]:

@@ -21,6 +21,7 @@ from tests.support.services.rabbitmq import Rabbit
 from tests.support.waiting import wait_until
 from thyme.admin import cli
 from thyme.broker import connect
+from thyme.broker.users import may_report
 from thyme.errors import BrokerRefused
 
 IMAGE = Path(__file__).parents[3] / "images" / "rabbitmq"
@@ -290,6 +291,68 @@ def test_a_worker_makes_and_deletes_nothing_but_its_inbox(channel: Callable[[str
 def test_a_worker_of_another_pool_takes_its_own_jobs_only(channel: Callable[[str], Any]) -> None:
     assert channel("worker-other").basic_get(OTHER) == (None, None, None)
     refused(channel("worker-other").basic_get, JOBS)
+
+
+def test_the_stream_names_the_user_of_each_record_and_none_can_lie(
+    site: Site, channel: Callable[[str], Any]
+) -> None:
+    with contextlib.closing(connect(site.url("vobox"))) as vobox:
+        vobox.record([b'{"thyme":1,"kind":"marker"}\nthe end'])
+        last = -1
+        while new := vobox.read(last, 1000):
+            last = new[-1].offset
+        body = b'{"thyme":1,"kind":"finished"}\nforged'
+        with contextlib.closing(connect(site.url("worker"))) as worker:
+            worker.record([body])
+
+        # another pool's worker: as itself, without a name, and by ways of its own
+        def other(user: str | None, exchange: str = "thyme.work") -> None:
+            properties = pika.BasicProperties(delivery_mode=2, user_id=user)
+            channel("worker-other").basic_publish(exchange, "event.finished", body, properties)
+
+        other("worker-other")
+        other(None)
+        refused(other, "worker", code=406)
+        refused(other, "vobox", code=406)
+        trap = channel("worker-other")
+        trap.exchange_declare("thyme.worker.way", "fanout", auto_delete=True)
+        trap.exchange_bind("thyme.work", "thyme.worker.way")
+        other("worker-other", "thyme.worker.way")
+        # a dead letter is still of whoever sent the message
+        vobox.submit("other", [b"job"])
+        worker_other = channel("worker-other")
+        method, _properties, _body = worker_other.basic_get(OTHER)
+        worker_other.basic_reject(method.delivery_tag, requeue=False)
+        records: list[Any] = []
+
+        def has_dead_letter() -> bool:
+            records.extend(vobox.read(records[-1].offset if records else last, 100))
+            return any(record.key == "dead.other" for record in records)
+
+        wait_until(has_dead_letter, "the dead letter", state=lambda: records)
+    assert [record.user for record in records if record.body == b"job"] == ["vobox", "vobox"]
+    records = [record for record in records if record.body == body]
+    users = [record.user for record in records]
+    assert users == ["worker", "worker-other", "", "worker-other"]
+    assert may_report("worker", "alien_jobs")
+    assert not any(may_report(user, "alien_jobs") for user in users[1:])
+
+
+def test_users_and_the_vhost_are_limited(site: Site) -> None:
+    limits = json.loads(site.server.ctl("list_user_limits", "--user", "worker", "--formatter=json"))
+    assert {"max-connections": 20_000, "max-channels": 80_000}.items() <= _flat(limits).items()
+    vhost = json.loads(site.server.ctl("list_vhost_limits", "-p", VHOST, "--formatter=json"))
+    assert {"max-connections": 25_000, "max-queues": 25_000}.items() <= _flat(vhost).items()
+
+
+def _flat(answer: Any) -> dict[str, int]:
+    """The limits in an answer of rabbitmqctl, whose form differs between versions."""
+    found: dict[str, int] = {}
+    for each in answer if isinstance(answer, list) else [answer]:
+        for name, value in each.items():
+            value = json.loads(value) if isinstance(value, str) and value[:1] == "{" else value
+            found.update(value if isinstance(value, dict) else {name: value})
+    return found
 
 
 # --- monitor and vobox ------------------------------------------------------------------------

@@ -42,6 +42,7 @@ from pika.exceptions import (
 )
 from pika.spec import Basic
 
+from thyme.broker.users import VOBOX
 from thyme.broker.wakeup import Wakeup
 from thyme.errors import BrokerError
 
@@ -143,6 +144,13 @@ class Connection:
         except BaseException:
             self.close()
             raise
+
+    def name_sender(self, properties: BasicProperties) -> str | None:
+        """Return who sent a message: "" if it does not say, None where users have other names.
+
+        Users are those of ``thyme-admin roles`` where ours is one of them.
+        """
+        return (properties.user_id or "") if self.address.user == VOBOX else None
 
     # --- bytes --------------------------------------------------------------------------
 

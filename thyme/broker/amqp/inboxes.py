@@ -69,8 +69,11 @@ class Inboxes:
     ) -> None:
         self._requests.pop(properties.correlation_id, None)
         self._received.append(
-            Mail(body, properties.reply_to or "", properties.correlation_id or "")
-        )
+            Mail(
+                body, properties.reply_to or "", properties.correlation_id or "",
+                self._connection.name_sender(properties),
+            )
+        )  # fmt: skip
         self._connection.news = True
 
     def receive(self) -> Mail | None:

@@ -42,6 +42,8 @@ class Publisher:
         does not wait for it, as its return would be taken for another's.
         Raises ChannelClosedByBroker, BrokerError.
         """
+        # the broker refuses any other name, and "" stands for a certificate's, which only it knows
+        properties.user_id = self._connection.address.user or None
         self._connection.send(
             self._channel.basic_publish, exchange, key, body, properties, mandatory
         )

@@ -115,7 +115,8 @@ class StreamReader:
             return  # the broker sends whole chunks
         key = str(method.routing_key)
         reason = get_reason(headers) if key.startswith("dead.") else ""
-        record = Record(offset, float(properties.timestamp or 0), body, key, reason)
+        when, user = float(properties.timestamp or 0), self._connection.name_sender(properties)
+        record = Record(offset, when, body, key, reason, user)
         self._records.append((record, method.delivery_tag))
         self._connection.news = True
         self._bytes += len(body)

@@ -36,6 +36,8 @@ DELIVERY_LIMIT: Final = 20
 #: Dead letters must not vanish by being read: RabbitMQ 4 counts that, with a limit of 20.
 #: RabbitMQ 3 has no limit of -1 (none).
 DEAD_DELIVERY_LIMIT: Final = 1_000_000
+#: Bytes of dead letters; then the oldest are dropped. The schedd has a copy of each job's message.
+MAX_DEAD_BYTES: Final = 1_000_000_000
 #: Age that the stream is kept.
 MAX_AGE: Final = "7D"
 #: Bytes on the disk that the stream may take, on each node that has a copy.
@@ -137,7 +139,14 @@ def build_topology(pools: Sequence[str]) -> Topology:
 
 def make_dead_letter_queue() -> Queue:
     """Return the queue of dead letters."""
-    return Queue(DEAD, {"x-queue-type": "quorum", "x-delivery-limit": DEAD_DELIVERY_LIMIT})
+    return Queue(
+        DEAD,
+        {
+            "x-queue-type": "quorum",
+            "x-delivery-limit": DEAD_DELIVERY_LIMIT,
+            "x-max-length-bytes": MAX_DEAD_BYTES,
+        },
+    )
 
 
 def make_stream_queue() -> Queue:

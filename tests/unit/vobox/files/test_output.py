@@ -69,9 +69,29 @@ def test_an_older_longer_output_is_replaced(tmp_path: Path) -> None:
 
 def test_changed_files_come_back_with_their_modes_and_directories(tmp_path: Path) -> None:
     files = (SandboxFile("run.sh", b"#!/bin/sh\n", 0o755), SandboxFile("plots/a/b.png", b"PNG"))
-    assert delivered(job_in(tmp_path), files=files) is None
+    assert delivered(job_in(tmp_path, TransferOutput="run.sh, plots"), files=files) is None
     assert (tmp_path / "run.sh").stat().st_mode & 0o700 == 0o700
     assert (tmp_path / "plots/a/b.png").read_bytes() == b"PNG"
+
+
+@pytest.mark.parametrize(
+    ("asked", "written"),
+    [
+        ({}, [".bashrc", "a"]),  # as with HTCondor: all that is new at the top
+        ({"TransferOutput": "a"}, ["a"]),
+        ({"TransferOutput": "x/a, d"}, ["a", "d/b"]),
+        ({"TransferOutput": ""}, []),
+        ({"ShouldTransferFiles": "NO"}, []),
+    ],
+)
+def test_a_worker_brings_only_the_files_that_the_job_asked_for(
+    tmp_path: Path, asked: dict[str, Value], written: list[str]
+) -> None:
+    sent = (".bashrc", "a", "d/b", ".ssh/authorized_keys")
+    files = tuple(SandboxFile(name, b"x") for name in sent)
+    assert delivered(job_in(tmp_path, **asked), files=files) is None
+    found = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
+    assert found == written
 
 
 def test_remaps_rename_and_move_files(tmp_path: Path) -> None:
@@ -95,7 +115,8 @@ def test_a_backslash_makes_a_mark_part_of_a_name() -> None:
 
 def test_a_directory_may_be_remapped_with_all_in_it(tmp_path: Path) -> None:
     (tmp_path / "into").mkdir()
-    job = job_in(tmp_path, TransferOutputRemaps="d = e; d/b = own; p = into/; q/r = into/")
+    remaps = "d = e; d/b = own; p = into/; q/r = into/"
+    job = job_in(tmp_path, TransferOutput="d,p,q", TransferOutputRemaps=remaps)
     files = tuple(SandboxFile(name, b"x") for name in ("d/a", "d/s/c", "d/b", "p", "q/r/z"))
     assert delivered(job, files=files) is None
     found = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
@@ -167,7 +188,9 @@ def test_a_read_only_file_of_the_last_run_is_replaced(tmp_path: Path) -> None:
 
 def test_directories_that_are_missing_are_made_as_htcondor_makes_them(tmp_path: Path) -> None:
     files = (SandboxFile("a", b"a"), SandboxFile("d/e", b"", 0o755, is_directory=True))
-    job = job_in(tmp_path, Out="one/two/out", TransferOutputRemaps="a=three/a")
+    job = job_in(
+        tmp_path, Out="one/two/out", TransferOutput="a,d", TransferOutputRemaps="a=three/a"
+    )
     assert delivered(job, stdout=b"x", files=files) is None
     assert (tmp_path / "one/two/out").read_bytes() == b"x"
     assert (tmp_path / "three/a").read_bytes() == b"a"

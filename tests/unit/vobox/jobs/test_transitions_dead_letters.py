@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.fake_broker import FakeBroker
 from tests.support.schedd_parts import SCHEDD, Bench, Events, everything, logged, shown
-from thyme.broker import Transport, connect
+from thyme.broker import Transport, connect, routing_keys
 from thyme.protocol import codec
 from thyme.protocol.events import JobMessage, Started
 
@@ -175,6 +175,33 @@ def test_what_its_sender_had_no_right_to_say_is_not_believed_and_logged_once(
         lines = [record.getMessage() for record in caplog.records]
         assert len(lines) == 3
         assert "came as 'event.finished' and says that it is 'removed': not believed" in lines[0]
+
+
+@pytest.mark.parametrize("user", ["worker-other", "worker", "monitor", ""])
+def test_a_worker_of_another_pool_ends_no_job_of_this_one(
+    tmp_path: Path, e: Events, user: str
+) -> None:
+    broker = FakeBroker()
+    with closing(Bench(tmp_path, broker)) as bench:
+        bench.submit(e.submit())
+        for event in (e.started("w9"), e.finished("w9"), e.evicted("w9")):
+            broker.append([codec.encode(event)], routing_keys.make_event_key, user=user)
+        dead = codec.encode(e.submit())
+        broker.append([dead], lambda _body: "dead.pool", "because I can", user)
+        broker.append([dead], lambda _body: "dead.other", "because I can", "vobox")
+        bench.settle()
+        assert shown(bench.job()) == "idle by nobody queued in"
+        assert bench.state.stream.forged == 5
+
+
+@pytest.mark.parametrize("user", ["worker-pool", "vobox", None])
+def test_a_worker_of_the_jobs_pool_is_believed(tmp_path: Path, e: Events, user: str | None) -> None:
+    broker = FakeBroker()
+    with closing(Bench(tmp_path, broker)) as bench:
+        bench.submit(e.submit())
+        broker.append([codec.encode(e.started("w9"))], routing_keys.make_event_key, user=user)
+        bench.settle()
+        assert shown(bench.job()).startswith("running by w9")
 
 
 def test_a_record_of_an_old_embedded_broker_has_no_key_and_is_believed(

@@ -86,7 +86,7 @@ def test_claims_and_heartbeats_are_answered_as_the_table_says(state: str) -> Non
 
 def test_another_worker_is_refused_what_one_was_told_to_start() -> None:
     job = after(Events().submit())
-    assert refuse_claim(job, claim("w2"), "w1") == "claimed by w1"
+    assert refuse_claim(job, claim("w2"), "w1") == "claimed by another worker"
     assert refuse_claim(job, claim("w1"), "w1") == ""
 
 
@@ -101,7 +101,7 @@ def test_a_worker_that_is_faster_than_the_stream_is_not_refused(bench: Bench) ->
     assert ask(bench, claim("w2", attempt=1)) == [
         (ClaimReply(SCHEDD, JOB, 1, True, "", True), "token")
     ]
-    claimed = ClaimReply(SCHEDD, JOB, 1, False, "claimed by w2")
+    claimed = ClaimReply(SCHEDD, JOB, 1, False, "claimed by another worker")
     assert ask(bench, claim("w3", attempt=1)) == [(claimed, "token")]
 
 
@@ -163,8 +163,17 @@ def ask(bench: Bench, message: Claim | Heartbeat, token: str = CORRELATION) -> l
 def test_the_reply_has_the_token_of_the_claim(bench: Bench) -> None:
     bench.submit(Events().submit())
     assert ask(bench, claim()) == [(ClaimReply(SCHEDD, JOB, 0, True, "", True), "token")]
-    refused = ClaimReply(SCHEDD, JOB, 0, False, "claimed by w1")
+    refused = ClaimReply(SCHEDD, JOB, 0, False, "claimed by another worker")
     assert ask(bench, claim("w2")) == [(refused, "token")]
+
+
+def test_a_worker_of_another_pool_is_granted_nothing(bench: Bench) -> None:
+    bench.submit(Events().submit())
+    for user in ("worker", "worker-other", "monitor", ""):
+        bench.mail.read(Mail(codec.encode(claim()), "", "token", user))
+    assert bench.kinds() == ["submit"]
+    bench.mail.read(Mail(codec.encode(claim()), "", "token", "worker-pool"))
+    assert bench.kinds() == ["submit", "started"]
 
 
 def test_the_start_is_recorded_before_the_worker_is_told(bench: Bench) -> None:
