@@ -7,9 +7,9 @@ import os
 import time
 from pathlib import Path
 
+from hostfiles.private_directory import make_private_directory
 from plancton.errors import AlreadyRunning, PlanctonError
 from plancton.paths import Paths
-from plancton.private_directory import make_private_directory
 
 #: Seconds that a daemon may need between taking the lock and writing its pid into it.
 _PID_WAIT = 1.0

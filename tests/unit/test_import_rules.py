@@ -18,12 +18,13 @@ import pytest
 from tests.support.import_graph import list_imports
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("plancton", "thyme", "vobox", "telemetry", "demo_ce")
+PACKAGES = ("plancton", "thyme", "vobox", "telemetry", "demo_ce", "hostfiles")
 FORBIDDEN = {
     "plancton": {"thyme", "vobox", "demo", "tests"},
     "thyme": {"plancton", "vobox", "demo", "tests"},
     "vobox": {"plancton", "demo", "tests"},
     "telemetry": {"plancton", "thyme", "vobox", "demo", "demo_ce", "tests"},
+    "hostfiles": {"plancton", "thyme", "vobox", "telemetry", "demo", "demo_ce", "tests"},
     "demo_ce": {"plancton", "thyme", "vobox", "demo", "tests"},
 }
 ONLY_IN = {
@@ -42,7 +43,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("worker", "admin"),
     ),
     "plancton": (
-        ("errors", "paths", "private_directory", "model"),
+        ("errors", "paths", "model"),
         ("calendar",),
         ("config",),
         ("node",),

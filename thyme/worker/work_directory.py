@@ -19,6 +19,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from hostfiles.private_directory import check_shared_directory
 from thyme.errors import NodeUnfit
 
 from .uid_lock import UidLock
@@ -42,6 +43,7 @@ class WorkDirectory:
         # absolute: the job runs in it, a relative one would mean another place there
         workdir = workdir.absolute()
         try:
+            check_shared_directory(workdir)
             _sweep(workdir)
             number, self.path, self._lock = _take(workdir)
         except OSError as error:

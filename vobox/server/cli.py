@@ -17,6 +17,7 @@ from pathlib import Path
 # the ClassAd library looks for HTCondor's configuration; there is none here
 os.environ.setdefault("CONDOR_CONFIG", "/dev/null")
 
+from hostfiles.private_directory import check_shared_directory, make_private_directory
 from thyme.arguments import Parser, make_count_type, parse_seconds, read_broker_url
 from thyme.broker import connect
 from thyme.errors import ExitCode, ThymeError
@@ -168,6 +169,7 @@ def _serve(options: argparse.Namespace) -> int:
     metrics = metrics_setup.start_metrics(options, os.environ, schedd, ledger.path)
     try:
         options.socket.parent.mkdir(parents=True, exist_ok=True)
+        check_shared_directory(options.socket.parent)
         server = Server(options.socket, Router(schedd, ledger, options.socket), wants_stdin)
     except OSError as error:
         raise CannotServe(f"socket {options.socket}: {error.strerror or error}") from error
@@ -220,7 +222,7 @@ def _history_dir(path: Path | None) -> Path | None:
 def _lock_spool(spool: Path) -> int:
     """The lock that makes the spool this schedd's."""
     try:
-        spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_directory(spool)
         lock = os.open(spool / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise CannotServe(f"spool {spool}: {error.strerror}") from error

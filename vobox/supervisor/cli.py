@@ -5,6 +5,8 @@ import signal
 import sys
 from typing import List, Optional
 
+from hostfiles.private_directory import check_shared_directory
+
 from . import links
 from .credentials import check_credentials
 from .health import check_health
@@ -69,6 +71,8 @@ def _print(text: str) -> int:
 def _run(settings: Settings) -> int:
     try:
         os.makedirs(settings.directory, exist_ok=True)
+        # the commands in it are run as the CE's user
+        check_shared_directory(settings.directory, settings.user.uid)
         made = links.write_commands(os.path.join(settings.directory, "bin"), settings.python)
     except OSError as error:
         sys.stderr.write(

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hostfiles.private_directory import check_private_directory, make_private_directory
 from plancton.engine.pilot_spec import NAME_PREFIX, PilotSpec
-from plancton.private_directory import check_private_directory, make_private_directory
 
 #: Directories that are being made, and that are being removed, begin with these.
 NEW, TRASH = ".new-", ".trash-"

@@ -101,7 +101,7 @@ def test_5_a_scratch_that_cannot_be_used(site: WorkerSite) -> None:
 @pytest.mark.root
 def test_5_a_scratch_of_another_user(site: WorkerSite) -> None:
     make_accessible(site.path)
-    site.path.chmod(0o777)
+    site.path.chmod(0o1777)
     site.work.chmod(0o700)
 
     code, line = site.run(user=65534)

@@ -145,6 +145,26 @@ def other(schedd: LiveSchedd, **changes: str) -> subprocess.CompletedProcess[str
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
+@pytest.mark.parametrize("place", ["spool", "socket"])
+def test_a_directory_that_others_may_change_is_refused_with_one_line(
+    tmp_path: Path, place: str
+) -> None:
+    made = LiveSchedd(tmp_path / "site")
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    if place == "spool":
+        made.spool = shared / "spool"
+    else:
+        made.socket = shared / "schedd.sock"
+    done = subprocess.run(made.command(), cwd=ROOT, env=made.environment, capture_output=True)
+    assert done.returncode == 5
+    assert done.stderr.decode().endswith(
+        f"{shared} is writable by others (mode 0777), so another user could change it\n"
+    )
+    assert done.stderr.count(b"\n") == 1
+
+
 def test_a_second_schedd_is_refused_with_one_line(schedd: LiveSchedd, tmp_path: Path) -> None:
     schedd.start()
     new_spool, new_socket = str(tmp_path / "spool2"), str(tmp_path / "s2.sock")

@@ -7,11 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from hostfiles.private_directory import (
+    check_private_directory,
+    check_shared_directory,
+    make_private_directory,
+)
 from plancton.config.model import Config
 from plancton.engine.pilot_spec import PilotSpec
 from plancton.engine.process.engine import ProcessEngine
 from plancton.errors import EngineUnavailable, StartFailed
-from plancton.private_directory import check_private_directory, make_private_directory
+from thyme.errors import NodeUnfit
+from thyme.worker.users import JobUser
+from thyme.worker.work_directory import WorkDirectory
 
 
 def test_a_directory_of_ours_below_a_sticky_one_is_private(tmp_path: Path) -> None:
@@ -74,3 +81,24 @@ def test_no_pilot_is_listed_or_started_in_a_place_that_others_may_write_into(
         engine.list_pilots()
 
     assert list(pilots.iterdir()) == [], "nothing was run"
+
+
+def test_a_shared_directory_may_be_sticky_and_nothing_worse(tmp_path: Path) -> None:
+    place = tmp_path / "work"
+    place.mkdir()
+    for mode in (0o1777, 0o755, 0o700):
+        place.chmod(mode)
+        check_shared_directory(place)
+    place.chmod(0o777)
+    with pytest.raises(PermissionError, match=rf"{place} is writable by others \(mode 0777\)"):
+        check_shared_directory(place)
+    with pytest.raises(FileNotFoundError):
+        check_shared_directory(tmp_path / "missing")
+
+
+def test_a_worker_works_in_no_directory_that_others_may_rename(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    with pytest.raises(NodeUnfit, match=r"open is writable by others .* another user could change"):
+        WorkDirectory(tmp_path / "open", lambda _number: JobUser(None))
+    assert list((tmp_path / "open").iterdir()) == []

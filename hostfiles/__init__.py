@@ -1,0 +1,1 @@
+"""What all programs ask of directories of a host."""
