@@ -19,9 +19,9 @@ from pika import spec
 
 from thyme.broker.amqp import topology
 from thyme.protocol import codec
-from thyme.protocol.events import Started, expect_kind
+from thyme.protocol.events import Machine, Started, expect_kind
 from thyme.protocol.job import JobId
-from thyme.protocol.mail import Claim, ClaimReply, Machine, Waiting
+from thyme.protocol.mail import Claim, ClaimReply, Waiting
 
 from .amqp_site import POOL
 from .light_amqp import LightConnection, Message, connect

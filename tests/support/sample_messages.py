@@ -8,9 +8,9 @@ from dataclasses import fields
 from hypothesis import strategies as st
 
 from thyme.protocol.codec import encode
-from thyme.protocol.events import Held, HoldReason, Message, Usage
+from thyme.protocol.events import Held, HoldReason, Machine, Message, Usage
 from thyme.protocol.job import JobId, SandboxFile, Task
-from thyme.protocol.mail import ACTIONS, Machine
+from thyme.protocol.mail import ACTIONS
 
 counts = st.integers(0, 2**63 - 1)
 numbers = st.floats(-1e290, 1e290)

@@ -23,6 +23,23 @@ from .job import JobId, SandboxFile, Task
 
 
 @dataclass(frozen=True)
+class Machine:
+    """What a worker offers to a job, in HTCondor's units: CPUs, MiB of memory, KiB of scratch.
+
+    ``arch``, ``opsys`` and ``opsys_and_ver`` in HTCondor's spelling: ``X86_64``, ``LINUX``,
+    ``AlmaLinux9``. ``load`` is the node's load average of the last minute.
+    """
+
+    cpus: int
+    memory: int
+    disk: int
+    arch: str
+    opsys: str
+    opsys_and_ver: str
+    load: float = 0.0
+
+
+@dataclass(frozen=True)
 class Message:
     """Base of all kinds."""
 
@@ -77,12 +94,16 @@ class Recorded(JobMessage):
 
 @dataclass(frozen=True)
 class Started(JobMessage):
-    """Attempt ``attempt`` starts on ``host`` under ``worker`` (a mail address)."""
+    """Attempt ``attempt`` starts on ``host`` under ``worker`` (a mail address).
+
+    ``machine``: what the worker offers; None where it did not say.
+    """
 
     kind = "started"
     attempt: int
     worker: str
     host: str
+    machine: Machine | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +118,8 @@ class Usage:
     peak_rss: int = 0
     rss: int = 0
     disk: int = 0
+    #: bytes of the job's input files
+    received: int = 0
 
 
 #: Characters of a reason that a user gives, or an expression of his makes.
@@ -150,7 +173,10 @@ class Finished(JobMessage):
 
 @dataclass(frozen=True)
 class Evicted(JobMessage):
-    """The job was ended before its time: by a control message or with its pilot."""
+    """The job was ended before its time: by a control message or with its pilot.
+
+    ``exit_code``, ``signal``: how its program ended then; neither where it was never started.
+    """
 
     kind = "evicted"
     attempt: int
@@ -158,6 +184,8 @@ class Evicted(JobMessage):
     host: str
     reason: str
     usage: Usage
+    exit_code: int | None = None
+    signal: int | None = None
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from .blobs import BlobReader, BlobWriter, check_count, check_integer
-from .events import HoldReason, Usage
+from .events import HoldReason, Machine, Usage
 from .job import FileOnDisk, JobId, SandboxFile
-from .mail import ACTIONS, Machine
+from .mail import ACTIONS
 
 #: The highest number of a job's attempt. What a worker says of a higher one is not believed, so
 #: that a next attempt can have a number, too.
@@ -191,15 +191,16 @@ def _write_usage(usage: Any, _blobs: BlobWriter) -> Any:
         check_count(usage.peak_rss),
         check_count(usage.rss),
         check_count(usage.disk),
+        check_count(usage.received),
     ]
 
 
 def _read_usage(value: Any, _stored: BlobReader) -> Usage:
     # the first release knew four of them; a later one may add some
     if not isinstance(value, list) or len(value) < 4:
-        raise ValueError("[user CPU, system CPU, wall, peak RSS, RSS, disk]")
+        raise ValueError("[user CPU, system CPU, wall, peak RSS, RSS, disk, received]")
     user_cpu, system_cpu, wall = (_check_number(each) for each in value[:3])
-    return Usage(user_cpu, system_cpu, wall, *(check_count(each) for each in value[3:6]))
+    return Usage(user_cpu, system_cpu, wall, *(check_count(each) for each in value[3:7]))
 
 
 def _write_machine(machine: Any, _blobs: BlobWriter) -> Any:
@@ -308,7 +309,8 @@ MESSAGE_FIELDS: dict[str, tuple[Writer, Reader]] = {
 #: ``kind.field`` that a message may lack: it then has the class's default.
 OPTIONAL_FIELDS: frozenset[str] = frozenset(
     {
-        "heartbeat.machine", "waiting.jobs", "waiting.leaving", "verdict.recorded",
+        "heartbeat.machine", "claim.machine", "started.machine", "evicted.exit_code",
+        "evicted.signal", "waiting.jobs", "waiting.leaving", "verdict.recorded",
         "lost.hold", "task.allowed_job_duration", "task.allowed_execute_duration",
     }
 )  # fmt: skip

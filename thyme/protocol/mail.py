@@ -15,36 +15,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from .events import Message, ScheddMessage, Usage
+from .events import Machine, Message, ScheddMessage, Usage
 from .job import JobId
 
 
 @dataclass(frozen=True)
-class Machine:
-    """What a worker offers to a job, in HTCondor's units: CPUs, MiB of memory, KiB of scratch.
-
-    ``arch``, ``opsys`` and ``opsys_and_ver`` in HTCondor's spelling: ``X86_64``, ``LINUX``,
-    ``AlmaLinux9``. ``load`` is the node's load average of the last minute.
-    """
-
-    cpus: int
-    memory: int
-    disk: int
-    arch: str
-    opsys: str
-    opsys_and_ver: str
-    load: float = 0.0
-
-
-@dataclass(frozen=True)
 class Claim(ScheddMessage):
-    """``worker`` asks whether it may start this attempt."""
+    """``worker`` asks whether it may start this attempt.
+
+    ``machine``: what it offers; None where it could not tell.
+    """
 
     kind = "claim"
     job: JobId
     attempt: int
     worker: str
     host: str
+    machine: Machine | None = None
 
 
 @dataclass(frozen=True)

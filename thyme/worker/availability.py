@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from thyme.broker import Mail, Transport
 from thyme.protocol import codec
-from thyme.protocol.mail import Machine, Waiting
+from thyme.protocol.events import Machine
+from thyme.protocol.mail import Waiting
 
 
 class Availability:

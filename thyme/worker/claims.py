@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from thyme.broker import Mail, Transport
 from thyme.errors import BadMessage
 from thyme.protocol import codec
-from thyme.protocol.events import Submit, expect_kind
+from thyme.protocol.events import Machine, Submit, expect_kind
 from thyme.protocol.mail import Claim, ClaimReply, make_schedd_inbox_name
 
 from .shutdown import Shutdown
@@ -40,13 +40,22 @@ class ClaimClient:
     """Sends claims to schedds and waits for the replies."""
 
     def __init__(
-        self, worker: str, slot: str, shutdown: Shutdown, clock: Callable[[], float]
+        self,
+        worker: str,
+        slot: str,
+        shutdown: Shutdown,
+        clock: Callable[[], float],
+        machine: Callable[[], Machine | None] = lambda: None,
     ) -> None:
-        """``worker``: whom the schedd answers; ``shutdown`` to leave end the waiting."""
+        """``worker``: whom the schedd answers; ``shutdown`` to leave end the waiting.
+
+        ``machine`` describes the node.
+        """
         self._worker = worker
         self._slot = slot
         self._shutdown = shutdown
         self._clock = clock
+        self._machine = machine
 
     def claim(self, transport: Transport, job: Submit, again: bool) -> ClaimResult:
         """Return the schedd's answer, or yes. Raises BrokerError.
@@ -67,7 +76,7 @@ class ClaimClient:
 
     def _ask(self, transport: Transport, job: Submit, token: str) -> ClaimResult | None:
         """Return None where there is no answer in time."""
-        claim = Claim(job.schedd, job.job, job.attempt, self._worker, self._slot)
+        claim = Claim(job.schedd, job.job, job.attempt, self._worker, self._slot, self._machine())
         question = Mail(codec.encode(claim), self._worker, token)
         transport.request(make_schedd_inbox_name(job.schedd), question)
         deadline = self._clock() + CLAIM_TIMEOUT

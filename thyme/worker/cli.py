@@ -160,6 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         privileges.become_subreaper()
         privileges.drop_inheritable_rights()
         processes.reset_signal_handling()
+        processes.set_limits_of_jobs()
         return int(working[0].run())
     except ThymeError as error:
         print(f"thyme-worker: {error}", file=sys.stderr)

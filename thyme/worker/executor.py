@@ -60,6 +60,7 @@ class Execution:
         self._task = task
         self._clock = clock
         self._user = sandbox.user
+        self._received = sandbox.received
         self._started = clock()
         self._next_look = self._started + FIRST_LOOK
         self._kill_at: float | None = None
@@ -70,6 +71,8 @@ class Execution:
         with self._user.acting():
             self._process = self._start(sandbox, slot)
             _raise_oom_score(self._process.pid)
+        # it may have ended before the first look that is due
+        self._meter.look_at_first(self._process.pid)
 
     def _start(self, sandbox: Sandbox, slot: str) -> subprocess.Popen[bytes]:
         task, scratch = self._task, str(sandbox.path)
@@ -121,7 +124,8 @@ class Execution:
     def get_usage(self) -> Usage:
         """Return what all its processes have used up to the last ``measure``."""
         meter, wall = self._meter, self._clock() - self._started
-        return Usage(*meter.get_cpu_seconds(), wall, meter.peak, meter.rss, meter.disk)
+        cpu = meter.get_cpu_seconds()
+        return Usage(*cpu, wall, meter.peak, meter.rss, meter.disk, self._received)
 
     def suspend(self) -> None:
         """Stop all its processes; called again, also those started since."""
@@ -161,8 +165,9 @@ class Execution:
         self._meter.measure_end()
         first, meter = self._outcome.usage, self._meter
         usage = Usage(
-            *meter.get_cpu_seconds(), first.wall, max(first.peak_rss, meter.peak), 0, meter.disk
-        )
+            *meter.get_cpu_seconds(), first.wall, max(first.peak_rss, meter.peak), 0, meter.disk,
+            self._received,
+        )  # fmt: skip
         return replace(self._outcome, usage=usage)
 
     def _signal(self, number: int) -> None:

@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from thyme.protocol.events import HoldReason, Submit
+from thyme.protocol.events import HoldReason, Machine, Submit
 from thyme.protocol.hold_codes import HoldReasonCode
 from thyme.protocol.job import Task
-from thyme.protocol.mail import Machine
 
 from .start_errors import CannotStart, one_line
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from thyme.protocol.mail import Machine
+from thyme.protocol.events import Machine
 
 from .memory_cgroup import CgroupMemory, MemoryCgroup
 

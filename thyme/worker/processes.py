@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -37,6 +38,14 @@ def reset_signal_handling() -> None:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda _number, _frame: None)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def set_limits_of_jobs() -> None:
+    """Let the programs that we execute have HTCondor's limits: no core file, any size of stack."""
+    _soft, largest = resource.getrlimit(resource.RLIMIT_STACK)
+    resource.setrlimit(resource.RLIMIT_STACK, (largest, largest))
+    _soft, largest = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, largest))
 
 
 def start_process(

@@ -32,11 +32,14 @@ class ReportBuilder:
         self._slot = slot
         self._wall = wall
 
-    def build_evicted(self, job: Submit, reason: str, usage: Usage) -> Report:
-        """Report that the attempt was ended before its time."""
+    def build_evicted(
+        self, job: Submit, reason: str, usage: Usage, outcome: ExecutionResult | None = None
+    ) -> Report:
+        """Report that the attempt was ended before its time; ``outcome``: None if never started."""
         message = Evicted(
-            job.schedd, job.job, self._wall(), job.attempt, self._worker, self._slot, reason, usage
-        )
+            job.schedd, job.job, self._wall(), job.attempt, self._worker, self._slot, reason, usage,
+            outcome.exit_code if outcome else None, outcome.signal if outcome else None,
+        )  # fmt: skip
         return Report(message.kind, codec.encode(message))
 
     def build_finished(self, job: Submit, outcome: ExecutionResult, sandbox: Sandbox) -> Report:

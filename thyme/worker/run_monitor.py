@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from thyme.broker import Mail, Transport
 from thyme.errors import BadMessage, BrokerError
 from thyme.protocol import codec
-from thyme.protocol.events import HoldReason, Submit
+from thyme.protocol.events import HoldReason, Machine, Submit
 from thyme.protocol.job import DEFAULT_LEASE
-from thyme.protocol.mail import Control, Heartbeat, Machine, Peek, make_schedd_inbox_name
+from thyme.protocol.mail import Control, Heartbeat, Peek, make_schedd_inbox_name
 
 from . import limits
 from .connection import BrokerConnection

@@ -69,6 +69,8 @@ class Sandbox:
                     "every directory above (use --workdir or --user)"
                 )
             raise NodeUnfit(text) from error
+        #: bytes of the job's input files
+        self.received = 0
         self._inputs: dict[str, Fingerprint] = {}
         self._streams = Streams(self.path)
         self._identity_at_start = _get_identity(self.path.lstat())
@@ -89,6 +91,7 @@ class Sandbox:
 
     def unpack(self, task: Task) -> None:
         """Write the input files; raises NodeUnfit (a full disk, mostly) or CannotStart."""
+        self.received = sum(len(file.data) for file in task.files)
         with self.user.acting():
             for file in task.files:
                 try:

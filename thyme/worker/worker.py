@@ -34,9 +34,8 @@ from thyme.errors import (
     NodeUnfit,
 )
 from thyme.protocol import codec
-from thyme.protocol.events import HoldReason, Started, Submit, Usage, expect_kind
+from thyme.protocol.events import HoldReason, Machine, Started, Submit, Usage, expect_kind
 from thyme.protocol.job import Task
-from thyme.protocol.mail import Machine
 
 from . import job_ads, limits, processes
 from .availability import Availability
@@ -119,7 +118,7 @@ class Worker:
             wall,
         )
         self._reports = ReportBuilder(self.name, self.slot, wall)
-        self._claims = ClaimClient(self.name, self.slot, shutdown, clock)
+        self._claims = ClaimClient(self.name, self.slot, shutdown, clock, self._describe_machine)
         self._jobs_done = 0
         #: the node as it was last described for a job
         self._machine: Machine | None = None
@@ -257,7 +256,10 @@ class Worker:
             transport.record([self._reports.build_evicted(job, EVICTED, Usage()).body])
             return None  # closing the connection queues the message again
         if not answer.recorded:
-            started = Started(job.schedd, job.job, self._wall(), job.attempt, self.name, self.slot)
+            started = Started(
+                job.schedd, job.job, self._wall(), job.attempt, self.name, self.slot,
+                self._describe_machine(),
+            )  # fmt: skip
             transport.record([codec.encode(started)])
         transport.ack_later(delivery)
         return job
@@ -320,16 +322,20 @@ class Worker:
         if isinstance(why, HoldReason):
             return self._reports.build_held(job, outcome, sandbox, why)
         if why:
-            return self._reports.build_evicted(job, why, outcome.usage)
+            return self._reports.build_evicted(job, why, outcome.usage, outcome)
         return self._reports.build_finished(job, outcome, sandbox)
+
+    def _describe_machine(self) -> Machine | None:
+        """Describe the node as it was at most ``MACHINE_SECONDS`` ago."""
+        if self._machine is None or self._clock() >= self._machine_until:
+            self._machine = self._identity.machine()
+            self._machine_until = self._clock() + MACHINE_SECONDS
+        return self._machine
 
     def _write_ads(self, job: Submit, sandbox: Sandbox) -> Task:
         """Write the job's ads; return its task, completed from them."""
         now = self._wall()
-        if self._machine is None or self._clock() >= self._machine_until:
-            self._machine = self._identity.machine()
-            self._machine_until = self._clock() + MACHINE_SECONDS
-        machine_ad = job_ads.build_machine_ad(job.ad, self._machine, self.slot, now)
+        machine_ad = job_ads.build_machine_ad(job.ad, self._describe_machine(), self.slot, now)
         job_ad = job_ads.build_job_ad(job, self.slot, now)
         sandbox.write_ads(job_ads.format_ad(job_ad), job_ads.format_ad(machine_ad))
         return job_ads.complete_task(job.task, machine_ad, str(sandbox.path))

@@ -13,7 +13,10 @@ from vobox.classad.ad import ParseError, unquote
 IMMUTABLE = "ClusterId GlobalJobId MyType Owner ProcId QDate TargetType User "
 #: What the schedd keeps itself: the state, and what happened.
 KEPT = (
-    "BytesRecvd BytesSent CommittedTime CompletionDate CumulativeRemoteSysCpu "
+    "BytesRecvd BytesSent CommittedSlotTime CommittedTime CompletionDate CpusProvisioned CpusUsage "
+    "DiskProvisioned ExitReason FirstJobMatchDate InitialWaitDuration LastMatchTime LastVacateTime "
+    "MemoryProvisioned NumHoldsByReason NumJobMatches NumVacates NumVacatesByReason "
+    "OrigMaxHosts VacateReason VacateReasonCode VacateReasonSubCode CumulativeRemoteSysCpu "
     "CumulativeRemoteUserCpu CumulativeSlotTime CumulativeSuspensionTime CurrentHosts "
     "EnteredCurrentStatus ExitBySignal ExitCode ExitSignal ExitStatus HoldReason "
     "HoldReasonCode HoldReasonSubCode JobCurrentStartDate JobCurrentStartExecutingDate "

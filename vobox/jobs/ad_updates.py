@@ -6,9 +6,11 @@ is in ``transitions.py``. Times are epoch seconds.
 
 from __future__ import annotations
 
+import re
+import signal
 from typing import Final
 
-from thyme.protocol.events import Finished, HoldReason, Usage
+from thyme.protocol.events import Evicted, Finished, HoldReason, Machine, Usage
 from thyme.protocol.hold_codes import HoldReasonCode
 from vobox.classad.ad import Ad, literal
 
@@ -16,6 +18,21 @@ from .status import HELD, SUSPENDED
 
 #: Holds that the user asked for: they do not count in NumSystemHolds.
 _USER_HOLDS: Final = (HoldReasonCode.USER_REQUEST, HoldReasonCode.SUBMITTED_ON_HOLD)
+
+#: VacateReasonCode of a worker that is silent, of one that leaves, of condor_vacate_job, and of a
+#: removal; the end of a run by a hold has the code of the hold.
+WORKER_LOST, WORKER_LEFT, VACATED, JOB_REMOVED = 1008, 1013, 1022, 1023
+#: HTCondor's names of the codes (condor_holdcodes.h), as its counters by reason use them.
+_REASONS: Final = {
+    1: "UserRequest", 3: "JobPolicy", 6: "FailedToCreateProcess", 7: "UnableToOpenOutput",
+    8: "UnableToOpenInput", 12: "TransferOutputError", 13: "TransferInputError", 14: "IwdError",
+    15: "SubmittedOnHold", 16: "SpoolingInput", 22: "UnableToInitUserLog", 26: "SystemPolicy",
+    32: "MaxTransferInputSizeExceeded", 33: "MaxTransferOutputSizeExceeded",
+    34: "JobOutOfResources", 43: "PreScriptFailed", 46: "JobDurationExceeded",
+    47: "JobExecuteExceeded", 1008: "ReconnectFailed", 1013: "StartdShutdown",
+    1022: "ScheddVacate", 1023: "JobRemoved",
+}  # fmt: skip
+_COUNT: Final = re.compile(r"(\w+) = (\d{1,9})")
 
 
 def set_status(ad: Ad, status: int, before: int, now: float) -> None:
@@ -39,9 +56,22 @@ def set_initial_status(ad: Ad, status: int) -> None:
         ad["NumHolds"] = literal(1)
 
 
-def record_start(ad: Ad, host: str, now: float) -> None:
-    """Set what goes with the start of a run; ``host``: the slot, ``slot1_7@node``."""
+def record_start(ad: Ad, host: str, now: float, machine: Machine | None = None) -> None:
+    """Set what goes with the start of a run.
+
+    ``host``: the slot, ``slot1_7@node``; ``machine``: what it offers, None if that is not known.
+    """
     start = literal(int(now))
+    if "JobStartDate" not in ad:
+        ad["FirstJobMatchDate"] = start
+        ad["InitialWaitDuration"] = literal(max(0, int(now) - ad.number("QDate", int(now))))
+    ad["LastMatchTime"], ad["OrigMaxHosts"] = start, literal(1)
+    ad["NumJobMatches"] = literal(ad.number("NumJobMatches") + 1)
+    for name in ("Cpus", "Memory", "Disk"):
+        if machine is None:
+            ad.pop(f"{name}Provisioned", None)
+        else:
+            ad[f"{name}Provisioned"] = literal(getattr(machine, name.lower()))
     ad.setdefault("JobStartDate", start)
     if "JobCurrentStartDate" in ad:
         ad["JobLastStartDate"] = ad["JobCurrentStartDate"]
@@ -61,9 +91,28 @@ def record_end(ad: Ad, host: str, used: Usage) -> None:
         total = f"CumulativeRemote{name}Cpu"
         ad[total] = literal(_real(ad, total) + round(seconds, 6))
         ad[f"Remote{name}Cpu"] = literal(round(seconds, 6))
-    if used.peak_rss:
-        ad["ResidentSetSize"] = ad["ResidentSetSize_RAW"] = literal(used.peak_rss)
-        ad["MemoryUsage"] = "((ResidentSetSize + 1023) / 1024)"
+    ad.update(build_memory_attributes(used.peak_rss))
+    if used.received:
+        ad["BytesRecvd"] = literal(float(used.received))
+    if used.wall > 0:
+        ad["CpusUsage"] = literal(round((used.user_cpu + used.system_cpu) / used.wall, 6))
+
+
+def build_memory_attributes(memory: int) -> dict[str, str]:
+    """Return the attributes of KiB in memory; none for 0, which nobody measured."""
+    if not memory:
+        return {}
+    return {
+        "ResidentSetSize": literal(round_up_size(memory)),
+        "ResidentSetSize_RAW": literal(memory),
+        "MemoryUsage": "((ResidentSetSize + 1023) / 1024)",
+    }
+
+
+def round_up_size(size: int) -> int:
+    """Round a size as HTCondor does (SCHEDD_ROUND_ATTR_…=25%): 123 to 125, 7404 to 7500."""
+    step = 10 ** (len(str(size)) - 1)
+    return size if size <= 0 else -(-size * 4 // step) * step // 4
 
 
 def record_loss(ad: Ad, now: float) -> None:
@@ -91,16 +140,55 @@ def record_exit(ad: Ad, event: Finished) -> None:
         ad["ExitSignal"] = literal(event.signal)
     else:
         ad["ExitCode"] = literal(event.exit_code or 0)
+    if event.signal is not None:
+        ad["ExitReason"] = literal(_describe_signal(event.signal))
+    else:
+        ad.pop("ExitReason", None)
     ad["TerminationPending"] = "true"
     sent = len(event.stdout) + len(event.stderr) + sum(len(file.data) for file in event.files)
     ad["BytesSent"] = literal(float(sent))
     ad["NumJobCompletions"] = literal(ad.number("NumJobCompletions") + 1)
 
 
-def record_removal_while_running(ad: Ad) -> None:
-    """Count a running job that is removed as ended by SIGTERM, as HTCondor does."""
-    ad["ExitBySignal"], ad["ExitSignal"] = "true", literal(15)
+def _describe_signal(number: int) -> str:
+    return f"died on signal {number} ({signal.strsignal(number) or 'Unknown signal'})"
+
+
+def record_completion(ad: Ad) -> None:
+    """Count the run that completed the job."""
+    seconds = max(int(_real(ad, "LastRemoteWallClockTime")), 0)
+    ad["CommittedTime"] = literal(ad.number("CommittedTime") + seconds)
+    ad["CommittedSlotTime"] = literal(_real(ad, "CommittedSlotTime") + seconds)
+
+
+def record_end_of_removed(ad: Ad, event: Finished | Evicted) -> None:
+    """Set how the program of a removed job really ended, if it had begun."""
+    if event.exit_code is None and event.signal is None:
+        return
+    ad["ExitBySignal"] = literal(event.signal is not None)
     ad.pop("ExitCode", None)
+    if event.signal is not None:
+        ad["ExitSignal"] = literal(event.signal)
+        ad["ExitReason"] = literal(_describe_signal(event.signal))
+    else:
+        ad["ExitCode"] = literal(event.exit_code or 0)
+
+
+def record_vacate(ad: Ad, reason: str, code: int, subcode: int, now: float) -> None:
+    """Set what goes with a run that was ended before its time; ``now``: epoch seconds."""
+    ad["VacateReason"] = literal(reason)
+    ad["VacateReasonCode"], ad["VacateReasonSubCode"] = literal(code), literal(subcode)
+    ad["LastVacateTime"] = literal(int(now))
+    ad["NumVacates"] = literal(ad.number("NumVacates") + 1)
+    _count_reason(ad, "NumVacatesByReason", code)
+
+
+def _count_reason(ad: Ad, name: str, code: int) -> None:
+    """Count one more in a record of counters by reason, ``[ UserRequest = 1 ]``."""
+    label = _REASONS.get(code, f"Code{code}")
+    counts = {word: int(number) for word, number in _COUNT.findall(ad.get(name, ""))}
+    counts[label] = counts.get(label, 0) + 1
+    ad[name] = "[ " + "; ".join(f"{word} = {counts[word]}" for word in sorted(counts)) + " ]"
 
 
 def record_hold(ad: Ad, hold: HoldReason) -> None:
@@ -108,6 +196,7 @@ def record_hold(ad: Ad, hold: HoldReason) -> None:
     ad["HoldReason"] = literal(hold.text)
     ad["HoldReasonCode"], ad["HoldReasonSubCode"] = literal(hold.code), literal(hold.subcode)
     ad["NumHolds"] = literal(ad.number("NumHolds") + 1)
+    _count_reason(ad, "NumHoldsByReason", hold.code)
     if hold.code not in _USER_HOLDS:
         ad["NumSystemHolds"] = literal(ad.number("NumSystemHolds") + 1)
 

@@ -13,6 +13,8 @@ from thyme.protocol.events import Usage
 from thyme.protocol.job import JobId
 from vobox.classad.ad import literal
 
+from .ad_updates import build_memory_attributes, round_up_size
+
 _NOTHING: Mapping[str, str] = {}
 
 
@@ -66,12 +68,12 @@ def build_attributes(usage: Usage, now: float) -> Mapping[str, str]:
     }
     memory = max(usage.peak_rss, usage.rss)
     if memory:
+        ad |= build_memory_attributes(memory)
         # the image is at least as large as its resident part; more is not measured
-        for name in ("ResidentSetSize", "ImageSize"):
-            ad[name] = ad[name + "_RAW"] = literal(memory)
-        ad["MemoryUsage"] = "((ResidentSetSize + 1023) / 1024)"
+        ad["ImageSize"], ad["ImageSize_RAW"] = ad["ResidentSetSize"], ad["ResidentSetSize_RAW"]
     if usage.disk:
-        ad["DiskUsage"] = ad["DiskUsage_RAW"] = literal(usage.disk)
+        ad["DiskUsage"] = literal(round_up_size(usage.disk))
+        ad["DiskUsage_RAW"] = literal(usage.disk)
     return ad
 
 

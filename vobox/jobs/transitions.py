@@ -41,6 +41,7 @@ from thyme.protocol.events import (
     Started,
     Submit,
     Suspended,
+    Usage,
     Vacated,
 )
 from thyme.protocol.hold_codes import HoldReasonCode
@@ -59,6 +60,15 @@ from .status import (
     TRANSFERRING_OUTPUT,
 )
 
+#: What a worker gives as the reason after condor_vacate.
+_VACATED: Final = "vacated"
+#: Holds that a worker's own errors cause: HTCondor logs them as an error of its starter, too.
+_WORKERS_ERRORS: Final = (
+    HoldReasonCode.FAILED_TO_CREATE_PROCESS,
+    HoldReasonCode.TRANSFER_OUTPUT_ERROR,
+    HoldReasonCode.TRANSFER_INPUT_ERROR,
+    HoldReasonCode.MAX_TRANSFER_OUTPUT_SIZE_EXCEEDED,
+)
 #: HoldReasonSubCode (EBADMSG) of a job whose message is among the dead letters.
 DEAD_LETTER_SUBCODE: Final = 74
 
@@ -206,8 +216,9 @@ def _on_started(job: Job, event: Started) -> list[Effect]:
     job.worker = event.worker
     # a worker may be faster than the record of what it took from the queue
     job.attempt = max(job.attempt, event.attempt)
-    ad_updates.record_start(job.ad, event.host, event.time)
-    return [LogEvent(user_log_events.format_execute(job.id, event.time, event.host))]
+    ad_updates.record_start(job.ad, event.host, event.time, event.machine)
+    text = user_log_events.format_execute(job.id, event.time, event.host, event.machine)
+    return [LogEvent(text)]
 
 
 def _refuse_start(job: Job, event: Started) -> str:
@@ -235,15 +246,16 @@ def _on_finished(job: Job, event: Finished) -> list[Effect]:
         return []
     _end_run(job, event)
     ad = job.ad
+    size = _log_size(job, event)
     ad_updates.clear_hold(ad)
     if event.exit_code is not None or event.signal is not None:
         ad_updates.record_exit(ad, event)
     if event.hold is not None:
-        return [*_hold(job, event.hold, event), SaveOutput()]
+        return [*size, *_hold_after_run(job, event.hold, event), SaveOutput()]
     _set_status(job, TRANSFERRING_OUTPUT, event.time)
     ad["CompletionDate"] = literal(int(event.time))
     job.has_result = True
-    return []
+    return size
 
 
 def _on_not_completed(job: Job, event: NotCompleted) -> list[Effect]:
@@ -259,6 +271,25 @@ def _on_not_completed(job: Job, event: NotCompleted) -> list[Effect]:
     return [LogEvent(text), SaveOutput()]
 
 
+def _log_size(job: Job, event: Finished) -> list[Effect]:
+    memory = event.usage.peak_rss
+    text = user_log_events.format_image_size(job.id, event.time, memory)
+    return [LogEvent(text)] if memory else []
+
+
+def _hold_after_run(job: Job, hold: HoldReason, event: Finished) -> list[Effect]:
+    """Hold the job of an ended run: it exceeded a limit, or could not run."""
+    effects: list[Effect] = []
+    if hold.code in _WORKERS_ERRORS:
+        text = user_log_events.format_remote_error(job.id, event.time, event.host, hold)
+        effects.append(LogEvent(text))
+    return [*effects, *_hold(job, hold, event, None if _has_ended(event) else event.usage)]
+
+
+def _has_ended(event: Finished) -> bool:
+    return event.exit_code is not None or event.signal is not None
+
+
 def _on_evicted(job: Job, event: Evicted) -> list[Effect]:
     if _is_outdated(job, event):
         return []
@@ -272,8 +303,17 @@ def _on_evicted(job: Job, event: Evicted) -> list[Effect]:
         return []
     _set_status(job, IDLE, event.time)
     job.queued = False
-    text = user_log_events.format_evicted(job.id, event.time, event.usage, event.reason)
-    return [LogEvent(text)]
+    if event.reason == _VACATED:
+        reason, code = "Job vacated by schedd", ad_updates.VACATED
+    else:
+        reason, code = event.reason, ad_updates.WORKER_LEFT
+    return [_vacate(job, reason, code, 0, event.time, event.usage)]
+
+
+def _vacate(job: Job, reason: str, code: int, subcode: int, now: float, used: Usage) -> LogEvent:
+    """Record that the run was ended before its time; ``used``: as far as it is known."""
+    ad_updates.record_vacate(job.ad, reason, code, subcode, now)
+    return LogEvent(user_log_events.format_evicted(job.id, now, used, reason, code, subcode))
 
 
 def _on_never_started(job: Job, event: Evicted) -> list[Effect]:
@@ -305,6 +345,7 @@ def _end_run(job: Job, event: Finished | Evicted) -> None:
 def _end_removed_run(job: Job, event: Finished | Evicted) -> list[Effect]:
     if job.worker:
         _end_run(job, event)
+        ad_updates.record_end_of_removed(job.ad, event)
     # not the time of the event: the worker's clock may be years away
     _leave_queue_unless_kept(job, float(job.ad.number("EnteredCurrentStatus")))
     return []
@@ -328,7 +369,7 @@ def _on_lost(job: Job, event: Lost) -> list[Effect]:
     if job.status in (RUNNING, SUSPENDED):
         job.losses += 1
         job.queued = False
-        effects.append(LogEvent(user_log_events.format_lost(job.id, event.time, event.reason)))
+        effects.append(_vacate(job, event.reason, ad_updates.WORKER_LOST, 0, event.time, Usage()))
         if event.hold is not None:
             return [*effects, *_hold(job, event.hold, event)]
         _set_status(job, IDLE, event.time)
@@ -338,6 +379,7 @@ def _on_lost(job: Job, event: Lost) -> list[Effect]:
 def _on_delivered(job: Job, event: Delivered) -> list[Effect]:
     if job.status == TRANSFERRING_OUTPUT:
         _set_status(job, COMPLETED, event.time)
+        ad_updates.record_completion(job.ad)
         job.has_result = False
         _leave_queue_unless_kept(job, event.time)
     return []
@@ -357,16 +399,20 @@ def _on_removed(job: Job, event: Removed) -> list[Effect]:
         _leave_queue(job, event.time)
     if not job.in_queue or job.status == REMOVED:
         return []
+    effects: list[Effect] = []
+    if job.worker and job.status in (RUNNING, SUSPENDED):
+        code = ad_updates.JOB_REMOVED
+        effects.append(_vacate(job, event.reason, code, 0, event.time, Usage()))
     _set_status(job, REMOVED, event.time)
     ad_updates.clear_hold(job.ad)
     job.ad["RemoveReason"] = literal(event.reason)
     job.has_result = False
     text = user_log_events.format_aborted(job.id, event.time, event.reason)
+    effects.append(LogEvent(text))
     if job.worker:
-        ad_updates.record_removal_while_running(job.ad)
-        return [LogEvent(text), ControlMessage(job.worker, job.attempt, "remove")]
+        return [*effects, ControlMessage(job.worker, job.attempt, "remove")]
     _leave_queue_unless_kept(job, event.time)
-    return [LogEvent(text)]
+    return effects
 
 
 def _leave_queue_unless_kept(job: Job, now: float) -> None:
@@ -388,13 +434,18 @@ def _leave_queue(job: Job, now: float) -> None:
 def _on_held(job: Job, event: Held) -> list[Effect]:
     if not job.in_queue or job.status in (REMOVED, HELD, COMPLETED):
         return []
-    return _hold(job, event.hold, event)
+    runs = job.worker and job.status in (RUNNING, SUSPENDED)
+    return _hold(job, event.hold, event, Usage() if runs else None)
 
 
-def _hold(job: Job, hold: HoldReason, event: JobMessage) -> list[Effect]:
+def _hold(job: Job, hold: HoldReason, event: JobMessage, used: Usage | None = None) -> list[Effect]:
+    """Hold the job; ``used``: of the run that this ends before its time, None if there is none."""
+    effects: list[Effect] = []
+    if used is not None:
+        effects.append(_vacate(job, hold.text, hold.code, hold.subcode, event.time, used))
     _set_status(job, HELD, event.time)
     ad_updates.record_hold(job.ad, hold)
-    effects: list[Effect] = [LogEvent(user_log_events.format_held(job.id, event.time, job.ad))]
+    effects.append(LogEvent(user_log_events.format_held(job.id, event.time, job.ad)))
     if job.worker:
         effects.append(ControlMessage(job.worker, job.attempt, "hold"))
     return effects
@@ -417,10 +468,19 @@ def _on_released(job: Job, event: Released) -> list[Effect]:
 
 
 def _on_edited(job: Job, event: Edited) -> list[Effect]:
-    if job.in_queue:
-        for name, text in event.ad.items():
-            job.ad[name] = text
-    return []
+    if not job.in_queue:
+        return []
+    effects: list[Effect] = []
+    for name, text in event.ad.items():
+        old = job.ad.get(name, "undefined")
+        if name.lower() == "jobprio" and old != text:
+            effects.append(
+                LogEvent(
+                    user_log_events.format_attribute_update(job.id, event.time, name, old, text)
+                )
+            )
+        job.ad[name] = text
+    return effects
 
 
 def _on_suspended(job: Job, event: Suspended) -> list[Effect]:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import time
 
-from thyme.protocol.events import Finished, NotCompleted, Usage
+from thyme.protocol.events import Finished, HoldReason, Machine, NotCompleted, Usage
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 
-#: What a worker gives as the reason after condor_vacate.
-_VACATED = "vacated"
+from . import ad_updates
 
 
 def format_submit(job: JobId, now: float, ad: Ad) -> str:
@@ -24,26 +23,51 @@ def format_submit(job: JobId, now: float, ad: Ad) -> str:
     return _event(0, job, now, f"Job submitted from host: {_submit_host(ad)}\n{extra}")
 
 
-def format_execute(job: JobId, now: float, host: str) -> str:
-    """Format event 001, a run began; ``host``: the slot and the node, ``slot1_12@node``."""
+def format_execute(job: JobId, now: float, host: str, machine: Machine | None = None) -> str:
+    """Format event 001, a run began.
+
+    ``now``: epoch seconds; ``host``: the slot and the node, ``slot1_12@node``; ``machine``: what
+    it offers, None if that is not known.
+    """
     host = _line(host)
     slot, _, node = host.partition("@")
-    return _event(1, job, now, f"Job executing on host: <{node or slot}:0>\n\tSlotName: {host}\n")
+    text = f"Job executing on host: <{node or slot}:0>\n\tSlotName: {host}\n"
+    if machine is not None:
+        text += f"\tCpus = {machine.cpus}\n\tDisk = {machine.disk}\n\tMemory = {machine.memory}\n"
+    return _event(1, job, now, text)
 
 
-def format_evicted(job: JobId, now: float, usage: Usage, reason: str) -> str:
-    """Format the end of a run whose program did not end by itself; ``now``: epoch seconds."""
-    code = ""
-    if reason == _VACATED:
-        code, reason = " Code 1022 Subcode 0", "Job vacated by schedd"
+def format_evicted(
+    job: JobId, now: float, usage: Usage, reason: str, code: int = 0, subcode: int = 0
+) -> str:
+    """Format event 004, the end of a run whose program did not end by itself.
+
+    ``now``: epoch seconds; ``code`` and ``subcode``: of the vacate or of the hold; 0: none.
+    """
+    codes = f" Code {code} Subcode {subcode}" if code else ""
     return _event(
         4,
         job,
         now,
-        f"Job was evicted.{code}\n\t(0) CPU times\n{_usage(usage, 'Run')}"
-        "\t0  -  Run Bytes Sent By Job\n\t0  -  Run Bytes Received By Job\n"
+        f"Job was evicted.{codes}\n\t(0) CPU times\n{_usage(usage, 'Run')}"
+        f"\t0  -  Run Bytes Sent By Job\n\t{usage.received}  -  Run Bytes Received By Job\n"
         f"\tReason: {_line(reason)}\n",
     )
+
+
+def format_remote_error(job: JobId, now: float, host: str, hold: HoldReason) -> str:
+    """Format event 021, a worker could not run the job or fetch its output.
+
+    ``now``: epoch seconds; ``host``: its slot; ``hold``: why the job is held.
+    """
+    text = f"Error from starter on {_line(host)}:\n\t{_line(hold.text)}\n"
+    return _event(21, job, now, f"{text}\tCode {hold.code} Subcode {hold.subcode}\n")
+
+
+def format_attribute_update(job: JobId, now: float, name: str, old: str, new: str) -> str:
+    """Format event 033, an attribute has a new value; ``old``, ``new``: ClassAd text."""
+    text = f"Changing job attribute {name} from {_line(old)} to {_line(new)}\n"
+    return _event(33, job, now, text)
 
 
 def format_requeued(job: JobId, event: NotCompleted, ad: Ad) -> str:
@@ -58,29 +82,56 @@ def format_requeued(job: JobId, event: NotCompleted, ad: Ad) -> str:
         event.time,
         "Job was evicted.\n\t(0) Job terminated and was requeued\n"
         f"{_usage(event.usage, 'Run')}"
-        f"\t{sent}  -  Run Bytes Sent By Job\n\t0  -  Run Bytes Received By Job\n"
+        f"\t{sent}  -  Run Bytes Sent By Job\n"
+        f"\t{event.usage.received}  -  Run Bytes Received By Job\n"
         f"\t{_termination(event)}\n\t{_line(event.reason)}\n",
     )
 
 
 def format_lost(job: JobId, now: float, reason: str) -> str:
     """Format the loss of an attempt whose lease expired: in HTCondor an eviction."""
-    return format_evicted(job, now, Usage(), reason)
+    return format_evicted(job, now, Usage(), reason, ad_updates.WORKER_LOST)
 
 
 def format_terminated(job: JobId, event: Finished, ad: Ad) -> str:
     """Format event 005, the job ended by itself; ``ad``: as it is after that."""
     total = Usage(_number(ad, "CumulativeRemoteUserCpu"), _number(ad, "CumulativeRemoteSysCpu"))
-    sent = int(_number(ad, "BytesSent"))
+    sent, received = int(_number(ad, "BytesSent")), event.usage.received
     return _event(
         5,
         job,
         event.time,
         f"Job terminated.\n\t{_termination(event)}\n"
         f"{_usage(event.usage, 'Run')}{_usage(total, 'Total')}"
-        f"\t{sent}  -  Run Bytes Sent By Job\n\t0  -  Run Bytes Received By Job\n"
-        f"\t{sent}  -  Total Bytes Sent By Job\n\t0  -  Total Bytes Received By Job\n",
+        f"\t{sent}  -  Run Bytes Sent By Job\n\t{received}  -  Run Bytes Received By Job\n"
+        f"\t{sent}  -  Total Bytes Sent By Job\n\t{received}  -  Total Bytes Received By Job\n"
+        f"{_format_resources(event, ad)}",
     )
+
+
+def _format_resources(event: Finished, ad: Ad) -> str:
+    """Format what was used, requested and provided; what is not known stays blank."""
+    used = event.usage
+    cpu = used.user_cpu + used.system_cpu
+    busy = int(event.time) - ad.number("JobCurrentStartDate", int(event.time))
+    usages = {
+        "Cpus": f"{cpu / used.wall:.2f}" if used.wall > 0 else "",
+        "Disk": str(used.disk) if used.disk else "",
+        "Memory": str((used.peak_rss + 1023) // 1024) if used.peak_rss else "",
+    }
+    rows = ["\tPartitionable Resources :    Usage  Request Allocated \n"]
+    for name, label in (("Cpus", "Cpus"), ("Disk", "Disk (KB)"), ("Memory", "Memory (MB)")):
+        asked, has = (_digits(ad, text) for text in (f"Request{name}", f"{name}Provisioned"))
+        rows.append(f"\t   {label:20} : {usages[name]:>8} {asked:>8} {has:>9} \n")
+    for label, seconds in (("TimeExecute (s)", int(used.wall)), ("TimeSlotBusy (s)", busy)):
+        rows.append(f"\t   {label:20} : {max(seconds, 0):>8} {'':>8} {'':>9} \n")
+    return "".join(rows)
+
+
+def _digits(ad: Ad, name: str) -> str:
+    """Return the attribute where it is a plain number, else ""."""
+    text = ad.get(name, "")
+    return text if text.isascii() and text.isdigit() else ""
 
 
 def format_aborted(job: JobId, now: float, reason: str) -> str:

@@ -236,11 +236,12 @@ class WorkerMail:
         reason = refuse_claim(job, claim, self._leases.claimant(claim.job, claim.attempt))
         if reason:
             return reason, None
-        self._slots.record_taken(claim.worker, self._clock())
+        self._slots.record_taken(claim, self._clock())
         if job is None:
             return "", None
         self._leases.record_claim(job, claim.attempt, claim.worker, self._clock())
-        start = (claim.job, self._wall(), claim.attempt, claim.worker, claim.host)
+        machine = self._slots.get_machine(claim.worker)
+        start = (claim.job, self._wall(), claim.attempt, claim.worker, claim.host, machine)
         return "", Started(self._schedd, *start)
 
     def _read_heartbeat(self, beat: Heartbeat) -> None:

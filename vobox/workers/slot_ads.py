@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from thyme.protocol.mail import Machine
+from thyme.protocol.events import Machine
 from vobox.classad.ad import Ad, literal
 from vobox.jobs.status import RUNNING, SUSPENDED
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from thyme.protocol.mail import Heartbeat, Machine, Waiting
+from thyme.protocol.events import Machine
+from thyme.protocol.mail import Claim, Heartbeat, Waiting
 
 #: A worker that is silent for so many of its own intervals is gone.
 MAX_MISSED_INTERVALS: Final = 3
@@ -87,16 +88,18 @@ class Slots:
             )
         )
 
-    def record_taken(self, worker: str, now: float) -> None:
+    def record_taken(self, claim: Claim, now: float) -> None:
         """Remember that the worker's claim was granted: it waits no longer."""
-        known = self._slots.get(worker)
-        if known is not None and known.is_waiting:
-            self._put(
-                Slot(
-                    worker, known.host, "", known.machine, 0.0, 0,
-                    is_waiting=False, until=now + BUSY_KEPT_SECONDS,
-                )
-            )  # fmt: skip
+        known = self._slots.get(claim.worker)
+        if known is None and claim.machine is None:
+            return
+        machine = claim.machine or (known.machine if known else None)
+        self._put(
+            Slot(
+                claim.worker, claim.host, "", machine, 0.0, 0,
+                is_waiting=False, until=now + BUSY_KEPT_SECONDS,
+            )
+        )  # fmt: skip
 
     def list_waiting(self, now: float) -> list[Slot]:
         """Return the slots that wait for a job, as far as is known."""

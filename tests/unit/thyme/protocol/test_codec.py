@@ -79,7 +79,7 @@ def test_a_usage_of_the_first_release_is_read_and_one_of_a_later_release_too() -
 
     for sent, read in [
         ([1.5, 0.5, 9.0, 77], Usage(1.5, 0.5, 9.0, 77)),
-        ([1.5, 0.5, 9.0, 77, 50, 8, "new"], Usage(1.5, 0.5, 9.0, 77, 50, 8)),
+        ([1.5, 0.5, 9.0, 77, 50, 8, 89, "new"], Usage(1.5, 0.5, 9.0, 77, 50, 8, 89)),
     ]:
         assert expect_kind(decode(put({**header, "usage": sent}, rest)), Heartbeat).usage == read
     with pytest.raises(BadMessage, match=r"^heartbeat: field 'usage' should be \[user CPU"):

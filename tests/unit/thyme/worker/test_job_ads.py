@@ -12,9 +12,8 @@ import pytest
 from tests.support.fake_broker import FakeBroker
 from tests.support.fake_schedd import submission
 from thyme.protocol.codec import encode
-from thyme.protocol.events import Finished, Submit
+from thyme.protocol.events import Finished, Machine, Submit
 from thyme.protocol.job import Task
-from thyme.protocol.mail import Machine
 from thyme.worker import job_ads
 from thyme.worker.shutdown import Shutdown
 from thyme.worker.start_errors import CannotStart

@@ -175,7 +175,7 @@ def test_a_reader_that_goes_away_ends_it(log: Path) -> None:
         (lambda path: path.write_text("hello\n...\n"),
          "Couldn't read {path}: line 1 begins no event\n"),
         (lambda path: path.write_text(ENDED + "<c>\n</c>\n...\n"),
-         "Couldn't read {path}: line 22 begins no event\n"),
+         "Couldn't read {path}: line 28 begins no event\n"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_log_is_explained(tmp_path: Path, make: object, text: str) -> None:

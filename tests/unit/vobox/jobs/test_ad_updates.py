@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import classad2
+import pytest
+
 from tests.support.schedd_parts import NOW, Events, Expression, after, effects, shown, told
-from thyme.protocol.events import HoldReason
+from thyme.protocol.events import HoldReason, Machine
+from vobox.jobs import ad_updates
 from vobox.jobs.policy import check_on_exit
 
 # --- the end by the job's own policy ------------------------------------------------------------
@@ -85,7 +91,9 @@ def test_attributes_of_a_completed_job() -> None:
     assert "ExitSignal" not in ad and ad["BytesSent"] == "3.0"
     assert ad["CompletionDate"] == str(int(NOW) + 3)
     assert ad["EnteredCurrentStatus"] == str(int(NOW) + 4)
-    assert ad["ResidentSetSize"] == "2048"
+    # 25 % of 1000, rounded up, as HTCondor's SCHEDD_ROUND_ATTR_ResidentSetSize
+    assert (ad["ResidentSetSize"], ad["ResidentSetSize_RAW"]) == ("2250", "2048")
+    assert (ad["CommittedTime"], ad["CommittedSlotTime"], ad["CpusUsage"]) == ("10", "10.0", "0.2")
     assert ad["MemoryUsage"] == "((ResidentSetSize + 1023) / 1024)"
 
 
@@ -97,11 +105,53 @@ def test_attributes_of_a_job_that_died_of_a_signal() -> None:
 
 def test_attributes_of_a_job_removed_while_it_ran() -> None:
     e = Events()
-    ad = after(e.submit(), e.started(), e.removed(), e.evicted()).ad
-    assert (ad["ExitBySignal"], ad["ExitSignal"], "ExitCode" in ad) == ("true", "15", False)
+    told = e.submit(), e.started(), e.removed()
+    ad = after(*told, e.evicted()).ad
+    assert (ad["ExitBySignal"], "ExitCode" in ad, "ExitSignal" in ad) == ("false", False, False)
+    assert (ad["VacateReasonCode"], ad["NumVacates"]) == ("1023", "1")
+    assert ad["NumVacatesByReason"] == "[ JobRemoved = 1 ]"
+    ended = replace(e.evicted(), exit_code=7)
+    trapped = after(*told, ended).ad
+    assert (trapped["ExitBySignal"], trapped["ExitCode"]) == ("false", "7")
+    killed = after(*told, replace(ended, exit_code=None, signal=9)).ad
+    assert (killed["ExitBySignal"], killed["ExitSignal"]) == ("true", "9")
+    assert killed["ExitReason"] == '"died on signal 9 (Killed)"'
     assert ad["RemoveReason"] == '"via condor_rm (by user games)"'
     assert "CompletionDate" not in ad and "RemoteHost" not in ad
     assert ad["RemoteWallClockTime"] == "10.0"
+
+
+@pytest.mark.parametrize(
+    ("size", "rounded"),
+    [(0, 0), (1, 1), (123, 125), (7404, 7500), (1000001, 1250000)],
+)
+def test_sizes_are_rounded_as_htcondor_rounds_them(size: int, rounded: int) -> None:
+    assert ad_updates.round_up_size(size) == rounded
+
+
+def test_a_run_says_when_it_was_matched_and_what_it_was_given() -> None:
+    e = Events()
+    machine = Machine(4, 2000, 10**6, "X86_64", "LINUX", "Debian12")
+    first = [e.submit(), replace(e.started(), machine=machine)]
+    ad = after(*first).ad
+    assert (ad["CpusProvisioned"], ad["MemoryProvisioned"], ad["DiskProvisioned"]) == (
+        "4", "2000", "1000000",
+    )  # fmt: skip
+    start = str(int(NOW) + 2)
+    assert (ad["FirstJobMatchDate"], ad["LastMatchTime"], ad["JobStartDate"]) == (start,) * 3
+    assert (ad["NumJobMatches"], ad["InitialWaitDuration"]) == ("1", "2")
+
+    ad = after(*first, e.evicted(reason="vacated"), e.submit(1), e.started("w2", 1)).ad
+    assert (ad["NumJobMatches"], ad["FirstJobMatchDate"]) == ("2", start)
+    assert (ad["LastMatchTime"], "CpusProvisioned" in ad) == (str(int(NOW) + 5), False)
+    assert ad["NumVacatesByReason"] == "[ ScheddVacate = 1 ]"
+
+
+def test_holds_are_counted_by_their_reason() -> None:
+    e = Events()
+    ad = after(e.submit(), e.held(1), e.released(), e.held(3), e.released(), e.held(1)).ad
+    counts = classad2.parseOne("x=" + ad["NumHoldsByReason"])["x"]
+    assert (counts["JobPolicy"], counts["UserRequest"], len(counts)) == (1, 2, 2)
 
 
 def test_attributes_of_a_hold_and_of_the_release() -> None:

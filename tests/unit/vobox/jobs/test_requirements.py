@@ -8,9 +8,9 @@ import pytest
 
 from tests.support.fake_submit_host import Host
 from tests.support.schedd_parts import Bench
-from thyme.protocol.events import Lost, Recorded, Started, Submit
+from thyme.protocol.events import Lost, Machine, Recorded, Started, Submit
 from thyme.protocol.job import JobId
-from thyme.protocol.mail import Machine, Waiting
+from thyme.protocol.mail import Waiting
 from vobox.classad.ad import Ad
 from vobox.jobs.requirements import NEW_PILOT_SECONDS, can_match
 

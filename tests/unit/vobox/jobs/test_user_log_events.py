@@ -10,8 +10,8 @@ import htcondor2
 import pytest
 
 from tests.support.fake_query_queue import utc
-from tests.support.schedd_parts import NOW, USAGE, Events, Expression, ad_of, after
-from thyme.protocol.events import Usage
+from tests.support.schedd_parts import NOW, USAGE, Events, Expression, ad_of, after, told
+from thyme.protocol.events import Edited, HoldReason, JobMessage, Usage
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.jobs import user_log_events
@@ -135,10 +135,90 @@ def test_htcondors_own_reader_reads_on_after_a_run_that_is_queued_again(
 
 def test_a_vacated_run_has_htcondors_code_and_reason(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    path.write_text(user_log_events.format_evicted(JobId(38, 0), NOW, USAGE, "vacated"))
+    e = Events(JobId(38, 0))
+    change = told(e.submit(), e.started(), e.evicted(reason="vacated"))
+    path.write_text("".join(each.text for each in change.effects if isinstance(each, LogEvent)))
     (event,) = read(path)
     assert path.read_text().splitlines()[0].endswith("Job was evicted. Code 1022 Subcode 0")
     assert event["Reason"] == "Job vacated by schedd"
+
+
+def log_of(tmp_path: Path, *events: JobMessage) -> list[htcondor2.JobEvent]:
+    """What HTCondor's reader finds of the last of these events."""
+    path = tmp_path / "log"
+    effects = told(*events).effects
+    path.write_text("".join(each.text for each in effects if isinstance(each, LogEvent)))
+    return read(path)
+
+
+def test_a_running_job_that_is_removed_or_held_is_evicted_first(tmp_path: Path) -> None:
+    e = Events(JobId(38, 0))
+    running = e.submit(), e.started()
+    kinds = htcondor2.JobEventType
+
+    evicted, aborted = log_of(tmp_path, *running, e.removed())
+    assert (evicted.type, aborted.type) == (kinds.JOB_EVICTED, kinds.JOB_ABORTED)
+    assert evicted["Reason"] == aborted["Reason"] == "via condor_rm (by user games)"
+    assert evicted["ReasonCode"] == 1023
+
+    evicted, held = log_of(tmp_path, *running, e.held(3, 7, "too long"))
+    assert (evicted.type, held.type) == (kinds.JOB_EVICTED, kinds.JOB_HELD)
+    assert (evicted["ReasonCode"], evicted["ReasonSubCode"], evicted["Reason"]) == (
+        3,
+        7,
+        "too long",
+    )
+
+
+def test_a_job_that_could_not_be_started_is_an_error_of_the_starter_first(tmp_path: Path) -> None:
+    e = Events(JobId(38, 0))
+    hold = HoldReason(6, 2, "Error from slot1_1@w1: Failed to execute '/nope'")
+    _size, error, evicted, held = log_of(
+        tmp_path, e.submit(), e.started(), e.finished(code=None, hold=hold)
+    )
+
+    kinds = htcondor2.JobEventType
+    assert [each.type for each in (error, evicted, held)] == [
+        kinds.REMOTE_ERROR, kinds.JOB_EVICTED, kinds.JOB_HELD,
+    ]  # fmt: skip
+    assert (error["HoldReasonCode"], error["HoldReasonSubCode"]) == (6, 2)
+    assert (error["Daemon"], error["ExecuteHost"]) == ("starter", "slot1_1@w1")
+    assert error["ErrorMsg"].strip() == hold.text
+
+
+def test_a_new_priority_is_logged(tmp_path: Path) -> None:
+    e = Events(JobId(38, 0), attributes={"JobPrio": 0})
+    first = e.submit()
+    edited = Edited(first.schedd, first.job, NOW, {"JobPrio": "5", "Other": "1"})
+    (event,) = log_of(tmp_path, first, edited)
+
+    assert event.type == htcondor2.JobEventType.ATTRIBUTE_UPDATE
+    assert (event["Attribute"], event["Value"]) == ("JobPrio", "5")
+
+
+def test_an_ended_job_says_what_it_used_asked_for_and_was_given(tmp_path: Path) -> None:
+    event = Events(BIG, now=NOW + 9).finished(code=0)
+    ad = ad_of(
+        BIG, RequestCpus=1, RequestMemory=128, RequestDisk=Expression("DiskUsage"),
+        CpusProvisioned=4, MemoryProvisioned=2000, DiskProvisioned=10**6,
+        JobCurrentStartDate=int(NOW),
+    )  # fmt: skip
+    path = tmp_path / "log"
+    path.write_text(user_log_events.format_terminated(BIG, event, ad))
+
+    (read_back,) = read(path)
+    assert path.read_text().splitlines()[-7:-1] == [
+        "\tPartitionable Resources :    Usage  Request Allocated ",
+        "\t   Cpus                 :     0.20        1         4 ",
+        "\t   Disk (KB)            :                     1000000 ",
+        "\t   Memory (MB)          :        2      128      2000 ",
+        "\t   TimeExecute (s)      :       10                    ",
+        "\t   TimeSlotBusy (s)     :       10                    ",
+    ]
+    assert (read_back["CpusUsage"], read_back["RequestCpus"], read_back["Cpus"]) == (0.2, 1, 4)
+    assert (read_back["MemoryUsage"], read_back["RequestMemory"], read_back["Memory"]) == (
+        2, 128, 2000,
+    )  # fmt: skip
 
 
 def test_headers_are_padded_to_three_digits_and_grow_beyond() -> None:

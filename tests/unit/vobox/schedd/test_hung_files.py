@@ -74,11 +74,11 @@ def test_the_others_jobs_end_and_hers_wait_for_her_log(
     for each in (hers, his):
         bench.record(each.submit(), each.started(), each.finished())
     assert bench.job(his.job).status == 4
-    assert logged(tmp_path / "1002.log") == ["000 2.0", "001 2.0", "005 2.0"]
+    assert logged(tmp_path / "1002.log") == ["000 2.0", "001 2.0", "006 2.0", "005 2.0"]
     # her jobs go on, their lines are on disk, and no job of hers is Completed before its log is
     assert bench.job(hers.job).status == 6
     assert not (tmp_path / "1001.log").exists()
-    assert [job for _id, job, _text in bench.ledger.list_waiting_log(10)] == [hers.job] * 2
+    assert [job for _id, job, _text in bench.ledger.list_waiting_log(10)] == [hers.job] * 3
     assert bench.state.owner_threads.list_waits().keys() == {ALICE}
 
     server.answers.set()
@@ -89,7 +89,7 @@ def test_the_others_jobs_end_and_hers_wait_for_her_log(
         return bench.job(hers.job).status == 4
 
     wait_until(completed, "her job is Completed")
-    assert logged(tmp_path / "1001.log") == ["000 1.0", "001 1.0", "005 1.0"]
+    assert logged(tmp_path / "1001.log") == ["000 1.0", "001 1.0", "006 1.0", "005 1.0"]
     assert bench.ledger.list_waiting_log(10) == []
     assert bench.kinds(hers.job).count("held") == 0
 
@@ -100,11 +100,11 @@ def test_lines_that_wait_are_written_after_a_restart_once_and_in_order(
     hers = events(tmp_path, ALICE, 1)
     bench.record(hers.submit(), hers.started())
     bench.record(hers.held(), hers.released())
-    assert len(bench.ledger.list_waiting_log(10)) == 4
+    assert len(bench.ledger.list_waiting_log(10)) == 5
 
     server.answers = threading.Event()  # the threads of the killed schedd write nothing more
     bench.restart()  # the schedd comes up although her files still hang
-    assert len(bench.ledger.list_waiting_log(10)) == 4
+    assert len(bench.ledger.list_waiting_log(10)) == 5
 
     server.answers.set()
     wait_until(lambda: not bench.state.owner_threads.is_busy(ALICE), "her log answers")
@@ -115,7 +115,7 @@ def test_lines_that_wait_are_written_after_a_restart_once_and_in_order(
 
     wait_until(written, "her lines are written")
     lines = logged(tmp_path / "1001.log")
-    assert lines == ["000 1.0", "001 1.0", "012 1.0", "013 1.0"]
+    assert lines == ["000 1.0", "001 1.0", "004 1.0", "012 1.0", "013 1.0"]
 
 
 def test_a_waiting_line_that_cannot_be_written_holds_the_job(

@@ -116,7 +116,7 @@ def test_output_and_log_lost_in_a_crash_before_they_were_written_are_written(
     bench.restart(wiped=True)
 
     assert (tmp_path / "home/out.1").read_bytes() == b"late\n"
-    assert logged(history.log) == ["000 1.0", "001 1.0", "005 1.0"]
+    assert logged(history.log) == ["000 1.0", "001 1.0", "006 1.0", "005 1.0"]
     assert bench.job(JobId(1, 0)).status == 4
 
 
@@ -132,7 +132,7 @@ def test_log_lines_written_before_a_crash_are_not_written_again(
     bench.restart()
     bench.record(e.finished())
     bench.restart(wiped=True)
-    assert logged(history.log) == ["000 1.0", "001 1.0", "005 1.0"]
+    assert logged(history.log) == ["000 1.0", "001 1.0", "006 1.0", "005 1.0"]
 
 
 def test_a_crash_between_the_last_log_line_and_the_word_of_it_doubles_nothing(
@@ -151,7 +151,7 @@ def test_a_crash_between_the_last_log_line_and_the_word_of_it_doubles_nothing(
     bench.transport = bench.broker.connect()
     bench.restart()
 
-    assert logged(history.log) == ["000 1.0", "001 1.0", "005 1.0"]
+    assert logged(history.log) == ["000 1.0", "001 1.0", "006 1.0", "005 1.0"]
     assert bench.job(JobId(1, 0)).status == 4
 
 

@@ -72,7 +72,8 @@ def test_a_worker_without_news_for_its_lease_loses_the_job(bench: Bench) -> None
     assert (job.status, job.attempt, job.losses, job.queued) == (1, 1, 1, True)
     assert bench.kinds() == ["submit", "started", "lost", "submit"]
     last = bench.broker.messages()[-1]
-    assert isinstance(last, Submit) and (last.attempt, last.ad) == (1, {})
+    assert isinstance(last, Submit) and last.attempt == 1
+    assert last.ad == bench.job().ad.texts() | {"JobStatus": "1"}
     assert last.task == Task("/bin/sh")
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tests.support.schedd_parts import JOB, NOW, SCHEDD, ad_of
-from thyme.protocol.events import Usage
+from thyme.protocol.events import Machine, Usage
 from thyme.protocol.job import JobId
-from thyme.protocol.mail import Heartbeat, Machine, Waiting
+from thyme.protocol.mail import Claim, Heartbeat, Waiting
 from vobox.jobs.live_usage import build_attributes
 from vobox.workers.slot_ads import slot_ads
 from vobox.workers.slots import (
@@ -55,17 +55,23 @@ def test_a_worker_that_leaves_is_no_slot_any_more() -> None:
     assert len(slots) == 0
 
 
+def claim(worker: str, machine: Machine | None = None) -> Claim:
+    return Claim(SCHEDD, JobId(1, 0), 0, worker, f"slot1_7@{worker}", machine)
+
+
 def test_a_worker_that_was_told_to_start_a_job_does_not_wait_any_more() -> None:
     slots = Slots()
     slots.record_waiting(waiting("w1"), 0.0)
     slots.record_waiting(waiting("w2"), 0.0)
 
-    slots.record_taken("w1", 1.0)
+    slots.record_taken(claim("w1"), 1.0)
     slots.record_heartbeat(beat("w2", machine=None), 1.0)
-    slots.record_taken("nobody", 1.0)
+    slots.record_taken(claim("nobody"), 1.0)
+    slots.record_taken(claim("w3", MACHINE), 1.0)
 
     assert names(slots, 2.0) == []
     assert slots.get_machine("w1") == slots.get_machine("w2") == MACHINE
+    assert slots.get_machine("w3") == MACHINE
     assert slots.get_machine("nobody") is None
     slots.record_waiting(waiting("w1"), 3.0)
     assert names(slots, 4.0) == ["w1"]
@@ -188,8 +194,8 @@ def test_a_heartbeats_usage_is_told_in_the_attributes_of_the_shadow() -> None:
 
     assert ad == {
         "RemoteUserCpu": "10.5", "RemoteSysCpu": "0.25", "LastJobLeaseRenewal": str(int(NOW)),
-        "ResidentSetSize": "2048", "ResidentSetSize_RAW": "2048",
-        "ImageSize": "2048", "ImageSize_RAW": "2048",
+        "ResidentSetSize": "2250", "ResidentSetSize_RAW": "2048",
+        "ImageSize": "2250", "ImageSize_RAW": "2048",
         "MemoryUsage": "((ResidentSetSize + 1023) / 1024)",
         "DiskUsage": "77", "DiskUsage_RAW": "77",
     }  # fmt: skip

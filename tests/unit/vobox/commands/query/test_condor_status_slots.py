@@ -7,7 +7,8 @@ import json
 import pytest
 
 from tests.support.fake_query_queue import NOW, FakeQueue, ask, out
-from thyme.protocol.mail import Machine, Waiting
+from thyme.protocol.events import Machine
+from thyme.protocol.mail import Waiting
 from vobox.classad.ad import Ad, literal
 from vobox.commands.query.condor_status import answer as condor_status
 from vobox.workers.slot_ads import slot_ads
