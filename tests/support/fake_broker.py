@@ -16,7 +16,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tests.support.virtual_time import VirtualTime
-from thyme.broker import DeadLetter, Delivery, Mail, QueueState, Record, Transport, routing_keys
+from thyme.broker import (
+    DeadLetter,
+    Delivery,
+    Mail,
+    QueueState,
+    Record,
+    Retention,
+    Transport,
+    routing_keys,
+)
 from thyme.broker.base import make_dead_letter_id
 from thyme.errors import BrokerError, BrokerRefused, BrokerUnreachable
 from thyme.protocol import codec
@@ -43,6 +52,7 @@ class FakeBroker:
         self.version = 0
         self.stream: list[Record] = []
         self._last_offset = 0
+        self.retention = Retention()
         self.queues: dict[str, dict[int, _Queued]] = defaultdict(dict)
         self.dead: list[DeadLetter] = []
         self.inboxes: dict[str, tuple[object, list[Mail]]] = {}
@@ -246,6 +256,9 @@ class FakeTransport(Transport):
     def read(self, after: int, limit: int) -> list[Record]:
         with self._call("read") as broker:
             return [record for record in broker.stream if record.offset > after][:limit]
+
+    def get_retention(self) -> Retention:
+        return self._broker.retention
 
     def open_inbox(self, name: str, pools: Sequence[str] = ()) -> None:
         with self._call("open_inbox") as broker:

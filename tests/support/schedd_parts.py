@@ -303,6 +303,17 @@ def everything(ledger: Ledger) -> dict[str, tuple[object, ...]]:
     }  # fmt: skip
 
 
+def let_days_pass(bench: Bench, days: int) -> None:
+    """Let the schedd be, while the stream keeps the records of seven days."""
+    for _ in range(days):
+        bench.wall.now += 86400.0
+        bench.clock.now += 86400.0
+        bench.end_leases()
+        bench.policies()
+        oldest = bench.wall.now - 7 * 86400.0
+        bench.broker.trim(sum(record.time < oldest for record in bench.broker.stream))
+
+
 def dump(ledger: Ledger) -> list[object]:
     """Every byte of a ledger that does not depend on how texts were compressed."""
     jobs = [

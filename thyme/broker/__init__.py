@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import DeadLetter, Delivery, Mail, QueueState, Record, Transport
+from .base import DeadLetter, Delivery, Mail, QueueState, Record, Retention, Transport
 from .urls import check_url, connect, make_amqp_url
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Mail",
     "QueueState",
     "Record",
+    "Retention",
     "Transport",
     "check_url",
     "connect",

@@ -97,6 +97,14 @@ class QueueState:
     consumers: int | None
 
 
+@dataclass(frozen=True)
+class Retention:
+    """How long, and how many bytes of them, a stream keeps its records."""
+
+    seconds: float = 7 * 86400.0
+    bytes: float = 20e9
+
+
 class Transport(ABC):
     """One connection to a broker. Every method raises BrokerUnreachable or BrokerRefused.
 
@@ -200,6 +208,10 @@ class Transport(ABC):
     @abstractmethod
     def read(self, after: int, limit: int) -> list[Record]:
         """Return at most ``limit`` records with an offset over ``after`` (-1: all); may be []."""
+
+    def get_retention(self) -> Retention:
+        """Return how long the stream keeps records; call ``declare_topology`` before."""
+        return Retention()
 
     # --- mail -------------------------------------------------------------------
 

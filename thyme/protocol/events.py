@@ -6,7 +6,8 @@
 submit                                    schedd → pool queue and stream
 recorded, lost, removed, held, released,  schedd → stream
 delivered, left, not_completed, marker,
-edited, suspended, continued, vacated
+edited, suspended, continued, vacated,
+snapshot, stored
 started                                   schedd, or worker, → stream
 finished, evicted                         worker → stream
 ========================================  ==========================================
@@ -290,6 +291,34 @@ class Left(JobMessage):
 
 
 @dataclass(frozen=True)
+class StoredMessage(JobMessage):
+    """Some of a message that the schedd keeps for a job; all of them come before its snapshot.
+
+    ``name``: what it is kept for (``Ledger.put_body``); ``data`` begins at its byte ``offset``.
+    """
+
+    kind = "stored"
+    name: str
+    offset: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Snapshot(JobMessage):
+    """A whole job, for readers that lack the records before.
+
+    ``ad``: as it is now; ``state``: the schedd's own text (``vobox/jobs/job.py``).
+    """
+
+    kind = "snapshot"
+    pool: str
+    uid: int
+    gid: int
+    ad: dict[str, str]
+    state: str
+
+
+@dataclass(frozen=True)
 class Marker(ScheddMessage):
     """A schedd's marker in the stream: when it is read back, all before it has been read.
 
@@ -304,7 +333,7 @@ class Marker(ScheddMessage):
 #: All kinds of the stream.
 IN_STREAM: Final[tuple[type[Message], ...]] = (
     Submit, Recorded, Started, Finished, Evicted, Lost, Removed, Held, Released, Delivered,
-    NotCompleted, Left, Edited, Suspended, Continued, Vacated, Marker,
+    NotCompleted, Left, Edited, Suspended, Continued, Vacated, StoredMessage, Snapshot, Marker,
 )  # fmt: skip
 
 M = TypeVar("M", bound=Message)

@@ -288,6 +288,7 @@ MESSAGE_FIELDS: dict[str, tuple[Writer, Reader]] = {
     "files": _FILES,
     "hold": (_write_hold, _read_hold),
     "reason": _both(_check_text),
+    "state": _both(_check_text),
     "token": _both(_check_name),
     "next_cluster": _both(check_count),
     "run": _both(_check_flag),

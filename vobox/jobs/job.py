@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, fields
+from typing import Final
 
+from thyme.errors import BadMessage
+from thyme.protocol.events import Snapshot
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 
@@ -50,6 +54,30 @@ class Job:
     version: int = 0
     submitted: int = 0
     recorded: int = -1
+
+
+#: What a snapshot's ``state`` has: all that the message has no field for, but for its own place.
+_STATE: Final = {
+    each.name: {"int": int, "bool": bool, "str": str, "float": float}[str(each.type)]
+    for each in fields(Job)
+    if each.name not in ("id", "uid", "gid", "pool", "ad", "recorded")
+}
+
+
+def encode_state(job: Job) -> str:
+    """Return the text of a snapshot's ``state``."""
+    return json.dumps({name: getattr(job, name) for name in _STATE}, separators=(",", ":"))
+
+
+def make_job(snapshot: Snapshot) -> Job:
+    """Return the job of a snapshot; raises BadMessage."""
+    try:
+        values = json.loads(snapshot.state)
+        state = {name: kind(values[name]) for name, kind in _STATE.items()}
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadMessage(f"snapshot: state {snapshot.state[:100]!r}: {error}") from error
+    owner = (snapshot.uid, snapshot.gid, snapshot.pool)
+    return Job(snapshot.job, *owner, Ad(snapshot.ad), **state)
 
 
 @dataclass(frozen=True)

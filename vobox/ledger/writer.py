@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 #: Jobs kept in memory as they were last written.
 RECENT = 1000
+#: Before the kind of a stored message that belongs to a snapshot whose end is still to come.
+STAGED = "staged "
 #: SQLite's; a user may type any number.
 _MAX_INTEGER = 2**63 - 1
 
@@ -207,6 +209,15 @@ class Ledger:
         where = f"in_queue=1 AND status={TRANSFERRING_OUTPUT} AND has_result=1"
         return self._jobs(f"{where} AND {_not_of(but_of)}", (), limit)
 
+    def list_recorded(self, after: JobId, limit: int) -> list[tuple[JobId, int]]:
+        """Return the next jobs, of the history as well, and the offset that tells each whole."""
+        rows = self._query(
+            "SELECT cluster, proc, recorded FROM jobs WHERE (cluster, proc)>(?,?) "
+            "ORDER BY cluster, proc LIMIT ?",
+            (*after, limit),
+        ).fetchall()
+        return [(JobId(cluster, proc), recorded) for cluster, proc, recorded in rows]
+
     def list_held(self) -> list[Job]:
         """Return the held jobs in the queue."""
         return self._jobs(f"in_queue=1 AND status={HELD}")
@@ -276,6 +287,15 @@ class Ledger:
             (*job, kind),
         ).fetchone()
         return None if row is None else self._compressor.decompress(*row)
+
+    def list_bodies(self, job: JobId) -> list[str]:
+        """Return the kinds of message that are stored for the job."""
+        rows = self._query("SELECT kind FROM bodies WHERE cluster=? AND proc=?", tuple(job))
+        return sorted(kind for (kind,) in rows.fetchall())
+
+    def delete_staged_bodies(self) -> None:
+        """Delete what was staged of snapshots whose end did not come."""
+        self._query("DELETE FROM bodies WHERE kind LIKE ?", (STAGED + "%",))
 
     def list_outputs_to_save(self, limit: int = -1, but_of: Collection[int] = ()) -> list[JobId]:
         """Return jobs with a body of the kind "output".

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Sequence
 from typing import Final
 
@@ -21,6 +22,7 @@ from thyme.protocol.events import (
     HoldReason,
     JobMessage,
     Lost,
+    Marker,
     NotCompleted,
     Recorded,
     Submit,
@@ -51,6 +53,8 @@ STEP_JOBS: Final = 200
 STEP_BYTES: Final = 32 * 1024 * 1024
 #: Seconds between two looks whether messages of the job queues were lost, at the most.
 CHECK_QUEUES_SECONDS: Final = 60.0
+#: Seconds between two rounds through all jobs, to record anew what the stream may soon forget.
+RECORD_JOBS_SECONDS: Final = 60.0
 #: Seconds between two batches of results: each waits for the broker's confirm, and workers with
 #: it. The first result after a pause is delivered at once.
 DELIVERY_SECONDS: Final = 0.1
@@ -122,6 +126,7 @@ class Reconciler:
             if job is not None and job.attempt == attempt:
                 self._give_up(job, lease)
         self._check_queues()
+        self._record_jobs()
 
     def scan_policies(self) -> bool:
         """Check some of the jobs with policies; returns whether more are left of this scan."""
@@ -158,6 +163,19 @@ class Reconciler:
             overdue = state.queue_watch.find_overdue(pool, state.clock())
             if overdue >= 0:
                 state.lost_messages[pool] = max(overdue, state.lost_messages.get(pool, -1))
+
+    def _record_jobs(self) -> None:
+        """Record anew the jobs, and the used cluster ids, that the stream may soon forget."""
+        timers, old = self._state.timers, self._reader.find_old()
+        if not timers.is_due(Task.RECORD_JOBS):
+            return
+        bodies, more = self._state.snapshots.make_due(old, self._state.wall())
+        timers.schedule(Task.RECORD_JOBS, 0.0 if more else RECORD_JOBS_SECONDS)
+        if not more and int(self._ledger.read_meta("marked", "-1")) <= old:
+            next_cluster = int(self._ledger.read_meta("next_cluster", "1"))
+            bodies.append(codec.encode(Marker(self._schedd, os.urandom(16).hex(), next_cluster)))
+        if bodies:
+            self._transport.record(bodies)
 
     def _select_lost(self) -> list[Job]:
         """Return some of the idle jobs whose messages were lost."""

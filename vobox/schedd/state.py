@@ -28,6 +28,7 @@ from .failed_submits import FailedSubmits
 from .health import Health
 from .policy_scan import PolicyScan
 from .queue_watch import QueueWatch
+from .snapshots import Snapshots
 from .timers import Timers
 
 
@@ -84,6 +85,7 @@ class ScheddState:
         self.health = Health(ledger.path.parent, clock)
         self.leases = Leases(settings.lease)
         self.slots = Slots()
+        self.snapshots = Snapshots(settings.name, ledger)
         self.queue_watch = QueueWatch(settings.lease)
         #: pool → offset up to which the messages of jobs that wait were lost
         self.lost_messages: dict[str, int] = {}

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 from urllib.parse import unquote
 
-from thyme.broker import Record, Transport
+from thyme.broker import Record, Retention, Transport
 from thyme.broker.routing_keys import parse_dead_pool, parse_kind
 from thyme.broker.users import may_report
 from thyme.errors import BadMessage, BrokerUnreachable
@@ -36,15 +36,19 @@ from thyme.protocol.events import (
     Message,
     Recorded,
     ScheddMessage,
+    Snapshot,
     Started,
+    StoredMessage,
     Submit,
 )
 from thyme.protocol.job import JobId
-from vobox.jobs.job import ControlMessage, Job, LogEvent, SaveOutput
+from vobox.jobs.job import ControlMessage, Job, LogEvent, SaveOutput, make_job
 from vobox.jobs.output_destination import is_spooled
 from vobox.jobs.status import COMPLETED, REMOVED
 from vobox.jobs.transitions import DeadLettered, apply, is_dead_lettered, read_dead_letter
+from vobox.ledger.writer import STAGED
 
+from .retention import StreamAge
 from .state import ScheddState
 
 log = logging.getLogger(__name__)
@@ -77,6 +81,10 @@ class StreamReader:
         self.unread: set[JobId] = set()
         #: jobs that ended, and are in the queue unless their leave_in_queue says otherwise
         self._ended: set[JobId] = set()
+        #: how old the records of the stream are; made by ``check_same_stream``
+        self._age = StreamAge(self._ledger.read_meta("age", ""), Retention())
+        #: offset of the first record that the stream still had at the start of this session
+        self._first_offset = 0
         self._reading_again = self._ledger.read_meta("reading_again", "no") == "yes"
 
     def check_same_stream(self) -> None:
@@ -87,6 +95,9 @@ class StreamReader:
         ledger, where the broker does not tell.
         """
         ledger = self._ledger
+        self._age = StreamAge(ledger.read_meta("age", ""), self._transport.get_retention())
+        if first := self._transport.read(-1, 1):
+            self._first_offset = first[0].offset
         offset = int(ledger.read_meta("offset", "-1"))
         if offset < 0:
             ledger.write_meta("counted", "no")
@@ -115,7 +126,10 @@ class StreamReader:
             ledger.write_meta("offset", "-1")
             ledger.write_meta("counted", "no")
             ledger.write_meta("reading_again", "yes")
+            ledger.write_meta("marked", "-1")
+            ledger.write_meta("age", "")
             ledger.forget_offsets()
+        self._age = StreamAge("", self._transport.get_retention())
         self._reading_again = True
 
     def _is_known(self, event: JobMessage) -> bool:
@@ -197,6 +211,7 @@ class StreamReader:
         self._state.stream.records += number
         self._ledger.write_meta("offset", str(last.offset))
         self._ledger.write_meta("digest", _digest(last))
+        self._ledger.write_meta("age", self._age.format())
 
     def take_control_messages(self) -> list[tuple[JobId, ControlMessage]]:
         """Return the control messages that are to be sent, once."""
@@ -216,6 +231,7 @@ class StreamReader:
         while self._state.user_logs.write_waiting():
             pass
         with self._ledger.transaction():
+            self._ledger.delete_staged_bodies()
             # a ledger that was made from nothing has read what had been counted long ago
             self._ledger.write_meta("counted", "yes")
             self._ledger.write_meta("reading_again", "no")
@@ -232,18 +248,26 @@ class StreamReader:
         except BadMessage as error:
             if not parse_dead_pool(record.key):  # else logged when it was submitted
                 self._skip(record, str(error))
-            return
-        if not isinstance(event, ScheddMessage) or event.schedd != self._schedd:
+            event = None
+        ours = isinstance(event, ScheddMessage) and event.schedd == self._schedd
+        # of what this schedd published itself the time is its own, and no later than now
+        said_by_us = ours and not isinstance(event, (Started, Finished, Evicted, DeadLettered))
+        time = min(record.time, self._state.wall()) if said_by_us else None
+        self._age.read(record.offset, len(record.body), time)
+        if not isinstance(event, ScheddMessage) or not ours:
             return
         tally = None if replaying else self._state.tally
         if tally:
             tally.read(self._state.wall() - record.time)
         if isinstance(event, Marker):
             self.last_marker = event.token
+            self._ledger.write_meta("marked", str(record.offset))
             self._raise_next_cluster(event.next_cluster)
         elif isinstance(event, JobMessage) and not self._is_known(event):
             try:
-                if self._is_believed(record, event):
+                if isinstance(event, (StoredMessage, Snapshot)):
+                    self._read_snapshot(event, record, replaying)
+                elif self._is_believed(record, event):
                     self._apply(event, record, replaying)
             except (sqlite3.Error, OSError):
                 raise
@@ -298,13 +322,50 @@ class StreamReader:
             why,
         )
 
+    def find_old(self) -> int:
+        """Return the last offset of what the stream may soon forget, or has forgotten."""
+        return max(self._age.find_old(self._state.wall()), self._first_offset - 1)
+
+    def _read_snapshot(
+        self, event: StoredMessage | Snapshot, record: Record, replaying: bool
+    ) -> None:
+        """Make the job of its snapshot, if events of it were missed; see ``snapshots.py``."""
+        ledger, job = self._ledger, self._ledger.get(event.job)
+        if isinstance(event, StoredMessage):
+            if replaying:  # else it is stored already
+                staged = ledger.read_body(event.job, STAGED + event.name) or b""
+                ledger.put_body(event.job, STAGED + event.name, staged[: event.offset] + event.data)
+            return
+        told = make_job(event)
+        bodies = {
+            kind: ledger.read_body(event.job, kind) or b""
+            for kind in (ledger.list_bodies(event.job) if replaying else ())
+            if kind.startswith(STAGED)
+        }
+        if job is None or job.version < told.version:
+            job = told
+            ledger.delete_bodies(job.id)
+            ledger.put(job)
+            for kind, body in bodies.items():
+                ledger.put_body(job.id, kind.removeprefix(STAGED), body)
+            if replaying and job.in_queue:
+                self._state.recovered.add(job.id)
+            self._raise_next_cluster(job.id.cluster + 1)
+        else:
+            for kind in bodies:
+                ledger.delete_body(job.id, kind)
+        if job.version == told.version:
+            job.recorded = record.offset
+            ledger.put(job)
+
     def _apply(self, event: JobMessage, record: Record, replaying: bool) -> None:
         ledger, state, body = self._ledger, self._state, record.body
         before = ledger.get(event.job)
         transition = apply(before, event)
         job = transition.job
         if job is None:
-            log.error("%s of job %s, which the stream does not know", event.kind, event.job)
+            if not replaying:  # else its beginning was forgotten, or a snapshot of it follows
+                log.error("%s of job %s, which the stream does not know", event.kind, event.job)
             return
         self.unread.discard(job.id)
         job.version += 1

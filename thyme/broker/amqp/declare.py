@@ -35,6 +35,8 @@ class TopologyDeclarer:
         self._connection = connection
         self._channel: Channel | None = None
         self._stream_is_there = False
+        #: arguments of the stream as it was declared: an operator may have chosen some
+        self.stream_arguments: dict[str, str | int] = {}
         #: pools whose queue is there
         self._pools: set[str] = set()
         #: pools whose queue is there and bound, so that it gets what is submitted
@@ -148,6 +150,8 @@ class TopologyDeclarer:
         for _ in range(len(arguments) + len(OPERATORS_CHOICE)):
             try:
                 self.declare_queue(queue.name, **(options if may_make else {"passive": True}))
+                if queue.name == STREAM:
+                    self.stream_arguments = arguments
                 return
             except ChannelClosedByBroker as error:
                 differs = may_make and error.reply_code == _PRECONDITION_FAILED

@@ -8,12 +8,14 @@ nothing is bound to that but what workers may say (decision 060).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, unquote
 
 from thyme.broker import routing_keys
+from thyme.broker.base import Retention
 from thyme.errors import BadInvocation
 
 #: Exchange of the schedd and the operator.
@@ -42,6 +44,7 @@ MAX_DEAD_BYTES: Final = 1_000_000_000
 MAX_AGE: Final = "7D"
 #: Bytes on the disk that the stream may take, on each node that has a copy.
 MAX_BYTES: Final = 20_000_000_000
+_AGE_UNITS: Final = {"Y": 365 * 86400, "M": 30 * 86400, "D": 86400, "h": 3600, "m": 60, "s": 1}
 #: Bytes of one file of the stream: only whole files are trimmed away.
 SEGMENT_BYTES: Final = 100_000_000
 #: Bytes that AMQP allows for a name or a key.
@@ -160,6 +163,13 @@ def make_stream_queue() -> Queue:
             "x-stream-max-segment-size-bytes": SEGMENT_BYTES,
         },
     )
+
+
+def parse_retention(arguments: Mapping[str, str | int]) -> Retention:
+    """Return how long a stream with these arguments keeps its records."""
+    age = str(arguments.get("x-max-age", ""))
+    seconds = int(age[:-1]) * _AGE_UNITS[age[-1]] if age else math.inf
+    return Retention(float(seconds), float(arguments.get("x-max-length-bytes", math.inf)))
 
 
 def make_pool_queue(pool: str) -> Queue:

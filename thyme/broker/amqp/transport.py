@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from thyme.broker import routing_keys
-from thyme.broker.base import DeadLetter, Delivery, Mail, QueueState, Record, Transport
+from thyme.broker.base import DeadLetter, Delivery, Mail, QueueState, Record, Retention, Transport
 from thyme.broker.wakeup import Wakeup
 from thyme.errors import BrokerError, BrokerRefused, BrokerUnreachable
 
@@ -211,6 +211,9 @@ class AmqpTransport(Transport):
         self._declarer.need_stream()
         with self._translating():
             return self._stream.read(after, limit)
+
+    def get_retention(self) -> Retention:
+        return topology.parse_retention(self._declarer.stream_arguments)
 
     # --- mail -----------------------------------------------------------------------
 

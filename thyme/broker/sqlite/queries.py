@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from thyme.broker import routing_keys
-from thyme.broker.base import DeadLetter, make_dead_letter_id
+from thyme.broker.base import DeadLetter, Retention, make_dead_letter_id
 
 
 def enqueue(db: sqlite3.Connection, pool: str, bodies: Sequence[bytes]) -> None:
@@ -22,6 +22,18 @@ def append(db: sqlite3.Connection, entries: Sequence[tuple[bytes, str, str]]) ->
     db.executemany(
         "INSERT INTO stream(time, body, key, reason) VALUES(?, ?, ?, ?)",
         [(now, *entry) for entry in entries],
+    )
+
+
+def trim_stream(db: sqlite3.Connection, retention: Retention, limit: int) -> None:
+    """Delete at most ``limit`` of the oldest records: those that are too old, or too many."""
+    sizes = ("page_count", "freelist_count", "page_size")
+    pages, free, page = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in sizes)
+    too_many = (pages - free) * page > retention.bytes
+    db.execute(
+        "DELETE FROM stream WHERE offset IN (SELECT offset FROM stream ORDER BY offset LIMIT ?) "
+        "AND (time<? OR ?)",
+        (limit, time.time() - retention.seconds, too_many),
     )
 
 

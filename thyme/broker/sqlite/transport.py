@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import contextlib
 import select
+import sqlite3
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 
 from thyme.broker import routing_keys
-from thyme.broker.base import DeadLetter, Delivery, Mail, QueueState, Record, Transport
+from thyme.broker.base import DeadLetter, Delivery, Mail, QueueState, Record, Retention, Transport
 from thyme.broker.wakeup import Wakeup
 from thyme.errors import BrokerRefused
 
@@ -33,6 +34,11 @@ from .connection import Connection
 DELIVERY_LIMIT = 20
 #: Seconds between looks for what dead processes had taken.
 RECLAIM_INTERVAL = 0.5
+#: What is kept of the stream; the bytes are those of the whole file.
+RETENTION = Retention()
+#: Seconds between two removals of old records, and records that one removes.
+TRIM_INTERVAL = 60.0
+TRIM_RECORDS = 10_000
 #: Seconds between looks at data_version: while busy, and at rest.
 POLL_MIN, POLL_MAX = 0.001, 0.025
 #: Mail that nobody fetched for this many seconds is thrown away.
@@ -45,6 +51,7 @@ class SqliteTransport(Transport):
     def __init__(self, path: str) -> None:
         """``path``: the database; its directory must exist and be writable."""
         self._next_reclaim = 0.0
+        self._next_trim = 0.0
         self._poll = POLL_MIN
         self._closed = False
         self._received: deque[Mail] = deque()
@@ -66,10 +73,17 @@ class SqliteTransport(Transport):
         bodies = list(bodies)  # a generator may read meanwhile
         with self._connection.writing(durable=True) as db:
             queries.enqueue(db, pool, bodies)
+            self._trim(db)
 
     def record(self, bodies: Sequence[bytes]) -> None:
         with self._connection.writing(durable=True) as db:
             queries.append(db, [(b, routing_keys.make_event_key(b), "") for b in bodies])
+            self._trim(db)
+
+    def _trim(self, db: sqlite3.Connection) -> None:
+        if time.monotonic() >= self._next_trim:
+            self._next_trim = time.monotonic() + TRIM_INTERVAL
+            queries.trim_stream(db, RETENTION, TRIM_RECORDS)
 
     # --- job queue ------------------------------------------------------------------
 
@@ -174,6 +188,9 @@ class SqliteTransport(Transport):
                 (after, limit),
             ).fetchall()
         return [Record(*row) for row in rows]
+
+    def get_retention(self) -> Retention:
+        return RETENTION
 
     # --- mail -----------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.schedd_parts import Bench, Events, Expression, dump
+from tests.support.schedd_parts import Bench, Events, Expression, dump, let_days_pass
 from thyme.protocol.job import JobId
 from vobox.schedd import stream_reader
 
@@ -33,6 +33,7 @@ STEPS = st.one_of(
     st.tuples(st.just("command"), JOBS, st.sampled_from(["held", "released", "removed"])),
     st.tuples(st.just("late report"), JOBS, st.sampled_from(["started", "finished", "evicted"])),
     st.tuples(st.just("pass"), st.integers(1, 400), st.just("")),
+    st.tuples(st.just("days"), st.integers(1, 12), st.just("")),
     st.tuples(st.just("restart"), st.just(0), st.just("")),
 )
 
@@ -50,6 +51,8 @@ def play(bench: Bench, policies: list[dict[str, str]], steps: list[tuple[str, in
             bench.wall.now += number
             bench.end_leases()
             bench.policies()
+        elif what == "days":
+            let_days_pass(bench, number)
         elif what == "restart":
             bench.restart()
         else:
@@ -99,6 +102,7 @@ def test_a_rebuilt_ledger_equals_the_one_that_lived(
 ) -> None:
     with tempfile.TemporaryDirectory() as directory:
         bench = Bench(Path(directory), lease=300.0)
+        bench.broker.time = bench.wall  # type: ignore[method-assign]
         play(bench, policies, steps)
         lived, recorded = dump(bench.ledger), len(bench.broker.stream)
         assert rebuild(bench, batch, at_once, restarts) == lived

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thyme.broker import routing_keys
+from thyme.broker import Retention, routing_keys
 from thyme.broker.amqp import errors
 from thyme.broker.amqp.dead_letters import get_reason
 from thyme.broker.amqp.topology import (
@@ -19,7 +21,9 @@ from thyme.broker.amqp.topology import (
     make_idle_key,
     make_inbox,
     make_job_queue_name,
+    make_stream_queue,
     make_submit_key,
+    parse_retention,
     unquote_pool,
 )
 from thyme.broker.amqp.url import BrokerAddress
@@ -29,6 +33,22 @@ ADDRESS = BrokerAddress("broker", 5672, "site", "worker", "secret")
 
 
 # --- topology -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "seconds", "size"),
+    [
+        (dict(make_stream_queue().arguments), 604800, 20e9),
+        ({"x-max-age": "36h"}, 129600, math.inf),
+        ({"x-max-age": "90s", "x-max-length-bytes": 500}, 90, 500),
+        ({"x-max-age": "1M"}, 2592000, math.inf),
+        ({}, math.inf, math.inf),
+    ],
+)
+def test_the_retention_of_a_stream_is_what_its_arguments_say(
+    arguments: dict[str, str | int], seconds: float, size: float
+) -> None:
+    assert parse_retention(arguments) == Retention(seconds, size)
 
 
 def bound(exchange: str, queue: str) -> set[str]:

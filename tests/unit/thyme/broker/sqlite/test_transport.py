@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from thyme.broker import Mail, connect
+from thyme.broker import Mail, Retention, connect
+from thyme.broker.sqlite import transport as sqlite_transport
 from thyme.broker.sqlite.process_locks import ProcessLock
 from thyme.errors import BrokerRefused, BrokerUnreachable
 
@@ -42,6 +43,41 @@ def test_a_broker_whose_lock_cannot_be_made_leaves_nothing_open(tmp_path: Path) 
 
     assert open_files() == before
     assert list((tmp_path / "broker.db.connections").iterdir()) == []
+
+
+def test_records_that_are_too_old_are_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_transport, "TRIM_INTERVAL", 0.0)
+    broker = connect(f"sqlite://{tmp_path}/broker.db")
+    broker.record([b"1", b"2", b"3"])
+    with sqlite3.connect(tmp_path / "broker.db") as db:
+        db.execute("UPDATE stream SET time=time-? WHERE offset<3", (7 * 86400.0 + 60,))
+
+    broker.record([b"4"])
+
+    assert [(r.offset, r.body) for r in broker.read(-1, 10)] == [(3, b"3"), (4, b"4")]
+    assert broker.get_retention() == Retention(604800.0, 20_000_000_000.0)
+    broker.close()
+
+
+def test_the_oldest_records_are_deleted_where_the_file_is_too_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_transport, "TRIM_INTERVAL", 0.0)
+    monkeypatch.setattr(sqlite_transport, "TRIM_RECORDS", 5)
+    monkeypatch.setattr(sqlite_transport, "RETENTION", Retention(1e9, 1_000_000))
+    broker = connect(f"sqlite://{tmp_path}/broker.db")
+    broker.submit("pool", [b"a job"])
+    for _ in range(300):
+        broker.record([os.urandom(20_000)])
+
+    kept = broker.read(-1, 1000)
+
+    assert 30 <= len(kept) <= 55 and kept[-1].offset == 301
+    assert (tmp_path / "broker.db").stat().st_size < 1_500_000
+    assert broker.count_ready("pool") == 1, "the queue stays"
+    broker.close()
 
 
 def test_a_closed_broker_leaves_nothing_open(tmp_path: Path) -> None:

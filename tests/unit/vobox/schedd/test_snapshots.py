@@ -1,0 +1,177 @@
+"""What the stream forgets was recorded anew before: a ledger made from nothing is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.support.schedd_parts import Bench, Events, dump, everything, let_days_pass, shown
+from tests.unit.vobox.schedd.test_rebuild import History
+from thyme.broker import Retention
+from thyme.protocol import codec
+from thyme.protocol.events import Marker, Snapshot, StoredMessage
+from thyme.protocol.job import JobId, SandboxFile, Task
+from vobox.schedd import snapshots
+
+DAY = 86400.0
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path, lease=300.0)
+    made.broker.time = made.wall  # type: ignore[method-assign]
+    yield made
+    made.close()
+
+
+def recorded_anew(bench: Bench, job: JobId) -> int:
+    return sum(isinstance(m, Snapshot) and m.job == job for m in bench.broker.messages())
+
+
+def test_months_of_quiet_and_an_empty_disk_give_the_same_ledger(
+    bench: Bench, tmp_path: Path
+) -> None:
+    history = History(bench, tmp_path / "home")
+    history.play()
+    bench.mark(77)
+    let_days_pass(bench, 25)
+    lived = dump(bench.ledger)
+    assert len(everything(bench.ledger)) == 12, "the history is promised for 30 days"
+    files, stream = history.files(), len(bench.broker.stream)
+
+    bench.restart(wiped=True)
+
+    assert dump(bench.ledger) == lived
+    assert bench.ledger.read_meta("next_cluster", "1") == "77"
+    assert (history.files(), len(bench.broker.stream)) == (files, stream)
+
+
+def test_a_job_of_before_can_be_run_and_its_output_is_delivered(
+    bench: Bench, tmp_path: Path
+) -> None:
+    task = Task("/bin/sh", files=(SandboxFile("input", b"x" * 3000),))
+    e = Events(task=task, attributes={"Iwd": str(tmp_path), "Out": "out"})
+    bench.submit(e.submit())
+    bench.record(e.held())
+    let_days_pass(bench, 100)
+    bench.restart(wiped=True)
+    assert shown(bench.job()).startswith("held")
+
+    bench.record(e.released())
+
+    delivery = bench.transport.take("pool")
+    again = bench.transport.take("pool")
+    bodies = [codec.decode(each.body) for each in (delivery, again) if each is not None]
+    assert [(m.attempt, m.task) for m in bodies if m.kind == "submit"][-1] == (1, task)  # type: ignore[attr-defined]
+    bench.record(e.started("w1", 1), e.finished("w1", 1, stdout=b"result"))
+    assert shown(bench.job()) == "completed by nobody out"
+    assert (tmp_path / "out").read_bytes() == b"result"
+
+
+def test_a_result_that_could_not_be_delivered_is_recorded_anew(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "PART_BYTES", 100)
+    (tmp_path / "out").mkdir()
+    e = Events(attributes={"Iwd": str(tmp_path), "Out": "out"})
+    bench.submit(e.submit())
+    bench.record(e.started(), e.finished(stdout=bytes(range(256)) * 5))
+    assert bench.job().ad["HoldReasonCode"] == "12"
+    let_days_pass(bench, 30)
+    bench.restart(wiped=True)
+    (tmp_path / "out").rmdir()
+    bench.record(e.released())
+    assert (tmp_path / "out").read_bytes() == bytes(range(256)) * 5
+
+
+def test_a_snapshot_that_an_event_has_overtaken_is_made_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    e = Events()
+    bench.submit(e.submit())
+    bench.record(e.started())
+    record = bench.transport.record
+
+    def overtaken(bodies: Sequence[bytes]) -> None:
+        if any(isinstance(codec.decode(body), Snapshot) for body in bodies):
+            monkeypatch.undo()
+            record([codec.encode(e.held())])  # condor_hold
+        record(bodies)
+
+    monkeypatch.setattr(bench.transport, "record", overtaken)
+    bench.clock.now += 200
+    bench.wall.now += 4 * DAY
+    bench.end_leases()
+    assert bench.kinds().count("snapshot") == 1
+    place = next(n for n, m in enumerate(bench.broker.messages()) if isinstance(m, StoredMessage))
+    bench.clock.now += 61
+    bench.end_leases()
+    assert bench.kinds().count("snapshot") == 2
+    lived = dump(bench.ledger)
+    bench.broker.trim(place)  # the snapshot of before, then, and the held event not
+
+    bench.restart(wiped=True)
+
+    assert shown(bench.job()).startswith("held by w1")
+    assert dump(bench.ledger) == lived
+
+
+def test_a_job_is_recorded_anew_once_in_half_of_the_retention(bench: Bench) -> None:
+    bench.submit(Events().submit())
+    bench.record(Events().held())
+    let_days_pass(bench, 21)
+    assert recorded_anew(bench, JobId(38, 0)) in (1, 2), "of those of the last seven days"
+    let_days_pass(bench, 70)
+    assert recorded_anew(bench, JobId(38, 0)) in (1, 2)
+
+
+def test_records_of_others_push_out_none_of_ours(bench: Bench) -> None:
+    """The stream is full of another schedd's records: what it keeps is bytes, not days."""
+    bench.broker.retention = Retention(7 * DAY, 100_000)
+    bench.submit(Events().submit())
+    bench.restart()  # the retention is asked for at the start
+    for _ in range(300):
+        bench.broker.record([codec.encode(Marker("other" + "x" * 200, "t" * 200, 1))])
+        bench.clock.now += 61
+        bench.settle()
+        bench.end_leases()
+        while sum(len(record.body) for record in bench.broker.stream) > 100_000:
+            bench.broker.trim(1)
+    assert bench.kinds()[:1] != ["submit"]
+    lived = dump(bench.ledger)
+
+    bench.restart(wiped=True)
+
+    assert dump(bench.ledger) == lived
+    assert shown(bench.job()) == "idle by nobody queued in"
+
+
+def test_what_the_stream_has_forgotten_is_recorded_at_the_next_start(bench: Bench) -> None:
+    """The operator's policy was shorter than the schedd knew."""
+    bench.submit(Events().submit())
+    bench.broker.record([codec.encode(Marker("other", "t", 1))])
+    bench.settle()
+    bench.broker.trim(1)
+    bench.restart()
+    bench.end_leases()
+    lived = dump(bench.ledger)
+    bench.restart(wiped=True)
+    assert dump(bench.ledger) == lived and bench.kinds() == ["stored", "snapshot"]
+
+
+def test_what_is_left_of_a_snapshot_without_its_end_is_deleted(bench: Bench) -> None:
+    e = Events()
+    part = StoredMessage(e.schedd, e.job, e.now, "task", 0, b"half")
+    bench.transport.record([codec.encode(part)])
+    bench.restart(wiped=True)
+    assert bench.ledger.list_bodies(e.job) == []
+
+
+def test_a_snapshot_that_makes_no_sense_is_passed_over(bench: Bench) -> None:
+    e = Events()
+    for state in ("", "[]", "{}", '{"status": "x"}'):
+        bench.record(Snapshot(e.schedd, e.job, e.now, "pool", 0, 0, {}, state))
+    assert everything(bench.ledger) == {}
+    assert bench.state.stream.unreadable == 4

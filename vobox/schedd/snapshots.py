@@ -1,0 +1,81 @@
+"""Record jobs anew before the stream forgets them, so that it always rebuilds the whole ledger.
+
+A job may wait, be held or be in the history for longer than the stream keeps its records. Before
+half of the retention has passed, it is recorded whole: the messages that the ledger keeps for it,
+and then its snapshot. A reader that lacks the records before makes the job of these; any other
+ignores them. Where an event of the job came between the making of a snapshot and its place in the
+stream, the snapshot is out of date (``Job.version``), and another one is made.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from thyme.errors import BadMessage
+from thyme.protocol import codec
+from thyme.protocol.events import Snapshot, StoredMessage
+from thyme.protocol.job import JobId
+from vobox.jobs.job import Job, encode_state
+from vobox.ledger.writer import Ledger
+
+log = logging.getLogger(__name__)
+
+#: Jobs looked at in one step; messages, and bytes of them, after which it ends.
+STEP_JOBS: Final = 5000
+STEP_MESSAGES: Final = 500
+STEP_BYTES: Final = 4 * 1024 * 1024
+#: Bytes of a kept message in one record: a whole one may be as large as a record can be.
+PART_BYTES: Final = 8 * 1024 * 1024
+_START: Final = JobId(-1, -1)
+
+
+class Snapshots:
+    """Goes through all jobs of the ledger again and again, some in each step."""
+
+    def __init__(self, schedd: str, ledger: Ledger) -> None:
+        self._schedd = schedd
+        self._ledger = ledger
+        self._after = _START
+
+    def make_due(self, old: int, now: float) -> tuple[list[bytes], bool]:
+        """Return messages that record jobs anew, and whether more jobs are left of this round.
+
+        :param old: the last offset whose records may soon be forgotten
+        :param now: epoch seconds
+        """
+        bodies: list[bytes] = []
+        size = 0
+        rows = self._ledger.list_recorded(self._after, STEP_JOBS)
+        for job_id, recorded in rows:
+            self._after = job_id
+            job = self._ledger.get(job_id) if recorded <= old else None
+            if job is None:
+                continue
+            try:
+                made = self._encode(job, now)
+            except BadMessage as error:
+                log.error("job %s cannot be recorded anew: %s", job_id, error)
+                continue
+            bodies += made
+            size += sum(map(len, made))
+            if size >= STEP_BYTES or len(bodies) >= STEP_MESSAGES:
+                return bodies, True
+        if len(rows) == STEP_JOBS:
+            return bodies, True
+        self._after = _START
+        return bodies, False
+
+    def _encode(self, job: Job, now: float) -> list[bytes]:
+        made = []
+        for kind in self._ledger.list_bodies(job.id):
+            body = self._ledger.read_body(job.id, kind) or b""
+            for at in range(0, len(body), PART_BYTES):
+                part = body[at : at + PART_BYTES]
+                message = StoredMessage(self._schedd, job.id, now, kind, at, part)
+                made.append(codec.encode(message))
+        snapshot = Snapshot(
+            self._schedd, job.id, now, job.pool, job.uid, job.gid, job.ad.texts(),
+            encode_state(job),
+        )  # fmt: skip
+        return [*made, codec.encode(snapshot)]
