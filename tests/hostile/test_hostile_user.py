@@ -1,0 +1,321 @@
+"""Whatever a local user does to a schedd run as root, the others are served as before.
+
+Each attack once ended the schedd, filled its memory or kept all others waiting. While it goes on
+an honest user's submit, query and job are timed; then the schedd must be the same process, of a
+bounded size, and it must start again with what the attacker has left.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.honest_user import HonestUser
+from tests.support.schedd_process import LiveSchedd, is_root, thin
+from tests.support.waiting import wait_until
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(not is_root(), reason="needs root"),
+    pytest.mark.skipif(not shutil.which("setpriv"), reason="needs setpriv"),
+]
+#: daemon and nobody
+HONEST, MALLORY = 1, 65534
+#: Bytes of memory that the schedd may have.
+MAX_RSS = 700 * 1024 * 1024
+#: A fifth of a second of CPU for each job.
+SLOW = 'regexp("^(a+)+$", strcat("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!", {}))'
+
+
+class Site:
+    """A schedd, a worker that is always there, an honest user and Mallory."""
+
+    def __init__(self, top: Path) -> None:
+        self.schedd = LiveSchedd(top / "schedd")
+        self.schedd.options = ["--policy-interval", "1"]
+        self.schedd.home.chmod(0o777)
+        self.place = top / "mallory"
+        self.place.mkdir()
+        os.chown(self.place, MALLORY, MALLORY)
+        self.schedd.start()
+        self.schedd.worker("--max-jobs", "0", "--timeout", "600")
+        self.honest = HonestUser(self.schedd, HONEST)
+        self.honest.measure_quiet()
+        self.started: list[subprocess.Popen[bytes]] = []
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.place / name
+        path.write_text(text)
+        os.chown(path, MALLORY, MALLORY)
+        return path
+
+    def start(self, name: str, *argv: str, stdin: bytes = b"") -> subprocess.Popen[bytes]:
+        """Let Mallory run a command in the background."""
+        with tempfile.TemporaryFile() as given:
+            given.write(stdin)
+            given.seek(0)
+            process = subprocess.Popen(
+                ["setpriv", f"--reuid={MALLORY}", f"--regid={MALLORY}", "--clear-groups",
+                 *thin(name), *argv],
+                stdin=given, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self.place,
+                env={"THYME_SCHEDD_SOCKET": str(self.schedd.socket)},
+            )  # fmt: skip
+        self.started.append(process)
+        return process
+
+    def submit(self, *lines: str, queue: str = "queue", check: bool = True) -> str:
+        """Let Mallory submit a job that no worker takes; what it says."""
+        text = "\n".join(["executable = /bin/true", "requirements = false", *lines, queue])
+        done = self.schedd.run("condor_submit", stdin=text.encode(), uid=MALLORY, cwd=self.place)
+        assert not check or done.returncode == 0, done
+        return done.stdout + done.stderr
+
+    def clean(self) -> None:
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+            process.wait(20)
+        self.started.clear()
+        self.schedd.run("condor_rm", "nobody")
+
+    @property
+    def pid(self) -> int:
+        assert self.schedd.process is not None
+        return self.schedd.process.pid
+
+    def rss(self) -> int:
+        line = Path(f"/proc/{self.pid}/statm").read_text().split()
+        return int(line[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.fixture(scope="module")
+def module_site() -> Iterator[Site]:
+    top = Path(tempfile.mkdtemp(prefix="thyme-mallory-"))
+    top.chmod(0o755)
+    made = Site(top)
+    yield made
+    made.clean()
+    made.schedd.close()
+    shutil.rmtree(top)
+
+
+@pytest.fixture
+def site(module_site: Site) -> Iterator[Site]:
+    before = module_site.pid
+    yield module_site
+    process = module_site.schedd.process
+    assert process is not None and process.poll() is None, module_site.schedd.said()[-3000:]
+    assert process.pid == before
+    assert module_site.rss() < MAX_RSS
+    module_site.clean()
+
+
+@contextmanager
+def repeating(action: Callable[[], object]) -> Iterator[None]:
+    """Do it again and again in the background."""
+    stop = threading.Event()
+
+    def run() -> None:
+        while not stop.is_set():
+            action()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["periodic_hold = true", "periodic_hold_subcode = -9223372036854775807 - 1"],
+        ["periodic_hold = true", "periodic_hold_subcode = 1e300"],
+        ["periodic_hold = true", "+A0 = \"x\"",
+         *(f"+A{n} = strcat(A{n - 1}, A{n - 1})" for n in range(1, 21)),
+         "periodic_hold_reason = A20"],
+        ["periodic_remove = true", "periodic_remove_reason = strcat(\"a\\nb\\0\", MyType)"],
+        ["hold = true", "+HoldReasonCode = 13", "+HoldReasonSubCode = 99999999999999999999"],
+        ["leave_in_queue = " + SLOW.format("ProcId")],
+        ["periodic_release = real(\"nan\") * 1e400"],
+    ],
+    ids=["smallest", "infinite", "16 MB reason", "odd reason", "20 digits", "slow", "nan"],
+)  # fmt: skip
+def test_a_policy_with_any_value(site: Site, lines: list[str]) -> None:
+    site.submit(*lines, queue="queue 20", check=False)
+    site.schedd.run("condor_release", "-all", uid=MALLORY)
+    site.honest.check()
+    site.schedd.run("condor_rm", "-all", uid=MALLORY)
+    site.honest.check()
+
+
+def test_policies_that_take_their_time(site: Site) -> None:
+    site.submit("periodic_remove = " + SLOW.format("ProcId"), queue="queue 200")
+    site.honest.check()
+
+
+def test_requirements_that_take_their_time(site: Site) -> None:
+    text = "executable = /bin/true\nrequirements = {}\nqueue 200".format(SLOW.format("ProcId"))
+    submit = site.start("condor_submit", stdin=text.encode())
+    site.honest.check()
+    submit.wait(60)
+    site.honest.check()
+
+
+@pytest.mark.parametrize("command", ["condor_rm", "condor_q", "condor_history", "condor_qedit"])
+def test_constraints_that_take_their_time(site: Site, command: str) -> None:
+    site.submit(queue="queue 300")
+    values = ["A", "1"] if command == "condor_qedit" else []
+    everybody = ["-allusers"] if command == "condor_q" else []
+
+    def ask() -> None:
+        argv = [*everybody, "-constraint", SLOW.format("ClusterId + ProcId"), *values]
+        site.start(command, *argv).wait(60)
+
+    with repeating(ask):
+        site.honest.check()
+
+
+def test_a_description_of_nested_macros_many_times(site: Site) -> None:
+    text = b"x = " + b"$(" * 100_000 + b"\nexecutable = $(x)\nqueue"
+    for _ in range(20):
+        site.start("condor_submit", stdin=text)
+    site.honest.check()
+
+
+def test_a_description_with_too_many_jobs(site: Site) -> None:
+    said = site.submit(queue="queue 20000\nqueue 20000\nqueue 20000", check=False)
+    assert "20000" in said and "ERROR" in said
+    site.honest.check()
+
+
+def test_large_input_without_blocks_under_many_names(site: Site) -> None:
+    big = site.write("big", "")
+    os.truncate(big, 15 * 1024 * 1024)
+    names = "\n".join("./" * n + "big" for n in range(1, 61))
+    site.write("names", names)
+    site.submit("transfer_input_files = $(n)", queue="queue n from names", check=False)
+    site.honest.check()
+
+
+def test_a_reason_of_megabytes_for_many_jobs(site: Site) -> None:
+    site.submit(queue="queue 60")
+
+    def hold() -> None:
+        # Linux takes no longer argument
+        site.start("condor_hold", "-reason", "x" * 130_000, "-all").wait(60)
+        site.schedd.run("condor_release", "-all", uid=MALLORY)
+
+    with repeating(hold):
+        site.honest.check()
+
+
+def test_a_user_log_without_end(site: Site) -> None:
+    log = site.write("job.log", "")
+    os.truncate(log, 2**40)
+    site.submit(f"log = {log}", "periodic_hold = true")
+    site.honest.check()
+
+
+def test_a_user_log_that_is_a_pipe_that_nobody_reads(site: Site) -> None:
+    os.mkfifo(site.place / "pipe")
+    os.chown(site.place / "pipe", MALLORY, MALLORY)
+    site.submit(f"log = {site.place / 'pipe'}", queue="queue 50", check=False)
+    site.honest.check()
+
+
+@pytest.mark.parametrize("kind", ["dots", "signs", "ands", "brackets"])
+def test_a_history_file_of_deep_expressions(site: Site, kind: str) -> None:
+    depth = 200_000
+    text = {
+        "dots": "a" + ".a" * depth,
+        "signs": "+" * depth + "1",
+        "ands": "a" + "&&a" * depth,
+        "brackets": "a" + "[0]" * depth,
+    }[kind]
+    path = site.write("history", f"A = {text}\n*** \n")
+    site.start("condor_history", "-file", str(path), "-long").wait(60)
+    site.start("condor_history", "-file", str(path), "-af", "A").wait(60)
+    site.honest.check()
+
+
+def test_many_connections_that_send_much_or_nothing(site: Site) -> None:
+    program = f"""
+import socket, time
+lines = []
+for number in range(400):
+    line = socket.socket(socket.AF_UNIX)
+    try:
+        line.connect({str(site.schedd.socket)!r})
+        if number % 2:
+            line.sendall(b"thyme-rpc 1 4000000\\n" + b"x" * 100000)
+    except OSError:
+        continue
+    lines.append(line)
+print("connected", flush=True)
+time.sleep(60)
+"""
+    process = subprocess.Popen(
+        ["setpriv", f"--reuid={MALLORY}", f"--regid={MALLORY}", "--clear-groups",
+         shutil.which("python3") or "python3", "-c", program],
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    site.started.append(process)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"connected\n"
+    process.stdout.close()
+    site.honest.check()
+
+
+def test_another_users_socket_runs_nothing_as_its_caller(site: Site) -> None:
+    program = f"""
+import os, socket
+listener = socket.socket(socket.AF_UNIX)
+listener.bind({str(site.place / "fake.sock")!r})
+os.chmod({str(site.place / "fake.sock")!r}, 0o666)
+listener.listen()
+print("listening", flush=True)
+line, _ = listener.accept()
+line.recv(1 << 16)
+data = b"1000\\0touch\\0" + {str(site.place / "marker")!r}.encode() + b"\\0"
+line.sendall(b"r%08d" % len(data) + data)
+line.recv(100)
+"""
+    process = subprocess.Popen(
+        ["setpriv", f"--reuid={MALLORY}", f"--regid={MALLORY}", "--clear-groups",
+         shutil.which("python3") or "python3", "-c", program],
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    site.started.append(process)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"listening\n"
+    process.stdout.close()
+    done = site.schedd.run(
+        "condor_submit", "x.sub", env={"THYME_SCHEDD_SOCKET": str(site.place / "fake.sock")}
+    )
+    assert done.returncode == 1
+    assert f"the schedd there is run by uid {MALLORY}" in done.stderr
+    assert not (site.place / "marker").exists()
+
+
+def test_the_schedd_starts_again_with_all_that_was_left(module_site: Site) -> None:
+    site = module_site
+    site.submit("periodic_hold = true", "periodic_hold_subcode = -9223372036854775807 - 1")
+    site.submit("leave_in_queue = " + SLOW.format("ProcId"))
+    site.schedd.kill()
+    site.schedd.start()
+    wait_until(lambda: site.schedd.run("condor_q", "-totals").returncode == 0, "it serves")
+    began = time.monotonic()
+    site.honest.check()
+    assert time.monotonic() - began < 60
