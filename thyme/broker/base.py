@@ -20,7 +20,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,10 @@ class DeadLetter:
     time: float
     pool: str = ""
     id: str = ""
+
+
+#: End of the reason of a dead letter that workers took again and again, and never acknowledged.
+TAKEN_TOO_OFTEN: Final = "times, and each time its worker died"
 
 
 def make_dead_letter_id(pool: str, body: bytes) -> str:

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from thyme.broker.base import TAKEN_TOO_OFTEN
 from thyme.protocol.events import (
     Continued,
     Delivered,
@@ -69,6 +70,8 @@ _WORKERS_ERRORS: Final = (
     HoldReasonCode.TRANSFER_INPUT_ERROR,
     HoldReasonCode.MAX_TRANSFER_OUTPUT_SIZE_EXCEEDED,
 )
+#: Attempts in a row that may end before the job's program was started; then the job is held.
+MAX_FAILED_STARTS: Final = 3
 #: HoldReasonSubCode (EBADMSG) of a job whose message is among the dead letters.
 DEAD_LETTER_SUBCODE: Final = 74
 
@@ -80,6 +83,7 @@ class DeadLettered(JobMessage):
     kind = "dead_lettered"
     attempt: int
     reason: str
+    taken_too_often: bool = False
 
 
 @dataclass
@@ -177,13 +181,19 @@ def read_dead_letter(message: Message, reason: str, now: float) -> DeadLettered 
     """
     if not isinstance(message, Submit):
         return None
-    return DeadLettered(message.schedd, message.job, now, message.attempt, reason)
+    too_often = reason.endswith(TAKEN_TOO_OFTEN)
+    return DeadLettered(message.schedd, message.job, now, message.attempt, reason, too_often)
 
 
 def _on_dead_lettered(job: Job, event: DeadLettered) -> list[Effect]:
     waits = job.in_queue and job.status == IDLE and job.queued
     if not waits or event.attempt != job.attempt:
         return []  # the job has gone on without that message
+    if event.taken_too_often and job.failed_starts + 1 < MAX_FAILED_STARTS:
+        # its workers may have waited for a schedd that was away: it is queued again
+        job.failed_starts += 1
+        job.queued = False
+        return []
     why = " ".join(event.reason.split()) or "no worker could take it"
     reason = f"its message was put aside by the broker: {why}"
     _set_status(job, HELD, event.time)
@@ -336,7 +346,7 @@ def _is_outdated(job: Job, event: Finished | Evicted) -> bool:
 
 
 def _end_run(job: Job, event: Finished | Evicted) -> None:
-    job.worker = ""
+    job.worker, job.failed_starts = "", 0
     job.ended = max(job.ended, event.attempt)
     job.attempt = max(job.attempt, event.attempt)
     ad_updates.record_end(job.ad, event.host, event.usage)
@@ -463,7 +473,7 @@ def _on_released(job: Job, event: Released) -> list[Effect]:
     else:
         _set_status(job, IDLE, event.time)
         job.queued = False
-        job.losses = 0
+        job.losses, job.failed_starts = 0, 0
     return [LogEvent(text)]
 
 

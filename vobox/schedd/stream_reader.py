@@ -96,12 +96,12 @@ class StreamReader:
         """
         ledger = self._ledger
         self._age = StreamAge(ledger.read_meta("age", ""), self._transport.get_retention())
-        if first := self._transport.read(-1, 1):
-            self._first_offset = first[0].offset
         offset = int(ledger.read_meta("offset", "-1"))
         if offset < 0:
             ledger.write_meta("counted", "no")
             return
+        if first := self._transport.read(-1, 1):
+            self._first_offset = first[0].offset
         here = self._transport.read(offset - 1, 1) or self._find_record(offset)
         if not here:
             self._report_loss("the event stream ends before what the ledger has read of it")

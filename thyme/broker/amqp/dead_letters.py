@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from thyme.broker import routing_keys
-from thyme.broker.base import DeadLetter, make_dead_letter_id
+from thyme.broker.base import TAKEN_TOO_OFTEN, DeadLetter, make_dead_letter_id
 
 from .connection import BasicProperties, Connection
 from .topology import DEAD, DELIVERY_LIMIT, unquote_pool
@@ -18,7 +18,7 @@ REASON: Final = "x-thyme-reason"
 MAX_REASON: Final = 1000
 
 _REASONS: Final = {
-    "delivery_limit": f"delivered more than {DELIVERY_LIMIT} times, and each time its worker died",
+    "delivery_limit": f"delivered more than {DELIVERY_LIMIT} {TAKEN_TOO_OFTEN}",
     "rejected": "rejected by its worker",
     "expired": "nobody took it in time",
     "maxlen": "its queue was full",

@@ -23,7 +23,16 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 
 from thyme.broker import routing_keys
-from thyme.broker.base import DeadLetter, Delivery, Mail, QueueState, Record, Retention, Transport
+from thyme.broker.base import (
+    TAKEN_TOO_OFTEN,
+    DeadLetter,
+    Delivery,
+    Mail,
+    QueueState,
+    Record,
+    Retention,
+    Transport,
+)
 from thyme.broker.wakeup import Wakeup
 from thyme.errors import BrokerRefused
 
@@ -100,9 +109,7 @@ class SqliteTransport(Transport):
                 return None
             tag, body, deliveries = row
             if deliveries >= DELIVERY_LIMIT:
-                queries.move_to_dead_letters(
-                    db, tag, f"delivered {deliveries} times, and each time its worker died"
-                )
+                queries.move_to_dead_letters(db, tag, f"delivered {deliveries} {TAKEN_TOO_OFTEN}")
                 return None
             db.execute(
                 "UPDATE queue SET owner=?, deliveries=deliveries+1 WHERE id=?", (self._owner, tag)

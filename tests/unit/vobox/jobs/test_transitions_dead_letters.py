@@ -215,3 +215,28 @@ def test_a_record_of_an_old_embedded_broker_has_no_key_and_is_believed(
         assert shown(bench.job()).startswith("running by w1")
         assert isinstance(broker.messages()[-1], Started)
         assert bench.job().ad.text("GlobalJobId").startswith(SCHEDD)
+
+
+def test_a_message_that_was_taken_too_often_is_queued_again_some_times(
+    bench: Bench, e: Events
+) -> None:
+    """Its workers may have waited for a schedd that was away: none of them has begun."""
+    bench.submit(e.submit())
+    for attempt in (1, 2):
+        reject(bench, "delivered more than 20 times, and each time its worker died")
+        assert shown(bench.job()) == "idle by nobody queued in"
+        assert (bench.job().attempt, bench.transport.count_ready("pool")) == (attempt, 1)
+    reject(bench, "delivered more than 20 times, and each time its worker died")
+    assert (bench.job().status, bench.job().ad.number("HoldReasonSubCode")) == (5, 74)
+
+
+def test_a_run_in_between_lets_it_be_taken_too_often_again(bench: Bench, e: Events) -> None:
+    bench.submit(e.submit())
+    for attempt in (1, 3, 5, 7):
+        reject(bench, "delivered more than 20 times, and each time its worker died")
+        assert bench.job().attempt == attempt
+        delivery = bench.transport.take("pool")
+        assert delivery is not None
+        bench.transport.ack(delivery)
+        bench.record(e.started("w1", attempt), e.evicted("w1", attempt))
+        assert shown(bench.job()) == "idle by nobody queued in"
