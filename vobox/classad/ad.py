@@ -193,6 +193,8 @@ def literal(value: bool | int | float | str) -> str:
 
 def _check_length(expression: str) -> None:
     """Raise ParseError for what the library's parser, which recurses, may not come back from."""
+    if "\0" in expression:
+        raise ParseError("an expression with a NUL character")
     if len(expression) > MAX_EXPRESSION and not _STRING.fullmatch(expression):
         raise ParseError(f"an expression of {len(expression)} characters; at most {MAX_EXPRESSION}")
 
