@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import hashlib
+import json
 import logging
 import math
 import os
@@ -61,6 +62,9 @@ REPLAY_BATCH: Final = 10_000
 REPLAY_BATCH_BYTES: Final = 16 * 1024 * 1024
 #: Seconds without a record from a stream that has one, after which the broker is asked anew.
 SILENT_SECONDS: Final = 30
+#: Records remembered, to know a stream again that has lost its end, and seconds between them.
+CHECKPOINTS: Final = 10
+CHECKPOINT_SECONDS: Final = 60.0
 #: Routing keys of forged records, each logged once.
 MAX_FORGED_KEYS: Final = 100
 
@@ -85,14 +89,22 @@ class StreamReader:
         self._age = StreamAge(self._ledger.read_meta("age", ""), Retention())
         #: offset of the first record that the stream still had at the start of this session
         self._first_offset = 0
+        #: offset and digest of some of the records that were read
+        self._checkpoints: list[tuple[int, str]] = [
+            (offset, digest)
+            for offset, digest in json.loads(self._ledger.read_meta("checkpoints", "[]"))
+        ]
+        #: when the last of them was made, epoch seconds
+        self._checked = 0.0
         self._reading_again = self._ledger.read_meta("reading_again", "no") == "yes"
 
     def check_same_stream(self) -> None:
         """Compare the stream with what the ledger has read of it, and keep what the ledger knows.
 
-        Only a stream with another record where the ledger read one is another stream: the ledger
-        is then started anew, and a copy of it kept. Raises BrokerUnreachable, and keeps the
-        ledger, where the broker does not tell.
+        Only a stream with other records wherever the ledger read some is another stream: the
+        ledger is then started anew, and a copy of it kept. Where an earlier record is the same,
+        the stream has lost its end, and what was recorded since is in its place. Raises
+        BrokerUnreachable, and keeps the ledger, where the broker does not tell.
         """
         ledger = self._ledger
         self._age = StreamAge(ledger.read_meta("age", ""), self._transport.get_retention())
@@ -109,10 +121,21 @@ class StreamReader:
         elif here[0].offset > offset + 1:
             lost = here[0].offset - offset - 1
             self._report_loss(f"the event stream lacks {lost} records that were not read")
-        elif here[0].offset == offset and _digest(here[0]) != ledger.read_meta("digest", ""):
+        elif here[0].offset > offset or _digest(here[0]) == ledger.read_meta("digest", ""):
+            return
+        elif any(self._has_read(*each) for each in reversed(self._checkpoints)):
+            self._report_loss("the event stream has lost records that the ledger has read")
+            self._read_again()
+        else:
             log.warning("the ledger is of another stream; rebuilding it")
             ledger.clear()
             ledger.write_meta("counted", "no")
+            self._forget_offsets()
+
+    def _has_read(self, offset: int, digest: str) -> bool:
+        """Whether the stream has this record, which the ledger has read."""
+        here = self._transport.read(offset - 1, 1)
+        return bool(here) and here[0].offset == offset and _digest(here[0]) == digest
 
     def _report_loss(self, text: str) -> None:
         """Say that records were lost, and let every idle job be queued again."""
@@ -128,9 +151,14 @@ class StreamReader:
             ledger.write_meta("reading_again", "yes")
             ledger.write_meta("marked", "-1")
             ledger.write_meta("age", "")
+            ledger.write_meta("checkpoints", "[]")
             ledger.forget_offsets()
-        self._age = StreamAge("", self._transport.get_retention())
         self._reading_again = True
+        self._forget_offsets()
+
+    def _forget_offsets(self) -> None:
+        self._age = StreamAge("", self._transport.get_retention())
+        self._checkpoints = []
 
     def _is_known(self, event: JobMessage) -> bool:
         """Whether a ledger that reads its stream again knows this event, or more than it says.
@@ -212,6 +240,11 @@ class StreamReader:
         self._ledger.write_meta("offset", str(last.offset))
         self._ledger.write_meta("digest", _digest(last))
         self._ledger.write_meta("age", self._age.format())
+        if self._state.wall() - self._checked >= CHECKPOINT_SECONDS:
+            self._checked = self._state.wall()
+            self._checkpoints.append((last.offset, _digest(last)))
+            del self._checkpoints[:-CHECKPOINTS]
+            self._ledger.write_meta("checkpoints", json.dumps(self._checkpoints))
 
     def take_control_messages(self) -> list[tuple[JobId, ControlMessage]]:
         """Return the control messages that are to be sent, once."""

@@ -112,6 +112,26 @@ def test_a_stream_that_lost_its_end_costs_no_job(bench: Bench) -> None:
     assert shown(bench.job(JobId(1, 0))) == IDLE_AND_QUEUED
 
 
+def test_a_stream_that_lost_its_end_and_went_on_costs_no_job(bench: Bench) -> None:
+    first, second = Events(JobId(1, 0)), Events(JobId(2, 0))
+    bench.submit(first.submit())
+    bench.wall.now += 61
+    bench.submit(second.submit())
+    bench.record(second.started("w2"))
+    del bench.broker.stream[1:]
+    bench.broker._last_offset = 1
+    # the workers are back before the schedd, and tell more than was lost
+    others_say_something(bench)
+    bench.broker.record([codec.encode(second.finished("w2", stdout=b"result"))])
+
+    bench.restart()
+
+    assert sorted(everything(bench.ledger)) == ["1.0", "2.0"]
+    assert shown(bench.job(JobId(2, 0))) == "completed by nobody out"
+    assert shown(bench.job(JobId(1, 0))) == IDLE_AND_QUEUED
+    assert list(bench.directory.glob("ledger.db.other-stream-*")) == []
+
+
 def test_a_new_stream_costs_no_job_and_its_own_jobs_are_known(tmp_path: Path) -> None:
     first = Bench(tmp_path)
     for proc in range(5):
