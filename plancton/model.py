@@ -191,7 +191,7 @@ class Breaker:
 
 @dataclass(frozen=True)
 class PilotShare:
-    """What a running pilot got of the CPU that it could use, since the daemon started."""
+    """What a running pilot got of the CPU that it could use, since it was first seen."""
 
     id: str
     cpu_seconds: float
@@ -201,6 +201,40 @@ class PilotShare:
     starved: float = 0.0
     #: seconds of its life in which the owner used the CPU that it could have had
     squeezed: float = 0.0
+    #: seconds of its life in which it used no CPU although it could have had some
+    unused: float = 0.0
+
+
+@dataclass(frozen=True)
+class IdleRecord:
+    """How long the node's idle periods have lasted so far: what ``policy.lifetime`` learns.
+
+    The first two tuples are by age of a period (``policy.lifetime.AGES``), the other two by hour
+    of the week in UTC; older periods count for less and less.
+    """
+
+    #: times at which at least one period ended
+    ends: float = 0.0
+    #: periods that ended at this age
+    ended: tuple[float, ...] = ()
+    #: seconds that periods of this age were watched
+    watched: tuple[float, ...] = ()
+    #: periods that ended in this hour, and how many that should be if all hours were alike
+    hour_ended: tuple[float, ...] = ()
+    hour_expected: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class IdleSince:
+    """Since when the node has had room for one pilot, for two, and so on."""
+
+    #: the first since the longest time; where memory or CPU was never enough, it ends before
+    since: tuple[float, ...] = ()
+    #: up to when these periods are in the record
+    counted: float = 0.0
+    #: since when there is room for fewer, and for how many at most meanwhile
+    fewer_since: float | None = None
+    fewer: int = 0
 
 
 @dataclass(frozen=True)
@@ -223,6 +257,8 @@ class History:
     breaker: Breaker = field(default_factory=Breaker)
     #: of running pilots whose CPU time is known
     shares: tuple[PilotShare, ...] = ()
+    idle: IdleSince = field(default_factory=IdleSince)
+    record: IdleRecord = field(default_factory=IdleRecord)
     #: ids of exited pilots that were counted and whose removal is not done yet
     judged: frozenset[str] = frozenset()
     #: what the pilots were that ``no_work`` and ``breaker`` are about; "" where not known
@@ -257,6 +293,9 @@ class StartPilots:
     """Start ``count`` pilots."""
 
     count: int
+    #: for how many seconds each of them is expected to live (None: not known); empty: not known
+    #: of any of them
+    lives: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True)

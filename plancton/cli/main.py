@@ -154,7 +154,33 @@ def _own_options(command: str, add: Callable[..., object]) -> None:
             help="where to write it (plancton-report.html); -: to stdout",
         )
     elif command == "simulate":
-        add("trace", help="percentages of CPU use, one line a node; may be a .gz")
+        add("trace", help="what owners used, one line a node; may be a .gz (--owner)")
+        add(
+            "--owner",
+            choices=("cpu", "whole"),
+            default="cpu",
+            help="cpu: the trace holds percentages of CPU use; whole: begin and end, in seconds, "
+            "of each time in which he used the whole node, memory included (cpu)",
+        )
+        add(
+            "--jobs",
+            metavar="L",
+            help="how long jobs are: a file with a length in seconds a line, or fixed:SECONDS, "
+            "exponential:MEAN, lognormal:MEDIAN,SIGMA, uniform:LEAST,MOST (they never end)",
+        )
+        add(
+            "--job-memory", type=_positive, metavar="BYTES", help="that a pilot uses (max_dock_mem)"
+        )
+        add(
+            "--claim",
+            choices=("any", "fitting", "lanes"),
+            default="any",
+            help="which job a pilot takes: any; the first that fits into the time that it was "
+            "told; or the first of the longest lane that fits (any)",
+        )
+        add("--waiting", type=_positive, default=50, metavar="N", help="jobs to choose from (50)")
+        add("--seed", type=int, default=1, metavar="N", help="of the jobs' lengths (1)")
+        add("--html", metavar="F", help="write a page with a picture there, too")
         add("--config", metavar="F", help="instead of CONFDIR/config.yaml")
         add("--step", type=_seconds, default=300.0, metavar="S", help="between two values (300)")
         add("--cpu-idle", action="store_true", help="as where cpu.idle protects the owner")

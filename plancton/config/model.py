@@ -117,11 +117,27 @@ class Config(ContainerKeys):
         "anew.",
         "1.0",
     )
+    lifetime_confidence: Annotated[float, Field(ge=0, lt=1)] = _key(
+        0.97,
+        "",
+        "Probability with which a pilot lives for as long as it is told that it may: learned from "
+        "how long this node's idle periods last. Higher: shorter times are told, and less is lost "
+        "by evictions. 0: pilots are told only what `windows`, `stops` and `max_ttl` say.",
+        "1.0",
+    )
+    lifetime_min: Seconds = _key(
+        120.0,
+        "s",
+        "Least time that a pilot is told by what was learned. Few jobs are shorter than two "
+        "minutes: a pilot that is told less finds none.",
+        "1.0",
+    )
     max_ttl: Annotated[float, Field(gt=0)] = _key(
         43200.0,
         "s",
-        "Time a pilot may live. Where this key is not set, the time in which the owner used a "
-        "pilot's CPU does not count.",
+        "Time a pilot may live. Where this key is not set, only the time counts in which a pilot "
+        "used no CPU although it could have had some, so that only stuck pilots are ended, and "
+        "the week after which every pilot ends.",
     )
     stop_grace: Seconds = _key(
         10.0,
@@ -236,6 +252,8 @@ NODE_KEYS = frozenset(
         "grace_kill",
         "grace_spawn",
         "squeeze_limit",
+        "lifetime_confidence",
+        "lifetime_min",
         "max_ttl",
         "stop_grace",
         "windows",

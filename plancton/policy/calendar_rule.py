@@ -27,6 +27,8 @@ class CalendarPhase:
     change: float | None
     #: in one sentence
     text: str
+    #: while the node is open: when it closes, in seconds since 1970; None: not known, or never
+    end: float | None = None
 
     @property
     def starts(self) -> bool:
@@ -60,10 +62,13 @@ def find_phase(config: Config, facts: HostFacts, wall: float) -> CalendarPhase:
     drain = found.until - config.drain_lead
     if wall >= drain:
         return CalendarPhase(
-            ENDING, found.until, f"The node is open until {end}: until then pilots only end."
+            ENDING,
+            found.until,
+            f"The node is open until {end}: until then pilots only end.",
+            found.until,
         )
     last = f"; no pilot starts after {format_time(drain, times.zone)}" if config.drain_lead else ""
-    return CalendarPhase(OPEN, drain, f"The node is open until {end}{last}.")
+    return CalendarPhase(OPEN, drain, f"The node is open until {end}{last}.", found.until)
 
 
 def format_time(wall: float, zone: tzinfo) -> str:

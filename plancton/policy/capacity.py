@@ -20,9 +20,11 @@ from plancton.model import (
 
 #: Time constants (s) of the owner's smoothed load.  A burst of the owner must count within
 #: seconds; a pause between two steps of one job of the owner must not fill the node with
-#: pilots that are evicted again a minute later.
+#: pilots that are evicted again a minute later.  Where pilots are not evicted for CPU
+#: (``cpu.idle``), a pause may be used as readily as a burst is yielded to.
 OWNER_RISE = 5.0
 OWNER_FALL = 60.0
+PROTECTED_FALL = 5.0
 #: Seconds for which a rise of the owner's load is ignored while pilots start and end: most of
 #: it is the engine's own work on them, and it would stop the filling of a node half way.
 #: Pilots yield the CPU in any case, so an owner who comes back just then loses nothing.
@@ -74,8 +76,13 @@ def format_gb(size: int) -> str:
     return f"{size / 1e9:.1f} GB"
 
 
-def smooth_owner(history: History, load: HostLoad, now: float) -> History:
-    """Return the history with the owner's CPU load followed: quickly up, slowly down."""
+def smooth_owner(
+    history: History, load: HostLoad, now: float, *, keep_running: bool = False
+) -> History:
+    """Return the history with the owner's CPU load followed: quickly up, slowly down.
+
+    With ``keep_running`` no pilot is evicted for CPU, and it is followed quickly down too.
+    """
     current = load.owner_cpus
     if current is None:
         return history
@@ -84,7 +91,8 @@ def smooth_owner(history: History, load: HostLoad, now: float) -> History:
     churning = history.churn_since is not None and now - history.churn_since < CHURN_PATIENCE
     if churning and current > history.owner_cpus:
         return replace(history, owner_at=now)
-    constant = OWNER_RISE if current > history.owner_cpus else OWNER_FALL
+    fall = PROTECTED_FALL if keep_running else OWNER_FALL
+    constant = OWNER_RISE if current > history.owner_cpus else fall
     weight = 1.0 - math.exp(-max(0.0, now - history.owner_at) / constant)
     owner = history.owner_cpus + weight * (current - history.owner_cpus)
     return replace(history, owner_cpus=owner, owner_at=now)
@@ -136,7 +144,10 @@ def track_shares(
             shares += [] if last is None else [last]
             continue
         if last is None:
-            shares.append(PilotShare(pilot.id, pilot.cpu_seconds, now))
+            # Started by a daemon of before: its life so far tells whether it is stuck.
+            age = pilot.age or 0.0
+            unused = age if pilot.cpu_seconds < NOTHING * age else 0.0
+            shares.append(PilotShare(pilot.id, pilot.cpu_seconds, now, unused=unused))
             continue
         if pressed is None:
             # Time of which nothing is known counts neither way.
@@ -146,7 +157,17 @@ def track_shares(
         got = max(0.0, pilot.cpu_seconds - last.cpu_seconds) / passed
         missed = passed * max(0.0, 1.0 - got / config.cpus_per_dock) if pressed else 0.0
         starved = last.starved + passed if pressed and got < NOTHING else 0.0
-        shares.append(PilotShare(pilot.id, pilot.cpu_seconds, now, starved, last.squeezed + missed))
+        unused = passed if not pressed and got < NOTHING else 0.0
+        shares.append(
+            PilotShare(
+                pilot.id,
+                pilot.cpu_seconds,
+                now,
+                starved,
+                last.squeezed + missed,
+                last.unused + unused,
+            )
+        )
     return replace(history, shares=tuple(shares))
 
 

@@ -23,7 +23,7 @@ from plancton.model import (
     StopPilot,
 )
 
-from . import backoff, calendar_rule, capacity
+from . import backoff, calendar_rule, capacity, lifetime
 from .rules import RULES, RuleResult, View, is_protected
 
 
@@ -51,7 +51,7 @@ def decide(state: NodeState, config: Config, now: float) -> Decision:
     actions: list[Action] = [RemovePilot(pilot) for pilot in exited]
     actions += stops
     if starts:
-        actions.append(StartPilots(starts))
+        actions.append(StartPilots(starts, _expect_lives(view, starts)))
     return Decision(
         actions=tuple(actions),
         reasons=reasons,
@@ -67,6 +67,12 @@ def find_main_reason(reasons: Sequence[Reason]) -> Reason | None:
     return next((reason for reason in reasons if reason.room == 0), None)
 
 
+def _expect_lives(view: View, starts: int) -> tuple[float | None, ...]:
+    """Return for how many seconds each pilot that starts now may live; () where not known."""
+    lives = tuple(view.expect_life(view.in_use + number) for number in range(starts))
+    return () if all(life is None for life in lives) else lives
+
+
 def _make_view(state: NodeState, config: Config, now: float) -> View:
     pilots = state.pilots or ()
     active = tuple(p for p in pilots if p.state in (PilotState.STARTING, PilotState.RUNNING))
@@ -80,6 +86,14 @@ def _make_view(state: NodeState, config: Config, now: float) -> View:
         ),
     }
     total = capacity.combine_limits(limits.values())
+    history = lifetime.follow_idle(
+        history,
+        total,
+        capacity.find_memory_shortage(config, state.load),
+        config,
+        now,
+        state.wall,
+    )
     return View(
         state=state,
         config=config,
@@ -107,7 +121,7 @@ def _observe(state: NodeState, config: Config, now: float) -> History:
     history = capacity.track_memory_growth(history, state.load, now)
     history = capacity.track_churn(history, starting, now)
     history = capacity.track_shares(history, pilots, config, state.facts, state.load, now)
-    return capacity.smooth_owner(history, state.load, now)
+    return capacity.smooth_owner(history, state.load, now, keep_running=is_protected(state))
 
 
 def _decide_blind(state: NodeState) -> Decision:

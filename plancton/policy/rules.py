@@ -24,7 +24,7 @@ from plancton.model import (
     Trigger,
 )
 
-from . import backoff, capacity
+from . import backoff, capacity, lifetime
 from .calendar_rule import CalendarPhase
 from .capacity import Limit, format_gb, format_pilots
 
@@ -34,6 +34,12 @@ FORCE_GRACE = 2.0
 SHORT_GRACE = 1.0
 #: Seconds to the next pass while memory is short, a reading is missing, or all pilots must end.
 SOON = 0.5
+#: Seconds to the next pass while the owner uses the whole node: nothing else tells that he left.
+OWNER_LEAVES = 5.0
+
+#: Seconds that a pilot may work at most where ``max_ttl`` is not written: a job that computes for
+#: ever looks like one that is long, and no batch system lets a job of the Grid run for a week.
+LONGEST_AGE = 7 * 86400.0
 
 #: Why a pilot is asked to end.
 FORCE_STOPPED = "force-stop"
@@ -93,6 +99,12 @@ class View:
     def in_use(self) -> int:
         """How many pilots use the node, ending ones included."""
         return len(self.active) + len(self.stopping)
+
+    def expect_life(self, place: int) -> float | None:
+        """Return for how many seconds a pilot that starts after ``place`` others may live."""
+        return lifetime.expect_life(
+            self.history, self.config, self.phase, place, self.now, self.state.wall
+        )
 
     @property
     def youngest_first(self) -> list[Pilot]:
@@ -165,32 +177,40 @@ def obey_admin(view: View) -> RuleResult:
 
 
 def limit_age(view: View) -> RuleResult:
-    """Stop pilots that are older than ``max_ttl``.
+    """Stop pilots that are older than ``max_ttl``, or stuck for as long.
 
     A key that is written means the whole age, as in 2017.  The default is there for pilots that
-    are stuck, so the time in which the owner used their CPU does not count.
+    are stuck: only the time counts in which a pilot used no CPU although it could have had some,
+    and no pilot is older than ``LONGEST_AGE``, without the time that the owner took.
     """
     most = view.config.max_ttl
-    squeezed: dict[str, float] = {}
-    if "max_ttl" not in view.config.model_fields_set:
-        squeezed = {share.id: share.squeezed for share in view.history.shares}
+    written = "max_ttl" in view.config.model_fields_set
+    shares = {} if written else {share.id: share for share in view.history.shares}
+
+    def seconds_left(pilot: Pilot, age: float) -> float:
+        share = shares.get(pilot.id)
+        if share is None:
+            # Whether it is stuck is not known.
+            return most - age
+        return min(most - share.unused, LONGEST_AGE + share.squeezed - age)
+
     left = {
-        pilot.id: most + squeezed.get(pilot.id, 0.0) - pilot.age
-        for pilot in view.active
-        if pilot.age is not None
+        pilot.id: seconds_left(pilot, pilot.age) for pilot in view.active if pilot.age is not None
     }
     old = [pilot for pilot in view.remaining if left.get(pilot.id, 0.0) < 0.0]
-    ahead = list(left.values())
-    without = ", without the time that the owner took" if any(squeezed.values()) else ""
-    sentence = f"No pilot is older than max_ttl ({most:g} s{without})."
+    what = "older than" if written else "without using CPU for longer than"
+    sentence = f"No pilot is {what} max_ttl ({most:g} s)."
     if old:
-        sentence = (
-            f"{format_pilots(len(old))} older than max_ttl ({most:g} s{without}): asked to end."
-        )
+        sentence = f"{format_pilots(len(old))} {what} max_ttl ({most:g} s): asked to end."
+        if not written:
+            sentence = (
+                f"{format_pilots(len(old))} {what} max_ttl ({most:g} s), or older than "
+                f"{LONGEST_AGE:g} s: asked to end."
+            )
     return RuleResult(
         sentence,
         stops=tuple(StopPilot(pilot, view.config.stop_grace, TOO_OLD) for pilot in old),
-        wait=min((wait for wait in ahead if wait > 0), default=None),
+        wait=min((wait for wait in left.values() if wait > 0), default=None),
     )
 
 
@@ -353,7 +373,10 @@ def limit_number(name: str, view: View) -> RuleResult:
     sentence = limit.describe(view.in_use)
     if limit.start is None:
         return RuleResult(sentence, 0, wait=SOON)
-    return RuleResult(sentence, max(0, limit.start - view.in_use))
+    wait = None
+    if name != "max_docks" and not limit.start and not view.in_use and view.phase.starts:
+        wait = OWNER_LEAVES
+    return RuleResult(sentence, max(0, limit.start - view.in_use), wait=wait)
 
 
 def limit_pace(view: View) -> RuleResult:

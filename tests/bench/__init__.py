@@ -10,6 +10,7 @@ from .dashboards import dashboards
 from .dispatch import demo_dispatch
 from .dispatch_amqp import dispatch
 from .fill import fill
+from .goodput import goodput_agents, goodput_shared, goodput_whole
 from .latency import latency
 from .ledger_disk import ledger_disk
 from .many_workers import workers_8000
@@ -33,6 +34,9 @@ BENCHES: dict[str, Callable[[], Result]] = {
     "refill": refill,
     "reclaim": reclaim,
     "daemon-rest": daemon_rest,
+    "goodput-shared": goodput_shared,
+    "goodput-whole": goodput_whole,
+    "goodput-agents": goodput_agents,
     "condor-submit": condor_submit,
     "condor-q-totals": condor_q_totals,
     "condor-q-table": condor_q_table,

@@ -50,7 +50,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("engine",),
         ("policy", "preflight"),
         ("metrics", "day_report"),
-        ("daemon",),
+        ("daemon", "simulation"),
         ("cli", "install"),
         ("__main__",),
     ),

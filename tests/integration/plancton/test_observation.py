@@ -160,14 +160,31 @@ def test_simulate_replays_a_load_and_prints_what_would_have_been(node: Node) -> 
     done = node.ctl("simulate", str(trace), "--ncpus=4", "--ram=64000000000")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0] == "2 nodes of 4 CPUs, 0.03 node-days"
-    assert lines[1].split() == ["pilot-hours", "gained", "1.0"]
-    assert lines[4].split()[:3] == ["owner", "collisions", "0,"]
+    assert lines[0] == "2 nodes of 4 CPUs, 0.03 node-days; the owner left 1.3 CPU-hours"
+    (ended,) = [line.split() for line in lines if line.strip().startswith("jobs finished")]
+    assert ended == ["jobs", "finished", "0", "0"]
+
+
+def test_simulate_with_jobs_writes_a_page_with_the_picture(node: Node) -> None:
+    node.configure(cpu_reserve=0, max_docks="ncpus")
+    trace, page = node.directory / "trace.txt", node.directory / "page.html"
+    trace.write_text("0 7200 14400 20000\n")
+    done = node.ctl(
+        "simulate", str(trace), "--owner=whole", "--jobs=fixed:600", "--ncpus=1", "--cpu-idle",
+        "--ram=64000000000", f"--html={page}", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    # Two hours hold twelve jobs of ten minutes; a start a few seconds late leaves eleven.
+    assert found["knowing_the_future"]["finished"] == 12
+    assert found["configured"]["finished"] == 11
+    assert 0 < found["configured"]["thrown"] < 600
+    assert page.read_text().count("<svg") == 2
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("", "holds no line of percentages"), ("1 2 x\n", ":1: 'x' is no percentage of 0 to 100"),
+    [("", "holds no line of a node"), ("1 2 x\n", ":1: 'x' is no percentage of 0 to 100"),
      ("1\n101\n", ":2: '101' is no percentage of 0 to 100")],
 )  # fmt: skip
 def test_a_bad_trace_is_one_clear_line(node: Node, text: str, said: str) -> None:

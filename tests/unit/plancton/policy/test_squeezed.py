@@ -156,14 +156,40 @@ def test_while_the_load_is_not_known_nobody_starves() -> None:
 # max_ttl
 
 
-def test_the_default_of_max_ttl_does_not_count_the_time_that_the_owner_took() -> None:
+def test_the_default_of_max_ttl_ends_no_pilot_that_works_or_that_the_owner_squeezes() -> None:
     node = Node(43_000, config=Config(max_docks=8, squeeze_limit=0.0))
-    assert node.run(6000.0).actions == (), "squeezed for 6000 s"
-    decision = node.run(0.0)
-    assert "without the time that the owner took" in text(decision, "max_ttl")
+    node.pilots = [replace(node.pilots[0], cpu_seconds=40_000.0)]
+    assert node.run(6000.0).actions == (), "squeezed"
     calm = replace(IDLE, busy_cpus=1.0)
-    assert stopped(node.run(150.0, calm, cpus=1.0)) == []
-    assert reasons(node.run(120.0, calm, cpus=1.0)) == {"it is older than max_ttl"}
+    decision = node.run(43_100.0, calm, cpus=1.0)
+    assert stopped(decision) == [], "working"
+    assert text(decision, "max_ttl") == (
+        "No pilot is without using CPU for longer than max_ttl (43200 s)."
+    )
+    assert stopped(node.run(43_100.0, calm)) == []
+    assert reasons(node.run(200.0, calm)) == {"it is older than max_ttl"}, "stuck for 12 hours"
+
+
+def test_a_pilot_that_computes_for_a_week_beside_the_owners_time_ends() -> None:
+    node = Node(604_000, config=Config(max_docks=8, squeeze_limit=0.0))
+    node.pilots = [replace(node.pilots[0], cpu_seconds=600_000.0)]
+    calm = replace(IDLE, busy_cpus=1.0)
+    assert node.run(3000.0).actions == (), "squeezed"
+    assert stopped(node.run(700.0, calm, cpus=1.0)) == []
+    decision = node.run(200.0, calm, cpus=1.0)
+    assert reasons(decision) == {"it is older than max_ttl"}
+    assert text(decision, "max_ttl") == (
+        "1 pilot without using CPU for longer than max_ttl (43200 s), or older than 604800 s: "
+        "asked to end."
+    )
+
+
+def test_an_adopted_pilot_that_never_used_cpu_is_stuck_since_its_start() -> None:
+    calm = replace(IDLE, busy_cpus=1.0)
+    assert reasons(Node(43_190).run(60.0, calm)) == {"it is older than max_ttl"}
+    young = Node(43_190)
+    young.pilots = [replace(young.pilots[0], cpu_seconds=20_000.0)]
+    assert stopped(young.run(3600.0, calm)) == []
 
 
 def test_a_max_ttl_that_is_written_counts_the_whole_age_as_in_2017() -> None:

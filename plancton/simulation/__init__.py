@@ -1,0 +1,1 @@
+"""Simulate nodes on a virtual clock: owners' traces, jobs of real lengths, and the real policy."""

@@ -1,0 +1,88 @@
+"""Read traces and lengths of jobs, and choose among the jobs that wait."""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+from pathlib import Path
+
+import pytest
+
+from plancton.errors import PlanctonError
+from plancton.model import HostFacts
+from plancton.simulation.owner import Span, parse_intervals, parse_shares, read_trace
+from plancton.simulation.queue import read_lengths, take_any, take_fitting, take_from_lanes
+
+FACTS = HostFacts("n", ncpus=4, ram_bytes=1000, swap_bytes=0)
+
+
+def test_percentages_become_cpus() -> None:
+    assert parse_shares(300.0, FACTS)("0 50 100", "t:1") == (
+        Span(300.0, 0.0), Span(600.0, 2.0), Span(900.0, 4.0),
+    )  # fmt: skip
+
+
+def test_intervals_take_the_whole_node() -> None:
+    assert parse_intervals(FACTS)("5 7 10 12", "t:1") == (
+        Span(5.0, 0.0), Span(7.0, 4.0, 1000), Span(10.0, 0.0), Span(12.0, 4.0, 1000),
+    )  # fmt: skip
+    assert parse_intervals(FACTS)("0 7", "t:1") == (Span(7.0, 4.0, 1000),)
+
+
+@pytest.mark.parametrize(
+    "line", ["5", "7 5", "5 7 6 9", "x 7", "5 nan", "-1 5", "5 inf", "1 2 2 3"]
+)
+def test_a_wrong_interval_is_named(line: str) -> None:
+    with pytest.raises(PlanctonError, match=r"^t:3: .*interval"):
+        parse_intervals(FACTS)(line, "t:3")
+
+
+def test_lengths_come_from_a_file_or_a_distribution(tmp_path: Path) -> None:
+    file = tmp_path / "lengths"
+    file.write_text("100\n\n300\n")
+    rng = random.Random(1)
+    assert set(read_lengths(str(file))(rng, 100)) == {100.0, 300.0}
+    assert read_lengths("fixed:60")(rng, 2) == [60.0, 60.0]
+    drawn = read_lengths("lognormal:600,1")(rng, 20_000)
+    assert statistics.median(drawn) == pytest.approx(600, rel=0.05)
+    assert statistics.mean(drawn) == pytest.approx(600 * math.exp(0.5), rel=0.05)
+    assert statistics.mean(read_lengths("exponential:600")(rng, 20_000)) == pytest.approx(
+        600, rel=0.05
+    )
+    assert all(60 <= one <= 90 for one in read_lengths("uniform:60,90")(rng, 100))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("fixed:", "write fixed:seconds"), ("lognormal:5", "write lognormal:median,sigma"),
+     ("fixed:-1", "above 0"), ("fixed:nan", "above 0"), ("/nowhere", "cannot be read")],
+)  # fmt: skip
+def test_a_wrong_distribution_is_one_clear_line(text: str, said: str) -> None:
+    with pytest.raises(PlanctonError, match=said):
+        read_lengths(text)
+
+
+def test_a_wrong_length_is_named_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "lengths"
+    file.write_text("100\nlong\n")
+    with pytest.raises(PlanctonError, match=r"lengths:2: 'long' is no length in seconds"):
+        read_lengths(str(file))
+    file.write_text("\n")
+    with pytest.raises(PlanctonError, match="holds no length"):
+        read_lengths(str(file))
+    with pytest.raises(PlanctonError, match="cannot be read"):
+        list(read_trace(tmp_path / "nowhere", parse_intervals(FACTS)))
+
+
+def test_the_rules_choose_by_the_time_that_a_pilot_may_live() -> None:
+    waiting = [5000.0, 90.0, 50.0, 280.0, 260.0]
+    assert take_any(waiting, 100.0) == 0
+    assert [take_fitting(waiting, life) for life in (None, 1e9, 100.0, 60.0, 49.0)] == [
+        0, 0, 1, 2, None,
+    ]  # fmt: skip
+    # Lanes end at 1, 2, 5 ... minutes: 280 s and 260 s are in that of 300 s, the first of it goes.
+    assert [take_from_lanes(waiting, life) for life in (None, 1e9, 300.0, 299.0, 119.0, 59.0)] == [
+        0, 0, 3, 1, 2, None,
+    ]  # fmt: skip
+    assert take_any([], None) is take_fitting([], None) is take_from_lanes([], 5.0) is None
