@@ -2,9 +2,7 @@ r"""Where a job's output goes: output remaps, and jobs whose output waits in the
 
 Output of a job submitted with ``-spool`` waits for condor_transfer_data. It is
 the body of the job's *finished* event, kept in the ledger for as long as the job
-is in the queue, and made again from the stream like all of the ledger. It is lost
-only if the stream has already deleted the event (after 7 days) and the schedd's
-disk is lost too.
+is in the queue, and made again from the stream like all of the ledger.
 """
 
 from __future__ import annotations
