@@ -14,6 +14,7 @@ from .goodput import goodput_agents, goodput_shared, goodput_whole
 from .latency import latency
 from .ledger_disk import ledger_disk
 from .many_workers import workers_8000
+from .mass_actions import condor_hold, condor_q_json, condor_qedit, condor_release, condor_rm
 from .metrics_node import metrics_node
 from .metrics_schedd import metrics_schedd
 from .owner import owner_speed
@@ -42,6 +43,11 @@ BENCHES: dict[str, Callable[[], Result]] = {
     "condor-q-table": condor_q_table,
     "condor-q-af": condor_q_af,
     "condor-q-constraint": condor_q_constraint,
+    "condor-rm": condor_rm,
+    "condor-hold": condor_hold,
+    "condor-release": condor_release,
+    "condor-qedit": condor_qedit,
+    "condor-q-json": condor_q_json,
     "schedd-rss": schedd_rss,
     "ledger-disk": ledger_disk,
     "rebuild": rebuild,

@@ -31,6 +31,8 @@ _COMMON_MACHINE: Final = {"OpSys": '"LINUX"', "HasFileTransfer": "true"}
 #: request_cpus does not count; one that the user wrote does.
 _ADDED_CPUS: Final = "(TARGET.Cpus >= RequestCpus)"
 _WORD: Final = re.compile(r"[A-Za-z_]\w*")
+#: Names of what differs from job to job although their ads say the same.
+_CHANGING: Final = frozenset({"random", "eval", "unparse", "my", "self", "evalineachcontext"})
 #: Different pilots, as far as a job asks for what they say, that are tried for it.
 MAX_TRIED: Final = 2000
 #: CPU seconds after which no further pilot is tried for a job.
@@ -46,29 +48,55 @@ def list_no_pilots() -> Iterable[Mapping[str, str]]:
     return ()
 
 
-def can_match(ad: Ad, now: float, list_pilots: ListPilots = list_no_pilots) -> bool:
+def can_match(
+    ad: Ad,
+    now: float,
+    list_pilots: ListPilots = list_no_pilots,
+    answers: dict[tuple[str | None, ...], bool] | None = None,
+) -> bool:
     """Whether a known pilot may meet the job's Requirements.
 
     ``now``: epoch seconds; ``list_pilots``: the pilots' ads. Without any, what they share counts.
+    ``answers``: of other jobs, with the same time and pilots; the answer is added.
     """
     text = ad.get("Requirements", "true").replace(_ADDED_CPUS, "true")
     try:
         tree = parse(text)
         mentioned = _find_names(ad, text)
-        tried: set[tuple[str | None, ...]] = set()
-        deadline = time.thread_time() + MAX_MATCH_SECONDS
-        for pilot in list_pilots():
-            said = tuple(map(Ad(pilot).get, mentioned))
-            if said in tried:
-                continue
-            if _is_met(tree, ad, now, dict(zip(mentioned, said, strict=True))):
-                return True
-            tried.add(said)
-            if len(tried) == MAX_TRIED or time.thread_time() > deadline:
-                return True  # nobody knows
-        return not tried and _is_met(tree, ad, now, {})
+        key = (text, *map(ad.get, mentioned))
+        if answers is not None and key in answers:
+            return answers[key]
+        answer = _meets_any(tree, ad, now, mentioned, list_pilots)
+        if answers is not None and _CHANGING.isdisjoint(mentioned):
+            answers[key] = answer
+        return answer
     except (ParseError, ValueError):  # ValueError: text that is no UTF-8
         return True
+
+
+def _meets_any(
+    tree: classad2.ExprTree,
+    ad: Ad,
+    now: float,
+    mentioned: Sequence[str],
+    list_pilots: ListPilots,
+) -> bool:
+    """Whether the Requirements ``tree`` may be met by a known pilot.
+
+    ``now``: epoch seconds; ``mentioned``: the names in lower case that the Requirements spell.
+    """
+    tried: set[tuple[str | None, ...]] = set()
+    deadline = time.thread_time() + MAX_MATCH_SECONDS
+    for pilot in list_pilots():
+        said = tuple(map(Ad(pilot).get, mentioned))
+        if said in tried:
+            continue
+        if _is_met(tree, ad, now, dict(zip(mentioned, said, strict=True))):
+            return True
+        tried.add(said)
+        if len(tried) == MAX_TRIED or time.thread_time() > deadline:
+            return True  # nobody knows
+    return not tried and _is_met(tree, ad, now, {})
 
 
 def _find_names(ad: Ad, text: str) -> tuple[str, ...]:
@@ -125,6 +153,7 @@ class MatchingJobs:
             self._next_check.clear()
         self._next_check = {job: self._next_check[job] for job in idle if job in self._next_check}
         found: list[Job] = []
+        answers: dict[tuple[str | None, ...], bool] = {}
         deadline = self._cpu_time() + MAX_SELECT_SECONDS
         for job_id in idle:
             # the rest is looked at in the next step: claims and commands wait for this one
@@ -133,7 +162,7 @@ class MatchingJobs:
             job = job_of(job_id) if clock >= self._next_check.get(job_id, clock) else None
             if job is None:
                 continue
-            if can_match(job.ad, wall, list_pilots):
+            if can_match(job.ad, wall, list_pilots, answers):
                 found.append(job)
             else:
                 self._next_check[job_id] = clock + self._interval

@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final, TypeVar
 
 from thyme.errors import BadMessage, BrokerError
@@ -22,6 +23,8 @@ from .main_loop import Schedd
 from .session import Session
 
 T = TypeVar("T")
+#: Events of one command that are recorded before other commands have their turn.
+SLICE_EVENTS: Final = 500
 #: Bytes of the messages of one submit: they are all in memory until the broker has them.
 MAX_SUBMIT_BYTES: Final = 1024**3
 
@@ -58,14 +61,23 @@ class CommandGateway:
             self._schedd.call(lambda session: self._publish(session, recorded, queued, last))
 
     def act(self, decide: Callable[[Ledger, float], tuple[T, list[JobMessage]]]) -> T:
-        """Record the events that ``decide(ledger, now)`` returns, and return its answer."""
+        """Record the events that ``decide(ledger, now)`` returns, and return its answer.
 
-        def carry_out(session: Session) -> T:
+        Other commands are answered between ``SLICE_EVENTS`` and the next: a command may be of all
+        jobs.
+        """
+
+        def begin(session: Session) -> tuple[T, list[JobMessage]]:
             answer, events = decide(self._ledger, self._schedd.wall())
-            session.record(events)
-            return answer
+            session.record(events[:SLICE_EVENTS], more=len(events) > SLICE_EVENTS)
+            return answer, events[SLICE_EVENTS:]
 
-        return self._schedd.call(carry_out)
+        answer, rest = self._schedd.call(begin)
+        for start in range(0, len(rest), SLICE_EVENTS):
+            events = rest[start : start + SLICE_EVENTS]
+            more = start + SLICE_EVENTS < len(rest)
+            self._schedd.call(partial(Session.record, events=events, more=more))
+        return answer
 
     def look(self, read: Callable[[Ledger, float], T]) -> T:
         """Return what ``read(ledger, now)`` returns in the schedd's own thread."""

@@ -80,6 +80,13 @@ class Reconciler:
         while self.reconcile_step(at_once=True) == 0.0:
             pass
 
+    def read_stream(self) -> None:
+        """Read what is new; tell workers of it and write it to user logs."""
+        self._reader.catch_up(replaying=False)
+        for message in self._reader.take_control_messages():
+            self._mail.send_control(*message)
+        self._state.user_logs.flush()
+
     def reconcile_step(self, at_once: bool = False) -> float:
         """Read what is new and do what follows; returns the seconds until more is due.
 
@@ -87,11 +94,8 @@ class Reconciler:
         that more may follow already, infinity that nothing is due. ``at_once``: deliver results
         without waiting for others to share their record.
         """
-        self._reader.catch_up(replaying=False)
-        for message in self._reader.take_control_messages():
-            self._mail.send_control(*message)
+        self.read_stream()
         user_logs = self._state.user_logs
-        user_logs.flush()
         tried = user_logs.write_waiting()
         failures = user_logs.take_failures()
         for reason, job_id in failures:

@@ -19,7 +19,10 @@ from vobox.workers.mail import WorkerMail
 from .reconciler import Reconciler
 from .state import ScheddState
 from .stream_reader import StreamReader
+from .timers import Task
 
+#: Seconds for which what follows from events can wait for the next ones of the same command.
+MORE_SECONDS = 0.5
 #: Seconds to wait for our own records to be read back from the stream.
 READ_BACK_SECONDS = 15.0
 #: Events that are encoded and recorded at once.
@@ -91,10 +94,11 @@ class Session:
         self.state.health.report_failure(error)
         self.failure = error
 
-    def record(self, events: Sequence[JobMessage]) -> None:
+    def record(self, events: Sequence[JobMessage], more: bool = False) -> None:
         """Record events, and return when the ledger has them, or when that takes too long.
 
-        The broker confirms a record before it hands it to those who read the stream.
+        ``more``: others will come soon, and what follows from these can wait for them. The broker
+        confirms a record before it hands it to those who read the stream.
         """
         if not events:
             return
@@ -103,11 +107,16 @@ class Session:
             self.transport.record(bodies)
         self.reader.awaited = bodies[-1]
         self.reconcile_until(lambda: self.reader.awaited is None)
+        if more:
+            self.state.timers.schedule(Task.RECONCILE, MORE_SECONDS)
 
     def reconcile_until(self, is_done: Callable[[], bool]) -> None:
         """Read the stream and do what follows until ``is_done``, or until that takes too long."""
         deadline = self.state.clock() + READ_BACK_SECONDS
-        self.reconciler.reconcile_all()
-        while not is_done() and self.state.clock() < deadline:
+        while True:
+            self.reconciler.read_stream()
+            if is_done() or self.state.clock() >= deadline:
+                break
             self.transport.wait(0.1)
-            self.reconciler.reconcile_all()
+        # what else follows need not be waited for
+        self.state.timers.schedule(Task.RECONCILE, 0.0)

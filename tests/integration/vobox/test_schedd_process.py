@@ -48,7 +48,9 @@ def test_a_job_goes_from_condor_submit_to_the_history(schedd: LiveSchedd) -> Non
     assert sorted(codes.splitlines()) == ["0 0", "1 1", "2 2"]
     events = logged(schedd.home / "log")
     for job in ("1.0", "1.1", "1.2"):
-        assert [e[:3] for e in events if e.endswith(f" {job}")] == ["000", "001", "006", "005"]
+        numbers = [e[:3] for e in events if e.endswith(f" {job}")]
+        # a program may have ended before anybody could see its size
+        assert [number for number in numbers if number != "006"] == ["000", "001", "005"]
 
 
 def test_a_running_job_is_held_released_and_removed(schedd: LiveSchedd) -> None:
