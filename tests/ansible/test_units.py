@@ -36,6 +36,7 @@ _PLAY = """\
     plancton_service_notify: true
     plancton_service_kill_mode: process
     plancton_service_stop_seconds: 40
+    plancton_service_hardening: "{{{{ plancton_hardening }}}}"
   tasks:
     - ansible.builtin.template:
         src: "{roles}/{{{{ item.src }}}}"
@@ -74,3 +75,45 @@ def test_systemd_accepts_the_units(tmp_path: Path, install: str, engine: str) ->
     assert read.returncode == 0, read.stderr
     wrong = [line for line in read.stderr.splitlines() if str(tmp_path) in line]
     assert wrong == []
+
+
+_SCHEDD = """\
+- hosts: localhost
+  gather_facts: false
+  connection: local
+  vars_files:
+    - "{roles}/vobox/vars/main.yml"
+    - "{roles}/vobox/defaults/main.yml"
+    - "{roles}/plancton_service/defaults/main.yml"
+  vars:
+    ansible_managed: by Ansible
+    ansible_remote_tmp: "{to}/.ansible"
+    plancton_service_name: thyme-schedd
+    plancton_service_description: "thyme-schedd: answers the condor commands"
+    plancton_service_command: [/bin/true]
+  tasks:
+    - ansible.builtin.template:
+        src: "{roles}/plancton_service/templates/unit.j2"
+        dest: "{to}/thyme-schedd.service"
+        mode: "0644"
+      vars:
+        plancton_service_hardening: "{{{{ vobox_schedd_hardening }}}}"
+"""
+
+
+@pytest.mark.needs("systemd")
+def test_systemd_finds_the_schedds_unit_little_exposed(tmp_path: Path) -> None:
+    need("systemd")
+    play = tmp_path / "play.yml"
+    play.write_text(_SCHEDD.format(roles=ROOT / "ansible/roles", to=tmp_path))
+    ansible = str(Path(sys.executable).with_name("ansible-playbook"))
+    done = subprocess.run([ansible, str(play)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    unit = str(tmp_path / "thyme-schedd.service")
+    read = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True)
+    assert read.returncode == 0, read.stderr
+    assert [line for line in read.stderr.splitlines() if str(tmp_path) in line] == []
+    command = ["systemd-analyze", "security", "--offline=yes", "--threshold=50", unit]
+    exposure = subprocess.run(command, capture_output=True, text=True)
+    # root's uid and users' files it needs; of 100 points an unhardened unit has 96
+    assert exposure.returncode == 0, exposure.stdout[-3000:]

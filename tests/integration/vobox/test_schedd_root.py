@@ -299,3 +299,22 @@ def test_spooled_output_is_fetched_by_its_owner_alone_and_is_his(schedd: LiveSch
     assert not (schedd.home / "out").exists()
     assert schedd.run("condor_transfer_data", "1.0").returncode == 0  # root may
     assert (schedd.home / "out").stat().st_uid == NOBODY
+
+
+def test_a_schedd_with_no_more_than_its_units_capabilities_serves_users(
+    schedd: LiveSchedd,
+) -> None:
+    """What ``vobox_schedd_hardening`` of the Ansible role leaves it."""
+    schedd.end()
+    kept = ",".join(f"+{name}" for name in ("setuid", "setgid", "dac_override", "chown", "fowner"))
+    schedd.start(
+        wrapper=["setpriv", "--no-new-privs", "--inh-caps=-all", f"--bounding-set=-all,{kept}"]
+    )
+    assert schedd.process is not None
+    status = Path(f"/proc/{schedd.process.pid}/status").read_text()
+    assert "NoNewPrivs:\t1" in status and "CapBnd:\t00000000000000cb" in status, status
+    as_nobody(schedd, "executable = /bin/echo\narguments = hi\noutput = out\nlog = log\nqueue")
+    schedd.work()
+    schedd.wait_for(j1_0=4)
+    assert (schedd.home / "out").read_text() == "hi\n"
+    assert (schedd.home / "log").stat().st_uid == NOBODY
