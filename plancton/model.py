@@ -348,6 +348,8 @@ class Decision:
     summary: str
     #: seconds until a rule may change its mind by the passing of time alone
     recheck_after: float | None = None
+    #: shares of running pilots, by id, where there is not enough CPU for all; (): all get the same
+    weights: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from plancton.engine import pilot_spec
 from plancton.engine.base import Engine
 from plancton.errors import EngineError, EngineUnavailable, PlanctonError
 from plancton.model import (
+    Decision,
     EndedPilot,
     History,
     HostLoad,
@@ -146,6 +147,7 @@ class ControlLoop:
                 self._stop(action)
             else:
                 started = self._start(action) > 0
+        self._share_cpu(decision)
         pilots = state.pilots
         if decision.actions:
             # The status shows the pilots after the actions, not before.
@@ -285,6 +287,14 @@ class ControlLoop:
             self.counts["asked_to_stop"] += 1
         pilot = action.pilot.id
         self._problems.attempt(pilot, lambda: self._engine.stop(pilot, action.grace))
+
+    def _share_cpu(self, decision: Decision) -> None:
+        if not decision.weights:
+            return
+        try:
+            self._engine.share_cpu(dict(decision.weights))
+        except EngineUnavailable as error:
+            self._problems.report("engine", f"the engine does not answer: {error}")
 
     def _remove(self, pilot: str) -> None:
         self._problems.attempt(pilot, lambda: self._engine.remove(pilot))

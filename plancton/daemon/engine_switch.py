@@ -10,7 +10,7 @@ that is restarted in the meantime knows the new engine only.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from plancton.config.container_keys import READ_AT_START
 from plancton.config.model import Config
@@ -100,6 +100,11 @@ class EngineSwitch:
 
     def stop(self, pilot_id: str, grace: float) -> None:
         self._owner.get(pilot_id, self._current).stop(pilot_id, grace)
+
+    def share_cpu(self, weights: Mapping[str, int]) -> None:
+        for engine in (self._current, *self._retired):
+            engine.share_cpu({pilot: weight for pilot, weight in weights.items()
+                              if self._owner.get(pilot, self._current) is engine})  # fmt: skip
 
     def remove(self, pilot_id: str) -> None:
         self._owner.get(pilot_id, self._current).remove(pilot_id)

@@ -12,7 +12,7 @@ Rules that every engine keeps (``tests/contract/test_plancton_engine.py``):
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from plancton.config.model import Config
@@ -64,6 +64,13 @@ class Engine(Protocol):
         """Ask it to end (SIGTERM, once) and kill all of it after ``grace`` seconds.
 
         Asking again can only bring the end nearer.  An ended or unknown pilot is no error.
+        """
+        ...
+
+    def share_cpu(self, weights: Mapping[str, int]) -> None:
+        """Share the CPU among pilots by weight (1 to 10,000; 100 is usual), by id.
+
+        Where an engine cannot, all get the same.  Failing is no error: it is tried again.
         """
         ...
 

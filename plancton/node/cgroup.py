@@ -104,6 +104,22 @@ class PilotGroup:
                 return found
         return None
 
+    def weigh(self, container: str, weight: int) -> None:
+        """Give a container its share of the pilots' CPU: 1 to 10,000, where 100 is usual.
+
+        One that is not there, or cannot be weighed, keeps what it has.
+        """
+        # cgroup v1 calls 1024 what v2 calls 100, and allows 2 and more.
+        name, value = {
+            1: ("cpu.shares", max(2, weight * 1024 // 100)),
+            2: ("cpu.weight", weight),
+        }[self._version]
+        for form in _CHILDREN:
+            path = self._directory("cpu") / form.format(id=container) / name
+            if path.exists():
+                _set(path, str(value))
+                return
+
     def release_cpu(self, container: str) -> None:
         """Let a container that is to end run as everybody does.
 

@@ -23,7 +23,7 @@ from plancton.model import (
     StopPilot,
 )
 
-from . import backoff, calendar_rule, capacity, lifetime
+from . import backoff, calendar_rule, capacity, cpu_weights, lifetime
 from .rules import RULES, RuleResult, View, is_protected
 
 
@@ -59,6 +59,7 @@ def decide(state: NodeState, config: Config, now: float) -> Decision:
         history=replace(view.history, acted=bool(actions)),
         summary=_summarize(starts, stops, reasons),
         recheck_after=min((wait for wait in waits if wait > 0), default=None),
+        weights=cpu_weights.weigh_by_age(view.remaining) if is_protected(state) else (),
     )
 
 

@@ -283,7 +283,8 @@ def give_up_starving(view: View) -> RuleResult | None:
         return RuleResult("No pilot waits for CPU that the owner uses.")
     longest = max(starving.values())
     sentence = (
-        f"{format_pilots(len(starving))} got no CPU for up to {longest:.0f} s, as the owner uses it"
+        f"{format_pilots(len(starving))} got no CPU for up to {longest:.0f} s, as the owner uses "
+        "it; what he leaves goes to the oldest first"
     )
     if not most:
         return RuleResult(f"{sentence}; they are kept, as squeeze_limit is 0.")

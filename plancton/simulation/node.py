@@ -121,6 +121,7 @@ class _VirtualNode:
         self._owner_since = self._pilots_since = 0.0  # CPU seconds since the last reading
         self._owner_changed = 0.0
         self._taken = False  #: the owner leaves room for no pilot
+        self._weights: dict[str, int] = {}
         self._made = 0
         self._totals: defaultdict[str, float] = defaultdict(float)
         self._thrown: defaultdict[str, float] = defaultdict(float)
@@ -182,6 +183,7 @@ class _VirtualNode:
         decision = decide(state, self._config, self._now)
         self._history = decision.history
         self._taken = decision.capacity.start == 0
+        self._weights = dict(decision.weights)
         self._exited = []  # removed, as every decision asks for
         stopped: dict[str, str] = {}
         for action in decision.actions:
@@ -250,9 +252,15 @@ class _VirtualNode:
         """Give each pilot its share of the CPUs."""
         if not self._pilots:
             return
-        each = min(self._config.cpus_per_dock, self._usable() / len(self._pilots))
-        for pilot in self._pilots:
-            pilot.rate = each
+        most, left = self._config.cpus_per_dock, self._usable()
+        # Those that were not weighed yet started last.
+        ordered = [(pilot, self._weights.get(pilot.id, 100)) for pilot in self._pilots]
+        ordered.sort(key=lambda one: -one[1])
+        total = sum(weight for _, weight in ordered)
+        for pilot, weight in ordered:
+            pilot.rate = min(most, left * weight / total)
+            left -= pilot.rate
+            total -= weight
 
     def _usable(self) -> float:
         """Return the CPUs that pilots get, if they use as many as they may."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -127,6 +127,7 @@ class FakeEngine:
         self.remove_problem = ""
         self.used: dict[str, PilotUsage] = {}
         self.prepared = Prepared()
+        self.weights: dict[str, int] = {}
 
     # What the interface asks for
 
@@ -163,6 +164,10 @@ class FakeEngine:
         if grace > 0 and not pilot.stubborn:
             self.end(pilot_id, 143)
         self._kill_overdue()
+
+    def share_cpu(self, weights: Mapping[str, int]) -> None:
+        self._answer()
+        self.weights = dict(weights)
 
     def remove(self, pilot_id: str) -> None:
         self._answer()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -132,6 +132,12 @@ class DockerEngine:
         except NotThere:
             return
         self._stops.request(row.name, row.id, grace, row.phase is ContainerPhase.PAUSED, pid)
+
+    def share_cpu(self, weights: Mapping[str, int]) -> None:
+        for pilot_id, weight in weights.items():
+            row = self._rows.get(pilot_id)
+            if row is not None:
+                self._find_group().weigh(row.id, weight)
 
     def remove(self, pilot_id: str) -> None:
         if self._starts.drop_failed(pilot_id):

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,6 +115,9 @@ class ProcessEngine:
             pass  # ended just now
         except OSError as error:
             raise EngineError(f"{pilot_id}: cannot be asked to end: {error.strerror}") from error
+
+    def share_cpu(self, weights: Mapping[str, int]) -> None:
+        """Do nothing: all run at the lowest priority, and are evicted for CPU."""
 
     def remove(self, pilot_id: str) -> None:
         files = self._known(pilot_id)

@@ -180,3 +180,23 @@ def test_a_pilot_that_ends_leaves_the_group_that_has_no_cpu(v1: Path) -> None:
     group(v1).release_cpu("abc")
     assert text(v1 / "cpu/cgroup.procs") == "4711"
     group(v1).release_cpu("not-there")
+
+
+def test_v1_a_container_gets_its_share_of_the_pilots_cpu(v1: Path) -> None:
+    shares = v1 / "cpu/plancton/abc/cpu.shares"
+    shares.parent.mkdir()
+    shares.write_text("1024\n")
+    for weight, written in ((100, "1024"), (10_000, "102400"), (10, "102"), (1, "10")):
+        group(v1).weigh("abc", weight)
+        assert text(shares) == written
+    group(v1).weigh("gone", 5)
+
+
+def test_v2_a_container_gets_its_share_whatever_the_engine_calls_its_group(v2: Path) -> None:
+    for name in ("docker-abc.scope", "libpod-def"):
+        (v2 / "plancton" / name).mkdir()
+        (v2 / "plancton" / name / "cpu.weight").write_text("100\n")
+    group(v2).weigh("abc", 37)
+    group(v2).weigh("def", 10_000)
+    assert text(v2 / "plancton/docker-abc.scope/cpu.weight") == "37"
+    assert text(v2 / "plancton/libpod-def/cpu.weight") == "10000"

@@ -113,8 +113,8 @@ def test_a_pilot_that_gets_nothing_for_squeeze_limit_is_given_up() -> None:
     decision = node.run(3570.0)
     assert decision.actions == ()
     assert text(decision, "squeezed") == (
-        "2 pilots got no CPU for up to 3570 s, as the owner uses it; "
-        "such pilots are given up after 3600 s (squeeze_limit)."
+        "2 pilots got no CPU for up to 3570 s, as the owner uses it; what he leaves goes to the "
+        "oldest first; such pilots are given up after 3600 s (squeeze_limit)."
     )
     assert decision.recheck_after == pytest.approx(30.0)
     last = node.run(30.0)
@@ -201,3 +201,20 @@ def test_a_max_ttl_that_is_written_counts_the_whole_age_as_in_2017() -> None:
 def test_a_stuck_pilot_on_an_idle_node_ends_at_max_ttl() -> None:
     decision = Node(43_190).run(60.0, replace(IDLE, busy_cpus=0.1))
     assert reasons(decision) == {"it is older than max_ttl"}
+
+
+# The oldest first
+
+
+def test_the_oldest_pilot_weighs_a_thousand_times_the_youngest() -> None:
+    decision = Node(300, 100, 400, 200).run(0.0)
+    assert decision.weights == (("p2", 10_000), ("p0", 1000), ("p3", 100), ("p1", 10))
+    assert Node(100).run(0.0).weights == (("p0", 10_000),)
+    assert Node(100, 200, cpu="").run(0.0).weights == (), "all get the same"
+
+
+def test_pilots_that_are_to_end_or_start_are_not_weighed() -> None:
+    node = Node(100, 200, 300)
+    node.pilots[0] = replace(node.pilots[0], state=PilotState.STARTING)
+    node.pilots[1] = replace(node.pilots[1], state=PilotState.STOPPING)
+    assert node.run(0.0).weights == (("p2", 10_000),)

@@ -177,3 +177,14 @@ def test_nodes_add_up() -> None:
     assert (both.nodes, both.pilot_time) == (2, 2 * one.pilot_time)
     assert both.thrown_cpu == {"owner": 2 * one.thrown_cpu["owner"]}
     assert add_up([]) == SimulationResult()
+
+
+def test_of_squeezed_pilots_the_oldest_finish_instead_of_none() -> None:
+    """Ten jobs of an hour, half done when the owner leaves one CPU of ten: one ends after another.
+
+    If all got the same, the first would end after five hours more, and all at once.
+    """
+    half = HOUR / 2 + 0.5
+    found = run(*owner((0.0, half), (9.0, 3 * HOUR)), jobs=read_lengths("fixed:3600"))
+    assert found.finished >= 3
+    assert found.owner_squeezed == 0.0
