@@ -120,6 +120,7 @@ def _install(source: GitSource, confdir: Path) -> None:
         preflight.load_config(clone / "config.yaml", ProcSensors().read_facts())
         if confdir.exists():
             confdir.rename(work / "before")
+        clone.chmod(0o750)  # a configuration may hold passwords, in its `environment`
         clone.rename(confdir)
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -270,21 +270,24 @@ class Worker:
         """Run the job and report; return the next delivery, if it came with the confirm."""
         log.info("job %s attempt %d: starting", job.job, job.attempt)
         began = self._clock()
+        sandbox = None
         try:
-            sandbox = self._get_sandbox(work_directory)
             try:
+                sandbox = self._get_sandbox(work_directory)
                 report = self._run(job, sandbox, began)
-            finally:
+            except NodeUnfit as error:
+                # the job is queued again as it was; this node takes no other
+                self._report(job, self._reports.build_evicted(job, str(error), Usage()))
+                raise
+            self._jobs_done += 1
+            if report is None:
+                return None
+            more = not self._shutdown.requested and self._jobs_done != self._settings.max_jobs
+            return self._report(job, report, more)
+        finally:
+            # after the report: what a job leaves may take longer to remove than its lease lasts
+            if sandbox is not None:
                 self._keep_or_remove(sandbox)
-        except NodeUnfit as error:
-            # the job is queued again as it was; this node takes no other
-            self._report(job, self._reports.build_evicted(job, str(error), Usage()))
-            raise
-        self._jobs_done += 1
-        if report is None:
-            return None
-        more = not self._shutdown.requested and self._jobs_done != self._settings.max_jobs
-        return self._report(job, report, more)
 
     def _get_sandbox(self, work_directory: WorkDirectory) -> Sandbox:
         """Return a scratch directory: the last job's, or a new one. Raises NodeUnfit."""

@@ -98,6 +98,7 @@ def test_a_good_configuration_is_installed(
     assert (node.confdir / "config.yaml").read_text() == "engine: process\n"
     assert f"installed {node.confdir} from {repository}\n" in capsys.readouterr().out
     assert [path.name for path in node.confdir.parent.iterdir()] == ["plancton"]
+    assert node.confdir.stat().st_mode & 0o777 == 0o750
 
 
 def test_a_branch_is_taken_when_named(repository: Path, node: Node) -> None:

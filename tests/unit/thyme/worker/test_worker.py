@@ -10,6 +10,7 @@ import pytest
 from tests.support.fake_schedd import FakeSchedd
 from tests.support.virtual_worker import POOL, Site, job
 from thyme.protocol.events import Evicted
+from thyme.worker.sandbox import Sandbox
 
 
 @pytest.fixture
@@ -94,3 +95,20 @@ def test_a_worker_takes_no_more_than_its_jobs(site: Site) -> None:
 
     assert site.queued() == 2
     assert [str(m.job) for m in site.told()] == ["0.0"] * 2 + ["1.0"] * 2 + ["2.0"] * 2
+
+
+def test_the_end_is_reported_before_the_scratch_directory_is_removed(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a job leaves may take longer to remove than its lease lasts."""
+    known: list[list[str]] = []
+    remove = Sandbox.remove
+
+    def look(sandbox: Sandbox) -> None:
+        known.append(site.kinds())
+        remove(sandbox)
+
+    monkeypatch.setattr(Sandbox, "remove", look)
+    site.submit(job(seconds=5))
+    site.run()
+    assert known[-1] == ["started", "finished"]
