@@ -6,6 +6,8 @@ what HTCondor prints for a variable that is not set.
 
 from __future__ import annotations
 
+import os
+import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +16,7 @@ from vobox.schedd.state import Settings
 
 from .command_line import CommandLine, EarlyExit, Option, Word, answers_early
 from .schedd_names import get_host, is_pool, is_schedd
+from .version import CONDOR_PLATFORM, CONDOR_VERSION
 
 _ELSEWHERE = "there is no such daemon here"
 _READ_ONLY = "the configuration is thyme-schedd's command line; change it there"
@@ -47,6 +50,12 @@ def list_variables(settings: Settings, address: str) -> dict[str, str]:
     """Return every variable that is defined here, with its value."""
     host = get_host(settings.name)
     known = {
+        "ARCH": {"x86_64": "X86_64", "i686": "INTEL"}.get(os.uname().machine, os.uname().machine),
+        "BIN": sysconfig.get_path("scripts"),
+        "CONDOR_PLATFORM": CONDOR_PLATFORM.strip("$ ").partition(": ")[2],
+        "CONDOR_VERSION": CONDOR_VERSION.split()[1],
+        "DAEMON_LIST": "SCHEDD",
+        "OPSYS": "LINUX",
         "COLLECTOR_HOST": host,
         "CONDOR_HOST": host,
         "CONDOR_Q_DASH_BATCH_IS_DEFAULT": "true",
@@ -63,6 +72,8 @@ def list_variables(settings: Settings, address: str) -> dict[str, str]:
         "THYME_QUEUE": settings.pool,
         "UID_DOMAIN": host,
     }
+    if settings.spool is not None:
+        known["SPOOL"] = str(settings.spool)
     if settings.history_dir is not None:
         known["PER_JOB_HISTORY_DIR"] = str(settings.history_dir)
     return dict(sorted(known.items()))

@@ -39,7 +39,8 @@ class Settings:
     ``name``: the schedd's; ``pool``: where its jobs are queued; ``lease``: seconds that
     a running job is believed without news, unless it asks for another lease;
     ``policy_interval``: seconds between scans of the jobs' policies; ``max_attempts``:
-    a job that lost so many workers is held; ``history_dir``: see ``history_files.py``.
+    a job that lost so many workers is held; ``history_dir``: see ``history_files.py``;
+    ``spool``: the directory of the ledger.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Settings:
     policy_interval: float = 60.0
     max_attempts: int = 5
     history_dir: Path | None = None
+    spool: Path | None = None
 
 
 @dataclass

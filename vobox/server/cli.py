@@ -164,6 +164,7 @@ def _serve(options: argparse.Namespace) -> int:
         policy_interval=options.policy_interval,
         max_attempts=options.max_attempts,
         history_dir=_history_dir(options.history_dir),
+        spool=ledger.path.parent.absolute(),
     )
     schedd = Schedd(settings, lambda: connect(url), ledger)
     metrics = metrics_setup.start_metrics(options, os.environ, schedd, ledger.path)

@@ -17,7 +17,7 @@ from vobox.classad.cost import TooSlow
 from vobox.commands.query import condor_history, condor_q, condor_status
 from vobox.files.as_user import OwnerFileReader
 from vobox.ledger.snapshot import LedgerSnapshot, Live, Slots
-from vobox.rpc.types import Answer, QueueView, Request
+from vobox.rpc.types import Answer, Request
 
 from .fair_lock import FairLock
 
@@ -25,14 +25,10 @@ from .fair_lock import FairLock
 #: an old snapshot is read.
 MAX_ANSWER_SECONDS: Final = 900.0
 
-_ANSWERS: Final[Mapping[str, Callable[[Request, QueueView, float], Answer]]] = {
-    "condor_q": condor_q.answer,
-    "condor_status": condor_status.answer,
-}
 _WAITING: Final = (
     "condor_q: warning: output and user logs of your jobs wait for the submit host's files: {}\n"
 )
-COMMANDS: Final = frozenset({*_ANSWERS, "condor_history"})
+COMMANDS: Final = frozenset({"condor_q", "condor_status", "condor_history"})
 
 
 class QueryService:
@@ -110,10 +106,12 @@ class QueryService:
             yield part
 
     def _begin(self, request: Request, view: LedgerSnapshot, now: float) -> Answer:
-        if request.command == "condor_history":
-            files = _PatientFiles(request.uid, request.gid, self._lock)
-            return condor_history.answer(request, view, now, files)
-        return _ANSWERS[request.command](request, view, now)
+        if request.command == "condor_status":
+            return condor_status.answer(request, view, now)
+        files = _PatientFiles(request.uid, request.gid, self._lock)
+        if request.command == "condor_q":
+            return condor_q.answer(request, view, now, files)
+        return condor_history.answer(request, view, now, files)
 
     def _report_failure(self, error: sqlite3.Error) -> Answer:
         return Answer(stderr=f"thyme-schedd: ledger {self._path}: {error}\n", code=1)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice, takewhile
-from pathlib import Path
 
 from vobox.classad.ad import Ad, convert_old_syntax
 from vobox.classad.expressions import Evaluator
@@ -21,6 +19,7 @@ from vobox.commands.command_line import (
 from vobox.commands.schedd_names import is_pool, is_schedd
 from vobox.rpc.types import Answer, OwnerFiles, QueueView, Request
 
+from .ad_files import read_file, read_user_log
 from .condor_history_options import COMMAND_LINE
 from .output import Output, parse_limit, stream_answer, warn_if_outdated
 from .selection import Selection
@@ -63,6 +62,7 @@ class _Query:
     selection: Selection = field(default_factory=Selection)
     forwards: bool = False
     file: str = ""
+    is_user_log: bool = False
     name: str = ""
     pool: str = ""
     #: look at so many jobs at most; None for all
@@ -113,8 +113,9 @@ def _apply_value(name: str, value: str, query: _Query) -> None:
         query.scan = parse_limit(value)
     elif name == "since":
         query.since = _parse_since(value)
-    elif name == "file":
+    elif name in ("file", "userlog"):
         query.file = value
+        query.is_user_log = name == "userlog"
     elif name == "name":
         query.name = value
     elif name == "pool":
@@ -152,17 +153,11 @@ def _open_history(
         clusters = None if query.looks_at_all else query.selection.find_clusters()
         oldest_first = query.forwards and not query.reverses
         return lambda: view.history(clusters, oldest_first)
-    path = os.path.join(request.cwd, query.file)  # noqa: PTH118 - a joined text, not a path to walk
-    if files is None and request.uid != os.geteuid():
-        raise EarlyExit(
-            f"Error: -file {query.file}: this schedd cannot read files with your rights\n"
-        )
-    try:
-        content = files.read(path) if files is not None else Path(path).read_bytes()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise EarlyExit(f"Error: -file {query.file}: {reason}\n") from None
-    return lambda: read_history(content.decode("utf-8", "replace"))
+    if query.is_user_log:
+        ads = read_user_log(read_file("userlog", query.file, request, files))
+        return lambda: iter(ads if query.forwards and not query.reverses else reversed(ads))
+    text = read_file("file", query.file, request, files)
+    return lambda: read_history(text)
 
 
 def _limit_scan(ads: Iterator[Ad], query: _Query, evaluator: Evaluator) -> Iterator[Ad]:

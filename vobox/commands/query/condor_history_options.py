@@ -32,7 +32,7 @@ OPTIONS: Final = (
     Option("schedd", 3, ignored=True),
     Option("local", 2, ignored=True),
     Option("file", 1, 1, missing="Argument {} requires a file name"),
-    Option("userlog", 1, 1, refused="read the event log itself, or use condor_history without it"),
+    Option("userlog", 1, 1, missing="Argument {} requires a file name"),
     Option("help", 1),
     Option(
         "format",
@@ -58,6 +58,7 @@ USAGE: Final = """\
 Usage: condor_history [source] [restriction ...] [options]
    source:
 \t-file FILE\t\ta history file instead of the schedd's own history
+\t-userlog FILE\t\tthe jobs of a user log
 \t-name SCHEDD, -pool HOST
    restrictions:
 \tCLUSTER | CLUSTER.PROC | OWNER | -submitter OWNER

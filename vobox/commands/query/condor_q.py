@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from vobox.classad.ad import Ad
@@ -18,9 +19,10 @@ from vobox.commands.command_line import (
 )
 from vobox.commands.schedd_names import format_address, get_host, is_pool, is_schedd
 from vobox.jobs.status import HELD, IDLE, RUNNING, SUSPENDED, TRANSFERRING_OUTPUT
-from vobox.rpc.types import Answer, QueueView, Request
+from vobox.rpc.types import Answer, OwnerFiles, QueueView, Request
 
 from . import tables
+from .ad_files import FileView, read_ads, read_file, read_user_log
 from .batch import render_batch_table
 from .condor_q_options import COMMAND_LINE
 from .output import Output, parse_positive, stream_answer, warn_if_outdated
@@ -37,19 +39,43 @@ _STATUSES: Final = {
     "held": (HELD,),
     "idle": (IDLE,),
 }
-_TABLES: Final = {"run": "run", "hold": "hold", "held": "hold"}
+_TABLES: Final = {"run": "run", "hold": "hold", "held": "hold", "idle": "idle"}
+#: Jobs that left the queue whose owners still count as submitters.
+RECENT_JOBS: Final = 1000
 _CLOCKS: Final[Mapping[str, tables.Clock]] = {"cputime": "cpu", "currentrun": "current"}
 
 
 @answers_early
-def answer(request: Request, view: QueueView, now: float) -> Answer:
-    """Carry out condor_q; ``now``: epoch seconds."""
+def answer(
+    request: Request, view: QueueView, now: float, files: OwnerFiles | None = None
+) -> Answer:
+    """Carry out condor_q.
+
+    :param now: epoch seconds
+    :param files: reads ``-userlog`` and ``-jobads`` with the caller's rights, see ``read_file``
+    """
     evaluator = Evaluator(now, {"ServerTime": str(int(now))}, request.charge)
     query = _parse(request, view, evaluator)
+    if query.submitter and not _is_submitter(query.submitter, view):
+        raise EarlyExit("Error: Collector has no record of schedd/submitter\n")
+    if query.file:
+        option, name = query.file
+        read = read_user_log if option == "userlog" else read_ads
+        ads = read(read_file(option, name, request, files))
+        return stream_answer(_render(query, request, FileView(ads, view), evaluator))
     stderr = warn_if_outdated("condor_q", view)
     # The CE's health check: only it asks whether the queue can be relied on.
     code = 1 if stderr and not request.argv else 0
     return stream_answer(_render(query, request, view, evaluator), stderr, code)
+
+
+def _is_submitter(user: str, view: QueueView) -> bool:
+    """Return whether the user has jobs, or had some of the last ``RECENT_JOBS`` that ended."""
+    owner = user.partition("@")[0]
+    if any(view.counts(owner).values()):
+        return True
+    ended = islice(view.history(), RECENT_JOBS)
+    return any(ad.text("Owner").lower() == owner.lower() for ad in ended)
 
 
 @dataclass
@@ -60,6 +86,8 @@ class _Query:
     every_schedd: bool = False
     #: "", or the user that -submitter names
     submitter: str = ""
+    #: an option that names a file of ads, and that file
+    file: tuple[str, str] | None = None
     table: str = "batch"  #: batch, queue, run, hold or totals
     clock: tables.Clock = "wall"
 
@@ -73,7 +101,8 @@ def _parse(request: Request, view: QueueView, evaluator: Evaluator) -> _Query:
         elif not query.output.handle_option(argument):
             _apply_option(argument, query, view)
     selection = query.selection
-    own = _read_setting(request.env, "CONDOR_Q_ONLY_MY_JOBS", True) and not query.everybody
+    everybody = query.everybody or query.file is not None
+    own = _read_setting(request.env, "CONDOR_Q_ONLY_MY_JOBS", True) and not everybody
     if own and not selection.ids and not selection.owners:
         selection.owners.append(request.user)
     return query
@@ -106,6 +135,8 @@ def _apply_value(name: str, value: str, query: _Query, view: QueueView) -> None:
     elif name == "submitter":
         query.selection.owners.append(value.partition("@")[0])
         query.submitter = value
+    elif name in ("userlog", "jobads"):
+        query.file = (name, value)
     elif name == "limit":
         query.selection.limit = parse_positive(value, "-limit")
     elif name == "name" and not is_schedd(value, view.schedd_name):
@@ -126,8 +157,8 @@ def _apply_plain(name: str, query: _Query) -> None:
     elif name in _STATUSES:
         query.selection.keep_statuses(map(str, _STATUSES[name]))
         query.table = _TABLES.get(name, query.table)
-    elif name == "totals":
-        query.table = "totals"
+    elif name in ("totals", "factory"):
+        query.table = name
     elif name in _CLOCKS:
         query.clock = _CLOCKS[name]
     elif query.table in ("batch", "queue"):
@@ -173,6 +204,13 @@ def _render_table(
         yield tables.RUN_HEADER
         yield from map(rows.render_run, counted())
         return
+    if query.table == "idle":
+        yield tables.IDLE_HEADER
+        yield from map(rows.render_idle, counted())
+        return
+    if query.table == "factory":  # all jobs are made when they are submitted
+        yield tables.FACTORY_HEADER
+        return
     if query.table == "batch":
         whole = query.selection.is_whole_clusters
         yield from render_batch_table(counted(), evaluator, whole)
@@ -210,6 +248,9 @@ def _render_footer(query: Mapping[int, int], request: Request, view: QueueView) 
 
 def _render_title(query: _Query, view: QueueView, evaluator: Evaluator) -> str:
     """Return two empty lines and whose queue this is."""
+    if query.file:
+        option, name = query.file
+        return f"\n\n-- {option.capitalize()}: {tables.sanitize_cell(name)}\n"
     where, when = format_address(view.address), format_title_date(evaluator.now)
     if not query.submitter:
         return f"\n\n-- Schedd: {view.schedd_name} : {where} @ {when}\n"

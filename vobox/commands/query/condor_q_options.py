@@ -8,7 +8,6 @@ from vobox.commands.command_line import GREEDY, CommandLine, Option
 
 _NO_MATCHMAKER = "pilots take jobs in turn, nothing is matched; use -af and -format"
 _NO_SUCH_TABLE = "print attributes with -af or -format"
-_ONLY_THE_QUEUE = "it answers from the schedd's queue only"
 _HOST = "-pool requires a hostname as an argument."
 
 OPTIONS: Final = (
@@ -64,11 +63,12 @@ OPTIONS: Final = (
     Option("globus", 5, refused=_NO_SUCH_TABLE),
     Option("debug", 3, modifiers=True, ignored=True),
     Option("io", 2, refused=_NO_SUCH_TABLE),
-    Option("dag", 2, refused=_NO_SUCH_TABLE),
+    Option("dag", 2),
+    Option("factory", 3),
     Option("totals", 3),
     Option("expert", 1, ignored=True),
-    Option("jobads", 1, refused=_ONLY_THE_QUEUE),
-    Option("userlog", 1, refused=_ONLY_THE_QUEUE),
+    Option("jobads", 1, 1, missing="-jobads requires a filename"),
+    Option("userlog", 1, 1, missing="-userlog requires a filename"),
     Option("slotads", 1, refused=_NO_MATCHMAKER),
     Option("version", 1),
     Option("json", 2),
@@ -91,6 +91,8 @@ Usage: condor_q [restriction ...] [options]
 \t-run | -idle | -hold\tjobs in this state
 \t-limit N\t\tat most N jobs
 \t-name SCHEDD, -pool HOST
+\t-userlog FILE\t\tthe jobs of a user log
+\t-jobads FILE\t\tjob ads in a file, as -long or -json print them
    options:
 \t-nobatch | -batch | -totals
 \t-format FMT ATTR\tprint the attribute as printf would

@@ -27,19 +27,29 @@ from vobox.rpc.types import Answer, QueueView, Request
 
 from .condor_status_options import COMMAND_LINE
 from .condor_status_tables import (
+    render_any_table,
     render_collector_table,
+    render_compact_table,
+    render_name_table,
     render_schedd_table,
     render_slot_table,
+    render_state_table,
+    render_submitter_table,
 )
-from .daemon_ads import build_collector_ad, build_master_ads, build_schedd_ad
+from .daemon_ads import build_collector_ad, build_master_ads, build_schedd_ad, build_submitter_ads
 from .output import Output, parse_limit
 
 _KINDS: Final = {"startd": "slots", "slots": "slots", "schedd": "schedd"} | {
-    name: name for name in ("claimed", "avail", "collector", "master")
-}
+    name: name
+    for name in (
+        "claimed", "avail", "collector", "master", "any", "negotiator", "submitters", "compact",
+        "run", "state",
+    )
+}  # fmt: skip
 #: What the kind of query itself asks of a slot.
 _IMPLIED: Final = {
     "claimed": 'State == "Claimed"',
+    "run": 'State == "Claimed"',
     "avail": 'State == "Unclaimed" && Cpus > 0',
 }
 _NO_ORDER: Final = ("false", "0", "no", "none")
@@ -141,6 +151,15 @@ def _find_ads(kind: str, view: QueueView, now: float) -> Iterable[Ad]:
         return [build_collector_ad(view, now)]
     if kind == "master":
         return build_master_ads(view, now)
+    if kind == "submitters":
+        return build_submitter_ads(view, now)
+    if kind == "negotiator":
+        return ()  # nothing is negotiated
+    if kind == "any":
+        return [
+            build_collector_ad(view, now), build_schedd_ad(view, now),
+            *build_master_ads(view, now), *build_submitter_ads(view, now), *view.slots(),
+        ]  # fmt: skip
     return view.slots()
 
 
@@ -163,9 +182,18 @@ def _render(query: _Query, ads: list[Ad], evaluator: Evaluator) -> str:
         return render_schedd_table(ads, query.totals_only)
     if query.kind == "collector":
         return render_collector_table(ads)
-    if query.kind == "master":
-        raise EarlyExit("Error: -master has no table here: print attributes with -af or -format\n")
-    return render_slot_table(ads, evaluator, query.kind == "claimed", query.totals_only)
+    if query.kind in ("master", "negotiator"):
+        return render_name_table(ads)
+    if query.kind == "any":
+        return render_any_table(ads)
+    if query.kind == "submitters":
+        return render_submitter_table(ads, query.totals_only)
+    if query.kind == "compact":
+        return render_compact_table(ads, evaluator, query.totals_only)
+    if query.kind == "state":
+        return render_state_table(ads, evaluator, query.totals_only)
+    with_users = query.kind in ("claimed", "run")
+    return render_slot_table(ads, evaluator, with_users, query.totals_only)
 
 
 def build_sort_key(value: Any) -> SortKey:

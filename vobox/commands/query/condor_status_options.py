@@ -11,11 +11,11 @@ from typing import Final
 from vobox.commands.command_line import GREEDY, CommandLine, Option
 
 _OTHER_ADS: Final = (
-    ("absent", 2), ("any", 2), ("ckptsrvr", 2), ("cod", 3), ("data", 2), ("defrag", 3),
-    ("generic", 2), ("gpus", 3), ("grid", 1), ("java", 1), ("license", 2), ("negotiator", 2),
-    ("offline", 2), ("quill", 2), ("storage", 3), ("submitters", 4), ("vm", 2), ("world", 1),
+    ("absent", 2), ("ckptsrvr", 2), ("cod", 3), ("data", 2), ("defrag", 3),
+    ("generic", 2), ("gpus", 3), ("grid", 1), ("java", 1), ("license", 2),
+    ("offline", 2), ("quill", 2), ("storage", 3), ("vm", 2), ("world", 1),
 )  # fmt: skip
-_NO_SUCH_ADS: Final = "only slots, -schedd, -collector and -master are known"
+_NO_SUCH_ADS: Final = "pilots, the schedd and its submitters have no such ads"
 _NO_SUCH_TABLE: Final = "print attributes with -af or -format"
 _NOT_FROM_FILES: Final = "it answers from the pool only"
 _NEEDS_ONE: Final = "{} requires one additional argument"
@@ -31,7 +31,7 @@ OPTIONS: Final = (
     Option("wide", 1, modifiers=True, ignored=True),
     Option("natural", 3, modifiers=True, ignored=True),
     Option("claimed", 2),
-    Option("compact", 3, refused="a pilot is one slot: nothing can be rolled up"),
+    Option("compact", 3),
     Option("nocompact", 5, ignored=True),
     Option("collector", 3),
     Option("constraint", 1, 1, missing="{} requires another argument"),
@@ -49,12 +49,15 @@ OPTIONS: Final = (
     Option("slots", 2),
     Option("sort", 2, 1, missing="{} requires another argument"),
     Option("startd", 4),
-    Option("state", 4, refused=_NO_SUCH_TABLE),
+    Option("state", 4),
     Option("server", 2, refused=f"nobody measures MIPS and KFLOPS; {_NO_SUCH_TABLE}"),
     Option("statistics", 5, refused=_NO_SUCH_ADS),
     Option("subsystem", 4, refused=_NO_SUCH_ADS),
     Option("snapshot", 4, modifiers=True, ignored=True),
-    Option("run", 1, refused="use -claimed for slots that run jobs, -schedd for the counts"),
+    Option("run", 1),
+    Option("any", 2),
+    Option("negotiator", 2),
+    Option("submitters", 4),
     Option("master", 1),
     Option("name", 1, 1, missing=_NEEDS_ONE),
     Option("total", 1),
@@ -77,6 +80,8 @@ Usage: condor_status [query] [options] [NAME ...]
 \t-claimed | -avail\tslots that have a job, that wait for one
 \t-schedd\t\t\tthe schedd and its numbers of jobs
 \t-collector | -master\tthe schedd as its pool; the machines of the slots
+\t-submitters | -any\tthe users with jobs; all ads
+\t-compact | -run | -state\tother tables of the slots: by machine, with users, with times
    options:
 \t-af[:lhVrtng,] ATTR ...\tprint attributes in columns
 \t-format FMT ATTR\tprint the attribute as printf would

@@ -154,3 +154,112 @@ def render_collector_table(ads: Iterable[Ad]) -> str:
         name, machine = ad.text("Name"), ad.text("Machine")
         lines.append(f"{name:<34} {machine:<34} {run:>11} {idle:>8} {hosts:>10}")
     return "".join(f"{line}\n" for line in lines)
+
+
+def render_name_table(ads: list[Ad]) -> str:
+    """Render the name of each daemon; "" without any."""
+    return "".join(f"{line}\n" for line in ["Name", "", *_list_names(ads)]) if ads else ""
+
+
+def _list_names(ads: Iterable[Ad]) -> list[str]:
+    return [sanitize_cell(ad.text("Name")) for ad in ads]
+
+
+def render_any_table(ads: list[Ad]) -> str:
+    """Render the type and the name of each ad; "" without any."""
+    if not ads:
+        return ""
+    kinds = [ad.text("MyType") for ad in ads]
+    rows = zip(kinds, _list_names(ads), strict=True)
+    lines = [f"{'MyType':<18} {'TargetType':<18} Name", ""]
+    lines += [f"{kind:<18} {'None':<18} {name}" for kind, name in rows]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def render_submitter_table(ads: list[Ad], totals_only: bool) -> str:
+    """Render the numbers of each submitter's jobs, and the totals; "" without submitters."""
+    if not ads:
+        return ""
+    counts = ("RunningJobs", "IdleJobs", "HeldJobs")
+    names, machines = _list_names(ads), [ad.text("Machine") for ad in ads]
+    numbers = [[ad.number(count) for count in counts] for ad in ads]
+    width, machine_width = max(28, *map(len, names)), max(18, *map(len, machines))
+    listing = f"{'Name':<{width}} {'Machine':<{machine_width}} RunningJobs IdleJobs HeldJobs\n\n"
+    for name, machine, (run, idle, held) in zip(names, machines, numbers, strict=True):
+        listing += f"{name:<{width}} {machine:<{machine_width}} {run:>11} {idle:>8} {held:>8}\n"
+    everything = [sum(column) for column in zip(*numbers, strict=True)]
+    totals = f"{'':20}{counts[0]:>18} {counts[1]:>18} {counts[2]:>18}\n\n"
+    for name, (run, idle, held) in zip(names, numbers, strict=True):
+        totals += f"{name:>20}{run:>18} {idle:>18} {held:>18}\n"
+    run, idle, held = everything
+    totals += f"\n{'Total':>20}{run:>18} {idle:>18} {held:>18}\n"
+    return totals if totals_only else f"{listing}\n{totals}"
+
+
+def render_compact_table(ads: list[Ad], evaluator: Evaluator, totals_only: bool) -> str:
+    """Render a row for each machine, with what its slots have and what is free; then the totals."""
+    if not ads:
+        return ""
+    machines: dict[str, list[Ad]] = {}
+    for ad in ads:
+        machines.setdefault(ad.text("Machine"), []).append(ad)
+    width = max([18, *map(len, machines)])
+    lines = [
+        f"{'Machine':<{width}} {'Platform':<11} Slots Cpus Gpus  TotalGb FreCpu  FreeGb  CpuLoad ST"
+        " Jobs/Min MaxSlotGb",
+        "",
+    ]
+    for name in sorted(machines):
+        slots = machines[name]
+        free = [ad for ad in slots if ad.text("State") == "Unclaimed"]
+        load = max(evaluator.number(ad, "LoadAvg") for ad in slots)
+        gb = [evaluator.number(ad, "Memory") / 1024 for ad in slots]
+        free_gb = sum(evaluator.number(ad, "Memory") / 1024 for ad in free)
+        cpus, free_cpus = (sum(ad.number("Cpus") for ad in group) for group in (slots, free))
+        lines.append(
+            f"{sanitize_cell(name):<{width}} {_describe_platform(slots[0]):<11} {len(slots):5} "
+            f"{cpus:4} {'':4} {sum(gb):8.2f} {free_cpus:6} {free_gb:7.2f} {load:8.2f} "
+            f"{_describe_states(slots)} {'':8} {max(gb):9.2f}"
+        )
+    totals = "\n" + _render_totals(ads)
+    return totals if totals_only else "".join(f"{line}\n" for line in lines) + totals
+
+
+def _describe_platform(ad: Ad) -> str:
+    arch = {"X86_64": "x64"}.get(ad.text("Arch"), ad.text("Arch"))
+    return sanitize_cell(f"{arch}/{ad.text('OpSysAndVer') or ad.text('OpSys')}")
+
+
+def _describe_states(slots: Iterable[Ad]) -> str:
+    """Return the letters of State and Activity, # where the slots differ."""
+    letters = {
+        (ad.text("State")[:1] or "?", ad.text("Activity")[:1].lower() or "?") for ad in slots
+    }
+    return "".join(
+        each.pop() if len(each) == 1 else "#" for each in map(set, zip(*letters, strict=True))
+    )
+
+
+def render_state_table(ads: list[Ad], evaluator: Evaluator, totals_only: bool) -> str:
+    """Render how long each slot has been in its state; then the totals. "" without slots."""
+    if not ads:
+        return ""
+    columns = (
+        _build_column("Name", 34, [ad.text("Name") for ad in ads]),
+        ["Cpu", *(f"{ad.number('Cpus'):3}" for ad in ads)],
+        ["Mem  ", *(f"{ad.number('Memory'):5}" for ad in ads)],
+        ["LoadAv", *(_render_load(ad, evaluator) for ad in ads)],
+        ["   KbdIdle", *("[????????]" for _ad in ads)],
+        _build_column("State", 9, [ad.text("State") for ad in ads]),
+        ["   StateTime", *(_render_age(ad, "EnteredCurrentState", evaluator) for ad in ads)],
+        _build_column("Activ", 8, [ad.text("Activity") for ad in ads]),
+        ["  ActvtyTime", *(_render_age(ad, "EnteredCurrentActivity", evaluator) for ad in ads)],
+    )
+    header, *rows = (" ".join(parts) for parts in zip(*columns, strict=True))
+    totals = "\n" + _render_totals(ads)
+    listing = f"{header}\n\n" + "".join(f"{row}\n" for row in rows)
+    return totals if totals_only else listing + totals
+
+
+def _render_age(ad: Ad, name: str, evaluator: Evaluator) -> str:
+    return f"{format_duration(evaluator.now - ad.number(name)):>12}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from vobox.classad.ad import Ad, quote
@@ -49,6 +50,27 @@ def build_master_ads(view: QueueView, now: float) -> Iterator[Ad]:
     machines = {get_host(view.schedd_name)} | {ad.text("Machine") for ad in view.slots()}
     for machine in sorted(machines):
         yield Ad(_build_daemon_attributes("DaemonMaster", machine, now))
+
+
+def build_submitter_ads(view: QueueView, now: float) -> Iterator[Ad]:
+    """Yield an ad for each user with jobs in the queue, with their numbers."""
+    counts: dict[str, Counter[int]] = {}
+    for ad in view.jobs():
+        user = ad.text("User") or ad.text("Owner")
+        counts.setdefault(user, Counter())[ad.number("JobStatus")] += 1
+    for user in sorted(counts):
+        run, idle, held = _count_jobs(counts[user]).values()
+        yield Ad(
+            {
+                **_build_daemon_attributes("Submitter", user, now),
+                "Machine": quote(get_host(view.schedd_name)),
+                "ScheddName": quote(view.schedd_name),
+                "ScheddIpAddr": quote(view.address),
+                "RunningJobs": str(run),
+                "IdleJobs": str(idle),
+                "HeldJobs": str(held),
+            }
+        )
 
 
 def _build_daemon_attributes(kind: str, name: str, now: float) -> dict[str, str]:

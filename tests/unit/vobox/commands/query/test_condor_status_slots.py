@@ -144,9 +144,39 @@ def test_tardis_asks_for_columns_of_slots_collector_and_masters() -> None:
     assert out(condor_status, POOL, "-collector").splitlines()[2].split() == [
         "vobox1.example.org", "vobox1.example.org", "0", "0", "6",
     ]  # fmt: skip
-    answer = ask(condor_status, POOL, "-master")
-    assert (answer.stdout, answer.code) == ("", 1)
-    assert answer.stderr.startswith("Error: -master has no table here: print attributes with -af")
+    assert out(condor_status, POOL, "-master") == (
+        "Name\n\nnode1.example.org\nnode2\nvobox1.example.org\n"
+    )
+
+
+def test_submitters_are_the_users_with_jobs() -> None:
+    queue = FakeQueue([job(1, 1, ""), job(2, 2, "x"), job(3, 5, "", "bob@example.org")])
+    asked = ("-submitters", "-af", "Name", "RunningJobs", "IdleJobs", "HeldJobs")
+    assert out(condor_status, queue, *asked) == ("bob@example.org 0 0 1\ngames@example.org 1 1 0\n")
+    table = out(condor_status, queue, "-submitters").splitlines()
+    assert table[2].split() == ["bob@example.org", "vobox1.example.org", "0", "0", "1"]
+    assert table[-1].split() == ["Total", "1", "1", "1"]
+
+
+def test_a_compact_table_has_a_row_for_each_machine() -> None:
+    lines = out(condor_status, POOL, "-compact").splitlines()
+    rows = {line.split()[0]: line.split() for line in lines[2:4]}
+    # as a script of the field adds up CPUs: awk '{if (NR > 2) print $4}'
+    assert rows["node1.example.org"][1:5] == ["x64/AlmaLinux9", "4", "4", "7.81"]
+    assert rows["node2"][1:4] == ["aarch64/Debian12", "2", "16"]
+    assert lines[0].split()[:4] == ["Machine", "Platform", "Slots", "Cpus"]
+
+
+def test_the_other_kinds_answer_with_what_there_is() -> None:
+    assert out(condor_status, POOL, "-run") == out(condor_status, POOL, "-claimed")
+    assert out(condor_status, POOL, "-negotiator") == ""
+    kinds = out(condor_status, POOL, "-any", "-af", "MyType").split()
+    assert {"Collector", "Scheduler", "DaemonMaster", "Machine"} == set(kinds)
+    state = out(condor_status, POOL, "-state").splitlines()
+    assert state[0].split() == [
+        "Name", "Cpu", "Mem", "LoadAv", "KbdIdle", "State", "StateTime", "Activ", "ActvtyTime",
+    ]  # fmt: skip
+    assert len([line for line in state if line.startswith("slot")]) == 6
 
 
 @pytest.mark.parametrize(

@@ -206,10 +206,30 @@ def test_a_hold_without_subcode_shows_zero() -> None:
     assert "   15     bad code\n" in out(condor_q, FakeQueue([held]), "-held")
 
 
-def test_idle_is_a_condition_on_the_default_table() -> None:
-    text = out(condor_q, FakeQueue([job(1, 0, 2), job(2)]), "-idle")
-    assert "ID: 2" in text
-    assert "ID: 1" not in text
+def test_idle_has_a_table_of_its_own() -> None:
+    waiting = job(2, RequestCpus=4, RequestMemory=128, JobUniverse=5, NumJobStarts=3)
+    waiting["LastRemoteHost"] = '"slot1@node7"'
+    text = out(condor_q, FakeQueue([job(1, 0, 2), waiting]), "-idle")
+    header, row = text.splitlines()[-2:]
+    assert header.split() == ["ID", "OWNER", "UNIVERSE", "CPUS", "MEMORY", "STARTS", "LAST_HOST"]
+    assert row.split() == ["2.0", "games", "vanilla", "4", "128", "3", "slot1@node7"]
+
+
+def test_a_queue_without_factories_or_dags_has_empty_and_plain_tables() -> None:
+    queue = FakeQueue([job(1)])
+    assert out(condor_q, queue, "-factory").splitlines()[-1].split()[:3] == [
+        "ID", "OWNER", "SUBMITTED",
+    ]  # fmt: skip
+    assert out(condor_q, queue, "-dag") == out(condor_q, queue, "-nobatch")
+
+
+def test_a_submitter_that_nobody_knows_is_an_error() -> None:
+    queue = FakeQueue([job(1, Owner="bob")], left=[job(2, Owner="carol")])
+    answer = ask(condor_q, queue, "-submitter", "nosuch")
+    assert (answer.stdout, answer.code) == ("", 1)
+    assert answer.stderr == "Error: Collector has no record of schedd/submitter\n"
+    for known in ("bob", "carol", "Bob@example.org"):
+        assert ask(condor_q, queue, "-submitter", known).code == 0
 
 
 def test_a_submitter_has_a_title_of_its_own() -> None:
@@ -220,7 +240,7 @@ def test_a_submitter_has_a_title_of_its_own() -> None:
     )
     assert " bob " in text
     assert "-- Submitter: bob@example.org :" in out(
-        condor_q, FakeQueue(), "-submitter", "bob@example.org"
+        condor_q, FakeQueue([job(1, Owner="bob")]), "-submitter", "bob@example.org"
     )
 
 

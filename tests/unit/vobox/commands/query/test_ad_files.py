@@ -1,0 +1,101 @@
+"""condor_q and condor_history of ads in a file: a user log, -long, -json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_query_queue import FakeQueue, ask, job, out, utc
+from tests.support.schedd_parts import NOW, USAGE, Events, ad_of
+from thyme.protocol.job import JobId
+from vobox.commands.query.condor_history import answer as condor_history
+from vobox.commands.query.condor_q import answer as condor_q
+from vobox.jobs import user_log_events
+
+#: Written by HTCondor 25.14: a job that was held, released, and ended.
+LOG = """\
+000 (123.000.000) 2026-11-22 13:25:12 Job submitted from host: <127.0.0.1:9618?addrs=127.0.0.1-9618>
+...
+001 (123.000.000) 2026-11-22 13:25:13 Job executing on host: <127.0.0.1:9618?addrs=127.0.0.1-9618>
+\tSlotName: slot1_1@node7
+\tCpus = 1
+...
+006 (123.000.000) 2026-11-22 13:25:21 Image size of job updated: 7500
+\t8  -  MemoryUsage of job (MB)
+\t7500  -  ResidentSetSize of job (KB)
+...
+012 (123.001.000) 2026-11-22 13:25:22 Job was held.
+\tvia condor_hold (by user games)
+\tCode 1 Subcode 0
+...
+005 (123.000.000) 2026-11-22 13:26:23 Job terminated.
+\t(1) Normal termination (return value 3)
+\t\tUsr 0 00:01:05, Sys 0 00:00:02  -  Run Remote Usage
+\t\tUsr 0 00:00:00, Sys 0 00:00:00  -  Run Local Usage
+\t89  -  Run Bytes Sent By Job
+\t17  -  Run Bytes Received By Job
+...
+"""
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> str:
+    path = tmp_path / "job.log"
+    path.write_text(LOG)
+    return str(path)
+
+
+def test_the_jobs_of_a_user_log(log: str) -> None:
+    with utc():
+        asked = ("-userlog", log, "-af", "ClusterId", "ProcId", "JobStatus", "ExitCode", "QDate")
+        assert out(condor_q, FakeQueue([job(7)]), *asked) == (
+            f"123 0 4 3 {int(NOW)}\n123 1 5 undefined undefined\n"
+        )
+        more = ("LastRemoteHost", "RemoteUserCpu", "RemoteWallClockTime", "BytesSent", "BytesRecvd")
+        assert out(condor_history, FakeQueue(), "-userlog", log, "123.0", "-af", *more) == (
+            "slot1_1@node7 65.0 70.0 89.0 17.0\n"
+        )
+        assert out(condor_q, FakeQueue(), "-userlog", log, "-constraint", "JobStatus == 5",
+                   "-af", "HoldReason", "HoldReasonCode") == (
+            "via condor_hold (by user games) 1\n"
+        )  # fmt: skip
+
+
+def test_a_user_log_of_ours_is_read_too(tmp_path: Path) -> None:
+    one = JobId(38, 0)
+    ended = Events(one, now=NOW + 9).finished(code=None, signal=9)
+    path = tmp_path / "log"
+    path.write_text(
+        user_log_events.format_submit(one, NOW, ad_of(one, JobBatchName="my batch"))
+        + user_log_events.format_execute(one, NOW + 1, "slot1_77@node7")
+        + user_log_events.format_evicted(one, NOW + 2, USAGE, "pilot evicted")
+        + user_log_events.format_execute(one, NOW + 3, "slot1_78@node8")
+        + user_log_events.format_terminated(one, ended, ad_of(one))
+    )
+    names = ("JobStatus", "ExitBySignal", "ExitSignal", "NumJobStarts", "LastRemoteHost")
+    assert out(condor_q, FakeQueue(), "-userlog", str(path), "-af", *names) == (
+        "4 true 9 2 slot1_78@node8\n"
+    )
+
+
+@pytest.mark.parametrize("form", ["-long", "-json"])
+def test_ads_that_condor_q_printed_are_read_back(form: str, tmp_path: Path) -> None:
+    queue = FakeQueue([job(1, Owner="bob", Note='a "b" c'), job(2, 1, 5)])
+    path = tmp_path / "ads"
+    path.write_text(out(condor_q, queue, "-allusers", form))
+
+    asked = ("-jobads", str(path), "-af", "ClusterId", "ProcId", "JobStatus", "Owner", "Note")
+    assert out(condor_q, FakeQueue(), *asked) == '1 0 1 bob a "b" c\n2 1 5 games undefined\n'
+    assert out(condor_q, FakeQueue(), "-jobads", str(path)).startswith(f"\n\n-- Jobads: {path}\n")
+
+
+def test_what_is_no_log_and_what_is_not_there_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "thing"
+    path.write_text("hello\nworld\n")
+    answer = ask(condor_q, FakeQueue(), "-userlog", str(path))
+    assert (answer.stdout, answer.code) == ("", 1)
+    assert answer.stderr == "Error: this is no user log: 'hello\\nworld\\n'\n"
+    answer = ask(condor_q, FakeQueue(), "-userlog", str(tmp_path / "nope"))
+    assert answer.stderr == f"Error: -userlog {tmp_path}/nope: No such file or directory\n"
+    assert ask(condor_q, FakeQueue(), "-userlog").code == 1
