@@ -125,18 +125,18 @@ def workers_8000() -> Result:
             known = time.monotonic() - max(crowd.times)
         finally:
             crowd.end()
-    answer = statistics.median([*idle, *busy])
+    answer = max(*idle, *busy)
     return Result(
         id="workers-8000",
         what=f"{WORKERS} connected workers ({connecting:.0f} s to connect): from condor_submit "
         f"(itself {submitted:.1f} s) to the last job started; all running in condor_q "
-        f"{known:.1f} s later; condor_q median {answer:.2f} s, worst idle {max(idle):.2f} s, "
-        f"worst meanwhile {max(busy):.2f} s",
+        f"{known:.1f} s later; condor_q median {statistics.median([*idle, *busy]):.2f} s, "
+        f"worst idle {max(idle):.2f} s, worst meanwhile {max(busy):.2f} s",
         value=took,
         unit="s",
         reference=f"{GOAL:g} s",
         ratio=took / GOAL,
-        goal=f"<= {GOAL:g} s, condor_q <= {ANSWER} s",
+        goal=f"<= {GOAL:g} s, condor_q <= {ANSWER} s at worst",
         met=took <= GOAL and answer <= ANSWER,
     )
 

@@ -95,6 +95,10 @@ class Ad(MutableMapping[str, str]):
         item = self._items.get(name.lower())
         return default if item is None else item[1]
 
+    def get_all(self, names: tuple[str, ...]) -> tuple[str | None, ...]:
+        """Return the expressions of two or more attributes; None for one that there is not."""
+        return tuple(self.get(name) for name in names)
+
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and self.get(name) is not None
 
@@ -144,11 +148,7 @@ class Ad(MutableMapping[str, str]):
 
     def number(self, name: str, default: int = 0) -> int:
         """The integer value of an integer literal; ``default`` if absent or no such literal."""
-        text = self.get(name)
-        try:
-            return default if text is None else int(text)
-        except ValueError:
-            return default
+        return read_integer(self.get(name), default)
 
     def classad(self) -> classad2.ClassAd:
         """Return the parsed ad; raises ParseError where a text is no expression, or is too long."""
@@ -157,6 +157,14 @@ class Ad(MutableMapping[str, str]):
         return classad2.ClassAd(
             "[" + ";".join(f"{_name(name)}={text}" for name, text in self.pairs()) + "]"
         )
+
+
+def read_integer(text: str | None, default: int = 0) -> int:
+    """Return the value of an integer literal; ``default`` for None or any other text."""
+    try:
+        return default if text is None else int(text)
+    except ValueError:
+        return default
 
 
 def _name(name: str) -> str:

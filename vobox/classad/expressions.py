@@ -114,23 +114,33 @@ class Evaluator:
 
     def attribute(self, ad: Ad, name: str) -> Any:
         """The attribute's value, UNDEFINED if the job has no such attribute."""
-        text = ad.get(name)
-        if text is None:
-            text = self.extra.get(name)
-        return UNDEFINED if text is None else self.value(ad, text)
+        return self.value(ad, self.text(ad, name))
 
     def number(self, ad: Ad, name: str, default: float = 0.0) -> float:
         """The attribute's value where it is a finite number, else ``default``."""
-        value = number_of(self.attribute(ad, name))
-        return default if value is None else value
+        return self.read_number(ad, self.text(ad, name), default)
 
     def string(self, ad: Ad, name: str) -> str:
         """The attribute's value where it is a string, else ""."""
-        value = self.attribute(ad, name)
+        return self.read_string(ad, self.text(ad, name))
+
+    def read_number(self, ad: Ad, text: str | None, default: float = 0.0) -> float:
+        """Return the expression's value in this job if it is a finite number, else ``default``."""
+        value = number_of(self.value(ad, text))
+        return default if value is None else value
+
+    def read_string(self, ad: Ad, text: str | None) -> str:
+        """Return the expression's value in this job if it is a string, else ""."""
+        value = self.value(ad, text)
         return value if isinstance(value, str) else ""
 
-    def value(self, ad: Ad, text: str) -> Any:
-        """The expression's value in this job; ERROR where it cannot be evaluated."""
+    def value(self, ad: Ad, text: str | None) -> Any:
+        """The expression's value in this job; ERROR where it cannot be evaluated.
+
+        None (the text of an attribute that there is not) is UNDEFINED.
+        """
+        if text is None:
+            return UNDEFINED
         compiled = self._compiled.get(text)
         if compiled is None:
             value = literal_value(text)

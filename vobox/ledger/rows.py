@@ -10,7 +10,7 @@ from vobox.jobs.job import Job
 from vobox.jobs.status import COMPLETED, REMOVED
 
 from .compression import Compressor, Dictionaries
-from .stored_ad import StoredAd, encode_ad
+from .stored_ad import NO_COLUMNS, Columns, StoredAd, encode_ad
 
 #: Attributes that make a job one to look at from time to time.
 _POLICIES: Final = (
@@ -42,22 +42,10 @@ AD_COLUMNS: Final = (
     "CAST(cluster AS TEXT), CAST(proc AS TEXT), CAST(status AS TEXT), '\"' || owner || '\"', "
     "qdate, batch, procs, cmd, columns_match, dictionary, ad"
 )
-_PLACES: Final = {
-    name: place - 11  # from the end
-    for place, name in enumerate(
-        (
-            "clusterid",
-            "procid",
-            "jobstatus",
-            "owner",
-            "qdate",
-            "jobbatchname",
-            "totalsubmitprocs",
-            "cmd",
-        )
-    )
-}
-_NO_PLACES: Final[dict[str, int]] = {}
+_SHOWN: Final = (
+    "clusterid", "procid", "jobstatus", "owner", "qdate", "jobbatchname", "totalsubmitprocs", "cmd"
+)  # fmt: skip
+_COLUMNS: Final = Columns({name: place - 11 for place, name in enumerate(_SHOWN)})
 
 
 def encode_job(job: Job, compressor: Compressor) -> tuple[object, ...]:
@@ -118,7 +106,7 @@ def decode_job(row: tuple[Any, ...], dictionaries: Dictionaries) -> Job:
 
 def decode_ad(row: tuple[Any, ...], dictionaries: Dictionaries) -> Ad:
     """Make the ad of a row that ends with ``AD_COLUMNS``."""
-    return StoredAd(dictionaries, row, _PLACES if row[-3] else _NO_PLACES)
+    return StoredAd(dictionaries, row, _COLUMNS if row[-3] else NO_COLUMNS)
 
 
 def _storable(text: str) -> str:

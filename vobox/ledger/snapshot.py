@@ -137,7 +137,9 @@ class LedgerSnapshot:
         for row in self._rows(query, values):
             ad = decode_ad(row, self._dictionaries)
             if row[2] in (RUNNING, SUSPENDED):
-                ad.update(self._live(JobId(row[3], row[4])))
+                live = self._live(JobId(row[3], row[4]))
+                if live:
+                    ad.update(live)
             if self._file_waits and row[0] and row[1] in self._file_waits:
                 ad["ThymeWaitingFor"] = quote(self._file_waits[row[1]])
             yield ad

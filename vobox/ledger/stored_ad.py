@@ -8,9 +8,10 @@ through, or written again, is parsed as a whole.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from json.decoder import scanstring  # type: ignore[attr-defined]
+from operator import itemgetter
 from typing import Any, Final
 
 from vobox.classad.ad import Ad, Items, lower
@@ -44,7 +45,23 @@ _USUAL_NAMES: Final = """
 """
 _USUAL: Final = {name.lower(): name for name in _USUAL_NAMES.split()}
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
-_NO_PLACES: Final[Mapping[str, int]] = {}
+
+
+class Columns:
+    """The columns of a row that hold the expressions of attributes."""
+
+    def __init__(self, places: Mapping[str, int]) -> None:
+        """``places``: lower-case name of an attribute → the index of its column."""
+        self.places = places
+        #: names of two or more attributes → what reads all of them; None where one has no column
+        self.getter = lru_cache(maxsize=16)(self._build_getter)
+
+    def _build_getter(self, names: tuple[str, ...]) -> Callable[[Sequence[Any]], Any] | None:
+        places = [self.places.get(name.lower()) for name in names]
+        return None if None in places else itemgetter(*places)
+
+
+NO_COLUMNS: Final = Columns({})
 
 
 def encode_ad(ad: Ad) -> bytes:
@@ -83,10 +100,10 @@ class StoredAd(Ad):
     """
 
     __slots__ = (
+        "_columns",
         "_dictionaries",
         "_dictionary",
         "_is_parsed",
-        "_places",
         "_row",
         "_text",
         "_written",
@@ -96,18 +113,18 @@ class StoredAd(Ad):
         self,
         dictionaries: Dictionaries,
         row: Sequence[Any],
-        places: Mapping[str, int] = _NO_PLACES,
+        columns: Columns = NO_COLUMNS,
     ) -> None:
         """``row``: of the ledger; its last two values are what ``Dictionaries.decompress`` takes.
 
-        ``places``: lower-case names of attributes → where ``row`` has their expressions (None:
-        the job has no such attribute).
+        ``columns``: which values of ``row`` are attributes' expressions (None: the job has no
+        such attribute).
         """
         # not Ad.__init__: ``_items`` is made when it is first asked for
         self._dictionaries = dictionaries
         self._dictionary = dictionaries.find(row[-2])
         self._row = row
-        self._places = places
+        self._columns = columns
         #: the decompressed text
         self._text = ""
         #: what was set since, by lower-case name
@@ -120,7 +137,7 @@ class StoredAd(Ad):
         low, key = _key(name)
         if self._written and low in self._written:
             return self._written[low][1]
-        place = self._places.get(low)
+        place = self._columns.places.get(low)
         if place is not None:
             found = self._row[place]
             return default if found is None else found
@@ -132,6 +149,10 @@ class StoredAd(Ad):
             self._parse()
             return super().get(name, default)
         return scanstring(text, at + len(key))[0]
+
+    def get_all(self, names: tuple[str, ...]) -> tuple[str | None, ...]:
+        getter = None if self._written or self._is_parsed else self._columns.getter(names)
+        return super().get_all(names) if getter is None else getter(self._row)
 
     def __getitem__(self, name: str) -> str:
         found = self.get(name)

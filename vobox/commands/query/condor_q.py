@@ -213,7 +213,8 @@ def _render_table(
         return
     if query.table == "batch":
         whole = query.selection.is_whole_clusters
-        yield from render_batch_table(counted(), evaluator, whole)
+        jobs = query.selection.find(view, evaluator)
+        yield from render_batch_table(jobs, evaluator, whole, totals)
     elif query.table == "hold":
         yield tables.HOLD_HEADER
         yield from map(rows.render_hold, counted())
