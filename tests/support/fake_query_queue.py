@@ -32,13 +32,13 @@ class FakeQueue:
     #: newest first
     left: list[Ad] = field(default_factory=list)
     machines: list[Ad] = field(default_factory=list)
-    why_not_trusted: str = ""
+    trouble: str = ""
     schedd_name: str = "vobox1.example.org"
     address: str = "<127.0.0.1:36097?addrs=127.0.0.1-36097&alias=vobox1>"
     #: the ads that a query made us read
     read: int = 0
 
-    def jobs(
+    def read_jobs(
         self,
         clusters: Sequence[int] | None = None,
         owners: Sequence[str] | None = None,
@@ -46,12 +46,12 @@ class FakeQueue:
     ) -> Iterator[Ad]:
         return self._of(self.queue, clusters)
 
-    def history(
+    def read_history(
         self, clusters: Sequence[int] | None = None, oldest_first: bool = False
     ) -> Iterator[Ad]:
         return self._of(self.left[:: -1 if oldest_first else 1], clusters)
 
-    def counts(self, owner: str | None = None) -> Mapping[int, int]:
+    def count_jobs(self, owner: str | None = None) -> Mapping[int, int]:
         totals: dict[int, int] = {}
         for ad in self.queue:
             if owner is None or ad.text("Owner").lower() == owner.lower():
@@ -59,11 +59,8 @@ class FakeQueue:
                 totals[status] = totals.get(status, 0) + 1
         return totals
 
-    def slots(self) -> Iterator[Ad]:
+    def read_slots(self) -> Iterator[Ad]:
         return iter(self.machines)
-
-    def trouble(self) -> str:
-        return self.why_not_trusted
 
     def _of(self, ads: list[Ad], clusters: Sequence[int] | None) -> Iterator[Ad]:
         for ad in ads:

@@ -88,7 +88,7 @@ def find_matching(
     user, wanted = request.user.lower(), {owner.lower() for owner in owners}
     found = []
     own = request.uid != 0 and not everybody
-    for ad in view.jobs(owners=[request.user] if own else None):
+    for ad in view.read_jobs(owners=[request.user] if own else None):
         owner, job = ad.text("Owner").lower(), JobId(ad.number("ClusterId"), ad.number("ProcId"))
         if own and owner != user:
             continue

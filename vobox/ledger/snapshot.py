@@ -51,14 +51,18 @@ class LedgerSnapshot:
         pause: Callable[[], None] = lambda: None,
         file_waits: Mapping[int, str] | None = None,
     ) -> None:
-        """``pause`` is called now and then while rows are read.
+        """Open the ledger read-only and begin the one read transaction of this snapshot.
+
+        ``trouble`` says why the ledger may be out of date ("" when it is not); ``slots`` and
+        ``live`` tell what only the schedd's memory holds; ``pause`` is called now and then while
+        rows are read, so that other threads can run. Raises sqlite3.Error.
 
         ``file_waits``: uid → which file the jobs in the queue of that owner wait for.
         """
         self._file_waits = file_waits or {}
         self.schedd_name = schedd_name
         self.address = address
-        self._trouble = trouble
+        self.trouble = trouble
         self._slots = slots
         self._live = live
         self._pause = pause
@@ -77,17 +81,16 @@ class LedgerSnapshot:
         self._dictionaries = Dictionaries(self._db)
 
     def close(self) -> None:
+        """End the read transaction and close the database."""
         self._db.close()
 
-    def trouble(self) -> str:
-        return self._trouble
-
-    def jobs(
+    def read_jobs(
         self,
         clusters: Sequence[int] | None = None,
         owners: Sequence[str] | None = None,
         statuses: Collection[int] | None = None,
     ) -> Iterator[Ad]:
+        """Yield the ads of the jobs in the queue; see ``QueueView.read_jobs``."""
         where = "in_queue=1" + _among("cluster", clusters)
         values: list[object] = []
         # the columns of other jobs are not what their ads say
@@ -100,14 +103,16 @@ class LedgerSnapshot:
             where += f" AND (columns_match=0 OR status IN ({marks}))"
         return self._ads(f"jobs INDEXED BY jobs_queue WHERE {where}", "cluster, proc", values)
 
-    def history(
+    def read_history(
         self, clusters: Sequence[int] | None = None, oldest_first: bool = False
     ) -> Iterator[Ad]:
+        """Yield the ads of the jobs that left the queue, newest first by default."""
         way = "" if oldest_first else " DESC"
         order = f"left_at{way}, cluster{way}, proc{way}"
         return self._ads("jobs WHERE in_queue=0" + _among("cluster", clusters), order)
 
-    def counts(self, owner: str | None = None) -> Mapping[int, int]:
+    def count_jobs(self, owner: str | None = None) -> Mapping[int, int]:
+        """Return the number of jobs in the queue by JobStatus, of one owner or of all."""
         if self._counts is None:
             self._counts = {}
             for status, name, number in self._db.execute(
@@ -119,7 +124,8 @@ class LedgerSnapshot:
                     of_owner[status] = of_owner.get(status, 0) + number
         return self._counts.get("" if owner is None else owner.lower(), {})
 
-    def slots(self) -> Iterator[Ad]:
+    def read_slots(self) -> Iterator[Ad]:
+        """Yield the machine ads of the workers that wait for a job or run one."""
         return self._slots(self._busy())
 
     def _busy(self) -> Iterator[tuple[str, Ad]]:

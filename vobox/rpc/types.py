@@ -68,32 +68,31 @@ class QueueView(Protocol):
 
     schedd_name: str  #: e.g. "vobox1.example.org"
     address: str  #: sinful string without brackets' content parsed, e.g. "<127.0.0.1:0>"
+    trouble: str  #: why the answer cannot be trusted to be current; "" when it can
 
-    def jobs(
+    def read_jobs(
         self,
         clusters: Sequence[int] | None = None,
         owners: Sequence[str] | None = None,
         statuses: Collection[int] | None = None,
     ) -> Iterator[Ad]:
-        """Yield the ads of the jobs in the queue, by cluster and proc.
+        """Yield the ads of the jobs in the queue, ordered by cluster and proc.
 
-        Jobs of other clusters, owners (in any case) and JobStatus than these may be left out, and
-        need not: it saves the caller time, who looks again. None: any.
+        ``clusters``, ``owners`` (compared without case) and ``statuses`` (JobStatus) may narrow
+        what is read, to save time; other jobs can still be among the ads, so the caller checks
+        each. None: any.
         """
 
-    def history(
+    def read_history(
         self, clusters: Sequence[int] | None = None, oldest_first: bool = False
     ) -> Iterator[Ad]:
-        """Ads of the jobs that left the queue, newest first."""
+        """Yield the ads of the jobs that left the queue, newest first unless ``oldest_first``."""
 
-    def counts(self, owner: str | None = None) -> Mapping[int, int]:
-        """JobStatus → how many jobs in the queue, of one owner or of all."""
+    def count_jobs(self, owner: str | None = None) -> Mapping[int, int]:
+        """Return the number of jobs in the queue by JobStatus, of one owner or of all."""
 
-    def slots(self) -> Iterator[Ad]:
-        """Machine ads of the workers that wait or work."""
-
-    def trouble(self) -> str:
-        """Why the answer cannot be trusted to be current; "" when it can."""
+    def read_slots(self) -> Iterator[Ad]:
+        """Yield the machine ads of the workers that wait for a job or run one."""
 
 
 class PreparedJob(NamedTuple):

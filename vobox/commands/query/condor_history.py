@@ -152,7 +152,7 @@ def _open_history(
         # -since and -scanlimit look at the other clusters' jobs, too.
         clusters = None if query.looks_at_all else query.selection.find_clusters()
         oldest_first = query.forwards and not query.reverses
-        return lambda: view.history(clusters, oldest_first)
+        return lambda: view.read_history(clusters, oldest_first)
     if query.is_user_log:
         ads = read_user_log(read_file("userlog", query.file, request, files))
         return lambda: iter(ads if query.forwards and not query.reverses else reversed(ads))

@@ -72,9 +72,9 @@ def answer(
 def _is_submitter(user: str, view: QueueView) -> bool:
     """Return whether the user has jobs, or had some of the last ``RECENT_JOBS`` that ended."""
     owner = user.partition("@")[0]
-    if any(view.counts(owner).values()):
+    if any(view.count_jobs(owner).values()):
         return True
-    ended = islice(view.history(), RECENT_JOBS)
+    ended = islice(view.read_history(), RECENT_JOBS)
     return any(ad.text("Owner").lower() == owner.lower() for ad in ended)
 
 
@@ -168,7 +168,7 @@ def _apply_plain(name: str, query: _Query) -> None:
 def _render(
     query: _Query, request: Request, view: QueueView, evaluator: Evaluator
 ) -> Iterator[str]:
-    if query.every_schedd and not any(view.counts().values()):
+    if query.every_schedd and not any(view.count_jobs().values()):
         yield "All queues are empty\n"
         return
     selection = query.selection
@@ -182,7 +182,7 @@ def _render(
         return
     if query.table == "totals":
         counts = _count_statuses(query, view, evaluator)
-        ad = build_summary_ad(counts, view.counts(request.user), view.counts())
+        ad = build_summary_ad(counts, view.count_jobs(request.user), view.count_jobs())
         yield from query.output.render(lambda: [ad])
         return
     yield from query.output.render(lambda: selection.find(view, evaluator))
@@ -235,16 +235,16 @@ def _count_statuses(query: _Query, view: QueueView, evaluator: Evaluator) -> Map
 def _count_owners(selection: Selection, view: QueueView) -> Mapping[int, int]:
     """Count all jobs of some owners by JobStatus."""
     if not selection.owners:
-        return view.counts()
+        return view.count_jobs()
     totals: dict[int, int] = {}
     for owner in dict.fromkeys(selection.owners):
-        for status, number in view.counts(owner).items():
+        for status, number in view.count_jobs(owner).items():
             totals[status] = totals.get(status, 0) + number
     return totals
 
 
 def _render_footer(query: Mapping[int, int], request: Request, view: QueueView) -> str:
-    return render_footer(query, request.user, view.counts(request.user), view.counts())
+    return render_footer(query, request.user, view.count_jobs(request.user), view.count_jobs())
 
 
 def _render_title(query: _Query, view: QueueView, evaluator: Evaluator) -> str:

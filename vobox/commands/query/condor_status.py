@@ -66,7 +66,7 @@ def answer(request: Request, view: QueueView, now: float) -> Answer:
     _parse(request, query)
     if query.pool and not is_pool(query.pool, view.schedd_name):
         raise EarlyExit(f"Error: Couldn't contact the condor_collector on {query.pool}.\n")
-    trouble = " ".join(view.trouble().split())
+    trouble = " ".join(view.trouble.split())
     if trouble:
         what = "job counts" if query.kind == "schedd" else "slots"
         raise EarlyExit(f"Error: communication error\nThe {what} are not known: {trouble}\n")
@@ -158,9 +158,9 @@ def _find_ads(kind: str, view: QueueView, now: float) -> Iterable[Ad]:
     if kind == "any":
         return [
             build_collector_ad(view, now), build_schedd_ad(view, now),
-            *build_master_ads(view, now), *build_submitter_ads(view, now), *view.slots(),
+            *build_master_ads(view, now), *build_submitter_ads(view, now), *view.read_slots(),
         ]  # fmt: skip
-    return view.slots()
+    return view.read_slots()
 
 
 def _is_named(ad: Ad, query: _Query, view: QueueView) -> bool:

@@ -18,7 +18,7 @@ COUNTS = ("TotalRunningJobs", "TotalIdleJobs", "TotalHeldJobs")
 
 def build_schedd_ad(view: QueueView, now: float) -> Ad:
     """Return the schedd's ad, with counts of all users' jobs; ``now``: epoch seconds."""
-    counts = view.counts()
+    counts = view.count_jobs()
     return Ad(
         {
             **_build_daemon_attributes("Scheduler", view.schedd_name, now),
@@ -33,21 +33,21 @@ def build_schedd_ad(view: QueueView, now: float) -> Ad:
 
 def build_collector_ad(view: QueueView, now: float) -> Ad:
     """Return the ad of the pool that our schedd stands for by itself."""
-    run, idle, _held = _count_jobs(view.counts()).values()
+    run, idle, _held = _count_jobs(view.count_jobs()).values()
     return Ad(
         {
             **_build_daemon_attributes("Collector", get_host(view.schedd_name), now),
             "MyAddress": quote(view.address),
             "RunningJobs": str(run),
             "IdleJobs": str(idle),
-            "HostsTotal": str(sum(1 for _ in view.slots())),
+            "HostsTotal": str(sum(1 for _ in view.read_slots())),
         }
     )
 
 
 def build_master_ads(view: QueueView, now: float) -> Iterator[Ad]:
     """Yield an ad for each machine that has a slot, and one for the schedd's own."""
-    machines = {get_host(view.schedd_name)} | {ad.text("Machine") for ad in view.slots()}
+    machines = {get_host(view.schedd_name)} | {ad.text("Machine") for ad in view.read_slots()}
     for machine in sorted(machines):
         yield Ad(_build_daemon_attributes("DaemonMaster", machine, now))
 
@@ -55,7 +55,7 @@ def build_master_ads(view: QueueView, now: float) -> Iterator[Ad]:
 def build_submitter_ads(view: QueueView, now: float) -> Iterator[Ad]:
     """Yield an ad for each user with jobs in the queue, with their numbers."""
     counts: dict[str, Counter[int]] = {}
-    for ad in view.jobs():
+    for ad in view.read_jobs():
         user = ad.text("User") or ad.text("Owner")
         counts.setdefault(user, Counter())[ad.number("JobStatus")] += 1
     for user in sorted(counts):

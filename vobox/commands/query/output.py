@@ -134,7 +134,7 @@ def _join_chunks(text: Iterable[str]) -> Iterator[str]:
 
 def warn_if_outdated(command: str, view: QueueView) -> str:
     """Return a line for stderr if the answer may be out of date, else ""."""
-    trouble = " ".join(view.trouble().split())
+    trouble = " ".join(view.trouble.split())
     if not trouble:
         return ""
     return f"{command}: warning: answered from the ledger, which may be out of date: {trouble}\n"

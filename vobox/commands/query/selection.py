@@ -69,7 +69,7 @@ class Selection:
         # SQLite compares ASCII alone without regard to case; "user@domain" is another attribute
         by_owner = not self.ids and all(map(_SIMPLE_OWNER.match, self.owners))
         owners = self.owners if self.owners and by_owner else None
-        return self.filter(view.jobs(self.find_clusters(), owners, statuses), evaluator)
+        return self.filter(view.read_jobs(self.find_clusters(), owners, statuses), evaluator)
 
     def filter(self, ads: Iterable[Ad], evaluator: Evaluator) -> Iterator[Ad]:
         """Yield the selected ones of these jobs, in the order given."""

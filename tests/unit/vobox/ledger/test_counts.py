@@ -77,6 +77,6 @@ def test_a_kind_that_no_job_is_of_is_forgotten_with_the_history(tmp_path: Path) 
     assert db.execute("SELECT * FROM counts").fetchall() == []
     db.close()
     seen = LedgerSnapshot(ledger.path, "vm", "<x>", "")
-    assert seen.counts() == {}
+    assert seen.count_jobs() == {}
     seen.close()
     ledger.close()

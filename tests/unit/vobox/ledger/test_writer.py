@@ -63,9 +63,9 @@ def test_the_view_gives_the_queue_in_order_and_the_history_newest_first(ledger: 
     for each in (job(10), job(9), job(1, left_at=5.0), job(2, left_at=9.0)):
         ledger.put(each)
     seen = view(ledger)
-    assert [ad.number("ProcId") for ad in seen.jobs()] == [9, 10]
-    assert [ad.number("ProcId") for ad in seen.history()] == [2, 1]
-    assert list(seen.jobs([8])) == [] and len(list(seen.jobs([7, 8]))) == 2
+    assert [ad.number("ProcId") for ad in seen.read_jobs()] == [9, 10]
+    assert [ad.number("ProcId") for ad in seen.read_history()] == [2, 1]
+    assert list(seen.read_jobs([8])) == [] and len(list(seen.read_jobs([7, 8]))) == 2
     seen.close()
 
 
@@ -73,8 +73,8 @@ def test_the_view_counts_by_owner_without_regard_to_case(ledger: Ledger) -> None
     for each in (job(0), job(1), job(2, owner="alice"), job(3, left_at=1.0)):
         ledger.put(each)
     seen = view(ledger)
-    assert seen.counts() == {1: 3}
-    assert (seen.counts("GAMES"), seen.counts("bob")) == ({1: 2}, {})
+    assert seen.count_jobs() == {1: 3}
+    assert (seen.count_jobs("GAMES"), seen.count_jobs("bob")) == ({1: 2}, {})
     seen.close()
 
 
@@ -84,7 +84,7 @@ def test_a_spool_with_odd_characters_in_its_name_can_be_read(tmp_path: Path) -> 
     ledger = Ledger(directory / "ledger.db")
     ledger.put(job(0))
     seen = view(ledger)
-    assert len(list(seen.jobs())) == 1
+    assert len(list(seen.read_jobs())) == 1
     seen.close()
     ledger.close()
 

@@ -71,7 +71,7 @@ def test_any_command_line_gets_an_answer(
 ) -> None:
     if any(word.startswith(("-f", "--f")) and word != "-format" for word in argv):
         return
-    VIEW.why_not_trusted = trouble
+    VIEW.trouble = trouble
     answer = ask(command, VIEW, *argv, now=now, env={"_condor_CONDOR_Q_ONLY_MY_JOBS": "no"})
     assert answer.code in (0, 1)
     assert answer.code == 0 or answer.stderr

@@ -67,7 +67,7 @@ def test_alien_new_reads_running_and_idle() -> None:
 
 def test_alien_new_reads_no_number_from_a_schedd_in_trouble() -> None:
     view = site()
-    view.why_not_trusted = "broker silent for 300 s"
+    view.trouble = "broker silent for 300 s"
     answer = ask(
         condor_status.answer, view, *["-schedd", "-af", "totalRunningJobs", "totalIdleJobs"]
     )
@@ -99,7 +99,7 @@ def test_alien_old_lists_its_agents() -> None:
 def test_alien_health_check_is_the_exit_code_of_the_bare_command() -> None:
     view = site()
     assert merged("condor_q", view)[1] == 0
-    view.why_not_trusted = "no broker"
+    view.trouble = "no broker"
     assert merged("condor_q", view)[1] == 1
 
 
@@ -155,7 +155,7 @@ def test_jalien_reads_status_and_ce_from_merged_streams(
 ) -> None:
     grid = "condor s p:9619"
     view = FakeQueue([job(n, 0, s, GridResource=grid) for n, s in enumerate((1, 2, 2, 5))])
-    view.why_not_trusted = trouble
+    view.trouble = trouble
     text, code = merged(line, view)
     assert code == 0
     found = []

@@ -165,7 +165,7 @@ def test_version_and_help_end_well() -> None:
 
 
 def test_an_untrusted_history_is_shown_with_a_warning() -> None:
-    untrusted = FakeQueue(left=HISTORY.left, why_not_trusted="no broker")
+    untrusted = FakeQueue(left=HISTORY.left, trouble="no broker")
     answer = ask(condor_history, untrusted, "39", "-af", "ClusterId")
     assert (answer.stdout, answer.code) == ("39\n", 0)
     assert answer.stderr == (

@@ -83,7 +83,7 @@ def test_which_schedd(argv: list[str], found: bool) -> None:
 
 
 def test_counts_that_cannot_be_trusted_are_not_printed() -> None:
-    queue = FakeQueue([job(1)], why_not_trusted="no broker for 42 s")
+    queue = FakeQueue([job(1)], trouble="no broker for 42 s")
     answer = ask(condor_status, queue, "-schedd", "-af", "totalRunningJobs", "totalIdleJobs")
     assert (answer.stdout, answer.code) == ("", 1)
     assert answer.stderr == (

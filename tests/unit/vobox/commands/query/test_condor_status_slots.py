@@ -245,7 +245,7 @@ def test_a_machine_that_was_never_reported_is_unknown_and_not_empty() -> None:
 
 
 def test_slots_that_cannot_be_known_are_an_error_and_not_an_empty_pool() -> None:
-    queue = FakeQueue(machines=list(POOL.machines), why_not_trusted="no broker for 42 s")
+    queue = FakeQueue(machines=list(POOL.machines), trouble="no broker for 42 s")
 
     for asked in ([], ["-total"], ["-af", "Name"], ["-collector", "-af", "Name"]):
         answer = ask(condor_status, queue, *asked)

@@ -251,7 +251,7 @@ def test_global_with_nothing_at_all_says_so() -> None:
 
 
 def test_an_untrusted_queue_is_still_shown_but_the_health_check_fails() -> None:
-    queue = FakeQueue([job(1)], why_not_trusted="no broker since\n42 s")
+    queue = FakeQueue([job(1)], trouble="no broker since\n42 s")
     line = (
         "condor_q: warning: answered from the ledger, which may be out of date: "
         "no broker since 42 s\n"
