@@ -45,8 +45,9 @@ class FileView:
         self._schedd = schedd
         self.schedd_name = schedd.schedd_name
         self.address = schedd.address
+        self.trouble = ""  # a file cannot be out of date
 
-    def jobs(
+    def read_jobs(
         self,
         clusters: Sequence[int] | None = None,
         owners: Sequence[str] | None = None,
@@ -55,13 +56,13 @@ class FileView:
         """Yield all ads."""
         return iter(self._ads)
 
-    def history(
+    def read_history(
         self, clusters: Sequence[int] | None = None, oldest_first: bool = False
     ) -> Iterator[Ad]:
         """Yield nothing: the file has no history."""
         return iter(())
 
-    def counts(self, owner: str | None = None) -> Mapping[int, int]:
+    def count_jobs(self, owner: str | None = None) -> Mapping[int, int]:
         """Return how many jobs there are of each JobStatus."""
         return Counter(
             ad.number("JobStatus")
@@ -69,13 +70,9 @@ class FileView:
             if owner is None or ad.text("Owner").lower() == owner.lower()
         )
 
-    def slots(self) -> Iterator[Ad]:
+    def read_slots(self) -> Iterator[Ad]:
         """Yield the pilots' ads."""
-        return self._schedd.slots()
-
-    def trouble(self) -> str:
-        """Return "": a file is what it is."""
-        return ""
+        return self._schedd.read_slots()
 
 
 def read_file(option: str, name: str, request: Request, files: OwnerFiles | None) -> str:
