@@ -103,6 +103,11 @@ class Paths:
         return self.statedir / "day.ring"
 
     @property
+    def idle_periods(self) -> Path:
+        """How long the node's idle periods lasted."""
+        return self.statedir / "idle-periods.json"
+
+    @property
     def history(self) -> Path:
         """What the back-offs have learned."""
         return self.rundir / "history.json"

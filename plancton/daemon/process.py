@@ -30,6 +30,7 @@ from . import backoff_store, config_source, status_document
 from .admin_mode import AdminFlags
 from .control_loop import Clock, ControlLoop
 from .engine_switch import EngineSwitch
+from .idle_store import IdleStore
 from .lock import DaemonLock
 from .logs import Syslog
 from .sd_notify import SystemdNotifier
@@ -70,6 +71,7 @@ def _work(
     syslog, notifier = Syslog(), SystemdNotifier(environ)
     metrics = Metrics(sensors.read_facts(), clock.now, clock.wall)
     recorder = Recorder(paths.day)
+    idle_store = IdleStore(paths.idle_periods)
     metrics.listeners.append(recorder.take)
     me = status_document.DaemonInfo(pid=os.getpid(), started=clock.wall())
     last: list[LoopPass] = []
@@ -104,6 +106,7 @@ def _work(
                 loaded=config.loaded,
                 rejected=bool(config.problem),
             )
+        idle_store.look(loop_pass.decision.history, clock.now(), clock.wall())
         notifier.notify_ready(loop_pass.decision.summary)
 
     def follow(new: Config) -> str:
@@ -117,6 +120,7 @@ def _work(
             _log.error("%s: cannot be written: %s", paths.history, error.strerror)
 
     flags = AdminFlags(paths.rundir)
+    history = backoff_store.load(paths.history, config.config, clock.now(), read_boot_id())
     loop = ControlLoop(
         engine=engine,
         sensors=sensors,
@@ -126,7 +130,7 @@ def _work(
         clock=clock,
         publish=publish,
         follow=follow,
-        history=backoff_store.load(paths.history, config.config, clock.now(), read_boot_id()),
+        history=idle_store.load(history, clock.now(), clock.wall()),
         remember=remember,
     )
     try:
@@ -146,6 +150,7 @@ def _work(
         engine.close()
         if last:
             publish(last[0], replace(me, running=False))
+            idle_store.save(last[0].decision.history, clock.now(), clock.wall())
             left = len(last[0].pilots or ())
             _log.info("the daemon ends; %d pilots go on", left)
         metrics.close()

@@ -70,8 +70,10 @@ def find_main_reason(reasons: Sequence[Reason]) -> Reason | None:
 
 def _expect_lives(view: View, starts: int) -> tuple[float | None, ...]:
     """Return for how many seconds each pilot that starts now may live; () where not known."""
-    lives = tuple(view.expect_life(view.in_use + number) for number in range(starts))
-    return () if all(life is None for life in lives) else lives
+    lives = [view.expect_life(view.in_use + number) for number in range(starts)]
+    if not any(lives):
+        return ()
+    return tuple(None if life is None else life.seconds for life in lives)
 
 
 def _make_view(state: NodeState, config: Config, now: float) -> View:

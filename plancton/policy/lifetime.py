@@ -15,7 +15,7 @@ import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from plancton.config.model import Config
 from plancton.model import Capacity, History, IdleRecord, IdleSince
@@ -30,8 +30,8 @@ AGES = (0.0, *(30.0 * math.sqrt(2.0) ** step for step in range(30)))
 #: Before any period was seen, one that has lasted for a time is as likely as not to last that long
 #: again (a hazard of 1 by age); that counts as much as one period in each class.
 PRIOR_ENDS = 1.0
-#: Hours are taken to be alike until more than this many periods should have ended in one.
-PRIOR_HOUR = 3.0
+#: An hour is taken to be like the others as long as fewer periods than this ended in it.
+PRIOR_HOUR = 1.0
 #: Seconds after which what was seen counts for 1/e: two months, so that a weekly habit is known by
 #: eight weeks, and a habit of last year is forgotten.
 MEMORY = 60 * 86400.0
@@ -43,6 +43,14 @@ COUNT_INTERVAL = 600.0
 LONGEST_LIFE = 7 * 86400.0
 #: For no more pilots than this are idle periods followed.
 MOST_LEVELS = 512
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """For how many seconds a pilot may expect to live, and why that is told."""
+
+    seconds: float
+    why: str
 
 
 def follow_idle(
@@ -105,7 +113,8 @@ def learn_periods(
     ended, watched = _faded(record.ended, len(AGES), fade), _faded(record.watched, len(AGES), fade)
     hour_ended = _faded(record.hour_ended, WEEK_HOURS, fade)
     hour_expected = _faded(record.hour_expected, WEEK_HOURS, fade)
-    hazards = _hazards(record)
+    # What was seen alone: a guess must not be held against an hour.
+    hazards = _hazards(record, prior_ends=0.0)
     for since, number in Counter(idle.since).items():
         begin = max(0.0, idle.counted - since)
         for age, at, seconds in _steps(begin, now - since, wall - now + since):
@@ -148,8 +157,8 @@ def expect_more(record: IdleRecord, age: float, wall: float, confidence: float) 
 
 def expect_life(
     history: History, config: Config, phase: CalendarPhase, place: int, now: float, wall: float
-) -> float | None:
-    """Return for how many seconds a pilot that starts now may expect to live; None: not known.
+) -> Expectation | None:
+    """Return for how long a pilot that starts now may expect to live; None: not known.
 
     Args:
         history: with the idle periods and the record of this node.
@@ -165,20 +174,36 @@ def expect_life(
         age = now - since[place] if place < len(since) else 0.0
         more = expect_more(history.record, age, wall, config.lifetime_confidence)
         if more is not None:
-            known.append(max(more, config.lifetime_min))
+            why = (
+                f"{config.lifetime_confidence:.0%} of the idle periods that had lasted "
+                f"{format_duration(age)} at this hour of the week lasted that much longer"
+            )
+            if more < config.lifetime_min:
+                more, why = config.lifetime_min, "the least that is told (lifetime_min)"
+            known.append(Expectation(more, why))
     if phase.end is not None:
-        known.append(max(0.0, phase.end - wall))
+        known.append(Expectation(max(0.0, phase.end - wall), "until the node closes"))
     if "max_ttl" in config.model_fields_set:
-        known.append(config.max_ttl)
-    return min(known, default=None)
+        known.append(Expectation(config.max_ttl, "max_ttl"))
+    return min(known, key=lambda one: one.seconds, default=None)
 
 
-def _hazards(record: IdleRecord) -> list[float]:
+def format_duration(seconds: float) -> str:
+    """Return a time for people, e.g. ``3 h 20 min``."""
+    minutes = int(seconds / 60)
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    days, hours = minutes // 1440, minutes % 1440 // 60
+    parts = ((days, "d"), (hours, "h"), (0 if days else minutes % 60, "min"))
+    return " ".join(f"{number} {unit}" for number, unit in parts if number)
+
+
+def _hazards(record: IdleRecord, prior_ends: float = PRIOR_ENDS) -> list[float]:
     """Return how many periods end in a second, by class of age."""
     ended = record.ended or (0.0,) * len(AGES)
     watched = record.watched or (0.0,) * len(AGES)
     return [
-        (one + PRIOR_ENDS) / (seconds + PRIOR_ENDS * middle)
+        (one + prior_ends) / (seconds + PRIOR_ENDS * middle)
         for one, seconds, middle in zip(ended, watched, _MIDDLES, strict=True)
     ]
 

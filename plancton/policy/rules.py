@@ -100,8 +100,8 @@ class View:
         """How many pilots use the node, ending ones included."""
         return len(self.active) + len(self.stopping)
 
-    def expect_life(self, place: int) -> float | None:
-        """Return for how many seconds a pilot that starts after ``place`` others may live."""
+    def expect_life(self, place: int) -> lifetime.Expectation | None:
+        """Return for how long a pilot that starts after ``place`` others may live."""
         return lifetime.expect_life(
             self.history, self.config, self.phase, place, self.now, self.state.wall
         )
@@ -270,6 +270,21 @@ def follow_calendar(view: View) -> RuleResult:
     return RuleResult(phase.text, None if phase.starts else 0, stops, wait)
 
 
+def describe_lifetime(view: View) -> RuleResult:
+    """Say what a pilot that starts now is told; never forbids anything."""
+    found = view.expect_life(view.in_use)
+    if found is None:
+        seen = view.history.record.ends
+        known = (
+            f"{seen:.0f} of its idle periods were seen to end, {lifetime.FEWEST_ENDS:g} are needed"
+            if view.config.lifetime_confidence
+            else "lifetime_confidence is 0"
+        )
+        return RuleResult(f"How long a pilot may live on this node is not known: {known}.")
+    told = lifetime.format_duration(found.seconds)
+    return RuleResult(f"A pilot that starts now is told {told}: {found.why}.")
+
+
 def give_up_starving(view: View) -> RuleResult | None:
     """Stop pilots that got no CPU for ``squeeze_limit``, so that their jobs run elsewhere.
 
@@ -401,6 +416,7 @@ RULES: Mapping[str, Rule] = {
     "max_ttl": limit_age,
     "pressure": relieve_memory,
     "window": follow_calendar,
+    "lifetime": describe_lifetime,
     "squeezed": give_up_starving,
     "grace_kill": evict_excess,
     "grace_spawn": pause_after_eviction,
