@@ -40,8 +40,9 @@ OWN_USERS = range(FIRST_UID, FIRST_UID + AUTOMATIC_USERS)
 
 class HostileSite:
     def __init__(self) -> None:
-        # not pytest's directory: other users must be able to pass
-        self.path = Path(tempfile.mkdtemp(prefix="thyme-hostile-"))
+        # not pytest's directory: other users must be able to pass; not /tmp: jobs do not see it
+        top = "/srv" if os.access("/srv", os.W_OK) else None
+        self.path = Path(tempfile.mkdtemp(prefix="thyme-hostile-", dir=top))
         self.path.chmod(0o755)
         self.private = self.path / "private"
         self.private.mkdir(mode=0o700)

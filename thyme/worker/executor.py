@@ -26,10 +26,12 @@ from thyme.protocol.hold_codes import HoldReasonCode
 from thyme.protocol.job import Task
 
 from . import processes
+from .private_temporaries import find_place
 from .sandbox import JOB_AD, MACHINE_AD, STDERR, STDOUT, Sandbox
 from .start_errors import CannotStart, one_line, translate_start_error
 from .usage import UsageMeter
 from .users import JobUser
+from .work_directory import remove_scratch
 
 #: Seconds between two looks at what a job uses: the first soon, as many jobs are short.
 FIRST_LOOK, LOOK_INTERVAL = 0.25, 3.0
@@ -60,6 +62,7 @@ class Execution:
         self._task = task
         self._clock = clock
         self._user = sandbox.user
+        self._temporaries = find_place(sandbox.path)
         self._received = sandbox.received
         self._started = clock()
         self._next_look = self._started + FIRST_LOOK
@@ -93,6 +96,7 @@ class Execution:
                     build_environment(task, scratch, slot, self._user),
                     (stdin, stdout, subprocess.STDOUT if task.merge_stderr else stderr),
                     self._user,
+                    sandbox.path,
                 )
             except (OSError, ValueError, subprocess.SubprocessError) as error:
                 line = " ".join([f"'{program}'", *task.arguments])
@@ -162,6 +166,7 @@ class Execution:
         if self._outcome is None:
             raise RuntimeError("clean_up before the end of the job")
         processes.kill_descendants(self._user)
+        self._remove_temporaries()
         self._meter.measure_end()
         first, meter = self._outcome.usage, self._meter
         usage = Usage(
@@ -169,6 +174,10 @@ class Execution:
             self._received,
         )  # fmt: skip
         return replace(self._outcome, usage=usage)
+
+    def _remove_temporaries(self) -> None:
+        if self._temporaries.exists():
+            remove_scratch(self._temporaries, JobUser())
 
     def _signal(self, number: int) -> None:
         """Send a signal to the job's own process group, as a terminal or HTCondor would."""

@@ -16,6 +16,7 @@ from typing import IO
 
 from thyme import privileges
 
+from . import private_temporaries
 from .users import JobUser
 
 log = logging.getLogger(__name__)
@@ -49,17 +50,30 @@ def set_limits_of_jobs() -> None:
 
 
 def start_process(
-    command: list[str], directory: str, env: dict[str, str], streams: Streams, user: JobUser
+    command: list[str],
+    directory: str,
+    env: dict[str, str],
+    streams: Streams,
+    user: JobUser,
+    scratch: Path | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a job's first process, as a leader of its session, that dies with us.
 
-    To be called while ``user`` is ``acting``. Raises what subprocess.Popen raises.
+    To be called while ``user`` is ``acting``. A job with a user that a worker chose has temporary
+    directories of its own beside ``scratch``. Raises what subprocess.Popen raises.
     """
     stdin, stdout, stderr = streams
     parent = os.getpid()
 
     def give_up_rights() -> None:
+        isolated = (
+            user.is_automatic
+            and scratch is not None
+            and private_temporaries.isolate(scratch, [command[0], directory])
+        )
         user.become()
+        if isolated:
+            os.chdir(directory)  # by its path: it may be on another mount now
         privileges.set_parent_death_signal(signal.SIGKILL)
         if os.getppid() != parent:  # it ended before the line above
             os.kill(os.getpid(), signal.SIGKILL)

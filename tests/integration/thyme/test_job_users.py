@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -187,3 +189,44 @@ def test_more_workers_than_there_are_users_for_their_jobs(site: HostileSite) -> 
 
     assert worker.returncode == 5
     assert f"cannot make a scratch directory in {site.work}: {AUTOMATIC_USERS} workers have" in said
+
+
+#: Leaves a setuid program of its user and a file in every place that others may write into.
+LEAVING = """
+for place in /tmp /var/tmp /dev/shm; do
+    ls -A $place | grep -v -e '^thyme' -e '^tmp' | head -3
+    cp /bin/cat $place/{name} && chmod 4755 $place/{name}
+done
+ls -ld /tmp /var/tmp /dev/shm | cut -c1-10
+grep -cE ' (/tmp|/var/tmp|/dev/shm) .*nosuid' /proc/self/mounts
+pwd; echo x > out
+"""
+
+
+@ROOT_ONLY
+@pytest.mark.root
+@pytest.mark.parametrize("place", ["", "/tmp", "/var/tmp"])
+def test_a_job_finds_and_leaves_nothing_in_temporary_directories(
+    site: HostileSite, place: str
+) -> None:
+    if subprocess.run(["unshare", "--mount", "true"]).returncode:
+        pytest.skip("no mount namespaces here")
+    name = f"left-{os.getpid()}"
+    script = LEAVING.format(name=name)
+    workdir = Path(tempfile.mkdtemp(dir=place)) if place else site.work
+    workdir.chmod(0o755)
+    try:
+        site.submit(Task("/bin/sh", arguments=("-c", script)))
+        worker = site.start(0, "--workdir", str(workdir), THYME_URL_FILE=str(site.url_file))
+        finished = site.result(worker)
+    finally:
+        left = list(workdir.iterdir())
+        shutil.rmtree(workdir)
+    lines = finished.stdout.decode().splitlines()
+    assert lines[:3] == ["drwxrwxrwt"] * 3, finished
+    assert lines[3] == "3"
+    assert lines[4].startswith(f"{workdir}/thyme_")
+    assert [file.name for file in finished.files] == ["out"]
+    assert left == []
+    for directory in ("/tmp", "/var/tmp", "/dev/shm"):
+        assert not (Path(directory) / name).exists()
