@@ -111,7 +111,10 @@ def keep_standard_streams() -> None:
 
 
 def _run(command: str) -> int:
-    body = build_request(command, sys.argv[1:])
+    argv = sys.argv[1:]
+    if command == "condor_submit":
+        argv = open_pipe(argv)
+    body = build_request(command, argv)
     line = _connect(find_socket())
     try:
         return _converse(line, body, command)
@@ -161,6 +164,27 @@ def _describe_owner(path: str) -> str:
         return "uid %d" % os.stat(path).st_uid
     except OSError:
         return "in a directory that is closed to you"
+
+
+def open_pipe(argv: "list[str]") -> "list[str]":
+    """Make a submit description that is a pipe or a device our stdin; return the other words.
+
+    The schedd could not open it: ``<(...)`` of a shell is a pipe of this process alone.
+    """
+    for position, word in enumerate(argv):
+        if word.startswith("-") or "=" in word or argv[position - 1 : position] == ["-append"]:
+            continue
+        try:
+            mode = os.stat(word).st_mode
+            if (mode & 0o170000) in (0o010000, 0o020000):  # a pipe, a character device
+                pipe = os.open(word, os.O_RDONLY)
+                os.dup2(pipe, 0)
+                # with -queue, no file would mean no description
+                name = ["-"] if any(each.startswith("-q") for each in argv) else []
+                return argv[:position] + name + argv[position + 1 :]
+        except OSError:
+            continue  # the schedd says what is wrong with it
+    return argv
 
 
 def build_request(command: str, argv: "list[str]") -> bytes:

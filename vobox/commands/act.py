@@ -9,12 +9,21 @@ from typing import Any
 
 from thyme.protocol.job import JobId
 from vobox.classad.ad import ParseError, parse_old
+from vobox.files.as_user import OwnerFileReader
 from vobox.rpc.types import Answer, CommandRefused, Request
 from vobox.schedd.command_gateway import CommandGateway
 
 from .command_line import CommandLine, EarlyExit, Flag, Option, Word, answers_early
-from .job_actions import TEXTS, ActionRequest, decide
-from .job_selection import JobGroup, build_groups, evaluate_constraints, is_cluster_id, is_job_id
+from .job_actions import TEXTS, ActionRequest, decide, list_jobs
+from .job_selection import (
+    JobGroup,
+    build_groups,
+    evaluate_constraints,
+    is_cluster_id,
+    is_job_id,
+    may_modify,
+)
+from .missing_input import complete_jobs, is_incomplete
 from .schedd_names import is_schedd
 
 _COMMON = (
@@ -140,6 +149,8 @@ def answer(request: Request, gateway: CommandGateway) -> Answer:
     try:
         groups = evaluate_constraints(action.groups, request, gateway, everybody=action.totals)
         action = replace(action, groups=groups)
+        if action.command == "condor_release":
+            _complete_input(action, request, gateway)
         return gateway.act(
             lambda ledger, now: decide(
                 action, ledger, request.uid, request.user, gateway.schedd_name, now
@@ -147,6 +158,20 @@ def answer(request: Request, gateway: CommandGateway) -> Answer:
         )
     except CommandRefused as error:
         return Answer(stderr=_build_failure(action, str(error)), code=1)
+
+
+def _complete_input(action: ActionRequest, request: Request, gateway: CommandGateway) -> None:
+    """Record anew the jobs to be released whose input was missing and is there now."""
+    incomplete = gateway.look(
+        lambda ledger, now: [
+            job
+            for job in list_jobs(action, ledger, now)
+            if is_incomplete(job) and may_modify(job, request.uid)
+        ]
+    )
+    if incomplete:
+        records = complete_jobs(incomplete, lambda job: gateway.body(job, "task"), OwnerFileReader)
+        gateway.act(lambda _ledger, _now: (None, records))
 
 
 def _build_failure(request: ActionRequest, why: str) -> str:

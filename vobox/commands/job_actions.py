@@ -11,7 +11,7 @@ caller has no job in the queue at all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from thyme.protocol.events import (
@@ -158,6 +158,18 @@ def decide(
         1 if failed else 0,
     )
     return answer, list(events.values())
+
+
+def list_jobs(request: ActionRequest, ledger: Ledger, now: float) -> Iterator[Job]:
+    """Yield the jobs in the queue that the request names; ``now``: epoch seconds."""
+    for group in request.groups:
+        if not group.jobs:
+            yield from select_jobs(group, ledger, now)
+            continue
+        for job_id in group.jobs:
+            job = ledger.get(job_id)
+            if job is not None and job.in_queue:
+                yield job
 
 
 def _has_queued_jobs(ledger: Ledger, uid: int, user: str) -> bool:

@@ -378,11 +378,11 @@ def _write_output(job: Job, body: bytes) -> HoldReason | None:
 def _check_input(first: Submit | Recorded) -> HoldReason | None:
     """Return why this job's message can never be run: an input file was missing at its submit.
 
-    HTCondor would look for the file again; here it travels with the message, so that releasing
-    the job would run it without its input.
+    condor_release looks for the file again; where it is still missing, the job must not run without
+    it.
     """
     ad = Ad(first.ad)
     if ad.number("HoldReasonCode") != HoldReasonCode.TRANSFER_INPUT_ERROR:
         return None
-    text = f"{ad.text('HoldReason')} (when the job was submitted; submit it again)"
+    text = f"{ad.text('HoldReason')} (put it there and release the job again)"
     return HoldReason(HoldReasonCode.TRANSFER_INPUT_ERROR, ad.number("HoldReasonSubCode"), text)

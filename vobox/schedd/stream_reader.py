@@ -451,8 +451,9 @@ class StreamReader:
 
     def _keep_bodies(self, event: JobMessage, body: bytes, before: Job | None, job: Job) -> None:
         """Keep the message that submits the job, for its next attempt, and that of its result."""
+        completes = isinstance(event, Recorded) and before is not None
         if isinstance(event, (Submit, Recorded)) and (
-            before is None or self._ledger.read_body(job.id, "task") is None
+            completes or before is None or self._ledger.read_body(job.id, "task") is None
         ):
             self._raise_next_cluster(job.id.cluster + 1)
             self._ledger.put_body(job.id, "task", body)

@@ -63,8 +63,27 @@ def test_a_released_job_is_not_run_without_the_input_that_it_lacked(schedd: Live
     released = schedd.run("condor_release", "1.0")
 
     assert released.stdout == "Job 1.0 released\n"
-    assert schedd.states() == {"1.0": 5}
+    schedd.wait_for(j1_0=5)
     reason = schedd.run("condor_q", "1.0", "-af", "HoldReasonCode", "HoldReason").stdout
     assert reason.startswith("13 ")
     assert "/nope/data" in reason
-    assert "(when the job was submitted; submit it again)" in reason
+    assert "(put it there and release the job again)" in reason
+
+
+def test_a_released_job_runs_with_the_input_that_is_there_now(schedd: LiveSchedd) -> None:
+    schedd.start()
+    (schedd.home / "first").write_text("one\n")
+    schedd.submit(
+        "executable = /bin/cat\ntransfer_executable = false\narguments = first late/second -\n"
+        "transfer_input_files = first, late\ninput = in\noutput = out\nqueue\n"
+    )
+    assert schedd.states() == {"1.0": 5}
+    (schedd.home / "late").mkdir()
+    (schedd.home / "late/second").write_text("two\n")
+    (schedd.home / "in").write_text("three\n")
+
+    schedd.run("condor_release", "1.0")
+    schedd.worker()
+
+    schedd.wait_for(j1_0=4)
+    assert (schedd.home / "out").read_text() == "one\ntwo\nthree\n"

@@ -141,7 +141,7 @@ def test_a_user_without_a_name_gets_his_files(top: Path) -> None:
     home.mkdir(mode=0o700)
     os.chown(home, NO_NAME, NO_NAME)
     made = SandboxFile("d/made", b"x", 0o755)
-    given = job(home, NO_NAME, Out="out", UserLog=str(home / "log"))
+    given = job(home, NO_NAME, Out="out", UserLog=str(home / "log"), TransferOutput="d")
 
     assert write_output(given, result(made, stdout=b"hi")) is None
     assert write_log(given, "000 ...\n", once=False, user_logs=UserLogIndex()) is None

@@ -61,6 +61,8 @@ _OURS = {
         "EnteredCurrentStatus",
     )
 }
+#: Commands that HTCondor's starter runs beside the job.
+_AROUND_THE_JOB = frozenset({"precmd", "postcmd"})
 #: What runs must be what the ad says: these have commands.
 _BY_COMMAND = {
     "cmd": "executable",
@@ -170,6 +172,11 @@ def record_custom(commands: Commands, ad: Ad, owner: str) -> None:
             continue  # both mean the submitter
         if attribute.lower() in _OURS:
             raise submit_error(f"+{attribute}: the schedd sets this attribute itself")
+        if attribute.lower() in _AROUND_THE_JOB:
+            raise submit_error(
+                f"+{attribute}: pilots run no command before or after the job; "
+                "let the executable do it"
+            )
         if attribute.lower() in _BY_COMMAND:
             command = _BY_COMMAND[attribute.lower()]
             raise submit_error(f"+{attribute}: say it with the command {command}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -34,6 +35,25 @@ def test_a_closed_stdin_is_empty(schedd: FakeRpcServer) -> None:
     done = run(schedd.path, "condor_submit", stdin=None, redirect="<&-")
     assert (done.stdout, done.returncode) == (b"out\n", 3)
     assert schedd.asked[0].stdin == b""
+
+
+@pytest.mark.parametrize("name", ["fifo", "/dev/stdin", "<(printf '%s' 'executable = x')"])
+def test_a_description_that_is_a_pipe_is_sent_as_stdin(
+    schedd: FakeRpcServer, tmp_path: Path, name: str
+) -> None:
+    text = "executable = x"
+    if name == "fifo":
+        os.mkfifo(tmp_path / "fifo")
+        name = str(tmp_path / "fifo")
+        threading.Thread(target=lambda: (tmp_path / "fifo").write_text(text), daemon=True).start()
+    command = f"{shlex.join(thin('condor_submit'))} -terse {name} key=value"
+    env = {"PATH": os.environ["PATH"], "THYME_SCHEDD_SOCKET": str(schedd.path)}
+    done = subprocess.run(
+        ["bash", "-c", command], env=env, input=text.encode(), capture_output=True, timeout=30
+    )
+    assert (done.stdout, done.returncode) == (b"out\n", 3)
+    assert schedd.asked[0].argv == ["-terse", "key=value"]
+    assert schedd.asked[0].stdin == text.encode()
 
 
 @pytest.mark.parametrize("redirect", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])

@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from tests.support.fake_submit_host import CWD, Host
+from tests.support.fake_submit_host import CWD, HEAD, Host
 from vobox.commands.submit.options import USAGE
 
 ONE = "executable = agent.sh\nqueue 1"
@@ -162,3 +162,10 @@ def test_the_schedds_refusal_is_the_error() -> None:
 
     assert (answer.code, answer.stdout) == (1, "Submitting job(s).")
     assert answer.stderr == "\nERROR: the broker is not reachable\n"
+
+
+@pytest.mark.parametrize("name", ["PreCmd", "postcmd"])
+def test_commands_beside_the_job_are_refused(name: str) -> None:
+    answer = Host().submit(f'{HEAD}+{name} = "prep.sh"\nqueue\n')
+    assert answer.code == 1
+    assert f"+{name}: pilots run no command before or after the job" in answer.stderr
