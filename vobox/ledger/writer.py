@@ -111,11 +111,14 @@ class Ledger:
         delete_damaged(self.path)
 
     def check_owner(self, schedd: str) -> None:
-        """Make it the ledger of the schedd named ``schedd``; raises ForeignLedger if it is not."""
+        """Make it the ledger of the schedd named ``schedd``.
+
+        Raises ForeignLedger if another one has read the stream into it.
+        """
         owner = self.read_meta("schedd", "")
         if not owner and (newest := self.get(self._newest)) is not None:  # of before version 10
             owner = newest.ad.text("GlobalJobId").partition("#")[0]
-        if owner not in ("", schedd):
+        if owner not in ("", schedd) and int(self.read_meta("offset", "-1")) >= 0:
             raise ForeignLedger(
                 f"{self.path} is the ledger of the schedd {owner!r}, and this is {schedd!r}: "
                 f"start it with --name {owner}, or with another --spool"
