@@ -77,6 +77,7 @@ class Docker:
         return done.stdout
 
     def has_image(self, name: str) -> bool:
+        """Return whether the image is on this machine."""
         return self._run(["docker", "image", "inspect", name]).returncode == 0
 
     def _inspect(self, *filters: str) -> list[dict[str, Any]]:
@@ -105,5 +106,6 @@ class Docker:
         return self._inspect(f"{_NODE}={node}")
 
     def read_last_lines(self, container: str, lines: int = 8) -> str:
+        """Return the last lines of a container's output."""
         done = self._run(["docker", "logs", "--tail", str(lines), container])
         return (done.stdout + done.stderr).strip()

@@ -23,12 +23,18 @@ CA_DAYS, SERVER_DAYS = 3650, 825
 
 
 def to_x509_name(text: str) -> x509.Name:
+    """Return an X.509 name with this common name."""
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
 def start_certificate(
     subject: str, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: int
 ) -> x509.CertificateBuilder:
+    """Return a certificate's builder with names, key, a random serial number and validity.
+
+    ``subject`` is the common name, ``issuer`` who signs it, ``key`` the subject's own and ``days``
+    how long it is valid; it is valid from an hour ago.
+    """
     now = datetime.datetime.now(datetime.timezone.utc)
     return (
         x509.CertificateBuilder()
@@ -43,6 +49,7 @@ def start_certificate(
 
 
 def key_usage(signs: bool) -> x509.KeyUsage:
+    """Return the key usage of a certificate that signs others (a CA's), or of a server's."""
     return x509.KeyUsage(
         digital_signature=not signs,
         key_cert_sign=signs,
@@ -57,6 +64,7 @@ def key_usage(signs: bool) -> x509.KeyUsage:
 
 
 def make_ca() -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+    """Make the site's own certificate authority: its private key and its certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     text = "Plancton site CA"
     certificate = (
@@ -72,6 +80,10 @@ def make_ca() -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
 def make_server_certificate(
     host: str, ca_key: ec.EllipticCurvePrivateKey, ca: x509.Certificate
 ) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+    """Make a server's private key and its certificate, signed by the CA.
+
+    It is valid for ``host`` and for the names of the services inside the site.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     names = [x509.DNSName(one) for one in dict.fromkeys((host, *INSIDE))]
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
@@ -88,6 +100,7 @@ def make_server_certificate(
 
 
 def to_pem(thing: x509.Certificate | ec.EllipticCurvePrivateKey) -> bytes:
+    """Return a certificate or an unencrypted private key as PEM."""
     if isinstance(thing, x509.Certificate):
         return thing.public_bytes(serialization.Encoding.PEM)
     return thing.private_bytes(

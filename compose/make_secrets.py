@@ -136,6 +136,7 @@ def make_missing(directory: Path, environment: Mapping[str, str], arguments: Seq
 
 
 def main() -> int:
+    """Write the secrets that are missing; return the exit code."""
     try:
         return make_missing(DIRECTORY, os.environ, sys.argv[1:])
     except (SetupFailed, OSError, ValueError) as error:

@@ -199,6 +199,7 @@ class Site:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that ``argv`` names (None: the process's own); return the exit code."""
     parser = argparse.ArgumentParser(
         prog="compose.manage", description="Manage a site with compose."
     )

@@ -83,6 +83,7 @@ def copy_pilot_files(source: Path, target: Path) -> None:
 
 
 def main() -> None:
+    """Write the configuration from the template, and become the Plancton daemon."""
     try:
         copy_pilot_files(SECRETS, PILOT_FILES)
         values = {**os.environ, "PILOT_FILES": find_mountpoint(os.environ.get("PILOT_VOLUME", ""))}

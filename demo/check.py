@@ -70,6 +70,7 @@ class Totals:
     doubled: int
 
     def line(self, seconds: float) -> str:
+        """Return the totals in one sentence; ``seconds`` is how long the run took."""
         return (
             f"demo: {self.submitted} submitted, {self.completed} completed, "
             f"{self.removed} removed, {self.lost} lost, {self.doubled} doubled in {seconds:.0f} s"

@@ -12,6 +12,8 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
+    """The exit codes of ``make demo``."""
+
     OK = 0  #: every job is what it should be
     MISMATCH = 1  #: something differed, or the site broke down
     BAD_USE = 2
@@ -26,12 +28,18 @@ class DemoError(Exception):
 
 
 class BadUse(DemoError):
+    """The command line cannot be used."""
+
     exit_code = ExitCode.BAD_USE
 
 
 class Busy(DemoError):
+    """Another demo runs in this directory."""
+
     exit_code = ExitCode.BUSY
 
 
 class Broken(DemoError):
+    """The site broke down, or a job ended otherwise than it should."""
+
     exit_code = ExitCode.MISMATCH

@@ -54,6 +54,7 @@ class Progress:
     at: Mapping[str, float] = field(default_factory=dict)
 
     def advanced(self, fault: str, at: float) -> Progress:
+        """Return the progress after one more of this fault, at this time in seconds."""
         done = {**self.done, fault: self.done.get(fault, 0) + 1}
         return Progress(done, {**self.at, fault: at})
 

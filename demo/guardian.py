@@ -15,15 +15,10 @@ _DISMISS = b"."
 
 @contextmanager
 def guarded(root: Path, lock: int) -> Iterator[None]:
-    """While the block runs, watch over it: when this process dies, end all that it started.
+    """End all that this process started if it dies while the block runs.
 
     A fork waits at a pipe. The end of this process, by whatever signal, closes the pipe; leaving
     the block sends a byte first.
-
-    Args:
-        root: the demo's directory, by which its processes are known.
-        lock: the file descriptor of the directory's lock. The fork keeps it open, and so locked,
-            until everything has ended: another demo must not start before.
     """
     told, tell = os.pipe()
     pid = os.fork()

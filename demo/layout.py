@@ -33,18 +33,22 @@ class Layout:
 
     @property
     def broker(self) -> Path:
+        """The file of the embedded broker."""
         return self.root / "broker.db"
 
     @property
     def url(self) -> str:
+        """The URL of the embedded broker."""
         return f"sqlite:///{self.broker}"
 
     @property
     def spool(self) -> Path:
+        """The schedd's spool directory."""
         return self.root / "spool"
 
     @property
     def ce(self) -> Path:
+        """The directory of the demo CE."""
         return self.root / "ce"
 
     @property
@@ -54,17 +58,20 @@ class Layout:
 
     @property
     def scratch(self) -> Path:
+        """The directory in which jobs run."""
         return self.root / "scratch"
 
     @property
     def report(self) -> Path:
+        """The page that shows the run."""
         return self.root / "report.html"
 
     def plancton(self, part: str) -> Path:
-        """A directory of Plancton's: ``run``, ``log`` or ``conf``."""
+        """Return a directory of Plancton: ``run``, ``log`` or ``conf``."""
         return self.root / "plancton" / part
 
     def log(self, program: str) -> Path:
+        """Return the log file of a program."""
         return self.root / "logs" / f"{program}.log"
 
 

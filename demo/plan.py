@@ -32,6 +32,7 @@ class Agent:
 
     @property
     def removed(self) -> bool:
+        """Whether condor_rm removes it."""
         return self.story in (Story.REMOVED_IDLE, Story.REMOVED_RUNNING)
 
     @property

@@ -22,11 +22,17 @@ _WIDTH = 48
 class Progress(Protocol):
     """Where the demo shows how far it is."""
 
-    def show(self, point: Point) -> None: ...
+    def show(self, point: Point) -> None:
+        """Show the numbers of jobs at one time."""
+        ...
 
-    def mark(self, mark: Mark) -> None: ...
+    def mark(self, mark: Mark) -> None:
+        """Show an event of the run, e.g. a fault."""
+        ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """End the display."""
+        ...
 
 
 def describe(point: Point) -> str:
@@ -48,14 +54,17 @@ class Plain:
         self._last = -_QUIET
 
     def show(self, point: Point) -> None:
+        """Print the numbers of jobs, now and then."""
         if point.at - self._last >= _QUIET:
             self._last = point.at
             print(f"{point.at:5.1f} s  {describe(point)}", flush=True)
 
     def mark(self, mark: Mark) -> None:
+        """Print an event of the run."""
         print(f"{mark.at:5.1f} s  * {mark.text}", flush=True)
 
     def close(self) -> None:
+        """Do nothing: all is printed."""
         pass
 
 
@@ -68,16 +77,20 @@ class Lively:
         self._live.start()
 
     def show(self, point: Point) -> None:
+        """Redraw the panel with the numbers of jobs."""
         self._live.update(_panel(point))
 
     def mark(self, mark: Mark) -> None:
+        """Print an event above the panel."""
         self._console.print(Text(f"{mark.at:5.1f} s  {mark.text}"))
 
     def close(self) -> None:
+        """Leave the last panel on the terminal."""
         self._live.stop()
 
 
 def make_progress(console: Console) -> Progress:
+    """Return a panel for a terminal, else plain lines."""
     return Lively(console) if console.is_terminal else Plain()
 
 

@@ -107,9 +107,11 @@ class Site:
             time.sleep(0.02)
 
     def start_plancton(self) -> None:
+        """Start the Plancton daemon."""
         self._start(PLANCTON, ["planctonctl", *self._plancton_options(), "nodaemon"])
 
     def start_ce(self) -> None:
+        """Start the demo CE."""
         command = [sys.executable, "-m", "demo_ce", *ce_arguments()]
         command += [f"--dir={self._layout.ce}", f"--ledger={self._layout.ledger}"]
         self._start(CE, command)
@@ -136,6 +138,7 @@ class Site:
         return self._running[name].poll() is not None
 
     def code(self, name: str) -> int | None:
+        """Return the exit code of a program; None while it runs."""
         return self._running[name].poll()
 
     def kill(self, name: str) -> None:
@@ -161,6 +164,7 @@ class Site:
             return None
 
     def wipe_spool(self) -> None:
+        """Delete the schedd's spool, as if its disk were lost."""
         shutil.rmtree(self._layout.spool)
         self._layout.spool.mkdir()
 
@@ -197,6 +201,7 @@ class Site:
         return done.stdout
 
     def planctonctl(self, *command: str) -> str:
+        """Run planctonctl and return its output; raises if it fails."""
         return self.run_checked("planctonctl", *self._plancton_options(), *command)
 
     # -- the end ----------------------------------------------------------------

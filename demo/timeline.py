@@ -43,6 +43,7 @@ class Timeline:
     left: dict[int, float] = field(default_factory=dict)
 
     def add(self, sample: Sample, view: View) -> None:
+        """Add one sample: the times of the jobs' changes, and a point of the numbers of jobs."""
         for number, state in view.state.items():
             self.submitted.setdefault(number, sample.at)
             if state == RUNNING:

@@ -49,6 +49,7 @@ class View:
     started: frozenset[int] = frozenset()
 
     def count(self, status: int) -> int:
+        """Return how many jobs have this JobStatus."""
         return Counter(self.state.values())[status]
 
     def is_in(self, number: int, status: int, seconds: float = 0.0) -> bool:

@@ -37,9 +37,14 @@ class Watcher:
         return [from_json(line) for line in text.split("\n")[:-1]]
 
     def read_runs(self) -> list[Run]:
+        """Return the runs that the agents have written down."""
         return parse_ledger(self._layout.ledger.read_text())
 
     def take_sample(self, records: Iterable[AgentRecord], runs: Iterable[Run]) -> Sample:
+        """Return what is in the queue and what runs, at this time.
+
+        ``records`` are the agents that the CE has submitted; ``runs`` tell which process is whose.
+        """
         found = processes.group_by_pilot(processes.find_processes(self._layout.root))
         ticks = {top.pid: sum(process.ticks for process in group) for top, group in found.values()}
         owner, pilots = self._shares(ticks)

@@ -169,6 +169,7 @@ def _follow(ce: ComputingElement, interval: float, patience: float, stop: _StopS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo CE as the command line says; return the exit code."""
     options = build_parser().parse_args(arguments)
     try:
         return _run(options)

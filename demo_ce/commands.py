@@ -22,6 +22,7 @@ class CondorCommands:
         self._alarm = alarm
 
     def ask(self, query: Query) -> CommandResult:
+        """Run the command of a query and return its output and exit code."""
         return self.run(query.command, merge_stderr=query.merge_stderr)
 
     def run(self, command: str, stdin: str = "", merge_stderr: bool = False) -> CommandResult:

@@ -28,8 +28,12 @@ class CeError(Exception):
 
 
 class UsageError(CeError):
+    """The command line or the site's configuration cannot be used."""
+
     exit_code = ExitCode.USAGE_ERROR
 
 
 class NoAnswer(CeError):
+    """The site took no agent: its commands failed."""
+
     exit_code = ExitCode.NO_ANSWER

@@ -25,9 +25,13 @@ _ACCEPTED = re.compile(r"1 job\(s\) submitted to cluster (\d+)\.", re.ASCII)
 class BatchSystem(Protocol):
     """The batch system's commands; ``CondorCommands`` is the real implementation."""
 
-    def ask(self, query: Query) -> CommandResult: ...
+    def ask(self, query: Query) -> CommandResult:
+        """Run a query's command; return its output and exit code."""
+        ...
 
-    def run(self, command: str, stdin: str = "", merge_stderr: bool = False) -> CommandResult: ...
+    def run(self, command: str, stdin: str = "", merge_stderr: bool = False) -> CommandResult:
+        """Run a shell command with this standard input; return its output and exit code."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class RunOptions:
     ledger: str = ""
 
     def behaviour(self, number: int) -> Behaviour:
+        """Return how the agent of this number behaves."""
         return self.behaviours.get(number, self.default)
 
 

@@ -22,6 +22,7 @@ usage; 3 the site never answered or took no agent; 130, 143 interrupted.
 
 
 def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the demo CE's command line."""
     made = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Submit real job agents through condor_submit as the AliEn CE does, "

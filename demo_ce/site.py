@@ -24,6 +24,7 @@ class Site:
 
     @property
     def log_folder(self) -> str:
+        """The directory of today's logs."""
         return f"{self.log_dir}/{self.date}"
 
 
@@ -37,6 +38,7 @@ class Paths:
 
     @classmethod
     def from_base(cls, base: str) -> Paths:
+        """Return the paths that differ in their suffix only."""
         return cls(f"{base}.out", f"{base}.err", f"{base}.log")
 
 

@@ -70,7 +70,7 @@ def _rule(
 
 
 def _text(summary: str) -> str:
-    """In Grafana's template language."""
+    """Return the summary in Grafana's template language."""
     values = {
         "value": "humanize $values.B.Value",
         "percent": "humanizePercentage $values.B.Value",
@@ -84,7 +84,7 @@ def _text(summary: str) -> str:
 
 
 def _data(described: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A is asked, B is its newest value, C says whether that is bad.
+    """Return a rule's steps: A is the query, B its newest value, C whether that is bad.
 
     Of several queries, each under its name, ``when`` makes one value.
     """
@@ -134,7 +134,7 @@ def _expression(ref: str, kind: str, **more: Any) -> dict[str, Any]:
 
 
 def _place(where: Sequence[str], dashboards: Mapping[str, Mapping[str, Any]]) -> tuple[str, int]:
-    """The dashboard's uid and the panel's id."""
+    """Return the dashboard's uid and the panel's id."""
     name, title = where
     dashboard = dashboards[name]
     for one in dashboard["panels"]:

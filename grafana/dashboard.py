@@ -35,7 +35,7 @@ VARIABLES: Mapping[str, tuple[str, str, str, bool]] = {
 
 
 def build(described: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON of a dashboard; ``described`` is what a file in ``source/`` says."""
+    """Return the JSON of a dashboard; ``described`` is what a file in ``source/`` says."""
     panels: list[dict[str, Any]] = []
     number, y = 1, 0
     for row in described["rows"]:
@@ -74,7 +74,7 @@ def build(described: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _place(bottoms: list[int], width: int, height: int) -> dict[str, int]:
-    """The highest place that is free, the leftmost of these; takes it."""
+    """Take the highest place that is free, the leftmost of these."""
     tops = [max(bottoms[x : x + width]) for x in range(COLUMNS - width + 1)]
     y = min(tops)
     x = tops.index(y)
@@ -98,7 +98,7 @@ def _height(kind: str) -> int:
 
 
 def _menu() -> dict[str, Any]:
-    """The other dashboards, at the top of each."""
+    """Return the links to the other dashboards, at the top of each."""
     return {
         "type": "dashboards",
         "title": "Plancton",

@@ -34,7 +34,7 @@ class _Plain(yaml.SafeDumper):
 
 
 def source(name: str) -> Any:
-    """What ``source/NAME.yml.j2`` says, with its query fragments filled in."""
+    """Return what ``source/NAME.yml.j2`` says, with its query fragments filled in."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(SOURCE),
         undefined=jinja2.StrictUndefined,
@@ -44,7 +44,7 @@ def source(name: str) -> Any:
 
 
 def made() -> Iterator[tuple[Path, str]]:
-    """Every file that is generated, with its content."""
+    """Yield every file that is generated, with its content."""
     dashboards = {name: dashboard.build(source(name)) for name in DASHBOARDS}
     for name, one in dashboards.items():
         yield HERE / "dashboards" / f"{name}.json", json.dumps(one, indent=2) + "\n"
@@ -55,6 +55,7 @@ def made() -> Iterator[tuple[Path, str]]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Write the generated files that are out of date, or list them; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m grafana.generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="only say what is old (exit 1)")
     check = parser.parse_args(argv).check

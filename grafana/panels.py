@@ -197,7 +197,7 @@ def _stat(described: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shares(described: Mapping[str, Any], source: Mapping[str, str]) -> dict[str, Any]:
-    """Each query's number, divided by that of ``of``; Grafana's expressions do the sum."""
+    """Return a panel of each query's number divided by that of ``of``, by Grafana's expressions."""
     targets, overrides = [], []
 
     def ask(ref: str, query: str) -> None:

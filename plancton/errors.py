@@ -111,4 +111,4 @@ class OutOfDisk(EngineRefused):
 
 
 class StartFailed(EngineError):
-    """This pilot was not started; others may be."""
+    """One pilot could not be started; others may be."""

@@ -319,8 +319,9 @@ Action = StartPilots | StopPilot | RemovePilot
 
 @dataclass(frozen=True)
 class Reason:
-    """What one rule says, in one sentence; ``room`` is how many starts it allows (None: no
-    limit).
+    """What one rule says, in one sentence.
+
+    ``room`` is how many starts it allows (None: no limit).
     """
 
     rule: str

@@ -27,6 +27,7 @@ class Buffer:
         return len(self._points)
 
     def add(self, points: Iterable[Point]) -> None:
+        """Add points; the oldest are dropped where there are too many."""
         with self._lock:
             self._points.extend(points)
             self._shrink()

@@ -42,7 +42,9 @@ class Database(Protocol):
         """Write points; all have arrived when it returns.  Raises TargetAway or PointsRefused."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close its connections."""
+        ...
 
 
 class Influx:
@@ -54,6 +56,7 @@ class Influx:
         self._secret = ""
 
     def write(self, points: Sequence[Point]) -> None:
+        """Write the points; creates the database where it is missing. Raises TargetAway."""
         try:
             self._write(points)
         except _NoDatabase:
@@ -64,6 +67,7 @@ class Influx:
                 raise TargetAway(f"{self._target.name}: {error}") from None
 
     def close(self) -> None:
+        """Close the connections; a later write opens new ones."""
         if self._client is not None:
             self._client.close()
             self._client = None

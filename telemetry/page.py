@@ -62,6 +62,7 @@ def of_modules(names: Sequence[str]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Print the reference page of the series of these modules, or write it to a file."""
     words = list(sys.argv[1:] if argv is None else argv)
     names = words[: words.index("--write")] if "--write" in words else words
     target = words[len(names) + 1 :]

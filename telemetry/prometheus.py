@@ -94,6 +94,7 @@ class Newest(Collector):
                 totals[labels] = value
 
     def collect(self) -> Iterator[Any]:
+        """Yield the metrics for the Prometheus client library."""
         with self._lock:
             points = list(self._points)
             totals = {key: dict(of_labels) for key, of_labels in self._totals.items()}
@@ -145,6 +146,7 @@ class Page:
         self._thread: threading.Thread = started[1]
 
     def close(self) -> None:
+        """Stop answering, and wait until the thread has ended."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

@@ -61,6 +61,7 @@ class TargetSender:
 
     @property
     def state(self) -> TargetState:
+        """What is waiting for this target, what was sent, and what is wrong."""
         return TargetState(
             self.target.name,
             len(self._buffer),
@@ -71,6 +72,7 @@ class TargetSender:
         )
 
     def add(self, points: Iterable[Point]) -> None:
+        """Add points to what is to be sent."""
         self._buffer.add(points)
 
     def flush(self) -> None:
@@ -162,14 +164,17 @@ class Senders:
                 self._senders[target] = self._new(target, self._log)
 
     def send(self, points: Sequence[Point]) -> None:
+        """Give the points to every target's thread; returns at once."""
         for sender in self._senders.values():
             sender.add(points)
             sender.flush()
 
     def states(self) -> list[TargetState]:
+        """Return the state of every target."""
         return [sender.state for sender in self._senders.values()]
 
     def close(self, wait: float = LAST_WORDS) -> None:
+        """Stop the threads; ``wait``: seconds that they have to send what is left."""
         deadline = time.monotonic() + wait
         for sender in self._senders.values():
             sender.close(0.0)

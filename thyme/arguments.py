@@ -17,6 +17,7 @@ class Parser(argparse.ArgumentParser):
     """Raises BadInvocation where argparse would print its usage and exit."""
 
     def error(self, message: str) -> NoReturn:
+        """Raise BadInvocation instead of printing the usage and leaving the process."""
         raise BadInvocation(f"{message}; see {self.prog} --help")
 
 

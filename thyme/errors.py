@@ -42,7 +42,7 @@ class BadInvocation(ThymeError):
 
 
 class NodeUnfit(ThymeError):
-    """This node cannot run jobs."""
+    """Jobs cannot run on this node."""
 
     exit_code = ExitCode.NODE_UNFIT
 

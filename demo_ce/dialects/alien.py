@@ -28,6 +28,7 @@ _REMOVE = "periodic_remove = \\\n  CurrentTime - QDate > 259200\n"
 
 
 def build_paths(agent: Submission, site: Site) -> Paths:
+    """Return the paths of an agent's output, error and log."""
     return Paths.from_base(f"{site.log_folder}/jobagent_{agent.agent_id(site)}")
 
 
@@ -37,6 +38,7 @@ def name_submit_file(site: Site, now: float) -> str:
 
 
 def build_description(agent: Submission, site: Site) -> str:
+    """Return the submit description that AliEn v2-19's HTCONDOR.pm writes for this agent."""
     files = build_paths(agent, site)
     output = f"output = {files.output}" if site.sandbox else ""
     error = f"error  = {files.error}" if site.sandbox else ""
@@ -61,4 +63,5 @@ def build_description(agent: Submission, site: Site) -> str:
 
 
 def build_queries(user: str, site: Site) -> tuple[Query, ...]:
+    """Return the queries by which this CE counts its jobs."""
     return schedd_queries()

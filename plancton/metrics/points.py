@@ -50,6 +50,7 @@ class Tally:
     asked: dict[str, str] = field(default_factory=dict)
 
     def see(self, look: LoopPass, now: float) -> None:
+        """Count what one loop pass did: its time, starts, ends, evictions and CPU time."""
         self.took.append(look.took)
         self.ends.extend(look.ends)
         for action in look.decision.actions:
@@ -119,7 +120,7 @@ def ends(tally: Tally, hostname: str) -> list[Point]:
 
 
 def cpu(seconds: Mapping[str, float] | None, hostname: str, site: str, wall: float) -> list[Point]:
-    """The point of the CPU time since the last one.
+    """Return the point of the CPU time since the last one; none where nothing is known.
 
     seconds         by field of the series; None where nothing is known
     hostname, site  the node
@@ -261,7 +262,7 @@ def _trouble(look: LoopPass, config_rejected: bool) -> dict[str, Value | None]:
 
 
 def _is_protected(look: LoopPass) -> bool:
-    """An engine that knows no protection gives none."""
+    """Return whether the owner's CPU is protected; an engine that does not say protects nothing."""
     protection = look.prepared.protection
     return protection is not None and bool(protection.cpu)
 

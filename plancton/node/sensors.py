@@ -63,6 +63,7 @@ class ProcSensors:
         self._pilots_mem: int | None = None
 
     def read_facts(self) -> HostFacts:
+        """Return what does not change: host name, CPUs, memory and time zone."""
         memory = self._meminfo()
         return HostFacts(
             # As in 2017: the short name.
@@ -74,9 +75,15 @@ class ProcSensors:
         )
 
     def is_due(self, now: float) -> bool:
+        """Return whether the last sample of the CPU time is old enough for another."""
         return self._last is None or now - self._last[0] >= MIN_INTERVAL
 
     def read_load(self, usage: Usage | None, now: float) -> HostLoad:
+        """Return the node's load now: CPUs in use, free memory, time lost waiting for memory.
+
+        ``usage`` is what the pilots use (None: unknown), ``now`` a monotonic time in seconds; two
+        samples of the CPU time give the CPUs in use between them.
+        """
         if self.is_due(now):
             self._sample(usage, now)
         return HostLoad(

@@ -27,7 +27,7 @@ DEBIAN = os.environ.get("DEBIAN_URL", "http://deb.debian.org/debian")
 
 
 def wheel(directory: Path, version: str = "", *, broken: bool = False) -> Path:
-    """This tree as a wheel of ``version``; ``broken``: its daemon ends at once."""
+    """Build this tree as a wheel of ``version``; ``broken``: its daemon ends at once."""
     directory.mkdir(parents=True)
     tree = directory / "tree"
     tree.mkdir()

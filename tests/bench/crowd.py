@@ -30,7 +30,7 @@ class Crowd(LiveSchedd):
     """The running schedd; the condor commands ask it through its socket."""
 
     def ask(self, *words: str, python: Sequence[str] = ()) -> str:
-        """stdout of a command that has to succeed."""
+        """Return the stdout of a command that has to succeed."""
         done = subprocess.run(
             [*(python or [Path(sys.executable).parent / words[0]]), *words[1:]],
             env=self.caller(), stdin=subprocess.DEVNULL, capture_output=True,

@@ -76,8 +76,10 @@ class JobAgents:
     """Makes the messages of any number of job agents."""
 
     def __init__(self, owner: str = "alice", schedd: str = SCHEDD, begin: float = BEGIN) -> None:
-        """``begin``: epoch seconds at which the first job is submitted. Their policies remove
-        jobs that wait for 14 days."""
+        """Begin at ``begin``, the epoch seconds at which the first job is submitted.
+
+        Their policies remove jobs that wait for 14 days.
+        """
         self._begin = begin
         job, made = JobId(_JOB, 0), prepared(owner)
         ad = dict(made.ad.items())

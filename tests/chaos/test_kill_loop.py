@@ -148,7 +148,7 @@ def wait_some(seconds: float, site: LiveSite) -> None:
 
 
 def kill(site: LiveSite, victim: str) -> set[int]:
-    """kill -9 the victim and start it again; the pids of workers that were killed."""
+    """Kill -9 the victim and start it again; the pids of workers that were killed."""
     if victim in ("schedd", "schedd and its disk"):
         site.kill("schedd")
         if victim != "schedd":
@@ -217,7 +217,7 @@ def check_job(site: LiveSite, cluster: int, proc: int) -> None:
 
 
 def pid_of(worker: str) -> int:
-    """``thyme.worker.NODE.PID-RANDOM``"""
+    """Return the pid in a worker's name, ``thyme.worker.NODE.PID-RANDOM``."""
     return int(worker.rpartition(".")[2].partition("-")[0])
 
 

@@ -138,7 +138,7 @@ class LiveSite:
             )
 
     def kill(self, name: str) -> None:
-        """kill -9 and wait for its death."""
+        """Kill -9 and wait for its death."""
         self.running[name].kill()
         self.running[name].wait()
 

@@ -238,7 +238,7 @@ class Bench:
         return self.session.reconciler
 
     def restart(self, wiped: bool = False) -> None:
-        """kill -9 and start again, with an empty disk if ``wiped``; reads all there is."""
+        """Kill -9 and start again, with an empty disk if ``wiped``; reads all there is."""
         self.ledger.close()
         if wiped:
             for path in self.directory.glob("ledger.db*"):

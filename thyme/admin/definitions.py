@@ -87,7 +87,7 @@ def _build_user(role: Role, password: str, before: str) -> dict[str, Any]:
 
 
 def _build_topology(pools: list[str], vhost: str) -> dict[str, Any]:
-    """Workers may declare none of it, so it is there before the first of them."""
+    """Return the exchanges, queues and bindings, which workers may not declare themselves."""
     made = topology.build_topology(pools)
     return {
         "exchanges": [

@@ -30,7 +30,7 @@ def hash_password(password: str, salt: bytes | None = None) -> str:
 
 
 def matches_hash(password: str, stored: str) -> bool:
-    """Whether ``stored`` is a hash of ``password``; False for what is no hash."""
+    """Return whether ``stored`` is a hash of ``password``; False for what is no hash."""
     try:
         raw = base64.b64decode(stored, validate=True)
     except (binascii.Error, ValueError):

@@ -149,7 +149,7 @@ class Transport(ABC):
         """Take the oldest free message, or return None at once. A process takes one at a time."""
 
     def record_and_take(self, pool: str, bodies: Sequence[bytes]) -> Delivery | None:
-        """``record``, and then ``take``, in one round trip where the broker is remote."""
+        """Append events and take a message, in one round trip where the broker is remote."""
         self.record(bodies)
         return self.take(pool)
 
@@ -158,7 +158,7 @@ class Transport(ABC):
         """Acknowledge a message: it is removed."""
 
     def ack_later(self, delivery: Delivery) -> None:
-        """As ``ack``, sent with the next call; until then it may be redelivered."""
+        """Acknowledge a message with the next call; until then it may be redelivered."""
         self.ack(delivery)
 
     @abstractmethod
@@ -235,11 +235,11 @@ class Transport(ABC):
         """Send mail to every inbox that listens to ``pool``; there may be none."""
 
     def send_unconfirmed(self, to: str, mail: Mail) -> None:
-        """As ``send``, without waiting to learn whether it arrived."""
+        """Send mail without waiting to learn whether it arrived."""
         self.send(to, mail)
 
     def send_all_unconfirmed(self, letters: Sequence[tuple[str, Mail]]) -> None:
-        """``send_unconfirmed`` each of these (to whom, mail)."""
+        """Send each (to whom, mail) without waiting to learn whether it arrived."""
         for to, mail in letters:
             self.send_unconfirmed(to, mail)
 

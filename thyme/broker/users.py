@@ -24,7 +24,7 @@ def make_worker_user(pool: str) -> str:
 
 
 def may_report(user: str | None, pool: str) -> bool:
-    """Whether a message of this user may be about a job of this pool.
+    """Return whether a message of this user may be about a job of this pool.
 
     :param user: as the broker has checked it; "" where the message names none; None where that
         is not known: on a broker whose users were not made by ``thyme-admin roles``

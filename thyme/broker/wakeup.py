@@ -36,6 +36,7 @@ class Wakeup:
             os.read(self.fileno, 4096)
 
     def close(self) -> None:
+        """Close both ends of the pipe; a ``wake`` after this does nothing."""
         with self._lock:  # not while a thread writes
             for end in (self.fileno, self._write_end):
                 if end >= 0:

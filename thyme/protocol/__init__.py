@@ -1,0 +1,1 @@
+"""What goes through the broker: job messages, events, mail and their encoding."""

@@ -109,8 +109,10 @@ class Started(JobMessage):
 
 @dataclass(frozen=True)
 class Usage:
-    """What a run used, or has used so far: CPU and wall-clock seconds; KiB of memory at the
-    most and now, of its scratch directory. 0 KiB is also said where nobody could measure.
+    """What a run used, or has used so far.
+
+    CPU and wall-clock seconds; KiB of memory, the most and now; KiB of the scratch directory.
+    0 KiB also means that it could not be measured.
     """
 
     user_cpu: float = 0.0
@@ -156,8 +158,11 @@ class HoldReason:
 
 @dataclass(frozen=True)
 class Finished(JobMessage):
-    """The job ended by itself: exactly one of ``exit_code`` and ``signal`` is set,
-    or neither where ``hold`` says why it never ran."""
+    """The job ended by itself.
+
+    Exactly one of ``exit_code`` and ``signal`` is set, or neither where ``hold`` says why the job
+    never ran.
+    """
 
     kind = "finished"
     attempt: int

@@ -1,0 +1,1 @@
+"""The pilot's program: take a job from the broker, run it, report its end."""

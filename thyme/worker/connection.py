@@ -122,6 +122,7 @@ class BrokerConnection:
             transport.wake()
 
     def close(self) -> None:
+        """Close the connection, if there is one."""
         if self._transport is not None:
             self._transport.close()
             self._transport = None

@@ -42,7 +42,7 @@ def find_exceeded_limit(task: Task, since_attempt: float, since_start: float) ->
 
 
 def seconds_until_limit(task: Task, since_attempt: float, since_start: float) -> float:
-    """Seconds until ``find_exceeded_limit`` says so; infinity for never."""
+    """Return the seconds until a limit is exceeded; infinity where there is none."""
     left = [
         allowed - passed
         for allowed, passed in (
@@ -80,7 +80,7 @@ def explain_memory_kill(
 
 
 def _format_time(seconds: float) -> str:
-    """As HTCondor's format_time_short."""
+    """Return a duration as HTCondor's format_time_short prints it."""
     days, rest = divmod(int(seconds), 86400)
     clock = f"{rest // 3600}:{rest // 60 % 60:02}:{rest % 60:02}"
     return f"{days}+{clock:0>8}" if days else clock

@@ -52,7 +52,10 @@ def count_cpus(mounted: Path = Path("/sys/fs/cgroup")) -> int:
 
 
 def _read_quota(mounted: Path) -> tuple[int, int]:
-    """Microseconds of CPU time in each period; a container sees its own group at the top."""
+    """Return the group's microseconds of CPU time, and the period that they are for.
+
+    A container sees its own group at the top.
+    """
     try:
         quota, period = (mounted / "cpu.max").read_text().split()
     except FileNotFoundError:

@@ -51,6 +51,7 @@ class MemoryCgroup:
             self.close()
 
     def close(self) -> None:
+        """Close the control group's files."""
         for handle in self._files.values():
             os.close(handle)
         self._files = {}
@@ -88,7 +89,7 @@ class MemoryCgroup:
 
 
 def _find_files(groups: Path, mounted: Path) -> tuple[tuple[str, ...], Path] | None:
-    """The names of our group's files, and where they are."""
+    """Return the names of our control group's files and the directory where they are."""
     found = None
     try:
         for line in groups.read_text().splitlines():

@@ -187,7 +187,7 @@ class Sandbox:
         return _explain_failure(OSError(errno.EFBIG, f"{size} bytes of output; at most {limit}"))
 
     def _changed(self, task: Task) -> list[tuple[str, Path]]:
-        """New or changed regular files at the top, and new links to files of the directory."""
+        """Return new or changed regular files at the top, and new links into the directory."""
         now = self._list_fingerprints(with_links=True)
         # what such a variable points to is the job's proxy: it does not travel back
         proxies = {task.environment.get(name) for name in task.scratch_env}
@@ -201,7 +201,7 @@ class Sandbox:
         ]
 
     def _named(self, name: str) -> Iterator[tuple[str, Path]]:
-        """One output file or empty directory, or all below an output directory, with their names.
+        """Yield one output file or empty directory, or all below a directory, with their names.
 
         On the submit host the name is the last part of what was asked for; of a
         directory with a ``/`` behind it, only what is in it.
@@ -268,7 +268,7 @@ class Sandbox:
             return False
 
     def is_unchanged(self) -> bool:
-        """Whether another job of this user may have it: nothing about its access has changed.
+        """Return whether another job of this user may have it: its access has not changed.
 
         Not if the last one changed a mode, left an access list or a second name.
         """
@@ -342,7 +342,7 @@ def _walk(directory: Path, top: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _is_link_to_file(entry: os.DirEntry[str], top: str) -> bool:
-    """Whether it is a symbolic link to a regular file below ``top``."""
+    """Return whether it is a symbolic link to a regular file below ``top``."""
     if not entry.is_symlink():
         return False
     target = os.path.realpath(entry.path)

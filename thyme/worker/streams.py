@@ -67,7 +67,7 @@ class Streams:
             os.ftruncate(file.fileno(), 0)
 
     def are_unchanged(self) -> bool:
-        """Whether each file is where it was, with its modes and no second name."""
+        """Return whether each file is where it was, with its modes and no second name."""
         return all(self._is_unchanged(name, file) for name, file in self._files.items())
 
     def _is_unchanged(self, name: str, file: IO[bytes]) -> bool:
@@ -80,6 +80,7 @@ class Streams:
         )
 
     def close(self) -> None:
+        """Close the files."""
         for file in self._files.values():
             file.close()
 

@@ -1,0 +1,1 @@
+"""ClassAds: attributes and expressions, parsed and evaluated by HTCondor's own library."""

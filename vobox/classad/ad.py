@@ -91,6 +91,7 @@ class Ad(MutableMapping[str, str]):
     @overload
     def get(self, name: str, /, default: str | T) -> str | T: ...
     def get(self, name: str, /, default: object = None) -> object:
+        """Return the expression text of an attribute, named without regard to case."""
         # Mapping's own goes through an exception where there is no such attribute
         item = self._items.get(name.lower())
         return default if item is None else item[1]
@@ -134,7 +135,7 @@ class Ad(MutableMapping[str, str]):
         return f"Ad({dict(self.pairs())!r})"
 
     def text(self, name: str, default: str = "") -> str:
-        """The string value of a string literal; ``default`` if absent or no string literal."""
+        """Return a string literal's value; ``default`` if absent or no string literal."""
         expression = self.get(name)
         if expression is None or not expression.startswith('"'):
             return default
@@ -147,7 +148,7 @@ class Ad(MutableMapping[str, str]):
             return default
 
     def number(self, name: str, default: int = 0) -> int:
-        """The integer value of an integer literal; ``default`` if absent or no such literal."""
+        """Return an integer literal's value; ``default`` if absent or no such literal."""
         return read_integer(self.get(name), default)
 
     def classad(self) -> classad2.ClassAd:
@@ -174,17 +175,17 @@ def _name(name: str) -> str:
 
 
 def quote(value: str) -> str:
-    """A ClassAd string literal of ``value``; ValueError for what is no UTF-8, or has a NUL."""
+    """Return ``value`` as a ClassAd string literal; ValueError if no UTF-8, or with a NUL."""
     return str(classad2.quote(value))
 
 
 def unquote(literal: str) -> str:
-    """The value of a ClassAd string literal."""
+    """Return the value of a ClassAd string literal."""
     return str(classad2.unquote(literal))
 
 
 def literal(value: bool | int | float | str) -> str:
-    """Expression text of a Python value, as HTCondor writes it (``0.0``, ``true``, ``"x"``).
+    """Return a Python value as HTCondor writes it (``0.0``, ``true``, ``"x"``).
 
     Never fails: what a ClassAd string cannot hold (half characters, NUL) is spelled out.
     """
@@ -208,7 +209,7 @@ def _check_length(expression: str) -> None:
 
 
 def parse(expression: str) -> classad2.ExprTree:
-    """The parsed expression; raises ParseError."""
+    """Parse an expression; raises ParseError."""
     _check_length(expression)
     # ExprTree pastes the text into an ad: without the first line `1; b = 2` would
     # slip through, without the second `1) + (2`.
@@ -231,7 +232,7 @@ def parse_old(expression: str) -> classad2.ExprTree:
 
 
 def evaluate(expression: str, ad: Ad, now: float) -> Any:
-    """The value of ``expression`` in ``ad``; raises ParseError.
+    """Return the value of ``expression`` in ``ad``; raises ParseError.
 
     Undefined and error are classad2.Value. ``now``: epoch seconds, the value
     of ``CurrentTime`` (``time()`` is the library's own clock).

@@ -46,6 +46,8 @@ _NO_VALUE = (ParseError, ValueError, OverflowError, TypeError)
 
 
 class Compiled(NamedTuple):
+    """A parsed expression, and which attributes of the job its value may depend on."""
+
     tree: classad2.ExprTree
     names: tuple[str, ...]  #: lower-case names that it may look up, each once
     unbounded: bool  #: may look up others, too
@@ -108,20 +110,20 @@ class Evaluator:
         self._scopes: dict[tuple[str, ...], classad2.ClassAd] = {}
 
     def text(self, ad: Ad, name: str) -> str | None:
-        """The attribute's expression text, None if the job has no such attribute."""
+        """Return the attribute's expression text, None if the job has no such attribute."""
         found = ad.get(name)
         return self.extra.get(name) if found is None else found
 
     def attribute(self, ad: Ad, name: str) -> Any:
-        """The attribute's value, UNDEFINED if the job has no such attribute."""
+        """Return the attribute's value, UNDEFINED if the job has no such attribute."""
         return self.value(ad, self.text(ad, name))
 
     def number(self, ad: Ad, name: str, default: float = 0.0) -> float:
-        """The attribute's value where it is a finite number, else ``default``."""
+        """Return the attribute's value where it is a finite number, else ``default``."""
         return self.read_number(ad, self.text(ad, name), default)
 
     def string(self, ad: Ad, name: str) -> str:
-        """The attribute's value where it is a string, else ""."""
+        """Return the attribute's value where it is a string, else ""."""
         return self.read_string(ad, self.text(ad, name))
 
     def read_number(self, ad: Ad, text: str | None, default: float = 0.0) -> float:
@@ -135,9 +137,9 @@ class Evaluator:
         return value if isinstance(value, str) else ""
 
     def value(self, ad: Ad, text: str | None) -> Any:
-        """The expression's value in this job; ERROR where it cannot be evaluated.
+        """Return the expression's value in this job; ERROR where it cannot be evaluated.
 
-        None (the text of an attribute that there is not) is UNDEFINED.
+        None (the text of an attribute that the job does not have) is UNDEFINED.
         """
         if text is None:
             return UNDEFINED
@@ -172,7 +174,7 @@ class Evaluator:
             return ERROR
 
     def holds(self, ad: Ad, text: str) -> bool:
-        """Whether a constraint selects this job; undefined, error and strings do not."""
+        """Return whether a constraint selects this job; undefined, error and strings do not."""
         return bool(number_of(self.value(ad, text)))
 
     def _look_up(

@@ -65,7 +65,7 @@ def value_text(value: Any, quoted: bool = False) -> str:
 
 
 def real_text(value: float) -> str:
-    """16 significant digits and always visibly a real: ``0.0``, ``1E+30``."""
+    """Return a real with 16 significant digits, always visibly a real: ``0.0``, ``1E+30``."""
     text = f"{value:.16G}"
     if text.lstrip("-").isdigit():
         return text + ".0"
@@ -75,21 +75,22 @@ def real_text(value: float) -> str:
 
 
 def quoted_text(value: str) -> str:
-    """A string as old ClassAds write it: only the double quote is escaped.
+    r"""Return a string as old ClassAds write it: only the double quote is escaped.
 
-    A line break, which that syntax cannot express, is written ``\\n``: printed
+    A line break, which that syntax cannot express, is written ``\n``: printed
     raw, a job's argument could pose as a line ``Attr = value`` of its own.
     """
     return '"' + one_line(value.replace('"', '\\"')) + '"'
 
 
 def one_line(text: str) -> str:
+    """Return the text on one line: its line breaks are escaped."""
     return text.replace("\n", "\\n").replace("\r", "\\r")
 
 
 @lru_cache(maxsize=4096)
 def expression_text(text: str) -> str:
-    """An expression as HTCondor unparses it, on one line (``A==1`` becomes ``A == 1``)."""
+    """Return an expression as HTCondor prints it, on one line (``A==1``: ``A == 1``)."""
     value = literal_value(text)
     if value is not NOT_LITERAL:
         return value_text(value, quoted=True)
@@ -100,7 +101,7 @@ def expression_text(text: str) -> str:
 
 
 def _unparsed(value: Any) -> str:
-    """A list, record or time, through the library."""
+    """Return a list, record or time as the library prints it."""
     holder = classad2.ClassAd()
     try:
         holder["X"] = value
@@ -110,5 +111,5 @@ def _unparsed(value: Any) -> str:
 
 
 def _printed(holder: classad2.ClassAd) -> str:
-    """The right side of a one-attribute ad ``X = ...``."""
+    """Return the right side of a one-attribute ad ``X = ...``."""
     return one_line(holder.printOld().strip()).partition(" = ")[2]

@@ -1,0 +1,1 @@
+"""The users' files on the submit host, opened and written with their owners' rights."""

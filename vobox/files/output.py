@@ -162,7 +162,7 @@ def _list_targets(job: Job, result: Finished) -> list[SandboxFile]:
 
 
 def _list_kept_paths(ad: Ad) -> dict[str, str]:
-    """For preserve_relative_paths: map an output's base name to its directory."""
+    """Map an output's base name to its directory, for preserve_relative_paths."""
     if ad.get("PreserveRelativePaths", "false") != "true":
         return {}
     paths = [name.strip().rstrip("/") for name in ad.text("TransferOutput").split(",")]

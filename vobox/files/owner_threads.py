@@ -121,11 +121,11 @@ class OwnerThreads:
                 self._changed.wait(left)
 
     def is_busy(self, uid: int) -> bool:
-        """Whether the owner's thread still has something to write."""
+        """Return whether the owner's thread still has something to write."""
         return uid in self._owners and self._owners[uid].pending > 0
 
     def is_late(self, uid: int) -> bool:
-        """Whether the owner's files took too long lately, so that nobody waits for them."""
+        """Return whether the owner's files took too long lately, so that nobody waits for them."""
         return uid in self._owners and self._clock() < self._owners[uid].late_until
 
     def list_busy(self) -> list[int]:

@@ -50,7 +50,7 @@ def open_handle(path: str | os.PathLike[str], flags: int, mode: int = 0o644) -> 
 
 
 def _is_reachable(handle: int) -> bool:
-    """Whether this thread could have opened the file by its real name."""
+    """Return whether this thread could have opened the file by its real name."""
     opened = os.fstat(handle)
     try:
         real = os.readlink(f"/proc/self/fd/{handle}")  # noqa: PTH115 ("pipe:[7]" is no path)

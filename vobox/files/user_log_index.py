@@ -52,7 +52,7 @@ class UserLogIndex:
         self._logs: OrderedDict[str, _Log] = OrderedDict()
 
     def has_event(self, path: str, event: bytes) -> bool:
-        """Whether the log has exactly this event; raises OSError where it cannot be read."""
+        """Return whether the log has exactly this event; raises OSError where it cannot be read."""
         log = self._read(path)
         return log is not None and hash(event) in log.events
 

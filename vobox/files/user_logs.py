@@ -71,7 +71,7 @@ class UserLogs:
         return failures
 
     def has_waiting(self, uid: int) -> bool:
-        """Whether lines of the owner wait for their file."""
+        """Return whether lines of the owner wait for their file."""
         return uid in self._waiting
 
     def list_waiting(self) -> set[int]:

@@ -47,7 +47,7 @@ class LiveUsage:
         return memory
 
     def cpu_seconds(self, job: JobId) -> float:
-        """CPU seconds of the present attempt; 0 without news."""
+        """Return the CPU seconds of the present attempt; 0 before its first heartbeat."""
         return self._cpu_seconds.get(job, 0.0)
 
     def attributes(self, job: JobId) -> Mapping[str, str]:

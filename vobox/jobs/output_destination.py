@@ -21,12 +21,12 @@ _PIECE: Final = re.compile(r"\\([\\=;])|([=;])|([^\\=;]+|\\)")
 
 
 def is_spooled(ad: Ad) -> bool:
-    """Whether the job was submitted with ``-spool``."""
+    """Return whether the job was submitted with ``-spool``."""
     return "StageInFinish" in ad and "SUBMIT_Iwd" in ad
 
 
 def is_output(ad: Ad, name: str) -> bool:
-    """Whether the job asked for a file of this name in the sandbox: a worker may send any other."""
+    """Return whether the job asked for this file of the sandbox; a worker may send others."""
     if ad.text("ShouldTransferFiles").upper() == "NO":
         return False
     if "TransferOutput" not in ad:

@@ -132,12 +132,12 @@ def check_on_exit(ad: Ad, now: float) -> ExitAction:
 
 
 def stays_in_queue(ad: Ad, now: float, evaluator: Evaluator | None = None) -> bool:
-    """Whether leave_in_queue keeps an ended job in the queue."""
+    """Return whether leave_in_queue keeps an ended job in the queue."""
     return may_stay_in_queue(ad) and _fires(evaluator or Evaluator(now), ad, "LeaveJobInQueue")
 
 
 def may_stay_in_queue(ad: Ad) -> bool:
-    """Whether leave_in_queue may keep an ended job in the queue at some time."""
+    """Return whether leave_in_queue may keep an ended job in the queue at some time."""
     return ad.get("LeaveJobInQueue", "false").lower() != "false"
 
 

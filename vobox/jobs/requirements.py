@@ -54,7 +54,7 @@ def can_match(
     list_pilots: ListPilots = list_no_pilots,
     answers: dict[tuple[str | None, ...], bool] | None = None,
 ) -> bool:
-    """Whether a known pilot may meet the job's Requirements.
+    """Return whether a known pilot may meet the job's Requirements.
 
     ``now``: epoch seconds; ``list_pilots``: the pilots' ads. Without any, what they share counts.
     ``answers``: of other jobs, with the same time and pilots; the answer is added.
@@ -81,7 +81,7 @@ def _meets_any(
     mentioned: Sequence[str],
     list_pilots: ListPilots,
 ) -> bool:
-    """Whether the Requirements ``tree`` may be met by a known pilot.
+    """Return whether the Requirements ``tree`` may be met by a known pilot.
 
     ``now``: epoch seconds; ``mentioned``: the names in lower case that the Requirements spell.
     """

@@ -149,7 +149,7 @@ def _set_status(job: Job, status: int, now: float) -> None:
 
 
 def _on_submit(job: Job, event: Submit | Recorded) -> list[Effect]:
-    """A known job was submitted: its next attempt, or a dead letter that was queued again."""
+    """Apply the next submission of a known job: another attempt, or a requeued dead letter."""
     if isinstance(event, Recorded):
         return []
     if event.attempt == job.attempt and is_dead_lettered(job):
@@ -203,7 +203,7 @@ def _on_dead_lettered(job: Job, event: DeadLettered) -> list[Effect]:
 
 
 def is_dead_lettered(job: Job) -> bool:
-    """Whether it is held because its message is among the dead letters."""
+    """Return whether it is held because its message is among the dead letters."""
     if job.status != HELD:
         return False
     codes = (job.ad.number("HoldReasonCode"), job.ad.number("HoldReasonSubCode"))
@@ -339,7 +339,7 @@ def _on_never_started(job: Job, event: Evicted) -> list[Effect]:
 
 
 def _is_outdated(job: Job, event: Finished | Evicted) -> bool:
-    """Whether this end was reported before, or is of a lost attempt while another runs."""
+    """Return whether this end was reported before, or is of a lost attempt while another runs."""
     if not job.in_queue or job.worker not in ("", event.worker):
         return True
     return job.status != REMOVED and event.attempt <= job.ended
@@ -512,7 +512,7 @@ def _on_continued(job: Job, event: Continued) -> list[Effect]:
 
 
 def _on_vacated(job: Job, event: Vacated) -> list[Effect]:
-    """The worker will report that the run was evicted; until then nothing has changed."""
+    """Ask the worker to evict the run; its report of the eviction changes the job."""
     if job.status not in (RUNNING, SUSPENDED) or not job.worker:
         return []
     action = "vacate_fast" if event.force else "vacate"

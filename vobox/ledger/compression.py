@@ -96,6 +96,7 @@ class Compressor(Dictionaries):
         self.found_damage = False
 
     def report_damage(self, error: Exception) -> NoReturn:
+        """Note that a dictionary is damaged, and raise as the reader does."""
         self.found_damage = True
         super().report_damage(error)
 

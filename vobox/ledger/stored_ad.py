@@ -132,6 +132,7 @@ class StoredAd(Ad):
         self._is_parsed = False
 
     def get(self, name: str, /, default: object = None) -> object:  # type: ignore[override]
+        """Return one attribute's text, found in the stored text without parsing all of it."""
         if self._is_parsed:
             return super().get(name, default)
         low, key = _key(name)
@@ -151,6 +152,7 @@ class StoredAd(Ad):
         return scanstring(text, at + len(key))[0]
 
     def get_all(self, names: tuple[str, ...]) -> tuple[str | None, ...]:
+        """Return several attributes' texts, from the row's columns where these hold all of them."""
         getter = None if self._written or self._is_parsed else self._columns.getter(names)
         return super().get_all(names) if getter is None else getter(self._row)
 

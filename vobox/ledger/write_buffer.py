@@ -33,15 +33,19 @@ class WriteBuffer:
         self._lines = 0
 
     def put(self, job: Job) -> None:
+        """Keep a job's new state until it is written."""
         self._jobs[job.id] = job
 
     def get(self, job: JobId) -> Job | None:
+        """Return the job's state that is still to be written; None if there is none."""
         return self._jobs.get(job)
 
     def put_body(self, job: JobId, kind: str, body: bytes | None) -> None:
+        """Keep a message body of a job (None: delete it) until it is written."""
         self._bodies.setdefault(job, {})[kind] = body
 
     def delete_bodies(self, job: JobId) -> None:
+        """Delete all message bodies of a job with the next write."""
         self._bodies.pop(job, None)
         self._bodiless.add(job)
 
@@ -51,10 +55,12 @@ class WriteBuffer:
         return kind in kinds or job in self._bodiless, kinds.get(kind)
 
     def add_log(self, job: JobId, text: bytes) -> None:
+        """Keep a text for the job's user log until it is written."""
         self._lines += 1
         self._logs.setdefault(job, []).append((self._lines, text))
 
     def delete_log(self, job: JobId) -> None:
+        """Delete all kept user-log texts of a job with the next write."""
         self._logs.pop(job, None)
         self._unlogged.add(job)
 

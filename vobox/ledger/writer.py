@@ -64,7 +64,7 @@ class Ledger:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of it or nothing; what is put down inside is written at its end."""
+        """Write all changes of a ``with`` block at its end, or none of them."""
         self._mark_damage()
         self._db.execute("BEGIN IMMEDIATE")
         self._in_transaction = True
@@ -126,6 +126,7 @@ class Ledger:
         self.write_meta("schedd", schedd)
 
     def close(self) -> None:
+        """Mark the ledger if damage was found, and close the database."""
         self._mark_damage()
         self._db.close()
 
@@ -136,7 +137,7 @@ class Ledger:
                 mark_as_damaged(self._db)
 
     def _flush(self) -> None:
-        """Before a query, and after each change outside a transaction."""
+        """Write what is in the buffer: before a query, and after a change outside a transaction."""
         if self._in_transaction:
             self._unwritten.flush()
         else:
@@ -150,6 +151,7 @@ class Ledger:
     # --- jobs -------------------------------------------------------------------------
 
     def get(self, job: JobId) -> Job | None:
+        """Return the job, written or not yet; None if there is no such job."""
         known = self._recent.get(job) or self._unwritten.get(job)
         if known is not None:
             return known
@@ -162,6 +164,7 @@ class Ledger:
         return None if row is None else self._decode(row)
 
     def put(self, job: Job) -> None:
+        """Store the job's new state."""
         self._newest = max(self._newest, job.id)
         self._recent[job.id] = job
         if len(self._recent) > RECENT:
@@ -254,7 +257,7 @@ class Ledger:
         self._compressor.delete_unused()
 
     def _query(self, text: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
-        """What is asked of the tables is asked of what is not written yet, too."""
+        """Query the tables, after writing what is still in the write buffer."""
         if self._in_transaction:
             self._unwritten.flush()
         return self._db.execute(text, values)
@@ -371,6 +374,7 @@ class Ledger:
     # --- where we are -------------------------------------------------------------------
 
     def read_meta(self, name: str, default: str) -> str:
+        """Return a named value of the ledger itself, ``default`` where it was never written."""
         if name in self._meta:
             return self._meta[name]
         row = self._db.execute("SELECT value FROM meta WHERE name=?", (name,)).fetchone()
@@ -380,6 +384,7 @@ class Ledger:
         return str(row[0])
 
     def write_meta(self, name: str, value: str) -> None:
+        """Store a named value of the ledger itself."""
         self._meta[name] = value
         self._unwritten_meta.add(name)
         if not self._in_transaction:

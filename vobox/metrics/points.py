@@ -91,6 +91,7 @@ class Tally:
         self._seen: defaultdict[str, PoolTally] = defaultdict(PoolTally)
 
     def take(self) -> Happened:
+        """Return what happened since the last call, and begin to count from zero."""
         with self._lock:
             taken, self._now = self._now, Happened()
             return taken

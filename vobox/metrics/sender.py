@@ -59,6 +59,7 @@ class Metrics:
         self.on_close: list[Callable[[], None]] = []
 
     def start(self) -> None:
+        """Start the thread that sends the points."""
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
         self._thread.start()
 

@@ -73,6 +73,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         path.chmod(0o666 if os.geteuid() == 0 else 0o600)
 
     def server_bind(self) -> None:
+        """Bind the socket so that only its owner could use it until its mode is set."""
         previous = os.umask(0o177)
         try:
             super().server_bind()
@@ -80,6 +81,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             os.umask(previous)
 
     def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection; pause where no file descriptor is left."""
         try:
             return super().get_request()
         except OSError:
@@ -88,6 +90,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Handle a connection, counted as busy so that ``close`` can wait for it."""
         with self._changed:
             self._busy += 1
         try:
@@ -103,6 +106,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             return self._changed.wait_for(lambda: self._busy == 0, timeout)
 
     def handle_error(self, _request: object, _client: object) -> None:
+        """Log an error of the schedd; the other connections go on."""
         log.exception("a command failed by a fault of the schedd")
 
 

@@ -135,19 +135,19 @@ class OwnerFiles(Protocol):
     """Files of the submit host, with the owner's rights."""
 
     def read(self, path: str) -> bytes:
-        """Whole content; raises OSError."""
+        """Return the whole content of a file; raises OSError."""
 
     def mode(self, path: str) -> int:
-        """st_mode; raises OSError."""
+        """Return a file's mode (st_mode); raises OSError."""
 
     def size(self, path: str) -> int:
-        """st_size; raises OSError."""
+        """Return a file's size in bytes; raises OSError."""
 
     def walk(self, path: str) -> Iterator[str]:
-        """Relative paths of the files and empty directories (``d/``) below one; raises OSError."""
+        """Yield relative paths of files and empty directories (``d/``) below; raises OSError."""
 
     def glob(self, directory: str, pattern: str) -> list[str]:
-        """Paths that match, relative ones seen from ``directory``, sorted; raises OSError."""
+        """Return the paths that match, sorted and relative to ``directory``; raises OSError."""
 
     def write(self, path: str, data: bytes) -> None:
         """Create or replace a file; raises OSError."""

@@ -1,0 +1,1 @@
+"""The schedd's main loop: read the stream, keep the ledger, act on jobs and policy."""

@@ -184,7 +184,7 @@ class Schedd:
         self._calls.refuse_all(self._state.health.explain_refusal())
 
     def _step(self, session: Session) -> None:
-        """One round: wait for something, then answer workers and commands, then do what is due."""
+        """Wait for something, answer workers and commands, then do what is due."""
         timers = self._state.timers
         session.transport.wait(min(timers.remaining(Task.CHECK_LEASES), self._idle))
         if (early := timers.remaining(Task.ROUND)) > 0:

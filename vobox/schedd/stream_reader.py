@@ -133,7 +133,7 @@ class StreamReader:
             self._forget_offsets()
 
     def _has_read(self, offset: int, digest: str) -> bool:
-        """Whether the stream has this record, which the ledger has read."""
+        """Return whether the stream has this record, which the ledger has read."""
         here = self._transport.read(offset - 1, 1)
         return bool(here) and here[0].offset == offset and _digest(here[0]) == digest
 
@@ -161,7 +161,7 @@ class StreamReader:
         self._checkpoints = []
 
     def _is_known(self, event: JobMessage) -> bool:
-        """Whether a ledger that reads its stream again knows this event, or more than it says.
+        """Return whether a ledger that reads its stream again knows this event already.
 
         Of a job that it knows, all that this schedd said was read before; only what others
         reported may be new, and that changes nothing when it is told twice.
@@ -320,7 +320,7 @@ class StreamReader:
         return None
 
     def _is_believed(self, record: Record, event: JobMessage) -> bool:
-        """Whether its sender may write of this job: a worker may of its own pool's jobs only."""
+        """Return whether its sender may report of this job: a worker of the job's pool."""
         job = self._ledger.get(event.job)
         if job is None:
             return True

@@ -37,5 +37,5 @@ class Timers:
         return max(0.0, self._due.get(task, -math.inf) - self._clock())
 
     def is_due(self, task: Task) -> bool:
-        """Whether it is time for the task."""
+        """Return whether it is time for the task."""
         return self._due.get(task, -math.inf) <= self._clock()

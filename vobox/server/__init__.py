@@ -1,0 +1,1 @@
+"""The program ``thyme-schedd``: start the schedd and answer the condor commands."""

@@ -50,6 +50,8 @@ END_TIMEOUT = 5.0
 
 
 class CannotServe(ThymeError):
+    """The schedd cannot run here, e.g. another one has the spool."""
+
     exit_code = ExitCode.NODE_UNFIT
 
 
@@ -59,6 +61,7 @@ THREAD_STACK = 16 * 1024 * 1024
 
 
 def parser() -> argparse.ArgumentParser:
+    """Return the parser of thyme-schedd's command line."""
     made = Parser(
         prog="thyme-schedd",
         description="Answer the condor commands: queue jobs, follow them, write their output.",
@@ -208,7 +211,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _end_now(socket: Path) -> None:
-    """Nothing is lost by it: all that counts is in the stream."""
+    """Leave the process at once; nothing is lost, as all that counts is in the stream."""
     print("thyme-schedd: broker or disk does not answer; ended without it", file=sys.stderr)
     socket.unlink(missing_ok=True)
     os._exit(0)
@@ -221,7 +224,7 @@ def _history_dir(path: Path | None) -> Path | None:
 
 
 def _lock_spool(spool: Path) -> int:
-    """The lock that makes the spool this schedd's."""
+    """Lock the spool, so that no other schedd uses it, and return the lock's descriptor."""
     try:
         make_private_directory(spool)
         lock = os.open(spool / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)

@@ -24,6 +24,7 @@ class FairLock:
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
+        """Hold the lock for a ``with`` block; waiters get it in the order in which they came."""
         self._acquire()
         try:
             yield

@@ -60,7 +60,7 @@ class QueryService:
         self._lock = FairLock()
 
     def answer(self, request: Request, now: float) -> Answer:
-        """``now``: epoch seconds; the rest of a long answer is in ``more``."""
+        """Answer a query, ``now`` (epoch seconds); the rest of a long answer is in ``more``."""
         parts = self._answer_in_parts(request, now)
         first = next(parts)
         if first.more is not None:
@@ -69,7 +69,7 @@ class QueryService:
         return first
 
     def _answer_in_parts(self, request: Request, now: float) -> Generator[Answer, None, None]:
-        """The answer, and then what follows where there is more of it."""
+        """Yield the answer, and then further parts where there are any."""
         waits = self._file_waits()
         try:
             view = LedgerSnapshot(

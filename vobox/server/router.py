@@ -29,7 +29,7 @@ _EDITS: dict[str, Callable[[Request, CommandGateway], Answer]] = {
 
 
 def wants_stdin(command: str, argv: Sequence[str]) -> bool:
-    """Whether the command reads its standard input."""
+    """Return whether the command reads its standard input."""
     return command == "condor_submit" and reads_stdin(argv)
 
 
@@ -48,6 +48,7 @@ class Router:
         self._limit = EvaluationLimit()
 
     def __call__(self, request: Request) -> Answer:
+        """Answer one request of a condor command."""
         request = replace(request, charge=self._limit.meter(request.uid))
         if request.command in COMMANDS:
             return self._queries.answer(request, time.time())

@@ -190,6 +190,7 @@ def _readable_by(user: User, status: os.stat_result) -> bool:
 
 
 def format_utc(moment: float) -> str:
+    """Return the time (seconds since the epoch) as ``2026-11-22 13:25 UTC``."""
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(moment))
 
 

@@ -72,10 +72,11 @@ class System:
             pass  # on a kernel before 3.4 init takes the orphans
 
     def monotonic(self) -> float:
+        """Return the monotonic clock, in seconds."""
         return time.monotonic()
 
     def time(self) -> float:
-        """Seconds since the epoch."""
+        """Return the seconds since the epoch."""
         return time.time()
 
     def wait(self, seconds: float) -> None:

@@ -1,0 +1,1 @@
+"""What the schedd knows of workers: their mail, leases, waiting times and slot ads."""

@@ -64,7 +64,7 @@ class Leases:
             del self._granted[next(iter(self._granted))]
 
     def was_granted(self, token: str, claim: Claim) -> bool:
-        """Whether this is a claim that was granted before, asked again."""
+        """Return whether this is a claim that was granted before, asked again."""
         return (token, claim) in self._granted
 
     def claimant(self, job: JobId, attempt: int) -> str:

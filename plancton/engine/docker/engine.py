@@ -95,6 +95,7 @@ class DockerEngine:
         return Prepared(image=image, protection=self._protection)
 
     def list_pilots(self) -> tuple[Pilot, ...]:
+        """Return every pilot of this node: its containers, and the starts that are under way."""
         starting, failed = self._starts.snapshot()
         found = parse_list(self._api.list_containers(NODE_LABEL))
         here = {row.id for row in found}
@@ -119,6 +120,7 @@ class DockerEngine:
         self._starts.add(spec)
 
     def stop(self, pilot_id: str, grace: float) -> None:
+        """Ask a container to end, and kill it after ``grace`` seconds; returns at once."""
         if self._starts.request_stop(pilot_id, grace):
             return
         row = self._find(pilot_id)
@@ -134,12 +136,14 @@ class DockerEngine:
         self._stops.request(row.name, row.id, grace, row.phase is ContainerPhase.PAUSED, pid)
 
     def share_cpu(self, weights: Mapping[str, int]) -> None:
+        """Give each pilot's control group its CPU weight."""
         for pilot_id, weight in weights.items():
             row = self._rows.get(pilot_id)
             if row is not None:
                 self._find_group().weigh(row.id, weight)
 
     def remove(self, pilot_id: str) -> None:
+        """Remove an ended container; raises EngineError for a running one."""
         if self._starts.drop_failed(pilot_id):
             return
         row = self._find(pilot_id)
@@ -153,9 +157,11 @@ class DockerEngine:
             raise EngineError(f"{pilot_id}: {error}") from error
 
     def pull(self, image: str) -> None:
+        """Pull an image now."""
         self._images.pull_now(image, "")
 
     def read_usage(self) -> Usage:
+        """Return the CPU time and memory of the pilots, from their control groups."""
         alive = [
             row
             for row in self._rows.values()
@@ -164,6 +170,7 @@ class DockerEngine:
         return self._usage.read(self._find_group(), self._find_parent(), alive)
 
     def watch(self, wake: Callable[[], None]) -> None:
+        """Call ``wake``, from any thread, soon after a container starts or ends."""
         self._starts.wake = self._removals.wake = self._images.wake = wake
         self._events = EventWatch(
             self._api,
@@ -174,6 +181,7 @@ class DockerEngine:
         )
 
     def close(self) -> None:
+        """Stop the threads and close the connections. Pilots go on."""
         if self._events is not None:
             self._events.close()
             self._events = None

@@ -65,6 +65,7 @@ class ProcessEngine:
         return Prepared()
 
     def list_pilots(self) -> tuple[Pilot, ...]:
+        """Return every pilot that has a directory here, running or ended."""
         try:
             paths = PilotFiles.list_paths(self._directory)
         except OSError as error:
@@ -76,6 +77,7 @@ class ProcessEngine:
         return tuple(self._pilot(files) for files in self._files.values())
 
     def start(self, spec: PilotSpec) -> None:
+        """Create the pilot's directory and start its supervising process; raises StartFailed."""
         environment = {key: os.environ[key] for key in INHERITED if key in os.environ}
         scratch = str(self._directory / spec.name / "scratch")
         environment |= {"HOME": scratch, "TMPDIR": scratch}
@@ -100,6 +102,7 @@ class ProcessEngine:
             self._watch.add(pid, started.start)
 
     def stop(self, pilot_id: str, grace: float) -> None:
+        """Ask a pilot's processes to end, and have them killed after ``grace`` seconds."""
         files = self._known(pilot_id)
         if files is None or files.read_end() is not None:
             return
@@ -120,6 +123,7 @@ class ProcessEngine:
         """Do nothing: all run at the lowest priority, and are evicted for CPU."""
 
     def remove(self, pilot_id: str) -> None:
+        """Remove the directory of an ended pilot; raises EngineError for a running one."""
         files = self._known(pilot_id)
         if files is None:
             return
@@ -141,6 +145,7 @@ class ProcessEngine:
         """Do nothing: processes have no image."""
 
     def read_usage(self) -> Usage:
+        """Return the CPU time and memory of the pilots, from their trees of processes."""
         running = {
             shim.pid: name
             for name, files in self._files.items()
@@ -167,12 +172,14 @@ class ProcessEngine:
         )
 
     def watch(self, wake: Callable[[], None]) -> None:
+        """Call ``wake``, from any thread, soon after a pilot's process ends."""
         self._trash.start()
         self._watch = ExitWatch(wake)
         for pilot in self.list_pilots():
             self._adopt(self._known(pilot.id))
 
     def close(self) -> None:
+        """Stop watching and deleting. Pilots go on."""
         if self._watch is not None:
             self._watch.close()
             self._watch = None
@@ -235,8 +242,9 @@ class ProcessEngine:
         return self._lost(pilot)
 
     def _lost(self, pilot: Pilot) -> Pilot:
-        """Return the pilot whose shim ended without a record: it was killed, or the node went
-        down.
+        """Return the pilot whose supervising process ended without a record.
+
+        That process was killed, or the node went down.
         """
         procfs.kill_marked(pilot.name)
         code = self._statuses.get(pilot.name)

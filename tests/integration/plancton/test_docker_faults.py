@@ -1,5 +1,8 @@
-"""Docker stopped, restarted, hung, full, and its containers taken away: nothing is lost, nothing
-is started twice, and the daemon says what it sees.  Real Docker, real daemon."""
+"""Docker's faults lose no pilot and start none twice, and the daemon says what it sees.
+
+Docker is stopped, restarted, hung and full, and its containers are taken away. Real Docker, real
+daemon.
+"""
 
 from __future__ import annotations
 

@@ -232,7 +232,7 @@ class Connection:
         self._close_reasons.pop(channel, None)
 
     def check(self, channel: Channel) -> None:
-        """Raises ChannelClosedByBroker, or BrokerError, where the channel cannot be used."""
+        """Raise ChannelClosedByBroker or BrokerError where the channel cannot be used."""
         self._check()
         if (reason := self._close_reasons.get(channel)) is not None:
             raise reason
@@ -327,7 +327,7 @@ class Connection:
         return self._translate_lost(error)
 
     def _translate_lost(self, error: BaseException) -> BrokerError:
-        """Of the socket: pika wraps its errors, or keeps only their texts."""
+        """Return our error for a lost socket; pika wraps its errors, or keeps only their texts."""
         address, cause = self.address, error
         in_tls = False
         while (inner := _get_cause(cause)) is not None:
@@ -376,7 +376,7 @@ class Connection:
 
 
 def _make_parameters(address: BrokerAddress) -> ConnectionParameters:
-    """Raises BrokerRefused where the files for TLS are of no use."""
+    """Return pika's parameters; raises BrokerRefused where the files for TLS are of no use."""
     options = None
     if address.tls is not None:
         context = tls.make_context(address, address.tls)
@@ -399,7 +399,7 @@ def _make_parameters(address: BrokerAddress) -> ConnectionParameters:
 
 
 def _get_cause(error: BaseException) -> BaseException | None:
-    """What pika's connection workflow wrapped into ``error``."""
+    """Return the error that pika's connection workflow wrapped into ``error``."""
     if isinstance(error, AMQPConnectionWorkflowFailed):
         inner = error.exceptions[-1]  # of the last address
     elif isinstance(error, AMQPConnectorPhaseErrorBase):
@@ -410,4 +410,4 @@ def _get_cause(error: BaseException) -> BaseException | None:
 
 
 def _do_nothing() -> None:
-    """A timer's callback: the timer only bounds how long the event loop waits."""
+    """Do nothing: the timer that calls this only bounds how long the event loop waits."""

@@ -71,10 +71,7 @@ class DeadLetterQueue:
         return found
 
     def requeue(self, ids: Sequence[str] | None, submit: Callable[[str, bytes], None]) -> int:
-        """``submit`` (pool, body) the letters of these ids (None: all); return how many.
-
-        Each leaves the queue when it was submitted.
-        """
+        """Pass the letters of these ids (None: all) to ``submit`` (pool, body); return how many."""
         count = 0
 
         def submit_again(letter: DeadLetter) -> bool:

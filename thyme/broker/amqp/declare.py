@@ -114,12 +114,14 @@ class TopologyDeclarer:
         self._call("queue_bind", queue, exchange, routing_key=key)
 
     def purge_queue(self, queue: str) -> int:
-        """Remove the ready messages and return how many; raises ChannelClosedByBroker,
-        BrokerError."""
+        """Remove the ready messages and return how many.
+
+        Raises ChannelClosedByBroker, BrokerError.
+        """
         return int(self._call("queue_purge", queue).message_count)
 
     def close_channel(self) -> None:
-        """Nothing is to be asked for a while: thousands of idle workers need no second channel."""
+        """Close the channel: thousands of idle workers need no second one."""
         if self._channel is not None:
             self._connection.close_channel(self._channel)
             self._channel = None
@@ -131,7 +133,7 @@ class TopologyDeclarer:
         return self._connection.call(getattr(self._channel, method), *arguments, **options)
 
     def _declare_exchange(self, exchange: Exchange) -> bool:
-        """Whether we may make exchanges; it is there afterwards."""
+        """Declare an exchange, and return whether this user may make exchanges."""
         try:
             self._call("exchange_declare", exchange.name, exchange.type, durable=exchange.durable)
             return True

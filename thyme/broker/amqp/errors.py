@@ -105,7 +105,7 @@ def _quote_value(text: str) -> str:
 
 
 def is_missing(code: int, text: str) -> bool:
-    """Whether the broker knows no such queue or exchange; one whose node is away is not missing.
+    """Return whether there is no such queue or exchange; one whose node is away is there.
 
     ``code`` and ``text`` are those with which it closed the channel.
     """

@@ -98,9 +98,9 @@ class Inboxes:
         self._connection.pump(0)
 
     def take_returned(self, properties: BasicProperties) -> bool:
-        """Whether the message with these properties, which no queue took, is a request.
+        """Receive a returned message if it is a request, as it was sent; return whether it is.
 
-        It is then received, as it was sent.
+        The broker returns a message that no queue took.
         """
         request = self._requests.pop(properties.correlation_id, None)
         if request is not None:

@@ -68,7 +68,7 @@ class StreamReader:
         return found
 
     def check(self) -> None:
-        """Raises ChannelClosedByBroker, or BrokerError, where nothing can come any more."""
+        """Raise ChannelClosedByBroker or BrokerError where no record can come any more."""
         if self._channel is not None:
             self._connection.check(self._channel)
 
@@ -126,8 +126,10 @@ class StreamReader:
             self._prefetch = max(1, min(_PREFETCH, _MOST_BYTES // (2 * mean)))
 
     def _acknowledge(self, tag: int, count: int) -> None:
-        """Let the broker send on; a quarter of the prefetch at once, as each acknowledgement
-        costs."""
+        """Acknowledge records so that the broker sends more.
+
+        A quarter of the prefetch at once, as each acknowledgement costs.
+        """
         self._unacknowledged += count
         if self._unacknowledged * 4 >= self._prefetch and self._channel is not None:
             self._unacknowledged = 0

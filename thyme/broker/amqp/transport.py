@@ -89,11 +89,13 @@ class AmqpTransport(Transport):
     # --- topology -------------------------------------------------------------------
 
     def declare_topology(self, pools: Sequence[str]) -> None:
+        """Declare the exchanges, the stream and the queues of these pools where missing."""
         self._declarer.declare(topology.build_topology(pools))
 
     # --- publishing -----------------------------------------------------------------
 
     def submit(self, pool: str, bodies: Iterable[bytes]) -> None:
+        """Publish messages to a pool's queue and to the stream; returns once all are confirmed."""
         self._declarer.need_pool_to_submit(pool)
         key, properties = topology.make_submit_key(pool), _make_durable()
         with self._translating():
@@ -102,6 +104,7 @@ class AmqpTransport(Transport):
             self._wait_for_confirms()
 
     def record(self, bodies: Sequence[bytes]) -> None:
+        """Append events to the stream, in this order; returns once all are confirmed."""
         self._declarer.need_stream()
         with self._translating():
             self._publish_events(bodies)
@@ -122,6 +125,7 @@ class AmqpTransport(Transport):
     # --- job queue ------------------------------------------------------------------
 
     def take(self, pool: str) -> Delivery | None:
+        """Take the oldest ready message of the pool's queue, or return None at once."""
         self._declarer.need_pool(pool)
         with self._translating():
             delivery = self._jobs.take(pool)
@@ -130,6 +134,7 @@ class AmqpTransport(Transport):
         return delivery
 
     def record_and_take(self, pool: str, bodies: Sequence[bytes]) -> Delivery | None:
+        """Append events to the stream and take a message, in one round trip."""
         self._declarer.need_stream()
         with self._translating():
             # both are sent at once, and the broker's answers mostly come at once, too
@@ -139,18 +144,22 @@ class AmqpTransport(Transport):
         return delivery
 
     def ack(self, delivery: Delivery) -> None:
+        """Acknowledge a message: it is removed."""
         with self._translating():
             self._jobs.ack(delivery)
 
     def ack_later(self, delivery: Delivery) -> None:
+        """Acknowledge a message with the next call; until then it may be redelivered."""
         with self._translating():
             self._jobs.ack_later(delivery)
 
     def requeue(self, delivery: Delivery) -> None:
+        """Give a message back to the head of its queue."""
         with self._translating():
             self._jobs.requeue(delivery)
 
     def reject(self, delivery: Delivery, reason: str) -> None:
+        """Move a message to the dead letters, with the reason, and record that in the stream."""
         key = topology.make_dead_key(self._jobs.get_pool(delivery))
         properties = _make_durable({REASON: reason[:MAX_REASON]})
         with self._translating():
@@ -160,18 +169,22 @@ class AmqpTransport(Transport):
             self._jobs.ack(delivery)
 
     def count_ready(self, pool: str) -> int:
+        """Return how many messages of the pool's queue no worker has taken."""
         self._declarer.need_pool(pool)
         return self.get_queue_state(pool).ready
 
     # --- for the operator -----------------------------------------------------------
 
     def get_queue_state(self, pool: str) -> QueueState:
+        """Return the state of the pool's queue; declares no queue."""
         return self._get_state(topology.make_job_queue_name(pool))
 
     def get_dead_letter_state(self) -> QueueState:
+        """Return the state of the queue of dead letters."""
         return self._get_state(topology.DEAD)
 
     def get_stream_state(self) -> QueueState:
+        """Return how many records the stream has; the count may be some seconds old."""
         return self._get_state(topology.STREAM)
 
     def _get_state(self, queue: str) -> QueueState:
@@ -183,21 +196,25 @@ class AmqpTransport(Transport):
         return QueueState(int(found.message_count), int(found.consumer_count))
 
     def list_dead_letters(self) -> list[DeadLetter]:
+        """Return the dead letters, oldest first; they stay in their queue."""
         self._declarer.need_stream()
         with self._translating():
             return DeadLetterQueue(self._connection).list()
 
     def requeue_dead_letters(self, ids: Sequence[str] | None = None) -> int:
+        """Submit the dead letters of these ids (None: all) again; return how many."""
         self._declarer.need_stream()
         with self._translating():
             queue = DeadLetterQueue(self._connection)
             return queue.requeue(ids, lambda pool, body: self.submit(pool, [body]))
 
     def purge_queue(self, pool: str) -> int:
+        """Delete the ready messages of the pool's queue; return how many. The stream stays."""
         self._declarer.need_pool(pool)
         return self._purge(topology.make_job_queue_name(pool))
 
     def purge_dead_letters(self) -> int:
+        """Delete the dead letters; return how many."""
         self._declarer.need_stream()
         return self._purge(topology.DEAD)
 
@@ -208,49 +225,59 @@ class AmqpTransport(Transport):
     # --- stream ---------------------------------------------------------------------
 
     def read(self, after: int, limit: int) -> list[Record]:
+        """Return at most ``limit`` records with an offset over ``after`` (-1: all); may be []."""
         self._declarer.need_stream()
         with self._translating():
             return self._stream.read(after, limit)
 
     def get_retention(self) -> Retention:
+        """Return how long, and up to how many bytes, the stream keeps its records."""
         return topology.parse_retention(self._declarer.stream_arguments)
 
     # --- mail -----------------------------------------------------------------------
 
     def open_inbox(self, name: str, pools: Sequence[str] = ()) -> None:
+        """Receive mail under this name, and what is announced to ``pools``, until ``close``."""
         self._declarer.need_stream()
         with self._translating():
             self._inboxes.open(name, pools)
 
     def send(self, to: str, mail: Mail) -> bool:
+        """Send mail and wait until it is confirmed; returns False when nobody has that inbox."""
         self._declarer.need_stream()
         with self._translating():
             return self._inboxes.send(to, mail)
 
     def send_unconfirmed(self, to: str, mail: Mail) -> None:
+        """Send mail without waiting to learn whether it arrived."""
         self.send_all_unconfirmed([(to, mail)])
 
     def send_all_unconfirmed(self, letters: Sequence[tuple[str, Mail]]) -> None:
+        """Send each (to whom, mail) without waiting to learn whether it arrived."""
         self._declarer.need_stream()
         with self._translating():
             self._inboxes.send_all_unconfirmed(letters)
 
     def request(self, to: str, mail: Mail) -> None:
+        """Send mail that has a ``correlation``; it comes back where nobody has that inbox."""
         self._declarer.need_stream()
         with self._translating():
             self._inboxes.request(to, mail)
 
     def announce(self, pool: str, mail: Mail) -> None:
+        """Send mail to every inbox that listens to ``pool``; there may be none."""
         self._declarer.need_stream()
         with self._translating():
             self._inboxes.announce(pool, mail)
 
     def receive(self) -> Mail | None:
+        """Return the next mail of our inboxes, or None at once."""
         return self._inboxes.receive()
 
     # --- waiting --------------------------------------------------------------------
 
     def wait(self, timeout: float) -> None:
+        """Return when something may have come, on ``wake``, or after ``timeout`` seconds."""
         deadline = time.monotonic() + timeout
         left = timeout
         while True:
@@ -265,13 +292,16 @@ class AmqpTransport(Transport):
                 return
 
     def pause(self, timeout: float) -> None:
+        """Return on ``wake`` or after ``timeout`` seconds, not when something comes."""
         if self._wakeup.comes_within(timeout):
             self._wakeup.clear()
 
     def wake(self) -> None:
+        """End the present or the next ``wait``; for other threads and signal handlers."""
         self._wakeup.wake()
 
     def close(self) -> None:
+        """Close the connection; never raises. RabbitMQ queues again what was taken."""
         if not self._closed:
             self._closed = True
             self._connection.close()

@@ -76,7 +76,7 @@ class Connection:
             self._dirty = True
 
     def changed(self) -> bool:
-        """Whether anybody wrote, this process included, since this was last asked."""
+        """Return whether anybody wrote, this process included, since this was last asked."""
         with self.reading() as db:
             version = db.execute("PRAGMA data_version").fetchone()[0]
         if version == self._version and not self._dirty:
@@ -95,6 +95,7 @@ class Connection:
             raise BrokerUnreachable(f"broker {self.path}: the file was replaced")
 
     def close(self) -> None:
+        """Close the database and release the locks; never raises for the database."""
         with contextlib.suppress(sqlite3.Error):
             self._db.close()
         self.process_lock.release()

@@ -32,7 +32,7 @@ class ProcessLock:
             os.close(self._lock)
 
     def is_alive(self, name: str) -> bool:
-        """Whether the process of that name lives; a dead one's file is removed."""
+        """Return whether the process of that name lives; a dead one's file is removed."""
         if name == self.name:
             return True
         path = self._directory / name

@@ -79,7 +79,7 @@ def open_database(path: str) -> sqlite3.Connection:
 
 
 def _is_made(db: sqlite3.Connection, path: str) -> bool:
-    """Whether the tables are there; raises BrokerRefused for any other program's file."""
+    """Return whether the tables are there; raises BrokerRefused for any other program's file."""
     version = _version(db)
     if version > SCHEMA_VERSION:
         raise BrokerRefused(
@@ -96,7 +96,7 @@ def _version(db: sqlite3.Connection) -> int:
 
 
 def _turn_on_wal(db: sqlite3.Connection) -> None:
-    """SQLite does not wait by itself when two processes do this at once."""
+    """Set the WAL journal mode; SQLite does not wait by itself when two processes do."""
     deadline = time.monotonic() + BUSY_TIMEOUT
     while True:
         try:

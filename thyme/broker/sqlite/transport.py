@@ -74,17 +74,20 @@ class SqliteTransport(Transport):
         self._owner = self._process_lock.name
 
     def declare_topology(self, pools: Sequence[str]) -> None:
+        """Check the broker's file; its tables hold the queues of all pools."""
         self._connection.check_file()  # all else is in the file from the start
 
     # --- publishing -----------------------------------------------------------------
 
     def submit(self, pool: str, bodies: Iterable[bytes]) -> None:
+        """Put messages into a pool's queue and the stream, in one transaction on the disk."""
         bodies = list(bodies)  # a generator may read meanwhile
         with self._connection.writing(durable=True) as db:
             queries.enqueue(db, pool, bodies)
             self._trim(db)
 
     def record(self, bodies: Sequence[bytes]) -> None:
+        """Append events to the stream, in this order, in one transaction on the disk."""
         with self._connection.writing(durable=True) as db:
             queries.append(db, [(b, routing_keys.make_event_key(b), "") for b in bodies])
             self._trim(db)
@@ -97,6 +100,7 @@ class SqliteTransport(Transport):
     # --- job queue ------------------------------------------------------------------
 
     def take(self, pool: str) -> Delivery | None:
+        """Take the oldest free message of the pool's queue, or return None at once."""
         self._reclaim()
         with self._connection.reading() as db:
             # look before asking for the write lock: most looks of an idle worker find nothing
@@ -117,20 +121,24 @@ class SqliteTransport(Transport):
         return Delivery(tag, body, redelivered=deliveries > 0)
 
     def ack(self, delivery: Delivery) -> None:
+        """Acknowledge a message: it is removed."""
         with self._connection.writing(durable=False) as db:
             db.execute("DELETE FROM queue WHERE id=? AND owner=?", (delivery.tag, self._owner))
 
     def requeue(self, delivery: Delivery) -> None:
+        """Give a message back to the head of its queue."""
         with self._connection.writing(durable=False) as db:
             db.execute(
                 "UPDATE queue SET owner=NULL WHERE id=? AND owner=?", (delivery.tag, self._owner)
             )
 
     def reject(self, delivery: Delivery, reason: str) -> None:
+        """Move a message to the dead letters, with the reason, and record that in the stream."""
         with self._connection.writing(durable=True) as db:
             queries.move_to_dead_letters(db, delivery.tag, reason)
 
     def count_ready(self, pool: str) -> int:
+        """Return how many messages of the pool's queue no process has taken."""
         with self._connection.reading() as db:
             row = db.execute(
                 "SELECT count(*) FROM queue WHERE pool=? AND owner IS NULL", (pool,)
@@ -140,12 +148,15 @@ class SqliteTransport(Transport):
     # --- for the operator -----------------------------------------------------------
 
     def get_queue_state(self, pool: str) -> QueueState:
+        """Return the state of the pool's queue; how many wait for its messages is unknown."""
         return QueueState(self.count_ready(pool), None)
 
     def get_dead_letter_state(self) -> QueueState:
+        """Return how many dead letters there are."""
         return self._count("SELECT count(*) FROM dead")
 
     def get_stream_state(self) -> QueueState:
+        """Return how many records the stream has."""
         return self._count("SELECT count(*) FROM stream")
 
     def _count(self, query: str) -> QueueState:
@@ -153,18 +164,22 @@ class SqliteTransport(Transport):
             return QueueState(int(db.execute(query).fetchone()[0]), None)
 
     def list_dead_letters(self) -> list[DeadLetter]:
+        """Return the dead letters, oldest first; they stay."""
         with self._connection.reading() as db:
             return [letter for _row, letter in queries.list_dead_letters(db)]
 
     def requeue_dead_letters(self, ids: Sequence[str] | None = None) -> int:
+        """Submit the dead letters of these ids (None: all) again; return how many."""
         with self._connection.writing(durable=True) as db:
             return queries.requeue(db, ids)
 
     def purge_queue(self, pool: str) -> int:
+        """Delete the free messages of the pool's queue; return how many. The stream stays."""
         with self._connection.writing(durable=True) as db:
             return db.execute("DELETE FROM queue WHERE pool=? AND owner IS NULL", (pool,)).rowcount
 
     def purge_dead_letters(self) -> int:
+        """Delete the dead letters; return how many."""
         with self._connection.writing(durable=True) as db:
             return db.execute("DELETE FROM dead").rowcount
 
@@ -188,6 +203,7 @@ class SqliteTransport(Transport):
     # --- stream ---------------------------------------------------------------------
 
     def read(self, after: int, limit: int) -> list[Record]:
+        """Return at most ``limit`` records with an offset over ``after`` (-1: all); may be []."""
         with self._connection.reading() as db:
             rows = db.execute(
                 "SELECT offset, time, body, key, reason FROM stream WHERE offset > ? "
@@ -197,11 +213,13 @@ class SqliteTransport(Transport):
         return [Record(*row) for row in rows]
 
     def get_retention(self) -> Retention:
+        """Return how long, and up to how many bytes, the stream keeps its records."""
         return RETENTION
 
     # --- mail -----------------------------------------------------------------------
 
     def open_inbox(self, name: str, pools: Sequence[str] = ()) -> None:
+        """Receive mail under this name, and what is announced to ``pools``, until ``close``."""
         with self._connection.writing(durable=False) as db:
             row = db.execute("SELECT owner FROM inbox WHERE name=?", (name,)).fetchone()
             if row and row[0] != self._owner:
@@ -220,6 +238,7 @@ class SqliteTransport(Transport):
             db.execute("DELETE FROM mail WHERE time < ?", (time.time() - MAIL_TTL,))
 
     def send(self, to: str, mail: Mail) -> bool:
+        """Send mail; returns False when no living process has that inbox."""
         with self._connection.reading() as db:
             row = db.execute("SELECT owner FROM inbox WHERE name=?", (to,)).fetchone()
         if row is None or not self._process_lock.is_alive(row[0]):
@@ -228,10 +247,12 @@ class SqliteTransport(Transport):
         return True
 
     def request(self, to: str, mail: Mail) -> None:
+        """Send mail that has a ``correlation``; it comes back where nobody has that inbox."""
         if not self.send(to, mail):
             self._received.append(mail)
 
     def announce(self, pool: str, mail: Mail) -> None:
+        """Send mail to every inbox that listens to ``pool``; there may be none."""
         with self._connection.reading() as db:
             rows = db.execute("SELECT inbox FROM listener WHERE pool=?", (pool,)).fetchall()
         if rows:
@@ -246,6 +267,7 @@ class SqliteTransport(Transport):
             )
 
     def receive(self) -> Mail | None:
+        """Return the next mail of our inboxes, or None at once."""
         if not self._received:
             self._fetch_mail()
         return self._received.popleft() if self._received else None
@@ -266,6 +288,7 @@ class SqliteTransport(Transport):
     # --- waiting --------------------------------------------------------------------
 
     def wait(self, timeout: float) -> None:
+        """Return when the file has changed, on ``wake``, or after ``timeout`` seconds."""
         deadline = time.monotonic() + timeout
         while True:
             if self._connection.changed():
@@ -283,9 +306,11 @@ class SqliteTransport(Transport):
             self._reclaim()
 
     def wake(self) -> None:
+        """End the present or the next ``wait``; for other threads and signal handlers."""
         self._wakeup.wake()
 
     def close(self) -> None:
+        """Free what was taken, close the inboxes and the file; never raises."""
         if self._closed:
             return
         self._closed = True

@@ -159,9 +159,7 @@ def _find_conversion(text: str, start: int) -> re.Match[str] | None:
 
 
 def _unescape(text: str) -> str:
-    """Replace ``
-    `` and the other escapes of C, which shells pass on as two characters.
-    """
+    r"""Replace ``\n`` and the other escapes of C, which shells pass on as two characters."""
 
     def replaced(match: re.Match[str]) -> str:
         octal, hexadecimal, letter = match.groups()

@@ -74,6 +74,7 @@ class FirstAd(Ad):
     @overload
     def get(self, name: str, /, default: str | T) -> str | T: ...
     def get(self, name: str, /, default: object = None) -> object:
+        """Return the attribute's text, and note that it was read."""
         self._note_read(name)
         return super().get(name, default)
 

@@ -107,7 +107,9 @@ class NoCaller:
     """Stands for a ``vobox.rpc.types.Caller`` that cannot be asked."""
 
     def stdin(self) -> bytes:
+        """Return nothing: there is no client to ask."""
         return b""
 
     def run(self, argv: Sequence[str], _limit: int) -> tuple[int, bytes]:
+        """Refuse to run a program; raises a submit error."""
         raise job_error(f"{' '.join(argv)}: commands cannot be run for this condor_submit")

@@ -31,13 +31,13 @@ def _in_utc() -> Iterator[None]:
 
 
 def run(line: str, view: FakeQueue) -> str:
-    """stdout of a command line as the client's shell would split it."""
+    """Return the stdout of a command line as the client's shell would split it."""
     name, *argv = shlex.split(line)
     return out(COMMANDS[name], view, *argv)
 
 
 def merged(line: str, view: FakeQueue) -> tuple[str, int]:
-    """stdout and stderr as ``2>&1`` may mix them, and the exit code."""
+    """Return stdout and stderr as ``2>&1`` may mix them, and the exit code."""
     name, *argv = shlex.split(line)
     answer = ask(COMMANDS[name], view, *argv)
     return answer.stderr + answer.stdout, answer.code
