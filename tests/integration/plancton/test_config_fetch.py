@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import socket
 import threading
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -17,13 +16,6 @@ from plancton.config.remote import ConfigUrl
 from plancton.errors import ConfigError
 from plancton.paths import hide_password, is_url
 from tests.support.config_server import ConfigServer
-
-
-@pytest.fixture
-def web() -> Iterator[ConfigServer]:
-    server = ConfigServer()
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="session")

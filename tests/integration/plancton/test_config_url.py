@@ -22,13 +22,6 @@ from tests.support.fake_node import FACTS, FakeClock
 from tests.support.waiting import wait_until
 
 
-@pytest.fixture
-def web() -> Iterator[ConfigServer]:
-    server = ConfigServer()
-    yield server
-    server.close()
-
-
 class Source:
     """A watch over a web server; ``news`` is what wakes the loop."""
 

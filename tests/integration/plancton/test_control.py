@@ -6,32 +6,14 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 
-import pytest
 import yaml
 
 from plancton.errors import ExitCode
 from tests.support.config_server import ConfigServer
 from tests.support.node_daemon import CONFIG, Node
 from tests.support.waiting import wait_until
-
-
-@pytest.fixture
-def node(tmp_path: Path) -> Iterator[Node]:
-    made = Node(tmp_path)
-    yield made
-    made.clean()
-
-
-@pytest.fixture
-def web() -> Iterator[ConfigServer]:
-    server = ConfigServer()
-    yield server
-    server.close()
-
 
 # The container of 2017: its environment
 

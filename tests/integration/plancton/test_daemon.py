@@ -7,22 +7,12 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from plancton.errors import ExitCode
 from tests.support.node_daemon import Node, gone
 from tests.support.waiting import wait_until
-
-
-@pytest.fixture
-def node(tmp_path: Path) -> Iterator[Node]:
-    made = Node(tmp_path)
-    yield made
-    made.clean()
-
 
 # When the daemon dies
 

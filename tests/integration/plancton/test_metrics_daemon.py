@@ -18,13 +18,6 @@ from tests.support.waiting import wait_until
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Iterator[Node]:
-    made = Node(tmp_path)
-    yield made
-    made.clean()
-
-
-@pytest.fixture
 def hole() -> Iterator[int]:
     """A port where connections are taken and nothing is ever said."""
     with socket.socket() as server:

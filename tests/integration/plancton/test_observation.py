@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,13 +16,6 @@ import pytest
 from plancton.errors import ExitCode
 from tests.support.node_daemon import Node
 from tests.support.waiting import wait_until
-
-
-@pytest.fixture
-def node(tmp_path: Path) -> Iterator[Node]:
-    made = Node(tmp_path)
-    yield made
-    made.clean()
 
 
 def test_a_log_on_a_full_disk_does_not_stop_the_daemon(node: Node) -> None:

@@ -27,19 +27,6 @@ POOL = "alien_jobs"
 STARTED = b'{"thyme":1,"kind":"started"}'
 
 
-@pytest.fixture
-def new(rabbitmq: VirtualHost) -> Iterator[Callable[[], Transport]]:
-    opened: list[Transport] = []
-
-    def one_more() -> Transport:
-        opened.append(connect(rabbitmq.url))
-        return opened[-1]
-
-    yield one_more
-    for transport in opened:
-        transport.close()
-
-
 @contextmanager
 def administering(vhost: VirtualHost) -> Iterator[BlockingChannel]:
     """A channel to the broker beside the transport."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -16,19 +16,6 @@ from thyme.errors import BrokerRefused, BrokerUnreachable
 
 POOL = "alien_jobs"
 STARTED = b'{"thyme":1,"kind":"started"}'
-
-
-@pytest.fixture
-def new(rabbitmq: VirtualHost) -> Iterator[Callable[[], Transport]]:
-    opened: list[Transport] = []
-
-    def one_more() -> Transport:
-        opened.append(connect(rabbitmq.url))
-        return opened[-1]
-
-    yield one_more
-    for transport in opened:
-        transport.close()
 
 
 # --- who we are -----------------------------------------------------------------------------------

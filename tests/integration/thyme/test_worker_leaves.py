@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,14 +12,6 @@ import pytest
 from tests.support.waiting import wait_until
 from tests.support.worker_program import TRUE, WorkerSite, ended, running, shell
 from thyme.protocol.job import SandboxFile
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[WorkerSite]:
-    made = WorkerSite(tmp_path)
-    yield made
-    made.close()
-
 
 MIB = 1024 * 1024
 

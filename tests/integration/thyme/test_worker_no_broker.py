@@ -6,20 +6,11 @@ import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.support.worker_program import ROOT_ONLY, TRUE, WorkerSite, make_accessible
 from thyme.broker.sqlite.schema import SCHEMA_VERSION
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[WorkerSite]:
-    made = WorkerSite(tmp_path)
-    yield made
-    made.close()
 
 
 def refused(site: WorkerSite, **more: int) -> str:

@@ -16,13 +16,6 @@ from thyme.protocol.job import SandboxFile, Task
 from thyme.worker.cli import make_parser
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[WorkerSite]:
-    made = WorkerSite(tmp_path)
-    yield made
-    made.close()
-
-
 def test_0_ran_a_job_to_its_end_whatever_the_jobs_own_exit_code(site: WorkerSite) -> None:
     site.submit(shell("exit 9"))
 

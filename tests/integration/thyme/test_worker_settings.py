@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,13 +10,6 @@ import pytest
 from tests.support.fake_schedd import submission
 from tests.support.worker_program import ROOT_ONLY, TRUE, WorkerSite, ended, running, shell
 from thyme.protocol.codec import encode
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[WorkerSite]:
-    made = WorkerSite(tmp_path)
-    yield made
-    made.close()
 
 
 def test_the_url_is_read_from_a_file(site: WorkerSite) -> None:

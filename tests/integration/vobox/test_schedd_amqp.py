@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.support.schedd_on_rabbitmq import (
     PATIENCE,
@@ -21,22 +18,6 @@ from tests.support.schedd_on_rabbitmq import (
     slots,
     until,
 )
-from tests.support.schedd_process import LiveSchedd
-from tests.support.services.rabbitmq import VirtualHost
-
-
-@pytest.fixture
-def make(tmp_path: Path, rabbitmq: VirtualHost) -> Iterator[Make]:
-    made: list[LiveSchedd] = []
-
-    def one(name: str = "vobox1.example.org", url: str = "") -> LiveSchedd:
-        made.append(LiveSchedd(tmp_path / name, name, url or rabbitmq.url))
-        return made[-1]
-
-    yield one
-    for each in made:
-        each.close()
-
 
 # --- the journey -----------------------------------------------------------------------------
 

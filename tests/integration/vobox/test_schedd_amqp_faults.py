@@ -4,31 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from tests.support.schedd_on_rabbitmq import HERE, PATIENCE, SHELL, Make, asked, lines, slots, until
-from tests.support.schedd_process import LiveSchedd
 from tests.support.services.rabbitmq import Rabbit, VirtualHost
 from thyme.errors import ExitCode
 from thyme.protocol import codec
 from thyme.protocol.events import Started, Submit
-
-
-@pytest.fixture
-def make(tmp_path: Path, rabbitmq: VirtualHost) -> Iterator[Make]:
-    made: list[LiveSchedd] = []
-
-    def one(name: str = "vobox1.example.org", url: str = "") -> LiveSchedd:
-        made.append(LiveSchedd(tmp_path / name, name, url or rabbitmq.url))
-        return made[-1]
-
-    yield one
-    for each in made:
-        each.close()
-
 
 # --- more than one schedd --------------------------------------------------------------------
 

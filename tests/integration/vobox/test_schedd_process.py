@@ -6,7 +6,6 @@ import random
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,13 +23,6 @@ output = out.$(Cluster).$(Process)
 error = err.$(Cluster).$(Process)
 log = log
 """
-
-
-@pytest.fixture
-def schedd(tmp_path: Path) -> Iterator[LiveSchedd]:
-    made = LiveSchedd(tmp_path)
-    yield made
-    made.close()
 
 
 def test_a_job_goes_from_condor_submit_to_the_history(schedd: LiveSchedd) -> None:

@@ -8,8 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -26,13 +24,6 @@ output = out.$(Cluster).$(Process)
 error = err.$(Cluster).$(Process)
 log = log
 """
-
-
-@pytest.fixture
-def schedd(tmp_path: Path) -> Iterator[LiveSchedd]:
-    made = LiveSchedd(tmp_path)
-    yield made
-    made.close()
 
 
 # --- a full disk --------------------------------------------------------------------------------

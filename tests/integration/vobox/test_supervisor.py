@@ -84,13 +84,6 @@ class LiveBox:
 
 
 @pytest.fixture
-def schedd(tmp_path: Path) -> Iterator[LiveSchedd]:
-    made = LiveSchedd(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def box(tmp_path: Path, schedd: LiveSchedd) -> Iterator[LiveBox]:
     made = LiveBox(tmp_path, schedd)
     yield made

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
 from tests.support.fake_schedd import FakeSchedd
 from tests.support.virtual_worker import POOL, Site, job
 from thyme.broker import Mail
 from thyme.protocol.events import Finished, Started, Submit
 from thyme.worker.claims import CLAIM_TIMEOUT, SECOND_CLAIM_TIMEOUT
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path)
 
 
 def test_without_a_schedd_a_job_runs_at_once(site: Site) -> None:

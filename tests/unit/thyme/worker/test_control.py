@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.support.fake_schedd import FakeSchedd, submission
@@ -12,11 +10,6 @@ from thyme.broker import Mail
 from thyme.protocol.codec import encode
 from thyme.protocol.events import Evicted
 from thyme.protocol.mail import ClaimReply
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path)
 
 
 @pytest.mark.parametrize(

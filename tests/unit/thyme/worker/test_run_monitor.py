@@ -18,12 +18,6 @@ from thyme.protocol.mail import Control, Peek, Peeked, Waiting
 from thyme.worker.peek import MAX_PEEK, answer_peek
 from thyme.worker.sandbox import STDERR, STDOUT, Sandbox
 
-
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path)
-
-
 # --- time that a job may take ----------------------------------------------------------------
 
 

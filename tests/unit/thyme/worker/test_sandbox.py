@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,14 +20,6 @@ from thyme.worker import sandbox as sandbox_module
 from thyme.worker.sandbox import STDERR, STDOUT, Sandbox
 from thyme.worker.start_errors import CannotStart
 from thyme.worker.users import JobUser
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
-    made = filled(tmp_path)
-    yield made
-    made.remove()
-
 
 # --- making it -------------------------------------------------------------------------------
 

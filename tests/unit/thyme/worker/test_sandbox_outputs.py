@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,13 +17,6 @@ from thyme.worker.reports import encode_within_limit
 from thyme.worker.sandbox import Sandbox
 
 TASK = Task("condor_exec.exe")
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
-    made = filled(tmp_path)
-    yield made
-    made.remove()
 
 
 def task(*names: str, **changes: object) -> Task:

@@ -18,11 +18,6 @@ from thyme.worker.users import JobUser
 from thyme.worker.worker import Worker, WorkerSettings
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path)
-
-
 def test_a_broker_lost_during_the_run_does_not_touch_the_job(site: Site) -> None:
     site.submit(job(seconds=100))
 

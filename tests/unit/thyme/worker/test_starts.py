@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import signal
-from pathlib import Path
-
-import pytest
 
 from tests.support.fake_schedd import FakeSchedd
 from tests.support.virtual_worker import Site, job
 from thyme.errors import BrokerUnreachable
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path)
 
 
 def steps(site: Site, *names: str) -> list[str]:

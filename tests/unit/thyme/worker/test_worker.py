@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from pathlib import Path
 
 import pytest
 
@@ -11,11 +10,6 @@ from tests.support.fake_schedd import FakeSchedd
 from tests.support.virtual_worker import POOL, Site, job
 from thyme.protocol.events import Evicted
 from thyme.worker.sandbox import Sandbox
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path)
 
 
 def test_sigterm_evicts_the_job_with_its_kill_signal_and_reports_it(site: Site) -> None:

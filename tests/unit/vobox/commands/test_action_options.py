@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from tests.support.fake_command_queue import BOB, Queue
-from tests.support.schedd_parts import SCHEDD, Bench
+from tests.support.fake_command_queue import Queue
+from tests.support.schedd_parts import SCHEDD
 from vobox.commands import act
 from vobox.rpc.types import Answer
-
-
-@pytest.fixture
-def queue(tmp_path: Path) -> Iterator[Queue]:
-    bench = Bench(tmp_path)
-    made = Queue(bench)
-    made.add("4.0", "5.0", "5.1", "6.0", "6.1")
-    made.add("9.0", uid=BOB, owner="bob")
-    yield made
-    bench.close()
-
-
-def usage(command: str) -> str:
-    return act.build_usage(command)
-
 
 # --- command lines ------------------------------------------------------------------------------
 
@@ -33,7 +15,7 @@ def usage(command: str) -> str:
 def test_an_empty_argument_is_ignored(queue: Queue) -> None:
     # DIRAC with a local schedd; HTCondor complains, which fails DIRAC
     assert queue.run("condor_rm", "", "5.0") == Answer("Job 5.0 marked for removal\n", "", 0)
-    expected = "You did not specify any jobs\n" + usage("condor_rm")
+    expected = "You did not specify any jobs\n" + act.build_usage("condor_rm")
     assert queue.run("condor_rm", "") == Answer("", expected, 1)
 
 
@@ -57,12 +39,12 @@ def test_a_cluster_0_is_complained_of_and_the_others_are_carried_out(queue: Queu
 def test_an_argument_that_names_nothing_is_an_error(queue: Queue, word: str) -> None:
     said = queue.run("condor_rm", word)
     expected = f"Invalid cluster # from {word}.\nYou did not specify any jobs\n"
-    assert said == Answer("", expected + usage("condor_rm"), 1)
+    assert said == Answer("", expected + act.build_usage("condor_rm"), 1)
 
 
 @pytest.mark.parametrize("command", ["condor_rm", "condor_hold", "condor_release"])
 def test_nothing_given_is_an_error(queue: Queue, command: str) -> None:
-    expected = "You did not specify any jobs\n" + usage(command)
+    expected = "You did not specify any jobs\n" + act.build_usage(command)
     assert queue.run(command) == Answer("", expected, 1)
     assert queue.run(command, "-debug") == Answer("", expected, 1)
 
@@ -81,7 +63,7 @@ def test_an_unknown_option_is_named_and_nothing_is_done(
 ) -> None:
     states = queue.states()
     said = queue.run(*command.split(), "5")
-    assert said == Answer("", text + usage(command.split()[0]), 1)
+    assert said == Answer("", text + act.build_usage(command.split()[0]), 1)
     assert queue.states() == states
 
 
@@ -112,7 +94,7 @@ def test_our_own_name_in_any_form_is_accepted(queue: Queue, name: str) -> None:
 
 def test_version_and_help_need_no_jobs(queue: Queue) -> None:
     assert queue.run("condor_rm", "-version").stdout.startswith("$CondorVersion: ")
-    assert queue.run("condor_hold", "-help") == Answer("", usage("condor_hold"), 0)
+    assert queue.run("condor_hold", "-help") == Answer("", act.build_usage("condor_hold"), 0)
 
 
 def test_totals_are_one_line_a_group(queue: Queue) -> None:

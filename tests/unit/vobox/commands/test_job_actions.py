@@ -3,31 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.support.fake_command_queue import BOB, Queue
-from tests.support.schedd_parts import Bench, Events
+from tests.support.schedd_parts import Events
 from thyme.protocol.job import JobId
-from vobox.commands import act
 from vobox.rpc.types import Answer
-
-
-@pytest.fixture
-def queue(tmp_path: Path) -> Iterator[Queue]:
-    bench = Bench(tmp_path)
-    made = Queue(bench)
-    made.add("4.0", "5.0", "5.1", "6.0", "6.1")
-    made.add("9.0", uid=BOB, owner="bob")
-    yield made
-    bench.close()
-
-
-def usage(command: str) -> str:
-    return act.build_usage(command)
-
 
 # --- job ids ------------------------------------------------------------------------------------
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,13 +26,6 @@ def compressor() -> Compressor:
     db = sqlite3.connect(":memory:")
     db.execute("CREATE TABLE dictionaries(id INTEGER PRIMARY KEY, text BLOB NOT NULL)")
     return Compressor(db)
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    made = Ledger(tmp_path / "ledger.db")
-    yield made
-    made.close()
 
 
 # --- texts --------------------------------------------------------------------------------------

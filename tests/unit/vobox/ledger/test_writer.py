@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,6 @@ from vobox.classad.ad import quote
 from vobox.jobs.job import Job
 from vobox.ledger.snapshot import LedgerSnapshot
 from vobox.ledger.writer import Ledger
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    made = Ledger(tmp_path / "ledger.db")
-    yield made
-    made.close()
 
 
 def view(ledger: Ledger) -> LedgerSnapshot:

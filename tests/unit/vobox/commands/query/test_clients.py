@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator
 
 import pytest
 
-from tests.support.fake_query_queue import Command, FakeQueue, ask, job, out, utc
+from tests.support.fake_query_queue import Command, FakeQueue, ask, job, out
 from tests.support.schedd_parts import Events, after
 from vobox.commands.query import condor_history, condor_q, condor_status
 
@@ -22,12 +21,6 @@ ARC_ENVIRONMENT = {
     "_condor_CONDOR_Q_ONLY_MY_JOBS": "false",
     "_condor_CONDOR_Q_DASH_BATCH_IS_DEFAULT": "false",
 }
-
-
-@pytest.fixture(autouse=True)
-def _in_utc() -> Iterator[None]:
-    with utc():
-        yield
 
 
 def run(line: str, view: FakeQueue) -> str:

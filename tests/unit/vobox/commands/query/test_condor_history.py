@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fake_query_queue import FakeQueue, ask, job, out, utc
+from tests.support.fake_query_queue import FakeQueue, ask, job, out
 from vobox.classad.ad import Ad
 from vobox.commands.query.condor_history import answer as condor_history
 from vobox.commands.query.condor_history_options import OPTIONS, USAGE
@@ -26,12 +26,6 @@ HISTORY = FakeQueue(
         job(37, 0, 4, CompletionDate=1795353800, Owner="bob", User="bob@example.org"),
     ],
 )
-
-
-@pytest.fixture(autouse=True)
-def _in_utc() -> Iterator[None]:
-    with utc():
-        yield
 
 
 def ids(*argv: str) -> list[str]:

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.support.fake_query_queue import NOW, FakeQueue, ask, job, out, utc
+from tests.support.fake_query_queue import NOW, FakeQueue, ask, job, out
 from vobox.commands.query.condor_q import answer as condor_q
 
 TITLE = "\n\n-- Schedd: vobox1.example.org : <127.0.0.1:36097?... @ 11/22/26 13:25:12\n"
 NOBATCH = " ID      OWNER            SUBMITTED     RUN_TIME ST PRI SIZE CMD\n"
 NONE = "0 jobs; 0 completed, 0 removed, 0 idle, 0 running, 0 held, 0 suspended"
-
-
-@pytest.fixture(autouse=True)
-def _in_utc() -> Iterator[None]:
-    with utc():
-        yield
 
 
 def footer(query: str, user: str, everybody: str, name: str = "games") -> str:

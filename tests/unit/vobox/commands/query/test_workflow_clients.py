@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator
 from xml.etree import ElementTree
 
-import pytest
-
-from tests.support.fake_query_queue import Command, FakeQueue, ask, job, out, utc
+from tests.support.fake_query_queue import Command, FakeQueue, ask, job, out
 from vobox.commands.query import condor_history, condor_q, condor_status
 
 COMMANDS: dict[str, Command] = {
@@ -18,12 +15,6 @@ COMMANDS: dict[str, Command] = {
     "condor_history": condor_history.answer,
     "condor_status": condor_status.answer,
 }
-
-
-@pytest.fixture(autouse=True)
-def _in_utc() -> Iterator[None]:
-    with utc():
-        yield
 
 
 def run(line: str, view: FakeQueue) -> str:
