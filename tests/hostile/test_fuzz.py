@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.fuzz_targets import TARGETS, run
+from vobox.commands.submit.commands_table import COMMAND_NAMES
 
 #: Words and signs with which parsers do something.
 PIECES = st.sampled_from(
@@ -31,6 +32,37 @@ DATA = st.one_of(
     st.tuples(PIECES, st.integers(1, 3000)).map(lambda given: given[0] * given[1]),
     st.binary(max_size=200),
 )
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("classad", b"\0"),
+        ("classad", b'"\\\0"'),
+        ("history file", b'Owner = "a\0\\"b"\n*** \n'),
+        ("submit description", b"executable = agent.sh\nqueue arguments from (\nb\xbd\n)\n"),
+        ("print format", b"%" + b"9" * 5000 + b"d"),
+    ],
+)
+def test_what_once_failed(name: str, data: bytes) -> None:
+    run(name, data)
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "-" + "9" * 5000, "1e5000", "\u00b2", "-1e400"])
+def test_a_submit_command_with_any_number(value: str) -> None:
+    """It is taken or refused with HTCondor's ERROR; what cannot be a number of Python's, too."""
+    lines = [f"{command} = {value}" for command in sorted(COMMAND_NAMES)]
+    lines += [
+        f"+A = {value}", f"if version >= {value}\nendif", f"if {value}\nendif",
+        f"arguments = $SUBSTR(x,{value}) $CHOICE({value},a)", f"arguments = $INT({value})",
+        f"arguments = $RANDOM_INTEGER(1,{value}) $REAL({value})",
+    ]  # fmt: skip
+    queues = ["queue"] * len(lines)
+    for queue in (f"queue {value}", f"queue x in [{value}:] (a b)", f"queue x in [:{value}:2] (a)"):
+        lines.append("")
+        queues.append(queue)
+    for line, queue in zip(lines, queues, strict=True):
+        run("submit description", f"executable = agent.sh\n{line}\n{queue}\n".encode())
 
 
 @pytest.mark.parametrize("name", TARGETS)

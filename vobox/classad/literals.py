@@ -37,7 +37,7 @@ def literal_value(text: str) -> Any:
         inner = text[1:-1]
         if '"' not in inner and "\\" not in inner and text[-1] == '"' and len(text) > 1:
             return inner
-        if _STRING.match(text) is None:
+        if _STRING.match(text) is None or "\0" in text:  # no string of the library's has a NUL
             return NOT_LITERAL
         return unquote(text) if "\\" in text else text[1:-1]
     if _INTEGER.match(text):

@@ -128,8 +128,9 @@ def parse_format(text: str) -> Format:
         raise BadFormat("it has more than one conversion, for one attribute")
     if found["letter"] in _REFUSED:
         raise BadFormat(f"%{found['letter']} is not supported")
-    width = int(found["width"] or 0)
-    precision = None if found["precision"] is None else int(found["precision"] or 0)
+    # ten digits are too many, and Python makes no number of some thousand
+    width = int((found["width"] or "0")[:10])
+    precision = None if found["precision"] is None else int((found["precision"] or "0")[:10])
     if max(width, precision or 0) > MAX_WIDTH:
         raise BadFormat(f"it is wider than {MAX_WIDTH} characters")
     return Format(

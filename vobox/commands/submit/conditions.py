@@ -85,7 +85,7 @@ class IfBlocks:
 
 
 def _compare_version(operator: str, wanted: str) -> bool:
-    numbers = tuple(int(part) for part in wanted.split("."))
+    numbers = tuple(int(part[:18]) for part in wanted.split("."))
     ours = VERSION_NUMBERS[: len(numbers)]
     return {
         ">=": ours >= numbers,

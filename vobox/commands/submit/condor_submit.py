@@ -53,6 +53,9 @@ def condor_submit(request: Request, target: SubmitTarget, files: OwnerFiles, now
         return run.submit()
     except SubmitError as refusal:
         return Answer(run.report.stdout if run.report else "", refusal.stderr, 1)
+    except UnicodeEncodeError as error:  # an item of a queue statement, for example
+        stdout = run.report.stdout if run.report else ""
+        return Answer(stdout, submit_error(f"{error.object[:200]!a} is not UTF-8").stderr, 1)
     except (CommandRefused, TooSlow) as refusal:
         stdout = run.report.stdout if run.report else ""
         return Answer(stdout, f"\nERROR: {refusal}\n", 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 
 import classad2
@@ -11,7 +12,8 @@ from vobox.classad.ad import Ad, ParseError, convert_old_syntax, evaluate, parse
 
 from .errors import expression_error, type_error
 
-_LITERAL = re.compile(r"-?\d+\Z|true\Z|false\Z|undefined\Z", re.IGNORECASE)
+# Python makes no number of some thousand digits, and ClassAds none of twenty
+_LITERAL = re.compile(r"-?\d{1,19}\Z|true\Z|false\Z|undefined\Z", re.IGNORECASE)
 
 
 @functools.lru_cache(maxsize=4096)  # the jobs of a cluster share most of their expressions
@@ -43,7 +45,7 @@ def evaluate_boolean(command: str, text: str) -> bool:
 def evaluate_integer(command: str, text: str) -> int:
     """Return the value of a command that must be an integer; raises SubmitError."""
     value = _evaluate_constant(text)
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
         return int(value)
     raise type_error("an integer", command, text)
 

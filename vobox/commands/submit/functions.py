@@ -8,6 +8,7 @@ value itself.
 
 from __future__ import annotations
 
+import math
 import posixpath
 import random
 import re
@@ -48,6 +49,13 @@ def _evaluate_number(text: str) -> float:
     return value
 
 
+def _evaluate_integer(text: str) -> int:
+    value = _evaluate_number(text)
+    if not math.isfinite(value):
+        raise FunctionError(f"{text!r} is not an integer")
+    return int(value)
+
+
 def _format(pattern: re.Pattern[str], spec: list[str], default: str, value: object) -> str:
     wanted = ",".join(spec) if spec else default
     if not pattern.match(wanted):
@@ -56,7 +64,7 @@ def _format(pattern: re.Pattern[str], spec: list[str], default: str, value: obje
 
 
 def _int(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Random) -> str:
-    number = int(_evaluate_number(_look_up(arguments[0], lookup)))
+    number = _evaluate_integer(_look_up(arguments[0], lookup))
     return _format(_INT_FORMAT, arguments[1:], "%d", number)
 
 
@@ -85,7 +93,7 @@ def _choice(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Rand
     items = arguments[1:]
     if len(items) == 1:
         items = re.split(r"[,\s]+", _look_up(items[0], lookup))
-    index = int(_evaluate_number(_look_up(arguments[0], lookup)))
+    index = _evaluate_integer(_look_up(arguments[0], lookup))
     if not 0 <= index < len(items):
         raise FunctionError(f"index {index} is not within the {len(items)} items")
     return items[index]
@@ -98,7 +106,7 @@ def _random_choice(arguments: list[str], _flags: str, lookup: Lookup, rng: rando
 
 
 def _random_integer(arguments: list[str], _flags: str, lookup: Lookup, rng: random.Random) -> str:
-    numbers = [int(_evaluate_number(_look_up(text, lookup))) for text in arguments]
+    numbers = [_evaluate_integer(_look_up(text, lookup)) for text in arguments]
     if len(numbers) not in (2, 3):
         raise FunctionError("needs (min, max) or (min, max, step)")
     low, high, step = numbers[0], numbers[1], numbers[2] if len(numbers) == 3 else 1
@@ -111,11 +119,11 @@ def _substr(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Rand
     if len(arguments) not in (2, 3):
         raise FunctionError("needs (name, start) or (name, start, length)")
     text = _look_up(arguments[0], lookup)
-    start = int(_evaluate_number(_look_up(arguments[1], lookup)))
+    start = _evaluate_integer(_look_up(arguments[1], lookup))
     start = max(len(text) + start, 0) if start < 0 else start
     if len(arguments) == 2:
         return text[start:]
-    length = int(_evaluate_number(_look_up(arguments[2], lookup)))
+    length = _evaluate_integer(_look_up(arguments[2], lookup))
     return text[start : start + length] if length >= 0 else text[start:length]
 
 

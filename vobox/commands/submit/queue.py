@@ -167,10 +167,10 @@ def _read_item_lines(name: str, sources: TextSources) -> list[str]:
 def _parse_slice(found: re.Match[str], items: list[str]) -> range:
     start, colon, stop, step = (found[number] for number in (1, 2, 3, 4))
     if not colon:
-        position = int(start) if start else 0
+        position = int(start[:10]) if start else 0
         position = position + len(items) if position < 0 else position
         return range(position, position + 1) if 0 <= position < len(items) else range(0)
-    numbers = [int(part) if part else None for part in (start, stop, step)]
+    numbers = [int(part[:10]) if part else None for part in (start, stop, step)]
     if numbers[2] == 0:
         numbers[2] = 1
     return range(len(items))[slice(*numbers)]

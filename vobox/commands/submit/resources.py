@@ -29,7 +29,7 @@ def parse_size(text: str, unit: int) -> int | None:
     if found is None or (text[-1] in "bB" and not found[2]):
         return None
     kib = float(found[1]) * (_UNITS[found[2].upper()] if found[2] else unit)
-    return math.ceil(kib / unit)
+    return math.ceil(kib / unit) if math.isfinite(kib) else None
 
 
 def record_requests(commands: Commands, ad: Ad, defaults: bool) -> dict[str, str]:

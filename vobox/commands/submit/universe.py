@@ -81,7 +81,7 @@ def record_universe(commands: Commands, ad: Ad, schedd: str) -> Universe:
 def _parse_universe(commands: Commands) -> int:
     text = commands.get("universe", "JobUniverse") or "vanilla"
     name = text.lower()
-    if name.isascii() and name.isdigit():
+    if name.isascii() and name.isdigit() and len(name) < 10:
         name = _NAMES.get(int(name), name)
     if name in _GONE:
         raise job_error(f"'{_GONE[name]}' is not a supported universe.")
