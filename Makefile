@@ -17,7 +17,7 @@ SETUP ?= yes
 FILES := git -c safe.directory='*' ls-files -z --cached --others --exclude-standard
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test announce setup lint bench clean up down secrets update-workers e2e converge \
+.PHONY: help demo test announce setup lint bench model clean up down secrets update-workers e2e converge \
   python-demo python-test
 
 help: ## list the commands
@@ -48,6 +48,9 @@ lint: python-test ## ruff, mypy --strict, shellcheck, yamllint, ansible-lint, ha
 
 bench: python-test ## measure against the goals (ONLY=id,id); writes build/bench.json
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.bench --only '$(ONLY)'
+
+model: python-test ## search the model of the job protocol, every configuration (half an hour)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 -m '' tests/model $(PYTEST_ARGS)
 
 up: ## bring a site up with docker compose (docs/howto-site.md)
 	@$(PYTHON) -m compose.manage up

@@ -42,6 +42,8 @@ TESTS = {
     "hosts": "tests/e2e/test_services.py::test_ssh_has_a_key_and_speaks_to_nobody",
     "firewall": "tests/integration/thyme/test_amqp_faults.py"
     "::test_dropped_packets_are_noticed_by_waiting_and_by_sending_clients",
+    "spin": "tests/model/test_model.py"
+    "::test_the_protocol_has_its_properties_under_faults[no-fault]",
     "systemd": "tests/ansible/test_units.py::test_systemd_accepts_the_units[pip-docker]",
     "clients": "tests/clients/test_dask.py",
     "grafana": "tests/unit/grafana/test_source.py::test_the_check_of_the_form_finds_what_is_wrong",

@@ -20,9 +20,12 @@ PACKAGES = {
     "docker-registry": ("docker-registry",),
     "docker.io": ("docker", "dockerd"),
     "erlang-base": ("epmd",),
+    "gcc": ("gcc",),
     "influxdb": ("influxd",),
     "iproute2": ("ip",),
     "iptables": ("iptables",),
+    # its headers; it has no program, but brings one
+    "libc6-dev": ("gencat",),
     "nodejs": ("node",),
     "npm": ("npm",),
     "openssh-client": ("ssh", "ssh-keygen"),
@@ -30,6 +33,7 @@ PACKAGES = {
     "prometheus": ("prometheus", "promtool"),
     "rabbitmq-server": ("rabbitmq-server",),
     "runc": ("runc",),
+    "spin": ("spin",),
     "systemd": ("systemd-analyze",),
 }
 
@@ -64,6 +68,7 @@ SERVICES = {
     "site": Service("a site of containers", (*_DOCKER, "debootstrap", "iproute2"), root=True),
     "hosts": Service("hosts for Ansible", (*_DOCKER, "debootstrap", "openssh-client"), root=True),
     "firewall": Service("dropping packets", ("iptables",), root=True),
+    "spin": Service("the model checker spin", ("spin", "gcc", "libc6-dev")),
     "systemd": Service("checking systemd units", ("systemd",)),
     "clients": Service("the real batch clients", (), download="clients"),
     "grafana": Service("Grafana's packages", ("nodejs", "npm"), download="grafana"),
