@@ -296,6 +296,8 @@ class StartPilots:
     #: for how many seconds each of them is expected to live (None: not known); empty: not known
     #: of any of them
     lives: tuple[float | None, ...] = ()
+    #: when the node closes, in seconds since 1970; None: never, or not known
+    closes: float | None = None
 
 
 @dataclass(frozen=True)

@@ -132,6 +132,15 @@ class Config(ContainerKeys):
         "minutes: a pilot that is told less finds none.",
         "1.0",
     )
+    machine_features: bool = _key(
+        True,
+        "",
+        "Tell pilots about the node and how long they may live: as Machine/Job Features "
+        "(HSF-TN-2016-02), in the directories that `$MACHINEFEATURES` and `$JOBFEATURES` name, and "
+        "in the file `$PLANCTON_LIFE`, which holds until when, in seconds since 1970. Not with "
+        "`read_only`, as they are files in the container.",
+        "1.0",
+    )
     max_ttl: Annotated[float, Field(gt=0)] = _key(
         43200.0,
         "s",

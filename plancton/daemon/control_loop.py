@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from plancton.config.model import Config
 from plancton.config.reload import ConfigWatch
-from plancton.engine import pilot_spec
+from plancton.engine import job_features, pilot_spec
 from plancton.engine.base import Engine
 from plancton.errors import EngineError, EngineUnavailable, PlanctonError
 from plancton.model import (
@@ -268,7 +268,8 @@ class ControlLoop:
         for done in range(action.count):
             name = pilot_spec.make_name()
             try:
-                self._engine.start(pilot_spec.make_spec(config, self.facts, name))
+                features = self._make_features(name, action, done)
+                self._engine.start(pilot_spec.make_spec(config, self.facts, name, features))
             except EngineError as error:
                 _log.error("not started: %s", error)
                 self.counts["start_failures"] += 1
@@ -280,6 +281,16 @@ class ControlLoop:
             _log.info("%s started", name)
             self.counts["started"] += 1
         return action.count
+
+    def _make_features(self, name: str, action: StartPilots, number: int) -> dict[str, str]:
+        config = self._config.config
+        if not config.machine_features:
+            return {}
+        life = action.lives[number] if number < len(action.lives) else None
+        wall = self._clock.wall()
+        return job_features.make_features(
+            config, self.facts, name, wall=wall, life=life, closes=action.closes
+        )
 
     def _stop(self, action: StopPilot) -> None:
         if action.pilot.state is not PilotState.STOPPING:

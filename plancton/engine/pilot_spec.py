@@ -37,6 +37,8 @@ class PilotSpec:
     environment: Mapping[str, str]
     config: Config
     labels: Mapping[str, str] = field(default_factory=dict)
+    #: files that tell the pilot about its node (``job_features``): relative paths and contents
+    features: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_name() -> str:
@@ -44,8 +46,17 @@ def make_name() -> str:
     return NAME_PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(_SUFFIX_LENGTH))
 
 
-def make_spec(config: Config, facts: HostFacts, name: str) -> PilotSpec:
-    """Return the pilot ``name``.  Raises BadExpression, which a checked configuration does not."""
+def make_spec(
+    config: Config, facts: HostFacts, name: str, features: Mapping[str, str] | None = None
+) -> PilotSpec:
+    """Return one pilot.  Raises BadExpression, which a checked configuration does not.
+
+    Args:
+        config: the node's.
+        facts: of the node.
+        name: the pilot's.
+        features: what it is told (``job_features.make_features``); None: nothing.
+    """
     names = list_template_names(config, facts, name)
     return PilotSpec(
         name=name,
@@ -54,6 +65,7 @@ def make_spec(config: Config, facts: HostFacts, name: str) -> PilotSpec:
         environment=fill_environment(config, names),
         config=fill_container_keys(config, names),
         labels={NODE_LABEL: facts.hostname, CONFIG_LABEL: fingerprint_config(config)},
+        features=features or {},
     )
 
 

@@ -51,7 +51,7 @@ def decide(state: NodeState, config: Config, now: float) -> Decision:
     actions: list[Action] = [RemovePilot(pilot) for pilot in exited]
     actions += stops
     if starts:
-        actions.append(StartPilots(starts, _expect_lives(view, starts)))
+        actions.append(StartPilots(starts, _expect_lives(view, starts), view.phase.end))
     return Decision(
         actions=tuple(actions),
         reasons=reasons,

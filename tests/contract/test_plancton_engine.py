@@ -211,3 +211,10 @@ def test_closing_leaves_pilots_alone(bench: EngineTest) -> None:
     bench.engine = bench.harness.open()
     assert bench.look(name).state is PilotState.RUNNING
     assert pid == 1 or Path(f"/proc/{pid}").exists()
+
+
+def test_a_pilot_reads_what_it_is_told_about_its_node(bench: EngineTest) -> None:
+    """The spec of every pilot here says that its time is 777 s."""
+    for value, code in (("777", 0), ("778", 1)):
+        name = bench.start(bench.harness.reads("wall_limit_secs", value))
+        assert bench.until(name, PilotState.EXITED).exit_code == code

@@ -31,6 +31,10 @@ class EngineHarness(Protocol):
 
     def sleeps(self) -> tuple[str, ...]: ...
 
+    def reads(self, path: str, value: str) -> tuple[str, ...]:
+        """Ends with 0 if the file in ``$JOBFEATURES`` holds ``value``, else with another code."""
+        ...
+
     def ignores_term(self) -> tuple[str, ...]:
         """A command that does not end when asked to."""
         ...
@@ -62,6 +66,9 @@ class FakeHarness:
     def sleeps(self) -> tuple[str, ...]:
         return ("sleep",)
 
+    def reads(self, path: str, value: str) -> tuple[str, ...]:
+        return ("reads", f"jobfeatures/{path}", value)
+
     def ignores_term(self) -> tuple[str, ...]:
         return ("stubborn",)
 
@@ -87,6 +94,9 @@ class ProcessHarness:
 
     def sleeps(self) -> tuple[str, ...]:
         return ("sleep", "600")
+
+    def reads(self, path: str, value: str) -> tuple[str, ...]:
+        return ("sh", "-c", f'test "$(cat "$JOBFEATURES/{path}")" = {value}')
 
     def ignores_term(self) -> tuple[str, ...]:
         return ("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
@@ -118,6 +128,9 @@ class ContainerHarness:
     def sleeps(self) -> tuple[str, ...]:
         return ("sh", "-c", "trap 'exit 143' TERM; sleep 600 & wait")
 
+    def reads(self, path: str, value: str) -> tuple[str, ...]:
+        return ("sh", "-c", f'test "$(cat "$JOBFEATURES/{path}")" = {value}')
+
     def ignores_term(self) -> tuple[str, ...]:
         return ("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
 
@@ -148,7 +161,7 @@ class EngineTest:
     def make_spec(self, command: tuple[str, ...]) -> PilotSpec:
         config = Config(docker_cmd=command, docker_image=IMAGE, networks=("none",))
         self.engine.prepare(config, FACTS)
-        return make_spec(config, FACTS, make_name())
+        return make_spec(config, FACTS, make_name(), {"jobfeatures/wall_limit_secs": "777\n"})
 
     def start(self, command: tuple[str, ...]) -> str:
         one = self.make_spec(command)

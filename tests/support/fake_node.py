@@ -109,8 +109,9 @@ class FakePilotStore:
 class FakeEngine:
     """The engine's contract in memory.
 
-    A pilot's command says what it does: ``exit N``, ``sleep`` (ends when asked to) or
-    ``stubborn`` (ends only when killed).  ``calls`` records every change that was asked for.
+    A pilot's command says what it does: ``exit N``, ``sleep`` (ends when asked to), ``stubborn``
+    (ends only when killed) or ``reads FILE VALUE`` (ends with 0 if it was told so).
+    ``calls`` records every change that was asked for.
     """
 
     name = "fake"
@@ -149,6 +150,9 @@ class FakeEngine:
         self._place.pilots[spec.name] = pilot
         if spec.command[0] == "exit":
             self.end(spec.name, int(spec.command[1]))
+        elif spec.command[0] == "reads":
+            _, path, value = spec.command
+            self.end(spec.name, 0 if spec.features.get(path, "").strip() == value else 1)
         elif spec.command[0] not in ("sleep", "stubborn"):
             self.end(spec.name, 127, f"cannot run {spec.command[0]!r}: No such file or directory")
 

@@ -1,7 +1,8 @@
 """Runs one task as HTCondor's starter would, and ends it when told to.
 
 The job's environment is what its description asked for plus HTCondor's own
-variables; nothing of the worker's environment reaches it. The job leads a
+variables and those that tell about the node (``FEATURES``); nothing else of the worker's
+environment reaches it. The job leads a
 session of its own, as its own user where the worker is root; whatever it
 starts is killed when it ends.
 
@@ -16,7 +17,7 @@ import os
 import resource
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -33,6 +34,8 @@ from .usage import UsageMeter
 from .users import JobUser
 from .work_directory import remove_scratch
 
+#: Machine/Job Features (HSF-TN-2016-02), and until when the pilot may expect to live.
+FEATURES = ("MACHINEFEATURES", "JOBFEATURES", "PLANCTON_LIFE")
 #: Seconds between two looks at what a job uses: the first soon, as many jobs are short.
 FIRST_LOOK, LOOK_INTERVAL = 0.25, 3.0
 #: The kernel, out of memory, takes the job before the worker, which has to report that.
@@ -223,6 +226,15 @@ def _raise_oom_score(pid: int) -> None:
         pass  # it has ended, or the node does not let us
 
 
+def read_features(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of the worker that tell a job about its node and how long it may run.
+
+    They name directories with the Machine/Job Features of HSF-TN-2016-02: a job agent asks its
+    central service for work that fits.
+    """
+    return {name: environ[name] for name in FEATURES if name in environ}
+
+
 def build_environment(
     task: Task, scratch: str, slot: str, user: JobUser | None = None
 ) -> dict[str, str]:
@@ -241,6 +253,7 @@ def build_environment(
         "BATCH_SYSTEM": "HTCondor",
         **temporary,
         **(user or JobUser()).variables(scratch),
+        **read_features(os.environ),
         **given,
         "_CONDOR_SCRATCH_DIR": scratch,
         "_CONDOR_JOB_IWD": str(Path(scratch, task.directory)) if task.directory else scratch,

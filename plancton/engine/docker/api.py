@@ -135,6 +135,11 @@ class DockerApi:
         with self._translate_errors(f"network {network}"):
             self._client(SLOW_TIMEOUT).connect_container_to_network(container, network)
 
+    def put_files(self, container: str, archive: bytes) -> None:
+        """Unpack a tar archive at the root of a container."""
+        with self._translate_errors(container):
+            self._client(SLOW_TIMEOUT).put_archive(container, "/", archive)
+
     def start(self, container: str) -> None:
         """Start a container that was created."""
         with self._translate_errors(container):

@@ -6,19 +6,25 @@ https://docs.docker.com/reference/api/engine/version/v1.41/#operation/ContainerC
 
 from __future__ import annotations
 
+import io
 import re
+import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from plancton.config.expressions import BadExpression
 from plancton.config.model import Config
+from plancton.engine import job_features
 from plancton.engine.pilot_spec import PilotSpec
 
 #: What Plancton writes on its containers, beside the labels of ``launch``.
 PILOT, IMAGE = "plancton.pilot", "plancton.image"
 IMAGE_DIGEST, CGROUP = "plancton.image.digest", "plancton.node.cgroup"
 _OURS = "plancton."
+#: Where a container finds what it is told about its node: at no place that is usually mounted.
+FEATURES = "/plancton-pilot"
 
 #: Docker refuses less than this (bytes).
 MIN_MEMORY = 6 * 1024 * 1024
@@ -61,7 +67,7 @@ def build_body(
         "Cmd": list(spec.command),
         "Hostname": spec.hostname,
         "User": config.user_group,
-        "Env": [f"{key}={value}" for key, value in spec.environment.items()],
+        "Env": [f"{key}={value}" for key, value in _environment(spec).items()],
         "Labels": {
             **config.labels,
             **spec.labels,
@@ -82,6 +88,33 @@ def build_body(
             "LogConfig": _log_config(facts),
         },
     }
+
+
+def _environment(spec: PilotSpec) -> dict[str, str]:
+    told = job_features.make_variables(FEATURES, spec.environment) if has_features(spec) else {}
+    return {**told, **spec.environment}
+
+
+def has_features(spec: PilotSpec) -> bool:
+    """Tell whether the container gets files about its node; a read-only one takes none."""
+    return bool(spec.features) and not spec.config.read_only
+
+
+def pack_features(spec: PilotSpec) -> bytes:
+    """Return a tar archive of the files about the node, readable by everybody."""
+    packed = io.BytesIO()
+    directories = {str(parent) for path in spec.features for parent in PurePath(path).parents}
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for directory in sorted(directories):
+            entry = tarfile.TarInfo(str(PurePath(FEATURES.lstrip("/"), directory)))
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            archive.addfile(entry)
+        for path, text in spec.features.items():
+            content = text.encode()
+            entry = tarfile.TarInfo(str(PurePath(FEATURES.lstrip("/"), path)))
+            entry.size, entry.mode = len(content), 0o644
+            archive.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()
 
 
 def list_further_networks(config: Config) -> tuple[str, ...]:

@@ -287,10 +287,19 @@ class DockerEngine:
         try:
             for network in container_body.list_further_networks(spec.config):
                 self._api.connect(made, network)
+            if container_body.has_features(spec):
+                self._put_features(made, spec)
             self._api.start(made)
         except EngineRefused as error:
             self._remove_created(made)
             raise NotStarted(*explain_failed_start(str(error))) from error
+
+    def _put_features(self, made: str, spec: PilotSpec) -> None:
+        """Write what the pilot is told; one that cannot be told is started all the same."""
+        try:
+            self._api.put_files(made, container_body.pack_features(spec))
+        except EngineRefused as error:
+            _log.warning("%s is not told about its node: %s", spec.name, error)
 
     def _remove_created(self, made: str) -> None:
         try:

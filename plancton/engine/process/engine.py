@@ -16,13 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from plancton.config.model import Config
+from plancton.engine import job_features
 from plancton.engine.pilot_spec import PilotSpec
 from plancton.errors import EngineError, EngineUnavailable, StartFailed
 from plancton.model import HostFacts, Pilot, PilotState, PilotUsage, Prepared, Usage
 
 from . import procfs
 from .exit_watch import ExitWatch
-from .pilot_files import PilotFiles, ShimRecord
+from .pilot_files import FEATURES, PilotFiles, ShimRecord
 from .trash import Trash
 
 _SHIM = Path(__file__).with_name("shim.py")
@@ -81,6 +82,9 @@ class ProcessEngine:
         environment = {key: os.environ[key] for key in INHERITED if key in os.environ}
         scratch = str(self._directory / spec.name / "scratch")
         environment |= {"HOME": scratch, "TMPDIR": scratch}
+        if spec.features:
+            directory = str(self._directory / spec.name / FEATURES)
+            environment |= job_features.make_variables(directory, spec.environment)
         environment |= spec.environment
         environment[procfs.MARK_VARIABLE] = spec.name
         try:

@@ -26,6 +26,8 @@ from plancton.engine.pilot_spec import NAME_PREFIX, PilotSpec
 
 #: Directories that are being made, and that are being removed, begin with these.
 NEW, TRASH = ".new-", ".trash-"
+#: Directory with what the pilot is told about its node.
+FEATURES = "features"
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,17 @@ class PilotFiles:
         (fresh / "scratch").mkdir(mode=0o700)
         for name in ("output", "spec.json"):  # the environment may hold passwords
             (fresh / name).touch(mode=0o600)
+        for path, text in spec.features.items():
+            file = fresh / FEATURES / path
+            file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
         if os.geteuid() == 0:
             # what a pilot of root's starts may be another user, who has to pass and no more
             for directory in (pilots, fresh, fresh / "scratch"):
                 directory.chmod(0o711)
+            for told in (fresh / FEATURES, *(fresh / FEATURES).rglob("*")):
+                if told.exists():
+                    told.chmod(0o755 if told.is_dir() else 0o644)
         content = {
             "command": list(spec.command),
             "environment": environment,

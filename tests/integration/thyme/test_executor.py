@@ -60,6 +60,22 @@ def test_the_environment_is_the_jobs_own_and_htcondors_and_nothing_more(
     }
 
 
+def test_a_job_learns_from_its_worker_how_long_it_may_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOBFEATURES", "/plancton-pilot/jobfeatures")
+    monkeypatch.setenv("MACHINEFEATURES", "/plancton-pilot/machinefeatures")
+    monkeypatch.setenv("THYME_URL", "amqp://secret")
+
+    run = Run(tmp_path, Task("/usr/bin/env", arguments=("-0",), environment={"JOBFEATURES": "/x"}))
+
+    seen = dict(line.split("=", 1) for line in run.stdout.decode().split("\0") if line)
+    assert seen["MACHINEFEATURES"] == "/plancton-pilot/machinefeatures"
+    assert seen["JOBFEATURES"] == "/x", "what the job asks for wins"
+    assert "PLANCTON_LIFE" not in seen
+    assert "THYME_URL" not in seen
+
+
 def test_a_job_runs_in_its_scratch_directory_with_its_arguments_word_by_word(
     tmp_path: Path,
 ) -> None:
