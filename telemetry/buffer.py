@@ -42,9 +42,10 @@ class Buffer:
         """Remove the batch: it has arrived."""
         self._take_out()
 
-    def refused(self) -> None:
-        """Drop and count the batch: it will never be taken."""
-        self.dropped += self._take_out()
+    def refused(self, lost: int | None = None) -> None:
+        """Drop the batch: it will never be taken.  ``lost`` of it are counted; None: all."""
+        number = self._take_out()
+        self.dropped += number if lost is None else lost
 
     def back(self) -> None:
         """Keep the batch: it could not be sent now."""

@@ -6,6 +6,7 @@ database is a bucket, and creating it is the admin's.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -33,6 +34,11 @@ class TargetAway(Exception):
 
 class PointsRefused(Exception):
     """The target will never take these points.  One sentence."""
+
+    def __init__(self, text: str, lost: int | None = None) -> None:
+        """``lost``: how many of them; None for all."""
+        super().__init__(text)
+        self.lost = lost
 
 
 class Database(Protocol):
@@ -129,7 +135,8 @@ class Influx:
             if error.code == 404 and "database not found" in text:
                 raise _NoDatabase(text) from None
             if error.code in (400, 413, 422) and any(word in text for word in _FOR_GOOD):
-                raise PointsRefused(f"{name}: {text}") from None
+                lost = re.search(r"partial write: .* dropped=(\d+)", str(error.content))
+                raise PointsRefused(f"{name}: {text}", int(lost[1]) if lost else None) from None
             if error.code in (401, 403):
                 text += "; check the user, the password and the user's rights"
             raise TargetAway(f"{name}: {error.code}: {text}") from None

@@ -53,6 +53,8 @@ class TargetSender:
         self._ending = threading.Event()
         self._sent = self._failures = 0
         self._problem = ""
+        #: what was logged of the last points that were refused: not again with each round
+        self._refusal = ""
         self._told_dropped = 0
         self._thread = threading.Thread(
             target=self._run, name=f"metrics {target.name}", daemon=True
@@ -116,9 +118,13 @@ class TargetSender:
             self._tell(str(error))
             return False
         except PointsRefused as error:
-            self._buffer.refused()
+            lost = len(batch) if error.lost is None else error.lost
+            self._buffer.refused(lost)
+            self._sent += len(batch) - lost
             self._failures += 1
-            self._log.error("metrics: %d points were refused: %s", len(batch), error)
+            if str(error) != self._refusal:
+                self._refusal = str(error)
+                self._log.error("metrics: %d points were refused: %s", lost, error)
             return True
         except Exception as error:
             # a bug must neither end this thread in silence nor keep its points for ever

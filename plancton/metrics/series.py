@@ -1,8 +1,9 @@
 """The series that a node sends; ``docs/reference/metrics.md`` is generated from this table.
 
-The first three are those of 2017, which dashboards of then read: their names, tags
-and fields never change. Site and host name together are a node, since hosts of two sites
-may have the same short name; the series of 2017 lack the site, and no dashboard here reads them.
+The first three are those of 2017, which dashboards of then read: their names, tags, fields and
+the fields' types never change (InfluxDB refuses a point with another type). Site and host name
+together are a node, since hosts of two sites may have the same short name; the series of 2017 lack
+the site, and no dashboard here reads them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ DAEMON = Series(
     ("hostname",),
     (
         Field("uptime", "float", "s", "Time since the daemon began."),
-        Field("containers", "integer", "pilots", "Pilots that run."),
+        Field("containers", "float", "pilots", "Pilots that run."),
         Field("status", "string", "", "`active`, `draining`, or `waiting` (nothing may start)."),
     ),
     "The daemon runs.",

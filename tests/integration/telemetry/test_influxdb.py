@@ -19,6 +19,7 @@ from telemetry.targets import parse
 from tests.support.services.certificates import Authority
 from tests.support.services.influx import ADMIN, ADMIN_PASSWORD, InfluxServer
 from tests.support.waiting import wait_until
+from tests.unit.plancton.metrics.test_metrics import Node
 
 LOG = logging.getLogger("test-telemetry")
 MakeInflux = Callable[..., InfluxServer]
@@ -86,6 +87,65 @@ def test_a_field_of_another_type_is_refused_for_good_and_counted(
     with pytest.raises(PointsRefused, match=f"127.0.0.1:{influxdb.port}#{database}: .*type"):
         target.write([Point("weather", {}, {"drops": "many"}, 1e9)])
     target.close()
+
+
+#: As Plancton 0.6 wrote them: numbers without ``i`` are floats to InfluxDB.
+POINTS_OF_2017 = """\
+daemon,hostname=old uptime=12.5,containers=3,status="active" 1500000000000000000
+measurement,hostname=old cpu_eff=37.5 1500000000000000000
+container,hostname=old,started=True,killed=False uptime=60.25 1500000000000000000
+"""
+
+
+def test_a_database_with_points_of_2017_takes_those_of_today(
+    influxdb: InfluxServer, sending: Sending, database: str, tmp_path: Path
+) -> None:
+    client = influxdb.client(database)
+    client.create_database(database)
+    client.write(POINTS_OF_2017.splitlines(), {"db": database}, protocol="line")
+    client.close()
+    node = Node(tmp_path, max_docks=2)
+    node.look()
+    node.engine.end(node.engine.running()[0], 0)
+    node.look(10.0)
+    node.look(30.0)
+    (end,) = [one for one in node.points if one.series == "container"]
+    sender = sending.to(f"http://127.0.0.1:{influxdb.port}#{database}")
+    sender.add(node.points)
+    sender.flush()
+    wait_until(
+        lambda: sender.state.waiting == 0 and sender.state.sent, "all to be sent",
+        state=lambda: sender.state,
+    )  # fmt: skip
+    assert (sender.state.sent, sender.state.dropped) == (len(node.points), 0)
+    (row,) = influxdb.query(database, "SELECT last(containers) AS n, status FROM daemon")
+    assert (row["n"], row["status"]) == (2.0, "active")
+    (row,) = influxdb.query(
+        database, "SELECT count(containers) AS n FROM daemon WHERE hostname = 'old'"
+    )
+    assert row["n"] == 1, "those of 2017 are still there"
+    (row,) = influxdb.query(
+        database, "SELECT last(uptime) AS n FROM container WHERE hostname = 'node1'"
+    )
+    assert row["n"] == end.fields["uptime"]
+
+
+def test_of_a_batch_only_the_refused_points_are_lost_and_the_log_says_so_once(
+    influxdb: InfluxServer, sending: Sending, database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    target = Influx(parse(f"http://127.0.0.1:{influxdb.port}#{database}"))
+    target.write([Point("weather", {}, {"drops": 1}, 1e9)])
+    target.close()
+    sender = sending.to(f"http://127.0.0.1:{influxdb.port}#{database}")
+    for sent in (9, 18):
+        sender.add([*points(9), Point("weather", {}, {"drops": 0.5}, 1e9 + sent)])
+        sender.flush()
+        wait_until(lambda: sender.state.sent == sent, "a batch", state=lambda: sender.state)  # noqa: B023
+    assert (sender.state.dropped, sender.state.waiting) == (2, 0)
+    assert arrived(influxdb, database) == 10
+    said = [one.getMessage() for one in caplog.records if "refused" in one.getMessage()]
+    assert len(said) == 1
+    assert said[0].startswith("metrics: 1 points were refused")
 
 
 def test_a_server_that_is_away_gets_what_was_kept_and_the_rest_is_counted(
