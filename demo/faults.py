@@ -127,7 +127,10 @@ def _of_agent(agent: Agent, pilots: int) -> Fault:
 def find_due_steps(
     all_faults: Sequence[Fault], progress: Progress, view: View
 ) -> list[tuple[Fault, Step]]:
-    """Find the steps to take now, at most one of each fault."""
+    """Find the steps to take now, at most one of each fault.
+
+    ``progress``: what was done already; ``view``: what the site shows now.
+    """
     found = []
     for fault in all_faults:
         done = progress.done.get(fault.name, 0)

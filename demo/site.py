@@ -50,7 +50,7 @@ def plancton_config(layout: Layout, worker: str) -> dict[str, object]:
             f"--timeout={PILOT_TIMEOUT}",
             f"--heartbeat={HEARTBEAT}",
         ],
-        # jobs run as whoever runs the demo, below whose directory they have to be
+        # jobs run as the user who runs the demo, so they have to be below his directory
         "environment": {processes.MARK: str(layout.root), "THYME_JOB_USER": "self"},
         "scratch_dir": str(layout.scratch),
         "max_docks": PILOTS,
@@ -208,7 +208,7 @@ class Site:
 
     def tear_down(self) -> list[processes.Process]:
         """End everything that still runs; return the processes that could not be ended."""
-        # Whoever starts others goes first; each may have been killed already.
+        # Programs that start others are ended first; each may have been killed already.
         for name in (CE, PLANCTON, SCHEDD):
             process = self._running.get(name)
             if process is not None and process.poll() is None:

@@ -53,7 +53,10 @@ class View:
         return Counter(self.state.values())[status]
 
     def is_in(self, number: int, status: int, seconds: float = 0.0) -> bool:
-        """Tell whether the agent has been in this state for at least ``seconds``."""
+        """Tell whether the agent has been in this state for at least ``seconds``.
+
+        ``number``: of the agent; ``status``: JobStatus.
+        """
         return self.state.get(number) == status and self.at - self.since[number] >= seconds
 
 

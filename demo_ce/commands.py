@@ -26,7 +26,10 @@ class CondorCommands:
         return self.run(query.command, merge_stderr=query.merge_stderr)
 
     def run(self, command: str, stdin: str = "", merge_stderr: bool = False) -> CommandResult:
-        """Run a command and return the lines of its output and its exit code."""
+        """Run a command and return the lines of its output and its exit code.
+
+        ``command``: for the shell; ``merge_stderr``: its stderr is part of the output.
+        """
         process = subprocess.Popen(
             ["/bin/sh", "-c", f"( {command} )"],
             stdin=subprocess.PIPE,

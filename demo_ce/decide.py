@@ -30,5 +30,8 @@ def count_free_slots(limits: Limits, counts: Counts) -> int:
 
 
 def count_to_submit(limits: Limits, counts: Counts, submitted: int, wanted: int) -> int:
-    """Count the agents to submit now; ``submitted`` of ``wanted`` were before."""
+    """Count the agents to submit now; ``submitted`` of ``wanted`` were before.
+
+    ``limits``: of the CE; ``counts``: queued and running agents, as the site says.
+    """
     return min(count_free_slots(limits, counts), wanted - submitted)

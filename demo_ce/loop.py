@@ -30,7 +30,10 @@ class BatchSystem(Protocol):
         ...
 
     def run(self, command: str, stdin: str = "", merge_stderr: bool = False) -> CommandResult:
-        """Run a shell command with this standard input; return its output and exit code."""
+        """Run a shell command with this standard input; return its output and exit code.
+
+        ``command``: for the shell; ``merge_stderr``: its stderr is part of the output.
+        """
         ...
 
 

@@ -35,14 +35,20 @@ class IdleStore:
         self._saved_at: float | None = None
 
     def look(self, history: History, now: float, wall: float) -> None:
-        """Write the record if that is due; a failure is logged and tried again."""
+        """Write the record if that is due; a failure is logged and tried again.
+
+        ``history`` is what to save; ``now``: monotonic seconds, ``wall``: seconds since 1970.
+        """
         if self._saved_at is None:
             self._saved_at = now
         if now - self._saved_at >= SAVE_INTERVAL:
             self.save(history, now, wall)
 
     def save(self, history: History, now: float, wall: float) -> None:
-        """Write the record whole or not at all; a failure is logged."""
+        """Write the record whole or not at all; a failure is logged.
+
+        ``history`` is what to save; ``now``: monotonic seconds, ``wall``: seconds since 1970.
+        """
         self._saved_at = now
         record, idle = history.record, history.idle
         content = {
@@ -65,7 +71,11 @@ class IdleStore:
             _log.error("%s: cannot be written: %s", self._path, error.strerror)
 
     def load(self, history: History, now: float, wall: float) -> History:
-        """Return the history with what was saved; one that cannot be used is logged."""
+        """Return the history with what was saved; one that cannot be used is logged.
+
+        ``history`` is what is known already; ``now``: monotonic seconds, ``wall``: seconds since
+        1970.
+        """
         try:
             with self._path.open(encoding="utf-8") as file:
                 content = json.loads(file.read(_MAX_SIZE))

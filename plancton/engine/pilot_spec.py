@@ -111,7 +111,10 @@ def fill_container_keys(config: Config, names: Mapping[str, str | float]) -> Con
 
 
 def list_template_names(config: Config, facts: HostFacts, pilot: str) -> dict[str, str | float]:
-    """Return the names that the configuration's templates may use, with their values."""
+    """Return the names that the configuration's templates may use, with their values.
+
+    ``facts``: of the node, ``pilot``: the pilot's name.
+    """
     return {
         "hostname": facts.hostname,
         "ncpus": facts.ncpus,

@@ -241,7 +241,10 @@ def owner_squeezed(look: LoopPass, facts: HostFacts) -> float | None:
 
 
 def why_idle(look: LoopPass, config: Config, facts: HostFacts, wall: float) -> str:
-    """Return why unused CPUs idle: ``closed``, ``no_work`` or ``limited``."""
+    """Return why unused CPUs idle: ``closed``, ``no_work`` or ``limited``.
+
+    ``look``: one pass of the loop; ``wall``: seconds since 1970.
+    """
     if look.mode is not Mode.ACTIVE or not calendar_rule.find_phase(config, facts, wall).starts:
         return "closed"
     return "no_work" if look.decision.history.no_work.level else "limited"

@@ -77,7 +77,10 @@ def forget_if_changed(
 
 
 def count_ends(history: History, pilots: Iterable[Pilot], config: Config, now: float) -> History:
-    """Return the history with every new end counted once, and every running probe judged."""
+    """Return the history with every new end counted once, and every running probe judged.
+
+    ``pilots``: all that the engine lists; ``now``: monotonic seconds.
+    """
     exited = [pilot for pilot in pilots if pilot.state is PilotState.EXITED]
     running = [pilot for pilot in pilots if pilot.state is PilotState.RUNNING]
     no_work, breaker = history.no_work, history.breaker
@@ -104,12 +107,18 @@ def count_ends(history: History, pilots: Iterable[Pilot], config: Config, now: f
 
 
 def count_failed_start(history: History, reason: str, config: Config, now: float) -> History:
-    """Return the history after the engine refused a start for ``reason``: a pilot that failed."""
+    """Return the history after the engine refused a start for ``reason``: a pilot that failed.
+
+    ``now``: monotonic seconds.
+    """
     return replace(history, breaker=_failure(history.breaker, reason, 0.0, True, config, now))
 
 
 def find_searching_pilots(pilots: Iterable[Pilot], no_work: NoWork, config: Config) -> list[Pilot]:
-    """Return those of ``pilots`` that may still be looking for work."""
+    """Return those of ``pilots`` that may still be looking for work.
+
+    ``no_work``: what is known of pilots that found no work.
+    """
     return [
         pilot
         for pilot in pilots

@@ -42,7 +42,10 @@ class CalendarPhase:
 
 
 def find_phase(config: Config, facts: HostFacts, wall: float) -> CalendarPhase:
-    """Return the phase of this node at ``wall``, in seconds since 1970."""
+    """Return the phase of this node at ``wall``, in seconds since 1970.
+
+    ``config``: its windows and stops, ``facts``: the node's time zone.
+    """
     if not config.windows and not config.stops:
         return CalendarPhase(OPEN, None, "No windows are set: the node may be used at any time.")
     times = parse_calendar(config.windows, config.stops, config.timezone or facts.timezone)

@@ -99,7 +99,10 @@ def smooth_owner(
 
 
 def track_memory_growth(history: History, load: HostLoad, now: float) -> History:
-    """Return the history with the speed at which the owner takes memory."""
+    """Return the history with the speed at which the owner takes memory.
+
+    ``load``: the node's reading now; ``now``: monotonic seconds.
+    """
     if load.mem_available is None or load.pilots_mem is None:
         return replace(history, room=None, room_loss=0.0)
     room = load.mem_available + load.pilots_mem

@@ -49,7 +49,7 @@ def main() -> int:
 
 def end(number: int, _frame: FrameType | None) -> None:
     """Leave through every ``with`` and ``finally`` of the bench, and what ``atexit`` keeps."""
-    # what is being ended must not be left half way by whoever is in a hurry
+    # a second Ctrl-C must not stop the shutdown half way
     for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(each, signal.SIG_IGN)
     sys.exit(128 + number)

@@ -67,7 +67,7 @@ def prepared(owner: str) -> PreparedJob:
     )
     host.target.clusters = _JOB
     job = host.job(DESCRIPTION.replace("@JOB@", str(_JOB)))
-    # whoever asks for jobs asks for their own
+    # users ask for their own jobs
     job.ad["Owner"], job.ad["User"] = quote(owner), quote(f"{owner}@{SCHEDD}")
     return job
 

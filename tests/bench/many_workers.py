@@ -78,7 +78,7 @@ class Asker(threading.Thread):
                 begin = time.monotonic()
                 self._site.ask("condor_q", "-totals")
                 self.seconds.append(time.monotonic() - begin)
-        except BaseException as error:  # told by whoever joins us
+        except BaseException as error:  # reported by the thread that joins us
             self.failed = error
 
     def stop(self) -> list[float]:

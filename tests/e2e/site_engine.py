@@ -104,7 +104,7 @@ class SiteEngine(DockerService):
         client = self.client
         try:
             while left := client.containers(all=True):
-                # whoever starts others goes first
+                # programs that start others are ended first
                 left.sort(key=lambda one: "plancton.pilot" in one["Labels"])
                 for one in left:
                     try:

@@ -232,7 +232,7 @@ exit 0
 
 
 def test_a_pilot_reaches_no_service_but_the_broker(site: ComposeSite) -> None:
-    # given the addresses of everything, as whoever has read them elsewhere would know them
+    # given the addresses of everything, as an attacker may have read them elsewhere
     targets = [f"{METADATA}:80", f"{WORLD}:{REPORTS_PORT}"]
     for service in ("influxdb", "schedd", "plancton", "vobox"):
         networks = site.inspect(site.container(service))["NetworkSettings"]["Networks"]

@@ -1,6 +1,6 @@
 """A real mount whose file server does not answer: FUSE, with a server that stops answering.
 
-The kernel lets whoever opens a file there wait, without end, as with NFS. ``answer`` lets the
+The kernel blocks a process that opens a file there, without end, as with NFS. ``answer`` lets the
 server go on: each file can then be made and written, and what was written is kept.
 """
 
@@ -48,7 +48,7 @@ class HungMount:
         self._answering.set()
 
     def hang(self) -> None:
-        """Let whoever asks from now on wait."""
+        """Block every request from now on."""
         self._answering.clear()
 
     def content(self, name: str) -> bytes:
@@ -85,7 +85,7 @@ class HungMount:
         try:
             os.write(self._device, struct.pack("<IiQ", 16 + len(body), error, unique) + body)
         except OSError:
-            pass  # whoever asked is gone
+            pass  # the process that asked has ended
 
     def _answer(self, operation: int, node: int, body: bytes) -> bytes:
         if operation == _LOOKUP:

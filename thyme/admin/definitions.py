@@ -19,7 +19,7 @@ from .roles import Role, list_roles
 _JOBS = topology.make_job_queue_name("")
 
 
-#: Each worker has a connection and an inbox; whoever has its password may ask for more.
+#: Each worker has a connection and an inbox; with its password a user could open more.
 VHOST_LIMITS = {"max-connections": 25_000, "max-queues": 25_000}
 
 

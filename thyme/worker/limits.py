@@ -42,7 +42,10 @@ def find_exceeded_limit(task: Task, since_attempt: float, since_start: float) ->
 
 
 def seconds_until_limit(task: Task, since_attempt: float, since_start: float) -> float:
-    """Return the seconds until a limit is exceeded; infinity where there is none."""
+    """Return the seconds until a limit is exceeded; infinity where there is none.
+
+    ``since_attempt`` and ``since_start``: seconds since the attempt and its program began.
+    """
     left = [
         allowed - passed
         for allowed, passed in (

@@ -35,7 +35,10 @@ class ReportBuilder:
     def build_evicted(
         self, job: Submit, reason: str, usage: Usage, outcome: ExecutionResult | None = None
     ) -> Report:
-        """Report that the attempt was ended before its time; ``outcome``: None if never started."""
+        """Report that the attempt was ended before its time; ``outcome``: None if never started.
+
+        ``reason``: for the job's ad and user log; ``usage``: what the run used.
+        """
         message = Evicted(
             job.schedd, job.job, self._wall(), job.attempt, self._worker, self._slot, reason, usage,
             outcome.exit_code if outcome else None, outcome.signal if outcome else None,
@@ -43,7 +46,10 @@ class ReportBuilder:
         return Report(message.kind, codec.encode(message))
 
     def build_finished(self, job: Submit, outcome: ExecutionResult, sandbox: Sandbox) -> Report:
-        """Report that the job ended by itself; results that cannot be fetched hold it."""
+        """Report that the job ended by itself; results that cannot be fetched hold it.
+
+        ``outcome``: how its process ended; ``sandbox``: where its output is.
+        """
         files, hold = sandbox.collect_outputs(job.task)
         message = replace(
             self._build(job, hold, outcome.usage, sandbox),
@@ -57,7 +63,10 @@ class ReportBuilder:
     def build_held(
         self, job: Submit, outcome: ExecutionResult, sandbox: Sandbox, hold: HoldReason
     ) -> Report:
-        """Report that the job was ended for exceeding a limit, and is held for it."""
+        """Report that the job was ended for exceeding a limit, and is held for it.
+
+        ``outcome``: how its process ended; ``sandbox``: where its output is; ``hold``: the limit.
+        """
         message = self._build(job, hold, outcome.usage, sandbox)
         return Report(message.kind, encode_within_limit(message))
 

@@ -119,7 +119,10 @@ class Evaluator:
         return self.value(ad, self.text(ad, name))
 
     def number(self, ad: Ad, name: str, default: float = 0.0) -> float:
-        """Return the attribute's value where it is a finite number, else ``default``."""
+        """Return the attribute's value where it is a finite number, else ``default``.
+
+        ``name``: of an attribute of ``ad``, or of those that every ad has in addition.
+        """
         return self.read_number(ad, self.text(ad, name), default)
 
     def string(self, ad: Ad, name: str) -> str:
@@ -127,7 +130,10 @@ class Evaluator:
         return self.read_string(ad, self.text(ad, name))
 
     def read_number(self, ad: Ad, text: str | None, default: float = 0.0) -> float:
-        """Return the expression's value in this job if it is a finite number, else ``default``."""
+        """Return the expression's value in this job if it is a finite number, else ``default``.
+
+        ``text``: an expression (None: of no attribute) that is evaluated in ``ad``.
+        """
         value = number_of(self.value(ad, text))
         return default if value is None else value
 

@@ -105,7 +105,10 @@ def parse(argv: Sequence[str], schedd: str) -> TailRequest:
 
 
 def check_job(job: Job | None, wanted: JobId, uid: int, user: str) -> Job:
-    """Return the job if it runs and the user may read its files; raises CannotPeek."""
+    """Return the job if it runs and the user may read its files; raises CannotPeek.
+
+    ``wanted``: the id that was asked for; ``uid`` and ``user``: who asks.
+    """
     if job is None or not job.in_queue:
         raise CannotPeek(f"No such job: {wanted}")
     if not may_modify(job, uid):

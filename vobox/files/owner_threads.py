@@ -1,6 +1,6 @@
 """Write each owner's files in a thread of his own, so that a hung file system stops only him.
 
-A file server that is gone lets whoever opens a file there wait for ever, and no signal ends
+A file server that is gone blocks every process that opens a file there, and no signal ends
 that. The schedd's own thread waits for what it has asked for here, but not for long: the owner
 whose files take longer is late, and is not waited for again until ``LATE_SECONDS`` after that.
 What he asked for goes on by itself.

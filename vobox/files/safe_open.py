@@ -34,7 +34,10 @@ def open_file(path: str | os.PathLike[str], flags: int, mode: int = 0o644) -> Bi
 
 
 def open_handle(path: str | os.PathLike[str], flags: int, mode: int = 0o644) -> int:
-    """Do as ``open_file``, and return the file descriptor."""
+    """Do as ``open_file``, and return the file descriptor.
+
+    ``flags`` and ``mode``: as os.open takes them.
+    """
     for _try in range(1 if flags & os.O_EXCL else _MAX_TRIES):
         handle = os.open(path, flags & ~os.O_TRUNC | _FLAGS, mode)
         try:

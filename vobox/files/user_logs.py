@@ -42,7 +42,10 @@ class UserLogs:
         self._failures: list[tuple[HoldReason, JobId]] = []
 
     def append(self, job: Job, text: str, once: bool) -> None:
-        """Append an event at the next ``flush``; ``once``: only if the file lacks it."""
+        """Append an event at the next ``flush``; ``once``: only if the file lacks it.
+
+        ``text``: the event as HTCondor writes it, with its line ``...``.
+        """
         if not job.ad.text("UserLog"):
             return
         if self.has_waiting(job.uid) or self._threads.is_late(job.uid):

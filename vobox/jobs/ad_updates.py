@@ -36,7 +36,10 @@ _COUNT: Final = re.compile(r"(\w+) = (\d{1,9})")
 
 
 def set_status(ad: Ad, status: int, before: int, now: float) -> None:
-    """Set JobStatus and what goes with it; ``before``: the JobStatus that the job leaves."""
+    """Set JobStatus and what goes with it; ``before``: the JobStatus that the job leaves.
+
+    ``now``: epoch seconds.
+    """
     if status != before:
         ad["LastJobStatus"] = literal(before)
     if before == SUSPENDED:
@@ -84,7 +87,10 @@ def record_start(ad: Ad, host: str, now: float, machine: Machine | None = None) 
 
 
 def record_end(ad: Ad, host: str, used: Usage) -> None:
-    """Set what goes with the end of a run whose worker reported what it used."""
+    """Set what goes with the end of a run whose worker reported what it used.
+
+    ``host``: where it ran; ``used``: CPU and memory.
+    """
     clear_remote_host(ad, host)
     _add_wall(ad, used.wall)
     for name, seconds in (("User", used.user_cpu), ("Sys", used.system_cpu)):
@@ -175,7 +181,10 @@ def record_end_of_removed(ad: Ad, event: Finished | Evicted) -> None:
 
 
 def record_vacate(ad: Ad, reason: str, code: int, subcode: int, now: float) -> None:
-    """Set what goes with a run that was ended before its time; ``now``: epoch seconds."""
+    """Set what goes with a run that was ended before its time; ``now``: epoch seconds.
+
+    ``reason``, ``code`` and ``subcode``: VacateReason and its codes.
+    """
     ad["VacateReason"] = literal(reason)
     ad["VacateReasonCode"], ad["VacateReasonSubCode"] = literal(code), literal(subcode)
     ad["LastVacateTime"] = literal(int(now))

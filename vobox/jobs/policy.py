@@ -132,7 +132,10 @@ def check_on_exit(ad: Ad, now: float) -> ExitAction:
 
 
 def stays_in_queue(ad: Ad, now: float, evaluator: Evaluator | None = None) -> bool:
-    """Return whether leave_in_queue keeps an ended job in the queue."""
+    """Return whether leave_in_queue keeps an ended job in the queue.
+
+    ``now``: epoch seconds; ``evaluator``: None: a new one.
+    """
     return may_stay_in_queue(ad) and _fires(evaluator or Evaluator(now), ad, "LeaveJobInQueue")
 
 

@@ -17,7 +17,10 @@ from . import ad_updates
 
 
 def format_submit(job: JobId, now: float, ad: Ad) -> str:
-    """Format event 000, the job was submitted."""
+    """Format event 000, the job was submitted.
+
+    ``now``: epoch seconds.
+    """
     notes = ad.text("JobBatchName")
     extra = f'    [ JobBatchName = "{_line(notes)}" ]\n' if notes else ""
     return _event(0, job, now, f"Job submitted from host: {_submit_host(ad)}\n{extra}")
@@ -65,7 +68,10 @@ def format_remote_error(job: JobId, now: float, host: str, hold: HoldReason) -> 
 
 
 def format_attribute_update(job: JobId, now: float, name: str, old: str, new: str) -> str:
-    """Format event 033, an attribute has a new value; ``old``, ``new``: ClassAd text."""
+    """Format event 033, an attribute has a new value; ``old``, ``new``: ClassAd text.
+
+    ``now``: epoch seconds.
+    """
     text = f"Changing job attribute {name} from {_line(old)} to {_line(new)}\n"
     return _event(33, job, now, text)
 
@@ -89,7 +95,10 @@ def format_requeued(job: JobId, event: NotCompleted, ad: Ad) -> str:
 
 
 def format_lost(job: JobId, now: float, reason: str) -> str:
-    """Format the loss of an attempt whose lease expired: in HTCondor an eviction."""
+    """Format the loss of an attempt whose lease expired: in HTCondor an eviction.
+
+    ``now``: epoch seconds.
+    """
     return format_evicted(job, now, Usage(), reason, ad_updates.WORKER_LOST)
 
 
@@ -135,7 +144,10 @@ def _digits(ad: Ad, name: str) -> str:
 
 
 def format_aborted(job: JobId, now: float, reason: str) -> str:
-    """Format event 009, the job was removed."""
+    """Format event 009, the job was removed.
+
+    ``now``: epoch seconds; ``reason``: RemoveReason.
+    """
     return _event(9, job, now, f"Job was aborted.\n\t{_line(reason)}\n")
 
 
@@ -147,7 +159,10 @@ def format_held(job: JobId, now: float, ad: Ad) -> str:
 
 
 def format_released(job: JobId, now: float, reason: str) -> str:
-    """Format event 013, the job was released."""
+    """Format event 013, the job was released.
+
+    ``now``: epoch seconds; ``reason``: ReleaseReason.
+    """
     return _event(13, job, now, f"Job was released.\n\t{_line(reason)}\n")
 
 

@@ -197,7 +197,10 @@ class Ledger:
         return [JobId(cluster, proc) for cluster, proc in rows]
 
     def list_waiting(self, pool: str, submitted: int, limit: int) -> list[Job]:
-        """Return idle jobs of the pool whose message was queued up to that offset."""
+        """Return idle jobs of the pool whose message was queued up to that offset.
+
+        ``submitted``: offset in the stream; ``limit``: at most so many jobs, by cluster and proc.
+        """
         where = f"in_queue=1 AND status={IDLE} AND queued=1 AND pool=? AND submitted<=?"
         return self._jobs(where, (pool, submitted), limit)
 

@@ -201,7 +201,7 @@ def _serve(options: argparse.Namespace) -> int:
         if metrics is not None:
             metrics.close()
         server.shutdown()
-        # whoever submitted has to be told: a lost answer is a job submitted twice
+        # the user has to get the answer to a submit: without it he submits the job twice
         server.drain(ANSWER_TIMEOUT)
         server.server_close()
         options.socket.unlink(missing_ok=True)

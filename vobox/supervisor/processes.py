@@ -136,7 +136,10 @@ class System:
         return Result(code, lines[-1][-REASON:] if lines else "")
 
     def run_service(self, line: str, environment: Mapping[str, str], timeout: float) -> Result:
-        """Run a shell line that leaves daemons behind; its output and theirs is ours."""
+        """Run a shell line that leaves daemons behind; its output and theirs is ours.
+
+        ``line``: for ``sh -c``; ``timeout``: seconds.
+        """
         try:
             return Result(self._finish(self.start(line, environment), timeout))
         except OSError as error:

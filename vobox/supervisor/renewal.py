@@ -36,7 +36,10 @@ TIMEOUT = 300.0
 
 
 def is_due(credentials: Sequence[Credential], settings: Settings, now: float) -> bool:
-    """Tell whether to renew the proxy at ``now`` (seconds since the epoch): bad ones always."""
+    """Tell whether to renew the proxy at ``now`` (seconds since the epoch): bad ones always.
+
+    ``settings``: how long before its end a proxy is renewed.
+    """
     if not settings.renew:
         return False
     if any(one.problem for one in credentials if one.variable == "X509_USER_CERT"):

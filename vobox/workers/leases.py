@@ -53,7 +53,10 @@ class Leases:
         self._granted: dict[tuple[str, Claim], None] = {}
 
     def record_claim(self, job: Job, attempt: int, worker: str, now: float) -> None:
-        """Remember that the worker may start that attempt, and has not reported it yet."""
+        """Remember that the worker may start that attempt, and has not reported it yet.
+
+        ``now``: monotonic seconds.
+        """
         lease = min(job.lease or self._default, CLAIM_LEASE_SECONDS)
         self._claims[job.id] = GrantedClaim(attempt, worker, now, lease)
 

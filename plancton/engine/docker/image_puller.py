@@ -25,7 +25,12 @@ class Registry(Protocol):
         ...
 
     def pull(self, name: str, credentials: str, tell: Callable[[dict[str, Any]], None]) -> None:
-        """Pull an image and wait for it.  Raises EngineError."""
+        """Pull an image and wait for it.  Raises EngineError.
+
+        ``name``: of the image; ``credentials``: the Docker config file with the
+        registry's login ("": Docker's own); ``tell`` is called with each line of progress that
+        Docker sends.
+        """
         ...
 
     def remove_image(self, image: str) -> None:

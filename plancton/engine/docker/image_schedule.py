@@ -139,7 +139,10 @@ def finish_pull(state: PullState, now: float) -> PullState:
 
 
 def fail_pull(state: PullState, problem: str, now: float) -> PullState:
-    """Return the state after a pull that failed."""
+    """Return the state after a pull that failed.
+
+    ``problem``: one sentence for the admin; ``now``: monotonic seconds.
+    """
     if state.pulling != state.wanted:
         return replace(state, pulling="")  # of an image that is not wanted any more
     return replace(state, pulling="", failures=state.failures + 1, failed_at=now, problem=problem)

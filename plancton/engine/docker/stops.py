@@ -129,7 +129,10 @@ class Stops:
             self._unpause(container)
 
     def adopt(self, name: str, container: str, asked: StopRequest) -> None:
-        """Go on with the stop of a pilot that the daemon before has asked to end."""
+        """Go on with the stop of a pilot that the daemon before has asked to end.
+
+        ``name``: of the pilot, ``container``: its id, ``asked``: what is recorded of the request.
+        """
         with self._lock:
             if name in self._asked:
                 return

@@ -1,4 +1,4 @@
-"""Tell at once when a process ends, whoever its parent is (pidfd, Linux 5.3)."""
+"""Learn at once when a process ends, also when it is no child of ours (pidfd, Linux 5.3)."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def records_when_it_is_back(vhost: VirtualHost) -> list[Record]:
         try:
             with closing(connect(vhost.url)) as again:
                 return again.read(-1, 99)
-        except BrokerUnreachable as error:  # nothing else: whoever tries again gets there
+        except BrokerUnreachable as error:  # nothing else: another try succeeds
             said.append(error)
             return []
 

@@ -258,6 +258,6 @@ def test_a_job_gets_pythons_ignored_signals_back(tmp_path: Path) -> None:
 
     said, _name, ignored = run.stdout.split()
     assert said == b"y"
-    # the C library keeps 32 and 33 for itself: whoever started us may ignore these
+    # the C library keeps 32 and 33 for itself: our parent may ignore these
     changeable = sum(1 << (number - 1) for number in signal.valid_signals())
     assert int(ignored, 16) & changeable == 0

@@ -46,7 +46,7 @@ def attack(site: HostileSite, *paths: str) -> Task:
     return Task(python_for_all(), arguments=arguments, files=(program,))
 
 
-#: What every job meets, whoever its worker is.
+#: What every job meets, on any worker.
 ALWAYS = {
     **dict.fromkeys(
         (

@@ -318,7 +318,7 @@ def test_the_stream_names_the_user_of_each_record_and_none_can_lie(
         trap.exchange_declare("thyme.worker.way", "fanout", auto_delete=True)
         trap.exchange_bind("thyme.work", "thyme.worker.way")
         other("worker-other", "thyme.worker.way")
-        # a dead letter is still of whoever sent the message
+        # a dead letter keeps the user who sent the message
         vobox.submit("other", [b"job"])
         worker_other = channel("worker-other")
         method, _properties, _body = worker_other.basic_get(OTHER)

@@ -64,7 +64,7 @@ def built_images() -> Iterator[BuiltImages]:
 
 @contextmanager
 def shared_engine() -> Iterator[DockerService]:
-    """With the images; one at a time has build/docker, whoever uses it."""
+    """Hold build/docker, which one test run at a time may use, with the images."""
     KEPT.mkdir(parents=True, exist_ok=True)
     users = KEPT / "users.json"
     with _locked():
@@ -116,7 +116,7 @@ def _started(engine: DockerService) -> DockerService:
 
 
 def _end(engine: DockerService) -> None:
-    """Whoever has started it."""
+    """End the Docker daemon."""
     try:
         pid = int((engine.directory / "dockerd.pid").read_text())
         os.kill(pid, signal.SIGTERM)

@@ -21,7 +21,7 @@ from urllib.parse import quote
 from tests.support.services.programs import Program, end_all_with, need
 from tests.support.waiting import wait_until
 
-#: Debian's scripts in /usr/sbin change the user; these run as whoever calls them.
+#: Debian's scripts in /usr/sbin change the user; these run as the user who calls them.
 BIN = Path("/usr/lib/rabbitmq/bin")
 #: A cold start on a busy machine.
 START_SECONDS = 120.0

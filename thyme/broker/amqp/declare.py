@@ -110,7 +110,10 @@ class TopologyDeclarer:
         self._call("queue_declare", queue, **options)
 
     def bind_queue(self, queue: str, exchange: str, key: str) -> None:
-        """Bind one queue; raises ChannelClosedByBroker, BrokerError."""
+        """Bind one queue; raises ChannelClosedByBroker, BrokerError.
+
+        Messages that come to ``exchange`` with the routing key ``key`` go to ``queue``.
+        """
         self._call("queue_bind", queue, exchange, routing_key=key)
 
     def purge_queue(self, queue: str) -> int:

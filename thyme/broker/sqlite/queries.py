@@ -11,7 +11,10 @@ from thyme.broker.base import DeadLetter, Retention, make_dead_letter_id
 
 
 def enqueue(db: sqlite3.Connection, pool: str, bodies: Sequence[bytes]) -> None:
-    """Put messages into the pool's queue and the stream."""
+    """Put messages into the pool's queue and the stream.
+
+    ``bodies``: encoded job messages, in this order.
+    """
     db.executemany("INSERT INTO queue(pool, body) VALUES(?, ?)", [(pool, b) for b in bodies])
     append(db, [(b, routing_keys.make_submit_key(pool), "") for b in bodies])
 
@@ -26,7 +29,10 @@ def append(db: sqlite3.Connection, entries: Sequence[tuple[bytes, str, str]]) ->
 
 
 def trim_stream(db: sqlite3.Connection, retention: Retention, limit: int) -> None:
-    """Delete at most ``limit`` of the oldest records: those that are too old, or too many."""
+    """Delete at most ``limit`` of the oldest records: those that are too old, or too many.
+
+    ``retention``: how old (s) and how many (bytes) records may be.
+    """
     sizes = ("page_count", "freelist_count", "page_size")
     pages, free, page = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in sizes)
     too_many = (pages - free) * page > retention.bytes
@@ -47,7 +53,10 @@ def find_first_free(db: sqlite3.Connection, pool: str) -> tuple[int, bytes, int]
 
 
 def move_to_dead_letters(db: sqlite3.Connection, tag: int, reason: str) -> None:
-    """Move a queued message to the dead letters, and record that in the stream."""
+    """Move a queued message to the dead letters, and record that in the stream.
+
+    ``tag``: of the message in the queue; ``reason``: why no worker could run it.
+    """
     query = "SELECT pool, body FROM queue WHERE id=?"
     for pool, body in db.execute(query, (tag,)).fetchall():
         db.execute(

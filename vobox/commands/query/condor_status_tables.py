@@ -197,7 +197,10 @@ def render_submitter_table(ads: list[Ad], totals_only: bool) -> str:
 
 
 def render_compact_table(ads: list[Ad], evaluator: Evaluator, totals_only: bool) -> str:
-    """Render a row for each machine, with what its slots have and what is free; then the totals."""
+    """Render a row for each machine, with what its slots have and what is free; then the totals.
+
+    ``ads``: of slots; ``totals_only``: leave out the rows.
+    """
     if not ads:
         return ""
     machines: dict[str, list[Ad]] = {}
@@ -241,7 +244,10 @@ def _describe_states(slots: Iterable[Ad]) -> str:
 
 
 def render_state_table(ads: list[Ad], evaluator: Evaluator, totals_only: bool) -> str:
-    """Render how long each slot has been in its state; then the totals. "" without slots."""
+    """Render how long each slot has been in its state; then the totals. "" without slots.
+
+    ``ads``: of slots; ``totals_only``: leave out the rows.
+    """
     if not ads:
         return ""
     columns = (

@@ -52,7 +52,10 @@ def render_long(ads: Iterable[Ad], projection: Projection) -> Iterator[str]:
 
 
 def render_json(ads: Iterable[Ad], projection: Projection, empty: str) -> Iterator[str]:
-    """Yield a list of objects; ``empty`` if there is no ad at all."""
+    """Yield a list of objects; ``empty`` if there is no ad at all.
+
+    ``projection``: the attributes that are printed.
+    """
     opening = "[\n"
     for ad in ads:
         members = [

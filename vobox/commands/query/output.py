@@ -109,7 +109,10 @@ class Output:
 
 
 def stream_answer(text: Iterable[str], stderr: str = "", code: int = 0) -> Answer:
-    """Return the answer with this stdout: all of it if it is short, else the rest as it is made."""
+    """Return the answer with this stdout: all of it if it is short, else the rest as it is made.
+
+    ``text``: parts of the stdout, made as they are asked for; ``code``: the exit code.
+    """
     chunks = _join_chunks(text)
     first = next(chunks, "")
     second = next(chunks, None)

@@ -129,7 +129,11 @@ def record_identity(submission: Submission, proc: int, ad: Ad, grid_prefix: str)
 
 
 def record_presentation(commands: Commands, ad: Ad, owner: str) -> None:
-    """Record priority, notification, batch name and accounting; raises SubmitError."""
+    """Record priority, notification, batch name and accounting; raises SubmitError.
+
+    ``commands``: of the submit description; ``ad``: of the job, which is changed; ``owner``: who
+    submits.
+    """
     priority = commands.get("priority", "prio", "JobPrio")
     ad["JobPrio"] = str(evaluate_integer("priority", priority)) if priority else "0"
     notification = (commands.get("notification", "JobNotification") or "never").lower()
@@ -163,7 +167,11 @@ def _record_accounting(commands: Commands, ad: Ad, owner: str) -> None:
 
 
 def record_custom(commands: Commands, ad: Ad, owner: str) -> None:
-    """Record ``+Attr`` and ``MY.Attr``, which override everything else. Raises SubmitError."""
+    """Record ``+Attr`` and ``MY.Attr``, which override everything else. Raises SubmitError.
+
+    ``commands``: of the submit description; ``ad``: of the job, which is changed; ``owner``: who
+    submits.
+    """
     me = quote(owner)
     for attribute, expression in commands.list_custom():
         if "." in attribute:

@@ -26,7 +26,11 @@ class RunLimits(TypedDict, total=False):
 
 
 def record_kill_signal(commands: Commands, ad: Ad, grid: bool) -> None:
-    """Record the kill signal and its timeout; raises SubmitError."""
+    """Record the kill signal and its timeout; raises SubmitError.
+
+    ``commands``: of the submit description; ``ad``: of the job, which is changed; ``grid``: whether
+    it is of the grid universe.
+    """
     text = commands.get("kill_sig", "KillSig")
     if text is not None:
         ad["KillSig"] = quote(_parse_signal_name(text))

@@ -105,7 +105,10 @@ def _check_input_size(commands: Commands, total: int) -> HoldReason | None:
 
 
 def record_sizes(commands: Commands, ad: Ad, program: Program, total: int) -> None:
-    """Record the sizes; ``total``: bytes that travel. Raises SubmitError."""
+    """Record the sizes; ``total``: bytes that travel. Raises SubmitError.
+
+    ``commands``: of the submit description; ``ad``: of the job, which is changed.
+    """
     kib = (program.size + 1023) // 1024
     ad["ExecutableSize"] = str(kib)
     ad["DiskUsage"] = str(max((total + 1023) // 1024, kib))

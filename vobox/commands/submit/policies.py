@@ -26,7 +26,11 @@ _EXPRESSIONS = (
 
 
 def record_policies(commands: Commands, ad: Ad, vanilla: bool) -> list[str]:
-    """Record the policies; return warnings. Raises SubmitError."""
+    """Record the policies; return warnings. Raises SubmitError.
+
+    ``commands``: of the submit description; ``ad``: of the job, which is changed; ``vanilla``:
+    whether it is of the vanilla universe.
+    """
     for command, attribute in _EXPRESSIONS:
         if text := commands.get(command, attribute):
             ad[attribute] = canonicalize(attribute, text)

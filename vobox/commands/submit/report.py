@@ -24,7 +24,10 @@ class Report:
         return "".join(self._pieces)
 
     def add_job(self, cluster: int, proc: int, ad: Ad) -> None:
-        """Print that one job was made."""
+        """Print that one job was made.
+
+        ``cluster`` and ``proc``: its id; ``ad``: what ``-verbose`` prints.
+        """
         if self._options.verbose and not self._options.dump:
             self._pieces.append(f"\n** Proc {cluster}.{proc}:\n{format_ad(ad)}")
         elif not self._options.terse and not self._options.dump:

@@ -26,7 +26,10 @@ _LEAVE = (
 
 
 def record_spooling(commands: Commands, ad: Ad, submission: Submission) -> None:
-    """Record what a spooled job's ad has in addition; nothing for another job."""
+    """Record what a spooled job's ad has in addition; nothing for another job.
+
+    ``commands``: of the submit description; ``ad``: of the job, which is changed.
+    """
     if not submission.spooled:
         return
     ad["StageInStart"] = ad["StageInFinish"] = literal(submission.now)

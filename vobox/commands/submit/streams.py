@@ -34,7 +34,11 @@ def record_stdout_and_stderr(commands: Commands, ad: Ad) -> bool:
 
 
 def record_log(commands: Commands, ad: Ad, iwd: str) -> None:
-    """Record the user log."""
+    """Record the user log.
+
+    ``commands``: of the submit description; ``ad``: of the job, which is changed; ``iwd``: the
+    initial working directory, absolute.
+    """
     if log := commands.get("log", "UserLog"):
         ad["UserLog"] = quote(re.sub("//+", "/", posixpath.join(iwd, log)))
 

@@ -58,7 +58,11 @@ class TransferSettings:
 
 
 def record_transfer(commands: Commands, ad: Ad, domain: str, grid: bool) -> TransferSettings:
-    """Record the commands; raises SubmitError. ``domain``: this host's FileSystemDomain."""
+    """Record the commands; raises SubmitError. ``domain``: this host's FileSystemDomain.
+
+    ``commands``: of the submit description; ``ad``: of the job, which is changed; ``grid``: whether
+    it is of the grid universe.
+    """
     should, when = _parse_modes(commands)
     inputs = _split_names(
         commands.get("transfer_input_files", "TransferInputFiles", "TransferInput")

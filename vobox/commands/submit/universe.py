@@ -72,7 +72,11 @@ class Universe:
 
 
 def record_universe(commands: Commands, ad: Ad, schedd: str) -> Universe:
-    """Record the universe; raises SubmitError for one that is not vanilla or grid."""
+    """Record the universe; raises SubmitError for one that is not vanilla or grid.
+
+    ``commands``: of the submit description; ``ad``: of the job, which is changed; ``schedd``: our
+    name.
+    """
     number = _parse_universe(commands)
     ad["JobUniverse"] = str(number)
     return _record_grid(commands, ad, schedd) if number == GRID else Universe(number)

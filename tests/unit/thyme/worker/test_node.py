@@ -70,7 +70,7 @@ def test_acting_ends_with_its_block_whatever_happens() -> None:
 
     with pytest.raises(ZeroDivisionError), user.acting(), user.acting():
         assert (os.geteuid(), os.getegid(), os.getgroups()) == (4242, 4243, [])
-        # whoever is to be kept out looks at these
+        # an attacker would look at these
         assert (os.getuid(), os.getresuid()[2]) == (0, 0)
         _ = 1 // 0
 

@@ -17,7 +17,7 @@ HERE = {"CE": "none"}
 
 
 def problem(directory: Path, **environment: str) -> str:
-    """The one thing that is wrong; the files are those of whoever runs the tests."""
+    """Return the only problem; the files belong to the user who runs the tests."""
     mine = make_settings(directory, **HERE, **environment)
     mine = mine._replace(user=mine.user._replace(uid=os.getuid(), gid=os.getgid(), name="me"))
     found = [one.problem for one in check_credentials(mine, time.time()) if one.problem]
