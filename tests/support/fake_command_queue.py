@@ -43,6 +43,12 @@ class Queue:
         self.bench.record(*events)
         return answer
 
+    def look(self, read: Callable[[Ledger, float], T]) -> T:
+        return read(self.bench.ledger, NOW + 5000)
+
+    def body(self, job: JobId, kind: str) -> bytes | None:
+        return self.bench.ledger.read_body(job, kind)
+
     def search(self, find: Callable[[QueueView, float], T]) -> T:
         view = LedgerSnapshot(self.bench.ledger.path, SCHEDD, self.address, "")
         with contextlib.closing(view):

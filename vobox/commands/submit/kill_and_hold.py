@@ -8,6 +8,7 @@ from typing import TypedDict
 from thyme.protocol.events import HoldReason
 from thyme.protocol.hold_codes import HoldReasonCode
 from vobox.classad.ad import Ad, quote
+from vobox.jobs.status import HELD
 
 from .errors import job_error
 from .expressions import evaluate_boolean, evaluate_integer, find_constant_integer
@@ -62,6 +63,7 @@ def record_hold_command(commands: Commands, ad: Ad) -> bool:
         ),
     )
     del ad["HoldReasonSubCode"]  # HTCondor gives none here
+    ad["InitialJobStatus"] = str(HELD)
     return True
 
 

@@ -11,6 +11,7 @@ from thyme.protocol.events import HoldReason
 from thyme.protocol.hold_codes import HoldReasonCode
 from thyme.protocol.job import SandboxFile
 from vobox.classad.ad import Ad, quote
+from vobox.jobs.ad_updates import round_up_size
 from vobox.jobs.status import HELD
 
 from .credentials import Credential
@@ -110,15 +111,20 @@ def record_sizes(commands: Commands, ad: Ad, program: Program, total: int) -> No
     ``commands``: of the submit description; ``ad``: of the job, which is changed.
     """
     kib = (program.size + 1023) // 1024
-    ad["ExecutableSize"] = str(kib)
-    ad["DiskUsage"] = str(max((total + 1023) // 1024, kib))
+    _record_size(ad, "ExecutableSize", kib)
+    _record_size(ad, "DiskUsage", max((total + 1023) // 1024, kib))
     ad["TransferInputSizeMB"] = str(total // 1024**2)
-    ad["ImageSize"] = str(kib)
+    _record_size(ad, "ImageSize", kib)
     if text := commands.get("image_size", "ImageSize"):
         image = parse_size(text, 1)
         if image is None or image < 1:
             raise job_error("Image Size must be positive")
-        ad["ImageSize"] = str(image)
+        _record_size(ad, "ImageSize", image)
+
+
+def _record_size(ad: Ad, name: str, kib: int) -> None:
+    """Record a size rounded, as HTCondor's schedd does, and as it is."""
+    ad[name], ad[f"{name}_RAW"] = str(round_up_size(kib)), str(kib)
 
 
 def mark_held(ad: Ad, reason: HoldReason) -> None:
