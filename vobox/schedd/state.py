@@ -40,7 +40,8 @@ class Settings:
     a running job is believed without news, unless it asks for another lease;
     ``policy_interval``: seconds between scans of the jobs' policies; ``max_attempts``:
     a job that lost so many workers is held; ``history_dir``: see ``history_files.py``;
-    ``spool``: the directory of the ledger.
+    ``spool``: the directory of the ledger; ``serves_root``: whether uid 0 of a command's
+    process, which may be that of another container, is believed to be ours.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Settings:
     max_attempts: int = 5
     history_dir: Path | None = None
     spool: Path | None = None
+    serves_root: bool = True
 
 
 @dataclass

@@ -110,6 +110,11 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         help="write a file history.C.P there for each job that ends (PER_JOB_HISTORY_DIR)",
     )
+    option(
+        "--no-root",
+        action="store_true",
+        help="read and write no files for root, who may be another container's",
+    )
     option("--verbose", action="store_true", help="log each step")
     return made
 
@@ -167,6 +172,7 @@ def _serve(options: argparse.Namespace) -> int:
         policy_interval=options.policy_interval,
         max_attempts=options.max_attempts,
         history_dir=_history_dir(options.history_dir),
+        serves_root=not options.no_root,
         spool=ledger.path.parent.absolute(),
     )
     schedd = Schedd(settings, lambda: connect(url), ledger)
@@ -180,7 +186,7 @@ def _serve(options: argparse.Namespace) -> int:
 
     def end(_number: int, _frame: object) -> None:
         schedd.stop()
-        watch = threading.Timer(END_TIMEOUT, _end_now, [options.socket])
+        watch = threading.Timer(END_TIMEOUT, _end_now, [options.socket, lock])
         watch.daemon = True
         watch.start()
 
@@ -210,10 +216,12 @@ def _serve(options: argparse.Namespace) -> int:
     return 0
 
 
-def _end_now(socket: Path) -> None:
+def _end_now(socket: Path, lock: int) -> None:
     """Leave the process at once; nothing is lost, as all that counts is in the stream."""
     print("thyme-schedd: broker or disk does not answer; ended without it", file=sys.stderr)
     socket.unlink(missing_ok=True)
+    # by hand: a thread that waits for a hung mount keeps the process, and what it has open
+    os.close(lock)
     os._exit(0)
 
 

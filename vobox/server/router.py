@@ -33,6 +33,13 @@ def wants_stdin(command: str, argv: Sequence[str]) -> bool:
     return command == "condor_submit" and reads_stdin(argv)
 
 
+def _uses_files(request: Request) -> bool:
+    if request.command == "condor_history":
+        words = (word.lstrip("-") for word in request.argv if word.startswith("-"))
+        return any(word and "file".startswith(word) for word in words)
+    return request.command in ("condor_submit", "condor_transfer_data")
+
+
 class Router:
     """The RPC server's handler."""
 
@@ -50,6 +57,12 @@ class Router:
     def __call__(self, request: Request) -> Answer:
         """Answer one request of a condor command."""
         request = replace(request, charge=self._limit.meter(request.uid))
+        if request.uid == 0 and not self._schedd.settings.serves_root and _uses_files(request):
+            return Answer(
+                stderr="\nERROR: this schedd (--no-root) reads and writes no files for root; use "
+                "another user\n",
+                code=1,
+            )
         if request.command in COMMANDS:
             return self._queries.answer(request, time.time())
         gateway = CommandGateway(self._schedd, self._ledger, request, self._address)

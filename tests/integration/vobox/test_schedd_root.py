@@ -318,3 +318,22 @@ def test_a_schedd_with_no_more_than_its_units_capabilities_serves_users(
     schedd.wait_for(j1_0=4)
     assert (schedd.home / "out").read_text() == "hi\n"
     assert (schedd.home / "log").stat().st_uid == NOBODY
+
+
+def test_root_of_another_container_gets_no_file_of_ours(schedd: LiveSchedd) -> None:
+    schedd.end()
+    schedd.options.append("--no-root")
+    schedd.start()
+    text = b"executable = /bin/cat\ntransfer_input_files = /etc/shadow\nqueue"
+    for command, argv in (
+        ("condor_submit", []), ("condor_transfer_data", ["-all"]),
+        ("condor_history", ["-file", "/etc/shadow"]), ("condor_history", ["-f", "/etc/shadow"]),
+    ):  # fmt: skip
+        done = schedd.run(command, *argv, stdin=text)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "(--no-root) reads and writes no files for root; use another user" in done.stderr
+    as_nobody(schedd, "executable = /bin/true\nqueue")
+    assert schedd.run("condor_rm", "nobody").returncode == 0
+    for option in ("-af", "-format"):
+        values = ["ClusterId"] if option == "-af" else ["%d\\n", "ClusterId"]
+        assert schedd.run("condor_history", "-forwards", option, *values).stdout == "1\n"
