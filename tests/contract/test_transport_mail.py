@@ -163,16 +163,3 @@ def test_letters_that_are_posted_together_all_arrive(new: Connect) -> None:
 
     for name, worker in workers.items():
         assert wait_until(worker.receive, "the letter") == Mail(name.encode())
-
-
-def test_what_is_recorded_on_the_way_to_the_next_message_is_in_the_stream(new: Connect) -> None:
-    vobox, worker = new(), new()
-    assert worker.record_and_take(POOL, [b"first"]) is None
-    vobox.submit(POOL, [b"job"])
-
-    delivery = wait_until(lambda: worker.record_and_take(POOL, [b"a", b"b"]), "the job")
-
-    assert (delivery.body, delivery.redelivered) == (b"job", False)
-    assert [r.body for r in vobox.read(-1, 10)][-2:] == [b"a", b"b"]
-    worker.ack(delivery)
-    assert worker.take(POOL) is None

@@ -17,16 +17,19 @@ from thyme.worker.executor import ExecutionResult
 
 @dataclass
 class FakeSchedd:
-    """Answers claims as the test says, after ``delay`` virtual seconds; records its mail."""
+    """Answers claims as the test says, after ``delay`` virtual seconds, if time is virtual.
+
+    It records the start before it says yes, and says yes again to the worker that has it.
+    """
 
     broker: FakeBroker
     name: str = "vobox"
     run: bool = True
     reason: str = ""
     delay: float = 0.0
-    #: whether it records the starts that it grants
-    records: bool = False
+    wait: bool = False
     claims: list[Claim] = field(default_factory=list)
+    starts: set[tuple[object, ...]] = field(default_factory=set)
     beats: list[tuple[float, Heartbeat]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -38,17 +41,27 @@ class FakeSchedd:
             self.beats.append((self.broker.time(), message))
         elif isinstance(message, Claim):
             self.claims.append(message)
-            recorded = self.run and self.records
-            if recorded:
-                start = (message.job, self.broker.time(), message.attempt)
-                started = Started(self.name, *start, message.worker, message.host)
+            run = self.run and not self.wait
+            start = (message.schedd, message.job, message.attempt, message.worker)
+            if run and start not in self.starts:
+                self.starts.add(start)
+                started = Started(
+                    self.name, message.job, self.broker.time(), *start[2:], message.host
+                )
                 self.broker.record([codec.encode(started)])
             verdict = ClaimReply(
-                self.name, message.job, message.attempt, self.run, self.reason, recorded
+                self.name, message.job, message.attempt, run, self.reason, self.wait
             )
             answer = Mail(codec.encode(verdict), "", mail.correlation)
-            assert self.broker.clock is not None
+            if self.broker.clock is None:
+                self.broker.deliver(mail.reply_to, answer)
+                return
             self.broker.clock.after(self.delay, lambda: self.broker.deliver(mail.reply_to, answer))
+
+    def leave(self) -> None:
+        """It is away: mail to it comes back."""
+        inbox = f"thyme.schedd.{self.name}"
+        del self.broker.inboxes[inbox], self.broker.handlers[inbox]
 
     def tell(self, job: Submit, action: str, attempt: int | None = None) -> None:
         """Control mail to every worker that has an inbox."""

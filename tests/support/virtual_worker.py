@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.fake_broker import FakeBroker
-from tests.support.fake_schedd import FakeExecution, submission
+from tests.support.fake_schedd import FakeExecution, FakeSchedd, submission
 from tests.support.virtual_time import VirtualTime
 from thyme.protocol.codec import encode
 from thyme.protocol.events import Message, Submit
@@ -20,11 +20,12 @@ POOL = "alien_jobs"
 
 
 class Site:
-    """A broker, a clock, and a worker that runs fake jobs."""
+    """A broker, a clock, a schedd that grants every claim, and a worker that runs fake jobs."""
 
     def __init__(self, workdir: Path) -> None:
         self.clock = VirtualTime()
         self.broker = FakeBroker(self.clock)
+        self.schedd = FakeSchedd(self.broker)
         self.workdir = workdir
         self.shutdown = Shutdown()
         self.signals: list[str] = []

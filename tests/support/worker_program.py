@@ -1,4 +1,4 @@
-"""``thyme-worker`` as a program with its own broker."""
+"""``thyme-worker`` as a program with its own broker, and a schedd that grants every claim."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_schedd import submission
+from tests.support.granting_schedd import GrantingSchedd
 from tests.support.waiting import wait_until
 from thyme.broker import Transport, connect
 from thyme.protocol.codec import decode, encode
@@ -38,6 +39,7 @@ class WorkerSite:
         self.work.mkdir()
         self.started: list[subprocess.Popen[str]] = []
         self._broker: Transport | None = None
+        self._schedd: GrantingSchedd | None = None
 
     @property
     def broker(self) -> Transport:
@@ -46,6 +48,8 @@ class WorkerSite:
         return self._broker
 
     def submit(self, *tasks: Task, pool: str = "alien_jobs") -> None:
+        if self._schedd is None:
+            self._schedd = GrantingSchedd(lambda: connect(self.url))
         bodies = [encode(submission(task, f"{n}.0")) for n, task in enumerate(tasks, 1)]
         self.broker.submit(pool, bodies)
 
@@ -92,6 +96,8 @@ class WorkerSite:
                 process.wait()
             if process.stderr is not None:
                 process.stderr.close()
+        if self._schedd is not None:
+            self._schedd.close()
         if self._broker is not None:
             self._broker.close()
 

@@ -148,18 +148,9 @@ class Transport(ABC):
     def take(self, pool: str) -> Delivery | None:
         """Take the oldest free message, or return None at once. A process takes one at a time."""
 
-    def record_and_take(self, pool: str, bodies: Sequence[bytes]) -> Delivery | None:
-        """Append events and take a message, in one round trip where the broker is remote."""
-        self.record(bodies)
-        return self.take(pool)
-
     @abstractmethod
     def ack(self, delivery: Delivery) -> None:
         """Acknowledge a message: it is removed."""
-
-    def ack_later(self, delivery: Delivery) -> None:
-        """Acknowledge a message with the next call; until then it may be redelivered."""
-        self.ack(delivery)
 
     @abstractmethod
     def requeue(self, delivery: Delivery) -> None:
@@ -259,10 +250,6 @@ class Transport(ABC):
     @abstractmethod
     def wait(self, timeout: float) -> None:
         """Return when something may have come, on ``wake``, or after ``timeout`` seconds."""
-
-    def pause(self, timeout: float) -> None:
-        """Return on ``wake`` or after ``timeout`` seconds, not when something comes."""
-        self.wait(timeout)
 
     @abstractmethod
     def wake(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import threading
 
 
@@ -25,10 +24,6 @@ class Wakeup:
                 os.write(self._write_end, b"x")
         finally:
             self._lock.release()
-
-    def comes_within(self, timeout: float) -> bool:
-        """Wait at most ``timeout`` seconds; return whether ``wake`` was called."""
-        return bool(select.select([self.fileno], [], [], timeout)[0])
 
     def clear(self) -> None:
         """Empty the pipe."""

@@ -74,7 +74,7 @@ def _decode_fields(
     values = {}
     for name in table if names is None else names:
         if name not in header:
-            if f"{what}.{name}" in OPTIONAL_FIELDS:
+            if name in OPTIONAL_FIELDS or f"{what}.{name}" in OPTIONAL_FIELDS:
                 continue
             raise BadMessage(f"{what}: field {name!r} is missing")
         try:

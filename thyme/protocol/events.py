@@ -8,14 +8,14 @@ recorded, lost, removed, held, released,  schedd → stream
 delivered, left, not_completed, marker,
 edited, suspended, continued, vacated,
 snapshot, stored
-started                                   schedd, or worker, → stream
+started                                   schedd → stream
 finished, evicted                         worker → stream
 ========================================  ==========================================
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Final, TypeVar
 
 from thyme.errors import BadMessage
@@ -56,10 +56,14 @@ class ScheddMessage(Message):
 
 @dataclass(frozen=True)
 class JobMessage(ScheddMessage):
-    """A message about one job; ``time`` is the sender's wall clock, seconds since the epoch."""
+    """A message about one job; ``time`` is the sender's wall clock, seconds since the epoch.
+
+    ``life``: the job's, see ``job.is_same_life``; "" in what only its schedd writes.
+    """
 
     job: JobId
     time: float
+    life: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -175,6 +179,12 @@ class Finished(JobMessage):
     stderr: bytes
     files: tuple[SandboxFile, ...]
     hold: HoldReason | None
+
+
+#: Reasons of evictions that are nobody's failure: the pilot's end, and what control mail asks for.
+EVICTED_WITH_PILOT: Final = "evicted with its pilot"
+VACATED: Final = "vacated"
+ORDINARY_EVICTIONS: Final = frozenset({EVICTED_WITH_PILOT, VACATED, "removed", "held"})
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,10 @@ def _check_name(value: Any) -> str:
     return value
 
 
+def _check_life(value: Any) -> str:
+    return "" if value == "" else _check_name(value)
+
+
 def _check_flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError("true or false")
@@ -292,7 +296,9 @@ MESSAGE_FIELDS: dict[str, tuple[Writer, Reader]] = {
     "token": _both(_check_name),
     "next_cluster": _both(check_count),
     "run": _both(_check_flag),
-    "recorded": _both(_check_flag),
+    "wait": _both(_check_flag),
+    "again": _optional(_check_flag),
+    "life": _both(_check_life),
     "force": _both(_check_flag),
     "machine": (_write_machine, _read_machine),
     "since": _both(_check_number),
@@ -307,11 +313,12 @@ MESSAGE_FIELDS: dict[str, tuple[Writer, Reader]] = {
     "data": _BLOB,
 }
 
-#: ``kind.field`` that a message may lack: it then has the class's default.
+#: ``kind.field``, or a field of any kind, that a message may lack: it then has the class's default.
 OPTIONAL_FIELDS: frozenset[str] = frozenset(
     {
+        "life", "claim.again", "verdict.wait",
         "heartbeat.machine", "claim.machine", "started.machine", "evicted.exit_code",
-        "evicted.signal", "waiting.jobs", "waiting.leaving", "verdict.recorded",
+        "evicted.signal", "waiting.jobs", "waiting.leaving",
         "lost.hold", "task.allowed_job_duration", "task.allowed_execute_duration",
     }
 )  # fmt: skip

@@ -6,6 +6,7 @@ The words are HTCondor's: a job is one *proc* of a *cluster* and is written
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -43,6 +44,20 @@ class JobId(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.cluster}.{self.proc}"
+
+
+def make_life() -> str:
+    """Return a random word for jobs that are being submitted; see ``is_same_life``."""
+    return os.urandom(8).hex()
+
+
+def is_same_life(life: str, other: str) -> bool:
+    """Return whether two messages about a job with one number can be about one job.
+
+    A job's messages carry the random word that was made at its submission: where the number is
+    used again, another user's job has another word. Messages of older programs have none ("").
+    """
+    return not life or not other or life == other
 
 
 @dataclass(frozen=True)

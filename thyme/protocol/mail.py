@@ -12,7 +12,7 @@ peeked                  worker → the schedd's inbox
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from .events import Machine, Message, ScheddMessage, Usage
@@ -23,7 +23,9 @@ from .job import JobId
 class Claim(ScheddMessage):
     """``worker`` asks whether it may start this attempt.
 
-    ``machine``: what it offers; None where it could not tell.
+    ``machine``: what it offers; None where it could not tell. ``again``: the message was delivered
+    before, or claimed by this worker; None from a worker of an older release, which does not know
+    the answer "wait".
     """
 
     kind = "claim"
@@ -32,13 +34,15 @@ class Claim(ScheddMessage):
     worker: str
     host: str
     machine: Machine | None = None
+    again: bool | None = None
+    life: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True)
 class ClaimReply(ScheddMessage):
-    """The reply to a claim; ``reason`` says why not.
+    """The reply to a claim: yes (``run``: the start is recorded), no, or ``wait`` and ask again.
 
-    ``recorded``: the schedd has recorded the start, so that the worker need not.
+    ``reason`` says why not. After a no the worker acknowledges the job's message.
     """
 
     kind = "verdict"
@@ -46,7 +50,8 @@ class ClaimReply(ScheddMessage):
     attempt: int
     run: bool
     reason: str
-    recorded: bool = False
+    wait: bool = False
+    life: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class Heartbeat(ScheddMessage):
     host: str
     usage: Usage
     machine: Machine | None = None
+    life: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,7 @@ class Control(ScheddMessage):
     job: JobId
     attempt: int
     action: str
+    life: str = field(default="", kw_only=True)
 
 
 ACTIONS: Final = (

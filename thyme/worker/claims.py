@@ -1,8 +1,9 @@
-"""Asks a job's schedd whether the worker may start the job.
+"""Ask a job's schedd whether the worker may start the job: no schedd, no start.
 
-No schedd, or no answer in time, means yes, so that jobs run without a VO box.
-For a redelivered message the worker waits for the answer as long as a lease: the worker that had
-it before may be running the job, and only the schedd knows.
+The answer is yes, when the schedd has recorded the start; no, for good; or "wait", while it reads
+the stream. Until there is a yes or a no the worker keeps the message and asks again, with pauses
+that grow. It does not keep it for long: RabbitMQ closes the channel of a consumer that has not
+acknowledged a message for 30 minutes.
 """
 
 from __future__ import annotations
@@ -11,29 +12,51 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from thyme.broker import Mail, Transport
 from thyme.errors import BadMessage
 from thyme.protocol import codec
-from thyme.protocol.events import Machine, Submit, expect_kind
+from thyme.protocol.events import Machine, Submit
+from thyme.protocol.job import JobId
 from thyme.protocol.mail import Claim, ClaimReply, make_schedd_inbox_name
 
 from .shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
-#: Seconds to wait for the schedd's answer to a claim before starting without it.
-CLAIM_TIMEOUT = 3.0
-#: Seconds for the same, where the message is redelivered and the job names no lease.
-SECOND_CLAIM_TIMEOUT = 300.0
+#: Seconds to wait for the schedd's answer before the claim is sent again.
+CLAIM_TIMEOUT: Final = 3.0
+#: Seconds to pause before the first and, doubled each time, the last repetition.
+FIRST_PAUSE: Final = 0.5
+MAX_PAUSE: Final = 10.0
+#: Seconds for which a message is kept without an answer, whatever the worker's own patience.
+MAX_HOLD: Final = 600.0
+
+
+class AttemptId(NamedTuple):
+    """One attempt of one job, whatever number the job shares with another schedd's."""
+
+    schedd: str
+    job: JobId
+    life: str
+    attempt: int
+
+    @classmethod
+    def of(cls, job: Submit) -> AttemptId:
+        """Return which attempt a job's message is for."""
+        return cls(job.schedd, job.job, job.life, job.attempt)
 
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """The schedd's answer: why not (``refusal``; "" for yes), and whether it recorded the start."""
+    """What came of a claim; ``reply``: a yes or a no, or None where neither came.
 
-    refusal: str = ""
-    recorded: bool = False
+    ``perhaps_started``: the schedd may have recorded a start that is not to be.
+    """
+
+    reply: ClaimReply | None
+    perhaps_started: bool
 
 
 class ClaimClient:
@@ -56,44 +79,76 @@ class ClaimClient:
         self._shutdown = shutdown
         self._clock = clock
         self._machine = machine
+        #: claims that may have reached their schedd and were neither granted nor refused
+        self._open: set[AttemptId] = set()
 
-    def claim(self, transport: Transport, job: Submit, again: bool) -> ClaimResult:
-        """Return the schedd's answer, or yes. Raises BrokerError.
+    def claim(
+        self, transport: Transport, job: Submit, redelivered: bool, patience: float
+    ) -> ClaimResult:
+        """Ask until there is a yes or a no, for at most ``patience`` seconds. Raises BrokerError.
 
-        ``again``: whether the message was delivered before.
+        ``redelivered``: whether the message was delivered before.
         """
-        began = self._clock()
-        longest_wait = (job.task.lease or SECOND_CLAIM_TIMEOUT) if again else 0.0
-        # one token for all times that we ask for this message: its answer is the same
+        attempt = AttemptId.of(job)
+        deadline = self._clock() + min(patience, MAX_HOLD)
+        # one token for all repetitions: an answer to any of them is the answer
         token = os.urandom(8).hex()
-        while (answer := self._ask(transport, job, token)) is None:
-            left = began + longest_wait - self._clock()
-            if left <= 0 or self._shutdown.requested:
-                return ClaimResult()
-            log.info("job %s was redelivered: its schedd must say whether it runs", job.job)
-            transport.wait(min(left, CLAIM_TIMEOUT))
-        return answer
+        again, pause = redelivered, FIRST_PAUSE
+        while True:
+            was_open = attempt in self._open
+            self._open.add(attempt)
+            self._send(transport, job, token, again or was_open)
+            reply = self._receive(transport, token, CLAIM_TIMEOUT)
+            if reply is not None and reply.wait and not was_open:
+                self._open.discard(attempt)  # nothing was recorded for it
+            if reply is None or reply.wait:
+                left = deadline - self._clock()
+                if left <= 0 or self._shutdown.requested:
+                    return ClaimResult(None, attempt in self._open)
+                log.info("job %s: its schedd does not answer yet", job.job)
+                # jitter: a thousand workers must not ask in one moment
+                jitter = 0.5 + os.urandom(1)[0] / 510
+                reply = self._receive(transport, token, min(left, pause * jitter), pausing=True)
+                again, pause = True, min(pause * 2, MAX_PAUSE)
+            if reply is not None and not reply.wait:
+                self._open.discard(attempt)
+                return ClaimResult(reply, was_open and not reply.run)
 
-    def _ask(self, transport: Transport, job: Submit, token: str) -> ClaimResult | None:
-        """Return None where there is no answer in time."""
-        claim = Claim(job.schedd, job.job, job.attempt, self._worker, self._slot, self._machine())
+    def _send(self, transport: Transport, job: Submit, token: str, again: bool) -> None:
+        claim = Claim(
+            job.schedd, job.job, job.attempt, self._worker, self._slot, self._machine(), again,
+            life=job.life,
+        )  # fmt: skip
         question = Mail(codec.encode(claim), self._worker, token)
         transport.request(make_schedd_inbox_name(job.schedd), question)
-        deadline = self._clock() + CLAIM_TIMEOUT
-        while (left := deadline - self._clock()) > 0 and not self._shutdown.requested:
+
+    def _receive(
+        self, transport: Transport, token: str, seconds: float, pausing: bool = False
+    ) -> ClaimReply | None:
+        """Return the reply to what was sent with this token; None if there is none in time.
+
+        ``pausing``: only a yes or a no counts, and the worker's shutdown ends the waiting. While a
+        question is out, that waits for the answer: a start may be on its way to the stream.
+        """
+        deadline = self._clock() + seconds
+        while True:
             while (mail := transport.receive()) is not None:
                 if mail.correlation == token:
-                    return None if mail == question else _read(mail)
+                    reply = _read(mail)
+                    if reply is not None and not (pausing and reply.wait):
+                        return reply
+            left = deadline - self._clock()
+            if left <= 0 or self._shutdown.immediate or (pausing and self._shutdown.requested):
+                return None
             transport.wait(left)
-        return None
 
 
-def _read(mail: Mail) -> ClaimResult | None:
+def _read(mail: Mail) -> ClaimReply | None:
     try:
-        reply = expect_kind(codec.decode(mail.body), ClaimReply)
+        message = codec.decode(mail.body)
     except BadMessage as error:
         log.warning("the reply to a claim is not understood, and ignored: %s", error)
         return None
-    if reply.run:
-        return ClaimResult(recorded=reply.recorded)
-    return ClaimResult(reply.reason or "no reason given")
+    if isinstance(message, Claim):  # returned: its schedd has no inbox now
+        return ClaimReply(message.schedd, message.job, message.attempt, False, "", wait=True)
+    return message if isinstance(message, ClaimReply) else None

@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Callable
 
-from thyme.broker import Delivery, Transport
+from thyme.broker import Transport
 from thyme.errors import BrokerError
 
 log = logging.getLogger(__name__)
@@ -72,48 +72,24 @@ class BrokerConnection:
             self._transport = None
         self._back_off(error)
 
-    def record(self, body: bytes, pool: str | None = None) -> Delivery | None:
-        """Record ``body`` now or when there is a connection, after all that waits already.
-
-        ``pool``: take a message from there in the same round trip; returned if all was recorded.
-        """
+    def record(self, body: bytes) -> None:
+        """Record ``body`` now or when there is a connection, after all that waits already."""
         self._unsent.append(body)
-        return self._try_to_send(pool)
-
-    def record_later(self, body: bytes) -> None:
-        """Record ``body`` with the next ``flush``, after all that waits already."""
-        self._unsent.append(body)
+        self.flush()
 
     def flush(self) -> bool:
         """Record what waits, and return whether nothing waits any more."""
-        if self._unsent:
-            self._try_to_send(None)
-        return not self._unsent
-
-    def _try_to_send(self, pool: str | None) -> Delivery | None:
-        delivery = None
-        if (transport := self.get_transport()) is not None:
+        if self._unsent and (transport := self.get_transport()) is not None:
             try:
-                if pool is None:
-                    transport.record(self._unsent)
-                else:
-                    delivery = transport.record_and_take(pool, self._unsent)
+                transport.record(self._unsent)
                 self._unsent.clear()
             except BrokerError as error:
                 self.drop(error)
-        return delivery
+        return not self._unsent
 
     def seconds_until_retry(self) -> float:
         """Return the seconds until a lost connection is tried again."""
         return max(self._next_try - self._clock(), 0.0)
-
-    def pause(self, seconds: float) -> None:
-        """Wait for ``wake``, at most ``seconds``; returns at once without a connection."""
-        if self._transport is not None:
-            try:
-                self._transport.pause(seconds)
-            except BrokerError as error:
-                self.drop(error)
 
     def wake(self) -> None:
         """End the transport's wait, if it waits; for other threads and signal handlers."""

@@ -42,6 +42,7 @@ class ReportBuilder:
         message = Evicted(
             job.schedd, job.job, self._wall(), job.attempt, self._worker, self._slot, reason, usage,
             outcome.exit_code if outcome else None, outcome.signal if outcome else None,
+            life=job.life,
         )  # fmt: skip
         return Report(message.kind, codec.encode(message))
 
@@ -85,7 +86,7 @@ class ReportBuilder:
         )
         return Finished(
             job.schedd, job.job, self._wall(), job.attempt, self._worker, self._slot,
-            None, None, usage, stdout, stderr, (), hold,
+            None, None, usage, stdout, stderr, (), hold, life=job.life,
         )  # fmt: skip
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from thyme.broker import Mail, Transport
 from thyme.errors import BadMessage, BrokerError
 from thyme.protocol import codec
-from thyme.protocol.events import HoldReason, Machine, Submit
-from thyme.protocol.job import DEFAULT_LEASE
+from thyme.protocol.events import EVICTED_WITH_PILOT, VACATED, HoldReason, Machine, Submit
+from thyme.protocol.job import DEFAULT_LEASE, is_same_life
 from thyme.protocol.mail import Control, Heartbeat, Peek, make_schedd_inbox_name
 
 from . import limits
@@ -28,19 +28,16 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at whether there is anything to do, when nothing wakes us.
 POLL_SECONDS = 1.0
-#: Seconds that a job may have to end before we talk to the broker again.
-SHORT_JOB_SECONDS = 0.02
 #: Seconds between two heartbeats at least, however short the lease.
 MIN_HEARTBEAT_SECONDS = 0.05
 
-EVICTED = "evicted with its pilot"
 SUPERSEDED = "superseded"
 #: What control mail says → why the job was ended.
 EVICTION_REASONS = {
     "remove": "removed",
     "hold": "held",
-    "vacate": "vacated",
-    "vacate_fast": "vacated",
+    "vacate": VACATED,
+    "vacate_fast": VACATED,
 }
 
 
@@ -86,9 +83,6 @@ class RunMonitor:
 
         ``rest`` waits for mail or a signal, at most the seconds that it is given.
         """
-        # what ends at once is reported with its acknowledgement, and the broker asked once
-        if self._execution.poll() is None and not shutdown.requested:
-            connection.pause(SHORT_JOB_SECONDS)
         while self._execution.poll() is None:
             self._check_shutdown(shutdown)
             self._check_run_limits()
@@ -125,7 +119,7 @@ class RunMonitor:
 
     def _check_shutdown(self, shutdown: Shutdown) -> None:
         if shutdown.requested:
-            self._end_job(EVICTED)
+            self._end_job(EVICTED_WITH_PILOT)
             if shutdown.immediate:
                 self._execution.kill()
 
@@ -160,6 +154,8 @@ class RunMonitor:
 
     def _is_mine(self, message: Control | Peek) -> bool:
         mine = (self._job.schedd, self._job.job, self._job.attempt)
+        if isinstance(message, Control) and not is_same_life(message.life, self._job.life):
+            return False
         return (message.schedd, message.job, message.attempt) == mine
 
     def _carry_out(self, action: str) -> None:
@@ -178,7 +174,7 @@ class RunMonitor:
         job, identity = self._job, self._identity
         heartbeat = Heartbeat(
             job.schedd, job.job, job.attempt, identity.name, identity.slot,
-            self._execution.get_usage(), identity.machine(),
+            self._execution.get_usage(), identity.machine(), life=job.life,
         )  # fmt: skip
         transport.send(
             make_schedd_inbox_name(job.schedd), Mail(codec.encode(heartbeat), identity.name)

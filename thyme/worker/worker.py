@@ -2,17 +2,16 @@
 
 The steps of a job, and what happens if the worker dies at each:
 
-1. *take*: the message is ours. Dying: it is queued again.
-2. *claim*: ask the job's schedd (``claims.py``). Dying: as 1.
-3. *started* is recorded: by the schedd, before it says yes, or by us if it has not.
-   Dying: the message is redelivered, and the schedd refuses it to others, knowing that
-   it was started; when the lease ends it is queued as the next attempt. Losing the connection
-   here: the same, but we live, and record *evicted* as soon as there is a connection.
-4. *ack*: the message leaves the queue; it is sent within a moment, with the report of a job that
-   has ended by then. Dying before: as 3; from then on: the lease.
-5. *run*, with heartbeats; control mail is obeyed.
-6. *finished* or *evicted* is recorded, however long the broker is away; a worker that
-   may run another job takes its message in the same round trip.
+1. *take*: the message is ours. Dying, or losing the connection: it is queued again. The message of
+   an attempt that this worker has itself ended is acknowledged, and that is all.
+2. *claim*: ask the job's schedd (``claims.py``), which records the start before it says yes. No
+   schedd, no start: the message goes back. Dying: as 1; where the start was recorded, no worker
+   gets that attempt, and the lease brings the next. Losing the connection: as 1; who asks again
+   gets the same answer. A worker that leaves while it asks records *evicted*, which ends the
+   attempt if the schedd had recorded its start, and is passed over if not.
+3. *ack*: the message leaves the queue. Dying before: as 2; from then on: the lease.
+4. *run*, with heartbeats; control mail is obeyed. No schedd and no broker are needed.
+5. *finished* or *evicted* is recorded, however long the broker is away.
 """
 
 from __future__ import annotations
@@ -34,18 +33,25 @@ from thyme.errors import (
     NodeUnfit,
 )
 from thyme.protocol import codec
-from thyme.protocol.events import HoldReason, Machine, Started, Submit, Usage, expect_kind
+from thyme.protocol.events import (
+    EVICTED_WITH_PILOT,
+    HoldReason,
+    Machine,
+    Submit,
+    Usage,
+    expect_kind,
+)
 from thyme.protocol.job import Task
 
 from . import job_ads, limits, processes
 from .availability import Availability
-from .claims import ClaimClient
+from .claims import AttemptId, ClaimClient
 from .connection import BrokerConnection
 from .executor import Execution
 from .machine import describe_machine
 from .memory_cgroup import MemoryCgroup
 from .reports import Report, ReportBuilder
-from .run_monitor import EVICTED, POLL_SECONDS, SUPERSEDED, RunMonitor, WorkerIdentity
+from .run_monitor import POLL_SECONDS, SUPERSEDED, RunMonitor, WorkerIdentity
 from .sandbox import Sandbox
 from .shutdown import Shutdown
 from .start_errors import CannotStart
@@ -54,8 +60,6 @@ from .work_directory import WorkDirectory
 
 log = logging.getLogger(__name__)
 
-#: Reason of an eviction: the attempt perhaps was ours, and was never begun.
-CONNECTION_LOST = "its worker lost the broker before it could begin"
 #: Seconds that a finished job's report is tried on a broker that is away: by then the lease has
 #: ended, and the job is running elsewhere.
 REPORT_TIMEOUT = 3600.0
@@ -120,6 +124,8 @@ class Worker:
         self._reports = ReportBuilder(self.name, self.slot, wall)
         self._claims = ClaimClient(self.name, self.slot, shutdown, clock, self._describe_machine)
         self._jobs_done = 0
+        #: the last attempt whose end was reported
+        self._ended: AttemptId | None = None
         #: the node as it was last described for a job
         self._machine: Machine | None = None
         self._machine_until = 0.0
@@ -142,17 +148,15 @@ class Worker:
 
     def _run_loop(self, work_directory: WorkDirectory) -> int:
         idle_since = self._clock()
-        delivery: Delivery | None = None
         while not self._shutdown.requested:
             if self._jobs_done and self._jobs_done == self._settings.max_jobs:
                 return ExitCode.OK
-            job = self._get_next_job(delivery)
+            job = self._get_next_job(idle_since + self._settings.timeout)
             if job is not None:
                 self._availability.end_waiting()
-                delivery = self._run_and_report(job, work_directory)
+                self._run_and_report(job, work_directory)
                 idle_since = self._clock()
                 continue
-            delivery = None
             if isinstance(self.connection.last_error, BrokerRefused) and not self._jobs_done:
                 raise self.connection.last_error  # waiting will not help
             left = idle_since + self._settings.timeout - self._clock()
@@ -202,28 +206,28 @@ class Worker:
 
     # --- taking a job -------------------------------------------------------------------
 
-    def _get_next_job(self, delivery: Delivery | None) -> Submit | None:
+    def _get_next_job(self, deadline: float) -> Submit | None:
         """Return a job that we may start, recorded as started and acknowledged; or None.
 
-        ``delivery``: what was taken on the present connection already.
+        ``deadline``: when to stop asking a schedd that does not answer.
         """
         transport = self.connection.get_transport()
         if transport is None or not self.connection.flush():
             return None
         try:
-            delivery = delivery or transport.take(self._settings.pool)
+            delivery = transport.take(self._settings.pool)
             if delivery is None:
                 while transport.receive() is not None:
                     pass  # late answers to claims that we gave up waiting for
                 self._availability.report_waiting(transport, self._jobs_done)
                 return None
-            return self._claim(transport, delivery)
+            return self._claim(transport, delivery, deadline)
         except BrokerError as error:
             # what we had taken is queued again; we start nothing
             self.connection.drop(error)
             return None
 
-    def _claim(self, transport: Transport, delivery: Delivery) -> Submit | None:
+    def _claim(self, transport: Transport, delivery: Delivery, deadline: float) -> Submit | None:
         """Return the delivery's job, if we may start it. Raises BrokerError."""
         try:
             job = expect_kind(codec.decode(delivery.body), Submit)
@@ -231,43 +235,30 @@ class Worker:
             log.error("message put aside as a dead letter: %s", error)
             transport.reject(delivery, str(error))
             return None
-        try:
-            return self._request_start(transport, delivery, job)
-        except BrokerError:
-            # The schedd may have recorded our start all the same, and would wait for a lease. So
-            # we record an eviction before we take anything else; without a start it is ignored.
-            self.connection.record_later(
-                self._reports.build_evicted(job, CONNECTION_LOST, Usage()).body
-            )
-            raise
-
-    def _request_start(
-        self, transport: Transport, delivery: Delivery, job: Submit
-    ) -> Submit | None:
-        """Return the job, if its schedd lets us start it. Raises BrokerError."""
-        answer = self._claims.claim(transport, job, delivery.redelivered)
-        if answer.refusal:
-            log.info("job %s attempt %d refused: %s", job.job, job.attempt, answer.refusal)
-            transport.ack(delivery)
+        if AttemptId.of(job) == self._ended:
+            transport.ack(delivery)  # its acknowledgement was lost
             return None
-        if self._shutdown.requested:
-            # Answered or not: where the schedd has recorded our start, no other worker may start
-            # the job before our lease has passed. Without a start the eviction is ignored.
-            transport.record([self._reports.build_evicted(job, EVICTED, Usage()).body])
-            return None  # closing the connection queues the message again
-        if not answer.recorded:
-            started = Started(
-                job.schedd, job.job, self._wall(), job.attempt, self.name, self.slot,
-                self._describe_machine(),
-            )  # fmt: skip
-            transport.record([codec.encode(started)])
-        transport.ack_later(delivery)
-        return job
+        patience = deadline - self._clock()
+        result = self._claims.claim(transport, job, delivery.redelivered, patience)
+        reply = result.reply
+        leaves = self._shutdown.requested
+        if reply is not None and reply.run and not leaves:
+            transport.ack(delivery)
+            return job
+        if result.perhaps_started or (reply is not None and reply.run):
+            transport.record([self._reports.build_evicted(job, EVICTED_WITH_PILOT, Usage()).body])
+        if reply is None:
+            log.warning("job %s is given back: its schedd did not answer", job.job)
+            transport.requeue(delivery)
+        else:
+            why = reply.reason or ("no reason given" if not reply.run else EVICTED_WITH_PILOT)
+            log.info("job %s attempt %d is not started: %s", job.job, job.attempt, why)
+            transport.ack(delivery)
+        return None
 
     # --- running it ---------------------------------------------------------------------
 
-    def _run_and_report(self, job: Submit, work_directory: WorkDirectory) -> Delivery | None:
-        """Run the job and report; return the next delivery, if it came with the confirm."""
+    def _run_and_report(self, job: Submit, work_directory: WorkDirectory) -> None:
         log.info("job %s attempt %d: starting", job.job, job.attempt)
         began = self._clock()
         sandbox = None
@@ -280,10 +271,8 @@ class Worker:
                 self._report(job, self._reports.build_evicted(job, str(error), Usage()))
                 raise
             self._jobs_done += 1
-            if report is None:
-                return None
-            more = not self._shutdown.requested and self._jobs_done != self._settings.max_jobs
-            return self._report(job, report, more)
+            if report is not None:
+                self._report(job, report)
         finally:
             # after the report: what a job leaves may take longer to remove than its lease lasts
             if sandbox is not None:
@@ -345,12 +334,10 @@ class Worker:
 
     # --- reporting ----------------------------------------------------------------------
 
-    def _report(self, job: Submit, report: Report, more: bool = False) -> Delivery | None:
-        """Record the end of an attempt; waits for a broker that is away.
-
-        ``more``: take the next message, too, if that costs no second round trip.
-        """
-        delivery = self.connection.record(report.body, self._settings.pool if more else None)
+    def _report(self, job: Submit, report: Report) -> None:
+        """Record the end of an attempt; waits for a broker that is away."""
+        self._ended = AttemptId.of(job)
+        self.connection.record(report.body)
         log.info("job %s attempt %d: %s", job.job, job.attempt, report.kind)
         deadline = self._clock() + REPORT_TIMEOUT
         while not self.connection.flush():
@@ -360,4 +347,3 @@ class Worker:
                     f"{self.connection.last_error}; its lease will bring it back"
                 )
             self._wait(POLL_SECONDS)
-        return delivery

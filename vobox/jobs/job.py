@@ -25,8 +25,8 @@ class Job:
     ``has_result``: it ended by itself, and its output is not on the submit host yet
     (JobStatus 6 until it is; held if it could not be written); ``left_at``: when it
     left the queue, epoch seconds; ``life``: a random word, another one where the job's
-    number was used before; ``failed_starts``: attempts in a row that ended before the
-    job's program was started.
+    number was used before; ``failed_starts``: attempts in a row that
+    no worker could run.
 
     What the stream reader notes, as ``apply`` does not know of records: ``version``: events
     of the job that were read; ``submitted``: offset of the record of the message that is, or

@@ -11,9 +11,9 @@ States are HTCondor's JobStatus; which attributes an event sets is in
 run has ended, only a message with a higher attempt can start the next one.
 
 A job's message may end among the broker's dead letters: a worker could not read
-it, each worker that took it died, or an administrator put it there. The stream
-tells, and the job is then held (``DeadLettered``); otherwise it would stay idle
-for ever, although its message will reach no worker.
+it, it was delivered too often, or an administrator put it there. The stream
+tells (``DeadLettered``), and the job is held, or queued again; otherwise it would
+stay idle for ever, although its message will reach no worker.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from typing import Any, Final
 
 from thyme.broker.base import TAKEN_TOO_OFTEN
 from thyme.protocol.events import (
+    ORDINARY_EVICTIONS,
+    VACATED,
     Continued,
     Delivered,
     Edited,
@@ -46,6 +48,7 @@ from thyme.protocol.events import (
     Vacated,
 )
 from thyme.protocol.hold_codes import HoldReasonCode
+from thyme.protocol.job import is_same_life
 from vobox.classad.ad import Ad, literal
 
 from . import ad_updates, user_log_events
@@ -61,8 +64,10 @@ from .status import (
     TRANSFERRING_OUTPUT,
 )
 
-#: What a worker gives as the reason after condor_vacate.
-_VACATED: Final = "vacated"
+#: Attempts in a row that no worker could run, and messages of a job that waits in a row that were
+#: taken too often, after which the job is held.
+MAX_FAILED_STARTS: Final = 10
+MAX_DEAD_LETTERS: Final = 3
 #: Holds that a worker's own errors cause: HTCondor logs them as an error of its starter, too.
 _WORKERS_ERRORS: Final = (
     HoldReasonCode.FAILED_TO_CREATE_PROCESS,
@@ -70,8 +75,6 @@ _WORKERS_ERRORS: Final = (
     HoldReasonCode.TRANSFER_INPUT_ERROR,
     HoldReasonCode.MAX_TRANSFER_OUTPUT_SIZE_EXCEEDED,
 )
-#: Attempts in a row that may end before the job's program was started; then the job is held.
-MAX_FAILED_STARTS: Final = 3
 #: HoldReasonSubCode (EBADMSG) of a job whose message is among the dead letters.
 DEAD_LETTER_SUBCODE: Final = 74
 
@@ -97,14 +100,14 @@ class Transition:
 def apply(job: Job | None, event: JobMessage) -> Transition:
     """Return the job after ``event``, and the effects. The given job stays as it is.
 
-    Events that come late or twice change nothing.
+    Events that come late or twice change nothing, nor do those of another job with its number.
     """
     if job is None:
         if isinstance(event, (Submit, Recorded)):
             return _create(event)
         return Transition(None)
     rule = _RULES.get(type(event))
-    if rule is None:
+    if rule is None or not is_same_life(job.life, event.life):
         return Transition(job)
     changed = replace(job, ad=job.ad.copy())
     return Transition(changed, rule(changed, event))
@@ -129,6 +132,7 @@ def _create(event: Submit | Recorded) -> Transition:
         status=HELD if on_hold else IDLE,
         queued=queued,
         lease=event.task.lease,
+        life=event.life,
     )
     ad_updates.set_initial_status(job.ad, job.status)
     if "UserLog" not in ad:
@@ -153,7 +157,7 @@ def _on_submit(job: Job, event: Submit | Recorded) -> list[Effect]:
     if isinstance(event, Recorded):
         return []
     if event.attempt == job.attempt and is_dead_lettered(job):
-        return _queue_dead_letter_again(job, event)
+        return _release_dead_letter(job, event)
     if event.attempt > job.attempt and job.in_queue:
         if is_dead_lettered(job):
             # that dead letter is of an attempt before, and cannot bring the job back
@@ -163,14 +167,18 @@ def _on_submit(job: Job, event: Submit | Recorded) -> list[Effect]:
     return []
 
 
-def _queue_dead_letter_again(job: Job, event: Submit) -> list[Effect]:
+def _release_dead_letter(job: Job, event: Submit) -> list[Effect]:
+    """Release the job: its next attempt will be queued, as after any release.
+
+    The old message is refused when a worker claims it.
+    """
     ad_updates.clear_hold(job.ad)
     reason = "its message was taken from the dead letters and queued again"
     job.ad["ReleaseReason"] = literal(reason)
     # not the message's own time: that is of its first submission
     now = max(event.time, float(job.ad.number("EnteredCurrentStatus")))
     _set_status(job, IDLE, now)
-    job.queued = True
+    job.queued, job.failed_starts = False, 0
     return [LogEvent(user_log_events.format_released(job.id, now, reason))]
 
 
@@ -182,14 +190,16 @@ def read_dead_letter(message: Message, reason: str, now: float) -> DeadLettered 
     if not isinstance(message, Submit):
         return None
     too_often = reason.endswith(TAKEN_TOO_OFTEN)
-    return DeadLettered(message.schedd, message.job, now, message.attempt, reason, too_often)
+    return DeadLettered(
+        message.schedd, message.job, now, message.attempt, reason, too_often, life=message.life
+    )
 
 
 def _on_dead_lettered(job: Job, event: DeadLettered) -> list[Effect]:
     waits = job.in_queue and job.status == IDLE and job.queued
     if not waits or event.attempt != job.attempt:
         return []  # the job has gone on without that message
-    if event.taken_too_often and job.failed_starts + 1 < MAX_FAILED_STARTS:
+    if event.taken_too_often and job.failed_starts + 1 < MAX_DEAD_LETTERS:
         # its workers may have waited for a schedd that was away: it is queued again
         job.failed_starts += 1
         job.queued = False
@@ -216,35 +226,22 @@ def is_dead_lettered(job: Job) -> bool:
 def _on_started(job: Job, event: Started) -> list[Effect]:
     if job.worker == event.worker and job.attempt == event.attempt:
         return []
-    action = _refuse_start(job, event)
-    if action:
-        if action in ("remove", "hold") and job.in_queue and not job.worker:
-            job.worker = event.worker  # until it has ended, no other worker may run the job
-            job.attempt = max(job.attempt, event.attempt)
-        return [ControlMessage(event.worker, event.attempt, action)]
+    if not may_start(job, event.attempt):
+        return [ControlMessage(event.worker, event.attempt, "superseded")]
     _set_status(job, RUNNING, event.time)
     job.worker = event.worker
-    # a worker may be faster than the record of what it took from the queue
+    # the record of what it took from the queue may be lost
     job.attempt = max(job.attempt, event.attempt)
     ad_updates.record_start(job.ad, event.host, event.time, event.machine)
     text = user_log_events.format_execute(job.id, event.time, event.host, event.machine)
     return [LogEvent(text)]
 
 
-def _refuse_start(job: Job, event: Started) -> str:
-    """Return the control action for a start that must end at once; "" if it may go on."""
-    if job.status == REMOVED:
-        return "remove"
-    if job.status in (COMPLETED, TRANSFERRING_OUTPUT) or job.has_result:
-        return "superseded"
-    if event.attempt < job.attempt or event.attempt <= job.ended:
-        return "superseded"
-    if job.worker not in ("", event.worker):
-        return "superseded"
-    if job.status == HELD:
-        return "hold"
-    # idle without a message out: the run of this attempt has ended, or was held before it began
-    return "" if job.queued or event.attempt > job.attempt else "superseded"
+def may_start(job: Job, attempt: int) -> bool:
+    """Return whether nobody runs the job, and this attempt is the present one or the next."""
+    is_present = attempt == job.attempt and job.queued
+    waits = job.in_queue and job.status == IDLE and not job.worker
+    return waits and attempt > job.ended and (is_present or attempt > job.attempt)
 
 
 def _on_finished(job: Job, event: Finished) -> list[Effect]:
@@ -255,6 +252,7 @@ def _on_finished(job: Job, event: Finished) -> list[Effect]:
     if job.has_result or job.status in (COMPLETED, TRANSFERRING_OUTPUT):
         return []
     _end_run(job, event)
+    job.failed_starts = 0
     ad = job.ad
     size = _log_size(job, event)
     ad_updates.clear_hold(ad)
@@ -306,36 +304,30 @@ def _on_evicted(job: Job, event: Evicted) -> list[Effect]:
     if job.status == REMOVED:
         return _end_removed_run(job, event)
     if job.worker != event.worker:
-        return _on_never_started(job, event)
+        return []  # it had asked for the job, and its start was not recorded
     _end_run(job, event)
     if job.status not in (RUNNING, SUSPENDED):
         # held, or held and released: now it may be queued again
         return []
-    _set_status(job, IDLE, event.time)
     job.queued = False
-    if event.reason == _VACATED:
+    if event.reason == VACATED:
         reason, code = "Job vacated by schedd", ad_updates.VACATED
     else:
         reason, code = event.reason, ad_updates.WORKER_LEFT
-    return [_vacate(job, reason, code, 0, event.time, event.usage)]
+    effects: list[Effect] = [_vacate(job, reason, code, 0, event.time, event.usage)]
+    job.failed_starts = 0 if event.reason in ORDINARY_EVICTIONS else job.failed_starts + 1
+    if job.failed_starts >= MAX_FAILED_STARTS:
+        text = f"no worker could run it, {job.failed_starts} times in a row: {event.reason}"
+        hold = HoldReason(HoldReasonCode.SYSTEM_POLICY, 0, text)
+        return [*effects, *_hold(job, hold, event)]
+    _set_status(job, IDLE, event.time)
+    return effects
 
 
 def _vacate(job: Job, reason: str, code: int, subcode: int, now: float, used: Usage) -> LogEvent:
     """Record that the run was ended before its time; ``used``: as far as it is known."""
     ad_updates.record_vacate(job.ad, reason, code, subcode, now)
     return LogEvent(user_log_events.format_evicted(job.id, now, used, reason, code, subcode))
-
-
-def _on_never_started(job: Job, event: Evicted) -> list[Effect]:
-    """Queue the job again: a worker whose claim was granted could not start it, and none runs it.
-
-    A worker that took the message after it may have been refused for that reason, and have
-    acknowledged it. The message may be gone, so the job is queued again.
-    """
-    if not job.worker and job.status == IDLE and job.queued and event.attempt == job.attempt:
-        job.ended = event.attempt
-        job.queued = False
-    return []
 
 
 def _is_outdated(job: Job, event: Finished | Evicted) -> bool:
@@ -346,7 +338,7 @@ def _is_outdated(job: Job, event: Finished | Evicted) -> bool:
 
 
 def _end_run(job: Job, event: Finished | Evicted) -> None:
-    job.worker, job.failed_starts = "", 0
+    job.worker = ""
     job.ended = max(job.ended, event.attempt)
     job.attempt = max(job.attempt, event.attempt)
     ad_updates.record_end(job.ad, event.host, event.usage)
@@ -364,9 +356,6 @@ def _end_removed_run(job: Job, event: Finished | Evicted) -> list[Effect]:
 def _on_lost(job: Job, event: Lost) -> list[Effect]:
     lost_worker = job.worker
     if event.attempt != job.attempt or not job.in_queue:
-        return []
-    if job.status == IDLE and job.queued:  # claimed, and never started
-        job.queued = False
         return []
     if not lost_worker:
         return []
@@ -473,7 +462,7 @@ def _on_released(job: Job, event: Released) -> list[Effect]:
     else:
         _set_status(job, IDLE, event.time)
         job.queued = False
-        job.losses, job.failed_starts = 0, 0
+        job.losses = job.failed_starts = 0
     return [LogEvent(text)]
 
 

@@ -196,6 +196,14 @@ class Ledger:
         ).fetchall()
         return [JobId(cluster, proc) for cluster, proc in rows]
 
+    def list_failed_starts(self) -> list[tuple[JobId, int]]:
+        """Return the idle jobs that are to be queued after starts that failed, and how many."""
+        rows = self._query(
+            "SELECT cluster, proc, failed_starts FROM jobs INDEXED BY jobs_to_queue "  # noqa: S608
+            f"WHERE in_queue=1 AND status={IDLE} AND queued=0 AND failed_starts>0"
+        ).fetchall()
+        return [(JobId(cluster, proc), number) for cluster, proc, number in rows]
+
     def list_waiting(self, pool: str, submitted: int, limit: int) -> list[Job]:
         """Return idle jobs of the pool whose message was queued up to that offset.
 

@@ -13,7 +13,7 @@ from thyme.errors import BadMessage, BrokerError
 from thyme.protocol import codec
 from thyme.protocol.blobs import Deflated
 from thyme.protocol.events import JobMessage, Recorded, Submit
-from thyme.protocol.job import JobId
+from thyme.protocol.job import JobId, make_life
 from vobox.classad.cost import TooSlow
 from vobox.ledger.snapshot import LedgerSnapshot
 from vobox.ledger.writer import Ledger
@@ -115,6 +115,7 @@ class CommandGateway:
         """
         name, now, lease = self.schedd_name, self._schedd.wall(), self._schedd.settings.lease
         pool, uid, gid = self.pool, self._request.uid, self._request.gid
+        life = make_life()
         deflated: Deflated = {}  # jobs of a cluster share their files
         recorded: list[bytes] = []
         queued: list[bytes] = []
@@ -123,9 +124,9 @@ class CommandGateway:
             job, ad = JobId(cluster, each.proc), each.ad.texts()
             task = each.task if each.task.lease else replace(each.task, lease=lease)
             message = (
-                Recorded(name, job, now, pool, uid, gid, ad, task)
+                Recorded(name, job, now, pool, uid, gid, ad, task, life=life)
                 if each.is_recorded
-                else Submit(name, job, now, pool, uid, gid, 0, ad, task)
+                else Submit(name, job, now, pool, uid, gid, 0, ad, task, life=life)
             )
             try:
                 body = codec.encode(message, deflated)

@@ -123,14 +123,27 @@ class Reconciler:
 
     def end_leases(self) -> None:
         """Give up the attempts whose workers were silent for too long."""
-        for job_id, attempt, lease in self._state.leases.take_expired(
-            self._ledger.get, self._state.clock()
-        ):
-            job = self._ledger.get(job_id)
-            if job is not None and job.attempt == attempt:
-                self._give_up(job, lease)
+        leases, now = self._state.leases, self._state.clock()
+        if leases.is_any_due(now) and self._read_all_mail():
+            for job_id, attempt, lease in leases.take_expired(self._ledger.get, now):
+                job = self._ledger.get(job_id)
+                if job is not None and job.attempt == attempt:
+                    self._give_up(job, lease)
         self._check_queues()
         self._record_jobs()
+
+    def _read_all_mail(self) -> bool:
+        """Read what workers have said until now; returns False where there is too much of it.
+
+        This process may have stood still for minutes, and heartbeats have waited for it.
+        """
+        # a question on the same connection: its answer comes after the mail that was there
+        self._transport.count_ready(self._state.settings.pool)
+        if not self._mail.answer_claims():
+            return False
+        self._reader.catch_up(replaying=False)
+        self._mail.read_rest()
+        return True
 
     def scan_policies(self) -> bool:
         """Check some of the jobs with policies; returns whether more are left of this scan."""
@@ -151,7 +164,7 @@ class Reconciler:
                 log.error("%s of job %s cannot be recorded: %s", event.kind, event.job, error)
         if bodies:
             self._transport.record(bodies)
-            self._reader.unread.update(event.job for event in events)
+            self._reader.note_recorded(events)
 
     def _check_queues(self) -> None:
         """Look which jobs wait although their messages have left the queue."""
@@ -312,7 +325,12 @@ class Reconciler:
     def _select_to_queue(self) -> list[Job]:
         """Return some of the idle jobs that have no message in the job queue and may have one."""
         state = self._state
-        idle = [job for job in self._ledger.list_to_queue() if job not in self._reader.unread]
+        paused = state.start_pauses.list_paused(self._ledger.list_failed_starts(), state.clock())
+        idle = [
+            job
+            for job in self._ledger.list_to_queue()
+            if job not in paused and job not in self._reader.unread
+        ]
         return state.matching_jobs.select(
             idle, self._ledger.get, state.clock(), state.wall(), STEP_JOBS,
             state.list_pilots, state.slots.arrivals,
@@ -320,7 +338,7 @@ class Reconciler:
 
     def _queue_again(self, jobs: Sequence[Job]) -> None:
         pools: dict[str, list[bytes]] = {}
-        queued: list[JobId] = []
+        queued: list[Submit] = []
         for job in jobs:
             body = self._ledger.read_body(job.id, "task")
             if body is None:
@@ -332,34 +350,32 @@ class Reconciler:
                 if not isinstance(first, (Submit, Recorded)):
                     raise BadMessage(f"a {first.kind} message where its task should be")
                 incomplete = _check_input(first)
-                message = self._encode_next_attempt(job, first)
+                message = self._make_next_attempt(job, first)
+                encoded = codec.encode(message)
             except BadMessage as error:
                 text = f"it cannot be queued again: {error}"
                 incomplete = HoldReason(HoldReasonCode.SYSTEM_POLICY, 0, text)
             if incomplete is not None:
                 self.hold(job.id, incomplete)
             else:
-                pools.setdefault(job.pool, []).append(message)
-                queued.append(job.id)
+                pools.setdefault(job.pool, []).append(encoded)
+                queued.append(message)
         for pool, bodies in pools.items():
             self._transport.submit(pool, bodies)
-        self._reader.unread.update(queued)
+        self._reader.note_recorded(queued)
 
-    def _encode_next_attempt(self, job: Job, first: Submit | Recorded) -> bytes:
-        return codec.encode(
-            Submit(
-                schedd=self._schedd, job=job.id, time=self._state.wall(), pool=job.pool,
-                uid=job.uid, gid=job.gid, attempt=job.attempt + 1, ad=job.ad.texts(),
-                task=first.task,
-            )
+    def _make_next_attempt(self, job: Job, first: Submit | Recorded) -> Submit:
+        return Submit(
+            schedd=self._schedd, job=job.id, time=self._state.wall(), pool=job.pool,
+            uid=job.uid, gid=job.gid, attempt=job.attempt + 1, ad=job.ad.texts(),
+            task=first.task, life=job.life,
         )  # fmt: skip
 
     def _give_up(self, job: Job, lease: float) -> None:
         """Record the loss of a worker; ``lease``: seconds for which it was silent."""
         now, text = self._state.wall(), f"no news of its worker for {lease:g} s"
         hold = None
-        # claimed and never started is no loss: nothing of the job has run
-        if job.worker and job.losses + 1 >= self._state.settings.max_attempts:
+        if job.losses + 1 >= self._state.settings.max_attempts:
             why = f"lost {job.losses + 1} times: {text} each time"
             hold = HoldReason(HoldReasonCode.SYSTEM_POLICY, 0, why)
         log.info("job %s attempt %d: %s", job.id, job.attempt, hold.text if hold else text)

@@ -6,13 +6,12 @@ What has to survive that is in the ledger or in ``ScheddState``.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from thyme.broker import Transport
 from thyme.protocol import codec
-from thyme.protocol.events import JobMessage, Marker
+from thyme.protocol.events import JobMessage
 from thyme.protocol.mail import make_schedd_inbox_name
 from vobox.workers.mail import WorkerMail
 
@@ -38,6 +37,7 @@ class Session:
         self.mail = WorkerMail(
             transport, state.settings.name, state.ledger, state.leases, state.slots,
             state.clock, state.wall, partial(state.user_logs.append, once=False),
+            self.reader,
         )  # fmt: skip
         self.reconciler = Reconciler(state, transport, self.reader, self.mail)
         #: the error for which this session is to be ended
@@ -54,15 +54,14 @@ class Session:
         transport.declare_topology(pools)
         transport.open_inbox(make_schedd_inbox_name(name), pools)
         self.reader.check_same_stream()
-        token = os.urandom(16).hex()
-        next_cluster = int(state.ledger.read_meta("next_cluster", "1"))
-        transport.record([codec.encode(Marker(name, token, next_cluster))])
+        token = self.reader.record_marker()
         starting = state.health.is_starting
         while self.reader.last_marker != token:
             if is_stopping():
                 return False
             if starting:
                 state.health.report_rebuild(state.stream.records)
+            self.mail.put_off_claims()
             if not self.reader.catch_up(replaying=True):
                 transport.wait(1.0)
         self.finish_replay()
@@ -105,6 +104,7 @@ class Session:
         for start in range(0, len(events), RECORD_SLICE):  # one command may be of all jobs
             bodies = [codec.encode(event) for event in events[start : start + RECORD_SLICE]]
             self.transport.record(bodies)
+        self.reader.note_recorded(events)
         self.reader.awaited = bodies[-1]
         self.reconcile_until(lambda: self.reader.awaited is None)
         if more:

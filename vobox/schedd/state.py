@@ -29,6 +29,7 @@ from .health import Health
 from .policy_scan import PolicyScan
 from .queue_watch import QueueWatch
 from .snapshots import Snapshots
+from .start_pauses import StartPauses
 from .timers import Timers
 
 
@@ -89,6 +90,7 @@ class ScheddState:
         self.health = Health(ledger.path.parent, clock)
         self.leases = Leases(settings.lease)
         self.slots = Slots()
+        self.start_pauses = StartPauses()
         self.snapshots = Snapshots(settings.name, ledger)
         self.queue_watch = QueueWatch(settings.lease)
         #: pool → offset up to which the messages of jobs that wait were lost

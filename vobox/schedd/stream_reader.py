@@ -42,7 +42,7 @@ from thyme.protocol.events import (
     StoredMessage,
     Submit,
 )
-from thyme.protocol.job import JobId
+from thyme.protocol.job import JobId, is_same_life
 from vobox.jobs.job import ControlMessage, Job, LogEvent, SaveOutput, make_job
 from vobox.jobs.output_destination import is_spooled
 from vobox.jobs.status import COMPLETED, REMOVED
@@ -65,6 +65,9 @@ SILENT_SECONDS: Final = 30
 #: Records remembered, to know a stream again that has lost its end, and seconds between them.
 CHECKPOINTS: Final = 10
 CHECKPOINT_SECONDS: Final = 60.0
+#: Seconds in which the stream is read to its end before a claim is answered, and looks in them.
+READ_TO_END_SECONDS: Final = 2.0
+READ_TO_END_TRIES: Final = 100
 #: Routing keys of forged records, each logged once.
 MAX_FORGED_KEYS: Final = 100
 
@@ -81,8 +84,9 @@ class StreamReader:
         self.last_marker = ""
         #: a record of ours that is to be read back; None once it was
         self.awaited: bytes | None = None
-        #: jobs of which an event was recorded, and none read since: nothing more is decided
-        self.unread: set[JobId] = set()
+        #: jobs of which an event was recorded and not read back: the last one's kind and time.
+        #: Until then nothing more is decided
+        self.unread: dict[JobId, tuple[str, float]] = {}
         #: jobs that ended, and are in the queue unless their leave_in_queue says otherwise
         self._ended: set[JobId] = set()
         #: how old the records of the stream are; made by ``check_same_stream``
@@ -177,9 +181,7 @@ class StreamReader:
         That nothing was read proves nothing: the broker may be late. A marker of ours that is
         recorded now is the stream's end: the stream is read up to it, or up to ``offset``.
         """
-        next_cluster = int(self._ledger.read_meta("next_cluster", "1"))
-        marker = codec.encode(Marker(self._schedd, os.urandom(16).hex(), next_cluster))
-        self._transport.record([marker])
+        token = self.record_marker()
         after, silent = -1, 0
         while silent < SILENT_SECONDS:
             records = self._transport.read(after, READ_BATCH)
@@ -187,7 +189,7 @@ class StreamReader:
                 after = record.offset
                 if after >= offset:
                     return [record]
-                if record.body == marker:
+                if token.encode() in record.body:
                     return []
             if records:
                 silent = 0
@@ -195,6 +197,32 @@ class StreamReader:
                 silent += 1
                 self._transport.wait(1.0)
         raise BrokerUnreachable("the event stream does not answer; the ledger is kept as it is")
+
+    def record_marker(self) -> str:
+        """Record a marker; returns its token, to be compared with ``last_marker``."""
+        token = os.urandom(16).hex()
+        next_cluster = int(self._ledger.read_meta("next_cluster", "1"))
+        self._transport.record([codec.encode(Marker(self._schedd, token, next_cluster))])
+        return token
+
+    def read_to_end(self) -> bool:
+        """Read all that is recorded by now; returns False where that takes too long."""
+        token = self.record_marker()
+        for _ in range(READ_TO_END_TRIES):
+            read = self.catch_up(replaying=False, max_batches=1)
+            if self.last_marker == token:
+                return True
+            if not read:
+                self._transport.wait(READ_TO_END_SECONDS / READ_TO_END_TRIES)
+        return False
+
+    def note_recorded(self, events: Sequence[JobMessage]) -> None:
+        """Remember that the ledger lacks these events until they are read back."""
+        self.unread.update((event.job, (event.kind, event.time)) for event in events)
+
+    def is_unread(self, job: JobId) -> bool:
+        """Return whether the ledger lacks something that this session has recorded of the job."""
+        return job in self.unread
 
     def catch_up(self, replaying: bool, max_batches: float = math.inf) -> bool:
         """Read what is there, in at most so many batches; returns whether there was anything.
@@ -296,7 +324,12 @@ class StreamReader:
             self.last_marker = event.token
             self._ledger.write_meta("marked", str(record.offset))
             self._raise_next_cluster(event.next_cluster)
-        elif isinstance(event, JobMessage) and not self._is_known(event):
+            return
+        if not isinstance(event, JobMessage):
+            return
+        if self.unread.get(event.job) == (event.kind, event.time):
+            del self.unread[event.job]
+        if not self._is_known(event):
             try:
                 if isinstance(event, (StoredMessage, Snapshot)):
                     self._read_snapshot(event, record, replaying)
@@ -324,6 +357,9 @@ class StreamReader:
         job = self._ledger.get(event.job)
         if job is None:
             return True
+        if not is_same_life(job.life, event.life):
+            self._count_forged(record, f"is of another job that had the number {job.id}")
+            return False
         dead = parse_dead_pool(record.key)
         if may_report(record.user, job.pool) and (not dead or job.pool in (dead, unquote(dead))):
             return True
@@ -400,7 +436,6 @@ class StreamReader:
             if not replaying:  # else its beginning was forgotten, or a snapshot of it follows
                 log.error("%s of job %s, which the stream does not know", event.kind, event.job)
             return
-        self.unread.discard(job.id)
         job.version += 1
         if before is None:
             job.recorded = record.offset

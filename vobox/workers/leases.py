@@ -7,41 +7,23 @@ restarts gives every running job a fresh lease.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
 from thyme.protocol.job import JobId
-from thyme.protocol.mail import Claim
 from vobox.jobs.job import Job
 from vobox.jobs.live_usage import LiveUsage
 
-#: Seconds within which a worker whose claim was granted has to report the start. Between the two
-#: it only writes to the broker; if the start comes later, it is superseded.
-CLAIM_LEASE_SECONDS = 60.0
 #: Outdated entries of the heap that are not worth removing.
 _SPARE_ENTRIES = 1000
-#: Granted claims that are remembered: a worker that asks again gets the same answer.
-_MAX_GRANTED = 10_000
-
-
-@dataclass(frozen=True)
-class GrantedClaim:
-    """An attempt that a worker may start, and has not yet reported as started."""
-
-    attempt: int
-    worker: str
-    since: float
-    lease: float
 
 
 class Leases:
-    """The leases of all runs, and the claims that were granted. ``now``: monotonic seconds."""
+    """The leases of all runs. ``now``: monotonic seconds."""
 
     def __init__(self, default: float) -> None:
         """``default``: seconds for jobs that ask for no lease of their own."""
         self._default = default
         self._seen: dict[JobId, float] = {}
-        self._claims: dict[JobId, GrantedClaim] = {}
         # a heap by the time at which each run has to be checked, as there may be 40,000 of them.
         # That time may be too early where the worker was heard since
         self._due: list[tuple[float, JobId]] = []
@@ -49,35 +31,9 @@ class Leases:
         self._next: dict[JobId, float] = {}
         #: what the runs have used so far; it lives as long as the lease
         self.live = LiveUsage()
-        #: granted claims whose start is recorded, with their mail's token, the oldest first
-        self._granted: dict[tuple[str, Claim], None] = {}
-
-    def record_claim(self, job: Job, attempt: int, worker: str, now: float) -> None:
-        """Remember that the worker may start that attempt, and has not reported it yet.
-
-        ``now``: monotonic seconds.
-        """
-        lease = min(job.lease or self._default, CLAIM_LEASE_SECONDS)
-        self._claims[job.id] = GrantedClaim(attempt, worker, now, lease)
-
-    def remember_granted(self, token: str, claim: Claim) -> None:
-        """Remember a claim, with its mail's token, that was granted and its start recorded."""
-        self._granted[token, claim] = None
-        if len(self._granted) > _MAX_GRANTED:
-            del self._granted[next(iter(self._granted))]
-
-    def was_granted(self, token: str, claim: Claim) -> bool:
-        """Return whether this is a claim that was granted before, asked again."""
-        return (token, claim) in self._granted
-
-    def claimant(self, job: JobId, attempt: int) -> str:
-        """Return the worker that may start that attempt; "" for none."""
-        claimed = self._claims.get(job)
-        return claimed.worker if claimed and claimed.attempt == attempt else ""
 
     def record_start(self, job: Job, now: float) -> None:
         """Begin the lease of a run; it has used nothing yet."""
-        self._claims.pop(job.id, None)
         self._seen[job.id] = now
         self._schedule_check(job.id, now + self._lease_of(job.lease))
         self.live.forget(job.id)
@@ -88,7 +44,6 @@ class Leases:
 
     def forget(self, job: JobId) -> None:
         """Drop the lease: no worker runs the job any more."""
-        self._claims.pop(job, None)
         self._seen.pop(job, None)
         self._next.pop(job, None)
         self.live.forget(job)
@@ -102,25 +57,20 @@ class Leases:
         self._due = [(when, job) for job, when in self._next.items()]
         heapify(self._due)
         self._seen = dict.fromkeys(self._next, now)
-        self._claims = {
-            job: GrantedClaim(c.attempt, c.worker, now, c.lease) for job, c in self._claims.items()
-        }
+
+    def is_any_due(self, now: float) -> bool:
+        """Return whether some run has to be checked by now."""
+        return bool(self._due) and self._due[0][0] < now
 
     def take_expired(
         self, known: Callable[[JobId], Job | None], now: float
     ) -> list[tuple[JobId, int, float]]:
-        """Return job, attempt and lease of each run whose lease has expired.
+        """Return job, attempt and lease of each run whose lease has expired by ``now``.
 
         ``known``: returns a job of the ledger. Each run is returned once; if a worker has it all
         the same, again after one more lease.
         """
-        expired = [
-            (job, claimed.attempt, claimed.lease)
-            for job, claimed in self._claims.items()
-            if now - claimed.since > claimed.lease
-        ]
-        for claimed_job, _attempt, _lease in expired:
-            del self._claims[claimed_job]
+        expired: list[tuple[JobId, int, float]] = []
         while self._due and self._due[0][0] < now:
             when, job_id = heappop(self._due)
             if self._next.get(job_id) != when:

@@ -1,8 +1,9 @@
 """Answers the workers' mail: claims and heartbeats.
 
-A claim is refused only for what the ledger knows for certain, because a refused worker
-acknowledges the message and it is gone. A claim of a higher attempt than the ledger's is granted:
-the schedd published that attempt and has not read it back yet.
+The schedd alone records that a job starts, before it says yes to the claim. A refused worker
+acknowledges the message, and it is gone: so a claim is answered from a ledger that is current.
+A claim that was made before, or is for a job of which something was recorded and not read back, is
+judged after the stream was read to its end; where that cannot be done now, the answer is "wait".
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from thyme.broker import Mail, Transport
 from thyme.broker.users import may_report
 from thyme.errors import BadInvocation, BadMessage
 from thyme.protocol import codec
-from thyme.protocol.events import Message, Started
-from thyme.protocol.job import JobId
+from thyme.protocol.events import JobMessage, Message, Started
+from thyme.protocol.job import JobId, is_same_life
 from thyme.protocol.mail import (
     Claim,
     ClaimReply,
@@ -30,7 +32,7 @@ from thyme.protocol.mail import (
 from vobox.jobs import user_log_events
 from vobox.jobs.job import ControlMessage, Job
 from vobox.jobs.status import HELD, IDLE, REMOVED, RUNNING, SUSPENDED
-from vobox.jobs.transitions import is_dead_lettered
+from vobox.jobs.transitions import may_start
 from vobox.ledger.writer import Ledger
 
 from .leases import Leases
@@ -43,27 +45,31 @@ log = logging.getLogger(__name__)
 MAX_MAIL = 1000
 
 
-def refuse_claim(job: Job | None, claim: Claim, claimant: str) -> str:
-    """Return why that worker must not start that attempt; "" if it may.
+def refuse_claim(job: Job | None, claim: Claim) -> str:
+    """Return why that worker must not start that attempt; "" if it may, or has started it.
 
-    ``claimant``: the worker that may start that attempt already. The same worker may
-    ask again. Another one is refused although the first may be dead: its lease will
-    expire, and then the next attempt is queued.
-
-    A worker that is refused acknowledges the message. So nothing is refused that we
-    have queued and not read back yet: a worker may be faster than the stream.
+    ``job``: as the ledger has it when the stream was read.
     """
     if job is None:
-        return ""  # the stream no longer knows it, or not yet; the job queue does: run it
+        return "no such job"
+    if not is_same_life(job.life, claim.life):
+        return "another job has its number"
+    if runs_already(job, claim):
+        return ""
     if not job.in_queue or job.status != IDLE:
-        # a dead letter that was queued again: the record of it will be read soon
-        back = is_dead_lettered(job) and claim.attempt == job.attempt
-        return "" if back else f"JobStatus is {job.status}"
-    if claim.attempt < job.attempt or (claim.attempt == job.attempt and not job.queued):
+        return f"JobStatus is {job.status}"
+    if not may_start(job, claim.attempt):
         return f"superseded by attempt {job.attempt}"
-    if claimant not in ("", claim.worker):
-        return "claimed by another worker"
     return ""
+
+
+def runs_already(job: Job, claim: Claim) -> bool:
+    """Return whether this start was recorded for this worker, which did not hear the answer."""
+    return (
+        job.worker == claim.worker
+        and job.attempt == claim.attempt
+        and job.status in (RUNNING, SUSPENDED)
+    )
 
 
 #: The control action that a worker is sent again, by JobStatus.
@@ -85,6 +91,19 @@ def answer_heartbeat(job: Job, beat: Heartbeat) -> str:
     return _ACTIONS.get(job.status, "superseded")
 
 
+class EventStream(Protocol):
+    """What fills the ledger from the stream."""
+
+    def read_to_end(self) -> bool:
+        """Read all that is recorded by now; False where that cannot be done in a moment."""
+
+    def note_recorded(self, events: Sequence[JobMessage]) -> None:
+        """Remember that the ledger lacks these until they are read back."""
+
+    def is_unread(self, job: JobId) -> bool:
+        """Return whether the ledger lacks something that this schedd has recorded of the job."""
+
+
 class WorkerMail:
     """The workers' mail of one session."""
 
@@ -98,10 +117,11 @@ class WorkerMail:
         clock: Callable[[], float],
         wall: Callable[[], float],
         log_event: Callable[[Job, str], None],
+        stream: EventStream,
     ) -> None:
         """``schedd``: its name; ``clock``: monotonic, ``wall``: epoch seconds.
 
-        ``log_event``: appends an event to the job's user log.
+        ``log_event``: appends an event to the job's user log; ``stream``: fills the ledger.
         """
         self._log_event = log_event
         self._transport = transport
@@ -111,6 +131,7 @@ class WorkerMail:
         self._slots = slots
         self._clock = clock
         self._wall = wall
+        self._stream = stream
         #: pieces of mail that nobody could read
         self._unreadable = 0
         #: received beside claims, and not read yet
@@ -118,23 +139,36 @@ class WorkerMail:
         #: correlation → what to call with the answer
         self._awaited: dict[str, Callable[[Peeked], None]] = {}
 
-    def answer_claims(self) -> None:
+    def answer_claims(self) -> bool:
         """Receive what there is and answer claims at once; the rest is for ``read_rest``.
 
-        Workers wait for these answers with a job's message taken; nothing that is in the stream
-        by then and was not read yet can make an answer wrong (see ``refuse_claim``).
+        Returns whether all was received that was there.
         """
-        claims = []
+        claims, all_received = self._receive()
+        self._answer(claims)
+        return all_received
+
+    def put_off_claims(self) -> None:
+        """Receive what there is; tell those who claim to wait, as the ledger is not current."""
+        claims, _all_received = self._receive()
+        self._send([self._make_reply(*each, "the ledger is being read", True) for each in claims])
+        for mail, message in self._rest:
+            if not isinstance(message, Heartbeat):  # leases begin anew when the ledger is current
+                self._read(mail, message)
+        self._rest.clear()
+
+    def _receive(self) -> tuple[list[tuple[Mail, Claim]], bool]:
+        claims: list[tuple[Mail, Claim]] = []
         # bounded: who sends without end must not keep the commands waiting
         for _ in range(MAX_MAIL):
             if (mail := self._transport.receive()) is None:
-                break
+                return claims, True
             message = self._decode(mail)
             if isinstance(message, Claim):
                 claims.append((mail, message))
             elif message is not None:
                 self._rest.append((mail, message))
-        self._answer(claims)
+        return claims, False
 
     def read_rest(self) -> None:
         """Read what came beside claims.
@@ -173,7 +207,9 @@ class WorkerMail:
 
     def send_control(self, job: JobId, message: ControlMessage) -> None:
         """Send a control message; a worker that does not get it will miss its lease."""
-        control = Control(self._schedd, job, message.attempt, message.action)
+        known = self._ledger.get(job)
+        life = "" if known is None else known.life
+        control = Control(self._schedd, job, message.attempt, message.action, life=life)
         self._transport.send_unconfirmed(message.worker, Mail(codec.encode(control)))
 
     def _decode(self, mail: Mail) -> Message | None:
@@ -195,26 +231,56 @@ class WorkerMail:
 
     def _answer(self, claims: Sequence[tuple[Mail, Claim]]) -> None:
         """Record the starts of all that is granted, together, and then answer the workers."""
-        answers, starts = [], dict[tuple[str, Claim], Started]()
+        claims = [each for each in claims if each[1].schedd == self._schedd]
+        is_current = not any(self._needs_reading(claim) for _mail, claim in claims)
+        if not is_current:
+            is_current = self._stream.read_to_end()
+        answers = []
+        starts = dict[JobId, Started]()
         for mail, claim in claims:
-            token = mail.correlation
-            again = self._leases.was_granted(token, claim)
-            reason, start = ("", None) if again else self._judge(claim, mail.user)
-            if start is not None:
-                starts[token, claim] = start
-            reply = ClaimReply(
-                claim.schedd, claim.job, claim.attempt, not reason, reason,
-                recorded=again or start is not None,
-            )  # fmt: skip
-            answers.append((mail.reply_to, Mail(codec.encode(reply), "", token)))
+            if not is_current and self._needs_reading(claim):
+                answers.append(self._make_reply(mail, claim, "the stream is being read", True))
+                continue
+            job = self._ledger.get(claim.job)
+            reason = refuse_claim(job, claim)
+            if job is not None and not may_report(mail.user, job.pool):
+                reason = f"the job is of pool {job.pool}"
+            elif not reason and job is not None and not runs_already(job, claim):
+                self._slots.record_taken(claim, self._clock())
+                start = self._make_start(job, claim)
+                if starts.setdefault(claim.job, start).worker != claim.worker:
+                    reason = "claimed by another worker"
+            answers.append(self._make_reply(mail, claim, reason))
         if starts:
             self._transport.record([codec.encode(start) for start in starts.values()])
-        for token, claim in starts:
-            self._leases.remember_granted(token, claim)
-        if answers:
-            self._send(answers)
+            self._stream.note_recorded(list(starts.values()))
+        self._send(answers)
+
+    def _needs_reading(self, claim: Claim) -> bool:
+        """Return whether the ledger may lack what decides this claim and is in the stream."""
+        unread = self._stream.is_unread(claim.job)
+        return claim.again is not False or unread or self._ledger.get(claim.job) is None
+
+    def _make_start(self, job: Job, claim: Claim) -> Started:
+        machine = self._slots.get_machine(claim.worker)
+        start = (claim.job, self._wall(), claim.attempt, claim.worker, claim.host, machine)
+        return Started(self._schedd, *start, life=job.life)
+
+    def _make_reply(
+        self, mail: Mail, claim: Claim, reason: str, wait: bool = False
+    ) -> tuple[str, Mail]:
+        """Return where a reply goes, and the reply: yes where there is no reason against it."""
+        reply = ClaimReply(
+            claim.schedd, claim.job, claim.attempt, not reason, reason, wait, life=claim.life
+        )
+        # a worker of an older release takes "wait" for a no, and a silence for a silence
+        to = "" if wait and claim.again is None else mail.reply_to
+        return to, Mail(codec.encode(reply), "", mail.correlation)
 
     def _send(self, answers: Sequence[tuple[str, Mail]]) -> None:
+        answers = [answer for answer in answers if answer[0]]
+        if not answers:
+            return
         try:
             self._transport.send_all_unconfirmed(answers)
         except BadInvocation:  # who asks for an answer to a place that cannot be gets none
@@ -224,29 +290,9 @@ class WorkerMail:
                 except BadInvocation as error:
                     log.warning("a claim is not answered: %s", error)
 
-    def _judge(self, claim: Claim, user: str | None) -> tuple[str, Started | None]:
-        """Return why this claim is refused, "" if it is not; and the start to be recorded.
-
-        ``user``: the broker's user who sent it.
-        """
-        # another schedd's job may have the number of one of ours
-        job = self._ledger.get(claim.job) if claim.schedd == self._schedd else None
-        if job is not None and not may_report(user, job.pool):
-            return f"the job is of pool {job.pool}", None
-        reason = refuse_claim(job, claim, self._leases.claimant(claim.job, claim.attempt))
-        if reason:
-            return reason, None
-        self._slots.record_taken(claim, self._clock())
-        if job is None:
-            return "", None
-        self._leases.record_claim(job, claim.attempt, claim.worker, self._clock())
-        machine = self._slots.get_machine(claim.worker)
-        start = (claim.job, self._wall(), claim.attempt, claim.worker, claim.host, machine)
-        return "", Started(self._schedd, *start)
-
     def _read_heartbeat(self, beat: Heartbeat) -> None:
         job = self._ledger.get(beat.job)
-        if job is None:
+        if job is None or not is_same_life(job.life, beat.life):
             return
         if job.worker == beat.worker:
             self._leases.renew(beat.job, self._clock())

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.fake_broker import FakeBroker
-from tests.support.fake_schedd import submission
+from tests.support.fake_schedd import FakeSchedd, submission
 from tests.support.run_job import script
 from tests.support.virtual_time import VirtualTime
 from thyme.errors import BadMessage
@@ -30,6 +30,7 @@ def work_on(workdir: Path, *tasks: Task) -> list[Message]:
     """What a real worker, with real jobs and a fake broker, says of these tasks."""
     clock = VirtualTime()
     broker = FakeBroker(clock, real_jobs=True)
+    FakeSchedd(broker)
     for number, task in enumerate(tasks):
         broker.submit("alien_jobs", [encode(submission(task, f"{number}.0"))])
     before = len(broker.stream)

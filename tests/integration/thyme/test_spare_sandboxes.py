@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_broker import FakeBroker
-from tests.support.fake_schedd import submission
+from tests.support.fake_schedd import FakeSchedd, submission
 from thyme.protocol.codec import encode
 from thyme.protocol.events import Finished
 from thyme.protocol.job import Task
@@ -23,6 +23,7 @@ class Workshop:
 
     def __init__(self, workdir: Path) -> None:
         self.broker = FakeBroker()
+        FakeSchedd(self.broker)
         self.workdir = workdir
 
     def run(self, *scripts: str, max_jobs: int = 0) -> list[str]:

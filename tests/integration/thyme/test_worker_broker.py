@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_schedd import submission
+from tests.support.granting_schedd import GrantingSchedd
 from tests.support.services.cuttable_connection import CuttableConnection
 from tests.support.services.rabbitmq import VirtualHost, free_port
 from tests.support.waiting import wait_until
@@ -31,6 +32,7 @@ class Site:
         self.url = f"{host.url}?heartbeat={HEARTBEAT}"
         self.broker: Transport = connect(host.url)
         self.broker.open_inbox("thyme.schedd.listener", ["alien_jobs"])
+        self.schedd = GrantingSchedd(lambda: connect(host.url))
         self.started: list[subprocess.Popen[str]] = []
 
     def submit(self, text: str) -> None:
@@ -79,6 +81,7 @@ class Site:
             if process.poll() is None:
                 process.kill()
             process.wait()
+        self.schedd.close()
         self.broker.close()
 
 

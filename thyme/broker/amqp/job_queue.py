@@ -75,13 +75,9 @@ class JobQueues:
 
     def ack(self, delivery: Delivery) -> None:
         """See ``Transport.ack``."""
-        self.ack_later(delivery)
-        self._connection.pump(0)
-
-    def ack_later(self, delivery: Delivery) -> None:
-        """Acknowledge with the next ``pump``."""
         self._pools.pop(delivery.tag, None)
         self._connection.send(self._channel.basic_ack, delivery.tag)
+        self._connection.pump(0)
 
     def requeue(self, delivery: Delivery) -> None:
         """Give it back to its queue; it is free when this returns."""

@@ -26,7 +26,7 @@ STREAM: Final = "thyme.events"
 DEAD: Final = "thyme.dead"
 
 #: The kinds of event that a worker records.
-WORKER_EVENTS: Final = ("started", "finished", "evicted")
+WORKER_EVENTS: Final = ("finished", "evicted")
 #: Prefixes of inbox names.
 SCHEDD: Final = "thyme.schedd."
 WORKER: Final = "thyme.worker."

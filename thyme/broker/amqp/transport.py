@@ -106,17 +106,14 @@ class AmqpTransport(Transport):
     def record(self, bodies: Sequence[bytes]) -> None:
         """Append events to the stream, in this order; returns once all are confirmed."""
         self._declarer.need_stream()
-        with self._translating():
-            self._publish_events(bodies)
-            self._wait_for_confirms()
-
-    def _publish_events(self, bodies: Sequence[bytes]) -> None:
         properties = _make_durable()
-        for body in bodies:
-            key = routing_keys.make_event_key(body)
-            of_workers = key.removeprefix(routing_keys.EVENT) in topology.WORKER_EVENTS
-            exchange = WORK if of_workers else EXCHANGE
-            self._publisher.publish(exchange, key, body, properties, mandatory=True)
+        with self._translating():
+            for body in bodies:
+                key = routing_keys.make_event_key(body)
+                of_workers = key.removeprefix(routing_keys.EVENT) in topology.WORKER_EVENTS
+                exchange = WORK if of_workers else EXCHANGE
+                self._publisher.publish(exchange, key, body, properties, mandatory=True)
+            self._wait_for_confirms()
 
     def _wait_for_confirms(self) -> None:
         for returned in self._publisher.wait_for_confirms():
@@ -133,25 +130,10 @@ class AmqpTransport(Transport):
             self._declarer.close_channel()
         return delivery
 
-    def record_and_take(self, pool: str, bodies: Sequence[bytes]) -> Delivery | None:
-        """Append events to the stream and take a message, in one round trip."""
-        self._declarer.need_stream()
-        with self._translating():
-            # both are sent at once, and the broker's answers mostly come at once, too
-            self._publish_events(bodies)
-            delivery = self.take(pool)
-            self._wait_for_confirms()
-        return delivery
-
     def ack(self, delivery: Delivery) -> None:
         """Acknowledge a message: it is removed."""
         with self._translating():
             self._jobs.ack(delivery)
-
-    def ack_later(self, delivery: Delivery) -> None:
-        """Acknowledge a message with the next call; until then it may be redelivered."""
-        with self._translating():
-            self._jobs.ack_later(delivery)
 
     def requeue(self, delivery: Delivery) -> None:
         """Give a message back to the head of its queue."""
@@ -290,11 +272,6 @@ class AmqpTransport(Transport):
             if woken or self._connection.news or left <= 0:
                 self._connection.news = False
                 return
-
-    def pause(self, timeout: float) -> None:
-        """Return on ``wake`` or after ``timeout`` seconds, not when something comes."""
-        if self._wakeup.comes_within(timeout):
-            self._wakeup.clear()
 
     def wake(self) -> None:
         """End the present or the next ``wait``; for other threads and signal handlers."""

@@ -82,7 +82,7 @@ def test_a_pool_named_like_a_pattern_opens_no_other_pool() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["event.started", "event.finished", "event.evicted", "schedd.vobox1.example.org",
+    "key", ["event.finished", "event.evicted", "schedd.vobox1.example.org",
             "idle.alien_jobs", "dead.alien_jobs"],
 )  # fmt: skip
 def test_a_worker_may_say_what_workers_say(key: str) -> None:
@@ -90,8 +90,9 @@ def test_a_worker_may_say_what_workers_say(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["event.removed", "event.held", "event.marker", "submit.alien_jobs", "dead.other",
-            "worker.somebody", "schedd.#", "schedd.*", "event.started.more", "idle.other"],
+    "key", ["event.started", "event.removed", "event.held", "event.marker", "submit.alien_jobs",
+            "dead.other", "worker.somebody", "schedd.#", "schedd.*", "event.started.more",
+            "idle.other"],
 )  # fmt: skip
 def test_a_worker_may_not_say_what_others_say(key: str) -> None:
     assert not re.search(role("worker").topics["thyme.work"][0], key)

@@ -1,15 +1,31 @@
-"""Before a job: the worker claims it at its schedd, in virtual time."""
+"""Before a job: the worker claims it at its schedd, in virtual time. No schedd, no start."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
 
 from tests.support.fake_schedd import FakeSchedd
 from tests.support.virtual_worker import POOL, Site, job
 from thyme.broker import Mail
-from thyme.protocol.events import Finished, Started, Submit
-from thyme.worker.claims import CLAIM_TIMEOUT, SECOND_CLAIM_TIMEOUT
+from thyme.protocol.codec import encode
+from thyme.protocol.events import Evicted, Finished, Started, Submit
+from thyme.worker.claims import CLAIM_TIMEOUT, MAX_HOLD
 
 
-def test_without_a_schedd_a_job_runs_at_once(site: Site) -> None:
+def taken_before(site: Site, *jobs: Submit) -> None:
+    """Submit jobs that somebody takes, and loses with his line."""
+    site.submit(*jobs)
+    other = site.broker.connect()
+    assert other.take(POOL) is not None
+    other.close()
+
+
+# --- yes ------------------------------------------------------------------------------------
+
+
+def test_a_job_that_its_schedd_grants_runs_at_once(site: Site) -> None:
     site.submit(job(seconds=5))
 
     assert site.run() == 0
@@ -32,25 +48,34 @@ def test_a_job_that_fails_is_work_done(site: Site) -> None:
     assert site.told()[-1].exit_code == 7
 
 
-def test_the_schedd_is_asked_before_the_start_is_recorded_and_the_job_acknowledged_after(
-    site: Site,
-) -> None:
-    FakeSchedd(site.broker)
+def test_a_worker_asks_acknowledges_runs_and_reports(site: Site) -> None:
     site.submit(job())
 
     site.run()
 
     steps = [c for c in site.broker.calls if c in ("take", "send", "record", "ack")]
-    assert steps == ["take", "send", "record", "ack", "record"]
+    assert steps == ["take", "send", "ack", "record"]
+
+
+def test_a_claim_says_whether_the_message_was_delivered_before(site: Site) -> None:
+    taken_before(site, job())
+    site.submit(job(name="2.0"))
+
+    site.run(max_jobs=2)
+
+    assert [(str(c.job), c.again) for c in site.schedd.claims] == [("1.0", True), ("2.0", False)]
+
+
+# --- no -------------------------------------------------------------------------------------
 
 
 def test_a_refused_job_is_acknowledged_and_not_run(site: Site) -> None:
-    schedd = FakeSchedd(site.broker, run=False, reason="JobStatus is 3")
+    site.schedd.run, site.schedd.reason = False, "JobStatus is 3"
     site.submit(job())
 
     assert site.run() == 3
 
-    (claim,) = schedd.claims
+    (claim,) = site.schedd.claims
     assert (str(claim.job), claim.attempt) == ("1.0", 0)
     assert site.told() == []
     assert site.jobs == []
@@ -58,105 +83,246 @@ def test_a_refused_job_is_acknowledged_and_not_run(site: Site) -> None:
 
 
 def test_a_refusal_without_a_reason_is_a_refusal(site: Site) -> None:
-    FakeSchedd(site.broker, run=False, reason="")
+    site.schedd.run = False
     site.submit(job())
 
     assert site.run() == 3
     assert site.jobs == []
+    assert site.queued() == 0
 
 
-def test_a_silent_schedd_does_not_stop_the_jobs(site: Site) -> None:
-    schedd = FakeSchedd(site.broker, delay=1e9)
+# --- no answer ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("redelivered", [False, True])
+def test_without_a_schedd_no_job_starts(site: Site, redelivered: bool) -> None:
+    site.schedd.leave()
+    (taken_before if redelivered else Site.submit)(site, job())
+
+    assert site.run(timeout=60.0) == 3
+
+    assert site.jobs == []
+    assert site.told() == []  # nobody can have recorded a start
+    assert site.queued() == 1
+    assert site.clock() - site.start == pytest.approx(60, abs=1)
+
+
+def test_a_worker_that_gives_a_job_back_says_why(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.schedd.leave()
     site.submit(job())
 
-    assert site.run() == 0
+    site.run()
 
-    assert len(schedd.claims) == 1
-    assert site.told()[0].time == site.start + CLAIM_TIMEOUT
-
-
-def taken_before(site: Site, *jobs: Submit) -> None:
-    """Submit jobs that somebody takes, and loses with his line."""
-    site.submit(*jobs)
-    other = site.broker.connect()
-    assert other.take(POOL) is not None
-    other.close()
+    assert caplog.messages.count("job 1.0 is given back: its schedd did not answer") == 1
 
 
-def test_a_redelivered_job_waits_for_the_schedd_s_answer_for_a_limited_time(site: Site) -> None:
-    taken_before(site, job(lease=100.0))
+def test_a_silent_schedd_is_asked_again_and_no_job_starts(site: Site) -> None:
+    site.schedd.delay = 1e9
+    site.submit(job())
 
-    assert site.run() == 0
+    assert site.run(timeout=60.0) == 3
 
-    assert site.told()[0].time == site.start + 100.0
+    assert 5 < len(site.schedd.claims) < 15
+    assert [claim.again for claim in site.schedd.claims][:2] == [False, True]
+    assert site.jobs == []
+    # its start was recorded: the eviction ends it before its lease does
+    assert site.kinds() == ["started", "evicted"]
+    assert site.queued() == 1
 
 
-def test_a_job_that_comes_again_waits_for_the_usual_lease_where_it_names_none(site: Site) -> None:
+def test_a_schedd_that_says_wait_is_asked_until_it_knows(site: Site) -> None:
+    site.schedd.wait = True
+    site.submit(job(seconds=5))
+    site.after(40.0, lambda: setattr(site.schedd, "wait", False))
+
+    assert site.run(timeout=100.0) == 0
+
+    assert site.kinds() == ["started", "finished"]
+    assert 40 <= site.told()[0].time - site.start <= 55
+    assert len(site.schedd.claims) < 15
+
+
+def test_a_job_waits_in_its_queue_for_a_schedd_that_comes_back(site: Site) -> None:
+    site.schedd.leave()
+    site.submit(job(seconds=5))
+    site.after(40.0, lambda: FakeSchedd(site.broker))
+
+    assert site.run(timeout=100.0) == 0
+
+    assert site.kinds() == ["started", "finished"]
+    assert site.queued() == 0
+
+
+def test_a_job_that_runs_elsewhere_is_not_started_when_the_schedd_is_back(site: Site) -> None:
+    site.schedd.leave()
     taken_before(site, job())
+    site.after(20.0, lambda: FakeSchedd(site.broker, run=False, reason="JobStatus is 2"))
 
-    assert site.run() == 0
-
-    assert site.told()[0].time == site.start + SECOND_CLAIM_TIMEOUT
-
-
-def test_a_job_that_comes_again_and_runs_elsewhere_is_not_started_when_the_schedd_is_back(
-    site: Site,
-) -> None:
-    taken_before(site, job())
-    back = lambda: FakeSchedd(site.broker, run=False, reason="JobStatus is 2")  # noqa: E731
-    site.after(20.0, back)
-
-    assert site.run() == 3
+    assert site.run(timeout=60.0) == 3
 
     assert site.jobs == []
     assert site.told() == []
     assert site.queued() == 0
 
 
-def test_a_job_that_comes_again_goes_back_when_its_worker_is_asked_to_leave(site: Site) -> None:
-    taken_before(site, job())
-    site.after(20.0, site.signal)
+def test_no_message_is_kept_until_the_broker_would_close_the_channel(site: Site) -> None:
+    site.schedd.leave()
+    site.submit(job())
 
-    site.run()
+    assert site.run(timeout=3 * MAX_HOLD) == 3
 
-    assert site.jobs == []
+    # RabbitMQ's consumer_timeout is 1800 s
+    assert site.broker.calls.count("requeue") in (3, 4)
+    assert MAX_HOLD <= 900
     assert site.queued() == 1
 
 
+# --- the answer that comes late, or to somebody else ------------------------------------------
+
+
 def test_a_slow_schedd_is_waited_for(site: Site) -> None:
-    FakeSchedd(site.broker, run=False, reason="held", delay=CLAIM_TIMEOUT - 0.1)
+    site.schedd.delay = CLAIM_TIMEOUT - 0.1
+    site.submit(job(seconds=5))
+
+    assert site.run() == 0
+    assert len(site.schedd.claims) == 1
+
+
+@pytest.mark.parametrize("run", [True, False])
+def test_an_answer_that_comes_after_the_next_question_is_an_answer(site: Site, run: bool) -> None:
+    site.schedd.delay, site.schedd.run = CLAIM_TIMEOUT + 2, run
+    site.submit(job(seconds=5))
+
+    assert site.run(timeout=60.0) == (0 if run else 3)
+
+    assert len(site.schedd.claims) == 2
+    assert len(site.jobs) == run
+    assert site.queued() == 0
+
+
+def test_an_answer_to_one_job_s_claim_does_not_answer_another_s(site: Site) -> None:
+    def another() -> None:
+        taken = site.broker.connect()
+        delivery = taken.take(POOL)
+        assert delivery is not None
+        taken.ack(delivery)
+        site.schedd.run, site.schedd.delay = False, 10.0
+        site.submit(job(name="2.0"))
+
+    site.schedd.delay = 5.0  # yes to 1.0, while the answer about 2.0 is awaited
     site.submit(job())
+    site.broker.break_at("wait")
+    site.after(0.01, another)
 
-    assert site.run() == 3
-    assert site.told() == []
+    assert site.run(timeout=60.0) == 3
 
-
-def test_a_verdict_that_comes_too_late_is_ignored(site: Site) -> None:
-    FakeSchedd(site.broker, run=False, reason="held", delay=CLAIM_TIMEOUT + 1)
-    site.submit(job(seconds=20), job(seconds=1, name="2.0"))
-
-    assert site.run(max_jobs=1) == 0
-
-    assert site.kinds() == ["started", "finished"]
+    assert [str(claim.job) for claim in site.schedd.claims][:2] == ["1.0", "2.0"]
+    assert site.jobs == []
 
 
-def test_a_late_verdict_does_not_answer_the_next_claim(site: Site) -> None:
-    schedd = FakeSchedd(site.broker, run=False, reason="held", delay=CLAIM_TIMEOUT + 1.5)
-    site.submit(job(seconds=1), job(seconds=1, name="2.0"))
-
-    # the refusal of 1.0 arrives while the worker waits for that of 2.0
-    assert site.run(max_jobs=2) == 0
-
-    assert len(schedd.claims) == 2
-    assert site.kinds() == ["started", "finished"] * 2
-
-
-def test_a_verdict_that_cannot_be_read_is_as_good_as_none(site: Site) -> None:
+def test_a_reply_that_cannot_be_read_is_as_good_as_none(site: Site) -> None:
     def garbled(mail: Mail) -> None:
         site.broker.deliver(mail.reply_to, Mail(b"\xff", "", mail.correlation))
 
     site.broker.answer("thyme.schedd.vobox", garbled)
     site.submit(job())
 
+    assert site.run() == 3
+    assert site.jobs == []
+    assert site.queued() == 1
+
+
+# --- leaving, and lost connections ------------------------------------------------------------
+
+
+def test_a_worker_signalled_while_it_waits_for_a_schedd_gives_the_job_back(site: Site) -> None:
+    site.schedd.leave()
+    taken_before(site, job())
+    site.after(20.0, site.signal)
+
+    assert site.run(timeout=100.0) == 143
+
+    assert site.clock() - site.start < 25
+    assert site.jobs == []
+    assert site.told() == []
+    assert site.queued() == 1
+
+
+def test_a_worker_signalled_before_the_answer_evicts_what_was_granted(site: Site) -> None:
+    site.schedd.delay = 1.0
+    site.submit(job())
+    site.after(0.5, site.signal)
+
+    assert site.run() == 143
+
+    started, evicted = site.told()
+    assert isinstance(started, Started)
+    assert isinstance(evicted, Evicted)
+    assert (evicted.worker, evicted.attempt) == (started.worker, 0)
+    assert site.jobs == []
+
+
+def test_a_worker_signalled_twice_does_not_wait_for_the_answer(site: Site) -> None:
+    site.schedd.delay = 1e9
+    site.submit(job())
+    site.after(0.5, site.signal)
+    site.after(0.6, site.signal)
+
+    assert site.run() == 143
+    assert site.clock() - site.start < 1
+
+
+@pytest.mark.parametrize("call", ["send", "receive", "wait"])
+def test_a_worker_whose_connection_breaks_in_a_claim_asks_again_and_runs_the_job(
+    site: Site, call: str
+) -> None:
+    site.schedd.delay = 0.5
+    site.submit(job(seconds=5))
+    site.broker.break_at(call)
+
     assert site.run() == 0
+
     assert site.kinds() == ["started", "finished"]
+    assert site.schedd.claims[-1].again
+    assert site.queued() == 0
+
+
+def test_a_refusal_after_a_question_without_an_answer_ends_what_may_be_recorded(
+    site: Site,
+) -> None:
+    site.schedd.delay = 1.0
+    site.submit(job())
+    site.after(0.01, lambda: setattr(site.schedd, "run", False))
+    site.broker.break_at("wait")  # the start is recorded, the answer is lost; then it is held
+
+    assert site.run() == 3
+
+    assert site.kinds() == ["started", "evicted"]
+    assert site.jobs == []
+    assert site.queued() == 0
+
+
+def test_a_job_that_this_worker_has_ended_is_not_claimed_again(site: Site) -> None:
+    """The acknowledgement was lost, and the message comes again."""
+    jobs = job(seconds=5)
+    site.submit(jobs)
+    site.after(2.0, lambda: taken_before(site, jobs))
+
+    assert site.run(max_jobs=0) == 0
+
+    assert len(site.schedd.claims) == 1
+    assert len(site.jobs) == 1
+    assert site.kinds() == ["started", "finished"]
+    assert site.queued() == 0
+
+
+def test_messages_carry_the_life_of_their_job(site: Site) -> None:
+    site.broker.submit(POOL, [encode(replace(job(seconds=100), life="abc"))])
+
+    site.run()
+
+    assert {claim.life for claim in site.schedd.claims} == {"abc"}
+    assert {beat.life for _time, beat in site.schedd.beats} == {"abc"}
+    assert site.told()[-1].life == "abc"  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ import classad2
 import pytest
 
 from tests.support.fake_broker import FakeBroker
-from tests.support.fake_schedd import submission
+from tests.support.fake_schedd import FakeSchedd, submission
 from thyme.protocol.codec import encode
 from thyme.protocol.events import Finished, Machine, Submit
 from thyme.protocol.job import Task
@@ -121,6 +121,7 @@ def test_a_real_job_finds_both_ads_and_none_of_the_job_before(tmp_path: Path) ->
         for n in range(2)
     ]
     broker = FakeBroker()
+    FakeSchedd(broker)
     broker.submit("pool", [encode(each) for each in jobs])
     settings = WorkerSettings("pool", tmp_path, timeout=0.0, max_jobs=2, user="self")
     Worker(settings, broker.connect, Shutdown()).run()

@@ -108,7 +108,8 @@ def test_orders_of_another_schedd_are_not_for_its_job(site: Site) -> None:
     site.submit(asked)
 
     def stranger() -> None:
-        (inbox,) = site.broker.inboxes
+        assert site.worker is not None
+        inbox = site.worker.name
         site.broker.deliver(inbox, Mail(encode(Control("other", asked.job, 0, "remove"))))
 
     site.after(10, stranger)

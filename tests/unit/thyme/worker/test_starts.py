@@ -1,56 +1,13 @@
-"""Who records that a job starts, and what a worker says at once with the end of the last one."""
+"""What a worker records and takes between two jobs."""
 
 from __future__ import annotations
 
-import signal
-
-from tests.support.fake_schedd import FakeSchedd
 from tests.support.virtual_worker import Site, job
 from thyme.errors import BrokerUnreachable
 
 
 def steps(site: Site, *names: str) -> list[str]:
     return [call for call in site.broker.calls if call in names]
-
-
-def test_a_start_that_the_schedd_recorded_is_not_recorded_again(site: Site) -> None:
-    FakeSchedd(site.broker, records=True)
-    site.submit(job())
-
-    assert site.run() == 0
-
-    assert site.kinds() == ["started", "finished"]
-    assert steps(site, "record") == ["record"]
-    assert site.queued() == 0
-
-
-def test_a_worker_signalled_after_a_recorded_start_records_an_eviction(site: Site) -> None:
-    schedd = FakeSchedd(site.broker, records=True, delay=1.0)
-    site.submit(job())
-    site.after(1.0, lambda: site.signal(signal.SIGTERM))
-
-    site.run()
-
-    assert len(schedd.claims) == 1
-    assert site.kinds() == ["started", "evicted"]
-    assert site.jobs == []
-    assert site.queued() == 1
-
-
-def test_the_next_job_is_asked_for_with_the_end_of_the_last_and_claimed_after_it(
-    site: Site,
-) -> None:
-    FakeSchedd(site.broker, records=True)
-    site.submit(job(name="1.0"), job(name="1.1"))
-
-    assert site.run(max_jobs=2) == 0
-
-    assert site.kinds() == ["started", "finished"] * 2
-    assert steps(site, "take", "send", "record", "ack") == [
-        "take", "send", "ack",
-        "record", "take", "send", "ack",
-        "record",
-    ]  # fmt: skip
 
 
 def test_a_worker_that_may_have_no_other_job_asks_for_none(site: Site) -> None:
@@ -68,9 +25,7 @@ def test_a_message_from_a_lost_connection_is_not_run(site: Site) -> None:
 
     assert site.run(max_jobs=0) == 0
 
-    # the end is recorded once more on the next line, which the fold passes over
-    kinds = site.kinds()
-    assert kinds == ["started", "finished", "finished", "started", "finished"]
+    assert site.kinds() == ["started", "finished"] * 2
     assert len(site.jobs) == 2
 
 

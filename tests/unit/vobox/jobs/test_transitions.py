@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from tests.support.schedd_parts import Events, after, effects, shown
 from thyme.protocol.events import JobMessage
 from vobox.jobs.job import LogEvent
-from vobox.jobs.transitions import apply
+from vobox.jobs.transitions import MAX_FAILED_STARTS, apply
 
 #: state → the events that lead to it
 HISTORIES: dict[str, Callable[[Events], list[JobMessage]]] = {
@@ -58,8 +59,6 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
             "start w2 again": "running by w2 queued in; 001",
             "finish w1": "ended by nobody queued result in; 006",
             "finish w2": "ended by nobody queued result in; 006",
-            "evict w1": "idle by nobody in; ",
-            "lost": "idle by nobody in; ",
             "removed": "removed by nobody out; 009",
             "forced": "removed by nobody out; 009",
             "held": "held by nobody queued in; 012",
@@ -81,9 +80,9 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
     "held": (
         "held by nobody queued in",
         {
-            "start w1": "held by w1 queued in; hold",
-            "start w2": "held by w2 queued in; hold",
-            "start w2 again": "held by w2 queued in; hold",
+            "start w1": "held by nobody queued in; superseded",
+            "start w2": "held by nobody queued in; superseded",
+            "start w2 again": "held by nobody queued in; superseded",
             "finish w1": "ended by nobody queued result in; 006",
             "finish w2": "ended by nobody queued result in; 006",
             "removed": "removed by nobody out; 009",
@@ -168,8 +167,8 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
     "removed, ending": (
         "removed by w1 queued in",
         {
-            "start w2": "removed by w1 queued in; remove",
-            "start w2 again": "removed by w1 queued in; remove",
+            "start w2": "removed by w1 queued in; superseded",
+            "start w2 again": "removed by w1 queued in; superseded",
             "finish w1": "removed by nobody out; ",
             "evict w1": "removed by nobody out; ",
             "lost": "removed by nobody out; ",
@@ -210,9 +209,9 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
     "removed": (
         "removed by nobody out",
         {
-            "start w1": "removed by nobody out; remove",
-            "start w2": "removed by nobody out; remove",
-            "start w2 again": "removed by nobody out; remove",
+            "start w1": "removed by nobody out; superseded",
+            "start w2": "removed by nobody out; superseded",
+            "start w2 again": "removed by nobody out; superseded",
         },
     ),
 }
@@ -237,16 +236,54 @@ def test_every_event_in_every_state_does_what_the_table_says(state: str, event: 
         assert change.job == untouched
 
 
-def test_a_start_that_was_taken_back_before_it_was_told_never_happened() -> None:
-    # the worker lost the broker, and was faster to come back than the schedd's word of its start
+def test_an_eviction_by_a_worker_that_did_not_start_the_job_changes_nothing() -> None:
+    """Its line broke while it claimed, or it was told to leave; the message is free again."""
     e = Events()
+    job = after(e.submit(), e.evicted("w1", 0, "evicted with its pilot"))
+    assert shown(job) == "idle by nobody queued in"
 
-    job = after(e.submit(), e.evicted(), e.started())
+    job = after(e.submit(), e.evicted(), e.started("w2"), e.finished("w2"))
+    assert shown(job) == "ended by nobody queued result in"
 
-    assert shown(job) == "idle by nobody in"
-    assert shown(after(e.submit(), e.evicted(), e.started(), e.submit(1))) == (
-        "idle by nobody queued in"
+
+def test_a_job_that_no_worker_can_run_is_held_after_some_attempts_and_says_why() -> None:
+    e = Events()
+    events: list[JobMessage] = [e.submit()]
+    for attempt in range(MAX_FAILED_STARTS):
+        assert after(*events).status == 1
+        events += [e.submit(attempt)] if attempt else []
+        events += [e.started("w1", attempt), e.evicted("w1", attempt, "No space left on device")]
+
+    job = after(*events)
+
+    assert shown(job) == "held by nobody in"
+    assert job.ad.text("HoldReason") == (
+        "no worker could run it, 10 times in a row: No space left on device"
     )
+    released = after(*events, e.released())
+    assert (released.status, released.failed_starts) == (1, 0)
+
+
+@pytest.mark.parametrize("reason", ["evicted with its pilot", "vacated"])
+def test_evictions_that_are_nobodys_failure_are_not_counted(reason: str) -> None:
+    e = Events()
+    events: list[JobMessage] = [e.submit()]
+    for attempt in range(2 * MAX_FAILED_STARTS):
+        events += [e.submit(attempt)] if attempt else []
+        events += [e.started("w1", attempt), e.evicted("w1", attempt, reason)]
+
+    assert after(*events).failed_starts == 0
+    assert shown(after(*events)) == "idle by nobody in"
+
+
+def test_events_of_another_life_of_the_number_change_nothing() -> None:
+    e = Events()
+    submit = replace(e.submit(), life="one")
+    job = after(submit, replace(e.started(), life="one"))
+    for event in (e.finished(), e.evicted(), e.started("w2"), e.submit(1)):
+        assert apply(job, replace(event, life="other")).job == job
+        assert apply(job, replace(event, life="other")).effects == []
+    assert after(submit, e.started(), e.finished()).status == 6  # of an older release
 
 
 @pytest.mark.parametrize("state", TABLE)

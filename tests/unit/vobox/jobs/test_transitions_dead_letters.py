@@ -79,7 +79,7 @@ def test_a_released_one_is_queued_as_the_next_attempt(bench: Bench, e: Events) -
     assert shown(bench.job()) == "running by w1 queued in"
 
 
-def test_one_that_is_queued_again_goes_on_by_itself(
+def test_one_that_is_queued_again_goes_on_as_the_next_attempt(
     bench: Bench, e: Events, tmp_path: Path
 ) -> None:
     bench.submit(e.submit())
@@ -89,15 +89,33 @@ def test_one_that_is_queued_again_goes_on_by_itself(
     bench.settle()
 
     job = bench.job()
-    assert (shown(job), job.attempt) == ("idle by nobody queued in", 0)
+    assert (shown(job), job.attempt) == ("idle by nobody queued in", 1)
     assert "HoldReasonCode" not in job.ad
     assert "queued again" in job.ad.text("ReleaseReason")
     assert logged(tmp_path / "log") == ["000 38.0", "012 38.0", "013 38.0"]
-    bench.record(e.started())
+    bench.record(e.started(attempt=1))
     assert shown(bench.job()) == "running by w1 queued in"
     before = everything(bench.ledger)
     bench.restart(wiped=True)
     assert everything(bench.ledger) == before
+
+
+def test_one_that_was_in_both_places_and_ran_goes_on_too(bench: Bench, e: Events) -> None:
+    """The worker that put it aside died between the publish and the acknowledgement."""
+    bench.submit(e.submit())
+    reject(bench, "unreadable")
+    bench.record(e.released(), e.held())
+    bench.record(e.started(attempt=1), e.evicted(attempt=1))
+    bench.record(e.released())
+    for _ in range(2):
+        bench.transport.requeue_dead_letters()
+        bench.settle()
+
+    job = bench.job()
+    assert shown(job) == "idle by nobody queued in"
+    assert job.attempt > job.ended
+    bench.record(e.started("w2", job.attempt))
+    assert shown(bench.job()) == "running by w2 queued in"
 
 
 @pytest.mark.parametrize("held_by_user", [True, False])
@@ -224,6 +242,8 @@ def test_a_message_that_was_taken_too_often_is_queued_again_some_times(
     bench.submit(e.submit())
     for attempt in (1, 2):
         reject(bench, "delivered more than 20 times, and each time its worker died")
+        bench.clock.now += 1000  # the pause before the second
+        bench.settle()
         assert shown(bench.job()) == "idle by nobody queued in"
         assert (bench.job().attempt, bench.transport.count_ready("pool")) == (attempt, 1)
     reject(bench, "delivered more than 20 times, and each time its worker died")

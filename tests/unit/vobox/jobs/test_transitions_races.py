@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.schedd_parts import Events, Expression, after, told
 from thyme.protocol.events import HoldReason, JobMessage
-from vobox.jobs.job import ControlMessage, Job
+from vobox.jobs.job import Job
 from vobox.jobs.transitions import apply
 
 WORKERS = st.sampled_from(["w1", "w2", "w3"])
@@ -135,14 +135,6 @@ def test_an_undelivered_result_is_delivered_after_the_release_without_another_ru
     done = after(*held, e.released(), e.delivered())
     assert (done.status, done.in_queue, done.ad["ExitCode"]) == (4, False, "3")
     assert done.ad["NumJobStarts"] == "1"
-
-
-def test_a_worker_that_starts_a_held_job_is_told_and_waited_for() -> None:
-    # no schedd answered its claim: the job was held meanwhile
-    e = Events()
-    change = told(e.submit(), e.held(), e.started())
-    assert change.job is not None and change.job.worker == "w1"
-    assert change.effects == [ControlMessage("w1", 0, "hold")]
 
 
 def test_leave_in_queue_keeps_a_completed_job_and_a_removed_one_until_forced() -> None:

@@ -10,14 +10,10 @@ import pytest
 
 from tests.support.schedd_parts import JOB, SCHEDD, Bench, Events
 from thyme.broker import Mail
-from thyme.errors import BrokerUnreachable
 from thyme.protocol import codec
 from thyme.protocol.events import Submit, Usage
-from thyme.protocol.job import JobId, Task
-from thyme.protocol.mail import Claim, Heartbeat
-from vobox.workers.leases import CLAIM_LEASE_SECONDS
-
-CORRELATION = "token"
+from thyme.protocol.job import Task
+from thyme.protocol.mail import Heartbeat
 
 
 @pytest.fixture
@@ -27,20 +23,16 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made.close()
 
 
-def claim(worker: str = "w1", attempt: int = 0, job: JobId = JOB) -> Claim:
-    return Claim(SCHEDD, job, attempt, worker, f"slot1@{worker}")
-
-
 def beat(worker: str = "w1", attempt: int = 0) -> Heartbeat:
     return Heartbeat(SCHEDD, JOB, attempt, worker, f"slot1@{worker}", Usage(peak_rss=1024))
 
 
-def ask(bench: Bench, message: Claim | Heartbeat, token: str = CORRELATION) -> list[Any]:
+def ask(bench: Bench, message: Heartbeat) -> list[Any]:
     """What comes back to the worker."""
     connection = bench.broker.connect()
     connection.open_inbox(message.worker)
     try:
-        bench.mail.read(Mail(codec.encode(message), message.worker, token))
+        bench.mail.read(Mail(codec.encode(message), message.worker))
         answers = []
         while (mail := connection.receive()) is not None:
             answers.append((codec.decode(mail.body), mail.correlation))
@@ -115,25 +107,36 @@ def test_leases_start_again_with_the_schedd(bench: Bench) -> None:
     assert bench.job().status == 2
 
 
-def test_a_claim_that_was_never_started_is_queued_again_and_is_no_loss(bench: Bench) -> None:
-    bench.submit(Events().submit())
-    bench.broker.break_at("record")
-    with pytest.raises(BrokerUnreachable):
-        ask(bench, claim())
-    bench.transport = bench.broker.connect()
-    bench.clock.now += CLAIM_LEASE_SECONDS
-    bench.end_leases()
-    assert bench.job().attempt == 0
+def test_heartbeats_that_waited_while_the_schedd_stood_still_keep_the_job(bench: Bench) -> None:
+    bench.transport.open_inbox("schedd")
+    running(bench)
+    line = bench.broker.connect()
+    bench.mail.answer_claims()
+    for _ in range(7):
+        bench.clock.now += 50
+        line.send("schedd", Mail(codec.encode(beat()), "w1"))
 
-    bench.clock.now += 1
     bench.end_leases()
 
-    job = bench.job()
-    assert (job.status, job.attempt, job.losses, job.queued) == (1, 1, 0, True)
-    assert [reply.run for reply, _ in ask(bench, claim("w2", 1))] == [True]
-    # and the worker that had claimed it first is too late
-    bench.record(Events().started("w1", 0))
-    assert bench.job().worker == "w2"
+    assert (bench.job().worker, bench.job().losses) == ("w1", 0)
+    bench.clock.now += 301
+    bench.end_leases()
+    assert bench.job().losses == 1
+    line.close()
+
+
+def test_no_lease_ends_while_there_is_more_mail_than_can_be_read(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(bench)
+    bench.clock.now += 301
+    with monkeypatch.context() as flooded:
+        flooded.setattr(bench.transport, "receive", lambda: Mail(b"junk"))
+        bench.end_leases()
+        assert bench.job().losses == 0
+
+    bench.end_leases()
+    assert bench.job().losses == 1
 
 
 def test_after_so_many_losses_the_job_is_held(bench: Bench) -> None:

@@ -14,13 +14,12 @@ from tests.support.schedd_parts import JOB, SCHEDD, Bench, Events, after
 from thyme.broker import Mail
 from thyme.errors import BadInvocation, BrokerUnreachable
 from thyme.protocol import codec
-from thyme.protocol.events import Started, Usage
+from thyme.protocol.events import HoldReason, Started, Usage
 from thyme.protocol.job import JobId
 from thyme.protocol.mail import Claim, ClaimReply, Control, Heartbeat
 from vobox.workers.mail import MAX_MAIL, answer_heartbeat, refuse_claim
 
-#: Of a claim, unless it matters.
-CORRELATION = "token"
+CORRELATION = "token"  # of a claim, unless it matters
 
 
 @pytest.fixture
@@ -30,8 +29,26 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made.close()
 
 
-def claim(worker: str = "w1", attempt: int = 0, job: JobId = JOB) -> Claim:
-    return Claim(SCHEDD, job, attempt, worker, f"slot1@{worker}")
+def claim(
+    worker: str = "w1", attempt: int = 0, job: JobId = JOB, again: bool | None = False
+) -> Claim:
+    return Claim(SCHEDD, job, attempt, worker, f"slot1@{worker}", again=again)
+
+
+def yes(attempt: int = 0) -> tuple[ClaimReply, str]:
+    return ClaimReply(SCHEDD, JOB, attempt, True, ""), CORRELATION
+
+
+def no(reason: str, attempt: int = 0) -> tuple[ClaimReply, str]:
+    return ClaimReply(SCHEDD, JOB, attempt, False, reason), CORRELATION
+
+
+def wait(reason: str = "the stream is being read") -> tuple[ClaimReply, str]:
+    return ClaimReply(SCHEDD, JOB, 0, False, reason, wait=True), CORRELATION
+
+
+def starts(bench: Bench) -> list[str]:
+    return [m.worker for m in bench.broker.messages() if isinstance(m, Started)]
 
 
 def beat(worker: str = "w1", attempt: int = 0) -> Heartbeat:
@@ -58,10 +75,11 @@ STORIES: dict[str, Any] = {
 
 #: state → why w1 may not start attempt 0, and what it is told when it says that it runs it
 TABLE = {
-    "unknown": ("", None),
+    "unknown": ("no such job", None),
     # its start is recorded before it beats, and may be read after the beat
     "idle": ("", ""),
-    "running": ("JobStatus is 2", ""),
+    # its start is recorded, and it did not hear so
+    "running": ("", ""),
     "held": ("JobStatus is 5", "hold"),
     "held, ending": ("JobStatus is 5", "hold"),
     "released, ending": ("superseded by attempt 0", "vacate"),
@@ -79,41 +97,55 @@ TABLE = {
 def test_claims_and_heartbeats_are_answered_as_the_table_says(state: str) -> None:
     job = after(*STORIES[state](Events()))
     why, action = TABLE[state]
-    assert refuse_claim(job, claim(), "") == why
+    assert refuse_claim(job, claim()) == why
     if action is not None:
         assert answer_heartbeat(job, beat()) == action
 
 
-def test_another_worker_is_refused_what_one_was_told_to_start() -> None:
-    job = after(Events().submit())
-    assert refuse_claim(job, claim("w2"), "w1") == "claimed by another worker"
-    assert refuse_claim(job, claim("w1"), "w1") == ""
+@pytest.mark.parametrize("state", [s for s in TABLE if s not in ("idle", "next idle")])
+def test_another_worker_is_refused_what_does_not_wait(state: str) -> None:
+    job = after(*STORIES[state](Events()))
+    assert refuse_claim(job, claim("w3"))
+    assert refuse_claim(job, claim("w3", attempt=1)) or state == "to be queued"
+
+
+def test_the_claim_of_another_job_with_the_same_number_is_refused() -> None:
+    job = after(replace(Events().submit(), life="one"))
+    assert job.life == "one"
+    assert refuse_claim(job, replace(claim(), life="other")) == "another job has its number"
+    assert refuse_claim(job, replace(claim(), life="one")) == ""
+    # a message of an older release has none
+    assert refuse_claim(job, claim()) == ""
+    assert refuse_claim(after(Events().submit()), replace(claim(), life="other")) == ""
 
 
 def test_a_worker_that_is_faster_than_the_stream_is_not_refused(bench: Bench) -> None:
     # a worker that is refused acknowledges the message: the job would wait for ever
     e = Events()
     bench.submit(e.submit())
-    bench.record(e.started(), e.evicted())
-    bench.ledger.get(JOB).attempt = 0  # type: ignore[union-attr]
-    bench.ledger.get(JOB).queued = False  # type: ignore[union-attr]
+    bench.broker.record([codec.encode(each) for each in (e.started(), e.evicted())])
+    bench.reconciler.reconcile_step()  # reads those, and queues attempt 1
 
-    assert ask(bench, claim("w2", attempt=1)) == [
-        (ClaimReply(SCHEDD, JOB, 1, True, "", True), "token")
-    ]
-    claimed = ClaimReply(SCHEDD, JOB, 1, False, "claimed by another worker")
-    assert ask(bench, claim("w3", attempt=1)) == [(claimed, "token")]
+    assert bench.job().attempt == 0
+    assert bench.transport.count_ready("pool") == 2
+    assert ask(bench, claim("w2", attempt=1)) == [yes(1)]
+    assert ask(bench, claim("w3", attempt=1)) == [no("JobStatus is 2", 1)]
+    assert ask(bench, claim("w3")) == [no("JobStatus is 2")]
 
 
-def test_a_dead_letter_that_was_queued_again_may_be_started_before_we_know(bench: Bench) -> None:
+def test_a_dead_letter_that_was_queued_again_brings_the_next_attempt(bench: Bench) -> None:
     bench.submit(Events().submit())
     delivery = bench.transport.take("pool")
     assert delivery is not None
     bench.transport.reject(delivery, "unreadable")
     bench.settle()
+    assert ask(bench, claim()) == [no("JobStatus is 5")]
 
-    assert refuse_claim(bench.job(), claim(attempt=1), "") == "JobStatus is 5"
-    assert refuse_claim(bench.job(), claim(), "") == ""
+    bench.transport.requeue_dead_letters()
+    bench.settle()
+
+    assert ask(bench, claim()) == [no("superseded by attempt 1")]
+    assert ask(bench, claim(attempt=1)) == [yes(1)]
 
 
 def test_claims_are_answered_before_the_stream_is_read_and_heartbeats_after(
@@ -130,9 +162,9 @@ def test_claims_are_answered_before_the_stream_is_read_and_heartbeats_after(
     bench.mail.answer_claims()
     reply = connection.receive()
     assert reply is not None
-    assert codec.decode(reply.body) == ClaimReply(SCHEDD, JOB, 0, True, "", True)
+    assert codec.decode(reply.body) == yes()[0]
 
-    bench.record(e.started(), e.evicted(), e.started("w1", attempt=1))
+    bench.record(e.evicted(), e.started("w1", attempt=1))
     bench.mail.read_rest()
     assert connection.receive() is None  # the heartbeat was of a job that we know by now
     connection.close()
@@ -160,11 +192,11 @@ def ask(bench: Bench, message: Claim | Heartbeat, token: str = CORRELATION) -> l
         connection.close()
 
 
-def test_the_reply_has_the_token_of_the_claim(bench: Bench) -> None:
+def test_one_worker_gets_a_job_and_another_gets_a_no(bench: Bench) -> None:
     bench.submit(Events().submit())
-    assert ask(bench, claim()) == [(ClaimReply(SCHEDD, JOB, 0, True, "", True), "token")]
-    refused = ClaimReply(SCHEDD, JOB, 0, False, "claimed by another worker")
-    assert ask(bench, claim("w2")) == [(refused, "token")]
+    assert ask(bench, claim()) == [yes()]
+    assert ask(bench, claim("w2")) == [no("JobStatus is 2")]
+    assert starts(bench) == ["w1"]
 
 
 def test_a_worker_of_another_pool_is_granted_nothing(bench: Bench) -> None:
@@ -207,27 +239,106 @@ def test_claims_that_came_together_are_recorded_together(bench: Bench) -> None:
     connection.close()
 
 
+def test_two_workers_that_claim_one_job_together_do_not_both_get_it(bench: Bench) -> None:
+    """Its message was doubled."""
+    bench.submit(Events().submit())
+    bench.transport.open_inbox("schedd")
+    connection = bench.broker.connect()
+    connection.open_inbox("both")
+    for worker in ("w1", "w2"):
+        connection.send("schedd", Mail(codec.encode(claim(worker)), "both", worker))
+
+    bench.mail.answer_claims()
+
+    replies = [connection.receive(), connection.receive()]
+    told = {m.correlation: codec.decode(m.body) for m in replies if m is not None}
+    assert told == {"w1": yes()[0], "w2": no("claimed by another worker")[0]}
+    assert starts(bench) == ["w1"]
+    connection.close()
+
+
+@pytest.mark.parametrize("restarted", [False, True])
 def test_a_worker_that_did_not_hear_the_answer_gets_the_same_when_it_asks_again(
-    bench: Bench,
+    bench: Bench, restarted: bool
 ) -> None:
     bench.submit(Events().submit())
     first = ask(bench, claim())
+    if restarted:
+        bench.restart()
+
+    assert ask(bench, claim(again=True)) == first == [yes()]
     bench.settle()
-
-    assert bench.job().status == 2
-    assert ask(bench, claim()) == first
-    assert sum(isinstance(m, Started) for m in bench.broker.messages()) == 1
+    assert ask(bench, claim(again=True), "another token")[0][0] == yes()[0]
+    assert starts(bench) == ["w1"]
 
 
-def test_a_message_that_comes_again_to_the_worker_that_runs_its_job_is_refused(
-    bench: Bench,
-) -> None:
+def test_a_claim_that_comes_again_is_answered_from_the_whole_stream(bench: Bench) -> None:
+    e = Events()
+    bench.submit(e.submit())
+    ask(bench, claim())
+    bench.broker.record([codec.encode(each) for each in (e.finished(),)])  # not read yet
+
+    assert ask(bench, claim("w1", again=True)) == [no("JobStatus is 6")]
+    assert ask(bench, claim("w2", again=True)) == [no("JobStatus is 6")]
+    assert starts(bench) == ["w1"]
+
+
+def test_a_claim_that_comes_for_the_first_time_costs_no_look_into_the_stream(bench: Bench) -> None:
     bench.submit(Events().submit())
-    ask(bench, claim(), "one delivery")
-    bench.settle()
+    bench.broker.calls.clear()
 
-    refused = ClaimReply(SCHEDD, JOB, 0, False, "JobStatus is 2")
-    assert ask(bench, claim(), "another") == [(refused, "another")]
+    assert ask(bench, claim()) == [yes()]
+
+    assert "read" not in bench.broker.calls
+
+
+def test_what_was_said_of_a_job_and_not_read_back_counts_for_its_claim(bench: Bench) -> None:
+    bench.submit(Events().submit())
+    bench.reconciler.hold(JOB, HoldReason(1, 0, "why"))  # recorded, and not read back
+
+    assert ask(bench, claim()) == [no("JobStatus is 5")]
+
+
+def test_while_the_stream_cannot_be_read_to_its_end_who_asks_again_is_told_to_wait(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.submit(Events().submit(), Events(JobId(38, 1)).submit())
+    monkeypatch.setattr(bench.transport, "read", lambda _after, _limit: [])
+
+    assert ask(bench, claim(again=True)) == [wait()]
+    assert ask(bench, claim(job=JobId(99, 0)))[0][0].wait  # it may be a new one
+    # nothing can have been said of this one
+    assert ask(bench, claim(job=JobId(38, 1)))[0][0].run
+    assert starts(bench) == ["w1"]
+
+
+def test_an_older_worker_is_never_told_to_wait(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would take that for a no, and acknowledge the message."""
+    bench.submit(Events().submit())
+    with monkeypatch.context() as silent:
+        silent.setattr(bench.transport, "read", lambda _after, _limit: [])
+        assert ask(bench, claim(again=None)) == []
+
+    assert ask(bench, claim(again=None)) == [yes()]
+
+
+def test_while_the_ledger_is_rebuilt_everybody_is_told_to_wait(bench: Bench) -> None:
+    bench.submit(Events().submit())
+    bench.transport.open_inbox("schedd")
+    connection = bench.broker.connect()
+    connection.open_inbox("w1")
+    for message in (beat(), claim()):
+        connection.send("schedd", Mail(codec.encode(message), "w1", CORRELATION))
+
+    bench.mail.put_off_claims()
+
+    reply = connection.receive()
+    assert reply is not None
+    assert codec.decode(reply.body) == wait("the ledger is being read")[0]
+    assert starts(bench) == []
+    connection.close()
 
 
 def test_a_start_that_could_not_be_recorded_is_not_granted(bench: Bench) -> None:
@@ -239,21 +350,42 @@ def test_a_start_that_could_not_be_recorded_is_not_granted(bench: Bench) -> None
 
     assert bench.broker.calls[-1] == "record"
     bench.transport = bench.broker.connect()
-    assert ask(bench, claim()) == [(ClaimReply(SCHEDD, JOB, 0, True, "", True), "token")]
-    assert sum(isinstance(m, Started) for m in bench.broker.messages()) == 1
+    assert ask(bench, claim(again=True)) == [yes()]
+    assert starts(bench) == ["w1"]
 
 
-def test_a_job_that_the_ledger_does_not_know_is_for_its_worker_to_record(bench: Bench) -> None:
-    assert ask(bench, claim()) == [(ClaimReply(SCHEDD, JOB, 0, True, ""), "token")]
-    assert bench.broker.messages() == []
+def test_a_job_that_a_current_ledger_does_not_know_is_not_run(bench: Bench) -> None:
+    assert ask(bench, claim()) == [no("no such job")]
+    assert starts(bench) == []
 
 
-def test_the_claim_of_another_schedds_job_starts_none_of_ours(bench: Bench) -> None:
+def test_the_claim_of_another_schedds_job_is_not_answered(bench: Bench) -> None:
     bench.submit(Events().submit())
-    asked = replace(claim(), schedd="another")
 
-    assert ask(bench, asked) == [(ClaimReply("another", JOB, 0, True, ""), "token")]
-    assert not any(isinstance(m, Started) for m in bench.broker.messages())
+    assert ask(bench, replace(claim(), schedd="another")) == []
+    assert starts(bench) == []
+
+
+def test_the_start_and_the_reply_carry_the_life_of_the_job(bench: Bench) -> None:
+    bench.submit(replace(Events().submit(), life="one"))
+
+    ((reply, _token),) = ask(bench, replace(claim(), life="one"))
+
+    assert (reply.run, reply.life) == (True, "one")
+    assert [m.life for m in bench.broker.messages() if isinstance(m, Started)] == ["one"]
+
+
+def test_events_of_another_job_with_the_same_number_are_passed_over(bench: Bench) -> None:
+    e = Events()
+    bench.submit(replace(e.submit(), life="one"))
+    bench.record(replace(e.started(), life="one"), replace(e.finished(code=7), life="other"))
+    assert bench.job().status == 2
+    assert bench.state.stream.forged == 1
+
+    assert ask(bench, replace(beat(), life="other")) == []
+
+    bench.record(replace(e.finished(), life="one"))
+    assert bench.job().status == 4
 
 
 def test_a_worker_that_runs_a_held_job_is_told_again_at_its_heartbeat(bench: Bench) -> None:

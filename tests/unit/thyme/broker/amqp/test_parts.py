@@ -61,7 +61,7 @@ def bound(exchange: str, queue: str) -> set[str]:
 
 def test_what_workers_may_say_reaches_neither_a_job_queue_nor_another_s_events() -> None:
     assert bound(WORK, "thyme.jobs.p") == set()
-    assert bound(WORK, STREAM) == {"event.started", "event.finished", "event.evicted", "dead.#"}
+    assert bound(WORK, STREAM) == {"event.finished", "event.evicted", "dead.#"}
     assert bound(WORK, DEAD) == {"dead.#"}
 
 
