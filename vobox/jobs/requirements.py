@@ -59,7 +59,7 @@ def can_match(
     ``now``: epoch seconds; ``list_pilots``: the pilots' ads. Without any, what they share counts.
     ``answers``: of other jobs, with the same time and pilots; the answer is added.
     """
-    text = ad.get("Requirements", "true").replace(_ADDED_CPUS, "true")
+    text = remove_added_clause(ad.get("Requirements", "true"))
     try:
         tree = parse(text)
         mentioned = _find_names(ad, text)
@@ -97,6 +97,19 @@ def _meets_any(
         if len(tried) == MAX_TRIED or time.thread_time() > deadline:
             return True  # nobody knows
     return not tried and _is_met(tree, ad, now, {})
+
+
+def remove_added_clause(text: str) -> str:
+    """Return Requirements without the clause that does not count (``_ADDED_CPUS``)."""
+    return text.replace(_ADDED_CPUS, "true")
+
+
+def is_clause_met(text: str, ad: Ad, now: float, pilot: Mapping[str, str]) -> bool:
+    """Return whether a pilot may meet an expression of a job; ``now``: epoch seconds."""
+    try:
+        return _is_met(parse(text), ad, now, pilot)
+    except (ParseError, ValueError):
+        return True
 
 
 def _find_names(ad: Ad, text: str) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from vobox.rpc.types import Answer, OwnerFiles, QueueView, Request
 
 from . import tables
 from .ad_files import FileView, read_ads, read_file, read_user_log
+from .analysis import render_analysis
 from .batch import render_batch_table
 from .condor_q_options import COMMAND_LINE
 from .output import Output, parse_positive, stream_answer, warn_if_outdated
@@ -42,6 +43,7 @@ _STATUSES: Final = {
 _TABLES: Final = {"run": "run", "hold": "hold", "held": "hold", "idle": "idle"}
 #: Jobs that left the queue whose owners still count as submitters.
 RECENT_JOBS: Final = 1000
+_ANALYSES: Final = ("better-analyze", "better-analyse", "analyze", "analyse")
 _CLOCKS: Final[Mapping[str, tables.Clock]] = {"cputime": "cpu", "currentrun": "current"}
 
 
@@ -157,6 +159,8 @@ def _apply_plain(name: str, query: _Query) -> None:
     elif name in _STATUSES:
         query.selection.keep_statuses(map(str, _STATUSES[name]))
         query.table = _TABLES.get(name, query.table)
+    elif name in _ANALYSES:
+        query.table = "analysis"
     elif name in ("totals", "factory"):
         query.table = name
     elif name in _CLOCKS:
@@ -207,6 +211,9 @@ def _render_table(
     if query.table == "idle":
         yield tables.IDLE_HEADER
         yield from map(rows.render_idle, counted())
+        return
+    if query.table == "analysis":
+        yield from render_analysis(counted(), list(view.read_slots()), evaluator.now)
         return
     if query.table == "factory":  # all jobs are made when they are submitted
         yield tables.FACTORY_HEADER

@@ -47,10 +47,10 @@ OPTIONS: Final = (
     Option("global", 1),
     Option("schedd-constraint", 5, refused="there is one schedd; name it with -name"),
     Option("help", 1),
-    Option("better-analyze", 2, modifiers=True, refused=_NO_MATCHMAKER),
-    Option("better-analyse", 2, modifiers=True, refused=_NO_MATCHMAKER),
-    Option("analyze", 2, modifiers=True, refused=_NO_MATCHMAKER),
-    Option("analyse", 2, modifiers=True, refused=_NO_MATCHMAKER),
+    Option("better-analyze", 2, modifiers=True),
+    Option("better-analyse", 2, modifiers=True),
+    Option("analyze", 2, modifiers=True),
+    Option("analyse", 2, modifiers=True),
     Option("reverse-analyze", 3, modifiers=True, refused=_NO_MATCHMAKER),
     Option("verbose", 4, ignored=True),
     Option("run", 1),
@@ -99,6 +99,7 @@ Usage: condor_q [restriction ...] [options]
 \t-af[:jlhVrtng,] ATTR ...\tprint attributes in columns
 \t-long | -json | -xml\tprint whole job ads
 \t-attributes A,B\t\twith these attributes only
+\t-better-analyze\t\twhich pilots meet the requirements
 \t-cputime | -currentrun | -wide | -help | -version
 """
 COMMAND_LINE: Final = CommandLine(

@@ -1,0 +1,68 @@
+"""condor_q -better-analyze: which pilots meet which clause of a job's Requirements."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.fake_query_queue import FakeQueue, Text, job, out
+from vobox.classad.ad import Ad
+from vobox.commands.query.analysis import split_clauses
+from vobox.commands.query.condor_q import answer as condor_q
+
+PILOTS = [
+    Ad({"Name": f'"slot1@node{n}"', "OpSysAndVer": f'"{system}"', "Memory": memory})
+    for n, (system, memory) in enumerate(
+        [("Debian12", "2000"), ("Debian12", "4000"), ("AlmaLinux9", "8000")]
+    )
+]
+
+
+def analyze(requirements: str, *argv: str, pilots: list[Ad] | None = None) -> list[str]:
+    queue = FakeQueue([job(7, 3, Requirements=Text(requirements))])
+    queue.machines = PILOTS if pilots is None else pilots
+    return out(condor_q, queue, *(argv or ("-better-analyze", "7.3"))).splitlines()
+
+
+def test_each_clause_says_how_many_pilots_meet_it() -> None:
+    lines = analyze('OpSysAndVer == "Debian12" && (Memory > 3000) && HasSingularity')
+
+    assert lines[lines.index("-----  --------  ---------") + 1 :][:3] == [
+        '[0]           2  OpSysAndVer == "Debian12"',
+        "[1]           2  (Memory > 3000)",
+        "[2]           3  HasSingularity",
+    ]
+    assert "7.003:  Run analysis summary.  Of 3 machines," in lines
+    assert "      2 are rejected by your job's requirements" in lines
+    assert "      1 may run your job; any pilot takes it in turn" in lines
+    assert not [line for line in lines if "WARNING" in line]
+
+
+@pytest.mark.parametrize("option", ["-better", "-analyze", "-better-analyse:summary"])
+def test_a_job_that_no_pilot_meets_says_so(option: str) -> None:
+    lines = analyze('OpSysAndVer == "Debian12" && Memory > 5000', option, "7.3")
+
+    assert "      3 are rejected by your job's requirements" in lines
+    assert lines[-4:] == [
+        "", "WARNING:  Be advised:", "   No machines matched the jobs's constraints", "",
+    ]  # fmt: skip
+
+
+def test_without_a_pilot_nothing_is_said_of_the_requirements() -> None:
+    assert "   No pilot is known at present" in analyze("true", pilots=[])
+
+
+@pytest.mark.parametrize(
+    ("text", "clauses"),
+    [
+        ("a", ["a"]),
+        ("a && b", ["a", "b"]),
+        ("(a && b) && f(c && d)&&e", ["(a && b)", "f(c && d)", "e"]),
+        ('x == "a && b" && y', ['x == "a && b"', "y"]),
+        (r'x == "\" && " && y', [r'x == "\" && "', "y"]),
+        ("a && b || c", ["a && b || c"]),
+        ("(a || b) && c", ["(a || b)", "c"]),
+        ("a ? b && c : d", ["a ? b && c : d"]),
+    ],
+)
+def test_only_the_outermost_conjunction_is_taken_apart(text: str, clauses: list[str]) -> None:
+    assert split_clauses(text) == clauses
