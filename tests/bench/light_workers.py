@@ -19,7 +19,7 @@ from pika import spec
 
 from thyme.broker.amqp import topology
 from thyme.protocol import codec
-from thyme.protocol.events import Machine, Started, expect_kind
+from thyme.protocol.events import Machine, expect_kind
 from thyme.protocol.job import JobId
 from thyme.protocol.mail import Claim, ClaimReply, Waiting
 
@@ -78,22 +78,15 @@ class LightWorker:
         # the generator shares the machine with what it measures: it reads no more than it needs
         job = json.loads(message.body.partition(b"\n")[0])
         schedd, job_id, attempt = job["schedd"], JobId.parse(job["job"]), job["attempt"]
-        claim = Claim(schedd, job_id, attempt, self.name, self.host)
+        life = job.get("life", "")
+        claim = Claim(schedd, job_id, attempt, self.name, self.host, MACHINE, False, life=life)
         inbox = topology.make_inbox(topology.SCHEDD + schedd)
         mail = spec.BasicProperties(reply_to=self.name, correlation_id=os.urandom(8).hex())
-        recorded = False
         heard = await self.line.publish(inbox.exchange, inbox.key, codec.encode(claim), mail)
-        if heard:
-            answer = await self._verdicts.get()
-            verdict = expect_kind(codec.decode(answer.body), ClaimReply)
-            assert verdict.run, verdict
-            recorded = verdict.recorded
-        if not recorded:
-            started = Started(schedd, job_id, time.time(), attempt, self.name, self.host)
-            await self.line.publish(
-                topology.WORK, "event.started", codec.encode(started),
-                spec.BasicProperties(delivery_mode=2),
-            )  # fmt: skip
+        assert heard, "no schedd"
+        answer = await self._verdicts.get()
+        verdict = expect_kind(codec.decode(answer.body), ClaimReply)
+        assert verdict.run, verdict
         self.line.ack(message)
         print(time.monotonic(), flush=True)
 

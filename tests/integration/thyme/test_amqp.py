@@ -24,7 +24,7 @@ from thyme.broker.amqp.topology import (
 from thyme.errors import BrokerRefused, BrokerUnreachable
 
 POOL = "alien_jobs"
-STARTED = b'{"thyme":1,"kind":"started"}'
+FINISHED = b'{"thyme":1,"kind":"finished"}'
 
 
 @contextmanager
@@ -114,12 +114,12 @@ def test_a_record_that_no_queue_takes_is_refused_and_not_lost_silently(
     new: Callable[[], Transport], rabbitmq: VirtualHost
 ) -> None:
     broker = new()
-    broker.record([STARTED])
+    broker.record([FINISHED])
     with administering(rabbitmq) as channel:
-        channel.queue_unbind("thyme.events", "thyme.work", "event.started")
+        channel.queue_unbind("thyme.events", "thyme.work", "event.finished")
 
-    with pytest.raises(BrokerRefused, match=r"'thyme.work' has no queue for 'event.started'; run"):
-        broker.record([STARTED])
+    with pytest.raises(BrokerRefused, match=r"'thyme.work' has no queue for 'event.finished'; run"):
+        broker.record([FINISHED])
 
 
 def test_a_worker_whose_queue_is_deleted_gets_an_error(
@@ -212,11 +212,11 @@ def test_dead_letters_survive_being_looked_at_often(new: Callable[[], Transport]
 
 def test_a_long_stream_is_read_whole_and_in_order(new: Callable[[], Transport]) -> None:
     writer, reader = new(), new()
-    writer.record([STARTED + b"%d" % n for n in range(20_000)])
+    writer.record([FINISHED + b"%d" % n for n in range(20_000)])
 
     records = read_all(reader, 20_000)
 
-    assert [record.body for record in records] == [STARTED + b"%d" % n for n in range(20_000)]
+    assert [record.body for record in records] == [FINISHED + b"%d" % n for n in range(20_000)]
     assert all(a.offset < b.offset for a, b in zip(records, records[1:], strict=False))
 
 
@@ -225,7 +225,7 @@ def test_large_records_are_read_without_keeping_them_all(
 ) -> None:
     monkeypatch.setattr("thyme.broker.amqp.stream._MOST_BYTES", 3_000_000)
     writer, reader = new(), new()
-    bodies = [STARTED + bytes([n]) * 1_000_000 for n in range(30)]
+    bodies = [FINISHED + bytes([n]) * 1_000_000 for n in range(30)]
     writer.record(bodies)
     kept = []
 
@@ -260,7 +260,7 @@ def test_what_was_trimmed_away_is_passed_over(
     declare(rabbitmq, make_stream_queue(), **small)
     broker = new()
     for n in range(20):
-        broker.record([STARTED + b"%d " % n + bytes(50_000)])
+        broker.record([FINISHED + b"%d " % n + bytes(50_000)])
 
     def first_kept() -> Record | None:
         """None while the broker is at it."""
@@ -271,27 +271,27 @@ def test_what_was_trimmed_away_is_passed_over(
     assert first.offset > 1, "the broker has trimmed nothing: the test shows nothing"
     left = read_all(broker, 4, after=first.offset - 2)
     assert left[0].offset == first.offset
-    assert left[-1].body.startswith(STARTED + b"19 ")
+    assert left[-1].body.startswith(FINISHED + b"19 ")
 
 
 def test_a_place_after_the_end_is_empty_until_something_comes_there(
     new: Callable[[], Transport],
 ) -> None:
     broker, reader = new(), new()
-    broker.record([STARTED + b"0", STARTED + b"1"])
+    broker.record([FINISHED + b"0", FINISHED + b"1"])
 
     assert reader.read(1, 10) == []
     assert reader.read(5, 10) == []
-    broker.record([STARTED + b"%d" % n for n in range(2, 8)])
+    broker.record([FINISHED + b"%d" % n for n in range(2, 8)])
 
-    assert [r.body for r in read_all(reader, 2, after=5)] == [STARTED + b"6", STARTED + b"7"]
+    assert [r.body for r in read_all(reader, 2, after=5)] == [FINISHED + b"6", FINISHED + b"7"]
 
 
 def test_a_stream_that_is_deleted_is_noticed_and_the_new_one_is_another(
     new: Callable[[], Transport], rabbitmq: VirtualHost
 ) -> None:
     reader = new()
-    reader.record([STARTED + b"%d" % n for n in range(5)])
+    reader.record([FINISHED + b"%d" % n for n in range(5)])
     assert len(read_all(reader, 5)) == 5
     delete(rabbitmq, "thyme.events")
 
@@ -306,8 +306,8 @@ def test_a_stream_that_is_deleted_is_noticed_and_the_new_one_is_another(
     wait_until(told, "the reader to be told")
     again = new()
     again.declare_topology([POOL])
-    again.record([STARTED + b"new"])
-    assert [record.body for record in read_all(again, 1)] == [STARTED + b"new"]
+    again.record([FINISHED + b"new"])
+    assert [record.body for record in read_all(again, 1)] == [FINISHED + b"new"]
     assert again.read(3, 1) == []
 
 

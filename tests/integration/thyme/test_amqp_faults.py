@@ -25,7 +25,7 @@ from thyme.broker.wakeup import Wakeup
 from thyme.errors import BrokerUnreachable
 
 POOL = "alien_jobs"
-STARTED = b'{"thyme":1,"kind":"started"}'
+FINISHED = b'{"thyme":1,"kind":"finished"}'
 
 
 @pytest.fixture(scope="module")
@@ -94,14 +94,14 @@ def test_what_was_acknowledged_is_there_after_the_server_was_ended(
 ) -> None:
     vobox, worker = connect(vhost.url), connect(vhost.url)
     vobox.submit(POOL, [b"%d" % n for n in range(50)])
-    vobox.record([STARTED])
+    vobox.record([FINISHED])
     taken = worker.take(POOL)
     assert taken is not None and taken.body == b"0"
 
     own.settle()
     end(own)
     assert f"broker amqp://127.0.0.1:{own.port}: " in wait_for_error(worker)
-    error_of(lambda: vobox.record([STARTED]))
+    error_of(lambda: vobox.record([FINISHED]))
     worker.close()
     vobox.close()
     assert "Connection refused" in error_of(lambda: connect(vhost.url))
@@ -171,11 +171,11 @@ def test_a_server_that_hangs_is_noticed_and_nothing_waits_for_ever(
     url = f"{vhost.url}?timeout=2&heartbeat=5"
     idle, busy = connect(url), connect(url)
     idle.open_inbox("thyme.worker.idle")
-    busy.record([STARTED])
+    busy.record([FINISHED])
     own.hang()
     try:
         assert "no answer within 2 s (confirm of a message)" in error_of(
-            lambda: busy.record([STARTED])
+            lambda: busy.record([FINISHED])
         )
         start = time.monotonic()
         idle.close()  # says good-bye, and does not wait for an answer
@@ -211,9 +211,9 @@ def test_dropped_packets_are_noticed_by_waiting_and_by_sending_clients(
     url = f"{vhost.url}?heartbeat=5&timeout=3"
     idle, busy = connect(url), connect(url)
     idle.open_inbox("thyme.worker.idle")
-    busy.record([STARTED])
+    busy.record([FINISHED])
     with dropping(own.port):
-        assert "no answer within 3 s" in error_of(lambda: busy.record([STARTED]))
+        assert "no answer within 3 s" in error_of(lambda: busy.record([FINISHED]))
         assert "the connection is cut: " in wait_for_error(idle)
         assert ": no answer" in error_of(lambda: connect(url))
     idle.close()

@@ -15,7 +15,7 @@ from thyme.broker import Transport, connect
 from thyme.errors import BrokerRefused, BrokerUnreachable
 
 POOL = "alien_jobs"
-STARTED = b'{"thyme":1,"kind":"started"}'
+FINISHED = b'{"thyme":1,"kind":"finished"}'
 
 
 # --- who we are -----------------------------------------------------------------------------------
@@ -66,7 +66,7 @@ def test_a_user_without_the_right_to_make_things_uses_what_is_there(
         worker.open_inbox("thyme.worker.x")
         delivery = worker.take(POOL)
         assert delivery is not None and delivery.body == b"job"
-        worker.record([STARTED])
+        worker.record([FINISHED])
         with pytest.raises(BrokerRefused) as refused:
             worker.open_inbox("thyme.schedd.x")
     assert (
@@ -102,9 +102,9 @@ def test_the_host_that_answers_is_taken(rabbitmq: VirtualHost) -> None:
     url = rabbitmq.url.replace("127.0.0.1", "127.0.0.1:9,[::1]:9,127.0.0.1")
     for _ in range(6):  # in an order of chance
         with closing(connect(url)) as broker:
-            broker.record([STARTED])
+            broker.record([FINISHED])
     with closing(connect(f"amqp://u:p@127.0.0.1:9/v\n{rabbitmq.url}\n")) as broker:
-        broker.record([STARTED])
+        broker.record([FINISHED])
 
 
 def test_where_no_host_answers_each_is_named() -> None:

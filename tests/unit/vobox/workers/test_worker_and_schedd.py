@@ -1,0 +1,216 @@
+"""A worker and a schedd together, over a broker in memory: each job is run once, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.support.schedd_parts import SCHEDD, Bench, Events, after, shown
+from tests.support.virtual_worker import POOL, Site
+from thyme.broker import Mail
+from thyme.protocol import codec
+from thyme.protocol.events import HoldReason, Lost
+from thyme.protocol.job import Task
+from thyme.protocol.mail import Claim, ClaimReply, make_schedd_inbox_name
+from vobox.jobs.transitions import MAX_FAILED_STARTS
+
+LONG = Task("/bin/true", environment={"SECONDS": "50"}, lease=300.0)
+
+
+class Both:
+    """``site`` has the worker, ``bench`` the schedd, which is away until ``arrive``."""
+
+    def __init__(self, path: Path) -> None:
+        for name in ("work", "schedd"):
+            (path / name).mkdir()
+        self.site = Site(path / "work")
+        self.bench = Bench(path / "schedd", self.site.broker, max_attempts=3)
+        self.events = Events(task=LONG)
+
+    def submit(self) -> None:
+        message = replace(self.events.submit(), pool=POOL, life="one")
+        self.bench.broker.submit(POOL, [codec.encode(message)])
+        self.bench.settle()
+
+    def arrive(self) -> None:
+        """The schedd answers claims from now on."""
+        inbox = make_schedd_inbox_name(SCHEDD)
+        self.site.broker.answer(inbox, lambda mail: self.bench.mail.read(mail))
+
+    def leave(self) -> None:
+        del self.site.broker.inboxes[make_schedd_inbox_name(SCHEDD)]
+
+    def kinds(self) -> list[str]:
+        self.bench.settle()
+        return self.bench.kinds()
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Iterator[Both]:
+    made = Both(tmp_path)
+    yield made
+    made.bench.close()
+
+
+def ask(bench: Bench, worker: str, attempt: int = 0, again: bool = True) -> ClaimReply:
+    job = bench.job()
+    claim = Claim(SCHEDD, job.id, attempt, worker, f"slot1@{worker}", again=again, life=job.life)
+    line = bench.broker.connect()
+    line.open_inbox(worker)
+    bench.mail.read(Mail(codec.encode(claim), worker, "token"))
+    mail = line.receive()
+    assert mail is not None
+    line.close()
+    reply = codec.decode(mail.body)
+    assert isinstance(reply, ClaimReply)
+    return reply
+
+
+RAN_ONCE = ["submit", "started", "finished", "delivered"]
+
+
+def test_a_job_is_run_once(both: Both) -> None:
+    both.arrive()
+    both.submit()
+
+    assert both.site.run(max_jobs=0) == 0
+
+    assert both.kinds() == RAN_ONCE
+    assert (
+        shown(both.bench.job()) == "completed by nobody queued out" or not both.bench.job().in_queue
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "nth"),
+    # the schedd's line is another one: its first record is the start, its first mail the answer
+    [("take", 1), ("send", 1), ("receive", 1), ("receive", 2), ("ack", 1), ("record", 2)],
+)
+def test_a_worker_whose_line_breaks_once_runs_its_job_once(both: Both, call: str, nth: int) -> None:
+    both.arrive()
+    both.submit()
+    both.site.broker.break_at(call, nth)
+
+    assert both.site.run(max_jobs=0, timeout=100.0) == 0
+
+    assert len(both.site.jobs) == 1
+    assert both.kinds().count("started") == 1
+    assert not both.bench.job().in_queue
+    assert both.bench.transport.count_ready(POOL) == 0
+
+
+def test_without_a_schedd_a_cut_line_costs_nothing(both: Both) -> None:
+    both.submit()
+    both.site.broker.break_at("send")
+    assert both.site.run(max_jobs=0) == 3
+    assert "started" not in both.kinds()
+    assert shown(both.bench.job()) == "idle by nobody queued in"
+
+    both.arrive()
+    assert both.site.run(max_jobs=0) == 0
+
+    assert both.kinds()[-3:] == RAN_ONCE[1:]
+    assert len(both.site.jobs) == 1
+
+
+def test_a_schedd_that_leaves_after_the_start_is_not_noticed_by_the_job(both: Both) -> None:
+    both.arrive()
+    both.submit()
+    both.site.after(10, both.leave)
+
+    assert both.site.run(max_jobs=0) == 0
+
+    assert both.kinds() == RAN_ONCE
+
+
+def test_a_worker_that_reconnects_gets_the_answer_that_it_did_not_hear(both: Both) -> None:
+    bench = both.bench
+    both.submit()
+    line = bench.broker.connect()
+    assert line.take(POOL) is not None
+    assert ask(bench, "w1", again=False).run
+    line.close()  # before the answer came
+    line = bench.broker.connect()
+    delivery = line.take(POOL)
+    assert delivery is not None and delivery.redelivered
+
+    assert ask(bench, "w1").run
+    line.ack(delivery)
+    bench.settle()
+
+    assert bench.job().worker == "w1"
+    assert bench.transport.count_ready(POOL) == 0
+    assert bench.kinds() == ["submit", "started"]
+    line.close()
+
+
+def test_the_start_of_a_worker_that_died_is_another_s_no_until_its_lease_ends(both: Both) -> None:
+    bench = both.bench
+    both.submit()
+    assert ask(bench, "w1", again=False).run
+
+    assert not ask(bench, "w3").run
+    bench.settle()
+    bench.clock.now += 301
+    bench.end_leases()
+
+    assert bench.job().attempt == 1
+    assert ask(bench, "w3", attempt=1, again=False).run
+
+
+def test_a_removed_job_does_not_start_whether_the_schedd_is_there_or_not(both: Both) -> None:
+    both.submit()
+    both.bench.record(both.events.removed())
+
+    assert both.site.run(max_jobs=0) == 3
+    assert both.bench.transport.count_ready(POOL) == 1
+    both.arrive()
+    assert both.site.run(max_jobs=0) == 3
+
+    assert both.site.jobs == []
+    assert both.bench.transport.count_ready(POOL) == 0
+
+
+def test_hold_and_release_leave_two_messages_and_one_run(both: Both) -> None:
+    both.submit()
+    both.bench.record(both.events.held(), both.events.released())
+    assert both.bench.transport.count_ready(POOL) == 2
+    assert both.site.run(max_jobs=0) == 3  # the schedd is away
+    assert both.site.jobs == []
+
+    both.arrive()
+    assert both.site.run(max_jobs=0) == 0
+
+    assert len(both.site.jobs) == 1
+    assert both.kinds().count("finished") == 1
+
+
+def test_a_job_that_no_node_can_hold_waits_longer_each_time_and_is_held(both: Both) -> None:
+    bench, e = both.bench, both.events
+    both.submit()
+    waits = []
+    for attempt in range(MAX_FAILED_STARTS):
+        began = bench.clock.now
+        while bench.job().attempt < attempt:
+            bench.clock.now += 1
+            bench.settle()
+        waits.append(round(bench.clock.now - began))
+        bench.record(
+            e.started(f"w{attempt}", attempt),
+            e.evicted(f"w{attempt}", attempt, "Failed to write input file 'big': [Errno 28]"),
+        )
+
+    assert waits == [0, 0, 10, 20, 40, 80, 160, 320, 600, 600]
+    assert bench.job().status == 5
+    assert "Errno 28" in bench.job().ad.text("HoldReason")
+
+
+def test_a_job_that_ended_as_it_was_given_up_for_the_last_time_is_not_held() -> None:
+    e = Events()
+    given_up = Lost(SCHEDD, e.job, e.now, 0, "no news", HoldReason(26, 0, "lost 3 times"))
+
+    assert shown(after(e.submit(), e.started(), e.finished(), given_up)).startswith("ended")
+    assert after(e.submit(), e.started(), given_up).status == 5
