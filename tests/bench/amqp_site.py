@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.process_site import PROGRAMS, LiveSite
-from tests.support.services.rabbitmq import Rabbit
+from tests.support.services.rabbitmq import RabbitServer
 
 POOL = "alien_jobs"
 #: Seconds: no bench is to lose a job to a busy machine.
@@ -21,7 +21,7 @@ LEASE = 600.0
 class AmqpSite(LiveSite):
     """``rabbit`` is its broker."""
 
-    def __init__(self, root: Path, rabbit: Rabbit, pilots: int = 8) -> None:
+    def __init__(self, root: Path, rabbit: RabbitServer, pilots: int = 8) -> None:
         super().__init__(root, LEASE, pilots, url=rabbit.vhost().url)
         self.rabbit = rabbit
 
@@ -62,7 +62,7 @@ def amqp_site(pilots: int = 8) -> Iterator[AmqpSite]:
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         broker = Path(directory) / "broker"
         broker.mkdir()
-        rabbit = Rabbit(broker)
+        rabbit = RabbitServer(broker)
         try:
             rabbit.up()
             root = Path(directory) / "site"

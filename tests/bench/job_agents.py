@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tests.support.fake_submit_host import Host, make_proxy
+from tests.support.fake_submit_host import FakeSubmitHost, make_proxy
 from thyme.protocol import codec
 from thyme.protocol.events import Delivered, Evicted, Finished, Message, Started, Submit, Usage
 from thyme.protocol.job import JobId
@@ -58,7 +58,7 @@ _SCRIPT = b"#!/bin/bash\n" + b"".join(
 
 def prepared(owner: str) -> PreparedJob:
     """The job that condor_submit makes of AliEn's description."""
-    host = Host(
+    host = FakeSubmitHost(
         {
             f"/home/alice/work/agent.startup.{_JOB}": _SCRIPT,
             "/tmp/x509up_u1000": make_proxy(),
@@ -66,7 +66,7 @@ def prepared(owner: str) -> PreparedJob:
         }
     )
     host.target.clusters = _JOB
-    job = host.job(DESCRIPTION.replace("@JOB@", str(_JOB)))
+    job = host.make_job(DESCRIPTION.replace("@JOB@", str(_JOB)))
     # users ask for their own jobs
     job.ad["Owner"], job.ad["User"] = quote(owner), quote(f"{owner}@{SCHEDD}")
     return job

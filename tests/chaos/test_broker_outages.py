@@ -18,7 +18,7 @@ import yaml
 from tests.setup.needs import needs
 from tests.support.process_site import LiveSite, submit_text
 from tests.support.services.cuttable_connection import CuttableConnection
-from tests.support.services.rabbitmq import Rabbit
+from tests.support.services.rabbitmq import RabbitServer
 from tests.support.waiting import wait_until
 from thyme.broker import connect
 
@@ -37,8 +37,8 @@ exit $2
 
 @pytest.fixture(scope="module")
 @needs("rabbitmq")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
-    server = Rabbit(tmp_path_factory.mktemp("rabbitmq"))
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    server = RabbitServer(tmp_path_factory.mktemp("rabbitmq"))
     try:
         server.up()
         yield server
@@ -49,7 +49,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
 class Outage(LiveSite):
     """A site on a virtual host of its own; its lines to the broker can be cut."""
 
-    def __init__(self, root: Path, server: Rabbit, lease: float, seconds: float) -> None:
+    def __init__(self, root: Path, server: RabbitServer, lease: float, seconds: float) -> None:
         self.vhost = server.vhost()
         self.line, self.schedds_line = (
             CuttableConnection(server.port),
@@ -113,7 +113,7 @@ class Outage(LiveSite):
 
 
 @pytest.fixture
-def make(tmp_path: Path, own: Rabbit) -> Iterator[Callable[..., Outage]]:
+def make(tmp_path: Path, own: RabbitServer) -> Iterator[Callable[..., Outage]]:
     made: list[Outage] = []
 
     def site(lease: float, seconds: float = 0.3) -> Outage:
@@ -143,23 +143,23 @@ def run(site: Outage, outage: Callable[[], None]) -> str:
     return cluster
 
 
-def restart(server: Rabbit) -> None:
+def restart(server: RabbitServer) -> None:
     server.stop()
     server.up()
 
 
-def kill(server: Rabbit) -> None:
+def kill(server: RabbitServer) -> None:
     server.kill()
     server.up()
 
 
-def stay_away(server: Rabbit, seconds: float, site: Outage) -> None:
+def stay_away(server: RabbitServer, seconds: float, site: Outage) -> None:
     server.stop()
     pass_time(site, seconds)
     server.up()
 
 
-def fill(server: Rabbit, site: Outage) -> None:
+def fill(server: RabbitServer, site: Outage) -> None:
     server.fill_memory()
     try:
         pass_time(site, 6.0)  # longer than anybody waits for a confirm
@@ -175,7 +175,7 @@ def pass_time(site: Outage, seconds: float) -> None:
 
 @pytest.mark.parametrize("how", ["restarted", "killed", "stopped for a while", "full"])
 def test_every_job_runs_once_although_the_broker_is(
-    make: Callable[..., Outage], own: Rabbit, how: str
+    make: Callable[..., Outage], own: RabbitServer, how: str
 ) -> None:
     site = make(lease=25.0)
     outages: dict[str, Callable[[], None]] = {
@@ -228,7 +228,7 @@ def test_no_job_is_lost_when_workers_are_cut_off_for_longer_than_the_lease(
 
 
 def test_no_job_is_lost_when_the_broker_is_away_for_longer_than_the_lease(
-    make: Callable[..., Outage], own: Rabbit
+    make: Callable[..., Outage], own: RabbitServer
 ) -> None:
     site = make(lease=3.0)
 

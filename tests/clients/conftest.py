@@ -13,7 +13,7 @@ from tests.clients.pool import Pool
 from tests.setup.downloads import clients
 from tests.setup.needs import needs
 from tests.support.services.programs import need
-from tests.support.services.rabbitmq import Rabbit
+from tests.support.services.rabbitmq import RabbitServer
 
 PILOTS = 4
 HERE = Path(__file__).parent
@@ -35,7 +35,7 @@ def python() -> Path:
 
 
 @pytest.fixture(scope="session")
-def pool(rabbitmq_server: Rabbit) -> Iterator[Pool]:
+def pool(rabbitmq_server: RabbitServer) -> Iterator[Pool]:
     # jobs make Unix sockets in their scratch directories: pytest's are too deep for that
     root = Path(tempfile.mkdtemp(prefix="c"))
     made = Pool(root, pilots=PILOTS, url=rabbitmq_server.vhost().url)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.schedd_parts import Bench, Events, dump, shown
+from tests.support.schedd_parts import Events, ScheddHarness, describe_job, dump
 from tests.support.waiting import wait_until
 from thyme.broker import Retention, Transport, connect
 from thyme.broker.amqp import topology
@@ -44,7 +44,7 @@ def broker(
         yield Broker(f"sqlite://{tmp_path}/broker.db")
 
 
-def begin(bench: Bench) -> None:
+def begin(bench: ScheddHarness) -> None:
     """Begin a session as the schedd does: read the stream up to a marker of its own."""
     bench.transport.close()
     bench.state.ledger = bench.ledger
@@ -52,14 +52,14 @@ def begin(bench: Bench) -> None:
     assert bench.session.start(lambda: False)
 
 
-def read_back(bench: Bench) -> None:
+def read_back(bench: ScheddHarness) -> None:
     """Read the stream up to a marker that is recorded now."""
     last = os.urandom(8).hex()
     bench.record(Marker(bench.settings.name, last, 1))
     wait_until(lambda: bench.settle() or bench.reader.last_marker == last, "the stream's end")
 
 
-def first_offset(bench: Bench) -> int:
+def first_offset(bench: ScheddHarness) -> int:
     line = bench.broker.connect()
     try:
         return line.read(-1, 1)[0].offset
@@ -71,7 +71,7 @@ def test_a_stream_that_was_filled_many_times_rebuilds_the_ledger(
     broker: Broker, tmp_path: Path
 ) -> None:
     (tmp_path / "home").mkdir()
-    bench = Bench(tmp_path, broker, lease=1e9)  # type: ignore[arg-type]
+    bench = ScheddHarness(tmp_path, broker, lease=1e9)  # type: ignore[arg-type]
     begin(bench)
     assert bench.transport.get_retention().bytes == KEPT
     home = {"Iwd": str(tmp_path / "home"), "Out": "out"}
@@ -99,10 +99,10 @@ def test_a_stream_that_was_filled_many_times_rebuilds_the_ledger(
     read_back(bench)
 
     lived = [row for row in dump(bench.ledger) if isinstance(row, tuple)]
-    states = {job.id: shown(job) for job in bench.ledger._jobs("1=1")}
+    states = {job.id: describe_job(job) for job in bench.ledger._jobs("1=1")}
     assert list(states.values()) == [
-        "idle by nobody queued in", "held by nobody queued in", "running by w1 queued in",
-        "completed by nobody out",
+        "idle with message", "held with message", "running on w1 with message",
+        "completed, left the queue",
     ]  # fmt: skip
     assert min(job.recorded for job in bench.ledger._jobs("1=1")) >= first_offset(bench)
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable
 from typing import TypeVar
 
-from tests.support.schedd_parts import NOW, SCHEDD, Bench, Events
+from tests.support.schedd_parts import NOW, SCHEDD, Events, ScheddHarness
 from thyme.protocol.events import JobMessage
 from thyme.protocol.job import JobId
 from vobox.classad.cost import EvaluationLimit, TooSlow
@@ -31,7 +31,7 @@ class Queue:
     schedd_name = SCHEDD
     address = "</run/thyme/schedd.sock>"
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: ScheddHarness) -> None:
         self.bench = bench
         self.limit = EvaluationLimit()
         self.down = ""

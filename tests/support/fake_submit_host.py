@@ -158,7 +158,7 @@ class FakeTarget:
         self.submitted.append((cluster, jobs))
 
 
-class Host:
+class FakeSubmitHost:
     """One user on one submit host."""
 
     def __init__(self, files: dict[str, bytes] | None = None, refuses: str = "") -> None:
@@ -186,14 +186,16 @@ class Host:
         self.files.files[f"{CWD}/e.sub"] = text.encode("utf-8", "surrogateescape")
         return self.run("e.sub", *argv)
 
-    def jobs(self, text: str, *argv: str) -> Sequence[PreparedJob]:
-        """The jobs that ``text`` makes; fails if it is refused."""
+    def make_jobs(self, text: str, *argv: str) -> Sequence[PreparedJob]:
+        """Return the jobs that ``text`` makes; fails if it is refused."""
         answer = self.submit(text, *argv)
         assert answer.code == 0, answer
         return self.target.submitted[-1][1]
 
-    def job(self, text: str, *argv: str) -> PreparedJob:
-        (job,) = self.jobs(text, *argv)
+    def make_job(self, text: str, *argv: str) -> PreparedJob:
+        """Return the only job that ``text`` makes."""
+        """Return the only job that ``text`` makes."""
+        (job,) = self.make_jobs(text, *argv)
         return job
 
 
@@ -201,6 +203,6 @@ class Host:
 HEAD = "executable = agent.sh\n"
 
 
-def job_of(text: str, files: dict[str, bytes] | None = None):
+def make_job(text: str, files: dict[str, bytes] | None = None):
     """Submit a description that continues with ``text``; returns its only job."""
-    return Host(files).job(f"{HEAD}{text}\nqueue\n")
+    return FakeSubmitHost(files).make_job(f"{HEAD}{text}\nqueue\n")

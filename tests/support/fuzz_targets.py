@@ -14,7 +14,7 @@ from functools import partial
 from plancton.config.expressions import compute, render
 from plancton.config.yaml_file import read_yaml
 from plancton.errors import ConfigError
-from tests.support.fake_submit_host import CWD, Host
+from tests.support.fake_submit_host import CWD, FakeSubmitHost
 from thyme.broker.amqp import url
 from thyme.errors import BadInvocation, BadMessage
 from thyme.protocol import codec
@@ -60,7 +60,7 @@ def _decode_body(kind: str, data: bytes) -> object:
 
 
 def _submit(data: bytes) -> None:
-    host = Host({f"{CWD}/data": b"x", f"{CWD}/common": b"x = 2\n"})
+    host = FakeSubmitHost({f"{CWD}/data": b"x", f"{CWD}/common": b"x = 2\n"})
     answer = host.submit(data.decode("utf-8", "surrogateescape"))
     assert answer.code in (0, 1)
     assert answer.code == 0 or "ERROR: " in answer.stderr

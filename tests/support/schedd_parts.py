@@ -90,7 +90,7 @@ def ad_of(job: JobId = JOB, **attributes: Value | Expression) -> Ad:
 
 @dataclass
 class Events:
-    """Makes events of one job, a second apart."""
+    """A factory of one job's events, a second apart."""
 
     job: JobId = JOB
     now: float = NOW
@@ -174,13 +174,13 @@ class Events:
         return Delivered(self.schedd, self.job, self._when())
 
 
-def after(*events: JobMessage) -> Job:
-    """The job after these events."""
-    return told(*events).job  # type: ignore[return-value]
+def job_after(*events: JobMessage) -> Job:
+    """Return the job after these events."""
+    return transition_after(*events).job  # type: ignore[return-value]
 
 
-def told(*events: JobMessage) -> Transition:
-    """What the last of these events did."""
+def transition_after(*events: JobMessage) -> Transition:
+    """Return what the last of these events changed."""
     change = Transition(None)
     for event in events:
         change = apply(change.job, event)
@@ -188,7 +188,7 @@ def told(*events: JobMessage) -> Transition:
 
 
 class Clock:
-    """Seconds that pass when told to."""
+    """A clock that the test sets."""
 
     def __init__(self, now: float = 1000.0) -> None:
         self.now = now
@@ -197,7 +197,7 @@ class Clock:
         return self.now
 
 
-class Bench:
+class ScheddHarness:
     """A schedd's parts around a broker in memory, without its thread: call ``settle``."""
 
     def __init__(
@@ -238,7 +238,7 @@ class Bench:
         return self.session.reconciler
 
     def restart(self, wiped: bool = False) -> None:
-        """Kill -9 and start again, with an empty disk if ``wiped``; reads all there is."""
+        """Start again as after kill -9, with an empty disk if ``wiped``, and read the stream."""
         self.ledger.close()
         if wiped:
             for path in self.directory.glob("ledger.db*"):
@@ -279,7 +279,7 @@ class Bench:
         return found
 
     def kinds(self, job: JobId = JOB) -> list[str]:
-        """The kinds of the stream's events about a job, in order."""
+        """Return the kinds of the stream's events about a job, in order."""
         return [
             message.kind
             for message in self.broker.messages()
@@ -291,8 +291,8 @@ class Bench:
         self.transport.close()
 
 
-def everything(ledger: Ledger) -> dict[str, tuple[object, ...]]:
-    """All that a ledger says of its jobs; for comparing two of them."""
+def read_all_jobs(ledger: Ledger) -> dict[str, tuple[object, ...]]:
+    """Return all that a ledger says of its jobs, to compare two ledgers."""
     rows = ledger._jobs("1=1")
     return {
         str(job.id): (
@@ -303,8 +303,8 @@ def everything(ledger: Ledger) -> dict[str, tuple[object, ...]]:
     }  # fmt: skip
 
 
-def let_days_pass(bench: Bench, days: int) -> None:
-    """Let the schedd be, while the stream keeps the records of seven days."""
+def let_days_pass(bench: ScheddHarness, days: int) -> None:
+    """Let days pass, while the stream keeps the records of seven days."""
     for _ in range(days):
         bench.wall.now += 86400.0
         bench.clock.now += 86400.0
@@ -315,7 +315,7 @@ def let_days_pass(bench: Bench, days: int) -> None:
 
 
 def dump(ledger: Ledger) -> list[object]:
-    """Every byte of a ledger that does not depend on how texts were compressed."""
+    """Return every value of a ledger that does not depend on how texts were compressed."""
     jobs = [
         (*(value for name, value in vars(job).items() if name != "ad"), encode_ad(job.ad))
         for job in ledger._jobs("1=1")
@@ -331,7 +331,7 @@ def dump(ledger: Ledger) -> list[object]:
 
 
 def logged(path: Path) -> list[str]:
-    """Numbers and ids of the events in a user log, e.g. ``005 38.0``, in order."""
+    """Return the numbers and ids of the events in a user log, e.g. ``005 38.0``, in order."""
     found = []
     for line in path.read_text().splitlines():
         if line[3:5] == " (" and line[:3].isdigit():
@@ -343,15 +343,20 @@ def logged(path: Path) -> list[str]:
 STATUS = {1: "idle", 2: "running", 3: "removed", 4: "completed", 5: "held", 6: "ended"}
 
 
-def shown(job: Job) -> str:
-    """State, worker, whether a message is out, a result waits, and it is in the queue."""
-    words = [STATUS[job.status], f"by {job.worker or 'nobody'}"]
-    words += ["queued"] * job.queued + ["result"] * job.has_result
-    return " ".join([*words, "in" if job.in_queue else "out"])
+def describe_job(job: Job) -> str:
+    """Describe a job's state, e.g. ``running on w1 with message`` or ``removed, left the queue``.
+
+    "message": one of the present attempt is in the broker's job queue, or a worker has it;
+    "result": the output waits for its delivery to the submit host.
+    """
+    text = STATUS[job.status] + (f" on {job.worker}" if job.worker else "")
+    kept = ["message"] * job.queued + ["result"] * job.has_result
+    text += f" with {' and '.join(kept)}" if kept else ""
+    return text if job.in_queue else f"{text}, left the queue"
 
 
-def effects(change: Transition) -> str:
-    """Numbers of log events, orders to workers, ``save``."""
+def describe_effects(change: Transition) -> str:
+    """List the numbers of log events, control messages to workers, and ``save``."""
     names = {
         LogEvent: lambda e: e.text[:3],
         ControlMessage: lambda e: e.action,

@@ -47,11 +47,12 @@ def private(key: Key, password: bytes | None = None) -> bytes:
 def proxy(path: Path, hours: float = 24.0, age: float = 1.0, chain: float = 1000.0) -> Path:
     """A proxy file; its issuer's certificate ends in ``chain`` hours."""
     key = new_key()
-    write(path, certificate(key, hours, age) + private(key) + certificate(new_key(), chain))
+    write_file(path, certificate(key, hours, age) + private(key) + certificate(new_key(), chain))
     return path
 
 
-def write(path: Path, content: bytes, mode: int = 0o600) -> Path:
+def write_file(path: Path, content: bytes, mode: int = 0o600) -> Path:
+    """Replace a file by one with this mode, and return its path."""
     path.unlink(missing_ok=True)
     path.touch(0o600)
     path.write_bytes(content)

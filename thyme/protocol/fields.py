@@ -230,12 +230,14 @@ Writer = Callable[[Any, BlobWriter], Any]
 Reader = Callable[[Any, BlobReader], Any]
 
 
-def _both(check: Callable[[Any], Any]) -> tuple[Writer, Reader]:
+def _check_both_ways(check: Callable[[Any], Any]) -> tuple[Writer, Reader]:
+    """Return a writer and a reader of a field that ``check`` validates and returns."""
     return (lambda value, _blobs: check(value)), (lambda value, _stored: check(value))
 
 
-def _optional(check: Callable[[Any], Any]) -> tuple[Writer, Reader]:
-    return _both(lambda value: None if value is None else check(value))
+def _check_unless_none(check: Callable[[Any], Any]) -> tuple[Writer, Reader]:
+    """Return a writer and a reader of a field that may be None."""
+    return _check_both_ways(lambda value: None if value is None else check(value))
 
 
 _BLOB: tuple[Writer, Reader] = (
@@ -255,61 +257,61 @@ _MACHINE: dict[str, Callable[[Any], Any]] = {
 }
 
 TASK_FIELDS: dict[str, tuple[Writer, Reader]] = {
-    "executable": _both(_check_file_name),
-    "arguments": _both(_check_texts),
-    "environment": _both(_check_mapping),
-    "scratch_env": _both(_check_texts),
+    "executable": _check_both_ways(_check_file_name),
+    "arguments": _check_both_ways(_check_texts),
+    "environment": _check_both_ways(_check_mapping),
+    "scratch_env": _check_both_ways(_check_texts),
     "files": _FILES,
-    "stdin": _both(_check_stdin),
-    "directory": _both(_check_text),
-    "output_files": _optional(_check_paths),
-    "merge_stderr": _both(_check_flag),
-    "max_stream": _both(check_count),
-    "max_output": _both(check_count),
-    "kill_signal": _both(_check_signal),
-    "kill_grace": _both(_check_seconds),
-    "lease": _both(_check_seconds),
-    "allowed_job_duration": _both(_check_seconds),
-    "allowed_execute_duration": _both(_check_seconds),
+    "stdin": _check_both_ways(_check_stdin),
+    "directory": _check_both_ways(_check_text),
+    "output_files": _check_unless_none(_check_paths),
+    "merge_stderr": _check_both_ways(_check_flag),
+    "max_stream": _check_both_ways(check_count),
+    "max_output": _check_both_ways(check_count),
+    "kill_signal": _check_both_ways(_check_signal),
+    "kill_grace": _check_both_ways(_check_seconds),
+    "lease": _check_both_ways(_check_seconds),
+    "allowed_job_duration": _check_both_ways(_check_seconds),
+    "allowed_execute_duration": _check_both_ways(_check_seconds),
 }
 
 MESSAGE_FIELDS: dict[str, tuple[Writer, Reader]] = {
-    "schedd": _both(_check_name),
+    "schedd": _check_both_ways(_check_name),
     "job": (_write_job, lambda value, _stored: _read_job(value)),
-    "time": _both(_check_moment),
-    "pool": _both(_check_name),
-    "uid": _both(check_count),
-    "gid": _both(check_count),
-    "attempt": _both(_check_attempt),
-    "ad": _both(_check_mapping),
-    "worker": _both(_check_name),
-    "host": _both(_check_name),
-    "exit_code": _optional(check_integer),
-    "signal": _optional(check_count),
+    "time": _check_both_ways(_check_moment),
+    "pool": _check_both_ways(_check_name),
+    "uid": _check_both_ways(check_count),
+    "gid": _check_both_ways(check_count),
+    "attempt": _check_both_ways(_check_attempt),
+    "ad": _check_both_ways(_check_mapping),
+    "worker": _check_both_ways(_check_name),
+    "host": _check_both_ways(_check_name),
+    "exit_code": _check_unless_none(check_integer),
+    "signal": _check_unless_none(check_count),
     "usage": (_write_usage, _read_usage),
     "stdout": _BLOB,
     "stderr": _BLOB,
     "files": _FILES,
     "hold": (_write_hold, _read_hold),
-    "reason": _both(_check_text),
-    "state": _both(_check_text),
-    "token": _both(_check_name),
-    "next_cluster": _both(check_count),
-    "run": _both(_check_flag),
-    "wait": _both(_check_flag),
-    "again": _optional(_check_flag),
-    "life": _both(_check_life),
-    "force": _both(_check_flag),
+    "reason": _check_both_ways(_check_text),
+    "state": _check_both_ways(_check_text),
+    "token": _check_both_ways(_check_name),
+    "next_cluster": _check_both_ways(check_count),
+    "run": _check_both_ways(_check_flag),
+    "wait": _check_both_ways(_check_flag),
+    "again": _check_unless_none(_check_flag),
+    "life": _check_both_ways(_check_life),
+    "force": _check_both_ways(_check_flag),
     "machine": (_write_machine, _read_machine),
-    "since": _both(_check_number),
-    "interval": _both(_check_seconds),
-    "jobs": _both(check_count),
-    "leaving": _both(_check_flag),
-    "action": _both(_check_action),
-    "name": _both(_check_file_name),
-    "offset": _both(check_integer),
-    "limit": _both(check_count),
-    "size": _both(check_count),
+    "since": _check_both_ways(_check_number),
+    "interval": _check_both_ways(_check_seconds),
+    "jobs": _check_both_ways(check_count),
+    "leaving": _check_both_ways(_check_flag),
+    "action": _check_both_ways(_check_action),
+    "name": _check_both_ways(_check_file_name),
+    "offset": _check_both_ways(check_integer),
+    "limit": _check_both_ways(check_count),
+    "size": _check_both_ways(check_count),
     "data": _BLOB,
 }
 

@@ -16,7 +16,7 @@ import pytest
 from tests.setup.needs import needs
 from tests.support.services.cuttable_connection import CuttableConnection
 from tests.support.services.programs import need
-from tests.support.services.rabbitmq import Rabbit, VirtualHost
+from tests.support.services.rabbitmq import RabbitServer, VirtualHost
 from tests.support.waiting import wait_until
 from thyme.broker import Mail, Record, Transport, connect
 from thyme.broker.amqp.connection import Connection
@@ -30,8 +30,8 @@ FINISHED = b'{"thyme":1,"kind":"finished"}'
 
 @pytest.fixture(scope="module")
 @needs("rabbitmq")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
-    server = Rabbit(tmp_path_factory.mktemp("rabbitmq"))
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    server = RabbitServer(tmp_path_factory.mktemp("rabbitmq"))
     try:
         server.up()
         yield server
@@ -40,12 +40,12 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
 
 
 @pytest.fixture
-def vhost(own: Rabbit) -> VirtualHost:
+def vhost(own: RabbitServer) -> VirtualHost:
     return own.vhost()
 
 
 @pytest.fixture
-def line(own: Rabbit) -> Iterator[CuttableConnection]:
+def line(own: RabbitServer) -> Iterator[CuttableConnection]:
     made = CuttableConnection(own.port)
     yield made
     made.close()
@@ -88,9 +88,9 @@ def records_when_it_is_back(vhost: VirtualHost) -> list[Record]:
     return wait_until(read, "the stream", timeout=60.0, state=lambda: said)
 
 
-@pytest.mark.parametrize("end", [Rabbit.stop, Rabbit.kill])
+@pytest.mark.parametrize("end", [RabbitServer.stop, RabbitServer.kill])
 def test_what_was_acknowledged_is_there_after_the_server_was_ended(
-    own: Rabbit, vhost: VirtualHost, end: Callable[[Rabbit], None]
+    own: RabbitServer, vhost: VirtualHost, end: Callable[[RabbitServer], None]
 ) -> None:
     vobox, worker = connect(vhost.url), connect(vhost.url)
     vobox.submit(POOL, [b"%d" % n for n in range(50)])
@@ -117,7 +117,7 @@ def test_what_was_acknowledged_is_there_after_the_server_was_ended(
 
 
 def test_a_memory_alarm_does_not_hang_a_submission_for_ever(
-    own: Rabbit, vhost: VirtualHost
+    own: RabbitServer, vhost: VirtualHost
 ) -> None:
     vobox, worker = connect(f"{vhost.url}?timeout=2"), connect(f"{vhost.url}?timeout=2")
     vobox.submit(POOL, [b"before"])
@@ -139,7 +139,7 @@ def test_a_memory_alarm_does_not_hang_a_submission_for_ever(
 
 
 def test_a_question_that_is_never_answered_ends_although_mail_keeps_coming(
-    own: Rabbit, vhost: VirtualHost
+    own: RabbitServer, vhost: VirtualHost
 ) -> None:
     other = connect(vhost.url)
     other.declare_topology([POOL])
@@ -166,7 +166,7 @@ def test_a_question_that_is_never_answered_ends_although_mail_keeps_coming(
 
 
 def test_a_server_that_hangs_is_noticed_and_nothing_waits_for_ever(
-    own: Rabbit, vhost: VirtualHost
+    own: RabbitServer, vhost: VirtualHost
 ) -> None:
     url = f"{vhost.url}?timeout=2&heartbeat=5"
     idle, busy = connect(url), connect(url)
@@ -189,7 +189,7 @@ def test_a_server_that_hangs_is_noticed_and_nothing_waits_for_ever(
 
 
 def test_an_idle_connection_that_is_cut_is_noticed_by_its_heartbeats(
-    own: Rabbit, vhost: VirtualHost, line: CuttableConnection
+    own: RabbitServer, vhost: VirtualHost, line: CuttableConnection
 ) -> None:
     url = vhost.url_at(line.port) + "?heartbeat=5"
     worker = connect(url)
@@ -205,7 +205,7 @@ def test_an_idle_connection_that_is_cut_is_noticed_by_its_heartbeats(
 
 @pytest.mark.needs("firewall")
 def test_dropped_packets_are_noticed_by_waiting_and_by_sending_clients(
-    own: Rabbit, vhost: VirtualHost
+    own: RabbitServer, vhost: VirtualHost
 ) -> None:
     need("firewall")
     url = f"{vhost.url}?heartbeat=5&timeout=3"
@@ -239,7 +239,7 @@ def dropping(port: int) -> Iterator[None]:
 
 
 def test_a_connection_cut_for_less_than_its_heartbeat_timeout_continues(
-    own: Rabbit, vhost: VirtualHost, line: CuttableConnection
+    own: RabbitServer, vhost: VirtualHost, line: CuttableConnection
 ) -> None:
     through = connect(vhost.url_at(line.port) + "?heartbeat=60")
     with closing(connect(vhost.url)) as schedd:
@@ -259,7 +259,9 @@ def test_a_connection_cut_for_less_than_its_heartbeat_timeout_continues(
     through.close()
 
 
-def test_an_idle_worker_keeps_its_connection_by_heartbeats(own: Rabbit, vhost: VirtualHost) -> None:
+def test_an_idle_worker_keeps_its_connection_by_heartbeats(
+    own: RabbitServer, vhost: VirtualHost
+) -> None:
     worker = connect(f"{vhost.url}?heartbeat=5")
     worker.open_inbox("thyme.worker.idle")
 
@@ -274,7 +276,7 @@ def test_an_idle_worker_keeps_its_connection_by_heartbeats(own: Rabbit, vhost: V
 
 
 def test_a_broken_submission_recorded_some_or_none_and_never_breaks_the_order(
-    own: Rabbit, vhost: VirtualHost, line: CuttableConnection
+    own: RabbitServer, vhost: VirtualHost, line: CuttableConnection
 ) -> None:
     vobox = connect(vhost.url_at(line.port) + "?timeout=3")
     vobox.submit(POOL, [b"first"])

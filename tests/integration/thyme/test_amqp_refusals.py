@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.services.rabbitmq import Rabbit, VirtualHost
+from tests.support.services.rabbitmq import RabbitServer, VirtualHost
 from thyme.broker import Transport, connect
 from thyme.errors import BrokerRefused, BrokerUnreachable
 
@@ -30,7 +30,7 @@ def said(url: str) -> str:
 
 
 def test_a_wrong_password_a_vhost_and_a_permission_are_told_apart(
-    rabbitmq: VirtualHost, rabbitmq_server: Rabbit
+    rabbitmq: VirtualHost, rabbitmq_server: RabbitServer
 ) -> None:
     port, user = rabbitmq.server.port, rabbitmq.user
     wrong = said(f"amqp://{user}:secretly-wrong@127.0.0.1:{port}/{rabbitmq.name}")
@@ -48,7 +48,7 @@ def test_a_wrong_password_a_vhost_and_a_permission_are_told_apart(
 
 
 def test_a_user_without_the_right_to_make_things_uses_what_is_there(
-    new: Callable[[], Transport], rabbitmq: VirtualHost, rabbitmq_server: Rabbit
+    new: Callable[[], Transport], rabbitmq: VirtualHost, rabbitmq_server: RabbitServer
 ) -> None:
     user = f"plain-{rabbitmq.name}"
     rabbitmq_server.add_user(user, "pw", "^thyme.worker", ".*", ".*", vhost=rabbitmq.name)
@@ -75,7 +75,7 @@ def test_a_user_without_the_right_to_make_things_uses_what_is_there(
 
 
 def test_a_user_who_may_not_publish_is_told_so(
-    new: Callable[[], Transport], rabbitmq: VirtualHost, rabbitmq_server: Rabbit
+    new: Callable[[], Transport], rabbitmq: VirtualHost, rabbitmq_server: RabbitServer
 ) -> None:
     new().submit(POOL, [b"job"])
     user = f"reader-{rabbitmq.name}"

@@ -11,7 +11,7 @@ import pytest
 
 from tests.setup.needs import needs
 from tests.support.services.certificates import Authority, Signed
-from tests.support.services.rabbitmq import Rabbit, VirtualHost
+from tests.support.services.rabbitmq import RabbitServer, VirtualHost
 from thyme.broker import connect
 from thyme.errors import BrokerRefused, BrokerUnreachable
 
@@ -31,7 +31,7 @@ ssl_cert_login_from = common_name
 
 @dataclass
 class Site:
-    server: Rabbit
+    server: RabbitServer
     vhost: VirtualHost
     authority: Authority
     client: Signed
@@ -48,7 +48,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     authority.signed("server", "localhost", "rabbit.example")
     client = authority.signed("pilot", client=True)
     (directory / "plugins").write_text("[rabbitmq_auth_mechanism_ssl].\n")
-    server = Rabbit(directory, CONFIGURATION)
+    server = RabbitServer(directory, CONFIGURATION)
     try:
         server.up()
         yield Site(server, server.vhost(), authority, client)

@@ -17,7 +17,7 @@ import pytest
 from tests.setup.needs import needs
 from tests.support.process_site import LiveSite, submit_text
 from tests.support.services.certificates import Authority
-from tests.support.services.rabbitmq import Rabbit
+from tests.support.services.rabbitmq import RabbitServer
 from tests.support.waiting import wait_until
 from thyme.admin import cli
 from thyme.broker import connect
@@ -31,7 +31,7 @@ JOBS, OTHER = "thyme.jobs.alien_jobs", "thyme.jobs.other"
 
 @dataclass
 class Site:
-    server: Rabbit
+    server: RabbitServer
     directory: Path
 
     def url(self, user: str) -> str:
@@ -51,7 +51,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     conf = "\n".join((IMAGE / name).read_text() for name in ("20-thyme.conf", "30-tls.conf"))
     conf = conf.replace("/etc/rabbitmq/thyme/definitions.json", f"{roles}/definitions.json")
     conf = conf.replace("/etc/rabbitmq/thyme", f"{place}/tls").replace("5671", "{tls_port}")
-    server = Rabbit(place, conf)
+    server = RabbitServer(place, conf)
     try:
         options = ["--host", f"127.0.0.1:{server.port}", "--vhost", VHOST]
         pools = ["--pool", "alien_jobs", "--pool", "other"]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.schedd_on_rabbitmq import HERE, PATIENCE, SHELL, Make, asked, lines, slots, until
-from tests.support.services.rabbitmq import Rabbit, VirtualHost
+from tests.support.services.rabbitmq import RabbitServer, VirtualHost
 from thyme.errors import ExitCode
 from thyme.protocol import codec
 from thyme.protocol.events import Started, Submit
@@ -142,7 +142,7 @@ def test_a_dead_letter_holds_its_job_and_a_requeued_one_runs(make: Make) -> None
 
 
 def test_a_broker_that_stops_is_told_of_and_its_return_heals_everything(
-    make: Make, make_rabbitmq: Callable[..., Rabbit]
+    make: Make, make_rabbitmq: Callable[..., RabbitServer]
 ) -> None:
     server = make_rabbitmq()
     live = make(url=server.vhost().url)

@@ -145,10 +145,10 @@ def test_credentials_may_come_later_and_are_renewed(box: LiveBox, schedd: LiveSc
     schedd.start()
     key = x509.new_key()
     good = box.directory / "good"
-    x509.write(good, x509.certificate(key, 48) + x509.private(key))
+    x509.write_file(good, x509.certificate(key, 48) + x509.private(key))
     box.proxy.unlink()
-    key_file = x509.write(box.directory / "key.pem", x509.private(key), 0o644)
-    cert = x509.write(box.directory / "cert.pem", x509.certificate(key, 100), 0o644)
+    key_file = x509.write_file(box.directory / "key.pem", x509.private(key), 0o644)
+    cert = x509.write_file(box.directory / "cert.pem", x509.certificate(key, 100), 0o644)
 
     # a key that others can read is no credential, and nothing is made of it
     box.start(

@@ -12,7 +12,7 @@ import pytest
 from tests.setup.needs import needs
 from tests.support.services.engines import IMAGE, DockerService, PodmanService
 from tests.support.services.influx import InfluxServer
-from tests.support.services.rabbitmq import Rabbit, VirtualHost
+from tests.support.services.rabbitmq import RabbitServer, VirtualHost
 from tests.support.services.registry import Registry
 from tests.support.waiting import wait_until
 
@@ -94,9 +94,9 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 
 @pytest.fixture(scope="session")
 @needs("rabbitmq")
-def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
+def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
     """A RabbitMQ that all tests share: leave it as it is."""
-    server = Rabbit(tmp_path_factory.mktemp("rabbitmq"))
+    server = RabbitServer(tmp_path_factory.mktemp("rabbitmq"))
     try:
         server.up()
         yield server
@@ -105,7 +105,7 @@ def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit
 
 
 @pytest.fixture
-def rabbitmq(rabbitmq_server: Rabbit) -> VirtualHost:
+def rabbitmq(rabbitmq_server: RabbitServer) -> VirtualHost:
     """A virtual host of this test's own; ``url`` is its address, ``server`` its RabbitMQ."""
     assert rabbitmq_server.answers(), rabbitmq_server.said()
     return rabbitmq_server.vhost()
@@ -113,13 +113,15 @@ def rabbitmq(rabbitmq_server: Rabbit) -> VirtualHost:
 
 @pytest.fixture
 @needs("rabbitmq")
-def make_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Rabbit]]:
+def make_rabbitmq(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[..., RabbitServer]]:
     """RabbitMQ servers of this test's own, to be stopped, hung, filled and restarted."""
-    made: list[Rabbit] = []
+    made: list[RabbitServer] = []
 
-    def make(configuration: str = "") -> Rabbit:
+    def make(configuration: str = "") -> RabbitServer:
         """``configuration``: its rabbitmq.conf; ``{tls_port}``, ``{directory}`` are filled in."""
-        server = Rabbit(tmp_path_factory.mktemp("rabbitmq"), configuration)
+        server = RabbitServer(tmp_path_factory.mktemp("rabbitmq"), configuration)
         made.append(server)
         server.up()
         return server

@@ -52,7 +52,7 @@ def free_port() -> int:
 class VirtualHost:
     """``url`` is of a user who may do everything in it; ``port`` may be a proxy's."""
 
-    server: Rabbit
+    server: RabbitServer
     name: str
     user: str
     password: str
@@ -68,7 +68,7 @@ class VirtualHost:
         )
 
 
-class Rabbit:
+class RabbitServer:
     """One server. ``configuration`` is rabbitmq.conf: empty where nobody wrote one."""
 
     def __init__(self, directory: Path, configuration: str = "") -> None:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.fake_command_queue import BOB, Queue
-from tests.support.schedd_parts import SCHEDD, Bench
+from tests.support.schedd_parts import SCHEDD, ScheddHarness
 from vobox.client import wait
 from vobox.commands import act, config_val, qedit, reschedule, tail, vacate
 from vobox.commands.command_line import EarlyExit
@@ -52,7 +52,7 @@ OFTEN = settings(
 
 @pytest.fixture
 def queue(tmp_path: Path) -> Iterator[Queue]:
-    made = Queue(Bench(tmp_path))
+    made = Queue(ScheddHarness(tmp_path))
     made.add("5.0", "5.1")
     made.add("9.0", uid=BOB, owner="bob")
     made.start("5.1")

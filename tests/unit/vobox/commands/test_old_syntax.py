@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.fake_command_queue import Queue
 from tests.support.fake_query_queue import FakeQueue, job, out
-from tests.support.schedd_parts import Bench
+from tests.support.schedd_parts import ScheddHarness
 from thyme.protocol.job import JobId
 from vobox.commands.query import condor_history, condor_q
 
@@ -22,7 +22,7 @@ VERSIONED = r'regexp("^v\d+$", Tag)'
 
 @pytest.fixture
 def queue(tmp_path: Path) -> Iterator[Queue]:
-    made = Queue(Bench(tmp_path))
+    made = Queue(ScheddHarness(tmp_path))
     made.add("5.0", "6.0")
     assert made.run("condor_qedit", "5.0", "Tag", '"v12"').code == 0
     assert made.run("condor_qedit", "6.0", "Tag", '"vd"').code == 0

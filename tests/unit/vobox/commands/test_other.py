@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_command_queue import BOB, Queue
-from tests.support.schedd_parts import SCHEDD, Bench
+from tests.support.schedd_parts import SCHEDD, ScheddHarness
 from thyme.protocol.events import Vacated
 from vobox.commands import config_val, reschedule, vacate
 from vobox.rpc.types import Answer, Request
@@ -20,7 +20,7 @@ SETTINGS = Settings(SCHEDD, "alien_jobs")
 
 @pytest.fixture
 def queue(tmp_path: Path) -> Iterator[Queue]:
-    made = Queue(Bench(tmp_path))
+    made = Queue(ScheddHarness(tmp_path))
     made.add("5.0", "5.1", "6.0")
     made.add("9.0", uid=BOB, owner="bob")
     made.start("5.0", "node1.example.org")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_command_queue import BOB, Queue
-from tests.support.schedd_parts import Bench, everything
+from tests.support.schedd_parts import ScheddHarness, read_all_jobs
 from thyme.protocol.job import JobId
 from vobox.commands import prio, qedit
 from vobox.rpc.types import Answer
@@ -19,7 +19,7 @@ QUEUE_FAILED = "Queue transaction failed.  No attributes were set.\n"
 
 @pytest.fixture
 def queue(tmp_path: Path) -> Iterator[Queue]:
-    made = Queue(Bench(tmp_path))
+    made = Queue(ScheddHarness(tmp_path))
     made.add("5.0", "5.1", "6.0")
     made.add("9.0", uid=BOB, owner="bob")
     yield made
@@ -75,9 +75,9 @@ def test_a_policy_that_is_set_later_is_applied(queue: Queue) -> None:
 def test_a_change_is_still_there_after_a_rebuild(queue: Queue) -> None:
     queue.run("condor_qedit", "5.0", "Colour", '"red"')
     queue.run("condor_prio", "-p", "7", "6")
-    before = everything(queue.bench.ledger)
+    before = read_all_jobs(queue.bench.ledger)
     queue.bench.restart(wiped=True)
-    assert everything(queue.bench.ledger) == before
+    assert read_all_jobs(queue.bench.ledger) == before
     assert value(queue, "5.0", "Colour") == '"red"' and value(queue, "6.0", "JobPrio") == "7"
 
 
@@ -106,7 +106,7 @@ def test_a_dry_run_says_what_it_could_and_changes_nothing(queue: Queue) -> None:
 def test_what_cannot_be_changed_is_refused_with_a_reason_and_nothing_is_set(
     queue: Queue, attribute: str, kind: str, why: str
 ) -> None:
-    before = everything(queue.bench.ledger)
+    before = read_all_jobs(queue.bench.ledger)
     said = queue.run("condor_qedit", "5.0", "Colour", "1", attribute, '"x"')
     assert said == Answer(
         "",
@@ -114,7 +114,7 @@ def test_what_cannot_be_changed_is_refused_with_a_reason_and_nothing_is_set(
         f"condor_qedit: {attribute}: {why}\n",
         1,
     )
-    assert everything(queue.bench.ledger) == before
+    assert read_all_jobs(queue.bench.ledger) == before
 
 
 @pytest.mark.parametrize(
@@ -155,9 +155,9 @@ def test_what_cannot_be_changed_is_refused_with_a_reason_and_nothing_is_set(
 def test_a_wrong_command_says_what_is_wrong_and_sets_nothing(
     queue: Queue, argv: list[str], text: str
 ) -> None:
-    before = everything(queue.bench.ledger)
+    before = read_all_jobs(queue.bench.ledger)
     assert queue.run("condor_qedit", *argv) == Answer("", text, 1)
-    assert everything(queue.bench.ledger) == before
+    assert read_all_jobs(queue.bench.ledger) == before
 
 
 @pytest.mark.parametrize(
@@ -239,9 +239,9 @@ def test_a_priority_is_set_or_adjusted(
 def test_a_priority_that_cannot_be_set_is_an_error(
     queue: Queue, argv: list[str], text: str
 ) -> None:
-    before = everything(queue.bench.ledger)
+    before = read_all_jobs(queue.bench.ledger)
     assert queue.run("condor_prio", *argv) == Answer("", text, 1)
-    assert everything(queue.bench.ledger) == before
+    assert read_all_jobs(queue.bench.ledger) == before
 
 
 @pytest.mark.parametrize("name", ["MY.Foo", "A.B"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.schedd_parts import JOB, SCHEDD, Bench, Events, after
+from tests.support.schedd_parts import JOB, SCHEDD, Events, ScheddHarness, job_after
 from thyme.broker import Mail
 from thyme.protocol import codec
 from thyme.protocol.events import expect_kind
@@ -21,7 +21,7 @@ from vobox.rpc.types import Answer, CommandRefused
 from vobox.schedd.session import Session
 
 ALICE = 1001
-RUNNING = after(Events(uid=ALICE).submit(), Events(uid=ALICE).started())
+RUNNING = job_after(Events(uid=ALICE).submit(), Events(uid=ALICE).started())
 
 
 class Worker:
@@ -89,26 +89,26 @@ def test_a_following_tail_shows_what_is_added_and_ends_with_the_job() -> None:
 
 def test_a_retrying_tail_waits_for_the_job_to_run() -> None:
     worker = Worker(OUT=b"hello\n")
-    worker.job = after(Events(uid=ALICE).submit())
+    worker.job = job_after(Events(uid=ALICE).submit())
     worker.naps = [lambda: None, lambda: setattr(worker, "job", RUNNING)]
     assert worker.run("-auto-retry", "38.0") == Answer("hello\n")
 
 
 def job_of(uid: int) -> Job:
     e = Events(uid=uid)
-    return after(e.submit(), e.started())
+    return job_after(e.submit(), e.started())
 
 
 def held() -> Job:
     e = Events(uid=ALICE)
-    return after(e.submit(), e.held(text="wait"))
+    return job_after(e.submit(), e.held(text="wait"))
 
 
 @pytest.mark.parametrize(
     ("job", "text"),
     [
         (None, "No such job: 38.0\n"),
-        (after(Events(uid=ALICE).submit()), "Job 38.0 is not running.\n"),
+        (job_after(Events(uid=ALICE).submit()), "Job 38.0 is not running.\n"),
         (held(), "Job 38.0 is held: wait\n"),
         (job_of(1), "alice is not authorized for access to the files of job 38.0\n"),
     ],
@@ -146,7 +146,7 @@ def test_a_wrong_command_line_is_explained(argv: list[str], text: str) -> None:
 
 
 def test_a_peek_reaches_the_worker_and_its_answer_who_asked(tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
+    bench = ScheddHarness(tmp_path)
     bench.transport.open_inbox(f"thyme.schedd.{SCHEDD}")
     worker = bench.broker.connect()
     worker.open_inbox("w1")
@@ -166,7 +166,7 @@ def test_a_peek_reaches_the_worker_and_its_answer_who_asked(tmp_path: Path) -> N
 
 
 def test_a_worker_that_is_not_there_is_no_answer(tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
+    bench = ScheddHarness(tmp_path)
     question = Peek(SCHEDD, JOB, 0, tail.STDOUT, -1, 10)
     assert bench.mail.ask("w1", question, print) == ""
     bench.close()
@@ -175,7 +175,7 @@ def test_a_worker_that_is_not_there_is_no_answer(tmp_path: Path) -> None:
 class Line:
     """A schedd's own thread, as far as ``Peeker`` needs it."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: ScheddHarness) -> None:
         self.session = bench.session
         self.down = ""
 
@@ -185,7 +185,7 @@ class Line:
         return what(self.session)
 
 
-def peek(bench: Bench, line: Line) -> str:
+def peek(bench: ScheddHarness, line: Line) -> str:
     """Why condor_tail gets nothing."""
     peeker = Peeker(line, bench.ledger, ALICE, "alice")  # type: ignore[arg-type]
     with pytest.raises(tail.CannotPeek) as caught:
@@ -197,7 +197,7 @@ def test_a_worker_that_does_not_answer_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vobox.commands.peek.TIMEOUT", 0.01)
-    bench = Bench(tmp_path)
+    bench = ScheddHarness(tmp_path)
     line = Line(bench)
     e = Events(uid=ALICE)
     bench.submit(e.submit())

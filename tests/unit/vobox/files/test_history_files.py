@@ -8,25 +8,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.schedd_parts import JOB, Bench, Events, Expression
+from tests.support.schedd_parts import JOB, Events, Expression, ScheddHarness
 from thyme.protocol.job import JobId
 from vobox.files.history_files import HistoryFiles
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
+def bench(tmp_path: Path) -> Iterator[ScheddHarness]:
+    made = ScheddHarness(tmp_path)
     (tmp_path / "history").mkdir()
     made.state.history = HistoryFiles(tmp_path / "history")
     yield made
     made.close()
 
 
-def files(bench: Bench) -> dict[str, str]:
+def files(bench: ScheddHarness) -> dict[str, str]:
     return {path.name: path.read_text() for path in (bench.directory / "history").iterdir()}
 
 
-def test_a_job_that_left_has_a_file_with_its_ad_and_no_other_has(bench: Bench) -> None:
+def test_a_job_that_left_has_a_file_with_its_ad_and_no_other_has(bench: ScheddHarness) -> None:
     e = Events()
     bench.submit(e.submit(), Events(JobId(39, 0)).submit())
     bench.record(e.started())
@@ -47,7 +47,7 @@ def test_a_job_that_left_has_a_file_with_its_ad_and_no_other_has(bench: Bench) -
     assert all(" = " in line for line in lines)
 
 
-def test_removed_jobs_and_those_that_stayed_for_a_while_have_one_too(bench: Bench) -> None:
+def test_removed_jobs_and_those_that_stayed_for_a_while_have_one_too(bench: ScheddHarness) -> None:
     bench.submit(Events(JobId(1, 0)).submit())
     bench.record(Events(JobId(1, 0)).removed())
     stays = Expression("CurrentTime - CompletionDate < 5000")
@@ -61,7 +61,9 @@ def test_removed_jobs_and_those_that_stayed_for_a_while_have_one_too(bench: Benc
     assert sorted(files(bench)) == ["history.1.0", "history.2.0"]
 
 
-def test_missing_ones_are_written_at_a_start_and_the_others_left_alone(bench: Bench) -> None:
+def test_missing_ones_are_written_at_a_start_and_the_others_left_alone(
+    bench: ScheddHarness,
+) -> None:
     for cluster in (1, 2):
         bench.submit(Events(JobId(cluster, 0)).submit())
         bench.record(Events(JobId(cluster, 0)).removed())
@@ -76,7 +78,7 @@ def test_missing_ones_are_written_at_a_start_and_the_others_left_alone(bench: Be
 
 
 def test_a_directory_that_is_gone_is_said_once_and_stops_nothing(
-    bench: Bench, caplog: pytest.LogCaptureFixture
+    bench: ScheddHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     os.rmdir(bench.directory / "history")  # noqa: PTH106
     for cluster in (1, 2):
@@ -89,7 +91,7 @@ def test_a_directory_that_is_gone_is_said_once_and_stops_nothing(
     ]
 
 
-def test_what_is_no_utf8_is_written_as_it_is(bench: Bench) -> None:
+def test_what_is_no_utf8_is_written_as_it_is(bench: ScheddHarness) -> None:
     e = Events(attributes={"Odd": Expression('"caf\udce9"')})
     bench.submit(e.submit())
     bench.record(e.removed())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.schedd_parts import Events, Value, after, logged
+from tests.support.schedd_parts import Events, Value, job_after, logged
 from thyme.protocol.events import Finished, HoldReason
 from thyme.protocol.job import SandboxFile
 from vobox.files.output import write_log, write_output
@@ -21,7 +21,7 @@ from vobox.jobs.output_destination import parse_output_remaps
 
 
 def job_in(iwd: Path, **attributes: Value) -> Job:
-    return after(Events(attributes={"Iwd": str(iwd), **attributes}).submit())
+    return job_after(Events(attributes={"Iwd": str(iwd), **attributes}).submit())
 
 
 def result(**what: object) -> Finished:

@@ -7,7 +7,15 @@ from dataclasses import replace
 import classad2
 import pytest
 
-from tests.support.schedd_parts import NOW, Events, Expression, after, effects, shown, told
+from tests.support.schedd_parts import (
+    NOW,
+    Events,
+    Expression,
+    describe_effects,
+    describe_job,
+    job_after,
+    transition_after,
+)
 from thyme.protocol.events import HoldReason, Machine
 from vobox.jobs import ad_updates
 from vobox.jobs.policy import check_on_exit
@@ -19,32 +27,32 @@ def test_a_job_held_by_its_exit_keeps_its_exit_code_and_its_output_is_saved() ->
     # DIRAC: on_exit_hold = ExitCode =!= 0, subcode 55
     e = Events(attributes={"OnExitHold": Expression("ExitCode =!= 0"), "OnExitHoldSubCode": 55})
     events = [e.submit(), e.started(), e.finished(code=7)]
-    action = check_on_exit(after(*events).ad, NOW)
-    change = told(*events, e.not_completed(action.hold))
+    action = check_on_exit(job_after(*events).ad, NOW)
+    change = transition_after(*events, e.not_completed(action.hold))
     job = change.job
     assert job is not None and not action.leaves
     assert (job.status, job.ad["ExitCode"], job.ad["HoldReasonCode"]) == (5, "7", "3")
     assert job.ad["HoldReasonSubCode"] == "55"
     assert "CompletionDate" not in job.ad
-    assert effects(change) == "012 save"
+    assert describe_effects(change) == "012 save"
 
 
 def test_a_job_that_does_not_want_to_leave_runs_again() -> None:
     e = Events(attributes={"OnExitRemove": Expression("ExitCode == 0")})
     events = [e.submit(), e.started(), e.finished(code=1)]
-    assert check_on_exit(after(*events).ad, NOW).leaves is False
-    change = told(*events, e.not_completed())
+    assert check_on_exit(job_after(*events).ad, NOW).leaves is False
+    change = transition_after(*events, e.not_completed())
     assert change.job is not None and "CompletionDate" not in change.job.ad
-    assert shown(change.job) == "idle by nobody in"
-    assert effects(change) == "004 save"
-    done = after(e.submit(), e.started("w1", 0), e.finished(code=0))
+    assert describe_job(change.job) == "idle"
+    assert describe_effects(change) == "004 save"
+    done = job_after(e.submit(), e.started("w1", 0), e.finished(code=0))
     assert done.status == 6
 
 
 def test_a_job_that_could_not_be_started_is_held_without_an_exit_code() -> None:
     e = Events()
     hold = HoldReason(6, 2, "Failed to execute")
-    job = after(e.submit(), e.started(), e.finished(code=None, hold=hold))
+    job = job_after(e.submit(), e.started(), e.finished(code=None, hold=hold))
     assert (job.status, job.ad["HoldReasonCode"], job.has_result) == (5, "6", False)
     assert "ExitCode" not in job.ad and "TerminationPending" not in job.ad
 
@@ -53,7 +61,7 @@ def test_a_job_that_could_not_be_started_is_held_without_an_exit_code() -> None:
 
 
 def test_attributes_at_submit() -> None:
-    ad = after(Events().submit()).ad
+    ad = job_after(Events().submit()).ad
     assert {ad[name] for name in ("NumJobStarts", "NumJobCompletions", "CurrentHosts")} == {"0"}
     assert ad["RemoteWallClockTime"] == "0.0" and ad["ExitBySignal"] == "false"
     absent = ("JobStartDate", "CompletionDate", "ExitCode", "RemoteHost", "LastJobStatus")
@@ -62,7 +70,7 @@ def test_attributes_at_submit() -> None:
 
 def test_attributes_of_a_running_job() -> None:
     e = Events()
-    ad = after(e.submit(), e.started()).ad
+    ad = job_after(e.submit(), e.started()).ad
     start = str(int(NOW) + 2)
     assert ad["JobStartDate"] == ad["JobCurrentStartDate"] == start
     assert ad["JobCurrentStartExecutingDate"] == ad["EnteredCurrentStatus"] == start
@@ -74,9 +82,9 @@ def test_attributes_of_a_running_job() -> None:
 def test_attributes_of_a_second_run_remember_the_first() -> None:
     e = Events()
     first = [e.submit(), e.started(), e.evicted(reason="pilot evicted")]
-    ad = after(*first).ad
+    ad = job_after(*first).ad
     assert "RemoteHost" not in ad and ad["LastRemoteHost"] == '"slot1_1@w1"'
-    ad = after(*first, e.submit(1), e.started("w2", 1), e.finished("w2", 1)).ad
+    ad = job_after(*first, e.submit(1), e.started("w2", 1), e.finished("w2", 1)).ad
     assert ad["NumJobStarts"] == "2"
     assert ad["JobStartDate"] == ad["JobLastStartDate"] != ad["JobCurrentStartDate"]
     assert (ad["RemoteWallClockTime"], ad["RemoteUserCpu"]) == ("20.0", "1.5")
@@ -86,7 +94,7 @@ def test_attributes_of_a_second_run_remember_the_first() -> None:
 def test_attributes_of_a_completed_job() -> None:
     e = Events()
     ended = [e.submit(), e.started(), e.finished(code=3, stdout=b"hi\n")]
-    ad = after(*ended, e.delivered()).ad
+    ad = job_after(*ended, e.delivered()).ad
     assert (ad["ExitCode"], ad["ExitBySignal"], ad["ExitStatus"]) == ("3", "false", "0")
     assert "ExitSignal" not in ad and ad["BytesSent"] == "3.0"
     assert ad["CompletionDate"] == str(int(NOW) + 3)
@@ -99,21 +107,21 @@ def test_attributes_of_a_completed_job() -> None:
 
 def test_attributes_of_a_job_that_died_of_a_signal() -> None:
     e = Events()
-    ad = after(e.submit(), e.started(), e.finished(code=None, signal=9)).ad
+    ad = job_after(e.submit(), e.started(), e.finished(code=None, signal=9)).ad
     assert (ad["ExitBySignal"], ad["ExitSignal"], "ExitCode" in ad) == ("true", "9", False)
 
 
 def test_attributes_of_a_job_removed_while_it_ran() -> None:
     e = Events()
-    told = e.submit(), e.started(), e.removed()
-    ad = after(*told, e.evicted()).ad
+    removal = e.submit(), e.started(), e.removed()
+    ad = job_after(*removal, e.evicted()).ad
     assert (ad["ExitBySignal"], "ExitCode" in ad, "ExitSignal" in ad) == ("false", False, False)
     assert (ad["VacateReasonCode"], ad["NumVacates"]) == ("1023", "1")
     assert ad["NumVacatesByReason"] == "[ JobRemoved = 1 ]"
     ended = replace(e.evicted(), exit_code=7)
-    trapped = after(*told, ended).ad
+    trapped = job_after(*removal, ended).ad
     assert (trapped["ExitBySignal"], trapped["ExitCode"]) == ("false", "7")
-    killed = after(*told, replace(ended, exit_code=None, signal=9)).ad
+    killed = job_after(*removal, replace(ended, exit_code=None, signal=9)).ad
     assert (killed["ExitBySignal"], killed["ExitSignal"]) == ("true", "9")
     assert killed["ExitReason"] == '"died on signal 9 (Killed)"'
     assert ad["RemoveReason"] == '"via condor_rm (by user games)"'
@@ -133,7 +141,7 @@ def test_a_run_says_when_it_was_matched_and_what_it_was_given() -> None:
     e = Events()
     machine = Machine(4, 2000, 10**6, "X86_64", "LINUX", "Debian12")
     first = [e.submit(), replace(e.started(), machine=machine)]
-    ad = after(*first).ad
+    ad = job_after(*first).ad
     assert (ad["CpusProvisioned"], ad["MemoryProvisioned"], ad["DiskProvisioned"]) == (
         "4", "2000", "1000000",
     )  # fmt: skip
@@ -141,7 +149,7 @@ def test_a_run_says_when_it_was_matched_and_what_it_was_given() -> None:
     assert (ad["FirstJobMatchDate"], ad["LastMatchTime"], ad["JobStartDate"]) == (start,) * 3
     assert (ad["NumJobMatches"], ad["InitialWaitDuration"]) == ("1", "2")
 
-    ad = after(*first, e.evicted(reason="vacated"), e.submit(1), e.started("w2", 1)).ad
+    ad = job_after(*first, e.evicted(reason="vacated"), e.submit(1), e.started("w2", 1)).ad
     assert (ad["NumJobMatches"], ad["FirstJobMatchDate"]) == ("2", start)
     assert (ad["LastMatchTime"], "CpusProvisioned" in ad) == (str(int(NOW) + 5), False)
     assert ad["NumVacatesByReason"] == "[ ScheddVacate = 1 ]"
@@ -149,7 +157,7 @@ def test_a_run_says_when_it_was_matched_and_what_it_was_given() -> None:
 
 def test_holds_are_counted_by_their_reason() -> None:
     e = Events()
-    ad = after(e.submit(), e.held(1), e.released(), e.held(3), e.released(), e.held(1)).ad
+    ad = job_after(e.submit(), e.held(1), e.released(), e.held(3), e.released(), e.held(1)).ad
     counts = classad2.parseOne("x=" + ad["NumHoldsByReason"])["x"]
     assert (counts["JobPolicy"], counts["UserRequest"], len(counts)) == (1, 2, 2)
 
@@ -157,11 +165,11 @@ def test_holds_are_counted_by_their_reason() -> None:
 def test_attributes_of_a_hold_and_of_the_release() -> None:
     e = Events()
     held = [e.submit(), e.held(3, 7, "the job attribute")]
-    ad = after(*held).ad
+    ad = job_after(*held).ad
     assert (ad["HoldReasonCode"], ad["HoldReasonSubCode"]) == ("3", "7")
     assert (ad["NumHolds"], ad["NumSystemHolds"]) == ("1", "1")
 
-    ad = after(*held, e.released()).ad
+    ad = job_after(*held, e.released()).ad
     names = ("HoldReason", "HoldReasonCode", "HoldReasonSubCode")
     assert [name for name in names if name in ad] == []
     assert ad["LastHoldReason"] == '"the job attribute"' and ad["LastHoldReasonCode"] == "3"
@@ -170,16 +178,16 @@ def test_attributes_of_a_hold_and_of_the_release() -> None:
 
 def test_a_job_submitted_on_hold_logs_its_submission_alone() -> None:
     logged = Events(attributes={"UserLog": "/home/games/log"})
-    assert effects(told(logged.recorded(15))) == "000"
-    assert effects(told(logged.recorded(13))) == "000 012"
-    assert effects(told(Events().recorded(13))) == ""
-    assert shown(after(Events().recorded(15))) == "held by nobody in"
+    assert describe_effects(transition_after(logged.recorded(15))) == "000"
+    assert describe_effects(transition_after(logged.recorded(13))) == "000 012"
+    assert describe_effects(transition_after(Events().recorded(13))) == ""
+    assert describe_job(job_after(Events().recorded(15))) == "held"
 
 
 def test_wall_clock_time_of_a_lost_run_counts_and_its_cpu_time_stays_unknown() -> None:
     e = Events()
     history = [e.submit(), e.started()]
     e.now += 100
-    ad = after(*history, e.lost()).ad
+    ad = job_after(*history, e.lost()).ad
     assert (ad["RemoteWallClockTime"], ad["RemoteUserCpu"]) == ("101.0", "0.0")
     assert ad["LastRemoteHost"] == '"slot1_1@w1"'

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fake_submit_host import Host
-from tests.support.schedd_parts import Bench
+from tests.support.fake_submit_host import FakeSubmitHost
+from tests.support.schedd_parts import ScheddHarness
 from thyme.protocol.events import Lost, Machine, Recorded, Started, Submit
 from thyme.protocol.job import JobId
 from thyme.protocol.mail import Waiting
@@ -41,7 +41,7 @@ def test_only_what_is_false_for_every_machine_cannot_match(
     requirements: str, matches: bool
 ) -> None:
     line = f"requirements = {requirements}\n"
-    (job,) = Host().jobs(f"{HEAD}{line}queue\n")
+    (job,) = FakeSubmitHost().make_jobs(f"{HEAD}{line}queue\n")
 
     assert job.unmatched is not matches
     assert job.ad["JobStatus"] == "1"
@@ -75,36 +75,36 @@ PILOT = {
     ],
 )
 def test_requirements_are_compared_with_what_the_pilots_say(lines: str, matches: bool) -> None:
-    host = Host()
+    host = FakeSubmitHost()
     host.target.pilots = [PILOT]
-    (job,) = host.jobs(f"{HEAD}{lines}\nqueue\n")
+    (job,) = host.make_jobs(f"{HEAD}{lines}\nqueue\n")
 
     assert job.unmatched is not matches
 
 
 def test_one_pilot_that_meets_them_is_enough() -> None:
     pilots = [{**PILOT, "Machine": f'"node{i}"', "Memory": str(1000 * i)} for i in range(1, 4)]
-    host = Host()
+    host = FakeSubmitHost()
     host.target.pilots = pilots
 
-    assert not host.job(f"{HEAD}requirements = Memory == 3000\nqueue\n").unmatched
-    (job,) = host.jobs(f'{HEAD}requirements = Memory == 3000 && Machine == "node1"\nqueue\n')
+    assert not host.make_job(f"{HEAD}requirements = Memory == 3000\nqueue\n").unmatched
+    (job,) = host.make_jobs(f'{HEAD}requirements = Memory == 3000 && Machine == "node1"\nqueue\n')
     assert job.unmatched
 
 
 def test_the_custom_attribute_counts_as_the_command() -> None:
-    assert Host().job(f"{HEAD}+Requirements = false\nqueue\n").unmatched
+    assert FakeSubmitHost().make_job(f"{HEAD}+Requirements = false\nqueue\n").unmatched
 
 
 def test_each_job_of_a_cluster_is_asked_for_itself() -> None:
-    jobs = Host().jobs(f"{HEAD}requirements = ProcId > 0\nqueue 3\n")
+    jobs = FakeSubmitHost().make_jobs(f"{HEAD}requirements = ProcId > 0\nqueue 3\n")
     assert [job.unmatched for job in jobs] == [True, False, False]
-    jobs = Host().jobs(f"{HEAD}requirements = $(x)\nqueue x in (true false)\n")
+    jobs = FakeSubmitHost().make_jobs(f"{HEAD}requirements = $(x)\nqueue x in (true false)\n")
     assert [job.unmatched for job in jobs] == [False, True]
 
 
 def test_a_held_job_is_held_first() -> None:
-    job = Host().job(f"{HEAD}requirements = false\nhold = true\nqueue\n")
+    job = FakeSubmitHost().make_job(f"{HEAD}requirements = false\nhold = true\nqueue\n")
 
     assert (job.on_hold, job.unmatched) == (True, False)
 
@@ -115,18 +115,18 @@ def test_an_ad_without_requirements_matches() -> None:
 
 @pytest.fixture
 def bench(tmp_path: Path):
-    made = Bench(tmp_path)
+    made = ScheddHarness(tmp_path)
     yield made
     made.close()
 
 
 def recorded(requirements: str) -> Recorded:
-    job = Host().job(f"{HEAD}requirements = {requirements}\nqueue\n")
+    job = FakeSubmitHost().make_job(f"{HEAD}requirements = {requirements}\nqueue\n")
     ad = dict(job.ad.pairs())
     return Recorded("vobox1.example.org", JobId(1, 0), 1000.0, "pool", 1, 1, ad, job.task)
 
 
-def test_it_is_idle_in_no_queue_and_looked_at_again_later(bench: Bench) -> None:
+def test_it_is_idle_in_no_queue_and_looked_at_again_later(bench: ScheddHarness) -> None:
     later = int(bench.wall.now) + 1000
     bench.record(recorded(f"CurrentTime > {later}"))
     job = bench.job(JobId(1, 0))
@@ -144,14 +144,14 @@ def test_it_is_idle_in_no_queue_and_looked_at_again_later(bench: Bench) -> None:
     assert bench.job(JobId(1, 0)).queued
 
 
-def announce(bench: Bench, worker: str, system: str) -> None:
+def announce(bench: ScheddHarness, worker: str, system: str) -> None:
     machine = Machine(1, 2000, 10**6, "X86_64", "LINUX", system)
     bench.state.slots.record_waiting(
         Waiting(worker, "slot1_1@node1", "pool", 1000.0, 60.0, machine), bench.clock.now
     )
 
 
-def test_it_runs_when_a_pilot_comes_that_meets_its_requirements(bench: Bench) -> None:
+def test_it_runs_when_a_pilot_comes_that_meets_its_requirements(bench: ScheddHarness) -> None:
     announce(bench, "w1", "AlmaLinux9")
     bench.record(recorded('OpSysAndVer =?= "Debian12"'))
     assert bench.kinds(JobId(1, 0)) == ["recorded"]
@@ -162,7 +162,9 @@ def test_it_runs_when_a_pilot_comes_that_meets_its_requirements(bench: Bench) ->
     assert bench.kinds(JobId(1, 0)) == ["recorded", "submit"]
 
 
-def test_it_stays_idle_after_a_wipe_and_can_be_removed(bench: Bench, tmp_path: Path) -> None:
+def test_it_stays_idle_after_a_wipe_and_can_be_removed(
+    bench: ScheddHarness, tmp_path: Path
+) -> None:
     bench.record(recorded("false"))
     bench.restart(wiped=True)
 
@@ -170,8 +172,8 @@ def test_it_stays_idle_after_a_wipe_and_can_be_removed(bench: Bench, tmp_path: P
     assert bench.kinds(JobId(1, 0)) == ["recorded"]
 
 
-def test_arcs_jobs_never_start_twice(bench: Bench) -> None:
-    job = Host().job(f"{HEAD}requirements = (NumJobStarts == 0)\nqueue\n")
+def test_arcs_jobs_never_start_twice(bench: ScheddHarness) -> None:
+    job = FakeSubmitHost().make_job(f"{HEAD}requirements = (NumJobStarts == 0)\nqueue\n")
     assert not job.unmatched
     name, ad = "vobox1.example.org", dict(job.ad.pairs())
     one = JobId(1, 0)

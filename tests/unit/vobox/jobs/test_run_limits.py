@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.schedd_parts import NOW, Bench, Events, Value, ad_of, shown
+from tests.support.schedd_parts import NOW, Events, ScheddHarness, Value, ad_of, describe_job
 from vobox.jobs.policy import WORKER_GRACE_SECONDS, check_run_limits, format_duration
 
 
@@ -56,18 +56,18 @@ def test_a_duration_is_written_without_what_is_nothing(seconds: int, text: str) 
 
 def test_the_schedd_holds_a_run_whose_worker_did_not_end_it(tmp_path: Path) -> None:
     e = Events(attributes={"AllowedExecuteDuration": 100})
-    with closing(Bench(tmp_path)) as bench:
+    with closing(ScheddHarness(tmp_path)) as bench:
         bench.submit(e.submit())
         bench.record(e.started())
         began = e.now
 
         bench.wall.now = began + 100 + WORKER_GRACE_SECONDS
         bench.policies()
-        assert shown(bench.job()).startswith("running by w1")
+        assert describe_job(bench.job()).startswith("running on w1")
 
         bench.wall.now += 1
         bench.policies()
-        assert shown(bench.job()).startswith("held by w1")
+        assert describe_job(bench.job()).startswith("held on w1")
         assert bench.job().ad.number("HoldReasonCode") == 47
         bench.record(e.evicted())
-        assert shown(bench.job()).startswith("held by nobody")
+        assert describe_job(bench.job()).startswith("held with")

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.schedd_parts import Events, after, effects, shown
+from tests.support.schedd_parts import Events, describe_effects, describe_job, job_after
 from thyme.protocol.events import JobMessage
 from vobox.jobs.job import LogEvent
 from vobox.jobs.transitions import MAX_FAILED_STARTS, apply
@@ -20,14 +20,14 @@ HISTORIES: dict[str, Callable[[Events], list[JobMessage]]] = {
     "held": lambda e: [e.submit(), e.held()],
     "held, ending": lambda e: [e.submit(), e.started(), e.held()],
     "released, ending": lambda e: [e.submit(), e.started(), e.held(), e.released()],
-    "to be queued": lambda e: [e.submit(), e.started(), e.evicted()],
+    "waiting for its next message": lambda e: [e.submit(), e.started(), e.evicted()],
     "lost": lambda e: [e.submit(), e.started(), e.lost()],
     "next idle": lambda e: [e.submit(), e.started(), e.lost(), e.submit(1)],
     "next running": lambda e: [
         e.submit(), e.started(), e.lost(), e.submit(1), e.started("w2", 1),
     ],
     "removed, ending": lambda e: [e.submit(), e.started(), e.removed()],
-    "output on its way": lambda e: [e.submit(), e.started(), e.finished()],
+    "transferring output": lambda e: [e.submit(), e.started(), e.finished()],
     "undelivered": lambda e: [e.submit(), e.started(), e.finished(), e.held(12)],
     "completed": lambda e: [e.submit(), e.started(), e.finished(), e.delivered()],
     "removed": lambda e: [e.submit(), e.removed()],
@@ -48,170 +48,170 @@ EVENTS: dict[str, Callable[[Events], JobMessage]] = {
     "delivered": lambda e: e.delivered(),
 }
 
-#: state → what it looks like, and what each event makes of it: the job; log events and orders.
-#: An event that is not listed changes nothing. "queued": a message of the attempt is out.
+#: state → how ``describe_job`` describes it, and what each event makes of it: the job; log events
+#: and control messages. An event that is not listed changes nothing.
 TABLE: dict[str, tuple[str, dict[str, str]]] = {
     "idle": (
-        "idle by nobody queued in",
+        "idle with message",
         {
-            "start w1": "running by w1 queued in; 001",
-            "start w2": "running by w2 queued in; 001",
-            "start w2 again": "running by w2 queued in; 001",
-            "finish w1": "ended by nobody queued result in; 006",
-            "finish w2": "ended by nobody queued result in; 006",
-            "removed": "removed by nobody out; 009",
-            "forced": "removed by nobody out; 009",
-            "held": "held by nobody queued in; 012",
+            "start w1": "running on w1 with message; 001",
+            "start w2": "running on w2 with message; 001",
+            "start w2 again": "running on w2 with message; 001",
+            "finish w1": "ended with message and result; 006",
+            "finish w2": "ended with message and result; 006",
+            "removed": "removed, left the queue; 009",
+            "forced": "removed, left the queue; 009",
+            "held": "held with message; 012",
         },
     ),
     "running": (
-        "running by w1 queued in",
+        "running on w1 with message",
         {
-            "start w2": "running by w1 queued in; superseded",
-            "start w2 again": "running by w1 queued in; superseded",
-            "finish w1": "ended by nobody queued result in; 006",
-            "evict w1": "idle by nobody in; 004",
-            "lost": "idle by nobody in; superseded 004",
-            "removed": "removed by w1 queued in; 004 009 remove",
-            "forced": "removed by w1 queued in; 004 009 remove",
-            "held": "held by w1 queued in; 004 012 hold",
+            "start w2": "running on w1 with message; superseded",
+            "start w2 again": "running on w1 with message; superseded",
+            "finish w1": "ended with message and result; 006",
+            "evict w1": "idle; 004",
+            "lost": "idle; superseded 004",
+            "removed": "removed on w1 with message; 004 009 remove",
+            "forced": "removed on w1 with message; 004 009 remove",
+            "held": "held on w1 with message; 004 012 hold",
         },
     ),
     "held": (
-        "held by nobody queued in",
+        "held with message",
         {
-            "start w1": "held by nobody queued in; superseded",
-            "start w2": "held by nobody queued in; superseded",
-            "start w2 again": "held by nobody queued in; superseded",
-            "finish w1": "ended by nobody queued result in; 006",
-            "finish w2": "ended by nobody queued result in; 006",
-            "removed": "removed by nobody out; 009",
-            "forced": "removed by nobody out; 009",
-            "released": "idle by nobody in; 013",
+            "start w1": "held with message; superseded",
+            "start w2": "held with message; superseded",
+            "start w2 again": "held with message; superseded",
+            "finish w1": "ended with message and result; 006",
+            "finish w2": "ended with message and result; 006",
+            "removed": "removed, left the queue; 009",
+            "forced": "removed, left the queue; 009",
+            "released": "idle; 013",
         },
     ),
     "held, ending": (
-        "held by w1 queued in",
+        "held on w1 with message",
         {
-            "start w2": "held by w1 queued in; superseded",
-            "start w2 again": "held by w1 queued in; superseded",
-            "finish w1": "ended by nobody queued result in; 006",
-            "evict w1": "held by nobody queued in; ",
-            "lost": "held by nobody queued in; superseded",
-            "removed": "removed by w1 queued in; 009 remove",
-            "forced": "removed by w1 queued in; 009 remove",
-            "released": "idle by w1 in; 013",
+            "start w2": "held on w1 with message; superseded",
+            "start w2 again": "held on w1 with message; superseded",
+            "finish w1": "ended with message and result; 006",
+            "evict w1": "held with message; ",
+            "lost": "held with message; superseded",
+            "removed": "removed on w1 with message; 009 remove",
+            "forced": "removed on w1 with message; 009 remove",
+            "released": "idle on w1; 013",
         },
     ),
     "released, ending": (
-        "idle by w1 in",
+        "idle on w1",
         {
-            "start w2": "idle by w1 in; superseded",
-            "start w2 again": "idle by w1 in; superseded",
-            "finish w1": "ended by nobody result in; 006",
-            "evict w1": "idle by nobody in; ",
-            "lost": "idle by nobody in; superseded",
-            "removed": "removed by w1 in; 009 remove",
-            "forced": "removed by w1 in; 009 remove",
-            "held": "held by w1 in; 012 hold",
+            "start w2": "idle on w1; superseded",
+            "start w2 again": "idle on w1; superseded",
+            "finish w1": "ended with result; 006",
+            "evict w1": "idle; ",
+            "lost": "idle; superseded",
+            "removed": "removed on w1; 009 remove",
+            "forced": "removed on w1; 009 remove",
+            "held": "held on w1; 012 hold",
         },
     ),
-    "to be queued": (
-        "idle by nobody in",
+    "waiting for its next message": (
+        "idle",
         {
-            "start w1": "idle by nobody in; superseded",
-            "start w2": "idle by nobody in; superseded",
-            "start w2 again": "running by w2 in; 001",
-            "removed": "removed by nobody out; 009",
-            "forced": "removed by nobody out; 009",
-            "held": "held by nobody in; 012",
+            "start w1": "idle; superseded",
+            "start w2": "idle; superseded",
+            "start w2 again": "running on w2; 001",
+            "removed": "removed, left the queue; 009",
+            "forced": "removed, left the queue; 009",
+            "held": "held; 012",
         },
     ),
     "lost": (
-        "idle by nobody in",
+        "idle",
         {
-            "start w1": "idle by nobody in; superseded",
-            "start w2": "idle by nobody in; superseded",
-            "start w2 again": "running by w2 in; 001",
-            "finish w1": "ended by nobody result in; 006",
-            "finish w2": "ended by nobody result in; 006",
-            "removed": "removed by nobody out; 009",
-            "forced": "removed by nobody out; 009",
-            "held": "held by nobody in; 012",
+            "start w1": "idle; superseded",
+            "start w2": "idle; superseded",
+            "start w2 again": "running on w2; 001",
+            "finish w1": "ended with result; 006",
+            "finish w2": "ended with result; 006",
+            "removed": "removed, left the queue; 009",
+            "forced": "removed, left the queue; 009",
+            "held": "held; 012",
         },
     ),
     "next idle": (
-        "idle by nobody queued in",
+        "idle with message",
         {
-            "start w1": "idle by nobody queued in; superseded",
-            "start w2": "idle by nobody queued in; superseded",
-            "start w2 again": "running by w2 queued in; 001",
-            "finish w1": "ended by nobody queued result in; 006",
-            "finish w2": "ended by nobody queued result in; 006",
-            "removed": "removed by nobody out; 009",
-            "forced": "removed by nobody out; 009",
-            "held": "held by nobody queued in; 012",
+            "start w1": "idle with message; superseded",
+            "start w2": "idle with message; superseded",
+            "start w2 again": "running on w2 with message; 001",
+            "finish w1": "ended with message and result; 006",
+            "finish w2": "ended with message and result; 006",
+            "removed": "removed, left the queue; 009",
+            "forced": "removed, left the queue; 009",
+            "held": "held with message; 012",
         },
     ),
     "next running": (
-        "running by w2 queued in",
+        "running on w2 with message",
         {
-            "start w1": "running by w2 queued in; superseded",
-            "start w2": "running by w2 queued in; superseded",
-            "finish w2": "ended by nobody queued result in; 006",
-            "removed": "removed by w2 queued in; 004 009 remove",
-            "forced": "removed by w2 queued in; 004 009 remove",
-            "held": "held by w2 queued in; 004 012 hold",
+            "start w1": "running on w2 with message; superseded",
+            "start w2": "running on w2 with message; superseded",
+            "finish w2": "ended with message and result; 006",
+            "removed": "removed on w2 with message; 004 009 remove",
+            "forced": "removed on w2 with message; 004 009 remove",
+            "held": "held on w2 with message; 004 012 hold",
         },
     ),
     "removed, ending": (
-        "removed by w1 queued in",
+        "removed on w1 with message",
         {
-            "start w2": "removed by w1 queued in; superseded",
-            "start w2 again": "removed by w1 queued in; superseded",
-            "finish w1": "removed by nobody out; ",
-            "evict w1": "removed by nobody out; ",
-            "lost": "removed by nobody out; ",
-            "forced": "removed by nobody out; ",
+            "start w2": "removed on w1 with message; superseded",
+            "start w2 again": "removed on w1 with message; superseded",
+            "finish w1": "removed, left the queue; ",
+            "evict w1": "removed, left the queue; ",
+            "lost": "removed, left the queue; ",
+            "forced": "removed, left the queue; ",
         },
     ),
-    "output on its way": (
-        "ended by nobody queued result in",
+    "transferring output": (
+        "ended with message and result",
         {
-            "start w1": "ended by nobody queued result in; superseded",
-            "start w2": "ended by nobody queued result in; superseded",
-            "start w2 again": "ended by nobody queued result in; superseded",
-            "removed": "removed by nobody out; 009",
-            "forced": "removed by nobody out; 009",
-            "held": "held by nobody queued result in; 012",
-            "delivered": "completed by nobody out; ",
+            "start w1": "ended with message and result; superseded",
+            "start w2": "ended with message and result; superseded",
+            "start w2 again": "ended with message and result; superseded",
+            "removed": "removed, left the queue; 009",
+            "forced": "removed, left the queue; 009",
+            "held": "held with message and result; 012",
+            "delivered": "completed, left the queue; ",
         },
     ),
     "undelivered": (
-        "held by nobody queued result in",
+        "held with message and result",
         {
-            "start w1": "held by nobody queued result in; superseded",
-            "start w2": "held by nobody queued result in; superseded",
-            "start w2 again": "held by nobody queued result in; superseded",
-            "removed": "removed by nobody out; 009",
-            "forced": "removed by nobody out; 009",
-            "released": "ended by nobody queued result in; 013",
+            "start w1": "held with message and result; superseded",
+            "start w2": "held with message and result; superseded",
+            "start w2 again": "held with message and result; superseded",
+            "removed": "removed, left the queue; 009",
+            "forced": "removed, left the queue; 009",
+            "released": "ended with message and result; 013",
         },
     ),
     "completed": (
-        "completed by nobody out",
+        "completed, left the queue",
         {
-            "start w1": "completed by nobody out; superseded",
-            "start w2": "completed by nobody out; superseded",
-            "start w2 again": "completed by nobody out; superseded",
+            "start w1": "completed, left the queue; superseded",
+            "start w2": "completed, left the queue; superseded",
+            "start w2 again": "completed, left the queue; superseded",
         },
     ),
     "removed": (
-        "removed by nobody out",
+        "removed, left the queue",
         {
-            "start w1": "removed by nobody out; superseded",
-            "start w2": "removed by nobody out; superseded",
-            "start w2 again": "removed by nobody out; superseded",
+            "start w1": "removed, left the queue; superseded",
+            "start w2": "removed, left the queue; superseded",
+            "start w2 again": "removed, left the queue; superseded",
         },
     ),
 }
@@ -222,15 +222,15 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
 def test_every_event_in_every_state_does_what_the_table_says(state: str, event: str) -> None:
     events = Events()
     look, changes = TABLE[state]
-    before = after(*HISTORIES[state](events))
-    assert shown(before) == look
+    before = job_after(*HISTORIES[state](events))
+    assert describe_job(before) == look
     untouched = copy.deepcopy(before)
 
     change = apply(before, EVENTS[event](events))
 
     assert change.job is not None
     if event in changes:
-        assert f"{shown(change.job)}; {effects(change)}" == changes[event]
+        assert f"{describe_job(change.job)}; {describe_effects(change)}" == changes[event]
     else:
         assert change.effects == []
         assert change.job == untouched
@@ -239,28 +239,28 @@ def test_every_event_in_every_state_does_what_the_table_says(state: str, event: 
 def test_an_eviction_by_a_worker_that_did_not_start_the_job_changes_nothing() -> None:
     """Its line broke while it claimed, or it was told to leave; the message is free again."""
     e = Events()
-    job = after(e.submit(), e.evicted("w1", 0, "evicted with its pilot"))
-    assert shown(job) == "idle by nobody queued in"
+    job = job_after(e.submit(), e.evicted("w1", 0, "evicted with its pilot"))
+    assert describe_job(job) == "idle with message"
 
-    job = after(e.submit(), e.evicted(), e.started("w2"), e.finished("w2"))
-    assert shown(job) == "ended by nobody queued result in"
+    job = job_after(e.submit(), e.evicted(), e.started("w2"), e.finished("w2"))
+    assert describe_job(job) == "ended with message and result"
 
 
 def test_a_job_that_no_worker_can_run_is_held_after_some_attempts_and_says_why() -> None:
     e = Events()
     events: list[JobMessage] = [e.submit()]
     for attempt in range(MAX_FAILED_STARTS):
-        assert after(*events).status == 1
+        assert job_after(*events).status == 1
         events += [e.submit(attempt)] if attempt else []
         events += [e.started("w1", attempt), e.evicted("w1", attempt, "No space left on device")]
 
-    job = after(*events)
+    job = job_after(*events)
 
-    assert shown(job) == "held by nobody in"
+    assert describe_job(job) == "held"
     assert job.ad.text("HoldReason") == (
         "no worker could run it, 10 times in a row: No space left on device"
     )
-    released = after(*events, e.released())
+    released = job_after(*events, e.released())
     assert (released.status, released.failed_starts) == (1, 0)
 
 
@@ -272,26 +272,26 @@ def test_evictions_that_are_nobodys_failure_are_not_counted(reason: str) -> None
         events += [e.submit(attempt)] if attempt else []
         events += [e.started("w1", attempt), e.evicted("w1", attempt, reason)]
 
-    assert after(*events).failed_starts == 0
-    assert shown(after(*events)) == "idle by nobody in"
+    assert job_after(*events).failed_starts == 0
+    assert describe_job(job_after(*events)) == "idle"
 
 
 def test_events_of_another_life_of_the_number_change_nothing() -> None:
     e = Events()
     submit = replace(e.submit(), life="one")
-    job = after(submit, replace(e.started(), life="one"))
+    job = job_after(submit, replace(e.started(), life="one"))
     for event in (e.finished(), e.evicted(), e.started("w2"), e.submit(1)):
         assert apply(job, replace(event, life="other")).job == job
         assert apply(job, replace(event, life="other")).effects == []
-    assert after(submit, e.started(), e.finished()).status == 6  # of an older release
+    assert job_after(submit, e.started(), e.finished()).status == 6  # of an older release
 
 
 @pytest.mark.parametrize("state", TABLE)
-def test_what_ended_a_run_may_be_told_again_and_changes_nothing(state: str) -> None:
+def test_a_repeated_report_changes_nothing(state: str) -> None:
     # a worker repeats its report when it cannot know whether the broker took it
     events = Events()
     history = HISTORIES[state](events)
-    job = after(*history)
+    job = job_after(*history)
     reports = [e for e in history if e.kind in ("started", "finished", "evicted")]
     for report in reports:
         before = copy.deepcopy(job)

@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_broker import FakeBroker
-from tests.support.schedd_parts import SCHEDD, Bench, Events, everything, logged, shown
+from tests.support.schedd_parts import (
+    SCHEDD,
+    Events,
+    ScheddHarness,
+    describe_job,
+    logged,
+    read_all_jobs,
+)
 from thyme.broker import Transport, connect, routing_keys
 from thyme.protocol import codec
 from thyme.protocol.events import JobMessage, Started
@@ -19,8 +26,8 @@ Brokers = Callable[[], Transport]
 
 
 @pytest.fixture(params=["fake", "sqlite"])
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ScheddHarness]:
+    bench = ScheddHarness(tmp_path)
     if request.param == "sqlite":
         bench.transport = connect(f"sqlite://{tmp_path}/broker.db")
         bench.transport.declare_topology(["pool"])
@@ -33,7 +40,7 @@ def e(tmp_path: Path) -> Events:
     return Events(attributes={"UserLog": str(tmp_path / "log")})
 
 
-def reject(bench: Bench, reason: str) -> None:
+def reject(bench: ScheddHarness, reason: str) -> None:
     """What a worker does that cannot read the message."""
     delivery = bench.transport.take("pool")
     assert delivery is not None
@@ -42,14 +49,14 @@ def reject(bench: Bench, reason: str) -> None:
 
 
 def test_a_job_whose_message_was_put_aside_is_held_and_says_why(
-    bench: Bench, e: Events, tmp_path: Path
+    bench: ScheddHarness, e: Events, tmp_path: Path
 ) -> None:
     bench.submit(e.submit())
 
     reject(bench, "task: field 'files' should be\na list")
 
     job = bench.job()
-    assert shown(job) == "held by nobody queued in"
+    assert describe_job(job) == "held with message"
     assert job.ad.text("HoldReason") == (
         "its message was put aside by the broker: task: field 'files' should be a list"
     )
@@ -58,29 +65,29 @@ def test_a_job_whose_message_was_put_aside_is_held_and_says_why(
     assert logged(tmp_path / "log") == ["000 38.0", "012 38.0"]
 
 
-def test_a_rebuilt_ledger_holds_it_too(bench: Bench, e: Events) -> None:
+def test_a_rebuilt_ledger_holds_it_too(bench: ScheddHarness, e: Events) -> None:
     bench.submit(e.submit())
     reject(bench, "unreadable")
-    before = everything(bench.ledger)
+    before = read_all_jobs(bench.ledger)
 
     bench.restart(wiped=True)
 
-    assert everything(bench.ledger) == before
+    assert read_all_jobs(bench.ledger) == before
 
 
-def test_a_released_one_is_queued_as_the_next_attempt(bench: Bench, e: Events) -> None:
+def test_a_released_one_is_queued_as_the_next_attempt(bench: ScheddHarness, e: Events) -> None:
     bench.submit(e.submit())
     reject(bench, "unreadable")
 
     bench.record(e.released())
 
-    assert (shown(bench.job()), bench.job().attempt) == ("idle by nobody queued in", 1)
+    assert (describe_job(bench.job()), bench.job().attempt) == ("idle with message", 1)
     bench.record(e.started(attempt=1))
-    assert shown(bench.job()) == "running by w1 queued in"
+    assert describe_job(bench.job()) == "running on w1 with message"
 
 
 def test_one_that_is_queued_again_goes_on_as_the_next_attempt(
-    bench: Bench, e: Events, tmp_path: Path
+    bench: ScheddHarness, e: Events, tmp_path: Path
 ) -> None:
     bench.submit(e.submit())
     reject(bench, "unreadable")
@@ -89,18 +96,18 @@ def test_one_that_is_queued_again_goes_on_as_the_next_attempt(
     bench.settle()
 
     job = bench.job()
-    assert (shown(job), job.attempt) == ("idle by nobody queued in", 1)
+    assert (describe_job(job), job.attempt) == ("idle with message", 1)
     assert "HoldReasonCode" not in job.ad
     assert "queued again" in job.ad.text("ReleaseReason")
     assert logged(tmp_path / "log") == ["000 38.0", "012 38.0", "013 38.0"]
     bench.record(e.started(attempt=1))
-    assert shown(bench.job()) == "running by w1 queued in"
-    before = everything(bench.ledger)
+    assert describe_job(bench.job()) == "running on w1 with message"
+    before = read_all_jobs(bench.ledger)
     bench.restart(wiped=True)
-    assert everything(bench.ledger) == before
+    assert read_all_jobs(bench.ledger) == before
 
 
-def test_one_that_was_in_both_places_and_ran_goes_on_too(bench: Bench, e: Events) -> None:
+def test_one_that_was_in_both_places_and_ran_goes_on_too(bench: ScheddHarness, e: Events) -> None:
     """The worker that put it aside died between the publish and the acknowledgement."""
     bench.submit(e.submit())
     reject(bench, "unreadable")
@@ -112,47 +119,51 @@ def test_one_that_was_in_both_places_and_ran_goes_on_too(bench: Bench, e: Events
         bench.settle()
 
     job = bench.job()
-    assert shown(job) == "idle by nobody queued in"
+    assert describe_job(job) == "idle with message"
     assert job.attempt > job.ended
     bench.record(e.started("w2", job.attempt))
-    assert shown(bench.job()) == "running by w2 queued in"
+    assert describe_job(bench.job()) == "running on w2 with message"
 
 
 @pytest.mark.parametrize("held_by_user", [True, False])
 def test_one_that_is_queued_again_too_late_changes_nothing(
-    bench: Bench, e: Events, held_by_user: bool
+    bench: ScheddHarness, e: Events, held_by_user: bool
 ) -> None:
     bench.submit(e.submit())
     reject(bench, "unreadable")
     bench.record(e.released(), *([e.held()] if held_by_user else [e.removed()]))
-    before = everything(bench.ledger)
+    before = read_all_jobs(bench.ledger)
 
     bench.transport.requeue_dead_letters()
     bench.settle()
 
-    assert everything(bench.ledger) == before
+    assert read_all_jobs(bench.ledger) == before
 
 
-def test_the_dead_letter_of_an_attempt_that_is_over_holds_nothing(bench: Bench, e: Events) -> None:
+def test_the_dead_letter_of_an_attempt_that_is_over_holds_nothing(
+    bench: ScheddHarness, e: Events
+) -> None:
     bench.submit(e.submit())
     bench.record(e.started(), e.evicted())
     assert bench.job().attempt == 1
 
     reject(bench, "delivered too often")
 
-    assert shown(bench.job()) == "idle by nobody queued in"
+    assert describe_job(bench.job()) == "idle with message"
 
 
-def test_a_running_job_goes_on_although_its_message_was_put_aside(bench: Bench, e: Events) -> None:
+def test_a_running_job_goes_on_although_its_message_was_put_aside(
+    bench: ScheddHarness, e: Events
+) -> None:
     bench.submit(e.submit())
     bench.record(e.started())
 
     reject(bench, "delivered too often")
 
-    assert shown(bench.job()).startswith("running by w1")
+    assert describe_job(bench.job()).startswith("running on w1")
 
 
-def test_a_dead_letter_that_is_no_job_of_ours_is_nothing(bench: Bench, e: Events) -> None:
+def test_a_dead_letter_that_is_no_job_of_ours_is_nothing(bench: ScheddHarness, e: Events) -> None:
     other = Events(schedd="another")
     bench.submit(e.submit())
     bench.transport.submit("pool", [codec.encode(other.submit())])
@@ -164,7 +175,7 @@ def test_a_dead_letter_that_is_no_job_of_ours_is_nothing(bench: Bench, e: Events
     reject(bench, "x")
     reject(bench, "y")
 
-    assert shown(bench.job()) == "idle by nobody queued in"
+    assert describe_job(bench.job()) == "idle with message"
     assert bench.state.stream.unreadable == 0
 
 
@@ -180,7 +191,7 @@ def test_what_its_sender_had_no_right_to_say_is_not_believed_and_logged_once(
     tmp_path: Path, e: Events, caplog: pytest.LogCaptureFixture
 ) -> None:
     broker = FakeBroker()
-    with closing(Bench(tmp_path, broker)) as bench, caplog.at_level(logging.ERROR):
+    with closing(ScheddHarness(tmp_path, broker)) as bench, caplog.at_level(logging.ERROR):
         bench.submit(e.submit())
 
         forge(broker, "event.finished", e.removed(), e.held(), e.started())
@@ -188,7 +199,7 @@ def test_what_its_sender_had_no_right_to_say_is_not_believed_and_logged_once(
         forge(broker, "event.started", e.submit(attempt=1))
         bench.settle()
 
-        assert shown(bench.job()) == "idle by nobody queued in"
+        assert describe_job(bench.job()) == "idle with message"
         assert bench.state.stream.forged == 5
         lines = [record.getMessage() for record in caplog.records]
         assert len(lines) == 3
@@ -200,7 +211,7 @@ def test_a_worker_of_another_pool_ends_no_job_of_this_one(
     tmp_path: Path, e: Events, user: str
 ) -> None:
     broker = FakeBroker()
-    with closing(Bench(tmp_path, broker)) as bench:
+    with closing(ScheddHarness(tmp_path, broker)) as bench:
         bench.submit(e.submit())
         for event in (e.started("w9"), e.finished("w9"), e.evicted("w9")):
             broker.append([codec.encode(event)], routing_keys.make_event_key, user=user)
@@ -208,35 +219,35 @@ def test_a_worker_of_another_pool_ends_no_job_of_this_one(
         broker.append([dead], lambda _body: "dead.pool", "because I can", user)
         broker.append([dead], lambda _body: "dead.other", "because I can", "vobox")
         bench.settle()
-        assert shown(bench.job()) == "idle by nobody queued in"
+        assert describe_job(bench.job()) == "idle with message"
         assert bench.state.stream.forged == 5
 
 
 @pytest.mark.parametrize("user", ["worker-pool", "vobox", None])
 def test_a_worker_of_the_jobs_pool_is_believed(tmp_path: Path, e: Events, user: str | None) -> None:
     broker = FakeBroker()
-    with closing(Bench(tmp_path, broker)) as bench:
+    with closing(ScheddHarness(tmp_path, broker)) as bench:
         bench.submit(e.submit())
         broker.append([codec.encode(e.started("w9"))], routing_keys.make_event_key, user=user)
         bench.settle()
-        assert shown(bench.job()).startswith("running by w9")
+        assert describe_job(bench.job()).startswith("running on w9")
 
 
 def test_a_record_of_an_old_embedded_broker_has_no_key_and_is_believed(
     tmp_path: Path, e: Events
 ) -> None:
     broker = FakeBroker()
-    with closing(Bench(tmp_path, broker)) as bench:
+    with closing(ScheddHarness(tmp_path, broker)) as bench:
         forge(broker, "", e.submit(), e.started())
         bench.settle()
 
-        assert shown(bench.job()).startswith("running by w1")
+        assert describe_job(bench.job()).startswith("running on w1")
         assert isinstance(broker.messages()[-1], Started)
         assert bench.job().ad.text("GlobalJobId").startswith(SCHEDD)
 
 
 def test_a_message_that_was_taken_too_often_is_queued_again_some_times(
-    bench: Bench, e: Events
+    bench: ScheddHarness, e: Events
 ) -> None:
     """Its workers may have waited for a schedd that was away: none of them has begun."""
     bench.submit(e.submit())
@@ -244,13 +255,13 @@ def test_a_message_that_was_taken_too_often_is_queued_again_some_times(
         reject(bench, "delivered more than 20 times, and each time its worker died")
         bench.clock.now += 1000  # the pause before the second
         bench.settle()
-        assert shown(bench.job()) == "idle by nobody queued in"
+        assert describe_job(bench.job()) == "idle with message"
         assert (bench.job().attempt, bench.transport.count_ready("pool")) == (attempt, 1)
     reject(bench, "delivered more than 20 times, and each time its worker died")
     assert (bench.job().status, bench.job().ad.number("HoldReasonSubCode")) == (5, 74)
 
 
-def test_a_run_in_between_lets_it_be_taken_too_often_again(bench: Bench, e: Events) -> None:
+def test_a_run_in_between_lets_it_be_taken_too_often_again(bench: ScheddHarness, e: Events) -> None:
     bench.submit(e.submit())
     for attempt in (1, 3, 5, 7):
         reject(bench, "delivered more than 20 times, and each time its worker died")
@@ -259,4 +270,4 @@ def test_a_run_in_between_lets_it_be_taken_too_often_again(bench: Bench, e: Even
         assert delivery is not None
         bench.transport.ack(delivery)
         bench.record(e.started("w1", attempt), e.evicted("w1", attempt))
-        assert shown(bench.job()) == "idle by nobody queued in"
+        assert describe_job(bench.job()) == "idle with message"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.fake_broker import FakeBroker
-from tests.support.schedd_parts import NOW, SCHEDD, Events, everything
+from tests.support.schedd_parts import NOW, SCHEDD, Events, read_all_jobs
 from thyme.broker import Record, routing_keys
 from thyme.protocol import codec
 from thyme.protocol.events import (
@@ -188,7 +188,7 @@ def read_in_batches(events: Sequence[JobMessage], batch: int, at_once: int, reop
                 for row in ledger._db.execute("SELECT cluster, proc, kind FROM bodies").fetchall()
             )
             logs = [(job, text) for _row, job, text in ledger.list_waiting_log(10_000)]
-            found = everything(ledger), bodies, logs
+            found = read_all_jobs(ledger), bodies, logs
             ledger.close()
         finally:
             stream_reader.READ_BATCH, stream_reader.REPLAY_BATCH = sizes

@@ -10,7 +10,15 @@ import htcondor2
 import pytest
 
 from tests.support.fake_query_queue import utc
-from tests.support.schedd_parts import NOW, USAGE, Events, Expression, ad_of, after, told
+from tests.support.schedd_parts import (
+    NOW,
+    USAGE,
+    Events,
+    Expression,
+    ad_of,
+    job_after,
+    transition_after,
+)
 from thyme.protocol.events import Edited, HoldReason, JobMessage, Usage
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
@@ -111,7 +119,7 @@ def test_htcondors_own_reader_reads_on_after_a_run_that_is_queued_again(
     path = tmp_path / "log"
     e = Events(JobId(38, 0), attributes={"OnExitRemove": Expression("ExitCode =?= 0")})
     finished = e.finished(code=code, signal=signal, stdout=b"12345")
-    ended_job = after(e.submit(), e.started(), finished)
+    ended_job = job_after(e.submit(), e.started(), finished)
     reason = check_on_exit(ended_job.ad, NOW).reason
     transition = apply(ended_job, e.not_completed(None, reason, code, signal))
     text = "".join(each.text for each in transition.effects if isinstance(each, LogEvent))
@@ -136,7 +144,7 @@ def test_htcondors_own_reader_reads_on_after_a_run_that_is_queued_again(
 def test_a_vacated_run_has_htcondors_code_and_reason(tmp_path: Path) -> None:
     path = tmp_path / "log"
     e = Events(JobId(38, 0))
-    change = told(e.submit(), e.started(), e.evicted(reason="vacated"))
+    change = transition_after(e.submit(), e.started(), e.evicted(reason="vacated"))
     path.write_text("".join(each.text for each in change.effects if isinstance(each, LogEvent)))
     (event,) = read(path)
     assert path.read_text().splitlines()[0].endswith("Job was evicted. Code 1022 Subcode 0")
@@ -146,7 +154,7 @@ def test_a_vacated_run_has_htcondors_code_and_reason(tmp_path: Path) -> None:
 def log_of(tmp_path: Path, *events: JobMessage) -> list[htcondor2.JobEvent]:
     """What HTCondor's reader finds of the last of these events."""
     path = tmp_path / "log"
-    effects = told(*events).effects
+    effects = transition_after(*events).effects
     path.write_text("".join(each.text for each in effects if isinstance(each, LogEvent)))
     return read(path)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.schedd_parts import Events, after
+from tests.support.schedd_parts import Events, job_after
 from thyme.protocol.job import JobId
 from vobox.jobs.job import Job
 from vobox.ledger.snapshot import LedgerSnapshot
@@ -48,7 +48,7 @@ def test_what_is_counted_follows_every_change(tmp_path: Path, seed: int) -> None
             with ledger.transaction():
                 for _ in range(dice.randint(1, 6)):
                     number = JobId(dice.randint(1, 12), 0)
-                    job = ledger.get(number) or after(Events(number).submit())
+                    job = ledger.get(number) or job_after(Events(number).submit())
                     change(job, dice)
                     ledger.put(job)
                 if dice.random() < 0.1:
@@ -68,7 +68,7 @@ def test_what_is_counted_follows_every_change(tmp_path: Path, seed: int) -> None
 
 def test_a_kind_that_no_job_is_of_is_forgotten_with_the_history(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.db")
-    job = after(Events(JobId(1, 0)).submit())
+    job = job_after(Events(JobId(1, 0)).submit())
     ledger.put(job)
     job.in_queue, job.left_at = False, 5.0
     ledger.put(job)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_broker import FakeBroker, FakeTransport
-from tests.support.schedd_parts import SCHEDD, Bench, Events, everything
+from tests.support.schedd_parts import SCHEDD, Events, ScheddHarness, read_all_jobs
 from thyme.errors import BrokerUnreachable
 from thyme.protocol import codec
 from thyme.protocol.job import JobId
@@ -22,8 +22,8 @@ from vobox.schedd.state import ScheddState, Settings
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
+def bench(tmp_path: Path) -> Iterator[ScheddHarness]:
+    made = ScheddHarness(tmp_path)
     yield made
     made.close()
 
@@ -44,11 +44,11 @@ def damage(path: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["garbage", "cut", "holes", "empty"])
-def test_a_damaged_ledger_is_kept_until_it_is_made_again(bench: Bench, how: str) -> None:
+def test_a_damaged_ledger_is_kept_until_it_is_made_again(bench: ScheddHarness, how: str) -> None:
     e = Events()
     bench.submit(e.submit())
     bench.record(e.started())
-    before = everything(bench.ledger)
+    before = read_all_jobs(bench.ledger)
     bench.ledger.close()
     for suffix in ("-wal", "-shm"):
         Path(f"{bench.ledger.path}{suffix}").unlink(missing_ok=True)
@@ -59,22 +59,22 @@ def test_a_damaged_ledger_is_kept_until_it_is_made_again(bench: Bench, how: str)
 
     bench.restart()
 
-    assert everything(bench.ledger) == before
+    assert read_all_jobs(bench.ledger) == before
     assert list(bench.directory.glob("ledger.db.damaged-*")) == aside
     bench.ledger.delete_damaged()
     assert [path.name for path in bench.directory.glob("ledger.db.*")] == []
 
 
-def test_a_ledger_of_an_unknown_version_is_kept_beside_the_new_one(bench: Bench) -> None:
+def test_a_ledger_of_an_unknown_version_is_kept_beside_the_new_one(bench: ScheddHarness) -> None:
     bench.submit(Events().submit())
-    before = everything(bench.ledger)
+    before = read_all_jobs(bench.ledger)
     bench.ledger.write_meta("next_cluster", "99")
     bench.ledger._db.execute("PRAGMA user_version=5")
     bench.ledger._db.execute("DROP TABLE jobs")
 
     bench.restart()
 
-    assert everything(bench.ledger) == before
+    assert read_all_jobs(bench.ledger) == before
     assert bench.ledger.read_meta("next_cluster", "1") == "99", "ids that were never in the stream"
     (former,) = bench.directory.glob("ledger.db.schema-5-*")
     db = sqlite3.connect(former)
@@ -85,7 +85,7 @@ def test_a_ledger_of_an_unknown_version_is_kept_beside_the_new_one(bench: Bench)
 
 
 def test_a_schedd_deletes_a_damaged_ledger_when_it_has_read_the_stream(tmp_path: Path) -> None:
-    first = Bench(tmp_path)
+    first = ScheddHarness(tmp_path)
     first.submit(Events().submit())
     first.ledger._db.execute("PRAGMA user_version=0")
     first.close()
@@ -124,7 +124,7 @@ def test_a_ledger_of_the_version_before_is_migrated(tmp_path: Path) -> None:
         db.executescript(text)
 
     with contextlib.closing(Ledger(tmp_path / "ledger.db")) as ledger:
-        assert {job: row[:8] for job, row in everything(ledger).items()} == VERSION_9
+        assert {job: row[:8] for job, row in read_all_jobs(ledger).items()} == VERSION_9
         assert ledger.read_meta("next_cluster", "1") == "40"
         assert [job.recorded for job in ledger._jobs("1=1")] == [-1] * 12
         body = ledger.read_body(JobId(1, 0), "task")
@@ -140,7 +140,7 @@ def test_a_migrated_ledger_goes_on_where_it_was(tmp_path: Path) -> None:
         db.executescript(text)
         db.execute("DELETE FROM meta WHERE name IN ('offset', 'digest')")
         db.commit()
-    bench = Bench(tmp_path)
+    bench = ScheddHarness(tmp_path)
 
     bench.record(Events(JobId(2, 0)).finished())
 
@@ -152,7 +152,7 @@ def test_a_migrated_ledger_goes_on_where_it_was(tmp_path: Path) -> None:
 # --- another schedd -----------------------------------------------------------------------------
 
 
-def test_a_schedd_of_another_name_is_refused_the_ledger(bench: Bench) -> None:
+def test_a_schedd_of_another_name_is_refused_the_ledger(bench: ScheddHarness) -> None:
     bench.submit(Events().submit())
     state = Settings("vobox2"), bench.ledger
     with pytest.raises(ForeignLedger) as refused:
@@ -189,7 +189,7 @@ def test_a_ledger_on_a_path_that_cannot_be_one_is_an_error_and_stays(tmp_path: P
     assert (tmp_path / "ledger.db").is_dir()
 
 
-def test_the_ledger_is_the_schedds_alone(bench: Bench) -> None:
+def test_the_ledger_is_the_schedds_alone(bench: ScheddHarness) -> None:
     # it holds job messages, and these hold proxies
     assert bench.ledger.path.stat().st_mode & 0o077 == 0
 
@@ -198,26 +198,26 @@ def test_the_ledger_is_the_schedds_alone(bench: Bench) -> None:
 
 
 def test_a_ledger_of_another_stream_is_made_again_and_burns_its_cluster_ids(tmp_path: Path) -> None:
-    first = Bench(tmp_path)
+    first = ScheddHarness(tmp_path)
     for proc in range(3):
         first.submit(Events(JobId(41, proc)).submit())
     first.close()
 
-    second = Bench(tmp_path, FakeBroker())
+    second = ScheddHarness(tmp_path, FakeBroker())
     other = [Events(JobId(5, proc)).submit() for proc in range(3)]
     second.transport.record([codec.encode(each) for each in other])
     second.restart()
 
-    assert list(everything(second.ledger)) == ["5.0", "5.1", "5.2"]
+    assert list(read_all_jobs(second.ledger)) == ["5.0", "5.1", "5.2"]
     assert second.ledger.read_meta("next_cluster", "1") == "42"
     (kept,) = tmp_path.glob("ledger.db.other-stream-*")
     assert kept.stat().st_mode & 0o077 == 0
     with contextlib.closing(Ledger(kept)) as before:
-        assert sorted(everything(before)) == ["41.0", "41.1", "41.2"]
+        assert sorted(read_all_jobs(before)) == ["41.0", "41.1", "41.2"]
     second.close()
 
 
-def _forget_first_record(bench: Bench) -> None:
+def _forget_first_record(bench: ScheddHarness) -> None:
     """As RabbitMQ does with records that are older than the stream's retention."""
     del bench.broker.stream[0]
 
@@ -226,7 +226,7 @@ def _forget_first_record(bench: Bench) -> None:
 def test_a_broker_that_is_late_does_not_cost_the_ledger(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silent: int
 ) -> None:
-    bench = Bench(tmp_path)
+    bench = ScheddHarness(tmp_path)
     for proc in range(3):
         bench.submit(Events(JobId(777, proc)).submit())
     _forget_first_record(bench)
@@ -238,7 +238,7 @@ def test_a_broker_that_is_late_does_not_cost_the_ledger(
 
     bench.restart()
 
-    assert sorted(everything(bench.ledger)) == ["777.0", "777.1", "777.2"]
+    assert sorted(read_all_jobs(bench.ledger)) == ["777.0", "777.1", "777.2"]
     assert list(tmp_path.glob("ledger.db.*-*-*")) == []
     bench.close()
 
@@ -246,7 +246,7 @@ def test_a_broker_that_is_late_does_not_cost_the_ledger(
 def test_a_broker_that_stays_silent_keeps_the_ledger_and_is_asked_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench = Bench(tmp_path)
+    bench = ScheddHarness(tmp_path)
     for proc in range(2):
         bench.submit(Events(JobId(777, proc)).submit())
     _forget_first_record(bench)
@@ -258,16 +258,16 @@ def test_a_broker_that_stays_silent_keeps_the_ledger_and_is_asked_again(
 
     bench.restart()
 
-    assert sorted(everything(bench.ledger)) == ["777.0", "777.1"]
+    assert sorted(read_all_jobs(bench.ledger)) == ["777.0", "777.1"]
     bench.close()
 
 
 def test_a_stream_of_the_same_length_with_other_contents_is_another_stream(tmp_path: Path) -> None:
-    first = Bench(tmp_path)
+    first = ScheddHarness(tmp_path)
     first.submit(Events(JobId(1, 0)).submit())
     first.close()
-    second = Bench(tmp_path, FakeBroker())
+    second = ScheddHarness(tmp_path, FakeBroker())
     second.transport.record([codec.encode(Events(JobId(2, 0)).submit())])
     second.restart()
-    assert list(everything(second.ledger)) == ["2.0"]
+    assert list(read_all_jobs(second.ledger)) == ["2.0"]
     second.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.schedd_parts import JOB, Events, Expression, after
+from tests.support.schedd_parts import JOB, Events, Expression, job_after
 from thyme.protocol.job import JobId
 from vobox.classad.ad import quote
 from vobox.jobs.job import Job
@@ -19,7 +19,7 @@ def view(ledger: Ledger) -> LedgerSnapshot:
 
 
 def job(proc: int, owner: str = "games", left_at: float = 0.0) -> Job:
-    made = after(Events(JobId(7, proc), attributes={"Owner": owner}).submit())
+    made = job_after(Events(JobId(7, proc), attributes={"Owner": owner}).submit())
     if left_at:
         made.status, made.in_queue, made.left_at = 4, False, left_at
     return made
@@ -32,7 +32,9 @@ def test_a_job_is_read_back_as_it_was_written(ledger: Ledger) -> None:
     e = Events(
         attributes={"Odd": Expression('"caf\udce9 \u2028"'), "Sum": Expression("1 + MY.QDate")}
     )
-    written = after(e.submit(), e.started(), e.lost(), e.submit(1), e.started("w2", 1), e.held())
+    written = job_after(
+        e.submit(), e.started(), e.lost(), e.submit(1), e.started("w2", 1), e.held()
+    )
     ledger.put(written)
     assert ledger.get(JOB) == written
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.schedd_parts import Bench, Events
+from tests.support.schedd_parts import Events, ScheddHarness
 from thyme.protocol import codec
 from thyme.protocol.events import JobMessage, Usage
 from thyme.protocol.job import JobId
 from vobox.metrics.points import Tally
 
 
-class Counting(Bench):
+class Counting(ScheddHarness):
     """Counts in a tally of its own after each start, as the metrics do."""
 
     def open(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.schedd_parts import Bench, Events, logged
+from tests.support.schedd_parts import Events, ScheddHarness, logged
 from tests.support.waiting import wait_until
 from thyme.protocol.events import HoldReason
 from thyme.protocol.job import JobId
@@ -48,8 +48,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, server: FileServer) -> Iterator[Bench]:
-    made = Bench(tmp_path)
+def bench(tmp_path: Path, server: FileServer) -> Iterator[ScheddHarness]:
+    made = ScheddHarness(tmp_path)
     _be_impatient(made.state)
     made.transport = made.transport
     yield made
@@ -68,7 +68,7 @@ def events(tmp_path: Path, uid: int, cluster: int) -> Events:
 
 
 def test_the_others_jobs_end_and_hers_wait_for_her_log(
-    bench: Bench, server: FileServer, tmp_path: Path
+    bench: ScheddHarness, server: FileServer, tmp_path: Path
 ) -> None:
     hers, his = events(tmp_path, ALICE, 1), events(tmp_path, BOB, 2)
     for each in (hers, his):
@@ -95,7 +95,7 @@ def test_the_others_jobs_end_and_hers_wait_for_her_log(
 
 
 def test_lines_that_wait_are_written_after_a_restart_once_and_in_order(
-    bench: Bench, server: FileServer, tmp_path: Path
+    bench: ScheddHarness, server: FileServer, tmp_path: Path
 ) -> None:
     hers = events(tmp_path, ALICE, 1)
     bench.record(hers.submit(), hers.started())
@@ -119,7 +119,7 @@ def test_lines_that_wait_are_written_after_a_restart_once_and_in_order(
 
 
 def test_a_waiting_line_that_cannot_be_written_holds_the_job(
-    bench: Bench, server: FileServer, tmp_path: Path
+    bench: ScheddHarness, server: FileServer, tmp_path: Path
 ) -> None:
     hers = Events(JobId(1, 0), uid=ALICE, attributes={"UserLog": "/dev/null/log"})
     bench.record(hers.submit())

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_broker import FakeBroker, FakeTransport
-from tests.support.schedd_parts import SCHEDD, Events, ad_of, everything
+from tests.support.schedd_parts import SCHEDD, Events, ad_of, read_all_jobs
 from tests.support.waiting import wait_until
 from thyme.broker import Record
 from thyme.errors import BrokerRefused, BrokerUnreachable
@@ -341,11 +341,11 @@ def test_the_ledger_is_the_same_after_a_restart(start: Callable[..., Running]) -
     first.run("condor_hold", "1.0")
     first.end()
     before = Ledger(first.directory / "ledger.db")
-    jobs = everything(before)
+    jobs = read_all_jobs(before)
     before.close()
     second = start(broker)
     assert second.ready.wait(20)
     second.end()
     after = Ledger(first.directory / "ledger.db")
-    assert everything(after) == jobs
+    assert read_all_jobs(after) == jobs
     after.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from classad2 import ExprTree
 
-from tests.support.schedd_parts import NOW, SCHEDD, Bench, Events, Expression, ad_of
+from tests.support.schedd_parts import NOW, SCHEDD, Events, Expression, ScheddHarness, ad_of
 from thyme.protocol.events import Usage
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
@@ -18,23 +18,23 @@ from vobox.schedd import policy_scan
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
+def bench(tmp_path: Path) -> Iterator[ScheddHarness]:
+    made = ScheddHarness(tmp_path)
     yield made
     made.close()
 
 
-def add(bench: Bench, *ids: str, **policies: str) -> None:
+def add(bench: ScheddHarness, *ids: str, **policies: str) -> None:
     attributes = {name: Expression(text) for name, text in policies.items()}
     bench.submit(*(Events(JobId.parse(each), attributes=attributes).submit() for each in ids))
 
 
-def states(bench: Bench) -> dict[str, int]:
+def states(bench: ScheddHarness) -> dict[str, int]:
     return {str(job.id): job.status for job in bench.ledger._jobs("1=1")}
 
 
 def test_a_round_is_cut_into_slices_and_reaches_every_job_once(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(policy_scan, "SLICE", 2)
     ids = ["1.0", "1.1", "1.2", "2.0", "10.0"]
@@ -50,7 +50,7 @@ def test_a_round_is_cut_into_slices_and_reaches_every_job_once(
     assert bench.kinds(JobId(1, 0)) == ["submit", "held"]
 
 
-def test_a_slice_ends_in_time_however_long_an_expression_takes(bench: Bench) -> None:
+def test_a_slice_ends_in_time_however_long_an_expression_takes(bench: ScheddHarness) -> None:
     ids = ["1.0", "1.1", "1.2"]
     add(bench, *ids, PeriodicHold="true")
     times = iter(range(100))  # each look at the clock is a second after the last
@@ -75,7 +75,7 @@ DOUBLED = {f"A{n}": Expression(f"strcat(A{n - 1}, A{n - 1})") for n in range(1, 
     ids=["a small number", "a large one", "16 million letters"],
 )
 def test_whatever_an_expression_gives_the_job_is_held_and_the_others_go_on(
-    bench: Bench, attributes: dict[str, object], subcode: int
+    bench: ScheddHarness, attributes: dict[str, object], subcode: int
 ) -> None:
     bad = Events(JobId(1, 0), attributes={"PeriodicHold": Expression("true"), **attributes})
     bench.submit(bad.submit())
@@ -91,7 +91,7 @@ def test_whatever_an_expression_gives_the_job_is_held_and_the_others_go_on(
 
 
 def test_a_job_whose_policies_cannot_be_checked_is_held_and_the_others_go_on(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     add(bench, "1.0", "2.0", PeriodicHold="true")
     real = policy_scan.policy.check_periodic
@@ -112,7 +112,7 @@ def test_a_job_whose_policies_cannot_be_checked_is_held_and_the_others_go_on(
     assert "checking the policies of job 1.0" in caplog.text
 
 
-def test_policies_see_what_a_running_job_has_used_so_far(bench: Bench) -> None:
+def test_policies_see_what_a_running_job_has_used_so_far(bench: ScheddHarness) -> None:
     add(bench, "1.0", "1.1", PeriodicHold="ResidentSetSize > 1000 && RemoteUserCpu > 10")
     bench.record(Events(JobId(1, 0)).started(), Events(JobId(1, 1)).started("w2"))
     bench.leases.live.update(JobId(1, 0), Usage(20.0, 1.0, 30.0, 2048), NOW)
@@ -140,7 +140,7 @@ def test_jobs_with_the_same_values_are_evaluated_once(monkeypatch: pytest.Monkey
     assert len(evaluated) == 1
 
 
-def test_a_completed_job_stays_for_as_long_as_it_says_and_then_leaves(bench: Bench) -> None:
+def test_a_completed_job_stays_for_as_long_as_it_says_and_then_leaves(bench: ScheddHarness) -> None:
     add(bench, "1.0", LeaveJobInQueue="CurrentTime - CompletionDate < 5000")
     e = Events(JobId(1, 0))
     bench.record(e.started(), e.finished())
@@ -151,7 +151,7 @@ def test_a_completed_job_stays_for_as_long_as_it_says_and_then_leaves(bench: Ben
     assert not bench.job(JobId(1, 0)).in_queue
 
 
-def test_a_policy_removes_a_completed_job_that_stays(bench: Bench) -> None:
+def test_a_policy_removes_a_completed_job_that_stays(bench: ScheddHarness) -> None:
     add(bench, "1.0", LeaveJobInQueue="JobStatus == 4", PeriodicRemove="JobStatus == 4")
     e = Events(JobId(1, 0))
     bench.record(e.started(), e.finished())
@@ -160,7 +160,9 @@ def test_a_policy_removes_a_completed_job_that_stays(bench: Bench) -> None:
     assert (job.status, job.in_queue) == (3, False)
 
 
-def test_a_job_whose_policies_take_too_long_is_held_and_not_checked_again(bench: Bench) -> None:
+def test_a_job_whose_policies_take_too_long_is_held_and_not_checked_again(
+    bench: ScheddHarness,
+) -> None:
     add(bench, "1.0", "2.0", PeriodicHold="JobStatus == 7")
     spent = {"1": 0.2, "2": 0.001}
     cpu, checked = [0.0], []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.schedd_parts import NOW, Events, after
+from tests.support.schedd_parts import NOW, Events, job_after
 from thyme.protocol.events import Usage
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
@@ -47,7 +47,7 @@ STATUSES = (1, 2, 3, 4, 5, 6, 7)
 
 
 def random_job(number: int, dice: random.Random) -> Job:
-    job = after(Events(JobId(number, 0)).submit())
+    job = job_after(Events(JobId(number, 0)).submit())
     ad = job.ad
     for name in ("PeriodicHold", "PeriodicRelease", "PeriodicRemove", "LeaveJobInQueue"):
         if dice.random() < 0.6:

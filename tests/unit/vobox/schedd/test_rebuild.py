@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.schedd_parts import NOW, Bench, Events, Expression, everything, logged
+from tests.support.schedd_parts import NOW, Events, Expression, ScheddHarness, logged, read_all_jobs
 from thyme.errors import BrokerUnreachable
 from thyme.protocol import codec
 from thyme.protocol.events import Marker
@@ -17,8 +17,8 @@ from vobox.schedd import stream_reader
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
+def bench(tmp_path: Path) -> Iterator[ScheddHarness]:
+    made = ScheddHarness(tmp_path)
     yield made
     made.close()
 
@@ -29,7 +29,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 class History:
     """Jobs with every fate, their files in one directory."""
 
-    def __init__(self, bench: Bench, directory: Path) -> None:
+    def __init__(self, bench: ScheddHarness, directory: Path) -> None:
         self.bench, self.directory = bench, directory
         directory.mkdir(exist_ok=True)
         self.log = directory / "log"
@@ -89,21 +89,23 @@ class History:
         return {p.name: p.read_bytes() for p in self.directory.iterdir()}
 
 
-def test_a_wiped_spool_gives_the_same_ledger_outputs_and_log(bench: Bench, tmp_path: Path) -> None:
+def test_a_wiped_spool_gives_the_same_ledger_outputs_and_log(
+    bench: ScheddHarness, tmp_path: Path
+) -> None:
     history = History(bench, tmp_path / "home")
     history.play()
-    before, files, stream = everything(bench.ledger), history.files(), len(bench.broker.stream)
+    before, files, stream = read_all_jobs(bench.ledger), history.files(), len(bench.broker.stream)
     assert len(before) == history.made == 12
 
     bench.restart(wiped=True)
 
-    assert everything(bench.ledger) == before
+    assert read_all_jobs(bench.ledger) == before
     assert history.files() == files
     assert len(bench.broker.stream) == stream, "nothing new was decided"
 
 
 def test_output_and_log_lost_in_a_crash_before_they_were_written_are_written(
-    bench: Bench, tmp_path: Path
+    bench: ScheddHarness, tmp_path: Path
 ) -> None:
     history = History(bench, tmp_path / "home")
     e = history.job()
@@ -121,7 +123,7 @@ def test_output_and_log_lost_in_a_crash_before_they_were_written_are_written(
 
 
 def test_log_lines_written_before_a_crash_are_not_written_again(
-    bench: Bench, tmp_path: Path
+    bench: ScheddHarness, tmp_path: Path
 ) -> None:
     history = History(bench, tmp_path / "home")
     e = history.job()
@@ -136,7 +138,7 @@ def test_log_lines_written_before_a_crash_are_not_written_again(
 
 
 def test_a_crash_between_the_last_log_line_and_the_word_of_it_doubles_nothing(
-    bench: Bench, tmp_path: Path
+    bench: ScheddHarness, tmp_path: Path
 ) -> None:
     history = History(bench, tmp_path / "home")
     e = history.job()
@@ -156,7 +158,7 @@ def test_a_crash_between_the_last_log_line_and_the_word_of_it_doubles_nothing(
 
 
 def test_an_output_that_was_delivered_and_taken_away_does_not_come_back(
-    bench: Bench, tmp_path: Path
+    bench: ScheddHarness, tmp_path: Path
 ) -> None:
     history = History(bench, tmp_path / "home")
     e = history.job()
@@ -168,17 +170,17 @@ def test_an_output_that_was_delivered_and_taken_away_does_not_come_back(
     assert history.files() == {}
 
 
-def test_cluster_ids_are_not_used_again_after_a_wipe(bench: Bench) -> None:
+def test_cluster_ids_are_not_used_again_after_a_wipe(bench: ScheddHarness) -> None:
     bench.mark(next_cluster=120)  # a failed submit burns ids too
     bench.submit(Events(JobId(130, 0)).submit())
     bench.restart(wiped=True)
     assert bench.ledger.read_meta("next_cluster", "1") == "131"
 
 
-def test_the_marks_and_jobs_of_another_schedd_are_not_ours(bench: Bench) -> None:
+def test_the_marks_and_jobs_of_another_schedd_are_not_ours(bench: ScheddHarness) -> None:
     other = Events(schedd="vobox2")
     bench.record(other.submit(), other.started(), Marker("vobox2", "t", 999))
-    assert everything(bench.ledger) == {}
+    assert read_all_jobs(bench.ledger) == {}
     assert bench.ledger.read_meta("next_cluster", "1") == "1"
 
 
@@ -196,7 +198,7 @@ def test_the_marks_and_jobs_of_another_schedd_are_not_ours(bench: Bench) -> None
     ],
 )
 def test_records_that_nobody_can_read_are_passed_over_and_counted(
-    bench: Bench, body: bytes, caplog: pytest.LogCaptureFixture
+    bench: ScheddHarness, body: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench.submit(Events().submit())
     bench.transport.record([body])
@@ -206,7 +208,7 @@ def test_records_that_nobody_can_read_are_passed_over_and_counted(
     assert "stream record 2 cannot be read and is passed over (1 so far)" in caplog.text
 
 
-def test_an_ad_that_makes_no_sense_does_not_stop_the_others(bench: Bench) -> None:
+def test_an_ad_that_makes_no_sense_does_not_stop_the_others(bench: ScheddHarness) -> None:
     odd = Events(JobId(1, 0))
     odd.attributes = {
         "UserLog": Expression('"a" + "b"'), "JobBatchName": Expression('strcat("a"'),
@@ -220,7 +222,7 @@ def test_an_ad_that_makes_no_sense_does_not_stop_the_others(bench: Bench) -> Non
 
 
 def test_a_record_that_cannot_be_applied_is_passed_over(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     real = stream_reader.apply
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.schedd_parts import Bench, Events, Expression, dump, let_days_pass
+from tests.support.schedd_parts import Events, Expression, ScheddHarness, dump, let_days_pass
 from thyme.protocol.job import JobId
 from vobox.schedd import stream_reader
 
@@ -38,7 +38,9 @@ STEPS = st.one_of(
 )
 
 
-def play(bench: Bench, policies: list[dict[str, str]], steps: list[tuple[str, int, str]]) -> None:
+def play(
+    bench: ScheddHarness, policies: list[dict[str, str]], steps: list[tuple[str, int, str]]
+) -> None:
     """Let these things happen to three jobs, whose workers know their present attempt."""
     jobs = []
     for cluster, policy in enumerate(policies, 1):
@@ -63,7 +65,7 @@ def play(bench: Bench, policies: list[dict[str, str]], steps: list[tuple[str, in
             bench.record(event)  # type: ignore[arg-type]
 
 
-def rebuild(bench: Bench, batch: int, at_once: int, restarts: bool) -> list[object]:
+def rebuild(bench: ScheddHarness, batch: int, at_once: int, restarts: bool) -> list[object]:
     """What the ledger holds that is made from nothing, read in such portions."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stream_reader, "READ_BATCH", batch)
@@ -101,7 +103,7 @@ def test_a_rebuilt_ledger_equals_the_one_that_lived(
     restarts: bool,
 ) -> None:
     with tempfile.TemporaryDirectory() as directory:
-        bench = Bench(Path(directory), lease=300.0)
+        bench = ScheddHarness(Path(directory), lease=300.0)
         bench.broker.time = bench.wall  # type: ignore[method-assign]
         play(bench, policies, steps)
         lived, recorded = dump(bench.ledger), len(bench.broker.stream)
@@ -112,7 +114,7 @@ def test_a_rebuilt_ledger_equals_the_one_that_lived(
 
 def test_a_policy_that_asks_for_the_time_is_evaluated_once(tmp_path: Path) -> None:
     """HTCondor's own example holds what ran for less than an hour."""
-    bench = Bench(tmp_path)
+    bench = ScheddHarness(tmp_path)
     e = Events(attributes={"OnExitHold": Expression("time() < 2000000000")})
     bench.submit(e.submit())
     bench.record(e.started("w1", 0), e.finished("w1", 0, stdout=b"of attempt 0"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.schedd_parts import Bench, Events
+from tests.support.schedd_parts import Events, ScheddHarness
 from thyme.errors import BrokerUnreachable
 from thyme.protocol import codec
 from thyme.protocol.events import Message
@@ -17,8 +17,8 @@ from vobox.schedd.reconciler import DELIVERY_SECONDS, STEP_JOBS
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
+def bench(tmp_path: Path) -> Iterator[ScheddHarness]:
+    made = ScheddHarness(tmp_path)
     made.clock.now = 1000.0
     yield made
     made.close()
@@ -29,19 +29,19 @@ def ended(proc: int) -> list[Message]:
     return [e.submit(), e.started(), e.finished()]
 
 
-def publish(bench: Bench, *events: Message) -> None:
+def publish(bench: ScheddHarness, *events: Message) -> None:
     bench.transport.record([codec.encode(event) for event in events])
 
 
-def states(bench: Bench, procs: int) -> list[int]:
+def states(bench: ScheddHarness, procs: int) -> list[int]:
     return [bench.job(JobId(1, proc)).status for proc in range(procs)]
 
 
-def step(bench: Bench) -> float:
+def step(bench: ScheddHarness) -> float:
     return bench.reconciler.reconcile_step()
 
 
-def test_a_job_that_ends_alone_is_done_at_once(bench: Bench) -> None:
+def test_a_job_that_ends_alone_is_done_at_once(bench: ScheddHarness) -> None:
     publish(bench, *ended(0))
 
     assert step(bench) == 0.0
@@ -52,7 +52,7 @@ def test_a_job_that_ends_alone_is_done_at_once(bench: Bench) -> None:
     assert step(bench) == math.inf
 
 
-def test_what_ends_right_after_it_is_done_together_a_moment_later(bench: Bench) -> None:
+def test_what_ends_right_after_it_is_done_together_a_moment_later(bench: ScheddHarness) -> None:
     publish(bench, *ended(0))
     step(bench)
     publish(bench, *ended(1), *ended(2))
@@ -68,7 +68,7 @@ def test_what_ends_right_after_it_is_done_together_a_moment_later(bench: Bench) 
     assert states(bench, 3) == [4, 4, 4]
 
 
-def test_a_step_is_bounded(bench: Bench) -> None:
+def test_a_step_is_bounded(bench: ScheddHarness) -> None:
     for proc in range(STEP_JOBS + 10):
         publish(bench, *ended(proc))
 
@@ -81,7 +81,7 @@ def test_a_step_is_bounded(bench: Bench) -> None:
 
 
 def test_a_result_whose_record_is_read_back_late_is_logged_once(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: ScheddHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = tmp_path / "user.log"
     e = Events(JobId(1, 0), attributes={"UserLog": str(log)})
@@ -102,7 +102,7 @@ def test_a_result_whose_record_is_read_back_late_is_logged_once(
 
 
 def test_a_result_that_could_not_be_recorded_is_logged_once(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: ScheddHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = tmp_path / "user.log"
     e = Events(JobId(1, 0), attributes={"UserLog": str(log)})

@@ -8,30 +8,30 @@ from typing import Any
 
 import pytest
 
-from tests.support.schedd_parts import Bench, Events, Expression
+from tests.support.schedd_parts import Events, Expression, ScheddHarness
 from thyme.protocol.events import Held, JobMessage
 from thyme.protocol.job import JobId, Task
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path, lease=300.0, max_attempts=3)
+def bench(tmp_path: Path) -> Iterator[ScheddHarness]:
+    made = ScheddHarness(tmp_path, lease=300.0, max_attempts=3)
     yield made
     made.close()
 
 
-def running(bench: Bench, lease: float = 0.0) -> Events:
+def running(bench: ScheddHarness, lease: float = 0.0) -> Events:
     e = Events(task=Task("/bin/sh", lease=lease))
     bench.submit(e.submit())
     bench.record(e.started())
     return e
 
 
-def events_of(bench: Bench, kind: type[JobMessage]) -> list[Any]:
+def events_of(bench: ScheddHarness, kind: type[JobMessage]) -> list[Any]:
     return [m for m in bench.broker.messages() if isinstance(m, kind)]
 
 
-def test_an_evicted_job_is_queued_again_at_once(bench: Bench) -> None:
+def test_an_evicted_job_is_queued_again_at_once(bench: ScheddHarness) -> None:
     e = running(bench)
     bench.record(e.evicted(reason="evicted with its pilot"))
     job = bench.job()
@@ -39,7 +39,7 @@ def test_an_evicted_job_is_queued_again_at_once(bench: Bench) -> None:
     assert bench.transport.count_ready("pool") == 2
 
 
-def test_a_job_submitted_on_hold_is_queued_when_released(bench: Bench) -> None:
+def test_a_job_submitted_on_hold_is_queued_when_released(bench: ScheddHarness) -> None:
     e = Events()
     bench.record(e.recorded())
     assert bench.transport.count_ready("pool") == 0
@@ -48,7 +48,7 @@ def test_a_job_submitted_on_hold_is_queued_when_released(bench: Bench) -> None:
 
 
 def test_a_result_that_cannot_be_written_waits_for_the_release(
-    bench: Bench, tmp_path: Path
+    bench: ScheddHarness, tmp_path: Path
 ) -> None:
     (tmp_path / "there").write_bytes(b"")  # no directory
     e = Events(attributes={"Iwd": str(tmp_path), "Out": "there/out"})
@@ -67,7 +67,9 @@ def test_a_result_that_cannot_be_written_waits_for_the_release(
     assert bench.transport.count_ready("pool") == 1, "it was not queued again"
 
 
-def test_a_log_that_cannot_be_written_holds_the_job_once(bench: Bench, tmp_path: Path) -> None:
+def test_a_log_that_cannot_be_written_holds_the_job_once(
+    bench: ScheddHarness, tmp_path: Path
+) -> None:
     (tmp_path / "there").write_bytes(b"")  # no directory
     e = Events(attributes={"UserLog": str(tmp_path / "there/log")})
     bench.submit(e.submit())
@@ -81,7 +83,7 @@ def test_a_log_that_cannot_be_written_holds_the_job_once(bench: Bench, tmp_path:
     assert (tmp_path / "there/log").read_text().startswith("013 (038.000.000)")
 
 
-def test_policies_fire_through_the_stream(bench: Bench) -> None:
+def test_policies_fire_through_the_stream(bench: ScheddHarness) -> None:
     e = Events(attributes={"PeriodicHold": Expression("CurrentTime - QDate > 1500")})
     bench.submit(e.submit())
     bench.policies()
@@ -93,7 +95,7 @@ def test_policies_fire_through_the_stream(bench: Bench) -> None:
     assert bench.kinds() == ["submit", "held"]
 
 
-def test_a_job_leaves_when_leave_in_queue_turns_false(bench: Bench) -> None:
+def test_a_job_leaves_when_leave_in_queue_turns_false(bench: ScheddHarness) -> None:
     keep = Expression("CurrentTime - QDate < 2000")
     completed, removed = Events(JobId(1, 0)), Events(JobId(2, 0))
     for e in (completed, removed):
@@ -110,7 +112,7 @@ def test_a_job_leaves_when_leave_in_queue_turns_false(bench: Bench) -> None:
 
 
 def test_output_of_a_run_that_its_exit_held_is_on_the_submit_host(
-    bench: Bench, tmp_path: Path
+    bench: ScheddHarness, tmp_path: Path
 ) -> None:
     e = Events(
         attributes={

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_broker import FakeBroker
-from tests.support.schedd_parts import SCHEDD, Bench, Clock, Events
+from tests.support.schedd_parts import SCHEDD, Clock, Events, ScheddHarness
 from tests.unit.vobox.schedd.test_main_loop import LateBroker
 from thyme.errors import BrokerUnreachable
 from thyme.protocol.events import Marker
@@ -18,14 +18,14 @@ from vobox.schedd.state import Settings
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path, LateBroker())
+def bench(tmp_path: Path) -> Iterator[ScheddHarness]:
+    made = ScheddHarness(tmp_path, LateBroker())
     yield made
     made.close()
 
 
 def test_recorded_events_are_in_the_ledger_although_the_stream_brings_them_late(
-    bench: Bench,
+    bench: ScheddHarness,
 ) -> None:
     e = Events()
     bench.session.record([e.submit()])
@@ -36,7 +36,7 @@ def test_recorded_events_are_in_the_ledger_although_the_stream_brings_them_late(
     assert bench.broker.calls.count("record") == 2
 
 
-def test_nothing_is_recorded_of_no_events(bench: Bench) -> None:
+def test_nothing_is_recorded_of_no_events(bench: ScheddHarness) -> None:
     bench.session.record([])
     assert "record" not in bench.broker.calls
 

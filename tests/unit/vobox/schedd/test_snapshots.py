@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.schedd_parts import Bench, Events, dump, everything, let_days_pass, shown
+from tests.support.schedd_parts import (
+    Events,
+    ScheddHarness,
+    describe_job,
+    dump,
+    let_days_pass,
+    read_all_jobs,
+)
 from tests.unit.vobox.schedd.test_rebuild import History
 from thyme.broker import Retention
 from thyme.protocol import codec
@@ -19,26 +26,26 @@ DAY = 86400.0
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path, lease=300.0)
+def bench(tmp_path: Path) -> Iterator[ScheddHarness]:
+    made = ScheddHarness(tmp_path, lease=300.0)
     made.broker.time = made.wall  # type: ignore[method-assign]
     yield made
     made.close()
 
 
-def recorded_anew(bench: Bench, job: JobId) -> int:
+def recorded_anew(bench: ScheddHarness, job: JobId) -> int:
     return sum(isinstance(m, Snapshot) and m.job == job for m in bench.broker.messages())
 
 
 def test_months_of_quiet_and_an_empty_disk_give_the_same_ledger(
-    bench: Bench, tmp_path: Path
+    bench: ScheddHarness, tmp_path: Path
 ) -> None:
     history = History(bench, tmp_path / "home")
     history.play()
     bench.mark(77)
     let_days_pass(bench, 25)
     lived = dump(bench.ledger)
-    assert len(everything(bench.ledger)) == 12, "the history is promised for 30 days"
+    assert len(read_all_jobs(bench.ledger)) == 12, "the history is promised for 30 days"
     files, stream = history.files(), len(bench.broker.stream)
 
     bench.restart(wiped=True)
@@ -49,7 +56,7 @@ def test_months_of_quiet_and_an_empty_disk_give_the_same_ledger(
 
 
 def test_a_job_of_before_can_be_run_and_its_output_is_delivered(
-    bench: Bench, tmp_path: Path
+    bench: ScheddHarness, tmp_path: Path
 ) -> None:
     task = Task("/bin/sh", files=(SandboxFile("input", b"x" * 3000),))
     e = Events(task=task, attributes={"Iwd": str(tmp_path), "Out": "out"})
@@ -57,7 +64,7 @@ def test_a_job_of_before_can_be_run_and_its_output_is_delivered(
     bench.record(e.held())
     let_days_pass(bench, 100)
     bench.restart(wiped=True)
-    assert shown(bench.job()).startswith("held")
+    assert describe_job(bench.job()).startswith("held")
 
     bench.record(e.released())
 
@@ -66,12 +73,12 @@ def test_a_job_of_before_can_be_run_and_its_output_is_delivered(
     bodies = [codec.decode(each.body) for each in (delivery, again) if each is not None]
     assert [(m.attempt, m.task) for m in bodies if m.kind == "submit"][-1] == (1, task)  # type: ignore[attr-defined]
     bench.record(e.started("w1", 1), e.finished("w1", 1, stdout=b"result"))
-    assert shown(bench.job()) == "completed by nobody out"
+    assert describe_job(bench.job()) == "completed, left the queue"
     assert (tmp_path / "out").read_bytes() == b"result"
 
 
 def test_a_result_that_could_not_be_delivered_is_recorded_anew(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: ScheddHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshots, "PART_BYTES", 100)
     (tmp_path / "out").mkdir()
@@ -87,7 +94,7 @@ def test_a_result_that_could_not_be_delivered_is_recorded_anew(
 
 
 def test_a_snapshot_that_an_event_has_overtaken_is_made_again(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     e = Events()
     bench.submit(e.submit())
@@ -114,11 +121,11 @@ def test_a_snapshot_that_an_event_has_overtaken_is_made_again(
 
     bench.restart(wiped=True)
 
-    assert shown(bench.job()).startswith("held by w1")
+    assert describe_job(bench.job()).startswith("held on w1")
     assert dump(bench.ledger) == lived
 
 
-def test_a_job_is_recorded_anew_once_in_half_of_the_retention(bench: Bench) -> None:
+def test_a_job_is_recorded_anew_once_in_half_of_the_retention(bench: ScheddHarness) -> None:
     bench.submit(Events().submit())
     bench.record(Events().held())
     let_days_pass(bench, 21)
@@ -127,7 +134,7 @@ def test_a_job_is_recorded_anew_once_in_half_of_the_retention(bench: Bench) -> N
     assert recorded_anew(bench, JobId(38, 0)) in (1, 2)
 
 
-def test_records_of_others_push_out_none_of_ours(bench: Bench) -> None:
+def test_records_of_others_push_out_none_of_ours(bench: ScheddHarness) -> None:
     """The stream is full of another schedd's records: what it keeps is bytes, not days."""
     bench.broker.retention = Retention(7 * DAY, 100_000)
     bench.submit(Events().submit())
@@ -145,10 +152,10 @@ def test_records_of_others_push_out_none_of_ours(bench: Bench) -> None:
     bench.restart(wiped=True)
 
     assert dump(bench.ledger) == lived
-    assert shown(bench.job()) == "idle by nobody queued in"
+    assert describe_job(bench.job()) == "idle with message"
 
 
-def test_what_the_stream_has_forgotten_is_recorded_at_the_next_start(bench: Bench) -> None:
+def test_what_the_stream_has_forgotten_is_recorded_at_the_next_start(bench: ScheddHarness) -> None:
     """The operator's policy was shorter than the schedd knew."""
     bench.submit(Events().submit())
     bench.broker.record([codec.encode(Marker("other", "t", 1))])
@@ -161,7 +168,7 @@ def test_what_the_stream_has_forgotten_is_recorded_at_the_next_start(bench: Benc
     assert dump(bench.ledger) == lived and bench.kinds() == ["stored", "snapshot"]
 
 
-def test_what_is_left_of_a_snapshot_without_its_end_is_deleted(bench: Bench) -> None:
+def test_what_is_left_of_a_snapshot_without_its_end_is_deleted(bench: ScheddHarness) -> None:
     e = Events()
     part = StoredMessage(e.schedd, e.job, e.now, "task", 0, b"half")
     bench.transport.record([codec.encode(part)])
@@ -169,9 +176,9 @@ def test_what_is_left_of_a_snapshot_without_its_end_is_deleted(bench: Bench) -> 
     assert bench.ledger.list_bodies(e.job) == []
 
 
-def test_a_snapshot_that_makes_no_sense_is_passed_over(bench: Bench) -> None:
+def test_a_snapshot_that_makes_no_sense_is_passed_over(bench: ScheddHarness) -> None:
     e = Events()
     for state in ("", "[]", "{}", '{"status": "x"}'):
         bench.record(Snapshot(e.schedd, e.job, e.now, "pool", 0, 0, {}, state))
-    assert everything(bench.ledger) == {}
+    assert read_all_jobs(bench.ledger) == {}
     assert bench.state.stream.unreadable == 4

@@ -27,8 +27,8 @@ def problem(directory: Path, **environment: str) -> str:
 
 def pair(tmp_path: Path, hours: float = 24.0) -> dict[str, str]:
     key = x509.new_key()
-    cert = x509.write(tmp_path / "cert.pem", x509.certificate(key, hours), 0o644)
-    secret = x509.write(tmp_path / "key.pem", x509.private(key), 0o400)
+    cert = x509.write_file(tmp_path / "cert.pem", x509.certificate(key, hours), 0o644)
+    secret = x509.write_file(tmp_path / "key.pem", x509.private(key), 0o400)
     return {"X509_USER_CERT": str(cert), "X509_USER_KEY": str(secret)}
 
 
@@ -93,7 +93,7 @@ def test_a_credential_that_ends_too_soon_is_refused_with_its_end(tmp_path: Path)
 
 def test_a_certificate_with_another_key_is_refused(tmp_path: Path) -> None:
     given = pair(tmp_path)
-    x509.write(Path(given["X509_USER_KEY"]), x509.private(x509.new_key()))
+    x509.write_file(Path(given["X509_USER_KEY"]), x509.private(x509.new_key()))
     said = problem(tmp_path, **given)
     assert said == (
         f"X509_USER_CERT={given['X509_USER_CERT']}: it does not belong to {given['X509_USER_KEY']}"
@@ -102,18 +102,18 @@ def test_a_certificate_with_another_key_is_refused(tmp_path: Path) -> None:
 
 def test_an_encrypted_key_is_refused(tmp_path: Path) -> None:
     given = pair(tmp_path)
-    x509.write(Path(given["X509_USER_KEY"]), x509.private(x509.new_key(), b"secret"))
+    x509.write_file(Path(given["X509_USER_KEY"]), x509.private(x509.new_key(), b"secret"))
     assert "the key is encrypted, and nobody is here to give the pass phrase" in problem(
         tmp_path, **given
     )
 
 
 def test_a_file_without_a_certificate_is_refused(tmp_path: Path) -> None:
-    path = x509.write(tmp_path / "proxy", b"rubbish\n")
+    path = x509.write_file(tmp_path / "proxy", b"rubbish\n")
     said = problem(tmp_path, X509_USER_PROXY=str(path))
     assert said == f"X509_USER_PROXY={path}: there is no certificate in it"
     begin = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
-    x509.write(path, begin)
+    x509.write_file(path, begin)
     said = problem(tmp_path, X509_USER_PROXY=str(path))
     assert said == f"X509_USER_PROXY={path}: openssl cannot read it"
 
@@ -144,7 +144,7 @@ def replace_proxy(tmp_path: Path, old: Path, content: bytes | None) -> str:
     place = tmp_path / "renewal"
     place.mkdir()
     if content is not None:
-        x509.write(place / "proxy", content)
+        x509.write_file(place / "proxy", content)
     mine = make_settings(tmp_path, **HERE, X509_USER_PROXY=str(old))
     return renewal.replace_proxy(mine, str(place), time.time())
 

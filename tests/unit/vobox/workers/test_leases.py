@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.schedd_parts import Events, after
+from tests.support.schedd_parts import Events, job_after
 from thyme.protocol.job import JobId, Task
 from vobox.jobs.job import Job
 from vobox.workers import leases as module
@@ -18,7 +18,7 @@ Step = tuple[str, int, int]
 
 def run(proc: int, lease: float = 0.0) -> Job:
     e = Events(JobId(7, proc), task=Task("/bin/sh", lease=lease))
-    return after(e.submit(), e.started())
+    return job_after(e.submit(), e.started())
 
 
 class Looking:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.schedd_parts import JOB, SCHEDD, Bench, Events
+from tests.support.schedd_parts import JOB, SCHEDD, Events, ScheddHarness
 from thyme.broker import Mail
 from thyme.protocol import codec
 from thyme.protocol.events import Submit, Usage
@@ -17,8 +17,8 @@ from thyme.protocol.mail import Heartbeat
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path, lease=300.0, max_attempts=3)
+def bench(tmp_path: Path) -> Iterator[ScheddHarness]:
+    made = ScheddHarness(tmp_path, lease=300.0, max_attempts=3)
     yield made
     made.close()
 
@@ -27,7 +27,7 @@ def beat(worker: str = "w1", attempt: int = 0) -> Heartbeat:
     return Heartbeat(SCHEDD, JOB, attempt, worker, f"slot1@{worker}", Usage(peak_rss=1024))
 
 
-def ask(bench: Bench, message: Heartbeat) -> list[Any]:
+def ask(bench: ScheddHarness, message: Heartbeat) -> list[Any]:
     """What comes back to the worker."""
     connection = bench.broker.connect()
     connection.open_inbox(message.worker)
@@ -44,14 +44,14 @@ def ask(bench: Bench, message: Heartbeat) -> list[Any]:
 # --- leases -------------------------------------------------------------------------------------
 
 
-def running(bench: Bench, lease: float = 0.0) -> Events:
+def running(bench: ScheddHarness, lease: float = 0.0) -> Events:
     e = Events(task=Task("/bin/sh", lease=lease))
     bench.submit(e.submit())
     bench.record(e.started())
     return e
 
 
-def test_a_worker_without_news_for_its_lease_loses_the_job(bench: Bench) -> None:
+def test_a_worker_without_news_for_its_lease_loses_the_job(bench: ScheddHarness) -> None:
     running(bench)
     bench.clock.now += 300
     bench.end_leases()
@@ -69,7 +69,7 @@ def test_a_worker_without_news_for_its_lease_loses_the_job(bench: Bench) -> None
     assert last.task == Task("/bin/sh")
 
 
-def test_heartbeats_keep_the_job(bench: Bench) -> None:
+def test_heartbeats_keep_the_job(bench: ScheddHarness) -> None:
     running(bench)
     for _ in range(5):
         bench.clock.now += 299
@@ -78,7 +78,7 @@ def test_heartbeats_keep_the_job(bench: Bench) -> None:
     assert (bench.job().status, bench.job().losses) == (2, 0)
 
 
-def test_the_jobs_own_lease_counts(bench: Bench) -> None:
+def test_the_jobs_own_lease_counts(bench: ScheddHarness) -> None:
     running(bench, lease=7200.0)
     bench.clock.now += 7200
     bench.end_leases()
@@ -88,7 +88,7 @@ def test_the_jobs_own_lease_counts(bench: Bench) -> None:
     assert bench.job().attempt == 1
 
 
-def test_leases_start_again_after_the_broker_was_away(bench: Bench) -> None:
+def test_leases_start_again_after_the_broker_was_away(bench: ScheddHarness) -> None:
     running(bench)
     bench.clock.now += 10_000
     bench.leases.renew_all(bench.ledger.list_worked_on(), bench.clock())
@@ -99,7 +99,7 @@ def test_leases_start_again_after_the_broker_was_away(bench: Bench) -> None:
     assert bench.job().attempt == 1
 
 
-def test_leases_start_again_with_the_schedd(bench: Bench) -> None:
+def test_leases_start_again_with_the_schedd(bench: ScheddHarness) -> None:
     running(bench)
     bench.clock.now += 10_000
     bench.restart()
@@ -107,7 +107,9 @@ def test_leases_start_again_with_the_schedd(bench: Bench) -> None:
     assert bench.job().status == 2
 
 
-def test_heartbeats_that_waited_while_the_schedd_stood_still_keep_the_job(bench: Bench) -> None:
+def test_heartbeats_that_waited_while_the_schedd_stood_still_keep_the_job(
+    bench: ScheddHarness,
+) -> None:
     bench.transport.open_inbox("schedd")
     running(bench)
     line = bench.broker.connect()
@@ -126,7 +128,7 @@ def test_heartbeats_that_waited_while_the_schedd_stood_still_keep_the_job(bench:
 
 
 def test_no_lease_ends_while_there_is_more_mail_than_can_be_read(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running(bench)
     bench.clock.now += 301
@@ -139,7 +141,7 @@ def test_no_lease_ends_while_there_is_more_mail_than_can_be_read(
     assert bench.job().losses == 1
 
 
-def test_after_so_many_losses_the_job_is_held(bench: Bench) -> None:
+def test_after_so_many_losses_the_job_is_held(bench: ScheddHarness) -> None:
     e = running(bench)
     for attempt in (1, 2):
         bench.clock.now += 301
@@ -157,7 +159,7 @@ def test_after_so_many_losses_the_job_is_held(bench: Bench) -> None:
     assert (bench.job().status, bench.job().losses, bench.job().attempt) == (1, 0, 3)
 
 
-def test_a_removed_job_whose_worker_is_silent_leaves_after_the_lease(bench: Bench) -> None:
+def test_a_removed_job_whose_worker_is_silent_leaves_after_the_lease(bench: ScheddHarness) -> None:
     e = running(bench)
     bench.record(e.removed())
     assert bench.job().in_queue
@@ -166,7 +168,7 @@ def test_a_removed_job_whose_worker_is_silent_leaves_after_the_lease(bench: Benc
     assert not bench.job().in_queue
 
 
-def test_ended_jobs_have_no_lease(bench: Bench) -> None:
+def test_ended_jobs_have_no_lease(bench: ScheddHarness) -> None:
     e = running(bench)
     bench.record(e.finished())
     bench.clock.now += 10_000

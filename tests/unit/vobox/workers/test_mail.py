@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.schedd_parts import JOB, SCHEDD, Bench, Events, after
+from tests.support.schedd_parts import JOB, SCHEDD, Events, ScheddHarness, job_after
 from thyme.broker import Mail
 from thyme.errors import BadInvocation, BrokerUnreachable
 from thyme.protocol import codec
@@ -23,8 +23,8 @@ CORRELATION = "token"  # of a claim, unless it matters
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path, lease=300.0, max_attempts=3)
+def bench(tmp_path: Path) -> Iterator[ScheddHarness]:
+    made = ScheddHarness(tmp_path, lease=300.0, max_attempts=3)
     yield made
     made.close()
 
@@ -47,7 +47,7 @@ def wait(reason: str = "the stream is being read") -> tuple[ClaimReply, str]:
     return ClaimReply(SCHEDD, JOB, 0, False, reason, wait=True), CORRELATION
 
 
-def starts(bench: Bench) -> list[str]:
+def starts(bench: ScheddHarness) -> list[str]:
     return [m.worker for m in bench.broker.messages() if isinstance(m, Started)]
 
 
@@ -95,7 +95,7 @@ TABLE = {
 
 @pytest.mark.parametrize("state", TABLE)
 def test_claims_and_heartbeats_are_answered_as_the_table_says(state: str) -> None:
-    job = after(*STORIES[state](Events()))
+    job = job_after(*STORIES[state](Events()))
     why, action = TABLE[state]
     assert refuse_claim(job, claim()) == why
     if action is not None:
@@ -104,22 +104,22 @@ def test_claims_and_heartbeats_are_answered_as_the_table_says(state: str) -> Non
 
 @pytest.mark.parametrize("state", [s for s in TABLE if s not in ("idle", "next idle")])
 def test_another_worker_is_refused_what_does_not_wait(state: str) -> None:
-    job = after(*STORIES[state](Events()))
+    job = job_after(*STORIES[state](Events()))
     assert refuse_claim(job, claim("w3"))
     assert refuse_claim(job, claim("w3", attempt=1)) or state == "to be queued"
 
 
 def test_the_claim_of_another_job_with_the_same_number_is_refused() -> None:
-    job = after(replace(Events().submit(), life="one"))
+    job = job_after(replace(Events().submit(), life="one"))
     assert job.life == "one"
     assert refuse_claim(job, replace(claim(), life="other")) == "another job has its number"
     assert refuse_claim(job, replace(claim(), life="one")) == ""
     # a message of an older release has none
     assert refuse_claim(job, claim()) == ""
-    assert refuse_claim(after(Events().submit()), replace(claim(), life="other")) == ""
+    assert refuse_claim(job_after(Events().submit()), replace(claim(), life="other")) == ""
 
 
-def test_a_worker_that_is_faster_than_the_stream_is_not_refused(bench: Bench) -> None:
+def test_a_worker_that_is_faster_than_the_stream_is_not_refused(bench: ScheddHarness) -> None:
     # a worker that is refused acknowledges the message: the job would wait for ever
     e = Events()
     bench.submit(e.submit())
@@ -133,7 +133,7 @@ def test_a_worker_that_is_faster_than_the_stream_is_not_refused(bench: Bench) ->
     assert ask(bench, claim("w3")) == [no("JobStatus is 2")]
 
 
-def test_a_dead_letter_that_was_queued_again_brings_the_next_attempt(bench: Bench) -> None:
+def test_a_dead_letter_that_was_queued_again_brings_the_next_attempt(bench: ScheddHarness) -> None:
     bench.submit(Events().submit())
     delivery = bench.transport.take("pool")
     assert delivery is not None
@@ -149,7 +149,7 @@ def test_a_dead_letter_that_was_queued_again_brings_the_next_attempt(bench: Benc
 
 
 def test_claims_are_answered_before_the_stream_is_read_and_heartbeats_after(
-    bench: Bench,
+    bench: ScheddHarness,
 ) -> None:
     e = Events()
     bench.submit(e.submit())
@@ -172,13 +172,13 @@ def test_claims_are_answered_before_the_stream_is_read_and_heartbeats_after(
 
 def test_a_heartbeat_from_the_wrong_worker_is_superseded() -> None:
     e = Events()
-    assert answer_heartbeat(after(e.submit(), e.started()), beat("w2")) == "superseded"
+    assert answer_heartbeat(job_after(e.submit(), e.started()), beat("w2")) == "superseded"
 
 
 # --- the mail -------------------------------------------------------------------------------
 
 
-def ask(bench: Bench, message: Claim | Heartbeat, token: str = CORRELATION) -> list[Any]:
+def ask(bench: ScheddHarness, message: Claim | Heartbeat, token: str = CORRELATION) -> list[Any]:
     """What comes back to the worker."""
     connection = bench.broker.connect()
     connection.open_inbox(message.worker)
@@ -192,14 +192,14 @@ def ask(bench: Bench, message: Claim | Heartbeat, token: str = CORRELATION) -> l
         connection.close()
 
 
-def test_one_worker_gets_a_job_and_another_gets_a_no(bench: Bench) -> None:
+def test_one_worker_gets_a_job_and_another_gets_a_no(bench: ScheddHarness) -> None:
     bench.submit(Events().submit())
     assert ask(bench, claim()) == [yes()]
     assert ask(bench, claim("w2")) == [no("JobStatus is 2")]
     assert starts(bench) == ["w1"]
 
 
-def test_a_worker_of_another_pool_is_granted_nothing(bench: Bench) -> None:
+def test_a_worker_of_another_pool_is_granted_nothing(bench: ScheddHarness) -> None:
     bench.submit(Events().submit())
     for user in ("worker", "worker-other", "monitor", ""):
         bench.mail.read(Mail(codec.encode(claim()), "", "token", user))
@@ -208,7 +208,7 @@ def test_a_worker_of_another_pool_is_granted_nothing(bench: Bench) -> None:
     assert bench.kinds() == ["submit", "started"]
 
 
-def test_the_start_is_recorded_before_the_worker_is_told(bench: Bench) -> None:
+def test_the_start_is_recorded_before_the_worker_is_told(bench: ScheddHarness) -> None:
     bench.submit(Events().submit())
     ask(bench, claim())
 
@@ -221,7 +221,7 @@ def test_the_start_is_recorded_before_the_worker_is_told(bench: Bench) -> None:
     assert bench.job().status == 2
 
 
-def test_claims_that_came_together_are_recorded_together(bench: Bench) -> None:
+def test_claims_that_came_together_are_recorded_together(bench: ScheddHarness) -> None:
     jobs = [JobId(38, proc) for proc in range(3)]
     bench.submit(*(Events(job).submit() for job in jobs))
     bench.transport.open_inbox("schedd")
@@ -239,7 +239,7 @@ def test_claims_that_came_together_are_recorded_together(bench: Bench) -> None:
     connection.close()
 
 
-def test_two_workers_that_claim_one_job_together_do_not_both_get_it(bench: Bench) -> None:
+def test_two_workers_that_claim_one_job_together_do_not_both_get_it(bench: ScheddHarness) -> None:
     """Its message was doubled."""
     bench.submit(Events().submit())
     bench.transport.open_inbox("schedd")
@@ -259,7 +259,7 @@ def test_two_workers_that_claim_one_job_together_do_not_both_get_it(bench: Bench
 
 @pytest.mark.parametrize("restarted", [False, True])
 def test_a_worker_that_did_not_hear_the_answer_gets_the_same_when_it_asks_again(
-    bench: Bench, restarted: bool
+    bench: ScheddHarness, restarted: bool
 ) -> None:
     bench.submit(Events().submit())
     first = ask(bench, claim())
@@ -272,7 +272,7 @@ def test_a_worker_that_did_not_hear_the_answer_gets_the_same_when_it_asks_again(
     assert starts(bench) == ["w1"]
 
 
-def test_a_claim_that_comes_again_is_answered_from_the_whole_stream(bench: Bench) -> None:
+def test_a_claim_that_comes_again_is_answered_from_the_whole_stream(bench: ScheddHarness) -> None:
     e = Events()
     bench.submit(e.submit())
     ask(bench, claim())
@@ -283,7 +283,9 @@ def test_a_claim_that_comes_again_is_answered_from_the_whole_stream(bench: Bench
     assert starts(bench) == ["w1"]
 
 
-def test_a_claim_that_comes_for_the_first_time_costs_no_look_into_the_stream(bench: Bench) -> None:
+def test_a_claim_that_comes_for_the_first_time_costs_no_look_into_the_stream(
+    bench: ScheddHarness,
+) -> None:
     bench.submit(Events().submit())
     bench.broker.calls.clear()
 
@@ -292,7 +294,9 @@ def test_a_claim_that_comes_for_the_first_time_costs_no_look_into_the_stream(ben
     assert "read" not in bench.broker.calls
 
 
-def test_what_was_said_of_a_job_and_not_read_back_counts_for_its_claim(bench: Bench) -> None:
+def test_what_was_said_of_a_job_and_not_read_back_counts_for_its_claim(
+    bench: ScheddHarness,
+) -> None:
     bench.submit(Events().submit())
     bench.reconciler.hold(JOB, HoldReason(1, 0, "why"))  # recorded, and not read back
 
@@ -300,7 +304,7 @@ def test_what_was_said_of_a_job_and_not_read_back_counts_for_its_claim(bench: Be
 
 
 def test_while_the_stream_cannot_be_read_to_its_end_who_asks_again_is_told_to_wait(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.submit(Events().submit(), Events(JobId(38, 1)).submit())
     monkeypatch.setattr(bench.transport, "read", lambda _after, _limit: [])
@@ -313,7 +317,7 @@ def test_while_the_stream_cannot_be_read_to_its_end_who_asks_again_is_told_to_wa
 
 
 def test_an_older_worker_is_never_told_to_wait(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would take that for a no, and acknowledge the message."""
     bench.submit(Events().submit())
@@ -324,7 +328,7 @@ def test_an_older_worker_is_never_told_to_wait(
     assert ask(bench, claim(again=None)) == [yes()]
 
 
-def test_while_the_ledger_is_rebuilt_everybody_is_told_to_wait(bench: Bench) -> None:
+def test_while_the_ledger_is_rebuilt_everybody_is_told_to_wait(bench: ScheddHarness) -> None:
     bench.submit(Events().submit())
     bench.transport.open_inbox("schedd")
     connection = bench.broker.connect()
@@ -341,7 +345,7 @@ def test_while_the_ledger_is_rebuilt_everybody_is_told_to_wait(bench: Bench) -> 
     connection.close()
 
 
-def test_a_start_that_could_not_be_recorded_is_not_granted(bench: Bench) -> None:
+def test_a_start_that_could_not_be_recorded_is_not_granted(bench: ScheddHarness) -> None:
     bench.submit(Events().submit())
     bench.broker.break_at("record")
 
@@ -354,19 +358,19 @@ def test_a_start_that_could_not_be_recorded_is_not_granted(bench: Bench) -> None
     assert starts(bench) == ["w1"]
 
 
-def test_a_job_that_a_current_ledger_does_not_know_is_not_run(bench: Bench) -> None:
+def test_a_job_that_a_current_ledger_does_not_know_is_not_run(bench: ScheddHarness) -> None:
     assert ask(bench, claim()) == [no("no such job")]
     assert starts(bench) == []
 
 
-def test_the_claim_of_another_schedds_job_is_not_answered(bench: Bench) -> None:
+def test_the_claim_of_another_schedds_job_is_not_answered(bench: ScheddHarness) -> None:
     bench.submit(Events().submit())
 
     assert ask(bench, replace(claim(), schedd="another")) == []
     assert starts(bench) == []
 
 
-def test_the_start_and_the_reply_carry_the_life_of_the_job(bench: Bench) -> None:
+def test_the_start_and_the_reply_carry_the_life_of_the_job(bench: ScheddHarness) -> None:
     bench.submit(replace(Events().submit(), life="one"))
 
     ((reply, _token),) = ask(bench, replace(claim(), life="one"))
@@ -375,7 +379,7 @@ def test_the_start_and_the_reply_carry_the_life_of_the_job(bench: Bench) -> None
     assert [m.life for m in bench.broker.messages() if isinstance(m, Started)] == ["one"]
 
 
-def test_events_of_another_job_with_the_same_number_are_passed_over(bench: Bench) -> None:
+def test_events_of_another_job_with_the_same_number_are_passed_over(bench: ScheddHarness) -> None:
     e = Events()
     bench.submit(replace(e.submit(), life="one"))
     bench.record(replace(e.started(), life="one"), replace(e.finished(code=7), life="other"))
@@ -388,14 +392,14 @@ def test_events_of_another_job_with_the_same_number_are_passed_over(bench: Bench
     assert bench.job().status == 4
 
 
-def test_a_worker_that_runs_a_held_job_is_told_again_at_its_heartbeat(bench: Bench) -> None:
+def test_a_worker_that_runs_a_held_job_is_told_again_at_its_heartbeat(bench: ScheddHarness) -> None:
     e = Events()
     bench.submit(e.submit())
     bench.record(e.started(), e.held())  # the control mail reached no worker
     assert ask(bench, beat()) == [(Control(SCHEDD, JOB, 0, "hold"), "")]
 
 
-def test_a_heartbeat_of_a_good_run_is_not_answered(bench: Bench) -> None:
+def test_a_heartbeat_of_a_good_run_is_not_answered(bench: ScheddHarness) -> None:
     e = Events()
     bench.submit(e.submit())
     bench.record(e.started())
@@ -403,13 +407,13 @@ def test_a_heartbeat_of_a_good_run_is_not_answered(bench: Bench) -> None:
 
 
 def test_unreadable_mail_is_dropped_and_logged(
-    bench: Bench, caplog: pytest.LogCaptureFixture
+    bench: ScheddHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench.mail.read(Mail(b"garbage", "w1", "t"))
     assert "mail not understood" in caplog.text
 
 
-def test_control_mail_reaches_the_worker_of_a_removed_job(bench: Bench) -> None:
+def test_control_mail_reaches_the_worker_of_a_removed_job(bench: ScheddHarness) -> None:
     connection = bench.broker.connect()
     connection.open_inbox("w1")
     e = Events()
@@ -422,7 +426,7 @@ def test_control_mail_reaches_the_worker_of_a_removed_job(bench: Bench) -> None:
 
 
 def test_a_claim_whose_answer_cannot_be_sent_does_not_keep_others_from_theirs(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker may ask for an answer to any place; of 250 characters, AMQP takes it for none."""
     bench.submit(Events(JOB).submit())
@@ -448,7 +452,7 @@ def test_a_claim_whose_answer_cannot_be_sent_does_not_keep_others_from_theirs(
 
 
 def test_mail_without_end_is_read_in_parts_and_logged_seldom(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     received = itertools.count()
     monkeypatch.setattr(bench.transport, "receive", lambda: Mail(b"junk %d" % next(received)))

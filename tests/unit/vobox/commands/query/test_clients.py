@@ -9,7 +9,7 @@ import shlex
 import pytest
 
 from tests.support.fake_query_queue import Command, FakeQueue, ask, job, out
-from tests.support.schedd_parts import Events, after
+from tests.support.schedd_parts import Events, job_after
 from vobox.commands.query import condor_history, condor_q, condor_status
 
 COMMANDS: dict[str, Command] = {
@@ -281,7 +281,7 @@ def test_blah_reads_one_comma_list_a_job() -> None:
 def test_alien_counts_an_agent_whose_hold_was_released() -> None:
     """CONDOR.pm drops every line with "undef" or "HoldReason" (grep -v)."""
     e = Events(attributes={"Cmd": "/bin/true"})
-    view = FakeQueue([after(e.submit(), e.held(), e.released()).ad])
+    view = FakeQueue([job_after(e.submit(), e.held(), e.released()).ad])
     text = run(
         r'condor_q -format "%d " ClusterId -format "HoldReason=%s " HoldReasonCode '
         r'-format "%s \n" Cmd -allusers', view,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fake_submit_host import Host
+from tests.support.fake_submit_host import FakeSubmitHost
 from vobox.commands.submit.commands_page import build_page
 from vobox.commands.submit.commands_table import SUBMIT_COMMANDS, SubmitCommand, Support, ValueType
 
@@ -39,7 +39,7 @@ def test_every_command_has_one_row() -> None:
 
 @pytest.mark.parametrize(("row", "name"), REFUSED, ids=[name for _, name in REFUSED])
 def test_a_refused_command_ends_the_submit_with_its_reason(row: SubmitCommand, name: str) -> None:
-    host = Host()
+    host = FakeSubmitHost()
     answer = host.submit(f"executable = agent.sh\n{name} = 17\nqueue\n")
 
     assert answer.code == 1
@@ -49,7 +49,7 @@ def test_a_refused_command_ends_the_submit_with_its_reason(row: SubmitCommand, n
 
 @pytest.mark.parametrize(("row", "name"), REFUSED, ids=[name for _, name in REFUSED])
 def test_a_refused_command_that_is_off_is_no_obstacle(row: SubmitCommand, name: str) -> None:
-    answer = Host().submit(f"executable = agent.sh\n{name} = False\nqueue\n")
+    answer = FakeSubmitHost().submit(f"executable = agent.sh\n{name} = False\nqueue\n")
 
     assert (answer.code, answer.stderr) == (0, "")
 
@@ -61,12 +61,12 @@ def test_a_recorded_command_is_in_the_ad(row: SubmitCommand) -> None:
     # ConcurrencyLimits is the other name of concurrency_limits
     aliases = () if row.attribute == "ConcurrencyLimits" else (row.attribute,)
     for name in (*row.names, *aliases):
-        job = Host().job(f"executable = agent.sh\n{name} = {typed}\nqueue\n")
+        job = FakeSubmitHost().make_job(f"executable = agent.sh\n{name} = {typed}\nqueue\n")
         assert job.ad[row.attribute] == kept
 
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_no_command_of_the_table_counts_as_a_typo(name: str) -> None:
-    answer = Host().submit(f"executable = agent.sh\n{name} = \nqueue\n")
+    answer = FakeSubmitHost().submit(f"executable = agent.sh\n{name} = \nqueue\n")
 
     assert "typo" not in answer.stderr

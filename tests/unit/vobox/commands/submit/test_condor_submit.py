@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.fake_submit_host import CWD, HEAD, SCRIPT, Host
+from tests.support.fake_submit_host import CWD, HEAD, SCRIPT, FakeSubmitHost
 from vobox.commands.submit.options import USAGE, reads_stdin
 
 ONE = "executable = agent.sh\nqueue 1"
@@ -12,26 +12,26 @@ THREE = "executable = agent.sh\nqueue 3\n"
 
 
 def test_a_submit_prints_a_dot_a_job_and_one_sentence() -> None:
-    answer = Host().submit(THREE)
+    answer = FakeSubmitHost().submit(THREE)
 
     assert answer.stdout == "Submitting job(s)...\n3 job(s) submitted to cluster 7.\n"
     assert (answer.stderr, answer.code) == ("", 0)
 
 
 def test_a_description_on_stdin_is_reported_as_one_in_a_file() -> None:
-    answer = Host().run(stdin=ONE)
+    answer = FakeSubmitHost().run(stdin=ONE)
 
     assert answer.stdout == "Submitting job(s).\n1 job(s) submitted to cluster 7.\n"
 
 
 @pytest.mark.parametrize("option", ["-terse", "--terse", "-ter", "-terse -terse"])
 def test_terse_prints_the_range_of_ids_alone(option: str) -> None:
-    assert Host().submit(THREE, *option.split()).stdout == "7.0 - 7.2\n"
-    assert Host().submit(ONE, *option.split()).stdout == "7.0 - 7.0\n"
+    assert FakeSubmitHost().submit(THREE, *option.split()).stdout == "7.0 - 7.2\n"
+    assert FakeSubmitHost().submit(ONE, *option.split()).stdout == "7.0 - 7.0\n"
 
 
 def test_verbose_prints_every_ad_and_no_sentence() -> None:
-    answer = Host().submit("executable = agent.sh\nqueue 2\n", "-verbose")
+    answer = FakeSubmitHost().submit("executable = agent.sh\nqueue 2\n", "-verbose")
 
     head, first, second = answer.stdout.split("** Proc ")
     assert head == "Submitting job(s)\n"
@@ -46,16 +46,16 @@ def test_verbose_prints_every_ad_and_no_sentence() -> None:
 
 
 def test_a_dash_as_file_means_verbose_without_submitting_line() -> None:
-    answer = Host().run("-", stdin=ONE)
+    answer = FakeSubmitHost().run("-", stdin=ONE)
 
     assert answer.stdout.startswith("\n** Proc 7.0:\nArguments = ")
     assert "Submitting" not in answer.stdout
-    assert Host().run("-", "-terse", stdin=ONE).stdout == "7.0 - 7.0\n"
+    assert FakeSubmitHost().run("-", "-terse", stdin=ONE).stdout == "7.0 - 7.0\n"
 
 
 def test_appended_lines_override_the_description() -> None:
-    host = Host()
-    job = host.job(
+    host = FakeSubmitHost()
+    job = host.make_job(
         "executable = agent.sh\narguments = from the file\nqueue\n",
         "-a", "arguments = appended", "-append", "+Site = \"CERN\"",
     )  # fmt: skip
@@ -65,7 +65,7 @@ def test_appended_lines_override_the_description() -> None:
 
 
 def test_assignments_on_the_command_line_come_before_the_description() -> None:
-    job = Host().job(
+    job = FakeSubmitHost().make_job(
         "executable = agent.sh\narguments = $(a) $(b)\nb = file\nqueue\n", "a=x", "b=y"
     )
 
@@ -74,13 +74,13 @@ def test_assignments_on_the_command_line_come_before_the_description() -> None:
 
 @pytest.mark.parametrize("argv", [("-queue", "2", "x", "in", "a", "b"), ("-a", "queue 2 x in a b")])
 def test_the_queue_statement_may_come_from_the_command_line(argv: tuple[str, ...]) -> None:
-    jobs = Host().jobs("executable = agent.sh\narguments = $(x)\n", *argv)
+    jobs = FakeSubmitHost().make_jobs("executable = agent.sh\narguments = $(x)\n", *argv)
 
     assert [job.task.arguments for job in jobs] == [("a",), ("a",), ("b",), ("b",)]
 
 
 def test_two_queue_statements_of_which_one_is_an_option_conflict() -> None:
-    answer = Host().submit(ONE, "-queue", "2")
+    answer = FakeSubmitHost().submit(ONE, "-queue", "2")
 
     assert answer.code == 1
     assert answer.stderr == (
@@ -91,7 +91,7 @@ def test_two_queue_statements_of_which_one_is_an_option_conflict() -> None:
 
 
 def test_everything_on_the_command_line_needs_no_description() -> None:
-    host = Host()
+    host = FakeSubmitHost()
 
     assert not reads_stdin(["executable=agent.sh", "-q", "2"])
     assert host.run("executable=agent.sh", "-q", "2").code == 0
@@ -109,17 +109,19 @@ def test_stdin_is_read_only_when_the_description_is_there(argv: list[str], reads
 
 
 def test_the_batch_name_option_wins_over_the_description() -> None:
-    job = Host().job("executable = agent.sh\nbatch_name = file\nqueue\n", "-batch-name", "my batch")
+    job = FakeSubmitHost().make_job(
+        "executable = agent.sh\nbatch_name = file\nqueue\n", "-batch-name", "my batch"
+    )
 
     assert job.ad["JobBatchName"] == '"my batch"'
 
 
 def test_a_batch_name_may_look_like_an_assignment() -> None:
-    assert Host().job(ONE, "-batch-name", "k=v").ad["JobBatchName"] == '"k=v"'
+    assert FakeSubmitHost().make_job(ONE, "-batch-name", "k=v").ad["JobBatchName"] == '"k=v"'
 
 
 def test_a_dry_run_to_stdout_submits_nothing_and_burns_no_id() -> None:
-    host = Host()
+    host = FakeSubmitHost()
     answer = host.submit(THREE, "-dry-run", "-")
 
     assert answer.stdout.startswith("Dry-Run job(s)...\nArguments = ")
@@ -129,7 +131,7 @@ def test_a_dry_run_to_stdout_submits_nothing_and_burns_no_id() -> None:
 
 
 def test_a_dry_run_writes_the_ads_to_its_file() -> None:
-    host = Host()
+    host = FakeSubmitHost()
     answer = host.submit(ONE, "-dry-run", "out.ads")
 
     assert answer.stdout == "Dry-Run job(s).\n1 job(s) dry-run to cluster 1.\n"
@@ -137,7 +139,7 @@ def test_a_dry_run_writes_the_ads_to_its_file() -> None:
 
 
 def test_a_dry_run_that_cannot_write_says_so() -> None:
-    answer = Host().submit(ONE, "-dry-run", "/root/out.ads")
+    answer = FakeSubmitHost().submit(ONE, "-dry-run", "/root/out.ads")
 
     assert answer.code == 1
     assert (
@@ -148,28 +150,30 @@ def test_a_dry_run_that_cannot_write_says_so() -> None:
 @pytest.mark.parametrize("name", ["vobox1.example.org", "vobox1", "VOBOX1", "localhost"])
 @pytest.mark.parametrize("option", ["-name", "-remote"])
 def test_a_schedd_name_that_is_ours_is_taken(option: str, name: str) -> None:
-    assert Host().submit(ONE, option, name, "-pool", "ce.example.org:9619").code == 0
+    assert FakeSubmitHost().submit(ONE, option, name, "-pool", "ce.example.org:9619").code == 0
 
 
 def test_capabilities_name_the_schedd_and_nothing_that_it_has_not() -> None:
-    answer = Host().run("-capabilities")
+    answer = FakeSubmitHost().run("-capabilities")
 
     assert (answer.code, answer.stdout, answer.stderr) == (0, "Schedd vobox1.example.org\n", "")
 
 
 @pytest.mark.parametrize("option", ["-factory", "-single-cluster", "-disable", "-debug"])
 def test_an_option_that_changes_nothing_here_is_taken(option: str) -> None:
-    assert Host().submit(ONE, option).stdout.endswith("1 job(s) submitted to cluster 7.\n")
+    assert (
+        FakeSubmitHost().submit(ONE, option).stdout.endswith("1 job(s) submitted to cluster 7.\n")
+    )
 
 
 def test_help_goes_to_stdout() -> None:
-    answer = Host().run("-help")
+    answer = FakeSubmitHost().run("-help")
 
     assert (answer.code, answer.stdout, answer.stderr) == (0, USAGE, "")
 
 
 def test_a_queue_statement_without_jobs_is_a_warning() -> None:
-    host = Host()
+    host = FakeSubmitHost()
     answer = host.submit("executable = agent.sh\nqueue 0\n")
 
     assert (answer.code, answer.stdout) == (0, "Submitting job(s)\n")
@@ -180,13 +184,13 @@ def test_a_queue_statement_without_jobs_is_a_warning() -> None:
 
 
 def test_a_script_of_windows_is_taken_when_asked_for() -> None:
-    host = Host({f"{CWD}/dos": b"#!/bin/sh\r\necho\r\n"})
+    host = FakeSubmitHost({f"{CWD}/dos": b"#!/bin/sh\r\necho\r\n"})
 
     assert host.submit("executable = dos\nqueue\n", "-allow-crlf-script").code == 0
 
 
 def test_an_unused_assignment_is_a_warning_and_the_job_is_submitted() -> None:
-    answer = Host().submit(
+    answer = FakeSubmitHost().submit(
         "executable = agent.sh\nFoo = a b\nDir = logs\noutput = $(Dir)/x\nqueue\n"
     )
 
@@ -194,24 +198,27 @@ def test_an_unused_assignment_is_a_warning_and_the_job_is_submitted() -> None:
     assert answer.stderr == (
         "WARNING: the line 'Foo = a b' was unused by condor_submit. Is it a typo?\n"
     )
-    assert Host().submit("executable = agent.sh\nFoo = a b\nqueue 2\n", "-unused").stderr == ""
+    assert (
+        FakeSubmitHost().submit("executable = agent.sh\nFoo = a b\nqueue 2\n", "-unused").stderr
+        == ""
+    )
 
 
 def test_machine_count_of_parsl_and_nextflow_only_warns() -> None:
-    answer = Host().submit("executable = agent.sh\nmachine_count = 1\nqueue\n")
+    answer = FakeSubmitHost().submit("executable = agent.sh\nmachine_count = 1\nqueue\n")
 
     assert answer.code == 0
     assert "'machine_count = 1' was unused" in answer.stderr
 
 
 def test_a_warning_of_the_description_is_printed() -> None:
-    answer = Host().submit(f"warning : careful\n{ONE}")
+    answer = FakeSubmitHost().submit(f"warning : careful\n{ONE}")
 
     assert (answer.code, answer.stderr) == (0, "WARNING: careful\n")
 
 
 def test_a_lease_too_short_is_lengthened_with_a_warning() -> None:
-    host = Host()
+    host = FakeSubmitHost()
     answer = host.submit("executable = agent.sh\njob_lease_duration = 5\nqueue 2\n")
 
     assert answer.stderr == (
@@ -221,8 +228,8 @@ def test_a_lease_too_short_is_lengthened_with_a_warning() -> None:
 
 
 def test_the_executable_is_read_once_for_all_jobs() -> None:
-    host = Host()
-    jobs = host.jobs("executable = agent.sh\nqueue 100\n")
+    host = FakeSubmitHost()
+    jobs = host.make_jobs("executable = agent.sh\nqueue 100\n")
 
     assert host.files.read_paths.count(f"{CWD}/agent.sh") == 1
     assert all(job.task.files[0].data == SCRIPT for job in jobs)
@@ -234,13 +241,13 @@ def test_the_executable_is_read_once_for_all_jobs() -> None:
      "warning : $(DEBUG)", "include ifexist : $(DEBUG).inc"],
 )  # fmt: skip
 def test_a_macro_that_another_line_uses_is_no_typo(lines: str) -> None:
-    answer = Host().submit(f"DEBUG = 1\n{HEAD}{lines}\nqueue\n")
+    answer = FakeSubmitHost().submit(f"DEBUG = 1\n{HEAD}{lines}\nqueue\n")
     assert answer.code == 0
     assert "typo" not in answer.stderr
 
 
 def test_the_items_of_the_queue_option_may_come_from_stdin() -> None:
-    host = Host()
+    host = FakeSubmitHost()
     host.caller.given = b"a\nb\n"
     answer = host.submit(f"{HEAD}arguments = $(x)\n", "-queue", "x", "from", "-")
     assert answer.stdout.endswith("2 job(s) submitted to cluster 7.\n")

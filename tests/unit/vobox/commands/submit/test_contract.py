@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.fake_submit_host import CWD, Host
+from tests.support.fake_submit_host import CWD, FakeSubmitHost
 from vobox.commands.submit.commands_table import SUBMIT_COMMANDS, Support
 
 H, R, X = Support.HONOURED, Support.RECORDED, Support.REFUSED
@@ -62,7 +62,7 @@ def test_a_command_becomes_what_the_contract_says(names: str, allowed: tuple[Sup
     ],
 )  # fmt: skip
 def test_what_would_change_what_runs_is_refused_with_an_error_line(lines: str) -> None:
-    host = Host()
+    host = FakeSubmitHost()
     answer = host.submit(f"executable = agent.sh\n{lines}\nqueue\n")
 
     assert answer.code == 1
@@ -84,11 +84,13 @@ def test_what_would_change_what_runs_is_refused_with_an_error_line(lines: str) -
     ],
 )
 def test_any_custom_attribute_comes_back(line: str, attribute: str, kept: str) -> None:
-    assert Host().job(f"executable = agent.sh\n{line}\nqueue\n").ad[attribute] == kept
+    assert (
+        FakeSubmitHost().make_job(f"executable = agent.sh\n{line}\nqueue\n").ad[attribute] == kept
+    )
 
 
 def test_no_spelling_of_a_command_in_an_ad_gets_round_its_refusal() -> None:
-    host = Host({f"{CWD}/x": b"x"})
+    host = FakeSubmitHost({f"{CWD}/x": b"x"})
     for line in ('+Cmd = "/x"', "+JobUniverse = 7", '+Owner = "root"', '+Environment = "A=1"',
                  '+TransferInput = "x"', '+x509userproxy = "/x"', "+JobStatus = 4"):  # fmt: skip
         assert host.submit(f"executable = agent.sh\n{line}\nqueue\n").code == 1, line

@@ -10,7 +10,7 @@ from typing import Any
 import classad2
 import pytest
 
-from tests.support.fake_submit_host import CWD, NOW, Host, make_proxy
+from tests.support.fake_submit_host import CWD, NOW, FakeSubmitHost, make_proxy
 
 GOLDEN = Path(__file__).parents[4] / "golden" / "submit"
 (PLAIN, *CASES) = json.loads((GOLDEN / "ads.json").read_text())
@@ -108,8 +108,8 @@ DIFFERENT: dict[str, dict[str, str]] = {
 }
 
 
-def host() -> Host:
-    made = Host(
+def host() -> FakeSubmitHost:
+    made = FakeSubmitHost(
         {
             f"{CWD}/data/a": b"a\n",
             f"{CWD}/data/b": b"b\n",
@@ -165,7 +165,7 @@ def without(names: set[str], ad: dict[str, str]) -> dict[str, str]:
 
 @pytest.mark.parametrize("case", TAKEN, ids=name)
 def test_the_ad_is_htcondors_own(case: dict[str, Any]) -> None:
-    jobs = host().jobs(case["description"].replace("@CWD@", CWD))
+    jobs = host().make_jobs(case["description"].replace("@CWD@", CWD))
 
     assert len(jobs) == len(case["ads"])
     for number, job in enumerate(jobs):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.fake_submit_host import CWD, HEAD, NOW, SCRIPT, Host, job_of
+from tests.support.fake_submit_host import CWD, HEAD, NOW, SCRIPT, FakeSubmitHost, make_job
 from thyme.protocol.codec import decode, encode
 from thyme.protocol.events import Submit
 from thyme.protocol.job import JobId, SandboxFile
 
 
 def test_the_executable_travels_under_its_own_name() -> None:
-    task = job_of("").task
+    task = make_job("").task
 
     assert task.executable == "agent.sh"
     assert task.files == (SandboxFile("agent.sh", SCRIPT, 0o755),)
@@ -19,13 +19,13 @@ def test_the_executable_travels_under_its_own_name() -> None:
 
 
 def test_an_input_file_does_not_take_the_executables_place() -> None:
-    task = job_of("transfer_input_files = other/agent.sh", {f"{CWD}/other/agent.sh": b"x"}).task
+    task = make_job("transfer_input_files = other/agent.sh", {f"{CWD}/other/agent.sh": b"x"}).task
 
     assert task.files == (SandboxFile("agent.sh", SCRIPT, 0o755),)
 
 
 def test_an_executable_of_the_node_does_not_travel_and_is_not_looked_for() -> None:
-    job = Host().job("executable = /opt/tool\ntransfer_executable = false\nqueue\n")
+    job = FakeSubmitHost().make_job("executable = /opt/tool\ntransfer_executable = false\nqueue\n")
 
     assert (job.task.executable, job.task.files) == ("/opt/tool", ())
     assert job.ad["TransferExecutable"] == "false"
@@ -35,7 +35,7 @@ def test_a_relative_executable_of_the_node_is_in_the_scratch() -> None:
     text = (
         "executable = ./run.sh\ntransfer_executable = false\ntransfer_input_files = run.sh\nqueue\n"
     )
-    task = Host({f"{CWD}/run.sh": b"x"}).job(text).task
+    task = FakeSubmitHost({f"{CWD}/run.sh": b"x"}).make_job(text).task
 
     assert task.executable == "run.sh"
     assert [file.name for file in task.files] == ["run.sh"]
@@ -44,7 +44,7 @@ def test_a_relative_executable_of_the_node_is_in_the_scratch() -> None:
 def test_an_executable_outside_the_scratch_is_refused() -> None:
     text = "executable = ../run.sh\ntransfer_executable = false\nqueue\n"
 
-    assert "outside the job's directory" in Host().submit(text).stderr
+    assert "outside the job's directory" in FakeSubmitHost().submit(text).stderr
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_an_executable_outside_the_scratch_is_refused() -> None:
 def test_arguments_are_the_words_that_htcondor_would_give(
     line: str, words: tuple[str, ...]
 ) -> None:
-    assert job_of(line).task.arguments == words
+    assert make_job(line).task.arguments == words
 
 
 @pytest.mark.parametrize(
@@ -79,26 +79,26 @@ def test_arguments_are_the_words_that_htcondor_would_give(
 def test_the_environment_is_what_the_description_asks_for_and_no_more(
     lines: str, variables: dict[str, str]
 ) -> None:
-    assert job_of(lines).task.environment == variables
+    assert make_job(lines).task.environment == variables
 
 
 def test_getenv_leaves_out_shell_functions_and_values_of_several_lines() -> None:
-    host = Host()
+    host = FakeSubmitHost()
     host.env = {"GOOD": "x", "BASH_FUNC_f%%": "() {  echo x\n}", "G": "() { :; }", "L": "a\nb"}
     for selection in ("true", "GOOD, L, G, BASH*"):
-        job = host.job(f"{HEAD}getenv = {selection}\nqueue\n")
+        job = host.make_job(f"{HEAD}getenv = {selection}\nqueue\n")
         assert job.task.environment == {"GOOD": "x"}
 
 
 def test_getenv_leaves_out_condors_own_and_what_is_not_utf8() -> None:
-    host = Host()
+    host = FakeSubmitHost()
     host.env = {"_CONDOR_X": "1", "BAD": "\udcff", "GOOD": "é"}
 
-    assert host.job(f"{HEAD}getenv = true\nqueue\n").task.environment == {"GOOD": "é"}
+    assert host.make_job(f"{HEAD}getenv = true\nqueue\n").task.environment == {"GOOD": "é"}
 
 
 def test_a_job_asked_to_be_held_is_held_without_a_subcode() -> None:
-    job = job_of("hold = true")
+    job = make_job("hold = true")
 
     assert job.on_hold
     assert job.ad["HoldReasonCode"] == "15"
@@ -108,7 +108,7 @@ def test_a_job_asked_to_be_held_is_held_without_a_subcode() -> None:
 
 def test_without_transfer_the_job_runs_in_its_initial_directory() -> None:
     text = "should_transfer_files = NO\ninitialdir = /shared\ninput = in.txt\noutput = o"
-    task = job_of(text, {"/shared/in.txt": b"x"}).task
+    task = make_job(text, {"/shared/in.txt": b"x"}).task
 
     assert task.directory == "/shared"
     assert task.executable == f"{CWD}/agent.sh"
@@ -118,7 +118,7 @@ def test_without_transfer_the_job_runs_in_its_initial_directory() -> None:
 
 @pytest.mark.parametrize("mode", ["", "should_transfer_files = IF_NEEDED"])
 def test_if_needed_means_a_sandbox_since_pilots_share_no_disk(mode: str) -> None:
-    assert job_of(mode).task.directory == ""
+    assert make_job(mode).task.directory == ""
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_if_needed_means_a_sandbox_since_pilots_share_no_disk(mode: str) -> None
     [("output = x\nerror = x", True), ("output = x\nerror = y", False), ("", False)],
 )
 def test_output_and_error_in_one_file_are_one_stream(lines: str, merged: bool) -> None:
-    assert job_of(lines).task.merge_stderr is merged
+    assert make_job(lines).task.merge_stderr is merged
 
 
 @pytest.mark.parametrize(
@@ -140,13 +140,13 @@ def test_output_and_error_in_one_file_are_one_stream(lines: str, merged: bool) -
     ],
 )
 def test_the_kill_signal_is_the_ads(lines: str, number: int, name: str) -> None:
-    job = job_of(lines)
+    job = make_job(lines)
 
     assert (job.task.kill_signal, job.ad.text("KillSig")) == (number, name)
 
 
 def test_the_grace_before_sigkill_is_kill_sig_timeout() -> None:
-    assert job_of("kill_sig_timeout = 30").task.kill_grace == 30.0
+    assert make_job("kill_sig_timeout = 30").task.kill_grace == 30.0
 
 
 @pytest.mark.parametrize(
@@ -161,13 +161,13 @@ def test_the_grace_before_sigkill_is_kill_sig_timeout() -> None:
 def test_the_lease_is_the_schedds_unless_the_description_sets_one(
     line: str, lease: float, attribute: str
 ) -> None:
-    job = job_of(line)
+    job = make_job(line)
 
     assert (job.task.lease, job.ad["JobLeaseDuration"]) == (lease, attribute)
 
 
 def test_a_grid_job_has_its_grid_status_at_once() -> None:
-    job = job_of("universe = grid\ngrid_resource = condor ce.cern.ch ce.cern.ch:9619")
+    job = make_job("universe = grid\ngrid_resource = condor ce.cern.ch ce.cern.ch:9619")
 
     assert job.ad["JobUniverse"] == "9"
     assert job.ad.text("GridResource") == "condor ce.cern.ch ce.cern.ch:9619"
@@ -176,35 +176,37 @@ def test_a_grid_job_has_its_grid_status_at_once() -> None:
 
 
 def test_a_default_of_a_machine_attribute_is_filled_in() -> None:
-    job = job_of("arguments = $$(OpSysVer:9) $$(x)$$\n".replace("$$(x)$$", "b"))
+    job = make_job("arguments = $$(OpSysVer:9) $$(x)$$\n".replace("$$(x)$$", "b"))
 
     assert job.task.arguments == ("9", "b")
     assert job.ad["Args"] == '"$$(OpSysVer:9) b"'
 
 
 def test_a_machine_attribute_without_default_is_refused() -> None:
-    answer = Host().submit(f"{HEAD}arguments = $$(Mips)\nqueue\n")
+    answer = FakeSubmitHost().submit(f"{HEAD}arguments = $$(Mips)\nqueue\n")
 
     assert answer.code == 1
     assert "$$(Mips) is an attribute of the machine, which pilots do not know" in answer.stderr
 
 
 def test_what_pilots_know_of_their_machine_is_left_to_them() -> None:
-    job = job_of("arguments = $$(CondorScratchDir)/x $$(opsys:WINDOWS)\nenvironment = N=$$(Cpus)\n")
+    job = make_job(
+        "arguments = $$(CondorScratchDir)/x $$(opsys:WINDOWS)\nenvironment = N=$$(Cpus)\n"
+    )
 
     assert job.task.arguments == ("$$(CondorScratchDir)/x", "$$(opsys:WINDOWS)")
     assert job.task.environment == {"N": "$$(Cpus)"}
 
 
 def test_a_shell_line_runs_under_sh() -> None:
-    job = Host({"/bin/sh": b"x"}).job("shell = echo a b; exit 3\nqueue\n")
+    job = FakeSubmitHost({"/bin/sh": b"x"}).make_job("shell = echo a b; exit 3\nqueue\n")
 
     assert job.task.executable == "/bin/sh"
     assert job.task.arguments == ("-c", "echo a b; exit 3")
 
 
 def test_a_custom_attribute_cannot_change_the_owner() -> None:
-    answer = Host().submit(f'{HEAD}+Owner = "root"\nqueue\n')
+    answer = FakeSubmitHost().submit(f'{HEAD}+Owner = "root"\nqueue\n')
 
     assert answer.stderr == "\nERROR: +Owner: the schedd sets this attribute itself\n"
 
@@ -212,16 +214,16 @@ def test_a_custom_attribute_cannot_change_the_owner() -> None:
 @pytest.mark.parametrize("value", ["undefined", '"alice"', "UNDEFINED"])
 def test_an_owner_that_is_the_submitter_may_be_given(value: str) -> None:
     # glideinWMS, jobsub and grid-control write it
-    assert job_of(f"+Owner = {value}").ad["Owner"] == '"alice"'
+    assert make_job(f"+Owner = {value}").ad["Owner"] == '"alice"'
 
 
 def test_an_attribute_name_that_no_reader_takes_is_refused() -> None:
-    answer = Host().submit(f"{HEAD}+Foo.Bar = 1\nqueue\n")
+    answer = FakeSubmitHost().submit(f"{HEAD}+Foo.Bar = 1\nqueue\n")
     assert (answer.code, answer.stderr) == (1, "ERROR: +Foo.Bar: illegal attribute name\n")
 
 
 def test_the_ad_says_whose_job_it_is_and_where_it_was_submitted() -> None:
-    ad = job_of("").ad
+    ad = make_job("").ad
 
     assert ad.text("Owner") == "alice"
     assert ad.text("User") == "alice@vobox1.example.org"
@@ -235,13 +237,13 @@ def test_the_ad_says_whose_job_it_is_and_where_it_was_submitted() -> None:
 )
 def test_every_ad_parses_whatever_was_typed(command: str) -> None:
     typed = "A=a\\b'c'd;E=\\\\[x]$"
-    ad = job_of(f"{command} = {typed}").ad
+    ad = make_job(f"{command} = {typed}").ad
 
     assert "a\\b" in str(ad.classad()).replace("\\\\", "\\")
 
 
 def test_a_job_passes_through_a_message() -> None:
-    job = job_of(
+    job = make_job(
         "transfer_input_files = d\narguments = é\nenvironment = A=é\ngetenv = true",
         {f"{CWD}/d/x": bytes(range(256))},
     )
@@ -264,15 +266,15 @@ def test_a_job_passes_through_a_message() -> None:
     ],
 )
 def test_the_limits_of_a_runs_duration_are_the_tasks(line: str, job: float, execute: float) -> None:
-    task = job_of(line).task
+    task = make_job(line).task
 
     assert (task.allowed_job_duration, task.allowed_execute_duration) == (job, execute)
 
 
 def test_a_spooled_jobs_ad_says_what_htcondors_says_once_its_input_is_spooled() -> None:
-    host = Host({f"{CWD}/in": b"x"})
+    host = FakeSubmitHost({f"{CWD}/in": b"x"})
     text = f"{HEAD}transfer_input_files = in\noutput = out\nqueue\n"
-    ad = host.job(text, "-spool").ad
+    ad = host.make_job(text, "-spool").ad
 
     assert ad["JobStatus"] == "1"
     assert ad["StageInStart"] == ad["StageInFinish"] == str(NOW)
@@ -283,18 +285,18 @@ def test_a_spooled_jobs_ad_says_what_htcondors_says_once_its_input_is_spooled() 
         "JobStatus == 4 && (CompletionDate =?= undefined || CompletionDate == 0 || "
         "((time() - CompletionDate) < 864000))"
     )
-    assert "StageInStart" not in host.job(text).ad
+    assert "StageInStart" not in host.make_job(text).ad
 
 
 def test_a_spooled_job_stays_for_as_long_as_its_description_says() -> None:
-    host = Host()
-    ad = host.job(f"{HEAD}leave_in_queue = false\nqueue\n", "-remote", "vobox1").ad
+    host = FakeSubmitHost()
+    ad = host.make_job(f"{HEAD}leave_in_queue = false\nqueue\n", "-remote", "vobox1").ad
 
     assert ad["LeaveJobInQueue"] == "false"
 
 
 def test_the_reasons_of_policies_are_recorded_where_they_are_read() -> None:
-    ad = job_of('periodic_remove_reason = "a"\nperiodic_release_reason = strcat("b", Owner)').ad
+    ad = make_job('periodic_remove_reason = "a"\nperiodic_release_reason = strcat("b", Owner)').ad
 
     assert ad["PeriodicRemoveReason"] == '"a"'
     assert ad["PeriodicReleaseReason"] == 'strcat("b",Owner)'

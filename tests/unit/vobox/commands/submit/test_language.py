@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.fake_submit_host import CWD, NOW, FakeCaller, FakeFiles, Host
+from tests.support.fake_submit_host import CWD, NOW, FakeCaller, FakeFiles, FakeSubmitHost
 from vobox.commands.submit import queue
 from vobox.commands.submit.description import ExtraLines, read_description
 from vobox.commands.submit.errors import SubmitError
@@ -78,7 +78,7 @@ WORDS = st.sampled_from(
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(lines=st.lists(st.one_of(WORDS, st.text(max_size=12)), max_size=12))
 def test_any_text_is_submitted_or_refused_with_an_error(lines: list[str]) -> None:
-    host = Host({f"{CWD}/data": b"x", f"{CWD}/common": b"x = 2\n"})
+    host = FakeSubmitHost({f"{CWD}/data": b"x", f"{CWD}/common": b"x = 2\n"})
     answer = host.submit("\n".join(lines))
 
     assert answer.code in (0, 1)
@@ -122,7 +122,7 @@ def test_any_text_is_submitted_or_refused_with_an_error(lines: list[str]) -> Non
     )
 )
 def test_any_command_line_is_accepted_or_refused_with_an_error(argv: list[str]) -> None:
-    host = Host()
+    host = FakeSubmitHost()
     host.files.files[f"{CWD}/e.sub"] = b"executable = agent.sh\nqueue\n"
 
     answer = host.run(*argv, stdin="executable = agent.sh\nqueue\n")
@@ -184,7 +184,7 @@ def test_any_command_line_is_accepted_or_refused_with_an_error(argv: list[str]) 
     ],
 )
 def test_a_line_that_cannot_be_read_is_named(text: str, line: int, problem: str) -> None:
-    answer = Host().submit(text)
+    answer = FakeSubmitHost().submit(text)
 
     assert answer.code == 1
     assert answer.stdout == "Submitting job(s)"
@@ -195,7 +195,9 @@ def test_a_line_that_cannot_be_read_is_named(text: str, line: int, problem: str)
 
 
 def test_a_macro_that_names_itself_by_way_of_another_is_refused_not_followed() -> None:
-    answer = Host().submit("executable = agent.sh\nx = $(y)\ny = $(x)\narguments = $(x)\nqueue\n")
+    answer = FakeSubmitHost().submit(
+        "executable = agent.sh\nx = $(y)\ny = $(x)\narguments = $(x)\nqueue\n"
+    )
 
     assert answer.code == 1
     assert answer.stderr == "ERROR: the macro $(x) refers to itself: x -> y -> x\n"
@@ -203,7 +205,7 @@ def test_a_macro_that_names_itself_by_way_of_another_is_refused_not_followed() -
 
 def test_macros_that_double_32_times_are_refused_at_once() -> None:
     lines = [f"m{n} = $(m{n - 1})$(m{n - 1})" for n in range(1, 30)]
-    answer = Host().submit(
+    answer = FakeSubmitHost().submit(
         "\n".join(["executable = agent.sh", "m0 =", *lines, "arguments = $(m29)", "queue"])
     )
 
@@ -219,7 +221,7 @@ def test_only_the_submitters_environment_is_seen(
     value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET", "the-schedds-own")
-    job = Host().job(
+    job = FakeSubmitHost().make_job(
         f"executable = agent.sh\nD = $E\nE = $ENV\nS = SECRET\narguments = {value}\nqueue\n"
     )
 
@@ -227,15 +229,17 @@ def test_only_the_submitters_environment_is_seen(
 
 
 def test_dollar_env_is_the_clients_environment() -> None:
-    host = Host()
+    host = FakeSubmitHost()
     host.env["SITE"] = "CERN"
-    job = host.job("executable = agent.sh\narguments = $ENV(SITE) $ENV(NOPE) $ENV(NOPE:x)\nqueue\n")
+    job = host.make_job(
+        "executable = agent.sh\narguments = $ENV(SITE) $ENV(NOPE) $ENV(NOPE:x)\nqueue\n"
+    )
 
     assert job.task.arguments == ("CERN", "UNDEFINED", "x")
 
 
 def test_assignments_apply_to_later_queue_statements_and_procs_go_on_counting() -> None:
-    jobs = Host().jobs(
+    jobs = FakeSubmitHost().make_jobs(
         "executable = agent.sh\n"
         "arguments = one $(Process)\nqueue 2\n"
         "arguments = two $(ProcId)\nqueue\n"
@@ -269,7 +273,7 @@ def test_assignments_apply_to_later_queue_statements_and_procs_go_on_counting() 
 )
 def test_the_queue_statement_says_which_jobs(statement: str, values: list[str]) -> None:
     # as HTCondor 25.14.0 reads them: every line of a file is an item
-    host = Host(
+    host = FakeSubmitHost(
         {
             f"{CWD}/items.txt": b"i1\n# no\n\n i2 i3 \n",
             f"{CWD}/joined.txt": b"#ff0000 red\nblue \\\nsky\n\ngreen\n",
@@ -284,7 +288,7 @@ def test_the_queue_statement_says_which_jobs(statement: str, values: list[str]) 
 
 
 def test_an_items_fields_are_split_and_the_last_variable_takes_the_rest() -> None:
-    jobs = Host().jobs(
+    jobs = FakeSubmitHost().make_jobs(
         'executable = agent.sh\n+A = "$(a)"\n+B = "$(b)"\nqueue a,b from (\n 1, x y, z\n 2\n)\n'
     )
 
@@ -295,9 +299,9 @@ def test_the_limit_of_jobs_is_of_all_queue_statements_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(queue, "MAX_JOBS", 5)
-    host = Host()
+    host = FakeSubmitHost()
 
-    assert len(host.jobs("executable = agent.sh\nqueue 2\nqueue 3\n")) == 5
+    assert len(host.make_jobs("executable = agent.sh\nqueue 2\nqueue 3\n")) == 5
     answer = host.submit("executable = agent.sh\nqueue 2\nqueue 3\nqueue\n")
 
     assert answer.code == 1
@@ -315,7 +319,9 @@ def test_the_limit_of_jobs_is_of_all_queue_statements_together(
     ids=["never closed", "the last closed", "after parentheses"],
 )
 def test_brackets_without_end_are_read_once(value: str, meaning: str) -> None:
-    answer = Host().submit(f'executable = agent.sh\n+A = "x"\nlog_notes = {value}\nqueue\n')
+    answer = FakeSubmitHost().submit(
+        f'executable = agent.sh\n+A = "x"\nlog_notes = {value}\nqueue\n'
+    )
     expander = Expander(lambda name: {"procid": "0"}.get(name.lower()), {})
 
     assert answer.code == 0, answer.stderr[:300]
@@ -323,21 +329,23 @@ def test_brackets_without_end_are_read_once(value: str, meaning: str) -> None:
 
 
 def test_macros_that_are_nested_too_deep_are_refused() -> None:
-    answer = Host().submit(f"executable = $(a:{'$(a:' * 5000}x{')' * 5000})\nqueue\n")
+    answer = FakeSubmitHost().submit(f"executable = $(a:{'$(a:' * 5000}x{')' * 5000})\nqueue\n")
 
     assert answer.code == 1
     assert "ERROR: macros are nested too deep: $(a:$(a:" in answer.stderr
 
 
 def test_more_jobs_than_htcondors_limit_are_refused_before_one_is_made() -> None:
-    answer = Host().submit("executable = agent.sh\nqueue 1000000000\n")
+    answer = FakeSubmitHost().submit("executable = agent.sh\nqueue 1000000000\n")
 
     assert answer.code == 1
     assert "would exceed MAX_JOBS_PER_SUBMISSION (20000)" in answer.stderr
 
 
 def test_the_date_macros_come_from_the_clock_of_the_submit() -> None:
-    job = Host().job("executable = agent.sh\narguments = $(SUBMIT_TIME) $(SUBMIT_FILE)\nqueue\n")
+    job = FakeSubmitHost().make_job(
+        "executable = agent.sh\narguments = $(SUBMIT_TIME) $(SUBMIT_FILE)\nqueue\n"
+    )
 
     assert job.task.arguments == (str(NOW), "e.sub")
 

@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from tests.support.fake_submit_host import CWD, HEAD, Host
+from tests.support.fake_submit_host import CWD, HEAD, FakeSubmitHost
 from vobox.commands.submit.options import USAGE
 
 ONE = "executable = agent.sh\nqueue 1"
@@ -36,7 +36,7 @@ THREE = "executable = agent.sh\nqueue 3\n"
 def test_a_bad_command_line_is_refused_before_anything_is_read(
     argv: tuple[str, ...], stderr: str
 ) -> None:
-    host = Host()
+    host = FakeSubmitHost()
     answer = host.submit(ONE, *argv)
 
     assert (answer.code, answer.stdout, answer.stderr) == (1, "", stderr)
@@ -47,7 +47,7 @@ def test_a_bad_command_line_is_refused_before_anything_is_read(
     "option", ["-append", "-file", "-name", "-pool", "-maxjobs", "-batch-name"]
 )
 def test_an_option_without_its_value_is_refused(option: str) -> None:
-    answer = Host().run(option)
+    answer = FakeSubmitHost().run(option)
 
     assert (answer.code, answer.stderr) == (
         1,
@@ -56,7 +56,7 @@ def test_an_option_without_its_value_is_refused(option: str) -> None:
 
 
 def test_a_bad_appended_line_is_named_by_its_number() -> None:
-    answer = Host().submit(ONE, "-a", "x = 1", "-a", "foo bar")
+    answer = FakeSubmitHost().submit(ONE, "-a", "x = 1", "-a", "foo bar")
 
     assert answer.code == 1
     assert answer.stderr == (
@@ -65,7 +65,7 @@ def test_a_bad_appended_line_is_named_by_its_number() -> None:
 
 
 def test_more_jobs_than_maxjobs_submit_none() -> None:
-    host = Host()
+    host = FakeSubmitHost()
     answer = host.submit(THREE, "-maxjobs", "2")
 
     assert (answer.code, answer.stdout) == (1, "Submitting job(s)..")
@@ -74,13 +74,13 @@ def test_more_jobs_than_maxjobs_submit_none() -> None:
 
 
 def test_no_queue_statement_submits_nothing() -> None:
-    answer = Host().submit("executable = agent.sh\n")
+    answer = FakeSubmitHost().submit("executable = agent.sh\n")
 
     assert (answer.code, answer.stdout) == (1, "Submitting job(s)")
     assert answer.stderr == (
         '\nERROR: "e.sub" doesn\'t contain any "queue" commands -- no jobs queued\n'
     )
-    terse = Host().run("-terse", stdin="executable = agent.sh\n")
+    terse = FakeSubmitHost().run("-terse", stdin="executable = agent.sh\n")
     assert (terse.stdout, terse.stderr) == (
         "",
         '\nERROR: "(stdin)" doesn\'t contain any "queue" commands -- no jobs queued\n',
@@ -88,7 +88,7 @@ def test_no_queue_statement_submits_nothing() -> None:
 
 
 def test_a_description_that_is_not_there_is_named() -> None:
-    answer = Host().run("nope.sub")
+    answer = FakeSubmitHost().run("nope.sub")
 
     assert (answer.code, answer.stdout) == (1, "")
     assert answer.stderr == (
@@ -97,7 +97,7 @@ def test_a_description_that_is_not_there_is_named() -> None:
 
 
 def test_a_huge_description_is_refused_unread() -> None:
-    host = Host({f"{CWD}/big.sub": b"\n" * (4 * 1024 * 1024 + 1)})
+    host = FakeSubmitHost({f"{CWD}/big.sub": b"\n" * (4 * 1024 * 1024 + 1)})
     answer = host.run("big.sub")
 
     assert answer.code == 1
@@ -107,7 +107,7 @@ def test_a_huge_description_is_refused_unread() -> None:
 
 @pytest.mark.parametrize("kind", [stat.S_IFIFO, stat.S_IFCHR])
 def test_a_pipe_or_device_is_never_opened(kind: int) -> None:
-    host = Host({f"{CWD}/odd": b""})
+    host = FakeSubmitHost({f"{CWD}/odd": b""})
     host.files.special[f"{CWD}/odd"] = kind | 0o644
 
     assert "(odd) (Not a regular file)" in host.run("odd").stderr
@@ -150,7 +150,7 @@ def test_a_pipe_or_device_is_never_opened(kind: int) -> None:
     ],
 )  # fmt: skip
 def test_a_job_that_cannot_be_made_is_refused_in_htcondors_words(text: str, stderr: str) -> None:
-    host = Host({f"{CWD}/empty": b"", f"{CWD}/dos": b"#!/bin/sh\r\necho\r\n"})
+    host = FakeSubmitHost({f"{CWD}/empty": b"", f"{CWD}/dos": b"#!/bin/sh\r\necho\r\n"})
     answer = host.submit(text)
 
     assert (answer.code, answer.stdout, answer.stderr) == (1, "Submitting job(s)", stderr)
@@ -158,7 +158,7 @@ def test_a_job_that_cannot_be_made_is_refused_in_htcondors_words(text: str, stde
 
 
 def test_the_schedds_refusal_is_the_error() -> None:
-    answer = Host(refuses="the broker is not reachable").submit(ONE)
+    answer = FakeSubmitHost(refuses="the broker is not reachable").submit(ONE)
 
     assert (answer.code, answer.stdout) == (1, "Submitting job(s).")
     assert answer.stderr == "\nERROR: the broker is not reachable\n"
@@ -166,6 +166,6 @@ def test_the_schedds_refusal_is_the_error() -> None:
 
 @pytest.mark.parametrize("name", ["PreCmd", "postcmd"])
 def test_commands_beside_the_job_are_refused(name: str) -> None:
-    answer = Host().submit(f'{HEAD}+{name} = "prep.sh"\nqueue\n')
+    answer = FakeSubmitHost().submit(f'{HEAD}+{name} = "prep.sh"\nqueue\n')
     assert answer.code == 1
     assert f"+{name}: pilots run no command before or after the job" in answer.stderr

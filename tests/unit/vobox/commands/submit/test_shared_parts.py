@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.support.fake_submit_host import CWD, NOW, Host, make_proxy
+from tests.support.fake_submit_host import CWD, NOW, FakeSubmitHost, make_proxy
 from thyme.protocol import codec
 from thyme.protocol.blobs import Deflated
 from thyme.protocol.events import Submit
@@ -70,7 +70,7 @@ def line(draw: st.DrawFn) -> str:
 
 def one_by_one(text: str) -> list[PreparedJob]:
     """The jobs, each made as if it were the first of its queue statement."""
-    host = Host(FILES)
+    host = FakeSubmitHost(FILES)
     store = FileCache(host.files)
     sources = TextSources(host.files, store, CWD, host.caller)
     (step,) = read_description(text, "e.sub", ExtraLines(), host.env, {}, sources).queue_statements
@@ -99,7 +99,7 @@ def said(job: PreparedJob) -> tuple[object, ...]:
 )
 def test_a_job_of_a_cluster_is_what_it_would_be_alone(lines: list[str], queue: str) -> None:
     text = "\n".join([FIXED, *lines, queue])
-    host = Host(FILES)
+    host = FakeSubmitHost(FILES)
     answer = host.submit(text)
     if answer.code:
         with pytest.raises(SubmitError):
@@ -180,15 +180,18 @@ def test_a_part_that_reads_what_differs_is_made_for_each_job(how: str) -> None:
 
 
 def test_what_jobs_share_is_the_same_object_and_so_is_deflated_once() -> None:
-    jobs = Host(FILES).jobs("executable = agent.sh\narguments = $(Process)\noutput = $(x)\n"
-                            "queue x in (1 2 3)\n")  # fmt: skip
+    jobs = FakeSubmitHost(FILES).make_jobs(
+        "executable = agent.sh\narguments = $(Process)\noutput = $(x)\nqueue x in (1 2 3)\n"
+    )
 
     assert len({id(job.task.files) for job in jobs}) == 1
     assert [job.task.arguments for job in jobs] == [("0",), ("1",), ("2",)]
 
 
 def test_an_attribute_that_two_parts_set_is_the_later_ones_for_every_job() -> None:
-    jobs = Host(FILES).jobs("executable = agent.sh\npriority = $(Process)\n+JobPrio = 0\nqueue 3\n")
+    jobs = FakeSubmitHost(FILES).make_jobs(
+        "executable = agent.sh\npriority = $(Process)\n+JobPrio = 0\nqueue 3\n"
+    )
 
     # for the first job both say 0; that must not be taken for "the later one said nothing"
     assert [job.ad["JobPrio"] for job in jobs] == ["0", "0", "0"]
@@ -196,7 +199,7 @@ def test_an_attribute_that_two_parts_set_is_the_later_ones_for_every_job() -> No
 
 def test_messages_that_share_files_are_the_same_bytes_as_alone() -> None:
     big = bytes(range(256)) * 64
-    jobs = Host({f"{CWD}/big": big}).jobs(
+    jobs = FakeSubmitHost({f"{CWD}/big": big}).make_jobs(
         "executable = agent.sh\ntransfer_input_files = big\narguments = $(Process)\nqueue 3\n"
     )
     messages = [
@@ -210,7 +213,7 @@ def test_messages_that_share_files_are_the_same_bytes_as_alone() -> None:
 
 
 def test_who_does_not_run_a_job_need_not_inflate_its_input() -> None:
-    job = Host({f"{CWD}/big": b"x" * 5000}).job(
+    job = FakeSubmitHost({f"{CWD}/big": b"x" * 5000}).make_job(
         "executable = agent.sh\ntransfer_input_files = big\nqueue\n"
     )
     sent = Submit("s", JobId(7, 0), 0.0, "p", 1, 1, 0, dict(job.ad.pairs()), job.task)

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.fake_submit_host import CWD, Host
+from tests.support.fake_submit_host import CWD, FakeSubmitHost
 
 HEAD = "executable = agent.sh\narguments = $(x)\n"
 
 
-def arguments(host: Host, text: str) -> list[str]:
-    return [" ".join(job.task.arguments) for job in host.jobs(text)]
+def arguments(host: FakeSubmitHost, text: str) -> list[str]:
+    return [" ".join(job.task.arguments) for job in host.make_jobs(text)]
 
 
 @pytest.mark.parametrize("word", ["include : common", "INCLUDE:common", "include ifexist : common"])
 def test_an_included_text_stands_where_the_line_is(word: str) -> None:
-    host = Host({f"{CWD}/common": b"x = $(y) 2\ny = later\nz = kept\n"})
+    host = FakeSubmitHost({f"{CWD}/common": b"x = $(y) 2\ny = later\nz = kept\n"})
 
     assert arguments(host, f"{HEAD}z = 1\n{word}\ny = last\nqueue\n") == ["last 2"]
 
 
 def test_an_included_text_sees_the_conditions_and_macros_of_the_one_around() -> None:
-    host = Host(
+    host = FakeSubmitHost(
         {
             f"{CWD}/outer": b"if defined on\ninclude : $(name).sub\nendif\n",
             f"{CWD}/inner.sub": b"if true\nx = inner\nelse\nx = else\nendif\n",
@@ -39,7 +39,7 @@ def test_an_included_text_sees_the_conditions_and_macros_of_the_one_around() -> 
 def test_an_included_command_is_run_by_the_command_that_asked_and_without_a_shell(
     line: str,
 ) -> None:
-    host = Host()
+    host = FakeSubmitHost()
     host.caller.programs = {("site", "--name", "a"): (0, b"x = CERN\r\n# no\n")}
 
     assert arguments(host, f"{HEAD}{line}\nqueue\n") == ["CERN"]
@@ -47,11 +47,11 @@ def test_an_included_command_is_run_by_the_command_that_asked_and_without_a_shel
 
 
 def test_a_file_that_need_not_exist_is_passed_over() -> None:
-    assert arguments(Host(), f"{HEAD}include ifexist : nope\nqueue\n") == [""]
+    assert arguments(FakeSubmitHost(), f"{HEAD}include ifexist : nope\nqueue\n") == [""]
 
 
 def test_what_is_not_reached_is_not_read() -> None:
-    host = Host()
+    host = FakeSubmitHost()
     text = f"{HEAD}if false\ninclude : nope\ninclude command : nope\nuse template : x\nendif\nqueue"
 
     assert arguments(host, text) == [""]
@@ -80,7 +80,9 @@ def test_what_is_not_reached_is_not_read() -> None:
 def test_a_bad_line_is_named_with_the_text_it_is_in(
     files: dict[str, str], source: str, line: int, problem: str
 ) -> None:
-    host = Host({f"{CWD}/{n}": t.encode("utf-8", "surrogateescape") for n, t in files.items()})
+    host = FakeSubmitHost(
+        {f"{CWD}/{n}": t.encode("utf-8", "surrogateescape") for n, t in files.items()}
+    )
     answer = host.submit("include : a\nexecutable = agent.sh\nqueue\n")
 
     assert answer.code == 1
@@ -98,7 +100,7 @@ def test_a_bad_line_is_named_with_the_text_it_is_in(
 def test_a_command_that_fails_ends_the_submit(code: int, problem: str) -> None:
     for text, line in ((f"{HEAD}include command : nope 1\nqueue", 3),
                        (f"{HEAD}queue x from nope 1 |", 3)):  # fmt: skip
-        host = Host()
+        host = FakeSubmitHost()
         host.caller.programs = {("nope", "1"): (code, b"x = 1\n")}
         answer = host.submit(text)
         assert answer.code == 1
@@ -106,7 +108,7 @@ def test_a_command_that_fails_ends_the_submit(code: int, problem: str) -> None:
 
 
 def test_a_command_with_bad_quotes_is_refused_unrun() -> None:
-    host = Host()
+    host = FakeSubmitHost()
     answer = host.submit(f'{HEAD}include command : "nope\nqueue\n')
 
     assert 'on Line 3 of e.sub: "nope: Unterminated double-quote.' in answer.stderr
@@ -132,7 +134,7 @@ def test_a_command_with_bad_quotes_is_refused_unrun() -> None:
 )
 def test_items_come_from_globs_commands_and_stdin(statement: str, items: list[str]) -> None:
     names = ("a.dat", "b.dat", "d.dat/x", "sub/c.dat")
-    host = Host({f"{CWD}/{name}": b"" for name in names})
+    host = FakeSubmitHost({f"{CWD}/{name}": b"" for name in names})
     host.caller.programs = {("list",): (0, b"i1\n# no\n\n i2 i3 \n")}
     host.caller.given = b"s1\ns2\n"
     text = f"executable = agent.sh\narguments = $(x)$(Item)\n{statement}\n"
@@ -141,7 +143,7 @@ def test_items_come_from_globs_commands_and_stdin(statement: str, items: list[st
 
 
 def test_a_name_that_matches_twice_is_taken_once_with_a_warning() -> None:
-    host = Host({f"{CWD}/a.dat": b""})
+    host = FakeSubmitHost({f"{CWD}/a.dat": b""})
     answer = host.submit(f"{HEAD}queue x matching a.* *.dat\n")
 
     assert answer.stderr == (
@@ -151,7 +153,7 @@ def test_a_name_that_matches_twice_is_taken_once_with_a_warning() -> None:
 
 
 def test_a_pattern_without_a_match_is_a_warning_and_no_job() -> None:
-    answer = Host().submit(f"{HEAD}queue x matching *.dat\n")
+    answer = FakeSubmitHost().submit(f"{HEAD}queue x matching *.dat\n")
 
     assert answer.code == 0
     assert answer.stderr == (
@@ -161,7 +163,7 @@ def test_a_pattern_without_a_match_is_a_warning_and_no_job() -> None:
 
 
 def test_a_description_without_a_caller_cannot_run_commands() -> None:
-    host = Host()
+    host = FakeSubmitHost()
     host.caller = None  # type: ignore[assignment]
     answer = host.submit(f"{HEAD}queue x from seq 3 |\n")
 
