@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.schedd_parts import SCHEDD, Bench, Events, after, shown
+from tests.support.schedd_parts import SCHEDD, Events, ScheddHarness, describe_job, job_after
 from tests.support.virtual_worker import POOL, Site
 from thyme.broker import Mail
 from thyme.protocol import codec
@@ -27,7 +27,7 @@ class Both:
         for name in ("work", "schedd"):
             (path / name).mkdir()
         self.site = Site(path / "work")
-        self.bench = Bench(path / "schedd", self.site.broker, max_attempts=3)
+        self.bench = ScheddHarness(path / "schedd", self.site.broker, max_attempts=3)
         self.events = Events(task=LONG)
 
     def submit(self) -> None:
@@ -55,7 +55,7 @@ def both(tmp_path: Path) -> Iterator[Both]:
     made.bench.close()
 
 
-def ask(bench: Bench, worker: str, attempt: int = 0, again: bool = True) -> ClaimReply:
+def ask(bench: ScheddHarness, worker: str, attempt: int = 0, again: bool = True) -> ClaimReply:
     job = bench.job()
     claim = Claim(SCHEDD, job.id, attempt, worker, f"slot1@{worker}", again=again, life=job.life)
     line = bench.broker.connect()
@@ -80,7 +80,8 @@ def test_a_job_is_run_once(both: Both) -> None:
 
     assert both.kinds() == RAN_ONCE
     assert (
-        shown(both.bench.job()) == "completed by nobody queued out" or not both.bench.job().in_queue
+        describe_job(both.bench.job()) == "completed with message, left the queue"
+        or not both.bench.job().in_queue
     )
 
 
@@ -107,7 +108,7 @@ def test_without_a_schedd_a_cut_line_costs_nothing(both: Both) -> None:
     both.site.broker.break_at("send")
     assert both.site.run(max_jobs=0) == 3
     assert "started" not in both.kinds()
-    assert shown(both.bench.job()) == "idle by nobody queued in"
+    assert describe_job(both.bench.job()) == "idle with message"
 
     both.arrive()
     assert both.site.run(max_jobs=0) == 0
@@ -212,5 +213,7 @@ def test_a_job_that_ended_as_it_was_given_up_for_the_last_time_is_not_held() -> 
     e = Events()
     given_up = Lost(SCHEDD, e.job, e.now, 0, "no news", HoldReason(26, 0, "lost 3 times"))
 
-    assert shown(after(e.submit(), e.started(), e.finished(), given_up)).startswith("ended")
-    assert after(e.submit(), e.started(), given_up).status == 5
+    assert describe_job(job_after(e.submit(), e.started(), e.finished(), given_up)).startswith(
+        "ended"
+    )
+    assert job_after(e.submit(), e.started(), given_up).status == 5
