@@ -17,7 +17,7 @@ HINTS = (
     ("pull access denied", "no such image there: IMAGES=build in .env makes it here"),
     ("manifest unknown", "that version of the image is not there: look at .env"),
     (
-        "--force writes it anew",
+        "--force writes it again",
         "BROKER_HOST, POOL or TLS has changed in .env: make secrets SECRETS_ARGS=--force",
     ),
     ("is unhealthy", "docker compose logs, of that service"),

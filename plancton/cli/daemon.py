@@ -35,7 +35,7 @@ def nodaemon(paths: Paths, arguments: argparse.Namespace) -> int:
 
 
 def force_start(paths: Paths, arguments: argparse.Namespace) -> int:
-    """End a drain, also one that the environment asks for, try pilots anew, and start."""
+    """End a drain, also one that the environment asks for, try pilots again, and start."""
     flags = AdminFlags(paths.rundir)
     flags.resume()
     flags.request_retry()
@@ -45,7 +45,7 @@ def force_start(paths: Paths, arguments: argparse.Namespace) -> int:
         os.kill(pid, signal.SIGUSR1)
         raise AlreadyRunning(
             f"a daemon (pid {pid}) runs with {paths.rundir} already; "
-            "a drain is ended, and pilots are tried anew"
+            "a drain is ended, and pilots are tried again"
         )
     arguments.wait = _START_WAIT
     return start(paths, arguments)

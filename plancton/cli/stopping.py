@@ -72,7 +72,7 @@ def drain_stop(paths: Paths, arguments: argparse.Namespace) -> int:
 
 
 def resume(paths: Paths, _arguments: argparse.Namespace) -> int:
-    """End a drain, and try pilots anew."""
+    """End a drain, and try pilots again."""
     flags = AdminFlags(paths.rundir)
     flags.resume()
     # Who repairs a node and resumes it wants pilots now, not after the wait of old failures.
@@ -83,7 +83,7 @@ def resume(paths: Paths, _arguments: argparse.Namespace) -> int:
 def retry(paths: Paths, _arguments: argparse.Namespace) -> int:
     """Have the daemon forget the failures of pilots and start some at once."""
     AdminFlags(paths.rundir).request_retry()
-    return _report(paths, "forgets earlier failures: pilots are tried anew")
+    return _report(paths, "forgets earlier failures: pilots are tried again")
 
 
 def reload(paths: Paths, _arguments: argparse.Namespace) -> int:

@@ -44,7 +44,7 @@ class ContainerKeys(BaseModel):
         "",
         "",
         "The Docker config file with the credentials for private registries; empty: "
-        "`$DOCKER_CONFIG/config.json`, else `~/.docker/config.json`. Read anew for each pull.",
+        "`$DOCKER_CONFIG/config.json`, else `~/.docker/config.json`. Read again for each pull.",
         "1.0",
     )
 
@@ -158,5 +158,5 @@ class ContainerKeys(BaseModel):
 
 #: Keys that do nothing with ``engine: process``.
 CONTAINERS_ONLY = tuple(ContainerKeys.model_fields)
-#: For these the engine is opened anew.
+#: For these the engine is opened again.
 READ_AT_START = ("docker_host", "cgroup_parent", "cgroup_root")

@@ -114,7 +114,7 @@ class Config(ContainerKeys):
         "Time without CPU, because the owner uses it, after which a pilot is given up so that its "
         "job runs elsewhere; 0: never. Where `cpu.idle` protects the owner, pilots are not evicted "
         "for CPU before. The default is an hour: a job of several hours loses more by starting "
-        "anew.",
+        "again.",
         "1.0",
     )
     lifetime_confidence: Annotated[float, Field(ge=0, lt=1)] = _key(

@@ -24,7 +24,7 @@ _VERSION = 1
 def select_kept(history: History) -> History:
     """Return the part that is kept.
 
-    The owner's load and the time over capacity are measured anew.
+    The owner's load and the time over capacity are measured again.
     """
     return replace(
         History(),
@@ -69,7 +69,7 @@ def load(path: Path, config: Config, now: float, boot: str) -> History:
     except FileNotFoundError:
         return History()
     except (OSError, ValueError, KeyError, TypeError) as error:
-        _log.warning("%s: cannot be used, back-offs begin anew: %s", path, error)
+        _log.warning("%s: cannot be used, back-offs begin again: %s", path, error)
         return History()
     no_work, breaker = found.no_work, found.breaker
     return replace(

@@ -196,7 +196,7 @@ class ControlLoop:
 
     def _tell_that_failures_are_forgotten(self, asked: bool) -> None:
         why = "as asked" if asked else "what a pilot is has changed"
-        _log.info("%s: earlier failures are forgotten, and pilots are tried anew", why)
+        _log.info("%s: earlier failures are forgotten, and pilots are tried again", why)
         if asked:
             try:
                 self._flags.finish_retry()

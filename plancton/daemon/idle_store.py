@@ -1,6 +1,6 @@
 """Keep what was learned of the node's idle periods over restarts of the daemon and of the node.
 
-A few kilobytes, written anew every ten minutes and at the end.  Periods that go on are kept with
+A few kilobytes, written again every ten minutes and at the end.  Periods that go on are kept with
 their age: a daemon that is back soon takes them to have gone on.
 """
 
@@ -85,7 +85,9 @@ class IdleStore:
         except FileNotFoundError:
             return history
         except (OSError, ValueError, KeyError, TypeError) as error:
-            _log.warning("%s: cannot be used, idle periods are learned anew: %s", self._path, error)
+            _log.warning(
+                "%s: cannot be used, idle periods are learned again: %s", self._path, error
+            )
             return history
         return replace(history, record=record, idle=idle)
 

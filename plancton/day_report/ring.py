@@ -48,7 +48,7 @@ class WrongFormat(ValueError):
 
 
 def write_row(path: Path, row: Minute) -> None:
-    """Put one row into its place; makes the file, or begins anew if it is of another version.
+    """Put one row into its place; makes the file, or begins again if it is of another version.
 
     Raises OSError.
     """

@@ -124,7 +124,7 @@ def _install(source: GitSource, confdir: Path) -> None:
         clone.rename(confdir)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    print(f"installed {confdir}{' anew' if occupied else ''} from {source.url}")
+    print(f"installed {confdir}{' again' if occupied else ''} from {source.url}")
 
 
 def _is_clean_clone(confdir: Path, source: GitSource) -> bool:

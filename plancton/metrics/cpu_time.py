@@ -48,6 +48,6 @@ class CpuTime:
         self._seconds["owner_squeezed_seconds"] += (squeezed or 0.0) * passed
 
     def take(self) -> dict[str, float] | None:
-        """Return what was added up and begin anew; None where nothing was known."""
+        """Return what was added up and begin again; None where nothing was known."""
         taken, self._seconds = self._seconds, dict.fromkeys(FIELDS, 0.0)
         return taken if taken["total_seconds"] else None

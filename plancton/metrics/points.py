@@ -89,7 +89,7 @@ class Tally:
             del self.starting[gone]
 
     def clear(self) -> None:
-        """Start anew; what is known of pilots that are there is kept."""
+        """Start again; what is known of pilots that are there is kept."""
         self.ends.clear()
         self.evictions.clear()
         self.evicted_cpu.clear()

@@ -64,7 +64,7 @@ def forget_if_changed(
     """Return the history without what was learned about pilots that are started no more.
 
     Failures of a pilot say nothing about another one: after a change of its configuration or of
-    its image, or when the admin says so (``retry``), pilots are tried anew.  ``image`` is the
+    its image, or when the admin says so (``retry``), pilots are tried again.  ``image`` is the
     digest that new pilots are made from, "" where that is not known.
     """
     pilot_config = fingerprint_pilots(config)

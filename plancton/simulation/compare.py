@@ -49,7 +49,7 @@ def compare(
 
     Args:
         nodes: what each one's owner used.
-        setup: the configured rules; its queue is made anew for each node.
+        setup: the configured rules; its queue is made again for each node.
         lengths: of the jobs; None: they never end.
         waiting: how many jobs a pilot may choose from.
         seed: of the jobs' lengths.

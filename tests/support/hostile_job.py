@@ -121,7 +121,7 @@ def main() -> None:
             )
         else:
             attempt(kind, lambda path=path: Path(path).read_text())
-    attempt("own den", lambda: names(Path("..")))
+    attempt("own work directory", lambda: names(Path("..")))
     found["secret"] = everywhere(secret.encode())
     found["own environment"] = secret in repr(os.environ)
     found["rights"] = status("CapInh", "CapPrm", "CapEff", "CapAmb", "NoNewPrivs", "Groups")

@@ -38,7 +38,7 @@ class BrokerLocation:
         except ValueError:
             parts, hosts, vhost, query = urlsplit(""), (), "", {}
         if parts.scheme not in ("amqp", "amqps") or not vhost or not all(hosts):
-            raise FilesUnusable(f"{path}: holds no broker URL; remove it to have it made anew")
+            raise FilesUnusable(f"{path}: holds no broker URL; remove it to have it made again")
         return cls(hosts, vhost, parts.scheme == "amqps", query.get("cafile", [""])[0])
 
 

@@ -2,7 +2,7 @@
 
 The format is what ``rabbitmqctl export_definitions`` writes
 (https://www.rabbitmq.com/docs/definitions). Loading never deletes and never
-changes a queue that is there; users and permissions are set anew.
+changes a queue that is there; users and permissions are set again.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from .passwords import generate_password
 from .roles import list_roles
 
 DEFINITIONS = "definitions.json"
-_AGAIN = "--force writes it anew, with the passwords that are there"
+_AGAIN = "--force writes it again, with the passwords that are there"
 
 
 @dataclass(frozen=True)

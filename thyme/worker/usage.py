@@ -130,7 +130,7 @@ class DirectorySize:
         self.size = 0
 
     def count(self, entries: int) -> None:
-        """Count so many entries; after the last one the next step begins anew."""
+        """Count so many entries; after the last one the next step begins again."""
         if self._walk is None:
             self._walk, self._sum = _walk_blocks(str(self._top)), 0
         for _ in range(entries):

@@ -161,7 +161,7 @@ def answer(request: Request, gateway: CommandGateway) -> Answer:
 
 
 def _complete_input(action: ActionRequest, request: Request, gateway: CommandGateway) -> None:
-    """Record anew the jobs to be released whose input was missing and is there now."""
+    """Record again the jobs to be released whose input was missing and is there now."""
     incomplete = gateway.look(
         lambda ledger, now: [
             job

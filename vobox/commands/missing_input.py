@@ -1,7 +1,7 @@
 """Complete released jobs whose input was missing when they were submitted.
 
 Input travels with the job's message. So when such a job is released, its input is looked for
-again, with its owner's rights, and the whole job is recorded anew; if it is still missing, the job
+again, with its owner's rights, and the whole job is recorded again; if it is still missing, the job
 is held again.
 """
 

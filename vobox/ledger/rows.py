@@ -30,7 +30,7 @@ _WRITTEN: Final = (
     "version", "submitted", "recorded", "has_policy", "qdate", "batch", "procs", "cmd",
     "columns_match", "dictionary", "ad",
 )  # fmt: skip
-#: Writes what ``encode_job`` gives; not by REPLACE, which would write every index anew.
+#: Writes what ``encode_job`` gives; not by REPLACE, which would write every index again.
 PUT_JOB: Final = (
     f"INSERT INTO jobs({','.join(_WRITTEN)}) VALUES({','.join('?' * len(_WRITTEN))}) "
     "ON CONFLICT(cluster, proc) DO UPDATE SET "

@@ -48,7 +48,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         """Open the ledger, or make it; see ``open_ledger``."""
         self.path = path
-        # a job's events follow each other closely: reading and parsing it anew for each of
+        # a job's events follow each other closely: reading and parsing it again for each of
         # them is half of what a job costs the schedd
         self._recent: OrderedDict[JobId, Job] = OrderedDict()
         self._meta: dict[str, str] = {}
@@ -255,7 +255,7 @@ class Ledger:
         return self._jobs(where, tuple(after), limit)
 
     def forget_offsets(self) -> None:
-        """Forget where in the stream the jobs' records are: it counts anew."""
+        """Forget where in the stream the jobs' records are: it counts again."""
         self._query("UPDATE jobs SET submitted=0, recorded=-1")
         self._recent.clear()
 

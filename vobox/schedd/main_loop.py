@@ -152,7 +152,7 @@ class Schedd:
                 self._close_session()
                 if not isinstance(error, (BrokerError, sqlite3.Error, OSError)):
                     # a fault of ours: what is in the ledger and the stream is as it was
-                    log.exception("the schedd starts its work anew")
+                    log.exception("the schedd starts its work again")
                 if isinstance(error, BrokerRefused) and not was_live:
                     raise  # waiting will not help: another schedd has our name, or no permission
                 self._state.health.report_failure(error)

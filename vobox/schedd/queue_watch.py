@@ -21,7 +21,7 @@ class QueueWatch:
         self._looked: dict[str, tuple[float, int]] = {}
 
     def reset(self) -> None:
-        """Begin anew: no claim was answered until now."""
+        """Begin again: no claim was answered until now."""
         self._left.clear()
         self._looked.clear()
 

@@ -53,7 +53,7 @@ STEP_JOBS: Final = 200
 STEP_BYTES: Final = 32 * 1024 * 1024
 #: Seconds between two looks whether messages of the job queues were lost, at the most.
 CHECK_QUEUES_SECONDS: Final = 60.0
-#: Seconds between two rounds through all jobs, to record anew what the stream may soon forget.
+#: Seconds between two rounds through all jobs, to record again what the stream may soon forget.
 RECORD_JOBS_SECONDS: Final = 60.0
 #: Seconds between two batches of results: each waits for the broker's confirm, and workers with
 #: it. The first result after a pause is delivered at once.
@@ -182,7 +182,7 @@ class Reconciler:
                 state.lost_messages[pool] = max(overdue, state.lost_messages.get(pool, -1))
 
     def _record_jobs(self) -> None:
-        """Record anew the jobs, and the used cluster ids, that the stream may soon forget."""
+        """Record again the jobs, and the used cluster ids, that the stream may soon forget."""
         timers, old = self._state.timers, self._reader.find_old()
         if not timers.is_due(Task.RECORD_JOBS):
             return

@@ -1,4 +1,4 @@
-"""Record jobs anew before the stream forgets them, so that it always rebuilds the whole ledger.
+"""Record jobs again before the stream forgets them, so that it always rebuilds the whole ledger.
 
 A job may wait, be held or be in the history for longer than the stream keeps its records. Before
 half of the retention has passed, it is recorded whole: the messages that the ledger keeps for it,
@@ -39,7 +39,7 @@ class Snapshots:
         self._after = _START
 
     def make_due(self, old: int, now: float) -> tuple[list[bytes], bool]:
-        """Return messages that record jobs anew, and whether more jobs are left of this round.
+        """Return messages that record jobs again, and whether more jobs are left of this round.
 
         :param old: the last offset whose records may soon be forgotten
         :param now: epoch seconds
@@ -55,7 +55,7 @@ class Snapshots:
             try:
                 made = self._encode(job, now)
             except BadMessage as error:
-                log.error("job %s cannot be recorded anew: %s", job_id, error)
+                log.error("job %s cannot be recorded again: %s", job_id, error)
                 continue
             bodies += made
             size += sum(map(len, made))

@@ -17,7 +17,7 @@ MAX_PAUSE: Final = 600.0
 
 
 class StartPauses:
-    """When each such job may be queued again; a restart begins the pauses anew."""
+    """When each such job may be queued again; a restart begins the pauses again."""
 
     def __init__(self) -> None:
         #: job → its number of failed starts, and when it may be queued again (monotonic)

@@ -60,7 +60,7 @@ READ_BATCH: Final = 500
 #: written twice. About a second's work, and memory that a schedd has.
 REPLAY_BATCH: Final = 10_000
 REPLAY_BATCH_BYTES: Final = 16 * 1024 * 1024
-#: Seconds without a record from a stream that has one, after which the broker is asked anew.
+#: Seconds without a record from a stream that has one, after which the broker is asked again.
 SILENT_SECONDS: Final = 30
 #: Records remembered, to know a stream again that has lost its end, and seconds between them.
 CHECKPOINTS: Final = 10
@@ -106,7 +106,7 @@ class StreamReader:
         """Compare the stream with what the ledger has read of it, and keep what the ledger knows.
 
         Only a stream with other records wherever the ledger read some is another stream: the
-        ledger is then started anew, and a copy of it kept. Where an earlier record is the same,
+        ledger is then started again, and a copy of it kept. Where an earlier record is the same,
         the stream has lost its end, and what was recorded since is in its place. Raises
         BrokerUnreachable, and keeps the ledger, where the broker does not tell.
         """

@@ -16,7 +16,7 @@ class Task(Enum):
     CHECK_LEASES = auto()
     CHECK_QUEUES = auto()  #: look whether messages of the job queues were lost
     SCAN_POLICIES = auto()
-    RECORD_JOBS = auto()  #: record jobs anew that the stream may soon forget
+    RECORD_JOBS = auto()  #: record jobs again that the stream may soon forget
     PROBE = auto()  #: ask the broker whether it is there
 
 

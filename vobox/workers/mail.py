@@ -153,7 +153,7 @@ class WorkerMail:
         claims, _all_received = self._receive()
         self._send([self._make_reply(*each, "the ledger is being read", True) for each in claims])
         for mail, message in self._rest:
-            if not isinstance(message, Heartbeat):  # leases begin anew when the ledger is current
+            if not isinstance(message, Heartbeat):  # leases begin again when the ledger is current
                 self._read(mail, message)
         self._rest.clear()
 

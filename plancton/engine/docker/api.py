@@ -40,7 +40,7 @@ QUICK_TIMEOUT = 10.0
 SLOW_TIMEOUT = 120.0
 #: Seconds without progress after which a pull is given up.
 PULL_SILENCE = 300.0
-#: Seconds without an event after which the stream is opened anew: the other end may be gone.
+#: Seconds without an event after which the stream is opened again: the other end may be gone.
 EVENT_SILENCE = 900.0
 #: All that a connection can break with; streams raise what is below ``requests``.
 _BROKEN = (
@@ -102,7 +102,7 @@ class DockerApi:
         return _Events(stream)
 
     def forget_connections(self) -> None:
-        """Connect anew at the next call: the engine may be a newer one by then."""
+        """Connect again at the next call: the engine may be a newer one by then."""
         with self._lock:
             clients, self._clients = self._clients, {}
         for client in clients.values():

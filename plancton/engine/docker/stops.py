@@ -162,7 +162,7 @@ class Stops:
     def close(self) -> None:
         """Write the marks that are not written; the next daemon does the killing.
 
-        A pilot that could not be signalled has no mark: the next daemon asks it anew.
+        A pilot that could not be signalled has no mark: the next daemon asks it again.
         """
         with self._lock:
             self._closing = True

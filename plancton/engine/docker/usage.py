@@ -25,7 +25,7 @@ class StatsSource(Protocol):
 
 
 class UsageReader:
-    """Adds up usage; sums never decrease, though pilots end and groups are made anew."""
+    """Adds up usage; sums never decrease, though pilots end and groups are made again."""
 
     def __init__(self, api: StatsSource) -> None:
         self._api = api

@@ -197,7 +197,7 @@ def test_a_repaired_node_fills_at_once_by_its_configuration_by_retry_and_by_resu
     program.chmod(0o755)
     done = node.ctl("retry")
     assert (done.returncode, done.stdout) == (
-        0, "the node forgets earlier failures: pilots are tried anew\n",
+        0, "the node forgets earlier failures: pilots are tried again\n",
     )  # fmt: skip
     node.wait_for(3)
     program.unlink()

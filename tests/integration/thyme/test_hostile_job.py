@@ -133,7 +133,7 @@ def test_a_job_of_a_worker_that_is_root_gets_nothing(
         os.close(keeper)
 
     assert_contained(found)
-    refused = {"url", "broker", "list workers", "list other", "proxy", "own den"}
+    refused = {"url", "broker", "list workers", "list other", "proxy", "own work directory"}
     assert {name: found[name] for name in refused} == dict.fromkeys(refused, "EACCES")
     assert {found["signal"], found["all signals"]} == {"EPERM"}
     assert found["run setuid"] == ""

@@ -147,7 +147,7 @@ def _check_place(query: _Query, view: QueueView) -> None:
 def _open_history(
     query: _Query, request: Request, view: QueueView, files: OwnerFiles | None
 ) -> Callable[[], Iterator[Ad]]:
-    """Return what finds the jobs to look at, each time anew; raises EarlyExit for a bad file."""
+    """Return what finds the jobs to look at, each time again; raises EarlyExit for a bad file."""
     if not query.file:
         # -since and -scanlimit look at the other clusters' jobs, too.
         clusters = None if query.looks_at_all else query.selection.find_clusters()

@@ -25,7 +25,7 @@ class Part(Generic[T]):
     def __init__(self, parts: SharedParts, result: T, varies: bool) -> None:
         self._parts = parts
         self._result = result
-        self.varies = varies  #: whether it is made anew for each job
+        self.varies = varies  #: whether it is made again for each job
 
     @property
     def value(self) -> T:

@@ -76,7 +76,7 @@ def test_a_damaged_file_is_reported_and_not_believed(
     file.write_text(damage)
     with caplog.at_level(logging.WARNING, "plancton"):
         assert backoff_store.load(file, CONFIG, 1000.0, "b") == History()
-    assert "cannot be used, back-offs begin anew" in caplog.text
+    assert "cannot be used, back-offs begin again" in caplog.text
 
 
 def test_a_new_loop_goes_on_waiting_where_the_one_before_did(tmp_path: Path) -> None:

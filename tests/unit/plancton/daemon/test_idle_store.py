@@ -25,7 +25,7 @@ def store(tmp_path: Path) -> IdleStore:
 
 def test_it_is_the_same_after_a_restart_and_periods_went_on(store: IdleStore) -> None:
     store.save(HISTORY, 1000.0, WALL)
-    # The monotonic clock of another boot begins anew.
+    # The monotonic clock of another boot begins again.
     found = store.load(History(), 30.0, WALL + 60)
     assert found.record == RECORD
     assert found.idle.since == (30.0 - 660, 30.0 - 160)
@@ -63,7 +63,7 @@ def test_a_file_that_is_wrong_is_not_used(
     path = tmp_path / "state" / "idle.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     assert store.load(History(), 1000.0, WALL) == History()
-    assert "learned anew" in caplog.text
+    assert "learned again" in caplog.text
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "\x00", "{" * 2_000_000])

@@ -59,7 +59,7 @@ def test_a_full_disk_loses_lines_and_logs_how_many_when_there_is_room(
     path.unlink()
     assert isinstance(handler, logging.FileHandler)
     handler.acquire()
-    try:  # there is room: as after a rotation, it opens its file anew
+    try:  # there is room: as after a rotation, it opens its file again
         handler.stream.close()
         handler.stream = None  # type: ignore[assignment]
     finally:

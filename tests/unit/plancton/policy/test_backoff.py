@@ -332,4 +332,4 @@ def test_pilots_from_before_the_repair_that_fail_later_say_nothing_about_the_new
     assert later.history.breaker == Breaker()
     fresh = tuple(ended(4, age=3.0, id=f"fresh{n}") for n in range(3))
     again = decide(replace(state, pilots=fresh, history=later.history), changed, 1006.0)
-    assert again.history.breaker.level == 1, "a repair that did not help counts anew"
+    assert again.history.breaker.level == 1, "a repair that did not help counts again"

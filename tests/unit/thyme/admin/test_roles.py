@@ -224,7 +224,7 @@ def test_another_host_is_written_only_with_force_and_keeps_the_passwords(
     said = capsys.readouterr().err
     assert said == (
         f"thyme-admin: {tmp_path}/vobox.url would change: it names another place or has other "
-        "options; --force writes it anew, with the passwords that are there\n"
+        "options; --force writes it again, with the passwords that are there\n"
     )
     assert content(tmp_path) == before
     assert run(tmp_path, "--host", "b", "--force") == 0

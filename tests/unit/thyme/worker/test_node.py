@@ -80,17 +80,17 @@ def test_acting_ends_with_its_block_whatever_happens() -> None:
 # --- dens ------------------------------------------------------------------------------------
 
 
-def den(workdir: Path) -> WorkDirectory:
+def make_directory(workdir: Path) -> WorkDirectory:
     return WorkDirectory(workdir, lambda number: choose_job_user("self", number, os.geteuid()))
 
 
 def test_each_living_worker_has_a_den_of_its_own_and_the_lowest_free_one(tmp_path: Path) -> None:
-    first, second = den(tmp_path), den(tmp_path)
+    first, second = make_directory(tmp_path), make_directory(tmp_path)
     assert (first.path.name, second.path.name) == ("thyme_0", "thyme_1")
     assert stat.S_IMODE(first.path.stat().st_mode) == 0o711
 
     first.close()
-    third = den(tmp_path)
+    third = make_directory(tmp_path)
 
     assert third.path.name == "thyme_0"
     for each in (second, third, third):
@@ -106,10 +106,10 @@ def test_the_dens_of_the_dead_are_swept_and_nothing_else_is_touched(tmp_path: Pa
     for kept in ("dir_1", "thyme_7.txt", "thyme_9"):
         (tmp_path / kept).mkdir()
     (tmp_path / "thyme_9/mine").touch()
-    living = den(tmp_path)
+    living = make_directory(tmp_path)
     (living.path / "dir_1").mkdir()
 
-    newcomer = den(tmp_path)
+    newcomer = make_directory(tmp_path)
 
     assert sorted(each.name for each in tmp_path.iterdir()) == [
         "dir_1", "thyme_0", "thyme_1", "thyme_9",
@@ -127,7 +127,7 @@ def test_a_link_in_the_place_of_a_den_leads_nowhere(tmp_path: Path) -> None:
     work.mkdir()
     (work / "thyme_0").symlink_to(target)
 
-    mine = den(work)
+    mine = make_directory(work)
 
     assert mine.path.name == "thyme_1"
     assert (target / "dir_1").exists()
@@ -136,7 +136,7 @@ def test_a_link_in_the_place_of_a_den_leads_nowhere(tmp_path: Path) -> None:
 
 def test_a_den_that_cannot_be_had_says_why(tmp_path: Path) -> None:
     with pytest.raises(NodeUnfit, match=r"a scratch directory in /.*/none: \[Errno 2\]"):
-        den(tmp_path / "none")
+        make_directory(tmp_path / "none")
 
 
 # --- what a node offers ----------------------------------------------------------------------

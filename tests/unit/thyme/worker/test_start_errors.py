@@ -200,11 +200,11 @@ def test_a_job_whose_scratch_cannot_be_made_goes_back_at_once(
     site.submit(job())
     made = []
 
-    def second_fails(den: Path, user: JobUser) -> Sandbox:
-        made.append(den)
+    def second_fails(directory: Path, user: JobUser) -> Sandbox:
+        made.append(directory)
         if len(made) > 1:
             raise NodeUnfit("no space left")
-        return Sandbox(den, user)
+        return Sandbox(directory, user)
 
     monkeypatch.setattr("thyme.worker.worker.Sandbox", second_fails)
 

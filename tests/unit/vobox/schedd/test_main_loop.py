@@ -194,7 +194,7 @@ def test_a_fault_of_ours_does_not_end_the_schedd(
     wait_until(lambda: not running.schedd.trouble, "all well again")
     running.submit()
     assert running.idle() == 2
-    assert "the schedd starts its work anew" in caplog.text
+    assert "the schedd starts its work again" in caplog.text
     assert not running.failed
 
 

@@ -131,6 +131,6 @@ def test_a_policy_that_asks_for_the_time_is_evaluated_once(tmp_path: Path) -> No
 
     job = bench.job()
     assert (job.status, job.worker, job.attempt) == (2, "w2", 1)
-    assert len(bench.broker.stream) == recorded, "nothing was decided anew"
+    assert len(bench.broker.stream) == recorded, "nothing was decided again"
     assert len(dump(bench.ledger)) == len(before)
     bench.close()

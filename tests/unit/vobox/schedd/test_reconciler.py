@@ -1,4 +1,4 @@
-"""What the schedd owes besides answers: jobs queued again, output and logs, policies."""
+"""The schedd queues jobs again, writes output and logs, and applies policies."""
 
 from __future__ import annotations
 

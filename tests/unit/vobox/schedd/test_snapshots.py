@@ -1,4 +1,4 @@
-"""What the stream forgets was recorded anew before: a ledger made from nothing is the same."""
+"""What the stream forgets was recorded again before: a ledger made from nothing is the same."""
 
 from __future__ import annotations
 
