@@ -1,8 +1,8 @@
 """The round moments that points are stamped with.
 
 Points of all nodes then have the same times, and a sum over nodes has no step where some nodes
-have reported and others not. They are sent whenever the node's loop comes round, so that nodes do not
-send all at once.
+have reported and others not. They are sent whenever the node's loop comes round, so that nodes do
+not send all at once.
 """
 
 from __future__ import annotations
