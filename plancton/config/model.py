@@ -104,8 +104,8 @@ class Config(ContainerKeys):
     grace_kill: Seconds = _key(
         120.0,
         "s",
-        "Time over capacity before pilots are evicted, youngest first, all at once. Not for CPU "
-        "where `cpu.idle` protects the owner.",
+        "Time over capacity before pilots are evicted, those that used the least CPU first, all "
+        "at once. Not for CPU where `cpu.idle` protects the owner.",
     )
     grace_spawn: Seconds = _key(60.0, "s", "Time without starts after an eviction.")
     squeeze_limit: Seconds = _key(

@@ -107,9 +107,18 @@ class View:
         )
 
     @property
-    def youngest_first(self) -> list[Pilot]:
-        """The remaining pilots; one of unknown age counts as new."""
-        return sorted(self.remaining, key=lambda pilot: pilot.age or 0.0)
+    def least_work_first(self) -> list[Pilot]:
+        """The remaining pilots, those first with which the least work is lost.
+
+        Work is CPU time; where that is not known, all that a pilot of its age can have used.
+        """
+
+        def used(pilot: Pilot) -> float:
+            if pilot.cpu_seconds is not None:
+                return pilot.cpu_seconds
+            return (pilot.age or 0.0) * self.config.cpus_per_dock
+
+        return sorted(self.remaining, key=lambda pilot: (used(pilot), pilot.age or 0.0))
 
     def after(self, result: RuleResult) -> View:
         """Return the view for the next rule, which leaves the stopped pilots alone."""
@@ -215,7 +224,7 @@ def limit_age(view: View) -> RuleResult:
 
 
 def relieve_memory(view: View) -> RuleResult:
-    """Stop pilots at once, the youngest first, while memory is short."""
+    """Stop pilots at once, those with the least work lost first, while memory is short."""
     config, load = view.config, view.state.load
     missing = capacity.find_memory_shortage(config, load)
     grace = min(config.stop_grace, SHORT_GRACE)
@@ -235,7 +244,7 @@ def relieve_memory(view: View) -> RuleResult:
             f"{config.memory_stall:g} %); pilots are evicted one after the other."
         )
         # The reading is an average over 10 s: evicting by it alone would empty the node.
-        chosen = [] if view.stopping else view.youngest_first[:1]
+        chosen = [] if view.stopping else view.least_work_first[:1]
         return RuleResult(
             sentence, 0, tuple(StopPilot(pilot, grace, MEMORY_SHORT) for pilot in chosen), wait
         )
@@ -245,11 +254,14 @@ def relieve_memory(view: View) -> RuleResult:
 
 
 def _choose_for_memory(view: View, missing: int) -> list[Pilot]:
-    """Return the youngest pilots that hold ``missing`` bytes and what will be missing soon."""
+    """Return the pilots that hold ``missing`` bytes and what will be missing soon.
+
+    Those come first with which the least work is lost.
+    """
     missing += round(view.history.room_loss * capacity.GROWTH_AHEAD)
     missing -= sum(pilot.memory_bytes or 0 for pilot in view.stopping)
     chosen = []
-    for pilot in view.youngest_first:
+    for pilot in view.least_work_first:
         if missing <= 0:
             break
         chosen.append(pilot)
@@ -312,7 +324,10 @@ def give_up_starving(view: View) -> RuleResult | None:
 
 
 def evict_excess(view: View) -> RuleResult:
-    """Stop the youngest pilots once more of them than fit have run for ``grace_kill``."""
+    """Stop pilots once more of them than fit have run for ``grace_kill``.
+
+    Those come first with which the least work is lost.
+    """
     since, grace_kill = view.history.over_since, view.config.grace_kill
     if since is None:
         return RuleResult("No more pilots run than the node can hold.")
@@ -327,11 +342,11 @@ def evict_excess(view: View) -> RuleResult:
         excess = max(0, len(view.remaining) - min(exceeded, default=len(view.remaining)))
         stops = tuple(
             StopPilot(pilot, view.config.stop_grace, OWNER_NEEDS_NODE)
-            for pilot in view.youngest_first[:excess]
+            for pilot in view.least_work_first[:excess]
         )
     return RuleResult(
         f"More pilots run than the node can hold, for {lasted:.1f} s; "
-        f"the youngest are evicted after {grace_kill:g} s.",
+        f"those that used the least CPU are evicted after {grace_kill:g} s.",
         0,
         stops,
         grace_kill - lasted,

@@ -144,3 +144,16 @@ def test_a_pilot_past_max_ttl_is_asked_to_end_and_no_pause_follows() -> None:
     assert (stop.pilot.id, stop.grace) == ("p0", 7)
     assert decision.history.last_eviction is None
     assert decision.recheck_after == pytest.approx(1.0)
+
+
+def test_those_go_first_with_which_the_least_work_is_lost() -> None:
+    """An old pilot that waited for its owner has less to lose than a young one that computed."""
+    ages, used = (9000, 300, 7000, 2000), (100.0, 290.0, None, 1900.0)
+    seen = [
+        replace(pilot, cpu_seconds=cpu, memory_bytes=2 * GB)
+        for pilot, cpu in zip(pilots(*ages), used, strict=True)
+    ]
+    for missing, gone in ((1, ["p0"]), (3, ["p0", "p1"]), (5, ["p0", "p1", "p3"])):
+        load = replace(IDLE, mem_available=(5 - missing) * GB, pilots_mem=8 * GB)
+        decision = decide(node(*seen, load=load), config(mem_reserve=5 * GB), NOW)
+        assert stopped(decision) == gone
