@@ -71,6 +71,39 @@ def test_an_owner_who_takes_every_core_evicts_no_pilot_where_cpu_idle_protects_h
     assert "asked to end" not in node.log()
 
 
+def test_the_kernel_knows_that_the_oldest_pilot_comes_first(
+    node: Node, values: dict[str, Any], cgroup_name: str
+) -> None:
+    node.configure(**values, docker_cmd=["sleep", "600"], max_docks=1)
+    node.nodaemon()
+    (oldest,) = node.wait_for(1)
+    if node.published()["protection"]["cpu"] != "idle":
+        pytest.skip("this kernel has no cpu.idle")
+    node.configure(**values, docker_cmd=["sleep", "600"], max_docks=2)
+    node.wait_for(2)
+
+    def weights() -> list[int]:
+        """In the kernel's own unit, the largest first."""
+        parent = _find_cpu_groups() / cgroup_name.strip("/")
+        names = ("*/cpu.weight", "*/cpu.shares")
+        found = [int(path.read_text()) for name in names for path in parent.glob(name)]
+        return sorted(found, reverse=True)
+
+    wait_until(lambda: weights() in ([10_000, 10], [102_400, 102]), "weights", state=weights)
+    (pid,) = (one["pid"] for one in node.published()["pilots"] if one["name"] == oldest)
+    of_oldest = [
+        line.rpartition(":")[2].strip()
+        for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+        if line.startswith("0::") or ":cpu," in line or ":cpu:" in line
+    ]
+    largest = max(
+        (path for name in ("*/cpu.weight", "*/cpu.shares")
+         for path in (_find_cpu_groups() / cgroup_name.strip("/")).glob(name)),
+        key=lambda path: int(path.read_text()),
+    )  # fmt: skip
+    assert any(group.endswith(largest.parent.name) for group in of_oldest), of_oldest
+
+
 def _find_cpu_groups() -> Path:
     """Return where this kernel's control groups for CPU time are."""
     return CGROUPS if (CGROUPS / "cgroup.controllers").exists() else CGROUPS / "cpu"
