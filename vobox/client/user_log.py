@@ -38,6 +38,23 @@ class LogEvent:
         return self.head + time.strftime(form, when) + " " + self.body + "...\n"
 
 
+def convert_xml(text: str) -> str:
+    """Return the head of an event in XML as text; raises ValueError."""
+    values = {}
+    for line in text.splitlines():
+        name, found, rest = line.partition('<a n="')[2].partition('">')
+        if found:
+            values[name] = rest.partition(">")[2].partition("</")[0]
+    try:
+        ids = tuple(int(values[name]) for name in ("EventTypeNumber", "Cluster", "Proc", "Subproc"))
+        head = "%03d (%03d.%03d.%03d) " % ids + values["EventTime"].replace("T", " ")
+    except KeyError:
+        raise ValueError(text) from None
+    host = values.get("ExecuteHost", "").replace("&lt;", "<").replace("&gt;", ">")
+    name = values.get("MyType", "event")
+    return "%s %s\n" % (head, "Job executing on host: " + host if host else name)
+
+
 class UserLog:
     """A user log that others append to."""
 
@@ -69,12 +86,13 @@ class UserLog:
             self._rest += data
         events = []  # type: list[LogEvent]
         while True:
-            begin, end, rest = self._rest.partition(b"\n...\n")
+            is_xml = self._rest.startswith(b"<c>")
+            begin, end, rest = self._rest.partition(b"\n</c>\n" if is_xml else b"\n...\n")
             if not end:
                 return events, True
             text = begin.decode("utf-8", "surrogateescape") + "\n"
             try:
-                events.append(LogEvent(text))
+                events.append(LogEvent(convert_xml(text) if is_xml else text))
             except ValueError:
                 if events:  # first what is before it
                     return events, False

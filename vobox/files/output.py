@@ -28,6 +28,7 @@ from thyme.protocol.job import SandboxFile
 from vobox.classad.ad import Ad
 from vobox.jobs.job import Job
 from vobox.jobs.output_destination import is_output, is_spooled, parse_output_remaps
+from vobox.jobs.user_log_xml import convert_to_xml
 
 from .as_user import as_owner
 from .safe_open import open_file, open_handle
@@ -49,6 +50,8 @@ def write_log(job: Job, text: str, once: bool, user_logs: UserLogIndex) -> HoldR
     path = job.ad.text("UserLog")
     if not path:
         return None
+    if job.ad.get("UserLogUseXML", "false").lower() == "true":
+        text = convert_to_xml(text)
     event = text.encode("utf-8", "surrogateescape")
     try:
         with as_owner(job.uid, job.gid):

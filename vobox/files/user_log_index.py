@@ -23,7 +23,8 @@ MAX_LOGS = 64
 MAX_READ = 64 * 1024 * 1024
 #: Bytes of one event, which a log line of a program of ours never exceeds.
 MAX_EVENT = 256 * 1024
-_END = b"...\n"
+#: The last line of an event, as text and in XML.
+_ENDS = (b"...\n", b"</c>\n")
 
 
 @dataclass
@@ -40,7 +41,7 @@ def _add_events(file: IO[bytes], events: set[int]) -> None:
     while left > 0 and (line := file.readline(MAX_EVENT)):
         left -= len(line)
         event = line if len(event) + len(line) > MAX_EVENT else event + line
-        if line == _END:
+        if line in _ENDS:
             events.add(hash(event))
             event = b""
 

@@ -94,7 +94,7 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     _recorded("stream_output", "StreamOut", None, "Output comes when the job has ended."),
     _recorded("stream_error", "StreamErr", None, "Error comes when the job has ended."),
     _honoured("log", "The user log.", "UserLog"),
-    _recorded("log_xml", "UserLogUseXML", _B, "The log is written as text all the same."),
+    _recorded("log_xml", "UserLogUseXML", _B, "The log's events are written as ClassAds in XML."),
     _recorded("submit_event_notes", "SubmitEventNotes", _S),
     _recorded("submit_event_user_notes", "SubmitEventUserNotes", _S),
     _recorded("job_ad_information_attrs", "JobAdInformationAttrs", _S),

@@ -15,6 +15,7 @@ from tests.support.schedd_process import thin
 from thyme.protocol.job import JobId
 from vobox.client import wait
 from vobox.jobs import user_log_events
+from vobox.jobs.user_log_xml import convert_to_xml
 
 ONE, TWO = JobId(38, 0), JobId(40, 1)
 Ended = subprocess.CompletedProcess
@@ -95,6 +96,15 @@ def test_the_end_of_the_wait_is_printed(log: Path, argv: list[str], stdout: str)
     job = job if argv[:1] not in (["-num"], ["-wait"]) else []
     options = [word for word in argv if word not in job]
     assert said(run(*options, log, *job)) == (stdout, "", 0)
+
+
+def test_a_log_in_xml_says_the_same(log: Path) -> None:
+    texts = [f"{text}...\n" for text in ENDED.split("...\n") if text]
+    wanted = [said(run("-status", log, *job)) for job in ([], ["38.0"])]
+    log.write_text("".join(map(convert_to_xml, texts)))
+
+    assert [said(run("-status", log, *job)) for job in ([], ["38.0"])] == wanted
+    assert wanted[0][2] == 0 and "executing on host" in wanted[0][0]
 
 
 def test_an_empty_log_is_all_done(log: Path) -> None:

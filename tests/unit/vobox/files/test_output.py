@@ -291,6 +291,17 @@ def test_a_log_that_cannot_be_written_holds_the_job(tmp_path: Path) -> None:
     assert hold.text == f"Failed to initialize user log to {path}: Not a directory"
 
 
+def test_a_log_in_xml_gets_each_event_once(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    job = job_in(tmp_path, UserLog=str(path), UserLogUseXML=True)
+    text = "013 (038.000.000) 2026-11-22 13:25:12 Job was released.\n\tby a < b\n...\n"
+    for logs in (UserLogIndex(), UserLogIndex()):
+        for _ in range(2):
+            assert write_log(job, text, once=True, user_logs=logs) is None
+    assert path.read_text().count("</c>\n") == path.read_text().count("<c>\n") == 1
+    assert '<a n="Reason"><s>by a &lt; b</s></a>' in path.read_text()
+
+
 def test_the_directory_of_a_log_is_made(tmp_path: Path) -> None:
     path = tmp_path / "a/b/log"
     assert (
