@@ -89,16 +89,36 @@ def main() -> int:
 def run(command: str) -> int:
     """Run ``command`` with this process's arguments; return the exit code."""
     keep_standard_streams()
+    if _wants_usage(sys.argv[1:2]):
+        return _print_usage(command, sys.argv[1])
     try:
         return _run(command)
     except NoWorkingDirectory as error:
         _print_error("\nERROR: %s\n" % error)
         return 1
     except ScheddUnreachable as error:
+        for position, word in enumerate(sys.argv[1:]):
+            # behind an option it could be that option's value
+            if _wants_usage([word]) and not sys.argv[position].startswith("-"):
+                return _print_usage(command, word)
         _print_error(describe_failure(command, sys.argv[1:], find_socket(), str(error)))
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _wants_usage(words: "list[str]") -> bool:
+    return words[:1] in (["-help"], ["--help"], ["-version"], ["--version"])
+
+
+def _print_usage(command: str, word: str) -> int:
+    """Print the usage or the version, which need no schedd; return the exit code."""
+    from .usage import answer_early  # only those who ask pay for it
+
+    code, stdout, stderr = answer_early(command, word)
+    write(1, stdout.encode("ascii"))
+    write(2, stderr.encode("ascii"))
+    return code
 
 
 def keep_standard_streams() -> None:

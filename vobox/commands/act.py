@@ -9,6 +9,7 @@ from typing import Any
 
 from thyme.protocol.job import JobId
 from vobox.classad.ad import ParseError, parse_old
+from vobox.client.usage import USAGES
 from vobox.files.as_user import OwnerFileReader
 from vobox.rpc.types import Answer, CommandRefused, Request
 from vobox.schedd.command_gateway import CommandGateway
@@ -49,26 +50,10 @@ OPTIONS = {
 }
 
 
-_USAGE = {
-    "condor_rm": " [-forcex]",
-    "condor_hold": " [-subcode N]",
-    "condor_vacate_job": " [-fast]",
-}
-
-
-def build_usage(command: str) -> str:
-    """Return the usage of one of these commands."""
-    extra = _USAGE.get(command, "")
-    return (
-        f"Usage: {command} [-reason TEXT]{extra} [-name SCHEDD] "
-        "{CLUSTER | CLUSTER.PROC | USER | -constraint EXPR | -all}...\n"
-    )
-
-
 COMMAND_LINES = {
     command: CommandLine(
         options,
-        build_usage(command),
+        USAGES[command],
         unknown="Unrecognized option: {option}\n{usage}",
         missing=f"{command}: -{{name}} requires another argument\n",
         refused=f"{command}: {{option}}: {{why}}\n",
@@ -101,7 +86,7 @@ def parse(command: str, argv: Sequence[str], schedd: str) -> ActionRequest:
         groups = [JobGroup("")]
     if not groups:
         errors = "".join(f"Invalid cluster # from {word}.\n" for word in invalid)
-        raise EarlyExit(f"{errors}You did not specify any jobs\n{build_usage(command)}")
+        raise EarlyExit(f"{errors}You did not specify any jobs\n{USAGES[command]}")
     return replace(request, groups=tuple(groups), invalid=invalid)
 
 

@@ -11,6 +11,7 @@ import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from vobox.client.usage import USAGES
 from vobox.rpc.types import Answer, Request
 from vobox.schedd.state import Settings
 
@@ -40,10 +41,7 @@ OPTIONS = (
     ),
     *(Option(name, 2, refused=_READ_ONLY) for name in ("set", "rset", "unset", "runset")),
 )
-USAGE = (
-    "Usage: condor_config_val [-verbose] [-schedd] [-name SCHEDD] [-pool POOL] VARIABLE...\n"
-    "       condor_config_val {-dump [TEXT...] | -config}\n"
-)
+USAGE = USAGES["condor_config_val"]
 
 
 def list_variables(settings: Settings, address: str) -> dict[str, str]:

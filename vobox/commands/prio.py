@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from thyme.protocol.events import Edited, JobMessage
+from vobox.client.usage import USAGES
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Answer, CommandRefused, Request
 from vobox.schedd.command_gateway import CommandGateway
@@ -21,10 +22,7 @@ from .job_selection import find_jobs, is_cluster_id, is_job_id, may_modify
 from .schedd_names import is_schedd
 from .version import VERSION_TEXT
 
-USAGE = (
-    "Usage: condor_prio [{+|-}PRIORITY] [-p PRIORITY] [-n SCHEDD] [-pool POOL] "
-    "[-a] [CLUSTER | CLUSTER.PROC | USER]...\n"
-)
+USAGE = USAGES["condor_prio"]
 _ADJUSTMENT = re.compile(r"[-+][0-9]{1,9}\Z")
 _PRIORITY = re.compile(r"[-+]?[0-9]{1,9}\Z")
 

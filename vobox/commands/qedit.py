@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from thyme.protocol.events import Edited, JobMessage
 from thyme.protocol.job import JobId
 from vobox.classad.ad import ParseError, convert_old_syntax, parse_old
+from vobox.client.usage import USAGES
 from vobox.jobs.job import Job
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Answer, CommandRefused, Request
@@ -50,11 +51,7 @@ OPTIONS = (
     Option("jobids", 1, values=1, missing="a list of job ids as an argument"),
     Option("edits", 2, refused="edits from a file are not known here; give them as words"),
 )
-USAGE = (
-    "Usage: condor_qedit [-name SCHEDD] [-dry-run] "
-    "{CLUSTER.PROC | CLUSTER | OWNER | -owner OWNER | -jobids IDS | -constraint EXPR}... "
-    "{ATTRIBUTE VALUE | ATTRIBUTE=VALUE}...\n"
-)
+USAGE = USAGES["condor_qedit"]
 FAILED = "Transaction failed.  No attributes were set.\n"
 QUEUE_FAILED = "Queue transaction failed.  No attributes were set.\n"
 _ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")

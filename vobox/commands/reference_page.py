@@ -60,7 +60,8 @@ further ones fail with `… are under way; try again`, rc 1.
 
 The commands need only the standard library of Python 3.6 or later. They need no PATH, no HOME, no
 locale, no open stdin, stdout or stderr, and no working directory (`condor_submit` needs an
-existing one). `condor_wait` and `condor_version` need no schedd. Entry points made by pip read
+existing one). `condor_wait` and `condor_version` need no schedd, nor does `-help` or `-version`
+of any command. Entry points made by pip read
 `PYTHONPATH` and `PYTHONHOME` as every Python program does; run the commands with `python3 -I` if
 a CE sets these for its own Python.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vobox.client.usage import USAGES
 from vobox.rpc.types import Answer, Request
 
 from .command_line import CommandLine, Flag, Option, answers_early
@@ -16,7 +17,7 @@ OPTIONS = (
     Option("addr", 2, values=1, ignored=True),
     Option("debug", 2, ignored=True),
 )
-USAGE = "Usage: condor_reschedule [-all] [-name SCHEDD] [-pool POOL] [SCHEDD...]\n"
+USAGE = USAGES["condor_reschedule"]
 COMMAND_LINE = CommandLine(
     OPTIONS,
     USAGE,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from thyme.protocol.job import JobId
 from thyme.protocol.mail import Peek, Peeked
+from vobox.client.usage import USAGES
 from vobox.jobs.job import Job
 from vobox.jobs.status import HELD, IDLE, RUNNING, SUSPENDED
 from vobox.rpc.types import Answer
@@ -35,10 +36,7 @@ OPTIONS = (
     Option("follow", 6),
     Option("auto-retry", 10),
 )
-USAGE = (
-    "Usage: condor_tail [-name SCHEDD] [-pool POOL] [-maxbytes N] [-f] [-auto-retry] "
-    "[-no-stdout] [-stderr] CLUSTER.PROC [FILE...]\n"
-)
+USAGE = USAGES["condor_tail"]
 COMMAND_LINE = CommandLine(
     OPTIONS,
     USAGE,

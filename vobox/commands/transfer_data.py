@@ -13,6 +13,7 @@ from thyme.errors import BadMessage
 from thyme.protocol import codec
 from thyme.protocol.events import Edited, Finished, JobMessage, expect_kind
 from thyme.protocol.job import JobId
+from vobox.client.usage import USAGES
 from vobox.files import output
 from vobox.jobs.job import Job
 from vobox.jobs.output_destination import OUTPUT_KINDS, is_spooled
@@ -42,10 +43,7 @@ OPTIONS = (
     Option("version", 1),
     Option("help", 1),
 )
-USAGE = (
-    "Usage: condor_transfer_data [-name SCHEDD] [-pool HOST] "
-    "{CLUSTER | CLUSTER.PROC | USER | -constraint EXPR | -all}...\n"
-)
+USAGE = USAGES["condor_transfer_data"]
 _FAILED = "ERROR: Failed to spool job files.\n"
 COMMAND_LINE = CommandLine(
     OPTIONS,

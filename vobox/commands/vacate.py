@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from thyme.protocol.events import JobMessage, Vacated
+from vobox.client.usage import USAGES
 from vobox.jobs.job import Job
 from vobox.jobs.status import RUNNING, SUSPENDED
 from vobox.ledger.writer import Ledger
@@ -32,7 +33,7 @@ OPTIONS = (
     Option("addr", 2, values=1, refused="workers have no address; name the machine or the slot"),
     Option("constraint", 1, values=1, refused="use condor_vacate_job -constraint for jobs"),
 )
-USAGE = "Usage: condor_vacate [-fast | -graceful] {-all | HOST | SLOT@HOST}...\n"
+USAGE = USAGES["condor_vacate"]
 COMMAND_LINE = CommandLine(
     OPTIONS,
     USAGE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from vobox.client.usage import USAGES
 from vobox.commands.command_line import GREEDY, CommandLine, Option
 
 _ONLY_JOBS = "only jobs of this schedd are recorded"
@@ -54,26 +55,7 @@ OPTIONS: Final = (
     Option("version", 1),
 )
 
-USAGE: Final = """\
-Usage: condor_history [source] [restriction ...] [options]
-   source:
-\t-file FILE\t\ta history file instead of the schedd's own history
-\t-userlog FILE\t\tthe jobs of a user log
-\t-name SCHEDD, -pool HOST
-   restrictions:
-\tCLUSTER | CLUSTER.PROC | OWNER | -submitter OWNER
-\t-constraint EXPR\tjobs for which the expression is true
-\t-match N | -limit N\tat most N jobs
-\t-scanlimit N\t\tlook at the N newest jobs only
-\t-since ID | EXPR\tstop at this job, or where the expression becomes true
-   options:
-\t-backwards | -forwards\tnewest first (the default), or oldest first
-\t-format FMT ATTR\tprint the attribute as printf would
-\t-af[:jlhVrtng,] ATTR ...\tprint attributes in columns
-\t-long | -json | -jsonl | -xml\tprint whole job ads
-\t-attributes A,B\t\twith these attributes only
-\t-wide | -help | -version
-"""
+USAGE: Final = USAGES["condor_history"]
 COMMAND_LINE: Final = CommandLine(
     OPTIONS,
     USAGE,

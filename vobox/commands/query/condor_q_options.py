@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from vobox.client.usage import USAGES
 from vobox.commands.command_line import GREEDY, CommandLine, Option
 
 _NO_MATCHMAKER = "pilots take jobs in turn, nothing is matched; use -af and -format"
@@ -80,28 +81,7 @@ OPTIONS: Final = (
     Option("stream-results", 2, ignored=True),
 )
 
-USAGE: Final = """\
-Usage: condor_q [restriction ...] [options]
-   restrictions:
-\tCLUSTER | CLUSTER.PROC | OWNER
-\t-submitter OWNER\tjobs of this user
-\t-allusers\t\tjobs of all users (the default is your own)
-\t-global\t\t\tjobs of all users of all schedds
-\t-constraint EXPR\tjobs for which the expression is true
-\t-run | -idle | -hold\tjobs in this state
-\t-limit N\t\tat most N jobs
-\t-name SCHEDD, -pool HOST
-\t-userlog FILE\t\tthe jobs of a user log
-\t-jobads FILE\t\tjob ads in a file, as -long or -json print them
-   options:
-\t-nobatch | -batch | -totals
-\t-format FMT ATTR\tprint the attribute as printf would
-\t-af[:jlhVrtng,] ATTR ...\tprint attributes in columns
-\t-long | -json | -xml\tprint whole job ads
-\t-attributes A,B\t\twith these attributes only
-\t-better-analyze\t\twhich pilots meet the requirements
-\t-cputime | -currentrun | -wide | -help | -version
-"""
+USAGE: Final = USAGES["condor_q"]
 COMMAND_LINE: Final = CommandLine(
     OPTIONS,
     USAGE,

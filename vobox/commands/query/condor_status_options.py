@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from vobox.client.usage import USAGES
 from vobox.commands.command_line import GREEDY, CommandLine, Option
 
 _OTHER_ADS: Final = (
@@ -74,24 +75,7 @@ OPTIONS: Final = (
     *(Option(name, least, refused=_NO_SUCH_ADS) for name, least in _OTHER_ADS),
 )
 
-USAGE: Final = """\
-Usage: condor_status [query] [options] [NAME ...]
-   query (slots of pilots that wait or work, if none is given):
-\t-claimed | -avail\tslots that have a job, that wait for one
-\t-schedd\t\t\tthe schedd and its numbers of jobs
-\t-collector | -master\tthe schedd as its pool; the machines of the slots
-\t-submitters | -any\tthe users with jobs; all ads
-\t-compact | -run | -state\tother tables of the slots: by machine, with users, with times
-   options:
-\t-af[:lhVrtng,] ATTR ...\tprint attributes in columns
-\t-format FMT ATTR\tprint the attribute as printf would
-\t-long | -json | -jsonl | -xml\tprint the whole ad
-\t-attributes A,B\t\twith these attributes only
-\t-constraint EXPR\tonly where the expression is true
-\t-sort EXPR\t\tby the value of the expression, or in no order (no)
-\t-total\t\t\tthe totals only
-\t-name NAME | -direct HOST | -pool HOST | -limit N | -help | -version
-"""
+USAGE: Final = USAGES["condor_status"]
 COMMAND_LINE: Final = CommandLine(
     OPTIONS,
     USAGE,

@@ -6,38 +6,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from vobox.client.usage import USAGES
 from vobox.commands.command_line import Option
 
 from .description import ExtraLines
 from .errors import SubmitError
 from .logical_lines import is_queue
 
-USAGE = """\
-Usage: condor_submit [options] [<attrib>=<value>] [- | <submit-file>]
-    -file <submit-file>     read the description from this file
-    -terse                  print only the range of job ids
-    -verbose                print the whole job ads
-    -append <line>          add an assignment after all others (several allowed)
-    -queue <queue-opts>     the queue statement, when the description has none
-    -batch-name <name>      the name that condor_q shows
-    -dry-run <filename>     write the job ads there instead of submitting; - is stdout
-    -dump <filename>        the same without the summary
-    -maxjobs <number>       submit nothing if there would be more jobs
-    -single-cluster         accepted; a submit is always one cluster
-    -factory                accepted; all jobs are queued at once
-    -spool                  keep the output here until condor_transfer_data
-    -remote <name>          the same as -name and -spool
-    -name <name>            the schedd; it must be this host's
-    -addr <address>         accepted; the schedd is the one behind the socket
-    -pool <host>            accepted; there is one pool
-    -unused                 turn the warnings about unused assignments off or on
-    -disable, -debug        accepted, without effect
-    -capabilities           say what this schedd has of HTCondor's extras
-    -allow-crlf-script      take a script whose lines end in CR LF
-    <attrib>=<value>        assign before the description is read
-    Without a file, or with -, the description is read from stdin; - also
-    means -verbose unless -terse is given.
-"""
+USAGE = USAGES["condor_submit"]
 
 #: The order decides between equal prefixes.
 _OPTIONS = (

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.fake_command_queue import Queue
 from tests.support.schedd_parts import SCHEDD
-from vobox.commands import act
+from vobox.client.usage import USAGES
 from vobox.rpc.types import Answer
 
 # --- command lines ------------------------------------------------------------------------------
@@ -15,7 +15,7 @@ from vobox.rpc.types import Answer
 def test_an_empty_argument_is_ignored(queue: Queue) -> None:
     # DIRAC with a local schedd; HTCondor complains, which fails DIRAC
     assert queue.run("condor_rm", "", "5.0") == Answer("Job 5.0 marked for removal\n", "", 0)
-    expected = "You did not specify any jobs\n" + act.build_usage("condor_rm")
+    expected = "You did not specify any jobs\n" + USAGES["condor_rm"]
     assert queue.run("condor_rm", "") == Answer("", expected, 1)
 
 
@@ -39,12 +39,12 @@ def test_a_cluster_0_is_complained_of_and_the_others_are_carried_out(queue: Queu
 def test_an_argument_that_names_nothing_is_an_error(queue: Queue, word: str) -> None:
     said = queue.run("condor_rm", word)
     expected = f"Invalid cluster # from {word}.\nYou did not specify any jobs\n"
-    assert said == Answer("", expected + act.build_usage("condor_rm"), 1)
+    assert said == Answer("", expected + USAGES["condor_rm"], 1)
 
 
 @pytest.mark.parametrize("command", ["condor_rm", "condor_hold", "condor_release"])
 def test_nothing_given_is_an_error(queue: Queue, command: str) -> None:
-    expected = "You did not specify any jobs\n" + act.build_usage(command)
+    expected = "You did not specify any jobs\n" + USAGES[command]
     assert queue.run(command) == Answer("", expected, 1)
     assert queue.run(command, "-debug") == Answer("", expected, 1)
 
@@ -63,7 +63,7 @@ def test_an_unknown_option_is_named_and_nothing_is_done(
 ) -> None:
     states = queue.states()
     said = queue.run(*command.split(), "5")
-    assert said == Answer("", text + act.build_usage(command.split()[0]), 1)
+    assert said == Answer("", text + USAGES[command.split()[0]], 1)
     assert queue.states() == states
 
 
@@ -94,7 +94,7 @@ def test_our_own_name_in_any_form_is_accepted(queue: Queue, name: str) -> None:
 
 def test_version_and_help_need_no_jobs(queue: Queue) -> None:
     assert queue.run("condor_rm", "-version").stdout.startswith("$CondorVersion: ")
-    assert queue.run("condor_hold", "-help") == Answer("", act.build_usage("condor_hold"), 0)
+    assert queue.run("condor_hold", "-help") == Answer("", USAGES["condor_hold"], 0)
 
 
 def test_totals_are_one_line_a_group(queue: Queue) -> None:
