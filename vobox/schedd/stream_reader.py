@@ -127,7 +127,7 @@ class StreamReader:
             self._report_loss(f"the event stream lacks {lost} records that were not read")
         elif here[0].offset > offset or _digest(here[0]) == ledger.read_meta("digest", ""):
             return
-        elif any(self._has_read(*each) for each in reversed(self._checkpoints)):
+        elif self._has_lost_its_end():
             self._report_loss("the event stream has lost records that the ledger has read")
             self._read_again()
         else:
@@ -136,10 +136,17 @@ class StreamReader:
             ledger.write_meta("counted", "no")
             self._forget_offsets()
 
-    def _has_read(self, offset: int, digest: str) -> bool:
-        """Return whether the stream has this record, which the ledger has read."""
-        here = self._transport.read(offset - 1, 1)
-        return bool(here) and here[0].offset == offset and _digest(here[0]) == digest
+    def _has_lost_its_end(self) -> bool:
+        """Whether it is the ledger's stream that has another record in the place of a known one.
+
+        So it is if it has a record that was read before, or if those were all trimmed away.
+        """
+        seen = []
+        for offset, digest in reversed(self._checkpoints):
+            here = self._transport.read(offset - 1, 1)
+            if here and here[0].offset == offset:
+                seen.append(_digest(here[0]) == digest)
+        return any(seen) or (bool(self._checkpoints) and not seen)
 
     def _report_loss(self, text: str) -> None:
         """Say that records were lost, and let every idle job be queued again."""
@@ -187,10 +194,10 @@ class StreamReader:
             records = self._transport.read(after, READ_BATCH)
             for record in records:
                 after = record.offset
+                if token.encode() in record.body:  # first: it may be where the lost record was
+                    return []
                 if after >= offset:
                     return [record]
-                if token.encode() in record.body:
-                    return []
             if records:
                 silent = 0
             else:
@@ -411,6 +418,8 @@ class StreamReader:
             for kind in (ledger.list_bodies(event.job) if replaying else ())
             if kind.startswith(STAGED)
         }
+        if job is not None and not is_same_life(job.life, told.life):
+            return  # of a job that had its number before
         if job is None or job.version < told.version:
             job = told
             ledger.delete_bodies(job.id)

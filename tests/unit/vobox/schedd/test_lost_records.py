@@ -134,6 +134,18 @@ def test_a_stream_that_lost_its_end_and_went_on_costs_no_job(bench: ScheddHarnes
     assert list(bench.directory.glob("ledger.db.other-stream-*")) == []
 
 
+def test_a_marker_in_the_place_of_the_one_record_that_was_lost_is_no_other_stream(
+    bench: ScheddHarness,
+) -> None:
+    for proc in range(3):
+        bench.submit(Events(JobId(1, proc)).submit())
+    del bench.broker.stream[-1:]
+    bench.broker._last_offset = 2
+    bench.broker.trim(1)  # and with it the record that would show that it is the same stream
+    bench.restart()
+    assert sorted(read_all_jobs(bench.ledger)) == ["1.0", "1.1", "1.2"]
+
+
 def test_a_new_stream_costs_no_job_and_its_own_jobs_are_known(tmp_path: Path) -> None:
     first = ScheddHarness(tmp_path)
     for proc in range(5):

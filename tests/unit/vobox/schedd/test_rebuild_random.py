@@ -39,14 +39,18 @@ STEPS = st.one_of(
 
 
 def play(
-    bench: ScheddHarness, policies: list[dict[str, str]], steps: list[tuple[str, int, str]]
-) -> None:
+    bench: ScheddHarness,
+    policies: list[dict[str, str]],
+    steps: list[tuple[str, int, str]],
+    jobs: list[Events] | None = None,
+) -> list[Events]:
     """Let these things happen to three jobs, whose workers know their present attempt."""
-    jobs = []
-    for cluster, policy in enumerate(policies, 1):
-        attributes: dict[str, Expression] = {n: Expression(text) for n, text in policy.items()}
-        jobs.append(Events(JobId(cluster, 0), attributes=attributes))  # type: ignore[arg-type]
-        bench.submit(jobs[-1].submit())
+    if jobs is None:
+        jobs = []
+        for cluster, policy in enumerate(policies, 1):
+            attributes: dict[str, Expression] = {n: Expression(text) for n, text in policy.items()}
+            jobs.append(Events(JobId(cluster, 0), attributes=attributes))  # type: ignore[arg-type]
+            bench.submit(jobs[-1].submit())
     for what, number, kind in steps:
         if what == "pass":
             bench.clock.now += number
@@ -63,6 +67,7 @@ def play(
             late = what == "late report" and attempt > 0
             event = make() if what == "command" else make("w1", attempt - late)
             bench.record(event)  # type: ignore[arg-type]
+    return jobs
 
 
 def rebuild(bench: ScheddHarness, batch: int, at_once: int, restarts: bool) -> list[object]:
