@@ -13,6 +13,8 @@ from typing import Any
 from grafana.dashboard import SOURCE
 
 FOLDER = "Plancton"
+#: The page with a section for each alert, where the project is published.
+RUNBOOK = "https://github.com/mconcas/plancton/blob/main/docs/howto-alerts.md"
 #: Time between two evaluations of a rule.
 INTERVAL = "1m"
 #: Grafana's data source of expressions.
@@ -60,6 +62,7 @@ def _rule(
         "annotations": {
             "summary": _text(described["summary"]),
             "description": " ".join(described["todo"].split()),
+            "runbook_url": f"{RUNBOOK}#{described['title'].lower().replace(' ', '-')}",
             # the link of a notification
             "__dashboardUid__": uid,
             "__panelId__": str(panel),

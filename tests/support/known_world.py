@@ -9,7 +9,8 @@ Everything is constant, so that each figure can be counted by hand:
   five until two hours ago. Unprotected pilots took 2 CPUs from its owner while it was full: during
   the last hour.
 * Schedds of A: s1 with the pools default (1000 idle, 30 running) and gpu (0 and 2); s2 with default
-  (200 and 13). The queue of default holds 1200 messages and 4 workers wait; both schedds tell so.
+  (200 and 13). Each holds one job: of default at its user's request, of gpu as its input could
+  not be fetched. The queue of default holds 1200 messages and 4 workers wait; both schedds tell so.
   s3 has lost the broker; s4 has been silent for an hour.
 * Each 30 s s1 finishes two jobs of default with 50 CPU seconds of 60 × 1 CPU, in three attempts; of
   gpu one with 2 of 20. s2 loses the broker and finishes nothing.
@@ -139,6 +140,8 @@ class Queue:
         tags = {"schedd": self.schedd, "site": "A", "pool": self.pool}
         for state, count in (("idle", self.idle), ("running", self.running), ("held", 1)):
             yield made(schedd_series.JOBS, {**tags, "state": state}, {"count": count}, time)
+        reason = "UserRequest" if self.pool == "default" else "TransferInputError"
+        yield made(schedd_series.HELD_JOBS, {**tags, "reason": reason}, {"count": 1}, time)
         counts: dict[str, Value] = {
             field.name: 0 if field.type == "integer" else 0.0
             for field in schedd_series.RATES.fields

@@ -192,9 +192,14 @@ def record_vacate(ad: Ad, reason: str, code: int, subcode: int, now: float) -> N
     _count_reason(ad, "NumVacatesByReason", code)
 
 
+def name_reason(code: int) -> str:
+    """Return HTCondor's name of a HoldReasonCode or VacateReasonCode, ``CodeN`` for others."""
+    return _REASONS.get(code, f"Code{code}")
+
+
 def _count_reason(ad: Ad, name: str, code: int) -> None:
     """Count one more in a record of counters by reason, ``[ UserRequest = 1 ]``."""
-    label = _REASONS.get(code, f"Code{code}")
+    label = name_reason(code)
     counts = {word: int(number) for word, number in _COUNT.findall(ad.get(name, ""))}
     counts[label] = counts.get(label, 0) + 1
     ad[name] = "[ " + "; ".join(f"{word} = {counts[word]}" for word in sorted(counts)) + " ]"

@@ -77,6 +77,8 @@ _WORKERS_ERRORS: Final = (
 )
 #: HoldReasonSubCode (EBADMSG) of a job whose message is among the dead letters.
 DEAD_LETTER_SUBCODE: Final = 74
+#: Name of that reason in the metrics.
+DEAD_LETTER: Final = "DeadLetter"
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,20 @@ def _on_dead_lettered(job: Job, event: DeadLettered) -> list[Effect]:
     hold = HoldReason(HoldReasonCode.SYSTEM_POLICY, DEAD_LETTER_SUBCODE, reason)
     ad_updates.record_hold(job.ad, hold)
     return [LogEvent(user_log_events.format_held(job.id, event.time, job.ad))]
+
+
+def name_hold(job: Job) -> str:
+    """Return the hold reason's name of a held job for the metrics; "" for a job not held.
+
+    That is HTCondor's name of its HoldReasonCode, ``Other`` for a code of the user's own, and
+    ``DeadLetter`` where its message is among the dead letters.
+    """
+    if job.status != HELD:
+        return ""
+    if is_dead_lettered(job):
+        return DEAD_LETTER
+    name = ad_updates.name_reason(job.ad.number("HoldReasonCode"))
+    return "Other" if name.startswith("Code") else name
 
 
 def is_dead_lettered(job: Job) -> bool:

@@ -34,7 +34,7 @@ from vobox.jobs.status import (
 from vobox.jobs.transitions import DeadLettered
 from vobox.workers.slots import Slot
 
-from .series import EXITS, JOBS, RATES, SCHEDD, SLOTS, TIMES
+from .series import EXITS, HELD_JOBS, JOBS, RATES, SCHEDD, SLOTS, TIMES
 
 STATES: Final = {
     IDLE: "idle",
@@ -185,6 +185,8 @@ class PoolNow:
     queued: int | None = None
     waiting: int | None = None
     busy: int | None = None
+    #: held jobs by the name of the reason
+    held: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,7 @@ class ScheddNow:
     broker_ok: bool
     rebuilding: bool
     unreadable: int
-    put_aside: int | None  #: jobs that are held because their message was put aside
+    held: Mapping[tuple[str, str], int] | None  #: held jobs by pool and name of the reason
     queued: int | None  #: messages of ``pool`` that nobody has taken
     pool: str
     waiting: Iterable[Slot]
@@ -217,6 +219,8 @@ def pool_points(
         for status, name in STATES.items():
             count = now.states.get(status, 0)
             made.append(point(JOBS, {**tags, "state": name}, {"count": count}, wall))
+    for reason, count in sorted((now.held or {}).items()):
+        made.append(point(HELD_JOBS, {**tags, "reason": reason}, {"count": count}, wall))
     counts: dict[str, Value | None] = {
         one.name: int(tally.counts[one.name]) if one.type == "integer" else tally.seconds[one.name]
         for one in RATES.fields

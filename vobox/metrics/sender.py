@@ -8,6 +8,7 @@ import os
 import sqlite3
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ from telemetry.rounds import Rounds
 from telemetry.sender import Senders
 from telemetry.targets import Target
 from vobox.jobs.status import IDLE
+from vobox.jobs.transitions import DEAD_LETTER
 
 from .points import PoolNow, PoolTally, ScheddNow, Tally, pool_points, schedd_point
 
@@ -53,6 +55,8 @@ class Metrics:
         self._began = clock()
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
+        #: by pool, the reasons that held jobs have had: those that none has now are told as 0
+        self._reasons: defaultdict[str, set[str]] = defaultdict(set)
         #: others that want the same points, e.g. the page for Prometheus
         self.listeners: list[Callable[[list[Point]], None]] = []
         #: called at the end
@@ -93,22 +97,31 @@ class Metrics:
         waiting: dict[str, int] = {}
         for slot in now.waiting:
             waiting[slot.pool] = waiting.get(slot.pool, 0) + 1
-        for pool in sorted({now.pool, *happened.pools, *(states or {})}):
+        for pool, reason in now.held or {}:
+            self._reasons[pool].add(reason)
+        for pool in sorted({now.pool, *happened.pools, *(states or {}), *self._reasons}):
+            held = None
+            if now.held is not None:
+                held = {name: now.held.get((pool, name), 0) for name in self._reasons[pool]}
             current = PoolNow(
                 states.get(pool, {}) if states is not None else None,
                 now.queued if pool == now.pool else None,
                 waiting.get(pool, 0) if now.broker_ok else None,
                 busy.get(pool, 0) if busy is not None else None,
+                held,
             )
             tally = happened.pools.get(pool, PoolTally())
             made += pool_points(self._tags, pool, current, tally, wall)
+        put_aside = None
+        if now.held is not None:
+            put_aside = sum(n for (_, reason), n in now.held.items() if reason == DEAD_LETTER)
         values: dict[str, Value | None] = {
             "uptime": self._clock() - self._began,
             "jobs": jobs,
             "broker_ok": now.broker_ok,
             "rebuilding": now.rebuilding,
             "unreadable": now.unreadable,
-            "put_aside": now.put_aside,
+            "put_aside": put_aside,
             "oldest_idle": None if oldest is None else max(0.0, wall - oldest),
             "rss": rss(),
             "version": version(),

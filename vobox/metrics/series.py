@@ -20,6 +20,19 @@ JOBS = Series(
     ),
     "`state`: `idle`, `running`, `removed`, `completed`, `held`, `transferring` or `suspended`.",
 )  # fmt: skip
+HELD_JOBS = Series(
+    "thyme_held_jobs",
+    (*_POOL, "reason"),
+    (
+        Field(
+            "count", "integer", "jobs", "Jobs that are held for this reason.",
+            metric="thyme_held_jobs",
+        ),
+    ),
+    "`reason`: HTCondor's name of the HoldReasonCode (`UserRequest`, `TransferInputError` …), "
+    "`DeadLetter` where the broker put the job's message aside, `Other` for a code of the user's "
+    "own. A reason appears with the first job that has it.",
+)  # fmt: skip
 RATES = Series(
     "thyme_rates",
     _POOL,
@@ -147,4 +160,4 @@ SCHEDD = Series(
     "Whether the schedd works.",
 )  # fmt: skip
 
-ALL = (JOBS, RATES, TIMES, EXITS, SLOTS, SCHEDD)
+ALL = (JOBS, HELD_JOBS, RATES, TIMES, EXITS, SLOTS, SCHEDD)

@@ -13,6 +13,7 @@ import logging
 import random
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, TypeVar
 
@@ -101,11 +102,13 @@ class Schedd:
     def metrics_snapshot(self) -> ScheddNow:
         """Return how things stand, for the metrics."""
         state = self._state
+        # the copy is one step for the thread that asks, whatever the loop does meanwhile
+        held = None if state.held is None else Counter(list(state.held.values()))
         return ScheddNow(
             broker_ok=not self.staleness(),
             rebuilding=state.health.is_rebuilding,
             unreadable=state.stream.unreadable,
-            put_aside=None if state.put_aside is None else len(state.put_aside),
+            held=held,
             queued=state.queue_depth,
             pool=self.settings.pool,
             waiting=state.slots.list_waiting(self.clock()),

@@ -103,8 +103,8 @@ class ScheddState:
         #: counts what happens to jobs, for the metrics; None where nobody asked for them
         self.tally: Tally | None = None
         self.stream = StreamCounts()
-        #: jobs that are held because their message was put aside; None: not known yet
-        self.put_aside: set[JobId] | None = None
+        #: the held jobs, each with its pool and the name of the reason; None: not known yet
+        self.held: dict[JobId, tuple[str, str]] | None = None
         #: jobs whose user log may hold events that the ledger does not know to be written
         self.recovered: set[JobId] = set()
         #: to be sent to workers

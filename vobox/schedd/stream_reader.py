@@ -46,7 +46,7 @@ from thyme.protocol.job import JobId, is_same_life
 from vobox.jobs.job import ControlMessage, Job, LogEvent, SaveOutput, make_job
 from vobox.jobs.output_destination import is_spooled
 from vobox.jobs.status import COMPLETED, REMOVED
-from vobox.jobs.transitions import DeadLettered, apply, is_dead_lettered, read_dead_letter
+from vobox.jobs.transitions import DeadLettered, apply, name_hold, read_dead_letter
 from vobox.ledger.writer import STAGED
 
 from .retention import StreamAge
@@ -304,8 +304,8 @@ class StreamReader:
             self._ledger.write_meta("counted", "yes")
             self._ledger.write_meta("reading_again", "no")
         self._reading_again = False
-        dead = filter(is_dead_lettered, self._ledger.list_held())
-        self._state.put_aside = {job.id for job in dead}
+        held = self._ledger.list_held()
+        self._state.held = {job.id: (job.pool, name_hold(job)) for job in held}
         return self._state.user_logs.take_failures()
 
     def _read(self, record: Record, replaying: bool) -> None:
@@ -483,9 +483,11 @@ class StreamReader:
     ) -> None:
         """Count an event for the metrics, once: those of before a restart when they are read."""
         state = self._state
-        if state.put_aside is not None:
-            is_dead = is_dead_lettered(job)
-            (state.put_aside.add if is_dead else state.put_aside.discard)(job.id)
+        if state.held is not None:
+            if reason := name_hold(job):
+                state.held[job.id] = (job.pool, reason)
+            else:
+                state.held.pop(job.id, None)
         if state.tally is None:
             return
         if not replaying or self._ledger.read_meta("counted", "yes") == "yes":

@@ -267,6 +267,8 @@ def test_core_hours_and_shares_are_sums_of_what_was(world: World) -> None:
 
 def test_jobs_over_time_are_sums_over_schedds_and_pools(world: World) -> None:
     assert world.ends("jobs", "Jobs by state") == {"idle": 1200.0, "running": 45.0, "held": 3.0}
+    held = {"UserRequest": 2.0, "TransferInputError": 1.0}
+    assert world.ends("jobs", "Held jobs, by reason") == held
     assert world.ends("jobs", "Queue and workers") == {
         "queued": 1200.0,  # one queue, which two schedds tell of
         "waiting workers": 4.0,

@@ -176,9 +176,15 @@ def test_every_alert_says_what_to_do_and_when_it_is_bad() -> None:
 
 
 def test_the_how_to_names_every_alert_and_nothing_is_guessed_about_who_is_told() -> None:
-    text = (ROOT / "docs/howto-monitoring.md").read_text()
+    text = (ROOT / "docs/howto-alerts.md").read_text()
+    # an anchor as GitHub makes it of a heading
+    headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    anchors = [re.sub(r"[^\w -]", "", one).lower().replace(" ", "-") for one in headings]
     for rule in rules():
-        assert f"| {rule['title']} |" in text
+        page, anchor = rule["annotations"]["runbook_url"].split("#")
+        assert page.endswith("/docs/howto-alerts.md")
+        assert anchor in anchors, rule["uid"]
+    assert headings == [rule["title"] for rule in rules()], "and no section without a rule"
     provisioned = [path.name for path in (ROOT / "grafana/provisioning").rglob("*.yml")]
     assert sorted(provisioned) == ["influxdb.yml", "plancton.yml", "rules.yml"]
     example = yaml.safe_load((ROOT / "grafana/contact-points.example.yml").read_text())

@@ -141,7 +141,7 @@ class Bench:
     def __init__(self, path: Path) -> None:
         self.ledger = Ledger(path / "ledger.db")
         self.site = Site()
-        self.now = ScheddNow(True, False, 0, 0, 3, POOL, [])
+        self.now = ScheddNow(True, False, 0, {}, 3, POOL, [])
         self.metrics = Metrics(
             "s", "occam", path / "ledger.db", self.site.tally, lambda: self.now, (),
             clock=lambda: 100.0, wall=lambda: 1e9, senders=Senders(LOG),
@@ -194,4 +194,27 @@ def test_a_broker_that_is_away_makes_workers_unknown(tmp_path: Path) -> None:
     assert made["thyme_slots", POOL, ""].fields == {"busy": 0}
     fields = made["thyme_schedd", "", ""].fields
     assert (fields["broker_ok"], fields["rebuilding"], fields["unreadable"]) == (False, True, 4)
+    bench.ledger.close()
+
+
+def test_held_jobs_are_told_by_reason_and_as_zero_when_the_last_is_released(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path)
+    held = {(POOL, "DeadLetter"): 2, (POOL, "UserRequest"): 3, ("gpu", "UserRequest"): 1}
+    told = []
+    for now in (held, {(POOL, "UserRequest"): 1}, None):
+        bench.now = ScheddNow(True, False, 0, now, 3, POOL, [])
+        made = bench.metrics.round()
+        told.append(
+            {
+                (one.tags["pool"], one.tags["reason"]): one.fields["count"]
+                for one in made
+                if one.series == "thyme_held_jobs"
+            }
+        )
+        (schedd,) = [one for one in made if one.series == "thyme_schedd"]
+        assert schedd.fields.get("put_aside") == {3: 2, 1: 0}.get(len(now or ()))
+    released = {(POOL, "DeadLetter"): 0, (POOL, "UserRequest"): 1, ("gpu", "UserRequest"): 0}
+    assert told == [held, released, {}], "what is not known is left out"
     bench.ledger.close()

@@ -101,15 +101,35 @@ def test_jobs_whose_message_was_put_aside_are_counted_until_they_are_back(bench:
     jobs = [Events(JobId(number, 0)) for number in (1, 2)]
     bench.submit(*(e.submit() for e in jobs))
     bench.restart()
-    assert bench.state.put_aside == set()
+    assert bench.state.held == {}
     for _ in jobs:
         delivery = bench.transport.take("pool")
         assert delivery is not None
         bench.transport.reject(delivery, "unreadable")
     bench.settle()
-    assert bench.state.put_aside == {e.job for e in jobs}
+    dead = {e.job: ("pool", "DeadLetter") for e in jobs}
+    assert bench.state.held == dead
     bench.restart()
-    assert bench.state.put_aside == {e.job for e in jobs}, "the ledger knows it"
+    assert bench.state.held == dead, "the ledger knows it"
     bench.transport.requeue_dead_letters()
     bench.settle()
-    assert bench.state.put_aside == set()
+    assert bench.state.held == {}
+
+
+def test_held_jobs_are_known_by_reason_until_they_are_released(bench: Counting) -> None:
+    jobs = [Events(JobId(number, 0)) for number in (1, 2, 3)]
+    bench.submit(*(e.submit() for e in jobs))
+    bench.restart()
+    for e, code in zip(jobs, (1, 13, 4711), strict=True):
+        bench.record(e.held(code))
+    named = {
+        JobId(1, 0): ("pool", "UserRequest"),
+        JobId(2, 0): ("pool", "TransferInputError"),
+        JobId(3, 0): ("pool", "Other"),
+    }
+    assert bench.state.held == named
+    bench.restart()
+    assert bench.state.held == named, "the ledger knows them"
+    bench.record(jobs[0].released())
+    bench.record(jobs[1].removed())
+    assert bench.state.held == {JobId(3, 0): named[JobId(3, 0)]}
