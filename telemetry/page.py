@@ -28,8 +28,8 @@ Prometheus.
 
 A quiet node sends five points each 30 s, one more for each target, and one every five minutes:
 2,000 nodes with one target send some 410 points a second, in 67 requests. A node has at most 20
-series, a pool 14 and one for each hold reason, a schedd one, whatever the number of jobs. 10,000 points wait for a target that
-is away: 13 hours of a quiet node.
+series, a pool 14 and one for each hold reason, a schedd one, whatever the number of jobs. 10,000
+points wait for a target that is away: 13 hours of a quiet node.
 """
 
 

@@ -23,8 +23,6 @@ def render_page(rows: Sequence[Minute], node: str, source: str, now: float, zone
 
     ``node`` is the host name, ``source`` the file that ``rows`` come from, ``now`` in seconds since
     1970, ``zone`` the time zone of the hours.
-
-    ``source`` is the file that ``rows`` come from; ``now`` is in seconds since 1970.
     """
     last = int(now // 60)
     found = summarise(rows)
@@ -96,9 +94,11 @@ def _summarize(found: DaySummary) -> str:
         if found.squeezed is None
         else f"They took {found.squeezed:.0f} CPU-minutes from the owner."
     )
+    finished = "" if found.finished is None else f"{found.finished:.1f} in pilots that finished, "
     return (
-        f"Pilots used {found.harvested:.1f} core-hours, {found.share:.0%} of what the owner left; "
-        f"{found.unfinished:.1f} of them ended in no finished job. {felt}"
+        f"Pilots used {found.harvested:.1f} core-hours, {found.share:.0%} of what the owner left: "
+        f"{finished}{found.unfinished:.1f} in pilots that were evicted with their job unfinished. "
+        f"{felt}"
     )
 
 
@@ -126,7 +126,8 @@ def _figures(found: DaySummary) -> list[tuple[str, str]]:
         (str(found.failed), "of them failed"),
         (str(found.no_work), "of them found no work"),
         (str(found.evicted), "evicted"),
-        (f"{found.unfinished:.1f}", "core-hours ended in no finished job"),
+        (hours(found.finished), "core-hours in pilots that finished"),
+        (f"{found.unfinished:.1f}", "core-hours evicted with an unfinished job"),
         (
             "–" if found.squeezed is None else f"{found.squeezed:.0f}",
             "CPU-minutes taken from the owner",

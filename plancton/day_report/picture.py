@@ -28,8 +28,6 @@ def draw_areas(
 
     ``top`` is the end of the scale, ``last_minute`` the right edge in minutes since 1970, ``zone``
     the time zone of the hours.
-
-    ``top`` is the end of the scale, ``last_minute`` the right edge in minutes since 1970.
     """
     top = top if top > 0.0 else 1.0
     steps = _steps(rows, layers, last_minute)

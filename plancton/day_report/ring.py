@@ -18,16 +18,16 @@ from pathlib import Path
 from plancton.metrics.series import EVICTIONS
 
 ROWS = 1440
-#: What is averaged over the minute ...
+#: The columns that hold a minute's mean.
 GAUGES = (
     "ncpus", "owner_cpus", "pilots_cpus", "mem_total", "mem_available", "pilots_mem",
     "running", "capacity", "owner_squeezed",
 )  # fmt: skip
-#: ... and what is summed.
 #: Evictions by reason, as the series has them.
 REASONS = {f"evicted_{reason.replace('-', '_')}": reason for reason in EVICTIONS.values}
+#: The columns that hold a minute's sum.
 COUNTS = (
-    "started", "evicted", "evicted_cpu_seconds", *REASONS,
+    "started", "finished_cpu_seconds", "evicted", "evicted_cpu_seconds", *REASONS,
     "ended_normal", "ended_no_work", "ended_failure", "ended_other",
 )  # fmt: skip
 COLUMNS = GAUGES + COUNTS
@@ -69,7 +69,7 @@ def write_row(path: Path, row: Minute) -> None:
 def read_rows(path: Path, now: float) -> list[Minute]:
     """Return the rows of the day before ``now`` (seconds since 1970), in order.
 
-    Raises OSError, NotOurs.
+    Raises OSError, WrongFormat.
     """
     data = path.read_bytes()
     if not data.startswith(_HEAD):

@@ -23,6 +23,8 @@ class DaySummary:
     no_work: int
     #: evictions by reason, those that happened
     reasons: Mapping[str, int]
+    #: core-hours of the pilots that ended with success; None where nothing is known of any pilot
+    finished: float | None
     #: core-hours that pilots used and that ended in no finished job
     unfinished: float
     #: CPU-minutes that unprotected pilots took from the owner; None: not known
@@ -49,6 +51,9 @@ def summarise(rows: Sequence[Minute]) -> DaySummary:
         idle = sum(max(0.0, one) for one in left) / 60.0
 
     felt = [row.values["owner_squeezed"] for row in rows if "owner_squeezed" in row.values]
+    done = [
+        row.values["finished_cpu_seconds"] for row in rows if "finished_cpu_seconds" in row.values
+    ]
 
     def total(*names: str) -> int:
         return round(sum(row.values.get(name, 0.0) for row in rows for name in names))
@@ -64,6 +69,7 @@ def summarise(rows: Sequence[Minute]) -> DaySummary:
         failed=total("ended_failure"),
         no_work=total("ended_no_work"),
         reasons={reason: total(name) for name, reason in REASONS.items() if total(name)},
+        finished=sum(done) / 3600.0 if done else None,
         unfinished=sum(row.values.get("evicted_cpu_seconds", 0.0) for row in rows) / 3600.0,
         squeezed=sum(felt) if felt else None,
     )

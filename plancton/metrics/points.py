@@ -44,6 +44,8 @@ class Tally:
     starting: dict[str, float] = field(default_factory=dict)
     #: CPU seconds of pilots that ended, asked to, with their job unfinished, by reason
     evicted_cpu: dict[str, float] = field(default_factory=dict)
+    #: CPU seconds of pilots that ended with success
+    finished_cpu: float = 0.0
     #: pilot name: CPU seconds that it has used, at the last look
     used: dict[str, float] = field(default_factory=dict)
     #: pilot name: why it was asked to end
@@ -62,6 +64,8 @@ class Tally:
             used, reason = self.used.pop(one.name, 0.0), self.asked.pop(one.name, "other")
             if one.asked_to_stop and one.outcome != PilotOutcome.NORMAL.value:
                 self.evicted_cpu[reason] = self.evicted_cpu.get(reason, 0.0) + used
+            elif one.outcome == PilotOutcome.NORMAL.value:
+                self.finished_cpu += used
         if look.pilots is not None:
             self._see_starts(look.pilots, now)
             self._see_usage(look.pilots)
@@ -93,6 +97,7 @@ class Tally:
         self.ends.clear()
         self.evictions.clear()
         self.evicted_cpu.clear()
+        self.finished_cpu = 0.0
         self.latencies.clear()
         self.took.clear()
 
@@ -288,6 +293,7 @@ def _pilots(look: LoopPass, tally: Tally, since: Totals, totals: Totals) -> dict
         "lived": statistics.median(lived) if lived else None,
         "lived_max": max(lived, default=None),
         "ended_normal": ended[PilotOutcome.NORMAL.value],
+        "finished_cpu_seconds": tally.finished_cpu,
         "ended_no_work": ended[PilotOutcome.NO_WORK.value],
         "ended_failure": ended[PilotOutcome.FAILURE.value],
         "ended_other": sum(n for told, n in ended.items() if told not in known),

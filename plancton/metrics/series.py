@@ -143,6 +143,11 @@ PILOTS = Series(
         Field("lived", "float", "s", "Time from start to end of the pilots that ended; median."),
         Field("lived_max", "float", "s", "Time from start to end of pilots that ended; longest."),
         Field("ended_normal", "integer", "pilots", "Pilots that ended with success.", "since"),
+        Field(
+            "finished_cpu_seconds", "float", "s",
+            "CPU time of the pilots that ended with success, as last seen before their end.",
+            "since",
+        ),
         Field("ended_no_work", "integer", "pilots", "Pilots that found no work.", "since"),
         Field("ended_failure", "integer", "pilots", "Pilots that failed.", "since"),
         Field(

@@ -138,6 +138,12 @@ def test_why_pilots_were_evicted_and_what_the_owner_felt() -> None:
     assert "3 in all, by reason: owner 2, max_ttl 1." in text
     assert "They took 2 CPU-minutes from the owner." in text
     assert "not known</text>" in text, "the rest of the day"
+    # 3 minutes of 2400 CPU seconds of finished pilots are two core-hours
+    rows = [at(MINUTE - n, finished_cpu_seconds=2400.0, **one) for n in range(3)]
+    assert summarise(rows).finished == 2.0
+    text = page.render_page(rows, "farm7", "day", NOW, timezone.utc)
+    assert "left: 2.0 in pilots that finished, 0.0 in pilots that were evicted" in text
+    assert summarise([at(MINUTE)]).finished is None, "not known"
     assert "felt is not known" in page.render_page([at(MINUTE)], "farm7", "day", NOW, timezone.utc)
 
 

@@ -231,6 +231,7 @@ def test_cpu_time_of_evicted_pilots_is_told_by_reason_when_they_end(tmp_path: Pa
     ended = EndedPilot("a", 143, 10.0, 0.0, True, "", "says nothing")
     see(nothing, (done,), ended, replace(ended, name="b", outcome="normal"))
     assert tally.evicted_cpu == {"max_ttl": 42.0}, "the other one has finished its job"
+    assert tally.finished_cpu == 50.0
     assert (tally.used, tally.asked) == ({"b": 50.0}, {}), "nothing is kept of who is gone"
 
 
