@@ -23,7 +23,7 @@ P
 package)
     sh /tools/pip.sh wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheels .
     sh /tools/pip.sh --python /opt/thyme/bin/python3 install --no-warn-script-location \
-        --no-deps /tmp/wheels/plancton-*.whl
+        --no-deps /tmp/wheels/plancton_grid-*.whl
     mkdir /opt/thyme/commands
     for name in "$@"; do
         if [ "$name" = condor ]; then

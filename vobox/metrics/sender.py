@@ -189,6 +189,6 @@ def rss() -> int | None:
 def version() -> str | None:
     """Return the version of the distribution; None where it was not installed."""
     try:
-        return importlib.metadata.version("plancton")
+        return importlib.metadata.version("plancton-grid")
     except importlib.metadata.PackageNotFoundError:
         return None
