@@ -72,7 +72,7 @@ def _work(
     metrics = Metrics(sensors.read_facts(), clock.now, clock.wall)
     recorder = Recorder(paths.day)
     idle_store = IdleStore(paths.idle_periods)
-    metrics.listeners.append(recorder.take)
+    metrics.reporter.listeners.append(recorder.take)
     me = status_document.DaemonInfo(pid=os.getpid(), started=clock.wall())
     last: list[LoopPass] = []
 

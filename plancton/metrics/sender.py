@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from plancton.config.model import Config
 from plancton.model import HostFacts, LoopPass
 from telemetry import targets
-from telemetry.points import Point, spread
+from telemetry.reporter import Reporter
 from telemetry.rounds import Rounds
 from telemetry.sender import Senders
 
@@ -17,9 +16,6 @@ from . import points as node_points
 from . import series
 from .cpu_time import CpuTime
 from .points import Tally, Totals
-
-if TYPE_CHECKING:
-    from telemetry.prometheus import Newest, Page
 
 _log = logging.getLogger("plancton")
 
@@ -42,49 +38,25 @@ class Metrics:
         senders: Senders | None = None,
     ) -> None:
         self._facts, self._now, self._wall = facts, now, wall
-        self._senders = senders or Senders(_log)
+        shown = [one for one in series.ALL if one not in series.OF_2017]
+        self.reporter = Reporter("plancton", shown, _log, wall, senders)
         self._began = now()
         self._rounds, self._cpu_rounds = Rounds(wall()), Rounds(wall())
         self._cpu_time = CpuTime(facts.ncpus)
         self._tally = Tally()
         self._since = Totals()
-        #: others that want the same points, e.g. the page for Prometheus
-        self.listeners: list[Callable[[list[Point]], None]] = []
-        #: the page for Prometheus and its address, while there is one
-        self._page: tuple[str, Page] | None = None
-        self._newest: Newest | None = None
 
     def follow(self, config: Config) -> str:
         """Send and show where the configuration says; return why that fails, or ""."""
         problems = []
         try:
-            self._senders.follow(targets.parse_all(config.influxdb_url))
+            self.reporter.follow(targets.parse_all(config.influxdb_url))
         except targets.BadTarget as error:
             problems.append(f"influxdb_url: {error}")
-        try:
-            self._show(config)
-        except ImportError:
-            problems.append("prometheus: the Python package prometheus_client is not installed")
-        except ValueError as error:
-            problems.append(f"prometheus: {error}")
+        known = {"hostname": self._facts.hostname, "site": config.site}
+        if problem := self.reporter.show(config.prometheus, known):
+            problems.append(f"prometheus: {problem}")
         return "; ".join(problems)
-
-    def _show(self, config: Config) -> None:
-        address = config.prometheus
-        if address == (self._page[0] if self._page else ""):
-            return
-        if self._page is not None:
-            self._page[1].close()
-            self._page = self._newest = None
-        if address:
-            # late: most nodes have no use for it
-            from telemetry.prometheus import Newest, Page
-
-            shown = [one for one in series.ALL if one not in series.OF_2017]
-            known = {"hostname": self._facts.hostname, "site": config.site}
-            newest = Newest("plancton", shown, known, self._wall)
-            self._page = (address, Page(newest, address))
-            self._newest = newest
 
     def look(
         self,
@@ -125,7 +97,7 @@ class Metrics:
             uptime=now - self._began,
             config_age=max(0.0, wall - loaded),
             config_rejected=rejected,
-            sending=self._senders.states(),
+            sending=self.reporter.states(),
             wall=moment,
         )
         if (cpu_moment := self._cpu_rounds.due(interval * _CPU_INTERVALS, moment)) is not None:
@@ -134,15 +106,8 @@ class Metrics:
             )
         self._since = totals
         self._tally.clear()
-        points = spread(made)
-        self._senders.send(points)
-        if self._newest is not None:
-            self._newest.update(points)
-        for listener in self.listeners:
-            listener(points)
+        self.reporter.report(made)
 
     def close(self) -> None:
         """Try once more to send what is waiting, and end."""
-        self._senders.close()
-        if self._page is not None:
-            self._page[1].close()
+        self.reporter.close()

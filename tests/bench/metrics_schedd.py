@@ -7,7 +7,7 @@ import statistics
 import time
 from itertools import count
 
-from telemetry.sender import Senders
+from telemetry.reporter import Reporter
 from tests.support.schedd_parts import Events
 from thyme.protocol.job import JobId
 from vobox.jobs.transitions import apply
@@ -33,8 +33,8 @@ def metrics_schedd() -> Result:
     ]
     metrics = Metrics(
         site.name, "", site.spool / "ledger.db", tally,
-        lambda: ScheddNow(True, False, 0, {}, JOBS, POOL, workers), (),
-        senders=Senders(logging.getLogger("bench")),
+        lambda: ScheddNow(True, False, 0, {}, JOBS, POOL, workers),
+        Reporter("thyme_schedd", (), logging.getLogger("bench")),
     )  # fmt: skip
     took, computed = [], []
     for _ in range(ROUNDS):

@@ -9,14 +9,13 @@ import sqlite3
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from telemetry.points import Point, Value, spread
+from telemetry.points import Point, Value
+from telemetry.reporter import Reporter
 from telemetry.rounds import Rounds
-from telemetry.sender import Senders
-from telemetry.targets import Target
 from vobox.jobs.status import IDLE
 from vobox.jobs.transitions import DEAD_LETTER
 
@@ -41,26 +40,20 @@ class Metrics:
         ledger: Path,
         tally: Tally,
         now: Callable[[], ScheddNow],
-        targets: Iterable[Target],
+        reporter: Reporter,
         interval: float = INTERVAL,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
-        senders: Senders | None = None,
     ) -> None:
         self._tags = {"schedd": name, "site": site}
         self._ledger, self._tally, self._now = ledger, tally, now
         self._interval, self._clock, self._wall = interval, clock, wall
-        self._senders = senders or Senders(log)
-        self._senders.follow(targets)
+        self.reporter = reporter
         self._began = clock()
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
         #: by pool, the reasons that held jobs have had: those that none has now are told as 0
         self._reasons: defaultdict[str, set[str]] = defaultdict(set)
-        #: others that want the same points, e.g. the page for Prometheus
-        self.listeners: list[Callable[[list[Point]], None]] = []
-        #: called at the end
-        self.on_close: list[Callable[[], None]] = []
 
     def start(self) -> None:
         """Start the thread that sends the points."""
@@ -73,9 +66,7 @@ class Metrics:
         if self._thread is not None:
             self._thread.join(10.0)
             self.round()
-        self._senders.close()
-        for close in self.on_close:
-            close()
+        self.reporter.close()
 
     def _run(self) -> None:
         rounds = Rounds(self._wall())
@@ -128,11 +119,7 @@ class Metrics:
         }
         if (one := schedd_point(self._tags, happened, values, wall)) is not None:
             made.append(one)
-        made = spread(made)
-        self._senders.send(made)
-        for listener in self.listeners:
-            listener(made)
-        return made
+        return self.reporter.report(made)
 
     def _counts(
         self,

@@ -40,34 +40,20 @@ def start_metrics(
         raise BadInvocation(f"metrics: {error}") from error
     if not wanted and not options.prometheus:
         return None
-    from vobox.metrics.sender import Metrics
+    from telemetry.reporter import Reporter
+    from vobox.metrics.sender import Metrics, log
 
-    tally = Tally()
+    tally, name = Tally(), schedd.settings.name
+    reporter = Reporter("thyme_schedd", series.ALL, log)
+    reporter.follow(wanted)
+    known = {"schedd": name, "site": options.site, "pool": schedd.settings.pool}
+    if problem := reporter.show(options.prometheus, known):
+        reporter.close()
+        raise BadInvocation(f"--prometheus: {problem}")
     made = Metrics(
-        schedd.settings.name, options.site, ledger, tally, schedd.metrics_snapshot, wanted,
+        name, options.site, ledger, tally, schedd.metrics_snapshot, reporter,
         options.metrics_interval,
     )  # fmt: skip
-    if options.prometheus:
-        known = {
-            "schedd": schedd.settings.name, "site": options.site, "pool": schedd.settings.pool
-        }  # fmt: skip
-        _serve_prometheus(made, options.prometheus, known)
     schedd.count_in(tally)
     made.start()
     return made
-
-
-def _serve_prometheus(metrics: Metrics, address: str, known: Mapping[str, str]) -> None:
-    try:
-        from telemetry.prometheus import BadAddress, Newest, Page
-    except ImportError:
-        raise BadInvocation(
-            "--prometheus: the Python package prometheus_client is not installed"
-        ) from None
-    newest = Newest("thyme_schedd", series.ALL, known)
-    try:
-        page = Page(newest, address)
-    except BadAddress as error:
-        raise BadInvocation(f"--prometheus: {error}") from None
-    metrics.listeners.append(newest.update)
-    metrics.on_close.append(page.close)

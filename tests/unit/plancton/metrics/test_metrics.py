@@ -44,7 +44,7 @@ class Node(FakeNode):
         super().__init__(rundir, **{"metrics_interval": 30.0, "site": "occam", **config})
         self.points: list[Point] = []
         self.metrics = Metrics(FACTS, self.clock.now, self.clock.wall, Senders(LOG))
-        self.metrics.listeners.append(self.points.extend)
+        self.metrics.reporter.listeners.append(self.points.extend)
 
     def look(self, seconds: float = 0.0) -> LoopPass:
         self.clock.advance(seconds)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from telemetry.points import Point
-from telemetry.sender import Senders
+from telemetry.reporter import Reporter
 from tests.support.schedd_parts import Events
 from thyme.protocol.events import JobMessage, Usage
 from thyme.protocol.job import JobId
@@ -143,8 +143,8 @@ class Bench:
         self.site = Site()
         self.now = ScheddNow(True, False, 0, {}, 3, POOL, [])
         self.metrics = Metrics(
-            "s", "occam", path / "ledger.db", self.site.tally, lambda: self.now, (),
-            clock=lambda: 100.0, wall=lambda: 1e9, senders=Senders(LOG),
+            "s", "occam", path / "ledger.db", self.site.tally, lambda: self.now,
+            Reporter("thyme_schedd", (), LOG), clock=lambda: 100.0, wall=lambda: 1e9,
         )  # fmt: skip
 
     def round(self) -> dict[tuple[str, ...], Point]:

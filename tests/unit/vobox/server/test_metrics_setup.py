@@ -64,7 +64,7 @@ def test_the_environment_names_targets_and_may_hold_a_password(start: Start) -> 
     made = start.begin(THYME_INFLUXDB_URL="http://u:p@127.0.0.1:1#a http://127.0.0.1:1#b")
     assert made is not None
     try:
-        assert [state.name for state in made._senders.states()] == [
+        assert [state.name for state in made.reporter.states()] == [
             "127.0.0.1:1#a",
             "127.0.0.1:1#b",
         ]
