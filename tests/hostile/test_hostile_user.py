@@ -21,6 +21,7 @@ import pytest
 
 from tests.support.honest_user import HonestUser
 from tests.support.schedd_process import LiveSchedd, is_root, thin
+from tests.support.slow_expressions import make_slow
 from tests.support.waiting import wait_until
 
 pytestmark = [
@@ -32,8 +33,6 @@ pytestmark = [
 HONEST, MALLORY = 1, 65534
 #: Bytes of memory that the schedd may have.
 MAX_RSS = 700 * 1024 * 1024
-#: A fifth of a second of CPU for each job.
-SLOW = 'regexp("^(a+)+$", strcat("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!", {}))'
 
 
 class Site:
@@ -147,7 +146,7 @@ def repeating(action: Callable[[], object]) -> Iterator[None]:
          "periodic_hold_reason = A20"],
         ["periodic_remove = true", "periodic_remove_reason = strcat(\"a\\nb\\0\", MyType)"],
         ["hold = true", "+HoldReasonCode = 13", "+HoldReasonSubCode = 99999999999999999999"],
-        ["leave_in_queue = " + SLOW.format("ProcId")],
+        ["leave_in_queue = " + make_slow("ProcId")],
         ["periodic_release = real(\"nan\") * 1e400"],
     ],
     ids=["smallest", "infinite", "16 MB reason", "odd reason", "20 digits", "slow", "nan"],
@@ -161,12 +160,19 @@ def test_a_policy_with_any_value(site: Site, lines: list[str]) -> None:
 
 
 def test_policies_that_take_their_time(site: Site) -> None:
-    site.submit("periodic_remove = " + SLOW.format("ProcId"), queue="queue 200")
+    site.submit("periodic_remove = " + make_slow("ProcId"), queue="queue 200")
     site.honest.check()
 
 
+def test_policies_of_ended_jobs_that_take_their_time(site: Site) -> None:
+    text = "executable = /bin/true\non_exit_remove = {}\nleave_in_queue = false\nqueue 40"
+    site.start("condor_submit", stdin=text.format(make_slow("ExitCode + ProcId")).encode()).wait(60)
+    # not his job, which waits behind Mallory's for the only worker
+    site.honest.check("submit", "query")
+
+
 def test_requirements_that_take_their_time(site: Site) -> None:
-    text = "executable = /bin/true\nrequirements = {}\nqueue 200".format(SLOW.format("ProcId"))
+    text = "executable = /bin/true\nrequirements = {}\nqueue 200".format(make_slow("ProcId"))
     submit = site.start("condor_submit", stdin=text.encode())
     site.honest.check()
     submit.wait(60)
@@ -180,7 +186,7 @@ def test_constraints_that_take_their_time(site: Site, command: str) -> None:
     everybody = ["-allusers"] if command == "condor_q" else []
 
     def ask() -> None:
-        argv = [*everybody, "-constraint", SLOW.format("ClusterId + ProcId"), *values]
+        argv = [*everybody, "-constraint", make_slow("ClusterId + ProcId"), *values]
         site.start(command, *argv).wait(60)
 
     with repeating(ask):
@@ -312,7 +318,7 @@ line.recv(100)
 def test_the_schedd_starts_again_with_all_that_was_left(module_site: Site) -> None:
     site = module_site
     site.submit("periodic_hold = true", "periodic_hold_subcode = -9223372036854775807 - 1")
-    site.submit("leave_in_queue = " + SLOW.format("ProcId"))
+    site.submit("leave_in_queue = " + make_slow("ProcId"))
     site.schedd.kill()
     site.schedd.start()
     wait_until(lambda: site.schedd.run("condor_q", "-totals").returncode == 0, "it serves")

@@ -15,6 +15,8 @@ from typing import Any, TypeVar, overload
 
 import classad2
 
+from .regexps import limit_regexps
+
 
 def _register_functions() -> None:
     """Register HTCondor's own ClassAd functions (stringListMember, split, ...).
@@ -168,6 +170,11 @@ def read_integer(text: str | None, default: int = 0) -> int:
         return default
 
 
+def evaluable(ad: Ad) -> classad2.ClassAd:
+    """Return the parsed ad to evaluate in, with limited patterns; raises ParseError."""
+    return Ad({name: limit_regexps(text) for name, text in ad.pairs()}).classad()
+
+
 def _name(name: str) -> str:
     if _PLAIN_NAME.match(name) and name.lower() not in _RESERVED:
         return name
@@ -239,5 +246,5 @@ def evaluate(expression: str, ad: Ad, now: float) -> Any:
     """
     # Without a target ad the library knows no ``MY.``; with one it knows no
     # ``CurrentTime``. Real job policies use both.
-    scope = Ad({"CurrentTime": str(int(now)), **ad}).classad()
-    return parse(expression).eval(scope, classad2.ClassAd())
+    scope = evaluable(Ad({"CurrentTime": str(int(now)), **ad}))
+    return parse(limit_regexps(expression)).eval(scope, classad2.ClassAd())

@@ -50,15 +50,25 @@ class EvaluationLimit:
         """Return what counts the evaluations of this user."""
         return lambda seconds: self._charge(uid, seconds)
 
+    def is_spent(self, uid: int) -> bool:
+        """Whether the user's evaluations took all that they may for now."""
+        with self._lock:
+            oldest = self._clock() - PERIOD_SECONDS
+            spent = self._spent.get(uid, deque())
+            while spent and spent[0][0] < oldest:
+                spent.popleft()
+            return sum(each for _when, each in spent) >= MAX_SECONDS
+
+    def spend(self, uid: int, seconds: float) -> None:
+        """Count an evaluation of the user's, if it was slow."""
+        if seconds >= SLOW_SECONDS:
+            with self._lock:
+                self._spent.setdefault(uid, deque()).append((self._clock(), seconds))
+
     def _charge(self, uid: int, seconds: float) -> None:
         if seconds < SLOW_SECONDS:
             return
-        with self._lock:
-            now = self._clock()
-            spent = self._spent.setdefault(uid, deque())
-            while spent and spent[0][0] < now - PERIOD_SECONDS:
-                spent.popleft()
-            # refused ones are not counted: else who tries again and again is refused for ever
-            if sum(each for _when, each in spent) >= MAX_SECONDS:
-                raise TooSlow
-            spent.append((now, seconds))
+        # refused ones are not counted: else who tries again and again is refused for ever
+        if self.is_spent(uid):
+            raise TooSlow
+        self.spend(uid, seconds)

@@ -21,9 +21,10 @@ from typing import Any, NamedTuple
 
 import classad2
 
-from .ad import Ad, ParseError, parse
+from .ad import Ad, ParseError, evaluable, parse
 from .cost import Charge, charge_nobody
 from .literals import ERROR, NOT_LITERAL, UNDEFINED, literal_value
+from .regexps import limit_regexps
 
 #: Results remembered within one query.
 MAX_REMEMBERED = 512
@@ -57,7 +58,7 @@ class Compiled(NamedTuple):
 def compile_expression(text: str) -> Compiled:
     """Parse an expression; raises ParseError, also for one that is too long."""
     try:
-        tree = parse(text)
+        tree = parse(limit_regexps(text))
     except ValueError as error:  # a NUL byte, or text that is not UTF-8
         raise ParseError(str(error)) from None
     code = _STRING.sub('""', text)
@@ -237,5 +238,5 @@ class Evaluator:
 
     def _evaluate_in_whole(self, ad: Ad, tree: classad2.ExprTree) -> Any:
         # With a target ad the library knows no ``CurrentTime`` of its own.
-        scope = Ad({"CurrentTime": str(self.now), **self.extra, **ad}).classad()
+        scope = evaluable(Ad({"CurrentTime": str(self.now), **self.extra, **ad}))
         return tree.eval(scope, _NO_TARGET)

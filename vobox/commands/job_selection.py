@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import classad2
 
 from thyme.protocol.job import JobId
-from vobox.classad.ad import Ad, ParseError, parse_old
+from vobox.classad.ad import Ad, ParseError, convert_old_syntax, evaluable, parse
+from vobox.classad.regexps import limit_regexps
 from vobox.jobs.job import Job
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import QueueView, Request
@@ -63,7 +64,7 @@ def holds(tree: Any, ad: Ad, now: float) -> bool:
     """
     try:
         # as policies: MY needs a target ad, and then CurrentTime has to be given
-        scope = Ad({"CurrentTime": str(int(now)), **ad}).classad()
+        scope = evaluable(Ad({"CurrentTime": str(int(now)), **ad}))
         value = tree.eval(scope, classad2.ClassAd())
     except ParseError:
         return False
@@ -84,7 +85,7 @@ def find_matching(
     :param everybody: also jobs that he may not change
     :raises TooSlow: if the caller's expressions take too long
     """
-    trees: list[Any] = [parse_old(text) for text in constraints]
+    trees: list[Any] = [_parse_constraint(text) for text in constraints]
     user, wanted = request.user.lower(), {owner.lower() for owner in owners}
     found = []
     own = request.uid != 0 and not everybody
@@ -122,6 +123,10 @@ def evaluate_constraints(
         replace(group, found=evaluate(group)) if group.constraints and not group.jobs else group
         for group in groups
     )
+
+
+def _parse_constraint(text: str) -> Any:
+    return parse(limit_regexps(convert_old_syntax(text)))
 
 
 def build_groups(words: Sequence[str], constraints: Sequence[str]) -> list[JobGroup]:
@@ -180,7 +185,7 @@ def filter_jobs(jobs: Sequence[Job], constraints: Sequence[str], now: float) -> 
     :param constraints: expressions as typed, which can be parsed
     :param now: epoch seconds
     """
-    trees: list[Any] = [parse_old(text) for text in constraints]
+    trees: list[Any] = [_parse_constraint(text) for text in constraints]
     return [job for job in jobs if all(holds(tree, job.ad, now) for tree in trees)]
 
 

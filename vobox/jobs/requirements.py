@@ -18,7 +18,8 @@ from typing import Any, Final
 import classad2
 
 from thyme.protocol.job import JobId
-from vobox.classad.ad import Ad, ParseError, parse
+from vobox.classad.ad import Ad, ParseError, evaluable, parse
+from vobox.classad.regexps import limit_regexps
 
 from .job import Job
 
@@ -61,7 +62,7 @@ def can_match(
     """
     text = remove_added_clause(ad.get("Requirements", "true"))
     try:
-        tree = parse(text)
+        tree = parse(limit_regexps(text))
         mentioned = _find_names(ad, text)
         key = (text, *map(ad.get, mentioned))
         if answers is not None and key in answers:
@@ -129,7 +130,7 @@ def _is_met(tree: classad2.ExprTree, ad: Ad, now: float, pilot: Mapping[str, str
     machine = {**_COMMON_MACHINE, **Ad(said)}
     # with a target ad the library knows no CurrentTime, and looks up a plain name only here
     known = Ad({"CurrentTime": str(int(now)), **machine, **dict(ad.pairs())})
-    value: Any = tree.eval(known.classad(), Ad(machine).classad())
+    value: Any = tree.eval(evaluable(known), Ad(machine).classad())
     # Value.Error and Value.Undefined are ints, too
     return isinstance(value, classad2.Value) or value not in (False, 0, 0.0)
 

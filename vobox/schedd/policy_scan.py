@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from thyme.protocol.events import Held, HoldReason, JobMessage, Left, Released, Removed
 from thyme.protocol.hold_codes import HoldReasonCode
 from thyme.protocol.job import JobId
+from vobox.classad.cost import EvaluationLimit, TooSlow
 from vobox.classad.expressions import Evaluator
 from vobox.jobs import policy
 from vobox.jobs.job import Job
@@ -46,6 +47,10 @@ class PolicyScan:
         """``live``: what a running job has used so far, attribute → ClassAd text."""
         self._clock = clock
         self._cpu_time = cpu_time
+        #: what each owner's policies took lately
+        self._limit = EvaluationLimit(clock)
+        #: jobs whose policies took too long the last time: once may be the machine's fault
+        self._suspected: set[JobId] = set()
         #: held jobs whose policies take too long: not checked again before they are released
         self._slow: set[JobId] = set()
         self._schedd = schedd
@@ -62,6 +67,7 @@ class PolicyScan:
         more = len(jobs) == SLICE
         if self._after == _START:
             self._slow = {job for job in self._slow if self._ledger.get(job) is not None}
+            self._suspected = {job for job in self._suspected if self._ledger.get(job) is not None}
         self._after = jobs[-1].id if more else _START
         # one for all jobs: the same expression with the same values is evaluated once
         evaluator = Evaluator(now)
@@ -72,11 +78,17 @@ class PolicyScan:
                 if job.status == HELD:
                     continue
                 self._slow.discard(job.id)
+            if self._limit.is_spent(job.uid):
+                continue  # until a later scan: it is his own jobs that wait
             began = self._cpu_time()
             try:
                 event = self._check(job, now, evaluator)
-                if (took := self._cpu_time() - began) > MAX_JOB_SECONDS:
+                if (took := self._count(job, began)) <= MAX_JOB_SECONDS:
+                    self._suspected.discard(job.id)
+                elif job.id in self._suspected:
                     event = self._end_slow_policies(job, took, now)
+                else:
+                    self._suspected.add(job.id)
             except (sqlite3.Error, OSError):
                 raise
             except Exception as error:
@@ -94,8 +106,12 @@ class PolicyScan:
         evaluator = Evaluator(now)
         events = []
         for job in filter(None, map(self._ledger.get, jobs)):
+            if self._limit.is_spent(job.uid):
+                continue  # until a later scan
+            began = self._cpu_time()
             try:
                 event = self._check_ended(job, now, evaluator)
+                self._count(job, began)
             except (sqlite3.Error, OSError):
                 raise
             except Exception:
@@ -109,8 +125,14 @@ class PolicyScan:
 
         ``ended``: when the job's program ended; ``now``: both in epoch seconds.
         """
+        if self._limit.is_spent(job.uid):
+            text = f"its policies are not checked: {TooSlow()}"
+            return self._hold(job, HoldReason(HoldReasonCode.SYSTEM_POLICY, 0, text), now)
+        began = self._cpu_time()
         try:
-            return policy.check_on_exit(job.ad, ended)
+            action = policy.check_on_exit(job.ad, ended)
+            self._count(job, began)
+            return action
         except (sqlite3.Error, OSError):
             raise
         except Exception as error:
@@ -136,6 +158,7 @@ class PolicyScan:
         if job.status in (COMPLETED, REMOVED):
             log.warning("job %s: leave_in_queue took %.2f s to evaluate: it leaves", job.id, took)
             return None if job.worker else Left(self._schedd, job.id, now)
+        self._suspected.discard(job.id)
         self._slow.add(job.id)
         text = (
             f"its policies took {took:.2f} s of CPU to evaluate, more than {MAX_JOB_SECONDS:g} s; "
@@ -143,6 +166,12 @@ class PolicyScan:
         )
         hold = HoldReason(HoldReasonCode.SYSTEM_POLICY, 0, text)
         return None if job.status == HELD else self._hold(job, hold, now)
+
+    def _count(self, job: Job, began: float) -> float:
+        """Count what a job's policies took since ``began``, CPU seconds, and return it."""
+        took = self._cpu_time() - began
+        self._limit.spend(job.uid, took)
+        return took
 
     def _hold_failing(self, job: Job, error: Exception, now: float) -> Held:
         log.exception("checking the policies of job %s", job.id)

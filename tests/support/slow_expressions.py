@@ -1,0 +1,10 @@
+"""ClassAd expressions that take a tenth of a second of CPU, as far as that can be had."""
+
+from __future__ import annotations
+
+_ONE = 'isError(regexp("^(a+)+$",strcat("aaaaaaaaaaaaaaaaaaaaaaaaaaa!",{})))'
+
+
+def make_slow(vary: str = "") -> str:
+    """Return such an expression; ``vary``: what makes it another one for each job (``ProcId``)."""
+    return " && ".join([_ONE.format(vary or '""')] * 120)

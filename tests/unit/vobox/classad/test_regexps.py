@@ -1,0 +1,114 @@
+"""No regular expression takes long, and each still means what it did."""
+
+from __future__ import annotations
+
+import time
+
+import classad2
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vobox.classad.ad import Ad, ParseError, evaluable, evaluate
+from vobox.classad.expressions import Evaluator
+from vobox.classad.regexps import MAX_STEPS, limit_regexps
+
+A = "a" * 40 + "!"
+SLOW = [
+    f'regexp("^(a+)+$", "{A}")',
+    f'REGEXP ( "^(a+)+$" , "{A}" , "i" )',
+    f'regexp/* " */("^(a+)+$", "{A}")',
+    f'regexp// "\n("^(a+)+$", "{A}")',
+    f'regexps("^(a+)+$", "{A}", "x")',
+    f'replace("^(a+)+$", "{A}", "x")',
+    f'replaceAll("^(a+)+$", "{A}", "x")',
+    f'regexpMember("^(a+)+$", {{"{A}"}})',
+    f'regexp(strcat("^(a+", ")+$"), "{A}")',
+    f'regexp(ifThenElse(true, "^(a+)+$", "b"), "{A}")',
+    f'regexp("(*LIMIT_MATCH=4000000000)^(a+)+$", "{A}")',
+    f'{{regexp("^(a+)+$", "{A}")}}[0]',
+    f'[x = regexp("^(a+)+$", "{A}")].x',
+]
+
+
+@pytest.mark.parametrize("text", SLOW)
+def test_none_takes_long(text: str) -> None:
+    ad = Ad({"A": text, "B": "A", "C": f"[x = {text}].x"})
+    for name in ("A", "B", "C"):
+        best = 9.0
+        for _ in range(3):  # this machine may have other work
+            began = time.thread_time()
+            Evaluator(0).value(ad, name)
+            evaluate(name, ad, 0)
+            best = min(best, time.thread_time() - began)
+        assert best < 0.03, "an unlimited one takes a tenth of a second"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('regexp("^A", "abc", "i")', True),
+        ('regexp("^b", "abc")', False),
+        ('regexp(X, "abc")', classad2.Value.Undefined),
+        ('regexp(P, T)', True),
+        ('regexps("(a)(b)", "ab", "\\\\2\\\\1")', "ba"),
+        ('replaceAll("a", "banana", "o")', "bonono"),
+        ('replace("a", regexps("^(.)", "a", "\\\\1"), "b")', "b"),
+        ('regexpMember("^b", {"a", "bc"})', True),
+        ('stringList_regexpMember("^b", "a,bc")', True),
+        ('strcat("regexp(", P)', "regexp(^a"),
+        ('regexp("a" + 1, "b")', classad2.Value.Error),
+    ],
+)  # fmt: skip
+def test_each_means_what_it_did(text: str, value: object) -> None:
+    ad = Ad({"P": '"^a"', "T": '"abc"'})
+    assert classad2.ExprTree(text).eval(ad.classad()) == value
+    assert classad2.ExprTree(limit_regexps(text)).eval(evaluable(ad)) == value
+
+
+def test_what_calls_none_stays_as_it_is() -> None:
+    for text in ('"regexp(\\"x\\", y)"', "a && b", "'regexp'", "Regexp", "// regexp(", "foo(a, b)"):
+        assert limit_regexps(text) == text
+    limited = limit_regexps('regexp("x", f(a, b)) || regexps(g(a, b), c, d)')
+    prefix = f'strcat("(*LIMIT_MATCH={MAX_STEPS})(?:)",'
+    assert limited == f'regexp({prefix}"x"), f(a, b)) || regexps({prefix}g(a, b)), c, d)'
+
+
+PIECES = [
+    "regexp(",
+    "replace (",
+    "(",
+    ")",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    '"',
+    "'",
+    "\\",
+    "a",
+    "/*",
+    "*/",
+]
+
+
+@given(
+    st.lists(st.sampled_from([*PIECES, "*/", "//", "\n", " ", "1", "&&"]), max_size=30).map("".join)
+)
+@settings(max_examples=300, deadline=None)
+def test_any_text_is_parsed_after_it_or_not_as_before(text: str) -> None:
+    def parses(expression: str) -> bool:
+        try:
+            classad2.ExprTree(expression)
+        except (classad2.ClassAdException, ParseError):
+            return False
+        return True
+
+    assert parses(limit_regexps(text)) == parses(text)
+
+
+def test_a_text_of_nothing_but_calls_is_done_at_once() -> None:
+    began = time.thread_time()
+    limit_regexps("regexp(" * 100_000)
+    assert time.thread_time() - began < 5
