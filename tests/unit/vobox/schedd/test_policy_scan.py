@@ -187,7 +187,9 @@ def test_a_job_whose_policies_take_too_long_is_held_and_not_checked_again(
     assert checked.count("1") == 2 and checked.count("2") == 3
 
 
-def test_policies_of_an_owner_who_has_spent_his_time_wait_and_nobody_elses(bench: ScheddHarness) -> None:
+def test_policies_of_an_owner_who_has_spent_his_time_wait_and_nobody_elses(
+    bench: ScheddHarness,
+) -> None:
     add(bench, *(f"1.{proc}" for proc in range(30)), PeriodicHold="false")
     other = Events(JobId(2, 0), attributes={"PeriodicHold": Expression("true")}, uid=4711)
     bench.submit(other.submit())
