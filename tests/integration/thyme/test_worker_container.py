@@ -17,6 +17,7 @@ import pytest
 
 from plancton.model import PilotState
 from tests.support.fake_schedd import submission
+from tests.support.granting_schedd import GrantingSchedd
 from tests.support.real_docker import DockerTest
 from tests.support.services.engines import DockerService
 from tests.support.waiting import wait_until
@@ -39,7 +40,9 @@ class Site:
         self.bench = bench
         # not pytest's directory: a container's root without capabilities must be able to pass
         self.path = Path(tempfile.mkdtemp(prefix="thyme-container-"))
-        self.broker: Transport = connect(f"sqlite://{self.path}/broker.db")
+        url = f"sqlite://{self.path}/broker.db"
+        self.broker: Transport = connect(url)
+        self.schedd = GrantingSchedd(lambda: connect(url))
 
     def submit(self, text: str) -> None:
         task = Task("/bin/sh", arguments=("-c", text))
@@ -67,6 +70,7 @@ class Site:
 
     def close(self) -> None:
         self.bench.clean()
+        self.schedd.close()
         self.broker.close()
         shutil.rmtree(self.path)
 
