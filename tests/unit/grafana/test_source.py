@@ -161,6 +161,18 @@ def test_the_check_of_the_form_finds_what_is_wrong() -> None:
     assert "rainbow" in grafana_types.complaints({"site": wrong})
 
 
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_every_panel_says_what_it_means(name: str) -> None:
+    every = [
+        one
+        for row in DASHBOARDS[name]["panels"]
+        for one in (row, *row.get("panels", ()))
+        if one["type"] != "row"
+    ]
+    assert every
+    assert [one["title"] for one in every if len(one["description"]) < 15] == []
+
+
 def test_every_alert_says_what_to_do_and_when_it_is_bad() -> None:
     uids = [rule["uid"] for rule in rules()]
     assert len(set(uids)) == len(uids) == 16
@@ -189,6 +201,11 @@ def test_the_how_to_names_every_alert_and_nothing_is_guessed_about_who_is_told()
     assert sorted(provisioned) == ["influxdb.yml", "plancton.yml", "rules.yml"]
     example = yaml.safe_load((ROOT / "grafana/contact-points.example.yml").read_text())
     (policy,) = example["policies"]
+    (template,) = example["templates"]
+    for said in ("summary", "description", "runbook_url"):
+        assert f".Annotations.{said}" in template["template"]
+    for said in (".ValueString", ".StartsAt", ".PanelURL"):
+        assert said in template["template"]
     assert policy["receiver"] in {one["name"] for one in example["contactPoints"]}
 
 
