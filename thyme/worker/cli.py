@@ -61,8 +61,8 @@ def make_parser() -> argparse.ArgumentParser:
     option = made.add_argument
     option("--url", help="the broker, without a password")
     option("--rabbitmq", metavar="HOST[:PORT]", help="the broker, as in 2017 (THYME_RABBITMQ)")
-    option("--queue", help="the pool to work for (THYME_QUEUE; alien_jobs)")
-    option("--workdir", type=Path, help="scratch directories are made here (TMPDIR; /tmp)")
+    option("--queue", "-q", help="the pool to work for (THYME_QUEUE; alien_jobs)")
+    option("--workdir", "-w", type=Path, help="scratch directories are made here (TMPDIR; /tmp)")
     option(
         "--user",
         metavar="USER[:GROUP]",
@@ -72,12 +72,14 @@ def make_parser() -> argparse.ArgumentParser:
     )
     option(
         "--timeout",
+        "-t",
         type=parse_seconds,
         default=120.0,
         help="end after so many idle seconds (120)",
     )
     option(
         "--max-backoff",
+        "-m",
         type=parse_seconds,
         default=16.0,
         help="longest pause in seconds between attempts to reach the broker (16)",
