@@ -122,7 +122,8 @@ class Config(ContainerKeys):
         "",
         "Probability with which a pilot lives for as long as it is told that it may: learned from "
         "how long this node's idle periods last. Higher: shorter times are told, and less is lost "
-        "by evictions. 0: pilots are told only what `windows`, `stops` and `max_ttl` say.",
+        "by evictions. Lower for a probe after others found no work. "
+        "0: pilots are told only what `windows`, `stops` and `max_ttl` say.",
         "1.0",
     )
     lifetime_min: Seconds = _key(

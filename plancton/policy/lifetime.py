@@ -39,6 +39,8 @@ MEMORY = 60 * 86400.0
 FEWEST_ENDS = 5.0
 #: Seconds between two counts of the periods that go on.
 COUNT_INTERVAL = 600.0
+#: However often nothing fits, at least every other pilot lives as long as it is told.
+LEAST_CONFIDENCE = 0.5
 #: No pilot is told that it will live longer than this (s): no job is, and nobody can know.
 LONGEST_LIFE = 7 * 86400.0
 #: For no more pilots than this are idle periods followed.
@@ -172,10 +174,11 @@ def expect_life(
     if config.lifetime_confidence:
         since = history.idle.since
         age = now - since[place] if place < len(since) else 0.0
-        more = expect_more(history.record, age, wall, config.lifetime_confidence)
+        sure = _confidence(config, history)
+        more = expect_more(history.record, age, wall, sure)
         if more is not None:
             why = (
-                f"{config.lifetime_confidence:.0%} of the idle periods that had lasted "
+                f"{sure:.0%} of the idle periods that had lasted "
                 f"{format_duration(age)} at this hour of the week lasted that much longer"
             )
             if more < config.lifetime_min:
@@ -186,6 +189,15 @@ def expect_life(
     if "max_ttl" in config.model_fields_set:
         known.append(Expectation(config.max_ttl, "max_ttl"))
     return min(known, key=lambda one: one.seconds, default=None)
+
+
+def _confidence(config: Config, history: History) -> float:
+    """Return how sure it must be: less with each probe that finds no work.
+
+    If nothing fits, a longer job that may be lost is worth more than an idle node.
+    """
+    doubled = math.pow(config.lifetime_confidence, 2 ** min(history.no_work.level, 8))
+    return max(doubled, min(config.lifetime_confidence, LEAST_CONFIDENCE))
 
 
 def format_duration(seconds: float) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from plancton.config.model import Config
-from plancton.model import Capacity, Decision, History, IdleRecord, StartPilots
+from plancton.model import Capacity, Decision, History, IdleRecord, NoWork, StartPilots
 from plancton.policy.decide import decide
 from plancton.policy.lifetime import (
     AGES,
@@ -207,3 +207,20 @@ def test_without_confidence_or_record_nothing_is_told() -> None:
 )  # fmt: skip
 def test_durations_read_well(seconds: float, said: str) -> None:
     assert format_duration(seconds) == said
+
+
+def test_each_probe_that_finds_no_work_that_fits_makes_the_next_one_bolder() -> None:
+    told = []
+    for level in (0, 1, 2, 30):
+        history = replace(taught(), owner_cpus=0.0, owner_at=5000.0, no_work=NoWork(level))
+        decision = decide(
+            node(history=history, load=IDLE, wall=MONDAY), config(lifetime_min=0.0), 5000.0
+        )
+        told.append(lives(decision)[0] or 0.0)
+        if level == 2:
+            # 0.97 to the power of 4
+            assert "89% of the idle periods" in text(decision, "lifetime")
+        if level == 30:
+            assert "50% of the idle periods" in text(decision, "lifetime")
+    assert told == sorted(told)
+    assert told[3] > told[2] > told[1] > told[0]
