@@ -21,6 +21,35 @@ class Parser(argparse.ArgumentParser):
         raise BadInvocation(f"{message}; see {self.prog} --help")
 
 
+class _PrintVersion(argparse.Action):
+    """Print the program's name and version, and exit."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        _namespace: object,
+        _values: object,
+        _option: str | None = None,
+    ) -> NoReturn:
+        print(parser.prog, read_version() or "(not installed)")
+        parser.exit()
+
+
+def add_version(parser: argparse.ArgumentParser) -> None:
+    """Add the option ``--version``."""
+    parser.add_argument("--version", action=_PrintVersion, nargs=0, help="print it and exit")
+
+
+def read_version() -> str | None:
+    """Return the version of the distribution; None where it is not installed."""
+    import importlib.metadata  # late: it takes a while, and some MB
+
+    try:
+        return importlib.metadata.version("plancton-grid")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def make_count_type(what: str, least: int) -> Callable[[str], int]:
     """Return an argparse type for a whole number from ``least``; ``what`` names it in errors."""
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from thyme.arguments import Parser, read_broker_url
+from thyme.arguments import Parser, add_version, read_broker_url
 from thyme.broker import Transport, connect
 from thyme.broker.users import DEFAULT_POOL
 from thyme.errors import BadInvocation, ThymeError
@@ -40,6 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_version(made)
     commands = made.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     def command(name: str, run: Callable[..., int], text: str) -> argparse.ArgumentParser:

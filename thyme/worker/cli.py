@@ -14,6 +14,7 @@ from typing import NoReturn
 from thyme import privileges
 from thyme.arguments import (
     Parser,
+    add_version,
     hide_broker_urls,
     make_count_type,
     parse_seconds,
@@ -92,6 +93,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     option("--heartbeat", type=parse_seconds, default=60.0, help="seconds between heartbeats (60)")
     option("--verbose", action="store_true", help="log each step to stderr")
+    add_version(made)
     return made
 
 

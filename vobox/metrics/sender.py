@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import os
 import sqlite3
@@ -16,6 +15,7 @@ from typing import Final
 from telemetry.points import Point, Value
 from telemetry.reporter import Reporter
 from telemetry.rounds import Rounds
+from thyme.arguments import read_version
 from vobox.jobs.status import IDLE
 from vobox.jobs.transitions import DEAD_LETTER
 
@@ -115,7 +115,7 @@ class Metrics:
             "put_aside": put_aside,
             "oldest_idle": None if oldest is None else max(0.0, wall - oldest),
             "rss": rss(),
-            "version": version(),
+            "version": read_version(),
         }
         if (one := schedd_point(self._tags, happened, values, wall)) is not None:
             made.append(one)
@@ -171,11 +171,3 @@ def rss() -> int | None:
     except (OSError, ValueError, IndexError):
         return None
     return pages * os.sysconf("SC_PAGESIZE")
-
-
-def version() -> str | None:
-    """Return the version of the distribution; None where it was not installed."""
-    try:
-        return importlib.metadata.version("plancton-grid")
-    except importlib.metadata.PackageNotFoundError:
-        return None

@@ -18,7 +18,7 @@ from pathlib import Path
 os.environ.setdefault("CONDOR_CONFIG", "/dev/null")
 
 from hostfiles.private_directory import check_shared_directory, make_private_directory
-from thyme.arguments import Parser, make_count_type, parse_seconds, read_broker_url
+from thyme.arguments import Parser, add_version, make_count_type, parse_seconds, read_broker_url
 from thyme.broker import connect
 from thyme.errors import ExitCode, ThymeError
 from vobox.client.client import DEFAULT_SOCKET
@@ -116,6 +116,7 @@ def parser() -> argparse.ArgumentParser:
         help="read and write no files for root, who may be another container's",
     )
     option("--verbose", action="store_true", help="log each step")
+    add_version(made)
     return made
 
 

@@ -93,3 +93,13 @@ def test_the_wheel_has_the_name_that_the_page_says(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (metadata,) = [name for name in archive.namelist() if name.endswith("/METADATA")]
         assert f"\nName: {NAME}\n" in archive.read(metadata).decode()
+
+
+@pytest.mark.parametrize("program", ["planctonctl", "thyme-worker", "thyme-admin", "thyme-schedd"])
+def test_every_program_says_its_version(program: str) -> None:
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / program), "--version"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(r"(plancton|thyme-\w+) \d+\.\d+\.\d+[\w.]*\n", done.stdout)
