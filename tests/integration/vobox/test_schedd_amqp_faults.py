@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tests.support.schedd_on_rabbitmq import HERE, PATIENCE, SHELL, Make, asked, lines, slots, until
 from tests.support.services.rabbitmq import RabbitServer, VirtualHost
+from tests.support.waiting import wait_until
+from thyme.broker.amqp.topology import DELIVERY_LIMIT
 from thyme.errors import ExitCode
 from thyme.protocol import codec
 from thyme.protocol.events import Started, Submit
@@ -137,8 +139,30 @@ def test_a_dead_letter_holds_its_job_and_a_requeued_one_runs(make: Make) -> None
             for record in line.read(-1, 1000)
             if isinstance(event := codec.decode(record.body), Started)
         }
-    assert starts == {"1.0": 0, "1.1": 1}
+    assert starts == {"1.0": 1, "1.1": 1}
     assert [(live.home / f"out.{proc}").read_text() for proc in (0, 1)] == ["ran\n"] * 2
+
+
+def test_a_job_that_workers_give_back_while_the_schedd_is_away_runs_when_it_is_back(
+    make: Make,
+) -> None:
+    live = make()
+    live.start()
+    live.submit(f"{SHELL}arguments = \"-c 'echo ran'\"\noutput = out\nqueue\n")
+    assert live.end() == 0
+    with live.line() as line:
+        for _ in range(DELIVERY_LIMIT):
+            line.requeue(wait_until(lambda: line.take("alien_jobs"), "the message"))
+        # RabbitMQ 3.10 counts what is given back as it counts deaths
+        assert wait_until(lambda: line.take("alien_jobs"), "the message", timeout=PATIENCE)
+
+    assert live.worker("--timeout", "3").wait(PATIENCE) == ExitCode.NO_WORK
+    assert lines(live.home / "out") == []
+    live.start()
+    live.work("--timeout", "10")
+
+    until(lambda: live.states() == {"1.0": 4}, "the job to be done", live)
+    assert lines(live.home / "out") == ["ran"]
 
 
 def test_a_broker_that_stops_is_told_of_and_its_return_heals_everything(
