@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -39,6 +40,7 @@ class WorkerSite:
         self.work.mkdir()
         self.started: list[subprocess.Popen[str]] = []
         self._broker: Transport | None = None
+        self._numbers = itertools.count(1)
         self._schedd: GrantingSchedd | None = None
 
     @property
@@ -50,7 +52,7 @@ class WorkerSite:
     def submit(self, *tasks: Task, pool: str = "alien_jobs") -> None:
         if self._schedd is None:
             self._schedd = GrantingSchedd(lambda: connect(self.url))
-        bodies = [encode(submission(task, f"{n}.0")) for n, task in enumerate(tasks, 1)]
+        bodies = [encode(submission(task, f"{next(self._numbers)}.0")) for task in tasks]
         self.broker.submit(pool, bodies)
 
     def start(
