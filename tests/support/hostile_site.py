@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_schedd import submission
+from tests.support.granting_schedd import GrantingSchedd
 from thyme.broker import connect
 from thyme.protocol.codec import decode, encode
 from thyme.protocol.events import Finished, Message
@@ -54,22 +56,37 @@ class HostileSite:
         self.url_file.chmod(0o400)
         self.broker_file = self.private / "broker.db"
         self.started: list[subprocess.Popen[str]] = []
+        self._numbers = itertools.count(1)
+        self._schedd: GrantingSchedd | None = None
+        self._schedd_user = 0
 
     def own_by(self, user: int) -> None:
         if os.geteuid() == 0:
-            for path in (self.private, *self.private.iterdir()):
+            for path in (self.private, *self.private.rglob("*")):
                 os.chown(path, user, user)
 
     def submit(self, *tasks: Task) -> None:
         broker = connect(f"sqlite://{self.broker_file}")
-        bodies = [encode(submission(task, f"{n}.0")) for n, task in enumerate(tasks, 1)]
+        bodies = [encode(submission(task, f"{next(self._numbers)}.0")) for task in tasks]
         broker.submit("alien_jobs", bodies)
         broker.close()
+        self.start_schedd(0)
+
+    def start_schedd(self, user: int) -> None:
+        """Start a schedd as the user of the broker's file, if there is none of this user yet."""
+        if self._schedd is not None and self._schedd_user == user:
+            return
+        if self._schedd is not None:
+            self._schedd.close()
+        self.own_by(user)
+        url = f"sqlite://{self.broker_file}"
+        self._schedd, self._schedd_user = GrantingSchedd(url, user), user
 
     def start(
         self, user: int, *options: str, prefix: Sequence[str] = (), **env: str
     ) -> subprocess.Popen[str]:
         self.own_by(user)
+        self.start_schedd(user)
         process = subprocess.Popen(
             [
                 *prefix,
@@ -96,6 +113,8 @@ class HostileSite:
         return finished
 
     def close(self) -> None:
+        if self._schedd is not None:
+            self._schedd.close()
         for process in self.started:
             if process.poll() is None:
                 process.kill()

@@ -51,7 +51,7 @@ class WorkerSite:
 
     def submit(self, *tasks: Task, pool: str = "alien_jobs") -> None:
         if self._schedd is None:
-            self._schedd = GrantingSchedd(lambda: connect(self.url))
+            self._schedd = GrantingSchedd(self.url)
         bodies = [encode(submission(task, f"{next(self._numbers)}.0")) for task in tasks]
         self.broker.submit(pool, bodies)
 

@@ -34,7 +34,7 @@ class Site:
         self.work.mkdir()
         self.url = f"sqlite://{path}/broker.db"
         self.processes: list[subprocess.Popen[str]] = []
-        self.schedd = GrantingSchedd(lambda: connect(self.url))
+        self.schedd = GrantingSchedd(self.url)
 
     def submit(self, text: str, count: int = 1) -> None:
         broker = connect(self.url)

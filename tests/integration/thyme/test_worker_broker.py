@@ -32,7 +32,7 @@ class Site:
         self.url = f"{host.url}?heartbeat={HEARTBEAT}"
         self.broker: Transport = connect(host.url)
         self.broker.open_inbox("thyme.schedd.listener", ["alien_jobs"])
-        self.schedd = GrantingSchedd(lambda: connect(host.url))
+        self.schedd = GrantingSchedd(host.url)
         self.started: list[subprocess.Popen[str]] = []
 
     def submit(self, text: str) -> None:

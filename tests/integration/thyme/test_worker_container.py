@@ -42,7 +42,7 @@ class Site:
         self.path = Path(tempfile.mkdtemp(prefix="thyme-container-"))
         url = f"sqlite://{self.path}/broker.db"
         self.broker: Transport = connect(url)
-        self.schedd = GrantingSchedd(lambda: connect(url))
+        self.schedd = GrantingSchedd(url)
 
     def submit(self, text: str) -> None:
         task = Task("/bin/sh", arguments=("-c", text))

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fake_schedd import submission
 from tests.support.worker_program import ROOT_ONLY, TRUE, WorkerSite, ended, running, shell
-from thyme.protocol.codec import encode
 
 
 def test_the_url_is_read_from_a_file(site: WorkerSite) -> None:
@@ -106,7 +104,7 @@ def test_so_many_jobs_and_no_more(site: WorkerSite, limit: list[str], done: int)
 
 def test_garbage_in_the_queue_is_kept_aside_and_said(site: WorkerSite) -> None:
     site.broker.submit("alien_jobs", [b"garbage"])
-    site.broker.submit("alien_jobs", [encode(submission())])
+    site.submit(TRUE)
 
     code, said = site.run("--timeout", "1")
 
