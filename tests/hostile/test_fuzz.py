@@ -41,6 +41,7 @@ DATA = st.one_of(
         ("classad", b'"\\\0"'),
         ("history file", b'Owner = "a\0\\"b"\n*** \n'),
         ("submit description", b"executable = agent.sh\nqueue arguments from (\nb\xbd\n)\n"),
+        ("submit description", b"executable = agent.sh\nqueue output from (\nb\0\n)\n"),
         ("print format", b"%" + b"9" * 5000 + b"d"),
     ],
 )

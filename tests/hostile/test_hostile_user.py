@@ -116,6 +116,7 @@ def site(module_site: Site) -> Iterator[Site]:
     assert process.pid == before
     assert module_site.rss() < MAX_RSS
     module_site.clean()
+    module_site.honest.settle()
 
 
 @contextmanager
@@ -325,3 +326,5 @@ def test_the_schedd_starts_again_with_all_that_was_left(module_site: Site) -> No
     began = time.monotonic()
     site.honest.check()
     assert time.monotonic() - began < 60
+    site.clean()
+    site.honest.settle()

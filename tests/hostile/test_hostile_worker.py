@@ -65,6 +65,7 @@ def line(site: Site) -> Iterator[Transport]:
     before = site.schedd.process
     with site.schedd.line() as made:
         yield made
+    site.honest.settle()
     process = site.schedd.process
     assert process is before and process is not None and process.poll() is None, site.schedd.said()
 
@@ -156,3 +157,4 @@ def test_the_schedd_starts_again_and_from_nothing(site: Site) -> None:
                 path.unlink()
         site.schedd.start()
         site.honest.check()
+        site.honest.settle()

@@ -44,6 +44,11 @@ T = TypeVar("T")
 #: What the ClassAd library raises for text it cannot parse.
 ParseError = classad2.ClassAdException
 
+
+class NotStorable(ValueError):
+    """A text that no ClassAd string can hold."""
+
+
 #: Characters. The library's parser is recursive: 100,000 of ``a.a.a…`` overflow its stack.
 MAX_EXPRESSION = 16 * 1024
 
@@ -182,8 +187,11 @@ def _name(name: str) -> str:
 
 
 def quote(value: str) -> str:
-    """Return ``value`` as a ClassAd string literal; ValueError if no UTF-8, or with a NUL."""
-    return str(classad2.quote(value))
+    """Return ``value`` as a ClassAd string literal; NotStorable if no UTF-8, or with a NUL."""
+    try:
+        return str(classad2.quote(value))
+    except ValueError:
+        raise NotStorable(f"{value[:200]!a} has a NUL character, or is not UTF-8") from None
 
 
 def unquote(literal: str) -> str:

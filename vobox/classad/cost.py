@@ -15,7 +15,7 @@ from typing import Final
 #: CPU seconds of an evaluation that is counted; an ordinary one takes a thousandth of that.
 SLOW_SECONDS: Final = 0.01
 #: CPU seconds that one user's slow evaluations may take in any ``PERIOD_SECONDS``.
-MAX_SECONDS: Final = 2.0
+MAX_SECONDS: Final = 1.0
 PERIOD_SECONDS: Final = 60.0
 
 #: Is told how many CPU seconds an evaluation took; raises TooSlow.

@@ -6,7 +6,7 @@ import posixpath
 import time
 from collections.abc import Iterable
 
-from vobox.classad.ad import Ad
+from vobox.classad.ad import Ad, NotStorable
 from vobox.classad.cost import TooSlow
 from vobox.commands.schedd_names import is_schedd
 from vobox.rpc.types import Answer, CommandRefused, OwnerFiles, PreparedJob, Request, SubmitTarget
@@ -53,9 +53,9 @@ def condor_submit(request: Request, target: SubmitTarget, files: OwnerFiles, now
         return run.submit()
     except SubmitError as refusal:
         return Answer(run.report.stdout if run.report else "", refusal.stderr, 1)
-    except UnicodeEncodeError as error:  # an item of a queue statement, for example
+    except NotStorable as error:  # an item of a queue statement, for example
         stdout = run.report.stdout if run.report else ""
-        return Answer(stdout, submit_error(f"{error.object[:200]!a} is not UTF-8").stderr, 1)
+        return Answer(stdout, submit_error(str(error)).stderr, 1)
     except (CommandRefused, TooSlow) as refusal:
         stdout = run.report.stdout if run.report else ""
         return Answer(stdout, f"\nERROR: {refusal}\n", 1)
