@@ -34,8 +34,10 @@ COMMANDS = {
     "report": ("report", "report", "the node's last day as one HTML page"),
     "validate": ("check", "validate", "check a configuration and show what it gives here"),
     "simulate": ("simulate", "simulate", "what the configuration would do with a recorded load"),
+    "completion": ("completion", "completion", "print the completion script of bash or zsh"),
     "help": ("", "", "this text"),
 }
+SHELLS = ("bash", "zsh")
 _EXIT_CODES = """\
 exit codes:
   0  done (status, explain, top: the daemon runs; health: it works)
@@ -52,7 +54,7 @@ All configuration keys: docs/reference/plancton-config.md
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code (``errors.ExitCode``)."""
-    parser = _parser()
+    parser = make_parser()
     arguments = parser.parse_args(argv)
     if arguments.command == "help" and arguments.topic:
         return main([arguments.topic, "--help"])
@@ -98,7 +100,8 @@ class _Parser(argparse.ArgumentParser):
         self.exit(ExitCode.USAGE, f"planctonctl: {message}; see `planctonctl help`\n")
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of planctonctl's command line."""
     parser = _Parser(
         prog="planctonctl",
         description="Runs pilots in the idle rest of this node.",
@@ -136,6 +139,8 @@ def _own_options(command: str, add: Callable[..., object]) -> None:
             metavar="S",
             help="return when no pilot runs any more, or fail after S seconds",
         )
+    elif command == "completion":
+        add("shell", choices=SHELLS, help="the shell that will read it")
     elif command == "help":
         add("topic", nargs="?", choices=[*COMMANDS], metavar="command", help="explain this one")
     elif command == "nodaemon":

@@ -1,0 +1,62 @@
+"""The completion script of planctonctl, run by the shell that it is for."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+
+import pytest
+
+from plancton.cli.completion import build_script
+from plancton.cli.main import COMMANDS, main, make_parser
+
+BASH = shutil.which("bash") or "bash"
+
+
+def complete(*words: str) -> set[str]:
+    """Return what bash offers for the last of these words."""
+    line = " ".join(shlex.quote(word) for word in words)
+    script = (
+        f"{build_script(make_parser())}\n"
+        f"COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}\n"
+        '_planctonctl; printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    done = subprocess.run(
+        [BASH, "-uc", script], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["planctonctl", "star"], {"start"}),
+        (["planctonctl", "drain"], {"drain", "drain-stop"}),
+        (["planctonctl", "--user", "stat"], {"status"}),
+        (["planctonctl", "status", "--j"], {"--json"}),
+        (["planctonctl", "stop", "--j"], set()),
+        (["planctonctl", "report", "--o"], {"--output"}),
+        (["planctonctl", "completion", ""], {"bash", "zsh", "-h", "--help", "--user", "--logdir",
+                                             "--rundir", "--confdir", "--pidfile"}),
+    ],
+)  # fmt: skip
+def test_bash_completes(words: list[str], offered: set[str]) -> None:
+    assert complete(*words) == offered
+
+
+def test_every_command_is_offered() -> None:
+    assert set(COMMANDS) <= complete("planctonctl", "")
+
+
+def test_hidden_options_are_not_offered() -> None:
+    assert not any("log-file" in word for word in complete("planctonctl", "nodaemon", "--"))
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_the_command_prints_the_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", shell]) == 0
+    printed = capsys.readouterr().out
+    assert printed.endswith(build_script(make_parser()))
+    assert printed.startswith("autoload") is (shell == "zsh")
