@@ -75,7 +75,8 @@ def test_a_hung_file_server_stops_only_the_jobs_whose_files_it_has(
     schedd.work()
     schedd.wait_for(j2_0=4)
     took = time.monotonic() - began
-    assert logged(schedd.home / "log") == ["000 2.0", "001 2.0", "005 2.0"]
+    told = [line for line in logged(schedd.home / "log") if not line.startswith("006")]
+    assert told == ["000 2.0", "001 2.0", "005 2.0"]  # 006: its size, if it ran for long enough
     assert (schedd.home / "out").read_text() == "hello\n"
     assert took < 30, "a schedd that serves nobody"
 
@@ -91,7 +92,7 @@ def test_a_hung_file_server_stops_only_the_jobs_whose_files_it_has(
     schedd.wait_for(j1_0=4)
     assert mount.content("out") == b"hello\n"
     numbers = [line[:3] for line in mount.content("log").splitlines() if line[3:5] == b" ("]
-    assert numbers == [b"000", b"001", b"005"]
+    assert [number for number in numbers if number != b"006"] == [b"000", b"001", b"005"]
     assert schedd.run("condor_q", uid=ALICE).stderr == ""
 
 
