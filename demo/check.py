@@ -158,6 +158,8 @@ def _runs(agent: Agent, seen: AgentResult) -> list[str]:
     """Check how often it ran, by its own ledger lines; each eviction explains one more start."""
     found = []
     evictions = sum(1 for event in seen.events if event.number == EVICTED)
+    if agent.story is Story.REMOVED_RUNNING:
+        evictions -= 1  # that of the run which was removed
     wanted_dones = 0 if agent.removed else 1
     starts = 0 if agent.story is Story.REMOVED_IDLE else 1 + evictions
     if seen.dones != wanted_dones:
@@ -194,7 +196,7 @@ def _wanted(agent: Agent) -> list[int]:
     if agent.story is Story.REMOVED_IDLE:
         return [SUBMITTED, ABORTED]
     if agent.story is Story.REMOVED_RUNNING:
-        return [SUBMITTED, EXECUTING, ABORTED]
+        return [SUBMITTED, ABORTED]  # its only run was evicted
     if agent.story is Story.HELD:
         return [SUBMITTED, HELD, RELEASED, EXECUTING, TERMINATED]
     return [SUBMITTED, EXECUTING, TERMINATED]

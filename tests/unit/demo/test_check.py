@@ -19,7 +19,7 @@ COURSES = {
     Story.PLAIN: (0, 1, 5),
     Story.HELD: (0, 12, 13, 1, 5),
     Story.REMOVED_IDLE: (0, 9),
-    Story.REMOVED_RUNNING: (0, 1, 9),
+    Story.REMOVED_RUNNING: (0, 1, 4, 9),
     Story.PILOT_KILLED: (0, 1, 4, 1, 5),
 }
 STARTS = {Story.REMOVED_IDLE: 0, Story.PILOT_KILLED: 2}
