@@ -65,7 +65,7 @@ def test_4_a_directory_that_is_not_there(site: WorkerSite) -> None:
 @pytest.mark.root
 def test_4_a_directory_that_is_not_writable(site: WorkerSite) -> None:
     make_accessible(site.path)
-    site.work.chmod(0o777)
+    site.work.chmod(0o1777)
 
     assert "Permission denied" in refused(site, user=65534)
 
@@ -75,8 +75,8 @@ def test_4_a_directory_that_is_not_writable(site: WorkerSite) -> None:
 def test_4_another_users_broker(site: WorkerSite) -> None:
     site.submit(TRUE)
     make_accessible(site.path)
-    site.path.chmod(0o777)
-    site.work.chmod(0o777)
+    site.path.chmod(0o1777)
+    site.work.chmod(0o1777)
 
     last = refused(site, user=65534)
 
