@@ -10,7 +10,7 @@ from plancton.paths import Paths
 _SCRIPT = """\
 _planctonctl() {{
     local current=${{COMP_WORDS[COMP_CWORD]}} command= word words
-    for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
+    for word in "${{COMP_WORDS[@]:1:$((COMP_CWORD - 1))}}"; do
         case $word in
             {commands}) command=$word; break ;;
         esac

@@ -34,6 +34,8 @@ class Health:
         self._in_command = False
         #: None: never since the start
         self._current_at: float | None = None
+        #: since when it fails, by ``clock``; None: it works, or has just started
+        self._failed_at: float | None = None
 
     @property
     def is_starting(self) -> bool:
@@ -69,8 +71,13 @@ class Health:
 
     def _say(self, text: str) -> None:
         self.is_rebuilding = False
-        if text != self.trouble:
-            log.warning("%s", text) if text else log.info("all well")
+        if text and text != self.trouble:
+            log.warning("%s", text)
+            self._failed_at = self._clock() if self._failed_at is None else self._failed_at
+        elif not text and self._failed_at is not None:
+            # as loud as the failure was: who reads the log wants to know that it is over
+            log.warning("works again after %.0f s", self._clock() - self._failed_at)
+            self._failed_at = None
         self.trouble = text
 
     @contextlib.contextmanager

@@ -143,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.basicConfig(
             stream=sys.stderr,
             level=logging.INFO if options.verbose else logging.WARNING,
-            format="thyme-schedd: %(message)s",
+            format="%(asctime)s thyme-schedd: %(message)s",
         )
         return _serve(options)
     except ThymeError as error:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from tests.support.fake_broker import FakeBroker, FakeTransport
 from tests.support.schedd_parts import Clock
+from thyme.errors import BrokerUnreachable
 from vobox.ledger.writer import Ledger
-from vobox.schedd.health import STALE_IN_COMMAND_SECONDS, STALE_SECONDS
+from vobox.schedd.health import STALE_IN_COMMAND_SECONDS, STALE_SECONDS, Health
 from vobox.schedd.main_loop import Schedd
 from vobox.schedd.state import Settings
 
@@ -97,3 +100,23 @@ def test_a_command_that_takes_long_is_no_silent_line(tmp_path: Path) -> None:
     assert broker.calls[-1] == "count_ready"
     session.transport.close()
     ledger.close()
+
+
+def test_the_log_says_once_what_fails_and_when_it_works_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [100.0]
+    health = Health(tmp_path, lambda: now[0])
+
+    health.report_well()
+    assert caplog.messages == [], "a start is no repair"
+    for _ in range(3):
+        health.report_failure(BrokerUnreachable("no broker"))
+        now[0] += 10.0
+    health.report_failure(BrokerUnreachable("connection refused"))
+    now[0] += 12.0
+    health.report_well()
+    health.report_well()
+
+    assert caplog.messages == ["no broker", "connection refused", "works again after 42 s"]
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
