@@ -23,6 +23,8 @@ import time
 #: seconds without a byte from the schedd; CEs give a command 60
 TIMEOUT = 120.0
 DEFAULT_SOCKET = "/run/thyme/schedd.sock"
+#: the variable that tells the schedd how wide the terminal is
+TERMINAL_WIDTH = "_THYME_TERMINAL_WIDTH"
 #: what each of the commands that change jobs does, in HTCondor's words
 ACTIONS = {
     "condor_rm": "remove",
@@ -221,7 +223,17 @@ def build_request(command: str, argv: "list[str]") -> bytes:
     words.extend(argv)
     body = b"".join(os.fsencode(word) + b"\0" for word in words)
     body += b"".join(name + b"=" + value + b"\0" for name, value in os.environb.items())
+    if command in ("condor_q", "condor_history"):
+        body += _describe_terminal()
     return b"thyme-rpc 1 %d\n" % len(body) + body
+
+
+def _describe_terminal() -> bytes:
+    """Return how wide the terminal is, as an environment variable; b"" for a pipe or a file."""
+    try:
+        return b"%s=%d\0" % (TERMINAL_WIDTH.encode(), os.get_terminal_size(1).columns)
+    except OSError:
+        return b""
 
 
 def _converse(line: "_socket.socket", body: bytes, command: str) -> int:

@@ -52,7 +52,8 @@ def answer(
     stderr = "" if query.file else warn_if_outdated("condor_history", view)
     if query.output.is_table:
         rows = map(TableRows(evaluator).render_history, find())
-        return stream_answer(chain([HISTORY_HEADER], rows), stderr)
+        table = query.output.fit_rows(chain([HISTORY_HEADER], rows), request.env)
+        return stream_answer(table, stderr)
     return stream_answer(query.output.render(find), stderr)
 
 

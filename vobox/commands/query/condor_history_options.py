@@ -23,7 +23,7 @@ OPTIONS: Final = (
     Option("backwards", 1),
     Option("nobackwards", 3),
     Option("forwards", 4),
-    Option("wide", 1, modifiers=True, ignored=True),
+    Option("wide", 1, modifiers=True),
     Option("match", 1, 1, missing=_NUMBER),
     Option("limit", 3, 1, missing=_NUMBER),
     Option("scanlimit", 4, 1, missing=_NUMBER),

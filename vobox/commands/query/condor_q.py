@@ -182,7 +182,9 @@ def _render(
             # HTCondor ends here with one more empty line; AliEn reads the last line.
             yield "\n" + _render_footer(_count_statuses(query, view, evaluator), request, view)
         else:
-            yield from _render_table(query, request, view, evaluator)
+            rows = _render_table(query, request, view, evaluator)
+            is_text = query.table == "analysis"
+            yield from rows if is_text else query.output.fit_rows(rows, request.env)
         return
     if query.table == "totals":
         counts = _count_statuses(query, view, evaluator)

@@ -12,7 +12,7 @@ _NO_SUCH_TABLE = "print attributes with -af or -format"
 _HOST = "-pool requires a hostname as an argument."
 
 OPTIONS: Final = (
-    Option("wide", 1, modifiers=True, ignored=True),
+    Option("wide", 1, modifiers=True),
     Option("long", 1),
     Option("xml", 3),
     Option("limit", 3, 1, missing="-limit requires the max number of results as an argument."),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Final
 
 from vobox.classad.ad import Ad, ParseError
 from vobox.classad.expressions import Evaluator, compile_expression
+from vobox.client.client import TERMINAL_WIDTH
 from vobox.commands.command_line import EarlyExit, Flag
 from vobox.rpc.types import Answer, QueueView
 
@@ -37,6 +38,7 @@ class Output:
         self._form = ""
         self._mask = PrintMask(evaluator)
         self._attributes: list[str] | None = None
+        self._is_wide = False
 
     @property
     def is_table(self) -> bool:
@@ -61,6 +63,8 @@ class Output:
             self._attributes = [*(self._attributes or []), *names]
         elif name == "format":
             self._add_format(*flag.values)
+        elif name == "wide":
+            self._is_wide = True
         elif name in _AUTOFORMAT:
             try:
                 self._mask.add_autoformat(flag.values, flag.letters)
@@ -83,6 +87,20 @@ class Output:
         if self._form == "xml":
             return render_xml(ads, projection)
         return render_long(ads, projection)
+
+    def fit_rows(self, rows: Iterable[str], env: Mapping[str, str]) -> Iterator[str]:
+        """Cut a table's rows to the caller's terminal, unless ``-wide`` was given.
+
+        One column less than it has, as HTCondor does, and nothing in a pipe. Footers, which begin
+        with an empty line, are left whole.
+        """
+        given = env.get(TERMINAL_WIDTH, "")[:5]
+        most = int(given) - 1 if given.isdecimal() else 0
+        for text in rows:
+            if self._is_wide or most < 1 or len(text) <= most or text.startswith("\n"):
+                yield text
+            else:
+                yield "\n".join(line[:most] for line in text.split("\n"))
 
     def _add_format(self, text: str, attribute: str) -> None:
         try:

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import termios
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +71,24 @@ def test_a_broken_pipe_is_no_traceback(schedd: FakeRpcServer) -> None:
     schedd.handler = lambda _request: Answer("x" * 1_000_000, "", 0)
     done = run(schedd.path, "condor_q", stdin=None, redirect="| head -c 1")
     assert (done.stdout, done.stderr) == (b"x", b"")
+
+
+@pytest.mark.parametrize(("command", "told"), [("condor_q", "72"), ("condor_rm", None)])
+def test_a_query_says_how_wide_its_terminal_is(
+    schedd: FakeRpcServer, command: str, told: str | None
+) -> None:
+    ours, terminal = os.openpty()
+    try:
+        termios.tcsetwinsize(terminal, (24, 72))
+        env = {"THYME_SCHEDD_SOCKET": str(schedd.path)}
+        subprocess.run([*thin(command), "1.0"], env=env, stdout=terminal, timeout=30, check=False)
+        subprocess.run(
+            [*thin(command), "1.0"], env=env, stdout=subprocess.PIPE, timeout=30, check=False
+        )
+    finally:
+        os.close(ours)
+        os.close(terminal)
+    assert [each.env.get("_THYME_TERMINAL_WIDTH") for each in schedd.asked] == [told, None]
 
 
 #: condor_q, where a whole machine's schedd would listen at PLACE; as nobody, if we are root.
