@@ -142,7 +142,7 @@ class Hosts:
         self.known.write_text("\n".join(known) + "\n")
 
     def _may(self, name: str, others: dict[str, str]) -> Any:
-        """What the machine below lets it do."""
+        """Return what the machine below lets it do."""
         if name in self.sysv:
             # Debian's init scripts look at the processes of other users.
             return self.docker.api.create_host_config(extra_hosts=others, cap_add=["SYS_PTRACE"])
@@ -163,7 +163,7 @@ class Hosts:
         return " ".join(done.split()[:2]) if done.strip()[-1:].isdigit() else ""
 
     def run(self, name: str, command: str, *, check: bool = True) -> str:
-        """What a shell on host ``name`` prints."""
+        """Return what a shell on host ``name`` prints."""
         done = self._ssh(name, command)
         text = done.stdout.decode(errors="replace")
         assert not check or done.returncode == 0, f"{name}: {command}: {done.returncode}\n{text}"

@@ -130,7 +130,7 @@ class Site:
         return Run(done.returncode, done.stdout + done.stderr, recap)
 
     def well(self, name: str, *options: str, **variables: Any) -> Run:
-        """A run that must succeed."""
+        """Return a run that must succeed."""
         run = self.play(name, *options, **variables)
         assert run.code == 0, run.output[-6000:]
         return run
@@ -140,7 +140,7 @@ class Site:
         shutil.rmtree(self.short, ignore_errors=True)
 
     def image(self, node: str, container: str) -> str:
-        """The image that a container of Docker on ``node`` was made from."""
+        """Return the image that a container of Docker on ``node`` was made from."""
         command = f"docker inspect --format '{{{{.Config.Image}}}}' {container}"
         return self.hosts.run(node, command).strip()
 
@@ -151,7 +151,7 @@ class Site:
 
 
 def _inventory(hosts: Hosts, groups: dict[str, list[str]]) -> dict[str, Any]:
-    """A group of groups has their names for its hosts."""
+    """Return the inventory; a group of groups has their names for its hosts."""
     made: dict[str, Any] = {}
     for group, names in groups.items():
         if set(names) <= set(groups):

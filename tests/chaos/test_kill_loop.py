@@ -172,7 +172,7 @@ def kill(site: LiveSite, victim: str) -> set[int]:
 
 
 def jobs_of(site: LiveSite, workers: set[int]) -> set[str]:
-    """The jobs that these workers had started: they may have been cut off."""
+    """Return the jobs that these workers had started: they may have been cut off."""
     broker = connect(site.url)
     messages = [codec.decode(record.body) for record in broker.read(-1, 10_000)]
     broker.close()

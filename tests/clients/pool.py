@@ -35,7 +35,7 @@ class Pool(LiveSite):
         env: Mapping[str, str] | None = None,
         bash: bool = False,
     ) -> subprocess.CompletedProcess[str]:
-        """A client's command line, through a shell as the client would."""
+        """Return a client's command line, through a shell as the client would."""
         return subprocess.run(
             ["/bin/bash" if bash else "/bin/sh", "-c", command],
             cwd=cwd,
@@ -100,7 +100,7 @@ class Pool(LiveSite):
         )
 
     def said(self) -> str:
-        """The end of the site's logs."""
+        """Return the end of the site's logs."""
         return _ends_of(self.root, "*.log")
 
 

@@ -110,13 +110,13 @@ class ComposeSite:
         return done.stdout
 
     def ce(self, script: str) -> str:
-        """What a shell of the CE's user prints in the VO box."""
+        """Return what a shell of the CE's user prints in the VO box."""
         return self.exec("vobox", "bash", "-ec", script, options=CE)
 
     # --- what runs --------------------------------------------------------------------
 
     def containers(self) -> dict[str, str]:
-        """The container of each service, whatever this version of compose calls it."""
+        """Return the container of each service, whatever this version of compose calls it."""
         client = self.engine.client
         try:
             made = client.containers(all=True, filters={"label": "com.docker.compose.service"})
@@ -143,7 +143,7 @@ class ComposeSite:
         return str(self.inspect(self.container(service))["State"]["Health"]["Status"])
 
     def pilots(self) -> list[dict[str, Any]]:
-        """The containers that Plancton started and that run."""
+        """Return the containers that Plancton started and that run."""
         client = self.engine.client
         try:
             found: list[dict[str, Any]] = client.containers(filters={"label": "plancton.pilot"})
@@ -166,7 +166,7 @@ class ComposeSite:
         )  # fmt: skip
 
     def shows(self) -> str:
-        """What an admin looks at when it is not up."""
+        """Return what an admin looks at when it is not up."""
         said = self.run("docker", "ps", "--all", "--format", "{{.Names}} {{.Status}}").stdout
         return said + "".join(f"{name}: {self.logs(name)}" for name in self.containers())
 
@@ -207,7 +207,7 @@ class ComposeSite:
         return self.exec("plancton", "planctonctl", "explain")
 
     def reports(self, batch: str) -> dict[str, list[str]]:
-        """What the jobs of a batch have said outside, by job."""
+        """Return what the jobs of a batch have said outside, by job."""
         told: dict[str, list[str]] = {}
         for line in self.engine.reports.read_text().splitlines():
             name, job, word = line.split()

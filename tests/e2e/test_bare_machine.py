@@ -51,7 +51,7 @@ TESTS = {
 
 
 def what_the_readme_names() -> str:
-    """The command of the README that installs what both commands need."""
+    """Return the command of the README that installs what both commands need."""
     (command,) = re.findall(r"^# (apt install .*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
     return command.replace("apt install", "apt-get install --yes --no-install-recommends")
 

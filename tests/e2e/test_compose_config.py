@@ -25,7 +25,7 @@ VERSIONS = {"v1": compose_v1, "v2": compose_v2}
 
 
 def compose(version: str, place: Path, *words: str, **environment: str) -> tuple[str, str]:
-    """What it prints on stdout and stderr."""
+    """Return what it prints on stdout and stderr."""
     done = subprocess.run(
         [VERSIONS[version](), *words],
         cwd=place, env={"PATH": "/usr/bin:/bin", "HOME": str(place), **environment},

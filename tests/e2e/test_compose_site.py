@@ -108,7 +108,7 @@ def check(site: ComposeSite, batch: str, cluster: int, count: int) -> None:
 
 
 def logged(log: str) -> list[tuple[str, int, str]]:
-    """The events of a user log: number, process, whole text."""
+    """Return the events of a user log: number, process, whole text."""
     found = []
     for text in log.split("\n...\n"):
         if text.strip():

@@ -21,7 +21,7 @@ from tests.setup.steps import SetupError, alone, describe, say
 
 
 def look() -> Machine:
-    """What this machine has."""
+    """Return what this machine has."""
     programs = {program for group in PACKAGES.values() for program in group}
     return Machine(
         programs={program for program in programs if which(program)},

@@ -24,7 +24,7 @@ _LISTS = (("requirements.txt", ()), ("requirements-alone.txt", ("--no-deps",)))
 
 
 def clients() -> Path:
-    """The directory of the clients' environment; another one for other versions."""
+    """Return the directory of the clients' environment; another one for other versions."""
     texts = "".join((_CLIENTS / name).read_text() for name, _ in _LISTS)
     mark = hashlib.sha256((sys.version + texts).encode()).hexdigest()[:12]
     return ROOT / "build" / f"clients-{mark}"

@@ -161,7 +161,7 @@ def _end(number: int, frame: object) -> NoReturn:
 
 
 def main() -> int:
-    """The command line: the environment's directory and a key of EXTRAS."""
+    """Return the command line: the environment's directory and a key of EXTRAS."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
     place, kind = sys.argv[1:]

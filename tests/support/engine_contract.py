@@ -24,7 +24,7 @@ class EngineHarness(Protocol):
     """Makes an engine and pilots that behave in a known way."""
 
     def open(self) -> Engine:
-        """A further engine object over the same pilots, as a restarted daemon has."""
+        """Return a further engine object over the same pilots, as a restarted daemon has."""
         ...
 
     def exits(self, code: int) -> tuple[str, ...]: ...
@@ -36,7 +36,7 @@ class EngineHarness(Protocol):
         ...
 
     def ignores_term(self) -> tuple[str, ...]:
-        """A command that does not end when asked to."""
+        """Return a command that does not end when asked to."""
         ...
 
     def is_deaf(self, pilot: Pilot) -> bool:
@@ -44,7 +44,7 @@ class EngineHarness(Protocol):
         ...
 
     def missing(self) -> tuple[str, ...]:
-        """A command that is not there."""
+        """Return a command that is not there."""
         ...
 
     def pause(self) -> None:

@@ -125,7 +125,7 @@ class FakeBroker:
             del self.stream[:records]
 
     def messages(self) -> list[Message]:
-        """What was recorded; not what was put aside."""
+        """Return what was recorded; not what was put aside."""
         records = [record for record in self.stream if not routing_keys.parse_dead_pool(record.key)]
         return [codec.decode(record.body) for record in records]
 

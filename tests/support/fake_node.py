@@ -211,7 +211,7 @@ class FakeEngine:
         return [name for name, one in self._place.pilots.items() if one.ended is None]
 
     def changes(self) -> list[str]:
-        """What was asked for since the last time, by kind, e.g. ``["start", "start"]``."""
+        """Return what was asked for since the last time, by kind, e.g. ``["start", "start"]``."""
         kinds = [kind for kind, _ in self.calls]
         self.calls.clear()
         return kinds

@@ -24,7 +24,7 @@ SCRIPT = b"#!/bin/sh\necho hello\n"
 
 
 def make_proxy(now: float = NOW, hours: float = 12, generations: int = 1) -> bytes:
-    """An X.509 proxy file of /C=CH/O=Example/CN=Alice Agent: chain, key in between."""
+    """Return an X.509 proxy file of /C=CH/O=Example/CN=Alice Agent: chain, key in between."""
     chain = []
     names = [("CH", "C"), ("Example", "O"), ("Alice Agent", "CN")]
     key = issuer_key = ec.generate_private_key(ec.SECP256R1())
@@ -72,7 +72,7 @@ class FakeFiles:
         self.read_paths: list[str] = []
 
     def _find(self, path: str) -> bytes | None:
-        """The content; None for a directory. Raises FileNotFoundError."""
+        """Return the content; None for a directory. Raises FileNotFoundError."""
         path = posixpath.normpath(path)
         if path in self.files:
             return self.files[path]

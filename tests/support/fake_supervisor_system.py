@@ -141,7 +141,7 @@ class FakeVobox:
 
 
 def credential(variable: str, problem: str = "", hours: float = 24.0) -> Credential:
-    """A credential that is valid from the beginning of the test."""
+    """Return a credential that is valid from the beginning of the test."""
     begin = EPOCH + 1000.0
     return Credential(variable, f"/{variable}", problem, Lifetime(begin, begin + hours * HOUR))
 

@@ -204,7 +204,7 @@ def frames_of(
     interval: int,
     chosen: Mapping[str, Sequence[str]],
 ) -> list[dict[str, Any]]:
-    """What the panel's targets give."""
+    """Return what the panel's targets give."""
     frames: list[dict[str, Any]] = []
     expressions = Expressions()
     for target in panel["targets"]:
@@ -235,7 +235,7 @@ def shown(
     period: tuple[float, float],
     chosen: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Any]:
-    """What each panel shows, by Grafana's own code.
+    """Return what each panel shows, by Grafana's own code.
 
     panels  of a dashboard's JSON, with targets
     ask     the database

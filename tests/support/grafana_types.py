@@ -48,7 +48,7 @@ def program(name: str, dashboard: dict[str, Any]) -> str:
 
 
 def complaints(dashboards: dict[str, dict[str, Any]]) -> str:
-    """What the compiler says; "" when all is well."""
+    """Return what the compiler says; "" when all is well."""
     need("grafana")
     source = GRAFANA / f"check-{os.getpid()}.ts"
     made = "".join(program(name, dashboard) for name, dashboard in dashboards.items())

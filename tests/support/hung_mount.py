@@ -52,7 +52,7 @@ class HungMount:
         self._answering.clear()
 
     def content(self, name: str) -> bytes:
-        """What was written into a file."""
+        """Return what was written into a file."""
         return bytes(self._files[self._names[name]]) if name in self._names else b""
 
     def close(self) -> None:

@@ -32,7 +32,7 @@ HOUR = 3600
 def made(
     series: Series, tags: Mapping[str, str], fields: Mapping[str, Value], time: float
 ) -> Point:
-    """A point; Undeclared is raised for what the program would never send."""
+    """Return a point; Undeclared is raised for what the program would never send."""
     one = point(series, tags, fields, time)
     assert one is not None
     return one
@@ -182,7 +182,7 @@ def _schedds(time: int, ago: int) -> Iterator[Point]:
 
 
 def points(end: int, begin: int, until: int) -> Iterator[Point]:
-    """The world from ``begin`` to ``until``; multiples of 30 s since 1970.
+    """Yield the world from ``begin`` to ``until``; multiples of 30 s since 1970.
 
     ``end`` is the moment that the description counts from; the world goes on after it.
     """

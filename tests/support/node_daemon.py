@@ -75,7 +75,7 @@ class Node:
         return document
 
     def published(self) -> dict[str, Any]:
-        """The status file itself: cheaper than the command, for waiting."""
+        """Return the status file itself: cheaper than the command, for waiting."""
         try:
             document: dict[str, Any] = json.loads((self.rundir / "status.json").read_text())
         except FileNotFoundError:
@@ -83,7 +83,7 @@ class Node:
         return document
 
     def running(self) -> dict[str, int]:
-        """The pilots that run, by name, with their pid."""
+        """Return the pilots that run, by name, with their pid."""
         return running(self.published())
 
     def wait_for(self, count: int, daemon: subprocess.Popen[bytes] | None = None) -> dict[str, int]:

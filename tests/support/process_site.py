@@ -143,7 +143,7 @@ class LiveSite:
         self.running[name].wait()
 
     def workers(self) -> list[int]:
-        """The pids of the living thyme-workers of this site."""
+        """Return the pids of the living thyme-workers of this site."""
         return [pid for pid, command in self._marked() if "thyme-worker" in command]
 
     def command(

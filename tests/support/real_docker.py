@@ -50,7 +50,7 @@ class DockerTest:
         return found
 
     def run(self, script: str, **values: Any) -> tuple[int | None, str]:
-        """The exit code and the output of a pilot that runs ``script``."""
+        """Return the exit code and the output of a pilot that runs ``script``."""
         name = self.start("sh", "-c", script, **values)
         ended = self.until(name, PilotState.EXITED)
         try:

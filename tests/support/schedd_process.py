@@ -146,7 +146,7 @@ class LiveSchedd:
         wait_until(lambda: wanted.items() <= self.states().items(), f"{wanted}", state=self.states)
 
     def worker(self, *options: str) -> subprocess.Popen[bytes]:
-        """A real worker, working in the background."""
+        """Return a real worker, working in the background."""
         scratch = self.directory / "scratch"
         scratch.mkdir(exist_ok=True)
         process = subprocess.Popen(
@@ -166,7 +166,7 @@ class LiveSchedd:
         process.wait(60)
 
     def line(self) -> contextlib.AbstractContextManager[Transport]:
-        """A connection to the broker."""
+        """Return a connection to the broker."""
         return contextlib.closing(connect(self.url))
 
     def close(self) -> None:

@@ -62,7 +62,7 @@ class Site:
             assert list(self.workdir.iterdir()) == []
 
     def told(self) -> list[Message]:
-        """What the stream says beyond the submissions."""
+        """Return what the stream says beyond the submissions."""
         return [m for m in self.broker.messages() if not isinstance(m, Submit)]
 
     def kinds(self) -> list[str]:

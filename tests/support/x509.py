@@ -45,7 +45,7 @@ def private(key: Key, password: bytes | None = None) -> bytes:
 
 
 def proxy(path: Path, hours: float = 24.0, age: float = 1.0, chain: float = 1000.0) -> Path:
-    """A proxy file; its issuer's certificate ends in ``chain`` hours."""
+    """Return a proxy file; its issuer's certificate ends in ``chain`` hours."""
     key = new_key()
     write_file(path, certificate(key, hours, age) + private(key) + certificate(new_key(), chain))
     return path

@@ -72,7 +72,7 @@ CLIENT = "vobox.client."
 
 
 def violations(path: str, source: str) -> list[str]:
-    """What the file at ``path`` (relative to the repository) must not import, but does."""
+    """Return what the file at ``path`` (relative to the repository) must not import, but does."""
     module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     if path.endswith("/__init__.py"):
         module += ".__init__"
@@ -104,7 +104,7 @@ def layer_violations(path: str, source: str) -> list[str]:
 
 
 def thin_violations(path: str, source: str) -> list[str]:
-    """What keeps a thin command from running on a bare Python 3.6."""
+    """Return what keeps a thin command from running on a bare Python 3.6."""
     try:
         # mode="exec" with feature_version checks the grammar of that Python.
         ast.parse(source, filename=path, feature_version=(3, 6))

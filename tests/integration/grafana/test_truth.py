@@ -68,7 +68,7 @@ class World:
     def ends(
         self, dashboard: str, title: str, chosen: Mapping[str, Sequence[str]] | None = None
     ) -> dict[str, float]:
-        """The last value of each line."""
+        """Return the last value of each line."""
         return {one["name"]: one["values"][-1] for one in self.shown(dashboard, title, chosen)}
 
 

@@ -51,7 +51,7 @@ def make(built_images: BuiltImages) -> Iterator[Make]:
 
 
 def sleeping(make: Make, image: str) -> ImageContainer:
-    """A container in which nothing of ours runs."""
+    """Return a container in which nothing of ours runs."""
     return make(image, entrypoint=["sleep", "600"])
 
 
@@ -188,7 +188,7 @@ class File:
 
 
 def files_of(images: BuiltImages, image: str) -> Iterator[File]:
-    """The files of the layers that are above the base."""
+    """Yield the files of the layers that are above the base."""
     client = images.engine.client
     try:
         base = client.inspect_image(f"plancton-offline/{BASES[image]}")["RootFS"]["Layers"]

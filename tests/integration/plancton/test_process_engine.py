@@ -52,7 +52,7 @@ class Place:
         return found
 
     def read(self, name: str, file: str) -> str:
-        """A file that the pilot writes into its scratch directory, when it is there."""
+        """Return a file that the pilot writes into its scratch directory, when it is there."""
         path = self.pilots / name / "scratch" / file
         wait_until(lambda: path.exists() and path.read_text().endswith("\n"), f"{path} written")
         return path.read_text().strip()

@@ -27,7 +27,7 @@ SAMPLE = {"float": 1.5, "integer": 1, "boolean": True, "string": "word"}
 
 
 def full(series: Iterable[Series]) -> list[Point]:
-    """A point of each series with each field."""
+    """Return a point of each series with each field."""
     made = []
     for one in series:
         tags = {tag: KNOWN.get(tag, "x") for tag in one.tags}

@@ -49,7 +49,7 @@ def delete(vhost: VirtualHost, queue: str) -> None:
 
 
 def read_all(broker: Transport, count: int, after: int = -1) -> list[Record]:
-    """The next ``count`` records."""
+    """Return the next ``count`` records."""
     found: list[Record] = []
     deadline = time.monotonic() + 60
     while len(found) < count:

@@ -59,7 +59,7 @@ def error_of(action: Callable[[], object]) -> str:
 
 
 def wait_for_error(transport: Transport) -> str:
-    """What a wait says, some time."""
+    """Return what a wait says, some time."""
     said: list[str] = []
 
     def told() -> bool:
@@ -74,7 +74,7 @@ def wait_for_error(transport: Transport) -> str:
 
 
 def records_when_it_is_back(vhost: VirtualHost) -> list[Record]:
-    """What the stream holds, as soon as the broker has found it again."""
+    """Return what the stream holds, as soon as the broker has found it again."""
     said: list[object] = []
 
     def read() -> list[Record]:

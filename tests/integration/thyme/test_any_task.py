@@ -27,7 +27,7 @@ pytestmark = pytest.mark.own_process
 
 
 def work_on(workdir: Path, *tasks: Task) -> list[Message]:
-    """What a real worker, with real jobs and a fake broker, says of these tasks."""
+    """Return what a real worker, with real jobs and a fake broker, says of these tasks."""
     clock = VirtualTime()
     broker = FakeBroker(clock, real_jobs=True)
     FakeSchedd(broker)

@@ -24,7 +24,7 @@ ATTACK = Path(__file__).parents[2] / "support" / "hostile_job.py"
 
 
 def python_for_all() -> str:
-    """A Python that any user can run: the one that runs this test may be in root's home."""
+    """Return a Python that any user can run: the one that runs this test may be in root's home."""
     for path in (sys.executable, "/usr/bin/python3"):
         real = Path(path).resolve()
         reached = [real, *real.parents] if os.geteuid() == 0 else []

@@ -203,7 +203,7 @@ broker.close()
 
 
 def consumed(site: Site) -> tuple[list[bytes], list[tuple[int, bytes, bool]]]:
-    """What was submitted, and what was taken by whom, both in the order of the stream."""
+    """Return what was submitted, and what was taken by whom, both in the order of the stream."""
     broker = connect(site.url)
     bodies = [record.body for record in broker.read(-1, 10**6)]
     broker.close()
@@ -250,7 +250,7 @@ class Supply:
         self.counts: Counter[int] = Counter()
 
     def has_given(self, pid: int, share: int) -> bool:
-        """A consumer that starts late must not find all taken by the others."""
+        """Return a consumer that starts late must not find all taken by the others."""
         while self._broker.count_ready(POOL) < 500:
             self._made += 500
             self._broker.submit(POOL, [b"m-%d" % n for n in range(self._made - 500, self._made)])

@@ -347,7 +347,7 @@ def test_users_and_the_vhost_are_limited(site: Site) -> None:
 
 
 def _flat(answer: Any) -> dict[str, int]:
-    """The limits in an answer of rabbitmqctl, whose form differs between versions."""
+    """Return the limits in an answer of rabbitmqctl, whose form differs between versions."""
     found: dict[str, int] = {}
     for each in answer if isinstance(answer, list) else [answer]:
         for name, value in each.items():

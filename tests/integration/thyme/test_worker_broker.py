@@ -73,7 +73,7 @@ class Site:
         return [message.kind for message in self.told() if message.kind != "submit"]
 
     def up(self) -> Path:
-        """A file that the job makes when it runs."""
+        """Return a file that the job makes when it runs."""
         return self.path / "up"
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ MIB = 1024 * 1024
 
 
 def kib(worker: subprocess.Popen[str], name: str) -> int:
-    """A size that the kernel knows of it; 0 when it has ended."""
+    """Return a size that the kernel knows of it; 0 when it has ended."""
     for line in Path(f"/proc/{worker.pid}/status").read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1])

@@ -47,11 +47,11 @@ class Job:
         self.id = f"{live.submit(text)}.0"
 
     def process(self) -> int:
-        """The process id, once it runs."""
+        """Return the process id, once it runs."""
         return int(wait_until(lambda: self.pid.exists() and self.pid.read_text(), "it runs"))
 
     def state(self) -> str:
-        """The kernel's letter for it: T is stopped."""
+        """Return the kernel's letter for it: T is stopped."""
         stat = Path(f"/proc/{self.process()}/stat").read_text()
         return stat.rpartition(")")[2].split()[0]
 

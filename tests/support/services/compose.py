@@ -9,7 +9,7 @@ from tests.support.services.programs import need, skip_or_fail, which
 
 
 def compose_v1() -> str:
-    """The program docker-compose 1.29."""
+    """Return the program docker-compose 1.29."""
     need("compose")
     found = which("docker-compose")
     assert found is not None
@@ -19,7 +19,7 @@ def compose_v1() -> str:
 
 
 def compose_v2() -> Path:
-    """The plugin of Docker's command."""
+    """Return the plugin of Docker's command."""
     need("compose")
     found = compose_plugin()
     assert found is not None

@@ -96,7 +96,7 @@ def _locked() -> Iterator[None]:
 
 
 def _users(file: Path) -> tuple[Path | None, list[int]]:
-    """The engine's directory, and those of its users that are still there."""
+    """Return the engine's directory, and those of its users that are still there."""
     try:
         known = json.loads(file.read_text())
     except (OSError, ValueError):
@@ -105,7 +105,7 @@ def _users(file: Path) -> tuple[Path | None, list[int]]:
 
 
 def _started(engine: DockerService) -> DockerService:
-    """A new one, on what is stored; nothing is left of one of a session that was killed."""
+    """Return a new one, on what is stored; nothing is left of one of a session that was killed."""
     _end(engine)
     end_all_with(KEPT)
     fresh = DockerService(Path(tempfile.mkdtemp(prefix="images-")))

@@ -64,7 +64,7 @@ class ImageContainer:
         return self.client.exec_inspect(made["Id"])["ExitCode"], said
 
     def got(self, *command: str, **options: Any) -> str:
-        """What the command printed; it has to end with 0."""
+        """Return what the command printed; it has to end with 0."""
         code, said = self.run(*command, **options)
         assert code == 0, f"{command}: {code}: {said}\n{self.shows()}"
         return said

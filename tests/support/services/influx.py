@@ -138,7 +138,7 @@ class InfluxServer:
         )
 
     def query(self, database: str, text: str) -> list[dict[str, Any]]:
-        """The rows; the columns of a tag are in each."""
+        """Return the rows; the columns of a tag are in each."""
         client = self.client(database)
         try:
             found = client.query(text)

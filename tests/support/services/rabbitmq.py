@@ -181,7 +181,7 @@ class RabbitServer:
     # --- administration ---------------------------------------------------------------
 
     def ctl(self, *arguments: str) -> str:
-        """What ``rabbitmqctl`` prints; a second or two."""
+        """Return what ``rabbitmqctl`` prints; a second or two."""
         done = subprocess.run(
             [BIN / "rabbitmqctl", "-q", *arguments],
             env={**os.environ, **self._environment},
@@ -195,11 +195,11 @@ class RabbitServer:
         return done.stdout
 
     def evaluate(self, erlang: str) -> str:
-        """The value of an Erlang expression inside the server."""
+        """Return the value of an Erlang expression inside the server."""
         return self.ctl("eval", erlang)
 
     def vhost(self) -> VirtualHost:
-        """A new virtual host with a user of its own."""
+        """Return a new virtual host with a user of its own."""
         if not self._vhosts:
             self._make_vhosts()
         return self._vhosts.pop()

@@ -83,7 +83,7 @@ class Registry:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def credentials(self, path: Path) -> Path:
-        """A Docker config file that opens this registry."""
+        """Return a Docker config file that opens this registry."""
         word = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         path.write_text(json.dumps({"auths": {self.name: {"auth": word}}}))
         return path

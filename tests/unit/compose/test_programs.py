@@ -113,7 +113,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def run(place: Path, *arguments: str, docker: str = "", **more: str) -> tuple[int, str]:
-    """The exit code, and what it says on stderr."""
+    """Return the exit code, and what it says on stderr."""
     if docker:
         (place / "bin" / "docker").write_text(f"#!/bin/sh\n{docker}\n")
         (place / "bin" / "docker").chmod(0o755)

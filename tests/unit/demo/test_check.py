@@ -35,7 +35,7 @@ def event(number: int, agent: Agent) -> Event:
 
 
 def right(agent: Agent) -> AgentResult:
-    """What there is of this agent when all went well."""
+    """Return what there is of this agent when all went well."""
     number, token = agent.number, f"token{agent.number}"
     dialect = list(DIALECTS)[(number - 1) % len(DIALECTS)]
     job = f"{number}.0" if dialect == "condor-pm" else "not told"
@@ -70,7 +70,7 @@ ALL_RIGHT = [right(agent) for agent in PLAN]
 
 
 def judge(number: int, change: Callable[[AgentResult], AgentResult]) -> Verdict:
-    """The verdict when one agent is not as it should be."""
+    """Return the verdict when one agent is not as it should be."""
     seen = [change(one) if one.record.number == number else one for one in ALL_RIGHT]
     return check_agents(PLAN, seen, [], [])
 

@@ -122,7 +122,7 @@ def test_the_queue_is_read_from_condor_q():
 
 
 def at(seconds: float, started=(), **states: int) -> View:
-    """A view in which every agent has been in its state since the beginning."""
+    """Return a view in which every agent has been in its state since the beginning."""
     numbers = {int(name[1:]): state for name, state in states.items()}
     return View(seconds, numbers, dict.fromkeys(numbers, 0.0), frozenset(started))
 

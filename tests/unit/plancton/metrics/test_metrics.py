@@ -60,7 +60,7 @@ class Node(FakeNode):
         return look
 
     def interval(self) -> dict[str, Point]:
-        """The last point of each series of the next interval."""
+        """Return the last point of each series of the next interval."""
         self.points.clear()
         self.look(30.0)
         return {point.series: point for point in self.points}

@@ -250,7 +250,7 @@ def test_a_success_between_failures_keeps_the_breaker_closed() -> None:
 
 
 def failing(**more: object) -> History:
-    """The history of a node whose breaker opened just before 1000, with ``CONFIG``."""
+    """Return the history of a node whose breaker opened just before 1000, with ``CONFIG``."""
     history = decide(NodeState(facts=FACTS, load=IDLE, pilots=()), CONFIG, 990.0).history
     bad = tuple(ended(127, age=0.1, id=f"bad{n}", never_ran=True) for n in range(3))
     state = NodeState(facts=FACTS, load=IDLE, pilots=bad, history=history)

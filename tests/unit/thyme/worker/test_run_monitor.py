@@ -139,7 +139,7 @@ def test_a_heartbeat_tells_what_the_job_uses_and_where_it_runs(site: Site) -> No
 
 
 def peeked(site: Site, peek: Peek, correlation: str = "c") -> list[tuple[str, Message]]:
-    """What comes back while job 1.0 runs."""
+    """Return what comes back while job 1.0 runs."""
     heard: list[tuple[str, Message]] = []
     site.broker.answer("asker", lambda mail: heard.append((mail.correlation, decode(mail.body))))
 

@@ -56,7 +56,7 @@ def log(tmp_path: Path) -> Path:
 
 
 def run(*argv: str | Path) -> Ended[str]:
-    """The command on a bare Python with an empty environment."""
+    """Return the command on a bare Python with an empty environment."""
     env = {"TZ": "UTC"}
     words = [*thin("condor_wait"), *map(str, argv)]
     return subprocess.run(words, capture_output=True, text=True, timeout=60, env=env)

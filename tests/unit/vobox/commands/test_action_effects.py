@@ -67,7 +67,7 @@ class W1:
         queue.start("5.0")
 
     def told(self) -> list[str]:
-        """The actions that it was told since the last look, in order."""
+        """Return the actions that it was told since the last look, in order."""
         actions = []
         while (mail := self._line.receive()) is not None:
             actions.append(expect_kind(codec.decode(mail.body), Control).action)

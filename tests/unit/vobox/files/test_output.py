@@ -228,7 +228,7 @@ def pipe(tmp_path: Path) -> Iterator[Path]:
 
 
 def in_time(what: object) -> object:
-    """The result of ``what``; fails if it hangs."""
+    """Return the result of ``what``; fails if it hangs."""
     found: list[object] = []
     thread = threading.Thread(target=lambda: found.append(what()), daemon=True)  # type: ignore[operator]
     thread.start()

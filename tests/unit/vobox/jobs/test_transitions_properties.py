@@ -78,7 +78,7 @@ def _event(draw: st.DrawFn, job: JobId, place: int) -> JobMessage:
 
 
 def _order(draw: st.DrawFn, kind: str, job: JobId, now: float) -> JobMessage:
-    """What a user wants of a job that may run."""
+    """Return what a user wants of a job that may run."""
     if kind == "edited":
         return Edited(SCHEDD, job, now, draw(EDITS))
     if kind == "vacated":
@@ -99,7 +99,7 @@ def streams(draw: st.DrawFn) -> list[JobMessage]:
 
 
 def makes_sense(job: Job) -> list[str]:
-    """What is wrong with this job's state."""
+    """Return what is wrong with this job's state."""
     ad = job.ad
     wrong = {
         "status": ad.number("JobStatus") == job.status,
@@ -160,7 +160,7 @@ def test_an_event_told_again_at_once_changes_nothing(events: list[JobMessage]) -
 
 
 def read_in_batches(events: Sequence[JobMessage], batch: int, at_once: int, reopen: bool) -> object:
-    """What a ledger holds that reads the stream in such portions."""
+    """Return what a ledger holds that reads the stream in such portions."""
     broker = FakeBroker()
     transport = broker.connect()
     for event in events:

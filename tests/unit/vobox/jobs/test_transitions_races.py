@@ -35,7 +35,7 @@ STORIES = st.tuples(
 
 
 def stream(story: Any) -> list[JobMessage]:
-    """A stream with any events in any order, some of them told twice."""
+    """Return a stream with any events in any order, some of them told twice."""
     steps, keep, policy, again = story
     attributes: dict[str, Any] = {"LeaveJobInQueue": keep}
     if policy:

@@ -152,7 +152,7 @@ def test_a_vacated_run_has_htcondors_code_and_reason(tmp_path: Path) -> None:
 
 
 def log_of(tmp_path: Path, *events: JobMessage) -> list[htcondor2.JobEvent]:
-    """What HTCondor's reader finds of the last of these events."""
+    """Return what HTCondor's reader finds of the last of these events."""
     path = tmp_path / "log"
     effects = transition_after(*events).effects
     path.write_text("".join(each.text for each in effects if isinstance(each, LogEvent)))

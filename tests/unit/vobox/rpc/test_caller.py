@@ -42,7 +42,7 @@ def frames(stream: socket.SocketIO) -> Iterator[tuple[bytes, bytes]]:
 
 
 def talk(path: Path, *replies: bytes) -> dict[bytes, bytes]:
-    """What a client gets that answers each question with the next of these."""
+    """Return what a client gets that answers each question with the next of these."""
     got: dict[bytes, bytes] = {}
     left = list(replies)
     with socket.socket(socket.AF_UNIX) as line:

@@ -108,7 +108,7 @@ def test_what_a_submit_puts_into_the_ledger_is_what_the_stream_says(
 
 
 def without_time(ads: str) -> list[str]:
-    """The lines, but for the moment of the question."""
+    """Return the lines, but for the moment of the question."""
     return [line for line in ads.splitlines() if not line.startswith("ServerTime")]
 
 

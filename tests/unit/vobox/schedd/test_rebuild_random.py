@@ -71,7 +71,7 @@ def play(
 
 
 def rebuild(bench: ScheddHarness, batch: int, at_once: int, restarts: bool) -> list[object]:
-    """What the ledger holds that is made from nothing, read in such portions."""
+    """Return what the ledger holds that is made from nothing, read in such portions."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stream_reader, "READ_BATCH", batch)
         patch.setattr(stream_reader, "REPLAY_BATCH", at_once)

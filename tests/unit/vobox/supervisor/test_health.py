@@ -14,7 +14,7 @@ from vobox.supervisor.run import STATUS_FILE
 
 
 def find(directory: Path, state: str, problem: str = "", renewal: str = "", **more: str) -> str:
-    """The problem of a VO box whose CE is in ``state``."""
+    """Return the problem of a VO box whose CE is in ``state``."""
     settings = make_settings(directory, **{"CE": "none", **more})
     status = {"pid": os.getpid(), "state": state, "problem": problem, "renewal_problem": renewal}
     return health.find_problem(settings, status)

@@ -28,7 +28,7 @@ def beat(worker: str = "w1", attempt: int = 0) -> Heartbeat:
 
 
 def ask(bench: ScheddHarness, message: Heartbeat) -> list[Any]:
-    """What comes back to the worker."""
+    """Return what comes back to the worker."""
     connection = bench.broker.connect()
     connection.open_inbox(message.worker)
     try:

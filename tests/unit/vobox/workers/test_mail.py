@@ -179,7 +179,7 @@ def test_a_heartbeat_from_the_wrong_worker_is_superseded() -> None:
 
 
 def ask(bench: ScheddHarness, message: Claim | Heartbeat, token: str = CORRELATION) -> list[Any]:
-    """What comes back to the worker."""
+    """Return what comes back to the worker."""
     connection = bench.broker.connect()
     connection.open_inbox(message.worker)
     try:

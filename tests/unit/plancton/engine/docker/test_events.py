@@ -51,7 +51,7 @@ def event(action: str, kind: str = "container", **attributes: str) -> dict[str, 
 
 
 def heard(*streams: list[dict[str, Any]] | EngineError) -> tuple[list[str], int]:
-    """What was told, and how often the stream was opened."""
+    """Return what was told, and how often the stream was opened."""
     told: list[str] = []
 
     def hear(event: ContainerEvent) -> bool:

@@ -148,7 +148,7 @@ def expected(case: dict[str, Any], number: int) -> dict[str, str]:
 
 
 def name(case: dict[str, Any]) -> str:
-    """What is between the executable and the queue statement, or the file's name."""
+    """Return what is between the executable and the queue statement, or the file's name."""
     found = re.match(r"executable = agent.sh\n(.*)\nqueue\n\Z", case["description"], re.S)
     if found is None:
         return str(case.get("file", "plain"))

@@ -44,7 +44,7 @@ NAMES = ["aa", "bb", "cc", "dd", "ee"]
 
 @st.composite
 def macro(draw: st.DrawFn, below: int) -> str:
-    """A piece of a value that names only the first ``below`` names: no circles."""
+    """Return a piece of a value that names only the first ``below`` names: no circles."""
     name = draw(st.sampled_from([*NAMES[:below], "nope", "Cluster", "ProcId", "JobId"]))
     default = draw(st.sampled_from(["", ":x", ":$(nope:y)", ":"]))
     return draw(

@@ -69,7 +69,7 @@ def line(draw: st.DrawFn) -> str:
 
 
 def one_by_one(text: str) -> list[PreparedJob]:
-    """The jobs, each made as if it were the first of its queue statement."""
+    """Return the jobs, each made as if it were the first of its queue statement."""
     host = FakeSubmitHost(FILES)
     store = FileCache(host.files)
     sources = TextSources(host.files, store, CWD, host.caller)
