@@ -56,7 +56,7 @@ class BlobWriter:
         return place
 
     def put_chunks(self, chunks: Iterable[bytes]) -> dict[str, int]:
-        """As ``put``, for chunks that are never all in memory."""
+        """Put chunks as ``put`` does bytes; they are never all in memory."""
         deflater, at, raw = zlib.compressobj(1), self.size, 0
         for chunk in chunks:
             raw += len(chunk)

@@ -50,14 +50,14 @@ class JobUser:
         return self.uid is None
 
     def acting(self) -> AbstractContextManager[None]:
-        """Be this user for files and signals within a ``with`` block; may be nested."""
+        """Become this user for files and signals within a ``with`` block; may be nested."""
         if self.uid is None or self.gid is None or self._acts:
             return _AS_WE_ARE
         return _Acting(self, self.uid, self.gid)
 
     @contextlib.contextmanager
     def executing(self) -> Iterator[None]:
-        """Be this user for good in a program that is executed within the block; in ``acting``.
+        """Become this user for good in a program executed within the block; use in ``acting``.
 
         Executing makes the saved id the effective one, and both are the job's; ours stays root's,
         so that we come back, and no process of the job's user may trace us meanwhile.

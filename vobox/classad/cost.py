@@ -51,7 +51,7 @@ class EvaluationLimit:
         return lambda seconds: self._charge(uid, seconds)
 
     def is_spent(self, uid: int) -> bool:
-        """Whether the user's evaluations took all that they may for now."""
+        """Return whether the user's evaluations took all that they may for now."""
         with self._lock:
             oldest = self._clock() - PERIOD_SECONDS
             spent = self._spent.get(uid, deque())

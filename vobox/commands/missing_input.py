@@ -32,7 +32,7 @@ _HOLD: Final = ("HoldReason", "HoldReasonCode", "HoldReasonSubCode")
 
 
 def is_incomplete(job: Job) -> bool:
-    """Whether the job was held when it was submitted, because its input was missing."""
+    """Return whether the job was held when it was submitted, because its input was missing."""
     code = job.ad.number("HoldReasonCode")
     has_run = job.ad.number("NumJobStarts") > 0
     return job.status == HELD and code == HoldReasonCode.TRANSFER_INPUT_ERROR and not has_run
