@@ -137,7 +137,7 @@ class StreamReader:
             self._forget_offsets()
 
     def _has_lost_its_end(self) -> bool:
-        """Return whether it is the ledger's stream that has another record in the place of a known one.
+        """Return whether the ledger's stream has another record in the place of a known one.
 
         So it is if it has a record that was read before, or if those were all trimmed away.
         """
