@@ -368,7 +368,9 @@ class StreamReader:
             self._count_forged(record, f"is of another job that had the number {job.id}")
             return False
         dead = parse_dead_pool(record.key)
-        if may_report(record.user, job.pool) and (not dead or job.pool in (dead, unquote(dead))):
+        if may_report(record.user, job.pool, job.life) and (
+            not dead or job.pool in (dead, unquote(dead))
+        ):
             return True
         self._count_forged(
             record, f"came as {record.key!r} of user {record.user!r} on a job of pool {job.pool!r}"

@@ -26,6 +26,8 @@ class FileServer:
 
     def __init__(self) -> None:
         self.answers = threading.Event()
+        #: whether somebody waits for it
+        self.asked = threading.Event()
         self.write_log = output.write_log
 
 
@@ -35,8 +37,10 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
 
     def write(job: Job, text: str, once: bool, logs: UserLogIndex) -> HoldReason | None:
         answers = made.answers
-        if job.uid == ALICE and not answers.wait(600):
-            return None
+        if job.uid == ALICE:
+            made.asked.set()
+            if not answers.wait(600):
+                return None
         me = Events()
         ours = Job(job.id, me.uid, me.gid, job.pool, job.ad, job.status)
         return made.write_log(ours, text, once, logs)
@@ -102,6 +106,7 @@ def test_lines_that_wait_are_written_after_a_restart_once_and_in_order(
     bench.record(hers.held(), hers.released())
     assert len(bench.ledger.list_waiting_log(10)) == 5
 
+    assert server.asked.wait(60)
     server.answers = threading.Event()  # the threads of the killed schedd write nothing more
     bench.restart()  # the schedd comes up although her files still hang
     assert len(bench.ledger.list_waiting_log(10)) == 5

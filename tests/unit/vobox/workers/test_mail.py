@@ -200,11 +200,12 @@ def test_one_worker_gets_a_job_and_another_gets_a_no(bench: ScheddHarness) -> No
 
 
 def test_a_worker_of_another_pool_is_granted_nothing(bench: ScheddHarness) -> None:
-    bench.submit(Events().submit())
+    bench.submit(replace(Events().submit(), life="one"))
+    asked = codec.encode(replace(claim(), life="one"))
     for user in ("worker", "worker-other", "monitor", ""):
-        bench.mail.read(Mail(codec.encode(claim()), "", "token", user))
+        bench.mail.read(Mail(asked, "", "token", user))
     assert bench.kinds() == ["submit"]
-    bench.mail.read(Mail(codec.encode(claim()), "", "token", "worker-pool"))
+    bench.mail.read(Mail(asked, "", "token", "worker-pool"))
     assert bench.kinds() == ["submit", "started"]
 
 
