@@ -156,15 +156,16 @@ class Reconciler:
         return more
 
     def _record(self, events: Sequence[JobMessage]) -> None:
-        bodies = []
+        recorded, bodies = list[JobMessage](), list[bytes]()
         for event in events:
             try:
                 bodies.append(codec.encode(event))
+                recorded.append(event)
             except BadMessage as error:  # one job's trouble is not that of the others
                 log.error("%s of job %s cannot be recorded: %s", event.kind, event.job, error)
         if bodies:
             self._transport.record(bodies)
-            self._reader.note_recorded(events)
+            self._reader.note_recorded(recorded)
 
     def _check_queues(self) -> None:
         """Look which jobs wait although their messages have left the queue."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.schedd_parts import Events, Expression, ScheddHarness
-from thyme.protocol.events import Held, JobMessage
+from thyme.protocol.events import Held, HoldReason, JobMessage
 from thyme.protocol.job import JobId, Task
 
 
@@ -126,3 +127,19 @@ def test_output_of_a_run_that_its_exit_held_is_on_the_submit_host(
 
     bench.record(e.released())
     assert (bench.job().status, bench.job().attempt) == (1, 1), "it runs again"
+
+
+def test_an_event_that_cannot_be_recorded_is_not_waited_for(
+    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = JobId(1, 0), JobId(2, 0)
+    bench.submit(Events(one).submit(), Events(two).submit())
+    bad = Held("schedd", one, math.nan, HoldReason(26, 1, "at no time"))
+    good = Held("schedd", two, 1.0, HoldReason(26, 1, "as it should be"))
+    monkeypatch.setattr(bench.state.failed_submits, "list_removals", lambda _now: [bad, good])
+
+    bench.session.reconciler.remove_failed_submits()
+
+    assert [held.job for held in events_of(bench, Held)] == [two]
+    assert not bench.reader.is_unread(one)
+    assert bench.reader.is_unread(two)
