@@ -130,9 +130,9 @@ def test_a_closed_window_is_stored_in_the_inventory_and_kept_by_the_next_rollout
 
 def test_an_update_keeps_running_pilots(site: Site, tmp_path: Path) -> None:
     wheel = mirror.wheel(tmp_path / "next", "1.0.1")
-    submit(site, 1, "hostname; while [ ! -e /var/tmp/go ]; do sleep 0.2; done", "long")
+    submit(site, 1, "hostname; while [ ! -e /srv/go ]; do sleep 0.2; done", "long")
     wait_until(lambda: [job for job in queued(site) if job["JobStatus"] == 2], "it to run", 90)
-    busy = next(node for node in NODES if "/var/tmp/go" in site.hosts.run(node, "ps axww"))
+    busy = next(node for node in NODES if "/srv/go" in site.hosts.run(node, "ps axww"))
     (shell,) = site.hosts.run(busy, "pgrep -f -- '-c hostname; while'").split()
     before = {node: site.status(node)["daemon"]["pid"] for node in NODES}
 
@@ -143,7 +143,7 @@ def test_an_update_keeps_running_pilots(site: Site, tmp_path: Path) -> None:
         assert site.status(node)["plancton"] == "1.0.1"
         assert site.status(node)["daemon"]["pid"] != before[node]
     assert site.hosts.run(busy, "pgrep -f -- '-c hostname; while'").split() == [shell]
-    site.hosts.run(busy, "touch /var/tmp/go")
+    site.hosts.run(busy, "touch /srv/go")
     wait_for_jobs(site)
     assert site.hosts.run("head", "cat /tmp/long.0").split() == [busy]
     assert site.hosts.run("head", "grep -c 'Job executing' /tmp/long.log").strip() == "1"
