@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -212,7 +213,7 @@ def test_a_worker_of_another_pool_ends_no_job_of_this_one(
 ) -> None:
     broker = FakeBroker()
     with closing(ScheddHarness(tmp_path, broker)) as bench:
-        bench.submit(e.submit())
+        bench.submit(replace(e.submit(), life="a1"))
         for event in (e.started("w9"), e.finished("w9"), e.evicted("w9")):
             broker.append([codec.encode(event)], routing_keys.make_event_key, user=user)
         dead = codec.encode(e.submit())
@@ -223,7 +224,7 @@ def test_a_worker_of_another_pool_ends_no_job_of_this_one(
         assert bench.state.stream.forged == 5
 
 
-@pytest.mark.parametrize("user", ["worker-pool", "vobox", None])
+@pytest.mark.parametrize("user", ["worker-pool", "vobox", "", None])
 def test_a_worker_of_the_jobs_pool_is_believed(tmp_path: Path, e: Events, user: str | None) -> None:
     broker = FakeBroker()
     with closing(ScheddHarness(tmp_path, broker)) as bench:
