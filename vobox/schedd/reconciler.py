@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections.abc import Sequence
 from typing import Final
 
@@ -22,7 +21,6 @@ from thyme.protocol.events import (
     HoldReason,
     JobMessage,
     Lost,
-    Marker,
     NotCompleted,
     Recorded,
     Submit,
@@ -184,16 +182,16 @@ class Reconciler:
 
     def _record_jobs(self) -> None:
         """Record again the jobs, and the used cluster ids, that the stream may soon forget."""
-        timers, old = self._state.timers, self._reader.find_old()
+        timers = self._state.timers
         if not timers.is_due(Task.RECORD_JOBS):
             return
+        old = self._reader.find_old()
         bodies, more = self._state.snapshots.make_due(old, self._state.wall())
         timers.schedule(Task.RECORD_JOBS, 0.0 if more else RECORD_JOBS_SECONDS)
-        if not more and int(self._ledger.read_meta("marked", "-1")) <= old:
-            next_cluster = int(self._ledger.read_meta("next_cluster", "1"))
-            bodies.append(codec.encode(Marker(self._schedd, os.urandom(16).hex(), next_cluster)))
         if bodies:
             self._transport.record(bodies)
+        if not more and int(self._ledger.read_meta("marked", "-1")) <= old:
+            self._reader.record_marker()
 
     def _select_lost(self) -> list[Job]:
         """Return some of the idle jobs whose messages were lost."""
