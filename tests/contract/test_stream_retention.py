@@ -23,7 +23,7 @@ KEPT, OTHERS = 2_000_000, 100_000
 
 
 class Broker:
-    """Connections to one broker, for ``Bench``."""
+    """Connections to one broker, for ``ScheddHarness``."""
 
     def __init__(self, url: str) -> None:
         self.connect: Callable[[], Transport] = lambda: connect(url)
