@@ -6,6 +6,7 @@ a whole, and a client that has stopped reading delays no other.
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -29,6 +30,8 @@ _WAITING: Final = (
     "condor_q: warning: output and user logs of your jobs wait for the submit host's files: {}\n"
 )
 COMMANDS: Final = frozenset({"condor_q", "condor_status", "condor_history"})
+#: Why root is refused where it may be another container's.
+NO_ROOT: Final = "this schedd (--no-root) reads and writes no files for root; use another user"
 
 
 class QueryService:
@@ -44,11 +47,14 @@ class QueryService:
         live: Live,
         clock: Callable[[], float] = time.monotonic,
         file_waits: Callable[[], Mapping[int, str]] = dict,
+        serves_root: bool = True,
     ) -> None:
         """``trouble``: why the ledger may be out of date, "" when it is not.
 
-        ``file_waits``: uid → which of the owner's files does not answer.
+        ``file_waits``: uid → which of the owner's files does not answer; ``serves_root``: whether
+        files are read for uid 0.
         """
+        self._serves_root = serves_root
         self._file_waits = file_waits
         self._path = ledger
         self._schedd_name = schedd_name
@@ -108,7 +114,8 @@ class QueryService:
     def _begin(self, request: Request, view: LedgerSnapshot, now: float) -> Answer:
         if request.command == "condor_status":
             return condor_status.answer(request, view, now)
-        files = _PatientFiles(request.uid, request.gid, self._lock)
+        is_refused = request.uid == 0 and not self._serves_root
+        files = _PatientFiles(request.uid, request.gid, self._lock, NO_ROOT if is_refused else "")
         if request.command == "condor_q":
             return condor_q.answer(request, view, now, files)
         return condor_history.answer(request, view, now, files)
@@ -118,12 +125,18 @@ class QueryService:
 
 
 class _PatientFiles(OwnerFileReader):
-    """The caller's files: no other query waits while they are read."""
+    """The caller's files: no other query waits while they are read.
 
-    def __init__(self, uid: int, gid: int, lock: FairLock) -> None:
+    ``refusal``: why none is read; "": they are.
+    """
+
+    def __init__(self, uid: int, gid: int, lock: FairLock, refusal: str) -> None:
         super().__init__(uid, gid)
         self._lock = lock
+        self._refusal = refusal
 
     def read(self, path: str) -> bytes:
+        if self._refusal:
+            raise PermissionError(errno.EPERM, self._refusal)
         with self._lock.let_go():
             return super().read(path)

@@ -19,7 +19,7 @@ from vobox.rpc.types import Answer, Request
 from vobox.schedd.command_gateway import CommandGateway
 from vobox.schedd.main_loop import Schedd
 
-from .query_service import COMMANDS, QueryService
+from .query_service import COMMANDS, NO_ROOT, QueryService
 
 _EDITS: dict[str, Callable[[Request, CommandGateway], Answer]] = {
     "condor_qedit": qedit.answer,
@@ -33,13 +33,6 @@ def wants_stdin(command: str, argv: Sequence[str]) -> bool:
     return command == "condor_submit" and reads_stdin(argv)
 
 
-def _uses_files(request: Request) -> bool:
-    if request.command == "condor_history":
-        words = (word.lstrip("-") for word in request.argv if word.startswith("-"))
-        return any(word and "file".startswith(word) for word in words)
-    return request.command in ("condor_submit", "condor_transfer_data")
-
-
 class Router:
     """The RPC server's handler."""
 
@@ -50,19 +43,16 @@ class Router:
         self._queries = QueryService(
             ledger.path, schedd.settings.name, self._address, schedd.staleness,
             schedd.slot_ads, schedd.live_attributes, file_waits=schedd.file_waits,
+            serves_root=schedd.settings.serves_root,
         )  # fmt: skip
-
         self._limit = EvaluationLimit()
 
     def __call__(self, request: Request) -> Answer:
         """Answer one request of a condor command."""
         request = replace(request, charge=self._limit.meter(request.uid))
-        if request.uid == 0 and not self._schedd.settings.serves_root and _uses_files(request):
-            return Answer(
-                stderr="\nERROR: this schedd (--no-root) reads and writes no files for root; use "
-                "another user\n",
-                code=1,
-            )
+        is_refused = request.uid == 0 and not self._schedd.settings.serves_root
+        if is_refused and request.command in ("condor_submit", "condor_transfer_data"):
+            return Answer(stderr=f"\nERROR: {NO_ROOT}\n", code=1)
         if request.command in COMMANDS:
             return self._queries.answer(request, time.time())
         gateway = CommandGateway(self._schedd, self._ledger, request, self._address)

@@ -328,6 +328,8 @@ def test_root_of_another_container_gets_no_file_of_ours(schedd: LiveSchedd) -> N
     for command, argv in (
         ("condor_submit", []), ("condor_transfer_data", ["-all"]),
         ("condor_history", ["-file", "/etc/shadow"]), ("condor_history", ["-f", "/etc/shadow"]),
+        ("condor_history", ["-userlog", "/etc/shadow"]), ("condor_q", ["-userlog", "/etc/shadow"]),
+        ("condor_q", ["-jobads", "/etc/shadow", "-long"]), ("condor_q", ["-j", "/etc/shadow"]),
     ):  # fmt: skip
         done = schedd.run(command, *argv, stdin=text)
         assert (done.returncode, done.stdout) == (1, "")
