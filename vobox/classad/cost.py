@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 #: CPU seconds of an evaluation that is counted; an ordinary one takes a thousandth of that.
@@ -35,6 +36,16 @@ class TooSlow(Exception):
 
 def charge_nobody(_seconds: float) -> None:
     """Count nothing."""
+
+
+@contextmanager
+def measure(charge: Charge) -> Iterator[None]:
+    """Tell ``charge`` the CPU seconds of a ``with`` block, also of one that raises."""
+    began = time.thread_time()
+    try:
+        yield
+    finally:
+        charge(time.thread_time() - began)
 
 
 class EvaluationLimit:

@@ -14,7 +14,6 @@ every ad that is made, and policies alone would make millions a day.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -22,7 +21,7 @@ from typing import Any, NamedTuple
 import classad2
 
 from .ad import Ad, ParseError, evaluable, parse
-from .cost import Charge, charge_nobody
+from .cost import Charge, charge_nobody, measure
 from .literals import ERROR, NOT_LITERAL, UNDEFINED, literal_value
 from .regexps import limit_regexps
 
@@ -163,19 +162,16 @@ class Evaluator:
                 self._compiled[text] = compiled
             found = None if compiled.unbounded else self._look_up(ad, compiled.names)
             if found is None:
-                began = time.thread_time()
-                value = self._evaluate_in_whole(ad, compiled.tree)
-                self._charge(time.thread_time() - began)
-                return value
+                with measure(self._charge):
+                    return self._evaluate_in_whole(ad, compiled.tree)
             texts, values = found
             # The names follow from the texts in the order they were found.
             key = (text, *texts)
             if key not in self._results:
                 if len(self._results) >= MAX_REMEMBERED:
                     self._results.clear()
-                began = time.thread_time()
-                self._results[key] = self._evaluate(ad, compiled.tree, values)
-                self._charge(time.thread_time() - began)
+                with measure(self._charge):
+                    self._results[key] = self._evaluate(ad, compiled.tree, values)
             return self._results[key]
         except _NO_VALUE:
             return ERROR

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import classad2
-
 from thyme.protocol.job import JobId
-from vobox.classad.ad import Ad, ParseError, convert_old_syntax, evaluable, parse
+from vobox.classad.ad import Ad, ParseError, convert_old_syntax, evaluate_tree, parse
+from vobox.classad.cost import measure
 from vobox.classad.regexps import limit_regexps
 from vobox.jobs.job import Job
 from vobox.ledger.writer import Ledger
@@ -63,9 +61,7 @@ def holds(tree: Any, ad: Ad, now: float) -> bool:
     :param now: epoch seconds, the value of CurrentTime
     """
     try:
-        # as policies: MY needs a target ad, and then CurrentTime has to be given
-        scope = evaluable(Ad({"CurrentTime": str(int(now)), **ad}))
-        value = tree.eval(scope, classad2.ClassAd())
+        value = evaluate_tree(tree, ad, now)
     except ParseError:
         return False
     return value is True or (type(value) in (int, float) and value != 0)
@@ -95,10 +91,9 @@ def find_matching(
             continue
         if (clusters or owners) and job.cluster not in clusters and owner not in wanted:
             continue
-        began = time.thread_time()
-        if all(holds(tree, ad, now) for tree in trees):
-            found.append(job)
-        request.charge(time.thread_time() - began)
+        with measure(request.charge):
+            if all(holds(tree, ad, now) for tree in trees):
+                found.append(job)
     return tuple(found)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import posixpath
 import stat
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from thyme.protocol.job import DEFAULT_MAX_OUTPUT, Task
 from vobox.classad.ad import Ad, quote
+from vobox.classad.cost import measure
 from vobox.jobs.requirements import can_match
 from vobox.rpc.types import PreparedJob
 
@@ -176,10 +176,8 @@ def _can_match(commands: Commands, ad: Ad, submission: Submission) -> bool:
     requirements = commands.get("requirements", "MY.Requirements")
     if requirements is not None and "procid" in requirements.lower():
         commands.get("process")  # the answer is this job's own
-    began = time.thread_time()
-    matches = can_match(ad, submission.now, submission.list_pilots)
-    submission.charge(time.thread_time() - began)
-    return matches
+    with measure(submission.charge):
+        return can_match(ad, submission.now, submission.list_pilots)
 
 
 def _hold_for_missing_input(ad: Ad, asked_to_hold: bool, payload: Payload) -> bool:

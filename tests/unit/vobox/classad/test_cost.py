@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.support.slow_expressions import make_slow
-from vobox.classad.ad import Ad
+from vobox.classad.ad import Ad, ParseError, evaluate
 from vobox.classad.cost import MAX_SECONDS, PERIOD_SECONDS, EvaluationLimit, TooSlow
 from vobox.classad.expressions import Evaluator
+from vobox.classad.literals import ERROR
 
 ALICE, BOB = 1001, 1002
 
@@ -44,6 +45,15 @@ def test_an_evaluator_tells_what_its_evaluations_took() -> None:
     evaluator = Evaluator(0, charge=told.append)
     assert evaluator.holds(Ad(), make_slow()) is True
     assert len(told) == 1 and told[0] > 0.01
+
+
+def test_an_evaluation_whose_value_is_no_text_is_counted_too() -> None:
+    told: list[float] = []
+    half = f'strcat(string({make_slow()}), substr("é", 0, 1))'
+    assert Evaluator(0, charge=told.append).value(Ad(), half) is ERROR
+    assert len(told) == 1 and told[0] > 0.01
+    with pytest.raises(ParseError, match="can't decode"):
+        evaluate(half, Ad(), 0)
 
 
 def test_the_limit_ends_a_query() -> None:

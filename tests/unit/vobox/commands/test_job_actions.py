@@ -263,6 +263,12 @@ def test_a_constraint_is_not_evaluated_for_jobs_that_the_user_may_not_change(
     assert time.thread_time() - began < 5, "200 jobs would take 20 s"
 
 
+def test_a_constraint_with_half_a_character_selects_no_job(queue: Queue) -> None:
+    said = queue.run("condor_rm", "-constraint", 'substr("é", 0, 1)')
+    assert said.stderr.startswith("\nCouldn't find/remove all jobs matching constraint (substr(")
+    assert set(queue.states().values()) == {1}
+
+
 def test_slow_constraints_are_refused_before_anything_is_changed(queue: Queue) -> None:
     queue.add(*(f"20.{proc}" for proc in range(200)))
     said = queue.run("condor_rm", "-constraint", make_slow("ProcId"))
