@@ -85,11 +85,12 @@ class OwnerThreads:
             with self._changed:
                 owner = self._owners.get(task.uid)
                 if owner is None:
-                    owner = self._owners[task.uid] = _Owner()
+                    owner = _Owner()
                     threading.Thread(
                         target=self._serve, args=(task.uid, owner), daemon=True,
                         name=f"files of uid {task.uid}",
                     ).start()  # fmt: skip
+                    self._owners[task.uid] = owner
                 owner.pending += 1
                 owner.work.put(task)
 
@@ -122,11 +123,13 @@ class OwnerThreads:
 
     def is_busy(self, uid: int) -> bool:
         """Return whether the owner's thread still has something to write."""
-        return uid in self._owners and self._owners[uid].pending > 0
+        owner = self._owners.get(uid)  # an idle thread may take it away at any time
+        return owner is not None and owner.pending > 0
 
     def is_late(self, uid: int) -> bool:
         """Return whether the owner's files took too long lately, so that nobody waits for them."""
-        return uid in self._owners and self._clock() < self._owners[uid].late_until
+        owner = self._owners.get(uid)
+        return owner is not None and self._clock() < owner.late_until
 
     def list_busy(self) -> list[int]:
         """Return the uids of the owners whose threads have something to write."""

@@ -187,3 +187,17 @@ def test_a_file_that_another_identity_opens_keeps_its_content(home: Path, privat
             with pytest.raises(PermissionError):
                 open_file(f"/proc/self/fd/{opened.fileno()}", flags)
     assert private.read_text() == "precious"
+
+
+def test_a_log_that_its_owner_made_read_only_is_left_out(home: Path) -> None:
+    log = home / "log"
+    log.write_bytes(b"mine")
+    os.chown(log, NOBODY, NOBODY)
+    log.chmod(0o444)
+    given = job(home, UserLog=str(log))
+    assert write_log(given, "x", once=False, user_logs=UserLogIndex()) is None
+    assert log.read_bytes() == b"mine"
+    os.chown(log, 0, 0)
+    log.chmod(0o644)  # another user's is no such wish
+    hold = write_log(given, "x", once=False, user_logs=UserLogIndex())
+    assert hold is not None and (hold.code, hold.subcode) == (22, 13)

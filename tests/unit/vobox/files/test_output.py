@@ -85,13 +85,17 @@ def test_changed_files_come_back_with_their_modes_and_directories(tmp_path: Path
     ],
 )
 def test_a_worker_brings_only_the_files_that_the_job_asked_for(
-    tmp_path: Path, asked: dict[str, Value], written: list[str]
+    tmp_path: Path, asked: dict[str, Value], written: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     sent = (".bashrc", "a", "d/b", ".ssh/authorized_keys")
     files = tuple(SandboxFile(name, b"x") for name in sent)
     assert delivered(job_in(tmp_path, **asked), files=files) is None
     found = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
     assert found == written
+    refused = [name for name in sent if name not in written]
+    assert caplog.messages == [
+        f"job 38.0: its worker sent {name!r}, for which it did not ask" for name in refused
+    ]
 
 
 def test_remaps_rename_and_move_files(tmp_path: Path) -> None:

@@ -77,6 +77,21 @@ def test_an_exception_is_a_failure_and_ends_nothing(disk: Disk) -> None:
     assert disk.names() == ["next"]
 
 
+def test_a_thread_that_cannot_be_started_is_tried_again(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    threads = OwnerThreads()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        with pytest.raises(RuntimeError):
+            threads.run([disk.task(ALICE, "a")])
+    threads.run([disk.task(ALICE, "b")])
+    assert disk.names() == ["b"]
+
+
 def test_an_owner_whose_files_hang_is_waited_for_once(disk: Disk) -> None:
     threads = OwnerThreads(PATIENCE)
     first = [disk.task(ALICE, "a", hangs=True), disk.task(ALICE, "b"), disk.task(BOB, "c")]
