@@ -25,6 +25,10 @@ TIMEOUT = 120.0
 DEFAULT_SOCKET = "/run/thyme/schedd.sock"
 #: the variable that tells the schedd how wide the terminal is
 TERMINAL_WIDTH = "_THYME_TERMINAL_WIDTH"
+#: condor_submit's options that have a value, besides -file and -queue
+SUBMIT_VALUES = (
+    "addr", "append", "batch-name", "dry-run", "dump", "maxjobs", "name", "pool", "remote",
+)  # fmt: skip
 #: what each of the commands that change jobs does, in HTCondor's words
 ACTIONS = {
     "condor_rm": "remove",
@@ -193,20 +197,39 @@ def open_pipe(argv: "list[str]") -> "list[str]":
 
     The schedd could not open it: ``<(...)`` of a shell is a pipe of this process alone.
     """
-    for position, word in enumerate(argv):
-        if word.startswith("-") or "=" in word or argv[position - 1 : position] == ["-append"]:
-            continue
-        try:
-            mode = os.stat(word).st_mode
-            if (mode & 0o170000) in (0o010000, 0o020000):  # a pipe, a character device
-                pipe = os.open(word, os.O_RDONLY)
-                os.dup2(pipe, 0)
-                # with -queue, no file would mean no description
-                name = ["-"] if any(each.startswith("-q") for each in argv) else []
-                return argv[:position] + name + argv[position + 1 :]
-        except OSError:
-            continue  # the schedd says what is wrong with it
-    return argv
+    begin, end = _find_description(argv)
+    try:
+        mode = os.stat(argv[end - 1]).st_mode if begin < end else 0
+        if (mode & 0o170000) not in (0o010000, 0o020000):  # a pipe, a character device
+            return argv
+        pipe = os.open(argv[end - 1], os.O_RDONLY)
+    except (OSError, ValueError):
+        return argv  # the schedd says what is wrong with it
+    os.dup2(pipe, 0)
+    # with -queue, no file would mean no description
+    name = ["-"] if any(each.startswith("-q") for each in argv) else []
+    return argv[:begin] + name + argv[end:]
+
+
+def _find_description(argv: "list[str]") -> "tuple[int, int]":
+    """Return from where to where the name of the submit description is, with its ``-file``.
+
+    Both are the same where there is none: it is on stdin, or on the command line.
+    """
+    position = 0
+    while position < len(argv):
+        word = argv[position]
+        option = word.lstrip("-").partition(":")[0] if word.startswith("-") else ""
+        if option and "queue".startswith(option):
+            break  # the rest is the queue statement
+        if len(option) > 1 and "file".startswith(option):
+            return position, min(position + 2, len(argv))
+        if option and any(each.startswith(option) for each in SUBMIT_VALUES):
+            position += 1  # its value is no file to read
+        elif not word.startswith("-") and "=" not in word:
+            return position, position + 1
+        position += 1
+    return 0, 0
 
 
 def build_request(command: str, argv: "list[str]") -> bytes:

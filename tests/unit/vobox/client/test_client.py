@@ -7,6 +7,7 @@ import shlex
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import termios
 import threading
@@ -55,6 +56,27 @@ def test_a_description_that_is_a_pipe_is_sent_as_stdin(
     assert (done.stdout, done.returncode) == (b"out\n", 3)
     assert schedd.asked[0].argv == ["-terse", "key=value"]
     assert schedd.asked[0].stdin == text.encode()
+
+
+@pytest.mark.parametrize(
+    ("words", "sent"),
+    [
+        ("-dry-run /dev/null x.sub", None), ("--dump /dev/null x.sub", None),
+        ("-append /dev/null x.sub", None), ("-n /dev/null x.sub", None),
+        ("-queue x from /dev/null", None), ("x.sub", None), ("- -debug", None),
+        ("-dry-run out -file /dev/null", ["-dry-run", "out"]), ("-fi /dev/null", []),
+        ("-debug:D_ALL /dev/null", ["-debug:D_ALL"]), ("/dev/null -q 2", ["-", "-q", "2"]),
+    ],
+)  # fmt: skip
+def test_only_the_description_is_taken_for_one(words: str, sent: list[str] | None) -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from vobox.client.client import open_pipe;"
+        "print(open_pipe(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words.split()], input="x", capture_output=True, text=True
+    )
+    assert done.stdout == f"{words.split() if sent is None else sent}\n"
 
 
 @pytest.mark.parametrize("redirect", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
