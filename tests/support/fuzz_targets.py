@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from plancton.config.expressions import compute, render
@@ -22,6 +22,7 @@ from vobox.classad.ad import Ad, ParseError, convert_old_syntax, parse_old
 from vobox.classad.expressions import Evaluator
 from vobox.classad.literals import expression_text, literal_value
 from vobox.client.user_log import LogEvent
+from vobox.commands.query.ad_files import read_ads, read_user_log
 from vobox.commands.query.condor_history import read_history
 from vobox.commands.query.printf import BadFormat, parse_format
 from vobox.commands.submit.environment import import_variables
@@ -88,6 +89,12 @@ def _read_history(data: bytes) -> None:
             expression_text(ad[name])
 
 
+def _print_ads(read: Callable[[str], Sequence[Ad]], data: bytes) -> None:
+    for ad in read(_text(data)):
+        for name in list(ad):
+            expression_text(ad[name])
+
+
 def _read_user_log(data: bytes) -> None:
     events: set[int] = set()
     user_log_index._add_events(io.BytesIO(data), events)
@@ -125,6 +132,8 @@ TARGETS: Mapping[str, Target] = {
     "submit description": _submit,
     "classad": _refusing(_evaluate, ParseError),
     "history file": _refusing(_read_history, ParseError),
+    "job ads": _refusing(partial(_print_ads, read_ads), ValueError, RecursionError),
+    "jobs of a user log": _refusing(partial(_print_ads, read_user_log), ValueError),
     "user log": _read_user_log,
     "print format": _refusing(lambda data: parse_format(_text(data)), BadFormat),
     "environment": lambda data: import_variables(_text(data), {"A": "1", "B_C": "2"}),

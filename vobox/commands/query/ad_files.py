@@ -24,7 +24,7 @@ _EXIT: Final = re.compile(
 )
 _CODES: Final = re.compile(r"\tCode (-?\d+) Subcode (-?\d+)")
 _REMOTE: Final = re.compile(
-    r"Usr (\d+) (\d+):(\d+):(\d+), Sys (\d+) (\d+):(\d+):(\d+)  -  Run Remote"
+    r"Usr (\d{1,9}) (\d\d):(\d\d):(\d\d), Sys (\d{1,9}) (\d\d):(\d\d):(\d\d)  -  Run Remote"
 )
 _BYTES: Final = re.compile(r"\t(\d+)  -  Run Bytes (Sent|Received) By Job")
 _SIZES: Final = re.compile(r"(\d+)  -  (MemoryUsage|ResidentSetSize) of job")
@@ -75,6 +75,17 @@ class FileView:
         return self._schedd.read_slots()
 
 
+def read_ads_from(
+    option: str, name: str, request: Request, files: OwnerFiles | None
+) -> Sequence[Ad]:
+    """Return the ads of the file that ``-userlog`` or ``-jobads`` names; see ``read_file``."""
+    read = read_user_log if option == "userlog" else read_ads
+    try:
+        return read(read_file(option, name, request, files))
+    except (ValueError, RecursionError) as error:
+        raise EarlyExit(f"Error: -{option} {name}: {error}\n") from None
+
+
 def read_file(option: str, name: str, request: Request, files: OwnerFiles | None) -> str:
     """Return the text of the file that an option names, read with the caller's rights.
 
@@ -95,7 +106,10 @@ def read_file(option: str, name: str, request: Request, files: OwnerFiles | None
 
 
 def read_ads(text: str) -> list[Ad]:
-    """Return the ads of a text: ``-json`` prints a list, ``-long`` an empty line after each."""
+    """Return the ads of a text: ``-json`` prints a list, ``-long`` an empty line after each.
+
+    Raises ValueError; RecursionError for lists within lists without end.
+    """
     if text.lstrip().startswith(("[", "{")):
         return _read_json(text)
     ads, ad = [], Ad()
@@ -114,7 +128,7 @@ def _read_json(text: str) -> list[Ad]:
     try:
         found = json.loads(text)
     except ValueError as error:
-        raise EarlyExit(f"Error: these are no ads: {error}\n") from None
+        raise ValueError(f"this is neither -json nor -long of condor_q: {error}") from None
     found = found if isinstance(found, list) else [found]
     return [
         Ad({name: _to_expression(value) for name, value in each.items()})
@@ -139,7 +153,7 @@ def _to_expression(value: Any) -> str:
 
 
 def read_user_log(text: str) -> list[Ad]:
-    """Return an ad for each job of a user log, with what its events tell."""
+    """Return an ad for each job of a user log, with what its events tell; raises ValueError."""
     ads: dict[tuple[int, ...], Ad] = {}
     for event in _read_events(text):
         cluster, proc, _subproc = event.id
@@ -156,7 +170,7 @@ def _read_events(text: str) -> Iterator[LogEvent]:
             try:
                 yield LogEvent(piece + "\n")
             except ValueError:
-                raise EarlyExit(f"Error: this is no user log: {piece[:60]!r}\n") from None
+                raise ValueError(f"this is no user log: {piece[:60]!r}") from None
 
 
 def _apply(ad: Ad, event: LogEvent) -> None:

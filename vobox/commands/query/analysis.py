@@ -20,10 +20,18 @@ def render_analysis(jobs: Iterator[Ad], pilots: Sequence[Ad], now: float) -> Ite
     texts = [pilot.texts() for pilot in pilots]
     deadline = time.thread_time() + MAX_SECONDS
     for ad in jobs:
-        if time.thread_time() > deadline:
-            yield "The other jobs are not analyzed: it would take too long. Name fewer jobs.\n"
+        analysis = _render_job(ad, texts, now, deadline)
+        if time.thread_time() > deadline:  # some pilots may not have been looked at
+            yield (
+                f"From job {_name_job(ad)} on nothing is analyzed: it takes too long. Name fewer "
+                "jobs, or simplify their Requirements.\n"
+            )
             return
-        yield _render_job(ad, texts, now, deadline)
+        yield analysis
+
+
+def _name_job(ad: Ad) -> str:
+    return f"{ad.number('ClusterId')}.{ad.number('ProcId'):03d}"
 
 
 def split_clauses(text: str) -> list[str]:
@@ -54,26 +62,25 @@ def split_clauses(text: str) -> list[str]:
 
 
 def _render_job(ad: Ad, pilots: Sequence[Mapping[str, str]], now: float, deadline: float) -> str:
-    cluster, proc = ad.number("ClusterId"), ad.number("ProcId")
-    name = f"{cluster}.{proc:03d}"
+    name = _name_job(ad)
     requirements = ad.get("Requirements", "true")
     lines = [
         f"The Requirements expression for job {name} is", "", f"    {requirements}", "",
         f"The Requirements expression for job {name} reduces to these conditions:", "",
         "         Slots", "Step    Matched  Condition", "-----  --------  ---------",
     ]  # fmt: skip
-    left = list(pilots)
+    left = set(range(len(pilots)))
     for step, clause in enumerate(split_clauses(requirements)):
         counted = remove_added_clause(clause)
-        met = [pilot for pilot in pilots if _is_met(counted, ad, now, pilot, deadline)]
-        left = [pilot for pilot in left if pilot in met]
+        met = {
+            number
+            for number, pilot in enumerate(pilots)
+            if time.thread_time() < deadline and is_clause_met(counted, ad, now, pilot)
+        }
+        left &= met
         lines.append(f"{f'[{step}]':<5}  {len(met):8}  {clause}")
     lines += ["", *_render_summary(ad, name, len(pilots), len(left)), ""]
     return "".join(f"{line}\n" for line in lines)
-
-
-def _is_met(clause: str, ad: Ad, now: float, pilot: Mapping[str, str], deadline: float) -> bool:
-    return time.thread_time() > deadline or is_clause_met(clause, ad, now, pilot)
 
 
 def _render_summary(ad: Ad, name: str, known: int, met: int) -> list[str]:

@@ -19,7 +19,7 @@ from vobox.commands.command_line import (
 from vobox.commands.schedd_names import is_pool, is_schedd
 from vobox.rpc.types import Answer, OwnerFiles, QueueView, Request
 
-from .ad_files import read_file, read_user_log
+from .ad_files import read_ads_from, read_file
 from .condor_history_options import COMMAND_LINE
 from .output import Output, parse_limit, stream_answer, warn_if_outdated
 from .selection import Selection
@@ -155,7 +155,7 @@ def _open_history(
         oldest_first = query.forwards and not query.reverses
         return lambda: view.read_history(clusters, oldest_first)
     if query.is_user_log:
-        ads = read_user_log(read_file("userlog", query.file, request, files))
+        ads = read_ads_from("userlog", query.file, request, files)
         return lambda: iter(ads if query.forwards and not query.reverses else reversed(ads))
     text = read_file("file", query.file, request, files)
     return lambda: read_history(text)

@@ -22,7 +22,7 @@ from vobox.jobs.status import HELD, IDLE, RUNNING, SUSPENDED, TRANSFERRING_OUTPU
 from vobox.rpc.types import Answer, OwnerFiles, QueueView, Request
 
 from . import tables
-from .ad_files import FileView, read_ads, read_file, read_user_log
+from .ad_files import FileView, read_ads_from
 from .analysis import render_analysis
 from .batch import render_batch_table
 from .condor_q_options import COMMAND_LINE
@@ -61,9 +61,7 @@ def answer(
     if query.submitter and not _is_submitter(query.submitter, view):
         raise EarlyExit("Error: Collector has no record of schedd/submitter\n")
     if query.file:
-        option, name = query.file
-        read = read_user_log if option == "userlog" else read_ads
-        ads = read(read_file(option, name, request, files))
+        ads = read_ads_from(*query.file, request, files)
         return stream_answer(_render(query, request, FileView(ads, view), evaluator))
     stderr = warn_if_outdated("condor_q", view)
     # The CE's health check: only it asks whether the queue can be relied on.

@@ -95,7 +95,31 @@ def test_what_is_no_log_and_what_is_not_there_is_said(tmp_path: Path) -> None:
     path.write_text("hello\nworld\n")
     answer = ask(condor_q, FakeQueue(), "-userlog", str(path))
     assert (answer.stdout, answer.code) == ("", 1)
-    assert answer.stderr == "Error: this is no user log: 'hello\\nworld\\n'\n"
+    assert answer.stderr == f"Error: -userlog {path}: this is no user log: 'hello\\nworld\\n'\n"
     answer = ask(condor_q, FakeQueue(), "-userlog", str(tmp_path / "nope"))
     assert answer.stderr == f"Error: -userlog {tmp_path}/nope: No such file or directory\n"
     assert ask(condor_q, FakeQueue(), "-userlog").code == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[{", "this is neither -json nor -long of condor_q: Expecting property name"),
+        ("[" * 100_000, "maximum recursion depth exceeded"),
+        ('[{"A":' + "[" * 900 + "]" * 900 + "}]", ""),
+    ],
+    ids=["cut off", "deep", "less deep"],
+)
+def test_what_is_no_list_of_ads_is_said(tmp_path: Path, text: str, why: str) -> None:
+    path = tmp_path / "ads"
+    path.write_text(text)
+    answer = ask(condor_q, FakeQueue(), "-jobads", str(path), "-af", "ClusterId")
+    assert answer.stderr.startswith(f"Error: -jobads {path}: {why}" if answer.code else "")
+    assert answer.code == 1 or not why
+
+
+def test_numbers_without_end_in_a_user_log_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text(LOG.replace("Usr 0", "Usr " + "9" * 5000).replace("\t89 ", "\t" + "9" * 5000))
+    asked = ("-userlog", str(path), "123.0", "-af", "ExitCode", "RemoteUserCpu")
+    assert out(condor_q, FakeQueue(), *asked) == "3 undefined\n"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.support.fake_query_queue import FakeQueue, Text, job, out
+from tests.support.slow_expressions import make_slow
 from vobox.classad.ad import Ad
+from vobox.commands.query import analysis
 from vobox.commands.query.analysis import split_clauses
 from vobox.commands.query.condor_q import answer as condor_q
 
@@ -45,6 +47,17 @@ def test_a_job_that_no_pilot_meets_says_so(option: str) -> None:
     assert lines[-4:] == [
         "", "WARNING:  Be advised:", "   No machines matched the jobs's constraints", "",
     ]  # fmt: skip
+
+
+def test_pilots_that_were_not_looked_at_count_as_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(analysis, "MAX_SECONDS", 0.01)
+    lines = analyze(f"{make_slow('TARGET.Memory')} && Memory > 1")
+
+    assert lines[-1] == (
+        "From job 7.003 on nothing is analyzed: it takes too long. Name fewer jobs, or simplify "
+        "their Requirements."
+    )
+    assert not [line for line in lines if "machines" in line or "[0]" in line]
 
 
 def test_without_a_pilot_nothing_is_said_of_the_requirements() -> None:

@@ -46,7 +46,7 @@ def site(running: int = 2, idle: int = 3, held: int = 1) -> FakeQueue:
 
 
 def alien_numbers(text: str, pattern: str) -> tuple[str, ...] | None:
-    """Return the last matching line wins."""
+    """Return the groups of the last line that matches; None where none does."""
     found = [match.groups() for line in text.splitlines() if (match := re.search(pattern, line))]
     return found[-1] if found else None
 
