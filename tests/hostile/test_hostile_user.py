@@ -71,6 +71,18 @@ class Site:
         self.started.append(process)
         return process
 
+    def run_python(self, program: str, first_line: str) -> None:
+        """Let Mallory run a program in the background; returns once it has printed this line."""
+        process = subprocess.Popen(
+            ["setpriv", f"--reuid={MALLORY}", f"--regid={MALLORY}", "--clear-groups",
+             shutil.which("python3") or "python3", "-c", program],
+            stdout=subprocess.PIPE,
+        )  # fmt: skip
+        self.started.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline().decode() == f"{first_line}\n"
+        process.stdout.close()
+
     def submit(self, *lines: str, queue: str = "queue", check: bool = True) -> str:
         """Let Mallory submit a job that no worker takes; what it says."""
         text = "\n".join(["executable = /bin/true", "requirements = false", *lines, queue])
@@ -273,15 +285,7 @@ for number in range(400):
 print("connected", flush=True)
 time.sleep(60)
 """
-    process = subprocess.Popen(
-        ["setpriv", f"--reuid={MALLORY}", f"--regid={MALLORY}", "--clear-groups",
-         shutil.which("python3") or "python3", "-c", program],
-        stdout=subprocess.PIPE,
-    )  # fmt: skip
-    site.started.append(process)
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"connected\n"
-    process.stdout.close()
+    site.run_python(program, "connected")
     site.honest.check()
 
 
@@ -299,15 +303,7 @@ data = b"1000\\0touch\\0" + {str(site.place / "marker")!r}.encode() + b"\\0"
 line.sendall(b"r%08d" % len(data) + data)
 line.recv(100)
 """
-    process = subprocess.Popen(
-        ["setpriv", f"--reuid={MALLORY}", f"--regid={MALLORY}", "--clear-groups",
-         shutil.which("python3") or "python3", "-c", program],
-        stdout=subprocess.PIPE,
-    )  # fmt: skip
-    site.started.append(process)
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"listening\n"
-    process.stdout.close()
+    site.run_python(program, "listening")
     done = site.schedd.run(
         "condor_submit", "x.sub", env={"THYME_SCHEDD_SOCKET": str(site.place / "fake.sock")}
     )

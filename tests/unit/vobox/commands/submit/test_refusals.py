@@ -7,6 +7,7 @@ import stat
 import pytest
 
 from tests.support.fake_submit_host import CWD, HEAD, FakeSubmitHost
+from vobox.commands.submit import condor_submit
 from vobox.commands.submit.options import USAGE
 
 ONE = "executable = agent.sh\nqueue 1"
@@ -169,3 +170,28 @@ def test_commands_beside_the_job_are_refused(name: str) -> None:
     answer = FakeSubmitHost().submit(f'{HEAD}+{name} = "prep.sh"\nqueue\n')
     assert answer.code == 1
     assert f"+{name}: pilots run no command before or after the job" in answer.stderr
+
+
+def test_a_submit_that_takes_too_much_cpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(condor_submit, "MAX_CPU_SECONDS", -1)
+    host = FakeSubmitHost()
+    answer = host.submit(THREE)
+    assert answer.code == 1
+    assert answer.stderr == (
+        "\nERROR: making 0 jobs took more than -1 s of CPU; submit fewer jobs at once, or shorter "
+        "macros\n"
+    )
+
+
+def test_an_item_that_no_ad_can_hold_is_refused() -> None:
+    answer = FakeSubmitHost().submit(f"{HEAD}queue output from (\nb\0\n)\n")
+    assert answer.code == 1
+    assert answer.stderr == "\nERROR: 'b\\x00' has a NUL character, or is not UTF-8\n"
+
+
+@pytest.mark.parametrize(
+    "call", ["$INT(n)", "$CHOICE(n,a)", "$SUBSTR(x,n)", "$RANDOM_INTEGER(1,n)"]
+)
+def test_a_number_without_bounds_is_no_integer(call: str) -> None:
+    answer = FakeSubmitHost().submit(f"{HEAD}n = 1e5000\narguments = {call}\nqueue\n")
+    assert answer.code == 1 and "is not an integer" in answer.stderr
