@@ -19,6 +19,9 @@ def guarded(root: Path, lock: int) -> Iterator[None]:
 
     A fork waits at a pipe. The end of this process, by whatever signal, closes the pipe; leaving
     the block sends a byte first.
+
+    ``root``: the demo's directory, by which its processes are known; ``lock``: the descriptor of
+    that directory's lock, which the fork keeps: no other demo starts before everything has ended.
     """
     told, tell = os.pipe()
     pid = os.fork()
