@@ -93,7 +93,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one line and exit, as argparse asks for."""
-        if unknown := re.search("invalid choice: '([^']*)'", message):
+        if unknown := re.match("argument command: invalid choice: '([^']*)'", message):
             message = f"unknown command {unknown[1]!r}"
             if near := difflib.get_close_matches(unknown[1], COMMANDS, n=1):
                 message += f", did you mean {near[0]!r}?"
@@ -195,16 +195,22 @@ def _own_options(command: str, add: Callable[..., object]) -> None:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0.1 <= value <= 86400:
         raise argparse.ArgumentTypeError("must be 0.1 to 86400 seconds")
     return value
 
 
 def _positive(text: str) -> int:
-    value = int(text)
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
     if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
+        raise argparse.ArgumentTypeError("must be a whole number, 1 or more")
     return value
 
 

@@ -71,6 +71,18 @@ def test_no_command_is_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) 
         (["help", "strat"], "unknown command 'strat', did you mean 'start'?"),
         (["status", "--jsno"], "unrecognized arguments: --jsno"),
         (["--rundir"], "argument --rundir: expected one argument"),
+        (
+            ["simulate", "t", "--owner=half"],
+            "argument --owner: invalid choice: 'half' (choose from",
+        ),
+        (
+            ["simulate", "t", "--claim=best"],
+            "argument --claim: invalid choice: 'best' (choose from",
+        ),
+        (["completion", "fish"], "argument shell: invalid choice: 'fish' (choose from"),
+        (["simulate", "t", "--waiting=0"], "argument --waiting: must be a whole number, 1 or more"),
+        (["simulate", "t", "--job-memory=2G"], "argument --job-memory: must be a whole number"),
+        (["simulate", "t", "--step=long"], "argument --step: must be 0.1 to 86400 seconds"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_code_2(
