@@ -31,7 +31,7 @@ def simulate(paths: Paths, arguments: argparse.Namespace) -> int:
         facts = replace(facts, ram_bytes=arguments.ram)
     path = Path(arguments.config) if arguments.config else paths.config
     config = preflight.load_config(path, facts)
-    lengths = queue.read_lengths(arguments.jobs) if arguments.jobs else None
+    lengths = queue.read_lengths(arguments.jobs) if arguments.jobs else queue.draw_endless
     parse = (
         owner.parse_shares(arguments.step, facts)
         if arguments.owner == "cpu"
@@ -45,34 +45,36 @@ def simulate(paths: Paths, arguments: argparse.Namespace) -> int:
         config=config,
         facts=facts,
         queue=queue.JobQueue(
-            lengths or queue.draw_endless,
-            arguments.waiting,
-            queue.CLAIMS[arguments.claim],
-            arguments.seed,
+            lengths, arguments.waiting, queue.CLAIMS[arguments.claim], arguments.seed
         ),
         protected=arguments.cpu_idle,
         job_memory=arguments.job_memory or config.max_dock_mem,
     )
     # On stderr, and only where that is a terminal.
     shown = track(nodes, "nodes", console=Console(stderr=True), transient=True)
-    found = compare(shown, setup, lengths, arguments.waiting, arguments.seed)
-    if arguments.html:
-        _write_page(arguments, found, facts.ncpus)
+    found = compare(shown, setup)
     if arguments.json:
         results = {
             name.replace(" ", "_"): {**asdict(one), "thrown": one.thrown}
             for name, one in found.results.items()
         }
         print(json.dumps(results, indent=2))
-        return ExitCode.OK
-    print(report.summarize(found.results[CONFIGURED], facts.ncpus))
+    else:
+        _print_table(found, facts.ncpus)
+    # After what took minutes is printed: the page may be impossible to write.
+    if arguments.html:
+        _write_page(arguments, found, facts.ncpus)
+    return ExitCode.OK
+
+
+def _print_table(found: Comparison, ncpus: int) -> None:
+    print(report.summarize(found.results[CONFIGURED], ncpus))
     table = Table("share of the idle CPU time", box=box.SIMPLE_HEAD)
     for name in found.results:
         table.add_column(name, justify="right")
     for row in report.list_rows(found.results):
         table.add_row(*row)
     Console(width=100, color_system=None).print(table)
-    return ExitCode.OK
 
 
 def _write_page(arguments: argparse.Namespace, found: Comparison, ncpus: int) -> None:

@@ -10,7 +10,7 @@ from plancton.config.model import Config
 from .foresight import simulate_foresight
 from .node import NodeSetup, simulate
 from .owner import Span
-from .queue import JobQueue, Lengths, take_any
+from .queue import draw_endless, take_any
 from .report import FirstDay
 from .result import SimulationResult, add_up
 
@@ -38,41 +38,32 @@ def make_config_of_2017(config: Config) -> Config:
     )
 
 
-def compare(
-    nodes: Iterable[Sequence[Span]],
-    setup: NodeSetup,
-    lengths: Lengths | None,
-    waiting: int,
-    seed: int,
-) -> Comparison:
-    """Return what the nodes gave.
+def compare(nodes: Iterable[Sequence[Span]], setup: NodeSetup) -> Comparison:
+    """Return what the nodes gave: ``nodes`` are what each one's owner used.
 
-    Args:
-        nodes: what each one's owner used.
-        setup: the configured rules; its queue is made again for each node.
-        lengths: of the jobs; None: they never end.
-        waiting: how many jobs a pilot may choose from.
-        seed: of the jobs' lengths.
+    The queue of ``setup`` is made again for each node.  Who knows the future has no use for jobs
+    that never end.
     """
+    jobs = setup.queue
     found: dict[str, list[SimulationResult]] = {CONFIGURED: [], OF_2017: []}
-    if lengths is not None:
+    if jobs.lengths is not draw_endless:
         found[FORESIGHT] = []
     pictures: dict[str, FirstDay] = {}
     of_2017 = replace(setup, config=make_config_of_2017(setup.config), protected=False)
     for number, spans in enumerate(nodes):
         for name, one, claim in (
-            (CONFIGURED, setup, setup.queue.claim),
+            (CONFIGURED, setup, jobs.claim),
             (OF_2017, of_2017, take_any),
         ):
-            queue = JobQueue(setup.queue.lengths, waiting, claim, seed + number)
+            queue = jobs.renew(number, claim)
             day = FirstDay() if number == 0 else None
             found[name].append(
                 simulate(spans, replace(one, queue=queue), day.take if day is not None else None)
             )
             if day is not None:
                 pictures[name] = day
-        if lengths is not None:
-            queue = JobQueue(lengths, waiting, take_any, seed + number)
+        if FORESIGHT in found:
+            queue = jobs.renew(number, take_any)
             found[FORESIGHT].append(
                 simulate_foresight(
                     spans, setup.facts, setup.config.cpus_per_dock, queue, setup.protected

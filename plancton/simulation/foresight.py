@@ -1,4 +1,4 @@
-"""What one would gain who knows when the owner comes back: the most that any rule can.
+"""What one would gain who knows when the owner comes back: what a rule may be compared with.
 
 He starts a job at the moment at which a CPU becomes idle, the longest of those that wait and end
 before the owner comes back; and the next one when it ends.

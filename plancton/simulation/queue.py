@@ -41,6 +41,10 @@ def read_lengths(text: str) -> Lengths:
     name, colon, rest = text.partition(":")
     if colon and name in DISTRIBUTIONS:
         return _distribution(name, rest)
+    if colon and not Path(text).exists():
+        raise PlanctonError(
+            f"{text}: no such file, and none of the distributions {', '.join(DISTRIBUTIONS)}"
+        )
     found = []
     for number, line in enumerate(read_lines(Path(text)), 1):
         if word := line.strip():
@@ -62,12 +66,18 @@ def _distribution(name: str, text: str) -> Lengths:
     values = [parse_number(word) for word in text.split(",")]
     wanted = DISTRIBUTIONS[name]
     if len(values) != wanted.count(",") + 1 or not all(0 < value <= _LONGEST for value in values):
-        raise PlanctonError(f"{name}:{text}: write {name}:{wanted}, in seconds and above 0")
+        raise PlanctonError(
+            f"{name}:{text}: write {name}:{wanted}, with numbers above 0 "
+            f"(times in seconds, at most {_LONGEST:g})"
+        )
     first, last = values[0], values[-1]
     draws: dict[str, Callable[[random.Random], float]] = {
         "fixed": lambda _rng: first,
         "exponential": lambda rng: rng.expovariate(1 / first),
-        "lognormal": lambda rng: rng.lognormvariate(math.log(first), last),
+        # the longest before exp(), which overflows with a large sigma
+        "lognormal": lambda rng: math.exp(
+            min(math.log(_LONGEST), rng.normalvariate(math.log(first), last))
+        ),
         "uniform": lambda rng: rng.uniform(first, last),
     }
     draw = draws[name]
@@ -110,8 +120,12 @@ class JobQueue:
     def __init__(self, lengths: Lengths, waiting: int, claim: Claim, seed: int) -> None:
         """Let ``waiting`` jobs wait, of ``lengths``; pilots take them by ``claim``."""
         self.lengths, self.claim = lengths, claim
-        self._waiting = waiting
+        self._waiting, self._seed = waiting, seed
         self._rng = random.Random(seed)  # noqa: S311
+
+    def renew(self, node: int, claim: Claim) -> JobQueue:
+        """Return the queue of another node (its number), from which pilots take by ``claim``."""
+        return JobQueue(self.lengths, self._waiting, claim, self._seed + node)
 
     def draw(self) -> list[float]:
         """Return the lengths (s) of the jobs that wait now."""

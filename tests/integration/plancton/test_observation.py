@@ -174,6 +174,16 @@ def test_simulate_with_jobs_writes_a_page_with_the_picture(node: Node) -> None:
     assert page.read_text().count("<svg") == 2
 
 
+def test_simulate_prints_its_result_also_where_the_page_cannot_be_written(node: Node) -> None:
+    node.configure()
+    trace, page = node.directory / "trace.txt", node.directory / "nowhere" / "page.html"
+    trace.write_text("0 0 0\n")
+    done = node.ctl("simulate", str(trace), "--ncpus=1", "--ram=64000000000", f"--html={page}")
+    assert done.returncode == ExitCode.FAILED
+    assert "1 nodes of 1 CPUs" in done.stdout
+    assert f"{page}: cannot be written: No such file or directory" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [("", "holds no line of a node"), ("1 2 x\n", ":1: 'x' is no percentage of 0 to 100"),

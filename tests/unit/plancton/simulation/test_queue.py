@@ -51,12 +51,16 @@ def test_lengths_come_from_a_file_or_a_distribution(tmp_path: Path) -> None:
         600, rel=0.05
     )
     assert all(60 <= one <= 90 for one in read_lengths("uniform:60,90")(rng, 100))
+    widest = read_lengths("lognormal:600,10000")(rng, 100)
+    assert set(widest) == {1.0, 1e8}, "the shortest and the longest of any"
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [("fixed:", "write fixed:seconds"), ("lognormal:5", "write lognormal:median,sigma"),
-     ("fixed:-1", "above 0"), ("fixed:nan", "above 0"), ("/nowhere", "cannot be read")],
+     ("fixed:-1", "above 0"), ("fixed:nan", "above 0"), ("fixed:1e9", r"at most 1e\+08"),
+     ("/nowhere", "cannot be read"),
+     ("gamma:3", "gamma:3: no such file, and none of the distributions fixed, exponential")],
 )  # fmt: skip
 def test_a_wrong_distribution_is_one_clear_line(text: str, said: str) -> None:
     with pytest.raises(PlanctonError, match=said):
