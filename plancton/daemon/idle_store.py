@@ -116,5 +116,5 @@ def _numbers(values: Any, length: int) -> tuple[float, ...]:
 
 def _number(value: Any) -> float:
     if not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-        raise ValueError(f"{value!r} is no number above 0")
+        raise ValueError(f"{value!r} is no number of 0 or more")
     return float(value)

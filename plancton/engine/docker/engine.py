@@ -299,7 +299,11 @@ class DockerEngine:
         try:
             self._api.put_files(made, container_body.pack_features(spec))
         except EngineRefused as error:
-            _log.warning("%s is not told about its node: %s", spec.name, error)
+            _log.warning(
+                "%s runs without Machine/Job Features, as files cannot be put into its container: "
+                "%s",
+                spec.name, error,
+            )  # fmt: skip
 
     def _remove_created(self, made: str) -> None:
         try:

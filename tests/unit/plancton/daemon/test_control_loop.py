@@ -13,7 +13,7 @@ from plancton.config.model import Config
 from plancton.daemon import status_document
 from plancton.daemon.control_loop import CHECK_INTERVAL
 from plancton.errors import ConfigError
-from plancton.model import Mode, PilotState, Trigger
+from plancton.model import Mode, PilotState, Prepared, Protection, Trigger
 from tests.support.fake_node import GB, IDLE, FakeNode
 
 
@@ -26,6 +26,26 @@ def test_an_idle_node_is_filled_in_one_pass(node: FakeNode) -> None:
     look = node.loop.run_pass(Trigger.TIMER)
     assert node.engine.changes() == ["start"] * 4
     assert [pilot.state for pilot in look.pilots or ()] == [PilotState.RUNNING] * 4
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_pilots_are_told_about_the_node_unless_machine_features_is_off(
+    tmp_path: Path, told: bool
+) -> None:
+    command = ("reads", "jobfeatures/wall_limit_secs", "3600")
+    node = FakeNode(tmp_path, docker_cmd=command, max_ttl=3600, machine_features=told)
+    node.loop.run_pass(Trigger.TIMER)
+    codes = [pilot.exit_code for pilot in node.engine.list_pilots()]
+    assert codes == [0 if told else 1] * 4
+
+
+def test_the_engine_gets_the_weights_of_pilots_where_the_owner_is_protected(node: FakeNode) -> None:
+    node.engine.prepared = Prepared(protection=Protection("kernel", cpu="idle"))
+    node.loop.run_pass(Trigger.TIMER)
+    node.clock.advance(30.0)
+    node.loop.run_pass(Trigger.TIMER)
+    assert sorted(node.engine.weights.values()) == [10, 100, 1000, 10_000]
+    assert set(node.engine.weights) == set(node.engine.running())
 
 
 def test_a_full_node_is_left_alone(node: FakeNode) -> None:

@@ -73,6 +73,9 @@ def test_a_file_that_is_no_record_is_not_used(store: IdleStore, tmp_path: Path, 
     assert store.load(History(), 1000.0, WALL) == History()
 
 
-def test_a_directory_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_written_stops_nothing_and_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "state").write_text("a file")
     IdleStore(tmp_path / "state" / "idle.json").save(HISTORY, 1000.0, WALL)
+    assert "state/idle.json: cannot be written: " in caplog.text
