@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable
 
 from .crowd import JOBS, RUNNING, crowd
-from .result import Result
+from .result import Result, compare_with_htcondor
 
 ROUNDS = 7
 #: Seconds that HTCondor 25.14 took on two idle cores.
@@ -63,14 +63,5 @@ def _against_htcondor(
         seconds, said = site.seconds("condor_q", *argv)
         assert is_right(said), said[:1000]
         taken.append(seconds)
-    value = statistics.median(taken)
-    return Result(
-        id=name,
-        what=f"condor_q {' '.join(argv)}, {JOBS:,} jobs, from start to end",
-        value=value,
-        unit="s",
-        reference=f"{htcondor:g} s, HTCondor 25.14 on two idle cores",
-        ratio=value / htcondor,
-        goal=f"<= {htcondor:g} s",
-        met=value <= htcondor,
-    )
+    what = f"condor_q {' '.join(argv)}, {JOBS:,} jobs, from start to end"
+    return compare_with_htcondor(name, what, statistics.median(taken), htcondor)
