@@ -118,7 +118,7 @@ class TargetSender:
             self._tell(str(error))
             return False
         except PointsRefused as error:
-            lost = len(batch) if error.lost is None else error.lost
+            lost = len(batch) if error.lost is None else min(error.lost, len(batch))
             self._buffer.refused(lost)
             self._sent += len(batch) - lost
             self._failures += 1

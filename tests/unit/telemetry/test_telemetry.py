@@ -217,6 +217,16 @@ def test_points_that_are_refused_do_not_keep_others_back() -> None:
     bench.sender.close(10.0)
 
 
+def test_a_target_cannot_refuse_more_points_than_it_got() -> None:
+    bench = Bench()
+    bench.database.fail = PointsRefused("influx: partial write: dropped=1000", 1000)
+    bench.sender.add([at(1.0), at(2.0)])
+    bench.sender.flush()
+    bench.until(lambda: bench.sender.state.failures == 1, "the refusal")
+    assert (bench.sender.state.sent, bench.sender.state.dropped) == (0, 2)
+    bench.sender.close(10.0)
+
+
 def test_a_bug_in_the_writer_does_not_end_the_thread() -> None:
     bench = Bench()
     bench.database.fail = KeyError("bug")
