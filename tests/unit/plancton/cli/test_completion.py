@@ -12,6 +12,7 @@ from plancton.cli.completion import build_script
 from plancton.cli.main import COMMANDS, main, make_parser
 
 BASH = shutil.which("bash") or "bash"
+ZSH = shutil.which("zsh")
 
 
 def complete(*words: str) -> set[str]:
@@ -60,3 +61,26 @@ def test_the_command_prints_the_script(shell: str, capsys: pytest.CaptureFixture
     printed = capsys.readouterr().out
     assert printed.endswith(build_script(make_parser()))
     assert printed.startswith("autoload") is (shell == "zsh")
+
+
+@pytest.mark.skipif(ZSH is None, reason="zsh is not installed")
+def test_zsh_registers_the_script_and_gets_the_words_of_the_command(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    main(["completion", "zsh"])
+    script = (
+        f"{capsys.readouterr().out}\n"
+        'print -r -- "$_comps[planctonctl]"\n'
+        "COMP_WORDS=(planctonctl --user status --j); COMP_CWORD=3\n"
+        # as bashcompinit calls it; zsh itself compares with what is typed
+        "() { emulate -L sh; setopt kshglob noshglob braceexpand; _planctonctl }\n"
+        "print -l -- $COMPREPLY"
+    )
+    done = subprocess.run(
+        [str(ZSH), "-fc", script], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    registered, *offered = done.stdout.splitlines()
+    assert registered.endswith("-F _planctonctl")
+    assert "--json" in offered
+    assert "start" not in offered
