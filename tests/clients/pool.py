@@ -53,7 +53,9 @@ class Pool(LiveSite):
         ``code``: the exit code that it has to end with.
         """
         # a program that sends itself to its jobs, or works beside itself, must do it there
-        program = Path(shutil.copy(Path(__file__).parent / "programs" / name, cwd))
+        programs = Path(__file__).parent / "programs"
+        program = Path(shutil.copy(programs / name, cwd))
+        shutil.copy(programs / "waiting.py", cwd)
         command = ["timeout", "-k", "5", str(PROGRAM), str(python), str(program), *arguments]
         done = subprocess.run(
             command,

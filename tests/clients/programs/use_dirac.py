@@ -4,8 +4,9 @@ import importlib.metadata
 import importlib.util
 import json
 import sys
-import time
 from pathlib import Path
+
+from waiting import wait_until
 
 MODULE = "DIRAC/Resources/Computing/BatchSystems/Condor.py"
 
@@ -31,22 +32,16 @@ def main() -> None:
         JobStamps=["good", "bad", "long"], NumberOfProcessors=1,
     )  # fmt: skip
     jobs = submitted.get("Jobs", [])
-    deadline = time.monotonic() + 100
     wanted = dict(zip(jobs, ["Done", "Aborted", "Running"]))
-    seen = {}
-    counts = {}
-    while time.monotonic() < deadline and jobs:
-        seen = condor.getJobStatus(JobIDList=jobs)
-        counts = condor.getCEStatus()
-        if seen.get("Jobs") == wanted:
-            break
-        time.sleep(0.1)
+    seen, counts = wait_until(
+        lambda: (condor.getJobStatus(JobIDList=jobs), condor.getCEStatus()),
+        lambda answers: answers[0].get("Jobs") == wanted,
+    )
     killed = condor.killJob(JobIDList=jobs[2:])
-    while time.monotonic() < deadline:
-        after = condor.getJobStatus(JobIDList=jobs[2:])
-        if after.get("Jobs", {}).get(jobs[2]) in ("Aborted", "Unknown"):
-            break
-        time.sleep(0.1)
+    after = wait_until(
+        lambda: condor.getJobStatus(JobIDList=jobs[2:]),
+        lambda answer: answer.get("Jobs", {}).get(jobs[2]) in ("Aborted", "Unknown"),
+    )
     files = condor.getJobOutputFiles(
         JobIDList=jobs[:1], OutputDir=str(Path.cwd()), ErrorDir=str(Path.cwd())
     )

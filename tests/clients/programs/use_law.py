@@ -2,10 +2,10 @@
 
 import json
 import sys
-import time
 from pathlib import Path
 
 import law
+from waiting import wait_until
 
 law.contrib.load("htcondor")
 
@@ -39,27 +39,28 @@ def main() -> None:
     made = job_file()
     good, bad, long = manager.submit(made, job_files=[made] * len(JOBS))
     states: dict[str, list[str]] = {good: [], bad: [], long: []}
-    deadline = time.monotonic() + 100
-    found = {}
-    while time.monotonic() < deadline:
-        found = manager.query([good, bad, long])
-        for job, data in found.items():
+
+    def look() -> dict[str, dict[str, object]]:
+        answer = manager.query([good, bad, long])
+        for job, data in answer.items():
             if data["status"] not in states[job][-1:]:
                 states[job].append(data["status"])
-        if [found[one]["status"] for one in (good, bad, long)] == ["finished", "failed", "running"]:
-            break
-        time.sleep(0.1)
+        return answer
+
+    wanted = {good: "finished", bad: "failed", long: "running"}
+    found = wait_until(
+        look, lambda answer: {job: data["status"] for job, data in answer.items()} == wanted
+    )
     codes = {job: data["code"] for job, data in found.items()}
     manager.cancel(long)
-    while time.monotonic() < deadline and manager.query(long)["status"] != "failed":
-        time.sleep(0.1)
+    cancelled = wait_until(lambda: manager.query(long), lambda data: data["status"] == "failed")
     json.dump(
         {
             "version": manager.htcondor_version,
             "jobs": [good, bad, long],
             "states": states,
             "codes": codes,
-            "cancelled": manager.query(long)["error"],
+            "cancelled": cancelled["error"],
         },
         sys.stdout,
     )

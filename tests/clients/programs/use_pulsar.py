@@ -2,7 +2,6 @@
 
 import json
 import sys
-import time
 from pathlib import Path
 
 from pulsar.managers.util.condor import (
@@ -11,6 +10,7 @@ from pulsar.managers.util.condor import (
     condor_submit,
     summarize_condor_log,
 )
+from waiting import wait_until
 
 
 def submit(name: str, command: str) -> tuple[str, str]:
@@ -31,14 +31,10 @@ def submit(name: str, command: str) -> tuple[str, str]:
 
 def follow(job: str, log: str, *wanted: int) -> list[bool]:
     """Started, evicted, failed, ended, aborted; until those of ``wanted`` are true."""
-    seen: list[bool] = []
-    deadline = time.monotonic() + 100
-    while time.monotonic() < deadline:
-        seen = list(summarize_condor_log(log, job))[:5]
-        if all(seen[number] for number in wanted):
-            break
-        time.sleep(0.1)
-    return seen
+    return wait_until(
+        lambda: list(summarize_condor_log(log, job))[:5],
+        lambda seen: all(seen[number] for number in wanted),
+    )
 
 
 good, good_log = submit("good", "echo $HOME")

@@ -7,6 +7,7 @@ import sys
 from tardis.adapters.sites.htcondor import condor_q, condor_rm, condor_submit, condor_suspend
 from tardis.utilities.attributedict import AttributeDict
 from tardis.utilities.executors.shellexecutor import ShellExecutor
+from waiting import wait_until_async
 
 DRONE = "executable = /bin/sleep\narguments = 1000\nlog = drone.log\n"
 
@@ -20,25 +21,14 @@ async def work() -> dict[str, object]:
     async def states() -> list[str]:
         return [row["JobStatus"] for row in await condor_q(*drones, gone, executor=shell)]
 
-    for _ in range(1000):
-        if await states() == ["2", "2", "4"]:
-            break
-        await asyncio.sleep(0.1)
-    running = await states()
+    running = await wait_until_async(states, lambda found: found == ["2", "2", "4"])
     suspended = list(await condor_suspend(drones[0], gone, executor=shell))
-    for _ in range(1000):
-        if (await states())[0] == "7":
-            break
-        await asyncio.sleep(0.1)
-    stopped = await states()
+    stopped = await wait_until_async(states, lambda found: found[0] == "7")
     removed = list(await condor_rm(*drones, gone, executor=shell))
-    for _ in range(1000):
-        if set(await states()) == {"4"}:
-            break
-        await asyncio.sleep(0.1)
+    after = await wait_until_async(states, lambda found: set(found) == {"4"})
     return {
         "jobs": jobs, "running": running, "suspended": suspended, "stopped": stopped,
-        "removed": removed, "after": await states(),
+        "removed": removed, "after": after,
         "nothing": list(await condor_rm(gone, executor=shell)),
     }  # fmt: skip
 
