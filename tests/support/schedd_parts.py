@@ -239,6 +239,13 @@ class ScheddHarness:
 
     def restart(self, wiped: bool = False) -> None:
         """Start again as after kill -9, with an empty disk if ``wiped``, and read the stream."""
+        self.reopen(wiped)
+        while self.reader.catch_up(replaying=True):
+            pass
+        self.session.finish_replay()
+
+    def reopen(self, wiped: bool = False) -> None:
+        """Start again as ``restart`` does, up to the first record that is to be read."""
         self.ledger.close()
         if wiped:
             for path in self.directory.glob("ledger.db*"):
@@ -247,9 +254,6 @@ class ScheddHarness:
         self.open()
         self.transport = transport
         self.reader.check_same_stream()
-        while self.reader.catch_up(replaying=True):
-            pass
-        self.session.finish_replay()
 
     def record(self, *events: Message) -> None:
         self.transport.record([codec.encode(event) for event in events])

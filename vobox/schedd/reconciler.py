@@ -149,9 +149,13 @@ class Reconciler:
         events, more = self._state.policy_scan.scan_slice(now)
         self._record([event for event in events if event.job not in self._reader.unread])
         if not more:
-            with self._ledger.transaction():
-                self._ledger.forget_before(now - HISTORY_SECONDS)
+            self.forget_old_jobs()
         return more
+
+    def forget_old_jobs(self) -> None:
+        """Delete the jobs that left the queue so long ago that the history forgets them."""
+        with self._ledger.transaction():
+            self._ledger.forget_before(self._state.wall() - HISTORY_SECONDS)
 
     def _record(self, events: Sequence[JobMessage]) -> None:
         recorded, bodies = list[JobMessage](), list[bytes]()

@@ -78,6 +78,7 @@ class Session:
             self.reconciler.queue_all_again()
         for reason, job in self.reader.finish_replay():
             self.reconciler.hold(job, reason)
+        self.reconciler.forget_old_jobs()  # the stream may tell of some longer than the history
         if state.history is not None:
             state.history.complete(state.ledger.iterate_left())
         self.reconciler.remove_failed_submits()

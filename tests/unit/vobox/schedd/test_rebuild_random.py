@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from tests.support.schedd_parts import Events, Expression, ScheddHarness, dump, let_days_pass
 from thyme.protocol.job import JobId
 from vobox.schedd import stream_reader
-from vobox.schedd.reconciler import HISTORY_SECONDS
 
 #: Expressions that differ each time they are evaluated, or soon.
 DICE = st.sampled_from(["false", "true", "random(2) == 0", "random(3) == 0", "time() % 2 == 0"])
@@ -64,6 +63,7 @@ def play(
             bench.restart()
         else:
             make: Callable[..., object] = getattr(jobs[number], kind)
+            jobs[number].now = bench.wall()
             job = bench.ledger.get(jobs[number].job)
             attempt = job.attempt if job else 0  # None: the history has forgotten it
             late = what == "late report" and attempt > 0
@@ -72,36 +72,17 @@ def play(
     return jobs
 
 
-def dump_remembered(bench: ScheddHarness) -> list[object]:
-    """Return what the ledger holds when the old part of its history is forgotten.
-
-    Each scan of the policies does that, which may be due in one ledger and done in the other.
-    """
-    with bench.ledger.transaction():
-        bench.ledger.forget_before(bench.wall() - HISTORY_SECONDS)
-    return dump(bench.ledger)
-
-
 def rebuild(bench: ScheddHarness, batch: int, at_once: int, restarts: bool) -> list[object]:
     """Return what the ledger holds that is made from nothing, read in such portions."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stream_reader, "READ_BATCH", batch)
         patch.setattr(stream_reader, "REPLAY_BATCH", at_once)
-        bench.ledger.close()
-        for path in bench.directory.glob("ledger.db*"):
-            path.unlink()
-        transport = bench.transport
-        bench.open()
-        bench.transport = transport
-        bench.reader.check_same_stream()
+        bench.reopen(wiped=True)
         while bench.reader.catch_up(replaying=True):
             if restarts:
-                bench.ledger.close()
-                bench.open()
-                bench.transport = transport
-                bench.reader.check_same_stream()
+                bench.reopen()
         bench.session.finish_replay()
-    return dump_remembered(bench)
+    return dump(bench.ledger)
 
 
 @given(
@@ -123,7 +104,7 @@ def test_a_rebuilt_ledger_equals_the_one_that_lived(
         bench = ScheddHarness(Path(directory), lease=300.0)
         bench.broker.time = bench.wall  # type: ignore[method-assign]
         play(bench, policies, steps)
-        lived, recorded = dump_remembered(bench), len(bench.broker.stream)
+        lived, recorded = dump(bench.ledger), len(bench.broker.stream)
         assert rebuild(bench, batch, at_once, restarts) == lived
         assert len(bench.broker.stream) == recorded, "nothing new was decided"
         bench.close()

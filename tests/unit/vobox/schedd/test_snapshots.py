@@ -55,6 +55,17 @@ def test_months_of_quiet_and_an_empty_disk_give_the_same_ledger(
     assert (history.files(), len(bench.broker.stream)) == (files, stream)
 
 
+def test_a_job_that_the_history_has_forgotten_does_not_come_back(bench: ScheddHarness) -> None:
+    e = Events(now=bench.wall())
+    bench.submit(e.submit())
+    bench.record(e.removed())
+    let_days_pass(bench, 31)
+    assert recorded_anew(bench, e.job) > 0, "the stream still tells of it"
+    assert read_all_jobs(bench.ledger) == {}
+    bench.restart(wiped=True)
+    assert read_all_jobs(bench.ledger) == {}
+
+
 def test_a_job_of_before_can_be_run_and_its_output_is_delivered(
     bench: ScheddHarness, tmp_path: Path
 ) -> None:
