@@ -210,7 +210,7 @@ class Reconciler:
                 return found
             if not jobs:
                 del lost[pool]
-        if not lost and self._state.health.loss:
+        if not lost and (self._state.health.loss or self._ledger.read_meta("queue_again", "")):
             self._state.health.loss = ""
             self._ledger.write_meta("queue_again", "")
         return []

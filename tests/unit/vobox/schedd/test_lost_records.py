@@ -76,6 +76,20 @@ def test_a_job_that_ran_while_the_schedd_was_away_for_too_long_is_queued_again(
     assert bench.transport.count_ready("pool") == 1, "queued again once"
 
 
+def test_a_schedd_killed_before_it_queued_the_jobs_again_does_so_once(
+    bench: ScheddHarness,
+) -> None:
+    bench.submit(Events().submit())
+    others_say_something(bench)
+    bench.broker.trim(4)
+    bench.reader.check_same_stream()
+    while bench.reader.catch_up(replaying=True):
+        pass
+    for _ in range(3):
+        bench.restart()  # as after kill -9
+        assert (bench.job().attempt, describe_job(bench.job())) == (1, IDLE_AND_QUEUED)
+
+
 def test_a_stream_without_its_oldest_records_has_no_gap(bench: ScheddHarness) -> None:
     bench.submit(Events().submit())
     others_say_something(bench)
