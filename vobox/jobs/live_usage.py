@@ -75,9 +75,3 @@ def build_attributes(usage: Usage, now: float) -> Mapping[str, str]:
         ad["DiskUsage"] = literal(round_up_size(usage.disk))
         ad["DiskUsage_RAW"] = literal(usage.disk)
     return ad
-
-
-#: All that ``build_attributes`` can tell, in lower case.
-LIVE_ATTRIBUTES = frozenset(
-    name.lower() for name in build_attributes(Usage(1.0, 1.0, 1.0, 1, 1, 1), 1.0)
-)

@@ -13,8 +13,6 @@ from thyme.protocol.events import Finished, HoldReason, Machine, NotCompleted, U
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 
-from . import ad_updates
-
 
 def format_submit(job: JobId, now: float, ad: Ad) -> str:
     """Format event 000, the job was submitted.
@@ -92,14 +90,6 @@ def format_requeued(job: JobId, event: NotCompleted, ad: Ad) -> str:
         f"\t{event.usage.received}  -  Run Bytes Received By Job\n"
         f"\t{_termination(event)}\n\t{_line(event.reason)}\n",
     )
-
-
-def format_lost(job: JobId, now: float, reason: str) -> str:
-    """Format the loss of an attempt whose lease expired: in HTCondor an eviction.
-
-    ``now``: epoch seconds.
-    """
-    return format_evicted(job, now, Usage(), reason, ad_updates.WORKER_LOST)
 
 
 def format_terminated(job: JobId, event: Finished, ad: Ad) -> str:

@@ -56,7 +56,7 @@ def whole_life(job: JobId) -> str:
             user_log_events.format_image_size(job, NOW + 3, 125000),
             user_log_events.format_suspended(job, NOW + 3),
             user_log_events.format_unsuspended(job, NOW + 3),
-            user_log_events.format_lost(job, NOW + 4, "no news of its worker for 300 s"),
+            user_log_events.format_evicted(job, NOW + 4, Usage(), "no news for 300 s", 1008),
             user_log_events.format_held(job, NOW + 5, held_ad("first line\nsecond\r\nthird")),
             user_log_events.format_released(job, NOW + 6, "via condor_release (by user games)"),
             ended(job),

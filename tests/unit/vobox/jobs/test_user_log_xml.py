@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.fake_query_queue import utc
 from tests.support.schedd_parts import NOW, USAGE, Events, ad_of
-from thyme.protocol.events import HoldReason, Machine
+from thyme.protocol.events import HoldReason, Machine, Usage
 from thyme.protocol.job import JobId
 from vobox.jobs import user_log_events
 from vobox.jobs.user_log_xml import convert_to_xml
@@ -26,7 +26,7 @@ TEXTS = {
     "submit": user_log_events.format_submit(JOB, NOW, ad_of(JOB)),
     "execute": user_log_events.format_execute(JOB, NOW, "slot1_7@node"),
     "evicted": user_log_events.format_evicted(JOB, NOW, USAGE, ODD, 1013, 0),
-    "lost": user_log_events.format_lost(JOB, NOW, "no news"),
+    "lost": user_log_events.format_evicted(JOB, NOW, Usage(), "no news", 1008),
     "terminated": user_log_events.format_terminated(JOB, Events(JOB).finished(code=3), RESOURCES),
     "killed": user_log_events.format_terminated(
         JOB, Events(JOB).finished(code=None, signal=9), RESOURCES
