@@ -209,7 +209,7 @@ def test_what_its_sender_had_no_right_to_say_is_not_believed_and_logged_once(
 
 @pytest.mark.parametrize("user", ["worker-other", "worker", "monitor", ""])
 def test_a_worker_of_another_pool_ends_no_job_of_this_one(
-    tmp_path: Path, e: Events, user: str
+    tmp_path: Path, e: Events, user: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     broker = FakeBroker()
     with closing(ScheddHarness(tmp_path, broker)) as bench:
@@ -222,6 +222,7 @@ def test_a_worker_of_another_pool_ends_no_job_of_this_one(
         bench.settle()
         assert describe_job(bench.job()) == "idle with message"
         assert bench.state.stream.forged == 5
+        assert f"came as 'event.finished' of user {user!r} on a job of pool 'pool'" in caplog.text
 
 
 @pytest.mark.parametrize("user", ["worker-pool", "vobox", "", None])

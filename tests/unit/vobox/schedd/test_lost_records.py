@@ -110,7 +110,9 @@ def test_while_jobs_are_queued_again_the_ledger_is_said_to_be_out_of_date(
     assert bench.state.health.describe_staleness() == ""
 
 
-def test_a_stream_that_lost_its_end_costs_no_job(bench: ScheddHarness) -> None:
+def test_a_stream_that_lost_its_end_costs_no_job(
+    bench: ScheddHarness, caplog: pytest.LogCaptureFixture
+) -> None:
     first, second = Events(JobId(1, 0)), Events(JobId(2, 0))
     bench.submit(first.submit())
     bench.submit(second.submit())
@@ -121,6 +123,7 @@ def test_a_stream_that_lost_its_end_costs_no_job(bench: ScheddHarness) -> None:
 
     bench.restart()
 
+    assert "the event stream ends before what the ledger has read of it; idle jobs" in caplog.text
     assert read_all_jobs(bench.ledger) == before
     # and what comes now is read, although its offsets were read before
     bench.record(second.finished("w2", stdout=b"result"), first.released())
@@ -128,7 +131,9 @@ def test_a_stream_that_lost_its_end_costs_no_job(bench: ScheddHarness) -> None:
     assert describe_job(bench.job(JobId(1, 0))) == IDLE_AND_QUEUED
 
 
-def test_a_stream_that_lost_its_end_and_went_on_costs_no_job(bench: ScheddHarness) -> None:
+def test_a_stream_that_lost_its_end_and_went_on_costs_no_job(
+    bench: ScheddHarness, caplog: pytest.LogCaptureFixture
+) -> None:
     first, second = Events(JobId(1, 0)), Events(JobId(2, 0))
     bench.submit(first.submit())
     bench.wall.now += 61
@@ -142,6 +147,7 @@ def test_a_stream_that_lost_its_end_and_went_on_costs_no_job(bench: ScheddHarnes
 
     bench.restart()
 
+    assert "the event stream has lost records that the ledger has read; idle jobs" in caplog.text
     assert sorted(read_all_jobs(bench.ledger)) == ["1.0", "2.0"]
     assert describe_job(bench.job(JobId(2, 0))) == "completed, left the queue"
     assert describe_job(bench.job(JobId(1, 0))) == IDLE_AND_QUEUED
@@ -213,13 +219,19 @@ def test_a_job_whose_next_attempt_reached_the_stream_alone_is_queued_again(
     assert (describe_job(bench.job()), bench.job().attempt) == (IDLE_AND_QUEUED, 2)
 
 
-def test_jobs_whose_queue_was_purged_are_queued_again(bench: ScheddHarness) -> None:
+def test_jobs_whose_queue_was_purged_are_queued_again(
+    bench: ScheddHarness, caplog: pytest.LogCaptureFixture
+) -> None:
     for proc in range(3):
         bench.submit(Events(JobId(1, proc)).submit())
     bench.transport.purge_queue("pool")
     let_time_pass(bench)
     assert bench.transport.count_ready("pool") == 3
     assert [bench.job(JobId(1, proc)).attempt for proc in range(3)] == [1, 1, 1]
+    assert caplog.messages == [
+        "3 jobs, job 1.0 the first, wait, and their messages have left the queue of pool pool: "
+        "they are queued again"
+    ]
 
 
 def test_a_lost_message_is_found_although_its_queue_is_never_empty(bench: ScheddHarness) -> None:

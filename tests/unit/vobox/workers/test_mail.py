@@ -380,12 +380,15 @@ def test_the_start_and_the_reply_carry_the_life_of_the_job(bench: ScheddHarness)
     assert [m.life for m in bench.broker.messages() if isinstance(m, Started)] == ["one"]
 
 
-def test_events_of_another_job_with_the_same_number_are_passed_over(bench: ScheddHarness) -> None:
+def test_events_of_another_job_with_the_same_number_are_passed_over(
+    bench: ScheddHarness, caplog: pytest.LogCaptureFixture
+) -> None:
     e = Events()
     bench.submit(replace(e.submit(), life="one"))
     bench.record(replace(e.started(), life="one"), replace(e.finished(code=7), life="other"))
     assert bench.job().status == 2
     assert bench.state.stream.forged == 1
+    assert f"is of another job that had the number {JOB}: not believed" in caplog.text
 
     assert ask(bench, replace(beat(), life="other")) == []
 
