@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from plancton.model import Pilot, PilotState
 
 #: Of the oldest and of the youngest pilot, as ``cpu.weight`` has them.  With a thousandth of the
-#: oldest one's share a waiting pilot still gets some milliseconds a second, enough for its signs
-#: of life.
+#: oldest one's share a waiting pilot still gets a little: a millisecond of each second in which the
+#: oldest has a CPU.
 OLDEST, YOUNGEST = 10_000, 10
 
 

@@ -138,6 +138,13 @@ def test_stopping_or_removing_what_is_not_there_is_no_error(bench: EngineTest) -
     assert bench.look(name).exit_code == 0
 
 
+def test_weighing_pilots_or_what_is_not_there_harms_none(bench: EngineTest) -> None:
+    name = bench.start(bench.harness.sleeps())
+    pilot = bench.until(name, PilotState.RUNNING)
+    bench.engine.share_cpu({pilot.id: 10, "not-there": 10_000})
+    assert bench.look(name).state is PilotState.RUNNING
+
+
 def test_a_running_pilot_is_not_removed(bench: EngineTest) -> None:
     name = bench.start(bench.harness.sleeps())
     bench.until(name, PilotState.RUNNING)

@@ -82,6 +82,19 @@ def test_each_pilot_is_stopped_and_removed_by_its_own_engine(engines: Engines) -
     assert (old.changes(), new.changes()) == ([], ["stop"])
 
 
+def test_each_engine_shares_the_cpu_among_its_own_pilots(engines: Engines) -> None:
+    handover = EngineSwitch(engines.open, OLD)
+    handover.start(pilot(1))
+    handover.follow(NEW)
+    handover.start(pilot(2))
+    handover.list_pilots()
+    handover.share_cpu({"plancton-worker-000001": 10_000, "plancton-worker-000002": 10})
+    old, new = engines.opened
+    assert (old.weights, new.weights) == (
+        {"plancton-worker-000001": 10_000}, {"plancton-worker-000002": 10},
+    )  # fmt: skip
+
+
 def test_an_engine_without_pilots_is_let_go(engines: Engines) -> None:
     handover = EngineSwitch(engines.open, OLD)
     handover.start(pilot(1))

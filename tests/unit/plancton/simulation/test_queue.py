@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 import random
 import statistics
@@ -11,7 +12,14 @@ import pytest
 
 from plancton.errors import PlanctonError
 from plancton.model import HostFacts
-from plancton.simulation.owner import Span, parse_intervals, parse_shares, read_trace
+from plancton.simulation.owner import (
+    MAX_LINE,
+    Span,
+    parse_intervals,
+    parse_shares,
+    read_lines,
+    read_trace,
+)
 from plancton.simulation.queue import read_lengths, take_any, take_fitting, take_from_lanes
 
 FACTS = HostFacts("n", ncpus=4, ram_bytes=1000, swap_bytes=0)
@@ -77,6 +85,16 @@ def test_a_wrong_length_is_named_with_its_line(tmp_path: Path) -> None:
         read_lengths(str(file))
     with pytest.raises(PlanctonError, match="cannot be read"):
         list(read_trace(tmp_path / "nowhere", parse_intervals(FACTS)))
+
+
+def test_a_line_without_end_and_a_damaged_archive_are_named(tmp_path: Path) -> None:
+    long, damaged = tmp_path / "long", tmp_path / "damaged.gz"
+    long.write_text("1 2\n" + "0 " * MAX_LINE)
+    with pytest.raises(PlanctonError, match=f"long:2: longer than {MAX_LINE} characters"):
+        list(read_lines(long))
+    damaged.write_bytes(gzip.compress(b"0 7\n" * 1000)[:-20])
+    with pytest.raises(PlanctonError, match=r"damaged\.gz: cannot be read: "):
+        list(read_lines(damaged))
 
 
 def test_the_rules_choose_by_the_time_that_a_pilot_may_live() -> None:
