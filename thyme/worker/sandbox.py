@@ -129,8 +129,10 @@ class Sandbox:
         """Write the job ad and the machine ad; raises NodeUnfit or CannotStart."""
         for name, text in ((JOB_AD, job), (MACHINE_AD, machine)):
             file = self.open_stream(name)
+            left = text
             try:
-                file.write(text)
+                while left:  # on a disk that is full, only some bytes are written at first
+                    left = left[file.write(left) :]
             except OSError as error:
                 raise translate_start_error(
                     error, HoldReasonCode.TRANSFER_INPUT_ERROR, f"Failed to write '{name}'"

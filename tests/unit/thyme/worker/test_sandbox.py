@@ -178,7 +178,15 @@ def test_names_that_no_disk_takes_hold_the_job_and_not_the_node(
     assert refused.value.hold.text.startswith("Failed to write input file '")
 
 
-def test_a_full_disk_is_the_nodes_fault(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("step", "file"),
+    [
+        ("unpack(Task('x', files=(SandboxFile('big', b'x' * 5000),)))", "input file 'big'"),
+        ("write_ads(b'x' * 5000, b'')", "'.job.ad'"),
+        ("write_ads(b'x' * 500, b'x' * 5000)", "'.machine.ad'"),
+    ],
+)
+def test_a_full_disk_is_the_nodes_fault(tmp_path: Path, step: str, file: str) -> None:
     # what a process may write into one file, as a disk that is full at 1000 bytes
     script = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
@@ -187,7 +195,7 @@ def test_a_full_disk_is_the_nodes_fault(tmp_path: Path) -> None:
         "from thyme.worker.sandbox import Sandbox; from thyme.protocol.job import *\n"
         "from thyme.errors import *\n"
         "box = Sandbox(Path(sys.argv[1]))\n"
-        "try: box.unpack(Task('x', files=(SandboxFile('big', b'x' * 5000),)))\n"
+        f"try: box.{step}\n"
         "except NodeUnfit as error: print(error)\n"
     )
     done = subprocess.run(
@@ -195,7 +203,7 @@ def test_a_full_disk_is_the_nodes_fault(tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
 
-    assert done.stdout == "Failed to write input file 'big': [Errno 27] File too large\n"
+    assert done.stdout == f"Failed to write {file}: [Errno 27] File too large\n"
 
 
 # --- stdout and stderr -----------------------------------------------------------------------
