@@ -338,10 +338,11 @@ class StreamReader:
             del self.unread[event.job]
         if not self._is_known(event):
             try:
-                if isinstance(event, (StoredMessage, Snapshot)):
-                    self._read_snapshot(event, record, replaying)
-                elif self._is_believed(record, event):
-                    self._apply(event, record, replaying)
+                if self._is_believed(record, event):
+                    if isinstance(event, (StoredMessage, Snapshot)):
+                        self._read_snapshot(event, record, replaying)
+                    else:
+                        self._apply(event, record, replaying)
             except (sqlite3.Error, OSError):
                 raise
             except Exception as error:

@@ -21,7 +21,8 @@ from tests.support.schedd_parts import (
 )
 from thyme.broker import Transport, connect, routing_keys
 from thyme.protocol import codec
-from thyme.protocol.events import JobMessage, Started
+from thyme.protocol.events import JobMessage, Snapshot, Started
+from vobox.jobs.job import encode_state
 
 Brokers = Callable[[], Transport]
 
@@ -216,12 +217,15 @@ def test_a_worker_of_another_pool_ends_no_job_of_this_one(
         bench.submit(replace(e.submit(), life="a1"))
         for event in (e.started("w9"), e.finished("w9"), e.evicted("w9")):
             broker.append([codec.encode(event)], routing_keys.make_event_key, user=user)
+        ended = encode_state(replace(bench.job(), status=4, version=99))
+        told = Snapshot(SCHEDD, e.job, e.now, "pool", 0, 0, {}, ended)
+        broker.append([codec.encode(told)], routing_keys.make_event_key, user=user)
         dead = codec.encode(e.submit())
         broker.append([dead], lambda _body: "dead.pool", "because I can", user)
         broker.append([dead], lambda _body: "dead.other", "because I can", "vobox")
         bench.settle()
         assert describe_job(bench.job()) == "idle with message"
-        assert bench.state.stream.forged == 5
+        assert bench.state.stream.forged == 6
         assert f"came as 'event.finished' of user {user!r} on a job of pool 'pool'" in caplog.text
 
 
