@@ -92,7 +92,9 @@ class Ledger:
         copy.touch(mode=0o600)  # it holds job messages, and these hold proxies
         with contextlib.closing(sqlite3.connect(copy)) as kept:
             self._db.backup(kept)
-        log.warning("the ledger of another stream is kept as %s", copy)
+        log.warning(
+            "the ledger of another stream is kept as %s; delete it if nobody needs it", copy
+        )
         with self.transaction():
             self._forget_cached()
             for table in TABLES:

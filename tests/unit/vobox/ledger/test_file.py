@@ -197,7 +197,9 @@ def test_the_ledger_is_the_schedds_alone(bench: ScheddHarness) -> None:
 # --- another stream -----------------------------------------------------------------------------
 
 
-def test_a_ledger_of_another_stream_is_made_again_and_burns_its_cluster_ids(tmp_path: Path) -> None:
+def test_a_ledger_of_another_stream_is_made_again_and_burns_its_cluster_ids(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     first = ScheddHarness(tmp_path)
     for proc in range(3):
         first.submit(Events(JobId(41, proc)).submit())
@@ -211,6 +213,7 @@ def test_a_ledger_of_another_stream_is_made_again_and_burns_its_cluster_ids(tmp_
     assert list(read_all_jobs(second.ledger)) == ["5.0", "5.1", "5.2"]
     assert second.ledger.read_meta("next_cluster", "1") == "42"
     (kept,) = tmp_path.glob("ledger.db.other-stream-*")
+    assert f"another stream is kept as {kept}; delete it if nobody needs it" in caplog.text
     assert kept.stat().st_mode & 0o077 == 0
     with contextlib.closing(Ledger(kept)) as before:
         assert sorted(read_all_jobs(before)) == ["41.0", "41.1", "41.2"]
