@@ -89,8 +89,8 @@ _CACHE = 16 * 1024
 _CHECKPOINT = 4000
 
 
-#: What the stream does not tell, and is taken over into a new ledger: used cluster ids, and
-#: clusters whose submit failed.
+#: What the stream does not tell, and is taken over into a new ledger: used cluster ids, clusters
+#: whose submit failed, and the schedd's name.
 _TAKEN_OVER = ("next_cluster", "refused", "schedd")
 
 
