@@ -187,6 +187,30 @@ def test_a_job_whose_policies_take_too_long_is_held_and_not_checked_again(
     assert checked.count("1") == 2 and checked.count("2") == 3
 
 
+def test_an_ended_job_whose_leave_in_queue_takes_too_long_leaves_the_queue(
+    bench: ScheddHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    e = Events(JobId(1, 0), attributes={"LeaveJobInQueue": Expression("true")})
+    bench.submit(e.submit())
+    bench.record(e.started(), e.finished())
+    cpu = [0.0]
+
+    def stay(*_more: object) -> bool:
+        cpu[0] += 0.2
+        return True
+
+    scan = policy_scan.PolicyScan(SCHEDD, bench.ledger, lambda _job: {}, cpu_time=lambda: cpu[0])
+    bench.state.policy_scan = scan
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(policy_scan.policy, "stays_in_queue", stay)
+        bench.policies()
+        assert bench.job(e.job).in_queue, "once may be the machine's fault"
+        bench.policies()
+
+    assert not bench.job(e.job).in_queue
+    assert caplog.messages == ["job 1.0: leave_in_queue took 0.20 s to evaluate: it leaves"]
+
+
 def test_policies_of_an_owner_who_has_spent_his_time_wait_and_nobody_elses(
     bench: ScheddHarness,
 ) -> None:
