@@ -80,7 +80,8 @@ def _read_input(ad: Ad, task: Task, store: FileCache) -> Task:
     if source != os.devnull and ad.get("TransferIn", "true").lower() != "false":
         stdin = posixpath.basename(source)
         files.add(stdin, store.read(posixpath.join(iwd, source)), 0o644)
-    # what was there at the submit stays as it was: the executable and the credentials
-    known = {file.name for file in task.files}
-    added = tuple(file for file in files.files if file.name not in known)
-    return replace(task, files=task.files + added, stdin=stdin)
+    # what was there at the submit stays as it was, the executable and the credentials above all
+    for file in task.files:
+        if not file.is_directory:
+            files.add(file.name, file.data, file.mode)
+    return replace(task, files=files.files, stdin=stdin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,3 +88,22 @@ def test_a_released_job_runs_with_the_input_that_is_there_now(schedd: LiveSchedd
 
     schedd.wait_for(j1_0=4)
     assert (schedd.home / "out").read_text() == "one\ntwo\nthree\n"
+
+
+def test_a_released_job_whose_input_is_too_large_now_is_held_again(schedd: LiveSchedd) -> None:
+    schedd.start()
+    half = 9 * 1024 * 1024
+    (schedd.home / "first").write_bytes(os.urandom(half))
+    schedd.submit(
+        "executable = /bin/true\ntransfer_executable = false\n"
+        "transfer_input_files = first, late\nqueue 2\n"
+    )
+    (schedd.home / "first").write_text("small\n")  # what was sent stays as it was
+    (schedd.home / "late").write_bytes(os.urandom(half))
+
+    released = schedd.run("condor_release", "1")
+
+    assert released.stdout == "All jobs in cluster 1 have been released\n", released
+    schedd.wait_for(j1_0=5, j1_1=5)
+    reason = schedd.run("condor_q", "1.0", "-af", "HoldReasonCode", "HoldReason").stdout
+    assert reason.startswith("13 "), reason
