@@ -103,6 +103,14 @@ class Site:
         assert self.schedd.process is not None
         return self.schedd.process.pid
 
+    def reset_peak(self) -> None:
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def peak(self) -> int:
+        """Return the most bytes of memory that the schedd had since ``reset_peak``."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
     def rss(self) -> int:
         line = Path(f"/proc/{self.pid}/statm").read_text().split()
         return int(line[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -225,6 +233,21 @@ def test_large_input_without_blocks_under_many_names(site: Site) -> None:
     names = "\n".join("./" * n + "big" for n in range(1, 61))
     site.write("names", names)
     site.submit("transfer_input_files = $(n)", queue="queue n from names", check=False)
+    site.honest.check()
+
+
+def test_a_release_of_many_jobs_whose_executables_are_large(site: Site) -> None:
+    program = site.write("program", "")
+    program.write_bytes(os.urandom(12 * 1024 * 1024))
+    text = f"executable = {program}\ntransfer_input_files = late\nrequirements = false\nqueue 3"
+    for _ in range(10):
+        site.start("condor_submit", stdin=text.encode()).wait(60)
+    site.write("late", "it is there")
+    site.reset_peak()
+    site.start("condor_release", "-all").wait(120)
+    states = site.schedd.run("condor_q", "nobody", "-af", "JobStatus").stdout.split()
+    assert states == ["1"] * 30, "each was released with its input"
+    assert site.peak() < MAX_RSS
     site.honest.check()
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from thyme.protocol.events import JobMessage
 from thyme.protocol.job import JobId
 from vobox.classad.ad import ParseError, parse_old
 from vobox.client.usage import USAGES
 from vobox.files.as_user import OwnerFileReader
+from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Answer, CommandRefused, Request
 from vobox.schedd.command_gateway import CommandGateway
 
@@ -154,9 +157,16 @@ def _complete_input(action: ActionRequest, request: Request, gateway: CommandGat
             if is_incomplete(job) and may_modify(job, request.uid)
         ]
     )
-    if incomplete:
-        records = complete_jobs(incomplete, lambda job: gateway.body(job, "task"), OwnerFileReader)
-        gateway.act(lambda _ledger, _now: (None, records))
+    for records in complete_jobs(
+        incomplete, lambda job: gateway.body(job, "task"), OwnerFileReader
+    ):
+        gateway.act(partial(_record, records))
+
+
+def _record(
+    records: list[JobMessage], _ledger: Ledger, _now: float
+) -> tuple[None, list[JobMessage]]:
+    return None, records
 
 
 def _build_failure(request: ActionRequest, why: str) -> str:

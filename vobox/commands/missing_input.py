@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -28,6 +28,8 @@ from .submit.input_files import FileCache, JobFiles
 
 #: Jobs whose input is read at one release; the others are held again.
 MAX_JOBS: Final = 1000
+#: Bytes of files of the records that are in memory together, but for the last one.
+BATCH_BYTES: Final = 64 * 1024 * 1024
 _HOLD: Final = ("HoldReason", "HoldReasonCode", "HoldReasonSubCode")
 
 
@@ -42,14 +44,15 @@ def complete_jobs(
     jobs: list[Job],
     read_task: Callable[[JobId], bytes | None],
     open_files: Callable[[int, int], OwnerFiles],
-) -> list[JobMessage]:
-    """Return the records of the jobs whose input is there now.
+) -> Iterator[list[JobMessage]]:
+    """Yield the records of the jobs whose input is there now, as many as memory has room for.
 
     :param jobs: incomplete ones
     :param read_task: returns the message that submitted a job
     :param open_files: returns the files of a user, by uid and gid
     """
     records: list[JobMessage] = []
+    size = 0
     stores: dict[tuple[int, int], FileCache] = {}
     for job in jobs[:MAX_JOBS]:
         body = read_task(job.id)
@@ -66,7 +69,12 @@ def complete_jobs(
             continue  # still missing, or too large
         ad = {name: text for name, text in first.ad.items() if name not in _HOLD}
         records.append(replace(first, ad=ad, task=task))
-    return records
+        size += sum(len(file.data) for file in task.files)
+        if size >= BATCH_BYTES:
+            yield records
+            records, size = [], 0
+    if records:
+        yield records
 
 
 def _read_input(ad: Ad, task: Task, store: FileCache) -> Task:
