@@ -17,6 +17,9 @@ from vobox.commands.command_line import EarlyExit
 from vobox.jobs.status import COMPLETED, HELD, IDLE, REMOVED, RUNNING, SUSPENDED
 from vobox.rpc.types import OwnerFiles, QueueView, Request
 
+#: Characters of a file, and jobs in it: all are in the schedd's memory together.
+MAX_CHARACTERS: Final = 16 * 1024 * 1024
+MAX_ADS: Final = 50_000
 _ATTRIBUTE: Final = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_.]*)\s*=\s*(.*\S)\s*\Z")
 _HOST: Final = re.compile(r"SlotName: (.*)")
 _EXIT: Final = re.compile(
@@ -80,8 +83,13 @@ def read_ads_from(
 ) -> Sequence[Ad]:
     """Return the ads of the file that ``-userlog`` or ``-jobads`` names; see ``read_file``."""
     read = read_user_log if option == "userlog" else read_ads
+    text = read_file(option, name, request, files)
     try:
-        return read(read_file(option, name, request, files))
+        if len(text) > MAX_CHARACTERS:
+            raise ValueError(
+                f"it has {len(text)} characters; at most {MAX_CHARACTERS} are read, so name a part"
+            )
+        return read(text)
     except (ValueError, RecursionError) as error:
         raise EarlyExit(f"Error: -{option} {name}: {error}\n") from None
 
@@ -112,16 +120,24 @@ def read_ads(text: str) -> list[Ad]:
     """
     if text.lstrip().startswith(("[", "{")):
         return _read_json(text)
-    ads, ad = [], Ad()
+    ads: list[Ad] = []
+    ad = Ad()
     for line in [*text.splitlines(), ""]:
         match = _ATTRIBUTE.match(line)
         if match is not None:
             ad[match[1]] = convert_old_syntax(match[2])
         elif not line.strip() or line.startswith("***"):
             if ad:
+                _check_number(len(ads))
                 ads.append(ad)
             ad = Ad()
     return ads
+
+
+def _check_number(already: int) -> None:
+    """Raise ValueError where one more ad is too much."""
+    if already >= MAX_ADS:
+        raise ValueError(f"it has more than {MAX_ADS} jobs; name a part of the file")
 
 
 def _read_json(text: str) -> list[Ad]:
@@ -130,6 +146,7 @@ def _read_json(text: str) -> list[Ad]:
     except ValueError as error:
         raise ValueError(f"this is neither -json nor -long of condor_q: {error}") from None
     found = found if isinstance(found, list) else [found]
+    _check_number(len(found) - 1)
     return [
         Ad({name: _to_expression(value) for name, value in each.items()})
         for each in found
@@ -160,6 +177,7 @@ def read_user_log(text: str) -> list[Ad]:
         ad = ads.setdefault(
             (cluster, proc), Ad({"ClusterId": str(cluster), "ProcId": str(proc), "JobStatus": "1"})
         )
+        _check_number(len(ads) - 1)
         _apply(ad, event)
     return [ads[job] for job in sorted(ads)]
 

@@ -9,6 +9,7 @@ import pytest
 from tests.support.fake_query_queue import FakeQueue, ask, job, out, utc
 from tests.support.schedd_parts import NOW, USAGE, Events, ad_of
 from thyme.protocol.job import JobId
+from vobox.commands.query import ad_files
 from vobox.commands.query.condor_history import answer as condor_history
 from vobox.commands.query.condor_q import answer as condor_q
 from vobox.jobs import user_log_events
@@ -123,3 +124,25 @@ def test_numbers_without_end_in_a_user_log_are_left_out(tmp_path: Path) -> None:
     path.write_text(LOG.replace("Usr 0", "Usr " + "9" * 5000).replace("\t89 ", "\t" + "9" * 5000))
     asked = ("-userlog", str(path), "123.0", "-af", "ExitCode", "RemoteUserCpu")
     assert out(condor_q, FakeQueue(), *asked) == "3 undefined\n"
+
+
+@pytest.mark.parametrize("form", ["-long", "-json", "log"])
+def test_a_file_of_too_many_jobs_is_refused(
+    tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ads"
+    queue = FakeQueue([job(1), job(2)])
+    path.write_text(LOG if form == "log" else out(condor_q, queue, "-allusers", form))
+    option = "-userlog" if form == "log" else "-jobads"
+    for most, code in ((2, 0), (1, 1)):
+        monkeypatch.setattr(ad_files, "MAX_ADS", most)
+        answer = ask(condor_q, FakeQueue(), option, str(path), "-af", "ClusterId")
+        assert answer.code == code
+    assert answer.stderr == (
+        f"Error: {option} {path}: it has more than 1 jobs; name a part of the file\n"
+    )
+    monkeypatch.setattr(ad_files, "MAX_CHARACTERS", 10)
+    size = len(path.read_text())
+    assert ask(condor_q, FakeQueue(), option, str(path)).stderr == (
+        f"Error: {option} {path}: it has {size} characters; at most 10 are read, so name a part\n"
+    )
