@@ -13,7 +13,8 @@ from typing import Any
 from grafana.dashboard import SOURCE
 
 FOLDER = "Plancton"
-#: The page with a section for each alert, where the project is published.
+#: The page with a section for each alert: where we expect the project to be published. Elsewhere
+#: change it here (docs/howto-monitoring.md).
 RUNBOOK = "https://github.com/mconcas/plancton/blob/main/docs/howto-alerts.md"
 #: Time between two evaluations of a rule.
 INTERVAL = "1m"
