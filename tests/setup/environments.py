@@ -161,7 +161,10 @@ def _end(number: int, frame: object) -> NoReturn:
 
 
 def main() -> int:
-    """Return the command line: the environment's directory and a key of EXTRAS."""
+    """Make the environment that the command line names; return the exit code.
+
+    The command line: the environment's directory and a key of EXTRAS.
+    """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
     place, kind = sys.argv[1:]
