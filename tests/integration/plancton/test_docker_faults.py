@@ -151,7 +151,7 @@ def test_a_docker_that_hangs_is_reported_and_nothing_is_started_twice(
     node.configure()
     node.nodaemon()
     before = node.wait_for(3)
-    node.service.programs[-1].signal(signal.SIGSTOP)
+    node.service.programs[-1].stop()
     victim = min(before)
     os.kill(before[victim], signal.SIGKILL)  # there is something to replace meanwhile
     wait_until(node.engine_problem, "the daemon to notice", 60.0, node.log)
@@ -177,7 +177,7 @@ def test_a_docker_that_hangs_while_pilots_start_ends_with_the_right_number(
     node.configure(max_docks=8)
     node.nodaemon()
     wait_until(lambda: node.containers(), "the first container", state=node.log)
-    node.service.programs[-1].signal(signal.SIGSTOP)
+    node.service.programs[-1].stop()
     wait_until(node.engine_problem, "the daemon to notice", 60.0, node.log)
     node.service.programs[-1].signal(signal.SIGCONT)
     wait_until(lambda: len(node.running()) == 8, "eight pilots", 60.0, node.log)

@@ -15,6 +15,7 @@ import pytest
 
 from plancton.errors import ExitCode
 from tests.support.node_daemon import Node
+from tests.support.services.programs import stop_process
 from tests.support.waiting import wait_until
 
 
@@ -75,7 +76,7 @@ def test_health_is_0_while_the_daemon_works_and_1_when_it_hangs_or_is_gone(node:
     node.wait_for(3)
     done = node.ctl("health")
     assert (done.returncode, done.stdout) == (0, "healthy\n")
-    daemon.send_signal(signal.SIGSTOP)
+    stop_process(daemon.pid)
     document = node.published()
     document["looked"] -= 100
     (node.rundir / "status.json").write_text(json.dumps(document))

@@ -182,7 +182,7 @@ def test_a_server_that_hangs_costs_its_own_thread_only(
     sender.flush()
     wait_until(lambda: sender.state.sent == 1, "the first", state=lambda: sender.state)
     assert server.program is not None
-    os.kill(server.program.pid, signal.SIGSTOP)
+    server.program.stop()
     try:
         for number in range(1, 100):
             sender.add(points(1, first=number))

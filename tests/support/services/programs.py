@@ -37,6 +37,24 @@ def end_test() -> None:
     _declared = None
 
 
+def stop_process(pid: int) -> None:
+    """Send SIGSTOP to a process and wait until each of its threads has stopped.
+
+    The kernel stops a thread at its next interrupt; until then it may still answer.
+    """
+    os.kill(pid, signal.SIGSTOP)
+    tasks = Path(f"/proc/{pid}/task")
+
+    def read_states() -> set[str]:
+        try:
+            files = [path.read_text() for path in tasks.glob("*/stat")]
+        except (FileNotFoundError, ProcessLookupError):  # one ended meanwhile
+            return set()
+        return {text.rpartition(")")[2].split()[0] for text in files}
+
+    wait_until(lambda: read_states() == {"T"}, "all threads to stop", state=read_states)
+
+
 def need(name: str) -> None:
     """Use a service of SERVICES: it must be here, and the test must have declared it.
 
@@ -97,6 +115,10 @@ class Program:
 
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
+
+    def stop(self) -> None:
+        """Stop every thread of it until SIGCONT."""
+        stop_process(self.pid)
 
     def end(self, seconds: float = 30.0) -> None:
         """SIGTERM, and SIGKILL when that is not enough."""

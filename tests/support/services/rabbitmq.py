@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from tests.support.services.programs import Program, end_all_with, need
+from tests.support.services.programs import Program, end_all_with, need, stop_process
 from tests.support.waiting import wait_until
 
 #: Debian's scripts in /usr/sbin change the user; these run as the user who calls them.
@@ -156,7 +156,7 @@ class RabbitServer:
 
     def hang(self) -> None:
         """It takes no more part in anything, and its connections stay open."""
-        os.kill(self.pid, signal.SIGSTOP)
+        stop_process(self.pid)
 
     def go_on(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
