@@ -246,8 +246,8 @@ def test_a_release_of_many_jobs_whose_executables_are_large(site: Site) -> None:
     site.reset_peak()
     site.start("condor_release", "-all").wait(120)
     # removed jobs of the tests before may be in the queue still
-    mine = f'Cmd == "{program}"'
-    states = site.schedd.run("condor_q", "-constraint", mine, "-af", "JobStatus").stdout.split()
+    asked = ("-allusers", "-constraint", f'Cmd == "{program}"', "-af", "JobStatus")
+    states = site.schedd.run("condor_q", *asked).stdout.split()
     assert states == ["1"] * 30, "each was released with its input"
     assert site.peak() < MAX_RSS
     site.honest.check()

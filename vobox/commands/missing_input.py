@@ -29,7 +29,7 @@ from .submit.input_files import FileCache, JobFiles
 #: Jobs whose input is read at one release; the others are held again.
 MAX_JOBS: Final = 1000
 #: Bytes of files of the records that are in memory together, but for the last one.
-BATCH_BYTES: Final = 64 * 1024 * 1024
+BATCH_BYTES: Final = 16 * 1024 * 1024
 _HOLD: Final = ("HoldReason", "HoldReasonCode", "HoldReasonSubCode")
 
 
