@@ -18,6 +18,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from types import FrameType
 
+from commandline.parser import describe_missing_library
+
 from .agent import Behaviour
 from .commands import CondorCommands
 from .decide import Limits
@@ -26,7 +28,6 @@ from .environment import clean_environment
 from .errors import CeError, ExitCode, NoAnswer, UsageError
 from .loop import ComputingElement, RunOptions
 from .options import PROGRAM, build_parser, parse_agents, parse_dialects
-from .proxy import make_demo_credential, write_proxy
 from .site import Site, format_custom_attributes
 from .summary import all_succeeded, format_summary
 
@@ -63,6 +64,8 @@ def _describe_error(error: Exception) -> str:
 
 def _prepare(directory: Path, site: Site) -> str:
     """Make the CE's directories and a proxy; returns the proxy in PEM. Raises UsageError."""
+    from .proxy import make_demo_credential, write_proxy  # late: --help needs no library
+
     try:
         for folder in (directory / "tmp", Path(site.log_folder)):
             folder.mkdir(parents=True, exist_ok=True)
@@ -173,6 +176,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     try:
         return _run(options)
+    except ModuleNotFoundError as error:
+        print(f"{PROGRAM}: {describe_missing_library(error, 'demo_ce')}", file=sys.stderr)
+        return ExitCode.FAILED
     except CeError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return error.exit_code

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from commandline.parser import Parser, add_version
+
 from .agent import Behaviour, parse_behaviour
 from .dialects import DIALECTS, Dialect
 from .errors import UsageError
@@ -23,7 +25,7 @@ usage; 3 the site never answered or took no agent; 130, 143 interrupted.
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the demo CE's command line."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog=PROGRAM,
         description="Submit real job agents through condor_submit as the AliEn CE does, "
         "follow them to their ends and report how each ended.",
@@ -95,6 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="file that every run of an agent appends to (nodes must share it)",
     )
+    add_version(made)
     return made
 
 

@@ -2,52 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
+
+import commandline.parser
 
 from .broker import check_url, make_amqp_url
 from .errors import BadInvocation
 from .privileges import remove_variable
 
 
-class Parser(argparse.ArgumentParser):
+class Parser(commandline.parser.Parser):
     """Raises BadInvocation where argparse would print its usage and exit."""
 
-    def error(self, message: str) -> NoReturn:
-        """Raise BadInvocation instead of printing the usage and leaving the process."""
+    def refuse(self, message: str) -> NoReturn:
+        """Raise BadInvocation instead of leaving the process."""
         raise BadInvocation(f"{message}; see {self.prog} --help")
-
-
-class _PrintVersion(argparse.Action):
-    """Print the program's name and version, and exit."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        _namespace: object,
-        _values: object,
-        _option: str | None = None,
-    ) -> NoReturn:
-        print(parser.prog, read_version() or "(not installed)")
-        parser.exit()
-
-
-def add_version(parser: argparse.ArgumentParser) -> None:
-    """Add the option ``--version``."""
-    parser.add_argument("--version", action=_PrintVersion, nargs=0, help="print it and exit")
-
-
-def read_version() -> str | None:
-    """Return the version of the distribution; None where it is not installed."""
-    import importlib.metadata  # late: it takes a while, and some MB
-
-    try:
-        return importlib.metadata.version("plancton-grid")
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def make_count_type(what: str, least: int) -> Callable[[str], int]:

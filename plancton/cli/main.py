@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import NoReturn
 
+from commandline.parser import Parser, describe_missing_library
 from plancton import __version__
 from plancton.errors import ExitCode, PlanctonError
 from plancton.paths import Paths
@@ -70,12 +69,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         pidfile=arguments.pidfile,
         config_url=os.environ.get("PLANCTON_CONF_URL", ""),
     )
-    # Only what this command needs: `status` must not wait for the configuration's libraries.
-    run: Callable[[Paths, argparse.Namespace], int] = getattr(
-        import_module(f"plancton.cli.{module}"), function
-    )
     try:
+        # Only what this command needs: `status` must not wait for the configuration's libraries.
+        run: Callable[[Paths, argparse.Namespace], int] = getattr(
+            import_module(f"plancton.cli.{module}"), function
+        )
         return run(paths, arguments)
+    except ModuleNotFoundError as error:
+        print(f"planctonctl: {describe_missing_library(error, 'node')}", file=sys.stderr)
+        return ExitCode.FAILED
     except PlanctonError as error:
         for line in str(error).splitlines():
             print(f"planctonctl: {line}", file=sys.stderr)
@@ -88,15 +90,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ExitCode.FAILED
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, with Plancton's exit code."""
+class _Parser(Parser):
+    """A parser whose errors end with Plancton's exit code."""
 
-    def error(self, message: str) -> NoReturn:
-        """Print one line and exit, as argparse asks for."""
-        if unknown := re.match("argument command: invalid choice: '([^']*)'", message):
-            message = f"unknown command {unknown[1]!r}"
-            if near := difflib.get_close_matches(unknown[1], COMMANDS, n=1):
-                message += f", did you mean {near[0]!r}?"
+    def refuse(self, message: str) -> NoReturn:
+        """Print one line and exit."""
         self.exit(ExitCode.USAGE, f"planctonctl: {message}; see `planctonctl help`\n")
 
 

@@ -17,9 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from plancton import preflight
+from commandline.parser import Parser, add_version, describe_missing_library
 from plancton.errors import BadUsage, ExitCode, PlanctonError
-from plancton.node.sensors import ProcSensors
 from plancton.paths import Paths
 
 from .boot_unit import BootStart, Machine
@@ -48,17 +47,21 @@ class GitSource(NamedTuple):
         raise BadUsage(f"{text!r} is neither user/repo[:branch] nor a git URL")
 
 
-def main(argv: Sequence[str] | None = None, machine: Machine | None = None) -> int:
-    """Run ``plancton-bootstrap``; return its exit code (``errors.ExitCode``)."""
-    parser = argparse.ArgumentParser(
-        prog="plancton-bootstrap", description=(__doc__ or "").partition("\n")[0]
-    )
+def make_parser() -> Parser:
+    """Return the parser of the command line."""
+    parser = Parser(prog="plancton-bootstrap", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("source", nargs="?", help="user/repo[:branch] on GitHub, or a git URL")
     parser.add_argument("--branch", help="branch of a git URL")
     parser.add_argument("--dryrun", action="store_true", help="say what would be done")
     parser.add_argument("--user", action="store_true", help="use ~/.plancton, also as root")
     parser.add_argument("--confdir", metavar="D", help="install here (/etc/plancton)")
-    arguments = parser.parse_args(argv)
+    add_version(parser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None, machine: Machine | None = None) -> int:
+    """Run ``plancton-bootstrap``; return its exit code (``errors.ExitCode``)."""
+    arguments = make_parser().parse_args(argv)
     try:
         if arguments.source is None and not arguments.dryrun:
             raise BadUsage("name a configuration: user/repo[:branch] or a git URL")
@@ -75,6 +78,9 @@ def main(argv: Sequence[str] | None = None, machine: Machine | None = None) -> i
             for line in start.install():
                 print(line)
             print(f"start it now with: {start.now()}")
+    except ModuleNotFoundError as error:
+        print(f"plancton-bootstrap: {describe_missing_library(error, 'node')}", file=sys.stderr)
+        return ExitCode.FAILED
     except PlanctonError as error:
         for line in str(error).splitlines():
             print(f"plancton-bootstrap: {line}", file=sys.stderr)
@@ -102,6 +108,9 @@ def _plan(source: GitSource | None, confdir: Path, start: BootStart) -> list[str
 
 
 def _install(source: GitSource, confdir: Path) -> None:
+    from plancton import preflight  # late: --help needs no library
+    from plancton.node.sensors import ProcSensors
+
     occupied = confdir.exists() and any(confdir.iterdir())
     if occupied and not _is_clean_clone(confdir, source):
         raise PlanctonError(

@@ -18,12 +18,13 @@ import pytest
 from tests.support.import_graph import list_imports
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("plancton", "thyme", "vobox", "telemetry", "demo_ce", "hostfiles")
+PACKAGES = ("plancton", "thyme", "vobox", "telemetry", "demo_ce", "hostfiles", "commandline")
 FORBIDDEN = {
     "plancton": {"thyme", "vobox", "demo", "tests"},
     "thyme": {"plancton", "vobox", "demo", "tests"},
     "vobox": {"plancton", "demo", "tests"},
     "telemetry": {"plancton", "thyme", "vobox", "demo", "demo_ce", "tests"},
+    "commandline": {"plancton", "thyme", "vobox", "telemetry", "demo", "demo_ce", "tests"},
     "hostfiles": {"plancton", "thyme", "vobox", "telemetry", "demo", "demo_ce", "tests"},
     "demo_ce": {"plancton", "thyme", "vobox", "demo", "tests"},
 }

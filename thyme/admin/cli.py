@@ -9,7 +9,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from thyme.arguments import Parser, add_version, read_broker_url
+from commandline.parser import add_version, describe_missing_library
+from thyme.arguments import Parser, read_broker_url
 from thyme.broker import Transport, connect
 from thyme.broker.users import DEFAULT_POOL
 from thyme.errors import BadInvocation, ThymeError
@@ -106,6 +107,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = make_parser().parse_args(argv)
         return int(options.run(options, Output(options.json)))
+    except ModuleNotFoundError as error:
+        print(f"thyme-admin: {describe_missing_library(error, 'worker')}", file=sys.stderr)
+        return AdminExitCode.NOT_DONE
     except ThymeError as error:
         print(f"thyme-admin: {error}", file=sys.stderr)
         return int(getattr(error, "admin_exit", error.exit_code))

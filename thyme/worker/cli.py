@@ -11,17 +11,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from commandline.parser import add_version, describe_missing_library
 from thyme import privileges
 from thyme.arguments import (
     Parser,
-    add_version,
     hide_broker_urls,
     make_count_type,
     parse_seconds,
     read_broker_url,
 )
 from thyme.broker import connect, make_amqp_url
-from thyme.errors import BadInvocation, ThymeError
+from thyme.errors import BadInvocation, ExitCode, ThymeError
 
 from . import processes
 from .shutdown import Shutdown
@@ -166,6 +166,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         processes.reset_signal_handling()
         processes.set_limits_of_jobs()
         return int(working[0].run())
+    except ModuleNotFoundError as error:
+        print(f"thyme-worker: {describe_missing_library(error, 'worker')}", file=sys.stderr)
+        return ExitCode.NODE_UNFIT
     except ThymeError as error:
         print(f"thyme-worker: {error}", file=sys.stderr)
         return int(error.exit_code)

@@ -133,6 +133,26 @@ for _command, _options in (
         _options,
         _JOBS,
     )
+#: by command: what it does
+SUMMARIES = {
+    "condor_config_val": "Print values of HTCondor's configuration variables.",
+    "condor_continue": "Let suspended jobs run on.",
+    "condor_history": "Show jobs that have left the queue.",
+    "condor_hold": "Put jobs on hold, and end their runs.",
+    "condor_prio": "Change the priority of jobs.",
+    "condor_q": "Show the jobs in the queue.",
+    "condor_qedit": "Change attributes of jobs in the queue.",
+    "condor_release": "Let held jobs run.",
+    "condor_reschedule": "Look for jobs that can run; done here at all times.",
+    "condor_rm": "Remove jobs.",
+    "condor_status": "Show the slots of pilots, or the schedd.",
+    "condor_submit": "Queue the jobs that a submit description describes.",
+    "condor_suspend": "Stop running jobs until condor_continue.",
+    "condor_tail": "Show the end of a running job's output.",
+    "condor_transfer_data": "Fetch the output of jobs that were submitted with -spool.",
+    "condor_vacate": "End the runs on slots or machines; the jobs run again.",
+    "condor_vacate_job": "End the runs of jobs, which run again.",
+}
 #: the commands whose ``-help`` HTCondor prints to stdout; the others print it to stderr
 HELP_ON_STDOUT = (
     "condor_config_val",

@@ -10,6 +10,7 @@ from .client import keep_standard_streams, write
 
 #: clients compare the number with features of HTCondor
 NUMBER = "25.14.0"
+USAGE = "Usage: condor_version [-arch]\n"
 VERSION_LINE = "$CondorVersion: " + NUMBER + " 2026-11-22 BuildID: plancton PackageID: plancton $"
 
 
@@ -25,8 +26,11 @@ def main() -> int:
     for word in sys.argv[1:]:
         if word == "-arch":
             arch = True
-        elif word not in ("", "-version", "-help"):
-            text = "Unrecognized option: %s\nUsage: condor_version [-arch]\n" % word
+        elif word in ("-help", "--help"):
+            write(1, USAGE.encode("ascii"))
+            return 0
+        elif word not in ("", "-version", "--version"):
+            text = "Unrecognized option: %s\n%s" % (word, USAGE)
             write(2, text.encode("utf-8", "backslashreplace"))
             return 1
     text = os.uname().machine.upper() if arch else VERSION_LINE + "\n" + format_platform()

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from commandline.parser import read_version
 from telemetry.points import Point, Value
 from telemetry.reporter import Reporter
 from telemetry.rounds import Rounds
-from thyme.arguments import read_version
 from vobox.jobs.status import IDLE
 from vobox.jobs.transitions import DEAD_LETTER
 

@@ -1,5 +1,6 @@
 """The command line of ``thyme-vobox``."""
 
+import difflib
 import os
 import signal
 import sys
@@ -14,12 +15,14 @@ from .processes import System, log
 from .run import Supervisor
 from .settings import VARIABLES, BadSettings, Settings, Variable, read_settings
 
+COMMANDS = ("run", "health", "settings")
 USAGE = """\
 usage: thyme-vobox [run|health|settings]
 
   run       wait for the schedd and the credentials, then keep a CE running (the default)
   health    print one line: healthy, or what is wrong; exit code 0 or 1
   settings  print the environment variables that configure it
+  --version print the version
 
 exit codes of run:
   0  stopped by SIGTERM or SIGINT
@@ -36,8 +39,14 @@ def main(arguments: Optional[List[str]] = None) -> int:
     command = words[0] if words else "run"
     if command in ("-h", "--help"):
         return _print(USAGE)
-    if command not in ("run", "health", "settings") or len(words) > 1:
-        sys.stderr.write("thyme-vobox: unknown arguments: %s\n%s" % (" ".join(words), USAGE))
+    if command == "--version":
+        return _print("thyme-vobox %s\n" % _read_version())
+    if command not in COMMANDS or len(words) > 1:
+        near = difflib.get_close_matches(command, COMMANDS, 1)
+        hint = ", did you mean %r?" % near[0] if near and len(words) == 1 else ""
+        sys.stderr.write(
+            "thyme-vobox: unknown arguments: %s%s\n%s" % (" ".join(words), hint, USAGE)
+        )
         return 6
     if command == "settings":
         return _print("".join(_line(one) for one in VARIABLES))
@@ -52,6 +61,15 @@ def main(arguments: Optional[List[str]] = None) -> int:
         sys.stdout.write(line + "\n")
         return code
     return _run(settings)
+
+
+def _read_version() -> str:
+    try:
+        from importlib import metadata  # since Python 3.8
+
+        return metadata.version("plancton-grid")
+    except ImportError:  # also: not installed
+        return "(not installed)"
 
 
 def _line(one: Variable) -> str:

@@ -18,7 +18,7 @@ PAGES = sorted(
 )
 #: A word in backticks that begins with one of these folders is a path of the repository.
 FOLDERS = (
-    "ansible|compose|demo|demo_ce|docs|examples|grafana|hostfiles|images|plancton|telemetry|tests|"
+    "ansible|commandline|compose|demo|demo_ce|docs|examples|grafana|hostfiles|images|plancton|telemetry|tests|"
     "thyme|vobox"
 )
 PATHS = re.compile(rf"`((?:{FOLDERS})/[\w./*-]*)`")

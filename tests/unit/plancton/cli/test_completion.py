@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from plancton.cli.completion import build_script
+from commandline.completion import build_script
 from plancton.cli.main import COMMANDS, main, make_parser
 
 BASH = shutil.which("bash") or "bash"

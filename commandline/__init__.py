@@ -1,0 +1,1 @@
+"""What the programs' command lines share: parsers, versions, completion and manual pages."""

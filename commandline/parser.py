@@ -1,0 +1,105 @@
+"""Parse command lines: errors are one line that names the nearest command or option."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+_WRONG_COMMAND = re.compile(r"argument (?:command|COMMAND): invalid choice: '([^']*)'")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line and exit code 2; subclasses may end otherwise."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse the command line; what nobody knows is refused with the nearest option."""
+        options, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.error(
+                f"unrecognized arguments: {' '.join(unknown)}"
+                + suggest(unknown[0].partition("=")[0], self._list_options(options))
+            )
+        return options
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line, for the reason that argparse gives."""
+        if wrong := _WRONG_COMMAND.match(message):
+            message = f"unknown command {wrong[1]!r}{suggest(wrong[1], list_commands(self))}"
+        self.refuse(message)
+
+    def refuse(self, message: str) -> NoReturn:
+        """Print ``message`` and how to get help, and exit."""
+        self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
+
+    def _list_options(self, options: argparse.Namespace) -> list[str]:
+        """Return the options of this parser and of the command that ``options`` names."""
+        command = list_commands(self).get(getattr(options, "command", None) or "")
+        return [*list_words(self), *(list_words(command) if command else ())]
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return ``, did you mean …?`` with the nearest of the known words; "" if none is near."""
+    import difflib  # late: a pilot that runs never needs it
+
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.7)
+    return f", did you mean {near[0]!r}?" if near else ""
+
+
+def list_commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Return the parser of each command, by name."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return dict(action.choices)
+        if action.dest in ("command", "topic") and action.choices:  # one that only names them
+            return dict.fromkeys(map(str, action.choices), parser)
+    return {}
+
+
+def list_words(parser: argparse.ArgumentParser) -> list[str]:
+    """Return a parser's options, and the values that a positional argument may have."""
+    found: list[str] = []
+    for action in parser._actions:
+        if action.help == argparse.SUPPRESS or isinstance(action, argparse._SubParsersAction):
+            continue
+        found += action.option_strings or [str(each) for each in action.choices or ()]
+    return found
+
+
+class _PrintVersion(argparse.Action):
+    """Print the program's name and version, and exit."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        _namespace: object,
+        _values: object,
+        _option: str | None = None,
+    ) -> NoReturn:
+        print(parser.prog, read_version() or "(not installed)")
+        parser.exit()
+
+
+def add_version(parser: argparse.ArgumentParser) -> None:
+    """Add the option ``--version``."""
+    parser.add_argument("--version", action=_PrintVersion, nargs=0, help="print it and exit")
+
+
+def read_version() -> str | None:
+    """Return the version of the distribution; None where it is not installed."""
+    import importlib.metadata  # late: it takes a while, and some MB
+
+    try:
+        return importlib.metadata.version("plancton-grid")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def describe_missing_library(error: ModuleNotFoundError, extra: str) -> str:
+    """Say which library is missing, and which extra of the distribution brings it."""
+    library = (error.name or str(error)).partition(".")[0]
+    return (
+        f"the Python library {library!r} is not installed; "
+        f"install plancton-grid with the extra `{extra}`, which brings it"
+    )

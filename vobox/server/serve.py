@@ -1,0 +1,141 @@
+"""Set the schedd up, serve until a signal ends it, and clear up."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import gc
+import os
+import signal
+import sqlite3
+import sys
+import threading
+from pathlib import Path
+
+# the ClassAd library looks for HTCondor's configuration; there is none here
+os.environ.setdefault("CONDOR_CONFIG", "/dev/null")
+
+from hostfiles.private_directory import check_shared_directory, make_private_directory
+from thyme.arguments import read_broker_url
+from thyme.broker import connect
+from thyme.errors import ExitCode, ThymeError
+from vobox.ledger.writer import Ledger
+from vobox.rpc.server import Server
+from vobox.schedd.main_loop import Schedd
+from vobox.schedd.state import Settings
+
+from . import metrics_setup
+from .router import Router, wants_stdin
+
+#: Seconds that commands under way get for their answers at the end.
+ANSWER_TIMEOUT = 2.0
+#: Seconds after SIGTERM for which a broker or a disk that does not answer can keep us.
+END_TIMEOUT = 5.0
+
+
+class CannotServe(ThymeError):
+    """The schedd cannot run here, e.g. another one has the spool."""
+
+    exit_code = ExitCode.NODE_UNFIT
+
+
+#: Bytes of each thread's stack: the ClassAd library recurses over the longest expression that is
+#: allowed in 8 MiB, and threads would have 2 MiB under ``ulimit -s unlimited``.
+THREAD_STACK = 16 * 1024 * 1024
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Serve as the command line says; returns the exit code, raises ThymeError."""
+    url = read_broker_url(options.url, os.environ)
+    threading.stack_size(THREAD_STACK)
+    if os.geteuid() == 0:
+        # acting for other users must not bring root's groups along
+        os.setgroups([])
+    # all that was made until now stays; what is made from now on is looked through for cycles once
+    # in 50,000 new objects (700 by default): a sixth of what an event of a job costs
+    gc.freeze()
+    gc.set_threshold(50_000)
+    lock = _lock_spool(options.spool)
+    try:
+        ledger = Ledger(options.spool / "ledger.db")
+    except (sqlite3.Error, OSError) as error:
+        raise CannotServe(f"spool {options.spool}: {error}") from error
+    settings = Settings(
+        name=options.name,
+        pool=options.pool or os.environ.get("THYME_QUEUE") or "alien_jobs",
+        lease=options.lease,
+        policy_interval=options.policy_interval,
+        max_attempts=options.max_attempts,
+        history_dir=_history_dir(options.history_dir),
+        serves_root=not options.no_root,
+        spool=ledger.path.parent.absolute(),
+    )
+    schedd = Schedd(settings, lambda: connect(url), ledger)
+    metrics = metrics_setup.start_metrics(options, os.environ, schedd, ledger.path)
+    try:
+        options.socket.parent.mkdir(parents=True, exist_ok=True)
+        check_shared_directory(options.socket.parent)
+        server = Server(options.socket, Router(schedd, ledger, options.socket), wants_stdin)
+    except OSError as error:
+        raise CannotServe(f"socket {options.socket}: {error.strerror or error}") from error
+
+    def end(_number: int, _frame: object) -> None:
+        schedd.stop()
+        watch = threading.Timer(END_TIMEOUT, _end_now, [options.socket, lock])
+        watch.daemon = True
+        watch.start()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
+    announced = False
+
+    def ready() -> None:
+        nonlocal announced
+        if not announced:
+            print("thyme-schedd: ready", file=sys.stderr, flush=True)
+        announced = True
+
+    try:
+        schedd.run(ready)
+    finally:
+        if metrics is not None:
+            metrics.close()
+        server.shutdown()
+        # the user has to get the answer to a submit: without it he submits the job twice
+        server.drain(ANSWER_TIMEOUT)
+        server.server_close()
+        options.socket.unlink(missing_ok=True)
+        ledger.close()
+        os.close(lock)
+    return 0
+
+
+def _end_now(socket: Path, lock: int) -> None:
+    """Leave the process at once; nothing is lost, as all that counts is in the stream."""
+    print("thyme-schedd: broker or disk does not answer; ended without it", file=sys.stderr)
+    socket.unlink(missing_ok=True)
+    # by hand: a thread that waits for a hung mount keeps the process, and what it has open
+    os.close(lock)
+    os._exit(0)
+
+
+def _history_dir(path: Path | None) -> Path | None:
+    if path is not None and not (path.is_dir() and os.access(path, os.W_OK | os.X_OK)):
+        raise CannotServe(f"--history-dir {path}: no directory that we can write to; make it")
+    return path.absolute() if path is not None else None
+
+
+def _lock_spool(spool: Path) -> int:
+    """Lock the spool, so that no other schedd uses it, and return the lock's descriptor."""
+    try:
+        make_private_directory(spool)
+        lock = os.open(spool / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise CannotServe(f"spool {spool}: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise CannotServe(f"spool {spool}: another schedd is using it") from None
+    return lock
