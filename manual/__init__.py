@@ -1,0 +1,1 @@
+"""Manual pages and completion scripts, made from the programs' own help when a wheel is built."""
