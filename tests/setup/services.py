@@ -67,6 +67,7 @@ SERVICES = {
     "compose": Service("compose", ("docker.io", "docker-compose"), root=True, download="compose"),
     "site": Service("a site of containers", (*_DOCKER, "debootstrap", "iproute2"), root=True),
     "hosts": Service("hosts for Ansible", (*_DOCKER, "debootstrap", "openssh-client"), root=True),
+    "routing": Service("networks of their own", ("iproute2",), root=True),
     "firewall": Service("dropping packets", ("iptables",), root=True),
     "spin": Service("the model checker spin", ("spin", "gcc", "libc6-dev")),
     "systemd": Service("checking systemd units", ("systemd",)),
