@@ -26,7 +26,8 @@ class Job:
     (JobStatus 6 until it is; held if it could not be written); ``left_at``: when it
     left the queue, epoch seconds; ``life``: a random word, another one where the job's
     number was used before; ``failed_starts``: attempts in a row that
-    no worker could run.
+    no worker could run; ``dead_letters``: messages in a row that were taken too often and
+    never led to a start.
 
     What the stream reader notes, as ``apply`` does not know of records: ``version``: events
     of the job that were read; ``submitted``: offset of the record of the message that is, or
@@ -51,6 +52,7 @@ class Job:
     left_at: float = 0.0
     life: str = ""
     failed_starts: int = 0
+    dead_letters: int = 0
     version: int = 0
     submitted: int = 0
     recorded: int = -1
@@ -62,6 +64,8 @@ _STATE: Final = {
     for each in fields(Job)
     if each.name not in ("id", "uid", "gid", "pool", "ad", "recorded")
 }
+#: What snapshots of earlier releases lack.
+_ADDED: Final = frozenset({"dead_letters"})
 
 
 def encode_state(job: Job) -> str:
@@ -73,7 +77,8 @@ def make_job(snapshot: Snapshot) -> Job:
     """Return the job of a snapshot; raises BadMessage."""
     try:
         values = json.loads(snapshot.state)
-        state = {name: kind(values[name]) for name, kind in _STATE.items()}
+        names = [name for name in _STATE if name in values or name not in _ADDED]
+        state = {name: _STATE[name](values[name]) for name in names}
     except (ValueError, KeyError, TypeError) as error:
         raise BadMessage(f"snapshot: state {snapshot.state[:100]!r}: {error}") from error
     owner = (snapshot.uid, snapshot.gid, snapshot.pool)

@@ -180,7 +180,8 @@ def _release_dead_letter(job: Job, event: Submit) -> list[Effect]:
     # not the message's own time: that is of its first submission
     now = max(event.time, float(job.ad.number("EnteredCurrentStatus")))
     _set_status(job, IDLE, now)
-    job.queued, job.failed_starts = False, 0
+    job.queued = False
+    job.losses = job.failed_starts = job.dead_letters = 0
     return [LogEvent(user_log_events.format_released(job.id, now, reason))]
 
 
@@ -201,9 +202,9 @@ def _on_dead_lettered(job: Job, event: DeadLettered) -> list[Effect]:
     waits = job.in_queue and job.status == IDLE and job.queued
     if not waits or event.attempt != job.attempt:
         return []  # the job has gone on without that message
-    if event.taken_too_often and job.failed_starts + 1 < MAX_DEAD_LETTERS:
+    if event.taken_too_often and job.dead_letters + 1 < MAX_DEAD_LETTERS:
         # its workers may have waited for a schedd that was away: it is queued again
-        job.failed_starts += 1
+        job.dead_letters += 1
         job.queued = False
         return []
     why = " ".join(event.reason.split()) or "no worker could take it"
@@ -245,7 +246,7 @@ def _on_started(job: Job, event: Started) -> list[Effect]:
     if not may_start(job, event.attempt):
         return [ControlMessage(event.worker, event.attempt, "superseded")]
     _set_status(job, RUNNING, event.time)
-    job.worker = event.worker
+    job.worker, job.dead_letters = event.worker, 0
     # the record of what it took from the queue may be lost
     job.attempt = max(job.attempt, event.attempt)
     ad_updates.record_start(job.ad, event.host, event.time, event.machine)
@@ -478,7 +479,7 @@ def _on_released(job: Job, event: Released) -> list[Effect]:
     else:
         _set_status(job, IDLE, event.time)
         job.queued = False
-        job.losses = job.failed_starts = 0
+        job.losses = job.failed_starts = job.dead_letters = 0
     return [LogEvent(text)]
 
 

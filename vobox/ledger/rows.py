@@ -21,14 +21,14 @@ _POLICIES: Final = (
 #: What ``decode_job`` reads, in this order.
 JOB_COLUMNS: Final = (
     "cluster, proc, uid, gid, pool, status, attempt, queued, worker, ended, losses, lease, "
-    "has_result, in_queue, left_at, life, failed_starts, version, submitted, recorded, "
-    "dictionary, ad"
+    "has_result, in_queue, left_at, life, failed_starts, dead_letters, version, submitted, "
+    "recorded, dictionary, ad"
 )
 _WRITTEN: Final = (
     "cluster", "proc", "owner", "uid", "gid", "pool", "status", "attempt", "queued", "worker",
     "ended", "losses", "lease", "has_result", "in_queue", "left_at", "life", "failed_starts",
-    "version", "submitted", "recorded", "has_policy", "qdate", "batch", "procs", "cmd",
-    "columns_match", "dictionary", "ad",
+    "dead_letters", "version", "submitted", "recorded", "has_policy", "qdate", "batch", "procs",
+    "cmd", "columns_match", "dictionary", "ad",
 )  # fmt: skip
 #: Writes what ``encode_job`` gives; not by REPLACE, which would write every index again.
 PUT_JOB: Final = (
@@ -69,7 +69,7 @@ def encode_job(job: Job, compressor: Compressor) -> tuple[object, ...]:
         *job.id, owner, job.uid, job.gid, job.pool, job.status, job.attempt,
         1 if job.queued else 0, job.worker, job.ended, job.losses, job.lease,
         1 if job.has_result else 0, 1 if job.in_queue else 0, job.left_at,
-        job.life, job.failed_starts, job.version, job.submitted, job.recorded,
+        job.life, job.failed_starts, job.dead_letters, job.version, job.submitted, job.recorded,
         1 if has_policy else 0, *stored, 1 if columns_match else 0,
         *compressor.compress(("ad", owner), encode_ad(ad)),
     )  # fmt: skip
@@ -78,7 +78,7 @@ def encode_job(job: Job, compressor: Compressor) -> tuple[object, ...]:
 def decode_job(row: tuple[Any, ...], dictionaries: Dictionaries) -> Job:
     """Make the job of a row of ``JOB_COLUMNS``."""
     (cluster, proc, uid, gid, pool, status, attempt, queued, worker, ended, losses, lease,
-     has_result, in_queue, left_at, life, failed_starts, version, submitted, recorded,
+     has_result, in_queue, left_at, life, failed_starts, dead_letters, version, submitted, recorded,
      _dictionary, _ad) = row  # fmt: skip
     return Job(
         id=JobId(cluster, proc),
@@ -98,6 +98,7 @@ def decode_job(row: tuple[Any, ...], dictionaries: Dictionaries) -> Job:
         left_at=left_at,
         life=life,
         failed_starts=failed_starts,
+        dead_letters=dead_letters,
         version=version,
         submitted=submitted,
         recorded=recorded,

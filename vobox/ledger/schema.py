@@ -24,16 +24,20 @@ from vobox.jobs.status import IDLE, TRANSFERRING_OUTPUT
 
 log = logging.getLogger(__name__)
 
-VERSION = 10
+VERSION = 11
 
-#: What a job's row has since version 10, with the value of a job of before.
-_NEW_COLUMNS = (
-    "life TEXT NOT NULL DEFAULT ''", "failed_starts INTEGER NOT NULL DEFAULT 0",
-    "version INTEGER NOT NULL DEFAULT 0", "submitted INTEGER NOT NULL DEFAULT 0",
-    "recorded INTEGER NOT NULL DEFAULT -1",
-)  # fmt: skip
+#: Version → what a job's row has since the next one, with the value of a job of before.
+_NEW_COLUMNS = {
+    9: ("life TEXT NOT NULL DEFAULT ''", "failed_starts INTEGER NOT NULL DEFAULT 0",
+        "version INTEGER NOT NULL DEFAULT 0", "submitted INTEGER NOT NULL DEFAULT 0",
+        "recorded INTEGER NOT NULL DEFAULT -1"),
+    10: ("dead_letters INTEGER NOT NULL DEFAULT 0",),
+}  # fmt: skip
 #: Version → statements that make the next version of it.
-_MIGRATIONS = {9: "".join(f"ALTER TABLE jobs ADD COLUMN {each};" for each in _NEW_COLUMNS)}
+_MIGRATIONS = {
+    version: "".join(f"ALTER TABLE jobs ADD COLUMN {each};" for each in columns)
+    for version, columns in _NEW_COLUMNS.items()
+}
 
 _ONE_MORE = (
     "INSERT INTO counts VALUES"
@@ -51,7 +55,7 @@ CREATE TABLE jobs(
     attempt INTEGER NOT NULL, queued INTEGER NOT NULL, worker TEXT NOT NULL,
     ended INTEGER NOT NULL, losses INTEGER NOT NULL, lease REAL NOT NULL,
     has_result INTEGER NOT NULL,
-    in_queue INTEGER NOT NULL, left_at REAL NOT NULL, {", ".join(_NEW_COLUMNS)},
+    in_queue INTEGER NOT NULL, left_at REAL NOT NULL, {", ".join(sum(_NEW_COLUMNS.values(), ()))},
     has_policy INTEGER NOT NULL,
     qdate TEXT, batch TEXT, procs TEXT, cmd TEXT, columns_match INTEGER NOT NULL,
     dictionary INTEGER, ad BLOB NOT NULL, PRIMARY KEY(cluster, proc));

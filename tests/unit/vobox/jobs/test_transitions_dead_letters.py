@@ -23,6 +23,7 @@ from thyme.broker import Transport, connect, routing_keys
 from thyme.protocol import codec
 from thyme.protocol.events import JobMessage, Snapshot, Started
 from vobox.jobs.job import encode_state
+from vobox.jobs.transitions import MAX_FAILED_STARTS
 
 Brokers = Callable[[], Transport]
 
@@ -259,8 +260,6 @@ def test_a_message_that_was_taken_too_often_is_queued_again_some_times(
     bench.submit(e.submit())
     for attempt in (1, 2):
         reject(bench, "delivered more than 20 times, and each time its worker died")
-        bench.clock.now += 1000  # the pause before the second
-        bench.settle()
         assert describe_job(bench.job()) == "idle with message"
         assert (bench.job().attempt, bench.transport.count_ready("pool")) == (attempt, 1)
     reject(bench, "delivered more than 20 times, and each time its worker died")
@@ -277,3 +276,30 @@ def test_a_run_in_between_lets_it_be_taken_too_often_again(bench: ScheddHarness,
         bench.transport.ack(delivery)
         bench.record(e.started("w1", attempt), e.evicted("w1", attempt))
         assert describe_job(bench.job()) == "idle with message"
+
+
+def test_messages_taken_too_often_and_starts_that_failed_are_counted_apart(
+    bench: ScheddHarness, e: Events
+) -> None:
+    bench.submit(e.submit())
+    for attempt in range(MAX_FAILED_STARTS - 1):
+        if attempt % 4 == 0:
+            reject(bench, "delivered more than 20 times, and each time its worker died")
+            bench.clock.now += 1000  # the pause after failed starts
+            bench.settle()
+        delivery = bench.transport.take("pool")
+        assert delivery is not None
+        bench.transport.ack(delivery)
+        number = bench.job().attempt
+        bench.record(e.started("w1", number), e.evicted("w1", number, "no space left"))
+        bench.clock.now += 1000
+        bench.settle()
+        assert describe_job(bench.job()) == "idle with message"
+    number = bench.job().attempt
+    bench.record(e.started("w1", number), e.evicted("w1", number, "no space left"))
+
+    assert describe_job(bench.job()) == "held"
+    reason = bench.job().ad.text("HoldReason")
+    assert reason == "no worker could run it, 10 times in a row: no space left"
+    bench.record(e.released())
+    assert (bench.job().failed_starts, bench.job().dead_letters) == (0, 0)
