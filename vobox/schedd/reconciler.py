@@ -344,11 +344,9 @@ class Reconciler:
         queued: list[Submit] = []
         for job in jobs:
             body = self._ledger.read_body(job.id, "task")
-            if body is None:
-                text = "its input is no longer known"
-                self.hold(job.id, HoldReason(HoldReasonCode.SPOOLING_INPUT, 0, text))
-                continue
             try:
+                if body is None:
+                    raise BadMessage("its input is no longer known")
                 first = codec.decode(body)
                 if not isinstance(first, (Submit, Recorded)):
                     raise BadMessage(f"a {first.kind} message where its task should be")

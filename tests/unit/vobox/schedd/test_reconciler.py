@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.schedd_parts import Events, Expression, ScheddHarness
+from thyme.protocol import codec
 from thyme.protocol.events import Held, HoldReason, JobMessage
 from thyme.protocol.job import JobId, Task
 
@@ -82,6 +83,54 @@ def test_a_log_that_cannot_be_written_holds_the_job_once(
     bench.record(e.released())
     assert bench.job().status == 1
     assert (tmp_path / "there/log").read_text().startswith("013 (038.000.000)")
+
+
+def lose(bench: ScheddHarness, e: Events, kind: str, left: bytes | None) -> str:
+    """Return why the job is held when it has run, and ``left`` is in the place of a message.
+
+    ``kind``: of the message that the ledger keeps for the job.
+    """
+    bench.submit(e.submit())
+    bench.broker.record([codec.encode(e.started()), codec.encode(e.finished())])
+    bench.reader.catch_up(replaying=False)
+    if left is None:
+        bench.ledger.delete_body(e.job, kind)
+    else:
+        bench.ledger.put_body(e.job, kind, left)
+    bench.settle()
+    job = bench.job()
+    assert job.status == 5
+    return f"{job.ad['HoldReasonCode']} {job.ad['HoldReasonSubCode']} {job.ad.text('HoldReason')}"
+
+
+def test_a_job_whose_result_the_ledger_has_lost_is_held_and_says_so(bench: ScheddHarness) -> None:
+    assert lose(bench, Events(), "result", None) == "12 2 the result is no longer known"
+
+
+def test_a_job_whose_result_cannot_be_read_is_held_and_says_so(bench: ScheddHarness) -> None:
+    why = lose(bench, Events(), "result", b"garbage")
+    assert why.startswith("12 2 its result cannot be read: not a thyme message: ")
+
+
+KEPT = {
+    "lost": (None, "26 0 it cannot be queued again: its input is no longer known"),
+    "unreadable": (b"garbage", "26 0 it cannot be queued again: not a thyme message: "),
+    "another": (
+        codec.encode(Events().removed()),
+        "26 0 it cannot be queued again: a removed message where its task should be",
+    ),
+}
+
+
+@pytest.mark.parametrize("kept", KEPT)
+def test_a_job_that_cannot_be_queued_again_is_held_and_says_why(
+    bench: ScheddHarness, kept: str
+) -> None:
+    left, why = KEPT[kept]
+    attributes = {"OnExitRemove": False}
+    told = lose(bench, Events(attributes=attributes), "task", left)  # type: ignore[arg-type]
+    assert told.startswith(why)
+    assert bench.transport.count_ready("pool") == 1, "its first message, and no other"
 
 
 def test_policies_fire_through_the_stream(bench: ScheddHarness) -> None:
