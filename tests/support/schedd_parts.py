@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from unittest.mock import patch
 
 from tests.support.fake_broker import FakeBroker
-from thyme.broker import Transport
+from thyme.broker import Mail, Transport
 from thyme.protocol import codec
 from thyme.protocol.events import (
     Delivered,
@@ -38,7 +39,7 @@ from vobox.schedd.reconciler import Reconciler
 from vobox.schedd.session import Session
 from vobox.schedd.state import ScheddState, Settings
 from vobox.schedd.stream_reader import StreamReader
-from vobox.workers.mail import WorkerMail
+from vobox.workers.mail import READING_SECONDS, WorkerMail
 
 SCHEDD = "vobox1.example.org"
 #: 2026-11-22 13:25:12 UTC
@@ -265,6 +266,14 @@ class ScheddHarness:
 
     def mark(self, next_cluster: int) -> None:
         self.record(Marker(SCHEDD, "token", next_cluster))
+
+    def receive(self, mail: Mail) -> None:
+        """Let mail reach the schedd, some time after the mail before, and read it."""
+        self.clock.now += READING_SECONDS
+        mails = [mail]
+        with patch.object(self.transport, "receive", lambda: mails.pop() if mails else None):
+            self.mail.answer_claims()
+        self.mail.read_rest()
 
     def settle(self) -> None:
         self.reconciler.reconcile_all()

@@ -3,15 +3,18 @@
 The schedd alone records that a job starts, before it says yes to the claim. A refused worker
 acknowledges the message, and it is gone: so a claim is answered from a ledger that is current.
 A claim that was made before, or is for a job of which something was recorded and not read back, is
-judged after the stream was read to its end; where that cannot be done now, the answer is "wait".
+judged after the stream was read to its end; where that cannot be done, the answer is "wait". That
+costs a record in the stream, so it is done a few times a second at most, for all such claims that
+have come meanwhile: a worker that repeats its claim without end does not fill the stream.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from thyme.broker import Mail, Transport
 from thyme.broker.users import may_report
@@ -41,8 +44,11 @@ from .slots import Slots
 log = logging.getLogger(__name__)
 
 
-#: Pieces of mail received at once.
+#: Pieces of mail received at once, and claims that wait for the stream to be read.
 MAX_MAIL = 1000
+#: Seconds from one reading of the stream to its end, for claims, to the next. The main loop comes
+#: round more often than a worker's patience ends.
+READING_SECONDS: Final = 0.25
 
 
 def refuse_claim(job: Job | None, claim: Claim) -> str:
@@ -134,6 +140,10 @@ class WorkerMail:
         self._stream = stream
         #: pieces of mail that nobody could read
         self._unreadable = 0
+        #: inbox and correlation, which a worker repeats → a claim that waits for the stream
+        self._put_off: dict[tuple[str, str], tuple[Mail, Claim]] = {}
+        #: when the stream may be read for claims again, by ``clock``
+        self._next_reading = -math.inf
         #: received beside claims, and not read yet
         self._rest: list[tuple[Mail, Message]] = []
         #: correlation → what to call with the answer
@@ -180,14 +190,6 @@ class WorkerMail:
         for mail, message in rest:
             self._read(mail, message)
 
-    def read(self, mail: Mail) -> None:
-        """Read one mail of any kind."""
-        message = self._decode(mail)
-        if isinstance(message, Claim):
-            self._answer([(mail, message)])
-        elif message is not None:
-            self._read(mail, message)
-
     def ask(self, worker: str, peek: Peek, on_answer: Callable[[Peeked], None]) -> str:
         """Ask a worker for some of what its job has written.
 
@@ -231,15 +233,22 @@ class WorkerMail:
 
     def _answer(self, claims: Sequence[tuple[Mail, Claim]]) -> None:
         """Record the starts of all that is granted, together, and then answer the workers."""
-        claims = [each for each in claims if each[1].schedd == self._schedd]
-        is_current = not any(self._needs_reading(claim) for _mail, claim in claims)
-        if not is_current:
+        claims = [
+            each for each in (*self._put_off.values(), *claims) if each[1].schedd == self._schedd
+        ]
+        self._put_off.clear()
+        is_current, may_read = False, self._clock() >= self._next_reading
+        if may_read and any(self._needs_reading(claim) for _mail, claim in claims):
             is_current = self._stream.read_to_end()
+            self._next_reading = self._clock() + READING_SECONDS
         answers = []
         starts = dict[JobId, Started]()
         for mail, claim in claims:
             if not is_current and self._needs_reading(claim):
-                answers.append(self._make_reply(mail, claim, "the stream is being read", True))
+                if not may_read and len(self._put_off) < MAX_MAIL:
+                    self._put_off[mail.reply_to, mail.correlation] = mail, claim
+                else:
+                    answers.append(self._make_reply(mail, claim, "the stream is being read", True))
                 continue
             job = self._ledger.get(claim.job)
             reason = refuse_claim(job, claim)

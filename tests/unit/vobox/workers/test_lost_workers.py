@@ -32,7 +32,7 @@ def ask(bench: ScheddHarness, message: Heartbeat) -> list[Any]:
     connection = bench.broker.connect()
     connection.open_inbox(message.worker)
     try:
-        bench.mail.read(Mail(codec.encode(message), message.worker))
+        bench.receive(Mail(codec.encode(message), message.worker))
         answers = []
         while (mail := connection.receive()) is not None:
             answers.append((codec.decode(mail.body), mail.correlation))

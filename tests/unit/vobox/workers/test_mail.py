@@ -14,10 +14,10 @@ from tests.support.schedd_parts import JOB, SCHEDD, Events, ScheddHarness, job_a
 from thyme.broker import Mail
 from thyme.errors import BadInvocation, BrokerUnreachable
 from thyme.protocol import codec
-from thyme.protocol.events import HoldReason, Started, Usage
+from thyme.protocol.events import HoldReason, Marker, Started, Usage
 from thyme.protocol.job import JobId
 from thyme.protocol.mail import Claim, ClaimReply, Control, Heartbeat
-from vobox.workers.mail import MAX_MAIL, answer_heartbeat, refuse_claim
+from vobox.workers.mail import MAX_MAIL, READING_SECONDS, answer_heartbeat, refuse_claim
 
 CORRELATION = "token"  # of a claim, unless it matters
 
@@ -183,7 +183,7 @@ def ask(bench: ScheddHarness, message: Claim | Heartbeat, token: str = CORRELATI
     connection = bench.broker.connect()
     connection.open_inbox(message.worker)
     try:
-        bench.mail.read(Mail(codec.encode(message), message.worker, token))
+        bench.receive(Mail(codec.encode(message), message.worker, token))
         answers = []
         while (mail := connection.receive()) is not None:
             answers.append((codec.decode(mail.body), mail.correlation))
@@ -203,9 +203,9 @@ def test_a_worker_of_another_pool_is_granted_nothing(bench: ScheddHarness) -> No
     bench.submit(replace(Events().submit(), life="one"))
     asked = codec.encode(replace(claim(), life="one"))
     for user in ("worker", "worker-other", "monitor", ""):
-        bench.mail.read(Mail(asked, "", "token", user))
+        bench.receive(Mail(asked, "", "token", user))
     assert bench.kinds() == ["submit"]
-    bench.mail.read(Mail(asked, "", "token", "worker-pool"))
+    bench.receive(Mail(asked, "", "token", "worker-pool"))
     assert bench.kinds() == ["submit", "started"]
 
 
@@ -317,6 +317,56 @@ def test_while_the_stream_cannot_be_read_to_its_end_who_asks_again_is_told_to_wa
     assert starts(bench) == ["w1"]
 
 
+def test_claims_that_are_repeated_without_end_share_few_markers(bench: ScheddHarness) -> None:
+    """Each marker is a record that the stream keeps for days."""
+    bench.submit(*(Events(JobId(38, proc)).submit() for proc in range(3)))
+    bench.transport.open_inbox("schedd")
+    connection = bench.broker.connect()
+    connection.open_inbox("w1")
+
+    def repeat_for_a_second() -> list[ClaimReply]:
+        for _ in range(100):
+            for proc in range(3):
+                mail = Mail(codec.encode(claim(job=JobId(38, proc), again=True)), "w1", "token")
+                connection.send("schedd", mail)
+            bench.mail.answer_claims()
+            bench.clock.now += 0.01
+        replies = []
+        while (mail := connection.receive()) is not None:
+            replies.append(codec.decode(mail.body))
+        assert all(isinstance(reply, ClaimReply) for reply in replies)
+        return replies  # type: ignore[return-value]
+
+    replies = repeat_for_a_second()
+
+    assert 3 <= len([m for m in bench.broker.messages() if isinstance(m, Marker)]) <= 5
+    assert {(r.job.proc, r.run, r.wait) for r in replies} == {(n, True, False) for n in range(3)}
+    assert starts(bench) == ["w1"] * 3
+    connection.close()
+
+
+def test_claims_that_wait_for_the_stream_are_bounded_in_number(bench: ScheddHarness) -> None:
+    bench.transport.open_inbox("schedd")
+    connection = bench.broker.connect()
+    connection.open_inbox("w1")
+    assert ask(bench, claim("w2")) == [no("no such job")]  # read for it, and not so soon again
+    for proc in range(MAX_MAIL + 1):
+        mail = Mail(codec.encode(claim(job=JobId(1, proc))), "w1", f"token {proc}")
+        connection.send("schedd", mail)
+    for _ in range(2):
+        bench.mail.answer_claims()
+
+    (answered,) = iter(connection.receive, None)
+    assert answered.correlation == f"token {MAX_MAIL}"
+    reply = codec.decode(answered.body)
+    assert isinstance(reply, ClaimReply) and reply.wait
+    bench.clock.now += READING_SECONDS
+    bench.mail.answer_claims()
+    told = [codec.decode(mail.body) for mail in iter(connection.receive, None)]
+    assert [(m.run, m.wait) for m in told if isinstance(m, ClaimReply)] == [(False, False)] * 1000
+    connection.close()
+
+
 def test_an_older_worker_is_never_told_to_wait(
     bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -354,6 +404,7 @@ def test_a_start_that_could_not_be_recorded_is_not_granted(bench: ScheddHarness)
         ask(bench, claim())
 
     assert bench.broker.calls[-1] == "record"
+    bench.transport.close()
     bench.transport = bench.broker.connect()
     assert ask(bench, claim(again=True)) == [yes()]
     assert starts(bench) == ["w1"]
@@ -413,7 +464,7 @@ def test_a_heartbeat_of_a_good_run_is_not_answered(bench: ScheddHarness) -> None
 def test_unreadable_mail_is_dropped_and_logged(
     bench: ScheddHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bench.mail.read(Mail(b"garbage", "w1", "t"))
+    bench.receive(Mail(b"garbage", "w1", "t"))
     assert "mail not understood" in caplog.text
 
 

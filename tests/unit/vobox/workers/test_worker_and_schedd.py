@@ -38,7 +38,7 @@ class Both:
     def arrive(self) -> None:
         """The schedd answers claims from now on."""
         inbox = make_schedd_inbox_name(SCHEDD)
-        self.site.broker.answer(inbox, lambda mail: self.bench.mail.read(mail))
+        self.site.broker.answer(inbox, self.bench.receive)
 
     def leave(self) -> None:
         del self.site.broker.inboxes[make_schedd_inbox_name(SCHEDD)]
@@ -60,7 +60,7 @@ def ask(bench: ScheddHarness, worker: str, attempt: int = 0, again: bool = True)
     claim = Claim(SCHEDD, job.id, attempt, worker, f"slot1@{worker}", again=again, life=job.life)
     line = bench.broker.connect()
     line.open_inbox(worker)
-    bench.mail.read(Mail(codec.encode(claim), worker, "token"))
+    bench.receive(Mail(codec.encode(claim), worker, "token"))
     mail = line.receive()
     assert mail is not None
     line.close()
