@@ -8,6 +8,7 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 import commandline.parser
+from commandline.units import parse_time
 
 from .broker import check_url, make_amqp_url
 from .errors import BadInvocation
@@ -36,8 +37,9 @@ def make_count_type(what: str, least: int) -> Callable[[str], int]:
 
 
 def parse_seconds(text: str) -> float:
-    """Parse seconds from 0, fractions allowed; an argparse type."""
-    value = float(text)
+    """Parse seconds from 0, or a time with a unit (``12h``); an argparse type."""
+    with_unit = parse_time(text)
+    value = float(text) if with_unit is None else with_unit
     if not 0 <= value < 1e9:
         raise ValueError
     return value

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from commandline.parser import Parser, describe_missing_library
+from commandline.units import parse_size, parse_time
 from plancton import __version__
 from plancton.errors import ExitCode, PlanctonError
 from plancton.paths import Paths
@@ -36,6 +37,8 @@ COMMANDS = {
     "completion": ("completion", "completion", "print the completion script of bash or zsh"),
     "help": ("", "", "this text"),
 }
+#: Seconds of a wait that nothing limits.
+_NO_LIMIT = 1e9
 SHELLS = ("bash", "zsh")
 _EXIT_CODES = """\
 exit codes:
@@ -131,9 +134,9 @@ def _own_options(command: str, add: Callable[..., object]) -> None:
     elif command in ("drain", "drain-stop"):
         add(
             "--wait",
-            type=_positive,
+            type=_seconds,
             nargs="?",
-            const=10**9,
+            const=_NO_LIMIT,
             metavar="S",
             help="return when no pilot runs any more, or fail after S seconds",
         )
@@ -147,7 +150,7 @@ def _own_options(command: str, add: Callable[..., object]) -> None:
         add("file", nargs="?", help="file or URL, instead of CONFDIR/config.yaml")
         add("--schema", action="store_true", help="print the JSON schema of a configuration")
     elif command == "top":
-        add("--interval", type=_seconds, default=2.0, metavar="S", help="time between two (2)")
+        add("--interval", type=_interval, default=2.0, metavar="S", help="time between two (2)")
         add("--count", type=_positive, metavar="N", help="end after N (a terminal: never; else 1)")
     elif command == "report":
         add(
@@ -171,9 +174,7 @@ def _own_options(command: str, add: Callable[..., object]) -> None:
             help="how long jobs are: a file with a length in seconds a line, or fixed:SECONDS, "
             "exponential:MEAN, lognormal:MEDIAN,SIGMA, uniform:LEAST,MOST (they never end)",
         )
-        add(
-            "--job-memory", type=_positive, metavar="BYTES", help="that a pilot uses (max_dock_mem)"
-        )
+        add("--job-memory", type=_bytes, metavar="BYTES", help="that a pilot uses (max_dock_mem)")
         add(
             "--claim",
             choices=("any", "fitting", "lanes"),
@@ -185,21 +186,33 @@ def _own_options(command: str, add: Callable[..., object]) -> None:
         add("--seed", type=int, default=1, metavar="N", help="of the jobs' lengths (1)")
         add("--html", metavar="F", help="write a page with a picture there, too")
         add("--config", metavar="F", help="instead of CONFDIR/config.yaml")
-        add("--step", type=_seconds, default=300.0, metavar="S", help="between two values (300)")
+        add("--step", type=_interval, default=300.0, metavar="S", help="between two values (300)")
         add("--cpu-idle", action="store_true", help="as where cpu.idle protects the owner")
         add("--nodes", type=_positive, default=10, metavar="N", help="lines to replay (10)")
         add("--ncpus", type=_positive, metavar="N", help="CPUs of a node (those of this one)")
-        add("--ram", type=_positive, metavar="BYTES", help="its memory (that of this one)")
+        add("--ram", type=_bytes, metavar="BYTES", help="its memory (that of this one)")
+
+
+def _interval(text: str) -> float:
+    value = _seconds(text)
+    if value > 86400:
+        raise argparse.ArgumentTypeError("must be 0.1 to 86400 seconds")
+    return value
 
 
 def _seconds(text: str) -> float:
+    with_unit = parse_time(text)
     try:
-        value = float(text)
+        value = float(text) if with_unit is None else with_unit
     except ValueError:
         value = 0.0
-    if not 0.1 <= value <= 86400:
-        raise argparse.ArgumentTypeError("must be 0.1 to 86400 seconds")
+    if not 0.1 <= value < _NO_LIMIT:
+        raise argparse.ArgumentTypeError("must be 0.1 s or more, e.g. 90, 90s, 30min or 12h")
     return value
+
+
+def _bytes(text: str) -> int:
+    return parse_size(text) or _positive(text)
 
 
 def _positive(text: str) -> int:

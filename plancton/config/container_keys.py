@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from .key_types import Bytes, Interval, Texts, key
+from .key_types import Bytes, Interval, SizeExpression, Texts, key
 
 _NAMES = "May hold `{{ names }}`."
 
@@ -140,7 +140,7 @@ class ContainerKeys(BaseModel):
         "in a container.",
         "1.0",
     )
-    pilots_memory: int | str = key(
+    pilots_memory: SizeExpression = key(
         "ram_bytes - mem_reserve",
         "bytes",
         "Most memory for all pilots together: a number, or an expression over ncpus, ram_bytes, "

@@ -6,6 +6,7 @@ code: only arithmetic over a few numbers, and text with those numbers in it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -144,8 +145,7 @@ def _one_line(error: Exception, names: Mapping[str, object]) -> str:
     if isinstance(error, NameError):  # how Python spells an infinite number that jinja2 computed
         return "gives a number that is not finite"
     text = " ".join(str(error).split()) or type(error).__name__
-    for end in ("'end of template'", "'end of print statement'"):
-        text = text.replace(end, "end of the expression")
+    text = re.sub(r"'?end of (template|print statement)'?", "end of the expression", text)
     if "is undefined" in text:
         text += f"; known: {', '.join(sorted(names))}"
     return text

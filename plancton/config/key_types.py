@@ -7,12 +7,77 @@ from datetime import date
 from ipaddress import ip_address
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+from commandline.units import SIZE_PATTERN, TIME_PATTERN, parse_size, parse_time
+
+
+def _size(value: Any) -> Any:
+    """Convert a text such as ``2GB`` to bytes; another value stays."""
+    if not isinstance(value, str):
+        return value
+    size = parse_size(value)
+    if size is None:
+        raise ValueError("must be a number of bytes, or one with a unit, as 2GB or 2GiB")
+    return size
+
+
+def _size_or_expression(value: Any) -> Any:
+    size = parse_size(value) if isinstance(value, str) else None
+    return value if size is None else size
+
+
+def _time(value: Any) -> Any:
+    """Convert a text such as ``12h`` to seconds; another value stays."""
+    if not isinstance(value, str):
+        return value
+    seconds = parse_time(value)
+    if seconds is None:
+        raise ValueError("must be a number of seconds, or one with a unit, as 90s, 30min or 12h")
+    return seconds
+
+
+def _schema(kind: str, pattern: str, **limits: float) -> WithJsonSchema:
+    """Return the JSON schema of a number that may be written with a unit."""
+    number = {"type": kind, **limits}
+    return WithJsonSchema({"anyOf": [number, {"type": "string", "pattern": pattern}]})
+
+
+Seconds = Annotated[
+    float,
+    Field(ge=0, allow_inf_nan=False),
+    BeforeValidator(_time),
+    _schema("number", TIME_PATTERN, minimum=0),
+]
 #: Intervals that a loop sleeps: zero would use a whole CPU of the owner's.
-Interval = Annotated[float, Field(ge=0.05, allow_inf_nan=False)]
-Bytes = Annotated[int, Field(ge=0)]
+Interval = Annotated[
+    float,
+    Field(ge=0.05, allow_inf_nan=False),
+    BeforeValidator(_time),
+    _schema("number", TIME_PATTERN, minimum=0.05),
+]
+#: Seconds of which some have to be.
+Lifetime = Annotated[
+    float,
+    Field(gt=0),
+    BeforeValidator(_time),
+    _schema("number", TIME_PATTERN, exclusiveMinimum=0),
+]
+#: Intervals of at least a second.
+SlowInterval = Annotated[
+    float,
+    Field(ge=1, allow_inf_nan=False),
+    BeforeValidator(_time),
+    _schema("number", TIME_PATTERN, minimum=1),
+]
+Bytes = Annotated[
+    int, Field(ge=0), BeforeValidator(_size), _schema("integer", SIZE_PATTERN, minimum=0)
+]
+#: Bytes of which some have to be.
+Memory = Annotated[
+    int, Field(gt=0), BeforeValidator(_size), _schema("integer", SIZE_PATTERN, exclusiveMinimum=0)
+]
+SizeExpression = Annotated[int | str, BeforeValidator(_size_or_expression)]
 ExitCodes = tuple[Annotated[int, Field(ge=0, le=255)], ...]
 
 _SYSLOG_PORT = 514

@@ -1,7 +1,8 @@
 """The keys of ``config.yaml``: those of 2017 with their defaults, and the new ones.
 
-Sizes are bytes and times are seconds throughout.  The descriptions below are
-the reference: ``docs/reference/plancton-config.md`` is generated from them.
+Sizes are bytes and times are seconds throughout; in a file they may have a unit (``2GB``,
+``12h``).  The descriptions below are the reference: ``docs/reference/plancton-config.md`` is
+generated from them.
 
 ``engine`` defaults to ``docker`` because a configuration of 2017 means containers: as processes,
 its pilots would run without isolation, as root. ``docks_per_loop`` has no default, because the
@@ -16,7 +17,17 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from .container_keys import CONTAINERS_ONLY, ContainerKeys
-from .key_types import Bytes, Codes, Interval, Periods, Seconds, Texts
+from .key_types import (
+    Bytes,
+    Codes,
+    Interval,
+    Lifetime,
+    Memory,
+    Periods,
+    Seconds,
+    SlowInterval,
+    Texts,
+)
 from .key_types import key as _key
 
 
@@ -77,7 +88,7 @@ class Config(ContainerKeys):
         "pilots yield to the owner anyway, as they run at the lowest priority.",
         "1.0",
     )
-    max_dock_mem: Annotated[int, Field(gt=0)] = _key(2_000_000_000, "bytes", "Memory of one pilot.")
+    max_dock_mem: Memory = _key(2_000_000_000, "bytes", "Memory of one pilot.")
     mem_reserve: Bytes = _key(
         1_000_000_000,
         "bytes",
@@ -142,7 +153,7 @@ class Config(ContainerKeys):
         "`read_only`, as they are files in the container.",
         "1.0",
     )
-    max_ttl: Annotated[float, Field(gt=0)] = _key(
+    max_ttl: Lifetime = _key(
         43200.0,
         "s",
         "Time a pilot may live. Where this key is not set, only the time counts in which a pilot "
@@ -233,9 +244,7 @@ class Config(ContainerKeys):
         " (a file with the password; the authority of the server's certificate). The database is "
         "made when it is missing.",
     )
-    metrics_interval: Annotated[float, Field(ge=1, allow_inf_nan=False)] = _key(
-        30.0, "s", "Between two points of each series.", "1.0"
-    )
+    metrics_interval: SlowInterval = _key(30.0, "s", "Between two points of each series.", "1.0")
     prometheus: str = _key(
         "",
         "",

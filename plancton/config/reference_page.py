@@ -20,6 +20,8 @@ _HEAD = """\
 `config.yaml`, in `/etc/plancton` for root and in `~/.plancton/conf` for others (`--confdir`
 names another directory). It is read again every `updateconfig` seconds; a wrong file
 changes nothing, and `planctonctl status` and `explain` say what is wrong with it.
+Sizes are in bytes and times in seconds, or have a unit: `2GB` (10⁹), `2GiB` (2³⁰), `90s`, `30min`,
+`12h`, `1d`.
 `planctonctl validate` checks a file before it is installed.
 
 A key that is not in this table is an error. Keys marked 2017 keep their name, default and

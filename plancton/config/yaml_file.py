@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from typing import Any
 
 import yaml
@@ -12,9 +11,6 @@ from pydantic import ValidationError
 from plancton.errors import ConfigError
 
 from .model import Config
-
-#: A size as people write it, e.g. ``2GB``, ``1.5 GiB``, ``500m``.
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTkmgt])(i)?[Bb]?", re.ASCII)
 
 
 def read_yaml(text: str, where: str) -> tuple[Config, dict[str, int]]:
@@ -27,7 +23,7 @@ def read_yaml(text: str, where: str) -> tuple[Config, dict[str, int]]:
     try:
         return Config.model_validate(values), lines
     except ValidationError as error:
-        raise ConfigError(*_problems(error, where, lines)) from error
+        raise ConfigError(*_problems(error, where, lines, values)) from error
 
 
 def _mapping(text: str, where: str) -> tuple[dict[str, int], dict[str, Any]]:
@@ -56,7 +52,9 @@ def _mapping(text: str, where: str) -> tuple[dict[str, int], dict[str, Any]]:
     return lines, {str(key): value for key, value in values.items()}
 
 
-def _problems(error: ValidationError, where: str, lines: dict[str, int]) -> list[str]:
+def _problems(
+    error: ValidationError, where: str, lines: dict[str, int], values: dict[str, Any]
+) -> list[str]:
     found: dict[str, str] = {}
     for item in error.errors(include_url=False):
         key = str(item["loc"][0]) if item["loc"] else ""
@@ -69,24 +67,14 @@ def _problems(error: ValidationError, where: str, lines: dict[str, int]) -> list
             found[key] = f"{place}: unknown key {key!r}; {_nearest(key)}"
         elif key == "user_group" and isinstance(item["input"], int):
             found[key] = f'{place}: user_group: YAML reads it as a number; quote it: "uid:gid"'
-        elif size := _bytes_of(key, item["input"]):
-            found[key] = f"{place}: {key}: is in bytes: write {size} for {item['input']!r}"
         else:
             inside = "".join(f"[{part!r}]" for part in item["loc"][1:] if part in _parts(item))
-            message = item["msg"][0].lower() + item["msg"][1:]
-            found[key] = f"{place}: {key}{inside}: {message}, not {item['input']!r}"
+            # as it was written, with its unit
+            written = values.get(key) if len(item["loc"]) == 1 else item["input"]
+            message = item["msg"].removeprefix("Value error, ")
+            message = message[0].lower() + message[1:]
+            found[key] = f"{place}: {key}{inside}: {message}, not {written!r}"
     return list(found.values())
-
-
-def _bytes_of(key: str, value: object) -> int | None:
-    """Return the bytes of ``2GB``, ``1.5 GiB``, ...; None where it is no size with a unit."""
-    extra = Config.model_fields[key].json_schema_extra if key in Config.model_fields else None
-    written = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    if not isinstance(extra, dict) or extra.get("unit") != "bytes" or written is None:
-        return None
-    base = 1024 if written[3] else 1000
-    power: int = "KMGT".index(written[2].upper()) + 1
-    return round(float(written[1]) * float(base**power))
 
 
 def _parts(item: Any) -> set[Any]:

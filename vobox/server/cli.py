@@ -88,9 +88,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> float:
-    if parse_seconds(text) == 0:
+    seconds = parse_seconds(text)
+    if seconds == 0:
         raise ValueError
-    return float(text)
+    return seconds
 
 
 def _name(text: str) -> str:

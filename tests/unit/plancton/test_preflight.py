@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,9 @@ from plancton.errors import ConfigError, ExitCode
 from plancton.model import HostFacts
 from plancton.preflight import load_config, parse_config
 from tests.support.fake_node import FACTS
+
+BAD_SIZE = "must be a number of bytes, or one with a unit, as 2GB or 2GiB, "
+BAD_TIME = "must be a number of seconds, or one with a unit, as 90s, 30min or 12h, "
 
 ROOT = Path(__file__).parents[3]
 
@@ -110,7 +114,7 @@ def test_an_unknown_key_like_no_other_names_the_place_of_the_list() -> None:
 
 def test_every_problem_is_reported_in_a_line_of_its_own() -> None:
     assert problem("main_slep: 3\ngrace_kill: soon\n").splitlines() == [
-        "config.yaml:2: grace_kill: input should be a valid number, not 'soon'",
+        f"config.yaml:2: grace_kill: {BAD_TIME}not 'soon'",
         "config.yaml:1: unknown key 'main_slep'; did you mean 'main_sleep'?",
     ]
 
@@ -269,7 +273,7 @@ def test_the_schema_knows_every_key_and_no_other() -> None:
     assert set(properties) == set(Config.model_fields)
     assert written["additionalProperties"] is False
     assert written["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert properties["main_sleep"]["minimum"] == 0.05
+    assert properties["main_sleep"]["anyOf"][0] == {"type": "number", "minimum": 0.05}
     assert properties["engine"]["enum"] == ["docker", "process"]
     assert all(value.get("description") for value in properties.values())
 
@@ -326,17 +330,54 @@ def test_no_other_call_is_made_and_none_that_does_not_end(expression: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("line", "size"),
+    ("line", "value"),
     [
         ("max_dock_mem: 2GB", 2_000_000_000),
         ("max_dock_mem: 1.5 GiB", 1_610_612_736),
+        ("max_dock_mem: 2Gi", 2_147_483_648),
         ("mem_reserve: 500M", 500_000_000),
         ("shm_size: 64kib", 65_536),
-        ("max_dock_swap: 1t", 1_000_000_000_000),
+        ("max_dock_swap: 1TB", 1_000_000_000_000),
+        ("pilots_memory: 8GB", 8_000_000_000),
+        ("max_ttl: 12h", 43200.0),
+        ("main_sleep: 90s", 90.0),
+        ("grace_kill: 1h30min", 5400.0),
+        ("stop_grace: 500 ms", 0.5),
+        ("image_expiration: 2d", 172800.0),
+        ("metrics_interval: 1m", 60.0),
     ],
 )
-def test_a_size_with_a_unit_is_refused_with_the_number_to_write(line: str, size: int) -> None:
+def test_sizes_and_times_may_have_a_unit(line: str, value: float) -> None:
+    config = parse_config(line, "config.yaml", FACTS)
+    assert getattr(config, line.partition(":")[0]) == value
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("max_dock_mem: 2g", BAD_SIZE + "not '2g'"),
+        ("mem_reserve: lots", BAD_SIZE + "not 'lots'"),
+        ("grace_kill: soon", BAD_TIME + "not 'soon'"),
+        ("max_ttl: 12 hours", BAD_TIME + "not '12 hours'"),
+        ("main_sleep: 10ms", "input should be greater than or equal to 0.05, not '10ms'"),
+        ("max_dock_mem: 0GB", "input should be greater than 0, not '0GB'"),
+    ],
+)  # fmt: skip
+def test_a_wrong_size_or_time_is_refused_with_what_to_write(line: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_config(line, "config.yaml", FACTS)
-    key, _, value = line.partition(": ")
-    assert str(caught.value) == (f"config.yaml:1: {key}: is in bytes: write {size} for {value!r}")
+    assert str(caught.value) == f"config.yaml:1: {line.partition(':')[0]}: {said}"
+
+
+def test_every_size_and_time_may_have_a_unit_in_the_schema() -> None:
+    schema = Config.model_json_schema()["properties"]
+    for name, field in Config.model_fields.items():
+        extra = field.json_schema_extra
+        assert isinstance(extra, dict)
+        if extra["unit"] in ("bytes", "s"):
+            kinds = {one["type"]: one for one in schema[name]["anyOf"]}
+            assert "string" in kinds, name
+            written = "2GB" if extra["unit"] == "bytes" else "12h"
+            if name != "pilots_memory":  # any expression
+                assert re.search(str(kinds["string"]["pattern"]), written), name
+            assert parse_config(f"{name}: {written}", "c", FACTS)
