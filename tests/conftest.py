@@ -67,7 +67,7 @@ def group_of(path: Path) -> str | None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """What runs in the background or under nohup ignores these: not what our tests start."""
+    """Restore signals that a shell's background or nohup ignores, so that our programs get them."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)

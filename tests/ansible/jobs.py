@@ -9,7 +9,7 @@ from tests.support.waiting import wait_until
 
 
 def submit(site: Site, number: int, command: str, name: str) -> None:
-    """``number`` jobs that run ``command``, as the description ``name``."""
+    """Submit ``number`` jobs that run ``command``, with the description in the file ``name``."""
     text = (
         f"executable = /bin/sh\narguments = \"-c '{command}'\"\noutput = /tmp/{name}.$(Process)\n"
         f"log = /tmp/{name}.log\nqueue {number}\n"

@@ -48,7 +48,7 @@ def wheel(directory: Path, version: str = "", *, broken: bool = False) -> Path:
 
 
 def fill_index(index: Path, made: Path, extras: Sequence[str]) -> None:
-    """What ``made`` needs, in the form that pip asks an index for (PEP 503)."""
+    """Add what ``made`` needs, in the form in which pip asks an index (PEP 503)."""
     flat = KEPT / "wheels"
     flat.mkdir(parents=True, exist_ok=True)
     pip("download", "--prefer-binary", "-d", str(flat), f"{made}[{','.join(extras)}]")
@@ -127,7 +127,7 @@ class Mirror:
 
 @contextmanager
 def serve(address: str, index: Path) -> Iterator[str]:
-    """The URL of both, on ``address``, for as long as the context lasts."""
+    """Serve both on ``address`` while the context lasts; yield the URL."""
     handler = type("Proxy", (_Proxy,), {"index": index})
     server = http.server.ThreadingHTTPServer((address, 0), handler)
     thread = threading.Thread(target=server.serve_forever)

@@ -94,7 +94,7 @@ class Site:
             self.write(f"group_vars/{group}/main.yml", variables)
 
     def write(self, name: str, content: dict[str, Any]) -> None:
-        """A file of the inventory, as YAML."""
+        """Write a file of the inventory, as YAML."""
         path = self.inventory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(content, sort_keys=False))

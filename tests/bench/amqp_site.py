@@ -56,7 +56,7 @@ class AmqpSite(LiveSite):
 
 @contextmanager
 def amqp_site(pilots: int = 8) -> Iterator[AmqpSite]:
-    """A broker and a schedd; pilots are for the bench to start."""
+    """Run a broker and a schedd; the benchmark starts the pilots."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:

@@ -86,7 +86,7 @@ class ContainerNode:
         self.process.send_signal(signal.SIGUSR1)
 
     def resume(self) -> None:
-        """What ``planctonctl resume`` does, without the time that a command needs to start."""
+        """Do what ``planctonctl resume`` does, without the time that a command needs to start."""
         AdminFlags(self.rundir).resume()
         self.look()
 

@@ -59,7 +59,7 @@ class Crowd(LiveSchedd):
 
 @lru_cache(maxsize=1)
 def crowd() -> Crowd:
-    """Started once for all benches of a run that only ask it; ended with it."""
+    """Start the site once for all benchmarks that only query it; end it with the run."""
     return new_crowd()
 
 

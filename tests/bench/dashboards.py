@@ -53,7 +53,7 @@ def dashboards() -> Result:
 
 
 def _lines(moment: int) -> list[str]:
-    """What the site sends in one moment, in InfluxDB's line protocol, without the time."""
+    """Return what the site sends at one moment, in InfluxDB's line protocol, without the time."""
     made: list[Point] = []
     for number in range(NODES):
         trouble = "" if number % 99 else "image"

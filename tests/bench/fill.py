@@ -45,7 +45,7 @@ def fill() -> Result:
 
 
 def by_plancton(node: ContainerNode) -> float:
-    """Starts a second."""
+    """Return the containers that Plancton starts a second."""
     begin = time.time()
     node.resume()
     node.wait_for(PILOTS)

@@ -62,7 +62,7 @@ def goodput_whole() -> Result:
 
 
 def goodput_agents() -> Result:
-    """The same, and a central service that gives each agent any job that fits."""
+    """Measure the same with a central service that gives each agent any job that fits."""
     return _whole("goodput-agents", "fitting", 0.92, 1.0)
 
 

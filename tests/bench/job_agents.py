@@ -57,7 +57,7 @@ _SCRIPT = b"#!/bin/bash\n" + b"".join(
 
 
 def prepared(owner: str) -> PreparedJob:
-    """The job that condor_submit makes of AliEn's description."""
+    """Return the job that condor_submit makes of AliEn's description."""
     host = FakeSubmitHost(
         {
             f"/home/alice/work/agent.startup.{_JOB}": _SCRIPT,
@@ -112,7 +112,7 @@ class JobAgents:
         }
 
     def message(self, kind: str, job: int, now: float) -> bytes:
-        """The bytes of that kind of message, about that job."""
+        """Return the bytes of a message of that kind, about that job."""
         when, made = b"%.2f" % now, b"%d" % now
         return (b"%d" % job).join(
             when.join(made.join(moment) for moment in part) for part in self._parts[kind]

@@ -148,7 +148,7 @@ class LightConnection(asyncio.Protocol):
         self.transport.write(frame.Method(channel, method).marshal())
 
     def answer(self) -> asyncio.Future[Any]:
-        """The broker's next answer to a method; in the order of the methods."""
+        """Return the broker's next answer to a method; answers come in the order of the methods."""
         future = self._loop.create_future()
         if self._error is not None:
             future.set_exception(self._error)
@@ -169,7 +169,7 @@ class LightConnection(asyncio.Protocol):
     def publish(
         self, exchange: str, key: str, body: bytes, properties: Any, mandatory: bool = True
     ) -> asyncio.Future[bool]:
-        """The future is true when the broker has confirmed it, false when nobody listens there."""
+        """Publish; the future is true when confirmed, false when nobody listens there."""
         self._published += 1
         future: asyncio.Future[bool] = self._loop.create_future()
         self._confirms[self._published] = future
@@ -186,7 +186,7 @@ class LightConnection(asyncio.Protocol):
 
 
 async def connect(host: str, port: int, user: str, password: str, vhost: str) -> LightConnection:
-    """A connection with an open channel in confirm mode."""
+    """Open a connection with a channel in confirm mode."""
     loop = asyncio.get_running_loop()
     _transport, made = await loop.create_connection(
         lambda: LightConnection(user, password, vhost), host, port

@@ -24,7 +24,7 @@ GOAL = 0.05
 
 
 def metrics_schedd() -> Result:
-    """The ledger of 100,000 jobs read and counted, 8,000 workers, and 2,000 jobs just ended."""
+    """Measure the metrics of 100,000 jobs, 8,000 workers, and 2,000 jobs that just ended."""
     site = crowd()
     tally, ids = Tally(), count(1)
     workers = [

@@ -26,7 +26,7 @@ print(done)
 
 
 def owner_speed() -> Result:
-    """The owner on every core with two busy pilots a core, by the owner alone."""
+    """Divide the owner's speed beside two busy pilots a core by his speed alone."""
     alone, shared, of_2017 = [], [], []
     with container_node() as node:
         node.configure(max_docks=2 * CPUS, docker_cmd=BUSY)
@@ -65,7 +65,7 @@ def owner() -> float:
 
 
 def with_the_settings_of_2017(node: ContainerNode) -> float:
-    """A quota of one CPU for each container, side by side with the owner's processes."""
+    """Give each container a quota of one CPU, side by side with the owner's processes."""
     for _ in range(2 * CPUS):
         node.plain(command=BUSY, CgroupParent="", CpuPeriod=100_000, CpuQuota=100_000)
     try:

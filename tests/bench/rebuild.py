@@ -56,7 +56,7 @@ class LongStream(FakeTransport):
 
 
 def rebuild() -> Result:
-    """A whole schedd, but for the broker's line: from its start to the moment it is ready."""
+    """Time a whole schedd, without the broker's network, from its start until it is ready."""
     with tempfile.TemporaryDirectory(prefix="rebuild-") as directory:
         path = Path(directory) / "ledger.db"
         # the schedd has a thread of its own here, and its ledger is that thread's

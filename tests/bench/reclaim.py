@@ -66,7 +66,7 @@ def reclaim() -> Result:
 
 
 def holding(size: int) -> str:
-    """A shell's command that holds ``size`` bytes until it is ended."""
+    """Return a shell command that holds ``size`` bytes until it is ended."""
     return f"(head -c {size} /dev/zero; exec sleep 3600) | tail -c {size}"
 
 

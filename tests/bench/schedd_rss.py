@@ -23,7 +23,7 @@ QUESTIONS = (
 
 
 def schedd_rss() -> Result:
-    """The most that it ever had: rebuilt from the stream, asked one by one and all at once."""
+    """Measure the most memory it ever had: at the rebuild, and asked one by one and all at once."""
     site = new_crowd()
     try:
         return _measured(site)

@@ -107,7 +107,7 @@ def submit_jobs(site: LiveSite, script: Path) -> int:
 
 
 def kill_condor_submit(site: LiveSite, script: Path, moment: float) -> None:
-    """A submission whose client dies in the middle; the schedd may have it, or not."""
+    """Kill a condor_submit in the middle; the schedd may have its jobs, or not."""
     client = subprocess.Popen(
         [PROGRAMS / "condor_submit"],
         env=site.env,
@@ -143,7 +143,7 @@ def wait_at_most(process: subprocess.Popen[bytes], seconds: float) -> None:
 
 
 def wait_some(seconds: float, site: LiveSite) -> None:
-    """A random moment is the point here: the schedd is watched meanwhile, not waited for."""
+    """Watch the schedd for a while: a random moment is the point here, not a condition."""
     wait_at_most(site.running["schedd"], seconds)
 
 
@@ -222,7 +222,7 @@ def pid_of(worker: str) -> int:
 
 
 def check_runs(site: LiveSite, clusters: set[str], cut_off: set[str]) -> None:
-    """What the jobs themselves wrote: who ran, how often, and never two at once."""
+    """Compare with what the jobs themselves wrote: who ran, how often, and never two at once."""
     runs: dict[str, dict[int, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     for line in (site.root / "runs").read_text().splitlines():
         what, job, pid, when = line.split()

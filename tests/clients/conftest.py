@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The time for a test includes its fixtures, and the first of these start a site."""
+    """Give each test time for its fixtures too: the first of these starts a site."""
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.timeout(600))
@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 @needs("clients")
 def python() -> Path:
-    """The Python that has the real clients."""
+    """Return the Python that has the real clients."""
     need("clients")
     return clients() / "bin/python"
 
@@ -50,5 +50,5 @@ def pool(rabbitmq_server: RabbitServer) -> Iterator[Pool]:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """The client's own directory."""
+    """Return the client's own directory."""
     return tmp_path

@@ -16,7 +16,7 @@ Connect = Callable[[], Transport]
     params=["sqlite", "fake", pytest.param("amqp", marks=pytest.mark.needs("rabbitmq"))]
 )
 def new(request: pytest.FixtureRequest, tmp_path) -> Iterator[Connect]:
-    """A function that opens one more connection to one broker."""
+    """Return a function that opens one more connection to one broker."""
     opened: list[Transport] = []
     fake = FakeBroker()
     url = f"sqlite://{tmp_path}/broker.db"

@@ -37,7 +37,7 @@ def compose(version: str, place: Path, *words: str, **environment: str) -> tuple
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A clone in which nobody has typed anything but ``cp .env.example .env``."""
+    """Make a clone in which nobody has typed anything but ``cp .env.example .env``."""
     for path in ROOT.glob("docker-compose*.yml"):
         shutil.copy(path, tmp_path)
     shutil.copytree(ROOT / "compose", tmp_path / "compose")

@@ -26,7 +26,7 @@ LONGEST = 280.0
 
 @pytest.fixture
 def place():
-    """A directory for one demo, short enough for a socket's path; whatever ran there is killed."""
+    """Make a directory for one demo, short enough for a socket; kill what still runs there."""
     root = Path(tempfile.mkdtemp(prefix="demo-test-"))
     yield root
     for process in find_processes(root):
@@ -37,7 +37,7 @@ def place():
 
 @pytest.fixture
 def start(place):
-    """Starts ``python -m demo`` there with its output in a file; ends it if the test did not."""
+    """Return what starts ``python -m demo`` there, with its output in a file; end it at last."""
     started = []
 
     def run(**environment: str) -> subprocess.Popen[str]:

@@ -17,7 +17,7 @@ TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial.md"
 
 
 def commands() -> str:
-    """The ``sh`` blocks; ``console`` ones are for the eyes (cloning, and the demo itself)."""
+    """Return the ``sh`` blocks; ``console`` ones are only to be read (cloning, the demo)."""
     blocks = re.findall(r"^```sh\n(.*?)^```$", TUTORIAL.read_text(), re.MULTILINE | re.DOTALL)
     assert len(blocks) >= 10
     return "\n".join(blocks)
@@ -25,7 +25,7 @@ def commands() -> str:
 
 @pytest.fixture
 def home():
-    """A short path, for the socket; whatever still runs with this HOME is killed at the end."""
+    """Make a short path, for the socket; kill what still runs with this HOME at the end."""
     path = Path(tempfile.mkdtemp(prefix="tutorial-"))
     yield path
     for process in Path("/proc").iterdir():

@@ -130,7 +130,7 @@ def _known(uid: int) -> bool:
 
 
 def _fingerprint(place: Path) -> str:
-    """What an environment depends on: inputs, this Python, and the place that its scripts name."""
+    """Hash what an environment depends on: inputs, this Python, and the path in its scripts."""
     made = hashlib.sha256(f"{sys.version}\n{place.absolute()}\n".encode())
     for name in _INPUTS:
         made.update((ROOT / name).read_bytes())

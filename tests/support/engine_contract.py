@@ -32,7 +32,7 @@ class EngineHarness(Protocol):
     def sleeps(self) -> tuple[str, ...]: ...
 
     def reads(self, path: str, value: str) -> tuple[str, ...]:
-        """Ends with 0 if the file in ``$JOBFEATURES`` holds ``value``, else with another code."""
+        """Return a command that ends with 0 if the file in ``$JOBFEATURES`` holds ``value``."""
         ...
 
     def ignores_term(self) -> tuple[str, ...]:

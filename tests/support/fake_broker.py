@@ -73,7 +73,7 @@ class FakeBroker:
         return FakeTransport(self)
 
     def break_at(self, method: str, call: int = 1) -> None:
-        """The connection that makes the ``call``-th next call of ``method`` is lost in it."""
+        """Lose the connection that makes the ``call``-th next call of ``method``, in that call."""
         self._breaks[method] = call
 
     def answer(self, inbox: str, handler: Callable[[Mail], None]) -> None:

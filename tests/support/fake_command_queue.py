@@ -76,5 +76,5 @@ class Queue:
         return self.bench.job(JobId.parse(job)).ad.text(attribute)
 
     def start(self, job: str, worker: str = "w1") -> None:
-        """A worker on the node of its own name takes the job."""
+        """Let a worker on the node of its own name take the job."""
         self.bench.record(Events(JobId.parse(job)).started(worker))

@@ -202,7 +202,7 @@ class FakeEngine:
     # What a test does to it
 
     def end(self, name: str, code: int | None, detail: str = "") -> None:
-        """The pilot ends by itself."""
+        """End the pilot as if by itself."""
         pilot = self._place.pilots[name]
         pilot.ended, pilot.code, pilot.detail = self._place.clock.now(), code, detail
         self._wake()

@@ -59,7 +59,7 @@ class FakeSchedd:
             self.broker.clock.after(self.delay, lambda: self.broker.deliver(mail.reply_to, answer))
 
     def leave(self) -> None:
-        """It is away: mail to it comes back."""
+        """Go away: mail to it comes back."""
         inbox = f"thyme.schedd.{self.name}"
         del self.broker.inboxes[inbox], self.broker.handlers[inbox]
 

@@ -68,7 +68,7 @@ def _submit(data: bytes) -> None:
 
 
 def _evaluate(data: bytes) -> None:
-    """An attribute of a stored ad: printed, evaluated, compared, and used as each policy."""
+    """Print, evaluate and compare an attribute of a stored ad, and use it as each policy."""
     text = convert_old_syntax(_text(data))
     expression_text(text)
     literal_value(text)

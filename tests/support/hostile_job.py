@@ -39,7 +39,7 @@ def checked(result: int) -> str:
 
 
 def take_a_file(pid: int) -> str:
-    """Copies of the worker's open files: its connection to the broker is one."""
+    """Copy the worker's open files: its connection to the broker is one."""
     handle = libc.syscall(PIDFD_OPEN, pid, 0)
     checked(handle)
     for number in range(64):

@@ -162,7 +162,7 @@ class LiveSite:
         )
 
     def ask(self, *words: str, stdin: str | None = None) -> str:
-        """Standard output of a command that has to succeed."""
+        """Run a command that has to succeed; return its standard output."""
         done = self.command(*words, stdin=stdin)
         assert done.returncode == 0, (words, done)
         return done.stdout
@@ -192,7 +192,7 @@ class LiveSite:
         return left
 
     def _marked(self) -> list[tuple[int, str]]:
-        """Processes of this site: marked, or working below its root."""
+        """Return the processes of this site: marked, or working below its root."""
         found = []
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit() or int(entry.name) == os.getpid():

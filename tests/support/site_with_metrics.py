@@ -85,7 +85,7 @@ class MetricsSite:
         self.configure(max_ttl=3600)
 
     def fail(self) -> None:
-        """A wrong configuration, pilots that fail, a broker that is gone."""
+        """Make a wrong configuration, pilots that fail, a broker that is gone."""
         good = self.config_file.read_text()
         self.config_file.write_text("max_dokcs: 1\n")
         self.until(
@@ -103,7 +103,7 @@ class MetricsSite:
         broker.with_name("away").rename(broker)
 
     def image(self, directory: Path) -> None:
-        """What only nodes with containers send, from the node's own code."""
+        """Send what only nodes with containers send, by the node's own code."""
         node = Node(directory)
         status = ImageStatus("w:1", "w:1", "sha256:a", problem="refused", age=70.0)
         node.engine.prepared = Prepared(status, Protection("/plancton", cpu="idle"))

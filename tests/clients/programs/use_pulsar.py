@@ -30,7 +30,7 @@ def submit(name: str, command: str) -> tuple[str, str]:
 
 
 def follow(job: str, log: str, *wanted: int) -> list[bool]:
-    """Started, evicted, failed, ended, aborted; until those of ``wanted`` are true."""
+    """Follow a log until the ``wanted`` of started, evicted, failed, ended, aborted are true."""
     return wait_until(
         lambda: list(summarize_condor_log(log, job))[:5],
         lambda seen: all(seen[number] for number in wanted),

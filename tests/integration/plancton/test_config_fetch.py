@@ -20,7 +20,7 @@ from tests.support.config_server import ConfigServer
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A key and a certificate that nobody has signed, for 127.0.0.1."""
+    """Make a key and a certificate that nobody has signed, for 127.0.0.1."""
     import ipaddress
 
     from cryptography import x509

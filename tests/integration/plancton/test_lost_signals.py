@@ -34,7 +34,7 @@ First = Callable[[str], int]
 
 @pytest.fixture
 def first() -> Iterator[First]:
-    """Starts the first process of a namespace, which does what DOES says; its pid."""
+    """Start the first process of a namespace, which does what DOES says; yield its pid."""
     made: list[subprocess.Popen[str]] = []
 
     def start(what: str) -> int:

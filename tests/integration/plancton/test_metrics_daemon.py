@@ -19,7 +19,7 @@ from tests.support.waiting import wait_until
 
 @pytest.fixture
 def hole() -> Iterator[int]:
-    """A port where connections are taken and nothing is ever said."""
+    """Open a port where connections are accepted and nothing is ever answered."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen(64)

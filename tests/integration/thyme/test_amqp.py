@@ -29,7 +29,7 @@ FINISHED = b'{"thyme":1,"kind":"finished"}'
 
 @contextmanager
 def administering(vhost: VirtualHost) -> Iterator[BlockingChannel]:
-    """A channel to the broker beside the transport."""
+    """Open a channel to the broker beside the transport."""
     connection = pika.BlockingConnection(pika.URLParameters(vhost.url))
     try:
         yield connection.channel()

@@ -44,7 +44,7 @@ class Site:
 @pytest.fixture(scope="module")
 @needs("rabbitmq")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A broker that was configured by nothing but thyme-admin and images/rabbitmq."""
+    """Start a broker that was configured by nothing but thyme-admin and images/rabbitmq."""
     place = tmp_path_factory.mktemp("broker")
     roles = place / "roles"
     Authority(place / "tls").signed("server", "127.0.0.1", "localhost")

@@ -27,7 +27,7 @@ class Workshop:
         self.workdir = workdir
 
     def run(self, *scripts: str, max_jobs: int = 0) -> list[str]:
-        """Standard output of each."""
+        """Run the scripts as jobs; return the standard output of each."""
         jobs = [
             submission(Task("/bin/sh", ("-c", script)), f"1.{number}")
             for number, script in enumerate(scripts)

@@ -106,7 +106,7 @@ def test_5_a_scratch_of_another_user(site: WorkerSite) -> None:
 
 @pytest.fixture
 def small_disk(site: WorkerSite) -> Iterator[Path]:
-    """A disk of 256 KiB for scratch directories, or skip."""
+    """Mount a disk of 256 KiB for scratch directories, or skip."""
     mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(site.work)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("needs to be root and allowed to mount")

@@ -97,7 +97,7 @@ def run(
 
 
 def alive(live: LiveSchedd) -> None:
-    """The schedd goes on and answers the next one."""
+    """Check that the schedd goes on and answers the next one."""
     assert live.process is not None and live.process.poll() is None, live.said()
     assert run(live, "condor_q").returncode == 0
     assert "Traceback" not in live.said()
@@ -122,7 +122,7 @@ ENVIRONMENTS = {
 
 @pytest.fixture(scope="module")
 def usual(live: LiveSchedd) -> dict[str, Ended[bytes]]:
-    """What the talkers say in an environment of no oddity."""
+    """Return what the commands print in an ordinary environment."""
     return {command: run(live, command) for command in TALKERS}
 
 

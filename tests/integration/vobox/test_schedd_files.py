@@ -46,7 +46,7 @@ def home(top: Path) -> Path:
 
 @pytest.fixture
 def private(top: Path) -> Path:
-    """A file that everybody may read and write, in a directory of root's that is closed."""
+    """Make a file that everybody may read and write, in a directory that only root may enter."""
     directory = top / "private"
     directory.mkdir(mode=0o700)
     path = directory / "lax"

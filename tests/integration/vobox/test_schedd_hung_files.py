@@ -28,7 +28,7 @@ ALICE, BOB = 1, 65534
 
 @pytest.fixture
 def top() -> Iterator[Path]:
-    """A directory that all users come into: pytest's own is closed to them."""
+    """Make a directory that all users may enter: pytest's own is closed to them."""
     path = Path(tempfile.mkdtemp(prefix="thyme-hung-"))
     path.chmod(0o755)
     yield path

@@ -27,7 +27,7 @@ NOBODY = pwd.getpwnam("nobody").pw_uid if is_root() else 65534
 
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
-    """A directory that nobody can come into: pytest keeps its own closed to all but root."""
+    """Make a directory that all users may enter: pytest's own is closed to all but root."""
     path = Path(tempfile.mkdtemp(prefix="thyme-root-"))
     path.chmod(0o711)
     yield path

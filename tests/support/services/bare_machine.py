@@ -105,11 +105,11 @@ class BareMachine:
         return done.stdout
 
     def add_user(self, name: str) -> None:
-        """An ordinary user with a home directory."""
+        """Add an ordinary user with a home directory."""
         self.got(f"useradd --create-home --shell /bin/bash {name}", timeout=60)
 
     def clone(self, place: str, user: str) -> None:
-        """A clone of this tree as it is, with what is not committed yet, for a user."""
+        """Clone this tree as it is, with what is not committed yet, for a user."""
         target = self.root / place.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         _git("clone", "--quiet", "--depth", "1", f"file://{ROOT}", str(target))

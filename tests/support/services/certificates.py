@@ -41,7 +41,7 @@ class Authority:
         self.certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
 
     def signed(self, name: str, *hosts: str, client: bool = False) -> Signed:
-        """A certificate for ``name`` at ``hosts`` (names or addresses), for a server or client."""
+        """Sign a server's or client's certificate for ``name`` at ``hosts`` (names, addresses)."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         usage = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH

@@ -32,7 +32,7 @@ def only_here(factory: pytest.TempPathFactory, service: str) -> None:
 def docker_service(
     tmp_path_factory: pytest.TempPathFactory, cgroup_name: str
 ) -> Iterator[DockerService]:
-    """A running Docker engine with the test image; leave no container behind."""
+    """Run a Docker engine with the test image; leave no container behind."""
     only_here(tmp_path_factory, "docker")
     service = DockerService(tmp_path_factory.mktemp("docker"))
     try:
@@ -95,7 +95,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 @pytest.fixture(scope="session")
 @needs("rabbitmq")
 def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
-    """A RabbitMQ that all tests share: leave it as it is."""
+    """Run a RabbitMQ that all tests share: leave it as it is."""
     server = RabbitServer(tmp_path_factory.mktemp("rabbitmq"))
     try:
         server.up()
@@ -106,7 +106,7 @@ def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit
 
 @pytest.fixture
 def rabbitmq(rabbitmq_server: RabbitServer) -> VirtualHost:
-    """A virtual host of this test's own; ``url`` is its address, ``server`` its RabbitMQ."""
+    """Make a virtual host of this test's own; ``url`` is its address, ``server`` its RabbitMQ."""
     assert rabbitmq_server.answers(), rabbitmq_server.said()
     return rabbitmq_server.vhost()
 
@@ -120,7 +120,7 @@ def make_rabbitmq(
     made: list[RabbitServer] = []
 
     def make(configuration: str = "") -> RabbitServer:
-        """``configuration``: its rabbitmq.conf; ``{tls_port}``, ``{directory}`` are filled in."""
+        """Start one with this rabbitmq.conf; ``{tls_port}`` and ``{directory}`` are filled in."""
         server = RabbitServer(tmp_path_factory.mktemp("rabbitmq"), configuration)
         made.append(server)
         server.up()
@@ -134,7 +134,7 @@ def make_rabbitmq(
 @pytest.fixture(scope="session")
 @needs("influxdb")
 def influxdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxServer]:
-    """An InfluxDB without users that all tests share: each takes a database of its own."""
+    """Run an InfluxDB without users that all tests share: each takes a database of its own."""
     server = InfluxServer(tmp_path_factory.mktemp("influxdb"))
     try:
         server.up()
@@ -163,7 +163,7 @@ def make_influxdb(
 
 @pytest.fixture(scope="session")
 def cgroup_name() -> Iterator[str]:
-    """A parent group of the tests' own, for ``cgroup_parent``; ends after the engines in it.
+    """Make a parent group of the tests' own, for ``cgroup_parent``; end it after its engines.
 
     One group further down, it comes last in a group that does not: its pilots together have
     as much of a busy machine as one other program.  At the top they would have next to nothing
@@ -175,7 +175,7 @@ def cgroup_name() -> Iterator[str]:
 
 
 def remove_groups(name: str) -> None:
-    """What engines and tests left in the control groups, as soon as they are empty."""
+    """Remove what engines and tests left in the control groups, as soon as they are empty."""
     hierarchies = [CGROUPS] if (CGROUPS / "cgroup.controllers").exists() else CGROUPS.iterdir()
     tops = [hierarchy / name for hierarchy in hierarchies]
 

@@ -155,14 +155,14 @@ class RabbitServer:
         self._server = None
 
     def hang(self) -> None:
-        """It takes no more part in anything, and its connections stay open."""
+        """Stop all of it; its connections stay open."""
         stop_process(self.pid)
 
     def go_on(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
 
     def fill_memory(self) -> None:
-        """The memory alarm: it reads nothing more from those who publish."""
+        """Raise the memory alarm: it reads nothing more from those who publish."""
         self.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
 
     def free_memory(self) -> None:

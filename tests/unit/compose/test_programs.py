@@ -103,7 +103,7 @@ def test_a_message_of_docker_gets_a_hint() -> None:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A copy of what the commands need, with a docker that a test writes on the PATH."""
+    """Copy what the commands need, with a docker on the PATH that a test writes."""
     (tmp_path / "compose").mkdir()
     for path in (ROOT / "compose").glob("*.py"):
         (tmp_path / "compose" / path.name).write_text(path.read_text())

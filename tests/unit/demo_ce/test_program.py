@@ -42,7 +42,7 @@ esac
 
 @pytest.fixture
 def site(tmp_path):
-    """The scripts on PATH; returns what starts the CE with more environment."""
+    """Put the scripts on PATH; return what starts the CE with more environment."""
     tools = tmp_path / "tools"
     tools.mkdir()
     for name, text in (

@@ -14,7 +14,7 @@ CEILING = 10_000_000_123
 
 @pytest.fixture
 def v1(tmp_path: Path) -> Path:
-    """A kernel makes the files of a group with it; here they are there before."""
+    """Make the files of a group, as the kernel does when a group is made."""
     for controller in ("cpu", "cpuacct", "memory"):
         (tmp_path / controller / "plancton").mkdir(parents=True)
     (tmp_path / "cpu/plancton/cpu.idle").write_text("0\n")

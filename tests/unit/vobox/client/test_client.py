@@ -135,7 +135,7 @@ def on_a_machine(place: Path, **env: str) -> subprocess.CompletedProcess[bytes]:
 
 @pytest.fixture
 def machine() -> Iterator[Path]:
-    """A directory that every user may pass."""
+    """Make a directory that every user may enter."""
     made = Path(tempfile.mkdtemp())
     made.chmod(0o755)
     yield made

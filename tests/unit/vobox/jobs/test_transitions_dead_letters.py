@@ -44,7 +44,7 @@ def e(tmp_path: Path) -> Events:
 
 
 def reject(bench: ScheddHarness, reason: str) -> None:
-    """What a worker does that cannot read the message."""
+    """Do what a worker does that cannot read the message."""
     delivery = bench.transport.take("pool")
     assert delivery is not None
     bench.transport.reject(delivery, reason)
@@ -186,7 +186,7 @@ def test_a_dead_letter_that_is_no_job_of_ours_is_nothing(bench: ScheddHarness, e
 
 
 def forge(broker: FakeBroker, key: str, *events: JobMessage) -> None:
-    """Records that came under another key than their kind's."""
+    """Publish records under a key of another kind."""
     broker.append([codec.encode(event) for event in events], lambda _body: key)
 
 

@@ -41,7 +41,7 @@ def take(
     number: int,
     fault: Exception | None = None,
 ) -> None:
-    """The next submit fails, when the broker has taken so many of its jobs."""
+    """Let the next submit fail when the broker has taken so many of its jobs."""
     real = broker.submit
 
     def half(pool: str, bodies: Iterable[bytes]) -> None:

@@ -27,7 +27,7 @@ def bench(tmp_path: Path) -> Iterator[ScheddHarness]:
 
 
 def take(bench: ScheddHarness) -> None:
-    """A worker takes a message and acknowledges it."""
+    """Take a message as a worker does, and acknowledge it."""
     delivery = bench.transport.take("pool")
     assert delivery is not None
     bench.transport.ack(delivery)

@@ -36,7 +36,7 @@ class Both:
         self.bench.settle()
 
     def arrive(self) -> None:
-        """The schedd answers claims from now on."""
+        """Let the schedd answer claims from now on."""
         inbox = make_schedd_inbox_name(SCHEDD)
         self.site.broker.answer(inbox, self.bench.receive)
 

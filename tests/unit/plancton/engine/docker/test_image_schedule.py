@@ -209,7 +209,7 @@ def built(build: int) -> dict[str, Any]:
 
 
 def replace_build(registry: FakeRegistry, made: ImagePuller) -> None:
-    """The engine's tag moves from build 1 to build 2, seen by the keeper."""
+    """Move the engine's tag from build 1 to build 2, and let the image puller see it."""
     registry.local["site/w:1"] = registry.remote["site/w:1"] = built(1)
     registry.go.set()
     wait_until(lambda: made.update("site/w:1", DAY, "").digest == "sha256:d1", "the first build")

@@ -33,7 +33,7 @@ class Inspector:
 
 @pytest.fixture
 def seen() -> tuple[Inspections, Inspector, FakeClock, ListedContainer]:
-    """A pilot that runs, and was looked at once."""
+    """Return a pilot that runs and was inspected once."""
     inspector, clock = Inspector(), FakeClock()
     lives = Inspections(inspector, clock.now)
     (row,) = listing.parse_list([list_container("running")])

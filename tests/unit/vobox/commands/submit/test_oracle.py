@@ -107,7 +107,7 @@ def description(draw: st.DrawFn) -> str:
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The working directory, where the library finds what descriptions include and match."""
+    """Return the working directory, where the library finds what descriptions include and match."""
     path, before = tmp_path_factory.mktemp("here"), Path.cwd()
     (path / "inc.sub").write_text(INCLUDED)
     for name in MATCHED:
