@@ -6,6 +6,7 @@
     ├── BrokerError          4   the broker
     │   ├── BrokerUnreachable    is not there (may pass)
     │   └── BrokerRefused        said no (will not pass by itself)
+    │       └── InboxTaken           another connection has the inbox
     └── BadMessage               a message that cannot be read or must not be sent
         ├── UnknownVersion
         └── MessageTooLarge
@@ -59,6 +60,17 @@ class BrokerUnreachable(BrokerError):
 
 class BrokerRefused(BrokerError):
     """The broker answered, and the answer is no; trying again will not help."""
+
+
+class InboxTaken(BrokerRefused):
+    """Another connection has the inbox.
+
+    ``seconds``: for which the broker may keep one whose process is dead; 0.0: it lives.
+    """
+
+    def __init__(self, text: str, seconds: float) -> None:
+        super().__init__(text)
+        self.seconds = seconds
 
 
 class BadMessage(ThymeError):

@@ -27,7 +27,7 @@ from thyme.broker import (
     routing_keys,
 )
 from thyme.broker.base import make_dead_letter_id
-from thyme.errors import BrokerError, BrokerRefused, BrokerUnreachable
+from thyme.errors import BrokerError, BrokerUnreachable, InboxTaken
 from thyme.protocol import codec
 from thyme.protocol.events import Message
 
@@ -55,6 +55,8 @@ class FakeBroker:
         self.retention = Retention()
         self.queues: dict[str, dict[int, _Queued]] = defaultdict(dict)
         self.dead: list[DeadLetter] = []
+        #: seconds for which a dead connection may keep its inbox
+        self.inbox_kept = 0.0
         self.inboxes: dict[str, tuple[object, list[Mail]]] = {}
         #: pool → inboxes that hear what is announced to it
         self.listeners: dict[str, set[str]] = defaultdict(set)
@@ -264,7 +266,8 @@ class FakeTransport(Transport):
         with self._call("open_inbox") as broker:
             owner, _mail = broker.inboxes.get(name, (self, []))
             if owner is not self:
-                raise BrokerRefused(f"another living process already answers as {name!r}")
+                text = f"another connection already answers as {name!r}"
+                raise InboxTaken(text, broker.inbox_kept)
             broker.inboxes[name] = (self, [])
             for pool in pools:
                 broker.listeners[pool].add(name)

@@ -214,7 +214,7 @@ class Transport(ABC):
     def open_inbox(self, name: str, pools: Sequence[str] = ()) -> None:
         """Receive mail under this name, and what is announced to ``pools``, until ``close``.
 
-        Raises BrokerRefused while another living process has the inbox.
+        Raises InboxTaken while another connection has the inbox.
         """
 
     @abstractmethod

@@ -12,7 +12,6 @@ from functools import partial
 from thyme.broker import Transport
 from thyme.protocol import codec
 from thyme.protocol.events import JobMessage
-from thyme.protocol.mail import make_schedd_inbox_name
 from vobox.workers.mail import WorkerMail
 
 from .reconciler import Reconciler
@@ -50,9 +49,9 @@ class Session:
         Returns False if ``is_stopping`` became true before that.
         """
         state, transport = self.state, self.transport
-        name, pools = state.settings.name, (state.settings.pool,)
+        pools = (state.settings.pool,)
         transport.declare_topology(pools)
-        transport.open_inbox(make_schedd_inbox_name(name), pools)
+        state.former_connection.open_inbox(transport, pools)
         self.reader.check_same_stream()
         token = self.reader.record_marker()
         starting = state.health.is_starting

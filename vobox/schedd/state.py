@@ -25,6 +25,7 @@ from vobox.workers.slot_ads import list_pilot_ads
 from vobox.workers.slots import Slots
 
 from .failed_submits import FailedSubmits
+from .former_connection import FormerConnection
 from .health import Health
 from .policy_scan import PolicyScan
 from .queue_watch import QueueWatch
@@ -88,6 +89,7 @@ class ScheddState:
         self.wall = wall
         self.timers = Timers(clock)
         self.health = Health(ledger.path.parent, clock)
+        self.former_connection = FormerConnection(settings.name, clock, wall)
         self.leases = Leases(settings.lease)
         self.slots = Slots()
         self.start_pauses = StartPauses()

@@ -330,6 +330,6 @@ def test_two_schedds_of_one_name_cannot_be(new: Callable[[], Transport]) -> None
     new().open_inbox("thyme.schedd.vobox", [POOL])
 
     with pytest.raises(
-        BrokerRefused, match=r"another living process already answers as 'thyme.schedd.vobox'"
+        BrokerRefused, match=r"another connection already answers as 'thyme.schedd.vobox'"
     ):
         new().open_inbox("thyme.schedd.vobox", [POOL])

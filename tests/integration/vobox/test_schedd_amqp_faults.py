@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -57,9 +59,37 @@ def test_a_second_schedd_of_the_same_name_is_refused_with_one_line(
 
     assert second.returncode == ExitCode.BROKER
     assert second.stderr.count("\n") == 1, second.stderr
-    assert "already answers as 'thyme.schedd.vobox1.example.org'" in second.stderr
+    assert (
+        "another connection already answers as 'thyme.schedd.vobox1.example.org': "
+        "a schedd of this name is running"
+    ) in second.stderr
     assert "secret" not in second.stderr
     assert asked(live, "condor_q", "-af", "JobStatus") == ""
+
+
+def test_a_schedd_waits_until_the_broker_has_dropped_the_connection_of_the_one_before(
+    make: Make, tmp_path: Path, rabbitmq: VirtualHost
+) -> None:
+    """Its host was reset: nobody closed the connection."""
+    dead, live = make(), make("vobox2.example.org", f"{rabbitmq.url}?heartbeat=5")
+    dead.url_file.write_text(f"{rabbitmq.url}?heartbeat=5\n")
+    dead.start()
+    assert dead.process is not None
+    dead.process.send_signal(signal.SIGSTOP)
+    live.name = dead.name
+
+    live.start()  # raises if it ends
+
+    waited = [line for line in live.said().splitlines() if "nobody answers there" in line]
+    assert len(waited) == 1, live.said()
+    assert re.search(
+        r"another connection already answers as 'thyme.schedd.vobox1.example.org', and nobody "
+        r"answers there: waiting since 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d for the broker to drop it, "
+        r"at most 15 s$",
+        waited[0],
+    )
+    assert "works again after" in live.said()
+    live.wait_for(**{f"j{live.submit(HERE + 'queue')}_0": 1})
 
 
 def test_a_wrong_password_ends_it_with_one_line_that_does_not_repeat_it(

@@ -8,15 +8,17 @@ from collections.abc import Sequence
 from typing import Final
 
 from thyme.broker.base import Mail
+from thyme.errors import InboxTaken
 
 from . import topology
 from .connection import BasicProperties, Channel, ChannelClosedByBroker, Connection
 from .declare import TopologyDeclarer
-from .errors import make_refused
 from .publisher import Publisher
 from .topology import WORK
 
 _LOCKED: Final = 405
+#: Intervals of heartbeats within which the broker drops a connection that is silent.
+_MOST_HEARTBEATS: Final = 3.0
 #: Requests that are remembered: who makes so many without an answer has given the first up.
 _MOST_REQUESTS: Final = 1000
 
@@ -55,8 +57,9 @@ class Inboxes:
         except ChannelClosedByBroker as error:
             if error.reply_code != _LOCKED:
                 raise
-            text = f"another living process already answers as {name!r}"
-            raise make_refused(self._connection.address, text) from error
+            address = self._connection.address
+            text = f"broker {address}: another connection already answers as {name!r}"
+            raise InboxTaken(text, _MOST_HEARTBEATS * address.heartbeat) from error
         bindings = [(inbox.exchange, inbox.key)]
         bindings += [(WORK, topology.make_idle_key(pool)) for pool in pools]
         for exchange, key in bindings:

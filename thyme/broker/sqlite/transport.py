@@ -34,7 +34,7 @@ from thyme.broker.base import (
     Transport,
 )
 from thyme.broker.wakeup import Wakeup
-from thyme.errors import BrokerRefused
+from thyme.errors import InboxTaken
 
 from . import queries
 from .connection import Connection
@@ -225,7 +225,7 @@ class SqliteTransport(Transport):
             if row and row[0] != self._owner:
                 if self._process_lock.is_alive(row[0]):
                     text = f"another living process already answers as {name!r}"
-                    raise BrokerRefused(f"broker {self._connection.path}: {text}")
+                    raise InboxTaken(f"broker {self._connection.path}: {text}", 0.0)
                 db.execute("DELETE FROM mail WHERE inbox=?", (name,))
             db.execute(
                 "INSERT OR REPLACE INTO inbox(name, owner) VALUES(?, ?)", (name, self._owner)
