@@ -12,10 +12,14 @@ import zlib
 from collections import OrderedDict
 from typing import Final, NamedTuple, NoReturn
 
+from .changes import UNCHANGED, Changes, decode_changes
+
 #: Bytes that zlib looks back; a longer dictionary is of no use.
 WINDOW: Final = 32 * 1024
 #: Bytes of a text that is compressed; a longer one, with large files, is stored as it is.
 LARGEST: Final = 256 * 1024
+#: Bytes of changes that are stored apart from their ads; they grow with every action.
+LARGEST_CHANGES: Final = 16 * 1024
 #: A dictionary suits a text that is compressed to this part of its size with it.
 _SUITS: Final = 1 / 3
 #: Dictionaries that are kept in memory.
@@ -32,6 +36,7 @@ class Dictionaries:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self._known: dict[int, bytes] = {}
+        self._known_changes: dict[int, Changes] = {}
 
     def decompress(self, number: int | None, data: bytes) -> bytes:
         """Return the text that ``data`` stands for.
@@ -49,6 +54,16 @@ class Dictionaries:
         if number is None:
             return None
         return self._known.get(number) or self._read(number)
+
+    def find_changes(self, number: int | None) -> Changes:
+        """Return the changes with this number, ``UNCHANGED`` for None.
+
+        To be asked as ``find`` is. Raises sqlite3.DatabaseError where they are damaged.
+        """
+        if number is None:
+            return UNCHANGED
+        known = self._known_changes.get(number)
+        return known if known is not None else self._read_changes(number)
 
     def inflate(self, dictionary: bytes | None, data: bytes) -> bytes:
         """Return the text of ``data``, in any thread. Raises sqlite3.DatabaseError."""
@@ -77,6 +92,17 @@ class Dictionaries:
         self._known[number] = found
         return found
 
+    def _read_changes(self, number: int) -> Changes:
+        row = self._db.execute("SELECT text FROM changes WHERE id=?", (number,)).fetchone()
+        try:
+            found = decode_changes(row[0])
+        except (ValueError, TypeError) as error:
+            self.report_damage(error)
+        if len(self._known_changes) >= _MAX_KNOWN:
+            self._known_changes.clear()
+        self._known_changes[number] = found
+        return found
+
 
 class _Dictionary(NamedTuple):
     number: int
@@ -90,7 +116,9 @@ class Compressor(Dictionaries):
         super().__init__(db)
         #: the latest of each kind
         self._latest: OrderedDict[tuple[str, str], _Dictionary] = OrderedDict()
-        #: whether there are new ones since unused ones were last deleted
+        #: numbers of the changes that were stored last, by their text
+        self._latest_changes: OrderedDict[bytes, int] = OrderedDict()
+        #: whether there are new dictionaries or changes since unused ones were last deleted
         self._any_new = False
         #: whether a text was found to be damaged
         self.found_damage = False
@@ -130,18 +158,39 @@ class Compressor(Dictionaries):
         self._any_new = True
         return made
 
+    def store_changes(self, changes: Changes) -> int | None:
+        """Store what was changed in many ads alike; returns its number, for ``find_changes``.
+
+        None where it is so much that the ads had better be written again.
+        """
+        text = changes.encode()
+        if len(text) > LARGEST_CHANGES:
+            return None
+        number = self._latest_changes.get(text)
+        if number is None:
+            put = self._db.execute("INSERT INTO changes(text) VALUES(?)", (text,))
+            number = self._latest_changes[text] = put.lastrowid or 0
+            self._any_new = True
+        self._latest_changes.move_to_end(text)
+        if len(self._latest_changes) > _MAX_KNOWN:
+            self._latest_changes.popitem(last=False)
+        return number
+
     def forget(self) -> None:
         """Forget all dictionaries: the transaction that made the last ones is undone."""
         self._latest.clear()
+        self._latest_changes.clear()
         self._known.clear()
+        self._known_changes.clear()
 
-    def delete_unused(self) -> None:
-        """Delete the dictionaries that nothing is compressed with, if there are new ones.
+    def delete_unused(self) -> bool:
+        """Delete the dictionaries and changes that nothing uses; returns whether it looked.
 
-        A dictionary may hold a proxy, and the jobs that it is of may be long gone.
+        It looks if there are new ones. A dictionary may hold a proxy, and the jobs that it is of
+        may be long gone.
         """
         if not self._any_new:
-            return
+            return False
         self._any_new = False
         used = "SELECT dictionary FROM jobs UNION SELECT dictionary FROM bodies"
         latest = ",".join(str(each.number) for each in self._latest.values())
@@ -149,6 +198,12 @@ class Compressor(Dictionaries):
             f"DELETE FROM dictionaries WHERE id NOT IN ({latest}) AND id NOT IN "  # noqa: S608
             f"(SELECT dictionary FROM ({used}) WHERE dictionary IS NOT NULL)"
         )
+        latest = ",".join(map(str, self._latest_changes.values()))
+        self._db.execute(
+            f"DELETE FROM changes WHERE id NOT IN ({latest}) AND id NOT IN "  # noqa: S608
+            "(SELECT changes FROM jobs WHERE changes IS NOT NULL)"
+        )
+        return True
 
 
 def _deflate(text: bytes, dictionary: bytes) -> bytes:

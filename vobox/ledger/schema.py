@@ -24,7 +24,7 @@ from vobox.jobs.status import IDLE, TRANSFERRING_OUTPUT
 
 log = logging.getLogger(__name__)
 
-VERSION = 11
+VERSION = 12
 
 #: Version → what a job's row has since the next one, with the value of a job of before.
 _NEW_COLUMNS = {
@@ -32,10 +32,14 @@ _NEW_COLUMNS = {
         "version INTEGER NOT NULL DEFAULT 0", "submitted INTEGER NOT NULL DEFAULT 0",
         "recorded INTEGER NOT NULL DEFAULT -1"),
     10: ("dead_letters INTEGER NOT NULL DEFAULT 0",),
+    11: ("changes INTEGER",),
 }  # fmt: skip
+#: Version → a table that there is since the next one.
+_NEW_TABLES = {11: "CREATE TABLE changes(id INTEGER PRIMARY KEY, text BLOB NOT NULL);"}
 #: Version → statements that make the next version of it.
 _MIGRATIONS = {
     version: "".join(f"ALTER TABLE jobs ADD COLUMN {each};" for each in columns)
+    + _NEW_TABLES.get(version, "")
     for version, columns in _NEW_COLUMNS.items()
 }
 
@@ -77,6 +81,7 @@ CREATE TRIGGER jobs_other AFTER UPDATE ON jobs
     WHEN new.status<>old.status OR (new.worker<>'')<>(old.worker<>'')
         OR new.in_queue<>old.in_queue OR new.owner<>old.owner OR new.pool<>old.pool
     BEGIN {_ONE_LESS}; {_ONE_MORE}; END;
+{_NEW_TABLES[11]}
 CREATE TABLE dictionaries(id INTEGER PRIMARY KEY, text BLOB NOT NULL);
 CREATE TABLE bodies(cluster INTEGER, proc INTEGER, kind TEXT, dictionary INTEGER,
     body BLOB NOT NULL, PRIMARY KEY(cluster, proc, kind));
@@ -86,7 +91,7 @@ CREATE TABLE waiting_log(
 CREATE INDEX waiting_log_job ON waiting_log(cluster, proc);
 CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
-TABLES = ("jobs", "counts", "dictionaries", "bodies", "waiting_log", "meta")
+TABLES = ("jobs", "counts", "changes", "dictionaries", "bodies", "waiting_log", "meta")
 #: KiB of the file that the writer keeps in memory.
 _CACHE = 16 * 1024
 #: Pages (4 KiB) after which the log goes into the file.

@@ -3,12 +3,15 @@
 A query over 100,000 jobs looks at a few attributes of each. What columns say needs no more than
 the row; any other attribute is looked for in the decompressed text. Only an ad that is gone
 through, or written again, is parsed as a whole.
+
+What an action changed in thousands of ads alike is stored once, and each of their rows names it:
+these ads are neither parsed nor written again.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import lru_cache
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from operator import itemgetter
@@ -16,6 +19,7 @@ from typing import Any, Final
 
 from vobox.classad.ad import Ad, Items, lower
 
+from .changes import UNCHANGED, Changes
 from .compression import Dictionaries
 
 #: How most jobs' attributes are written. An ad's text has names in lower case, and those written
@@ -100,7 +104,9 @@ class StoredAd(Ad):
     """
 
     __slots__ = (
+        "_changes",
         "_columns",
+        "_deleted",
         "_dictionaries",
         "_dictionary",
         "_is_parsed",
@@ -115,7 +121,10 @@ class StoredAd(Ad):
         row: Sequence[Any],
         columns: Columns = NO_COLUMNS,
     ) -> None:
-        """``row``: of the ledger; its last two values are what ``Dictionaries.decompress`` takes.
+        """Take a row of the ledger; nothing is parsed yet.
+
+        ``row``: ends with the number of the ad's changes, and what ``Dictionaries.decompress``
+        takes.
 
         ``columns``: which values of ``row`` are attributes' expressions (None: the job has no
         such attribute).
@@ -123,13 +132,47 @@ class StoredAd(Ad):
         # not Ad.__init__: ``_items`` is made when it is first asked for
         self._dictionaries = dictionaries
         self._dictionary = dictionaries.find(row[-2])
+        self._changes = dictionaries.find_changes(row[-3])
         self._row = row
         self._columns = columns
         #: the decompressed text
         self._text = ""
-        #: what was set since, by lower-case name
+        #: what was deleted and then set since, as in ``Changes``
+        self._deleted: frozenset[str] = frozenset()
         self._written: dict[str, tuple[str, str]] = {}
         self._is_parsed = False
+
+    def copy(self) -> Ad:
+        """Return another ad with the same attributes, parsed no further than this one."""
+        if self._is_parsed:
+            return super().copy()
+        made = StoredAd.__new__(StoredAd)
+        made._dictionaries, made._dictionary = self._dictionaries, self._dictionary
+        made._row, made._columns, made._changes = self._row, self._columns, self._changes
+        made._text, made._is_parsed = self._text, False
+        made._deleted, made._written = self._deleted, self._written.copy()
+        return made
+
+    @property
+    def stored(self) -> tuple[int | None, int | None, bytes]:
+        """The end of the row: the number of the changes, that of the dictionary, and the text."""
+        changes, dictionary, text = self._row[-3:]
+        return changes, dictionary, text
+
+    def find_changed(self) -> tuple[Hashable, ...] | None:
+        """Return a key of what was changed since the row was read; () if nothing, None if parsed.
+
+        Ads with the same key may have the same changes in the ledger.
+        """
+        if self._is_parsed:
+            return None
+        if not self._deleted and not self._written:
+            return ()
+        return self._row[-3], self._deleted, tuple(self._written.items())
+
+    def merge_changes(self) -> Changes:
+        """Return all that was changed since the text was written; of an ad that is not parsed."""
+        return self._changes.then(Changes(self._deleted, self._written))
 
     def get(self, name: str, /, default: object = None) -> object:  # type: ignore[override]
         """Return one attribute's text, found in the stored text without parsing all of it."""
@@ -138,10 +181,17 @@ class StoredAd(Ad):
         low, key = _key(name)
         if self._written and low in self._written:
             return self._written[low][1]
+        if self._deleted and low in self._deleted:
+            return default
         place = self._columns.places.get(low)
         if place is not None:
             found = self._row[place]
             return default if found is None else found
+        if self._changes is not UNCHANGED:
+            if low in self._changes.written:
+                return self._changes.written[low][1]
+            if low in self._changes.deleted:
+                return default
         text = self._text or self._decompress()
         at = text.find(key)
         if at < 0:
@@ -153,7 +203,8 @@ class StoredAd(Ad):
 
     def get_all(self, names: tuple[str, ...]) -> tuple[str | None, ...]:
         """Return several attributes' texts, from the row's columns where these hold all of them."""
-        getter = None if self._written or self._is_parsed else self._columns.getter(names)
+        is_as_stored = not self._written and not self._deleted and not self._is_parsed
+        getter = self._columns.getter(names) if is_as_stored else None
         return super().get_all(names) if getter is None else getter(self._row)
 
     def __getitem__(self, name: str) -> str:
@@ -169,6 +220,16 @@ class StoredAd(Ad):
             low = name.lower()
             spelled = self._written[low][0] if low in self._written else name
             self._written[low] = (spelled, expression)
+
+    def __delitem__(self, name: str) -> None:
+        if self._is_parsed:
+            super().__delitem__(name)
+            return
+        if self.get(name) is None:
+            raise KeyError(name)
+        low = name.lower()
+        self._written.pop(low, None)
+        self._deleted |= {low}
 
     def __getattr__(self, name: str) -> Items:
         """Parse the ad when ``_items``, which ``Ad`` works on, is first asked for."""
@@ -186,8 +247,13 @@ class StoredAd(Ad):
         except (ValueError, KeyError) as error:
             self._dictionaries.report_damage(error)
         self._is_parsed = True
-        for written, expression in self._written.values():
-            super().__setitem__(written, expression)
+        for deleted, set_since in (
+            (self._changes.deleted, self._changes.written),
+            (self._deleted, self._written),
+        ):
+            self.repeat({}, deleted)
+            for written, expression in set_since.values():
+                super().__setitem__(written, expression)
 
     def _decompress(self) -> str:
         number, text = self._row[-2:]

@@ -7,13 +7,25 @@ transaction is written: half of the rows, and few of the messages, which are mos
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Hashable, Iterator
+from typing import Final
 
 from thyme.protocol.job import JobId
 from vobox.jobs.job import Job
 
 from .compression import Compressor
-from .rows import PUT_JOB, encode_job
+from .rows import PUT_JOB, PUT_STATE, encode_job, encode_state, may_keep_columns
+from .stored_ad import StoredAd
+
+#: Ads that were changed alike in one transaction, from which on their changes are stored once.
+MANY: Final = 20
+
+
+def _find_changed(job: Job) -> tuple[Hashable, ...] | None:
+    """Return a key of what is to be written of the ad, as ``StoredAd.find_changed``."""
+    key = job.ad.find_changed() if isinstance(job.ad, StoredAd) else None
+    return (job.status, *key) if key else key
 
 
 class WriteBuffer:
@@ -73,7 +85,9 @@ class WriteBuffer:
         """Write everything; it is one transaction if the caller has one."""
         many = self._db.executemany
         if self._jobs:
-            many(PUT_JOB, (encode_job(job, self._compressor) for job in self._jobs.values()))
+            states, rest = self._encode_states(list(self._jobs.values()))
+            many(PUT_STATE, states)
+            many(PUT_JOB, (encode_job(job, self._compressor) for job in rest))
         if self._bodiless:
             many("DELETE FROM bodies WHERE cluster=? AND proc=?", self._bodiless)
         if self._bodies:
@@ -89,6 +103,32 @@ class WriteBuffer:
             put_line = "INSERT INTO waiting_log(cluster, proc, text) VALUES(?,?,?)"
             many(put_line, (line[1:] for line in lines))
         self.clear()
+
+    def _encode_states(self, jobs: list[Job]) -> tuple[list[tuple[object, ...]], list[Job]]:
+        """Return the rows of jobs whose ads need not be written again, and the other jobs.
+
+        Such an ad has not changed since it was stored, or like those of many other jobs.
+        """
+        keys = [_find_changed(job) for job in jobs]
+        numbers = Counter(keys)
+        stored_as: dict[Hashable, int | None] = {}
+        rows, rest = [], []
+        for job, key in zip(jobs, keys, strict=True):
+            ad = job.ad
+            if not isinstance(ad, StoredAd) or key is None or (key and numbers[key] < MANY):
+                rest.append(job)
+                continue
+            changes, dictionary, text = ad.stored
+            if key:
+                if key not in stored_as:
+                    merged = ad.merge_changes()
+                    may_share = may_keep_columns(merged, job)
+                    stored_as[key] = self._compressor.store_changes(merged) if may_share else None
+                if (changes := stored_as[key]) is None:
+                    rest.append(job)
+                    continue
+            rows.append(encode_state(job, (changes, dictionary, text)))
+        return rows, rest
 
     def _each_body(self) -> Iterator[tuple[JobId, str, bytes | None]]:
         for job, kinds in self._bodies.items():

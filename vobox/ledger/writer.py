@@ -267,7 +267,8 @@ class Ledger:
         if gone.rowcount:
             self._db.execute("DELETE FROM counts WHERE number=0")
             self._recent.clear()
-        self._compressor.delete_unused()
+        if self._compressor.delete_unused():
+            self._recent.clear()  # their ads may be of a dictionary that is gone
 
     def _query(self, text: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
         """Query the tables, after writing what is still in the write buffer."""

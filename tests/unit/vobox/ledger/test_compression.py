@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,15 +18,18 @@ from thyme.protocol import codec
 from thyme.protocol.job import JobId, SandboxFile, Task
 from vobox.classad.ad import Ad
 from vobox.jobs.transitions import apply
-from vobox.ledger.compression import LARGEST, WINDOW, Compressor, Dictionaries
+from vobox.ledger.compression import LARGEST, LARGEST_CHANGES, WINDOW, Compressor, Dictionaries
+from vobox.ledger.snapshot import LedgerSnapshot
 from vobox.ledger.stored_ad import StoredAd, encode_ad
+from vobox.ledger.write_buffer import MANY
 from vobox.ledger.writer import Ledger
 from vobox.schedd.health import describe_error
 
 
 def compressor() -> Compressor:
     db = sqlite3.connect(":memory:")
-    db.execute("CREATE TABLE dictionaries(id INTEGER PRIMARY KEY, text BLOB NOT NULL)")
+    for table in ("dictionaries", "changes"):
+        db.execute(f"CREATE TABLE {table}(id INTEGER PRIMARY KEY, text BLOB NOT NULL)")
     return Compressor(db)
 
 
@@ -102,7 +107,7 @@ def test_a_stored_ad_is_the_ad(
     for name, text in written:
         ad[name] = text
     made = compressor()
-    stored = StoredAd(made, made.compress(("ad", ""), encode_ad(ad)))
+    stored = StoredAd(made, (None, *made.compress(("ad", ""), encode_ad(ad))))
     for name in asked:
         assert stored.get(name) == ad.get(name)
         assert (name in stored) is (name in ad)
@@ -115,6 +120,48 @@ def test_a_stored_ad_is_the_ad(
         if name in ad:
             del ad[name], stored[name]
     assert stored.texts() == ad.texts()
+
+
+#: Set this attribute to the text, or delete it (None).
+STEPS = st.lists(st.tuples(NAMES, st.one_of(st.none(), TEXTS)), max_size=8)
+
+
+def change(ad: Ad, steps: list[tuple[str, str | None]]) -> None:
+    for name, text in steps:
+        if text is not None:
+            ad[name] = text
+        elif name in ad:
+            del ad[name]
+
+
+@settings(max_examples=500, deadline=None)
+@given(STEPS, st.lists(STEPS, max_size=4), STEPS, st.lists(NAMES, max_size=4))
+def test_a_stored_ad_with_changes_is_the_changed_ad(
+    first: list[tuple[str, str | None]],
+    stored_changes: list[list[tuple[str, str | None]]],
+    last: list[tuple[str, str | None]],
+    asked: list[str],
+) -> None:
+    ad, made = Ad(), compressor()
+    change(ad, first)
+    row = (None, *made.compress(("ad", ""), encode_ad(ad)))
+    for steps in stored_changes:
+        former = StoredAd(made, row)
+        stored = former.copy()
+        assert isinstance(stored, StoredAd)
+        change(stored, steps)
+        assert former.texts() == ad.texts(), "the copy is another one"
+        change(ad, steps)
+        if stored.find_changed() is None:
+            row = (None, *made.compress(("ad", ""), encode_ad(stored)))
+        else:
+            row = (made.store_changes(stored.merge_changes()), *row[1:])
+        made.forget()  # what is read again is what was written
+    stored = StoredAd(made, row)
+    change(stored, last)
+    change(ad, last)
+    assert [stored.get(name) for name in asked] == [ad.get(name) for name in asked]
+    assert list(stored.copy().pairs()) == list(stored.pairs()) == list(ad.pairs())
 
 
 # --- in the ledger ------------------------------------------------------------------------------
@@ -209,10 +256,107 @@ def test_a_ledger_with_a_text_that_is_damaged_is_made_again_at_the_next_start(
     next_one.close()
 
 
+def put_many(ledger: Ledger, name: str, text: str, jobs: int = MANY) -> None:
+    """Change an attribute of these jobs in one transaction, each in a copy of its ad."""
+    with ledger.transaction():
+        for proc in range(jobs):
+            job = ledger.get(JobId(7, proc))
+            assert job is not None
+            job = replace(job, ad=job.ad.copy())
+            job.ad[name] = text
+            ledger.put(job)
+
+
+def reopen(ledger: Ledger) -> Ledger:
+    """Close a ledger and open it again: nothing of it is in memory any more."""
+    ledger.close()
+    return Ledger(ledger.path)
+
+
+def count_changes(ledger: Ledger) -> list[int]:
+    """Return how many changes there are, and how many jobs name one."""
+    queries = ("SELECT count(*) FROM changes", "SELECT count(changes) FROM jobs")
+    return [int(ledger._db.execute(query).fetchone()[0]) for query in queries]
+
+
+def test_what_changes_in_many_ads_alike_is_stored_once(ledger: Ledger) -> None:
+    for proc in range(MANY + 1):
+        put(ledger, proc)
+    ledger = reopen(ledger)
+    texts = [ledger.get(JobId(7, proc)).ad.texts() for proc in range(MANY + 1)]  # type: ignore[union-attr]
+
+    for number, jobs in enumerate((MANY, MANY, MANY - 1)):
+        ledger = reopen(ledger)
+        put_many(ledger, f"Tag{number}", f'"{number}"', jobs)
+        for proc in range(jobs):
+            texts[proc][f"Tag{number}"] = f'"{number}"'
+        assert count_changes(ledger) == [[1, MANY], [2, MANY], [2, 1]][number]
+        ledger = reopen(ledger)
+        found = [ledger.get(JobId(7, proc)).ad.texts() for proc in range(MANY + 1)]  # type: ignore[union-attr]
+        assert found == texts, number
+    ledger.close()
+
+
+def test_changes_that_no_job_names_are_deleted(ledger: Ledger) -> None:
+    for proc in range(MANY):
+        put(ledger, proc)
+    for name in ("A", "B"):
+        ledger = reopen(ledger)
+        put_many(ledger, name, "1")
+    assert count_changes(ledger) == [2, MANY]
+    ledger.forget_before(0.0)
+    assert count_changes(ledger) == [1, MANY]
+    assert [job.ad.get_all(("A", "B")) for job in ledger.list_queue()] == [("1", "1")] * MANY
+    ledger.close()
+
+
+def test_too_many_changes_are_written_into_each_ad(ledger: Ledger) -> None:
+    for proc in range(MANY):
+        put(ledger, proc)
+    ledger = reopen(ledger)
+    text = f'"{"x" * LARGEST_CHANGES}"'
+    put_many(ledger, "A", text)
+    assert count_changes(ledger) == [0, 0]
+    ledger = reopen(ledger)
+    assert [job.ad["A"] for job in ledger.list_queue()] == [text] * MANY
+    ledger.close()
+
+
+def test_columns_say_what_changed_in_many_ads(ledger: Ledger) -> None:
+    for name, text in (("Cmd", '"/bin/echo"'), ("JobBatchName", '"b"'), ("PeriodicHold", "true")):
+        for proc in range(MANY):
+            put(ledger, proc)
+        ledger = reopen(ledger)
+        put_many(ledger, name, text)
+        view = LedgerSnapshot(ledger.path, "", "", "")
+        with contextlib.closing(view):
+            assert [ad.get_all((name, "ProcId")) for ad in view.read_jobs()] == [
+                (text, str(proc)) for proc in range(MANY)
+            ]
+    assert len(ledger.list_with_policy(JobId(0, 0), 1000)) == MANY
+    assert count_changes(ledger)[1] == 0
+    ledger.close()
+
+
+def test_a_ledger_with_damaged_changes_is_made_again(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.db")
+    for proc in range(MANY):
+        put(ledger, proc)
+    ledger = reopen(ledger)
+    put_many(ledger, "Tag", "1")
+    ledger._db.execute("UPDATE changes SET text='[[],[1]]'")
+    ledger = reopen(ledger)
+    with pytest.raises(sqlite3.DatabaseError, match="a text in the ledger is damaged"):
+        ledger.get(JobId(7, 0))
+    ledger = reopen(ledger)
+    assert ledger.list_queue() == []
+    ledger.close()
+
+
 def test_an_ad_is_read_in_another_thread_and_when_its_job_is_long_gone() -> None:
     made = compressor()
     ad = Ad({"Owner": '"games"', "Args": '"' + "x" * 400 + '"'})
-    stored = [StoredAd(made, made.compress(("ad", ""), encode_ad(ad))) for _ in range(2)]
+    stored = [StoredAd(made, (None, *made.compress(("ad", ""), encode_ad(ad)))) for _ in range(2)]
     made.forget()
     made._db.execute("DELETE FROM dictionaries")
 

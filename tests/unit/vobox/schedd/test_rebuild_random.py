@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.support.schedd_parts import Events, Expression, ScheddHarness, dump, let_days_pass
 from thyme.protocol.job import JobId
+from vobox.ledger import write_buffer
 from vobox.schedd import stream_reader
 
 #: Expressions that differ each time they are evaluated, or soon.
@@ -91,6 +92,7 @@ def rebuild(bench: ScheddHarness, batch: int, at_once: int, restarts: bool) -> l
     batch=st.integers(1, 7),
     at_once=st.integers(1, 20),
     restarts=st.booleans(),
+    many=st.integers(1, 3),
 )
 @settings(max_examples=60, deadline=None)
 def test_a_rebuilt_ledger_equals_the_one_that_lived(
@@ -99,8 +101,10 @@ def test_a_rebuilt_ledger_equals_the_one_that_lived(
     batch: int,
     at_once: int,
     restarts: bool,
+    many: int,
 ) -> None:
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(write_buffer, "MANY", many)
         bench = ScheddHarness(Path(directory), lease=300.0)
         bench.broker.time = bench.wall  # type: ignore[method-assign]
         play(bench, policies, steps)
