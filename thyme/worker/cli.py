@@ -140,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.basicConfig(
             stream=sys.stderr,
             level=logging.INFO if options.verbose else logging.WARNING,
-            format="thyme-worker: %(message)s",
+            format="%(asctime)s thyme-worker: %(message)s",
         )
         env = dict(os.environ)
         settings = WorkerSettings(

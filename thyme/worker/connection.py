@@ -41,6 +41,7 @@ class BrokerConnection:
         self._transport: Transport | None = None
         self._backoff = 0.0
         self._next_try = 0.0
+        self._failed_at: float | None = None
         self._unsent: list[bytes] = []
         self.last_error: BrokerError | None = None
 
@@ -58,6 +59,10 @@ class BrokerConnection:
                 self._back_off(error)
             else:
                 self._transport, self._backoff, self.last_error = transport, 0.0, None
+                if self._failed_at is not None:
+                    log.warning("the broker answers again after %.0f s",
+                                self._clock() - self._failed_at)  # fmt: skip
+                    self._failed_at = None
         return self._transport
 
     @property
@@ -105,6 +110,8 @@ class BrokerConnection:
 
     def _back_off(self, error: BrokerError) -> None:
         self.last_error = error
+        if self._failed_at is None:
+            self._failed_at = self._clock()
         self._backoff = min(max(self._backoff * 2, FIRST_BACKOFF), self._max_backoff)
         # jitter: a thousand workers must not come back in one moment
         self._next_try = self._clock() + self._backoff * (0.5 + os.urandom(1)[0] / 510)

@@ -175,6 +175,7 @@ class Worker:
             return ExitCode.OK
         if self.connection.last_error is not None:
             raise BrokerUnreachable(f"gave up after --timeout: {self.connection.last_error}")
+        log.info("no job in pool %s within %g s", self._settings.pool, self._settings.timeout)
         return ExitCode.NO_WORK
 
     def _report_leaving(self) -> None:

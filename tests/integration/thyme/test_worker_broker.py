@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -142,7 +143,8 @@ def test_4_a_broker_that_is_not_there_within_the_timeout(site: Site) -> None:
     assert worker.wait(60) == 4
     *warnings, last = site.said()
     assert len(warnings) >= 2
-    assert all("; next try in " in line for line in warnings)
+    form = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} thyme-worker: .*; next try in \d+\.\d s\n?"
+    assert all(re.fullmatch(form, line) for line in warnings)
     assert last.startswith("thyme-worker: gave up after --timeout: ")
 
 

@@ -41,6 +41,30 @@ def test_a_broker_lost_during_the_run_does_not_touch_the_job(site: Site) -> None
     assert site.broker.stream[-1].time - (site.start + 300) <= 16.1
 
 
+def test_it_is_said_when_the_broker_answers_again(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.submit(job(seconds=400))
+    site.after(10, lambda: setattr(site.broker, "down", BrokerUnreachable("gone")))
+    site.after(300, lambda: setattr(site.broker, "down", None))
+
+    assert site.run(max_backoff=16.0, heartbeat=20.0) == 0
+
+    said = [text for text in caplog.messages if "answers again" in text]
+    assert len(said) == 1
+    seconds = float(said[0].removeprefix("the broker answers again after ").removesuffix(" s"))
+    # lost at the first heartbeat after 10 s, found at the latest one back-off after 300 s
+    assert 300 - 30 <= seconds <= 316 - 10
+
+
+def test_a_worker_says_that_it_found_no_job(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    assert site.run(timeout=20.0) == 3
+
+    assert f"no job in pool {POOL} within 20 s" in caplog.messages
+
+
 def test_a_worker_without_a_broker_sleeps(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     naps: list[float] = []
     sleep = site.clock.sleep
