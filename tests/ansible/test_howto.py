@@ -8,12 +8,19 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
+from plancton.config.model import Config
+from plancton.model import HostLoad
+from plancton.policy.decide import decide
 from tests.ansible.mirror import ROOT
+from tests.support.fake_node import FACTS
+from tests.support.node_states import NOW, node, starts
 
 HOWTO = (ROOT / "docs/howto-ansible.md").read_text()
 ANSIBLE = ROOT / "ansible"
@@ -61,6 +68,23 @@ def test_the_larger_example_gives_each_kind_of_node_its_own_limits() -> None:
     assert hosts["light01.example.org"]["plancton_windows"]
     assert hosts["light31.example.org"]["plancton_max_docks"] == 1
     assert hosts["light31.example.org"]["plancton_pool"] == "gpu"
+
+
+@pytest.mark.parametrize(
+    ("host", "ncpus", "gib", "pilots"), [("fat01", 96, 768, 80), ("light01", 48, 128, 13)]
+)
+def test_the_larger_example_runs_as_many_jobs_as_occam_did(
+    host: str, ncpus: int, gib: int, pilots: int
+) -> None:
+    """In 2017 jobs of 10 GB without swap: memory was the limit."""
+    values = inventory(ANSIBLE / "inventory/occam/hosts.yml")["_meta"]["hostvars"]
+    keys = ("max_docks", "max_dock_mem", "mem_reserve")
+    given = {key: values[f"{host}.example.org"][f"plancton_{key}"] for key in keys}
+    ram = gib * 2**30
+    facts = replace(FACTS, ncpus=ncpus, ram_bytes=ram)
+    idle = HostLoad(busy_cpus=0, pilots_cpus=0, mem_available=ram, pilots_mem=0)
+    decision = decide(node(facts=facts, load=idle), Config.model_validate(given), NOW)
+    assert starts(decision) == pilots
 
 
 def test_every_command_of_the_howto_is_valid(tmp_path: Path) -> None:
