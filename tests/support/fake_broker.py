@@ -29,7 +29,7 @@ from thyme.broker import (
 from thyme.broker.base import make_dead_letter_id
 from thyme.errors import BrokerError, BrokerUnreachable, InboxTaken
 from thyme.protocol import codec
-from thyme.protocol.events import Message
+from thyme.protocol.events import Message, SharedEvent
 
 #: Real seconds that a virtual wait lasts at least, when real jobs are run in virtual time.
 REAL_PAUSE = 0.002
@@ -127,9 +127,12 @@ class FakeBroker:
             del self.stream[:records]
 
     def messages(self) -> list[Message]:
-        """Return what was recorded; not what was put aside."""
+        """Return what was recorded, of each job by itself; not what was put aside."""
         records = [record for record in self.stream if not routing_keys.parse_dead_pool(record.key)]
-        return [codec.decode(record.body) for record in records]
+        found: list[Message] = []
+        for message in (codec.decode(record.body) for record in records):
+            found += message.list_events() if isinstance(message, SharedEvent) else [message]
+        return found
 
     def called(self, method: str) -> None:
         self.calls.append(method)

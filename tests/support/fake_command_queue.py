@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from tests.support.schedd_parts import NOW, SCHEDD, Events, ScheddHarness
-from thyme.protocol.events import JobMessage
+from thyme.protocol.events import JobMessage, share_events
 from thyme.protocol.job import JobId
 from vobox.classad.cost import EvaluationLimit, TooSlow
 from vobox.commands import act as act_command
@@ -40,7 +40,7 @@ class Queue:
         if self.down:
             raise CommandRefused(self.down)
         answer, events = decide(self.bench.ledger, NOW + 5000)
-        self.bench.record(*events)
+        self.bench.record(*share_events(events))
         return answer
 
     def look(self, read: Callable[[Ledger, float], T]) -> T:

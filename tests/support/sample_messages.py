@@ -47,10 +47,11 @@ tasks = st.builds(
     kill_grace=seconds,
     lease=seconds,
 )
+job_ids = st.builds(JobId, st.integers(0, 10**18 - 1), st.integers(0, 10**18 - 1))
 machines = st.builds(Machine, counts, counts, counts, names, names, names, seconds)
 VALUES = {
     "schedd": names, "time": moments, "pool": names, "uid": counts, "gid": counts,
-    "job": st.builds(JobId, st.integers(0, 10**18 - 1), st.integers(0, 10**18 - 1)),
+    "job": job_ids,
     "attempt": st.integers(0, 1_000_000), "ad": st.dictionaries(texts, texts, max_size=3),
     "task": tasks,
     "worker": names, "host": names, "exit_code": st.none() | st.integers(-9, 255),
@@ -63,6 +64,8 @@ VALUES = {
     "machine": st.none() | machines, "since": numbers, "interval": seconds, "jobs": counts,
     "leaving": st.booleans(), "name": paths, "offset": st.integers(-1, 2**63 - 1),
     "limit": counts, "size": counts, "data": blobs,
+    "event": st.builds(Held, names, job_ids, moments, holds),
+    "job_ids": st.lists(job_ids, min_size=1, max_size=9).map(tuple),
 }  # fmt: skip
 
 
@@ -83,7 +86,8 @@ EXAMPLE: dict[str, object] = {
     "force": False,
     "action": "hold", "machine": Machine(1, 2000, 10**6, "X86_64", "LINUX", "AlmaLinux9", 0.5),
     "since": 1.0, "interval": 60.0, "jobs": 3, "leaving": True, "name": "n", "offset": 0,
-    "limit": 1, "size": 1, "data": b"x",
+    "limit": 1, "size": 1, "data": b"x", "job_ids": (JobId(1, 0), JobId(1, 1)),
+    "event": Held("vobox", JobId(1, 0), 1.0, HoldReason(1, 0, "why")),
 }  # fmt: skip
 
 

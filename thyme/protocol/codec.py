@@ -27,7 +27,7 @@ from typing import Any, Final
 from thyme.errors import BadMessage, MessageTooLarge, UnknownVersion
 
 from .blobs import MAX_SIZE, BlobReader, BlobWriter, Deflated
-from .events import IN_STREAM, Message, Recorded, Submit
+from .events import IN_STREAM, SHARED_KINDS, Message, Recorded, Submit
 from .fields import MESSAGE_FIELDS, OPTIONAL_FIELDS, TASK_FIELDS, Reader, Writer
 from .job import Task
 from .mail import BY_MAIL
@@ -98,9 +98,24 @@ def _decode_task(value: Any, stored: BlobReader) -> Task:
     return Task(**_decode_fields(value, TASK_FIELDS, stored, "task"))
 
 
+def _encode_event(event: Any, blobs: BlobWriter) -> Any:
+    if not isinstance(event, SHARED_KINDS):
+        raise ValueError("an event that jobs can share")
+    return {"kind": event.kind, **_encode_fields(event, ALL_FIELDS, blobs, event.kind)}
+
+
+def _decode_event(value: Any, stored: BlobReader) -> Message:
+    kind = value.get("kind") if isinstance(value, dict) else None
+    cls = next((each for each in SHARED_KINDS if each.kind == kind), None)
+    if cls is None:
+        raise ValueError("an event that jobs can share")
+    return cls(**_decode_fields(value, ALL_FIELDS, stored, cls.kind, FIELD_NAMES[cls]))
+
+
 ALL_FIELDS: dict[str, tuple[Writer, Reader]] = {
     **MESSAGE_FIELDS,
     "task": (_encode_task, _decode_task),
+    "event": (_encode_event, _decode_event),
 }
 
 

@@ -7,7 +7,7 @@ submit                                    schedd → pool queue and stream
 recorded, lost, removed, held, released,  schedd → stream
 delivered, left, not_completed, marker,
 edited, suspended, continued, vacated,
-snapshot, stored
+shared, snapshot, stored
 started                                   schedd → stream
 finished, evicted                         worker → stream
 ========================================  ==========================================
@@ -15,7 +15,8 @@ finished, evicted                         worker → stream
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final, TypeVar
 
 from thyme.errors import BadMessage
@@ -275,6 +276,59 @@ class Vacated(JobMessage):
     force: bool
 
 
+#: What can happen to many jobs alike: what users' commands do.
+SHARED_KINDS: Final[tuple[type[JobMessage], ...]] = (
+    Removed, Held, Released, Edited, Suspended, Continued, Vacated,
+)  # fmt: skip
+#: Jobs of one shared event at most: its reader applies it to all of them in one step.
+MAX_SHARING: Final = 1000
+
+
+@dataclass(frozen=True)
+class SharedEvent(ScheddMessage):
+    """One event of several jobs: the same as such an event of each of them, in this order.
+
+    So nothing that holds for events of single jobs is different here, and a reader may replace it
+    by them.
+    ``event``: that of the first job; ``job_ids``: all jobs, the first one included.
+    """
+
+    kind = "shared"
+    event: JobMessage
+    job_ids: tuple[JobId, ...]
+
+    def list_events(self) -> Iterator[JobMessage]:
+        """Yield the event of each job."""
+        return (replace(self.event, job=job) for job in self.job_ids)
+
+
+def share_events(events: Iterable[JobMessage]) -> list[ScheddMessage]:
+    """Return these events, with those that follow each other and differ in the job only as one."""
+    found: list[ScheddMessage] = []
+    first: JobMessage | None = None
+    jobs: list[JobId] = []
+
+    def end_run() -> None:
+        if first is not None:
+            found.append(SharedEvent(first.schedd, first, tuple(jobs)) if len(jobs) > 1 else first)
+
+    for event in events:
+        if first is not None and len(jobs) < MAX_SHARING and _is_alike(first, event):
+            jobs.append(event.job)
+            continue
+        end_run()
+        first, jobs = event, [event.job]
+    end_run()
+    return found
+
+
+def _is_alike(event: JobMessage, other: JobMessage) -> bool:
+    """Return whether the events differ in nothing but their job, and may share a record."""
+    if type(event) is not type(other) or not isinstance(event, SHARED_KINDS):
+        return False
+    return vars(event) == {**vars(other), "job": event.job}
+
+
 @dataclass(frozen=True)
 class Delivered(JobMessage):
     """Output and user log are on the submit host: a rebuilt ledger must not write them again."""
@@ -348,7 +402,8 @@ class Marker(ScheddMessage):
 #: All kinds of the stream.
 IN_STREAM: Final[tuple[type[Message], ...]] = (
     Submit, Recorded, Started, Finished, Evicted, Lost, Removed, Held, Released, Delivered,
-    NotCompleted, Left, Edited, Suspended, Continued, Vacated, StoredMessage, Snapshot, Marker,
+    NotCompleted, Left, Edited, Suspended, Continued, Vacated, SharedEvent, StoredMessage, Snapshot,
+    Marker,
 )  # fmt: skip
 
 M = TypeVar("M", bound=Message)

@@ -7,12 +7,13 @@ was expected ("a finite number").
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable
 from typing import Any
 
 from .blobs import BlobReader, BlobWriter, check_count, check_integer
-from .events import HoldReason, Machine, Usage
+from .events import MAX_SHARING, HoldReason, Machine, Usage
 from .job import FileOnDisk, JobId, SandboxFile
 from .mail import ACTIONS
 
@@ -21,6 +22,9 @@ from .mail import ACTIONS
 MAX_ATTEMPT = 1_000_000
 #: Seconds since 1970 at which no calendar of Python's has a date any more.
 _YEAR_10000 = 253402300800
+#: 18 digits fit every 64-bit integer.
+_JOB_RUN = re.compile(r"(\d{1,18})\.(\d{1,18})(?:-(\d{1,18}))?\Z", re.ASCII)
+_JOB_IDS = f"1 to {MAX_SHARING} job ids (cluster.proc, or cluster.proc-proc)"
 
 
 def _check_number(value: Any) -> float:
@@ -97,6 +101,39 @@ def _read_job(value: Any) -> JobId:
         return JobId.parse(_check_text(value))
     except ValueError as error:
         raise ValueError("a job id (cluster.proc)") from error
+
+
+def _write_job_ids(jobs: Any, _blobs: BlobWriter) -> list[str]:
+    """Return job ids as a list of ``cluster.proc`` and, for runs, ``cluster.proc-proc``."""
+    if not isinstance(jobs, tuple) or not all(isinstance(each, JobId) for each in jobs):
+        raise ValueError(_JOB_IDS)
+    runs: list[list[int]] = []
+    for cluster, proc in jobs:
+        if runs and runs[-1][0] == cluster and runs[-1][2] == proc - 1:
+            runs[-1][2] = proc
+        else:
+            runs.append([cluster, proc, proc])
+    written = [f"{c}.{first}" + (f"-{last}" if last > first else "") for c, first, last in runs]
+    _read_job_ids(written)
+    return written
+
+
+def _read_job_ids(value: Any) -> tuple[JobId, ...]:
+    if not isinstance(value, list):
+        raise ValueError(_JOB_IDS)
+    jobs: list[JobId] = []
+    for text in value:
+        match = _JOB_RUN.match(text) if isinstance(text, str) else None
+        if match is None:
+            raise ValueError(_JOB_IDS)
+        cluster, first = int(match[1]), int(match[2])
+        last = int(match[3] or first)
+        if last < first or len(jobs) + last - first >= MAX_SHARING:
+            raise ValueError(_JOB_IDS)
+        jobs += [JobId(cluster, proc) for proc in range(first, last + 1)]
+    if not jobs:
+        raise ValueError(_JOB_IDS)
+    return tuple(jobs)
 
 
 def _check_texts(value: Any) -> tuple[str, ...]:
@@ -278,6 +315,7 @@ TASK_FIELDS: dict[str, tuple[Writer, Reader]] = {
 MESSAGE_FIELDS: dict[str, tuple[Writer, Reader]] = {
     "schedd": _check_both_ways(_check_name),
     "job": (_write_job, lambda value, _stored: _read_job(value)),
+    "job_ids": (_write_job_ids, lambda value, _stored: _read_job_ids(value)),
     "time": _check_both_ways(_check_moment),
     "pool": _check_both_ways(_check_name),
     "uid": _check_both_ways(check_count),

@@ -23,8 +23,9 @@ from .main_loop import Schedd
 from .session import Session
 
 T = TypeVar("T")
-#: Events of one command that are recorded before other commands have their turn.
-SLICE_EVENTS: Final = 500
+#: Events of one command that are recorded before other commands have their turn: mostly one record
+#: of the stream, and less than a tenth of a second.
+SLICE_EVENTS: Final = 1000
 #: Bytes of the messages of one submit: they are all in memory until the broker has them.
 MAX_SUBMIT_BYTES: Final = 1024**3
 

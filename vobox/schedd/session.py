@@ -11,7 +11,7 @@ from functools import partial
 
 from thyme.broker import Transport
 from thyme.protocol import codec
-from thyme.protocol.events import JobMessage
+from thyme.protocol.events import JobMessage, share_events
 from vobox.workers.mail import WorkerMail
 
 from .reconciler import Reconciler
@@ -102,7 +102,8 @@ class Session:
         if not events:
             return
         for start in range(0, len(events), RECORD_SLICE):  # one command may be of all jobs
-            bodies = [codec.encode(event) for event in events[start : start + RECORD_SLICE]]
+            shared = share_events(events[start : start + RECORD_SLICE])
+            bodies = [codec.encode(event) for event in shared]
             self.transport.record(bodies)
         self.reader.note_recorded(events)
         self.reader.awaited = bodies[-1]

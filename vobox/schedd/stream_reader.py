@@ -37,6 +37,7 @@ from thyme.protocol.events import (
     Message,
     Recorded,
     ScheddMessage,
+    SharedEvent,
     Snapshot,
     Started,
     StoredMessage,
@@ -54,9 +55,9 @@ from .state import ScheddState
 
 log = logging.getLogger(__name__)
 
-#: Records asked for at once.
+#: Records asked for at once, and events in one transaction after which it ends.
 READ_BATCH: Final = 500
-#: Records, and bytes of records, in one transaction of a replay: the more, the fewer jobs are
+#: Events, and bytes of records, in one transaction of a replay: the more, the fewer jobs are
 #: written twice. About a second's work, and memory that a schedd has.
 REPLAY_BATCH: Final = 10_000
 REPLAY_BATCH_BYTES: Final = 16 * 1024 * 1024
@@ -261,14 +262,16 @@ class StreamReader:
 
     def _read_batch(self, records: Sequence[Record], replaying: bool) -> None:
         """Read these records and, while replaying, as many more as one transaction may hold."""
-        number, size = 0, 0
+        limit = REPLAY_BATCH if replaying else READ_BATCH
+        number, events, size = 0, 0, 0
         while records:
-            for record in records:
-                self._read(record, replaying)
-                size += len(record.body)
-            last = records[-1]
-            number += len(records)
-            if not replaying or number >= REPLAY_BATCH or size >= REPLAY_BATCH_BYTES:
+            for last in records:
+                events += self._read(last, replaying)
+                number += 1
+                size += len(last.body)
+                if events >= limit:  # one record may be of a thousand jobs
+                    break
+            if not replaying or events >= limit or size >= REPLAY_BATCH_BYTES:
                 break
             records = self._transport.read(last.offset, READ_BATCH)
         self._state.stream.records += number
@@ -308,7 +311,8 @@ class StreamReader:
         self._state.held = {job.id: (job.pool, name_hold(job)) for job in held}
         return self._state.user_logs.take_failures()
 
-    def _read(self, record: Record, replaying: bool) -> None:
+    def _read(self, record: Record, replaying: bool) -> int:
+        """Read one record; returns of how many events it is, 1 for one that is not believed."""
         if record.body == self.awaited:
             self.awaited = None
         try:
@@ -323,7 +327,7 @@ class StreamReader:
         time = min(record.time, self._state.wall()) if said_by_us else None
         self._age.read(record.offset, len(record.body), time)
         if not isinstance(event, ScheddMessage) or not ours:
-            return
+            return 1
         tally = None if replaying else self._state.tally
         if tally:
             tally.read(self._state.wall() - record.time)
@@ -331,9 +335,15 @@ class StreamReader:
             self.last_marker = event.token
             self._ledger.write_meta("marked", str(record.offset))
             self._raise_next_cluster(event.next_cluster)
-            return
-        if not isinstance(event, JobMessage):
-            return
+        elif isinstance(event, JobMessage):
+            self._read_event(event, record, replaying)
+        elif isinstance(event, SharedEvent):
+            for each in event.list_events():
+                self._read_event(each, record, replaying)
+            return len(event.job_ids)
+        return 1
+
+    def _read_event(self, event: JobMessage, record: Record, replaying: bool) -> None:
         if self.unread.get(event.job) == (event.kind, event.time):
             del self.unread[event.job]
         if not self._is_known(event):

@@ -23,7 +23,7 @@ from thyme.protocol.mail import ClaimReply, Heartbeat, Waiting
 
 def test_every_field_of_every_kind_has_a_rule() -> None:
     for kind in KINDS.values():
-        assert {each.name for each in fields(kind)} <= {*MESSAGE_FIELDS, "task"}
+        assert {each.name for each in fields(kind)} <= {*MESSAGE_FIELDS, "task", "event"}
     assert [each.name for each in fields(Task)] == list(TASK_FIELDS)
 
 
