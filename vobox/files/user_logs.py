@@ -9,6 +9,8 @@ restart, and until then none of his jobs is Completed.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Final
 
 from thyme.protocol.events import HoldReason
@@ -23,6 +25,11 @@ from .user_log_index import UserLogIndex
 
 #: Waiting lines that are tried at once.
 WAITING_BATCH: Final = 1000
+#: Characters that are written to a user log at once.
+MAX_WRITE: Final = 64 * 1024
+
+#: A job, an event for its user log, and whether that may be in the file already.
+_Line = tuple[Job, str, bool]
 
 
 class UserLogs:
@@ -33,9 +40,8 @@ class UserLogs:
         self._threads = threads
         #: owners who may have lines in the ledger
         self._waiting: set[int] = set()
-        #: job, line, and the task of each line that was appended since the last ``flush``
-        self._lines: list[tuple[Job, str, FileTask]] = []
-        self._unwritten: set[int] = set()  #: their places in that list
+        #: job and line of each that was appended since the last ``flush``, and its ``once``
+        self._lines: list[_Line] = []
         #: lines of the ledger that are in their file now
         self._written: list[tuple[int, JobId, str]] = []
         #: jobs to be held because their user log could not be written
@@ -51,22 +57,19 @@ class UserLogs:
         if self.has_waiting(job.uid) or self._threads.is_late(job.uid):
             self._keep(job, text)
             return
-        place = len(self._lines)
-        self._unwritten.add(place)
-        self._lines.append((job, text, self._make_task(job, text, once, place)))
+        self._lines.append((job, text, once))
 
     def flush(self) -> None:
         """Write what was appended; lines that take too long are kept in the ledger."""
         lines, self._lines = self._lines, []
-        self._threads.run([task for _job, _text, task in lines])
-        for place in sorted(self._unwritten):
-            job, text, _task = lines[place]
+        unwritten = dict(enumerate(lines))
+        self._threads.run([self._make_task(part, unwritten) for part in _group(lines)])
+        for job, text, _once in unwritten.values():
             self._keep(job, text)
-        self._unwritten = set()
 
     def drop(self) -> None:
         """Forget what was appended since the last ``flush``."""
-        self._lines, self._unwritten = [], set()
+        self._lines = []
 
     def take_failures(self) -> list[tuple[HoldReason, JobId]]:
         """Return the jobs whose user log could not be written, with the reason to hold them."""
@@ -125,20 +128,60 @@ class UserLogs:
         self._waiting.add(job.uid)
         self._ledger.add_log(job.id, text)
 
-    def _make_task(self, job: Job, text: str, once: bool, place: int) -> FileTask:
-        unwritten = self._unwritten
+    def _make_task(self, places: Sequence[int], unwritten: dict[int, _Line]) -> FileTask:
+        """Make the task that writes these lines of one file; it deletes them from ``unwritten``."""
+        lines = [unwritten[place] for place in places]
+        failures: list[HoldReason | None] = []
+
+        def write(user_logs: UserLogIndex) -> HoldReason | None:
+            failures[:] = _append_all(lines, user_logs)
+            return None
 
         def on_done(failed: HoldReason | None) -> None:
-            unwritten.discard(place)
-            self._note_failure(job, failed)
+            for place in places:
+                unwritten.pop(place, None)
+            for (job, _text, _once), why in zip_longest(lines, failures):
+                self._note_failure(job, why or failed)
 
-        write = functools.partial(_append, job, text, once)
+        job = lines[0][0]
         return FileTask(job.uid, job.ad.text("UserLog"), write, on_done)
 
     def _note_failure(self, job: Job, failed: HoldReason | None) -> None:
         code = job.ad.number("HoldReasonCode")
         if failed and job.in_queue and code != HoldReasonCode.UNABLE_TO_INIT_USER_LOG:
             self._failures.append((failed, job.id))
+
+
+def _group(lines: Sequence[_Line]) -> list[list[int]]:
+    """Return the places of the lines; those that follow each other in one file are together."""
+    groups: list[list[int]] = []
+    before: tuple[object, ...] | None = None
+    size = 0
+    for place, (job, text, once) in enumerate(lines):
+        is_alone = once or job.ad.get("UserLogUseXML", "false").lower() == "true"
+        file = None if is_alone else (job.uid, job.gid, job.ad.get("UserLog"))
+        size += len(text)
+        if file is not None and file == before and size <= MAX_WRITE:
+            groups[-1].append(place)
+        else:
+            groups.append([place])
+            size = len(text)
+        before = file
+    return groups
+
+
+def _append_all(lines: Sequence[_Line], user_logs: UserLogIndex) -> list[HoldReason | None]:
+    """Write lines of one file, at once if that is possible; returns why each could not be written.
+
+    What one write could not do is tried line by line: a part of it may be in the file.
+    """
+    job, text, once = lines[0]
+    if len(lines) > 1:
+        text = "".join(text for _job, text, _once in lines)
+        if output.write_log(job, text, False, user_logs) is None:
+            return [None] * len(lines)
+        return [output.write_log(job, text, True, user_logs) for job, text, _once in lines]
+    return [output.write_log(job, text, once, user_logs)]
 
 
 def _append(job: Job, text: str, once: bool, user_logs: UserLogIndex) -> HoldReason | None:
