@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,14 +30,27 @@ class Broker:
         self.connect: Callable[[], Transport] = lambda: connect(url)
 
 
-@pytest.fixture(params=["sqlite", pytest.param("amqp", marks=pytest.mark.needs("rabbitmq"))])
+AMQP = [pytest.mark.needs("rabbitmq")]
+
+
+@pytest.fixture(
+    params=[
+        "sqlite", pytest.param("amqp", marks=AMQP), pytest.param("a policy", marks=AMQP),
+    ]
+)  # fmt: skip
 def broker(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Broker]:
-    if request.param == "amqp":
-        monkeypatch.setattr(topology, "MAX_BYTES", KEPT)
+    if request.param != "sqlite":
+        vhost = request.getfixturevalue("rabbitmq")
         monkeypatch.setattr(topology, "SEGMENT_BYTES", KEPT // 20)
-        yield Broker(request.getfixturevalue("rabbitmq").url)
+        if request.param == "amqp":
+            monkeypatch.setattr(topology, "MAX_BYTES", KEPT)
+        else:
+            policy = json.dumps({"max-length-bytes": KEPT})
+            where = ("-p", vhost.name, "--apply-to", "queues", "short", "thyme.events")
+            vhost.server.ctl("set_policy", *where, policy)
+        yield Broker(vhost.url)
     else:
         monkeypatch.setattr(sqlite, "RETENTION", Retention(7 * 86400.0, KEPT))
         monkeypatch.setattr(sqlite, "TRIM_INTERVAL", 0.0)
@@ -68,12 +82,16 @@ def first_offset(bench: ScheddHarness) -> int:
 
 
 def test_a_stream_that_was_filled_many_times_rebuilds_the_ledger(
-    broker: Broker, tmp_path: Path
+    broker: Broker,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     (tmp_path / "home").mkdir()
     bench = ScheddHarness(tmp_path, broker, lease=1e9)  # type: ignore[arg-type]
     begin(bench)
-    assert bench.transport.get_retention().bytes == KEPT
+    by_policy = "a policy" in request.node.name
+    assert bench.transport.get_retention().bytes == (20e9 if by_policy else KEPT)
     home = {"Iwd": str(tmp_path / "home"), "Out": "out"}
     task = Task("/bin/sh", files=(SandboxFile("input", bytes(range(256)) * 50),))
     _idle, held, running, ended = jobs = [
@@ -98,6 +116,7 @@ def test_a_stream_that_was_filled_many_times_rebuilds_the_ledger(
     bench.reconciler.end_leases()
     read_back(bench)
 
+    assert caplog.text.count("the event stream has kept only") == by_policy
     lived = [row for row in dump(bench.ledger) if isinstance(row, tuple)]
     states = {job.id: describe_job(job) for job in bench.ledger._jobs("1=1")}
     assert list(states.values()) == [

@@ -225,6 +225,21 @@ def test_the_stream_is_read_from_any_offset_again_and_by_everyone(new: Connect) 
     assert one.read(one.read(-1, 10)[-1].offset, 10) == []
 
 
+def test_the_oldest_record_is_found_and_who_reads_goes_on_where_it_was(new: Connect) -> None:
+    transport = new()
+    assert transport.get_first_offset() == -1
+    transport.record([b"1", b"2"])
+    first, second = wait_until(
+        lambda: len(read := transport.read(-1, 9)) == 2 and read, "both records"
+    )
+
+    assert transport.get_first_offset() == first.offset
+
+    transport.record([b"3"])
+    (third,) = wait_until(lambda: transport.read(second.offset, 9), "the third")
+    assert third.body == b"3"
+
+
 def test_the_topology_may_be_established_again_and_again(new: Connect) -> None:
     broker = new()
     broker.declare_topology([POOL])

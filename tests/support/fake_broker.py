@@ -262,6 +262,10 @@ class FakeTransport(Transport):
         with self._call("read") as broker:
             return [record for record in broker.stream if record.offset > after][:limit]
 
+    def get_first_offset(self) -> int:
+        with self._call("get_first_offset") as broker:
+            return broker.stream[0].offset if broker.stream else -1
+
     def get_retention(self) -> Retention:
         return self._broker.retention
 

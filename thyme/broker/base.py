@@ -204,8 +204,12 @@ class Transport(ABC):
     def read(self, after: int, limit: int) -> list[Record]:
         """Return at most ``limit`` records with an offset over ``after`` (-1: all); may be []."""
 
+    @abstractmethod
+    def get_first_offset(self) -> int:
+        """Return the offset of the oldest record that the stream has; -1: none, or not known."""
+
     def get_retention(self) -> Retention:
-        """Return how long the stream keeps records; call ``declare_topology`` before."""
+        """Return how long the stream keeps records, as it was declared by ``declare_topology``."""
         return Retention()
 
     # --- mail -------------------------------------------------------------------

@@ -189,6 +189,9 @@ class Reconciler:
         timers = self._state.timers
         if not timers.is_due(Task.RECORD_JOBS):
             return
+        if timers.is_due(Task.LOOK_AT_STREAM):
+            timers.schedule(Task.LOOK_AT_STREAM, RECORD_JOBS_SECONDS)
+            self._reader.look_at_first_record()
         old = self._reader.find_old()
         bodies, more = self._state.snapshots.make_due(old, self._state.wall())
         timers.schedule(Task.RECORD_JOBS, 0.0 if more else RECORD_JOBS_SECONDS)

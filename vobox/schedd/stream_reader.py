@@ -92,8 +92,10 @@ class StreamReader:
         self._ended: set[JobId] = set()
         #: how old the records of the stream are; made by ``check_same_stream``
         self._age = StreamAge(self._ledger.read_meta("age", ""), Retention())
-        #: offset of the first record that the stream still had at the start of this session
+        #: offset of the first record that the stream has, as far as it is known
         self._first_offset = 0
+        #: whether it was said that the stream keeps less than it was declared with
+        self._said_short = False
         #: offset and digest of some of the records that were read
         self._checkpoints: list[tuple[int, str]] = [
             (offset, digest)
@@ -117,8 +119,6 @@ class StreamReader:
         if offset < 0:
             ledger.write_meta("counted", "no")
             return
-        if first := self._transport.read(-1, 1):
-            self._first_offset = first[0].offset
         here = self._transport.read(offset - 1, 1) or self._find_record(offset)
         if not here:
             self._report_loss("the event stream ends before what the ledger has read of it")
@@ -410,6 +410,20 @@ class StreamReader:
             counts.unreadable,
             why,
         )
+
+    def look_at_first_record(self) -> None:
+        """Learn what the stream has forgotten by now, and so how long it keeps its records."""
+        self._first_offset = max(self._first_offset, self._transport.get_first_offset())
+        if self._first_offset <= 1:
+            return  # where every stream begins
+        kept = self._age.compare_with_first(self._first_offset, self._state.wall())
+        if kept is not None and not self._said_short:
+            self._said_short = True
+            log.warning(
+                "the event stream has kept only %.3g MB and %.3g h of its records, less than half "
+                "of what it was declared with (perhaps a policy of the broker): jobs are recorded "
+                "again accordingly", kept.bytes / 1e6, kept.seconds / 3600,
+            )  # fmt: skip
 
     def find_old(self) -> int:
         """Return the last offset of what the stream may soon forget, or has forgotten."""

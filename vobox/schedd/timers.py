@@ -17,6 +17,7 @@ class Task(Enum):
     CHECK_QUEUES = auto()  #: look whether messages of the job queues were lost
     SCAN_POLICIES = auto()
     RECORD_JOBS = auto()  #: record jobs again that the stream may soon forget
+    LOOK_AT_STREAM = auto()  #: look at the oldest record that the stream has
     PROBE = auto()  #: ask the broker whether it is there
 
 

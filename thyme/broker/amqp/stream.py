@@ -67,6 +67,24 @@ class StreamReader:
             self._acknowledge(tag, len(found))
         return found
 
+    def find_first_offset(self) -> int:
+        """See ``Transport.get_first_offset``. The reader stays where it is."""
+        found: list[int] = []
+
+        def note(_channel: Channel, _method: object, record: BasicProperties, _: bytes) -> None:
+            found.append(int(record.headers["x-stream-offset"]))
+
+        channel = self._connection.open_channel()
+        self._connection.call(channel.basic_qos, prefetch_count=1)
+        arguments = {"x-stream-offset": "first"}
+        self._connection.call(channel.basic_consume, STREAM, note, arguments=arguments)
+        deadline = time.monotonic() + _FIRST_RECORD_SECONDS
+        while not found and (left := deadline - time.monotonic()) > 0:
+            self._connection.check(channel)
+            self._connection.pump(left)
+        self._connection.close_channel(channel)
+        return found[0] if found else -1
+
     def check(self) -> None:
         """Raise ChannelClosedByBroker or BrokerError where no record can come any more."""
         if self._channel is not None:

@@ -212,6 +212,12 @@ class AmqpTransport(Transport):
         with self._translating():
             return self._stream.read(after, limit)
 
+    def get_first_offset(self) -> int:
+        """Return the offset of the oldest record that the stream has; -1: none, or not known."""
+        self._declarer.need_stream()
+        with self._translating():
+            return self._stream.find_first_offset()
+
     def get_retention(self) -> Retention:
         """Return how long, and up to how many bytes, the stream keeps its records."""
         return topology.parse_retention(self._declarer.stream_arguments)

@@ -212,6 +212,12 @@ class SqliteTransport(Transport):
             ).fetchall()
         return [Record(*row) for row in rows]
 
+    def get_first_offset(self) -> int:
+        """Return the offset of the oldest record that the stream has; -1: none."""
+        with self._connection.reading() as db:
+            (first,) = db.execute("SELECT MIN(offset) FROM stream").fetchone()
+        return -1 if first is None else int(first)
+
     def get_retention(self) -> Retention:
         """Return how long, and up to how many bytes, the stream keeps its records."""
         return RETENTION

@@ -65,4 +65,31 @@ def test_its_text_stays_short() -> None:
     for number in range(10_000):
         age.read(number, 10, number * 10.0)
         age.find_old(number * 10.0)
-    assert len(age.format()) < 64 * 40
+    assert len(age.format()) < 4 * 64 * 40
+
+
+def test_a_stream_that_keeps_less_than_half_of_what_was_declared_is_believed() -> None:
+    age = StreamAge("", SHORT)
+    for number in range(31):  # marks at 0, 100 ... 3000 s, 1000 bytes each
+        age.read(number, 1000, number * 100.0)
+    assert age.find_old(3000.0) == -1
+
+    assert age.compare_with_first(21, 3000.0) == Retention(900.0, 10_000.0)
+
+    # half is 450 s or 5000 bytes: 2550 s and later, 26,000 bytes and more before, are not old
+    assert age.find_old(3000.0) == 26
+    assert age.compare_with_first(21, 3000.0) == Retention(900.0, 10_000.0)
+    assert StreamAge(age.format(), SHORT).find_old(3000.0) == -1, "what was declared"
+    assert age.compare_with_first(21, 21 * 100 + 3199) == Retention(3199.0, 10_000.0)
+    assert age.compare_with_first(21, 21 * 100 + 3200) is None, "half of the seconds"
+    assert age.find_old(3000.0) == -1
+
+
+def test_half_of_the_declared_bytes_or_no_mark_before_are_no_reason_to_say_so() -> None:
+    age = StreamAge("", SHORT)
+    for number in range(10, 50):
+        age.read(number, 1000, number * 1.0)
+    assert age.compare_with_first(9, 50.0) is None
+    assert age.compare_with_first(18, 50.0) is None  # 32,000 bytes are there
+    kept = age.compare_with_first(19, 50.0)
+    assert kept == Retention(31.0, 31_000.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -168,17 +169,33 @@ def test_records_of_others_push_out_none_of_ours(bench: ScheddHarness) -> None:
     assert describe_job(bench.job()) == "idle with message"
 
 
-def test_what_the_stream_has_forgotten_is_recorded_at_the_next_start(bench: ScheddHarness) -> None:
+@pytest.mark.parametrize("restarted", [True, False])
+def test_what_the_stream_has_forgotten_is_recorded_again(
+    bench: ScheddHarness, restarted: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     """The operator's policy was shorter than the schedd knew."""
     bench.submit(Events().submit())
     bench.broker.record([codec.encode(Marker("other", "t", 1))])
     bench.settle()
-    bench.broker.trim(1)
-    bench.restart()
     bench.end_leases()
+    bench.broker.trim(1)
+    if restarted:
+        bench.restart()
+    bench.clock.now += 61
+    bench.wall.now += 360
+    bench.end_leases()
+    bench.clock.now += 61
+    bench.end_leases()
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 1 and re.match(
+        r"the event stream has kept only [0-9.e-]+ MB and 0\.1 h of its records, less than half "
+        r"of what it was declared with \(perhaps a policy of the broker\): jobs are recorded again "
+        r"accordingly$",
+        said[0],
+    )
     lived = dump(bench.ledger)
     bench.restart(wiped=True)
-    assert dump(bench.ledger) == lived and bench.kinds() == ["stored", "snapshot"]
+    assert dump(bench.ledger) == lived and bench.kinds()[:2] == ["stored", "snapshot"]
 
 
 def test_what_is_left_of_a_snapshot_without_its_end_is_deleted(bench: ScheddHarness) -> None:
