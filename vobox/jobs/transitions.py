@@ -159,7 +159,11 @@ def _on_submit(job: Job, event: Submit | Recorded) -> list[Effect]:
     if isinstance(event, Recorded):
         return []
     if event.attempt == job.attempt and is_dead_lettered(job):
-        return _release_dead_letter(job, event)
+        # the next attempt will be queued; the old message is refused when a worker claims it
+        reason = "its message was taken from the dead letters and queued again"
+        # not the message's own time: that is of its first submission
+        now = max(event.time, float(job.ad.number("EnteredCurrentStatus")))
+        return _release(job, reason, now)
     if event.attempt > job.attempt and job.in_queue:
         if is_dead_lettered(job):
             # that dead letter is of an attempt before, and cannot bring the job back
@@ -167,22 +171,6 @@ def _on_submit(job: Job, event: Submit | Recorded) -> list[Effect]:
         job.attempt = event.attempt
         job.queued = job.status == IDLE
     return []
-
-
-def _release_dead_letter(job: Job, event: Submit) -> list[Effect]:
-    """Release the job: its next attempt will be queued, as after any release.
-
-    The old message is refused when a worker claims it.
-    """
-    ad_updates.clear_hold(job.ad)
-    reason = "its message was taken from the dead letters and queued again"
-    job.ad["ReleaseReason"] = literal(reason)
-    # not the message's own time: that is of its first submission
-    now = max(event.time, float(job.ad.number("EnteredCurrentStatus")))
-    _set_status(job, IDLE, now)
-    job.queued = False
-    job.losses = job.failed_starts = job.dead_letters = 0
-    return [LogEvent(user_log_events.format_released(job.id, now, reason))]
 
 
 def read_dead_letter(message: Message, reason: str, now: float) -> DeadLettered | None:
@@ -273,7 +261,7 @@ def _on_finished(job: Job, event: Finished) -> list[Effect]:
     ad = job.ad
     size = _log_size(job, event)
     ad_updates.clear_hold(ad)
-    if event.exit_code is not None or event.signal is not None:
+    if _has_ended(event):
         ad_updates.record_exit(ad, event)
     if event.hold is not None:
         return [*size, *_hold_after_run(job, event.hold, event), SaveOutput()]
@@ -371,12 +359,9 @@ def _end_removed_run(job: Job, event: Finished | Evicted) -> list[Effect]:
 
 
 def _on_lost(job: Job, event: Lost) -> list[Effect]:
-    lost_worker = job.worker
-    if event.attempt != job.attempt or not job.in_queue:
+    if event.attempt != job.attempt or not job.in_queue or not job.worker:
         return []
-    if not lost_worker:
-        return []
-    job.worker = ""
+    lost_worker, job.worker = job.worker, ""
     ad_updates.record_loss(job.ad, event.time)
     effects: list[Effect] = [ControlMessage(lost_worker, event.attempt, "superseded")]
     if job.status == REMOVED:
@@ -470,17 +455,20 @@ def _hold(job: Job, hold: HoldReason, event: JobMessage, used: Usage | None = No
 def _on_released(job: Job, event: Released) -> list[Effect]:
     if not job.in_queue or job.status != HELD:
         return []
+    return _release(job, event.reason, event.time)
+
+
+def _release(job: Job, reason: str, now: float) -> list[Effect]:
     ad_updates.clear_hold(job.ad)
-    job.ad["ReleaseReason"] = literal(event.reason)
-    text = user_log_events.format_released(job.id, event.time, event.reason)
+    job.ad["ReleaseReason"] = literal(reason)
     if job.has_result:
         # it ran; only its output could not be written. Running it again would waste it
-        _set_status(job, TRANSFERRING_OUTPUT, event.time)
+        _set_status(job, TRANSFERRING_OUTPUT, now)
     else:
-        _set_status(job, IDLE, event.time)
+        _set_status(job, IDLE, now)
         job.queued = False
         job.losses = job.failed_starts = job.dead_letters = 0
-    return [LogEvent(text)]
+    return [LogEvent(user_log_events.format_released(job.id, now, reason))]
 
 
 def _on_edited(job: Job, event: Edited) -> list[Effect]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from operator import attrgetter
 from typing import Any, Final
 
 from thyme.protocol.job import JobId
@@ -19,18 +21,14 @@ _POLICIES: Final = (
     "AllowedExecuteDuration",
 )  # fmt: skip
 
-#: What ``decode_job`` reads, in this order.
-JOB_COLUMNS: Final = (
-    "cluster, proc, uid, gid, pool, status, attempt, queued, worker, ended, losses, lease, "
-    "has_result, in_queue, left_at, life, failed_starts, dead_letters, version, submitted, "
-    "recorded, changes, dictionary, ad"
-)
+#: Attributes of a job that are columns: those that are true or false, and the others.
+_FLAGS: Final = ("queued", "has_result", "in_queue")
+_VALUES: Final = tuple(each.name for each in fields(Job) if each.name not in ("id", "ad", *_FLAGS))
+_get_values: Final = attrgetter(*_VALUES)
 #: What is not said by the ad.
-_STATE: Final = (
-    "uid", "gid", "pool", "status", "attempt", "queued", "worker", "ended", "losses", "lease",
-    "has_result", "in_queue", "left_at", "life", "failed_starts", "dead_letters", "version",
-    "submitted", "recorded",
-)  # fmt: skip
+_STATE: Final = (*_VALUES, *_FLAGS)
+#: What ``decode_job`` reads, in this order.
+JOB_COLUMNS: Final = f"cluster, proc, {', '.join(_STATE)}, changes, dictionary, ad"
 _STORED_AD: Final = ("changes", "dictionary", "ad")
 _WRITTEN: Final = (
     "cluster", "proc", "owner", *_STATE, "has_policy", "qdate", "batch", "procs", "cmd",
@@ -101,40 +99,21 @@ def encode_state(job: Job, stored: tuple[int | None, int | None, bytes]) -> tupl
 def _list_state(job: Job) -> tuple[object, ...]:
     # no bool: each would be looked up among the adapters of the database's module
     return (
-        job.uid, job.gid, job.pool, job.status, job.attempt,
-        1 if job.queued else 0, job.worker, job.ended, job.losses, job.lease,
-        1 if job.has_result else 0, 1 if job.in_queue else 0, job.left_at, job.life,
-        job.failed_starts, job.dead_letters, job.version, job.submitted, job.recorded,
+        *_get_values(job),
+        1 if job.queued else 0, 1 if job.has_result else 0, 1 if job.in_queue else 0,
     )  # fmt: skip
 
 
 def decode_job(row: tuple[Any, ...], dictionaries: Dictionaries) -> Job:
     """Make the job of a row of ``JOB_COLUMNS``."""
-    (cluster, proc, uid, gid, pool, status, attempt, queued, worker, ended, losses, lease,
-     has_result, in_queue, left_at, life, failed_starts, dead_letters, version, submitted, recorded,
-     _changes, _dictionary, _ad) = row  # fmt: skip
+    cluster, proc, *values, queued, has_result, in_queue, _changes, _dictionary, _ad = row
     return Job(
         id=JobId(cluster, proc),
-        uid=uid,
-        gid=gid,
-        pool=pool,
         ad=StoredAd(dictionaries, row),
-        status=status,
-        attempt=attempt,
         queued=bool(queued),
-        worker=worker,
-        ended=ended,
-        losses=losses,
-        lease=lease,
         has_result=bool(has_result),
         in_queue=bool(in_queue),
-        left_at=left_at,
-        life=life,
-        failed_starts=failed_starts,
-        dead_letters=dead_letters,
-        version=version,
-        submitted=submitted,
-        recorded=recorded,
+        **dict(zip(_VALUES, values, strict=True)),
     )
 
 

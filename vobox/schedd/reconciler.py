@@ -123,10 +123,8 @@ class Reconciler:
         """Give up the attempts whose workers were silent for too long."""
         leases, now = self._state.leases, self._state.clock()
         if leases.is_any_due(now) and self._read_all_mail():
-            for job_id, attempt, lease in leases.take_expired(self._ledger.get, now):
-                job = self._ledger.get(job_id)
-                if job is not None and job.attempt == attempt:
-                    self._give_up(job, lease)
+            for job, lease in leases.take_expired(self._ledger.get, now):
+                self._give_up(job, lease)
         self._check_queues()
         self._record_jobs()
 

@@ -106,8 +106,7 @@ class Session:
             bodies = [codec.encode(event) for event in shared]
             self.transport.record(bodies)
         self.reader.note_recorded(events)
-        self.reader.awaited = bodies[-1]
-        self.reconcile_until(lambda: self.reader.awaited is None)
+        self.reconcile_until(lambda: not self.reader.is_unread(events[-1].job))
         if more:
             self.state.timers.schedule(Task.RECONCILE, MORE_SECONDS)
 

@@ -83,8 +83,6 @@ class StreamReader:
         self._schedd = state.settings.name
         #: token of the last marker of ours that was read
         self.last_marker = ""
-        #: a record of ours that is to be read back; None once it was
-        self.awaited: bytes | None = None
         #: jobs of which an event was recorded and not read back: the last one's kind and time.
         #: Until then nothing more is decided
         self.unread: dict[JobId, tuple[str, float]] = {}
@@ -313,8 +311,6 @@ class StreamReader:
 
     def _read(self, record: Record, replaying: bool) -> int:
         """Read one record; returns of how many events it is, 1 for one that is not believed."""
-        if record.body == self.awaited:
-            self.awaited = None
         try:
             event = self._decode(record)
         except BadMessage as error:

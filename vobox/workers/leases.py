@@ -64,13 +64,13 @@ class Leases:
 
     def take_expired(
         self, known: Callable[[JobId], Job | None], now: float
-    ) -> list[tuple[JobId, int, float]]:
-        """Return job, attempt and lease of each run whose lease has expired by ``now``.
+    ) -> list[tuple[Job, float]]:
+        """Return the job and the lease of each run whose lease has expired by ``now``.
 
         ``known``: returns a job of the ledger. Each run is returned once; if a worker has it all
         the same, again after one more lease.
         """
-        expired: list[tuple[JobId, int, float]] = []
+        expired: list[tuple[Job, float]] = []
         while self._due and self._due[0][0] < now:
             when, job_id = heappop(self._due)
             if self._next.get(job_id) != when:
@@ -83,7 +83,7 @@ class Leases:
             seen = self._seen.get(job_id, when - lease)
             if seen + lease < now:
                 # what it has used is kept until it is given up, and then counted as lost
-                expired.append((job_id, job.attempt, lease))
+                expired.append((job, lease))
                 seen = now
             self._seen[job_id] = seen
             self._schedule_check(job_id, seen + lease)

@@ -86,6 +86,13 @@ class AmqpTransport(Transport):
                 self._connection.address, error.reply_code, error.reply_text
             ) from error
 
+    @contextlib.contextmanager
+    def _using_stream(self) -> Iterator[None]:
+        """Make the stream and the exchanges first, where missing."""
+        self._declarer.need_stream()
+        with self._translating():
+            yield
+
     # --- topology -------------------------------------------------------------------
 
     def declare_topology(self, pools: Sequence[str]) -> None:
@@ -179,14 +186,12 @@ class AmqpTransport(Transport):
 
     def list_dead_letters(self) -> list[DeadLetter]:
         """Return the dead letters, oldest first; they stay in their queue."""
-        self._declarer.need_stream()
-        with self._translating():
+        with self._using_stream():
             return DeadLetterQueue(self._connection).list()
 
     def requeue_dead_letters(self, ids: Sequence[str] | None = None) -> int:
         """Submit the dead letters of these ids (None: all) again; return how many."""
-        self._declarer.need_stream()
-        with self._translating():
+        with self._using_stream():
             queue = DeadLetterQueue(self._connection)
             return queue.requeue(ids, lambda pool, body: self.submit(pool, [body]))
 
@@ -208,14 +213,12 @@ class AmqpTransport(Transport):
 
     def read(self, after: int, limit: int) -> list[Record]:
         """Return at most ``limit`` records with an offset over ``after`` (-1: all); may be []."""
-        self._declarer.need_stream()
-        with self._translating():
+        with self._using_stream():
             return self._stream.read(after, limit)
 
     def get_first_offset(self) -> int:
         """Return the offset of the oldest record that the stream has; -1: none, or not known."""
-        self._declarer.need_stream()
-        with self._translating():
+        with self._using_stream():
             return self._stream.find_first_offset()
 
     def get_retention(self) -> Retention:
@@ -226,14 +229,12 @@ class AmqpTransport(Transport):
 
     def open_inbox(self, name: str, pools: Sequence[str] = ()) -> None:
         """Receive mail under this name, and what is announced to ``pools``, until ``close``."""
-        self._declarer.need_stream()
-        with self._translating():
+        with self._using_stream():
             self._inboxes.open(name, pools)
 
     def send(self, to: str, mail: Mail) -> bool:
         """Send mail and wait until it is confirmed; returns False when nobody has that inbox."""
-        self._declarer.need_stream()
-        with self._translating():
+        with self._using_stream():
             return self._inboxes.send(to, mail)
 
     def send_unconfirmed(self, to: str, mail: Mail) -> None:
@@ -242,20 +243,17 @@ class AmqpTransport(Transport):
 
     def send_all_unconfirmed(self, letters: Sequence[tuple[str, Mail]]) -> None:
         """Send each (to whom, mail) without waiting to learn whether it arrived."""
-        self._declarer.need_stream()
-        with self._translating():
+        with self._using_stream():
             self._inboxes.send_all_unconfirmed(letters)
 
     def request(self, to: str, mail: Mail) -> None:
         """Send mail that has a ``correlation``; it comes back where nobody has that inbox."""
-        self._declarer.need_stream()
-        with self._translating():
+        with self._using_stream():
             self._inboxes.request(to, mail)
 
     def announce(self, pool: str, mail: Mail) -> None:
         """Send mail to every inbox that listens to ``pool``; there may be none."""
-        self._declarer.need_stream()
-        with self._translating():
+        with self._using_stream():
             self._inboxes.announce(pool, mail)
 
     def receive(self) -> Mail | None:

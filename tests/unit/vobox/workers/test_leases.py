@@ -39,7 +39,8 @@ def test_runs_that_are_not_due_are_not_looked_at() -> None:
     leases.record_start(run(50, lease=10.0), 0.0)
     known.jobs[JobId(7, 50)] = run(50, lease=10.0)
     assert leases.take_expired(known, 10.0) == []
-    assert leases.take_expired(known, 10.5) == [(JobId(7, 50), 0, 10.0)]
+    ((job, lease),) = leases.take_expired(known, 10.5)
+    assert (job.id, lease) == (JobId(7, 50), 10.0)
     assert known.looks == 1
     assert len(leases.take_expired(known, DEFAULT + 1)) == 51
 
@@ -112,5 +113,5 @@ def test_leases_end_exactly_when_they_would_if_all_were_looked_at(steps: list[St
             seen = dict.fromkeys(seen, now)
         now += seconds
         over = sorted(each for each, since in seen.items() if now - since > (own[each] or 12.0))
-        assert sorted(job.proc for job, _attempt, _lease in leases.take_expired(known, now)) == over
+        assert sorted(job.id.proc for job, _lease in leases.take_expired(known, now)) == over
         seen.update(dict.fromkeys(over, now))
