@@ -28,6 +28,16 @@ SLOW = [
     f'regexp("(*LIMIT_MATCH=4000000000)^(a+)+$", "{A}")',
     f'{{regexp("^(a+)+$", "{A}")}}[0]',
     f'[x = regexp("^(a+)+$", "{A}")].x',
+    f'\'regexp\'("^(a+)+$", "{A}")',
+    f'\'RegExp\' /* ( */ ("^(a+)+$", "{A}")',
+    f'\'reg\\145xp\'("^(a+)+$", "{A}")',
+    f'eval("regexp(\\"^(a+)+$\\", \\"{A}\\")")',
+    f'EVAL(strcat("reg", "exp(\\"^(a+)+$\\", \\"{A}\\")"))',
+    f'eval("\'reg\\\\145xp\'(\\"^(a+)+$\\", \\"{A}\\")")',
+    f'eval("regexp/**/ (\\"^(a+)+$\\", \\"{A}\\")")',
+    f'eval("eval(strcat(\\"reg\\", \\"exp(\\\\\\"^(a+)+$\\\\\\", \\\\\\"{A}\\\\\\")\\"))")',
+    f'\'eval\'("regexp(\\"^(a+)+$\\", \\"{A}\\")")',
+    f'eval(T)/*, regexp("x", "y")*/ || regexps("^(a+)+$", "{A}", "x") == ""',
 ]
 
 
@@ -58,12 +68,28 @@ def test_none_takes_long(text: str) -> None:
         ('stringList_regexpMember("^b", "a,bc")', True),
         ('strcat("regexp(", P)', "regexp(^a"),
         ('regexp("a" + 1, "b")', classad2.Value.Error),
+        ('eval("1 + 2")', 3),
+        ('eval(strcat("N", " * 2"))', 14),
+        ('eval(N)', 7),
+        ('eval(N > 5)', True),
+        ('eval(2.5)', 2.5),
+        ('eval(X)', classad2.Value.Error),
+        ('eval("Requirement / 2")', 4),
+        ('eval(strcat("strcat(", "\\"a\\", \\"b\\")"))', "ab"),
+        ("'N' + 'size'(T)", 10),
     ],
 )  # fmt: skip
 def test_each_means_what_it_did(text: str, value: object) -> None:
-    ad = Ad({"P": '"^a"', "T": '"abc"'})
+    ad = Ad({"P": '"^a"', "T": '"abc"', "N": "7", "Requirement": "8"})
     assert classad2.ExprTree(text).eval(ad.classad()) == value
     assert classad2.ExprTree(limit_regexps(text)).eval(evaluable(ad)) == value
+
+
+@pytest.mark.parametrize(
+    "text", ['eval("regexp(\\"a\\", \\"a\\")")', 'eval("eval(1)")', '\'regexp\'("a", "a")']
+)
+def test_a_call_that_cannot_be_limited_is_an_error(text: str) -> None:
+    assert classad2.ExprTree(limit_regexps(text)).eval() == classad2.Value.Error
 
 
 def test_what_calls_none_stays_as_it_is() -> None:
@@ -77,6 +103,8 @@ def test_what_calls_none_stays_as_it_is() -> None:
 PIECES = [
     "regexp(",
     "replace (",
+    "eval(",
+    "'regexp' (",
     "(",
     ")",
     "{",
@@ -111,4 +139,5 @@ def test_any_text_is_parsed_after_it_or_not_as_before(text: str) -> None:
 def test_a_text_of_nothing_but_calls_is_done_at_once() -> None:
     began = time.thread_time()
     limit_regexps("regexp(" * 100_000)
+    limit_regexps("'a'" * 100_000)
     assert time.thread_time() - began < 5
