@@ -18,6 +18,8 @@ _PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _CAPABILITY_VERSION_3 = 0x20080522
+#: Writing past disk quotas and into blocks reserved for root, and more than that.
+CAP_SYS_RESOURCE = 24
 #: Capabilities that a kernel may know; the last one so far is 40.
 _CAPABILITIES = range(64)
 
@@ -72,6 +74,20 @@ def drop_capabilities() -> None:
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     _libc.capset(header, (ctypes.c_uint32 * 6)())
+
+
+def drop_capability(number: int) -> None:
+    """Give up one capability; threads that are started from now on do not have it either.
+
+    ``number``: as in linux/capability.h.
+    """
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    sets = (ctypes.c_uint32 * 6)()
+    if _libc.capget(header, sets) == 0:
+        word, bit = divmod(number, 32)
+        for place in range(3 * word, 3 * word + 3):  # effective, permitted, inheritable
+            sets[place] &= ~(1 << bit)
+        _libc.capset(header, sets)
 
 
 def remove_variable(name: str) -> None:

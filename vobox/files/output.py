@@ -145,9 +145,14 @@ def _list_targets(job: Job, result: Finished) -> list[SandboxFile]:
     mapping = parse_output_remaps(ad.text("TransferOutputRemaps"))
     kept = _list_kept_paths(ad)
     found = []
+    unasked = [file.name for file in result.files if not is_output(ad, file.name)]
+    if unasked:  # one line, however many a worker sends
+        more = f" and {len(unasked) - 1} more files" if len(unasked) > 1 else ""
+        log.warning(
+            "job %s: its worker sent %r%s, for which it did not ask", job.id, unasked[0], more
+        )
     for file in result.files:
         if not is_output(ad, file.name):
-            log.warning("job %s: its worker sent %r, for which it did not ask", job.id, file.name)
             continue
         target = _remap(file.name, mapping)
         if target == file.name and (head := kept.get(target.partition("/")[0])):

@@ -16,6 +16,7 @@ from pathlib import Path
 os.environ.setdefault("CONDOR_CONFIG", "/dev/null")
 
 from hostfiles.private_directory import check_shared_directory, make_private_directory
+from thyme import privileges
 from thyme.arguments import read_broker_url
 from thyme.broker import connect
 from thyme.errors import ExitCode, ThymeError
@@ -51,6 +52,8 @@ def serve(options: argparse.Namespace) -> int:
     if os.geteuid() == 0:
         # acting for other users must not bring root's groups along
         os.setgroups([])
+        # the kernel leaves it to a thread that acts for another user
+        privileges.drop_capability(privileges.CAP_SYS_RESOURCE)
     # all that was made until now stays; what is made from now on is looked through for cycles once
     # in 50,000 new objects (700 by default): a sixth of what an event of a job costs
     gc.freeze()

@@ -339,3 +339,42 @@ def test_root_of_another_container_gets_no_file_of_ours(schedd: LiveSchedd) -> N
     for option in ("-af", "-format"):
         values = ["ClusterId"] if option == "-af" else ["%d\\n", "ClusterId"]
         assert schedd.run("condor_history", "-forwards", option, *values).stdout == "1\n"
+
+
+@pytest.fixture
+def reserving_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 16 MiB, most of which is reserved for root."""
+    image, place = tmp_path / "image", tmp_path / "disk"
+    with image.open("wb") as file:
+        file.truncate(16 * 1024 * 1024)
+    place.mkdir()
+    for command in (
+        ["mkfs.ext4", "-q", "-m", "50", image],
+        ["mount", "-o", "loop", image, place],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"no file system in a file here: {done.stderr}")
+    place.chmod(0o777)
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+def test_no_output_is_written_into_the_blocks_that_are_reserved_for_root(
+    schedd: LiveSchedd, reserving_disk: Path
+) -> None:
+    usage = os.statvfs(reserving_disk)
+    free, reserved = (
+        usage.f_bavail * usage.f_frsize,
+        (usage.f_bfree - usage.f_bavail) * usage.f_frsize,
+    )
+    size = free + reserved // 2
+    as_nobody(
+        schedd,
+        f"executable = /bin/sh\narguments = \"-c 'head -c {size} /dev/zero > made'\"\n"
+        f"initialdir = {reserving_disk}\nqueue",
+    )
+    schedd.work()
+    code, subcode, reason = hold_of(schedd)
+    assert (code, subcode) == ("12", "28"), reason
+    assert "No space left on device" in reason
