@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 #: ``insecure_https``: HTTPS that believes any certificate, as in 2017.
 SCHEMES = ("http", "https", "insecure_https")
+
+
+_PASSWORD = re.compile(r"\A(\w+://[^/?#:@]*:)[^/?#]*@")
 
 
 def is_url(text: str) -> bool:
@@ -18,10 +21,8 @@ def is_url(text: str) -> bool:
 
 def hide_password(url: str) -> str:
     """Return the URL without its password, for logs and for people."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{parts.netloc.split('@')[-1]}"))
+    # not urlsplit: to it a scheme with "_" is none
+    return _PASSWORD.sub(r"\1***@", url, count=1)
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,7 @@ def _reason(error: object) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
             f"the certificate is not believed ({error.verify_message}); "
-            "insecure_https:// would believe any"
+            "PLANCTON_CONF_NOSSLVERIFY=1 would believe any"
         )
     text = getattr(error, "strerror", None) or str(error)
     return " ".join(text.split()) or type(error).__name__

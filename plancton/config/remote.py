@@ -7,6 +7,7 @@ while the server is away.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import logging
 import math
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from plancton.errors import ConfigError
 from plancton.paths import hide_password
@@ -57,7 +59,28 @@ class ConfigUrl:
                 "PLANCTON_CONF_UPDATE: must be a number of seconds, "
                 f"at least {SHORTEST_EVERY:g}, not {text!r}"
             )
-        return cls(url, every, verify=not is_switched_on(environ, "PLANCTON_CONF_NOSSLVERIFY"))
+        verify = not is_switched_on(environ, "PLANCTON_CONF_NOSSLVERIFY")
+        if verify and url.startswith("insecure_"):
+            raise ConfigError(
+                f"{hide_password(url)}: whoever answers in the server's place could run anything "
+                "on this node; use https:// with a certificate that this node believes, or set "
+                "PLANCTON_CONF_NOSSLVERIFY=1, too"
+            )
+        return cls(url, every, verify)
+
+    def describe_risk(self) -> str:
+        """Return why somebody else may answer in the server's place; "" if nobody can."""
+        parts = urlsplit(self.url)
+        if parts.scheme == "http":
+            return "" if _is_loopback(parts.hostname or "") else "it comes without TLS"
+        return "" if self.verify else "any certificate is accepted"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def is_switched_on(environ: Mapping[str, str], name: str) -> bool:
@@ -99,6 +122,12 @@ class RemoteConfig:
 
         A server that is away, or that gives a bad one, leaves the one that was kept.
         """
+        if risk := self._origin.describe_risk():
+            _log.warning(
+                "%s: %s: whoever answers in the server's place can run anything on this node",
+                self.shown,
+                risk,
+            )
         self._read_kept()
         self._thread.start()
         self._first.wait(TIMEOUT + 2.0)

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from plancton.config.http import MAX_BYTES, TIMEOUT, FetchedText, FetchFailed, fetch
-from plancton.config.remote import ConfigUrl
+from plancton.config.model import Config
+from plancton.config.remote import ConfigUrl, RemoteConfig
 from plancton.errors import ConfigError
 from plancton.paths import hide_password, is_url
 from tests.support.config_server import ConfigServer
@@ -84,6 +85,20 @@ def test_the_password_in_the_url_is_sent_as_one_and_never_shown(web: ConfigServe
         "http://us%40er:***@127.0.0.1:"
     )
     assert hide_password(web.url) == web.url
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("insecure_https://me:a:b@c@web:8000/x", "insecure_https://me:***@web:8000/x"),
+        ("http://:secret@web/", "http://:***@web/"),
+        ("https://me@web/", "https://me@web/"),
+        ("https://web:8000?a=b:c@d", "https://web:8000?a=b:c@d"),
+        ("https://web/a:b@c", "https://web/a:b@c"),
+    ],
+)
+def test_a_password_is_hidden_in_any_url(url: str, shown: str) -> None:
+    assert hide_password(url) == shown
 
 
 @pytest.mark.parametrize(
@@ -183,7 +198,7 @@ def test_an_untrusted_certificate_is_refused_unless_insecure_is_written(
     try:
         told = failure(server.url)
         assert told.startswith("the certificate is not believed (self-signed certificate")
-        assert told.endswith("insecure_https:// would believe any")
+        assert told.endswith("PLANCTON_CONF_NOSSLVERIFY=1 would believe any")
         assert fetch(server.url.replace("https", "insecure_https"), "") is not None
         assert fetch(server.url, "", verify=False) is not None
     finally:
@@ -235,6 +250,53 @@ def test_a_bad_interval_in_the_environment_is_one_clear_line(text: str) -> None:
     assert str(caught.value) == (
         f"PLANCTON_CONF_UPDATE: must be a number of seconds, at least 1, not {text!r}"
     )
+
+
+def test_a_url_without_verification_has_to_be_asked_for_twice() -> None:
+    url = "insecure_https://me:secret@web/"
+    with pytest.raises(ConfigError) as caught:
+        ConfigUrl.from_environment(url, {})
+    assert str(caught.value) == (
+        "insecure_https://me:***@web/: whoever answers in the server's place could run anything on "
+        "this node; use https:// with a certificate that this node believes, or set "
+        "PLANCTON_CONF_NOSSLVERIFY=1, too"
+    )
+    asked = ConfigUrl.from_environment(url, {"PLANCTON_CONF_NOSSLVERIFY": "1"})
+    assert asked.describe_risk() == "any certificate is accepted"
+
+
+@pytest.mark.parametrize(
+    ("url", "risk"),
+    [
+        ("http://web.example.org/c.yaml", "it comes without TLS"),
+        ("http://10.0.0.1:8000/", "it comes without TLS"),
+        ("http://u:p@127.0.0.1:8000/", ""),
+        ("http://[::1]/", ""),
+        ("http://localhost/", ""),
+        ("https://web.example.org/", ""),
+    ],
+)
+def test_who_could_answer_in_the_servers_place_is_known(url: str, risk: str) -> None:
+    assert ConfigUrl(url).describe_risk() == risk
+
+
+def test_a_configuration_that_anybody_could_send_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def ask(*_arguments: object, **_options: object) -> None:
+        raise FetchFailed("no answer in time")
+
+    def parse(_text: str) -> Config:
+        raise AssertionError
+
+    source = RemoteConfig(ConfigUrl("http://me:secret@web/"), parse, tmp_path / "kept", ask=ask)
+    with pytest.raises(ConfigError):
+        source.fetch_first()
+    source.close()
+    assert caplog.messages == [
+        "http://me:***@web/: it comes without TLS: whoever answers in the server's place can run "
+        "anything on this node"
+    ]
 
 
 def test_the_environment_of_2017_is_understood() -> None:
