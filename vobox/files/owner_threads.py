@@ -132,9 +132,11 @@ class OwnerThreads:
         return owner is not None and self._clock() < owner.late_until
 
     def list_busy(self) -> list[int]:
-        """Return the uids of the owners whose threads have something to write."""
+        """Return the uids of the owners of whose work ``on_done`` was not called for all yet."""
         with self._changed:
-            return [uid for uid, owner in self._owners.items() if owner.pending]
+            busy = {uid for uid, owner in self._owners.items() if owner.pending}
+            # what was written meanwhile is not to be asked for again
+            return sorted(busy | {task.uid for task, _failure in self._done})
 
     def describe_wait(self, uid: int) -> str:
         """Return which file the owner's jobs wait for, and for how long; "" if for none."""

@@ -61,6 +61,17 @@ def test_what_is_asked_for_is_written_in_order_when_run_returns(disk: Disk) -> N
     assert threads.list_busy() == [] and threads.list_waits() == {}
 
 
+def test_an_owner_is_busy_until_it_is_told_that_his_file_is_written(disk: Disk) -> None:
+    threads = OwnerThreads(PATIENCE)
+    threads.run([disk.task(ALICE, "slow", hangs=True)])
+    assert threads.list_busy() == [ALICE]
+    disk.answers.set()
+    wait_until(lambda: not threads.is_busy(ALICE), "the file is written")
+    assert (threads.list_busy(), disk.told) == ([ALICE], []), "else it is asked for again"
+    threads.run([])
+    assert (threads.list_busy(), disk.told) == ([], [("slow", None)])
+
+
 def test_a_failure_is_told(disk: Disk) -> None:
     OwnerThreads().run([disk.task(ALICE, "bad"), disk.task(ALICE, "good")])
     assert disk.told == [("bad", HoldReason(12, 2, "no such file")), ("good", None)]

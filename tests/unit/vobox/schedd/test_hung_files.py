@@ -62,7 +62,7 @@ def bench(tmp_path: Path, server: FileServer) -> Iterator[ScheddHarness]:
 
 
 def _be_impatient(state: ScheddState) -> None:
-    state.owner_threads = OwnerThreads(patience=0.2)
+    state.owner_threads = OwnerThreads(patience=0.5)
     state.user_logs = user_logs.UserLogs(state.ledger, state.owner_threads)
 
 
@@ -96,6 +96,39 @@ def test_the_others_jobs_end_and_hers_wait_for_her_log(
     assert logged(tmp_path / "1001.log") == ["000 1.0", "001 1.0", "006 1.0", "005 1.0"]
     assert bench.ledger.list_waiting_log(10) == []
     assert bench.kinds(hers.job).count("held") == 0
+
+
+@pytest.mark.parametrize("others_write", [False, True])
+def test_output_that_took_long_is_written_once(
+    bench: ScheddHarness,
+    server: FileServer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    others_write: bool,
+) -> None:
+    """Written again after the job is Completed, it would replace what its owner made of it."""
+    server.answers.set()
+    may_end, written = threading.Event(), list[JobId]()
+
+    def write(job: Job, _result: object) -> HoldReason | None:
+        written.append(job.id)
+        assert may_end.wait(60)
+        return None
+
+    monkeypatch.setattr(output, "write_output", write)
+    hers = events(tmp_path, ALICE, 1)
+    bench.record(hers.submit(), hers.started(), hers.finished())
+    wait_until(lambda: written, "her output is being written")
+    bench.settle()
+    assert bench.job(hers.job).status == 6
+    may_end.set()
+    wait_until(lambda: not bench.state.owner_threads.is_busy(ALICE), "her output is written")
+    if others_write:  # whoever writes something next is told that hers is done
+        bench.state.owner_threads.run([])
+    bench.settle()
+    assert bench.job(hers.job).status == 4
+    wait_until(lambda: not bench.state.owner_threads.is_busy(ALICE), "nothing is written")
+    assert written == [hers.job]
 
 
 def test_lines_that_wait_are_written_after_a_restart_once_and_in_order(
