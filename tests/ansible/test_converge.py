@@ -7,6 +7,7 @@ systemd.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,36 @@ def test_the_metrics_arrive(site: Site) -> None:
         return {value for _key, value in series[0]["values"]} == set(NODES)
 
     wait_until(nodes, "points of every node", timeout=60)
+
+
+#: Prints the ports on which anything listens for other hosts.
+OPEN_PORTS = """
+import pathlib
+ports = set()
+for path in ("/proc/net/tcp", "/proc/net/tcp6"):
+    for line in pathlib.Path(path).read_text().splitlines()[1:]:
+        address, port = line.split()[1].split(":")
+        loopback = address.endswith("7F") or address == "0" * 24 + "01000000"
+        if line.split()[3] == "0A" and not loopback:
+            ports.add(int(port, 16))
+print(*sorted(ports))
+"""
+
+
+def test_only_what_others_need_listens_on_the_network(site: Site) -> None:
+    ports = site.hosts.run("head", f"python3 - <<'E'\n{OPEN_PORTS}E").split()
+    # ssh, RabbitMQ with TLS, InfluxDB
+    assert ports == ["22", "5671", "8086"]
+    assert "GF_SERVER_HTTP_ADDR=127.0.0.1" in site.hosts.run(
+        "head", "cat /etc/default/grafana-server"
+    )
+
+
+def test_influxdb_had_an_administrator_before_others_could_reach_it(site: Site) -> None:
+    said = site.hosts.run("head", "journalctl --no-pager -o cat -u influxdb")
+    addresses = re.findall(r"Listening on HTTP.*\baddr=(\S+)", said)
+    assert addresses[:1] == ["127.0.0.1:8086"], said
+    assert addresses[1:] == ["[::]:8086"]
 
 
 def test_no_password_is_where_others_can_read_it(site: Site) -> None:
