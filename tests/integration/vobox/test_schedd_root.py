@@ -343,7 +343,7 @@ def test_root_of_another_container_gets_no_file_of_ours(schedd: LiveSchedd) -> N
 
 @pytest.fixture
 def reserving_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 16 MiB, most of which is reserved for root."""
+    """Mount a file system of 16 MiB, most of which is reserved for root."""
     image, place = tmp_path / "image", tmp_path / "disk"
     with image.open("wb") as file:
         file.truncate(16 * 1024 * 1024)
