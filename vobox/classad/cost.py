@@ -9,8 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final
 
 #: CPU seconds of an evaluation that is counted; an ordinary one takes a thousandth of that.
@@ -38,14 +37,27 @@ def charge_nobody(_seconds: float) -> None:
     """Count nothing."""
 
 
-@contextmanager
-def measure(charge: Charge) -> Iterator[None]:
-    """Tell ``charge`` the CPU seconds of a ``with`` block, also of one that raises."""
-    began = time.thread_time()
-    try:
-        yield
-    finally:
-        charge(time.thread_time() - began)
+class Stopwatch:
+    """Tells ``charge`` the CPU seconds of each slow ``with`` block, also of one that raises.
+
+    To read a thread's CPU clock takes as long as an ordinary evaluation. It is read only after a
+    block that took long by the wall clock, and before one if it was not read just before.
+    """
+
+    def __init__(self, charge: Charge) -> None:
+        self._charge = charge
+        #: when the CPU clock was read, and what it said
+        self._read_at = self._cpu = float("-inf")
+        self._began = 0.0
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+        if self._began - self._read_at > SLOW_SECONDS / 2:
+            self._read_at, self._cpu = self._began, time.thread_time()
+
+    def __exit__(self, *_error: object) -> None:
+        if time.perf_counter() - self._began >= SLOW_SECONDS:
+            self._charge(time.thread_time() - self._cpu)
 
 
 class EvaluationLimit:

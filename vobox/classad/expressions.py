@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import classad2
 
 from .ad import Ad, ParseError, evaluable, parse
-from .cost import Charge, charge_nobody, measure
+from .cost import Charge, Stopwatch, charge_nobody
 from .literals import ERROR, NOT_LITERAL, UNDEFINED, literal_value
 from .regexps import limit_regexps
 
@@ -100,7 +100,7 @@ class Evaluator:
         self, now: float, extra: Mapping[str, str] | None = None, charge: Charge = charge_nobody
     ) -> None:
         """``charge`` is told what each evaluation took; what it raises ends the evaluation."""
-        self._charge = charge
+        self._stopwatch = Stopwatch(charge)
         self.now = int(now)
         self.extra = Ad(extra)
         #: those that are no literals
@@ -162,7 +162,7 @@ class Evaluator:
                 self._compiled[text] = compiled
             found = None if compiled.unbounded else self._look_up(ad, compiled.names)
             if found is None:
-                with measure(self._charge):
+                with self._stopwatch:
                     return self._evaluate_in_whole(ad, compiled.tree)
             texts, values = found
             # The names follow from the texts in the order they were found.
@@ -170,7 +170,7 @@ class Evaluator:
             if key not in self._results:
                 if len(self._results) >= MAX_REMEMBERED:
                     self._results.clear()
-                with measure(self._charge):
+                with self._stopwatch:
                     self._results[key] = self._evaluate(ad, compiled.tree, values)
             return self._results[key]
         except _NO_VALUE:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad, ParseError, convert_old_syntax, evaluate_tree, parse
-from vobox.classad.cost import measure
+from vobox.classad.cost import Stopwatch
 from vobox.classad.regexps import limit_regexps
 from vobox.jobs.job import Job
 from vobox.ledger.writer import Ledger
@@ -82,6 +82,7 @@ def find_matching(
     :raises TooSlow: if the caller's expressions take too long
     """
     trees: list[Any] = [_parse_constraint(text) for text in constraints]
+    stopwatch = Stopwatch(request.charge)
     user, wanted = request.user.lower(), {owner.lower() for owner in owners}
     found = []
     own = request.uid != 0 and not everybody
@@ -91,7 +92,7 @@ def find_matching(
             continue
         if (clusters or owners) and job.cluster not in clusters and owner not in wanted:
             continue
-        with measure(request.charge):
+        with stopwatch:
             if all(holds(tree, ad, now) for tree in trees):
                 found.append(job)
     return tuple(found)

@@ -3,30 +3,27 @@
 Jobs belong together that have one owner and one ``JobBatchName``, or else one
 cluster. Column widths follow the contents; nothing should parse this table.
 
-The jobs come by cluster, so that a cluster's row is known when the next one begins. Job agents
-are clusters of one, a hundred thousand of them: of such a row only the text is kept.
+Job agents are clusters of one, a hundred thousand of them: a batch holds nothing but numbers.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from vobox.classad.ad import Ad, read_integer
 from vobox.classad.expressions import Evaluator
-from vobox.jobs.status import HELD, IDLE, SUSPENDED
+from vobox.jobs.status import HELD, IDLE, RUNNING, SUSPENDED, TRANSFERRING_OUTPUT
 
 from .renderers import format_date
 from .tables import sanitize_cell
-from .totals import count_running
 
 #: Width of BATCH_NAME at least, and where there is no row to follow.
 _NAME_WIDTH = 11
 _EMPTY_NAME_WIDTH = 13
-
 
 #: What is asked of each job.
 _ATTRIBUTES: Final = (
@@ -38,47 +35,37 @@ _ATTRIBUTES: Final = (
 class _Batch:
     """The jobs of one owner with one batch name, or of one cluster."""
 
-    owner: str
-    name: str
+    #: cluster and proc
     first: tuple[int, int]
     last: tuple[int, int]
     #: epoch seconds, of the first one
     submitted: float
-    #: how many jobs there ever were in the last cluster so far
+    #: how many jobs there ever were in the last cluster so far, and in those before it
     procs: int
-    #: JobStatus → how many jobs
-    counts: dict[int, int]
-    #: how many jobs there ever were in the clusters before the last one
     before: int = 0
+    present: int = 0
+    running: int = 0
+    idle: int = 0
+    held: int = 0
 
     def add(self, job: tuple[int, int], submitted: float, procs: int, status: int) -> None:
         """Count a job; ``job``: its cluster and proc, which do not decrease from call to call."""
         if job[0] != self.last[0]:
             self.before += self.procs
+            self.procs = procs
         self.last = job
-        self.submitted = min(self.submitted, submitted)
-        self.procs = procs
-        self.counts[status] = self.counts.get(status, 0) + 1
+        if submitted < self.submitted:
+            self.submitted = submitted
+        self.present += 1
+        if status in (IDLE, SUSPENDED):
+            self.idle += 1
+        elif status in (RUNNING, TRANSFERRING_OUTPUT):
+            self.running += 1
+        elif status == HELD:
+            self.held += 1
 
-    def build_row(self, whole: bool, format_minute: Callable[[int], str]) -> str:
-        """Return the row as five texts with tabs between them: owner; name; up to IDLE; HOLD; rest.
-
-        ``whole``: no job of these clusters was left out of the query, so those missing from it
-        are done. ``format_minute``: ``format_date`` of a minute since 1970.
-        """
-        get = self.counts.get
-        present = sum(self.counts.values())
-        total = max(present, self.before + self.procs) if whole else present
-        done = total - present  # as with HTCondor, not those that completed and are still here
-        idle = get(IDLE, 0) + get(SUSPENDED, 0)
-        date = format_minute(int(self.submitted // 60))
-        return (
-            f"{self.owner}\t{self.name}\t{date} {done or '_':>6} "
-            f"{count_running(self.counts) or '_':>6} {idle or '_':>6}\t{get(HELD) or '_':>6}\t"
-            f"{total or '_':>6} {self._format_ids()}\n"
-        )
-
-    def _format_ids(self) -> str:
+    def format_ids(self) -> str:
+        """Return the ids of the first and the last job."""
         first = f"{self.first[0]}.{self.first[1]}"
         if self.first == self.last:
             return first
@@ -89,15 +76,9 @@ class _Batch:
 
 def _collect_batches(
     ads: Iterable[Ad], evaluator: Evaluator, totals: Counter[int]
-) -> Iterator[tuple[_Batch, bool]]:
-    """Yield every batch once, in the order of their first jobs, and whether it is complete then.
-
-    The jobs come by cluster: a batch without a name is. One with a name is complete at the end.
-    """
-    named: dict[tuple[str, str], _Batch] = {}
-    #: the cluster that is not complete yet, and the named batches that begin within it
-    current: _Batch | None = None
-    after: list[tuple[_Batch, bool]] = []
+) -> dict[tuple[str, str | int], _Batch]:
+    """Return the batches by owner and name (or cluster), in the order of their first jobs."""
+    batches: dict[tuple[str, str | int], _Batch] = {}
     for ad in ads:
         texts = ad.get_all(_ATTRIBUTES)
         job = (read_integer(texts[0]), read_integer(texts[1]))
@@ -107,26 +88,12 @@ def _collect_batches(
         submitted = evaluator.read_number(ad, texts[5])
         procs = int(evaluator.read_number(ad, texts[6]))
         totals[status] += 1
-        if current is not None and (current.first[0] != job[0] or current.owner != owner):
-            yield current, True
-            yield from after
-            current, after = None, []
-        batch = named.get((owner, name)) if name else current
-        if batch is not None:
-            batch.add(job, submitted, procs, status)
-            continue
-        batch = _Batch(owner, name or f"ID: {job[0]}", job, job, submitted, procs, {status: 1})
-        if not name:
-            current = batch
-            continue
-        named[owner, name] = batch
-        if current is not None:
-            after.append((batch, False))
-        else:
-            yield batch, False
-    if current is not None:
-        yield current, True
-        yield from after
+        key = (owner, name or job[0])
+        batch = batches.get(key)
+        if batch is None:
+            batch = batches[key] = _Batch(job, job, submitted, procs)
+        batch.add(job, submitted, procs, status)
+    return batches
 
 
 def render_batch_table(
@@ -138,20 +105,33 @@ def render_batch_table(
     :param whole: whether all jobs of the clusters are among them, so that those missing are done
     :param totals: to which the jobs are added by JobStatus, before the first line
     """
-    owner_width, name_width = 5, _NAME_WIDTH
-    rows: list[_Batch | str] = []
-    format_minute = lru_cache(maxsize=1024)(lambda minute: format_date(minute * 60))
-    for batch, is_complete in _collect_batches(ads, evaluator, totals):
-        owner_width = max(owner_width, len(batch.owner))
-        name_width = max(name_width, len(batch.name))
-        rows.append(batch.build_row(whole, format_minute) if is_complete else batch)
-    if not rows:
+    batches = _collect_batches(ads, evaluator, totals)
+    owner_width = max([5, *(len(owner) for owner, _name in batches)])
+    name_width = max([_NAME_WIDTH, *(len(_format_name(name)) for _owner, name in batches)])
+    if not batches:
         name_width = _EMPTY_NAME_WIDTH
     # The HOLD column is there when a job is held, or when there is none to look at.
-    shows_held = totals[HELD] or not rows
-    header = "OWNER\tBATCH_NAME\t  SUBMITTED   DONE   RUN    IDLE\t  HOLD\t TOTAL JOB_IDS\n"
-    for row in (header, *rows):
-        text = row.build_row(whole, format_minute) if isinstance(row, _Batch) else row
-        owner, name, first, held, last = text.split("\t")
-        middle = f" {held} " if shows_held else " "
-        yield f"{owner.ljust(owner_width)} {name.ljust(name_width)} {first}{middle}{last}"
+    shows_held = bool(totals[HELD]) or not batches
+    head = "  SUBMITTED   DONE   RUN    IDLE" + ("   HOLD " if shows_held else " ")
+    yield f"{'OWNER':{owner_width}} {'BATCH_NAME':{name_width}} {head} TOTAL JOB_IDS\n"
+    form = f"%-{owner_width}s %-{name_width}s %s %s %s\n"
+    format_minute = lru_cache(maxsize=1024)(lambda minute: format_date(minute * 60))
+    for (owner, name), batch in batches.items():
+        total = max(batch.present, batch.before + batch.procs) if whole else batch.present
+        # as with HTCondor, not those that completed and are still here
+        done = total - batch.present
+        numbers = _format_numbers(done, batch.running, batch.idle, batch.held, total, shows_held)
+        date = format_minute(int(batch.submitted // 60))
+        yield form % (owner, _format_name(name), date, numbers, batch.format_ids())
+
+
+def _format_name(name: str | int) -> str:
+    return name if isinstance(name, str) else f"ID: {name}"
+
+
+@lru_cache(maxsize=1024)
+def _format_numbers(
+    done: int, running: int, idle: int, held: int, total: int, shows_held: bool
+) -> str:
+    held_cell = f"{held or '_':>6} " if shows_held else ""
+    return f"{done or '_':>6} {running or '_':>6} {idle or '_':>6} {held_cell}{total or '_':>6}"

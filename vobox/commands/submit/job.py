@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from thyme.protocol.job import DEFAULT_MAX_OUTPUT, Task
 from vobox.classad.ad import Ad, quote
-from vobox.classad.cost import measure
+from vobox.classad.cost import Stopwatch
 from vobox.jobs.requirements import can_match
 from vobox.rpc.types import PreparedJob
 
@@ -176,7 +176,7 @@ def _can_match(commands: Commands, ad: Ad, submission: Submission) -> bool:
     requirements = commands.get("requirements", "MY.Requirements")
     if requirements is not None and "procid" in requirements.lower():
         commands.get("process")  # the answer is this job's own
-    with measure(submission.charge):
+    with Stopwatch(submission.charge):
         return can_match(ad, submission.now, submission.list_pilots)
 
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.support.slow_expressions import make_slow
 from vobox.classad.ad import Ad, ParseError, evaluate
-from vobox.classad.cost import MAX_SECONDS, PERIOD_SECONDS, EvaluationLimit, TooSlow
+from vobox.classad.cost import (
+    MAX_SECONDS,
+    PERIOD_SECONDS,
+    SLOW_SECONDS,
+    EvaluationLimit,
+    Stopwatch,
+    TooSlow,
+)
 from vobox.classad.expressions import Evaluator
 from vobox.classad.literals import ERROR
 
@@ -54,6 +63,30 @@ def test_an_evaluation_whose_value_is_no_text_is_counted_too() -> None:
     assert len(told) == 1 and told[0] > 0.01
     with pytest.raises(ParseError, match="can't decode"):
         evaluate(half, Ad(), 0)
+
+
+def _compute(seconds: float) -> None:
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
+def test_only_what_a_block_takes_of_the_cpu_is_counted() -> None:
+    told: list[float] = []
+    stopwatch = Stopwatch(told.append)
+    for _ in range(3):
+        with stopwatch:
+            pass
+        _compute(2 * SLOW_SECONDS)  # between two blocks
+    assert told == []
+    with stopwatch:
+        time.sleep(3 * SLOW_SECONDS)  # as while other threads or programs compute
+    assert all(seconds < SLOW_SECONDS for seconds in told)
+    told.clear()
+    with pytest.raises(ZeroDivisionError), stopwatch:
+        _compute(3 * SLOW_SECONDS)
+        _ = 1 / 0
+    assert len(told) == 1 and 3 * SLOW_SECONDS <= told[0] < 4 * SLOW_SECONDS
 
 
 def test_the_limit_ends_a_query() -> None:
