@@ -14,7 +14,7 @@ import vobox.server.cli
 import vobox.supervisor.cli
 from commandline.completion import build_script, build_script_of_usage
 from plancton import __version__
-from vobox.client import usage, version, wait
+from vobox.client import usage, version, wait, watch_q
 
 from . import roff
 
@@ -30,6 +30,10 @@ PARSERS: Mapping[str, Callable[[], argparse.ArgumentParser]] = {
 TEXTS: Mapping[str, tuple[str, str]] = {
     "thyme-vobox": ("Keep a CE running beside the schedd.", vobox.supervisor.cli.USAGE),
     "condor_version": ("Print the release of HTCondor that the commands follow.", version.USAGE),
+    "condor_watch_q": (
+        "Show the jobs of user logs, and again whenever they change.",
+        watch_q.USAGE,
+    ),
     "condor_wait": ("Wait until the jobs of a user log have ended.", wait.USAGE),
     **{name: (usage.SUMMARIES[name], text) for name, text in usage.USAGES.items()},
 }

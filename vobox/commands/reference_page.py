@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from vobox.client import wait
+from vobox.client import wait, watch_q
 from vobox.commands.submit.options import USAGE as SUBMIT_USAGE
 
 from . import (
@@ -60,8 +60,8 @@ further ones fail with `… are under way; try again`, rc 1.
 
 The commands need only the standard library of Python 3.6 or later. They need no PATH, no HOME, no
 locale, no open stdin, stdout or stderr, and no working directory (`condor_submit` needs an
-existing one). `condor_wait` and `condor_version` need no schedd, nor does `-help` or `-version`
-of any command. Entry points made by pip read
+existing one). `condor_wait`, `condor_watch_q -files` and `condor_version` need no schedd, nor does
+`-help` or `-version` of any command. Entry points made by pip read
 `PYTHONPATH` and `PYTHONHOME` as every Python program does; run the commands with `python3 -I` if
 a CE sets these for its own Python.
 """
@@ -134,6 +134,13 @@ _COMMANDS: dict[str, tuple[str, Sequence[Option] | str]] = {
     "condor_wait": (
         "Waits for the jobs of a user log. Reads the log alone.",
         wait.USAGE.lstrip("\n"),
+    ),
+    "condor_watch_q": (
+        "Shows the jobs of user logs as a table with a bar, again whenever they change. It reads "
+        "the logs alone, but for one question to the schedd which logs your jobs in the queue "
+        "have. Unlike HTCondor's it ends by itself when all jobs have left the queue; batches, "
+        "grouping and `-users` are not there.",
+        watch_q.USAGE,
     ),
     "condor_config_val": (
         "Prints values of this schedd's under HTCondor's names. There is no other configuration: "

@@ -33,6 +33,7 @@ def list_commands() -> Dict[str, str]:
     found = dict.fromkeys(COMMANDS, "vobox.client.client")
     found["condor_version"] = "vobox.client.version"
     found["condor_wait"] = "vobox.client.wait"
+    found["condor_watch_q"] = "vobox.client.watch_q"
     return found
 
 
