@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 import pytest
@@ -69,7 +70,10 @@ def test_a_claim_says_whether_the_message_was_delivered_before(site: Site) -> No
 # --- no -------------------------------------------------------------------------------------
 
 
-def test_a_refused_job_is_acknowledged_and_not_run(site: Site) -> None:
+def test_a_refused_job_is_acknowledged_and_not_run(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     site.schedd.run, site.schedd.reason = False, "JobStatus is 3"
     site.submit(job())
 
@@ -77,6 +81,7 @@ def test_a_refused_job_is_acknowledged_and_not_run(site: Site) -> None:
 
     (claim,) = site.schedd.claims
     assert (str(claim.job), claim.attempt) == ("1.0", 0)
+    assert "job 1.0 attempt 0 is not started: JobStatus is 3" in caplog.messages
     assert site.told() == []
     assert site.jobs == []
     assert site.queued() == 0
@@ -118,7 +123,10 @@ def test_a_worker_that_gives_a_job_back_says_why(
     assert caplog.messages.count("job 1.0 is given back: its schedd did not answer") == 1
 
 
-def test_a_silent_schedd_is_asked_again_and_no_job_starts(site: Site) -> None:
+def test_a_silent_schedd_is_asked_again_and_no_job_starts(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     site.schedd.delay = 1e9
     site.submit(job())
 
@@ -126,6 +134,7 @@ def test_a_silent_schedd_is_asked_again_and_no_job_starts(site: Site) -> None:
 
     assert 5 < len(site.schedd.claims) < 15
     assert [claim.again for claim in site.schedd.claims][:2] == [False, True]
+    assert "job 1.0: its schedd does not answer yet" in caplog.messages
     assert site.jobs == []
     # its start was recorded: the eviction ends it before its lease does
     assert site.kinds() == ["started", "evicted"]
@@ -222,7 +231,9 @@ def test_an_answer_to_one_job_s_claim_does_not_answer_another_s(site: Site) -> N
     assert site.jobs == []
 
 
-def test_a_reply_that_cannot_be_read_is_as_good_as_none(site: Site) -> None:
+def test_a_reply_that_cannot_be_read_is_as_good_as_none(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
     def garbled(mail: Mail) -> None:
         site.broker.deliver(mail.reply_to, Mail(b"\xff", "", mail.correlation))
 
@@ -230,6 +241,8 @@ def test_a_reply_that_cannot_be_read_is_as_good_as_none(site: Site) -> None:
     site.submit(job())
 
     assert site.run() == 3
+    text = "the reply to a claim is not understood, and ignored: not a thyme message: "
+    assert text in caplog.text
     assert site.jobs == []
     assert site.queued() == 1
 

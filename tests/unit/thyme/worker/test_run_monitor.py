@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -293,6 +294,18 @@ def test_a_waiting_worker_announces_that_it_ends(site: Site) -> None:
     assert site.run(timeout=100.0) == 143
 
     assert listener.heard[-1][1].leaving
+
+
+def test_a_worker_ends_although_it_cannot_announce_it(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    site.broker.break_at("announce", 2)
+
+    assert site.run(timeout=20.0, heartbeat=60.0) == 3
+
+    text = "cannot announce the end of the worker: the line broke in announce"
+    assert text in caplog.messages
 
 
 def test_a_connection_lost_during_an_announcement_is_made_again(site: Site) -> None:

@@ -129,7 +129,8 @@ def test_as_many_as_can_be_are_remembered_and_no_disk_is_needed_for_it(
     refused.add(999)
 
     assert refused._clusters[-1] == 999
-    assert "remembered only until the schedd ends" in caplog.text
+    (said,) = caplog.messages
+    assert said.startswith("cluster 999 failed, which is remembered only until the schedd ends: ")
 
 
 # --- how old the answers are -----------------------------------------------------------------

@@ -12,6 +12,7 @@ from tests.support.fake_broker import FakeBroker
 from tests.support.schedd_parts import SCHEDD
 from tests.support.waiting import wait_until
 from tests.unit.vobox.schedd.test_main_loop import Running
+from thyme.broker import Mail
 from thyme.errors import BrokerRefused
 from vobox.schedd import former_connection
 
@@ -107,3 +108,21 @@ def test_it_ends_at_once_where_the_broker_knows_that_a_process_lives(
     made = start(broker)
     made.thread.join(20)
     assert [str(error) for error in made.failed] == [TAKEN]
+
+
+def test_an_answer_that_cannot_be_read_is_an_answer(
+    start: Callable[[FakeBroker], Running], caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = FakeBroker()
+    broker.inbox_kept = 1e9
+
+    def answer(mail: Mail) -> None:
+        broker.deliver(mail.reply_to, Mail(b"of a later release", "", mail.correlation))
+
+    broker.answer(INBOX, answer)
+    made = start(broker)
+    made.thread.join(20)
+
+    assert [str(error) for error in made.failed] == [f"{TAKEN}: a schedd of this name is running"]
+    text = "the answer of the schedd of the same name is not understood: not a thyme message: "
+    assert text in caplog.text

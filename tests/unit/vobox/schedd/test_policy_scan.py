@@ -211,6 +211,27 @@ def test_an_ended_job_whose_leave_in_queue_takes_too_long_leaves_the_queue(
     assert caplog.messages == ["job 1.0: leave_in_queue took 0.20 s to evaluate: it leaves"]
 
 
+def test_a_leave_in_queue_that_cannot_be_evaluated_is_said_and_tried_again(
+    bench: ScheddHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    e = Events(JobId(1, 0), attributes={"LeaveJobInQueue": Expression("true")})
+    bench.submit(e.submit())
+
+    def fail(*_more: object) -> bool:
+        raise RuntimeError("the library is at fault")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(policy_scan.policy, "stays_in_queue", fail)
+        bench.record(e.started(), e.finished())
+    assert caplog.messages == ["job 1.0: its leave_in_queue, which is evaluated again"]
+    assert bench.job(e.job).in_queue
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(policy_scan.policy, "stays_in_queue", lambda *_more: False)
+        bench.policies()
+    assert not bench.job(e.job).in_queue
+
+
 def test_policies_of_an_owner_who_has_spent_his_time_wait_and_nobody_elses(
     bench: ScheddHarness,
 ) -> None:

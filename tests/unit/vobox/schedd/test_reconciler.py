@@ -179,7 +179,7 @@ def test_output_of_a_run_that_its_exit_held_is_on_the_submit_host(
 
 
 def test_an_event_that_cannot_be_recorded_is_not_waited_for(
-    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch
+    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     one, two = JobId(1, 0), JobId(2, 0)
     bench.submit(Events(one).submit(), Events(two).submit())
@@ -190,5 +190,7 @@ def test_an_event_that_cannot_be_recorded_is_not_waited_for(
     bench.session.reconciler.remove_failed_submits()
 
     assert [held.job for held in events_of(bench, Held)] == [two]
+    (said,) = caplog.messages
+    assert said.startswith("held of job 1.0 cannot be recorded: ")
     assert not bench.reader.is_unread(one)
     assert bench.reader.is_unread(two)

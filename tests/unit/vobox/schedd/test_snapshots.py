@@ -19,8 +19,9 @@ from tests.support.schedd_parts import (
 )
 from tests.unit.vobox.schedd.test_rebuild import History
 from thyme.broker import Retention
+from thyme.errors import MessageTooLarge
 from thyme.protocol import codec
-from thyme.protocol.events import Marker, Snapshot, StoredMessage
+from thyme.protocol.events import Marker, Message, Snapshot, StoredMessage
 from thyme.protocol.job import JobId, SandboxFile, Task
 from vobox.jobs.job import encode_state
 from vobox.schedd import snapshots
@@ -223,3 +224,32 @@ def test_a_snapshot_of_an_earlier_release_is_read(bench: ScheddHarness) -> None:
     bench.record(told)
     assert describe_job(bench.job(JobId(39, 0))) == "idle with message"
     assert bench.job(JobId(39, 0)).dead_letters == 0
+
+
+def test_a_job_that_cannot_be_recorded_again_does_not_keep_the_others_from_it(
+    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    large, small = (Events(JobId(number, 0)) for number in (1, 2))
+    bench.submit(large.submit(), small.submit())
+    encode = codec.encode
+
+    def refuse_large(message: Message) -> bytes:
+        if isinstance(message, Snapshot) and message.job == large.job:
+            raise MessageTooLarge("it would have 17000000 bytes")
+        return encode(message)
+
+    monkeypatch.setattr(codec, "encode", refuse_large)
+    bench.wall.now += 4 * DAY
+    bench.clock.now += 61
+    bench.end_leases()
+
+    assert caplog.messages == ["job 1.0 cannot be recorded again: it would have 17000000 bytes"]
+    assert (recorded_anew(bench, large.job), recorded_anew(bench, small.job)) == (0, 1)
+
+
+def test_an_event_of_a_job_that_nobody_knows_is_said_and_makes_no_job(
+    bench: ScheddHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.record(Events().finished())
+    assert caplog.messages == ["finished of job 38.0, which the stream does not know"]
+    assert read_all_jobs(bench.ledger) == {}
