@@ -127,6 +127,14 @@ class Protection:
     cpu: str = ""  #: "idle", "weight" or "" (not at all)
     memory: int | None = None  #: bytes for all pilots together, if there is a ceiling
     problems: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()  #: what something else has changed, for people
+    #: the group inside which alone ``cpu`` holds; "": everywhere
+    inside: str = ""
+
+    @property
+    def cpu_is_idle(self) -> bool:
+        """Whether pilots get the CPU only when nothing else on the node wants it."""
+        return self.cpu == "idle" and not self.inside
 
     @property
     def sentence(self) -> str:
@@ -137,8 +145,13 @@ class Protection:
             "": "the pilots' CPU is not held back, so the owner is protected by eviction alone",
         }[self.cpu]
         ceiling = "" if self.memory is None else f", {self.memory / 1e9:.1f} GB at most for all"
-        why = "".join(f"; {problem}" for problem in self.problems)
-        return f"Control group {self.group}: {cpu}{ceiling}{why}."
+        inside = (
+            f", but only inside {self.inside}: against all outside it they have its share"
+            if self.inside
+            else ""
+        )
+        why = "".join(f"; {text}" for text in (*self.problems, *self.changes))
+        return f"Control group {self.group}: {cpu}{inside}{ceiling}{why}."
 
 
 @dataclass(frozen=True)

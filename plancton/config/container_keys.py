@@ -130,7 +130,8 @@ class ContainerKeys(BaseModel):
         "",
         "Control group that holds every pilot: it runs only when nobody else wants the CPU, and "
         "tells what the pilots use. With the engine's `systemd` driver it is a slice "
-        "(`plancton.slice`).",
+        "(`plancton.slice`). Pilots in a group inside another one (`batch/plancton`) yield to what "
+        "is in the outer one alone, unless that has `cpu.idle` too: they are then evicted for CPU.",
         "1.0",
     )
     cgroup_root: str = key(

@@ -272,7 +272,7 @@ def _trouble(look: LoopPass, config_rejected: bool) -> dict[str, Value | None]:
 def _is_protected(look: LoopPass) -> bool:
     """Return whether the owner's CPU is protected; an engine that does not say protects nothing."""
     protection = look.prepared.protection
-    return protection is not None and bool(protection.cpu)
+    return protection is not None and bool(protection.cpu) and not protection.inside
 
 
 def _pilots(look: LoopPass, tally: Tally, since: Totals, totals: Totals) -> dict[str, Value | None]:

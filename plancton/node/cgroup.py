@@ -3,6 +3,12 @@
 Everything outside the group wins over everything inside it: ``cpu.idle`` (Linux
 5.15) lets the group run only when nobody else wants the CPU.  Children keep their
 own shares among themselves.  Without ``cpu.idle`` the lowest weight is the next best.
+Both hold against the groups beside it alone: a group inside another one yields to its
+neighbours there, and the outer group competes with everything else.
+
+systemd writes its own settings into a slice's group again at ``systemctl daemon-reload``,
+``daemon-reexec`` and its own upgrade.  Where the group is a slice, the same settings are
+therefore given to systemd too; the files are read, and mended, in any case.
 
     cgroup v1   /sys/fs/cgroup/{cpu,cpuacct,memory}/plancton/
     cgroup v2   /sys/fs/cgroup/plancton/
@@ -13,7 +19,7 @@ Formats: Documentation/admin-guide/cgroup-v1/ and cgroup-v2.rst of the kernel.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +35,11 @@ _HELD = {1: ("total_rss", "total_shmem"), 2: ("anon", "shmem", "slab_unreclaimab
 _CHILDREN = ("{id}", "libpod-{id}", "docker-{id}.scope", "libpod-{id}.scope")
 #: The kernel rounds a limit down to whole pages.
 _PAGE = 4096
+#: What cgroup v1 reads where there is no limit is at least this.
+_UNLIMITED = 2**62
+
+#: Gives a slice a property of systemd; returns what went wrong, "" if nothing did.
+SetProperty = Callable[[str, str], str]
 
 
 @dataclass(frozen=True)
@@ -73,11 +84,28 @@ def find_path(name: str, driver: str) -> str:
 class PilotGroup:
     """The pilots' control group on this node."""
 
-    def __init__(self, root: Path, name: str, driver: str) -> None:
-        """Take the group ``name`` below ``root``; ``driver`` is the engine's cgroup driver."""
+    def __init__(
+        self, root: Path, name: str, driver: str, set_property: SetProperty | None = None
+    ) -> None:
+        """Prepare for one group; nothing is read or written yet.
+
+        Args:
+            root: where the node's control groups are mounted.
+            name: the group below it, as configured.
+            driver: the engine's cgroup driver, ``systemd`` or ``cgroupfs``.
+            set_property: gives a slice a property; None where systemd cannot be asked.
+        """
         self._root = root
         self._version = find_version(root)
         self._path = find_path(name, driver)
+        self._slice = make_slice_name(name)
+        self._set_property = set_property if driver == "systemd" else None
+        #: by name of a property: what systemd was last asked for, and why it refused
+        self._asked: dict[str, tuple[str, str]] = {}
+        #: what each file was left with, and its group's inode
+        self._left: dict[Path, tuple[str, int]] = {}
+        #: how often something else changed a file, and what it last wrote
+        self._changed: dict[Path, tuple[int, str]] = {}
 
     def protect(self, ceiling: int) -> Protection:
         """Put the protection in place, or back in place; ``ceiling`` in bytes, 0 for none.
@@ -87,7 +115,13 @@ class PilotGroup:
         problems: list[str] = []
         cpu = self._hold_cpu(problems)
         memory = self._hold_memory(ceiling, problems)
-        return Protection(str(self._directory("cpu")), cpu, memory, tuple(problems))
+        changes = tuple(
+            f"something else set {path.name} to {found} ({count}x since the "
+            "daemon started), and it was set back"
+            for path, (count, found) in self._changed.items()
+        )
+        outer = self._find_outer() if cpu else ""
+        return Protection(str(self._directory("cpu")), cpu, memory, tuple(problems), changes, outer)
 
     def read_usage(self) -> GroupUsage | None:
         """Return what all pilots used, ended ones included; None when it cannot be read."""
@@ -117,7 +151,11 @@ class PilotGroup:
         for form in _CHILDREN:
             path = self._directory("cpu") / form.format(id=container) / name
             if path.exists():
-                _set(path, str(value))
+                try:
+                    if _read(path) != str(value):
+                        path.write_text(str(value), encoding="ascii")
+                except OSError:
+                    pass
                 return
 
     def release_cpu(self, container: str) -> None:
@@ -148,12 +186,15 @@ class PilotGroup:
             problems.append(problem)
             return ""
         if (directory / "cpu.idle").exists():
-            problem = _set(directory / "cpu.idle", "1")
+            # systemd before 252 knows no "idle", and leaves cpu.idle alone.
+            problem = self._keep(
+                directory / "cpu.idle", "1", ("CPUWeight=idle", "CPUWeight=1"), problems
+            )
             if not problem:
                 return "idle"
             problems.append(problem)
         name, value = _LOWEST[self._version]
-        problem = _set(directory / name, value)
+        problem = self._keep(directory / name, value, ("CPUWeight=1",), problems)
         if problem:
             problems.append(problem)
             return ""
@@ -164,13 +205,69 @@ class PilotGroup:
         problem = self._make(directory, "memory")
         limit = directory / _MEMORY_LIMIT[self._version]
         if not problem:
-            wanted = str(ceiling // _PAGE * _PAGE) if ceiling else _NO_LIMIT[self._version]
-            problem = _set(limit, wanted)
+            size = ceiling // _PAGE * _PAGE
+            wanted = str(size) if ceiling else _NO_LIMIT[self._version]
+            asked = f"MemoryMax={size if ceiling else 'infinity'}"
+            problem = self._keep(limit, wanted, (asked,), problems)
         if problem:
             if ceiling:
                 problems.append(problem)
             return None
         return ceiling or None
+
+    def _find_outer(self) -> str:
+        """Return the group inside which alone pilots come last; "" if they do everywhere."""
+        for parent in self._between(self._directory("cpu")):
+            idle = parent / "cpu.idle"
+            name, value = ("cpu.idle", "1") if idle.exists() else _LOWEST[self._version]
+            try:
+                if _read(parent / name) == value:
+                    continue
+            except OSError:
+                pass
+            return str(parent)
+        return ""
+
+    def _keep(self, path: Path, value: str, asked: tuple[str, ...], problems: list[str]) -> str:
+        """Write a setting unless it is there, and have systemd keep it.
+
+        Args:
+            path: a file of the group.
+            value: what it has to hold.
+            asked: the same as a property of systemd, and others for one that does not know it.
+            problems: what systemd refused is added to them.
+
+        Returns:
+            What went wrong, "" if nothing did.
+        """
+        try:
+            found, group = _read(path), path.parent.stat().st_ino
+            # A group that was removed and made anew is not one that somebody changed.
+            left, of_group = self._left.get(path, (found, group))
+            if found != left and group == of_group:
+                self._changed[path] = self._changed.get(path, (0, ""))[0] + 1, found
+            if refused := self._ask_systemd(asked, found == value):
+                problems.append(refused)
+            if _read(path) != value:
+                path.write_text(value, encoding="ascii")
+            self._left[path] = value, group
+        except OSError as error:
+            return f"{path}: {error.strerror}"
+        return ""
+
+    def _ask_systemd(self, asked: tuple[str, ...], kept: bool) -> str:
+        """Have systemd keep a setting, unless it was asked and has kept it; return why not."""
+        if self._set_property is None:
+            return ""
+        name = asked[0].partition("=")[0]
+        before, refused = self._asked.get(name, ("", ""))
+        if before != asked[0] or not kept:
+            for each in asked:
+                refused = self._set_property(self._slice, each)
+                if not refused:
+                    break
+            self._asked[name] = asked[0], refused
+        return refused
 
     def _make(self, directory: Path, controller: str) -> str:
         """Make a group; what went wrong, "" if nothing did."""
@@ -221,15 +318,10 @@ class PilotGroup:
             return GroupUsage(seconds, None)
 
 
-def _set(path: Path, value: str) -> str:
-    """Write ``value`` unless it is there; what went wrong, "" if nothing did."""
-    try:
-        if path.read_text(encoding="ascii").strip() == value:
-            return ""
-        path.write_text(value, encoding="ascii")
-    except OSError as error:
-        return f"{path}: {error.strerror}"
-    return ""
+def _read(path: Path) -> str:
+    """Return a setting as it is written: cgroup v1 reads a huge number where there is no limit."""
+    found = path.read_text(encoding="ascii").strip()
+    return _NO_LIMIT[1] if found.isdigit() and int(found) >= _UNLIMITED else found
 
 
 def _fields(path: Path) -> dict[str, int]:

@@ -138,7 +138,7 @@ Rule = Callable[[View], RuleResult | None]
 def is_protected(state: NodeState) -> bool:
     """Tell whether pilots get the CPU only when nothing else wants it (``cpu.idle``)."""
     protection = state.prepared.protection
-    return protection is not None and protection.cpu == "idle"
+    return protection is not None and protection.cpu_is_idle
 
 
 def describe_engine(view: View) -> RuleResult:

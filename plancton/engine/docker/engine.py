@@ -19,6 +19,7 @@ from plancton.engine.pilot_spec import NODE_LABEL, PilotSpec
 from plancton.errors import EngineError, EngineRefused, NoSuchImage, NotThere
 from plancton.model import HostFacts, Pilot, PilotState, Prepared, Protection, Usage
 from plancton.node.cgroup import PilotGroup, format_parent
+from plancton.node.systemd import find_property_setter
 
 from . import container_body
 from .api import DockerApi
@@ -47,8 +48,6 @@ STARTS = min(16, max(4, os.cpu_count() or 1))
 #: Seconds for which a container that was made and never started is left alone: its daemon
 #: may be about to start it.
 CREATION_GRACE = 60.0
-#: Seconds between two checks that the protection is still in place.
-PROTECTION_CHECK = 30.0
 
 
 class DockerEngine:
@@ -71,7 +70,6 @@ class DockerEngine:
         self._facts: EngineFacts | None = None
         self._group: PilotGroup | None = None
         self._protection: Protection | None = None
-        self._protected_at: float | None = None
         self._usage = UsageReader(self._api)
         self._rows: dict[str, ListedContainer] = {}
         self._inspections = Inspections(self._api.inspect_container)
@@ -84,15 +82,12 @@ class DockerEngine:
         image = self._images.update(
             config.docker_image, config.image_expiration, config.registry_config
         )
-        now = time.monotonic()
-        if self._protected_at is None or now - self._protected_at >= PROTECTION_CHECK:
-            self._read_engine_facts()
-            protection = self._find_group().protect(pilots_memory(config, facts))
-            if protection != self._protection:
-                log = _log.warning if protection.problems or not protection.cpu else _log.info
-                log("%s", protection.sentence)
-            self._protection, self._protected_at = protection, now
-        return Prepared(image=image, protection=self._protection)
+        protection = self._find_group().protect(pilots_memory(config, facts))
+        if protection != self._protection:
+            wrong = protection.problems or protection.changes or not protection.cpu
+            (_log.warning if wrong else _log.info)("%s", protection.sentence)
+        self._protection = protection
+        return Prepared(image=image, protection=protection)
 
     def list_pilots(self) -> tuple[Pilot, ...]:
         """Return every pilot of this node: its containers, and the starts that are under way."""
@@ -330,7 +325,9 @@ class DockerEngine:
     def _find_group(self) -> PilotGroup:
         if self._group is None:
             driver = self._read_engine_facts().cgroup_driver
-            self._group = PilotGroup(self._cgroup_root, self._group_name, driver)
+            self._group = PilotGroup(
+                self._cgroup_root, self._group_name, driver, find_property_setter()
+            )
         return self._group
 
     def _release_cpu(self, container_id: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.node_daemon import Node
+from tests.support.real_docker import yield_to_all
 from tests.support.services.engines import IMAGE, DockerService
 from tests.support.services.fixtures import CGROUPS
 from tests.support.waiting import wait_until
@@ -51,9 +52,12 @@ def test_an_owner_who_takes_every_core_evicts_no_pilot_where_cpu_idle_protects_h
     before = set(node.wait_for(2))
     if node.published()["protection"]["cpu"] != "idle":
         pytest.skip("this kernel has no cpu.idle")
-    # Only now the CPU counts: pilots start here however busy this machine is.
-    node.configure(**config, cpu_reserve=0)
+    assert node.published()["protection"]["inside"], "the tests' groups are inside another one"
     with contextlib.ExitStack() as owner:
+        owner.enter_context(yield_to_all(cgroup_name.partition("/")[0]))
+        wait_until(lambda: not node.published()["protection"]["inside"], "all groups to come last")
+        # Only now the CPU counts: pilots start here however busy this machine is.
+        node.configure(**config, cpu_reserve=0)
         # beside the pilots' group, as on a node, where both are at the top
         group = _find_cpu_groups() / Path(cgroup_name).parent / "owner"
         group.mkdir()
@@ -79,9 +83,13 @@ def test_the_kernel_knows_that_the_oldest_pilot_comes_first(
     (oldest,) = node.wait_for(1)
     if node.published()["protection"]["cpu"] != "idle":
         pytest.skip("this kernel has no cpu.idle")
-    node.configure(**values, docker_cmd=["sleep", "600"], max_docks=2)
-    node.wait_for(2)
+    with yield_to_all(cgroup_name.partition("/")[0]):
+        node.configure(**values, docker_cmd=["sleep", "600"], max_docks=2)
+        node.wait_for(2)
+        _check_weights(node, cgroup_name, oldest)
 
+
+def _check_weights(node: Node, cgroup_name: str, oldest: str) -> None:
     def weights() -> list[int]:
         """In the kernel's own unit, the largest first."""
         parent = _find_cpu_groups() / cgroup_name.strip("/")

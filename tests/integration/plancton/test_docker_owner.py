@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,16 +17,12 @@ from plancton.engine.docker.engine import DockerEngine
 from plancton.engine.pilot_spec import make_name
 from plancton.model import PilotState
 from tests.support.fake_node import FACTS
-from tests.support.real_docker import BUSY, SLEEPS, DockerTest
+from tests.support.real_docker import BUSY, SLEEPS, DockerTest, yield_to_all
 from tests.support.services.engines import IMAGE, DockerService
 from tests.support.services.fixtures import CGROUPS
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
-
-
-#: How a control group comes last, the best way first.
-LAST = (("cpu.idle", "1"), ("cpu.shares", "2"), ("cpu.weight", "1"))
 
 
 @pytest.fixture
@@ -109,20 +104,6 @@ def test_a_pilot_in_another_group_is_counted_too(bench: DockerTest, cgroup_name:
     wait_until(lambda: bench.engine.read_usage().pilots[name].cpu_seconds > 0.2, "its CPU time")
 
 
-@contextmanager
-def last(cgroup: str) -> Iterator[None]:
-    """Meanwhile nothing in the group runs unless nobody on this machine wants the CPU."""
-    top = CGROUPS if (CGROUPS / "cgroup.controllers").exists() else CGROUPS / "cpu"
-    ways = [(top / cgroup / name, value) for name, value in LAST]
-    place, value = next((place, value) for place, value in ways if place.exists())
-    before = place.read_text()
-    place.write_text(value)
-    try:
-        yield
-    finally:
-        place.write_text(before)
-
-
 def test_killed_pilots_end_at_once_although_the_owner_uses_every_core(
     bench: DockerTest, cgroup_name: str
 ) -> None:
@@ -141,7 +122,7 @@ def test_killed_pilots_end_at_once_although_the_owner_uses_every_core(
         subprocess.Popen([sys.executable, "-c", script]) for _ in range(8 * (os.cpu_count() or 1))
     ]
     try:
-        with last(cgroup_name.partition("/")[0]):
+        with yield_to_all(cgroup_name.partition("/")[0]):
             for name in names:
                 bench.engine.stop(name, 0.0)
             wait_until(lambda: held() < 50_000_000, "the memory back", 40.0, held)

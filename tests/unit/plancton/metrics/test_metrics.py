@@ -240,6 +240,7 @@ def test_cpu_time_of_evicted_pilots_is_told_by_reason_when_they_end(tmp_path: Pa
     [
         (Protection("/plancton", cpu="idle"), 8.0, 0.75, 0.0),
         (Protection("/plancton", cpu=""), 8.0, 0.75, 1.0),
+        (Protection("/a/plancton", cpu="idle", inside="/a"), 8.0, 0.75, 1.0),
         (Protection("/plancton", cpu=""), 4.0, 0.0, 0.0),
     ],
 )

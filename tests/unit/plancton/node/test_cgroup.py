@@ -96,6 +96,116 @@ def test_what_somebody_undid_is_put_back(v1: Path) -> None:
     assert text(v1 / "cpu/plancton/cpu.idle") == "1"
 
 
+def test_what_something_else_changed_is_put_back_and_told(v2: Path) -> None:
+    one = group(v2)
+    assert one.protect(CEILING).changes == (), "the first time it is nobody's fault"
+    for _ in range(2):
+        (v2 / "plancton/cpu.idle").write_text("0\n")
+        told = one.protect(CEILING)
+    (v2 / "plancton/memory.max").write_text("max\n")
+    told = one.protect(CEILING)
+    assert told.changes == (
+        "something else set cpu.idle to 0 (2x since the daemon started), and it was set back",
+        "something else set memory.max to max (1x since the daemon started), and it was set back",
+    )
+    assert told.changes[0] in told.sentence
+    assert text(v2 / "plancton/cpu.idle") == "1"
+    assert text(v2 / "plancton/memory.max") == str(CEILING // 4096 * 4096)
+
+
+def test_another_ceiling_and_a_group_made_anew_are_nobody_elses_change(v2: Path) -> None:
+    one = group(v2)
+    one.protect(CEILING)
+    assert one.protect(2 * CEILING).changes == ()
+    (v2 / "plancton").rename(v2 / "old")
+    (v2 / "plancton").mkdir()
+    for name in ("cpu.idle", "memory.max"):
+        (v2 / "plancton" / name).write_text("0\n")
+    assert one.protect(2 * CEILING).changes == ()
+    assert text(v2 / "plancton/cpu.idle") == "1"
+
+
+def test_v1_reads_a_huge_number_where_there_is_no_limit_and_that_is_no_change(v1: Path) -> None:
+    one = group(v1)
+    limit = v1 / "memory/plancton/memory.limit_in_bytes"
+    one.protect(0)
+    limit.write_text("9223372036854771712\n")
+    assert one.protect(0).changes == ()
+
+
+class Systemd:
+    """A systemd that knows some properties; ``said`` is what it was told."""
+
+    def __init__(self, *unknown: str) -> None:
+        self.unknown, self.said = unknown, list[tuple[str, str]]()
+
+    def __call__(self, unit: str, setting: str) -> str:
+        self.said.append((unit, setting))
+        return f"refused {setting}" if setting in self.unknown else ""
+
+
+@pytest.fixture
+def slice_v2(v2: Path) -> Path:
+    (v2 / "plancton").rename(v2 / "plancton.slice")
+    return v2
+
+
+def test_systemd_is_told_once_so_that_it_keeps_the_protection(slice_v2: Path) -> None:
+    systemd = Systemd()
+    one = PilotGroup(slice_v2, "plancton", "systemd", systemd)
+    for _ in range(3):
+        assert one.protect(CEILING).problems == ()
+    size = CEILING // 4096 * 4096
+    assert systemd.said == [
+        ("plancton.slice", "CPUWeight=idle"),
+        ("plancton.slice", f"MemoryMax={size}"),
+    ]
+    one.protect(0)
+    assert systemd.said[2:] == [("plancton.slice", "MemoryMax=infinity")]
+    (slice_v2 / "plancton.slice/cpu.idle").write_text("0\n")
+    one.protect(0)
+    assert systemd.said[3:] == [("plancton.slice", "CPUWeight=idle")], "it has not kept it"
+
+
+def test_a_systemd_that_knows_no_idle_weight_is_told_the_lowest(slice_v2: Path) -> None:
+    systemd = Systemd("CPUWeight=idle")
+    told = PilotGroup(slice_v2, "plancton", "systemd", systemd).protect(0)
+    assert (told.cpu, told.problems) == ("idle", ())
+    assert [setting for _, setting in systemd.said] == [
+        "CPUWeight=idle",
+        "CPUWeight=1",
+        "MemoryMax=infinity",
+    ]
+
+
+def test_what_systemd_refuses_is_told_as_long_as_it_lasts(slice_v2: Path) -> None:
+    systemd = Systemd("CPUWeight=idle", "CPUWeight=1")
+    one = PilotGroup(slice_v2, "plancton", "systemd", systemd)
+    for _ in range(2):
+        told = one.protect(0)
+        assert (told.cpu, told.problems) == ("idle", ("refused CPUWeight=1",))
+    assert len(systemd.said) == 3, "it is not asked again and again"
+
+
+def test_a_group_that_is_no_slice_is_none_of_systemds_business(v2: Path) -> None:
+    systemd = Systemd()
+    PilotGroup(v2, "plancton", "cgroupfs", systemd).protect(CEILING)
+    assert systemd.said == []
+
+
+@pytest.mark.parametrize(("outer", "inside"), [("0", "batch"), ("1", "")])
+def test_inside_another_group_pilots_come_last_there_alone(
+    v2: Path, outer: str, inside: str
+) -> None:
+    (v2 / "batch").mkdir()
+    (v2 / "batch/cgroup.subtree_control").write_text("cpu memory\n")
+    (v2 / "batch/cpu.idle").write_text(f"{outer}\n")
+    (v2 / "plancton").rename(v2 / "batch/plancton")
+    told = PilotGroup(v2, "batch/plancton", "cgroupfs").protect(0)
+    assert (told.cpu, told.inside) == ("idle", str(v2 / inside) if inside else "")
+    assert told.cpu_is_idle is not bool(inside)
+
+
 def test_a_host_that_refuses_is_reported_and_nothing_breaks(tmp_path: Path) -> None:
     told = group(tmp_path / "nothing").protect(CEILING)
     assert (told.cpu, told.memory) == ("", None)

@@ -86,6 +86,14 @@ def test_an_engine_without_images_has_no_rule_for_them() -> None:
     [
         (Protection("/g", "idle", 3 * GB), "pilots get the CPU only when nobody else wants it"),
         (Protection("/g", "", None, ("x: Read-only file system",)), "by eviction alone; x: Read"),
+        (
+            Protection("/a/g", "idle", 3 * GB, inside="/a"),
+            "(cpu.idle), but only inside /a: against all outside it they have its share, 3.0 GB",
+        ),
+        (
+            Protection("/g", "idle", None, (), ("something else set cpu.idle to 0",)),
+            "nobody else wants it (cpu.idle); something else set cpu.idle to 0.",
+        ),
     ],
 )
 def test_how_the_owner_is_protected_is_reported_and_forbids_nothing(

@@ -32,9 +32,11 @@ CONFIG = Config(max_docks=8, grace_kill=120.0)
 class Node:
     """A node whose clock, load and pilots' CPU time a test moves."""
 
-    def __init__(self, *ages: float, config: Config = CONFIG, cpu: str = "idle") -> None:
+    def __init__(
+        self, *ages: float, config: Config = CONFIG, cpu: str = "idle", inside: str = ""
+    ) -> None:
         self.config, self.now, self.history = config, 10_000.0, History()
-        self.prepared = Prepared(protection=Protection("/plancton", cpu=cpu))
+        self.prepared = Prepared(protection=Protection("/plancton", cpu=cpu, inside=inside))
         self.pilots = [
             Pilot(f"p{n}", f"p{n}", PilotState.RUNNING, age=age, cpu_seconds=0.0)
             for n, age in enumerate(ages)
@@ -82,9 +84,11 @@ def test_pilots_that_cost_the_owner_nothing_are_not_evicted_for_cpu() -> None:
     assert text(decision, "grace_kill") == "No more pilots run than the node can hold."
 
 
-@pytest.mark.parametrize("cpu", ["weight", ""])
-def test_where_the_protection_is_missing_or_weaker_they_are_evicted_as_before(cpu: str) -> None:
-    decision = Node(100, 200, 300, cpu=cpu).run(300.0)
+@pytest.mark.parametrize(("cpu", "inside"), [("weight", ""), ("", ""), ("idle", "/batch")])
+def test_where_the_protection_is_missing_or_weaker_they_are_evicted_as_before(
+    cpu: str, inside: str
+) -> None:
+    decision = Node(100, 200, 300, cpu=cpu, inside=inside).run(300.0)
     assert sorted(stopped(decision)) == ["p0", "p1", "p2"]
     assert reasons(decision) == {"the owner needs the node"}
 
