@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from hostfiles.replace_file import replace_file
 from plancton.errors import ConfigError
 from plancton.paths import hide_password
 
@@ -200,12 +201,9 @@ class RemoteConfig:
 
     def _keep(self, page: FetchedText) -> None:
         content = {"url": self._origin.url, "etag": page.etag, "text": page.text}
-        fresh = self._kept.with_name(self._kept.name + ".new")
         try:
             self._kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fresh.touch(mode=0o600)  # it may hold passwords
-            fresh.write_text(json.dumps(content), encoding="utf-8")
-            fresh.replace(self._kept)
+            replace_file(self._kept, json.dumps(content), 0o600)  # it may hold passwords
         except OSError as error:
             _log.error(
                 "%s: cannot be written: %s; a daemon that starts while %s is away will have no "

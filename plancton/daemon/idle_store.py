@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hostfiles.replace_file import replace_file
 from plancton.model import History, IdleRecord, IdleSince
 from plancton.policy.lifetime import AGES, MOST_LEVELS, WEEK_HOURS
 
@@ -62,11 +63,9 @@ class IdleStore:
             "hour_ended": record.hour_ended,
             "hour_expected": record.hour_expected,
         }
-        fresh = self._path.with_name(self._path.name + ".new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_text(json.dumps(content), encoding="utf-8")
-            fresh.replace(self._path)
+            replace_file(self._path, json.dumps(content))
         except OSError as error:
             _log.error("%s: cannot be written: %s", self._path, error.strerror)
 
