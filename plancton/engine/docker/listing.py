@@ -44,6 +44,11 @@ _EXEC = re.compile(
     r"(?P<why>no such file or directory|executable file not found in \$PATH|permission denied)",
     re.IGNORECASE,
 )
+#: The engine's own words name neither the package nor what to do.
+_NO_PARSER = (
+    "not started: AppArmor is on in this kernel, and the engine has no apparmor_parser to load its "
+    "profile with; install the package apparmor and restart the engine"
+)
 OUT_OF_MEMORY = "killed for lack of memory (max_dock_mem, or all pilots together)"
 #: Go's zero time: "never".
 _NEVER = "0001-01-01"
@@ -197,9 +202,11 @@ def explain_failed_start(text: str) -> tuple[int | None, str]:
     The codes are a shell's: 127 for a command that is not there, 126 for one that
     cannot be run.
     """
+    text = " ".join(text.split())
     found = _EXEC.search(text)
-    if found is None:
-        return None, f"not started: {text}"
+    if found is None or text.startswith("AppArmor enabled"):
+        missing = found is not None and "permission" not in found["why"].lower()
+        return None, _NO_PARSER if missing else f"not started: {text}"
     if "permission" in found["why"].lower():
         return 126, f"cannot run {found['command']!r}: Permission denied"
     return 127, f"cannot run {found['command']!r}: No such file or directory"

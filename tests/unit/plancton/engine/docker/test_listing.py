@@ -91,6 +91,9 @@ def test_what_an_inspection_tells() -> None:
     assert never.exit_code is None, "what never ran has no exit code, and 0 would say success"
 
 
+_APPARMOR = "AppArmor enabled on system but the docker-default profile could not be loaded:"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -107,6 +110,18 @@ def test_what_an_inspection_tells() -> None:
             "invalid mount config for type \"bind\": bind source path does not exist: /x",
             (None, 'not started: invalid mount config for type "bind": '
                    "bind source path does not exist: /x"),
+        ),
+        (
+            f"{_APPARMOR} running `apparmor_parser --version` failed with output: \n"
+            'error: exec: "apparmor_parser": executable file not found in $PATH',
+            (None, "not started: AppArmor is on in this kernel, and the engine has no "
+                   "apparmor_parser to load its profile with; install the package apparmor and "
+                   "restart the engine"),
+        ),
+        (
+            f"{_APPARMOR} running `apparmor_parser -Kr /x` failed with output: syntax\nerror",
+            (None, f"not started: {_APPARMOR} running `apparmor_parser -Kr /x` failed with output: "
+                   "syntax error"),
         ),
     ],
 )  # fmt: skip
