@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
+import shlex
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -32,6 +34,7 @@ log = logging.getLogger(__name__)
 
 #: Characters of a pool's name, as in a message.
 MAX_POOL = 255
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 EPILOG = """\
 The broker is named by --url, --rabbitmq, THYME_URL_FILE (a file that holds the URL), THYME_URL
@@ -92,6 +95,12 @@ def make_parser() -> argparse.ArgumentParser:
         help="end after so many jobs; 0: no limit (1)",
     )
     option("--heartbeat", type=parse_seconds, default=60.0, help="seconds between heartbeats (60)")
+    option(
+        "--job-environment",
+        metavar="VARIABLES",
+        help="what every job finds in its environment unless it sets it: NAME=VALUE, with blanks "
+        "between several and quotes around values with blanks (THYME_JOB_ENVIRONMENT)",
+    )
     option("--verbose", action="store_true", help="log each step to stderr")
     add_version(made)
     return made
@@ -103,6 +112,23 @@ def _check_pool(name: str) -> str:
             f"queue {name[:MAX_POOL]!r}: give at most {MAX_POOL} printable characters"
         )
     return name
+
+
+def parse_job_environment(text: str) -> dict[str, str]:
+    """Parse ``A=1 B='two words'``; raises BadInvocation."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise BadInvocation(f"--job-environment: {error}: {text!r}") from error
+    found = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not _VARIABLE.fullmatch(name):
+            raise BadInvocation(f"--job-environment: {word!r} is not NAME=VALUE")
+        if name.startswith("_CONDOR_"):
+            raise BadInvocation(f"--job-environment: {name} is set by the worker itself")
+        found[name] = value
+    return found
 
 
 def _warn_of_open_secrets(user: str, url: str, env: Mapping[str, str]) -> None:
@@ -151,6 +177,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             max_jobs=options.max_jobs,
             heartbeat=options.heartbeat,
             user=options.user or env.get("THYME_JOB_USER") or "",
+            job_environment=parse_job_environment(
+                options.job_environment or env.get("THYME_JOB_ENVIRONMENT") or ""
+            ),
         )
         if options.rabbitmq and not options.url:
             options.url = make_amqp_url(options.rabbitmq)

@@ -19,8 +19,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from thyme.broker import Delivery, Transport
@@ -71,7 +71,8 @@ MACHINE_SECONDS = 10.0
 class WorkerSettings:
     """``timeout``, ``heartbeat`` and ``max_backoff`` in seconds; ``max_jobs`` 0 is no limit.
 
-    ``user``: who jobs run as, see ``users.choose``.
+    ``user``: who jobs run as, see ``users.choose``; ``job_environment``: variables that every job
+    gets, unless it sets them.
     """
 
     pool: str
@@ -81,6 +82,7 @@ class WorkerSettings:
     max_jobs: int = 1
     heartbeat: float = 60.0
     user: str = ""
+    job_environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class Worker:
@@ -301,6 +303,7 @@ class Worker:
             sandbox.unpack(job.task)
             job.task.forget_files()
             task = self._write_ads(job, sandbox)
+            task = replace(task, environment={**self._settings.job_environment, **task.environment})
             execution = self._execute(task, sandbox, self.slot, self._clock)
         except CannotStart as error:
             return self._reports.build_not_started(job, error.hold)

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,31 @@ def test_a_job_that_fills_its_scratch_is_reported_and_cleaned_up(
     assert finished.stdout.startswith(b"before\n")
     assert [file.name for file in finished.files] == ["fill"]
     assert list(small_disk.iterdir()) == []
+
+
+def test_a_site_gives_its_jobs_variables_which_a_job_may_set_itself(site: WorkerSite) -> None:
+    given = "http_proxy=http://squid:3128 SITE='two words' OWN=site"
+    task = replace(
+        shell('echo "$http_proxy|$SITE|$OWN|$THYME_JOB_ENVIRONMENT"'), environment={"OWN": "job"}
+    )
+    site.submit(task)
+
+    assert site.run(env={"THYME_URL": site.url, "THYME_JOB_ENVIRONMENT": given}) == (0, "")
+
+    assert site.told()[-1].stdout == b"http://squid:3128|two words|job|\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("PROXY", "--job-environment: 'PROXY' is not NAME=VALUE"),
+        ("A=1 B='x", '--job-environment: No closing quotation: "A=1 B=\'x"'),
+        ("1A=1", "--job-environment: '1A=1' is not NAME=VALUE"),
+        ("_CONDOR_SLOT=x", "--job-environment: _CONDOR_SLOT is set by the worker itself"),
+    ],
+)
+def test_6_a_wrong_environment_of_jobs_is_refused(site: WorkerSite, given: str, said: str) -> None:
+    assert site.run("--job-environment", given) == (6, f"thyme-worker: {said}\n")
 
 
 def test_the_page_names_every_option_and_every_exit_code() -> None:
