@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 import random
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from joblanes.order import find_lane, order_lanes
 from plancton.errors import PlanctonError
 
 from .owner import parse_number, read_lines
 
 #: Seconds: the lanes of jobs that say how long they are, by the longest time of each.
-LANES = tuple(
-    60.0 * minutes for minutes in (1, 2, 5, 10, 20, 30, 60, 120, 240, 480, 960, 1440, 2880)
+LANES = (
+    *(60.0 * minutes for minutes in (1, 2, 5, 10, 20, 30, 60, 120, 240, 480, 960, 1440, 2880)),
+    math.inf,
 )
 #: Distributions that may be named instead of a file: their name, and what their numbers are.
 DISTRIBUTIONS = {
@@ -99,12 +100,13 @@ def take_fitting(waiting: Sequence[float], life: float | None) -> int | None:
 def take_from_lanes(waiting: Sequence[float], life: float | None) -> int | None:
     """Take the first job of the longest lane whose every job fits into the pilot's life."""
     if life is None:
+        # a worker then looks at the lanes in any order, and so the jobs wait
         return take_any(waiting, life)
-    lanes: dict[int, int] = {}
+    first: dict[float | None, int] = {}
     for number, length in enumerate(waiting):
-        lanes.setdefault(bisect_left(LANES, length), number)
-    fitting = [lane for lane in lanes if lane < len(LANES) and LANES[lane] <= life]
-    return lanes[max(fitting)] if fitting else None
+        first.setdefault(find_lane(LANES, length), number)
+    order = order_lanes(LANES, life)
+    return next((first[lane] for lane in order if lane in first), None)
 
 
 CLAIMS: dict[str, Claim] = {

@@ -34,7 +34,7 @@ def wheel(directory: Path, version: str = "", *, broken: bool = False) -> Path:
     for name in ("pyproject.toml", "setup.cfg", "README.md"):
         shutil.copy(ROOT / name, tree)
     skip = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    for name in ("plancton", "thyme", "vobox", "telemetry", "hostfiles", "commandline"):
+    for name in ("plancton", "thyme", "vobox", "telemetry", "hostfiles", "commandline", "joblanes"):
         shutil.copytree(ROOT / name, tree / name, ignore=skip)
     if version:
         (tree / "plancton/__init__.py").write_text(f'__version__ = "{version}"\n')

@@ -71,6 +71,17 @@ def test_a_taken_message_is_nobody_elses(new: Connect) -> None:
     assert vobox.count_ready(POOL) == 0
 
 
+def test_who_only_looks_is_sent_nothing_later(new: Connect) -> None:
+    vobox, one, other = new(), new(), new()
+    assert one.take(POOL, listen=False) is None
+
+    vobox.submit(POOL, [b"1", b"2"])
+    one.wait(0.2)
+
+    first, second = other.take(POOL, listen=False), one.take(POOL, listen=False)
+    assert (first and first.body, second and second.body) == (b"1", b"2")
+
+
 def test_pools_do_not_mix(new: Connect) -> None:
     broker = new()
     broker.submit("other", [b"job"])

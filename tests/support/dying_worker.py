@@ -23,11 +23,11 @@ def main() -> int:
     left = int(number)
 
     class Dying(SqliteTransport):
-        def take(self, pool: str) -> Delivery | None:
+        def take(self, pool: str, listen: bool = True) -> Delivery | None:
             if self.count_ready(pool) == 0:
-                return super().take(pool)
+                return super().take(pool, listen)
             self._step("before", "take")
-            delivery = super().take(pool)
+            delivery = super().take(pool, listen)
             self._step("after", "take")
             return delivery
 

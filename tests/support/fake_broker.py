@@ -179,7 +179,7 @@ class FakeTransport(Transport):
         with self._call("record") as broker:
             broker.record(bodies)
 
-    def take(self, pool: str) -> Delivery | None:
+    def take(self, pool: str, listen: bool = True) -> Delivery | None:
         with self._call("take") as broker:
             for tag, message in sorted(broker.queues[pool].items()):
                 if message.owner is None:

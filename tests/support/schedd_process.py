@@ -145,8 +145,8 @@ class LiveSchedd:
         wanted = {name[1:].replace("_", "."): status for name, status in states.items()}
         wait_until(lambda: wanted.items() <= self.states().items(), f"{wanted}", state=self.states)
 
-    def worker(self, *options: str) -> subprocess.Popen[bytes]:
-        """Return a real worker, working in the background."""
+    def worker(self, *options: str, **variables: str) -> subprocess.Popen[bytes]:
+        """Return a real worker, working in the background, with these further variables."""
         scratch = self.directory / "scratch"
         scratch.mkdir(exist_ok=True)
         process = subprocess.Popen(
@@ -154,8 +154,8 @@ class LiveSchedd:
                 sys.executable, "-m", "thyme.worker.cli", "--workdir", str(scratch),
                 "--timeout", "20", "--heartbeat", "0.5", "--user", "self", *options,
             ],
-            cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            cwd=ROOT, env={**self.environment, **variables}, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         self._others.append(process)
         return process

@@ -18,7 +18,16 @@ import pytest
 from tests.support.import_graph import list_imports
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("plancton", "thyme", "vobox", "telemetry", "demo_ce", "hostfiles", "commandline")
+PACKAGES = (
+    "plancton",
+    "thyme",
+    "vobox",
+    "telemetry",
+    "demo_ce",
+    "hostfiles",
+    "commandline",
+    "joblanes",
+)
 FORBIDDEN = {
     "plancton": {"thyme", "vobox", "demo", "tests"},
     "thyme": {"plancton", "vobox", "demo", "tests"},
@@ -27,6 +36,16 @@ FORBIDDEN = {
     "commandline": {"plancton", "thyme", "vobox", "telemetry", "demo", "demo_ce", "tests"},
     "hostfiles": {"plancton", "thyme", "vobox", "telemetry", "demo", "demo_ce", "tests"},
     "demo_ce": {"plancton", "thyme", "vobox", "demo", "tests"},
+    "joblanes": {
+        "plancton",
+        "thyme",
+        "vobox",
+        "telemetry",
+        "hostfiles",
+        "demo",
+        "demo_ce",
+        "tests",
+    },
 }
 ONLY_IN = {
     "docker": "plancton/engine/docker/api.py",

@@ -12,6 +12,7 @@ from pathlib import Path
 from commandline.parser import add_version, describe_missing_library
 from thyme.arguments import Parser, read_broker_url
 from thyme.broker import Transport, connect
+from thyme.broker.lanes import check_pool, get_pool, list_queues, read_bounds
 from thyme.broker.users import DEFAULT_POOL
 from thyme.errors import BadInvocation, ThymeError
 
@@ -52,7 +53,11 @@ def make_parser() -> argparse.ArgumentParser:
             one.add_argument("--url", help="the broker")
         return one
 
+    def lanes(one: argparse.ArgumentParser) -> None:
+        one.add_argument("--lanes", metavar="TIMES", help="of each pool, as 10m,1h (THYME_LANES)")
+
     def pools(one: argparse.ArgumentParser, what: str) -> None:
+        lanes(one)
         one.add_argument(
             "--pool", action="append", metavar="POOL", help=f"{what} (THYME_QUEUE; {DEFAULT_POOL})"
         )
@@ -72,7 +77,8 @@ def make_parser() -> argparse.ArgumentParser:
     one = command(
         "purge", _run_purge, "put a pool's queued jobs aside (they are held), or drop the dead"
     )
-    one.add_argument("what", metavar="POOL|dead", help="a pool's name, or `dead`")
+    one.add_argument("what", metavar="POOL|dead", help="a pool's name, or a lane's, or `dead`")
+    lanes(one)
     one.add_argument(
         "--yes", action="store_true", help="do it; without, only say what would happen"
     )
@@ -91,6 +97,7 @@ def make_parser() -> argparse.ArgumentParser:
     option("--vhost", help="virtual host (/)")
     option("--tls", action=argparse.BooleanOptionalAction, default=None, help="amqps://")
     option("--ca", metavar="FILE", help="the authority's certificate, where the users run")
+    lanes(one)
     option("--force", action="store_true", help="rewrite files that differ; passwords stay")
     return made
 
@@ -130,12 +137,15 @@ def _connect(options: argparse.Namespace) -> Iterator[Transport]:
         transport.close()
 
 
-def _get_pools(options: argparse.Namespace) -> list[str]:
-    return options.pool or [os.environ.get("THYME_QUEUE") or DEFAULT_POOL]
+def _list_queues(options: argparse.Namespace) -> list[str]:
+    """Return the names of all job queues of the pools that are meant."""
+    lanes = read_bounds(options.lanes, os.environ)
+    pools = options.pool or [os.environ.get("THYME_QUEUE") or DEFAULT_POOL]
+    return [queue for pool in pools for queue in list_queues(pool, lanes)]
 
 
 def _run_topology(options: argparse.Namespace, output: Output) -> int:
-    pools = _get_pools(options)
+    pools = _list_queues(options)
     with _connect(options) as transport:
         transport.declare_topology(pools)
         output.print_queues(
@@ -146,7 +156,7 @@ def _run_topology(options: argparse.Namespace, output: Output) -> int:
 
 def _run_status(options: argparse.Namespace, output: Output) -> int:
     with _connect(options) as transport:
-        output.print_queues(queues.summarize_queues(transport, _get_pools(options)))
+        output.print_queues(queues.summarize_queues(transport, _list_queues(options)))
     return AdminExitCode.OK
 
 
@@ -174,6 +184,8 @@ def _run_requeue_dead(options: argparse.Namespace, output: Output) -> int:
 
 
 def _run_purge(options: argparse.Namespace, output: Output) -> int:
+    is_pool = get_pool(options.what) == options.what
+    names = list_queues(options.what, read_bounds(options.lanes, os.environ) if is_pool else ())
     with _connect(options) as transport:
         if options.what == "dead":
             if not options.yes:
@@ -184,9 +196,9 @@ def _run_purge(options: argparse.Namespace, output: Output) -> int:
             output.print_done("purged", count, f"{count} dead letters are gone")
             return AdminExitCode.OK
         if not options.yes:
-            count = transport.get_queue_state(options.what).ready
+            count = sum(transport.get_queue_state(each).ready for each in names)
             raise NotDone(queues.describe_purge(options.what, count))
-        count = queues.put_pool_aside(transport, options.what)
+        count = sum(queues.put_pool_aside(transport, each) for each in names)
     output.print_done(
         "put_aside",
         count,
@@ -203,7 +215,12 @@ def _run_roles(options: argparse.Namespace, output: Output) -> int:
         "ca": options.ca,
     }
     asked = {name: value for name, value in given.items() if value is not None}
-    output.print_files(write_roles(options.dir, asked, options.pool, options.force))
+    pools = [check_pool(pool) for pool in options.pool]
+    output.print_files(
+        write_roles(
+            options.dir, asked, pools, options.force, read_bounds(options.lanes, os.environ)
+        )
+    )
     return AdminExitCode.OK
 
 

@@ -64,7 +64,7 @@ def build_definitions(
 
 
 def list_pools(content: Mapping[str, Any]) -> list[str]:
-    """Return the pools of a definitions file, in its order."""
+    """Return the pools of a definitions file, in its order, and the queues of their lanes."""
     names = [str(queue.get("name", "")) for queue in content.get("queues", [])]
     words = [name.removeprefix(_JOBS) for name in names if name.startswith(_JOBS)]
     return [topology.unquote_pool(word) for word in words]

@@ -4,7 +4,7 @@
 role     may make                     may write to             may read
 ======== ============================ ======================== =================================
 vobox    everything of thyme's        the same                 the same
-worker   its own inboxes              the workers' exchange    its pool's queue, its own inboxes
+worker   its own inboxes              the workers' exchange    its pool's queues, its own inboxes
 monitor  nothing                      nothing                  nothing: depths need no permission
 ======== ============================ ======================== =================================
 
@@ -37,6 +37,7 @@ from thyme.broker.amqp.topology import (
     make_idle_key,
     make_job_queue_name,
 )
+from thyme.broker.lanes import SUFFIX_PATTERN, get_pool, is_lane
 from thyme.broker.routing_keys import EVENT
 from thyme.broker.users import VOBOX, make_worker_user
 
@@ -62,30 +63,35 @@ class Role:
 
 
 def list_roles(pools: Iterable[str]) -> list[Role]:
-    """Return all users of a broker with these pools."""
+    """Return all users of a broker with these pools, or queues of their lanes."""
     ours = r"^thyme(\..*)?$"
+    queues = list(pools)
     return [
         Role(VOBOX, ours, ours, ours, limits=_make_limits(1000)),
         # the tag opens the management plugin, where somebody has turned it on
         Role("monitor", _NOTHING, _NOTHING, _NOTHING, "monitoring", limits=_make_limits(100)),
-        *(_make_worker_role(pool) for pool in pools),
+        *(
+            _make_worker_role(pool, has_lanes=any(is_lane(each, pool) for each in queues))
+            for pool in dict.fromkeys(map(get_pool, queues))
+        ),
     ]
 
 
-def _make_worker_role(pool: str) -> Role:
+def _make_worker_role(pool: str, has_lanes: bool) -> Role:
+    lanes = SUFFIX_PATTERN if has_lanes else ""
     inboxes = rf"{re.escape(WORKER)}.+"
     events = [rf"{re.escape(EVENT + kind)}" for kind in WORKER_EVENTS]
     reports = [
         *events,
         rf"schedd\.{_WORD}",
         re.escape(make_idle_key(pool)),
-        re.escape(make_dead_key(pool)),
+        re.escape(make_dead_key(pool)) + lanes,
     ]
     return Role(
         make_worker_user(pool),
         configure=f"^{inboxes}$",
         write=_match_any(re.escape(WORK), inboxes),
-        read=_match_any(re.escape(EXCHANGE), inboxes, re.escape(make_job_queue_name(pool))),
+        read=_match_any(re.escape(EXCHANGE), inboxes, re.escape(make_job_queue_name(pool)) + lanes),
         topics={
             WORK: (_match_any(*reports), _NOTHING),
             # to bind an inbox is to read; a wildcard would read everybody's mail

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from thyme.broker import check_url
+from thyme.broker.lanes import Bounds, get_pool, list_queues
 from thyme.broker.users import DEFAULT_POOL
 
 from .broker_location import BrokerLocation, read_password
@@ -38,13 +39,17 @@ class FileChange:
 
 
 def write_roles(
-    directory: Path, asked: Mapping[str, Any], pools: Sequence[str], force: bool
+    directory: Path,
+    asked: Mapping[str, Any],
+    pools: Sequence[str],
+    force: bool,
+    lanes: Bounds = (),
 ) -> list[FileChange]:
     """Write what is missing or differs in ``directory``, and return each file.
 
     ``asked``: fields of BrokerLocation, by name; ``pools``: further pools; ``force``: rewrite
-    files that differ. Raises BadInvocation, FilesUnusable, or NotDone where a file would change
-    without ``force``.
+    files that differ; ``lanes``: of all pools, beside those that are there. Raises BadInvocation,
+    FilesUnusable, or NotDone where a file would change without ``force``.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -52,7 +57,9 @@ def write_roles(
         raise FilesUnusable(f"{directory}: cannot be made: {error.strerror}") from error
     target = directory / DEFINITIONS
     before = _read_definitions(target)
-    known = list(dict.fromkeys([*list_pools(before), *pools])) or [DEFAULT_POOL]
+    given = [*list_pools(before), *pools] or [DEFAULT_POOL]
+    lane_queues = [each for one in given for each in list_queues(get_pool(one), lanes)]
+    known = list(dict.fromkeys([*given, *lane_queues]))
     location = replace(_read_location(directory, known), **asked)
     check_url(location.make_url("user", "password"))  # nothing is written that nobody could use
     passwords, plans = {}, []

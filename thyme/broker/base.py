@@ -4,8 +4,8 @@ A transport is one connection of one process and belongs to one thread; only
 ``wake`` may be called from others (and from signal handlers). It carries bytes:
 what they mean is in ``protocol/codec.py``. A broker has:
 
-* a *job queue* per pool: each message goes to one worker, stays *taken* until
-  it is acknowledged, and is queued again when the process that took it dies;
+* a *job queue* per pool, or several (``lanes.py``): each message goes to one worker, stays *taken*
+  until it is acknowledged, and is queued again when the process that took it dies;
 * one *stream* of records in one order, which each reader reads from any offset, as often as it
   wants;
 * *inboxes*: mail for one living process (claims and their replies, control messages,
@@ -145,8 +145,12 @@ class Transport(ABC):
     # --- job queue --------------------------------------------------------------
 
     @abstractmethod
-    def take(self, pool: str) -> Delivery | None:
-        """Take the oldest free message, or return None at once. A process takes one at a time."""
+    def take(self, pool: str, listen: bool = True) -> Delivery | None:
+        """Take the oldest free message, or return None at once. A process takes one at a time.
+
+        ``listen``: where there is none, the next one ends ``wait`` and may be kept for this
+        process, which has to take it. So a process listens to one queue only.
+        """
 
     @abstractmethod
     def ack(self, delivery: Delivery) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import quote
 
+from .lanes import get_pool
+
 #: The schedd's user, as ``thyme-admin roles`` makes it.
 VOBOX: Final = "vobox"
 #: The pool of a worker that names none, and of the role that is called ``worker``.
@@ -31,9 +33,9 @@ def may_report(user: str | None, pool: str, life: str) -> bool:
 
     :param user: as the broker has checked it; "" where the message names none; None where that
         is not known: on a broker whose users were not made by ``thyme-admin roles``
-    :param pool: the job's
+    :param pool: the job's, or its lane's queue
     :param life: the job's (``protocol.job.is_same_life``); "" for one of an earlier release
     """
     if user == "" and not life:
         return True
-    return user is None or user in (VOBOX, make_worker_user(pool))
+    return user is None or user in (VOBOX, make_worker_user(get_pool(pool)))

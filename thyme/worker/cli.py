@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import re
 import shlex
@@ -23,6 +24,7 @@ from thyme.arguments import (
     read_broker_url,
 )
 from thyme.broker import connect, make_amqp_url
+from thyme.broker.lanes import check_pool, read_bounds
 from thyme.errors import BadInvocation, ExitCode, ThymeError
 
 from . import processes
@@ -66,6 +68,18 @@ def make_parser() -> argparse.ArgumentParser:
     option("--url", help="the broker, without a password")
     option("--rabbitmq", metavar="HOST[:PORT]", help="the broker, as in 2017 (THYME_RABBITMQ)")
     option("--queue", "-q", help="the pool to work for (THYME_QUEUE; alien_jobs)")
+    option(
+        "--lanes",
+        metavar="TIMES",
+        help="longest times of the pool's lanes, as 10m,1h (THYME_LANES; none: no lanes)",
+    )
+    option(
+        "--lane-fallback",
+        type=parse_seconds,
+        metavar="SECONDS",
+        help="after so many idle seconds, take a job that does not fit into the pilot's expected "
+        "life, too (THYME_LANE_FALLBACK; never)",
+    )
     option("--workdir", "-w", type=Path, help="scratch directories are made here (TMPDIR; /tmp)")
     option(
         "--user",
@@ -111,7 +125,17 @@ def _check_pool(name: str) -> str:
         raise BadInvocation(
             f"queue {name[:MAX_POOL]!r}: give at most {MAX_POOL} printable characters"
         )
-    return name
+    return check_pool(name)
+
+
+def _read_fallback(option: float | None, env: Mapping[str, str]) -> float:
+    text = env.get("THYME_LANE_FALLBACK")
+    if option is not None or not text:
+        return math.inf if option is None else option
+    try:
+        return parse_seconds(text)
+    except ValueError:
+        raise BadInvocation(f"THYME_LANE_FALLBACK: {text[:40]!r} is no number of seconds") from None
 
 
 def parse_job_environment(text: str) -> dict[str, str]:
@@ -171,6 +195,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         env = dict(os.environ)
         settings = WorkerSettings(
             pool=_check_pool(options.queue or env.get("THYME_QUEUE") or "alien_jobs"),
+            lanes=read_bounds(options.lanes, env),
+            lane_fallback=_read_fallback(options.lane_fallback, env),
             workdir=options.workdir or Path(env.get("TMPDIR") or "/tmp"),  # noqa: S108
             timeout=options.timeout,
             max_backoff=options.max_backoff,

@@ -17,6 +17,7 @@ The steps of a job, and what happens if the worker dies at each:
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from thyme.broker import Delivery, Transport
+from thyme.broker.lanes import Bounds
 from thyme.errors import (
     BadMessage,
     BrokerError,
@@ -48,6 +50,7 @@ from .availability import Availability
 from .claims import AttemptId, ClaimClient
 from .connection import BrokerConnection
 from .executor import Execution
+from .lanes import LaneReader
 from .machine import describe_machine
 from .memory_cgroup import MemoryCgroup
 from .reports import Report, ReportBuilder
@@ -72,7 +75,7 @@ class WorkerSettings:
     """``timeout``, ``heartbeat`` and ``max_backoff`` in seconds; ``max_jobs`` 0 is no limit.
 
     ``user``: who jobs run as, see ``users.choose``; ``job_environment``: variables that every job
-    gets, unless it sets them.
+    gets, unless it sets them; ``lanes`` and ``lane_fallback``: see ``lanes.LaneReader``.
     """
 
     pool: str
@@ -83,6 +86,8 @@ class WorkerSettings:
     heartbeat: float = 60.0
     user: str = ""
     job_environment: Mapping[str, str] = field(default_factory=dict)
+    lanes: Bounds = ()
+    lane_fallback: float = math.inf
 
 
 class Worker:
@@ -123,6 +128,9 @@ class Worker:
             clock,
             wall,
         )
+        self._lanes = LaneReader(
+            settings.pool, settings.lanes, settings.lane_fallback, os.environ, clock, wall
+        )
         self._reports = ReportBuilder(self.name, self.slot, wall)
         self._claims = ClaimClient(self.name, self.slot, shutdown, clock, self._describe_machine)
         self._jobs_done = 0
@@ -153,7 +161,7 @@ class Worker:
         while not self._shutdown.requested:
             if self._jobs_done and self._jobs_done == self._settings.max_jobs:
                 return ExitCode.OK
-            job = self._get_next_job(idle_since + self._settings.timeout)
+            job = self._get_next_job(idle_since)
             if job is not None:
                 self._availability.end_waiting()
                 self._run_and_report(job, work_directory)
@@ -209,22 +217,23 @@ class Worker:
 
     # --- taking a job -------------------------------------------------------------------
 
-    def _get_next_job(self, deadline: float) -> Submit | None:
+    def _get_next_job(self, idle_since: float) -> Submit | None:
         """Return a job that we may start, recorded as started and acknowledged; or None.
 
-        ``deadline``: when to stop asking a schedd that does not answer.
+        ``idle_since``: when the worker began to wait, monotonic.
         """
         transport = self.connection.get_transport()
         if transport is None or not self.connection.flush():
             return None
         try:
-            delivery = transport.take(self._settings.pool)
+            delivery = self._lanes.take(transport, idle_since)
             if delivery is None:
                 while transport.receive() is not None:
                     pass  # late answers to claims that we gave up waiting for
                 self._availability.report_waiting(transport, self._jobs_done)
                 return None
-            return self._claim(transport, delivery, deadline)
+            # a schedd that does not answer is asked until then
+            return self._claim(transport, delivery, idle_since + self._settings.timeout)
         except BrokerError as error:
             # what we had taken is queued again; we start nothing
             self.connection.drop(error)

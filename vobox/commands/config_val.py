@@ -11,6 +11,7 @@ import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from thyme.broker.lanes import format_bounds
 from vobox.client.usage import USAGES
 from vobox.rpc.types import Answer, Request
 from vobox.schedd.state import Settings
@@ -65,6 +66,7 @@ def list_variables(settings: Settings, address: str) -> dict[str, str]:
         "SCHEDD_ADDRESS": address,
         "SCHEDD_HOST": host,
         "SCHEDD_NAME": settings.name,
+        "THYME_LANES": format_bounds(settings.lanes.bounds),
         "THYME_LEASE": f"{settings.lease:g}",
         "THYME_MAX_ATTEMPTS": f"{settings.max_attempts}",
         "THYME_QUEUE": settings.pool,

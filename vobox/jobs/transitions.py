@@ -169,6 +169,7 @@ def _on_submit(job: Job, event: Submit | Recorded) -> list[Effect]:
             # that dead letter is of an attempt before, and cannot bring the job back
             job.ad["HoldReasonSubCode"] = "0"
         job.attempt = event.attempt
+        job.pool = event.pool  # another lane, if it says another time
         job.queued = job.status == IDLE
     return []
 

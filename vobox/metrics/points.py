@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from telemetry.points import Point, Value, point
+from thyme.broker.lanes import get_pool
 from thyme.protocol.events import (
     Evicted,
     Finished,
@@ -113,7 +114,7 @@ class Tally:
         job       the job after it
         live_cpu  CPU seconds that its worker told of last; 0 for nothing
         """
-        tally = self._seen[job.pool]
+        tally = self._seen[get_pool(job.pool)]
         if before is not None:
             _count(tally, before, event, job, live_cpu)
         elif isinstance(event, (Submit, Recorded)):

@@ -16,6 +16,7 @@ from commandline.parser import read_version
 from telemetry.points import Point, Value
 from telemetry.reporter import Reporter
 from telemetry.rounds import Rounds
+from thyme.broker.lanes import get_pool
 from vobox.jobs.status import IDLE
 from vobox.jobs.transitions import DEAD_LETTER
 
@@ -156,8 +157,9 @@ class Metrics:
             db.close()
         states: dict[str, dict[int, int]] = {}
         busy: dict[str, int] = {}
-        for in_queue, pool, status, is_busy, number in rows:
+        for in_queue, queue, status, is_busy, number in rows:
             if in_queue:
+                pool = get_pool(queue)
                 of_pool = states.setdefault(pool, {})
                 of_pool[status] = of_pool.get(status, 0) + number
                 busy[pool] = busy.get(pool, 0) + number * is_busy

@@ -57,9 +57,8 @@ class CommandGateway:
         """Queue the jobs, all or none, and return when the ledger shows them."""
         if jobs:
             # in this thread: ten thousand messages must not keep the schedd from its other work
-            recorded, queued = self._encode(cluster, jobs)
-            last = JobId(cluster, jobs[-1].proc)
-            self._schedd.call(lambda session: self._publish(session, recorded, queued, last))
+            batches = self._encode(cluster, jobs)
+            self._schedd.call(lambda session: self._publish(session, batches))
 
     def act(self, decide: Callable[[Ledger, float], tuple[T, list[JobMessage]]]) -> T:
         """Record the events that ``decide(ledger, now)`` returns, and return its answer.
@@ -109,20 +108,23 @@ class CommandGateway:
             self._ledger.write_meta("next_cluster", str(cluster + 1))
         return cluster
 
-    def _encode(self, cluster: int, jobs: Sequence[PreparedJob]) -> tuple[list[bytes], list[bytes]]:
-        """Make the messages of the jobs: those only to be recorded, and those to be queued.
+    def _encode(
+        self, cluster: int, jobs: Sequence[PreparedJob]
+    ) -> dict[str, list[tuple[JobId, bytes]]]:
+        """Make the messages of the jobs, by queue; under "" those that are only to be recorded.
 
         Raises CommandRefused for a job that no message can carry, and for too many bytes.
         """
         name, now, lease = self.schedd_name, self._schedd.wall(), self._schedd.settings.lease
-        pool, uid, gid = self.pool, self._request.uid, self._request.gid
+        uid, gid = self._request.uid, self._request.gid
+        lanes = self._schedd.settings.lanes
         life = make_life()
         deflated: Deflated = {}  # jobs of a cluster share their files
-        recorded: list[bytes] = []
-        queued: list[bytes] = []
+        batches: dict[str, list[tuple[JobId, bytes]]] = {}
         size = 0
         for each in jobs:
             job, ad = JobId(cluster, each.proc), each.ad.texts()
+            pool = self.pool if each.is_recorded else lanes.choose_queue(self.pool, each.ad)
             task = each.task if each.task.lease else replace(each.task, lease=lease)
             message = (
                 Recorded(name, job, now, pool, uid, gid, ad, task, life=life)
@@ -133,7 +135,7 @@ class CommandGateway:
                 body = codec.encode(message, deflated)
             except BadMessage as error:
                 raise CommandRefused(f"job {job}: {error}") from error
-            (recorded if each.is_recorded else queued).append(body)
+            batches.setdefault("" if each.is_recorded else pool, []).append((job, body))
             size += len(body)
             if size > MAX_SUBMIT_BYTES:
                 raise CommandRefused(
@@ -141,16 +143,19 @@ class CommandGateway:
                     f"{MAX_SUBMIT_BYTES} bytes together; submit fewer at once, or let them fetch "
                     "large files"
                 )
-        return recorded, queued
+        return batches
 
     def _publish(
-        self, session: Session, recorded: Sequence[bytes], queued: Sequence[bytes], last: JobId
+        self, session: Session, batches: Mapping[str, Sequence[tuple[JobId, bytes]]]
     ) -> None:
+        last = JobId(0, 0)
         try:
-            if recorded:
-                session.transport.record(recorded)
-            if queued:
-                session.transport.submit(self.pool, queued)
+            for queue, batch in batches.items():
+                last, bodies = batch[-1][0], [body for _job, body in batch]
+                if queue:
+                    session.transport.submit(queue, bodies)
+                else:
+                    session.transport.record(bodies)
         except BrokerError:
             # it is not known which of them the broker took
             session.state.failed_submits.add(last.cluster)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from thyme.broker import Transport
+from thyme.broker.lanes import get_pool, make_overdue_queue
 from thyme.errors import BadMessage
 from thyme.protocol import codec
 from thyme.protocol.events import (
@@ -178,9 +179,37 @@ class Reconciler:
         for pool in self._ledger.list_idle_pools():
             if self._transport.count_ready(pool) == 0:
                 state.queue_watch.record_left(pool, offset)
+                state.lane_watch.record_served(pool, state.clock())
+            elif self._serve_lane(pool, offset):
+                continue
             overdue = state.queue_watch.find_overdue(pool, state.clock())
             if overdue >= 0:
                 state.lost_messages[pool] = max(overdue, state.lost_messages.get(pool, -1))
+
+    def _serve_lane(self, queue: str, offset: int) -> bool:
+        """Queue the first job of a lane first of all, if workers leave the lane alone.
+
+        Returns whether it is no lane any more, so that all its jobs will be queued elsewhere.
+        ``offset``: of the stream, up to which the ledger has read it.
+        """
+        state, lanes, pool = self._state, self._state.settings.lanes, get_pool(queue)
+        if queue not in lanes.list_queues(pool):
+            state.lost_messages[queue] = offset
+            return True
+        overdue = make_overdue_queue(pool)
+        if not lanes.bounds or queue == overdue:
+            return False
+        if state.lane_watch.is_starving(queue, state.clock(), lanes.patience):
+            state.lane_watch.record_served(queue, state.clock())
+            jobs = self._ledger.list_waiting(queue, offset, 1 + len(self._reader.unread))
+            first = [job for job in jobs if job.id not in self._reader.unread][:1]
+            for job in first:
+                log.warning(
+                    "job %s is queued before all others: for %g s no worker has taken a job from "
+                    "%s (pilots are not expected to live so long?)", job.id, lanes.patience, queue,
+                )  # fmt: skip
+            self._queue_again(first, overdue)
+        return False
 
     def _record_jobs(self) -> None:
         """Record again the jobs, and the used cluster ids, that the stream may soon forget."""
@@ -205,8 +234,8 @@ class Reconciler:
             jobs = self._ledger.list_waiting(pool, offset, STEP_JOBS + len(self._reader.unread))
             if found := [job for job in jobs if job.id not in self._reader.unread][:STEP_JOBS]:
                 log.warning(
-                    "%d jobs, job %s the first, wait, and their messages have left the queue of "
-                    "pool %s: they are queued again", len(found), found[0].id, pool,
+                    "%d jobs, job %s the first, wait, and %s: they are queued again",
+                    len(found), found[0].id, self._explain_loss(pool),
                 )  # fmt: skip
                 return found
             if not jobs:
@@ -215,6 +244,11 @@ class Reconciler:
             self._state.health.loss = ""
             self._ledger.write_meta("queue_again", "")
         return []
+
+    def _explain_loss(self, queue: str) -> str:
+        if queue in self._state.settings.lanes.list_queues(get_pool(queue)):
+            return f"their messages have left the queue of pool {queue}"
+        return f"{queue} is no lane any more"
 
     def _list_delayed(self) -> set[int]:
         """Return the uids for whom nothing is to be written: something of theirs is not yet."""
@@ -342,7 +376,8 @@ class Reconciler:
             state.list_pilots, state.slots.arrivals,
         )  # fmt: skip
 
-    def _queue_again(self, jobs: Sequence[Job]) -> None:
+    def _queue_again(self, jobs: Sequence[Job], queue: str | None = None) -> None:
+        """Queue the jobs' next attempts: in this queue, or each in its lane."""
         pools: dict[str, list[bytes]] = {}
         queued: list[Submit] = []
         for job in jobs:
@@ -354,7 +389,7 @@ class Reconciler:
                 if not isinstance(first, (Submit, Recorded)):
                     raise BadMessage(f"a {first.kind} message where its task should be")
                 incomplete = _check_input(first)
-                message = self._make_next_attempt(job, first)
+                message = self._make_next_attempt(job, first, queue)
                 encoded = codec.encode(message)
             except BadMessage as error:
                 text = f"it cannot be queued again: {error}"
@@ -362,15 +397,16 @@ class Reconciler:
             if incomplete is not None:
                 self.hold(job.id, incomplete)
             else:
-                pools.setdefault(job.pool, []).append(encoded)
+                pools.setdefault(message.pool, []).append(encoded)
                 queued.append(message)
         for pool, bodies in pools.items():
             self._transport.submit(pool, bodies)
         self._reader.note_recorded(queued)
 
-    def _make_next_attempt(self, job: Job, first: Submit | Recorded) -> Submit:
+    def _make_next_attempt(self, job: Job, first: Submit | Recorded, queue: str | None) -> Submit:
+        lane = self._state.settings.lanes.choose_queue(job.pool, job.ad)
         return Submit(
-            schedd=self._schedd, job=job.id, time=self._state.wall(), pool=job.pool,
+            schedd=self._schedd, job=job.id, time=self._state.wall(), pool=queue or lane,
             uid=job.uid, gid=job.gid, attempt=job.attempt + 1, ad=job.ad.texts(),
             task=first.task, life=job.life,
         )  # fmt: skip

@@ -49,9 +49,9 @@ class Session:
         Returns False if ``is_stopping`` became true before that.
         """
         state, transport = self.state, self.transport
-        pools = (state.settings.pool,)
-        transport.declare_topology(pools)
-        state.former_connection.open_inbox(transport, pools)
+        pool = state.settings.pool
+        transport.declare_topology(state.settings.lanes.list_queues(pool))
+        state.former_connection.open_inbox(transport, (pool,))
         self.reader.check_same_stream()
         token = self.reader.record_marker()
         starting = state.health.is_starting
@@ -73,6 +73,7 @@ class Session:
         state = self.state
         state.leases.renew_all(state.ledger.list_worked_on(), state.clock())
         state.queue_watch.reset()
+        state.lane_watch.reset()
         if state.ledger.read_meta("queue_again", ""):
             self.reconciler.queue_all_again()
         for reason, job in self.reader.finish_replay():
@@ -85,7 +86,9 @@ class Session:
 
     def probe(self) -> None:
         """Ask the broker something: the answer shows that it is there."""
-        self.state.queue_depth = self.transport.count_ready(self.state.settings.pool)
+        settings = self.state.settings
+        queues = settings.lanes.list_queues(settings.pool)
+        self.state.queue_depth = sum(self.transport.count_ready(queue) for queue in queues)
         self.state.health.report_answer()
 
     def fail_later(self, error: Exception) -> None:

@@ -27,6 +27,7 @@ from vobox.workers.slots import Slots
 from .failed_submits import FailedSubmits
 from .former_connection import FormerConnection
 from .health import Health
+from .lanes import LaneSettings, LaneWatch
 from .policy_scan import PolicyScan
 from .queue_watch import QueueWatch
 from .snapshots import Snapshots
@@ -43,7 +44,8 @@ class Settings:
     ``policy_interval``: seconds between scans of the jobs' policies; ``max_attempts``:
     a job that lost so many workers is held; ``history_dir``: see ``history_files.py``;
     ``spool``: the directory of the ledger; ``serves_root``: whether uid 0 of a command's
-    process, which may be that of another container, is believed to be ours.
+    process, which may be that of another container, is believed to be ours;
+    ``lanes``: which jobs wait apart from the others.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Settings:
     history_dir: Path | None = None
     spool: Path | None = None
     serves_root: bool = True
+    lanes: LaneSettings = field(default_factory=LaneSettings)
 
 
 @dataclass
@@ -95,6 +98,7 @@ class ScheddState:
         self.start_pauses = StartPauses()
         self.snapshots = Snapshots(settings.name, ledger)
         self.queue_watch = QueueWatch(settings.lease)
+        self.lane_watch = LaneWatch()
         #: pool → offset up to which the messages of jobs that wait were lost
         self.lost_messages: dict[str, int] = {}
         self.failed_submits = FailedSubmits(settings.name, ledger)
@@ -113,7 +117,7 @@ class ScheddState:
         self.control_messages: list[tuple[JobId, ControlMessage]] = []
         self.owner_threads = OwnerThreads()
         self.user_logs = UserLogs(ledger, self.owner_threads)
-        #: messages of the pool that no worker has taken; None: not known
+        #: messages of the pool and its lanes that no worker has taken; None: not known
         self.queue_depth: int | None = None
 
     def list_pilots(self) -> Iterator[Mapping[str, str]]:

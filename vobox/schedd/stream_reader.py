@@ -22,6 +22,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from thyme.broker import Record, Retention, Transport
+from thyme.broker.lanes import get_pool
 from thyme.broker.routing_keys import parse_dead_pool, parse_kind
 from thyme.broker.users import may_report
 from thyme.errors import BadMessage, BrokerUnreachable
@@ -306,7 +307,7 @@ class StreamReader:
             self._ledger.write_meta("reading_again", "no")
         self._reading_again = False
         held = self._ledger.list_held()
-        self._state.held = {job.id: (job.pool, name_hold(job)) for job in held}
+        self._state.held = {job.id: (get_pool(job.pool), name_hold(job)) for job in held}
         return self._state.user_logs.take_failures()
 
     def _read(self, record: Record, replaying: bool) -> int:
@@ -376,7 +377,7 @@ class StreamReader:
             return False
         dead = parse_dead_pool(record.key)
         if may_report(record.user, job.pool, job.life) and (
-            not dead or job.pool in (dead, unquote(dead))
+            not dead or get_pool(job.pool) in (get_pool(dead), get_pool(unquote(dead)))
         ):
             return True
         self._count_forged(
@@ -508,7 +509,7 @@ class StreamReader:
         state = self._state
         if state.held is not None:
             if reason := name_hold(job):
-                state.held[job.id] = (job.pool, reason)
+                state.held[job.id] = (get_pool(job.pool), reason)
             else:
                 state.held.pop(job.id, None)
         if state.tally is None:
@@ -533,6 +534,7 @@ class StreamReader:
     def _update_leases(self, event: JobMessage, job: Job) -> None:
         if isinstance(event, Started) and job.worker == event.worker:
             self._state.queue_watch.record_left(job.pool, job.submitted - 1)
+            self._state.lane_watch.record_served(job.pool, self._state.clock())
             self._state.leases.record_start(job, self._state.clock())
         if (isinstance(event, (Finished, Evicted, Lost)) and not job.worker) or not job.in_queue:
             self._state.leases.forget(job.id)

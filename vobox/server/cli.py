@@ -26,6 +26,13 @@ exit codes:
   6  bad invocation
 """
 
+#: The attributes in which users of batch systems say how long a job may run, in seconds: those of
+#: HTCondor; CERN's; HTCondor-CE's; ARC's.
+DEFAULT_LANE_ATTRIBUTES = (
+    "AllowedExecuteDuration,AllowedJobDuration,MaxRuntime,MaxWallTimeMins*60,BatchRuntime,"
+    "JobTimeLimit"
+)
+
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of thyme-schedd's command line."""
@@ -58,6 +65,33 @@ def parser() -> argparse.ArgumentParser:
         type=make_count_type("attempts", 1),
         default=5,
         help="hold a job whose worker was lost so many times (5)",
+    )
+    option(
+        "--lanes",
+        metavar="TIMES",
+        help="let jobs that say how long they are wait in lanes of these longest times, as "
+        "10m,1h,12h (THYME_LANES; none: no lanes)",
+    )
+    option(
+        "--lane-attributes",
+        default=DEFAULT_LANE_ATTRIBUTES,
+        metavar="NAMES",
+        help="attributes of a job that say so, each with the seconds of its unit "
+        f"({DEFAULT_LANE_ATTRIBUTES})",
+    )
+    option(
+        "--lane-undeclared",
+        type=_positive,
+        metavar="SECONDS",
+        help="what a job that does not say so is taken for (it waits in the pool's own queue)",
+    )
+    option(
+        "--lane-patience",
+        type=_positive,
+        default=3600.0,
+        metavar="SECONDS",
+        help="if workers take nothing from a lane for so long, let its first job start before all "
+        "others (3600)",
     )
     option("--site", default="", help="name of the site, a tag of the series")
     option(

@@ -19,9 +19,11 @@ from hostfiles.private_directory import check_shared_directory, make_private_dir
 from thyme import privileges
 from thyme.arguments import read_broker_url
 from thyme.broker import connect
+from thyme.broker.lanes import check_pool, read_bounds
 from thyme.errors import ExitCode, ThymeError
 from vobox.ledger.writer import Ledger
 from vobox.rpc.server import Server
+from vobox.schedd.lanes import LaneSettings, parse_attributes
 from vobox.schedd.main_loop import Schedd
 from vobox.schedd.state import Settings
 
@@ -65,13 +67,19 @@ def serve(options: argparse.Namespace) -> int:
         raise CannotServe(f"spool {options.spool}: {error}") from error
     settings = Settings(
         name=options.name,
-        pool=options.pool or os.environ.get("THYME_QUEUE") or "alien_jobs",
+        pool=check_pool(options.pool or os.environ.get("THYME_QUEUE") or "alien_jobs"),
         lease=options.lease,
         policy_interval=options.policy_interval,
         max_attempts=options.max_attempts,
         history_dir=_history_dir(options.history_dir),
         serves_root=not options.no_root,
         spool=ledger.path.parent.absolute(),
+        lanes=LaneSettings(
+            read_bounds(options.lanes, os.environ),
+            parse_attributes(options.lane_attributes),
+            options.lane_undeclared,
+            options.lane_patience,
+        ),
     )
     schedd = Schedd(settings, lambda: connect(url), ledger)
     metrics = metrics_setup.start_metrics(options, os.environ, schedd, ledger.path)

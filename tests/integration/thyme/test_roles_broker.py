@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from tests.support.services.rabbitmq import RabbitServer
 from tests.support.waiting import wait_until
 from thyme.admin import cli
 from thyme.broker import connect
+from thyme.broker.lanes import list_queues, parse_bounds
 from thyme.broker.users import may_report
 from thyme.errors import BrokerRefused
 
@@ -466,3 +468,41 @@ def test_the_image_without_definitions_says_what_to_do(tmp_path: Path) -> None:
         f"entrypoint: {tmp_path}/secrets/definitions.json is not there: "
         "write it with thyme-admin roles\n"
     )
+
+
+# --- lanes: the last, as it leaves what none of the tests above does --------------------
+
+
+def test_workers_take_from_lanes_once_the_definitions_have_them(site: Site, tmp_path: Path) -> None:
+    """Give the broker other definitions while it runs, as a site does, and those of before."""
+    laned = tmp_path / "roles"
+    shutil.copytree(site.directory, laned)
+    lane = "alien_jobs.lane.600"
+    with contextlib.closing(connect(site.url("vobox"))) as vobox:
+        vobox.declare_topology(list_queues("alien_jobs", parse_bounds("10m")))
+        vobox.submit(lane, [b"1", b"2"])
+        with (
+            contextlib.closing(connect(site.url("worker"))) as worker,
+            pytest.raises(BrokerRefused, match="has no permission for queue"),
+        ):
+            worker.take(lane, listen=False)
+        assert cli.main(["roles", "--dir", str(laned), "--lanes", "10m"]) == 0
+        try:
+            site.server.ctl("import_definitions", str(laned / "definitions.json"))
+            with contextlib.closing(connect(site.url("worker"))) as worker:
+                first = worker.take(lane, listen=False)
+                assert first is not None and first.body == b"1"
+                worker.ack(first)
+                second = worker.take(lane, listen=False)
+                assert second is not None
+                worker.reject(second, "unreadable")
+            (letter,) = vobox.list_dead_letters()
+            assert (letter.body, letter.pool, letter.reason) == (b"2", lane, "unreadable")
+            with (
+                contextlib.closing(connect(site.url("worker-other"))) as other,
+                pytest.raises(BrokerRefused, match="has no permission for queue"),
+            ):
+                other.take(lane, listen=False)
+        finally:
+            site.server.ctl("import_definitions", str(site.directory / "definitions.json"))
+        assert vobox.purge_dead_letters() == 1

@@ -18,8 +18,8 @@ PAGES = sorted(
 )
 #: A word in backticks that begins with one of these folders is a path of the repository.
 FOLDERS = (
-    "ansible|commandline|compose|demo|demo_ce|deploy|docs|examples|grafana|hostfiles|images|manual|"
-    "plancton|telemetry|tests|thyme|vobox"
+    "ansible|commandline|compose|demo|demo_ce|deploy|docs|examples|grafana|hostfiles|images|joblanes|"
+    "manual|plancton|telemetry|tests|thyme|vobox"
 )
 PATHS = re.compile(rf"`((?:{FOLDERS})/[\w./*-]*)`")
 LINKS = re.compile(r"\]\(([^)\s]+)\)")

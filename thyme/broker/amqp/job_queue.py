@@ -34,7 +34,7 @@ class JobQueues:
     def _set_prefetch(self) -> None:
         self._connection.call(self._channel.basic_qos, prefetch_count=1)
 
-    def take(self, pool: str) -> Delivery | None:
+    def take(self, pool: str, listen: bool) -> Delivery | None:
         """Return the oldest free message, or None; see ``Transport.take``."""
         if pool in self._waiting:
             self._connection.pump(0)
@@ -43,6 +43,8 @@ class JobQueues:
             if found is not None:
                 method, _properties, body = found
                 return self._make_delivery(pool, method, body)
+            if not listen:
+                return None
             self._consume(pool)
         if pool not in self._pushed:
             return None

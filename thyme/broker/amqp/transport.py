@@ -128,11 +128,11 @@ class AmqpTransport(Transport):
 
     # --- job queue ------------------------------------------------------------------
 
-    def take(self, pool: str) -> Delivery | None:
+    def take(self, pool: str, listen: bool = True) -> Delivery | None:
         """Take the oldest ready message of the pool's queue, or return None at once."""
         self._declarer.need_pool(pool)
         with self._translating():
-            delivery = self._jobs.take(pool)
+            delivery = self._jobs.take(pool, listen)
         if delivery is None:
             self._declarer.close_channel()
         return delivery

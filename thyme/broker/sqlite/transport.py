@@ -99,7 +99,7 @@ class SqliteTransport(Transport):
 
     # --- job queue ------------------------------------------------------------------
 
-    def take(self, pool: str) -> Delivery | None:
+    def take(self, pool: str, listen: bool = True) -> Delivery | None:
         """Take the oldest free message of the pool's queue, or return None at once."""
         self._reclaim()
         with self._connection.reading() as db:

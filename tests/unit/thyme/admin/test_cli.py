@@ -26,7 +26,7 @@ BAD = b'{"thyme": 99, "token": "hush-hush"}\n'
 def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     made = f"sqlite://{tmp_path}/broker.db"
     monkeypatch.setenv("THYME_URL", made)
-    for name in ("THYME_URL_FILE", "THYME_QUEUE"):
+    for name in ("THYME_URL_FILE", "THYME_QUEUE", "THYME_LANES"):
         monkeypatch.delenv(name, raising=False)
     return made
 
@@ -71,6 +71,34 @@ def test_status_shows_the_pool_of_the_environment(
     assert document["queues"][0] == {
         "kind": "jobs", "pool": "other", "messages": 0, "consumers": None,
     }  # fmt: skip
+
+
+def test_status_shows_each_lane(
+    broker: Transport, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker.submit(f"{POOL}.lane.600", [GOOD])
+    expected = {POOL: 0, f"{POOL}.lane.600": 1, f"{POOL}.lane.long": 0, f"{POOL}.lane.overdue": 0}
+    shown = [asked(capsys, "status", "--lanes", "10m")]
+    monkeypatch.setenv("THYME_LANES", "600")
+    shown.append(asked(capsys, "status"))
+    for document in shown:
+        jobs = [each for each in document["queues"] if each["kind"] == "jobs"]
+        assert {each["pool"]: each["messages"] for each in jobs} == expected
+
+
+def test_purging_a_pool_purges_its_lanes_and_purging_a_lane_that_lane(
+    broker: Transport, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THYME_LANES", "10m")
+    for queue in (POOL, f"{POOL}.lane.600", f"{POOL}.lane.600", f"{POOL}.lane.long"):
+        broker.submit(queue, [GOOD])
+    assert cli.main(["purge", f"{POOL}.lane.600"]) == 1
+    assert f"{POOL}.lane.600 has 2 messages" in capsys.readouterr().err
+    assert cli.main(["purge", POOL]) == 1
+    assert f"{POOL} has 4 messages" in capsys.readouterr().err
+
+    assert asked(capsys, "purge", f"{POOL}.lane.600", "--yes") == {"put_aside": 2}
+    assert asked(capsys, "purge", POOL, "--yes") == {"put_aside": 2}
 
 
 def test_topology_says_that_all_is_there(url: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from thyme.admin import cli, passwords
 from thyme.admin.definitions import build_definitions
 from thyme.admin.roles import Role, list_roles
 from thyme.broker.amqp import topology
+from thyme.broker.lanes import list_queues, parse_bounds
 
 
 def run(directory: Path, *options: str) -> int:
@@ -72,6 +73,21 @@ def test_a_worker_reads_its_own_pool_and_no_other() -> None:
     assert re.search(worker.read, "thyme.jobs.alien_jobs")
     for queue in ("thyme.jobs.other", "thyme.jobs.alien_jobs2", "thyme.events", "thyme.dead"):
         assert not re.search(worker.read, queue)
+
+
+def test_a_worker_reads_its_pools_lanes_where_there_are_some() -> None:
+    lanes = list_queues("alien_jobs", parse_bounds("10m"))
+    plain = role("worker", "alien_jobs", "other")
+    laned = role("worker", *lanes, "other")
+    for lane in (*lanes[1:], "alien_jobs.lane.7200"):
+        assert not re.search(plain.read, f"thyme.jobs.{lane}")
+        assert not re.search(plain.topics["thyme.work"][0], f"dead.{lane}")
+        assert re.search(laned.read, f"thyme.jobs.{lane}")
+        assert re.search(laned.topics["thyme.work"][0], f"dead.{lane}")
+    for queue in ("other", "other.lane.600", "alien_jobs.lane", "alien_jobs.lane.6.7"):
+        assert not re.search(laned.read, f"thyme.jobs.{queue}")
+    assert role("worker-other", *lanes, "other") == role("worker-other", "alien_jobs", "other")
+    assert [each.user for each in list_roles(lanes)] == ["vobox", "monitor", "worker"]
 
 
 def test_a_pool_named_like_a_pattern_opens_no_other_pool() -> None:
@@ -137,6 +153,35 @@ def test_the_definitions_make_the_whole_topology() -> None:
 
 
 # --- files -------------------------------------------------------------------------------
+
+
+def test_lanes_are_added_to_all_pools_and_stay(tmp_path: Path) -> None:
+    def queues() -> list[str]:
+        names = [queue["name"] for queue in loaded(tmp_path)["queues"]]
+        return [name for name in names if name.startswith("thyme.jobs.")]
+
+    assert run(tmp_path, "--pool", "a", "--pool", "b") == 0
+    before = content(tmp_path)
+    assert run(tmp_path, "--lanes", "1h") == 0
+
+    assert sorted(queues()) == sorted(
+        f"thyme.jobs.{pool}{lane}"
+        for pool in ("a", "b")
+        for lane in ("", ".lane.3600", ".lane.long", ".lane.overdue")
+    )
+    after = content(tmp_path)
+    assert {name for name in after if after[name] != before.get(name)} == {"definitions.json"}
+    assert run(tmp_path) == 0
+    assert content(tmp_path) == after
+
+
+def test_a_pool_named_like_a_lane_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, "--pool", "a.lane.600") == 6
+    assert capsys.readouterr().err == (
+        "thyme-admin: pool 'a.lane.600': '.lane.' in a name is that of a lane; name the pool, 'a'\n"
+    )
 
 
 def test_every_user_gets_a_file_that_only_its_owner_can_read(tmp_path: Path) -> None:

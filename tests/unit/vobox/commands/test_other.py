@@ -10,12 +10,14 @@ import pytest
 
 from tests.support.fake_command_queue import BOB, Queue
 from tests.support.schedd_parts import SCHEDD, ScheddHarness
+from thyme.broker.lanes import parse_bounds
 from thyme.protocol.events import Vacated
 from vobox.commands import config_val, reschedule, vacate
 from vobox.rpc.types import Answer, Request
+from vobox.schedd.lanes import LaneSettings
 from vobox.schedd.state import Settings
 
-SETTINGS = Settings(SCHEDD, "alien_jobs")
+SETTINGS = Settings(SCHEDD, "alien_jobs", lanes=LaneSettings(parse_bounds("10m,1h")))
 
 
 @pytest.fixture
@@ -146,6 +148,7 @@ def ask(*argv: str, env: Mapping[str, str] | None = None) -> Answer:
         # BLAH asks so; a daemon's "no" is an answer
         (["-schedd", "foo"], Answer("Not defined\n")),
         (["-schedd", "THYME_QUEUE"], Answer("alien_jobs\n")),
+        (["-schedd", "THYME_LANES"], Answer("600,3600\n")),
         (["-name", "vobox1", "PERIODIC_EXPR_INTERVAL"], Answer("60\n")),
         (["-name", "other", "X"], Answer("", "Can't find address for schedd other\n", 1)),
         (["-pool", "other", "X"], Answer("", "condor_config_val: unknown host other\n", 1)),
