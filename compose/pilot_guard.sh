@@ -10,16 +10,19 @@ FORBIDDEN="169.254.0.0/16 100.100.100.200 168.63.129.16 192.0.0.192"
 DNS=5168
 GUARD=5169
 LAST=5170
+# Protocols by number: the image has no /etc/protocols.
+UDP=17
+TCP=6
 
 list() {
     ip -4 rule show pref "$1"
 }
 there() {
-    names=$(list "$DNS")
+    names=$(ip -4 -N rule show pref "$DNS")
     rules=$(list "$GUARD")
-    for protocol in udp tcp; do
+    for protocol in "$UDP" "$TCP"; do
         case "$names" in
-            *"from $PILOT_SUBNET ipproto $protocol dport 53 goto $LAST"*) ;;
+            *"from $PILOT_SUBNET ipproto "*"$protocol dport 53 goto $LAST"*) ;;
             *) return 1 ;;
         esac
     done
@@ -51,7 +54,7 @@ while :; do
             ip -4 rule add pref "$GUARD" from "$PILOT_SUBNET" to "$address" prohibit
         done
         ip -4 rule add pref "$LAST" nop
-        for protocol in udp tcp; do
+        for protocol in "$UDP" "$TCP"; do
             ip -4 rule add pref "$DNS" from "$PILOT_SUBNET" ipproto "$protocol" dport 53 goto "$LAST"
         done
     fi

@@ -81,17 +81,22 @@ class Machine:
         return self.inside(name, sys.executable, "-c", ASK, protocol, address, str(port))
 
     def guard(self, log: Path) -> Program:
-        command = ["nsenter", f"--net=/run/netns/{self.names['machine']}", "sh", str(GUARD)]
-        return Program(command, log, {"PILOT_SUBNET": PILOTS})
+        command = ["nsenter", f"--net=/run/netns/{self.names['machine']}", *AS_IN_IMAGE]
+        return Program([*command, f"exec sh {GUARD}"], log, {"PILOT_SUBNET": PILOTS})
 
     def is_guarded(self) -> bool:
         program = f"PILOT_SUBNET={PILOTS} sh {GUARD} check && echo yes || true"
-        return self.inside("machine", "sh", "-c", program) == "yes"
+        return self.inside("machine", *AS_IN_IMAGE, program) == "yes"
 
     def rules(self) -> str:
         return self.inside("machine", "ip", "-4", "rule", "show")
 
 
+#: The image of the guard has no names of protocols.
+AS_IN_IMAGE = (
+    "unshare", "--mount", "sh", "-c",
+    '[ ! -e /etc/protocols ] || mount --bind /dev/null /etc/protocols; eval "$0"',
+)  # fmt: skip
 NETWORKS = ("machine", "pilot", "neighbour", "cloud")
 
 
