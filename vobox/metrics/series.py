@@ -116,7 +116,8 @@ SLOTS = Series(
     (
         Field(
             "queued", "integer", "messages",
-            "Messages in the pool's queue at the broker; the same of each schedd.",
+            "Messages in the pool's queue at the broker, its lanes included; the same of each "
+            "schedd.",
         ),
         Field(
             "waiting", "integer", "workers",

@@ -51,7 +51,7 @@ class LaneSettings:
     bounds: Bounds = ()
     attributes: Attributes = ()
     undeclared: float | None = None
-    patience: float = 3600.0
+    patience: float = 21600.0
 
     def list_queues(self, pool: str) -> list[str]:
         """Return the names of all queues of the schedd's pool."""

@@ -88,10 +88,10 @@ def parser() -> argparse.ArgumentParser:
     option(
         "--lane-patience",
         type=_positive,
-        default=3600.0,
+        default=21600.0,
         metavar="SECONDS",
         help="if workers take nothing from a lane for so long, let its first job start before all "
-        "others (3600)",
+        "others (21600)",
     )
     option("--site", default="", help="name of the site, a tag of the series")
     option(

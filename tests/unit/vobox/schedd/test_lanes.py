@@ -29,7 +29,7 @@ from vobox.schedd.state import Settings
 from vobox.server.cli import DEFAULT_LANE_ATTRIBUTES
 
 ATTRIBUTES = parse_attributes(DEFAULT_LANE_ATTRIBUTES)
-LANES = LaneSettings(parse_bounds("10m,1h"), ATTRIBUTES)
+LANES = LaneSettings(parse_bounds("10m,1h"), ATTRIBUTES, patience=3600.0)
 SHORT, HOUR, LONG, OVERDUE = (f"pool.lane.{name}" for name in ("600", "3600", "long", "overdue"))
 
 
