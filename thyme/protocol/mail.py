@@ -20,7 +20,16 @@ from .job import JobId
 
 
 @dataclass(frozen=True)
-class Claim(ScheddMessage):
+class AttemptMail(ScheddMessage):
+    """Mail about one attempt of a job; ``life``: the job's, see ``job.is_same_life``."""
+
+    job: JobId
+    attempt: int
+    life: str = field(default="", kw_only=True)
+
+
+@dataclass(frozen=True)
+class Claim(AttemptMail):
     """``worker`` asks whether it may start this attempt.
 
     ``machine``: what it offers; None where it could not tell. ``again``: the message was delivered
@@ -29,43 +38,34 @@ class Claim(ScheddMessage):
     """
 
     kind = "claim"
-    job: JobId
-    attempt: int
     worker: str
     host: str
     machine: Machine | None = None
     again: bool | None = None
-    life: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True)
-class ClaimReply(ScheddMessage):
+class ClaimReply(AttemptMail):
     """The reply to a claim: yes (``run``: the start is recorded), no, or ``wait`` and ask again.
 
     ``reason`` says why not. After a no the worker acknowledges the job's message.
     """
 
     kind = "verdict"
-    job: JobId
-    attempt: int
     run: bool
     reason: str
     wait: bool = False
-    life: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True)
-class Heartbeat(ScheddMessage):
+class Heartbeat(AttemptMail):
     """``worker`` is running this attempt on ``host``, and what it has used so far."""
 
     kind = "heartbeat"
-    job: JobId
-    attempt: int
     worker: str
     host: str
     usage: Usage
     machine: Machine | None = None
-    life: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Waiting(Message):
 
 
 @dataclass(frozen=True)
-class Control(ScheddMessage):
+class Control(AttemptMail):
     """To a worker, about this attempt. ``action`` is one of ``ACTIONS``.
 
     remove, hold, vacate, superseded end it; vacate_fast ends it without a
@@ -98,10 +98,7 @@ class Control(ScheddMessage):
     """
 
     kind = "control"
-    job: JobId
-    attempt: int
     action: str
-    life: str = field(default="", kw_only=True)
 
 
 ACTIONS: Final = (
@@ -110,7 +107,7 @@ ACTIONS: Final = (
 
 
 @dataclass(frozen=True)
-class Peek(ScheddMessage):
+class Peek(AttemptMail):
     """To a worker: send some of a file of the running attempt, as ``Peeked`` to ``reply_to``.
 
     ``name``: path in the scratch directory (``_condor_stdout``, ``_condor_stderr`` are the
@@ -118,23 +115,19 @@ class Peek(ScheddMessage):
     """
 
     kind = "peek"
-    job: JobId
-    attempt: int
     name: str
     offset: int
     limit: int
 
 
 @dataclass(frozen=True)
-class Peeked(ScheddMessage):
+class Peeked(AttemptMail):
     """The answer to a ``Peek``: ``data`` begins at ``offset`` of a file of ``size`` bytes now.
 
     ``reason``: why there is nothing to send; "" when the file was read.
     """
 
     kind = "peeked"
-    job: JobId
-    attempt: int
     name: str
     offset: int
     size: int

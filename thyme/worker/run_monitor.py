@@ -154,9 +154,8 @@ class RunMonitor:
 
     def _is_mine(self, message: Control | Peek) -> bool:
         mine = (self._job.schedd, self._job.job, self._job.attempt)
-        if isinstance(message, Control) and not is_same_life(message.life, self._job.life):
-            return False
-        return (message.schedd, message.job, message.attempt) == mine
+        told = (message.schedd, message.job, message.attempt)
+        return told == mine and is_same_life(message.life, self._job.life)
 
     def _carry_out(self, action: str) -> None:
         log.info("job %s attempt %d: %s", self._job.job, self._job.attempt, action)

@@ -165,4 +165,4 @@ def _build_question(
     schedd: str, request: TailRequest, name: str, offset: int
 ) -> Callable[[Job], Peek]:
     limit = request.limit if offset < 0 else MOST
-    return lambda job: Peek(schedd, job.id, job.attempt, name, offset, limit)
+    return lambda job: Peek(schedd, job.id, job.attempt, name, offset, limit, life=job.life)

@@ -497,7 +497,7 @@ class StreamReader:
                 state.history.write(job)
         elif replaying:
             state.recovered.add(job.id)
-        elif job.status in (COMPLETED, REMOVED) and not replaying:
+        elif job.status in (COMPLETED, REMOVED):
             self._ended.add(job.id)
         ledger.put(job)
         self._count(before, event, job, live_cpu, replaying)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -139,17 +140,17 @@ def test_a_heartbeat_tells_what_the_job_uses_and_where_it_runs(site: Site) -> No
 # --- tails of its files ----------------------------------------------------------------------
 
 
-def peeked(site: Site, peek: Peek, correlation: str = "c") -> list[tuple[str, Message]]:
+def peeked(site: Site, peek: Peek, life: str = "") -> list[tuple[str, Message]]:
     """Return what comes back while job 1.0 runs."""
     heard: list[tuple[str, Message]] = []
     site.broker.answer("asker", lambda mail: heard.append((mail.correlation, decode(mail.body))))
 
     def ask() -> None:
         worker = next(name for name in site.broker.inboxes if name.startswith("thyme.worker."))
-        site.broker.deliver(worker, Mail(encode(peek), "asker", correlation))
+        site.broker.deliver(worker, Mail(encode(peek), "asker", "c"))
 
     site.after(10, ask)
-    site.submit(job(seconds=20))
+    site.submit(replace(job(seconds=20), life=life))
     site.run()
     return heard
 
@@ -164,6 +165,14 @@ def test_a_running_jobs_files_can_be_looked_into(site: Site) -> None:
 
 def test_another_attempts_files_are_not_here(site: Site) -> None:
     ((_c, told),) = peeked(site, Peek("vobox", job().job, 3, STDOUT, 0, 10))
+
+    assert isinstance(told, Peeked)
+    assert told.reason == "that attempt does not run here"
+
+
+def test_nor_are_those_of_another_job_that_had_the_number(site: Site) -> None:
+    peek = Peek("vobox", job().job, 0, STDOUT, 0, 10, life="other")
+    ((_c, told),) = peeked(site, peek, life="one")
 
     assert isinstance(told, Peeked)
     assert told.reason == "that attempt does not run here"
