@@ -192,7 +192,7 @@ class Ledger:
     def list_to_queue(self) -> list[JobId]:
         """Return the idle jobs without a message in the queue that no worker is still ending."""
         rows = self._query(
-            # the planner would rather go through all idle jobs
+            # the planner would rather go through the whole queue
             "SELECT cluster, proc FROM jobs INDEXED BY jobs_to_queue "  # noqa: S608
             f"WHERE in_queue=1 AND status={IDLE} AND queued=0 AND worker='' ORDER BY cluster, proc"
         ).fetchall()
@@ -226,7 +226,8 @@ class Ledger:
         :param but_of: uids whose jobs are left out
         """
         where = f"in_queue=1 AND status={TRANSFERRING_OUTPUT} AND has_result=1"
-        return self._jobs(f"{where} AND {_not_of(but_of)}", (), limit)
+        where = f"{where} AND {_not_of(but_of)}"
+        return self._jobs(where, (), limit, "INDEXED BY jobs_to_deliver")
 
     def list_recorded(self, after: JobId, limit: int) -> list[tuple[JobId, int]]:
         """Return the next jobs, of the history as well, and the offset that tells each whole."""
@@ -244,7 +245,8 @@ class Ledger:
     def list_worked_on(self) -> list[tuple[JobId, float]]:
         """Return the jobs that a worker runs or is ending, and their leases (seconds; 0: none)."""
         rows = self._query(
-            "SELECT cluster, proc, lease FROM jobs WHERE in_queue=1 AND worker<>''"
+            "SELECT cluster, proc, lease FROM jobs INDEXED BY jobs_worked "
+            "WHERE in_queue=1 AND worker<>''"
         ).fetchall()
         return [(JobId(cluster, proc), lease) for cluster, proc, lease in rows]
 
@@ -276,9 +278,12 @@ class Ledger:
             self._unwritten.flush()
         return self._db.execute(text, values)
 
-    def _jobs(self, where: str, values: Sequence[object] = (), limit: int = -1) -> list[Job]:
+    def _jobs(
+        self, where: str, values: Sequence[object] = (), limit: int = -1, index: str = ""
+    ) -> list[Job]:
+        """Return jobs; ``index``: where the planner would rather go through the whole queue."""
         query = (
-            f"SELECT {JOB_COLUMNS} FROM jobs WHERE {where} "  # noqa: S608
+            f"SELECT {JOB_COLUMNS} FROM jobs {index} WHERE {where} "  # noqa: S608
             f"ORDER BY cluster, proc LIMIT {limit}"
         )
         return [self._decode(row) for row in self._query(query, values).fetchall()]

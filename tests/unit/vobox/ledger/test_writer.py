@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,32 @@ def test_numbers_that_are_no_job_are_no_job(ledger: Ledger, number: int) -> None
     assert ledger.get(JobId(number, 0)) is None
     assert ledger.get(JobId(0, number)) is None
     assert ledger.list_queue(cluster=number) == []
+
+
+@pytest.mark.parametrize(
+    "find",
+    [
+        lambda ledger: ledger.list_to_deliver(10),
+        lambda ledger: ledger.list_to_deliver(10, {0}),
+        lambda ledger: ledger.list_to_queue(),
+        lambda ledger: ledger.list_failed_starts(),
+        lambda ledger: ledger.list_worked_on(),
+        lambda ledger: ledger.list_with_policy(JobId(0, 0), 10),
+    ],
+)
+def test_what_each_pass_asks_does_not_go_through_the_whole_queue(
+    ledger: Ledger, find: Callable[[Ledger], list[object]]
+) -> None:
+    for proc in range(1000):
+        waiting = job(proc)
+        waiting.queued = True
+        ledger.put(waiting)
+    assert find(ledger) == [], "and all are written now"
+    calls = []
+    ledger._db.set_progress_handler(lambda: calls.append(1), 10)
+    assert find(ledger) == []
+    ledger._db.set_progress_handler(None, 0)
+    assert len(calls) < 20, "in tens of SQLite's instructions, of which each job takes several"
 
 
 def test_the_view_gives_the_queue_in_order_and_the_history_newest_first(ledger: Ledger) -> None:
