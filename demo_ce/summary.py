@@ -37,6 +37,7 @@ def format_summary(lines: Sequence[AgentResult], wanted: int, seconds: float) ->
         f"{len(lines)} of {wanted} agents submitted, {ends['exit 0']} completed, "
         f"{sum(failed.values())} failed{which}, {states[REMOVED]} removed, "
         f"{states[ON_HOLD]} held, {unfinished} unfinished in {seconds:.0f} s"
+        + (", as they were meant to end" if failed and all_succeeded(lines, wanted) else "")
     )
     waiting = [line.record.job for line in lines if line.status.state not in (ENDED, REMOVED)]
     if waiting:

@@ -117,7 +117,7 @@ def test_the_ce_is_finished_when_every_agent_has_ended(tmp_path):
     assert all_succeeded(lines, 2)
     assert format_summary(lines, 2, 12.4) == [
         "2 of 2 agents submitted, 1 completed, 1 failed (1 exit 7), 0 removed, "
-        "0 held, 0 unfinished in 12 s"
+        "0 held, 0 unfinished in 12 s, as they were meant to end"
     ]
 
 
