@@ -223,8 +223,10 @@ def test_a_window_that_closes_evicts_and_one_that_opens_fills(node: Node) -> Non
     assert "Window: The node is open until " in node.ctl("status").stdout
     node.configure(main_sleep=0.2, timezone="UTC", windows=[today], stops=[today], window_grace=0)
     wait_until(lambda: not node.running(), "an empty node", state=node.published)
+    # the status is written at the end of the look that stopped them
+    wait_until(lambda: node.published()["window"]["phase"] == "closed", "a closed window",
+               state=node.published)  # fmt: skip
     assert "The node is closed, and no window will come." in node.ctl("explain").stdout
-    assert node.published()["window"]["phase"] == "closed"
     node.configure(main_sleep=0.2)
     node.wait_for(3)
 

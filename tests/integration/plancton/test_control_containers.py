@@ -96,7 +96,9 @@ def test_a_window_that_closes_ends_containers_too(
     node.wait_for(3)
     node.configure(**values, timezone="UTC", stops=[around], window_grace=0)
     wait_until(lambda: containers(docker_service) == set(), "no container", state=node.published)
-    assert node.published()["window"]["phase"] == "closed"
+    # the status is written at the end of the look that stopped them
+    wait_until(lambda: node.published()["window"]["phase"] == "closed", "a closed window",
+               state=node.published)  # fmt: skip
 
 
 def test_force_stop_ends_containers_that_a_killed_daemon_left(
