@@ -14,7 +14,7 @@ from typing import Any
 
 from .blobs import BlobReader, BlobWriter, check_count, check_integer
 from .events import MAX_SHARING, HoldReason, Machine, Usage
-from .job import FileOnDisk, JobId, SandboxFile
+from .job import FileOnDisk, JobId, SandboxFile, find_runs
 from .mail import ACTIONS
 
 #: The highest number of a job's attempt. What a worker says of a higher one is not believed, so
@@ -107,13 +107,10 @@ def _write_job_ids(jobs: Any, _blobs: BlobWriter) -> list[str]:
     """Return job ids as a list of ``cluster.proc`` and, for runs, ``cluster.proc-proc``."""
     if not isinstance(jobs, tuple) or not all(isinstance(each, JobId) for each in jobs):
         raise ValueError(_JOB_IDS)
-    runs: list[list[int]] = []
-    for cluster, proc in jobs:
-        if runs and runs[-1][0] == cluster and runs[-1][2] == proc - 1:
-            runs[-1][2] = proc
-        else:
-            runs.append([cluster, proc, proc])
-    written = [f"{c}.{first}" + (f"-{last}" if last > first else "") for c, first, last in runs]
+    written = [
+        f"{cluster}.{first}" + (f"-{last}" if last > first else "")
+        for cluster, first, last in find_runs(jobs)
+    ]
     _read_job_ids(written)
     return written
 

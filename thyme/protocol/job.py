@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -44,6 +44,17 @@ class JobId(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.cluster}.{self.proc}"
+
+
+def find_runs(jobs: Iterable[JobId]) -> list[tuple[int, int, int]]:
+    """Return (cluster, first proc, last proc) of each run of jobs that follow each other."""
+    runs: list[tuple[int, int, int]] = []
+    for cluster, proc in jobs:
+        if runs and runs[-1][0] == cluster and runs[-1][2] == proc - 1:
+            runs[-1] = (cluster, runs[-1][1], proc)
+        else:
+            runs.append((cluster, proc, proc))
+    return runs
 
 
 def make_life() -> str:

@@ -13,6 +13,7 @@ from thyme.protocol.job import JobId
 from vobox.classad.ad import ParseError, parse_old
 from vobox.client.usage import USAGES
 from vobox.files.as_user import OwnerFileReader
+from vobox.jobs.status import HELD
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Answer, CommandRefused, Request
 from vobox.schedd.command_gateway import CommandGateway
@@ -151,10 +152,12 @@ def answer(request: Request, gateway: CommandGateway) -> Answer:
 def _complete_input(action: ActionRequest, request: Request, gateway: CommandGateway) -> None:
     """Record again the jobs to be released whose input was missing and is there now."""
     incomplete = gateway.look(
-        lambda ledger, now: [
+        lambda ledger, _now: [
             job
-            for job in list_jobs(action, ledger, now)
-            if is_incomplete(job) and may_modify(job, request.uid)
+            for state in list_jobs(action, ledger)
+            # a job with a message in the queue has its input
+            if state.status == HELD and not state.queued and may_modify(state, request.uid)
+            if (job := ledger.get(state.id)) is not None and is_incomplete(job)
         ]
     )
     for records in complete_jobs(

@@ -11,6 +11,7 @@ caller has no job in the queue at all.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,12 +25,13 @@ from thyme.protocol.events import (
     Suspended,
     Vacated,
     cut_reason,
+    give_to,
 )
 from thyme.protocol.hold_codes import HoldReasonCode
 from thyme.protocol.job import JobId
 from vobox.jobs.job import Job
 from vobox.jobs.status import COMPLETED, HELD, REMOVED, RUNNING, SUSPENDED, TRANSFERRING_OUTPUT
-from vobox.ledger.writer import Ledger
+from vobox.ledger.writer import JobState, Ledger
 from vobox.rpc.types import Answer
 
 from .job_selection import JobGroup, may_modify, select_jobs
@@ -115,15 +117,15 @@ def decide(
     stderr = [f"Invalid cluster # from {word}." for word in request.invalid]
     if any(g.jobs for g in request.groups) and any(g.constraints for g in request.groups):
         stderr.append("Warning, -constraint is ignored for fully qualified job ids")
-    events: dict[JobId, JobMessage] = {}
+    acted_on: dict[JobId, None] = {}
 
-    def act(job: Job) -> str:
+    def act(job: Job | JobState) -> str:
         """Act on one job; return why not, or ""."""
-        if job.id in events:
+        if job.id in acted_on:
             return "already"
         why = find_obstacle(request, job, uid)
         if not why:
-            events[job.id] = _build_event(request, job, reason, schedd, now)
+            acted_on[job.id] = None
         return why
 
     for group in request.groups:
@@ -134,7 +136,7 @@ def decide(
                 for job_id, job in known
             ]
         else:
-            results = [(job.id, act(job)) for job in select_jobs(group, ledger, now)]
+            results = [(job.id, act(job)) for job in select_jobs(group, ledger)]
         done = any(not why for _job, why in results)
         none_queued = not done and not group.jobs and not _has_queued_jobs(ledger, uid, user)
         failed |= not done and not none_queued
@@ -157,14 +159,17 @@ def decide(
         "".join(line + "\n" for line in stderr),
         1 if failed else 0,
     )
-    return answer, list(events.values())
+    events = [
+        _build_event(request, job, reason, schedd, now) for job in itertools.islice(acted_on, 1)
+    ]
+    return answer, [give_to(job, event) for event in events for job in acted_on]
 
 
-def list_jobs(request: ActionRequest, ledger: Ledger, now: float) -> Iterator[Job]:
-    """Yield the jobs in the queue that the request names; ``now``: epoch seconds."""
+def list_jobs(request: ActionRequest, ledger: Ledger) -> Iterator[Job | JobState]:
+    """Yield the jobs in the queue that the request names."""
     for group in request.groups:
         if not group.jobs:
-            yield from select_jobs(group, ledger, now)
+            yield from select_jobs(group, ledger)
             continue
         for job_id in group.jobs:
             job = ledger.get(job_id)
@@ -174,7 +179,7 @@ def list_jobs(request: ActionRequest, ledger: Ledger, now: float) -> Iterator[Jo
 
 def _has_queued_jobs(ledger: Ledger, uid: int, user: str) -> bool:
     """Return whether there is a job in the queue that this user may act on."""
-    jobs = ledger.list_queue() if uid == 0 else ledger.list_queue(owner=user)
+    jobs = ledger.list_states() if uid == 0 else ledger.list_states(owner=user)
     return any(may_modify(job, uid) for job in jobs)
 
 
@@ -202,7 +207,7 @@ _RUNS: dict[str, tuple[tuple[int, ...], int | None]] = {
 }
 
 
-def find_obstacle(request: ActionRequest, job: Job, uid: int) -> str:
+def find_obstacle(request: ActionRequest, job: Job | JobState, uid: int) -> str:
     """Return why the user cannot do this to the job now; "" if he can.
 
     :param uid: the caller's
@@ -234,17 +239,17 @@ def _build_reason(request: ActionRequest, user: str) -> str:
 
 
 def _build_event(
-    request: ActionRequest, job: Job, reason: str, schedd: str, now: float
+    request: ActionRequest, job: JobId, reason: str, schedd: str, now: float
 ) -> JobMessage:
     if request.command == "condor_rm":
-        return Removed(schedd, job.id, now, reason, request.force)
+        return Removed(schedd, job, now, reason, request.force)
     if request.command == "condor_hold":
         return Held(
-            schedd, job.id, now, HoldReason(HoldReasonCode.USER_REQUEST, request.subcode, reason)
+            schedd, job, now, HoldReason(HoldReasonCode.USER_REQUEST, request.subcode, reason)
         )
     if request.command == "condor_vacate_job":
-        return Vacated(schedd, job.id, now, reason, request.force)
+        return Vacated(schedd, job, now, reason, request.force)
     kind = {"condor_suspend": Suspended, "condor_continue": Continued}.get(
         request.command, Released
     )
-    return kind(schedd, job.id, now, reason)
+    return kind(schedd, job, now, reason)

@@ -11,7 +11,7 @@ from vobox.classad.ad import Ad, ParseError, convert_old_syntax, evaluate_tree, 
 from vobox.classad.cost import Stopwatch
 from vobox.classad.regexps import limit_regexps
 from vobox.jobs.job import Job
-from vobox.ledger.writer import Ledger
+from vobox.ledger.writer import JobState, Ledger
 from vobox.rpc.types import QueueView, Request
 
 if TYPE_CHECKING:
@@ -40,19 +40,21 @@ class JobGroup:
         return anything and not self.jobs and not self.clusters and self.owners in ((), (user,))
 
 
-def select_jobs(group: JobGroup, ledger: Ledger, now: float) -> list[Job]:
-    """Return the jobs in the queue that a group without job ids means; ``now``: epoch seconds."""
-    if group.found is not None:
-        known = map(ledger.get, group.found)
-        return [job for job in known if job is not None and job.in_queue]
-    jobs: dict[JobId, Job] = {}
+def select_jobs(group: JobGroup, ledger: Ledger) -> list[JobState]:
+    """Return the jobs in the queue that a group without job ids means.
+
+    Where it has constraints, ``evaluate_constraints`` must have found their jobs.
+    """
+    if group.constraints or group.found is not None:
+        return ledger.list_states(ids=group.found or ())
+    jobs: dict[JobId, JobState] = {}
     for cluster in group.clusters:
-        jobs.update((job.id, job) for job in ledger.list_queue(cluster=cluster))
+        jobs.update((job.id, job) for job in ledger.list_states(cluster=cluster))
     for owner in group.owners:
-        jobs.update((job.id, job) for job in ledger.list_queue(owner=owner))
+        jobs.update((job.id, job) for job in ledger.list_states(owner=owner))
     if not group.clusters and not group.owners:
-        jobs.update((job.id, job) for job in ledger.list_queue())
-    return filter_jobs(list(jobs.values()), group.constraints, now)
+        jobs.update((job.id, job) for job in ledger.list_states())
+    return list(jobs.values())
 
 
 def holds(tree: Any, ad: Ad, now: float) -> bool:
@@ -165,6 +167,15 @@ def is_job_id(word: str) -> bool:
     return True
 
 
+def find_states(ledger: Ledger, word: str) -> list[JobState]:
+    """Return the states of the jobs that ``find_jobs`` returns."""
+    if is_job_id(word):
+        return ledger.list_states(ids=[JobId.parse(word)])
+    if is_cluster_id(word):
+        return ledger.list_states(cluster=int(word))
+    return ledger.list_states(owner=word)
+
+
 def find_jobs(ledger: Ledger, word: str) -> list[Job]:
     """Return the jobs in the queue that ``C.P``, ``C`` or an owner's name means."""
     if is_job_id(word):
@@ -175,16 +186,6 @@ def find_jobs(ledger: Ledger, word: str) -> list[Job]:
     return ledger.list_queue(owner=word)
 
 
-def filter_jobs(jobs: Sequence[Job], constraints: Sequence[str], now: float) -> list[Job]:
-    """Return those for which every constraint holds.
-
-    :param constraints: expressions as typed, which can be parsed
-    :param now: epoch seconds
-    """
-    trees: list[Any] = [_parse_constraint(text) for text in constraints]
-    return [job for job in jobs if all(holds(tree, job.ad, now) for tree in trees)]
-
-
-def may_modify(job: Job, uid: int) -> bool:
+def may_modify(job: Job | JobState, uid: int) -> bool:
     """Return whether this user may change the job and read its files: its owner and root may."""
     return uid in (0, job.uid)

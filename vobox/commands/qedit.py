@@ -11,21 +11,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from thyme.protocol.events import Edited, JobMessage
+from thyme.protocol.events import Edited, JobMessage, give_to
 from thyme.protocol.job import JobId
 from vobox.classad.ad import ParseError, convert_old_syntax, parse_old
 from vobox.client.usage import USAGES
-from vobox.jobs.job import Job
-from vobox.ledger.writer import Ledger
+from vobox.ledger.writer import JobState, Ledger
 from vobox.rpc.types import Answer, CommandRefused, Request
 from vobox.schedd.command_gateway import CommandGateway
 
 from .command_line import EarlyExit, Option, answers_early, sanitize_argv
 from .editable_attributes import find_refusal, find_value_error
 from .job_selection import (
-    filter_jobs,
-    find_jobs,
     find_matching,
+    find_states,
     is_cluster_id,
     is_job_id,
     may_modify,
@@ -207,15 +205,15 @@ def decide(
     """
     first = min(edit.values)
     if edit.by_job:
-        jobs: list[Job] = []
+        jobs: list[JobState] = []
         for word in edit.ids:
-            found = find_jobs(ledger, word)
+            found = find_states(ledger, word)
             if not found or not may_modify(found[0], uid):
                 text = f'Failed to set attribute "{first}" for job {word}.\n{QUEUE_FAILED}'
                 return Answer(stderr=text, code=1), []
             jobs += found
     else:
-        jobs = [job for job in _find_edited_jobs(edit, ledger, now) if may_modify(job, uid)]
+        jobs = [job for job in _find_edited_jobs(edit, ledger) if may_modify(job, uid)]
         if not jobs:
             text = f'Failed to set attribute "{first}" by constraint: {edit.constraint}\n'
             return Answer(stderr=text + QUEUE_FAILED, code=1), []
@@ -224,23 +222,23 @@ def decide(
     stdout = "".join(
         f'{can}Set attribute "{name}" for {count} matching jobs.\n' for name in sorted(edit.values)
     )
-    events: list[JobMessage] = [Edited(schedd, job.id, now, edit.values) for job in jobs]
-    return Answer(stdout), [] if edit.dry_run else events
+    event = Edited(schedd, jobs[0].id, now, edit.values)
+    return Answer(stdout), [] if edit.dry_run else [give_to(job.id, event) for job in jobs]
 
 
-def _find_edited_jobs(edit: Edit, ledger: Ledger, now: float) -> list[Job]:
+def _find_edited_jobs(edit: Edit, ledger: Ledger) -> list[JobState]:
     if edit.ids:
-        by_id = {job.id: job for word in edit.ids for job in find_jobs(ledger, word)}
+        by_id = {job.id: job for word in edit.ids for job in find_states(ledger, word)}
         jobs = list(by_id.values())
         if edit.owner is not None:
             owner = edit.owner.lower()
-            jobs = [job for job in jobs if job.ad.text("Owner").lower() == owner]
+            jobs = [job for job in jobs if job.owner.lower() == owner]
     else:
-        jobs = ledger.list_queue(owner=edit.owner)
-    if edit.found is not None:
-        found = set(edit.found)
-        return [job for job in jobs if job.id in found]
-    return filter_jobs(jobs, edit.constraints, now)
+        jobs = ledger.list_states(owner=edit.owner)
+    if not edit.constraints:
+        return jobs
+    found = set(edit.found or ())
+    return [job for job in jobs if job.id in found]
 
 
 @answers_early

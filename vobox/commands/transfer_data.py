@@ -92,7 +92,7 @@ def answer(request: Request, gateway: CommandGateway) -> Answer:
     fetched: list[JobId] = []
     try:
         groups = evaluate_constraints(groups, request, gateway)
-        jobs, begun = gateway.look(lambda ledger, now: (_find_jobs(groups, ledger, now), now))
+        jobs, begun = gateway.look(lambda ledger, now: (_find_jobs(groups, ledger), now))
         for job in jobs:
             failure, note = _fetch(job, request.uid, job.id in named, gateway.body, fetched)
             failures, notes = failures + failure, notes + note
@@ -116,14 +116,11 @@ def _record_fetch(
     return [Edited(gateway.schedd_name, job, now, times) for job in jobs]
 
 
-def _find_jobs(groups: Sequence[JobGroup], ledger: Ledger, now: float) -> list[Job]:
+def _find_jobs(groups: Sequence[JobGroup], ledger: Ledger) -> list[Job]:
     found: dict[JobId, Job] = {}
     for group in groups:
-        if group.jobs:
-            known = [job for each in group.jobs if (job := ledger.get(each)) and job.in_queue]
-        else:
-            known = select_jobs(group, ledger, now)
-        found.update((job.id, job) for job in known)
+        ids = group.jobs or [job.id for job in select_jobs(group, ledger)]
+        found.update((each, job) for each in ids if (job := ledger.get(each)) and job.in_queue)
     return list(found.values())
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from itertools import zip_longest
-from typing import Final
+from typing import Final, NamedTuple
 
 from thyme.protocol.events import HoldReason
 from thyme.protocol.hold_codes import HoldReasonCode
@@ -28,8 +28,14 @@ WAITING_BATCH: Final = 1000
 #: Characters that are written to a user log at once.
 MAX_WRITE: Final = 64 * 1024
 
-#: A job, an event for its user log, and whether that may be in the file already.
-_Line = tuple[Job, str, bool]
+
+class _Line(NamedTuple):
+    """An event for a job's user log; ``once``: it may be in the file already."""
+
+    job: Job
+    path: str
+    text: str
+    once: bool
 
 
 class UserLogs:
@@ -40,7 +46,7 @@ class UserLogs:
         self._threads = threads
         #: owners who may have lines in the ledger
         self._waiting: set[int] = set()
-        #: job and line of each that was appended since the last ``flush``, and its ``once``
+        #: what was appended since the last ``flush``
         self._lines: list[_Line] = []
         #: lines of the ledger that are in their file now
         self._written: list[tuple[int, JobId, str]] = []
@@ -52,20 +58,20 @@ class UserLogs:
 
         ``text``: the event as HTCondor writes it, with its line ``...``.
         """
-        if not job.ad.text("UserLog"):
+        if not (path := job.ad.text("UserLog")):
             return
         if self.has_waiting(job.uid) or self._threads.is_late(job.uid):
             self._keep(job, text)
             return
-        self._lines.append((job, text, once))
+        self._lines.append(_Line(job, path, text, once))
 
     def flush(self) -> None:
         """Write what was appended; lines that take too long are kept in the ledger."""
         lines, self._lines = self._lines, []
         unwritten = dict(enumerate(lines))
         self._threads.run([self._make_task(part, unwritten) for part in _group(lines)])
-        for job, text, _once in unwritten.values():
-            self._keep(job, text)
+        for line in unwritten.values():
+            self._keep(line.job, line.text)
 
     def drop(self) -> None:
         """Forget what was appended since the last ``flush``."""
@@ -140,11 +146,10 @@ class UserLogs:
         def on_done(failed: HoldReason | None) -> None:
             for place in places:
                 unwritten.pop(place, None)
-            for (job, _text, _once), why in zip_longest(lines, failures):
-                self._note_failure(job, why or failed)
+            for line, why in zip_longest(lines, failures):
+                self._note_failure(line.job, why or failed)
 
-        job = lines[0][0]
-        return FileTask(job.uid, job.ad.text("UserLog"), write, on_done)
+        return FileTask(lines[0].job.uid, lines[0].path, write, on_done)
 
     def _note_failure(self, job: Job, failed: HoldReason | None) -> None:
         code = job.ad.number("HoldReasonCode")
@@ -157,9 +162,9 @@ def _group(lines: Sequence[_Line]) -> list[list[int]]:
     groups: list[list[int]] = []
     before: tuple[object, ...] | None = None
     size = 0
-    for place, (job, text, once) in enumerate(lines):
+    for place, (job, path, text, once) in enumerate(lines):
         is_alone = once or job.ad.get("UserLogUseXML", "false").lower() == "true"
-        file = None if is_alone else (job.uid, job.gid, job.ad.get("UserLog"))
+        file = None if is_alone else (job.uid, job.gid, path)
         size += len(text)
         if file is not None and file == before and size <= MAX_WRITE:
             groups[-1].append(place)
@@ -175,13 +180,13 @@ def _append_all(lines: Sequence[_Line], user_logs: UserLogIndex) -> list[HoldRea
 
     What one write could not do is tried line by line: a part of it may be in the file.
     """
-    job, text, once = lines[0]
-    if len(lines) > 1:
-        text = "".join(text for _job, text, _once in lines)
-        if output.write_log(job, text, False, user_logs) is None:
-            return [None] * len(lines)
-        return [output.write_log(job, text, True, user_logs) for job, text, _once in lines]
-    return [output.write_log(job, text, once, user_logs)]
+    first = lines[0]
+    if len(lines) == 1:
+        return [output.write_log(first.job, first.text, first.once, user_logs)]
+    text = "".join(line.text for line in lines)
+    if output.write_log(first.job, text, False, user_logs) is None:
+        return [None] * len(lines)
+    return [output.write_log(line.job, line.text, True, user_logs) for line in lines]
 
 
 def _append(job: Job, text: str, once: bool, user_logs: UserLogIndex) -> HoldReason | None:

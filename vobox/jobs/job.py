@@ -57,6 +57,15 @@ class Job:
     submitted: int = 0
     recorded: int = -1
 
+    def copy(self) -> Job:
+        """Return another job with the same values; its ad can be changed by itself.
+
+        As ``dataclasses.replace``, in a fraction of the time: one is made for each event.
+        """
+        made = Job.__new__(Job)
+        vars(made).update(vars(self), ad=self.ad.copy())
+        return made
+
 
 #: What a snapshot's ``state`` has: all that the message has no field for, but for its own place.
 _STATE: Final = {

@@ -19,7 +19,7 @@ stay idle for ever, although its message will reach no worker.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from thyme.broker.base import TAKEN_TOO_OFTEN
@@ -75,6 +75,8 @@ _WORKERS_ERRORS: Final = (
     HoldReasonCode.TRANSFER_INPUT_ERROR,
     HoldReasonCode.MAX_TRANSFER_OUTPUT_SIZE_EXCEEDED,
 )
+#: Attributes whose change is logged, or counted in the metrics.
+_WATCHED_ATTRIBUTES: Final = frozenset({"jobprio", "holdreasoncode", "holdreasonsubcode"})
 #: HoldReasonSubCode (EBADMSG) of a job whose message is among the dead letters.
 DEAD_LETTER_SUBCODE: Final = 74
 #: Name of that reason in the metrics.
@@ -111,7 +113,7 @@ def apply(job: Job | None, event: JobMessage) -> Transition:
     rule = _RULES.get(type(event))
     if rule is None or not is_same_life(job.life, event.life):
         return Transition(job)
-    changed = replace(job, ad=job.ad.copy())
+    changed = job.copy()
     return Transition(changed, rule(changed, event))
 
 
@@ -486,6 +488,16 @@ def _on_edited(job: Job, event: Edited) -> list[Effect]:
             )
         job.ad[name] = text
     return effects
+
+
+def only_sets_attributes(event: JobMessage) -> bool:
+    """Return whether all that the event does to a job in the queue is to set attributes of its ad.
+
+    So it is whatever the job's state is, and nothing else is to follow.
+    """
+    if not isinstance(event, Edited):
+        return False
+    return _WATCHED_ATTRIBUTES.isdisjoint(name.lower() for name in event.ad)
 
 
 def _on_suspended(job: Job, event: Suspended) -> list[Effect]:

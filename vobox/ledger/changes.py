@@ -30,6 +30,14 @@ class Changes:
             kept[low] = (kept[low][0] if low in kept else name, text)
         return Changes(self.deleted | later.deleted, kept)
 
+    @staticmethod
+    def of(attributes: Mapping[str, str]) -> Changes:
+        """Return the changes that set these attributes, one after the other."""
+        made = UNCHANGED
+        for name, text in attributes.items():
+            made = made.then(Changes(frozenset(), {name.lower(): (name, text)}))
+        return made
+
     def encode(self) -> bytes:
         """Return the text that ``decode_changes`` reads: JSON in ASCII."""
         written = [[low, *item] for low, item in self.written.items()]

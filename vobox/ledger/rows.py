@@ -81,6 +81,11 @@ def encode_job(job: Job, compressor: Compressor) -> tuple[object, ...]:
     )  # fmt: skip
 
 
+def has_columns(changes: Changes) -> bool:
+    """Return whether something that was changed is in other columns than the ad's own, too."""
+    return not _IN_COLUMNS.isdisjoint(changes.deleted | changes.written.keys())
+
+
 def may_keep_columns(changes: Changes, job: Job) -> bool:
     """Return whether ``PUT_STATE`` is enough for a job whose ad has these changes."""
     touched = (changes.deleted | changes.written.keys()) & _IN_COLUMNS

@@ -48,6 +48,8 @@ _USUAL_NAMES: Final = """
     x509UserProxyExpiration x509UserProxySubject x509userproxy
 """
 _USUAL: Final = {name.lower(): name for name in _USUAL_NAMES.split()}
+#: Of ``StoredAd.pop`` where no default is given.
+NO_DEFAULT: Final = object()
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -227,9 +229,25 @@ class StoredAd(Ad):
             return
         if self.get(name) is None:
             raise KeyError(name)
-        low = name.lower()
+        self._delete(name.lower())
+
+    def pop(self, name: str, default: Any = NO_DEFAULT, /) -> Any:
+        """Delete an attribute and return its text; of none ``default``, or raise KeyError."""
+        found = self.get(name)
+        if found is None:
+            if default is NO_DEFAULT:
+                raise KeyError(name)
+            return default
+        if self._is_parsed:
+            super().__delitem__(name)
+        else:
+            self._delete(name.lower())
+        return found
+
+    def _delete(self, low: str) -> None:
         self._written.pop(low, None)
-        self._deleted |= {low}
+        if low not in self._deleted:
+            self._deleted |= {low}
 
     def __getattr__(self, name: str) -> Items:
         """Parse the ad when ``_items``, which ``Ad`` works on, is first asked for."""

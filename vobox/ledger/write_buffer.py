@@ -52,6 +52,9 @@ class WriteBuffer:
         """Return the job's state that is still to be written; None if there is none."""
         return self._jobs.get(job)
 
+    def __contains__(self, job: JobId) -> bool:
+        return job in self._jobs
+
     def put_body(self, job: JobId, kind: str, body: bytes | None) -> None:
         """Keep a message body of a job (None: delete it) until it is written."""
         self._bodies.setdefault(job, {})[kind] = body

@@ -12,19 +12,20 @@ import logging
 import sqlite3
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from thyme.errors import ExitCode, ThymeError
-from thyme.protocol.job import JobId
+from thyme.protocol.job import JobId, find_runs
 from vobox.jobs.job import Job
 from vobox.jobs.status import HELD, IDLE, TRANSFERRING_OUTPUT
 
+from .changes import Changes
 from .compression import Compressor
-from .rows import JOB_COLUMNS, decode_job
+from .rows import JOB_COLUMNS, decode_job, has_columns
 from .schema import TABLES, delete_damaged, mark_as_damaged, open_ledger
-from .write_buffer import WriteBuffer
+from .write_buffer import MANY, WriteBuffer
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,10 @@ log = logging.getLogger(__name__)
 RECENT = 1000
 #: Before the kind of a stored message that belongs to a snapshot whose end is still to come.
 STAGED = "staged "
+#: Selects what ``find_runs`` returns.
+_OF_RUN = "cluster=? AND proc BETWEEN ? AND ?"
+#: Values of one statement that sets the changes of a run of jobs.
+_MAX_CASES = 200
 #: SQLite's; a user may type any number.
 _MAX_INTEGER = 2**63 - 1
 
@@ -40,6 +45,17 @@ class ForeignLedger(ThymeError):
     """The ledger of a schedd with another name."""
 
     exit_code = ExitCode.NODE_UNFIT
+
+
+class JobState(NamedTuple):
+    """What commands that act on jobs need to know of each; the names are those of ``Job``."""
+
+    id: JobId
+    uid: int
+    owner: str
+    status: int
+    queued: bool
+    worker: str
 
 
 class Ledger:
@@ -165,6 +181,17 @@ class Ledger:
         ).fetchone()
         return None if row is None else self._decode(row)
 
+    def load(self, jobs: Iterable[JobId]) -> None:
+        """Read jobs together that ``get`` is to be asked for next, at most ``RECENT`` of them."""
+        known = (self._recent, self._unwritten)
+        for cluster, first, last in find_runs(
+            job for job in jobs if not any(job in each for each in known) and job <= self._newest
+        ):
+            for job in self._jobs(_OF_RUN, (cluster, first, min(last, _MAX_INTEGER))):
+                self._recent[job.id] = job
+        while len(self._recent) > RECENT:
+            self._recent.popitem(last=False)
+
     def put(self, job: Job) -> None:
         """Store the job's new state."""
         self._newest = max(self._newest, job.id)
@@ -173,6 +200,40 @@ class Ledger:
             self._recent.popitem(last=False)
         self._unwritten.put(job)
         self._changed()
+
+    def set_attributes(self, jobs: Collection[JobId], attributes: Mapping[str, str]) -> bool:
+        """Set these attributes in the ads of many jobs: one more event of each job.
+
+        Returns False, and changes nothing, where that cannot be done without reading each job:
+        one of them is not in the queue, say.
+        """
+        added, runs = Changes.of(attributes), find_runs(jobs)
+        if has_columns(added) or len(runs) > len(jobs) // MANY or len(set(jobs)) < len(jobs):
+            return False
+        updates: list[tuple[str, list[int | None]]] = []
+        number = 0
+        for run in runs:
+            values: list[int | None] = []
+            among = f"FROM jobs WHERE {_OF_RUN} AND in_queue=1"
+            found = self._query(f"SELECT changes, count(*) {among} GROUP BY changes", run)
+            for former, count in found.fetchall():
+                changes = self._compressor.find_changes(former).then(added)
+                if (stored := self._compressor.store_changes(changes)) is None:
+                    return False
+                values += [former, stored]
+                number += count
+            if len(values) > _MAX_CASES:
+                return False
+            cases = " WHEN changes IS ? THEN ?" * (len(values) // 2)
+            updates.append((f"CASE{cases} END", [*values, *run]))
+        if number < len(jobs):
+            return False
+        for job in jobs:
+            self._recent.pop(job, None)
+        for changes_after, of_run in updates:
+            update = f"UPDATE jobs SET version=version+1, changes={changes_after} WHERE {_OF_RUN}"  # noqa: S608
+            self._db.execute(update, of_run)
+        return True
 
     def list_queue(self, cluster: int | None = None, owner: str | None = None) -> list[Job]:
         """Return the jobs in the queue: all, of one cluster, or of one owner."""
@@ -183,6 +244,41 @@ class Ledger:
         if owner is not None:
             return self._jobs("in_queue=1 AND owner=? COLLATE NOCASE", (owner,))
         return self._jobs("in_queue=1")
+
+    def list_states(
+        self,
+        cluster: int | None = None,
+        owner: str | None = None,
+        ids: Iterable[JobId] | None = None,
+    ) -> list[JobState]:
+        """Return the states of the jobs in the queue: all, or those of ``list_queue``.
+
+        ``ids``: of these jobs alone, in their order.
+        """
+        if ids is not None:
+            found: list[JobState] = []
+            for number, first, last in find_runs(ids):
+                if max(number, last) <= _MAX_INTEGER:
+                    found += self._states(f"in_queue=1 AND {_OF_RUN}", (number, first, last))
+            return found
+        if cluster is not None:
+            if cluster > _MAX_INTEGER:
+                return []
+            return self._states("in_queue=1 AND cluster=?", (cluster,))
+        if owner is not None:
+            return self._states("in_queue=1 AND owner=? COLLATE NOCASE", (owner,))
+        return self._states("in_queue=1")
+
+    def _states(self, where: str, values: Sequence[object] = ()) -> list[JobState]:
+        rows = self._query(
+            "SELECT cluster, proc, uid, owner, status, queued, worker FROM jobs "  # noqa: S608
+            f"WHERE {where} ORDER BY cluster, proc",
+            values,
+        )
+        return [
+            JobState(JobId(cluster, proc), uid, owner, status, bool(queued), worker)
+            for cluster, proc, uid, owner, status, queued, worker in rows
+        ]
 
     def iterate_left(self) -> Iterator[Job]:
         """Yield the jobs of the history, while nothing else is done with the ledger."""

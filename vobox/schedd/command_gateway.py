@@ -21,6 +21,7 @@ from vobox.rpc.types import CommandRefused, PreparedJob, QueueView, Request
 
 from .main_loop import Schedd
 from .session import Session
+from .stream_reader import pause_gc
 
 T = TypeVar("T")
 #: Events of one command that are recorded before other commands have their turn: mostly one record
@@ -68,7 +69,8 @@ class CommandGateway:
         """
 
         def begin(session: Session) -> tuple[T, list[JobMessage]]:
-            answer, events = decide(self._ledger, self._schedd.wall())
+            with pause_gc():
+                answer, events = decide(self._ledger, self._schedd.wall())
             session.record(events[:SLICE_EVENTS], more=len(events) > SLICE_EVENTS)
             return answer, events[SLICE_EVENTS:]
 

@@ -24,11 +24,12 @@ from urllib.parse import unquote
 from thyme.broker import Record, Retention, Transport
 from thyme.broker.lanes import get_pool
 from thyme.broker.routing_keys import parse_dead_pool, parse_kind
-from thyme.broker.users import may_report
+from thyme.broker.users import VOBOX, may_report
 from thyme.errors import BadMessage, BrokerUnreachable
 from thyme.protocol import codec
 from thyme.protocol.events import (
     Delivered,
+    Edited,
     Evicted,
     Finished,
     HoldReason,
@@ -48,7 +49,13 @@ from thyme.protocol.job import JobId, is_same_life
 from vobox.jobs.job import ControlMessage, Job, LogEvent, SaveOutput, make_job
 from vobox.jobs.output_destination import is_spooled
 from vobox.jobs.status import COMPLETED, REMOVED
-from vobox.jobs.transitions import DeadLettered, apply, name_hold, read_dead_letter
+from vobox.jobs.transitions import (
+    DeadLettered,
+    apply,
+    name_hold,
+    only_sets_attributes,
+    read_dead_letter,
+)
 from vobox.ledger.writer import STAGED
 
 from .retention import StreamAge
@@ -244,7 +251,7 @@ class StreamReader:
             any_read, batches = True, batches + 1
             kept = len(self._state.control_messages)
             try:
-                with _pause_gc(replaying), self._ledger.transaction():
+                with pause_gc(), self._ledger.transaction():
                     self._read_batch(records, replaying)
                     self._state.user_logs.flush()
             except BaseException:
@@ -335,10 +342,41 @@ class StreamReader:
         elif isinstance(event, JobMessage):
             self._read_event(event, record, replaying)
         elif isinstance(event, SharedEvent):
-            for each in event.list_events():
-                self._read_event(each, record, replaying)
+            if replaying or not self._set_attributes(event, record):
+                self._ledger.load(event.job_ids)
+                for each in event.list_events():
+                    self._read_event(each, record, replaying)
             return len(event.job_ids)
         return 1
+
+    def _set_attributes(self, shared: SharedEvent, record: Record) -> bool:
+        """Apply an event that only sets attributes to all its jobs at once, where that is possible.
+
+        It is what ``_read_event`` does for each of them. Returns whether it was done.
+        """
+        event, jobs = shared.event, shared.job_ids
+        if (
+            not isinstance(event, Edited)
+            or not only_sets_attributes(event)
+            or event.life
+            or record.user not in (None, VOBOX)
+            or self._reading_again
+            or not self._ledger.set_attributes(jobs, event.ad)
+        ):
+            return False
+        told = (event.kind, event.time)
+        for job in jobs:
+            if self.unread.get(job) == told:
+                del self.unread[job]
+        self._ended.update(
+            job.id
+            for job in self._ledger.list_states(ids=jobs)
+            if job.status in (COMPLETED, REMOVED)
+        )
+        if self._state.tally is not None:
+            for _job in jobs:
+                self._state.tally.read_back(self._state.wall() - event.time)
+        return True
 
     def _read_event(self, event: JobMessage, record: Record, replaying: bool) -> None:
         if self.unread.get(event.job) == (event.kind, event.time):
@@ -540,10 +578,9 @@ class StreamReader:
             self._state.leases.forget(job.id)
 
     def _write_log(self, job: Job, text: str, replaying: bool) -> None:
-        if not job.ad.text("UserLog"):
-            return
         if replaying:
-            self._ledger.add_log(job.id, text)
+            if job.ad.text("UserLog"):
+                self._ledger.add_log(job.id, text)
             return
         self._state.user_logs.append(job, text, once=job.id in self._state.recovered)
 
@@ -557,13 +594,13 @@ def _digest(record: Record) -> str:
 
 
 @contextlib.contextmanager
-def _pause_gc(wanted: bool) -> Iterator[None]:
-    """Pause the garbage collector, in the whole process, if ``wanted``: for bulk replay.
+def pause_gc() -> Iterator[None]:
+    """Pause the garbage collector, in the whole process, for one step of work on many jobs.
 
-    Ten thousand messages and the jobs made of them live until the end of a transaction; scanning
-    them for cycles again and again would only cost time.
+    Up to ten thousand messages and the jobs made of them live until its end; scanning them for
+    cycles again and again would only cost time.
     """
-    if not wanted or not gc.isenabled():
+    if not gc.isenabled():
         yield
         return
     gc.disable()

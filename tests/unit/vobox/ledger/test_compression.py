@@ -130,8 +130,14 @@ def change(ad: Ad, steps: list[tuple[str, str | None]]) -> None:
     for name, text in steps:
         if text is not None:
             ad[name] = text
-        elif name in ad:
+        elif name in ad and len(ad) % 2:
             del ad[name]
+        else:
+            text = ad.get(name)
+            assert ad.pop(name, None) == text
+            assert ad.pop(name, "gone") == "gone"
+            with pytest.raises(KeyError):
+                ad.pop(name)
 
 
 @settings(max_examples=500, deadline=None)

@@ -11,6 +11,7 @@ from tests.support.schedd_parts import JOB, Events, Expression, job_after
 from thyme.protocol.job import JobId
 from vobox.classad.ad import quote
 from vobox.jobs.job import Job
+from vobox.ledger import writer
 from vobox.ledger.snapshot import LedgerSnapshot
 from vobox.ledger.writer import Ledger
 
@@ -78,6 +79,40 @@ def test_what_each_pass_asks_does_not_go_through_the_whole_queue(
     assert find(ledger) == []
     ledger._db.set_progress_handler(None, 0)
     assert len(calls) < 20, "in tens of SQLite's instructions, of which each job takes several"
+
+
+def test_states_are_those_of_the_jobs_in_the_queue(ledger: Ledger) -> None:
+    held = job(3, "alice")
+    held.status, held.queued, held.worker = 5, False, "w1"
+    for each in (job(10), job(9), held, job(1, left_at=5.0)):
+        ledger.put(each)
+    for how in ({}, {"cluster": 7}, {"cluster": 8}, {"owner": "ALICE"}, {"cluster": 2**63}):
+        jobs = ledger.list_queue(**how)  # type: ignore[arg-type]
+        assert ledger.list_states(**how) == [  # type: ignore[arg-type]
+            (each.id, each.uid, each.ad.text("Owner"), each.status, each.queued, each.worker)
+            for each in jobs
+        ]
+    ids = [JobId(7, proc) for proc in (9, 10, 3, 1, 2, 9)]
+    found = [state.id.proc for state in ledger.list_states(ids=[*ids, JobId(2**63, 0)])]
+    assert found == [9, 10, 3, 9], "in the order of the ids"
+
+
+def test_loaded_jobs_are_read_by_one_query(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    for proc in range(5):
+        ledger.put(job(proc))
+    ledger.close()
+    ledger = Ledger(ledger.path)
+    queries: list[str] = []
+    ledger._db.set_trace_callback(lambda text: queries.extend([text] * ("FROM jobs" in text)))
+    ids = [JobId(7, proc) for proc in range(5)]
+    ledger.load([*ids, JobId(7, 99), JobId(2**63, 0)])
+    assert [ledger.get(each) for each in ids] == [job(proc) for proc in range(5)]
+    assert len(queries) == 1
+    monkeypatch.setattr(writer, "RECENT", 2)
+    ledger.load([])
+    assert ledger.get(ids[4]) == job(4) and len(queries) == 1
+    assert ledger.get(ids[0]) == job(0) and len(queries) == 2
+    ledger.close()
 
 
 def test_the_view_gives_the_queue_in_order_and_the_history_newest_first(ledger: Ledger) -> None:

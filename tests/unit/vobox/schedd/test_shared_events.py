@@ -36,7 +36,7 @@ from thyme.protocol.events import (
     share_events,
 )
 from thyme.protocol.job import JobId
-from vobox.ledger import write_buffer
+from vobox.ledger import write_buffer, writer
 from vobox.schedd import stream_reader
 
 ALL = [JobId(1, 0), JobId(1, 1), JobId(1, 2), JobId(2, 0)]
@@ -46,13 +46,16 @@ ACTIONS = {
     "remove": lambda job, now: Removed(SCHEDD, job, now, "by hand", False),
     "force": lambda job, now: Removed(SCHEDD, job, now, "by hand", True),
     "edit": lambda job, now: Edited(SCHEDD, job, now, {"JobPrio": "3", "Tag": '"x"'}),
+    "tag": lambda job, now: Edited(SCHEDD, job, now, {"Tag": f'"{now}"', "TAG": '"y"'}),
+    "name": lambda job, now: Edited(SCHEDD, job, now, {"JobBatchName": '"y"', "HoldReason": '""'}),
     "suspend": lambda job, now: Suspended(SCHEDD, job, now, "by hand"),
     "continue": lambda job, now: Continued(SCHEDD, job, now, "by hand"),
     "vacate": lambda job, now: Vacated(SCHEDD, job, now, "by hand", False),
 }
 STEPS = st.one_of(
     st.tuples(
-        st.sampled_from(sorted(ACTIONS)), st.lists(st.sampled_from(ALL), min_size=1, max_size=5)
+        st.sampled_from([*sorted(ACTIONS), "tag", "tag"]),
+        st.lists(st.sampled_from(ALL), min_size=1, max_size=5),
     ),
     st.tuples(st.sampled_from(["started", "finished", "evicted"]), st.sampled_from(ALL)),
 )
@@ -72,6 +75,7 @@ def test_shared_records_do_what_single_ones_do(
 ) -> None:
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         patch.setattr(write_buffer, "MANY", many)
+        patch.setattr(writer, "MANY", many)
         log = Path(name) / "log"
         found = []
         for way in ("single", "shared"):
@@ -135,6 +139,26 @@ def test_a_transaction_ends_after_so_many_events_of_shared_records(
     bench.settle()
     assert int(bench.ledger.read_meta("offset", "")) == offset + 3
     assert bench.job(ALL[0]).version == 1 + 3
+
+
+def test_attributes_of_many_jobs_are_set_without_reading_the_jobs(
+    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "MANY", 1)
+    bench.record(Events(ALL[0]).held(), Events(ALL[3]).removed())
+    bench.session.record([ACTIONS["tag"](job, NOW + 5) for job in ALL[:2]])  # changes differ
+    read: list[JobId] = []
+    monkeypatch.setattr(bench.ledger, "get", lambda job: read.append(job))
+    bench.session.record([ACTIONS["tag"](job, NOW + 6) for job in ALL[:3]])
+    assert read == []
+    monkeypatch.undo()
+    assert [bench.job(job).ad.get("tag") for job in ALL] == ['"y"'] * 3 + [None]
+    assert [bench.job(job).version for job in ALL] == [4, 3, 2, 2]
+    assert bench.reader.unread == {}
+    # one that has left the queue is only counted
+    bench.session.record([ACTIONS["tag"](job, NOW + 7) for job in ALL])
+    assert [bench.job(job).version for job in ALL] == [5, 4, 3, 3]
+    assert bench.job(ALL[3]).ad.get("tag") is None
 
 
 def test_the_workers_of_all_jobs_of_a_shared_record_are_told(bench: ScheddHarness) -> None:
