@@ -107,11 +107,14 @@ def _write_job_ids(jobs: Any, _blobs: BlobWriter) -> list[str]:
     """Return job ids as a list of ``cluster.proc`` and, for runs, ``cluster.proc-proc``."""
     if not isinstance(jobs, tuple) or not all(isinstance(each, JobId) for each in jobs):
         raise ValueError(_JOB_IDS)
+    if not 0 < len(jobs) <= MAX_SHARING:
+        raise ValueError(_JOB_IDS)
     written = [
         f"{cluster}.{first}" + (f"-{last}" if last > first else "")
         for cluster, first, last in find_runs(jobs)
     ]
-    _read_job_ids(written)
+    if not all(map(_JOB_RUN.match, written)):
+        raise ValueError(_JOB_IDS)
     return written
 
 

@@ -7,6 +7,7 @@ the text, and a closing line ``...``. Times are local, as HTCondor's are.
 
 from __future__ import annotations
 
+import functools
 import time
 
 from thyme.protocol.events import Finished, HoldReason, Machine, NotCompleted, Usage
@@ -180,8 +181,13 @@ def format_unsuspended(job: JobId, now: float) -> str:
 
 
 def _event(number: int, job: JobId, now: float, body: str) -> str:
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
+    when = _format_time(int(now), time.tzname)
     return f"{number:03d} ({job.cluster:03d}.{job.proc:03d}.000) {when} {body}...\n"
+
+
+@functools.lru_cache(maxsize=16)  # thousands of jobs are held in one second
+def _format_time(now: int, _zone: tuple[str, str]) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
 
 
 def _termination(event: Finished | NotCompleted) -> str:

@@ -7,7 +7,6 @@ transaction is written: half of the rows, and few of the messages, which are mos
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 from collections.abc import Hashable, Iterator
 from typing import Final
 
@@ -112,26 +111,29 @@ class WriteBuffer:
 
         Such an ad has not changed since it was stored, or like those of many other jobs.
         """
-        keys = [_find_changed(job) for job in jobs]
-        numbers = Counter(keys)
-        stored_as: dict[Hashable, int | None] = {}
-        rows, rest = [], []
-        for job, key in zip(jobs, keys, strict=True):
-            ad = job.ad
-            if not isinstance(ad, StoredAd) or key is None or (key and numbers[key] < MANY):
-                rest.append(job)
+        alike: dict[Hashable, list[Job]] = {}
+        for job in jobs:
+            alike.setdefault(_find_changed(job), []).append(job)
+        rest, rows = alike.pop(None, []), list[tuple[object, ...]]()
+        for key, group in alike.items():
+            number = self._store_changes(group) if key else None
+            if key and number is None:
+                rest += group
                 continue
-            changes, dictionary, text = ad.stored
-            if key:
-                if key not in stored_as:
-                    merged = ad.merge_changes()
-                    may_share = may_keep_columns(merged, job)
-                    stored_as[key] = self._compressor.store_changes(merged) if may_share else None
-                if (changes := stored_as[key]) is None:
-                    rest.append(job)
-                    continue
-            rows.append(encode_state(job, (changes, dictionary, text)))
+            for job in group:
+                former, dictionary, text = job.ad.stored  # type: ignore[attr-defined]
+                rows.append(encode_state(job, (number or former, dictionary, text)))
         return rows, rest
+
+    def _store_changes(self, jobs: list[Job]) -> int | None:
+        """Store what has changed alike in the ads of these jobs; None if that is not worth it."""
+        ad = jobs[0].ad
+        if len(jobs) < MANY or not isinstance(ad, StoredAd):
+            return None
+        changes = ad.merge_changes()
+        return (
+            self._compressor.store_changes(changes) if may_keep_columns(changes, jobs[0]) else None
+        )
 
     def _each_body(self) -> Iterator[tuple[JobId, str, bytes | None]]:
         for job, kinds in self._bodies.items():
