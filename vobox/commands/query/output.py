@@ -45,11 +45,6 @@ class Output:
         """Whether the command prints its own table."""
         return not self._form and not self._mask
 
-    @property
-    def is_whole_ads(self) -> bool:
-        """-long, -json, -jsonl or -xml, with or without -attributes."""
-        return bool(self._form)
-
     def handle_option(self, flag: Flag) -> bool:
         """Do what the option asks if it is about the form, and return whether it is.
 

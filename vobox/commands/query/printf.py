@@ -53,11 +53,6 @@ class Format:
     after: str = ""
 
     @property
-    def wants_integer(self) -> bool:
-        """Whether the conversion takes an integer."""
-        return bool(self.letter) and self.letter in _SIGNED + _UNSIGNED + "cCp"
-
-    @property
     def wants_real(self) -> bool:
         """Whether the conversion takes a floating-point number."""
         return bool(self.letter) and self.letter in _REAL

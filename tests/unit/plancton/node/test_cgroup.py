@@ -49,18 +49,21 @@ def text(path: Path) -> str:
     return path.read_text().strip()
 
 
-def test_v1_pilots_run_only_when_nobody_else_wants_the_cpu(v1: Path) -> None:
-    told = group(v1).protect(CEILING)
+@pytest.mark.parametrize(
+    ("version", "idle", "ceiling"),
+    [
+        ("v1", "cpu/plancton/cpu.idle", "memory/plancton/memory.limit_in_bytes"),
+        ("v2", "plancton/cpu.idle", "plancton/memory.max"),
+    ],
+)
+def test_pilots_run_only_when_nobody_else_wants_the_cpu(
+    request: pytest.FixtureRequest, version: str, idle: str, ceiling: str
+) -> None:
+    root: Path = request.getfixturevalue(version)
+    told = group(root).protect(CEILING)
     assert (told.cpu, told.memory, told.problems) == ("idle", CEILING, ())
-    assert text(v1 / "cpu/plancton/cpu.idle") == "1"
-    assert text(v1 / "memory/plancton/memory.limit_in_bytes") == str(CEILING // 4096 * 4096)
-
-
-def test_v2_pilots_run_only_when_nobody_else_wants_the_cpu(v2: Path) -> None:
-    told = group(v2).protect(CEILING)
-    assert (told.cpu, told.memory, told.problems) == ("idle", CEILING, ())
-    assert text(v2 / "plancton/cpu.idle") == "1"
-    assert text(v2 / "plancton/memory.max") == str(CEILING // 4096 * 4096)
+    assert text(root / idle) == "1"
+    assert text(root / ceiling) == str(CEILING // 4096 * 4096)
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
@@ -232,16 +235,13 @@ def test_a_v2_group_is_made_with_the_controllers_that_are_missing(
     assert set(written) == {"+cpu"}
 
 
-def test_one_read_gives_what_all_pilots_use(v1: Path) -> None:
-    used = group(v1).read_usage()
+@pytest.mark.parametrize(("version", "memory"), [("v1", 350), ("v2", 357)])
+def test_one_read_gives_what_all_pilots_use(
+    request: pytest.FixtureRequest, version: str, memory: int
+) -> None:
+    used = group(request.getfixturevalue(version)).read_usage()
     assert used is not None
-    assert (used.cpu_seconds, used.memory_bytes) == (2.5, 350)
-
-
-def test_one_read_gives_what_all_pilots_use_on_v2(v2: Path) -> None:
-    used = group(v2).read_usage()
-    assert used is not None
-    assert (used.cpu_seconds, used.memory_bytes) == (2.5, 357)
+    assert (used.cpu_seconds, used.memory_bytes) == (2.5, memory)
 
 
 @pytest.mark.parametrize("form", ["abc", "libpod-abc", "docker-abc.scope", "libpod-abc.scope"])

@@ -32,6 +32,10 @@ def delivered(job: Job, **what: object) -> HoldReason | None:
     return write_output(job, result(**what))
 
 
+def log_event(job: Job, text: str, once: bool = False) -> HoldReason | None:
+    return write_log(job, text, once=once, user_logs=UserLogIndex())
+
+
 def names(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
@@ -246,9 +250,9 @@ def test_a_pipe_without_a_reader_is_an_error_at_once(pipe: Path) -> None:
     job = job_in(pipe.parent, Out="pipe", UserLog=str(pipe))
     hold = in_time(lambda: delivered(job, stdout=b"x"))
     assert isinstance(hold, HoldReason) and (hold.code, hold.subcode) == (12, errno.ENXIO)
-    hold = in_time(lambda: write_log(job, "000 ...\n", once=False, user_logs=UserLogIndex()))
+    hold = in_time(lambda: log_event(job, "000 ...\n"))
     assert isinstance(hold, HoldReason) and (hold.code, hold.subcode) == (22, errno.ENXIO)
-    hold = in_time(lambda: write_log(job, "000 ...\n", once=True, user_logs=UserLogIndex()))
+    hold = in_time(lambda: log_event(job, "000 ...\n", once=True))
     assert isinstance(hold, HoldReason) and hold.code == 22
 
 
@@ -259,15 +263,12 @@ def test_log_events_are_appended(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("000 (001.000.000) older\n...\n")
     job = job_in(tmp_path, UserLog=str(log))
-    assert (
-        write_log(job, "009 (038.000.000) newer\n...\n", once=False, user_logs=UserLogIndex())
-        is None
-    )
+    assert log_event(job, "009 (038.000.000) newer\n...\n") is None
     assert logged(log) == ["000 1.0", "009 38.0"]
 
 
 def test_without_a_log_nothing_is_written(tmp_path: Path) -> None:
-    assert write_log(job_in(tmp_path), "x", once=False, user_logs=UserLogIndex()) is None
+    assert log_event(job_in(tmp_path), "x") is None
     assert names(tmp_path) == []
 
 
@@ -275,22 +276,16 @@ def test_once_leaves_out_what_the_log_holds_already(tmp_path: Path) -> None:
     log = tmp_path / "log"
     job = job_in(tmp_path, UserLog=str(log))
     for _ in range(3):
-        assert (
-            write_log(job, "009 (038.000.000) gone\n...\n", once=True, user_logs=UserLogIndex())
-            is None
-        )
+        assert log_event(job, "009 (038.000.000) gone\n...\n", once=True) is None
     assert logged(log) == ["009 38.0"]
-    assert (
-        write_log(job, "009 (038.000.000) gone\n...\n", once=False, user_logs=UserLogIndex())
-        is None
-    )
+    assert log_event(job, "009 (038.000.000) gone\n...\n") is None
     assert logged(log) == ["009 38.0"] * 2
 
 
 def test_a_log_that_cannot_be_written_holds_the_job(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     path = tmp_path / "file/log"
-    hold = write_log(job_in(tmp_path, UserLog=str(path)), "x", once=False, user_logs=UserLogIndex())
+    hold = log_event(job_in(tmp_path, UserLog=str(path)), "x")
     assert hold is not None
     assert (hold.code, hold.subcode) == (22, errno.ENOTDIR)
     assert hold.text == f"Failed to initialize user log to {path}: Not a directory"
@@ -309,10 +304,7 @@ def test_a_log_in_xml_gets_each_event_once(tmp_path: Path) -> None:
 
 def test_the_directory_of_a_log_is_made(tmp_path: Path) -> None:
     path = tmp_path / "a/b/log"
-    assert (
-        write_log(job_in(tmp_path, UserLog=str(path)), "x", once=False, user_logs=UserLogIndex())
-        is None
-    )
+    assert log_event(job_in(tmp_path, UserLog=str(path)), "x") is None
     assert path.read_text() == "x"
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o755
 
@@ -322,17 +314,12 @@ def test_a_log_that_is_read_only_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"mine")
     path.chmod(0o444)
-    assert (
-        write_log(job_in(tmp_path, UserLog=str(path)), "x", once=False, user_logs=UserLogIndex())
-        is None
-    )
+    assert log_event(job_in(tmp_path, UserLog=str(path)), "x") is None
     assert path.read_bytes() == b"mine"
 
 
 def test_a_log_on_a_full_disk_holds_the_job() -> None:
-    hold = write_log(
-        job_in(Path("/"), UserLog="/dev/full"), "x", once=False, user_logs=UserLogIndex()
-    )
+    hold = log_event(job_in(Path("/"), UserLog="/dev/full"), "x")
     assert hold is not None and (hold.code, hold.subcode) == (22, errno.ENOSPC)
 
 
@@ -341,5 +328,5 @@ def test_a_name_that_is_no_utf8_is_logged_as_it_was(tmp_path: Path) -> None:
     job = job_in(tmp_path, UserLog=str(log))
     text = os.fsdecode(b"009 (038.000.000) via caf\xe9\n...\n")
     for _ in range(2):
-        assert write_log(job, text, once=True, user_logs=UserLogIndex()) is None
+        assert log_event(job, text, once=True) is None
     assert log.read_bytes() == b"009 (038.000.000) via caf\xe9\n...\n"

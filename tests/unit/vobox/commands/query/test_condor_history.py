@@ -12,8 +12,7 @@ import pytest
 from tests.support.fake_query_queue import FakeQueue, ask, job, out
 from vobox.classad.ad import Ad
 from vobox.commands.query.condor_history import answer as condor_history
-from vobox.commands.query.condor_history_options import OPTIONS, USAGE
-from vobox.commands.version import VERSION_TEXT
+from vobox.commands.query.condor_history_options import USAGE
 from vobox.rpc.types import Request
 
 HEADER = " ID          OWNER            SUBMITTED   RUN_TIME   ST   COMPLETED CMD\n"
@@ -141,21 +140,6 @@ def test_another_schedd_prints_the_header_and_fails() -> None:
     assert answer.stderr == "Unable to locate remote schedd (name=nosuch, pool=).\n"
     assert (answer.stdout, answer.code) == (HEADER, 1)
     assert ask(condor_history, HISTORY, "-pool", "elsewhere", "-af", "X").stdout == ""
-
-
-@pytest.mark.parametrize(
-    "option", [option for option in OPTIONS if option.refused], ids=lambda option: option.name
-)
-def test_what_is_not_done_is_refused_and_never_ignored(option: object) -> None:
-    name = option.name  # type: ignore[attr-defined]
-    answer = ask(condor_history, HISTORY, "--" + name, "x")
-    assert answer.stderr.startswith(f"Error: --{name} is not supported here: ")
-    assert (answer.stdout, answer.code) == ("", 1)
-
-
-def test_version_and_help_end_well() -> None:
-    assert out(condor_history, HISTORY, "-version") == VERSION_TEXT
-    assert out(condor_history, HISTORY, "-help") == USAGE
 
 
 def test_an_untrusted_history_is_shown_with_a_warning() -> None:

@@ -8,8 +8,6 @@ import pytest
 
 from tests.support.fake_query_queue import FakeQueue, ask, job, out
 from vobox.commands.query.condor_status import answer as condor_status
-from vobox.commands.query.condor_status_options import OPTIONS
-from vobox.commands.version import VERSION_TEXT
 
 QUEUE = FakeQueue(
     [
@@ -117,18 +115,3 @@ def test_an_unknown_option_is_an_error_with_usage() -> None:
     answer = ask(condor_status, QUEUE, "-zzz")
     assert answer.stderr.startswith("Error:  Unknown option -zzz\nUsage: condor_status ")
     assert (answer.stdout, answer.code) == ("", 1)
-
-
-@pytest.mark.parametrize(
-    "option", [option for option in OPTIONS if option.refused], ids=lambda option: option.name
-)
-def test_what_is_not_done_is_refused_and_never_ignored(option: object) -> None:
-    name = option.name  # type: ignore[attr-defined]
-    answer = ask(condor_status, QUEUE, "--" + name, "x")
-    assert answer.stderr.startswith(f"Error: --{name} is not supported here: ")
-    assert (answer.stdout, answer.code) == ("", 1)
-
-
-def test_version_and_help_end_well() -> None:
-    assert out(condor_status, QUEUE, "-version") == VERSION_TEXT
-    assert out(condor_status, QUEUE, "-help").startswith("Usage: condor_status ")

@@ -73,7 +73,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     except BadFormat:
         return
     form.format_text("x"), form.format_missing()
-    if form.wants_integer:
-        form.format_integer(5)
     if form.wants_real:
         form.format_real(5.0)
+    elif form.letter and form.letter in "dioxXucCp":
+        form.format_integer(5)

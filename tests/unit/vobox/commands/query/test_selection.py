@@ -7,7 +7,6 @@ import pytest
 from tests.support.fake_query_queue import FakeQueue, Text, ask, job, out
 from vobox.commands.query.condor_q import answer as condor_q
 from vobox.commands.query.condor_q_options import OPTIONS
-from vobox.commands.version import VERSION_TEXT
 
 QUEUE = FakeQueue(
     [
@@ -210,26 +209,11 @@ def test_another_pool_cannot_be_asked() -> None:
     assert (answer.stdout, answer.code) == ("", 1)
 
 
-@pytest.mark.parametrize(
-    "option", [option for option in OPTIONS if option.refused], ids=lambda option: option.name
-)
-def test_what_is_not_done_is_refused_and_never_ignored(option: object) -> None:
-    name = option.name  # type: ignore[attr-defined]
-    answer = ask(condor_q, QUEUE, "--" + name, "x")
-    assert answer.stderr.startswith(f"Error: --{name} is not supported here: ")
-    assert (answer.stdout, answer.code, answer.stderr.count("\n")) == ("", 1, 1)
-
-
 def test_an_endless_expression_cannot_stop_the_schedd() -> None:
     answer = ask(condor_q, QUEUE, "-constraint", "a" + ".a" * 100_000)
     assert answer.code == 1
     queue = FakeQueue([job(Chain=Text("a" + ".a" * 100_000))])
     assert out(condor_q, queue, "-af", "Chain") == "error\n"
-
-
-def test_version_and_help_end_well() -> None:
-    assert out(condor_q, QUEUE, "-version", "-zzz") == VERSION_TEXT
-    assert out(condor_q, QUEUE, "-help").startswith("Usage: condor_q ")
 
 
 def test_a_name_that_is_not_utf8_matches_no_job() -> None:
