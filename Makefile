@@ -17,8 +17,8 @@ SETUP ?= yes
 FILES := git -c safe.directory='*' ls-files -z --cached --others --exclude-standard
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test announce setup lint bench model clean up down secrets update-workers e2e converge \
-  python-demo python-test
+.PHONY: help demo test announce setup lint bench model test-vm clean up down secrets \
+  update-workers e2e converge python-demo python-test
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ bench: python-test ## measure against the goals (ONLY=id,id); writes build/bench
 
 model: python-test ## search the model of the job protocol, every configuration (half an hour)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 -m '' tests/model $(PYTEST_ARGS)
+
+test-vm: python-test ## try a node in a virtual machine: systemd and control groups v2
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m '' tests/vm $(PYTEST_ARGS)
 
 up: ## bring a site up with docker compose (docs/howto-site.md)
 	@$(PYTHON) -m compose.manage up

@@ -9,43 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.ansible.mirror import ROOT
+from tests.ansible.units import render_units
 from tests.support.services.programs import need
-
-_PLAY = """\
-- hosts: localhost
-  gather_facts: false
-  connection: local
-  vars_files:
-    - "{roles}/plancton/vars/main.yml"
-  vars:
-    ansible_managed: by Ansible
-    ansible_remote_tmp: "{to}/.ansible"
-    plancton_install: {install}
-    plancton_config_url: https://example.org/config.yaml
-    plancton_docker_host: unix:///run/{engine}.sock
-    plancton_container_options: []
-    plancton_image: registry.example.org/plancton:1
-    plancton_service_name: plancton
-    plancton_service_description: "Plancton: pilots in the idle rest of this node"
-    plancton_service_command: >-
-      {{{{ lookup('ansible.builtin.template', '{roles}/plancton/templates/command.j2')
-      | from_yaml }}}}
-    plancton_service_after: [docker.service]
-    plancton_service_part_of: docker.service
-    plancton_service_before: "{{{{ [plancton_engine_command, 'rm', '-f', 'plancton'] }}}}"
-    plancton_service_notify: true
-    plancton_service_kill_mode: process
-    plancton_service_stop_seconds: 40
-    plancton_service_hardening: "{{{{ plancton_hardening }}}}"
-  tasks:
-    - ansible.builtin.template:
-        src: "{roles}/{{{{ item.src }}}}"
-        dest: "{to}/{{{{ item.dest }}}}"
-        mode: "0644"
-      loop:
-        - {{src: plancton_service/templates/unit.j2, dest: plancton.service}}
-        - {{src: plancton/templates/plancton.slice.j2, dest: plancton.slice}}
-"""
 
 
 @pytest.mark.needs("systemd")
@@ -54,13 +19,7 @@ _PLAY = """\
 )
 def test_systemd_accepts_the_units(tmp_path: Path, install: str, engine: str) -> None:
     need("systemd")
-    play = tmp_path / "play.yml"
-    play.write_text(
-        _PLAY.format(install=install, engine=engine, roles=ROOT / "ansible/roles", to=tmp_path)
-    )
-    ansible = str(Path(sys.executable).with_name("ansible-playbook"))
-    done = subprocess.run([ansible, str(play)], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
+    render_units(tmp_path, install, engine)
     unit = tmp_path / "plancton.service"
     start = next(line for line in unit.read_text().splitlines() if line.startswith("ExecStart="))
     assert (f"/usr/bin/{engine} run" in start) == (install == "container")

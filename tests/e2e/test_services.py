@@ -52,3 +52,15 @@ def test_ssh_has_a_key_and_speaks_to_nobody(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 255
     assert "Connection refused" in done.stderr
+
+
+@pytest.mark.needs("vm")
+def test_qemu_has_the_machine_that_a_node_needs() -> None:
+    need("vm")
+    done = subprocess.run(
+        ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg", "-device", "help"],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert 'name "virtio-net-pci"' in done.stdout
+    assert 'name "virtio-blk-pci"' in done.stdout

@@ -31,6 +31,7 @@ PACKAGES = {
     "openssh-client": ("ssh", "ssh-keygen"),
     "podman": ("podman",),
     "prometheus": ("prometheus", "promtool"),
+    "qemu-system-x86": ("qemu-system-x86_64",),
     "rabbitmq-server": ("rabbitmq-server",),
     "runc": ("runc",),
     "spin": ("spin",),
@@ -68,6 +69,9 @@ SERVICES = {
     "site": Service("a site of containers", (*_DOCKER, "debootstrap", "iproute2"), root=True),
     "hosts": Service("hosts for Ansible", (*_DOCKER, "debootstrap", "openssh-client"), root=True),
     "routing": Service("networks of their own", ("iproute2",), root=True),
+    "vm": Service(
+        "a virtual machine", ("qemu-system-x86", "debootstrap", "openssh-client"), root=True
+    ),
     "firewall": Service("dropping packets", ("iptables",), root=True),
     "spin": Service("the model checker spin", ("spin", "gcc", "libc6-dev")),
     "systemd": Service("checking systemd units", ("systemd",)),
