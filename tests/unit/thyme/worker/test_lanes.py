@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from plancton.config.model import Config
+from plancton.engine.job_features import make_features, make_variables
+from plancton.model import HostFacts
 from tests.support.virtual_worker import POOL, Site, job
 from thyme.broker.lanes import parse_bounds
 from thyme.protocol.codec import encode
@@ -177,3 +180,16 @@ def test_no_file_and_no_variable_say_nothing(tmp_path: Path) -> None:
     assert read_life({}, 1000.0) is None
     assert read_life({"JOBFEATURES": ""}, 1000.0) is None
     assert read_life({"JOBFEATURES": f"{tmp_path}/none"}, 1000.0) is None
+
+
+def test_a_worker_reads_what_plancton_writes(tmp_path: Path) -> None:
+    config, facts = Config(drain_lead=600), HostFacts("n", ncpus=8, ram_bytes=2**36, swap_bytes=0)
+    for life, closes, left in (
+        (7200.0, None, 7200.0), (7200.0, 5000.0, 4000.0), (None, 5000.0, 4000.0), (None, None, None)
+    ):  # fmt: skip
+        place = tmp_path / f"{life} {closes}"
+        files = make_features(config, facts, "p1", wall=1000.0, life=life, closes=closes)
+        for path, text in files.items():
+            (place / path).parent.mkdir(parents=True, exist_ok=True)
+            (place / path).write_text(text)
+        assert read_life(make_variables(str(place), {}), 1000.0) == left
