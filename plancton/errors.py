@@ -55,13 +55,28 @@ class NotRunning(PlanctonError):
 
 
 class ConfigError(PlanctonError):
-    """One or more problems of a configuration, one line each."""
+    """One or more problems of a configuration, one line each.
+
+    They go into the log and into the status, whatever somebody has written: only so many are told,
+    and of a long one its beginning and its end.
+    """
 
     exit_code = ExitCode.CONFIG
+    #: Problems that are told, and the characters of each.
+    MOST, LONGEST = 50, 500
 
     def __init__(self, *problems: str) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
+        told = [self._shorten(problem) for problem in problems[: self.MOST]]
+        if len(problems) > self.MOST:
+            told.append(f"and {len(problems) - self.MOST} more problems")
+        super().__init__("\n".join(told))
+        self.problems = tuple(told)
+
+    @classmethod
+    def _shorten(cls, problem: str) -> str:
+        if len(problem) <= cls.LONGEST:
+            return problem
+        return f"{problem[: cls.LONGEST - 203]}...{problem[-200:]}"
 
 
 class AlreadyRunning(PlanctonError):

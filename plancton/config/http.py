@@ -22,8 +22,9 @@ from plancton.paths import hide_password
 
 #: Seconds for a whole answer, and for each of its parts.
 TIMEOUT = 10.0
-#: A configuration has some 2 kB; a web server's wrong page must not fill the memory.
-MAX_BYTES = 1_000_000
+#: A configuration has some 2 kB; a web server's wrong page must not fill the memory, nor keep the
+#: daemon reading for seconds.
+MAX_BYTES = 200_000
 
 
 class FetchFailed(Exception):
@@ -120,6 +121,9 @@ def _body(answer: HTTPResponse, late: Callable[[], bool]) -> str:
         if late():
             raise FetchFailed("the answer did not come in time")
     expected = answer.headers.get("Content-Length", "")
+    if not expected and not answer.chunked:
+        # the end of the connection may be the end of a server
+        raise FetchFailed("the answer has no length, so that nobody knows whether it is complete")
     if expected.isdigit() and len(content) < int(expected):
         raise FetchFailed(f"the answer broke off after {len(content)} of {expected} bytes")
     try:

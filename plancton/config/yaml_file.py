@@ -64,7 +64,9 @@ def _problems(
             continue
         place = f"{where}:{lines.get(key, 1)}"
         if item["type"] == "extra_forbidden":
-            found[key] = f"{place}: unknown key {key!r}; {_nearest(key)}"
+            # the nearest name takes a tenth of a millisecond, and only so many problems are told
+            nearest = _nearest(key) if len(found) < ConfigError.MOST else ""
+            found[key] = f"{place}: unknown key {key!r}; {nearest}"
         elif key == "user_group" and isinstance(item["input"], int):
             found[key] = f'{place}: user_group: YAML reads it as a number; quote it: "uid:gid"'
         else:

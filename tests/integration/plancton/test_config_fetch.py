@@ -164,6 +164,18 @@ def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one(web: ConfigServe
     assert failure(web.url) == "the answer broke off after 16 of 100 bytes"
 
 
+def test_an_answer_of_unknown_length_is_not_taken_for_a_whole_one(web: ConfigServer) -> None:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.end_headers()
+        request.wfile.write(b"engine: process\n")
+
+    web.answer = answer
+    assert failure(web.url) == (
+        "the answer has no length, so that nobody knows whether it is complete"
+    )
+
+
 def test_an_endless_answer_does_not_fill_the_memory(web: ConfigServer) -> None:
     def endless(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)
@@ -181,6 +193,7 @@ def test_an_endless_answer_does_not_fill_the_memory(web: ConfigServer) -> None:
 def test_what_is_no_text_is_reported(web: ConfigServer) -> None:
     def binary(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)
+        request.send_header("Content-Length", str(len(b"\xff\xfe")))
         request.end_headers()
         request.wfile.write(b"\xff\xfe")
 

@@ -112,6 +112,17 @@ def test_an_unknown_key_like_no_other_names_the_place_of_the_list() -> None:
     )
 
 
+def test_of_many_and_long_problems_only_so_much_is_told() -> None:
+    told = problem("\n".join(f"k{n}: 1" for n in range(2000))).splitlines()
+    assert len(told) == 51
+    assert told[49].startswith("config.yaml:50: unknown key 'k49'; ")
+    assert told[50] == "and 1950 more problems"
+    told_of_one = problem("max_docks: " + "(" * 20_000 + "1" + ")" * 20_000)
+    assert told_of_one.startswith("config.yaml:1: max_docks: cannot compute '((((((")
+    assert told_of_one.endswith("))))': 40001 characters; the limit is 4096")
+    assert len(told_of_one) == 500
+
+
 def test_every_problem_is_reported_in_a_line_of_its_own() -> None:
     assert problem("main_slep: 3\ngrace_kill: soon\n").splitlines() == [
         f"config.yaml:2: grace_kill: {BAD_TIME}not 'soon'",
