@@ -143,14 +143,51 @@ class ContainerHarness:
         pass
 
 
-class EngineTest:
-    """An engine and what the tests need around it; ends every pilot at the end."""
+class EngineUser:
+    """What waits for pilots of an engine, and ends every one at the end."""
+
+    engine: Engine
+
+    def pause(self) -> None:
+        """Do what has to happen between two looks."""
+
+    def look(self, name: str) -> Pilot:
+        (pilot,) = (pilot for pilot in self.engine.list_pilots() if pilot.name == name)
+        return pilot
+
+    def until(self, name: str, state: PilotState) -> Pilot:
+        def reached() -> Pilot | None:
+            self.pause()
+            pilot = self.look(name)
+            return pilot if pilot.state is state else None
+
+        # pilots come last by design: on a busy machine they get to their end slowly
+        found = wait_until(
+            reached, f"{name} {state.value}", timeout=90.0, state=self.engine.list_pilots
+        )
+        assert found is not None
+        return found
+
+    def clean(self) -> None:
+        for pilot in self.engine.list_pilots():
+            self.engine.stop(pilot.id, 0.0)
+        for pilot in self.engine.list_pilots():
+            self.until(pilot.name, PilotState.EXITED)
+            self.engine.remove(pilot.id)
+        self.engine.close()
+
+
+class EngineTest(EngineUser):
+    """An engine and what the tests need around it."""
 
     def __init__(self, harness: EngineHarness) -> None:
         self.harness = harness
         self.woken = threading.Event()
         self.engine = harness.open()
         self.engine.watch(self.woken.set)
+
+    def pause(self) -> None:
+        self.harness.pause()
 
     def reopen(self) -> None:
         """As if the daemon had been killed and started again."""
@@ -168,36 +205,11 @@ class EngineTest:
         self.engine.start(one)
         return one.name
 
-    def look(self, name: str) -> Pilot:
-        (pilot,) = (pilot for pilot in self.engine.list_pilots() if pilot.name == name)
-        return pilot
-
-    def until(self, name: str, state: PilotState) -> Pilot:
-        def reached() -> Pilot | None:
-            self.harness.pause()
-            pilot = self.look(name)
-            return pilot if pilot.state is state else None
-
-        # pilots come last by design: on a busy machine they get to their end slowly
-        found = wait_until(
-            reached, f"{name} {state.value}", timeout=90.0, state=self.engine.list_pilots
-        )
-        assert found is not None
-        return found
-
     def start_deaf(self) -> str:
         name = self.start(self.harness.ignores_term())
         self.until(name, PilotState.RUNNING)
         wait_until(lambda: self.harness.is_deaf(self.look(name)), "a deaf pilot")
         return name
-
-    def clean(self) -> None:
-        for pilot in self.engine.list_pilots():
-            self.engine.stop(pilot.id, 0.0)
-        for pilot in self.engine.list_pilots():
-            self.until(pilot.name, PilotState.EXITED)
-            self.engine.remove(pilot.id)
-        self.engine.close()
 
 
 def harness(request: pytest.FixtureRequest, tmp_path: Path) -> EngineHarness:

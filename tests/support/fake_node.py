@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from plancton.config.model import Config
 from plancton.config.reload import ConfigWatch
+from plancton.daemon import status_document
 from plancton.daemon.admin_mode import AdminFlags
 from plancton.daemon.control_loop import Clock, ControlLoop
 from plancton.engine.pilot_spec import PilotSpec
@@ -275,3 +277,18 @@ class FakeNode:
 
     def _during(self, seconds: float) -> None:
         self.during(seconds)
+
+    def build_document(
+        self, done: LoopPass, problem: str = "", ahead: float = 0.0
+    ) -> dict[str, Any]:
+        """Build the status document of pid 7 after this pass.
+
+        ``problem``: of the configuration; ``ahead``: seconds by which the wall clock has jumped.
+        """
+        return status_document.build_document(
+            status_document.DaemonInfo(pid=7, started=1.0), done,
+            engine=self.engine, facts=self.loop.facts, config=self.config,
+            config_path="/c.yaml", config_loaded=2.0, config_problem=problem,
+            ended=self.loop.ended, counts=self.loop.counts,
+            now=self.clock.now(), wall=self.clock.wall() + ahead,
+        )  # fmt: skip

@@ -1,20 +1,17 @@
 """The import graph of the packages: what imports what, in which layers.
 
-    python -m tests.support.import_graph [--revision REVISION] [PACKAGE...]
+    python -m tests.support.import_graph [PACKAGE...]
 
 A node of the graph is a file or folder directly below a package. Its layer is the length of the
 longest chain of imports below it. An import back up is one that must be removed to make the graph
-free of cycles. ``--revision`` reads another commit, for a comparison of before and after.
+free of cycles.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
-import io
-import subprocess
 import sys
-import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,22 +129,10 @@ def measure_layers(nodes: set[str], arrows: set[Arrow]) -> dict[str, int]:
     return layers
 
 
-def read_sources(revision: str = "") -> dict[str, str]:
-    """Read the Python files of the packages: as they lie here, or of a commit."""
-    if not revision:
-        found = (path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
-        return {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in found}
-    archive = subprocess.run(["git", "archive", revision], cwd=ROOT, capture_output=True)
-    if archive.returncode:
-        raise SystemExit(f"import_graph: {archive.stderr.decode().strip()}")
-    sources = {}
-    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
-        for member in files:
-            if member.name.endswith(".py") and member.name.partition("/")[0] in PACKAGES:
-                content = files.extractfile(member)
-                if content is not None:
-                    sources[member.name] = content.read().decode("utf-8")
-    return sources
+def read_sources() -> dict[str, str]:
+    """Read the Python files of the packages."""
+    found = (path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
+    return {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in found}
 
 
 def render(title: str, graph: Graph) -> str:
@@ -163,10 +148,9 @@ def render(title: str, graph: Graph) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Print the graphs; returns the exit code."""
     parser = argparse.ArgumentParser(prog="import_graph", description="Print the import graph.")
-    parser.add_argument("--revision", default="", help="a commit instead of the working tree")
     parser.add_argument("packages", nargs="*", metavar="PACKAGE", help="only these packages")
     options = parser.parse_args(arguments)
-    sources = read_sources(options.revision)
+    sources = read_sources()
     if not options.packages:
         print(render("packages", build_graph(sources)))
     for package in options.packages or PACKAGES:

@@ -20,12 +20,13 @@ from plancton.engine.process.engine import ProcessEngine
 from plancton.engine.process.exit_watch import ExitWatch
 from plancton.engine.process.pilot_files import PilotFiles
 from plancton.errors import EngineUnavailable, StartFailed
-from plancton.model import Pilot, PilotState
+from plancton.model import PilotState
+from tests.support.engine_contract import EngineUser
 from tests.support.fake_node import FACTS
 from tests.support.waiting import wait_until
 
 
-class Place:
+class Place(EngineUser):
     def __init__(self, directory: Path) -> None:
         self.pilots = directory / "pilots"
         self.outputs = directory / "outputs"
@@ -38,32 +39,11 @@ class Place:
         self.engine.start(one)
         return one.name
 
-    def look(self, name: str) -> Pilot:
-        (pilot,) = (pilot for pilot in self.engine.list_pilots() if pilot.name == name)
-        return pilot
-
-    def until(self, name: str, state: PilotState) -> Pilot:
-        def reached() -> Pilot | None:
-            pilot = self.look(name)
-            return pilot if pilot.state is state else None
-
-        found = wait_until(reached, f"{name} {state.value}", state=self.engine.list_pilots)
-        assert found is not None
-        return found
-
     def read(self, name: str, file: str) -> str:
         """Return a file that the pilot writes into its scratch directory, when it is there."""
         path = self.pilots / name / "scratch" / file
         wait_until(lambda: path.exists() and path.read_text().endswith("\n"), f"{path} written")
         return path.read_text().strip()
-
-    def clean(self) -> None:
-        for pilot in self.engine.list_pilots():
-            self.engine.stop(pilot.id, 0.0)
-        for pilot in self.engine.list_pilots():
-            self.until(pilot.name, PilotState.EXITED)
-            self.engine.remove(pilot.id)
-        self.engine.close()
 
 
 @pytest.fixture

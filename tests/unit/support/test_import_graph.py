@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
-
 import pytest
 
-from tests.support import import_graph
 from tests.support.import_graph import build_graph, main
 
 SOURCES = {
@@ -44,16 +40,3 @@ def test_an_import_that_closes_a_cycle_goes_back_up() -> None:
 def test_the_command_prints_the_graph_of_this_tree(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["thyme"]) == 0
     assert capsys.readouterr().out.startswith("thyme: ")
-
-
-def test_another_commit_is_read_from_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for path, text in {**SOURCES, "README.md": "no source\n"}.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(text)
-    git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@example.org"]
-    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
-        subprocess.run([*git, *command], check=True)
-    monkeypatch.setattr(import_graph, "ROOT", tmp_path)
-    assert import_graph.read_sources("HEAD") == SOURCES
-    with pytest.raises(SystemExit, match="import_graph: fatal"):
-        import_graph.read_sources("no-such-commit")

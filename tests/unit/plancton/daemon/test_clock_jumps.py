@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from plancton.cli.health import find_problem
-from plancton.daemon import status_document
 from plancton.model import Trigger
 from tests.support.fake_node import IDLE, FakeNode
 
@@ -57,20 +56,7 @@ def test_the_windows_follow_the_clock(tmp_path: Path) -> None:
 def test_health_is_measured_with_the_clock_that_does_not_jump(tmp_path: Path) -> None:
     node = FakeNode(tmp_path)
     look = node.loop.run_pass(Trigger.TIMER)
-    document = status_document.build_document(
-        status_document.DaemonInfo(pid=7, started=1.0),
-        look,
-        engine=node.engine,
-        facts=node.loop.facts,
-        config=node.config,
-        config_path="/c.yaml",
-        config_loaded=2.0,
-        config_problem="",
-        ended=node.loop.ended,
-        counts=node.loop.counts,
-        now=node.clock.now(),
-        wall=node.clock.wall() + YEAR,
-    )
+    document = node.build_document(look, ahead=YEAR)
     assert find_problem(7, document, node.clock.now() + 30) == ""
     assert find_problem(7, document, node.clock.now() + 91) == (
         "the daemon hangs: its last look at the node was 91 s ago"

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from plancton.config.model import Config
-from plancton.daemon import status_document
 from plancton.daemon.control_loop import CHECK_INTERVAL
 from plancton.errors import ConfigError
 from plancton.model import Mode, PilotState, Prepared, Protection, Trigger
@@ -266,20 +265,7 @@ def test_the_status_holds_what_the_promise_says(node: FakeNode) -> None:
     node.loop.run_pass(Trigger.TIMER)
     node.engine.end(node.engine.running()[0], 4)
     look = node.loop.run_pass(Trigger.EVENT)
-    document = status_document.build_document(
-        status_document.DaemonInfo(pid=7, started=1.0),
-        look,
-        engine=node.engine,
-        facts=node.loop.facts,
-        config=node.config,
-        config_path="/c.yaml",
-        config_loaded=2.0,
-        config_problem="bad",
-        ended=node.loop.ended,
-        counts=node.loop.counts,
-        now=node.clock.now(),
-        wall=node.clock.wall(),
-    )
+    document = node.build_document(look, "bad")
     assert json.loads(json.dumps(document)) == document
     assert document["host"]["owner_cpu_fraction"] == 1.0 / 8
     assert document["host"]["pilots_cpu_fraction"] == 1.0 / 8
