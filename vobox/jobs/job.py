@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Any, Final
 
 from thyme.errors import BadMessage
 from thyme.protocol.events import Snapshot
@@ -62,8 +63,17 @@ class Job:
 
         As ``dataclasses.replace``, in a fraction of the time: one is made for each event.
         """
-        made = Job.__new__(Job)
-        vars(made).update(vars(self), ad=self.ad.copy())
+        return Job.of_values(vars(self), ad=self.ad.copy())
+
+    @classmethod
+    def of_values(cls, values: Mapping[str, Any] | Iterable[tuple[str, Any]], **others: Any) -> Job:
+        """Return the job with the values of all its attributes, in half of the constructor's time.
+
+        :param values: attributes with their values
+        :param others: further ones, or others than in ``values``
+        """
+        made = cls.__new__(cls)
+        vars(made).update(values, **others)
         return made
 
 

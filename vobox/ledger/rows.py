@@ -112,13 +112,13 @@ def _list_state(job: Job) -> tuple[object, ...]:
 def decode_job(row: tuple[Any, ...], dictionaries: Dictionaries) -> Job:
     """Make the job of a row of ``JOB_COLUMNS``."""
     cluster, proc, *values, queued, has_result, in_queue, _changes, _dictionary, _ad = row
-    return Job(
+    return Job.of_values(
+        zip(_VALUES, values, strict=True),
         id=JobId(cluster, proc),
         ad=StoredAd(dictionaries, row),
         queued=bool(queued),
         has_result=bool(has_result),
         in_queue=bool(in_queue),
-        **dict(zip(_VALUES, values, strict=True)),
     )
 
 
