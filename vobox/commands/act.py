@@ -13,13 +13,13 @@ from thyme.protocol.job import JobId
 from vobox.classad.ad import ParseError, parse_old
 from vobox.client.usage import USAGES
 from vobox.files.as_user import OwnerFileReader
-from vobox.jobs.status import HELD
+from vobox.jobs.job import Job
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import Answer, CommandRefused, Request
 from vobox.schedd.command_gateway import CommandGateway
 
 from .command_line import CommandLine, EarlyExit, Flag, Option, Word, answers_early
-from .job_actions import TEXTS, ActionRequest, decide, list_jobs
+from .job_actions import TEXTS, ActionRequest, decide
 from .job_selection import (
     JobGroup,
     build_groups,
@@ -27,6 +27,7 @@ from .job_selection import (
     is_cluster_id,
     is_job_id,
     may_modify,
+    select_jobs,
 )
 from .missing_input import complete_jobs, is_incomplete
 from .schedd_names import is_schedd
@@ -151,19 +152,23 @@ def answer(request: Request, gateway: CommandGateway) -> Answer:
 
 def _complete_input(action: ActionRequest, request: Request, gateway: CommandGateway) -> None:
     """Record again the jobs to be released whose input was missing and is there now."""
-    incomplete = gateway.look(
-        lambda ledger, _now: [
-            job
-            for state in list_jobs(action, ledger)
-            # a job with a message in the queue has its input
-            if state.status == HELD and not state.queued and may_modify(state, request.uid)
-            if (job := ledger.get(state.id)) is not None and is_incomplete(job)
-        ]
-    )
+    incomplete = gateway.look(lambda ledger, _now: _list_incomplete(action, request.uid, ledger))
     for records in complete_jobs(
         incomplete, lambda job: gateway.body(job, "task"), OwnerFileReader
     ):
         gateway.act(partial(_record, records))
+
+
+def _list_incomplete(action: ActionRequest, uid: int, ledger: Ledger) -> list[Job]:
+    """Return the jobs to be released whose input was missing; ``uid``: the caller's."""
+    return [
+        job
+        for group in action.groups
+        # a job with a message in the queue has its input
+        for state in select_jobs(group, ledger, only_unqueued=True)
+        if may_modify(state, uid)
+        if (job := ledger.get(state.id)) is not None and is_incomplete(job)
+    ]
 
 
 def _record(

@@ -12,7 +12,7 @@ caller has no job in the queue at all.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from thyme.protocol.events import (
@@ -163,18 +163,6 @@ def decide(
         _build_event(request, job, reason, schedd, now) for job in itertools.islice(acted_on, 1)
     ]
     return answer, [give_to(job, event) for event in events for job in acted_on]
-
-
-def list_jobs(request: ActionRequest, ledger: Ledger) -> Iterator[Job | JobState]:
-    """Yield the jobs in the queue that the request names."""
-    for group in request.groups:
-        if not group.jobs:
-            yield from select_jobs(group, ledger)
-            continue
-        for job_id in group.jobs:
-            job = ledger.get(job_id)
-            if job is not None and job.in_queue:
-                yield job
 
 
 def _has_queued_jobs(ledger: Ledger, uid: int, user: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from thyme.protocol.job import JobId
@@ -40,20 +41,25 @@ class JobGroup:
         return anything and not self.jobs and not self.clusters and self.owners in ((), (user,))
 
 
-def select_jobs(group: JobGroup, ledger: Ledger) -> list[JobState]:
-    """Return the jobs in the queue that a group without job ids means.
+def select_jobs(group: JobGroup, ledger: Ledger, only_unqueued: bool = False) -> list[JobState]:
+    """Return the jobs in the queue that a group means, each once.
 
-    Where it has constraints, ``evaluate_constraints`` must have found their jobs.
+    :param group: where it has constraints, ``evaluate_constraints`` must have found their jobs
+    :param ledger: is asked
+    :param only_unqueued: see ``Ledger.list_states``
     """
+    list_states = partial(ledger.list_states, only_unqueued=only_unqueued)
+    if group.jobs:
+        return list_states(ids=dict.fromkeys(group.jobs))
     if group.constraints or group.found is not None:
-        return ledger.list_states(ids=group.found or ())
+        return list_states(ids=group.found or ())
     jobs: dict[JobId, JobState] = {}
     for cluster in group.clusters:
-        jobs.update((job.id, job) for job in ledger.list_states(cluster=cluster))
+        jobs.update((job.id, job) for job in list_states(cluster=cluster))
     for owner in group.owners:
-        jobs.update((job.id, job) for job in ledger.list_states(owner=owner))
+        jobs.update((job.id, job) for job in list_states(owner=owner))
     if not group.clusters and not group.owners:
-        jobs.update((job.id, job) for job in ledger.list_states())
+        jobs.update((job.id, job) for job in list_states())
     return list(jobs.values())
 
 

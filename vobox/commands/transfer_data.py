@@ -119,7 +119,7 @@ def _record_fetch(
 def _find_jobs(groups: Sequence[JobGroup], ledger: Ledger) -> list[Job]:
     found: dict[JobId, Job] = {}
     for group in groups:
-        ids = group.jobs or [job.id for job in select_jobs(group, ledger)]
+        ids = [job.id for job in select_jobs(group, ledger)]
         found.update((each, job) for each in ids if (job := ledger.get(each)) and job.in_queue)
     return list(found.values())
 

@@ -54,7 +54,6 @@ class JobState(NamedTuple):
     uid: int
     owner: str
     status: int
-    queued: bool
     worker: str
 
 
@@ -250,34 +249,37 @@ class Ledger:
         cluster: int | None = None,
         owner: str | None = None,
         ids: Iterable[JobId] | None = None,
+        only_unqueued: bool = False,
     ) -> list[JobState]:
         """Return the states of the jobs in the queue: all, or those of ``list_queue``.
 
-        ``ids``: of these jobs alone, in their order.
+        :param ids: of these jobs alone, in their order
+        :param only_unqueued: of held jobs that have no message in the job queue alone
         """
+        where = f"in_queue=1 AND status={HELD} AND queued=0" if only_unqueued else "in_queue=1"
         if ids is not None:
             found: list[JobState] = []
             for number, first, last in find_runs(ids):
                 if max(number, last) <= _MAX_INTEGER:
-                    found += self._states(f"in_queue=1 AND {_OF_RUN}", (number, first, last))
+                    found += self._states(f"{where} AND {_OF_RUN}", (number, first, last))
             return found
         if cluster is not None:
             if cluster > _MAX_INTEGER:
                 return []
-            return self._states("in_queue=1 AND cluster=?", (cluster,))
+            return self._states(f"{where} AND cluster=?", (cluster,))
         if owner is not None:
-            return self._states("in_queue=1 AND owner=? COLLATE NOCASE", (owner,))
-        return self._states("in_queue=1")
+            return self._states(f"{where} AND owner=? COLLATE NOCASE", (owner,))
+        return self._states(where)
 
     def _states(self, where: str, values: Sequence[object] = ()) -> list[JobState]:
         rows = self._query(
-            "SELECT cluster, proc, uid, owner, status, queued, worker FROM jobs "  # noqa: S608
+            "SELECT cluster, proc, uid, owner, status, worker FROM jobs "  # noqa: S608
             f"WHERE {where} ORDER BY cluster, proc",
             values,
         )
         return [
-            JobState(JobId(cluster, proc), uid, owner, status, bool(queued), worker)
-            for cluster, proc, uid, owner, status, queued, worker in rows
+            JobState(JobId(cluster, proc), uid, owner, status, worker)
+            for cluster, proc, uid, owner, status, worker in rows
         ]
 
     def iterate_left(self) -> Iterator[Job]:

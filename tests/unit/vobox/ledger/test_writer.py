@@ -84,17 +84,21 @@ def test_what_each_pass_asks_does_not_go_through_the_whole_queue(
 def test_states_are_those_of_the_jobs_in_the_queue(ledger: Ledger) -> None:
     held = job(3, "alice")
     held.status, held.queued, held.worker = 5, False, "w1"
-    for each in (job(10), job(9), held, job(1, left_at=5.0)):
+    other = job(4)
+    other.status = 5
+    for each in (job(10), job(9), held, other, job(1, left_at=5.0)):
         ledger.put(each)
+    for how in ({}, {"cluster": 7}, {"owner": "alice"}, {"ids": [held.id, other.id]}):
+        found = ledger.list_states(**how, only_unqueued=True)  # type: ignore[arg-type]
+        assert [state.id for state in found] == [held.id]
     for how in ({}, {"cluster": 7}, {"cluster": 8}, {"owner": "ALICE"}, {"cluster": 2**63}):
         jobs = ledger.list_queue(**how)  # type: ignore[arg-type]
         assert ledger.list_states(**how) == [  # type: ignore[arg-type]
-            (each.id, each.uid, each.ad.text("Owner"), each.status, each.queued, each.worker)
-            for each in jobs
+            (each.id, each.uid, each.ad.text("Owner"), each.status, each.worker) for each in jobs
         ]
     ids = [JobId(7, proc) for proc in (9, 10, 3, 1, 2, 9)]
-    found = [state.id.proc for state in ledger.list_states(ids=[*ids, JobId(2**63, 0)])]
-    assert found == [9, 10, 3, 9], "in the order of the ids"
+    procs = [state.id.proc for state in ledger.list_states(ids=[*ids, JobId(2**63, 0)])]
+    assert procs == [9, 10, 3, 9], "in the order of the ids"
 
 
 def test_loaded_jobs_are_read_by_one_query(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
