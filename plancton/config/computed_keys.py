@@ -15,30 +15,22 @@ def max_docks(config: Config, facts: HostFacts) -> int:
     """
     if isinstance(config.max_docks, int):
         return max(0, config.max_docks)
-    return compute(
-        config.max_docks,
-        {
-            "ncpus": facts.ncpus,
-            "ram_bytes": facts.ram_bytes,
-            "swap_bytes": facts.swap_bytes,
-            "max_dock_mem": config.max_dock_mem,
-            "max_dock_swap": config.max_dock_swap,
-        },
-    )
+    return compute(config.max_docks, _values(config, facts))
 
 
 def pilots_memory(config: Config, facts: HostFacts) -> int:
     """Return the most bytes for all pilots together; 0: no limit.  Raises BadExpression."""
     if isinstance(config.pilots_memory, int):
         return max(0, config.pilots_memory)
-    return compute(
-        config.pilots_memory,
-        {
-            "ncpus": facts.ncpus,
-            "ram_bytes": facts.ram_bytes,
-            "swap_bytes": facts.swap_bytes,
-            "max_dock_mem": config.max_dock_mem,
-            "max_dock_swap": config.max_dock_swap,
-            "mem_reserve": config.mem_reserve,
-        },
-    )
+    values = {**_values(config, facts), "mem_reserve": config.mem_reserve}
+    return compute(config.pilots_memory, values)
+
+
+def _values(config: Config, facts: HostFacts) -> dict[str, int]:
+    return {
+        "ncpus": facts.ncpus,
+        "ram_bytes": facts.ram_bytes,
+        "swap_bytes": facts.swap_bytes,
+        "max_dock_mem": config.max_dock_mem,
+        "max_dock_swap": config.max_dock_swap,
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 from tests.support.fake_broker import FakeBroker
@@ -30,6 +31,7 @@ from thyme.protocol.events import (
     Usage,
 )
 from thyme.protocol.job import JobId, SandboxFile, Task
+from thyme.protocol.mail import Claim, Heartbeat
 from vobox.classad.ad import Ad, literal, quote
 from vobox.jobs.job import ControlMessage, Job, LogEvent, SaveOutput
 from vobox.jobs.transitions import Transition, apply
@@ -274,6 +276,19 @@ class ScheddHarness:
         with patch.object(self.transport, "receive", lambda: mails.pop() if mails else None):
             self.mail.answer_claims()
         self.mail.read_rest()
+
+    def ask(self, message: Claim | Heartbeat, correlation: str = "token") -> list[tuple[Any, str]]:
+        """Return what comes back to the worker that sends this, and to which of its questions."""
+        connection = self.broker.connect()
+        connection.open_inbox(message.worker)
+        try:
+            self.receive(Mail(codec.encode(message), message.worker, correlation))
+            answers = []
+            while (mail := connection.receive()) is not None:
+                answers.append((codec.decode(mail.body), mail.correlation))
+            return answers
+        finally:
+            connection.close()
 
     def settle(self) -> None:
         self.reconciler.reconcile_all()

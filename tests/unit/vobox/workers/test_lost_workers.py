@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from tests.support.schedd_parts import JOB, SCHEDD, Events, ScheddHarness
@@ -16,29 +12,8 @@ from thyme.protocol.job import Task
 from thyme.protocol.mail import Heartbeat
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[ScheddHarness]:
-    made = ScheddHarness(tmp_path, lease=300.0, max_attempts=3)
-    yield made
-    made.close()
-
-
 def beat(worker: str = "w1", attempt: int = 0) -> Heartbeat:
     return Heartbeat(SCHEDD, JOB, attempt, worker, f"slot1@{worker}", Usage(peak_rss=1024))
-
-
-def ask(bench: ScheddHarness, message: Heartbeat) -> list[Any]:
-    """Return what comes back to the worker."""
-    connection = bench.broker.connect()
-    connection.open_inbox(message.worker)
-    try:
-        bench.receive(Mail(codec.encode(message), message.worker))
-        answers = []
-        while (mail := connection.receive()) is not None:
-            answers.append((codec.decode(mail.body), mail.correlation))
-        return answers
-    finally:
-        connection.close()
 
 
 # --- leases -------------------------------------------------------------------------------------
@@ -73,7 +48,7 @@ def test_heartbeats_keep_the_job(bench: ScheddHarness) -> None:
     running(bench)
     for _ in range(5):
         bench.clock.now += 299
-        assert ask(bench, beat()) == []
+        assert bench.ask(beat()) == []
         bench.end_leases()
     assert (bench.job().status, bench.job().losses) == (2, 0)
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,13 +19,6 @@ from thyme.protocol.mail import Claim, ClaimReply, Control, Heartbeat
 from vobox.workers.mail import MAX_MAIL, READING_SECONDS, answer_heartbeat, refuse_claim
 
 CORRELATION = "token"  # of a claim, unless it matters
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[ScheddHarness]:
-    made = ScheddHarness(tmp_path, lease=300.0, max_attempts=3)
-    yield made
-    made.close()
 
 
 def claim(
@@ -128,9 +120,9 @@ def test_a_worker_that_is_faster_than_the_stream_is_not_refused(bench: ScheddHar
 
     assert bench.job().attempt == 0
     assert bench.transport.count_ready("pool") == 2
-    assert ask(bench, claim("w2", attempt=1)) == [yes(1)]
-    assert ask(bench, claim("w3", attempt=1)) == [no("JobStatus is 2", 1)]
-    assert ask(bench, claim("w3")) == [no("JobStatus is 2")]
+    assert bench.ask(claim("w2", attempt=1)) == [yes(1)]
+    assert bench.ask(claim("w3", attempt=1)) == [no("JobStatus is 2", 1)]
+    assert bench.ask(claim("w3")) == [no("JobStatus is 2")]
 
 
 def test_a_dead_letter_that_was_queued_again_brings_the_next_attempt(bench: ScheddHarness) -> None:
@@ -139,13 +131,13 @@ def test_a_dead_letter_that_was_queued_again_brings_the_next_attempt(bench: Sche
     assert delivery is not None
     bench.transport.reject(delivery, "unreadable")
     bench.settle()
-    assert ask(bench, claim()) == [no("JobStatus is 5")]
+    assert bench.ask(claim()) == [no("JobStatus is 5")]
 
     bench.transport.requeue_dead_letters()
     bench.settle()
 
-    assert ask(bench, claim()) == [no("superseded by attempt 1")]
-    assert ask(bench, claim(attempt=1)) == [yes(1)]
+    assert bench.ask(claim()) == [no("superseded by attempt 1")]
+    assert bench.ask(claim(attempt=1)) == [yes(1)]
 
 
 def test_claims_are_answered_before_the_stream_is_read_and_heartbeats_after(
@@ -178,24 +170,10 @@ def test_a_heartbeat_from_the_wrong_worker_is_superseded() -> None:
 # --- the mail -------------------------------------------------------------------------------
 
 
-def ask(bench: ScheddHarness, message: Claim | Heartbeat, token: str = CORRELATION) -> list[Any]:
-    """Return what comes back to the worker."""
-    connection = bench.broker.connect()
-    connection.open_inbox(message.worker)
-    try:
-        bench.receive(Mail(codec.encode(message), message.worker, token))
-        answers = []
-        while (mail := connection.receive()) is not None:
-            answers.append((codec.decode(mail.body), mail.correlation))
-        return answers
-    finally:
-        connection.close()
-
-
 def test_one_worker_gets_a_job_and_another_gets_a_no(bench: ScheddHarness) -> None:
     bench.submit(Events().submit())
-    assert ask(bench, claim()) == [yes()]
-    assert ask(bench, claim("w2")) == [no("JobStatus is 2")]
+    assert bench.ask(claim()) == [yes()]
+    assert bench.ask(claim("w2")) == [no("JobStatus is 2")]
     assert starts(bench) == ["w1"]
 
 
@@ -211,7 +189,7 @@ def test_a_worker_of_another_pool_is_granted_nothing(bench: ScheddHarness) -> No
 
 def test_the_start_is_recorded_before_the_worker_is_told(bench: ScheddHarness) -> None:
     bench.submit(Events().submit())
-    ask(bench, claim())
+    bench.ask(claim())
 
     *_before, started = bench.broker.messages()
     assert isinstance(started, Started)
@@ -263,24 +241,24 @@ def test_a_worker_that_did_not_hear_the_answer_gets_the_same_when_it_asks_again(
     bench: ScheddHarness, restarted: bool
 ) -> None:
     bench.submit(Events().submit())
-    first = ask(bench, claim())
+    first = bench.ask(claim())
     if restarted:
         bench.restart()
 
-    assert ask(bench, claim(again=True)) == first == [yes()]
+    assert bench.ask(claim(again=True)) == first == [yes()]
     bench.settle()
-    assert ask(bench, claim(again=True), "another token")[0][0] == yes()[0]
+    assert bench.ask(claim(again=True), "another token")[0][0] == yes()[0]
     assert starts(bench) == ["w1"]
 
 
 def test_a_claim_that_comes_again_is_answered_from_the_whole_stream(bench: ScheddHarness) -> None:
     e = Events()
     bench.submit(e.submit())
-    ask(bench, claim())
+    bench.ask(claim())
     bench.broker.record([codec.encode(each) for each in (e.finished(),)])  # not read yet
 
-    assert ask(bench, claim("w1", again=True)) == [no("JobStatus is 6")]
-    assert ask(bench, claim("w2", again=True)) == [no("JobStatus is 6")]
+    assert bench.ask(claim("w1", again=True)) == [no("JobStatus is 6")]
+    assert bench.ask(claim("w2", again=True)) == [no("JobStatus is 6")]
     assert starts(bench) == ["w1"]
 
 
@@ -290,7 +268,7 @@ def test_a_claim_that_comes_for_the_first_time_costs_no_look_into_the_stream(
     bench.submit(Events().submit())
     bench.broker.calls.clear()
 
-    assert ask(bench, claim()) == [yes()]
+    assert bench.ask(claim()) == [yes()]
 
     assert "read" not in bench.broker.calls
 
@@ -301,7 +279,7 @@ def test_what_was_said_of_a_job_and_not_read_back_counts_for_its_claim(
     bench.submit(Events().submit())
     bench.reconciler.hold(JOB, HoldReason(1, 0, "why"))  # recorded, and not read back
 
-    assert ask(bench, claim()) == [no("JobStatus is 5")]
+    assert bench.ask(claim()) == [no("JobStatus is 5")]
 
 
 def test_while_the_stream_cannot_be_read_to_its_end_who_asks_again_is_told_to_wait(
@@ -310,10 +288,10 @@ def test_while_the_stream_cannot_be_read_to_its_end_who_asks_again_is_told_to_wa
     bench.submit(Events().submit(), Events(JobId(38, 1)).submit())
     monkeypatch.setattr(bench.transport, "read", lambda _after, _limit: [])
 
-    assert ask(bench, claim(again=True)) == [wait()]
-    assert ask(bench, claim(job=JobId(99, 0)))[0][0].wait  # it may be a new one
+    assert bench.ask(claim(again=True)) == [wait()]
+    assert bench.ask(claim(job=JobId(99, 0)))[0][0].wait  # it may be a new one
     # nothing can have been said of this one
-    assert ask(bench, claim(job=JobId(38, 1)))[0][0].run
+    assert bench.ask(claim(job=JobId(38, 1)))[0][0].run
     assert starts(bench) == ["w1"]
 
 
@@ -349,7 +327,7 @@ def test_claims_that_wait_for_the_stream_are_bounded_in_number(bench: ScheddHarn
     bench.transport.open_inbox("schedd")
     connection = bench.broker.connect()
     connection.open_inbox("w1")
-    assert ask(bench, claim("w2")) == [no("no such job")]  # read for it, and not so soon again
+    assert bench.ask(claim("w2")) == [no("no such job")]  # read for it, and not so soon again
     for proc in range(MAX_MAIL + 1):
         mail = Mail(codec.encode(claim(job=JobId(1, proc))), "w1", f"token {proc}")
         connection.send("schedd", mail)
@@ -374,9 +352,9 @@ def test_an_older_worker_is_never_told_to_wait(
     bench.submit(Events().submit())
     with monkeypatch.context() as silent:
         silent.setattr(bench.transport, "read", lambda _after, _limit: [])
-        assert ask(bench, claim(again=None)) == []
+        assert bench.ask(claim(again=None)) == []
 
-    assert ask(bench, claim(again=None)) == [yes()]
+    assert bench.ask(claim(again=None)) == [yes()]
 
 
 def test_while_the_ledger_is_rebuilt_everybody_is_told_to_wait(bench: ScheddHarness) -> None:
@@ -401,31 +379,31 @@ def test_a_start_that_could_not_be_recorded_is_not_granted(bench: ScheddHarness)
     bench.broker.break_at("record")
 
     with pytest.raises(BrokerUnreachable):
-        ask(bench, claim())
+        bench.ask(claim())
 
     assert bench.broker.calls[-1] == "record"
     bench.transport.close()
     bench.transport = bench.broker.connect()
-    assert ask(bench, claim(again=True)) == [yes()]
+    assert bench.ask(claim(again=True)) == [yes()]
     assert starts(bench) == ["w1"]
 
 
 def test_a_job_that_a_current_ledger_does_not_know_is_not_run(bench: ScheddHarness) -> None:
-    assert ask(bench, claim()) == [no("no such job")]
+    assert bench.ask(claim()) == [no("no such job")]
     assert starts(bench) == []
 
 
 def test_the_claim_of_another_schedds_job_is_not_answered(bench: ScheddHarness) -> None:
     bench.submit(Events().submit())
 
-    assert ask(bench, replace(claim(), schedd="another")) == []
+    assert bench.ask(replace(claim(), schedd="another")) == []
     assert starts(bench) == []
 
 
 def test_the_start_and_the_reply_carry_the_life_of_the_job(bench: ScheddHarness) -> None:
     bench.submit(replace(Events().submit(), life="one"))
 
-    ((reply, _token),) = ask(bench, replace(claim(), life="one"))
+    ((reply, _token),) = bench.ask(replace(claim(), life="one"))
 
     assert (reply.run, reply.life) == (True, "one")
     assert [m.life for m in bench.broker.messages() if isinstance(m, Started)] == ["one"]
@@ -441,7 +419,7 @@ def test_events_of_another_job_with_the_same_number_are_passed_over(
     assert bench.state.stream.forged == 1
     assert f"is of another job that had the number {JOB}: not believed" in caplog.text
 
-    assert ask(bench, replace(beat(), life="other")) == []
+    assert bench.ask(replace(beat(), life="other")) == []
 
     bench.record(replace(e.finished(), life="one"))
     assert bench.job().status == 4
@@ -451,14 +429,14 @@ def test_a_worker_that_runs_a_held_job_is_told_again_at_its_heartbeat(bench: Sch
     e = Events()
     bench.submit(e.submit())
     bench.record(e.started(), e.held())  # the control mail reached no worker
-    assert ask(bench, beat()) == [(Control(SCHEDD, JOB, 0, "hold"), "")]
+    assert bench.ask(beat()) == [(Control(SCHEDD, JOB, 0, "hold"), "")]
 
 
 def test_a_heartbeat_of_a_good_run_is_not_answered(bench: ScheddHarness) -> None:
     e = Events()
     bench.submit(e.submit())
     bench.record(e.started())
-    assert ask(bench, beat()) == []
+    assert bench.ask(beat()) == []
 
 
 def test_unreadable_mail_is_dropped_and_logged(

@@ -1,0 +1,17 @@
+"""Fixtures of the tests in this directory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.schedd_parts import ScheddHarness
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[ScheddHarness]:
+    made = ScheddHarness(tmp_path, lease=300.0, max_attempts=3)
+    yield made
+    made.close()
