@@ -119,6 +119,11 @@ class Paths:
         return self.rundir / "status.json"
 
     @property
+    def pilot_outputs(self) -> Path:
+        """The directory with the end of what the last pilots printed."""
+        return self.logdir / "pilots"
+
+    @property
     def log(self) -> Path:
         """The daemon's log file."""
         return self.logdir / "plancton.log"

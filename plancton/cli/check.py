@@ -28,12 +28,28 @@ def validate(paths: Paths, arguments: argparse.Namespace) -> int:
     facts = ProcSensors().read_facts()
     config = _from_url(where, facts) if is_url(where) else preflight.load_config(Path(where), facts)
     example = pilot_spec.make_spec(config, facts, pilot_spec.NAME_PREFIX + "example"[:6])
-    print(f"{hide_password(where) if is_url(where) else where}: good")
+    shown = hide_password(where) if is_url(where) else where
+    window = ""
+    if config.windows or config.stops:
+        window = calendar_rule.find_phase(config, facts, time.time()).text
+    if arguments.json:
+        found = {
+            "config": shown,
+            "engine": config.engine,
+            "max_docks": max_docks(config, facts),
+            "ncpus": facts.ncpus,
+            "command": example.command,
+            "windows": window,
+            "notes": list_notes(config),
+        }
+        print(json.dumps(found, indent=2))
+        return ExitCode.OK
+    print(f"{shown}: good")
     print(f"  engine     {config.engine}")
     print(f"  max_docks  {max_docks(config, facts)} on this node ({facts.ncpus} CPUs)")
     print(f"  command    {' '.join(example.command)}")
-    if config.windows or config.stops:
-        print(f"  windows    {calendar_rule.find_phase(config, facts, time.time()).text}")
+    if window:
+        print(f"  windows    {window}")
     for note in list_notes(config):
         print(f"  note       {note}")
     return ExitCode.OK

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plancton.daemon.lock import running_pid
 from plancton.paths import Paths
+
+if TYPE_CHECKING:  # status loads no library of the configuration
+    from plancton.engine.base import Engine
 
 
 def read_document(paths: Paths) -> dict[str, Any] | None:
@@ -56,25 +59,29 @@ def _left(document: dict[str, Any], paths: Paths) -> list[dict[str, Any]] | None
         return None
 
 
-def open_last_engine(document: dict[str, Any] | None, paths: Paths) -> Any:
+def open_last_engine(document: dict[str, Any] | None, paths: Paths) -> Engine | None:
     """Return the engine of the daemon that ran here last, without its configuration.
 
     None if it was none that this version knows.
     """
     from pathlib import Path
 
+    from plancton.engine.pilot_outputs import PilotOutputs
     from plancton.engine.process.engine import ProcessEngine
     from plancton.engine.select import find_process_place
 
+    outputs = PilotOutputs(paths.pilot_outputs)
     known = (document or {}).get("engine")
     if known is None:
-        return ProcessEngine(find_process_place(paths, ""))
+        return ProcessEngine(find_process_place(paths, ""), outputs)
     if known.get("name") == "docker":
         from plancton.config.model import Config
         from plancton.engine.docker.engine import DockerEngine
 
         defaults = Config()
-        return DockerEngine(known["place"], defaults.cgroup_parent, Path(defaults.cgroup_root))
+        return DockerEngine(
+            known["place"], defaults.cgroup_parent, Path(defaults.cgroup_root), outputs
+        )
     if known.get("name") != ProcessEngine.name:
         return None
-    return ProcessEngine(Path(known["place"]), paths.logdir / "pilots")
+    return ProcessEngine(Path(known["place"]), outputs)

@@ -7,6 +7,7 @@ are healthy: the daemon does what it should.
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from typing import Any
 
@@ -19,10 +20,13 @@ from .document import read_document
 LATE = 60.0
 
 
-def health(paths: Paths, _arguments: argparse.Namespace) -> int:
+def health(paths: Paths, arguments: argparse.Namespace) -> int:
     """Print whether the daemon works; return 0 if it does, else 1."""
     problem = find_problem(running_pid(paths), read_document(paths), time.monotonic())
-    print(problem or "healthy")
+    if arguments.json:
+        print(json.dumps({"healthy": not problem, "problem": problem}))
+    else:
+        print(problem or "healthy")
     return 1 if problem else 0
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -29,6 +32,7 @@ COMMANDS = {
     "reload": ("stopping", "reload", "read the configuration now, and say whether it is good"),
     "status": ("show", "status", "what runs"),
     "explain": ("show", "explain", "one sentence per rule: why pilots start, or do not"),
+    "logs": ("logs", "logs", "what a pilot printed, also one of the last that ended"),
     "top": ("top", "top", "what runs, shown again every few seconds"),
     "health": ("health", "health", "0 if the daemon works, 1 if not (for a HEALTHCHECK)"),
     "report": ("report", "report", "the node's last day as one HTML page"),
@@ -39,6 +43,10 @@ COMMANDS = {
 }
 #: Seconds of a wait that nothing limits.
 _NO_LIMIT = 1e9
+#: They print a page or a script, or run until they are ended.
+_WITHOUT_JSON = ("nodaemon", "report", "completion", "help")
+#: They print a document of their own with --json.
+_OWN_JSON = ("status", "explain", "top", "health", "validate", "simulate", "logs")
 SHELLS = ("bash", "zsh")
 _EXIT_CODES = """\
 exit codes:
@@ -77,6 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         run: Callable[[Paths, argparse.Namespace], int] = getattr(
             import_module(f"plancton.cli.{module}"), function
         )
+        if arguments.json and arguments.command not in _OWN_JSON:
+            return _run_as_json(run, paths, arguments)
         return run(paths, arguments)
     except ModuleNotFoundError as error:
         print(f"planctonctl: {describe_missing_library(error, 'node')}", file=sys.stderr)
@@ -91,6 +101,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader went away (`| head`); say nothing, and let no flush say it either.
         sys.stdout = None
         return ExitCode.FAILED
+
+
+def _run_as_json(
+    run: Callable[[Paths, argparse.Namespace], int], paths: Paths, arguments: argparse.Namespace
+) -> int:
+    """Run a command that says what it did, and print that and its exit code as JSON."""
+    told = io.StringIO()
+    error = ""
+    try:
+        with contextlib.redirect_stdout(told):
+            code = int(run(paths, arguments))
+    except PlanctonError as problem:
+        code, error = int(problem.exit_code), str(problem)
+    found = {"command": arguments.command, "exit_code": code, "error": error}
+    print(json.dumps({**found, "text": told.getvalue().splitlines()}))
+    return code
 
 
 class _Parser(Parser):
@@ -120,7 +146,7 @@ def make_parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         # Also after the command; without a default of its own, which would hide the first.
         _places(command, argparse.SUPPRESS, argparse.SUPPRESS)
-        if name in ("status", "explain", "simulate"):
+        if name not in _WITHOUT_JSON:
             command.add_argument(
                 "--json", action="store_true", default=argparse.SUPPRESS, help="for programs"
             )
@@ -140,6 +166,12 @@ def _own_options(command: str, add: Callable[..., object]) -> None:
             metavar="S",
             help="return when no pilot runs any more, or fail after S seconds",
         )
+        add(
+            "--deadline",
+            type=_seconds,
+            metavar="S",
+            help="end the pilots that still run after S seconds, and wait for that",
+        )
     elif command == "completion":
         add("shell", choices=SHELLS, help="the shell that will read it")
     elif command == "help":
@@ -152,6 +184,9 @@ def _own_options(command: str, add: Callable[..., object]) -> None:
     elif command == "top":
         add("--interval", type=_interval, default=2.0, metavar="S", help="time between two (2)")
         add("--count", type=_positive, metavar="N", help="end after N (a terminal: never; else 1)")
+    elif command == "logs":
+        add("pilot", nargs="?", help="its name, or what follows plancton-worker-; else list them")
+        add("--lines", type=_positive, metavar="N", help="the last N lines only")
     elif command == "report":
         add(
             "--output",

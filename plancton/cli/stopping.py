@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from plancton.daemon.admin_mode import AdminFlags
 from plancton.daemon.lock import DaemonLock, running_pid
@@ -17,6 +19,9 @@ from plancton.policy.capacity import format_pilots
 from plancton.policy.rules import FORCE_GRACE
 
 from .document import open_last_engine, read_document
+
+if TYPE_CHECKING:
+    from plancton.engine.base import Engine
 
 #: Seconds that a daemon may need to end after SIGTERM.
 _STOP_WAIT = 30.0
@@ -61,14 +66,14 @@ def drain(paths: Paths, arguments: argparse.Namespace) -> int:
     """Start no new pilots; running ones end by themselves."""
     AdminFlags(paths.rundir).drain()
     _report(paths, "drains: no new pilots are started")
-    return _wait_for_pilots(paths, arguments.wait)
+    return _wait_for_pilots(paths, arguments.wait, arguments.deadline)
 
 
 def drain_stop(paths: Paths, arguments: argparse.Namespace) -> int:
     """Drain, and end the daemon after the last pilot."""
     AdminFlags(paths.rundir).drain(then_stop=True)
     _report(paths, "drains, and the daemon ends after the last pilot")
-    return _wait_for_pilots(paths, arguments.wait)
+    return _wait_for_pilots(paths, arguments.wait, arguments.deadline)
 
 
 def resume(paths: Paths, _arguments: argparse.Namespace) -> int:
@@ -106,26 +111,57 @@ def reload(paths: Paths, _arguments: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
-def _wait_for_pilots(paths: Paths, seconds: float | None) -> int:
-    """Wait until no pilot runs, at most ``seconds`` (None: not at all); say how many still do."""
-    deadline = time.monotonic() + (seconds or 0.0)
-    shown = None
-    while seconds is not None and running_pid(paths) is not None:
-        document = read_document(paths) or {}
-        pilots = [one for one in document.get("pilots") or () if one["state"] != "exited"]
-        known = document.get("mode") in (Mode.DRAIN.value, Mode.DRAIN_STOP.value)
-        if known and not pilots and document["pilots"] is not None:
-            break
-        text = f"{format_pilots(len(pilots))} {'runs' if len(pilots) == 1 else 'run'} still"
-        if time.monotonic() > deadline:
-            raise PlanctonError(f"{text} after {seconds:g} s")
-        if known and text != shown:
-            print(text, flush=True)
-            shown = text
-        time.sleep(_WAIT_PAUSE)
-    if seconds is not None:
-        print("no pilot runs any more")
+def _wait_for_pilots(paths: Paths, seconds: float | None, kill_after: float | None) -> int:
+    """Wait until no pilot runs, at most ``seconds`` (None: not at all); say how many still do.
+
+    Pilots that still run after ``kill_after`` seconds are asked to end; without ``seconds`` they
+    are then waited for as long as they may take.  Raises PlanctonError if some still run.
+    """
+    if seconds is None and kill_after is not None:
+        seconds = kill_after + _read_stop_grace(paths) + _FORCE_WAIT
+    if seconds is None:
+        return ExitCode.OK
+    with contextlib.ExitStack() as opened:
+        began, shown = time.monotonic(), None
+        while running_pid(paths) is not None:
+            document = read_document(paths) or {}
+            pilots = [one for one in document.get("pilots") or () if one["state"] != "exited"]
+            known = document.get("mode") in (Mode.DRAIN.value, Mode.DRAIN_STOP.value)
+            if known and not pilots and document["pilots"] is not None:
+                break
+            text = f"{format_pilots(len(pilots))} {'runs' if len(pilots) == 1 else 'run'} still"
+            waited = time.monotonic() - began
+            if kill_after is not None and waited > kill_after:
+                print(f"{text} after {kill_after:g} s: they are asked to end", flush=True)
+                # open until they have ended: it may be what kills them
+                opened.callback(_stop_pilots(paths, document).close)
+                kill_after = None
+            if waited > seconds:
+                raise PlanctonError(f"{text} after {seconds:g} s")
+            if known and text != shown:
+                print(text, flush=True)
+                shown = text
+            time.sleep(_WAIT_PAUSE)
+    print("no pilot runs any more")
     return ExitCode.OK
+
+
+def _read_stop_grace(paths: Paths) -> float:
+    """Return how long pilots may take to end (s), as the daemon's configuration says."""
+    config = (read_document(paths) or {}).get("config") or {}
+    return float(config.get("stop_grace", FORCE_GRACE))
+
+
+def _stop_pilots(paths: Paths, document: dict[str, Any]) -> Engine:
+    """Ask every pilot to end, as an eviction does; return the engine, which may have to kill."""
+    engine = open_last_engine(document, paths)
+    if engine is None:
+        raise EngineError("the engine of the daemon is not known to this version")
+    grace = _read_stop_grace(paths)
+    for pilot in engine.list_pilots():
+        if pilot.state is not PilotState.EXITED:
+            engine.stop(pilot.id, grace)
+    return engine
 
 
 def _check_engine(paths: Paths, since: float) -> None:

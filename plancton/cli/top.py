@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -20,14 +21,23 @@ from .table import render_view
 
 
 def top(paths: Paths, arguments: argparse.Namespace) -> int:
-    """Show the status ``count`` times, ``interval`` seconds apart; on a terminal until Ctrl-C."""
+    """Show the status ``count`` times, ``interval`` seconds apart; on a terminal until Ctrl-C.
+
+    With --json each is one line.
+    """
     from rich.console import Console
     from rich.live import Live
 
-    terminal = sys.stdout.isatty()
+    terminal = sys.stdout.isatty() and not arguments.json
     rounds = arguments.count or (None if terminal else 1)
     document = read_current(paths, time.time())
     try:
+        if arguments.json:
+            print(json.dumps(document), flush=True)
+            for _, new in _further(paths, arguments.interval, document, rounds):
+                document = new
+                print(json.dumps(document), flush=True)
+            return _code(document)
         if not terminal:
             console = Console(highlight=False, soft_wrap=True, markup=False)
             console.print(render_view(document, None))

@@ -71,6 +71,13 @@ class ContainerKeys(BaseModel):
         "Security options, e.g. `apparmor:PROFILE`, which is used only where AppArmor is on. "
         + _NAMES,
     )
+    user_namespaces: bool = key(
+        False,
+        "",
+        "Pilots may make user namespaces, as Apptainer does where it is not setuid: a seccomp "
+        "profile of Plancton's own instead of the engine's, unless `security_opts` names one.",
+        "1.0",
+    )
     read_only: bool = key(False, "", "The container's own file system is read-only.", "1.0")
 
     # What it sees of the node
@@ -79,7 +86,10 @@ class ContainerKeys(BaseModel):
         "",
         "Bind mounts, `host:container[:options]`: read-only unless `:rw` is written. "
         "The host path must exist. Options are separated by commas: ro, rw, z, Z, and how mounts "
-        "spread (rslave, rshared, ...). " + _NAMES,
+        "spread (rslave, which is the default: what the node mounts later, as CVMFS is, shows in "
+        "pilots; private, rshared, ...). Where the engine uses SELinux, `z` is the default but for "
+        "/cvmfs and directories of the system; `security_opts: [label:disable]` prevents it. "
+        + _NAMES,
     )
     tmpfs: dict[str, str] = key(
         {}, "", "File systems in memory: path and options, e.g. `/tmp: size=100m`.", "1.0"

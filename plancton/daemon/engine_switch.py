@@ -122,6 +122,10 @@ class EngineSwitch:
         """Remove an ended pilot from the engine that has it."""
         self._owner.get(pilot_id, self._current).remove(pilot_id)
 
+    def read_output(self, pilot_id: str) -> bytes | None:
+        """Return the end of a pilot's output, from the engine that has it."""
+        return self._owner.get(pilot_id, self._current).read_output(pilot_id)
+
     def pull(self, image: str) -> None:
         """Make an image ready on the engine that starts new pilots."""
         self._current.pull(image)

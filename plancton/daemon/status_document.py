@@ -106,6 +106,7 @@ def build_document(
             "loaded": config_loaded,
             "problem": "; ".join(filter(None, (config_problem, loop_pass.settings_problem))),
             "notes": list(list_notes(config)),
+            "stop_grace": config.stop_grace,
         },
         "rules": [asdict(reason) for reason in loop_pass.decision.reasons],
     }

@@ -81,6 +81,13 @@ class Engine(Protocol):
         """
         ...
 
+    def read_output(self, pilot_id: str) -> bytes | None:
+        """Return the end of what a listed pilot printed; None for one that is not listed.
+
+        At most ``pilot_outputs.OUTPUT_KEPT`` bytes.  Raises EngineError.
+        """
+        ...
+
     def pull(self, image: str) -> None:
         """Make an image ready; nothing to do where pilots are processes."""
         ...

@@ -9,6 +9,7 @@ from plancton.engine.process.engine import ProcessEngine
 from plancton.paths import Paths
 
 from .base import Engine
+from .pilot_outputs import PilotOutputs
 
 
 def open_engine(config: Config, paths: Paths) -> Engine:
@@ -19,9 +20,14 @@ def open_engine(config: Config, paths: Paths) -> Engine:
         from plancton.engine.docker.engine import DockerEngine
 
         return DockerEngine(
-            find_host(config.docker_host), config.cgroup_parent, Path(config.cgroup_root)
+            find_host(config.docker_host),
+            config.cgroup_parent,
+            Path(config.cgroup_root),
+            PilotOutputs(paths.pilot_outputs),
         )
-    return ProcessEngine(find_process_place(paths, config.scratch_dir), paths.logdir / "pilots")
+    return ProcessEngine(
+        find_process_place(paths, config.scratch_dir), PilotOutputs(paths.pilot_outputs)
+    )
 
 
 def find_process_place(paths: Paths, scratch_dir: str) -> Path:

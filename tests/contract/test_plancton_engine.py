@@ -225,3 +225,26 @@ def test_a_pilot_reads_what_it_is_told_about_its_node(bench: EngineTest) -> None
     for value, code in (("777", 0), ("778", 1)):
         name = bench.start(bench.harness.reads("wall_limit_secs", value))
         assert bench.until(name, PilotState.EXITED).exit_code == code
+
+
+def test_the_output_of_a_pilot_is_read_while_it_runs_and_until_it_is_removed(
+    bench: EngineTest,
+) -> None:
+    name = bench.start(bench.harness.says("abcdef"))
+    bench.until(name, PilotState.RUNNING)
+
+    def said() -> set[int]:
+        return set(bench.engine.read_output(name) or b"") - set(b"\n")
+
+    # the two streams may come in either order
+    wait_until(lambda: said() == set(b"abcdef"), "what it says")
+    bench.engine.stop(name, 5.0)
+    bench.until(name, PilotState.EXITED)
+    assert said() == set(b"abcdef")
+    bench.engine.remove(name)
+    wait_until(lambda: bench.engine.read_output(name) is None, "its removal")
+
+
+def test_the_output_of_what_is_not_there_is_unknown(bench: EngineTest) -> None:
+    bench.engine.list_pilots()
+    assert bench.engine.read_output("plancton-worker-nobody") is None

@@ -12,6 +12,7 @@ import pytest
 from plancton.config.model import Config
 from plancton.engine.base import Engine
 from plancton.engine.docker.engine import DockerEngine
+from plancton.engine.pilot_outputs import PilotOutputs
 from plancton.engine.pilot_spec import PilotSpec, make_name, make_spec
 from plancton.engine.process.engine import ProcessEngine
 from plancton.model import Pilot, PilotState
@@ -33,6 +34,10 @@ class EngineHarness(Protocol):
 
     def reads(self, path: str, value: str) -> tuple[str, ...]:
         """Return a command that ends with 0 if the file in ``$JOBFEATURES`` holds ``value``."""
+        ...
+
+    def says(self, text: str) -> tuple[str, ...]:
+        """Return a command that prints ``text``, half of it as an error, and goes on."""
         ...
 
     def ignores_term(self) -> tuple[str, ...]:
@@ -69,6 +74,9 @@ class FakeHarness:
     def reads(self, path: str, value: str) -> tuple[str, ...]:
         return ("reads", f"jobfeatures/{path}", value)
 
+    def says(self, text: str) -> tuple[str, ...]:
+        return ("say", text)
+
     def ignores_term(self) -> tuple[str, ...]:
         return ("stubborn",)
 
@@ -87,7 +95,7 @@ class ProcessHarness:
         self.directory = directory
 
     def open(self) -> Engine:
-        return ProcessEngine(self.directory / "pilots", self.directory / "outputs")
+        return ProcessEngine(self.directory / "pilots", PilotOutputs(self.directory / "outputs"))
 
     def exits(self, code: int) -> tuple[str, ...]:
         return ("sh", "-c", f"exit {code}")
@@ -97,6 +105,14 @@ class ProcessHarness:
 
     def reads(self, path: str, value: str) -> tuple[str, ...]:
         return ("sh", "-c", f'test "$(cat "$JOBFEATURES/{path}")" = {value}')
+
+    def says(self, text: str) -> tuple[str, ...]:
+        return (
+            "sh",
+            "-c",
+            f"echo {text[:3]}; echo {text[3:]} >&2; trap 'exit 143' TERM; "
+            "while :; do sleep 0.05; done",
+        )
 
     def ignores_term(self) -> tuple[str, ...]:
         return ("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
@@ -134,6 +150,7 @@ class ContainerHarness:
     def ignores_term(self) -> tuple[str, ...]:
         return ("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
 
+    says = ProcessHarness.says
     is_deaf = ProcessHarness.is_deaf
 
     def missing(self) -> tuple[str, ...]:

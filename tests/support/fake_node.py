@@ -112,7 +112,8 @@ class FakeEngine:
     """The engine's contract in memory.
 
     A pilot's command says what it does: ``exit N``, ``sleep`` (ends when asked to), ``stubborn``
-    (ends only when killed) or ``reads FILE VALUE`` (ends with 0 if it was told so).
+    (ends only when killed), ``say TEXT`` (prints it, and ends when asked to) or
+    ``reads FILE VALUE`` (ends with 0 if it was told so).
     ``calls`` records every change that was asked for.
     """
 
@@ -155,8 +156,15 @@ class FakeEngine:
         elif spec.command[0] == "reads":
             _, path, value = spec.command
             self.end(spec.name, 0 if spec.features.get(path, "").strip() == value else 1)
-        elif spec.command[0] not in ("sleep", "stubborn"):
+        elif spec.command[0] not in ("sleep", "stubborn", "say"):
             self.end(spec.name, 127, f"cannot run {spec.command[0]!r}: No such file or directory")
+
+    def read_output(self, pilot_id: str) -> bytes | None:
+        self._answer()
+        pilot = self._place.pilots.get(pilot_id)
+        if pilot is None:
+            return None
+        return pilot.spec.command[1].encode() if pilot.spec.command[0] == "say" else b""
 
     def stop(self, pilot_id: str, grace: float) -> None:
         self._answer()

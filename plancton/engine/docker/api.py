@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -38,6 +39,8 @@ DEFAULT_HOST = "unix:///var/run/docker.sock"
 QUICK_TIMEOUT = 10.0
 #: Seconds for work: creating, starting and removing a container on a busy node.
 SLOW_TIMEOUT = 120.0
+#: Lines of a container's output that are read at most.
+_LAST_LINES = 5000
 #: Seconds without progress after which a pull is given up.
 PULL_SILENCE = 300.0
 #: Seconds without an event after which the stream is opened again: the other end may be gone.
@@ -90,6 +93,8 @@ class DockerApi:
             name=f"{'Podman' if podman else 'Docker'} {version.get('Version', '')}",
             ncpus=int(info.get("NCPU") or 1),
             apparmor="name=apparmor" in options,
+            selinux="name=selinux" in options,
+            user_namespaces=_make_seccomp_option(podman),
             log_driver=str(info.get("LoggingDriver") or ""),
             cgroup_driver=str(info.get("CgroupDriver") or "cgroupfs"),
         )
@@ -164,6 +169,16 @@ class DockerApi:
         """Remove a container and its anonymous volumes, even if it runs."""
         with self._translate_errors(container):
             self._client(SLOW_TIMEOUT).remove_container(container, v=True, force=True)
+
+    def read_output(self, container: str, most: int) -> bytes:
+        """Return the last ``most`` bytes of a container's output that the engine has kept."""
+        with self._translate_errors(container):
+            end = b""
+            for part in self._client(SLOW_TIMEOUT).logs(
+                container, stdout=True, stderr=True, stream=True, follow=False, tail=_LAST_LINES
+            ):
+                end = (end + part)[-most:]
+            return end
 
     def read_stats(self, container: str) -> dict[str, Any]:
         """Return the API's statistics of a container."""
@@ -262,6 +277,12 @@ class DockerApi:
         ):
             return EngineTimeout(f"{self.host}: no answer in time ({what})")
         return EngineUnavailable(f"{self.host}: {' '.join(str(causes[-1]).split()) or what}")
+
+
+def _make_seccomp_option(podman: bool) -> str:
+    """Return the security option with our profile: its path for Podman, its text for Docker."""
+    profile = Path(__file__).with_name("profiles") / "user_namespaces.json"
+    return f"seccomp={profile if podman else profile.read_text(encoding='utf-8')}"
 
 
 class _Events(Iterator[dict[str, Any]]):

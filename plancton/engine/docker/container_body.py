@@ -36,6 +36,12 @@ _LOG_LIMIT = {"max-size": "10m"}
 _LONE_NETWORKS = ("none", "host", "bridge", "default")
 _PROPAGATION = {"private", "rprivate", "shared", "rshared", "slave", "rslave"}
 _RELABEL = {"z", "Z"}
+#: The engine refuses to label these; CVMFS cannot be labelled.
+_NEVER_LABELLED = {
+    "/", "/bin", "/boot", "/cvmfs", "/dev", "/etc", "/home", "/lib", "/lib64", "/media", "/opt",
+    "/proc", "/root", "/run", "/sbin", "/srv", "/sys", "/usr", "/var", "/var/lib", "/var/log",
+    "/tmp",  # noqa: S108
+}  # fmt: skip
 _DEVICE_RIGHTS = re.compile(r"[rwm]{1,3}\Z")
 _USER = re.compile(r"[\w.-]+(:[\w.-]+)?\Z")
 _CAPABILITY = re.compile(r"-?[A-Z][A-Z0-9_]*\Z")
@@ -50,6 +56,12 @@ class EngineFacts:
     apparmor: bool = False
     log_driver: str = ""
     cgroup_driver: str = "cgroupfs"
+    #: it labels what is bound, so that SELinux lets containers read it
+    selinux: bool = False
+    #: mounts of the node can be passed on into containers, as its / is a shared mount
+    passes_mounts_on: bool = True
+    #: the security option with which pilots may make user namespaces
+    user_namespaces: str = ""
 
 
 def build_body(
@@ -81,7 +93,7 @@ def build_body(
         "HostConfig": {
             **_limits(config, facts),
             **_rights(config, facts),
-            **_view(config),
+            **_view(config, facts),
             "CgroupParent": cgroup_parent,
             "OomScoreAdj": config.oom_score_adj,
             "RestartPolicy": {"Name": "no"},
@@ -170,6 +182,8 @@ def _rights(config: Config, facts: EngineFacts) -> dict[str, Any]:
     options = [text.replace(":", "=", 1) for text in config.security_opts]
     if not facts.apparmor:
         options = [text for text in options if not text.startswith("apparmor=")]
+    if config.user_namespaces and not any(text.startswith("seccomp=") for text in options):
+        options.append(facts.user_namespaces)
     if config.no_new_privileges:
         options.append("no-new-privileges")
     return {
@@ -182,8 +196,11 @@ def _rights(config: Config, facts: EngineFacts) -> dict[str, Any]:
     }
 
 
-def _view(config: Config) -> dict[str, Any]:
-    binds = [_bind(text) for text in config.binds]
+def _view(config: Config, facts: EngineFacts) -> dict[str, Any]:
+    labelled = facts.selinux and not (
+        config.docker_privileged or {"label:disable", "label=disable"} & {*config.security_opts}
+    )
+    binds = [_bind(text, facts.passes_mounts_on, labelled) for text in config.binds]
     return {
         "NetworkMode": config.networks[0] if config.networks else "default",
         # Only the old form of a bind can relabel for SELinux; the new one refuses a host
@@ -202,7 +219,12 @@ def _log_config(facts: EngineFacts) -> dict[str, Any]:
     return {"Type": "", "Config": {}}
 
 
-def _bind(text: str) -> str | dict[str, Any]:
+def _bind(text: str, passes_mounts_on: bool = True, labelled: bool = False) -> str | dict[str, Any]:
+    """Return a bind as the API wants it; what the text leaves open is for CVMFS to work.
+
+    That is mounted when it is first used, maybe after the pilot started. ``labelled``: SELinux lets
+    no container read what has not its label (``z``, as all pilots share it).
+    """
     # A lone path, as files of 2017 have it, is found at the same place inside.
     host, colon, rest = text.partition(":")
     inside, _, options = rest.partition(":") if colon else (host, "", "")
@@ -219,6 +241,10 @@ def _bind(text: str) -> str | dict[str, Any]:
     spread = sorted(given & _PROPAGATION)
     if len(spread) > 1:
         raise BadExpression(f"{text!r} cannot be both {spread[0]} and {spread[1]}")
+    if not spread and passes_mounts_on:
+        spread = ["rslave"]
+    if labelled and not given & _RELABEL and host not in _NEVER_LABELLED:
+        given |= {"z"}
     if given & _RELABEL:
         mode = "rw" if "rw" in given else "ro"
         return f"{host}:{inside}:" + ",".join([mode, *spread, *sorted(given & _RELABEL)])

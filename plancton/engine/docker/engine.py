@@ -15,6 +15,7 @@ from pathlib import Path
 
 from plancton.config.computed_keys import pilots_memory
 from plancton.config.model import Config
+from plancton.engine.pilot_outputs import OUTPUT_KEPT, PilotOutputs
 from plancton.engine.pilot_spec import NODE_LABEL, PilotSpec
 from plancton.errors import EngineError, EngineRefused, NoSuchImage, NotThere
 from plancton.model import HostFacts, Pilot, PilotState, Prepared, Protection, Usage
@@ -48,6 +49,10 @@ STARTS = min(16, max(4, os.cpu_count() or 1))
 #: Seconds for which a container that was made and never started is left alone: its daemon
 #: may be about to start it.
 CREATION_GRACE = 60.0
+#: Seconds between two checks that the protection is still in place.
+PROTECTION_CHECK = 30.0
+#: What Docker says of a bind that cannot follow the mounts of the node.
+_PRIVATE_MOUNT = "not a shared or slave mount"
 
 
 class DockerEngine:
@@ -58,14 +63,17 @@ class DockerEngine:
     #: It reports when a start is done; a pass in between only moves the ages on.
     starting_interval = 1.0
 
-    def __init__(self, host: str, cgroup_parent: str, cgroup_root: Path) -> None:
+    def __init__(
+        self, host: str, cgroup_parent: str, cgroup_root: Path, outputs: PilotOutputs | None = None
+    ) -> None:
         self.place = host
         self._group_name, self._cgroup_root = cgroup_parent, cgroup_root
         self._api = DockerApi(host)
         self._images = ImagePuller(self._api)
         self._stops = Stops(self._api, self._release_cpu)
         self._starts = Starts(self._launch, self._stop_if_asked, STARTS)
-        self._removals = Removals(self._api.remove, self._starts.wait_while_busy)
+        self._removals = Removals(self._discard, self._starts.wait_while_busy)
+        self._outputs = outputs
         self._events: EventWatch | None = None
         self._facts: EngineFacts | None = None
         self._group: PilotGroup | None = None
@@ -76,6 +84,8 @@ class DockerEngine:
         #: monotonic moments: when a pilot began, and when a container was first seen
         self._began: dict[str, float] = {}
         self._first_seen: dict[str, float] = {}
+        #: the names of containers that are being removed
+        self._ended: dict[str, str] = {}
 
     def prepare(self, config: Config, facts: HostFacts) -> Prepared:
         """Keep the image ready and the owner protected.  Raises EngineUnavailable."""
@@ -146,10 +156,19 @@ class DockerEngine:
             return
         if row.phase in (ContainerPhase.ALIVE, ContainerPhase.PAUSED):
             raise EngineError(f"{pilot_id}: is {row.state}; stop it first")
+        self._ended[row.id] = row.name
         try:
             self._removals.add(row.id)
         except EngineError as error:
             raise EngineError(f"{pilot_id}: {error}") from error
+
+    def read_output(self, pilot_id: str) -> bytes | None:
+        """Return the end of a container's output; None for one that is not listed."""
+        row = self._find(pilot_id)
+        try:
+            return None if row is None else self._api.read_output(row.id, OUTPUT_KEPT)
+        except NotThere:
+            return None
 
     def pull(self, image: str) -> None:
         """Pull an image now."""
@@ -249,6 +268,18 @@ class DockerEngine:
                 self._rows[pilot_id] = row
         return row
 
+    def _discard(self, container: str) -> None:
+        """Remove a container, and keep the end of its output."""
+        name = self._ended.get(container)
+        if self._outputs is not None and name is not None:
+            try:
+                self._outputs.keep(name, self._api.read_output(container, OUTPUT_KEPT))
+            except NotThere:
+                pass
+            except (EngineRefused, OSError) as error:
+                _log.info("output of %s is not kept: %s", name, error)
+        self._api.remove(container)
+
     def _note_event(self, event: ContainerEvent) -> bool:
         """Tell whether the event calls for a pass: not one that the loop caused itself."""
         return self._inspections.note_event(event) and not self._removals.is_hidden(event.container)
@@ -256,6 +287,7 @@ class DockerEngine:
     def _forget_gone(self, here: set[str], starting: dict[str, bool]) -> None:
         self._inspections.keep_only(here)
         self._began = {one: at for one, at in self._began.items() if one in here}
+        self._ended = {one: name for one, name in self._ended.items() if one in here}
         self._first_seen = {one: at for one, at in self._first_seen.items() if one in here}
         names = {row.name for row in self._rows.values() if row.id in here} | set(starting)
         self._stops.forget_gone(lambda name: name not in names)
@@ -287,6 +319,13 @@ class DockerEngine:
             self._api.start(made)
         except EngineRefused as error:
             self._remove_created(made)
+            if _PRIVATE_MOUNT in str(error) and facts.passes_mounts_on:
+                _log.warning(
+                    "what is mounted on this node later does not show in pilots: %s; "
+                    "`mount --make-rshared /` mends that", error,
+                )  # fmt: skip
+                self._facts = replace(facts, passes_mounts_on=False)
+                return self._launch(spec)
             raise NotStarted(*explain_failed_start(str(error))) from error
 
     def _put_features(self, made: str, spec: PilotSpec) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from plancton.config.model import Config
 from plancton.engine import job_features
+from plancton.engine.pilot_outputs import PilotOutputs, read_end
 from plancton.engine.pilot_spec import PilotSpec
 from plancton.errors import EngineError, EngineUnavailable, StartFailed
 from plancton.model import HostFacts, Pilot, PilotState, PilotUsage, Prepared, Usage
@@ -46,7 +47,7 @@ class ProcessEngine:
         "nothing limits their memory, and they can read what the user can."
     )
 
-    def __init__(self, pilots: Path, outputs: Path | None = None) -> None:
+    def __init__(self, pilots: Path, outputs: PilotOutputs | None = None) -> None:
         self._directory = pilots
         self.place = str(pilots)
         self._trash = Trash(pilots, outputs)
@@ -144,6 +145,16 @@ class ProcessEngine:
         self._files.pop(pilot_id, None)
         self._statuses.pop(pilot_id, None)
         self._first_seen.pop(pilot_id, None)
+
+    def read_output(self, pilot_id: str) -> bytes | None:
+        """Return the end of a pilot's output; None for one that is not listed."""
+        files = self._known(pilot_id)
+        try:
+            return None if files is None else read_end(files.output)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise EngineError(f"{pilot_id}: output cannot be read: {error.strerror}") from error
 
     def pull(self, image: str) -> None:
         """Do nothing: processes have no image."""

@@ -9,19 +9,17 @@ import shutil
 import threading
 from pathlib import Path
 
+from plancton.engine.pilot_outputs import PilotOutputs, read_end
+
 from .pilot_files import NEW, TRASH
 
 _log = logging.getLogger("plancton")
-#: Bytes of a pilot's output that are kept, from its end.
-OUTPUT_KEPT = 256 * 1024
-#: Outputs of ended pilots that are kept, the newest.
-OUTPUTS_KEPT = 50
 
 
 class Trash:
     """Deletes the directories of ended pilots, and keeps the end of their output."""
 
-    def __init__(self, pilots: Path, outputs: Path | None) -> None:
+    def __init__(self, pilots: Path, outputs: PilotOutputs | None) -> None:
         self._pilots = pilots
         self._outputs = outputs
         self._todo: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
@@ -83,14 +81,6 @@ class Trash:
 
     def _keep_output(self, path: Path) -> None:
         output = path / "output"
-        if self._outputs is None or not output.is_file() or not output.stat().st_size:
-            return
-        self._outputs.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(output, "rb") as file:
-            file.seek(max(0, output.stat().st_size - OUTPUT_KEPT))
-            kept = file.read(OUTPUT_KEPT)
-        name = path.name.removeprefix(TRASH).removeprefix(NEW)
-        (self._outputs / f"{name}.log").write_bytes(kept)
-        logs = sorted(self._outputs.glob("*.log"), key=lambda log: log.stat().st_mtime)
-        for log in logs[:-OUTPUTS_KEPT]:
-            log.unlink(missing_ok=True)
+        if self._outputs is not None and output.is_file():
+            name = path.name.removeprefix(TRASH).removeprefix(NEW)
+            self._outputs.keep(name, read_end(output))

@@ -132,6 +132,65 @@ def test_drain_with_wait_returns_after_the_last_pilot_and_says_how_many_run(node
     assert waiting.returncode == 0
 
 
+def test_a_deadline_ends_the_pilots_that_still_run(node: Node) -> None:
+    node.configure(main_sleep=0.2, stop_grace=5)
+    node.nodaemon()
+    node.wait_for(3)
+    done = node.ctl("drain", "--deadline", "1s")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "the node drains: no new pilots are started",
+        "3 pilots run still",
+        "3 pilots run still after 1 s: they are asked to end",
+        "no pilot runs any more",
+    ]
+    assert node.published()["mode"] == "drain"
+
+
+def test_logs_shows_what_a_running_and_an_ended_pilot_printed(node: Node) -> None:
+    node.configure(
+        main_sleep=0.2, max_docks=1,
+        docker_cmd=["sh", "-c", "echo one; echo two; exec sleep 600"],
+    )  # fmt: skip
+    node.nodaemon()
+    (name,) = node.wait_for(1)
+    wait_until(lambda: node.ctl("logs", name).stdout == "one\ntwo\n", "the pilot's output")
+    assert node.ctl("logs", "--lines", "1", name.rpartition("-")[2]).stdout == "two\n"
+    assert f"{name}  running\n" in node.ctl("logs").stdout
+    assert node.ctl("drain", "--deadline", "0.1").returncode == 0
+    wait_until(lambda: f"{name}  ended\n" in node.ctl("logs").stdout, "the kept output")
+    assert node.ctl("logs", name).stdout == "one\ntwo\n"
+    assert json.loads(node.ctl("logs", name, "--json").stdout) == {
+        "pilot": name, "output": "one\ntwo\n",
+    }  # fmt: skip
+    assert node.ctl("stop").returncode == 0
+    assert node.ctl("logs", name).stdout == "one\ntwo\n", "it outlives the daemon"
+    done = node.ctl("logs", "nobody")
+    assert done.returncode == ExitCode.FAILED
+    assert done.stderr == (
+        "planctonctl: plancton-worker-nobody: no pilot of this name runs, and no output of it is "
+        "kept; `planctonctl logs` lists those that there are\n"
+    )
+
+
+def test_every_command_answers_programs(node: Node) -> None:
+    node.configure(main_sleep=0.2)
+    started = json.loads(node.ctl("start", "--json").stdout)
+    assert (started["command"], started["exit_code"], started["error"]) == ("start", 0, "")
+    node.wait_for(3)
+    health = json.loads(node.ctl("health", "--json").stdout)
+    assert health == {"healthy": True, "problem": ""}
+    assert json.loads(node.ctl("validate", "--json").stdout)["engine"] == "process"
+    assert len(json.loads(node.ctl("logs", "--json").stdout)["running"]) == 3
+    lines = node.ctl("top", "--json", "--count=2", "--interval=0.1").stdout.splitlines()
+    assert [json.loads(line)["daemon"]["running"] for line in lines] == [True, True]
+    again = node.ctl("start", "--json")
+    assert again.returncode == json.loads(again.stdout)["exit_code"] == ExitCode.ALREADY_RUNNING
+    assert "runs with" in json.loads(again.stdout)["error"]
+    stopped = json.loads(node.ctl("force-stop", "--json").stdout)
+    assert stopped["text"] == ["stopped; no pilot goes on"]
+
+
 def test_reload_says_whether_the_configuration_could_be_used(node: Node) -> None:
     node.configure(updateconfig=600, main_sleep=600)
     node.nodaemon()

@@ -114,3 +114,16 @@ def test_force_stop_ends_containers_that_a_killed_daemon_left(
     done = node.ctl("force-stop")
     assert (done.returncode, done.stdout) == (0, "the daemon does not run; no pilot does\n")
     assert containers(docker_service) == set()
+
+
+def test_logs_shows_what_a_container_printed_also_after_it_was_removed(
+    node: Node, values: dict[str, Any]
+) -> None:
+    script = "trap 'exit 143' TERM; echo hello; sleep 600 & wait"
+    node.configure(**{**values, "max_docks": 1, "docker_cmd": ["sh", "-c", script]})
+    node.nodaemon()
+    (name,) = node.wait_for(1)
+    wait_until(lambda: node.ctl("logs", name).stdout == "hello\n", "the container's output")
+    assert node.ctl("drain", "--deadline=0.1").returncode == 0
+    wait_until(lambda: f"{name}  ended\n" in node.ctl("logs").stdout, "the kept output")
+    assert node.ctl("logs", name).stdout == "hello\n"

@@ -47,6 +47,55 @@ def test_binds_are_read_only_unless_rw_is_written(bench: DockerTest, tmp_path: P
     assert {path.name for path in tmp_path.iterdir()} == {"seen", "b"}
 
 
+def test_what_the_node_mounts_later_shows_in_a_pilot(bench: DockerTest, tmp_path: Path) -> None:
+    """CVMFS is mounted when it is first used, maybe after the pilot began."""
+    (tmp_path / "cvmfs/repository").mkdir(parents=True)
+    own = tmp_path / "cvmfs"
+    for words in (["mount", "--bind", own, own], ["mount", "--make-shared", own]):
+        subprocess.run(words, check=True)
+    try:
+        name = bench.start(
+            "sh", "-c", "until [ -e /cvmfs/repository/file ]; do sleep 0.1; done; exit 7",
+            binds=(f"{own}:/cvmfs",),
+        )  # fmt: skip
+        bench.until(name, PilotState.RUNNING)
+        subprocess.run(["mount", "-t", "tmpfs", "none", own / "repository"], check=True)
+        (own / "repository/file").write_text("")
+        assert bench.until(name, PilotState.EXITED).exit_code == 7
+    finally:
+        subprocess.run(["umount", "--recursive", "--lazy", own], check=True)
+
+
+def test_a_bind_of_a_private_mount_is_private_and_that_is_said(
+    bench: DockerTest, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = tmp_path / "private"
+    own.mkdir()
+    (own / "seen").write_text("hello")
+    for words in (["mount", "--bind", own, own], ["mount", "--make-private", own]):
+        subprocess.run(words, check=True)
+    try:
+        code, output = bench.run("cat /x/seen", binds=(f"{own}:/x",))
+        assert (code, output) == (0, "hello")
+        assert any("does not show in pilots" in text for text in caplog.messages)
+        code, output = bench.run("cat /x/seen", binds=(f"{own}:/x:rslave",))
+        assert code is None and "not a shared or slave mount" in output
+    finally:
+        subprocess.run(["umount", own], check=True)
+
+
+def test_a_pilot_makes_user_namespaces_only_where_the_configuration_allows_it(
+    bench: DockerTest,
+) -> None:
+    script = "unshare -U -r -m sh -c 'mount -t tmpfs none /dev/shm && echo inside $(id -u)' 2>&1"
+    code, output = bench.run(script, user_group="60600:60600")
+    assert code != 0 and "inside" not in output
+    code, output = bench.run(script, user_group="60600:60600", user_namespaces=True)
+    assert (code, output) == (0, "inside 0\n")
+    _, output = bench.run("grep Seccomp: /proc/self/status", user_namespaces=True)
+    assert "Seccomp:\t2" in output, "a filter is in force"
+
+
 def test_a_host_path_that_is_not_there_is_not_made_but_reported(
     bench: DockerTest, tmp_path: Path
 ) -> None:

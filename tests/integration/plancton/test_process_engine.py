@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from plancton.config.model import Config
+from plancton.engine.pilot_outputs import PilotOutputs
 from plancton.engine.pilot_spec import make_name, make_spec
 from plancton.engine.process import engine as process_module
 from plancton.engine.process import procfs
@@ -30,7 +31,7 @@ class Place(EngineUser):
     def __init__(self, directory: Path) -> None:
         self.pilots = directory / "pilots"
         self.outputs = directory / "outputs"
-        self.engine = ProcessEngine(self.pilots, self.outputs)
+        self.engine = ProcessEngine(self.pilots, PilotOutputs(self.outputs))
         self.engine.watch(lambda: None)
 
     def start(self, script: str, **environment: str) -> str:

@@ -37,7 +37,7 @@ def complete(*words: str) -> set[str]:
         (["planctonctl", "drain"], {"drain", "drain-stop"}),
         (["planctonctl", "--user", "stat"], {"status"}),
         (["planctonctl", "status", "--j"], {"--json"}),
-        (["planctonctl", "stop", "--j"], set()),
+        (["planctonctl", "nodaemon", "--j"], set()),
         (["planctonctl", "report", "--o"], {"--output"}),
         (["planctonctl", "completion", ""], {"bash", "zsh", "-h", "--help", "--user", "--logdir",
                                              "--rundir", "--confdir", "--pidfile"}),

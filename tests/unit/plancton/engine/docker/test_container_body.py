@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,17 +71,26 @@ def test_command_user_and_environment() -> None:
     assert made["StopSignal"] == "SIGTERM"
 
 
+#: What the node mounts later shows in the pilot.
+FOLLOWS = {"BindOptions": {"Propagation": "rslave"}}
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("/a", {"Source": "/a", "Target": "/a", "ReadOnly": True}),
-        ("/a:/b", {"Source": "/a", "Target": "/b", "ReadOnly": True}),
-        ("/a:/b:ro", {"Source": "/a", "Target": "/b", "ReadOnly": True}),
-        ("/a:/b:rw", {"Source": "/a", "Target": "/b", "ReadOnly": False}),
+        ("/a", {"Source": "/a", "Target": "/a", "ReadOnly": True, **FOLLOWS}),
+        ("/a:/b", {"Source": "/a", "Target": "/b", "ReadOnly": True, **FOLLOWS}),
+        ("/a:/b:ro", {"Source": "/a", "Target": "/b", "ReadOnly": True, **FOLLOWS}),
+        ("/a:/b:rw", {"Source": "/a", "Target": "/b", "ReadOnly": False, **FOLLOWS}),
         (
-            "/cvmfs:/cvmfs:rslave",
+            "/cvmfs:/cvmfs:rshared",
             {"Source": "/cvmfs", "Target": "/cvmfs", "ReadOnly": True,
-             "BindOptions": {"Propagation": "rslave"}},
+             "BindOptions": {"Propagation": "rshared"}},
+        ),
+        (
+            "/a:/b:private",
+            {"Source": "/a", "Target": "/b", "ReadOnly": True,
+             "BindOptions": {"Propagation": "private"}},
         ),
     ],
 )  # fmt: skip
@@ -90,13 +101,53 @@ def test_a_bind_is_read_only_unless_rw_is_written(text: str, expected: dict[str,
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("/a:/b:Z", "/a:/b:ro,Z"),
+        ("/a:/b:Z", "/a:/b:ro,rslave,Z"),
         ("/a:/b:rw,shared,Z", "/a:/b:rw,shared,Z"),  # what 2017 did with every bind
     ],
 )
 def test_a_bind_that_is_relabelled_is_read_only_too(text: str, expected: str) -> None:
     made = host(binds=(text,))
     assert (made["Binds"], made["Mounts"]) == ([expected], [])
+
+
+def test_where_mounts_cannot_be_passed_on_only_what_is_written_is_asked_for() -> None:
+    private = EngineFacts(passes_mounts_on=False)
+    made = host(private, binds=("/a:/b", "/c:/c:rslave"))["Mounts"]
+    assert [mount.get("BindOptions") for mount in made] == [None, {"Propagation": "rslave"}]
+
+
+def test_with_selinux_binds_get_the_label_that_containers_share() -> None:
+    on = EngineFacts(selinux=True)
+    made = host(on, binds=("/data:/data:rw", "/x:/x:Z", "/cvmfs", "/etc:/host"))
+    assert made["Binds"] == ["/data:/data:rw,rslave,z", "/x:/x:ro,rslave,Z"]
+    assert [mount["Source"] for mount in made["Mounts"]] == ["/cvmfs", "/etc"]
+    assert host(on, binds=("/d:/d",), security_opts=("label:disable",))["Binds"] == []
+    assert host(on, binds=("/d:/d",), docker_privileged=True)["Binds"] == []
+
+
+def test_user_namespaces_are_allowed_by_a_profile_unless_another_is_named() -> None:
+    facts = EngineFacts(user_namespaces="seccomp=OURS")
+    assert host(facts)["SecurityOpt"] == ["no-new-privileges"]
+    assert host(facts, user_namespaces=True)["SecurityOpt"] == ["seccomp=OURS", "no-new-privileges"]
+    own = host(facts, user_namespaces=True, security_opts=("seccomp:unconfined",))
+    assert own["SecurityOpt"] == ["seccomp=unconfined", "no-new-privileges"]
+
+
+def test_the_profile_allows_what_apptainer_needs_and_nothing_of_the_nodes_kernel() -> None:
+    profile = Path(container_body.__file__).with_name("profiles") / "user_namespaces.json"
+    rules = json.loads(profile.read_text())
+    assert rules["defaultAction"] == "SCMP_ACT_ERRNO"
+    allowed = {
+        name for rule in rules["syscalls"] if rule["action"] == "SCMP_ACT_ALLOW"
+        and not rule.get("args") for name in rule["names"]
+    }  # fmt: skip
+    assert {"clone", "clone3", "unshare", "setns", "mount", "umount2", "pivot_root"} <= allowed
+    assert not allowed & {
+        "init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load", "reboot",
+        "bpf", "perf_event_open", "keyctl", "add_key", "request_key", "swapon", "acct", "syslog",
+        "open_by_handle_at", "userfaultfd", "io_uring_setup", "clock_settime", "settimeofday",
+        "iopl", "ioperm", "quotactl", "fanotify_init", "personality", "socket",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
