@@ -49,8 +49,6 @@ STARTS = min(16, max(4, os.cpu_count() or 1))
 #: Seconds for which a container that was made and never started is left alone: its daemon
 #: may be about to start it.
 CREATION_GRACE = 60.0
-#: Seconds between two checks that the protection is still in place.
-PROTECTION_CHECK = 30.0
 #: What Docker says of a bind that cannot follow the mounts of the node.
 _PRIVATE_MOUNT = "not a shared or slave mount"
 
