@@ -163,8 +163,10 @@ class DockerEngine:
     def read_output(self, pilot_id: str) -> bytes | None:
         """Return the end of a container's output; None for one that is not listed."""
         row = self._find(pilot_id)
+        if row is None or self._removals.is_hidden(row.id):
+            return None
         try:
-            return None if row is None else self._api.read_output(row.id, OUTPUT_KEPT)
+            return self._api.read_output(row.id, OUTPUT_KEPT)
         except NotThere:
             return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from plancton.config.model import Config
 from plancton.engine.docker.engine import DockerEngine
 from plancton.engine.docker.starts import Starts
+from plancton.engine.pilot_outputs import PilotOutputs
 from plancton.engine.pilot_spec import make_spec
 from plancton.errors import EngineRefused, NotThere
 from plancton.model import PilotState
@@ -54,3 +56,46 @@ def test_a_container_that_takes_no_files_is_started_and_the_log_says_what_it_lac
     assert put == ["abc"]
     assert f"{NAME} runs without Machine/Job Features" in caplog.text
     assert "cannot be put into its container: no space left on device" in caplog.text
+
+
+def test_the_output_of_a_pilot_is_kept_before_it_is_removed_and_not_asked_for_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a container is removed Docker answers 409, and Podman 500."""
+    outputs = PilotOutputs(tmp_path / "outputs")
+    engine = DockerEngine(f"unix://{tmp_path}/none.sock", "plancton", tmp_path, outputs)
+    go, removed = threading.Event(), threading.Event()
+    monkeypatch.setattr(engine._api, "list_containers", lambda _label: [list_container("exited")])
+    monkeypatch.setattr(engine._api, "read_output", lambda _container, _most: b"the end\n")
+    monkeypatch.setattr(engine._api, "remove", lambda _one: (go.wait(60), removed.set()))
+
+    assert engine.read_output(NAME) == b"the end\n"
+    engine.remove(NAME)
+    try:
+        assert engine.read_output(NAME) is None
+    finally:
+        go.set()
+    assert removed.wait(60)
+    assert outputs.read(NAME) == b"the end\n"
+
+
+def test_a_container_whose_output_cannot_be_read_is_removed_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "plancton")
+    outputs = PilotOutputs(tmp_path / "outputs")
+    engine = DockerEngine(f"unix://{tmp_path}/none.sock", "plancton", tmp_path, outputs)
+    removed = threading.Event()
+
+    def refuse(_container: str, _most: int) -> bytes:
+        raise EngineRefused("the logging driver does not support reading")
+
+    monkeypatch.setattr(engine._api, "list_containers", lambda _label: [list_container("exited")])
+    monkeypatch.setattr(engine._api, "read_output", refuse)
+    monkeypatch.setattr(engine._api, "remove", lambda _one: removed.set())
+
+    engine.remove(NAME)
+
+    assert removed.wait(60)
+    assert f"output of {NAME} is not kept: the logging driver does not" in caplog.text
+    assert outputs.read(NAME) is None

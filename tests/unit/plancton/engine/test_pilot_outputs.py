@@ -1,0 +1,42 @@
+"""What ended pilots printed: bounded in bytes and in number, and no path comes out of a name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from plancton.engine.pilot_outputs import OUTPUT_KEPT, OUTPUTS_KEPT, PilotOutputs, read_end
+
+
+def test_the_end_is_kept_and_the_oldest_are_forgotten(tmp_path: Path) -> None:
+    outputs = PilotOutputs(tmp_path)
+    names = [f"plancton-worker-{number:06}" for number in range(OUTPUTS_KEPT + 3)]
+    for number, name in enumerate(names):
+        outputs.keep(name, b"x" * OUTPUT_KEPT + b"end of %d" % number)
+        os.utime(tmp_path / f"{name}.log", (number, number))
+
+    assert len(outputs.list_names()) == OUTPUTS_KEPT == 50
+    assert outputs.list_names() == names[3:]
+    kept = outputs.read(names[-1])
+    assert kept is not None
+    assert len(kept) == OUTPUT_KEPT and kept.endswith(b"xend of 52")
+    assert outputs.read(names[0]) is None
+
+
+def test_a_pilot_that_printed_nothing_takes_no_place(tmp_path: Path) -> None:
+    outputs = PilotOutputs(tmp_path / "outputs")
+    outputs.keep("plancton-worker-abcdef", b"")
+    assert outputs.list_names() == [] and not (tmp_path / "outputs").exists()
+
+
+def test_a_name_that_is_a_path_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "secret.log").write_text("secret")
+    outputs = PilotOutputs(tmp_path / "outputs")
+    for name in ("../secret", "plancton-worker-/../../secret", "secret", ""):
+        assert outputs.read(name) is None
+
+
+def test_the_end_of_a_large_file_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "output"
+    file.write_bytes(b"a" * OUTPUT_KEPT + b"b")
+    assert read_end(file) == b"a" * (OUTPUT_KEPT - 1) + b"b"
