@@ -78,6 +78,16 @@ class Site:
         self.daemon = node.nodaemon()
         node.wait_for(2)
         self.quiet = max(self.ask(), self.ask())
+        #: of `planctonctl status` during the last attack
+        self.took = 0.0
+
+    def settle(self) -> None:
+        """Fail where the answer took too long in the attack that is over.
+
+        It is compared with the time that it takes now: the machine may have got other work.
+        """
+        if self.took > max(ENOUGH, TIMES * self.quiet):
+            assert self.took <= TIMES * max(self.ask(), self.ask())
 
     def serve(self, text: str) -> None:
         self.version += 1
@@ -91,14 +101,13 @@ class Site:
 
     def check(self) -> None:
         """Check that the daemon answers, replaces a pilot that ends, and has remained small."""
-        limit = max(ENOUGH, TIMES * self.quiet)
-        assert min(self.ask() for _ in range(3)) <= limit
+        self.took = min(self.ask() for _ in range(3))
         before = self.node.wait_for(2)
         name, pid = next(iter(before.items()))
         os.kill(pid, signal.SIGTERM)
         wait_until(
             lambda: len(self.node.running()) == 2 and name not in self.node.running(),
-            "another pilot", 30, state=self.node.log,
+            "another pilot", state=self.node.log,
         )  # fmt: skip
         assert self.daemon.poll() is None
         status = Path(f"/proc/{self.daemon.pid}/status").read_text()
@@ -126,6 +135,7 @@ def site(module_site: Site) -> Iterator[Site]:
         lambda: module_site.node.published()["config"]["problem"] == "", "no problem is left",
         state=module_site.node.published,
     )  # fmt: skip
+    module_site.settle()
 
 
 @pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
