@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 ONLY ?=
 PYTEST_ARGS ?=
 export PYTEST_ARGS
+# `make chaos N=1000 SEED=7` kills so often; the same seed chooses the same.
+N ?= 100
+SEED ?=
 # Processes that share the tests out: most tests wait. 0: all in this one.
 JOBS ?= 3
 DEMO_ARGS ?=
@@ -17,7 +20,7 @@ SETUP ?= yes
 FILES := git -c safe.directory='*' ls-files -z --cached --others --exclude-standard
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test announce setup lint bench model test-vm clean up down secrets \
+.PHONY: help demo test announce setup lint bench model chaos test-vm clean up down secrets \
   update-workers e2e converge python-demo python-test
 
 help: ## list the commands
@@ -51,6 +54,10 @@ bench: python-test ## measure against the goals (ONLY=id,id); writes build/bench
 
 model: python-test ## search the model of the job protocol, every configuration (half an hour)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 -m '' tests/model $(PYTEST_ARGS)
+
+chaos: python-test ## kill processes of a site at random (N=100, SEED=...)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.chaos.kills --kills '$(N)' \
+	  $(if $(SEED),--seed '$(SEED)')
 
 test-vm: python-test ## try a node in a virtual machine: systemd and control groups v2
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m '' tests/vm $(PYTEST_ARGS)

@@ -1,43 +1,34 @@
 """kill -9 of each process at random moments, fifty times: nothing lost, nothing doubled.
 
-What "doubled" can mean: a worker that is killed after its job has ended and
-before it could say so leaves a job that has to run again (no system can tell
-the two apart). So a job may *run* more often than once only if its own worker
-was killed, and then never at the same time; it *completes* once, always.
+One kill on a new site each; ``test_chaos`` has many on one site.
 """
 
 from __future__ import annotations
 
-import os
 import random
-import re
-import shutil
-import signal
-import subprocess
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.process_site import PROGRAMS, LiveSite, submit_text
+from tests.chaos.truth import (
+    JOBS,
+    check_job,
+    check_runs,
+    kill,
+    kill_condor_submit,
+    list_jobs,
+    list_jobs_of,
+    submit_jobs,
+    wait_some,
+    write_job,
+)
+from tests.support.process_site import LiveSite
 from tests.support.waiting import wait_until
-from thyme.broker import connect
-from thyme.protocol import codec
-from thyme.protocol.events import Started
 
 RUNS = 50
-JOBS = 6
 VICTIMS = ("schedd", "plancton", "worker", "pilot", "schedd and its disk", "condor_submit")
-
-# Each line is one write to a file opened for appending, so lines never mix.
-JOB = """#!/bin/sh
-echo "start $1 $$ $(date +%s.%N)" >> {ledger}
-sleep 0.2
-echo "end $1 $$ $(date +%s.%N)" >> {ledger}
-echo "hello from $1"
-exit $2
-"""
 
 
 @pytest.fixture
@@ -57,9 +48,7 @@ def test_killing_a_process_at_a_random_moment_loses_and_doubles_nothing(
 ) -> None:
     victim = VICTIMS[run % len(VICTIMS)]
     moment = random.Random(run).uniform(0.0, 1.0)
-    script = site.root / "job.sh"
-    script.write_text(JOB.format(ledger=site.root / "runs"))
-    script.chmod(0o755)
+    script = write_job(site)
     site.start_schedd()
     site.start_plancton()
 
@@ -70,167 +59,17 @@ def test_killing_a_process_at_a_random_moment_loses_and_doubles_nothing(
     killed_workers = kill(site, victim)
 
     wait_until(
-        lambda: all(line.endswith(" 4") for line in everything(site)),
+        lambda: all(line.endswith(" 4") for line in list_jobs(site)),
         f"all jobs to complete after kill -9 of {victim} at {moment:.2f} s",
         timeout=90.0,
-        state=lambda: "\n".join([*everything(site), (site.root / "schedd.log").read_text()]),
+        state=lambda: "\n".join([*list_jobs(site), (site.root / "schedd.log").read_text()]),
     )
 
-    clusters = Counter(line.partition(".")[0] for line in everything(site))
+    clusters = Counter(line.partition(".")[0] for line in list_jobs(site))
     # a client that is killed leaves all of its jobs, or none; the others are all there
     assert set(clusters.values()) == {JOBS}
     assert str(cluster) in clusters
     for each in clusters:
         for proc in range(JOBS):
             check_job(site, int(each), proc)
-    check_runs(site, set(clusters), jobs_of(site, killed_workers))
-
-
-def description(script: Path) -> str:
-    return submit_text(
-        [
-            f"executable = {script}",
-            "arguments = $(Cluster).$(Process) $(Process)",
-            "output = out.$(Cluster).$(Process)",
-            "log = jobs.log",
-            f"queue {JOBS}",
-        ]
-    )
-
-
-def submit_jobs(site: LiveSite, script: Path) -> int:
-    """Submit; returns the cluster."""
-    answer = site.ask("condor_submit", stdin=description(script))
-    match = re.search(r"submitted to cluster (\d+)\.", answer)
-    assert match is not None, answer
-    return int(match[1])
-
-
-def kill_condor_submit(site: LiveSite, script: Path, moment: float) -> None:
-    """Kill a condor_submit in the middle; the schedd may have its jobs, or not."""
-    client = subprocess.Popen(
-        [PROGRAMS / "condor_submit"],
-        env=site.env,
-        cwd=site.root,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    assert client.stdin is not None
-    client.stdin.write(description(script).encode())
-    client.stdin.close()
-    # a client lives for tens of milliseconds: kill it within them
-    wait_at_most(client, moment / 20)
-    client.kill()
-    client.wait()
-
-
-def everything(site: LiveSite) -> list[str]:
-    """``cluster.proc status`` of every job, in the queue or out of it."""
-    # in this order: at every moment a job is in one of the two
-    queued = site.command("condor_q", "-af:j", "JobStatus")
-    ended = site.command("condor_history", "-af:j", "JobStatus")
-    if ended.returncode or queued.returncode:
-        return [f"? {ended.stderr} {queued.stderr}"]
-    return sorted({*ended.stdout.splitlines(), *queued.stdout.splitlines()})
-
-
-def wait_at_most(process: subprocess.Popen[bytes], seconds: float) -> None:
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        pass
-
-
-def wait_some(seconds: float, site: LiveSite) -> None:
-    """Watch the schedd for a while: a random moment is the point here, not a condition."""
-    wait_at_most(site.running["schedd"], seconds)
-
-
-def kill(site: LiveSite, victim: str) -> set[int]:
-    """Kill -9 the victim and start it again; the pids of workers that were killed."""
-    if victim in ("schedd", "schedd and its disk"):
-        site.kill("schedd")
-        if victim != "schedd":
-            shutil.rmtree(site.spool)
-        site.start_schedd()
-    elif victim == "plancton":
-        site.kill("plancton")
-        site.start_plancton()
-    elif victim in ("worker", "pilot"):
-        workers = site.workers()
-        if workers:
-            pid = workers[0]
-            below = processes_below(pid)
-            for each in [pid, *(below if victim == "pilot" else [])]:
-                try:
-                    os.kill(each, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            return {pid}
-    return set()
-
-
-def jobs_of(site: LiveSite, workers: set[int]) -> set[str]:
-    """Return the jobs that these workers had started: they may have been cut off."""
-    broker = connect(site.url)
-    messages = [codec.decode(record.body) for record in broker.read(-1, 10_000)]
-    broker.close()
-    return {
-        str(message.job)
-        for message in messages
-        if isinstance(message, Started)
-        and int(message.worker.split(".")[-1].split("-")[0]) in workers
-    }
-
-
-def processes_below(pid: int) -> list[int]:
-    children = defaultdict(list)
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                stat = (entry / "stat").read_text()
-            except OSError:
-                continue
-            children[int(stat.rpartition(")")[2].split()[1])].append(int(entry.name))
-    found, todo = [], [pid]
-    while todo:
-        below = children[todo.pop()]
-        found += below
-        todo += below
-    return found
-
-
-def check_job(site: LiveSite, cluster: int, proc: int) -> None:
-    """Exit code, output and user log are those of one complete run."""
-    job = f"{cluster}.{proc}"
-    code = site.ask("condor_history", job, "-af", "ExitCode", "ExitBySignal").strip()
-    assert code == f"{proc} false", job
-    assert (site.root / f"out.{job}").read_text() == f"hello from {job}\n"
-    head = f"({cluster:03d}.{proc:03d}.000)"
-    log = (site.root / "jobs.log").read_text()
-    events = [line[:3] for line in log.splitlines() if head in line]
-    assert events.count("000") == 1, (job, events)
-    assert events.count("005") == 1, (job, events)
-    assert events[0] == "000", (job, events)
-    assert events[-1] == "005", (job, events)
-
-
-def pid_of(worker: str) -> int:
-    """Return the pid in a worker's name, ``thyme.worker.NODE.PID-RANDOM``."""
-    return int(worker.rpartition(".")[2].partition("-")[0])
-
-
-def check_runs(site: LiveSite, clusters: set[str], cut_off: set[str]) -> None:
-    """Compare with what the jobs themselves wrote: who ran, how often, and never two at once."""
-    runs: dict[str, dict[int, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
-    for line in (site.root / "runs").read_text().splitlines():
-        what, job, pid, when = line.split()
-        runs[job][int(pid)][what] = float(when)
-    assert set(runs) == {f"{cluster}.{proc}" for cluster in clusters for proc in range(JOBS)}
-    for job, attempts in runs.items():
-        assert len(attempts) == 1 or job in cut_off, (job, dict(attempts), cut_off)
-        assert any("end" in attempt for attempt in attempts.values()), (job, dict(attempts))
-        spans = sorted((a["start"], a.get("end", a["start"])) for a in attempts.values())
-        for (_, earlier_end), (later_start, _) in zip(spans, spans[1:], strict=False):
-            assert earlier_end <= later_start, (job, spans)
+    check_runs(site, set(clusters), list_jobs_of(site, killed_workers))
