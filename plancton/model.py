@@ -366,6 +366,8 @@ class Decision:
     recheck_after: float | None = None
     #: shares of running pilots, by id, where there is not enough CPU for all; (): all get the same
     weights: tuple[tuple[str, int], ...] = ()
+    #: when the node closes, in seconds since 1970; None: never, not known, or it is closed
+    closes: float | None = None
 
 
 @dataclass(frozen=True)

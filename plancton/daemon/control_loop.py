@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from plancton.config.model import Config
 from plancton.config.reload import ConfigWatch
@@ -94,6 +95,8 @@ class ControlLoop:
         self._remembered = select_kept(self._history)
         self._usage: dict[str, PilotUsage] = {}
         self._summary = ""
+        #: when the node closes, as the pilots that run were last told
+        self._told_end: float | None = None
         self._last_mode = Mode.ACTIVE
         self._any_active = False
         self._reload = False
@@ -148,6 +151,7 @@ class ControlLoop:
             else:
                 started = self._start(action) > 0
         self._share_cpu(decision)
+        self._tell_end(decision, state.pilots or ())
         pilots = state.pilots
         if decision.actions:
             # The status shows the pilots after the actions, not before.
@@ -306,6 +310,18 @@ class ControlLoop:
             self._engine.share_cpu(dict(decision.weights))
         except EngineUnavailable as error:
             self._problems.report("engine", f"the engine does not answer: {error}")
+
+    def _tell_end(self, decision: Decision, pilots: tuple[Pilot, ...]) -> None:
+        """Tell running pilots when the node closes, if that is not what they were told."""
+        config = self._config.config
+        closes = decision.closes
+        if closes is None or closes == self._told_end or not config.machine_features:
+            return
+        self._told_end = closes
+        features = job_features.make_end_features(config, closes)
+        for pilot in pilots:
+            if pilot.state is PilotState.RUNNING:
+                self._problems.attempt(pilot.id, partial(self._engine.tell, pilot.id, features))
 
     def _remove(self, pilot: str) -> None:
         self._problems.attempt(pilot, lambda: self._engine.remove(pilot))

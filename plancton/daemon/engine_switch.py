@@ -118,6 +118,10 @@ class EngineSwitch:
             engine.share_cpu({pilot: weight for pilot, weight in weights.items()
                               if self._owner.get(pilot, self._current) is engine})  # fmt: skip
 
+    def tell(self, pilot_id: str, features: Mapping[str, str]) -> None:
+        """Write files about the node anew for a pilot, on the engine that has it."""
+        self._owner.get(pilot_id, self._current).tell(pilot_id, features)
+
     def remove(self, pilot_id: str) -> None:
         """Remove an ended pilot from the engine that has it."""
         self._owner.get(pilot_id, self._current).remove(pilot_id)

@@ -74,6 +74,13 @@ class Engine(Protocol):
         """
         ...
 
+    def tell(self, pilot_id: str, features: Mapping[str, str]) -> None:
+        """Write some files about a running pilot's node anew (``job_features``).
+
+        A pilot that is not running, or that has no such files, is no error.
+        """
+        ...
+
     def remove(self, pilot_id: str) -> None:
         """Remove an ended pilot.  An unknown one is no error; a running one is refused.
 

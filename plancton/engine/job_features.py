@@ -50,12 +50,27 @@ def make_features(
         f"{JOB}/max_swap_bytes": config.max_dock_swap,
     }
     if closes is not None:
-        values[f"{MACHINE}/shutdowntime"] = closes
-        values[f"{MACHINE}/grace_secs"] = config.drain_lead
+        values |= _list_end(config, closes)
     if life is not None:
         values[f"{JOB}/wall_limit_secs"] = life
         values[f"{JOB}/cpu_limit_secs"] = life * config.cpus_per_dock
         values[f"{JOB}/shutdowntime_job"] = values[LIFE] = wall + life
+    return _format_values(values)
+
+
+def make_end_features(config: Config, closes: float) -> dict[str, str]:
+    """Return the files that say when the node closes, for pilots that run already.
+
+    ``closes``: in seconds since 1970; the rest of what a pilot was told stays.
+    """
+    return _format_values(_list_end(config, closes))
+
+
+def _list_end(config: Config, closes: float) -> dict[str, float | str]:
+    return {f"{MACHINE}/shutdowntime": closes, f"{MACHINE}/grace_secs": config.drain_lead}
+
+
+def _format_values(values: Mapping[str, float | str]) -> dict[str, str]:
     return {
         path: f"{value if isinstance(value, str) else math.floor(value)}\n"
         for path, value in values.items()

@@ -59,6 +59,7 @@ def decide(state: NodeState, config: Config, now: float) -> Decision:
         history=replace(view.history, acted=bool(actions)),
         summary=_summarize(starts, stops, reasons),
         recheck_after=min((wait for wait in waits if wait > 0), default=None),
+        closes=view.phase.end,
         weights=cpu_weights.weigh_by_age(view.remaining) if is_protected(state) else (),
     )
 

@@ -220,6 +220,15 @@ def test_closing_leaves_pilots_alone(bench: EngineTest) -> None:
     assert pid == 1 or Path(f"/proc/{pid}").exists()
 
 
+def test_a_running_pilot_reads_what_it_is_told_later(bench: EngineTest) -> None:
+    name = bench.start(bench.harness.awaits("wall_limit_secs", "888"))
+    told = bench.until(name, PilotState.RUNNING)
+    bench.engine.tell(told.id, {"jobfeatures/wall_limit_secs": "888\n"})
+    assert bench.until(name, PilotState.EXITED).exit_code == 0
+    bench.engine.tell(told.id, {"jobfeatures/wall_limit_secs": "999\n"})
+    bench.engine.tell("not-there", {"jobfeatures/wall_limit_secs": "999\n"})
+
+
 def test_a_pilot_reads_what_it_is_told_about_its_node(bench: EngineTest) -> None:
     """The spec of every pilot here says that its time is 777 s."""
     for value, code in (("777", 0), ("778", 1)):

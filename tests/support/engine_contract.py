@@ -40,6 +40,10 @@ class EngineHarness(Protocol):
         """Return a command that prints ``text``, half of it as an error, and goes on."""
         ...
 
+    def awaits(self, path: str, value: str) -> tuple[str, ...]:
+        """Return a command that ends with 0 as soon as that file holds ``value``."""
+        ...
+
     def ignores_term(self) -> tuple[str, ...]:
         """Return a command that does not end when asked to."""
         ...
@@ -76,6 +80,9 @@ class FakeHarness:
 
     def says(self, text: str) -> tuple[str, ...]:
         return ("say", text)
+
+    def awaits(self, path: str, value: str) -> tuple[str, ...]:
+        return ("awaits", f"jobfeatures/{path}", value)
 
     def ignores_term(self) -> tuple[str, ...]:
         return ("stubborn",)
@@ -114,6 +121,10 @@ class ProcessHarness:
             "while :; do sleep 0.05; done",
         )
 
+    def awaits(self, path: str, value: str) -> tuple[str, ...]:
+        test = f'test "$(cat "$JOBFEATURES/{path}")" = {value}'
+        return ("sh", "-c", f"until {test}; do sleep 0.05; done")
+
     def ignores_term(self) -> tuple[str, ...]:
         return ("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
 
@@ -146,6 +157,8 @@ class ContainerHarness:
 
     def reads(self, path: str, value: str) -> tuple[str, ...]:
         return ("sh", "-c", f'test "$(cat "$JOBFEATURES/{path}")" = {value}')
+
+    awaits = ProcessHarness.awaits
 
     def ignores_term(self) -> tuple[str, ...]:
         return ("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")

@@ -112,8 +112,9 @@ class FakeEngine:
     """The engine's contract in memory.
 
     A pilot's command says what it does: ``exit N``, ``sleep`` (ends when asked to), ``stubborn``
-    (ends only when killed), ``say TEXT`` (prints it, and ends when asked to) or
-    ``reads FILE VALUE`` (ends with 0 if it was told so).
+    (ends only when killed), ``say TEXT`` (prints it, and ends when asked to),
+    ``reads FILE VALUE`` (ends with 0 if it was told so) or ``awaits FILE VALUE`` (ends with 0 when
+    it is told so).
     ``calls`` records every change that was asked for.
     """
 
@@ -156,7 +157,7 @@ class FakeEngine:
         elif spec.command[0] == "reads":
             _, path, value = spec.command
             self.end(spec.name, 0 if spec.features.get(path, "").strip() == value else 1)
-        elif spec.command[0] not in ("sleep", "stubborn", "say"):
+        elif spec.command[0] not in ("sleep", "stubborn", "say", "awaits"):
             self.end(spec.name, 127, f"cannot run {spec.command[0]!r}: No such file or directory")
 
     def read_output(self, pilot_id: str) -> bytes | None:
@@ -182,6 +183,18 @@ class FakeEngine:
     def share_cpu(self, weights: Mapping[str, int]) -> None:
         self._answer()
         self.weights = dict(weights)
+
+    def tell(self, pilot_id: str, features: Mapping[str, str]) -> None:
+        self._answer()
+        pilot = self._place.pilots.get(pilot_id)
+        if pilot is None or pilot.ended is not None or not pilot.spec.features:
+            return
+        self.calls.append(("tell", pilot_id))
+        pilot.spec = replace(pilot.spec, features={**pilot.spec.features, **features})
+        if pilot.spec.command[0] == "awaits":
+            _, path, value = pilot.spec.command
+            if pilot.spec.features.get(path, "").strip() == value:
+                self.end(pilot_id, 0)
 
     def remove(self, pilot_id: str) -> None:
         self._answer()

@@ -112,16 +112,16 @@ def has_features(spec: PilotSpec) -> bool:
     return bool(spec.features) and not spec.config.read_only
 
 
-def pack_features(spec: PilotSpec) -> bytes:
+def pack_features(features: Mapping[str, str]) -> bytes:
     """Return a tar archive of the files about the node, readable by everybody."""
     packed = io.BytesIO()
-    directories = {str(parent) for path in spec.features for parent in PurePath(path).parents}
+    directories = {str(parent) for path in features for parent in PurePath(path).parents}
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for directory in sorted(directories):
             entry = tarfile.TarInfo(str(PurePath(FEATURES.lstrip("/"), directory)))
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             archive.addfile(entry)
-        for path, text in spec.features.items():
+        for path, text in features.items():
             content = text.encode()
             entry = tarfile.TarInfo(str(PurePath(FEATURES.lstrip("/"), path)))
             entry.size, entry.mode = len(content), 0o644

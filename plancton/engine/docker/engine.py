@@ -145,6 +145,16 @@ class DockerEngine:
             if row is not None:
                 self._find_group().weigh(row.id, weight)
 
+    def tell(self, pilot_id: str, features: Mapping[str, str]) -> None:
+        """Write files into a running container; one that is read-only has none."""
+        row = self._find(pilot_id)
+        if row is None or row.phase in (ContainerPhase.OVER, ContainerPhase.MADE):
+            return
+        try:
+            self._api.put_files(row.id, container_body.pack_features(features))
+        except EngineRefused as error:
+            _log.info("%s is not told of a change: %s", row.name, error)
+
     def remove(self, pilot_id: str) -> None:
         """Remove an ended container; raises EngineError for a running one."""
         if self._starts.drop_failed(pilot_id):
@@ -331,7 +341,7 @@ class DockerEngine:
     def _put_features(self, made: str, spec: PilotSpec) -> None:
         """Write what the pilot is told; one that cannot be told is started all the same."""
         try:
-            self._api.put_files(made, container_body.pack_features(spec))
+            self._api.put_files(made, container_body.pack_features(spec.features))
         except EngineRefused as error:
             _log.warning(
                 "%s runs without Machine/Job Features, as files cannot be put into its container: "

@@ -127,6 +127,16 @@ class ProcessEngine:
     def share_cpu(self, weights: Mapping[str, int]) -> None:
         """Do nothing: all run at the lowest priority, and are evicted for CPU."""
 
+    def tell(self, pilot_id: str, features: Mapping[str, str]) -> None:
+        """Write files about the node into the pilot's directory; raises EngineError."""
+        files = self._known(pilot_id)
+        if files is None:
+            return
+        try:
+            files.tell(features)
+        except OSError as error:
+            raise EngineError(f"{pilot_id}: cannot be told: {error.strerror}") from error
+
     def remove(self, pilot_id: str) -> None:
         """Remove the directory of an ended pilot; raises EngineError for a running one."""
         files = self._known(pilot_id)

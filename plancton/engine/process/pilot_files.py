@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,19 @@ class PilotFiles:
         (fresh / "spec.json").write_text(json.dumps(content), encoding="utf-8")
         fresh.rename(final)
         return cls(final)
+
+    def tell(self, features: Mapping[str, str]) -> None:
+        """Write these files about the node anew, each whole, where there are some.
+
+        Raises OSError.
+        """
+        for path, text in features.items():
+            file = self.path / FEATURES / path
+            if file.parent.is_dir():
+                fresh = file.with_name(f".{file.name}.new")
+                fresh.write_text(text, encoding="utf-8")
+                fresh.chmod(0o644)
+                fresh.replace(file)
 
     @property
     def output(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from plancton.config.model import Config
 from plancton.daemon.control_loop import CHECK_INTERVAL
-from plancton.errors import ConfigError
+from plancton.errors import ConfigError, EngineError
 from plancton.model import Mode, PilotState, Prepared, Protection, Trigger
 from tests.support.fake_node import GB, IDLE, FakeNode
 
@@ -36,6 +37,50 @@ def test_pilots_are_told_about_the_node_unless_machine_features_is_off(
     node.loop.run_pass(Trigger.TIMER)
     codes = [pilot.exit_code for pilot in node.engine.list_pilots()]
     assert codes == [0 if told else 1] * 4
+
+
+def test_running_pilots_are_told_of_a_stop_that_is_announced_later(tmp_path: Path) -> None:
+    command = ("awaits", "machinefeatures/shutdowntime", "1700121600")  # 2023-11-16 08:00 UTC
+    values: dict[str, object] = {"docker_cmd": command, "max_docks": 2, "timezone": "UTC"}
+    node = FakeNode(tmp_path, **values)
+    node.loop.run_pass(Trigger.TIMER)
+    assert node.engine.changes() == ["start", "start"]
+
+    def announce(*stops: str) -> None:
+        node.config = Config(**values, stops=stops)  # type: ignore[arg-type]
+        node.loop.request_reload()
+        node.loop.run_pass(Trigger.TIMER)
+
+    announce("2023-11-17 08:00-18:00")
+    assert node.engine.changes() == ["tell", "tell"]
+    assert len(node.engine.running()) == 2
+    announce("2023-11-17 08:00-18:00")
+    assert node.engine.changes() == [], "once is enough"
+
+    announce("2023-11-16 08:00-18:00")
+
+    assert node.engine.changes()[:2] == ["tell", "tell"]
+    ended = [one for one in node.engine.list_pilots() if one.state is PilotState.EXITED]
+    assert [one.exit_code for one in ended] == [0, 0]
+
+
+def test_a_pilot_that_cannot_be_told_of_a_stop_keeps_no_other_from_it(
+    node: FakeNode, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.loop.run_pass(Trigger.TIMER)
+    told: list[str] = []
+
+    def tell(pilot_id: str, features: Mapping[str, str]) -> None:
+        told.append(features["machinefeatures/shutdowntime"])
+        if len(told) == 1:
+            raise EngineError(f"{pilot_id}: cannot be told: No space left on device")
+
+    monkeypatch.setattr(node.engine, "tell", tell)
+    node.config = Config(docker_cmd=("sleep",), stops=("2023-11-16 08:00-18:00",), timezone="UTC")
+    node.loop.request_reload()
+    node.loop.run_pass(Trigger.TIMER)
+    assert told == ["1700121600\n"] * 4
+    assert "cannot be told: No space left on device" in caplog.text
 
 
 def test_the_engine_gets_the_weights_of_pilots_where_the_owner_is_protected(node: FakeNode) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from plancton.config.model import Config
@@ -93,6 +95,19 @@ def test_each_engine_shares_the_cpu_among_its_own_pilots(engines: Engines) -> No
     assert (old.weights, new.weights) == (
         {"plancton-worker-000001": 10_000}, {"plancton-worker-000002": 10},
     )  # fmt: skip
+
+
+def test_each_pilot_is_told_of_changes_by_its_own_engine(engines: Engines) -> None:
+    handover = EngineSwitch(engines.open, OLD)
+    handover.start(replace(pilot(1), features={"life": "1\n"}))
+    handover.follow(NEW)
+    handover.start(replace(pilot(2), features={"life": "1\n"}))
+    handover.list_pilots()
+    old, new = engines.opened
+    old.changes()
+    new.changes()
+    handover.tell("plancton-worker-000001", {"machinefeatures/shutdowntime": "1\n"})
+    assert (old.changes(), new.changes()) == (["tell"], [])
 
 
 def test_an_engine_without_pilots_is_let_go(engines: Engines) -> None:

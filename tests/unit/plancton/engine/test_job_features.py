@@ -78,7 +78,7 @@ def test_a_container_gets_the_files_readable_by_all_and_the_variables() -> None:
         "PLANCTON_LIFE=/plancton-pilot/life",
         "A=b",
     ]
-    with tarfile.open(fileobj=io.BytesIO(pack_features(one))) as archive:
+    with tarfile.open(fileobj=io.BytesIO(pack_features(one.features))) as archive:
         assert {member.name: member.mode for member in archive if member.isdir()} == {
             "plancton-pilot": 0o755,
             "plancton-pilot/jobfeatures": 0o755,
