@@ -18,6 +18,7 @@ import yaml
 from tests.setup.needs import needs
 from tests.support.process_site import LiveSite, submit_text
 from tests.support.services.cuttable_connection import CuttableConnection
+from tests.support.services.fixtures import keep_up
 from tests.support.services.rabbitmq import RabbitServer
 from tests.support.waiting import wait_until
 from thyme.broker import connect
@@ -38,12 +39,7 @@ exit $2
 @pytest.fixture(scope="module")
 @needs("rabbitmq")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
-    server = RabbitServer(tmp_path_factory.mktemp("rabbitmq"))
-    try:
-        server.up()
-        yield server
-    finally:
-        server.clean()
+    yield from keep_up(RabbitServer(tmp_path_factory.mktemp("rabbitmq")))
 
 
 class Outage(LiveSite):

@@ -15,6 +15,7 @@ import pytest
 
 from tests.setup.needs import needs
 from tests.support.services.cuttable_connection import CuttableConnection
+from tests.support.services.fixtures import keep_up
 from tests.support.services.programs import need
 from tests.support.services.rabbitmq import RabbitServer, VirtualHost
 from tests.support.waiting import wait_until
@@ -31,12 +32,7 @@ FINISHED = b'{"thyme":1,"kind":"finished"}'
 @pytest.fixture(scope="module")
 @needs("rabbitmq")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
-    server = RabbitServer(tmp_path_factory.mktemp("rabbitmq"))
-    try:
-        server.up()
-        yield server
-    finally:
-        server.clean()
+    yield from keep_up(RabbitServer(tmp_path_factory.mktemp("rabbitmq")))
 
 
 @pytest.fixture

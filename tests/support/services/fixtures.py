@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import pytest
 
@@ -17,6 +17,25 @@ from tests.support.services.registry import Registry
 from tests.support.waiting import wait_until
 
 CGROUPS = Path("/sys/fs/cgroup")
+
+
+class Service(Protocol):
+    """A service that can be started, and stopped for good."""
+
+    def up(self) -> object: ...
+    def clean(self) -> object: ...
+
+
+S = TypeVar("S", bound=Service)
+
+
+def keep_up(service: S) -> Iterator[S]:
+    """Start a service for a fixture, and end it after the tests."""
+    try:
+        service.up()
+        yield service
+    finally:
+        service.clean()
 
 
 def only_here(factory: pytest.TempPathFactory, service: str) -> None:
@@ -84,24 +103,14 @@ def make_docker(
 @pytest.fixture
 @needs("registry")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    made = Registry(tmp_path_factory.mktemp("registry"))
-    try:
-        made.up()
-        yield made
-    finally:
-        made.clean()
+    yield from keep_up(Registry(tmp_path_factory.mktemp("registry")))
 
 
 @pytest.fixture(scope="session")
 @needs("rabbitmq")
 def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
     """Run a RabbitMQ that all tests share: leave it as it is."""
-    server = RabbitServer(tmp_path_factory.mktemp("rabbitmq"))
-    try:
-        server.up()
-        yield server
-    finally:
-        server.clean()
+    yield from keep_up(RabbitServer(tmp_path_factory.mktemp("rabbitmq")))
 
 
 @pytest.fixture
@@ -135,12 +144,7 @@ def make_rabbitmq(
 @needs("influxdb")
 def influxdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxServer]:
     """Run an InfluxDB without users that all tests share: each takes a database of its own."""
-    server = InfluxServer(tmp_path_factory.mktemp("influxdb"))
-    try:
-        server.up()
-        yield server
-    finally:
-        server.clean()
+    yield from keep_up(InfluxServer(tmp_path_factory.mktemp("influxdb")))
 
 
 @pytest.fixture
