@@ -1,0 +1,83 @@
+"""Our commands give HTCondor's recorded answers, or what the page of differences says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.differential.__main__ import format_scenarios, record_answer
+from tests.differential.normalise import normalise
+from tests.differential.scenarios import (
+    PAGE,
+    Comparison,
+    Reply,
+    read_expected,
+    read_scenarios,
+    run_scenario,
+)
+from tests.support.process_site import PROGRAMS
+from tests.support.schedd_process import LiveSchedd
+
+SCENARIOS = read_scenarios()
+EACH = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario["case"])
+
+
+@pytest.fixture(scope="module")
+def sqlite_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSchedd]:
+    yield from _serve(LiveSchedd(tmp_path_factory.mktemp("d")))
+
+
+def _serve(site: LiveSchedd) -> Iterator[LiveSchedd]:
+    site.start()
+    site.worker("--timeout", "600", "--max-jobs", "0")
+    yield site
+    site.close()
+
+
+def check_scenario(scenario: dict[str, Any], site: LiveSchedd, place: Path) -> None:
+    env = {
+        "PATH": f"{PROGRAMS}:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "THYME_SCHEDD_SOCKET": str(site.socket),
+    }
+    for compared in run_scenario(scenario, place, env):
+        assert compared.got == compared.expected, (compared.run, site.said()[-2000:])
+
+
+@EACH
+def test_a_scenario_answers_as_htcondor(
+    scenario: dict[str, Any], sqlite_site: LiveSchedd, tmp_path: Path
+) -> None:
+    check_scenario(scenario, sqlite_site, tmp_path)
+
+
+def test_each_documented_difference_is_one_and_is_on_the_page() -> None:
+    page = PAGE.read_text()
+    for scenario in SCENARIOS:
+        for step in scenario["steps"]:
+            assert ("ours" in step) == ("documented" in step), step
+            if "documented" in step:
+                assert step["documented"] in page, step
+                expected = read_expected(step)
+                assert any(getattr(expected, k) != v for k, v in step["ours"].items()), step
+
+
+def test_ids_times_addresses_and_names_are_replaced_and_nothing_else() -> None:
+    text = "7 jobs, cluster 7; 007.003.000 11/22 13:25:01 <10.0.0.1:9618?x> (by user me) 17.0 me"
+    assert normalise(text, [7], "me") == (
+        "7 jobs, cluster C1; C1.003.000 TIME <ADDRESS> (by user USER) 17.0 me"
+    )
+
+
+def test_recording_writes_what_was_answered_and_keeps_the_head() -> None:
+    step = {"run": "x", "stdout": "old", "stderr": "old"}
+    got = Reply(1, "new\n", "")
+    record_answer(step, Comparison("x", Reply(0, "", ""), got, got, ""))
+    assert step == {"run": "x", "stdout": "new\n", "code": 1}
+    text = format_scenarios([{"case": "c", "steps": [step]}], "# head\n\n- old\n")
+    assert text.startswith("# head\n\n- case: c\n")
+    assert yaml.safe_load(text) == [{"case": "c", "steps": [step]}]
