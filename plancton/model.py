@@ -39,6 +39,8 @@ class Pilot:
     #: CPU seconds used so far
     cpu_seconds: float | None = None
     memory_bytes: int | None = None
+    #: that it has written into its container
+    disk_bytes: int | None = None
     #: its command never ran: the engine, the image or the configuration is at fault
     never_ran: bool = False
     #: what the engine knows about a bad end, e.g. why the command could not run
@@ -89,6 +91,8 @@ class PilotUsage:
 
     cpu_seconds: float
     memory_bytes: int
+    #: written into its container; None: not known
+    disk_bytes: int | None = None
 
 
 @dataclass(frozen=True)

@@ -125,6 +125,13 @@ class ContainerKeys(BaseModel):
         "none of the owner's; 0: no limit.",
         "1.0",
     )
+    max_dock_disk: Bytes = key(
+        100_000_000_000,
+        "bytes",
+        "Disk that one pilot may fill in its container; one that has written more is asked to end. "
+        "Measured every 20 s at most; files in bind mounts and volumes do not count. 0: no limit.",
+        "1.0",
+    )
     init: bool = key(
         False,
         "",

@@ -240,7 +240,12 @@ class ControlLoop:
         used = self._usage.get(pilot.id)
         if used is None or pilot.state is PilotState.EXITED:
             return pilot
-        return replace(pilot, cpu_seconds=used.cpu_seconds, memory_bytes=used.memory_bytes)
+        return replace(
+            pilot,
+            cpu_seconds=used.cpu_seconds,
+            memory_bytes=used.memory_bytes,
+            disk_bytes=used.disk_bytes,
+        )
 
     def _note_ends(self, pilots: tuple[Pilot, ...] | None) -> tuple[EndedPilot, ...]:
         fresh = [

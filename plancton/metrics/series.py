@@ -172,8 +172,8 @@ EVICTIONS = Series(
             "since",
         ),
     ),
-    "`reason`: `owner`, `memory`, `window`, `max_ttl` or `force-stop`.",
-    values=("owner", "memory", "window", "max_ttl", "force-stop"),
+    "`reason`: `owner`, `memory`, `window`, `max_ttl`, `disk` or `force-stop`.",
+    values=("owner", "memory", "window", "max_ttl", "disk", "force-stop"),
 )  # fmt: skip
 STATE = Series(
     "plancton_state",

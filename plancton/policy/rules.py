@@ -44,6 +44,7 @@ LONGEST_AGE = 7 * 86400.0
 #: Why a pilot is asked to end.
 FORCE_STOPPED = "force-stop"
 TOO_OLD = "it is older than max_ttl"
+TOO_MUCH_DISK = "it has written more than max_dock_disk"
 MEMORY_SHORT = "memory is short"
 WINDOW_OVER = "its window is over"
 OWNER_NEEDS_NODE = "the owner needs the node"
@@ -54,6 +55,7 @@ CAUSES = {
     OWNER_NEEDS_NODE: "owner",
     STARVED: "owner",
     TOO_OLD: "max_ttl",
+    TOO_MUCH_DISK: "disk",
     WINDOW_OVER: "window",
     FORCE_STOPPED: "force-stop",
 }
@@ -220,6 +222,22 @@ def limit_age(view: View) -> RuleResult:
         sentence,
         stops=tuple(StopPilot(pilot, view.config.stop_grace, TOO_OLD) for pilot in old),
         wait=min((wait for wait in left.values() if wait > 0), default=None),
+    )
+
+
+def limit_disk(view: View) -> RuleResult | None:
+    """Stop pilots that have filled more of the disk than ``max_dock_disk``."""
+    most = view.config.max_dock_disk
+    known = [pilot for pilot in view.remaining if pilot.disk_bytes is not None]
+    if not most or not known:
+        return None
+    over = [pilot for pilot in known if (pilot.disk_bytes or 0) > most]
+    allowed = f"max_dock_disk ({format_gb(most)})"
+    if not over:
+        return RuleResult(f"No pilot has written more than {allowed}.")
+    return RuleResult(
+        f"{format_pilots(len(over))} wrote more than {allowed}: asked to end.",
+        stops=tuple(StopPilot(pilot, view.config.stop_grace, TOO_MUCH_DISK) for pilot in over),
     )
 
 
@@ -429,6 +447,7 @@ RULES: Mapping[str, Rule] = {
     "image": require_image,
     "mode": obey_admin,
     "max_ttl": limit_age,
+    "disk": limit_disk,
     "pressure": relieve_memory,
     "window": follow_calendar,
     "lifetime": describe_lifetime,

@@ -123,6 +123,17 @@ class DockerApi:
             )
             return found or []
 
+    def read_sizes(self, label: str) -> dict[str, int]:
+        """Return the bytes that each running container with the label has written, by its id.
+
+        The engine looks at each of their files.
+        """
+        with self._translate_errors("sizes of containers"):
+            found: list[dict[str, Any]] = self._client(SLOW_TIMEOUT).containers(
+                size=True, filters={"label": label}
+            )
+        return {row["Id"]: int(row["SizeRw"]) for row in found or [] if "SizeRw" in row}
+
     def inspect_container(self, container: str) -> dict[str, Any]:
         """Return everything that the API tells about one container."""
         with self._translate_errors(container):

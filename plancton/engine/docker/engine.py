@@ -25,6 +25,7 @@ from plancton.node.systemd import find_property_setter
 from . import container_body
 from .api import DockerApi
 from .container_body import EngineFacts
+from .disk_watch import DiskWatch
 from .events import ContainerEvent, EventWatch
 from .image_puller import ImagePuller
 from .inspections import Inspections
@@ -77,6 +78,8 @@ class DockerEngine:
         self._group: PilotGroup | None = None
         self._protection: Protection | None = None
         self._usage = UsageReader(self._api)
+        self._disk = DiskWatch(lambda: self._api.read_sizes(NODE_LABEL))
+        self._disk_is_limited = False
         self._rows: dict[str, ListedContainer] = {}
         self._inspections = Inspections(self._api.inspect_container)
         #: monotonic moments: when a pilot began, and when a container was first seen
@@ -90,6 +93,7 @@ class DockerEngine:
         image = self._images.update(
             config.docker_image, config.image_expiration, config.registry_config
         )
+        self._disk_is_limited = config.max_dock_disk > 0
         protection = self._find_group().protect(pilots_memory(config, facts))
         if protection != self._protection:
             wrong = protection.problems or protection.changes or not protection.cpu
@@ -185,13 +189,22 @@ class DockerEngine:
         self._images.pull_now(image, "")
 
     def read_usage(self) -> Usage:
-        """Return the CPU time and memory of the pilots, from their control groups."""
+        """Return the CPU time and memory of the pilots, and how much of the disk they fill."""
         alive = [
             row
             for row in self._rows.values()
             if row.phase in (ContainerPhase.ALIVE, ContainerPhase.PAUSED)
         ]
-        return self._usage.read(self._find_group(), self._find_parent(), alive)
+        usage = self._usage.read(self._find_group(), self._find_parent(), alive)
+        if not alive or not self._disk_is_limited:
+            return usage
+        self._disk.look()
+        ids = {row.name: row.id for row in alive}
+        pilots = {
+            name: replace(used, disk_bytes=self._disk.find(ids[name]))
+            for name, used in usage.pilots.items()
+        }
+        return replace(usage, pilots=pilots)
 
     def watch(self, wake: Callable[[], None]) -> None:
         """Call ``wake``, from any thread, soon after a container starts or ends."""
@@ -213,6 +226,7 @@ class DockerEngine:
         self._starts.close()
         self._stops.close()
         self._removals.close()
+        self._disk.close()
         self._api.forget_connections()
 
     # One pilot
