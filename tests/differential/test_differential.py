@@ -19,8 +19,10 @@ from tests.differential.scenarios import (
     read_scenarios,
     run_scenario,
 )
+from tests.setup.needs import needs
 from tests.support.process_site import PROGRAMS
 from tests.support.schedd_process import LiveSchedd
+from tests.support.services.rabbitmq import RabbitServer
 
 SCENARIOS = read_scenarios()
 EACH = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario["case"])
@@ -29,6 +31,14 @@ EACH = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scena
 @pytest.fixture(scope="module")
 def sqlite_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSchedd]:
     yield from _serve(LiveSchedd(tmp_path_factory.mktemp("d")))
+
+
+@pytest.fixture(scope="module")
+@needs("rabbitmq")
+def rabbitmq_site(
+    tmp_path_factory: pytest.TempPathFactory, rabbitmq_server: RabbitServer
+) -> Iterator[LiveSchedd]:
+    yield from _serve(LiveSchedd(tmp_path_factory.mktemp("d"), url=rabbitmq_server.vhost().url))
 
 
 def _serve(site: LiveSchedd) -> Iterator[LiveSchedd]:
@@ -53,6 +63,13 @@ def test_a_scenario_answers_as_htcondor(
     scenario: dict[str, Any], sqlite_site: LiveSchedd, tmp_path: Path
 ) -> None:
     check_scenario(scenario, sqlite_site, tmp_path)
+
+
+@EACH
+def test_a_scenario_answers_as_htcondor_over_rabbitmq(
+    scenario: dict[str, Any], rabbitmq_site: LiveSchedd, tmp_path: Path
+) -> None:
+    check_scenario(scenario, rabbitmq_site, tmp_path)
 
 
 def test_each_documented_difference_is_one_and_is_on_the_page() -> None:
