@@ -141,9 +141,11 @@ class Events:
             code, signal, USAGE, stdout, stderr, files, hold,
         )  # fmt: skip
 
-    def evicted(self, worker: str = "w1", attempt: int = 0, reason: str = "held") -> Evicted:
+    def evicted(
+        self, worker: str = "w1", attempt: int = 0, reason: str = "held", usage: Usage = USAGE
+    ) -> Evicted:
         return Evicted(
-            self.schedd, self.job, self._when(), attempt, worker, f"slot1_1@{worker}", reason, USAGE
+            self.schedd, self.job, self._when(), attempt, worker, f"slot1_1@{worker}", reason, usage
         )
 
     def lost(self, attempt: int = 0) -> Lost:

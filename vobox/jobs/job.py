@@ -27,8 +27,8 @@ class Job:
     (JobStatus 6 until it is; held if it could not be written); ``left_at``: when it
     left the queue, epoch seconds; ``life``: a random word, another one where the job's
     number was used before; ``failed_starts``: attempts in a row that
-    no worker could run; ``dead_letters``: messages in a row that were taken too often and
-    never led to a start.
+    no worker could run, or that were evicted within seconds; ``dead_letters``: messages in a row
+    that were taken too often and never led to a start.
 
     What the stream reader notes, as ``apply`` does not know of records: ``version``: events
     of the job that were read; ``submitted``: offset of the record of the message that is, or

@@ -64,10 +64,13 @@ from .status import (
     TRANSFERRING_OUTPUT,
 )
 
-#: Attempts in a row that no worker could run, and messages of a job that waits in a row that were
-#: taken too often, after which the job is held.
+#: Attempts in a row that no worker could run or that were evicted at once, and messages of a job
+#: that waits in a row that were taken too often, after which the job is held.
 MAX_FAILED_STARTS: Final = 10
 MAX_DEAD_LETTERS: Final = 3
+#: Seconds of wall-clock time: an attempt that was evicted before counts as one that no worker could
+#: run. Its worker measures them: the clocks of the schedd and of a node may differ by hours.
+SHORT_RUN: Final = 5.0
 #: Holds that a worker's own errors cause: HTCondor logs them as an error of its starter, too.
 _WORKERS_ERRORS: Final = (
     HoldReasonCode.FAILED_TO_CREATE_PROCESS,
@@ -323,9 +326,11 @@ def _on_evicted(job: Job, event: Evicted) -> list[Effect]:
     else:
         reason, code = event.reason, ad_updates.WORKER_LEFT
     effects: list[Effect] = [_vacate(job, reason, code, 0, event.time, event.usage)]
-    job.failed_starts = 0 if event.reason in ORDINARY_EVICTIONS else job.failed_starts + 1
+    is_ordinary, seconds = event.reason in ORDINARY_EVICTIONS, event.usage.wall
+    job.failed_starts = 0 if is_ordinary and seconds >= SHORT_RUN else job.failed_starts + 1
     if job.failed_starts >= MAX_FAILED_STARTS:
-        text = f"no worker could run it, {job.failed_starts} times in a row: {event.reason}"
+        why = f"{event.reason} after {seconds:.1f} s" if is_ordinary else event.reason
+        text = f"no worker could run it, {job.failed_starts} times in a row: {why}"
         hold = HoldReason(HoldReasonCode.SYSTEM_POLICY, 0, text)
         return [*effects, *_hold(job, hold, event)]
     _set_status(job, IDLE, event.time)

@@ -1,6 +1,7 @@
-"""Pauses of jobs that no node could start: each is longer than the one before.
+"""Pauses of jobs that no node could start, or that were evicted at once: each is a longer one.
 
-Without them a job that fits no node would go round and round, a pilot and a message each time.
+Without them a job that fits no node, or that a broken node takes and gives back, would go round and
+round, a pilot and a message each time.
 After ``transitions.MAX_FAILED_STARTS`` in a row the job is held.
 """
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.schedd_parts import Events, describe_effects, describe_job, job_after
-from thyme.protocol.events import JobMessage
+from tests.support.schedd_parts import USAGE, Events, describe_effects, describe_job, job_after
+from thyme.protocol.events import JobMessage, Usage
 from vobox.jobs.job import LogEvent
 from vobox.jobs.transitions import MAX_FAILED_STARTS, apply
 
@@ -265,14 +265,58 @@ def test_a_job_that_no_worker_can_run_is_held_after_some_attempts_and_says_why()
 
 
 @pytest.mark.parametrize("reason", ["evicted with its pilot", "vacated"])
-def test_evictions_that_are_nobodys_failure_are_not_counted(reason: str) -> None:
+@pytest.mark.parametrize("usage", [Usage(wall=5.0), Usage(wall=36000.0), USAGE])
+def test_evictions_of_runs_that_lasted_are_nobodys_failure(reason: str, usage: Usage) -> None:
+    # also where no CPU time was used: the program slept
     e = Events()
     events: list[JobMessage] = [e.submit()]
     for attempt in range(2 * MAX_FAILED_STARTS):
         events += [e.submit(attempt)] if attempt else []
-        events += [e.started("w1", attempt), e.evicted("w1", attempt, reason)]
+        events += [e.started("w1", attempt), e.evicted("w1", attempt, reason, usage)]
+        assert job_after(*events).failed_starts == 0
 
-    assert job_after(*events).failed_starts == 0
+    assert describe_job(job_after(*events)) == "idle"
+
+
+@pytest.mark.parametrize("reason", ["evicted with its pilot", "vacated", "held", "removed"])
+@pytest.mark.parametrize("wall", [0.0, 4.94])
+def test_a_job_that_is_evicted_at_once_ten_times_in_a_row_is_held(reason: str, wall: float) -> None:
+    e = Events()
+    events: list[JobMessage] = [e.submit()]
+    for attempt in range(MAX_FAILED_STARTS):
+        assert job_after(*events).status == 1
+        assert job_after(*events).failed_starts == attempt
+        events += [e.submit(attempt)] if attempt else []
+        events += [e.started("w1", attempt), e.evicted("w1", attempt, reason, Usage(wall=wall))]
+
+    job = job_after(*events)
+
+    assert describe_job(job) == "held"
+    assert job.ad.text("HoldReason") == (
+        f"no worker could run it, 10 times in a row: {reason} after {wall:.1f} s"
+    )
+    codes = (job.ad.number("HoldReasonCode"), job.ad.number("HoldReasonSubCode"))
+    assert codes == (26, 0)
+    assert [job.ad.number(name) for name in ("NumJobStarts", "NumVacates")] == [10, 10]
+    released = job_after(*events, e.released())
+    assert (released.status, released.failed_starts) == (1, 0)
+
+
+def test_a_run_that_lasted_begins_the_count_of_evictions_at_once_again() -> None:
+    e = Events()
+    events: list[JobMessage] = [e.submit()]
+    counts = []
+    for attempt in range(3 * MAX_FAILED_STARTS):
+        wall = 600.0 if attempt % MAX_FAILED_STARTS == 9 else 0.1
+        reason = "No space left on device" if attempt % 4 == 1 and wall < 1 else "vacated"
+        events += [e.submit(attempt)] if attempt else []
+        events += [
+            e.started("w1", attempt),
+            e.evicted("w1", attempt, reason, Usage(wall=wall)),
+        ]
+        counts.append(job_after(*events).failed_starts)
+
+    assert counts == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0] * 3, "failed starts and evictions in one row"
     assert describe_job(job_after(*events)) == "idle"
 
 

@@ -12,7 +12,7 @@ from tests.support.schedd_parts import SCHEDD, Events, ScheddHarness, describe_j
 from tests.support.virtual_worker import POOL, Site
 from thyme.broker import Mail
 from thyme.protocol import codec
-from thyme.protocol.events import HoldReason, Lost
+from thyme.protocol.events import HoldReason, Lost, Usage
 from thyme.protocol.job import Task
 from thyme.protocol.mail import Claim, ClaimReply, make_schedd_inbox_name
 from vobox.jobs.transitions import MAX_FAILED_STARTS
@@ -186,7 +186,12 @@ def test_hold_and_release_leave_two_messages_and_one_run(both: Both) -> None:
     assert both.kinds().count("finished") == 1
 
 
-def test_a_job_that_no_node_can_hold_waits_longer_each_time_and_is_held(both: Both) -> None:
+@pytest.mark.parametrize(
+    "reason", ["Failed to write input file 'big': [Errno 28]", "evicted with its pilot", "vacated"]
+)
+def test_a_job_that_no_node_can_run_waits_longer_each_time_and_is_held(
+    both: Both, reason: str
+) -> None:
     bench, e = both.bench, both.events
     both.submit()
     waits = []
@@ -198,12 +203,12 @@ def test_a_job_that_no_node_can_hold_waits_longer_each_time_and_is_held(both: Bo
         waits.append(round(bench.clock.now - began))
         bench.record(
             e.started(f"w{attempt}", attempt),
-            e.evicted(f"w{attempt}", attempt, "Failed to write input file 'big': [Errno 28]"),
+            e.evicted(f"w{attempt}", attempt, reason, Usage(wall=0.2)),
         )
 
     assert waits == [0, 0, 10, 20, 40, 80, 160, 320, 600, 600]
     assert bench.job().status == 5
-    assert "Errno 28" in bench.job().ad.text("HoldReason")
+    assert reason in bench.job().ad.text("HoldReason")
 
 
 def test_a_job_that_ended_as_it_was_given_up_for_the_last_time_is_not_held() -> None:
