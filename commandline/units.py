@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(?:([KMGT])(i?)|([kmgtKMGT]?)(i?)[bB])", re.ASCII)
+#: More digits would be beyond what any limit of a kernel or of an engine holds.
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?) ?(?:([KMGT])(i?)|([kmgtKMGT]?)(i?)[bB])", re.ASCII)
 _TIME = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|min|m|h|d)", re.ASCII)
 _TIMES = re.compile(rf"{_TIME.pattern}(?: ?{_TIME.pattern})*", re.ASCII)
 #: The same for a JSON schema.
-SIZE_PATTERN = r"^[0-9]+(\.[0-9]+)? ?([KMGT]i?|[kmgtKMGT]?i?[bB])$"
+SIZE_PATTERN = r"^[0-9]{1,15}(\.[0-9]{1,15})? ?([KMGT]i?|[kmgtKMGT]?i?[bB])$"
 TIME_PATTERN = r"^[0-9]+(\.[0-9]+)? ?(ms|s|min|m|h|d)( ?[0-9]+(\.[0-9]+)? ?(ms|s|min|m|h|d))*$"
 _SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 

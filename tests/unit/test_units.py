@@ -15,7 +15,9 @@ from commandline.units import SIZE_PATTERN, TIME_PATTERN, parse_size, parse_time
      ("2GiB", 2_147_483_648), ("2Gi", 2_147_483_648), ("1.5KiB", 1536), ("0.5kB", 500),
      ("3T", 3 * 10**12), ("7B", 7),
      ("2g", None), ("2", None), ("GB", None), ("-2GB", None), ("2GB more", None), ("2XB", None),
-     ("ncpus * 2", None), ("", None), ("٢GB", None)],
+     ("ncpus * 2", None), ("", None), ("٢GB", None), ("1e400GB", None), ("inf", None),
+     ("9" * 15 + "B", 999_999_999_999_999), ("9" * 400 + "GB", None),
+     ("1." + "9" * 400 + "GB", None)],
 )  # fmt: skip
 def test_sizes(text: str, size: int | None) -> None:
     assert parse_size(text) == size

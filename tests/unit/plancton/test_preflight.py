@@ -372,6 +372,7 @@ def test_sizes_and_times_may_have_a_unit(line: str, value: float) -> None:
         ("max_ttl: 12 hours", BAD_TIME + "not '12 hours'"),
         ("main_sleep: 10ms", "input should be greater than or equal to 0.05, not '10ms'"),
         ("max_dock_mem: 0GB", "input should be greater than 0, not '0GB'"),
+        (f"max_dock_mem: {'9' * 20}GB", BAD_SIZE + f"not '{'9' * 20}GB'"),
     ],
 )  # fmt: skip
 def test_a_wrong_size_or_time_is_refused_with_what_to_write(line: str, said: str) -> None:
