@@ -15,7 +15,10 @@ from .document import open_last_engine, read_document
 
 
 def logs(paths: Paths, arguments: argparse.Namespace) -> int:
-    """Print the end of a pilot's output, or the names of the pilots whose output there is."""
+    """Print the end of a pilot's output, or the names of the pilots whose output there is.
+
+    As text, characters that are not printable are replaced; with --json they are escaped.
+    """
     if arguments.pilot is None:
         return _print_names(paths, arguments.json)
     name = arguments.pilot
@@ -33,9 +36,14 @@ def logs(paths: Paths, arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps({"pilot": name, "output": text}, indent=2))
     else:
-        sys.stdout.write(text)
+        sys.stdout.write(_make_printable(text))
         sys.stdout.flush()
     return ExitCode.OK
+
+
+def _make_printable(text: str) -> str:
+    """Replace what is not printable: a job wrote it, and must not steer the reader's terminal."""
+    return "".join(each if each.isprintable() or each in "\n\t" else "\ufffd" for each in text)
 
 
 def _read(paths: Paths, name: str) -> tuple[bytes | None, str]:

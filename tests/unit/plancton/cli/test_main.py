@@ -17,6 +17,7 @@ from plancton.cli import main
 from plancton.cli.document import read_current
 from plancton.daemon.admin_mode import AdminFlags
 from plancton.daemon.lock import DaemonLock
+from plancton.engine.pilot_outputs import OUTPUT_KEPT, PilotOutputs
 from plancton.errors import AlreadyRunning, EngineUnavailable, ExitCode, PlanctonError, StartFailed
 from plancton.model import Mode
 from plancton.paths import Paths
@@ -289,3 +290,30 @@ def test_a_reload_without_a_daemon_says_so(
 ) -> None:
     assert main.main([*places(paths), "reload"]) == ExitCode.NOT_RUNNING
     assert "it reads the configuration when it starts" in capsys.readouterr().err
+
+
+# What pilots printed
+
+
+def test_logs_lets_no_output_steer_the_terminal(
+    paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "plancton-worker-abcdef"
+    PilotOutputs(paths.pilot_outputs).keep(
+        name, "\x1b]0;title\x07\x1b[2Jgr\u00fcn\t1\r\n\x9b31m\u202ered\n".encode()
+    )
+    assert main.main([*places(paths), "logs", name]) == 0
+    told = capsys.readouterr().out
+    assert told == "\ufffd]0;title\ufffd\ufffd[2Jgr\u00fcn\t1\ufffd\n\ufffd31m\ufffdred\n"
+    assert main.main([*places(paths), "logs", "--json", name]) == 0
+    told = capsys.readouterr().out
+    assert told.isascii() and "\x1b" not in told
+    assert json.loads(told)["output"].startswith("\x1b]0;title\x07")
+
+
+def test_logs_shows_so_many_lines_of_the_end(
+    paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    PilotOutputs(paths.pilot_outputs).keep("plancton-worker-abcdef", b"a\n" * OUTPUT_KEPT + b"b\n")
+    assert main.main([*places(paths), "logs", "abcdef", "--lines", "2"]) == 0
+    assert capsys.readouterr().out == "a\nb\n"
