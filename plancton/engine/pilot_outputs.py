@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -47,7 +48,11 @@ class PilotOutputs:
         return self._directory / f"{name}.log"
 
     def _list_files(self) -> list[Path]:
-        return sorted(self._directory.glob("*.log"), key=lambda log: log.stat().st_mtime_ns)
+        ages = dict[Path, int]()
+        for log in self._directory.glob("*.log"):
+            with contextlib.suppress(FileNotFoundError):  # the daemon forgets some meanwhile
+                ages[log] = log.stat().st_mtime_ns
+        return sorted(ages, key=ages.__getitem__)
 
 
 def read_end(path: Path) -> bytes:

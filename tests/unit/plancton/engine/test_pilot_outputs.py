@@ -36,6 +36,13 @@ def test_a_name_that_is_a_path_is_not_followed(tmp_path: Path) -> None:
         assert outputs.read(name) is None
 
 
+def test_an_output_that_is_forgotten_during_the_list_does_not_end_it(tmp_path: Path) -> None:
+    outputs = PilotOutputs(tmp_path)
+    outputs.keep("plancton-worker-abcdef", b"text")
+    (tmp_path / "plancton-worker-gone.log").symlink_to(tmp_path / "not there")
+    assert outputs.list_names() == ["plancton-worker-abcdef"]
+
+
 def test_the_end_of_a_large_file_is_read(tmp_path: Path) -> None:
     file = tmp_path / "output"
     file.write_bytes(b"a" * OUTPUT_KEPT + b"b")
