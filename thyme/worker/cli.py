@@ -139,16 +139,16 @@ def _read_fallback(option: float | None, env: Mapping[str, str]) -> float:
 
 
 def parse_job_environment(text: str) -> dict[str, str]:
-    """Parse ``A=1 B='two words'``; raises BadInvocation."""
+    """Parse ``A=1 B='two words'``; raises BadInvocation, without a value that may be secret."""
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise BadInvocation(f"--job-environment: {error}: {text!r}") from error
+        raise BadInvocation(f"--job-environment: {error}") from error
     found = {}
-    for word in words:
+    for number, word in enumerate(words, 1):
         name, equals, value = word.partition("=")
         if not equals or not _VARIABLE.fullmatch(name):
-            raise BadInvocation(f"--job-environment: {word!r} is not NAME=VALUE")
+            raise BadInvocation(f"--job-environment: word {number} is not NAME=VALUE")
         if name.startswith("_CONDOR_"):
             raise BadInvocation(f"--job-environment: {name} is set by the worker itself")
         found[name] = value

@@ -161,9 +161,10 @@ def test_a_site_gives_its_jobs_variables_which_a_job_may_set_itself(site: Worker
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("PROXY", "--job-environment: 'PROXY' is not NAME=VALUE"),
-        ("A=1 B='x", '--job-environment: No closing quotation: "A=1 B=\'x"'),
-        ("1A=1", "--job-environment: '1A=1' is not NAME=VALUE"),
+        ("A=1 PROXY", "--job-environment: word 2 is not NAME=VALUE"),
+        ("A=1 B='secret", "--job-environment: No closing quotation"),
+        ("A=two words", "--job-environment: word 2 is not NAME=VALUE"),
+        ("1A=1", "--job-environment: word 1 is not NAME=VALUE"),
         ("_CONDOR_SLOT=x", "--job-environment: _CONDOR_SLOT is set by the worker itself"),
     ],
 )
