@@ -142,6 +142,8 @@ def _wait_for_pilots(paths: Paths, seconds: float | None, kill_after: float | No
                 print(text, flush=True)
                 shown = text
             time.sleep(_WAIT_PAUSE)
+        else:
+            _check_none_left(paths)
     print("no pilot runs any more")
     return ExitCode.OK
 
@@ -160,8 +162,26 @@ def _stop_pilots(paths: Paths, document: dict[str, Any]) -> Engine:
     grace = _read_stop_grace(paths)
     for pilot in engine.list_pilots():
         if pilot.state is not PilotState.EXITED:
-            engine.stop(pilot.id, grace)
+            try:
+                engine.stop(pilot.id, grace)
+            except EngineError as error:  # the others are asked all the same
+                print(error, flush=True)
     return engine
+
+
+def _check_none_left(paths: Paths) -> None:
+    """Raise PlanctonError if pilots of a daemon that is gone run still."""
+    engine = open_last_engine(read_document(paths), paths)
+    if engine is None:
+        raise EngineError("the engine of the last daemon is not known to this version")
+    with contextlib.closing(engine):
+        left = [pilot for pilot in engine.list_pilots() if pilot.state is not PilotState.EXITED]
+    if left:
+        runs = "runs" if len(left) == 1 else "run"
+        raise PlanctonError(
+            f"the daemon does not run, and {format_pilots(len(left))} {runs} still; "
+            "`planctonctl force-stop` ends them"
+        )
 
 
 def _check_engine(paths: Paths, since: float) -> None:

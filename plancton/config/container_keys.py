@@ -129,7 +129,8 @@ class ContainerKeys(BaseModel):
         100_000_000_000,
         "bytes",
         "Disk that one pilot may fill in its container; one that has written more is asked to end. "
-        "Measured every 20 s at most; files in bind mounts and volumes do not count. 0: no limit.",
+        "Measured every 20 s, less often where that takes long; files in "
+        "bind mounts and volumes do not count. 0: no limit.",
         "1.0",
     )
     init: bool = key(

@@ -147,6 +147,22 @@ def test_a_deadline_ends_the_pilots_that_still_run(node: Node) -> None:
     assert node.published()["mode"] == "drain"
 
 
+def test_a_wait_does_not_take_a_dead_daemon_for_no_pilots(node: Node) -> None:
+    node.configure(main_sleep=0.2)
+    node.nodaemon()
+    node.wait_for(3)
+    assert node.ctl("stop").returncode == 0
+    for option in ("--wait", "--deadline=1"):
+        done = node.ctl("drain", option)
+        assert done.returncode == ExitCode.FAILED
+        assert done.stderr == (
+            "planctonctl: the daemon does not run, and 3 pilots run still; "
+            "`planctonctl force-stop` ends them\n"
+        )
+    assert node.ctl("force-stop").returncode == 0
+    assert node.ctl("drain", "--wait").stdout.endswith("no pilot runs any more\n")
+
+
 def test_logs_shows_what_a_running_and_an_ended_pilot_printed(node: Node) -> None:
     node.configure(
         main_sleep=0.2, max_docks=1,
