@@ -104,7 +104,7 @@ class PilotGroup:
         self._asked: dict[str, tuple[str, str]] = {}
         #: what each file was left with, and its group's inode
         self._left: dict[Path, tuple[str, int]] = {}
-        #: how often something else changed a file, and what it last wrote
+        #: how often something else changed a file, and what is told of that
         self._changed: dict[Path, tuple[int, str]] = {}
 
     def protect(self, ceiling: int) -> Protection:
@@ -115,11 +115,7 @@ class PilotGroup:
         problems: list[str] = []
         cpu = self._hold_cpu(problems)
         memory = self._hold_memory(ceiling, problems)
-        changes = tuple(
-            f"something else set {path.name} to {found} ({count}x since the "
-            "daemon started), and it was set back"
-            for path, (count, found) in self._changed.items()
-        )
+        changes = tuple(told for _count, told in self._changed.values())
         outer = self._find_outer() if cpu else ""
         return Protection(str(self._directory("cpu")), cpu, memory, tuple(problems), changes, outer)
 
@@ -245,7 +241,7 @@ class PilotGroup:
             # A group that was removed and made anew is not one that somebody changed.
             left, of_group = self._left.get(path, (found, group))
             if found != left and group == of_group:
-                self._changed[path] = self._changed.get(path, (0, ""))[0] + 1, found
+                self._note_change(path, found)
             if refused := self._ask_systemd(asked, found == value):
                 problems.append(refused)
             if _read(path) != value:
@@ -254,6 +250,20 @@ class PilotGroup:
         except OSError as error:
             return f"{path}: {error.strerror}"
         return ""
+
+    def _note_change(self, path: Path, found: str) -> None:
+        """Note that something else wrote ``found``; told anew each time that doubles the number.
+
+        What is told is logged whenever it differs: something that never gives in fills no log.
+        """
+        count, told = self._changed.get(path, (0, ""))
+        count += 1
+        if count & (count - 1) == 0:
+            told = (
+                f"something else set {path.name} to {found} (at least {count}x since the daemon "
+                "started), and it was set back"
+            )
+        self._changed[path] = count, told
 
     def _ask_systemd(self, asked: tuple[str, ...], kept: bool) -> str:
         """Have systemd keep a setting, unless it was asked and has kept it; return why not."""

@@ -48,6 +48,6 @@ def test_what_something_else_changed_is_set_back_and_told(node: Node) -> None:
     wait_until(lambda: node.read_group("cpu.idle") == "1", "the protection to be set back")
     wait_until(lambda: node.status()["protection"]["changes"], "the change to be told")
     assert (
-        "something else set cpu.idle to 0 (1x since the daemon started), and it was set back"
-        in (node.run("planctonctl explain"))
+        "something else set cpu.idle to 0 (at least 1x since the daemon started), and it was set "
+        "back" in (node.run("planctonctl explain"))
     )

@@ -108,12 +108,26 @@ def test_what_something_else_changed_is_put_back_and_told(v2: Path) -> None:
     (v2 / "plancton/memory.max").write_text("max\n")
     told = one.protect(CEILING)
     assert told.changes == (
-        "something else set cpu.idle to 0 (2x since the daemon started), and it was set back",
-        "something else set memory.max to max (1x since the daemon started), and it was set back",
+        "something else set cpu.idle to 0 (at least 2x since the daemon started), and it was set "
+        "back",
+        "something else set memory.max to max (at least 1x since the daemon started), and it was "
+        "set back",
     )
     assert told.changes[0] in told.sentence
     assert text(v2 / "plancton/cpu.idle") == "1"
     assert text(v2 / "plancton/memory.max") == str(CEILING // 4096 * 4096)
+
+
+def test_something_that_never_gives_in_is_told_ever_less_often(v2: Path) -> None:
+    one = group(v2)
+    told = [one.protect(0).sentence]
+    for number in range(1000):
+        (v2 / "plancton/cpu.idle").write_text("0\n")
+        (v2 / "plancton/memory.max").write_text(f"{number}\n")
+        told.append(one.protect(0).sentence)
+    news = [new for old, new in zip(told, told[1:], strict=False) if new != old]
+    assert len(news) == 10, "1, 2, 4 ... 512 times"
+    assert "set memory.max to 511 (at least 512x since" in news[-1]
 
 
 def test_another_ceiling_and_a_group_made_anew_are_nobody_elses_change(v2: Path) -> None:
