@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -146,9 +147,13 @@ class MatchingJobs:
         self._arrivals = 0
         self._next_arrivals = 0.0
 
+    def forget_others(self, idle: Sequence[JobId]) -> None:
+        """Forget when other jobs than these, all that are to be queued, are checked again."""
+        self._next_check = {job: self._next_check[job] for job in idle if job in self._next_check}
+
     def select(
         self,
-        idle: Sequence[JobId],
+        idle: deque[JobId],
         job_of: Callable[[JobId], Job | None],
         clock: float,
         wall: float,
@@ -158,21 +163,20 @@ class MatchingJobs:
     ) -> list[Job]:
         """Return at most ``limit`` jobs that can match.
 
-        ``idle``: all idle jobs that have no message in the job queue; ``job_of`` returns a job of
-        the ledger; ``clock``: monotonic, ``wall``: epoch seconds; ``list_pilots``: the ads of the
-        known pilots; ``arrivals``: how many pilots have become known so far.
+        ``idle``: jobs that have no message in the job queue, from which those that were looked at
+        are taken; ``job_of`` returns such a job, None if it is not to be queued any more;
+        ``clock``: monotonic, ``wall``: epoch seconds; ``list_pilots``: the ads of the known pilots;
+        ``arrivals``: how many pilots have become known so far.
         """
         if arrivals != self._arrivals and clock >= self._next_arrivals:
             self._arrivals, self._next_arrivals = arrivals, clock + NEW_PILOT_SECONDS
             self._next_check.clear()
-        self._next_check = {job: self._next_check[job] for job in idle if job in self._next_check}
         found: list[Job] = []
         answers: dict[tuple[str | None, ...], bool] = {}
         deadline = self._cpu_time() + MAX_SELECT_SECONDS
-        for job_id in idle:
-            # the rest is looked at in the next step: claims and commands wait for this one
-            if len(found) == limit or self._cpu_time() > deadline:
-                break
+        # the rest is looked at in the next step: claims and commands wait for this one
+        while idle and len(found) < limit and self._cpu_time() <= deadline:
+            job_id = idle.popleft()
             job = job_of(job_id) if clock >= self._next_check.get(job_id, clock) else None
             if job is None:
                 continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
@@ -36,6 +37,7 @@ from vobox.files.user_log_index import UserLogIndex
 from vobox.jobs import user_log_events
 from vobox.jobs.job import Job
 from vobox.jobs.output_destination import is_spooled
+from vobox.jobs.status import IDLE
 from vobox.workers.mail import WorkerMail
 
 from .state import ScheddState
@@ -71,6 +73,8 @@ class Reconciler:
         self._transport = transport
         self._reader = reader
         self._mail = mail
+        #: jobs to be queued that were not looked at since they were listed
+        self._to_queue: deque[JobId] = deque()
         #: events of success or failure, of results that were written
         self._delivered: list[JobMessage] = []
 
@@ -105,7 +109,8 @@ class Reconciler:
         again = self._select_to_queue() or self._select_lost()
         self._queue_again(again)
         wait = self._deliver(at_once)
-        return 0.0 if tried or failures or ended or outputs or again else wait
+        more = tried or failures or ended or outputs or again or self._to_queue
+        return 0.0 if more else wait
 
     def hold(self, job: JobId, reason: HoldReason) -> None:
         """Record that the job is held."""
@@ -364,17 +369,24 @@ class Reconciler:
 
     def _select_to_queue(self) -> list[Job]:
         """Return some of the idle jobs that have no message in the job queue and may have one."""
-        state = self._state
-        paused = state.start_pauses.list_paused(self._ledger.list_failed_starts(), state.clock())
-        idle = [
-            job
-            for job in self._ledger.list_to_queue()
-            if job not in paused and job not in self._reader.unread
-        ]
+        state, now = self._state, self._state.clock()
+        if not self._to_queue:
+            # after a release of 10,000 jobs, one list serves fifty steps
+            paused = state.start_pauses.list_paused(self._ledger.list_failed_starts(), now)
+            idle = self._ledger.list_to_queue()
+            state.matching_jobs.forget_others(idle)
+            self._to_queue.extend(job for job in idle if job not in paused)
         return state.matching_jobs.select(
-            idle, self._ledger.get, state.clock(), state.wall(), STEP_JOBS,
+            self._to_queue, self._find_to_queue, now, state.wall(), STEP_JOBS,
             state.list_pilots, state.slots.arrivals,
         )  # fmt: skip
+
+    def _find_to_queue(self, job_id: JobId) -> Job | None:
+        """Return a job that was listed if it is still to be queued; None otherwise."""
+        job = None if job_id in self._reader.unread else self._ledger.get(job_id)
+        if job is None or job.queued or job.worker or not job.in_queue or job.status != IDLE:
+            return None
+        return job
 
     def _queue_again(self, jobs: Sequence[Job], queue: str | None = None) -> None:
         """Queue the jobs' next attempts: in this queue, or each in its lane."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.schedd_parts import Events, ScheddHarness
+from tests.support.schedd_parts import Events, Expression, ScheddHarness, Value
 from thyme.errors import BrokerUnreachable
 from thyme.protocol import codec
-from thyme.protocol.events import Message
+from thyme.protocol.events import Message, Submit
 from thyme.protocol.job import JobId
+from vobox.jobs import requirements
+from vobox.schedd import reconciler
 from vobox.schedd.reconciler import DELIVERY_SECONDS, STEP_JOBS
 
 
@@ -78,6 +81,83 @@ def test_a_step_is_bounded(bench: ScheddHarness) -> None:
     bench.settle()
 
     assert set(states(bench, STEP_JOBS + 10)) == {4}
+
+
+def released(bench: ScheddHarness, procs: int, **attributes: Value | Expression) -> None:
+    """Let the stream tell of jobs that were submitted on hold and are released together."""
+    events = [Events(JobId(1, proc), attributes=attributes) for proc in range(procs)]
+    publish(bench, *(e.recorded() for e in events))
+    publish(bench, *(e.released() for e in events))
+
+
+@pytest.fixture
+def listed(bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Make steps small; return how many jobs each list of those to be queued had."""
+    monkeypatch.setattr(reconciler, "STEP_JOBS", 20)
+    counts: list[int] = []
+    read = bench.ledger.list_to_queue
+
+    def count() -> list[JobId]:
+        found = read()
+        counts.append(len(found))
+        return found
+
+    monkeypatch.setattr(bench.ledger, "list_to_queue", count)
+    return counts
+
+
+def test_jobs_that_are_released_together_are_listed_once(
+    bench: ScheddHarness, listed: list[int]
+) -> None:
+    released(bench, 400)
+    steps = 0
+    while bench.transport.count_ready("pool") < 400:
+        assert step(bench) == 0.0
+        steps += 1
+
+    assert steps == 20
+    assert listed == [400], "not 400, 380, 360 ..., 4,200 rows in all"
+    bench.settle()
+    submits = [event.job for event in bench.broker.messages() if isinstance(event, Submit)]
+    assert submits == [JobId(1, proc) for proc in range(400)], "each once"
+
+
+def test_what_happens_to_a_job_after_it_was_listed_counts(
+    bench: ScheddHarness, listed: list[int]
+) -> None:
+    released(bench, 60)
+    step(bench)
+    e = Events(JobId(1, 59), now=Events().now + 100)
+    publish(bench, Events(JobId(1, 58), now=e.now).removed(), e.held())
+    step(bench)
+    step(bench)
+    assert listed == [60], "and the last of them were looked at"
+    assert bench.transport.count_ready("pool") == 58
+    publish(bench, e.released())
+    bench.settle()
+
+    assert listed[:2] == [60, 1]
+    assert bench.kinds(JobId(1, 58)).count("submit") == 0
+    assert bench.kinds(JobId(1, 59)).count("submit") == 1
+    assert bench.transport.count_ready("pool") == 59
+
+
+def test_jobs_that_a_step_had_no_time_for_are_looked_at_in_the_next_one(
+    bench: ScheddHarness, listed: list[int]
+) -> None:
+    seconds = itertools.count(step=requirements.MAX_SELECT_SECONDS * 0.6)
+    bench.state.matching_jobs = requirements.MatchingJobs(60.0, lambda: float(next(seconds)))
+    released(bench, 3, Requirements=Expression("false"))
+    publish(bench, Events(JobId(2, 0)).recorded(), Events(JobId(2, 0)).released())
+
+    waits = [step(bench) for _ in range(4)]
+
+    assert waits == [0.0] * 4
+    assert bench.transport.count_ready("pool") == 1 and bench.kinds(JobId(2, 0))[-1] == "submit"
+    assert listed == [4]
+    bench.settle()
+    waits = [step(bench) for _ in range(3)]
+    assert waits == [0.0, 0.0, math.inf], "those that cannot match wait until they are due"
 
 
 def test_a_result_whose_record_is_read_back_late_is_logged_once(
