@@ -33,7 +33,7 @@ def metrics_schedd() -> Result:
     ]
     metrics = Metrics(
         site.name, "", site.spool / "ledger.db", tally,
-        lambda: ScheddNow(True, False, 0, {}, JOBS, POOL, workers),
+        lambda: ScheddNow(True, False, 0, 0, {}, JOBS, POOL, workers),
         Reporter("thyme_schedd", (), logging.getLogger("bench")),
     )  # fmt: skip
     took, computed = [], []

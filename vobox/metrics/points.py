@@ -197,6 +197,7 @@ class ScheddNow:
     broker_ok: bool
     rebuilding: bool
     unreadable: int
+    forged: int
     held: Mapping[tuple[str, str], int] | None  #: held jobs by pool and name of the reason
     queued: int | None  #: messages of ``pool`` that nobody has taken
     pool: str

@@ -113,6 +113,7 @@ class Metrics:
             "broker_ok": now.broker_ok,
             "rebuilding": now.rebuilding,
             "unreadable": now.unreadable,
+            "forged": now.forged,
             "put_aside": put_aside,
             "oldest_idle": None if oldest is None else max(0.0, wall - oldest),
             "rss": rss(),

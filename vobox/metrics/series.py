@@ -153,6 +153,10 @@ SCHEDD = Series(
         Field("rebuilding", "boolean", "", "The ledger is being made from the stream."),
         Field("unreadable", "integer", "records", "Records that could not be read.", "total"),
         Field(
+            "forged", "integer", "records",
+            "Records that were not believed, as their sender may not write what they say.", "total",
+        ),
+        Field(
             "rss", "integer", "bytes", "Memory of the process.",
             metric="thyme_schedd_memory_bytes",
         ),

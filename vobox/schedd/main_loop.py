@@ -108,6 +108,7 @@ class Schedd:
             broker_ok=not self.staleness(),
             rebuilding=state.health.is_rebuilding,
             unreadable=state.stream.unreadable,
+            forged=state.stream.forged,
             held=held,
             queued=state.queue_depth,
             pool=self.settings.pool,

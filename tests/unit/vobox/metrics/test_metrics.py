@@ -141,7 +141,7 @@ class Bench:
     def __init__(self, path: Path) -> None:
         self.ledger = Ledger(path / "ledger.db")
         self.site = Site()
-        self.now = ScheddNow(True, False, 0, {}, 3, POOL, [])
+        self.now = ScheddNow(True, False, 0, 0, {}, 3, POOL, [])
         self.metrics = Metrics(
             "s", "occam", path / "ledger.db", self.site.tally, lambda: self.now,
             Reporter("thyme_schedd", (), LOG), clock=lambda: 100.0, wall=lambda: 1e9,
@@ -189,11 +189,12 @@ def test_a_ledger_that_cannot_be_read_is_not_zero_jobs(
 
 def test_a_broker_that_is_away_makes_workers_unknown(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
-    bench.now = ScheddNow(False, True, 4, None, None, POOL, [])
+    bench.now = ScheddNow(False, True, 4, 2, None, None, POOL, [])
     made = bench.round()
     assert made["thyme_slots", POOL, ""].fields == {"busy": 0}
     fields = made["thyme_schedd", "", ""].fields
     assert (fields["broker_ok"], fields["rebuilding"], fields["unreadable"]) == (False, True, 4)
+    assert fields["forged"] == 2
     bench.ledger.close()
 
 
@@ -204,7 +205,7 @@ def test_held_jobs_are_told_by_reason_and_as_zero_when_the_last_is_released(
     held = {(POOL, "DeadLetter"): 2, (POOL, "UserRequest"): 3, ("gpu", "UserRequest"): 1}
     told = []
     for now in (held, {(POOL, "UserRequest"): 1}, None):
-        bench.now = ScheddNow(True, False, 0, now, 3, POOL, [])
+        bench.now = ScheddNow(True, False, 0, 0, now, 3, POOL, [])
         made = bench.metrics.round()
         told.append(
             {

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.support.fake_broker import FakeBroker, FakeTransport
-from tests.support.schedd_parts import Clock
+from tests.support.schedd_parts import SCHEDD, Clock, Events
 from thyme.errors import BrokerUnreachable
+from thyme.protocol import codec
 from vobox.ledger.writer import Ledger
 from vobox.schedd.health import STALE_IN_COMMAND_SECONDS, STALE_SECONDS, Health
 from vobox.schedd.main_loop import Schedd
@@ -49,6 +51,24 @@ def test_while_the_ledger_is_made_of_the_stream_commands_and_figures_say_so(tmp_
         schedd.metrics_snapshot().broker_ok,
         schedd.staleness(),
     ) == (False, True, "")
+    assert session is not None
+    session.transport.close()
+    ledger.close()
+
+
+def test_figures_tell_of_records_that_were_not_read_or_not_believed(tmp_path: Path) -> None:
+    broker, e = FakeBroker(), Events()
+    ledger = Ledger(tmp_path / "ledger.db")
+    schedd = Schedd(Settings(SCHEDD, "pool"), broker.connect, ledger)
+    submit = replace(e.submit(), life="one")
+    others = [replace(e.started(), life="other"), replace(e.finished(), life="other")]
+    broker.submit("pool", [codec.encode(submit)])
+    broker.record([b"garbage", *map(codec.encode, others)])
+
+    session = schedd._open_session()
+
+    now = schedd.metrics_snapshot()
+    assert (now.unreadable, now.forged) == (1, 2)
     assert session is not None
     session.transport.close()
     ledger.close()
