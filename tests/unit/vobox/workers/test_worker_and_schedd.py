@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,9 @@ from thyme.protocol import codec
 from thyme.protocol.events import HoldReason, Lost, Usage
 from thyme.protocol.job import Task
 from thyme.protocol.mail import Claim, ClaimReply, make_schedd_inbox_name
+from thyme.worker.shutdown import Shutdown
 from vobox.jobs.transitions import MAX_FAILED_STARTS
+from vobox.schedd.start_pauses import MAX_PAUSE
 
 LONG = Task("/bin/true", environment={"SECONDS": "50"}, lease=300.0)
 
@@ -209,6 +212,29 @@ def test_a_job_that_no_node_can_run_waits_longer_each_time_and_is_held(
     assert waits == [0, 0, 10, 20, 40, 80, 160, 320, 600, 600]
     assert bench.job().status == 5
     assert reason in bench.job().ad.text("HoldReason")
+
+
+@pytest.mark.parametrize(("seconds", "state"), [(2.0, "held"), (30.0, "idle with message")])
+def test_only_pilots_that_end_at_once_hold_the_job_that_they_take(
+    both: Both, seconds: float, state: str
+) -> None:
+    both.arrive()
+    both.submit()
+    for _ in range(MAX_FAILED_STARTS):
+        assert describe_job(both.bench.job()) == "idle with message"
+        both.site.shutdown = Shutdown()
+        both.site.after(seconds, both.site.signal)
+        assert both.site.run() == 128 + signal.SIGTERM
+        both.bench.settle()
+        both.bench.clock.now += MAX_PAUSE
+        both.bench.settle()
+
+    assert describe_job(both.bench.job()) == state
+    assert both.kinds().count("evicted") == len(both.site.jobs) == MAX_FAILED_STARTS
+    if state == "held":
+        reason = both.bench.job().ad.text("HoldReason")
+        text = "no worker could run it, 10 times in a row: evicted with its pilot after 2.5 s"
+        assert reason == text, "2 s, and half a second in which the program ends"
 
 
 def test_a_job_that_ended_as_it_was_given_up_for_the_last_time_is_not_held() -> None:
