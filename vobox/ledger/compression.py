@@ -203,6 +203,9 @@ class Compressor(Dictionaries):
             f"DELETE FROM changes WHERE id NOT IN ({latest}) AND id NOT IN "  # noqa: S608
             "(SELECT changes FROM jobs WHERE changes IS NOT NULL)"
         )
+        # the next one may have the number of one that is gone
+        self._known.clear()
+        self._known_changes.clear()
         return True
 
 

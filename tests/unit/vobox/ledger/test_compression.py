@@ -316,6 +316,28 @@ def test_changes_that_no_job_names_are_deleted(ledger: Ledger) -> None:
     ledger.close()
 
 
+def test_changes_with_the_number_of_deleted_ones_are_not_taken_for_them(ledger: Ledger) -> None:
+    for proc in range(MANY):
+        put(ledger, proc)
+    ledger = reopen(ledger)
+    put_many(ledger, "A", "1")
+    ledger = reopen(ledger)
+    with pytest.raises(RuntimeError), ledger.transaction():
+        assert ledger.set_attributes([JobId(7, proc) for proc in range(MANY)], {"B": "1"})
+        raise RuntimeError  # the disk is full, say: nothing is known of the latest changes now
+    assert [job.ad.get("A") for job in ledger.list_queue()] == ["1"] * MANY
+    for proc in range(MANY):
+        put(ledger, proc)  # as new: it names no changes
+    ledger.forget_before(0.0)
+    assert count_changes(ledger) == [0, 0]
+    ledger._recent.clear()
+    with ledger.transaction():
+        assert ledger.set_attributes([JobId(7, proc) for proc in range(MANY)], {"C": "1"})
+    found = [job.ad.get_all(("A", "B", "C")) for job in ledger.list_queue()]
+    assert found == [(None, None, "1")] * MANY
+    ledger.close()
+
+
 def test_too_many_changes_are_written_into_each_ad(ledger: Ledger) -> None:
     for proc in range(MANY):
         put(ledger, proc)
