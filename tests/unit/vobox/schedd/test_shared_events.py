@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -178,3 +179,31 @@ def test_of_a_shared_record_only_the_jobs_that_it_can_be_of_change(bench: Schedd
     bench.record(*share_events(events))
     assert [bench.job(job).status for job in ALL] == [3, 3, 1, 1]
     assert bench.ledger.get(other) is None
+
+
+@pytest.mark.parametrize("action", ["tag", "remove"])
+@pytest.mark.parametrize(
+    ("key", "user"),
+    [("event.finished", "worker-pool"), ("event.shared", "worker-other"), ("event.shared", "")],
+)
+def test_a_shared_record_of_a_worker_is_not_believed(
+    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch, action: str, key: str, user: str
+) -> None:
+    monkeypatch.setattr(writer, "MANY", 1)
+    for job in ALL:
+        known = bench.job(job)
+        known.life = "a1"  # not of an earlier release, whose programs named no user
+        bench.ledger.put(known)
+    shared = share_events([ACTIONS[action](job, NOW + 5) for job in ALL])
+    bench.broker.append([codec.encode(each) for each in shared], lambda _body: key, user=user)
+    bench.settle()
+    assert [(bench.job(job).status, bench.job(job).ad.get("Tag")) for job in ALL] == [(1, None)] * 4
+    assert [bench.job(job).version for job in ALL] == [1] * 4
+    assert bench.state.stream.forged == (1 if key == "event.finished" else 4)
+
+
+def test_a_shared_record_of_another_schedd_changes_nothing(bench: ScheddHarness) -> None:
+    events = [replace(ACTIONS["remove"](job, NOW + 5), schedd="vobox9") for job in ALL]
+    (shared,) = share_events(events)  # type: ignore[arg-type]
+    bench.record(shared)
+    assert [bench.job(job).status for job in ALL] == [1] * 4
