@@ -59,7 +59,7 @@ Interval = Annotated[
 #: Seconds of which some have to be.
 Lifetime = Annotated[
     float,
-    Field(gt=0),
+    Field(gt=0, allow_inf_nan=False),
     BeforeValidator(_time),
     _schema("number", TIME_PATTERN, exclusiveMinimum=0),
 ]
@@ -70,12 +70,20 @@ SlowInterval = Annotated[
     BeforeValidator(_time),
     _schema("number", TIME_PATTERN, minimum=1),
 ]
+#: The most bytes that a kernel or an engine can be told.
+_MOST_BYTES = 2**63 - 1
 Bytes = Annotated[
-    int, Field(ge=0), BeforeValidator(_size), _schema("integer", SIZE_PATTERN, minimum=0)
+    int,
+    Field(ge=0, le=_MOST_BYTES),
+    BeforeValidator(_size),
+    _schema("integer", SIZE_PATTERN, minimum=0, maximum=_MOST_BYTES),
 ]
 #: Bytes of which some have to be.
 Memory = Annotated[
-    int, Field(gt=0), BeforeValidator(_size), _schema("integer", SIZE_PATTERN, exclusiveMinimum=0)
+    int,
+    Field(gt=0, le=_MOST_BYTES),
+    BeforeValidator(_size),
+    _schema("integer", SIZE_PATTERN, exclusiveMinimum=0, maximum=_MOST_BYTES),
 ]
 SizeExpression = Annotated[int | str, BeforeValidator(_size_or_expression)]
 ExitCodes = tuple[Annotated[int, Field(ge=0, le=255)], ...]

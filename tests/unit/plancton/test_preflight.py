@@ -372,6 +372,16 @@ def test_sizes_and_times_may_have_a_unit(line: str, value: float) -> None:
         ("max_ttl: 12 hours", BAD_TIME + "not '12 hours'"),
         ("main_sleep: 10ms", "input should be greater than or equal to 0.05, not '10ms'"),
         ("max_dock_mem: 0GB", "input should be greater than 0, not '0GB'"),
+        (
+            "max_dock_mem: 10000000TB",
+            "input should be less than or equal to 9223372036854775807, not '10000000TB'",
+        ),
+        (
+            f"mem_reserve: {10**300}",
+            f"input should be less than or equal to 9223372036854775807, not {10**300}",
+        ),
+        ("max_ttl: .inf", "input should be a finite number, not inf"),
+        (f"max_ttl: {'9' * 310}h", f"input should be a finite number, not '{'9' * 310}h'"),
         (f"max_dock_mem: {'9' * 20}GB", BAD_SIZE + f"not '{'9' * 20}GB'"),
     ],
 )  # fmt: skip
