@@ -76,6 +76,11 @@ def list_variables(settings: Settings, address: str) -> dict[str, str]:
         known["SPOOL"] = str(settings.spool)
     if settings.history_dir is not None:
         known["PER_JOB_HISTORY_DIR"] = str(settings.history_dir)
+        # clients look at history.* beside it, where HTCondor's rotated files are
+        known["HISTORY"] = str(settings.history_dir / "history")
+    if settings.log_file is not None:
+        known["LOG"] = str(settings.log_file.parent)
+        known["SCHEDD_LOG"] = str(settings.log_file)
     return dict(sorted(known.items()))
 
 

@@ -283,8 +283,13 @@ class Ledger:
         ]
 
     def iterate_left(self) -> Iterator[Job]:
-        """Yield the jobs of the history, while nothing else is done with the ledger."""
-        for row in self._query(f"SELECT {JOB_COLUMNS} FROM jobs WHERE in_queue=0"):  # noqa: S608
+        """Yield the jobs of the history, the last that left the queue first.
+
+        Nothing else may be done with the ledger meanwhile.
+        """
+        order = "left_at DESC, cluster DESC, proc DESC"
+        query = f"SELECT {JOB_COLUMNS} FROM jobs WHERE in_queue=0 ORDER BY {order}"  # noqa: S608
+        for row in self._query(query):
             yield self._decode(row)
 
     def list_to_queue(self) -> list[JobId]:

@@ -202,6 +202,9 @@ class Schedd:
             timers.schedule(Task.RECONCILE, min(self._idle, RECONCILE_SECONDS))
         else:
             self._idle = timers.remaining(Task.RECONCILE)
+        history = self._state.history
+        if history is not None and history.write(self._state.wall()):
+            self._idle = 0.0
         if timers.is_due(Task.CHECK_LEASES):
             timers.schedule(Task.CHECK_LEASES, LEASE_CHECK_SECONDS)
             session.reconciler.remove_failed_submits()

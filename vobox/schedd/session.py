@@ -80,7 +80,7 @@ class Session:
             self.reconciler.hold(job, reason)
         self.reconciler.forget_old_jobs()  # the stream may tell of some longer than the history
         if state.history is not None:
-            state.history.complete(state.ledger.iterate_left())
+            state.history.complete(state.ledger.iterate_left(), state.wall())
         self.reconciler.remove_failed_submits()
         self.reconciler.reconcile_all()
 

@@ -43,6 +43,8 @@ class Settings:
     a running job is believed without news, unless it asks for another lease;
     ``policy_interval``: seconds between scans of the jobs' policies; ``max_attempts``:
     a job that lost so many workers is held; ``history_dir``: see ``history_files.py``;
+    ``owns_history``: whether that is our own, which holds the newest files alone;
+    ``log_file``: the file to which standard error goes, if it is one;
     ``spool``: the directory of the ledger; ``serves_root``: whether uid 0 of a command's
     process, which may be that of another container, is believed to be ours;
     ``lanes``: which jobs wait apart from the others.
@@ -54,6 +56,8 @@ class Settings:
     policy_interval: float = 60.0
     max_attempts: int = 5
     history_dir: Path | None = None
+    owns_history: bool = False
+    log_file: Path | None = None
     spool: Path | None = None
     serves_root: bool = True
     lanes: LaneSettings = field(default_factory=LaneSettings)
@@ -105,7 +109,11 @@ class ScheddState:
         self.matching_jobs = MatchingJobs(settings.policy_interval)
         self.policy_scan = PolicyScan(settings.name, ledger, self.leases.live.attributes)
         #: where ads of jobs that left the queue are written; None for nowhere
-        self.history = HistoryFiles(settings.history_dir) if settings.history_dir else None
+        self.history = (
+            HistoryFiles(settings.history_dir, settings.owns_history)
+            if settings.history_dir
+            else None
+        )
         #: counts what happens to jobs, for the metrics; None where nobody asked for them
         self.tally: Tally | None = None
         self.stream = StreamCounts()

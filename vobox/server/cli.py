@@ -109,7 +109,8 @@ def parser() -> argparse.ArgumentParser:
     option(
         "--history-dir",
         type=Path,
-        help="write a file history.C.P there for each job that ends (PER_JOB_HISTORY_DIR)",
+        help="write a file history.C.P there for each job that ends, for good "
+        "(PER_JOB_HISTORY_DIR; SOCKET.history, for the newest jobs alone)",
     )
     option(
         "--no-root",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import fcntl
 import gc
+import logging
 import os
 import signal
 import sqlite3
+import stat
 import sys
 import threading
 from pathlib import Path
@@ -21,6 +23,7 @@ from thyme.arguments import read_broker_url
 from thyme.broker import connect
 from thyme.broker.lanes import check_pool, read_bounds
 from thyme.errors import ExitCode, ThymeError
+from vobox.files import history_files
 from vobox.ledger.writer import Ledger
 from vobox.rpc.server import Server
 from vobox.schedd.lanes import LaneSettings, parse_attributes
@@ -29,6 +32,8 @@ from vobox.schedd.state import Settings
 
 from . import metrics_setup
 from .router import Router, wants_stdin
+
+log = logging.getLogger(__name__)
 
 #: Seconds that commands under way get for their answers at the end.
 ANSWER_TIMEOUT = 2.0
@@ -65,13 +70,16 @@ def serve(options: argparse.Namespace) -> int:
         ledger = Ledger(options.spool / "ledger.db")
     except (sqlite3.Error, OSError) as error:
         raise CannotServe(f"spool {options.spool}: {error}") from error
+    _make_socket_directory(options.socket)
     settings = Settings(
         name=options.name,
         pool=check_pool(options.pool or os.environ.get("THYME_QUEUE") or "alien_jobs"),
         lease=options.lease,
         policy_interval=options.policy_interval,
         max_attempts=options.max_attempts,
-        history_dir=_history_dir(options.history_dir),
+        history_dir=_find_history_dir(options.history_dir, options.socket),
+        owns_history=options.history_dir is None,
+        log_file=_find_log_file(),
         serves_root=not options.no_root,
         spool=ledger.path.parent.absolute(),
         lanes=LaneSettings(
@@ -84,8 +92,6 @@ def serve(options: argparse.Namespace) -> int:
     schedd = Schedd(settings, lambda: connect(url), ledger)
     metrics = metrics_setup.start_metrics(options, os.environ, schedd, ledger.path)
     try:
-        options.socket.parent.mkdir(parents=True, exist_ok=True)
-        check_shared_directory(options.socket.parent)
         server = Server(options.socket, Router(schedd, ledger, options.socket), wants_stdin)
     except OSError as error:
         raise CannotServe(f"socket {options.socket}: {error.strerror or error}") from error
@@ -131,10 +137,39 @@ def _end_now(socket: Path, lock: int) -> None:
     os._exit(0)
 
 
-def _history_dir(path: Path | None) -> Path | None:
-    if path is not None and not (path.is_dir() and os.access(path, os.W_OK | os.X_OK)):
-        raise CannotServe(f"--history-dir {path}: no directory that we can write to; make it")
-    return path.absolute() if path is not None else None
+def _make_socket_directory(socket: Path) -> None:
+    try:
+        socket.parent.mkdir(parents=True, exist_ok=True)
+        check_shared_directory(socket.parent)
+    except OSError as error:
+        raise CannotServe(f"socket {socket}: {error.strerror or error}") from error
+
+
+def _find_history_dir(path: Path | None, socket: Path) -> Path | None:
+    """Return the directory of history files, ours where none is named; None if we cannot have it.
+
+    Raises CannotServe for one that is named and cannot be written to.
+    """
+    if path is not None:
+        if not (path.is_dir() and os.access(path, os.W_OK | os.X_OK)):
+            raise CannotServe(f"--history-dir {path}: no directory that we can write to; make it")
+        return path.absolute()
+    own = history_files.get_directory(socket)
+    try:
+        history_files.make_directory(own)
+    except OSError as error:  # a CE that reads them is told that there are none
+        log.warning("no history files: directory %s: %s", own, error.strerror)
+        return None
+    return own
+
+
+def _find_log_file() -> Path | None:
+    """Return the file to which standard error goes; None where it goes elsewhere."""
+    try:
+        is_file = stat.S_ISREG(os.fstat(sys.stderr.fileno()).st_mode)
+        return Path(f"/proc/self/fd/{sys.stderr.fileno()}").readlink() if is_file else None
+    except (OSError, ValueError):
+        return None
 
 
 def _lock_spool(spool: Path) -> int:

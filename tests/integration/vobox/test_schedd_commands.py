@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -161,6 +162,37 @@ def test_arcs_history_file_is_there_when_the_job_has_ended_and_after_a_restart(
     live.kill()
     live.start()
     assert "JobStatus = 4\n" in path.read_text()
+
+
+def test_history_files_are_beside_the_socket_by_default(live: LiveSchedd) -> None:
+    told = live.run("condor_config_val", "PER_JOB_HISTORY_DIR", "HISTORY")
+    history = Path(told.stdout.splitlines()[0])
+    assert told.stdout == f"{history}\n{history}/history\n"
+    assert history == Path(f"{live.socket}.history")
+    mode = 0o755 if os.geteuid() == 0 else 0o700
+    assert stat.S_IMODE(history.stat().st_mode) == mode
+    cluster = live.submit("executable=/bin/sh\narguments=\"-c 'exit 3'\"\nqueue")
+    live.work()
+    path = history / f"history.{cluster}.0"
+    wait_until(path.exists, "the history file is there", TIMEOUT, live.said)
+    assert "ExitCode = 3\n" in path.read_text()
+    path.unlink()
+    live.kill()
+    live.start()
+    assert "ExitCode = 3\n" in path.read_text()
+
+
+def test_a_schedd_that_cannot_make_its_history_directory_serves_without(live: LiveSchedd) -> None:
+    live.end()
+    history = Path(f"{live.socket}.history")
+    history.rmdir()
+    history.write_text("in the way")
+    live.start()
+    told = live.run("condor_config_val", "PER_JOB_HISTORY_DIR")
+    assert (told.stderr, told.returncode) == ("Not defined: PER_JOB_HISTORY_DIR\n", 1)
+    line = f"thyme-schedd: no history files: directory {history}: File exists"
+    assert [each for each in live.said().splitlines() if each.endswith(line)]
+    assert live.run("condor_q").returncode == 0
 
 
 def test_a_history_directory_that_is_none_is_said_at_the_start(live: LiveSchedd) -> None:

@@ -185,9 +185,22 @@ def test_a_dump_has_all_values_or_those_that_match() -> None:
     )
 
 
+def ask_with(settings: Settings, *names: str) -> Answer:
+    request = Request("condor_config_val", list(names), "/", {}, 1, 1, "alice")
+    return config_val.answer(request, settings, "<>")
+
+
 def test_the_directory_of_history_files_is_printed_if_there_is_one() -> None:
-    request = Request("condor_config_val", ["PER_JOB_HISTORY_DIR"], "/", {}, 1, 1, "alice")
-    with_one = replace(SETTINGS, history_dir=Path("/var/lib/thyme/history"))
-    assert config_val.answer(request, with_one, "<>") == Answer("/var/lib/thyme/history\n")
-    without = config_val.answer(request, SETTINGS, "<>")
-    assert without == Answer("", "Not defined: PER_JOB_HISTORY_DIR\n", 1)
+    with_one = replace(SETTINGS, history_dir=Path("/run/thyme/h"))
+    asked = ("PER_JOB_HISTORY_DIR", "HISTORY")
+    assert ask_with(with_one, *asked) == Answer("/run/thyme/h\n/run/thyme/h/history\n")
+    assert ask_with(SETTINGS, *asked) == Answer(
+        "", "Not defined: PER_JOB_HISTORY_DIR\nNot defined: HISTORY\n", 1
+    )
+
+
+def test_the_directory_of_the_log_is_printed_if_it_is_a_file() -> None:
+    with_one = replace(SETTINGS, log_file=Path("/var/log/thyme/schedd.log"))
+    asked = ("LOG", "SCHEDD_LOG")
+    assert ask_with(with_one, *asked) == Answer("/var/log/thyme\n/var/log/thyme/schedd.log\n")
+    assert ask_with(SETTINGS, "LOG") == Answer("", "Not defined: LOG\n", 1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from tests.support.schedd_parts import JOB, Events, Expression, ScheddHarness
 from thyme.protocol.job import JobId
+from vobox.files import history_files
 from vobox.files.history_files import HistoryFiles
 
 
@@ -23,6 +26,14 @@ def bench(tmp_path: Path) -> Iterator[ScheddHarness]:
 
 
 def files(bench: ScheddHarness) -> dict[str, str]:
+    """Let the files be written that wait, and return what is in the directory."""
+    assert bench.state.history is not None
+    while bench.state.history.write(bench.wall.now):
+        pass
+    return read(bench)
+
+
+def read(bench: ScheddHarness) -> dict[str, str]:
     return {path.name: path.read_text() for path in (bench.directory / "history").iterdir()}
 
 
@@ -67,11 +78,12 @@ def test_missing_ones_are_written_at_a_start_and_the_others_left_alone(
     for cluster in (1, 2):
         bench.submit(Events(JobId(cluster, 0)).submit())
         bench.record(Events(JobId(cluster, 0)).removed())
+    assert len(files(bench)) == 2
     directory = bench.directory / "history"
     (directory / "history.1.0").unlink()
     (directory / "history.2.0").write_text("mine")
     assert bench.state.history is not None
-    bench.state.history.complete(bench.ledger.iterate_left())
+    bench.state.history.complete(bench.ledger.iterate_left(), bench.wall.now)
     assert (
         files(bench)["history.2.0"] == "mine" and "JobStatus = 3\n" in files(bench)["history.1.0"]
     )
@@ -80,20 +92,161 @@ def test_missing_ones_are_written_at_a_start_and_the_others_left_alone(
 def test_a_directory_that_is_gone_is_said_once_and_stops_nothing(
     bench: ScheddHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    os.rmdir(bench.directory / "history")  # noqa: PTH106
+    directory = bench.directory / "history"
+    directory.rmdir()
+    assert bench.state.history is not None
     for cluster in (1, 2):
-        bench.submit(Events(JobId(cluster, 0)).submit())
-        bench.record(Events(JobId(cluster, 0)).removed())
+        leave(bench, cluster)
+        assert not bench.state.history.write(bench.wall.now)
     assert not bench.job(JobId(2, 0)).in_queue
-    said = [record.getMessage() for record in caplog.records if "history" in record.getMessage()]
-    assert said == [
-        f"history file {bench.directory}/history/history.1.0: No such file or directory"
-    ]
+    assert warnings(caplog) == [f"history directory {directory}: No such file or directory"]
 
 
 def test_what_is_no_utf8_is_written_as_it_is(bench: ScheddHarness) -> None:
     e = Events(attributes={"Odd": Expression('"caf\udce9"')})
     bench.submit(e.submit())
     bench.record(e.removed())
+    assert bench.state.history is not None
+    assert not bench.state.history.write(bench.wall.now)
     text = (bench.directory / "history" / f"history.{JOB}").read_bytes()
     assert b'Odd = "caf\xe9"\n' in text
+
+
+def leave(bench: ScheddHarness, cluster: int) -> None:
+    """Submit a job and let it leave the queue."""
+    e = Events(JobId(cluster, 0), now=bench.wall.now)
+    bench.submit(e.submit())
+    bench.record(e.removed())
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if "history" in each.getMessage()]
+
+
+@pytest.fixture
+def own(bench: ScheddHarness) -> ScheddHarness:
+    """Give the schedd a directory of its own, which is bounded."""
+    history_files.make_directory(bench.directory / "history")
+    bench.state.history = HistoryFiles(bench.directory / "history", is_own=True)
+    return bench
+
+
+def restart(bench: ScheddHarness) -> dict[str, str]:
+    """Return what is in the directory after a start."""
+    bench.state.history = HistoryFiles(bench.directory / "history", is_own=True)
+    bench.state.history.complete(bench.ledger.iterate_left(), bench.wall.now)
+    return read(bench)
+
+
+def test_our_own_directory_holds_the_newest_files_also_after_a_start(
+    own: ScheddHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_files, "MAX_FILES", 2)
+    for cluster in (9, 3, 5):  # the newest counts, not the highest id
+        leave(own, cluster)
+        files(own)
+        own.wall.now += 10
+    assert sorted(read(own)) == ["history.3.0", "history.5.0"]
+    (own.directory / "history" / "history.3.0").unlink()
+    assert sorted(restart(own)) == ["history.3.0", "history.5.0"]
+    leave(own, 7)
+    assert sorted(files(own)) == ["history.5.0", "history.7.0"]
+
+
+def test_what_is_too_old_is_removed_and_does_not_come_back(own: ScheddHarness) -> None:
+    leave(own, 1)
+    own.wall.now += 2 * 86400
+    leave(own, 2)
+    assert sorted(files(own)) == ["history.1.0", "history.2.0"]
+    own.wall.now += 86400 + 60  # no job leaves any more
+    assert sorted(files(own)) == ["history.2.0"]
+    assert sorted(restart(own)) == ["history.2.0"]
+
+
+def test_the_bytes_of_our_own_directory_are_bounded(
+    own: ScheddHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave(own, 1)
+    size = len(files(own)["history.1.0"])
+    monkeypatch.setattr(history_files, "MAX_BYTES", 2 * size + size // 2)
+    for cluster in (2, 3, 4):
+        own.wall.now += 10
+        leave(own, cluster)
+    assert sorted(files(own)) == ["history.3.0", "history.4.0"]
+    assert sorted(restart(own)) == ["history.3.0", "history.4.0"]
+
+
+def test_a_start_removes_only_files_of_ours(own: ScheddHarness) -> None:
+    directory = own.directory / "history"
+    for name in ("history.77.0", ".history.77.1.new", "history.txt", "notes"):
+        (directory / name).write_text("x")
+    assert sorted(restart(own)) == ["history.txt", "notes"]
+
+
+def test_a_named_directory_keeps_what_is_old(
+    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_files, "MAX_FILES", 1)
+    for cluster in (1, 2):
+        leave(bench, cluster)
+    bench.wall.now += 10 * 86400
+    assert sorted(files(bench)) == ["history.1.0", "history.2.0"]
+
+
+def test_many_at_once_are_written_in_several_rounds(
+    own: ScheddHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_files, "ROUND_FILES", 2)
+    for cluster in (1, 2, 3):
+        leave(own, cluster)
+    assert own.state.history is not None
+    assert own.state.history.write(own.wall.now)
+    assert sorted(read(own)) == ["history.1.0", "history.2.0"]
+    assert not own.state.history.write(own.wall.now)
+    assert sorted(read(own)) == ["history.1.0", "history.2.0", "history.3.0"]
+
+
+def test_our_own_directory_is_never_one_that_another_user_made(
+    own: ScheddHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = own.directory / "history"
+    elsewhere = own.directory / "elsewhere"
+    directory.rename(elsewhere)
+    directory.symlink_to(elsewhere)
+    with pytest.raises(OSError, match=r"Not a directory|Too many levels"):
+        history_files.make_directory(directory)
+    leave(own, 1)
+    assert files(own) == {}
+    directory.unlink()
+    directory.mkdir()
+    directory.chmod(0o777)
+    leave(own, 2)
+    assert files(own) == {}
+    (warning,) = warnings(caplog)
+    assert warning.startswith(f"history directory {directory}: ")
+
+
+def test_a_full_disk_is_said_once_and_leaves_nothing_behind(
+    own: ScheddHarness, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object, **_named: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rename", fail)
+        for cluster in (1, 2):
+            leave(own, cluster)
+        assert files(own) == {}
+    path = own.directory / "history" / "history.1.0"
+    assert warnings(caplog) == [f"history file {path}: No space left on device"]
+    assert sorted(restart(own)) == ["history.1.0", "history.2.0"]
+
+
+def test_our_own_directory_is_beside_the_socket_and_readable_if_we_serve_all(
+    tmp_path: Path,
+) -> None:
+    path = history_files.get_directory(tmp_path / "schedd.sock")
+    assert path == tmp_path / "schedd.sock.history"
+    history_files.make_directory(path)
+    history_files.make_directory(path)
+    assert stat.S_IMODE(path.stat().st_mode) == (0o755 if os.geteuid() == 0 else 0o700)
