@@ -112,10 +112,12 @@ class DockerEngine:
         self._rows = {row.name: row for row in found if not self._removals.is_hidden(row.id)}
         pilots = []
         for row in list(self._rows.values()):
-            if row.name not in starting or row.phase is not ContainerPhase.MADE:
+            # over, while it is being started: its start failed, and is cleared away or repeated
+            if row.name not in starting or row.phase not in (
+                ContainerPhase.MADE, ContainerPhase.OVER
+            ):  # fmt: skip
                 pilot = self._describe(row)
                 if pilot is not None:
-                    # else it is what the starts say: of one that failed, they clear away the rest
                     starting.pop(row.name, None)
                     pilots.append(pilot)
         pilots += [make_starting_pilot(name, asked) for name, asked in starting.items()]

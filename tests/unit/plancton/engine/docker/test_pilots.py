@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,16 +20,22 @@ from tests.support.container_listing import NAME, list_container
 from tests.support.fake_node import FACTS
 
 
-def test_a_failed_start_whose_container_goes_between_two_questions_is_not_forgotten(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("state", ["created", "exited", "dead", "removing"])
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_pilot_whose_first_container_did_not_start_is_still_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, gone: bool
 ) -> None:
+    """The engine shows it until it is removed; its start may be repeated in another way."""
     engine = DockerEngine(f"unix://{tmp_path}/none.sock", "plancton", tmp_path)
     go = threading.Event()
 
-    def inspect(container: str) -> None:
-        raise NotThere(container)
+    def inspect(container: str) -> dict[str, Any]:
+        if gone:
+            raise NotThere(container)
+        times = {"StartedAt": "0001-01-01T00:00:00Z", "FinishedAt": "2026-11-22T15:32:52Z"}
+        return {"State": {"Status": state, "Pid": 0, "ExitCode": 128, **times}}
 
-    monkeypatch.setattr(engine._api, "list_containers", lambda _label: [list_container("removing")])
+    monkeypatch.setattr(engine._api, "list_containers", lambda _label: [list_container(state)])
     monkeypatch.setattr(engine._inspections, "_inspect", inspect)
     engine._starts = Starts(lambda _spec: go.wait(60) and None, lambda _name, _grace: None, 1)
     engine.start(make_spec(Config(docker_cmd=("sleep",)), FACTS, NAME))
