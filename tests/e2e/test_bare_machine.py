@@ -40,6 +40,7 @@ TESTS = {
     "compose": "tests/e2e/test_compose_config.py::test_both_versions_read_the_same_in_it",
     "site": "tests/e2e/test_services.py::test_an_engine_with_bridges_runs_in_a_network_of_its_own",
     "hosts": "tests/e2e/test_services.py::test_ssh_has_a_key_and_speaks_to_nobody",
+    "routing": "tests/integration/compose/test_pilot_guard.py",
     "vm": "tests/e2e/test_services.py::test_qemu_has_the_machine_that_a_node_needs",
     "firewall": "tests/integration/thyme/test_amqp_faults.py"
     "::test_dropped_packets_are_noticed_by_waiting_and_by_sending_clients",
