@@ -131,7 +131,8 @@ class LiveSchedd:
     def states(self, **how: int) -> dict[str, int]:
         """JobStatus of every job in the queue or the history."""
         found = {}
-        for name in ("condor_history", "condor_q"):
+        # in this order: a job that leaves the queue meanwhile is in both
+        for name in ("condor_q", "condor_history"):
             everybody = ["-allusers"] if name == "condor_q" else []
             done = self.run(name, *everybody, "-af:j", "JobStatus", **how)  # type: ignore[arg-type]
             assert done.returncode == 0, done
