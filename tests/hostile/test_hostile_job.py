@@ -169,7 +169,10 @@ def site(module_site: Site) -> Iterator[Site]:
     yield module_site
     module_site.schedd.run("condor_rm", "nobody")
     for node in module_site.nodes:
-        wait_until(lambda node=node: not node.scratch(), "an empty node", 60, state=node.scratch)
+        wait_until(
+            lambda node=node: not node.scratch(), "an empty node", 120,
+            state=lambda node=node: (node.scratch(), node.log.read_text()),
+        )  # fmt: skip
         node.check()
     process = module_site.schedd.process
     assert process is not None and process.poll() is None, module_site.schedd.said()

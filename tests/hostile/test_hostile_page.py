@@ -30,6 +30,7 @@ GOOD = {
     "no_work_backoff": 0.05,
     "no_work_backoff_max": 0.1,
     "breaker_backoff": 0.1,
+    "breaker_backoff_max": 0.5,  # each test ends a pilot, perhaps a young one
     "max_docks": 2,
 }
 
