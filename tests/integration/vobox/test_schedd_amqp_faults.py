@@ -134,7 +134,8 @@ def test_nothing_is_lost_when_schedd_and_spool_are_lost_while_fifty_jobs_run(mak
         process.wait(PATIENCE)
     live.start()
 
-    assert live.states() == {f"1.{proc}": 4 for proc in range(number)}
+    completed = {f"1.{proc}": 4 for proc in range(number)}
+    until(lambda: live.states() == completed, "all outputs to be written", live)
     for proc in range(number):
         assert (live.home / f"out.{proc}").read_text() == f"out {proc}\n"
     assert sorted(map(int, lines(live.home / "ran"))) == list(range(number))
