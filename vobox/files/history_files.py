@@ -12,15 +12,17 @@ are removed at once keep nobody waiting.
 from __future__ import annotations
 
 import errno
+import itertools
 import logging
 import os
 import re
 import stat
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
+from thyme.protocol.job import JobId
 from vobox.jobs.job import Job
 
 log = logging.getLogger(__name__)
@@ -64,17 +66,25 @@ def _open(path: Path, is_own: bool) -> int:
 class HistoryFiles:
     """The directory of the files."""
 
-    def __init__(self, directory: Path, is_own: bool = False) -> None:
-        """``is_own``: bound the directory, and remove what is too old or too much."""
+    def __init__(
+        self, directory: Path, find_job: Callable[[JobId], Job | None], is_own: bool = False
+    ) -> None:
+        """Write nothing yet.
+
+        :param directory: is there already
+        :param find_job: returns a job of the ledger
+        :param is_own: bound the directory, and remove what is too old or too much
+        """
         self._directory = directory
+        self._find_job = find_job
         self._is_own = is_own
         self._has_failed = False
-        self._waiting: deque[Job] = deque(maxlen=MAX_FILES if is_own else None)
+        self._waiting: deque[JobId] = deque(maxlen=MAX_FILES if is_own else None)
         #: name, bytes, and time at which the job left the queue, oldest first, of our own
         self._kept: deque[tuple[str, int, float]] = deque()
         self._bytes = 0
 
-    def add(self, job: Job) -> None:
+    def add(self, job: JobId) -> None:
         """Let the job's file be written in one of the next rounds."""
         self._waiting.append(job)
 
@@ -95,7 +105,8 @@ class HistoryFiles:
             return False
         try:
             for _ in range(min(len(self._waiting), ROUND_FILES)):
-                job = self._waiting.popleft()
+                if (job := self._find_job(self._waiting.popleft())) is None:
+                    continue  # the history has forgotten it
                 size = self._write(directory, job)
                 if self._is_own and size is not None:
                     self._keep(f"history.{job.id}", size, job.left_at)
@@ -120,13 +131,14 @@ class HistoryFiles:
             return
         try:
             there = set(os.listdir(directory))  # noqa: PTH208 (only names, of many)
-            for job in jobs:
+            # no more than these are tried where none can be written
+            for job in itertools.islice(jobs, MAX_FILES if self._is_own else None):
                 name = f"history.{job.id}"
                 if not self._is_own:
                     if name not in there:
                         self._write(directory, job)
                     continue
-                if job.left_at < now - MAX_SECONDS or len(self._kept) >= MAX_FILES:
+                if job.left_at < now - MAX_SECONDS:
                     break
                 size = self._measure(directory, name) if name in there else None
                 size = self._write(directory, job) if size is None else size

@@ -110,7 +110,7 @@ class ScheddState:
         self.policy_scan = PolicyScan(settings.name, ledger, self.leases.live.attributes)
         #: where ads of jobs that left the queue are written; None for nowhere
         self.history = (
-            HistoryFiles(settings.history_dir, settings.owns_history)
+            HistoryFiles(settings.history_dir, ledger.get, settings.owns_history)
             if settings.history_dir
             else None
         )

@@ -532,7 +532,7 @@ class StreamReader:
             state.recovered.discard(job.id)  # nothing will be written for it any more
             was_in_queue = before is not None and before.in_queue
             if was_in_queue and state.history is not None and not replaying:
-                state.history.add(job)
+                state.history.add(job.id)
         elif replaying:
             state.recovered.add(job.id)
         elif job.status in (COMPLETED, REMOVED):

@@ -20,7 +20,7 @@ from vobox.files.history_files import HistoryFiles
 def bench(tmp_path: Path) -> Iterator[ScheddHarness]:
     made = ScheddHarness(tmp_path)
     (tmp_path / "history").mkdir()
-    made.state.history = HistoryFiles(tmp_path / "history")
+    made.state.history = HistoryFiles(tmp_path / "history", made.ledger.get)
     yield made
     made.close()
 
@@ -127,13 +127,13 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 def own(bench: ScheddHarness) -> ScheddHarness:
     """Give the schedd a directory of its own, which is bounded."""
     history_files.make_directory(bench.directory / "history")
-    bench.state.history = HistoryFiles(bench.directory / "history", is_own=True)
+    bench.state.history = HistoryFiles(bench.directory / "history", bench.ledger.get, is_own=True)
     return bench
 
 
 def restart(bench: ScheddHarness) -> dict[str, str]:
     """Return what is in the directory after a start."""
-    bench.state.history = HistoryFiles(bench.directory / "history", is_own=True)
+    bench.state.history = HistoryFiles(bench.directory / "history", bench.ledger.get, is_own=True)
     bench.state.history.complete(bench.ledger.iterate_left(), bench.wall.now)
     return read(bench)
 
@@ -240,6 +240,41 @@ def test_a_full_disk_is_said_once_and_leaves_nothing_behind(
     path = own.directory / "history" / "history.1.0"
     assert warnings(caplog) == [f"history file {path}: No space left on device"]
     assert sorted(restart(own)) == ["history.1.0", "history.2.0"]
+
+
+def test_a_start_with_a_full_disk_ends_after_as_many_jobs_as_the_directory_holds(
+    own: ScheddHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def fail(name: str, *_arguments: object, **_named: object) -> int:
+        tried.append(name)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for cluster in (1, 2, 3):
+        leave(own, cluster)
+        own.wall.now += 10
+    monkeypatch.setattr(history_files, "MAX_FILES", 2)
+    with monkeypatch.context() as patched:
+        is_created = os.O_CREAT
+        real = os.open
+        patched.setattr(
+            os,
+            "open",
+            lambda name, flags, *rest, **named: (
+                fail(name) if flags & is_created else real(name, flags, *rest, **named)
+            ),
+        )
+        assert restart(own) == {}
+    assert tried == [".history.3.0.new", ".history.2.0.new"]
+
+
+def test_a_job_that_the_history_has_forgotten_gets_no_file(own: ScheddHarness) -> None:
+    leave(own, 1)
+    with own.ledger.transaction():
+        own.ledger.forget_before(own.wall.now + 86400)
+    leave(own, 2)
+    assert sorted(files(own)) == ["history.2.0"]
 
 
 def test_our_own_directory_is_beside_the_socket_and_readable_if_we_serve_all(
