@@ -3,6 +3,22 @@
 import os
 import time
 
+from .client import write
+
+
+class CommandExit(Exception):
+    """A command that reads user logs ends: exit code, a text for stdout and one for stderr."""
+
+    def __init__(self, code: int, stdout: str = "", stderr: str = "") -> None:
+        Exception.__init__(self, code)
+        self.code, self.stdout, self.stderr = code, stdout, stderr
+
+    def tell(self) -> int:
+        """Print the texts; return the exit code."""
+        write(1, self.stdout.encode("utf-8", "surrogateescape"))
+        write(2, self.stderr.encode("utf-8", "surrogateescape"))
+        return self.code
+
 
 class LogEvent:
     """One event of a user log; raises ValueError for a text that is not an event."""
@@ -99,3 +115,20 @@ class UserLog:
                 raise ValueError("line %d begins no event" % self._line) from None
             self._line += text.count("\n") + 1
             self._rest = rest
+
+
+def open_log(path: str) -> UserLog:
+    """Open a user log; raises CommandExit."""
+    try:
+        return UserLog(path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CommandExit(1, stderr="Couldn't open %s: %s\n" % (path, reason)) from None
+
+
+def read_log(path: str, log: UserLog) -> "tuple[list[LogEvent], bool]":
+    """Do ``log.read``; raises CommandExit. ``path``: where it is."""
+    try:
+        return log.read()
+    except (OSError, ValueError) as error:
+        raise CommandExit(1, stderr="Couldn't read %s: %s\n" % (path, error)) from None

@@ -10,7 +10,7 @@ import sys
 import time
 
 from .client import keep_standard_streams, write
-from .user_log import LogEvent, UserLog
+from .user_log import CommandExit, LogEvent, open_log, read_log
 from .version import VERSION_LINE, format_platform
 
 #: seconds between two looks at a log that has not grown
@@ -31,14 +31,6 @@ Where options are:
     -allevents        Continue on even if all jobs have ended.
                       cannot be used with -num
 """
-
-
-class CommandExit(Exception):
-    """The command ends: exit code, a line for stdout, a text for stderr."""
-
-    def __init__(self, code: int, stdout: str = "", stderr: str = "") -> None:
-        Exception.__init__(self, code)
-        self.code, self.stdout, self.stderr = code, stdout, stderr
 
 
 class WaitOptions:
@@ -180,17 +172,10 @@ def wait(options: WaitOptions) -> None:
     if options.seconds:
         until = time.monotonic() + options.seconds
     at_once = options.seconds == 0 or (options.allevents and options.seconds is None)
-    try:
-        log = UserLog(options.log)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise CommandExit(1, "", "Couldn't open %s: %s\n" % (options.log, reason)) from None
+    log = open_log(options.log)
     watch = JobCounter(options)
     while True:
-        try:
-            events, at_end = log.read()
-        except (OSError, ValueError) as error:
-            raise CommandExit(1, "", "Couldn't read %s: %s\n" % (options.log, error)) from None
+        events, at_end = read_log(options.log, log)
         for event in events:
             watch.count_event(event)
             watch.exit_if_done(False)
@@ -215,9 +200,7 @@ def main() -> int:
     try:
         wait(parse(sys.argv[1:]))
     except CommandExit as ended:
-        write(1, ended.stdout.encode("utf-8", "surrogateescape"))
-        write(2, ended.stderr.encode("utf-8", "surrogateescape"))
-        return ended.code
+        return ended.tell()
     except KeyboardInterrupt:
         return 130
     return 1

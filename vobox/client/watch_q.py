@@ -10,7 +10,7 @@ import sys
 import time
 
 from .client import keep_standard_streams, write
-from .user_log import LogEvent, UserLog
+from .user_log import CommandExit, LogEvent, UserLog, open_log, read_log
 from .version import VERSION_LINE, format_platform
 
 #: seconds between two looks at the logs
@@ -50,14 +50,6 @@ _STATES = {"active": (IDLE, RUN, HELD, SUSPENDED), "done": (DONE,), "idle": (IDL
            "suspended": (SUSPENDED,)}  # fmt: skip
 
 
-class CommandExit(Exception):
-    """The command ends: exit code and a text for stderr."""
-
-    def __init__(self, code: int, stderr: str = "") -> None:
-        Exception.__init__(self, code)
-        self.code, self.stderr = code, stderr
-
-
 class WatchOptions:
     """The options of a command line."""
 
@@ -82,16 +74,16 @@ def parse(argv: "list[str]") -> WatchOptions:
                 value = words.pop(0)
                 if name == "-files":
                     options.files.append(value)
-                elif value.isdigit():
+                elif _is_number(value):
                     options.clusters.append(int(value))
                 else:
-                    raise CommandExit(1, "-clusters: %s is no number\n" % value)
+                    raise CommandExit(1, stderr="-clusters: %s is no number\n" % value)
         elif name in ("-progress", "-no-progress"):
             options.progress = name == "-progress"
         elif name in ("-color", "-no-color"):
             options.color = name == "-color"
         else:
-            raise CommandExit(1, "Unrecognized option: %s\n%s" % (word, USAGE))
+            raise CommandExit(1, stderr="Unrecognized option: %s\n%s" % (word, USAGE))
     return options
 
 
@@ -100,11 +92,15 @@ def _parse_exit(text: str) -> "tuple[str, str, int]":
     if len(parts) == 2:
         parts.append("0")
     good = len(parts) == 3 and parts[0] in ("all", "any", "none") and parts[1] in _STATES
-    if not good or not parts[2].isdigit() or int(parts[2]) > 255:
-        raise CommandExit(
-            1, "-exit %s: give WHEN,STATE[,CODE], e.g. any,held,1\n%s" % (text, USAGE)
-        )
+    if not good or not _is_number(parts[2]) or int(parts[2]) > 255:
+        say = "-exit %s: give WHEN,STATE[,CODE], e.g. any,held,1\n%s"
+        raise CommandExit(1, stderr=say % (text, USAGE))
     return parts[0], parts[1], int(parts[2])
+
+
+def _is_number(text: str) -> bool:
+    """Tell whether ``int`` takes it: neither a superscript nor thousands of digits."""
+    return text.isdecimal() and len(text) < 20
 
 
 class JobStates:
@@ -190,9 +186,8 @@ def find_logs() -> "tuple[list[str], list[int]]":
         )
         told = asked.communicate()[0].decode("utf-8", "surrogateescape")
     except OSError as error:
-        raise CommandExit(
-            1, "condor_q cannot be run: %s\n" % os.strerror(error.errno or 0)
-        ) from None
+        reason = os.strerror(error.errno or 0)
+        raise CommandExit(1, stderr="condor_q cannot be run: %s\n" % reason) from None
     if asked.returncode:
         raise CommandExit(1)  # it has said why
     rows = [line.split(" ", 1) for line in told.splitlines()]
@@ -207,18 +202,12 @@ def watch(options: WatchOptions) -> None:
         paths, queued = find_logs()
         clusters = clusters or queued
     if not paths:
-        raise CommandExit(0, "No jobs with a user log are in the queue: nothing to watch\n")
+        text = "No jobs with a user log are in the queue: nothing to watch\n"
+        raise CommandExit(0, stderr=text)
     if len(paths) > MOST_LOGS:
-        raise CommandExit(
-            1, "%d user logs: name at most %d with -files\n" % (len(paths), MOST_LOGS)
-        )
-    logs = []
-    for path in paths:
-        try:
-            logs.append((path, UserLog(path)))
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise CommandExit(1, "Couldn't open %s: %s\n" % (path, reason)) from None
+        text = "%d user logs: name at most %d with -files\n" % (len(paths), MOST_LOGS)
+        raise CommandExit(1, stderr=text)
+    logs = [(path, open_log(path)) for path in paths]
     states, before, lines = JobStates(clusters), "", 0
     while True:
         _read_all(logs, states)
@@ -239,10 +228,7 @@ def _read_all(logs: "list[tuple[str, UserLog]]", states: JobStates) -> None:
     for path, log in logs:
         at_end = False
         while not at_end:
-            try:
-                events, at_end = log.read()
-            except (OSError, ValueError) as error:
-                raise CommandExit(1, "Couldn't read %s: %s\n" % (path, error)) from None
+            events, at_end = read_log(path, log)
             for event in events:
                 states.count_event(event)
 
@@ -281,8 +267,7 @@ def main() -> int:
             return 0
         watch(parse(sys.argv[1:]))
     except CommandExit as ended:
-        write(2, ended.stderr.encode("utf-8", "surrogateescape"))
-        return ended.code
+        return ended.tell()
     except KeyboardInterrupt:
         return 130
     return 1

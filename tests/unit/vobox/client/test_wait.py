@@ -13,7 +13,7 @@ from tests.support.fake_query_queue import utc
 from tests.support.schedd_parts import NOW, Events, ad_of
 from tests.support.schedd_process import thin
 from thyme.protocol.job import JobId
-from vobox.client import wait
+from vobox.client import user_log, wait
 from vobox.jobs import user_log_events
 from vobox.jobs.user_log_xml import convert_to_xml
 
@@ -211,7 +211,7 @@ def test_a_file_that_is_no_log_is_explained(tmp_path: Path, make: object, text: 
     ],
 )  # fmt: skip
 def test_a_wrong_command_line_is_explained(argv: list[str], text: str, code: int) -> None:
-    with pytest.raises(wait.CommandExit) as caught:
+    with pytest.raises(user_log.CommandExit) as caught:
         wait.wait(wait.parse(argv))
     ended = caught.value
     assert (ended.stdout, ended.stderr, ended.code) == ("", text, code)
@@ -230,5 +230,5 @@ def test_htcondors_reader_and_ours_see_the_same_events(tmp_path: Path) -> None:
     theirs = htcondor2.JobEventLog(str(path))
     seen = [(int(e.type), e.cluster, e.proc) for e in theirs.events(stop_after=0)]
     theirs.close()
-    ours = wait.UserLog(str(path)).read()[0]
+    ours = user_log.UserLog(str(path)).read()[0]
     assert [(event.number, *event.id[:2]) for event in ours] == seen

@@ -120,7 +120,11 @@ def test_conditions_end_it_with_their_code(log: Path, condition: str, code: int 
         (["-files", "/nonexistent/log"], "Couldn't open /nonexistent/log: No such file"),
         (["-exit", "some,idle"], "-exit some,idle: give WHEN,STATE[,CODE], e.g. any,held,1\n"),
         (["-exit", "all,idle,900"], "-exit all,idle,900: give WHEN"),
+        (["-exit", "all,idle,²"], "-exit all,idle,²: give WHEN"),
         (["-clusters", "x"], "-clusters: x is no number"),
+        (["-clusters", "²"], "-clusters: ² is no number"),
+        (["-clusters", "9" * 5000], "-clusters: 9999"),
+        (["-files", *["log"] * 201], "201 user logs: name at most 200 with -files\n"),
         (["-batches", "x"], "Unrecognized option: -batches\nUsage: condor_watch_q"),
     ],
 )
@@ -163,6 +167,12 @@ def test_without_jobs_there_is_nothing_to_watch(tmp_path: Path) -> None:
 def test_a_schedd_that_does_not_answer_is_said_by_condor_q(tmp_path: Path) -> None:
     done = run(PATH=fake_condor_q(tmp_path, "echo no schedd >&2; exit 1"))
     assert (done.returncode, done.stderr) == (1, "no schedd\n")
+
+
+def test_a_condor_q_that_is_not_there_is_said(tmp_path: Path) -> None:
+    done = run(PATH=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr == "condor_q cannot be run: No such file or directory\n"
 
 
 def test_on_a_terminal_the_table_is_drawn_again_in_its_place(log: Path) -> None:

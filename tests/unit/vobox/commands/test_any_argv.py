@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.support.fake_command_queue import BOB, Queue
 from tests.support.schedd_parts import SCHEDD, ScheddHarness
-from vobox.client import wait
+from vobox.client import user_log, wait, watch_q
 from vobox.commands import act, config_val, qedit, reschedule, tail, vacate
 from vobox.commands.command_line import EarlyExit
 from vobox.rpc.types import Answer, Request
@@ -93,11 +93,16 @@ def _tail(argv: Sequence[str]) -> None:
 
 
 def _wait(argv: Sequence[str]) -> None:
-    with contextlib.suppress(wait.CommandExit):
+    with contextlib.suppress(user_log.CommandExit):
         wait.parse(list(argv))
 
 
-@pytest.mark.parametrize("command", [_config_val, _reschedule, _tail, _wait])
+def _watch_q(argv: Sequence[str]) -> None:
+    with contextlib.suppress(user_log.CommandExit):
+        watch_q.parse(list(argv))
+
+
+@pytest.mark.parametrize("command", [_config_val, _reschedule, _tail, _wait, _watch_q])
 @given(argv=LINE)
 @OFTEN
 def test_the_other_commands(command: Callable[[Sequence[str]], None], argv: list[str]) -> None:
@@ -116,7 +121,7 @@ PIECE = st.one_of(
 def test_any_bytes_in_a_log_are_events_or_an_error(tmp_path: Path, pieces: list[bytes]) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"".join(pieces))
-    log = wait.UserLog(str(path))
+    log = user_log.UserLog(str(path))
     with contextlib.suppress(ValueError):
         for _ in range(100):
             events, at_end = log.read()
