@@ -127,7 +127,7 @@ class UserLogs:
             self._note_failure(job, failed)
 
         # it may be in the file already: it was being written when it was put down here
-        write = functools.partial(_append, job, row[2], True)
+        write = functools.partial(output.write_log, job, row[2], True)
         return FileTask(job.uid, job.ad.text("UserLog"), write, on_done)
 
     def _keep(self, job: Job, text: str) -> None:
@@ -187,7 +187,3 @@ def _append_all(lines: Sequence[_Line], user_logs: UserLogIndex) -> list[HoldRea
     if output.write_log(first.job, text, False, user_logs) is None:
         return [None] * len(lines)
     return [output.write_log(line.job, line.text, True, user_logs) for line in lines]
-
-
-def _append(job: Job, text: str, once: bool, user_logs: UserLogIndex) -> HoldReason | None:
-    return output.write_log(job, text, once, user_logs)

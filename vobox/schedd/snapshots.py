@@ -15,9 +15,9 @@ from typing import Final
 from thyme.errors import BadMessage
 from thyme.protocol import codec
 from thyme.protocol.events import Snapshot, StoredMessage
-from thyme.protocol.job import JobId
-from vobox.jobs.job import Job, encode_state
-from vobox.ledger.writer import Ledger
+from thyme.protocol.job import JobId, is_same_life
+from vobox.jobs.job import Job, encode_state, make_job
+from vobox.ledger.writer import STAGED, Ledger
 
 log = logging.getLogger(__name__)
 
@@ -79,3 +79,44 @@ class Snapshots:
             encode_state(job),
         )  # fmt: skip
         return [*made, codec.encode(snapshot)]
+
+
+def stage_message(ledger: Ledger, event: StoredMessage) -> None:
+    """Keep a part of a job's message until the snapshot follows that it belongs to."""
+    kind = STAGED + event.name
+    staged = ledger.read_body(event.job, kind) or b""
+    ledger.put_body(event.job, kind, staged[: event.offset] + event.data)
+
+
+def restore_job(ledger: Ledger, event: Snapshot, offset: int, replaying: bool) -> Job | None:
+    """Make the job of its snapshot, if events of it were missed.
+
+    :param ledger: to which the job is written, or that it is recorded there
+    :param event: the snapshot
+    :param offset: of its record in the stream
+    :param replaying: whether messages of the job may have been staged
+    :return: the job if it was made, else None
+    :raises BadMessage: for a snapshot that makes no sense
+    """
+    job, told = ledger.get(event.job), make_job(event)
+    if job is not None and not is_same_life(job.life, told.life):
+        return None  # of a job that had its number before
+    bodies = {
+        kind: ledger.read_body(event.job, kind) or b""
+        for kind in (ledger.list_bodies(event.job) if replaying else ())
+        if kind.startswith(STAGED)
+    }
+    is_made = job is None or job.version < told.version
+    if job is None or is_made:
+        job = told
+        ledger.delete_bodies(job.id)
+        ledger.put(job)
+        for kind, body in bodies.items():
+            ledger.put_body(job.id, kind.removeprefix(STAGED), body)
+    else:
+        for kind in bodies:
+            ledger.delete_body(job.id, kind)
+    if job.version == told.version:
+        job.recorded = offset
+        ledger.put(job)
+    return job if is_made else None

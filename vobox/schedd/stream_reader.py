@@ -46,7 +46,7 @@ from thyme.protocol.events import (
     Submit,
 )
 from thyme.protocol.job import JobId, is_same_life
-from vobox.jobs.job import ControlMessage, Job, LogEvent, SaveOutput, make_job
+from vobox.jobs.job import ControlMessage, Job, LogEvent, SaveOutput
 from vobox.jobs.output_destination import is_spooled
 from vobox.jobs.status import COMPLETED, REMOVED
 from vobox.jobs.transitions import (
@@ -56,9 +56,9 @@ from vobox.jobs.transitions import (
     only_sets_attributes,
     read_dead_letter,
 )
-from vobox.ledger.writer import STAGED
 
 from .retention import StreamAge
+from .snapshots import restore_job, stage_message
 from .state import ScheddState
 
 log = logging.getLogger(__name__)
@@ -467,36 +467,16 @@ class StreamReader:
     def _read_snapshot(
         self, event: StoredMessage | Snapshot, record: Record, replaying: bool
     ) -> None:
-        """Make the job of its snapshot, if events of it were missed; see ``snapshots.py``."""
-        ledger, job = self._ledger, self._ledger.get(event.job)
         if isinstance(event, StoredMessage):
             if replaying:  # else it is stored already
-                staged = ledger.read_body(event.job, STAGED + event.name) or b""
-                ledger.put_body(event.job, STAGED + event.name, staged[: event.offset] + event.data)
+                stage_message(self._ledger, event)
             return
-        told = make_job(event)
-        bodies = {
-            kind: ledger.read_body(event.job, kind) or b""
-            for kind in (ledger.list_bodies(event.job) if replaying else ())
-            if kind.startswith(STAGED)
-        }
-        if job is not None and not is_same_life(job.life, told.life):
-            return  # of a job that had its number before
-        if job is None or job.version < told.version:
-            job = told
-            ledger.delete_bodies(job.id)
-            ledger.put(job)
-            for kind, body in bodies.items():
-                ledger.put_body(job.id, kind.removeprefix(STAGED), body)
-            if replaying and job.in_queue:
-                self._state.recovered.add(job.id)
-            self._raise_next_cluster(job.id.cluster + 1)
-        else:
-            for kind in bodies:
-                ledger.delete_body(job.id, kind)
-        if job.version == told.version:
-            job.recorded = record.offset
-            ledger.put(job)
+        job = restore_job(self._ledger, event, record.offset, replaying)
+        if job is None:
+            return
+        if replaying and job.in_queue:
+            self._state.recovered.add(job.id)
+        self._raise_next_cluster(job.id.cluster + 1)
 
     def _apply(self, event: JobMessage, record: Record, replaying: bool) -> None:
         ledger, state, body = self._ledger, self._state, record.body
