@@ -14,6 +14,7 @@ import pytest
 
 from commandline.parser import describe_missing_library
 from manual.programs import PARSERS, list_completions, list_pages
+from plancton import __version__
 
 ROOT = Path(__file__).parents[3]
 MAN = shutil.which("man")
@@ -53,14 +54,33 @@ def test_help_needs_neither_library_nor_daemon(program: str) -> None:
     assert re.match(rf"\n?us(ag)?e: {program.replace('thyme_', 'thyme-')}", told, re.I)
 
 
+def get_name(program: str) -> str:
+    """Return what a program of ours calls itself."""
+    return {"planctonctl": "plancton", "thyme_worker": "thyme-worker"}.get(program, program)
+
+
 @pytest.mark.parametrize("program", sorted(set(SCRIPTS) - {"condor_wait", "condor_submit"}))
 def test_the_version_needs_neither_library_nor_daemon(program: str) -> None:
     done = run_bare(program, "--version")
 
     assert (done.returncode, done.stderr) == (0, "")
-    name = {"planctonctl": "plancton", "thyme_worker": "thyme-worker"}.get(program, program)
-    begin = "$CondorVersion: " if program.startswith("condor_") else f"{name} "
-    assert done.stdout.startswith(begin)
+    if program.startswith("condor_"):
+        assert done.stdout.startswith("$CondorVersion: ")
+    else:
+        known = __version__ if program == "planctonctl" else "(not installed)"
+        assert done.stdout == f"{get_name(program)} {known}\n"
+
+
+@pytest.mark.parametrize(
+    "program", sorted(each for each in SCRIPTS if not each.startswith("condor_"))
+)
+def test_an_installed_program_says_its_version(program: str) -> None:
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / program), "--version"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(rf"{get_name(program)} \d+\.\d+\.\d+[\w.]*\n", done.stdout)
 
 
 @pytest.mark.parametrize(
@@ -125,8 +145,10 @@ def test_the_page_has_every_option_and_command_of_the_help(name: str) -> None:
     options = set(re.findall(r"(?<!\S)--[a-z][\w-]*", told))
     assert "--help" in options
     assert [option for option in sorted(options) if option not in page] == []
-    commands = re.findall(r"^    ([a-z][\w-]*)", told.partition("ommands:")[2], re.M)
-    assert [one for one in commands if f"\n.SS {one}\n" not in page] == []
+    listed = told.partition("\ncommands:")[2] or told.partition("\npositional arguments:")[2]
+    commands = re.findall(r"^    ([a-z][\w-]*)", listed, re.M)
+    assert bool(commands) is (name in ("planctonctl", "thyme-admin"))
+    assert re.findall(r"^\.SS (\S+)$", page, re.M) == commands
 
 
 @pytest.mark.parametrize(
