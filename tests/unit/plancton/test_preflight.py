@@ -393,6 +393,7 @@ def test_a_wrong_size_or_time_is_refused_with_what_to_write(line: str, said: str
 
 def test_every_size_and_time_may_have_a_unit_in_the_schema() -> None:
     schema = Config.model_json_schema()["properties"]
+    checked = set()
     for name, field in Config.model_fields.items():
         extra = field.json_schema_extra
         assert isinstance(extra, dict)
@@ -403,3 +404,5 @@ def test_every_size_and_time_may_have_a_unit_in_the_schema() -> None:
             if name != "pilots_memory":  # any expression
                 assert re.search(str(kinds["string"]["pattern"]), written), name
             assert parse_config(f"{name}: {written}", "c", FACTS)
+            checked.add(extra["unit"])
+    assert checked == {"bytes", "s"}

@@ -37,5 +37,7 @@ def test_one_capability_is_given_up_and_no_other(number: int) -> None:
     before, after, thread = (
         [int(word, 16) for word in line.split()] for line in done.stdout.splitlines()
     )
+    if not before[1] >> number & 1:
+        pytest.skip(f"this machine does not give root capability {number}")
     assert after == [each & ~(1 << number) for each in before]
     assert thread == after

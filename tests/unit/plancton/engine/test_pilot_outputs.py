@@ -30,9 +30,12 @@ def test_a_pilot_that_printed_nothing_takes_no_place(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_a_path_is_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "secret.log").write_text("secret")
     outputs = PilotOutputs(tmp_path / "outputs")
+    (tmp_path / "outputs/plancton-worker-").mkdir(parents=True)
+    for file in ("secret.log", "outputs/secret.log", "outputs/.log"):
+        (tmp_path / file).write_text("secret")
     for name in ("../secret", "plancton-worker-/../../secret", "secret", ""):
+        assert (tmp_path / "outputs" / f"{name}.log").read_text() == "secret"
         assert outputs.read(name) is None
 
 

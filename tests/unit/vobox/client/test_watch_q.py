@@ -86,7 +86,8 @@ def test_it_ends_when_all_jobs_have_left_the_queue(log: Path) -> None:
         assert watching.stdout.readline().startswith("BATCH")
         with open(log, "a") as file:
             file.write(terminated(JOBS[1]) + aborted(JOBS[2]) + executing(OTHER))
-        assert watching.poll() is None
+        running = "Total: 4 jobs; 1 running, 2 completed, 1 removed"
+        assert any(running in line for line in watching.stdout)
         with open(log, "a") as file:
             file.write(terminated(OTHER))
         assert "Total: 4 jobs; 3 completed, 1 removed" in watching.stdout.read()

@@ -149,10 +149,10 @@ def test_attributes_of_many_jobs_are_set_without_reading_the_jobs(
     bench.record(Events(ALL[0]).held(), Events(ALL[3]).removed())
     bench.session.record([ACTIONS["tag"](job, NOW + 5) for job in ALL[:2]])  # changes differ
     read: list[JobId] = []
-    monkeypatch.setattr(bench.ledger, "get", lambda job: read.append(job))
-    bench.session.record([ACTIONS["tag"](job, NOW + 6) for job in ALL[:3]])
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.ledger, "get", lambda job: read.append(job))
+        bench.session.record([ACTIONS["tag"](job, NOW + 6) for job in ALL[:3]])
     assert read == []
-    monkeypatch.undo()
     assert [bench.job(job).ad.get("tag") for job in ALL] == ['"y"'] * 3 + [None]
     assert [bench.job(job).version for job in ALL] == [4, 3, 2, 2]
     assert bench.reader.unread == {}
