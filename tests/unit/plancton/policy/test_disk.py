@@ -8,6 +8,7 @@ from plancton.config.model import Config
 from plancton.model import Decision, NodeState, Pilot, PilotState, StopPilot
 from plancton.policy.decide import decide
 from tests.support.fake_node import FACTS, GB, IDLE
+from tests.support.node_states import text
 
 CONFIG = Config(max_docks=4, max_dock_disk=10 * GB, stop_grace=7)
 
@@ -32,15 +33,15 @@ def test_a_pilot_that_wrote_more_than_it_may_is_asked_to_end() -> None:
     decision = decided(1 * GB, 10 * GB, 10 * GB + 1, None)
     why = "it has written more than max_dock_disk"
     assert stopped(decision) == [("p2", 7.0, why)]
-    (reason,) = (reason for reason in decision.reasons if reason.rule == "disk")
-    assert reason.text == "1 pilot wrote more than max_dock_disk (10.0 GB): asked to end."
+    assert text(decision, "disk") == (
+        "1 pilot wrote more than max_dock_disk (10.0 GB): asked to end."
+    )
 
 
 def test_one_that_wrote_less_is_left_alone() -> None:
     decision = decided(1 * GB)
     assert stopped(decision) == []
-    (reason,) = (reason for reason in decision.reasons if reason.rule == "disk")
-    assert reason.text == "No pilot has written more than max_dock_disk (10.0 GB)."
+    assert text(decision, "disk") == "No pilot has written more than max_dock_disk (10.0 GB)."
 
 
 @pytest.mark.parametrize("config", [CONFIG, CONFIG.model_copy(update={"max_dock_disk": 0})])

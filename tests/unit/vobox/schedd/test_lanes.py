@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,9 +112,7 @@ def bench(tmp_path: Path) -> Iterator[ScheddHarness]:
 def submit(bench: ScheddHarness, queue: str, number: int = 0, **attributes: Any) -> Events:
     """Submit a job as condor_submit does, into this queue."""
     e = Events(JobId(38, number), attributes=attributes)
-    message = e.submit()
-    message = Submit(**{**vars(message), "pool": queue})
-    bench.transport.submit(queue, [codec.encode(message)])
+    bench.transport.submit(queue, [codec.encode(replace(e.submit(), pool=queue))])
     bench.settle()
     return e
 
@@ -172,7 +171,7 @@ def test_no_lane_goes_without_a_start_for_longer_than_the_patience_and_a_look(
         submit(bench, "pool", 10 + number)
     began, starts = bench.clock.now, []
     for turn in range(6 * 60):
-        e = submit(bench, SHORT, 100 + turn, MaxRuntime=60)
+        submit(bench, SHORT, 100 + turn, MaxRuntime=60)
         let_pass(bench, 60.0)
         # a worker comes each minute: it looks at the overdue jobs, then at the lane that fits
         delivery = bench.transport.take(OVERDUE) or bench.transport.take(SHORT)

@@ -11,7 +11,6 @@ import pytest
 
 from tests.support.schedd_parts import SCHEDD, Events, ScheddHarness, describe_job, job_after
 from tests.support.virtual_worker import POOL, Site
-from thyme.broker import Mail
 from thyme.protocol import codec
 from thyme.protocol.events import HoldReason, Lost, Usage
 from thyme.protocol.job import Task
@@ -61,13 +60,7 @@ def both(tmp_path: Path) -> Iterator[Both]:
 def ask(bench: ScheddHarness, worker: str, attempt: int = 0, again: bool = True) -> ClaimReply:
     job = bench.job()
     claim = Claim(SCHEDD, job.id, attempt, worker, f"slot1@{worker}", again=again, life=job.life)
-    line = bench.broker.connect()
-    line.open_inbox(worker)
-    bench.receive(Mail(codec.encode(claim), worker, "token"))
-    mail = line.receive()
-    assert mail is not None
-    line.close()
-    reply = codec.decode(mail.body)
+    ((reply, _correlation),) = bench.ask(claim)
     assert isinstance(reply, ClaimReply)
     return reply
 
