@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import configparser
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 from commandline.parser import describe_missing_library
 from manual.programs import PARSERS, list_completions, list_pages
 from plancton import __version__
+from tests.support.bash_completion import complete
 
 ROOT = Path(__file__).parents[3]
 MAN = shutil.which("man")
@@ -166,16 +166,7 @@ def test_the_page_has_every_option_and_command_of_the_help(name: str) -> None:
     ],
 )
 def test_bash_completes_every_program(words: list[str], offered: set[str]) -> None:
-    script = list_completions()[words[0]]
-    function = "_" + words[0].replace("-", "_")
-    line = " ".join(map(shlex.quote, words))
-    done = subprocess.run(
-        ["bash", "-uc", f"{script}\nCOMP_WORDS=({line}); COMP_CWORD={len(words) - 1}\n"
-         f'{function}; printf "%s\\n" "${{COMPREPLY[@]}}"'],
-        capture_output=True, text=True, timeout=30, check=False,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
-    assert set(done.stdout.split()) == offered
+    assert complete(list_completions()[words[0]], words) == offered
 
 
 @pytest.mark.parametrize(

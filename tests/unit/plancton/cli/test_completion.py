@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import subprocess
 
@@ -10,24 +9,10 @@ import pytest
 
 from commandline.completion import build_script
 from plancton.cli.main import COMMANDS, main, make_parser
+from tests.support.bash_completion import complete
 
-BASH = shutil.which("bash") or "bash"
 ZSH = shutil.which("zsh")
-
-
-def complete(*words: str) -> set[str]:
-    """Return what bash offers for the last of these words."""
-    line = " ".join(shlex.quote(word) for word in words)
-    script = (
-        f"{build_script(make_parser())}\n"
-        f"COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}\n"
-        '_planctonctl; printf "%s\\n" "${COMPREPLY[@]}"'
-    )
-    done = subprocess.run(
-        [BASH, "-uc", script], capture_output=True, text=True, timeout=30, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return set(done.stdout.split())
+SCRIPT = build_script(make_parser())
 
 
 @pytest.mark.parametrize(
@@ -44,22 +29,24 @@ def complete(*words: str) -> set[str]:
     ],
 )  # fmt: skip
 def test_bash_completes(words: list[str], offered: set[str]) -> None:
-    assert complete(*words) == offered
+    assert complete(SCRIPT, words) == offered
 
 
 def test_every_command_is_offered() -> None:
-    assert set(COMMANDS) <= complete("planctonctl", "")
+    assert set(COMMANDS) <= complete(SCRIPT, ["planctonctl", ""])
 
 
 def test_hidden_options_are_not_offered() -> None:
-    assert not any("log-file" in word for word in complete("planctonctl", "nodaemon", "--"))
+    offered = complete(SCRIPT, ["planctonctl", "nodaemon", "--"])
+    assert "--help" in offered
+    assert not any("log-file" in word for word in offered)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_the_command_prints_the_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", shell]) == 0
     printed = capsys.readouterr().out
-    assert printed.endswith(build_script(make_parser()))
+    assert printed.endswith(SCRIPT)
     assert printed.startswith("autoload") is (shell == "zsh")
 
 
