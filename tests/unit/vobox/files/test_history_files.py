@@ -206,7 +206,7 @@ def test_many_at_once_are_written_in_several_rounds(
     assert sorted(read(own)) == ["history.1.0", "history.2.0", "history.3.0"]
 
 
-def test_our_own_directory_is_never_one_that_another_user_made(
+def test_our_own_directory_is_never_a_link_that_another_user_made(
     own: ScheddHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     directory = own.directory / "history"
@@ -217,13 +217,28 @@ def test_our_own_directory_is_never_one_that_another_user_made(
         history_files.make_directory(directory)
     leave(own, 1)
     assert files(own) == {}
-    directory.unlink()
-    directory.mkdir()
-    directory.chmod(0o777)
-    leave(own, 2)
-    assert files(own) == {}
     (warning,) = warnings(caplog)
     assert warning.startswith(f"history directory {directory}: ")
+
+
+@pytest.mark.parametrize("whose", ["others may write", "of another user"])
+def test_our_own_directory_is_never_one_that_another_user_could_change(
+    own: ScheddHarness,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    whose: str,
+) -> None:
+    directory = own.directory / "history"
+    if whose == "others may write":
+        directory.chmod(0o777)
+    else:
+        user = os.geteuid()
+        monkeypatch.setattr(os, "geteuid", lambda: user + 1)
+    with pytest.raises(PermissionError, match="another user could change it"):
+        history_files.make_directory(directory)
+    leave(own, 1)
+    assert files(own) == {}
+    assert warnings(caplog) == [f"history directory {directory}: another user could change it"]
 
 
 def test_a_full_disk_is_said_once_and_leaves_nothing_behind(
