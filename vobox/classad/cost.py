@@ -40,8 +40,9 @@ def charge_nobody(_seconds: float) -> None:
 class Stopwatch:
     """Tells ``charge`` the CPU seconds of each slow ``with`` block, also of one that raises.
 
-    To read a thread's CPU clock takes as long as an ordinary evaluation. It is read only after a
-    block that took long by the wall clock, and before one if it was not read just before.
+    To read a thread's CPU clock is a system call, of which an ordinary evaluation needs none. It is
+    read only after a block that took long by the wall clock, and before one if it was not read just
+    before.
     """
 
     def __init__(self, charge: Charge) -> None:
