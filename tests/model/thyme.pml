@@ -19,12 +19,14 @@
  *
  * P chooses the property: 0 all of 1 to 5; 1 no loss; 2 its end is accepted once; 3 no two runs at
  * once; 4 no run after a complete one; 5 no run of a message taken after condor_rm had its answer;
- * 6 (liveness, weak fairness) the job comes to rest: completed, or removed.
+ * 6 (liveness, weak fairness) the job comes to rest: completed, or removed; 7 (not part of 0) no
+ * lease ends of a worker that lives and is connected.
  *
  * Switches that take a rule out again, to see that the model notices:
  *   NO_READ     the schedd answers a repeated claim without reading the stream first
  *   NO_MEMORY   the schedd forgets the starts that it has recorded and not read back
  *   NO_OWN      a worker claims an attempt that it has itself ended
+ *   NO_ASK      a worker whose connection breaks while it claims does not ask again
  *   NO_WAIT     no answer means yes
  *   NO_DEPTH    what is idle and has no message is not queued again
  *   NO_CLEAN    a snapshot counts although the job has changed since it was made
@@ -148,6 +150,7 @@ bool n_clean;           /* it was read back, and the job was still as the snapsh
 /* --- workers ------------------------------------------------------------------------- */
 byte w_name[NW]; byte w_at[NW]; byte w_attempt[NW]; byte w_token[NW]; byte w_msg[NW];
 bool w_conn[NW]; bool w_again[NW]; bool w_after[NW];
+bool w_asked[NW];       /* it has asked for this attempt and heard no answer: its start may be recorded */
 byte w_report[NW];      /* FINISHED or EVICTED */
 byte w_epoch[NW];       /* the inbox that it asked in; NOBODY: there was none */
 byte w_ended[NW];       /* 1 + the attempt whose end it has recorded */
@@ -177,6 +180,9 @@ bool answered;          /* condor_rm has its answer */
 #define CUT(i) (w_name[i] == L_worker && w_at[i] >= W_RUN && w_attempt[i] == L_attempt && !w_conn[i])
 /* a lease is longer than the steps from taking a message to the start, where the schedd lives */
 #define SETTLED(i) (!w_conn[i] || w_at[i] == W_IDLE || w_at[i] >= W_RUN)
+/* no message of the job is in its hands */
+#define EMPTYHANDED(i) (w_at[i] == W_IDLE || (!w_conn[i] && w_at[i] < W_RUN))
+#define WELL(i) (w_name[i] == L_worker && w_conn[i])
 
 inline append(k, a, w) {
     if
@@ -366,10 +372,11 @@ proctype schedd() {
         :: true -> enqueue(L_attempt + 1); requeued = L_attempt + 1
         fi }
     :: atomic { s_live && L_worker != 0 && INQUEUE && empty(S) && empty(inbox) && !BEATS(0) && !BEATS(1) && SETTLED(0) && SETTLED(1) ->
+        assert(P != 7 || !(WELL(0) || WELL(1)));
         if :: CUT(0) || CUT(1) -> expired = true :: else fi;            /* Reconciler.end_leases */
         record(LOST, L_attempt, 0) }
 #ifndef NO_DEPTH
-    :: atomic { s_live && L_status == IDLE && L_queued && L_worker == 0 && requeued == 0 && !ANYMSG && empty(S) && w_at[0] == W_IDLE && w_at[1] == W_IDLE ->
+    :: atomic { s_live && L_status == IDLE && L_queued && L_worker == 0 && requeued == 0 && !ANYMSG && empty(S) && EMPTYHANDED(0) && EMPTYHANDED(1) ->
         record(LOST, L_attempt, 0) }                    /* idle, and not in the queue */
     :: atomic { b_early > 0 && s_live && L_status == IDLE && L_queued && L_worker == 0 && requeued == 0 && !ANYFREE && empty(S) ->
         b_early--; record(LOST, L_attempt, 0) }         /* a worker holds it for longer than that */
@@ -416,6 +423,24 @@ inline disconnect() {           /* what the broker does when a connection ends *
     do :: nempty(control[w]) -> control[w]?_,_ :: empty(control[w]) -> break od
 }
 
+inline cut() {
+    w_conn[w] = false; disconnect();
+    if
+#ifndef NO_ASK
+    :: w_at[w] == W_TAKEN || w_at[w] == W_ASKED || w_at[w] == W_GRANTED ->   /* asks again, without a message */
+        w_at[w] = W_TAKEN; w_again[w] = true; w_asked[w] = true; w_token[w] = (w_open[w] == 0 -> 0 : w_token[w] + 1)
+    :: w_at[w] == W_REFUSED -> w_at[w] = W_IDLE; w_asked[w] = false
+#else
+    :: w_at[w] < W_RUN -> w_at[w] = W_IDLE; w_asked[w] = false
+#endif
+    :: else
+    fi
+}
+
+inline not_begun() {            /* what may be recorded as started is ended */
+    if :: w_asked[w] -> append(EVICTED, w_attempt[w], w_name[w]); w_asked[w] = false :: else fi
+}
+
 inline ack() {
     if
     :: w_msg[w] != NOBODY && m_state[w_msg[w]] == 2 + w -> m_state[w_msg[w]] = 0; m_attempt[w_msg[w]] = 0; m_again[w_msg[w]] = false
@@ -427,7 +452,7 @@ inline ack() {
 inline new_worker() {           /* a new pilot in this place */
     disconnect();
     w_name[w] = next_name; next_name++;
-    w_at[w] = W_IDLE; w_attempt[w] = 0; w_token[w] = 0; w_conn[w] = true; w_after[w] = false;
+    w_at[w] = W_IDLE; w_attempt[w] = 0; w_token[w] = 0; w_conn[w] = true; w_after[w] = false; w_asked[w] = false;
     w_report[w] = 0; w_epoch[w] = 0; w_ended[w] = 0; w_open[w] = 0
 }
 
@@ -468,27 +493,28 @@ proctype worker(byte w) {
         answer[w]?token,reply; w_open[w]--;
         if
         :: token == w_token[w] && reply == YES -> w_at[w] = W_GRANTED
-        :: token == w_token[w] && reply == NO -> w_at[w] = W_REFUSED
+        :: token == w_token[w] && reply == NO -> not_begun(); w_at[w] = W_REFUSED
         :: token == w_token[w] && reply == WAIT -> w_at[w] = W_TAKEN            /* asks again */
-        :: token == w_token[w] && reply == WAIT -> give_back(); w_at[w] = W_IDLE
+        :: token == w_token[w] && reply == WAIT -> not_begun(); give_back(); w_at[w] = W_IDLE
         :: else
         fi;
         token = 0; reply = 0 }
     :: atomic { w_at[w] == W_ASKED && w_conn[w] && empty(answer[w]) && (w_epoch[w] != s_epoch || b_slow > 0) ->
         if :: w_epoch[w] == s_epoch -> b_slow-- :: else fi;             /* no answer in time */
+        w_asked[w] = (w_asked[w] || w_epoch[w] != NOBODY);
 #ifdef NO_WAIT
         append(STARTED, w_attempt[w], w_name[w]); w_at[w] = W_GRANTED
 #else
         if
         :: w_at[w] = W_TAKEN                                            /* asks again */
-        :: give_back(); w_at[w] = W_IDLE                                /* or leaves it to another */
+        :: true -> not_begun(); give_back(); w_at[w] = W_IDLE           /* or leaves it to another */
         fi
 #endif
         }
     :: atomic { w_at[w] == W_REFUSED && w_conn[w] -> ack(); w_at[w] = W_IDLE }
     :: atomic { (w_at[w] == W_GRANTED || w_at[w] == W_ASKED) && w_conn[w] && b_wterm > 0 ->
         b_wterm--; append(EVICTED, w_attempt[w], w_name[w]); new_worker() }
-    :: atomic { w_at[w] == W_GRANTED && w_conn[w] -> w_at[w] = W_RUN; begin() }
+    :: atomic { w_at[w] == W_GRANTED && w_conn[w] -> w_at[w] = W_RUN; w_asked[w] = false; begin() }
     :: atomic { w_at[w] == W_RUN && w_conn[w] && w_msg[w] != NOBODY -> ack() }  /* it may run before that */
     :: atomic { w_at[w] == W_RUN && w_conn[w] && nempty(control[w]) ->  /* RunMonitor */
         control[w]?token,i;
@@ -512,16 +538,12 @@ proctype worker(byte w) {
         ack(); append(w_report[w], w_attempt[w], w_name[w]); w_ended[w] = w_attempt[w] + 1;
         if :: w_report[w] == FINISHED -> ran = true :: else fi;
         if
-        :: b_wcut > 0 -> b_wcut--; w_conn[w] = false; disconnect()      /* recorded, not confirmed */
+        :: b_wcut > 0 -> b_wcut--; cut()                                /* recorded, not confirmed */
         :: true -> w_at[w] = W_IDLE; w_report[w] = 0
         fi }
-    :: atomic { !w_conn[w] -> w_conn[w] = true }                        /* BrokerConnection */
-    :: atomic { w_conn[w] && b_wcut > 0 && w_at[w] != W_IDLE ->
-        b_wcut--; w_conn[w] = false; disconnect();
-        if
-        :: w_at[w] < W_RUN -> w_at[w] = W_IDLE
-        :: else
-        fi }
+    :: atomic { !w_conn[w] -> w_conn[w] = true;                         /* BrokerConnection */
+        if :: w_at[w] == W_TAKEN -> w_after[w] = answered :: else fi }
+    :: atomic { w_conn[w] && b_wcut > 0 && w_at[w] != W_IDLE -> b_wcut--; cut() }
     :: atomic { b_wcrash > 0 && w_at[w] != W_IDLE ->
         b_wcrash--;
         if :: w_at[w] == W_RUN || w_at[w] == W_STOPPING -> nrun-- :: else fi;
@@ -537,7 +559,7 @@ proctype broker() {             /* what a broker does beyond keeping what it was
     :: atomic { b_forget > 0 && nempty(S) -> b_forget--; S?_,_,_;       /* and every connection ends */
         go_down(); w = 0;
         do
-        :: w < NW -> w_conn[w] = false; disconnect(); if :: w_at[w] < W_RUN -> w_at[w] = W_IDLE :: else fi; w++
+        :: w < NW -> cut(); w++
         :: else -> break
         od;
         w = 0 }

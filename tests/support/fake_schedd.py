@@ -19,7 +19,7 @@ from thyme.worker.executor import ExecutionResult
 class FakeSchedd:
     """Answers claims as the test says, after ``delay`` virtual seconds, if time is virtual.
 
-    It records the start before it says yes, and says yes again to the worker that has it.
+    It records the start before it says yes, and then says yes to the worker that has it alone.
     """
 
     broker: FakeBroker
@@ -29,7 +29,8 @@ class FakeSchedd:
     delay: float = 0.0
     wait: bool = False
     claims: list[Claim] = field(default_factory=list)
-    starts: set[tuple[object, ...]] = field(default_factory=set)
+    #: job and attempt → the worker whose start was recorded
+    starts: dict[tuple[JobId, int], str] = field(default_factory=dict)
     beats: list[tuple[float, Heartbeat]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -41,12 +42,13 @@ class FakeSchedd:
             self.beats.append((self.broker.time(), message))
         elif isinstance(message, Claim):
             self.claims.append(message)
-            run = self.run and not self.wait
-            start = (message.schedd, message.job, message.attempt, message.worker)
-            if run and start not in self.starts:
-                self.starts.add(start)
+            attempt, worker = (message.job, message.attempt), message.worker
+            run = self.run and not self.wait and self.starts.get(attempt, worker) == worker
+            if run and attempt not in self.starts:
+                self.starts[attempt] = worker
+                now = self.broker.time()
                 started = Started(
-                    self.name, message.job, self.broker.time(), *start[2:], message.host
+                    self.name, message.job, now, message.attempt, worker, message.host
                 )
                 self.broker.record([codec.encode(started)])
             verdict = ClaimReply(

@@ -79,40 +79,35 @@ class ClaimClient:
         self._shutdown = shutdown
         self._clock = clock
         self._machine = machine
-        #: claims that may have reached their schedd and were neither granted nor refused
-        self._open: set[AttemptId] = set()
 
     def claim(
-        self, transport: Transport, job: Submit, redelivered: bool, patience: float
+        self, transport: Transport, job: Submit, again: bool, asked: bool, patience: float
     ) -> ClaimResult:
         """Ask until there is a yes or a no, for at most ``patience`` seconds. Raises BrokerError.
 
-        ``redelivered``: whether the message was delivered before.
+        ``again``: whether this attempt may have been claimed before, by whomever; ``asked``:
+        whether by this worker, which heard no answer.
         """
-        attempt = AttemptId.of(job)
         deadline = self._clock() + min(patience, MAX_HOLD)
         # one token for all repetitions: an answer to any of them is the answer
         token = os.urandom(8).hex()
-        again, pause = redelivered, FIRST_PAUSE
+        pause = FIRST_PAUSE
         while True:
-            was_open = attempt in self._open
-            self._open.add(attempt)
-            self._send(transport, job, token, again or was_open)
+            was_asked = asked
+            self._send(transport, job, token, again or asked)
             reply = self._receive(transport, token, CLAIM_TIMEOUT)
-            if reply is not None and reply.wait and not was_open:
-                self._open.discard(attempt)  # nothing was recorded for it
+            asked = asked or reply is None
             if reply is None or reply.wait:
                 left = deadline - self._clock()
                 if left <= 0 or self._shutdown.requested:
-                    return ClaimResult(None, attempt in self._open)
+                    return ClaimResult(None, asked)
                 log.info("job %s: its schedd does not answer yet", job.job)
                 # jitter: a thousand workers must not ask in one moment
                 jitter = 0.5 + os.urandom(1)[0] / 510
                 reply = self._receive(transport, token, min(left, pause * jitter), pausing=True)
                 again, pause = True, min(pause * 2, MAX_PAUSE)
             if reply is not None and not reply.wait:
-                self._open.discard(attempt)
-                return ClaimResult(reply, was_open and not reply.run)
+                return ClaimResult(reply, was_asked and not reply.run)
 
     def _send(self, transport: Transport, job: Submit, token: str, again: bool) -> None:
         claim = Claim(

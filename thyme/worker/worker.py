@@ -6,9 +6,10 @@ The steps of a job, and what happens if the worker dies at each:
    an attempt that this worker has itself ended is acknowledged, and that is all.
 2. *claim*: ask the job's schedd (``claims.py``), which records the start before it says yes. No
    schedd, no start: the message goes back. Dying: as 1; where the start was recorded, no worker
-   gets that attempt, and the lease brings the next. Losing the connection: as 1; who asks again
-   gets the same answer. A worker that leaves while it asks records *evicted*, which ends the
-   attempt if the schedd had recorded its start, and is passed over if not.
+   gets that attempt, and the lease brings the next. Losing the connection: the message goes back,
+   and the worker asks again as soon as it has another: where its start was recorded, it runs the
+   job. A worker that leaves while it asks records *evicted*, which ends the attempt if the schedd
+   had recorded its start, and is passed over if not.
 3. *ack*: the message leaves the queue. Dying before: as 2; from then on: the lease.
 4. *run*, with heartbeats; control mail is obeyed. No schedd and no broker are needed.
 5. *finished* or *evicted* is recorded, however long the broker is away.
@@ -134,6 +135,8 @@ class Worker:
         self._reports = ReportBuilder(self.name, self.slot, wall)
         self._claims = ClaimClient(self.name, self.slot, shutdown, clock, self._describe_machine)
         self._jobs_done = 0
+        #: whose claim the connection did not survive: its start may be recorded
+        self._unanswered: Submit | None = None
         #: the last attempt whose end was reported
         self._ended: AttemptId | None = None
         #: the node as it was last described for a job
@@ -189,6 +192,8 @@ class Worker:
         return ExitCode.NO_WORK
 
     def _report_leaving(self) -> None:
+        if self._unanswered is not None:
+            self.connection.record(self._build_not_begun(self._unanswered))
         if self.connection.is_up and (transport := self.connection.get_transport()) is not None:
             try:
                 self._availability.report_leaving(transport, self._jobs_done)
@@ -225,22 +230,26 @@ class Worker:
         transport = self.connection.get_transport()
         if transport is None or not self.connection.flush():
             return None
+        # a schedd that does not answer is asked until then
+        deadline = idle_since + self._settings.timeout
         try:
+            if self._unanswered is not None:
+                return self._claim(transport, self._unanswered, None, deadline)
             delivery = self._lanes.take(transport, idle_since)
             if delivery is None:
                 while transport.receive() is not None:
                     pass  # late answers to claims that we gave up waiting for
                 self._availability.report_waiting(transport, self._jobs_done)
                 return None
-            # a schedd that does not answer is asked until then
-            return self._claim(transport, delivery, idle_since + self._settings.timeout)
+            job = self._read_job(transport, delivery)
+            return None if job is None else self._claim(transport, job, delivery, deadline)
         except BrokerError as error:
             # what we had taken is queued again; we start nothing
             self.connection.drop(error)
             return None
 
-    def _claim(self, transport: Transport, delivery: Delivery, deadline: float) -> Submit | None:
-        """Return the delivery's job, if we may start it. Raises BrokerError."""
+    def _read_job(self, transport: Transport, delivery: Delivery) -> Submit | None:
+        """Return the delivery's job, if it is to be claimed. Raises BrokerError."""
         try:
             job = expect_kind(codec.decode(delivery.body), Submit)
         except BadMessage as error:
@@ -250,23 +259,42 @@ class Worker:
         if AttemptId.of(job) == self._ended:
             transport.ack(delivery)  # its acknowledgement was lost
             return None
-        patience = deadline - self._clock()
-        result = self._claims.claim(transport, job, delivery.redelivered, patience)
+        return job
+
+    def _claim(
+        self, transport: Transport, job: Submit, delivery: Delivery | None, deadline: float
+    ) -> Submit | None:
+        """Return the job, if we may start it. Raises BrokerError: then it is asked for again.
+
+        ``delivery``: its message; None where that went back with the connection on which the job
+        was claimed. Whoever takes it meanwhile is refused, if our start is recorded, and vice
+        versa. ``deadline``: monotonic.
+        """
+        asked, self._unanswered = delivery is None, job
+        again = delivery is None or delivery.redelivered
+        result = self._claims.claim(transport, job, again, asked, deadline - self._clock())
         reply = result.reply
-        leaves = self._shutdown.requested
-        if reply is not None and reply.run and not leaves:
-            transport.ack(delivery)
+        may_run = reply is not None and reply.run
+        if may_run and not self._shutdown.requested:
+            if delivery is not None:
+                transport.ack(delivery)
+            self._unanswered = None
             return job
-        if result.perhaps_started or (reply is not None and reply.run):
-            transport.record([self._reports.build_evicted(job, EVICTED_WITH_PILOT, Usage()).body])
+        if result.perhaps_started or may_run:
+            transport.record([self._build_not_begun(job)])
+        self._unanswered = None
         if reply is None:
             log.warning("job %s is given back: its schedd did not answer", job.job)
-            transport.requeue(delivery)
         else:
             why = reply.reason or ("no reason given" if not reply.run else EVICTED_WITH_PILOT)
             log.info("job %s attempt %d is not started: %s", job.job, job.attempt, why)
-            transport.ack(delivery)
+        if delivery is not None:
+            (transport.requeue if reply is None else transport.ack)(delivery)
         return None
+
+    def _build_not_begun(self, job: Submit) -> bytes:
+        """Build the report that a run which may be recorded as started has not begun."""
+        return self._reports.build_evicted(job, EVICTED_WITH_PILOT, Usage()).body
 
     # --- running it ---------------------------------------------------------------------
 

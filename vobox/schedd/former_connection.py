@@ -36,22 +36,27 @@ class FormerConnection:
         #: when it was first met, by both clocks; None: not met, or gone
         self._since: tuple[float, float] | None = None
 
-    def open_inbox(self, transport: Transport, pools: tuple[str, ...]) -> None:
-        """Open the schedd's inbox.
+    def open_inbox(
+        self, transport: Transport, pools: tuple[str, ...], is_stopping: Callable[[], bool]
+    ) -> None:
+        """Open the schedd's inbox; ``pools``: what is announced to them is received, too.
 
+        ``is_stopping``: whether nobody waits for it any more, after ``transport`` was woken.
         Raises BrokerUnreachable while the broker may still drop the connection that has it, and
         BrokerRefused if a living schedd has it or the broker has not dropped it in time.
         """
         try:
             transport.open_inbox(make_schedd_inbox_name(self._schedd), pools)
         except InboxTaken as error:
-            raise self._explain(error, transport) from error
+            raise self._explain(error, transport, is_stopping) from error
         self._since = None
 
-    def _explain(self, error: InboxTaken, transport: Transport) -> BrokerError:
+    def _explain(
+        self, error: InboxTaken, transport: Transport, is_stopping: Callable[[], bool]
+    ) -> BrokerError:
         if not error.seconds:
             return error
-        if self._is_answered(transport):
+        if self._is_answered(transport, is_stopping):
             return BrokerRefused(f"{error}: a schedd of this name is running")
         self._since = self._since or (self._clock(), self._wall())
         if self._clock() - self._since[0] >= error.seconds:
@@ -63,7 +68,7 @@ class FormerConnection:
             f"at most {error.seconds:g} s"
         )
 
-    def _is_answered(self, transport: Transport) -> bool:
+    def _is_answered(self, transport: Transport, is_stopping: Callable[[], bool]) -> bool:
         """Claim a job that cannot be, as a worker does; return whether there is an answer."""
         host, token = os.uname().nodename, os.urandom(8).hex()
         inbox = f"thyme.worker.{host[:100]}.{token}"
@@ -73,7 +78,7 @@ class FormerConnection:
             make_schedd_inbox_name(self._schedd), Mail(codec.encode(claim), inbox, token)
         )
         deadline = self._clock() + ANSWER_SECONDS
-        while (left := deadline - self._clock()) > 0:
+        while (left := deadline - self._clock()) > 0 and not is_stopping():
             while (mail := transport.receive()) is not None:
                 if mail.correlation == token:
                     return _is_reply(mail)

@@ -51,7 +51,7 @@ class Session:
         state, transport = self.state, self.transport
         pool = state.settings.pool
         transport.declare_topology(state.settings.lanes.list_queues(pool))
-        state.former_connection.open_inbox(transport, (pool,))
+        state.former_connection.open_inbox(transport, (pool,), is_stopping)
         self.reader.check_same_stream()
         token = self.reader.record_marker()
         starting = state.health.is_starting

@@ -10,6 +10,7 @@ import pytest
 from tests.support.fake_schedd import FakeSchedd
 from tests.support.virtual_worker import POOL, Site, job
 from thyme.broker import Mail
+from thyme.errors import BrokerUnreachable
 from thyme.protocol.codec import encode
 from thyme.protocol.events import Evicted, Finished, Started, Submit
 from thyme.worker.claims import CLAIM_TIMEOUT, MAX_HOLD
@@ -21,6 +22,19 @@ def taken_before(site: Site, *jobs: Submit) -> None:
     other = site.broker.connect()
     assert other.take(POOL) is not None
     other.close()
+
+
+def take_away(site: Site) -> None:
+    """Let another worker take the message, and acknowledge it."""
+    other = site.broker.connect()
+    delivery = other.take(POOL)
+    assert delivery is not None
+    other.ack(delivery)
+
+
+def refuse(site: Site) -> None:
+    """Let the schedd say no from now on, and at once."""
+    site.schedd.run, site.schedd.delay = False, 0.0
 
 
 # --- yes ------------------------------------------------------------------------------------
@@ -213,21 +227,18 @@ def test_an_answer_that_comes_after_the_next_question_is_an_answer(site: Site, r
 
 def test_an_answer_to_one_job_s_claim_does_not_answer_another_s(site: Site) -> None:
     def another() -> None:
-        taken = site.broker.connect()
-        delivery = taken.take(POOL)
-        assert delivery is not None
-        taken.ack(delivery)
-        site.schedd.run, site.schedd.delay = False, 10.0
+        site.schedd.delay = 10.0
         site.submit(job(name="2.0"))
 
     site.schedd.delay = 5.0  # yes to 1.0, while the answer about 2.0 is awaited
     site.submit(job())
     site.broker.break_at("wait")
-    site.after(0.01, another)
+    site.after(0.01, lambda: (take_away(site), refuse(site)))
+    site.after(1.0, another)
 
     assert site.run(timeout=60.0) == 3
 
-    assert [str(claim.job) for claim in site.schedd.claims][:2] == ["1.0", "2.0"]
+    assert [str(claim.job) for claim in site.schedd.claims][:3] == ["1.0", "1.0", "2.0"]
     assert site.jobs == []
 
 
@@ -299,7 +310,65 @@ def test_a_worker_whose_connection_breaks_in_a_claim_asks_again_and_runs_the_job
 
     assert site.kinds() == ["started", "finished"]
     assert site.schedd.claims[-1].again
+
+
+@pytest.mark.parametrize("call", ["wait", "ack"])
+def test_a_job_whose_start_is_recorded_runs_although_another_worker_got_its_message(
+    site: Site, call: str
+) -> None:
+    site.schedd.delay = 0.5
+    site.submit(job(seconds=5))
+    site.broker.break_at(call)
+    site.after(0.01 if call == "wait" else 0.51, lambda: take_away(site))
+
+    assert site.run() == 0
+
+    started, finished = site.told()
+    assert (started.kind, finished.kind) == ("started", "finished")
+    assert finished.time - started.time < 10  # and no lease is waited for
     assert site.queued() == 0
+
+
+def test_a_message_that_went_back_is_acknowledged_by_whoever_takes_it(site: Site) -> None:
+    site.schedd.delay = 0.5
+    site.submit(job(seconds=5))
+    site.broker.break_at("wait")
+    assert site.run() == 0
+    assert site.queued() == 1
+
+    assert site.run() == 3
+
+    assert site.queued() == 0
+    assert site.kinds() == ["started", "finished"]
+
+
+def test_a_worker_that_cannot_ask_again_evicts_what_may_be_recorded(site: Site) -> None:
+    site.schedd.delay = 0.5
+    site.submit(job(seconds=5))
+    site.broker.break_at("wait")
+    site.after(0.01, site.schedd.leave)
+
+    assert site.run(timeout=60.0) == 3
+
+    assert site.kinds() == ["started", "evicted"]
+    assert site.jobs == []
+    assert site.queued() == 1
+
+
+def test_a_worker_signalled_before_it_asks_again_evicts_what_may_be_recorded(site: Site) -> None:
+    def come_back() -> None:
+        site.broker.down = None
+        site.signal()
+
+    site.schedd.delay = 0.5
+    site.submit(job(seconds=5))
+    site.after(0.1, lambda: setattr(site.broker, "down", BrokerUnreachable("gone")))
+    site.after(5.0, come_back)
+
+    assert site.run(timeout=60.0, max_backoff=0.2) == 143
+
+    assert site.kinds() == ["started", "evicted"]
+    assert site.jobs == []
 
 
 def test_a_refusal_after_a_question_without_an_answer_ends_what_may_be_recorded(

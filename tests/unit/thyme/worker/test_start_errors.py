@@ -110,6 +110,7 @@ def test_a_job_whose_connection_breaks_before_its_start_comes_again_and_runs_onc
 
     assert site.run() == 0
 
+    assert site.run() == 3  # the message, where it went back and the worker needed it no more
     assert len(site.jobs) == 1
     assert site.kinds() == ["started", "finished"]
     assert site.queued() == 0

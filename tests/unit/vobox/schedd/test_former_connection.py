@@ -126,3 +126,19 @@ def test_an_answer_that_cannot_be_read_is_an_answer(
     assert [str(error) for error in made.failed] == [f"{TAKEN}: a schedd of this name is running"]
     text = "the answer of the schedd of the same name is not understood: not a thyme message: "
     assert text in caplog.text
+
+
+def test_it_ends_at_once_when_told_to_while_nobody_has_answered_yet(
+    start: Callable[[FakeBroker], Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(former_connection, "ANSWER_SECONDS", 1e6)
+    broker = FakeBroker()
+    keep_a_dead_connection(broker, 60.0)
+    made = start(broker)
+    wait_until(lambda: "request" in broker.calls or "send" in broker.calls, "the question")
+
+    made.schedd.stop()
+
+    made.thread.join(20)
+    assert not made.thread.is_alive()
+    assert not made.failed
