@@ -255,6 +255,28 @@ class IdleSince:
 
 
 @dataclass(frozen=True)
+class Expectation:
+    """For how many seconds a pilot that starts now may expect to live, and why that is told."""
+
+    seconds: float
+    why: str
+    #: the same if the node never closed; None: not known
+    unclosed: float | None = None
+
+
+@dataclass(frozen=True)
+class ToldPilot:
+    """What a pilot was told when it started, and why it was asked to end, if it was."""
+
+    id: str
+    #: None: not how long it may live
+    life: Expectation | None = None
+    #: in seconds since 1970
+    started: float = 0.0
+    stop_reason: str = ""
+
+
+@dataclass(frozen=True)
 class History:
     """What one decision passes to the next."""
 
@@ -276,6 +298,12 @@ class History:
     shares: tuple[PilotShare, ...] = ()
     idle: IdleSince = field(default_factory=IdleSince)
     record: IdleRecord = field(default_factory=IdleRecord)
+    #: pilots that this daemon, or one before it, started or asked to end
+    told: tuple[ToldPilot, ...] = ()
+    #: when the node closes, as pilots were last told, in seconds since 1970; and an end that they
+    #: were told of and that will not come
+    told_end: float | None = None
+    withdrawn_end: float | None = None
     #: ids of exited pilots that were counted and whose removal is not done yet
     judged: frozenset[str] = frozenset()
     #: what the pilots were that ``no_work`` and ``breaker`` are about; "" where not known
@@ -294,6 +322,8 @@ class NodeState:
     #: None: the engine did not answer
     pilots: tuple[Pilot, ...] | None
     mode: Mode = Mode.ACTIVE
+    #: when the admin ends pilots that still run, in seconds since 1970; None: he does not
+    drain_deadline: float | None = None
     trigger: Trigger = Trigger.TIMER
     history: History = field(default_factory=History)
     #: why the engine did not answer
@@ -310,9 +340,8 @@ class StartPilots:
     """Start ``count`` pilots."""
 
     count: int
-    #: for how many seconds each of them is expected to live (None: not known); empty: not known
-    #: of any of them
-    lives: tuple[float | None, ...] = ()
+    #: how long each of them is expected to live (None: not known); empty: not known of any of them
+    lives: tuple[Expectation | None, ...] = ()
     #: when the node closes, in seconds since 1970; None: never, or not known
     closes: float | None = None
 
@@ -370,8 +399,6 @@ class Decision:
     recheck_after: float | None = None
     #: shares of running pilots, by id, where there is not enough CPU for all; (): all get the same
     weights: tuple[tuple[str, int], ...] = ()
-    #: when the node closes, in seconds since 1970; None: never, not known, or it is closed
-    closes: float | None = None
 
 
 @dataclass(frozen=True)
@@ -388,6 +415,8 @@ class EndedPilot:
     outcome: str = ""
     #: its command ran
     ran: bool = True
+    #: why Plancton asked it to end; "": it did not, or that is not known
+    stop_reason: str = ""
 
 
 @dataclass(frozen=True)

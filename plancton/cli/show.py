@@ -15,6 +15,9 @@ from plancton.paths import Paths
 
 from .document import read_current
 
+#: Of the pilots that were asked to end, so many are shown.
+_STOPPED_SHOWN = 5
+
 
 def status(paths: Paths, arguments: argparse.Namespace) -> int:
     """Print what runs: the daemon, the owner's load and the pilots."""
@@ -31,8 +34,8 @@ def explain(paths: Paths, arguments: argparse.Namespace) -> int:
     document = read_current(paths, time.time())
     if arguments.json:
         keys = (
-            "written", "daemon", "summary", "capacity", "rules", "window", "image", "protection",
-            "config",
+            "written", "daemon", "summary", "capacity", "rules", "pilots", "ended", "window",
+            "image", "protection", "config",
         )  # fmt: skip
         print(json.dumps({key: document.get(key) for key in keys}, indent=2))
         return _code(document)
@@ -40,10 +43,22 @@ def explain(paths: Paths, arguments: argparse.Namespace) -> int:
     for rule in document["rules"]:
         room = "no limit" if rule["room"] is None else f"{rule['room']} more"
         _print_row(rule["rule"], room, rule["text"])
+    _print_pilots(document)
     problem = (document.get("config") or {}).get("problem")
     if problem:
         _print_row("config", "", problem)
     return _code(document)
+
+
+def _print_pilots(document: dict[str, Any]) -> None:
+    """Print a sentence or two for each pilot, and for the last ones that were asked to end."""
+    for pilot in document.get("pilots") or ():
+        # without a daemon, and from one of an earlier version, there is no text
+        if text := pilot.get("text"):
+            _print_row(pilot["name"], pilot["state"], text)
+    asked = [one for one in document.get("ended") or () if one.get("stop_reason")]
+    for one in asked[-_STOPPED_SHOWN:]:
+        _print_row(one["name"], "ended", f"It was asked to end: {one['stop_reason']}.")
 
 
 def _print_row(rule: str, room: str, text: str) -> None:

@@ -64,16 +64,28 @@ def force_stop(paths: Paths, _arguments: argparse.Namespace) -> int:
 
 def drain(paths: Paths, arguments: argparse.Namespace) -> int:
     """Start no new pilots; running ones end by themselves."""
-    AdminFlags(paths.rundir).drain()
-    _report(paths, "drains: no new pilots are started")
-    return _wait_for_pilots(paths, arguments.wait, arguments.deadline)
+    return _drain(paths, arguments, "drains: no new pilots are started", then_stop=False)
 
 
 def drain_stop(paths: Paths, arguments: argparse.Namespace) -> int:
     """Drain, and end the daemon after the last pilot."""
-    AdminFlags(paths.rundir).drain(then_stop=True)
-    _report(paths, "drains, and the daemon ends after the last pilot")
-    return _wait_for_pilots(paths, arguments.wait, arguments.deadline)
+    text = "drains, and the daemon ends after the last pilot"
+    return _drain(paths, arguments, text, then_stop=True)
+
+
+def _drain(paths: Paths, arguments: argparse.Namespace, text: str, *, then_stop: bool) -> int:
+    flags, wait, deadline = AdminFlags(paths.rundir), arguments.wait, arguments.deadline
+    # where --wait ends first, nobody is there to end pilots
+    ends = deadline is not None and (wait is None or deadline <= wait)
+    flags.drain(then_stop=then_stop, deadline=time.time() + deadline if ends else None)
+    _report(paths, text)
+    try:
+        return _wait_for_pilots(paths, wait, deadline)
+    except KeyboardInterrupt:
+        if ends:
+            # Nobody will end pilots now: they are told so.
+            flags.drain(then_stop=then_stop)
+        raise
 
 
 def resume(paths: Paths, _arguments: argparse.Namespace) -> int:

@@ -1,6 +1,6 @@
 """Flag files in the run directory that say what the admin wants (as in 2017).
 
-    drain        start no new pilots
+    drain        start no new pilots; may hold when running ones are ended, in seconds since 1970
     stop         with drain: the daemon ends after the last pilot
     force-stop   end every pilot and the daemon, now
     retry        forget the failures of pilots once, and try again
@@ -16,6 +16,11 @@ from pathlib import Path
 
 from plancton.errors import PlanctonError
 from plancton.model import Mode
+
+#: Largest part of a flag file that is read (bytes).
+_MAX_FLAG = 100
+#: Later than any deadline, in seconds since 1970, and early enough for a date.
+_LAST_MOMENT = 1e11
 
 
 class AdminFlags:
@@ -42,12 +47,27 @@ class AdminFlags:
         except OSError:
             return None
 
-    def drain(self, *, then_stop: bool = False) -> None:
-        """Ask for a drain, and for the daemon's end after the last pilot if ``then_stop``."""
+    def find_drain_deadline(self) -> float | None:
+        """Return when pilots that still run are ended, in seconds since 1970; None: they are not.
+
+        What cannot be read, or is no such time, is none: daemons before 1.0 wrote an empty file.
+        """
+        try:
+            with self._drain.open(encoding="ascii") as file:
+                value = float(file.read(_MAX_FLAG))
+        except (OSError, ValueError):
+            return None
+        return value if 0 < value < _LAST_MOMENT else None
+
+    def drain(self, *, then_stop: bool = False, deadline: float | None = None) -> None:
+        """Ask for a drain, and for the daemon's end after the last pilot if ``then_stop``.
+
+        Pilots are told of ``deadline``, in seconds since 1970; who asks ends them then.
+        """
         if then_stop:
             # First, so that no pass in between sees a plain drain and a resumed stop later.
             _set(self._stop)
-        _set(self._drain)
+        _set(self._drain, "" if deadline is None else f"{deadline:.0f}\n")
 
     def force_stop(self) -> None:
         """Ask for the end of every pilot and of the daemon."""
@@ -83,10 +103,11 @@ class AdminFlags:
         _clear(self._force)
 
 
-def _set(flag: Path) -> None:
+def _set(flag: Path, text: str = "") -> None:
     try:
         flag.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flag.touch(mode=0o600)
+        flag.write_text(text, encoding="ascii")
     except OSError as error:
         raise PlanctonError(f"{flag}: cannot be written: {error.strerror}") from error
 

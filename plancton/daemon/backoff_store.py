@@ -1,4 +1,4 @@
-"""Keep what the back-offs have learned over a restart of the daemon.
+"""Keep what the back-offs have learned, and what pilots were told, over a restart of the daemon.
 
 Without it, every upgrade of a node whose pilots fail would start a node full of them again.
 The times in it are of the monotonic clock, which goes on until the node is restarted; after
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from plancton.config.model import Config
-from plancton.model import Breaker, History, NoWork
+from plancton.model import Breaker, Expectation, History, NoWork, ToldPilot
 
 _log = logging.getLogger("plancton")
 
@@ -35,6 +35,9 @@ def select_kept(history: History) -> History:
         pilot_config=history.pilot_config,
         pilot_image=history.pilot_image,
         forgotten_at=history.forgotten_at,
+        told=history.told,
+        told_end=history.told_end,
+        withdrawn_end=history.withdrawn_end,
     )
 
 
@@ -50,6 +53,9 @@ def save(path: Path, history: History, boot: str) -> None:
         "pilot_config": history.pilot_config,
         "pilot_image": history.pilot_image,
         "forgotten_at": history.forgotten_at,
+        "told": [asdict(one) for one in history.told],
+        "told_end": history.told_end,
+        "withdrawn_end": history.withdrawn_end,
     }
     fresh = path.with_name(path.name + ".new")
     fresh.write_text(json.dumps(content), encoding="utf-8")
@@ -87,7 +93,7 @@ def load(path: Path, config: Config, now: float, boot: str) -> History:
 def _read(content: dict[str, Any]) -> History:
     no_work, breaker, last = content["no_work"], content["breaker"], content["last_eviction"]
     return History(
-        last_eviction=None if last is None else float(last),
+        last_eviction=_optional(last),
         no_work=NoWork(
             level=int(no_work["level"]),
             next_probe=float(no_work["next_probe"]),
@@ -104,5 +110,22 @@ def _read(content: dict[str, Any]) -> History:
         # Daemons of earlier versions did not write these.
         pilot_config=str(content.get("pilot_config", "")),
         pilot_image=str(content.get("pilot_image", "")),
-        forgotten_at=None if (at := content.get("forgotten_at")) is None else float(at),
+        forgotten_at=_optional(content.get("forgotten_at")),
+        told=tuple(_read_told(one) for one in content.get("told", ())),
+        told_end=_optional(content.get("told_end")),
+        withdrawn_end=_optional(content.get("withdrawn_end")),
     )
+
+
+def _read_told(content: dict[str, Any]) -> ToldPilot:
+    life = content["life"]
+    return ToldPilot(
+        str(content["id"]),
+        life and Expectation(float(life["seconds"]), str(life["why"]), _optional(life["unclosed"])),
+        float(content["started"]),
+        str(content["stop_reason"]),
+    )
+
+
+def _optional(value: Any) -> float | None:
+    return None if value is None else float(value)

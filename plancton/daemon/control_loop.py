@@ -16,6 +16,7 @@ from plancton.errors import EngineError, EngineUnavailable, PlanctonError
 from plancton.model import (
     Decision,
     EndedPilot,
+    Expectation,
     History,
     HostLoad,
     LoopPass,
@@ -28,11 +29,12 @@ from plancton.model import (
     RemovePilot,
     StartPilots,
     StopPilot,
+    ToldPilot,
     Trigger,
     Usage,
 )
 from plancton.node.sensors import Sensors
-from plancton.policy import backoff, capacity, decide
+from plancton.policy import backoff, capacity, decide, told_pilots
 
 from .admin_mode import AdminFlags
 from .backoff_store import select_kept
@@ -95,8 +97,6 @@ class ControlLoop:
         self._remembered = select_kept(self._history)
         self._usage: dict[str, PilotUsage] = {}
         self._summary = ""
-        #: when the node closes, as the pilots that run were last told
-        self._told_end: float | None = None
         self._last_mode = Mode.ACTIVE
         self._any_active = False
         self._reload = False
@@ -138,6 +138,7 @@ class ControlLoop:
         decision = decide.decide(state, self._config.config, now)
         if decision.history.forgotten_at != self._history.forgotten_at:
             self._tell_that_failures_are_forgotten(state.retry)
+        told_end = self._history.told_end
         self._history = decision.history
         if decision.summary != self._summary and decision.actions:
             _log.info("%s", decision.summary)
@@ -151,7 +152,8 @@ class ControlLoop:
             else:
                 started = self._start(action) > 0
         self._share_cpu(decision)
-        self._tell_end(decision, state.pilots or ())
+        if decision.history.told_end != told_end:
+            self._tell_end(state.pilots or ())
         pilots = state.pilots
         if decision.actions:
             # The status shows the pilots after the actions, not before.
@@ -174,10 +176,11 @@ class ControlLoop:
         )
         self._last_mode = state.mode
         self._any_active = any(p.state is not PilotState.EXITED for p in pilots or ())
-        self._publish(loop_pass)
+        # First: what is published must not be lost with a daemon that is killed.
         if (now_kept := select_kept(self._history)) != self._remembered:
             self._remembered = now_kept
             self._remember(now_kept)
+        self._publish(loop_pass)
         return loop_pass
 
     def _observe(self, trigger: Trigger) -> NodeState:
@@ -190,6 +193,7 @@ class ControlLoop:
             load=load,
             pilots=pilots,
             mode=self._flags.read_mode(),
+            drain_deadline=self._flags.find_drain_deadline(),
             trigger=trigger,
             history=self._history,
             engine_problem=problem,
@@ -260,6 +264,7 @@ class ControlLoop:
 
     def _ended(self, pilot: Pilot) -> EndedPilot:
         _log.info("%s ended: %s", pilot.name, backoff.describe_end(pilot))
+        told = told_pilots.find_told(self._history, pilot.id)
         return EndedPilot(
             pilot.name,
             pilot.exit_code,
@@ -269,6 +274,7 @@ class ControlLoop:
             pilot.detail,
             backoff.classify_end(pilot, self._config.config).value,
             ran=not pilot.never_ran,
+            stop_reason="" if told is None else told.stop_reason,
         )
 
     def _start(self, action: StartPilots) -> int:
@@ -276,8 +282,10 @@ class ControlLoop:
         config = self._config.config
         for done in range(action.count):
             name = pilot_spec.make_name()
+            life = action.lives[done] if done < len(action.lives) else None
+            wall = self._clock.wall()
             try:
-                features = self._make_features(name, action, done)
+                features = self._make_features(name, wall, life, action.closes)
                 self._engine.start(pilot_spec.make_spec(config, self.facts, name, features))
             except EngineError as error:
                 _log.error("not started: %s", error)
@@ -289,16 +297,19 @@ class ControlLoop:
                 return done
             _log.info("%s started", name)
             self.counts["started"] += 1
+            told = ToldPilot(name, life if features else None, wall)
+            self._history = told_pilots.note_told(self._history, told)
         return action.count
 
-    def _make_features(self, name: str, action: StartPilots, number: int) -> dict[str, str]:
+    def _make_features(
+        self, name: str, wall: float, life: Expectation | None, closes: float | None
+    ) -> dict[str, str]:
         config = self._config.config
         if not config.machine_features:
             return {}
-        life = action.lives[number] if number < len(action.lives) else None
-        wall = self._clock.wall()
+        seconds = None if life is None else life.seconds
         return job_features.make_features(
-            config, self.facts, name, wall=wall, life=life, closes=action.closes
+            config, self.facts, name, wall=wall, life=seconds, closes=closes
         )
 
     def _stop(self, action: StopPilot) -> None:
@@ -306,6 +317,7 @@ class ControlLoop:
             _log.info("%s is asked to end: %s", action.pilot.name, action.reason)
             self.counts["asked_to_stop"] += 1
         pilot = action.pilot.id
+        self._history = told_pilots.note_stop(self._history, pilot, action.reason)
         self._problems.attempt(pilot, lambda: self._engine.stop(pilot, action.grace))
 
     def _share_cpu(self, decision: Decision) -> None:
@@ -316,16 +328,15 @@ class ControlLoop:
         except EngineUnavailable as error:
             self._problems.report("engine", f"the engine does not answer: {error}")
 
-    def _tell_end(self, decision: Decision, pilots: tuple[Pilot, ...]) -> None:
-        """Tell running pilots when the node closes, if that is not what they were told."""
+    def _tell_end(self, pilots: tuple[Pilot, ...]) -> None:
+        """Tell running pilots when the node closes now."""
         config = self._config.config
-        closes = decision.closes
-        if closes is None or closes == self._told_end or not config.machine_features:
+        if not config.machine_features:
             return
-        self._told_end = closes
-        features = job_features.make_end_features(config, closes)
         for pilot in pilots:
             if pilot.state is PilotState.RUNNING:
+                told = told_pilots.find_told(self._history, pilot.id)
+                features = job_features.make_end_features(config, self._history.told_end, told)
                 self._problems.attempt(pilot.id, partial(self._engine.tell, pilot.id, features))
 
     def _remove(self, pilot: str) -> None:

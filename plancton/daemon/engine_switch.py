@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from plancton.config.container_keys import READ_AT_START
 from plancton.config.model import Config
 from plancton.engine.base import Engine
+from plancton.engine.job_features import Features
 from plancton.engine.pilot_spec import PilotSpec
 from plancton.errors import EngineError
 from plancton.model import HostFacts, Pilot, PilotUsage, Prepared, Usage
@@ -118,7 +119,7 @@ class EngineSwitch:
             engine.share_cpu({pilot: weight for pilot, weight in weights.items()
                               if self._owner.get(pilot, self._current) is engine})  # fmt: skip
 
-    def tell(self, pilot_id: str, features: Mapping[str, str]) -> None:
+    def tell(self, pilot_id: str, features: Features) -> None:
         """Write files about the node anew for a pilot, on the engine that has it."""
         self._owner.get(pilot_id, self._current).tell(pilot_id, features)
 

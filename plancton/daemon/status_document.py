@@ -23,9 +23,10 @@ from plancton.model import (
     LoopPass,
     NoWork,
     Pilot,
+    PilotState,
     Prepared,
 )
-from plancton.policy import calendar_rule
+from plancton.policy import calendar_rule, told_pilots
 
 #: Raised when a key changes its meaning or goes away, not when one is added.
 VERSION = 1
@@ -96,7 +97,10 @@ def build_document(
         "capacity": asdict(loop_pass.decision.capacity),
         "pilots": None
         if loop_pass.pilots is None
-        else [encode_pilot(pilot) for pilot in loop_pass.pilots],
+        else [
+            {**encode_pilot(one), "text": _describe(one, loop_pass, config, wall)}
+            for one in loop_pass.pilots
+        ],
         "ended": [asdict(one) for one in ended],
         "counts": counts,
         "no_work": _no_work(loop_pass.decision.history.no_work, now),
@@ -122,6 +126,20 @@ def write_document(path: Path, content: dict[str, Any]) -> None:
 def encode_pilot(pilot: Pilot) -> dict[str, Any]:
     """Return a pilot as the document shows it."""
     return {**asdict(pilot), "state": pilot.state.value}
+
+
+def _describe(pilot: Pilot, loop_pass: LoopPass, config: Config, wall: float) -> str:
+    if pilot.state is PilotState.EXITED:
+        return ""
+    protection = loop_pass.prepared.protection
+    return told_pilots.describe_pilot(
+        pilot,
+        loop_pass.pilots or (),
+        loop_pass.decision.history,
+        config,
+        protected=protection is not None and protection.cpu_is_idle,
+        wall=wall,
+    )
 
 
 def _window(config: Config, facts: HostFacts, wall: float) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import Protocol
 from plancton.config.model import Config
 from plancton.model import HostFacts, Pilot, Prepared, Usage
 
+from .job_features import Features
 from .pilot_spec import PilotSpec
 
 
@@ -74,8 +75,8 @@ class Engine(Protocol):
         """
         ...
 
-    def tell(self, pilot_id: str, features: Mapping[str, str]) -> None:
-        """Write some files about a running pilot's node anew (``job_features``).
+    def tell(self, pilot_id: str, features: Features) -> None:
+        """Write some files about a running pilot's node anew, or remove them (``job_features``).
 
         A pilot that is not running, or that has no such files, is no error.
         """

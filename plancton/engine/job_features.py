@@ -15,10 +15,14 @@ from collections.abc import Mapping
 
 from plancton.config.computed_keys import max_docks
 from plancton.config.model import Config
-from plancton.model import HostFacts
+from plancton.model import HostFacts, ToldPilot
 
 MACHINE, JOB, LIFE = "machinefeatures", "jobfeatures", "life"
 _VARIABLES = {"MACHINEFEATURES": MACHINE, "JOBFEATURES": JOB, "PLANCTON_LIFE": LIFE}
+
+
+#: Relative paths and contents; None: there is no such file any more.
+Features = Mapping[str, str | None]
 
 
 def make_features(
@@ -50,7 +54,8 @@ def make_features(
         f"{JOB}/max_swap_bytes": config.max_dock_swap,
     }
     if closes is not None:
-        values |= _list_end(config, closes)
+        values[f"{MACHINE}/shutdowntime"] = closes
+        values[f"{MACHINE}/grace_secs"] = config.drain_lead
     if life is not None:
         values[f"{JOB}/wall_limit_secs"] = life
         values[f"{JOB}/cpu_limit_secs"] = life * config.cpus_per_dock
@@ -58,16 +63,25 @@ def make_features(
     return _format_values(values)
 
 
-def make_end_features(config: Config, closes: float) -> dict[str, str]:
-    """Return the files that say when the node closes, for pilots that run already.
+def make_end_features(config: Config, closes: float | None, told: ToldPilot | None) -> Features:
+    """Return the files that change for a running pilot where the node closes at another time.
 
-    ``closes``: in seconds since 1970; the rest of what a pilot was told stays.
+    Args:
+        config: says how long before that no pilot starts.
+        closes: when the node closes; None: never, or not known.
+        told: what the pilot was told when it started; None: not known, and then that stays.
     """
-    return _format_values(_list_end(config, closes))
-
-
-def _list_end(config: Config, closes: float) -> dict[str, float | str]:
-    return {f"{MACHINE}/shutdowntime": closes, f"{MACHINE}/grace_secs": config.drain_lead}
+    values = {
+        f"{MACHINE}/shutdowntime": closes,
+        f"{MACHINE}/grace_secs": None if closes is None else config.drain_lead,
+    }
+    if told is not None:
+        ends = [] if closes is None else [closes]
+        if told.life is not None and told.life.unclosed is not None:
+            ends.append(told.started + told.life.unclosed)
+        values[f"{JOB}/shutdowntime_job"] = values[LIFE] = min(ends, default=None)
+    known = {path: value for path, value in values.items() if value is not None}
+    return {**dict.fromkeys(values), **_format_values(known)}
 
 
 def _format_values(values: Mapping[str, float | str]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from plancton.model import (
     Action,
     Capacity,
     Decision,
+    Expectation,
     History,
     NodeState,
     PilotState,
@@ -23,7 +24,7 @@ from plancton.model import (
     StopPilot,
 )
 
-from . import backoff, calendar_rule, capacity, cpu_weights, lifetime
+from . import backoff, calendar_rule, capacity, cpu_weights, lifetime, told_pilots
 from .rules import RULES, RuleResult, View, is_protected
 
 
@@ -51,7 +52,7 @@ def decide(state: NodeState, config: Config, now: float) -> Decision:
     actions: list[Action] = [RemovePilot(pilot) for pilot in exited]
     actions += stops
     if starts:
-        actions.append(StartPilots(starts, _expect_lives(view, starts), view.phase.end))
+        actions.append(StartPilots(starts, _expect_lives(view, starts), view.history.told_end))
     return Decision(
         actions=tuple(actions),
         reasons=reasons,
@@ -59,7 +60,6 @@ def decide(state: NodeState, config: Config, now: float) -> Decision:
         history=replace(view.history, acted=bool(actions)),
         summary=_summarize(starts, stops, reasons),
         recheck_after=min((wait for wait in waits if wait > 0), default=None),
-        closes=view.phase.end,
         weights=cpu_weights.weigh_by_age(view.remaining) if is_protected(state) else (),
     )
 
@@ -69,12 +69,10 @@ def find_main_reason(reasons: Sequence[Reason]) -> Reason | None:
     return next((reason for reason in reasons if reason.room == 0), None)
 
 
-def _expect_lives(view: View, starts: int) -> tuple[float | None, ...]:
-    """Return for how many seconds each pilot that starts now may live; () where not known."""
-    lives = [view.expect_life(view.in_use + number) for number in range(starts)]
-    if not any(lives):
-        return ()
-    return tuple(None if life is None else life.seconds for life in lives)
+def _expect_lives(view: View, starts: int) -> tuple[Expectation | None, ...]:
+    """Return how long each pilot that starts now may live; () where that is not known."""
+    lives = tuple(view.expect_life(view.in_use + number) for number in range(starts))
+    return lives if any(lives) else ()
 
 
 def _make_view(state: NodeState, config: Config, now: float) -> View:
@@ -98,13 +96,18 @@ def _make_view(state: NodeState, config: Config, now: float) -> View:
         now,
         state.wall,
     )
+    phase = calendar_rule.find_phase(config, state.facts, state.wall)
+    ends = [end for end in (phase.end, state.drain_deadline) if end is not None]
+    is_open = phase.name in (calendar_rule.OPEN, calendar_rule.ENDING)
+    history = told_pilots.forget_gone(history, pilots)
+    history = told_pilots.follow_end(history, min(ends, default=None), is_open, state.wall)
     return View(
         state=state,
         config=config,
         now=now,
         history=capacity.track_excess(history, total, len(active), now),
         limits=limits,
-        phase=calendar_rule.find_phase(config, state.facts, state.wall),
+        phase=phase,
         active=active,
         remaining=active,
         stopping=stopping,

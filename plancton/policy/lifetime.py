@@ -15,10 +15,10 @@ import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from plancton.config.model import Config
-from plancton.model import Capacity, History, IdleRecord, IdleSince
+from plancton.model import Capacity, Expectation, History, IdleRecord, IdleSince
 
 from .calendar_rule import CalendarPhase
 
@@ -45,14 +45,6 @@ LEAST_CONFIDENCE = 0.5
 LONGEST_LIFE = 7 * 86400.0
 #: For no more pilots than this are idle periods followed.
 MOST_LEVELS = 512
-
-
-@dataclass(frozen=True)
-class Expectation:
-    """For how many seconds a pilot may expect to live, and why that is told."""
-
-    seconds: float
-    why: str
 
 
 def follow_idle(
@@ -184,11 +176,13 @@ def expect_life(
             if more < config.lifetime_min:
                 more, why = config.lifetime_min, "the least that is told (lifetime_min)"
             known.append(Expectation(more, why))
-    if phase.end is not None:
-        known.append(Expectation(max(0.0, phase.end - wall), "until the node closes"))
     if "max_ttl" in config.model_fields_set:
         known.append(Expectation(config.max_ttl, "max_ttl"))
-    return min(known, key=lambda one: one.seconds, default=None)
+    unclosed = min((one.seconds for one in known), default=None)
+    if phase.end is not None:
+        known.append(Expectation(max(0.0, phase.end - wall), "until the node closes"))
+    found = min(known, key=lambda one: one.seconds, default=None)
+    return None if found is None else replace(found, unclosed=unclosed)
 
 
 def _confidence(config: Config, history: History) -> float:

@@ -14,8 +14,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
+from plancton.calendar.syntax import find_zone
 from plancton.config.model import Config
 from plancton.model import (
+    Expectation,
     History,
     Mode,
     NodeState,
@@ -24,7 +26,7 @@ from plancton.model import (
     Trigger,
 )
 
-from . import backoff, capacity, lifetime
+from . import backoff, calendar_rule, capacity, lifetime
 from .calendar_rule import CalendarPhase
 from .capacity import Limit, format_gb, format_pilots
 
@@ -102,11 +104,16 @@ class View:
         """How many pilots use the node, ending ones included."""
         return len(self.active) + len(self.stopping)
 
-    def expect_life(self, place: int) -> lifetime.Expectation | None:
+    def expect_life(self, place: int) -> Expectation | None:
         """Return for how long a pilot that starts after ``place`` others may live."""
         return lifetime.expect_life(
             self.history, self.config, self.phase, place, self.now, self.state.wall
         )
+
+    def format_time(self, wall: float) -> str:
+        """Return a moment, in seconds since 1970, as the node's admin reads it."""
+        zone = find_zone(self.config.timezone or self.state.facts.timezone)
+        return calendar_rule.format_time(wall, zone)
 
     @property
     def least_work_first(self) -> list[Pilot]:
@@ -173,7 +180,7 @@ def require_image(view: View) -> RuleResult | None:
 
 def obey_admin(view: View) -> RuleResult:
     """Start nothing while the node drains; with force-stop, stop every pilot."""
-    mode = view.state.mode
+    mode, deadline = view.state.mode, view.state.drain_deadline
     sentence = {
         Mode.ACTIVE: "The node is in use: it neither drains nor stops.",
         Mode.DRAIN: "The node drains: `planctonctl resume` ends that.",
@@ -184,7 +191,11 @@ def obey_admin(view: View) -> RuleResult:
         pilots = view.active + view.stopping
         stops = tuple(StopPilot(pilot, FORCE_GRACE, FORCE_STOPPED) for pilot in pilots)
         return RuleResult(sentence, 0, stops, SOON)
-    return RuleResult(sentence, None if mode is Mode.ACTIVE else 0)
+    if mode is Mode.ACTIVE:
+        return RuleResult(sentence)
+    if deadline is not None:
+        sentence += f" Pilots that still run at {view.format_time(deadline)} are asked to end."
+    return RuleResult(sentence, 0)
 
 
 def limit_age(view: View) -> RuleResult:
@@ -297,7 +308,10 @@ def follow_calendar(view: View) -> RuleResult:
         grace = view.config.stop_grace
         stops = tuple(StopPilot(pilot, grace, WINDOW_OVER) for pilot in view.remaining)
     wait = None if phase.change is None else phase.change - view.state.wall
-    return RuleResult(phase.text, None if phase.starts else 0, stops, wait)
+    text, withdrawn = phase.text, view.history.withdrawn_end
+    if withdrawn is not None:
+        text += f" The end at {view.format_time(withdrawn)} that pilots were told of is taken back."
+    return RuleResult(text, None if phase.starts else 0, stops, wait)
 
 
 def describe_lifetime(view: View) -> RuleResult:

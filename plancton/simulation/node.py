@@ -222,7 +222,7 @@ class _VirtualNode:
     def _start(self, action: StartPilots) -> None:
         for number in range(action.count):
             life = action.lives[number] if number < len(action.lives) else None
-            length = self._setup.queue.take(life)
+            length = self._setup.queue.take(None if life is None else life.seconds)
             self._made += 1
             job = None if length is None else length * self._config.cpus_per_dock
             self._pilots.append(_VirtualPilot(f"{self._made}", self._now, job))

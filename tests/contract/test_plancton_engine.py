@@ -229,6 +229,22 @@ def test_a_running_pilot_reads_what_it_is_told_later(bench: EngineTest) -> None:
     bench.engine.tell("not-there", {"jobfeatures/wall_limit_secs": "999\n"})
 
 
+def test_a_running_pilot_finds_no_file_of_what_is_taken_back(bench: EngineTest) -> None:
+    name = bench.start(bench.harness.awaits("wall_limit_secs", ""))
+    bench.until(name, PilotState.RUNNING)
+    bench.engine.tell(name, {"jobfeatures/wall_limit_secs": "888\n"})
+    bench.engine.tell(name, {"jobfeatures/wall_limit_secs": None})
+    assert bench.until(name, PilotState.EXITED).exit_code == 0
+
+
+def test_a_pilot_that_is_told_again_after_that_reads_it(bench: EngineTest) -> None:
+    name = bench.start(bench.harness.awaits("wall_limit_secs", "999"))
+    bench.until(name, PilotState.RUNNING)
+    for text in (None, "999\n"):
+        bench.engine.tell(name, {"jobfeatures/wall_limit_secs": text})
+    assert bench.until(name, PilotState.EXITED).exit_code == 0
+
+
 def test_a_pilot_reads_what_it_is_told_about_its_node(bench: EngineTest) -> None:
     """The spec of every pilot here says that its time is 777 s."""
     for value, code in (("777", 0), ("778", 1)):

@@ -41,7 +41,10 @@ class EngineHarness(Protocol):
         ...
 
     def awaits(self, path: str, value: str) -> tuple[str, ...]:
-        """Return a command that ends with 0 as soon as that file holds ``value``."""
+        """Return a command that ends with 0 as soon as that file holds ``value``.
+
+        ``value`` may be empty: as soon as there is no such file.
+        """
         ...
 
     def ignores_term(self) -> tuple[str, ...]:
@@ -123,6 +126,8 @@ class ProcessHarness:
 
     def awaits(self, path: str, value: str) -> tuple[str, ...]:
         test = f'test "$(cat "$JOBFEATURES/{path}")" = {value}'
+        if not value:
+            test = f'! test -e "$JOBFEATURES/{path}" && ! cat "$JOBFEATURES/{path}"'
         return ("sh", "-c", f"until {test}; do sleep 0.05; done")
 
     def ignores_term(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from plancton.config.reload import ConfigWatch
 from plancton.daemon import status_document
 from plancton.daemon.admin_mode import AdminFlags
 from plancton.daemon.control_loop import Clock, ControlLoop
+from plancton.engine.job_features import Features
 from plancton.engine.pilot_spec import PilotSpec
 from plancton.errors import EngineError, EngineUnavailable, StartFailed
 from plancton.model import (
@@ -96,6 +97,8 @@ class FakePilot:
     ended: float | None = None
     code: int | None = None
     detail: str = ""
+    #: was told something when it started
+    has_features: bool = False
     #: does not end when asked to, only when killed
     stubborn: bool = False
 
@@ -114,7 +117,7 @@ class FakeEngine:
     A pilot's command says what it does: ``exit N``, ``sleep`` (ends when asked to), ``stubborn``
     (ends only when killed), ``say TEXT`` (prints it, and ends when asked to),
     ``reads FILE VALUE`` (ends with 0 if it was told so) or ``awaits FILE VALUE`` (ends with 0 when
-    it is told so).
+    it is told so; without VALUE, when there is no such file any more).
     ``calls`` records every change that was asked for.
     """
 
@@ -150,7 +153,12 @@ class FakeEngine:
         if self.start_problem:
             raise StartFailed(f"{spec.name}: {self.start_problem}")
         self.calls.append(("start", spec.name))
-        pilot = FakePilot(spec, self._place.clock.now(), stubborn=spec.command[0] == "stubborn")
+        pilot = FakePilot(
+            spec,
+            self._place.clock.now(),
+            has_features=bool(spec.features),
+            stubborn=spec.command[0] == "stubborn",
+        )
         self._place.pilots[spec.name] = pilot
         if spec.command[0] == "exit":
             self.end(spec.name, int(spec.command[1]))
@@ -184,13 +192,15 @@ class FakeEngine:
         self._answer()
         self.weights = dict(weights)
 
-    def tell(self, pilot_id: str, features: Mapping[str, str]) -> None:
+    def tell(self, pilot_id: str, features: Features) -> None:
         self._answer()
         pilot = self._place.pilots.get(pilot_id)
-        if pilot is None or pilot.ended is not None or not pilot.spec.features:
+        if pilot is None or pilot.ended is not None or not pilot.has_features:
             return
         self.calls.append(("tell", pilot_id))
-        pilot.spec = replace(pilot.spec, features={**pilot.spec.features, **features})
+        left = {**pilot.spec.features, **features}
+        known = {path: text for path, text in left.items() if text is not None}
+        pilot.spec = replace(pilot.spec, features=known)
         if pilot.spec.command[0] == "awaits":
             _, path, value = pilot.spec.command
             if pilot.spec.features.get(path, "").strip() == value:
@@ -229,6 +239,10 @@ class FakeEngine:
         pilot = self._place.pilots[name]
         pilot.ended, pilot.code, pilot.detail = self._place.clock.now(), code, detail
         self._wake()
+
+    def list_features(self) -> list[Mapping[str, str]]:
+        """Return what the files about the node say, of each pilot that runs."""
+        return [one.spec.features for one in self._place.pilots.values() if one.ended is None]
 
     def running(self) -> list[str]:
         return [name for name, one in self._place.pilots.items() if one.ended is None]

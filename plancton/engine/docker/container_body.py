@@ -112,8 +112,12 @@ def has_features(spec: PilotSpec) -> bool:
     return bool(spec.features) and not spec.config.read_only
 
 
-def pack_features(features: Mapping[str, str]) -> bytes:
-    """Return a tar archive of the files about the node, readable by everybody."""
+def pack_features(features: job_features.Features) -> bytes:
+    """Return a tar archive of the files about the node, readable by everybody.
+
+    An archive cannot remove a file: one that is to go becomes a link to nothing, so that who
+    opens it finds none.
+    """
     packed = io.BytesIO()
     directories = {str(parent) for path in features for parent in PurePath(path).parents}
     with tarfile.open(fileobj=packed, mode="w") as archive:
@@ -122,9 +126,11 @@ def pack_features(features: Mapping[str, str]) -> bytes:
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             archive.addfile(entry)
         for path, text in features.items():
-            content = text.encode()
+            content = (text or "").encode()
             entry = tarfile.TarInfo(str(PurePath(FEATURES.lstrip("/"), path)))
             entry.size, entry.mode = len(content), 0o644
+            if text is None:
+                entry.type, entry.linkname = tarfile.SYMTYPE, ".none"
             archive.addfile(entry, io.BytesIO(content))
     return packed.getvalue()
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from plancton.config.computed_keys import pilots_memory
 from plancton.config.model import Config
+from plancton.engine.job_features import Features
 from plancton.engine.pilot_outputs import OUTPUT_KEPT, PilotOutputs
 from plancton.engine.pilot_spec import NODE_LABEL, PilotSpec
 from plancton.errors import EngineError, EngineRefused, NoSuchImage, NotThere
@@ -151,7 +152,7 @@ class DockerEngine:
             if row is not None:
                 self._find_group().weigh(row.id, weight)
 
-    def tell(self, pilot_id: str, features: Mapping[str, str]) -> None:
+    def tell(self, pilot_id: str, features: Features) -> None:
         """Write files into a running container; one that is read-only has none."""
         row = self._find(pilot_id)
         if row is None or row.phase in (ContainerPhase.OVER, ContainerPhase.MADE):

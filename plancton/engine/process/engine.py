@@ -17,6 +17,7 @@ from pathlib import Path
 
 from plancton.config.model import Config
 from plancton.engine import job_features
+from plancton.engine.job_features import Features
 from plancton.engine.pilot_outputs import PilotOutputs, read_end
 from plancton.engine.pilot_spec import PilotSpec
 from plancton.errors import EngineError, EngineUnavailable, StartFailed
@@ -127,7 +128,7 @@ class ProcessEngine:
     def share_cpu(self, weights: Mapping[str, int]) -> None:
         """Do nothing: all run at the lowest priority, and are evicted for CPU."""
 
-    def tell(self, pilot_id: str, features: Mapping[str, str]) -> None:
+    def tell(self, pilot_id: str, features: Features) -> None:
         """Write files about the node into the pilot's directory; raises EngineError."""
         files = self._known(pilot_id)
         if files is None:

@@ -17,12 +17,12 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hostfiles.private_directory import check_private_directory, make_private_directory
+from plancton.engine.job_features import Features
 from plancton.engine.pilot_spec import NAME_PREFIX, PilotSpec
 
 #: Directories that are being made, and that are being removed, begin with these.
@@ -107,14 +107,16 @@ class PilotFiles:
         fresh.rename(final)
         return cls(final)
 
-    def tell(self, features: Mapping[str, str]) -> None:
-        """Write these files about the node anew, each whole, where there are some.
+    def tell(self, features: Features) -> None:
+        """Write these files about the node anew, each whole, or remove them, where there are some.
 
         Raises OSError.
         """
         for path, text in features.items():
             file = self.path / FEATURES / path
-            if file.parent.is_dir():
+            if text is None:
+                file.unlink(missing_ok=True)
+            elif file.parent.is_dir():
                 fresh = file.with_name(f".{file.name}.new")
                 fresh.write_text(text, encoding="utf-8")
                 fresh.chmod(0o644)

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from datetime import datetime, timedelta, timezone
 
 import yaml
@@ -138,13 +139,39 @@ def test_a_deadline_ends_the_pilots_that_still_run(node: Node) -> None:
     node.wait_for(3)
     done = node.ctl("drain", "--deadline", "1s")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == [
+    # between the last two: how many run still, as often as that is seen to change
+    assert [*(lines := done.stdout.splitlines())[:3], lines[-1]] == [
         "the node drains: no new pilots are started",
         "3 pilots run still",
         "3 pilots run still after 1 s: they are asked to end",
         "no pilot runs any more",
     ]
     assert node.published()["mode"] == "drain"
+
+
+def test_the_deadline_of_a_drain_is_told_to_pilots_and_withdrawn_with_ctrl_c(node: Node) -> None:
+    reads = (
+        "until cat $MACHINEFEATURES/shutdowntime; do sleep 0.05; done 2>/dev/null; "
+        "while test -e $MACHINEFEATURES/shutdowntime; do sleep 0.05; done; "
+        "echo none; exec sleep 600"
+    )
+    node.configure(max_docks=1, main_sleep=0.2, docker_cmd=["sh", "-c", reads])
+    node.nodaemon()
+    (name,) = node.wait_for(1)
+    output = node.rundir / "pilots" / name / "output"
+    begin = time.time()
+    drain = subprocess.Popen(node.command("drain", "--deadline=1h"))
+    node.daemons.append(drain)  # so that it is ended whatever happens
+    wait_until(lambda: output.read_text().endswith("\n"), "what the pilot is told", state=node.log)
+    assert begin + 3600 - 1 <= float(output.read_text()) <= time.time() + 3600
+    assert "Pilots that still run at " in node.ctl("explain").stdout
+    drain.send_signal(signal.SIGINT)
+    drain.wait(60)
+    wait_until(lambda: output.read_text().endswith("\nnone\n"), "its end", state=node.log)
+    said = node.ctl("explain").stdout
+    assert "The node drains: `planctonctl resume` ends that.\n" in said
+    assert "that pilots were told of is taken back." in said
+    assert f"{name} running   It was not told how long it may live. " in said
 
 
 def test_a_wait_does_not_take_a_dead_daemon_for_no_pilots(node: Node) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from plancton.config.model import Config
 from plancton.daemon import backoff_store
-from plancton.model import Breaker, History, NoWork, Trigger
+from plancton.model import Breaker, Expectation, History, NoWork, ToldPilot, Trigger
 from tests.support.fake_node import FakeNode
 
 LEARNED = History(
@@ -24,6 +24,13 @@ LEARNED = History(
     pilot_config="0123456789ab",
     pilot_image="sha256:1",
     forgotten_at=700.0,
+    told=(
+        ToldPilot("a", Expectation(7200.0, "max_ttl", 7200.0), 1.7e9, "memory is short"),
+        ToldPilot("b", Expectation(60.0, "until the node closes"), 1.7e9),
+        ToldPilot("c"),
+    ),
+    told_end=1.7e9,
+    withdrawn_end=1.6e9,
 )
 CONFIG = Config(no_work_backoff_max=300.0, breaker_backoff_max=1800.0)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 from plancton.config.model import Config
 from plancton.daemon.control_loop import CHECK_INTERVAL
+from plancton.engine.job_features import Features
 from plancton.errors import ConfigError, EngineError
 from plancton.model import Mode, PilotState, Prepared, Protection, Trigger
 from tests.support.fake_node import GB, IDLE, FakeNode
@@ -64,14 +64,88 @@ def test_running_pilots_are_told_of_a_stop_that_is_announced_later(tmp_path: Pat
     assert [one.exit_code for one in ended] == [0, 0]
 
 
+def test_a_stop_that_is_taken_back_is_told_to_pilots_and_explained(tmp_path: Path) -> None:
+    values: dict[str, object] = {"max_docks": 1, "timezone": "UTC", "max_ttl": 10**6}
+    stop = {"stops": ("2023-11-16 08:00-18:00",), "drain_lead": 60}
+    # the fake node's clock says 2023-11-14 22:30 UTC
+    node = FakeNode(tmp_path, docker_cmd=("sleep",), **values, **stop)
+    node.loop.run_pass(Trigger.TIMER)
+    (features,) = node.engine.list_features()
+    assert features["machinefeatures/shutdowntime"] == "1700121600\n"
+    assert features["life"] == "1700121600\n"
+
+    node.config = Config(docker_cmd=("sleep",), **values)  # type: ignore[arg-type]
+    node.loop.request_reload()
+    node.loop.run_pass(Trigger.TIMER)
+    look = node.loop.run_pass(Trigger.TIMER)
+
+    (features,) = node.engine.list_features()
+    assert not {"machinefeatures/shutdowntime", "machinefeatures/grace_secs"} & {*features}
+    # a million seconds after its start at 1,700,001,000
+    assert features["jobfeatures/shutdowntime_job"] == "1701001000\n"
+    assert features["life"] == "1701001000\n"
+    (window,) = (one.text for one in look.decision.reasons if one.rule == "window")
+    assert window == (
+        "No windows are set: the node may be used at any time. The end at Thu 2023-11-16 08:00 UTC "
+        "that pilots were told of is taken back."
+    )
+    assert node.engine.changes() == ["start", "tell"]
+
+
+def test_the_deadline_of_a_drain_is_told_and_so_is_the_end_of_that_drain(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path, docker_cmd=("sleep",), max_docks=1, timezone="UTC")
+    node.loop.run_pass(Trigger.TIMER)
+    node.flags.drain(deadline=1_700_121_600.0)
+    look = node.loop.run_pass(Trigger.EVENT)
+    (features,) = node.engine.list_features()
+    assert features["machinefeatures/shutdowntime"] == "1700121600\n"
+    (mode,) = (one.text for one in look.decision.reasons if one.rule == "mode")
+    assert mode == (
+        "The node drains: `planctonctl resume` ends that. Pilots that still run at Thu 2023-11-16 "
+        "08:00 UTC are asked to end."
+    )
+    node.flags.resume()
+    node.loop.run_pass(Trigger.EVENT)
+    (features,) = node.engine.list_features()
+    assert "machinefeatures/shutdowntime" not in features
+    assert "life" not in features
+
+
+def test_a_drain_without_a_deadline_or_with_one_that_is_no_time_tells_nothing(
+    node: FakeNode,
+) -> None:
+    flag = node.flags._drain
+    for text in ("", "soon\n", "nan\n", "inf\n", "-1\n", "1" * 1000):
+        node.flags.drain()
+        flag.write_text(text)
+        assert node.flags.read_mode() is Mode.DRAIN
+        assert node.flags.find_drain_deadline() is None
+
+
+def test_each_pilot_has_its_sentences_and_a_stopped_one_its_reason(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path, docker_cmd=("sleep",), max_docks=1, max_ttl=12_000)
+    look = node.loop.run_pass(Trigger.TIMER)
+    node.clock.advance(7500.0)
+    look = node.loop.run_pass(Trigger.TIMER)
+    (pilot,) = node.build_document(look)["pilots"]
+    assert pilot["text"].startswith(
+        "When it started it was told 3 h 20 min (max_ttl); 1 h 15 min of that are left. "
+    )
+    node.clock.advance(4600.0)
+    node.loop.run_pass(Trigger.TIMER)
+    look = node.loop.run_pass(Trigger.TIMER)
+    (ended,) = node.build_document(look)["ended"]
+    assert ended["stop_reason"] == "it is older than max_ttl"
+
+
 def test_a_pilot_that_cannot_be_told_of_a_stop_keeps_no_other_from_it(
     node: FakeNode, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node.loop.run_pass(Trigger.TIMER)
     told: list[str] = []
 
-    def tell(pilot_id: str, features: Mapping[str, str]) -> None:
-        told.append(features["machinefeatures/shutdowntime"])
+    def tell(pilot_id: str, features: Features) -> None:
+        told.append(features["machinefeatures/shutdowntime"] or "")
         if len(told) == 1:
             raise EngineError(f"{pilot_id}: cannot be told: No space left on device")
 

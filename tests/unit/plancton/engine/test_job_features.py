@@ -9,8 +9,9 @@ import pytest
 
 from plancton.config.model import Config
 from plancton.engine.docker.container_body import EngineFacts, build_body, pack_features
-from plancton.engine.job_features import make_features, make_variables
+from plancton.engine.job_features import make_end_features, make_features, make_variables
 from plancton.engine.pilot_spec import PilotSpec, make_spec
+from plancton.model import Expectation, ToldPilot
 from tests.support.fake_node import FACTS
 
 CONFIG = Config(max_docks=6, cpus_per_dock=2.0, max_dock_mem=4_000_000_000, drain_lead=1800.0)
@@ -44,6 +45,39 @@ def test_what_is_not_known_has_no_file() -> None:
         "machinefeatures/total_cpu", "jobfeatures/allocated_cpu", "jobfeatures/job_id",
         "jobfeatures/jobstart_secs", "jobfeatures/max_rss_bytes", "jobfeatures/max_swap_bytes",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("closes", "unclosed", "end", "first"),
+    [
+        (1_700_010_000.0, None, "1700010000\n", "1700010000\n"),
+        (1_700_010_000.0, 7200.0, "1700010000\n", "1700007200\n"),
+        (1_700_001_000.0, 7200.0, "1700001000\n", "1700001000\n"),
+        (None, 7200.0, None, "1700007200\n"),
+        (None, None, None, None),
+    ],
+)
+def test_of_a_node_that_closes_at_another_time_the_first_end_is_told_and_no_file_of_none(
+    closes: float | None, unclosed: float | None, end: str | None, first: str | None
+) -> None:
+    of_node = {
+        "machinefeatures/shutdowntime": end,
+        "machinefeatures/grace_secs": None if end is None else "1800\n",
+    }
+    # what it is told first is shorter: until the node would have closed
+    told = ToldPilot("p1", Expectation(60.0, "until the node closes", unclosed), 1_700_000_000.7)
+    assert make_end_features(CONFIG, closes, told) == {
+        **of_node,
+        "jobfeatures/shutdowntime_job": first,
+        "life": first,
+    }
+    assert make_end_features(CONFIG, closes, None) == of_node
+
+
+def test_in_an_archive_a_file_that_is_to_go_is_a_link_to_nothing() -> None:
+    with tarfile.open(fileobj=io.BytesIO(pack_features({"life": None}))) as archive:
+        member = archive.getmember("plancton-pilot/life")
+        assert (member.issym(), member.linkname) == (True, ".none")
 
 
 def test_numbers_of_cpus_are_whole_and_at_least_one() -> None:

@@ -157,7 +157,7 @@ def look(**values: object) -> Decision:
 
 def lives(decision: Decision) -> tuple[float | None, ...]:
     (start,) = (one for one in decision.actions if isinstance(one, StartPilots))
-    return start.lives
+    return tuple(None if one is None else one.seconds for one in start.lives)
 
 
 def test_each_pilot_is_told_by_the_age_of_its_own_place() -> None:
