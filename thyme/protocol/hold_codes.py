@@ -1,4 +1,4 @@
-"""HTCondor's HoldReasonCode numbers, as far as they are used here."""
+"""HTCondor's HoldReasonCode numbers, as far as they are used here, and how its texts look."""
 
 from __future__ import annotations
 
@@ -25,3 +25,10 @@ class HoldReasonCode(IntEnum):
     JOB_OUT_OF_RESOURCES = 34
     JOB_DURATION_EXCEEDED = 46  #: allowed_job_duration
     JOB_EXECUTE_EXCEEDED = 47  #: allowed_execute_duration
+
+
+def format_duration(seconds: int) -> str:
+    """Format seconds as HTCondor's hold reasons do: ``3+00:00:00``, ``2:05:00``, ``05:00``."""
+    days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
+    text = f"{days}+{hours:02}:{minutes:02}:{seconds % 60:02}".lstrip("0+")
+    return text[1:] if text.startswith(":") else text

@@ -14,10 +14,11 @@ request, and starts jobs by the cheaper vfork.
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -40,15 +41,22 @@ FEATURES = ("MACHINEFEATURES", "JOBFEATURES", "PLANCTON_LIFE")
 FIRST_LOOK, LOOK_INTERVAL = 0.25, 3.0
 #: The kernel, out of memory, takes the job before the worker, which has to report that.
 _OOM_SCORE = b"1000"
+#: Bytes that the kernel reads of a script's first line.
+_LONGEST_FIRST_LINE = 256
+_TO_QUOTE = re.compile(r"[ \t\r\n']+")
 
 
 @dataclass(frozen=True)
 class ExecutionResult:
-    """How the job's first process ended: exactly one of exit code and signal is set."""
+    """How the job's first process ended: exactly one of exit code and signal is set.
+
+    ``dumped_by``: its process id if it left a core file, else 0.
+    """
 
     exit_code: int | None
     signal: int | None
     usage: Usage
+    dumped_by: int = 0
 
 
 class Execution:
@@ -102,10 +110,13 @@ class Execution:
                     sandbox.path,
                 )
             except (OSError, ValueError, subprocess.SubprocessError) as error:
-                line = " ".join([f"'{program}'", *task.arguments])
-                text = f"Error from {slot}: Failed to execute {line}"
+                text = f"Error from {slot}: Failed to execute '{program}'"
+                if task.arguments:
+                    text += f" with arguments {_format_arguments(task.arguments)}"
+                missing = _find_missing_interpreter(program)
+                cause = f"invalid interpreter ({missing}) specified on first line of script "
                 raise translate_start_error(
-                    error, HoldReasonCode.FAILED_TO_CREATE_PROCESS, text
+                    error, HoldReasonCode.FAILED_TO_CREATE_PROCESS, text, cause if missing else ""
                 ) from error
 
     def poll(self) -> ExecutionResult | None:
@@ -113,7 +124,9 @@ class Execution:
         if self._outcome is None:
             pid, status, used = os.wait4(self._process.pid, os.WNOHANG)
             if pid:
-                self._outcome = self._ended(os.waitstatus_to_exitcode(status), used)
+                outcome = self._ended(os.waitstatus_to_exitcode(status), used)
+                dumped_by = pid if os.WCOREDUMP(status) else 0
+                self._outcome = replace(outcome, dumped_by=dumped_by)
         return self._outcome
 
     def _ended(self, code: int, used: resource.struct_rusage) -> ExecutionResult:
@@ -194,6 +207,25 @@ class Execution:
     def _signal_all(self, number: int) -> None:
         if self._outcome is None:
             processes.signal_descendants(number, self._user)
+
+
+def _format_arguments(arguments: Sequence[str]) -> str:
+    """Format arguments as HTCondor's attribute Arguments: ``-c exit' '3``."""
+    return " ".join(
+        _TO_QUOTE.sub(lambda found: "'" + found[0].replace("'", "''") + "'", word) or "''"
+        for word in arguments
+    )
+
+
+def _find_missing_interpreter(program: str) -> str:
+    """Return the interpreter of the script's first line if it does not exist, else ""."""
+    try:
+        with open(program, "rb") as file:
+            line = file.readline(_LONGEST_FIRST_LINE)
+        interpreter = os.fsdecode(line[2:].split()[0]) if line.startswith(b"#!") else ""
+        return "" if os.path.lexists(interpreter) else interpreter
+    except (OSError, ValueError, IndexError):
+        return ""
 
 
 def _open_stdin(path: str) -> IO[bytes]:

@@ -7,7 +7,7 @@ that of the memory limit.
 from __future__ import annotations
 
 from thyme.protocol.events import HoldReason
-from thyme.protocol.hold_codes import HoldReasonCode
+from thyme.protocol.hold_codes import HoldReasonCode, format_duration
 from thyme.protocol.job import Task
 
 from .executor import ExecutionResult
@@ -35,9 +35,8 @@ def find_exceeded_limit(task: Task, since_attempt: float, since_start: float) ->
         ),
     ):
         if 0 < allowed <= passed:
-            return HoldReason(
-                code, 0, f"The job exceeded allowed {kind} duration of {_format_time(allowed)}"
-            )
+            duration = format_duration(int(allowed))
+            return HoldReason(code, 0, f"The job exceeded allowed {kind} duration of {duration}")
     return None
 
 
@@ -80,10 +79,3 @@ def explain_memory_kill(
         f"Last measured usage: {outcome.usage.peak_rss // 1024} megabytes.  "
         "Consider resubmitting with a higher request_memory.",
     )
-
-
-def _format_time(seconds: float) -> str:
-    """Return a duration as HTCondor's format_time_short prints it."""
-    days, rest = divmod(int(seconds), 86400)
-    clock = f"{rest // 3600}:{rest // 60 % 60:02}:{rest % 60:02}"
-    return f"{days}+{clock:0>8}" if days else clock

@@ -51,7 +51,14 @@ class ReportBuilder:
 
         ``outcome``: how its process ended; ``sandbox``: where its output is.
         """
-        files, hold = sandbox.collect_outputs(job.task)
+        task = job.task
+        if outcome.dumped_by and not task.directory:
+            core = sandbox.rename_core_file(outcome.dumped_by, job.job)
+            if core and task.output_files is not None:
+                task = replace(task, output_files=(*task.output_files, core))
+        files, hold = sandbox.collect_outputs(task)
+        if hold is not None and hold.code == HoldReasonCode.TRANSFER_OUTPUT_ERROR:
+            hold = replace(hold, text=_describe_transfer(self._slot, job.schedd) + hold.text)
         message = replace(
             self._build(job, hold, outcome.usage, sandbox),
             exit_code=outcome.exit_code,
@@ -90,6 +97,13 @@ class ReportBuilder:
         )  # fmt: skip
 
 
+def _describe_transfer(slot: str, schedd: str) -> str:
+    return (
+        f"Transfer output files failure at execution point {slot} while sending files to "
+        f"access point {schedd}. Details: "
+    )
+
+
 def encode_within_limit(message: Message) -> bytes:
     """Encode a message; a result that is too large, or cannot be read, goes without its files.
 
@@ -102,7 +116,8 @@ def encode_within_limit(message: Message) -> bytes:
             raise
         number = errno.EFBIG if isinstance(error, MessageTooLarge) else error.errno or 0
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        text = one_line("Failed to send output files", f": (errno={number}) {reason}")
+        what = _describe_transfer(message.host, message.schedd)
+        text = one_line(what, f"(errno {number}) {reason}")
         # stdout and stderr alone always fit: LARGEST_STREAM
         hold = HoldReason(HoldReasonCode.TRANSFER_OUTPUT_ERROR, number, text)
         return codec.encode(replace(message, files=(), hold=hold))

@@ -29,6 +29,7 @@ from thyme.protocol.job import (
     DEFAULT_MAX_OUTPUT,
     LARGEST_STREAM,
     FileOnDisk,
+    JobId,
     SandboxFile,
     Task,
 )
@@ -144,6 +145,17 @@ class Sandbox:
         """Return at most about ``limit`` bytes of stdout or stderr, without the middle."""
         return self._streams.read(name, limit)
 
+    def rename_core_file(self, pid: int, job: JobId) -> str:
+        """Give the core file of a process HTCondor's name, ``core.C.P``; "" if there is none."""
+        new = f"core.{job}"
+        with self.user.acting():
+            for name in (f"core.{pid}", "core"):
+                with contextlib.suppress(OSError):
+                    if stat.S_ISREG((self.path / name).lstat().st_mode):
+                        (self.path / name).rename(self.path / new)
+                        return new
+        return ""
+
     def collect_outputs(self, task: Task) -> tuple[tuple[SandboxFile, ...], HoldReason | None]:
         """Return the files that go to the submit host, and why the job is held if they cannot."""
         with self.user.acting():
@@ -153,28 +165,29 @@ class Sandbox:
         """Collect what can be sent: one output that is missing does not keep back the others."""
         with contextlib.suppress(OSError):
             self.path.chmod(0o700)
-        hold = None
+        failures: list[OSError | ValueError] = []
         found: list[tuple[str, Path]] = []
         if task.output_files is None:
             try:
                 found = self._changed(task)
             except OSError as error:
-                hold = _explain_failure(error)
+                failures.append(error)
         else:
             for name in task.output_files:
                 try:
                     found += self._named(name)
                 except (OSError, ValueError) as error:
-                    hold = hold or _explain_failure(error)
+                    failures.append(error)
         files = []
         for name, path in sorted(found):
             try:
                 files.append(self._file(name, path))
             except OSError as error:
-                hold = hold or _explain_failure(error)
+                failures.append(error)
         # before anything is read
-        excess = self._find_excess(task, files)
-        return ((), excess) if excess else (tuple(files), hold)
+        if excess := self._find_excess(task, files):
+            return (), excess
+        return tuple(files), _explain_failures(failures) if failures else None
 
     @staticmethod
     def _find_excess(task: Task, files: Sequence[SandboxFile]) -> HoldReason | None:
@@ -186,7 +199,7 @@ class Sandbox:
         if task.max_output < DEFAULT_MAX_OUTPUT:  # the job's own max_transfer_output_mb
             text = f"{size} bytes of output; max_transfer_output_mb allows {limit}"
             return HoldReason(HoldReasonCode.MAX_TRANSFER_OUTPUT_SIZE_EXCEEDED, 0, text)
-        return _explain_failure(OSError(errno.EFBIG, f"{size} bytes of output; at most {limit}"))
+        return _explain_failures([OSError(errno.EFBIG, f"{size} bytes of output; at most {limit}")])
 
     def _changed(self, task: Task) -> list[tuple[str, Path]]:
         """Return new or changed regular files at the top, and new links into the directory."""
@@ -203,7 +216,7 @@ class Sandbox:
         ]
 
     def _named(self, name: str) -> Iterator[tuple[str, Path]]:
-        """Yield one output file or empty directory, or all below a directory, with their names.
+        """Yield one output file, or a directory and all below it, with their names.
 
         On the submit host the name is the last part of what was asked for; of a
         directory with a ``/`` behind it, only what is in it.
@@ -220,12 +233,10 @@ class Sandbox:
             yield path.name, real
         elif stat.S_ISDIR(mode):
             prefix = "" if name.endswith("/") else f"{path.name}/"
-            is_empty = True
-            for child, content in _walk(real, top):
-                is_empty = False
-                yield f"{prefix}{child.relative_to(real)}", content
-            if is_empty and prefix:
+            if prefix:
                 yield path.name, real
+            for child, content in _walk(real, top):
+                yield f"{prefix}{child.relative_to(real)}", content
         else:
             raise OSError(errno.EINVAL, "neither a file nor a directory", name)
 
@@ -323,24 +334,20 @@ def _make_new_directory(work_directory: Path) -> Path:
 
 
 def _walk(directory: Path, top: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield the files and the empty directories below a directory; raises OSError.
+    """Yield the files and the directories below a directory; raises OSError.
 
     Each with the path of its content, which differs for a link to a file below ``top``. Other
     links are left out.
     """
     todo = [directory]
     while todo:
-        is_empty = True
-        parent = todo.pop()
-        with os.scandir(parent) as entries:
+        with os.scandir(todo.pop()) as entries:
             for entry in entries:
-                is_empty = False
                 if entry.is_dir(follow_symlinks=False):
                     todo.append(Path(entry.path))
+                    yield todo[-1], todo[-1]
                 elif entry.is_file(follow_symlinks=False) or _is_link_to_file(entry, str(top)):
                     yield Path(entry.path), Path(os.path.realpath(entry.path))
-        if is_empty and parent != directory:
-            yield parent, parent
 
 
 def _is_link_to_file(entry: os.DirEntry[str], top: str) -> bool:
@@ -351,9 +358,12 @@ def _is_link_to_file(entry: os.DirEntry[str], top: str) -> bool:
     return target.startswith(f"{top}/") and os.path.isfile(target)  # noqa: PTH113
 
 
-def _explain_failure(error: OSError | ValueError) -> HoldReason:
+def _explain_failures(failures: Sequence[OSError | ValueError]) -> HoldReason:
+    """Return HTCondor's details of a failed transfer; the report says from where to where."""
+    error = failures[0]
     number = getattr(error, "errno", None) or 0
-    where = f" {str(name)!r}" if (name := getattr(error, "filename", None)) else ""
+    where = f"reading from file {name}: " if (name := getattr(error, "filename", None)) else ""
     reason = getattr(error, "strerror", None) or str(error)
-    text = one_line(f"Failed to send output file{where}", f": (errno={number}) {reason}")
+    text = f"{len(failures)} total failures: first failure: {where}"
+    text = one_line(text, f"(errno {number}) {reason}")
     return HoldReason(HoldReasonCode.TRANSFER_OUTPUT_ERROR, number, text)

@@ -33,17 +33,19 @@ class CannotStart(Exception):
 
 
 def translate_start_error(
-    error: Exception, code: HoldReasonCode, what: str
+    error: Exception, code: HoldReasonCode, what: str, cause: str = ""
 ) -> NodeUnfit | CannotStart:
     """Return what to raise for ``error``.
 
-    ``code``: the hold code of this step; ``what``: the text before the reason.
+    ``code``: the hold code of this step; ``what``: the text before the reason; ``cause``: what
+    is known beyond the error's number.
     """
     number = getattr(error, "errno", None) or 0
     if number in _NODE_ERRNOS:
         return NodeUnfit(one_line(f"{what}: {error}"))
     reason = getattr(error, "strerror", None) or str(error)
-    return CannotStart(HoldReason(code, number, one_line(what, f": (errno={number}: '{reason}')")))
+    text = one_line(what, f": {cause}(errno={number}: '{reason}')")
+    return CannotStart(HoldReason(code, number, text))
 
 
 def one_line(text: str, end: str = "") -> str:

@@ -36,8 +36,9 @@ from .user_log_index import UserLogIndex
 
 log = logging.getLogger(__name__)
 
-#: Modes of the directories that are made for output and for a user log; HTCondor's.
-_OUTPUT_DIRECTORY, _LOG_DIRECTORY = 0o700, 0o755
+#: Modes of the directories that are made for output, for output with preserve_relative_paths, and
+#: for a user log; HTCondor's. A directory that comes back from the node has its own mode.
+_OUTPUT_DIRECTORY, _KEPT_DIRECTORY, _LOG_DIRECTORY = 0o700, 0o755, 0o755
 _WRITABLE = 0o222
 
 
@@ -106,14 +107,18 @@ def write_output(job: Job, result: Finished) -> HoldReason | None:
 
 def fetch_output(job: Job, result: Finished) -> HoldReason | None:
     """Do as ``write_output``, also for a spooled job."""
+    keeps_paths = job.ad.get("PreserveRelativePaths", "false") == "true"
+    mode = _KEPT_DIRECTORY if keeps_paths else _OUTPUT_DIRECTORY
     for file in _list_targets(job, result):
         path = Path(file.name)
         try:
             with as_owner(job.uid, job.gid):
+                _make_directories(path.parent, mode)
                 if file.is_directory:
-                    _make_directories(path, _OUTPUT_DIRECTORY)
+                    if not path.exists():
+                        path.mkdir()
+                        path.chmod(file.mode | _OUTPUT_DIRECTORY)
                     continue
-                _make_directories(path.parent, _OUTPUT_DIRECTORY)
                 _write(path, file)
         except (OSError, ValueError) as error:
             number, reason = _describe(error)
@@ -121,8 +126,8 @@ def fetch_output(job: Job, result: Finished) -> HoldReason | None:
                 HoldReasonCode.TRANSFER_OUTPUT_ERROR,
                 number,
                 f"Transfer output files failure at access point {os.uname().nodename} while "
-                f"receiving files from the execution point. Details: writing {path}: "
-                f"(errno={number}) {reason}",
+                f"receiving files from the execution point. Details: writing to file {path}: "
+                f"(errno {number}) {reason}",
             )
     return None
 

@@ -6,6 +6,7 @@ is in ``transitions.py``. Times are epoch seconds.
 
 from __future__ import annotations
 
+import posixpath
 import re
 import signal
 from typing import Final
@@ -14,7 +15,8 @@ from thyme.protocol.events import Evicted, Finished, HoldReason, Machine, Usage
 from thyme.protocol.hold_codes import HoldReasonCode
 from vobox.classad.ad import Ad, literal
 
-from .status import HELD, SUSPENDED
+from .output_destination import name_core_file
+from .status import HELD, RUNNING, SUSPENDED
 
 #: Holds that the user asked for: they do not count in NumSystemHolds.
 _USER_HOLDS: Final = (HoldReasonCode.USER_REQUEST, HoldReasonCode.SUBMITTED_ON_HOLD)
@@ -44,7 +46,8 @@ def set_status(ad: Ad, status: int, before: int, now: float) -> None:
         ad["LastJobStatus"] = literal(before)
     if before == SUSPENDED:
         stood = max(0, int(now) - ad.number("LastSuspensionTime", int(now)))
-        ad["CumulativeSuspensionTime"] = literal(ad.number("CumulativeSuspensionTime") + stood)
+        for name in ("CumulativeSuspensionTime", "UncommittedSuspensionTime"):
+            ad[name] = literal(ad.number(name) + stood)
         ad["LastSuspensionTime"] = literal(0)
     ad["JobStatus"] = literal(status)
     ad["EnteredCurrentStatus"] = literal(int(now))
@@ -57,6 +60,8 @@ def set_initial_status(ad: Ad, status: int) -> None:
         ad["JobStatus"] = text
     if status == HELD:
         ad["NumHolds"] = literal(1)
+        if "HoldReasonCode" in ad:
+            _count_reason(ad, "NumHoldsByReason", ad.number("HoldReasonCode"))
 
 
 def record_start(ad: Ad, host: str, now: float, machine: Machine | None = None) -> None:
@@ -83,7 +88,11 @@ def record_start(ad: Ad, host: str, now: float, machine: Machine | None = None) 
         ad[counter] = literal(ad.number(counter) + 1)
     ad["RemoteHost"] = literal(host)
     ad["CurrentHosts"] = literal(1)
-    ad.pop("TerminationPending", None)
+    for name in (
+        "TerminationPending", "UncommittedSuspensionTime",
+        "VacateReason", "VacateReasonCode", "VacateReasonSubCode",
+    ):  # fmt: skip
+        ad.pop(name, None)
 
 
 def record_end(ad: Ad, host: str, used: Usage) -> None:
@@ -97,22 +106,24 @@ def record_end(ad: Ad, host: str, used: Usage) -> None:
         total = f"CumulativeRemote{name}Cpu"
         ad[total] = literal(_real(ad, total) + round(seconds, 6))
         ad[f"Remote{name}Cpu"] = literal(round(seconds, 6))
-    ad.update(build_memory_attributes(used.peak_rss))
-    if used.received:
-        ad["BytesRecvd"] = literal(float(used.received))
+    ad.update(build_size_attributes(used))
+    ad["BytesRecvd"] = literal(_real(ad, "BytesRecvd") + used.received)
     if used.wall > 0:
         ad["CpusUsage"] = literal(round((used.user_cpu + used.system_cpu) / used.wall, 6))
 
 
-def build_memory_attributes(memory: int) -> dict[str, str]:
-    """Return the attributes of KiB in memory; none for 0, which nobody measured."""
-    if not memory:
-        return {}
-    return {
-        "ResidentSetSize": literal(round_up_size(memory)),
-        "ResidentSetSize_RAW": literal(memory),
-        "MemoryUsage": "((ResidentSetSize + 1023) / 1024)",
-    }
+def build_size_attributes(used: Usage) -> dict[str, str]:
+    """Return the attributes of memory and disk; none of 0 KiB, which nobody measured."""
+    found: dict[str, str] = {}
+    memory = max(used.peak_rss, used.rss)
+    # the image is at least as large as its resident part; more is not measured
+    sizes = {"ResidentSetSize": memory, "ImageSize": memory, "DiskUsage": used.disk}
+    for name, size in sizes.items():
+        if size:
+            found[name], found[f"{name}_RAW"] = literal(round_up_size(size)), literal(size)
+    if memory:
+        found["MemoryUsage"] = "((ResidentSetSize + 1023) / 1024)"
+    return found
 
 
 def round_up_size(size: int) -> int:
@@ -146,14 +157,22 @@ def record_exit(ad: Ad, event: Finished) -> None:
         ad["ExitSignal"] = literal(event.signal)
     else:
         ad["ExitCode"] = literal(event.exit_code or 0)
+    for name in ("ExitReason", "JobCoreDumped", "JobCoreFileName"):
+        ad.pop(name, None)
     if event.signal is not None:
         ad["ExitReason"] = literal(_describe_signal(event.signal))
-    else:
-        ad.pop("ExitReason", None)
+        core = name_core_file(ad)
+        if any(file.name == core for file in event.files):
+            ad["JobCoreDumped"] = "true"
+            ad["JobCoreFileName"] = literal(posixpath.join(ad.text("Iwd", "/"), core))
     ad["TerminationPending"] = "true"
-    sent = len(event.stdout) + len(event.stderr) + sum(len(file.data) for file in event.files)
-    ad["BytesSent"] = literal(float(sent))
+    ad["BytesSent"] = literal(_real(ad, "BytesSent") + count_bytes_sent(event))
     ad["NumJobCompletions"] = literal(ad.number("NumJobCompletions") + 1)
+
+
+def count_bytes_sent(event: Finished) -> int:
+    """Return the bytes of output that came with the end of a run."""
+    return len(event.stdout) + len(event.stderr) + sum(len(file.data) for file in event.files)
 
 
 def _describe_signal(number: int) -> str:
@@ -161,14 +180,20 @@ def _describe_signal(number: int) -> str:
 
 
 def record_completion(ad: Ad) -> None:
-    """Count the run that completed the job."""
+    """Count the run that completed the job; HTCondor's LastJobStatus of it is that of the run."""
+    ad["LastJobStatus"] = literal(RUNNING)
+    if "UncommittedSuspensionTime" in ad:
+        stood = ad.number("CommittedSuspensionTime") + ad.number("UncommittedSuspensionTime")
+        ad["CommittedSuspensionTime"] = literal(stood)
+        del ad["UncommittedSuspensionTime"]
     seconds = max(int(_real(ad, "LastRemoteWallClockTime")), 0)
     ad["CommittedTime"] = literal(ad.number("CommittedTime") + seconds)
     ad["CommittedSlotTime"] = literal(_real(ad, "CommittedSlotTime") + seconds)
 
 
-def record_end_of_removed(ad: Ad, event: Finished | Evicted) -> None:
-    """Set how the program of a removed job really ended, if it had begun."""
+def record_forced_end(ad: Ad, event: Finished | Evicted) -> None:
+    """Set how the program of a run that was ended before its time really ended, if it had begun."""
+    ad.setdefault("BytesSent", literal(0.0))
     if event.exit_code is None and event.signal is None:
         return
     ad["ExitBySignal"] = literal(event.signal is not None)
@@ -207,6 +232,7 @@ def _count_reason(ad: Ad, name: str, code: int) -> None:
 
 def record_hold(ad: Ad, hold: HoldReason) -> None:
     """Set the hold reason and count the hold."""
+    ad.pop("TerminationPending", None)
     ad["HoldReason"] = literal(hold.text)
     ad["HoldReasonCode"], ad["HoldReasonSubCode"] = literal(hold.code), literal(hold.subcode)
     ad["NumHolds"] = literal(ad.number("NumHolds") + 1)

@@ -13,7 +13,7 @@ from thyme.protocol.events import Usage
 from thyme.protocol.job import JobId
 from vobox.classad.ad import literal
 
-from .ad_updates import build_memory_attributes, round_up_size
+from .ad_updates import build_size_attributes
 
 _NOTHING: Mapping[str, str] = {}
 
@@ -66,12 +66,4 @@ def build_attributes(usage: Usage, now: float) -> Mapping[str, str]:
         "RemoteSysCpu": literal(round(usage.system_cpu, 6)),
         "LastJobLeaseRenewal": literal(int(now)),
     }
-    memory = max(usage.peak_rss, usage.rss)
-    if memory:
-        ad |= build_memory_attributes(memory)
-        # the image is at least as large as its resident part; more is not measured
-        ad["ImageSize"], ad["ImageSize_RAW"] = ad["ResidentSetSize"], ad["ResidentSetSize_RAW"]
-    if usage.disk:
-        ad["DiskUsage"] = literal(round_up_size(usage.disk))
-        ad["DiskUsage_RAW"] = literal(usage.disk)
-    return ad
+    return ad | build_size_attributes(usage)

@@ -31,6 +31,8 @@ def is_output(ad: Ad, name: str) -> bool:
         return False
     if "TransferOutput" not in ad:
         return "/" not in name  # all new files at the top of the scratch directory
+    if name == name_core_file(ad):
+        return True
     for word in ad.text("TransferOutput").split(","):
         wanted = word.strip().strip('"')
         if wanted.endswith("/"):
@@ -39,6 +41,11 @@ def is_output(ad: Ad, name: str) -> bool:
         if base and (name == base or name.startswith(base + "/")):
             return True
     return False
+
+
+def name_core_file(ad: Ad) -> str:
+    """Return the name of the job's core file, which comes back whatever the job asked for."""
+    return f"core.{ad.number('ClusterId')}.{ad.number('ProcId')}"
 
 
 def parse_output_remaps(text: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ from typing import Any, Final
 import classad2
 
 from thyme.protocol.events import HoldReason, cut_reason
-from thyme.protocol.hold_codes import HoldReasonCode
+from thyme.protocol.hold_codes import HoldReasonCode, format_duration
 from vobox.classad.ad import Ad
 from vobox.classad.expressions import Evaluator
 
@@ -103,13 +103,6 @@ def check_run_limits(ad: Ad, status: int, now: float) -> HoldReason | None:
             text = f"The job exceeded allowed {what} duration of {format_duration(seconds)}"
             return HoldReason(code, 0, text)
     return None
-
-
-def format_duration(seconds: int) -> str:
-    """Format seconds as HTCondor does: ``3+00:00:00``, ``20:00:00``, ``2:05:00``, ``05:00``."""
-    days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
-    text = f"{days}+{hours:02}:{minutes:02}:{seconds % 60:02}".lstrip("0+")
-    return text[1:] if text.startswith(":") else text
 
 
 def check_on_exit(ad: Ad, now: float) -> ExitAction:

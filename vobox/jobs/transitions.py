@@ -286,6 +286,7 @@ def _on_not_completed(job: Job, event: NotCompleted) -> list[Effect]:
         return [*_hold(job, event.hold, event), SaveOutput()]
     _set_status(job, IDLE, event.time)
     job.queued = False
+    job.ad["RequeueReason"] = literal(event.reason)
     text = user_log_events.format_requeued(job.id, event, job.ad)
     return [LogEvent(text), SaveOutput()]
 
@@ -302,7 +303,7 @@ def _hold_after_run(job: Job, hold: HoldReason, event: Finished) -> list[Effect]
     if hold.code in _WORKERS_ERRORS:
         text = user_log_events.format_remote_error(job.id, event.time, event.host, hold)
         effects.append(LogEvent(text))
-    return [*effects, *_hold(job, hold, event, None if _has_ended(event) else event.usage)]
+    return [*effects, *_hold(job, hold, event, event.usage)]
 
 
 def _has_ended(event: Finished) -> bool:
@@ -317,6 +318,7 @@ def _on_evicted(job: Job, event: Evicted) -> list[Effect]:
     if job.worker != event.worker:
         return []  # it had asked for the job, and its start was not recorded
     _end_run(job, event)
+    ad_updates.record_forced_end(job.ad, event)
     if job.status not in (RUNNING, SUSPENDED):
         # held, or held and released: now it may be queued again
         return []
@@ -340,7 +342,8 @@ def _on_evicted(job: Job, event: Evicted) -> list[Effect]:
 def _vacate(job: Job, reason: str, code: int, subcode: int, now: float, used: Usage) -> LogEvent:
     """Record that the run was ended before its time; ``used``: as far as it is known."""
     ad_updates.record_vacate(job.ad, reason, code, subcode, now)
-    return LogEvent(user_log_events.format_evicted(job.id, now, used, reason, code, subcode))
+    cause = HoldReason(code, subcode, reason)
+    return LogEvent(user_log_events.format_evicted(job.id, now, used, cause, job.ad))
 
 
 def _is_outdated(job: Job, event: Finished | Evicted) -> bool:
@@ -360,7 +363,7 @@ def _end_run(job: Job, event: Finished | Evicted) -> None:
 def _end_removed_run(job: Job, event: Finished | Evicted) -> list[Effect]:
     if job.worker:
         _end_run(job, event)
-        ad_updates.record_end_of_removed(job.ad, event)
+        ad_updates.record_forced_end(job.ad, event)
     # not the time of the event: the worker's clock may be years away
     _leave_queue_unless_kept(job, float(job.ad.number("EnteredCurrentStatus")))
     return []
@@ -405,6 +408,7 @@ def _on_left(job: Job, event: Left) -> list[Effect]:
 
 def _on_removed(job: Job, event: Removed) -> list[Effect]:
     if job.in_queue and job.status == REMOVED and event.force:
+        job.ad["RemoveReason"], job.ad["LeaveJobInQueue"] = literal(event.reason), "false"
         _leave_queue(job, event.time)
     if not job.in_queue or job.status == REMOVED:
         return []

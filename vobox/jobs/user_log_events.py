@@ -14,6 +14,8 @@ from thyme.protocol.events import Finished, HoldReason, Machine, NotCompleted, U
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 
+from .ad_updates import count_bytes_sent
+
 
 def format_submit(job: JobId, now: float, ad: Ad) -> str:
     """Format event 000, the job was submitted.
@@ -39,21 +41,20 @@ def format_execute(job: JobId, now: float, host: str, machine: Machine | None = 
     return _event(1, job, now, text)
 
 
-def format_evicted(
-    job: JobId, now: float, usage: Usage, reason: str, code: int = 0, subcode: int = 0
-) -> str:
-    """Format event 004, the end of a run whose program did not end by itself.
+def format_evicted(job: JobId, now: float, usage: Usage, cause: HoldReason, ad: Ad) -> str:
+    """Format event 004, the end of a run before its time.
 
-    ``now``: epoch seconds; ``code`` and ``subcode``: of the vacate or of the hold; 0: none.
+    ``now``: epoch seconds; ``usage``: as far as it is known; ``cause``: of the vacate or of the
+    hold, code 0: none; ``ad``: says what the run requested and had.
     """
-    codes = f" Code {code} Subcode {subcode}" if code else ""
+    codes = f" Code {cause.code} Subcode {cause.subcode}" if cause.code else ""
     return _event(
         4,
         job,
         now,
         f"Job was evicted.{codes}\n\t(0) CPU times\n{_usage(usage, 'Run')}"
         f"\t0  -  Run Bytes Sent By Job\n\t{usage.received}  -  Run Bytes Received By Job\n"
-        f"\tReason: {_line(reason)}\n",
+        f"\tReason: {_line(cause.text)}\n{_format_resources(usage, now, ad)}",
     )
 
 
@@ -62,7 +63,8 @@ def format_remote_error(job: JobId, now: float, host: str, hold: HoldReason) -> 
 
     ``now``: epoch seconds; ``host``: its slot; ``hold``: why the job is held.
     """
-    text = f"Error from starter on {_line(host)}:\n\t{_line(hold.text)}\n"
+    reason = hold.text.removeprefix(f"Error from {host}: ")
+    text = f"Error from starter on {_line(host)}:\n\t{_line(reason)}\n"
     return _event(21, job, now, f"{text}\tCode {hold.code} Subcode {hold.subcode}\n")
 
 
@@ -89,31 +91,32 @@ def format_requeued(job: JobId, event: NotCompleted, ad: Ad) -> str:
         f"{_usage(event.usage, 'Run')}"
         f"\t{sent}  -  Run Bytes Sent By Job\n"
         f"\t{event.usage.received}  -  Run Bytes Received By Job\n"
-        f"\t{_termination(event)}\n\t{_line(event.reason)}\n",
+        f"\t{_termination(event, ad)}\n\t{_line(event.reason)}\n",
     )
 
 
 def format_terminated(job: JobId, event: Finished, ad: Ad) -> str:
     """Format event 005, the job ended by itself; ``ad``: as it is after that."""
     total = Usage(_number(ad, "CumulativeRemoteUserCpu"), _number(ad, "CumulativeRemoteSysCpu"))
-    sent, received = int(_number(ad, "BytesSent")), event.usage.received
+    sent, received = count_bytes_sent(event), event.usage.received
+    all_sent, all_received = (int(_number(ad, name)) for name in ("BytesSent", "BytesRecvd"))
     return _event(
         5,
         job,
         event.time,
-        f"Job terminated.\n\t{_termination(event)}\n"
+        f"Job terminated.\n\t{_termination(event, ad)}\n"
         f"{_usage(event.usage, 'Run')}{_usage(total, 'Total')}"
         f"\t{sent}  -  Run Bytes Sent By Job\n\t{received}  -  Run Bytes Received By Job\n"
-        f"\t{sent}  -  Total Bytes Sent By Job\n\t{received}  -  Total Bytes Received By Job\n"
-        f"{_format_resources(event, ad)}",
+        f"\t{all_sent}  -  Total Bytes Sent By Job\n"
+        f"\t{all_received}  -  Total Bytes Received By Job\n"
+        f"{_format_resources(event.usage, event.time, ad)}",
     )
 
 
-def _format_resources(event: Finished, ad: Ad) -> str:
+def _format_resources(used: Usage, now: float, ad: Ad) -> str:
     """Format what was used, requested and provided; what is not known stays blank."""
-    used = event.usage
     cpu = used.user_cpu + used.system_cpu
-    busy = int(event.time) - ad.number("JobCurrentStartDate", int(event.time))
+    busy = int(now) - ad.number("JobCurrentStartDate", int(now))
     usages = {
         "Cpus": f"{cpu / used.wall:.2f}" if used.wall > 0 else "",
         "Disk": str(used.disk) if used.disk else "",
@@ -121,10 +124,12 @@ def _format_resources(event: Finished, ad: Ad) -> str:
     }
     rows = ["\tPartitionable Resources :    Usage  Request Allocated \n"]
     for name, label in (("Cpus", "Cpus"), ("Disk", "Disk (KB)"), ("Memory", "Memory (MB)")):
-        asked, has = (_digits(ad, text) for text in (f"Request{name}", f"{name}Provisioned"))
+        asked = _digits(ad, f"Request{name}") or _digits(ad, ad.get(f"Request{name}", ""))
+        has = _digits(ad, f"{name}Provisioned")
         rows.append(f"\t   {label:20} : {usages[name]:>8} {asked:>8} {has:>9} \n")
-    for label, seconds in (("TimeExecute (s)", int(used.wall)), ("TimeSlotBusy (s)", busy)):
-        rows.append(f"\t   {label:20} : {max(seconds, 0):>8} {'':>8} {'':>9} \n")
+    executed = str(int(used.wall)) if used.wall > 0 else ""
+    for label, seconds in (("TimeExecute (s)", executed), ("TimeSlotBusy (s)", max(busy, 0))):
+        rows.append(f"\t   {label:20} : {seconds:>8} {'':>8} {'':>9} \n")
     return "".join(rows)
 
 
@@ -190,9 +195,11 @@ def _format_time(now: int, _zone: tuple[str, str]) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
 
 
-def _termination(event: Finished | NotCompleted) -> str:
+def _termination(event: Finished | NotCompleted, ad: Ad) -> str:
     if event.signal is not None:
-        return f"(0) Abnormal termination (signal {event.signal})\n\t(0) No core file"
+        core = ad.text("JobCoreFileName")
+        found = f"(1) Corefile in: {_line(core)}" if core else "(0) No core file"
+        return f"(0) Abnormal termination (signal {event.signal})\n\t{found}"
     return f"(1) Normal termination (return value {event.exit_code})"
 
 

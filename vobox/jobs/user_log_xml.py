@@ -18,8 +18,10 @@ _HEADER: Final = re.compile(r"(\d{3}) \((\d+)\.(\d+)\.(\d+)\) (\S+) (\S+) (.*)",
 _USAGE: Final = re.compile(r"\t\t(Usr .*?, Sys .*?)  -  (Run|Total) (Remote|Local) Usage")
 _BYTES: Final = re.compile(r"\t(\d+)  -  (Run|Total) Bytes (Sent|Received) By Job")
 _TERMINATION: Final = re.compile(r"termination \((return value|signal) (-?\d+)\)")
+_CORE: Final = re.compile(r"\t\(1\) Corefile in: (.*)")
 _CODES: Final = re.compile(r"Code (-?\d+) Subcode (-?\d+)")
 _RESOURCE: Final = re.compile(r"\t   (\w+)[^:]*: (.{8}) (.{8}) (.{9})")
+_REASON: Final = re.compile(r"\tReason: (.*)")
 _NUMBER: Final = re.compile(r"-?\d+")
 
 
@@ -94,16 +96,25 @@ def _read_termination(body: str) -> Attributes:
 def _read_evicted(lines: list[str], body: str) -> Attributes:
     requeued = "(0) Job terminated and was requeued" in body
     found = {"Checkpointed": False, **_read_usage(body), "TerminatedAndRequeued": requeued}
-    found |= _read_termination(body)
-    reason = lines[-2].strip()
-    found["Reason"] = reason.removeprefix("Reason: ")
+    found |= _read_termination(body) | _read_resources(body)
+    if requeued:
+        found["Reason"] = lines[-2].strip()
+    elif reason := _REASON.search(body):
+        found["Reason"] = reason[1]
     if codes := _CODES.search(lines[0]):
         found["ReasonCode"], found["ReasonSubCode"] = int(codes[1]), int(codes[2])
     return found
 
 
 def _read_terminated(_lines: list[str], body: str) -> Attributes:
-    found = {**_read_termination(body), **_read_usage(body)}
+    found = {**_read_termination(body), **_read_usage(body), **_read_resources(body)}
+    if core := _CORE.search(body):
+        found["CoreFile"] = core[1]
+    return found
+
+
+def _read_resources(body: str) -> Attributes:
+    found: Attributes = {}
     for name, used, asked, given in _RESOURCE.findall(body):
         for attribute, text in (
             (f"{name}Usage", used), (f"Request{name}", asked), (name, given),

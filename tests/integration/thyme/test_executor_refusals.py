@@ -26,11 +26,19 @@ def hold_of(workdir: Path, task: Task) -> tuple[int, int, str]:
 @pytest.mark.parametrize(
     ("task", "number", "words"),
     [
-        (Task("/nope", arguments=("a b",)), 2, "Failed to execute '/nope' a b: (errno=2: 'No such"),
+        (
+            Task("/nope", arguments=("a", "b c", "it's", "", "d")),
+            2,
+            "Failed to execute '/nope' with arguments a b' 'c it''''s '' d: (errno=2: 'No such",
+        ),
         (Task("/etc"), 13, "'/etc': (errno=13: 'Permission denied')"),
         (Task("x", files=(SandboxFile("x", b"#!/bin/sh\n", 0o644),)), 13, "(errno=13: "),
         (Task("x", files=(SandboxFile("x", b"echo no line 1", 0o755),)), 8, "'Exec format error'"),
-        (Task("x", files=(SandboxFile("x", b"#!/nope\n", 0o755),)), 2, "(errno=2: "),
+        (
+            Task("x", files=(SandboxFile("x", b"#!/nope -x\n", 0o755),)),
+            2,
+            "x': invalid interpreter (/nope) specified on first line of script (errno=2: 'No such",
+        ),
         (Task("/bin/true", arguments=("x" * 3_000_000,)), 7, "...: (errno=7: 'Argument list too"),
         (Task("/bin/true", arguments=("a\0b",)), 0, "embedded null byte"),
         (Task("/bin/true", environment={"A=B": "x"}), 0, "illegal environment variable name"),

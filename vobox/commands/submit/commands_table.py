@@ -224,6 +224,11 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
         "job_lease_duration", "Seconds without news until it runs again.", "JobLeaseDuration"
     ),
     _honoured("kill_sig", "The signal that asks it to end.", "KillSig"),
+    _honoured(
+        "remove_kill_sig rm_kill_sig",
+        "The signal that asks it to end, instead of kill_sig.",
+        "RemoveKillSig",
+    ),
     _honoured("kill_sig_timeout", "Seconds until SIGKILL.", "KillSigTimeout"),
     _recorded("job_max_vacate_time", "JobMaxVacateTime", _E),
     _recorded("want_graceful_removal", "WantGracefulRemoval", _E),
@@ -283,8 +288,7 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     _recorded("coresize core_size", "CoreSize", _I),
     _honoured("image_size", "The first value of ImageSize (KiB).", "ImageSize"),
     _recorded("stack_size", "StackSize", _E),
-    _recorded("remove_kill_sig rm_kill_sig", "RemoveKillSig", _S, "kill_sig is sent."),
-    _recorded("hold_kill_sig", "HoldKillSig", _S, "kill_sig is sent."),
+    _recorded("hold_kill_sig", "HoldKillSig", None, "kill_sig is sent, as by HTCondor."),
     _recorded("primary_unix_group", "PrimaryUnixGroup", _S),
     _recorded("starter_debug", "JobStarterDebug", _S),
     _recorded("starter_log", "JobStarterLog", _S),

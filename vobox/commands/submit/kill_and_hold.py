@@ -37,6 +37,12 @@ def record_kill_signal(commands: Commands, ad: Ad, grid: bool) -> None:
         ad["KillSig"] = quote(_parse_signal_name(text))
     elif grid:
         ad["KillSig"] = '"SIGTERM"'
+    for names, attribute in (
+        (("remove_kill_sig", "rm_kill_sig"), "RemoveKillSig"),
+        (("hold_kill_sig",), "HoldKillSig"),
+    ):
+        if text := commands.get(*names, attribute):
+            ad[attribute] = quote(_parse_signal_name(text))
     if timeout := commands.get("kill_sig_timeout", "KillSigTimeout"):
         ad["KillSigTimeout"] = str(evaluate_integer("kill_sig_timeout", timeout))
 
@@ -93,7 +99,9 @@ def _read_limit(ad: Ad, attribute: str) -> float:
 
 
 def _read_signal_number(ad: Ad) -> int:
+    # as HTCondor: where remove_kill_sig is set, it also ends a job that is held or vacated
+    name = ad.text("RemoveKillSig") or ad.text("KillSig", "SIGTERM")
     try:
-        return signal.Signals[ad.text("KillSig", "SIGTERM")].value
+        return signal.Signals[name].value
     except KeyError:
-        raise job_error(f"invalid signal {ad['KillSig']}") from None
+        raise job_error(f"invalid signal {name}") from None

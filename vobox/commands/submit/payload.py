@@ -84,16 +84,12 @@ def build_payload(
     )
 
 
-def _build_input_failure(
-    number: int,
-    details: str,
-    code: HoldReasonCode = HoldReasonCode.TRANSFER_INPUT_ERROR,
-) -> HoldReason:
+def _build_input_failure(number: int, details: str) -> HoldReason:
     text = (
         f"Transfer input files failure at access point {os.uname().nodename} while sending "
         f"files to the execution point. Details: {details}"
     )
-    return HoldReason(code, number, text)
+    return HoldReason(HoldReasonCode.TRANSFER_INPUT_ERROR, number, text)
 
 
 def _check_input_size(commands: Commands, total: int) -> HoldReason | None:
@@ -101,8 +97,11 @@ def _check_input_size(commands: Commands, total: int) -> HoldReason | None:
     limit = None if text is None else find_constant_integer(text)
     if limit is None or limit < 0 or total <= limit * 1024**2:
         return None
-    details = f"{total} bytes of input are more than max_transfer_input_mb = {limit} allows"
-    return _build_input_failure(0, details, HoldReasonCode.MAX_TRANSFER_INPUT_SIZE_EXCEEDED)
+    text = (
+        f"TransferInputSizeMB ({-(-total // 1024**2)}) is greater than MAX_TRANSFER_INPUT_MB "
+        f"({limit}) at submit time"
+    )
+    return HoldReason(HoldReasonCode.MAX_TRANSFER_INPUT_SIZE_EXCEEDED, 0, text)
 
 
 def record_sizes(commands: Commands, ad: Ad, program: Program, total: int) -> None:
@@ -112,8 +111,9 @@ def record_sizes(commands: Commands, ad: Ad, program: Program, total: int) -> No
     """
     kib = (program.size + 1023) // 1024
     _record_size(ad, "ExecutableSize", kib)
-    _record_size(ad, "DiskUsage", max((total + 1023) // 1024, kib))
-    ad["TransferInputSizeMB"] = str(total // 1024**2)
+    disk = max((total + 1023) // 1024, kib)
+    _record_size(ad, "DiskUsage", disk)
+    ad["TransferInputSizeMB"] = str((disk + 1023) // 1024)
     _record_size(ad, "ImageSize", kib)
     if text := commands.get("image_size", "ImageSize"):
         image = parse_size(text, 1)

@@ -30,9 +30,9 @@ def task(job: float = 0.0, execute: float = 0.0) -> Task:
 @pytest.mark.parametrize(
     ("asked", "attempt", "program", "code", "text"),
     [
-        (task(job=60), 60, 50, 46, "The job exceeded allowed job duration of 0:01:00"),
-        (task(execute=60), 70, 60, 47, "The job exceeded allowed execute duration of 0:01:00"),
-        (task(job=60, execute=60), 70, 70, 46, "The job exceeded allowed job duration of 0:01:00"),
+        (task(job=60), 60, 50, 46, "The job exceeded allowed job duration of 01:00"),
+        (task(execute=60), 70, 60, 47, "The job exceeded allowed execute duration of 01:00"),
+        (task(job=60, execute=60), 70, 70, 46, "The job exceeded allowed job duration of 01:00"),
         (task(execute=72e3), DAY, DAY, 47, "The job exceeded allowed execute duration of 20:00:00"),
         (task(execute=3 * DAY), 1e9, 1e9, 47,
          "The job exceeded allowed execute duration of 3+00:00:00"),

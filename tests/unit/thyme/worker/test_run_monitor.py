@@ -40,7 +40,7 @@ def test_a_job_over_its_time_is_asked_to_end_and_held(
     assert (finished.exit_code, finished.signal) == (None, None)
     assert finished.hold is not None
     assert (finished.hold.code, finished.hold.subcode) == (code, 0)
-    assert finished.hold.text == f"The job exceeded allowed {kind} duration of 0:01:40"
+    assert finished.hold.text == f"The job exceeded allowed {kind} duration of 01:40"
     assert finished.usage.user_cpu == 0.5
 
 

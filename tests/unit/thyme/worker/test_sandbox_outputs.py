@@ -12,7 +12,7 @@ from tests.support.fake_schedd import submission
 from tests.support.scratch_directory import filled
 from thyme.protocol.codec import decode
 from thyme.protocol.events import Finished, Usage
-from thyme.protocol.job import LARGEST_STREAM, SandboxFile, Task
+from thyme.protocol.job import LARGEST_STREAM, JobId, SandboxFile, Task
 from thyme.worker.reports import encode_within_limit
 from thyme.worker.sandbox import Sandbox
 
@@ -26,7 +26,7 @@ def task(*names: str, **changes: object) -> Task:
 def outputs(sandbox: Sandbox, of: Task) -> dict[str, bytes]:
     files, hold = sandbox.collect_outputs(of)
     assert hold is None, hold
-    return {file.name: file.data for file in files}
+    return {file.name: file.data for file in files if not file.is_directory}
 
 
 def held(sandbox: Sandbox, of: Task) -> tuple[int, int, str]:
@@ -105,7 +105,8 @@ def test_a_missing_output_file_holds_the_job(sandbox: Sandbox) -> None:
 
     assert (code, number) == (12, 2)
     assert text == (
-        f"Failed to send output file '{sandbox.path}/there': (errno=2) No such file or directory"
+        f"2 total failures: first failure: reading from file {sandbox.path}/there: "
+        "(errno 2) No such file or directory"
     )
 
 
@@ -117,11 +118,12 @@ def test_what_is_there_is_sent_although_another_output_is_missing(sandbox: Sandb
 
     assert [(file.name, file.data) for file in files] == [("a", b"a"), ("z", b"z")]
     assert hold is not None and (hold.code, hold.subcode) == (12, 2)
-    assert "/nowhere'" in hold.text
+    assert "/nowhere: (errno 2)" in hold.text
 
 
-def test_empty_directories_below_a_named_one_are_sent(sandbox: Sandbox) -> None:
+def test_directories_below_a_named_one_are_sent_with_their_modes(sandbox: Sandbox) -> None:
     (sandbox.path / "out/empty/inner").mkdir(parents=True)
+    (sandbox.path / "out/empty").chmod(0o750)
     (sandbox.path / "out/file").write_bytes(b"f")
     (sandbox.path / "bare").mkdir()
 
@@ -129,8 +131,21 @@ def test_empty_directories_below_a_named_one_are_sent(sandbox: Sandbox) -> None:
 
     assert hold is None
     assert [(file.name, file.is_directory) for file in files] == [
-        ("bare", True), ("out/empty/inner", True), ("out/file", False),
+        ("bare", True), ("out", True), ("out/empty", True), ("out/empty/inner", True),
+        ("out/file", False),
     ]  # fmt: skip
+    assert files[2].mode == 0o750
+    assert [file.name for file in sandbox.collect_outputs(task("out/"))[0]] == [
+        "empty", "empty/inner", "file",
+    ]  # fmt: skip
+
+
+def test_a_core_file_gets_htcondors_name_and_no_link_is_taken_for_one(sandbox: Sandbox) -> None:
+    (sandbox.path / "core.77").symlink_to("/etc/passwd")
+    assert sandbox.rename_core_file(77, JobId(5, 0)) == ""
+    (sandbox.path / "core").write_bytes(b"dump")
+    assert sandbox.rename_core_file(77, JobId(5, 0)) == "core.5.0"
+    assert outputs(sandbox, task("core.5.0")) == {"core.5.0": b"dump"}
 
 
 def test_links_to_files_of_the_directory_are_sent_as_files_and_no_others(
@@ -165,7 +180,8 @@ def test_nothing_outside_the_scratch_directory_is_ever_sent(
 
     assert (code, number) == (12, 13)
     assert text == (
-        f"Failed to send output file '{name}': (errno=13) it is outside the scratch directory"
+        f"1 total failures: first failure: reading from file {name}: "
+        "(errno 13) it is outside the scratch directory"
     )
 
 
@@ -193,7 +209,7 @@ def test_an_output_that_is_not_a_file_holds_the_job_and_does_not_block(
     code, _number, text = held(sandbox, task(name))
 
     assert code == 12
-    assert text.startswith("Failed to send output file")
+    assert text.startswith("1 total failures: first failure: ")
 
 
 @pytest.mark.parametrize("asked", [None, ("big",)])

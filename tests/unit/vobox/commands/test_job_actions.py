@@ -87,7 +87,8 @@ def test_parsls_two_commands_both_succeed_on_a_job_that_stays_in_the_queue(queue
     forced = queue.run("condor_rm", "-forcex", "7.0")
     assert forced == Answer("Job 7.0 removed locally (remote state unknown)\n", "", 0)
     assert not queue.bench.job(JobId(7, 0)).in_queue
-    assert queue.reason("7.0", "RemoveReason") == "via condor_rm (by user alice)"
+    # the second's, as HTCondor says
+    assert queue.reason("7.0", "RemoveReason") == "via condor_rm -forcex (by user alice)"
 
 
 # --- clusters, users, constraints ---------------------------------------------------------------

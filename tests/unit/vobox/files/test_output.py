@@ -139,6 +139,20 @@ def test_outputs_keep_their_directories_when_asked_to(tmp_path: Path) -> None:
     assert delivered(job, files=files) is None
     found = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
     assert found == ["b", "c", "in-d", "x/y/a"]
+    assert (tmp_path / "x/y").stat().st_mode & 0o777 == 0o755
+
+
+def test_directories_get_the_modes_that_the_job_gave_them(tmp_path: Path) -> None:
+    job = job_in(tmp_path, TransferOutput="d")
+    files = (
+        SandboxFile("d", b"", 0o777, is_directory=True),
+        SandboxFile("d/locked", b"", 0o555, is_directory=True),
+        SandboxFile("d/locked/f", b"x"),
+    )
+    for _ in range(2):  # the second time they are there
+        assert delivered(job, files=files) is None
+    assert (tmp_path / "d").stat().st_mode & 0o777 == 0o777
+    assert (tmp_path / "d/locked").stat().st_mode & 0o777 == 0o755  # it has to be written into
 
 
 def test_a_spooled_jobs_output_is_written_only_when_it_is_fetched(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.schedd_parts import (
     NOW,
+    SCHEDD,
     Events,
     Expression,
     describe_effects,
@@ -16,7 +17,7 @@ from tests.support.schedd_parts import (
     job_after,
     transition_after,
 )
-from thyme.protocol.events import HoldReason, Machine
+from thyme.protocol.events import Continued, HoldReason, JobMessage, Machine, Suspended
 from vobox.jobs import ad_updates
 from vobox.jobs.policy import check_on_exit
 
@@ -33,6 +34,7 @@ def test_a_job_held_by_its_exit_keeps_its_exit_code_and_its_output_is_saved() ->
     assert job is not None and not action.leaves
     assert (job.status, job.ad["ExitCode"], job.ad["HoldReasonCode"]) == (5, "7", "3")
     assert job.ad["HoldReasonSubCode"] == "55"
+    assert "TerminationPending" not in job.ad
     assert "CompletionDate" not in job.ad
     assert describe_effects(change) == "012 save"
 
@@ -43,6 +45,7 @@ def test_a_job_that_does_not_want_to_leave_runs_again() -> None:
     assert check_on_exit(job_after(*events).ad, NOW).leaves is False
     change = transition_after(*events, e.not_completed())
     assert change.job is not None and "CompletionDate" not in change.job.ad
+    assert change.job.ad["RequeueReason"] == '"OnExitRemove is false"'
     assert describe_job(change.job) == "idle"
     assert describe_effects(change) == "004 save"
     done = job_after(e.submit(), e.started("w1", 0), e.finished(code=0))
@@ -98,7 +101,9 @@ def test_attributes_of_a_completed_job() -> None:
     assert (ad["ExitCode"], ad["ExitBySignal"], ad["ExitStatus"]) == ("3", "false", "0")
     assert "ExitSignal" not in ad and ad["BytesSent"] == "3.0"
     assert ad["CompletionDate"] == str(int(NOW) + 3)
+    assert ad["LastJobStatus"] == "2"
     assert ad["EnteredCurrentStatus"] == str(int(NOW) + 4)
+    assert (ad["ImageSize"], ad["ImageSize_RAW"]) == ("2250", "2048")
     # 25 % of 1000, rounded up, as HTCondor's SCHEDD_ROUND_ATTR_ResidentSetSize
     assert (ad["ResidentSetSize"], ad["ResidentSetSize_RAW"]) == ("2250", "2048")
     assert (ad["CommittedTime"], ad["CommittedSlotTime"], ad["CpusUsage"]) == ("10", "10.0", "0.2")
@@ -153,6 +158,43 @@ def test_a_run_says_when_it_was_matched_and_what_it_was_given() -> None:
     assert (ad["NumJobMatches"], ad["FirstJobMatchDate"]) == ("2", start)
     assert (ad["LastMatchTime"], "CpusProvisioned" in ad) == (str(int(NOW) + 5), False)
     assert ad["NumVacatesByReason"] == "[ ScheddVacate = 1 ]"
+    assert "VacateReason" not in ad and "LastVacateTime" in ad
+
+
+def test_a_run_that_is_ended_by_a_hold_says_how_its_program_ended() -> None:
+    e = Events()
+    running = e.submit(), e.started(), e.held(), replace(e.evicted(), signal=15)
+    ad = job_after(*running).ad
+    assert (ad["ExitBySignal"], ad["ExitSignal"]) == ("true", "15")
+    assert ad["ExitReason"] == '"died on signal 15 (Terminated)"'
+    assert (ad["BytesSent"], ad["NumJobCompletions"]) == ("0.0", "0")
+
+
+def test_the_time_of_suspension_is_committed_by_the_run_that_completes_the_job() -> None:
+    e = Events()
+
+    def stand_still(since: float, until: float) -> list[JobMessage]:
+        return [
+            Suspended(SCHEDD, e.job, NOW + since, "by request"),
+            Continued(SCHEDD, e.job, NOW + until, "by request"),
+        ]
+
+    lost = [e.submit(), e.started(), *stand_still(10, 14), e.evicted(reason="vacated"), e.submit(1)]
+    done = [e.started("w2", 1), *stand_still(20, 26), e.finished("w2", 1)]
+    assert "CommittedSuspensionTime" not in job_after(*lost, *done[:-1]).ad
+    ad = job_after(*lost, *done, e.delivered()).ad
+    assert (ad["CommittedSuspensionTime"], ad["CumulativeSuspensionTime"]) == ("6", "10")
+    assert "UncommittedSuspensionTime" not in ad
+
+
+def test_a_removal_by_force_of_a_job_that_was_kept_says_so() -> None:
+    e = Events(attributes={"LeaveJobInQueue": Expression("true")})
+    kept = [e.submit(), e.removed()]
+    assert job_after(*kept).in_queue
+    forced = replace(e.removed(force=True), reason="via condor_rm -forcex (by user games)")
+    job = job_after(*kept, forced)
+    assert (job.in_queue, job.ad["LeaveJobInQueue"]) == (False, "false")
+    assert job.ad["RemoveReason"] == '"via condor_rm -forcex (by user games)"'
 
 
 def test_holds_are_counted_by_their_reason() -> None:
@@ -160,6 +202,7 @@ def test_holds_are_counted_by_their_reason() -> None:
     ad = job_after(e.submit(), e.held(1), e.released(), e.held(3), e.released(), e.held(1)).ad
     counts = classad2.parseOne("x=" + ad["NumHoldsByReason"])["x"]
     assert (counts["JobPolicy"], counts["UserRequest"], len(counts)) == (1, 2, 2)
+    assert job_after(Events().recorded(15)).ad["NumHoldsByReason"] == "[ SubmittedOnHold = 1 ]"
 
 
 def test_attributes_of_a_hold_and_of_the_release() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.schedd_parts import NOW, Events, ScheddHarness, Value, ad_of, describe_job
-from vobox.jobs.policy import WORKER_GRACE_SECONDS, check_run_limits, format_duration
+from thyme.protocol.hold_codes import format_duration
+from vobox.jobs.policy import WORKER_GRACE_SECONDS, check_run_limits
 
 
 def running(**limits: Value) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import htcondor2
@@ -20,7 +21,7 @@ from tests.support.schedd_parts import (
     transition_after,
 )
 from thyme.protocol.events import Edited, HoldReason, JobMessage, Usage
-from thyme.protocol.job import JobId
+from thyme.protocol.job import JobId, SandboxFile
 from vobox.classad.ad import Ad
 from vobox.jobs import user_log_events
 from vobox.jobs.job import LogEvent
@@ -42,6 +43,10 @@ def ended(job: JobId = BIG, code: int | None = 3, signal: int | None = None) -> 
     return user_log_events.format_terminated(job, event, ad)
 
 
+def cause(text: str, code: int = 0) -> HoldReason:
+    return HoldReason(code, 0, text)
+
+
 def held_ad(reason: str) -> Ad:
     return ad_of(HoldReason=reason, HoldReasonCode=3, HoldReasonSubCode=55)
 
@@ -51,12 +56,14 @@ def whole_life(job: JobId) -> str:
         [
             user_log_events.format_submit(job, NOW, ad_of(job, JobBatchName="my batch")),
             user_log_events.format_execute(job, NOW + 1, "slot1_77@node7"),
-            user_log_events.format_evicted(job, NOW + 2, USAGE, "pilot evicted"),
+            user_log_events.format_evicted(job, NOW + 2, USAGE, cause("pilot evicted"), ad_of(job)),
             user_log_events.format_execute(job, NOW + 3, "slot1_78@node8"),
             user_log_events.format_image_size(job, NOW + 3, 125000),
             user_log_events.format_suspended(job, NOW + 3),
             user_log_events.format_unsuspended(job, NOW + 3),
-            user_log_events.format_evicted(job, NOW + 4, Usage(), "no news for 300 s", 1008),
+            user_log_events.format_evicted(
+                job, NOW + 4, Usage(), cause("no news for 300 s", 1008), ad_of(job)
+            ),
             user_log_events.format_held(job, NOW + 5, held_ad("first line\nsecond\r\nthird")),
             user_log_events.format_released(job, NOW + 6, "via condor_release (by user games)"),
             ended(job),
@@ -141,6 +148,60 @@ def test_htcondors_own_reader_reads_on_after_a_run_that_is_queued_again(
     assert terminated["ReturnValue"] == 3
 
 
+def test_a_core_file_is_named_where_it_is_delivered(tmp_path: Path) -> None:
+    e = Events(JobId(17, 0))
+    core = (SandboxFile("core.17.0", b"dump"),)
+    died = e.finished(code=None, signal=6, files=core)
+    ad = job_after(e.submit(), e.started(), died).ad
+    text = user_log_events.format_terminated(e.job, died, ad)
+    (tmp_path / "log").write_text(text)
+    (event,) = read(tmp_path / "log")
+    assert event["CoreFile"] == "/home/games/core.17.0"
+    assert (ad["JobCoreDumped"], ad.text("JobCoreFileName")) == ("true", event["CoreFile"])
+    # as HTCondor 25.14.1 writes it
+    assert (
+        "\t(0) Abnormal termination (signal 6)\n\t(1) Corefile in: /home/games/core.17.0\n" in text
+    )
+
+
+def test_the_totals_of_a_job_count_all_its_runs() -> None:
+    e = Events()
+    used = replace(USAGE, received=47560)
+    again = replace(e.finished("w2", 1, stdout=b"12345"), usage=used)
+    evicted = e.evicted(reason="vacated", usage=used)
+    ad = job_after(e.submit(), e.started(), evicted, e.submit(1), e.started("w2", 1), again).ad
+    assert (ad["BytesRecvd"], ad["BytesSent"]) == ("95120.0", "5.0")
+    text = user_log_events.format_terminated(e.job, again, ad)
+    assert "\t5  -  Run Bytes Sent By Job\n\t47560  -  Run Bytes Received By Job\n" in text
+    assert "\t5  -  Total Bytes Sent By Job\n\t95120  -  Total Bytes Received By Job\n" in text
+
+
+def test_an_eviction_says_what_the_run_used_and_had() -> None:
+    used = Usage(0.04, 0.02, 5.5, 200_000, 0, 62, 47560)
+    ad = ad_of(
+        JobId(15, 0), RequestCpus=1, RequestMemory=128, RequestDisk=1048576, CpusProvisioned=1,
+        DiskProvisioned=1048576, MemoryProvisioned=256, JobCurrentStartDate=int(NOW) - 6,
+    )  # fmt: skip
+    vacated = HoldReason(1022, 0, "Job vacated by schedd")
+    # HTCondor 25.14.1's event, without the row of GPUs, which pilots do not assign
+    assert user_log_events.format_evicted(JobId(15, 0), NOW, used, vacated, ad) == (
+        "004 (015.000.000) 2026-11-22 13:25:12 Job was evicted. Code 1022 Subcode 0\n"
+        "\t(0) CPU times\n"
+        "\t\tUsr 0 00:00:00, Sys 0 00:00:00  -  Run Remote Usage\n"
+        "\t\tUsr 0 00:00:00, Sys 0 00:00:00  -  Run Local Usage\n"
+        "\t0  -  Run Bytes Sent By Job\n"
+        "\t47560  -  Run Bytes Received By Job\n"
+        "\tReason: Job vacated by schedd\n"
+        "\tPartitionable Resources :    Usage  Request Allocated \n"
+        "\t   Cpus                 :     0.01        1         1 \n"
+        "\t   Disk (KB)            :       62  1048576   1048576 \n"
+        "\t   Memory (MB)          :      196      128       256 \n"
+        "\t   TimeExecute (s)      :        5                    \n"
+        "\t   TimeSlotBusy (s)     :        6                    \n"
+        "...\n"
+    )
+
+
 def test_a_vacated_run_has_htcondors_code_and_reason(tmp_path: Path) -> None:
     path = tmp_path / "log"
     e = Events(JobId(38, 0))
@@ -191,7 +252,8 @@ def test_a_job_that_could_not_be_started_is_an_error_of_the_starter_first(tmp_pa
     ]  # fmt: skip
     assert (error["HoldReasonCode"], error["HoldReasonSubCode"]) == (6, 2)
     assert (error["Daemon"], error["ExecuteHost"]) == ("starter", "slot1_1@w1")
-    assert error["ErrorMsg"].strip() == hold.text
+    assert error["ErrorMsg"].strip() == "Failed to execute '/nope'"
+    assert evicted["Reason"] == held["HoldReason"] == hold.text
 
 
 def test_a_new_priority_is_logged(tmp_path: Path) -> None:
@@ -245,7 +307,7 @@ def test_no_reason_can_end_or_forge_an_event(text: str) -> None:
         user_log_events.format_aborted(BIG, NOW, text),
         user_log_events.format_held(BIG, NOW, held_ad(text)),
         user_log_events.format_released(BIG, NOW, text),
-        user_log_events.format_evicted(BIG, NOW, Usage(), text),
+        user_log_events.format_evicted(BIG, NOW, Usage(), cause(text), ad_of(BIG)),
         user_log_events.format_submit(BIG, NOW, ad_of(JobBatchName=text)),
         user_log_events.format_execute(BIG, NOW, f"slot1@{text}"),
     ):

@@ -25,8 +25,10 @@ RESOURCES = ad_of(
 TEXTS = {
     "submit": user_log_events.format_submit(JOB, NOW, ad_of(JOB)),
     "execute": user_log_events.format_execute(JOB, NOW, "slot1_7@node"),
-    "evicted": user_log_events.format_evicted(JOB, NOW, USAGE, ODD, 1013, 0),
-    "lost": user_log_events.format_evicted(JOB, NOW, Usage(), "no news", 1008),
+    "evicted": user_log_events.format_evicted(JOB, NOW, USAGE, HoldReason(1013, 0, ODD), RESOURCES),
+    "lost": user_log_events.format_evicted(
+        JOB, NOW, Usage(), HoldReason(1008, 0, "no news"), ad_of(JOB)
+    ),
     "terminated": user_log_events.format_terminated(JOB, Events(JOB).finished(code=3), RESOURCES),
     "killed": user_log_events.format_terminated(
         JOB, Events(JOB).finished(code=None, signal=9), RESOURCES

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.fake_query_queue import FakeQueue, ask, job, out, utc
 from tests.support.schedd_parts import NOW, USAGE, Events, ad_of
+from thyme.protocol.events import HoldReason
 from thyme.protocol.job import JobId
 from vobox.commands.query import ad_files
 from vobox.commands.query.condor_history import answer as condor_history
@@ -70,7 +71,7 @@ def test_a_user_log_of_ours_is_read_too(tmp_path: Path) -> None:
     path.write_text(
         user_log_events.format_submit(one, NOW, ad_of(one, JobBatchName="my batch"))
         + user_log_events.format_execute(one, NOW + 1, "slot1_77@node7")
-        + user_log_events.format_evicted(one, NOW + 2, USAGE, "pilot evicted")
+        + user_log_events.format_evicted(one, NOW + 2, USAGE, HoldReason(0, 0, "pilot"), ad_of(one))
         + user_log_events.format_execute(one, NOW + 3, "slot1_78@node8")
         + user_log_events.format_terminated(one, ended, ad_of(one))
     )

@@ -231,8 +231,9 @@ def test_more_input_than_the_job_allows_holds_it() -> None:
 
     assert job.on_hold
     assert (job.ad["HoldReasonCode"], job.ad["HoldReasonSubCode"]) == ("32", "0")
-    assert job.ad.text("HoldReason").endswith(
-        f"{1024 * 1024 + len(SCRIPT)} bytes of input are more than max_transfer_input_mb = 1 allows"
+    assert job.ad["TransferInputSizeMB"] == "2"
+    assert job.ad.text("HoldReason") == (
+        "TransferInputSizeMB (2) is greater than MAX_TRANSFER_INPUT_MB (1) at submit time"
     )
     assert not make_job(f"{text}2", files).on_hold
     assert not make_job(f"{text}-1", files).on_hold

@@ -145,6 +145,14 @@ def test_the_kill_signal_is_the_ads(lines: str, number: int, name: str) -> None:
     assert (job.task.kill_signal, job.ad.text("KillSig")) == (number, name)
 
 
+def test_remove_kill_sig_ends_a_job_instead_of_kill_sig() -> None:
+    # HTCondor 25.14.1: a trap of SIGUSR1 ends a job that is removed, held or vacated
+    job = make_job("kill_sig = SIGINT\nremove_kill_sig = 10\nhold_kill_sig = SIGHUP")
+    names = ("KillSig", "RemoveKillSig", "HoldKillSig")
+    assert [job.ad.text(name) for name in names] == ["SIGINT", "SIGUSR1", "SIGHUP"]
+    assert job.task.kill_signal == 10
+
+
 def test_the_grace_before_sigkill_is_kill_sig_timeout() -> None:
     assert make_job("kill_sig_timeout = 30").task.kill_grace == 30.0
 
