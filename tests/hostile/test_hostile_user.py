@@ -33,6 +33,8 @@ pytestmark = [
 HONEST, MALLORY = 1, 65534
 #: Bytes of memory that the schedd may have.
 MAX_RSS = 700 * 1024 * 1024
+#: Jobs in the queue of one owner, and bytes of their messages.
+MAX_JOBS, MAX_BYTES = 2000, 400_000_000
 
 
 class Site:
@@ -40,7 +42,10 @@ class Site:
 
     def __init__(self, top: Path) -> None:
         self.schedd = LiveSchedd(top / "schedd")
-        self.schedd.options = ["--policy-interval", "1"]
+        self.schedd.options = [
+            "--policy-interval", "1", "--max-jobs-per-owner", str(MAX_JOBS),
+            "--max-bytes-per-owner", str(MAX_BYTES),
+        ]  # fmt: skip
         self.schedd.home.chmod(0o777)
         self.place = top / "mallory"
         self.place.mkdir()
@@ -162,6 +167,36 @@ def test_a_description_with_too_many_jobs(site: Site) -> None:
     said = site.submit(queue="queue 20000\nqueue 20000\nqueue 20000", check=False)
     assert "20000" in said and "ERROR" in said
     site.honest.check()
+
+
+def test_submits_without_end(site: Site) -> None:
+    said: list[str] = []
+
+    def submit() -> None:
+        said.append(site.submit(queue="queue 500", check=False))
+
+    with repeating(submit):
+        site.honest.check()
+        wait_until(lambda: any("ERROR" in each for each in said), "one is refused")
+    assert f"would exceed MAX_JOBS_PER_OWNER ({MAX_JOBS})" in said[-1]
+    asked = ("-allusers", "-constraint", 'Owner == "nobody"', "-af", "JobStatus")
+    assert len(site.schedd.run("condor_q", *asked).stdout.split()) <= MAX_JOBS
+
+
+def test_files_without_end(site: Site) -> None:
+    big = site.write("much", "")
+    big.write_bytes(os.urandom(12 * 1024 * 1024))
+    said: list[str] = []
+
+    def submit() -> None:
+        said.append(site.submit(f"transfer_input_files = {big}", queue="queue 8", check=False))
+
+    site.reset_peak()
+    with repeating(submit):
+        site.honest.check()
+        wait_until(lambda: any("ERROR" in each for each in said), "one is refused")
+    assert f"an owner may have {MAX_BYTES}" in said[-1]
+    assert site.peak() < MAX_RSS
 
 
 @pytest.mark.parametrize(

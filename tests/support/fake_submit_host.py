@@ -138,6 +138,7 @@ class FakeTarget:
     schedd_name = "vobox1.example.org"
     address = "<127.0.0.1:0>"
     pool = "alien_jobs"
+    max_jobs = 20_000
 
     def __init__(self, refuses: str = "") -> None:
         self.refuses = refuses

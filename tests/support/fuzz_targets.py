@@ -7,6 +7,7 @@ takes long; ``run`` checks both.
 from __future__ import annotations
 
 import io
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -14,7 +15,7 @@ from functools import partial
 from plancton.config.expressions import compute, render
 from plancton.config.yaml_file import read_yaml
 from plancton.errors import ConfigError
-from tests.support.fake_submit_host import CWD, FakeSubmitHost
+from tests.support.fake_submit_host import CWD, FakeCaller, FakeFiles, FakeSubmitHost
 from thyme.broker.amqp import url
 from thyme.errors import BadInvocation, BadMessage
 from thyme.protocol import codec
@@ -25,7 +26,14 @@ from vobox.client.user_log import LogEvent
 from vobox.commands.query.ad_files import read_ads, read_user_log
 from vobox.commands.query.condor_history import read_history
 from vobox.commands.query.printf import BadFormat, parse_format
+from vobox.commands.submit.description import read_description
 from vobox.commands.submit.environment import import_variables
+from vobox.commands.submit.errors import SubmitError
+from vobox.commands.submit.input_files import FileCache
+from vobox.commands.submit.job_commands import Commands, find_unused
+from vobox.commands.submit.options import ExtraLines
+from vobox.commands.submit.queue import expand_queue
+from vobox.commands.submit.sources import TextSources
 from vobox.files import user_log_index
 from vobox.jobs import policy
 from vobox.jobs.output_destination import is_output, parse_output_remaps
@@ -65,6 +73,22 @@ def _submit(data: bytes) -> None:
     answer = host.submit(data.decode("utf-8", "surrogateescape"))
     assert answer.code in (0, 1)
     assert answer.code == 0 or "ERROR: " in answer.stderr
+
+
+def _read_description(data: bytes) -> None:
+    """Read a description, and expand each of its values for the first jobs; makes no job."""
+    files = FakeFiles({f"{CWD}/data": b"x", f"{CWD}/common": b"x = 2\n"})
+    sources = TextSources(files, FileCache(files), CWD, FakeCaller())
+    text = data.decode("utf-8", "surrogateescape")
+    description = read_description(text, "e.sub", ExtraLines(), {}, {}, sources)
+    for step in description.queue_statements:
+        slots = expand_queue(step, "e.sub", sources, lambda _warnings: None, 20_000)
+        for slot in itertools.islice(slots, 3):
+            commands = Commands(step.symbols, slot.variables, {"procid": "0"}, {"HOME": "/"})
+            commands.list_custom()
+            for name in step.symbols:
+                commands.get(name)
+            find_unused(step.symbols, set(slot.named), commands.used)
 
 
 def _evaluate(data: bytes) -> None:
@@ -130,6 +154,7 @@ TARGETS: Mapping[str, Target] = {
         for kind in ("submit", "started", "finished", "evicted", "claim", "heartbeat", "peeked")
     },
     "submit description": _submit,
+    "submit language": _refusing(_read_description, SubmitError),
     "classad": _refusing(_evaluate, ParseError),
     "history file": _refusing(_read_history, ParseError),
     "job ads": _refusing(partial(_print_ads, read_ads), ValueError, RecursionError),

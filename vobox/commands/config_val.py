@@ -62,6 +62,8 @@ def list_variables(settings: Settings, address: str) -> dict[str, str]:
         "FILESYSTEM_DOMAIN": host,
         "FULL_HOSTNAME": host,
         "HOSTNAME": host.partition(".")[0],
+        "MAX_JOBS_PER_OWNER": f"{settings.max_jobs_per_owner}",
+        "MAX_JOBS_PER_SUBMISSION": f"{settings.max_jobs_per_submission}",
         "PERIODIC_EXPR_INTERVAL": f"{settings.policy_interval:g}",
         "SCHEDD_ADDRESS": address,
         "SCHEDD_HOST": host,

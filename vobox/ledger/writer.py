@@ -244,6 +244,20 @@ class Ledger:
             return self._jobs("in_queue=1 AND owner=? COLLATE NOCASE", (owner,))
         return self._jobs("in_queue=1")
 
+    def count_queue(self, owner: str) -> int:
+        """Return how many jobs of the owner are in the queue."""
+        of_owner = "in_queue=1 AND owner=? COLLATE NOCASE"
+        query = f"SELECT coalesce(sum(number), 0) FROM counts WHERE {of_owner}"  # noqa: S608
+        return int(self._query(query, (owner,)).fetchone()[0])
+
+    def measure_queue(self) -> dict[str, int]:
+        """Return the bytes of the messages that are stored for each owner's jobs in the queue."""
+        query = (
+            "SELECT owner, sum(length(body)) FROM jobs JOIN bodies USING(cluster, proc) "
+            "WHERE in_queue=1 GROUP BY owner"
+        )
+        return dict(self._query(query).fetchall())
+
     def list_states(
         self,
         cluster: int | None = None,

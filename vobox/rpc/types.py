@@ -116,6 +116,7 @@ class SubmitTarget(Protocol):
     schedd_name: str
     address: str
     pool: str
+    max_jobs: int  #: of one submit
 
     def list_pilots(self) -> Iterable[Mapping[str, str]]:
         """Return the ads of the pilots that are known."""

@@ -41,6 +41,7 @@ class CommandGateway:
     def __init__(self, schedd: Schedd, ledger: Ledger, request: Request, address: str) -> None:
         self.schedd_name = schedd.settings.name
         self.pool = schedd.settings.pool
+        self.max_jobs = schedd.settings.max_jobs_per_submission
         self.address = address
         self._schedd = schedd
         self._ledger = ledger
@@ -59,7 +60,7 @@ class CommandGateway:
         if jobs:
             # in this thread: ten thousand messages must not keep the schedd from its other work
             batches = self._encode(cluster, jobs)
-            self._schedd.call(lambda session: self._publish(session, batches))
+            self._schedd.call(lambda session: self._submit(session, batches))
 
     def act(self, decide: Callable[[Ledger, float], tuple[T, list[JobMessage]]]) -> T:
         """Record the events that ``decide(ledger, now)`` returns, and return its answer.
@@ -104,7 +105,9 @@ class CommandGateway:
         """Return a message that the ledger keeps for a job."""
         return self._schedd.call(lambda _session: self._ledger.read_body(job, kind))
 
-    def _new_cluster(self, _session: Session) -> int:
+    def _new_cluster(self, session: Session) -> int:
+        # the jobs of an owner who may have no more need not be made
+        session.state.owner_limits.check(self._request.user, 1, 0)
         cluster = int(self._ledger.read_meta("next_cluster", "1"))
         with self._ledger.transaction():
             self._ledger.write_meta("next_cluster", str(cluster + 1))
@@ -146,6 +149,15 @@ class CommandGateway:
                     "large files"
                 )
         return batches
+
+    def _submit(
+        self, session: Session, batches: Mapping[str, Sequence[tuple[JobId, bytes]]]
+    ) -> None:
+        bodies = [len(body) for batch in batches.values() for _job, body in batch]
+        limits, owner = session.state.owner_limits, self._request.user
+        limits.check(owner, len(bodies), sum(bodies))
+        self._publish(session, batches)
+        limits.add(owner, sum(bodies))
 
     def _publish(
         self, session: Session, batches: Mapping[str, Sequence[tuple[JobId, bytes]]]

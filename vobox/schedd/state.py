@@ -28,6 +28,7 @@ from .failed_submits import FailedSubmits
 from .former_connection import FormerConnection
 from .health import Health
 from .lanes import LaneSettings, LaneWatch
+from .owner_limits import OwnerLimits
 from .policy_scan import PolicyScan
 from .queue_watch import QueueWatch
 from .snapshots import Snapshots
@@ -47,7 +48,8 @@ class Settings:
     ``log_file``: the file to which standard error goes, if it is one;
     ``spool``: the directory of the ledger; ``serves_root``: whether uid 0 of a command's
     process, which may be that of another container, is believed to be ours;
-    ``lanes``: which jobs wait apart from the others.
+    ``lanes``: which jobs wait apart from the others; ``max_jobs_per_owner``,
+    ``max_jobs_per_submission``, ``max_bytes_per_owner``: see ``owner_limits.py``.
     """
 
     name: str
@@ -61,6 +63,9 @@ class Settings:
     spool: Path | None = None
     serves_root: bool = True
     lanes: LaneSettings = field(default_factory=LaneSettings)
+    max_jobs_per_owner: int = 100_000
+    max_jobs_per_submission: int = 20_000
+    max_bytes_per_owner: int = 10_000_000_000
 
 
 @dataclass
@@ -106,6 +111,9 @@ class ScheddState:
         #: pool → offset up to which the messages of jobs that wait were lost
         self.lost_messages: dict[str, int] = {}
         self.failed_submits = FailedSubmits(settings.name, ledger)
+        self.owner_limits = OwnerLimits(
+            ledger, settings.max_jobs_per_owner, settings.max_bytes_per_owner, clock
+        )
         self.matching_jobs = MatchingJobs(settings.policy_interval)
         self.policy_scan = PolicyScan(settings.name, ledger, self.leases.live.attributes)
         #: where ads of jobs that left the queue are written; None for nowhere

@@ -67,6 +67,29 @@ def parser() -> argparse.ArgumentParser:
         help="hold a job whose worker was lost so many times (5)",
     )
     option(
+        "--max-jobs-per-owner",
+        type=make_count_type("jobs", 1),
+        default=100_000,
+        metavar="N",
+        help="refuse a submit after which its owner would have more jobs in the queue "
+        "(MAX_JOBS_PER_OWNER; 100000)",
+    )
+    option(
+        "--max-jobs-per-submission",
+        type=make_count_type("jobs", 1),
+        default=20_000,
+        metavar="N",
+        help="refuse a submit of more jobs (MAX_JOBS_PER_SUBMISSION; 20000)",
+    )
+    option(
+        "--max-bytes-per-owner",
+        type=make_count_type("bytes", 1),
+        default=10_000_000_000,
+        metavar="N",
+        help="refuse a submit after which the messages of its owner's jobs in the queue would have "
+        "more bytes (10 GB)",
+    )
+    option(
         "--lanes",
         metavar="TIMES",
         help="let jobs that say how long they are wait in lanes of these longest times, as "

@@ -164,7 +164,12 @@ class _CondorSubmit:
             named: set[str] = set()
             commands = maker = None
             for slot in expand_queue(
-                step, description.source, self._sources, self._warn, len(jobs)
+                step,
+                description.source,
+                self._sources,
+                self._warn,
+                self._target.max_jobs,
+                len(jobs),
             ):
                 proc = len(jobs)
                 if time.thread_time() - began > MAX_CPU_SECONDS:

@@ -15,9 +15,6 @@ from .errors import SubmitError, job_error, line_error
 from .expressions import find_constant_integer
 from .sources import TextSources
 
-#: Jobs of one submit; HTCondor's MAX_JOBS_PER_SUBMISSION has this default.
-MAX_JOBS = 20_000
-
 _MODE = re.compile(r"(?<![\w.])(in|from|matching)(?=[\s(\[]|\Z)", re.IGNORECASE)
 _KIND = re.compile(r"(files|dirs|any)(?=[\s(\[]|\Z)", re.IGNORECASE)
 _COUNT = re.compile(r"[-+*/%()\d\s]*")
@@ -46,6 +43,7 @@ def expand_queue(
     source: str,
     sources: TextSources,
     warn: Callable[[list[str]], None],
+    max_jobs: int,
     before: int = 0,
 ) -> Iterator[JobMacros]:
     """Yield the jobs of a queue statement in order.
@@ -53,16 +51,17 @@ def expand_queue(
     :param source: the description's name, for errors
     :param sources: where items may come from
     :param warn: takes warnings
+    :param max_jobs: the most jobs of one submit
     :param before: the number of jobs of the statements before it
     :raises SubmitError: with the number of the statement's line
     """
     plan = _parse_plan(step, source, sources, warn)
     items = [""] if plan.items is None else plan.items
     chosen = range(len(items)) if plan.selected is None else plan.selected
-    if before + plan.count * len(chosen) > MAX_JOBS:
+    if before + plan.count * len(chosen) > max_jobs:
         raise SubmitError(
             "\nERROR: Failed to create proc\n"
-            f"Number of submitted jobs would exceed MAX_JOBS_PER_SUBMISSION ({MAX_JOBS})\n"
+            f"Number of submitted jobs would exceed MAX_JOBS_PER_SUBMISSION ({max_jobs})\n"
         )
     for index in chosen:
         fields = _split_item(items[index], plan.variables)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ from vobox.server.router import Router
 class Running:
     """A schedd in a thread of its own, on a broker in memory."""
 
-    def __init__(self, directory: Path, broker: FakeBroker) -> None:
+    def __init__(self, directory: Path, broker: FakeBroker, **settings: Any) -> None:
         self.directory, self.broker = directory, broker
         self.ready = threading.Event()
         self.failed: list[BaseException] = []
@@ -42,8 +43,8 @@ class Running:
         def run() -> None:
             ledger = Ledger(directory / "ledger.db")
             self.ledger = ledger
-            settings = Settings(SCHEDD, "pool", lease=300.0)
-            self.schedd = Schedd(settings, broker.connect, ledger)
+            known = Settings(SCHEDD, "pool", lease=300.0, **settings)
+            self.schedd = Schedd(known, broker.connect, ledger)
             self.dispatch = Router(self.schedd, ledger, Path("/s.sock"))
             made.set()
             try:
@@ -96,8 +97,8 @@ class Running:
 def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     made: list[Running] = []
 
-    def one(broker: FakeBroker | None = None) -> Running:
-        made.append(Running(tmp_path, broker or FakeBroker()))
+    def one(broker: FakeBroker | None = None, **settings: Any) -> Running:
+        made.append(Running(tmp_path, broker or FakeBroker(), **settings))
         return made[-1]
 
     yield one
@@ -349,3 +350,21 @@ def test_the_ledger_is_the_same_after_a_restart(start: Callable[..., Running]) -
     after = Ledger(first.directory / "ledger.db")
     assert read_all_jobs(after) == jobs
     after.close()
+
+
+def test_a_submit_beyond_the_owners_limit_queues_nothing(
+    start: Callable[..., Running],
+) -> None:
+    running = start(max_jobs_per_owner=5)
+    assert running.ready.wait(20)
+    running.submit(procs=3)
+    with pytest.raises(CommandRefused, match=r"would exceed MAX_JOBS_PER_OWNER \(5\)"):
+        running.submit(procs=3)
+    assert running.idle() == 3
+    running.submit(procs=2)
+    # at the limit not even a cluster is made
+    with pytest.raises(CommandRefused, match="MAX_JOBS_PER_OWNER"):
+        running.gateway().new_cluster()
+    assert running.run("condor_rm", "1").code == 0
+    wait_until(lambda: running.idle() == 2, "three are removed")
+    assert running.submit(procs=3) == 4

@@ -7,7 +7,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.fake_submit_host import CWD, NOW, FakeCaller, FakeFiles, FakeSubmitHost
-from vobox.commands.submit import queue
 from vobox.commands.submit.description import ExtraLines, read_description
 from vobox.commands.submit.errors import SubmitError
 from vobox.commands.submit.input_files import FileCache
@@ -295,11 +294,9 @@ def test_an_items_fields_are_split_and_the_last_variable_takes_the_rest() -> Non
     assert [(job.ad.text("A"), job.ad.text("B")) for job in jobs] == [("1", "x y, z"), ("2", "")]
 
 
-def test_the_limit_of_jobs_is_of_all_queue_statements_together(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(queue, "MAX_JOBS", 5)
+def test_the_limit_of_jobs_is_of_all_queue_statements_together() -> None:
     host = FakeSubmitHost()
+    host.target.max_jobs = 5
 
     assert len(host.make_jobs("executable = agent.sh\nqueue 2\nqueue 3\n")) == 5
     answer = host.submit("executable = agent.sh\nqueue 2\nqueue 3\nqueue\n")

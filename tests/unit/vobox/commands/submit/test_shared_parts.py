@@ -77,7 +77,9 @@ def one_by_one(text: str) -> list[PreparedJob]:
     submission = Submission(7, "alice", host.target.schedd_name, NOW, "e.sub")
     submitter = Submitter(CWD, host.env, 1000)
     made = []
-    for proc, slot in enumerate(expand_queue(step, "e.sub", sources, lambda _warnings: None)):
+    for proc, slot in enumerate(
+        expand_queue(step, "e.sub", sources, lambda _warnings: None, 20_000)
+    ):
         ids = {"cluster": "7", "process": str(proc), "procid": str(proc), "jobid": f"7.{proc}"}
         commands = Commands(step.symbols, slot.variables, ids, host.env)
         maker = JobMaker(commands, submission, submitter, store)
