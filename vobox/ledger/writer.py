@@ -98,6 +98,15 @@ class Ledger:
         finally:
             self._in_transaction = False
 
+    @contextlib.contextmanager
+    def surviving_power_cuts(self) -> Iterator[None]:
+        """Let what is written in a ``with`` block be on the disk at its end, with all before it."""
+        self._db.execute("PRAGMA synchronous=FULL")
+        try:
+            yield
+        finally:
+            self._db.execute("PRAGMA synchronous=NORMAL")
+
     def clear(self) -> None:
         """Forget everything but the used cluster ids: the stream is another one.
 

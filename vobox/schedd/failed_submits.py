@@ -4,8 +4,9 @@ The connection can break after the broker has taken some of the jobs, or all, an
 has confirmed them. condor_submit then fails, and a CE submits the jobs again as another
 cluster. So what the broker took of the first is removed as soon as it is read back.
 
-A cluster is remembered only after its submit has failed. A note made before publishing could,
-after a power cut, remove jobs that were accepted.
+The jobs of a large submit are queued in slices. Its cluster is noted before the first one, and
+until the last one is queued: a schedd that is killed in between removes the jobs of the others. A
+cluster of one slice is noted only after its submit has failed.
 """
 
 from __future__ import annotations
@@ -34,14 +35,37 @@ class FailedSubmits:
         self._schedd = schedd
         self._ledger = ledger
         self._clusters: list[int] = json.loads(ledger.read_meta(_META, "[]"))
+        #: those whose submit goes on
+        self._under_way: set[int] = set()
+
+    def begin(self, cluster: int) -> None:
+        """Note that only some jobs of the cluster are queued; raises sqlite3.Error."""
+        self._under_way.add(cluster)
+        self._note([*self._clusters, cluster])
+
+    def complete(self, cluster: int) -> None:
+        """Take the note away: all jobs are queued. Raises sqlite3.Error."""
+        if cluster in self._under_way:
+            with self._ledger.surviving_power_cuts():
+                self._note([each for each in self._clusters if each != cluster])
+            self._under_way.discard(cluster)
+
+    def give_up(self, cluster: int) -> None:
+        """Let the jobs of a submit that ``begin`` noted be removed; from any thread."""
+        self._under_way.discard(cluster)
+
+    def _note(self, clusters: list[int]) -> None:
+        with self._ledger.transaction():
+            self._ledger.write_meta(_META, json.dumps(clusters[-MAX_CLUSTERS:]))
+        self._clusters = clusters[-MAX_CLUSTERS:]
 
     def add(self, cluster: int) -> None:
         """Remember that whatever is read back of this cluster is to be removed."""
-        self._clusters = [*self._clusters, cluster][-MAX_CLUSTERS:]
+        clusters = [*(each for each in self._clusters if each != cluster), cluster]
         try:
-            with self._ledger.transaction():
-                self._ledger.write_meta(_META, json.dumps(self._clusters))
+            self._note(clusters)
         except sqlite3.Error as error:
+            self._clusters = clusters[-MAX_CLUSTERS:]
             log.warning(
                 "cluster %d failed, which is remembered only until the schedd ends: %s",
                 cluster,
@@ -53,6 +77,7 @@ class FailedSubmits:
         return [
             Removed(self._schedd, job.id, now, REASON, force=False)
             for cluster in self._clusters
+            if cluster not in self._under_way
             for job in self._ledger.list_queue(cluster=cluster)
             if job.status != REMOVED
         ]

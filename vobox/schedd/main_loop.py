@@ -23,6 +23,7 @@ from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.ledger.writer import Ledger
 from vobox.metrics.points import ScheddNow, Tally
+from vobox.rpc.connection_limit import OwnerSlots
 from vobox.rpc.types import CommandRefused
 from vobox.workers.slot_ads import slot_ads
 
@@ -67,6 +68,9 @@ class Schedd:
         self.wall = wall
         self._connect = connect
         self._state = ScheddState(settings, ledger, clock, wall)
+        self.failed_submits = self._state.failed_submits
+        #: the users whose jobs are being queued
+        self.submits = OwnerSlots(1)
         self._calls = ThreadCalls()
         self._session: Session | None = None
         self._stop = False

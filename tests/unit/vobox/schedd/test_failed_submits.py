@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,9 +13,10 @@ from tests.support.waiting import wait_until
 from tests.unit.vobox.schedd.test_main_loop import Running
 from thyme.errors import BrokerUnreachable
 from thyme.protocol import codec
-from thyme.protocol.events import Marker, Removed
+from thyme.protocol.events import Marker, Removed, Submit
 from vobox.ledger.writer import Ledger
 from vobox.rpc.types import CommandRefused
+from vobox.schedd import command_gateway
 from vobox.schedd.failed_submits import MAX_CLUSTERS, REASON, FailedSubmits
 from vobox.schedd.main_loop import RECONCILE_SECONDS, Schedd
 from vobox.schedd.state import Settings
@@ -171,3 +172,78 @@ def test_what_comes_shortly_after_a_look_at_the_stream_is_read_with_the_next(
     assert schedd._state.stream.records == read + 1
     session.transport.close()
     ledger.close()
+
+
+# --- large submits, in slices ------------------------------------------------------------------
+
+
+def break_at_the_second_slice(
+    monkeypatch: pytest.MonkeyPatch, broker: FakeBroker, fault: Exception
+) -> None:
+    monkeypatch.setattr(command_gateway, "SLICE_JOBS", 2)
+    real, slices = broker.submit, []
+
+    def submit(pool: str, bodies: Sequence[bytes]) -> None:
+        slices.append(len(bodies))
+        if len(slices) == 2:
+            raise fault
+        real(pool, bodies)
+
+    monkeypatch.setattr(broker, "submit", submit)
+
+
+def test_a_large_submit_lets_other_commands_in_between(
+    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = start(FakeBroker())
+    monkeypatch.setattr(command_gateway, "SLICE_JOBS", 2)
+    real, slices, seen = running.broker.submit, [], []
+
+    def submit(pool: str, bodies: Sequence[bytes]) -> None:
+        slices.append(len(bodies))
+        # asked while this slice is queued, and answered before the next is
+        running.schedd._calls.submit(lambda _session: seen.append(len(slices)))
+        real(pool, bodies)
+
+    monkeypatch.setattr(running.broker, "submit", submit)
+    running.submit(procs=5)
+
+    assert slices == [2, 2, 1]
+    wait_until(lambda: len(seen) == 3, "all three are answered")
+    assert seen == [1, 2, 3]
+    assert running.idle() == 5
+    assert FailedSubmits("vobox", running.ledger)._clusters == [], "and nothing is noted"
+
+
+def test_a_slice_that_fails_takes_those_before_it_along(
+    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = start(FakeBroker())
+    break_at_the_second_slice(monkeypatch, running.broker, BrokerUnreachable("no confirm came"))
+
+    with pytest.raises(CommandRefused, match="no confirm came"):
+        running.submit(procs=5)
+
+    wait_until(lambda: running.idle() == 0 and not running.schedd.trouble, "they are removed")
+    assert states(running) == f"--\n1.0 3 {REASON}\n1.1 3 {REASON}\n"
+
+
+def test_a_schedd_killed_between_two_slices_removes_the_first_at_its_next_start(
+    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = FakeBroker()
+    first = start(broker)
+    # as a kill: nothing more of the submit, and nothing is cleared up
+    monkeypatch.setattr(FailedSubmits, "give_up", lambda _self, _cluster: None)
+    monkeypatch.setattr(FailedSubmits, "add", lambda _self, _cluster: None)
+    break_at_the_second_slice(monkeypatch, broker, BrokerUnreachable("killed"))
+    with pytest.raises(CommandRefused):
+        first.submit(procs=5)
+    first.end()
+    assert [str(m.job) for m in broker.messages() if isinstance(m, Submit)] == ["1.0", "1.1"]
+
+    monkeypatch.undo()
+    second = start(broker)
+
+    assert states(second) == f"--\n1.0 3 {REASON}\n1.1 3 {REASON}\n"
+    assert second.submit() == 2
