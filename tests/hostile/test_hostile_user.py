@@ -34,7 +34,7 @@ HONEST, MALLORY = 1, 65534
 #: Bytes of memory that the schedd may have.
 MAX_RSS = 700 * 1024 * 1024
 #: Jobs in the queue of one owner, and bytes of their messages.
-MAX_JOBS, MAX_BYTES = 2000, 400_000_000
+MAX_JOBS, MAX_BYTES = 1500, 150_000_000
 
 
 class Site:
@@ -173,7 +173,7 @@ def test_submits_without_end(site: Site) -> None:
     said: list[str] = []
 
     def submit() -> None:
-        said.append(site.submit(queue="queue 500", check=False))
+        said.append(site.submit(queue="queue 150", check=False))
 
     with repeating(submit):
         site.honest.check()
@@ -189,7 +189,7 @@ def test_files_without_end(site: Site) -> None:
     said: list[str] = []
 
     def submit() -> None:
-        said.append(site.submit(f"transfer_input_files = {big}", queue="queue 8", check=False))
+        said.append(site.submit(f"transfer_input_files = {big}", queue="queue 4", check=False))
 
     site.reset_peak()
     with repeating(submit):
