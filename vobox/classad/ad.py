@@ -134,6 +134,10 @@ class Ad(MutableMapping[str, str]):
         """Return the same as ``items()``, in a tenth of the time."""
         return self._items.values()
 
+    def by_lower_name(self) -> Mapping[str, tuple[str, str]]:
+        """Return ``pairs()`` by their names in lower case."""
+        return self._items
+
     def texts(self) -> dict[str, str]:
         """Return ``pairs()`` as a plain mapping."""
         return dict(self._items.values())

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import chain
 from typing import Any
 
 from vobox.classad.ad import Ad, ParseError, literal
@@ -22,6 +21,8 @@ from vobox.classad.literals import (
 _ESCAPES = {ord(c): f"\\{e}" for c, e in zip("\a\b\f\n\r\t\v\\", "abfnrtv\\", strict=True)}
 #: Characters that no XML document can hold, not even escaped.
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
+#: Writes JSON on one line; ``json.dumps`` would make an encoder for each value.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ": ")).encode
 XML_HEAD = '<?xml version="1.0"?>\n<!DOCTYPE classads SYSTEM "classads.dtd">\n<classads>\n'
 XML_TAIL = "</classads>\n"
 
@@ -29,26 +30,22 @@ XML_TAIL = "</classads>\n"
 class Projection:
     """The attributes to print: all with ``extra``, or those named that the job has."""
 
-    def __init__(self, names: Sequence[str] | None, extra: Mapping[str, str]) -> None:
+    def __init__(self, names: Sequence[str] | None, extra: Ad) -> None:
         self._names = None if names is None else frozenset(name.lower() for name in names)
         self._extra = extra
 
     def select(self, ad: Ad) -> list[tuple[str, str]]:
         """Return (name as the ad writes it, expression text) pairs, sorted by name."""
-        found = chain(ad.items(), self._extra.items())
-        if self._names is not None:
-            names = self._names
-            found = chain(item for item in found if item[0].lower() in names)
         # Where a job has an attribute of its own, the extra one is not printed.
-        unique = {name.lower(): (name, text) for name, text in reversed(list(found))}
-        return [unique[name] for name in sorted(unique)]
+        items = {**self._extra.by_lower_name(), **ad.by_lower_name()}
+        lows = items if self._names is None else items.keys() & self._names
+        return [items[low] for low in sorted(lows)]
 
 
 def render_long(ads: Iterable[Ad], projection: Projection) -> Iterator[str]:
     """Yield ``Attr = value`` lines, with an empty line after each ad."""
     for ad in ads:
-        lines = [f"{name} = {expression_text(text)}\n" for name, text in projection.select(ad)]
-        yield "".join(lines) + "\n"
+        yield "".join(map(_format_long, projection.select(ad))) + "\n"
 
 
 def render_json(ads: Iterable[Ad], projection: Projection, empty: str) -> Iterator[str]:
@@ -58,11 +55,7 @@ def render_json(ads: Iterable[Ad], projection: Projection, empty: str) -> Iterat
     """
     opening = "[\n"
     for ad in ads:
-        members = [
-            f"  {format_json_string(name)}: {format_json_value(text)}"
-            for name, text in projection.select(ad)
-        ]
-        yield opening + "{\n" + ",\n".join(members) + "\n}\n"
+        yield opening + "{\n" + ",\n".join(map(_format_json, projection.select(ad))) + "\n}\n"
         opening = ",\n"
     yield empty if opening == "[\n" else "]\n"
 
@@ -70,44 +63,59 @@ def render_json(ads: Iterable[Ad], projection: Projection, empty: str) -> Iterat
 def render_json_lines(ads: Iterable[Ad], projection: Projection) -> Iterator[str]:
     """Yield one JSON object on a line for each ad."""
     for ad in ads:
-        members = {
-            name: json.loads(format_json_value(text)) for name, text in projection.select(ad)
-        }
-        yield json.dumps(members, ensure_ascii=False, separators=(",", ": ")) + "\n"
+        yield "{" + ",".join(map(_format_compact_json, projection.select(ad))) + "}\n"
 
 
 def render_xml(ads: Iterable[Ad], projection: Projection) -> Iterator[str]:
     """Yield HTCondor's XML document."""
     yield XML_HEAD
     for ad in ads:
-        members = [
-            f'    <a n="{_escape_xml(name)}">{format_xml_value(text)}</a>\n'
-            for name, text in projection.select(ad)
-        ]
-        yield "<c>\n" + "".join(members) + "</c>\n"
+        yield "<c>\n" + "".join(map(_format_xml, projection.select(ad))) + "</c>\n"
     yield XML_TAIL
 
 
-def format_json_string(value: str) -> str:
-    """Return a JSON string."""
-    return json.dumps(value, ensure_ascii=False)
+# Jobs have most attributes in common: each of these is made once for many of them.
 
 
 @lru_cache(maxsize=4096)
+def _format_long(attribute: tuple[str, str]) -> str:
+    name, text = attribute
+    return f"{name} = {expression_text(text)}\n"
+
+
+@lru_cache(maxsize=4096)
+def _format_json(attribute: tuple[str, str]) -> str:
+    name, text = attribute
+    return f"  {_encode(name)}: {format_json_value(text)}"
+
+
+@lru_cache(maxsize=4096)
+def _format_compact_json(attribute: tuple[str, str]) -> str:
+    name, text = attribute
+    value = json.loads(format_json_value(text))
+    return f"{_encode(name)}: {_encode(value)}"
+
+
+@lru_cache(maxsize=4096)
+def _format_xml(attribute: tuple[str, str]) -> str:
+    name, text = attribute
+    return f'    <a n="{_escape_xml(name)}">{format_xml_value(text)}</a>\n'
+
+
 def format_json_value(text: str) -> str:
     r"""Return an expression in JSON, as the ClassAd library writes it: ``"\/Expr(...)\/"``."""
     value = literal_value(text)
     if isinstance(value, str):
-        return format_json_string(value)
+        return _encode(value)
     if value is UNDEFINED:
         return "null"
     if value is not NOT_LITERAL and value is not ERROR:
-        return real_text(value) if isinstance(value, float) else json.dumps(value)
+        return real_text(value) if isinstance(value, float) else _encode(value)
     try:
         # {⏎  "X": value⏎}
         return str(Ad({"X": text}).classad().printJson()).strip()[1:-1].partition(":")[2].strip()
     except (ParseError, ValueError):
-        return format_json_string(f"/Expr({text})/").replace("/", "\\/")
+        return _encode(f"/Expr({text})/").replace("/", "\\/")
 
 
 def format_xml_value(text: str) -> str:
