@@ -8,7 +8,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad, quote
@@ -140,21 +139,17 @@ class LedgerSnapshot:
         """Yield the whole ads, of running jobs with what is known of them besides."""
         columns = f"in_queue, uid, status, cluster, proc, {AD_COLUMNS}"
         query = f"SELECT {columns} FROM {source} ORDER BY {order}"  # noqa: S608
-        for row in self._rows(query, values):
-            ad = decode_ad(row, self._dictionaries)
-            if row[2] in (RUNNING, SUSPENDED):
-                live = self._live(JobId(row[3], row[4]))
-                if live:
-                    ad.update(live)
-            if self._file_waits and row[0] and row[1] in self._file_waits:
-                ad["ThymeWaitingFor"] = quote(self._file_waits[row[1]])
-            yield ad
-
-    def _rows(self, query: str, values: Sequence[object]) -> Iterator[Any]:
-        """Yield all rows, with a pause for others now and then."""
         cursor = self._db.execute(query, values)
         while rows := cursor.fetchmany(_ROWS):
-            yield from rows
+            for row in rows:
+                ad = decode_ad(row, self._dictionaries)
+                if row[2] in (RUNNING, SUSPENDED):
+                    live = self._live(JobId(row[3], row[4]))
+                    if live:
+                        ad.update(live)
+                if self._file_waits and row[0] and row[1] in self._file_waits:
+                    ad["ThymeWaitingFor"] = quote(self._file_waits[row[1]])
+                yield ad
             self._pause()
 
 
