@@ -161,7 +161,7 @@ class HistoryFiles:
     def _write(self, directory: int, job: Job) -> int | None:
         """Write the job's file, whole or not at all; returns its bytes, None if it failed."""
         name = f"history.{job.id}"
-        lines = "".join(f"{attribute} = {text}\n" for attribute, text in sorted(job.ad.items()))
+        lines = "".join(f"{attribute} = {text}\n" for attribute, text in sorted(job.ad.pairs()))
         text = lines.encode("utf-8", "surrogateescape")
         new = f".{name}.new"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
