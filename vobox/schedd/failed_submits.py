@@ -41,7 +41,8 @@ class FailedSubmits:
     def begin(self, cluster: int) -> None:
         """Note that only some jobs of the cluster are queued; raises sqlite3.Error."""
         self._under_way.add(cluster)
-        self._note([*self._clusters, cluster])
+        with self._ledger.surviving_power_cuts():
+            self._note([*self._clusters, cluster])
 
     def complete(self, cluster: int) -> None:
         """Take the note away: all jobs are queued. Raises sqlite3.Error."""

@@ -63,7 +63,7 @@ class Settings:
     spool: Path | None = None
     serves_root: bool = True
     lanes: LaneSettings = field(default_factory=LaneSettings)
-    max_jobs_per_owner: int = 100_000
+    max_jobs_per_owner: int = 2_000_000
     max_jobs_per_submission: int = 20_000
     max_bytes_per_owner: int = 10_000_000_000
 

@@ -69,10 +69,10 @@ def parser() -> argparse.ArgumentParser:
     option(
         "--max-jobs-per-owner",
         type=make_count_type("jobs", 1),
-        default=100_000,
+        default=2_000_000,
         metavar="N",
         help="refuse a submit after which its owner would have more jobs in the queue "
-        "(MAX_JOBS_PER_OWNER; 100000)",
+        "(MAX_JOBS_PER_OWNER; 2000000)",
     )
     option(
         "--max-jobs-per-submission",

@@ -149,7 +149,7 @@ def ask(*argv: str, env: Mapping[str, str] | None = None) -> Answer:
         (["-schedd", "foo"], Answer("Not defined\n")),
         (["-schedd", "THYME_QUEUE"], Answer("alien_jobs\n")),
         (["-schedd", "THYME_LANES"], Answer("600,3600\n")),
-        (["MAX_JOBS_PER_OWNER", "MAX_JOBS_PER_SUBMISSION"], Answer("100000\n20000\n")),
+        (["MAX_JOBS_PER_OWNER", "MAX_JOBS_PER_SUBMISSION"], Answer("2000000\n20000\n")),
         (["-name", "vobox1", "PERIODIC_EXPR_INTERVAL"], Answer("60\n")),
         (["-name", "other", "X"], Answer("", "Can't find address for schedd other\n", 1)),
         (["-pool", "other", "X"], Answer("", "condor_config_val: unknown host other\n", 1)),
