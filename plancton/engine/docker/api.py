@@ -115,11 +115,11 @@ class DockerApi:
 
     # Containers
 
-    def list_containers(self, label: str) -> list[dict[str, Any]]:
-        """Return all containers with the label, as the API describes them."""
+    def list_containers(self, **filters: str) -> list[dict[str, Any]]:
+        """Return all containers with a label, or part of a name, as the API describes them."""
         with self._translate_errors("list of containers"):
             found: list[dict[str, Any]] = self._client(QUICK_TIMEOUT).containers(
-                all=True, filters={"label": label}
+                all=True, filters=filters
             )
             return found or []
 

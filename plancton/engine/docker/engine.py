@@ -1,7 +1,8 @@
 """Run pilots as containers of Docker or Podman.
 
 The engine's list is the truth; containers are found by their labels, and one without them is never
-touched. What takes long (starts, removals, pulls) is done in threads beside the loop.
+touched, but those that Plancton 0.6 left. What takes long (starts, removals, pulls) is done in
+threads beside the loop.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from plancton.config.computed_keys import pilots_memory
 from plancton.config.model import Config
 from plancton.engine.job_features import Features
 from plancton.engine.pilot_outputs import OUTPUT_KEPT, PilotOutputs
-from plancton.engine.pilot_spec import NODE_LABEL, PilotSpec
+from plancton.engine.pilot_spec import NAME_PREFIX, NODE_LABEL, PilotSpec
 from plancton.errors import EngineError, EngineRefused, NoSuchImage, NotThere
 from plancton.model import HostFacts, Pilot, PilotState, Prepared, Protection, Usage
 from plancton.node.cgroup import PilotGroup, format_parent
@@ -36,8 +37,10 @@ from .listing import (
     ListedContainer,
     explain_failed_start,
     find_phase,
+    has_old_host_name,
     make_ended_pilot,
     parse_list,
+    parse_old_list,
 )
 from .removals import Removals
 from .starts import NotStarted, Starts, make_failed_pilot, make_starting_pilot
@@ -82,6 +85,8 @@ class DockerEngine:
         self._disk = DiskWatch(lambda: self._api.read_sizes(NODE_LABEL))
         self._disk_is_limited = False
         self._rows: dict[str, ListedContainer] = {}
+        #: containers of Plancton 0.6, by id; None: not looked for yet
+        self._old: set[str] | None = None
         self._inspections = Inspections(self._api.inspect_container)
         #: monotonic moments: when a pilot began, and when a container was first seen
         self._began: dict[str, float] = {}
@@ -105,7 +110,7 @@ class DockerEngine:
     def list_pilots(self) -> tuple[Pilot, ...]:
         """Return every pilot of this node: its containers, and the starts that are under way."""
         starting, failed = self._starts.snapshot()
-        found = parse_list(self._api.list_containers(NODE_LABEL))
+        found = parse_list(self._api.list_containers(label=NODE_LABEL)) + self._list_old()
         here = {row.id for row in found}
         self._removals.note_listed(here)
         self._starts.note_listed({row.name for row in found}, time.monotonic())
@@ -124,6 +129,27 @@ class DockerEngine:
         pilots += [make_starting_pilot(name, asked) for name, asked in starting.items()]
         pilots += [make_failed_pilot(one) for one in failed]
         return tuple(pilots)
+
+    def _list_old(self) -> list[ListedContainer]:
+        """Return what Plancton 0.6 left; once nothing is, the engine is not asked again."""
+        if self._old is not None and not self._old:
+            return []
+        listed = parse_old_list(self._api.list_containers(name=NAME_PREFIX))
+        if self._old is None:
+            found = [row for row in listed if self._is_old(row)]
+            if found:
+                names = ", ".join(row.name for row in found)
+                _log.warning("containers of Plancton 0.6 count as pilots until they end: %s", names)
+        else:
+            found = [row for row in listed if row.id in self._old]
+        self._old = {row.id for row in found}
+        return found
+
+    def _is_old(self, row: ListedContainer) -> bool:
+        try:
+            return has_old_host_name(row.name, self._api.inspect_container(row.id))
+        except NotThere:
+            return False
 
     def start(self, spec: PilotSpec) -> None:
         """Start one in a thread; a pilot that could not be started is listed as ended, with why."""
@@ -289,7 +315,9 @@ class DockerEngine:
     def _find(self, pilot_id: str) -> ListedContainer | None:
         row = self._rows.get(pilot_id)
         if row is None or row.phase is ContainerPhase.MADE:
-            found = {one.name: one for one in parse_list(self._api.list_containers(NODE_LABEL))}
+            found = {
+                one.name: one for one in parse_list(self._api.list_containers(label=NODE_LABEL))
+            }
             row = found.get(pilot_id)
             if row is not None and not self._removals.is_hidden(row.id):
                 self._rows[pilot_id] = row

@@ -38,6 +38,8 @@ _PHASES = {
     "dead": ContainerPhase.OVER,
     "removing": ContainerPhase.OVER,
 }
+#: 0.6 put no labels on its containers, whose names are these.
+_OLD_NAME = re.compile(rf"{NAME_PREFIX}[A-Za-z0-9]{{6}}\Z")
 _MARK = re.compile(r"(?P<name>.+)\.asked\.(?P<at>\d+)\.(?P<grace>\d+)\Z")
 _EXEC = re.compile(
     r'exec: "(?P<command>[^"]+)": (?:stat [^:]+: )?'
@@ -101,28 +103,46 @@ class Inspection:
 
 def parse_list(listed: Iterable[Mapping[str, Any]]) -> list[ListedContainer]:
     """Return the pilots' containers of a list, found by their labels alone."""
+    names = ((one, (one.get("Labels") or {}).get(container_body.PILOT, "")) for one in listed)
+    return [_make_row(one, name) for one, name in names if name.startswith(NAME_PREFIX)]
+
+
+def parse_old_list(listed: Iterable[Mapping[str, Any]]) -> list[ListedContainer]:
+    """Return the containers of a list that may be of Plancton 0.6, by their names."""
     found = []
     for one in listed:
-        labels = one.get("Labels") or {}
-        name = labels.get(container_body.PILOT, "")
-        if not name.startswith(NAME_PREFIX):
-            continue
-        state = str(one.get("State") or "unknown").lower()
-        asked = None
-        for other in one.get("Names") or ():
-            asked = asked or decode_stop_request(str(other).lstrip("/"))
-        found.append(
-            ListedContainer(
-                id=str(one["Id"]),
-                name=name,
-                phase=find_phase(state),
-                state=state,
-                asked=asked,
-                image=labels.get(container_body.IMAGE_DIGEST) or str(one.get("ImageID") or ""),
-                cgroup=labels.get(container_body.CGROUP, ""),
-            )
-        )
+        marks = [_MARK.match(name) for name in _list_names(one)]
+        plain = [mark["name"] for mark in marks if mark] or _list_names(one)
+        if _OLD_NAME.match(plain[0]) and container_body.PILOT not in (one.get("Labels") or {}):
+            found.append(_make_row(one, plain[0]))
     return found
+
+
+def has_old_host_name(name: str, inspected: Mapping[str, Any]) -> bool:
+    """Return whether a container has the host name that Plancton 0.6 gave it with this name."""
+    end = name.removeprefix(NAME_PREFIX)
+    return re.fullmatch(rf"plancton-.+-{end}", inspected["Config"]["Hostname"]) is not None
+
+
+def _list_names(one: Mapping[str, Any]) -> list[str]:
+    return [str(name).lstrip("/") for name in one.get("Names") or ()] or [""]
+
+
+def _make_row(one: Mapping[str, Any], name: str) -> ListedContainer:
+    labels = one.get("Labels") or {}
+    state = str(one.get("State") or "unknown").lower()
+    asked = None
+    for other in _list_names(one):
+        asked = asked or decode_stop_request(other)
+    return ListedContainer(
+        id=str(one["Id"]),
+        name=name,
+        phase=find_phase(state),
+        state=state,
+        asked=asked,
+        image=labels.get(container_body.IMAGE_DIGEST) or str(one.get("ImageID") or ""),
+        cgroup=labels.get(container_body.CGROUP, ""),
+    )
 
 
 def find_phase(state: str) -> ContainerPhase:

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from plancton.engine.docker import engine
+from plancton.engine.docker.engine import DockerEngine
 from plancton.engine.pilot_spec import make_name
 from plancton.model import PilotState
 from tests.support.real_docker import SLEEPS, DockerTest
 from tests.support.services.engines import IMAGE, DockerService
+from tests.support.services.fixtures import CGROUPS
 from tests.support.waiting import wait_until
 
 
@@ -36,6 +38,33 @@ def test_a_paused_pilot_can_be_killed(bench: DockerTest) -> None:
     bench.client.pause(name)
     bench.engine.stop(name, 0.0)
     assert bench.until(name, PilotState.EXITED).exit_code == 137
+
+
+def test_what_plancton_0_6_left_counts_can_be_ended_and_outlives_a_new_daemon(
+    bench: DockerTest, caplog: pytest.LogCaptureFixture
+) -> None:
+    # as 0.6 made them: names, no labels; the second is somebody else's
+    old, other = "plancton-worker-aB3dE5", "plancton-worker-zzzzzz"
+    for name, host in ((old, "plancton-farm7-aB3dE5"), (other, "database")):
+        body = {"Image": IMAGE, "Cmd": list(SLEEPS), "Hostname": host}
+        bench.client.start(bench.client.create_container_from_config(body, name)["Id"])
+
+    pilot = bench.until(old, PilotState.RUNNING)
+
+    assert [one.name for one in bench.engine.list_pilots()] == [old]
+    assert pilot.age is not None
+    assert [one.getMessage() for one in caplog.records if "0.6" in one.getMessage()] == [
+        f"containers of Plancton 0.6 count as pilots until they end: {old}"
+    ]
+    bench.engine.stop(old, 5.0)
+    bench.until(old, PilotState.STOPPING, PilotState.EXITED)
+    bench.engine.close()
+    bench.engine = DockerEngine(bench.service.host, bench.cgroup, CGROUPS)
+    ended = bench.until(old, PilotState.EXITED)
+    assert (ended.asked_to_stop, ended.exit_code) == (True, 143)
+    bench.engine.remove(old)
+    wait_until(lambda: bench.engine.list_pilots() == (), "its removal")
+    assert bench.client.inspect_container(other)["State"]["Running"]
 
 
 def made_and_not_started(bench: DockerTest) -> str:

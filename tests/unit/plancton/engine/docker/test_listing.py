@@ -39,6 +39,31 @@ def test_a_container_without_our_labels_is_no_pilot() -> None:
     assert listing.parse_list(others) == []
 
 
+def test_a_container_of_plancton_0_6_is_known_by_its_name_and_host_name() -> None:
+    labelled = list_container("running")
+    listed = [
+        {"Id": "x", "Names": ["/plancton-worker-q1W2e3"], "State": "running", "Labels": None},
+        {"Id": "y", "Names": ["/plancton-worker-1"], "State": "running", "Labels": {}},
+        {"Id": "z", "Names": ["/plancton-worker-run-q1W2e3"], "State": "running", "Labels": {}},
+        {"Id": "v", "Names": ["/my-plancton-worker-q1W2e3"], "State": "running", "Labels": {}},
+        # asked to end by a new Plancton
+        {"Id": "w", "Names": ["/plancton-worker-abcdef.asked.7.30"], "State": "running"},
+        labelled,
+    ]
+
+    rows = listing.parse_old_list(listed)
+
+    assert [(row.id, row.name) for row in rows] == [
+        ("x", "plancton-worker-q1W2e3"), ("w", "plancton-worker-abcdef"),
+    ]  # fmt: skip
+    assert rows[1].asked == StopRequest(at=7, grace=30.0)
+    for host, is_old in (
+        ("plancton-farm7-q1W2e3", True), ("plancton-farm7-000000", False), ("q1W2e3", False),
+    ):  # fmt: skip
+        inspected = {"Config": {"Hostname": host}}
+        assert listing.has_old_host_name("plancton-worker-q1W2e3", inspected) == is_old
+
+
 def test_the_digest_of_the_label_comes_before_the_id_of_the_image() -> None:
     (row,) = listing.parse_list(
         [list_container("running", **{"plancton.image.digest": "sha256:d"})]

@@ -35,7 +35,7 @@ def test_a_pilot_whose_first_container_did_not_start_is_still_starting(
         times = {"StartedAt": "0001-01-01T00:00:00Z", "FinishedAt": "2026-11-22T15:32:52Z"}
         return {"State": {"Status": state, "Pid": 0, "ExitCode": 128, **times}}
 
-    monkeypatch.setattr(engine._api, "list_containers", lambda _label: [list_container(state)])
+    monkeypatch.setattr(engine._api, "list_containers", lambda **_filters: [list_container(state)])
     monkeypatch.setattr(engine._inspections, "_inspect", inspect)
     engine._starts = Starts(lambda _spec: go.wait(60) and None, lambda _name, _grace: None, 1)
     engine.start(make_spec(Config(docker_cmd=("sleep",)), FACTS, NAME))
@@ -72,7 +72,9 @@ def test_the_output_of_a_pilot_is_kept_before_it_is_removed_and_not_asked_for_af
     outputs = PilotOutputs(tmp_path / "outputs")
     engine = DockerEngine(f"unix://{tmp_path}/none.sock", "plancton", tmp_path, outputs)
     go, removed = threading.Event(), threading.Event()
-    monkeypatch.setattr(engine._api, "list_containers", lambda _label: [list_container("exited")])
+    monkeypatch.setattr(
+        engine._api, "list_containers", lambda **_filters: [list_container("exited")]
+    )
     monkeypatch.setattr(engine._api, "read_output", lambda _container, _most: b"the end\n")
     monkeypatch.setattr(engine._api, "remove", lambda _one: (go.wait(60), removed.set()))
 
@@ -97,7 +99,9 @@ def test_a_container_whose_output_cannot_be_read_is_removed_and_that_is_said(
     def refuse(_container: str, _most: int) -> bytes:
         raise EngineRefused("the logging driver does not support reading")
 
-    monkeypatch.setattr(engine._api, "list_containers", lambda _label: [list_container("exited")])
+    monkeypatch.setattr(
+        engine._api, "list_containers", lambda **_filters: [list_container("exited")]
+    )
     monkeypatch.setattr(engine._api, "read_output", refuse)
     monkeypatch.setattr(engine._api, "remove", lambda _one: removed.set())
 
