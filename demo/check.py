@@ -229,7 +229,7 @@ def _output(agent: Agent, seen: AgentResult) -> list[str]:
         wanted.append(f"agent {number}: proxy embedded 600, with the job 600")
     else:
         wanted.append(f"agent {number}: proxy embedded 600, with the job no")
-    if seen.record.dialect == "condor-pm":
+    if seen.record.dialect.startswith("condor-pm"):
         wanted.append(f", job {seen.record.job}")
     lines = seen.stdout.splitlines()
     for text in wanted:

@@ -43,13 +43,13 @@ class Agent:
 
 AGENTS = 24
 
-#: The CE's dialects take turns, so numbers 3, 7, 11, ... are condor-pm's. Agent 7 has to be
+#: The CE's six dialects take turns, so numbers 3, 9, 15, ... are condor-pm's. Agent 9 has to be
 #: one of them: the other texts ask for a lease of two hours, and a job whose pilot died
 #: waits as long as it asked for.
 _SPECIAL = {
     3: Agent(3, Story.REMOVED_RUNNING, Behaviour(seconds=300)),
     5: Agent(5, behaviour=Behaviour(USUAL.seconds, code=7)),
-    7: Agent(7, Story.PILOT_KILLED, Behaviour(seconds=5)),
+    9: Agent(9, Story.PILOT_KILLED, Behaviour(seconds=5)),
     10: Agent(10, behaviour=Behaviour(USUAL.seconds, signal=11)),
     11: Agent(11, Story.HELD),
     12: Agent(12, Story.REMOVED_IDLE),

@@ -35,8 +35,11 @@ from .summary import all_succeeded, format_summary
 def _build_site(options: argparse.Namespace, dialects: Sequence[Dialect], directory: Path) -> Site:
     route = options.route
     router, resource = route == "router", "" if route in ("router", "local") else route
-    if route == "local" and any(dialect.NAME == "alien-stdin" for dialect in dialects):
-        raise UsageError("--route local: alien-stdin knows none; choose other dialects or routes")
+    for dialect in dialects:
+        if route == "local" and dialect.NAME in ("alien-stdin", "alien-v2-19"):
+            raise UsageError(
+                f"--route local: {dialect.NAME} knows none; choose other dialects or routes"
+            )
     custom = ""
     if options.custom_classad:
         custom = format_custom_attributes(_read_text(options.custom_classad))

@@ -123,6 +123,32 @@ def totals_queries(user: str) -> tuple[Query, ...]:
     )
 
 
+# -- AliEn v2-19 ---------------------------------------------------------------
+
+
+def _read_first_number(answer: CommandResult) -> int | None:
+    found = _ONE.search("".join(answer.lines)) if answer.code == 0 else None
+    return int(found[1]) if found else None
+
+
+def schedd_total_queries() -> tuple[Query, ...]:
+    """Build the queries of v2-19's HTCONDOR.pm: running ones alone are active."""
+    return (
+        Query("condor_status -schedd -af totalIdleJobs", queued=_read_first_number),
+        Query("condor_status -schedd -af totalRunningJobs", active=_read_first_number),
+    )
+
+
+def owner_line_queries() -> tuple[Query, ...]:
+    """Build the queries of v2-19's CONDOR.pm; ``wc`` hides an exit code, hence the last one."""
+    owners = 'condor_q -format "%s\\n" OWNER -constraint'
+    return (
+        Query(f'{owners} "JobStatus==1" | wc -l', queued=_read_first_number),
+        Query(f'{owners} "JobStatus==1 || JobStatus==2" | wc -l', active=_read_first_number),
+        Query("condor_q", health=True),
+    )
+
+
 # -- JAliEn --------------------------------------------------------------------
 
 _JOB = re.compile(r"\s*([12]+)\s.*?(\S+)", re.ASCII)

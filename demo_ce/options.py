@@ -16,7 +16,8 @@ PROGRAM = "plancton-demo-ce"
 _EPILOG = """\
 dialects: alien (the current AliEn: a file, V2 environment, condor_status), alien-stdin
 (the older AliEn: stdin, condor_q -totals), condor-pm (the first one: stdin, V1 environment),
-jalien (JAliEn: a file, condor_q -const); mixed: all of them in turn.
+jalien (JAliEn: a file, condor_q -const), alien-v2-19 and condor-pm-v2-19 (both modules of AliEn
+v2-19: stdin, condor_status or condor_q -format); mixed: all of them in turn.
 
 exit codes: 0 every agent ended as expected (also if it was removed); 1 one did not; 2 wrong
 usage; 3 the site never answered or took no agent; 130, 143 interrupted.

@@ -16,7 +16,7 @@ from typing import Protocol, cast
 from demo_ce.counting import Query
 from demo_ce.site import Paths, Site, Submission
 
-from . import alien, alien_stdin, condor_pm, jalien
+from . import alien, alien_stdin, alien_v2_19, condor_pm, condor_pm_v2_19, jalien
 
 
 class Dialect(Protocol):
@@ -40,5 +40,6 @@ class Dialect(Protocol):
 
 
 DIALECTS: dict[str, Dialect] = {
-    module.NAME: cast(Dialect, module) for module in (alien, alien_stdin, condor_pm, jalien)
+    module.NAME: cast(Dialect, module)
+    for module in (alien, alien_stdin, condor_pm, jalien, alien_v2_19, condor_pm_v2_19)
 }

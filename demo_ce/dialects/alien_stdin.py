@@ -52,13 +52,16 @@ def build_description(agent: Submission, site: Site) -> str:
         if site.grid_resource:
             text += f"\ngrid_resource = {site.grid_resource}"
     text += "\n"  # the newline that AliEn forgot
-    text += "use_x509userproxy = true\n"
+    return f"{text}use_x509userproxy = true\n{build_environment(agent, site)}queue 1"
+
+
+def build_environment(agent: Submission, site: Site) -> str:
+    """Return the line with the agent's environment, as all versions that use stdin write it."""
     monitor = site.cluster_monitor
-    return text + (
+    return (
         f"environment=\"ALIEN_CM_AS_LDAP_PROXY='{monitor}' "
         f"ALIEN_ALICE_CM_AS_LDAP_PROXY='{monitor}' "
         f"ALIEN_JOBAGENT_ID='{agent.agent_id(site)}'\"\n"
-        "queue 1"
     )
 
 

@@ -65,6 +65,31 @@ def test_old_alien_lists_and_kills_its_agents(pool: Pool, place: Path) -> None:
     assert pool.call("condor_q", place).returncode == 0  # the health check
 
 
+def test_alien_v2_19_counts_by_lines_and_by_the_schedds_totals(pool: Pool, place: Path) -> None:
+    """Its two modules ask in other ways, and both see what there is."""
+    text = "cmd = /bin/sleep\narguments = 1000\nrequirements = false\nqueue 2"
+    done = pool.call("condor_submit -terse", place, stdin=text)
+    first = done.stdout.split()[0]
+    pool.wait_for(first, 1)
+
+    def ask(state: str) -> int:
+        command = f'condor_q -format "%s\\n" OWNER -constraint "{state}" | wc -l'
+        return int(pool.call(command, place).stdout)
+
+    idle, both = ask("JobStatus==1"), ask("JobStatus==1 || JobStatus==2")
+    totals = [
+        int(pool.call(f"condor_status -schedd -af {name}", place).stdout)
+        for name in ("totalIdleJobs", "totalRunningJobs")
+    ]
+    assert [idle, both - idle] == totals
+    assert idle >= 2
+    # what is held is neither
+    assert pool.call(f"condor_hold {first}", place).returncode == 0
+    pool.wait_for(first, 5)
+    assert ask("JobStatus==1") == idle - 1
+    assert pool.call(f"condor_rm {first.partition('.')[0]}", place).returncode == 0
+
+
 def test_condor_pm_counts_lines_and_finds_no_word_of_what_is_not_there(
     pool: Pool, place: Path
 ) -> None:

@@ -38,7 +38,7 @@ def right(agent: Agent) -> AgentResult:
     """Return what there is of this agent when all went well."""
     number, token = agent.number, f"token{agent.number}"
     dialect = list(DIALECTS)[(number - 1) % len(DIALECTS)]
-    job = f"{number}.0" if dialect == "condor-pm" else "not told"
+    job = f"{number}.0" if dialect.startswith("condor-pm") else "not told"
     proxy = "600" if DIALECTS[dialect].SENDS_PROXY else "no"
     stdout = (
         f"agent {number}: token {token}\n"
@@ -158,7 +158,7 @@ def with_output(old: str, new: str) -> Callable[[AgentResult], AgentResult]:
             with_output("job 600", "job 644"),
             "'agent 1: proxy embedded 600, with the job 600'",
         ),
-        (KILLED, with_output(", job 7.0", ", job 8.0"), "', job 7.0' stands there 0 times"),
+        (KILLED, with_output(", job 9.0", ", job 8.0"), "', job 9.0' stands there 0 times"),
         (PLAIN, lambda one: replace(one, stdout=one.stdout * 2), "stands there 2 times"),
         (PLAIN, with_output("agent 1: host", "noise\nagent 1: host"), "7 lines instead of 6"),
         (PLAIN, lambda one: replace(one, stderr="oops\n"), "error file: 'oops\\n'"),

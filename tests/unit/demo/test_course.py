@@ -21,6 +21,7 @@ from demo.view import (
     update_view,
 )
 from demo_ce.agent import Behaviour
+from demo_ce.dialects import DIALECTS
 from demo_ce.options import build_parser, parse_agents
 from demo_ce.records import AgentRecord
 
@@ -49,8 +50,9 @@ def test_the_plan_holds_what_the_demo_promises():
 
 
 def test_the_agent_whose_pilot_dies_speaks_the_one_dialect_without_a_long_lease():
-    # dialects take turns: alien, alien-stdin, condor-pm, jalien
-    assert (agent_with(Story.PILOT_KILLED) - 1) % 4 == 2
+    turn = list(DIALECTS)[(agent_with(Story.PILOT_KILLED) - 1) % len(DIALECTS)]
+
+    assert turn == "condor-pm"
 
 
 def test_the_ce_gets_the_plan_as_it_is():

@@ -29,6 +29,9 @@ class FakeSite:
                 ("totals", "-totals"),
                 ("both", "totalRunningJobs totalIdleJobs"),
                 ("idle", "totalIdleJobs"),
+                ("running", "totalRunningJobs"),
+                ("idle_lines", '"JobStatus==1" | wc -l'),
+                ("all_lines", '"JobStatus==1 || JobStatus==2" | wc -l'),
                 ("listed", "-const"),
                 ("plain", "condor_q"),
             )
@@ -93,6 +96,33 @@ def test_the_older_alien_checks_condor_q_if_nothing_runs():
     assert ask("condor-pm", healthy) == Counts(queued=5, active=0)
     assert healthy.is_requested[-1] == "condor_q"
     assert ask("condor-pm", dead) == Counts(None, None)
+
+
+def test_alien_v2_19_asks_the_schedd_for_each_number():
+    site = FakeSite(running=("3\n", 0), idle=("4\n", 0))
+
+    assert ask("alien-v2-19", site) == Counts(queued=4, active=3)
+    assert site.is_requested == [
+        "condor_status -schedd -af totalIdleJobs",
+        "condor_status -schedd -af totalRunningJobs",
+    ]
+    # an exit code, and an answer without a number, are unknown to it
+    failed = FakeSite(running=("3\n", 1), idle=("undefined\n", 0))
+    assert ask("alien-v2-19", failed) == Counts(None, None)
+
+
+def test_condor_pm_v2_19_counts_lines_and_checks_condor_q_if_there_are_none():
+    site = FakeSite(idle_lines=("4\n", 0), all_lines=("7\n", 0))
+
+    assert ask("condor-pm-v2-19", site) == Counts(queued=4, active=7)
+    assert site.is_requested == [
+        'condor_q -format "%s\\n" OWNER -constraint "JobStatus==1" | wc -l',
+        'condor_q -format "%s\\n" OWNER -constraint "JobStatus==1 || JobStatus==2" | wc -l',
+    ]
+    # `wc` prints a number whatever happens to condor_q
+    nothing = {"idle_lines": ("0\n", 0), "all_lines": ("0\n", 0)}
+    assert ask("condor-pm-v2-19", FakeSite(**nothing, plain=("", 0))) == Counts(0, 0)
+    assert ask("condor-pm-v2-19", FakeSite(**nothing, plain=("", 1))) == Counts(None, None)
 
 
 def test_an_empty_last_line_of_the_totals_is_unknown_and_not_zero():

@@ -223,11 +223,16 @@ def test_only_jalien_merges_stderr_into_stdout():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--dialect", "pbs"], "--dialect 'pbs': known are alien, alien-stdin, condor-pm, jalien"),
+        (
+            ["--dialect", "pbs"],
+            "--dialect 'pbs': known are alien, alien-stdin, condor-pm, jalien, alien-v2-19, "
+            "condor-pm-v2-19",
+        ),
         (["--agent", "7"], "--agent '7': write it as N=DO"),
         (["--agent", "99=exit:1"], "agents are numbered 1 to 24"),
         (["--agent", "1=exit:999"], "an exit code is at most 255"),
         (["--route", "local"], "alien-stdin knows none"),
+        (["--route", "local", "--dialect", "alien-v2-19"], "alien-v2-19 knows none"),
         (["--custom-classad", "/nowhere"], "cannot read /nowhere: No such file or directory"),
         (["--dir", "/proc/nowhere"], "cannot write in /proc/nowhere"),
     ],

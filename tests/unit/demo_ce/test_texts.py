@@ -1,4 +1,4 @@
-"""The four dialects write, byte by byte, what the CEs they stand for write.
+"""The dialects write, byte by byte, what the CEs they stand for write.
 
 The expected texts were printed by the submit routines of alien-git/alien
 themselves (Perl), run with the site and agent below; JAliEn's was put
@@ -146,6 +146,35 @@ def test_alien_stdin_writes_what_the_older_alien_writes_for_a_ce():
     )
 
 
+V2_19_CE = (
+    OLD_HEAD + 'universe = grid\n\t+TransferOutput = ""\n'
+    "\t#periodic_remove = (RemoteWallClockTime > 48*3600 ) || "
+    "(JobStatus==5 && (CurrentTime - EnteredCurrentStatus) > 5*3600 ) \n"
+    "\tperiodic_remove = (CurrentTime - QDate) > 7*24*3600\n"
+    "grid_resource = condor ce.example.org ce.example.org:9619\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("site", "wanted"),
+    [
+        (
+            ROUTED,
+            OLD_HEAD + "universe = vanilla\n\t+WantJobRouter=True\n\tjob_lease_duration = 7200\n"
+            '\tShouldTransferFiles = YES\n\t+TransferOutput = ""\n'
+            "\tperiodic_remove = (CurrentTime - QDate > 7*24*3600)\n" + OLD_TAIL,
+        ),
+        (TO_A_CE, V2_19_CE + OLD_TAIL),
+        (
+            replace(TO_A_CE, external_cloud=True),
+            V2_19_CE + "+WantExternalCloud = True\n" + OLD_TAIL,
+        ),
+    ],
+)
+def test_alien_v2_19_writes_what_its_htcondor_pm_writes(site, wanted):
+    assert text("alien-v2-19", site) == wanted
+
+
 def test_the_newline_that_the_older_alien_forgot_is_needed():
     policy = next(line for line in text("alien-stdin", ROUTED).split("\n") if "_remove" in line)
     expression = policy.partition("=")[2].strip()
@@ -156,8 +185,9 @@ def test_the_newline_that_the_older_alien_forgot_is_needed():
 
 
 @pytest.mark.parametrize(("site", "where"), [(ROUTED, ""), (TO_A_CE, GRID), (LOCAL, "")])
-def test_condor_pm_writes_what_the_first_alien_back_end_writes(site, where):
-    assert text("condor-pm", site) == CONDOR_PM.replace("@WHERE@", where)
+@pytest.mark.parametrize("dialect", ["condor-pm", "condor-pm-v2-19"])
+def test_condor_pm_writes_what_the_first_alien_back_end_writes(dialect, site, where):
+    assert text(dialect, site) == CONDOR_PM.replace("@WHERE@", where)
 
 
 @pytest.mark.parametrize(
