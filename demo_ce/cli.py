@@ -31,6 +31,9 @@ from .options import PROGRAM, build_parser, parse_agents, parse_dialects
 from .site import Site, format_custom_attributes
 from .summary import all_succeeded, format_summary
 
+#: Seconds without any change after which it says what it waits for, again and again.
+WAIT_NOTICE = 30.0
+
 
 def _build_site(options: argparse.Namespace, dialects: Sequence[Dialect], directory: Path) -> Site:
     route = options.route
@@ -160,16 +163,22 @@ def _run(options: argparse.Namespace) -> ExitCode:
 def _follow(ce: ComputingElement, interval: float, patience: float, stop: _StopSignals) -> bool:
     """Run the loop every ``interval`` s until all agents have ended or a stop is requested.
 
-    Returns False if nothing changed for ``patience`` s.
+    Returns False if nothing changed for ``patience`` s; until then says what it waits for.
     """
-    last = time.monotonic()
+    last = told = time.monotonic()
     while not stop.is_requested():
         if ce.run_once(time.time()):
-            last = time.monotonic()
+            last = told = time.monotonic()
         if ce.finished:
             break
-        if time.monotonic() - last > patience:
+        now = time.monotonic()
+        if now - last > patience:
             return False
+        if now - told >= min(WAIT_NOTICE, patience / 3):
+            told = now
+            _print_log(
+                f"{ce.describe_waiting()} for {now - last:.0f} s; gives up at {patience:g} s"
+            )
         stop.pause(interval)
     return True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,18 @@ from .counting import CommandResult, Query, count_agents
 from .decide import Limits, count_to_submit
 from .dialects import Dialect
 from .eventlog import parse_events
-from .records import ENDED, REMOVED, AgentRecord, AgentStatus, find_fault, read_status, to_json
+from .records import (
+    ENDED,
+    IDLE,
+    ON_HOLD,
+    REMOVED,
+    RUNNING,
+    AgentRecord,
+    AgentStatus,
+    find_fault,
+    read_status,
+    to_json,
+)
 from .site import Site, Submission
 from .summary import AgentResult
 
@@ -109,6 +121,16 @@ class ComputingElement:
         return len(self.records) == self._options.agents and all(
             self._statuses[record.number].state in (ENDED, REMOVED) for record in self.records
         )
+
+    def describe_waiting(self) -> str:
+        """Say what keeps this CE waiting, and which command shows why."""
+        states = Counter(status.state for status in self._statuses.values())
+        idle = next((one for one in self.records if self._statuses[one.number].state == IDLE), None)
+        text = ", ".join(
+            f"{states[name]} {name}" for name in (IDLE, RUNNING, ON_HOLD) if states[name]
+        )
+        why = f" (`condor_q -better-analyze {idle.job}` says why)" if idle else ""
+        return f"no change: {text or 'no agent in the queue'}{why}"
 
     def list_results(self) -> list[AgentResult]:
         """List every submitted agent with how it ended."""

@@ -118,9 +118,12 @@ def test_a_site_that_takes_no_agent_is_exit_code_3(site):
 
 
 def test_it_gives_up_when_agents_never_run(site):
-    ce = site(*QUICK[:-1], "--patience=0.5", NEVER_RUN="1")
+    ce = site(*QUICK[:-1], "--patience=0.6", NEVER_RUN="1")
 
     told, _ = ce.communicate(timeout=60)
+
+    waits = "no change: 4 idle (`condor_q -better-analyze 1.0` says why) for 0 s; gives up at 0.6 s"
+    assert waits in told
 
     assert ce.returncode == 1
     assert "agent 1 (1.0, alien): still idle" in told
