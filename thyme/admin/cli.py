@@ -147,9 +147,10 @@ def _list_queues(options: argparse.Namespace) -> list[str]:
 def _run_topology(options: argparse.Namespace, output: Output) -> int:
     pools = _list_queues(options)
     with _connect(options) as transport:
+        missing = queues.list_missing(transport, pools)
         transport.declare_topology(pools)
         output.print_queues(
-            queues.summarize_queues(transport, pools), "all there, and as it should be"
+            queues.summarize_queues(transport, pools), queues.describe_topology(missing)
         )
     return AdminExitCode.OK
 
@@ -199,11 +200,10 @@ def _run_purge(options: argparse.Namespace, output: Output) -> int:
             count = sum(transport.get_queue_state(each).ready for each in names)
             raise NotDone(queues.describe_purge(options.what, count))
         count = sum(queues.put_pool_aside(transport, each) for each in names)
-    output.print_done(
-        "put_aside",
-        count,
-        f"{count} messages of {options.what} are dead letters; their jobs are held",
-    )
+    text = f"{count} messages of {options.what} are dead letters; their jobs are held"
+    if not count:
+        text = f"no message waits in {options.what}: nothing was done"
+    output.print_done("put_aside", count, text)
     return AdminExitCode.OK
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from thyme.broker import DeadLetter, Transport
-from thyme.errors import BadMessage
+from thyme.errors import BadMessage, BrokerRefused
 from thyme.protocol import codec
 from thyme.protocol.events import JobMessage
 
@@ -49,6 +49,27 @@ class DeadLetterSummary:
     job: str
     bytes: int
     reason: str
+
+
+def list_missing(transport: Transport, pools: Sequence[str]) -> list[str]:
+    """List the pools that have no queue on the broker yet."""
+    missing = []
+    for pool in pools:
+        try:
+            transport.get_queue_state(pool)
+        except BrokerRefused:
+            missing.append(pool)
+    return missing
+
+
+def describe_topology(made: Sequence[str]) -> str:
+    """Return what `topology` did; ``made``: the pools that had no queue before."""
+    if not made:
+        return "all there, and as it should be"
+    return (
+        f"made queues for {', '.join(made)}; the rest is as it should be (a name that was not "
+        "meant: `rabbitmqctl delete_queue thyme.jobs.NAME` on the broker)"
+    )
 
 
 def summarize_queues(transport: Transport, pools: Sequence[str]) -> list[QueueSummary]:
@@ -96,6 +117,8 @@ def put_pool_aside(transport: Transport, pool: str) -> int:
 
 def describe_purge(pool: str, count: int) -> str:
     """Return what purging ``count`` messages of a pool would do."""
+    if not count:
+        return f"no message waits in {pool}: there is nothing to do"
     return (
         f"{pool} has {count} messages: --yes makes dead letters of them, and the schedd holds "
         "their jobs (condor_release queues them again); running jobs go on"

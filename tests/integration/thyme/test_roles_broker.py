@@ -1,12 +1,10 @@
-"""What each user of the broker may do, on a RabbitMQ with the files of images/rabbitmq."""
+"""What each user of the broker may do, on a RabbitMQ with the files of compose/rabbitmq."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +24,7 @@ from thyme.broker.lanes import list_queues, parse_bounds
 from thyme.broker.users import may_report
 from thyme.errors import BrokerRefused
 
-IMAGE = Path(__file__).parents[3] / "images" / "rabbitmq"
+SETTINGS = Path(__file__).parents[3] / "compose" / "rabbitmq"
 VHOST = "grid"
 JOBS, OTHER = "thyme.jobs.alien_jobs", "thyme.jobs.other"
 
@@ -46,11 +44,11 @@ class Site:
 @pytest.fixture(scope="module")
 @needs("rabbitmq")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Start a broker that was configured by nothing but thyme-admin and images/rabbitmq."""
+    """Start a broker that was configured by nothing but thyme-admin and compose/rabbitmq."""
     place = tmp_path_factory.mktemp("broker")
     roles = place / "roles"
     Authority(place / "tls").signed("server", "127.0.0.1", "localhost")
-    conf = "\n".join((IMAGE / name).read_text() for name in ("20-thyme.conf", "30-tls.conf"))
+    conf = "\n".join((SETTINGS / name).read_text() for name in ("20-thyme.conf", "30-tls.conf"))
     conf = conf.replace("/etc/rabbitmq/thyme/definitions.json", f"{roles}/definitions.json")
     conf = conf.replace("/etc/rabbitmq/thyme", f"{place}/tls").replace("5671", "{tls_port}")
     server = RabbitServer(place, conf)
@@ -426,48 +424,21 @@ def test_the_vobox_has_all_of_thyme_and_nothing_else(channel: Callable[[str], An
     refused(channel("vobox").exchange_declare, "mine", "topic")
 
 
-# --- the image ----------------------------------------------------------------------------------
-
-
-def entrypoint(place: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
-    environment = {
-        **os.environ,
-        "THYME_SECRETS": str(place / "secrets"),
-        "THYME_BROKER_FILES": str(place / "files"),
-        "THYME_BROKER_CONF": str(place / "conf"),
-        "THYME_BROKER_SHELF": str(IMAGE),
-        "THYME_BROKER_USER": user,
-    }
-    return subprocess.run(
-        [IMAGE / "entrypoint.sh", *command],
-        env=environment, capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
-
-
-def test_the_image_gives_the_broker_copies_that_nobody_else_can_read(tmp_path: Path) -> None:
-    (tmp_path / "conf").mkdir()
-    assert cli.main(["roles", "--dir", str(tmp_path / "secrets")]) == 0
-    done = entrypoint(tmp_path, "echo", "started as", "asked")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "started as asked\n", "")
-    made = tmp_path / "files" / "definitions.json"
-    assert made.read_text() == (tmp_path / "secrets" / "definitions.json").read_text()
-    assert made.stat().st_mode & 0o777 == 0o400
-    assert sorted(path.name for path in (tmp_path / "conf").iterdir()) == ["20-thyme.conf"]
-    for name in ("ca.pem", "server.pem", "server.key"):
-        (tmp_path / "secrets" / name).write_text("PEM")
-    assert entrypoint(tmp_path, "true").returncode == 0
-    assert (tmp_path / "conf" / "30-tls.conf").exists()
-    assert (tmp_path / "files" / "server.key").stat().st_mode & 0o777 == 0o400
-
-
-def test_the_image_without_definitions_says_what_to_do(tmp_path: Path) -> None:
-    done = entrypoint(tmp_path, "echo", "started")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (
-        f"entrypoint: {tmp_path}/secrets/definitions.json is not there: "
-        "write it with thyme-admin roles\n"
+def test_topology_names_a_pool_that_it_made_and_how_a_mistyped_one_is_deleted(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THYME_URL_FILE", str(site.directory / "vobox.url"))
+    command = ["topology", "--pool", "alien_jobs", "--pool", "alien_jbos"]
+    assert cli.main(command) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "made queues for alien_jbos; the rest is as it should be (a name that was not meant: "
+        "`rabbitmqctl delete_queue thyme.jobs.NAME` on the broker)"
     )
+    assert cli.main(command) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "all there, and as it should be"
+    site.server.ctl("-p", VHOST, "delete_queue", "thyme.jobs.alien_jbos")
+    assert cli.main(["purge", "alien_jbos", "--yes"]) == 4
+    assert "there is no queue 'thyme.jobs.alien_jbos'" in capsys.readouterr().err
 
 
 # --- lanes: the last, as it leaves what none of the tests above does --------------------

@@ -101,6 +101,17 @@ def test_purging_a_pool_purges_its_lanes_and_purging_a_lane_that_lane(
     assert asked(capsys, "purge", POOL, "--yes") == {"put_aside": 2}
 
 
+def test_purging_a_pool_that_nobody_uses_says_that_nothing_was_done(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["purge", "alien_jbos"]) == 1
+    assert capsys.readouterr().err == (
+        "thyme-admin: no message waits in alien_jbos: there is nothing to do\n"
+    )
+    assert cli.main(["purge", "alien_jbos", "--yes"]) == 0
+    assert capsys.readouterr().out == "no message waits in alien_jbos: nothing was done\n"
+
+
 def test_topology_says_that_all_is_there(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["topology"]) == 0
     assert capsys.readouterr().out.endswith("all there, and as it should be\n")
