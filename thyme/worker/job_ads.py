@@ -7,6 +7,7 @@ libraries heed. ``$$(Attr)`` in arguments and environment is an attribute of the
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,6 +17,7 @@ from thyme.protocol.events import HoldReason, Machine, Submit
 from thyme.protocol.hold_codes import HoldReasonCode
 from thyme.protocol.job import Task
 
+from .sandbox import STDERR, STDOUT
 from .start_errors import CannotStart, one_line
 
 #: Variables that tell libraries how many threads to start (STARTER_NUM_THREADS_ENV_VARS).
@@ -29,6 +31,8 @@ MAX_CPUS: Final = 4096
 
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _REFERENCE: Final = re.compile(r"\$\$\(([A-Za-z_]\w*)(?::([^()]*))?\)")
+_CORE_SIZE: Final = re.compile(r"-1|[0-9]{1,18}")
+_IDLE: Final = "1"
 _RUNNING: Final = "2"
 
 
@@ -41,6 +45,12 @@ def count_cpus_of_job(ad: Mapping[str, str], machine: Machine | None) -> int:
     asked = ad.get("RequestCpus", "")
     wanted = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 10 else 0
     return max(has, min(wanted, MAX_CPUS), 1)
+
+
+def get_core_size(ad: Mapping[str, str]) -> int:
+    """Return the bytes that the job's core file may have (coresize), -1 for any number."""
+    text = ad.get("CoreSize", "0")
+    return int(text) if _CORE_SIZE.fullmatch(text) else 0
 
 
 def build_machine_ad(
@@ -73,19 +83,31 @@ def build_machine_ad(
     return made
 
 
-def build_job_ad(job: Submit, slot: str, now: float) -> dict[str, str]:
-    """Return the job's ad as it is when the job starts; ``now``: epoch seconds."""
+def build_job_ad(job: Submit, slot: str, now: float, scratch: str) -> dict[str, str]:
+    """Return the job's ad as it is when the job starts.
+
+    ``slot``: ``slot1_7@node``; ``now``: epoch seconds; ``scratch``: the scratch directory.
+    """
     start = str(int(now))
     ad = {"ClusterId": str(job.job.cluster), "ProcId": str(job.job.proc), **job.ad}
     ad.setdefault("JobStartDate", start)
     ad |= {
         "JobStatus": _RUNNING,
+        "LastJobStatus": _IDLE,
         "EnteredCurrentStatus": start,
         "JobCurrentStartDate": start,
         "JobCurrentStartExecutingDate": start,
         "RemoteHost": _quote(slot),
         "CurrentHosts": "1",
     }
+    if not job.task.directory:
+        # where it finds its files; what the ad said of the submit host has other names here
+        there = {"Iwd": ("OrigIwd", scratch)}
+        for name, stream in (("Out", STDOUT), ("Err", STDERR)):
+            if name in ad and ad[name] != _quote(os.devnull):
+                there[name] = (f"Original{name}", stream)
+        for name, (original, value) in there.items():
+            ad[original], ad[name] = ad.get(name, _quote("")), _quote(value)
     return ad
 
 

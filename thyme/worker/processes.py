@@ -42,11 +42,18 @@ def reset_signal_handling() -> None:
 
 
 def set_limits_of_jobs() -> None:
-    """Let the programs that we execute have HTCondor's limits: no core file, any size of stack."""
+    """Let the programs that we execute have HTCondor's limits: any size of stack, no core file."""
     _soft, largest = resource.getrlimit(resource.RLIMIT_STACK)
     resource.setrlimit(resource.RLIMIT_STACK, (largest, largest))
+    set_largest_core_file(0)
+
+
+def set_largest_core_file(size: int) -> None:
+    """Let the programs that we execute leave core files of so many bytes; -1: as many as may be."""
     _soft, largest = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, largest))
+    # RLIM_INFINITY is -1
+    fits = size >= 0 and (largest == resource.RLIM_INFINITY or size <= largest)
+    resource.setrlimit(resource.RLIMIT_CORE, (size if fits else largest, largest))
 
 
 def start_process(

@@ -341,6 +341,7 @@ class Worker:
             job.task.forget_files()
             task = self._write_ads(job, sandbox)
             task = replace(task, environment={**self._settings.job_environment, **task.environment})
+            processes.set_largest_core_file(job_ads.get_core_size(job.ad))
             execution = self._execute(task, sandbox, self.slot, self._clock)
         except CannotStart as error:
             return self._reports.build_not_started(job, error.hold)
@@ -369,7 +370,7 @@ class Worker:
         """Write the job's ads; return its task, completed from them."""
         now = self._wall()
         machine_ad = job_ads.build_machine_ad(job.ad, self._describe_machine(), self.slot, now)
-        job_ad = job_ads.build_job_ad(job, self.slot, now)
+        job_ad = job_ads.build_job_ad(job, self.slot, now, str(sandbox.path))
         sandbox.write_ads(job_ads.format_ad(job_ad), job_ads.format_ad(machine_ad))
         return job_ads.complete_task(job.task, machine_ad, str(sandbox.path))
 

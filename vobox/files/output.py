@@ -27,6 +27,7 @@ from thyme.protocol.hold_codes import HoldReasonCode
 from thyme.protocol.job import SandboxFile
 from vobox.classad.ad import Ad
 from vobox.jobs.job import Job
+from vobox.jobs.job_ad_information import format_job_ad_information
 from vobox.jobs.output_destination import is_output, is_spooled, parse_output_remaps
 from vobox.jobs.user_log_xml import convert_to_xml
 
@@ -51,9 +52,11 @@ def write_log(job: Job, text: str, once: bool, user_logs: UserLogIndex) -> HoldR
     path = job.ad.text("UserLog")
     if not path:
         return None
-    if job.ad.get("UserLogUseXML", "false").lower() == "true":
-        text = convert_to_xml(text)
-    event = text.encode("utf-8", "surrogateescape")
+    if is_in_xml(job.ad):
+        text, after = convert_to_xml(text), ""
+    else:
+        after = format_job_ad_information(text, job.ad)
+    event, information = (each.encode("utf-8", "surrogateescape") for each in (text, after))
     try:
         with as_owner(job.uid, job.gid):
             if once and user_logs.has_event(path, event):
@@ -63,12 +66,13 @@ def write_log(job: Job, text: str, once: bool, user_logs: UserLogIndex) -> HoldR
             if handle is None:
                 return None
             try:
-                if os.write(handle, event) < len(event):
+                if os.write(handle, event + information) < len(event + information):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             finally:
                 os.close(handle)
             if once:
                 user_logs.add(path, event)
+                user_logs.add(path, information)
     except (OSError, ValueError) as error:
         number, reason = _describe(error)
         return HoldReason(
@@ -77,6 +81,11 @@ def write_log(job: Job, text: str, once: bool, user_logs: UserLogIndex) -> HoldR
             f"Failed to initialize user log to {path}: {reason}",
         )
     return None
+
+
+def is_in_xml(ad: Ad) -> bool:
+    """Return whether the job's user log is in XML (``log_xml = true``)."""
+    return ad.get("UserLogUseXML", "false").lower() == "true"
 
 
 def _open_log(path: str) -> int | None:

@@ -163,7 +163,8 @@ def _group(lines: Sequence[_Line]) -> list[list[int]]:
     before: tuple[object, ...] | None = None
     size = 0
     for place, (job, path, text, once) in enumerate(lines):
-        is_alone = once or job.ad.get("UserLogUseXML", "false").lower() == "true"
+        # each of these events becomes another text, or two
+        is_alone = once or output.is_in_xml(job.ad) or "JobAdInformationAttrs" in job.ad
         file = None if is_alone else (job.uid, job.gid, path)
         size += len(text)
         if file is not None and file == before and size <= MAX_WRITE:

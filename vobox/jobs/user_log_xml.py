@@ -27,12 +27,21 @@ _NUMBER: Final = re.compile(r"-?\d+")
 
 def convert_to_xml(text: str) -> str:
     """Return one event, with its closing line, in XML; what is no event stays as it is."""
+    attributes = read_event(text)
+    if attributes is None:
+        return text
+    lines = [f'    <a n="{each}">{_format(value)}</a>\n' for each, value in attributes.items()]
+    return "<c>\n" + "".join(lines) + "</c>\n"
+
+
+def read_event(text: str) -> Attributes | None:
+    """Return the attributes of one event in its text form; None of what is no event."""
     match = _HEADER.match(text)
     if match is None:
-        return text
+        return None
     number, cluster, proc, subproc, day, clock, body = match.groups()
     name, read = _EVENTS.get(int(number), ("FutureEvent", lambda _lines, _body: {}))
-    attributes: Attributes = {
+    return {
         "MyType": name,
         "EventTypeNumber": int(number),
         "EventTime": f"{day}T{clock}",
@@ -41,8 +50,6 @@ def convert_to_xml(text: str) -> str:
         "Subproc": int(subproc),
         **read(body.splitlines(), body),
     }
-    lines = [f'    <a n="{each}">{_format(value)}</a>\n' for each, value in attributes.items()]
-    return "<c>\n" + "".join(lines) + "</c>\n"
 
 
 def _format(value: Value) -> str:

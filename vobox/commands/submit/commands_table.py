@@ -97,7 +97,12 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     _recorded("log_xml", "UserLogUseXML", _B, "The log's events are written as ClassAds in XML."),
     _recorded("submit_event_notes", "SubmitEventNotes", _S),
     _recorded("submit_event_user_notes", "SubmitEventUserNotes", _S),
-    _recorded("job_ad_information_attrs", "JobAdInformationAttrs", _S),
+    _honoured(
+        "job_ad_information_attrs",
+        "Attributes for an event 028 after each other event of a user log that is not in XML.",
+        "JobAdInformationAttrs",
+        _S,
+    ),
     _recorded("ulog_execute_attrs", "UserLogExecuteEventAttrs", _S),
     _recorded("dagman_log", "DAGManNodesLog", _S),
     _honoured("initialdir iwd initial_dir job_iwd", "Where relative paths begin.", "Iwd"),
@@ -285,7 +290,7 @@ SUBMIT_COMMANDS: tuple[SubmitCommand, ...] = (
     # local habits of farms with nothing to act on here
     _recorded("run_as_owner", "RunAsOwner", _B),
     _recorded("load_profile", "LoadProfile", _B),
-    _recorded("coresize core_size", "CoreSize", _I),
+    _honoured("coresize core_size", "Bytes of its core file at most; -1: any.", "CoreSize", _I),
     _honoured("image_size", "The first value of ImageSize (KiB).", "ImageSize"),
     _recorded("stack_size", "StackSize", _E),
     _recorded("hold_kill_sig", "HoldKillSig", None, "kill_sig is sent, as by HTCondor."),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,12 +45,47 @@ def read(text: bytes) -> classad2.ClassAd:
 
 
 def test_htcondors_library_reads_the_job_ad() -> None:
-    ad = read(job_ads.format_ad(job_ads.build_job_ad(job(), SLOT, 1700000001.5)))
+    ad = read(job_ads.format_ad(job_ads.build_job_ad(job(), SLOT, 1700000001.5, "/scratch")))
 
     assert ad["GlobalJobId"] == "vobox#12.3#1700000000"
     assert (ad["ClusterId"], ad["ProcId"], ad["JobStatus"]) == (12, 3, 2)
     assert ad["Cmd"] == r'/home/a\b "c"'
     assert (ad["RemoteHost"], ad["JobCurrentStartDate"]) == (SLOT, 1700000001)
+
+
+def test_the_job_ad_says_where_the_job_finds_its_files() -> None:
+    # HTCondor 25.14.1's .job.ad of a job with output and without error
+    there = job(Iwd='"/home/a"', Out='"o.txt"', Err='"/dev/null"')
+    ad = read(job_ads.format_ad(job_ads.build_job_ad(there, SLOT, 1.0, "/scratch")))
+    assert (ad["Iwd"], ad["OrigIwd"]) == ("/scratch", "/home/a")
+    assert (ad["Out"], ad["OriginalOut"]) == ("_condor_stdout", "o.txt")
+    assert (ad["Err"], "OriginalErr" in ad, ad["LastJobStatus"]) == ("/dev/null", False, 1)
+
+    runs_at_home = replace(there, task=replace(there.task, directory="/home/a"))
+    ad = read(job_ads.format_ad(job_ads.build_job_ad(runs_at_home, SLOT, 1.0, "/scratch")))
+    assert (ad["Iwd"], ad["Out"], "OrigIwd" in ad) == ("/home/a", "o.txt", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("7000", 7000), ("-1", -1), ("-2", 0), ("1+1", 0), ("9" * 19, 0)]
+)
+def test_a_job_says_how_large_its_core_file_may_be(text: str, size: int) -> None:
+    assert job_ads.get_core_size({"CoreSize": text}) == size
+    assert job_ads.get_core_size({}) == 0
+
+
+@pytest.mark.parametrize(("size", "limit"), [(7000, 7000), (0, 0), (10**9, 10**6), (-1, 10**6)])
+def test_the_limit_of_a_core_file_is_set_up_to_the_largest_allowed(size: int, limit: int) -> None:
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    program = (
+        "import resource; from thyme.worker import processes\n"
+        "resource.setrlimit(resource.RLIMIT_CORE, (0, 10**6))\n"
+        f"processes.set_largest_core_file({size})\n"
+        "print(resource.getrlimit(resource.RLIMIT_CORE))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == (f"({limit}, 1000000)\n", "")
+    assert resource.getrlimit(resource.RLIMIT_CORE) == before
 
 
 def test_htcondors_library_reads_the_machine_ad() -> None:

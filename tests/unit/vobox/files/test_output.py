@@ -316,6 +316,20 @@ def test_a_log_in_xml_gets_each_event_once(tmp_path: Path) -> None:
     assert '<a n="Reason"><s>by a &lt; b</s></a>' in path.read_text()
 
 
+def test_an_event_and_its_job_ad_information_are_written_once(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    job = job_in(tmp_path, UserLog=str(path), JobAdInformationAttrs="Owner", Owner="games")
+    text = "013 (038.000.000) 2026-11-22 13:25:12 Job was released.\n\tby a < b\n...\n"
+    for logs in (UserLogIndex(), UserLogIndex()):
+        for _ in range(2):
+            assert write_log(job, text, once=True, user_logs=logs) is None
+    assert [line[:3] for line in path.read_text().splitlines() if "(038" in line] == ["013", "028"]
+    assert 'Owner = "games"\n' in path.read_text()
+    job.ad["UserLogUseXML"] = "true"
+    assert write_log(job, text, once=False, user_logs=UserLogIndex()) is None
+    assert path.read_text().count("028") == 1
+
+
 def test_the_directory_of_a_log_is_made(tmp_path: Path) -> None:
     path = tmp_path / "a/b/log"
     assert log_event(job_in(tmp_path, UserLog=str(path)), "x") is None
