@@ -159,7 +159,14 @@ def describe_engine(view: View) -> RuleResult:
 def describe_protection(view: View) -> RuleResult | None:
     """Say how the owner is protected from the pilots; never forbids anything."""
     protection = view.state.prepared.protection
-    return None if protection is None else RuleResult(protection.sentence)
+    if protection is None:
+        return None
+    # a CPU that nobody else wants still shares these with the owner's
+    rest = (
+        " What pilots cost the owner in hyper-threads, caches and memory bandwidth is not "
+        "measured; max_docks bounds it."
+    )
+    return RuleResult(protection.sentence + (rest if protection.cpu_is_idle else ""))
 
 
 def require_image(view: View) -> RuleResult | None:

@@ -19,6 +19,8 @@ from plancton.model import HostFacts
 
 #: Longest line (bytes) that is read: 100,000 intervals of ten years.
 MAX_LINE = 2_000_000
+#: Latest end (s) of an interval: ten years.  Who writes seconds since 1970 has a later one.
+LATEST = 316e6
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,12 @@ def read_lines(path: Path) -> Iterator[str]:
                 if len(line) >= MAX_LINE:
                     raise PlanctonError(f"{path}:{number}: longer than {MAX_LINE} characters")
                 yield line
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise PlanctonError(
+            f"{path}: is no text of numbers: it holds the byte {byte:#x}"
+        ) from error
+    except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise PlanctonError(f"{path}: cannot be read: {reason}") from error
 
@@ -84,6 +91,11 @@ def parse_intervals(facts: HostFacts) -> Parser:
             begin, end = parse_number(first), parse_number(last)
             if not before <= begin < end < math.inf or (at and begin == before):
                 raise PlanctonError(f"{where}: {first} {last} is no interval after the one before")
+            if end > LATEST:
+                raise PlanctonError(
+                    f"{where}: {last} s after the trace's start is more than ten years; "
+                    "write times from its start on"
+                )
             if begin > before:
                 spans.append(Span(begin, 0.0))
             spans.append(Span(end, float(facts.ncpus), facts.ram_bytes))

@@ -92,7 +92,7 @@ def test_an_engine_without_images_has_no_rule_for_them() -> None:
         ),
         (
             Protection("/g", "idle", None, (), ("something else set cpu.idle to 0",)),
-            "nobody else wants it (cpu.idle); something else set cpu.idle to 0.",
+            "nobody else wants it (cpu.idle); something else set cpu.idle to 0. What",
         ),
     ],
 )
@@ -100,8 +100,11 @@ def test_how_the_owner_is_protected_is_reported_and_forbids_nothing(
     protection: Protection, expected: str
 ) -> None:
     decision = decide(Prepared(protection=protection))
-    assert expected in reason(decision, "protection").text
+    text = reason(decision, "protection").text
+    assert expected in text
     assert decision.actions == (StartPilots(8),)
+    rest = "hyper-threads, caches and memory bandwidth is not measured; max_docks bounds it."
+    assert text.endswith(rest) is protection.cpu_is_idle
 
 
 # Memory

@@ -46,6 +46,23 @@ def test_a_wrong_interval_is_named(line: str) -> None:
         parse_intervals(FACTS)(line, "t:3")
 
 
+@pytest.mark.parametrize(
+    ("line", "last"),
+    [
+        ("0 100 1e9 2e9 3e9 4e9", "2e9"),
+        ("1700000000 1700000100", "1700000100"),
+        ("0 1e300", "1e300"),
+    ],
+)
+def test_times_of_more_than_ten_years_are_no_times_from_the_start_on(line: str, last: str) -> None:
+    with pytest.raises(PlanctonError) as caught:
+        parse_intervals(FACTS)(line, "t:3")
+    assert str(caught.value) == (
+        f"t:3: {last} s after the trace's start is more than ten years; write times from its "
+        "start on"
+    )
+
+
 def test_lengths_come_from_a_file_or_a_distribution(tmp_path: Path) -> None:
     file = tmp_path / "lengths"
     file.write_text("100\n\n300\n")
@@ -92,6 +109,10 @@ def test_a_line_without_end_and_a_damaged_archive_are_named(tmp_path: Path) -> N
     long.write_text("1 2\n" + "0 " * MAX_LINE)
     with pytest.raises(PlanctonError, match=f"long:2: longer than {MAX_LINE} characters"):
         list(read_lines(long))
+    other = tmp_path / "other"
+    other.write_bytes(b"0 7\n1 2\xff\n")
+    with pytest.raises(PlanctonError, match="other: is no text of numbers: it holds the byte 0xff"):
+        list(read_lines(other))
     damaged.write_bytes(gzip.compress(b"0 7\n" * 1000)[:-20])
     with pytest.raises(PlanctonError, match=r"damaged\.gz: cannot be read: "):
         list(read_lines(damaged))
