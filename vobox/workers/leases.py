@@ -6,15 +6,12 @@ restarts gives every running job a fresh lease.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
-from heapq import heapify, heappop, heappush
 
 from thyme.protocol.job import JobId
 from vobox.jobs.job import Job
 from vobox.jobs.live_usage import LiveUsage
-
-#: Outdated entries of the heap that are not worth removing.
-_SPARE_ENTRIES = 1000
 
 
 class Leases:
@@ -23,29 +20,26 @@ class Leases:
     def __init__(self, default: float) -> None:
         """``default``: seconds for jobs that ask for no lease of their own."""
         self._default = default
-        self._seen: dict[JobId, float] = {}
-        # a heap by the time at which each run has to be checked, as there may be 40,000 of them.
-        # That time may be too early where the worker was heard since
-        self._due: list[tuple[float, JobId]] = []
-        #: when each is due; any other entry for it in ``_due`` is outdated
-        self._next: dict[JobId, float] = {}
+        #: when the worker was last heard of, and the seconds of the lease
+        self._runs: dict[JobId, tuple[float, float]] = {}
+        #: no lease ends before. There may be 40,000, which are looked through only after this
+        self._next = math.inf
         #: what the runs have used so far; it lives as long as the lease
         self.live = LiveUsage()
 
     def record_start(self, job: Job, now: float) -> None:
         """Begin the lease of a run; it has used nothing yet."""
-        self._seen[job.id] = now
-        self._schedule_check(job.id, now + self._lease_of(job.lease))
+        self._begin(job.id, job.lease, now)
         self.live.forget(job.id)
 
     def renew(self, job: JobId, now: float) -> None:
         """Extend the lease: the worker reported that it runs the job."""
-        self._seen[job] = now
+        if job in self._runs:
+            self._runs[job] = now, self._runs[job][1]
 
     def forget(self, job: JobId) -> None:
         """Drop the lease: no worker runs the job any more."""
-        self._seen.pop(job, None)
-        self._next.pop(job, None)
+        self._runs.pop(job, None)
         self.live.forget(job)
 
     def renew_all(self, worked_on: Iterable[tuple[JobId, float]], now: float) -> None:
@@ -53,14 +47,13 @@ class Leases:
 
         ``worked_on``: all jobs that a worker runs or is ending, with the lease that each asks for.
         """
-        self._next = {job: now + self._lease_of(lease) for job, lease in worked_on}
-        self._due = [(when, job) for job, when in self._next.items()]
-        heapify(self._due)
-        self._seen = dict.fromkeys(self._next, now)
+        self._runs, self._next = {}, math.inf
+        for job, lease in worked_on:
+            self._begin(job, lease, now)
 
     def is_any_due(self, now: float) -> bool:
-        """Return whether some run has to be checked by now."""
-        return bool(self._due) and self._due[0][0] < now
+        """Return whether some lease may have ended by now."""
+        return self._next < now
 
     def take_expired(
         self, known: Callable[[JobId], Job | None], now: float
@@ -71,30 +64,17 @@ class Leases:
         the same, again after one more lease.
         """
         expired: list[tuple[Job, float]] = []
-        while self._due and self._due[0][0] < now:
-            when, job_id = heappop(self._due)
-            if self._next.get(job_id) != when:
-                continue
-            job = known(job_id)
+        for job_id in [id for id, (seen, lease) in self._runs.items() if seen + lease < now]:
+            job, lease = known(job_id), self._runs[job_id][1]
             if job is None or not job.in_queue or not job.worker:
                 self.forget(job_id)
                 continue
-            lease = self._lease_of(job.lease)
-            seen = self._seen.get(job_id, when - lease)
-            if seen + lease < now:
-                # what it has used is kept until it is given up, and then counted as lost
-                expired.append((job, lease))
-                seen = now
-            self._seen[job_id] = seen
-            self._schedule_check(job_id, seen + lease)
+            # what it has used is kept until it is given up, and then counted as lost
+            expired.append((job, lease))
+            self._runs[job_id] = now, lease
+        self._next = min((seen + lease for seen, lease in self._runs.values()), default=math.inf)
         return expired
 
-    def _lease_of(self, lease: float) -> float:
-        return lease or self._default
-
-    def _schedule_check(self, job: JobId, when: float) -> None:
-        self._next[job] = when
-        heappush(self._due, (when, job))
-        if len(self._due) > 2 * len(self._next) + _SPARE_ENTRIES:
-            self._due = [(when, job) for job, when in self._next.items()]
-            heapify(self._due)
+    def _begin(self, job: JobId, lease: float, now: float) -> None:
+        self._runs[job] = now, lease or self._default
+        self._next = min(self._next, now + (lease or self._default))
