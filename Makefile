@@ -6,9 +6,11 @@ BIN := $(VENV)/bin
 ONLY ?=
 PYTEST_ARGS ?=
 export PYTEST_ARGS
-# `make chaos N=1000 SEED=7` kills so often; the same seed chooses the same.
+# `make chaos N=1000 SEED=7` kills so often; the same seed chooses the same. BROKER=rabbitmq: over a
+# RabbitMQ, which is killed, too.
 N ?= 100
 SEED ?=
+BROKER ?=
 # Processes that share the tests out: most tests wait. 0: all in this one.
 JOBS ?= 3
 DEMO_ARGS ?=
@@ -55,9 +57,9 @@ bench: python-test ## measure against the goals (ONLY=id,id); writes build/bench
 model: python-test ## search the model of the job protocol, every configuration (half an hour)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 -m '' tests/model $(PYTEST_ARGS)
 
-chaos: python-test ## kill processes of a site at random (N=100, SEED=...)
+chaos: python-test ## kill processes of a site at random (N=100, SEED=..., BROKER=rabbitmq)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.chaos.kills --kills '$(N)' \
-	  $(if $(SEED),--seed '$(SEED)')
+	  $(if $(SEED),--seed '$(SEED)') $(if $(BROKER),--'$(BROKER)')
 
 test-vm: python-test ## try a node in a virtual machine: systemd and control groups v2
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m '' tests/vm $(PYTEST_ARGS)

@@ -1,9 +1,10 @@
 """Kill processes of a site at random moments, many times, and compare it with its jobs' own truth.
 
 ``python -m tests.chaos.kills --kills 300 --seed 7`` (`make chaos N=300 SEED=7`) prints its seed
-and what it did.  A round is a new site on which twenty are killed while jobs run and are submitted;
-at its end each job has completed once, with the output, the exit code and the user log of
-one run.  The same seed and round kill the same processes after the same waits.
+and what it did; with ``--rabbitmq`` the broker is a RabbitMQ, which is killed, too.  A round is a
+new site on which twenty are killed while jobs run and are submitted; at its end each job has
+completed once, with the output, the exit code and the user log of one run.  The same seed and
+round kill the same processes after the same waits.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from tests.chaos.truth import (
@@ -36,6 +37,7 @@ from tests.chaos.truth import (
 )
 from tests.support.process_site import PROGRAMS, LiveSite
 from tests.support.services.programs import stop_process
+from tests.support.services.rabbitmq import RabbitServer
 from tests.support.waiting import wait_until
 
 #: Kills on one site, and the jobs that are there whenever one happens.
@@ -43,7 +45,9 @@ KILLS, BUSY = 20, 2 * JOBS
 #: Seconds until the next kill, and of a pause (SIGSTOP): shorter than the lease (4 s).
 LONGEST_WAIT, LONGEST_PAUSE = 0.8, 1.5
 #: Seconds in which all jobs complete after the last kill.
-PATIENCE = 120.0
+PATIENCE = 240.0
+#: Seconds: longer than RabbitMQ takes to start again, and a worker then to find it and report.
+LEASE_OVER_RABBITMQ = 30.0
 #: How often each is chosen.
 VICTIMS = {
     "schedd": 4,
@@ -55,30 +59,40 @@ VICTIMS = {
     "worker, paused": 2,
     "pilot": 3,
     "condor_submit": 3,
+    "broker": 1,
 }
 
 
 class Round:
     """One site, its kills, and what is known of its jobs."""
 
-    def __init__(self, root: Path, seed: str) -> None:
-        """Prepare a site below ``root``, on the embedded broker."""
-        self.random = random.Random(seed)
-        self.site = LiveSite(root)
+    def __init__(self, root: Path, seed: str, broker: RabbitServer | None) -> None:
+        """Prepare a site below ``root``, on a RabbitMQ or on the embedded broker."""
+        self.random, self.broker = random.Random(seed), broker
+        self.site = (
+            LiveSite(root)
+            if broker is None
+            else LiveSite(root, LEASE_OVER_RABBITMQ, url=broker.vhost().url)
+        )
         self.script = write_job(self.site)
         self.killed: Counter[str] = Counter()
         #: clusters that condor_submit has said yes to
         self.promised: set[str] = set()
+        #: workers that were killed, or stood still for longer than a lease
         self._cut_off: set[int] = set()
 
     def run(self, kills: int) -> None:
         """Start everything, kill as often as asked, and check.  Raises AssertionError."""
         self.site.start_schedd()
+        if self.broker is not None:
+            self.broker.settle()
         self.site.start_plancton()
+        victims = [name for name in VICTIMS if self.broker is not None or name != "broker"]
+        weights = [VICTIMS[name] for name in victims]
         for _ in range(kills):
             while sum(not line.endswith(" 4") for line in list_jobs(self.site)) < BUSY:
                 self.end_submission(self.begin_submission())
-            (victim,) = self.random.choices(list(VICTIMS), list(VICTIMS.values()))
+            (victim,) = self.random.choices(victims, weights)
             wait_some(self.random.uniform(0.0, LONGEST_WAIT), self.site)
             self.kill(victim)
             self.killed[victim] += 1
@@ -120,7 +134,14 @@ class Round:
             self.pause(self.site.running["schedd"].pid, moment * LONGEST_PAUSE)
         elif victim == "worker, paused":
             for pid in self.site.workers()[:1]:
+                began = time.monotonic()
                 self.pause(pid, moment * LONGEST_PAUSE)
+                if time.monotonic() - began > self.site.lease / 2:
+                    self._cut_off.add(pid)  # this process was kept from waking it again
+        elif victim == "broker":
+            assert self.broker is not None
+            self.broker.kill()
+            self.broker.up()
         else:
             self._cut_off |= kill(self.site, victim)
 
@@ -148,13 +169,14 @@ class Round:
         check_runs(self.site, set(clusters), list_jobs_of(self.site, self._cut_off))
 
 
-def run_round(root: Path, seed: str, kills: int) -> Counter[str]:
+def run_round(root: Path, seed: str, kills: int, broker: RabbitServer | None) -> Counter[str]:
     """Run one round below ``root``, which is there and empty.
 
     Args:
         root: kept for whoever looks for the cause.
         seed: of the random choices.
         kills: how many.
+        broker: a RabbitMQ of its own, or None for the embedded broker.
 
     Returns:
         How often what was killed.
@@ -162,7 +184,7 @@ def run_round(root: Path, seed: str, kills: int) -> Counter[str]:
     Raises:
         AssertionError: a job was lost, doubled or is stuck, or a process is left.
     """
-    one = Round(root, seed)
+    one = Round(root, seed, broker)
     try:
         one.run(kills)
     finally:
@@ -177,6 +199,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100, help="in all (100)")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="a number (random)")
     parser.add_argument("--round", type=int, help="only this round, to see a failure again")
+    parser.add_argument("--rabbitmq", action="store_true", help="over RabbitMQ (embedded broker)")
     options = parser.parse_args()
     rounds = range(-(-options.kills // KILLS))
     if options.round is not None:
@@ -184,17 +207,23 @@ def main() -> int:
     print(f"chaos: seed {options.seed}, {len(rounds)} rounds of {KILLS} kills", flush=True)
     total: Counter[str] = Counter()
     failed = 0
-    for number in rounds:
-        root, began = Path(tempfile.mkdtemp(prefix="chaos-")), time.monotonic()
-        try:
-            total += run_round(root, f"{options.seed}:{number}", KILLS)
-        except Exception as error:
-            failed += 1
-            print(f"round {number} FAILED, its files are in {root}: {error!r}", flush=True)
-            print(f"again: --seed {options.seed} --round {number}", flush=True)
-            continue
-        shutil.rmtree(root)
-        print(f"round {number}: all well after {time.monotonic() - began:.0f} s", flush=True)
+    with ExitStack() as stack:
+        broker = None
+        if options.rabbitmq:
+            broker = RabbitServer(Path(tempfile.mkdtemp(prefix="chaos-broker-")))
+            stack.callback(broker.clean)
+            broker.up()
+        for number in rounds:
+            root, began = Path(tempfile.mkdtemp(prefix="chaos-")), time.monotonic()
+            try:
+                total += run_round(root, f"{options.seed}:{number}", KILLS, broker)
+            except Exception as error:
+                failed += 1
+                print(f"round {number} FAILED, its files are in {root}: {error!r}", flush=True)
+                print(f"again: --seed {options.seed} --round {number}", flush=True)
+                continue
+            shutil.rmtree(root)
+            print(f"round {number}: all well after {time.monotonic() - began:.0f} s", flush=True)
     for victim, count in total.most_common():
         print(f"{count:6} {victim}")
     print(f"{sum(total.values()):6} kills, {failed} rounds of {len(rounds)} failed")

@@ -15,4 +15,4 @@ SEED = 20
 @pytest.mark.kill
 @pytest.mark.parametrize("number", range(5))
 def test_killing_what_one_likes_loses_and_doubles_nothing(tmp_path: Path, number: int) -> None:
-    assert sum(run_round(tmp_path, f"{SEED}:{number}", KILLS).values()) == KILLS
+    assert sum(run_round(tmp_path, f"{SEED}:{number}", KILLS, None).values()) == KILLS

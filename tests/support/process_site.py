@@ -64,6 +64,7 @@ class LiveSite:
                 str(PROGRAMS / "thyme-worker"),
                 "--timeout=2",
                 "--heartbeat=0.4",
+                "--max-backoff=1",
             ],
             # the jobs of these tests write into the test's own directories
             "environment": {

@@ -40,7 +40,8 @@ def end_test() -> None:
 def stop_process(pid: int) -> None:
     """Send SIGSTOP to a process and wait until each of its threads has stopped.
 
-    The kernel stops a thread at its next interrupt; until then it may still answer.
+    The kernel stops a thread at its next interrupt; until then it may still answer. Raises
+    ProcessLookupError if the process has ended.
     """
     os.kill(pid, signal.SIGSTOP)
     tasks = Path(f"/proc/{pid}/task")
@@ -50,7 +51,10 @@ def stop_process(pid: int) -> None:
             files = [path.read_text() for path in tasks.glob("*/stat")]
         except (FileNotFoundError, ProcessLookupError):  # one ended meanwhile
             return set()
-        return {text.rpartition(")")[2].split()[0] for text in files}
+        states = {text.rpartition(")")[2].split()[0] for text in files}
+        if not tasks.exists() or states == {"Z"}:
+            raise ProcessLookupError(f"process {pid} has ended")
+        return states
 
     wait_until(lambda: read_states() == {"T"}, "all threads to stop", state=read_states)
 

@@ -1,14 +1,16 @@
-"""Killing the processes of one service leaves those of the others alone."""
+"""Processes of services: those of one are killed and not those of others; one is stopped."""
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.services.programs import end_all_with
+from tests.support.services.programs import end_all_with, stop_process
 from tests.support.waiting import wait_until
 
 _SLEEPS = "import sys, time; time.sleep(600)"
@@ -32,3 +34,13 @@ def test_only_processes_of_the_directory_are_killed(tmp_path: Path, argument: st
         for process in (mine, other):
             process.kill()
             process.wait()
+
+
+def test_a_process_that_has_ended_is_not_waited_for_to_stop() -> None:
+    with subprocess.Popen(["sleep", "600"]) as process:
+        stop_process(process.pid)
+        os.kill(process.pid, signal.SIGCONT)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie now
+        with pytest.raises(ProcessLookupError, match="has ended"):
+            stop_process(process.pid)
