@@ -220,7 +220,7 @@ def _format_arguments(arguments: Sequence[str]) -> str:
 def _find_missing_interpreter(program: str) -> str:
     """Return the interpreter of the script's first line if it does not exist, else ""."""
     try:
-        with open(program, "rb") as file:
+        with open(program, "rb", buffering=0, opener=_open_without_waiting) as file:
             line = file.readline(_LONGEST_FIRST_LINE)
         interpreter = os.fsdecode(line[2:].split()[0]) if line.startswith(b"#!") else ""
         return "" if os.path.lexists(interpreter) else interpreter
@@ -228,17 +228,15 @@ def _find_missing_interpreter(program: str) -> str:
         return ""
 
 
+def _open_without_waiting(name: str, flags: int) -> int:
+    """Open a file, also a pipe that nobody writes to."""
+    return os.open(name, flags | os.O_NONBLOCK)
+
+
 def _open_stdin(path: str) -> IO[bytes]:
-    """Open the job's standard input; raises CannotStart or NodeUnfit.
-
-    Opening a pipe that nobody writes to does not block.
-    """
-
-    def opener(name: str, flags: int) -> int:
-        return os.open(name, flags | os.O_NONBLOCK)
-
+    """Open the job's standard input; raises CannotStart or NodeUnfit."""
     try:
-        stdin = open(path, "rb", buffering=0, opener=opener)  # noqa: SIM115
+        stdin = open(path, "rb", buffering=0, opener=_open_without_waiting)  # noqa: SIM115
     except (OSError, ValueError) as error:
         raise translate_start_error(
             error, HoldReasonCode.UNABLE_TO_OPEN_INPUT, f"Failed to open '{path}' as standard input"

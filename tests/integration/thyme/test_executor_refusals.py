@@ -83,6 +83,16 @@ def test_a_stdin_that_is_a_silent_pipe_blocks_the_job_alone(tmp_path: Path) -> N
     assert run.outcome.exit_code == 0  # nobody writes: its end, at once
 
 
+def test_a_program_that_is_a_silent_pipe_holds_its_job(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "w").mkdir()
+
+    code, number, text = hold_of(tmp_path / "w", Task(f"{tmp_path}/pipe"))
+
+    assert (code, number) == (6, 13)
+    assert "(errno=13: 'Permission denied')" in text
+
+
 @pytest.mark.parametrize("number", [11, 12, 24])
 def test_a_node_that_can_start_no_process_holds_no_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
