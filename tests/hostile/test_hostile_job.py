@@ -226,6 +226,16 @@ def test_a_disk_that_is_full(site: Site) -> None:
     site.wait_for(cluster, "3")
 
 
+def test_a_disk_that_is_filled_beyond_what_was_requested(site: Site) -> None:
+    cluster = site.attack("dd if=/dev/zero of=big bs=1M count=62; sleep 600", "request_disk = 2M")
+    site.wait_for(cluster, "5")
+    assert site.ask(cluster, "HoldReasonCode", "HoldReasonSubCode", "HoldReason") == (
+        "34 104 Job has exceeded allocated disk (2.00 MB). Consider increasing the value of "
+        "request_disk."
+    )
+    site.remove(cluster)
+
+
 def test_a_disk_full_of_what_is_to_be_brought_back(site: Site) -> None:
     cluster = site.attack("yes > big; cp big big2; yes")
     site.honest.check()

@@ -78,6 +78,7 @@ class FakeSchedd:
 class FakeExecution:
     """A job that runs for ``SECONDS`` of its environment, in virtual time.
 
+    Its files have ``DISK`` KiB.
     It ends with ``EXIT``; asked to end it takes ``DYING`` seconds, and none when killed.
     """
 
@@ -111,6 +112,9 @@ class FakeExecution:
 
     def get_usage(self) -> Usage:
         return Usage(0.25, 0.125, self.clock() - self.started, 1234, 1000, 8)
+
+    def get_least_disk(self) -> int:
+        return int(self.task.environment.get("DISK", "8"))
 
     def suspend(self) -> None:
         self.signals.append(f"stop at {self.clock() - self.started:g}")

@@ -147,6 +147,10 @@ class Execution:
         cpu = meter.get_cpu_seconds()
         return Usage(*cpu, wall, meter.peak, meter.rss, meter.disk, self._received)
 
+    def get_least_disk(self) -> int:
+        """Return the KiB that its scratch directory had at least at the last ``measure``."""
+        return self._meter.least_disk
+
     def suspend(self) -> None:
         """Stop all its processes; called again, also those started since."""
         self._signal_all(signal.SIGSTOP)

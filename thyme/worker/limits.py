@@ -6,6 +6,8 @@ that of the memory limit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from thyme.protocol.events import HoldReason
 from thyme.protocol.hold_codes import HoldReasonCode, format_duration
 from thyme.protocol.job import Task
@@ -13,8 +15,13 @@ from thyme.protocol.job import Task
 from .executor import ExecutionResult
 from .memory_cgroup import CgroupMemory
 
-#: HoldReasonSubCode of JOB_OUT_OF_RESOURCES: of memory.
-MEMORY = 102
+#: HoldReasonSubCode of JOB_OUT_OF_RESOURCES: of memory, of disk.
+MEMORY, DISK = 102, 104
+#: KiB that a job has requested that says nothing; HTCondor's JOB_DEFAULT_REQUESTDISK.
+DEFAULT_REQUEST_DISK = 1024 * 1024
+#: A disk is nearly full with less than this part of it free, or less than so many KiB of a large
+#: one: a job can write that many between two looks.
+NEARLY_FULL, NEARLY_FULL_KIB = 0.05, 10 * 1024 * 1024
 
 _KILLED = 9
 NODE_WITHOUT_MEMORY = "killed by the kernel: the node was out of memory"
@@ -56,6 +63,33 @@ def seconds_until_limit(task: Task, since_attempt: float, since_start: float) ->
     return max(min(left, default=float("inf")), 0.0)
 
 
+def get_requested_disk(ad: Mapping[str, str]) -> int:
+    """Return the KiB of disk that a job's ad requests; the default where it is no plain number."""
+    asked = ad.get("RequestDisk", "")
+    is_number = asked.isascii() and asked.isdigit() and len(asked) < 16
+    return int(asked) if is_number else DEFAULT_REQUEST_DISK
+
+
+def find_exceeded_disk(requested: int, used: int, free: int, total: int) -> HoldReason | None:
+    """Return the reason to hold a job that fills the disk which it shares with others, or None.
+
+    It may use more than it requested as long as there is enough for all. All in KiB.
+
+    :param requested: by the job
+    :param used: by its scratch directory, at least
+    :param free: what is left for users of the file system that the directory is in
+    :param total: the size of that file system
+    """
+    if used <= requested or free >= min(total * NEARLY_FULL, NEARLY_FULL_KIB):
+        return None
+    return HoldReason(
+        HoldReasonCode.JOB_OUT_OF_RESOURCES,
+        DISK,
+        f"Job has exceeded allocated disk ({_format_bytes(requested * 1024)}). "
+        "Consider increasing the value of request_disk.",
+    )
+
+
 def explain_memory_kill(
     before: CgroupMemory | None, after: CgroupMemory | None, outcome: ExecutionResult, slot: str
 ) -> HoldReason | str:
@@ -79,3 +113,11 @@ def explain_memory_kill(
         f"Last measured usage: {outcome.usage.peak_rss // 1024} megabytes.  "
         "Consider resubmitting with a higher request_memory.",
     )
+
+
+def _format_bytes(number: float) -> str:
+    """Return a number of bytes as HTCondor's to_string_byte_units prints it."""
+    if number < 1024:
+        return f"{number:g} B"
+    power = next((n for n in (1, 2, 3) if number < 1024 ** (n + 1)), 4)
+    return f"{number / 1024**power:.2f} {'KMGT'[power - 1]}B"

@@ -23,6 +23,7 @@ from .executor import Execution
 from .peek import answer_peek
 from .sandbox import Sandbox
 from .shutdown import Shutdown
+from .usage import measure_file_system
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class RunMonitor:
         self._identity = identity
         self._clock = clock
         self._began, self._started = began, clock()
+        self._requested_disk = limits.get_requested_disk(job.ad)
         pulse = min(heartbeat, (job.task.lease or DEFAULT_LEASE) / 3)
         self._heartbeat_interval = max(pulse, MIN_HEARTBEAT_SECONDS)
         self._next_heartbeat = clock() + self._heartbeat_interval
@@ -93,6 +95,7 @@ class RunMonitor:
                 except BrokerError as error:
                     connection.drop(error)
             self._execution.measure()
+            self._check_disk()
             grace = self._execution.kill_after_grace()
             if self._execution.poll() is None:
                 rest(self._choose_pause(connection, grace))
@@ -126,6 +129,16 @@ class RunMonitor:
     def _check_run_limits(self) -> None:
         hold = limits.find_exceeded_limit(self._job.task, *self._get_elapsed())
         if hold is not None and not self.ending:
+            log.info("job %s attempt %d: %s", self._job.job, self._job.attempt, hold.text)
+            self._end_job(hold)
+
+    def _check_disk(self) -> None:
+        used = self._execution.get_least_disk()
+        if self.ending or used <= self._requested_disk:
+            return
+        disk = measure_file_system(self._sandbox.path)
+        hold = disk and limits.find_exceeded_disk(self._requested_disk, used, *disk)
+        if hold is not None:
             log.info("job %s attempt %d: %s", self._job.job, self._job.attempt, hold.text)
             self._end_job(hold)
 

@@ -105,6 +105,11 @@ class UsageMeter:
         """KiB of the scratch directory when it was last counted to its end; 0 before."""
         return self._disk.size
 
+    @property
+    def least_disk(self) -> int:
+        """KiB that the scratch directory has at least, also before it was counted to its end."""
+        return self._disk.least
+
     def get_cpu_seconds(self) -> tuple[float, float]:
         """Return user and system seconds: up to the last look, or of all once nothing is left."""
         waited = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -119,6 +124,18 @@ class UsageMeter:
             self._disk.count(ENTRIES_AT_ONCE)
 
 
+def measure_file_system(path: Path) -> tuple[int, int] | None:
+    """Return what is free for users, and the size, of a path's file system in KiB.
+
+    None where that cannot be known.
+    """
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize // 1024, found.f_blocks * found.f_frsize // 1024
+
+
 class DirectorySize:
     """Adds up the size of a directory in steps; what cannot be read does not count."""
 
@@ -128,6 +145,11 @@ class DirectorySize:
         self._sum = 0
         #: KiB at the last complete count
         self.size = 0
+
+    @property
+    def least(self) -> int:
+        """KiB of what was counted so far, or of the last complete count if that is more."""
+        return max(self.size, (self._sum + 1) // 2)
 
     def count(self, entries: int) -> None:
         """Count so many entries; after the last one the next step begins again."""

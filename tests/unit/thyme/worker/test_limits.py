@@ -12,7 +12,9 @@ from thyme.worker.executor import ExecutionResult
 from thyme.worker.limits import (
     NODE_WITHOUT_MEMORY,
     explain_memory_kill,
+    find_exceeded_disk,
     find_exceeded_limit,
+    get_requested_disk,
     seconds_until_limit,
 )
 from thyme.worker.memory_cgroup import CgroupMemory, MemoryCgroup
@@ -54,6 +56,41 @@ def test_who_stays_too_long_is_held_with_htcondors_code_and_text(
 def test_until_then_it_may_run(asked: Task, left: float) -> None:
     assert find_exceeded_limit(asked, 50, 30) is None
     assert seconds_until_limit(asked, 50, 30) == left
+
+
+# --- disk ------------------------------------------------------------------------------------
+
+GIB = 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("text", "requested"),
+    [("2048", 2048), ("0", 0), ("", GIB), ("DiskUsage", GIB), ("-1", GIB), ("9" * 30, GIB)],
+)
+def test_what_a_job_requests_of_the_disk(text: str, requested: int) -> None:
+    assert get_requested_disk({"RequestDisk": text} if text else {}) == requested
+
+
+@pytest.mark.parametrize(
+    ("requested", "text"),
+    [(GIB, "1.00 GB"), (5 * GIB // 2, "2.50 GB"), (1500, "1.46 MB"), (4, "4.00 KB"), (0, "0 B")],
+)
+def test_who_fills_a_disk_beyond_his_request_is_held_as_by_htcondor(
+    requested: int, text: str
+) -> None:
+    assert find_exceeded_disk(requested, requested + 1, 4 * GIB, 100 * GIB) == HoldReason(
+        34, 104, f"Job has exceeded allocated disk ({text}). "
+        "Consider increasing the value of request_disk.",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("used", "free", "total"),
+    [(GIB, 0, 100 * GIB), (90 * GIB, 5 * GIB, 100 * GIB), (900 * GIB, 10 * GIB, 1000 * GIB)],
+    ids=["as requested", "enough is left", "of a large disk"],
+)
+def test_nobody_is_held_for_a_disk_that_suffices(used: int, free: int, total: int) -> None:
+    assert find_exceeded_disk(GIB, used, free, total) is None
 
 
 # --- memory ----------------------------------------------------------------------------------

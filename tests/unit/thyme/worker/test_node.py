@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,12 @@ from thyme.errors import BadInvocation, NodeUnfit
 from thyme.worker import users
 from thyme.worker.machine import count_cpus, describe_machine, format_opsys_and_ver
 from thyme.worker.memory_cgroup import MemoryCgroup
-from thyme.worker.usage import DirectorySize, ProcessTreeUsage, read_process_usage
+from thyme.worker.usage import (
+    DirectorySize,
+    ProcessTreeUsage,
+    measure_file_system,
+    read_process_usage,
+)
 from thyme.worker.users import FIRST_UID, JobUser, choose_job_user
 from thyme.worker.work_directory import WorkDirectory
 
@@ -240,13 +246,24 @@ def test_a_scratch_directory_is_counted_bit_by_bit(tmp_path: Path) -> None:
 
     disk.count(59)
     assert disk.size == 0  # not known yet
+    assert 15 * 8 <= disk.least < 30 * 8 + 30 * 4, "but something is"
     disk.count(59)
     first = disk.size
+    assert disk.least == first
     assert first >= 30 * 8
     (tmp_path / "d0/more").write_bytes(b"x" * 65536)
     disk.count(1000)
 
     assert disk.size >= first + 64
+
+
+def test_the_room_of_a_file_system_is_known_or_none(tmp_path: Path) -> None:
+    found = measure_file_system(tmp_path)
+    assert found is not None
+    free, total = found
+    said = subprocess.run(["df", "-k", "--output=size", tmp_path], capture_output=True, check=True)
+    assert 0 <= free <= total == int(said.stdout.split()[-1])
+    assert measure_file_system(tmp_path / "none") is None
 
 
 def test_a_directory_that_is_gone_uses_nothing(tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ from tests.unit.thyme.worker.test_worker import POOL, Site, job
 from thyme.broker import Mail
 from thyme.errors import BrokerUnreachable
 from thyme.protocol.codec import decode, encode
-from thyme.protocol.events import Evicted, Finished, Message
+from thyme.protocol.events import Evicted, Finished, Message, Submit
 from thyme.protocol.mail import Control, Peek, Peeked, Waiting
+from thyme.worker import run_monitor
 from thyme.worker.peek import MAX_PEEK, answer_peek
 from thyme.worker.sandbox import STDERR, STDOUT, Sandbox
 
@@ -63,6 +64,44 @@ def test_a_limit_is_kept_while_the_broker_is_away(site: Site) -> None:
 
     assert site.signals == ["15 at 100"] or site.signals == ["15 at 100.001"]
     assert isinstance(site.told()[-1], Finished)
+
+
+# --- disk that a job may take ----------------------------------------------------------------
+
+
+def fill(job: Submit, used: int, **ad: str) -> Submit:
+    """Let a job have so many KiB of files, and these attributes."""
+    environment = {**job.task.environment, "DISK": str(used)}
+    return replace(job, ad={**job.ad, **ad}, task=replace(job.task, environment=environment))
+
+
+@pytest.mark.parametrize(("used", "asked"), [(3000, "2048"), (2 * 1024 * 1024, "")])
+def test_a_job_that_fills_the_nodes_disk_beyond_its_request_is_held(
+    site: Site, monkeypatch: pytest.MonkeyPatch, used: int, asked: str
+) -> None:
+    monkeypatch.setattr(run_monitor, "measure_file_system", lambda _path: (1, 2**30))
+    site.submit(fill(job(seconds=500), used, **({"RequestDisk": asked} if asked else {})))
+
+    site.run()
+
+    finished = site.told()[-1]
+    assert isinstance(finished, Finished)
+    assert finished.hold is not None
+    assert (finished.hold.code, finished.hold.subcode) == (34, 104)
+    assert site.signals[0].startswith("15 at ")
+
+
+def test_a_disk_that_cannot_be_looked_at_holds_nobody(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_monitor, "measure_file_system", lambda _path: None)
+    site.submit(fill(job(seconds=50), 2**40))
+
+    site.run()
+
+    finished = site.told()[-1]
+    assert isinstance(finished, Finished)
+    assert finished.hold is None
 
 
 # --- orders that do not end it, and one that does at once ------------------------------------
