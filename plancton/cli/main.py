@@ -43,6 +43,8 @@ COMMANDS = {
 }
 #: Seconds of a wait that nothing limits.
 _NO_LIMIT = 1e9
+#: Waiting jobs, and CPUs of a node, that a simulation takes.
+_MOST_SIMULATED = 10_000
 #: They print a page or a script, or run until they are ended.
 _WITHOUT_JSON = ("nodaemon", "report", "completion", "help")
 #: They print a document of their own with --json.
@@ -217,14 +219,14 @@ def _own_options(command: str, add: Callable[..., object]) -> None:
             help="which job a pilot takes: any; the first that fits into the time that it was "
             "told; or the first of the longest lane that fits (any)",
         )
-        add("--waiting", type=_positive, default=50, metavar="N", help="jobs to choose from (50)")
+        add("--waiting", type=_simulated, default=50, metavar="N", help="jobs to choose from (50)")
         add("--seed", type=int, default=1, metavar="N", help="of the jobs' lengths (1)")
         add("--html", metavar="F", help="write a page with a picture there, too")
         add("--config", metavar="F", help="instead of CONFDIR/config.yaml")
         add("--step", type=_interval, default=300.0, metavar="S", help="between two values (300)")
         add("--cpu-idle", action="store_true", help="as where cpu.idle protects the owner")
         add("--nodes", type=_positive, default=10, metavar="N", help="lines to replay (10)")
-        add("--ncpus", type=_positive, metavar="N", help="CPUs of a node (those of this one)")
+        add("--ncpus", type=_simulated, metavar="N", help="CPUs of a node (those of this one)")
         add("--ram", type=_bytes, metavar="BYTES", help="its memory (that of this one)")
 
 
@@ -257,6 +259,13 @@ def _positive(text: str) -> int:
         value = 0
     if value < 1:
         raise argparse.ArgumentTypeError("must be a whole number, 1 or more")
+    return value
+
+
+def _simulated(text: str) -> int:
+    """Return a number of waiting jobs or CPUs that a simulation can bear."""
+    if (value := _positive(text)) > _MOST_SIMULATED:
+        raise argparse.ArgumentTypeError(f"must be {_MOST_SIMULATED} or less")
     return value
 
 

@@ -49,6 +49,8 @@ def compare(nodes: Iterable[Sequence[Span]], setup: NodeSetup) -> Comparison:
     if jobs.lengths is not draw_endless:
         found[FORESIGHT] = []
     pictures: dict[str, FirstDay] = {}
+    room = max(0, setup.facts.ram_bytes - setup.config.mem_reserve)
+    fitting = room // max(1, setup.job_memory)
     of_2017 = replace(setup, config=make_config_of_2017(setup.config), protected=False)
     for number, spans in enumerate(nodes):
         for name, one, claim in (
@@ -66,7 +68,12 @@ def compare(nodes: Iterable[Sequence[Span]], setup: NodeSetup) -> Comparison:
             queue = jobs.renew(number, take_any)
             found[FORESIGHT].append(
                 simulate_foresight(
-                    spans, setup.facts, setup.config.cpus_per_dock, queue, setup.protected
+                    spans,
+                    setup.facts,
+                    setup.config.cpus_per_dock,
+                    queue,
+                    setup.protected,
+                    fitting,
                 )
             )
     return Comparison({name: add_up(values) for name, values in found.items()}, pictures)

@@ -16,7 +16,12 @@ from .result import SimulationResult
 
 
 def simulate_foresight(
-    spans: Sequence[Span], facts: HostFacts, cpus_per_pilot: float, queue: JobQueue, paused: bool
+    spans: Sequence[Span],
+    facts: HostFacts,
+    cpus_per_pilot: float,
+    queue: JobQueue,
+    paused: bool,
+    most: int | None = None,
 ) -> SimulationResult:
     """Return what one node would give.
 
@@ -26,10 +31,13 @@ def simulate_foresight(
         cpus_per_pilot: CPUs that each job uses.
         queue: the jobs that wait.
         paused: jobs wait while the owner uses their CPU (``cpu.idle``); else they end with it.
+        most: jobs that fit into the memory at once; None: any number.
     """
     finished = idle_cpu = 0.0
     started = 0
     pilots = int(facts.ncpus / cpus_per_pilot + 1e-9)
+    if most is not None:
+        pilots = min(pilots, most)
     for pilot in range(pilots):
         for length in _idle_times(spans, facts.ncpus, cpus_per_pilot * (pilot + 1), paused):
             left = length

@@ -51,7 +51,9 @@ def read_lengths(text: str) -> Lengths:
         if word := line.strip():
             value = parse_number(word)
             if not 0 <= value <= _LONGEST:
-                raise PlanctonError(f"{text}:{number}: {word[:40]!r} is no length in seconds")
+                raise PlanctonError(
+                    f"{text}:{number}: {word[:40]!r} is no length in seconds of 0 to {_LONGEST:g}"
+                )
             found.append(max(1.0, value))
     if not found:
         raise PlanctonError(f"{text}: holds no length")

@@ -82,6 +82,8 @@ def test_no_command_is_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) 
         ),
         (["completion", "fish"], "argument shell: invalid choice: 'fish' (choose from"),
         (["simulate", "t", "--waiting=0"], "argument --waiting: must be a whole number, 1 or more"),
+        (["simulate", "t", "--waiting=10001"], "argument --waiting: must be 10000 or less"),
+        (["simulate", "t", "--ncpus=" + "9" * 5000], "argument --ncpus: must be a whole number, 1"),
         (["simulate", "t", "--job-memory=2g"], "argument --job-memory: must be a whole number"),
         (["drain", "--wait=soon"], "argument --wait: must be 0.1 s or more, e.g. 90, 90s, 30min"),
         (["simulate", "t", "--step=2d"], "argument --step: must be 0.1 to 86400 seconds"),

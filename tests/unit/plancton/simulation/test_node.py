@@ -9,7 +9,7 @@ import pytest
 from plancton.config.model import Config
 from plancton.model import HostFacts
 from plancton.simulation import queue
-from plancton.simulation.compare import make_config_of_2017
+from plancton.simulation.compare import compare, make_config_of_2017
 from plancton.simulation.foresight import simulate_foresight
 from plancton.simulation.node import NodeSetup, simulate
 from plancton.simulation.owner import Span, parse_intervals
@@ -169,6 +169,16 @@ def test_one_who_knows_the_future_lets_jobs_pause_while_a_protected_owner_works(
     # Five CPUs are idle for 300 s in two parts, and five for 150 s.
     assert paused.finished == 5
     assert simulate_foresight(spans, FACTS, 1.0, jobs, False).finished == 0
+
+
+def test_one_who_knows_the_future_runs_no_more_jobs_than_fit_into_the_memory() -> None:
+    """640 GB without the reserve of 1 GB hold six jobs of 100 GB, and none of 640 GB."""
+    config = Config(max_docks="ncpus", max_dock_mem=100 * GB)
+    for memory, jobs in ((100 * GB, 6), (640 * GB, 0)):
+        waiting = JobQueue(read_lengths("fixed:3600"), 1, queue.take_any, 1)
+        setup = NodeSetup(config, FACTS, waiting, True, memory)
+        found = compare([owner((0.0, HOUR))], setup).results["knowing the future"]
+        assert (found.finished, found.idle_cpu) == (jobs, 10 * HOUR)
 
 
 def test_nodes_add_up() -> None:
