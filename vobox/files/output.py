@@ -230,6 +230,10 @@ def _write(path: Path, file: SandboxFile) -> None:
             path.unlink()
         target = open_file(path, flags | os.O_EXCL, file.mode)
     with target:
+        if stat.S_ISREG(os.fstat(target.fileno()).st_mode):
+            # HTCondor, too, gives it the mode of the job's file, also where it was there before
+            with contextlib.suppress(PermissionError):  # the file of another user
+                os.fchmod(target.fileno(), file.mode)
         target.write(file.data)
 
 

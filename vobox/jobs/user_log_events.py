@@ -124,8 +124,7 @@ def _format_resources(used: Usage, now: float, ad: Ad) -> str:
     }
     rows = ["\tPartitionable Resources :    Usage  Request Allocated \n"]
     for name, label in (("Cpus", "Cpus"), ("Disk", "Disk (KB)"), ("Memory", "Memory (MB)")):
-        asked = _digits(ad, f"Request{name}") or _digits(ad, ad.get(f"Request{name}", ""))
-        has = _digits(ad, f"{name}Provisioned")
+        asked, has = (_digits(ad, text) for text in (f"Request{name}", f"{name}Provisioned"))
         rows.append(f"\t   {label:20} : {usages[name]:>8} {asked:>8} {has:>9} \n")
     executed = str(int(used.wall)) if used.wall > 0 else ""
     for label, seconds in (("TimeExecute (s)", executed), ("TimeSlotBusy (s)", max(busy, 0))):

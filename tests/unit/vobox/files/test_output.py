@@ -142,6 +142,17 @@ def test_outputs_keep_their_directories_when_asked_to(tmp_path: Path) -> None:
     assert (tmp_path / "x/y").stat().st_mode & 0o777 == 0o755
 
 
+def test_a_file_gets_the_mode_of_the_jobs_also_where_it_is_there(tmp_path: Path) -> None:
+    # as HTCondor 25.14.1, which gives 0644 to the file of stdout
+    for name, mode in (("a", 0o644), ("b", 0o600), ("o", 0o666)):
+        (tmp_path / name).write_text("old")
+        (tmp_path / name).chmod(mode)
+    files = (SandboxFile("a", b"x", 0o600), SandboxFile("b", b"y", 0o666))
+    assert delivered(job_in(tmp_path, Out="o"), stdout=b"out", files=files) is None
+    modes = [(tmp_path / name).stat().st_mode & 0o777 for name in ("a", "b", "o")]
+    assert modes == [0o600, 0o666, 0o644]
+
+
 def test_directories_get_the_modes_that_the_job_gave_them(tmp_path: Path) -> None:
     job = job_in(tmp_path, TransferOutput="d")
     files = (
