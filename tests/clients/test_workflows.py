@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.clients.pool import WAIT, Pool
 from tests.support.waiting import wait_until
 
@@ -164,3 +166,27 @@ def test_makeflow_knows_its_jobs_by_the_log_alone(pool: Pool, place: Path) -> No
     assert "alias=" not in log.read_text()
     assert pool.call(f"condor_rm {jobs['long']}", place).returncode == 0
     wait_until(lambda: ends(9, "long"), "009 of the third", timeout=WAIT, state=log.read_text)
+
+
+REAL_MAKEFLOW = """\
+twice.txt: line.txt
+\tcat line.txt line.txt > twice.txt
+
+count.txt: twice.txt
+\twc -l < twice.txt > count.txt
+"""
+
+
+@pytest.mark.needs("makeflow")
+def test_makeflow_itself_runs_a_workflow_and_reads_how_a_step_failed(
+    pool: Pool, place: Path
+) -> None:
+    (place / "line.txt").write_text("one line\n")
+    (place / "good.makeflow").write_text(REAL_MAKEFLOW)
+    done = pool.call("timeout 100 makeflow -T condor good.makeflow", place)
+    assert done.returncode == 0, done
+    assert (place / "count.txt").read_text() == "2\n"
+
+    (place / "bad.makeflow").write_text("never.txt: line.txt\n\techo no > other.txt; exit 7\n")
+    done = pool.call("timeout 100 makeflow --retry-count=1 -T condor bad.makeflow", place)
+    assert "failed with exit code 7" in done.stderr, done

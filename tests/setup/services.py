@@ -15,6 +15,7 @@ PACKAGES = {
     "busybox-static": ("busybox",),
     "conmon": ("conmon",),
     "containerd": ("containerd",),
+    "coop-computing-tools": ("makeflow",),
     "debootstrap": ("debootstrap",),
     "docker-compose": ("docker-compose",),
     "docker-registry": ("docker-registry",),
@@ -28,6 +29,7 @@ PACKAGES = {
     "libc6-dev": ("gencat",),
     "nodejs": ("node",),
     "npm": ("npm",),
+    "openmpi-bin": ("ompi_info",),  # makeflow starts its daemon, orted
     "openssh-client": ("ssh", "ssh-keygen"),
     "podman": ("podman",),
     "prometheus": ("prometheus", "promtool"),
@@ -75,6 +77,7 @@ SERVICES = {
     "firewall": Service("dropping packets", ("iptables",), root=True),
     "spin": Service("the model checker spin", ("spin", "gcc", "libc6-dev")),
     "systemd": Service("checking systemd units", ("systemd",)),
+    "makeflow": Service("makeflow", ("coop-computing-tools", "openmpi-bin")),
     "clients": Service("the real batch clients", (), download="clients"),
     "grafana": Service("Grafana's packages", ("nodejs", "npm"), download="grafana"),
 }
