@@ -143,6 +143,21 @@ def test_condor_wait_ends_at_once_by_a_signal(live: LiveSchedd) -> None:
     assert os.path.exists(job.log)  # noqa: PTH110
 
 
+def check_history_file(live: LiveSchedd, history: Path) -> None:
+    """Check that a job's file is there when it has ended, and again after a restart."""
+    cluster = live.submit("executable=/bin/sh\narguments=\"-c 'exit 3'\"\nqueue")
+    live.work()
+    path = history / f"history.{cluster}.0"
+    wait_until(path.exists, "the history file is there", TIMEOUT, live.said)
+    text = path.read_text()
+    assert "JobStatus = 4\n" in text
+    assert "ExitCode = 3\n" in text
+    path.unlink()
+    live.kill()
+    live.start()
+    assert path.read_text() == text
+
+
 def test_arcs_history_file_is_there_when_the_job_has_ended_and_after_a_restart(
     live: LiveSchedd,
 ) -> None:
@@ -153,15 +168,7 @@ def test_arcs_history_file_is_there_when_the_job_has_ended_and_after_a_restart(
     live.start()
     told = live.run("condor_config_val", "PER_JOB_HISTORY_DIR")
     assert told.stdout == f"{history}\n"
-    cluster = live.submit("executable=/bin/sh\narguments=-c exit\\ 3\nqueue")
-    live.work()
-    path = history / f"history.{cluster}.0"
-    wait_until(path.exists, "the history file is there", TIMEOUT, live.said)
-    assert "JobStatus = 4\n" in path.read_text()
-    path.unlink()
-    live.kill()
-    live.start()
-    assert "JobStatus = 4\n" in path.read_text()
+    check_history_file(live, history)
 
 
 def test_history_files_are_beside_the_socket_by_default(live: LiveSchedd) -> None:
@@ -171,15 +178,7 @@ def test_history_files_are_beside_the_socket_by_default(live: LiveSchedd) -> Non
     assert history == Path(f"{live.socket}.history")
     mode = 0o755 if os.geteuid() == 0 else 0o700
     assert stat.S_IMODE(history.stat().st_mode) == mode
-    cluster = live.submit("executable=/bin/sh\narguments=\"-c 'exit 3'\"\nqueue")
-    live.work()
-    path = history / f"history.{cluster}.0"
-    wait_until(path.exists, "the history file is there", TIMEOUT, live.said)
-    assert "ExitCode = 3\n" in path.read_text()
-    path.unlink()
-    live.kill()
-    live.start()
-    assert "ExitCode = 3\n" in path.read_text()
+    check_history_file(live, history)
 
 
 def test_a_schedd_that_cannot_make_its_history_directory_serves_without(live: LiveSchedd) -> None:

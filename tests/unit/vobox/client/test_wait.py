@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.fake_query_queue import utc
 from tests.support.schedd_parts import NOW, Events, ad_of
 from tests.support.schedd_process import thin
 from thyme.protocol.job import JobId
@@ -19,12 +17,6 @@ from vobox.jobs.user_log_xml import convert_to_xml
 
 ONE, TWO = JobId(38, 0), JobId(40, 1)
 Ended = subprocess.CompletedProcess
-
-
-@pytest.fixture(autouse=True)
-def _in_utc() -> Iterator[None]:
-    with utc():
-        yield
 
 
 def submitted(job: JobId) -> str:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import htcondor2
 import pytest
 
-from tests.support.fake_query_queue import utc
 from tests.support.schedd_parts import (
     NOW,
     USAGE,
@@ -29,12 +27,6 @@ from vobox.jobs.policy import check_on_exit
 from vobox.jobs.transitions import apply
 
 BIG = JobId(12345, 1234)
-
-
-@pytest.fixture(autouse=True)
-def _in_utc() -> Iterator[None]:
-    with utc():
-        yield
 
 
 def ended(job: JobId = BIG, code: int | None = 3, signal: int | None = None) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import htcondor2
 import pytest
 
-from tests.support.fake_query_queue import utc
 from tests.support.schedd_parts import NOW, USAGE, Events, ad_of
 from thyme.protocol.events import HoldReason, Machine, Usage
 from thyme.protocol.job import JobId
@@ -48,12 +46,6 @@ TEXTS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _in_utc() -> Iterator[None]:
-    with utc():
-        yield
-
-
 def read(path: Path, text: str) -> list[dict[str, object]]:
     path.write_text(text)
     log = htcondor2.JobEventLog(str(path))
@@ -65,9 +57,8 @@ def read(path: Path, text: str) -> list[dict[str, object]]:
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_both_forms_say_the_same(name: str, tmp_path: Path) -> None:
-    with utc():
-        (wanted,) = read(tmp_path / "text", TEXTS[name])
-        found, after = read(tmp_path / "xml", convert_to_xml(TEXTS[name]) * 2)
+    (wanted,) = read(tmp_path / "text", TEXTS[name])
+    found, after = read(tmp_path / "xml", convert_to_xml(TEXTS[name]) * 2)
     assert found == after
     # the reader of one of the two forms leaves these out
     for each in ("PriorValue", "ReasonSubCode", "TimeExecuteUsage", "TimeSlotBusyUsage"):

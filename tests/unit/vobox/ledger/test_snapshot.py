@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.fake_query_queue import FakeQueue, Text, ask, job, utc
+from tests.support.fake_query_queue import FakeQueue, Text, ask, job
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.commands.query import condor_q
@@ -20,12 +20,6 @@ from vobox.ledger.snapshot import LedgerSnapshot
 from vobox.ledger.writer import Ledger
 
 OWNERS = ("games", "Games", "alice", "o'neill", "zoë")
-
-
-@pytest.fixture(autouse=True)
-def _in_utc() -> Iterator[None]:
-    with utc():
-        yield
 
 
 def crowd() -> list[Ad]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fake_query_queue import NOW, job, utc
+from tests.support.fake_query_queue import NOW, job
 from tests.support.waiting import wait_until
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
@@ -65,10 +65,9 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    with utc():
-        made = Site(tmp_path / "ledger.db")
-        yield made
-        made.ledger.close()
+    made = Site(tmp_path / "ledger.db")
+    yield made
+    made.ledger.close()
 
 
 def whole(answer: Answer) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fake_query_queue import FakeQueue, ask, job, out, utc
+from tests.support.fake_query_queue import FakeQueue, ask, job, out
 from tests.support.schedd_parts import NOW, USAGE, Events, ad_of
 from thyme.protocol.events import HoldReason
 from thyme.protocol.job import JobId
@@ -49,19 +49,18 @@ def log(tmp_path: Path) -> str:
 
 
 def test_the_jobs_of_a_user_log(log: str) -> None:
-    with utc():
-        asked = ("-userlog", log, "-af", "ClusterId", "ProcId", "JobStatus", "ExitCode", "QDate")
-        assert out(condor_q, FakeQueue([job(7)]), *asked) == (
-            f"123 0 4 3 {int(NOW)}\n123 1 5 undefined undefined\n"
-        )
-        more = ("LastRemoteHost", "RemoteUserCpu", "RemoteWallClockTime", "BytesSent", "BytesRecvd")
-        assert out(condor_history, FakeQueue(), "-userlog", log, "123.0", "-af", *more) == (
-            "slot1_1@node7 65.0 70.0 89.0 17.0\n"
-        )
-        assert out(condor_q, FakeQueue(), "-userlog", log, "-constraint", "JobStatus == 5",
-                   "-af", "HoldReason", "HoldReasonCode") == (
-            "via condor_hold (by user games) 1\n"
-        )  # fmt: skip
+    asked = ("-userlog", log, "-af", "ClusterId", "ProcId", "JobStatus", "ExitCode", "QDate")
+    assert out(condor_q, FakeQueue([job(7)]), *asked) == (
+        f"123 0 4 3 {int(NOW)}\n123 1 5 undefined undefined\n"
+    )
+    more = ("LastRemoteHost", "RemoteUserCpu", "RemoteWallClockTime", "BytesSent", "BytesRecvd")
+    assert out(condor_history, FakeQueue(), "-userlog", log, "123.0", "-af", *more) == (
+        "slot1_1@node7 65.0 70.0 89.0 17.0\n"
+    )
+    assert out(condor_q, FakeQueue(), "-userlog", log, "-constraint", "JobStatus == 5",
+               "-af", "HoldReason", "HoldReasonCode") == (
+        "via condor_hold (by user games) 1\n"
+    )  # fmt: skip
 
 
 def test_a_user_log_of_ours_is_read_too(tmp_path: Path) -> None:

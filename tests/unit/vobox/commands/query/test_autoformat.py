@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.fake_query_queue import NOW, FakeQueue, Text, ask, job, out, utc
+from tests.support.fake_query_queue import NOW, FakeQueue, Text, ask, job, out
 from vobox.commands.query.condor_q import answer as condor_q
 
 TWO = FakeQueue([job(30, 0, 5), job(30, 1, 2)])
@@ -97,11 +97,8 @@ def test_headings_stand_over_their_columns() -> None:
 
 def test_times_are_written_as_the_tables_write_them() -> None:
     queue = FakeQueue([job(RemoteWallClockTime=93784.0)])
-    with utc():
-        assert out(condor_q, queue, "-af:T", "RemoteWallClockTime", "Owner") == (
-            "  1+02:03:04 games\n"
-        )
-        assert out(condor_q, queue, "-af:Y", "QDate", "Nope") == "11/22 13:19 undefined\n"
+    assert out(condor_q, queue, "-af:T", "RemoteWallClockTime", "Owner") == ("  1+02:03:04 games\n")
+    assert out(condor_q, queue, "-af:Y", "QDate", "Nope") == "11/22 13:19 undefined\n"
 
 
 def test_every_word_up_to_the_next_dash_is_an_attribute_also_a_number() -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.support.fake_query_queue import FakeQueue, ask, job, utc
+from tests.support.fake_query_queue import FakeQueue, ask, job
 from vobox.commands.query.condor_history import answer as condor_history
 from vobox.commands.query.condor_q import answer as condor_q
 
@@ -14,12 +12,6 @@ QUEUE = FakeQueue(
     [job(1, Cmd="/bin/agent", Arguments="x" * 100), job(2, Cmd="/bin/true")],
     left=[job(3, status=4, Cmd="/bin/agent", Arguments="x" * 100)],
 )
-
-
-@pytest.fixture(autouse=True)
-def _in_utc() -> Iterator[None]:
-    with utc():
-        yield
 
 
 def show(command: object, *argv: str, width: str = "") -> list[str]:
