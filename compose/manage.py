@@ -27,7 +27,7 @@ from compose.health import FAILED, find_unhealthy
 
 DIRECTORY = Path(__file__).resolve().parents[1]
 #: Services with our own images, whose names are in .env.
-OWN = ("PLANCTON", "SCHEDD", "VOBOX", "RABBITMQ", "INFLUXDB")
+OWN = ("PLANCTON", "SCHEDD", "VOBOX", "INFLUXDB")
 #: Seconds until all services must be healthy; RabbitMQ may take a minute on a slow disk.
 HEALTH_TIMEOUT = 300.0
 #: Seconds that pilots get to give their jobs back; the job of a killed one waits for its lease.
@@ -103,9 +103,13 @@ class Site:
         for name in OWN:
             self._get_image(name.lower(), self._value(f"{name}_IMAGE"))
         self._get_image("worker", self._worker)
+        self._get_image("rabbitmq", self._value("RABBITMQ_IMAGE"), own=False)
 
-    def _get_image(self, service: str, image: str, again: bool = False) -> None:
-        """Build or pull an image that is missing; ``again``: also if it exists."""
+    def _get_image(self, service: str, image: str, again: bool = False, own: bool = True) -> None:
+        """Build or pull an image that is missing. Raises SetupFailed.
+
+        ``again``: also if it exists; ``own``: false for one that cannot be built here.
+        """
         how = self._value("IMAGES")
         there = self._docker.has_image(image)
         if how not in ("build", "pull", "local"):
@@ -114,6 +118,8 @@ class Site:
             raise SetupFailed(f"there is no image {image} here, and .env says IMAGES=local")
         if how == "local" or (there and not again):
             return
+        if not own:
+            how = "pull"
         print(f"{how} {image}", flush=True)
         self._docker.compose(how, service, show=True)
 

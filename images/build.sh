@@ -4,8 +4,8 @@
 #   images/build.sh [NAME...]
 #
 # PLANCTON_IMAGE_PREFIX (plancton), PLANCTON_TAG (the version): their names and tags.
-# BASE_WORKER_CC7, BASE_WORKER_EL9, BASE_VOBOX, BASE_PLANCTON, BASE_SCHEDD, BASE_RABBITMQ,
-# BASE_INFLUXDB, PYTHON_BASE: other base images than those in the Dockerfiles.
+# BASE_WORKER_CC7, BASE_WORKER_EL9, BASE_VOBOX, BASE_PLANCTON, BASE_SCHEDD, BASE_INFLUXDB,
+# PYTHON_BASE: other base images than those in the Dockerfiles.
 # PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_TRUSTED_HOST: the package index.
 # VAULT_URL, EPEL_URL, WLCG_URL, DEBIAN_URL: mirrors. http_proxy, https_proxy, no_proxy: proxies.
 # EXTRA_CA: a PEM file with CAs for the package index.
@@ -34,7 +34,7 @@ fi
 read -r -a options <<< "${BUILD_OPTIONS:-}"
 
 names=("$@")
-[ $# -gt 0 ] || names=(worker-cc7 worker-el9 vobox plancton schedd rabbitmq influxdb)
+[ $# -gt 0 ] || names=(worker-cc7 worker-el9 vobox plancton schedd influxdb)
 for name in "${names[@]}"; do
     if [ ! -f "images/$name/Dockerfile" ]; then
         echo "build.sh: there is no images/$name/Dockerfile" >&2
@@ -62,7 +62,7 @@ fi
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 jobs=()
-for chain in "worker-cc7 worker-el9 vobox" "plancton schedd" "rabbitmq influxdb"; do
+for chain in "worker-cc7 worker-el9 vobox" "plancton schedd" influxdb; do
     (
         for name in $chain; do
             case " ${names[*]} " in

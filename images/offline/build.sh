@@ -13,7 +13,7 @@ export PYTHON_BASE=plancton-offline/manylinux
 export BASE_WORKER_CC7=plancton-offline/debian BASE_WORKER_EL9=plancton-offline/debian
 export BASE_VOBOX=plancton-offline/debian
 export BASE_PLANCTON=plancton-offline/python BASE_SCHEDD=plancton-offline/python
-export BASE_RABBITMQ=plancton-offline/rabbitmq BASE_INFLUXDB=plancton-offline/influxdb
+export BASE_INFLUXDB=plancton-offline/influxdb
 export PARALLEL=${PARALLEL:-yes}
 export BUILD_OPTIONS="--network=host ${BUILD_OPTIONS:-}"
 if [ "${1:-}" = --print ]; then

@@ -16,7 +16,7 @@ import pytest
 
 import plancton
 from tests.support.services.image_builds import BUILD_SECONDS, NAMES, ROOT, BuiltImages
-from tests.support.services.image_container import LONG, ImageContainer
+from tests.support.services.image_container import LONG, BrokerContainer, ImageContainer
 from tests.support.waiting import wait_until
 from thyme.admin import cli
 
@@ -26,7 +26,7 @@ WORKERS = ("worker-cc7", "worker-el9")
 #: What each image is built on here; the layers above it are ours.
 BASES = {
     "worker-cc7": "debian", "worker-el9": "debian", "vobox": "debian", "plancton": "python",
-    "schedd": "python", "rabbitmq": "rabbitmq", "influxdb": "influxdb",
+    "schedd": "python", "influxdb": "influxdb",
 }  # fmt: skip
 #: A probe twice a second instead of every minute; nanoseconds, and 0 is the image's own value.
 OFTEN = {"Interval": 500_000_000, "Retries": 2, "StartPeriod": 1_000_000}
@@ -218,22 +218,50 @@ def broker_files(place: Path) -> Path:
     return roles
 
 
-def test_the_broker_runs_as_rabbitmq_with_our_users_and_no_other(
-    make: Make, tmp_path: Path
+@pytest.fixture
+def broker(built_images: BuiltImages) -> Iterator[Callable[[Path], ImageContainer]]:
+    made: list[ImageContainer] = []
+
+    def run(roles: Path) -> ImageContainer:
+        made.append(BrokerContainer(built_images, roles))
+        return made[-1]
+
+    yield run
+    for box in made:
+        box.close()
+
+
+def test_rabbitmqs_own_image_runs_as_its_user_with_our_users_and_no_other(
+    broker: Callable[[Path], ImageContainer], tmp_path: Path
 ) -> None:
     roles = broker_files(tmp_path)
 
-    box = make("rabbitmq", binds=[f"{roles}:/run/thyme:ro"], healthcheck={**OFTEN, "Retries": 99})
+    box = broker(roles)
 
     box.until_healthy()
     assert user_of(box, "beam") == "rabbitmq"
     users = box.got("rabbitmqctl", "-q", "list_users").split("\n")[1:]
     assert {line.split("\t")[0] for line in users if line} == {"vobox", "worker", "monitor"}
+    # copies that no other user of the container can read
+    copies = "stat -c '%a %U' /etc/rabbitmq/thyme /etc/rabbitmq/thyme/*"
+    assert box.got("sh", "-c", copies).splitlines() == ["700 rabbitmq", "400 rabbitmq"]
+    # the page of metrics that the image enables, and Erlang's ports, are closed to others
+    sockets = [
+        line.split() for line in box.got("cat", "/proc/net/tcp", "/proc/net/tcp6").splitlines()
+    ]
+    listening = {
+        int(one[1].rpartition(":")[2], 16)
+        for one in sockets
+        if one[3:4] == ["0A"] and "0100007F" not in one[1]
+    }
+    assert listening == {5672}
     assert box.stop() == 0
 
 
-def test_the_broker_without_its_users_does_not_start(make: Make) -> None:
-    box = make("rabbitmq")
+def test_rabbitmqs_own_image_without_its_users_does_not_start(
+    broker: Callable[[Path], ImageContainer], tmp_path: Path
+) -> None:
+    box = broker(tmp_path)
 
     assert box.ended() == 1
     assert "definitions.json is not there: write it with thyme-admin roles" in box.said()

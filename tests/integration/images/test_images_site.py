@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.services.image_builds import BUILD_SECONDS, BuiltImages
-from tests.support.services.image_container import LONG, ImageContainer
+from tests.support.services.image_container import LONG, BrokerContainer, ImageContainer
 from tests.support.waiting import wait_until
 from thyme.admin import cli
 from thyme.worker.users import FIRST_UID
@@ -47,7 +47,8 @@ class Site:
         self.volume = f"site-{secrets.token_hex(4)}"
         self.boxes: list[ImageContainer] = []
         shared = [f"{self.volume}-run:/run/thyme", f"{self.volume}-home:/home/ce"]
-        broker = self.add("rabbitmq", binds=[f"{self.roles}:/run/thyme:ro"], healthcheck=OFTEN)
+        broker = BrokerContainer(images, self.roles)
+        self.boxes.append(broker)
         broker.until_healthy()
         self.network = f"container:{broker.id}"
         self.schedd = self.add(

@@ -1,12 +1,15 @@
-"""Containers of the project's own images."""
+"""Containers of the images of a site."""
 
 from __future__ import annotations
 
 import io
 import tarfile
+from pathlib import Path
 from typing import Any
 
-from tests.support.services.image_builds import BuiltImages
+import yaml
+
+from tests.support.services.image_builds import ROOT, BuiltImages
 from tests.support.waiting import wait_until
 
 #: Seconds; a cold start on a busy machine.
@@ -30,7 +33,9 @@ class ImageContainer:
         self.client = images.engine.client
         if healthcheck is not None:
             # the image's own probe, more often: a test does not wait a minute for it
-            inside = self.client.inspect_image(images.names[image])["Config"]["Healthcheck"]
+            inside = (
+                self.client.inspect_image(images.names[image])["Config"].get("Healthcheck") or {}
+            )
             healthcheck = {**inside, **healthcheck}
             healthcheck = {_small(key): value for key, value in healthcheck.items()}
         made = self.client.create_container(
@@ -104,6 +109,26 @@ class ImageContainer:
     def close(self) -> None:
         self.client.remove_container(self.id, force=True, v=True)
         self.client.close()
+
+
+class BrokerContainer(ImageContainer):
+    """RabbitMQ's own image as ``docker-compose.yml`` starts it; ``roles``: its secrets."""
+
+    def __init__(self, images: BuiltImages, roles: Path) -> None:
+        service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["rabbitmq"]
+        mounts = {
+            "./secrets/services/rabbitmq": roles,
+            "./compose/rabbitmq": ROOT / "compose/rabbitmq",
+        }
+        parts = [volume.partition(":") for volume in service["volumes"]]
+        super().__init__(
+            images,
+            "rabbitmq",
+            entrypoint=service["entrypoint"],
+            environment=service["environment"],
+            healthcheck={"Test": service["healthcheck"]["test"], "Interval": 500_000_000},
+            binds=[f"{mounts[name]}:{rest}" for name, _, rest in parts if name in mounts],
+        )
 
 
 def _small(name: str) -> str:

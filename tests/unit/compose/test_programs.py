@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import plancton
-from compose import start_plancton
+from compose import settings, start_plancton
 from compose.errors import find_hint
 from compose.health import FAILED, HEALTHY, WAITING, find_unhealthy, read_health
 
@@ -207,6 +207,26 @@ def test_the_last_log_lines_of_an_unhealthy_service_are_printed(place: Path) -> 
         "schedd: unhealthy: line 1 line 2",
         "    thyme-schedd: the broker is not there",
     ]
+
+
+def test_rabbitmqs_own_image_is_pulled_where_ours_are_built(place: Path) -> None:
+    image = settings.parse_env(EXAMPLE)["RABBITMQ_IMAGE"]
+    # no image is here, and building or pulling any makes a note and works; then it goes no further
+    docker = """
+case "$1 $2" in
+"image inspect") exit 1 ;;
+"compose build" | "compose pull") echo "$2 $3" >> asked ;;
+"compose run") echo "no secrets today" >&2; exit 1 ;;
+esac
+"""
+    code, said = run(place, "up", docker=docker, IMAGES="build", COMPOSE_PROFILES="")
+
+    assert image.startswith("docker.io/library/rabbitmq:")
+    assert (place / "asked").read_text().splitlines() == [
+        "build plancton", "build schedd", "build vobox", "build influxdb", "build worker",
+        "pull rabbitmq",
+    ]  # fmt: skip
+    assert (code, said.endswith("no secrets today\n")) == (1, True)
 
 
 @pytest.mark.parametrize("tag", ["", "a b", "-x", "1:2"])
