@@ -41,9 +41,8 @@ def stop(paths: Paths, _arguments: argparse.Namespace) -> int:
         return ExitCode.OK
     _signal(pid, signal.SIGTERM)
     _wait_for_end(paths, pid, _STOP_WAIT)
-    document = read_document(paths)
-    left = len((document or {}).get("pilots") or ())
-    print(f"stopped; pilots that go on: {left}")
+    pilots = (read_document(paths) or {}).get("pilots")
+    print(f"stopped; pilots that go on: {'not known' if pilots is None else len(pilots)}")
     return ExitCode.OK
 
 

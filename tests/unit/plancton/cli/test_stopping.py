@@ -1,7 +1,8 @@
-"""Asking pilots to end when the deadline of a drain has passed."""
+"""Ending the daemon and its pilots, and what is said of pilots that are not known."""
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,25 @@ def test_a_pilot_that_cannot_be_asked_to_end_does_not_keep_the_others(
     assert capsys.readouterr().out == (
         "plancton-worker-a: cannot be asked to end: no such process\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("document", "left"),
+    [({"pilots": None}, "not known"), (None, "not known"), ({"pilots": []}, "0")],
+)
+def test_stop_calls_no_pilots_none_only_where_the_engine_said_so(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    document: object,
+    left: str,
+) -> None:
+    monkeypatch.setattr(stopping, "running_pid", lambda _paths: 7)
+    monkeypatch.setattr(stopping, "_signal", lambda _pid, _number: None)
+    monkeypatch.setattr(stopping, "_wait_for_end", lambda *_arguments: None)
+    monkeypatch.setattr(stopping, "read_document", lambda _paths: document)
+    paths = Paths.choose(logdir=str(tmp_path), rundir=str(tmp_path), confdir=str(tmp_path))
+
+    assert stopping.stop(paths, argparse.Namespace()) == 0
+
+    assert capsys.readouterr().out == f"stopped; pilots that go on: {left}\n"
