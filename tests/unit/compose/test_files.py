@@ -43,6 +43,17 @@ def test_our_images_have_this_versions_tag() -> None:
     assert settings.parse_env(EXAMPLE)["WORKER_TAG"] == plancton.__version__
 
 
+def test_pilots_run_the_system_of_alices_agents_by_default() -> None:
+    known = settings.parse_env(EXAMPLE)
+
+    assert known["WORKER_BASE"] == "worker-cc7"
+    assert known["WORKER_IMAGE"] == f"plancton/{known['WORKER_BASE']}"
+    for base in ("worker-cc7", "worker-el9"):
+        assert (ROOT / "images" / base / "Dockerfile").is_file()
+    nodes = yaml.safe_load((ROOT / "ansible/inventory/occam/group_vars/nodes.yml").read_text())
+    assert nodes["plancton_pilot_image"].endswith(":cc7")
+
+
 def test_images_are_pinned_and_no_password_is_in_a_file() -> None:
     for text in COMPOSE:
         for service in (yaml.safe_load(text).get("services") or {}).values():
