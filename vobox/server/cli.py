@@ -45,7 +45,12 @@ def parser() -> argparse.ArgumentParser:
     option = made.add_argument
     option("--url", help="the broker")
     option("--spool", type=Path, required=True, help="directory for the ledger")
-    option("--socket", type=Path, default=Path(DEFAULT_SOCKET), help=f"({DEFAULT_SOCKET})")
+    option(
+        "--socket",
+        type=Path,
+        default=Path(os.environ.get("THYME_SCHEDD_SOCKET") or DEFAULT_SOCKET),
+        help=f"where it answers (THYME_SCHEDD_SOCKET; {DEFAULT_SOCKET})",
+    )
     option("--name", type=_name, default=os.uname().nodename, help="the schedd's name (the host's)")
     option("--pool", help="the pool that jobs are submitted to (THYME_QUEUE; alien_jobs)")
     option(
