@@ -22,7 +22,7 @@ SETUP ?= yes
 FILES := git -c safe.directory='*' ls-files -z --cached --others --exclude-standard
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test announce setup lint bench model chaos test-vm clean up down secrets \
+.PHONY: help demo test announce setup lint bench model chaos test-vm test-cluster clean up down secrets \
   update-workers e2e converge python-demo python-test
 
 help: ## list the commands
@@ -63,6 +63,9 @@ chaos: python-test ## kill processes of a site at random (N=100, SEED=..., BROKE
 
 test-vm: python-test ## try a node in a virtual machine: systemd and control groups v2
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m '' tests/vm $(PYTEST_ARGS)
+
+test-cluster: python-test ## break a broker of three while jobs run (half an hour)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m '' tests/chaos/test_broker_cluster.py $(PYTEST_ARGS)
 
 up: ## bring a site up with docker compose (docs/howto-site.md)
 	@$(PYTHON) -m compose.manage up

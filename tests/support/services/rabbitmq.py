@@ -1,6 +1,7 @@
 """Real RabbitMQ servers for tests, with their default configuration.
 
-Each has its own node name, cookie, ports, port mapper and directories, all on loopback. A test
+Each has its own node name, cookie, ports, port mapper and directories, on loopback unless it is in
+a cluster (``rabbitmq_cluster.py``). A test
 gets a virtual host of its own in a shared server, which takes milliseconds; a server of its own
 (``make_rabbitmq``), which takes seconds, only to harm it.
 """
@@ -68,15 +69,39 @@ class VirtualHost:
         )
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a server runs: on loopback, or in a network namespace as a node of a cluster.
+
+    ``mapper_port`` and ``cookie`` are those of the cluster; "": its own. ``erlang``: options of the
+    server's virtual machine.
+    """
+
+    address: str = "127.0.0.1"
+    namespace: str = ""
+    mapper_port: str = ""
+    cookie: str = ""
+    erlang: str = ""
+
+    def lead(self, command: list[str]) -> list[str]:
+        """Return the command that runs ``command`` there, as the same process."""
+        enter = ["nsenter", f"--net=/run/netns/{self.namespace}"] if self.namespace else []
+        return [*enter, *command]
+
+
 class RabbitServer:
     """One server. ``configuration`` is rabbitmq.conf: empty where nobody wrote one."""
 
-    def __init__(self, directory: Path, configuration: str = "") -> None:
+    def __init__(
+        self, directory: Path, configuration: str = "", place: Place | None = None
+    ) -> None:
         need("rabbitmq")
-        self.directory = directory
+        self.directory, self._place = directory, place or Place()
         self.port = free_port()
         self.tls_port = free_port()
-        self.node = f"test-{os.getpid()}-{self.port}@localhost"
+        self.address = self._place.address
+        host = self.address if self._place.namespace else "localhost"
+        self.node = f"test-{os.getpid()}-{self.port}@{host}"
         self.log = directory / "rabbitmq.log"
         self._configuration = configuration
         self._server: Program | None = None
@@ -85,10 +110,12 @@ class RabbitServer:
         self._count = itertools.count(1)
         self._environment = {
             "HOME": str(directory),
-            "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "ERL_EPMD_PORT": str(free_port()),
+            "ERL_EPMD_ADDRESS": self.address,
+            "ERL_EPMD_PORT": self._place.mapper_port or str(free_port()),
             "RABBITMQ_NODENAME": self.node,
-            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_USE_LONGNAME": str(bool(self._place.namespace)).lower(),
+            "RABBITMQ_NODE_IP_ADDRESS": self.address,
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": self._place.erlang,
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_DIST_PORT": str(free_port()),
             "RABBITMQ_CTL_DIST_PORT_MIN": "36000",
@@ -113,12 +140,14 @@ class RabbitServer:
         # one cookie for the server and its commands, before both would make one
         cookie = self.directory / ".erlang.cookie"
         if not cookie.exists():
-            cookie.write_text(f"cookie{self.port}")
+            cookie.write_text(self._place.cookie or f"cookie{self.port}")
             cookie.chmod(0o400)
         if self._mapper is None:
             port = self._environment["ERL_EPMD_PORT"]
-            self._mapper = Program(["epmd", "-port", port], self.log, self._environment)
-        self._server = Program([str(BIN / "rabbitmq-server")], self.log, self._environment)
+            mapper = self._place.lead(["epmd", "-port", port])
+            self._mapper = Program(mapper, self.log, self._environment)
+        server = self._place.lead([str(BIN / "rabbitmq-server")])
+        self._server = Program(server, self.log, self._environment)
         wait_until(self.answers, "RabbitMQ to answer", timeout=START_SECONDS, state=self.said)
 
     def answers(self) -> bool:
@@ -127,7 +156,7 @@ class RabbitServer:
         with socket.socket() as door:
             door.settimeout(1.0)
             try:
-                door.connect(("127.0.0.1", self.port))
+                door.connect((self.address, self.port))
                 door.sendall(b"AMQP\0\0\x09\x01")
                 return bool(door.recv(1))
             except OSError:
@@ -183,7 +212,7 @@ class RabbitServer:
     def ctl(self, *arguments: str) -> str:
         """Return what ``rabbitmqctl`` prints; a second or two."""
         done = subprocess.run(
-            [BIN / "rabbitmqctl", "-q", *arguments],
+            self._place.lead([str(BIN / "rabbitmqctl"), "-q", *arguments]),
             env={**os.environ, **self._environment},
             stdin=subprocess.DEVNULL,
             capture_output=True,
