@@ -191,7 +191,8 @@ def build_page() -> str:
         parts.append(f"| {listed} | {why} |\n")
     parts.append(
         "\n`condor_ssh_to_job`, `condor_qsub`, `condor_off`, `condor_drain` and the other commands "
-        "of a pool's\nadministrator are not there.\n"
+        "of a pool's\nadministrator are not there. For a job's output use `condor_tail`, on its "
+        "node `planctonctl logs PILOT`; a node is drained\nthere with `planctonctl drain`.\n"
     )
     return "".join(parts)
 
