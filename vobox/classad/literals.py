@@ -88,7 +88,7 @@ def one_line(text: str) -> str:
     return text.replace("\n", "\\n").replace("\r", "\\r")
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def expression_text(text: str) -> str:
     """Return an expression as HTCondor prints it, on one line (``A==1``: ``A == 1``)."""
     value = literal_value(text)

@@ -74,29 +74,30 @@ def render_xml(ads: Iterable[Ad], projection: Projection) -> Iterator[str]:
     yield XML_TAIL
 
 
-# Jobs have most attributes in common: each of these is made once for many of them.
+# Jobs have most attributes in common: each of these is made once for many of them. A user's texts
+# may be long, so few are kept.
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _format_long(attribute: tuple[str, str]) -> str:
     name, text = attribute
     return f"{name} = {expression_text(text)}\n"
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _format_json(attribute: tuple[str, str]) -> str:
     name, text = attribute
     return f"  {_encode(name)}: {format_json_value(text)}"
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _format_compact_json(attribute: tuple[str, str]) -> str:
     name, text = attribute
     value = json.loads(format_json_value(text))
     return f"{_encode(name)}: {_encode(value)}"
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _format_xml(attribute: tuple[str, str]) -> str:
     name, text = attribute
     return f'    <a n="{_escape_xml(name)}">{format_xml_value(text)}</a>\n'
