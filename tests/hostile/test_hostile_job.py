@@ -227,7 +227,14 @@ def test_a_disk_that_is_full(site: Site) -> None:
 
 
 def test_a_disk_that_is_filled_beyond_what_was_requested(site: Site) -> None:
-    cluster = site.attack("dd if=/dev/zero of=big bs=1M count=62; sleep 600", "request_disk = 2M")
+    cluster = site.attack(
+        "echo begun > begun; until [ -e go ]; do sleep 0.1; done\n"
+        "dd if=/dev/zero of=big bs=1M count=62; sleep 600",
+        "request_disk = 2M",
+    )
+    begun = site.wait_for_output(cluster, "begun")
+    site.honest.check()
+    begun.with_name("go").touch()
     site.wait_for(cluster, "5")
     assert site.ask(cluster, "HoldReasonCode", "HoldReasonSubCode", "HoldReason") == (
         "34 104 Job has exceeded allocated disk (2.00 MB). Consider increasing the value of "
