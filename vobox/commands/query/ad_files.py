@@ -20,7 +20,7 @@ from vobox.rpc.types import OwnerFiles, QueueView, Request
 #: Characters of a file, and jobs in it: all are in the schedd's memory together.
 MAX_CHARACTERS: Final = 16 * 1024 * 1024
 MAX_ADS: Final = 50_000
-_ATTRIBUTE: Final = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_.]*)\s*=\s*(.*\S)\s*\Z")
+_ATTRIBUTE: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_.]*)\s*=\s*(.+)\Z")
 _HOST: Final = re.compile(r"SlotName: (.*)")
 _EXIT: Final = re.compile(
     r"\((?:1\) Normal|0\) Abnormal) termination \((return value|signal) (-?\d+)\)"
@@ -30,7 +30,7 @@ _REMOTE: Final = re.compile(
     r"Usr (\d{1,9}) (\d\d):(\d\d):(\d\d), Sys (\d{1,9}) (\d\d):(\d\d):(\d\d)  -  Run Remote"
 )
 _BYTES: Final = re.compile(r"\t(\d+)  -  Run Bytes (Sent|Received) By Job")
-_SIZES: Final = re.compile(r"(\d+)  -  (MemoryUsage|ResidentSetSize) of job")
+_SIZES: Final = re.compile(r"(?<!\d)(\d+)  -  (MemoryUsage|ResidentSetSize) of job")
 _NAME: Final = re.compile(r'JobBatchName = "(.*)"')
 #: JobStatus after an event.
 _STATUSES: Final = {
@@ -123,7 +123,7 @@ def read_ads(text: str) -> list[Ad]:
     ads: list[Ad] = []
     ad = Ad()
     for line in [*text.splitlines(), ""]:
-        match = _ATTRIBUTE.match(line)
+        match = _ATTRIBUTE.match(line.strip())
         if match is not None:
             ad[match[1]] = convert_old_syntax(match[2])
         elif not line.strip() or line.startswith("***"):

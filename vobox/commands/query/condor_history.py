@@ -25,7 +25,7 @@ from .output import Output, parse_limit, stream_answer, warn_if_outdated
 from .selection import Selection
 from .tables import HISTORY_HEADER, TableRows
 
-_ATTRIBUTE = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*\S)\s*\Z")
+_ATTRIBUTE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.+)\Z")
 
 
 @answers_early
@@ -189,7 +189,7 @@ def read_history(text: str) -> Iterator[Ad]:
                 ads.append(ad)
             ad = Ad()
             continue
-        match = _ATTRIBUTE.match(line)
+        match = _ATTRIBUTE.match(line.strip())
         if match is not None:
             ad[match[1]] = convert_old_syntax(match[2])
     return reversed(ads)

@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+# no zero can be a flag or a digit: trying both takes time that grows with the square of them
 _SPEC = re.compile(
-    r"%(?P<flags>[-+ 0#']*)(?P<width>\d*)(?:\.(?P<precision>\d*))?[hlLqjzt]*(?P<letter>.)",
+    r"%(?P<flags>[-+ 0#']*)(?P<width>(?:[1-9]\d*)?)(?:\.(?P<precision>\d*))?"
+    r"[hlLqjzt]*(?P<letter>.)",
     re.DOTALL,
 )
-_STARRED = re.compile(r"%[-+ 0#']*\d*(?:\*|\.\*)")
+_STARRED = re.compile(r"%[-+ 0#']*(?:[1-9]\d*)?(?:\*|\.\*)")
 _ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|x([0-9A-Fa-f]{1,2})|(.))", re.DOTALL)
 _ESCAPED = {
     "a": "\a",

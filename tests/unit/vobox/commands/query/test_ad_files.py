@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,11 @@ from tests.support.fake_query_queue import FakeQueue, ask, job, out
 from tests.support.schedd_parts import NOW, USAGE, Events, ad_of
 from thyme.protocol.events import HoldReason
 from thyme.protocol.job import JobId
+from vobox.classad.ad import Ad
 from vobox.commands.query import ad_files
+from vobox.commands.query.ad_files import read_ads, read_user_log
 from vobox.commands.query.condor_history import answer as condor_history
+from vobox.commands.query.condor_history import read_history
 from vobox.commands.query.condor_q import answer as condor_q
 from vobox.jobs import user_log_events
 
@@ -146,3 +151,20 @@ def test_a_file_of_too_many_jobs_is_refused(
     assert ask(condor_q, FakeQueue(), option, str(path)).stderr == (
         f"Error: {option} {path}: it has {size} characters; at most 10 are read, so name a part\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        (read_ads, "A =" + " " * 300_000 + "\n\n"),
+        (read_ads, "A" + " " * 300_000 + "x\n\n"),
+        (read_history, "A =" + " " * 300_000 + "\n*** \n"),
+        (read_user_log, f"006 (001.000.000) 2026-11-28 08:00:00 x\n{'1' * 300_000}\n...\n"),
+    ],
+    ids=["nothing after =", "no =", "history", "digits"],
+)
+def test_long_lines_take_no_time(read: Callable[[str], Iterable[Ad]], text: str) -> None:
+    # a regular expression keeps all threads of the schedd waiting
+    began = time.thread_time()
+    assert all("A" not in ad for ad in read(text))
+    assert time.thread_time() - began < 5.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -77,3 +78,16 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         form.format_real(5.0)
     elif form.letter and form.letter in "dioxXucCp":
         form.format_integer(5)
+
+
+@pytest.mark.parametrize("end", ["d", "*d", "", "é", "%"])
+def test_zeros_without_end_take_no_time(end: str) -> None:
+    # a regular expression keeps all threads of the schedd waiting
+    began = time.thread_time()
+    try:
+        parsed = parse_format("%" + "0" * 300_000 + end)
+    except BadFormat:
+        assert end == "*d"
+    else:
+        assert (parsed.letter, parsed.width) == (end if end == "d" else "", 0)
+    assert time.thread_time() - began < 5.0
