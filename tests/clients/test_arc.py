@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.pool import WAIT, Pool
+from tests.support.process_site import PROGRAMS
 from tests.support.waiting import wait_until
 
 #: submit-condor-job: the job's id out of condor_submit's output
@@ -162,3 +163,85 @@ def test_arcs_information_provider_reads_jobs_and_machines(pool: Pool, place: Pa
 
 def int_or_zero(text: str) -> int:
     return int(text) if text.isdigit() else 0
+
+
+# --- Debian's own scripts ------------------------------------------------------------------------
+
+ARC_CONF = """\
+[common]
+hostname = ce.example.org
+[mapping]
+unixmap = * nobody:nogroup all
+[lrms]
+lrms = condor
+condor_bin_path = {commands}
+condor_config = {place}/condor_config
+[arex]
+controldir = {place}/control
+sessiondir = {place}/session
+scratchdir = /tmp
+shared_filesystem = no
+[infosys]
+[infosys/cluster]
+[queue:long]
+"""
+GRAMI = """\
+joboption_directory='{place}/session/{name}'
+joboption_controldir='{place}/control'
+joboption_arg_0='./run.sh'
+joboption_stdin='/dev/null'
+joboption_stdout='{place}/session/{name}/out'
+joboption_stderr='{place}/session/{name}/err'
+joboption_gridid='{name}'
+joboption_queue='long'
+joboption_count=1
+joboption_memory=100
+"""
+
+
+def submit_with_arc(pool: Pool, place: Path, name: str, program: str) -> str:
+    """Submit a job with submit-condor-job; return its cluster."""
+    session = place / "session" / name
+    session.mkdir()
+    (session / "run.sh").write_text("#!/bin/sh\n" + program)
+    (session / "run.sh").chmod(0o755)
+    grami = place / f"control/job.{name}.grami"
+    grami.write_text(GRAMI.format(place=place, name=name))
+    command = f"/usr/share/arc/submit-condor-job --config {place}/arc.run {grami}"
+    done = pool.call(command, place)
+    found = re.search(r"^joboption_jobid=(\d+)\.", grami.read_text(), re.M)
+    assert done.returncode == 0 and found is not None, done
+    return found[1]
+
+
+@pytest.mark.needs("arc")
+def test_arcs_own_scripts_submit_scan_and_cancel(pool: Pool, place: Path) -> None:
+    for name in ("control/processing", "session"):
+        (place / name).mkdir(parents=True)
+    (place / "condor_config").touch()
+    (place / "arc.conf").write_text(ARC_CONF.format(place=place, commands=PROGRAMS))
+    save = f"/usr/lib/arc/arcconfig-parser -c {place}/arc.conf --save -r {place}/arc.run"
+    assert pool.call(save, place).returncode == 0
+
+    ended = submit_with_arc(pool, place, "ended", "exit 3\n")
+    pool.wait_until_gone(f"{ended}.0", status=4)
+    (place / "control/processing/job.ended.status").write_text("INLRMS\n")
+    (place / "control/job.ended.errors").touch()
+    (place / "control/job.ended.local").write_text(
+        f"sessiondir={place}/session/ended\nlocalid={ended}\n"
+    )
+    # it would sleep for a minute after it has looked
+    (place / "bin").mkdir()
+    (place / "bin/sleep").symlink_to("/bin/true")
+    scan = f"/usr/share/arc/scan-condor-job --config {place}/arc.run {place}/control"
+    done = pool.call(scan, place, env={"PATH": f"{place}/bin:{pool.env['PATH']}"})
+    scanned = place / "control/job.ended.lrms_done"
+    assert scanned.exists(), done
+    assert scanned.read_text() == "3 Job failed with exit code 3\n"
+    assert "ExitCode=3" in (place / "control/job.ended.errors").read_text()
+
+    running = submit_with_arc(pool, place, "running", "sleep 300\n")
+    pool.wait_for(f"{running}.0", 2)
+    cancel = f"/usr/share/arc/cancel-condor-job --config {place}/arc.run"
+    assert pool.call(f"{cancel} {place}/control/job.running.grami", place).returncode == 0
+    pool.wait_until_gone(f"{running}.0")

@@ -28,6 +28,7 @@ PACKAGES = {
     # its headers; it has no program, but brings one
     "libc6-dev": ("gencat",),
     "nodejs": ("node",),
+    "nordugrid-arc-arex": ("a-rex-backtrace-collect",),  # its scripts are in /usr/share/arc
     "npm": ("npm",),
     "openmpi-bin": ("ompi_info",),  # makeflow starts its daemon, orted
     "openssh-client": ("ssh", "ssh-keygen"),
@@ -78,6 +79,7 @@ SERVICES = {
     "spin": Service("the model checker spin", ("spin", "gcc", "libc6-dev")),
     "systemd": Service("checking systemd units", ("systemd",)),
     "makeflow": Service("makeflow", ("coop-computing-tools", "openmpi-bin")),
+    "arc": Service("ARC's own scripts", ("nordugrid-arc-arex",)),
     "clients": Service("the real batch clients", (), download="clients"),
     "grafana": Service("Grafana's packages", ("nodejs", "npm"), download="grafana"),
 }
