@@ -25,7 +25,7 @@ NOT_LITERAL: Final = object()
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"\Z', re.DOTALL)
 # 18 digits always fit the 64 bits of a ClassAd integer; a leading 0 would mean octal.
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})\Z")
-_REAL = re.compile(r"-?[0-9]+\.[0-9]+(?:[eE][+-]?[0-9]{1,2})?\Z")
+_REAL = re.compile(r"-?[0-9]+(?:\.[0-9]+(?:[eE][+-]?[0-9]{1,2})?|[eE][+-]?[0-9]{1,2})\Z")
 _WORDS: Final = {"true": True, "false": False, "undefined": UNDEFINED, "error": ERROR}
 
 

@@ -5,8 +5,8 @@ hold / release"): job ids together, clusters together, and each user are
 *groups*; a group succeeds when one of its jobs was acted on. ``-constraint``
 narrows the clusters and users that stand beside it, as HTCondor's does.
 
-A cluster, user or constraint for which there is nothing to do is an error, but not while the
-caller has no job in the queue at all.
+A cluster, user or constraint for which there is nothing to do is an error, but not while
+nobody has a job in the queue.
 """
 
 from __future__ import annotations
@@ -138,17 +138,19 @@ def decide(
         else:
             results = [(job.id, act(job)) for job in select_jobs(group, ledger)]
         done = any(not why for _job, why in results)
-        none_queued = not done and not group.jobs and not _has_queued_jobs(ledger, uid, user)
+        none_queued = not done and not group.jobs and ledger.is_queue_empty()
         failed |= not done and not none_queued
         if request.totals:
             stdout.append(_format_totals([why for _job, why in results]))
         if group.jobs:
             # HTCondor's tool prints its (empty) error stack once anything has failed
             stderr += [""] if failed else []
-            for job_id, why in results:
-                lines = stderr if why else stdout
-                lines.append(_format_result(job_id, why, texts))
-        elif done or (none_queued and group.selects_all_of(user)):
+            # as with HTCondor, a job that is named twice has its last result both times
+            last = dict(results)
+            for job_id in group.jobs:
+                lines = stderr if last[job_id] else stdout
+                lines.append(_format_result(job_id, last[job_id], texts))
+        elif done:
             stdout.append(f"All jobs{group.description} {texts.have}")
         elif none_queued:
             stderr.append(f"{request.command}:0:There are no jobs in the queue")
@@ -163,12 +165,6 @@ def decide(
         _build_event(request, job, reason, schedd, now) for job in itertools.islice(acted_on, 1)
     ]
     return answer, [give_to(job, event) for event in events for job in acted_on]
-
-
-def _has_queued_jobs(ledger: Ledger, uid: int, user: str) -> bool:
-    """Return whether there is a job in the queue that this user may act on."""
-    jobs = ledger.list_states() if uid == 0 else ledger.list_states(owner=user)
-    return any(may_modify(job, uid) for job in jobs)
 
 
 def _format_result(job: JobId, why: str, texts: ActionTexts) -> str:

@@ -35,11 +35,6 @@ class JobGroup:
     #: the jobs for which the constraints hold; None where they were not evaluated yet
     found: tuple[JobId, ...] | None = None
 
-    def selects_all_of(self, user: str) -> bool:
-        """Return whether the group means all jobs of this user and says nothing else."""
-        anything = all(text.strip().lower() == "true" for text in self.constraints)
-        return anything and not self.jobs and not self.clusters and self.owners in ((), (user,))
-
 
 def select_jobs(group: JobGroup, ledger: Ledger, only_unqueued: bool = False) -> list[JobState]:
     """Return the jobs in the queue that a group means, each once.
@@ -139,8 +134,11 @@ def build_groups(words: Sequence[str], constraints: Sequence[str]) -> list[JobGr
     clusters = tuple(int(word) for word in words if is_cluster_id(word))
     users = tuple(word for word in words if not is_job_id(word) and not is_cluster_id(word))
     groups = [JobGroup("", jobs=ids)] if ids else []
-    names = [f"ClusterId == {cluster}" for cluster in clusters]
-    names += [f'Owner == "{user}"' for user in users]
+    names = [
+        f"ClusterId == {int(word)}" if is_cluster_id(word) else f'Owner == "{word}"'
+        for word in words
+        if not is_job_id(word)
+    ]
     if constraints:
         parts = [*constraints, " || ".join(names)] if names else list(constraints)
         text = parts[0] if len(parts) == 1 else " && ".join(f"({part})" for part in parts)
@@ -149,12 +147,12 @@ def build_groups(words: Sequence[str], constraints: Sequence[str]) -> list[JobGr
             JobGroup(what, clusters=clusters, owners=users, constraints=tuple(constraints))
         )
         return groups
-    if len(clusters) == 1:
-        groups.append(JobGroup(f" in cluster {clusters[0]}", clusters=clusters))
-    elif clusters:
-        what = f" matching constraint ({' || '.join(names[: len(clusters)])})"
-        groups.append(JobGroup(what, clusters=clusters))
-    groups += [JobGroup(f' of user "{user}"', owners=(user,)) for user in users]
+    if len(names) > 1:
+        what = f" matching constraint ({' || '.join(names)})"
+    else:
+        what = f" in cluster {clusters[0]}" if clusters else f' of user "{"".join(users)}"'
+    if names:
+        groups.append(JobGroup(what, clusters=clusters, owners=users))
     return groups
 
 

@@ -86,7 +86,7 @@ def _take_value(word: str, rest: list[str]) -> str:
 def decide(
     change: PriorityChange, ledger: Ledger, uid: int, schedd: str, now: float
 ) -> tuple[Answer, list[JobMessage]]:
-    """Decide what to answer and what to record; a failure unless some job was changed.
+    """Decide what to answer and what to record; as with HTCondor, no failure changes the exit code.
 
     :param uid: the caller's
     :param schedd: the name of ours, for the events
@@ -99,16 +99,15 @@ def decide(
             stderr += f"Invalid cluster # from {word}\n"
             continue
         jobs = ledger.list_queue() if word == "-a" else find_jobs(ledger, word)
-        if not jobs:
-            what = word if is_job_id(word) or is_cluster_id(word) else f"user {word}"
-            stderr += f"Couldn't retrieve current priority for {what}.\n" * (word != "-a")
+        if not jobs and is_job_id(word):
+            stderr += f"Couldn't retrieve current priority for {word}.\n"
         for job in jobs:
             if may_modify(job, uid):
                 priority = change.compute(job.ad.number("JobPrio"))
                 changes[job.id] = Edited(schedd, job.id, now, {"JobPrio": str(priority)})
-            elif word != "-a":
+            else:
                 stderr += f"Couldn't set new priority for {job.id}.\n"
-    return Answer(stderr=stderr, code=0 if changes else 1), list(changes.values())
+    return Answer(stderr=stderr), list(changes.values())
 
 
 @answers_early

@@ -80,18 +80,16 @@ class Edit:
     @property
     def constraint(self) -> str:
         """The selection as the error messages write it."""
-        if self.by_ids and len(self.ids) == 1 and not self.by_job:
-            return f"( (ClusterId == {int(self.ids[0])} ) )"
         parts = [f'(Owner=="{self.owner}")'] if self.owner is not None else []
         parts += [f"({each})" for each in self.constraints]
         ids = [
             "( ClusterId == {} && ProcId == {} )".format(*each.split("."))
             if is_job_id(each)
-            else f"ClusterId == {int(each)}"
+            else f"ClusterId == {int(each)} "
             for each in self.ids
         ]
         parts += [f"({' || '.join(ids)})"] if ids else []
-        return " && ".join(parts)
+        return f"( {' && '.join(parts)} )"
 
 
 def parse(argv: Sequence[str], schedd: str) -> Edit:
@@ -217,10 +215,10 @@ def decide(
         if not jobs:
             text = f'Failed to set attribute "{first}" by constraint: {edit.constraint}\n'
             return Answer(stderr=text + QUEUE_FAILED, code=1), []
-    count = len(jobs) if edit.by_ids else "all"
     can = "Can " if edit.dry_run else ""
     stdout = "".join(
-        f'{can}Set attribute "{name}" for {count} matching jobs.\n' for name in sorted(edit.values)
+        f'{can}Set attribute "{name}" for {len(jobs)} matching jobs.\n'
+        for name in sorted(edit.values)
     )
     event = Edited(schedd, jobs[0].id, now, edit.values)
     return Answer(stdout), [] if edit.dry_run else [give_to(job.id, event) for job in jobs]

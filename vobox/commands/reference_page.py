@@ -45,7 +45,7 @@ The kernel tells who the caller is (`SO_PEERCRED` of the socket); neither the en
 command line can change that. Every user sees every job. Only its owner and root may change a job,
 end its run or read its output; for others the commands print `Permission denied to remove job
 1.0`, or that there was nothing to do, with exit code 1. As with HTCondor it is 0 for a cluster, a
-user or a constraint while the caller has no job in the queue.
+user or a constraint while nobody has a job in the queue. `condor_q` shows root the jobs of all.
 
 A CE in another container needs only the socket's directory. Its uid is the one that the schedd's
 side sees: the same number without user namespaces, the mapped one with them (an unmapped caller

@@ -294,6 +294,10 @@ class Ledger:
             return self._states(f"{where} AND owner=? COLLATE NOCASE", (owner,))
         return self._states(where)
 
+    def is_queue_empty(self) -> bool:
+        """Return whether nobody has a job in the queue."""
+        return not list(self._query("SELECT 1 FROM jobs WHERE in_queue=1 LIMIT 1"))
+
     def _states(self, where: str, values: Sequence[object] = ()) -> list[JobState]:
         rows = self._query(
             "SELECT cluster, proc, uid, owner, status, worker FROM jobs "  # noqa: S608

@@ -109,7 +109,9 @@ def read_file(option: str, name: str, request: Request, files: OwnerFiles | None
         content = files.read(path) if files is not None else Path(path).read_bytes()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise EarlyExit(f"Error: -{option} {name}: {reason}\n") from None
+        what = "opening history file" if option == "file" else f"-{option}"
+        colon = "" if option == "file" else ":"
+        raise EarlyExit(f"Error{colon} {what} {name}: {reason}\n") from None
     return content.decode("utf-8", "replace")
 
 

@@ -117,9 +117,9 @@ def render_batch_table(
     form = f"%-{owner_width}s %-{name_width}s %s %s %s\n"
     format_minute = lru_cache(maxsize=1024)(lambda minute: format_date(minute * 60))
     for (owner, name), batch in batches.items():
-        total = max(batch.present, batch.before + batch.procs) if whole else batch.present
+        total = max(batch.present, batch.before + batch.procs)
         # as with HTCondor, not those that completed and are still here
-        done = total - batch.present
+        done = total - batch.present if whole else 0
         numbers = _format_numbers(done, batch.running, batch.idle, batch.held, total, shows_held)
         date = format_minute(int(batch.submitted // 60))
         yield form % (owner, _format_name(name), date, numbers, batch.format_ids())

@@ -39,7 +39,7 @@ def answer(
         a caller who is the user that this process runs as
     """
     evaluator = Evaluator(now, charge=request.charge)
-    query = _Query(Output(evaluator, empty_list="[\n]\n"))
+    query = _Query(Output(evaluator, empty_list="[\n]\n", xml_gap="\n"))
     _parse(request, query)
     _check_place(query, view)
     ads = _open_history(query, request, view, files)
@@ -89,7 +89,7 @@ def _parse(request: Request, query: _Query) -> None:
         elif not query.output.handle_option(argument):
             _apply_option(argument, query)
     query.selection.constraints = [
-        check_expression(text, f"Error:  could not parse constraint ( {text} )\n")
+        check_expression(text, f"Error:  could not parse constraint ( ({text}) )\n")
         for text in query.selection.constraints
     ]
 
@@ -114,6 +114,8 @@ def _apply_value(name: str, value: str, query: _Query) -> None:
         query.scan = parse_limit(value)
     elif name == "since":
         query.since = _parse_since(value)
+    elif name == "completedsince":
+        query.since = _parse_since(f"CompletionDate <= {value}")
     elif name in ("file", "userlog"):
         query.file = value
         query.is_user_log = name == "userlog"
@@ -131,7 +133,10 @@ def _parse_since(value: str) -> str:
         cluster, proc = job.ids[0]
         constraint = f"ClusterId == {cluster}"
         return constraint if proc is None else f"{constraint} && ProcId == {proc}"
-    return check_expression(value, f"Error: could not parse the -since expression ( {value} )\n")
+    return check_expression(
+        value,
+        f"Error: invalid -since constraint: {value}\n\tconstraint must be a job-id, or expression.",
+    )
 
 
 def _check_place(query: _Query, view: QueueView) -> None:

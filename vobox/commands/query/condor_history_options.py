@@ -10,7 +10,7 @@ from vobox.commands.command_line import GREEDY, CommandLine, Option
 _ONLY_JOBS = "only jobs of this schedd are recorded"
 _NO_SUCH_TABLE = "print attributes with -af or -format"
 _PARAMETER = "Argument {} requires another parameter"
-_NUMBER = "Argument {} requires a number value  as a parameter."
+_NUMBER = "Argument -match requires a number value as a parameter."
 _COLUMNS = (
     "Argument {0} requires at least one attribute parameter\n\t\te.g. condor_history {0} ClusterId"
 )
@@ -26,8 +26,8 @@ OPTIONS: Final = (
     Option("wide", 1, modifiers=True),
     Option("match", 1, 1, missing=_NUMBER),
     Option("limit", 3, 1, missing=_NUMBER),
-    Option("scanlimit", 4, 1, missing=_NUMBER),
-    Option("since", 2, 1, missing="Argument {} requires a job id or an expression"),
+    Option("scanlimit", 4, 1, missing="Argument {} requires a number value  as a parameter."),
+    Option("since", 2, 1, missing=_PARAMETER),
     Option("submitter", 2, 1, missing="Argument {} requires the name of a user"),
     Option("startd", 3, refused=_ONLY_JOBS),
     Option("schedd", 3, ignored=True),
@@ -44,10 +44,10 @@ OPTIONS: Final = (
     ),
     Option("af", 2, GREEDY, modifiers=True, missing=_COLUMNS),
     Option("autoformat", 5, GREEDY, modifiers=True, missing=_COLUMNS),
-    Option("attributes", 2, 1, missing="Argument {} requires a list of attributes to show"),
+    Option("attributes", 2, 1, missing="Argument {} must be followed by a list of attributes"),
     Option("print-format", 2, modifiers=True, refused=_NO_SUCH_TABLE),
     Option("constraint", 1, 1, missing=_PARAMETER),
-    Option("completedsince", 3, refused="use -constraint 'CompletionDate >= EPOCH'"),
+    Option("completedsince", 3, 1, missing="Argument {} requires another parameter."),
     Option("debug", 1, modifiers=True, ignored=True),
     Option("diagnostic", 4, ignored=True),
     Option("name", 1, 1, missing="Argument {} requires name of a remote schedd"),

@@ -29,7 +29,7 @@ from .condor_q_options import COMMAND_LINE
 from .output import Output, parse_positive, stream_answer, warn_if_outdated
 from .renderers import format_title_date
 from .selection import Selection
-from .totals import build_summary_ad, render_footer
+from .totals import build_summary_ad, render_footer, render_totals_line
 
 _TRUE: Final = {"true", "t", "yes", "y", "1"}
 _FALSE: Final = {"false", "f", "no", "n", "0"}
@@ -83,6 +83,8 @@ class _Query:
     output: Output
     selection: Selection = field(default_factory=Selection)
     everybody: bool = False
+    #: whether the caller's own jobs are asked for because he named nobody's
+    own: bool = False
     every_schedd: bool = False
     #: "", or the user that -submitter names
     submitter: str = ""
@@ -101,10 +103,12 @@ def _parse(request: Request, view: QueueView, evaluator: Evaluator) -> _Query:
         elif not query.output.handle_option(argument):
             _apply_option(argument, query, view)
     selection = query.selection
-    everybody = query.everybody or query.file is not None
+    # root is a superuser of the queue, to whom all jobs are shown
+    everybody = query.everybody or query.file is not None or request.uid == 0
     own = _read_setting(request.env, "CONDOR_Q_ONLY_MY_JOBS", True) and not everybody
     if own and not selection.ids and not selection.owners:
         selection.owners.append(request.user)
+        query.own = True
     return query
 
 
@@ -151,9 +155,10 @@ def _apply_value(name: str, value: str, query: _Query, view: QueueView) -> None:
 
 
 def _apply_plain(name: str, query: _Query) -> None:
-    if name in ("allusers", "global"):
+    if name == "allusers":
         query.everybody = True
-        query.every_schedd |= name == "global"
+    elif name == "global":
+        query.every_schedd = True
     elif name in _STATUSES:
         query.selection.keep_statuses(map(str, _STATUSES[name]))
         query.table = _TABLES.get(name, query.table)
@@ -164,7 +169,7 @@ def _apply_plain(name: str, query: _Query) -> None:
     elif name in _CLOCKS:
         query.clock = _CLOCKS[name]
     elif query.table in ("batch", "queue"):
-        query.table = "batch" if name == "batch" else "queue"
+        query.table = "batch" if name in ("batch", "dag") else "queue"
 
 
 def _render(
@@ -178,7 +183,8 @@ def _render(
         yield _render_title(query, view, evaluator)
         if query.table == "totals":
             # HTCondor ends here with one more empty line; AliEn reads the last line.
-            yield "\n" + _render_footer(_count_statuses(query, view, evaluator), request, view)
+            counts = _count_statuses(query, view, evaluator)
+            yield _render_footer(counts, query, request, view)
         else:
             rows = _render_table(query, request, view, evaluator)
             is_text = query.table == "analysis"
@@ -186,7 +192,7 @@ def _render(
         return
     if query.table == "totals":
         counts = _count_statuses(query, view, evaluator)
-        ad = build_summary_ad(counts, view.count_jobs(request.user), view.count_jobs())
+        ad = build_summary_ad(counts, *_count_users(query, request, view))
         yield from query.output.render(lambda: [ad])
         return
     yield from query.output.render(lambda: selection.find(view, evaluator))
@@ -228,7 +234,7 @@ def _render_table(
     else:
         yield tables.CPU_HEADER if query.clock == "cpu" else tables.QUEUE_HEADER
         yield from map(rows.render_queue, counted())
-    yield "\n" + _render_footer(totals, request, view) + "\n"
+    yield "\n" + _render_footer(totals, query, request, view) + "\n"
 
 
 def _count_statuses(query: _Query, view: QueueView, evaluator: Evaluator) -> Mapping[int, int]:
@@ -250,16 +256,29 @@ def _count_owners(selection: Selection, view: QueueView) -> Mapping[int, int]:
     return totals
 
 
-def _render_footer(query: Mapping[int, int], request: Request, view: QueueView) -> str:
-    return render_footer(query, request.user, view.count_jobs(request.user), view.count_jobs())
+def _render_footer(
+    counts: Mapping[int, int], query: _Query, request: Request, view: QueueView
+) -> str:
+    """Render the totals; ``counts``: of the jobs that are asked for."""
+    if query.file:
+        return f"{render_totals_line('query', counts)}\n"
+    return render_footer(counts, *_count_users(query, request, view))
+
+
+def _count_users(
+    query: _Query, request: Request, view: QueueView
+) -> tuple[str, Mapping[int, int] | None, Mapping[int, int]]:
+    """Return the caller's name, the counts of his jobs if his own are meant, and of everybody's."""
+    own = view.count_jobs(request.user) if query.own else None
+    return f"{request.user}@{get_host(view.schedd_name)}", own, view.count_jobs()
 
 
 def _render_title(query: _Query, view: QueueView, evaluator: Evaluator) -> str:
     """Return two empty lines and whose queue this is."""
+    where, when = format_address(view.address), format_title_date(evaluator.now)
     if query.file:
         option, name = query.file
-        return f"\n\n-- {option.capitalize()}: {tables.sanitize_cell(name)}\n"
-    where, when = format_address(view.address), format_title_date(evaluator.now)
+        return f"\n\n-- {option.capitalize()}: {tables.sanitize_cell(name)} @ {when}\n"
     if not query.submitter:
         return f"\n\n-- Schedd: {view.schedd_name} : {where} @ {when}\n"
     host = get_host(view.schedd_name)

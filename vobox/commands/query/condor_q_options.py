@@ -13,7 +13,7 @@ _HOST = "-pool requires a hostname as an argument."
 
 OPTIONS: Final = (
     Option("wide", 1, modifiers=True),
-    Option("long", 1),
+    Option("long", 1, modifiers=True),
     Option("xml", 3),
     Option("limit", 3, 1, missing="-limit requires the max number of results as an argument."),
     Option("pool", 1, 1, missing=_HOST),
@@ -57,7 +57,6 @@ OPTIONS: Final = (
     Option("run", 1),
     Option("hold", 2),
     Option("held", 2),
-    Option("goodput", 2, refused=_NO_SUCH_TABLE),
     Option("cputime", 2),
     Option("currentrun", 2),
     Option("grid", 2, refused=_NO_SUCH_TABLE),

@@ -25,7 +25,7 @@ from vobox.commands.command_line import (
 from vobox.commands.schedd_names import is_pool, is_schedd
 from vobox.rpc.types import Answer, QueueView, Request
 
-from .condor_status_options import COMMAND_LINE
+from .condor_status_options import COMMAND_LINE, OTHER_ADS
 from .condor_status_tables import (
     render_any_table,
     render_collector_table,
@@ -45,7 +45,7 @@ _KINDS: Final = {"startd": "slots", "slots": "slots", "schedd": "schedd"} | {
         "claimed", "avail", "collector", "master", "any", "negotiator", "submitters", "compact",
         "run", "state",
     )
-}  # fmt: skip
+} | {name: "other" for name, _least in OTHER_ADS}  # fmt: skip
 #: What the kind of query itself asks of a slot.
 _IMPLIED: Final = {
     "claimed": 'State == "Claimed"',
@@ -119,8 +119,7 @@ def _apply_value(name: str, value: str, query: _Query) -> None:
     elif name == "sort":
         query.sort.append(check_expression(value, f"Error:  Parse error of: {value}\n"))
     elif name == "constraint":
-        error = f"Error: Failed to parse constraint: {value}\n"
-        query.constraints.append(check_expression(value, error))
+        query.constraints.append(check_expression(value, "Error: invalid constraint\n\n"))
 
 
 def _select(query: _Query, view: QueueView, evaluator: Evaluator, now: float) -> list[Ad]:
@@ -153,7 +152,7 @@ def _find_ads(kind: str, view: QueueView, now: float) -> Iterable[Ad]:
         return build_master_ads(view, now)
     if kind == "submitters":
         return build_submitter_ads(view, now)
-    if kind == "negotiator":
+    if kind in ("negotiator", "other"):
         return ()  # nothing is negotiated
     if kind == "any":
         return [

@@ -11,7 +11,8 @@ from typing import Final
 from vobox.client.usage import USAGES
 from vobox.commands.command_line import GREEDY, CommandLine, Option
 
-_OTHER_ADS: Final = (
+#: Kinds of ads that no daemon here has; in HTCondor's pools, too, there may be none.
+OTHER_ADS: Final = (
     ("absent", 2), ("ckptsrvr", 2), ("cod", 3), ("data", 2), ("defrag", 3),
     ("generic", 2), ("gpus", 3), ("grid", 1), ("java", 1), ("license", 2),
     ("offline", 2), ("quill", 2), ("storage", 3), ("vm", 2), ("world", 1),
@@ -19,13 +20,13 @@ _OTHER_ADS: Final = (
 _NO_SUCH_ADS: Final = "pilots, the schedd and its submitters have no such ads"
 _NO_SUCH_TABLE: Final = "print attributes with -af or -format"
 _NOT_FROM_FILES: Final = "it answers from the pool only"
-_NEEDS_ONE: Final = "{} requires one additional argument"
-_COLUMNS: Final = "Argument {} requires at last one attribute parameter"
+_NEEDS_ONE: Final = "condor_status: {} requires one additional argument"
+_COLUMNS: Final = "Error: Argument {} requires at least one attribute parameter"
 
 OPTIONS: Final = (
     Option("avail", 2),
-    Option("pool", 1, 1, missing="{} requires a hostname as an argument."),
-    Option("format", 1, 2, missing="{} requires two other arguments"),
+    Option("pool", 1, 1, missing="condor_status: {} requires a hostname as an argument."),
+    Option("format", 1, 2, missing="condor_status: {} requires two other arguments"),
     Option("autoformat", 5, GREEDY, modifiers=True, missing=_COLUMNS),
     Option("af", 2, GREEDY, modifiers=True, missing=_COLUMNS),
     Option("print-format", 2, modifiers=True, refused=_NO_SUCH_TABLE),
@@ -35,8 +36,8 @@ OPTIONS: Final = (
     Option("compact", 3),
     Option("nocompact", 5, ignored=True),
     Option("collector", 3),
-    Option("constraint", 1, 1, missing="{} requires another argument"),
-    Option("direct", 3, 1, missing="{} requires another argument"),
+    Option("constraint", 1, 1, missing="condor_status: {} requires another argument"),
+    Option("direct", 3, 1, missing="condor_status: {} requires another argument"),
     Option("diagnose", 3, modifiers=True, refused=_NOT_FROM_FILES),
     Option("debug", 2, modifiers=True, ignored=True),
     Option("help", 1),
@@ -48,7 +49,7 @@ OPTIONS: Final = (
     Option("attributes", 2, 1, missing=_NEEDS_ONE),
     Option("schedd", 2),
     Option("slots", 2),
-    Option("sort", 2, 1, missing="{} requires another argument"),
+    Option("sort", 2, 1, missing="condor_status: {} requires another argument"),
     Option("startd", 4),
     Option("state", 4),
     Option("server", 2, refused=f"nobody measures MIPS and KFLOPS; {_NO_SUCH_TABLE}"),
@@ -72,7 +73,7 @@ OPTIONS: Final = (
     Option("expert", 1, ignored=True),
     Option("version", 3),
     Option("verbose", 4, ignored=True),
-    *(Option(name, least, refused=_NO_SUCH_ADS) for name, least in _OTHER_ADS),
+    *(Option(name, least) for name, least in OTHER_ADS),
 )
 
 USAGE: Final = USAGES["condor_status"]
@@ -80,6 +81,6 @@ COMMAND_LINE: Final = CommandLine(
     OPTIONS,
     USAGE,
     unknown="Error:  Unknown option {option}\n{usage}",
-    missing='Error: {why}\nUse "condor_status -help" for details\n',
+    missing='{why}\nUse "condor_status -help" for details\n',
     empty_words=True,
 )

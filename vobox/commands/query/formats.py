@@ -30,16 +30,21 @@ XML_TAIL = "</classads>\n"
 class Projection:
     """The attributes to print: all with ``extra``, or those named that the job has."""
 
-    def __init__(self, names: Sequence[str] | None, extra: Ad) -> None:
-        self._names = None if names is None else frozenset(name.lower() for name in names)
+    def __init__(self, names: Sequence[str] | None, extra: Ad, as_named: bool = False) -> None:
+        """``as_named``: print the names as they are spelled here, not as the ad writes them."""
+        #: by the name in lower case, how it is printed if not as the ad writes it
+        self._names = None if names is None else {name.lower(): as_named and name for name in names}
         self._extra = extra
 
     def select(self, ad: Ad) -> list[tuple[str, str]]:
-        """Return (name as the ad writes it, expression text) pairs, sorted by name."""
+        """Return (name, expression text) pairs, sorted by name."""
         # Where a job has an attribute of its own, the extra one is not printed.
         items = {**self._extra.by_lower_name(), **ad.by_lower_name()}
-        lows = items if self._names is None else items.keys() & self._names
-        return [items[low] for low in sorted(lows)]
+        names = self._names
+        if names is None:
+            return [items[low] for low in sorted(items)]
+        lows = sorted(items.keys() & names.keys())
+        return [(names[low] or items[low][0], items[low][1]) for low in lows]
 
 
 def render_long(ads: Iterable[Ad], projection: Projection) -> Iterator[str]:
@@ -55,7 +60,8 @@ def render_json(ads: Iterable[Ad], projection: Projection, empty: str) -> Iterat
     """
     opening = "[\n"
     for ad in ads:
-        yield opening + "{\n" + ",\n".join(map(_format_json, projection.select(ad))) + "\n}\n"
+        members = ",\n".join(map(_format_json, projection.select(ad)))
+        yield opening + "{\n" + members + ("\n}\n" if members else "}\n")
         opening = ",\n"
     yield empty if opening == "[\n" else "]\n"
 

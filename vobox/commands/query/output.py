@@ -29,11 +29,13 @@ _NUMBER: Final = re.compile(r"[-+]?\d{1,18}\Z", re.ASCII)
 class Output:
     """The form that the options ask for; the command's own table if they ask for none.
 
-    ``empty_list``: what ``-json`` prints where there is no job.
+    ``empty_list``: what ``-json`` prints where there is no job; ``xml_gap``: what ``-xml`` puts
+    after each job, the head and the tail.
     """
 
-    def __init__(self, evaluator: Evaluator, empty_list: str = "") -> None:
+    def __init__(self, evaluator: Evaluator, empty_list: str = "", xml_gap: str = "") -> None:
         self._evaluator = evaluator
+        self._xml_gap = xml_gap
         self._empty_list = empty_list
         self._form = ""
         self._mask = PrintMask(evaluator)
@@ -51,8 +53,11 @@ class Output:
         :raises EarlyExit: for text that is not an expression or a format
         """
         name = flag.name
+        if name == "long" and flag.letters == "new":
+            raise EarlyExit("Error: -long:new is not supported here: use -long or -json\n")
         if name in _WHOLE_AD:
-            self._form = name
+            # -long:json is -json; HTCondor takes any other word for -long alone
+            self._form = flag.letters if flag.letters in _WHOLE_AD else name
         elif name == "attributes":
             names = [word for word in re.split(r"[,\s]+", flag.values[0]) if word]
             self._attributes = [*(self._attributes or []), *names]
@@ -74,13 +79,14 @@ class Output:
         if not self._form:
             return self._mask.render_rows(find)
         ads = find()
-        projection = Projection(self._find_names(), self._evaluator.extra)
+        as_named = self._attributes is not None
+        projection = Projection(self._find_names(), self._evaluator.extra, as_named)
         if self._form == "json":
             return render_json(ads, projection, self._empty_list)
         if self._form == "jsonl":
             return render_json_lines(ads, projection)
         if self._form == "xml":
-            return render_xml(ads, projection)
+            return (part + self._xml_gap for part in render_xml(ads, projection))
         return render_long(ads, projection)
 
     def fit_rows(self, rows: Iterable[str], env: Mapping[str, str]) -> Iterator[str]:

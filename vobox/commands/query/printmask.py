@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from vobox.classad.ad import Ad, convert_old_syntax
+from vobox.classad.ad import Ad, convert_old_syntax, unquote
 from vobox.classad.expressions import Evaluator, is_expression
 
 from .printf import parse_format
@@ -26,13 +26,10 @@ class Column:
     """One column of a row."""
 
     render: Renderer
-    prefixed: bool = True  #: the separator before it is printed
-    suffixed: bool = True  #: the separator after it is printed
     heading: str = ""
     #: widened to its widest value (only where there are headings)
     widening: bool = False
     least_width: int = 0
-    left: bool = True
 
 
 class PrintMask:
@@ -96,61 +93,35 @@ class PrintMask:
         if self._headings:
             yield from self._align(lambda: ([show(ad) for show in shows] for ad in find()))
             return
-        first, *others = shows
-        following = list(zip(self._build_separators(), others, strict=True))
+        separator = self._column_suffix + self._column_prefix
         prefix, suffix = self._row_prefix, self._row_suffix
         for ad in find():
-            row = prefix + first(ad)
-            for separator, show in following:
-                row += separator + show(ad)
-            yield row + suffix
-
-    def _build_separators(self) -> list[str]:
-        return [
-            (self._column_suffix if left.suffixed else "")
-            + (self._column_prefix if right.prefixed else "")
-            for left, right in zip(self._columns, self._columns[1:], strict=False)
-        ]
+            yield prefix + separator.join([show(ad) for show in shows]) + suffix
 
     def _align(self, rows: Callable[[], Iterable[list[str]]]) -> Iterator[str]:
         widths = [column.least_width for column in self._columns]
         for row in rows():
-            widths = [max(width, len(cell)) for width, cell in zip(widths, row, strict=True)]
+            widths = [max(width, _measure(cell)) for width, cell in zip(widths, row, strict=True)]
         widths = [
             width if column.widening else 0
             for width, column in zip(widths, self._columns, strict=True)
         ]
-        separators = [*self._build_separators(), self._row_suffix]
+        separator = self._column_suffix + self._column_prefix
         headings = [column.heading for column in self._columns]
-        for number, row in enumerate(chain([headings], rows())):
-            yield self._row_prefix + "".join(
-                (cell.ljust(width) if column.left or number == 0 else cell.rjust(width)) + separator
-                for cell, width, column, separator in zip(
-                    row, widths, self._columns, separators, strict=True
-                )
-            )
+        for row in chain([headings], rows()):
+            cells = map(str.ljust, row, widths)
+            yield self._row_prefix + separator.join(cells) + self._row_suffix
 
     def _add_job_id(self, labelled: bool) -> None:
         label = "ID = " if labelled else ""
         cluster = self._renderers.build_printf(parse_format(label + "%d."), "ClusterId")
         proc = self._renderers.build_printf(parse_format("%d"), "ProcId")
-        self._columns += [
+        heading = " ID"
+        self._columns.append(
             Column(
-                cluster,
-                suffixed=False,
-                heading=" ID",
-                widening=True,
-                least_width=5,
-                left=False,
-            ),
-            Column(
-                proc,
-                prefixed=False,
-                heading=" ",
-                widening=True,
-                least_width=3,
-            ),
-        ]
+                lambda ad: cluster(ad) + proc(ad), heading, widening=True, least_width=len(heading)
+            )
+        )
 
     def _add_name(self, attribute: str) -> str:
         """Note an attribute or expression as typed; return it in the new ClassAd syntax."""
@@ -159,6 +130,13 @@ class PrintMask:
             raise BadExpression(attribute)
         self.names.append(expression)
         return expression
+
+
+def _measure(cell: str) -> int:
+    """Return how wide a cell makes its column: HTCondor measures strings without their quotes."""
+    if cell == "undefined":
+        return 0
+    return len(unquote(cell)) if len(cell) > 1 and cell[0] == cell[-1] == '"' else len(cell)
 
 
 def _add_label(attribute: str, show: Renderer) -> Renderer:

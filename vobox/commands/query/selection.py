@@ -11,7 +11,7 @@ from vobox.classad.ad import Ad, quote
 from vobox.classad.expressions import Evaluator
 from vobox.rpc.types import QueueView
 
-_JOB_ID = re.compile(r"(\d+)(?:\.(\d+))?\Z", re.ASCII)
+_JOB_ID = re.compile(r"(\d+)(?:\.(\d+)?)?\Z", re.ASCII)
 _SIMPLE_OWNER = re.compile(r"[A-Za-z0-9_.+-]+\Z")
 
 
@@ -29,7 +29,7 @@ class Selection:
     limit: int | None = None
 
     def add_word(self, word: str) -> None:
-        """Add a positional argument: ``12``, ``12.0`` or an owner (the empty one has no jobs)."""
+        """Add a positional argument: ``12``, ``12.``, ``12.0`` or an owner ("": of no jobs)."""
         match = _JOB_ID.match(word)
         if match is None:
             self.owners.append(word)

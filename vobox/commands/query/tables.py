@@ -20,15 +20,15 @@ Clock = Literal["wall", "current", "cpu"]
 QUEUE_HEADER: Final = " ID      OWNER            SUBMITTED     RUN_TIME ST PRI SIZE CMD\n"
 CPU_HEADER: Final = " ID      OWNER            SUBMITTED     CPU_TIME ST PRI SIZE CMD\n"
 RUN_HEADER: Final = " ID      OWNER            SUBMITTED     RUN_TIME HOST(S)\n"
-IDLE_HEADER: Final = " ID      OWNER          UNIVERSE CPUS MEMORY STARTS LAST_HOST\n"
+IDLE_HEADER: Final = " ID      OWNER          UNIVERSE  CPUS MEMORY STARTS LAST_HOST\n"
 FACTORY_HEADER: Final = (
-    " ID     OWNER          SUBMITTED  LIMIT PRESNT   RUN  IDLE  HOLD NEXTID MODE DIGEST\n"
+    " ID      OWNER            SUBMITTED  LIMIT PRESNT   RUN    IDLE   HOLD NEXTID MODE DIGEST\n"
 )
 HOLD_HEADER: Final = " ID      OWNER          HELD_SINCE  CODE/SUB HOLD_REASON\n"
 HISTORY_HEADER: Final = " ID          OWNER            SUBMITTED   RUN_TIME   ST   COMPLETED CMD\n"
 
 _LETTERS: Final = {1: "I", 2: "R", 3: "X", 4: "C", 5: "H", 6: ">", 7: "S"}
-_UNIVERSES: Final = {5: "vanilla", 7: "scheduler", 9: "grid", 12: "local"}
+_UNIVERSES: Final = {5: "Vanilla", 7: "Scheduler", 9: "Grid", 12: "Local"}
 _ON_A_NODE: Final = (RUNNING, TRANSFERRING_OUTPUT, SUSPENDED)
 
 
@@ -57,12 +57,11 @@ class TableRows:
         """Render a row of ``condor_q -idle``."""
         universe = _UNIVERSES.get(ad.number("JobUniverse"), "")
         cpus, memory = (int(self._number(ad, f"Request{name}")) for name in ("Cpus", "Memory"))
-        host = sanitize_cell(self._evaluator.string(ad, "LastRemoteHost"))
-        row = (
-            f"{self._render_id(ad)} {self._render_owner(ad):<14} {universe:<8} {cpus:4} "
-            f"{memory:6} {ad.number('NumJobStarts'):6} {host}"
+        host = sanitize_cell(self._evaluator.string(ad, "LastRemoteHost")) or "undefined"
+        return (
+            f"{self._render_id(ad)} {self._render_owner(ad):<14} {universe:<9} {cpus:4} "
+            f"{memory:6} {ad.number('NumJobStarts'):6} {host}\n"
         )
-        return row.rstrip() + "\n"
 
     def render_hold(self, ad: Ad) -> str:
         """Render a row of ``condor_q -hold``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vobox.classad.ad import Ad
+from vobox.classad.ad import Ad, quote
 from vobox.jobs.status import (
     COMPLETED,
     HELD,
@@ -41,32 +41,46 @@ def render_totals_line(whose: str, counts: Mapping[int, int]) -> str:
 
 
 def build_summary_ad(
-    query: Mapping[int, int], users: Mapping[int, int], everybody: Mapping[int, int]
+    query: Mapping[int, int],
+    user: str,
+    users: Mapping[int, int] | None,
+    everybody: Mapping[int, int],
 ) -> Ad:
     """Return the ad of ``-totals -json``: of the query, of the user (My), of all (Allusers).
 
-    Names as in HTCondor's LiveJobCounters; DIRAC reads Idle and Running.
+    Names as in HTCondor's LiveJobCounters; DIRAC reads Idle and Running. There are no jobs of the
+    scheduler universe here. Parameters as of ``render_footer``.
     """
-    ad = Ad({"MyType": '"Summary"'})
-    for prefix, counts in (("", query), ("My", users), ("Allusers", everybody)):
+    ad = Ad({"MyType": '"Summary"', "ErrorCode": "0"})
+    counted = {"": query, "Allusers": everybody}
+    if users is not None:
+        counted["My"] = users
+        ad["MyName"] = quote(user)
+    for prefix, counts in counted.items():
         parts = _name_counts(counts)
-        ad[prefix + "Jobs"] = str(sum(parts.values()))
-        for state, number in parts.items():
-            ad[prefix + state.capitalize()] = str(number)
+        for kind, numbers in (("", parts), ("Scheduler", dict.fromkeys(parts, 0))):
+            ad[f"{prefix}{kind}Jobs"] = str(sum(numbers.values()))
+            for state, number in numbers.items():
+                if not (kind and state == "suspended"):
+                    ad[f"{prefix}{kind}{state.capitalize()}"] = str(number)
     return ad
 
 
 def render_footer(
-    query: Mapping[int, int], user: str, users: Mapping[int, int], everybody: Mapping[int, int]
+    query: Mapping[int, int],
+    user: str,
+    users: Mapping[int, int] | None,
+    everybody: Mapping[int, int],
 ) -> str:
-    """Render the three totals; the first two lines end in a blank, as HTCondor's do.
+    """Render the totals; all lines but the last end in a blank, as HTCondor's do.
 
     :param query: JobStatus → number of jobs, of those selected
-    :param user: whose jobs ``users`` counts
+    :param user: whose jobs ``users`` counts, as ``user@domain``
+    :param users: None where the query is not for a user's own jobs: then they are not shown
     :param everybody: the counts of all users
     """
+    own = "" if users is None else f"{render_totals_line(user, users)} \n"
     return (
-        f"{render_totals_line('query', query)} \n"
-        f"{render_totals_line(user, users)} \n"
+        f"{render_totals_line('query', query)} \n{own}"
         f"{render_totals_line('all users', everybody)}\n"
     )

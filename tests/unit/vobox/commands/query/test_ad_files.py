@@ -93,7 +93,7 @@ def test_ads_that_condor_q_printed_are_read_back(form: str, tmp_path: Path) -> N
 
     asked = ("-jobads", str(path), "-af", "ClusterId", "ProcId", "JobStatus", "Owner", "Note")
     assert out(condor_q, FakeQueue(), *asked) == '1 0 1 bob a "b" c\n2 1 5 games undefined\n'
-    assert out(condor_q, FakeQueue(), "-jobads", str(path)).startswith(f"\n\n-- Jobads: {path}\n")
+    assert out(condor_q, FakeQueue(), "-jobads", str(path)).startswith(f"\n\n-- Jobads: {path} @ ")
 
 
 def test_what_is_no_log_and_what_is_not_there_is_said(tmp_path: Path) -> None:

@@ -86,13 +86,11 @@ def test_jr_is_what_parsl_asks() -> None:
 def test_headings_stand_over_their_columns() -> None:
     queue = FakeQueue([job(1), job(12345, Owner="a-much-longer-name")])
     assert out(condor_q, queue, "-all", "-af:h", "ClusterId", "Owner", "X") == (
-        "ClusterId Owner              X        \n"
+        "ClusterId Owner              X\n"
         "1         games              undefined\n"
         "12345     a-much-longer-name undefined\n"
     )
-    assert out(condor_q, queue, "1", "-af:jh", "JobStatus") == (
-        " ID      JobStatus\n   1.0   1        \n"
-    )
+    assert out(condor_q, queue, "1", "-af:jh", "JobStatus") == (" ID JobStatus\n1.0 1        \n")
 
 
 def test_times_are_written_as_the_tables_write_them() -> None:

@@ -105,7 +105,7 @@ def test_nothing_found_in_the_other_forms() -> None:
     assert out(condor_history, FakeQueue(), "-jsonl") == ""
     assert out(condor_history, FakeQueue(), "-af", "ClusterId") == ""
     assert out(condor_history, FakeQueue(), "-long") == ""
-    assert out(condor_history, FakeQueue(), "-xml").endswith("<classads>\n</classads>\n")
+    assert out(condor_history, FakeQueue(), "-xml").endswith("<classads>\n\n</classads>\n\n")
 
 
 def test_an_unknown_option_puts_the_usage_on_stdout() -> None:
@@ -122,11 +122,14 @@ def test_an_unknown_option_puts_the_usage_on_stdout() -> None:
             "Error: Argument -af requires at least one attribute parameter\n"
             "\t\te.g. condor_history -af ClusterId\n",
         ),
-        (["-constraint", "Foo ("], "Error:  could not parse constraint ( Foo ( )\n"),
+        (["-constraint", "Foo ("], "Error:  could not parse constraint ( (Foo () )\n"),
         (["-constraint"], "Error: Argument -constraint requires another parameter\n"),
-        (["-since", "a b"], "Error: could not parse the -since expression ( a b )\n"),
-        (["-file", "/nope"], "Error: -file /nope: No such file or directory\n"),
-        (["-file", "a\0b"], "Error: -file a\0b: embedded null byte\n"),
+        (
+            ["-since", "a b"],
+            "Error: invalid -since constraint: a b\n\tconstraint must be a job-id, or expression.",
+        ),
+        (["-file", "/nope"], "Error opening history file /nope: No such file or directory\n"),
+        (["-file", "a\0b"], "Error opening history file a\0b: embedded null byte\n"),
     ],
 )
 def test_a_wrong_argument_is_explained_on_stderr(argv: list[str], stderr: str) -> None:
@@ -209,7 +212,7 @@ def test_a_file_is_read_with_the_callers_rights_or_not_at_all(tmp_path: Path) ->
     assert other.stderr == ("Error: -file secret: this schedd cannot read files with your rights\n")
     denied = condor_history(request(os.geteuid()), HISTORY, 0.0, _NoFiles())
     assert (denied.stdout, denied.code) == ("", 1)
-    assert denied.stderr == "Error: -file secret: Permission denied\n"
+    assert denied.stderr == "Error opening history file secret: Permission denied\n"
     own = condor_history(request(os.geteuid()), HISTORY, 0.0)
     assert own.code == 0
     assert "ClusterId = 39\n" in own.stdout

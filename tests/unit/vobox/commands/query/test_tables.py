@@ -12,10 +12,9 @@ NOBATCH = " ID      OWNER            SUBMITTED     RUN_TIME ST PRI SIZE CMD\n"
 NONE = "0 jobs; 0 completed, 0 removed, 0 idle, 0 running, 0 held, 0 suspended"
 
 
-def footer(query: str, user: str, everybody: str, name: str = "games") -> str:
-    return (
-        f"Total for query: {query} \nTotal for {name}: {user} \nTotal for all users: {everybody}\n"
-    )
+def footer(query: str, user: str, everybody: str) -> str:
+    own = f"Total for games@vobox1.example.org: {user} \n" if user else ""
+    return f"Total for query: {query} \n{own}Total for all users: {everybody}\n"
 
 
 def test_nobatch_is_exact() -> None:
@@ -106,7 +105,7 @@ def test_an_unknown_id_is_an_empty_table() -> None:
     queue = FakeQueue([job(5)])
     one = "1 jobs; 0 completed, 0 removed, 1 idle, 0 running, 0 held, 0 suspended"
     assert out(condor_q, queue, "99", "-nobatch") == (
-        TITLE + NOBATCH + "\n" + footer(NONE, one, one) + "\n"
+        TITLE + NOBATCH + "\n" + footer(NONE, "", one) + "\n"
     )
 
 
@@ -136,13 +135,13 @@ def test_the_batch_table_gathers_a_name_over_clusters_and_counts_done_jobs() -> 
 def test_a_job_that_a_condition_hides_is_not_called_done() -> None:
     queue = FakeQueue([job(1, proc, 1 + proc, TotalSubmitProcs=2) for proc in range(2)])
     row = out(condor_q, queue, "-const", "JobStatus == 1").splitlines()[4]
-    assert row.split()[5:] == ["_", "_", "1", "1", "1.0"]
+    assert row.split()[5:] == ["_", "_", "1", "2", "1.0"]
 
 
 def test_totals_end_with_the_line_that_alien_reads() -> None:
     queue = FakeQueue([job(1, 0, 2), job(1, 1, 6), job(1, 2, 1), job(2, 0, 5), job(3, 0, 7)])
     five = "5 jobs; 0 completed, 0 removed, 1 idle, 2 running, 1 held, 1 suspended"
-    assert out(condor_q, queue, "-totals") == TITLE + "\n" + footer(five, five, five)
+    assert out(condor_q, queue, "-totals") == TITLE + footer(five, five, five)
 
 
 def test_totals_with_columns_are_those_of_the_summary_ad() -> None:
@@ -155,10 +154,7 @@ def test_totals_with_columns_are_those_of_the_summary_ad() -> None:
 def test_totals_of_everybody_read_no_job() -> None:
     queue = FakeQueue([job(1), job(2, 0, 4, Owner="bob")])
     everybody = "2 jobs; 1 completed, 0 removed, 1 idle, 0 running, 0 held, 0 suspended"
-    own = "1 jobs; 0 completed, 0 removed, 1 idle, 0 running, 0 held, 0 suspended"
-    assert out(condor_q, queue, "-all", "-totals") == (
-        TITLE + "\n" + footer(everybody, own, everybody)
-    )
+    assert out(condor_q, queue, "-all", "-totals") == TITLE + footer(everybody, "", everybody)
     assert queue.read == 0
 
 
@@ -166,7 +162,15 @@ def test_totals_of_a_condition_count_only_its_jobs() -> None:
     queue = FakeQueue([job(1), job(2, 0, 2)])
     text = out(condor_q, queue, "-totals", "-constraint", "JobStatus == 2")
     assert "Total for query: 1 jobs; 0 completed, 0 removed, 0 idle, 1 running," in text
-    assert "Total for games: 2 jobs;" in text
+    assert "Total for games@vobox1.example.org: 2 jobs;" in text
+
+
+def test_root_is_shown_the_jobs_of_all() -> None:
+    queue = FakeQueue([job(1), job(2, 0, Owner="bob")])
+    assert out(condor_q, queue, "-af", "ClusterId") == "1\n"
+    assert out(condor_q, queue, "-global", "-af", "ClusterId") == "1\n"
+    assert out(condor_q, queue, "-af", "ClusterId", uid=0) == "1\n2\n"
+    assert "Total for games" not in out(condor_q, queue, uid=0)
 
 
 def test_run_lists_hosts_and_has_no_footer() -> None:
@@ -204,7 +208,7 @@ def test_idle_has_a_table_of_its_own() -> None:
     text = out(condor_q, FakeQueue([job(1, 0, 2), waiting]), "-idle")
     header, row = text.splitlines()[-2:]
     assert header.split() == ["ID", "OWNER", "UNIVERSE", "CPUS", "MEMORY", "STARTS", "LAST_HOST"]
-    assert row.split() == ["2.0", "games", "vanilla", "4", "128", "3", "slot1@node7"]
+    assert row.split() == ["2.0", "games", "Vanilla", "4", "128", "3", "slot1@node7"]
 
 
 def test_a_queue_without_factories_or_dags_has_empty_and_plain_tables() -> None:
@@ -212,7 +216,7 @@ def test_a_queue_without_factories_or_dags_has_empty_and_plain_tables() -> None:
     assert out(condor_q, queue, "-factory").splitlines()[-1].split()[:3] == [
         "ID", "OWNER", "SUBMITTED",
     ]  # fmt: skip
-    assert out(condor_q, queue, "-dag") == out(condor_q, queue, "-nobatch")
+    assert out(condor_q, queue, "-dag") == out(condor_q, queue)
 
 
 def test_a_submitter_that_nobody_knows_is_an_error() -> None:
@@ -239,7 +243,7 @@ def test_a_submitter_has_a_title_of_its_own() -> None:
 def test_global_with_nothing_at_all_says_so() -> None:
     assert out(condor_q, FakeQueue(), "-global") == "All queues are empty\n"
     other = FakeQueue([job(1, Owner="bob")])
-    assert "ID: 1" in out(condor_q, other, "-global")
+    assert "ID: 1" in out(condor_q, other, "-global", "-allusers")
 
 
 def test_an_untrusted_queue_is_still_shown_but_the_health_check_fails() -> None:

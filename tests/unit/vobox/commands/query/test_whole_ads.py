@@ -41,7 +41,7 @@ def test_long_is_sorted_and_ends_each_ad_with_an_empty_line() -> None:
 
 def test_long_of_two_jobs_is_two_blocks() -> None:
     text = out(condor_q, QUEUE, "-long", "-attributes", "procid,ClusterId,Nope")
-    assert text == "ClusterId = 1\nProcId = 0\n\nClusterId = 2\nProcId = 0\n\n"
+    assert text == "ClusterId = 1\nprocid = 0\n\nClusterId = 2\nprocid = 0\n\n"
 
 
 def test_a_line_break_in_a_string_cannot_pose_as_an_attribute() -> None:
