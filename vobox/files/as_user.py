@@ -134,9 +134,13 @@ class OwnerFileReader:
         return iter(sorted(found))
 
     def glob(self, directory: str, pattern: str) -> list[str]:
-        """Return the paths that match, relative to ``directory``, sorted."""
+        """Return the paths that match, relative to ``directory``, sorted; raises OSError."""
         with as_owner(self._uid, self._gid):
-            return sorted(glob.glob(pattern, root_dir=directory))  # noqa: PTH207 (relative names)
+            matches = glob.iglob(pattern, root_dir=directory)  # noqa: PTH207 (relative names)
+            found = list(itertools.islice(matches, MAX_FILES + 1))
+        if len(found) > MAX_FILES:
+            raise OSError(errno.E2BIG, f"more than {MAX_FILES} files", pattern)
+        return sorted(found)
 
     def write(self, path: str, data: bytes) -> None:
         """Create or replace a file; raises OSError."""
