@@ -44,9 +44,10 @@ def test_a_user_is_known_by_name_or_number() -> None:
     assert choose_job_user("nobody", 0, euid=0) == JobUser(
         nobody.pw_uid, nobody.pw_gid, "nobody", nobody.pw_dir
     )
-    assert choose_job_user("4242", 0, euid=0) == JobUser(4242, 4242)
-    assert choose_job_user("4242:17", 0, euid=0) == JobUser(4242, 17)
-    assert choose_job_user("4242:root", 0, euid=0).gid == 0
+    # a number that no user has
+    assert choose_job_user("4000000000", 0, euid=0) == JobUser(4000000000, 4000000000)
+    assert choose_job_user("4000000000:17", 0, euid=0) == JobUser(4000000000, 17)
+    assert choose_job_user("4000000000:root", 0, euid=0).gid == 0
     assert choose_job_user("self", 0, euid=0).home == root.pw_dir
 
 
