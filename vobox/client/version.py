@@ -10,30 +10,39 @@ from .client import keep_standard_streams, write
 
 #: clients compare the number with features of HTCondor
 NUMBER = "25.14.0"
-USAGE = "Usage: condor_version [-arch]\n"
+USAGE = """\
+Usage: condor_version [options]
+   If no options are specified, print the version and platform strings
+   where the tool was built.  Valid options are:
+   -help\t(this message)
+   -arch\t(print the ARCH string)
+   -opsys\t(print the OPSYS string)
+"""
 VERSION_LINE = "$CondorVersion: " + NUMBER + " 2026-11-22 BuildID: plancton PackageID: plancton $"
+
+
+ARCH, OPSYS = os.uname().machine.upper(), os.uname().sysname
 
 
 def format_platform() -> str:
     """Return the second line of the answer: the platform of this machine."""
-    return "$CondorPlatform: %s-Linux $" % os.uname().machine.upper()
+    return "$CondorPlatform: %s-%s $" % (ARCH, OPSYS)
 
 
 def main() -> int:
     """Print the version; return the exit code."""
     keep_standard_streams()
-    arch = False
+    text = VERSION_LINE + "\n" + format_platform()
     for word in sys.argv[1:]:
-        if word == "-arch":
-            arch = True
+        if word in ("-arch", "-opsys"):
+            text = ARCH if word == "-arch" else OPSYS
         elif word in ("-help", "--help"):
             write(1, USAGE.encode("ascii"))
             return 0
         elif word not in ("", "-version", "--version"):
-            text = "Unrecognized option: %s\n%s" % (word, USAGE)
+            text = "ERROR: unrecognized argument: '%s'\n%s" % (word, USAGE)
             write(2, text.encode("utf-8", "backslashreplace"))
             return 1
-    text = os.uname().machine.upper() if arch else VERSION_LINE + "\n" + format_platform()
     write(1, (text + "\n").encode("ascii"))
     return 0
 

@@ -45,6 +45,11 @@ class WaitOptions:
         self.seconds = None  # type: int | None
 
 
+def _refuse_both(option: str, other: str, is_given: bool) -> None:
+    if is_given:
+        raise CommandExit(1, "", "%s cannot be used with %s\n%s" % (option, other, USAGE))
+
+
 def parse(argv: "list[str]") -> WaitOptions:
     """Read a command line; raises CommandExit."""
     options, job = WaitOptions(), ""
@@ -59,6 +64,7 @@ def parse(argv: "list[str]") -> WaitOptions:
         elif word.partition(":")[0] == "-echo":
             _parse_echo(options, word.partition(":")[2])
         elif len(word) >= 4 and "-allevents".startswith(word):
+            _refuse_both("-allevents", "-num", options.number > 0)
             options.allevents = True
         elif word in ("-wait", "-num"):
             value = next(words, None)
@@ -70,6 +76,7 @@ def parse(argv: "list[str]") -> WaitOptions:
             elif number < 1:
                 raise CommandExit(1, "", "-num must be greater than zero\n" + USAGE)
             else:
+                _refuse_both("-num", "-allevents", options.allevents)
                 options.number = number
         elif word.startswith("-") and not (word == "-1" and options.log and not job):
             raise CommandExit(1, "", USAGE)
@@ -79,8 +86,6 @@ def parse(argv: "list[str]") -> WaitOptions:
             job = word
         else:
             raise CommandExit(1, "", "Extra argument: %s\n\n%s" % (word, USAGE))
-    if options.number and options.allevents:
-        raise CommandExit(1, "", "-num cannot be used with -allevents\n" + USAGE)
     if not options.log:
         raise CommandExit(1, "", USAGE)
     if job:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from vobox.client import wait, watch_q
+from vobox.client import version, wait, watch_q
 from vobox.commands.submit.options import USAGE as SUBMIT_USAGE
 
 from . import (
@@ -154,7 +154,7 @@ _COMMANDS: dict[str, tuple[str, Sequence[Option] | str]] = {
     ),
     "condor_version": (
         "Prints the release whose behaviour is followed, and `plancton` as its build.",
-        "Usage: condor_version [-arch]\n",
+        version.USAGE,
     ),
 }
 

@@ -103,9 +103,6 @@ class _CondorSubmit:
         description = read_description(
             text, source, options.extra, self._request.env, self._builtin, self._sources
         )
-        if not description.queue_statements:
-            shown = "(stdin)" if options.file in (None, "-") else options.file
-            raise submit_error(f'"{shown}" doesn\'t contain any "queue" commands -- no jobs queued')
         cluster = DRY_RUN_CLUSTER if options.dry_run else self._target.new_cluster()
         jobs = self._make_jobs(description, cluster, self.report)
         if not jobs and not options.terse:

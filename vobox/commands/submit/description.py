@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from .conditions import IfBlocks
-from .errors import SubmitError, append_error, job_error, line_error
+from .errors import SubmitError, append_error, include_error, job_error, line_error
 from .logical_lines import LogicalLine, is_queue, read_lines
 from .macros import Expander, find_references, replace_self
 from .sources import TextSources
@@ -110,13 +110,15 @@ class _DescriptionReader:
 
     def read(self, text: str) -> Description:
         """Read the text; raises SubmitError."""
-        self._read(text)
-        if self._extra.queue and not self._result.queue_statements:
-            (line,) = read_lines(self._extra.queue, "-queue")
-            self._queue(line)
+        end = self._read(text)
+        if not self._result.queue_statements:
+            # as HTCondor since 25: a description without a queue statement is one job
+            (line,) = read_lines(self._extra.queue or "queue", "-queue")
+            self._queue(replace(line, number=end))
         return self._result
 
-    def _read(self, text: str) -> None:
+    def _read(self, text: str) -> int:
+        """Read the innermost text; returns the number of its last line that says something."""
         source, line_number = self._texts[-1], 0
         opened = self._conditions.depth
         for line in read_lines(text, source):
@@ -126,12 +128,13 @@ class _DescriptionReader:
                 if self._conditions.depth < opened:
                     raise job_error(f"{line.kind} without matching if")
             except SubmitError as refusal:
-                if "on Line" in refusal.stderr:
-                    raise
-                reason = refusal.stderr.strip().removeprefix("ERROR: ")
-                raise line_error(line.number, source, reason) from None
-        if self._conditions.depth > opened:
-            raise line_error(line_number, source, "if without matching endif")
+                raise line_error(line.number, source, refusal.reason) from None
+        # as in HTCondor, a queue statement ends the description, which may be in an if
+        if self._conditions.depth > opened and not self._result.queue_statements:
+            where = f'{"|" if len(self._texts) > 1 else ""}Submit:-1:Error "{source}"'
+            reason = f"endif(s) not found before end-of-file\n{where}, Line {line_number}: "
+            raise line_error(line_number, source, reason)
+        return line_number
 
     def _handle_line(self, line: LogicalLine) -> None:
         if line.kind != "set":
@@ -171,15 +174,18 @@ class _DescriptionReader:
             raise job_error("include into a file is not supported; run the command beforehand")
         if len(self._texts) > MAX_INCLUDES:
             raise job_error(f"more than {MAX_INCLUDES} texts include each other")
-        words = found["words"].lower()
-        if "command" in words or "output" in words or what.endswith("|"):
-            text = self._sources.run_command(what.removesuffix("|").strip())
-        elif "ifexist" in words and not self._sources.exists(what):
-            return
-        else:
-            text = self._sources.read_file(what, "include file")
-        self._texts.append(what)
-        self._read(text)
+        words, depth = found["words"].lower(), len(self._texts)
+        try:
+            if "command" in words or "output" in words or what.endswith("|"):
+                text = self._sources.run_command(what.removesuffix("|").strip())
+            elif "ifexist" in words and not self._sources.exists(what):
+                return
+            else:
+                text = self._sources.read_file(what)
+            self._texts.append(what)
+            self._read(text)
+        except SubmitError as refusal:
+            raise include_error(what, depth, refusal) from None
         self._texts.pop()
 
     def _queue(self, line: LogicalLine) -> None:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 
 class SubmitError(Exception):
-    """condor_submit ends with exit code 1; ``stderr`` is the whole text that it prints."""
+    """condor_submit ends with exit code 1.
 
-    def __init__(self, stderr: str) -> None:
+    ``stderr``: the whole text that it prints; ``reason``: that without what every error begins
+    with; ``line``: the number of the wrong line, 0 for none.
+    """
+
+    def __init__(self, stderr: str, reason: str | None = None, line: int = 0) -> None:
         super().__init__(stderr.strip())
         self.stderr = stderr
+        self.reason = stderr.strip().removeprefix("ERROR: ") if reason is None else reason
+        self.line = line
 
 
 def job_error(text: str) -> SubmitError:
@@ -23,10 +29,21 @@ def submit_error(text: str) -> SubmitError:
 
 def line_error(line: int, source: str, text: str = "") -> SubmitError:
     """Return the error of line ``line`` (counted from 1) of ``source``."""
-    return SubmitError(
+    stderr = (
         f"\nERROR: on Line {line} of {source}: {text}\n"
         f"\nERROR: Failed to parse command file (line {line}).\n"
     )
+    return SubmitError(stderr, text, line)
+
+
+def include_error(source: str, depth: int, error: SubmitError) -> SubmitError:
+    """Return the error of the line that includes ``source``, of what is wrong there.
+
+    ``depth``: 1 if the description itself includes it.
+    """
+    where = f'Submit:-1:Error "{source}", Line {error.line}, Include Depth {depth}'
+    text = f"\n{where}: {error.reason}"
+    return SubmitError(text, text)
 
 
 def append_error(number: int, text: str) -> SubmitError:

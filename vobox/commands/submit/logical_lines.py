@@ -112,11 +112,11 @@ def _parse_statement(text: str, physical: _PhysicalLines, source: str) -> Logica
             rest = rest.removeprefix(":").strip()
         return LogicalLine(physical.number, word[1].lower(), "", rest)
     key, colon, _ = text.partition(":")
-    raise line_error(
-        physical.number,
-        source,
-        "invalid queue statement." if colon and " " not in key.strip() else "",
-    )
+    problem = ""
+    if colon and " " not in key.strip():
+        where = f'Submit:-1:Error "{source}", Line {physical.number}'
+        problem = f"invalid queue statement.\n{where}: cannot parse: {text}"
+    raise line_error(physical.number, source, problem)
 
 
 def _read_until(end: str, physical: _PhysicalLines, source: str) -> str:

@@ -109,8 +109,7 @@ def _parse_plan(
             items, warnings = sources.match_files(items, kind)
             warn(warnings)
     except SubmitError as refusal:
-        reason = refusal.stderr.strip().removeprefix("ERROR: ")
-        raise line_error(step.line, source, reason) from None
+        raise line_error(step.line, source, refusal.reason) from None
     return _QueuePlan(
         count, variables, items, None if selected is None else _parse_slice(selected, items)
     )
@@ -122,7 +121,9 @@ def _parse_count(text: str, line: int, source: str) -> int:
     value = find_constant_integer(text)
     if value is None:
         raise line_error(line, source, "Invalid Queue count expression")
-    return max(value, 0)
+    if value < 0:
+        raise line_error(line, source, "Queue count out of range")
+    return value
 
 
 def _read_items(mode: str, rest: str, step: QueueStatement, sources: TextSources) -> list[str]:
@@ -151,7 +152,7 @@ def _read_item_lines(name: str, sources: TextSources) -> list[str]:
     elif name in ("-", "<"):
         text = sources.stdin()
     else:
-        text = sources.read_file(name, "itemlist file")
+        text = sources.read_file(name)
     items, begun = [], ""
     for line in text.splitlines():
         line = line.strip()

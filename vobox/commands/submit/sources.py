@@ -35,16 +35,16 @@ class TextSources:
             return False
         return True
 
-    def read_file(self, name: str, what: str) -> str:
-        """Return the text of a file; ``what`` it is, for the error: "include file"."""
+    def read_file(self, name: str) -> str:
+        """Return the text of a file that is included, or has the items of a queue statement."""
         path = posixpath.join(self._cwd, name)
         try:
             size = self._files.size(path)
             if size > MAX_DESCRIPTION:
-                raise job_error(f"{what} {name} has {size} bytes; it may have {MAX_DESCRIPTION}")
+                raise job_error(f"{name} has {size} bytes; it may have {MAX_DESCRIPTION}")
             return self._store.read(path).decode("utf-8", "surrogateescape")
         except OSError as error:
-            raise job_error(f"Can't open {what}: {name} ({error.strerror})") from None
+            raise job_error(f"can't open file {name}: {error.strerror}") from None
 
     def run_command(self, command: str) -> str:
         """Return what a command prints; it is not given to a shell."""
@@ -56,7 +56,7 @@ class TextSources:
             raise job_error("a command is missing")
         code, output = self._caller.run(argv, MAX_DESCRIPTION)
         if code == 127:
-            raise job_error(f"{command}: not a valid command")
+            raise job_error("not a valid command, errno=2 : No such file or directory")
         if code:
             raise job_error(f'"{command}": command terminated with exit code {code}')
         return output.decode("utf-8", "surrogateescape")
@@ -82,8 +82,6 @@ class TextSources:
                     )
                 else:
                     found.append(shown)
-            if not matched:
-                warnings.append(f"WARNING: no matches for '{pattern}'\n")
         return found, warnings
 
     def _matching(self, pattern: str, kind: str) -> list[str]:

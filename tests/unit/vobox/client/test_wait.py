@@ -198,6 +198,8 @@ def test_a_file_that_is_no_log_is_explained(tmp_path: Path, make: object, text: 
         (["-num"], "-num requires an argument\n" + wait.USAGE, 1),
         (["-num", "0", "l"], "-num must be greater than zero\n" + wait.USAGE, 1),
         (["-num", "1", "-all", "l"],
+         "-allevents cannot be used with -num\n" + wait.USAGE, 1),
+        (["-all", "-num", "1", "l"],
          "-num cannot be used with -allevents\n" + wait.USAGE, 1),
         (["-echo:XML", "l"], "-echo:XML: only ISO_DATE and UTC are known here\n", 1),
     ],

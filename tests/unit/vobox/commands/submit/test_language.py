@@ -135,12 +135,21 @@ def test_any_command_line_is_accepted_or_refused_with_an_error(argv: list[str]) 
     [
         ("executable = agent.sh\nfoo bar\nqueue\n", 2, ""),
         ("a = \\\n b\n\n$osb\nqueue\n", 4, ""),
-        ("key : value\nqueue\n", 1, "invalid queue statement."),
+        (
+            "key : value\nqueue\n",
+            1,
+            'invalid queue statement.\nSubmit:-1:Error "e.sub", Line 1: cannot parse: key : value',
+        ),
         ("executable = agent.sh\nqueue foo\n", 2, "Invalid Queue count expression"),
         ("executable = agent.sh\nqueue = 3\n", 2, "Invalid Queue count expression"),
         ("+ Foo = 1\nqueue\n", 1, ""),
         ("executable = agent.sh\nqueue\ntrailing words\n", 3, ""),
-        ("if true\nqueue\n", 2, "if without matching endif"),
+        ("executable = agent.sh\nqueue -1\n", 2, "Queue count out of range"),
+        (
+            "a = 1\nif false\nqueue\n",
+            3,
+            'endif(s) not found before end-of-file\nSubmit:-1:Error "e.sub", Line 3: ',
+        ),
         ("else\n", 1, "else without matching if"),
         (
             "if maybe\nendif\n",
@@ -150,7 +159,12 @@ def test_any_command_line_is_accepted_or_refused_with_an_error(argv: list[str]) 
         ),
         ("x @=end\na\n", 1, "the text that begins here has no end: no line @end"),
         ("queue x in (\na\n", 1, "Reached end of file without finding closing brace ')'"),
-        ("include : nope\n", 1, "Can't open include file: nope (No such file or directory)"),
+        (
+            "include : nope\n",
+            1,
+            '\nSubmit:-1:Error "nope", Line 0, Include Depth 1: '
+            "can't open file nope: No such file or directory",
+        ),
         ("include nope\n", 1, "include needs ': FILE', or 'command : COMMAND'"),
         ("include : $(nope)\n", 1, "include needs ': FILE', or 'command : COMMAND'"),
         (
@@ -158,7 +172,12 @@ def test_any_command_line_is_accepted_or_refused_with_an_error(argv: list[str]) 
             1,
             "include into a file is not supported; run the command beforehand",
         ),
-        ("include command : nope 1\n", 1, "nope 1: not a valid command"),
+        (
+            "include : nope 1 |\n",
+            1,
+            '\nSubmit:-1:Error "nope 1 |", Line 0, Include Depth 1: '
+            "not a valid command, errno=2 : No such file or directory",
+        ),
         (
             "use template : x\n",
             1,
@@ -167,7 +186,7 @@ def test_any_command_line_is_accepted_or_refused_with_an_error(argv: list[str]) 
         (
             "executable = agent.sh\nqueue x from nope -l |\n",
             2,
-            "nope -l: not a valid command",
+            "not a valid command, errno=2 : No such file or directory",
         ),
         ("executable = agent.sh\nqueue x matching\n", 2, "Invalid Queue count expression"),
         ("x+=3\n", 1, ""),
@@ -175,7 +194,7 @@ def test_any_command_line_is_accepted_or_refused_with_an_error(argv: list[str]) 
         (
             "executable = agent.sh\nqueue x from nope.txt\n",
             2,
-            "Can't open itemlist file: nope.txt (No such file or directory)",
+            "can't open file nope.txt: No such file or directory",
         ),
         ("error : the owner says no\n", 1, "the owner says no"),
         ("a = \udcff\n", 1, "the line is not UTF-8"),
@@ -268,6 +287,8 @@ def test_assignments_apply_to_later_queue_statements_and_procs_go_on_counting() 
         ("QUEUE 1+1", ["", ""]),
         ("queue $(N)", ["", "", ""]),
         ("queue", [""]),
+        ("", [""]),
+        ("if true\nqueue", [""]),
     ],
 )
 def test_the_queue_statement_says_which_jobs(statement: str, values: list[str]) -> None:

@@ -74,18 +74,12 @@ def test_more_jobs_than_maxjobs_submit_none() -> None:
     assert not host.target.submitted
 
 
-def test_no_queue_statement_submits_nothing() -> None:
-    answer = FakeSubmitHost().submit("executable = agent.sh\n")
+@pytest.mark.parametrize("text", ["", "# nothing\n", "a = 1\n\n"])
+def test_a_description_without_a_program_submits_nothing(text: str) -> None:
+    answer = FakeSubmitHost().submit(text)
 
     assert (answer.code, answer.stdout) == (1, "Submitting job(s)")
-    assert answer.stderr == (
-        '\nERROR: "e.sub" doesn\'t contain any "queue" commands -- no jobs queued\n'
-    )
-    terse = FakeSubmitHost().run("-terse", stdin="executable = agent.sh\n")
-    assert (terse.stdout, terse.stderr) == (
-        "",
-        '\nERROR: "(stdin)" doesn\'t contain any "queue" commands -- no jobs queued\n',
-    )
+    assert answer.stderr == "ERROR: No 'executable' parameter was provided\n"
 
 
 def test_a_description_that_is_not_there_is_named() -> None:

@@ -59,26 +59,33 @@ def test_what_is_not_reached_is_not_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "source", "line", "problem"),
+    ("files", "source", "line", "depth", "problem"),
     [
-        ({"a": "x = 1\nfoo bar\n"}, "a", 2, ""),
-        ({"a": "include : b\n", "b": "\n\n\nerror : no good\n"}, "b", 4, "no good"),
-        ({"a": "queue\n"}, "a", 1, "an included text cannot hold a queue statement"),
-        ({"a": "include : a\n"}, "a", 1, "more than 8 texts include each other"),
-        ({"a": "endif\n"}, "a", 1, "endif without matching if"),
+        ({"a": "x = 1\nfoo bar\n"}, "a", 2, 1, ""),
+        ({"a": "include : b\n", "b": "\n\n\nerror : no good\n"}, "b", 4, 2, "no good"),
+        ({"a": "queue\n"}, "a", 1, 1, "an included text cannot hold a queue statement"),
+        ({"a": "include : a\n"}, "a", 1, 8, "more than 8 texts include each other"),
+        ({"a": "endif\n"}, "a", 1, 1, "endif without matching if"),
         (
             {"a": "if true\ninclude : b\nendif\n", "b": "x = 1\nendif\n"},
             "b",
             2,
+            2,
             "endif without matching if",
         ),
-        ({"a": "if true\n"}, "a", 1, "if without matching endif"),
-        ({"a": "x = \udcff\n"}, "a", 1, "the line is not UTF-8"),
-        ({}, "e.sub", 1, "Can't open include file: a (No such file or directory)"),
+        (
+            {"a": "if true\nx = 1\n"},
+            "a",
+            2,
+            1,
+            'endif(s) not found before end-of-file\n|Submit:-1:Error "a", Line 2: ',
+        ),
+        ({"a": "x = \udcff\n"}, "a", 1, 1, "the line is not UTF-8"),
+        ({}, "a", 0, 1, "can't open file a: No such file or directory"),
     ],
 )
 def test_a_bad_line_is_named_with_the_text_it_is_in(
-    files: dict[str, str], source: str, line: int, problem: str
+    files: dict[str, str], source: str, line: int, depth: int, problem: str
 ) -> None:
     host = FakeSubmitHost(
         {f"{CWD}/{n}": t.encode("utf-8", "surrogateescape") for n, t in files.items()}
@@ -86,15 +93,16 @@ def test_a_bad_line_is_named_with_the_text_it_is_in(
     answer = host.submit("include : a\nexecutable = agent.sh\nqueue\n")
 
     assert answer.code == 1
-    assert answer.stderr == (
-        f"\nERROR: on Line {line} of {source}: {problem}\n"
-        f"\nERROR: Failed to parse command file (line {line}).\n"
+    assert answer.stderr.startswith('\nERROR: on Line 1 of e.sub: \nSubmit:-1:Error "a", Line ')
+    assert answer.stderr.endswith(
+        f'\nSubmit:-1:Error "{source}", Line {line}, Include Depth {depth}: {problem}\n'
+        "\nERROR: Failed to parse command file (line 1).\n"
     )
 
 
 @pytest.mark.parametrize(
     ("code", "problem"),
-    [(127, "nope 1: not a valid command"),
+    [(127, "not a valid command, errno=2 : No such file or directory"),
      (3, '"nope 1": command terminated with exit code 3')],
 )  # fmt: skip
 def test_a_command_that_fails_ends_the_submit(code: int, problem: str) -> None:
@@ -104,14 +112,15 @@ def test_a_command_that_fails_ends_the_submit(code: int, problem: str) -> None:
         host.caller.programs = {("nope", "1"): (code, b"x = 1\n")}
         answer = host.submit(text)
         assert answer.code == 1
-        assert f"on Line {line} of e.sub: {problem}\n" in answer.stderr
+        assert f"on Line {line} of e.sub: " in answer.stderr
+        assert f": {problem}\n" in answer.stderr
 
 
 def test_a_command_with_bad_quotes_is_refused_unrun() -> None:
     host = FakeSubmitHost()
     answer = host.submit(f'{HEAD}include command : "nope\nqueue\n')
 
-    assert 'on Line 3 of e.sub: "nope: Unterminated double-quote.' in answer.stderr
+    assert 'Include Depth 1: "nope: Unterminated double-quote.' in answer.stderr
     assert host.caller.ran == []
 
 
@@ -152,12 +161,11 @@ def test_a_name_that_matches_twice_is_taken_once_with_a_warning() -> None:
     assert "1 job(s) submitted" in answer.stdout
 
 
-def test_a_pattern_without_a_match_is_a_warning_and_no_job() -> None:
+def test_a_pattern_without_a_match_makes_no_job() -> None:
     answer = FakeSubmitHost().submit(f"{HEAD}queue x matching *.dat\n")
 
     assert answer.code == 0
     assert answer.stderr == (
-        "WARNING: no matches for '*.dat'\n"
         '\nWARNING: "e.sub" has only empty "queue" commands -- no jobs queued\n'
     )
 
