@@ -66,26 +66,31 @@ class ConnectionLimit:
 class OwnerSlots:
     """At most ``each`` of something at once for one user; who comes later waits.
 
-    A submit holds its description and input files in memory and computes under Python's one
-    lock: without a limit one user's submits fill the memory, and leave another's no time.
+    Arguments, descriptions and input files are held in memory, and a submit computes under
+    Python's one lock: without a limit one user's commands fill the memory, and leave another's no
+    time.
     """
 
     def __init__(self, each: int) -> None:
-        self._each = each
+        self.each = each
         self._changed = threading.Condition()
         self._held: Counter[int] = Counter()
 
+    def held(self, uid: int) -> int:
+        """Return how many slots of a user's are held."""
+        return self._held[uid]
+
     @contextmanager
-    def hold(self, uid: int) -> Iterator[None]:
-        """Wait for a slot of this user's, and keep it within the block."""
+    def hold(self, uid: int, number: int = 1) -> Iterator[None]:
+        """Wait for so many slots of this user's, at most all, and keep them within the block."""
         with self._changed:
-            self._changed.wait_for(lambda: self._held[uid] < self._each)
-            self._held[uid] += 1
+            self._changed.wait_for(lambda: self._held[uid] + number <= self.each)
+            self._held[uid] += number
         try:
             yield
         finally:
             with self._changed:
-                self._held[uid] -= 1
+                self._held[uid] -= number
                 if not self._held[uid]:
                     del self._held[uid]
                 self._changed.notify_all()

@@ -6,6 +6,7 @@ its own: a slow reader keeps no other waiting.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import logging
@@ -28,6 +29,9 @@ log = logging.getLogger(__name__)
 
 #: Bytes of arguments and environment; Linux itself allows a command a little over 2 MiB.
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
+#: Bytes of arguments and environments of one user's commands at once; in memory they take up to
+#: 34 times as much (many short words).
+MAX_REQUESTS_BYTES = 8 * 1024 * 1024
 #: Bytes of stdin, a submit description.
 MAX_STDIN_BYTES = 4 * 1024 * 1024
 #: Submits of one user that are read and computed at once; each may hold 150 MiB.
@@ -64,6 +68,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         self.handler = handler
         self.wants_stdin = wants_stdin
         self.connection_limit = ConnectionLimit(raise_connection_limit())
+        self.request_bytes = OwnerSlots(MAX_REQUESTS_BYTES)
         self.submits = OwnerSlots(MAX_SUBMITS)
         self._busy = 0
         self._changed = threading.Condition()
@@ -145,16 +150,17 @@ class _Connection(socketserver.StreamRequestHandler):
                 self._serve_user(uid, gid)
 
     def _serve_user(self, uid: int, gid: int) -> None:
-        try:
-            request = self._read(uid, gid)
-        except BadRequest as error:
-            log.warning("request from uid %d: %s", uid, error)
-            self._answer(Answer(stderr=f"thyme-schedd: {error}\n", code=1))
-            return
-        if request.command != "condor_submit":
-            self._handle(request)
-            return
-        with self.server.submits.hold(uid):
+        with contextlib.ExitStack() as held:
+            try:
+                size = self._read_size()
+                held.enter_context(self.server.request_bytes.hold(uid, size))
+                request = self._read(uid, gid, size)
+            except BadRequest as error:
+                log.warning("request from uid %d: %s", uid, error)
+                self._answer(Answer(stderr=f"thyme-schedd: {error}\n", code=1))
+                return
+            if request.command == "condor_submit":
+                held.enter_context(self.server.submits.hold(uid))
             self._handle(request)
 
     def _handle(self, request: Request) -> None:
@@ -171,7 +177,8 @@ class _Connection(socketserver.StreamRequestHandler):
             answer = Answer(stderr=text, code=1)
         self._answer(answer)
 
-    def _read(self, uid: int, gid: int) -> Request:
+    def _read_size(self) -> int:
+        """Return the bytes of the request that follows; raises BadRequest."""
         head = self.rfile.readline(64)
         words = head.split()
         if len(words) != 3 or words[0] != b"thyme-rpc" or not words[2].isdigit():
@@ -186,6 +193,9 @@ class _Connection(socketserver.StreamRequestHandler):
             raise BadRequest(
                 f"{size} bytes of arguments and environment; at most {MAX_REQUEST_BYTES}"
             )
+        return size
+
+    def _read(self, uid: int, gid: int, size: int) -> Request:
         body = self.rfile.read(size)
         fields = [os.fsdecode(each) for each in body.split(b"\0")[:-1]]
         if len(body) != size or len(fields) < 3 or not _is_count(fields[2]):

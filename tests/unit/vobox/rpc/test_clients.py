@@ -15,8 +15,8 @@ import pytest
 from tests.support.fake_rpc_server import FakeRpcServer, asking, run, talk
 from tests.support.waiting import wait_until
 from vobox.client.client import _connect
-from vobox.rpc.connection_limit import ConnectionLimit
-from vobox.rpc.server import MAX_REQUEST_BYTES, MAX_STDIN_BYTES, MAX_SUBMITS
+from vobox.rpc.connection_limit import ConnectionLimit, OwnerSlots
+from vobox.rpc.server import MAX_REQUEST_BYTES, MAX_REQUESTS_BYTES, MAX_STDIN_BYTES, MAX_SUBMITS
 from vobox.rpc.types import Answer, Request
 
 
@@ -206,6 +206,23 @@ def test_a_user_has_so_many_submits_at_once_and_another_is_not_kept_waiting(
         leave.set()
         assert {each.result().stdout for each in mine} == {b"done\n"}
     assert max(together) == MAX_SUBMITS
+
+
+def test_requests_of_a_user_are_read_up_to_so_many_bytes_at_once(schedd: FakeRpcServer) -> None:
+    assert schedd.server.request_bytes.each == MAX_REQUESTS_BYTES
+    schedd.server.request_bytes = OwnerSlots(1000)
+    with socket.socket(socket.AF_UNIX) as unfinished, ThreadPoolExecutor(1) as clients:
+        unfinished.connect(str(schedd.path))
+        unfinished.sendall(b"thyme-rpc 1 990\n")
+        wait_until(lambda: schedd.server.request_bytes.held(os.getuid()) == 990, "it is counted")
+        with schedd.server.request_bytes.hold(os.getuid() + 1, 1000):  # another user's
+            waiting = clients.submit(talk, schedd.path, asking(b"condor_q", b"/"))
+            wait_until(lambda: schedd.server._busy == 2, "the second has come")
+            for _ in range(10):  # it would be answered meanwhile
+                talk(schedd.path, b"GET / HTTP/1.1\r\n\r\n")
+            assert schedd.asked == []
+        unfinished.close()
+        assert b"out" in waiting.result(30)
 
 
 def test_a_command_waits_while_too_many_connect_in_one_moment(
