@@ -103,8 +103,6 @@ def test_every_job_runs_once_although_the_broker_is(
     cluster = run(site, outages[how])
 
     assert site.lines("start") == {f"{cluster}.{n}": 1 for n in range(JOBS)}
-    starts = site.ask("condor_history", "-af", "NumJobStarts").split()
-    assert starts == ["1"] * JOBS, "a claim without an answer costs no lease"
 
 
 def test_every_job_runs_once_although_all_are_cut_off_for_less_than_the_lease(
@@ -122,8 +120,6 @@ def test_every_job_runs_once_although_all_are_cut_off_for_less_than_the_lease(
     cluster = run(site, outage)
 
     assert site.lines("start") == {f"{cluster}.{n}": 1 for n in range(JOBS)}
-    starts = site.ask("condor_history", "-af", "NumJobStarts").split()
-    assert starts == ["1"] * JOBS, "a claim without an answer costs no lease"
 
 
 def test_no_job_is_lost_when_workers_are_cut_off_for_longer_than_the_lease(

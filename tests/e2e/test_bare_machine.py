@@ -48,6 +48,9 @@ TESTS = {
     "::test_the_protocol_has_its_properties_under_faults[no-fault]",
     "systemd": "tests/ansible/test_units.py::test_systemd_accepts_the_units[pip-docker]",
     "clients": "tests/clients/test_dask.py",
+    "makeflow": "tests/clients/test_workflows.py"
+    "::test_makeflow_itself_runs_a_workflow_and_reads_how_a_step_failed",
+    "arc": "tests/clients/test_arc.py::test_arcs_own_scripts_submit_scan_and_cancel",
     "grafana": "tests/unit/grafana/test_source.py::test_the_check_of_the_form_finds_what_is_wrong",
 }
 
