@@ -54,6 +54,16 @@ class Node:
                 cwd=ROOT, env=schedd.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 
+    def describe(self) -> str:
+        """Return the worker's log, its processes, and what is in the scratch directories."""
+        commands = (
+            ["ps", "--ppid", str(self.worker.pid), "-o", "pid,user,stat,wchan,etimes,args"],
+            ["find", str(self.work), "-ls"],
+        )
+        said = [subprocess.run(c, capture_output=True, text=True, check=False) for c in commands]
+        waits = Path(f"/proc/{self.worker.pid}/wchan").read_text()
+        return "\n".join([self.log.read_text(), waits, *(each.stdout[:9000] for each in said)])
+
     def scratch(self) -> list[Path]:
         """List the scratch directories that are in use, and whatever else is beside them."""
         return [path for path in self.work.glob("*/*") if path.exists()]
@@ -171,7 +181,7 @@ def site(module_site: Site) -> Iterator[Site]:
     for node in module_site.nodes:
         wait_until(
             lambda node=node: not node.scratch(), "an empty node", 120,
-            state=lambda node=node: (node.scratch(), node.log.read_text()),
+            state=node.describe,
         )  # fmt: skip
         node.check()
     process = module_site.schedd.process

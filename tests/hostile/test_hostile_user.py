@@ -33,19 +33,16 @@ pytestmark = [
 HONEST, MALLORY = 1, 65534
 #: Bytes of memory that the schedd may have.
 MAX_RSS = 700 * 1024 * 1024
-#: Jobs in the queue of one owner, and bytes of their messages.
+#: Where the limits of an owner are tried: jobs in the queue, and bytes of their messages.
 MAX_JOBS, MAX_BYTES = 1500, 150_000_000
 
 
 class Site:
     """A schedd, a worker that is always there, an honest user and Mallory."""
 
-    def __init__(self, top: Path) -> None:
+    def __init__(self, top: Path, *options: str) -> None:
         self.schedd = LiveSchedd(top / "schedd")
-        self.schedd.options = [
-            "--policy-interval", "1", "--max-jobs-per-owner", str(MAX_JOBS),
-            "--max-bytes-per-owner", str(MAX_BYTES),
-        ]  # fmt: skip
+        self.schedd.options = ["--policy-interval", "1", *options]
         self.schedd.home.chmod(0o777)
         self.place = top / "mallory"
         self.place.mkdir()
@@ -121,27 +118,47 @@ class Site:
         return int(line[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-@pytest.fixture(scope="module")
-def module_site() -> Iterator[Site]:
+@contextmanager
+def serving(*options: str) -> Iterator[Site]:
     top = Path(tempfile.mkdtemp(prefix="thyme-mallory-"))
     top.chmod(0o755)
-    made = Site(top)
+    made = Site(top, *options)
     yield made
     made.clean()
     made.schedd.close()
     shutil.rmtree(top)
 
 
+@pytest.fixture(scope="module")
+def module_site() -> Iterator[Site]:
+    with serving() as made:
+        yield made
+
+
 @pytest.fixture
 def site(module_site: Site) -> Iterator[Site]:
-    before = module_site.pid
-    yield module_site
-    process = module_site.schedd.process
-    assert process is not None and process.poll() is None, module_site.schedd.said()[-3000:]
+    with surviving(module_site):
+        yield module_site
+
+
+@pytest.fixture
+def limited_site() -> Iterator[Site]:
+    options = ("--max-jobs-per-owner", str(MAX_JOBS), "--max-bytes-per-owner", str(MAX_BYTES))
+    with serving(*options) as made, surviving(made):
+        yield made
+
+
+@contextmanager
+def surviving(site: Site) -> Iterator[None]:
+    """Look after a test whether the schedd is the same process, of a bounded size."""
+    before = site.pid
+    yield
+    process = site.schedd.process
+    assert process is not None and process.poll() is None, site.schedd.said()[-3000:]
     assert process.pid == before
-    assert module_site.rss() < MAX_RSS
-    module_site.clean()
-    module_site.honest.settle()
+    assert site.rss() < MAX_RSS
+    site.clean()
+    site.honest.settle()
 
 
 @contextmanager
@@ -169,34 +186,36 @@ def test_a_description_with_too_many_jobs(site: Site) -> None:
     site.honest.check()
 
 
-def test_submits_without_end(site: Site) -> None:
+def test_submits_without_end(limited_site: Site) -> None:
     said: list[str] = []
 
     def submit() -> None:
-        said.append(site.submit(queue="queue 150", check=False))
+        said.append(limited_site.submit(queue="queue 150", check=False))
 
     with repeating(submit):
-        site.honest.check()
+        limited_site.honest.check()
         wait_until(lambda: any("ERROR" in each for each in said), "one is refused")
     assert f"would exceed MAX_JOBS_PER_OWNER ({MAX_JOBS})" in said[-1]
     asked = ("-allusers", "-constraint", 'Owner == "nobody"', "-af", "JobStatus")
-    assert len(site.schedd.run("condor_q", *asked).stdout.split()) <= MAX_JOBS
+    assert len(limited_site.schedd.run("condor_q", *asked).stdout.split()) <= MAX_JOBS
 
 
-def test_files_without_end(site: Site) -> None:
-    big = site.write("much", "")
+def test_files_without_end(limited_site: Site) -> None:
+    big = limited_site.write("much", "")
     big.write_bytes(os.urandom(12 * 1024 * 1024))
     said: list[str] = []
 
     def submit() -> None:
-        said.append(site.submit(f"transfer_input_files = {big}", queue="queue 4", check=False))
+        said.append(
+            limited_site.submit(f"transfer_input_files = {big}", queue="queue 4", check=False)
+        )
 
-    site.reset_peak()
+    limited_site.reset_peak()
     with repeating(submit):
-        site.honest.check()
+        limited_site.honest.check()
         wait_until(lambda: any("ERROR" in each for each in said), "one is refused")
     assert f"an owner may have {MAX_BYTES}" in said[-1]
-    assert site.peak() < MAX_RSS
+    assert limited_site.peak() < MAX_RSS
 
 
 @pytest.mark.parametrize(
