@@ -22,6 +22,7 @@ from tests.support.honest_user import HonestUser
 from tests.support.hostile_site import OWN_USERS
 from tests.support.schedd_process import ROOT, LiveSchedd, is_root
 from tests.support.waiting import wait_until
+from thyme.worker.sandbox import JOB_AD, MACHINE_AD, STDERR, STDOUT
 
 pytestmark = [
     pytest.mark.root,
@@ -65,8 +66,19 @@ class Node:
         return "\n".join([self.log.read_text(), waits, *(each.stdout[:9000] for each in said)])
 
     def scratch(self) -> list[Path]:
-        """List the scratch directories that are in use, and whatever else is beside them."""
-        return [path for path in self.work.glob("*/*") if path.exists()]
+        """List the scratch directories that are in use, and whatever else is beside them.
+
+        Not the one that the worker keeps for its next job, with its own files, which are empty.
+        """
+        own = {STDOUT, STDERR, JOB_AD, MACHINE_AD}
+
+        def is_kept(path: Path) -> bool:
+            try:
+                return all(file.name in own and not file.lstat().st_size for file in path.iterdir())
+            except OSError:  # no directory, or gone meanwhile
+                return False
+
+        return [path for path in self.work.glob("*/*") if path.exists() and not is_kept(path)]
 
     def check(self) -> None:
         said = self.log.read_text()
