@@ -78,7 +78,9 @@ class Node:
             except OSError:  # no directory, or gone meanwhile
                 return False
 
-        return [path for path in self.work.glob("*/*") if path.exists() and not is_kept(path)]
+        found = [path for path in self.work.glob("*/*") if path.exists()]
+        kept = [path for path in found if is_kept(path)]
+        return found if len(kept) > 1 else [path for path in found if path not in kept]
 
     def check(self) -> None:
         said = self.log.read_text()

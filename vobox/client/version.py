@@ -19,8 +19,6 @@ Usage: condor_version [options]
    -opsys\t(print the OPSYS string)
 """
 VERSION_LINE = "$CondorVersion: " + NUMBER + " 2026-11-22 BuildID: plancton PackageID: plancton $"
-
-
 ARCH, OPSYS = os.uname().machine.upper(), os.uname().sysname
 
 

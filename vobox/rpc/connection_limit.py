@@ -72,19 +72,15 @@ class OwnerSlots:
     """
 
     def __init__(self, each: int) -> None:
-        self.each = each
+        self._each = each
         self._changed = threading.Condition()
         self._held: Counter[int] = Counter()
-
-    def held(self, uid: int) -> int:
-        """Return how many slots of a user's are held."""
-        return self._held[uid]
 
     @contextmanager
     def hold(self, uid: int, number: int = 1) -> Iterator[None]:
         """Wait for so many slots of this user's, at most all, and keep them within the block."""
         with self._changed:
-            self._changed.wait_for(lambda: self._held[uid] + number <= self.each)
+            self._changed.wait_for(lambda: self._held[uid] + number <= self._each)
             self._held[uid] += number
         try:
             yield

@@ -64,7 +64,7 @@ class Leases:
         the same, again after one more lease.
         """
         expired: list[tuple[Job, float]] = []
-        for job_id in [id for id, (seen, lease) in self._runs.items() if seen + lease < now]:
+        for job_id in [run for run, (seen, lease) in self._runs.items() if seen + lease < now]:
             job, lease = known(job_id), self._runs[job_id][1]
             if job is None or not job.in_queue or not job.worker:
                 self.forget(job_id)

@@ -209,12 +209,12 @@ def test_a_user_has_so_many_submits_at_once_and_another_is_not_kept_waiting(
 
 
 def test_requests_of_a_user_are_read_up_to_so_many_bytes_at_once(schedd: FakeRpcServer) -> None:
-    assert schedd.server.request_bytes.each == MAX_REQUESTS_BYTES
+    assert schedd.server.request_bytes._each == MAX_REQUESTS_BYTES
     schedd.server.request_bytes = OwnerSlots(1000)
     with socket.socket(socket.AF_UNIX) as unfinished, ThreadPoolExecutor(1) as clients:
         unfinished.connect(str(schedd.path))
         unfinished.sendall(b"thyme-rpc 1 990\n")
-        wait_until(lambda: schedd.server.request_bytes.held(os.getuid()) == 990, "it is counted")
+        wait_until(lambda: schedd.server.request_bytes._held[os.getuid()] == 990, "it is counted")
         with schedd.server.request_bytes.hold(os.getuid() + 1, 1000):  # another user's
             waiting = clients.submit(talk, schedd.path, asking(b"condor_q", b"/"))
             wait_until(lambda: schedd.server._busy == 2, "the second has come")

@@ -190,6 +190,7 @@ def test_an_unknown_option_is_an_error_with_usage(word: str) -> None:
         (["-constraint", "Foo ("], "Error: Failed to parse constraint: Foo ("),
         (["-constraint", "1; b = 2"], "Error: Failed to parse constraint: 1; b = 2"),
         (["-constraint", ""], "Error: Failed to parse constraint: "),
+        (["-long:new"], "Error: -long:new is not supported here: use -long or -json"),
         (
             ["-io"],
             "Error: -io is not supported here: print attributes with -af or -format",
