@@ -9,7 +9,7 @@ from typing import NamedTuple
 _RULES = (
     (re.compile(r"<\d+\.\d+\.\d+\.\d+:\d+[^>\s]*>?"), "<ADDRESS>"),
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"), "TIME"),
-    (re.compile(r"\d?\d/\d\d(?:/\d\d)? \d\d:\d\d(?::\d\d)?"), "TIME"),
+    (re.compile(r"(?:\d\d| \d)/(?:\d\d(?:/\d\d)?|\d ) \d\d:\d\d(?::\d\d)?"), "TIME"),
     (re.compile(r"\d+\+\d\d:\d\d:\d\d"), "DURATION"),
 )
 #: Where a cluster's id stands: before its process, or after one of these words.

@@ -112,12 +112,12 @@ class QueryService:
             yield part
 
     def _begin(self, request: Request, view: LedgerSnapshot, now: float) -> Answer:
-        if request.command == "condor_status":
-            return condor_status.answer(request, view, now)
         is_refused = request.uid == 0 and not self._serves_root
         files = _PatientFiles(request.uid, request.gid, self._lock, NO_ROOT if is_refused else "")
         if request.command == "condor_q":
             return condor_q.answer(request, view, now, files)
+        if request.command == "condor_status":
+            return condor_status.answer(request, view, now, files)
         return condor_history.answer(request, view, now, files)
 
     def _report_failure(self, error: sqlite3.Error) -> Answer:

@@ -25,6 +25,8 @@ from .output import Output, parse_limit, stream_answer, warn_if_outdated
 from .selection import Selection
 from .tables import HISTORY_HEADER, TableRows
 
+#: Columns of what is no terminal: -print-format is cut there, too.
+OTHER_WIDTH = 80
 _ATTRIBUTE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.+)\Z")
 
 
@@ -40,7 +42,7 @@ def answer(
     """
     evaluator = Evaluator(now, charge=request.charge)
     query = _Query(Output(evaluator, empty_list="[\n]\n", xml_gap="\n"))
-    _parse(request, query)
+    _parse(request, query, files)
     _check_place(query, view)
     ads = _open_history(query, request, view, files)
 
@@ -50,6 +52,12 @@ def answer(
         return query.selection.filter(in_order, evaluator)
 
     stderr = "" if query.file else warn_if_outdated("condor_history", view)
+    if (custom := query.output.print_format) is not None:
+        # HTCondor always prints headings, and each job as it finds it: columns grow from row to row
+        custom.header = True
+        texts = custom.render(find, evaluator, measured=False)
+        table = query.output.fit_rows(texts, request.env, OTHER_WIDTH)
+        return stream_answer(table, custom.warnings + stderr)
     if query.output.is_table:
         rows = map(TableRows(evaluator).render_history, find())
         table = query.output.fit_rows(chain([HISTORY_HEADER], rows), request.env)
@@ -82,12 +90,18 @@ class _Query:
         return self.forwards and (bool(self.file) or self.looks_at_all)
 
 
-def _parse(request: Request, query: _Query) -> None:
+def _parse(request: Request, query: _Query, files: OwnerFiles | None) -> None:
     for argument in COMMAND_LINE.parse(request.argv):
         if isinstance(argument, Word):
             query.selection.add_word(argument.text)
+        elif argument.name == "print-format":
+            query.output.read_print_format(argument, request, files)
         elif not query.output.handle_option(argument):
             _apply_option(argument, query)
+    query.output.check()
+    table = query.output.print_format
+    if table is not None and table.where:
+        query.selection.constraints.append(table.where)
     query.selection.constraints = [
         check_expression(text, f"Error:  could not parse constraint ( ({text}) )\n")
         for text in query.selection.constraints

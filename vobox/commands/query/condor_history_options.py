@@ -8,7 +8,6 @@ from vobox.client.usage import USAGES
 from vobox.commands.command_line import GREEDY, CommandLine, Option
 
 _ONLY_JOBS = "only jobs of this schedd are recorded"
-_NO_SUCH_TABLE = "print attributes with -af or -format"
 _PARAMETER = "Argument {} requires another parameter"
 _NUMBER = "Argument -match requires a number value as a parameter."
 _COLUMNS = (
@@ -45,7 +44,13 @@ OPTIONS: Final = (
     Option("af", 2, GREEDY, modifiers=True, missing=_COLUMNS),
     Option("autoformat", 5, GREEDY, modifiers=True, missing=_COLUMNS),
     Option("attributes", 2, 1, missing="Argument {} must be followed by a list of attributes"),
-    Option("print-format", 2, modifiers=True, refused=_NO_SUCH_TABLE),
+    Option(
+        "print-format",
+        2,
+        1,
+        modifiers=True,
+        missing="Argument -print-format requires a filename argument",
+    ),
     Option("constraint", 1, 1, missing=_PARAMETER),
     Option("completedsince", 3, 1, missing="Argument {} requires another parameter."),
     Option("debug", 1, modifiers=True, ignored=True),

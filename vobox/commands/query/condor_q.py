@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
@@ -27,6 +27,8 @@ from .analysis import render_analysis
 from .batch import render_batch_table
 from .condor_q_options import COMMAND_LINE
 from .output import Output, parse_positive, stream_answer, warn_if_outdated
+from .print_format import BadPrintFormat, PrintFormat
+from .print_functions import FUNCTIONS, QUEUE_FUNCTIONS
 from .renderers import format_title_date
 from .selection import Selection
 from .totals import build_summary_ad, render_footer, render_totals_line
@@ -54,19 +56,21 @@ def answer(
     """Carry out condor_q.
 
     :param now: epoch seconds
-    :param files: reads ``-userlog`` and ``-jobads`` with the caller's rights, see ``read_file``
+    :param files: reads the files of options with the caller's rights, see ``read_file``
     """
     evaluator = Evaluator(now, {"ServerTime": str(int(now))}, request.charge)
-    query = _parse(request, view, evaluator)
+    query = _parse(request, view, evaluator, files)
+    table = query.output.print_format
+    warnings = table.warnings if table is not None else ""
     if query.submitter and not _is_submitter(query.submitter, view):
         raise EarlyExit("Error: Collector has no record of schedd/submitter\n")
     if query.file:
         ads = read_ads_from(*query.file, request, files)
-        return stream_answer(_render(query, request, FileView(ads, view), evaluator))
+        return stream_answer(_render(query, request, FileView(ads, view), evaluator), warnings)
     stderr = warn_if_outdated("condor_q", view)
     # The CE's health check: only it asks whether the queue can be relied on.
     code = 1 if stderr and not request.argv else 0
-    return stream_answer(_render(query, request, view, evaluator), stderr, code)
+    return stream_answer(_render(query, request, view, evaluator), warnings + stderr, code)
 
 
 def _is_submitter(user: str, view: QueueView) -> bool:
@@ -94,15 +98,23 @@ class _Query:
     clock: tables.Clock = "wall"
 
 
-def _parse(request: Request, view: QueueView, evaluator: Evaluator) -> _Query:
+def _parse(
+    request: Request, view: QueueView, evaluator: Evaluator, files: OwnerFiles | None
+) -> _Query:
     batch = _read_setting(request.env, "CONDOR_Q_DASH_BATCH_IS_DEFAULT", True)
     query = _Query(Output(evaluator), table="batch" if batch else "queue")
     for argument in COMMAND_LINE.parse(request.argv):
         if isinstance(argument, Word):
             query.selection.add_word(argument.text)
+        elif argument.name == "print-format":
+            functions = {**FUNCTIONS, **QUEUE_FUNCTIONS}
+            query.output.read_print_format(argument, request, files, functions)
         elif not query.output.handle_option(argument):
             _apply_option(argument, query, view)
+    query.output.check()
     selection = query.selection
+    if query.output.print_format is not None and query.output.print_format.where:
+        _apply_value("constraint", query.output.print_format.where, query, view)
     # root is a superuser of the queue, to whom all jobs are shown
     everybody = query.everybody or query.file is not None or request.uid == 0
     own = _read_setting(request.env, "CONDOR_Q_ONLY_MY_JOBS", True) and not everybody
@@ -179,6 +191,9 @@ def _render(
         yield "All queues are empty\n"
         return
     selection = query.selection
+    if query.output.print_format is not None:
+        yield from _render_print_format(query.output.print_format, query, request, view, evaluator)
+        return
     if query.output.is_table:
         yield _render_title(query, view, evaluator)
         if query.table == "totals":
@@ -196,6 +211,26 @@ def _render(
         yield from query.output.render(lambda: [ad])
         return
     yield from query.output.render(lambda: selection.find(view, evaluator))
+
+
+def _render_print_format(
+    table: PrintFormat, query: _Query, request: Request, view: QueueView, evaluator: Evaluator
+) -> Iterator[str]:
+    def find() -> Iterable[Ad]:
+        return query.selection.find(view, evaluator)
+
+    try:
+        ads = table.sort(find(), evaluator) if table.group_by else None
+    except BadPrintFormat as bad:
+        raise EarlyExit(f"Error: -print-format: {bad}\n") from None
+    if table.title:
+        yield _render_title(query, view, evaluator)
+    if table.columns:
+        rows = table.render(find if ads is None else lambda: ads, evaluator, measured=True)
+        yield from query.output.fit_rows(rows, request.env)
+    if table.summary:
+        counts = _count_statuses(query, view, evaluator)
+        yield "\n" + _render_footer(counts, query, request, view) + "\n"
 
 
 def _render_table(

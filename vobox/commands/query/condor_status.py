@@ -23,7 +23,7 @@ from vobox.commands.command_line import (
     check_expression,
 )
 from vobox.commands.schedd_names import is_pool, is_schedd
-from vobox.rpc.types import Answer, QueueView, Request
+from vobox.rpc.types import Answer, OwnerFiles, QueueView, Request
 
 from .condor_status_options import COMMAND_LINE, OTHER_ADS
 from .condor_status_tables import (
@@ -59,11 +59,17 @@ SortKey = tuple[int, float, list[tuple[str, int]]]
 
 
 @answers_early
-def answer(request: Request, view: QueueView, now: float) -> Answer:
-    """Carry out condor_status; ``now``: epoch seconds."""
+def answer(
+    request: Request, view: QueueView, now: float, files: OwnerFiles | None = None
+) -> Answer:
+    """Carry out condor_status.
+
+    :param now: epoch seconds
+    :param files: reads ``-print-format`` with the caller's rights, see ``read_file``
+    """
     evaluator = Evaluator(now, charge=request.charge)
     query = _Query(Output(evaluator))
-    _parse(request, query)
+    _parse(request, query, files)
     if query.pool and not is_pool(query.pool, view.schedd_name):
         raise EarlyExit(f"Error: Couldn't contact the condor_collector on {query.pool}.\n")
     trouble = " ".join(view.trouble.split())
@@ -71,6 +77,10 @@ def answer(request: Request, view: QueueView, now: float) -> Answer:
         what = "job counts" if query.kind == "schedd" else "slots"
         raise EarlyExit(f"Error: communication error\nThe {what} are not known: {trouble}\n")
     ads = _select(query, view, evaluator, now)
+    table = query.output.print_format
+    if table is not None:
+        rows = table.render(lambda: ads, evaluator, measured=True)
+        return Answer("".join(query.output.fit_rows(rows, request.env)), table.warnings)
     return Answer(_render(query, ads, evaluator))
 
 
@@ -88,12 +98,18 @@ class _Query:
     totals_only: bool = False
 
 
-def _parse(request: Request, query: _Query) -> None:
+def _parse(request: Request, query: _Query, files: OwnerFiles | None) -> None:
     for argument in COMMAND_LINE.parse(request.argv):
         if isinstance(argument, Word):
             query.names.append(argument.text)
+        elif argument.name == "print-format":
+            query.output.read_print_format(argument, request, files, cuts_widths=False)
         elif not query.output.handle_option(argument):
             _apply_option(argument, query)
+    query.output.check()
+    table = query.output.print_format
+    if table is not None and table.where:
+        _apply_value("constraint", table.where, query)
 
 
 def _apply_option(flag: Flag, query: _Query) -> None:

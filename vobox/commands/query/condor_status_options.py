@@ -21,6 +21,7 @@ _NO_SUCH_ADS: Final = "pilots, the schedd and its submitters have no such ads"
 _NO_SUCH_TABLE: Final = "print attributes with -af or -format"
 _NOT_FROM_FILES: Final = "it answers from the pool only"
 _NEEDS_ONE: Final = "condor_status: {} requires one additional argument"
+_FILE: Final = "Error: Argument -print-format requires a filename argument"
 _COLUMNS: Final = "Error: Argument {} requires at least one attribute parameter"
 
 OPTIONS: Final = (
@@ -29,7 +30,7 @@ OPTIONS: Final = (
     Option("format", 1, 2, missing="condor_status: {} requires two other arguments"),
     Option("autoformat", 5, GREEDY, modifiers=True, missing=_COLUMNS),
     Option("af", 2, GREEDY, modifiers=True, missing=_COLUMNS),
-    Option("print-format", 2, modifiers=True, refused=_NO_SUCH_TABLE),
+    Option("print-format", 2, 1, modifiers=True, missing=_FILE),
     Option("wide", 1, modifiers=True, ignored=True),
     Option("natural", 3, modifiers=True, ignored=True),
     Option("claimed", 2),

@@ -11,9 +11,12 @@ from vobox.classad.ad import Ad, ParseError
 from vobox.classad.expressions import Evaluator, compile_expression
 from vobox.client.client import TERMINAL_WIDTH
 from vobox.commands.command_line import EarlyExit, Flag
-from vobox.rpc.types import Answer, QueueView
+from vobox.rpc.types import Answer, OwnerFiles, QueueView, Request
 
+from .ad_files import read_file
 from .formats import Projection, render_json, render_json_lines, render_long, render_xml
+from .print_format import BadPrintFormat, PrintFormat, parse_print_format
+from .print_functions import FUNCTIONS, Function
 from .printf import BadFormat
 from .printmask import BadExpression, PrintMask
 
@@ -41,11 +44,48 @@ class Output:
         self._mask = PrintMask(evaluator)
         self._attributes: list[str] | None = None
         self._is_wide = False
+        self._print_format: PrintFormat | None = None
 
     @property
     def is_table(self) -> bool:
         """Whether the command prints its own table."""
-        return not self._form and not self._mask
+        return not self._form and not self._mask and self._print_format is None
+
+    @property
+    def print_format(self) -> PrintFormat | None:
+        """The table of ``-print-format``, None if another form is printed."""
+        return None if self._form else self._print_format
+
+    def read_print_format(
+        self,
+        flag: Flag,
+        request: Request,
+        files: OwnerFiles | None,
+        functions: Mapping[str, Function] = FUNCTIONS,
+        cuts_widths: bool = True,
+    ) -> None:
+        """Read the file of ``-print-format``; ``!`` is none.
+
+        :param request: whose file it is; see ``read_file``
+        :param functions: as of ``parse_print_format``, like ``cuts_widths``
+        :raises EarlyExit: it cannot be read or used
+        """
+        if flag.value == "!":
+            return
+        if flag.value == "-":
+            raise EarlyExit("Error: -print-format -: the schedd reads it; name a file\n")
+        if flag.value.startswith("-"):
+            raise EarlyExit(f"Error: {flag.option.missing.removeprefix('Error: ')}\n")
+        text = read_file(flag.name, flag.value, request, files)
+        try:
+            self._print_format = parse_print_format(text, functions, cuts_widths)
+        except (BadFormat, BadPrintFormat) as bad:
+            raise EarlyExit(f"Error: -print-format {flag.value}: {bad}\n") from None
+
+    def check(self) -> None:
+        """Check that the options about the form fit together; raises EarlyExit."""
+        if self._print_format is not None and self._mask:
+            raise EarlyExit("Error: -print-format together with -af or -format is not supported\n")
 
     def handle_option(self, flag: Flag) -> bool:
         """Do what the option asks if it is about the form, and return whether it is.
@@ -89,14 +129,16 @@ class Output:
             return (part + self._xml_gap for part in render_xml(ads, projection))
         return render_long(ads, projection)
 
-    def fit_rows(self, rows: Iterable[str], env: Mapping[str, str]) -> Iterator[str]:
+    def fit_rows(
+        self, rows: Iterable[str], env: Mapping[str, str], width: int = 0
+    ) -> Iterator[str]:
         """Cut a table's rows to the caller's terminal, unless ``-wide`` was given.
 
-        One column less than it has, as HTCondor does, and nothing in a pipe. Footers, which begin
-        with an empty line, are left whole.
+        One column less than it has, as HTCondor does; ``width``: of what is no terminal, 0 for
+        any. Footers, which begin with an empty line, are left whole.
         """
         given = env.get(TERMINAL_WIDTH, "")[:5]
-        most = int(given) - 1 if given.isdecimal() else 0
+        most = (int(given) if given.isdecimal() else width) - 1
         for text in rows:
             if self._is_wide or most < 1 or len(text) <= most or text.startswith("\n"):
                 yield text

@@ -116,7 +116,7 @@ class Format:
 
 def parse_format(text: str) -> Format:
     """Parse a ``-format`` argument, escapes included; raises BadFormat."""
-    text = _unescape(text)
+    text = unescape(text)
     found = _find_conversion(text, 0)
     if found is None:
         # As in HTCondor, a text without conversion is printed as it is, ``%%`` included.
@@ -156,7 +156,7 @@ def _find_conversion(text: str, start: int) -> re.Match[str] | None:
         start = found.end()
 
 
-def _unescape(text: str) -> str:
+def unescape(text: str) -> str:
     r"""Replace ``\n`` and the other escapes of C, which shells pass on as two characters."""
 
     def replaced(match: re.Match[str]) -> str:

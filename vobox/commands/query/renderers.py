@@ -129,9 +129,9 @@ def is_name(attribute: str) -> bool:
 
 
 def format_date(epoch: float) -> str:
-    """Format a date as ``%2d/%02d %02d:%02d``, 11 wide: month/day hour:minute."""
+    """Format a date as ``%2d/%-2d %02d:%02d``, 11 wide: month/day hour:minute."""
     moment = time.localtime(min(max(epoch, 0), _LATEST))
-    return f"{moment.tm_mon:2}/{moment.tm_mday:02} {moment.tm_hour:02}:{moment.tm_min:02}"
+    return f"{moment.tm_mon:2}/{moment.tm_mday:<2} {moment.tm_hour:02}:{moment.tm_min:02}"
 
 
 def format_duration(seconds: float) -> str:

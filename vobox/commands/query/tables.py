@@ -44,7 +44,7 @@ class TableRows:
         priority = int(self._number(ad, "JobPrio"))
         return (
             f"{self._render_start(ad)} {self._get_letter(ad):<2} {priority:<3} "
-            f"{self._compute_megabytes(ad):4.1f} {self._render_command(ad)}\n"
+            f"{self._compute_megabytes(ad):4.1f} {self.render_command(ad)}\n"
         )
 
     def render_run(self, ad: Ad) -> str:
@@ -83,13 +83,13 @@ class TableRows:
         ran = format_duration(self._number(ad, "RemoteWallClockTime"))
         return (
             f"{job:<12} {self._render_owner(ad):<14} {submitted} {ran} {self._get_letter(ad):<2} "
-            f"{completed:<11} {self._render_command(ad)}\n"
+            f"{completed:<11} {self.render_command(ad)}\n"
         )
 
     def _render_start(self, ad: Ad) -> str:
         """Render id, owner, submit date and run time."""
         submitted = format_date(self._number(ad, "QDate"))
-        ran = format_duration(self._compute_run_time(ad))
+        ran = format_duration(self.compute_run_time(ad))
         return f"{self._render_id(ad)} {self._render_owner(ad):<14} {submitted} {ran}"
 
     def _number(self, ad: Ad, name: str) -> float:
@@ -105,8 +105,8 @@ class TableRows:
     def _get_letter(ad: Ad) -> str:
         return _LETTERS.get(ad.number("JobStatus"), " ")
 
-    def _compute_run_time(self, ad: Ad) -> float:
-        """Return seconds. ``RemoteWallClockTime`` grows only when a run ends."""
+    def compute_run_time(self, ad: Ad) -> float:
+        """Return the seconds that RUN_TIME shows; RemoteWallClockTime grows when a run ends."""
         if self._clock == "cpu":
             return self._number(ad, "RemoteUserCpu")
         started = self._number(ad, "JobCurrentStartDate")
@@ -121,7 +121,8 @@ class TableRows:
         used = self._evaluator.number(ad, "MemoryUsage", default=-1)
         return used if used >= 0 else self._number(ad, "ImageSize") / 1024
 
-    def _render_command(self, ad: Ad) -> str:
+    def render_command(self, ad: Ad) -> str:
+        """Return the job's description, or else its program and arguments."""
         description = self._evaluator.string(ad, "JobDescription")
         if description:
             return f"({sanitize_cell(description)})"
