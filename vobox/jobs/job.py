@@ -32,8 +32,8 @@ class Job:
 
     What the stream reader notes, as ``apply`` does not know of records: ``version``: events
     of the job that were read; ``submitted``: offset of the record of the message that is, or
-    was, in the job queue; ``recorded``: offset of the record that tells the whole job (-1:
-    no such record is known).
+    was, in the job queue; ``recorded``: offset from which on the stream tells the
+    whole job (-1: it is not known).
     """
 
     id: JobId
@@ -77,14 +77,14 @@ class Job:
         return made
 
 
-#: What a snapshot's ``state`` has: all that the message has no field for, but for its own place.
+#: What a snapshot's ``state`` has: all that the message has no field for.
 _STATE: Final = {
     each.name: {"int": int, "bool": bool, "str": str, "float": float}[str(each.type)]
     for each in fields(Job)
-    if each.name not in ("id", "uid", "gid", "pool", "ad", "recorded")
+    if each.name not in ("id", "uid", "gid", "pool", "ad")
 }
 #: What snapshots of earlier releases lack.
-_ADDED: Final = frozenset({"dead_letters"})
+_ADDED: Final = frozenset({"dead_letters", "recorded"})
 
 
 def encode_state(job: Job) -> str:

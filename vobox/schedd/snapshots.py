@@ -4,12 +4,14 @@ A job may wait, be held or be in the history for longer than the stream keeps it
 half of the retention has passed, it is recorded whole: the messages that the ledger keeps for it,
 and then its snapshot. A reader that lacks the records before makes the job of these; any other
 ignores them. Where an event of the job came between the making of a snapshot and its place in the
-stream, the snapshot is out of date (``Job.version``), and another one is made.
+stream, the snapshot is out of date (``Job.version``), and another one is made. The stream may
+have forgotten some of the messages and not their snapshot: a later snapshot brings them.
 """
 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Final
 
 from thyme.errors import BadMessage
@@ -28,6 +30,8 @@ STEP_BYTES: Final = 4 * 1024 * 1024
 #: Bytes of a kept message in one record: a whole one may be as large as a record can be.
 PART_BYTES: Final = 8 * 1024 * 1024
 _START: Final = JobId(-1, -1)
+#: The kind of message that is no longer kept once it is written, of which no event tells.
+_WRITTEN: Final = "output"
 
 
 class Snapshots:
@@ -68,6 +72,8 @@ class Snapshots:
 
     def _encode(self, job: Job, now: float) -> list[bytes]:
         made = []
+        # all of its records will come after those that were read
+        job = replace(job, recorded=int(self._ledger.read_meta("offset", "-1")) + 1)
         for kind in self._ledger.list_bodies(job.id):
             body = self._ledger.read_body(job.id, kind) or b""
             for at in range(0, len(body), PART_BYTES):
@@ -85,7 +91,8 @@ def stage_message(ledger: Ledger, event: StoredMessage) -> None:
     """Keep a part of a job's message until the snapshot follows that it belongs to."""
     kind = STAGED + event.name
     staged = ledger.read_body(event.job, kind) or b""
-    ledger.put_body(event.job, kind, staged[: event.offset] + event.data)
+    if len(staged) >= event.offset:  # else the stream has forgotten the part before
+        ledger.put_body(event.job, kind, staged[: event.offset] + event.data)
 
 
 def restore_job(ledger: Ledger, event: Snapshot, offset: int, replaying: bool) -> Job | None:
@@ -111,12 +118,16 @@ def restore_job(ledger: Ledger, event: Snapshot, offset: int, replaying: bool) -
         job = told
         ledger.delete_bodies(job.id)
         ledger.put(job)
-        for kind, body in bodies.items():
-            ledger.put_body(job.id, kind.removeprefix(STAGED), body)
+        missing = set(bodies)
     else:
-        for kind in bodies:
-            ledger.delete_body(job.id, kind)
+        # of an earlier snapshot, the stream may have forgotten the messages
+        known = {STAGED + kind for kind in (*ledger.list_bodies(job.id), _WRITTEN)}
+        missing = set(bodies) - known if job.version == told.version else set()
+    for kind, body in bodies.items():
+        ledger.delete_body(job.id, kind)
+        if kind in missing:
+            ledger.put_body(job.id, kind.removeprefix(STAGED), body)
     if job.version == told.version:
-        job.recorded = offset
+        job.recorded = min(max(told.recorded, 0), offset)
         ledger.put(job)
     return job if is_made else None

@@ -37,6 +37,7 @@ def test_a_round_is_cut_into_slices_and_reaches_every_job_once(
     bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(policy_scan, "SLICE", 2)
+    monkeypatch.setattr(policy_scan, "SLICE_SECONDS", 60.0)
     ids = ["1.0", "1.1", "1.2", "2.0", "10.0"]
     add(bench, *ids, PeriodicHold="NumHolds =?= undefined")
     add(bench, "3.0")

@@ -21,9 +21,11 @@ from tests.unit.vobox.schedd.test_rebuild import History
 from thyme.broker import Retention
 from thyme.errors import MessageTooLarge
 from thyme.protocol import codec
-from thyme.protocol.events import Marker, Message, Snapshot, StoredMessage
+from thyme.protocol.events import HoldReason, Marker, Message, Snapshot, StoredMessage
+from thyme.protocol.hold_codes import HoldReasonCode
 from thyme.protocol.job import JobId, SandboxFile, Task
-from vobox.jobs.job import encode_state
+from vobox.classad.ad import Ad
+from vobox.jobs.job import Job, encode_state
 from vobox.schedd import snapshots
 
 DAY = 86400.0
@@ -199,6 +201,59 @@ def test_what_the_stream_has_forgotten_is_recorded_again(
     assert dump(bench.ledger) == lived and bench.kinds()[:2] == ["stored", "snapshot"]
 
 
+@pytest.mark.parametrize("forgotten", [1, 2, 3, 4])
+def test_a_snapshot_whose_messages_the_stream_has_forgotten_is_completed_by_the_next(
+    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch, forgotten: int
+) -> None:
+    monkeypatch.setattr(snapshots, "PART_BYTES", 400)
+    bench.submit(Events(task=Task("/bin/sh", arguments=("x" * 300,))).submit())
+    for _ in range(2):
+        bench.wall.now += 4 * DAY
+        bench.clock.now += 61
+        bench.end_leases()
+    messages = bench.broker.messages()
+    stored = [n for n, m in enumerate(messages) if isinstance(m, StoredMessage)]
+    assert bench.kinds()[1:] == [*["stored"] * 4, "snapshot"] * 2
+    assert bench.job().recorded == bench.broker.stream[stored[4]].offset
+    bench.broker.trim(stored[0] + forgotten)
+    lived = dump(bench.ledger)
+    bench.restart(wiped=True)
+    assert dump(bench.ledger) == lived
+
+
+def test_an_output_that_was_written_is_not_brought_back_by_a_snapshot_of_before(
+    bench: ScheddHarness, tmp_path: Path
+) -> None:
+    e = Events(attributes={"Iwd": str(tmp_path), "Out": "out"})
+    hold = HoldReason(HoldReasonCode.JOB_OUT_OF_RESOURCES, 0, "too much memory")
+    bench.submit(e.submit())
+    bench.record(e.started(), e.finished(code=None, stdout=b"some", hold=hold))
+    assert (tmp_path / "out").read_bytes() == b"some"
+    result = codec.encode(e.finished(stdout=b"some"))
+    told = Snapshot(e.schedd, e.job, e.now, "pool", 0, 0, {}, encode_state(bench.job()))
+    stored = StoredMessage(e.schedd, e.job, e.now, "output", 0, result)
+    bench.broker.record([codec.encode(stored), codec.encode(told)])
+    (tmp_path / "out").unlink()
+    bench.restart()
+    assert list(tmp_path.glob("out")) == []
+
+
+def test_a_message_whose_beginning_the_stream_has_forgotten_is_not_taken_for_whole(
+    bench: ScheddHarness,
+) -> None:
+    e = Events()
+    state = encode_state(Job(e.job, 0, 0, "pool", Ad(), 1))
+    bench.broker.record(
+        [
+            codec.encode(StoredMessage(e.schedd, e.job, e.now, "task", 100, b"the rest")),
+            codec.encode(Snapshot(e.schedd, e.job, e.now, "pool", 0, 0, {}, state)),
+        ]
+    )
+    bench.restart(wiped=True)
+    assert describe_job(bench.job()) == "idle with message"
+    assert bench.ledger.list_bodies(e.job) == []
+
+
 def test_what_is_left_of_a_snapshot_without_its_end_is_deleted(bench: ScheddHarness) -> None:
     e = Events()
     part = StoredMessage(e.schedd, e.job, e.now, "task", 0, b"half")
@@ -219,11 +274,12 @@ def test_a_snapshot_of_an_earlier_release_is_read(bench: ScheddHarness) -> None:
     e = Events()
     bench.submit(e.submit())
     state = json.loads(encode_state(bench.job()))
-    del state["dead_letters"]
+    del state["dead_letters"], state["recorded"]
     told = Snapshot(e.schedd, JobId(39, 0), e.now, "pool", 0, 0, {}, json.dumps(state))
     bench.record(told)
     assert describe_job(bench.job(JobId(39, 0))) == "idle with message"
     assert bench.job(JobId(39, 0)).dead_letters == 0
+    assert bench.job(JobId(39, 0)).recorded == 0, "its messages may be anywhere before it"
 
 
 def test_a_job_that_cannot_be_recorded_again_does_not_keep_the_others_from_it(
