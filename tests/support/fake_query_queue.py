@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad, literal, quote
 from vobox.rpc.types import Answer, QueueView, Request
 
@@ -58,6 +59,12 @@ class FakeQueue:
                 status = ad.number("JobStatus")
                 totals[status] = totals.get(status, 0) + 1
         return totals
+
+    def count_queued_before(self, job: JobId) -> int | None:
+        for number, ad in enumerate(self.queue):
+            if job == JobId(ad.number("ClusterId"), ad.number("ProcId")):
+                return number if ad.number("JobStatus") == 1 else None
+        return None
 
     def read_slots(self) -> Iterator[Ad]:
         return iter(self.machines)

@@ -53,7 +53,7 @@ Usage: condor_q [restriction ...] [options]
 \t-af[:jlhVrtng,] ATTR ...\tprint attributes in columns
 \t-long | -json | -xml\tprint whole job ads
 \t-attributes A,B\t\twith these attributes only
-\t-better-analyze\t\twhich pilots meet the requirements
+\t-better-analyze\t\twhy a job is idle: pilots that fit, place in the queue
 \t-cputime | -currentrun | -wide | -help | -version
 """,
     "condor_qedit": """\

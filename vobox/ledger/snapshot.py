@@ -11,7 +11,7 @@ from pathlib import Path
 
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad, quote
-from vobox.jobs.status import RUNNING, SUSPENDED
+from vobox.jobs.status import IDLE, RUNNING, SUSPENDED
 
 from .compression import Dictionaries
 from .rows import AD_COLUMNS, decode_ad
@@ -122,6 +122,17 @@ class LedgerSnapshot:
                     of_owner = self._counts.setdefault(whose, {})
                     of_owner[status] = of_owner.get(status, 0) + number
         return self._counts.get("" if owner is None else owner.lower(), {})
+
+    def count_queued_before(self, job: JobId) -> int | None:
+        """Return how many idle jobs of its pool were queued before this; None: it is not queued."""
+        queued = f"in_queue=1 AND status={IDLE} AND queued=1"
+        found = self._db.execute(
+            "SELECT (SELECT count(*) FROM jobs AS other "  # noqa: S608
+            f"WHERE {queued} AND pool=asked.pool AND submitted<asked.submitted) "
+            f"FROM jobs AS asked WHERE cluster=? AND proc=? AND {queued}",
+            (job.cluster, job.proc),
+        ).fetchone()
+        return found and int(found[0])
 
     def read_slots(self) -> Iterator[Ad]:
         """Yield the machine ads of the workers that wait for a job or run one."""

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from thyme.protocol.job import Task
+from thyme.protocol.job import JobId, Task
 from vobox.classad.ad import Ad
 from vobox.classad.cost import Charge, charge_nobody
 
@@ -90,6 +90,9 @@ class QueueView(Protocol):
 
     def count_jobs(self, owner: str | None = None) -> Mapping[int, int]:
         """Return the number of jobs in the queue by JobStatus, of one owner or of all."""
+
+    def count_queued_before(self, job: JobId) -> int | None:
+        """Return how many idle jobs of its pool were queued before this; None: it is not queued."""
 
     def read_slots(self) -> Iterator[Ad]:
         """Yield the machine ads of the workers that wait for a job or run one."""

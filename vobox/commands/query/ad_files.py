@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad, convert_old_syntax, literal
 from vobox.client.user_log import LogEvent
 from vobox.commands.command_line import EarlyExit
@@ -72,6 +73,10 @@ class FileView:
             for ad in self._ads
             if owner is None or ad.text("Owner").lower() == owner.lower()
         )
+
+    def count_queued_before(self, job: JobId) -> int | None:
+        """Return None: the jobs of a file are in no queue."""
+        return None
 
     def read_slots(self) -> Iterator[Ad]:
         """Yield the pilots' ads."""

@@ -1,4 +1,4 @@
-"""condor_q -better-analyze: which pilots meet a job's Requirements, clause by clause."""
+"""condor_q -better-analyze: which pilots meet a job's Requirements, and why it is still idle."""
 
 from __future__ import annotations
 
@@ -6,21 +6,31 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.jobs.requirements import is_clause_met, remove_added_clause
 from vobox.jobs.status import IDLE, RUNNING, SUSPENDED, TRANSFERRING_OUTPUT
+from vobox.rpc.types import QueueView
 
 #: CPU seconds that an analysis may take: an expression may be slow, and pilots are thousands.
 MAX_SECONDS: Final = 2.0
 _AT_WORK: Final = (RUNNING, SUSPENDED, TRANSFERRING_OUTPUT)
 
 
-def render_analysis(jobs: Iterator[Ad], pilots: Sequence[Ad], now: float) -> Iterator[str]:
-    """Yield the analysis of each job; ``pilots``: the known ones; ``now``: epoch seconds."""
+def render_analysis(
+    jobs: Iterator[Ad], view: QueueView, now: float, are_queued: bool
+) -> Iterator[str]:
+    """Yield the analysis of each job.
+
+    ``now``: epoch seconds; ``are_queued``: they are jobs of this schedd, not of a file.
+    """
+    pilots = list(view.read_slots())
     texts = [pilot.texts() for pilot in pilots]
     deadline = time.thread_time() + MAX_SECONDS
     for ad in jobs:
         analysis = _render_job(ad, texts, now, deadline)
+        if are_queued and ad.number("JobStatus") == IDLE:
+            analysis += f"{_describe_idle_job(ad, pilots, view)}\n\n"
         if time.thread_time() > deadline:  # some pilots may not have been looked at
             yield (
                 f"From job {_name_job(ad)} on nothing is analyzed: it takes too long. Name fewer "
@@ -59,6 +69,22 @@ def split_clauses(text: str) -> list[str]:
         position += 1
     clauses.append(text[start:])
     return [clause.strip() for clause in clauses]
+
+
+def _describe_idle_job(ad: Ad, pilots: list[Ad], view: QueueView) -> str:
+    """Say what an idle job waits for: its place in the queue, and what the pilots do."""
+    name = _name_job(ad)
+    before = view.count_queued_before(JobId(ad.number("ClusterId"), ad.number("ProcId")))
+    if before is None:
+        return (
+            f"Job {name} is idle and not in the queue of its pool: no known pilot meets its "
+            "Requirements, or it could not be run and will be queued again."
+        )
+    waiting = sum(pilot.text("State") == "Unclaimed" for pilot in pilots)
+    return (
+        f"Job {name} is idle; jobs queued before it: {before}. "
+        f"Pilots that wait for a job: {waiting}, that have one: {len(pilots) - waiting}."
+    )
 
 
 def _render_job(ad: Ad, pilots: Sequence[Mapping[str, str]], now: float, deadline: float) -> str:

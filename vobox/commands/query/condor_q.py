@@ -254,7 +254,7 @@ def _render_table(
         yield from map(rows.render_idle, counted())
         return
     if query.table == "analysis":
-        yield from render_analysis(counted(), list(view.read_slots()), evaluator.now)
+        yield from render_analysis(counted(), view, evaluator.now, not query.file)
         return
     if query.table == "factory":  # all jobs are made when they are submitted
         yield tables.FACTORY_HEADER

@@ -52,6 +52,8 @@ _IMPLIED: Final = {
     "run": 'State == "Claimed"',
     "avail": 'State == "Unclaimed" && Cpus > 0',
 }
+#: Characters that are left of a first column, as HTCondor leaves of Name and Machine.
+_NAME_WIDTH: Final = 12
 _NO_ORDER: Final = ("false", "0", "no", "none")
 _DIGITS: Final = re.compile(r"(\d+)", re.ASCII)
 #: Numbers before texts, what has no value last; then the value, then a text's parts.
@@ -81,7 +83,9 @@ def answer(
     if table is not None:
         rows = table.render(lambda: ads, evaluator, measured=True)
         return Answer("".join(query.output.fit_rows(rows, request.env)), table.warnings)
-    return Answer(_render(query, ads, evaluator))
+    text = _render(query, ads, evaluator)
+    width = query.output.read_width(request.env)
+    return Answer(_fit_rows(text, width) if width and query.output.is_table else text)
 
 
 @dataclass
@@ -209,6 +213,18 @@ def _render(query: _Query, ads: list[Ad], evaluator: Evaluator) -> str:
         return render_state_table(ads, evaluator, query.totals_only)
     with_users = query.kind in ("claimed", "run")
     return render_slot_table(ads, evaluator, with_users, query.totals_only)
+
+
+def _fit_rows(table: str, width: int) -> str:
+    """Shorten a table's first column, and cut what is still wider; its totals are left whole."""
+    heading, *parts = table.split("\n\n", 2)
+    if not parts or not heading[:1].strip():  # only totals, or nothing
+        return table
+    rows = [heading, *parts[0].split("\n")]
+    column = len(heading) - len(heading.partition(" ")[2].lstrip()) - 1
+    kept = max(_NAME_WIDTH, column - max(0, len(heading) - width))
+    rows = [(row[:kept] + row[column:])[:width] for row in rows]
+    return "\n\n".join([rows[0], "\n".join(rows[1:]), *parts[1:]])
 
 
 def build_sort_key(value: Any) -> SortKey:

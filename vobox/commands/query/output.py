@@ -129,6 +129,15 @@ class Output:
             return (part + self._xml_gap for part in render_xml(ads, projection))
         return render_long(ads, projection)
 
+    def read_width(self, env: Mapping[str, str], width: int = 0) -> int:
+        """Return the columns for a table, one less than the caller's terminal; 0: any number.
+
+        ``width``: of what is no terminal, 0 for any.
+        """
+        given = env.get(TERMINAL_WIDTH, "")[:5]
+        columns = int(given) if given.isdecimal() else width
+        return 0 if self._is_wide else max(columns - 1, 0)
+
     def fit_rows(
         self, rows: Iterable[str], env: Mapping[str, str], width: int = 0
     ) -> Iterator[str]:
@@ -137,10 +146,9 @@ class Output:
         One column less than it has, as HTCondor does; ``width``: of what is no terminal, 0 for
         any. Footers, which begin with an empty line, are left whole.
         """
-        given = env.get(TERMINAL_WIDTH, "")[:5]
-        most = (int(given) if given.isdecimal() else width) - 1
+        most = self.read_width(env, width)
         for text in rows:
-            if self._is_wide or most < 1 or len(text) <= most or text.startswith("\n"):
+            if most < 1 or len(text) <= most or text.startswith("\n"):
                 yield text
             else:
                 yield "\n".join(line[:most] for line in text.split("\n"))

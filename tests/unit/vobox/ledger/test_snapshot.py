@@ -215,3 +215,24 @@ def test_the_library_agrees_on_what_plain_comparisons_mean() -> None:
         (column, wanted) = ("JobStatus", 3) if "<" in text else ("Owner", "games")
         own = ad.number(column) < 3 if "<" in text else ad.text(column).lower() == wanted
         assert value is own
+
+
+def test_jobs_of_the_pool_with_earlier_messages_were_queued_before(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.db")
+    jobs = [  # pool, JobStatus, whether it has a message, offset of the message
+        ("pool", 1, True, 10), ("pool", 1, True, 30), ("pool", 1, True, 20), ("other", 1, True, 5),
+        ("pool", 2, True, 5), ("pool", 1, False, 5),
+    ]  # fmt: skip
+    with ledger.transaction():
+        for proc, (pool, status, queued, offset) in enumerate(jobs):
+            ledger.put(
+                Job(JobId(1, proc), 1, 1, pool, job(1, proc, status), status, queued=queued,
+                    submitted=offset)
+            )  # fmt: skip
+    ledger.close()
+
+    snapshot = LedgerSnapshot(tmp_path / "ledger.db", "vobox", "", "")
+    found = [snapshot.count_queued_before(JobId(1, proc)) for proc in range(len(jobs) + 1)]
+    snapshot.close()
+    # a running job, one without a message and an unknown one are not queued
+    assert found == [0, 2, 1, 0, None, None, None]

@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.fake_query_queue import FakeQueue, Text, job, out
 from tests.support.slow_expressions import make_slow
+from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.commands.query import analysis
 from vobox.commands.query.analysis import split_clauses
@@ -17,6 +18,8 @@ PILOTS = [
         [("Debian12", "2000"), ("Debian12", "4000"), ("AlmaLinux9", "8000")]
     )
 ]
+
+STATES = ((0, '"Claimed"'), (1, '"Unclaimed"'), (2, '"Claimed"'))
 
 
 def analyze(requirements: str, *argv: str, pilots: list[Ad] | None = None) -> list[str]:
@@ -44,9 +47,33 @@ def test_a_job_that_no_pilot_meets_says_so(option: str) -> None:
     lines = analyze('OpSysAndVer == "Debian12" && Memory > 5000', option, "7.3")
 
     assert "      3 are rejected by your job's requirements" in lines
-    assert lines[-4:] == [
+    assert lines[-6:-2] == [
         "", "WARNING:  Be advised:", "   No machines matched the jobs's constraints", "",
     ]  # fmt: skip
+
+
+def test_an_idle_job_says_its_place_in_the_queue_and_what_the_pilots_do() -> None:
+    pilots = [Ad({**PILOTS[n].texts(), "State": state}) for n, state in STATES]
+    queue = FakeQueue([job(6, 0), job(6, 1), job(7, 3)])
+    queue.machines = pilots
+
+    assert out(condor_q, queue, "-better-analyze", "7.3").splitlines()[-2:] == [
+        "Job 7.003 is idle; jobs queued before it: 2. "
+        "Pilots that wait for a job: 1, that have one: 2.",
+        "",
+    ]
+
+
+def test_an_idle_job_without_a_message_in_the_queue_says_so() -> None:
+    class NotQueued(FakeQueue):
+        def count_queued_before(self, job: JobId) -> int | None:
+            return None
+
+    assert out(condor_q, NotQueued([job(7, 3)]), "-better-analyze", "7.3").splitlines()[-2:] == [
+        "Job 7.003 is idle and not in the queue of its pool: no known pilot meets its "
+        "Requirements, or it could not be run and will be queued again.",
+        "",
+    ]
 
 
 def test_pilots_that_were_not_looked_at_count_as_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

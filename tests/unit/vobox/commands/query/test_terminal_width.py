@@ -7,6 +7,9 @@ import pytest
 from tests.support.fake_query_queue import FakeQueue, ask, job
 from vobox.commands.query.condor_history import answer as condor_history
 from vobox.commands.query.condor_q import answer as condor_q
+from vobox.commands.query.condor_status import answer as condor_status
+
+from .test_condor_status_slots import POOL
 
 QUEUE = FakeQueue(
     [job(1, Cmd="/bin/agent", Arguments="x" * 100), job(2, Cmd="/bin/true")],
@@ -44,3 +47,37 @@ def test_without_a_width_nothing_is_cut(width: str) -> None:
 )
 def test_what_programs_read_and_wide_tables_are_whole(argv: list[str]) -> None:
     assert show(condor_q, *argv, width="40") == show(condor_q, *argv)
+
+
+#: As HTCondor 25.14.1 prints it in terminals of so many columns.
+STATUS_HEADINGS = {
+    width: f"{'Name':<{left}} OpSys      Arch     State     Activity LoadAv {rest}"
+    for width, left, rest in (
+        ("", 34, "Mem     ActvtyTime"), ("90", 24, "Mem     ActvtyTime"),
+        ("80", 14, "Mem     ActvtyTime"), ("60", 12, ""),
+    )
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("width", STATUS_HEADINGS)
+def test_names_of_slots_are_shortened_first(width: str) -> None:
+    env = {"_THYME_TERMINAL_WIDTH": width} if width else {}
+    waiting = FakeQueue(machines=[ad for ad in POOL.machines if ad.text("State") == "Unclaimed"])
+    heading, _, *rows = ask(condor_status, waiting, env=env).stdout.splitlines()
+
+    assert heading == STATUS_HEADINGS[width]
+    left = heading.index("OpSys") - 1
+    assert [row[:left].rstrip() for row in rows[:3]] == [
+        name[:left] for name in ("slot1_9@node1.example.org", "slot1_10@node1.example.org",
+                                 "slot1_1@node2")
+    ]  # fmt: skip
+    assert not width or max(map(len, rows[:2])) < int(width)
+    assert rows[4] == (
+        "               Total Owner Claimed Unclaimed Matched Preempting  Drain Backfill BkIdle"
+    )
+
+
+@pytest.mark.parametrize("argv", [["-wide"], ["-total"], ["-af", "Name"], ["-schedd", "-total"]])
+def test_wide_tables_and_totals_of_condor_status_are_whole(argv: list[str]) -> None:
+    env = {"_THYME_TERMINAL_WIDTH": "40"}
+    assert ask(condor_status, POOL, *argv, env=env) == ask(condor_status, POOL, *argv)
