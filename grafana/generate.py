@@ -1,14 +1,13 @@
 """Makes the dashboards and the alert rules from ``source/``: ``python -m grafana.generate``.
 
-What is committed is what this makes; ``--check`` (and a test) says when it is not.
+compose's service ``dashboards`` and the Ansible role run it; what it makes is not committed. It
+prints each file that it wrote, and nothing where all are up to date.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-from collections.abc import Iterator, Sequence
+import os
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,10 @@ DASHBOARDS = ("site", "node", "jobs", "diagnostics")
 
 
 class _Plain(yaml.SafeDumper):
-    """No anchors, and lists indented: as people write it."""
+    """A writer of YAML without anchors."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        super().increase_indent(flow, False)
 
 
 def source(name: str) -> Any:
@@ -43,32 +39,32 @@ def source(name: str) -> Any:
     return yaml.safe_load(environment.get_template(f"{name}.yml.j2").render())
 
 
-def made() -> Iterator[tuple[Path, str]]:
-    """Yield every file that is generated, with its content."""
-    dashboards = {name: dashboard.build(source(name)) for name in DASHBOARDS}
-    for name, one in dashboards.items():
-        yield HERE / "dashboards" / f"{name}.json", json.dumps(one, indent=2) + "\n"
-    built = alerts.build(source("alerts"), dashboards)
-    rules = yaml.dump(built, Dumper=_Plain, sort_keys=False, width=90, allow_unicode=True)
-    head = "# Made by `python -m grafana.generate` from grafana/source/alerts.yml.j2.\n---\n"
-    yield HERE / "provisioning" / "alerting" / "rules.yml", head + rules
+def build_dashboards() -> dict[str, dict[str, Any]]:
+    """Return the dashboards by name, as Grafana's JSON has them."""
+    return {name: dashboard.build(source(name)) for name in DASHBOARDS}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Write the generated files that are out of date, or list them; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m grafana.generate", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="only say what is old (exit 1)")
-    check = parser.parse_args(argv).check
-    old = []
-    for path, content in made():
+def build_rules() -> dict[str, Any]:
+    """Return the content of the file with the alert rules."""
+    return alerts.build(source("alerts"), build_dashboards())
+
+
+def main() -> None:
+    """Write the files that are missing or out of date."""
+    made = {
+        HERE / "dashboards" / f"{name}.json": json.dumps(one, indent=2) + "\n"
+        for name, one in build_dashboards().items()
+    }
+    rules = yaml.dump(build_rules(), Dumper=_Plain, sort_keys=False, allow_unicode=True)
+    made[HERE / "provisioning" / "alerting" / "rules.yml"] = rules
+    for path, content in made.items():
         if not path.exists() or path.read_text(encoding="utf-8") != content:
-            old.append(path.relative_to(HERE))
-            if not check:
-                path.write_text(content, encoding="utf-8")
-    for path in old:
-        print(f"{path}: {'old' if check else 'written'}")
-    return 1 if check and old else 0
+            # replaced, not written over: it may belong to another user, and Grafana may read it
+            new = path.with_name(f"{path.name}.{os.getpid()}.new")
+            new.write_text(content, encoding="utf-8")
+            new.replace(path)
+            print(f"wrote {path}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

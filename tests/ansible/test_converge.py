@@ -61,6 +61,14 @@ def test_the_metrics_arrive(site: Site) -> None:
     wait_until(nodes, "points of every node", timeout=60)
 
 
+def test_grafana_finds_its_dashboards_and_rules(site: Site) -> None:
+    found = site.hosts.run(
+        "head", "cd /etc/grafana; ls plancton-dashboards; grep -c uid: provisioning/*/rules.yml"
+    ).split()
+    assert found[:-1] == ["diagnostics.json", "jobs.json", "node.json", "site.json"]
+    assert int(found[-1]) > 16
+
+
 #: Prints the ports on which anything listens for other hosts.
 OPEN_PORTS = """
 import pathlib

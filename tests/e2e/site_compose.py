@@ -33,7 +33,9 @@ class ComposeSite:
         for name in FILES:
             shutil.copy(ROOT / name, directory / name)
         for name in FOLDERS:
-            shutil.copytree(ROOT / name, directory / name, ignore=shutil.ignore_patterns("__py*"))
+            # nothing that is made there
+            made = shutil.ignore_patterns("__py*", "*.json", "rules.yml")
+            shutil.copytree(ROOT / name, directory / name, ignore=made)
         self.worker = images["worker-el9"]
         worker, _, tag = self.worker.rpartition(":")
         (directory / "no-cgroups").mkdir()
