@@ -11,7 +11,9 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from grafana import generate
 from tests.ansible import mirror
 from tests.ansible.conftest import NODES
 from tests.ansible.jobs import queued, submit, wait_for_jobs
@@ -62,11 +64,16 @@ def test_the_metrics_arrive(site: Site) -> None:
 
 
 def test_grafana_finds_its_dashboards_and_rules(site: Site) -> None:
-    found = site.hosts.run(
-        "head", "cd /etc/grafana; ls plancton-dashboards; grep -c uid: provisioning/*/rules.yml"
-    ).split()
-    assert found[:-1] == ["diagnostics.json", "jobs.json", "node.json", "site.json"]
-    assert int(found[-1]) > 16
+    found = site.hosts.run("head", "cd /etc/grafana && find . -name '*.json' -o -name '*.yml'")
+    made = ("plancton-dashboards/site.json", "provisioning/alerting/rules.yml")
+    assert {
+        f"./{name}"
+        for name in (*made, "provisioning/dashboards/plancton.yml",
+                     "provisioning/datasources/influxdb.yml")
+    } <= set(found.split())  # fmt: skip
+    dashboard, rules = (site.hosts.run("head", f"cat /etc/grafana/{name}") for name in made)
+    assert json.loads(dashboard) == generate.build_dashboards()["site"]
+    assert yaml.safe_load(rules) == generate.build_rules()
 
 
 #: Prints the ports on which anything listens for other hosts.
