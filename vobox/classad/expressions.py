@@ -123,11 +123,13 @@ class Evaluator:
 
         ``name``: of an attribute of ``ad``, or of those that every ad has in addition.
         """
-        return self.read_number(ad, self.text(ad, name), default)
+        text = self.text(ad, name)
+        return default if text is None else self.read_number(ad, text, default)
 
     def string(self, ad: Ad, name: str) -> str:
         """Return the attribute's value where it is a string, else ""."""
-        return self.read_string(ad, self.text(ad, name))
+        text = self.text(ad, name)
+        return "" if text is None else self.read_string(ad, text)
 
     def read_number(self, ad: Ad, text: str | None, default: float = 0.0) -> float:
         """Return the expression's value in this job if it is a finite number, else ``default``.

@@ -115,13 +115,12 @@ def render_batch_table(
     head = "  SUBMITTED   DONE   RUN    IDLE" + ("   HOLD " if shows_held else " ")
     yield f"{'OWNER':{owner_width}} {'BATCH_NAME':{name_width}} {head} TOTAL JOB_IDS\n"
     form = f"%-{owner_width}s %-{name_width}s %s %s %s\n"
-    format_minute = lru_cache(maxsize=1024)(lambda minute: format_date(minute * 60))
     for (owner, name), batch in batches.items():
         total = max(batch.present, batch.before + batch.procs)
         # as with HTCondor, not those that completed and are still here
         done = total - batch.present if whole else 0
         numbers = _format_numbers(done, batch.running, batch.idle, batch.held, total, shows_held)
-        date = format_minute(int(batch.submitted // 60))
+        date = format_date(batch.submitted)
         yield form % (owner, _format_name(name), date, numbers, batch.format_ids())
 
 

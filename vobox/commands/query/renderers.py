@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from functools import lru_cache
 
 from vobox.classad.ad import Ad
 from vobox.classad.expressions import Evaluator, number_of
@@ -130,7 +131,12 @@ def is_name(attribute: str) -> bool:
 
 def format_date(epoch: float) -> str:
     """Format a date as ``%2d/%-2d %02d:%02d``, 11 wide: month/day hour:minute."""
-    moment = time.localtime(min(max(epoch, 0), _LATEST))
+    return _format_minute(int(min(max(epoch, 0), _LATEST) // 60))
+
+
+@lru_cache(maxsize=1024)
+def _format_minute(minute: int) -> str:
+    moment = time.localtime(minute * 60)
     return f"{moment.tm_mon:2}/{moment.tm_mday:<2} {moment.tm_hour:02}:{moment.tm_min:02}"
 
 

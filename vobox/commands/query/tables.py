@@ -109,11 +109,13 @@ class TableRows:
         """Return the seconds that RUN_TIME shows; RemoteWallClockTime grows when a run ends."""
         if self._clock == "cpu":
             return self._number(ad, "RemoteUserCpu")
-        started = self._number(ad, "JobCurrentStartDate")
-        now_running = ad.number("JobStatus") in _ON_A_NODE and started > 0
-        current = max(self._evaluator.now - started, 0) if now_running else 0
-        if self._clock == "current" and now_running:
-            return current
+        current = 0.0
+        if ad.number("JobStatus") in _ON_A_NODE:
+            started = self._number(ad, "JobCurrentStartDate")
+            if started > 0:
+                current = max(self._evaluator.now - started, 0)
+                if self._clock == "current":
+                    return current
         return self._number(ad, "RemoteWallClockTime") + current
 
     def _compute_megabytes(self, ad: Ad) -> float:
