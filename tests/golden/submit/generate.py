@@ -1,16 +1,20 @@
-"""Make ads.json: what HTCondor's own library makes of the descriptions here.
+"""Fill in what HTCondor's own library makes of the descriptions here.
 
 Run it in an environment of its own, which is never a dependency of ours:
 
     python3 -m venv /tmp/oracle && /tmp/oracle/bin/pip install 'htcondor==24.*'
     /tmp/oracle/bin/python tests/golden/submit/generate.py
 
-The directory of the run is written as @CWD@. An ad is kept as its differences
-from the first one, the plain job's. Needs the openssl command, for a proxy.
-The descriptions of queues.txt are whole ones.
+Cases are separated by lines ``%%``. A description ends at a line ``=>``; what follows is made:
+the ads, separated by lines ``--``, each as its differences from that of plain.sub; or after
+``=> refused`` what the library says. descriptions.txt has what is between the executable and the
+queue statement, queues.txt whole descriptions, files.txt the names of files with such.
+
+The directory of the run is written as @CWD@. Needs the openssl command, for a proxy.
 """
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -44,31 +48,43 @@ def main():
     (work / "items.txt").write_text("i1 v1\ni2, v2 w\ni3\n")
     (work / "common.sub").write_text("executable = agent.sh\narguments = common\ncommon = here\n")
     make_proxy(work / "proxy.pem")
-    results = []
-    plain = None
-    for name, text in texts():
-        environment = {
-            name: value.replace("@CWD@", str(work)) for name, value in ENVIRONMENT.items()
-        }
-        environment["CONDOR_CONFIG"] = "/dev/null"
-        done = subprocess.run(
-            [sys.executable, __file__, "--one"],
-            input=text.replace("@CWD@", str(work)),
-            capture_output=True,
-            text=True,
-            cwd=work,
-            env=environment,
-        )
-        result = {"description": text, "file": name}
-        if done.returncode == 0:
-            ads = json.loads(done.stdout.replace(str(work), "@CWD@"))
+    plain = {}
+    for name in ("files.txt", "descriptions.txt", "queues.txt"):
+        made = []
+        for case in (HERE / name).read_text().removesuffix("\n").split("\n%%\n"):
+            text = re.split("^=>", case, maxsplit=1, flags=re.MULTILINE)[0]
+            ads, error = run(describe(name, text), work)
             plain = plain or ads[0]
-            result["ads"] = [differences(plain, ad) for ad in ads]
-        else:
-            result["error"] = done.stderr.replace(str(work), "@CWD@")
-        results.append(result)
-    results.insert(0, {"plain": plain})
-    (HERE / "ads.json").write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+            if name == "files.txt" and ads == [plain]:
+                result = format_ad({}, plain)
+            else:
+                result = "\n--".join(format_ad(plain, ad) for ad in ads)
+            made.append(f"{text}=> refused\n{error}" if error else f"{text}=>{result}")
+        (HERE / name).write_text("\n%%\n".join(made) + "\n")
+
+
+def describe(name, text):
+    """Return the whole description of a case in the file ``name``."""
+    if name == "files.txt":
+        return (HERE / text.strip()).read_text()
+    return text if name == "queues.txt" else f"executable = agent.sh\n{text}queue\n"
+
+
+def run(description, work):
+    """Return the ads, or what the library says."""
+    environment = {name: value.replace("@CWD@", str(work)) for name, value in ENVIRONMENT.items()}
+    environment["CONDOR_CONFIG"] = "/dev/null"
+    done = subprocess.run(
+        [sys.executable, __file__, "--one"],
+        input=description.replace("@CWD@", str(work)),
+        capture_output=True,
+        text=True,
+        cwd=work,
+        env=environment,
+    )
+    if done.returncode:
+        return [], done.stderr.replace(str(work), "@CWD@")
+    return json.loads(done.stdout.replace(str(work), "@CWD@")), ""
 
 
 def make_proxy(path):
@@ -80,20 +96,11 @@ def make_proxy(path):
     path.chmod(0o600)
 
 
-def differences(plain, ad):
-    changed = {name: value for name, value in ad.items() if plain.get(name) != value}
-    return {**changed, **{name: None for name in plain if name not in ad}}
-
-
-def texts():
-    yield "plain", "executable = agent.sh\nqueue\n"
-    blocks = (HERE / "descriptions.txt").read_text().rstrip("\n").split("\n%%\n")
-    for block in blocks:
-        yield "", f"executable = agent.sh\n{block}\nqueue\n"
-    for block in (HERE / "queues.txt").read_text().rstrip("\n").split("\n%%\n"):
-        yield "queues.txt: " + block, block + "\n"
-    for path in sorted(HERE.glob("*.sub")):
-        yield path.name, path.read_text()
+def format_ad(plain, ad):
+    lines = [f"{name} = {ad[name]}" for name in sorted(ad) if plain.get(name) != ad[name]]
+    lines += [f"{name} is absent" for name in sorted(plain) if name not in ad]
+    # lists and records are printed on several lines
+    return "".join("\n" + re.sub(r"\n\s*", " ", line) for line in lines)
 
 
 if __name__ == "__main__":

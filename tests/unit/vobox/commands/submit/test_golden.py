@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import classad2
 import pytest
@@ -13,8 +13,6 @@ import pytest
 from tests.support.fake_submit_host import CWD, NOW, FakeSubmitHost, make_proxy
 
 GOLDEN = Path(__file__).parents[4] / "golden" / "submit"
-(PLAIN, *CASES) = json.loads((GOLDEN / "ads.json").read_text())
-
 PROXY = make_proxy()
 
 #: Ours alone: HTCondor's schedd adds them, the library of 24.12 does not know them.
@@ -138,25 +136,57 @@ def host() -> FakeSubmitHost:
     return made
 
 
+class Case(NamedTuple):
+    name: str
+    description: str
+    #: what differs from the plain ad; None: there is no such attribute
+    ads: list[dict[str, str | None]]
+    #: what HTCondor says; "": it takes the description
+    error: str
+
+
+def read_cases() -> Iterator[Case]:
+    """Yield what ``generate.py`` writes, the plain job first, with its whole ad."""
+    for name in ("files.txt", "descriptions.txt", "queues.txt"):
+        for block in (GOLDEN / name).read_text().removesuffix("\n").split("\n%%\n"):
+            text, result = re.split("^=>", block, maxsplit=1, flags=re.MULTILINE)
+            title, description = text.strip("\n"), text
+            if name == "files.txt":
+                description = (GOLDEN / title).read_text()
+            elif name == "descriptions.txt":
+                description = f"executable = agent.sh\n{text}queue\n"
+            error = result.removeprefix(" refused\n") if result.startswith(" refused") else ""
+            ads = [] if error else [read_ad(ad) for ad in result.split("\n--")]
+            yield Case(title, description, ads, error)
+
+
+def read_ad(text: str) -> dict[str, str | None]:
+    ad: dict[str, str | None] = {}
+    for line in text.splitlines():
+        attribute, _, value = line.partition(" ")
+        if attribute:
+            ad[attribute] = None if value == "is absent" else value.removeprefix("= ")
+    return ad
+
+
+CASES = list(read_cases())
+
+
 def normal(expression: str) -> str:
     return str(classad2.ExprTree(expression))
 
 
-def expected(case: dict[str, Any], number: int) -> dict[str, str]:
-    ad = {**PLAIN["plain"], **case["ads"][number]}
+def expected(case: Case, number: int) -> dict[str, str]:
+    ad = {**CASES[0].ads[0], **case.ads[number]}
     return {name: text.replace("@CWD@", CWD) for name, text in ad.items() if text is not None}
 
 
-def name(case: dict[str, Any]) -> str:
-    """Return what is between the executable and the queue statement, or the file's name."""
-    found = re.match(r"executable = agent.sh\n(.*)\nqueue\n\Z", case["description"], re.S)
-    if found is None:
-        return str(case.get("file", "plain"))
-    return found[1]
+def name(case: Case) -> str:
+    return case.name
 
 
-TAKEN = [case for case in CASES if "ads" in case and name(case) not in REFUSED]
-FAILED = [case for case in CASES if "error" in case]
+TAKEN = [case for case in CASES if case.ads and case.name not in REFUSED]
+FAILED = [case for case in CASES if case.error]
 
 
 def without(names: set[str], ad: dict[str, str]) -> dict[str, str]:
@@ -164,38 +194,38 @@ def without(names: set[str], ad: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("case", TAKEN, ids=name)
-def test_the_ad_is_htcondors_own(case: dict[str, Any]) -> None:
-    jobs = host().make_jobs(case["description"].replace("@CWD@", CWD))
+def test_the_ad_is_htcondors_own(case: Case) -> None:
+    jobs = host().make_jobs(case.description.replace("@CWD@", CWD))
 
-    assert len(jobs) == len(case["ads"])
+    assert len(jobs) == len(case.ads)
     for number, job in enumerate(jobs):
         ours = {name.lower(): normal(text) for name, text in job.ad.items()}
         theirs = {name.lower(): normal(text) for name, text in expected(case, number).items()}
         if theirs.get("requestmemory") == normal(MEMORY_24):
             theirs["requestmemory"] = "128"
-        if name(case) in HELD:
+        if case.name in HELD:
             assert job.on_hold
             assert ours.pop("holdreasoncode") == "13"
             theirs["jobstatus"] = ours["jobstatus"]
             del ours["holdreason"], ours["holdreasonsubcode"]
         # the schedd rounds it up, and keeps what was asked for
         ours["imagesize"] = ours["imagesize_raw"]
-        apart = ADDED | ELSEWHERE | set(DIFFERENT.get(name(case), {}))
+        apart = ADDED | ELSEWHERE | set(DIFFERENT.get(case.name, {}))
         assert without(apart, ours) == without(apart, theirs)
         assert job.ad.number("QDate") == NOW
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if name(c) in REFUSED], ids=name)
-def test_what_cannot_be_honoured_is_refused_with_a_reason(case: dict[str, Any]) -> None:
-    answer = host().submit(case["description"].replace("@CWD@", CWD))
+@pytest.mark.parametrize("case", [c for c in CASES if c.name in REFUSED], ids=name)
+def test_what_cannot_be_honoured_is_refused_with_a_reason(case: Case) -> None:
+    answer = host().submit(case.description.replace("@CWD@", CWD))
 
     assert answer.code == 1
     assert answer.stderr.startswith("\nERROR: ")
-    assert REFUSED[name(case)] in answer.stderr
+    assert REFUSED[case.name] in answer.stderr
 
 
 def test_the_lists_of_exceptions_name_real_cases() -> None:
-    names = {name(case) for case in CASES}
+    names = {case.name for case in CASES}
     assert not (set(REFUSED) | HELD | set(DIFFERENT)) - names
 
 
@@ -214,14 +244,14 @@ OTHER_WORDS = {
 
 
 @pytest.mark.parametrize("case", FAILED, ids=name)
-def test_a_bad_value_is_refused_in_htcondors_words(case: dict[str, Any]) -> None:
-    answer = host().submit(case["description"].replace("@CWD@", CWD))
+def test_a_bad_value_is_refused_in_htcondors_words(case: Case) -> None:
+    answer = host().submit(case.description.replace("@CWD@", CWD))
 
     assert (answer.code, answer.stdout) == (1, "Submitting job(s)")
-    if name(case) in OTHER_WORDS:
-        assert OTHER_WORDS[name(case)] in answer.stderr
+    if case.name in OTHER_WORDS:
+        assert OTHER_WORDS[case.name] in answer.stderr
         return
-    printed, _, raised = case["error"].replace("@CWD@", CWD).partition("EXCEPTION ")
+    printed, _, raised = case.error.replace("@CWD@", CWD).partition("EXCEPTION ")
     if printed:
         assert answer.stderr == printed
     else:
