@@ -88,14 +88,14 @@ def record_answer(step: dict[str, Any], compared: Comparison) -> None:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes a text of several lines as a block, and indents lists."""
+    """Writes lines of text as a block, and indents lists."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, False)
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text.rstrip("\n") else None
+    style = "|" if "\n" in text else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
