@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
 _WRONG_COMMAND = re.compile(r"argument (?:command|COMMAND): invalid choice: '([^']*)'")
+_ONE_DASH = ("-help", "-version")
 
 
 class Parser(argparse.ArgumentParser):
@@ -15,7 +17,9 @@ class Parser(argparse.ArgumentParser):
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse the command line; what nobody knows is refused with the nearest option."""
-        options, unknown = self.parse_known_args(args, namespace)
+        # with one dash, too, as the condor commands take them
+        words = ["-" + word if word in _ONE_DASH else word for word in args or sys.argv[1:]]
+        options, unknown = self.parse_known_args(words, namespace)
         if unknown:
             self.error(
                 f"unrecognized arguments: {' '.join(unknown)}"
@@ -26,7 +30,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Refuse the command line, for the reason that argparse gives."""
         if wrong := _WRONG_COMMAND.match(message):
-            message = f"unknown command {wrong[1]!r}{suggest(wrong[1], list_commands(self))}"
+            known = [*list_commands(self), *list_words(self)]
+            message = f"unknown command {wrong[1]!r}{suggest(wrong[1], known)}"
         self.refuse(message)
 
     def refuse(self, message: str) -> NoReturn:

@@ -33,7 +33,7 @@ def load_config(path: Path, facts: HostFacts) -> Config:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(
-            f"{path}: no such file; write one (docs/howto-node.md has a first one) "
+            f"{path}: no such file; write one (keys: planctonctl validate --schema) "
             "or name its directory with --confdir"
         ) from None
     except (OSError, UnicodeDecodeError) as error:

@@ -18,6 +18,8 @@ from plancton.node.sensors import ProcSensors
 from plancton.paths import Paths, hide_password, is_url
 from plancton.policy import calendar_rule
 
+from .wrapping import wrap_for_terminal
+
 
 def validate(paths: Paths, arguments: argparse.Namespace) -> int:
     """Print what the configuration gives on this node; raises ConfigError."""
@@ -49,9 +51,9 @@ def validate(paths: Paths, arguments: argparse.Namespace) -> int:
     print(f"  max_docks  {max_docks(config, facts)} on this node ({facts.ncpus} CPUs)")
     print(f"  command    {' '.join(example.command)}")
     if window:
-        print(f"  windows    {window}")
+        print(wrap_for_terminal(f"  windows    {window}", 13))
     for note in list_notes(config):
-        print(f"  note       {note}")
+        print(wrap_for_terminal(f"  note       {note}", 13))
     return ExitCode.OK
 
 

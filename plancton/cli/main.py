@@ -60,7 +60,7 @@ exit codes:
   5  another daemon holds the run directory
   6  the engine is not there or refused
 
-All configuration keys: docs/reference/plancton-config.md
+All configuration keys: planctonctl validate --schema
 """
 
 
@@ -129,15 +129,21 @@ class _Parser(Parser):
         self.exit(ExitCode.USAGE, f"planctonctl: {message}; see `planctonctl help`\n")
 
 
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Prints each command and what it does on one line."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=22)
+        self._action_max_length = 15  # argparse forgets that commands are indented
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of planctonctl's command line."""
     parser = _Parser(
         prog="planctonctl",
         description="Runs pilots in the idle rest of this node.",
         epilog=_EXIT_CODES,
-        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(
-            prog, max_help_position=22
-        ),
+        formatter_class=_HelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"plancton {__version__}")
@@ -166,13 +172,13 @@ def _own_options(command: str, add: Callable[..., object]) -> None:
             nargs="?",
             const=_NO_LIMIT,
             metavar="S",
-            help="return when no pilot runs any more, or fail after S seconds",
+            help="return when all pilots have ended, or fail after S seconds",
         )
         add(
             "--deadline",
             type=_seconds,
             metavar="S",
-            help="end the pilots that still run after S seconds, and wait for that",
+            help="end the pilots that are still running after S seconds, and wait for them",
         )
     elif command == "completion":
         add("shell", choices=SHELLS, help="the shell that will read it")

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
-import sys
-import textwrap
 import time
 from typing import Any
 
@@ -14,6 +11,7 @@ from plancton.errors import ExitCode
 from plancton.paths import Paths
 
 from .document import read_current
+from .wrapping import wrap_for_terminal
 
 #: Of the pilots that were asked to end, so many are shown.
 _STOPPED_SHOWN = 5
@@ -64,9 +62,7 @@ def _print_pilots(document: dict[str, Any]) -> None:
 def _print_row(rule: str, room: str, text: str) -> None:
     """Print one rule; on a terminal, its text stays in its column."""
     head = f"  {rule:<12} {room:<9} "
-    width = shutil.get_terminal_size().columns - len(head)
-    lines = textwrap.wrap(text, width) if sys.stdout.isatty() and width >= 20 else [text]
-    print(head + ("\n" + " " * len(head)).join(lines))
+    print(wrap_for_terminal(head + text, len(head)))
 
 
 def _code(document: dict[str, Any]) -> int:
@@ -78,6 +74,6 @@ def _print_status(document: dict[str, Any]) -> None:
 
     from .table import render_view
 
-    # Lines are for people: the terminal folds them better than a fixed width would.
+    # The table is never cut: a terminal that is too narrow folds it.
     console = Console(highlight=False, soft_wrap=True, markup=False)
     console.print(render_view(document, None))

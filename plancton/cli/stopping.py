@@ -140,7 +140,7 @@ def _wait_for_pilots(paths: Paths, seconds: float | None, kill_after: float | No
             known = document.get("mode") in (Mode.DRAIN.value, Mode.DRAIN_STOP.value)
             if known and not pilots and document["pilots"] is not None:
                 break
-            text = f"{format_pilots(len(pilots))} {'runs' if len(pilots) == 1 else 'run'} still"
+            text = _count_running(len(pilots))
             waited = time.monotonic() - began
             if kill_after is not None and waited > kill_after:
                 print(f"{text} after {kill_after:g} s: they are asked to end", flush=True)
@@ -155,8 +155,13 @@ def _wait_for_pilots(paths: Paths, seconds: float | None, kill_after: float | No
             time.sleep(_WAIT_PAUSE)
         else:
             _check_none_left(paths)
-    print("no pilot runs any more")
+    print("all pilots have ended")
     return ExitCode.OK
+
+
+def _count_running(number: int) -> str:
+    """Return ``1 pilot is still running`` and the like."""
+    return f"{format_pilots(number)} {'is' if number == 1 else 'are'} still running"
 
 
 def _read_stop_grace(paths: Paths) -> float:
@@ -181,16 +186,15 @@ def _stop_pilots(paths: Paths, document: dict[str, Any]) -> Engine:
 
 
 def _check_none_left(paths: Paths) -> None:
-    """Raise PlanctonError if pilots of a daemon that is gone run still."""
+    """Raise PlanctonError if pilots of a daemon that is gone are still running."""
     engine = open_last_engine(read_document(paths), paths)
     if engine is None:
         raise EngineError("the engine of the last daemon is not known to this version")
     with contextlib.closing(engine):
         left = [pilot for pilot in engine.list_pilots() if pilot.state is not PilotState.EXITED]
     if left:
-        runs = "runs" if len(left) == 1 else "run"
         raise PlanctonError(
-            f"the daemon does not run, and {format_pilots(len(left))} {runs} still; "
+            f"the daemon does not run, and {_count_running(len(left))}; "
             "`planctonctl force-stop` ends them"
         )
 

@@ -9,6 +9,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from .wrapping import wrap_for_terminal
+
+#: Columns before the second line of a fact that is longer than a line.
+_INDENT = 2
 #: Characters of an image's digest that tell images apart for people.
 _DIGEST = 12
 
@@ -18,7 +22,9 @@ def render_view(document: dict[str, Any], before: dict[str, Any] | None) -> Rend
 
     With the document of ``before``, the table shows the CPU use since then instead of CPU time.
     """
-    parts: list[RenderableType] = [Text(line) for line in format_lines(document)]
+    parts: list[RenderableType] = [
+        Text(wrap_for_terminal(line, _INDENT)) for line in format_lines(document)
+    ]
     pilots = document["pilots"]
     if pilots is None:
         parts.append(Text("Pilots: not known"))

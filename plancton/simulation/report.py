@@ -83,7 +83,8 @@ def list_rows(results: Mapping[str, SimulationResult]) -> Iterator[tuple[str, ..
 def summarize(result: SimulationResult, ncpus: int) -> str:
     """Return what was simulated, in one line."""
     return (
-        f"{result.nodes} nodes of {ncpus} CPUs, {result.duration / 86400:.2f} node-days; "
+        f"nodes: {result.nodes}, each with {ncpus} CPU{'s' * (ncpus != 1)}; "
+        f"{result.duration / 86400:.2f} node-days; "
         f"the owner left {result.idle_cpu / 3600:.1f} CPU-hours"
     )
 

@@ -115,10 +115,23 @@ def _fork(spec: dict[str, Any], libc: ctypes.CDLL) -> tuple[int, int, int]:
         os.chdir(spec["scratch"])
         os.execvpe(spec["command"][0], spec["command"], spec["environment"])  # noqa: S606
     except OSError as error:
-        os.write(failure_pipe, f"cannot run {spec['command'][0]!r}: {error.strerror}".encode())
-        os._exit(_NOT_FOUND if error.errno == errno.ENOENT else _NOT_RUNNABLE)
+        reason = find_reason(error, spec["command"][0], spec["environment"].get("PATH", ""))
+        told = f"cannot run {spec['command'][0]!r}: {os.strerror(reason)}"
+        os.write(failure_pipe, told.encode())
+        os._exit(_NOT_FOUND if reason == errno.ENOENT else _NOT_RUNNABLE)
     finally:
         os._exit(_NOT_RUNNABLE)
+
+
+def find_reason(error: OSError, program: str, path: str) -> int:
+    """Return the errno of a failed exec.
+
+    It is EACCES as soon as one directory of PATH may not be entered; a program that is in none of
+    the others is not there all the same.
+    """
+    places = [] if "/" in program else path.split(os.pathsep)
+    missing = bool(places) and not any(os.path.exists(f"{each}/{program}") for each in places)
+    return errno.ENOENT if missing and error.errno == errno.EACCES else error.errno or errno.EIO
 
 
 def _put_last() -> None:

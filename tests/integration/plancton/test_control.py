@@ -120,16 +120,16 @@ def test_drain_with_wait_returns_after_the_last_pilot_and_says_how_many_run(node
     pids = node.wait_for(3).values()
     done = node.ctl("drain", "--wait", "1")
     assert done.returncode == ExitCode.FAILED
-    assert done.stderr == "planctonctl: 3 pilots run still after 1 s\n"
+    assert done.stderr == "planctonctl: 3 pilots are still running after 1 s\n"
     with subprocess.Popen(
         node.command("drain-stop", "--wait"), stdout=subprocess.PIPE, text=True
     ) as waiting:
         assert waiting.stdout is not None
         assert "the daemon ends after the last pilot" in waiting.stdout.readline()
-        assert waiting.stdout.readline() == "3 pilots run still\n"
+        assert waiting.stdout.readline() == "3 pilots are still running\n"
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
-        assert waiting.stdout.read().endswith("no pilot runs any more\n")
+        assert waiting.stdout.read().endswith("all pilots have ended\n")
     assert waiting.returncode == 0
 
 
@@ -139,12 +139,12 @@ def test_a_deadline_ends_the_pilots_that_still_run(node: Node) -> None:
     node.wait_for(3)
     done = node.ctl("drain", "--deadline", "1s")
     assert (done.returncode, done.stderr) == (0, "")
-    # between the last two: how many run still, as often as that is seen to change
+    # between the last two: how many are still running, as often as that is seen to change
     assert [*(lines := done.stdout.splitlines())[:3], lines[-1]] == [
         "the node drains: no new pilots are started",
-        "3 pilots run still",
-        "3 pilots run still after 1 s: they are asked to end",
-        "no pilot runs any more",
+        "3 pilots are still running",
+        "3 pilots are still running after 1 s: they are asked to end",
+        "all pilots have ended",
     ]
     assert node.published()["mode"] == "drain"
 
@@ -183,11 +183,11 @@ def test_a_wait_does_not_take_a_dead_daemon_for_no_pilots(node: Node) -> None:
         done = node.ctl("drain", option)
         assert done.returncode == ExitCode.FAILED
         assert done.stderr == (
-            "planctonctl: the daemon does not run, and 3 pilots run still; "
+            "planctonctl: the daemon does not run, and 3 pilots are still running; "
             "`planctonctl force-stop` ends them\n"
         )
     assert node.ctl("force-stop").returncode == 0
-    assert node.ctl("drain", "--wait").stdout.endswith("no pilot runs any more\n")
+    assert node.ctl("drain", "--wait").stdout.endswith("all pilots have ended\n")
 
 
 def test_logs_shows_what_a_running_and_an_ended_pilot_printed(node: Node) -> None:

@@ -153,7 +153,7 @@ def test_simulate_replays_a_load_and_prints_what_would_have_been(node: Node) -> 
     done = node.ctl("simulate", str(trace), "--ncpus=4", "--ram=64000000000")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0] == "2 nodes of 4 CPUs, 0.03 node-days; the owner left 1.3 CPU-hours"
+    assert lines[0] == "nodes: 2, each with 4 CPUs; 0.03 node-days; the owner left 1.3 CPU-hours"
     (ended,) = [line.split() for line in lines if line.strip().startswith("jobs finished")]
     assert ended == ["jobs", "finished", "0", "0"]
 
@@ -181,7 +181,7 @@ def test_simulate_prints_its_result_also_where_the_page_cannot_be_written(node: 
     trace.write_text("0 0 0\n")
     done = node.ctl("simulate", str(trace), "--ncpus=1", "--ram=64000000000", f"--html={page}")
     assert done.returncode == ExitCode.FAILED
-    assert "1 nodes of 1 CPUs" in done.stdout
+    assert "nodes: 1, each with 1 CPU;" in done.stdout
     assert f"{page}: cannot be written: No such file or directory" in done.stderr
 
 

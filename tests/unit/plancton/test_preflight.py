@@ -178,7 +178,7 @@ def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(tmp_path / "config.yaml", FACTS)
     assert str(caught.value) == (
-        f"{tmp_path}/config.yaml: no such file; write one (docs/howto-node.md has a first one) "
+        f"{tmp_path}/config.yaml: no such file; write one (keys: planctonctl validate --schema) "
         "or name its directory with --confdir"
     )
 

@@ -55,8 +55,19 @@ def test_every_command_has_code_behind_it() -> None:
 def test_help_names_every_command_and_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["help"]) == 0
     told = capsys.readouterr().out
-    assert all(re.search(rf"^ +{name}\s", told, re.MULTILINE) for name in main.COMMANDS)
+    for name, (_, _, text) in main.COMMANDS.items():
+        assert re.search(rf"^    {name} +{re.escape(text[:30])}", told, re.MULTILINE), name
     assert all(f"\n  {code.value}  " in told for code in ExitCode)
+
+
+@pytest.mark.parametrize(("word", "said"), [("-help", "usage: planctonctl"), ("-version", "plan")])
+def test_one_dash_is_enough_for_help_and_version(
+    word: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main.main([word])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith(said)
 
 
 def test_no_command_is_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,6 +80,7 @@ def test_no_command_is_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) 
     [
         (["frobnicate"], "unknown command 'frobnicate'; see"),
         (["strat"], "unknown command 'strat', did you mean 'start'?"),
+        (["version"], "unknown command 'version', did you mean '--version'?"),
         (["help", "strat"], "unknown command 'strat', did you mean 'start'?"),
         (["status", "--jsno"], "unrecognized arguments: --jsno"),
         (["--rundir"], "argument --rundir: expected one argument"),

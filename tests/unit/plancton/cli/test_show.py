@@ -134,3 +134,16 @@ def test_on_a_terminal_a_long_rule_stays_in_its_column(
     assert max(map(len, lines)) <= 60
     assert [line[:25].strip() for line in lines] == ["cpu          1 more", "", ""]
     assert " ".join(line[25:].strip() for line in lines) == text
+
+
+def test_on_a_terminal_a_long_fact_is_broken_between_words_and_indented(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    facts = document(config={"problem": "/etc/plancton/" + "x" * 70 + ": it cannot be read"})
+    assert shown(facts).splitlines()[-3:] == [
+        "Configuration:",
+        "  /etc/plancton/" + "x" * 70 + ":",
+        "  it cannot be read",
+    ]
