@@ -22,6 +22,15 @@ class PilotState(str, Enum):
 
 
 @dataclass(frozen=True)
+class DiskUse:
+    """What a pilot has written into its container, where the engine can tell."""
+
+    written: int | None = None  #: bytes
+    #: times in a row that the engine could not add it up, though it answers
+    failures: int = 0
+
+
+@dataclass(frozen=True)
 class Pilot:
     """A pilot as its engine lists it."""
 
@@ -39,8 +48,7 @@ class Pilot:
     #: CPU seconds used so far
     cpu_seconds: float | None = None
     memory_bytes: int | None = None
-    #: that it has written into its container
-    disk_bytes: int | None = None
+    disk: DiskUse = DiskUse()
     #: its command never ran: the engine, the image or the configuration is at fault
     never_ran: bool = False
     #: what the engine knows about a bad end, e.g. why the command could not run
@@ -91,8 +99,7 @@ class PilotUsage:
 
     cpu_seconds: float
     memory_bytes: int
-    #: written into its container; None: not known
-    disk_bytes: int | None = None
+    disk: DiskUse = DiskUse()
 
 
 @dataclass(frozen=True)

@@ -129,8 +129,10 @@ class ContainerKeys(BaseModel):
         100_000_000_000,
         "bytes",
         "Disk that one pilot may fill in its container; one that has written more is asked to end. "
-        "Measured every 20 s, less often where that takes long; files in "
-        "bind mounts and volumes do not count. 0: no limit.",
+        "Measured every 20 s, less often where that takes long, as the sum of the sizes of its "
+        "files; files in bind mounts and volumes do not count. A pilot that cannot be measured "
+        "three times in a row, within 60 s each, is asked to end, too: it has millions of files, "
+        "or paths longer than 4096 characters. 0: no limit.",
         "1.0",
     )
     init: bool = key(

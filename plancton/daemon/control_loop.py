@@ -248,7 +248,7 @@ class ControlLoop:
             pilot,
             cpu_seconds=used.cpu_seconds,
             memory_bytes=used.memory_bytes,
-            disk_bytes=used.disk_bytes,
+            disk=used.disk,
         )
 
     def _note_ends(self, pilots: tuple[Pilot, ...] | None) -> tuple[EndedPilot, ...]:

@@ -43,10 +43,15 @@ OWNER_LEAVES = 5.0
 #: ever looks like one that is long, and no batch system lets a job of the Grid run for a week.
 LONGEST_AGE = 7 * 86400.0
 
+#: Times in a row that the disk use of a pilot may not be measurable: it has files without number,
+#: or paths that are too long.
+UNKNOWN_DISK_USES = 3
+
 #: Why a pilot is asked to end.
 FORCE_STOPPED = "force-stop"
 TOO_OLD = "it is older than max_ttl"
 TOO_MUCH_DISK = "it has written more than max_dock_disk"
+UNKNOWN_DISK = "how much it has written for max_dock_disk could not be measured several times"
 MEMORY_SHORT = "memory is short"
 WINDOW_OVER = "its window is over"
 OWNER_NEEDS_NODE = "the owner needs the node"
@@ -58,6 +63,7 @@ CAUSES = {
     STARVED: "owner",
     TOO_OLD: "max_ttl",
     TOO_MUCH_DISK: "disk",
+    UNKNOWN_DISK: "disk",
     WINDOW_OVER: "window",
     FORCE_STOPPED: "force-stop",
 }
@@ -244,18 +250,32 @@ def limit_age(view: View) -> RuleResult:
 
 
 def limit_disk(view: View) -> RuleResult | None:
-    """Stop pilots that have filled more of the disk than ``max_dock_disk``."""
-    most = view.config.max_dock_disk
-    known = [pilot for pilot in view.remaining if pilot.disk_bytes is not None]
-    if not most or not known:
+    """Stop pilots that have filled more of the disk than ``max_dock_disk``.
+
+    And those of which that cannot be known: what they have written has no other limit.
+    """
+    config, pilots = view.config, view.remaining
+    most = config.max_dock_disk
+    if not most or config.engine == "process" or not pilots:
         return None
-    over = [pilot for pilot in known if (pilot.disk_bytes or 0) > most]
+    over = [pilot for pilot in pilots if (pilot.disk.written or 0) > most]
+    unknown = [pilot for pilot in pilots if pilot.disk.written is None]
+    endless = [pilot for pilot in unknown if pilot.disk.failures >= UNKNOWN_DISK_USES]
     allowed = f"max_dock_disk ({format_gb(most)})"
-    if not over:
-        return RuleResult(f"No pilot has written more than {allowed}.")
+    sentences = [f"No pilot is known to have written more than {allowed}."]
+    if over:
+        sentences = [f"{format_pilots(len(over))} wrote more than {allowed}: asked to end."]
+    if unknown:
+        sentences.append(f"Of {format_pilots(len(unknown))} it is not known.")
+    if endless:
+        sentences.append(
+            f"{format_pilots(len(endless))} with so many files, or such long paths, that this "
+            f"could not be measured {UNKNOWN_DISK_USES} times in a row: asked to end."
+        )
+    stops = [(pilot, TOO_MUCH_DISK) for pilot in over] + [(one, UNKNOWN_DISK) for one in endless]
     return RuleResult(
-        f"{format_pilots(len(over))} wrote more than {allowed}: asked to end.",
-        stops=tuple(StopPilot(pilot, view.config.stop_grace, TOO_MUCH_DISK) for pilot in over),
+        " ".join(sentences),
+        stops=tuple(StopPilot(pilot, config.stop_grace, why) for pilot, why in stops),
     )
 
 

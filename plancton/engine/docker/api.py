@@ -39,6 +39,8 @@ DEFAULT_HOST = "unix:///var/run/docker.sock"
 QUICK_TIMEOUT = 10.0
 #: Seconds for work: creating, starting and removing a container on a busy node.
 SLOW_TIMEOUT = 120.0
+#: Seconds in which the engine adds up the files of one container: some millions of them.
+DISK_TIMEOUT = 60.0
 #: Lines of a container's output that are read at most.
 _LAST_LINES = 5000
 #: Seconds without progress after which a pull is given up.
@@ -123,16 +125,26 @@ class DockerApi:
             )
             return found or []
 
-    def read_sizes(self, label: str) -> dict[str, int]:
-        """Return the bytes that each running container with the label has written, by its id.
+    def read_size(self, container: str) -> int | None:
+        """Return the bytes that a running container has written, by its id.
 
-        The engine looks at each of their files.
+        The engine looks at each of its files.  None: it answers, but not to this; raises NotThere
+        for one that has ended.
         """
-        with self._translate_errors("sizes of containers"):
-            found: list[dict[str, Any]] = self._client(SLOW_TIMEOUT).containers(
-                size=True, filters={"label": label}
-            )
-        return {row["Id"]: int(row["SizeRw"]) for row in found or [] if "SizeRw" in row}
+        try:
+            with self._translate_errors(f"size of {container[:12]}"):
+                rows: list[dict[str, Any]] = self._client(DISK_TIMEOUT).containers(
+                    size=True, filters={"id": container}
+                )
+        except EngineTimeout:
+            self.inspect_container(container)  # an engine that answers nothing is another matter
+            return None
+        except EngineRefused:  # Podman, of a path that is too long
+            return None
+        if not rows:
+            raise NotThere(container)
+        size = int(rows[0].get("SizeRw", 0))
+        return None if size < 0 else size  # Docker, of a path that is too long
 
     def inspect_container(self, container: str) -> dict[str, Any]:
         """Return everything that the API tells about one container."""

@@ -29,6 +29,7 @@ from .api import DockerApi
 from .container_body import EngineFacts
 from .disk_watch import DiskWatch
 from .events import ContainerEvent, EventWatch
+from .feature_updates import FeatureUpdates
 from .image_puller import ImagePuller
 from .inspections import Inspections
 from .listing import (
@@ -82,7 +83,8 @@ class DockerEngine:
         self._group: PilotGroup | None = None
         self._protection: Protection | None = None
         self._usage = UsageReader(self._api)
-        self._disk = DiskWatch(lambda: self._api.read_sizes(NODE_LABEL))
+        self._updates = FeatureUpdates(self._api.put_files)
+        self._disk = DiskWatch(self._api.read_size)
         self._disk_is_limited = False
         self._rows: dict[str, ListedContainer] = {}
         #: containers of Plancton 0.6, by id; None: not looked for yet
@@ -179,14 +181,11 @@ class DockerEngine:
                 self._find_group().weigh(row.id, weight)
 
     def tell(self, pilot_id: str, features: Features) -> None:
-        """Write files into a running container; one that is read-only has none."""
+        """Write files into a running container, soon; one that is read-only has none."""
         row = self._find(pilot_id)
         if row is None or row.phase in (ContainerPhase.OVER, ContainerPhase.MADE):
             return
-        try:
-            self._api.put_files(row.id, container_body.pack_features(features))
-        except EngineRefused as error:
-            _log.info("%s is not told of a change: %s", row.name, error)
+        self._updates.add(row.id, row.name, features)
 
     def remove(self, pilot_id: str) -> None:
         """Remove an ended container; raises EngineError for a running one."""
@@ -227,10 +226,10 @@ class DockerEngine:
         usage = self._usage.read(self._find_group(), self._find_parent(), alive)
         if not alive or not self._disk_is_limited:
             return usage
-        self._disk.look()
         ids = {row.name: row.id for row in alive}
+        self._disk.look(ids.values())
         pilots = {
-            name: replace(used, disk_bytes=self._disk.find(ids[name]))
+            name: replace(used, disk=self._disk.find(ids[name]))
             for name, used in usage.pilots.items()
         }
         return replace(usage, pilots=pilots)

@@ -127,26 +127,3 @@ def test_logs_shows_what_a_container_printed_also_after_it_was_removed(
     assert node.ctl("drain", "--deadline=0.1").returncode == 0
     wait_until(lambda: f"{name}  ended\n" in node.ctl("logs").stdout, "the kept output")
     assert node.ctl("logs", name).stdout == "hello\n"
-
-
-def test_a_pilot_that_fills_the_disk_is_ended_and_the_others_go_on(
-    node: Node, values: dict[str, Any]
-) -> None:
-    node.configure(**values, max_docks=1, max_dock_disk=20_000_000)
-    node.nodaemon()
-    (quiet,) = node.wait_for(1)
-    values["docker_cmd"] = ["sh", "-c", "head -c 30000000 /dev/zero > /file; " + SLEEPER[2]]
-    node.configure(**values, max_docks=2, max_dock_disk=20_000_000)
-
-    def fillers() -> list[str]:
-        return [
-            line
-            for line in node.log().splitlines()
-            if "is asked to end: it has written more than max_dock_disk" in line
-        ]
-
-    found = wait_until(fillers, "one is asked to end", 120.0, state=node.log)
-    assert quiet not in found[0]
-    assert quiet in {pilot["name"] for pilot in node.published()["pilots"]}
-    explained = node.ctl("explain").stdout
-    assert "max_dock_disk (0.0 GB)" in explained, explained

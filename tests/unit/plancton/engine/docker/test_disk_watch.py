@@ -1,14 +1,14 @@
-"""How much disk containers fill is asked beside the loop, and seldom."""
+"""How much disk containers fill is asked beside the loop, and seldom; unknown is counted."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 
 import pytest
 
 from plancton.engine.docker.disk_watch import DiskWatch
-from plancton.errors import EngineUnavailable
+from plancton.errors import EngineError, EngineUnavailable, NotThere
+from plancton.model import DiskUse
 from tests.support.fake_node import FakeClock
 from tests.support.waiting import wait_until
 
@@ -18,18 +18,18 @@ class Sizes:
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock, self.takes, self.asked = clock, 0.0, 0
-        self.sizes: Mapping[str, int] = {"a": 1}
-        self.fails = False
+        self.sizes: dict[str, int | EngineError | None] = {"a": 1}
         self.may_answer = threading.Event()
         self.may_answer.set()
 
-    def read(self) -> Mapping[str, int]:
+    def read(self, container: str) -> int | None:
         self.asked += 1
         self.may_answer.wait(30)
         self.clock.advance(self.takes)
-        if self.fails:
-            raise EngineUnavailable("no answer in time")
-        return self.sizes
+        answer = self.sizes[container]
+        if isinstance(answer, EngineError):
+            raise answer
+        return answer
 
 
 @pytest.fixture
@@ -42,15 +42,15 @@ def watch(sizes: Sizes) -> DiskWatch:
     return DiskWatch(sizes.read, sizes.clock.now)
 
 
-def look(watch: DiskWatch) -> None:
-    watch.look()
+def look(watch: DiskWatch, *containers: str) -> None:
+    watch.look(containers or ("a",))
     watch.close()
 
 
 def test_what_was_not_looked_at_is_not_known(watch: DiskWatch) -> None:
-    assert watch.find("a") is None
+    assert watch.find("a") == DiskUse(None)
     look(watch)
-    assert (watch.find("a"), watch.find("b")) == (1, None)
+    assert (watch.find("a"), watch.find("b")) == (DiskUse(1), DiskUse(None))
 
 
 def test_it_is_asked_every_20_seconds_at_most(watch: DiskWatch, sizes: Sizes) -> None:
@@ -75,22 +75,37 @@ def test_an_engine_that_takes_long_is_asked_less_often(watch: DiskWatch, sizes: 
 
 def test_the_loop_never_waits_and_asks_once(watch: DiskWatch, sizes: Sizes) -> None:
     sizes.may_answer.clear()
-    watch.look()
+    watch.look(["a"])
     wait_until(lambda: sizes.asked, "the question")
-    watch.look()
-    assert watch.find("a") is None
+    watch.look(["a"])
+    assert watch.find("a") == DiskUse(None)
     sizes.may_answer.set()
-    wait_until(lambda: watch.find("a") == 1, "the answer")
+    wait_until(lambda: watch.find("a") == DiskUse(1), "the answer")
     assert sizes.asked == 1
 
 
-def test_an_engine_that_does_not_answer_makes_it_unknown(
+def test_one_that_cannot_be_measured_is_counted_and_asked_again_soon(
+    watch: DiskWatch, sizes: Sizes
+) -> None:
+    sizes.takes = 60.0
+    sizes.sizes = {"many": None, "gone": NotThere("gone"), "a": 1}
+    for failures in (1, 2, 3):
+        look(watch, *sizes.sizes)
+        assert watch.find("many") == DiskUse(None, failures)
+        assert (watch.find("a"), watch.find("gone")) == (DiskUse(1), DiskUse(None))
+        sizes.clock.advance(5.0)
+    sizes.sizes["many"] = 7
+    look(watch, "many")
+    assert watch.find("many") == DiskUse(7)
+
+
+def test_an_engine_that_does_not_answer_makes_it_unknown_and_blames_nobody(
     watch: DiskWatch, sizes: Sizes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", "plancton")
-    look(watch)
-    sizes.fails = True
+    sizes.sizes["many"] = None
+    look(watch, "many", "a")
     sizes.clock.advance(20.0)
-    look(watch)
-    assert watch.find("a") is None
+    sizes.sizes["many"] = EngineUnavailable("no answer in time")
+    look(watch, "many", "a")
+    assert (watch.find("many"), watch.find("a")) == (DiskUse(None, 1), DiskUse(None))
     assert caplog.messages == ["how much disk the pilots use is not known: no answer in time"]
