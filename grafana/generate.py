@@ -1,13 +1,14 @@
 """Makes the dashboards and the alert rules from ``source/``: ``python -m grafana.generate``.
 
-compose's service ``dashboards`` and the Ansible role run it; what it makes is not committed. It
-prints each file that it wrote, and nothing where all are up to date.
+What is committed is what this makes; ``--check`` (and a test) says when it is not.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import os
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,13 @@ DASHBOARDS = ("site", "node", "jobs", "diagnostics")
 
 
 class _Plain(yaml.SafeDumper):
-    """A writer of YAML without anchors."""
+    """No anchors, and lists indented: as people write it."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
 
 
 def source(name: str) -> Any:
@@ -39,32 +43,44 @@ def source(name: str) -> Any:
     return yaml.safe_load(environment.get_template(f"{name}.yml.j2").render())
 
 
-def build_dashboards() -> dict[str, dict[str, Any]]:
-    """Return the dashboards by name, as Grafana's JSON has them."""
-    return {name: dashboard.build(source(name)) for name in DASHBOARDS}
+def write_dashboard(dashboard: dict[str, Any]) -> str:
+    """Return a dashboard as JSON: a panel is a line, so that a difference shows which changed."""
+    parts = []
+    for key, value in dashboard.items():
+        lines = isinstance(value, list) and any(isinstance(item, dict) for item in value)
+        text = (
+            "[\n  " + ",\n  ".join(map(json.dumps, value)) + "\n ]" if lines else json.dumps(value)
+        )
+        parts.append(f" {json.dumps(key)}: {text}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
-def build_rules() -> dict[str, Any]:
-    """Return the content of the file with the alert rules."""
-    return alerts.build(source("alerts"), build_dashboards())
+def made() -> Iterator[tuple[Path, str]]:
+    """Yield every file that is generated, with its content."""
+    dashboards = {name: dashboard.build(source(name)) for name in DASHBOARDS}
+    for name, one in dashboards.items():
+        yield HERE / "dashboards" / f"{name}.json", write_dashboard(one)
+    built = alerts.build(source("alerts"), dashboards)
+    rules = yaml.dump(built, Dumper=_Plain, sort_keys=False, width=90, allow_unicode=True)
+    head = "# Made by `python -m grafana.generate` from grafana/source/alerts.yml.j2.\n---\n"
+    yield HERE / "provisioning" / "alerting" / "rules.yml", head + rules
 
 
-def main() -> None:
-    """Write the files that are missing or out of date."""
-    made = {
-        HERE / "dashboards" / f"{name}.json": json.dumps(one, indent=2) + "\n"
-        for name, one in build_dashboards().items()
-    }
-    rules = yaml.dump(build_rules(), Dumper=_Plain, sort_keys=False, allow_unicode=True)
-    made[HERE / "provisioning" / "alerting" / "rules.yml"] = rules
-    for path, content in made.items():
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the generated files that are out of date, or list them; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m grafana.generate", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="only say what is old (exit 1)")
+    check = parser.parse_args(argv).check
+    old = []
+    for path, content in made():
         if not path.exists() or path.read_text(encoding="utf-8") != content:
-            # replaced, not written over: it may belong to another user, and Grafana may read it
-            new = path.with_name(f"{path.name}.{os.getpid()}.new")
-            new.write_text(content, encoding="utf-8")
-            new.replace(path)
-            print(f"wrote {path}")
+            old.append(path.relative_to(HERE))
+            if not check:
+                path.write_text(content, encoding="utf-8")
+    for path in old:
+        print(f"{path}: {'old' if check else 'written'}")
+    return 1 if check and old else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -33,9 +33,7 @@ class ComposeSite:
         for name in FILES:
             shutil.copy(ROOT / name, directory / name)
         for name in FOLDERS:
-            # nothing that is made there
-            made = shutil.ignore_patterns("__py*", "*.json", "rules.yml")
-            shutil.copytree(ROOT / name, directory / name, ignore=made)
+            shutil.copytree(ROOT / name, directory / name, ignore=shutil.ignore_patterns("__py*"))
         self.worker = images["worker-el9"]
         worker, _, tag = self.worker.rpartition(":")
         (directory / "no-cgroups").mkdir()

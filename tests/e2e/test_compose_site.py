@@ -12,10 +12,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
-import yaml
 
 from demo_ce.proxy import make_demo_credential
-from grafana import generate
 from tests.e2e.site_compose import NODE, ComposeSite
 from tests.e2e.site_engine import METADATA, REPORTS_PORT, WORLD, machine
 from tests.setup.needs import needs
@@ -152,16 +150,6 @@ def test_make_up_finds_it_healthy_and_changes_nothing(site: ComposeSite) -> None
     assert "the site is up" in done.stdout
     assert site.containers() == before
     assert {path: path.read_bytes() for path in files} == secrets
-
-
-def test_grafanas_files_are_made_from_their_source(site: ComposeSite) -> None:
-    site.compose("run", "--rm", "-T", "dashboards")
-
-    made = site.directory / "grafana"
-    dashboards = {p.stem: json.loads(p.read_text()) for p in made.glob("dashboards/*.json")}
-    assert dashboards == generate.build_dashboards()
-    rules = (made / "provisioning/alerting/rules.yml").read_text()
-    assert yaml.safe_load(rules) == generate.build_rules()
 
 
 def test_sixty_agents_run_some_of_them_on_eight_cores(site: ComposeSite) -> None:

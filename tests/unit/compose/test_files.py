@@ -14,7 +14,7 @@ from compose.errors import SetupFailed
 
 ROOT = Path(__file__).parents[3]
 #: Services that end before the others begin.
-FIRST = ("worker", "secrets", "dashboards")
+FIRST = ("worker", "secrets")
 EXAMPLE = (ROOT / ".env.example").read_text()
 COMPOSE = [path.read_text() for path in sorted(ROOT.glob("docker-compose*.yml"))]
 

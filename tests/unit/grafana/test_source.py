@@ -17,8 +17,10 @@ from grafana.panels import panel
 from tests.support import grafana_types
 
 ROOT = Path(__file__).parents[3]
-DASHBOARDS = generate.build_dashboards()
-RULES = generate.build_rules()
+DASHBOARDS = {
+    path.stem: json.loads(text) for path, text in generate.made() if path.suffix == ".json"
+}
+RULES = yaml.safe_load((ROOT / "grafana/provisioning/alerting/rules.yml").read_text())
 SERIES = {
     series.name: series
     for module in ("plancton.metrics.series", "vobox.metrics.series")
@@ -59,26 +61,23 @@ def rule_queries() -> list[tuple[str, str]]:
     ]
 
 
-def test_a_file_that_is_missing_or_old_is_made_and_others_are_left(
+def test_what_is_committed_is_what_the_source_makes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate.main(["--check"]) == 0, (
+        f"run: python -m grafana.generate\n{capsys.readouterr().out}"
+    )
+
+
+def test_an_old_file_is_named_and_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for directory in ("dashboards", "provisioning/alerting"):
         (tmp_path / directory).mkdir(parents=True)
     monkeypatch.setattr(generate, "HERE", tmp_path)
-    generate.main()
-    rules, site = tmp_path / "provisioning/alerting/rules.yml", tmp_path / "dashboards/site.json"
-    assert capsys.readouterr().out.count("wrote ") == 5
-    assert yaml.safe_load(rules.read_text()) == RULES
-    assert json.loads(site.read_text()) == DASHBOARDS["site"]
-
-    site.write_text("{}")
-    generate.main()
-
-    assert capsys.readouterr().out == f"wrote {site}\n"
-    assert json.loads(site.read_text()) == DASHBOARDS["site"]
-    assert sorted(path.name for path in site.parent.iterdir()) == sorted(
-        f"{name}.json" for name in DASHBOARDS
-    )
+    assert generate.main(["--check"]) == 1
+    assert "dashboards/site.json: old" in capsys.readouterr().out
+    assert not (tmp_path / "dashboards/site.json").exists()
+    assert generate.main([]) == 0
+    assert generate.main(["--check"]) == 0
 
 
 def test_uids_are_stable_and_every_panel_has_a_place_of_its_own() -> None:
@@ -198,6 +197,8 @@ def test_the_how_to_names_every_alert_and_nothing_is_guessed_about_who_is_told()
         assert page.endswith("/docs/howto-alerts.md")
         assert anchor in anchors, rule["uid"]
     assert headings == [rule["title"] for rule in rules()], "and no section without a rule"
+    provisioned = [path.name for path in (ROOT / "grafana/provisioning").rglob("*.yml")]
+    assert sorted(provisioned) == ["influxdb.yml", "plancton.yml", "rules.yml"]
     example = yaml.safe_load((ROOT / "grafana/contact-points.example.yml").read_text())
     (policy,) = example["policies"]
     (template,) = example["templates"]
