@@ -46,10 +46,17 @@ class Parser(argparse.ArgumentParser):
 
 def suggest(word: str, known: Iterable[str]) -> str:
     """Return ``, did you mean …?`` with the nearest of the known words; "" if none is near."""
+    near = find_nearest(word, known)
+    return f", did you mean {near!r}?" if near else ""
+
+
+def find_nearest(word: str, known: Iterable[str]) -> str:
+    """Return the known word that ``word`` may be a misspelling of; "" if none is near."""
     import difflib  # late: a pilot that runs never needs it
 
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.7)
-    return f", did you mean {near[0]!r}?" if near else ""
+    # what somebody misspelt is short; the comparison takes the square of the length
+    near = difflib.get_close_matches(word[:40], list(known), n=1, cutoff=0.7)
+    return near[0] if near else ""
 
 
 def list_commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:

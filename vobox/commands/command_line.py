@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, ParamSpec
 
+from commandline.parser import find_nearest
 from vobox.classad.ad import convert_old_syntax
 from vobox.classad.expressions import is_expression
 from vobox.rpc.types import Answer
@@ -132,6 +133,9 @@ class CommandLine:
             option = next((option for option in self.options if option.matches(spelled)), None)
             if option is None:
                 text = self._format(self.unknown, spelled)
+                word = spelled.lstrip("-").partition(":")[0]
+                near = find_nearest(word, (known.name for known in self.options))
+                text += f"Did you mean -{near}?\n" if near not in ("", word) else ""
                 stdout = self.usage if self.unknown_usage_on_stdout else ""
                 raise EarlyExit(text, stdout=stdout)
             count = option.values

@@ -9,7 +9,7 @@ from typing import Final
 from thyme.protocol.job import JobId
 from vobox.classad.ad import Ad
 from vobox.jobs.requirements import is_clause_met, remove_added_clause
-from vobox.jobs.status import IDLE, RUNNING, SUSPENDED, TRANSFERRING_OUTPUT
+from vobox.jobs.status import HELD, IDLE, RUNNING, SUSPENDED, TRANSFERRING_OUTPUT
 from vobox.rpc.types import QueueView
 
 #: CPU seconds that an analysis may take: an expression may be slow, and pilots are thousands.
@@ -118,6 +118,8 @@ def _render_summary(ad: Ad, name: str, known: int, met: int) -> list[str]:
     status = ad.number("JobStatus")
     if status in _AT_WORK:
         lines.append(f"Job {name} is running.")
+    elif status == HELD:
+        lines += ["", f"{name}:  Job is held.", "", f"Hold reason: {ad.text('HoldReason')}"]
     elif status != IDLE:
         lines.append(f"Job {name} is not idle: JobStatus is {status}.")
     elif known == 0:

@@ -6,6 +6,7 @@ import posixpath
 import time
 from collections.abc import Iterable
 
+from commandline.parser import find_nearest
 from vobox.classad.ad import Ad, NotStorable
 from vobox.classad.cost import TooSlow
 from vobox.commands.schedd_names import is_schedd
@@ -28,6 +29,8 @@ from .sources import NoCaller, TextSources
 DRY_RUN_CLUSTER = 1
 #: CPU seconds of one submit: ten times what 20,000 ordinary jobs take.
 MAX_CPU_SECONDS = 120
+#: Unused assignments of a description for which the nearest command is looked for: 2 ms each.
+_MAX_HINTS = 20
 
 
 def condor_submit(request: Request, target: SubmitTarget, files: OwnerFiles, now: float) -> Answer:
@@ -243,7 +246,9 @@ def _build_id_macros(cluster: int, proc: int) -> dict[str, str]:
 def _build_unused_warnings(
     step: QueueStatement, named: set[str], used: frozenset[str]
 ) -> list[str]:
-    return [
-        f"WARNING: {what} was unused by condor_submit. Is it a typo?\n"
-        for what in find_unused(step.symbols, named, set(used))
-    ]
+    warnings = []
+    for number, (what, name) in enumerate(find_unused(step.symbols, named, set(used))):
+        near = find_nearest(name, COMMAND_NAMES) if number < _MAX_HINTS else ""
+        hint = f" Did you mean '{near}'?" if near else ""
+        warnings.append(f"WARNING: {what} was unused by condor_submit. Is it a typo?{hint}\n")
+    return warnings

@@ -106,15 +106,15 @@ def _find_varying(symbols: Symbols, names: Collection[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def find_unused(symbols: Symbols, variables: set[str], used: set[str]) -> list[str]:
-    """Return what nothing asked for or mentioned, as the warnings name it.
+def find_unused(symbols: Symbols, variables: set[str], used: set[str]) -> list[tuple[str, str]]:
+    """Return what nothing asked for or mentioned: as the warnings name it, and its name.
 
     ``variables``: the queue statement's own; ``used``: keys in lower case.
     """
     seen = used.union(*(find_references(symbol.value) for symbol in symbols.values()))
     lines = [
-        f"the line '{symbol.key} = {symbol.value}'"
+        (f"the line '{symbol.key} = {symbol.value}'", key)
         for key, symbol in symbols.items()
         if key not in seen and not key.startswith("my.")
     ]
-    return lines + [f"the Queue variable '{name}'" for name in sorted(variables - seen)]
+    return lines + [(f"the Queue variable '{name}'", name) for name in sorted(variables - seen)]

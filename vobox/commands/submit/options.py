@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from commandline.parser import suggest
 from vobox.client.usage import USAGES
 from vobox.commands.command_line import Option
 
@@ -114,7 +115,10 @@ def parse_options(argv: Sequence[str]) -> SubmitOptions:
             continue
         option = next((each for each in _OPTIONS if each.matches(word)), None)
         if option is None:
-            raise SubmitError(USAGE)
+            if word in ("-version", "--version"):  # as the client answers without us
+                raise SubmitError(USAGE)
+            near = suggest(word, (f"-{each.name}" for each in _OPTIONS))
+            raise SubmitError(f"{USAGE}Error: unknown option {word}{near}\n")
         name, value = option.name, ""
         if option.values:
             if position >= len(argv):

@@ -5,12 +5,16 @@ from __future__ import annotations
 import posixpath
 from dataclasses import dataclass
 
+from commandline.parser import find_nearest
 from vobox.classad.ad import Ad, quote
 
 from .errors import SubmitError, job_error, submit_error
 from .input_files import FileCache
 from .job_commands import Commands
 from .macros import fill_machine_defaults
+
+#: Assignments among which a misspelt ``executable`` is looked for.
+_MAX_NAMES = 1000
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,10 @@ def record_program(
         return Program("/bin/sh", size=_find_size(store, "/bin/sh"))
     name = commands.get("executable", "cmd")
     if name is None:
-        raise job_error("No 'executable' parameter was provided")
+        others = [name for name in commands.find_names("") if name.lower() != "executable"]
+        near = find_nearest("executable", others[:_MAX_NAMES])
+        hint = f"; did you mean it by '{near}'?" if near else ""
+        raise job_error(f"No 'executable' parameter was provided{hint}")
     wanted = commands.get("transfer_executable", "TransferExecutable")
     if wanted is not None and wanted.lower() not in ("true", "t", "yes", "1"):
         ad["Cmd"], ad["TransferExecutable"] = quote(name), "false"

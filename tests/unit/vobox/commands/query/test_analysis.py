@@ -76,6 +76,13 @@ def test_an_idle_job_without_a_message_in_the_queue_says_so() -> None:
     ]
 
 
+def test_a_held_job_says_why_as_htcondors_does() -> None:
+    queue = FakeQueue([job(7, 3, status=5)])
+    assert out(condor_q, queue, "-better-analyze", "7.3").splitlines()[-5:] == [
+        "", "7.003:  Job is held.", "", "Hold reason: bad code", "",
+    ]  # fmt: skip
+
+
 def test_pilots_that_were_not_looked_at_count_as_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(analysis, "MAX_SECONDS", 0.01)
     lines = analyze(f"{make_slow('TARGET.Memory')} && Memory > 1")

@@ -167,9 +167,22 @@ def test_the_shortest_spelling(short: str, full: str) -> None:
 @pytest.mark.parametrize("word", ["-zzz", "-", "--", "-1", "-longer", "--lon", "--ho", "-x", "-id"])
 def test_an_unknown_option_is_an_error_with_usage(word: str) -> None:
     answer = ask(condor_q, QUEUE, word)
-    assert answer.stderr == f"Error: unrecognized argument {word}\n"
+    assert answer.stderr.splitlines()[0] == f"Error: unrecognized argument {word}"
     assert answer.stdout.startswith("Usage: condor_q ")
     assert answer.code == 1
+
+
+@pytest.mark.parametrize(
+    ("word", "near"),
+    [
+        ("-nobacth", "nobatch"),
+        ("--constrain", "constraint"),
+        ("-beter-analyze:r", "better-analyze"),
+    ],
+)
+def test_a_misspelt_option_is_told_the_nearest(word: str, near: str) -> None:
+    answer = ask(condor_q, QUEUE, word)
+    assert answer.stderr == f"Error: unrecognized argument {word}\nDid you mean -{near}?\n"
 
 
 @pytest.mark.parametrize(

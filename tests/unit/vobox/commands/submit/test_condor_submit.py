@@ -189,6 +189,18 @@ def test_a_script_of_windows_is_taken_when_asked_for() -> None:
     assert host.submit("executable = dos\nqueue\n", "-allow-crlf-script").code == 0
 
 
+def test_a_misspelt_command_is_told_the_nearest_in_the_first_warnings() -> None:
+    typos = "".join(f"argumnets = {n}\n" if n == 0 else f"argumnets{n} = 1\n" for n in range(21))
+    warnings = FakeSubmitHost().submit(f"executable = agent.sh\n{typos}queue\n").stderr
+
+    first, *_, last = warnings.splitlines()
+    assert first == (
+        "WARNING: the line 'argumnets = 0' was unused by condor_submit. Is it a typo? "
+        "Did you mean 'arguments'?"
+    )
+    assert last.endswith("Is it a typo?")
+
+
 def test_an_unused_assignment_is_a_warning_and_the_job_is_submitted() -> None:
     answer = FakeSubmitHost().submit(
         "executable = agent.sh\nFoo = a b\nDir = logs\noutput = $(Dir)/x\nqueue\n"

@@ -21,9 +21,10 @@ THREE = "executable = agent.sh\nqueue 3\n"
         (("-remote", "ce"), "\nERROR: Can't find address of schedd ce\n"),
         (("-interactive",), "condor_submit: -interactive is not supported here: jobs have no "
                             "terminal\n"),
-        (("-zzz",), USAGE),
+        (("-zzz",), f"{USAGE}Error: unknown option -zzz\n"),
         (("-version",), USAGE),
-        (("--ter",), USAGE),
+        (("--ter",), f"{USAGE}Error: unknown option --ter, did you mean '-terse'?\n"),
+        (("-trese",), f"{USAGE}Error: unknown option -trese, did you mean '-terse'?\n"),
         (("-maxjobs", "x"), "Error: Unable to convert argument (x) to a number for -maxjobs.\n"),
         (("-maxjobs", "-2"), "Error: -2 is not a valid for -maxjobs.\n"),
         (("-q", "1", "-q", "2"), "condor_submit: only one -queue command allowed\n"),
@@ -114,6 +115,10 @@ def test_a_pipe_or_device_is_never_opened(kind: int) -> None:
     ("text", "stderr"),
     [
         ("queue\n", "ERROR: No 'executable' parameter was provided\n"),
+        (
+            "executbale = /bin/true\nqueue\n",
+            "ERROR: No 'executable' parameter was provided; did you mean it by 'executbale'?\n",
+        ),
         ("executable = /nope\nqueue\n",
          "\nERROR: Can't access executable file /nope: No such file or directory\n"),
         ("executable = empty\nqueue\n",
