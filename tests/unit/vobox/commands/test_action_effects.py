@@ -18,9 +18,7 @@ from vobox.rpc.types import Answer
 @pytest.mark.parametrize(
     ("command", "attribute", "reason"),
     [
-        ("condor_rm 5.0", "RemoveReason", "via condor_rm (by user alice)"),
         ("condor_rm 5.0 -reason no_use", "RemoveReason", "no_use (by user alice)"),
-        ("condor_hold 5.0", "HoldReason", "via condor_hold (by user alice)"),
         ("condor_hold 5.0 -r wait", "HoldReason", "wait (by user alice)"),
     ],
 )

@@ -1,4 +1,7 @@
-"""condor_rm, condor_hold, condor_release: what is said, on which stream, with which code."""
+"""condor_rm, condor_hold, condor_release: what is said, on which stream, with which code.
+
+What HTCondor's own answers show (tests/differential/recorded/actions.yaml) is not repeated here.
+"""
 
 from __future__ import annotations
 
@@ -15,40 +18,15 @@ from vobox.rpc.types import Answer
 # --- job ids ------------------------------------------------------------------------------------
 
 
-def test_each_job_is_named_when_ids_are_given(queue: Queue) -> None:
-    said = queue.run("condor_rm", "4.0", "5.1")
-    assert said == Answer("Job 4.0 marked for removal\nJob 5.1 marked for removal\n", "", 0)
-    assert queue.states() == {"4.0": 3, "5.0": 1, "5.1": 3, "6.0": 1, "6.1": 1, "9.0": 1}
-    assert queue.run("condor_hold", "5.0") == Answer("Job 5.0 held\n", "", 0)
-    assert queue.run("condor_release", "5.0") == Answer("Job 5.0 released\n", "", 0)
-
-
-def test_one_job_found_among_the_ids_is_a_success(queue: Queue) -> None:
-    said = queue.run("condor_rm", "4.0", "99.0")
-    assert said == Answer("Job 4.0 marked for removal\n", "Job 99.0 not found\n", 0)
-
-
-def test_a_whole_request_that_failed_starts_with_an_empty_line(queue: Queue) -> None:
-    assert queue.run("condor_rm", "99.0") == Answer("", "\nJob 99.0 not found\n", 1)
-    said = queue.run("condor_rm", "99.0", "99.1")
-    assert said == Answer("", "\nJob 99.0 not found\nJob 99.1 not found\n", 1)
-
-
 @pytest.mark.parametrize(
     ("before", "command", "text"),
     [
         (["condor_rm 5.0"], "condor_rm 5.0", "Job 5.0 already marked for removal"),
         (["condor_rm 5.0"], "condor_hold 5.0", "Permission denied to hold job 5.0"),
         (["condor_rm 5.0"], "condor_release 5.0", "Job 5.0 not held to be released"),
-        (["condor_hold 5.0"], "condor_hold 5.0", "Job 5.0 already held"),
-        ([], "condor_release 5.0", "Job 5.0 not held to be released"),
         ([], "condor_rm -forcex 9.0", "Permission denied to force removal of job 9.0"),
-        ([], "condor_suspend 6.0", "Job 6.0 not running to be suspended"),
-        ([], "condor_continue 6.0", "Job 6.0 not running to be continued"),
         ([], "condor_continue 5.0", "Job 5.0 already running"),
         (["condor_suspend 5.0"], "condor_suspend 5.0", "Job 5.0 already suspended"),
-        ([], "condor_vacate_job 6.0", "Job 6.0 not running to be vacated"),
-        ([], "condor_vacate_job -fast 6.0", "Job 6.0 not running to be fast-vacated"),
         ([], "condor_suspend 9.0", "Permission denied to suspend job 9.0"),
         ([], "condor_vacate_job 9.0", "Permission denied to vacate job 9.0"),
         ([], "condor_vacate_job -fast 9.0", "Permission denied to fast-vacate job 9.0"),
@@ -56,7 +34,6 @@ def test_a_whole_request_that_failed_starts_with_an_empty_line(queue: Queue) -> 
         ([], "condor_rm 9.0", "Permission denied to remove job 9.0"),
         ([], "condor_hold 9.0", "Permission denied to hold job 9.0"),
         ([], "condor_release 9.0", "Permission denied to release job 9.0"),
-        ([], "condor_rm 999999999.0", "Job 999999999.0 not found"),
     ],
 )
 def test_why_a_job_is_not_acted_on(
@@ -68,18 +45,6 @@ def test_why_a_job_is_not_acted_on(
     states = queue.states()
     assert queue.run(*command.split()) == Answer("", f"\n{text}\n", 1)
     assert queue.states() == states
-
-
-def test_a_job_that_left_is_not_found(queue: Queue) -> None:
-    queue.run("condor_rm", "5.0")
-    assert queue.run("condor_rm", "5.0") == Answer("", "\nJob 5.0 not found\n", 1)
-
-
-def test_the_same_job_twice_is_acted_on_once(queue: Queue) -> None:
-    # as with HTCondor, both times with the last result
-    twice = "Job 5.0 already marked for removal\n" * 2
-    assert queue.run("condor_rm", "5.0", "5.0") == Answer("", twice)
-    assert queue.states()["5.0"] == 3
 
 
 def test_parsls_two_commands_both_succeed_on_a_job_that_stays_in_the_queue(queue: Queue) -> None:
@@ -98,34 +63,6 @@ def test_parsls_two_commands_both_succeed_on_a_job_that_stays_in_the_queue(queue
 @pytest.mark.parametrize(
     ("command", "text"),
     [
-        ("condor_rm 5", "All jobs in cluster 5 have been marked for removal"),
-        ("condor_hold 5", "All jobs in cluster 5 have been held"),
-        (
-            "condor_rm 4 99",
-            "All jobs matching constraint (ClusterId == 4 || ClusterId == 99) "
-            "have been marked for removal",
-        ),
-        ("condor_rm alice", 'All jobs of user "alice" have been marked for removal'),
-        ("condor_hold -all", "All jobs have been held"),
-        (
-            "condor_rm -constraint ProcId==1",
-            "All jobs matching constraint (ProcId==1) have been marked for removal",
-        ),
-        (
-            "condor_rm -cons ProcId==1 5",
-            "All jobs matching constraint ((ProcId==1) && (ClusterId == 5)) "
-            "have been marked for removal",
-        ),
-    ],
-)
-def test_a_group_of_jobs_is_answered_in_one_line(queue: Queue, command: str, text: str) -> None:
-    assert queue.run(*command.split()) == Answer(f"{text}\n", "", 0)
-
-
-@pytest.mark.parametrize(
-    ("command", "text"),
-    [
-        ("condor_rm 99", "Couldn't find/remove all jobs in cluster 99"),
         ("condor_hold 9", "Couldn't find/hold all jobs in cluster 9"),
         (
             "condor_rm 98 99",
@@ -133,10 +70,7 @@ def test_a_group_of_jobs_is_answered_in_one_line(queue: Queue, command: str, tex
             "(ClusterId == 98 || ClusterId == 99)",
         ),
         ("condor_release alice", 'Couldn\'t find/release all jobs of user "alice"'),
-        ("condor_rm 1x", 'Couldn\'t find/remove all jobs of user "1x"'),
         ("condor_release -all", "Couldn't find/release all jobs"),
-        ("condor_rm -constraint Foo", "Couldn't find/remove all jobs matching constraint (Foo)"),
-        ("condor_rm -forcex 5", "Couldn't find/remove all jobs in cluster 5"),
     ],
 )
 def test_a_group_with_nothing_to_do_is_an_error(queue: Queue, command: str, text: str) -> None:
@@ -162,12 +96,6 @@ def test_in_an_empty_queue_there_is_nothing_to_fail(queue: Queue, command: str) 
     queue.run("condor_rm", "-all", uid=0)
     said = queue.run(*command.split(), uid=1003, user="carol")
     assert said == Answer("", f"{command.split()[0]}:0:{NO_JOBS}\n", 0)
-
-
-def test_a_job_id_is_an_error_in_an_empty_queue_as_well(queue: Queue) -> None:
-    # parsl and dask remove by job id, and take exit code 1 for "it has ended"
-    answer = queue.run("condor_rm", "99.0", uid=1003, user="carol")
-    assert answer == Answer("", "\nJob 99.0 not found\n", 1)
 
 
 def test_all_means_all_jobs_of_the_caller(queue: Queue) -> None:
@@ -210,16 +138,6 @@ def test_constraints_are_evaluated_as_the_clients_write_them(
     assert [job for job, state in queue.states().items() if state == 5] == ids
 
 
-def test_a_constraint_that_cannot_be_parsed_is_refused(queue: Queue) -> None:
-    said = queue.run("condor_rm", "-constraint", "Foo (")
-    assert said == Answer(
-        "",
-        "DCSchedd::actOnJobs:1:Can't insert constraint into ClassAd\n"
-        "Couldn't find/remove all jobs matching constraint (Foo ()\n",
-        1,
-    )
-
-
 def test_ids_are_answered_before_the_cluster_of_a_mixed_command(queue: Queue) -> None:
     said = queue.run("condor_rm", "6", "6.1", "5.0")
     assert said.stdout == (
@@ -227,21 +145,6 @@ def test_ids_are_answered_before_the_cluster_of_a_mixed_command(queue: Queue) ->
         "All jobs in cluster 6 have been marked for removal\n"
     )
     assert said.code == 0
-
-
-def test_a_group_that_fails_makes_the_command_fail(queue: Queue) -> None:
-    said = queue.run("condor_rm", "5.0", "99")
-    assert said.stdout == "Job 5.0 marked for removal\n"
-    assert said.stderr == "\nCouldn't find/remove all jobs in cluster 99\n"
-    assert said.code == 1
-
-
-def test_users_and_clusters_are_one_group(queue: Queue) -> None:
-    said = queue.run("condor_hold", "bob", "5", "nobody")
-    assert said == Answer(
-        "All jobs matching constraint "
-        '(Owner == "bob" || ClusterId == 5 || Owner == "nobody") have been held\n'
-    )
 
 
 def test_a_constraint_is_not_evaluated_for_jobs_that_the_user_may_not_change(
