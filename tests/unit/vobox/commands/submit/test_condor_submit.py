@@ -79,17 +79,6 @@ def test_the_queue_statement_may_come_from_the_command_line(argv: tuple[str, ...
     assert [job.task.arguments for job in jobs] == [("a",), ("a",), ("b",), ("b",)]
 
 
-def test_two_queue_statements_of_which_one_is_an_option_conflict() -> None:
-    answer = FakeSubmitHost().submit(ONE, "-queue", "2")
-
-    assert answer.code == 1
-    assert answer.stderr == (
-        "\nERROR: on Line 2 of e.sub: "
-        "-queue argument conflicts with queue statement in submit file\n"
-        "\nERROR: Failed to parse command file (line 2).\n"
-    )
-
-
 def test_everything_on_the_command_line_needs_no_description() -> None:
     host = FakeSubmitHost()
 
