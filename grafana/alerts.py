@@ -13,9 +13,8 @@ from typing import Any
 from grafana.dashboard import SOURCE
 
 FOLDER = "Plancton"
-#: The page with a section for each alert: where we expect the project to be published. Elsewhere
-#: change it here (docs/howto-monitoring.md).
-RUNBOOK = "https://github.com/mconcas/plancton/blob/main/docs/howto-alerts.md"
+#: The page of the repository with a section for each alert.
+PAGE = "docs/howto-alerts.md"
 #: Time between two evaluations of a rule.
 INTERVAL = "1m"
 #: Grafana's data source of expressions.
@@ -63,7 +62,7 @@ def _rule(
         "annotations": {
             "summary": _text(described["summary"]),
             "description": " ".join(described["todo"].split()),
-            "runbook_url": f"{RUNBOOK}#{described['title'].lower().replace(' ', '-')}",
+            "page": f"{PAGE}#{described['title'].lower().replace(' ', '-')}",
             # the link of a notification
             "__dashboardUid__": uid,
             "__panelId__": str(panel),

@@ -141,7 +141,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of planctonctl's command line."""
     parser = _Parser(
         prog="planctonctl",
-        description="Runs pilots in the idle rest of this node.",
+        description="Runs pilots on the idle CPUs of this node.",
         epilog=_EXIT_CODES,
         formatter_class=_HelpFormatter,
         allow_abbrev=False,

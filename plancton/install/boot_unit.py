@@ -19,7 +19,7 @@ _MARK = "# plancton-bootstrap"
 _UNIT_TEXT = """\
 # Written by plancton-bootstrap.
 [Unit]
-Description=Plancton: pilots in the idle rest of this node
+Description=Plancton: pilots on the idle CPUs of this node
 Wants=network-online.target
 After=network-online.target docker.service podman.socket
 

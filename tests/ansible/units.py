@@ -23,7 +23,7 @@ _PLAY = """\
     plancton_container_options: []
     plancton_image: registry.example.org/plancton:1
     plancton_service_name: plancton
-    plancton_service_description: "Plancton: pilots in the idle rest of this node"
+    plancton_service_description: "Plancton: pilots on the idle CPUs of this node"
     plancton_service_command: >-
       {{{{ lookup('ansible.builtin.template', '{roles}/plancton/templates/command.j2')
       | from_yaml }}}}

@@ -59,3 +59,11 @@ def test_a_dead_link_and_a_dead_path_are_found() -> None:
         " [d](#here-it-is) `thyme/broker/` `vobox/gone.py` `tests/contract/test_*.py`"
     )
     assert find_dead_references(text, ROOT) == ["README.md#gone", "gone.md", "vobox/gone.py"]
+
+
+def test_the_index_lists_each_page_once() -> None:
+    text = (ROOT / "docs/README.md").read_text()
+    listed = re.findall(r"^\* \[[^]]+\]\(([\w./-]+)\)", text, re.MULTILINE)
+    pages = {str(page.relative_to(ROOT / "docs")) for page in ROOT.glob("docs/**/*.md")}
+    decisions = {page for page in pages if re.match(r"decisions/\d", page)}  # in an index there
+    assert sorted(listed) == sorted(pages - decisions - {"README.md"})

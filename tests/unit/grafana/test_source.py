@@ -193,8 +193,8 @@ def test_the_how_to_names_every_alert_and_nothing_is_guessed_about_who_is_told()
     headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
     anchors = [re.sub(r"[^\w -]", "", one).lower().replace(" ", "-") for one in headings]
     for rule in rules():
-        page, anchor = rule["annotations"]["runbook_url"].split("#")
-        assert page.endswith("/docs/howto-alerts.md")
+        page, anchor = rule["annotations"]["page"].split("#")
+        assert page == "docs/howto-alerts.md"
         assert anchor in anchors, rule["uid"]
     assert headings == [rule["title"] for rule in rules()], "and no section without a rule"
     provisioned = [path.name for path in (ROOT / "grafana/provisioning").rglob("*.yml")]
@@ -202,7 +202,7 @@ def test_the_how_to_names_every_alert_and_nothing_is_guessed_about_who_is_told()
     example = yaml.safe_load((ROOT / "grafana/contact-points.example.yml").read_text())
     (policy,) = example["policies"]
     (template,) = example["templates"]
-    for said in ("summary", "description", "runbook_url"):
+    for said in ("summary", "description", "page"):
         assert f".Annotations.{said}" in template["template"]
     for said in (".ValueString", ".StartsAt", ".PanelURL"):
         assert said in template["template"]
