@@ -13,6 +13,7 @@ from .macros import Expander
 
 _VERSION = re.compile(r"version\s*(>=|<=|==|!=|>|<)\s*(\d+(?:\.\d+){0,2})\Z", re.IGNORECASE)
 _DEFINED = re.compile(r"defined\s+([\w.]+)\Z", re.IGNORECASE)
+_COMPLEX = "complex conditionals are not supported"
 _TRUTH = {"true": True, "yes": True, "t": True, "false": False, "no": False, "f": False}
 
 
@@ -67,21 +68,24 @@ class IfBlocks:
         text = self._expander.expand(condition).strip()
         if negated := re.match(r"!\s*|not\s+", text, re.IGNORECASE):
             return not self._is_true(text[negated.end() :])
+        if not text and condition.strip():
+            return False  # what expands to nothing
         if found := _DEFINED.match(text):
-            return self._is_defined(found[1])
+            name = found[1]
+            return _is_number(name) or name.lower() in _TRUTH or self._is_defined(name)
         if found := _VERSION.match(text):
             return _compare_version(found[1], found[2])
         if text.lower() in _TRUTH:
             return _TRUTH[text.lower()]
-        try:
+        if _is_number(text):
             return float(text) != 0
-        except ValueError:
-            problem = (
-                f"'{text}' is not a valid if condition; " if text else "if without condition; "
-            )
-            raise job_error(
-                problem + "known are true, false, a number, defined NAME, version >= X.Y.Z"
-            ) from None
+        is_word = re.fullmatch(r"[\w./]*", text) is not None
+        why = "expression is not a conditional" if is_word else _COMPLEX
+        raise job_error(f"{condition} is not a valid if condition because {why}")
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"\d+\.?\d*|\.\d+", text, re.ASCII) is not None
 
 
 def _compare_version(operator: str, wanted: str) -> bool:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 
 from commandline.parser import find_nearest
-from vobox.classad.ad import Ad, NotStorable
+from vobox.classad.ad import NotStorable
 from vobox.classad.cost import TooSlow
 from vobox.commands.schedd_names import is_schedd
 from vobox.rpc.types import Answer, CommandRefused, OwnerFiles, PreparedJob, Request, SubmitTarget
@@ -16,13 +16,14 @@ from .base_attributes import Submission
 from .commands_table import COMMAND_NAMES
 from .description import Description, QueueStatement, read_description
 from .errors import SubmitError, submit_error
+from .functions import SUBMIT_DIRECTORY
 from .input_files import FileCache
 from .job import JobMaker, Submitter
 from .job_commands import Commands, find_unused
 from .logical_lines import MAX_DESCRIPTION
 from .options import USAGE, SubmitOptions, parse_options
 from .queue import expand_queue
-from .report import Report, format_ads
+from .report import Report
 from .sources import NoCaller, TextSources
 
 #: -dry-run burns no id; HTCondor's says 1 as well.
@@ -94,6 +95,9 @@ class _CondorSubmit:
             "day": f"{day.tm_mday:02}",
             "arch": "X86_64",
             "opsys": "LINUX",
+            "islinux": "1",
+            "iswindows": "0",
+            SUBMIT_DIRECTORY: request.cwd,
         }
 
     def submit(self) -> Answer:
@@ -113,12 +117,11 @@ class _CondorSubmit:
             self._warnings.append(
                 f'\nWARNING: "{shown}" has only empty "queue" commands -- no jobs queued\n'
             )
-        ads = ""
         if options.dry_run:
-            ads = self._write_ads([job.ad for job in jobs])
+            self._write_ads(self.report.file)
         elif jobs:
             self._target.submit(cluster, jobs)
-        self.report.finish(cluster, len(jobs), ads)
+        self.report.finish(cluster, len(jobs))
         return Answer(self.report.stdout, "".join([*description.warnings, *self._warnings]))
 
     def _read_text(self) -> tuple[str, str]:
@@ -192,6 +195,10 @@ class _CondorSubmit:
                 jobs.append(job)
                 report.add_job(cluster, proc, job.ad)
                 self._warn(warnings)
+            sets = [key for key in step.symbols if key.startswith("jobset.")]
+            if sets and not options.dry_run:
+                ignored = "" if sets == ["jobset.name"] else "  Ignoring JOBSET.* attributes"
+                self._warn([f"\nWARNING: schedd does not support jobsets.{ignored}\n"])
             if options.warn_unused:
                 used = COMMAND_NAMES | step.mentions | (commands.used if commands else set())
                 self._warn(_build_unused_warnings(step, named, used))
@@ -203,18 +210,17 @@ class _CondorSubmit:
         """Add warnings, each once, however many jobs it is about."""
         self._warnings += [text for text in texts if text not in self._warnings]
 
-    def _write_ads(self, ads: list[Ad]) -> str:
-        """Write the ads of a dry run to its file; return them if that is stdout."""
-        text, path = format_ads(ads), self._options.dry_run
+    def _write_ads(self, text: str) -> None:
+        """Write the ads of a dry run to its file, if that is not stdout."""
+        path = self._options.dry_run
         if path == "-":
-            return text
+            return
         try:
             self._files.write(posixpath.join(self._request.cwd, path), text.encode())
         except OSError as error:
             raise submit_error(
                 f"Failed to open file -dry-run output file ({error.strerror})"
             ) from None
-        return ""
 
 
 def _check_text(request: Request) -> None:

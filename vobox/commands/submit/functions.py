@@ -17,10 +17,14 @@ from collections.abc import Callable
 import classad2
 
 from vobox.classad.ad import Ad, ParseError, convert_old_syntax, evaluate
+from vobox.classad.literals import value_text
 
 Lookup = Callable[[str], str | None]
 Function = Callable[[list[str], str, Lookup, random.Random], str]
 
+#: The macro with the directory of condor_submit; no description can name it.
+SUBMIT_DIRECTORY = "./"
+_NAME = re.compile(r"[A-Za-z_][\w.]*\Z")
 _INT_FORMAT = re.compile(r"%[-+ 0#]*\d{0,3}(?:\.\d{1,3})?[dixXo]\Z")
 _REAL_FORMAT = re.compile(r"%[-+ 0#]*\d{0,3}(?:\.\d{1,3})?[feEgG]\Z")
 _STRING_FORMAT = re.compile(r"%-?\d{0,4}(?:\.\d{1,4})?s\Z")
@@ -31,7 +35,7 @@ class FunctionError(Exception):
 
 
 def _look_up(argument: str, lookup: Lookup) -> str:
-    found = lookup(argument) if re.fullmatch(r"[A-Za-z_][\w.]*", argument) else None
+    found = lookup(argument) if _NAME.match(argument) else None
     return argument if found is None else found
 
 
@@ -82,11 +86,7 @@ def _string(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Rand
 
 def _eval(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Random) -> str:
     value = _evaluate(_look_up(",".join(arguments), lookup))
-    if isinstance(value, classad2.Value):
-        raise FunctionError(f"evaluates to {value.name.lower()}")
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
+    return value_text(value)
 
 
 def _choice(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Random) -> str:
@@ -118,7 +118,7 @@ def _random_integer(arguments: list[str], _flags: str, lookup: Lookup, rng: rand
 def _substr(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Random) -> str:
     if len(arguments) not in (2, 3):
         raise FunctionError("needs (name, start) or (name, start, length)")
-    text = _look_up(arguments[0], lookup)
+    text = (lookup(arguments[0]) or "") if _NAME.match(arguments[0]) else arguments[0]
     start = _evaluate_integer(_look_up(arguments[1], lookup))
     start = max(len(text) + start, 0) if start < 0 else start
     if len(arguments) == 2:
@@ -140,8 +140,8 @@ def _dirname(arguments: list[str], _flags: str, lookup: Lookup, _rng: random.Ran
 def _filename(arguments: list[str], flags: str, lookup: Lookup, _rng: random.Random) -> str:
     """Return the parts of a file name that ``$F[fpduwnxbqa](name)`` asks for."""
     path = _strip_quotes(_look_up(arguments[0], lookup))
-    if "f" in flags and not path.startswith("/"):
-        raise FunctionError("the f of $F needs an absolute path here")
+    if "f" in flags:
+        path = posixpath.join(lookup(SUBMIT_DIRECTORY) or "", path)
     directory, base = path[: path.rfind("/") + 1], path[path.rfind("/") + 1 :]
     dot = base.rfind(".")
     stem, extension = (base, "") if dot < 0 else (base[:dot], base[dot:])
@@ -152,7 +152,7 @@ def _filename(arguments: list[str], flags: str, lookup: Lookup, _rng: random.Ran
         if "p" in flags:
             result = directory
         elif "d" in flags:
-            result = directory[:-1][directory[:-1].rfind("/") + 1 :] + "/" if directory else ""
+            result = "".join(re.findall(r"[^/]*/", directory)[-flags.count("d") :])
         if "n" in flags:
             result += stem
         if "x" in flags:

@@ -141,7 +141,9 @@ class JobMaker:
             reads=(requests, policies, presentation, table, requirements, custom),
         )
         unmatched = not held.value and not fits.value
-        return PreparedJob(proc, ad, task.value, held.value, unmatched), policies.value
+        return PreparedJob(proc, ad, task.value, held.value, unmatched), [
+            *policies.value, *requirements.value,
+        ]  # fmt: skip
 
     def _build_task(
         self,

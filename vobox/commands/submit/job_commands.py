@@ -114,7 +114,7 @@ def find_unused(symbols: Symbols, variables: set[str], used: set[str]) -> list[t
     seen = used.union(*(find_references(symbol.value) for symbol in symbols.values()))
     lines = [
         (f"the line '{symbol.key} = {symbol.value}'", key)
-        for key, symbol in symbols.items()
-        if key not in seen and not key.startswith("my.")
+        for key, symbol in sorted(symbols.items(), reverse=True)
+        if key not in seen and not key.startswith(("my.", "jobset."))
     ]
     return lines + [(f"the Queue variable '{name}'", name) for name in sorted(variables - seen)]

@@ -21,10 +21,12 @@ from .errors import line_error
 MAX_DESCRIPTION = 4 * 1024 * 1024
 
 _ASSIGNMENT = re.compile(r"([-+]?[A-Za-z0-9_.$()]+)\s*=(.*)\Z", re.DOTALL)
-_HEREDOC = re.compile(r"([-+]?[A-Za-z0-9_.]+)\s*@=\s*(\S+)\Z")
+_HEREDOC = re.compile(r"([-+]?[A-Za-z0-9_.]+)\s*@=\s*(\S*)\Z")
 _APPEND = re.compile(r"([A-Za-z0-9_.$()]+)\s+\+=(.*)\Z", re.DOTALL)
 _QUEUE = re.compile(r"queue(?=\s|\(|=|\Z)", re.IGNORECASE)
-_WORD = re.compile(r"(if|elif|else|endif|include|use|error|warning)(?![\w.])", re.IGNORECASE)
+_WORD = re.compile(
+    r"(?:@(?=include))?(if|elif|else|endif|include|use|error|warning)(?![\w.])", re.IGNORECASE
+)
 _LIST = re.compile(r"\b(?:in|from|matching)\b", re.IGNORECASE)
 
 
@@ -49,7 +51,7 @@ def read_lines(text: str, source: str) -> Iterator[LogicalLine]:
 
     ``source`` names the description in the error, e.g. its file name.
     """
-    physical = _PhysicalLines(text.split("\n"))
+    physical = _PhysicalLines(text.removesuffix("\n").split("\n"))
     while (logical := physical.read_logical_line()) is not None:
         if not logical.isprintable() and (problem := _find_unprintable(logical)):
             raise line_error(physical.number, source, problem)
@@ -120,18 +122,18 @@ def _parse_statement(text: str, physical: _PhysicalLines, source: str) -> Logica
 
 
 def _read_until(end: str, physical: _PhysicalLines, source: str) -> str:
-    opened = physical.number
     lines: list[str] = []
     while (line := physical.read_logical_line()) is not None:
         if line == end:
             return "\n".join(lines)
         lines.append(line)
-    raise line_error(opened, source, f"the text that begins here has no end: no line {end}")
+    problem = f"\nSubmit:-1:Found end-of-file while scanning for '{end}' in {source}"
+    raise line_error(physical.number, source, problem)
 
 
 def _parse_queue(rest: str, physical: _PhysicalLines, source: str) -> LogicalLine:
     head, opened, first = rest.rpartition("(")
-    if not opened or ")" in first or not _LIST.search(head):
+    if not opened or first.endswith(")") or not _LIST.search(head):
         return LogicalLine(physical.number, "queue", "", rest)
     items = [first.strip()] if first.strip() else []
     start = physical.number
@@ -140,4 +142,5 @@ def _parse_queue(rest: str, physical: _PhysicalLines, source: str) -> LogicalLin
             return LogicalLine(physical.number, "queue", "", head.rstrip(), tuple(items))
         if not line.startswith("#"):  # an empty line is an item, too
             items.append(line)
-    raise line_error(start, source, "Reached end of file without finding closing brace ')'")
+    problem = "Reached end of file without finding closing brace ')' for Queue command on line"
+    raise line_error(physical.number, source, f"{problem} {start}")

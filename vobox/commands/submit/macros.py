@@ -23,6 +23,7 @@ MAX_VALUE = 4 * 1024 * 1024
 MAX_MACROS = 100_000
 
 _START = re.compile(r"\$\$|\$([A-Za-z_]*)\(")
+_REFERENCE = re.compile(r"\$([A-Za-z_]*)\(([^()$]*)(?=([()$]?))")
 _PARENTHESIS = re.compile(r"[()]")
 _NAME = re.compile(r"[A-Za-z0-9_.]+\Z")
 #: Attributes of the machine that pilots fill in, in lower case.
@@ -113,7 +114,7 @@ class _Expansion:
     def _expand_environment(self, body: str) -> str | None:
         name, colon, default = body.partition(":")
         name = self.expand(name)
-        if not _NAME.match(name):
+        if name and not _NAME.match(name):
             return None
         if name in self.source.env:
             # what is not UTF-8 cannot be in an ad
@@ -146,8 +147,14 @@ def replace_self(name: str, value: str, previous: str) -> str:
 
 
 def find_references(text: str) -> set[str]:
-    """Return the names (lower case) that ``text`` mentions in ``$(X)`` or ``$FN(X``."""
-    return {name.lower() for name in re.findall(r"\$[A-Za-z_]*\(\s*([A-Za-z0-9_.]+)", text)}
+    """Return the names (lower case) that ``text`` mentions in ``$(X)`` or ``$FN(X,Y)``."""
+    names: set[str] = set()
+    for function, body, end in _REFERENCE.findall(text):
+        if not function and end:
+            names.add(body.partition(":")[0].lower())
+        elif function == "ENV" or function in FUNCTIONS or _is_filename_function(function):
+            names.update(part.strip().lower() for part in body.split(","))
+    return {name for name in names if _NAME.match(name)}
 
 
 def fill_machine_defaults(command: str, text: str, by_pilot: bool = False) -> str:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from .description import QueueStatement
-from .errors import SubmitError, job_error, line_error
-from .expressions import find_constant_integer
+from .errors import SubmitError, line_error
+from .expressions import evaluate_integer
 from .sources import TextSources
 
 _MODE = re.compile(r"(?<![\w.])(in|from|matching)(?=[\s(\[]|\Z)", re.IGNORECASE)
@@ -118,9 +118,10 @@ def _parse_plan(
 def _parse_count(text: str, line: int, source: str) -> int:
     if not text.strip():
         return 1
-    value = find_constant_integer(text)
-    if value is None:
-        raise line_error(line, source, "Invalid Queue count expression")
+    try:
+        value = evaluate_integer("queue", text)
+    except SubmitError:
+        raise line_error(line, source, "Invalid Queue count expression") from None
     if value < 0:
         raise line_error(line, source, "Queue count out of range")
     return value
@@ -130,8 +131,6 @@ def _read_items(mode: str, rest: str, step: QueueStatement, sources: TextSources
     if step.items is not None:
         lines = list(step.items)
     elif rest.startswith("("):
-        if not rest.endswith(")"):
-            raise job_error("Unexpected characters after closing brace ')'")
         lines = [rest[1:-1].strip()] if rest[1:-1].strip() else []
     elif mode == "from":
         return _read_item_lines(rest, sources)

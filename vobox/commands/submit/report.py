@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from vobox.classad.ad import Ad
+from vobox.classad.literals import expression_text
 
 from .options import SubmitOptions
+
+#: Attributes that -dry-run writes by themselves, or that HTCondor's schedd would add.
+_OF_THE_SCHEDD = frozenset(
+    {"ClusterId", "ProcId", "JobStatus", "GlobalJobId", "User", "TotalSubmitProcs"}
+)
 
 
 class Report:
@@ -15,8 +21,13 @@ class Report:
     def __init__(self, options: SubmitOptions) -> None:
         self._options = options
         self._pieces: list[str] = []
-        if not options.quiet and not options.dump:
-            self._pieces.append("Dry-Run job(s)" if options.dry_run else "Submitting job(s)")
+        self._before: Mapping[str, str] = {}
+        #: what -dry-run and -dump write into a file
+        self.file = ""
+        if not options.quiet:
+            doing = "Storing job ClassAd(s)" if options.dump else "Submitting job(s)"
+            is_dry = options.dry_run and not options.dump
+            self._pieces.append("Dry-Run job(s)" if is_dry else doing)
 
     @property
     def stdout(self) -> str:
@@ -28,36 +39,40 @@ class Report:
 
         ``cluster`` and ``proc``: its id; ``ad``: what ``-verbose`` prints.
         """
-        if self._options.verbose and not self._options.dump:
+        if self._options.dry_run == "-":
+            self._pieces.append(self._format_stored(ad))
+        elif self._options.dry_run:
+            self.file += self._format_stored(ad)
+        if self._options.verbose:
             self._pieces.append(f"\n** Proc {cluster}.{proc}:\n{format_ad(ad)}")
-        elif not self._options.terse and not self._options.dump:
+        elif not self._options.terse:
             self._pieces.append(".")
 
-    def finish(self, cluster: int, count: int, ads: str = "") -> None:
-        """Print that all jobs were submitted.
+    def _format_stored(self, ad: Ad) -> str:
+        """Return a job as -dry-run stores it: the first one's ad, what differs of the others."""
+        before, self._before = self._before, ad.copy()
+        names = sorted(ad.keys() - _OF_THE_SCHEDD, key=lambda name: (len(name), name))
+        changed = (name for name in names if before.get(name) != ad[name])
+        lines = [f"{name}={expression_text(ad[name])}" for name in changed]
+        own = [f"ProcId={ad['ProcId']}", f"JobStatus={ad['JobStatus']}"]
+        lines = [*own, *lines] if before else [f"ClusterId={ad['ClusterId']}", *lines, *own]
+        return "".join(f"\n{line}" for line in lines) + "\n"
 
-        :param count: how many
-        :param ads: to print for ``-dry-run -``
-        """
+    def finish(self, cluster: int, count: int) -> None:
+        """Print that all jobs were submitted; ``count``: how many."""
         options = self._options
-        if ads:
-            self._pieces.append(ads if options.dump else f"\n{ads}")
-        if not options.quiet and not options.dump:
+        if not options.quiet:
             self._pieces.append("\n")
-        if options.dump or options.verbose or not count:
+        if options.verbose or not count:
             return
         if options.terse:
             self._pieces.append(f"{cluster}.0 - {cluster}.{count - 1}\n")
         else:
-            verb = "dry-run" if options.dry_run else "submitted"
+            verb = "dry-run" if options.dry_run and not options.dump else "submitted"
             self._pieces.append(f"{count} job(s) {verb} to cluster {cluster}.\n")
 
 
 def format_ad(ad: Ad) -> str:
     """Return ``Attr = value`` lines, sorted by name."""
-    return "".join(f"{name} = {ad[name]}\n" for name in sorted(ad, key=str.lower))
-
-
-def format_ads(ads: Sequence[Ad]) -> str:
-    """Return the lines of several ads, with an empty line between them."""
-    return "\n".join(format_ad(ad) for ad in ads)
+    names = sorted(ad, key=str.lower)
+    return "".join(f"{name} = {expression_text(ad[name])}\n" for name in names)

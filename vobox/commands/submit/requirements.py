@@ -11,13 +11,23 @@ from .job_commands import Commands
 from .universe import Universe
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
+_HINT = (
+    "This is obsolete. Set request_{0} and condor_submit will modify the Requirements expression "
+    "as needed.\n"
+)
+#: Attributes that requirements should not name, in lower case, and what HTCondor says of them.
+_OBSOLETE = {
+    "disk": "WARNING: Your Requirements expression refers to TARGET.Disk. " + _HINT.format("disk"),
+    "memory": "WARNING: your Requirements expression refers to TARGET.Memory. "
+    + _HINT.format("memory"),
+}
 _PLATFORM = {"opsys", "opsysandver", "opsyslongname", "opsysname", "opsysshortname"}
 
 
 def record_requirements(
     commands: Commands, ad: Ad, requested: dict[str, str], kind: Universe
-) -> None:
-    """Record Requirements and Rank; raises SubmitError.
+) -> list[str]:
+    """Record Requirements and Rank; return warnings. Raises SubmitError.
 
     :param requested: the resources requested, as ``record_requests`` returns them
     """
@@ -26,7 +36,7 @@ def record_requirements(
     if kind.is_grid and not kind.to_condor:
         text = commands.get("requirements")
         ad["Requirements"] = canonicalize("Requirements", text) if text else "true"
-        return
+        return []
     user = commands.get("requirements")
     mentioned = {word.lower() for word in _WORD.findall(user or "")}
     clauses = [f"({user})"] if user else []
@@ -38,6 +48,7 @@ def record_requirements(
     if not kind.is_grid:
         clauses += _build_transfer_clause(ad, mentioned)
     ad["Requirements"] = canonicalize("Requirements", " && ".join(clauses))
+    return [text for name, text in _OBSOLETE.items() if name in mentioned]
 
 
 def _build_resource_clauses(ad: Ad, requested: dict[str, str], mentioned: set[str]) -> list[str]:

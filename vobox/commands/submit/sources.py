@@ -15,7 +15,7 @@ from vobox.rpc.types import Caller, OwnerFiles
 from .errors import job_error
 from .input_files import FileCache
 from .logical_lines import MAX_DESCRIPTION
-from .quoting import QuotingError, is_v2, split_arguments_v1, split_v2, unwrap_v2
+from .quoting import QuotingError, is_v2, split_v2, unwrap_v2
 
 
 class TextSources:
@@ -49,7 +49,7 @@ class TextSources:
     def run_command(self, command: str) -> str:
         """Return what a command prints; it is not given to a shell."""
         try:
-            argv = split_v2(unwrap_v2(command)) if is_v2(command) else split_arguments_v1(command)
+            argv = split_v2(unwrap_v2(command)) if is_v2(command) else command.split()
         except QuotingError as error:
             raise job_error(f"{command}: {error}") from None
         if not argv:

@@ -154,11 +154,18 @@ def test_any_command_line_is_accepted_or_refused_with_an_error(argv: list[str]) 
         (
             "if maybe\nendif\n",
             1,
-            "'maybe' is not a valid if condition; known are true, false, "
-            "a number, defined NAME, version >= X.Y.Z",
+            "maybe is not a valid if condition because expression is not a conditional",
         ),
-        ("x @=end\na\n", 1, "the text that begins here has no end: no line @end"),
-        ("queue x in (\na\n", 1, "Reached end of file without finding closing brace ')'"),
+        (
+            "x @=end\na\n",
+            2,
+            "\nSubmit:-1:Found end-of-file while scanning for '@end' in e.sub",
+        ),
+        (
+            "queue x in (\na\n",
+            2,
+            "Reached end of file without finding closing brace ')' for Queue command on line 1",
+        ),
         (
             "include : nope\n",
             1,
