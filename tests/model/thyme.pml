@@ -349,7 +349,7 @@ proctype schedd() {
 #endif
             if
             :: L_status == RUNNING && L_worker == name && L_attempt == at -> reply = YES
-            :: L_status == IDLE && L_queued && L_worker == 0 && at == L_attempt && at >= L_ended ->
+            :: L_status == IDLE && L_worker == 0 && at >= L_ended && ((L_queued && at == L_attempt) || at > L_attempt) ->
                 record(STARTED, at, name); reply = YES
             :: else
             fi

@@ -337,7 +337,7 @@ MESSAGE_FIELDS: dict[str, tuple[Writer, Reader]] = {
     "next_cluster": _check_both_ways(check_count),
     "run": _check_both_ways(_check_flag),
     "wait": _check_both_ways(_check_flag),
-    "again": _check_unless_none(_check_flag),
+    "again": _check_both_ways(_check_flag),
     "life": _check_both_ways(_check_life),
     "force": _check_both_ways(_check_flag),
     "machine": (_write_machine, _read_machine),
@@ -356,8 +356,7 @@ MESSAGE_FIELDS: dict[str, tuple[Writer, Reader]] = {
 #: ``kind.field``, or a field of any kind, that a message may lack: it then has the class's default.
 OPTIONAL_FIELDS: frozenset[str] = frozenset(
     {
-        "life", "claim.again", "verdict.wait",
-        "heartbeat.machine", "claim.machine", "started.machine", "evicted.exit_code",
+        "life", "heartbeat.machine", "claim.machine", "started.machine", "evicted.exit_code",
         "evicted.signal", "waiting.jobs", "waiting.leaving",
         "lost.hold", "task.allowed_job_duration", "task.allowed_execute_duration",
     }

@@ -33,15 +33,14 @@ class Claim(AttemptMail):
     """``worker`` asks whether it may start this attempt.
 
     ``machine``: what it offers; None where it could not tell. ``again``: the message was delivered
-    before, or claimed by this worker; None from a worker of an older release, which does not know
-    the answer "wait".
+    before, or claimed by this worker.
     """
 
     kind = "claim"
     worker: str
     host: str
     machine: Machine | None = None
-    again: bool | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True)

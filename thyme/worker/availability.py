@@ -6,6 +6,7 @@ Nothing else is known of an idle worker.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from thyme.broker import Mail, Transport
 from thyme.protocol import codec
@@ -13,29 +14,34 @@ from thyme.protocol.events import Machine
 from thyme.protocol.mail import Waiting
 
 
+@dataclass(frozen=True)
+class WorkerIdentity:
+    """How a worker is known: its inbox (``name``), its slot, and a description of its node."""
+
+    name: str
+    slot: str
+    machine: Callable[[], Machine | None]
+
+
 class Availability:
     """Announces one worker's waiting."""
 
     def __init__(
         self,
-        worker: str,
-        slot: str,
+        identity: WorkerIdentity,
         pool: str,
         interval: float,
-        machine: Callable[[], Machine | None],
         clock: Callable[[], float],
         wall: Callable[[], float],
     ) -> None:
-        """Announce the worker with the inbox ``worker`` on ``slot``, as one of ``pool``.
+        """Announce the worker as one of ``pool``.
 
-        ``interval``: seconds between two announcements; ``machine`` describes the node; ``clock``
-        is monotonic, ``wall`` gives seconds since the epoch.
+        ``interval``: seconds between two announcements; ``clock`` is monotonic, ``wall`` gives
+        seconds since the epoch.
         """
-        self._worker = worker
-        self._slot = slot
+        self._identity = identity
         self._pool = pool
         self._interval = interval
-        self._machine = machine
         self._clock = clock
         self._wall = wall
         self._since: float | None = None
@@ -60,8 +66,6 @@ class Availability:
             self._since = None
 
     def _announce(self, transport: Transport, since: float, jobs: int, leaving: bool) -> None:
-        message = Waiting(
-            self._worker, self._slot, self._pool, since, self._interval, self._machine(), jobs,
-            leaving,
-        )  # fmt: skip
-        transport.announce(self._pool, Mail(codec.encode(message), self._worker))
+        worker, slot, machine = self._identity.name, self._identity.slot, self._identity.machine()
+        message = Waiting(worker, slot, self._pool, since, self._interval, machine, jobs, leaving)
+        transport.announce(self._pool, Mail(codec.encode(message), worker))

@@ -17,10 +17,11 @@ from typing import Final, NamedTuple
 from thyme.broker import Mail, Transport
 from thyme.errors import BadMessage
 from thyme.protocol import codec
-from thyme.protocol.events import Machine, Submit
+from thyme.protocol.events import Submit
 from thyme.protocol.job import JobId
 from thyme.protocol.mail import Claim, ClaimReply, make_schedd_inbox_name
 
+from .availability import WorkerIdentity
 from .shutdown import Shutdown
 
 log = logging.getLogger(__name__)
@@ -63,22 +64,12 @@ class ClaimClient:
     """Sends claims to schedds and waits for the replies."""
 
     def __init__(
-        self,
-        worker: str,
-        slot: str,
-        shutdown: Shutdown,
-        clock: Callable[[], float],
-        machine: Callable[[], Machine | None] = lambda: None,
+        self, identity: WorkerIdentity, shutdown: Shutdown, clock: Callable[[], float]
     ) -> None:
-        """``worker``: whom the schedd answers; ``shutdown`` to leave end the waiting.
-
-        ``machine`` describes the node.
-        """
-        self._worker = worker
-        self._slot = slot
+        """``identity``: whom the schedd answers; ``shutdown`` ends the waiting."""
+        self._identity = identity
         self._shutdown = shutdown
         self._clock = clock
-        self._machine = machine
 
     def claim(
         self, transport: Transport, job: Submit, again: bool, asked: bool, patience: float
@@ -110,11 +101,10 @@ class ClaimClient:
                 return ClaimResult(reply, was_asked and not reply.run)
 
     def _send(self, transport: Transport, job: Submit, token: str, again: bool) -> None:
-        claim = Claim(
-            job.schedd, job.job, job.attempt, self._worker, self._slot, self._machine(), again,
-            life=job.life,
-        )  # fmt: skip
-        question = Mail(codec.encode(claim), self._worker, token)
+        worker, slot, machine = self._identity.name, self._identity.slot, self._identity.machine()
+        about = (job.schedd, job.job, job.attempt)
+        claim = Claim(*about, worker, slot, machine, again, life=job.life)
+        question = Mail(codec.encode(claim), worker, token)
         transport.request(make_schedd_inbox_name(job.schedd), question)
 
     def _receive(

@@ -11,6 +11,7 @@ from thyme.protocol import codec
 from thyme.protocol.events import Evicted, Finished, HoldReason, Message, Submit, Usage
 from thyme.protocol.hold_codes import HoldReasonCode
 
+from .availability import WorkerIdentity
 from .executor import ExecutionResult
 from .sandbox import STDERR, STDOUT, Sandbox
 from .start_errors import one_line
@@ -27,10 +28,8 @@ class Report:
 class ReportBuilder:
     """Builds the reports of one worker; ``wall`` returns seconds since the epoch."""
 
-    def __init__(self, worker: str, slot: str, wall: Callable[[], float]) -> None:
-        self._worker = worker
-        self._slot = slot
-        self._wall = wall
+    def __init__(self, identity: WorkerIdentity, wall: Callable[[], float]) -> None:
+        self._worker, self._slot, self._wall = identity.name, identity.slot, wall
 
     def build_evicted(
         self, job: Submit, reason: str, usage: Usage, outcome: ExecutionResult | None = None

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from thyme.broker import Mail, Transport
 from thyme.errors import BadMessage, BrokerError
 from thyme.protocol import codec
-from thyme.protocol.events import EVICTED_WITH_PILOT, VACATED, HoldReason, Machine, Submit
+from thyme.protocol.events import EVICTED_WITH_PILOT, VACATED, HoldReason, Submit
 from thyme.protocol.job import DEFAULT_LEASE, is_same_life
 from thyme.protocol.mail import Control, Heartbeat, Peek, make_schedd_inbox_name
 
 from . import limits
+from .availability import WorkerIdentity
 from .connection import BrokerConnection
 from .executor import Execution
 from .peek import answer_peek
@@ -40,15 +40,6 @@ EVICTION_REASONS = {
     "vacate": VACATED,
     "vacate_fast": VACATED,
 }
-
-
-@dataclass(frozen=True)
-class WorkerIdentity:
-    """How a worker is known: its inbox (``name``), its slot, and a description of its node."""
-
-    name: str
-    slot: str
-    machine: Callable[[], Machine | None]
 
 
 class RunMonitor:

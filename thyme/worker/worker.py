@@ -47,7 +47,7 @@ from thyme.protocol.events import (
 from thyme.protocol.job import Task
 
 from . import job_ads, limits, processes
-from .availability import Availability
+from .availability import Availability, WorkerIdentity
 from .claims import AttemptId, ClaimClient
 from .connection import BrokerConnection
 from .executor import Execution
@@ -55,7 +55,7 @@ from .lanes import LaneReader
 from .machine import describe_machine
 from .memory_cgroup import MemoryCgroup
 from .reports import Report, ReportBuilder
-from .run_monitor import POLL_SECONDS, SUPERSEDED, RunMonitor, WorkerIdentity
+from .run_monitor import POLL_SECONDS, SUPERSEDED, RunMonitor
 from .sandbox import Sandbox
 from .shutdown import Shutdown
 from .start_errors import CannotStart
@@ -67,7 +67,7 @@ log = logging.getLogger(__name__)
 #: Seconds that a finished job's report is tried on a broker that is away: by then the lease has
 #: ended, and the job is running elsewhere.
 REPORT_TIMEOUT = 3600.0
-#: Seconds for which a description of the node is good for the jobs' machine ads.
+#: Seconds for which a description of the node is good.
 MACHINE_SECONDS = 10.0
 
 
@@ -117,29 +117,19 @@ class Worker:
         self.slot = f"slot1_{os.getpid()}@{node}"
         self.connection = BrokerConnection(connect, self.name, settings.max_backoff, clock)
         self._memory = MemoryCgroup()
-        self._identity = WorkerIdentity(
-            self.name, self.slot, lambda: describe_machine(settings.workdir, self._memory)
-        )
-        self._availability = Availability(
-            self.name,
-            self.slot,
-            settings.pool,
-            settings.heartbeat,
-            self._identity.machine,
-            clock,
-            wall,
-        )
+        self._identity = identity = WorkerIdentity(self.name, self.slot, self._describe_machine)
+        self._availability = Availability(identity, settings.pool, settings.heartbeat, clock, wall)
         self._lanes = LaneReader(
             settings.pool, settings.lanes, settings.lane_fallback, os.environ, clock, wall
         )
-        self._reports = ReportBuilder(self.name, self.slot, wall)
-        self._claims = ClaimClient(self.name, self.slot, shutdown, clock, self._describe_machine)
+        self._reports = ReportBuilder(identity, wall)
+        self._claims = ClaimClient(identity, shutdown, clock)
         self._jobs_done = 0
         #: whose claim the connection did not survive: its start may be recorded
         self._unanswered: Submit | None = None
         #: the last attempt whose end was reported
         self._ended: AttemptId | None = None
-        #: the node as it was last described for a job
+        #: the node as it was last described
         self._machine: Machine | None = None
         self._machine_until = 0.0
         #: the last job's scratch directory, if it can be used again
@@ -315,8 +305,10 @@ class Worker:
                 self._report(job, report)
         finally:
             # after the report: what a job leaves may take longer to remove than its lease lasts
-            if sandbox is not None:
-                self._keep_or_remove(sandbox)
+            if sandbox is not None and self._settings.max_jobs != 1 and sandbox.clear_streams():
+                self._spare = sandbox
+            elif sandbox is not None:
+                sandbox.remove()
 
     def _get_sandbox(self, work_directory: WorkDirectory) -> Sandbox:
         """Return a scratch directory: the last job's, or a new one. Raises NodeUnfit."""
@@ -326,12 +318,6 @@ class Worker:
                 return spare
             spare.remove()
         return Sandbox(work_directory.path, work_directory.user)
-
-    def _keep_or_remove(self, sandbox: Sandbox) -> None:
-        if self._settings.max_jobs != 1 and sandbox.clear_streams():
-            self._spare = sandbox
-        else:
-            sandbox.remove()
 
     def _run(self, job: Submit, sandbox: Sandbox, began: float) -> Report | None:
         """Run the job; return the report of its end, or None when the attempt is superseded."""
@@ -362,7 +348,7 @@ class Worker:
     def _describe_machine(self) -> Machine | None:
         """Describe the node as it was at most ``MACHINE_SECONDS`` ago."""
         if self._machine is None or self._clock() >= self._machine_until:
-            self._machine = self._identity.machine()
+            self._machine = describe_machine(self._settings.workdir, self._memory)
             self._machine_until = self._clock() + MACHINE_SECONDS
         return self._machine
 

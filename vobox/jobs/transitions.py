@@ -265,16 +265,21 @@ def _on_finished(job: Job, event: Finished) -> list[Effect]:
     _end_run(job, event)
     job.failed_starts = 0
     ad = job.ad
-    size = _log_size(job, event)
+    effects: list[Effect] = []
+    if memory := event.usage.peak_rss:
+        effects.append(LogEvent(user_log_events.format_image_size(job.id, event.time, memory)))
     ad_updates.clear_hold(ad)
-    if _has_ended(event):
+    if event.exit_code is not None or event.signal is not None:
         ad_updates.record_exit(ad, event)
-    if event.hold is not None:
-        return [*size, *_hold_after_run(job, event.hold, event), SaveOutput()]
+    if (hold := event.hold) is not None:  # it exceeded a limit, or could not run
+        if hold.code in _WORKERS_ERRORS:
+            text = user_log_events.format_remote_error(job.id, event.time, event.host, hold)
+            effects.append(LogEvent(text))
+        return [*effects, *_hold(job, hold, event, event.usage), SaveOutput()]
     _set_status(job, TRANSFERRING_OUTPUT, event.time)
     ad["CompletionDate"] = literal(int(event.time))
     job.has_result = True
-    return size
+    return effects
 
 
 def _on_not_completed(job: Job, event: NotCompleted) -> list[Effect]:
@@ -289,25 +294,6 @@ def _on_not_completed(job: Job, event: NotCompleted) -> list[Effect]:
     job.ad["RequeueReason"] = literal(event.reason)
     text = user_log_events.format_requeued(job.id, event, job.ad)
     return [LogEvent(text), SaveOutput()]
-
-
-def _log_size(job: Job, event: Finished) -> list[Effect]:
-    memory = event.usage.peak_rss
-    text = user_log_events.format_image_size(job.id, event.time, memory)
-    return [LogEvent(text)] if memory else []
-
-
-def _hold_after_run(job: Job, hold: HoldReason, event: Finished) -> list[Effect]:
-    """Hold the job of an ended run: it exceeded a limit, or could not run."""
-    effects: list[Effect] = []
-    if hold.code in _WORKERS_ERRORS:
-        text = user_log_events.format_remote_error(job.id, event.time, event.host, hold)
-        effects.append(LogEvent(text))
-    return [*effects, *_hold(job, hold, event, event.usage)]
-
-
-def _has_ended(event: Finished) -> bool:
-    return event.exit_code is not None or event.signal is not None
 
 
 def _on_evicted(job: Job, event: Evicted) -> list[Effect]:

@@ -73,7 +73,7 @@ class FormerConnection:
         host, token = os.uname().nodename, os.urandom(8).hex()
         inbox = f"thyme.worker.{host[:100]}.{token}"
         transport.open_inbox(inbox)
-        claim = Claim(self._schedd, JobId(0, 0), 0, inbox, host[:100], again=False)
+        claim = Claim(self._schedd, JobId(0, 0), 0, inbox, host[:100])
         transport.request(
             make_schedd_inbox_name(self._schedd), Mail(codec.encode(claim), inbox, token)
         )

@@ -256,7 +256,9 @@ class WorkerMail:
                 reason = f"the job is of pool {job.pool}"
             elif not reason and job is not None and not runs_already(job, claim):
                 self._slots.record_taken(claim, self._clock())
-                start = self._make_start(job, claim)
+                machine = self._slots.get_machine(claim.worker)
+                told = (claim.job, self._wall(), claim.attempt, claim.worker, claim.host, machine)
+                start = Started(self._schedd, *told, life=job.life)
                 if starts.setdefault(claim.job, start).worker != claim.worker:
                     reason = "claimed by another worker"
             answers.append(self._make_reply(mail, claim, reason))
@@ -268,12 +270,7 @@ class WorkerMail:
     def _needs_reading(self, claim: Claim) -> bool:
         """Return whether the ledger may lack what decides this claim and is in the stream."""
         unread = self._stream.is_unread(claim.job)
-        return claim.again is not False or unread or self._ledger.get(claim.job) is None
-
-    def _make_start(self, job: Job, claim: Claim) -> Started:
-        machine = self._slots.get_machine(claim.worker)
-        start = (claim.job, self._wall(), claim.attempt, claim.worker, claim.host, machine)
-        return Started(self._schedd, *start, life=job.life)
+        return claim.again or unread or self._ledger.get(claim.job) is None
 
     def _make_reply(
         self, mail: Mail, claim: Claim, reason: str, wait: bool = False
@@ -282,9 +279,7 @@ class WorkerMail:
         reply = ClaimReply(
             claim.schedd, claim.job, claim.attempt, not reason, reason, wait, life=claim.life
         )
-        # a worker of an older release takes "wait" for a no, and a silence for a silence
-        to = "" if wait and claim.again is None else mail.reply_to
-        return to, Mail(codec.encode(reply), "", mail.correlation)
+        return mail.reply_to, Mail(codec.encode(reply), "", mail.correlation)
 
     def _send(self, answers: Sequence[tuple[str, Mail]]) -> None:
         answers = [answer for answer in answers if answer[0]]

@@ -21,9 +21,7 @@ from vobox.workers.mail import MAX_MAIL, READING_SECONDS, answer_heartbeat, refu
 CORRELATION = "token"  # of a claim, unless it matters
 
 
-def claim(
-    worker: str = "w1", attempt: int = 0, job: JobId = JOB, again: bool | None = False
-) -> Claim:
+def claim(worker: str = "w1", attempt: int = 0, job: JobId = JOB, again: bool = False) -> Claim:
     return Claim(SCHEDD, job, attempt, worker, f"slot1@{worker}", again=again)
 
 
@@ -343,18 +341,6 @@ def test_claims_that_wait_for_the_stream_are_bounded_in_number(bench: ScheddHarn
     told = [codec.decode(mail.body) for mail in iter(connection.receive, None)]
     assert [(m.run, m.wait) for m in told if isinstance(m, ClaimReply)] == [(False, False)] * 1000
     connection.close()
-
-
-def test_an_older_worker_is_never_told_to_wait(
-    bench: ScheddHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It would take that for a no, and acknowledge the message."""
-    bench.submit(Events().submit())
-    with monkeypatch.context() as silent:
-        silent.setattr(bench.transport, "read", lambda _after, _limit: [])
-        assert bench.ask(claim(again=None)) == []
-
-    assert bench.ask(claim(again=None)) == [yes()]
 
 
 def test_while_the_ledger_is_rebuilt_everybody_is_told_to_wait(bench: ScheddHarness) -> None:
