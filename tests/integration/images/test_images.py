@@ -32,7 +32,6 @@ BASES = {
 OFTEN = {"Interval": 500_000_000, "Retries": 2, "StartPeriod": 1_000_000}
 INFLUX_USERS = ("admin", "plancton", "schedd", "grafana")
 PYTHON = ("/opt/thyme/bin/python3", "-I")
-LIBC = re.compile(r"/(ld-linux|lib(c|m|dl|rt|pthread|util))[-.]")
 COMPILERS = "cc c++ gcc g++ cpp clang make ld as gdb"
 Make = Callable[..., ImageContainer]
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 
 from .description import Symbols
 from .macros import Expander, find_references
-
-Get = Callable[..., "str | None"]
 
 #: Macros that differ from job to job; the queue statement's own variables do, too.
 _JOB_MACROS = frozenset({"process", "procid", "jobid", "step", "row", "itemindex", "item"})

@@ -25,7 +25,6 @@ from tests.support.node_states import starts, stopped, text
 
 #: The owner uses all 8 CPUs.
 FULL = replace(IDLE, busy_cpus=8.0, pilots_cpus=0.0, pilots_mem=GB)
-PROTECTED = Prepared(protection=Protection("/plancton", cpu="idle"))
 CONFIG = Config(max_docks=8, grace_kill=120.0)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -19,13 +19,11 @@ from tests.support.schedd_parts import (
     logged,
     read_all_jobs,
 )
-from thyme.broker import Transport, connect, routing_keys
+from thyme.broker import connect, routing_keys
 from thyme.protocol import codec
 from thyme.protocol.events import JobMessage, Snapshot, Started
 from vobox.jobs.job import encode_state
 from vobox.jobs.transitions import MAX_FAILED_STARTS
-
-Brokers = Callable[[], Transport]
 
 
 @pytest.fixture(params=["fake", "sqlite"])
