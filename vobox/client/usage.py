@@ -7,7 +7,8 @@ text is asked for, as clients run these commands by the hundred.
 #: by command: what ``-help`` prints
 USAGES = {
     "condor_config_val": """\
-Usage: condor_config_val [-verbose] [-schedd] [-name SCHEDD] [-pool POOL] VARIABLE...
+Usage: condor_config_val [-help | -version] \
+[-verbose] [-schedd] [-name SCHEDD] [-pool POOL] VARIABLE...
        condor_config_val {-dump [TEXT...] | -config}
 """,
     "condor_history": """\
@@ -26,12 +27,14 @@ Usage: condor_history [source] [restriction ...] [options]
 \t-backwards | -forwards\tnewest first (the default), or oldest first
 \t-format FMT ATTR\tprint the attribute as printf would
 \t-af[:jlhVrtng,] ATTR ...\tprint attributes in columns
+\t-print-format FILE\tprint the columns that a file describes
 \t-long | -json | -jsonl | -xml\tprint whole job ads
 \t-attributes A,B\t\twith these attributes only
 \t-wide | -help | -version
 """,
     "condor_prio": """\
-Usage: condor_prio [{+|-}PRIORITY] [-p PRIORITY] [-n SCHEDD] [-pool POOL] [-a] [CLUSTER | \
+Usage: condor_prio [-help | -version] \
+[{+|-}PRIORITY] [-p PRIORITY] [-n SCHEDD] [-pool POOL] [-a] [CLUSTER | \
 CLUSTER.PROC | USER]...
 """,
     "condor_q": """\
@@ -47,21 +50,24 @@ Usage: condor_q [restriction ...] [options]
 \t-name SCHEDD, -pool HOST
 \t-userlog FILE\t\tthe jobs of a user log
 \t-jobads FILE\t\tjob ads in a file, as -long or -json print them
+\t-direct schedd\t\tthe schedd, as always
    options:
 \t-nobatch | -batch | -totals
 \t-format FMT ATTR\tprint the attribute as printf would
 \t-af[:jlhVrtng,] ATTR ...\tprint attributes in columns
+\t-print-format FILE\tprint the columns that a file describes
 \t-long | -json | -xml\tprint whole job ads
 \t-attributes A,B\t\twith these attributes only
 \t-better-analyze\t\twhy a job is idle: pilots that fit, place in the queue
 \t-cputime | -currentrun | -wide | -help | -version
 """,
     "condor_qedit": """\
-Usage: condor_qedit [-name SCHEDD] [-dry-run] {CLUSTER.PROC | CLUSTER | OWNER | -owner OWNER | \
+Usage: condor_qedit [-help | -version] \
+[-name SCHEDD] [-dry-run] {CLUSTER.PROC | CLUSTER | OWNER | -owner OWNER | \
 -jobids IDS | -constraint EXPR}... {ATTRIBUTE VALUE | ATTRIBUTE=VALUE}...
 """,
     "condor_reschedule": """\
-Usage: condor_reschedule [-all] [-name SCHEDD] [-pool POOL] [SCHEDD...]
+Usage: condor_reschedule [-help | -version] [-all] [-name SCHEDD] [-pool POOL] [SCHEDD...]
 """,
     "condor_status": """\
 Usage: condor_status [query] [options] [NAME ...]
@@ -73,13 +79,14 @@ Usage: condor_status [query] [options] [NAME ...]
 \t-compact | -run | -state\tother tables of the slots: by machine, with users, with times
    options:
 \t-af[:lhVrtng,] ATTR ...\tprint attributes in columns
+\t-print-format FILE\tprint the columns that a file describes
 \t-format FMT ATTR\tprint the attribute as printf would
 \t-long | -json | -jsonl | -xml\tprint the whole ad
 \t-attributes A,B\t\twith these attributes only
 \t-constraint EXPR\tonly where the expression is true
 \t-sort EXPR\t\tby the value of the expression, or in no order (no)
 \t-total\t\t\tthe totals only
-\t-name NAME | -direct HOST | -pool HOST | -limit N | -help | -version
+\t-name NAME | -direct HOST | -pool HOST | -limit N | -wide | -help | -version
 """,
     "condor_submit": """\
 Usage: condor_submit [options] [<attrib>=<value>] [- | <submit-file>]
@@ -108,15 +115,18 @@ Usage: condor_submit [options] [<attrib>=<value>] [- | <submit-file>]
     means -verbose unless -terse is given.
 """,
     "condor_tail": """\
-Usage: condor_tail [-name SCHEDD] [-pool POOL] [-maxbytes N] [-f] [-auto-retry] [-no-stdout] \
+Usage: condor_tail [-help | -version] \
+[-name SCHEDD] [-pool POOL] [-maxbytes N] [-f] [-auto-retry] [-no-stdout] \
 [-stderr] CLUSTER.PROC [FILE...]
 """,
     "condor_transfer_data": """\
-Usage: condor_transfer_data [-name SCHEDD] [-pool HOST] {CLUSTER | CLUSTER.PROC | USER | \
+Usage: condor_transfer_data [-help | -version] \
+[-name SCHEDD] [-pool HOST] {CLUSTER | CLUSTER.PROC | USER | \
 -constraint EXPR | -all}...
 """,
     "condor_vacate": """\
-Usage: condor_vacate [-fast | -graceful] {-all | HOST | SLOT@HOST}...
+Usage: condor_vacate [-help | -version] \
+[-name SCHEDD] [-fast | -graceful] {-all | HOST | SLOT@HOST}...
 """,
 }
 _JOBS = "{CLUSTER | CLUSTER.PROC | USER | -constraint EXPR | -all}..."
@@ -128,10 +138,13 @@ for _command, _options in (
     ("condor_continue", ""),
     ("condor_vacate_job", " [-fast]"),
 ):
-    USAGES[_command] = "Usage: %s [-reason TEXT]%s [-name SCHEDD] %s\n" % (
-        _command,
-        _options,
-        _JOBS,
+    USAGES[_command] = (
+        "Usage: %s [-help | -version] [-reason TEXT]%s [-totals] [-name SCHEDD] %s\n"
+        % (
+            _command,
+            _options,
+            _JOBS,
+        )
     )
 #: by command: what it does
 SUMMARIES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -119,3 +120,19 @@ def test_a_schedd_that_is_there_decides_what_later_words_mean(tmp_path: Path) ->
         assert (done.stdout, done.returncode) == (b"out\n", 3)
     finally:
         schedd.close()
+
+
+#: Options that are others by another name, or that show what no site of ours has.
+UNTOLD = {
+    "addr", "address", "analyse", "analyze", "autoformat", "better-analyse", "completedsince",
+    "dag", "factory", "follow", "held", "nobackwards", "slots", "startd", "stm",
+    "absent", "ckptsrvr", "cod", "data", "defrag", "generic", "gpus", "grid", "java", "license",
+    "negotiator", "offline", "quill", "storage", "vm", "world",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", LINES)
+def test_the_usage_names_every_option_that_does_something(command: str) -> None:
+    told = set(re.findall(r"(?<![\w-])-([a-z][\w-]*)", USAGES[command]))
+    does = {o.name for o in LINES[command].options if not (o.ignored or o.refused)} - UNTOLD
+    assert sorted(does - told - ({"totals"} if "total" in told else set())) == []
